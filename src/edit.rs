@@ -1,0 +1,129 @@
+//! An edit: bytes at an offset that become other bytes. Plans, intents and the journal are made of them; pure.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes at an offset that become other bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// Where, in bytes from the start of the file.
+    pub offset: u64,
+    /// The bytes that are there now; in JSON as hexadecimal.
+    #[serde(with = "hex")]
+    pub old: Vec<u8>,
+    /// The bytes that come instead. As many as the old ones; or none, if the old ones are the file's last (a cut).
+    #[serde(with = "hex")]
+    pub new: Vec<u8>,
+}
+
+impl Edit {
+    /// The bytes that it covers now.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.old.len() as u64)
+    }
+
+    /// Does it leave the file's length as it is?
+    pub fn keeps_length(&self) -> bool {
+        self.old.len() == self.new.len()
+    }
+
+    fn index(&self) -> Option<Range<usize>> {
+        let range = self.range();
+        Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+}
+
+/// Makes the edits in a copy of `bytes`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Changed`] if the old bytes are not there, or an edit would shift what follows it.
+pub fn apply(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
+    let mut out = bytes.to_vec();
+    for edit in edits {
+        let span = edit.index().filter(|span| bytes.get(span.clone()) == Some(&edit.old));
+        let cuts_the_end = edit.new.is_empty() && edit.range().end == bytes.len() as u64;
+        match span {
+            Some(span) if edit.keeps_length() => {
+                if let Some(place) = out.get_mut(span) {
+                    place.copy_from_slice(&edit.new);
+                }
+            }
+            Some(span) if cuts_the_end => out.truncate(span.start),
+            _ => {
+                let what = format!("the bytes at offset {} are not those that the plan names", edit.offset);
+                return Err(Error::new(ErrorKind::Changed, what));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The edits that make `after` of `before`, two files of the same length: one edit for each run of different bytes.
+/// `None` if their lengths differ.
+pub fn between(before: &[u8], after: &[u8]) -> Option<Vec<Edit>> {
+    if before.len() != after.len() {
+        return None;
+    }
+    let mut edits: Vec<Edit> = Vec::new();
+    for (offset, (old, new)) in before.iter().zip(after).enumerate().filter(|(_, (old, new))| old != new) {
+        match edits.last_mut().filter(|last| last.range().end == offset as u64) {
+            Some(run) => {
+                run.old.push(*old);
+                run.new.push(*new);
+            }
+            None => edits.push(Edit { offset: offset as u64, old: vec![*old], new: vec![*new] }),
+        }
+    }
+    Some(edits)
+}
+
+/// If `torn` is `before` but for bytes inside the edits' spans, the file as it was before.
+///
+/// Nothing is assumed about how a disk tears a write: inside the spans any bytes may stand.
+pub fn undo_torn(torn: &[u8], edits: &[Edit]) -> Option<Vec<u8>> {
+    let mut out = torn.to_vec();
+    for edit in edits.iter().filter(|e| e.keeps_length()) {
+        out.get_mut(edit.index()?)?.copy_from_slice(&edit.old);
+    }
+    edits.iter().all(Edit::keeps_length).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(offset: u64, old: &[u8], new: &[u8]) -> Edit {
+        Edit { offset, old: old.to_vec(), new: new.to_vec() }
+    }
+
+    #[test]
+    fn edits_change_their_bytes_and_no_others() {
+        assert_eq!(apply(b"abcdef", &[edit(1, b"bc", b"XY"), edit(4, b"ef", b"")]).unwrap(), b"aXYd");
+    }
+
+    #[test]
+    fn an_edit_of_other_bytes_is_refused() {
+        for wrong in [edit(1, b"zz", b"XY"), edit(5, b"fg", b"XY"), edit(1, b"bc", b"X"), edit(u64::MAX, b"bc", b"XY")] {
+            assert_eq!(apply(b"abcdef", &[wrong]).unwrap_err().kind(), ErrorKind::Changed);
+        }
+    }
+
+    #[test]
+    fn what_lies_between_two_files_leads_from_one_to_the_other() {
+        let edits = between(b"abcdefg", b"aXYdefZ").unwrap();
+        assert_eq!(edits, [edit(1, b"bc", b"XY"), edit(6, b"g", b"Z")]);
+        assert_eq!(apply(b"abcdefg", &edits).unwrap(), b"aXYdefZ");
+        assert_eq!(between(b"ab", b"abc"), None);
+    }
+
+    #[test]
+    fn a_torn_write_is_undone_and_a_foreign_one_is_not() {
+        let edits = [edit(1, b"bc", b"XY")];
+        assert_eq!(undo_torn(b"aX?def", &edits).unwrap(), b"abcdef");
+        assert_ne!(undo_torn(b"aX?deZ", &edits).unwrap(), b"abcdef");
+    }
+}

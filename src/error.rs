@@ -1,0 +1,179 @@
+//! What can go wrong, as a value: what happened, to which file, and what to do next.
+//!
+//! Every room returns [`Error`]. A program matches [`Error::kind`]; a person reads the one line that
+//! [`std::fmt::Display`] gives, which is free of control characters whatever the file's name holds.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The kind of an [`Error`]: the part that a program can match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The call itself makes no sense: an argument is off.
+    Usage,
+    /// No such file, module name, field, backup or journal entry.
+    NotFound,
+    /// The operating system refused or failed; the source error says how.
+    Io,
+    /// The bytes are no kernel module: not ELF, not relocatable, no `.modinfo`.
+    NotAModule,
+    /// The bytes are a module in form, but contradict themselves.
+    Malformed,
+    /// The file ends before what it announces.
+    Truncated,
+    /// Decompressed, the module would be larger than the limit.
+    TooLarge,
+    /// Two answers are possible and the file does not decide (two `vermagic=` entries).
+    Ambiguous,
+    /// The wish can't be met on this module: no entry to patch, no room for the new string.
+    DoesNotFit,
+    /// What is asked is known but not done here (a compressed module in place, say).
+    Unsupported,
+    /// The file changed under our hands.
+    Changed,
+    /// Another run holds the lock.
+    Busy,
+    /// A guard refused.
+    Guard,
+    /// The plan was not confirmed.
+    NotConfirmed,
+    /// Somebody else changed the file since it was recorded: nothing was written.
+    Conflict,
+    /// A write failed and could not be undone: `kmodlab recover` is needed.
+    NeedsRecovery,
+    /// A backup or the journal is damaged.
+    Damaged,
+}
+
+/// What happened, to which file, and what to do next.
+///
+/// ```
+/// use kmodlab::error::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::NotAModule, "not an ELF file").on("notes.ko").hint("is it an HTML page?");
+/// assert_eq!(error.to_string(), "notes.ko: not an ELF file; is it an HTML page?");
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    what: String,
+    path: Option<PathBuf>,
+    hint: Option<String>,
+    source: Option<io::Error>,
+}
+
+/// A [`std::result::Result`] whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of a kind; `what` says what happened, without the file's name.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Error { kind, what: what.into(), path: None, hint: None, source: None }
+    }
+
+    /// An operating system's error; `doing` says what was being done ("opening", "writing the journal").
+    pub fn io(doing: &str, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Io,
+        };
+        Error { kind, what: format!("{doing}: {}", plain(&source)), path: None, hint: None, source: Some(source) }
+    }
+
+    /// The same error, said of a file. A file that is already named stays: the innermost knows best.
+    #[must_use]
+    pub fn on(mut self, path: impl AsRef<Path>) -> Self {
+        self.path.get_or_insert_with(|| path.as_ref().to_owned());
+        self
+    }
+
+    /// The same error, with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// What a program can match.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What happened, without the file's name and without what to do next.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The file that it happened to, where there is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What to do next, where that is known.
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Is this the operating system's answer `errno`?
+    pub fn is_errno(&self, errno: rustix::io::Errno) -> bool {
+        self.source.as_ref().and_then(io::Error::raw_os_error) == Some(errno.raw_os_error())
+    }
+}
+
+/// The operating system's words without Rust's " (os error 2)" behind them.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text.get(..at).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = String::new();
+        if let Some(path) = &self.path {
+            line.push_str(&path.to_string_lossy());
+            line.push_str(": ");
+        }
+        line.push_str(&self.what);
+        if let Some(hint) = &self.hint {
+            line.push_str("; ");
+            line.push_str(hint);
+        }
+        f.write_str(&crate::escape::for_eyes(&line))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_with_an_escape_sequence_stays_one_harmless_line() {
+        let error = Error::new(ErrorKind::NotAModule, "not an ELF file").on("a\x1b[2J\nb.ko");
+        assert_eq!(error.to_string(), "a\\x1b[2J\\nb.ko: not an ELF file");
+    }
+
+    #[test]
+    fn the_systems_words_come_without_rusts_number() {
+        let error = Error::io("opening", io::Error::from_raw_os_error(13)).on("x.ko");
+        assert_eq!(error.to_string(), "x.ko: opening: Permission denied");
+        assert!(error.is_errno(rustix::io::Errno::ACCESS));
+    }
+
+    #[test]
+    fn the_innermost_file_and_hint_win() {
+        let error = Error::new(ErrorKind::Io, "w").on("inner").on("outer").hint("first").hint("second");
+        assert_eq!(error.to_string(), "inner: w; first");
+    }
+}

@@ -1,0 +1,85 @@
+//! A file's text is hostile: this turns it into text that a terminal or a page shows and never obeys.
+//!
+//! What is escaped: control characters (C0, DEL and C1), the marks that reorder text (bidirectional controls,
+//! Unicode TR9 and TR36), line and paragraph separators, invisible joiners at which two names look alike, and bytes
+//! that are not UTF-8. The rest stays as it is, so that a German author's name is still readable.
+
+use std::fmt::Write as _;
+
+/// Text for eyes: one line, nothing in it that a terminal obeys.
+pub fn for_eyes(text: &str) -> String {
+    escape(text, false)
+}
+
+/// Bytes for eyes: as [`for_eyes`], and each byte that is not UTF-8 as `\xNN`.
+pub fn bytes_for_eyes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(&escape(chunk.valid(), false));
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+/// Lines for eyes: as [`bytes_for_eyes`], but line feeds and tabs stay. For a listing in another tool's form, which
+/// breaks a long value into lines of its own.
+pub fn lines_for_eyes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(&escape(chunk.valid(), true));
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+fn escape(text: &str, keep_layout: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' if keep_layout => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() && c.is_ascii() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c if c.is_control() || is_deceptive(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Marks that are not seen but change what is: bidirectional controls, separators, zero-width characters, tags.
+fn is_deceptive(c: char) -> bool {
+    matches!(c,
+        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_readable() {
+        assert_eq!(bytes_for_eyes("Jürgen Müller <j@example.org>".as_bytes()), "Jürgen Müller <j@example.org>");
+    }
+
+    #[test]
+    fn nothing_is_left_that_a_terminal_obeys() {
+        assert_eq!(bytes_for_eyes(b"\x1b]0;owned\x07\n\x9b\xff"), "\\x1b]0;owned\\x07\\n\\x9b\\xff");
+        assert_eq!(for_eyes("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+    }
+
+    #[test]
+    fn a_listing_keeps_its_lines_and_nothing_else() {
+        assert_eq!(lines_for_eyes(b"01:\n\t\t02\r\x1b"), "01:\n\t\t02\\r\\x1b");
+    }
+}

@@ -1,0 +1,163 @@
+//! The container of a module file: plain, or compressed by gzip, xz or zstd; told by content, never by name.
+//!
+//! Decompression is bounded twice: by a limit that the caller sets, and by the ELF itself. As soon as the section
+//! headers are there they say where the image ends; a stream that goes on far beyond that is a bomb, and is left.
+
+use std::io::{BufRead, Read};
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::elf;
+
+/// The default limit for the decompressed size of a module, in bytes: 1 GiB.
+pub const DEFAULT_MAX_SIZE: u64 = 1 << 30;
+
+/// What may follow the ELF image in a decompressed stream: a trailer has some kilobytes at most.
+const SLACK: u64 = 1 << 20;
+
+/// How a module file is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Container {
+    /// Not compressed.
+    None,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// xz.
+    Xz,
+    /// Zstandard (RFC 8878).
+    Zstd,
+}
+
+impl Container {
+    /// Told by the first bytes, as kmod (libkmod-file.c) and the kernel (kernel/module/decompress.c, 5.17) tell it.
+    pub fn of(bytes: &[u8]) -> Container {
+        match bytes {
+            [0x1f, 0x8b, ..] => Container::Gzip,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Container::Xz,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Container::Zstd,
+            _ => Container::None,
+        }
+    }
+
+    /// Its name in messages and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Container::None => "none",
+            Container::Gzip => "gzip",
+            Container::Xz => "xz",
+            Container::Zstd => "zstd",
+        }
+    }
+
+    /// The command that undoes it, for a hint.
+    pub fn unpacker(self) -> &'static str {
+        match self {
+            Container::None => "cat",
+            Container::Gzip => "gzip -dk",
+            Container::Xz => "xz -dk",
+            Container::Zstd => "zstd -dk",
+        }
+    }
+
+    /// Decompresses `stored`, whose container this is, to at most `max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotAModule`] if what is inside is no ELF file, [`ErrorKind::Truncated`] or
+    /// [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::TooLarge`] beyond the limit.
+    pub fn decompress(self, stored: &[u8], max: u64) -> Result<Vec<u8>> {
+        match self {
+            Container::None => Ok(stored.to_vec()),
+            Container::Gzip => {
+                let mut decoder = flate2::bufread::GzDecoder::new(stored);
+                let out = self.drain(&mut decoder, stored.len(), max)?;
+                self.ended(decoder.into_inner())?;
+                Ok(out)
+            }
+            Container::Xz => {
+                let mut decoder = liblzma::bufread::XzDecoder::new(stored);
+                let out = self.drain(&mut decoder, stored.len(), max)?;
+                self.ended(decoder.into_inner())?;
+                Ok(out)
+            }
+            Container::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
+                let out = self.drain(&mut decoder, stored.len(), max)?;
+                self.ended(decoder.finish())?;
+                Ok(out)
+            }
+        }
+    }
+
+    fn drain(self, decoder: &mut dyn Read, stored: usize, max: u64) -> Result<Vec<u8>> {
+        let too_large = || {
+            Error::new(ErrorKind::TooLarge, format!("decompressed ({}), it exceeds the limit of {max} bytes", self.name()))
+                .hint("--max-size moves the limit")
+        };
+        let mut out: Vec<u8> = Vec::new();
+        out.try_reserve(stored.saturating_mul(3)).map_err(|_| too_large())?;
+        let mut chunk = vec![0; 1 << 16];
+        let mut end = None;
+        loop {
+            let n = decoder.read(&mut chunk).map_err(|e| self.damaged(&e))?;
+            let Some(new) = chunk.get(..n).filter(|new| !new.is_empty()) else { break };
+            let first = out.is_empty();
+            if out.len() as u64 + n as u64 > max {
+                return Err(too_large());
+            }
+            out.try_reserve(n).map_err(|_| too_large())?;
+            out.extend_from_slice(new);
+            if first {
+                self.must_be_elf(&out)?;
+            }
+            end = end.or_else(|| elf::extent(&out));
+            if end.is_some_and(|end| out.len() as u64 > end.saturating_add(SLACK)) {
+                let what = format!("decompressed ({}), it goes on long after the end of its ELF image", self.name());
+                return Err(Error::new(ErrorKind::Malformed, what));
+            }
+        }
+        if out.is_empty() {
+            return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
+        }
+        Ok(out)
+    }
+
+    /// The first bytes decide, before the rest of a bomb is unpacked.
+    fn must_be_elf(self, start: &[u8]) -> Result<()> {
+        let name = self.name();
+        match Container::of(start) {
+            Container::None if start.starts_with(b"\x7fELF") => Ok(()),
+            Container::None => Err(Error::new(ErrorKind::NotAModule, format!("decompressed ({name}), it is not an ELF file"))),
+            inner => Err(Error::new(ErrorKind::NotAModule, format!("compressed twice ({name}, inside it {})", inner.name()))),
+        }
+    }
+
+    fn ended(self, mut rest: impl BufRead) -> Result<()> {
+        match rest.fill_buf() {
+            Ok([]) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Malformed, format!("bytes after the end of the {} stream", self.name()))),
+        }
+    }
+
+    fn damaged(self, error: &std::io::Error) -> Error {
+        let name = self.name();
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Error::new(ErrorKind::Truncated, format!("the {name} stream is cut short")),
+            _ => Error::new(ErrorKind::Malformed, format!("the {name} stream is damaged or cut short")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides_not_the_name() {
+        assert_eq!(Container::of(b"\x7fELF\x02\x01"), Container::None);
+        assert_eq!(Container::of(b"\x28\xb5\x2f\xfd\x04"), Container::Zstd);
+        assert_eq!(Container::of(b""), Container::None);
+    }
+}

@@ -1,0 +1,142 @@
+//! Opening a module file for reading: mapped under a lease where that can be had, read where not.
+//!
+//! A mapped file that somebody truncates is a trap: touching the lost pages is SIGBUS, and no error value can stop it.
+//! A read lease (fcntl(2), `F_SETLEASE`) makes the kernel hold such a truncate back until we let go. Without a lease
+//! (another's file, a file that is open for writing, a file system without leases) the bytes are read into memory.
+//! Either way [`Contents`] is short-lived: facts are taken out of it as values, so that a reader who waits for a pager
+//! holds up nobody's write.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use memmap2::Mmap;
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The bytes of a file as it is on disk, compressed or not.
+pub struct Contents {
+    bytes: Bytes,
+    modified: (i64, i64),
+}
+
+enum Bytes {
+    /// Mapped; the lease lives as long as the mapping. Fields drop in order: first the mapping goes, then the lease.
+    Mapped { map: Mmap, _lease: Lease },
+    Read(Vec<u8>),
+}
+
+impl Contents {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Mapped { map, .. } => map,
+            Bytes::Read(bytes) => bytes,
+        }
+    }
+
+    /// Were the bytes mapped under a lease (else they were read)?
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.bytes, Bytes::Mapped { .. })
+    }
+
+    /// When the file was last modified, in seconds and nanoseconds since the epoch.
+    pub fn modified(&self) -> (i64, i64) {
+        self.modified
+    }
+}
+
+/// Opens a regular file for reading and takes its bytes.
+///
+/// Symbolic links are followed: reading harms nothing, and `/lib` is one on most systems.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`], [`ErrorKind::Io`]; [`ErrorKind::NotAModule`] for a folder, a device or an empty file;
+/// [`ErrorKind::Changed`] if the file shrank or grew while it was read.
+pub fn read(path: &Path) -> Result<Contents> {
+    contents(path).map_err(|e| e.on(path))
+}
+
+fn contents(path: &Path) -> Result<Contents> {
+    // NONBLOCK, so that a FIFO without a writer is told apart, not waited for.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file: File = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("opening", e))?.into();
+    let meta = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
+    if meta.is_dir() {
+        return Err(Error::new(ErrorKind::NotAModule, "a folder, not a module"));
+    }
+    if !meta.is_file() {
+        return Err(Error::new(ErrorKind::NotAModule, "not a regular file"));
+    }
+    if meta.len() == 0 {
+        return Err(Error::new(ErrorKind::NotAModule, "an empty file"));
+    }
+    let modified = (meta.mtime(), meta.mtime_nsec());
+    match Lease::take(&file) {
+        Some(lease) => {
+            let map = map(&file, &lease)?;
+            // The size may have changed between the look above and the lease; the mapping has the size of now.
+            Ok(Contents { bytes: Bytes::Mapped { map, _lease: lease }, modified })
+        }
+        None => Ok(Contents { bytes: Bytes::Read(read_all(file, meta.len())?), modified }),
+    }
+}
+
+fn read_all(mut file: File, expected: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let size = usize::try_from(expected).map_err(|_| Error::new(ErrorKind::TooLarge, "too large for this machine"))?;
+    bytes.try_reserve_exact(size).map_err(|_| Error::new(ErrorKind::TooLarge, "larger than the memory left"))?;
+    file.read_to_end(&mut bytes).map_err(|e| Error::io("reading", e))?;
+    let after = file.metadata().map_err(|e| Error::io("looking at the file", e))?.len();
+    if bytes.len() != size || after != expected {
+        return Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest"));
+    }
+    Ok(bytes)
+}
+
+/// A read lease on a file: while it lives, the kernel holds back whoever wants to truncate or write the file (up to
+/// /proc/sys/fs/lease-break-time, 45 seconds as a rule; nothing here takes a tenth of that).
+struct Lease {
+    file: File,
+}
+
+impl Lease {
+    fn take(file: &File) -> Option<Lease> {
+        let file = file.try_clone().ok()?;
+        // The kernel tells a lease's holder that somebody waits by SIGIO, which kills by default; SIGURG is ignored by
+        // default and tells us just as little, since we let go soon anyway.
+        const F_SETSIG: libc::c_int = 10;
+        fcntl(&file, F_SETSIG, libc::SIGURG)?;
+        fcntl(&file, libc::F_SETLEASE, libc::F_RDLCK)?;
+        Some(Lease { file })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = fcntl(&self.file, libc::F_SETLEASE, libc::F_UNLCK);
+    }
+}
+
+/// The two lease calls of fcntl(2), which rustix does not have. `None` where the kernel refuses.
+fn fcntl(file: &File, command: libc::c_int, argument: libc::c_int) -> Option<()> {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed, and both commands take one int and touch no
+    // memory of ours (fcntl(2)).
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    (answer != -1).then_some(())
+}
+
+/// Maps a file that is held by a lease.
+fn map(file: &File, _held: &Lease) -> Result<Mmap> {
+    use std::os::fd::AsFd;
+    let fd: BorrowedFd<'_> = file.as_fd();
+    // SAFETY: the mapping is read-only and private to this process. The lease, which outlives it (field order in
+    // `Bytes::Mapped`), keeps other processes from truncating or writing the file while it is there, and this program
+    // never writes a module through another descriptor while it holds one of these.
+    let map = unsafe { Mmap::map(&fd) };
+    map.map_err(|e| Error::io("mapping", e))
+}

@@ -1,0 +1,175 @@
+//! What a module file says: opened and mapped, decompressed, and read into facts that own their data.
+//!
+//! [`open`] does the input; [`Module::read`] is pure: bytes in, facts out, no other effect. Whatever the bytes are, the
+//! answer is facts or one [`Error`], never a panic.
+
+pub mod container;
+pub mod elf;
+pub mod file;
+pub mod modinfo;
+pub mod symbols;
+pub mod this_module;
+pub mod trailer;
+pub mod versions;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::vermagic::Vermagic;
+use container::Container;
+use elf::{Class, Elf, Endian};
+use modinfo::Modinfo;
+use symbols::{Export, Import};
+use this_module::ThisModule;
+use trailer::Trailer;
+use versions::SymbolVersions;
+
+/// A SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
+pub type Sha256Hex = String;
+
+/// The SHA-256 of bytes.
+pub fn sha256(bytes: &[u8]) -> Sha256Hex {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// How a module file is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its container.
+    pub container: Container,
+    /// Its size on disk, in bytes.
+    pub size: u64,
+    /// The SHA-256 of the file as it is on disk.
+    pub sha256: Sha256Hex,
+}
+
+/// All that a module says about itself.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Size of the uncompressed file, with its trailer, in bytes.
+    pub size: usize,
+    /// 32 or 64 bit.
+    pub class: Class,
+    /// Byte order.
+    pub endian: Endian,
+    /// `e_machine` of the ELF header.
+    pub machine: u16,
+    /// The strings of `.modinfo`.
+    pub modinfo: Modinfo,
+    /// Symbol versions.
+    pub versions: SymbolVersions,
+    /// `struct module` as built; `None` where the section is missing.
+    pub this_module: Option<ThisModule>,
+    /// What it needs.
+    pub imports: Vec<Import>,
+    /// What it offers.
+    pub exports: Vec<Export>,
+    /// The GNU build-id.
+    pub build_id: Option<Vec<u8>>,
+    /// The appended signature.
+    pub trailer: Option<Trailer>,
+    /// Size of `.BTF` in bytes, where there is one.
+    pub btf: Option<u64>,
+    /// Bytes behind the ELF image that are neither its own nor a trailer's.
+    pub unclaimed: usize,
+}
+
+/// Opens a module file, decompresses it up to `max_size` bytes where needed, and reads it.
+///
+/// # Errors
+///
+/// Those of [`file::read`], [`Container::decompress`] and [`Module::read`], each with the file's name.
+pub fn open(path: &Path, max_size: u64) -> Result<(Stored, Module)> {
+    let contents = file::read(path)?;
+    let stored = contents.bytes();
+    let container = Container::of(stored);
+    let module = match container {
+        Container::None => Module::read(stored),
+        _ => container.decompress(stored, max_size).and_then(|bytes| Module::read(&bytes)),
+    }
+    .map_err(|e| e.on(path))?;
+    Ok((Stored { container, size: stored.len() as u64, sha256: sha256(stored) }, module))
+}
+
+impl Module {
+    /// Reads the uncompressed bytes of a module file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotAModule`], [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`], in one sentence.
+    pub fn read(bytes: &[u8]) -> Result<Module> {
+        if bytes.is_empty() {
+            return Err(Error::new(ErrorKind::NotAModule, "an empty file"));
+        }
+        let trailer = if bytes.starts_with(b"\x7fELF") { trailer::find(bytes)? } else { None };
+        let image = trailer.as_ref().and_then(|t| bytes.get(..t.start)).unwrap_or(bytes);
+        let elf = Elf::read(image)?;
+        let rest = image.get(elf.end..).unwrap_or_default();
+        if trailer.is_none() && trailer::looks_cut(rest) {
+            let what = format!("{} bytes behind the ELF image look like a signature trailer that was cut short", rest.len());
+            return Err(Error::new(ErrorKind::Truncated, what));
+        }
+        let versions = SymbolVersions::read(&elf, image)?;
+        Ok(Module {
+            size: bytes.len(),
+            class: elf.class,
+            endian: elf.endian,
+            machine: elf.machine,
+            modinfo: Modinfo::read(&elf, image)?,
+            this_module: ThisModule::read(&elf, image)?,
+            imports: symbols::imports(&elf, &versions),
+            exports: symbols::exports(&elf, image),
+            build_id: elf.build_id.clone(),
+            btf: elf.section(".BTF")?.map(|s| s.size),
+            unclaimed: rest.len(),
+            versions,
+            trailer,
+        })
+    }
+
+    /// The name that the kernel will know it by: modinfo's `name` (4.20 on), else the one in `struct module`.
+    pub fn name(&self) -> Option<String> {
+        let name = self.modinfo.first("name").or(self.this_module.as_ref()?.name.as_deref())?;
+        Some(String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The same, and where the module names itself nowhere, the file's name as kmod makes a module's name of it:
+    /// up to the first dot, with `-` as `_`.
+    pub fn name_or_stem(&self, path: &Path) -> String {
+        self.name().unwrap_or_else(|| name_of_file(path))
+    }
+
+    /// Its version magic: the first `vermagic=`, as the kernel takes it.
+    pub fn vermagic(&self) -> Option<Vermagic> {
+        self.modinfo.first("vermagic").map(Vermagic::parse)
+    }
+
+    /// The namespaces that it imports (`import_ns=`).
+    pub fn imported_namespaces(&self) -> impl Iterator<Item = &[u8]> {
+        self.modinfo.all("import_ns")
+    }
+
+    /// Where the ELF image and what belongs to it ends: the size without the trailer.
+    pub fn image_len(&self) -> usize {
+        self.trailer.as_ref().map_or(self.size, |t| t.start)
+    }
+}
+
+/// A module's name as kmod makes it of a file's name: up to the first dot, `-` and `_` being one (libkmod-util.c).
+pub fn name_of_file(path: &Path) -> String {
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let stem = file.split('.').next().unwrap_or_default();
+    stem.replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_becomes_a_modules_name_as_kmod_does_it() {
+        assert_eq!(name_of_file(Path::new("/tmp/snd-hda-intel.ko.xz")), "snd_hda_intel");
+    }
+}

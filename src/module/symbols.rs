@@ -1,0 +1,111 @@
+//! What a module takes from the kernel and from other modules, and what it gives: imports and exports.
+
+use std::collections::HashMap;
+
+use crate::module::elf::{Elf, Place, Symbol};
+use crate::module::versions::SymbolVersions;
+
+/// A symbol that the module needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The module loads even where nobody exports it.
+    pub is_weak: bool,
+    /// The CRC that the module expects, from its symbol versions.
+    pub crc: Option<u64>,
+}
+
+/// A symbol that the module offers to other modules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// For modules under a GPL-compatible licence only (EXPORT_SYMBOL_GPL).
+    pub is_gpl_only: bool,
+    /// The namespace that users must import (5.4 on); `None` where it is in none.
+    pub namespace: Option<Vec<u8>>,
+    /// Its CRC, in kernels with symbol versions.
+    pub crc: Option<u32>,
+}
+
+/// The undefined symbols, in the order of the symbol table.
+pub fn imports(elf: &Elf, versions: &SymbolVersions) -> Vec<Import> {
+    let undefined = elf.symbols.iter().filter(|s| s.place == Place::Undefined && !s.name.is_empty());
+    undefined.map(|s| Import { name: s.name.clone(), is_weak: s.is_weak, crc: versions.crc(&s.name) }).collect()
+}
+
+/// The symbols with an entry in a `__ksymtab` section, in the order of the symbol table.
+///
+/// modpost names everything about an export by it: `__ksymtab_NAME` the entry, `__crc_NAME` its CRC, `__kstrtabns_NAME`
+/// its namespace (include/linux/export.h and export-internal.h, 5.4–6.14). GPL-only is told by the section, and from
+/// 7.x on by a table of flags beside it.
+pub fn exports(elf: &Elf, image: &[u8]) -> Vec<Export> {
+    let entries = elf.symbols.iter().filter_map(|s| match s.place {
+        Place::Section(index) => Some((s.name.strip_prefix(b"__ksymtab_")?, s, elf.sections.get(index)?)),
+        _ => None,
+    });
+    let entries: Vec<_> = entries.filter(|(_, _, section)| section.name.starts_with(b"__ksymtab")).collect();
+    let mut count: HashMap<usize, u64> = HashMap::new();
+    for (_, _, section) in &entries {
+        *count.entry(section.index).or_default() += 1;
+    }
+    let companions = Companions::of(elf, image);
+    entries
+        .into_iter()
+        .map(|(name, entry, section)| {
+            let entry_size = section.size / count.get(&section.index).copied().unwrap_or(1);
+            let flags = companions.flags(entry.value, entry_size);
+            Export {
+                name: name.to_vec(),
+                is_gpl_only: section.name.starts_with(b"__ksymtab_gpl") || flags.is_some_and(|f| f & 1 != 0),
+                namespace: companions.namespace(name),
+                crc: companions.crc(name),
+            }
+        })
+        .collect()
+}
+
+/// The symbols and tables that modpost puts beside each export's entry.
+struct Companions<'e> {
+    elf: &'e Elf,
+    image: &'e [u8],
+    by_name: HashMap<&'e [u8], &'e Symbol>,
+}
+
+impl<'e> Companions<'e> {
+    fn of(elf: &'e Elf, image: &'e [u8]) -> Self {
+        let named = elf.symbols.iter().filter(|s| s.name.starts_with(b"__crc_") || s.name.starts_with(b"__kstrtabns_"));
+        Companions { elf, image, by_name: named.map(|s| (s.name.as_slice(), s)).collect() }
+    }
+
+    fn find(&self, prefix: &[u8], name: &[u8]) -> Option<&'e Symbol> {
+        self.by_name.get([prefix, name].concat().as_slice()).copied()
+    }
+
+    /// The bytes from where a symbol is defined to the end of its section.
+    fn bytes_at(&self, symbol: &Symbol) -> Option<&'e [u8]> {
+        let Place::Section(index) = symbol.place else { return None };
+        self.elf.sections.get(index)?.bytes(self.image).get(usize::try_from(symbol.value).ok()?..)
+    }
+
+    fn namespace(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let string = self.bytes_at(self.find(b"__kstrtabns_", name)?)?.split(|b| *b == 0).next()?;
+        (!string.is_empty()).then(|| string.to_vec())
+    }
+
+    fn crc(&self, name: &[u8]) -> Option<u32> {
+        let symbol = self.find(b"__crc_", name)?;
+        match symbol.place {
+            // Up to about 6.2 the CRC was the symbol's own value, set by the linker.
+            Place::Absolute => u32::try_from(symbol.value).ok(),
+            _ => self.bytes_at(symbol)?.get(..4).and_then(|crc| u32::try_from(self.elf.endian.number(crc)).ok()),
+        }
+    }
+
+    /// The byte of `__kflagstab` (7.x) that belongs to the entry at `offset` of a table of `entry_size`.
+    fn flags(&self, offset: u64, entry_size: u64) -> Option<u8> {
+        let table = self.elf.section("__kflagstab").ok()??.bytes(self.image);
+        table.get(usize::try_from(offset.checked_div(entry_size)?).ok()?).copied()
+    }
+}

@@ -1,0 +1,183 @@
+//! What the journal means: which files are patched now, and what each known content was originally. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::module::Sha256Hex;
+use crate::vault::journal::{Entry, FileChange, Operation};
+
+/// A file's patches that were not taken back, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Trail<'j> {
+    /// The patches.
+    pub patches: Vec<&'j FileChange>,
+    /// The last change of any kind, a restore among them.
+    pub last: Option<&'j FileChange>,
+}
+
+impl<'j> Trail<'j> {
+    /// The first patch: what it names as before is the original.
+    pub fn root(&self) -> Option<&'j FileChange> {
+        self.patches.first().copied()
+    }
+
+    /// What the file should be now, by its SHA-256.
+    pub fn expected(&self) -> Option<&'j str> {
+        self.last.map(|change| change.after.as_str())
+    }
+}
+
+/// The journal, read for its meaning.
+#[derive(Clone, Debug, Default)]
+pub struct History<'j> {
+    trails: BTreeMap<&'j Path, Trail<'j>>,
+    /// For each content that came out of a patch, the changes whose `before` is its original.
+    roots: BTreeMap<&'j str, Vec<&'j FileChange>>,
+    originals: BTreeSet<&'j str>,
+}
+
+impl<'j> History<'j> {
+    /// Reads the entries in their order.
+    pub fn of(entries: &'j [Entry]) -> History<'j> {
+        let mut history = History::default();
+        for entry in entries {
+            let Some(change) = &entry.change else { continue };
+            match entry.operation {
+                Operation::Patch => history.patched(change),
+                Operation::Restore => {
+                    let trail = history.trails.entry(&change.path).or_default();
+                    trail.patches.clear();
+                    trail.last = Some(change);
+                }
+                Operation::Undone | Operation::GivenUp | Operation::Enrol | Operation::Unenrol => {}
+            }
+        }
+        history
+    }
+
+    fn patched(&mut self, change: &'j FileChange) {
+        let trail = self.trails.entry(&change.path).or_default();
+        trail.patches.push(change);
+        trail.last = Some(change);
+        let roots = match self.roots.get(change.before.as_str()) {
+            Some(roots) => roots.clone(),
+            None => {
+                self.originals.insert(&change.before);
+                vec![change]
+            }
+        };
+        // A patch that leads back to an original makes nothing that a restore would have to undo.
+        if !self.originals.contains(change.after.as_str()) {
+            let known = self.roots.entry(&change.after).or_default();
+            known.extend(roots.into_iter().filter(|root| !known.iter().any(|k| k.before == root.before)).collect::<Vec<_>>());
+        }
+    }
+
+    /// What was done to the file at a real path.
+    pub fn at(&self, path: &Path) -> Option<&Trail<'j>> {
+        self.trails.get(path)
+    }
+
+    /// The files that are patched now, by the journal.
+    pub fn patched_files(&self) -> impl Iterator<Item = (&'j Path, &Trail<'j>)> {
+        self.trails.iter().filter(|(_, trail)| !trail.patches.is_empty()).map(|(path, trail)| (*path, trail))
+    }
+
+    /// All files that the journal knows.
+    pub fn files(&self) -> impl Iterator<Item = (&'j Path, &Trail<'j>)> {
+        self.trails.iter().map(|(path, trail)| (*path, trail))
+    }
+
+    /// The changes that made this content out of an original, one for each original: a module that was moved or copied
+    /// is found by it.
+    pub fn roots_of(&self, sha: &str) -> &[&'j FileChange] {
+        self.roots.get(sha).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Is this content an original that was patched somewhere?
+    pub fn is_original(&self, sha: &str) -> bool {
+        self.originals.contains(sha)
+    }
+
+    /// Where this content is recorded as the outcome of a patch.
+    pub fn places_of(&self, sha: &str) -> Vec<PathBuf> {
+        self.patched_files().filter(|(_, trail)| trail.expected() == Some(sha)).map(|(path, _)| path.to_owned()).collect()
+    }
+}
+
+/// The SHA-256 of the backups that a journal refers to.
+pub fn backups(entries: &[Entry]) -> BTreeSet<&Sha256Hex> {
+    entries.iter().filter_map(|e| e.change.as_ref()).map(|c| &c.before).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::journal::How;
+    use crate::vault::metadata::{Metadata, Time};
+
+    fn entry(operation: Operation, path: &str, before: &str, after: &str) -> Entry {
+        let epoch = Time { seconds: 0, nanoseconds: 0 };
+        let change = FileChange {
+            path: path.into(),
+            module: "m".into(),
+            how: How::InPlace,
+            before: before.into(),
+            after: after.into(),
+            size_before: 0,
+            size_after: 0,
+            edits: vec![],
+            metadata: Metadata { mode: 0, uid: 0, gid: 0, accessed: epoch, modified: epoch, xattrs: BTreeMap::new() },
+            vermagic_before: None,
+            vermagic_after: None,
+            plan: None,
+            overrides: vec![],
+        };
+        Entry {
+            schema_version: 1,
+            seq: 0,
+            time: String::new(),
+            id: String::new(),
+            operation,
+            recovered: false,
+            change: Some(change),
+            note: None,
+            tool: String::new(),
+            prev: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_file_patched_twice_has_the_first_state_as_its_original() {
+        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "C")];
+        let history = History::of(&journal);
+        assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, "A");
+        assert_eq!(history.roots_of("C")[0].before, "A");
+        assert!(history.is_original("A") && !history.is_original("B"));
+    }
+
+    #[test]
+    fn a_restored_file_is_patched_no_more() {
+        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Restore, "/m.ko", "B", "A")];
+        let history = History::of(&journal);
+        assert_eq!(history.patched_files().count(), 0);
+        assert_eq!(history.at(Path::new("/m.ko")).unwrap().expected(), Some("A"));
+    }
+
+    #[test]
+    fn a_patch_back_to_the_original_makes_no_circle() {
+        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "A")];
+        let history = History::of(&journal);
+        assert!(history.is_original("A"));
+        assert!(history.roots_of("A").is_empty());
+    }
+
+    #[test]
+    fn two_originals_that_became_the_same_are_both_named() {
+        let journal = [entry(Operation::Patch, "/1.ko", "A", "B"), entry(Operation::Patch, "/2.ko", "C", "B")];
+        let history = History::of(&journal);
+        let originals: Vec<_> = history.roots_of("B").iter().map(|r| r.before.as_str()).collect();
+        assert_eq!(originals, ["A", "C"]);
+        assert_eq!(history.at(Path::new("/2.ko")).unwrap().root().unwrap().before, "C");
+    }
+}

@@ -1,0 +1,348 @@
+//! The journal: one JSON object a line for each operation, appended, never rewritten, chained by hashes.
+//!
+//! Each line ends with `"hash"`, the SHA-256 of the line's text before `,"hash"`; and names the line before it by that
+//! line's hash in `"prev"`. So a changed, removed or swapped line is seen; lines cut off at the end are not.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::edit::Edit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::{Sha256Hex, sha256};
+use crate::vault::disk;
+use crate::vault::metadata::Metadata;
+
+/// The form of a line. A reader that meets a higher number must not guess.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What the first line names as the line before it.
+const NO_LINE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// A module's bytes were changed by a plan.
+    Patch,
+    /// A module got its original bytes back.
+    Restore,
+    /// An interrupted operation was undone by recovery: the file is as it was before.
+    Undone,
+    /// An interrupted operation was given up: somebody else changed the file, and its state was discarded or kept.
+    GivenUp,
+    /// A person declared this machine a lab machine.
+    Enrol,
+    /// A person took that back.
+    Unenrol,
+}
+
+impl Operation {
+    /// The word for it in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Patch => "patch",
+            Operation::Restore => "restore",
+            Operation::Undone => "undone",
+            Operation::GivenUp => "given-up",
+            Operation::Enrol => "enrol",
+            Operation::Unenrol => "unenrol",
+        }
+    }
+}
+
+/// How a file's bytes were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Spans were written over in the file itself.
+    InPlace,
+    /// A whole new file took its place.
+    Replace,
+    /// A new file was made; the module that it comes from was left alone.
+    Create,
+}
+
+/// What was done to one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// The file's real path.
+    #[serde(with = "path_text")]
+    pub path: PathBuf,
+    /// The module's name.
+    pub module: String,
+    /// How its bytes were changed.
+    pub how: How,
+    /// SHA-256 before; the backup has this name.
+    pub before: Sha256Hex,
+    /// SHA-256 after.
+    pub after: Sha256Hex,
+    /// Size before, in bytes.
+    pub size_before: u64,
+    /// Size after, in bytes.
+    pub size_after: u64,
+    /// The exact edits. Empty where a whole new file took the old one's place.
+    pub edits: Vec<Edit>,
+    /// The file's metadata before.
+    pub metadata: Metadata,
+    /// Version magic before, where the operation changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vermagic_before: Option<String>,
+    /// Version magic after; empty after `--mode blank`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vermagic_after: Option<String>,
+    /// The digest of the plan that was confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Sha256Hex>,
+    /// The overrides that were used, by the guards' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<String>,
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The form of this line.
+    pub schema_version: u32,
+    /// Its number, from 1.
+    pub seq: u64,
+    /// When, in UTC (RFC 3339).
+    pub time: String,
+    /// The operation's own name, by which an intent finds its line.
+    pub id: String,
+    /// What was done.
+    pub operation: Operation,
+    /// Was it finished by recovery after an interruption?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
+    /// What was done to a file, where the operation was about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<FileChange>,
+    /// Anything else worth keeping, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The program that wrote it.
+    pub tool: String,
+    /// The hash of the line before.
+    pub prev: Sha256Hex,
+}
+
+/// What a caller says of an operation; the journal adds number, time, tool and chain.
+pub(super) struct News {
+    pub(super) id: String,
+    pub(super) operation: Operation,
+    pub(super) recovered: bool,
+    pub(super) change: Option<FileChange>,
+    pub(super) note: Option<String>,
+}
+
+/// The journal as read.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    /// Its lines, oldest first.
+    pub entries: Vec<Entry>,
+    last_hash: Option<Sha256Hex>,
+    /// Length of the whole lines, in bytes; what follows was torn off by a crash and never counted.
+    whole: u64,
+}
+
+/// An operation's name: when and by whom.
+pub(super) fn new_id() -> String {
+    format!("{}-{}", jiff::Timestamp::now().as_microsecond(), std::process::id())
+}
+
+impl Journal {
+    /// Reads a journal and checks its chain. A file that is not there is an empty journal.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped.
+    pub fn read(path: &Path) -> Result<Journal> {
+        let mut text = Vec::new();
+        match File::open(path) {
+            Ok(mut file) => file.read_to_end(&mut text).map_err(|e| Error::io("reading the journal", e).on(path))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Journal::default()),
+            Err(e) => return Err(Error::io("opening the journal", e).on(path)),
+        };
+        Journal::parse(&text).map_err(|e| e.on(path))
+    }
+
+    /// Reads a journal's text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::read`].
+    pub fn parse(text: &[u8]) -> Result<Journal> {
+        let mut journal = Journal::default();
+        for line in text.split_inclusive(|b| *b == b'\n') {
+            // A line without its end was being written when the machine stopped: it never counted.
+            let Some(body) = line.strip_suffix(b"\n") else { break };
+            let number = journal.entries.len() + 1;
+            let damaged = |what: &str| {
+                Error::new(ErrorKind::Damaged, format!("line {number} {what}")).hint("the backups in objects/ are still whole")
+            };
+            let (signed, hash) = split_hash(body).ok_or_else(|| damaged("is no journal line"))?;
+            let entry: Entry = serde_json::from_slice(body).map_err(|_| damaged("is no journal line"))?;
+            if entry.schema_version != SCHEMA_VERSION {
+                return Err(damaged("is of another version of this program"));
+            }
+            let previous = journal.last_hash.as_deref().unwrap_or(NO_LINE);
+            if sha256(signed) != hash || entry.prev != previous || entry.seq != number as u64 {
+                return Err(damaged("breaks the hash chain: it, or a line before it, was changed"));
+            }
+            journal.last_hash = Some(hash.to_owned());
+            journal.whole += line.len() as u64;
+            journal.entries.push(entry);
+        }
+        Ok(journal)
+    }
+
+    /// Is there a line of this operation?
+    pub fn has(&self, id: &str) -> bool {
+        self.entries.iter().any(|e| e.id == id)
+    }
+
+    /// Appends a line, durably. If that fails, the file is cut back to what it was.
+    pub(super) fn append(&mut self, path: &Path, news: News) -> Result<Entry> {
+        let entry = Entry {
+            schema_version: SCHEMA_VERSION,
+            seq: self.entries.len() as u64 + 1,
+            time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            id: news.id,
+            operation: news.operation,
+            recovered: news.recovered,
+            change: news.change,
+            note: news.note,
+            tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
+            prev: self.last_hash.clone().unwrap_or_else(|| NO_LINE.to_owned()),
+        };
+        let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
+        let signed = text.strip_suffix('}').unwrap_or(&text);
+        let hash = sha256(signed.as_bytes());
+        let line = format!("{signed},\"hash\":\"{hash}\"}}\n");
+        self.append_line(path, line.as_bytes()).map_err(|e| e.on(path))?;
+        self.whole += line.len() as u64;
+        self.last_hash = Some(hash);
+        self.entries.push(entry.clone());
+        Ok(entry)
+    }
+
+    fn append_line(&self, path: &Path, line: &[u8]) -> Result<()> {
+        let doing = |e: rustix::io::Errno| Error::io("writing the journal", e);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file: File = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(doing)?.into();
+        // A torn tail goes first. Writing at a fixed place, not "at the end", makes the append the same each time.
+        if rustix::fs::fstat(&file).map_err(doing)?.st_size as u64 > self.whole {
+            rustix::fs::ftruncate(&file, self.whole).map_err(doing)?;
+        }
+        let written = disk::write_at(&file, line, self.whole).and_then(|()| disk::sync(&file));
+        if written.is_err() {
+            let _ = rustix::fs::ftruncate(&file, self.whole);
+        } else if self.whole == 0
+            && let Some(folder) = path.parent()
+        {
+            disk::sync(disk::open_folder(folder)?).map_err(doing)?;
+        }
+        written.map_err(doing)
+    }
+}
+
+/// The text that the hash is of, and the hash.
+fn split_hash(line: &[u8]) -> Option<(&[u8], &str)> {
+    let line = line.strip_suffix(b"\"}")?;
+    let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;
+    Some((rest.strip_suffix(b",\"hash\":\"")?, std::str::from_utf8(hash).ok()?))
+}
+
+/// A path in JSON: as text where it is UTF-8, else as `{"hex": …}`, so that any name comes back as it was.
+pub(super) mod path_text {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Text {
+        Utf8(String),
+        Other {
+            #[serde(with = "hex")]
+            hex: Vec<u8>,
+        },
+    }
+
+    pub(in crate::vault) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = match path.to_str() {
+            Some(text) => Text::Utf8(text.to_owned()),
+            None => Text::Other { hex: path.as_os_str().as_bytes().to_vec() },
+        };
+        text.serialize(serializer)
+    }
+
+    pub(in crate::vault) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Text::deserialize(deserializer)? {
+            Text::Utf8(text) => text.into(),
+            Text::Other { hex } => OsString::from_vec(hex).into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(id: &str) -> News {
+        News { id: id.to_owned(), operation: Operation::Enrol, recovered: false, change: None, note: Some("a note".into()) }
+    }
+
+    fn three_lines() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut journal = Journal::read(&path).unwrap();
+        for id in ["a", "b", "c"] {
+            journal.append(&path, news(id)).unwrap();
+        }
+        (folder, path)
+    }
+
+    #[test]
+    fn what_is_appended_is_read_again() {
+        let (_folder, path) = three_lines();
+        let journal = Journal::read(&path).unwrap();
+        assert_eq!(journal.entries.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert!(journal.has("b") && !journal.has("d"));
+    }
+
+    #[test]
+    fn each_changed_byte_and_each_missing_or_swapped_line_is_seen() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        for at in 0..text.len() - 1 {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            assert!(Journal::parse(&changed).is_err(), "byte {at}");
+        }
+        let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
+        assert!(Journal::parse(&lines[1..].concat()).is_err());
+        assert!(Journal::parse(&[lines[0], lines[2]].concat()).is_err());
+        assert!(Journal::parse(&[lines[1], lines[0], lines[2]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_torn_last_line_never_counted_and_the_next_one_takes_its_place() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        for cut in 1..text.len() {
+            std::fs::write(&path, &text[..cut]).unwrap();
+            let mut journal = Journal::read(&path).unwrap();
+            let whole = text[..cut].iter().filter(|b| **b == b'\n').count();
+            assert_eq!(journal.entries.len(), whole);
+            journal.append(&path, news("next")).unwrap();
+            assert_eq!(Journal::read(&path).unwrap().entries.len(), whole + 1);
+        }
+    }
+}

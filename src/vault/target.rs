@@ -1,0 +1,162 @@
+//! The file that is to be written: opened so that it can only be the file that was looked at.
+
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::vault::disk;
+use crate::vault::metadata::Metadata;
+
+/// The real path of a file: its folder with all links resolved, then its own name. The file itself is not followed: a
+/// module that is a symbolic link is a guard's business.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] for the folder, [`ErrorKind::Usage`] for a path without a file's name.
+pub fn real_path(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "names no file").on(path))?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().map_err(|e| Error::io("looking for its folder", e).on(path))?;
+    Ok(folder.join(name))
+}
+
+/// Why a file can't be written in place whatever anybody wishes: what the guard file-kind looks at.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be looked at.
+pub fn obstacles(path: &Path) -> Result<Vec<String>> {
+    let meta = path.symlink_metadata().map_err(|e| Error::io("looking at the file", e).on(path))?;
+    let kind = meta.file_type();
+    let mut found = Vec::new();
+    if kind.is_symlink() {
+        let to = path.canonicalize().map(|p| p.display().to_string()).unwrap_or_else(|_| "nowhere".into());
+        return Ok(vec![format!("it is a symbolic link to {to}: name that file itself")]);
+    }
+    if !kind.is_file() {
+        let what = match kind {
+            k if k.is_dir() => "a folder",
+            k if k.is_fifo() => "a FIFO",
+            k if k.is_socket() => "a socket",
+            _ => "a device",
+        };
+        return Ok(vec![format!("it is {what}, not a regular file")]);
+    }
+    if meta.nlink() > 1 {
+        found.push(format!("it has {} hard links: a write would change them all", meta.nlink()));
+    }
+    let statx = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+    let attributes = statx.map(|s| s.stx_attributes).unwrap_or(StatxAttributes::empty());
+    for (attribute, what) in [
+        (StatxAttributes::IMMUTABLE, "it is immutable (chattr +i)"),
+        (StatxAttributes::APPEND, "it is append-only (chattr +a)"),
+        (StatxAttributes::VERITY, "it is sealed by fs-verity"),
+    ] {
+        if attributes.contains(attribute) {
+            found.push(what.to_owned());
+        }
+    }
+    if rustix::fs::statvfs(path).is_ok_and(|s| s.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+        found.push("it is on a read-only mount".to_owned());
+    }
+    Ok(found)
+}
+
+/// A file opened for writing, locked, read whole, and pinned to what it was then.
+pub struct Target {
+    /// Its real path.
+    pub path: PathBuf,
+    /// The open file, locked against other runs.
+    pub file: File,
+    /// Its bytes, in memory of our own: whatever is decided is decided on these.
+    pub bytes: Vec<u8>,
+    /// Its metadata before anything was read or written.
+    pub metadata: Metadata,
+    /// Device and inode.
+    pub identity: (u64, u64),
+}
+
+impl Target {
+    /// Opens `path` (a real path, see [`real_path`]) for reading and writing, without following any link, locks it and
+    /// reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Guard`] if it has [`obstacles`]; [`ErrorKind::Busy`] if another run has it locked;
+    /// [`ErrorKind::Changed`] or [`ErrorKind::Io`] otherwise.
+    pub fn open(path: &Path) -> Result<Target> {
+        if let Some(obstacle) = obstacles(path)?.into_iter().next() {
+            return Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path));
+        }
+        let named = |e: Error| e.on(path);
+        let file = open_beneath(path, OFlags::RDWR).map_err(|e| Error::io("opening for writing", e)).map_err(named)?;
+        file.try_lock().map_err(|e| match e {
+            std::fs::TryLockError::WouldBlock => {
+                Error::new(ErrorKind::Busy, "another run is writing this file").hint("wait until it ends, then try again")
+            }
+            std::fs::TryLockError::Error(e) => Error::io("locking", e),
+        }).map_err(named)?;
+        let metadata = Metadata::of(&file).map_err(named)?;
+        let identity = identity(&file).map_err(named)?;
+        let bytes = disk::read_whole(&file).map_err(named)?;
+        Ok(Target { path: path.to_owned(), file, bytes, metadata, identity })
+    }
+
+    /// Looks again: do descriptor and path still name the same file, of the same size and modification time?
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`] if not, with nothing written.
+    pub fn look_again(&self) -> Result<()> {
+        let at_path = self.path.symlink_metadata().map_err(|e| Error::io("looking again", e).on(&self.path))?;
+        let by_descriptor = self.file.metadata().map_err(|e| Error::io("looking again", e).on(&self.path))?;
+        let pinned = |m: &std::fs::Metadata| {
+            (m.dev(), m.ino()) == self.identity
+                && m.is_file()
+                && m.nlink() == 1
+                && m.len() == self.bytes.len() as u64
+                && (m.mtime(), m.mtime_nsec()) == (self.metadata.modified.seconds, self.metadata.modified.nanoseconds)
+        };
+        if pinned(&at_path) && pinned(&by_descriptor) {
+            return Ok(());
+        }
+        let what = "changed or was replaced since it was read; nothing was written";
+        Err(Error::new(ErrorKind::Changed, what).hint("try again when it is at rest").on(&self.path))
+    }
+}
+
+/// Device and inode of an open file.
+pub(crate) fn identity(file: &File) -> Result<(u64, u64)> {
+    let meta = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// Opens a real path without following a symbolic or magic link in any component, by openat2(2) (5.6 on), or component
+/// by component where that is missing or filtered.
+pub(crate) fn open_beneath(path: &Path, access: OFlags) -> Result<File, Errno> {
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let no_links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), no_links) {
+        // A sandbox without openat2 answers one of these; so may the file itself, and then the second try says so too.
+        Err(Errno::NOSYS | Errno::PERM) => by_component(path, flags),
+        answer => answer.map(File::from),
+    }
+}
+
+fn by_component(path: &Path, flags: OFlags) -> Result<File, Errno> {
+    let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut folder = rustix::fs::open("/", step, Mode::empty())?;
+    let names: Vec<_> = path.components().filter_map(|c| if let Component::Normal(name) = c { Some(name) } else { None }).collect();
+    let (last, folders) = names.split_last().ok_or(Errno::INVAL)?;
+    for name in folders {
+        folder = rustix::fs::openat(&folder, *name, step, Mode::empty())?;
+    }
+    rustix::fs::openat(&folder, *last, flags, Mode::empty()).map(File::from)
+}
