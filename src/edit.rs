@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn an_edit_of_other_bytes_is_refused() {
-        for wrong in [edit(1, b"zz", b"XY"), edit(5, b"fg", b"XY"), edit(1, b"bc", b"X"), edit(u64::MAX, b"bc", b"XY")] {
+        for wrong in [edit(1, b"zz", b"XY"), edit(5, b"fg", b"XY"), edit(1, b"bc", b"X"), edit(u64::MAX, b"bc", b"XY")]
+        {
             assert_eq!(apply(b"abcdef", &[wrong]).unwrap_err().kind(), ErrorKind::Changed);
         }
     }

@@ -10,7 +10,12 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+pub mod edit;
 pub mod error;
 pub mod escape;
+pub mod kernel;
 pub mod module;
+pub mod patch;
+pub mod predict;
+pub mod vault;
 pub mod vermagic;

@@ -83,7 +83,8 @@ impl Container {
                 Ok(out)
             }
             Container::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
+                let mut decoder =
+                    zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
                 let out = self.drain(&mut decoder, stored.len(), max)?;
                 self.ended(decoder.finish())?;
                 Ok(out)
@@ -93,8 +94,11 @@ impl Container {
 
     fn drain(self, decoder: &mut dyn Read, stored: usize, max: u64) -> Result<Vec<u8>> {
         let too_large = || {
-            Error::new(ErrorKind::TooLarge, format!("decompressed ({}), it exceeds the limit of {max} bytes", self.name()))
-                .hint("--max-size moves the limit")
+            Error::new(
+                ErrorKind::TooLarge,
+                format!("decompressed ({}), it exceeds the limit of {max} bytes", self.name()),
+            )
+            .hint("--max-size moves the limit")
         };
         let mut out: Vec<u8> = Vec::new();
         out.try_reserve(stored.saturating_mul(3)).map_err(|_| too_large())?;
@@ -129,8 +133,12 @@ impl Container {
         let name = self.name();
         match Container::of(start) {
             Container::None if start.starts_with(b"\x7fELF") => Ok(()),
-            Container::None => Err(Error::new(ErrorKind::NotAModule, format!("decompressed ({name}), it is not an ELF file"))),
-            inner => Err(Error::new(ErrorKind::NotAModule, format!("compressed twice ({name}, inside it {})", inner.name()))),
+            Container::None => {
+                Err(Error::new(ErrorKind::NotAModule, format!("decompressed ({name}), it is not an ELF file")))
+            }
+            inner => {
+                Err(Error::new(ErrorKind::NotAModule, format!("compressed twice ({name}, inside it {})", inner.name())))
+            }
         }
     }
 
@@ -144,7 +152,9 @@ impl Container {
     fn damaged(self, error: &std::io::Error) -> Error {
         let name = self.name();
         match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Error::new(ErrorKind::Truncated, format!("the {name} stream is cut short")),
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::new(ErrorKind::Truncated, format!("the {name} stream is cut short"))
+            }
             _ => Error::new(ErrorKind::Malformed, format!("the {name} stream is damaged or cut short")),
         }
     }

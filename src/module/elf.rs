@@ -181,12 +181,18 @@ impl Elf {
                 if !matches!(class, 1 | 2) || !matches!(data, 1 | 2) || *version != 1 {
                     return Err(malformed("the ELF header has an unknown class, byte order or version"));
                 }
-                if *class == 1 { read::<FileHeader32<Endianness>>(bytes, Class::Elf32) } else { read::<FileHeader64<Endianness>>(bytes, Class::Elf64) }
+                if *class == 1 {
+                    read::<FileHeader32<Endianness>>(bytes, Class::Elf32)
+                } else {
+                    read::<FileHeader64<Endianness>>(bytes, Class::Elf64)
+                }
             }
             _ if b"\x7fELF".starts_with(bytes) || bytes.starts_with(b"\x7fELF") => {
                 Err(Error::new(ErrorKind::Truncated, "the ELF header is cut short"))
             }
-            _ if bytes.first() == Some(&b'<') => not_elf("it looks like an HTML or XML page: was the download refused?"),
+            _ if bytes.first() == Some(&b'<') => {
+                not_elf("it looks like an HTML or XML page: was the download refused?")
+            }
             _ => not_elf("a module is a .ko, .ko.gz, .ko.xz or .ko.zst file"),
         }
     }
@@ -258,7 +264,8 @@ pub fn extent(prefix: &[u8]) -> Option<u64> {
         let count = header.shnum(endian, prefix).ok()?;
         let table_end = table.checked_add(u64::from(count).checked_mul(u64::from(header.e_shentsize(endian)))?)?;
         let headers = header.section_headers(endian, prefix).ok()?;
-        let ends = headers.iter().filter_map(|s| s.file_range(endian)).map(|(offset, size)| offset.saturating_add(size));
+        let ends =
+            headers.iter().filter_map(|s| s.file_range(endian)).map(|(offset, size)| offset.saturating_add(size));
         Some(ends.fold(table_end, u64::max))
     }
     match prefix.get(4) {
@@ -298,7 +305,9 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
     let mut list = Vec::with_capacity(sections.len());
     let mut build_id = None;
     for (index, section) in sections.enumerate() {
-        let name = sections.section_name(endian, section).map_err(|_| malformed(format!("section {} has no valid name", index.0)))?;
+        let name = sections
+            .section_name(endian, section)
+            .map_err(|_| malformed(format!("section {} has no valid name", index.0)))?;
         let offset: u64 = section.sh_offset(endian).into();
         let size: u64 = section.sh_size(endian).into();
         let kind = section.sh_type(endian);
@@ -342,7 +351,11 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
         let mut relocations = Vec::new();
         let wrong = from_object("reading relocations");
         if let Some((rels, _)) = section.rel(endian, bytes).map_err(&wrong)? {
-            relocations.extend(rels.iter().map(|r| Relocation { offset: r.r_offset(endian).into(), symbol: r.r_sym(endian) as usize, addend: 0 }));
+            relocations.extend(rels.iter().map(|r| Relocation {
+                offset: r.r_offset(endian).into(),
+                symbol: r.r_sym(endian) as usize,
+                addend: 0,
+            }));
         } else if let Some((relas, _)) = section.rela(endian, bytes).map_err(&wrong)? {
             relocations.extend(relas.iter().map(|r| Relocation {
                 offset: r.r_offset(endian).into(),
@@ -353,7 +366,10 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
             continue;
         }
         if let Some(bad) = relocations.iter().find(|r| r.symbol >= elf.symbols.len().max(1)) {
-            return Err(malformed(format!("a relocation in section {} names symbol {}, which is not there", index.0, bad.symbol)));
+            return Err(malformed(format!(
+                "a relocation in section {} names symbol {}, which is not there",
+                index.0, bad.symbol
+            )));
         }
         elf.relocations.push((applies_to, relocations));
     }
@@ -361,23 +377,35 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
 }
 
 /// The place of the section header table.
-fn table_range<E: FileHeader<Endian = Endianness>>(header: &E, endian: Endianness, bytes: &[u8]) -> Result<Range<usize>> {
+fn table_range<E: FileHeader<Endian = Endianness>>(
+    header: &E,
+    endian: Endianness,
+    bytes: &[u8],
+) -> Result<Range<usize>> {
     let offset: u64 = header.e_shoff(endian).into();
     if offset == 0 {
         return Err(Error::new(ErrorKind::NotAModule, "an ELF file without sections"));
     }
     let entry = u64::from(header.e_shentsize(endian));
     if entry as usize != size_of::<E::SectionHeader>() {
-        return Err(malformed(format!("section headers of {entry} bytes, where {} is the only size", size_of::<E::SectionHeader>())));
+        return Err(malformed(format!(
+            "section headers of {entry} bytes, where {} is the only size",
+            size_of::<E::SectionHeader>()
+        )));
     }
     let cut = || {
-        Error::new(ErrorKind::Truncated, "the file ends before its section headers").hint("it was cut short, or is not a module")
+        Error::new(ErrorKind::Truncated, "the file ends before its section headers")
+            .hint("it was cut short, or is not a module")
     };
     if offset.checked_add(entry).is_none_or(|first| first > bytes.len() as u64) {
         return Err(cut());
     }
     let count = u64::from(header.shnum(endian, bytes).map_err(from_object("reading the ELF header"))?);
-    let end = count.checked_mul(entry).and_then(|size| size.checked_add(offset)).filter(|end| *end <= bytes.len() as u64).ok_or_else(cut)?;
+    let end = count
+        .checked_mul(entry)
+        .and_then(|size| size.checked_add(offset))
+        .filter(|end| *end <= bytes.len() as u64)
+        .ok_or_else(cut)?;
     match (usize::try_from(offset), usize::try_from(end)) {
         (Ok(start), Ok(end)) => Ok(start..end),
         _ => Err(cut()),
@@ -386,10 +414,14 @@ fn table_range<E: FileHeader<Endian = Endianness>>(header: &E, endian: Endiannes
 
 fn file_range(name: &[u8], offset: u64, size: u64, len: usize) -> Result<Range<usize>> {
     let shown = || crate::escape::bytes_for_eyes(name);
-    let end = offset.checked_add(size).ok_or_else(|| malformed(format!("section {}: its offset and size overflow", shown())))?;
+    let end = offset
+        .checked_add(size)
+        .ok_or_else(|| malformed(format!("section {}: its offset and size overflow", shown())))?;
     match (usize::try_from(offset), usize::try_from(end)) {
         (Ok(start), Ok(end)) if end <= len => Ok(start..end),
-        _ => Err(Error::new(ErrorKind::Truncated, format!("section {} ends at byte {end}, the file at {len}", shown()))),
+        _ => {
+            Err(Error::new(ErrorKind::Truncated, format!("section {} ends at byte {end}, the file at {len}", shown())))
+        }
     }
 }
 
@@ -420,13 +452,17 @@ fn read_symbols<E: FileHeader<Endian = Endianness>>(
     let table = sections.symbols(endian, bytes, raw::SHT_SYMTAB).map_err(from_object("reading the symbol table"))?;
     let mut symbols = Vec::with_capacity(table.len());
     for (index, symbol) in table.enumerate() {
-        let name = table.symbol_name(endian, symbol).map_err(|_| malformed(format!("symbol {} has no valid name", index.0)))?;
+        let name = table
+            .symbol_name(endian, symbol)
+            .map_err(|_| malformed(format!("symbol {} has no valid name", index.0)))?;
         let place = match symbol.st_shndx(endian) {
             raw::SHN_UNDEF => Place::Undefined,
             raw::SHN_ABS => Place::Absolute,
             _ => match table.symbol_section(endian, symbol, index) {
                 Ok(Some(section)) if section.0 < sections.len() => Place::Section(section.0),
-                Ok(Some(_)) | Err(_) => return Err(malformed(format!("symbol {} is in a section that is not there", index.0))),
+                Ok(Some(_)) | Err(_) => {
+                    return Err(malformed(format!("symbol {} is in a section that is not there", index.0)));
+                }
                 Ok(None) => Place::Other,
             },
         };
@@ -441,7 +477,11 @@ fn read_symbols<E: FileHeader<Endian = Endianness>>(
     Ok(symbols)
 }
 
-fn find_build_id<E: FileHeader<Endian = Endianness>>(endian: Endianness, section: &E::SectionHeader, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+fn find_build_id<E: FileHeader<Endian = Endianness>>(
+    endian: Endianness,
+    section: &E::SectionHeader,
+    bytes: &[u8],
+) -> Result<Option<Vec<u8>>> {
     let wrong = from_object("reading a note");
     let Some(mut notes) = section.notes(endian, bytes).map_err(&wrong)? else { return Ok(None) };
     while let Some(note) = notes.next().map_err(&wrong)? {

@@ -25,7 +25,10 @@ pub struct Contents {
 
 enum Bytes {
     /// Mapped; the lease lives as long as the mapping. Fields drop in order: first the mapping goes, then the lease.
-    Mapped { map: Mmap, _lease: Lease },
+    Mapped {
+        map: Mmap,
+        _lease: Lease,
+    },
     Read(Vec<u8>),
 }
 

@@ -108,7 +108,8 @@ impl Module {
         let elf = Elf::read(image)?;
         let rest = image.get(elf.end..).unwrap_or_default();
         if trailer.is_none() && trailer::looks_cut(rest) {
-            let what = format!("{} bytes behind the ELF image look like a signature trailer that was cut short", rest.len());
+            let what =
+                format!("{} bytes behind the ELF image look like a signature trailer that was cut short", rest.len());
             return Err(Error::new(ErrorKind::Truncated, what));
         }
         let versions = SymbolVersions::read(&elf, image)?;

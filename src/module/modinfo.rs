@@ -47,7 +47,8 @@ impl Modinfo {
     /// empty, without bytes in the file, compressed, or does not end with a NUL.
     pub fn read(elf: &Elf, image: &[u8]) -> Result<Modinfo> {
         let Some(section) = elf.section(".modinfo")? else {
-            return Err(Error::new(ErrorKind::NotAModule, "no section .modinfo").hint("a relocatable ELF file, but not a kernel module"));
+            return Err(Error::new(ErrorKind::NotAModule, "no section .modinfo")
+                .hint("a relocatable ELF file, but not a kernel module"));
         };
         let wrong = |what: &str| Err(Error::new(ErrorKind::Malformed, format!("section .modinfo {what}")));
         if section.kind == SHT_NOBITS {

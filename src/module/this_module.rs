@@ -45,7 +45,8 @@ impl ThisModule {
             return Err(Error::new(ErrorKind::Malformed, format!("section {SECTION} has no bytes in the file")));
         }
         let offset_of = |function: &[u8]| pointer_to(elf, section, function);
-        let fingerprint = Fingerprint { size: section.size, init: offset_of(b"init_module"), exit: offset_of(b"cleanup_module") };
+        let fingerprint =
+            Fingerprint { size: section.size, init: offset_of(b"init_module"), exit: offset_of(b"cleanup_module") };
         Ok(Some(ThisModule { fingerprint, name: name(elf, section.bytes(image)) }))
     }
 }
@@ -57,7 +58,9 @@ fn pointer_to(elf: &Elf, section: &Section, function: &[u8]) -> Option<u64> {
         // Clang's control flow integrity puts a jump table entry between (`init_module.cfi_jt`).
         let by_name = symbol.name.strip_prefix(function).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
         let by_place = symbol.is_section
-            && definition.is_some_and(|d| matches!(d.place, Place::Section(_)) && d.place == symbol.place && i64::try_from(d.value) == Ok(addend));
+            && definition.is_some_and(|d| {
+                matches!(d.place, Place::Section(_)) && d.place == symbol.place && i64::try_from(d.value) == Ok(addend)
+            });
         by_name || by_place
     };
     let mut relocations = elf.relocations(section.index);

@@ -88,7 +88,8 @@ fn read_basic(elf: &Elf, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
         .map(|entry| {
             let (crc, name) = entry.split_at(elf.class.word());
             let name = name.split(|b| *b == 0).next().filter(|n| n.len() < name.len());
-            let name = name.ok_or_else(|| Error::new(ErrorKind::Malformed, "a symbol's name in __versions has no end"))?;
+            let name =
+                name.ok_or_else(|| Error::new(ErrorKind::Malformed, "a symbol's name in __versions has no end"))?;
             Ok(Version { symbol: name.to_vec(), crc: elf.endian.number(crc) })
         })
         .collect()

@@ -73,7 +73,9 @@ pub(crate) fn sync(file: impl AsFd) -> Result<(), Errno> {
 /// Opens a folder for its descriptor.
 pub(crate) fn open_folder(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(|e| Error::io("opening the folder", e).on(path))
+    rustix::fs::open(path, flags, Mode::empty())
+        .map(File::from)
+        .map_err(|e| Error::io("opening the folder", e).on(path))
 }
 
 /// Makes a file in a folder so that after this returns it is there whole, and before this returns not at all or whole:
@@ -92,8 +94,9 @@ pub(crate) fn create_durably(folder: &Path, name: &str, bytes: &[u8], mode: u32)
 
 fn write_and_rename(dir: &File, temporary: &str, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file: File =
-        rustix::fs::openat(dir, temporary, flags, Mode::from_raw_mode(mode)).map_err(|e| Error::io("creating", e))?.into();
+    let file: File = rustix::fs::openat(dir, temporary, flags, Mode::from_raw_mode(mode))
+        .map_err(|e| Error::io("creating", e))?
+        .into();
     write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
     sync(&file).map_err(|e| Error::io("flushing to disk", e))?;
     if read_whole(&file)? != bytes {

@@ -69,7 +69,9 @@ impl<'j> History<'j> {
         // A patch that leads back to an original makes nothing that a restore would have to undo.
         if !self.originals.contains(change.after.as_str()) {
             let known = self.roots.entry(&change.after).or_default();
-            known.extend(roots.into_iter().filter(|root| !known.iter().any(|k| k.before == root.before)).collect::<Vec<_>>());
+            known.extend(
+                roots.into_iter().filter(|root| !known.iter().any(|k| k.before == root.before)).collect::<Vec<_>>(),
+            );
         }
     }
 
@@ -101,7 +103,10 @@ impl<'j> History<'j> {
 
     /// Where this content is recorded as the outcome of a patch.
     pub fn places_of(&self, sha: &str) -> Vec<PathBuf> {
-        self.patched_files().filter(|(_, trail)| trail.expected() == Some(sha)).map(|(path, _)| path.to_owned()).collect()
+        self.patched_files()
+            .filter(|(_, trail)| trail.expected() == Some(sha))
+            .map(|(path, _)| path.to_owned())
+            .collect()
     }
 }
 

@@ -72,7 +72,11 @@ impl Intent {
             let intent: Option<Intent> = serde_json::from_slice(&text).ok();
             match intent {
                 Some(intent) if intent.sum()? == intent.checksum => intents.push(intent),
-                _ => return Err(Error::new(ErrorKind::Damaged, "this intent is damaged").hint("look at it by hand, then move it away").on(path)),
+                _ => {
+                    return Err(Error::new(ErrorKind::Damaged, "this intent is damaged")
+                        .hint("look at it by hand, then move it away")
+                        .on(path));
+                }
             }
         }
         Ok(intents)

@@ -182,7 +182,8 @@ impl Journal {
             let Some(body) = line.strip_suffix(b"\n") else { break };
             let number = journal.entries.len() + 1;
             let damaged = |what: &str| {
-                Error::new(ErrorKind::Damaged, format!("line {number} {what}")).hint("the backups in objects/ are still whole")
+                Error::new(ErrorKind::Damaged, format!("line {number} {what}"))
+                    .hint("the backups in objects/ are still whole")
             };
             let (signed, hash) = split_hash(body).ok_or_else(|| damaged("is no journal line"))?;
             let entry: Entry = serde_json::from_slice(body).map_err(|_| damaged("is no journal line"))?;
@@ -296,7 +297,13 @@ mod tests {
     use super::*;
 
     fn news(id: &str) -> News {
-        News { id: id.to_owned(), operation: Operation::Enrol, recovered: false, change: None, note: Some("a note".into()) }
+        News {
+            id: id.to_owned(),
+            operation: Operation::Enrol,
+            recovered: false,
+            change: None,
+            note: Some("a note".into()),
+        }
     }
 
     fn three_lines() -> (tempfile::TempDir, PathBuf) {

@@ -66,7 +66,8 @@ impl Metadata {
             rustix::fs::fchown(file, owner.0, owner.1).map_err(|e| Error::io("giving back the owner", e))?;
         }
         if has.mode != self.mode || has.uid != self.uid || has.gid != self.gid {
-            rustix::fs::fchmod(file, Mode::from_raw_mode(self.mode)).map_err(|e| Error::io("giving back the mode", e))?;
+            rustix::fs::fchmod(file, Mode::from_raw_mode(self.mode))
+                .map_err(|e| Error::io("giving back the mode", e))?;
         }
         for (name, value) in self.xattrs.iter().filter(|(name, value)| has.xattrs.get(*name) != Some(value)) {
             let value = hex::decode(value).unwrap_or_default();

@@ -100,15 +100,20 @@ impl Vault {
     pub fn lock(&self) -> Result<Locked<'_>> {
         for folder in [self.folder.clone(), self.objects().folder, self.intents()] {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-            made.map_err(|e| Error::io("making the state folder", e).hint("--state-dir names another one").on(&folder))?;
+            made.map_err(|e| {
+                Error::io("making the state folder", e).hint("--state-dir names another one").on(&folder)
+            })?;
         }
         let path = self.folder.join("lock");
-        let options = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let options =
+            std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = options.map_err(|e| Error::io("opening the lock", e).on(&path))?;
         lock.try_lock().map_err(|e| match e {
             std::fs::TryLockError::WouldBlock => {
                 let hint = "wait until it ends, then run this again";
-                Error::new(ErrorKind::Busy, "another kmodlab is writing with this state folder").hint(hint).on(&self.folder)
+                Error::new(ErrorKind::Busy, "another kmodlab is writing with this state folder")
+                    .hint(hint)
+                    .on(&self.folder)
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;

@@ -97,12 +97,32 @@ impl Target {
         }
         let named = |e: Error| e.on(path);
         let file = open_beneath(path, OFlags::RDWR).map_err(|e| Error::io("opening for writing", e)).map_err(named)?;
-        file.try_lock().map_err(|e| match e {
-            std::fs::TryLockError::WouldBlock => {
-                Error::new(ErrorKind::Busy, "another run is writing this file").hint("wait until it ends, then try again")
-            }
-            std::fs::TryLockError::Error(e) => Error::io("locking", e),
-        }).map_err(named)?;
+        file.try_lock()
+            .map_err(|e| match e {
+                std::fs::TryLockError::WouldBlock => Error::new(ErrorKind::Busy, "another run is writing this file")
+                    .hint("wait until it ends, then try again"),
+                std::fs::TryLockError::Error(e) => Error::io("locking", e),
+            })
+            .map_err(named)?;
+        let metadata = Metadata::of(&file).map_err(named)?;
+        let identity = identity(&file).map_err(named)?;
+        let bytes = disk::read_whole(&file).map_err(named)?;
+        Ok(Target { path: path.to_owned(), file, bytes, metadata, identity })
+    }
+
+    /// Opens `path` for reading only, for a change that makes a new file and leaves this one alone. Links are followed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotAModule`] for what is no regular file; [`ErrorKind::Changed`] or [`ErrorKind::Io`].
+    pub fn open_for_reading(path: &Path) -> Result<Target> {
+        let named = |e: Error| e.on(path);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("opening", e));
+        let file: File = opened.map_err(named)?.into();
+        if !file.metadata().is_ok_and(|m| m.is_file()) {
+            return Err(Error::new(ErrorKind::NotAModule, "not a regular file").on(path));
+        }
         let metadata = Metadata::of(&file).map_err(named)?;
         let identity = identity(&file).map_err(named)?;
         let bytes = disk::read_whole(&file).map_err(named)?;
@@ -153,7 +173,8 @@ pub(crate) fn open_beneath(path: &Path, access: OFlags) -> Result<File, Errno> {
 fn by_component(path: &Path, flags: OFlags) -> Result<File, Errno> {
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut folder = rustix::fs::open("/", step, Mode::empty())?;
-    let names: Vec<_> = path.components().filter_map(|c| if let Component::Normal(name) = c { Some(name) } else { None }).collect();
+    let names: Vec<_> =
+        path.components().filter_map(|c| if let Component::Normal(name) = c { Some(name) } else { None }).collect();
     let (last, folders) = names.split_last().ok_or(Errno::INVAL)?;
     for name in folders {
         folder = rustix::fs::openat(&folder, *name, step, Mode::empty())?;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::edit::Edit;
+use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::sha256;
 use crate::vault::intent::Intent;
@@ -74,9 +74,8 @@ impl Locked<'_> {
     fn announce(&self, change: &Change<'_>, before: String) -> Result<Intent> {
         let target = change.target;
         let in_place = change.create.is_none()
-            && change.after.len() == target.bytes.len()
-            && !change.edits.is_empty()
-            && change.edits.iter().all(Edit::keeps_length);
+            && change.edits.iter().all(Edit::keeps_length)
+            && edit::apply(&target.bytes, &change.edits).is_ok_and(|made| made == change.after);
         let how = match change.create {
             Some(_) => How::Create,
             None if in_place => How::InPlace,
@@ -168,7 +167,11 @@ impl Locked<'_> {
 }
 
 /// Writes one side of each edit over its span.
-pub(super) fn write_spans(file: &File, edits: &[Edit], side: impl Fn(&Edit) -> &Vec<u8>) -> Result<(), rustix::io::Errno> {
+pub(super) fn write_spans(
+    file: &File,
+    edits: &[Edit],
+    side: impl Fn(&Edit) -> &Vec<u8>,
+) -> Result<(), rustix::io::Errno> {
     edits.iter().try_for_each(|edit| disk::write_at(file, side(edit), edit.offset))
 }
 
@@ -187,7 +190,8 @@ fn undo(target: &Target, intent: &Intent, error: Error) -> Error {
 
 fn unfinished(error: Error) -> Error {
     let what = format!("interrupted: {}", error.what());
-    let unfinished = Error::new(ErrorKind::NeedsRecovery, what).hint("run kmodlab recover, which finishes or undoes it");
+    let unfinished =
+        Error::new(ErrorKind::NeedsRecovery, what).hint("run kmodlab recover, which finishes or undoes it");
     match error.path() {
         Some(path) => unfinished.on(path),
         None => unfinished,

@@ -1,0 +1,60 @@
+//! A plan is applied: target and edits in, a line of the journal out.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::sha256;
+use crate::patch::Plan;
+use crate::vault::Locked;
+use crate::vault::journal::{Entry, Operation};
+use crate::vault::target::Target;
+use crate::vault::write::Change;
+
+/// What the journal is to say beside the edits.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// The module's name.
+    pub module: String,
+    /// The digest of the plan that was confirmed.
+    pub digest: String,
+    /// The overrides that were used, by the guards' names.
+    pub overrides: Vec<String>,
+}
+
+/// Applies a plan to the file that it was made of, or, with `out`, to a new file beside it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Changed`] if the file is not the one that was planned for; [`ErrorKind::Usage`] if `out` exists already;
+/// those of [`Locked::carry_out`].
+pub fn apply(
+    locked: &mut Locked<'_>,
+    target: &Target,
+    plan: &Plan,
+    record: Record,
+    out: Option<&Path>,
+) -> Result<Entry> {
+    if sha256(&target.bytes) != plan.before {
+        let what = "changed since the plan was made; nothing was written";
+        return Err(Error::new(ErrorKind::Changed, what).on(&target.path));
+    }
+    if let Some(out) = out.filter(|out| out.symlink_metadata().is_ok()) {
+        return Err(Error::new(ErrorKind::Usage, "exists already; output never overwrites a file").on(out));
+    }
+    locked.carry_out(Change {
+        operation: Operation::Patch,
+        target,
+        after: &plan.bytes_after,
+        edits: plan.edits.clone(),
+        create: out,
+        metadata_after: None,
+        module: record.module,
+        vermagic: (
+            Some(plan.vermagic_before.to_string()),
+            Some(plan.vermagic_after.as_ref().map(|v| v.to_string()).unwrap_or_default()),
+        ),
+        plan: Some(record.digest),
+        overrides: record.overrides,
+        note: None,
+    })
+}

@@ -1,0 +1,170 @@
+//! Restore: a module gets its original bytes, mode, owner, extended attributes and times back.
+
+use std::path::Path;
+
+use crate::edit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::{Sha256Hex, sha256};
+use crate::vault::Locked;
+use crate::vault::history::History;
+use crate::vault::intent::Intent;
+use crate::vault::journal::{Entry, FileChange, Operation};
+use crate::vault::metadata::Metadata;
+use crate::vault::target::Target;
+use crate::vault::write::Change;
+
+/// Above this many differing bytes a whole new file is written instead of spans.
+const MAX_SPANS: usize = 1 << 16;
+
+/// What a restore of one file would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestorePlan {
+    /// What is to be done.
+    pub step: Step,
+    /// The module's name, as recorded.
+    pub module: String,
+    /// SHA-256 of the file now.
+    pub current: Sha256Hex,
+    /// SHA-256 of its original.
+    pub original: Sha256Hex,
+    /// The metadata of the original.
+    pub metadata: Metadata,
+    /// What a confirmation of exactly this restore names.
+    pub digest: Sha256Hex,
+    /// Version magic before and after, where the patch recorded it.
+    vermagic: (Option<String>, Option<String>),
+}
+
+/// What a restore has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The file is as the patch left it: the original comes back.
+    PutBack,
+    /// The file's bytes are the original's already.
+    Nothing,
+    /// Somebody else changed the file since: only a person may decide to lose that.
+    Conflict,
+}
+
+/// Finds what is to be restored at a real path: by the path's own record, or, for a file that was moved or copied, by
+/// its content.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if the journal knows neither path nor content; [`ErrorKind::Ambiguous`] if the content came
+/// of two originals.
+pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &str) -> Result<RestorePlan> {
+    let trail = history.at(path);
+    let planned = |step, root: &FileChange| RestorePlan {
+        step,
+        module: root.module.clone(),
+        current: current.to_owned(),
+        original: root.before.clone(),
+        metadata: root.metadata.clone(),
+        digest: sha256(format!("restore\n{}\n{current}\n{}\n", path.display(), root.before).as_bytes()),
+        vermagic: (
+            trail.and_then(|t| t.last).and_then(|last| last.vermagic_after.clone()),
+            root.vermagic_before.clone(),
+        ),
+    };
+    if let Some(root) = trail.and_then(|t| t.root()) {
+        if current == root.before {
+            return Ok(planned(Step::Nothing, root));
+        }
+        if trail.and_then(|t| t.expected()) == Some(current) {
+            return Ok(planned(Step::PutBack, root));
+        }
+    }
+    match history.roots_of(current) {
+        [] => {}
+        [root] => return Ok(planned(Step::PutBack, root)),
+        several => {
+            let list: Vec<&str> = several.iter().map(|r| r.before.as_str()).collect();
+            let what = format!("these bytes came of {} originals ({})", several.len(), list.join(", "));
+            return Err(
+                Error::new(ErrorKind::Ambiguous, what).hint("copy the right one from objects/ in the state folder")
+            );
+        }
+    }
+    if let Some(root) = trail.and_then(|t| t.root()) {
+        return Ok(planned(Step::Conflict, root));
+    }
+    if let Some(intent) = pending.iter().find(|i| i.change.path == path) {
+        let root = history.roots_of(&intent.change.before).first().copied().unwrap_or(&intent.change);
+        return Ok(planned(Step::Conflict, root));
+    }
+    if let Some(last) = trail.and_then(|t| t.last) {
+        // Restored before: what the restore left is the original, and its metadata stands in the restore's own line.
+        let step = if current == last.after { Step::Nothing } else { Step::Conflict };
+        let original = FileChange { before: last.after.clone(), ..last.clone() };
+        return Ok(planned(step, &original));
+    }
+    let what = match history.is_original(current) {
+        true => "this is an original: nothing was done to it",
+        false => "the journal knows neither this path nor these bytes",
+    };
+    Err(Error::new(ErrorKind::NotFound, what).hint("kmodlab log shows what was done to which file").on(path))
+}
+
+impl Locked<'_> {
+    /// Plans the restore of the file at a real path, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`plan`].
+    pub fn plan_restore(&self, path: &Path, current: &str) -> Result<RestorePlan> {
+        plan(&History::of(&self.journal().entries), &self.vault.pending()?, path, current)
+    }
+
+    /// Carries a planned restore out. `discard` says that a person decided to lose what somebody else wrote; that state
+    /// is backed up all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`] if the file is not as planned any more; [`ErrorKind::Conflict`] if somebody else changed
+    /// it and `discard` is off; [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had; those of
+    /// [`Locked::carry_out`].
+    pub fn restore(&mut self, target: &Target, restore: &RestorePlan, discard: bool) -> Result<Option<Entry>> {
+        if sha256(&target.bytes) != restore.current {
+            return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
+        }
+        let is_clean = target.metadata.same_but_access(&restore.metadata);
+        match restore.step {
+            Step::Nothing if is_clean => return Ok(None),
+            Step::Conflict if !discard => return Err(conflict(&target.path)),
+            _ => {}
+        }
+        let original = self.vault.objects().get(&restore.original)?;
+        if restore.step == Step::Conflict {
+            for intent in self.vault.pending()?.iter().filter(|i| i.change.path == target.path) {
+                self.give_up(intent)?;
+            }
+        }
+        let edits = edit::between(&target.bytes, &original);
+        let edits =
+            edits.filter(|edits| edits.iter().map(|e| e.old.len()).sum::<usize>() <= MAX_SPANS).unwrap_or_default();
+        let note = (restore.step == Step::Conflict).then(|| "changes made by somebody else were discarded".to_owned());
+        let change = Change {
+            operation: Operation::Restore,
+            target,
+            after: &original,
+            edits,
+            create: None,
+            metadata_after: Some(restore.metadata.clone()),
+            module: restore.module.clone(),
+            vermagic: restore.vermagic.clone(),
+            plan: (restore.step == Step::Conflict).then(|| restore.digest.clone()),
+            overrides: if restore.step == Step::Conflict { vec!["discard-changes".to_owned()] } else { Vec::new() },
+            note,
+        };
+        self.carry_out(change).map(Some)
+    }
+}
+
+/// The error of a file that somebody else changed.
+pub fn conflict(path: &Path) -> Error {
+    let hint = "restore --discard-changes puts the original back and keeps a backup of what is there now";
+    Error::new(ErrorKind::Conflict, "somebody else changed this file since it was patched; nothing was written")
+        .hint(hint)
+        .on(path)
+}

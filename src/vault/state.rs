@@ -1,0 +1,105 @@
+//! Is a file as it was recorded: original, patched, or changed by somebody else?
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{ErrorKind, Result};
+use crate::module::{Sha256Hex, file, sha256};
+use crate::vault::Vault;
+use crate::vault::history::History;
+
+/// What a file is now, held against the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Its bytes are those that it had before any patch.
+    Original,
+    /// Its bytes are those that a patch left.
+    Patched,
+    /// Its bytes are neither: somebody else changed it.
+    Changed,
+    /// It is not there.
+    Missing,
+    /// The journal knows neither this path nor these bytes.
+    Unknown,
+}
+
+/// Is the backup of a file's original there, and whole?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backup {
+    /// There, and its bytes are those of its name.
+    Whole,
+    /// There, with other bytes.
+    Damaged,
+    /// Not there.
+    Missing,
+    /// None is needed: the journal knows no original of this file.
+    None,
+}
+
+/// What is known of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its real path.
+    pub path: PathBuf,
+    /// What it is now.
+    pub state: State,
+    /// SHA-256 of its bytes now.
+    pub current: Option<Sha256Hex>,
+    /// SHA-256 of its original.
+    pub original: Option<Sha256Hex>,
+    /// Is the original's backup whole?
+    pub backup: Backup,
+    /// Where the journal has these bytes, if not here: the file was moved or copied.
+    pub recorded_at: Vec<PathBuf>,
+}
+
+impl Standing {
+    /// Is everything as recorded?
+    pub fn is_as_recorded(&self) -> bool {
+        matches!(self.state, State::Original | State::Patched) && matches!(self.backup, Backup::Whole | Backup::None)
+    }
+}
+
+/// Looks at a file by its real path.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`] if it can't be read.
+pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Standing> {
+    let current = match file::read(path) {
+        Ok(contents) => Some(sha256(contents.bytes())),
+        Err(e) if e.kind() == ErrorKind::NotFound => None,
+        // Empty now, or a folder now: other than recorded, and no reason to stop.
+        Err(e) if e.kind() == ErrorKind::NotAModule && history.at(path).is_some() => Some(sha256(b"")),
+        Err(e) => return Err(e),
+    };
+    let trail = history.at(path);
+    let by_content = current.as_deref().map(|sha| history.roots_of(sha)).unwrap_or_default();
+    let root = trail.and_then(|t| t.root()).or(by_content.first().copied());
+    let original = root.map(|r| r.before.clone()).or_else(|| trail.and_then(|t| t.expected()).map(str::to_owned));
+    let state = match (&current, trail) {
+        (None, _) => State::Missing,
+        (Some(sha), _) if original.as_ref() == Some(sha) || history.is_original(sha) => State::Original,
+        (Some(sha), Some(trail)) if trail.expected() == Some(sha) => State::Patched,
+        (Some(_), _) if !by_content.is_empty() => State::Patched,
+        (Some(_), Some(_)) => State::Changed,
+        (Some(_), None) => State::Unknown,
+    };
+    let backup = match &original {
+        None => Backup::None,
+        Some(sha) => match vault.objects().get(sha) {
+            Ok(_) => Backup::Whole,
+            Err(e) if e.kind() == ErrorKind::Damaged => Backup::Damaged,
+            Err(_) => Backup::Missing,
+        },
+    };
+    let known_here = trail.and_then(|t| t.expected()) == current.as_deref();
+    let recorded_at = match &current {
+        Some(sha) if !known_here => history.places_of(sha),
+        _ => Vec::new(),
+    };
+    Ok(Standing { path: path.to_owned(), state, current, original, backup, recorded_at })
+}
