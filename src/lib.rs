@@ -10,9 +10,11 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod edit;
 pub mod error;
 pub mod escape;
+pub mod guard;
 pub mod kernel;
 pub mod module;
 pub mod patch;

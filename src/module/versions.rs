@@ -105,11 +105,13 @@ fn read_extended(elf: &Elf, image: &[u8]) -> Result<Option<Vec<Version>>> {
     if crcs.len() % 4 != 0 {
         return wrong("the CRCs are no whole number of 4-byte entries");
     }
-    let names = match names.split_last() {
+    let mut names: Vec<&[u8]> = match names.split_last() {
         None => Vec::new(),
         Some((0, names)) => names.split(|b| *b == 0).collect(),
         Some(_) => return wrong("the last name has no end"),
     };
+    // modpost writes the names as one C string literal, whose own NUL comes behind the last name's.
+    names.pop_if(|last| last.is_empty());
     if names.len() != crcs.len() / 4 {
         return wrong(&format!("{} CRCs, but {} names", crcs.len() / 4, names.len()));
     }

@@ -91,6 +91,15 @@ impl Vault {
         }
     }
 
+    /// Keeps a small file in the vault's folder, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`].
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        disk::create_durably(&self.folder, name, bytes, 0o600)
+    }
+
     /// Makes the vault's folders where they are missing, and takes its lock.
     ///
     /// # Errors

@@ -1,0 +1,81 @@
+//! `log`: the journal, readable.
+
+use std::path::PathBuf;
+
+use crate::cli::Status;
+use crate::cli::output::{self, Failure, Paint, Session};
+use crate::error::{Error, ErrorKind};
+use crate::vault::history::History;
+use crate::vault::journal::{Entry, How};
+use crate::vault::target;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Only what was done to this module
+    #[arg(value_name = "MODULE")]
+    module: Option<PathBuf>,
+    /// The journal's own lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let journal = session.vault()?.journal()?;
+    // A module may be gone by now: then its path is taken as it is written.
+    let only = args.module.as_ref().map(|path| target::real_path(path).unwrap_or_else(|_| path.clone()));
+    let concerns = |entry: &&Entry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
+    let entries: Vec<&Entry> = journal.entries.iter().filter(concerns).collect();
+    if let (true, Some(path)) = (entries.is_empty(), &args.module) {
+        let error = Error::new(ErrorKind::NotFound, "the journal has nothing about this file");
+        let known = only.as_ref().is_some_and(|p| History::of(&journal.entries).at(p).is_some());
+        debug_assert!(!known);
+        return Err(error.on(path).into());
+    }
+    if entries.is_empty() && !args.json {
+        writeln!(session.out, "the journal is empty")?;
+    }
+    for entry in entries {
+        match args.json {
+            true => session.json(entry)?,
+            false => print(entry, session)?,
+        }
+    }
+    Ok(Status::Done)
+}
+
+fn print(entry: &Entry, session: &mut Session<'_>) -> Result<(), Failure> {
+    let shown = crate::escape::for_eyes;
+    let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
+    let what = entry
+        .change
+        .as_ref()
+        .map(|c| output::path(&c.path))
+        .or_else(|| entry.note.as_deref().map(shown))
+        .unwrap_or_default();
+    writeln!(session.out, "{:>4}  {}  {operation}  {what}", entry.seq, shown(&entry.time))?;
+    let Some(change) = &entry.change else { return Ok(()) };
+    let mut remarks = Vec::new();
+    remarks.push(match change.how {
+        How::InPlace => format!("in place, {}", output::count(change.edits.len(), "edit")),
+        How::Replace => "a whole new file".to_owned(),
+        How::Create => "into a new file".to_owned(),
+    });
+    if entry.recovered {
+        remarks.push("settled by recovery".to_owned());
+    }
+    if !change.overrides.is_empty() {
+        remarks.push(format!("overrides: {}", change.overrides.join(", ")));
+    }
+    remarks.extend(entry.note.clone());
+    writeln!(session.out, "      {}", shown(&remarks.join("; ")))?;
+    if let (Some(before), Some(after)) = (&change.vermagic_before, &change.vermagic_after)
+        && before != after
+    {
+        let side = |text: &str| if text.is_empty() { "blank".to_owned() } else { output::vermagic(text.as_bytes()) };
+        writeln!(session.out, "      {}", session.paint(Paint::Bad, side(before)))?;
+        writeln!(session.out, "      {}", session.paint(Paint::Good, side(after)))?;
+    }
+    writeln!(session.out, "      {} to", change.before)?;
+    writeln!(session.out, "      {}", change.after)?;
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! The program's commands: one file a command, with its arguments and what it prints.
+//!
+//! Data goes to stdout, everything else to stderr. A command gets a [`Session`] and returns a [`Status`]; nothing here
+//! ends the process or reads the environment but [`main`].
+
+mod check;
+mod confirmation;
+mod demo;
+mod diff;
+mod enrol;
+mod hexview;
+mod log;
+mod modinfo;
+mod output;
+mod patch;
+mod recover;
+mod restore;
+mod show;
+mod tree;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::{Error, ErrorKind};
+use crate::guard::enrol::is_enrolled;
+use crate::guard::machine::Machine;
+use crate::module::container::DEFAULT_MAX_SIZE;
+use crate::vault::Vault;
+use output::{Failure, Session};
+
+/// How a command ended: the process's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Yes, or done.
+    Done,
+    /// A negative verdict: refused, changed, differs.
+    Negative,
+    /// A usage error, or any other.
+    Failed,
+    /// Refused by a guard, or not confirmed.
+    Guarded,
+    /// Some of a batch failed.
+    Partial,
+    /// Somebody else changed a file; nothing was written.
+    Conflict,
+}
+
+impl Status {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Status::Done => 0,
+            Status::Negative => 1,
+            Status::Failed => 2,
+            Status::Guarded => 3,
+            Status::Partial => 4,
+            Status::Conflict => 5,
+        }
+    }
+
+    /// What an error comes out as.
+    fn of(error: &Error) -> Status {
+        match error.kind() {
+            ErrorKind::Guard | ErrorKind::NotConfirmed => Status::Guarded,
+            ErrorKind::Conflict => Status::Conflict,
+            _ => Status::Failed,
+        }
+    }
+}
+
+/// See into Linux kernel modules, ask what a kernel would answer, rewrite their version magic for lab use, put them
+/// back exactly.
+#[derive(Parser)]
+#[command(name = "kmodlab", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit status: 0 yes or done, 1 a negative verdict, 2 usage or error, 3 refused by a guard or not \
+                        confirmed, 4 some of a batch failed, 5 somebody else changed the file (nothing was written).\n\
+                        Forcing a module is unsafe: SAFETY.md says why."
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args, Clone)]
+struct Common {
+    /// Colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: When,
+    /// The folder of backups and the journal [default: $XDG_STATE_HOME/kmodlab; for root /var/lib/kmodlab]
+    #[arg(long, global = true, env = "KMODLAB_STATE_DIR", value_name = "DIR", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
+    /// The most bytes that a compressed module may have when it is decompressed
+    #[arg(long, global = true, default_value_t = DEFAULT_MAX_SIZE, hide_default_value = true, value_name = "BYTES")]
+    max_size: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What a module says about itself, as modinfo does and further
+    Show(show::Args),
+    /// What differs between two modules, by meaning first, then by bytes
+    Diff(diff::Args),
+    /// What a kernel will answer to a module
+    Check(check::Args),
+    /// Rewrite a module's version magic in place, after a typed confirmation, with a backup
+    Patch(patch::Args),
+    /// Give modules their original bytes, mode, owner, attributes and times back
+    Restore(restore::Args),
+    /// Is each module as recorded: original, patched, or changed by somebody else?
+    Verify(verify::Args),
+    /// What was done to which module, and when
+    Log(log::Args),
+    /// Finish or undo what an interrupted run left
+    Recover(recover::Args),
+    /// Declare this machine a lab machine, where modules in use may be patched
+    Enrol(enrol::Args),
+    /// The whole story on built-in modules, in a temporary folder; no root, no network
+    Demo(demo::Args),
+}
+
+/// Runs the program with this process's arguments, environment and streams.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let stdout = io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let mut out = io::BufWriter::new(stdout.lock());
+    let mut err = io::stderr();
+    let mut session = Session {
+        out: &mut out,
+        err: &mut err,
+        color: wants_color(cli.common.color, is_terminal),
+        escapes: is_terminal,
+        may_ask: io::stdin().is_terminal() && io::stderr().is_terminal(),
+        state_dir: cli.common.state_dir.clone(),
+        max_size: cli.common.max_size,
+    };
+    let result = run(cli.command, &mut session);
+    let flushed = session.out.flush();
+    let status = match result {
+        Ok(status) => flushed.map_or_else(|e| end_of_output(&e, status), |()| status),
+        Err(Failure::Error(error)) => {
+            // What was printed so far comes out first, so that the two streams tell one story.
+            session.complain(&error);
+            Status::of(&error)
+        }
+        Err(Failure::Output(error)) => end_of_output(&error, Status::Done),
+    };
+    drop(out);
+    status
+}
+
+/// A closed pipe is the reader's wish, and quiet; a full disk behind stdout is an error.
+fn end_of_output(error: &io::Error, status: Status) -> Status {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return status;
+    }
+    let _ = writeln!(io::stderr(), "kmodlab: {}", Error::io("writing the output", io::Error::from(error.kind())));
+    Status::Failed
+}
+
+fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
+    match command {
+        Command::Show(args) => show::run(args, session),
+        Command::Diff(args) => diff::run(args, session),
+        Command::Check(args) => check::run(args, session),
+        Command::Patch(args) => patch::run(args, session),
+        Command::Restore(args) => restore::run(args, session),
+        Command::Verify(args) => verify::run(args, session),
+        Command::Log(args) => log::run(args, session),
+        Command::Recover(args) => recover::run(args, session),
+        Command::Enrol(args) => enrol::run(args, session),
+        Command::Demo(args) => demo::run(args, session),
+    }
+}
+
+/// A usage error in one line; help and version as clap prints them.
+fn usage(error: &clap::Error) -> Status {
+    if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return if error.use_stderr() { Status::Failed } else { Status::Done };
+    }
+    let text = error.render().to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let words: Vec<&str> = text.trim_start_matches("error: ").split_whitespace().filter(|w| *w != "For").collect();
+    let line = words.join(" ");
+    let line = line.split(" more information, try").next().unwrap_or(&line);
+    let _ =
+        writeln!(io::stderr(), "kmodlab: {}; see kmodlab --help", crate::escape::for_eyes(line.trim_end_matches('.')));
+    Status::Failed
+}
+
+/// `--color`, then NO_COLOR (no-color.org), CLICOLOR_FORCE and CLICOLOR (bixense.com/clicolors), then the terminal.
+fn wants_color(when: When, is_terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is = |name: &str, wanted: &str| std::env::var_os(name).is_some_and(|value| value == wanted);
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto if set("NO_COLOR") => false,
+        When::Auto if set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0") => true,
+        When::Auto => is_terminal && !is("CLICOLOR", "0") && !is("TERM", "dumb"),
+    }
+}
+
+impl Session<'_> {
+    /// The vault: where the person said, or at its usual place.
+    fn vault(&self) -> Result<Vault, Error> {
+        if let Some(folder) = &self.state_dir {
+            return Ok(Vault::at(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())));
+        }
+        if rustix::process::geteuid().is_root() {
+            return Ok(Vault::at("/var/lib/kmodlab"));
+        }
+        let place = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = place("XDG_STATE_HOME").or_else(|| place("HOME").map(|home| home.join(".local/state")));
+        let missing =
+            || Error::new(ErrorKind::Usage, "no home folder to keep backups in").hint("name a folder: --state-dir");
+        Ok(Vault::at(home.ok_or_else(missing)?.join("kmodlab")))
+    }
+
+    /// This machine, as the guards see it.
+    fn machine(&self, vault: &Vault) -> Machine {
+        Machine::here(is_enrolled(vault, std::path::Path::new("/")))
+    }
+}

@@ -1,0 +1,142 @@
+//! The listing of kmod's modinfo, byte for byte (modinfo(8), kmod 30).
+//!
+//! Order and duplicates stay as in the file; the parameters come last, in the reverse order of their first mention,
+//! each `parm` joined with its `parmtype`; the signature's fields follow the strings of the file.
+
+
+use crate::cli::output::{Failure, Session};
+use crate::error::{Error, ErrorKind};
+use crate::escape;
+use crate::module::Module;
+
+/// A key and its value, as listed.
+pub(super) type Field = (Vec<u8>, Vec<u8>);
+
+/// What is listed.
+pub(super) struct Listing {
+    /// One field alone; `None` for all.
+    pub(super) field: Option<String>,
+    /// Each item ends with a NUL instead of a line feed (`-0`).
+    pub(super) nul: bool,
+}
+
+/// The fields of a module in modinfo's order: the strings of `.modinfo`, then what the signature says.
+pub(super) fn fields(module: &Module) -> Vec<Field> {
+    let strings = module.modinfo.entries.iter().map(|e| (e.key.clone(), e.value.clone()));
+    let signature = module.trailer.iter().flat_map(|t| t.modinfo_entries());
+    strings.chain(signature.map(|(key, value)| (key.as_bytes().to_vec(), value))).collect()
+}
+
+/// A parameter, put together from its `parm` and its `parmtype`.
+#[derive(Default)]
+struct Parameter {
+    name: Vec<u8>,
+    description: Option<Vec<u8>>,
+    kind: Option<Vec<u8>>,
+}
+
+impl Listing {
+    /// Prints the listing of one module. A built-in one has a name instead of a file.
+    ///
+    /// An `Err(Failure::Error)` is what modinfo too stops this module for; what was listed before it stays.
+    pub(super) fn print(&self, session: &mut Session<'_>, origin: &Origin, fields: &[Field]) -> Result<(), Failure> {
+        let field = self.field.as_deref();
+        let file: &[u8] = match origin {
+            Origin::File(path) => path,
+            Origin::BuiltIn(name) => {
+                match field {
+                    None => self.item(session, &[b"name:           ", name])?,
+                    Some("name") => self.item(session, &[name])?,
+                    Some(_) => {}
+                }
+                b"(builtin)"
+            }
+        };
+        match field {
+            Some("filename") => return self.item(session, &[file]),
+            Some("parm") => return self.parameters(session, &parameters(fields)?, b""),
+            Some(_) => {}
+            None => self.item(session, &[b"filename:       ", file])?,
+        }
+        for (key, value) in fields {
+            match field {
+                Some(field) if key == field.as_bytes() => self.item(session, &[value])?,
+                Some(_) => {}
+                None if key == b"parm" || key == b"parmtype" => {
+                    // Checked where it stands, so that what modinfo lists before a bad one is listed here too.
+                    split(key, value)?;
+                }
+                None if self.nul => self.item(session, &[key, b"=", value])?,
+                None => {
+                    let padding = vec![b' '; 15usize.saturating_sub(key.len())];
+                    self.item(session, &[key, b":", &padding, value])?;
+                }
+            }
+        }
+        match field {
+            None => self.parameters(session, &parameters(fields)?, b"parm:           "),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn parameters(&self, session: &mut Session<'_>, parameters: &[Parameter], label: &[u8]) -> Result<(), Failure> {
+        for Parameter { name, description, kind } in parameters {
+            match (description, kind) {
+                (None, None) => {}
+                // Alone, and among all others, modinfo prints a type without a description in two ways.
+                (None, Some(kind)) if label.is_empty() => self.item(session, &[name, b": (", kind, b")"])?,
+                (None, Some(kind)) => self.item(session, &[label, name, b":", kind])?,
+                (Some(description), None) => self.item(session, &[label, name, b":", description])?,
+                (Some(description), Some(kind)) => {
+                    self.item(session, &[label, name, b":", description, b" (", kind, b")"])?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&self, session: &mut Session<'_>, parts: &[&[u8]]) -> Result<(), Failure> {
+        let mut bytes = parts.concat();
+        if session.escapes {
+            bytes = escape::lines_for_eyes(&bytes).into_bytes();
+        }
+        bytes.push(if self.nul { 0 } else { b'\n' });
+        session.out.write_all(&bytes)?;
+        Ok(())
+    }
+}
+
+/// Where a module comes from.
+pub(super) enum Origin {
+    /// A file, by its absolute path.
+    File(Vec<u8>),
+    /// The kernel itself: only its modinfo is kept (`modules.builtin.modinfo`).
+    BuiltIn(Vec<u8>),
+}
+
+fn parameters(fields: &[Field]) -> Result<Vec<Parameter>, Error> {
+    let mut parameters: Vec<Parameter> = Vec::new();
+    for (key, value) in fields.iter().filter(|(key, _)| key == b"parm" || key == b"parmtype") {
+        let (name, rest) = split(key, value)?;
+        let known = parameters.iter().position(|p| p.name == name);
+        let at = known.unwrap_or_else(|| {
+            parameters.insert(0, Parameter { name: name.to_vec(), ..Parameter::default() });
+            0
+        });
+        if let Some(parameter) = parameters.get_mut(at) {
+            let side = if key == b"parm" { &mut parameter.description } else { &mut parameter.kind };
+            *side = Some(rest.to_vec());
+        }
+    }
+    Ok(parameters)
+}
+
+/// A parameter's name, and what stands behind the colon.
+fn split<'v>(key: &[u8], value: &'v [u8]) -> Result<(&'v [u8], &'v [u8]), Error> {
+    let colon = value.iter().position(|b| *b == b':');
+    let parts = colon.and_then(|at| Some((value.get(..at)?, value.get(at + 1..)?)));
+    parts.ok_or_else(|| {
+        let what = format!("{}={} has no ':'", escape::bytes_for_eyes(key), escape::bytes_for_eyes(value));
+        Error::new(ErrorKind::Malformed, what)
+    })
+}

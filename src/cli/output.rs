@@ -1,0 +1,160 @@
+//! Where a command prints, and how: colour decided once, hostile text escaped, errors in one line.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::cli::Status;
+use crate::error::Error;
+use crate::escape;
+
+/// What a command works with: its streams, and what holds for all commands.
+pub(super) struct Session<'s> {
+    /// Data.
+    pub(super) out: &'s mut dyn Write,
+    /// Everything else.
+    pub(super) err: &'s mut dyn Write,
+    /// Print in colour?
+    pub(super) color: bool,
+    /// Is stdout a terminal, so that a listing in another tool's form must be escaped?
+    pub(super) escapes: bool,
+    /// Is somebody there who could be asked?
+    pub(super) may_ask: bool,
+    /// `--state-dir`
+    pub(super) state_dir: Option<PathBuf>,
+    /// `--max-size`
+    pub(super) max_size: u64,
+}
+
+/// Why a command stopped.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The command's own error.
+    Error(Error),
+    /// Stdout can't be written.
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Error(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+/// The colours: each has one meaning everywhere.
+#[derive(Clone, Copy)]
+pub(super) enum Paint {
+    /// A heading or a name.
+    Strong,
+    /// Less important.
+    Faint,
+    /// Well: pass, equal, new bytes.
+    Good,
+    /// Ill: refused, old bytes.
+    Bad,
+    /// To be looked at.
+    Odd,
+}
+
+impl Session<'_> {
+    /// Text in colour, where colours are wanted. The text is escaped by whoever has it from a file.
+    pub(super) fn paint(&self, paint: Paint, text: impl Display) -> String {
+        if !self.color {
+            return text.to_string();
+        }
+        let style = match paint {
+            Paint::Strong => Style::new().bold(),
+            Paint::Faint => Style::new().dimmed(),
+            Paint::Good => AnsiColor::Green.on_default(),
+            Paint::Bad => AnsiColor::Red.on_default(),
+            Paint::Odd => AnsiColor::Yellow.on_default(),
+        };
+        format!("{style}{text}{style:#}")
+    }
+
+    /// An error, in one line on stderr, after what was printed so far.
+    pub(super) fn complain(&mut self, error: &Error) {
+        let _ = self.out.flush();
+        let _ = writeln!(self.err, "kmodlab: {error}");
+    }
+
+    /// A remark on stderr.
+    pub(super) fn remark(&mut self, text: impl Display) {
+        let _ = self.out.flush();
+        let _ = writeln!(self.err, "kmodlab: {text}");
+    }
+
+    /// One JSON object in one line.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut *self.out, value).map_err(io::Error::from)?;
+        writeln!(self.out)?;
+        Ok(())
+    }
+}
+
+/// The exit status of a batch: one file's own status if there is but one, else "some failed".
+pub(super) fn batch_status(statuses: &[Status]) -> Status {
+    match statuses {
+        [only] => *only,
+        several if several.iter().all(|s| *s == Status::Done) => Status::Done,
+        _ => Status::Partial,
+    }
+}
+
+/// Bytes of a file as a JSON string; what is not UTF-8 in it shows as U+FFFD, and stands in hexadecimal beside it.
+#[derive(Serialize)]
+pub(super) struct Text {
+    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_hex: Option<String>,
+}
+
+impl Text {
+    pub(super) fn of(bytes: &[u8]) -> Text {
+        let is_utf8 = std::str::from_utf8(bytes).is_ok();
+        Text { value: String::from_utf8_lossy(bytes).into_owned(), value_hex: (!is_utf8).then(|| hex::encode(bytes)) }
+    }
+}
+
+/// A number with its thousands apart.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// "1 symbol", "2 symbols".
+pub(super) fn count(number: usize, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {what}{s}", grouped(number as u64))
+}
+
+/// A version magic for eyes: a space at its end counts, so it is made visible.
+pub(super) fn vermagic(bytes: &[u8]) -> String {
+    let text = escape::bytes_for_eyes(bytes);
+    match text.strip_suffix(' ') {
+        Some(rest) => format!("{rest}␠"),
+        None => text,
+    }
+}
+
+/// A path for eyes.
+pub(super) fn path(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    escape::bytes_for_eyes(path.as_os_str().as_bytes())
+}

@@ -1,0 +1,404 @@
+//! `patch`: a module's version magic is rewritten or blanked, in place or in a new file.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cli::confirmation::{Question, confirm};
+use crate::cli::output::{self, Failure, Paint, Session, count};
+use crate::cli::{Status, hexview, recover};
+use crate::edit::Edit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{self, Answer, Overrides, Say, Subject};
+use crate::kernel;
+use crate::module::Module;
+use crate::module::container::Container;
+use crate::patch::apply::{self, Record};
+use crate::patch::{Mode, Plan, Signature, Wish};
+use crate::vault::Vault;
+use crate::vault::target::{self, Target};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The module file
+    #[arg(value_name = "MODULE")]
+    module: PathBuf,
+    /// The kernel whose version magic it is to have: running, vermagic:STRING, or a module of that kernel
+    #[arg(long, value_name = "K", conflicts_with = "vermagic")]
+    to: Option<OsString>,
+    /// The version magic that it is to have
+    #[arg(long, value_name = "STRING")]
+    vermagic: Option<OsString>,
+    /// rewrite puts another string there (no force needed, no taint F); blank puts NULs there (what --force-vermagic does)
+    #[arg(long, value_enum, default_value = "rewrite")]
+    mode: ModeArg,
+    /// What becomes of a signature, which a patch breaks
+    #[arg(long, value_enum, default_value = "refuse")]
+    signature: SignatureArg,
+    /// Write a new file, which must not exist, and leave the module alone
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Print the plan, the guards and the digest; write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Apply exactly the plan of this digest, which -n printed
+    #[arg(long, value_name = "DIGEST")]
+    confirm: Option<String>,
+    /// Override the guard installed-tree
+    #[arg(long)]
+    allow_installed: bool,
+    /// Override the guard ima
+    #[arg(long)]
+    accept_ima_break: bool,
+    /// Override the guard abi-tokens
+    #[arg(long)]
+    allow_abi_mismatch: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeArg {
+    Rewrite,
+    Blank,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SignatureArg {
+    /// Do not patch a signed module
+    Refuse,
+    /// Take the trailer off: kernels treat the module as unsigned
+    Strip,
+    /// Leave it: a kernel that knows the key refuses the module
+    Keep,
+}
+
+impl Args {
+    fn wish(&self, session: &Session<'_>) -> Result<Wish> {
+        let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
+        match (self.mode, &self.to, &self.vermagic) {
+            (ModeArg::Blank, None, None) => Ok(Wish::Blank),
+            (ModeArg::Blank, ..) => usage("--mode blank takes no version magic: leave out --to and --vermagic"),
+            (ModeArg::Rewrite, Some(kernel), _) => {
+                let kernel = kernel::named(kernel, session.max_size)?;
+                Ok(Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()))
+            }
+            (ModeArg::Rewrite, None, Some(string)) => Ok(Wish::Rewrite(string.as_bytes().to_vec())),
+            (ModeArg::Rewrite, None, None) => {
+                usage("what to? --vermagic STRING or --to KERNEL says it, or --mode blank")
+            }
+        }
+    }
+
+    fn signature(&self) -> Signature {
+        match self.signature {
+            SignatureArg::Refuse => Signature::Refuse,
+            SignatureArg::Strip => Signature::Strip,
+            SignatureArg::Keep => Signature::Keep,
+        }
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            installed: self.allow_installed,
+            ima_break: self.accept_ima_break,
+            abi_mismatch: self.allow_abi_mismatch,
+        }
+    }
+}
+
+/// A plan, with all that belongs to it: what is shown, confirmed and applied.
+struct Proposal {
+    /// The real path of the module.
+    path: PathBuf,
+    /// The real path of the new file, if one is wanted.
+    out: Option<PathBuf>,
+    name: String,
+    module: Module,
+    plan: Plan,
+    digest: String,
+}
+
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let wish = args.wish(session)?;
+    let vault = session.vault()?;
+    let path = target::real_path(&args.module)?;
+    let out = args.output.as_deref().map(target::real_path).transpose()?;
+    if !args.dry_run {
+        let (_locked, outcomes) = recover::first(&vault, session)?;
+        recover::must_be_settled(&outcomes, &path)?;
+    } else if vault.pending()?.iter().any(|intent| intent.change.path == path) {
+        session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
+    }
+
+    let proposal = propose(&path, out.as_deref(), &wish, args.signature())?;
+    let given = args.confirm.as_deref();
+    let answers =
+        ask(&proposal, &args, &vault, session, given.is_some_and(|d| d.eq_ignore_ascii_case(&proposal.digest)))?;
+    if args.dry_run {
+        match args.json {
+            true => session.json(&Shown::of(&proposal, &answers))?,
+            false => print(&proposal, &answers, session)?,
+        }
+        return Ok(Status::Done);
+    }
+    if proposal.plan.edits.is_empty() {
+        writeln!(session.out, "{}: already as wished; nothing was written", output::path(&proposal.path))?;
+        return Ok(Status::Done);
+    }
+    refuse(&answers, &proposal.path)?;
+    if given.is_none() && session.may_ask {
+        print(&proposal, &answers, session)?;
+    }
+    let question = Question { to: "patch it", word: &proposal.name, digest: &proposal.digest, see: "-n" };
+    confirm(&question, given, session).map_err(|e| e.on(&args.module))?;
+    carry_out(&proposal, &answers, &wish, &vault, &args, session)
+}
+
+/// Makes the plan of the file as it is now.
+fn propose(path: &Path, out: Option<&Path>, wish: &Wish, signature: Signature) -> Result<Proposal> {
+    // The guard file-kind has the better words for what can't be read as a file, so it speaks first.
+    let obstacles = if out.is_none() { target::obstacles(path)? } else { Vec::new() };
+    if let Some(obstacle) =
+        obstacles.into_iter().find(|o| o.contains("not a regular file") || o.contains("symbolic link"))
+    {
+        return Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path));
+    }
+    let target = Target::open_for_reading(path)?;
+    let container = Container::of(&target.bytes);
+    if container != Container::None {
+        let what = format!("compressed ({}): only an uncompressed module is patched", container.name());
+        return Err(Error::new(ErrorKind::Unsupported, what)
+            .hint(format!("unpack a copy with {}", container.unpacker()))
+            .on(path));
+    }
+    let plan = Plan::make(&target.bytes, wish, signature).map_err(|e| e.on(path))?;
+    let module = Module::read(&target.bytes).map_err(|e| e.on(path))?;
+    let digest = plan.digest(out.unwrap_or(path));
+    Ok(Proposal {
+        path: path.to_owned(),
+        out: out.map(Path::to_owned),
+        name: module.name_or_stem(path),
+        module,
+        plan,
+        digest,
+    })
+}
+
+fn ask(
+    proposal: &Proposal,
+    args: &Args,
+    vault: &Vault,
+    session: &Session<'_>,
+    is_confirmed: bool,
+) -> Result<Vec<Answer>> {
+    let subject = Subject {
+        path: proposal.out.as_deref().unwrap_or(&proposal.path),
+        is_new: proposal.out.is_some(),
+        module: &proposal.module,
+        name: &proposal.name,
+        plan: &proposal.plan,
+        is_confirmed,
+    };
+    guard::ask(&subject, &session.machine(vault), args.overrides())
+}
+
+/// The first guard that refuses; the confirmation comes later, by itself.
+fn refuse(answers: &[Answer], path: &Path) -> Result<()> {
+    let objection = answers.iter().find(|a| a.say == Say::Refuse && a.guard != guard::Guard::Confirmed);
+    let Some(objection) = objection else { return Ok(()) };
+    let what = format!("refused by the guard {}: {}", objection.guard.name(), objection.why);
+    let error = Error::new(ErrorKind::Guard, what).on(path);
+    Err(match objection.guard.overridden_by() {
+        Some("kmodlab enrol") => error.hint("only on a lab machine (kmodlab enrol); or patch a copy: -o OUT"),
+        Some(option) => error.hint(format!("{option} overrides it")),
+        None => error,
+    })
+}
+
+fn carry_out(
+    proposal: &Proposal,
+    answers: &[Answer],
+    wish: &Wish,
+    vault: &Vault,
+    args: &Args,
+    session: &mut Session<'_>,
+) -> Result<Status, Failure> {
+    let (mut locked, outcomes) = recover::first(vault, session)?;
+    recover::must_be_settled(&outcomes, &proposal.path)?;
+    let target = match proposal.out {
+        Some(_) => Target::open_for_reading(&proposal.path)?,
+        None => Target::open(&proposal.path)?,
+    };
+    // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
+    let plan = Plan::make(&target.bytes, wish, args.signature()).map_err(|e| e.on(&target.path))?;
+    if plan.digest(proposal.out.as_deref().unwrap_or(&proposal.path)) != proposal.digest {
+        let error = Error::new(ErrorKind::Changed, "changed since the plan was confirmed; nothing was written");
+        return Err(error.on(&target.path).into());
+    }
+    let overridden = answers.iter().filter(|a| a.say == Say::Overridden);
+    let record = Record {
+        module: proposal.name.clone(),
+        digest: proposal.digest.clone(),
+        overrides: overridden.map(|a| a.guard.name().to_owned()).collect(),
+    };
+    let entry = apply::apply(&mut locked, &target, &plan, record, proposal.out.as_deref())?;
+    let written = proposal.out.as_deref().unwrap_or(&proposal.path);
+    if args.json {
+        session.json(&Applied {
+            schema_version: 1,
+            module: written.to_string_lossy().into_owned(),
+            digest: &proposal.digest,
+            before: &plan.before,
+            after: &plan.after,
+            journal: entry.seq,
+        })?;
+        return Ok(Status::Done);
+    }
+    let done = session.paint(Paint::Good, "patched");
+    writeln!(session.out, "{done}  {}", output::path(written))?;
+    writeln!(session.out, "  before  {}", plan.before)?;
+    writeln!(session.out, "  after   {}", plan.after)?;
+    writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&plan.before)))?;
+    writeln!(session.out, "  undo    kmodlab restore {}", output::path(written))?;
+    Ok(Status::Done)
+}
+
+fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> Result<(), Failure> {
+    let plan = &proposal.plan;
+    let name = session.paint(Paint::Strong, crate::escape::for_eyes(&proposal.name));
+    writeln!(session.out, "plan for {name}  {}", output::path(&proposal.path))?;
+    if let Some(out) = &proposal.out {
+        writeln!(session.out, "  into        {}, a new file", output::path(out))?;
+    }
+    let old = session.paint(Paint::Bad, output::vermagic(plan.vermagic_before.as_bytes()));
+    writeln!(session.out, "  vermagic    {old}")?;
+    match &plan.vermagic_after {
+        Some(after) => {
+            let new = session.paint(Paint::Good, output::vermagic(after.as_bytes()));
+            writeln!(session.out, "  becomes     {new}")?;
+            writeln!(
+                session.out,
+                "  mode        rewrite: the kernel sees a module that fits, and sets no taint F: its audit mark is gone"
+            )?;
+        }
+        None => {
+            writeln!(session.out, "  becomes     nothing: the entry is filled with NULs")?;
+            writeln!(
+                session.out,
+                "  mode        blank: what --force-vermagic does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F"
+            )?;
+        }
+    }
+    if let Some(trailer) = &proposal.module.trailer {
+        let (word, then) = match plan.signature {
+            Signature::Refuse => ("refuse", "a signed module is not patched"),
+            Signature::Strip => {
+                ("strip", "kernels treat it as unsigned: taint E, or refused where signatures are enforced")
+            }
+            Signature::Keep => ("keep", "a kernel that knows the key refuses it, EKEYREJECTED, with no log line"),
+        };
+        writeln!(session.out, "  signature   {word}: {then} (trailer of {})", count(trailer.len, "byte"))?;
+    }
+    for note in &plan.notes {
+        let note = session.paint(Paint::Odd, format_args!("note: {}", crate::escape::for_eyes(note)));
+        writeln!(session.out, "  {note}")?;
+    }
+    if plan.edits.is_empty() {
+        writeln!(session.out, "  edits       none: it is already as wished")?;
+    }
+    for edit in &plan.edits {
+        print_edit(edit, session)?;
+    }
+    writeln!(session.out, "  guards")?;
+    for answer in answers {
+        let say = match answer.say {
+            Say::Pass => session.paint(Paint::Good, "pass      "),
+            Say::Refuse => session.paint(Paint::Bad, "refuse    "),
+            Say::Overridden => session.paint(Paint::Odd, "overridden"),
+        };
+        writeln!(session.out, "    {:<15} {say} {}", answer.guard.name(), crate::escape::for_eyes(&answer.why))?;
+    }
+    writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, &proposal.digest))?;
+    Ok(())
+}
+
+fn print_edit(edit: &Edit, session: &mut Session<'_>) -> Result<(), Failure> {
+    const ROWS: usize = 8;
+    let size = count(edit.old.len(), "byte");
+    let what = if edit.keeps_length() { format!("{size} rewritten") } else { format!("{size} cut off the end") };
+    writeln!(session.out, "  edit        at byte {}: {what}", edit.offset)?;
+    for (sign, paint, side) in [('-', Paint::Bad, &edit.old), ('+', Paint::Good, &edit.new)] {
+        let (rows, left) = hexview::rows(edit.offset, side, ROWS);
+        for row in rows {
+            let row = session.paint(paint, format_args!("{sign} {row}"));
+            writeln!(session.out, "    {row}")?;
+        }
+        if left > 0 {
+            writeln!(session.out, "    {sign} and {} more", count(left, "byte"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A plan as JSON.
+#[derive(Serialize)]
+struct Shown<'p> {
+    schema_version: u32,
+    module: String,
+    digest: &'p str,
+    mode: Mode,
+    signature: Signature,
+    before: &'p str,
+    after: &'p str,
+    edits: &'p [Edit],
+    guards: Vec<ShownGuard<'p>>,
+    notes: &'p [String],
+}
+
+#[derive(Serialize)]
+struct ShownGuard<'p> {
+    name: &'static str,
+    result: Say,
+    #[serde(rename = "override")]
+    overridden_by: Option<&'static str>,
+    why: &'p str,
+}
+
+impl<'p> Shown<'p> {
+    fn of(proposal: &'p Proposal, answers: &'p [Answer]) -> Shown<'p> {
+        let guards = answers.iter().map(|a| ShownGuard {
+            name: a.guard.name(),
+            result: a.say,
+            overridden_by: a.guard.overridden_by(),
+            why: &a.why,
+        });
+        Shown {
+            schema_version: 1,
+            module: proposal.path.to_string_lossy().into_owned(),
+            digest: &proposal.digest,
+            mode: proposal.plan.mode,
+            signature: proposal.plan.signature,
+            before: &proposal.plan.before,
+            after: &proposal.plan.after,
+            edits: &proposal.plan.edits,
+            guards: guards.collect(),
+            notes: &proposal.plan.notes,
+        }
+    }
+}
+
+/// An applied plan as JSON.
+#[derive(Serialize)]
+struct Applied<'p> {
+    schema_version: u32,
+    module: String,
+    digest: &'p str,
+    before: &'p str,
+    after: &'p str,
+    journal: u64,
+}

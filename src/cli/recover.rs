@@ -1,0 +1,52 @@
+//! `recover`: finishes or undoes what an interrupted run left. Every command that writes does it first.
+
+use std::path::Path;
+
+use crate::cli::Status;
+use crate::cli::output::{self, Failure, Paint, Session};
+use crate::error::Error;
+use crate::vault::recovery::{Outcome, Recovered};
+use crate::vault::{Locked, Vault, restore};
+
+#[derive(clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let vault = session.vault()?;
+    let outcomes = vault.lock()?.recover()?;
+    if outcomes.is_empty() {
+        writeln!(session.out, "nothing to recover")?;
+    }
+    for recovered in &outcomes {
+        let (paint, text) = match &recovered.outcome {
+            Outcome::Done => (Paint::Good, "finished: it is as after it".to_owned()),
+            Outcome::Undone => (Paint::Good, "undone: it is as before it".to_owned()),
+            Outcome::Conflict(why) => (Paint::Bad, format!("conflict: {why}; nothing was written")),
+        };
+        let text = session.paint(paint, text);
+        writeln!(session.out, "{}: interrupted {}, {text}", output::path(&recovered.path), recovered.operation.name())?;
+    }
+    let is_conflict = |r: &Recovered| matches!(r.outcome, Outcome::Conflict(_));
+    Ok(if outcomes.iter().any(is_conflict) { Status::Conflict } else { Status::Done })
+}
+
+/// Locks the vault and recovers, before a command writes. What was found is told on stderr.
+pub(super) fn first<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<(Locked<'v>, Vec<Recovered>), Error> {
+    let mut locked = vault.lock()?;
+    let outcomes = locked.recover()?;
+    for recovered in &outcomes {
+        let what = match &recovered.outcome {
+            Outcome::Done => "an interrupted run was finished".to_owned(),
+            Outcome::Undone => "an interrupted run was undone".to_owned(),
+            Outcome::Conflict(why) => format!("an interrupted run can't be settled: {why}"),
+        };
+        session.remark(format_args!("{}: {what} ({})", output::path(&recovered.path), recovered.operation.name()));
+    }
+    Ok((locked, outcomes))
+}
+
+/// Refuses a file whose interrupted operation could not be settled.
+pub(super) fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<(), Error> {
+    let is_open = |r: &Recovered| r.path == path && matches!(r.outcome, Outcome::Conflict(_));
+    if outcomes.iter().any(is_open) { Err(restore::conflict(path)) } else { Ok(()) }
+}

@@ -1,0 +1,479 @@
+//! `show`: what a module says about itself, for eyes, as modinfo prints it, or as JSON.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::cli::Status;
+use crate::cli::modinfo::{self, Listing, Origin};
+use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
+use crate::cli::tree::{self, Found, Tree};
+use crate::error::{Error, ErrorKind};
+use crate::escape::bytes_for_eyes;
+use crate::module::trailer::KeyIdKind;
+use crate::module::versions::Kind;
+use crate::module::{self, Module, Stored, elf};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Modules: files, or names that are looked up in a module tree
+    #[arg(required = true, value_name = "MODULE")]
+    modules: Vec<PathBuf>,
+    /// Only this field, as modinfo prints it
+    #[arg(short = 'F', long, value_name = "FIELD", overrides_with_all = ["author", "description", "license", "parameters", "filename"])]
+    field: Option<String>,
+    /// Only 'author'
+    #[arg(short = 'a', long, overrides_with_all = ["field", "description", "license", "parameters", "filename"])]
+    author: bool,
+    /// Only 'description'
+    #[arg(short = 'd', long, overrides_with_all = ["field", "author", "license", "parameters", "filename"])]
+    description: bool,
+    /// Only 'license'
+    #[arg(short = 'l', long, overrides_with_all = ["field", "author", "description", "parameters", "filename"])]
+    license: bool,
+    /// Only 'parm'
+    #[arg(short = 'p', long, overrides_with_all = ["field", "author", "description", "license", "filename"])]
+    parameters: bool,
+    /// Only 'filename'
+    #[arg(short = 'n', long, overrides_with_all = ["field", "author", "description", "license", "parameters"])]
+    filename: bool,
+    /// Items end with a NUL instead of a line feed, as modinfo -0
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Look names up in this kernel's tree, and print as modinfo does
+    #[arg(short = 'k', long = "set-version", value_name = "RELEASE")]
+    release: Option<String>,
+    /// Look names up in lib/modules below this folder, and print as modinfo does
+    #[arg(short = 'b', long = "basedir", value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// All fields, as modinfo prints them
+    #[arg(long)]
+    modinfo: bool,
+    /// Symbol versions, as modprobe --show-modversions prints them
+    #[arg(long, conflicts_with_all = ["modinfo", "field", "null", "json"])]
+    versions: bool,
+    /// One JSON object a module, in a line each
+    #[arg(long, conflicts_with_all = ["modinfo", "field", "null", "author", "description", "license", "parameters", "filename"])]
+    json: bool,
+}
+
+impl Args {
+    /// The listing of modinfo's, if that is what is wanted.
+    fn listing(&self) -> Option<Listing> {
+        let short = [
+            (self.author, "author"),
+            (self.description, "description"),
+            (self.license, "license"),
+            (self.parameters, "parm"),
+            (self.filename, "filename"),
+        ];
+        let field = self.field.clone().or_else(|| short.iter().find(|(on, _)| *on).map(|(_, name)| (*name).to_owned()));
+        let as_modinfo = self.modinfo || self.null || field.is_some() || self.release.is_some() || self.root.is_some();
+        (as_modinfo && !self.json && !self.versions).then_some(Listing { field, nul: self.null })
+    }
+}
+
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let mut failed = 0;
+    let mut shown = 0;
+    for argument in &args.modules {
+        match show(argument, &args, shown == 0, session) {
+            Ok(()) => shown += 1,
+            Err(Failure::Error(error)) => {
+                session.complain(&error.on(argument));
+                failed += 1;
+            }
+            Err(output) => return Err(output),
+        }
+    }
+    // One bad file is an error; some of several are what modinfo's status 1 is for.
+    Ok(match (failed, args.modules.len()) {
+        (0, _) => Status::Done,
+        (_, 1) => Status::Failed,
+        _ => Status::Negative,
+    })
+}
+
+fn show(argument: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    let looks_like_path = argument.as_os_str().as_bytes().contains(&b'/') || argument.exists();
+    if tree::is_module_file(argument) || (looks_like_path && args.release.is_none() && args.root.is_none()) {
+        return show_file(argument, args, is_first, session);
+    }
+    for found in Tree::of(args.release.as_deref(), args.root.as_deref()).find(&argument.to_string_lossy())? {
+        match (found, args.listing()) {
+            (Found::File(path), _) => show_file(&path, args, is_first, session)?,
+            (Found::BuiltIn(name, fields), Some(listing)) => {
+                listing.print(session, &Origin::BuiltIn(name.into_bytes()), &fields)?
+            }
+            (Found::BuiltIn(..), None) => {
+                let what = "is built into the kernel: there is no file to look into";
+                return Err(Error::new(ErrorKind::Unsupported, what)
+                    .hint("--modinfo prints what the kernel kept of it")
+                    .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show_file(path: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    let (stored, module) = module::open(path, session.max_size)?;
+    match args.listing() {
+        Some(listing) => {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            // kmod puts the working folder before a relative path and leaves the rest as it was written.
+            let file = match path.is_absolute() {
+                true => path.as_os_str().as_bytes().to_vec(),
+                false => match std::env::current_dir() {
+                    Ok(here) => [here.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()].concat(),
+                    Err(_) => absolute.as_os_str().as_bytes().to_vec(),
+                },
+            };
+            listing.print(session, &Origin::File(file), &modinfo::fields(&module))
+        }
+        None if args.versions => print_versions(&module, session),
+        None if args.json => session.json(&Shown::of(path, &stored, &module)),
+        None => {
+            if !is_first {
+                writeln!(session.out)?;
+            }
+            for_eyes(path, &stored, &module, session)
+        }
+    }
+}
+
+/// The form of `modprobe --show-modversions` (kmod 30), which leaves out the dot of old powerpc64 names.
+fn print_versions(module: &Module, session: &mut Session<'_>) -> Result<(), Failure> {
+    let versions = module.versions.basic.as_ref().or(module.versions.extended.as_ref());
+    let Some(versions) = versions else {
+        return Err(Error::new(ErrorKind::NotFound, "no symbol versions")
+            .hint("built without CONFIG_MODVERSIONS")
+            .into());
+    };
+    for version in versions {
+        let symbol = version.symbol.strip_prefix(b".").unwrap_or(&version.symbol);
+        write!(session.out, "0x{:08x}\t", version.crc)?;
+        match session.escapes {
+            true => session.out.write_all(bytes_for_eyes(symbol).as_bytes())?,
+            false => session.out.write_all(symbol)?,
+        }
+        writeln!(session.out)?;
+    }
+    Ok(())
+}
+
+fn for_eyes(path: &Path, stored: &Stored, module: &Module, session: &mut Session<'_>) -> Result<(), Failure> {
+    let name = session.paint(Paint::Strong, crate::escape::for_eyes(&module.name_or_stem(path)));
+    writeln!(session.out, "{name}  {}", output::path(path))?;
+    for (label, lines) in [
+        ("file", file_lines(stored, module)),
+        (
+            "class",
+            vec![format!("{} {} {}", module.class.name(), module.endian.name(), elf::machine_name(module.machine))],
+        ),
+        ("vermagic", vermagic_lines(module)),
+        ("versions", versions_lines(module)),
+        ("struct module", struct_lines(module)),
+        ("imports", imports_lines(module)),
+        ("exports", exports_lines(module)),
+        ("build-id", vec![module.build_id.as_ref().map_or("none".to_owned(), hex::encode)]),
+        ("signature", signature_lines(module)),
+        ("BTF", vec![module.btf.map_or("none".to_owned(), |size| format!("{} bytes", grouped(size)))]),
+        ("modinfo", modinfo_lines(module)),
+    ] {
+        let label = session.paint(Paint::Faint, format_args!("{label:<14}"));
+        let mut lines = lines.into_iter();
+        writeln!(session.out, "  {label} {}", lines.next().unwrap_or_default())?;
+        for line in lines {
+            writeln!(session.out, "  {:14} {line}", "")?;
+        }
+    }
+    Ok(())
+}
+
+fn file_lines(stored: &Stored, module: &Module) -> Vec<String> {
+    let size = match stored.container {
+        module::container::Container::None => format!("{} bytes", grouped(stored.size)),
+        container => format!(
+            "{} bytes, {}, {} bytes inside",
+            grouped(stored.size),
+            container.name(),
+            grouped(module.size as u64)
+        ),
+    };
+    let mut lines = vec![size, format!("SHA-256 {}", stored.sha256)];
+    if module.unclaimed > 0 {
+        lines.push(format!("{} behind the ELF image that belong to nothing", count(module.unclaimed, "byte")));
+    }
+    lines
+}
+
+fn vermagic_lines(module: &Module) -> Vec<String> {
+    let Some(vermagic) = module.vermagic() else {
+        return vec!["none: a kernel takes this module only when forced".to_owned()];
+    };
+    let tokens = vermagic.tokens().iter().map(|token| {
+        let text = crate::escape::for_eyes(&token.text);
+        if token.kind.name() == token.text { text } else { format!("{} {text}", token.kind.name()) }
+    });
+    let mut lines = vec![output::vermagic(vermagic.as_bytes()), tokens.collect::<Vec<_>>().join(" · ")];
+    let architectures = vermagic.architectures();
+    let here = elf::machine_name(module.machine);
+    if !architectures.is_empty() && !architectures.iter().any(|a| same_architecture(a, &here)) {
+        lines.push(format!("these tokens are of {}, the ELF file is for {here}", architectures.join(", ")));
+    }
+    if !module.modinfo.visible {
+        lines.push("not marked SHF_ALLOC: kernels up to 6.3 do not see it".to_owned());
+    }
+    if module.modinfo.all("vermagic").count() > 1 {
+        lines.push("there are several; the kernel takes the first".to_owned());
+    }
+    lines
+}
+
+/// Kernel and binutils name some architectures differently.
+fn same_architecture(arch: &str, machine: &str) -> bool {
+    let family = |name: &str| match name {
+        "arm64" => "aarch64".to_owned(),
+        "powerpc64" | "ppc" | "ppc64" => "powerpc".to_owned(),
+        "s390x" => "s390".to_owned(),
+        "x86_64" => "x86-64".to_owned(),
+        other => other.to_owned(),
+    };
+    family(arch) == family(machine)
+}
+
+fn versions_lines(module: &Module) -> Vec<String> {
+    let count_of = |list: &Option<Vec<_>>| list.as_ref().map_or(0, Vec::len);
+    let (basic, extended) = (count_of(&module.versions.basic), count_of(&module.versions.extended));
+    let mut line = match module.versions.kind() {
+        Kind::None => "none: the release in the vermagic decides".to_owned(),
+        Kind::Basic => format!("{}, basic", count(basic, "symbol")),
+        Kind::Extended => format!("{}, extended", count(extended, "symbol")),
+        Kind::Both => format!("{}, basic; {extended}, extended", count(basic, "symbol")),
+    };
+    if module.versions.basic.is_some() && !module.versions.visible {
+        line.push_str("; not marked SHF_ALLOC, so no kernel sees the basic ones");
+    }
+    if let Some(crc) = module.versions.crc(b"module_layout").or_else(|| module.versions.crc(b"struct_module")) {
+        line.push_str(&format!("; module_layout 0x{crc:08x}"));
+    }
+    vec![line]
+}
+
+fn struct_lines(module: &Module) -> Vec<String> {
+    let Some(this) = &module.this_module else { return vec!["none: no kernel loads this".to_owned()] };
+    let at = |place: Option<u64>| place.map_or("none".to_owned(), |offset| format!("at 0x{offset:x}"));
+    let print = this.fingerprint;
+    vec![format!("0x{:x} bytes, init {}, exit {}", print.size, at(print.init), at(print.exit))]
+}
+
+fn imports_lines(module: &Module) -> Vec<String> {
+    let weak = module.imports.iter().filter(|i| i.is_weak).count();
+    let mut line = count(module.imports.len(), "symbol");
+    if weak > 0 {
+        line.push_str(&format!(", {weak} of them weak"));
+    }
+    let namespaces: Vec<String> = module.imported_namespaces().map(bytes_for_eyes).collect();
+    if !namespaces.is_empty() {
+        line.push_str(&format!("; namespaces {}", namespaces.join(", ")));
+    }
+    vec![line]
+}
+
+fn exports_lines(module: &Module) -> Vec<String> {
+    const SHOWN: usize = 8;
+    let mut lines =
+        vec![if module.exports.is_empty() { "none".to_owned() } else { count(module.exports.len(), "symbol") }];
+    lines.extend(module.exports.iter().take(SHOWN).map(|export| {
+        let mut line = bytes_for_eyes(&export.name);
+        if export.is_gpl_only {
+            line.push_str(", GPL-only");
+        }
+        if let Some(namespace) = &export.namespace {
+            line.push_str(&format!(", namespace {}", bytes_for_eyes(namespace)));
+        }
+        line
+    }));
+    if module.exports.len() > SHOWN {
+        lines.push(format!("and {} more (--json lists all)", module.exports.len() - SHOWN));
+    }
+    lines
+}
+
+fn signature_lines(module: &Module) -> Vec<String> {
+    let Some(trailer) = &module.trailer else { return vec!["none".to_owned()] };
+    let signer = trailer.signer.as_deref().map_or("an unnamed signer".to_owned(), bytes_for_eyes);
+    let key = match trailer.key_id_kind {
+        KeyIdKind::SerialNumber => "serial number",
+        KeyIdKind::SubjectKeyIdentifier => "subject key identifier",
+        KeyIdKind::Field => "key id",
+    };
+    vec![
+        format!("{}, {}, by {signer}", trailer.format.name(), crate::escape::for_eyes(&trailer.hash)),
+        format!("{key} {}", hex::encode(&trailer.key_id)),
+        format!("trailer of {} from byte {}", count(trailer.len, "byte"), grouped(trailer.start as u64)),
+    ]
+}
+
+fn modinfo_lines(module: &Module) -> Vec<String> {
+    let entries = module.modinfo.entries.iter().filter(|e| e.key != b"vermagic");
+    entries
+        .map(|e| format!("{:<12} {}", bytes_for_eyes(&e.key), bytes_for_eyes(&e.value)).trim_end().to_owned())
+        .collect()
+}
+
+/// A module as JSON.
+#[derive(Serialize)]
+struct Shown<'m> {
+    schema_version: u32,
+    path: String,
+    name: String,
+    container: module::container::Container,
+    stored_size: u64,
+    size: usize,
+    sha256: &'m str,
+    class: elf::Class,
+    endian: elf::Endian,
+    machine: String,
+    vermagic: Option<ShownVermagic>,
+    symbol_versions: ShownVersions,
+    struct_module: Option<module::this_module::Fingerprint>,
+    build_id: Option<String>,
+    btf: Option<u64>,
+    signature: Option<ShownSignature>,
+    modinfo: Vec<ShownField>,
+    import_namespaces: Vec<String>,
+    imports: Vec<ShownImport>,
+    exports: Vec<ShownExport>,
+}
+
+#[derive(Serialize)]
+struct ShownVermagic {
+    #[serde(flatten)]
+    text: Text,
+    tokens: Vec<ShownToken>,
+    visible: bool,
+}
+
+#[derive(Serialize)]
+struct ShownToken {
+    kind: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct ShownVersions {
+    kind: Kind,
+    visible: bool,
+    basic: Vec<ShownVersion>,
+    extended: Vec<ShownVersion>,
+}
+
+#[derive(Serialize)]
+struct ShownVersion {
+    symbol: String,
+    crc: String,
+}
+
+#[derive(Serialize)]
+struct ShownSignature {
+    format: &'static str,
+    signer: Option<String>,
+    key_id: String,
+    hash: String,
+    signature: String,
+    start: usize,
+    len: usize,
+}
+
+#[derive(Serialize)]
+struct ShownField {
+    key: String,
+    #[serde(flatten)]
+    value: Text,
+}
+
+#[derive(Serialize)]
+struct ShownImport {
+    name: String,
+    weak: bool,
+    crc: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownExport {
+    name: String,
+    gpl_only: bool,
+    namespace: Option<String>,
+    crc: Option<String>,
+}
+
+impl<'m> Shown<'m> {
+    fn of(path: &Path, stored: &'m Stored, module: &Module) -> Shown<'m> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let crc = |crc: u64| format!("0x{crc:08x}");
+        let versions = |list: &Option<Vec<module::versions::Version>>| {
+            let list = list.iter().flatten();
+            list.map(|v| ShownVersion { symbol: lossy(&v.symbol), crc: crc(v.crc) }).collect()
+        };
+        Shown {
+            schema_version: 1,
+            path: path.to_string_lossy().into_owned(),
+            name: module.name_or_stem(path),
+            container: stored.container,
+            stored_size: stored.size,
+            size: module.size,
+            sha256: &stored.sha256,
+            class: module.class,
+            endian: module.endian,
+            machine: elf::machine_name(module.machine),
+            vermagic: module.vermagic().map(|v| ShownVermagic {
+                text: Text::of(v.as_bytes()),
+                tokens: v.tokens().iter().map(|t| ShownToken { kind: t.kind.name(), text: t.text.clone() }).collect(),
+                visible: module.modinfo.visible,
+            }),
+            symbol_versions: ShownVersions {
+                kind: module.versions.kind(),
+                visible: module.versions.visible,
+                basic: versions(&module.versions.basic),
+                extended: versions(&module.versions.extended),
+            },
+            struct_module: module.this_module.as_ref().map(|t| t.fingerprint),
+            build_id: module.build_id.as_ref().map(hex::encode),
+            btf: module.btf,
+            signature: module.trailer.as_ref().map(|t| ShownSignature {
+                format: t.format.name(),
+                signer: t.signer.as_deref().map(lossy),
+                key_id: hex::encode(&t.key_id),
+                hash: t.hash.clone(),
+                signature: hex::encode(&t.signature),
+                start: t.start,
+                len: t.len,
+            }),
+            modinfo: module
+                .modinfo
+                .entries
+                .iter()
+                .map(|e| ShownField { key: lossy(&e.key), value: Text::of(&e.value) })
+                .collect(),
+            import_namespaces: module.imported_namespaces().map(lossy).collect(),
+            imports: module
+                .imports
+                .iter()
+                .map(|i| ShownImport { name: lossy(&i.name), weak: i.is_weak, crc: i.crc.map(crc) })
+                .collect(),
+            exports: module
+                .exports
+                .iter()
+                .map(|e| ShownExport {
+                    name: lossy(&e.name),
+                    gpl_only: e.is_gpl_only,
+                    namespace: e.namespace.as_deref().map(lossy),
+                    crc: e.crc.map(|c| crc(c.into())),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Guards: one safety check each before a write. Each has a name, what it looks at, and an override of its own.
+//!
+//! No override lifts two guards, and none lifts them all. What a guard can't see it does not pass in silence.
+
+pub mod enrol;
+pub mod machine;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::module::Module;
+use crate::patch::{Plan, Signature};
+use crate::vault::target;
+use machine::Machine;
+
+/// A guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Guard {
+    /// The file is no symbolic link, has one name, and can be written in place.
+    FileKind,
+    /// The file is not in the running kernel's module tree.
+    LiveTree,
+    /// The module is not loaded now.
+    Loaded,
+    /// The file is in no installed kernel's tree, and no package owns it.
+    InstalledTree,
+    /// The module is not signed.
+    Signed,
+    /// No integrity measurement depends on the file's bytes.
+    Ima,
+    /// Old and new version magic differ in the release alone.
+    AbiTokens,
+    /// A person confirmed exactly this plan.
+    Confirmed,
+}
+
+impl Guard {
+    /// All of them, in the order in which they are looked at.
+    pub const ALL: [Guard; 8] = [
+        Guard::FileKind,
+        Guard::LiveTree,
+        Guard::Loaded,
+        Guard::InstalledTree,
+        Guard::Signed,
+        Guard::Ima,
+        Guard::AbiTokens,
+        Guard::Confirmed,
+    ];
+
+    /// Its name, in refusals, in JSON and in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Guard::FileKind => "file-kind",
+            Guard::LiveTree => "live-tree",
+            Guard::Loaded => "loaded",
+            Guard::InstalledTree => "installed-tree",
+            Guard::Signed => "signed",
+            Guard::Ima => "ima",
+            Guard::AbiTokens => "abi-tokens",
+            Guard::Confirmed => "confirmed",
+        }
+    }
+
+    /// What overrides it: an option, or an act. `None` where nothing does.
+    pub fn overridden_by(self) -> Option<&'static str> {
+        match self {
+            Guard::FileKind | Guard::Confirmed => None,
+            Guard::LiveTree | Guard::Loaded => Some("kmodlab enrol"),
+            Guard::InstalledTree => Some("--allow-installed"),
+            Guard::Signed => Some("--signature strip"),
+            Guard::Ima => Some("--accept-ima-break"),
+            Guard::AbiTokens => Some("--allow-abi-mismatch"),
+        }
+    }
+}
+
+/// What a guard says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Say {
+    /// Nothing stands against it.
+    Pass,
+    /// It is not to be done.
+    Refuse,
+    /// It would have refused, but a person overrode it.
+    Overridden,
+}
+
+/// A guard's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which guard.
+    pub guard: Guard,
+    /// What it says.
+    pub say: Say,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// The overrides that a person gave, each for one guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--allow-installed`
+    pub installed: bool,
+    /// `--accept-ima-break`
+    pub ima_break: bool,
+    /// `--allow-abi-mismatch`
+    pub abi_mismatch: bool,
+}
+
+/// What is to be written.
+pub struct Subject<'s> {
+    /// The real path of the file that is to be written; with `is_new`, of the file that is to be made.
+    pub path: &'s Path,
+    /// Is it a new file, made beside a module that is left alone?
+    pub is_new: bool,
+    /// The module as it is.
+    pub module: &'s Module,
+    /// The module's name.
+    pub name: &'s str,
+    /// The plan.
+    pub plan: &'s Plan,
+    /// Has exactly this plan been confirmed already?
+    pub is_confirmed: bool,
+}
+
+/// Asks all guards.
+///
+/// # Errors
+///
+/// [`crate::error::ErrorKind::NotFound`] or [`crate::error::ErrorKind::Io`] if the file can't be looked at.
+pub fn ask(subject: &Subject<'_>, machine: &Machine, overrides: Overrides) -> Result<Vec<Answer>> {
+    let lab = machine.is_lab_machine();
+    Guard::ALL
+        .into_iter()
+        .map(|guard| {
+            let (objection, overridden) = match guard {
+                Guard::FileKind => (file_kind(subject)?, false),
+                Guard::LiveTree => (live_tree(subject, machine), lab),
+                Guard::Loaded => (loaded(subject, machine), lab),
+                Guard::InstalledTree => (installed_tree(subject, machine), overrides.installed),
+                Guard::Signed => (signed(subject), subject.plan.signature != Signature::Refuse),
+                Guard::Ima => (ima(subject, machine), overrides.ima_break),
+                Guard::AbiTokens => (abi_tokens(subject), overrides.abi_mismatch),
+                Guard::Confirmed => (confirmed(subject), false),
+            };
+            let say = match (&objection, overridden) {
+                (Ok(_), _) => Say::Pass,
+                (Err(_), true) => Say::Overridden,
+                (Err(_), false) => Say::Refuse,
+            };
+            let (Ok(why) | Err(why)) = objection;
+            Ok(Answer { guard, say, why })
+        })
+        .collect()
+}
+
+/// What a guard sees: `Ok` with why nothing stands against it, `Err` with what does.
+type Seen = Result<String, String>;
+
+fn file_kind(subject: &Subject<'_>) -> Result<Seen> {
+    if subject.is_new {
+        return Ok(Ok("a new file; the module is left alone".to_owned()));
+    }
+    let obstacles = target::obstacles(subject.path)?;
+    Ok(match obstacles.is_empty() {
+        true => Ok("a regular file with one name".to_owned()),
+        false => Err(obstacles.join("; ")),
+    })
+}
+
+fn live_tree(subject: &Subject<'_>, machine: &Machine) -> Seen {
+    match machine.in_live_tree(subject.path) {
+        false => Ok("not in the running kernel's module tree".to_owned()),
+        true => Err(format!("it is in the module tree of the running kernel {}", machine.release())),
+    }
+}
+
+fn loaded(subject: &Subject<'_>, machine: &Machine) -> Seen {
+    let same_name = |name: &str| name.replace('-', "_") == subject.name.replace('-', "_");
+    let same_build = |id: &Option<Vec<u8>>| id.is_some() && *id == subject.module.build_id;
+    let found = machine.loaded().into_iter().find(|l| same_name(&l.name) || same_build(&l.build_id));
+    match found {
+        None => Ok("not loaded now".to_owned()),
+        Some(loaded) if same_build(&loaded.build_id) => {
+            Err(format!("this very build is loaded now, as {}", loaded.name))
+        }
+        Some(loaded) => Err(format!("a module named {} is loaded now", loaded.name)),
+    }
+}
+
+fn installed_tree(subject: &Subject<'_>, machine: &Machine) -> Seen {
+    if let Some(tree) = machine.installed_tree(subject.path) {
+        return Err(format!("it is in an installed kernel's module tree, {}", tree.display()));
+    }
+    match machine.owner(subject.path) {
+        Some(owner) => Err(format!("it belongs to the {owner}")),
+        None => Ok("in no installed kernel's tree, and no package owns it".to_owned()),
+    }
+}
+
+fn signed(subject: &Subject<'_>) -> Seen {
+    let Some(trailer) = &subject.module.trailer else { return Ok("not signed".to_owned()) };
+    let signer =
+        trailer.signer.as_deref().map(crate::escape::bytes_for_eyes).unwrap_or_else(|| "an unnamed signer".to_owned());
+    Err(match subject.plan.signature {
+        Signature::Refuse => format!(
+            "signed by {signer}, and a patch breaks the signature: --signature strip makes it an unsigned module, \
+             --signature keep one that a kernel with this key refuses"
+        ),
+        Signature::Strip => {
+            format!("signed by {signer}; the trailer goes, and kernels treat the module as unsigned (taint E)")
+        }
+        Signature::Keep => format!(
+            "signed by {signer}; the trailer stays: a kernel that knows this key refuses the module with EKEYREJECTED, \
+             one that does not treats it as unsigned"
+        ),
+    })
+}
+
+fn ima(subject: &Subject<'_>, machine: &Machine) -> Seen {
+    let attributes = ["security.ima", "security.evm"];
+    let has = |name: &&&str| {
+        !subject.is_new && rustix::fs::getxattr(subject.path, **name, &mut [0u8; 0][..]).is_ok_and(|n| n > 0)
+    };
+    let found: Vec<&str> = attributes.iter().filter(has).copied().collect();
+    if !found.is_empty() {
+        return Err(format!("the file carries {}, which will not fit the changed bytes", found.join(" and ")));
+    }
+    match machine.ima_appraises_modules() {
+        Some(true) => Err("an IMA policy of this machine appraises modules".to_owned()),
+        Some(false) => Ok("no IMA attribute, and no policy appraises modules".to_owned()),
+        None => Ok("no IMA attribute; no IMA policy to be read".to_owned()),
+    }
+}
+
+fn abi_tokens(subject: &Subject<'_>) -> Seen {
+    let Some(comparison) = subject.plan.comparison() else {
+        return Ok("no new version magic to compare with".to_owned());
+    };
+    let differing: Vec<String> = comparison
+        .abi_differences()
+        .map(|d| {
+            let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
+            format!("{} ({} becomes {})", d.kind.name(), side(&d.module), side(&d.kernel))
+        })
+        .collect();
+    match differing.is_empty() {
+        true => Ok("SMP, preemption, architecture and randstruct stay as they are".to_owned()),
+        false => Err(format!("the new version magic claims another ABI: {}", differing.join(", "))),
+    }
+}
+
+fn confirmed(subject: &Subject<'_>) -> Seen {
+    match subject.is_confirmed {
+        true => Ok("exactly this plan was confirmed".to_owned()),
+        false => Err("not confirmed yet: type the module's name on a terminal, or give --confirm DIGEST".to_owned()),
+    }
+}
