@@ -101,11 +101,20 @@ impl Tour<'_, '_> {
         Ok(())
     }
 
+    /// Runs a command and shows what it prints as if the folder were the working folder.
     fn run(&mut self, words: &[&str]) -> Result<Status, Failure> {
+        let (status, printed) = self.capture(words)?;
+        let folder = format!("{}/", self.folder.display());
+        self.session.out.write_all(printed.replace(&folder, "").as_bytes())?;
+        Ok(status)
+    }
+
+    fn capture(&mut self, words: &[&str]) -> Result<(Status, String), Failure> {
         let cli =
             Cli::try_parse_from(self.arguments(words)).map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
+        let mut printed = Vec::new();
         let mut inner = Session {
-            out: &mut *self.session.out,
+            out: &mut printed,
             err: &mut *self.session.err,
             color: self.session.color,
             escapes: self.session.escapes,
@@ -113,7 +122,8 @@ impl Tour<'_, '_> {
             state_dir: Some(self.folder.join("state")),
             max_size: self.session.max_size,
         };
-        crate::cli::run(cli.command, &mut inner)
+        let status = crate::cli::run(cli.command, &mut inner)?;
+        Ok((status, String::from_utf8_lossy(&printed).into_owned()))
     }
 
     /// The words with the folder before each file's name: the demo never changes the working folder.
@@ -127,22 +137,8 @@ impl Tour<'_, '_> {
 
     /// The digest that -n prints, read as a script would read it.
     fn digest(&mut self, module: &str) -> Result<String, Failure> {
-        let mut json = Vec::new();
-        let mut quiet = Session {
-            out: &mut json,
-            err: &mut *self.session.err,
-            color: false,
-            escapes: false,
-            may_ask: false,
-            state_dir: Some(self.folder.join("state")),
-            max_size: self.session.max_size,
-        };
-        let words = self.folder.join(module);
-        let arguments = ["kmodlab", "patch", "-n", "--json", "--vermagic", WANTED].map(OsString::from);
-        let cli = Cli::try_parse_from(arguments.into_iter().chain([words.into_os_string()]));
-        let cli = cli.map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
-        crate::cli::run(cli.command, &mut quiet)?;
-        let plan: serde_json::Value = serde_json::from_slice(&json).unwrap_or_default();
+        let (_, json) = self.capture(&["patch", module, "--vermagic", WANTED, "-n", "--json"])?;
+        let plan: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
         let digest = plan.get("digest").and_then(|d| d.as_str()).map(str::to_owned);
         digest.ok_or_else(|| Error::new(ErrorKind::Damaged, "the demo's plan has no digest").into())
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::error::{Error, ErrorKind};
-use crate::vault::history::History;
 use crate::vault::journal::{Entry, How};
 use crate::vault::target;
 
@@ -27,8 +26,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let entries: Vec<&Entry> = journal.entries.iter().filter(concerns).collect();
     if let (true, Some(path)) = (entries.is_empty(), &args.module) {
         let error = Error::new(ErrorKind::NotFound, "the journal has nothing about this file");
-        let known = only.as_ref().is_some_and(|p| History::of(&journal.entries).at(p).is_some());
-        debug_assert!(!known);
         return Err(error.on(path).into());
     }
     if entries.is_empty() && !args.json {

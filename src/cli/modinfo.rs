@@ -3,7 +3,6 @@
 //! Order and duplicates stay as in the file; the parameters come last, in the reverse order of their first mention,
 //! each `parm` joined with its `parmtype`; the signature's fields follow the strings of the file.
 
-
 use crate::cli::output::{Failure, Session};
 use crate::error::{Error, ErrorKind};
 use crate::escape;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Session, batch_status};
 use crate::cli::{Status, recover};
-use crate::error::{Error, ErrorKind};
 use crate::module::{file, sha256};
 use crate::vault::history::History;
 use crate::vault::recovery::Recovered;
@@ -124,10 +123,4 @@ fn describe(path: &Path, plan: &RestorePlan, session: &mut Session<'_>) -> Resul
         writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, &plan.digest))?;
     }
     Ok(())
-}
-
-/// A file that is not there can't be restored in place; its backup can still be copied.
-#[allow(dead_code)]
-fn missing(path: &Path) -> Error {
-    Error::new(ErrorKind::NotFound, "it is not there").on(path)
 }

@@ -95,7 +95,7 @@ pub struct Section {
 impl Section {
     /// Does the kernel keep it in memory (SHF_ALLOC)? Up to 6.3, `.modinfo` and `__versions` count only then.
     pub fn is_alloc(&self) -> bool {
-        self.flags & u64::from(raw::SHF_ALLOC.0) != 0
+        self.flags & raw::SHF_ALLOC.0 != 0
     }
 
     /// Its bytes in the image.
@@ -320,7 +320,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
             index: index.0,
             name: name.to_vec(),
             kind: kind.0,
-            flags: section.sh_flags(endian).0.into(),
+            flags: section.sh_flags(endian).0,
             offset,
             size,
             info: section.sh_info(endian),

@@ -79,7 +79,7 @@ impl SymbolVersions {
 }
 
 fn read_basic(elf: &Elf, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
-    if size as usize != bytes.len() || bytes.len() % ENTRY != 0 {
+    if size as usize != bytes.len() || !bytes.len().is_multiple_of(ENTRY) {
         let what = format!("section __versions has {size} bytes, no multiple of {ENTRY}");
         return Err(Error::new(ErrorKind::Malformed, what));
     }
