@@ -1,6 +1,6 @@
 //! The program's commands: one file a command, with its arguments and what it prints.
 //!
-//! Data goes to stdout, everything else to stderr. A command gets a [`Session`] and returns a [`Status`]; nothing here
+//! Data goes to stdout, everything else to stderr. A command gets its streams and settings and returns a [`Status`]; nothing here
 //! ends the process or reads the environment but [`main`].
 
 mod check;

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::kernel::Kernel;
 use crate::module::Module;
+use crate::module::versions::Kind;
+use crate::vermagic::TokenKind;
 
 /// ENOEXEC: what most refusals of the loader come back as.
 pub const ENOEXEC: i32 = 8;
@@ -121,8 +123,11 @@ pub fn predict(module: &Module, name: &str, kernel: &Kernel) -> Verdict {
             "does this kernel know the key, and does it insist? (its image and config)",
         ));
     }
-    if module.versions.kind() != crate::module::versions::Kind::None {
-        findings.push(unknown(Step::SymbolVersions, "do the CRCs agree? (its image, or its Module.symvers)"));
+    if module.versions.kind() != Kind::None && kernel.vermagic.value.has(TokenKind::Modversions) {
+        // This step comes first: a CRC of module_layout that differs is refused with the same errno and another line.
+        let note = "do the CRCs agree? (its image, or its Module.symvers); if that of module_layout does not, the kernel logs so, \
+                    and nothing of the version magic";
+        findings.push(unknown(Step::SymbolVersions, note));
     }
     findings.push(vermagic);
     if !module.imports.is_empty() {
