@@ -1,11 +1,30 @@
 //! kmodlab looks into Linux kernel modules, says what a kernel would answer to them, rewrites their version magic for
 //! lab use, and puts them back exactly as they were.
 //!
-//! The rooms, from the ground up; a room imports only from those above it in this list:
+//! The rooms, from the ground up; a room imports only from those before it in this list:
 //!
-//! - [`error`] and [`escape`]: what can go wrong, and text that a terminal does not obey
+//! - [`escape`], [`error`]: text that a terminal does not obey; what can go wrong
+//! - [`edit`]: bytes that become others; pure
 //! - [`vermagic`]: the grammar of version magic; pure
 //! - [`module`]: what a module file says
+//! - [`kernel`]: the facts of a kernel
+//! - [`predict`]: what a kernel will answer; pure
+//! - [`vault`]: backups, journal, the write protocol, recovery, restore
+//! - [`patch`]: the plan, and its application
+//! - [`guard`]: the safety checks before a write
+//! - [`cli`]: the program's commands
+//!
+//! To look into a module:
+//!
+//! ```
+//! use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
+//!
+//! let (stored, module) = module::open("fixtures/modules/hello-4.ko.zst".as_ref(), DEFAULT_MAX_SIZE)?;
+//! assert_eq!(stored.container.name(), "zstd");
+//! let vermagic = module.vermagic().expect("every module has one");
+//! assert_eq!(vermagic.as_bytes(), b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
+//! # Ok::<(), kmodlab::error::Error>(())
+//! ```
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
