@@ -3,6 +3,15 @@
 //! Each block marked `console` is run line by line with a shell, all blocks in one folder that holds copies of the
 //! fixtures, and what it prints is compared. In the README, `[…]` stands for any text; alone on a line, for any lines.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed, and counts are printed"
+)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -4,6 +4,15 @@
 //! These tests are left out of a plain `cargo test`, because they need a network or what was fetched before, and kmod.
 //! `tests/run` runs them. Where a package or a tool is missing they fail.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed, and counts are printed"
+)]
+
 mod listing;
 mod round_trip;
 

@@ -1,0 +1,66 @@
+//! What speaks against a version magic string that someone wants to write into a module.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::escape;
+use crate::vermagic::UTS_RELEASE_MAX;
+
+/// What speaks against a version magic string that someone wants to write into a module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// Nothing but spaces, or nothing.
+    Empty,
+    /// A control character: a NUL would end the string, the others make a log line lie.
+    Control {
+        /// Where, in bytes.
+        at: usize,
+        /// Which.
+        byte: u8,
+    },
+    /// The string begins with a space, so that there is no release.
+    NoRelease,
+    /// The release is longer than a kernel's can be: [`UTS_RELEASE_MAX`].
+    LongRelease {
+        /// The length in bytes.
+        length: usize,
+    },
+    /// The strings of this architecture end in a space; without it no kernel's is equal.
+    NoSpaceAtEnd {
+        /// The last token.
+        after: String,
+    },
+    /// The strings of this architecture do not end in a space; with it no kernel's is equal.
+    SpaceAtEnd {
+        /// The last token.
+        after: String,
+    },
+}
+
+impl Problem {
+    /// Must such a string not be written at all? Otherwise it is a note: the string is odd, but somebody may want it.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Problem::Empty | Problem::Control { .. })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Empty => f.write_str("the string is empty"),
+            Problem::Control { at, byte } => write!(f, "the byte at {at} is the control character 0x{byte:02x}"),
+            Problem::NoRelease => f.write_str("the string begins with a space, so it has no release"),
+            Problem::LongRelease { length } => {
+                write!(f, "the release has {length} bytes; a kernel's has at most {UTS_RELEASE_MAX}")
+            }
+            Problem::NoSpaceAtEnd { after } => {
+                write!(f, "no space at the end, after {}; a kernel's string has one there", escape::for_eyes(after))
+            }
+            Problem::SpaceAtEnd { after } => {
+                write!(f, "a space at the end, after {}; a kernel's string has none there", escape::for_eyes(after))
+            }
+        }
+    }
+}
