@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::vault::recovery::{Outcome, Recovered};
 use crate::vault::{Locked, Vault, restore};
 
@@ -22,12 +22,17 @@ pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure>
             Outcome::Done => (Paint::Good, "finished: it is as after it".to_owned()),
             Outcome::Undone => (Paint::Good, "undone: it is as before it".to_owned()),
             Outcome::Conflict(why) => (Paint::Bad, format!("conflict: {why}; nothing was written")),
+            Outcome::Later(why) => (Paint::Bad, format!("not settled: {why}; run this again when that is mended")),
         };
         let text = session.paint(paint, text);
         writeln!(session.out, "{}: interrupted {}, {text}", output::path(&recovered.path), recovered.operation.name())?;
     }
-    let is_conflict = |r: &Recovered| matches!(r.outcome, Outcome::Conflict(_));
-    Ok(if outcomes.iter().any(is_conflict) { Status::Conflict } else { Status::Done })
+    let any = |wanted: fn(&Outcome) -> bool| outcomes.iter().any(|r| wanted(&r.outcome));
+    Ok(match (any(|o| matches!(o, Outcome::Later(_))), any(|o| matches!(o, Outcome::Conflict(_)))) {
+        (true, _) => Status::Failed,
+        (false, true) => Status::Conflict,
+        (false, false) => Status::Done,
+    })
 }
 
 /// Locks the vault and recovers, before a command writes. What was found is told on stderr.
@@ -38,7 +43,7 @@ pub(super) fn first<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<(
         let what = match &recovered.outcome {
             Outcome::Done => "an interrupted run was finished".to_owned(),
             Outcome::Undone => "an interrupted run was undone".to_owned(),
-            Outcome::Conflict(why) => format!("an interrupted run can't be settled: {why}"),
+            Outcome::Conflict(why) | Outcome::Later(why) => format!("an interrupted run can't be settled: {why}"),
         };
         session.remark(format_args!("{}: {what} ({})", output::path(&recovered.path), recovered.operation.name()));
     }
@@ -47,6 +52,17 @@ pub(super) fn first<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<(
 
 /// Refuses a file whose interrupted operation could not be settled.
 pub(super) fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<(), Error> {
-    let is_open = |r: &Recovered| r.path == path && matches!(r.outcome, Outcome::Conflict(_));
-    if outcomes.iter().any(is_open) { Err(restore::conflict(path)) } else { Ok(()) }
+    for recovered in outcomes.iter().filter(|r| r.path == path) {
+        match &recovered.outcome {
+            Outcome::Done | Outcome::Undone => {}
+            Outcome::Conflict(_) => return Err(restore::conflict(path)),
+            Outcome::Later(why) => {
+                let what = format!("an interrupted run is not settled: {why}");
+                return Err(Error::new(ErrorKind::NeedsRecovery, what)
+                    .hint("mend that, then kmodlab recover")
+                    .on(path));
+            }
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::cli::{Status, recover};
 use crate::module::{file, sha256};
 use crate::vault::history::History;
 use crate::vault::recovery::Recovered;
-use crate::vault::restore::{RestorePlan, Step, conflict};
+use crate::vault::restore::{self, RestorePlan, Step, conflict};
 use crate::vault::target::{self, Target};
 use crate::vault::{Locked, Vault};
 
@@ -33,12 +33,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault()?;
-    let (mut locked, outcomes) = match args.dry_run {
-        true => (vault.lock()?, Vec::new()),
-        false => recover::first(&vault, session)?,
+    let mut writer = match args.dry_run {
+        true => None,
+        false => Some(recover::first(&vault, session)?),
     };
+    let journal = vault.journal()?;
     let files = match args.all {
-        true => History::of(&locked.journal().entries).patched_files().map(|(path, _)| path.to_owned()).collect(),
+        true => History::of(&journal.entries).patched_files().map(|(path, _)| path.to_owned()).collect(),
         false => args.modules.clone(),
     };
     if files.is_empty() {
@@ -47,7 +48,11 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     let mut statuses = Vec::new();
     for path in &files {
-        let status = match one(path, &args, &vault, &mut locked, &outcomes, session) {
+        let done = match &mut writer {
+            None => foresee(path, &vault, session),
+            Some((locked, outcomes)) => one(path, &args, locked, outcomes, session),
+        };
+        let status = match done {
             Ok(()) => Status::Done,
             Err(Failure::Error(error)) => {
                 let error = error.on(path);
@@ -61,19 +66,23 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(batch_status(&statuses))
 }
 
+/// What would be done to a file, without writing anything.
+fn foresee(path: &Path, vault: &Vault, session: &mut Session<'_>) -> Result<(), Failure> {
+    let path = target::real_path(path)?;
+    let current = sha256(file::read(&path)?.bytes());
+    let journal = vault.journal()?;
+    let plan = restore::plan(&History::of(&journal.entries), &vault.pending()?, &path, &current)?;
+    describe(&path, &plan, session)
+}
+
 fn one(
     path: &Path,
     args: &Args,
-    vault: &Vault,
     locked: &mut Locked<'_>,
     outcomes: &[Recovered],
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let path = target::real_path(path)?;
-    if args.dry_run {
-        let current = sha256(file::read(&path)?.bytes());
-        return describe(&path, &locked.plan_restore(&path, &current)?, session);
-    }
     if !args.discard_changes {
         recover::must_be_settled(outcomes, &path)?;
     }
@@ -102,7 +111,7 @@ fn one(
                 writeln!(
                     session.out,
                     "  backup of what was discarded  {}",
-                    output::path(&vault.objects().path(&plan.current))
+                    output::path(&locked.vault().objects().path(&plan.current))
                 )?;
             }
         }

@@ -1,6 +1,5 @@
 //! The machine as the guards see it: its module trees, what is loaded, what packages own, whether it is a lab machine.
 
-use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -48,31 +47,26 @@ impl Machine {
     /// By device and inode, so that links and bind mounts do not hide it: either a folder above the file is the tree, or
     /// a file in the tree is this file.
     pub fn in_live_tree(&self, path: &Path) -> bool {
-        let trees =
-            self.trees().into_iter().filter(|tree| tree.file_name().is_some_and(|n| n == self.release.as_str()));
-        trees.into_iter().any(|tree| is_below(path, &tree) || contains_inode(&tree, path))
+        let mut trees = self.homes().map(|home| home.join(&self.release)).filter(|tree| tree.is_dir());
+        trees.any(|tree| is_below(path, &tree) || contains_inode(&tree, path))
     }
 
-    /// The installed kernel's tree that the file at this real path is in, if any.
+    /// The place where this system keeps the modules of its kernels, if the file at this real path is in one.
     pub fn installed_tree(&self, path: &Path) -> Option<PathBuf> {
-        self.trees().into_iter().find(|tree| is_below(path, tree))
+        self.homes().find(|home| is_below(path, home))
     }
 
-    /// The module trees of all installed kernels.
-    fn trees(&self) -> Vec<PathBuf> {
-        let mut trees = Vec::new();
-        let mut seen = HashSet::new();
-        for home in ["lib/modules", "usr/lib/modules"] {
-            let Ok(entries) = std::fs::read_dir(self.root.join(home)) else { continue };
-            for path in entries.flatten().map(|e| e.path()) {
-                let Ok(meta) = path.metadata() else { continue };
-                if meta.is_dir() && seen.insert((meta.dev(), meta.ino())) {
-                    trees.push(path);
-                }
-            }
-        }
-        trees.sort();
-        trees
+    /// Where systems keep modules: most, most of today, NixOS, Android.
+    fn homes(&self) -> impl Iterator<Item = PathBuf> {
+        let places = [
+            "lib/modules",
+            "usr/lib/modules",
+            "run/booted-system/kernel-modules/lib/modules",
+            "run/current-system/kernel-modules/lib/modules",
+            "vendor/lib/modules",
+            "system/lib/modules",
+        ];
+        places.into_iter().map(|place| self.root.join(place)).filter(|home| home.is_dir())
     }
 
     /// The modules that are loaded now (sysfs, and /proc/modules beside it).

@@ -193,7 +193,7 @@ fn loaded(subject: &Subject<'_>, machine: &Machine) -> Seen {
 
 fn installed_tree(subject: &Subject<'_>, machine: &Machine) -> Seen {
     if let Some(tree) = machine.installed_tree(subject.path) {
-        return Err(format!("it is in an installed kernel's module tree, {}", tree.display()));
+        return Err(format!("it is where this system keeps its kernels' modules, {}", tree.display()));
     }
     match machine.owner(subject.path) {
         Some(owner) => Err(format!("it belongs to the {owner}")),

@@ -32,20 +32,23 @@ pub enum Outcome {
     Undone,
     /// The file is neither, and not torn by us: somebody else wrote it. Nothing was written; the words say more.
     Conflict(String),
+    /// It can't be told or mended now (the words say why): the intent stays, and it can be tried again.
+    Later(String),
 }
 
 impl Locked<'_> {
-    /// Finishes or undoes each operation that an intent tells of, and clears away temporary files.
+    /// Finishes or undoes each operation that an intent tells of, and clears away temporary files. One file that can't
+    /// be settled does not keep the others from it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if a file can't be read or written now: its intent stays, and it can be tried again.
-    /// [`ErrorKind::Damaged`] for an intent that can't be read.
+    /// [`ErrorKind::Io`] if the vault itself can't be read or written; [`ErrorKind::Damaged`] for an intent that can't
+    /// be read.
     pub fn recover(&mut self) -> Result<Vec<Recovered>> {
         self.clear_temporaries()?;
         let mut outcomes = Vec::new();
         for intent in Intent::all(&self.vault.intents())? {
-            let outcome = self.settle(&intent).map_err(|e| e.on(&intent.change.path))?;
+            let outcome = self.settle(&intent).unwrap_or_else(|e| Outcome::Later(e.what().to_owned()));
             outcomes.push(Recovered { path: intent.change.path.clone(), operation: intent.operation, outcome });
         }
         Ok(outcomes)
