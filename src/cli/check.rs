@@ -30,8 +30,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         args.kernels.iter().map(|name| kernel::named(name, session.max_size)).collect::<Result<Vec<_>, _>>()?;
     let (mut failed, mut refused, mut is_first) = (0, 0, true);
     for path in &args.modules {
-        let module = match module::open(path, session.max_size) {
-            Ok((_, module)) => module,
+        let module = match module::open_unhashed(path, session.max_size) {
+            Ok(module) => module,
             Err(error) => {
                 session.complain(&error);
                 failed += 1;

@@ -118,29 +118,31 @@ fn show(argument: &Path, args: &Args, is_first: bool, session: &mut Session<'_>)
 }
 
 fn show_file(path: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
-    let (stored, module) = module::open(path, session.max_size)?;
-    match args.listing() {
-        Some(listing) => {
-            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            // kmod puts the working folder before a relative path and leaves the rest as it was written.
-            let file = match path.is_absolute() {
-                true => path.as_os_str().as_bytes().to_vec(),
-                false => match std::env::current_dir() {
-                    Ok(here) => [here.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()].concat(),
-                    Err(_) => absolute.as_os_str().as_bytes().to_vec(),
-                },
-            };
-            listing.print(session, &Origin::File(file), &modinfo::fields(&module))
-        }
-        None if args.versions => print_versions(&module, session),
-        None if args.json => session.json(&Shown::of(path, &stored, &module)),
-        None => {
-            if !is_first {
-                writeln!(session.out)?;
-            }
-            for_eyes(path, &stored, &module, session)
-        }
+    if args.versions {
+        return print_versions(&module::open_unhashed(path, session.max_size)?, session);
     }
+    if let Some(listing) = args.listing() {
+        return list(path, &listing, session);
+    }
+    let (stored, module) = module::open(path, session.max_size)?;
+    if args.json {
+        return session.json(&Shown::of(path, &stored, &module));
+    }
+    if !is_first {
+        writeln!(session.out)?;
+    }
+    for_eyes(path, &stored, &module, session)
+}
+
+/// Prints a file's modinfo in modinfo's form.
+fn list(path: &Path, listing: &Listing, session: &mut Session<'_>) -> Result<(), Failure> {
+    let module = module::open_unhashed(path, session.max_size)?;
+    // kmod puts the working folder before a relative path and leaves the rest as it was written.
+    let file = match std::env::current_dir() {
+        Ok(here) if path.is_relative() => [here.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()].concat(),
+        _ => path.as_os_str().as_bytes().to_vec(),
+    };
+    listing.print(session, &Origin::File(file), &modinfo::fields(&module))
 }
 
 /// The form of `modprobe --show-modversions` (kmod 30), which leaves out the dot of old powerpc64 names.
@@ -202,7 +204,7 @@ fn file_lines(stored: &Stored, module: &Module) -> Vec<String> {
             grouped(module.size as u64)
         ),
     };
-    let mut lines = vec![size, format!("SHA-256 {}", stored.sha256)];
+    let mut lines = vec![size, format!("SHA-256 {}", stored.sha256.as_deref().unwrap_or_default())];
     if module.unclaimed > 0 {
         lines.push(format!("{} behind the ELF image that belong to nothing", count(module.unclaimed, "byte")));
     }
@@ -333,7 +335,7 @@ struct Shown<'m> {
     container: module::container::Container,
     stored_size: u64,
     size: usize,
-    sha256: &'m str,
+    sha256: Option<&'m str>,
     class: elf::Class,
     endian: elf::Endian,
     machine: String,
@@ -425,7 +427,7 @@ impl<'m> Shown<'m> {
             container: stored.container,
             stored_size: stored.size,
             size: module.size,
-            sha256: &stored.sha256,
+            sha256: stored.sha256.as_deref(),
             class: module.class,
             endian: module.endian,
             machine: elf::machine_name(module.machine),

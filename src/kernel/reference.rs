@@ -13,7 +13,7 @@ pub(super) fn vermagic(path: &Path, max_size: u64) -> Result<Fact<Vermagic>> {
         let hint = "name a module in it; folders, images and packages are not read yet";
         return Err(Error::new(ErrorKind::Unsupported, "a folder does not name a kernel here").hint(hint).on(path));
     }
-    let (_, module) = module::open(path, max_size).map_err(|e| match e.kind() {
+    let module = module::open_unhashed(path, max_size).map_err(|e| match e.kind() {
         ErrorKind::NotFound => e.hint("a kernel is: running, vermagic:STRING, or a module of that kernel"),
         _ => e,
     })?;

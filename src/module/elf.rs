@@ -73,11 +73,11 @@ impl Endian {
 
 /// One section of the image.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub struct Section<'d> {
     /// Its place in the section header table.
     pub index: usize,
     /// Its name, not always UTF-8 in a hostile file.
-    pub name: Vec<u8>,
+    pub name: &'d [u8],
     /// `sh_type`, one of `SHT_*`.
     pub kind: u32,
     /// `sh_flags`, a set of `SHF_*`.
@@ -92,23 +92,23 @@ pub struct Section {
     pub range: Range<usize>,
 }
 
-impl Section {
+impl Section<'_> {
     /// Does the kernel keep it in memory (SHF_ALLOC)? Up to 6.3, `.modinfo` and `__versions` count only then.
     pub fn is_alloc(&self) -> bool {
         self.flags & raw::SHF_ALLOC.0 != 0
     }
 
     /// Its bytes in the image.
-    pub fn bytes<'d>(&self, image: &'d [u8]) -> &'d [u8] {
+    pub fn bytes<'i>(&self, image: &'i [u8]) -> &'i [u8] {
         image.get(self.range.clone()).unwrap_or_default()
     }
 }
 
 /// One symbol of the symbol table.
 #[derive(Clone, Debug)]
-pub struct Symbol {
+pub struct Symbol<'d> {
     /// Its name, not always UTF-8 in a hostile file.
-    pub name: Vec<u8>,
+    pub name: &'d [u8],
     /// `st_value`: an offset in its section.
     pub value: u64,
     /// Where it is defined.
@@ -143,9 +143,9 @@ pub struct Relocation {
     pub addend: i64,
 }
 
-/// The image in neutral form.
+/// The image in neutral form. Names are borrowed from it; a module has thousands.
 #[derive(Clone, Debug)]
-pub struct Elf {
+pub struct Elf<'d> {
     /// 32 or 64 bit.
     pub class: Class,
     /// Byte order.
@@ -153,9 +153,9 @@ pub struct Elf {
     /// `e_machine`.
     pub machine: u16,
     /// All sections; the place in the list is the section's index.
-    pub sections: Vec<Section>,
+    pub sections: Vec<Section<'d>>,
     /// All symbols; the place in the list is the symbol's index.
-    pub symbols: Vec<Symbol>,
+    pub symbols: Vec<Symbol<'d>>,
     /// The GNU build-id, where there is one.
     pub build_id: Option<Vec<u8>>,
     /// Where the ELF's own bytes end: behind the last section and the section header table.
@@ -167,14 +167,14 @@ pub struct Elf {
 /// The sections whose relocations are kept; the code's own, by far the most, tell nothing about loading.
 const RELOCATED: [&[u8]; 1] = [b".gnu.linkonce.this_module"];
 
-impl Elf {
+impl<'d> Elf<'d> {
     /// Reads the image at the start of `bytes`; what follows it (a trailer) is not looked at.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotAModule`] if it is not a relocatable ELF file, [`ErrorKind::Truncated`] if it ends too early,
     /// [`ErrorKind::Malformed`] if it contradicts itself.
-    pub fn read(bytes: &[u8]) -> Result<Elf> {
+    pub fn read(bytes: &'d [u8]) -> Result<Elf<'d>> {
         let not_elf = |hint: &str| Err(Error::new(ErrorKind::NotAModule, "not an ELF file").hint(hint));
         match bytes {
             [0x7f, b'E', b'L', b'F', class, data, version, ..] => {
@@ -202,7 +202,7 @@ impl Elf {
     /// # Errors
     ///
     /// [`ErrorKind::Malformed`] if there are two: which one a kernel reads differs by version.
-    pub fn section(&self, name: &str) -> Result<Option<&Section>> {
+    pub fn section(&self, name: &str) -> Result<Option<&Section<'d>>> {
         let mut found = self.sections.iter().filter(|s| s.name == name.as_bytes());
         match (found.next(), found.next()) {
             (first, None) => Ok(first),
@@ -284,7 +284,7 @@ fn from_object(doing: &'static str) -> impl Fn(object::read::Error) -> Error {
     move |error| malformed(format!("{doing}: {}", error.to_string().to_lowercase()))
 }
 
-fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Result<Elf> {
+fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Result<Elf<'_>> {
     let header = E::parse(bytes).map_err(|_| Error::new(ErrorKind::Truncated, "the ELF header is cut short"))?;
     let endian = header.endian().map_err(from_object("reading the ELF header"))?;
     let kind = header.e_type(endian);
@@ -318,7 +318,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
         }
         list.push(Section {
             index: index.0,
-            name: name.to_vec(),
+            name,
             kind: kind.0,
             flags: section.sh_flags(endian).0,
             offset,
@@ -343,7 +343,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
     };
     for (index, section) in sections.enumerate() {
         let applies_to = section.sh_info(endian) as usize;
-        let wanted = elf.sections.get(applies_to).is_some_and(|s| RELOCATED.contains(&s.name.as_slice()));
+        let wanted = elf.sections.get(applies_to).is_some_and(|s| RELOCATED.contains(&s.name));
         if !wanted {
             continue;
         }
@@ -426,16 +426,17 @@ fn file_range(name: &[u8], offset: u64, size: u64, len: usize) -> Result<Range<u
 }
 
 /// No two structures may share a byte: else one edit would change two things.
-fn must_not_overlap(sections: &[Section], structures: [Range<usize>; 2]) -> Result<()> {
-    let mut ranges: Vec<(Range<usize>, Option<&Section>)> = structures.into_iter().map(|range| (range, None)).collect();
+fn must_not_overlap(sections: &[Section<'_>], structures: [Range<usize>; 2]) -> Result<()> {
+    let mut ranges: Vec<(Range<usize>, Option<&Section<'_>>)> =
+        structures.into_iter().map(|range| (range, None)).collect();
     ranges.extend(sections.iter().filter(|s| !s.range.is_empty()).map(|s| (s.range.clone(), Some(s))));
     ranges.sort_by_key(|(range, _)| (range.start, range.end));
     for pair in ranges.windows(2) {
         if let [(a, first), (b, second)] = pair
             && b.start < a.end
         {
-            let name = |s: &Option<&Section>| match s {
-                Some(section) => format!("section {}", crate::escape::bytes_for_eyes(&section.name)),
+            let name = |s: &Option<&Section<'_>>| match s {
+                Some(section) => format!("section {}", crate::escape::bytes_for_eyes(section.name)),
                 None => "an ELF header".to_owned(),
             };
             return Err(malformed(format!("{} and {} overlap at byte {}", name(first), name(second), b.start)));
@@ -444,11 +445,11 @@ fn must_not_overlap(sections: &[Section], structures: [Range<usize>; 2]) -> Resu
     Ok(())
 }
 
-fn read_symbols<E: FileHeader<Endian = Endianness>>(
+fn read_symbols<'d, E: FileHeader<Endian = Endianness>>(
     endian: Endianness,
-    sections: &object::read::elf::SectionTable<'_, E>,
-    bytes: &[u8],
-) -> Result<Vec<Symbol>> {
+    sections: &object::read::elf::SectionTable<'d, E>,
+    bytes: &'d [u8],
+) -> Result<Vec<Symbol<'d>>> {
     let table = sections.symbols(endian, bytes, raw::SHT_SYMTAB).map_err(from_object("reading the symbol table"))?;
     let mut symbols = Vec::with_capacity(table.len());
     for (index, symbol) in table.enumerate() {
@@ -467,7 +468,7 @@ fn read_symbols<E: FileHeader<Endian = Endianness>>(
             },
         };
         symbols.push(Symbol {
-            name: name.to_vec(),
+            name,
             value: symbol.st_value(endian).into(),
             place,
             is_weak: symbol.is_weak(),

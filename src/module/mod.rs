@@ -41,8 +41,8 @@ pub struct Stored {
     pub container: Container,
     /// Its size on disk, in bytes.
     pub size: u64,
-    /// The SHA-256 of the file as it is on disk.
-    pub sha256: Sha256Hex,
+    /// The SHA-256 of the file as it is on disk, if it was asked for: hashing takes longer than all the rest.
+    pub sha256: Option<Sha256Hex>,
 }
 
 /// All that a module says about itself.
@@ -76,12 +76,25 @@ pub struct Module {
     pub unclaimed: usize,
 }
 
-/// Opens a module file, decompresses it up to `max_size` bytes where needed, and reads it.
+/// Opens a module file, decompresses it up to `max_size` bytes where needed, reads it, and hashes it.
 ///
 /// # Errors
 ///
 /// Those of [`file::read`], [`Container::decompress`] and [`Module::read`], each with the file's name.
 pub fn open(path: &Path, max_size: u64) -> Result<(Stored, Module)> {
+    open_with(path, max_size, true)
+}
+
+/// As [`open`], without the hash.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub fn open_unhashed(path: &Path, max_size: u64) -> Result<Module> {
+    open_with(path, max_size, false).map(|(_, module)| module)
+}
+
+fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(Stored, Module)> {
     let contents = file::read(path)?;
     let stored = contents.bytes();
     let container = Container::of(stored);
@@ -90,7 +103,7 @@ pub fn open(path: &Path, max_size: u64) -> Result<(Stored, Module)> {
         _ => container.decompress(stored, max_size).and_then(|bytes| Module::read(&bytes)),
     }
     .map_err(|e| e.on(path))?;
-    Ok((Stored { container, size: stored.len() as u64, sha256: sha256(stored) }, module))
+    Ok((Stored { container, size: stored.len() as u64, sha256: hashed.then(|| sha256(stored)) }, module))
 }
 
 impl Module {

@@ -45,7 +45,7 @@ impl Modinfo {
     ///
     /// [`ErrorKind::NotAModule`] if there is no such section; [`ErrorKind::Malformed`] if there are two, or it is
     /// empty, without bytes in the file, compressed, or does not end with a NUL.
-    pub fn read(elf: &Elf, image: &[u8]) -> Result<Modinfo> {
+    pub fn read(elf: &Elf<'_>, image: &[u8]) -> Result<Modinfo> {
         let Some(section) = elf.section(".modinfo")? else {
             return Err(Error::new(ErrorKind::NotAModule, "no section .modinfo")
                 .hint("a relocatable ELF file, but not a kernel module"));
@@ -75,7 +75,7 @@ impl Modinfo {
     }
 }
 
-fn entries(section: &Section, image: &[u8]) -> Vec<Entry> {
+fn entries(section: &Section<'_>, image: &[u8]) -> Vec<Entry> {
     let bytes = section.bytes(image);
     let base = section.range.start;
     let mut entries: Vec<Entry> = Vec::new();

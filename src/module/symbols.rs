@@ -30,9 +30,9 @@ pub struct Export {
 }
 
 /// The undefined symbols, in the order of the symbol table.
-pub fn imports(elf: &Elf, versions: &SymbolVersions) -> Vec<Import> {
+pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<Import> {
     let undefined = elf.symbols.iter().filter(|s| s.place == Place::Undefined && !s.name.is_empty());
-    undefined.map(|s| Import { name: s.name.clone(), is_weak: s.is_weak, crc: versions.crc(&s.name) }).collect()
+    undefined.map(|s| Import { name: s.name.to_vec(), is_weak: s.is_weak, crc: versions.crc(s.name) }).collect()
 }
 
 /// The symbols with an entry in a `__ksymtab` section, in the order of the symbol table.
@@ -40,7 +40,7 @@ pub fn imports(elf: &Elf, versions: &SymbolVersions) -> Vec<Import> {
 /// modpost names everything about an export by it: `__ksymtab_NAME` the entry, `__crc_NAME` its CRC, `__kstrtabns_NAME`
 /// its namespace (include/linux/export.h and export-internal.h, 5.4–6.14). GPL-only is told by the section, and from
 /// 7.x on by a table of flags beside it.
-pub fn exports(elf: &Elf, image: &[u8]) -> Vec<Export> {
+pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Vec<Export> {
     let entries = elf.symbols.iter().filter_map(|s| match s.place {
         Place::Section(index) => Some((s.name.strip_prefix(b"__ksymtab_")?, s, elf.sections.get(index)?)),
         _ => None,
@@ -68,23 +68,23 @@ pub fn exports(elf: &Elf, image: &[u8]) -> Vec<Export> {
 
 /// The symbols and tables that modpost puts beside each export's entry.
 struct Companions<'e> {
-    elf: &'e Elf,
+    elf: &'e Elf<'e>,
     image: &'e [u8],
-    by_name: HashMap<&'e [u8], &'e Symbol>,
+    by_name: HashMap<&'e [u8], &'e Symbol<'e>>,
 }
 
 impl<'e> Companions<'e> {
-    fn of(elf: &'e Elf, image: &'e [u8]) -> Self {
+    fn of(elf: &'e Elf<'e>, image: &'e [u8]) -> Self {
         let named = elf.symbols.iter().filter(|s| s.name.starts_with(b"__crc_") || s.name.starts_with(b"__kstrtabns_"));
-        Companions { elf, image, by_name: named.map(|s| (s.name.as_slice(), s)).collect() }
+        Companions { elf, image, by_name: named.map(|s| (s.name, s)).collect() }
     }
 
-    fn find(&self, prefix: &[u8], name: &[u8]) -> Option<&'e Symbol> {
+    fn find(&self, prefix: &[u8], name: &[u8]) -> Option<&'e Symbol<'e>> {
         self.by_name.get([prefix, name].concat().as_slice()).copied()
     }
 
     /// The bytes from where a symbol is defined to the end of its section.
-    fn bytes_at(&self, symbol: &Symbol) -> Option<&'e [u8]> {
+    fn bytes_at(&self, symbol: &Symbol<'_>) -> Option<&'e [u8]> {
         let Place::Section(index) = symbol.place else { return None };
         self.elf.sections.get(index)?.bytes(self.image).get(usize::try_from(symbol.value).ok()?..)
     }

@@ -39,7 +39,7 @@ impl ThisModule {
     /// # Errors
     ///
     /// [`ErrorKind::Malformed`] if there are two, or it is empty or without bytes in the file.
-    pub fn read(elf: &Elf, image: &[u8]) -> Result<Option<ThisModule>> {
+    pub fn read(elf: &Elf<'_>, image: &[u8]) -> Result<Option<ThisModule>> {
         let Some(section) = elf.section(SECTION)? else { return Ok(None) };
         if section.range.is_empty() {
             return Err(Error::new(ErrorKind::Malformed, format!("section {SECTION} has no bytes in the file")));
@@ -52,9 +52,9 @@ impl ThisModule {
 }
 
 /// The offset of the relocation that fills in the address of `function`.
-fn pointer_to(elf: &Elf, section: &Section, function: &[u8]) -> Option<u64> {
+fn pointer_to(elf: &Elf<'_>, section: &Section<'_>, function: &[u8]) -> Option<u64> {
     let definition = elf.symbols.iter().find(|s| s.name == function);
-    let reaches = |symbol: &Symbol, addend: i64| {
+    let reaches = |symbol: &Symbol<'_>, addend: i64| {
         // Clang's control flow integrity puts a jump table entry between (`init_module.cfi_jt`).
         let by_name = symbol.name.strip_prefix(function).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
         let by_place = symbol.is_section
@@ -67,7 +67,7 @@ fn pointer_to(elf: &Elf, section: &Section, function: &[u8]) -> Option<u64> {
     relocations.find(|r| elf.symbols.get(r.symbol).is_some_and(|s| reaches(s, r.addend))).map(|r| r.offset)
 }
 
-fn name(elf: &Elf, structure: &[u8]) -> Option<Vec<u8>> {
+fn name(elf: &Elf<'_>, structure: &[u8]) -> Option<Vec<u8>> {
     let name = structure.get(3 * elf.class.word()..)?.split(|b| *b == 0).next()?;
     let plausible = !name.is_empty() && name.len() < 60 && name.iter().all(u8::is_ascii_graphic);
     plausible.then(|| name.to_vec())

@@ -52,7 +52,7 @@ impl SymbolVersions {
     /// # Errors
     ///
     /// [`ErrorKind::Malformed`] if a section's size, a name's end or the step of the two extended sections is off.
-    pub fn read(elf: &Elf, image: &[u8]) -> Result<SymbolVersions> {
+    pub fn read(elf: &Elf<'_>, image: &[u8]) -> Result<SymbolVersions> {
         let basic = elf.section("__versions")?;
         Ok(SymbolVersions {
             basic: basic.map(|section| read_basic(elf, section.bytes(image), section.size)).transpose()?,
@@ -78,7 +78,7 @@ impl SymbolVersions {
     }
 }
 
-fn read_basic(elf: &Elf, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
+fn read_basic(elf: &Elf<'_>, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
     if size as usize != bytes.len() || !bytes.len().is_multiple_of(ENTRY) {
         let what = format!("section __versions has {size} bytes, no multiple of {ENTRY}");
         return Err(Error::new(ErrorKind::Malformed, what));
@@ -95,7 +95,7 @@ fn read_basic(elf: &Elf, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
         .collect()
 }
 
-fn read_extended(elf: &Elf, image: &[u8]) -> Result<Option<Vec<Version>>> {
+fn read_extended(elf: &Elf<'_>, image: &[u8]) -> Result<Option<Vec<Version>>> {
     let wrong = |what: &str| Err(Error::new(ErrorKind::Malformed, format!("extended symbol versions: {what}")));
     let (crcs, names) = match (elf.section("__version_ext_crcs")?, elf.section("__version_ext_names")?) {
         (None, None) => return Ok(None),
