@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -160,7 +161,22 @@ pub(crate) fn identity(file: &File) -> Result<(u64, u64)> {
 
 /// Opens a real path without following a symbolic or magic link in any component, by openat2(2) (5.6 on), or component
 /// by component where that is missing or filtered.
+///
+/// Somebody who reads the file under a lease (as this program's own readers do) is given two seconds to finish.
 pub(crate) fn open_beneath(path: &Path, access: OFlags) -> Result<File, Errno> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut patience = 100;
+    loop {
+        match try_open(path, access) {
+            Err(Errno::AGAIN) if patience > 0 => patience -= 1,
+            answer => return answer,
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn try_open(path: &Path, access: OFlags) -> Result<File, Errno> {
+    // NONBLOCK, so that a FIFO that took the file's place is an error, not a trap.
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let no_links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), no_links) {
