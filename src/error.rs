@@ -136,7 +136,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = String::new();
         if let Some(path) = &self.path {
-            line.push_str(&path.to_string_lossy());
+            let text = path.to_string_lossy();
+            line.push_str(if path.as_os_str().is_empty() { "''" } else { &text });
             line.push_str(": ");
         }
         line.push_str(&self.what);

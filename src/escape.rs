@@ -36,6 +36,23 @@ pub fn lines_for_eyes(bytes: &[u8]) -> String {
     out
 }
 
+/// JSON for eyes and programs alike: the same document, with what a terminal might obey written as `\uNNNN`. What JSON
+/// itself escapes (C0) is expected to be escaped already; all else that needs it stands inside of strings.
+pub fn json_for_eyes(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c >= '\u{7f}' && (c.is_control() || is_deceptive(c)) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn escape(text: &str, keep_layout: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -76,6 +93,14 @@ mod tests {
     fn nothing_is_left_that_a_terminal_obeys() {
         assert_eq!(bytes_for_eyes(b"\x1b]0;owned\x07\n\x9b\xff"), "\\x1b]0;owned\\x07\\n\\x9b\\xff");
         assert_eq!(for_eyes("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        assert_eq!(
+            json_for_eyes("{\"a\":\"\u{9b}é\u{202e}\u{e0041}\u{7f}\"}"),
+            r#"{"a":"\u009bé\u202e\udb40\udc41\u007f"}"#
+        );
     }
 
     #[test]

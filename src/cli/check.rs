@@ -106,6 +106,7 @@ fn print(
             "would take it past this check, and past no other; the right way is to build it in the tree that this kernel was built in"
         }
         (PatchHelps::Pointless, _) => "pointless: this kernel does not look at what differs",
+        (PatchHelps::No, _) if module.vermagic().is_none() => "can't help: there is no vermagic entry to change",
         (PatchHelps::No, _) => "no need",
     };
     writeln!(session.out, "  a patch           {advice}")?;

@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Error, ErrorKind};
 use crate::guard::enrol::is_enrolled;
@@ -89,6 +89,7 @@ struct Cli {
 }
 
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Options of all commands")]
 struct Common {
     /// Colours
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
@@ -96,9 +97,14 @@ struct Common {
     /// The folder of backups and the journal [default: $XDG_STATE_HOME/kmodlab; for root /var/lib/kmodlab]
     #[arg(long, global = true, env = "KMODLAB_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
-    /// The most bytes that a compressed module may have when it is decompressed
+    /// The most bytes that a compressed module may have when it is decompressed [default: 1 GiB]
     #[arg(long, global = true, default_value_t = DEFAULT_MAX_SIZE, hide_default_value = true, value_name = "BYTES")]
+    #[arg(value_parser = bytes)]
     max_size: u64,
+}
+
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "not a number of bytes")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -171,7 +177,8 @@ fn end_of_output(error: &io::Error, status: Status) -> Status {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return status;
     }
-    let _ = writeln!(io::stderr(), "kmodlab: {}", Error::io("writing the output", io::Error::from(error.kind())));
+    let own = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+    let _ = writeln!(io::stderr(), "kmodlab: {}", Error::io("writing the output", own));
     Status::Failed
 }
 
@@ -192,17 +199,32 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
 
 /// A usage error in one line; help and version as clap prints them.
 fn usage(error: &clap::Error) -> Status {
-    if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = error.print();
-        return if error.use_stderr() { Status::Failed } else { Status::Done };
+    use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+    match error.kind() {
+        _ if !error.use_stderr() => {
+            let _ = error.print();
+            return Status::Done;
+        }
+        DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            return Status::Failed;
+        }
+        // The state folder in the environment counts as an argument, so that this comes instead of the one above.
+        MissingSubcommand => {
+            let _ = write!(io::stderr(), "{}", Cli::command().render_help());
+            return Status::Failed;
+        }
+        _ => {}
     }
     let text = error.render().to_string();
-    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let words: Vec<&str> = text.trim_start_matches("error: ").split_whitespace().filter(|w| *w != "For").collect();
-    let line = words.join(" ");
-    let line = line.split(" more information, try").next().unwrap_or(&line);
-    let _ =
-        writeln!(io::stderr(), "kmodlab: {}; see kmodlab --help", crate::escape::for_eyes(line.trim_end_matches('.')));
+    let text = text.trim_start_matches("error: ");
+    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+    // Of clap's tips those are of use that know a similar word.
+    let parts = text.get(..end.unwrap_or(text.len())).unwrap_or(text).split("\n\n");
+    let parts = parts.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let parts = parts.filter(|part| !part.starts_with("tip: to pass"));
+    let line = parts.map(|part| part.trim_start_matches("tip: ").to_owned()).collect::<Vec<_>>().join("; ");
+    let _ = writeln!(io::stderr(), "kmodlab: {}; see kmodlab --help", crate::escape::for_eyes(&line));
     Status::Failed
 }
 

@@ -37,7 +37,7 @@ struct Parameter {
 impl Listing {
     /// Prints the listing of one module. A built-in one has a name instead of a file.
     ///
-    /// An `Err(Failure::Error)` is what modinfo too stops this module for; what was listed before it stays.
+    /// As modinfo does it, a parameter without a colon is told on stderr, left out, and no error.
     pub(super) fn print(&self, session: &mut Session<'_>, origin: &Origin, fields: &[Field]) -> Result<(), Failure> {
         let field = self.field.as_deref();
         let file: &[u8] = match origin {
@@ -53,33 +53,40 @@ impl Listing {
         };
         match field {
             Some("filename") => return self.item(session, &[file]),
-            Some("parm") => return self.parameters(session, &parameters(fields)?, b""),
             Some(_) => {}
             None => self.item(session, &[b"filename:       ", file])?,
+        }
+        if matches!(origin, Origin::BuiltIn(_)) && fields.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, "built into the kernel, which kept no modinfo of it").into());
+        }
+        if field == Some("parm") {
+            return self.parameters(session, fields, b"");
         }
         for (key, value) in fields {
             match field {
                 Some(field) if key == field.as_bytes() => self.item(session, &[value])?,
                 Some(_) => {}
-                None if key == b"parm" || key == b"parmtype" => {
-                    // Checked where it stands, so that what modinfo lists before a bad one is listed here too.
-                    split(key, value)?;
-                }
+                None if key == b"parm" || key == b"parmtype" => {}
                 None if self.nul => self.item(session, &[key, b"=", value])?,
                 None => {
-                    let padding = vec![b' '; 15usize.saturating_sub(key.len())];
+                    // A key of more than fifteen bytes makes modinfo's field width negative, and printf takes its amount.
+                    let padding = vec![b' '; 15usize.abs_diff(key.len())];
                     self.item(session, &[key, b":", &padding, value])?;
                 }
             }
         }
         match field {
-            None => self.parameters(session, &parameters(fields)?, b"parm:           "),
+            None => self.parameters(session, fields, b"parm:           "),
             Some(_) => Ok(()),
         }
     }
 
-    fn parameters(&self, session: &mut Session<'_>, parameters: &[Parameter], label: &[u8]) -> Result<(), Failure> {
-        for Parameter { name, description, kind } in parameters {
+    fn parameters(&self, session: &mut Session<'_>, fields: &[Field], label: &[u8]) -> Result<(), Failure> {
+        for (key, value) in fields.iter().filter(|field| is_parameter(field) && split(&field.1).is_none()) {
+            let [key, value] = [key, value].map(|text| escape::bytes_for_eyes(text));
+            session.remark(format_args!("{key}={value} has no ':', and is left out"));
+        }
+        for Parameter { name, description, kind } in &parameters(fields) {
             match (description, kind) {
                 (None, None) => {}
                 // Alone, and among all others, modinfo prints a type without a description in two ways.
@@ -113,10 +120,14 @@ pub(super) enum Origin {
     BuiltIn(Vec<u8>),
 }
 
-fn parameters(fields: &[Field]) -> Result<Vec<Parameter>, Error> {
+fn is_parameter((key, _): &Field) -> bool {
+    key == b"parm" || key == b"parmtype"
+}
+
+fn parameters(fields: &[Field]) -> Vec<Parameter> {
     let mut parameters: Vec<Parameter> = Vec::new();
-    for (key, value) in fields.iter().filter(|(key, _)| key == b"parm" || key == b"parmtype") {
-        let (name, rest) = split(key, value)?;
+    for (key, value) in fields.iter().filter(|field| is_parameter(field)) {
+        let Some((name, rest)) = split(value) else { continue };
         let known = parameters.iter().position(|p| p.name == name);
         let at = known.unwrap_or_else(|| {
             parameters.insert(0, Parameter { name: name.to_vec(), ..Parameter::default() });
@@ -127,15 +138,11 @@ fn parameters(fields: &[Field]) -> Result<Vec<Parameter>, Error> {
             *side = Some(rest.to_vec());
         }
     }
-    Ok(parameters)
+    parameters
 }
 
 /// A parameter's name, and what stands behind the colon.
-fn split<'v>(key: &[u8], value: &'v [u8]) -> Result<(&'v [u8], &'v [u8]), Error> {
-    let colon = value.iter().position(|b| *b == b':');
-    let parts = colon.and_then(|at| Some((value.get(..at)?, value.get(at + 1..)?)));
-    parts.ok_or_else(|| {
-        let what = format!("{}={} has no ':'", escape::bytes_for_eyes(key), escape::bytes_for_eyes(value));
-        Error::new(ErrorKind::Malformed, what)
-    })
+fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = value.iter().position(|b| *b == b':')?;
+    Some((value.get(..colon)?, value.get(colon + 1..)?))
 }

@@ -95,8 +95,8 @@ impl Session<'_> {
 
     /// One JSON object in one line.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut *self.out, value).map_err(io::Error::from)?;
-        writeln!(self.out)?;
+        let text = serde_json::to_string(value).map_err(io::Error::from)?;
+        writeln!(self.out, "{}", escape::json_for_eyes(&text))?;
         Ok(())
     }
 }
@@ -147,6 +147,9 @@ pub(super) fn count(number: usize, what: &str) -> String {
 /// A version magic for eyes: a space at its end counts, so it is made visible.
 pub(super) fn vermagic(bytes: &[u8]) -> String {
     let text = escape::bytes_for_eyes(bytes);
+    if text.is_empty() {
+        return "empty".to_owned();
+    }
     match text.strip_suffix(' ') {
         Some(rest) => format!("{rest}␠"),
         None => text,

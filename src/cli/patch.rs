@@ -128,6 +128,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let vault = session.vault()?;
     let path = target::real_path(&args.module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
+    if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
+        return Err(apply::exists_already(out).into());
+    }
     if !args.dry_run {
         let (_locked, outcomes) = recover::first(&vault, session)?;
         recover::must_be_settled(&outcomes, &path)?;
@@ -215,6 +218,8 @@ fn refuse(answers: &[Answer], path: &Path) -> Result<()> {
     let error = Error::new(ErrorKind::Guard, what).on(path);
     Err(match objection.guard.overridden_by() {
         Some("kmodlab enrol") => error.hint("only on a lab machine (kmodlab enrol); or patch a copy: -o OUT"),
+        // This guard's own words name its options.
+        Some(_) if objection.guard == guard::Guard::Signed => error,
         Some(option) => error.hint(format!("{option} overrides it")),
         None => error,
     })
@@ -305,8 +310,7 @@ fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> 
         writeln!(session.out, "  signature   {word}: {then} (trailer of {})", count(trailer.len, "byte"))?;
     }
     for note in &plan.notes {
-        let note = session.paint(Paint::Odd, format_args!("note: {}", crate::escape::for_eyes(note)));
-        writeln!(session.out, "  {note}")?;
+        writeln!(session.out, "  note        {}", session.paint(Paint::Odd, crate::escape::for_eyes(note)))?;
     }
     if plan.edits.is_empty() {
         writeln!(session.out, "  edits       none: it is already as wished")?;

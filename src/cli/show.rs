@@ -16,6 +16,7 @@ use crate::module::versions::Kind;
 use crate::module::{self, Module, Stored, elf};
 
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(super) struct Args {
     /// Modules: files, or names that are looked up in a module tree
     #[arg(required = true, value_name = "MODULE")]
@@ -219,7 +220,8 @@ fn vermagic_lines(module: &Module) -> Vec<String> {
         let text = crate::escape::for_eyes(&token.text);
         if token.kind.name() == token.text { text } else { format!("{} {text}", token.kind.name()) }
     });
-    let mut lines = vec![output::vermagic(vermagic.as_bytes()), tokens.collect::<Vec<_>>().join(" · ")];
+    let mut lines = vec![output::vermagic(vermagic.as_bytes())];
+    lines.extend(Some(tokens.collect::<Vec<_>>().join(" · ")).filter(|line| !line.is_empty()));
     let architectures = vermagic.architectures();
     let here = elf::machine_name(module.machine);
     if !architectures.is_empty() && !architectures.iter().any(|a| same_architecture(a, &here)) {

@@ -3,6 +3,7 @@
 //! Read are the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
 //! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -28,9 +29,16 @@ impl Tree {
     pub(super) fn of(release: Option<&str>, root: Option<&Path>) -> Tree {
         let release =
             release.map_or_else(|| rustix::system::uname().release().to_string_lossy().into_owned(), str::to_owned);
-        let root = root.unwrap_or(Path::new("/"));
-        let folder = root.join("lib/modules").join(release);
-        Tree { folder: std::path::absolute(&folder).unwrap_or(folder) }
+        // Put together as kmod does it, so that files have the same names: the root folder stays as it was written.
+        let mut folder = root.map_or_else(OsString::new, |root| root.as_os_str().to_owned());
+        if root.is_some_and(Path::is_relative)
+            && let Ok(here) = std::env::current_dir()
+        {
+            folder = [here.as_os_str(), &folder].join(OsStr::new("/"));
+        }
+        folder.push("/lib/modules/");
+        folder.push(release);
+        Tree { folder: PathBuf::from(folder) }
     }
 
     /// All that a name or alias stands for.
@@ -47,9 +55,12 @@ impl Tree {
         if let Some(found) = self.built_in(&wanted) {
             return Ok(vec![found]);
         }
-        let what = format!("no module {} in {}", crate::escape::for_eyes(name), self.folder.display());
-        Err(Error::new(ErrorKind::NotFound, what)
-            .hint("a file is named by a path that ends in .ko, .ko.gz, .ko.xz or .ko.zst"))
+        let by_alias = self.built_in_by_alias(name);
+        if !by_alias.is_empty() {
+            return Ok(by_alias);
+        }
+        let what = format!("no such file, and no module of this name in {}", self.folder.display());
+        Err(Error::new(ErrorKind::NotFound, what))
     }
 
     fn index(&self, name: &str) -> Option<String> {
@@ -69,13 +80,31 @@ impl Tree {
     fn by_alias(&self, alias: &str) -> Vec<String> {
         let text = self.index("modules.alias").unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
-        let same = |pattern: &str| matches(pattern.replace('-', "_").as_bytes(), alias.replace('-', "_").as_bytes());
+        let same = |pattern: &str| matches(underscores(pattern).as_bytes(), underscores(alias).as_bytes());
         lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module.to_owned()).collect()
     }
 
     fn built_in(&self, wanted: &str) -> Option<Found> {
         let list = self.index("modules.builtin")?;
         list.lines().find(|file| name_of_file(Path::new(file)) == wanted)?;
+        Some(self.kept_of(wanted))
+    }
+
+    /// The built-in modules that this is an alias of (`NAME.alias=PATTERN` in what the kernel kept of them).
+    fn built_in_by_alias(&self, alias: &str) -> Vec<Found> {
+        let text = self.index("modules.builtin.modinfo").unwrap_or_default();
+        let aliases = text.split('\0').filter_map(|string| string.split_once(".alias="));
+        let alias = underscores(alias);
+        let mut names: Vec<&str> = aliases
+            .filter(|(_, pattern)| matches(underscores(pattern).as_bytes(), alias.as_bytes()))
+            .map(|(name, _)| name)
+            .collect();
+        names.dedup();
+        names.into_iter().map(|name| self.kept_of(name)).collect()
+    }
+
+    /// What the kernel kept of a built-in module.
+    fn kept_of(&self, wanted: &str) -> Found {
         let strings = std::fs::read(self.folder.join("modules.builtin.modinfo")).unwrap_or_default();
         let own =
             strings.split(|b| *b == 0).filter_map(|string| string.strip_prefix(wanted.as_bytes())?.strip_prefix(b"."));
@@ -83,7 +112,7 @@ impl Tree {
             let eq = string.iter().position(|b| *b == b'=').unwrap_or(string.len());
             (string.get(..eq).unwrap_or_default().to_vec(), string.get(eq + 1..).unwrap_or_default().to_vec())
         });
-        Some(Found::BuiltIn(wanted.to_owned(), fields.collect()))
+        Found::BuiltIn(wanted.to_owned(), fields.collect())
     }
 }
 
@@ -104,6 +133,16 @@ fn search(folder: &Path, wanted: &str, depth: usize) -> Option<PathBuf> {
         }
         (is_module_file(&path) && name_of_file(&path) == wanted).then_some(path)
     })
+}
+
+/// The name or pattern with `_` for each `-`, but for those in brackets, which stand for a range.
+fn underscores(pattern: &str) -> String {
+    let mut in_brackets = false;
+    let one = |c: char| {
+        in_brackets = (in_brackets || c == '[') && c != ']';
+        if c == '-' && !in_brackets { '_' } else { c }
+    };
+    pattern.chars().map(one).collect()
 }
 
 /// Shell patterns as in modules.alias: `*`, `?` and `[…]`.
@@ -143,5 +182,10 @@ mod tests {
         assert!(matches(b"usb:v[0-9a]?", b"usb:va7"));
         assert!(!matches(b"usb:v[0-9]", b"usb:vx"));
         assert!(!matches(b"fs_ext4", b"fs_ext3"));
+    }
+
+    #[test]
+    fn a_range_keeps_its_dash() {
+        assert_eq!(underscores("of:N-x[0-9a-f]-*"), "of:N_x[0-9a-f]_*");
     }
 }

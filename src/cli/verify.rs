@@ -1,6 +1,7 @@
 //! `verify`: is each module as recorded?
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -25,18 +26,25 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let vault = session.vault()?;
     let journal = vault.journal()?;
     let history = History::of(&journal.entries);
-    let files = match args.modules.is_empty() {
-        true => history.files().map(|(path, _)| path.to_owned()).collect::<Vec<_>>(),
-        false => args.modules.clone(),
+    let pending = vault.pending()?;
+    let known = match args.modules.is_empty() {
+        true => {
+            let interrupted = pending.iter().map(|intent| intent.change.path.as_path());
+            history.files().map(|(path, _)| path).chain(interrupted).map(Path::to_owned).collect::<BTreeSet<_>>()
+        }
+        false => BTreeSet::new(),
     };
+    let files: Vec<PathBuf> = known.into_iter().chain(args.modules.iter().cloned()).collect();
     if files.is_empty() && !args.json {
         writeln!(session.out, "the journal knows no module")?;
     }
-    let pending = vault.pending()?;
+    let is_pending = |path: &Path| pending.iter().any(|intent| intent.change.path == path);
     let (mut failed, mut changed) = (0, 0);
     for path in &files {
         let looked = target::real_path(path).and_then(|real| standing(&vault, &history, &real));
         let looked = looked.and_then(|standing| match standing.state {
+            // An interrupted first operation: its intent knows the file, the journal does not yet.
+            _ if is_pending(&standing.path) => Ok(standing),
             State::Unknown => {
                 let what = "the journal knows neither this path nor these bytes";
                 Err(Error::new(ErrorKind::NotFound, what).hint("kmodlab log shows what was done to which file"))
@@ -48,7 +56,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         });
         match looked {
             Ok(standing) => {
-                let interrupted = pending.iter().any(|intent| intent.change.path == standing.path);
+                let interrupted = is_pending(&standing.path);
                 changed += usize::from(!standing.is_as_recorded() || interrupted);
                 match args.json {
                     true => session.json(&Verified::of(&standing, interrupted))?,

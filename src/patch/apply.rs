@@ -39,7 +39,7 @@ pub fn apply(
         return Err(Error::new(ErrorKind::Changed, what).on(&target.path));
     }
     if let Some(out) = out.filter(|out| out.symlink_metadata().is_ok()) {
-        return Err(Error::new(ErrorKind::Usage, "exists already; output never overwrites a file").on(out));
+        return Err(exists_already(out));
     }
     locked.carry_out(Change {
         operation: Operation::Patch,
@@ -57,4 +57,9 @@ pub fn apply(
         overrides: record.overrides,
         note: None,
     })
+}
+
+/// The error of an output that is there already.
+pub fn exists_already(out: &Path) -> Error {
+    Error::new(ErrorKind::Usage, "exists already; output never overwrites a file").on(out)
 }

@@ -13,6 +13,8 @@ pub struct Trail<'j> {
     pub patches: Vec<&'j FileChange>,
     /// The last change of any kind, a restore among them.
     pub last: Option<&'j FileChange>,
+    /// The first of the patches that a restore took back last: its metadata are those that the restore gave.
+    pub taken_back: Option<&'j FileChange>,
 }
 
 impl<'j> Trail<'j> {
@@ -33,7 +35,8 @@ pub struct History<'j> {
     trails: BTreeMap<&'j Path, Trail<'j>>,
     /// For each content that came out of a patch, the changes whose `before` is its original.
     roots: BTreeMap<&'j str, Vec<&'j FileChange>>,
-    originals: BTreeSet<&'j str>,
+    /// For each original, the first patch of it.
+    originals: BTreeMap<&'j str, &'j FileChange>,
 }
 
 impl<'j> History<'j> {
@@ -46,6 +49,7 @@ impl<'j> History<'j> {
                 Operation::Patch => history.patched(change),
                 Operation::Restore => {
                     let trail = history.trails.entry(&change.path).or_default();
+                    trail.taken_back = trail.root().or(trail.taken_back);
                     trail.patches.clear();
                     trail.last = Some(change);
                 }
@@ -62,12 +66,12 @@ impl<'j> History<'j> {
         let roots = match self.roots.get(change.before.as_str()) {
             Some(roots) => roots.clone(),
             None => {
-                self.originals.insert(&change.before);
+                self.originals.entry(&change.before).or_insert(change);
                 vec![change]
             }
         };
         // A patch that leads back to an original makes nothing that a restore would have to undo.
-        if !self.originals.contains(change.after.as_str()) {
+        if !self.originals.contains_key(change.after.as_str()) {
             let known = self.roots.entry(&change.after).or_default();
             known.extend(
                 roots.into_iter().filter(|root| !known.iter().any(|k| k.before == root.before)).collect::<Vec<_>>(),
@@ -98,7 +102,12 @@ impl<'j> History<'j> {
 
     /// Is this content an original that was patched somewhere?
     pub fn is_original(&self, sha: &str) -> bool {
-        self.originals.contains(sha)
+        self.originals.contains_key(sha)
+    }
+
+    /// The first patch of this original, wherever it was.
+    pub fn patch_of(&self, original: &str) -> Option<&'j FileChange> {
+        self.originals.get(original).copied()
     }
 
     /// Where this content is recorded as the outcome of a patch.

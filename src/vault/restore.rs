@@ -94,9 +94,11 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
         return Ok(planned(Step::Conflict, root));
     }
     if let Some(last) = trail.and_then(|t| t.last) {
-        // Restored before: what the restore left is the original, and its metadata stands in the restore's own line.
+        // Restored before: what the restore left is the original. Its metadata stands in the line of the patch that was
+        // taken back; the restore's own line has what was there before it.
         let step = if current == last.after { Step::Nothing } else { Step::Conflict };
-        let original = FileChange { before: last.after.clone(), ..last.clone() };
+        let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(&last.after)).unwrap_or(last);
+        let original = FileChange { before: last.after.clone(), metadata: patch.metadata.clone(), ..last.clone() };
         return Ok(planned(step, &original));
     }
     let what = match history.is_original(current) {
