@@ -13,22 +13,19 @@ pub fn for_eyes(text: &str) -> String {
 
 /// Bytes for eyes: as [`for_eyes`], and each byte that is not UTF-8 as `\xNN`.
 pub fn bytes_for_eyes(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        out.push_str(&escape(chunk.valid(), false));
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out
+    escape_bytes(bytes, false)
 }
 
 /// Lines for eyes: as [`bytes_for_eyes`], but line feeds and tabs stay. For a listing in another tool's form, which
 /// breaks a long value into lines of its own.
 pub fn lines_for_eyes(bytes: &[u8]) -> String {
+    escape_bytes(bytes, true)
+}
+
+fn escape_bytes(bytes: &[u8], keep_layout: bool) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        out.push_str(&escape(chunk.valid(), true));
+        out.push_str(&escape(chunk.valid(), keep_layout));
         for byte in chunk.invalid() {
             let _ = write!(out, "\\x{byte:02x}");
         }

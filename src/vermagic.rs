@@ -59,7 +59,7 @@ impl Vermagic {
     pub fn parse(raw: &[u8]) -> Self {
         let mut tokens = Vec::new();
         let mut at = 0;
-        for word in raw.split(|&byte| byte == b' ') {
+        for word in raw.splitn(MOST_WORDS, |&byte| byte == b' ') {
             let mut start = at;
             for piece in pieces(word, at == 0) {
                 let end = start + piece.len();
@@ -228,6 +228,9 @@ impl TokenKind {
         }
     }
 }
+
+/// The most words that are told apart. A kernel's string has about ten; what is more is one token, spaces and all.
+const MOST_WORDS: usize = 64;
 
 /// The longest release, in bytes: `uts_len` in the kernel's top Makefile, `__NEW_UTS_LEN` in `linux/utsname.h`.
 pub const UTS_RELEASE_MAX: usize = 64;

@@ -1,10 +1,10 @@
 //! `diff`: what differs between two modules, by meaning first, then by bytes.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
 use crate::cli::{Status, hexview};
-use crate::edit;
 use crate::error::Error;
 use crate::escape::bytes_for_eyes;
 use crate::module::container::Container;
@@ -174,16 +174,7 @@ fn by_bytes(a: &[u8], b: &[u8], session: &mut Session<'_>) -> Result<(), Failure
     let heading = session.paint(Paint::Strong, "bytes");
     writeln!(session.out, "{heading}\n  {} in {} differ", count(bytes, "byte"), count(spans.len(), "span"))?;
     for span in spans.iter().take(SPANS) {
-        for (sign, paint, side) in [('-', Paint::Bad, &span.old), ('+', Paint::Good, &span.new)] {
-            let (rows, left) = hexview::rows(span.offset, side, ROWS);
-            for row in rows {
-                let row = session.paint(paint, format_args!("{sign} {row}"));
-                writeln!(session.out, "  {row}")?;
-            }
-            if left > 0 {
-                writeln!(session.out, "  {sign} and {} more", count(left, "byte"))?;
-            }
-        }
+        hexview::print_sides(session, "  ", span.offset, (span.old, span.new), ROWS)?;
     }
     if spans.len() > SPANS {
         writeln!(session.out, "  and {} more", count(spans.len() - SPANS, "span"))?;
@@ -191,27 +182,31 @@ fn by_bytes(a: &[u8], b: &[u8], session: &mut Session<'_>) -> Result<(), Failure
     Ok(())
 }
 
+/// A span that differs: where it begins, and what each file has there.
+struct Span<'f> {
+    offset: u64,
+    old: &'f [u8],
+    new: &'f [u8],
+}
+
 /// The spans that differ; spans that are near each other are shown as one, since a row has sixteen bytes anyway.
-fn spans(a: &[u8], b: &[u8]) -> Vec<edit::Edit> {
-    const NEAR: u64 = 8;
-    let Some(edits) = edit::between(a, b) else {
-        // Of different length: what stands between the common beginning and the common end.
+fn spans<'f>(a: &'f [u8], b: &'f [u8]) -> Vec<Span<'f>> {
+    const NEAR: usize = 8;
+    if a.len() != b.len() {
+        // What stands between the common beginning and the common end.
         let start = a.iter().zip(b).take_while(|(x, y)| x == y).count();
         let (a, b) = (a.get(start..).unwrap_or_default(), b.get(start..).unwrap_or_default());
         let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
-        let middle = |side: &[u8]| side.get(..side.len() - tail).unwrap_or_default().to_vec();
-        return vec![edit::Edit { offset: start as u64, old: middle(a), new: middle(b) }];
-    };
-    let mut spans: Vec<edit::Edit> = Vec::new();
-    for edit in edits {
-        match spans.last_mut().filter(|last| edit.offset - last.range().end <= NEAR) {
-            Some(last) => {
-                let (from, to) = (last.offset as usize, edit.range().end as usize);
-                last.old = a.get(from..to).unwrap_or_default().to_vec();
-                last.new = b.get(from..to).unwrap_or_default().to_vec();
-            }
-            None => spans.push(edit),
+        let middle = |side: &'f [u8]| side.get(..side.len() - tail).unwrap_or_default();
+        return vec![Span { offset: start as u64, old: middle(a), new: middle(b) }];
+    }
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for at in a.iter().zip(b).enumerate().filter(|(_, (old, new))| old != new).map(|(at, _)| at) {
+        match runs.last_mut().filter(|run| at - run.end <= NEAR) {
+            Some(run) => run.end = at + 1,
+            None => runs.push(at..at + 1),
         }
     }
-    spans
+    let side = |bytes: &'f [u8], run: &Range<usize>| bytes.get(run.clone()).unwrap_or_default();
+    runs.iter().map(|run| Span { offset: run.start as u64, old: side(a, run), new: side(b, run) }).collect()
 }

@@ -2,6 +2,29 @@
 
 use std::fmt::Write as _;
 
+use crate::cli::output::{Failure, Paint, Session, count};
+
+/// Prints what stands at an offset before and after, each at most `most` rows, behind an indent.
+pub(super) fn print_sides(
+    session: &mut Session<'_>,
+    indent: &str,
+    offset: u64,
+    (old, new): (&[u8], &[u8]),
+    most: usize,
+) -> Result<(), Failure> {
+    for (sign, paint, side) in [('-', Paint::Bad, old), ('+', Paint::Good, new)] {
+        let (rows, left) = rows(offset, side, most);
+        for row in rows {
+            let row = session.paint(paint, format_args!("{sign} {row}"));
+            writeln!(session.out, "{indent}{row}")?;
+        }
+        if left > 0 {
+            writeln!(session.out, "{indent}{sign} and {} more", count(left, "byte"))?;
+        }
+    }
+    Ok(())
+}
+
 /// One row of a hex view.
 fn row(offset: u64, bytes: &[u8]) -> String {
     let mut hex = String::new();
@@ -15,7 +38,7 @@ fn row(offset: u64, bytes: &[u8]) -> String {
 }
 
 /// The rows of a span, at most `most` of them; and how many bytes are left out.
-pub(super) fn rows(offset: u64, bytes: &[u8], most: usize) -> (Vec<String>, usize) {
+fn rows(offset: u64, bytes: &[u8], most: usize) -> (Vec<String>, usize) {
     let shown = bytes.len().min(most.saturating_mul(16));
     let rows = bytes.get(..shown).unwrap_or_default().chunks(16).enumerate();
     (rows.map(|(n, chunk)| row(offset + 16 * n as u64, chunk)).collect(), bytes.len() - shown)

@@ -22,8 +22,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let journal = session.vault()?.journal()?;
     // A module may be gone by now: then its path is taken as it is written.
     let only = args.module.as_ref().map(|path| target::real_path(path).unwrap_or_else(|_| path.clone()));
-    let concerns = |entry: &&Entry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
-    let entries: Vec<&Entry> = journal.entries.iter().filter(concerns).collect();
+    let concerns = |entry: &Entry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
+    let entries: Vec<(&Entry, &String)> =
+        journal.entries.iter().zip(&journal.lines).filter(|(e, _)| concerns(e)).collect();
     if let (true, Some(path)) = (entries.is_empty(), &args.module) {
         let error = Error::new(ErrorKind::NotFound, "the journal has nothing about this file");
         return Err(error.on(path).into());
@@ -31,9 +32,11 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if entries.is_empty() && !args.json {
         writeln!(session.out, "the journal is empty")?;
     }
-    for entry in entries {
+    for (entry, line) in entries {
         match args.json {
-            true => session.json(entry)?,
+            // On a terminal escaped, which is the same JSON; else byte for byte, so that the hashes can be checked.
+            true if session.escapes => writeln!(session.out, "{}", crate::escape::json_for_eyes(line))?,
+            true => writeln!(session.out, "{line}")?,
             false => print(entry, session)?,
         }
     }

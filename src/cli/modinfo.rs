@@ -3,6 +3,8 @@
 //! Order and duplicates stay as in the file; the parameters come last, in the reverse order of their first mention,
 //! each `parm` joined with its `parmtype`; the signature's fields follow the strings of the file.
 
+use std::collections::HashMap;
+
 use crate::cli::output::{Failure, Session};
 use crate::error::{Error, ErrorKind};
 use crate::escape;
@@ -126,18 +128,19 @@ fn is_parameter((key, _): &Field) -> bool {
 
 fn parameters(fields: &[Field]) -> Vec<Parameter> {
     let mut parameters: Vec<Parameter> = Vec::new();
+    let mut places: HashMap<&[u8], usize> = HashMap::new();
     for (key, value) in fields.iter().filter(|field| is_parameter(field)) {
         let Some((name, rest)) = split(value) else { continue };
-        let known = parameters.iter().position(|p| p.name == name);
-        let at = known.unwrap_or_else(|| {
-            parameters.insert(0, Parameter { name: name.to_vec(), ..Parameter::default() });
-            0
+        let place = *places.entry(name).or_insert_with(|| {
+            parameters.push(Parameter { name: name.to_vec(), ..Parameter::default() });
+            parameters.len() - 1
         });
-        if let Some(parameter) = parameters.get_mut(at) {
+        if let Some(parameter) = parameters.get_mut(place) {
             let side = if key == b"parm" { &mut parameter.description } else { &mut parameter.kind };
             *side = Some(rest.to_vec());
         }
     }
+    parameters.reverse();
     parameters
 }
 

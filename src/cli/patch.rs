@@ -131,7 +131,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
         return Err(apply::exists_already(out).into());
     }
-    if !args.dry_run {
+    if !args.dry_run && vault.folder().exists() {
         let (_locked, outcomes) = recover::first(&vault, session)?;
         recover::must_be_settled(&outcomes, &path)?;
     } else if vault.pending()?.iter().any(|intent| intent.change.path == path) {
@@ -336,17 +336,7 @@ fn print_edit(edit: &Edit, session: &mut Session<'_>) -> Result<(), Failure> {
     let size = count(edit.old.len(), "byte");
     let what = if edit.keeps_length() { format!("{size} rewritten") } else { format!("{size} cut off the end") };
     writeln!(session.out, "  edit        at byte {}: {what}", edit.offset)?;
-    for (sign, paint, side) in [('-', Paint::Bad, &edit.old), ('+', Paint::Good, &edit.new)] {
-        let (rows, left) = hexview::rows(edit.offset, side, ROWS);
-        for row in rows {
-            let row = session.paint(paint, format_args!("{sign} {row}"));
-            writeln!(session.out, "    {row}")?;
-        }
-        if left > 0 {
-            writeln!(session.out, "    {sign} and {} more", count(left, "byte"))?;
-        }
-    }
-    Ok(())
+    hexview::print_sides(session, "    ", edit.offset, (&edit.old, &edit.new), ROWS)
 }
 
 /// A plan as JSON.

@@ -53,7 +53,13 @@ impl Machine {
 
     /// The place where this system keeps the modules of its kernels, if the file at this real path is in one.
     pub fn installed_tree(&self, path: &Path) -> Option<PathBuf> {
-        self.homes().find(|home| is_below(path, home))
+        // A kernel's tree may itself be a link to somewhere else, so each is asked, not the place alone.
+        let with_trees = |home: PathBuf| {
+            let entries = std::fs::read_dir(&home).into_iter().flatten().flatten().map(|e| e.path());
+            let trees: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+            std::iter::once(home).chain(trees)
+        };
+        self.homes().flat_map(with_trees).find(|tree| is_below(path, tree))
     }
 
     /// Where systems keep modules: most, most of today, NixOS, Android.

@@ -8,13 +8,20 @@ use std::io::{BufRead, Read};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::elf;
+use crate::module::elf::{self, Extent};
 
 /// The default limit for the decompressed size of a module, in bytes: 1 GiB.
 pub const DEFAULT_MAX_SIZE: u64 = 1 << 30;
 
 /// What may follow the ELF image in a decompressed stream: a trailer has some kilobytes at most.
 const SLACK: u64 = 1 << 20;
+
+/// The most that a byte of the stream may become, on the whole, in an image of more than [`ALWAYS_PLAUSIBLE`]. Modules
+/// shrink to a tenth at best; a bomb whose headers lie at its far end would else be unpacked up to the limit.
+const RATIO: u64 = 256;
+
+/// What an image may have in any case, in bytes.
+const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
 
 /// How a module file is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,7 +110,8 @@ impl Container {
         let mut out: Vec<u8> = Vec::new();
         out.try_reserve(stored.saturating_mul(3)).map_err(|_| too_large())?;
         let mut chunk = vec![0; 1 << 16];
-        let mut end = None;
+        let plausible = (stored as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
+        let mut extent = Extent::AtLeast(0);
         loop {
             let n = decoder.read(&mut chunk).map_err(|e| self.damaged(&e))?;
             let Some(new) = chunk.get(..n).filter(|new| !new.is_empty()) else { break };
@@ -116,10 +124,21 @@ impl Container {
             if first {
                 self.must_be_elf(&out)?;
             }
-            end = end.or_else(|| elf::extent(&out));
-            if end.is_some_and(|end| out.len() as u64 > end.saturating_add(SLACK)) {
-                let what = format!("decompressed ({}), it goes on long after the end of its ELF image", self.name());
-                return Err(Error::new(ErrorKind::Malformed, what));
+            if let Extent::AtLeast(_) = extent {
+                extent = elf::extent(&out)?;
+            }
+            match extent {
+                Extent::AtLeast(end) | Extent::Exactly(end) if end > max => return Err(too_large()),
+                Extent::AtLeast(end) | Extent::Exactly(end) if end > plausible => {
+                    let what = format!("{end} bytes of ELF image in a {} stream of {stored}", self.name());
+                    return Err(Error::new(ErrorKind::Malformed, what).hint("no module shrinks like that"));
+                }
+                Extent::Exactly(end) if out.len() as u64 > end.saturating_add(SLACK) => {
+                    let what =
+                        format!("decompressed ({}), it goes on long after the end of its ELF image", self.name());
+                    return Err(Error::new(ErrorKind::Malformed, what));
+                }
+                _ => {}
             }
         }
         if out.is_empty() {

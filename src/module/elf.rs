@@ -175,25 +175,9 @@ impl<'d> Elf<'d> {
     /// [`ErrorKind::NotAModule`] if it is not a relocatable ELF file, [`ErrorKind::Truncated`] if it ends too early,
     /// [`ErrorKind::Malformed`] if it contradicts itself.
     pub fn read(bytes: &'d [u8]) -> Result<Elf<'d>> {
-        let not_elf = |hint: &str| Err(Error::new(ErrorKind::NotAModule, "not an ELF file").hint(hint));
-        match bytes {
-            [0x7f, b'E', b'L', b'F', class, data, version, ..] => {
-                if !matches!(class, 1 | 2) || !matches!(data, 1 | 2) || *version != 1 {
-                    return Err(malformed("the ELF header has an unknown class, byte order or version"));
-                }
-                if *class == 1 {
-                    read::<FileHeader32<Endianness>>(bytes, Class::Elf32)
-                } else {
-                    read::<FileHeader64<Endianness>>(bytes, Class::Elf64)
-                }
-            }
-            _ if b"\x7fELF".starts_with(bytes) || bytes.starts_with(b"\x7fELF") => {
-                Err(Error::new(ErrorKind::Truncated, "the ELF header is cut short"))
-            }
-            _ if bytes.first() == Some(&b'<') => {
-                not_elf("it looks like an HTML or XML page: was the download refused?")
-            }
-            _ => not_elf("a module is a .ko, .ko.gz, .ko.xz or .ko.zst file"),
+        match class_of(bytes)? {
+            Class::Elf32 => read::<FileHeader32<Endianness>>(bytes, Class::Elf32),
+            Class::Elf64 => read::<FileHeader64<Endianness>>(bytes, Class::Elf64),
         }
     }
 
@@ -255,23 +239,55 @@ pub fn machine_name(machine: u16) -> String {
     name.to_owned()
 }
 
-/// Where the image ends, read from a prefix of it: known as soon as the section header table is there.
-pub fn extent(prefix: &[u8]) -> Option<u64> {
-    fn of<E: FileHeader<Endian = Endianness>>(prefix: &[u8]) -> Option<u64> {
-        let header = E::parse(prefix).ok()?;
-        let endian = header.endian().ok()?;
-        let table: u64 = header.e_shoff(endian).into();
-        let count = header.shnum(endian, prefix).ok()?;
-        let table_end = table.checked_add(u64::from(count).checked_mul(u64::from(header.e_shentsize(endian)))?)?;
-        let headers = header.section_headers(endian, prefix).ok()?;
+/// How far an image reaches, as far as a prefix of it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// At least to this byte: what would tell more is not there yet.
+    AtLeast(u64),
+    /// To this byte.
+    Exactly(u64),
+}
+
+/// How far an image reaches, read from a prefix of it: known as soon as the section header table is there.
+///
+/// # Errors
+///
+/// Those of [`Elf::read`] for a file header that no module has: then no more of the image is needed.
+pub fn extent(prefix: &[u8]) -> Result<Extent> {
+    fn of<E: FileHeader<Endian = Endianness>>(prefix: &[u8]) -> Result<Extent> {
+        let (header, endian) = file_header::<E>(prefix)?;
+        let (_, table_end) = table_place(header, endian, prefix)?;
+        if table_end > prefix.len() as u64 {
+            return Ok(Extent::AtLeast(table_end));
+        }
+        let headers = header.section_headers(endian, prefix).map_err(from_object("reading the section headers"))?;
         let ends =
             headers.iter().filter_map(|s| s.file_range(endian)).map(|(offset, size)| offset.saturating_add(size));
-        Some(ends.fold(table_end, u64::max))
+        Ok(Extent::Exactly(ends.fold(table_end, u64::max)))
     }
-    match prefix.get(4) {
-        Some(1) => of::<FileHeader32<Endianness>>(prefix),
-        Some(2) => of::<FileHeader64<Endianness>>(prefix),
-        _ => None,
+    if prefix.len() < size_of::<FileHeader64<Endianness>>() {
+        return Ok(Extent::AtLeast(size_of::<FileHeader64<Endianness>>() as u64));
+    }
+    match class_of(prefix)? {
+        Class::Elf32 => of::<FileHeader32<Endianness>>(prefix),
+        Class::Elf64 => of::<FileHeader64<Endianness>>(prefix),
+    }
+}
+
+/// The class of an ELF file, from its first seven bytes.
+fn class_of(bytes: &[u8]) -> Result<Class> {
+    let not_elf = |hint: &str| Err(Error::new(ErrorKind::NotAModule, "not an ELF file").hint(hint));
+    match bytes {
+        [0x7f, b'E', b'L', b'F', 1, 1 | 2, 1, ..] => Ok(Class::Elf32),
+        [0x7f, b'E', b'L', b'F', 2, 1 | 2, 1, ..] => Ok(Class::Elf64),
+        [0x7f, b'E', b'L', b'F', _, _, _, ..] => {
+            Err(malformed("the ELF header has an unknown class, byte order or version"))
+        }
+        _ if b"\x7fELF".starts_with(bytes) || bytes.starts_with(b"\x7fELF") => {
+            Err(Error::new(ErrorKind::Truncated, "the ELF header is cut short"))
+        }
+        _ if bytes.first() == Some(&b'<') => not_elf("it looks like an HTML or XML page: was the download refused?"),
+        _ => not_elf("a module is a .ko, .ko.gz, .ko.xz or .ko.zst file"),
     }
 }
 
@@ -284,18 +300,21 @@ fn from_object(doing: &'static str) -> impl Fn(object::read::Error) -> Error {
     move |error| malformed(format!("{doing}: {}", error.to_string().to_lowercase()))
 }
 
-fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Result<Elf<'_>> {
+/// The file header of a relocatable file, and its byte order.
+fn file_header<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<(&E, Endianness)> {
     let header = E::parse(bytes).map_err(|_| Error::new(ErrorKind::Truncated, "the ELF header is cut short"))?;
     let endian = header.endian().map_err(from_object("reading the ELF header"))?;
-    let kind = header.e_type(endian);
-    if kind != raw::ET_REL {
-        let what = match kind {
-            raw::ET_EXEC | raw::ET_DYN => "a program or shared library",
-            raw::ET_CORE => "a core dump",
-            _ => "an ELF file of another kind",
-        };
-        return Err(Error::new(ErrorKind::NotAModule, format!("{what}, not a relocatable ELF file as a module is")));
-    }
+    let what = match header.e_type(endian) {
+        raw::ET_REL => return Ok((header, endian)),
+        raw::ET_EXEC | raw::ET_DYN => "a program or shared library",
+        raw::ET_CORE => "a core dump",
+        _ => "an ELF file of another kind",
+    };
+    Err(Error::new(ErrorKind::NotAModule, format!("{what}, not a relocatable ELF file as a module is")))
+}
+
+fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Result<Elf<'_>> {
+    let (header, endian) = file_header::<E>(bytes)?;
     let table = table_range::<E>(header, endian, bytes)?;
     let sections = header.sections(endian, bytes).map_err(from_object("reading the section headers"))?;
     if sections.is_empty() {
@@ -303,19 +322,18 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
     }
 
     let mut list = Vec::with_capacity(sections.len());
-    let mut build_id = None;
+    let mut named = 0;
     for (index, section) in sections.enumerate() {
         let name = sections
             .section_name(endian, section)
             .map_err(|_| malformed(format!("section {} has no valid name", index.0)))?;
+        named += name.len();
+        must_have_room(named, bytes)?;
         let offset: u64 = section.sh_offset(endian).into();
         let size: u64 = section.sh_size(endian).into();
         let kind = section.sh_type(endian);
         let in_file = !matches!(kind, raw::SHT_NOBITS | raw::SHT_NULL);
         let range = if in_file { file_range(name, offset, size, bytes.len())? } else { 0..0 };
-        if kind == raw::SHT_NOTE && build_id.is_none() {
-            build_id = find_build_id::<E>(endian, section, bytes)?;
-        }
         list.push(Section {
             index: index.0,
             name,
@@ -330,6 +348,14 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
     let header_range = 0..size_of::<E>();
     must_not_overlap(&list, [header_range, table.clone()])?;
     let end = list.iter().map(|s| s.range.end).fold(table.end, usize::max);
+    // Not before: notes that overlap could be read again and again.
+    let mut build_id = None;
+    for section in sections.iter().filter(|section| section.sh_type(endian) == raw::SHT_NOTE) {
+        build_id = find_build_id::<E>(endian, section, bytes)?;
+        if build_id.is_some() {
+            break;
+        }
+    }
 
     let mut elf = Elf {
         class,
@@ -376,14 +402,11 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
     Ok(elf)
 }
 
-/// The place of the section header table.
-fn table_range<E: FileHeader<Endian = Endianness>>(
-    header: &E,
-    endian: Endianness,
-    bytes: &[u8],
-) -> Result<Range<usize>> {
-    let offset: u64 = header.e_shoff(endian).into();
-    if offset == 0 {
+/// Where the section header table begins and ends by what the file header says. How many there are may stand in the
+/// first of them; where that is not there yet, it is the end.
+fn table_place<E: FileHeader<Endian = Endianness>>(header: &E, endian: Endianness, bytes: &[u8]) -> Result<(u64, u64)> {
+    let start: u64 = header.e_shoff(endian).into();
+    if start == 0 {
         return Err(Error::new(ErrorKind::NotAModule, "an ELF file without sections"));
     }
     let entry = u64::from(header.e_shentsize(endian));
@@ -393,22 +416,34 @@ fn table_range<E: FileHeader<Endian = Endianness>>(
             size_of::<E::SectionHeader>()
         )));
     }
-    let cut = || {
-        Error::new(ErrorKind::Truncated, "the file ends before its section headers")
-            .hint("it was cut short, or is not a module")
-    };
-    if offset.checked_add(entry).is_none_or(|first| first > bytes.len() as u64) {
-        return Err(cut());
+    let first = start.saturating_add(entry);
+    if first > bytes.len() as u64 {
+        return Ok((start, first));
     }
     let count = u64::from(header.shnum(endian, bytes).map_err(from_object("reading the ELF header"))?);
-    let end = count
-        .checked_mul(entry)
-        .and_then(|size| size.checked_add(offset))
-        .filter(|end| *end <= bytes.len() as u64)
-        .ok_or_else(cut)?;
-    match (usize::try_from(offset), usize::try_from(end)) {
-        (Ok(start), Ok(end)) => Ok(start..end),
-        _ => Err(cut()),
+    Ok((start, start.saturating_add(count.saturating_mul(entry))))
+}
+
+/// The place of the section header table, all of it in the file.
+fn table_range<E: FileHeader<Endian = Endianness>>(
+    header: &E,
+    endian: Endianness,
+    bytes: &[u8],
+) -> Result<Range<usize>> {
+    let (start, end) = table_place(header, endian, bytes)?;
+    match (usize::try_from(start), usize::try_from(end)) {
+        (Ok(start), Ok(end)) if end <= bytes.len() => Ok(start..end),
+        _ => Err(Error::new(ErrorKind::Truncated, "the file ends before its section headers")
+            .hint("it was cut short, or is not a module")),
+    }
+}
+
+/// Names may share their text: many headers of a few bytes could all have one endless name. `named` is the length of
+/// all names so far; no module has nearly as many bytes of names as four times its own size.
+pub(super) fn must_have_room(named: usize, bytes: &[u8]) -> Result<()> {
+    match named > bytes.len().saturating_mul(4) {
+        true => Err(malformed("its names, written out, would be far longer than the file")),
+        false => Ok(()),
     }
 }
 
@@ -452,10 +487,13 @@ fn read_symbols<'d, E: FileHeader<Endian = Endianness>>(
 ) -> Result<Vec<Symbol<'d>>> {
     let table = sections.symbols(endian, bytes, raw::SHT_SYMTAB).map_err(from_object("reading the symbol table"))?;
     let mut symbols = Vec::with_capacity(table.len());
+    let mut named = 0;
     for (index, symbol) in table.enumerate() {
         let name = table
             .symbol_name(endian, symbol)
             .map_err(|_| malformed(format!("symbol {} has no valid name", index.0)))?;
+        named += name.len();
+        must_have_room(named, bytes)?;
         let place = match symbol.st_shndx(endian) {
             raw::SHN_UNDEF => Place::Undefined,
             raw::SHN_ABS => Place::Absolute,

@@ -121,9 +121,8 @@ impl Module {
         let elf = Elf::read(image)?;
         let rest = image.get(elf.end..).unwrap_or_default();
         if trailer.is_none() && trailer::looks_cut(rest) {
-            let what =
-                format!("{} bytes behind the ELF image look like a signature trailer that was cut short", rest.len());
-            return Err(Error::new(ErrorKind::Truncated, what));
+            let what = format!("{} bytes behind the ELF image belong to nothing", rest.len());
+            return Err(Error::new(ErrorKind::Truncated, what).hint("a signature trailer that was cut short?"));
         }
         let versions = SymbolVersions::read(&elf, image)?;
         Ok(Module {
@@ -134,7 +133,7 @@ impl Module {
             modinfo: Modinfo::read(&elf, image)?,
             this_module: ThisModule::read(&elf, image)?,
             imports: symbols::imports(&elf, &versions),
-            exports: symbols::exports(&elf, image),
+            exports: symbols::exports(&elf, image)?,
             build_id: elf.build_id.clone(),
             btf: elf.section(".BTF")?.map(|s| s.size),
             unclaimed: rest.len(),

@@ -9,6 +9,10 @@ use crate::module::elf::{Elf, Section};
 const SHF_COMPRESSED: u64 = 1 << 11;
 const SHT_NOBITS: u32 = 8;
 
+/// The most strings that are read. A module with all aliases of a large bus has a few thousand; each one costs far more
+/// memory than its two bytes at least in the file.
+const MOST: usize = 1 << 16;
+
 /// One string of the section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -44,7 +48,7 @@ impl Modinfo {
     /// # Errors
     ///
     /// [`ErrorKind::NotAModule`] if there is no such section; [`ErrorKind::Malformed`] if there are two, or it is
-    /// empty, without bytes in the file, compressed, or does not end with a NUL.
+    /// empty, without bytes in the file, compressed, does not end with a NUL, or has more strings than any module.
     pub fn read(elf: &Elf<'_>, image: &[u8]) -> Result<Modinfo> {
         let Some(section) = elf.section(".modinfo")? else {
             return Err(Error::new(ErrorKind::NotAModule, "no section .modinfo")
@@ -58,9 +62,13 @@ impl Modinfo {
             return wrong("is compressed, which no kernel can read");
         }
         match section.bytes(image).last() {
-            None => wrong("is empty"),
-            Some(0) => Ok(Modinfo { entries: entries(section, image), visible: section.is_alloc() }),
-            Some(_) => wrong("does not end with a NUL"),
+            None => return wrong("is empty"),
+            Some(0) => {}
+            Some(_) => return wrong("does not end with a NUL"),
+        }
+        match entries(section, image) {
+            Some(entries) => Ok(Modinfo { entries, visible: section.is_alloc() }),
+            None => wrong(&format!("has more than {MOST} strings")),
         }
     }
 
@@ -75,7 +83,8 @@ impl Modinfo {
     }
 }
 
-fn entries(section: &Section<'_>, image: &[u8]) -> Vec<Entry> {
+/// The strings of the section; `None` if there are too many.
+fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<Entry>> {
     let bytes = section.bytes(image);
     let base = section.range.start;
     let mut entries: Vec<Entry> = Vec::new();
@@ -93,6 +102,9 @@ fn entries(section: &Section<'_>, image: &[u8]) -> Vec<Entry> {
         if let Some(previous) = entries.last_mut() {
             previous.space.end = base + start;
         }
+        if entries.len() == MOST {
+            return None;
+        }
         entries.push(Entry {
             key: key.unwrap_or_default().to_vec(),
             value: value.unwrap_or_default().to_vec(),
@@ -100,5 +112,5 @@ fn entries(section: &Section<'_>, image: &[u8]) -> Vec<Entry> {
             space: base + start..section.range.end,
         });
     }
-    entries
+    Some(entries)
 }

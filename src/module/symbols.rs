@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::module::elf::{Elf, Place, Symbol};
+use crate::error::Result;
+use crate::module::elf::{self, Elf, Place, Symbol};
 use crate::module::versions::SymbolVersions;
 
 /// A symbol that the module needs.
@@ -32,7 +33,8 @@ pub struct Export {
 /// The undefined symbols, in the order of the symbol table.
 pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<Import> {
     let undefined = elf.symbols.iter().filter(|s| s.place == Place::Undefined && !s.name.is_empty());
-    undefined.map(|s| Import { name: s.name.to_vec(), is_weak: s.is_weak, crc: versions.crc(s.name) }).collect()
+    let crcs = versions.by_symbol();
+    undefined.map(|s| Import { name: s.name.to_vec(), is_weak: s.is_weak, crc: crcs.get(s.name).copied() }).collect()
 }
 
 /// The symbols with an entry in a `__ksymtab` section, in the order of the symbol table.
@@ -40,7 +42,11 @@ pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<Import> {
 /// modpost names everything about an export by it: `__ksymtab_NAME` the entry, `__crc_NAME` its CRC, `__kstrtabns_NAME`
 /// its namespace (include/linux/export.h and export-internal.h, 5.4–6.14). GPL-only is told by the section, and from
 /// 7.x on by a table of flags beside it.
-pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Vec<Export> {
+///
+/// # Errors
+///
+/// [`ErrorKind::Malformed`](crate::error::ErrorKind::Malformed) if many exports have one endless namespace.
+pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Result<Vec<Export>> {
     let entries = elf.symbols.iter().filter_map(|s| match s.place {
         Place::Section(index) => Some((s.name.strip_prefix(b"__ksymtab_")?, s, elf.sections.get(index)?)),
         _ => None,
@@ -51,17 +57,21 @@ pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Vec<Export> {
         *count.entry(section.index).or_default() += 1;
     }
     let companions = Companions::of(elf, image);
+    let mut named = 0;
     entries
         .into_iter()
         .map(|(name, entry, section)| {
             let entry_size = section.size / count.get(&section.index).copied().unwrap_or(1);
             let flags = companions.flags(entry.value, entry_size);
-            Export {
+            let namespace = companions.namespace(name);
+            named += namespace.map_or(0, <[u8]>::len);
+            elf::must_have_room(named, image)?;
+            Ok(Export {
                 name: name.to_vec(),
                 is_gpl_only: section.name.starts_with(b"__ksymtab_gpl") || flags.is_some_and(|f| f & 1 != 0),
-                namespace: companions.namespace(name),
+                namespace: namespace.map(<[u8]>::to_vec),
                 crc: companions.crc(name),
-            }
+            })
         })
         .collect()
 }
@@ -71,12 +81,20 @@ struct Companions<'e> {
     elf: &'e Elf<'e>,
     image: &'e [u8],
     by_name: HashMap<&'e [u8], &'e Symbol<'e>>,
+    /// `__kflagstab` (7.x): a byte for each entry.
+    flags: &'e [u8],
 }
 
 impl<'e> Companions<'e> {
     fn of(elf: &'e Elf<'e>, image: &'e [u8]) -> Self {
         let named = elf.symbols.iter().filter(|s| s.name.starts_with(b"__crc_") || s.name.starts_with(b"__kstrtabns_"));
-        Companions { elf, image, by_name: named.map(|s| (s.name, s)).collect() }
+        let flags = elf.section("__kflagstab").ok().flatten();
+        Companions {
+            elf,
+            image,
+            by_name: named.map(|s| (s.name, s)).collect(),
+            flags: flags.map(|section| section.bytes(image)).unwrap_or_default(),
+        }
     }
 
     fn find(&self, prefix: &[u8], name: &[u8]) -> Option<&'e Symbol<'e>> {
@@ -89,9 +107,9 @@ impl<'e> Companions<'e> {
         self.elf.sections.get(index)?.bytes(self.image).get(usize::try_from(symbol.value).ok()?..)
     }
 
-    fn namespace(&self, name: &[u8]) -> Option<Vec<u8>> {
+    fn namespace(&self, name: &[u8]) -> Option<&'e [u8]> {
         let string = self.bytes_at(self.find(b"__kstrtabns_", name)?)?.split(|b| *b == 0).next()?;
-        (!string.is_empty()).then(|| string.to_vec())
+        Some(string).filter(|string| !string.is_empty())
     }
 
     fn crc(&self, name: &[u8]) -> Option<u32> {
@@ -103,9 +121,8 @@ impl<'e> Companions<'e> {
         }
     }
 
-    /// The byte of `__kflagstab` (7.x) that belongs to the entry at `offset` of a table of `entry_size`.
+    /// The flags that belong to the entry at `offset` of a table of `entry_size`.
     fn flags(&self, offset: u64, entry_size: u64) -> Option<u8> {
-        let table = self.elf.section("__kflagstab").ok()??.bytes(self.image);
-        table.get(usize::try_from(offset.checked_div(entry_size)?).ok()?).copied()
+        self.flags.get(usize::try_from(offset.checked_div(entry_size)?).ok()?).copied()
     }
 }

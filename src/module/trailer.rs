@@ -138,17 +138,12 @@ pub fn find(file: &[u8]) -> Result<Option<Trailer>> {
     Ok(Some(trailer))
 }
 
-/// Do the bytes behind an ELF image look like a trailer whose end is missing? For a file that does not end in the
-/// magic string: with the whole of it the kernel would have looked for a signature, so half of it is damage.
+/// May the bytes behind an ELF image be a trailer whose end is missing? For a file that does not end in the magic
+/// string: with the whole of it the kernel would have looked for a signature, so half of it is damage. A trailer of
+/// before 4.3 starts with its signer's name, whatever that is, so that nothing but NULs is surely none: padding.
 pub fn looks_cut(after_image: &[u8]) -> bool {
-    // A PKCS#7 message is a SEQUENCE (0x30), longer than 127 bytes (0x81, 0x82, 0x83) or of indefinite length (0x80).
-    let message = matches!(after_image, [0x30] | [0x30, 0x80..=0x83, ..]);
-    let magic = after_image.windows(MAGIC_START.len()).any(|window| window == MAGIC_START);
-    message || magic
+    after_image.iter().any(|byte| *byte != 0)
 }
-
-/// As much of the magic string as tells it from chance.
-const MAGIC_START: &[u8] = b"~Mod";
 
 impl Trailer {
     /// The entries that `modinfo` of kmod 30 adds to its listing for this trailer, in its order.

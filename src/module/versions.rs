@@ -4,6 +4,8 @@
 //! (`struct modversion_info`, include/linux/module.h). Extended versions (6.14 on) are two sections in step: 32-bit
 //! CRCs in `__version_ext_crcs`, NUL-separated names of any length in `__version_ext_names`.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -69,6 +71,15 @@ impl SymbolVersions {
             (None, Some(_)) => Kind::Extended,
             (Some(_), Some(_)) => Kind::Both,
         }
+    }
+
+    /// The CRCs of all symbols, as [`SymbolVersions::crc`] has them one at a time.
+    pub fn by_symbol(&self) -> HashMap<&[u8], u64> {
+        let mut crcs = HashMap::new();
+        for version in [&self.extended, &self.basic].into_iter().flatten().flatten() {
+            crcs.entry(version.symbol.as_slice()).or_insert(version.crc);
+        }
+        crcs
     }
 
     /// The CRC of a symbol; extended ones are asked first, as kernels from 6.14 do.

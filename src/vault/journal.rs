@@ -144,6 +144,8 @@ pub(super) struct News {
 pub struct Journal {
     /// Its lines, oldest first.
     pub entries: Vec<Entry>,
+    /// The same lines as they stand in the file, with the hash that the next one names.
+    pub lines: Vec<String>,
     last_hash: Option<Sha256Hex>,
     /// Length of the whole lines, in bytes; what follows was torn off by a crash and never counted.
     whole: u64,
@@ -197,6 +199,7 @@ impl Journal {
             journal.last_hash = Some(hash.to_owned());
             journal.whole += line.len() as u64;
             journal.entries.push(entry);
+            journal.lines.push(String::from_utf8_lossy(body).into_owned());
         }
         Ok(journal)
     }
@@ -221,12 +224,15 @@ impl Journal {
             prev: self.last_hash.clone().unwrap_or_else(|| NO_LINE.to_owned()),
         };
         let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
+        // A path may hold marks that a terminal obeys; the journal must be safe to cat.
+        let text = crate::escape::json_for_eyes(&text);
         let signed = text.strip_suffix('}').unwrap_or(&text);
         let hash = sha256(signed.as_bytes());
         let line = format!("{signed},\"hash\":\"{hash}\"}}\n");
         self.append_line(path, line.as_bytes()).map_err(|e| e.on(path))?;
         self.whole += line.len() as u64;
         self.last_hash = Some(hash);
+        self.lines.push(line.trim_end().to_owned());
         self.entries.push(entry.clone());
         Ok(entry)
     }

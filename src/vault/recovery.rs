@@ -124,24 +124,20 @@ impl Locked<'_> {
     }
 
     fn undone(&mut self, intent: &Intent) -> Result<Outcome> {
-        self.remove_temporary(intent)?;
-        self.append(News {
-            id: intent.id.clone(),
-            operation: Operation::Undone,
-            recovered: true,
-            change: Some(intent.change.clone()),
-            note: intent.note.clone(),
-        })?;
-        intent.retire(&self.vault.intents())?;
+        self.end(intent, Operation::Undone)?;
         Ok(Outcome::Undone)
     }
 
     /// Gives an interrupted operation up: its conflict is being resolved by a person. Its intent goes, its line stays.
     pub(super) fn give_up(&mut self, intent: &Intent) -> Result<()> {
+        self.end(intent, Operation::GivenUp)
+    }
+
+    fn end(&mut self, intent: &Intent, operation: Operation) -> Result<()> {
         self.remove_temporary(intent)?;
         self.append(News {
             id: intent.id.clone(),
-            operation: Operation::GivenUp,
+            operation,
             recovered: true,
             change: Some(intent.change.clone()),
             note: intent.note.clone(),

@@ -42,7 +42,7 @@ pub enum Problem {
 impl Problem {
     /// Must such a string not be written at all? Otherwise it is a note: the string is odd, but somebody may want it.
     pub fn is_error(&self) -> bool {
-        matches!(self, Problem::Empty | Problem::Control { .. })
+        matches!(self, Problem::Empty | Problem::Control { .. } | Problem::NoRelease)
     }
 }
 

@@ -1,0 +1,83 @@
+//! A fixture, changed at will, and a wish for it. If there is a plan, then it changes what it says and nothing else,
+//! and it can be undone; if there is none, then for a reason that is documented.
+
+#![no_main]
+
+#[path = "../../tests/hostile/promises.rs"]
+#[allow(dead_code, reason = "the target read uses the rest")]
+mod promises;
+
+use arbitrary::Arbitrary;
+use kmodlab::patch::{Plan, Signature, Wish};
+use libfuzzer_sys::fuzz_target;
+use promises::{is_documented, keeps_its_word};
+
+/// One of each kind: classes, byte orders, symbol versions, trailers, texts, places of the vermagic.
+const FIXTURES: [&[u8]; 16] = [
+    include_bytes!("../../fixtures/modules/hello-4.ko"),
+    include_bytes!("../../fixtures/modules/hello-4-signed.ko"),
+    include_bytes!("../../fixtures/modules/hello-4-x509.ko"),
+    include_bytes!("../../fixtures/modules/poet_atkm.ko"),
+    include_bytes!("../../fixtures/modules/extended.ko"),
+    include_bytes!("../../fixtures/modules/both-versions.ko"),
+    include_bytes!("../../fixtures/modules/exports.ko"),
+    include_bytes!("../../fixtures/modules/mips-be.ko"),
+    include_bytes!("../../fixtures/modules/mips64-le.ko"),
+    include_bytes!("../../fixtures/modules/ppc-be.ko"),
+    include_bytes!("../../fixtures/modules/s390x.ko"),
+    include_bytes!("../../fixtures/modules/text.ko"),
+    include_bytes!("../../fixtures/modules/padding.ko"),
+    include_bytes!("../../fixtures/ambiguous/two-vermagic.ko"),
+    include_bytes!("../../fixtures/ambiguous/blanked.ko"),
+    include_bytes!("../../fixtures/ambiguous/empty-vermagic.ko"),
+];
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    fixture: u8,
+    changes: Vec<Change<'a>>,
+    signature: u8,
+    wish: Option<&'a [u8]>,
+}
+
+/// What becomes of the fixture before it is planned for.
+#[derive(Arbitrary, Debug)]
+enum Change<'a> {
+    Overwrite { at: u16, with: &'a [u8] },
+    Insert { at: u16, what: &'a [u8] },
+    Cut { to: u16 },
+}
+
+impl Input<'_> {
+    fn file(&self) -> Vec<u8> {
+        let mut file = FIXTURES[usize::from(self.fixture) % FIXTURES.len()].to_vec();
+        for change in &self.changes {
+            let place = |at: u16| usize::from(at).min(file.len());
+            match *change {
+                Change::Overwrite { at, with } => {
+                    let end = file.len().min(place(at) + with.len());
+                    file.splice(place(at)..end, with.iter().copied());
+                }
+                Change::Insert { at, what } => drop(file.splice(place(at)..place(at), what.iter().copied())),
+                Change::Cut { to } => file.truncate(to.into()),
+            }
+        }
+        file
+    }
+
+    fn wish(&self) -> Wish {
+        self.wish.map_or(Wish::Blank, |string| Wish::Rewrite(string.to_vec()))
+    }
+
+    fn signature(&self) -> Signature {
+        [Signature::Refuse, Signature::Strip, Signature::Keep][usize::from(self.signature) % 3]
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let (file, wish) = (input.file(), input.wish());
+    match Plan::make(&file, &wish, input.signature()) {
+        Ok(plan) => keeps_its_word(&plan, &wish, &file),
+        Err(error) => is_documented(&error),
+    }
+});

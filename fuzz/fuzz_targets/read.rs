@@ -1,0 +1,69 @@
+//! Any bytes as a module file: decompressed, read, judged and shown. The answer is facts or an error, never a panic,
+//! and the facts agree with the bytes and with each other.
+
+#![no_main]
+
+#[path = "../../tests/hostile/promises.rs"]
+#[allow(dead_code, reason = "the target plan uses the rest")]
+mod promises;
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::AsRawFd;
+use std::sync::{LazyLock, Mutex};
+
+use kmodlab::cli::Status;
+use kmodlab::escape;
+use kmodlab::kernel::{Fact, Kernel};
+use kmodlab::module::Module;
+use kmodlab::module::container::Container;
+use kmodlab::predict;
+use kmodlab::vermagic::{Vermagic, compare};
+use libfuzzer_sys::fuzz_target;
+use rustix::fs::MemfdFlags;
+
+/// Far more than the largest seed, and little enough for thousands of bombs a second.
+const MAX_SIZE: u64 = 1 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(image) = Container::of(bytes).decompress(bytes, MAX_SIZE) else { return };
+    assert!(Container::of(bytes) == Container::None || image.len() as u64 <= MAX_SIZE);
+    if let Ok(module) = Module::read(&image) {
+        promises::agrees_with_its_bytes(&module, &image);
+        is_judged(&module);
+        is_shown(bytes);
+    }
+});
+
+/// A verdict comes for every module, and two strings are equal if and only if nothing differs.
+fn is_judged(module: &Module) {
+    let kernel = Vermagic::parse(b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
+    let ours = module.vermagic().unwrap_or_else(|| Vermagic::parse(b""));
+    for (a, b) in [(&ours, &kernel), (&kernel, &ours), (&ours, &ours)] {
+        assert_eq!(compare(a, b).is_equal(), a.as_bytes() == b.as_bytes());
+    }
+    let kernel =
+        Kernel { name: "fuzz".to_owned(), vermagic: Fact { value: kernel, source: "the fuzz target".to_owned() } };
+    let name = module.name().unwrap_or_default();
+    for line in predict::predict(module, &name, &kernel).dmesg {
+        assert!(!escape::for_eyes(&line).contains(char::is_control));
+    }
+}
+
+/// `show` ends well in each of its forms; one of them a time. Run with `-close_fd_mask=1`, or read along.
+fn is_shown(stored: &[u8]) {
+    const FORMS: [&str; 3] = ["--color=always", "--json", "--versions"];
+    static FILE: LazyLock<Mutex<File>> = LazyLock::new(|| Mutex::new(memory_file()));
+    let mut file = FILE.lock().expect("a panic before this one ended the process");
+    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(stored)).expect("memory is writable");
+
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let form = FORMS[stored.len() % FORMS.len()];
+    let status = kmodlab::cli::main(["kmodlab", "show", form, &path].map(Into::into));
+    assert!(status == Status::Done || form == "--versions");
+}
+
+/// A file that is on no disk.
+fn memory_file() -> File {
+    rustix::fs::memfd_create("module", MemfdFlags::CLOEXEC).expect("memory is to be had").into()
+}

@@ -1,0 +1,302 @@
+//! A simulated disk that loses any of what was not flushed to it, at each point of a run.
+//!
+//! A run of the real program is taken down call by call ([`tape`]) and played to a disk that promises nothing but what
+//! was flushed ([`model`]). After each call the power is cut: every way of losing what waits is put into real files, and
+//! the vault's own recovery is let loose on them. The module must be as before or as after, the journal must say so too,
+//! and the original must come back.
+//!
+//! That such a test can fail is shown by taking each fsync out of the run, one at a time: killing a process alone can't
+//! see a missing one, this disk must.
+
+mod model;
+mod tape;
+
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+
+use kmodlab::vault::history::{History, backups};
+use kmodlab::vault::recovery::Outcome;
+use kmodlab::vault::target::Target;
+use kmodlab::vault::{Locked, Vault};
+
+use crate::scene::{Scene, Side};
+use crate::workshop::{Looks, Tree};
+use model::{Dice, Disk};
+use tape::{Act, Step, record};
+
+/// A scene whose runs are played to the disk.
+struct Stage {
+    scene: Scene,
+    /// What was found in a state before: the same state again needs no second look.
+    seen: HashMap<u64, Result<Side, String>>,
+    /// How many states there were in all, the same ones counted again.
+    states: usize,
+}
+
+/// By an fsync's name, what is lost without it.
+type Needs = BTreeMap<String, Option<String>>;
+
+impl Stage {
+    fn of(scene: Scene) -> Stage {
+        Stage { scene, seen: HashMap::new(), states: 0 }
+    }
+
+    /// What the scene's command does, and the disk on which it does it. A call that `failing` names fails.
+    fn start(&self, failing: Option<&str>) -> (Disk, Vec<Step>) {
+        self.scene.reset();
+        let home = &self.scene.shop.home;
+        (Disk::of(&self.scene.start, home), record(&self.scene.line, home, failing))
+    }
+
+    /// The scene's command is killed after each of its calls, and this one is run then: its tape, and the disk on which
+    /// it starts, where what the first one did not flush still waits.
+    fn killed_then(&self, line: &[OsString]) -> Vec<(Disk, Vec<Step>)> {
+        let (mut disk, tape) = self.start(None);
+        let home = &self.scene.shop.home;
+        let mut runs = Vec::new();
+        for step in &tape {
+            disk.take(step);
+            disk.now().put(home);
+            runs.push((disk.clone(), record(line, home, None)));
+        }
+        runs
+    }
+
+    /// Plays a tape to a disk, cuts the power after each call, and looks at all that may be left. Stops at the first
+    /// call after which something is lost, and says what.
+    fn play<'t>(&mut self, mut disk: Disk, tape: impl IntoIterator<Item = &'t Step>) -> Result<(), String> {
+        let mut dice = Dice::new();
+        for step in tape {
+            disk.take(step);
+            for state in disk.after_power_cut(&mut dice) {
+                if let Err(what) = self.look(&state) {
+                    let what = what.replace(&format!("{}/", self.scene.shop.home()), "");
+                    return Err(format!("power cut after {} {}: {what}", step.act, self.short(&step.path)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, state: &Tree) -> Result<Side, String> {
+        self.states += 1;
+        let mut hasher = DefaultHasher::new();
+        state.hash(&mut hasher);
+        match self.seen.entry(hasher.finish()) {
+            Entry::Occupied(seen) => seen.get().clone(),
+            Entry::Vacant(new) => new.insert(judge(&self.scene, state)).clone(),
+        }
+    }
+
+    /// Takes each fsync out of the tape, one at a time, and notes what is lost without it.
+    fn without_each_fsync(&mut self, disk: &Disk, tape: &[Step], needs: &mut Needs) {
+        for (out, step) in tape.iter().enumerate() {
+            if !matches!(step.act, Act::Sync { .. }) {
+                continue;
+            }
+            let lost = needs.entry(self.name_of(tape, out)).or_default();
+            if lost.is_none() {
+                let rest = tape.iter().enumerate().filter(|(at, _)| *at != out).map(|(_, step)| step);
+                *lost = self.play(disk.clone(), rest).err();
+            }
+        }
+    }
+
+    /// An fsync's name: what is flushed, and after what.
+    fn name_of(&self, tape: &[Step], at: usize) -> String {
+        let flushed = &tape[at].path;
+        let is_why = |step: &&Step| match &step.act {
+            Act::Write { .. } | Act::Set { .. } => step.path == *flushed,
+            Act::Open { creates, .. } => creates.is_some() && step.path.parent() == Some(flushed),
+            Act::MakeFolder | Act::RenameTo(_) | Act::Remove => step.path.parent() == Some(flushed),
+            Act::Cut { .. } | Act::Sync { .. } | Act::FailedSync { .. } => false,
+        };
+        let why = match tape[..at].iter().rev().find(is_why) {
+            Some(step) if step.path == *flushed => format!("{} it", step.act),
+            Some(step) => format!("{} {}", step.act, self.short(&step.path)),
+            None => "another run's work".to_owned(),
+        };
+        format!("{}, after {why}", self.short(flushed))
+    }
+
+    /// A path without what differs from run to run.
+    fn short(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.scene.shop.home).unwrap();
+        let name = path.to_string_lossy();
+        match path.parent().and_then(Path::file_name).and_then(|folder| folder.to_str()) {
+            Some("objects") => "a backup".to_owned(),
+            Some("intents") => "an intent".to_owned(),
+            _ if name.is_empty() => "the folder above".to_owned(),
+            _ if name.starts_with(".kmodlab-") => "the new file".to_owned(),
+            _ => name.into_owned(),
+        }
+    }
+
+    fn counts(&self) -> String {
+        format!("{}: {} states, {} of them different", self.scene.name, self.states, self.seen.len())
+    }
+}
+
+/// Why an fsync may be missing and nothing is lost. Each other one is needed.
+fn spare(scene: &str, fsync: &str) -> Option<&'static str> {
+    match fsync {
+        "state/intents, after removing an intent" => Some("an intent that comes back finds its line in the journal"),
+        "hello.ko, after writing it" if scene.starts_with("restore") => Some("the one after its looks flushes both"),
+        _ => None,
+    }
+}
+
+/// Prints what each fsync is for. One that is needed for nothing, or a spare one that is needed, is a mistake.
+fn must_be_needed(scene: &str, needs: &Needs) {
+    for (fsync, lost) in needs {
+        match (lost, spare(scene, fsync)) {
+            (Some(lost), None) => println!("  without the fsync of {fsync}: {lost}"),
+            (None, Some(why)) => println!("  without the fsync of {fsync}: nothing is lost, {why}"),
+            (None, None) => panic!("{scene}: the fsync of {fsync} is needed for nothing, or this test can't see it"),
+            (Some(lost), Some(_)) => panic!("{scene}: the fsync of {fsync} is no spare one: {lost}"),
+        }
+    }
+}
+
+/// Prints what each fsync of a second run is for. These must be among those that are needed, in one scene at least.
+fn must_hold(needs: &Needs, needed: &[&str]) {
+    for (fsync, lost) in needs {
+        println!("  without its fsync of {fsync}: {}", lost.as_deref().unwrap_or("nothing is lost"));
+    }
+    for fsync in needed {
+        assert!(needs.get(*fsync).is_some_and(Option::is_some), "nothing is lost without the fsync of {fsync}");
+    }
+}
+
+/// Puts a state into real files, recovers, and looks whether anything is lost.
+fn judge(scene: &Scene, state: &Tree) -> Result<Side, String> {
+    let shop = &scene.shop;
+    state.put(&shop.home);
+    let vault = Vault::at(&shop.state);
+    let said = |e: kmodlab::error::Error| e.to_string();
+    let mut locked = lock(&vault).map_err(said)?;
+    for recovered in locked.recover().map_err(said)? {
+        match recovered.outcome {
+            Outcome::Done | Outcome::Undone => {}
+            Outcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
+            Outcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,
+        }
+    }
+    let side = scene.side().ok_or("the file is between before and after")?;
+    let now = Looks::of(&scene.file).map(|looks| looks.sha());
+    let foreign = scene.is_conflict && side == Side::Before;
+    let history = History::of(&locked.journal().entries);
+    match history.at(&scene.file).and_then(|trail| trail.expected()) {
+        Some(sha) if Some(sha) != now.as_deref() && !foreign => Err("the journal says otherwise than the file")?,
+        None if side == Side::After => Err("the journal knows nothing of it")?,
+        _ => {}
+    }
+    if let Some(sha) = backups(&locked.journal().entries).into_iter().find(|sha| !shop.has_backup(sha)) {
+        Err(format!("a backup that the journal names is lost: {sha}"))?;
+    }
+    let module = shop.now();
+    if module.bytes != shop.original.bytes {
+        if !shop.has_backup(&shop.original.sha()) {
+            Err("the original is lost")?;
+        }
+        let target = Target::open(&shop.module).map_err(said)?;
+        let plan = locked.plan_restore(&shop.module, &module.sha()).map_err(said)?;
+        locked.restore(&target, &plan, foreign).map_err(said)?;
+        if foreign && !shop.has_backup(&module.sha()) {
+            Err("what was discarded is lost")?;
+        }
+    }
+    if shop.now() != shop.original {
+        Err("the module's bytes came back, but not its looks")?;
+    }
+    match shop.leftover() {
+        Some(path) => Err(format!("{} was left", path.display())),
+        None => Ok(side),
+    }
+}
+
+/// Takes the lock. Another test's child, between its fork and its exec, may hold a copy of a descriptor of ours.
+fn lock(vault: &Vault) -> kmodlab::error::Result<Locked<'_>> {
+    loop {
+        match vault.lock() {
+            Err(e) if e.kind() == kmodlab::error::ErrorKind::Busy => std::thread::yield_now(),
+            answer => return answer,
+        }
+    }
+}
+
+/// One scene for each way of writing: spans in place, a whole new file, both back, a new file beside, over a conflict.
+fn scenes() -> [Scene; 6] {
+    [Scene::patch(), Scene::restore(), Scene::strip(), Scene::restore_stripped(), Scene::create(), Scene::discard()]
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_power_cut_anywhere_loses_nothing_and_without_an_fsync_it_would() {
+    for scene in scenes() {
+        let mut stage = Stage::of(scene);
+        let (disk, tape) = stage.start(None);
+        stage.play(disk.clone(), &tape).unwrap();
+        println!("power cut at each call of {}", stage.counts());
+        let mut needs = Needs::new();
+        stage.without_each_fsync(&disk, &tape, &mut needs);
+        must_be_needed(stage.scene.name, &needs);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn killed_anywhere_then_recovered_then_a_power_cut_loses_nothing() {
+    let mut needs = Needs::new();
+    for scene in scenes() {
+        let mut stage = Stage::of(scene);
+        let recover = stage.scene.shop.line(&["recover"]);
+        for (disk, tape) in stage.killed_then(&recover) {
+            stage.play(disk.clone(), &tape).unwrap();
+            stage.without_each_fsync(&disk, &tape, &mut needs);
+        }
+        println!("killed, recovered, power cut, at each call of {}", stage.counts());
+    }
+    must_hold(
+        &needs,
+        &[
+            "hello.ko, after another run's work",
+            "state/intents, after another run's work",
+            "state/journal.jsonl, after another run's work",
+            "state/journal.jsonl, after writing it",
+            "the folder above, after another run's work",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn killed_anywhere_then_run_again_then_a_power_cut_loses_nothing() {
+    let mut needs = Needs::new();
+    for scene in [Scene::patch(), Scene::restore(), Scene::strip(), Scene::discard()] {
+        let mut stage = Stage::of(scene);
+        for (disk, tape) in stage.killed_then(&stage.scene.line) {
+            stage.play(disk.clone(), &tape).unwrap();
+            stage.without_each_fsync(&disk, &tape, &mut needs);
+        }
+        println!("killed, run again, power cut, at each call of {}", stage.counts());
+    }
+    must_hold(&needs, &["state/objects, after another run's work", "state, after another run's work"]);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn an_fsync_that_fails_and_then_a_power_cut_lose_nothing() {
+    for scene in scenes() {
+        let mut stage = Stage::of(scene);
+        let fsyncs = stage.scene.calls().iter().filter(|call| call.name == "fsync").count();
+        for nth in 1..=fsyncs {
+            let (disk, tape) = stage.start(Some(&format!("fsync:error=EIO:when={nth}")));
+            stage.play(disk, &tape).unwrap();
+        }
+        println!("{fsyncs} fsyncs fail, power cut at each call of {}", stage.counts());
+    }
+}

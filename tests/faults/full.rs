@@ -1,0 +1,74 @@
+//! The disk is full: at each of 64 sizes, for the state folder, and for the module's own folder.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use crate::scene::{Doing, Scene, Side, Tally};
+use crate::workshop::run;
+
+/// Set where the test runs a second time, in a mount namespace of its own.
+const INSIDE: &str = "KMODLAB_FAULTS_INSIDE";
+
+/// Runs mount(8) or the like.
+fn must_run(program: &str, arguments: &[&str]) {
+    let ran = Command::new(program).args(arguments).output().unwrap();
+    assert!(ran.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// Runs the scene's command with a small disk at `place`, of 1 to 8 pages and `inodes` to `inodes + 7` inodes.
+fn on_small_disks(scene: &Scene, place: &Path, inodes: usize) -> Tally {
+    let place = place.to_str().unwrap();
+    let mut tally = Tally::default();
+    for (pages, inodes) in (1..=8).flat_map(|pages| (inodes..inodes + 8).map(move |inodes| (pages, inodes))) {
+        let _doing = Doing(format!("{}: {pages} pages and {inodes} inodes at {place}", scene.name));
+        scene.reset();
+        std::fs::create_dir_all(place).unwrap();
+        let size = format!("size={}k,nr_inodes={inodes}", 4 * pages);
+        must_run("mount", &["-t", "tmpfs", "-o", &size, "small", place]);
+        scene.shop.original.put(&scene.shop.module);
+
+        let ran = run(&scene.line);
+        let side = scene.side().unwrap();
+        match ran.code {
+            Some(0) => assert_eq!(side, Side::After),
+            // Where not even the journal's line could be written, it says that the patch is not over.
+            Some(2) => assert!(side == Side::Before || ran.err.contains("interrupted"), "{ran:?}"),
+            _ => panic!("{ran:?}"),
+        }
+        assert_eq!(ran.err.lines().count(), usize::from(ran.code != Some(0)), "{ran:?}");
+        tally.count(side);
+
+        // Room is made, and all is well again.
+        must_run("mount", &["-o", "remount,size=1m,nr_inodes=100", place]);
+        assert_eq!(scene.aftermath(), side);
+        must_run("umount", &[place]);
+    }
+    tally
+}
+
+#[test]
+#[ignore = "needs to mount: tests/run runs it"]
+fn a_full_disk_loses_nothing() {
+    if env::var_os(INSIDE).is_none() {
+        return in_a_namespace("full::a_full_disk_loses_nothing");
+    }
+    let patch = Scene::patch();
+    println!("state folder full: {}", on_small_disks(&patch, &patch.shop.state, 1));
+    let strip = Scene::strip();
+    println!("the module's own disk full: {}", on_small_disks(&strip, &strip.shop.home, 3));
+}
+
+/// Runs this test in a mount namespace of its own: whatever happens there, nothing stays mounted here.
+fn in_a_namespace(test: &str) {
+    let mut unshare = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        unshare.arg("--map-root-user");
+    }
+    unshare.args(["--mount", "--propagation", "private"]).arg(env::current_exe().unwrap());
+    unshare.args(["--exact", test, "--include-ignored", "--nocapture"]).env(INSIDE, "yes");
+    let ran = unshare.output().unwrap();
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{out}{}", String::from_utf8_lossy(&ran.stderr));
+    out.lines().filter(|line| line.contains(" full: ")).for_each(|line| println!("{line}"));
+}

@@ -1,0 +1,79 @@
+//! The run is killed at each of its system calls: the module is as before or as after, never between.
+
+use crate::scene::{Doing, Scene, Tally};
+use crate::strace;
+use crate::torn::Span;
+
+/// Kills the scene's command at each system call.
+fn at_each_call(scene: &Scene) {
+    let calls = scene.calls();
+    let worth = strace::worth_a_fault(&calls);
+    let mut tally = Tally::default();
+    for call in worth.iter().map(|at| &calls[*at]) {
+        scene.reset();
+        let _doing = Doing(format!("{} was killed at {call}", scene.name));
+        strace::kill(call, &scene.line);
+        tally.count(scene.aftermath());
+    }
+    println!("{}: {} calls, SIGKILL at each: {tally}", scene.name, worth.len());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_patch_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::patch());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_restore_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::restore());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_whole_new_file_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::strip());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_restore_by_a_whole_new_file_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::restore_stripped());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_patch_into_a_new_file_killed_anywhere_leaves_all_of_it_or_nothing() {
+    at_each_call(&Scene::create());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_restore_that_discards_changes_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::discard());
+    at_each_call(&Scene::discard_interrupted());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_recovery_killed_anywhere_is_finished_by_the_next_one() {
+    let patch = Scene::patch();
+    let write = patch.first("pwrite64", &patch.shop.module);
+    at_each_call(&patch.recovery("recovery of a torn patch", &write, |shop| {
+        let span = Span::planned(shop);
+        shop.write(&span.torn_at(span.new.len() / 2));
+    }));
+
+    let patch = Scene::patch();
+    let line = patch.first("pwrite64", &patch.shop.journal());
+    at_each_call(&patch.recovery("recovery of a patch without its line", &line, |_| {}));
+
+    let restore = Scene::restore();
+    let line = restore.first("pwrite64", &restore.shop.journal());
+    at_each_call(&restore.recovery("recovery of a restore without its line", &line, |_| {}));
+
+    let strip = Scene::strip();
+    let rename = strip.first("renameat2", &strip.shop.home);
+    at_each_call(&strip.recovery("recovery of a new file not yet in place", &rename, |_| {}));
+}

@@ -1,0 +1,246 @@
+//! A scene: a command in a workshop, ready to be run again and again from the same state, and what may come of it.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kmodlab::vault::Vault;
+use kmodlab::vault::history::History;
+
+use crate::strace::{self, Call};
+use crate::workshop::{Looks, Tree, Workshop};
+
+/// A command, the state in which it starts, and the two states between which nothing may be left.
+pub(crate) struct Scene {
+    /// What the command does, for the counts.
+    pub(crate) name: &'static str,
+    pub(crate) shop: Workshop,
+    /// The command line.
+    pub(crate) line: Vec<OsString>,
+    /// The file that it makes or changes.
+    pub(crate) file: PathBuf,
+    /// All files as they are when it starts.
+    pub(crate) start: Tree,
+    /// SHA-256 of the file before; `None` if there is none.
+    pub(crate) before: Option<String>,
+    /// SHA-256 of the file after.
+    pub(crate) after: Option<String>,
+    /// Somebody else changed the file: only a restore that discards that helps.
+    pub(crate) is_conflict: bool,
+}
+
+/// On which side of a change a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Before,
+    After,
+}
+
+impl Scene {
+    /// A patch in place, with no state folder yet.
+    pub(crate) fn patch() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        let arguments = shop.patch(&[]);
+        Scene::new("patch", shop, &arguments)
+    }
+
+    /// The restore of it.
+    pub(crate) fn restore() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        shop.run(&shop.patch(&[])).with(0);
+        let arguments = shop.restore();
+        Scene::new("restore", shop, &arguments)
+    }
+
+    /// A patch that takes a signature off: a whole new file takes the module's place.
+    pub(crate) fn strip() -> Scene {
+        let shop = Workshop::of("hello-4-signed.ko");
+        let arguments = shop.patch(&["--signature", "strip"]);
+        Scene::new("patch --signature strip", shop, &arguments)
+    }
+
+    /// The restore of it.
+    pub(crate) fn restore_stripped() -> Scene {
+        let shop = Workshop::of("hello-4-signed.ko");
+        shop.run(&shop.patch(&["--signature", "strip"])).with(0);
+        let arguments = shop.restore();
+        Scene::new("restore of a stripped one", shop, &arguments)
+    }
+
+    /// A patch into a new file.
+    pub(crate) fn create() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        let out = shop.home.join("new.ko");
+        let arguments = shop.patch(&["-o", out.to_str().unwrap()]);
+        Scene::between("patch -o", shop, &arguments, out)
+    }
+
+    /// A recovery of this scene's command, which was killed as it was about to make this call; `then` changes what it
+    /// left.
+    pub(crate) fn recovery(self, name: &'static str, call: &Call, then: impl FnOnce(&Workshop)) -> Scene {
+        strace::kill(call, &self.line);
+        then(&self.shop);
+        let start = Tree::of(&self.shop.home);
+        let line = self.shop.line(&["recover"]);
+        Scene { name, line, start, ..self }
+    }
+
+    /// The restore of a patched module that somebody else changed since.
+    pub(crate) fn discard() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        shop.run(&shop.patch(&[])).with(0);
+        Scene::discarding("restore --discard-changes", shop)
+    }
+
+    /// The same after a patch that was killed before it was finished.
+    pub(crate) fn discard_interrupted() -> Scene {
+        let patch = Scene::patch();
+        strace::kill(&patch.first("pwrite64", &patch.shop.module), &patch.line);
+        Scene::discarding("restore --discard-changes of an interrupted patch", patch.shop)
+    }
+
+    fn discarding(name: &'static str, shop: Workshop) -> Scene {
+        let mut bytes = shop.now().bytes;
+        bytes[0x40] ^= 0xff;
+        fs::write(&shop.module, bytes).unwrap();
+        let arguments = shop.discard();
+        Scene { is_conflict: true, ..Scene::new(name, shop, &arguments) }
+    }
+
+    fn new(name: &'static str, shop: Workshop, arguments: &[String]) -> Scene {
+        let file = shop.module.clone();
+        Scene::between(name, shop, arguments, file)
+    }
+
+    fn between(name: &'static str, shop: Workshop, arguments: &[String], file: PathBuf) -> Scene {
+        let line = shop.line(arguments);
+        let start = Tree::of(&shop.home);
+        let sha = || Looks::of(&file).map(|looks| looks.sha());
+        let before = sha();
+        shop.run(arguments).with(0);
+        let after = sha();
+        assert_ne!(before, after);
+        start.put(&shop.home);
+        Scene { name, shop, line, file, start, before, after, is_conflict: false }
+    }
+
+    /// Everything as it was when the command starts.
+    pub(crate) fn reset(&self) {
+        self.start.put(&self.shop.home);
+    }
+
+    /// Is everything as it was when the command starts?
+    pub(crate) fn is_untouched(&self) -> bool {
+        Tree::of(&self.shop.home) == self.start
+    }
+
+    /// The system calls of the command, in their order.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.reset();
+        let calls = strace::all_calls(&self.line);
+        self.reset();
+        calls
+    }
+
+    /// The first call of this name that is about this file.
+    pub(crate) fn first(&self, name: &str, file: &Path) -> Call {
+        let file = file.to_str().unwrap();
+        let call = self.calls().into_iter().find(|call| call.name == name && call.text.contains(file));
+        call.unwrap_or_else(|| panic!("{}: no {name} of {file}", self.name))
+    }
+
+    /// On which side of the change is the file?
+    pub(crate) fn side(&self) -> Option<Side> {
+        let sha = Looks::of(&self.file).map(|looks| looks.sha());
+        match sha {
+            sha if sha == self.before => Some(Side::Before),
+            sha if sha == self.after => Some(Side::After),
+            _ => None,
+        }
+    }
+
+    /// The command said that it is done: then it is, down to the last file.
+    pub(crate) fn must_be_done(&self) {
+        let shop = &self.shop;
+        assert_eq!(self.side(), Some(Side::After), "it said that it was done");
+        assert_eq!(shop.leftover(), None);
+        assert!(shop.has_backup(&shop.original.sha()), "the original is lost");
+        let entries = Vault::at(&shop.state).journal().unwrap().entries;
+        let trail = History::of(&entries).at(&self.file).and_then(|trail| trail.expected().map(str::to_owned));
+        assert_eq!(trail, self.after, "the journal says otherwise");
+        if self.after == Some(shop.original.sha()) {
+            assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");
+        }
+    }
+
+    /// After a fault: recovers, and proves that nothing was lost and that everything works again.
+    pub(crate) fn aftermath(&self) -> Side {
+        let shop = &self.shop;
+        let recovered = shop.run(&["recover"]);
+        let side = self.side().expect("neither as before nor as after");
+        if self.is_conflict && side == Side::Before {
+            assert!(matches!(recovered.code, Some(0 | 5)), "{recovered:?}");
+            assert!(shop.has_backup(&shop.original.sha()), "the original is lost");
+            shop.run(&shop.discard()).with(0);
+            assert!(shop.has_backup(self.before.as_ref().unwrap()), "what was discarded is lost");
+        } else {
+            recovered.with(0);
+        }
+        assert_eq!(shop.leftover(), None);
+        shop.run(&["verify"]).with(0);
+        for line in shop.run(&["log", "--json"]).with(0).out.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+        if shop.now().bytes != shop.original.bytes {
+            assert!(shop.has_backup(&shop.original.sha()), "the original is lost");
+            shop.run(&shop.restore()).with(0);
+        }
+        assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");
+        self.must_work_again();
+        side
+    }
+
+    /// Another patch, and the restore of it.
+    fn must_work_again(&self) {
+        let shop = &self.shop;
+        shop.run(&shop.patch(&["--signature", "strip"])).with(0);
+        shop.run(&shop.restore()).with(0);
+        assert!(shop.now() == shop.original);
+        assert_eq!(shop.leftover(), None);
+    }
+}
+
+/// How often it came out on which side.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { before, after } = self;
+        write!(f, "{} runs, {before} before, {after} after, 0 between", before + after)
+    }
+}
+
+impl Tally {
+    pub(crate) fn count(&mut self, side: Side) {
+        match side {
+            Side::Before => self.before += 1,
+            Side::After => self.after += 1,
+        }
+    }
+}
+
+/// What is being done: said when something panics meanwhile.
+pub(crate) struct Doing(pub(crate) String);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("... while {}", self.0);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The disk tore the write of the module: recovery gives back what was before, whatever stands inside the planned
+//! span, and touches nothing once a byte outside of it is another.
+
+use std::fs;
+
+use kmodlab::vault::Vault;
+use kmodlab::vault::recovery::Outcome;
+
+use crate::scene::{Scene, Tally};
+use crate::workshop::Workshop;
+
+/// The span that an interrupted patch was about to write, as its intent tells.
+pub(crate) struct Span {
+    /// The module before.
+    whole: Vec<u8>,
+    offset: usize,
+    old: Vec<u8>,
+    pub(crate) new: Vec<u8>,
+}
+
+impl Span {
+    /// What the one intent in the state folder plans.
+    pub(crate) fn planned(shop: &Workshop) -> Span {
+        let intents: Vec<_> = fs::read_dir(shop.state.join("intents")).unwrap().map(Result::unwrap).collect();
+        assert_eq!(intents.len(), 1);
+        let intent: serde_json::Value = serde_json::from_slice(&fs::read(intents[0].path()).unwrap()).unwrap();
+        let edit = &intent["change"]["edits"][0];
+        let side = |name: &str| hex::decode(edit[name].as_str().unwrap()).unwrap();
+        let offset = edit["offset"].as_u64().unwrap() as usize;
+        Span { whole: shop.original.bytes.clone(), offset, old: side("old"), new: side("new") }
+    }
+
+    /// The module with these bytes in the span.
+    fn with(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut whole = self.whole.clone();
+        whole[self.offset..][..self.old.len()].copy_from_slice(bytes);
+        whole
+    }
+
+    /// The first `k` bytes new, the rest old.
+    pub(crate) fn torn_at(&self, k: usize) -> Vec<u8> {
+        self.with(&[&self.new[..k], &self.old[k..]].concat())
+    }
+
+    /// Every way in which it may be torn: its front, its back, one byte, a hole of zeros, garbage; at each place.
+    fn torn(&self) -> Vec<Vec<u8>> {
+        let len = self.new.len();
+        let mut all = Vec::new();
+        for k in 0..=len {
+            all.push(self.torn_at(k));
+            all.push(self.with(&[&self.old[..k], &self.new[k..]].concat()));
+            all.push(self.with(&[&self.new[..k], &vec![0; len - k]].concat()));
+            all.push(self.with(&[&vec![0xa5; k], &self.new[k..]].concat()));
+        }
+        for k in 0..len {
+            let mut one = self.new.clone();
+            one[k] = self.old[k] ^ 0x55;
+            all.push(self.with(&one));
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// A patch that was killed as it was about to write the module.
+fn interrupted() -> (Scene, Span) {
+    let patch = Scene::patch();
+    let write = patch.first("pwrite64", &patch.shop.module);
+    let scene = patch.recovery("recovery", &write, |_| {});
+    let span = Span::planned(&scene.shop);
+    (scene, span)
+}
+
+/// What recovery says of the one interrupted operation.
+fn recover(shop: &Workshop) -> Outcome {
+    let outcomes = Vault::at(&shop.state).lock().unwrap().recover().unwrap();
+    assert_eq!(outcomes.len(), 1);
+    outcomes[0].outcome.clone()
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_torn_write_is_undone_or_done() {
+    let (scene, span) = interrupted();
+    let mut tally = Tally::default();
+    let torn = span.torn();
+    for bytes in &torn {
+        scene.reset();
+        scene.shop.write(bytes);
+        recover(&scene.shop);
+        let side = scene.side().expect("neither as before nor as after");
+        tally.count(side);
+        assert_eq!(scene.shop.leftover(), None);
+    }
+    println!("torn writes of a span of {} bytes: {tally}", span.new.len());
+    assert_eq!((tally.before, tally.after), (torn.len() - 1, 1), "only the whole new span is the state after");
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn one_foreign_byte_anywhere_else_is_a_conflict_and_stays() {
+    let (scene, span) = interrupted();
+    let inside = span.offset..span.offset + span.new.len();
+    let torn = span.torn_at(span.new.len() / 2);
+    let outside: Vec<usize> = (0..torn.len()).filter(|at| !inside.contains(at)).collect();
+    for &at in &outside {
+        scene.reset();
+        let mut foreign = torn.clone();
+        foreign[at] ^= 1;
+        scene.shop.write(&foreign);
+        let as_it_was = scene.shop.now();
+        let outcome = recover(&scene.shop);
+        assert!(matches!(outcome, Outcome::Conflict(_)), "byte {at}: {outcome:?}");
+        assert!(scene.shop.now() == as_it_was, "byte {at}: the file was touched");
+    }
+    println!("foreign bytes: {} places, a conflict at each, nothing written", outside.len());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_conflict_stops_every_command_until_a_person_discards_it() {
+    let (scene, span) = interrupted();
+    let shop = &scene.shop;
+    let mut foreign = span.torn_at(7);
+    foreign.push(0);
+    shop.write(&foreign);
+    let foreign = shop.now();
+
+    for arguments in [vec!["recover".to_owned()], shop.restore()] {
+        shop.run(&arguments).with(5);
+        assert!(shop.now() == foreign);
+    }
+    let discard = shop.discard();
+    assert!(shop.now() == foreign, "-n writes nothing");
+    shop.run(&["restore", shop.module(), "--discard-changes", "--confirm", "0000"]).with(3);
+    assert!(shop.now() == foreign, "another digest discards nothing");
+
+    shop.run(&discard).with(0);
+    assert!(shop.now() == shop.original);
+    assert!(shop.has_backup(&foreign.sha()), "what was discarded is lost");
+    shop.run(&["recover"]).with(0);
+    shop.run(&["verify"]).with(0);
+    assert_eq!(shop.leftover(), None);
+}

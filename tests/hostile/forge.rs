@@ -1,0 +1,284 @@
+//! Files that are made to cost: modules whose small parts name large ones again and again, and decompression bombs.
+
+use std::fs::File;
+use std::io::Write;
+use std::iter::once;
+use std::path::Path;
+
+use flate2::{Compress, Compression, FlushCompress};
+
+const MIB: usize = 1 << 20;
+
+// ---- Modules -------------------------------------------------------------------------------------------------------
+
+const SHT_PROGBITS: u32 = 1;
+const SHT_SYMTAB: u32 = 2;
+const SHT_STRTAB: u32 = 3;
+const SHT_NOTE: u32 = 7;
+
+/// A section of an ELF file, 64 bit, little-endian.
+struct Section {
+    /// Where its name starts in the section names, which are the last section.
+    name: usize,
+    kind: u32,
+    /// Where its bytes are in the file, if not in a place of their own.
+    place: Option<(usize, usize)>,
+    link: u32,
+    bytes: Vec<u8>,
+}
+
+/// A module under construction: the sections, the names of sections, and the ELF file that they make.
+struct Forge {
+    sections: Vec<Section>,
+    names: Vec<u8>,
+}
+
+impl Forge {
+    /// A module with the least that it needs.
+    fn new() -> Forge {
+        Forge::with_modinfo(b"license=GPL\0vermagic=6.1 SMP \0")
+    }
+
+    fn with_modinfo(modinfo: &[u8]) -> Forge {
+        let mut forge = Forge { sections: Vec::new(), names: vec![0] };
+        forge.add("", 0, &[]);
+        forge.add(".modinfo", SHT_PROGBITS, modinfo);
+        forge
+    }
+
+    fn add(&mut self, name: &str, kind: u32, bytes: &[u8]) -> &mut Section {
+        let at = if name.is_empty() { 0 } else { self.names.len() };
+        self.names.extend(name.bytes().chain(once(0)));
+        let section = Section { name: at, kind, place: None, link: 0, bytes: bytes.to_vec() };
+        self.sections.push(section);
+        self.sections.last_mut().unwrap()
+    }
+
+    /// Adds symbols, each defined in that section (0: an import), and the strings that they name.
+    fn add_symbols(&mut self, strings: &[u8], names: impl Iterator<Item = usize>, section: u16) {
+        let symbol = |name: usize| {
+            let name = u32::try_from(name).unwrap().to_le_bytes();
+            [name.as_slice(), &[0x10, 0], &section.to_le_bytes(), &[0; 16]].concat()
+        };
+        let symbols: Vec<u8> = once(vec![0; 24]).chain(names.map(symbol)).flatten().collect();
+        let strtab = self.sections.len() as u32 + 1;
+        self.add(".symtab", SHT_SYMTAB, &symbols).link = strtab;
+        self.add(".strtab", SHT_STRTAB, strings);
+    }
+
+    fn done(mut self) -> Vec<u8> {
+        let name = self.names.len();
+        let names = [&self.names, b".shstrtab\0".as_slice()].concat();
+        self.add("", SHT_STRTAB, &names).name = name;
+
+        let mut file = vec![0; 64];
+        let mut table = Vec::new();
+        for section in &self.sections {
+            let (offset, size) = section.place.unwrap_or((file.len(), section.bytes.len()));
+            let alignment = if section.kind == SHT_NOTE { 4 } else { 1 };
+            let entry = if section.kind == SHT_SYMTAB { 24 } else { 0 };
+            table.extend((section.name as u32).to_le_bytes());
+            table.extend(section.kind.to_le_bytes());
+            table.extend([2, 0, offset as u64, size as u64].iter().flat_map(|n| n.to_le_bytes()));
+            table.extend([section.link, 0].iter().flat_map(|n| n.to_le_bytes()));
+            table.extend([alignment, entry].iter().flat_map(|n: &u64| n.to_le_bytes()));
+            file.extend(&section.bytes);
+            file.resize(file.len().next_multiple_of(8), 0);
+        }
+        let header = header(file.len() as u64, u16::try_from(self.sections.len()).unwrap());
+        file[..64].copy_from_slice(&header);
+        file.extend(table);
+        file
+    }
+}
+
+/// The file header of a relocatable file for x86-64, whose section headers are at `table`.
+fn header(table: u64, sections: u16) -> [u8; 64] {
+    let mut header = [0; 64];
+    header[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
+    header[16..24].copy_from_slice(&[1, 0, 62, 0, 1, 0, 0, 0]);
+    header[40..48].copy_from_slice(&table.to_le_bytes());
+    header[52] = 64;
+    header[58] = 64;
+    header[60..62].copy_from_slice(&sections.to_le_bytes());
+    header[62..64].copy_from_slice(&(sections.max(1) - 1).to_le_bytes());
+    header
+}
+
+/// 40,000 symbols, and each has the same name of 1 MiB: 40 GB, if each had its own copy.
+pub(crate) fn one_name_for_all_symbols() -> Vec<u8> {
+    let mut forge = Forge::new();
+    forge.add_symbols(&[b"\0", vec![b'a'; MIB].as_slice(), b"\0"].concat(), (0..40_000).map(|_| 1), 0);
+    forge.done()
+}
+
+/// 40,000 symbols, and the name of each is the rest of the name before it.
+pub(crate) fn names_within_names() -> Vec<u8> {
+    let mut forge = Forge::new();
+    forge.add_symbols(&[b"\0", vec![b'a'; MIB].as_slice(), b"\0"].concat(), 1..40_000, 0);
+    forge.done()
+}
+
+/// 20,000 sections of one name, and it has 1 MiB.
+pub(crate) fn one_name_for_all_sections() -> Vec<u8> {
+    let mut forge = Forge::new();
+    let long = forge.names.len();
+    forge.names.extend(vec![b'a'; MIB].iter().chain(&[0]));
+    (0..20_000).for_each(|_| forge.add("", SHT_PROGBITS, &[]).name = long);
+    forge.done()
+}
+
+/// 20,000 sections that are all the same 80,000 notes, and none of the notes is a build ID.
+pub(crate) fn notes_read_again_and_again() -> Vec<u8> {
+    const NOTES: usize = 12 * 80_000; // a note that says nothing has 12 bytes
+    let mut forge = Forge::new();
+    let notes = vec![0; NOTES];
+    forge.sections.insert(1, Section { name: 0, kind: SHT_NOTE, place: None, link: 0, bytes: notes });
+    (0..20_000).for_each(|_| forge.add("", SHT_NOTE, &[]).place = Some((64, NOTES)));
+    forge.done()
+}
+
+/// 40,000 imports and 40,000 symbol versions, none for any of the imports.
+pub(crate) fn imports_times_versions() -> Vec<u8> {
+    let mut forge = Forge::new();
+    let version = |number: usize| {
+        let mut entry = [0; 64];
+        entry[8..15].copy_from_slice(format!("v{number:06}").as_bytes());
+        entry
+    };
+    forge.add("__versions", SHT_PROGBITS, &(0..40_000).flat_map(version).collect::<Vec<u8>>());
+    let strings: String = (0..40_000).map(|number| format!("\0i{number:06}")).chain(["\0".into()]).collect();
+    forge.add_symbols(strings.as_bytes(), (0..40_000).map(|number| 1 + 8 * number), 0);
+    forge.done()
+}
+
+/// 40,000 exports in a module of 20,000 sections.
+pub(crate) fn exports_times_sections() -> Vec<u8> {
+    let mut forge = Forge::new();
+    forge.add("__ksymtab", SHT_PROGBITS, &[0; 16]);
+    (0..20_000).for_each(|_| _ = forge.add("", SHT_PROGBITS, &[]));
+    let strings: String = (0..40_000).map(|number| format!("\0__ksymtab_{number:06}")).chain(["\0".into()]).collect();
+    forge.add_symbols(strings.as_bytes(), (0..40_000).map(|number| 1 + 17 * number), 2);
+    forge.done()
+}
+
+/// 20,000 exports, all of one namespace, and it has 1 MiB.
+pub(crate) fn one_namespace_for_all_exports() -> Vec<u8> {
+    let mut forge = Forge::new();
+    let name = |number: usize| format!("\0__ksymtab_{number:06}\0__kstrtabns_{number:06}");
+    let strings: String = (0..20_000).map(name).chain(["\0".into()]).collect();
+    forge.add("__ksymtab", SHT_PROGBITS, &vec![b'a'; MIB]);
+    forge.add_symbols(strings.as_bytes(), (0..20_000).flat_map(|number| [1 + 36 * number, 18 + 36 * number]), 2);
+    forge.done()
+}
+
+/// 60,000 parameters.
+pub(crate) fn parameters() -> Vec<u8> {
+    let modinfo: String = (0..60_000).map(|number| format!("parm=p{number}:\0")).collect();
+    Forge::with_modinfo(modinfo.as_bytes()).done()
+}
+
+/// 1 MiB of the shortest strings that `.modinfo` can hold.
+pub(crate) fn shortest_strings() -> Vec<u8> {
+    Forge::with_modinfo(&b"a\0".repeat(MIB / 2)).done()
+}
+
+/// A version magic of 1 MiB, all of it words of one byte.
+pub(crate) fn vermagic_of_words() -> Vec<u8> {
+    Forge::with_modinfo(&[b"vermagic=".as_slice(), &b"a ".repeat(MIB / 2), b"\0"].concat()).done()
+}
+
+/// 40,000 symbols of one byte's name: the most of them in the least space.
+pub(crate) fn smallest_symbols() -> Vec<u8> {
+    let mut forge = Forge::new();
+    forge.add_symbols(b"\0a\0", (0..40_000).map(|_| 1), 0);
+    forge.done()
+}
+
+/// A module of 4 MiB, every other byte of which is this one.
+pub(crate) fn every_other_byte(byte: u8) -> Vec<u8> {
+    let mut forge = Forge::new();
+    forge.add(".text", SHT_PROGBITS, &[0, byte].repeat(2 * MIB));
+    forge.done()
+}
+
+// ---- Bombs ---------------------------------------------------------------------------------------------------------
+
+/// How much comes out of a bomb: 10 GiB.
+const BOMB: usize = 10 << 30;
+
+/// What a bomb starts with: a header whose section headers are among the zeros that follow.
+pub(crate) fn ends_soon() -> [u8; 64] {
+    header(64, 1)
+}
+
+/// A header of no class: no place in it can be trusted.
+pub(crate) fn has_no_class() -> [u8; 64] {
+    let mut header = ends_soon();
+    header[4] = 3;
+    header
+}
+
+/// A header whose section headers have a size that they never have.
+pub(crate) fn has_strange_headers() -> [u8; 64] {
+    let mut header = ends_soon();
+    header[58] = 65;
+    header
+}
+
+/// A header that has the section headers at the end of the 10 GiB, behind any limit.
+pub(crate) fn ends_at_the_end() -> [u8; 64] {
+    header(BOMB as u64, 1)
+}
+
+/// A header that has them just below the limit.
+pub(crate) fn ends_below_the_limit() -> [u8; 64] {
+    header(1000 << 20, 1)
+}
+
+/// Makes a bomb: writes it to a file, from its first bytes.
+pub(crate) type Bomb = fn(&Path, &[u8; 64]);
+
+/// Blocks of 128 KiB, each of them one zero and a number.
+pub(crate) fn zstd_bomb(path: &Path, head: &[u8; 64]) {
+    const BLOCK: usize = 128 << 10;
+    let block = |size: usize, kind: u32, last: bool| {
+        let [a, b, c, _] = ((size as u32) << 3 | kind << 1 | u32::from(last)).to_le_bytes();
+        [a, b, c]
+    };
+    let magic_and_window = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x38];
+    let mut stream = [magic_and_window.as_slice(), &block(head.len(), 0, false), head].concat();
+    (1..=BOMB / BLOCK).for_each(|n| stream.extend(block(BLOCK, 1, n * BLOCK == BOMB).iter().chain(&[0])));
+    std::fs::write(path, stream).unwrap();
+}
+
+/// Pieces of 1 MiB that look back to nothing before them, so that one follows the other. 10 MB in all.
+pub(crate) fn gzip_bomb(path: &Path, head: &[u8; 64]) {
+    let mut piece = Vec::with_capacity(64 << 10);
+    Compress::new(Compression::best(), false).compress_vec(&vec![0; MIB], &mut piece, FlushCompress::Full).unwrap();
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3];
+    let stored = [0, 64, 0, !64, 0xff];
+    let mut file = File::create(path).unwrap();
+    file.write_all(&[header.as_slice(), &stored, head].concat()).unwrap();
+    (0..BOMB / MIB).for_each(|_| file.write_all(&piece).unwrap());
+    // Its end and its sum are left out: who reads as far as that has read too far.
+}
+
+/// The same block of 8 MiB again and again.
+pub(crate) fn xz_bomb(path: &Path, head: &[u8; 64]) {
+    const PIECE: usize = 8 * MIB;
+    let streams = [head.to_vec(), vec![0; PIECE]].map(|data| {
+        let stream = liblzma::stream::Stream::new_easy_encoder(0, liblzma::stream::Check::Crc32).unwrap();
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+        encoder.write_all(&data).unwrap();
+        encoder.finish().unwrap()
+    });
+    // A stream of one block: 12 bytes of header, the block, the index, 12 bytes that tell the size of the index.
+    let [first, piece] = streams.each_ref().map(|stream| {
+        let index = u32::from_le_bytes(stream[stream.len() - 8..][..4].try_into().unwrap()) as usize * 4 + 4;
+        &stream[12..stream.len() - 12 - index]
+    });
+    let mut file = File::create(path).unwrap();
+    file.write_all(&[&streams[0][..12], first].concat()).unwrap();
+    (0..BOMB / PIECE).for_each(|_| file.write_all(piece).unwrap());
+}

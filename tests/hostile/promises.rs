@@ -1,0 +1,98 @@
+//! What the library promises of whatever it read or planned, as assertions. The fuzz targets hold it to the same ones.
+
+use kmodlab::edit::{self, Edit};
+use kmodlab::error::ErrorKind;
+use kmodlab::module::Module;
+use kmodlab::patch::{Plan, Signature, Wish};
+
+/// Every place that a module's facts name is in the file, and holds what the facts say.
+pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
+    assert_eq!(module.size, file.len());
+    assert!(module.unclaimed <= module.image_len() && module.image_len() <= module.size);
+    if let Some(trailer) = &module.trailer {
+        assert_eq!(trailer.start + trailer.len, file.len());
+    }
+    let mut end = 0;
+    for entry in &module.modinfo.entries {
+        assert!(end <= entry.space.start && entry.range.end < entry.space.end, "a NUL ends each string");
+        assert_eq!(entry.range.start, entry.space.start);
+        assert_eq!(file[entry.value_range()], entry.value);
+        assert!(file[entry.range.clone()].starts_with(&entry.key));
+        assert!(file[entry.range.end..entry.space.end].iter().all(|byte| *byte == 0));
+        end = entry.space.end;
+    }
+}
+
+/// A plan changes what it says and nothing else, can be undone, and leads to what was wished for.
+pub(crate) fn keeps_its_word(plan: &Plan, wish: &Wish, file: &[u8]) {
+    changes_what_it_says(plan, file);
+    can_be_undone(plan, file);
+    leads_to_the_wish(plan, wish, file);
+}
+
+/// Outside its edits no byte differs; its edits lie in order, apart from each other, and only a trailer is cut off.
+fn changes_what_it_says(plan: &Plan, file: &[u8]) {
+    let after = edit::apply(file, &plan.edits).expect("a plan fits the file that it was made of");
+    assert_eq!(after, plan.bytes_after);
+    let (length_kept, cuts): (Vec<&Edit>, Vec<&Edit>) = plan.edits.iter().partition(|edit| edit.keeps_length());
+    assert!(cuts.is_empty() || plan.signature == Signature::Strip);
+    assert_eq!(after.len() + cuts.iter().map(|edit| edit.old.len()).sum::<usize>(), file.len());
+    assert!(plan.edits.is_sorted_by(|a, b| a.range().end <= b.range().start));
+
+    let is_planned = |at: usize| length_kept.iter().any(|edit| edit.range().contains(&(at as u64)));
+    assert!((0..after.len()).all(|at| file[at] == after[at] || is_planned(at)));
+}
+
+/// The edits turned round, last one first, bring every byte back; and a write that was torn inside them is undone.
+fn can_be_undone(plan: &Plan, file: &[u8]) {
+    let mut undone = plan.bytes_after.clone();
+    for edit in plan.edits.iter().rev() {
+        let start = edit.offset as usize;
+        undone.splice(start..start + edit.new.len(), edit.old.iter().copied());
+    }
+    assert_eq!(undone, file);
+    if plan.edits.iter().all(Edit::keeps_length) {
+        assert_eq!(edit::undo_torn(&plan.bytes_after, &plan.edits).as_deref(), Some(file));
+    }
+}
+
+/// Read again, the module has the wished version magic, and is the same in all else; nothing is left to plan.
+fn leads_to_the_wish(plan: &Plan, wish: &Wish, file: &[u8]) {
+    let [before, after] = [file, &plan.bytes_after].map(|bytes| Module::read(bytes).expect("planned, so readable"));
+    let rest = |module: &Module| {
+        let entries = module.modinfo.entries.iter().filter(|entry| entry.key != b"vermagic");
+        entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(rest(&before), rest(&after));
+    assert_eq!((before.imports, before.exports, before.versions), (after.imports, after.exports, after.versions));
+    assert_eq!((before.this_module, before.build_id, before.btf), (after.this_module, after.build_id, after.btf));
+    assert!(after.trailer == before.trailer || plan.signature == Signature::Strip);
+
+    let again = Plan::make(&plan.bytes_after, wish, plan.signature);
+    match wish {
+        Wish::Rewrite(string) => {
+            assert_eq!(after.modinfo.first("vermagic"), Some(string.as_slice()));
+            assert!(again.expect("the wished string can be planned for").edits.is_empty());
+        }
+        Wish::Blank => {
+            assert_eq!(after.modinfo.first("vermagic"), None);
+            assert_eq!(again.expect_err("there is nothing left to blank").kind(), ErrorKind::NotFound);
+        }
+    }
+}
+
+/// The errors that reading, decompressing and planning document; and an error is one plain line.
+pub(crate) fn is_documented(error: &kmodlab::error::Error) {
+    const DOCUMENTED: [ErrorKind; 8] = [
+        ErrorKind::NotAModule,
+        ErrorKind::Truncated,
+        ErrorKind::Malformed,
+        ErrorKind::TooLarge,
+        ErrorKind::Usage,
+        ErrorKind::NotFound,
+        ErrorKind::Ambiguous,
+        ErrorKind::DoesNotFit,
+    ];
+    assert!(DOCUMENTED.contains(&error.kind()), "{error}");
+    assert!(!error.to_string().contains(char::is_control), "{error}");
+}
