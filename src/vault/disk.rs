@@ -78,6 +78,27 @@ pub(crate) fn open_folder(path: &Path) -> Result<File> {
         .map_err(|e| Error::io("opening the folder", e).on(path))
 }
 
+/// Makes the names in a folder last. Into one that we may not open we wrote none, and some file systems flush none.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    let dir = match open_folder(folder) {
+        Err(e) if e.is_errno(Errno::ACCESS) || e.is_errno(Errno::PERM) => return Ok(()),
+        answer => answer?,
+    };
+    match sync(dir) {
+        Err(Errno::INVAL | Errno::ROFS) => Ok(()),
+        answer => answer.map_err(|e| Error::io("flushing the folder to disk", e).on(folder)),
+    }
+}
+
+/// Makes a file last that is there already, with its name: whoever made it may have been stopped before it did.
+pub(crate) fn sync_by_name(path: &Path) -> Result<()> {
+    let failed = |e| Error::io("flushing to disk", e).on(path);
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    sync(file).map_err(failed)?;
+    let Some(folder) = path.parent() else { return Ok(()) };
+    sync(open_folder(folder)?).map_err(failed)
+}
+
 /// Makes a file in a folder so that after this returns it is there whole, and before this returns not at all or whole:
 /// a temporary file, its bytes, fsync, reading back, rename, fsync of the folder. A file of that name is replaced.
 pub(crate) fn create_durably(folder: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<()> {

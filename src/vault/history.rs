@@ -46,14 +46,15 @@ impl<'j> History<'j> {
         for entry in entries {
             let Some(change) = &entry.change else { continue };
             match entry.operation {
-                Operation::Patch => history.patched(change),
+                // What was given up stays on the trail: it leads back to the original, whatever stands there now.
+                Operation::Patch | Operation::GivenUp => history.patched(change),
                 Operation::Restore => {
                     let trail = history.trails.entry(&change.path).or_default();
                     trail.taken_back = trail.root().or(trail.taken_back);
                     trail.patches.clear();
                     trail.last = Some(change);
                 }
-                Operation::Undone | Operation::GivenUp | Operation::Enrol | Operation::Unenrol => {}
+                Operation::Undone | Operation::Enrol | Operation::Unenrol => {}
             }
         }
         history

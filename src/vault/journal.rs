@@ -163,13 +163,15 @@ impl Journal {
     ///
     /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped.
     pub fn read(path: &Path) -> Result<Journal> {
-        let mut text = Vec::new();
-        match File::open(path) {
-            Ok(mut file) => file.read_to_end(&mut text).map_err(|e| Error::io("reading the journal", e).on(path))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Journal::default()),
-            Err(e) => return Err(Error::io("opening the journal", e).on(path)),
-        };
-        Journal::parse(&text).map_err(|e| e.on(path))
+        Journal::parse(&text_of(path)?).map_err(|e| e.on(path))
+    }
+
+    /// Reads a journal whose last line may be torn.
+    pub(super) fn read_but_the_last_line(path: &Path) -> Result<Journal> {
+        let text = text_of(path)?;
+        let body = text.strip_suffix(b"\n").unwrap_or(&text);
+        let last = body.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        Journal::parse(text.get(..last).unwrap_or_default()).map_err(|e| e.on(path))
     }
 
     /// Reads a journal's text.
@@ -179,9 +181,15 @@ impl Journal {
     /// As [`Journal::read`].
     pub fn parse(text: &[u8]) -> Result<Journal> {
         let mut journal = Journal::default();
+        let mut left = text.len();
         for line in text.split_inclusive(|b| *b == b'\n') {
-            // A line without its end was being written when the machine stopped: it never counted.
+            left -= line.len();
+            // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
+            // never counted.
             let Some(body) = line.strip_suffix(b"\n") else { break };
+            if left == 0 && body.contains(&0) {
+                break;
+            }
             let number = journal.entries.len() + 1;
             let damaged = |what: &str| {
                 Error::new(ErrorKind::Damaged, format!("line {number} {what}"))
@@ -255,6 +263,16 @@ impl Journal {
         }
         written.map_err(doing)
     }
+}
+
+fn text_of(path: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    match File::open(path) {
+        Ok(mut file) => file.read_to_end(&mut text).map_err(|e| Error::io("reading the journal", e).on(path))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(e) => return Err(Error::io("opening the journal", e).on(path)),
+    };
+    Ok(text)
 }
 
 /// The text that the hash is of, and the hash.
@@ -343,6 +361,18 @@ mod tests {
         assert!(Journal::parse(&lines[1..].concat()).is_err());
         assert!(Journal::parse(&[lines[0], lines[2]].concat()).is_err());
         assert!(Journal::parse(&[lines[1], lines[0], lines[2]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_hole_in_the_last_line_is_a_torn_write_and_one_before_it_is_damage() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        for at in (0..text.len()).filter(|at| text[*at] != b'\n') {
+            let mut torn = text.clone();
+            torn[at] = 0;
+            let is_in_the_last = !text[at..text.len() - 1].contains(&b'\n');
+            assert_eq!(Journal::parse(&torn).ok().map(|j| j.entries.len()), is_in_the_last.then_some(2), "byte {at}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Vault {
 /// A vault of which this process is the only writer.
 pub struct Locked<'v> {
     vault: &'v Vault,
-    _lock: File,
+    lock: File,
     journal: Journal,
 }
 
@@ -70,13 +70,20 @@ impl Vault {
         self.folder.join("journal.jsonl")
     }
 
-    /// Reads its journal; a vault that is not there has an empty one.
+    /// Reads its journal; a vault that is not there has an empty one. While an intent waits, the last line may be torn
+    /// (its end without its middle, say): it does not count, since an intent goes only after its line is flushed.
     ///
     /// # Errors
     ///
     /// Those of [`Journal::read`].
     pub fn journal(&self) -> Result<Journal> {
-        Journal::read(&self.journal_path())
+        let path = self.journal_path();
+        match Journal::read(&path) {
+            Err(e) if e.kind() == ErrorKind::Damaged && self.pending().is_ok_and(|intents| !intents.is_empty()) => {
+                Journal::read_but_the_last_line(&path)
+            }
+            answer => answer,
+        }
     }
 
     /// What is being written, or was when a run was interrupted.
@@ -107,12 +114,7 @@ impl Vault {
     /// [`ErrorKind::Busy`] if another run has it; [`ErrorKind::Io`] if the folder can't be made or written;
     /// [`ErrorKind::Damaged`] if the journal is.
     pub fn lock(&self) -> Result<Locked<'_>> {
-        for folder in [self.folder.clone(), self.objects().folder, self.intents()] {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-            made.map_err(|e| {
-                Error::io("making the state folder", e).hint("--state-dir names another one").on(&folder)
-            })?;
-        }
+        self.make_folders()?;
         let path = self.folder.join("lock");
         let options =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -126,7 +128,32 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        Ok(Locked { vault: self, _lock: lock, journal: self.journal()? })
+        Ok(Locked { vault: self, lock, journal: self.journal()? })
+    }
+
+    /// Makes the folders where they are missing, and makes their names last, up to the root: a backup whose folder is
+    /// lost is lost. Without a lock file whoever made the folders was stopped before that was done.
+    fn make_folders(&self) -> Result<()> {
+        let folders = [self.folder.clone(), self.objects().folder, self.intents()];
+        if folders.iter().all(|folder| folder.is_dir()) && self.folder.join("lock").exists() {
+            return Ok(());
+        }
+        for folder in folders {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.map_err(|e| {
+                Error::io("making the state folder", e).hint("--state-dir names another one").on(&folder)
+            })?;
+        }
+        let failed = |e: std::io::Error| Error::io("looking for the state folder", e).on(&self.folder);
+        let real = self.folder.canonicalize().map_err(failed)?;
+        real.ancestors().try_for_each(disk::sync_folder)
+    }
+}
+
+impl Drop for Locked<'_> {
+    /// Gives the lock back even if a child process, between its fork and its exec, holds a copy of the descriptor.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

@@ -18,11 +18,13 @@ impl Objects {
         self.folder.join(sha)
     }
 
-    /// Keeps a backup of `bytes` and returns its SHA-256. One that is there already, and whole, is left as it is.
+    /// Keeps a backup of `bytes` and returns its SHA-256. One that is there already, and whole, is left as it is; but
+    /// whoever made it may have been stopped before its name lasted, so it is flushed again.
     pub(super) fn put(&self, bytes: &[u8]) -> Result<String> {
         let sha = sha256(bytes);
-        if self.get(&sha).is_err() {
-            disk::create_durably(&self.folder, &sha, bytes, 0o400)?;
+        match self.get(&sha) {
+            Ok(_) => disk::sync_by_name(&self.path(&sha))?,
+            Err(_) => disk::create_durably(&self.folder, &sha, bytes, 0o400)?,
         }
         Ok(sha)
     }

@@ -47,7 +47,12 @@ impl Locked<'_> {
     pub fn recover(&mut self) -> Result<Vec<Recovered>> {
         self.clear_temporaries()?;
         let mut outcomes = Vec::new();
-        for intent in Intent::all(&self.vault.intents())? {
+        let intents = Intent::all(&self.vault.intents())?;
+        if !intents.is_empty() {
+            // Whoever wrote an intent may have been stopped before its name lasted; what follows relies on it.
+            disk::sync_folder(&self.vault.intents())?;
+        }
+        for intent in intents {
             let outcome = self.settle(&intent).unwrap_or_else(|e| Outcome::Later(e.what().to_owned()));
             outcomes.push(Recovered { path: intent.change.path.clone(), operation: intent.operation, outcome });
         }
@@ -56,10 +61,16 @@ impl Locked<'_> {
 
     fn settle(&mut self, intent: &Intent) -> Result<Outcome> {
         let change = &intent.change;
-        if self.journal().has(&intent.id) {
-            // The line was written; only the intent was still to go.
+        if let Some(line) = self.journal().entries.iter().find(|entry| entry.id == intent.id) {
+            // The line was written, if perhaps not flushed; only the intent was still to go.
+            let outcome = match line.operation {
+                Operation::Undone => Outcome::Undone,
+                Operation::GivenUp => conflict("it was given up"),
+                _ => Outcome::Done,
+            };
+            disk::sync_by_name(&self.vault.journal_path())?;
             intent.retire(&self.vault.intents())?;
-            return Ok(Outcome::Done);
+            return Ok(outcome);
         }
         let current = match read_now(&change.path) {
             Ok(bytes) => Some(bytes),
@@ -96,31 +107,28 @@ impl Locked<'_> {
     }
 
     fn finish(&mut self, intent: &Intent) -> Result<Outcome> {
-        if intent.metadata_after.is_some() {
-            let target = Target::open(&intent.change.path)?;
-            write::give_metadata(intent.metadata_after.as_ref(), &target.file)?;
-        }
+        let target = Target::open(&intent.change.path)?;
+        write::give_metadata(intent.metadata_after.as_ref(), &target.file)?;
+        // The bytes that were read may be in memory alone: whoever wrote them was stopped.
+        disk::sync(&target.file).map_err(|e| Error::io("flushing to disk", e))?;
         self.remove_temporary(intent)?;
         self.close(intent, true)?;
         Ok(Outcome::Done)
     }
 
-    /// The bytes were never written or already written back: only the time may have moved.
+    /// The bytes were never written or already written back, if perhaps not flushed: only the time may have moved.
     fn put_times_back(&self, intent: &Intent) -> Result<()> {
         let target = Target::open(&intent.change.path)?;
         if target.identity == intent.identity && target.metadata.modified != intent.change.metadata.modified {
             intent.change.metadata.give_times(&target.file)?;
         }
-        Ok(())
+        disk::sync(&target.file).map_err(|e| Error::io("flushing to disk", e))
     }
 
     fn write_back(&self, intent: &Intent) -> Result<()> {
         let target = Target::open(&intent.change.path)?;
-        write::write_spans(&target.file, &intent.change.edits, |e| &e.old)
-            .and_then(|()| disk::sync(&target.file))
-            .map_err(|e| Error::io("writing the old bytes back", e))?;
-        write::verify(&intent.change.path, &intent.change.before, Some(target.identity))?;
-        intent.change.metadata.give_times(&target.file)
+        write::write_back(&target, &intent.change.edits, &intent.change.metadata)?;
+        write::verify(&intent.change.path, &intent.change.before, Some(target.identity))
     }
 
     fn undone(&mut self, intent: &Intent) -> Result<Outcome> {

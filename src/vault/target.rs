@@ -153,6 +153,13 @@ impl Target {
     }
 }
 
+impl Drop for Target {
+    /// Gives the lock back even if a child process, between its fork and its exec, holds a copy of the descriptor.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// Device and inode of an open file.
 pub(crate) fn identity(file: &File) -> Result<(u64, u64)> {
     let meta = file.metadata().map_err(|e| Error::io("looking at the file", e))?;

@@ -140,13 +140,20 @@ impl Locked<'_> {
             Some(_) => Ok(()),
             None => change.target.look_again(),
         });
-        let renamed = made.and_then(|()| disk::rename_durably(&dir, &temporary, name, change.create.is_none()));
-        if let Err(error) = renamed {
-            // A rename that was made but not flushed, or failed: content tells, so ask it.
-            let there = verify(path, &intent.change.after, None).is_ok();
-            let _ = disk::remove_durably(&dir, &temporary);
-            let error = error.on(path);
-            return Err(if there { unfinished(error) } else { error });
+        let renamed = match made {
+            Ok(()) => disk::rename_durably(&dir, &temporary, name, change.create.is_none()).map_err(|error| {
+                // It may have been made all the same, and not flushed: content tells, so ask it.
+                let is_as_before = match change.create {
+                    Some(_) => error.kind() == ErrorKind::Usage || !path.exists(),
+                    None => verify(path, &intent.change.before, None).is_ok(),
+                };
+                (error.on(path), is_as_before)
+            }),
+            Err(error) => Err((error.on(path), true)),
+        };
+        if let Err((error, is_as_before)) = renamed {
+            let is_removed = disk::remove_durably(&dir, &temporary).is_ok();
+            return Err(if is_as_before && is_removed { error } else { unfinished(error) });
         }
         verify(path, &intent.change.after, None).map_err(unfinished)
     }
@@ -175,13 +182,18 @@ pub(super) fn write_spans(
     edits.iter().try_for_each(|edit| disk::write_at(file, side(edit), edit.offset))
 }
 
+/// Writes the old bytes back and makes them last, with the time that was theirs.
+pub(super) fn write_back(target: &Target, edits: &[Edit], metadata: &Metadata) -> Result<()> {
+    let failed = |e| Error::io("writing the old bytes back", e);
+    write_spans(&target.file, edits, |e| &e.old).map_err(failed)?;
+    metadata.give_times(&target.file)?;
+    disk::sync(&target.file).map_err(failed)
+}
+
 /// A failed write is taken back: old bytes, one fsync, a look. If that fails too, the intent stays.
 fn undo(target: &Target, intent: &Intent, error: Error) -> Error {
-    let undone = write_spans(&target.file, &intent.change.edits, |e| &e.old)
-        .and_then(|()| disk::sync(&target.file))
-        .map_err(|e| Error::io("undoing", e))
-        .and_then(|()| verify(&target.path, &intent.change.before, Some(target.identity)))
-        .and_then(|()| target.metadata.give_times(&target.file));
+    let undone = write_back(target, &intent.change.edits, &target.metadata)
+        .and_then(|()| verify(&target.path, &intent.change.before, Some(target.identity)));
     match undone {
         Ok(()) => error.hint("nothing was changed"),
         Err(_) => unfinished(error),
