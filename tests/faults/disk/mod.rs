@@ -17,10 +17,10 @@ use std::ffi::OsString;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
+use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
 use kmodlab::vault::recovery::Outcome;
 use kmodlab::vault::target::Target;
-use kmodlab::vault::{Locked, Vault};
 
 use crate::scene::{Scene, Side};
 use crate::workshop::{Looks, Tree};
@@ -177,7 +177,7 @@ fn judge(scene: &Scene, state: &Tree) -> Result<Side, String> {
     state.put(&shop.home);
     let vault = Vault::at(&shop.state);
     let said = |e: kmodlab::error::Error| e.to_string();
-    let mut locked = lock(&vault).map_err(said)?;
+    let mut locked = vault.lock().map_err(said)?;
     for recovered in locked.recover().map_err(said)? {
         match recovered.outcome {
             Outcome::Done | Outcome::Undone => {}
@@ -215,16 +215,6 @@ fn judge(scene: &Scene, state: &Tree) -> Result<Side, String> {
     match shop.leftover() {
         Some(path) => Err(format!("{} was left", path.display())),
         None => Ok(side),
-    }
-}
-
-/// Takes the lock. Another test's child, between its fork and its exec, may hold a copy of a descriptor of ours.
-fn lock(vault: &Vault) -> kmodlab::error::Result<Locked<'_>> {
-    loop {
-        match vault.lock() {
-            Err(e) if e.kind() == kmodlab::error::ErrorKind::Busy => std::thread::yield_now(),
-            answer => return answer,
-        }
     }
 }
 
