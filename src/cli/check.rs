@@ -105,6 +105,7 @@ fn print(
         (PatchHelps::Yes, _) => {
             "would take it past this check, and past no other; the right way is to build it in the tree that this kernel was built in"
         }
+        (PatchHelps::Insufficient, _) => "of the version magic does not help: what is refused is something else",
         (PatchHelps::Pointless, _) => "pointless: this kernel does not look at what differs",
         (PatchHelps::No, _) if module.vermagic().is_none() => "can't help: there is no vermagic entry to change",
         (PatchHelps::No, _) => "no need",

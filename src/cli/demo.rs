@@ -105,7 +105,8 @@ impl Tour<'_, '_> {
     fn run(&mut self, words: &[&str]) -> Result<Status, Failure> {
         let (status, printed) = self.capture(words)?;
         let folder = format!("{}/", self.folder.display());
-        self.session.out.write_all(printed.replace(&folder, "").as_bytes())?;
+        let printed = printed.replace(&folder, "").replace("--state-dir state ", "");
+        self.session.out.write_all(printed.as_bytes())?;
         Ok(status)
     }
 

@@ -170,7 +170,11 @@ fn lists(what: &str, a: Vec<String>, b: Vec<String>) -> Option<Meaning> {
 
 fn by_bytes(a: &[u8], b: &[u8], session: &mut Session<'_>) -> Result<(), Failure> {
     let spans = spans(a, b);
-    let bytes: usize = spans.iter().map(|s| s.old.len().max(s.new.len())).sum();
+    let differing = |span: &Span<'_>| match span.old.len() == span.new.len() {
+        true => span.old.iter().zip(span.new).filter(|(old, new)| old != new).count(),
+        false => span.old.len().max(span.new.len()),
+    };
+    let bytes: usize = spans.iter().map(differing).sum();
     let heading = session.paint(Paint::Strong, "bytes");
     writeln!(session.out, "{heading}\n  {} in {} differ", count(bytes, "byte"), count(spans.len(), "span"))?;
     for span in spans.iter().take(SPANS) {

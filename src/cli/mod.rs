@@ -104,7 +104,15 @@ struct Common {
 }
 
 fn bytes(text: &str) -> Result<u64, &'static str> {
-    text.parse().map_err(|_| "not a number of bytes")
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match text.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return Err("not a number of bytes (512M, 1GiB)"),
+    };
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or("not a number of bytes (512M, 1GiB)")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -161,3 +161,40 @@ pub(super) fn path(path: &std::path::Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     escape::bytes_for_eyes(path.as_os_str().as_bytes())
 }
+
+/// A path as a shell wants it: as it is, in quotes, or, where it holds what a terminal obeys, in the form of `$'…'`.
+pub(super) fn shell_word(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = path.as_os_str().as_bytes();
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(b);
+    let shown = escape::bytes_for_eyes(bytes);
+    if bytes.iter().all(is_plain) {
+        shown
+    } else if shown.as_bytes() == bytes && !bytes.contains(&b'\'') {
+        format!("'{shown}'")
+    } else {
+        let escaped = bytes.iter().map(|b| match b {
+            b'\'' | b'\\' => format!("\\{}", char::from(*b)),
+            b' '..=b'~' => char::from(*b).to_string(),
+            b => format!("\\x{b:02x}"),
+        });
+        format!("$'{}'", escaped.collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        let word = |bytes: &[u8]| shell_word(Path::new(OsStr::from_bytes(bytes)));
+        assert_eq!(word(b"/tmp/hello-4.ko"), "/tmp/hello-4.ko");
+        assert_eq!(word(b"/tmp/a b$x.ko"), "'/tmp/a b$x.ko'");
+        assert_eq!(word(b"/tmp/it's\n\xff.ko"), "$'/tmp/it\\'s\\x0a\\xff.ko'");
+    }
+}

@@ -13,12 +13,13 @@ use crate::cli::{Status, hexview, recover};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, Answer, Overrides, Say, Subject};
-use crate::kernel;
+use crate::kernel::{self, Fact, Machine};
 use crate::module::Module;
 use crate::module::container::Container;
 use crate::patch::apply::{self, Record};
 use crate::patch::{Mode, Plan, Signature, Wish};
 use crate::vault::Vault;
+use crate::vault::history::History;
 use crate::vault::target::{self, Target};
 
 #[derive(clap::Args)]
@@ -78,16 +79,17 @@ enum SignatureArg {
 }
 
 impl Args {
-    fn wish(&self, session: &Session<'_>) -> Result<Wish> {
+    /// What is wished for, and the machine of the kernel that it is to fit, where that is known.
+    fn wish(&self, session: &Session<'_>) -> Result<(Wish, Option<Fact<Machine>>)> {
         let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
         match (self.mode, &self.to, &self.vermagic) {
-            (ModeArg::Blank, None, None) => Ok(Wish::Blank),
+            (ModeArg::Blank, None, None) => Ok((Wish::Blank, None)),
             (ModeArg::Blank, ..) => usage("--mode blank takes no version magic: leave out --to and --vermagic"),
             (ModeArg::Rewrite, Some(kernel), _) => {
                 let kernel = kernel::named(kernel, session.max_size)?;
-                Ok(Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()))
+                Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), kernel.machine))
             }
-            (ModeArg::Rewrite, None, Some(string)) => Ok(Wish::Rewrite(string.as_bytes().to_vec())),
+            (ModeArg::Rewrite, None, Some(string)) => Ok((Wish::Rewrite(string.as_bytes().to_vec()), None)),
             (ModeArg::Rewrite, None, None) => {
                 usage("what to? --vermagic STRING or --to KERNEL says it, or --mode blank")
             }
@@ -124,7 +126,7 @@ struct Proposal {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let wish = args.wish(session)?;
+    let (wish, machine) = args.wish(session)?;
     let vault = session.vault()?;
     let path = target::real_path(&args.module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
@@ -139,6 +141,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
 
     let proposal = propose(&path, out.as_deref(), &wish, args.signature())?;
+    if let Some(machine) = machine.filter(|m| m.value != Machine::of(&proposal.module)) {
+        let what = format!("built for {}, that kernel is for {}", Machine::of(&proposal.module), machine.value);
+        return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(&path).into());
+    }
     let given = args.confirm.as_deref();
     let answers =
         ask(&proposal, &args, &vault, session, given.is_some_and(|d| d.eq_ignore_ascii_case(&proposal.digest)))?;
@@ -149,9 +155,18 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         return Ok(Status::Done);
     }
-    if proposal.plan.edits.is_empty() {
-        writeln!(session.out, "{}: already as wished; nothing was written", output::path(&proposal.path))?;
+    if proposal.plan.edits.is_empty() && proposal.out.is_none() {
+        match args.json {
+            true => session.json(&Applied::of(&proposal, None))?,
+            false => writeln!(session.out, "{}: already as wished; nothing was written", output::path(&proposal.path))?,
+        }
         return Ok(Status::Done);
+    }
+    if is_news(&vault, &proposal)? {
+        session.remark(format_args!(
+            "{}: not as the last patch left it: what is there now will count as its original",
+            output::path(&proposal.path)
+        ));
     }
     refuse(&answers, &proposal.path)?;
     if given.is_none() && session.may_ask {
@@ -160,6 +175,14 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let question = Question { to: "patch it", word: &proposal.name, digest: &proposal.digest, see: "-n" };
     confirm(&question, given, session).map_err(|e| e.on(&args.module))?;
     carry_out(&proposal, &answers, &wish, &vault, &args, session)
+}
+
+/// Is the file other than its last patch left it, and other than its original?
+fn is_news(vault: &Vault, proposal: &Proposal) -> Result<bool> {
+    let journal = vault.journal()?;
+    let history = History::of(&journal.entries);
+    let is_patched = history.at(&proposal.path).is_some_and(|trail| trail.root().is_some());
+    Ok(is_patched && proposal.out.is_none() && history.origins(&proposal.path, &proposal.plan.before).is_empty())
 }
 
 /// Makes the plan of the file as it is now.
@@ -254,14 +277,7 @@ fn carry_out(
     let entry = apply::apply(&mut locked, &target, &plan, record, proposal.out.as_deref())?;
     let written = proposal.out.as_deref().unwrap_or(&proposal.path);
     if args.json {
-        session.json(&Applied {
-            schema_version: 1,
-            module: written.to_string_lossy().into_owned(),
-            digest: &proposal.digest,
-            before: &plan.before,
-            after: &plan.after,
-            journal: entry.seq,
-        })?;
+        session.json(&Applied::of(proposal, Some(entry.seq)))?;
         return Ok(Status::Done);
     }
     let done = session.paint(Paint::Good, "patched");
@@ -269,8 +285,18 @@ fn carry_out(
     writeln!(session.out, "  before  {}", plan.before)?;
     writeln!(session.out, "  after   {}", plan.after)?;
     writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&plan.before)))?;
-    writeln!(session.out, "  undo    kmodlab restore {}", output::path(written))?;
+    writeln!(session.out, "  undo    kmodlab {}restore {}", state_option(session), output::shell_word(written))?;
     Ok(Status::Done)
+}
+
+/// The option that leads to the same journal, if one was given.
+fn state_option(session: &Session<'_>) -> String {
+    match &session.state_dir {
+        Some(folder) if std::env::var_os("KMODLAB_STATE_DIR").is_none() => {
+            format!("--state-dir {} ", output::shell_word(folder))
+        }
+        _ => String::new(),
+    }
 }
 
 fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> Result<(), Failure> {
@@ -288,7 +314,7 @@ fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> 
             writeln!(session.out, "  becomes     {new}")?;
             writeln!(
                 session.out,
-                "  mode        rewrite: the kernel sees a module that fits, and sets no taint F: its audit mark is gone"
+                "  mode        rewrite: a kernel of this version magic takes it for its own and sets no taint F: the audit mark is gone"
             )?;
         }
         None => {
@@ -394,5 +420,19 @@ struct Applied<'p> {
     digest: &'p str,
     before: &'p str,
     after: &'p str,
-    journal: u64,
+    /// The number of the journal's line; none if nothing had to be written.
+    journal: Option<u64>,
+}
+
+impl<'p> Applied<'p> {
+    fn of(proposal: &'p Proposal, journal: Option<u64>) -> Applied<'p> {
+        Applied {
+            schema_version: 1,
+            module: proposal.out.as_deref().unwrap_or(&proposal.path).to_string_lossy().into_owned(),
+            digest: &proposal.digest,
+            before: &proposal.plan.before,
+            after: &proposal.plan.after,
+            journal,
+        }
+    }
 }

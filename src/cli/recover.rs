@@ -21,7 +21,12 @@ pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure>
         let (paint, text) = match &recovered.outcome {
             Outcome::Done => (Paint::Good, "finished: it is as after it".to_owned()),
             Outcome::Undone => (Paint::Good, "undone: it is as before it".to_owned()),
-            Outcome::Conflict(why) => (Paint::Bad, format!("conflict: {why}; nothing was written")),
+            Outcome::Conflict(why) => (
+                Paint::Bad,
+                format!(
+                    "conflict: {why}; nothing was written (kmodlab restore --discard-changes puts the original back)"
+                ),
+            ),
             Outcome::Later(why) => (Paint::Bad, format!("not settled: {why}; run this again when that is mended")),
         };
         let text = session.paint(paint, text);

@@ -7,6 +7,7 @@ use crate::cli::output::{self, Failure, Paint, Session, batch_status};
 use crate::cli::{Status, recover};
 use crate::module::{file, sha256};
 use crate::vault::history::History;
+use crate::vault::journal::How;
 use crate::vault::recovery::Recovered;
 use crate::vault::restore::{self, RestorePlan, Step, conflict};
 use crate::vault::target::{self, Target};
@@ -39,7 +40,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     };
     let journal = vault.journal()?;
     let files = match args.all {
-        true => History::of(&journal.entries).patched_files().map(|(path, _)| path.to_owned()).collect(),
+        true => patched_in_place(&History::of(&journal.entries)),
         false => args.modules.clone(),
     };
     if files.is_empty() {
@@ -66,12 +67,20 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(batch_status(&statuses))
 }
 
+/// The files that are patched now. What `patch -o` made is no module that was patched: it has no original of its own.
+fn patched_in_place(history: &History<'_>) -> Vec<PathBuf> {
+    let files = history.patched_files().filter(|(_, trail)| trail.root().is_some_and(|root| root.how != How::Create));
+    files.map(|(path, _)| path.to_owned()).collect()
+}
+
 /// What would be done to a file, without writing anything.
 fn foresee(path: &Path, vault: &Vault, session: &mut Session<'_>) -> Result<(), Failure> {
     let path = target::real_path(path)?;
     let current = sha256(file::read(&path)?.bytes());
     let journal = vault.journal()?;
     let plan = restore::plan(&History::of(&journal.entries), &vault.pending()?, &path, &current)?;
+    // A restore whose backup can't be had is none.
+    vault.objects().get(&plan.original)?;
     describe(&path, &plan, session)
 }
 
@@ -101,12 +110,17 @@ fn one(
         };
         confirm(&question, args.confirm.as_deref(), session)?;
     }
+    let looks = plan.looks_put_back(&target);
     match locked.restore(&target, &plan, args.discard_changes)? {
         None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(&path))?,
         Some(_) => {
             let done = session.paint(Paint::Good, "restored");
             writeln!(session.out, "{done}  {}", output::path(&path))?;
             writeln!(session.out, "  now     {}", plan.original)?;
+            for look in looks {
+                let look = crate::escape::for_eyes(&look);
+                writeln!(session.out, "  put back too: {look} (the journal keeps what was there)")?;
+            }
             if plan.step == Step::Conflict {
                 writeln!(
                     session.out,

@@ -7,10 +7,13 @@ mod reference;
 mod running;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::Module;
+use crate::module::elf::{Class, Endian, machine_name};
 use crate::vermagic::Vermagic;
 
 /// One thing known about a kernel, with where it was read.
@@ -29,6 +32,34 @@ pub struct Kernel {
     pub name: String,
     /// Its version magic.
     pub vermagic: Fact<Vermagic>,
+    /// The machine that it runs on.
+    pub machine: Option<Fact<Machine>>,
+    /// The CRC of `module_layout`, which stands for `struct module` and its kin.
+    pub module_layout: Option<Fact<u64>>,
+}
+
+/// A machine, as an ELF header tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// 32 or 64 bit.
+    pub class: Class,
+    /// Byte order.
+    pub endian: Endian,
+    /// `e_machine`.
+    pub number: u16,
+}
+
+impl Machine {
+    /// The machine that a module was built for.
+    pub fn of(module: &Module) -> Machine {
+        Machine { class: module.class, endian: module.endian, number: module.machine }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.class.name(), self.endian.name(), machine_name(self.number))
+    }
 }
 
 /// Finds a kernel by what people call it: `running`, `vermagic:STRING`, or the path of a module of that kernel.
@@ -38,19 +69,22 @@ pub struct Kernel {
 /// [`ErrorKind::NotFound`] if there is nothing of that name, or nothing there that tells the version magic;
 /// [`ErrorKind::Malformed`] for a version magic that no kernel can have; those of [`crate::module::open`].
 pub fn named(name: &OsStr, max_size: u64) -> Result<Kernel> {
-    let vermagic = match name.as_bytes() {
-        b"running" => running::vermagic(Path::new("/"), max_size)?,
+    let facts = match name.as_bytes() {
+        b"running" => running::facts(Path::new("/"), max_size)?,
         bytes => match bytes.strip_prefix(b"vermagic:") {
-            Some(string) => Fact { value: Vermagic::parse(string), source: "the command line".to_owned() },
-            None => reference::vermagic(Path::new(name), max_size)?,
+            Some(string) => {
+                let vermagic = Fact { value: Vermagic::parse(string), source: "the command line".to_owned() };
+                Kernel { name: String::new(), vermagic, machine: None, module_layout: None }
+            }
+            None => reference::facts(Path::new(name), max_size)?,
         },
     };
     let name = name.to_string_lossy().into_owned();
-    match vermagic.value.problems().iter().find(|problem| problem.is_error()) {
+    match facts.vermagic.value.problems().iter().find(|problem| problem.is_error()) {
         Some(problem) => {
-            let what = format!("no version magic of a kernel ({}): {problem}", vermagic.source);
+            let what = format!("no version magic of a kernel ({}): {problem}", facts.vermagic.source);
             Err(Error::new(ErrorKind::Malformed, what).on(name))
         }
-        None => Ok(Kernel { name, vermagic }),
+        None => Ok(Kernel { name, ..facts }),
     }
 }

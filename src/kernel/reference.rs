@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Fact;
+use crate::kernel::{Fact, Kernel, Machine};
 use crate::module;
-use crate::vermagic::Vermagic;
 
-/// The version magic of the kernel that this module was built for.
-pub(super) fn vermagic(path: &Path, max_size: u64) -> Result<Fact<Vermagic>> {
+/// What a module tells of the kernel that it was built for.
+pub(super) fn facts(path: &Path, max_size: u64) -> Result<Kernel> {
     if path.is_dir() {
         let hint = "name a module in it; folders, images and packages are not read yet";
         return Err(Error::new(ErrorKind::Unsupported, "a folder does not name a kernel here").hint(hint).on(path));
@@ -18,6 +17,13 @@ pub(super) fn vermagic(path: &Path, max_size: u64) -> Result<Fact<Vermagic>> {
         _ => e,
     })?;
     let missing = || Error::new(ErrorKind::NotFound, "this module has no version magic").on(path);
-    let value = module.vermagic().ok_or_else(missing)?;
-    Ok(Fact { value, source: format!("module {}", path.display()) })
+    let source = format!("module {}", path.display());
+    let vermagic = Fact { value: module.vermagic().ok_or_else(missing)?, source: source.clone() };
+    let layout = module.versions.crc(b"module_layout");
+    Ok(Kernel {
+        name: String::new(),
+        vermagic,
+        machine: Some(Fact { value: Machine::of(&module), source: source.clone() }),
+        module_layout: layout.map(|value| Fact { value, source }),
+    })
 }

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Fact, reference};
-use crate::vermagic::Vermagic;
+use crate::kernel::{Kernel, reference};
 
-/// The version magic of the running kernel, from a module of its tree under `root`.
-pub(super) fn vermagic(root: &Path, max_size: u64) -> Result<Fact<Vermagic>> {
+/// What a module of the running kernel's tree under `root` tells of it.
+pub(super) fn facts(root: &Path, max_size: u64) -> Result<Kernel> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let tree = root.join("lib/modules").join(&release);
     let Some(module) = first_module(&tree.join("kernel"), 12) else {
@@ -15,13 +14,13 @@ pub(super) fn vermagic(root: &Path, max_size: u64) -> Result<Fact<Vermagic>> {
         let hint = "name it by vermagic:STRING, or by a module of that kernel";
         return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on(tree));
     };
-    let fact = reference::vermagic(&module, max_size)?;
-    let says = fact.value.release().map(|token| token.text.clone()).unwrap_or_default();
+    let facts = reference::facts(&module, max_size)?;
+    let says = facts.vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
     if says != release {
         let what = format!("this module of the running kernel's tree is for {says}, not for {release}");
         return Err(Error::new(ErrorKind::Malformed, what).hint("name the kernel by vermagic:STRING").on(module));
     }
-    Ok(fact)
+    Ok(facts)
 }
 
 /// The first module below a folder, by name, so that the answer is the same each time.

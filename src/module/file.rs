@@ -14,6 +14,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -67,7 +68,7 @@ pub fn read(path: &Path) -> Result<Contents> {
 fn contents(path: &Path) -> Result<Contents> {
     // NONBLOCK, so that a FIFO without a writer is told apart, not waited for.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file: File = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("opening", e))?.into();
+    let file = open_unnoticed(path, flags).map_err(|e| Error::io("opening", e))?;
     let meta = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
     if meta.is_dir() {
         return Err(Error::new(ErrorKind::NotAModule, "a folder, not a module"));
@@ -86,6 +87,14 @@ fn contents(path: &Path) -> Result<Contents> {
             Ok(Contents { bytes: Bytes::Mapped { map, _lease: lease }, modified })
         }
         None => Ok(Contents { bytes: Bytes::Read(read_all(file, meta.len())?), modified }),
+    }
+}
+
+/// Opens a file so that reading it leaves its access time as it is, where the system lets us: its owner and root may.
+pub(crate) fn open_unnoticed(path: &Path, flags: OFlags) -> Result<File, Errno> {
+    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()).map(File::from),
+        answer => answer.map(File::from),
     }
 }
 

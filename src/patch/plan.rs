@@ -100,9 +100,7 @@ impl Plan {
                 (Mode::Blank, None)
             }
         };
-        if let (Signature::Strip, Some(trailer)) = (signature, &module.trailer)
-            && !edits.is_empty()
-        {
+        if let (Signature::Strip, Some(trailer)) = (signature, &module.trailer) {
             let old = bytes.get(trailer.start..).unwrap_or_default().to_vec();
             edits.push(Edit { offset: trailer.start as u64, old, new: Vec::new() });
         }

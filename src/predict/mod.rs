@@ -1,16 +1,15 @@
 //! What a kernel will answer to a module: the loader's rules, applied to facts. Pure: facts in, a verdict out.
 //!
-//! Decided here so far is one step of the loader's, the version magic. All others are told as *unknown*, with what would
-//! decide them.
+//! Decided here so far are the machine, the version magic, and of the symbol versions the one of `module_layout`. All
+//! other steps are told as *unknown*, with what would decide them.
 
+mod symbol_versions;
 mod vermagic;
 
 use serde::Serialize;
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Machine};
 use crate::module::Module;
-use crate::module::versions::Kind;
-use crate::vermagic::TokenKind;
 
 /// ENOEXEC: what most refusals of the loader come back as.
 pub const ENOEXEC: i32 = 8;
@@ -31,6 +30,8 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// The ELF header: is it of this kernel's machine?
+    Elf,
     /// The appended signature.
     Signature,
     /// The CRCs of `module_layout` and of the imported symbols.
@@ -45,6 +46,7 @@ impl Step {
     /// Its name in messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Step::Elf => "elf",
             Step::Signature => "signature",
             Step::SymbolVersions => "symbol-versions",
             Step::Vermagic => "vermagic",
@@ -92,6 +94,8 @@ pub enum PatchHelps {
     No,
     /// The strings differ, but only where this kernel does not look.
     Pointless,
+    /// Something else stands in the way, too or alone.
+    Insufficient,
 }
 
 /// The kernel's answer, with its reasons.
@@ -114,33 +118,63 @@ pub struct Verdict {
 /// The verdict for a module, known to the kernel as `name`, on a kernel.
 pub fn predict(module: &Module, name: &str, kernel: &Kernel) -> Verdict {
     let (vermagic, patch_helps) = vermagic::check(module, kernel);
-    let refused = vermagic.result == Outcome::Fail;
-    let dmesg = if refused { vermagic::line(module, name, kernel) } else { Vec::new() };
-    let mut findings = vec![];
+    let mut findings = Vec::new();
+    findings.extend(machine(module, kernel));
     if module.trailer.is_some() {
         findings.push(unknown(
             Step::Signature,
             "does this kernel know the key, and does it insist? (its image and config)",
         ));
     }
-    if module.versions.kind() != Kind::None && kernel.vermagic.value.has(TokenKind::Modversions) {
-        // This step comes first: a CRC of module_layout that differs is refused with the same errno and another line.
-        let note = "do the CRCs agree? (its image, or its Module.symvers); if that of module_layout does not, the kernel logs so, \
-                    and nothing of the version magic";
-        findings.push(unknown(Step::SymbolVersions, note));
-    }
+    findings.extend(symbol_versions::check(module, kernel));
     findings.push(vermagic);
     if !module.imports.is_empty() {
         findings
             .push(unknown(Step::Symbols, "does it export all that the module imports? (its image and module tree)"));
     }
+    // The first step that fails is the one that the kernel answers with.
+    let stage = findings.iter().find(|f| f.result == Outcome::Fail).map(|f| f.step);
+    let dmesg = match stage {
+        Some(Step::Elf) => machine_line(module, kernel),
+        Some(Step::SymbolVersions) => vec![symbol_versions::line(name)],
+        Some(Step::Vermagic) => vermagic::line(module, name, kernel),
+        _ => Vec::new(),
+    };
+    let only_vermagic = matches!(stage, None | Some(Step::Vermagic));
     Verdict {
-        answer: if refused { Answer::Refused } else { Answer::Unknown },
-        errno: refused.then_some(ENOEXEC),
+        answer: if stage.is_some() { Answer::Refused } else { Answer::Unknown },
+        errno: stage.map(|_| ENOEXEC),
         dmesg,
-        stage: refused.then_some(Step::Vermagic),
+        stage,
         findings,
-        patch_helps,
+        patch_helps: if only_vermagic { patch_helps } else { PatchHelps::Insufficient },
+    }
+}
+
+/// The machine of module and kernel (`elf_check_arch`, in `elf_validity_check` of kernel/module/main.c, 6.x). Said only
+/// where they differ.
+fn machine(module: &Module, kernel: &Kernel) -> Option<Finding> {
+    let theirs = kernel.machine.as_ref()?;
+    let ours = Machine::of(module);
+    (ours != theirs.value).then(|| Finding {
+        step: Step::Elf,
+        result: Outcome::Fail,
+        module: Some(ours.to_string()),
+        kernel: Some(theirs.value.to_string()),
+        source: Some(theirs.source.clone()),
+        note: format!("built for {ours}, the kernel runs on {}", theirs.value),
+    })
+}
+
+/// The line about a foreign machine, which kernels print from 5.16 on; some before print another, most none.
+fn machine_line(module: &Module, kernel: &Kernel) -> Vec<String> {
+    let base = kernel.vermagic.value.release_parts().map(|release| release.base).unwrap_or_default();
+    let mut numbers = base.split('.').map_while(|n| n.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let same_class = kernel.machine.as_ref().is_some_and(|m| m.value.class == module.class);
+    match version >= (5, 16) && same_class {
+        true => vec![format!("Invalid architecture in ELF header: {}", module.machine)],
+        false => Vec::new(),
     }
 }
 

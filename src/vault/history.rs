@@ -29,6 +29,19 @@ impl<'j> Trail<'j> {
     }
 }
 
+/// What a content was originally.
+#[derive(Clone, Debug)]
+pub struct Origin<'j> {
+    /// SHA-256 of the original.
+    pub original: &'j str,
+    /// The change whose metadata is the original's.
+    pub change: &'j FileChange,
+    /// Known by the file's own place, not by its content alone.
+    pub is_here: bool,
+    /// Do all changes that lead to this original agree about its time?
+    pub times_agree: bool,
+}
+
 /// The journal, read for its meaning.
 #[derive(Clone, Debug, Default)]
 pub struct History<'j> {
@@ -62,6 +75,10 @@ impl<'j> History<'j> {
 
     fn patched(&mut self, change: &'j FileChange) {
         let trail = self.trails.entry(&change.path).or_default();
+        // Not what the last patch left: another file took this place meanwhile, and it is an original of its own.
+        if trail.expected().is_some_and(|expected| expected != change.before) {
+            trail.patches.clear();
+        }
         trail.patches.push(change);
         trail.last = Some(change);
         let roots = match self.roots.get(change.before.as_str()) {
@@ -75,7 +92,7 @@ impl<'j> History<'j> {
         if !self.originals.contains_key(change.after.as_str()) {
             let known = self.roots.entry(&change.after).or_default();
             known.extend(
-                roots.into_iter().filter(|root| !known.iter().any(|k| k.before == root.before)).collect::<Vec<_>>(),
+                roots.into_iter().filter(|root| !known.iter().any(|k| std::ptr::eq(*k, *root))).collect::<Vec<_>>(),
             );
         }
     }
@@ -95,10 +112,33 @@ impl<'j> History<'j> {
         self.trails.iter().map(|(path, trail)| (*path, trail))
     }
 
-    /// The changes that made this content out of an original, one for each original: a module that was moved or copied
-    /// is found by it.
-    pub fn roots_of(&self, sha: &str) -> &[&'j FileChange] {
-        self.roots.get(sha).map(Vec::as_slice).unwrap_or_default()
+    /// What this content at this place was originally: by the place's own record, or, for a file that was moved or
+    /// copied, by the content alone. Several if the content came of several originals; none if nothing is known.
+    pub fn origins(&self, path: &Path, sha: &str) -> Vec<Origin<'j>> {
+        if let Some(trail) = self.at(path)
+            && let Some(root) = trail.root()
+            && (trail.expected() == Some(sha) || root.before == sha)
+        {
+            // The first patch here may have been of a copy that was patched elsewhere before.
+            let original = match self.distinct(&root.before).as_slice() {
+                [one] => one.original,
+                _ => &root.before,
+            };
+            return vec![Origin { original, change: root, is_here: true, times_agree: true }];
+        }
+        self.distinct(sha)
+    }
+
+    /// The originals of a content, each once.
+    fn distinct(&self, sha: &str) -> Vec<Origin<'j>> {
+        let mut origins: Vec<Origin<'j>> = Vec::new();
+        for change in self.roots.get(sha).into_iter().flatten() {
+            match origins.iter_mut().find(|o| o.original == change.before) {
+                Some(known) => known.times_agree &= known.change.metadata.modified == change.metadata.modified,
+                None => origins.push(Origin { original: &change.before, change, is_here: false, times_agree: true }),
+            }
+        }
+        origins
     }
 
     /// Is this content an original that was patched somewhere?
@@ -167,7 +207,7 @@ mod tests {
         let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "C")];
         let history = History::of(&journal);
         assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, "A");
-        assert_eq!(history.roots_of("C")[0].before, "A");
+        assert_eq!(history.origins(Path::new("/moved.ko"), "C")[0].original, "A");
         assert!(history.is_original("A") && !history.is_original("B"));
     }
 
@@ -184,15 +224,31 @@ mod tests {
         let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "A")];
         let history = History::of(&journal);
         assert!(history.is_original("A"));
-        assert!(history.roots_of("A").is_empty());
+        assert!(history.origins(Path::new("/moved.ko"), "A").is_empty());
     }
 
     #[test]
     fn two_originals_that_became_the_same_are_both_named() {
         let journal = [entry(Operation::Patch, "/1.ko", "A", "B"), entry(Operation::Patch, "/2.ko", "C", "B")];
         let history = History::of(&journal);
-        let originals: Vec<_> = history.roots_of("B").iter().map(|r| r.before.as_str()).collect();
-        assert_eq!(originals, ["A", "C"]);
+        let originals =
+            |path: &str| history.origins(Path::new(path), "B").iter().map(|o| o.original).collect::<Vec<_>>();
+        assert_eq!(originals("/moved.ko"), ["A", "C"]);
+        assert_eq!(originals("/2.ko"), ["C"]);
         assert_eq!(history.at(Path::new("/2.ko")).unwrap().root().unwrap().before, "C");
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_a_patched_one_is_an_original_of_its_own() {
+        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "X", "Y")];
+        let history = History::of(&journal);
+        assert_eq!(history.origins(Path::new("/m.ko"), "Y")[0].original, "X");
+    }
+
+    #[test]
+    fn a_patched_copy_that_is_patched_again_leads_back_to_the_first_original() {
+        let journal = [entry(Operation::Patch, "/c.ko", "A", "B"), entry(Operation::Patch, "/copy.ko", "B", "D")];
+        let history = History::of(&journal);
+        assert_eq!(history.origins(Path::new("/copy.ko"), "D")[0].original, "A");
     }
 }

@@ -149,6 +149,8 @@ pub struct Journal {
     last_hash: Option<Sha256Hex>,
     /// Length of the whole lines, in bytes; what follows was torn off by a crash and never counted.
     whole: u64,
+    /// Is the last line whole but for the line feed, which `whole` counts already?
+    lacks_end: bool,
 }
 
 /// An operation's name: when and by whom.
@@ -186,14 +188,22 @@ impl Journal {
             left -= line.len();
             // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
             // never counted.
-            let Some(body) = line.strip_suffix(b"\n") else { break };
+            let Some(body) = line.strip_suffix(b"\n") else {
+                // All of it but its end: somebody's editor, perhaps. It counts, and gets its end with the next line.
+                let is_whole = split_hash(line).is_some_and(|(signed, hash)| sha256(signed) == hash);
+                if !is_whole {
+                    break;
+                }
+                let whole = [text, b"\n"].concat();
+                return Ok(Journal { lacks_end: true, ..Journal::parse(&whole)? });
+            };
             if left == 0 && body.contains(&0) {
                 break;
             }
             let number = journal.entries.len() + 1;
             let damaged = |what: &str| {
                 Error::new(ErrorKind::Damaged, format!("line {number} {what}"))
-                    .hint("the backups in objects/ are still whole")
+                    .hint("look at it by hand; the backups stay in objects/, each under its SHA-256")
             };
             let (signed, hash) = split_hash(body).ok_or_else(|| damaged("is no journal line"))?;
             let entry: Entry = serde_json::from_slice(body).map_err(|_| damaged("is no journal line"))?;
@@ -252,6 +262,9 @@ impl Journal {
         // A torn tail goes first. Writing at a fixed place, not "at the end", makes the append the same each time.
         if rustix::fs::fstat(&file).map_err(doing)?.st_size as u64 > self.whole {
             rustix::fs::ftruncate(&file, self.whole).map_err(doing)?;
+        }
+        if self.lacks_end {
+            disk::write_at(&file, b"\n", self.whole - 1).map_err(doing)?;
         }
         let written = disk::write_at(&file, line, self.whole).and_then(|()| disk::sync(&file));
         if written.is_err() {
@@ -382,7 +395,9 @@ mod tests {
         for cut in 1..text.len() {
             std::fs::write(&path, &text[..cut]).unwrap();
             let mut journal = Journal::read(&path).unwrap();
-            let whole = text[..cut].iter().filter(|b| **b == b'\n').count();
+            // A line that lacks nothing but its end counts.
+            let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
+            let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
             assert_eq!(journal.entries.len(), whole);
             journal.append(&path, news("next")).unwrap();
             assert_eq!(Journal::read(&path).unwrap().entries.len(), whole + 1);

@@ -8,7 +8,7 @@ use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A time as the file system keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,12 @@ impl Metadata {
         if has.mode != self.mode || has.uid != self.uid || has.gid != self.gid {
             rustix::fs::fchmod(file, Mode::from_raw_mode(self.mode))
                 .map_err(|e| Error::io("giving back the mode", e))?;
+        }
+        let left = rustix::fs::fstat(file).map_err(|e| Error::io("looking at the file", e))?.st_mode & 0o7777;
+        if left != self.mode {
+            // Without a word the kernel drops set-gid for a group that this user is not in (chmod(2)).
+            let what = format!("giving back the mode {:04o}: the system left {left:04o}", self.mode);
+            return Err(Error::new(ErrorKind::Io, what));
         }
         for (name, value) in self.xattrs.iter().filter(|(name, value)| has.xattrs.get(*name) != Some(value)) {
             let value = hex::decode(value).unwrap_or_default();

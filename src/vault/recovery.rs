@@ -82,7 +82,11 @@ impl Locked<'_> {
             return match change.how {
                 // The new file never got its name.
                 How::Create => self.undone(intent),
-                How::InPlace | How::Replace => Ok(conflict("it is not there any more")),
+                // Its line leads from its content back to the backup, should it turn up elsewhere.
+                How::InPlace | How::Replace => {
+                    self.give_up(intent)?;
+                    Ok(conflict("it is not there any more; its backup is kept"))
+                }
             };
         };
         let sha = sha256(&current);

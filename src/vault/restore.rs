@@ -1,5 +1,6 @@
 //! Restore: a module gets its original bytes, mode, owner, extended attributes and times back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::edit;
@@ -29,10 +30,41 @@ pub struct RestorePlan {
     pub original: Sha256Hex,
     /// The metadata of the original.
     pub metadata: Metadata,
+    /// Is the file known by its content alone? Then mode, owner and attributes are its own, and stay.
+    pub by_content: bool,
+    /// Do the records agree about the original's time? Else the file keeps its own.
+    times_agree: bool,
     /// What a confirmation of exactly this restore names.
     pub digest: Sha256Hex,
     /// Version magic before and after, where the patch recorded it.
     vermagic: (Option<String>, Option<String>),
+}
+
+impl RestorePlan {
+    /// The metadata that the file is to have afterwards.
+    fn metadata_for(&self, target: &Target) -> Metadata {
+        let mut metadata = if self.by_content { target.metadata.clone() } else { self.metadata.clone() };
+        if self.by_content && self.times_agree {
+            (metadata.accessed, metadata.modified) = (self.metadata.accessed, self.metadata.modified);
+        }
+        metadata
+    }
+
+    /// What a restore gives back beside bytes and times, because somebody else changed it: in words, for telling.
+    pub fn looks_put_back(&self, target: &Target) -> Vec<String> {
+        let (now, then) = (&target.metadata, self.metadata_for(target));
+        let mut found = Vec::new();
+        if now.mode != then.mode {
+            found.push(format!("mode {:04o} becomes {:04o}", now.mode, then.mode));
+        }
+        if (now.uid, now.gid) != (then.uid, then.gid) {
+            found.push(format!("owner {}:{} becomes {}:{}", now.uid, now.gid, then.uid, then.gid));
+        }
+        let names = now.xattrs.keys().chain(then.xattrs.keys()).collect::<BTreeSet<_>>();
+        let changed = names.into_iter().filter(|name| now.xattrs.get(*name) != then.xattrs.get(*name));
+        found.extend(changed.map(|name| format!("extended attribute {name} as before the patch")));
+        found
+    }
 }
 
 /// What a restore has to do.
@@ -40,7 +72,7 @@ pub struct RestorePlan {
 pub enum Step {
     /// The file is as the patch left it: the original comes back.
     PutBack,
-    /// The file's bytes are the original's already.
+    /// It was restored before, and is the original.
     Nothing,
     /// Somebody else changed the file since: only a person may decide to lose that.
     Conflict,
@@ -55,31 +87,28 @@ pub enum Step {
 /// of two originals.
 pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &str) -> Result<RestorePlan> {
     let trail = history.at(path);
-    let planned = |step, root: &FileChange| RestorePlan {
+    let planned = |step, original: &str, root: &FileChange| RestorePlan {
         step,
         module: root.module.clone(),
         current: current.to_owned(),
-        original: root.before.clone(),
+        original: original.to_owned(),
         metadata: root.metadata.clone(),
-        digest: sha256(format!("restore\n{}\n{current}\n{}\n", path.display(), root.before).as_bytes()),
+        by_content: false,
+        times_agree: true,
+        digest: sha256(format!("restore\n{}\n{current}\n{original}\n", path.display()).as_bytes()),
         vermagic: (
             trail.and_then(|t| t.last).and_then(|last| last.vermagic_after.clone()),
             root.vermagic_before.clone(),
         ),
     };
-    if let Some(root) = trail.and_then(|t| t.root()) {
-        if current == root.before {
-            return Ok(planned(Step::Nothing, root));
-        }
-        if trail.and_then(|t| t.expected()) == Some(current) {
-            return Ok(planned(Step::PutBack, root));
-        }
-    }
-    match history.roots_of(current) {
+    match history.origins(path, current).as_slice() {
         [] => {}
-        [root] => return Ok(planned(Step::PutBack, root)),
+        [origin] => {
+            let plan = planned(Step::PutBack, origin.original, origin.change);
+            return Ok(RestorePlan { by_content: !origin.is_here, times_agree: origin.times_agree, ..plan });
+        }
         several => {
-            let list: Vec<&str> = several.iter().map(|r| r.before.as_str()).collect();
+            let list: Vec<&str> = several.iter().map(|o| o.original).collect();
             let what = format!("these bytes came of {} originals ({})", several.len(), list.join(", "));
             return Err(
                 Error::new(ErrorKind::Ambiguous, what).hint("copy the right one from objects/ in the state folder")
@@ -87,19 +116,19 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
         }
     }
     if let Some(root) = trail.and_then(|t| t.root()) {
-        return Ok(planned(Step::Conflict, root));
+        return Ok(planned(Step::Conflict, &root.before, root));
     }
     if let Some(intent) = pending.iter().find(|i| i.change.path == path) {
-        let root = history.roots_of(&intent.change.before).first().copied().unwrap_or(&intent.change);
-        return Ok(planned(Step::Conflict, root));
+        let origins = history.origins(path, &intent.change.before);
+        let original = origins.first().map_or(intent.change.before.as_str(), |o| o.original);
+        return Ok(planned(Step::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
     }
     if let Some(last) = trail.and_then(|t| t.last) {
         // Restored before: what the restore left is the original. Its metadata stands in the line of the patch that was
         // taken back; the restore's own line has what was there before it.
         let step = if current == last.after { Step::Nothing } else { Step::Conflict };
         let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(&last.after)).unwrap_or(last);
-        let original = FileChange { before: last.after.clone(), metadata: patch.metadata.clone(), ..last.clone() };
-        return Ok(planned(step, &original));
+        return Ok(planned(step, &last.after, patch));
     }
     let what = match history.is_original(current) {
         true => "this is an original: nothing was done to it",
@@ -130,9 +159,8 @@ impl Locked<'_> {
         if sha256(&target.bytes) != restore.current {
             return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
         }
-        let is_clean = target.metadata.same_but_access(&restore.metadata);
         match restore.step {
-            Step::Nothing if is_clean => return Ok(None),
+            Step::Nothing => return Ok(None),
             Step::Conflict if !discard => return Err(conflict(&target.path)),
             _ => {}
         }
@@ -152,7 +180,7 @@ impl Locked<'_> {
             after: &original,
             edits,
             create: None,
-            metadata_after: Some(restore.metadata.clone()),
+            metadata_after: Some(restore.metadata_for(target)),
             module: restore.module.clone(),
             vermagic: restore.vermagic.clone(),
             plan: (restore.step == Step::Conflict).then(|| restore.digest.clone()),

@@ -77,16 +77,16 @@ pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Sta
         Err(e) => return Err(e),
     };
     let trail = history.at(path);
-    let by_content = current.as_deref().map(|sha| history.roots_of(sha)).unwrap_or_default();
-    let root = trail.and_then(|t| t.root()).or(by_content.first().copied());
-    let original = root.map(|r| r.before.clone()).or_else(|| trail.and_then(|t| t.expected()).map(str::to_owned));
-    let state = match (&current, trail) {
-        (None, _) => State::Missing,
-        (Some(sha), _) if original.as_ref() == Some(sha) || history.is_original(sha) => State::Original,
-        (Some(sha), Some(trail)) if trail.expected() == Some(sha) => State::Patched,
-        (Some(_), _) if !by_content.is_empty() => State::Patched,
-        (Some(_), Some(_)) => State::Changed,
-        (Some(_), None) => State::Unknown,
+    let origins = current.as_deref().map(|sha| history.origins(path, sha)).unwrap_or_default();
+    let of_trail = || trail.and_then(|t| t.root().map(|root| root.before.as_str()).or(t.expected()));
+    let original = origins.first().map(|o| o.original).or_else(of_trail).map(str::to_owned);
+    let state = match (&current, origins.is_empty(), trail) {
+        (None, _, _) => State::Missing,
+        (Some(sha), _, _) if original.as_ref() == Some(sha) => State::Original,
+        (Some(_), false, _) => State::Patched,
+        (Some(_), true, Some(_)) => State::Changed,
+        (Some(sha), true, None) if history.is_original(sha) => State::Original,
+        (Some(_), true, None) => State::Unknown,
     };
     let backup = match &original {
         None => Backup::None,

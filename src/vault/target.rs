@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAt
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::file::open_unnoticed;
 use crate::vault::disk;
 use crate::vault::metadata::Metadata;
 
@@ -64,10 +65,29 @@ pub fn obstacles(path: &Path) -> Result<Vec<String>> {
             found.push(what.to_owned());
         }
     }
+    found.extend(no_way_back(path, &meta));
     if rustix::fs::statvfs(path).is_ok_and(|s| s.f_flag.contains(StatVfsMountFlags::RDONLY)) {
         found.push("it is on a read-only mount".to_owned());
     }
     Ok(found)
+}
+
+/// Why this user could write the file, but not put it back as it was: that takes its owner, or root.
+fn no_way_back(path: &Path, meta: &std::fs::Metadata) -> Option<String> {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return None;
+    }
+    if meta.uid() != user.as_raw() {
+        return Some("it belongs to another user: only that one or root could put its times and mode back".to_owned());
+    }
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let is_ours = |gid| rustix::process::getegid().as_raw() == gid || groups.iter().any(|g| g.as_raw() == gid);
+    if meta.mode() & 0o2000 != 0 && !is_ours(meta.gid()) {
+        return Some("it is set-gid for a group that you are not in: only root could put that back".to_owned());
+    }
+    let capability = rustix::fs::getxattr(path, "security.capability", &mut [0_u8; 64]).is_ok();
+    capability.then(|| "it carries file capabilities: a write drops them, and only root could put them back".to_owned())
 }
 
 /// A file opened for writing, locked, read whole, and pinned to what it was then.
@@ -119,8 +139,7 @@ impl Target {
     pub fn open_for_reading(path: &Path) -> Result<Target> {
         let named = |e: Error| e.on(path);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("opening", e));
-        let file: File = opened.map_err(named)?.into();
+        let file = open_unnoticed(path, flags).map_err(|e| Error::io("opening", e)).map_err(named)?;
         if !file.metadata().is_ok_and(|m| m.is_file()) {
             return Err(Error::new(ErrorKind::NotAModule, "not a regular file").on(path));
         }

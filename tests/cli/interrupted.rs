@@ -159,7 +159,7 @@ fn a_file_that_somebody_else_wrote_meanwhile_is_a_conflict() {
         scene.says("recover"),
         str![[r#"
 exit 5
-[CWD]/poet_atkm.ko: interrupted patch, conflict: somebody else changed it meanwhile; nothing was written
+[CWD]/poet_atkm.ko: interrupted patch, conflict: somebody else changed it meanwhile; nothing was written (kmodlab restore --discard-changes puts the original back)
 
 "#]]
     );

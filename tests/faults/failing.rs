@@ -6,8 +6,9 @@ use crate::scene::{Doing, Scene, Side, Tally};
 use crate::strace::{self, Call};
 use crate::workshop::Ran;
 
-/// How a call fails once.
+/// How a call fails once; the loader's calls in the first four ways only.
 const ONCE: [&str; 7] = ["EIO", "ENOSPC", "EROFS", "EPERM", "EDQUOT", "EMFILE", "EINTR"];
+const OF_THE_LOADER: usize = 4;
 
 /// How a call fails, and all of its name after it.
 const FROM_THEN_ON: [&str; 2] = ["EIO", "ENOSPC"];
@@ -96,7 +97,8 @@ fn at_each_call(scene: Scene) {
     let (mut once, mut on) = (Tally::default(), Tally::default());
     for &at in &worth {
         let Call { name, nth, .. } = &failing.calls[at];
-        for error in ONCE {
+        let ways = if at < failing.before_main { OF_THE_LOADER } else { ONCE.len() };
+        for error in &ONCE[..ways] {
             failing.run(error, at, &[format!("{name}:error={error}:when={nth}")], &mut once);
         }
         for error in FROM_THEN_ON {
@@ -104,7 +106,7 @@ fn at_each_call(scene: Scene) {
         }
     }
     let (name, count) = (failing.scene.name, worth.len());
-    println!("{name}: {count} calls, each failing once in {} ways: {once}", ONCE.len());
+    println!("{name}: {count} calls, each failing once in up to {} ways: {once}", ONCE.len());
     println!("{name}: {count} calls, each failing from then on in {} ways: {on}", FROM_THEN_ON.len());
 }
 

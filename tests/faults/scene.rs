@@ -1,5 +1,7 @@
 //! A scene: a command in a workshop, ready to be run again and again from the same state, and what may come of it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -28,6 +30,8 @@ pub(crate) struct Scene {
     pub(crate) after: Option<String>,
     /// Somebody else changed the file: only a restore that discards that helps.
     pub(crate) is_conflict: bool,
+    /// What was proven of what a fault left: the same files again need no second proof.
+    seen: RefCell<HashMap<Tree, Side>>,
 }
 
 /// On which side of a change a file is.
@@ -122,7 +126,7 @@ impl Scene {
         let after = sha();
         assert_ne!(before, after);
         start.put(&shop.home);
-        Scene { name, shop, line, file, start, before, after, is_conflict: false }
+        Scene { name, shop, line, file, start, before, after, is_conflict: false, seen: RefCell::default() }
     }
 
     /// Everything as it was when the command starts.
@@ -176,6 +180,16 @@ impl Scene {
 
     /// After a fault: recovers, and proves that nothing was lost and that everything works again.
     pub(crate) fn aftermath(&self) -> Side {
+        let left = Tree::of(&self.shop.home).without_times_below(Path::new("state"));
+        if let Some(side) = self.seen.borrow().get(&left) {
+            return *side;
+        }
+        let side = self.recover_and_prove();
+        self.seen.borrow_mut().insert(left, side);
+        side
+    }
+
+    fn recover_and_prove(&self) -> Side {
         let shop = &self.shop;
         let recovered = shop.run(&["recover"]);
         let side = self.side().expect("neither as before nor as after");

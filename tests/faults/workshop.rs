@@ -118,6 +118,13 @@ impl Tree {
         }
     }
 
+    /// The same without the times of the files below this folder, which tell nothing.
+    pub(crate) fn without_times_below(mut self, folder: &Path) -> Tree {
+        let below = self.0.iter_mut().filter(|(path, _)| path.starts_with(folder));
+        below.filter_map(|(_, looks)| looks.as_mut()).for_each(|looks| looks.modified = (0, 0));
+        self
+    }
+
     /// The names in it, folders before what they hold.
     pub(crate) fn names(root: &Path) -> Vec<PathBuf> {
         fn walk(root: &Path, below: &Path, names: &mut Vec<PathBuf>) {
