@@ -42,8 +42,12 @@ fn is_judged(module: &Module) {
     for (a, b) in [(&ours, &kernel), (&kernel, &ours), (&ours, &ours)] {
         assert_eq!(compare(a, b).is_equal(), a.as_bytes() == b.as_bytes());
     }
-    let kernel =
-        Kernel { name: "fuzz".to_owned(), vermagic: Fact { value: kernel, source: "the fuzz target".to_owned() } };
+    let kernel = Kernel {
+        name: "fuzz".to_owned(),
+        vermagic: Fact { value: kernel, source: "the fuzz target".to_owned() },
+        machine: None,
+        module_layout: None,
+    };
     let name = module.name().unwrap_or_default();
     for line in predict::predict(module, &name, &kernel).dmesg {
         assert!(!escape::for_eyes(&line).contains(char::is_control));
