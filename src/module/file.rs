@@ -9,7 +9,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -21,7 +20,6 @@ use crate::error::{Error, ErrorKind, Result};
 /// The bytes of a file as it is on disk, compressed or not.
 pub struct Contents {
     bytes: Bytes,
-    modified: (i64, i64),
 }
 
 enum Bytes {
@@ -40,16 +38,6 @@ impl Contents {
             Bytes::Mapped { map, .. } => map,
             Bytes::Read(bytes) => bytes,
         }
-    }
-
-    /// Were the bytes mapped under a lease (else they were read)?
-    pub fn is_mapped(&self) -> bool {
-        matches!(self.bytes, Bytes::Mapped { .. })
-    }
-
-    /// When the file was last modified, in seconds and nanoseconds since the epoch.
-    pub fn modified(&self) -> (i64, i64) {
-        self.modified
     }
 }
 
@@ -79,14 +67,13 @@ fn contents(path: &Path) -> Result<Contents> {
     if meta.len() == 0 {
         return Err(Error::new(ErrorKind::NotAModule, "an empty file"));
     }
-    let modified = (meta.mtime(), meta.mtime_nsec());
     match Lease::take(&file) {
         Some(lease) => {
             let map = map(&file, &lease)?;
             // The size may have changed between the look above and the lease; the mapping has the size of now.
-            Ok(Contents { bytes: Bytes::Mapped { map, _lease: lease }, modified })
+            Ok(Contents { bytes: Bytes::Mapped { map, _lease: lease } })
         }
-        None => Ok(Contents { bytes: Bytes::Read(read_all(file, meta.len())?), modified }),
+        None => Ok(Contents { bytes: Bytes::Read(read_all(file, meta.len())?) }),
     }
 }
 
