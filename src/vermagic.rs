@@ -36,7 +36,7 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::escape;
 use architecture::{ARCHITECTURES, architecture_word, is_architecture};
@@ -46,7 +46,8 @@ pub use problem::Problem;
 pub use release::Release;
 
 /// A version magic string: its bytes as they are, and the tokens in them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
 pub struct Vermagic {
     raw: Vec<u8>,
     tokens: Vec<Token>,
@@ -153,6 +154,18 @@ impl Vermagic {
             end = token.range.end;
         }
         (rest, self.raw.len().saturating_sub(end))
+    }
+}
+
+impl From<Vec<u8>> for Vermagic {
+    fn from(raw: Vec<u8>) -> Self {
+        Vermagic::parse(&raw)
+    }
+}
+
+impl From<Vermagic> for Vec<u8> {
+    fn from(vermagic: Vermagic) -> Self {
+        vermagic.raw
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let kernels =
-        args.kernels.iter().map(|name| kernel::named(name, session.max_size)).collect::<Result<Vec<_>, _>>()?;
+        args.kernels.iter().map(|name| kernel::named(name, &session.lookup())).collect::<Result<Vec<_>, _>>()?;
     let (mut failed, mut refused, mut is_first) = (0, 0, true);
     for path in &args.modules {
         let module = match module::open_unhashed(path, session.max_size) {

@@ -28,6 +28,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::error::{Error, ErrorKind};
 use crate::guard::enrol::is_enrolled;
 use crate::guard::machine::Machine;
+use crate::kernel::Lookup;
 use crate::module::container::DEFAULT_MAX_SIZE;
 use crate::vault::Vault;
 use output::{Failure, Session};
@@ -263,6 +264,13 @@ impl Session<'_> {
         let missing =
             || Error::new(ErrorKind::Usage, "no home folder to keep backups in").hint("name a folder: --state-dir");
         Ok(Vault::at(home.ok_or_else(missing)?.join("kmodlab")))
+    }
+
+    /// How kernels are looked up: facts are kept in the cache folder of the XDG base directories.
+    fn lookup(&self) -> Lookup {
+        let place = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = place("XDG_CACHE_HOME").or_else(|| place("HOME").map(|home| home.join(".cache")));
+        Lookup { max_size: self.max_size, cache: cache.map(|folder| folder.join("kmodlab")) }
     }
 
     /// This machine, as the guards see it.

@@ -86,8 +86,8 @@ impl Args {
             (ModeArg::Blank, None, None) => Ok((Wish::Blank, None)),
             (ModeArg::Blank, ..) => usage("--mode blank takes no version magic: leave out --to and --vermagic"),
             (ModeArg::Rewrite, Some(kernel), _) => {
-                let kernel = kernel::named(kernel, session.max_size)?;
-                Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), kernel.machine))
+                let kernel = kernel::named(kernel, &session.lookup())?;
+                Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), kernel.facts.machine))
             }
             (ModeArg::Rewrite, None, Some(string)) => Ok((Wish::Rewrite(string.as_bytes().to_vec()), None)),
             (ModeArg::Rewrite, None, None) => {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Fact, Kernel, Machine};
+use crate::kernel::{Export, Exports, Fact, Facts, Machine};
 use crate::module;
 
 /// What a module tells of the kernel that it was built for.
-pub(super) fn facts(path: &Path, max_size: u64) -> Result<Kernel> {
+pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
     if path.is_dir() {
         let hint = "name a module in it; folders, images and packages are not read yet";
         return Err(Error::new(ErrorKind::Unsupported, "a folder does not name a kernel here").hint(hint).on(path));
@@ -19,11 +19,15 @@ pub(super) fn facts(path: &Path, max_size: u64) -> Result<Kernel> {
     let missing = || Error::new(ErrorKind::NotFound, "this module has no version magic").on(path);
     let source = format!("module {}", path.display());
     let vermagic = Fact { value: module.vermagic().ok_or_else(missing)?, source: source.clone() };
-    let layout = module.versions.crc(b"module_layout");
-    Ok(Kernel {
-        name: String::new(),
-        vermagic,
+    let known = |crc: u64| Export { crc: u32::try_from(crc).ok(), ..Export::default() };
+    let versions = module.versions.by_symbol();
+    let symbols = versions.iter().map(|(name, crc)| (String::from_utf8_lossy(name).into_owned(), known(*crc)));
+    let exports = Exports { symbols: symbols.collect(), complete: false };
+    Ok(Facts {
+        vermagic: Some(vermagic),
         machine: Some(Fact { value: Machine::of(&module), source: source.clone() }),
-        module_layout: layout.map(|value| Fact { value, source }),
+        fingerprint: module.this_module.as_ref().map(|m| Fact { value: m.fingerprint, source: source.clone() }),
+        exports: (!exports.symbols.is_empty()).then_some(Fact { value: exports, source }),
+        ..Facts::default()
     })
 }

@@ -9,12 +9,12 @@ use std::ops::Range;
 use object::Endianness;
 use object::elf::{self as raw, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, Rel as _, Rela as _, SectionHeader as _, Sym as _};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// 32 or 64 bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
     /// ELFCLASS32
     #[serde(rename = "ELF32")]
@@ -43,7 +43,7 @@ impl Class {
 }
 
 /// Byte order of all numbers in the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endian {
     /// Least significant byte first.

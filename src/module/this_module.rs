@@ -4,7 +4,7 @@
 //! and `cleanup`. Its size and their offsets are the fingerprint: where it differs from the kernel's, the kernel reads
 //! other fields than the module wrote.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::elf::{Elf, Place, Section, Symbol};
@@ -13,7 +13,7 @@ use crate::module::elf::{Elf, Place, Section, Symbol};
 pub const SECTION: &str = ".gnu.linkonce.this_module";
 
 /// The fingerprint of `struct module`. Different fingerprints are unsafe for certain; equal ones prove nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Size of the structure, in bytes.
     pub size: u64,

@@ -154,7 +154,7 @@ pub fn predict(module: &Module, name: &str, kernel: &Kernel) -> Verdict {
 /// The machine of module and kernel (`elf_check_arch`, in `elf_validity_check` of kernel/module/main.c, 6.x). Said only
 /// where they differ.
 fn machine(module: &Module, kernel: &Kernel) -> Option<Finding> {
-    let theirs = kernel.machine.as_ref()?;
+    let theirs = kernel.facts.machine.as_ref()?;
     let ours = Machine::of(module);
     (ours != theirs.value).then(|| Finding {
         step: Step::Elf,
@@ -171,7 +171,7 @@ fn machine_line(module: &Module, kernel: &Kernel) -> Vec<String> {
     let base = kernel.vermagic.value.release_parts().map(|release| release.base).unwrap_or_default();
     let mut numbers = base.split('.').map_while(|n| n.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let same_class = kernel.machine.as_ref().is_some_and(|m| m.value.class == module.class);
+    let same_class = kernel.facts.machine.as_ref().is_some_and(|m| m.value.class == module.class);
     match version >= (5, 16) && same_class {
         true => vec![format!("Invalid architecture in ELF header: {}", module.machine)],
         false => Vec::new(),

@@ -1,7 +1,7 @@
 //! The loader's first look at symbol versions: the CRC of `module_layout`, before the version magic
 //! (`check_modstruct_version` in kernel/module/version.c, 6.x; in kernel/module.c before 5.18).
 
-use crate::kernel::Kernel;
+use crate::kernel::{Fact, Kernel};
 use crate::module::Module;
 use crate::module::versions::Kind;
 use crate::predict::{Finding, Outcome, Step, unknown};
@@ -18,7 +18,11 @@ pub(super) fn check(module: &Module, kernel: &Kernel) -> Option<Finding> {
         return Some(unknown(Step::SymbolVersions, note));
     }
     let ours = module.versions.crc(b"module_layout").filter(|_| module.versions.visible);
-    let (Some(ours), Some(theirs)) = (ours, &kernel.module_layout) else {
+    let layout = kernel.facts.exports.as_ref().and_then(|exports| {
+        let crc = u64::from(exports.value.symbols.get("module_layout")?.crc?);
+        Some(Fact { value: crc, source: exports.source.clone() })
+    });
+    let (Some(ours), Some(theirs)) = (ours, layout) else {
         let note = "do the CRCs agree? (its image, or its Module.symvers); if that of module_layout does not, the \
                     kernel logs so, and nothing of the version magic";
         return Some(unknown(Step::SymbolVersions, note));

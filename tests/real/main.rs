@@ -34,8 +34,9 @@ const ALL: [&str; 3] = ["amd64-6.1", "i386-5.10", "s390x-6.12"];
 
 /// All modules of a package, sorted.
 fn modules(package: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real").join(package);
-    assert!(folder.join(".complete").exists(), "{package} is not there: run tests/real/fetch");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
+    let folder = top.join(package);
+    assert!(top.join("deb").join(package).join(".complete").exists(), "{package} is not there: run tests/real/fetch");
     let mut found = Vec::new();
     collect(&folder, &mut found);
     found.sort();
