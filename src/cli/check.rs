@@ -1,56 +1,105 @@
 //! `check`: what a kernel will answer to a module.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
+use crate::error::{Error, Result};
+use crate::escape::for_eyes;
 use crate::kernel::{self, Kernel};
-use crate::module::{self, Module};
-use crate::predict::{self, Answer, Finding, Outcome, PatchHelps, Verdict};
-use crate::vermagic::compare;
+use crate::module::{self, Module, name_of_file};
+use crate::predict::danger::Danger;
+use crate::predict::{
+    self, Answer, Finding, Force, Load, Outcome, PatchHelps, Patched, Step, Subject, Userspace, Verdict,
+};
+use crate::vermagic::{Vermagic, compare};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Module files
     #[arg(required = true, value_name = "MODULE")]
     modules: Vec<PathBuf>,
-    /// The kernel: running, vermagic:STRING, or a module of that kernel; several may be named
+    /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb, or
+    /// A+B), or a module of that kernel; several may be named
     #[arg(long = "kernel", required = true, value_name = "K")]
     kernels: Vec<OsString>,
+    /// What the kernel is told to ignore, as by modprobe --force-vermagic, --force-modversion, --force
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "none", hide_default_value = true)]
+    force: ForceArg,
+    /// A bare insmod: the modules that it needs are not loaded before it
+    #[arg(long)]
+    alone: bool,
     /// One JSON object a cell, in a line each
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let kernels =
-        args.kernels.iter().map(|name| kernel::named(name, &session.lookup())).collect::<Result<Vec<_>, _>>()?;
-    let (mut failed, mut refused, mut is_first) = (0, 0, true);
-    for path in &args.modules {
-        let module = match module::open_unhashed(path, session.max_size) {
-            Ok(module) => module,
-            Err(error) => {
-                session.complain(&error);
-                failed += 1;
-                continue;
-            }
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ForceArg {
+    None,
+    Vermagic,
+    Modversions,
+    Both,
+}
+
+impl Args {
+    fn load(&self) -> Load {
+        let force = match self.force {
+            ForceArg::None => Force::None,
+            ForceArg::Vermagic => Force::Vermagic,
+            ForceArg::Modversions => Force::Modversions,
+            ForceArg::Both => Force::Both,
         };
-        let name = module.name_or_stem(path);
-        for kernel in &kernels {
-            let verdict = predict::predict(&module, &name, kernel);
-            refused += usize::from(verdict.answer == Answer::Refused);
-            if args.json {
-                session.json(&Cell::of(path, kernel, &verdict))?;
-            } else {
-                if !is_first {
-                    writeln!(session.out)?;
+        Load { force, alone: self.alone }
+    }
+}
+
+/// How many modules are judged before their cells are printed: enough to keep all cores at work.
+const BATCH: usize = 64;
+
+/// A module against all kernels.
+struct Judged {
+    name: String,
+    vermagic: Option<Vermagic>,
+    /// What a strict reader says against the file, where it does.
+    broken: Option<Error>,
+    verdicts: Vec<Verdict>,
+}
+
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let lookup = session.lookup();
+    let kernels = args.kernels.iter().map(|name| kernel::named(name, &lookup)).collect::<Result<Vec<_>, _>>()?;
+    let load = args.load();
+    let (mut failed, mut refused, mut is_first) = (0, 0, true);
+    for batch in args.modules.chunks(BATCH) {
+        let judged: Vec<Result<Judged>> =
+            batch.par_iter().map(|path| judge(path, &kernels, &load, lookup.max_size)).collect();
+        for (path, judged) in batch.iter().zip(judged) {
+            let judged = match judged {
+                Ok(judged) => judged,
+                Err(error) => {
+                    session.complain(&error);
+                    failed += 1;
+                    continue;
                 }
-                print(path, &module, &name, kernel, &verdict, session)?;
+            };
+            for (kernel, verdict) in kernels.iter().zip(&judged.verdicts) {
+                refused += usize::from(verdict.answer == Answer::Refused);
+                if args.json {
+                    session.json(&Cell::of(path, kernel, &load, &judged, verdict))?;
+                } else {
+                    if !is_first {
+                        writeln!(session.out)?;
+                    }
+                    print(path, &judged, kernel, &load, verdict, session)?;
+                }
+                is_first = false;
             }
-            is_first = false;
         }
     }
     Ok(match (failed, refused) {
@@ -61,67 +110,122 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     })
 }
 
+/// Judges one module file. A file that contradicts itself is judged where the facts say what a kernel makes of it; else
+/// it is an error, as everywhere.
+fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<Judged> {
+    module::with_bytes(path, max_size, |bytes, container| {
+        let module = Module::read(bytes);
+        let (name, vermagic, broken) = match module {
+            Ok(module) => (module.name_or_stem(path), module.vermagic(), None),
+            Err(error) if !bytes.starts_with(b"\x7fELF") || kernels.iter().any(|k| k.facts.machine.is_none()) => {
+                return Err(error.on(path));
+            }
+            Err(error) => (name_of_file(path), None, Some(error)),
+        };
+        let subject = Subject { bytes, container };
+        let verdicts = kernels.iter().map(|kernel| predict::predict(&subject, kernel, load)).collect();
+        Ok(Judged { name, vermagic, broken, verdicts })
+    })?
+}
+
 fn print(
-    path: &std::path::Path,
-    module: &Module,
-    name: &str,
+    path: &Path,
+    judged: &Judged,
     kernel: &Kernel,
+    load: &Load,
     verdict: &Verdict,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
-    let shown = crate::escape::for_eyes;
     let answer = match verdict.answer {
         Answer::Refused => session.paint(Paint::Bad, "refused"),
         Answer::Accepted => session.paint(Paint::Good, "accepted"),
         Answer::Unknown => session.paint(Paint::Odd, "not refused by what is known"),
     };
-    let name = session.paint(Paint::Strong, shown(name));
-    writeln!(session.out, "{answer}  {name}  {}", output::path(path))?;
+    let forced = match load.force {
+        Force::None => String::new(),
+        force => format!("  forced ({})", force.name()),
+    };
+    let name = session.paint(Paint::Strong, for_eyes(&judged.name));
+    writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
+    let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
     for line in &verdict.dmesg {
-        writeln!(session.out, "  the kernel logs   {}", shown(line))?;
+        row("the kernel logs", &for_eyes(line))?;
     }
-    if verdict.answer == Answer::Refused {
-        writeln!(
-            session.out,
-            "  it returns        ENOEXEC ({}): insmod says \"Invalid module format\"",
-            predict::ENOEXEC
-        )?;
+    if let Some(errno) = verdict.errno {
+        let words = Userspace::of(Some(errno)).kmod.unwrap_or("an error");
+        row("it returns", &format!("{} ({errno}): insmod says \"{words}\"", predict::errno_name(errno)))?;
     }
-    writeln!(
-        session.out,
-        "  kernel            {} (from {})",
-        output::vermagic(kernel.vermagic.value.as_bytes()),
-        shown(&kernel.vermagic.source)
-    )?;
+    if let Some(letters) = verdict.taint.as_deref().filter(|letters| !letters.is_empty()) {
+        row("taints", letters)?;
+    }
+    if !verdict.needs.is_empty() {
+        row("needs", &for_eyes(&verdict.needs.join(" ")))?;
+    }
+    let vermagic = output::vermagic(kernel.vermagic.value.as_bytes());
+    row("kernel", &format!("{vermagic} (from {})", for_eyes(&kernel.vermagic.source)))?;
+    if let Some(broken) = &judged.broken {
+        row("the file", &for_eyes(broken.what()))?;
+    }
     for finding in &verdict.findings {
         print_finding(finding, session)?;
     }
-    if let Some(ours) = module.vermagic() {
-        for difference in compare(&ours, &kernel.vermagic.value).differences() {
-            writeln!(session.out, "  differs           {}", shown(&difference.to_string()))?;
-        }
+    let differences = judged.vermagic.as_ref().map(|ours| compare(ours, &kernel.vermagic.value));
+    for difference in differences.iter().flat_map(|comparison| comparison.differences()) {
+        writeln!(session.out, "  differs           {}", for_eyes(&difference.to_string()))?;
     }
-    let advice = match (verdict.patch_helps, verdict.answer) {
-        (PatchHelps::Yes, _) => {
-            "would take it past this check, and past no other; the right way is to build it in the tree that this kernel was built in"
-        }
-        (PatchHelps::Insufficient, _) => "of the version magic does not help: what is refused is something else",
-        (PatchHelps::Pointless, _) => "pointless: this kernel does not look at what differs",
-        (PatchHelps::No, _) if module.vermagic().is_none() => "can't help: there is no vermagic entry to change",
-        (PatchHelps::No, _) => "no need",
-    };
-    writeln!(session.out, "  a patch           {advice}")?;
-    Ok(())
+    let layout = |danger: &&Danger| !matches!(danger, Danger::Token { .. });
+    for danger in verdict.dangers.iter().filter(layout) {
+        let what = session.paint(Paint::Bad, "unsafe");
+        writeln!(session.out, "  {what}            {}", for_eyes(&danger.sentence()))?;
+    }
+    print_patch(judged, verdict, session)
 }
 
 fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Failure> {
     let result = match finding.result {
         Outcome::Pass => session.paint(Paint::Good, "pass   "),
         Outcome::Fail => session.paint(Paint::Bad, "fail   "),
+        Outcome::Skip => session.paint(Paint::Odd, "skip   "),
         Outcome::Unknown => session.paint(Paint::Odd, "unknown"),
     };
-    writeln!(session.out, "  {:<17} {result}  {}", finding.step.name(), crate::escape::for_eyes(&finding.note))?;
+    writeln!(session.out, "  {:<17} {result}  {}", finding.step.name(), for_eyes(&finding.note))?;
     Ok(())
+}
+
+/// Would a patch help, in each of its ways, and what is the right way?
+fn print_patch(judged: &Judged, verdict: &Verdict, session: &mut Session<'_>) -> Result<(), Failure> {
+    let [rewrite, blank] = &verdict.patched;
+    let mut say = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {}", for_eyes(text));
+    match (rewrite.helps, verdict.answer) {
+        (PatchHelps::Pointless, _) => {
+            say("a patch", "pointless: this kernel does not look at what differs")?;
+        }
+        (PatchHelps::No, Answer::Refused) => say("a patch", "of the version magic does not help")?,
+        (PatchHelps::No, _) if judged.vermagic.is_none() => {
+            say("a patch", "can't help: there is no vermagic entry to change")?;
+        }
+        (PatchHelps::No, _) => say("a patch", "no need")?,
+        (PatchHelps::Insufficient, _) => {
+            say("a patch", &format!("of the version magic is not enough: {}{}", stage(rewrite), rewrite.note))?
+        }
+        (PatchHelps::Yes, _) => {
+            say("a patch", &format!("--mode rewrite: {}", rewrite.note))?;
+            let blank = match blank.verdict {
+                Answer::Refused => format!("--mode blank: refused at {}{}", stage(blank), blank.note),
+                _ => format!("--mode blank: {}", blank.note),
+            };
+            say("", &blank)?;
+        }
+    }
+    let is_about_build = matches!(verdict.stage, Some(Step::Vermagic | Step::ModuleLayout | Step::Symbols));
+    if verdict.answer == Answer::Refused && is_about_build {
+        say("the right way", "build it in the tree that this kernel was built in; then nothing is forced")?;
+    }
+    Ok(())
+}
+
+fn stage(patched: &Patched) -> String {
+    patched.stage.map(|stage| format!("{}: ", stage.name())).unwrap_or_default()
 }
 
 /// One cell as JSON.
@@ -130,46 +234,44 @@ struct Cell<'c> {
     schema_version: u32,
     module: String,
     kernel: &'c str,
-    force: &'static str,
+    force: Force,
     verdict: Answer,
     errno: Option<i32>,
     errno_name: Option<&'static str>,
     dmesg: &'c [String],
-    taint: Option<&'static str>,
+    taint: Option<&'c str>,
     stage: Option<&'static str>,
     findings: &'c [Finding],
+    needs: &'c [String],
+    dangers: &'c [Danger],
     patch_helps: PatchHelps,
+    patched: &'c [Patched],
     userspace: Userspace,
-}
-
-/// What the programs that load modules say to the errno.
-#[derive(Serialize)]
-struct Userspace {
-    kmod: Option<&'static str>,
-    busybox: Option<&'static str>,
+    /// What is wrong with the file itself, where something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<&'c str>,
 }
 
 impl<'c> Cell<'c> {
-    fn of(path: &std::path::Path, kernel: &'c Kernel, verdict: &'c Verdict) -> Cell<'c> {
-        let refused = verdict.answer == Answer::Refused;
+    fn of(path: &Path, kernel: &'c Kernel, load: &Load, judged: &'c Judged, verdict: &'c Verdict) -> Cell<'c> {
         Cell {
             schema_version: 1,
             module: path.to_string_lossy().into_owned(),
             kernel: &kernel.name,
-            force: "none",
+            force: load.force,
             verdict: verdict.answer,
             errno: verdict.errno,
-            errno_name: refused.then_some("ENOEXEC"),
+            errno_name: verdict.errno.map(predict::errno_name),
             dmesg: &verdict.dmesg,
-            // Which taints an accepted module sets is not decided yet; a module refused here sets none.
-            taint: refused.then_some(""),
-            stage: verdict.stage.map(predict::Step::name),
+            taint: verdict.taint.as_deref(),
+            stage: verdict.stage.map(Step::name),
             findings: &verdict.findings,
-            patch_helps: verdict.patch_helps,
-            userspace: Userspace {
-                kmod: refused.then_some("Invalid module format"),
-                busybox: refused.then_some("invalid module format"),
-            },
+            needs: &verdict.needs,
+            dangers: &verdict.dangers,
+            patch_helps: verdict.patch_helps(),
+            patched: &verdict.patched,
+            userspace: Userspace::of(verdict.errno),
+            broken: judged.broken.as_ref().map(Error::what),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +110,32 @@ pub struct Tree {
     pub modules: Vec<TreeModule>,
     /// The modules that are built into the image.
     pub built_in: Vec<BuiltIn>,
+    /// Who exports what, made when it is first asked for.
+    #[serde(skip)]
+    exporters: OnceLock<HashMap<String, (usize, usize)>>,
+}
+
+impl Tree {
+    /// The module that exports a symbol, and what is known of the symbol.
+    pub fn exporter(&self, symbol: &str) -> Option<(&TreeModule, &Export)> {
+        let exporters = self.exporters.get_or_init(|| {
+            let mut exporters = HashMap::new();
+            for (at, module) in self.modules.iter().enumerate() {
+                for (number, (name, _)) in module.exports.iter().enumerate() {
+                    exporters.entry(name.clone()).or_insert((at, number));
+                }
+            }
+            exporters
+        });
+        let (at, number) = exporters.get(symbol)?;
+        let module = self.modules.get(*at)?;
+        module.exports.get(*number).map(|(_, export)| (module, export))
+    }
+
+    /// Is a module of this name built into the image? `-` and `_` are one.
+    pub fn has_built_in(&self, name: &str) -> bool {
+        self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
+    }
 }
 
 /// A module of a kernel's tree.

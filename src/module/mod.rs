@@ -94,6 +94,24 @@ pub fn open_unhashed(path: &Path, max_size: u64) -> Result<Module> {
     open_with(path, max_size, false).map(|(_, module)| module)
 }
 
+/// Opens a module file and hands `each` its uncompressed bytes, with its trailer, and how it is stored. Whether the
+/// bytes are a module is left to it.
+///
+/// # Errors
+///
+/// Those of [`file::read`] and [`Container::decompress`], with the file's name.
+pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Container) -> T) -> Result<T> {
+    let contents = file::read(path)?;
+    let container = Container::of(contents.bytes());
+    match container {
+        Container::None => Ok(each(contents.bytes(), container)),
+        _ => {
+            let bytes = container.decompress(contents.bytes(), max_size).map_err(|e| e.on(path))?;
+            Ok(each(&bytes, container))
+        }
+    }
+}
+
 fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(Stored, Module)> {
     let contents = file::read(path)?;
     let stored = contents.bytes();

@@ -1,56 +1,123 @@
-//! What a kernel will answer to a module: the loader's rules, applied to facts. Pure: facts in, a verdict out.
+//! What a kernel will answer to a module: the loader's rules, applied to facts. Pure: bytes and facts in, a verdict out.
 //!
-//! Decided here so far are the machine, the version magic, and of the symbol versions the one of `module_layout`. All
-//! other steps are told as *unknown*, with what would decide them.
+//! [`predict`] goes through the loader's steps in the loader's order (`load_module`, kernel/module/main.c; before 5.18
+//! kernel/module.c), one file a step. Which behaviour which kernel has is one table, in `rules.rs`. A step that the
+//! facts do not decide is *unknown*, and says what would decide it.
 
+mod btf;
+pub mod danger;
+mod exports;
+mod loaded;
+mod names;
+mod patched;
+mod record;
+mod relocations;
+mod rules;
+mod sections;
+mod signature;
 mod symbol_versions;
+mod symbols;
+mod taints;
+mod userspace;
+mod validity;
 mod vermagic;
 
 use serde::Serialize;
 
 use crate::kernel::{Kernel, Machine};
-use crate::module::Module;
+use crate::module::container::Container;
+use crate::module::elf::{Class, Endian};
+use danger::Danger;
+use loaded::Loaded;
+pub use patched::{Change, PatchHelps, Patched};
+use record::{Flow, Record};
+use rules::{Rule, Rules};
+pub use userspace::{Userspace, errno_name};
+use validity::Checks;
 
-/// ENOEXEC: what most refusals of the loader come back as.
-pub const ENOEXEC: i32 = 8;
+/// Errno values, as Linux numbers them on all architectures but alpha, mips, parisc and sparc (asm-generic/errno.h).
+pub mod errno {
+    /// Operation not permitted.
+    pub const EPERM: i32 = 1;
+    /// A symbol that nobody exports.
+    pub const ENOENT: i32 = 2;
+    /// What most refusals come back as.
+    pub const ENOEXEC: i32 = 8;
+    /// A module of this name is there.
+    pub const EEXIST: i32 = 17;
+    /// A symbol that is there, but is another.
+    pub const EINVAL: i32 = 22;
+    /// Cryptography that the kernel lacks.
+    pub const ENOPKG: i32 = 65;
+    /// A signature that can't be read.
+    pub const EBADMSG: i32 = 74;
+    /// No such key (kernels up to 4.20 that insist on signatures).
+    pub const ENOKEY: i32 = 126;
+    /// A signature that does not fit, or none where one is insisted on.
+    pub const EKEYREJECTED: i32 = 129;
+}
 
 /// What the kernel will answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// It loads.
+    /// The loader takes it. What its own init function then does is another matter.
     Accepted,
-    /// It does not.
+    /// The loader refuses it.
     Refused,
     /// A fact is missing that would decide it.
     Unknown,
 }
 
-/// A step of the loader's.
+/// A step of the loader's, in the order of 6.5 and later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// The ELF header: is it of this kernel's machine?
-    Elf,
+    /// May modules be loaded at all?
+    Permission,
     /// The appended signature.
     Signature,
-    /// The CRCs of `module_layout` and of the imported symbols.
-    SymbolVersions,
+    /// Is it an ELF file of this kernel's machine, with the sections that a module has?
+    Elf,
+    /// Is its name on the kernel's blacklist?
+    Blacklist,
+    /// The CRC of `module_layout`.
+    ModuleLayout,
     /// The version magic.
     Vermagic,
-    /// Each imported symbol is exported by somebody.
+    /// A livepatch on a kernel that takes them?
+    Livepatch,
+    /// Is its name taken?
+    Name,
+    /// No section both writable and executable.
+    Sections,
+    /// Exports with what belongs to them, and none that is there already.
+    Exports,
+    /// Each imported symbol is exported by somebody, and is the same.
     Symbols,
+    /// Relocations, and where `struct module` is written to.
+    Relocations,
+    /// The module's BTF.
+    Btf,
 }
 
 impl Step {
     /// Its name in messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Step::Elf => "elf",
+            Step::Permission => "permission",
             Step::Signature => "signature",
-            Step::SymbolVersions => "symbol-versions",
+            Step::Elf => "elf",
+            Step::Blacklist => "blacklist",
+            Step::ModuleLayout => "module-layout",
             Step::Vermagic => "vermagic",
+            Step::Livepatch => "livepatch",
+            Step::Name => "name",
+            Step::Sections => "sections",
+            Step::Exports => "exports",
             Step::Symbols => "symbols",
+            Step::Relocations => "relocations",
+            Step::Btf => "btf",
         }
     }
 }
@@ -63,6 +130,8 @@ pub enum Outcome {
     Pass,
     /// The kernel refuses the module here.
     Fail,
+    /// The kernel does not look.
+    Skip,
     /// A fact is missing.
     Unknown,
 }
@@ -84,18 +153,59 @@ pub struct Finding {
     pub note: String,
 }
 
-/// Would a patch of the version magic help?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What the kernel is told to ignore (flags of finit_module(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PatchHelps {
-    /// It would take the module past the version magic check, as far as that is known.
-    Yes,
-    /// There is nothing to help: the check is passed.
-    No,
-    /// The strings differ, but only where this kernel does not look.
-    Pointless,
-    /// Something else stands in the way, too or alone.
-    Insufficient,
+pub enum Force {
+    /// Nothing.
+    #[default]
+    None,
+    /// MODULE_INIT_IGNORE_VERMAGIC (2): kmod's `--force-vermagic`.
+    Vermagic,
+    /// MODULE_INIT_IGNORE_MODVERSIONS (1): kmod's `--force-modversion`.
+    Modversions,
+    /// Both (3): kmod's `--force`.
+    Both,
+}
+
+impl Force {
+    /// Is the version magic ignored?
+    pub fn vermagic(self) -> bool {
+        matches!(self, Force::Vermagic | Force::Both)
+    }
+
+    /// Are symbol versions ignored?
+    pub fn modversions(self) -> bool {
+        matches!(self, Force::Modversions | Force::Both)
+    }
+
+    /// Its name on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Force::None => "none",
+            Force::Vermagic => "vermagic",
+            Force::Modversions => "modversions",
+            Force::Both => "both",
+        }
+    }
+}
+
+/// How the module is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// What the kernel is told to ignore.
+    pub force: Force,
+    /// A bare insmod: the modules that it needs are not there. Else they count as loaded before it.
+    pub alone: bool,
+}
+
+/// A module as it is handed to the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'f> {
+    /// The file's bytes, decompressed, with the trailer.
+    pub bytes: &'f [u8],
+    /// How the file is stored.
+    pub container: Container,
 }
 
 /// The kernel's answer, with its reasons.
@@ -105,79 +215,155 @@ pub struct Verdict {
     pub answer: Answer,
     /// What init_module(2) returns, as a positive number; for a refusal.
     pub errno: Option<i32>,
-    /// The lines that the loader prints, in order, without timestamps.
+    /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before.
     pub dmesg: Vec<String>,
+    /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
+    pub taint: Option<String>,
     /// The step that refuses.
     pub stage: Option<Step>,
     /// The reasons, in the loader's order.
     pub findings: Vec<Finding>,
-    /// Would a patch of the version magic help?
-    pub patch_helps: PatchHelps,
+    /// The modules that it needs, to be loaded before it.
+    pub needs: Vec<String>,
+    /// Would a patch of the file help? For each way to change the version magic.
+    pub patched: [Patched; 2],
+    /// What is unsafe about it, should it be loaded all the same; worst first.
+    pub dangers: Vec<Danger>,
 }
 
-/// The verdict for a module, known to the kernel as `name`, on a kernel.
-pub fn predict(module: &Module, name: &str, kernel: &Kernel) -> Verdict {
-    let (vermagic, patch_helps) = vermagic::check(module, kernel);
-    let mut findings = Vec::new();
-    findings.extend(machine(module, kernel));
-    if module.trailer.is_some() {
-        findings.push(unknown(
-            Step::Signature,
-            "does this kernel know the key, and does it insist? (its image and config)",
-        ));
+impl Verdict {
+    /// Would a rewritten version magic help?
+    pub fn patch_helps(&self) -> PatchHelps {
+        let [rewritten, _] = &self.patched;
+        rewritten.helps
     }
-    findings.extend(symbol_versions::check(module, kernel));
-    findings.push(vermagic);
-    if !module.imports.is_empty() {
-        findings
-            .push(unknown(Step::Symbols, "does it export all that the module imports? (its image and module tree)"));
-    }
-    // The first step that fails is the one that the kernel answers with.
-    let stage = findings.iter().find(|f| f.result == Outcome::Fail).map(|f| f.step);
-    let dmesg = match stage {
-        Some(Step::Elf) => machine_line(module, kernel),
-        Some(Step::SymbolVersions) => vec![symbol_versions::line(name)],
-        Some(Step::Vermagic) => vermagic::line(module, name, kernel),
-        _ => Vec::new(),
-    };
-    let only_vermagic = matches!(stage, None | Some(Step::Vermagic));
+}
+
+/// The verdict for a module on a kernel.
+pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
+    let rules = Rules::of(kernel);
+    let asked = attempt(subject, kernel, &rules, load, None);
+    let patched = [Change::Rewrite, Change::Blank]
+        .map(|change| patched::judge(change, &asked, |change| attempt(subject, kernel, &rules, load, Some(change))));
+    let dangers = danger::of(subject, kernel);
+    let answer = asked.answer();
     Verdict {
-        answer: if stage.is_some() { Answer::Refused } else { Answer::Unknown },
-        errno: stage.map(|_| ENOEXEC),
-        dmesg,
-        stage,
-        findings,
-        patch_helps: if only_vermagic { patch_helps } else { PatchHelps::Insufficient },
+        answer,
+        errno: asked.refused.map(|(_, errno)| errno),
+        stage: asked.refused.map(|(step, _)| step),
+        taint: (answer != Answer::Unknown).then(|| asked.taints.letters()),
+        dmesg: asked.dmesg,
+        findings: asked.findings,
+        needs: asked.needs,
+        patched,
+        dangers,
     }
 }
 
-/// The machine of module and kernel (`elf_check_arch`, in `elf_validity_check` of kernel/module/main.c, 6.x). Said only
-/// where they differ.
-fn machine(module: &Module, kernel: &Kernel) -> Option<Finding> {
-    let theirs = kernel.facts.machine.as_ref()?;
-    let ours = Machine::of(module);
-    (ours != theirs.value).then(|| Finding {
-        step: Step::Elf,
-        result: Outcome::Fail,
-        module: Some(ours.to_string()),
-        kernel: Some(theirs.value.to_string()),
-        source: Some(theirs.source.clone()),
-        note: format!("built for {ours}, the kernel runs on {}", theirs.value),
-    })
+/// What the steps look at.
+struct Attempt<'a> {
+    subject: &'a Subject<'a>,
+    kernel: &'a Kernel,
+    rules: &'a Rules<'a>,
+    load: &'a Load,
+    /// What a patch would have changed before.
+    change: Option<Change>,
 }
 
-/// The line about a foreign machine, which kernels print from 5.16 on; some before print another, most none.
-fn machine_line(module: &Module, kernel: &Kernel) -> Vec<String> {
-    let base = kernel.vermagic.value.release_parts().map(|release| release.base).unwrap_or_default();
-    let mut numbers = base.split('.').map_while(|n| n.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let same_class = kernel.facts.machine.as_ref().is_some_and(|m| m.value.class == module.class);
-    match version >= (5, 16) && same_class {
-        true => vec![format!("Invalid architecture in ELF header: {}", module.machine)],
-        false => Vec::new(),
+/// One attempt at loading, from the system call to the module's own init function.
+fn attempt<'a>(
+    subject: &'a Subject<'a>,
+    kernel: &'a Kernel,
+    rules: &'a Rules<'a>,
+    load: &'a Load,
+    change: Option<Change>,
+) -> Record {
+    let mut record = Record::default();
+    let attempt = Attempt { subject, kernel, rules, load, change };
+    if let Err(refusal) = attempt.steps(&mut record) {
+        record.refused = Some(refusal);
+    }
+    record
+}
+
+impl Attempt<'_> {
+    fn steps(&self, record: &mut Record) -> Flow {
+        names::permission(self, record)?;
+        let seen = signature::check(self, record)?;
+        let loaded = self.elf(seen.file, record)?;
+        record.is_unsigned = seen.is_unsigned;
+        names::blacklist(self, &loaded, record)?;
+        symbol_versions::module_layout(self, &loaded, record)?;
+        vermagic::check(self, &loaded, record)?;
+        let late = self.rules.has(Rule::TaintsLate) != Some(false);
+        if !late {
+            taints::origin(self, &loaded, record);
+        }
+        sections::livepatch(self, &loaded, record)?;
+        if !late {
+            taints::licence(self, &loaded, record);
+        }
+        if self.rules.surely(Rule::NameEarly) {
+            names::taken(self, &loaded, record)?;
+        }
+        sections::write_or_execute(self, &loaded, record)?;
+        if !self.rules.surely(Rule::NameEarly) {
+            names::taken(self, &loaded, record)?;
+        }
+        if late {
+            taints::origin(self, &loaded, record);
+            taints::licence(self, &loaded, record);
+        }
+        taints::unsigned(self, &loaded, record);
+        exports::companions(self, &loaded, record)?;
+        symbols::check(self, &loaded, record)?;
+        relocations::check(self, &loaded, record)?;
+        exports::duplicates(self, &loaded, record)?;
+        btf::check(self, &loaded, record)?;
+        names::in_sysfs(self, &loaded, record)
+    }
+
+    /// The ELF checks.
+    fn elf<'f>(&self, file: &'f [u8], record: &mut Record) -> Result<Loaded<'f>, (Step, i32)> {
+        let known = self.kernel.facts.machine.as_ref();
+        let machine = known.map_or_else(|| machine_of(file), |machine| machine.value);
+        let module_size = self.kernel.facts.fingerprint.as_ref().map(|fingerprint| fingerprint.value.size);
+        let checks = Checks { rules: self.rules, machine, module_size };
+        let loaded = checks.check(file).map_err(|wrong| {
+            wrong.lines.into_iter().for_each(|line| record.say(line));
+            let mut finding = Finding::new(Step::Elf, Outcome::Fail, wrong.note);
+            finding.module = Some(machine_of(file).to_string());
+            finding.kernel = known.map(|machine| machine.value.to_string());
+            finding.source = known.map(|machine| machine.source.clone());
+            record.findings.push(finding);
+            (Step::Elf, errno::ENOEXEC)
+        })?;
+        match (known, self.rules.has(Rule::ModuleSize), module_size) {
+            (None, ..) => {
+                record.unknown(Step::Elf, "is it of the kernel's machine? (its image, or one of its modules)");
+            }
+            (_, Some(true), None) => {
+                let note = "has struct module the size that it has in the kernel? (its BTF, or one of its modules)";
+                record.unknown(Step::Elf, note);
+            }
+            (Some(machine), ..) => {
+                let note = format!("a module for {}, with the sections that it must have", machine.value);
+                record.pass(Step::Elf, note, Some(&machine.source));
+            }
+        }
+        Ok(loaded)
     }
 }
 
-fn unknown(step: Step, note: &str) -> Finding {
-    Finding { step, result: Outcome::Unknown, module: None, kernel: None, source: None, note: note.to_owned() }
+/// The machine that an ELF header names, in its own class and byte order.
+fn machine_of(file: &[u8]) -> Machine {
+    let class = if file.get(4) == Some(&1) { Class::Elf32 } else { Class::Elf64 };
+    let endian = if file.get(5) == Some(&2) { Endian::Big } else { Endian::Little };
+    Machine { class, endian, number: loaded::number(file, endian, 18, 2) as u16 }
+}
+
+impl Finding {
+    fn new(step: Step, result: Outcome, note: impl Into<String>) -> Finding {
+        Finding { step, result, module: None, kernel: None, source: None, note: note.into() }
+    }
 }

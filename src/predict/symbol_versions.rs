@@ -1,47 +1,219 @@
-//! The loader's first look at symbol versions: the CRC of `module_layout`, before the version magic
-//! (`check_modstruct_version` in kernel/module/version.c, 6.x; in kernel/module.c before 5.18).
+//! Symbol versions: `check_version` and `check_modstruct_version` (kernel/module/version.c, 5.18 on; kernel/module.c
+//! before).
 
-use crate::kernel::{Fact, Kernel};
-use crate::module::Module;
-use crate::module::versions::Kind;
-use crate::predict::{Finding, Outcome, Step, unknown};
-use crate::vermagic::TokenKind;
+use std::collections::HashMap;
 
-/// The finding of this step; none for a kernel without symbol versions, and for one too old to tell.
-pub(super) fn check(module: &Module, kernel: &Kernel) -> Option<Finding> {
-    if !kernel.vermagic.value.has(TokenKind::Modversions) {
-        return None;
-    }
-    if module.versions.kind() == Kind::None {
-        let note = "the module has none, the kernel wants them: with CONFIG_MODULE_FORCE_LOAD it passes and taints F, \
-                    without it is refused with ENOEXEC and no log line";
-        return Some(unknown(Step::SymbolVersions, note));
-    }
-    let ours = module.versions.crc(b"module_layout").filter(|_| module.versions.visible);
-    let layout = kernel.facts.exports.as_ref().and_then(|exports| {
-        let crc = u64::from(exports.value.symbols.get("module_layout")?.crc?);
-        Some(Fact { value: crc, source: exports.source.clone() })
-    });
-    let (Some(ours), Some(theirs)) = (ours, layout) else {
-        let note = "do the CRCs agree? (its image, or its Module.symvers); if that of module_layout does not, the \
-                    kernel logs so, and nothing of the version magic";
-        return Some(unknown(Step::SymbolVersions, note));
-    };
-    let finding = |result, note: &str| Finding {
-        step: Step::SymbolVersions,
-        result,
-        module: Some(format!("module_layout 0x{ours:08x}")),
-        kernel: Some(format!("module_layout 0x{:08x}", theirs.value)),
-        source: Some(theirs.source.clone()),
-        note: note.to_owned(),
-    };
-    Some(match ours == theirs.value {
-        true => finding(Outcome::Unknown, "module_layout agrees; do the others? (its image, or its Module.symvers)"),
-        false => finding(Outcome::Fail, &format!("module_layout: module 0x{ours:08x}, kernel 0x{:08x}", theirs.value)),
-    })
+use crate::predict::loaded::{Loaded, number, string};
+use crate::predict::record::{Flow, Record};
+use crate::predict::rules::Rule;
+use crate::predict::taints::force;
+use crate::predict::{Attempt, Finding, Outcome, Step, errno};
+
+/// Size of an entry of `__versions`, in bytes.
+const ENTRY: usize = 64;
+
+/// What stands for `struct module` and its kin.
+const MODULE_LAYOUT: &str = "module_layout";
+
+/// How the comparison of one symbol ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// The CRCs are equal.
+    Equal,
+    /// The kernel has no CRC for it, or does not insist.
+    NotLookedAt,
+    /// The module has no symbol versions, or they are ignored: forced.
+    Forced,
+    /// They differ.
+    Differs {
+        /// The module's.
+        ours: u64,
+        /// The kernel's.
+        theirs: u32,
+    },
+    /// The module has no CRC for it, and the kernel wants one.
+    Missing,
+    /// It would have to be forced, and the kernel can't be.
+    CannotForce,
+    /// A fact is missing.
+    Unknown(&'static str),
 }
 
-/// The line that the kernel logs when it refuses here.
-pub(super) fn line(name: &str) -> String {
-    format!("{name}: disagrees about version of symbol module_layout")
+/// A module's symbol versions, as one kernel sees them.
+pub(super) struct Versions<'f> {
+    basic: Option<HashMap<&'f [u8], u64>>,
+    extended: Option<HashMap<&'f [u8], u64>>,
+}
+
+impl<'f> Versions<'f> {
+    /// What the kernel sees: nothing if it was told to ignore them.
+    pub(super) fn of(attempt: &Attempt<'_>, loaded: &Loaded<'f>) -> Versions<'f> {
+        if attempt.load.force.modversions() {
+            return Versions { basic: None, extended: None };
+        }
+        let knows_extended = attempt.rules.surely(Rule::ExtendedVersions);
+        Versions {
+            basic: loaded.bytes_of("__versions").map(|bytes| basic(loaded, bytes)),
+            extended: if knows_extended { extended(loaded) } else { None },
+        }
+    }
+
+    /// What the kernel finds for a symbol whose CRC there is `theirs`.
+    pub(super) fn compare(
+        &self,
+        attempt: &Attempt<'_>,
+        loaded: &Loaded<'_>,
+        (symbol, theirs): (&str, Option<u32>),
+        record: &mut Record,
+    ) -> Compared {
+        let compared = |ours: u64, theirs: u32| match ours == u64::from(theirs) {
+            true => Compared::Equal,
+            false => Compared::Differs { ours, theirs },
+        };
+        let versions = match (&self.extended, &self.basic) {
+            (Some(extended), _) => {
+                return match (extended.get(symbol.as_bytes()), theirs) {
+                    (Some(ours), Some(theirs)) => compared(*ours, theirs),
+                    (Some(_), None) => Compared::Unknown("its CRC"),
+                    (None, _) => {
+                        let line = format!("{}: no extended symbol version for {symbol}", loaded.name);
+                        // Printed once a boot, whatever the symbol.
+                        if !record.dmesg.iter().any(|said| said.contains(": no extended symbol version for ")) {
+                            record.say(line);
+                        }
+                        Compared::NotLookedAt
+                    }
+                };
+            }
+            (None, Some(basic)) => basic,
+            (None, None) => {
+                return match force(attempt, &loaded.name, symbol, record) {
+                    Some(true) => Compared::Forced,
+                    Some(false) => Compared::CannotForce,
+                    None => Compared::Unknown("CONFIG_MODULE_FORCE_LOAD"),
+                };
+            }
+        };
+        match (versions.get(symbol.as_bytes()), theirs) {
+            (Some(ours), Some(theirs)) => compared(*ours, theirs),
+            (Some(_), None) => Compared::Unknown("its CRC"),
+            (None, _) => match attempt.rules.has(Rule::MissingCrcRefuses) {
+                Some(true) => Compared::Missing,
+                Some(false) if attempt.rules.since_patch((2, 6, 25)) == Some(false) => {
+                    record.taints.set('F');
+                    Compared::NotLookedAt
+                }
+                Some(false) => {
+                    record.say(format!("{}: no symbol version for {symbol}", loaded.name));
+                    Compared::NotLookedAt
+                }
+                None => Compared::Unknown("whose kernel it is: Debian's refuses a missing CRC, upstream's warns"),
+            },
+        }
+    }
+}
+
+/// The lines that the kernel prints about a symbol whose comparison ended so.
+pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<String> {
+    match compared {
+        Compared::Differs { .. } => Some(format!("{name}: disagrees about version of symbol {symbol}")),
+        Compared::Missing => Some(format!("{name}: no symbol version for {symbol}")),
+        _ => None,
+    }
+}
+
+/// The entries of `__versions`; the first of a name counts.
+fn basic<'f>(loaded: &Loaded<'f>, bytes: &'f [u8]) -> HashMap<&'f [u8], u64> {
+    let word = loaded.header.class.word();
+    let mut crcs = HashMap::new();
+    for entry in bytes.chunks_exact(ENTRY) {
+        crcs.entry(string(entry, word as u64)).or_insert(number(entry, loaded.header.endian, 0, word));
+    }
+    crcs
+}
+
+/// The entries of the two sections of extended versions.
+fn extended<'f>(loaded: &Loaded<'f>) -> Option<HashMap<&'f [u8], u64>> {
+    let crcs = loaded.bytes_of("__version_ext_crcs")?;
+    let names = loaded.bytes_of("__version_ext_names")?.split(|byte| *byte == 0);
+    let mut found = HashMap::new();
+    for (crc, name) in crcs.chunks_exact(4).zip(names) {
+        found.entry(name).or_insert(loaded.header.endian.number(crc));
+    }
+    Some(found)
+}
+
+/// The first look: the CRC of `module_layout`, before the version magic.
+pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    match attempt.rules.has(Rule::Modversions) {
+        Some(true) => {}
+        Some(false) => return Ok(()),
+        // Up to 2.6.24 a module without symbol versions passes everywhere.
+        None if attempt.rules.since_patch((2, 6, 25)) == Some(false) && loaded.find("__versions").is_none() => {
+            return Ok(());
+        }
+        None => {
+            record.unknown(Step::ModuleLayout, "are symbol versions compared? (CONFIG_MODVERSIONS)");
+            return Ok(());
+        }
+    }
+    // Before about 2.6.30 the symbol was struct_module.
+    let symbol = match attempt.rules.since_patch((2, 6, 30)) {
+        Some(false) => "struct_module",
+        _ => MODULE_LAYOUT,
+    };
+    let exports = attempt.kernel.facts.exports.as_ref();
+    let theirs = exports.and_then(|exports| exports.value.symbols.get(symbol)?.crc);
+    let source = exports.map(|exports| exports.source.as_str());
+    let versions = Versions::of(attempt, loaded);
+    let compared = versions.compare(attempt, loaded, (symbol, theirs), record);
+    if let Some(line) = line(compared, &loaded.name, symbol) {
+        record.say(line);
+    }
+    let refuse = |record: &mut Record, note: String, ours: Option<u64>| {
+        record.findings.push(Finding {
+            module: ours.map(|crc| format!("{symbol} 0x{crc:08x}")),
+            kernel: theirs.map(|crc| format!("{symbol} 0x{crc:08x}")),
+            source: source.map(str::to_owned),
+            ..Finding::new(Step::ModuleLayout, Outcome::Fail, note)
+        });
+        Err((Step::ModuleLayout, errno::ENOEXEC))
+    };
+    match compared {
+        Compared::Equal => record.pass(Step::ModuleLayout, format!("the CRC of {symbol} agrees"), source),
+        Compared::NotLookedAt => {
+            record.skip(Step::ModuleLayout, format!("the module has no CRC of {symbol}, and the kernel passes that"));
+        }
+        Compared::Forced => {
+            let why = match attempt.load.force.modversions() {
+                true => "ignored, as asked for",
+                false => "the module has no symbol versions that the kernel sees",
+            };
+            record.skip(Step::ModuleLayout, format!("{why}: it passes, and taints F"));
+        }
+        Compared::Differs { ours, theirs } => {
+            return refuse(record, format!("{symbol}: module 0x{ours:08x}, kernel 0x{theirs:08x}"), Some(ours));
+        }
+        Compared::Missing => return refuse(record, format!("the module has no CRC of {symbol}"), None),
+        Compared::CannotForce => {
+            let note = "the module has no symbol versions that the kernel sees, and this kernel can't be forced";
+            return refuse(record, note.to_owned(), None);
+        }
+        Compared::Unknown("CONFIG_MODULE_FORCE_LOAD") => record.unknown(
+            Step::ModuleLayout,
+            "no symbol versions are seen, and the kernel wants them: with CONFIG_MODULE_FORCE_LOAD it passes and \
+             taints F, without it is refused with ENOEXEC and no log line (its configuration)",
+        ),
+        Compared::Unknown("its CRC") => record.unknown(
+            Step::ModuleLayout,
+            format!(
+                "does the CRC of {symbol} agree? (its image, its Module.symvers, or one of its modules); if it does \
+                 not, the kernel logs so, and nothing of the version magic"
+            ),
+        ),
+        Compared::Unknown(what) => {
+            record.unknown(Step::ModuleLayout, format!("the module has no CRC of {symbol}; what decides is {what}"));
+        }
+    }
+    Ok(())
 }

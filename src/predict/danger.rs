@@ -1,0 +1,105 @@
+//! What is unsafe about a module on a kernel, whatever the loader says: evidence, worst first.
+
+use serde::Serialize;
+
+use crate::kernel::Kernel;
+use crate::module::Module;
+use crate::predict::Subject;
+use crate::vermagic::compare;
+
+/// Evidence that a module was built for something else than this kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Danger {
+    /// `struct module` itself is another: unsafe for certain.
+    Fingerprint {
+        /// What differs, in words.
+        note: String,
+    },
+    /// A token that changes the layout of data differs.
+    Token {
+        /// What differs, in words.
+        note: String,
+    },
+    /// CRCs of imported symbols differ: the types behind them are others.
+    Crcs {
+        /// How many differ.
+        differing: usize,
+        /// Of how many that could be compared.
+        compared: usize,
+        /// Their names; `module_layout` first, then those that most types hang on.
+        symbols: Vec<String>,
+    },
+}
+
+impl Danger {
+    /// In one sentence, for people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Danger::Fingerprint { note } | Danger::Token { note } => note.clone(),
+            Danger::Crcs { differing, compared, symbols } => {
+                let mut names = symbols.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+                if let Some(more) = symbols.len().checked_sub(5).filter(|more| *more > 0) {
+                    names.push_str(&format!(" and {more} more"));
+                }
+                format!("{differing} of {compared} symbol CRCs differ: {names}")
+            }
+        }
+    }
+}
+
+/// All evidence that the facts give.
+pub(super) fn of(subject: &Subject<'_>, kernel: &Kernel) -> Vec<Danger> {
+    // What contradicts itself gives no evidence about layouts.
+    Module::read(subject.bytes).map(|module| of_module(&module, kernel)).unwrap_or_default()
+}
+
+/// All evidence that the facts give of a module that was read.
+pub fn of_module(module: &Module, kernel: &Kernel) -> Vec<Danger> {
+    let mut dangers: Vec<Danger> = fingerprint(module, kernel).into_iter().collect();
+    if let Some(ours) = module.vermagic() {
+        let comparison = compare(&ours, &kernel.vermagic.value);
+        dangers.extend(comparison.abi_differences().map(|difference| Danger::Token { note: difference.to_string() }));
+    }
+    dangers.extend(crcs(module, kernel));
+    dangers
+}
+
+/// Where `struct module` differs.
+pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
+    let ours = module.this_module.as_ref()?.fingerprint;
+    let theirs = kernel.facts.fingerprint.as_ref()?.value;
+    let mut parts = Vec::new();
+    if ours.size != theirs.size {
+        parts.push(format!("0x{:x} bytes here, 0x{:x} in the kernel", ours.size, theirs.size));
+    }
+    for (what, ours, theirs) in [("init", ours.init, theirs.init), ("exit", ours.exit, theirs.exit)] {
+        if let (Some(ours), Some(theirs)) = (ours, theirs)
+            && ours != theirs
+        {
+            parts.push(format!("{what} at 0x{ours:x} here, at 0x{theirs:x} in the kernel"));
+        }
+    }
+    (!parts.is_empty()).then(|| Danger::Fingerprint { note: format!("struct module is another: {}", parts.join("; ")) })
+}
+
+/// Which CRCs differ.
+pub fn crcs(module: &Module, kernel: &Kernel) -> Option<Danger> {
+    let facts = &kernel.facts;
+    let crc_of = |symbol: &str| {
+        let image = facts.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
+        image.or_else(|| facts.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc))
+    };
+    let (mut compared, mut symbols) = (0, Vec::new());
+    let versions = module.versions.by_symbol();
+    for (symbol, ours) in &versions {
+        let symbol = String::from_utf8_lossy(symbol);
+        let Some(theirs) = crc_of(&symbol) else { continue };
+        compared += 1;
+        if *ours != u64::from(theirs) {
+            symbols.push(symbol.into_owned());
+        }
+    }
+    symbols.sort_by_key(|symbol| (symbol != "module_layout", symbol.clone()));
+    (!symbols.is_empty()).then_some(Danger::Crcs { differing: symbols.len(), compared, symbols })
+}

@@ -1,0 +1,160 @@
+//! What a module exports: that it comes with CRCs or flags, and that nobody exports it already.
+//!
+//! `check_module_license_and_versions` and `verify_export_symbols` (kernel/module.c 5.10), `check_export_symbol_versions`
+//! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
+//! for when all relocations are applied.
+
+use crate::predict::loaded::{Loaded, SHT_RELA, number, string};
+use crate::predict::record::{Flow, Record};
+use crate::predict::rules::Rule;
+use crate::predict::taints::force;
+use crate::predict::{Attempt, Step, errno};
+
+/// The tables of exports, and the tables of their CRCs.
+const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl", "__kcrctab_gpl")];
+
+/// Size of an entry that holds three offsets of 32 bit (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
+const RELATIVE_ENTRY: u64 = 12;
+
+/// The tables beside the exports: CRCs, flags.
+pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let has = |name: &str| loaded.find(name).is_some_and(|section| section.size > 0);
+    let flags = attempt.rules.has(Rule::ExportFlags);
+    if flags == Some(true) {
+        if has("__ksymtab") && loaded.find("__kflagstab").is_none() {
+            record.say(format!("{}: no flags for exported symbols", loaded.name));
+            let note =
+                "it exports symbols, but has no table of their flags (__kflagstab), as kernels from 7.0 on want it";
+            return record.fail(Step::Exports, errno::ENOEXEC, note, None);
+        }
+        for (obsolete, _) in [TABLES.get(1).copied(), Some(("__kcrctab_gpl", ""))].into_iter().flatten() {
+            if loaded.find(obsolete).is_some() {
+                record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.name));
+            }
+        }
+    }
+    if attempt.rules.has(Rule::Modversions) != Some(true) {
+        return Ok(());
+    }
+    let tables = TABLES.iter().take(if flags == Some(true) { 1 } else { 2 });
+    let is_bare = tables.clone().any(|(table, crcs)| has(table) && loaded.find(crcs).is_none());
+    if !is_bare {
+        return Ok(());
+    }
+    match force(attempt, &loaded.name, "no versions for exported symbols", record) {
+        Some(true) => {
+            record.skip(Step::Exports, "it exports symbols without CRCs: it passes, and taints F");
+            Ok(())
+        }
+        Some(false) => {
+            let note = "it exports symbols without CRCs, and this kernel can't be forced";
+            record.fail(Step::Exports, errno::ENOEXEC, note, None)
+        }
+        None => {
+            let note = "it exports symbols without CRCs; can the kernel be forced? (CONFIG_MODULE_FORCE_LOAD)";
+            record.unknown(Step::Exports, note);
+            Ok(())
+        }
+    }
+}
+
+/// Nobody may export the same symbol.
+pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let names = exported(attempt, loaded);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let facts = &attempt.kernel.facts;
+    for name in &names {
+        if let Some(exports) = facts.exports.as_ref().filter(|exports| exports.value.symbols.contains_key(name)) {
+            record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.name));
+            let note = format!("it exports {name}, which the kernel exports itself");
+            return record.fail(Step::Exports, errno::ENOEXEC, note, Some(&exports.source));
+        }
+        let owner = facts.tree.as_ref().and_then(|tree| tree.value.exporter(name).map(|(owner, _)| (tree, owner)));
+        let is_loaded = |owner: &str| {
+            let loaded = facts.policy.iter().any(|policy| policy.value.loaded.iter().any(|name| name == owner));
+            loaded || record.needs.iter().any(|name| name == owner)
+        };
+        if let Some((tree, owner)) = owner.filter(|(_, owner)| owner.name != loaded.name && is_loaded(&owner.name)) {
+            record.say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.name, owner.name));
+            let note = format!("it exports {name}, which {} exports", owner.name);
+            return record.fail(Step::Exports, errno::ENOEXEC, note, Some(&tree.source));
+        }
+    }
+    match facts.exports.as_ref().filter(|exports| exports.value.complete) {
+        Some(exports) => {
+            let note = format!("{} of its own, which the kernel has not", counted(names.len(), "export"));
+            record.pass(Step::Exports, note, Some(&exports.source));
+        }
+        None => record.unknown(Step::Exports, "does the kernel export any of its exports itself? (its image)"),
+    }
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The names that the loader takes for exported, in the order of the tables.
+fn exported(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<String> {
+    let one_table = attempt.rules.has(Rule::ExportFlags) == Some(true);
+    let tables = TABLES.iter().take(if one_table { 1 } else { 2 });
+    tables.flat_map(|(table, _)| names_in(loaded, table)).collect()
+}
+
+fn names_in(loaded: &Loaded<'_>, table: &str) -> Vec<String> {
+    let index = loaded
+        .sections
+        .iter()
+        .skip(1)
+        .position(|section| section.is_alloc() && loaded.name_of(section) == table.as_bytes());
+    let Some(index) = index.map(|at| at + 1) else { return Vec::new() };
+    let mut names = by_relocation(loaded, index);
+    if names.is_empty() {
+        names = by_symbol(loaded, index);
+    }
+    names
+}
+
+/// The strings that the entries point to.
+fn by_relocation(loaded: &Loaded<'_>, table: usize) -> Vec<String> {
+    let is_for_it =
+        |section: &&crate::predict::loaded::Section| section.kind == SHT_RELA && section.info as usize == table;
+    let (Some(relocations), true) =
+        (loaded.sections.iter().find(is_for_it), loaded.header.class == crate::module::elf::Class::Elf64)
+    else {
+        return Vec::new();
+    };
+    let symbols: Vec<_> = loaded.symbols().collect();
+    let endian = loaded.header.endian;
+    let mut found = Vec::new();
+    for entry in loaded.bytes(relocations).chunks_exact(24) {
+        let (offset, info, addend) =
+            (number(entry, endian, 0, 8), number(entry, endian, 8, 8), number(entry, endian, 16, 8));
+        if offset % RELATIVE_ENTRY != 4 {
+            continue;
+        }
+        let symbol = usize::try_from(info >> 32).ok().and_then(|at| symbols.get(at.checked_sub(1)?));
+        let string_of = |symbol: &crate::predict::loaded::Symbol<'_>| {
+            let section = loaded.sections.get(usize::from(symbol.section))?;
+            let name = string(loaded.bytes(section), symbol.value.wrapping_add(addend));
+            (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+        };
+        found.extend(symbol.and_then(string_of).map(|name| (offset, name)));
+    }
+    found.sort();
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The symbols that modpost defines for the entries.
+fn by_symbol(loaded: &Loaded<'_>, table: usize) -> Vec<String> {
+    let mut found: Vec<(u64, String)> = loaded
+        .symbols()
+        .filter(|symbol| usize::from(symbol.section) == table)
+        .filter_map(|symbol| Some((symbol.value, symbol.name.strip_prefix(b"__ksymtab_")?)))
+        .map(|(value, name)| (value, String::from_utf8_lossy(name).into_owned()))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, name)| name).collect()
+}

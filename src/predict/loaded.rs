@@ -1,0 +1,245 @@
+//! A module file as the loader takes it: header, sections, strings and symbols by their offsets, believed as far as the
+//! kernel believes them. [`crate::module`] refuses a file that contradicts itself; here it is read on, because the
+//! question is what a kernel says to it.
+
+use crate::module::elf::{Class, Endian};
+
+/// Section types and flags (include/uapi/linux/elf.h).
+pub(super) const SHT_NULL: u32 = 0;
+pub(super) const SHT_SYMTAB: u32 = 2;
+pub(super) const SHT_STRTAB: u32 = 3;
+pub(super) const SHT_RELA: u32 = 4;
+pub(super) const SHT_NOBITS: u32 = 8;
+pub(super) const SHF_WRITE: u64 = 1;
+pub(super) const SHF_ALLOC: u64 = 2;
+pub(super) const SHF_EXECINSTR: u64 = 4;
+
+/// The file header, read in the class and byte order of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) class: Class,
+    pub(super) endian: Endian,
+    pub(super) has_magic: bool,
+    pub(super) kind: u16,
+    pub(super) machine: u16,
+    pub(super) shoff: u64,
+    pub(super) shentsize: u16,
+    pub(super) shnum: u16,
+    pub(super) shstrndx: u16,
+}
+
+/// A section header.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Section {
+    pub(super) name: u32,
+    pub(super) kind: u32,
+    pub(super) flags: u64,
+    pub(super) addr: u64,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) link: u32,
+    pub(super) info: u32,
+}
+
+impl Section {
+    pub(super) fn is_alloc(&self) -> bool {
+        self.flags & SHF_ALLOC != 0
+    }
+}
+
+/// Size of the file header, in bytes.
+pub(super) fn header_size(class: Class) -> usize {
+    match class {
+        Class::Elf32 => 52,
+        Class::Elf64 => 64,
+    }
+}
+
+/// Size of a section header, in bytes.
+pub(super) fn section_size(class: Class) -> usize {
+    match class {
+        Class::Elf32 => 40,
+        Class::Elf64 => 64,
+    }
+}
+
+/// Size of a symbol, in bytes.
+pub(super) fn symbol_size(class: Class) -> usize {
+    match class {
+        Class::Elf32 => 16,
+        Class::Elf64 => 24,
+    }
+}
+
+impl Header {
+    /// Reads the header; `None` if the file is shorter than one.
+    pub(super) fn read(file: &[u8], class: Class, endian: Endian) -> Option<Header> {
+        let header = file.get(..header_size(class))?;
+        let half = |at: usize| number(header, endian, at, 2) as u16;
+        let (shoff, rest) = match class {
+            Class::Elf32 => (number(header, endian, 32, 4), 46),
+            Class::Elf64 => (number(header, endian, 40, 8), 58),
+        };
+        Some(Header {
+            class,
+            endian,
+            has_magic: header.starts_with(b"\x7fELF"),
+            kind: half(16),
+            machine: half(18),
+            shoff,
+            shentsize: half(rest),
+            shnum: half(rest + 2),
+            shstrndx: half(rest + 4),
+        })
+    }
+
+    /// The section headers; those that lie beyond the file's end are not there.
+    pub(super) fn sections(&self, file: &[u8]) -> Vec<Section> {
+        let Some(table) = usize::try_from(self.shoff).ok().and_then(|at| file.get(at..)) else { return Vec::new() };
+        let entries = table.chunks_exact(section_size(self.class)).take(usize::from(self.shnum));
+        entries.map(|entry| self.section(entry)).collect()
+    }
+
+    fn section(&self, entry: &[u8]) -> Section {
+        let n = |at: usize, size: usize| number(entry, self.endian, at, size);
+        match self.class {
+            Class::Elf32 => Section {
+                name: n(0, 4) as u32,
+                kind: n(4, 4) as u32,
+                flags: n(8, 4),
+                addr: n(12, 4),
+                offset: n(16, 4),
+                size: n(20, 4),
+                link: n(24, 4) as u32,
+                info: n(28, 4) as u32,
+            },
+            Class::Elf64 => Section {
+                name: n(0, 4) as u32,
+                kind: n(4, 4) as u32,
+                flags: n(8, 8),
+                addr: n(16, 8),
+                offset: n(24, 8),
+                size: n(32, 8),
+                link: n(40, 4) as u32,
+                info: n(44, 4) as u32,
+            },
+        }
+    }
+}
+
+/// A number of `size` bytes at an offset; 0 where there are none.
+pub(super) fn number(bytes: &[u8], endian: Endian, at: usize, size: usize) -> u64 {
+    at.checked_add(size).and_then(|end| bytes.get(at..end)).map_or(0, |digits| endian.number(digits))
+}
+
+/// A C string at an offset, up to its NUL or the end of the bytes.
+pub(super) fn string(bytes: &[u8], at: u64) -> &[u8] {
+    let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+    rest.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// A module that passed the ELF checks: what the loader goes on with (`struct load_info`, kernel/module/internal.h).
+pub(super) struct Loaded<'f> {
+    pub(super) file: &'f [u8],
+    pub(super) header: Header,
+    pub(super) sections: Vec<Section>,
+    /// The section of modinfo that this kernel reads, where it sees one.
+    pub(super) modinfo: Option<usize>,
+    /// The section of `struct module`.
+    pub(super) this_module: usize,
+    pub(super) symtab: usize,
+    /// What the kernel calls it in its messages.
+    pub(super) name: String,
+}
+
+/// A symbol of the symbol table.
+#[derive(Clone, Copy)]
+pub(super) struct Symbol<'f> {
+    pub(super) name: &'f [u8],
+    pub(super) section: u16,
+    pub(super) value: u64,
+    pub(super) is_weak: bool,
+}
+
+impl<'f> Loaded<'f> {
+    /// The bytes of a section in the file.
+    pub(super) fn bytes(&self, section: &Section) -> &'f [u8] {
+        bytes_of(self.file, section)
+    }
+
+    /// A section's name.
+    pub(super) fn name_of(&self, section: &Section) -> &'f [u8] {
+        name_of(self.file, &self.header, &self.sections, section)
+    }
+
+    /// The first allocated section of a name (`find_sec`).
+    pub(super) fn find(&self, name: &str) -> Option<&Section> {
+        find(self.file, &self.header, &self.sections, name, true).and_then(|at| self.sections.get(at))
+    }
+
+    /// The first section of a name, allocated or not (`find_any_sec`).
+    pub(super) fn find_any(&self, name: &str) -> Option<&Section> {
+        find(self.file, &self.header, &self.sections, name, false).and_then(|at| self.sections.get(at))
+    }
+
+    /// The bytes of the first allocated section of a name.
+    pub(super) fn bytes_of(&self, name: &str) -> Option<&'f [u8]> {
+        self.find(name).map(|section| self.bytes(section))
+    }
+
+    /// The first value of a modinfo key (`get_modinfo`).
+    pub(super) fn modinfo(&self, key: &str) -> Option<&'f [u8]> {
+        self.modinfo_all(key).next()
+    }
+
+    /// All values of a modinfo key.
+    pub(super) fn modinfo_all(&self, key: &str) -> impl Iterator<Item = &'f [u8]> {
+        let bytes = self.modinfo.and_then(|at| self.sections.get(at)).map(|s| self.bytes(s)).unwrap_or_default();
+        values(bytes, key.to_owned())
+    }
+
+    /// The symbols, from the second on: the first is none.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol<'f>> {
+        let table = self.sections.get(self.symtab).copied().unwrap_or_default();
+        let strings = self.sections.get(table.link as usize).map(|s| self.bytes(s)).unwrap_or_default();
+        let (class, endian) = (self.header.class, self.header.endian);
+        self.bytes(&table).chunks_exact(symbol_size(class)).skip(1).map(move |entry| {
+            let n = |at: usize, size: usize| number(entry, endian, at, size);
+            let (info, section, value) = match class {
+                Class::Elf32 => (n(12, 1), n(14, 2), n(4, 4)),
+                Class::Elf64 => (n(4, 1), n(6, 2), n(8, 8)),
+            };
+            Symbol { name: string(strings, n(0, 4)), section: section as u16, value, is_weak: info >> 4 == 2 }
+        })
+    }
+}
+
+/// The bytes of a section in the file; none for NOBITS and for what lies beyond the end.
+pub(super) fn bytes_of<'f>(file: &'f [u8], section: &Section) -> &'f [u8] {
+    if section.kind == SHT_NOBITS {
+        return &[];
+    }
+    let end = section.offset.checked_add(section.size);
+    let range = usize::try_from(section.offset).ok().zip(end.and_then(|end| usize::try_from(end).ok()));
+    range.and_then(|(start, end)| file.get(start..end)).unwrap_or_default()
+}
+
+/// A section's name.
+pub(super) fn name_of<'f>(file: &'f [u8], header: &Header, sections: &[Section], section: &Section) -> &'f [u8] {
+    let names = sections.get(usize::from(header.shstrndx)).map(|names| bytes_of(file, names)).unwrap_or_default();
+    string(names, u64::from(section.name))
+}
+
+/// The index of the first section of a name, after the first of all, which is none.
+pub(super) fn find(file: &[u8], header: &Header, sections: &[Section], name: &str, only_alloc: bool) -> Option<usize> {
+    let fits = |section: &Section| {
+        (section.is_alloc() || !only_alloc) && name_of(file, header, sections, section) == name.as_bytes()
+    };
+    sections.iter().enumerate().skip(1).find(|(_, section)| fits(section)).map(|(index, _)| index)
+}
+
+/// The values of a key in modinfo's strings.
+pub(super) fn values(bytes: &[u8], key: String) -> impl Iterator<Item = &[u8]> {
+    let strings = bytes.split(|byte| *byte == 0);
+    strings.filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+}

@@ -1,0 +1,55 @@
+//! Whether the kernel takes modules at all, and this name: modules_disabled, the blacklist, names that are taken.
+
+use crate::predict::loaded::Loaded;
+use crate::predict::record::{Flow, Record};
+use crate::predict::{Attempt, Step, errno};
+
+/// `may_init_module`: a system that was told to load no more modules.
+pub(super) fn permission(attempt: &Attempt<'_>, record: &mut Record) -> Flow {
+    let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
+    match policy.value.modules_disabled {
+        Some(true) => {
+            let note = "kernel.modules_disabled is set: no module can be loaded before the next boot";
+            record.fail(Step::Permission, errno::EPERM, note, Some(&policy.source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `blacklisted`: `module_blacklist=` on the kernel's command line.
+pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
+    if !policy.value.blacklist.contains(&loaded.name) {
+        return Ok(());
+    }
+    if attempt.rules.since(5, 11) == Some(true) {
+        record.say(format!("Module {} is blacklisted", loaded.name));
+    }
+    let note = "its name is in module_blacklist= on the kernel's command line";
+    record.fail(Step::Blacklist, errno::EPERM, note, Some(&policy.source))
+}
+
+/// A module of this name is loaded.
+pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
+    let is_built_in = attempt.kernel.facts.tree.iter().any(|tree| tree.value.has_built_in(&loaded.name));
+    if !policy.value.loaded.contains(&loaded.name) || is_built_in {
+        return Ok(());
+    }
+    record.fail(Step::Name, errno::EEXIST, "a module of this name is loaded", Some(&policy.source))
+}
+
+/// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): a built-in module with parameters has the folder already that this
+/// one would get.
+pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let Some(tree) = &attempt.kernel.facts.tree else { return Ok(()) };
+    let same = |name: &str| name.replace('-', "_") == loaded.name.replace('-', "_");
+    match tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name)) {
+        false => Ok(()),
+        true => {
+            record.say(format!("{}: module is already loaded", loaded.name));
+            let note = "a module of this name is built into the kernel";
+            record.fail(Step::Name, errno::EINVAL, note, Some(&tree.source))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Would a patch help? The same attempt again, on the module as a patch would leave it.
+
+use serde::Serialize;
+
+use crate::predict::record::Record;
+use crate::predict::{Answer, Outcome, Step};
+
+/// What a patch changes: the version magic, and the trailer goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It becomes the kernel's.
+    Rewrite,
+    /// It goes.
+    Blank,
+}
+
+impl Change {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Change::Rewrite => "rewrite",
+            Change::Blank => "blank",
+        }
+    }
+}
+
+/// Would a patch of the version magic help?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatchHelps {
+    /// It would load, or at least pass this check as far as that is known.
+    Yes,
+    /// There is nothing to help: it loads, or is refused before or for something that no patch touches.
+    No,
+    /// The strings differ, but only where this kernel does not look.
+    Pointless,
+    /// Something else stands in the way, too or alone.
+    Insufficient,
+}
+
+/// What one way of patching would lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Patched {
+    /// The way.
+    pub mode: Change,
+    /// Would it help?
+    pub helps: PatchHelps,
+    /// The answer to the patched module.
+    pub verdict: Answer,
+    /// The step that refuses the patched module.
+    pub stage: Option<Step>,
+    /// Why it refuses, in words; for what would load, the taints that it leaves.
+    pub note: String,
+}
+
+/// Judges one way, by the attempt that was asked for and one on the patched module.
+pub(super) fn judge(change: Change, asked: &Record, attempt: impl Fn(Change) -> Record) -> Patched {
+    let patched = attempt(change);
+    let is_differing = asked
+        .findings
+        .iter()
+        .any(|finding| finding.step == Step::Vermagic && finding.module.is_some() && finding.module != finding.kernel);
+    let failing = patched.findings.iter().find(|finding| finding.result == Outcome::Fail);
+    let stage = patched.refused.map(|(step, _)| step);
+    let at_vermagic = asked.refused.is_some_and(|(step, _)| step == Step::Vermagic);
+    let helps = match (asked.answer(), patched.answer()) {
+        (Answer::Accepted, _) if is_differing => PatchHelps::Pointless,
+        (Answer::Accepted, _) => PatchHelps::No,
+        (Answer::Refused, Answer::Refused) => PatchHelps::Insufficient,
+        (Answer::Refused, _) => PatchHelps::Yes,
+        (Answer::Unknown, Answer::Refused) => PatchHelps::Insufficient,
+        (Answer::Unknown, _) if is_differing && !at_vermagic && passes_vermagic(asked) => PatchHelps::Pointless,
+        (Answer::Unknown, _) if passes_vermagic(asked) => PatchHelps::No,
+        (Answer::Unknown, _) => PatchHelps::Yes,
+    };
+    let note = match (failing, patched.answer()) {
+        (Some(finding), _) => finding.note.clone(),
+        (None, Answer::Accepted) => match patched.taints.letters() {
+            letters if letters.is_empty() => "it would load, and leave no taint".to_owned(),
+            letters => format!("it would load, and taint {letters}"),
+        },
+        (None, _) => "past this check, as far as is known".to_owned(),
+    };
+    Patched { mode: change, helps, verdict: patched.answer(), stage, note }
+}
+
+fn passes_vermagic(asked: &Record) -> bool {
+    asked.findings.iter().any(|finding| finding.step == Step::Vermagic && finding.result == Outcome::Pass)
+}

@@ -1,0 +1,62 @@
+//! What an attempt at loading leaves: findings, log lines, taints, and where it ended.
+
+use crate::predict::taints::Taints;
+use crate::predict::{Answer, Finding, Outcome, Step};
+
+/// How a step ends for the loader: it goes on, or refuses with a step and an errno.
+pub(super) type Flow = Result<(), (Step, i32)>;
+
+/// The record of one attempt.
+#[derive(Default)]
+pub(super) struct Record {
+    pub(super) findings: Vec<Finding>,
+    pub(super) dmesg: Vec<String>,
+    pub(super) taints: Taints,
+    pub(super) needs: Vec<String>,
+    /// Where it was refused, and with which errno.
+    pub(super) refused: Option<(Step, i32)>,
+    /// The kernel takes the module for one without a good signature.
+    pub(super) is_unsigned: bool,
+    /// GPL-only symbols do not exist for it.
+    pub(super) is_proprietary: bool,
+}
+
+impl Record {
+    /// The answer that the record comes to.
+    pub(super) fn answer(&self) -> Answer {
+        let is_unknown = self.findings.iter().any(|finding| finding.result == Outcome::Unknown);
+        match (self.refused, is_unknown) {
+            (Some(_), _) => Answer::Refused,
+            (None, true) => Answer::Unknown,
+            (None, false) => Answer::Accepted,
+        }
+    }
+
+    /// The loader prints a line.
+    pub(super) fn say(&mut self, line: impl Into<String>) {
+        self.dmesg.push(line.into());
+    }
+
+    /// The step is passed.
+    pub(super) fn pass(&mut self, step: Step, note: impl Into<String>, source: Option<&str>) {
+        let source = source.map(str::to_owned);
+        self.findings.push(Finding { source, ..Finding::new(step, Outcome::Pass, note) });
+    }
+
+    /// The kernel does not look.
+    pub(super) fn skip(&mut self, step: Step, note: impl Into<String>) {
+        self.findings.push(Finding::new(step, Outcome::Skip, note));
+    }
+
+    /// A fact is missing; `note` asks for it.
+    pub(super) fn unknown(&mut self, step: Step, note: impl Into<String>) {
+        self.findings.push(Finding::new(step, Outcome::Unknown, note));
+    }
+
+    /// The kernel refuses.
+    pub(super) fn fail(&mut self, step: Step, errno: i32, note: impl Into<String>, source: Option<&str>) -> Flow {
+        let source = source.map(str::to_owned);
+        self.findings.push(Finding { source, ..Finding::new(step, Outcome::Fail, note) });
+        Err((step, errno))
+    }
+}

@@ -1,0 +1,234 @@
+//! The rules of the loader, by kernel version: one row a behaviour. Whether a kernel has it is told, best first, by a
+//! message of the loader's that stands in its image or does not, by its configuration, by its distribution, and by its
+//! version. A version between two that were read is not guessed at: the answer is then `None`.
+//!
+//! To add a version, go down [`TABLE`] beside kernel/module/main.c, version.c and signing.c (kernel/module.c before
+//! 5.18), and give each row that ends its end.
+
+use crate::kernel::Kernel;
+use crate::vermagic::TokenKind;
+
+/// A behaviour that some kernels have and others have not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Signatures are looked at (CONFIG_MODULE_SIG).
+    Signatures,
+    /// Unsigned modules are refused (CONFIG_MODULE_SIG_FORCE).
+    SignaturesForced,
+    /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
+    SignatureReasons,
+    /// Each force flag makes a module unsigned. Where this is not so, any flag at all does.
+    OnlyForceFlagsUnsign,
+    /// "Module has invalid ELF structures", one line for all.
+    OneElfLine,
+    /// A line for each thing that is wrong with an ELF header.
+    ElfLines,
+    /// Each symbol's string table is checked for a type of its own, and so are section names of all sections.
+    ElfTables,
+    /// The symbols' strings are checked to the last name.
+    SymbolNames,
+    /// There may be only one `.modinfo`, and it counts without SHF_ALLOC too.
+    OneModinfo,
+    /// `.gnu.linkonce.this_module` must have the size of `struct module`, have bytes, and be allocated.
+    ModuleSize,
+    /// "Exactly one", not "Only one", `.gnu.linkonce.this_module`.
+    ExactlyOneModule,
+    /// Symbol versions are compared (CONFIG_MODVERSIONS).
+    Modversions,
+    /// Extended symbol versions are known.
+    ExtendedVersions,
+    /// A missing CRC refuses the module (Debian); elsewhere it is a warning.
+    MissingCrcRefuses,
+    /// Forcing is possible (CONFIG_MODULE_FORCE_LOAD).
+    ForceLoad,
+    /// Livepatch modules are taken (CONFIG_LIVEPATCH).
+    Livepatch,
+    /// Sections must not be both writable and executable (CONFIG_STRICT_MODULE_RWX).
+    WriteOrExecute,
+    /// Taints of origin and licence are set after the module has its place in the list; before, right behind vermagic.
+    TaintsLate,
+    /// A module that is not `intree` taints O.
+    OutOfTreeTaint,
+    /// A module with `test=` taints N.
+    TestTaint,
+    /// A name that is taken is looked for before memory is laid out.
+    NameEarly,
+    /// Exports need a table of flags, `__kflagstab`.
+    ExportFlags,
+    /// Symbols of a namespace must be imported.
+    Namespaces,
+    /// A missing import of a namespace is a warning only (CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS).
+    NamespacesOptional,
+    /// Namespaces named `module:…` are for the modules that they name, and can't be imported.
+    ModuleNamespaces,
+    /// A symbol whose section index is beyond the sections is an error.
+    SymbolSectionIndex,
+    /// The unresolved symbol's error stands in its line.
+    UnknownSymbolError,
+    /// A relocation's place must hold zeros (x86-64).
+    RelocationTargets,
+    /// "Invalid relocation target", not "Skipping invalid relocation target".
+    RelocationInvalid,
+    /// A module's BTF is checked, and refused if it is wrong (no CONFIG_MODULE_ALLOW_BTF_MISMATCH).
+    BtfChecked,
+}
+
+/// One row: the rule; the first version that has it and the first that has not any more; the option that it hangs on;
+/// and the loader's message that a kernel with it can print.
+struct Row(Rule, (u32, u32), (u32, u32), &'static str, &'static str);
+
+const NOW: (u32, u32) = (u32::MAX, 0);
+/// For a rule that no version tells.
+const NEVER: (u32, u32) = (0, 0);
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    // signature
+    Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", "~Module signature appended~"),
+    Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", ""),
+    Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", ""),
+    Row(Rule::OnlyForceFlagsUnsign, (5, 17), NOW,     "", ""),
+    // elf
+    Row(Rule::OneElfLine,           (5, 10), (5, 12), "", "Module has invalid ELF structures"),
+    Row(Rule::ElfLines,             (5, 16), NOW,     "", "Invalid ELF header magic"),
+    Row(Rule::ElfTables,            (6, 14), NOW,     "", "Invalid ELF section name table type"),
+    Row(Rule::SymbolNames,          (6, 14), NOW,     "", "symbol string table isn't NUL terminated"),
+    Row(Rule::OneModinfo,           (6, 4),  NOW,     "", "Only one .modinfo section must exist"),
+    Row(Rule::ModuleSize,           (6, 4),  NOW,     "", "section size must match the kernel's built struct module size"),
+    Row(Rule::ExactlyOneModule,     (6, 14), NOW,     "", "Exactly one .gnu.linkonce.this_module"),
+    // symbol-versions
+    Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", "no extended symbol version for %s"),
+    Row(Rule::ForceLoad,            (2, 6),  NOW,     "MODULE_FORCE_LOAD", "%s: %s: kernel tainted."),
+    // livepatch, sections
+    Row(Rule::Livepatch,            (4, 0),  NOW,     "LIVEPATCH", ""),
+    Row(Rule::WriteOrExecute,       (5, 8),  NOW,     "STRICT_MODULE_RWX", "has invalid WRITE|EXEC flags"),
+    // taints
+    Row(Rule::TaintsLate,           (6, 4),  NOW,     "", ""),
+    Row(Rule::OutOfTreeTaint,       (3, 2),  NOW,     "", "loading out-of-tree module taints kernel"),
+    Row(Rule::TestTaint,            (6, 0),  NOW,     "", "loading test module taints kernel"),
+    Row(Rule::NameEarly,            (6, 5),  NOW,     "", ""),
+    // exports
+    Row(Rule::ExportFlags,          (7, 0),  NOW,     "", "no flags for exported symbols"),
+    // symbols
+    Row(Rule::Namespaces,           (5, 4),  NOW,     "", "but does not import it"),
+    Row(Rule::NamespacesOptional,   (5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", ""),
+    Row(Rule::ModuleNamespaces,     (6, 16), NOW,     "", "module tries to import module namespace"),
+    Row(Rule::SymbolSectionIndex,   (6, 12), NOW,     "", "has an invalid section index"),
+    Row(Rule::UnknownSymbolError,   (4, 15), NOW,     "", ""),
+    // relocations
+    Row(Rule::RelocationTargets,    (4, 0),  NOW,     "", "nvalid relocation target, existing value is nonzero"),
+    Row(Rule::RelocationInvalid,    (6, 5),  NOW,     "", "Invalid relocation target, existing value is nonzero"),
+    // btf
+    Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", "failed to validate module [%s] BTF"),
+    // what hangs on the distribution or the version magic alone
+    Row(Rule::Modversions,          NEVER,   NEVER,   "", ""),
+    Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", ""),
+];
+
+/// Who built a kernel, as far as it changes the loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Distribution {
+    /// Debian: a missing CRC refuses a module; MODULE_SIG_FORCE is not set (5.10 to 7.2, seen in each).
+    Debian,
+    /// Any other: taken to be as upstream.
+    Upstream,
+    /// The facts do not tell.
+    Unknown,
+}
+
+/// The rules of one kernel.
+pub(super) struct Rules<'k> {
+    kernel: &'k Kernel,
+    version: Option<(u32, u32, u32)>,
+    /// Who built it.
+    pub(super) distribution: Distribution,
+}
+
+impl<'k> Rules<'k> {
+    /// The rules of a kernel.
+    pub(super) fn of(kernel: &'k Kernel) -> Rules<'k> {
+        let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.to_ascii_lowercase());
+        let distribution = match banner {
+            Some(banner) if banner.contains("debian") => Distribution::Debian,
+            Some(_) => Distribution::Upstream,
+            None if kernel.vermagic.value.to_string().contains("+deb") => Distribution::Debian,
+            None => Distribution::Unknown,
+        };
+        Rules { kernel, version: version(kernel), distribution }
+    }
+
+    /// Is the kernel at least of this version? `None` if its version is not known.
+    pub(super) fn since(&self, major: u32, minor: u32) -> Option<bool> {
+        self.version.map(|(ours, minors, _)| (ours, minors) >= (major, minor))
+    }
+
+    /// As [`Rules::since`], with a third number.
+    pub(super) fn since_patch(&self, version: (u32, u32, u32)) -> Option<bool> {
+        self.version.map(|ours| ours >= version)
+    }
+
+    /// Has the kernel this rule? `None` if the facts do not tell.
+    pub(super) fn has(&self, rule: Rule) -> Option<bool> {
+        match rule {
+            Rule::Modversions => return self.modversions(),
+            Rule::MissingCrcRefuses => return self.missing_crc_refuses(),
+            _ => {}
+        }
+        let Row(_, from, before, option, message) = TABLE.iter().find(|row| row.0 == rule)?;
+        if !message.is_empty()
+            && let Some(messages) = &self.kernel.facts.messages
+        {
+            return Some(messages.value.iter().any(|known| known.contains(message)));
+        }
+        let (major, minor, _) = self.version?;
+        if (major, minor) < *from || (major, minor) >= *before {
+            return Some(false);
+        }
+        match option.is_empty() {
+            true => Some(true),
+            false => self.option(option),
+        }
+    }
+
+    /// As [`Rules::has`], a doubt counting as no.
+    pub(super) fn surely(&self, rule: Rule) -> bool {
+        self.has(rule) == Some(true)
+    }
+
+    /// Is this option of the configuration set? `None` if that is not known.
+    pub(super) fn option(&self, option: &str) -> Option<bool> {
+        match &self.kernel.facts.config {
+            Some(config) => Some(config.value.contains_key(option)),
+            None if self.distribution == Distribution::Debian && option == "MODULE_SIG_FORCE" => Some(false),
+            None => None,
+        }
+    }
+
+    /// The token in the version magic tells it from about 2.6.26 on.
+    fn modversions(&self) -> Option<bool> {
+        if self.kernel.vermagic.value.has(TokenKind::Modversions) {
+            return Some(true);
+        }
+        match self.version {
+            Some((2, 6, patch)) if patch < 26 => self.option("MODVERSIONS"),
+            _ => Some(false),
+        }
+    }
+
+    /// Debian's own patch, in 5.10 to 7.2; upstream from 4.9 on warns, and refused between 2.6.28 and 4.8.
+    fn missing_crc_refuses(&self) -> Option<bool> {
+        match (self.distribution, self.version?) {
+            (_, version) if version < (2, 6, 25) => Some(false),
+            (_, version) if ((2, 6, 28)..(4, 8, 0)).contains(&version) => Some(true),
+            (Distribution::Debian, version) if version >= (5, 10, 0) => Some(true),
+            (Distribution::Upstream, version) if version >= (4, 9, 0) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+fn version(kernel: &Kernel) -> Option<(u32, u32, u32)> {
+    let parts = kernel.vermagic.value.release_parts()?;
+    let mut numbers = parts.base.split('.').map_while(|number| number.parse::<u32>().ok());
+    Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
+}

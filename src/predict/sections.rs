@@ -1,0 +1,52 @@
+//! Steps that look at sections and marks: livepatch, and no section both writable and executable.
+
+use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE};
+use crate::predict::record::{Flow, Record};
+use crate::predict::rules::Rule;
+use crate::predict::{Attempt, Step, errno};
+
+/// `check_modinfo_livepatch` (6.12).
+pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    if loaded.modinfo("livepatch").is_none() {
+        return Ok(());
+    }
+    match attempt.rules.has(Rule::Livepatch) {
+        Some(true) => {
+            record.pass(Step::Livepatch, "a livepatch, and the kernel takes them", None);
+            Ok(())
+        }
+        Some(false) => {
+            let text = "module is marked as livepatch module, but livepatch support is disabled";
+            record.say(format!("{}: {text}", loaded.name));
+            record.fail(Step::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel takes none", None)
+        }
+        None => {
+            record
+                .unknown(Step::Livepatch, "does the kernel take livepatches? (CONFIG_LIVEPATCH in its configuration)");
+            Ok(())
+        }
+    }
+}
+
+/// `module_enforce_rwx_sections` (kernel/module/strict_rwx.c, 6.1).
+pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let both = SHF_WRITE | SHF_EXECINSTR;
+    let found = loaded.sections.iter().enumerate().find(|(_, section)| section.flags & both == both);
+    let Some((index, section)) = found else { return Ok(()) };
+    let section = String::from_utf8_lossy(loaded.name_of(section)).into_owned();
+    match attempt.rules.has(Rule::WriteOrExecute) {
+        Some(true) => {
+            record.say(format!("{}: section {section} (index {index}) has invalid WRITE|EXEC flags", loaded.name));
+            let note = format!("section {section} is both writable and executable");
+            record.fail(Step::Sections, errno::ENOEXEC, note, None)
+        }
+        Some(false) => Ok(()),
+        None => {
+            let note = format!(
+                "section {section} is both writable and executable; does the kernel mind? (CONFIG_STRICT_MODULE_RWX)"
+            );
+            record.unknown(Step::Sections, note);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The appended signature: `module_sig_check` and `mod_verify_sig` (kernel/module/signing.c; before 5.18
+//! kernel/module.c and kernel/module_signing.c), `mod_check_sig` (kernel/module_signature.c).
+
+use crate::predict::patched::Change;
+use crate::predict::record::Record;
+use crate::predict::rules::Rule;
+use crate::predict::{Attempt, Step, errno};
+
+/// What stands at the end of a signed file.
+const MARKER: &[u8] = b"~Module signature appended~\n";
+
+/// Size of `struct module_signature`, in bytes.
+const INFO: usize = 12;
+
+/// What the rest of the loader goes on with.
+pub(super) struct Seen<'f> {
+    /// The file, as far as the loader takes it to go.
+    pub(super) file: &'f [u8],
+    /// It has no signature that the kernel could verify.
+    pub(super) is_unsigned: bool,
+}
+
+/// Why a module counts as unsigned, where that is tolerated.
+#[derive(Clone, Copy)]
+enum Absent {
+    NoSignature,
+    UnknownCrypto,
+    UnknownKey,
+}
+
+/// How the look at the trailer ends.
+enum Looked {
+    Good { signed: usize },
+    Absent { why: Absent, end: usize },
+    Fatal { errno: i32, note: &'static str, line: Option<String> },
+    Unknown { end: usize },
+}
+
+/// The step.
+pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Seen<'a>, (Step, i32)> {
+    let file = attempt.subject.bytes;
+    let whole = Seen { file, is_unsigned: true };
+    match attempt.rules.has(Rule::Signatures) {
+        Some(true) => {}
+        Some(false) => return Ok(Seen { is_unsigned: false, ..whole }),
+        None => {
+            let note = match file.ends_with(MARKER) {
+                true => "does the kernel know the key, and does it insist? (its image and configuration)",
+                false => {
+                    "not signed; does the kernel insist on a signature? (CONFIG_MODULE_SIG_FORCE in its configuration)"
+                }
+            };
+            record.unknown(Step::Signature, note);
+            return Ok(whole);
+        }
+    }
+    let forced = attempt.load.force != crate::predict::Force::None;
+    let (looked, why) = match (file.strip_suffix(MARKER), attempt.change) {
+        // A patch takes the trailer off.
+        (Some(rest), Some(Change::Rewrite | Change::Blank)) => {
+            let end = signed_length(rest).unwrap_or(rest.len());
+            (Looked::Absent { why: Absent::NoSignature, end }, "unsigned, once its trailer is stripped")
+        }
+        (Some(_), None) if forced => {
+            (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "a forced module counts as unsigned")
+        }
+        (Some(rest), None) => (look(attempt, rest), "signed"),
+        (None, _) => (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "not signed"),
+    };
+    let (why_absent, end) = match looked {
+        Looked::Good { signed } => {
+            let source = attempt.kernel.facts.keys.as_ref().map(|keys| keys.source.as_str());
+            record.pass(Step::Signature, "signed by a key that the kernel knows, and the digest fits", source);
+            return Ok(Seen { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
+        }
+        Looked::Fatal { errno, note, line } => {
+            line.into_iter().for_each(|line| record.say(line));
+            record.fail(Step::Signature, errno, note, None)?;
+            return Ok(whole);
+        }
+        Looked::Unknown { end } => {
+            let note = "does the kernel know the key? (the certificates in its image)";
+            record.unknown(Step::Signature, note);
+            return Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: true });
+        }
+        Looked::Absent { why, end } => (why, end),
+    };
+    enforced(attempt, (why_absent, why), record)?;
+    Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: true })
+}
+
+/// What an enforcing kernel says to a module that counts as unsigned.
+fn enforced(
+    attempt: &Attempt<'_>,
+    (absent, why): (Absent, &'static str),
+    record: &mut Record,
+) -> Result<(), (Step, i32)> {
+    let policy = attempt.kernel.facts.policy.as_ref();
+    let set = policy.and_then(|policy| policy.value.sig_enforce).or_else(|| attempt.rules.has(Rule::SignaturesForced));
+    let source = policy.map(|policy| policy.source.as_str());
+    let what = match absent {
+        Absent::NoSignature => "unsigned module",
+        Absent::UnknownCrypto => "module with unsupported crypto",
+        Absent::UnknownKey => "module with unavailable key",
+    };
+    let why = match absent {
+        Absent::NoSignature => why,
+        Absent::UnknownCrypto => "signed in a way that the kernel does not know",
+        Absent::UnknownKey => "signed by a key that the kernel does not know",
+    };
+    match set {
+        Some(true) if attempt.rules.surely(Rule::SignatureReasons) => {
+            record.say(format!("Loading of {what} is rejected"));
+            record.fail(Step::Signature, errno::EKEYREJECTED, format!("{why}, and this kernel insists"), source)?;
+        }
+        Some(true) => {
+            record.fail(Step::Signature, errno::ENOKEY, format!("{why}, and this kernel insists"), source)?;
+        }
+        Some(false) => {}
+        None => {
+            let note = format!("{why}; does the kernel insist? (CONFIG_MODULE_SIG_FORCE in its configuration)");
+            record.unknown(Step::Signature, note);
+            return Ok(());
+        }
+    }
+    if policy.and_then(|policy| policy.value.locked_down) == Some(true) && attempt.rules.since(5, 4) != Some(false) {
+        record.say("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7");
+        record.fail(Step::Signature, errno::EPERM, format!("{why}, and this kernel is locked down"), source)?;
+    }
+    let note = match absent {
+        Absent::NoSignature => format!("{why}: taint E, where neither module.sig_enforce nor lockdown is on"),
+        _ => format!("{why}: as if unsigned, taint E"),
+    };
+    record.pass(Step::Signature, note, source);
+    Ok(())
+}
+
+/// How long the signed part is, by what stands before the marker.
+fn signed_length(rest: &[u8]) -> Option<usize> {
+    let (_, info) = rest.split_last_chunk::<INFO>()?;
+    let [.., a, b, c, d] = *info;
+    rest.len().checked_sub(INFO)?.checked_sub(u32::from_be_bytes([a, b, c, d]) as usize)
+}
+
+/// `mod_verify_sig`; `rest` is the file without the marker.
+fn look(attempt: &Attempt<'_>, rest: &[u8]) -> Looked {
+    let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
+        return Looked::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", line: None };
+    };
+    let Some(signed) = signed_length(rest).filter(|signed| *signed > 0) else {
+        let note = "the trailer says that the signature is longer than the file";
+        return Looked::Fatal { errno: errno::EBADMSG, note, line: None };
+    };
+    if info.get(2) != Some(&2) {
+        return Looked::Absent { why: Absent::UnknownCrypto, end: rest.len() };
+    }
+    let strays = [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0));
+    if strays {
+        let line = "module: PKCS#7 signature info has unexpected non-zero params".to_owned();
+        return Looked::Fatal {
+            errno: errno::EBADMSG,
+            note: "the trailer has fields that must be 0",
+            line: Some(line),
+        };
+    }
+    let _ = (before, attempt);
+    Looked::Unknown { end: signed }
+}
+
+#[allow(dead_code, reason = "until certificates are facts")]
+fn _later(signed: usize) -> [Looked; 2] {
+    [Looked::Good { signed }, Looked::Absent { why: Absent::UnknownKey, end: signed }]
+}

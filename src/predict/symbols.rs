@@ -1,0 +1,300 @@
+//! Imports: each undefined symbol is exported by the kernel or by a module, has the right CRC, and may be used.
+//!
+//! `simplify_symbols`, `resolve_symbol` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
+//! before 5.18). The errno is that of the last symbol that fails; each has its lines.
+
+use crate::kernel::{Export, Fact};
+use crate::predict::loaded::Loaded;
+use crate::predict::record::{Flow, Record};
+use crate::predict::rules::Rule;
+use crate::predict::symbol_versions::{Compared, Versions, line};
+use crate::predict::{Attempt, Step, errno};
+
+/// Special section indexes (include/uapi/linux/elf.h; SHN_LIVEPATCH is the kernel's own).
+const SHN_UNDEF: u16 = 0;
+const SHN_LIVEPATCH: u16 = 0xff20;
+const SHN_ABS: u16 = 0xfff1;
+const SHN_COMMON: u16 = 0xfff2;
+
+/// The most symbols that a note names.
+const NAMED: usize = 4;
+
+/// Who exports a symbol.
+enum Exporter<'k> {
+    /// The kernel image.
+    Kernel(&'k Export, &'k str),
+    /// A module that counts as loaded.
+    Module(&'k Export, &'k str, &'k str),
+    /// Nobody that counts.
+    Nobody,
+    /// The facts do not tell.
+    Unknown,
+}
+
+/// The tally of the step.
+#[derive(Default)]
+struct Tally {
+    resolved: usize,
+    differing: Vec<String>,
+    missing: Vec<String>,
+    other: Vec<String>,
+    unknown: Vec<String>,
+    crc_unknown: usize,
+    source: Option<String>,
+    errno: Option<i32>,
+}
+
+/// The step.
+pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    module_namespaces(attempt, loaded, record)?;
+    let versions = Versions::of(attempt, loaded);
+    let imports: Vec<&[u8]> = loaded.modinfo_all("import_ns").collect();
+    let mut tally = Tally::default();
+    for symbol in loaded.symbols() {
+        let name = String::from_utf8_lossy(symbol.name);
+        match symbol.section {
+            SHN_UNDEF => {
+                let failed =
+                    undefined(attempt, loaded, (&versions, &imports), (&name, symbol.is_weak), record, &mut tally);
+                if let Some(errno) = failed {
+                    record.say(unknown_symbol(attempt, &loaded.name, &name, errno));
+                    tally.errno = Some(errno);
+                }
+            }
+            SHN_ABS | SHN_LIVEPATCH => {}
+            SHN_COMMON if symbol.name.starts_with(b"__gnu_lto") => {}
+            SHN_COMMON => {
+                record.say(format!("{}: please compile with -fno-common", loaded.name));
+                tally.other.push(format!("{name} is a common symbol"));
+                tally.errno = Some(errno::ENOEXEC);
+            }
+            index if index >= loaded.header.shnum => match attempt.rules.has(Rule::SymbolSectionIndex) {
+                Some(true) => {
+                    let most = loaded.header.shnum.saturating_sub(1);
+                    record.say(format!(
+                        "{}: Symbol {name} has an invalid section index {index} (max {most})",
+                        loaded.name
+                    ));
+                    tally.other.push(format!("{name} is in section {index}, which is not there"));
+                    tally.errno = Some(errno::ENOEXEC);
+                }
+                _ => tally.unknown.push(format!("{name} is in section {index}, which is not there")),
+            },
+            _ => {}
+        }
+    }
+    conclude(tally, record)
+}
+
+/// One undefined symbol; its errno if it fails.
+fn undefined(
+    attempt: &Attempt<'_>,
+    loaded: &Loaded<'_>,
+    (versions, imports): (&Versions<'_>, &[&[u8]]),
+    (name, is_weak): (&str, bool),
+    record: &mut Record,
+    tally: &mut Tally,
+) -> Option<i32> {
+    // Assemblers leave it behind, and nobody needs it (ignore_undef_symbol).
+    let is_ignored = matches!(loaded.header.machine, 3 | 62) && name == "_GLOBAL_OFFSET_TABLE_";
+    let (export, source) = match exporter(attempt, name, record) {
+        Exporter::Kernel(export, source) => (export, source),
+        Exporter::Module(export, source, owner) => {
+            if !record.needs.iter().any(|need| need == owner) {
+                record.needs.push(owner.to_owned());
+            }
+            (export, source)
+        }
+        Exporter::Unknown if is_weak || is_ignored => return None,
+        Exporter::Unknown => {
+            tally.unknown.push(name.to_owned());
+            return None;
+        }
+        Exporter::Nobody if is_weak || is_ignored => return None,
+        Exporter::Nobody => {
+            tally.missing.push(name.to_owned());
+            return Some(errno::ENOENT);
+        }
+    };
+    tally.source.get_or_insert_with(|| source.to_owned());
+    if record.is_proprietary {
+        match export.gpl_only {
+            Some(true) if is_weak => return None,
+            Some(true) => {
+                tally.other.push(format!("{name} is for GPL-compatible modules only"));
+                return Some(errno::ENOENT);
+            }
+            Some(false) => {}
+            None => tally.unknown.push(format!("{name} (for GPL-compatible modules only?)")),
+        }
+    }
+    if attempt.rules.has(Rule::Modversions) != Some(false) {
+        let compared = versions.compare(attempt, loaded, (name, export.crc), record);
+        if let Some(line) = line(compared, &loaded.name, name) {
+            record.say(line);
+        }
+        match compared {
+            Compared::Equal | Compared::NotLookedAt | Compared::Forced => {}
+            Compared::Differs { .. } => {
+                tally.differing.push(name.to_owned());
+                return Some(errno::EINVAL);
+            }
+            Compared::Missing => {
+                tally.other.push(format!("it has no CRC of {name}"));
+                return Some(errno::EINVAL);
+            }
+            Compared::CannotForce => {
+                tally.other.push(format!("it has no CRC of {name}, and this kernel can't be forced"));
+                return Some(errno::EINVAL);
+            }
+            Compared::Unknown("its CRC") => tally.crc_unknown += 1,
+            Compared::Unknown(what) => tally.unknown.push(format!("{name} ({what})")),
+        }
+    }
+    let errno = namespace(attempt, loaded, (name, export), imports, record, tally);
+    if errno.is_none() {
+        tally.resolved += 1;
+    }
+    errno
+}
+
+fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<'k> {
+    let facts = &attempt.kernel.facts;
+    if let Some(Fact { value, source }) = &facts.exports
+        && let Some(export) = value.symbols.get(name)
+    {
+        return Exporter::Kernel(export, source);
+    }
+    if let Some(Fact { value, source }) = &facts.tree
+        && let Some((module, export)) = value.exporter(name)
+    {
+        let is_there = facts.policy.iter().any(|policy| policy.value.loaded.contains(&module.name));
+        if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
+            return Exporter::Module(export, source, &module.name);
+        }
+        // A module exports it, so that the image does not.
+        return Exporter::Nobody;
+    }
+    let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
+    match image && (attempt.load.alone || facts.tree.is_some()) {
+        true => Exporter::Nobody,
+        false => Exporter::Unknown,
+    }
+}
+
+/// A symbol of a namespace must be imported from it.
+fn namespace(
+    attempt: &Attempt<'_>,
+    loaded: &Loaded<'_>,
+    (name, export): (&str, &Export),
+    imports: &[&[u8]],
+    record: &mut Record,
+    tally: &mut Tally,
+) -> Option<i32> {
+    let namespace = export.namespace.as_deref().filter(|namespace| !namespace.is_empty())?;
+    if attempt.rules.has(Rule::Namespaces) == Some(false) || imports.contains(&namespace.as_bytes()) {
+        return None;
+    }
+    if attempt.rules.surely(Rule::ModuleNamespaces) && is_for_module(namespace, &loaded.name) {
+        return None;
+    }
+    record.say(format!(
+        "{}: module uses symbol ({name}) from namespace {namespace}, but does not import it.",
+        loaded.name
+    ));
+    match attempt.rules.has(Rule::NamespacesOptional) {
+        Some(true) => None,
+        // Distributions leave the option off, and where it is on the line is the same.
+        Some(false) => {
+            tally.other.push(format!("{name} is in the namespace {namespace}, which it does not import"));
+            Some(errno::EINVAL)
+        }
+        None if attempt.rules.distribution == crate::predict::rules::Distribution::Debian => {
+            tally.other.push(format!("{name} is in the namespace {namespace}, which it does not import"));
+            Some(errno::EINVAL)
+        }
+        None => {
+            tally.unknown.push(format!("{name} (CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS)"));
+            None
+        }
+    }
+}
+
+/// Is this a namespace for named modules, and for this one (`verify_module_namespace`, 6.16)?
+fn is_for_module(namespace: &str, module: &str) -> bool {
+    let Some(patterns) = namespace.strip_prefix("module:") else { return false };
+    let plain = |name: &str| name.replace('-', "_");
+    patterns.split(',').any(|pattern| match pattern.strip_suffix('*') {
+        Some(start) => plain(module).starts_with(&plain(start)),
+        None => plain(module) == plain(pattern),
+    })
+}
+
+/// Namespaces for named modules can't be imported (`setup_modinfo`, 6.16).
+fn module_namespaces(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    if !attempt.rules.surely(Rule::ModuleNamespaces) {
+        return Ok(());
+    }
+    let Some(found) = loaded.modinfo_all("import_ns").find(|namespace| namespace.starts_with(b"module:")) else {
+        return Ok(());
+    };
+    let found = String::from_utf8_lossy(found).into_owned();
+    record.say(format!("{}: module tries to import module namespace: {found}", loaded.name));
+    record.fail(Step::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
+}
+
+/// The line of a symbol that was not found, or not taken.
+fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32) -> String {
+    let errno = match (attempt.rules.since_patch((2, 6, 35)), attempt.rules.has(Rule::UnknownSymbolError)) {
+        (Some(false), _) => return format!("{module}: Unknown symbol {symbol}"),
+        // Up to 4.14 a symbol that nobody exports has no error of its own.
+        (_, Some(false)) if errno == self::errno::ENOENT => "0".to_owned(),
+        _ => format!("-{errno}"),
+    };
+    format!("{module}: Unknown symbol {symbol} (err {errno})")
+}
+
+/// The finding.
+fn conclude(tally: Tally, record: &mut Record) -> Flow {
+    let source = tally.source.as_deref();
+    let mut reasons = Vec::new();
+    if !tally.missing.is_empty() {
+        reasons.push(format!("nobody exports {}", named(&tally.missing)));
+    }
+    if !tally.differing.is_empty() {
+        let count = tally.resolved + tally.differing.len();
+        reasons.push(format!("{} of {count} CRCs differ: {}", tally.differing.len(), named(&tally.differing)));
+    }
+    if !tally.other.is_empty() {
+        reasons.push(named(&tally.other));
+    }
+    if let Some(errno) = tally.errno {
+        return record.fail(Step::Symbols, errno, reasons.join("; "), source);
+    }
+    if !tally.unknown.is_empty() {
+        let note = format!(
+            "does it export {}? (its image for the kernel's own, its module tree for the rest)",
+            named(&tally.unknown)
+        );
+        record.unknown(Step::Symbols, note);
+    } else if tally.crc_unknown > 0 {
+        let note = format!("do the CRCs of {} symbols agree? (its image, or its Module.symvers)", tally.crc_unknown);
+        record.unknown(Step::Symbols, note);
+    } else if tally.resolved > 0 {
+        let note = match record.needs.as_slice() {
+            [] => format!("all {} are there", tally.resolved),
+            needs => format!("all {} are there; needs: {}", tally.resolved, needs.join(" ")),
+        };
+        record.pass(Step::Symbols, note, source);
+    }
+    Ok(())
+}
+
+/// The first of the names, and how many more.
+fn named(names: &[String]) -> String {
+    let mut text = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}

@@ -1,0 +1,395 @@
+//! The loader's ELF checks: what it says to a file before it looks at what the file is for.
+//!
+//! Three generations, each in the order of its source: up to 5.11 and 6.3 (`elf_validity_check` and `setup_load_info`,
+//! kernel/module.c 5.10, kernel/module/main.c 6.1); 6.4 to 6.13 (`elf_validity_cache_copy`, 6.4); 6.14 on, and stable
+//! kernels that took it over (the functions `elf_validity_cache_*`, 6.12.118 and 7.2).
+
+use crate::kernel::Machine;
+use crate::module::elf::{Class, machine_name};
+use crate::predict::loaded::{
+    self, Header, Loaded, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, Section, bytes_of, header_size, section_size,
+    symbol_size,
+};
+use crate::predict::rules::{Rule, Rules};
+
+/// The sections that the loader asks for by name.
+const MODINFO: &str = ".modinfo";
+const THIS_MODULE: &str = ".gnu.linkonce.this_module";
+const NO_NAME: &str = "(missing .modinfo section or name field)";
+
+/// What is wrong: the line that a kernel prints which has a line for it, and what it means.
+pub(super) struct Wrong {
+    /// The lines that this kernel prints.
+    pub(super) lines: Vec<String>,
+    /// What is wrong, in words.
+    pub(super) note: String,
+}
+
+/// What the checks know of the kernel.
+pub(super) struct Checks<'r> {
+    pub(super) rules: &'r Rules<'r>,
+    /// The kernel's machine; the module's own where that is not known.
+    pub(super) machine: Machine,
+    /// Size of the kernel's `struct module`, where it is known.
+    pub(super) module_size: Option<u64>,
+}
+
+/// How a check that has a line of its own ends.
+type Checked<T = ()> = Result<T, Line>;
+
+/// A line for the log, of kernels that print one, and what it means.
+struct Line {
+    text: String,
+    note: String,
+    /// Printed by kernels up to 5.11 too, which else keep silent about details.
+    is_old: bool,
+}
+
+fn line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
+    Err(Line { text: text.into(), note: note.into(), is_old: false })
+}
+
+fn old_line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
+    Err(Line { text: text.into(), note: note.into(), is_old: true })
+}
+
+impl Checks<'_> {
+    /// Does the loader take this file for a module? `file` ends where the loader takes it to end.
+    pub(super) fn check<'f>(&self, file: &'f [u8]) -> Result<Loaded<'f>, Wrong> {
+        let sections = self.sections(file);
+        let generation = match (self.rules.surely(Rule::ElfTables), self.rules.surely(Rule::OneModinfo)) {
+            (true, _) => Self::newest,
+            (false, true) => Self::middle,
+            (false, false) => Self::oldest,
+        };
+        // Only what the header holds can be wrong in the first half, and kernels up to 5.11 sum that up in one line.
+        match sections.and_then(|(header, sections)| self.all_sections(file, header, sections)) {
+            Err(wrong) => Err(self.said(wrong, true)),
+            Ok((header, sections)) => generation(self, file, header, sections).map_err(|wrong| self.said(wrong, false)),
+        }
+    }
+
+    /// The lines that this kernel prints for it.
+    fn said(&self, wrong: Line, in_header: bool) -> Wrong {
+        let spoken = self.rules.surely(Rule::ElfLines);
+        let one_line = self.rules.surely(Rule::OneElfLine);
+        let mut lines = Vec::new();
+        if spoken || (!in_header && !wrong.text.is_empty()) || (one_line && wrong.is_old) {
+            lines.push(wrong.text);
+        }
+        if one_line && in_header {
+            lines.push("Module has invalid ELF structures".to_owned());
+        }
+        Wrong { lines, note: wrong.note }
+    }
+
+    /// The file header, and where the section headers are.
+    fn sections(&self, file: &[u8]) -> Checked<(Header, Vec<Section>)> {
+        let Machine { class, endian, .. } = self.machine;
+        let Some(header) = Header::read(file, class, endian) else {
+            return line(
+                format!("Invalid ELF header len {}", file.len()),
+                format!("{} bytes, less than an ELF header of {}", file.len(), header_size(class)),
+            );
+        };
+        if !header.has_magic {
+            return line("Invalid ELF header magic: != \x7fELF", "it does not begin as an ELF file does");
+        }
+        if header.kind != 1 {
+            let text = format!("Invalid ELF header type: {} != 1", header.kind);
+            return line(text, format!("an ELF file of type {}, where a relocatable one has 1", header.kind));
+        }
+        if !self.is_of_this_machine(file, &header) {
+            let text = format!("Invalid architecture in ELF header: {}", header.machine);
+            let ours = machine_name(header.machine);
+            return line(text, format!("built for {ours}, the kernel runs on {}", self.machine));
+        }
+        let size = section_size(class);
+        if usize::from(header.shentsize) != size {
+            let note = format!("section headers of {} bytes, where {size} are right", header.shentsize);
+            return line("Invalid ELF section header size", note);
+        }
+        let room = (file.len() as u64).checked_sub(header.shoff).filter(|room| *room > 0);
+        if room.is_none_or(|room| u64::from(header.shnum) * size as u64 > room) {
+            return line("Invalid ELF section header overflow", "the section headers lie beyond the file's end");
+        }
+        Ok((header, header.sections(file)))
+    }
+
+    /// `elf_check_arch` (arch/*/include/asm/elf.h).
+    fn is_of_this_machine(&self, file: &[u8], header: &Header) -> bool {
+        match self.machine.number {
+            // i386 takes EM_486 too (arch/x86/include/asm/elf.h).
+            3 => matches!(header.machine, 3 | 6),
+            // s390 looks at the class as well (arch/s390/include/asm/elf.h).
+            22 => header.machine == 22 && (file.get(4) == Some(&2)) == (self.machine.class == Class::Elf64),
+            number => header.machine == number,
+        }
+    }
+
+    /// Section 0, the place of each section, and the table of their names; in the order of the generation.
+    fn all_sections(&self, file: &[u8], header: Header, sections: Vec<Section>) -> Checked<(Header, Vec<Section>)> {
+        // Section 0 is read even where the header says that there are none.
+        let first = Header { shnum: 1, ..header }.sections(file).first().copied().unwrap_or_default();
+        if self.rules.surely(Rule::ElfTables) {
+            must_be_null(&first)?;
+            for (index, section) in sections.iter().enumerate().skip(1) {
+                must_be_inside(file, index, section)?;
+            }
+            let names = self.names(file, &header, &sections)?;
+            for (index, section) in sections.iter().enumerate().filter(|(_, s)| s.kind != SHT_NULL) {
+                must_be_named(index, section, names.size)?;
+            }
+        } else {
+            let names = self.names(file, &header, &sections)?;
+            must_be_null(&first)?;
+            for (index, section) in sections.iter().enumerate().skip(1) {
+                if section.kind == SHT_SYMTAB && !(1..u32::from(header.shnum)).contains(&section.link) {
+                    return bad_link(section.link, header.shnum);
+                }
+                must_be_inside(file, index, section)?;
+                if section.is_alloc() && !matches!(section.kind, SHT_NULL | SHT_NOBITS) {
+                    must_be_named(index, section, names.size)?;
+                }
+            }
+        }
+        Ok((header, sections))
+    }
+
+    /// The table of section names.
+    fn names(&self, file: &[u8], header: &Header, sections: &[Section]) -> Checked<Section> {
+        let (index, count) = (header.shstrndx, header.shnum);
+        let table = sections.get(usize::from(index)).filter(|_| index != 0);
+        let Some(table) = table else {
+            let text = format!("Invalid ELF section name index: {index} || e_shstrndx ({index}) >= e_shnum ({count})");
+            return line(text, format!("the section of names is number {index}, and there are {count} sections"));
+        };
+        if self.rules.surely(Rule::ElfTables) && table.kind != SHT_STRTAB {
+            let text = format!("Invalid ELF section name table type: {}", table.kind);
+            return line(text, "the section of names is no string table");
+        }
+        if !lies_inside(file, table) {
+            let text = format!("Invalid ELF section hdr(type {})", table.kind);
+            return line(text, "the section of names lies beyond the file's end");
+        }
+        if table.size == 0 {
+            return line("empty section name table", "the table of section names is empty");
+        }
+        // Whatever its type is, the kernel reads the bytes at its place.
+        let bytes = bytes_of(file, &Section { kind: SHT_STRTAB, ..*table });
+        if bytes.last() != Some(&0) {
+            let text = "ELF Spec violation: section name table isn't null terminated";
+            return line(text, "the table of section names has no NUL at its end");
+        }
+        Ok(*table)
+    }
+
+    /// Up to 6.3: sections count with SHF_ALLOC only, and the first of a name wins.
+    fn oldest<'f>(&self, file: &'f [u8], header: Header, sections: Vec<Section>) -> Checked<Loaded<'f>> {
+        let find = |name| loaded::find(file, &header, &sections, name, true);
+        let modinfo = find(MODINFO);
+        let name = name_in(file, &sections, modinfo);
+        let Some(symtab) = sections.iter().skip(1).position(|s| s.kind == SHT_SYMTAB).map(|at| at + 1) else {
+            return stripped(name);
+        };
+        let Some(this_module) = find(THIS_MODULE) else {
+            let text = format!("{}: No module found in object", name.as_deref().unwrap_or(NO_NAME));
+            return line(text, format!("no section {THIS_MODULE} that is allocated"));
+        };
+        Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
+    }
+
+    /// 6.4 to 6.13.
+    fn middle<'f>(&self, file: &'f [u8], header: Header, sections: Vec<Section>) -> Checked<Loaded<'f>> {
+        let modinfo = self.modinfo(file, &header, &sections)?;
+        let name = name_in(file, &sections, modinfo);
+        let symtab = one_symtab(&sections, &name)?;
+        let this_module = self.this_module(file, &header, &sections, &name)?;
+        Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
+    }
+
+    /// 6.14 on.
+    fn newest<'f>(&self, file: &'f [u8], header: Header, sections: Vec<Section>) -> Checked<Loaded<'f>> {
+        let modinfo = self.modinfo(file, &header, &sections)?;
+        let name = name_in(file, &sections, modinfo);
+        let this_module = self.this_module(file, &header, &sections, &name)?;
+        let symtab = one_symtab(&sections, &name)?;
+        let table = sections.get(symtab).copied().unwrap_or_default();
+        let Some(strings) = sections.get(table.link as usize).filter(|_| table.link != 0) else {
+            return bad_link(table.link, header.shnum);
+        };
+        if strings.kind != SHT_STRTAB {
+            let text = format!("Invalid ELF symbol string table type: {}", strings.kind);
+            return line(text, "the symbols' names are in a section that is no string table");
+        }
+        if self.rules.surely(Rule::ExtendedVersions) {
+            must_be_in_step(file, &header, &sections)?;
+        }
+        if self.rules.surely(Rule::SymbolNames) {
+            must_have_names(file, &header, &table, strings)?;
+        }
+        Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
+    }
+
+    /// The one `.modinfo`, allocated or not; none is fine.
+    fn modinfo(&self, file: &[u8], header: &Header, sections: &[Section]) -> Checked<Option<usize>> {
+        match all_named(file, header, sections, MODINFO).as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(*one)),
+            several => {
+                let note = format!("{} sections are named {MODINFO}", several.len());
+                line("Only one .modinfo section must exist.", note)
+            }
+        }
+    }
+
+    /// The one section of `struct module`, of the right size.
+    fn this_module(&self, file: &[u8], header: &Header, sections: &[Section], name: &Option<String>) -> Checked<usize> {
+        let name = name.as_deref().unwrap_or(NO_NAME);
+        let found = all_named(file, header, sections, THIS_MODULE);
+        let [index] = found.as_slice() else {
+            let word = if self.rules.surely(Rule::ExactlyOneModule) { "Exactly" } else { "Only" };
+            let text = format!("module {name}: {word} one {THIS_MODULE} section must exist.");
+            return line(text, format!("{} sections are named {THIS_MODULE}", found.len()));
+        };
+        let section = sections.get(*index).copied().unwrap_or_default();
+        let wrong = |rest: &str, note: String| line(format!("module {name}: {THIS_MODULE} {rest}"), note);
+        if section.kind == SHT_NOBITS {
+            return wrong("section must have a size set", format!("section {THIS_MODULE} has no bytes in the file"));
+        }
+        if !section.is_alloc() {
+            let rest = "must occupy memory during process execution";
+            return wrong(rest, format!("section {THIS_MODULE} is not allocated"));
+        }
+        match self.module_size {
+            Some(size) if size != section.size => wrong(
+                "section size must match the kernel's built struct module size at run time",
+                format!("struct module: module 0x{:x} bytes, kernel 0x{size:x}", section.size),
+            ),
+            _ => Ok(*index),
+        }
+    }
+}
+
+/// Puts together what the loader goes on with.
+fn finish(
+    file: &[u8],
+    header: Header,
+    sections: Vec<Section>,
+    (modinfo, this_module, symtab): (Option<usize>, usize, usize),
+    name: Option<String>,
+) -> Loaded<'_> {
+    // Without a name in modinfo, that in struct module counts, behind a state and a list head.
+    let structure = sections.get(this_module).copied().unwrap_or_default();
+    let at = structure.offset.saturating_add(3 * header.class.word() as u64);
+    let own = || String::from_utf8_lossy(loaded::string(file, at)).into_owned();
+    let name = name.unwrap_or_else(own);
+    Loaded { file, header, sections, modinfo, this_module, symtab, name }
+}
+
+/// The module's name in modinfo (`name=`, 4.20 on).
+fn name_in(file: &[u8], sections: &[Section], modinfo: Option<usize>) -> Option<String> {
+    let bytes = bytes_of(file, sections.get(modinfo?)?);
+    loaded::values(bytes, "name".to_owned()).next().map(|name| String::from_utf8_lossy(name).into_owned())
+}
+
+fn all_named(file: &[u8], header: &Header, sections: &[Section], name: &str) -> Vec<usize> {
+    let fits = |section: &Section| loaded::name_of(file, header, sections, section) == name.as_bytes();
+    let all = sections.iter().enumerate().skip(1).filter(|(_, s)| s.kind != SHT_NULL);
+    all.filter(|(_, section)| fits(section)).map(|(index, _)| index).collect()
+}
+
+fn one_symtab(sections: &[Section], name: &Option<String>) -> Checked<usize> {
+    let mut tables = sections.iter().enumerate().skip(1).filter(|(_, section)| section.kind == SHT_SYMTAB);
+    match (tables.next(), tables.next()) {
+        (Some((index, _)), None) => Ok(index),
+        (None, _) => stripped(name.clone()),
+        _ => {
+            let text = format!("{}: module has no symbols (stripped?)", name.as_deref().unwrap_or(NO_NAME));
+            line(text, "it has several symbol tables")
+        }
+    }
+}
+
+fn stripped<T>(name: Option<String>) -> Checked<T> {
+    let text = format!("{}: module has no symbols (stripped?)", name.as_deref().unwrap_or(NO_NAME));
+    line(text, "it has no symbol table: was it stripped?")
+}
+
+fn must_be_null(first: &Section) -> Checked {
+    if first.kind == SHT_NULL && first.size == 0 && first.addr == 0 {
+        return Ok(());
+    }
+    let text = format!("ELF Spec violation: section 0 type({})!=SH_NULL or non-zero len or addr", first.kind);
+    line(text, "section 0 is not empty")
+}
+
+fn lies_inside(file: &[u8], section: &Section) -> bool {
+    section.offset.checked_add(section.size).is_some_and(|end| end <= file.len() as u64)
+}
+
+fn must_be_inside(file: &[u8], index: usize, section: &Section) -> Checked {
+    if matches!(section.kind, SHT_NULL | SHT_NOBITS) || lies_inside(file, section) {
+        return Ok(());
+    }
+    let text = format!("Invalid ELF section in module (section {index} type {})", section.kind);
+    old_line(text, format!("section {index} lies beyond the file's end"))
+}
+
+fn must_be_named(index: usize, section: &Section, names: u64) -> Checked {
+    if u64::from(section.name) < names {
+        return Ok(());
+    }
+    let text = format!("Invalid ELF section name in module (section {index} type {})", section.kind);
+    old_line(text, format!("section {index} has a name beyond the table of names"))
+}
+
+fn bad_link<T>(link: u32, count: u16) -> Checked<T> {
+    let text = format!("Invalid ELF sh_link!=SHN_UNDEF({link}) or (sh_link({link}) >= hdr->e_shnum({count})");
+    line(text, format!("the symbols' names are in section {link}, which is not there"))
+}
+
+/// Extended symbol versions: two sections, with a name for each CRC.
+fn must_be_in_step(file: &[u8], header: &Header, sections: &[Section]) -> Checked {
+    let find = |name| {
+        let index = loaded::find(file, header, sections, name, true)?;
+        sections.get(index)
+    };
+    match (find("__version_ext_crcs"), find("__version_ext_names")) {
+        (None, None) => Ok(()),
+        (Some(crcs), Some(names)) => {
+            let names = bytes_of(file, names).iter().filter(|byte| **byte == 0).count() as u64;
+            match crcs.size / 4 > names {
+                true => line("more extended version crcs than names", "extended symbol versions: a CRC without a name"),
+                false => Ok(()),
+            }
+        }
+        _ => {
+            let text = "extended version crc+name presence does not match";
+            line(text, "extended symbol versions: CRCs and names must come together")
+        }
+    }
+}
+
+/// The symbols' names lie in their table, which begins and ends with a NUL.
+fn must_have_names(file: &[u8], header: &Header, table: &Section, strings: &Section) -> Checked {
+    let names = bytes_of(file, strings);
+    match (names.first(), names.last()) {
+        (None, _) => return line("empty symbol string table", "the table of the symbols' names is empty"),
+        (Some(0), Some(0)) => {}
+        (Some(0), _) => {
+            let text = "symbol string table isn't NUL terminated";
+            return line(text, "the table of the symbols' names has no NUL at its end");
+        }
+        _ => {
+            let text = "symbol string table missing leading NUL";
+            return line(text, "the table of the symbols' names does not begin with a NUL");
+        }
+    }
+    let entries = bytes_of(file, table).chunks_exact(symbol_size(header.class));
+    let mut offsets = entries.map(|entry| loaded::number(entry, header.endian, 0, 4));
+    match offsets.any(|offset| offset >= names.len() as u64) {
+        true => line("symbol name out of bounds in string table", "a symbol's name lies beyond the table of names"),
+        false => Ok(()),
+    }
+}
