@@ -74,16 +74,16 @@ fn with_layout(vmlinux: &Vmlinux<'_>, strings: &Section<'_>, layout: Layout) -> 
         }
         symbols.try_reserve(count).ok()?;
         for (index, bytes) in table.bytes.chunks_exact(entry).enumerate() {
+            let number = |place: usize| Some(vmlinux.endian.number(bytes.get(place * member..(place + 1) * member)?));
             let text = |place: usize| {
-                let at = place * member;
-                let number = vmlinux.endian.number(bytes.get(at..at + member)?);
-                let here = table.address.wrapping_add((index * entry + at) as u64);
-                let address = if layout.relative { here.wrapping_add_signed(signed(number)) } else { number };
-                let text = strings.at(address)?;
+                let here = table.address.wrapping_add((index * entry + place * member) as u64);
+                let number = number(place)?;
+                let text = strings.at(if layout.relative { here.wrapping_add_signed(signed(number)) } else { number })?;
                 text.get(..memchr::memchr(0, text.get(..LONGEST_NAME).unwrap_or(text))?)
             };
             let name = text(1).filter(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic))?;
-            let namespace = if layout.members == 3 { text(2)? } else { b"" };
+            // Exports of assembly files have no empty namespace but none (include/asm-generic/export.h, up to 6.4).
+            let namespace = if layout.members == 2 || number(2) == Some(0) { b"" } else { text(2)? };
             room = room.checked_sub(name.len() + namespace.len())?;
             let export = Export {
                 crc: crcs.as_ref().and_then(|crcs| crcs.get(index).copied()),
