@@ -3,6 +3,8 @@
 //! A kernel is named the same way everywhere ([`named`]): `running`, `vermagic:STRING`, or a module of that kernel, which
 //! carries the same version magic. A fact that is missing is missing; it is never guessed.
 
+mod config;
+pub mod image;
 mod reference;
 mod running;
 
@@ -240,7 +242,7 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
                 let vermagic = Fact { value: Vermagic::parse(string), source: "the command line".to_owned() };
                 Facts { vermagic: Some(vermagic), ..Facts::default() }
             }
-            None => reference::facts(Path::new(name), lookup.max_size)?,
+            None => of_file(Path::new(name), lookup.max_size)?,
         },
     };
     let name = name.to_string_lossy().into_owned();
@@ -254,4 +256,15 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
         }
         None => Ok(Kernel { name, vermagic, facts }),
     }
+}
+
+/// A file is an image, or else a module.
+fn of_file(path: &Path, max_size: u64) -> Result<Facts> {
+    if path.is_file() {
+        let contents = crate::module::file::read(path)?;
+        if image::looks_like_image(contents.bytes()) {
+            return image::facts(&path.display().to_string(), contents.bytes(), max_size).map_err(|e| e.on(path));
+        }
+    }
+    reference::facts(path, max_size)
 }

@@ -1,0 +1,89 @@
+//! What the image of a kernel tells: `vmlinuz`, `vmlinux`, `bzImage`, `zImage`, `Image`, compressed or not.
+//!
+//! [`facts`] goes from the outside to the inside: [`container`] finds what is packed in the file, [`unpack`] undoes it,
+//! and then the kernel's own bytes are read. An ELF file has sections ([`vmlinux`]), so that each fact is looked for
+//! where it stands, and the tables of exports can be read ([`exports`]). A flat image, as arm64, arm and s390x have it,
+//! is searched as a whole. Nothing here does input or output.
+
+mod btf;
+mod container;
+mod exports;
+mod lzo;
+pub mod messages;
+mod strings;
+mod unpack;
+mod vmlinux;
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{Fact, Facts, Machine, config};
+use container::Opened;
+use strings::Banner;
+use vmlinux::Vmlinux;
+
+/// The facts in the bytes of an image file. `source` says in words what file it is, for [`Fact::source`]; what stands
+/// inside is unpacked to at most `max_size` bytes.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if these are no kernel's bytes, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the
+/// image is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond the limit.
+pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+    let Opened { bytes, machine } = container::open(bytes, max_size)?;
+    let vmlinux = if bytes.starts_with(b"\x7fELF") { Some(Vmlinux::read(&bytes)?) } else { None };
+    let facts = match &vmlinux {
+        Some(vmlinux) => of_vmlinux(source, vmlinux),
+        None => of_flat(source, &bytes, machine),
+    };
+    if facts.banner.is_none() && facts.btf.is_none() {
+        let what = "nothing in it is a kernel's: neither a version line nor BTF";
+        return Err(Error::new(ErrorKind::NotFound, what));
+    }
+    Ok(facts)
+}
+
+/// Do these bytes, a file's whole or its first 64 KiB and more, begin as a kernel image does? A module does not,
+/// compressed or not.
+pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
+    container::looks_like_image(bytes)
+}
+
+/// The facts of an ELF file, each looked for in its section.
+fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
+    let machine = Machine { class: vmlinux.class, endian: vmlinux.endian, number: vmlinux.machine };
+    // Constant strings are all here; a vmlinux whose sections are named otherwise is searched as a whole.
+    let constants = vmlinux.section(".rodata").map_or(vmlinux.bytes, |section| section.bytes);
+    let mut facts = of_strings(source, constants);
+    facts.machine = Some(fact(machine, source.to_owned()));
+    facts.exports = exports::read(vmlinux).map(|(exports, table)| fact(exports, format!("{source} (its {table})")));
+    if let Some(section) = vmlinux.section(".BTF") {
+        facts.btf = Some(fact(Arc::from(section.bytes), format!("{source} (its .BTF)")));
+    }
+    facts
+}
+
+/// The facts of an image without sections, looked for in all of it.
+fn of_flat(source: &str, bytes: &[u8], machine: Option<Machine>) -> Facts {
+    let mut facts = of_strings(source, bytes);
+    facts.machine = machine.map(|machine| fact(machine, source.to_owned()));
+    facts.btf = btf::find(bytes).map(|bytes| fact(Arc::from(bytes), format!("{source} (its BTF)")));
+    facts
+}
+
+/// The facts that are text.
+fn of_strings(source: &str, constants: &[u8]) -> Facts {
+    let mut facts = Facts::default();
+    let Some(Banner { text, release }) = strings::banner(constants) else { return facts };
+    facts.vermagic = strings::vermagic(constants, &release).map(|value| fact(value, source.to_owned()));
+    facts.banner = Some(fact(text, source.to_owned()));
+    facts.release = Some(fact(release, source.to_owned()));
+    facts.messages = Some(fact(messages::find(constants), source.to_owned()));
+    facts.config = strings::embedded_config(constants)
+        .map(|text| fact(config::parse(&text), format!("{source} (its embedded configuration)")));
+    facts
+}
+
+fn fact<T>(value: T, source: String) -> Fact<T> {
+    Fact { value, source }
+}

@@ -1,0 +1,102 @@
+//! What a kernel image says in words: its version line, its version magic, its configuration.
+
+use std::io::Read;
+
+use memchr::{memchr, memmem};
+
+use crate::vermagic::{TokenKind, Vermagic};
+
+/// The version line and the release in it.
+pub(super) struct Banner {
+    /// The line, without the newline at its end.
+    pub(super) text: String,
+    /// The release.
+    pub(super) release: String,
+}
+
+/// How `linux_banner` (init/version.c; init/version-timestamp.c since 6.2) begins.
+const BANNER: &[u8] = b"Linux version ";
+
+/// The longest string that is looked at, in bytes. Longer than any that a build makes.
+const LONGEST: usize = 1024;
+
+/// How many places that look right are looked at. A kernel has two or three.
+const MOST_PLACES: usize = 4096;
+
+/// The version line in an image's constants.
+///
+/// Since 6.1 there are two: one, for a first link of the kernel, has no build number behind its `#`. The other is taken.
+pub(super) fn banner(constants: &[u8]) -> Option<Banner> {
+    let read = |at: usize| {
+        let text = string_at(constants, at)?;
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let release = text.get(BANNER.len()..)?.split(|b| *b == b' ').next()?;
+        let is_release = release.first().is_some_and(u8::is_ascii_digit) && release.iter().all(u8::is_ascii_graphic);
+        let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('\n') && text.contains(" #"))?;
+        let release = is_release.then(|| String::from_utf8_lossy(release).into_owned())?;
+        Some(Banner { text: text.to_owned(), release })
+    };
+    let mut first = None;
+    for banner in memmem::find_iter(constants, BANNER).take(MOST_PLACES).filter_map(read) {
+        if banner.text.split(" #").nth(1).is_some_and(|build| build.starts_with(|c: char| c.is_ascii_digit())) {
+            return Some(banner);
+        }
+        first.get_or_insert(banner);
+    }
+    first
+}
+
+/// The version magic in an image's constants: `vermagic[]` (kernel/module/main.c), which begins with the release and a
+/// space. Other strings do too, so the grammar decides: known tokens speak for it, unknown ones against.
+pub(super) fn vermagic(constants: &[u8], release: &str) -> Option<Vermagic> {
+    let start = format!("{release} ");
+    let mut best: Option<(Score, Vermagic)> = None;
+    for at in memmem::find_iter(constants, start.as_bytes()).take(MOST_PLACES) {
+        let Some(text) = string_at(constants, at).filter(|text| text.iter().all(|b| (b' '..0x7f).contains(b))) else {
+            continue;
+        };
+        let vermagic = Vermagic::parse(text);
+        let Some(score) = score(&vermagic) else { continue };
+        if best.as_ref().is_none_or(|(so_far, _)| score > *so_far) {
+            best = Some((score, vermagic));
+        }
+    }
+    best.map(|(_, vermagic)| vermagic)
+}
+
+/// Known tokens less unknown ones.
+type Score = isize;
+
+/// How much like a version magic it is; `None` for what is none.
+fn score(vermagic: &Vermagic) -> Option<Score> {
+    let rest = vermagic.tokens().iter().filter(|token| token.kind != TokenKind::Release);
+    let (mut known, mut unknown) = (0, 0);
+    for token in rest {
+        match token.kind {
+            TokenKind::Unknown if !token.text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.=".contains(&b)) => {
+                return None;
+            }
+            TokenKind::Unknown => unknown += 1,
+            _ => known += 1,
+        }
+    }
+    // A kernel without any option that has a token is possible: its string is the release and a space.
+    (known > 0 || unknown == 0).then_some(known - unknown)
+}
+
+/// The C string at a place, without its NUL.
+fn string_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = bytes.get(at..)?;
+    let rest = rest.get(..LONGEST).unwrap_or(rest);
+    rest.get(..memchr(0, rest)?)
+}
+
+/// The configuration that a kernel with CONFIG_IKCONFIG carries: gzip between two marks (kernel/configs.c).
+pub(super) fn embedded_config(constants: &[u8]) -> Option<String> {
+    const MOST: u64 = 4 << 20;
+    let at = memmem::find(constants, b"IKCFG_ST\x1f\x8b")?;
+    let packed = constants.get(at + b"IKCFG_ST".len()..)?;
+    let mut text = Vec::new();
+    flate2::bufread::GzDecoder::new(packed).take(MOST).read_to_end(&mut text).ok()?;
+    String::from_utf8(text).ok().filter(|text| text.contains("CONFIG_"))
+}

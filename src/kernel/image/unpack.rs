@@ -1,0 +1,267 @@
+//! How kernels are packed, and how that is undone: within a limit, and whatever the bytes are.
+//!
+//! The magics are those of lib/decompress.c. What follows a stream is not looked at: images have their rest there.
+
+use std::io::{self, Read};
+
+use aho_corasick::AhoCorasick;
+use liblzma::stream::Stream;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::image::lzo;
+
+/// The most memory that a stream may ask its decompressor for, in bytes. Kernels are packed with a dictionary of
+/// 128 MiB at most (scripts/xz_wrap.sh, 6.12).
+const DICTIONARY: u64 = 192 << 20;
+
+/// The most that a byte of the stream may become, on the whole, in an image of more than [`ALWAYS_PLAUSIBLE`]. Kernels
+/// shrink to a tenth at best; a bomb would else be unpacked up to the limit.
+const RATIO: u64 = 256;
+
+/// What an image may have in any case, in bytes.
+const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
+
+/// What a block of the lz4 tool's legacy format has when it is unpacked, in bytes; only the last has less.
+const LZ4_BLOCK: usize = 8 << 20;
+
+const LZ4_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
+
+/// A way of packing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Gzip,
+    Bzip2,
+    /// What came before xz, without a magic of its own.
+    Lzma,
+    Xz,
+    /// As the tool `lzop` frames it.
+    Lzo,
+    /// As `lz4 -l` frames it.
+    Lz4,
+    Zstd,
+}
+
+/// How each begins. An lzma stream begins with its properties: those of all presets, and a dictionary of whole 64 KiB.
+const MAGICS: [(&[u8], Packing); 7] = [
+    (b"\x1f\x8b\x08", Packing::Gzip),
+    (b"BZh", Packing::Bzip2),
+    (b"\x5d\0\0", Packing::Lzma),
+    (b"\xfd7zXZ\0", Packing::Xz),
+    (lzo::MAGIC, Packing::Lzo),
+    (&LZ4_MAGIC, Packing::Lz4),
+    (b"\x28\xb5\x2f\xfd", Packing::Zstd),
+];
+
+impl Packing {
+    /// Told by the first bytes.
+    pub(super) fn of(bytes: &[u8]) -> Option<Packing> {
+        let (_, packing) = MAGICS.iter().find(|(magic, _)| bytes.starts_with(magic))?;
+        let plausible = match packing {
+            // The block's own magic follows: pi, or for an empty stream its root.
+            Packing::Bzip2 => matches!(bytes.get(3..6), Some([b'1'..=b'9', 0x31, 0x41] | [b'1'..=b'9', 0x17, 0x72])),
+            // The size: not known, or one that fits 32 bits.
+            Packing::Lzma => matches!(bytes.get(5..13), Some([0xff, ..] | [_, _, _, _, 0, 0, 0, 0])),
+            _ => true,
+        };
+        plausible.then_some(*packing)
+    }
+
+    /// The places in these bytes that begin as something packed does.
+    pub(super) fn places(bytes: &[u8]) -> impl Iterator<Item = usize> {
+        let search = AhoCorasick::new(MAGICS.map(|(magic, _)| magic)).ok();
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let found = search.as_ref()?.find(bytes.get(from..)?)?;
+                let at = from + found.start();
+                from = at + 1;
+                if Packing::of(bytes.get(at..)?).is_some() {
+                    return Some(at);
+                }
+            }
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Packing::Gzip => "gzip",
+            Packing::Bzip2 => "bzip2",
+            Packing::Lzma => "lzma",
+            Packing::Xz => "xz",
+            Packing::Lzo => "lzo",
+            Packing::Lz4 => "lz4",
+            Packing::Zstd => "zstd",
+        }
+    }
+
+    /// Unpacks the stream at the start of `packed` to at most `max` bytes. `size` is how many they are to be, where that
+    /// is told.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut, damaged, or of another size;
+    /// [`ErrorKind::TooLarge`] beyond the limit.
+    pub(super) fn unpack(self, packed: &[u8], max: u64, size: Option<u64>) -> Result<Vec<u8>> {
+        let limit = Limit::new(self, packed.len(), max);
+        if let Some(size) = size {
+            limit.allows(size)?;
+        }
+        let out = match self {
+            Packing::Lz4 => self.lz4(packed, &limit, size)?,
+            Packing::Lzo => lzo::unpack(packed, |size| limit.allows(size))?,
+            Packing::Zstd if size.is_some() => self.zstd(packed, &limit, size.unwrap_or_default())?,
+            _ => self.drain(packed, &limit, size)?,
+        };
+        match size {
+            Some(size) if size != out.len() as u64 => {
+                let what = format!("its {} stream holds {} bytes, but {size} are announced", self.name(), out.len());
+                Err(Error::new(ErrorKind::Malformed, what))
+            }
+            _ => Ok(out),
+        }
+    }
+
+    /// The first bytes of what is packed, as many as a kind of image is told by; fewer if it is damaged.
+    pub(super) fn peek(self, packed: &[u8]) -> Vec<u8> {
+        const ENOUGH: u64 = 0x10010;
+        let mut start = Vec::new();
+        match self {
+            Packing::Lz4 | Packing::Lzo => {
+                // One block is enough, and 16 MiB of what is packed hold one.
+                let some = packed.get(..16 << 20).unwrap_or(packed);
+                start = self.unpack(some, ALWAYS_PLAUSIBLE, None).unwrap_or_default();
+                start.truncate(ENOUGH as usize);
+            }
+            _ => {
+                // What was read before an error stays.
+                let _ = self.reader(packed).map(|reader| reader.take(ENOUGH).read_to_end(&mut start));
+            }
+        }
+        start
+    }
+
+    /// A reader of the stream, for the kinds that have one.
+    fn reader<'p>(self, packed: &'p [u8]) -> io::Result<Box<dyn Read + 'p>> {
+        let lzma = |stream: Result<Stream, liblzma::stream::Error>| -> io::Result<Box<dyn Read + 'p>> {
+            Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream?)))
+        };
+        match self {
+            Packing::Gzip => Ok(Box::new(flate2::bufread::GzDecoder::new(packed))),
+            Packing::Bzip2 => Ok(Box::new(bzip2::bufread::BzDecoder::new(packed))),
+            Packing::Xz => lzma(Stream::new_stream_decoder(DICTIONARY, 0)),
+            Packing::Lzma => lzma(Stream::new_lzma_decoder(DICTIONARY)),
+            Packing::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame())),
+            Packing::Lzo | Packing::Lz4 => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn drain(self, packed: &[u8], limit: &Limit, size: Option<u64>) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        limit.reserve(&mut out, size.unwrap_or(packed.len() as u64))?;
+        let reader = self.reader(packed).map_err(|e| self.damaged(&e))?;
+        let read = reader.take(limit.most.saturating_add(1)).read_to_end(&mut out);
+        read.map_err(|e| self.damaged(&e))?;
+        limit.allows(out.len() as u64)?;
+        Ok(out)
+    }
+
+    /// At once into its place, since the size is known.
+    fn zstd(self, packed: &[u8], limit: &Limit, size: u64) -> Result<Vec<u8>> {
+        let damaged = |_| self.damaged(&io::ErrorKind::InvalidData.into());
+        let length = zstd::zstd_safe::find_frame_compressed_size(packed).map_err(damaged)?;
+        let frame = packed.get(..length).unwrap_or(packed);
+        let mut out = Vec::new();
+        limit.reserve(&mut out, size)?;
+        let mut decompressor = zstd::bulk::Decompressor::new().map_err(|e| self.damaged(&e))?;
+        decompressor.decompress_to_buffer(frame, &mut out).map_err(|e| self.damaged(&e))?;
+        Ok(out)
+    }
+
+    /// Blocks, each behind its packed size in four bytes; the magic may come again between them (lib/decompress_unlz4.c).
+    fn lz4(self, packed: &[u8], limit: &Limit, size: Option<u64>) -> Result<Vec<u8>> {
+        let cut = || self.damaged(&io::ErrorKind::UnexpectedEof.into());
+        let mut out: Vec<u8> = Vec::new();
+        limit.reserve(&mut out, size.unwrap_or(packed.len() as u64))?;
+        let mut rest = packed;
+        while size != Some(out.len() as u64) {
+            let Some((length, behind)) = rest.split_first_chunk::<4>() else { break };
+            if *length == LZ4_MAGIC {
+                rest = behind;
+                continue;
+            }
+            let length = u32::from_le_bytes(*length) as usize;
+            let Some((block, behind)) = behind.split_at_checked(length) else {
+                // Without a size that was told, whatever is no block is no more of the stream.
+                if size.is_none() && !out.is_empty() {
+                    break;
+                }
+                return Err(cut());
+            };
+            rest = behind;
+            let start = out.len();
+            let most = limit.most.saturating_add(1).saturating_sub(start as u64);
+            let room = LZ4_BLOCK.min(usize::try_from(most).unwrap_or(LZ4_BLOCK));
+            limit.reserve(&mut out, room as u64)?;
+            out.resize(start + room, 0);
+            let place = out.get_mut(start..).unwrap_or_default();
+            let unpacked = lz4_flex::block::decompress_into(block, place);
+            let Ok(unpacked) = unpacked else {
+                limit.allows(start as u64 + room as u64)?;
+                return Err(self.damaged(&io::ErrorKind::InvalidData.into()));
+            };
+            out.truncate(start + unpacked);
+            limit.allows(out.len() as u64)?;
+            if unpacked < LZ4_BLOCK {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    fn damaged(self, error: &io::Error) -> Error {
+        let name = self.name();
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::new(ErrorKind::Truncated, format!("its {name} stream is cut short")),
+            io::ErrorKind::OutOfMemory => {
+                Error::new(ErrorKind::TooLarge, format!("its {name} stream asks for more memory than a kernel's needs"))
+            }
+            _ => Error::new(ErrorKind::Malformed, format!("its {name} stream is damaged or cut short")),
+        }
+    }
+}
+
+/// How large something may become.
+struct Limit {
+    packing: Packing,
+    packed: usize,
+    max: u64,
+    /// The smaller of the limit that was set, and what is plausible.
+    most: u64,
+}
+
+impl Limit {
+    fn new(packing: Packing, packed: usize, max: u64) -> Self {
+        let plausible = (packed as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
+        Limit { packing, packed, max, most: max.min(plausible) }
+    }
+
+    /// An error for a size beyond the limit.
+    fn allows(&self, size: u64) -> Result<()> {
+        let name = self.packing.name();
+        if size > self.max {
+            let what = format!("unpacked ({name}), it exceeds the limit of {} bytes", self.max);
+            return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
+        }
+        if size > self.most {
+            let what = format!("{size} bytes or more in a {name} stream of {}: no kernel shrinks like that", self.packed);
+            return Err(Error::new(ErrorKind::Malformed, what));
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, out: &mut Vec<u8>, more: u64) -> Result<()> {
+        let size = usize::try_from(more.min(self.most.saturating_add(1))).ok();
+        let reserved = size.and_then(|size| out.try_reserve_exact(size).ok());
+        reserved.ok_or_else(|| Error::new(ErrorKind::TooLarge, "unpacked, it is larger than the memory left"))
+    }
+}
