@@ -113,18 +113,18 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 /// Judges one module file. A file that contradicts itself is judged where the facts say what a kernel makes of it; else
 /// it is an error, as everywhere.
 fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<Judged> {
-    module::with_bytes(path, max_size, |bytes, container| {
-        let module = Module::read(bytes);
-        let (name, vermagic, broken) = match module {
-            Ok(module) => (module.name_or_stem(path), module.vermagic(), None),
-            Err(error) if !bytes.starts_with(b"\x7fELF") || kernels.iter().any(|k| k.facts.machine.is_none()) => {
-                return Err(error.on(path));
-            }
-            Err(error) => (name_of_file(path), None, Some(error)),
+    module::with_bytes(path, max_size, |bytes| {
+        let read = Module::read(bytes);
+        let is_judged = bytes.starts_with(b"\x7fELF") && kernels.iter().all(|kernel| kernel.facts.machine.is_some());
+        let (module, broken) = match read {
+            Ok(module) => (Some(module), None),
+            Err(error) if is_judged => (None, Some(error)),
+            Err(error) => return Err(error.on(path)),
         };
-        let subject = Subject { bytes, container };
+        let subject = Subject { bytes, module: module.as_ref() };
         let verdicts = kernels.iter().map(|kernel| predict::predict(&subject, kernel, load)).collect();
-        Ok(Judged { name, vermagic, broken, verdicts })
+        let name = module.as_ref().map_or_else(|| name_of_file(path), |module| module.name_or_stem(path));
+        Ok(Judged { name, vermagic: module.as_ref().and_then(Module::vermagic), broken, verdicts })
     })?
 }
 

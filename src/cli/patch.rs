@@ -13,11 +13,12 @@ use crate::cli::{Status, hexview, recover};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, Answer, Overrides, Say, Subject};
-use crate::kernel::{self, Fact, Machine};
+use crate::kernel::{self, Kernel, Machine};
 use crate::module::Module;
 use crate::module::container::Container;
 use crate::patch::apply::{self, Record};
 use crate::patch::{Mode, Plan, Signature, Wish};
+use crate::predict::{self, Load, Outcome, Verdict};
 use crate::vault::Vault;
 use crate::vault::history::History;
 use crate::vault::target::{self, Target};
@@ -27,7 +28,8 @@ pub(super) struct Args {
     /// The module file
     #[arg(value_name = "MODULE")]
     module: PathBuf,
-    /// The kernel whose version magic it is to have: running, vermagic:STRING, or a module of that kernel
+    /// The kernel whose version magic it is to have: running, vermagic:STRING, an image (vmlinuz), a folder, a package
+    /// (.deb, or A+B), or a module of that kernel
     #[arg(long, value_name = "K", conflicts_with = "vermagic")]
     to: Option<OsString>,
     /// The version magic that it is to have
@@ -60,6 +62,12 @@ pub(super) struct Args {
     /// Override the guard abi-tokens
     #[arg(long)]
     allow_abi_mismatch: bool,
+    /// Override the guard struct-module
+    #[arg(long)]
+    allow_layout_mismatch: bool,
+    /// Override the guard crc
+    #[arg(long)]
+    allow_crc_mismatch: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,15 +87,15 @@ enum SignatureArg {
 }
 
 impl Args {
-    /// What is wished for, and the machine of the kernel that it is to fit, where that is known.
-    fn wish(&self, session: &Session<'_>) -> Result<(Wish, Option<Fact<Machine>>)> {
+    /// What is wished for, and the kernel that it is to fit, where one is named.
+    fn wish(&self, session: &Session<'_>) -> Result<(Wish, Option<Kernel>)> {
         let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
         match (self.mode, &self.to, &self.vermagic) {
             (ModeArg::Blank, None, None) => Ok((Wish::Blank, None)),
             (ModeArg::Blank, ..) => usage("--mode blank takes no version magic: leave out --to and --vermagic"),
             (ModeArg::Rewrite, Some(kernel), _) => {
                 let kernel = kernel::named(kernel, &session.lookup())?;
-                Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), kernel.facts.machine))
+                Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), Some(kernel)))
             }
             (ModeArg::Rewrite, None, Some(string)) => Ok((Wish::Rewrite(string.as_bytes().to_vec()), None)),
             (ModeArg::Rewrite, None, None) => {
@@ -109,6 +117,8 @@ impl Args {
             installed: self.allow_installed,
             ima_break: self.accept_ima_break,
             abi_mismatch: self.allow_abi_mismatch,
+            layout_mismatch: self.allow_layout_mismatch,
+            crc_mismatch: self.allow_crc_mismatch,
         }
     }
 }
@@ -123,10 +133,14 @@ struct Proposal {
     module: Module,
     plan: Plan,
     digest: String,
+    /// The kernel that it is to fit, if one was named.
+    kernel: Option<Kernel>,
+    /// What that kernel answers to the module before and after.
+    verdicts: Option<[Verdict; 2]>,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let (wish, machine) = args.wish(session)?;
+    let (wish, kernel) = args.wish(session)?;
     let vault = session.vault()?;
     let path = target::real_path(&args.module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
@@ -140,7 +154,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
     }
 
-    let proposal = propose(&path, out.as_deref(), &wish, args.signature())?;
+    let proposal = propose(&path, out.as_deref(), &wish, args.signature(), kernel)?;
+    let machine = proposal.kernel.as_ref().and_then(|kernel| kernel.facts.machine.as_ref());
     if let Some(machine) = machine.filter(|m| m.value != Machine::of(&proposal.module)) {
         let what = format!("built for {}, that kernel is for {}", Machine::of(&proposal.module), machine.value);
         return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(&path).into());
@@ -186,7 +201,13 @@ fn is_news(vault: &Vault, proposal: &Proposal) -> Result<bool> {
 }
 
 /// Makes the plan of the file as it is now.
-fn propose(path: &Path, out: Option<&Path>, wish: &Wish, signature: Signature) -> Result<Proposal> {
+fn propose(
+    path: &Path,
+    out: Option<&Path>,
+    wish: &Wish,
+    signature: Signature,
+    kernel: Option<Kernel>,
+) -> Result<Proposal> {
     // The guard file-kind has the better words for what can't be read as a file, so it speaks first.
     let obstacles = if out.is_none() { target::obstacles(path)? } else { Vec::new() };
     if let Some(obstacle) =
@@ -205,6 +226,12 @@ fn propose(path: &Path, out: Option<&Path>, wish: &Wish, signature: Signature) -
     let plan = Plan::make(&target.bytes, wish, signature).map_err(|e| e.on(path))?;
     let module = Module::read(&target.bytes).map_err(|e| e.on(path))?;
     let digest = plan.digest(out.unwrap_or(path));
+    let after = Module::read(&plan.bytes_after).map_err(|e| e.on(path))?;
+    let verdicts = kernel.as_ref().map(|kernel| {
+        [(target.bytes.as_slice(), &module), (plan.bytes_after.as_slice(), &after)].map(|(bytes, module)| {
+            predict::predict(&predict::Subject { bytes, module: Some(module) }, kernel, &Load::default())
+        })
+    });
     Ok(Proposal {
         path: path.to_owned(),
         out: out.map(Path::to_owned),
@@ -212,6 +239,8 @@ fn propose(path: &Path, out: Option<&Path>, wish: &Wish, signature: Signature) -
         module,
         plan,
         digest,
+        kernel,
+        verdicts,
     })
 }
 
@@ -228,6 +257,7 @@ fn ask(
         module: &proposal.module,
         name: &proposal.name,
         plan: &proposal.plan,
+        kernel: proposal.kernel.as_ref(),
         is_confirmed,
     };
     guard::ask(&subject, &session.machine(vault), args.overrides())
@@ -338,6 +368,7 @@ fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> 
     for note in &plan.notes {
         writeln!(session.out, "  note        {}", session.paint(Paint::Odd, crate::escape::for_eyes(note)))?;
     }
+    print_verdicts(proposal, session)?;
     if plan.edits.is_empty() {
         writeln!(session.out, "  edits       none: it is already as wished")?;
     }
@@ -354,6 +385,29 @@ fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> 
         writeln!(session.out, "    {:<15} {say} {}", answer.guard.name(), crate::escape::for_eyes(&answer.why))?;
     }
     writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, &proposal.digest))?;
+    Ok(())
+}
+
+/// What the kernel answers before and after, each in one line.
+fn print_verdicts(proposal: &Proposal, session: &mut Session<'_>) -> Result<(), Failure> {
+    let Some(verdicts) = &proposal.verdicts else { return Ok(()) };
+    for (when, verdict) in ["kernel says", "then"].into_iter().zip(verdicts) {
+        let (paint, answer) = match verdict.answer {
+            predict::Answer::Refused => (Paint::Bad, "refused"),
+            predict::Answer::Accepted => (Paint::Good, "accepted"),
+            predict::Answer::Unknown => (Paint::Odd, "not refused by what is known"),
+        };
+        let answer = session.paint(paint, answer);
+        let decisive = verdict.findings.iter().find(|f| f.result == Outcome::Fail);
+        let unknown = verdict.findings.iter().filter(|f| f.result == Outcome::Unknown);
+        let why = match (decisive, &verdict.taint) {
+            (Some(finding), _) => format!(" at {}: {}", finding.step.name(), crate::escape::for_eyes(&finding.note)),
+            (None, None) => format!(" ({} unknown: kmodlab check lists them)", count(unknown.count(), "step")),
+            (None, Some(letters)) if letters.is_empty() => ", no taint".to_owned(),
+            (None, Some(letters)) => format!(", taint {letters}"),
+        };
+        writeln!(session.out, "  {when:<11} {answer}{why}")?;
+    }
     Ok(())
 }
 
@@ -376,8 +430,33 @@ struct Shown<'p> {
     before: &'p str,
     after: &'p str,
     edits: &'p [Edit],
+    /// What the kernel answers before and after, if one was named.
+    verdicts: Option<[ShownVerdict<'p>; 2]>,
     guards: Vec<ShownGuard<'p>>,
     notes: &'p [String],
+}
+
+#[derive(Serialize)]
+struct ShownVerdict<'p> {
+    verdict: predict::Answer,
+    errno: Option<i32>,
+    dmesg: &'p [String],
+    taint: Option<&'p str>,
+    stage: Option<&'static str>,
+    findings: &'p [predict::Finding],
+}
+
+impl<'p> ShownVerdict<'p> {
+    fn of(verdict: &'p Verdict) -> ShownVerdict<'p> {
+        ShownVerdict {
+            verdict: verdict.answer,
+            errno: verdict.errno,
+            dmesg: &verdict.dmesg,
+            taint: verdict.taint.as_deref(),
+            stage: verdict.stage.map(predict::Step::name),
+            findings: &verdict.findings,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -406,6 +485,7 @@ impl<'p> Shown<'p> {
             before: &proposal.plan.before,
             after: &proposal.plan.after,
             edits: &proposal.plan.edits,
+            verdicts: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(ShownVerdict::of)),
             guards: guards.collect(),
             notes: &proposal.plan.notes,
         }

@@ -10,8 +10,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::kernel::Kernel;
 use crate::module::Module;
 use crate::patch::{Plan, Signature};
+use crate::predict::danger;
 use crate::vault::target;
 use machine::Machine;
 
@@ -32,13 +34,17 @@ pub enum Guard {
     Ima,
     /// Old and new version magic differ in the release alone.
     AbiTokens,
+    /// `struct module` is the kernel's that the module is to fit, as far as both are known.
+    StructModule,
+    /// The CRCs of its imports are that kernel's, as far as they are known.
+    Crc,
     /// A person confirmed exactly this plan.
     Confirmed,
 }
 
 impl Guard {
     /// All of them, in the order in which they are looked at.
-    pub const ALL: [Guard; 8] = [
+    pub const ALL: [Guard; 10] = [
         Guard::FileKind,
         Guard::LiveTree,
         Guard::Loaded,
@@ -46,6 +52,8 @@ impl Guard {
         Guard::Signed,
         Guard::Ima,
         Guard::AbiTokens,
+        Guard::StructModule,
+        Guard::Crc,
         Guard::Confirmed,
     ];
 
@@ -59,6 +67,8 @@ impl Guard {
             Guard::Signed => "signed",
             Guard::Ima => "ima",
             Guard::AbiTokens => "abi-tokens",
+            Guard::StructModule => "struct-module",
+            Guard::Crc => "crc",
             Guard::Confirmed => "confirmed",
         }
     }
@@ -72,6 +82,8 @@ impl Guard {
             Guard::Signed => Some("--signature strip"),
             Guard::Ima => Some("--accept-ima-break"),
             Guard::AbiTokens => Some("--allow-abi-mismatch"),
+            Guard::StructModule => Some("--allow-layout-mismatch"),
+            Guard::Crc => Some("--allow-crc-mismatch"),
         }
     }
 }
@@ -108,6 +120,10 @@ pub struct Overrides {
     pub ima_break: bool,
     /// `--allow-abi-mismatch`
     pub abi_mismatch: bool,
+    /// `--allow-layout-mismatch`
+    pub layout_mismatch: bool,
+    /// `--allow-crc-mismatch`
+    pub crc_mismatch: bool,
 }
 
 /// What is to be written.
@@ -122,6 +138,8 @@ pub struct Subject<'s> {
     pub name: &'s str,
     /// The plan.
     pub plan: &'s Plan,
+    /// The kernel that it is to fit, where one was named.
+    pub kernel: Option<&'s Kernel>,
     /// Has exactly this plan been confirmed already?
     pub is_confirmed: bool,
 }
@@ -144,6 +162,8 @@ pub fn ask(subject: &Subject<'_>, machine: &Machine, overrides: Overrides) -> Re
                 Guard::Signed => (signed(subject), subject.plan.signature != Signature::Refuse),
                 Guard::Ima => (ima(subject, machine), overrides.ima_break),
                 Guard::AbiTokens => (abi_tokens(subject), overrides.abi_mismatch),
+                Guard::StructModule => (struct_module(subject), overrides.layout_mismatch),
+                Guard::Crc => (crc(subject), overrides.crc_mismatch),
                 Guard::Confirmed => (confirmed(subject), false),
             };
             let say = match (&objection, overridden) {
@@ -249,6 +269,23 @@ fn abi_tokens(subject: &Subject<'_>) -> Seen {
     match differing.is_empty() {
         true => Ok("SMP, preemption, architecture and randstruct stay as they are".to_owned()),
         false => Err(format!("the new version magic claims another ABI: {}", differing.join(", "))),
+    }
+}
+
+fn struct_module(subject: &Subject<'_>) -> Seen {
+    let Some(kernel) = subject.kernel else { return Ok("no kernel named to compare with".to_owned()) };
+    match danger::fingerprint(subject.module, kernel) {
+        Some(danger) => Err(danger.sentence()),
+        None if kernel.facts.fingerprint.is_none() => Ok("the kernel's struct module is not known".to_owned()),
+        None => Ok("size and pointers as in the kernel, which proves nothing about the rest".to_owned()),
+    }
+}
+
+fn crc(subject: &Subject<'_>) -> Seen {
+    let Some(kernel) = subject.kernel else { return Ok("no kernel named to compare with".to_owned()) };
+    match danger::crcs(subject.module, kernel) {
+        Some(danger) => Err(danger.sentence()),
+        None => Ok("no symbol CRC is known to differ".to_owned()),
     }
 }
 

@@ -94,20 +94,19 @@ pub fn open_unhashed(path: &Path, max_size: u64) -> Result<Module> {
     open_with(path, max_size, false).map(|(_, module)| module)
 }
 
-/// Opens a module file and hands `each` its uncompressed bytes, with its trailer, and how it is stored. Whether the
-/// bytes are a module is left to it.
+/// Opens a module file and hands `each` its uncompressed bytes, with its trailer. Whether they are a module is left to it.
 ///
 /// # Errors
 ///
 /// Those of [`file::read`] and [`Container::decompress`], with the file's name.
-pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Container) -> T) -> Result<T> {
+pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8]) -> T) -> Result<T> {
     let contents = file::read(path)?;
     let container = Container::of(contents.bytes());
     match container {
-        Container::None => Ok(each(contents.bytes(), container)),
+        Container::None => Ok(each(contents.bytes())),
         _ => {
             let bytes = container.decompress(contents.bytes(), max_size).map_err(|e| e.on(path))?;
-            Ok(each(&bytes, container))
+            Ok(each(&bytes))
         }
     }
 }

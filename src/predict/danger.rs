@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::kernel::Kernel;
 use crate::module::Module;
-use crate::predict::Subject;
 use crate::vermagic::compare;
 
 /// Evidence that a module was built for something else than this kernel.
@@ -49,13 +48,7 @@ impl Danger {
 }
 
 /// All evidence that the facts give.
-pub(super) fn of(subject: &Subject<'_>, kernel: &Kernel) -> Vec<Danger> {
-    // What contradicts itself gives no evidence about layouts.
-    Module::read(subject.bytes).map(|module| of_module(&module, kernel)).unwrap_or_default()
-}
-
-/// All evidence that the facts give of a module that was read.
-pub fn of_module(module: &Module, kernel: &Kernel) -> Vec<Danger> {
+pub fn of(module: &Module, kernel: &Kernel) -> Vec<Danger> {
     let mut dangers: Vec<Danger> = fingerprint(module, kernel).into_iter().collect();
     if let Some(ours) = module.vermagic() {
         let comparison = compare(&ours, &kernel.vermagic.value);

@@ -25,7 +25,7 @@ mod vermagic;
 use serde::Serialize;
 
 use crate::kernel::{Kernel, Machine};
-use crate::module::container::Container;
+use crate::module::Module;
 use crate::module::elf::{Class, Endian};
 use danger::Danger;
 use loaded::Loaded;
@@ -204,8 +204,8 @@ pub struct Load {
 pub struct Subject<'f> {
     /// The file's bytes, decompressed, with the trailer.
     pub bytes: &'f [u8],
-    /// How the file is stored.
-    pub container: Container,
+    /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
+    pub module: Option<&'f Module>,
 }
 
 /// The kernel's answer, with its reasons.
@@ -245,7 +245,7 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
     let asked = attempt(subject, kernel, &rules, load, None);
     let patched = [Change::Rewrite, Change::Blank]
         .map(|change| patched::judge(change, &asked, |change| attempt(subject, kernel, &rules, load, Some(change))));
-    let dangers = danger::of(subject, kernel);
+    let dangers = subject.module.map(|module| danger::of(module, kernel)).unwrap_or_default();
     let answer = asked.answer();
     Verdict {
         answer,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use kmodlab::guard::machine::Machine;
 use kmodlab::guard::{self, Answer, Overrides, Say, Subject};
+use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::Module;
+use kmodlab::module::container::DEFAULT_MAX_SIZE;
 use kmodlab::patch::{Plan, Signature, Wish};
 use tempfile::TempDir;
 
@@ -14,7 +16,8 @@ use crate::fixture;
 
 /// The release that the made-up machines run.
 const RUNNING: &str = "6.1.0-47-amd64";
-const NONE: Overrides = Overrides { installed: false, ima_break: false, abi_mismatch: false };
+const NONE: Overrides =
+    Overrides { installed: false, ima_break: false, abi_mismatch: false, layout_mismatch: false, crc_mismatch: false };
 
 /// A made-up machine: a folder that looks like a root.
 struct Root {
@@ -65,9 +68,30 @@ fn ask(path: &Path, machine: &Machine) -> Vec<Answer> {
 }
 
 fn ask_for(path: &Path, machine: &Machine, wish: &Wish, signature: Signature, overrides: Overrides) -> Vec<Answer> {
+    ask_for_kernel(None, path, machine, wish, signature, overrides)
+}
+
+/// A kernel whose `struct module` and CRCs are others than those of hello-4.ko.
+fn another_kernel() -> Kernel {
+    let lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
+    let mut kernel = kernel::named(fixture("hello-4-rt.ko").as_os_str(), &lookup).unwrap();
+    kernel.facts.fingerprint.as_mut().unwrap().value.size = 0x3c0;
+    kernel
+}
+
+/// As [`ask_for`], for a patch that is to fit a kernel.
+fn ask_for_kernel(
+    kernel: Option<&Kernel>,
+    path: &Path,
+    machine: &Machine,
+    wish: &Wish,
+    signature: Signature,
+    overrides: Overrides,
+) -> Vec<Answer> {
     let bytes = fs::read(path).unwrap();
     let (module, plan) = (Module::read(&bytes).unwrap(), Plan::make(&bytes, wish, signature).unwrap());
-    let subject = Subject { path, is_new: false, module: &module, name: "hello_4", plan: &plan, is_confirmed: true };
+    let subject =
+        Subject { path, is_new: false, module: &module, name: "hello_4", plan: &plan, kernel, is_confirmed: true };
     guard::ask(&subject, machine, overrides).unwrap()
 }
 
@@ -158,8 +182,15 @@ fn live_tree_is_no_place_for_a_new_file_either() {
     let bytes = fs::read(module).unwrap();
     let plan = Plan::make(&bytes, &Wish::Blank, Signature::Refuse).unwrap();
     let module = Module::read(&bytes).unwrap();
-    let subject =
-        Subject { path: &new, is_new: true, module: &module, name: "hello_4", plan: &plan, is_confirmed: true };
+    let subject = Subject {
+        path: &new,
+        is_new: true,
+        module: &module,
+        name: "hello_4",
+        plan: &plan,
+        kernel: None,
+        is_confirmed: true,
+    };
     assert_refused_by(&guard::ask(&subject, &root.machine(), NONE).unwrap(), &["live-tree", "installed-tree"]);
 }
 
@@ -394,23 +425,28 @@ fn everything_against_it() -> (Root, PathBuf, Wish) {
 #[test]
 fn each_override_lifts_its_own_guard_alone() {
     let (root, module, wish) = everything_against_it();
-    let all = ["live-tree", "loaded", "installed-tree", "signed", "ima", "abi-tokens"];
+    let kernel = another_kernel();
+    let all = ["live-tree", "loaded", "installed-tree", "signed", "ima", "abi-tokens", "struct-module", "crc"];
     let without = |lifted: &[&str]| all.into_iter().filter(|name| !lifted.contains(name)).collect::<Vec<_>>();
-    let none = ask_for(&module, &root.machine(), &wish, Signature::Refuse, NONE);
+    let none = ask_for_kernel(Some(&kernel), &module, &root.machine(), &wish, Signature::Refuse, NONE);
     assert_refused_by(&none, &all);
 
     let installed = Overrides { installed: true, ..NONE };
     let ima_break = Overrides { ima_break: true, ..NONE };
     let abi_mismatch = Overrides { abi_mismatch: true, ..NONE };
+    let layout_mismatch = Overrides { layout_mismatch: true, ..NONE };
+    let crc_mismatch = Overrides { crc_mismatch: true, ..NONE };
     for (lifted, machine, signature, overrides) in [
         (&["installed-tree"][..], root.machine(), Signature::Refuse, installed),
         (&["ima"], root.machine(), Signature::Refuse, ima_break),
         (&["abi-tokens"], root.machine(), Signature::Refuse, abi_mismatch),
+        (&["struct-module"], root.machine(), Signature::Refuse, layout_mismatch),
+        (&["crc"], root.machine(), Signature::Refuse, crc_mismatch),
         (&["signed"], root.machine(), Signature::Strip, NONE),
         (&["signed"], root.machine(), Signature::Keep, NONE),
         (&["live-tree", "loaded"], root.lab_machine(), Signature::Refuse, NONE),
     ] {
-        let answers = ask_for(&module, &machine, &wish, signature, overrides);
+        let answers = ask_for_kernel(Some(&kernel), &module, &machine, &wish, signature, overrides);
         assert_refused_by(&answers, &without(lifted));
         assert_eq!(who(&answers, Say::Overridden), lifted, "all overrides that were used, and no others");
     }
@@ -419,9 +455,11 @@ fn each_override_lifts_its_own_guard_alone() {
 #[test]
 fn all_overrides_together_leave_what_nothing_overrides() {
     let (root, module, wish) = everything_against_it();
+    let kernel = another_kernel();
     fs::hard_link(&module, root.path().join("second-name.ko")).unwrap();
-    let all = Overrides { installed: true, ima_break: true, abi_mismatch: true };
-    let answers = ask_for(&module, &root.lab_machine(), &wish, Signature::Strip, all);
+    let all =
+        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
+    let answers = ask_for_kernel(Some(&kernel), &module, &root.lab_machine(), &wish, Signature::Strip, all);
     assert_refused_by(&answers, &["file-kind"]);
 }
 
@@ -429,7 +467,8 @@ fn all_overrides_together_leave_what_nothing_overrides() {
 fn an_override_that_nothing_needs_is_not_used() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
-    let all = Overrides { installed: true, ima_break: true, abi_mismatch: true };
+    let all =
+        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
     let answers = ask_for(&module, &root.lab_machine(), &Wish::Blank, Signature::Strip, all);
     assert_eq!(who(&answers, Say::Pass).len(), guard::Guard::ALL.len());
 }
@@ -440,8 +479,16 @@ fn a_plan_that_nobody_confirmed_is_refused_by_that_guard() {
     let path = root.module("hello-4.ko");
     let bytes = fs::read(&path).unwrap();
     let (module, plan) = (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Wish::Blank, Signature::Refuse).unwrap());
-    let subject =
-        Subject { path: &path, is_new: false, module: &module, name: "hello_4", plan: &plan, is_confirmed: false };
-    let all = Overrides { installed: true, ima_break: true, abi_mismatch: true };
+    let subject = Subject {
+        path: &path,
+        is_new: false,
+        module: &module,
+        name: "hello_4",
+        plan: &plan,
+        kernel: None,
+        is_confirmed: false,
+    };
+    let all =
+        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
     assert_refused_by(&guard::ask(&subject, &root.lab_machine(), all).unwrap(), &["confirmed"]);
 }

@@ -193,7 +193,8 @@ fn unpack_with_size(packing: Packing, payload: &[u8], max: u64) -> Result<Vec<u8
 }
 
 fn zboot(bytes: &[u8], max: u64) -> Result<Vec<u8>> {
-    let cut = || Error::new(ErrorKind::Truncated, "what its zboot header announces lies beyond the end: is it cut short?");
+    let cut =
+        || Error::new(ErrorKind::Truncated, "what its zboot header announces lies beyond the end: is it cut short?");
     let (start, length) = (little(bytes, 8, 4).ok_or_else(cut)?, little(bytes, 12, 4).ok_or_else(cut)?);
     let payload = range(bytes, start, length).ok_or_else(cut)?;
     let packing = Packing::of(payload);
@@ -223,7 +224,8 @@ fn search(bytes: &[u8], max: u64) -> Result<Option<Vec<u8>>> {
         }
     }
     let what = "no kernel image: neither a version line of Linux nor anything packed that has one";
-    Err(Error::new(ErrorKind::NotFound, what).hint("a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image"))
+    Err(Error::new(ErrorKind::NotFound, what)
+        .hint("a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image"))
 }
 
 /// A kernel, or an image with one inside.

@@ -78,7 +78,8 @@ fn with_layout(vmlinux: &Vmlinux<'_>, strings: &Section<'_>, layout: Layout) -> 
             let text = |place: usize| {
                 let here = table.address.wrapping_add((index * entry + place * member) as u64);
                 let number = number(place)?;
-                let text = strings.at(if layout.relative { here.wrapping_add_signed(signed(number)) } else { number })?;
+                let text =
+                    strings.at(if layout.relative { here.wrapping_add_signed(signed(number)) } else { number })?;
                 text.get(..memchr::memchr(0, text.get(..LONGEST_NAME).unwrap_or(text))?)
             };
             let name = text(1).filter(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic))?;
@@ -106,7 +107,8 @@ fn signed(number: u64) -> i64 {
 /// An entry was an `unsigned long` up to 4.9, and has 32 bits since. With CONFIG_MODULE_REL_CRCS (4.10–5.16; powerpc
 /// and others) it is the distance from itself to the CRC.
 fn crc_table(vmlinux: &Vmlinux<'_>, section: &Section<'_>, count: usize) -> Option<Vec<u32>> {
-    let entry = [4, vmlinux.class.word()].into_iter().find(|entry| entry.checked_mul(count) == Some(section.bytes.len()))?;
+    let entry =
+        [4, vmlinux.class.word()].into_iter().find(|entry| entry.checked_mul(count) == Some(section.bytes.len()))?;
     let entries = section.bytes.chunks_exact(entry);
     let numbers: Vec<u32> = entries.map(|entry| vmlinux.endian.number(entry) as u32).collect();
     // CRCs are as good as random: more than a few that all are distances into constants are none.

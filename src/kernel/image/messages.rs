@@ -8,9 +8,7 @@ use aho_corasick::AhoCorasick;
 ///
 /// They are read in kernel/module.c (5.10), kernel/module/ (6.1, 6.12, 7.2), kernel/module_signature.c,
 /// arch/x86/kernel/module.c, kernel/bpf/btf.c and security/lockdown/lockdown.c. None stands within another.
-pub const LOADER_MESSAGES: &[&str] = &[
-    "%s: %s: kernel tainted.",
-];
+pub const LOADER_MESSAGES: &[&str] = &["%s: %s: kernel tainted."];
 
 /// Those of [`LOADER_MESSAGES`] that stand in an image's constants.
 pub(super) fn find(constants: &[u8]) -> BTreeSet<String> {

@@ -253,7 +253,8 @@ impl Limit {
             return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
         }
         if size > self.most {
-            let what = format!("{size} bytes or more in a {name} stream of {}: no kernel shrinks like that", self.packed);
+            let what =
+                format!("{size} bytes or more in a {name} stream of {}: no kernel shrinks like that", self.packed);
             return Err(Error::new(ErrorKind::Malformed, what));
         }
         Ok(())
