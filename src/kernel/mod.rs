@@ -118,6 +118,11 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// A tree of these modules.
+    pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> Tree {
+        Tree { modules, built_in, exporters: OnceLock::new() }
+    }
+
     /// The module that exports a symbol, and what is known of the symbol.
     pub fn exporter(&self, symbol: &str) -> Option<(&TreeModule, &Export)> {
         let exporters = self.exporters.get_or_init(|| {

@@ -1,0 +1,48 @@
+//! Kernels of which little is known: a string, or one of their modules. What is known decides; the rest is named.
+
+use std::path::Path;
+
+use kmodlab::kernel::{Kernel, Lookup, named};
+use kmodlab::module::container::DEFAULT_MAX_SIZE;
+use kmodlab::predict::errno::ENOEXEC;
+use kmodlab::predict::{Answer, Force, Step};
+
+use crate::{assert_unknown, fixture, hello, insmod};
+
+fn kernel(name: &str) -> Kernel {
+    named(name.as_ref(), &Lookup { max_size: DEFAULT_MAX_SIZE, cache: None }).unwrap()
+}
+
+fn module(name: &str) -> Kernel {
+    kernel(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules").join(name).to_str().unwrap())
+}
+
+#[test]
+fn a_string_refuses_what_differs() {
+    let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
+    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Answer::Refused, Some(Step::Vermagic), Some(ENOEXEC)));
+}
+
+#[test]
+fn a_string_that_is_equal_leaves_the_rest_unknown_by_name() {
+    let verdict =
+        insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP preempt mod_unload modversions "), Force::None);
+    assert_unknown(&verdict, &["machine", "CRC of module_layout", "_printk", "struct module", "signature"]);
+}
+
+#[test]
+fn a_reference_module_tells_machine_layout_and_crcs_too() {
+    let verdict = insmod(&hello(&[]), &module("hello-4-rt.ko"), Force::None);
+    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::ModuleLayout)));
+
+    let same = insmod(&hello(&[]), &module("hello-4.ko"), Force::None);
+    assert_unknown(&same, &["signature"]);
+    let decided = |step| same.findings.iter().any(|f| f.step == step && f.result == kmodlab::predict::Outcome::Pass);
+    assert!([Step::Elf, Step::ModuleLayout, Step::Vermagic, Step::Symbols].into_iter().all(decided));
+}
+
+#[test]
+fn a_reference_module_of_another_machine_decides_at_once() {
+    let verdict = insmod(&fixture("modules/s390x.ko"), &module("hello-4.ko"), Force::None);
+    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Elf)));
+}

@@ -1,0 +1,71 @@
+//! Kernels made of facts: all that decides about `hello-4.ko` is known of them, and nothing stands against it.
+
+use std::collections::HashMap;
+
+use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, Tree};
+use kmodlab::module::elf::{Class, Endian};
+use kmodlab::module::this_module::Fingerprint;
+use kmodlab::vermagic::Vermagic;
+
+fn fact<T>(value: T) -> Option<Fact<T>> {
+    Some(Fact { value, source: "this test".to_owned() })
+}
+
+/// A kernel as the project of that name builds it, of that version: its release has that number, else it is the one
+/// that `hello-4.ko` was built for.
+fn built_by(builder: &str, version: &str) -> Kernel {
+    let release = format!("{version}-47-amd64");
+    let vermagic = Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
+    let symbol = |name: &str, crc| {
+        let export = Export { crc: Some(crc), gpl_only: Some(false), namespace: Some(String::new()) };
+        (name.to_owned(), export)
+    };
+    let symbols =
+        [symbol("_printk", 0x92997ed8), symbol("param_ops_charp", 0x5c28e3b1), symbol("module_layout", 0x1a2b3c4d)];
+    let config = ["MODULE_FORCE_LOAD", "MODULE_SIG", "MODVERSIONS", "STRICT_MODULE_RWX", "LIVEPATCH"];
+    let config: Config = config.map(|option| (option.to_owned(), "y".to_owned())).into();
+    let facts = Facts {
+        release: fact(release.clone()),
+        banner: fact(format!("Linux version {release} ({builder}) #1 SMP")),
+        vermagic: fact(vermagic.clone()),
+        machine: fact(Machine { class: Class::Elf64, endian: Endian::Little, number: 62 }),
+        fingerprint: fact(Fingerprint { size: 0x380, init: Some(0x138), exit: Some(0x350) }),
+        exports: fact(Exports { symbols: HashMap::from(symbols), complete: true }),
+        tree: fact(Tree::default()),
+        config: fact(config),
+        ..Facts::default()
+    };
+    Kernel { name: release, vermagic: Fact { value: vermagic, source: "this test".to_owned() }, facts }
+}
+
+/// A Debian kernel.
+pub(crate) fn debian(version: &str) -> Kernel {
+    built_by("debian-kernel@lists.debian.org", version)
+}
+
+/// A kernel as upstream has it.
+pub(crate) fn upstream(version: &str) -> Kernel {
+    built_by("builder@example.org", version)
+}
+
+/// The same kernel with an option of its configuration set or not.
+pub(crate) fn with_option(mut kernel: Kernel, option: &str, is_set: bool) -> Kernel {
+    let config = &mut kernel.facts.config.as_mut().unwrap().value;
+    match is_set {
+        true => config.insert(option.to_owned(), "y".to_owned()),
+        false => config.remove(option),
+    };
+    kernel
+}
+
+/// The same kernel with an export that is otherwise.
+pub(crate) fn with_export(mut kernel: Kernel, symbol: &str, change: impl FnOnce(&mut Export)) -> Kernel {
+    change(kernel.facts.exports.as_mut().unwrap().value.symbols.get_mut(symbol).unwrap());
+    kernel
+}
+
+/// The same kernel without an export.
+pub(crate) fn without_export(mut kernel: Kernel, symbol: &str) -> Kernel {
+    kernel.facts.exports.as_mut().unwrap().value.symbols.remove(symbol).unwrap();
+    kernel
+}

@@ -1,0 +1,150 @@
+//! The same module, the same fault, kernels of different versions: what each says.
+
+use kmodlab::predict::errno::*;
+use kmodlab::predict::{Answer, Force, Step};
+
+use crate::kernels::{debian, upstream, with_option, without_export};
+use crate::{assert_refused, hello, insmod};
+
+/// The section header of a section, by its name: where it is in the file.
+fn header_of(bytes: &[u8], name: &str) -> usize {
+    let number =
+        |at: usize, size: usize| bytes[at..at + size].iter().rev().fold(0, |sum, b| sum << 8 | usize::from(*b));
+    let (table, count, names) = (number(40, 8), number(60, 2), number(62, 2));
+    let names = number(table + names * 64 + 24, 8);
+    let named = |header: &usize| {
+        let at = names + number(*header, 4);
+        bytes[at..].starts_with(format!("{name}\0").as_bytes())
+    };
+    (0..count).map(|index| table + index * 64).find(named).expect("a section of that name")
+}
+
+#[test]
+fn an_unknown_symbol_has_an_error_number_since_2_6_35_and_the_right_one_since_4_15() {
+    for (version, line) in [
+        ("2.6.34", "hello_4: Unknown symbol _printk"),
+        ("3.16.0", "hello_4: Unknown symbol _printk (err 0)"),
+        ("4.14.0", "hello_4: Unknown symbol _printk (err 0)"),
+        ("4.19.0", "hello_4: Unknown symbol _printk (err -2)"),
+        ("6.1.0", "hello_4: Unknown symbol _printk (err -2)"),
+    ] {
+        let verdict = insmod(&hello(&[]), &without_export(upstream(version), "_printk"), Force::None);
+        assert_eq!((verdict.stage, verdict.errno), (Some(Step::Symbols), Some(ENOENT)), "{version}");
+        assert_eq!(verdict.dmesg.last().map(String::as_str), Some(line), "{version}");
+    }
+}
+
+#[test]
+fn a_missing_crc_refuses_on_debian_and_warns_upstream() {
+    let crcless = hello(&[(b"param_ops_charp\0\0", b"qaram_ops_charp\0\0")]);
+    let refused = insmod(&crcless, &debian("6.1.0"), Force::None);
+    assert_eq!((refused.stage, refused.errno), (Some(Step::Symbols), Some(EINVAL)));
+    assert!(refused.dmesg.contains(&"hello_4: no symbol version for param_ops_charp".to_owned()));
+
+    let warned = insmod(&crcless, &upstream("6.1.0"), Force::None);
+    assert_eq!(warned.answer, Answer::Accepted);
+    assert!(warned.dmesg.contains(&"hello_4: no symbol version for param_ops_charp".to_owned()));
+
+    let unknown = {
+        let mut kernel = upstream("6.1.0");
+        kernel.facts.banner = None;
+        insmod(&crcless, &kernel, Force::None)
+    };
+    assert_eq!(unknown.answer, Answer::Unknown, "it is not known who built it");
+}
+
+#[test]
+fn the_size_of_struct_module_is_checked_since_6_4() {
+    let short = {
+        let mut bytes = hello(&[]);
+        let at = header_of(&bytes, ".gnu.linkonce.this_module") + 32;
+        bytes[at..at + 8].copy_from_slice(&0x340_u64.to_le_bytes());
+        bytes
+    };
+    let line = "module hello_4: .gnu.linkonce.this_module section size must match the kernel's built struct module size \
+                at run time";
+    for version in ["6.4.0", "6.6.0", "6.14.0"] {
+        assert_refused(&insmod(&short, &debian(version), Force::None), Step::Elf, ENOEXEC, &[line]);
+    }
+    for version in ["5.10.0", "6.1.0"] {
+        assert_ne!(insmod(&short, &debian(version), Force::None).stage, Some(Step::Elf), "{version}");
+    }
+}
+
+#[test]
+fn two_modinfo_sections_are_one_too_many_since_6_4() {
+    let two = {
+        let mut bytes = hello(&[]);
+        let name = header_of(&bytes, ".modinfo");
+        let other = header_of(&bytes, ".bss");
+        let offset: [u8; 4] = bytes[name..name + 4].try_into().unwrap();
+        bytes[other..other + 4].copy_from_slice(&offset);
+        bytes
+    };
+    let line = "Only one .modinfo section must exist.";
+    assert_refused(&insmod(&two, &debian("6.6.0"), Force::None), Step::Elf, ENOEXEC, &[line]);
+    assert_eq!(insmod(&two, &debian("6.1.0"), Force::None).answer, Answer::Accepted, "the first of them counts");
+}
+
+#[test]
+fn a_stripped_module_is_told_so() {
+    let stripped = {
+        let mut bytes = hello(&[]);
+        let at = header_of(&bytes, ".symtab") + 4;
+        bytes[at] = 1;
+        bytes
+    };
+    let line = "hello_4: module has no symbols (stripped?)";
+    for version in ["5.4.0", "5.10.0", "6.1.0", "6.6.0", "6.14.0"] {
+        assert_refused(&insmod(&stripped, &debian(version), Force::None), Step::Elf, ENOEXEC, &[line]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_header_is_silent_then_one_line_then_a_line_each() {
+    let broken =
+        hello(&[(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0")]);
+    for (version, lines) in [
+        ("5.4.0", &[][..]),
+        ("5.10.0", &["Module has invalid ELF structures"]),
+        ("6.1.0", &["Invalid ELF header type: 3 != 1"]),
+        ("7.2.0", &["Invalid ELF header type: 3 != 1"]),
+    ] {
+        assert_refused(&insmod(&broken, &debian(version), Force::None), Step::Elf, ENOEXEC, lines);
+    }
+}
+
+#[test]
+fn writable_and_executable_is_refused_where_the_kernel_is_strict() {
+    let both = {
+        let mut bytes = hello(&[]);
+        let at = header_of(&bytes, ".text") + 8;
+        bytes[at] |= 1;
+        bytes
+    };
+    let verdict = insmod(&both, &debian("5.10.0"), Force::None);
+    assert_eq!((verdict.stage, verdict.errno), (Some(Step::Sections), Some(ENOEXEC)));
+    let line = verdict.dmesg.last().unwrap();
+    assert!(line.starts_with("hello_4: section .text (index ") && line.ends_with(") has invalid WRITE|EXEC flags"));
+    let lenient = with_option(debian("5.10.0"), "STRICT_MODULE_RWX", false);
+    assert_eq!(insmod(&both, &lenient, Force::None).answer, Answer::Accepted);
+}
+
+#[test]
+fn taints_of_origin_come_before_that_check_up_to_6_3_and_after_it_since() {
+    let both = {
+        let mut bytes = hello(&[]);
+        let at = header_of(&bytes, ".text") + 8;
+        bytes[at] |= 1;
+        bytes
+    };
+    assert_eq!(insmod(&both, &debian("6.1.0"), Force::None).taint.as_deref(), Some("O"));
+    assert_eq!(insmod(&both, &debian("6.6.0"), Force::None).taint.as_deref(), Some(""));
+}
+
+#[test]
+fn a_test_module_taints_since_6_0() {
+    let test = hello(&[(b"version=0.4", b"test=Y\0x=.4")]);
+    assert_eq!(insmod(&test, &debian("5.10.0"), Force::None).taint.as_deref(), Some("OE"));
+    assert_eq!(insmod(&test, &debian("6.1.0"), Force::None).taint.as_deref(), Some("OEN"));
+}
