@@ -210,7 +210,8 @@ impl Packing {
         // The last block is the first that is not full. Behind it is nothing, or nothing of the stream.
         let whole = lengths.iter().take_while(|length| **length == Some(LZ4_BLOCK)).count();
         let last = lengths.get(whole).copied();
-        let is_end = if strict { whole + 1 >= lengths.len() && last != Some(None) } else { whole > 0 || last != Some(None) };
+        let is_end =
+            if strict { whole + 1 >= lengths.len() && last != Some(None) } else { whole > 0 || last != Some(None) };
         if !is_end {
             return Err(damaged());
         }
