@@ -1,0 +1,204 @@
+//! Promise: the image of a real kernel tells its release, its version magic, what it exports, and what its loader says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use kmodlab::kernel::{self, Export, Kernel, Lookup};
+use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
+
+use crate::{alone, collect, on_all_cores, run};
+
+const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
+
+/// A package's files, in a folder.
+struct Package(PathBuf);
+
+/// Where `tests/real/fetch` has unpacked a package, or else below Cargo's folder for tests, where it is kept.
+fn package(name: &str) -> Package {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
+    let archives = top.join("deb").join(name);
+    assert!(archives.join(".complete").exists(), "{name} is not there: run tests/real/fetch");
+    if top.join(name).is_dir() {
+        return Package(top.join(name));
+    }
+    let files = std::fs::read_dir(archives).unwrap().map(|entry| entry.unwrap().path());
+    let is_kernels = |file: &PathBuf| {
+        file.extension().is_some_and(|end| end == "deb") && !file.display().to_string().contains("linux-headers")
+    };
+    let mut archives: Vec<PathBuf> = files.filter(is_kernels).collect();
+    archives.sort();
+    // The first one's name tells the version, so that an older one is not taken for it.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(archives[0].file_stem().unwrap());
+    if !folder.is_dir() {
+        let part = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for archive in archives {
+            let unpack = run("dpkg", [Path::new("-x"), &archive, part.path()]);
+            assert!(unpack.status.success(), "{unpack:?}");
+        }
+        std::fs::rename(part.keep(), &folder).unwrap();
+    }
+    Package(folder)
+}
+
+impl Package {
+    /// The one image in it.
+    fn image(&self) -> PathBuf {
+        let places =
+            ["boot".to_owned()].into_iter().chain(self.releases().into_iter().map(|r| format!("usr/lib/modules/{r}")));
+        let folders = places.map(|place| self.0.join(place)).filter(|folder| folder.is_dir());
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        let mut images = files.filter(|file| file.file_name().unwrap().to_string_lossy().starts_with("vmlinuz"));
+        let image = images.next().unwrap();
+        assert_eq!(images.next(), None);
+        image
+    }
+
+    fn releases(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.0.join("usr/lib/modules")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn modules(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        collect(&self.0, &mut found);
+        found.sort();
+        assert!(found.len() > 100, "{} has only {} modules", self.0.display(), found.len());
+        found
+    }
+
+    fn kernel(&self) -> Kernel {
+        kernel::named(self.image().as_os_str(), &LOOKUP).unwrap()
+    }
+}
+
+/// A package, with its tables' sizes by `readelf -S` divided by the size of an entry.
+const WITH_TABLES: [(&str, usize); 7] = [
+    ("i386-5.10", 9706),
+    ("amd64-5.10-cloud", 8703),
+    ("amd64-6.1", 10503),
+    ("amd64-6.1-cloud", 9294),
+    ("amd64-6.1-rt", 10477),
+    ("amd64-6.12", 11248),
+    ("amd64-7.2", 13073),
+];
+
+/// What the modules of a package say of the symbols that they import.
+struct Imports {
+    vermagic: Vec<u8>,
+    /// Each symbol with its CRC, where there are symbol versions.
+    crcs: HashMap<String, u32>,
+    /// What any module of the package exports.
+    exported: HashMap<String, Export>,
+}
+
+fn imports(package: &Package) -> Imports {
+    let modules = package.modules();
+    let opened = on_all_cores(&modules, |path| module::open_unhashed(path, DEFAULT_MAX_SIZE).unwrap());
+    let mut all = Imports { vermagic: Vec::new(), crcs: HashMap::new(), exported: HashMap::new() };
+    for module in opened {
+        all.vermagic = module.vermagic().unwrap().as_bytes().to_vec();
+        for (name, crc) in module.versions.by_symbol() {
+            let name = String::from_utf8(name.to_vec()).unwrap();
+            let crc = u32::try_from(crc).unwrap();
+            assert_eq!(*all.crcs.entry(name).or_insert(crc), crc, "the modules of one kernel agree");
+        }
+        for export in module.exports {
+            all.exported.insert(String::from_utf8(export.name).unwrap(), Export::default());
+        }
+    }
+    all
+}
+
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn an_image_exports_what_its_modules_import_with_the_same_crcs() {
+    let _alone = alone();
+    for (name, count) in WITH_TABLES {
+        let package = package(name);
+        let (kernel, imports) = (package.kernel(), imports(&package));
+        let exports = &kernel.facts.exports.as_ref().unwrap().value;
+        assert!(exports.complete);
+        assert_eq!(exports.symbols.len(), count, "{name}");
+        assert_eq!(kernel.vermagic.value.as_bytes(), imports.vermagic, "{name}");
+
+        let of_image: Vec<_> =
+            imports.crcs.iter().filter_map(|(n, crc)| Some((exports.symbols.get(n)?, crc))).collect();
+        let agree = of_image.iter().filter(|(export, crc)| export.crc == Some(**crc)).count();
+        let nowhere =
+            imports.crcs.keys().filter(|n| !exports.symbols.contains_key(*n) && !imports.exported.contains_key(*n));
+        let nowhere: Vec<_> = nowhere.collect();
+        let gpl_only = exports.symbols.values().filter(|e| e.gpl_only == Some(true)).count();
+        let in_namespace = exports.symbols.values().filter(|e| e.namespace.as_deref() != Some("")).count();
+        println!(
+            "{name:<18} {count} exports, {gpl_only} GPL-only, {in_namespace} in namespaces; {agree} of {} CRCs agree; {} imports of nobody's",
+            of_image.len(),
+            nowhere.len()
+        );
+        assert_eq!(agree, of_image.len(), "{name}");
+        assert_eq!(nowhere, Vec::<&String>::new(), "{name}");
+        assert!(gpl_only > count / 3 && gpl_only < count, "{name}: {gpl_only}");
+        match name {
+            // Debian's 7.2 is built without symbol versions.
+            "amd64-7.2" => assert!(of_image.is_empty() && exports.symbols.values().all(|e| e.crc.is_none())),
+            _ => assert!(agree > 4000 && exports.symbols.values().all(|e| e.crc.is_some()), "{name}: {agree}"),
+        }
+    }
+}
+
+/// A namespace and its one user are picked; the rest follows from the tables.
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn licences_and_namespaces_are_those_of_the_sources() {
+    let _alone = alone();
+    let known = |name: &str, symbol: &str| {
+        let export = package(name).kernel().facts.exports.unwrap().value.symbols.remove(symbol).unwrap();
+        (export.gpl_only.unwrap(), export.namespace.unwrap())
+    };
+    // kernel/dma/mapping.c, drivers/dma-buf/dma-buf.c, kernel/printk/printk.c, arch/x86/lib/memcpy_64.S
+    assert_eq!(known("amd64-6.1", "dma_alloc_attrs"), (false, String::new()));
+    assert_eq!(known("amd64-6.1", "dma_buf_get"), (true, "DMA_BUF".to_owned()));
+    assert_eq!(known("amd64-7.2", "dma_buf_get"), (true, "DMA_BUF".to_owned()));
+    assert_eq!(known("amd64-7.2", "_printk"), (false, String::new()));
+    assert_eq!(known("amd64-6.1", "memcpy"), (false, String::new()));
+}
+
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn an_image_without_sections_tells_what_it_says() {
+    let _alone = alone();
+    let package = package("arm64-6.12");
+    let kernel = package.kernel();
+    let modules = package.modules();
+    let module = module::open_unhashed(&modules[0], DEFAULT_MAX_SIZE).unwrap();
+    assert_eq!(Some(kernel.vermagic.value), module.vermagic());
+    assert_eq!(kernel.facts.machine.unwrap().value, kernel::Machine::of(&module));
+    let btf = kernel.facts.btf.unwrap().value;
+    assert!(btf.len() > 4 << 20, "{} bytes of BTF", btf.len());
+    assert_eq!(kernel.facts.exports, None);
+}
+
+/// Each message with the kernels that can print it, as a table: what ARCHITECTURE.md says of them is from here.
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn each_kernel_has_the_messages_of_its_version() {
+    let _alone = alone();
+    let mut table: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let names = WITH_TABLES.map(|(name, _)| name).into_iter().chain(["arm64-6.12"]);
+    for name in names {
+        for message in package(name).kernel().facts.messages.unwrap().value {
+            table.entry(message).or_default().push(name);
+        }
+    }
+    for (message, kernels) in &table {
+        println!("{message:<72} {}", kernels.join(" "));
+    }
+    let has = |message: &str| table.get(message).map(Vec::as_slice).unwrap_or_default().to_vec();
+    assert_eq!(has("bad vermagic").len(), 8);
+    assert_eq!(has("Module has invalid ELF structures"), ["i386-5.10", "amd64-5.10-cloud"]);
+    assert_eq!(has("no flags for exported symbols"), ["amd64-7.2"]);
+    assert_eq!(has("Kernel module BTF mismatch detected"), ["amd64-6.12", "arm64-6.12"]);
+    assert_eq!(
+        has("Skipping invalid relocation target"),
+        ["amd64-5.10-cloud", "amd64-6.1", "amd64-6.1-cloud", "amd64-6.1-rt"]
+    );
+}
