@@ -51,7 +51,7 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
                 }
             };
             record.unknown(Step::Signature, note);
-            return Ok(whole);
+            return Ok(Seen { is_unsigned: false, ..whole });
         }
     }
     let forced = attempt.load.force != crate::predict::Force::None;
@@ -81,7 +81,7 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
         Looked::Unknown { end } => {
             let note = "does the kernel know the key? (the certificates in its image)";
             record.unknown(Step::Signature, note);
-            return Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: true });
+            return Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: false });
         }
         Looked::Absent { why, end } => (why, end),
     };
