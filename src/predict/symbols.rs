@@ -93,17 +93,20 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 
 /// The modules with all that they need themselves, in an order in which they can be loaded.
 fn in_load_order(tree: &Tree, needs: &[String]) -> Vec<String> {
-    fn add(tree: &Tree, name: &str, order: &mut Vec<String>, under_way: &mut BTreeSet<String>) {
+    /// Modules need each other in chains of about ten; a tree that goes on for longer is made up.
+    const DEEPEST: usize = 64;
+    fn add(tree: &Tree, name: &str, order: &mut Vec<String>, under_way: &mut BTreeSet<String>, depth: usize) {
         // A ring of modules that need each other can't be; depmod(8) would have told.
-        if order.iter().any(|known| known == name) || !under_way.insert(name.to_owned()) {
+        if depth == DEEPEST || !under_way.insert(name.to_owned()) {
             return;
         }
         let module = tree.modules.iter().find(|module| module.name == name);
-        module.iter().flat_map(|module| &module.depends).for_each(|needed| add(tree, needed, order, under_way));
+        let needed = module.iter().flat_map(|module| &module.depends);
+        needed.for_each(|needed| add(tree, needed, order, under_way, depth + 1));
         order.push(name.to_owned());
     }
     let (mut order, mut under_way) = (Vec::new(), BTreeSet::new());
-    needs.iter().for_each(|name| add(tree, name, &mut order, &mut under_way));
+    needs.iter().for_each(|name| add(tree, name, &mut order, &mut under_way, 0));
     order
 }
 
