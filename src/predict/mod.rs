@@ -289,10 +289,18 @@ fn attempt<'a>(
 impl Attempt<'_> {
     fn steps(&self, record: &mut Record) -> Flow {
         names::permission(self, record)?;
-        let seen = signature::check(self, record)?;
-        let loaded = self.elf(seen.file, record)?;
-        record.is_unsigned = seen.is_unsigned;
-        names::blacklist(self, &loaded, record)?;
+        let loaded = if self.rules.surely(Rule::SignatureLate) {
+            let loaded = self.elf(self.subject.bytes, record)?;
+            names::blacklist(self, &loaded, record)?;
+            record.is_unsigned = signature::check(self, record)?.is_unsigned;
+            loaded
+        } else {
+            let seen = signature::check(self, record)?;
+            record.is_unsigned = seen.is_unsigned;
+            let loaded = self.elf(seen.file, record)?;
+            names::blacklist(self, &loaded, record)?;
+            loaded
+        };
         symbol_versions::module_layout(self, &loaded, record)?;
         vermagic::check(self, &loaded, record)?;
         let late = self.rules.has(Rule::TaintsLate) != Some(false);

@@ -17,8 +17,10 @@ pub(super) enum Rule {
     SignaturesForced,
     /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
     SignatureReasons,
-    /// Each force flag makes a module unsigned. Where this is not so, any flag at all does.
-    OnlyForceFlagsUnsign,
+    /// The signature is looked at behind the ELF header and the blacklist; else it comes first.
+    SignatureLate,
+    /// "Module len … truncated", and no other line about ELF.
+    TruncatedLine,
     /// "Module has invalid ELF structures", one line for all.
     OneElfLine,
     /// A line for each thing that is wrong with an ELF header.
@@ -87,8 +89,9 @@ const TABLE: &[Row] = &[
     Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", "~Module signature appended~"),
     Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", ""),
     Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", ""),
-    Row(Rule::OnlyForceFlagsUnsign, (5, 17), NOW,     "", ""),
+    Row(Rule::SignatureLate,        (4, 20), (5, 10), "", ""),
     // elf
+    Row(Rule::TruncatedLine,        (2, 6),  (5, 10), "", "Module len %lu truncated"),
     Row(Rule::OneElfLine,           (5, 10), (5, 12), "", "Module has invalid ELF structures"),
     Row(Rule::ElfLines,             (5, 16), NOW,     "", "Invalid ELF header magic"),
     Row(Rule::ElfTables,            (6, 14), NOW,     "", "Invalid ELF section name table type"),

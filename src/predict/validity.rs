@@ -43,14 +43,16 @@ struct Line {
     note: String,
     /// Printed by kernels up to 5.11 too, which else keep silent about details.
     is_old: bool,
+    /// What kernels up to 5.9 print instead.
+    truncated: Option<String>,
 }
 
 fn line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
-    Err(Line { text: text.into(), note: note.into(), is_old: false })
+    Err(Line { text: text.into(), note: note.into(), is_old: false, truncated: None })
 }
 
 fn old_line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
-    Err(Line { text: text.into(), note: note.into(), is_old: true })
+    Err(Line { text: text.into(), note: note.into(), is_old: true, truncated: None })
 }
 
 impl Checks<'_> {
@@ -77,6 +79,7 @@ impl Checks<'_> {
         if spoken || (!in_header && !wrong.text.is_empty()) || (one_line && wrong.is_old) {
             lines.push(wrong.text);
         }
+        lines.extend(wrong.truncated.filter(|_| self.rules.surely(Rule::TruncatedLine)));
         if one_line && in_header {
             lines.push("Module has invalid ELF structures".to_owned());
         }
@@ -332,8 +335,12 @@ fn must_be_inside(file: &[u8], index: usize, section: &Section) -> Checked {
     if matches!(section.kind, SHT_NULL | SHT_NOBITS) || lies_inside(file, section) {
         return Ok(());
     }
-    let text = format!("Invalid ELF section in module (section {index} type {})", section.kind);
-    old_line(text, format!("section {index} lies beyond the file's end"))
+    Err(Line {
+        text: format!("Invalid ELF section in module (section {index} type {})", section.kind),
+        note: format!("section {index} lies beyond the file's end"),
+        is_old: true,
+        truncated: Some(format!("Module len {} truncated", file.len())),
+    })
 }
 
 fn must_be_named(index: usize, section: &Section, names: u64) -> Checked {

@@ -148,3 +148,32 @@ fn a_test_module_taints_since_6_0() {
     assert_eq!(insmod(&test, &debian("5.10.0"), Force::None).taint.as_deref(), Some("OE"));
     assert_eq!(insmod(&test, &debian("6.1.0"), Force::None).taint.as_deref(), Some("OEN"));
 }
+
+#[test]
+fn a_section_beyond_the_end_has_a_line_in_every_kernel() {
+    let beyond = {
+        let mut bytes = hello(&[]);
+        let at = header_of(&bytes, ".text") + 24;
+        bytes[at..at + 8].copy_from_slice(&0x100000_u64.to_le_bytes());
+        bytes
+    };
+    let truncated = format!("Module len {} truncated", beyond.len());
+    for (version, lines) in [
+        ("5.4.0", &[truncated.as_str()][..]),
+        ("5.10.0", &["Invalid ELF section in module (section 2 type 1)", "Module has invalid ELF structures"]),
+        ("6.1.0", &["Invalid ELF section in module (section 2 type 1)"]),
+        ("6.14.0", &["Invalid ELF section in module (section 2 type 1)"]),
+    ] {
+        assert_refused(&insmod(&beyond, &debian(version), Force::None), Step::Elf, ENOEXEC, lines);
+    }
+}
+
+#[test]
+fn from_4_20_to_5_9_the_signature_comes_behind_the_elf_header() {
+    let broken =
+        hello(&[(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0")]);
+    for (version, step) in [("4.19.0", Step::Signature), ("5.4.0", Step::Elf), ("5.10.0", Step::Signature)] {
+        let kernel = with_option(upstream(version), "MODULE_SIG_FORCE", true);
+        assert_eq!(insmod(&broken, &kernel, Force::None).stage, Some(step), "{version}");
+    }
+}
