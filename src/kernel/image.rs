@@ -10,6 +10,7 @@ mod container;
 mod exports;
 mod lzo;
 pub mod messages;
+mod signed;
 mod strings;
 mod unpack;
 mod vmlinux;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Fact, Facts, Machine, config};
+use crate::module::certificate;
 use container::Opened;
 use strings::Banner;
 use vmlinux::Vmlinux;
@@ -60,6 +62,14 @@ fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
     if let Some(section) = vmlinux.section(".BTF") {
         facts.btf = Some(fact(Arc::from(section.bytes), format!("{source} (its .BTF)")));
     }
+    // The list of trusted certificates is among the data of the kernel's start (certs/system_certificates.S).
+    let lists =
+        [".init.data", ".init.rodata", ".rodata"].map(|name| vmlinux.section(name).map(|section| section.bytes));
+    let keys = match lists.iter().any(Option::is_some) {
+        true => lists.into_iter().flatten().flat_map(certificate::find_all).collect(),
+        false => certificate::find_all(vmlinux.bytes),
+    };
+    facts.keys = Some(fact(keys, format!("{source} (its certificates)")));
     facts
 }
 
@@ -67,6 +77,8 @@ fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
 fn of_flat(source: &str, bytes: &[u8], machine: Option<Machine>) -> Facts {
     let mut facts = of_strings(source, bytes);
     facts.machine = machine.map(|machine| fact(machine, source.to_owned()));
+    facts.keys =
+        Some(fact(certificate::find_all(signed::without_signature(bytes)), format!("{source} (its certificates)")));
     facts.btf = btf::find(bytes).map(|bytes| fact(Arc::from(bytes), format!("{source} (its BTF)")));
     facts
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
+pub use crate::module::certificate::Certificate;
 use crate::module::elf::{Class, Endian, machine_name};
 use crate::module::this_module::Fingerprint;
 use crate::vermagic::Vermagic;
@@ -169,21 +170,6 @@ pub struct BuiltIn {
 
 /// The options of a configuration, without `CONFIG_`. What is not set is not there.
 pub type Config = BTreeMap<String, String>;
-
-/// A certificate, as far as a module's signature needs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Certificate {
-    /// The common name of its subject, for eyes.
-    pub subject: String,
-    /// Its issuer's name in DER.
-    pub issuer: Vec<u8>,
-    /// Its serial number, without sign and leading zeros.
-    pub serial: Vec<u8>,
-    /// Its subject key identifier, where it has one.
-    pub key_id: Option<Vec<u8>>,
-    /// Its public key (SubjectPublicKeyInfo) in DER.
-    pub key: Vec<u8>,
-}
 
 /// What a running system enforces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

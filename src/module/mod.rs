@@ -3,7 +3,9 @@
 //! [`open`] does the input; [`Module::read`] is pure: bytes in, facts out, no other effect. Whatever the bytes are, the
 //! answer is facts or one [`Error`], never a panic.
 
+pub mod certificate;
 pub mod container;
+mod der;
 pub mod elf;
 pub mod file;
 pub mod modinfo;

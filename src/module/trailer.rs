@@ -18,6 +18,10 @@
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::der::{
+    CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, INTEGER, OCTET_STRING, OCTET_STRING_IN_PARTS, OID, Reader, SEQUENCE,
+    SET, magnitude, octets, oid,
+};
 
 /// What a signed module ends in.
 pub const MAGIC: &[u8] = b"~Module signature appended~\n";
@@ -337,119 +341,6 @@ fn issuer(mut name: Reader<'_>) -> Option<Option<Vec<u8>>> {
     Some(last)
 }
 
-/// An INTEGER's value without its sign and without leading zeros; zero is no byte at all.
-fn magnitude(integer: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = integer.to_vec();
-    if *integer.first()? >= 0x80 {
-        // Two's complement: all bits turned, and one more.
-        let mut carry = true;
-        for byte in bytes.iter_mut().rev() {
-            (*byte, carry) = (!*byte).overflowing_add(carry.into());
-        }
-    }
-    Some(bytes.into_iter().skip_while(|&byte| byte == 0).collect())
-}
-
-/// A string of octets; BER may cut it into parts.
-fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
-    if tag & CONSTRUCTED == 0 {
-        return Some(content.0.to_vec());
-    }
-    let mut whole = Vec::new();
-    while !content.0.is_empty() {
-        whole.extend_from_slice(content.expect(OCTET_STRING)?.0);
-    }
-    Some(whole)
-}
-
-/// An object identifier as dotted numbers; what overflows or breaks off ends it.
-fn oid(content: &[u8]) -> String {
-    let mut numbers: Vec<u64> = Vec::new();
-    let mut number: u64 = 0;
-    for &byte in content {
-        let Some(shifted) = number.checked_mul(128) else { break };
-        number = shifted | u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            if numbers.is_empty() {
-                // The first number holds two: 40 times the root arc (0, 1 or 2) and the arc under it.
-                let root = (number / 40).min(2);
-                numbers.push(root);
-                number -= 40 * root;
-            }
-            numbers.push(number);
-            number = 0;
-        }
-    }
-    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
-}
-
-// ---- ASN.1, as much of BER as it takes (ITU-T X.690, section 8) ----------------------------------------------------
-
-const CONSTRUCTED: u8 = 0x20;
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
-const OCTET_STRING_IN_PARTS: u8 = OCTET_STRING | CONSTRUCTED;
-const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const CONTEXT_0_PRIMITIVE: u8 = 0x80;
-const CONTEXT_0: u8 = 0xa0;
-const CONTEXT_1: u8 = 0xa1;
-
-/// How deep elements of indefinite length may lie in each other.
-const DEPTH: usize = 16;
-
-/// The elements that are still to be read.
-#[derive(Clone, Copy)]
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// The next element: its tag and what is in it.
-    fn next(&mut self) -> Option<(u8, Reader<'a>)> {
-        self.element(DEPTH)
-    }
-
-    /// What is in the next element, if it has this tag.
-    fn expect(&mut self, tag: u8) -> Option<Reader<'a>> {
-        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
-    }
-
-    /// Passes over the next element if it has this tag.
-    fn skip(&mut self, tag: u8) {
-        let mut ahead = *self;
-        if ahead.expect(tag).is_some() {
-            *self = ahead;
-        }
-    }
-
-    fn element(&mut self, depth: usize) -> Option<(u8, Reader<'a>)> {
-        let (&[tag, length], rest) = self.0.split_first_chunk()?;
-        let (length, rest) = match length {
-            0x80 => return self.indefinite(tag, rest, depth.checked_sub(1)?),
-            ..0x80 => (usize::from(length), rest),
-            0x81..=0x84 => {
-                let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-                (digits.iter().fold(0, |sum, &digit| sum << 8 | usize::from(digit)), rest)
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, Reader(content)))
-    }
-
-    /// An element without a length: two zero bytes, where an element should start, are its end.
-    fn indefinite(&mut self, tag: u8, content: &'a [u8], depth: usize) -> Option<(u8, Reader<'a>)> {
-        let mut ahead = Reader(content);
-        while !ahead.0.starts_with(&[0, 0]) {
-            ahead.element(depth)?;
-        }
-        let inner = content.get(..content.len() - ahead.0.len())?;
-        self.0 = ahead.0.get(2..)?;
-        (tag & CONSTRUCTED != 0).then_some((tag, Reader(inner)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,14 +429,6 @@ mod tests {
         let trailer = find(&signed(&blob, PKCS7)).unwrap().unwrap();
         assert_eq!(trailer.key_id_kind, KeyIdKind::SubjectKeyIdentifier);
         assert_eq!((trailer.key_id.as_slice(), &trailer.signer, lines(&trailer).as_str()), (&[1, 2, 3][..], &None, ""));
-    }
-
-    #[test]
-    fn a_serial_number_loses_its_sign_and_leading_zeros() {
-        assert_eq!(magnitude(&[0, 0xff]), Some(vec![0xff]));
-        assert_eq!(magnitude(&[0xfe, 0xd4]), Some(vec![0x01, 0x2c]), "-300");
-        assert_eq!(magnitude(&[0]), Some(vec![]));
-        assert_eq!(magnitude(&[]), None);
     }
 
     #[test]

@@ -1,0 +1,156 @@
+//! ASN.1, as much of BER and DER as signatures and certificates take (ITU-T X.690, section 8): elements one after the
+//! other, each with its tag and its content. Lengths are checked against what is there; nothing is copied.
+
+const CONSTRUCTED: u8 = 0x20;
+pub(super) const BOOLEAN: u8 = 0x01;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OCTET_STRING_IN_PARTS: u8 = OCTET_STRING | CONSTRUCTED;
+pub(super) const OID: u8 = 0x06;
+pub(super) const UTC_TIME: u8 = 0x17;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const SET: u8 = 0x31;
+pub(super) const CONTEXT_0_PRIMITIVE: u8 = 0x80;
+pub(super) const CONTEXT_1_PRIMITIVE: u8 = 0x81;
+pub(super) const CONTEXT_2_PRIMITIVE: u8 = 0x82;
+pub(super) const CONTEXT_0: u8 = 0xa0;
+pub(super) const CONTEXT_1: u8 = 0xa1;
+pub(super) const CONTEXT_3: u8 = 0xa3;
+
+/// How deep elements of indefinite length may lie in each other.
+const DEPTH: usize = 16;
+
+/// The elements that are still to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next element: its tag and what is in it.
+    pub(super) fn next(&mut self) -> Option<(u8, Reader<'a>)> {
+        self.element(DEPTH)
+    }
+
+    /// What is in the next element, if it has this tag.
+    pub(super) fn expect(&mut self, tag: u8) -> Option<Reader<'a>> {
+        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
+    }
+
+    /// Is nothing left?
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is in the next element, if it has this tag and says its length, as DER wants it.
+    pub(super) fn expect_definite(&mut self, tag: u8) -> Option<Reader<'a>> {
+        (self.0.get(1) != Some(&0x80)).then_some(())?;
+        self.expect(tag)
+    }
+
+    /// The next element with its tag and length, if it has this tag and says its length.
+    pub(super) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.expect_definite(tag)?;
+        before.get(..before.len().checked_sub(self.0.len())?)
+    }
+
+    /// What is in the next element, if it has this tag; else it stays.
+    pub(super) fn take(&mut self, tag: u8) -> Option<Reader<'a>> {
+        let mut ahead = *self;
+        let content = ahead.expect(tag)?;
+        *self = ahead;
+        Some(content)
+    }
+
+    /// Passes over the next element if it has this tag.
+    pub(super) fn skip(&mut self, tag: u8) {
+        self.take(tag);
+    }
+
+    fn element(&mut self, depth: usize) -> Option<(u8, Reader<'a>)> {
+        let (&[tag, length], rest) = self.0.split_first_chunk()?;
+        let (length, rest) = match length {
+            0x80 => return self.indefinite(tag, rest, depth.checked_sub(1)?),
+            ..0x80 => (usize::from(length), rest),
+            0x81..=0x84 => {
+                let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+                (digits.iter().fold(0, |sum, &digit| sum << 8 | usize::from(digit)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, Reader(content)))
+    }
+
+    /// An element without a length: two zero bytes, where an element should start, are its end.
+    fn indefinite(&mut self, tag: u8, content: &'a [u8], depth: usize) -> Option<(u8, Reader<'a>)> {
+        let mut ahead = Reader(content);
+        while !ahead.0.starts_with(&[0, 0]) {
+            ahead.element(depth)?;
+        }
+        let inner = content.get(..content.len() - ahead.0.len())?;
+        self.0 = ahead.0.get(2..)?;
+        (tag & CONSTRUCTED != 0).then_some((tag, Reader(inner)))
+    }
+}
+
+/// An INTEGER's value without its sign and without leading zeros; zero is no byte at all.
+pub(super) fn magnitude(integer: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = integer.to_vec();
+    if *integer.first()? >= 0x80 {
+        // Two's complement: all bits turned, and one more.
+        let mut carry = true;
+        for byte in bytes.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(carry.into());
+        }
+    }
+    Some(bytes.into_iter().skip_while(|&byte| byte == 0).collect())
+}
+
+/// A string of octets; BER may cut it into parts.
+pub(super) fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
+    if tag & CONSTRUCTED == 0 {
+        return Some(content.0.to_vec());
+    }
+    let mut whole = Vec::new();
+    while !content.0.is_empty() {
+        whole.extend_from_slice(content.expect(OCTET_STRING)?.0);
+    }
+    Some(whole)
+}
+
+/// An object identifier as dotted numbers; what overflows or breaks off ends it.
+pub(super) fn oid(content: &[u8]) -> String {
+    let mut numbers: Vec<u64> = Vec::new();
+    let mut number: u64 = 0;
+    for &byte in content {
+        let Some(shifted) = number.checked_mul(128) else { break };
+        number = shifted | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            if numbers.is_empty() {
+                // The first number holds two: 40 times the root arc (0, 1 or 2) and the arc under it.
+                let root = (number / 40).min(2);
+                numbers.push(root);
+                number -= 40 * root;
+            }
+            numbers.push(number);
+            number = 0;
+        }
+    }
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_loses_its_sign_and_leading_zeros() {
+        assert_eq!(magnitude(&[0, 0xff]), Some(vec![0xff]));
+        assert_eq!(magnitude(&[0xfe, 0xd4]), Some(vec![0x01, 0x2c]), "-300");
+        assert_eq!(magnitude(&[0]), Some(vec![]));
+        assert_eq!(magnitude(&[]), None);
+    }
+}
