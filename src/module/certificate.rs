@@ -40,10 +40,10 @@ pub fn find_all(bytes: &[u8]) -> Vec<Certificate> {
     // A certificate has between 256 and 65,535 bytes, so its length takes two; and it starts with a SEQUENCE.
     for at in memmem::find_iter(bytes, &[SEQUENCE, 0x82]) {
         let Some(candidate) = bytes.get(at..).filter(|rest| rest.get(4) == Some(&SEQUENCE)) else { continue };
-        if let Some((certificate, _)) = Certificate::read(candidate) {
-            if seen.insert(certificate.clone()) {
-                found.push(certificate);
-            }
+        if let Some((certificate, _)) = Certificate::read(candidate)
+            && seen.insert(certificate.clone())
+        {
+            found.push(certificate);
         }
     }
     found

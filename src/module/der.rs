@@ -17,6 +17,7 @@ pub(super) const CONTEXT_1_PRIMITIVE: u8 = 0x81;
 pub(super) const CONTEXT_2_PRIMITIVE: u8 = 0x82;
 pub(super) const CONTEXT_0: u8 = 0xa0;
 pub(super) const CONTEXT_1: u8 = 0xa1;
+pub(super) const CONTEXT_2: u8 = 0xa2;
 pub(super) const CONTEXT_3: u8 = 0xa3;
 
 /// How deep elements of indefinite length may lie in each other.

@@ -12,6 +12,7 @@ pub mod modinfo;
 pub mod symbols;
 pub mod this_module;
 pub mod trailer;
+pub mod verification;
 pub mod versions;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! The appended signature: `module_sig_check` and `mod_verify_sig` (kernel/module/signing.c; before 5.18
 //! kernel/module.c and kernel/module_signing.c), `mod_check_sig` (kernel/module_signature.c).
 
+use crate::module::verification::{self, Abilities, Verification};
 use crate::predict::patched::Change;
 use crate::predict::record::Record;
 use crate::predict::rules::Rule;
@@ -106,7 +107,9 @@ fn enforced(
     let why = match absent {
         Absent::NoSignature => why,
         Absent::UnknownCrypto => "signed in a way that the kernel does not know",
-        Absent::UnknownKey => "signed by a key that the kernel does not know",
+        Absent::UnknownKey => {
+            "signed by a key that is not in the kernel's image (one of the firmware or the machine's owner would count)"
+        }
     };
     match set {
         Some(true) if attempt.rules.surely(Rule::SignatureReasons) => {
@@ -163,11 +166,23 @@ fn look(attempt: &Attempt<'_>, rest: &[u8]) -> Looked {
             line: Some(line),
         };
     }
-    let _ = (before, attempt);
-    Looked::Unknown { end: signed }
-}
-
-#[allow(dead_code, reason = "until certificates are facts")]
-fn _later(signed: usize) -> [Looked; 2] {
-    [Looked::Good { signed }, Looked::Absent { why: Absent::UnknownKey, end: signed }]
+    let end = signed;
+    let (Some(keys), Some(covered), Some(blob)) =
+        (&attempt.kernel.facts.keys, before.get(..signed), before.get(signed..))
+    else {
+        return Looked::Unknown { end };
+    };
+    let abilities = Abilities { ecdsa: attempt.rules.since(5, 13) };
+    match verification::verify(covered, blob, &keys.value, abilities) {
+        Verification::Good => Looked::Good { signed },
+        Verification::UnknownKey => Looked::Absent { why: Absent::UnknownKey, end },
+        Verification::Unsupported => Looked::Absent { why: Absent::UnknownCrypto, end },
+        Verification::Mismatch { errno } => {
+            Looked::Fatal { errno, note: "signed by a key that the kernel knows, but changed since", line: None }
+        }
+        Verification::Broken { errno } => {
+            Looked::Fatal { errno, note: "the signature is no message that the kernel takes", line: None }
+        }
+        Verification::Undecided => Looked::Unknown { end },
+    }
 }
