@@ -11,6 +11,9 @@ mod exports;
 mod lzo;
 pub mod messages;
 mod strings;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+mod tests;
 mod unpack;
 mod vmlinux;
 
