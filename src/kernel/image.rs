@@ -12,6 +12,9 @@ mod lzo;
 pub mod messages;
 mod signed;
 mod strings;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+mod tests;
 mod unpack;
 mod vmlinux;
 

@@ -15,15 +15,15 @@ use crate::{KMODLAB, fixtures, name};
 const FLOOR: u64 = 64 << 20;
 
 /// What a run took.
-struct Cost {
-    status: ExitStatus,
+pub(crate) struct Cost {
+    pub(crate) status: ExitStatus,
     memory: u64,
-    time: Duration,
-    err: String,
+    pub(crate) time: Duration,
+    pub(crate) err: String,
 }
 
 /// Runs the program to its end, and asks the kernel what it took.
-fn cost<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Cost {
+pub(crate) fn cost<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Cost {
     let folder = tempfile::tempdir().unwrap();
     let err = folder.path().join("err");
     let mut command = Command::new(KMODLAB);
@@ -68,7 +68,7 @@ fn own_peak() -> u64 {
 
 impl Cost {
     /// The program answered, and took no more than its share.
-    fn is_bounded(&self, what: &str, size: u64) -> &Cost {
+    pub(crate) fn is_bounded(&self, what: &str, size: u64) -> &Cost {
         let Cost { status, memory, time, err } = self;
         let at_most = if *memory <= own_peak() { "≤" } else { "" };
         println!("{what:<64} {size:>8} {at_most:>3}{:>4} MiB {:>5} ms  {status}", memory >> 20, time.as_millis());

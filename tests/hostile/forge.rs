@@ -282,3 +282,29 @@ pub(crate) fn xz_bomb(path: &Path, head: &[u8; 64]) {
     file.write_all(&[&streams[0][..12], first].concat()).unwrap();
     (0..BOMB / PIECE).for_each(|_| file.write_all(piece).unwrap());
 }
+
+// ---- Images of kernels ---------------------------------------------------------------------------------------------
+
+/// A kernel with 100,000 exports that all have one name of 500 bytes: 50 MB, if each had its own copy.
+pub(crate) fn vmlinux_of_one_long_name() -> Vec<u8> {
+    let mut forge = Forge { sections: Vec::new(), names: vec![0] };
+    forge.add("", 0, &[]);
+    forge.add(".rodata", SHT_PROGBITS, b"Linux version 6.1 (us) (gcc) #1 SMP\n\0\0\x006.1 SMP mod_unload \0");
+    // Pointers: value and name. All sections are at address 0, so the name is at 1.
+    let entry = [0_u64, 1].map(u64::to_le_bytes).concat();
+    forge.add("__ksymtab", SHT_PROGBITS, &entry.repeat(100_000));
+    forge.add("__ksymtab_strings", SHT_PROGBITS, &[[0].as_slice(), &[b'a'; 500], &[0]].concat());
+    let mut vmlinux = forge.done();
+    vmlinux[16] = 2; // ET_EXEC
+    vmlinux
+}
+
+/// An x86 boot image with this payload.
+pub(crate) fn bz_image(payload: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 1024];
+    image[0x1f1] = 1;
+    image[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
+    image[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    image.extend(payload);
+    image
+}

@@ -5,6 +5,7 @@
 //! - [`truncations`]: each module of `fixtures/modules`, cut at each byte
 //! - [`mutations`]: modules with one byte changed, and with escape sequences put in everywhere
 //! - [`bounds`]: how much memory the worst files take, and how long they last; bombs of 10 GB among them
+//! - [`kernels`]: images of kernels, cut, changed, lying, and packed to burst
 //! - [`properties`]: what holds for any bytes, any wish and any text
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
@@ -12,6 +13,7 @@
 
 mod bounds;
 mod forge;
+mod kernels;
 mod mutations;
 mod promises;
 mod properties;

@@ -14,10 +14,9 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Machine;
+use crate::kernel::image::strings;
 use crate::kernel::image::unpack::Packing;
 use crate::module::elf::{Class, Endian};
 
@@ -207,11 +206,10 @@ fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {
     bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
 }
 
-/// Looks for the kernel where no header tells its place: `None` if it is there as it is, else what is packed.
+/// Looks for the kernel where no header tells its place: what is packed, else `None` if it is there as it is.
+///
+/// In this order, since a version line may also stand within what lz4 or lzo has packed, whole or in part.
 fn search(bytes: &[u8], max: u64) -> Result<Option<Vec<u8>>> {
-    if is_kernel(bytes) {
-        return Ok(None);
-    }
     let mut left = max;
     for at in Packing::places(bytes).take(MOST_CANDIDATES) {
         let Some(packed) = bytes.get(at..) else { break };
@@ -223,13 +221,20 @@ fn search(bytes: &[u8], max: u64) -> Result<Option<Vec<u8>>> {
             Err(_) => {}
         }
     }
+    if strings::banner(bytes).is_some() {
+        return Ok(None);
+    }
     let what = "no kernel image: neither a version line of Linux nor anything packed that has one";
-    Err(Error::new(ErrorKind::NotFound, what)
-        .hint("a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image"))
+    let hint = "a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image";
+    Err(Error::new(ErrorKind::NotFound, what).hint(hint))
 }
 
 /// A kernel, or an image with one inside.
 fn is_kernel(bytes: &[u8]) -> bool {
-    !matches!(Kind::of(bytes), Kind::Unknown | Kind::Packed(_) | Kind::X86 | Kind::Arm | Kind::S390)
-        || memmem::find_iter(bytes, b"Linux version ").any(|at| bytes.get(at + 14).is_some_and(u8::is_ascii_digit))
+    let is_image = match Kind::of(bytes) {
+        Kind::Elf => is_executable(bytes),
+        Kind::Unknown | Kind::Packed(_) => false,
+        _ => true,
+    };
+    is_image || strings::banner(bytes).is_some()
 }

@@ -111,8 +111,8 @@ fn crc_table(vmlinux: &Vmlinux<'_>, section: &Section<'_>, count: usize) -> Opti
         [4, vmlinux.class.word()].into_iter().find(|entry| entry.checked_mul(count) == Some(section.bytes.len()))?;
     let entries = section.bytes.chunks_exact(entry);
     let numbers: Vec<u32> = entries.map(|entry| vmlinux.endian.number(entry) as u32).collect();
-    // CRCs are as good as random: more than a few that all are distances into constants are none.
-    let constants = vmlinux.section(".rodata").filter(|_| entry == 4 && count > 4);
+    // CRCs are as good as random: two or more that all are distances into the constants are none.
+    let constants = vmlinux.section(".rodata").filter(|_| entry == 4 && count > 1);
     let follow = |(index, number): (usize, &u32)| {
         let here = section.address.wrapping_add((index * entry) as u64);
         let crc = constants?.at(here.wrapping_add_signed(signed(u64::from(*number))))?.get(..4)?;

@@ -119,3 +119,26 @@ pub(super) fn find(constants: &[u8]) -> BTreeSet<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_stands_within_another() {
+        // One search finds no two at the same place.
+        for (index, message) in LOADER_MESSAGES.iter().enumerate() {
+            let others = LOADER_MESSAGES.iter().enumerate().filter(|(other, _)| *other != index);
+            let within: Vec<_> = others.filter(|(_, other)| other.contains(message)).collect();
+            assert_eq!(within, [], "{message}");
+        }
+    }
+
+    #[test]
+    fn each_message_is_found_with_what_printk_puts_around_it() {
+        let image: Vec<u8> =
+            LOADER_MESSAGES.iter().flat_map(|m| [b"\x013%s: ", m.as_bytes(), b"\n\0"].concat()).collect();
+        assert_eq!(find(&image).len(), LOADER_MESSAGES.len());
+        assert_eq!(find(b""), BTreeSet::new());
+    }
+}

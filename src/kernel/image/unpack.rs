@@ -16,11 +16,11 @@ use crate::kernel::image::lzo;
 const DICTIONARY: u64 = 192 << 20;
 
 /// The most that a byte of the stream may become, on the whole, in an image of more than [`ALWAYS_PLAUSIBLE`]. Kernels
-/// shrink to a tenth at best; a bomb would else be unpacked up to the limit.
-const RATIO: u64 = 256;
+/// shrink to an eighth or so; a bomb would else be unpacked up to the limit.
+const RATIO: u64 = 32;
 
 /// What an image may have in any case, in bytes.
-const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
+const ALWAYS_PLAUSIBLE: u64 = 32 << 20;
 
 /// What a block of the lz4 tool's legacy format has when it is unpacked, in bytes; only the last has less.
 const LZ4_BLOCK: usize = 8 << 20;
@@ -115,7 +115,8 @@ impl Packing {
         };
         match size {
             Some(size) if size != out.len() as u64 => {
-                let what = format!("its {} stream holds {} bytes, but {size} are announced", self.name(), out.len());
+                let word = if (out.len() as u64) < size { "fewer" } else { "more" };
+                let what = format!("its {} stream holds {word} bytes than the {size} that are announced", self.name());
                 Err(Error::new(ErrorKind::Malformed, what))
             }
             _ => Ok(out),
@@ -160,7 +161,9 @@ impl Packing {
         let mut out = Vec::new();
         limit.reserve(&mut out, size.unwrap_or(packed.len() as u64))?;
         let reader = self.reader(packed).map_err(|e| self.damaged(&e))?;
-        let read = reader.take(limit.most.saturating_add(1)).read_to_end(&mut out);
+        // One byte more than there should be tells that there are more.
+        let most = size.unwrap_or(limit.most).saturating_add(1);
+        let read = reader.take(most).read_to_end(&mut out);
         read.map_err(|e| self.damaged(&e))?;
         limit.allows(out.len() as u64)?;
         Ok(out)

@@ -1,0 +1,121 @@
+//! The images of `fixtures/kernels/`, each with what it must tell.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::kernel::Export;
+use crate::module::elf::{Class, Endian};
+
+const MAX: u64 = 64 << 20;
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels").join(name)).unwrap()
+}
+
+fn facts_of(name: &str) -> Facts {
+    facts(name, &bytes(name), MAX).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn export(facts: &Facts, name: &str) -> Export {
+    facts.exports.as_ref().unwrap().value.symbols.get(name).unwrap().clone()
+}
+
+#[test]
+fn a_vmlinux_tells_its_version_machine_configuration_and_messages() {
+    let facts = facts_of("vmlinux-amd64");
+    assert_eq!(facts.release.unwrap().value, "6.1.0-1-kmodlab");
+    let banner = "Linux version 6.1.0-1-kmodlab (us@kmodlab) (gcc 12.2.0) #1 SMP PREEMPT_DYNAMIC 2026-01-01";
+    assert_eq!(facts.banner.unwrap().value, banner, "not the one without a build number");
+    let vermagic = facts.vermagic.unwrap();
+    assert_eq!(vermagic.value.as_bytes(), b"6.1.0-1-kmodlab SMP preempt mod_unload modversions ");
+    assert_eq!(vermagic.source, "vmlinux-amd64");
+    assert_eq!(facts.machine.unwrap().value, Machine { class: Class::Elf64, endian: Endian::Little, number: 62 });
+    let config = facts.config.unwrap().value;
+    assert_eq!(config.get("LOCALVERSION").map(String::as_str), Some("-kmodlab"));
+    assert_eq!(config.get("MODULE_SIG_FORCE"), None);
+    let messages: Vec<_> = facts.messages.unwrap().value.into_iter().collect();
+    assert_eq!(messages, ["%s: %s: kernel tainted.", "disagrees about version of symbol"]);
+}
+
+#[test]
+fn each_layout_of_the_tables_gives_the_same_exports() {
+    let relative = facts_of("vmlinux-amd64");
+    assert!(relative.exports.as_ref().unwrap().value.complete);
+    assert_eq!(relative.exports.as_ref().unwrap().value.symbols.len(), 6);
+    assert_eq!(relative.exports.as_ref().unwrap().source, "vmlinux-amd64 (its __ksymtab)");
+    let dma_buf_get = export(&relative, "dma_buf_get");
+    assert_eq!((dma_buf_get.gpl_only, dma_buf_get.namespace.as_deref()), (Some(true), Some("DMA_BUF")));
+    assert_eq!(export(&relative, "kmodlab_asm").namespace.as_deref(), Some(""), "a namespace that is not even empty");
+    for name in ["vmlinux-i386-4.4", "vmlinux-ppc64-4.4", "vmlinux-s390x-5.10", "vmlinux-amd64-7.2"] {
+        let facts = facts_of(name);
+        for (symbol, known) in &relative.exports.as_ref().unwrap().value.symbols {
+            let other = export(&facts, symbol);
+            assert_eq!(other.gpl_only, known.gpl_only, "{name}: {symbol}");
+            let without = if name.contains("4.4") { Some("") } else { known.namespace.as_deref() };
+            assert_eq!(other.namespace.as_deref(), without, "{name}: {symbol}");
+            let crc = if name == "vmlinux-amd64-7.2" { None } else { known.crc };
+            assert_eq!(other.crc, crc, "{name}: {symbol}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_can_not_be_read_whole_gives_no_exports_at_all() {
+    let whole = bytes("vmlinux-amd64");
+    let Ok(vmlinux) = Vmlinux::read(&whole) else { panic!("it is one") };
+    let table = vmlinux.section("__ksymtab_gpl").unwrap().bytes;
+    let at = table.as_ptr() as usize - whole.as_ptr() as usize;
+    let mut lying = whole.clone();
+    // The name of the first entry of the second table now lies far away.
+    lying.splice(at + 4..at + 8, [0, 0, 0, 0x40]);
+    let facts = facts("lying", &lying, MAX).unwrap();
+    assert_eq!(facts.exports, None);
+    assert!(facts.vermagic.is_some());
+}
+
+#[test]
+fn however_it_is_packed_the_facts_are_the_same() {
+    let plain = serde_json::to_value(facts("image", &bytes("vmlinux-amd64"), MAX).unwrap()).unwrap();
+    for name in ["gzip", "bzip2", "lzma", "xz", "lzo", "lz4", "zstd", "2.07"] {
+        let packed = facts("image", &bytes(&format!("bzImage-{name}")), MAX);
+        let packed = packed.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(serde_json::to_value(packed).unwrap(), plain, "{name}");
+    }
+}
+
+#[test]
+fn an_image_without_sections_tells_its_machine_by_its_header() {
+    let arm64 = Machine { class: Class::Elf64, endian: Endian::Little, number: 183 };
+    let arm = Machine { class: Class::Elf32, endian: Endian::Little, number: 40 };
+    let s390 = Machine { class: Class::Elf64, endian: Endian::Big, number: 22 };
+    for (name, machine) in [
+        ("Image-arm64", arm64),
+        ("Image-arm64.gz", arm64),
+        ("zboot-arm64", arm64),
+        ("zImage-arm", arm),
+        ("uImage-arm", arm),
+        ("bzImage-s390x", s390),
+    ] {
+        let facts = facts_of(name);
+        assert_eq!(facts.machine.unwrap().value, machine, "{name}");
+        assert_eq!(facts.release.unwrap().value, "6.1.0-1-kmodlab", "{name}");
+        assert_eq!(facts.exports, None);
+    }
+}
+
+#[test]
+fn an_image_is_told_from_a_module() {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let is_image = |path: PathBuf| looks_like_image(&std::fs::read(path).unwrap());
+    let all = |folder: &str| std::fs::read_dir(fixtures.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    assert!(all("kernels").all(is_image));
+    assert!(!all("modules").any(is_image));
+}
+
+#[test]
+fn what_is_inside_has_a_limit() {
+    let error = facts("image", &bytes("bzImage-zstd"), 1000).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    let error = facts("image", &bytes("Image-arm64.gz"), 100).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+}
