@@ -1,0 +1,108 @@
+//! Promise: what `check --alone` predicts is what a real kernel answers.
+//!
+//! Five kernels are booted, and each is given the modules of all five, with each of finit_module's flags. A cell agrees
+//! if the verdict, the errno and the loader's first log line do.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::guest::packages::{KERNELS, Package, package};
+use crate::guest::{Answer, Cell, Waiting};
+use crate::{KMODLAB, alone, run};
+
+/// finit_module's flags and what `check --force` calls them (include/uapi/linux/module.h: 1 is
+/// MODULE_INIT_IGNORE_MODVERSIONS, 2 MODULE_INIT_IGNORE_VERMAGIC).
+pub(crate) const FORCES: [&str; 4] = ["none", "modversions", "vermagic", "both"];
+
+/// A file that a kernel is asked about.
+pub(crate) struct Subject {
+    /// The row of the matrix it belongs to: whose module it is.
+    pub(crate) origin: String,
+    pub(crate) module: String,
+    /// On this machine.
+    pub(crate) path: PathBuf,
+    pub(crate) flags: Vec<u8>,
+}
+
+/// A real kernel's answer, as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) kernel: String,
+    pub(crate) origin: String,
+    pub(crate) module: String,
+    pub(crate) flags: u8,
+    #[serde(flatten)]
+    pub(crate) answer: Answer,
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn real_kernels_answer_to_real_modules_as_predicted() {
+    let _alone = alone();
+    let packages: Vec<Package> = chosen().into_iter().map(package).collect();
+    for kernel in &packages {
+        let subjects = foreign(kernel, &packages);
+        let asked = ask(kernel, &subjects);
+        keep(&format!("{}.jsonl", kernel.name), &asked);
+    }
+}
+
+/// All kernels, or those that KMODLAB_KERNELS names.
+pub(crate) fn chosen() -> Vec<&'static str> {
+    let Ok(names) = std::env::var("KMODLAB_KERNELS") else { return KERNELS.to_vec() };
+    KERNELS.into_iter().filter(|kernel| names.split(',').any(|name| name == *kernel)).collect()
+}
+
+fn foreign(kernel: &Package, packages: &[Package]) -> Vec<Subject> {
+    let own_only = std::env::var("KMODLAB_OWN").is_ok();
+    let origins = packages.iter().filter(|origin| !own_only || origin.name == kernel.name);
+    let all = origins.flat_map(|origin| origin.modules.iter().map(move |(module, path)| (origin, module, path)));
+    all.map(|(origin, module, path)| Subject {
+        origin: origin.name.to_owned(),
+        module: (*module).to_owned(),
+        path: path.clone(),
+        flags: vec![0, 1, 2, 3],
+    })
+    .collect()
+}
+
+/// Boots the kernel and asks it about all.
+pub(crate) fn ask(kernel: &Package, subjects: &[Subject]) -> Vec<Asked> {
+    let begun = std::time::Instant::now();
+    let name = |subject: usize| format!("m/{subject}.ko");
+    let files: Vec<_> = subjects.iter().enumerate().map(|(i, s)| (name(i), std::fs::read(&s.path).unwrap())).collect();
+    let waiting = Waiting::boot(&kernel.vmlinuz, &files);
+    println!("{}: {} is booted, {:?}", kernel.name, waiting.release, begun.elapsed());
+    let wanted: Vec<(usize, u8)> =
+        subjects.iter().enumerate().flat_map(|(i, s)| s.flags.iter().map(move |flags| (i, *flags))).collect();
+    let cells: Vec<Cell> = wanted
+        .iter()
+        .enumerate()
+        .map(|(id, (subject, flags))| Cell { id: id.to_string(), flags: *flags, file: name(*subject) })
+        .collect();
+    let answers = waiting.ask(&cells, |_, _| {});
+    println!("{}: {} cells, {:?}", kernel.name, cells.len(), begun.elapsed());
+    let asked = wanted.iter().zip(answers).map(|((subject, flags), answer)| Asked {
+        kernel: kernel.name.to_owned(),
+        origin: subjects[*subject].origin.clone(),
+        module: subjects[*subject].module.clone(),
+        flags: *flags,
+        answer,
+    });
+    asked.collect()
+}
+
+fn answers_folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/answers");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Keeps the raw answers, for who wants to look.
+pub(crate) fn keep(name: &str, asked: &[Asked]) {
+    let lines: Vec<String> = asked.iter().map(|asked| serde_json::to_string(asked).unwrap()).collect();
+    std::fs::write(answers_folder().join(name), lines.join("\n") + "\n").unwrap();
+}
