@@ -3,12 +3,14 @@
 //! Five kernels are booted, and each is given the modules of all five, with each of finit_module's flags. A cell agrees
 //! if the verdict, the errno and the loader's first log line do.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::comparison::Matrix;
 use crate::guest::packages::{KERNELS, Package, package};
 use crate::guest::{Answer, Cell, Waiting};
 use crate::{KMODLAB, alone, run};
@@ -43,11 +45,46 @@ pub(crate) struct Asked {
 fn real_kernels_answer_to_real_modules_as_predicted() {
     let _alone = alone();
     let packages: Vec<Package> = chosen().into_iter().map(package).collect();
+    let mut matrix = Matrix::default();
     for kernel in &packages {
-        let subjects = foreign(kernel, &packages);
-        let asked = ask(kernel, &subjects);
-        keep(&format!("{}.jsonl", kernel.name), &asked);
+        hold_against(&mut matrix, kernel, &foreign(kernel, &packages), kernel.name);
     }
+    matrix.judge("real modules");
+}
+
+/// Asks the kernel about all, or takes what it answered last time if KMODLAB_KEPT is set, and compares with what
+/// `check` predicts.
+pub(crate) fn hold_against(matrix: &mut Matrix, kernel: &Package, subjects: &[Subject], name: &str) {
+    let asked = match std::env::var_os("KMODLAB_KEPT") {
+        Some(_) => kept(name),
+        None => ask(kernel, subjects),
+    };
+    keep(name, &asked);
+    let predictions = FORCES.map(|force| predict(kernel, subjects, force));
+    let subject = |asked: &Asked| {
+        subjects.iter().find(|subject| subject.origin == asked.origin && subject.module == asked.module)
+    };
+    for asked in &asked {
+        let path = &subject(asked).unwrap_or_else(|| panic!("{name}: {} was not asked about", asked.module)).path;
+        matrix.add(asked, &predictions[usize::from(asked.flags)][path]);
+    }
+}
+
+/// What `check` says, by file.
+fn predict(kernel: &Package, subjects: &[Subject], force: &str) -> HashMap<PathBuf, Value> {
+    let mut arguments: Vec<OsString> = ["check", "--alone", "--json", "--force", force, "--kernel"].map(Into::into).into();
+    arguments.push(kernel.kernel.clone().into());
+    arguments.extend(subjects.iter().map(|subject| subject.path.clone().into()));
+    let output = run(KMODLAB, arguments);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let values = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let found: HashMap<PathBuf, Value> =
+        values.map(|value| (PathBuf::from(value["module"].as_str().unwrap()), value)).collect();
+    for subject in subjects {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(found.contains_key(&subject.path), "check says nothing of {}:\n{said}", subject.path.display());
+    }
+    found
 }
 
 /// All kernels, or those that KMODLAB_KERNELS names.
@@ -102,7 +139,13 @@ fn answers_folder() -> PathBuf {
 }
 
 /// Keeps the raw answers, for who wants to look.
-pub(crate) fn keep(name: &str, asked: &[Asked]) {
+fn keep(name: &str, asked: &[Asked]) {
     let lines: Vec<String> = asked.iter().map(|asked| serde_json::to_string(asked).unwrap()).collect();
-    std::fs::write(answers_folder().join(name), lines.join("\n") + "\n").unwrap();
+    std::fs::write(answers_folder().join(format!("{name}.jsonl")), lines.join("\n") + "\n").unwrap();
+}
+
+fn kept(name: &str) -> Vec<Asked> {
+    println!("{name}: NOT booted, KMODLAB_KEPT is set: what it answered last time");
+    let text = std::fs::read_to_string(answers_folder().join(format!("{name}.jsonl"))).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -14,6 +14,7 @@
 )]
 
 mod agreement;
+mod comparison;
 mod guest;
 mod images;
 mod listing;
