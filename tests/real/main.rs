@@ -14,6 +14,7 @@
 )]
 
 mod agreement;
+mod breakage;
 mod comparison;
 mod guest;
 mod images;
