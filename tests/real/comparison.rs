@@ -1,0 +1,291 @@
+//! What a real kernel answered beside what was predicted.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::agreement::{Asked, FORCES};
+
+/// How a cell comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    Agree,
+    /// Nothing was predicted, for want of a fact.
+    Unknown,
+    Disagree,
+    /// The kernel died or hung before it said whether it takes the module: there is no answer to compare with.
+    Died,
+}
+
+/// Compares one cell. `predicted` is the line of `check --json`.
+pub(crate) fn compare(asked: &Asked, predicted: &Value) -> Outcome {
+    if died_in_the_loader(asked) {
+        return Outcome::Died;
+    }
+    let accepted = is_accepted(asked);
+    let agree = match predicted["verdict"].as_str() {
+        Some("unknown") => return Outcome::Unknown,
+        Some("accepted") => accepted,
+        Some("refused") => !accepted && predicted["errno"].as_i64() == Some(i64::from(asked.answer.errno)),
+        other => panic!("check says {other:?}"),
+    };
+    let theirs = loader_lines(&asked.answer.log);
+    let ours = predicted_lines(predicted);
+    let is_first_same = match (theirs.first(), ours.first()) {
+        (Some(theirs), Some(ours)) => is_same_line(theirs, ours),
+        (None, None) => true,
+        _ => false,
+    };
+    if agree && is_first_same { Outcome::Agree } else { Outcome::Disagree }
+}
+
+/// Whether all lines of the loader's are as predicted, not only the first.
+pub(crate) fn is_every_line_predicted(asked: &Asked, predicted: &Value) -> bool {
+    let (theirs, ours) = (loader_lines(&asked.answer.log), predicted_lines(predicted));
+    theirs.len() == ours.len() && theirs.iter().zip(&ours).all(|(theirs, ours)| is_same_line(theirs, ours))
+}
+
+/// The taint that the kernel had afterwards, in letters, as far as the loader sets it.
+pub(crate) fn taint_letters(taint: u64) -> String {
+    let letters = "PFSRMBUDAWCIOELKXTN".chars().enumerate();
+    letters.filter(|(bit, _)| taint >> bit & 1 == 1).map(|(_, letter)| letter).collect()
+}
+
+/// Whether the loader took the module, whatever the module's own init did then.
+fn is_accepted(asked: &Asked) -> bool {
+    let answer = &asked.answer;
+    // A guest that ended can't tell of its trace; the call trace on its console can.
+    let in_init = answer.console.as_ref().is_some_and(|console| console.contains("do_init_module"));
+    answer.accepted || answer.died.is_some() && in_init
+}
+
+fn died_in_the_loader(asked: &Asked) -> bool {
+    let answer = &asked.answer;
+    !is_accepted(asked) && (answer.died.is_some() || answer.signal != 0 || answer.timeout || answer.errno < 0)
+}
+
+fn predicted_lines(predicted: &Value) -> Vec<&str> {
+    predicted["dmesg"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// A relocation's line goes on with an address, which nobody can predict.
+fn is_same_line(theirs: &str, ours: &str) -> bool {
+    let is_open = ours.rsplit_once(" for type ").is_some_and(|(_, kind)| kind.parse::<u32>().is_ok());
+    // A line that ends with a space or tab in the kernel's source has it in the log.
+    theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
+}
+
+/// The lines that the loader itself prints, among those of the module's own code and of others.
+pub(crate) fn loader_lines(log: &[String]) -> Vec<&str> {
+    log.iter().map(String::as_str).filter(|line| is_loader_line(line)).collect()
+}
+
+/// The loader's messages (kernel/module/*.c of 6.1, 6.12 and 7.2, kernel/module.c of 5.10), by what stands in them
+/// whatever is filled in, and the lines of what it calls: relocations (arch/x86/kernel/module.c) and BTF
+/// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
+fn is_loader_line(line: &str) -> bool {
+    const BEGINNINGS: [&str; 22] = [
+        "Invalid ELF",
+        "Invalid architecture in ELF",
+        "Invalid module architecture in ELF",
+        "ELF Spec violation",
+        "empty section name table",
+        "[module ",
+        "module ",
+        "Module has invalid ELF structures",
+        "Module len ",
+        "Module hash ",
+        "Only one .modinfo",
+        "extended version crc+name",
+        "more extended version crcs",
+        "Loading of ",
+        "Lockdown: ",
+        "x86/modules: ",
+        "BPF:",
+        "BPF: ",
+        "failed to validate module [",
+        "overflow in relocation",
+        "PKCS#7",
+        "PKEY: ",
+    ];
+    // After "NAME: ".
+    const AFTER_NAME: [&str; 38] = [
+        "per-cpu alignment ",
+        "Could not allocate ",
+        "disagrees about version of symbol ",
+        "no symbol version for ",
+        "no extended symbol version for ",
+        "no versions for exported symbols",
+        "no flags for exported symbols",
+        "module uses symbol (",
+        "module uses symbol ",
+        "module using GPL-only symbols",
+        "module uses symbols ",
+        "module tries to import ",
+        "module does not import ",
+        "gave up waiting for init of module ",
+        "exports duplicate symbol ",
+        "please compile with -fno-common",
+        "Unknown symbol ",
+        "Symbol ",
+        "module license ",
+        "module is from the staging directory",
+        "module is marked as livepatch module",
+        "loading module not compiled with retpoline compiler",
+        "loading out-of-tree module taints kernel",
+        "loading test module taints kernel",
+        "tainting kernel with TAINT_LIVEPATCH",
+        "module verification failed",
+        "module has no symbols (stripped?)",
+        "No module found in object",
+        "version magic '",
+        "has both .ctors and .init_array",
+        "Ignoring obsolete parameters",
+        "ignoring obsolete section",
+        "unknown parameter '",
+        "module is already loaded",
+        "module sysfs not initialized",
+        "Unknown rela relocation: ",
+        "module license taints kernel",
+        "parameters '",
+    ];
+    if BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) {
+        return true;
+    }
+    let after = line.split_once(": ").map_or("", |(_, after)| after);
+    AFTER_NAME.iter().any(|text| after.starts_with(text))
+        || after.ends_with(": kernel tainted.")
+        || after.starts_with("section ") && after.contains("has invalid WRITE|EXEC flags")
+        || line.contains("kernel is not compiled with retpoline")
+        || line.contains("relocation target, existing value is nonzero")
+        || line.contains("is blacklisted")
+}
+
+/// The table of all cells: how many came out how, a row for each kernel and origin, and under it each cell that
+/// disagrees, with both sides.
+#[derive(Default)]
+pub(crate) struct Matrix {
+    rows: BTreeMap<(String, String, u8), BTreeMap<Outcome, usize>>,
+    totals: BTreeMap<Outcome, usize>,
+    details: String,
+    every_line: usize,
+    compared: usize,
+    taints: BTreeMap<String, usize>,
+}
+
+impl Matrix {
+    pub(crate) fn add(&mut self, asked: &Asked, predicted: &Value) {
+        let outcome = compare(asked, predicted);
+        let key = (asked.kernel.clone(), asked.origin.clone(), asked.flags);
+        *self.rows.entry(key).or_default().entry(outcome).or_default() += 1;
+        *self.totals.entry(outcome).or_default() += 1;
+        if matches!(outcome, Outcome::Disagree | Outcome::Died) {
+            self.explain(outcome, asked, predicted);
+        }
+        if outcome == Outcome::Agree {
+            self.compared += 1;
+            self.every_line += usize::from(is_every_line_predicted(asked, predicted));
+            // D and W are of what the module's own code did.
+            let theirs = taint_letters(asked.answer.taint_after).replace(['D', 'W', 'L', 'C'], "");
+            let ours = predicted["taint"].as_str().unwrap_or_default();
+            if sorted(&theirs) != sorted(&ours.replace('C', "")) && asked.answer.died.is_none() {
+                let stage = predicted["stage"].as_str().unwrap_or("accepted");
+                let what = format!("{} {stage}: predicted {ours:?}, was {theirs:?}", asked.kernel);
+                *self.taints.entry(what).or_default() += 1;
+            }
+        }
+    }
+
+    fn explain(&mut self, outcome: Outcome, asked: &Asked, predicted: &Value) {
+        let answer = &asked.answer;
+        let out = &mut self.details;
+        let _ = writeln!(out, "\n{outcome:?}: {} of {} on {}, flags {}", asked.module, asked.origin, asked.kernel, asked.flags);
+        let _ = writeln!(
+            out,
+            "  predicted  {} errno {} at {}: {:?}",
+            predicted["verdict"],
+            predicted["errno"],
+            predicted["stage"],
+            predicted_lines(predicted).iter().take(4).collect::<Vec<_>>()
+        );
+        let _ = writeln!(
+            out,
+            "  answered   accepted {} errno {} signal {} timeout {} {}: {:?}",
+            answer.accepted,
+            answer.errno,
+            answer.signal,
+            answer.timeout,
+            answer.died.as_deref().unwrap_or_default(),
+            loader_lines(&answer.log).iter().take(4).collect::<Vec<_>>()
+        );
+        let tail = answer.console.as_deref().map(|console| console.lines().rev().take(30).collect::<Vec<_>>());
+        let log = answer.log.iter().map(String::as_str).filter(|_| outcome == Outcome::Died);
+        for line in log.take(12).chain(tail.into_iter().flatten().rev()) {
+            let _ = writeln!(out, "    | {}", line.escape_debug());
+        }
+    }
+
+    /// Prints all, and fails below the bar: each cell that is not unknown agrees, and unknown are less than 3 %.
+    pub(crate) fn judge(&self, title: &str) {
+        println!("{}", self.details);
+        println!("\n{title}: agree/unknown/disagree (died in the loader)");
+        println!("{:18} {:18} {}", "kernel", "origin", FORCES.map(|force| format!("{force:>16}")).concat());
+        let mut keys: Vec<_> = self.rows.keys().map(|(kernel, origin, _)| (kernel, origin)).collect();
+        keys.dedup();
+        for (kernel, origin) in keys {
+            let cells = [0, 1, 2, 3].map(|flags| {
+                let row = self.rows.get(&(kernel.clone(), origin.clone(), flags));
+                row.map_or(String::new(), counts)
+            });
+            println!("{kernel:18} {origin:18} {}", cells.map(|cell| format!("{cell:>16}")).concat());
+        }
+        let all: usize = self.totals.values().sum();
+        println!("{title}: {all} cells, {}", counts(&self.totals));
+        println!("{title}: of {} that agree, all loader lines are as predicted in {}", self.compared, self.every_line);
+        for (what, count) in &self.taints {
+            println!("{title}: taint differs in {count} cells: {what}");
+        }
+        let of = |outcome| self.totals.get(&outcome).copied().unwrap_or(0);
+        assert!(all > 0, "no cell was asked");
+        assert_eq!(of(Outcome::Disagree), 0, "{title}: a real kernel answers otherwise");
+        assert!(of(Outcome::Unknown) * 100 < all * 3, "{title}: {} of {all} are unknown", of(Outcome::Unknown));
+    }
+}
+
+fn sorted(letters: &str) -> Vec<char> {
+    let mut letters: Vec<char> = letters.chars().collect();
+    letters.sort_unstable();
+    letters
+}
+
+fn counts(row: &BTreeMap<Outcome, usize>) -> String {
+    let of = |outcome| row.get(&outcome).copied().unwrap_or(0);
+    let died = match of(Outcome::Died) {
+        0 => String::new(),
+        died => format!(" ({died})"),
+    };
+    format!("{}/{}/{}{died}", of(Outcome::Agree), of(Outcome::Unknown), of(Outcome::Disagree))
+}
+
+#[test]
+fn lines_of_the_loader_are_told_from_those_of_others() {
+    for line in [
+        "dummy: module_layout: kernel tainted.",
+        "dummy: disagrees about version of symbol module_layout",
+        "vfat: Unknown symbol fat_dir_empty (err -2)",
+        "x86/modules: Skipping invalid relocation target, existing value is nonzero for type 1, loc 00000000, val ff",
+        "dummy: section .text (index 4) has invalid WRITE|EXEC flags",
+    ] {
+        assert!(is_loader_line(line), "{line}");
+    }
+    for line in [
+        "Disabling lock debugging due to kernel taint",
+        "tun: Universal TUN/TAP device driver, 1.6",
+        "brd: module loaded",
+        "tsc: Refined TSC clocksource calibration: 2599.999 MHz",
+        "raid6: using algorithm sse2x4 gen() 976 MB/s",
+    ] {
+        assert!(!is_loader_line(line), "{line}");
+    }
+}
