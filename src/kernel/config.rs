@@ -1,6 +1,31 @@
 //! A kernel's configuration: `.config`, `/boot/config-RELEASE`, `/proc/config.gz` unpacked.
 
-use crate::kernel::Config;
+use std::io::Read;
+
+use crate::kernel::{Config, Fact, Facts};
+
+/// Does the text begin as one? Its first lines are comments, and then options follow.
+pub(super) fn looks_like(text: &str) -> bool {
+    let is_option = |line: &str| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_");
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(64).peekable();
+    lines.peek().is_some_and(|line| line.starts_with('#') || is_option(line)) && lines.any(is_option)
+}
+
+/// What is in a gzip stream, as /proc/config.gz is one, up to a limit; `None` beyond it or if it is damaged.
+pub(super) fn unpack(packed: &[u8], max_size: u64) -> Option<Vec<u8>> {
+    // A configuration has some 300 KiB, and System.map some 10 MiB.
+    let most = max_size.min(64 << 20);
+    let mut text = Vec::new();
+    flate2::bufread::GzDecoder::new(packed).take(most.saturating_add(1)).read_to_end(&mut text).ok()?;
+    (text.len() as u64 <= most).then_some(text)
+}
+
+/// The options, as a kernel's facts; nothing where there are none.
+pub(super) fn facts(text: &str, source: &str) -> Facts {
+    let value = parse(text);
+    let config = (!value.is_empty()).then(|| Fact { value, source: source.to_owned() });
+    Facts { config, ..Facts::default() }
+}
 
 /// The options that are set, without `CONFIG_`, and without the quotation marks of strings.
 pub(super) fn parse(text: &str) -> Config {
@@ -10,4 +35,19 @@ pub(super) fn parse(text: &str) -> Config {
         (name.to_owned(), bare.unwrap_or(value).to_owned())
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_is_not_there() {
+        let text = "#\n# Automatically generated file; DO NOT EDIT.\n#\nCONFIG_MODULES=y\n# CONFIG_X is not set\nCONFIG_NAME=\"a b\"\n";
+        assert!(looks_like(text));
+        let config = parse(text);
+        assert_eq!(config.get("MODULES").map(String::as_str), Some("y"));
+        assert_eq!(config.get("NAME").map(String::as_str), Some("a b"));
+        assert!(!config.contains_key("X"));
+    }
 }

@@ -1,37 +1,35 @@
 //! The facts of a kernel, each with the source that it was read from.
 //!
-//! A kernel is named the same way everywhere ([`named`]): `running`, `vermagic:STRING`, or a module of that kernel, which
-//! carries the same version magic. A fact that is missing is missing; it is never guessed.
+//! A kernel is named the same way everywhere ([`named`]): `running`, `vermagic:STRING`, an image, a folder, a package, a
+//! module of that kernel, which carries the same version magic, or several of these with `+` between them. Each source
+//! has a file of its own here; what they tell is merged, fact by fact. A fact that is missing is missing; it is never
+//! guessed.
 
+mod bundle;
+mod cache;
 mod config;
+mod facts;
+mod folder;
 pub mod image;
+mod package;
 mod reference;
 mod running;
+mod symvers;
+mod system_map;
+mod tree;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsStr;
-use std::fmt;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::Module;
-pub use crate::module::certificate::Certificate;
-use crate::module::elf::{Class, Endian, machine_name};
-use crate::module::this_module::Fingerprint;
+use crate::module;
+use crate::module::container::Container;
 use crate::vermagic::Vermagic;
 
-/// One thing known about a kernel, with where it was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact<T> {
-    /// What is known.
-    pub value: T,
-    /// Where it was read, in words.
-    pub source: String,
-}
+pub use facts::{
+    BuiltIn, Certificate, Config, Export, Exports, Fact, Facts, Machine, Member, Policy, Tree, TreeModule,
+};
 
 /// A kernel: its version magic, and what else is known about it.
 #[derive(Clone, Debug)]
@@ -44,172 +42,6 @@ pub struct Kernel {
     pub facts: Facts,
 }
 
-/// What can be known about a kernel. What is `None` is not known; it is never guessed.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Facts {
-    /// Its release, as `uname -r` prints it.
-    pub release: Option<Fact<String>>,
-    /// Its version line, as /proc/version has it (`linux_banner`, init/version.c).
-    pub banner: Option<Fact<String>>,
-    /// Its version magic.
-    pub vermagic: Option<Fact<Vermagic>>,
-    /// The machine that it runs on.
-    pub machine: Option<Fact<Machine>>,
-    /// Size of its `struct module`, and where init and exit are in it.
-    pub fingerprint: Option<Fact<Fingerprint>>,
-    /// The members of its `struct module`, from its BTF.
-    pub layout: Option<Fact<Vec<Member>>>,
-    /// What its image exports to modules.
-    pub exports: Option<Fact<Exports>>,
-    /// Its modules: what they export, and what is built in.
-    pub tree: Option<Fact<Tree>>,
-    /// The configuration that it was built with.
-    pub config: Option<Fact<Config>>,
-    /// Which of the loader's messages stand in its image: a message that is not there is one that it can't print.
-    pub messages: Option<Fact<BTreeSet<String>>>,
-    /// The certificates whose keys it trusts for modules, as built in.
-    pub keys: Option<Fact<Vec<Certificate>>>,
-    /// Its BTF, as in the section `.BTF` of its image.
-    pub btf: Option<Fact<Arc<[u8]>>>,
-    /// What a running system enforces.
-    pub policy: Option<Fact<Policy>>,
-}
-
-/// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Its name; members of anonymous structures stand under their own names.
-    pub name: String,
-    /// Offset in bytes.
-    pub offset: u64,
-    /// Size in bytes.
-    pub size: u64,
-}
-
-/// Exported symbols by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exports {
-    /// Each symbol with what is known of it.
-    pub symbols: HashMap<String, Export>,
-    /// Are these all that there are? A symbol that is not among them then does not exist.
-    pub complete: bool,
-}
-
-/// What is known of an exported symbol.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Export {
-    /// Its CRC. `None` in a kernel without symbol versions, or where it is not known.
-    pub crc: Option<u32>,
-    /// For modules under a GPL-compatible licence only? `None` where that is not known.
-    pub gpl_only: Option<bool>,
-    /// The namespace that users must import, empty for none; `None` where that is not known.
-    pub namespace: Option<String>,
-}
-
-/// A kernel's modules.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tree {
-    /// The modules, in the order of their paths.
-    pub modules: Vec<TreeModule>,
-    /// The modules that are built into the image.
-    pub built_in: Vec<BuiltIn>,
-    /// Who exports what, made when it is first asked for.
-    #[serde(skip)]
-    exporters: OnceLock<HashMap<String, (usize, usize)>>,
-}
-
-impl Tree {
-    /// A tree of these modules.
-    pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> Tree {
-        Tree { modules, built_in, exporters: OnceLock::new() }
-    }
-
-    /// The module that exports a symbol, and what is known of the symbol.
-    pub fn exporter(&self, symbol: &str) -> Option<(&TreeModule, &Export)> {
-        let exporters = self.exporters.get_or_init(|| {
-            let mut exporters = HashMap::new();
-            for (at, module) in self.modules.iter().enumerate() {
-                for (number, (name, _)) in module.exports.iter().enumerate() {
-                    exporters.entry(name.clone()).or_insert((at, number));
-                }
-            }
-            exporters
-        });
-        let (at, number) = exporters.get(symbol)?;
-        let module = self.modules.get(*at)?;
-        module.exports.get(*number).map(|(_, export)| (module, export))
-    }
-
-    /// Is a module of this name built into the image? `-` and `_` are one.
-    pub fn has_built_in(&self, name: &str) -> bool {
-        self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
-    }
-}
-
-/// A module of a kernel's tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TreeModule {
-    /// Its name.
-    pub name: String,
-    /// Its file, below the tree's folder.
-    pub file: PathBuf,
-    /// The names of the modules that it needs, as its modinfo has them.
-    pub depends: Vec<String>,
-    /// What it exports, by name.
-    pub exports: Vec<(String, Export)>,
-}
-
-/// A module that is built into the image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuiltIn {
-    /// Its name.
-    pub name: String,
-    /// Has it parameters or a version, so that /sys/module/NAME is there from the start?
-    pub in_sysfs: bool,
-}
-
-/// The options of a configuration, without `CONFIG_`. What is not set is not there.
-pub type Config = BTreeMap<String, String>;
-
-/// What a running system enforces.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
-    /// `module.sig_enforce` (/sys/module/module/parameters/sig_enforce).
-    pub sig_enforce: Option<bool>,
-    /// Is the kernel locked down (/sys/kernel/security/lockdown)?
-    pub locked_down: Option<bool>,
-    /// /proc/sys/kernel/modules_disabled
-    pub modules_disabled: Option<bool>,
-    /// The names in `module_blacklist=` of /proc/cmdline.
-    pub blacklist: Vec<String>,
-    /// The names of the modules that are loaded (/sys/module), built-in ones with a folder there among them.
-    pub loaded: Vec<String>,
-}
-
-/// A machine, as an ELF header tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// 32 or 64 bit.
-    pub class: Class,
-    /// Byte order.
-    pub endian: Endian,
-    /// `e_machine`.
-    pub number: u16,
-}
-
-impl Machine {
-    /// The machine that a module was built for.
-    pub fn of(module: &Module) -> Machine {
-        Machine { class: module.class, endian: module.endian, number: module.machine }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.class.name(), self.endian.name(), machine_name(self.number))
-    }
-}
-
 /// How kernels are looked up.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -219,26 +51,31 @@ pub struct Lookup {
     pub cache: Option<PathBuf>,
 }
 
-/// Finds a kernel by what people call it: `running`, `vermagic:STRING`, or the path of a module of that kernel.
+/// Finds a kernel by what people call it: `running`, `vermagic:STRING`, or a path; or several paths with `+` between
+/// them, whose facts are merged. What a path is, its content tells.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if there is nothing of that name, or nothing there that tells the version magic;
-/// [`ErrorKind::Malformed`] for a version magic that no kernel can have; those of [`crate::module::open`].
+/// [`ErrorKind::Ambiguous`] if there is more than one kernel; [`ErrorKind::Malformed`] for a version magic that no kernel
+/// can have, or a package that is damaged or has evil paths; those of [`crate::module::open`].
 pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
     let facts = match name.as_bytes() {
-        b"running" => running::facts(Path::new("/"), lookup.max_size)?,
+        b"running" => running::facts(Path::new("/"), lookup)?,
         bytes => match bytes.strip_prefix(b"vermagic:") {
             Some(string) => {
                 let vermagic = Fact { value: Vermagic::parse(string), source: "the command line".to_owned() };
                 Facts { vermagic: Some(vermagic), ..Facts::default() }
             }
-            None => of_file(Path::new(name), lookup.max_size)?,
+            None => of_paths(name, lookup)?,
         },
     };
     let name = name.to_string_lossy().into_owned();
     let Some(vermagic) = facts.vermagic.clone() else {
-        return Err(Error::new(ErrorKind::NotFound, "nothing here tells the kernel's version magic").on(name));
+        let hint = "add the image or a module of the same kernel: K+IMAGE";
+        return Err(Error::new(ErrorKind::NotFound, "nothing here tells the kernel's version magic")
+            .hint(hint)
+            .on(name));
     };
     match vermagic.value.problems().iter().find(|problem| problem.is_error()) {
         Some(problem) => {
@@ -249,13 +86,176 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
     }
 }
 
-/// A file is an image, or else a module.
-fn of_file(path: &Path, max_size: u64) -> Result<Facts> {
-    if path.is_file() {
-        let contents = crate::module::file::read(path)?;
-        if image::looks_like_image(contents.bytes()) {
-            return image::facts(&path.display().to_string(), contents.bytes(), max_size).map_err(|e| e.on(path));
+/// One path, or several with `+` between them. Packages have a `+` in their names, so the whole is tried first, and a
+/// `+` parts only what is there on both sides.
+fn of_paths(name: &OsStr, lookup: &Lookup) -> Result<Facts> {
+    let parts = match Path::new(name).exists() {
+        true => vec![PathBuf::from(name)],
+        false => parts(name.as_bytes(), 0).unwrap_or_else(|| vec![PathBuf::from(name)]),
+    };
+    let mut merged: Option<(PathBuf, Facts)> = None;
+    for part in parts {
+        let facts = of_path(&part, lookup)?;
+        merged = Some(match merged {
+            None => (part, facts),
+            Some((first, known)) => {
+                if let (Some(a), Some(b)) = (&known.release, &facts.release)
+                    && a.value != b.value
+                {
+                    let what = format!("a kernel {}, but {} is {}", b.value, first.display(), a.value);
+                    let hint = "only parts of one kernel can be joined with +";
+                    return Err(Error::new(ErrorKind::Ambiguous, what).hint(hint).on(part));
+                }
+                (first, merge(known, facts))
+            }
+        });
+    }
+    Ok(merged.map(|(_, facts)| facts).unwrap_or_default())
+}
+
+/// The most parts of one name.
+const MOST_PARTS: usize = 8;
+
+/// The ways to part a name, longest first part first, until all parts are there.
+fn parts(name: &[u8], depth: usize) -> Option<Vec<PathBuf>> {
+    let path = |bytes: &[u8]| PathBuf::from(OsString::from(OsStr::from_bytes(bytes)));
+    if depth > 0 && path(name).exists() {
+        return Some(vec![path(name)]);
+    }
+    if depth == MOST_PARTS {
+        return None;
+    }
+    let places = memchr::memrchr_iter(b'+', name);
+    for at in places {
+        let (first, rest) = (name.get(..at)?, name.get(at + 1..)?);
+        if !first.is_empty() && path(first).exists() {
+            if let Some(rest) = parts(rest, depth + 1) {
+                return Some([vec![path(first)], rest].concat());
+            }
         }
     }
-    reference::facts(path, max_size)
+    None
+}
+
+/// A folder, or a file by its content: a package, an image, a file with one kind of fact, or else a module.
+fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
+    if path.is_dir() {
+        return folder::facts(path, lookup);
+    }
+    if path.is_file() {
+        let contents = module::file::read(path)?;
+        let (bytes, source) = (contents.bytes(), path.display().to_string());
+        if package::looks_like(bytes) {
+            return package::facts(path, bytes, lookup);
+        }
+        if bytes.starts_with(b"\xed\xab\xee\xdb") {
+            let what = "an RPM package, which is not read here";
+            let hint = "unpack it (rpm2cpio FILE | cpio -id) and name the folder";
+            return Err(Error::new(ErrorKind::Unsupported, what).hint(hint).on(path));
+        }
+        if image::looks_like_image(bytes) {
+            return cache::image_bytes(&source, bytes, lookup).map_err(|e| e.on(path));
+        }
+        if let Some(facts) = of_text(&source, bytes, lookup.max_size) {
+            return Ok(facts);
+        }
+    }
+    reference::facts(path, lookup.max_size)
+}
+
+/// The facts in a text file, compressed with gzip or not; `None` if it is no text of a kind that is known.
+fn of_text(source: &str, bytes: &[u8], max_size: u64) -> Option<Facts> {
+    let unpacked;
+    let bytes = match Container::of(bytes) {
+        Container::Gzip => {
+            unpacked = config::unpack(bytes, max_size)?;
+            unpacked.as_slice()
+        }
+        Container::None if !bytes.starts_with(b"\x7fELF") => bytes,
+        _ => return None,
+    };
+    let text = std::str::from_utf8(bytes).ok()?;
+    match text {
+        _ if symvers::looks_like(text) => Some(symvers::facts(text, source)),
+        _ if system_map::looks_like(text) => Some(system_map::facts(text, source)),
+        _ if config::looks_like(text) => Some(config::facts(text, source)),
+        _ => None,
+    }
+}
+
+/// Facts of one kernel from two sources: of each fact the one of `better`, where it has one. Exports that are complete
+/// beat others, and what they do not know of a symbol is taken from the others; module trees are joined.
+fn merge(better: Facts, other: Facts) -> Facts {
+    Facts {
+        release: better.release.or(other.release),
+        banner: better.banner.or(other.banner),
+        vermagic: better.vermagic.or(other.vermagic),
+        machine: better.machine.or(other.machine),
+        fingerprint: better.fingerprint.or(other.fingerprint),
+        layout: better.layout.or(other.layout),
+        exports: merge_facts(better.exports, other.exports, merge_exports),
+        tree: merge_facts(better.tree, other.tree, merge_trees),
+        config: better.config.or(other.config),
+        messages: better.messages.or(other.messages),
+        keys: better.keys.or(other.keys),
+        btf: better.btf.or(other.btf),
+        policy: better.policy.or(other.policy),
+    }
+}
+
+fn merge_facts<T>(
+    better: Option<Fact<T>>,
+    other: Option<Fact<T>>,
+    merge: impl FnOnce(Fact<T>, Fact<T>) -> Fact<T>,
+) -> Option<Fact<T>> {
+    match (better, other) {
+        (Some(better), Some(other)) => Some(merge(better, other)),
+        (better, other) => better.or(other),
+    }
+}
+
+fn merge_exports(better: Fact<Exports>, other: Fact<Exports>) -> Fact<Exports> {
+    let (mut better, other) =
+        if other.value.complete && !better.value.complete { (other, better) } else { (better, other) };
+    let is_complete = better.value.complete;
+    let mut filled = 0;
+    for (name, theirs) in other.value.symbols {
+        let ours = match better.value.symbols.get_mut(&name) {
+            Some(ours) => ours,
+            // Who knows all exports knows that this one is none.
+            None if is_complete => continue,
+            None => better.value.symbols.entry(name).or_default(),
+        };
+        let before = ours.clone();
+        ours.crc = ours.crc.or(theirs.crc);
+        ours.gpl_only = ours.gpl_only.or(theirs.gpl_only);
+        ours.namespace = ours.namespace.take().or(theirs.namespace);
+        filled += usize::from(*ours != before);
+    }
+    if filled > 0 {
+        better.source = format!("{}; {}", better.source, other.source);
+    }
+    better
+}
+
+fn merge_trees(better: Fact<Tree>, other: Fact<Tree>) -> Fact<Tree> {
+    let (better, other) =
+        if other.value.has_files() && !better.value.has_files() { (other, better) } else { (better, other) };
+    let has_files = better.value.has_files();
+    let Fact { value: Tree { mut modules, mut built_in, .. }, mut source } = better;
+    let theirs = other.value;
+    let before = (modules.len(), built_in.len());
+    // A list of exports names modules of which there need be no file.
+    if !has_files || theirs.has_files() {
+        let known: std::collections::HashSet<String> = modules.iter().map(|module| module.name.clone()).collect();
+        modules.extend(theirs.modules.into_iter().filter(|module| !known.contains(&module.name)));
+        modules.sort_by(|a, b| a.file.cmp(&b.file));
+    }
+    if built_in.is_empty() {
+        built_in = theirs.built_in;
+    }
+    if (modules.len(), built_in.len()) != before {
+        source = format!("{source}; {}", other.source);
+    }
+    Fact { value: Tree::new(modules, built_in), source }
 }

@@ -8,12 +8,10 @@ use crate::module;
 
 /// What a module tells of the kernel that it was built for.
 pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
-    if path.is_dir() {
-        let hint = "name a module in it; folders, images and packages are not read yet";
-        return Err(Error::new(ErrorKind::Unsupported, "a folder does not name a kernel here").hint(hint).on(path));
-    }
     let module = module::open_unhashed(path, max_size).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => e.hint("a kernel is: running, vermagic:STRING, or a module of that kernel"),
+        ErrorKind::NotFound => {
+            e.hint("a kernel is: running, vermagic:STRING, an image, a folder, a package, or a module of that kernel")
+        }
         _ => e,
     })?;
     let missing = || Error::new(ErrorKind::NotFound, "this module has no version magic").on(path);

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Facts, reference};
+use crate::kernel::{Facts, Lookup, reference};
 
 /// What a module of the running kernel's tree under `root` tells of it.
-pub(super) fn facts(root: &Path, max_size: u64) -> Result<Facts> {
+pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let tree = root.join("lib/modules").join(&release);
     let Some(module) = first_module(&tree.join("kernel"), 12) else {
@@ -14,7 +14,7 @@ pub(super) fn facts(root: &Path, max_size: u64) -> Result<Facts> {
         let hint = "name it by vermagic:STRING, or by a module of that kernel";
         return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on(tree));
     };
-    let facts = reference::facts(&module, max_size)?;
+    let facts = reference::facts(&module, lookup.max_size)?;
     let says =
         facts.vermagic.as_ref().and_then(|v| v.value.release()).map(|token| token.text.clone()).unwrap_or_default();
     if says != release {

@@ -1,0 +1,197 @@
+//! What can be known about a kernel, as values: each fact with the source that it was read from.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::module::Module;
+pub use crate::module::certificate::Certificate;
+use crate::module::elf::{Class, Endian, machine_name};
+use crate::module::this_module::Fingerprint;
+use crate::vermagic::Vermagic;
+
+/// One thing known about a kernel, with where it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact<T> {
+    /// What is known.
+    pub value: T,
+    /// Where it was read, in words.
+    pub source: String,
+}
+
+/// What can be known about a kernel. What is `None` is not known; it is never guessed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Its release, as `uname -r` prints it.
+    pub release: Option<Fact<String>>,
+    /// Its version line, as /proc/version has it (`linux_banner`, init/version.c).
+    pub banner: Option<Fact<String>>,
+    /// Its version magic.
+    pub vermagic: Option<Fact<Vermagic>>,
+    /// The machine that it runs on.
+    pub machine: Option<Fact<Machine>>,
+    /// Size of its `struct module`, and where init and exit are in it.
+    pub fingerprint: Option<Fact<Fingerprint>>,
+    /// The members of its `struct module`, from its BTF.
+    pub layout: Option<Fact<Vec<Member>>>,
+    /// What its image exports to modules.
+    pub exports: Option<Fact<Exports>>,
+    /// Its modules: what they export, and what is built in.
+    pub tree: Option<Fact<Tree>>,
+    /// The configuration that it was built with.
+    pub config: Option<Fact<Config>>,
+    /// Which of the loader's messages stand in its image: a message that is not there is one that it can't print.
+    pub messages: Option<Fact<BTreeSet<String>>>,
+    /// The certificates whose keys it trusts for modules, as built in.
+    pub keys: Option<Fact<Vec<Certificate>>>,
+    /// Its BTF, as in the section `.BTF` of its image.
+    pub btf: Option<Fact<Arc<[u8]>>>,
+    /// What a running system enforces.
+    pub policy: Option<Fact<Policy>>,
+}
+
+/// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name; members of anonymous structures stand under their own names.
+    pub name: String,
+    /// Offset in bytes.
+    pub offset: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Exported symbols by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exports {
+    /// Each symbol with what is known of it.
+    pub symbols: HashMap<String, Export>,
+    /// Are these all that there are? A symbol that is not among them then does not exist.
+    pub complete: bool,
+}
+
+/// What is known of an exported symbol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its CRC. `None` in a kernel without symbol versions, or where it is not known.
+    pub crc: Option<u32>,
+    /// For modules under a GPL-compatible licence only? `None` where that is not known.
+    pub gpl_only: Option<bool>,
+    /// The namespace that users must import, empty for none; `None` where that is not known.
+    pub namespace: Option<String>,
+}
+
+/// A kernel's modules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// The modules, in the order of their paths.
+    pub modules: Vec<TreeModule>,
+    /// The modules that are built into the image.
+    pub built_in: Vec<BuiltIn>,
+    /// Who exports what, made when it is first asked for.
+    #[serde(skip)]
+    exporters: OnceLock<HashMap<String, (usize, usize)>>,
+}
+
+impl Tree {
+    /// A tree of these modules.
+    pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> Tree {
+        Tree { modules, built_in, exporters: OnceLock::new() }
+    }
+
+    /// Was it read from module files? `Module.symvers` names modules too, without the ending of a file's name.
+    pub fn has_files(&self) -> bool {
+        let is_file = |module: &TreeModule| {
+            module.file.file_name().is_some_and(|name| name.as_encoded_bytes().windows(3).any(|end| end == b".ko"))
+        };
+        self.modules.first().is_some_and(is_file)
+    }
+
+    /// The module that exports a symbol, and what is known of the symbol.
+    pub fn exporter(&self, symbol: &str) -> Option<(&TreeModule, &Export)> {
+        let exporters = self.exporters.get_or_init(|| {
+            let mut exporters = HashMap::new();
+            for (at, module) in self.modules.iter().enumerate() {
+                for (number, (name, _)) in module.exports.iter().enumerate() {
+                    exporters.entry(name.clone()).or_insert((at, number));
+                }
+            }
+            exporters
+        });
+        let (at, number) = exporters.get(symbol)?;
+        let module = self.modules.get(*at)?;
+        module.exports.get(*number).map(|(_, export)| (module, export))
+    }
+
+    /// Is a module of this name built into the image? `-` and `_` are one.
+    pub fn has_built_in(&self, name: &str) -> bool {
+        self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
+    }
+}
+
+/// A module of a kernel's tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeModule {
+    /// Its name.
+    pub name: String,
+    /// Its file, below the tree's folder.
+    pub file: PathBuf,
+    /// The names of the modules that it needs, as its modinfo has them.
+    pub depends: Vec<String>,
+    /// What it exports, by name.
+    pub exports: Vec<(String, Export)>,
+}
+
+/// A module that is built into the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltIn {
+    /// Its name.
+    pub name: String,
+    /// Has it parameters or a version, so that /sys/module/NAME is there from the start?
+    pub in_sysfs: bool,
+}
+
+/// The options of a configuration, without `CONFIG_`. What is not set is not there.
+pub type Config = BTreeMap<String, String>;
+
+/// What a running system enforces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `module.sig_enforce` (/sys/module/module/parameters/sig_enforce).
+    pub sig_enforce: Option<bool>,
+    /// Is the kernel locked down (/sys/kernel/security/lockdown)?
+    pub locked_down: Option<bool>,
+    /// /proc/sys/kernel/modules_disabled
+    pub modules_disabled: Option<bool>,
+    /// The names in `module_blacklist=` of /proc/cmdline.
+    pub blacklist: Vec<String>,
+    /// The names of the modules that are loaded (/sys/module), built-in ones with a folder there among them.
+    pub loaded: Vec<String>,
+}
+
+/// A machine, as an ELF header tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// 32 or 64 bit.
+    pub class: Class,
+    /// Byte order.
+    pub endian: Endian,
+    /// `e_machine`.
+    pub number: u16,
+}
+
+impl Machine {
+    /// The machine that a module was built for.
+    pub fn of(module: &Module) -> Machine {
+        Machine { class: module.class, endian: module.endian, number: module.machine }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.class.name(), self.endian.name(), machine_name(self.number))
+    }
+}

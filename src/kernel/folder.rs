@@ -1,0 +1,193 @@
+//! What a folder holds of a kernel: a root file system, an unpacked package, a module tree, a build tree.
+//!
+//! Only the places that [`crate::kernel::bundle`] knows are looked at: a root file system is not searched. Links are not
+//! followed, but for the folder itself: `build` and `source` of a module tree lead to other places.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::bundle::{self, Bundle, Group, Role};
+use crate::kernel::{Facts, Lookup, cache, tree};
+
+/// How deep modules lie in a tree, at most.
+const DEPTH: usize = 24;
+
+/// How many entries a tree may have: a kernel's source has 90,000 files.
+const MOST: usize = 1 << 20;
+
+/// The facts in a folder.
+///
+/// # Errors
+///
+/// Those of [`Bundle::facts`], and [`ErrorKind::Io`] for what can't be read.
+pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
+    let mut bundle = Bundle::new(folder.display().to_string(), lookup.max_size);
+    std::fs::read_dir(folder).map_err(|e| Error::io("reading the folder", e).on(folder))?;
+    let trees = module_trees(folder);
+    let mut places = files_in(folder, "boot");
+    places.extend(build_files(folder, ""));
+    for headers in names_in(&folder.join("usr/src")) {
+        places.extend(build_files(folder, &format!("usr/src/{headers}/")));
+    }
+    let mut is_root = !trees.is_empty();
+    for below in places {
+        let Some(place) = bundle::place(&below) else { continue };
+        is_root |= place.role == Role::Image && matches!(place.group, Group::Release(_));
+        add_file(&mut bundle, place.role, place.group, &folder.join(&below), lookup)?;
+    }
+    for (group, tree) in &trees {
+        add_tree(&mut bundle, group, tree, lookup)?;
+    }
+    if !is_root {
+        let group = Group::Folder(String::new());
+        add_tree(&mut bundle, &group, folder, lookup)?;
+        for (role, file) in beside(folder) {
+            add_file(&mut bundle, role, group.clone(), &file, lookup)?;
+        }
+    }
+    bundle.facts()
+}
+
+/// The module trees of a root file system. Where `/lib` is a link to `/usr/lib`, both are one.
+fn module_trees(root: &Path) -> Vec<(Group, PathBuf)> {
+    let mut trees: Vec<(Group, PathBuf)> = Vec::new();
+    for modules in ["lib/modules", "usr/lib/modules"] {
+        let modules = root.join(modules);
+        for release in names_in(&modules) {
+            let tree = modules.join(&release);
+            let is_known = |(_, known): &(Group, PathBuf)| known.canonicalize().ok() == tree.canonicalize().ok();
+            // What headers leave behind is a folder with two links.
+            let holds = |name: &String| !matches!(name.as_str(), "build" | "source");
+            if names_in(&tree).iter().any(holds) && !trees.iter().any(is_known) {
+                trees.push((Group::Release(release), tree));
+            }
+        }
+    }
+    trees
+}
+
+/// What lies in `boot` for a module tree that was named by itself: `…/lib/modules/RELEASE`.
+fn beside(tree: &Path) -> Vec<(Role, PathBuf)> {
+    let Ok(tree) = tree.canonicalize() else { return Vec::new() };
+    let Some(release) = tree.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { return Vec::new() };
+    let Some(lib) = tree.parent().filter(|modules| modules.ends_with("lib/modules")).and_then(Path::parent) else {
+        return Vec::new();
+    };
+    let mut roots: Vec<&Path> = lib.parent().into_iter().collect();
+    if let Some(usr) = lib.parent().filter(|usr| usr.ends_with("usr")) {
+        roots.extend(usr.parent());
+    }
+    let mut found = Vec::new();
+    for root in roots {
+        for name in names_in(&root.join("boot")) {
+            if let Some((role, _)) = bundle::in_boot(&name).filter(|(_, of)| *of == release) {
+                found.push((role, root.join("boot").join(name)));
+            }
+        }
+    }
+    found
+}
+
+/// The paths of the files in a folder of the bundle.
+fn files_in(root: &Path, folder: &str) -> Vec<String> {
+    names_in(&root.join(folder)).into_iter().map(|name| format!("{folder}/{name}")).collect()
+}
+
+/// The files that a build tree has at known places, as paths in the bundle.
+fn build_files(root: &Path, folder: &str) -> Vec<String> {
+    let mut paths: Vec<String> =
+        names_in(&root.join(folder)).into_iter().map(|name| format!("{folder}{name}")).collect();
+    paths.push(format!("{folder}include/generated/utsrelease.h"));
+    paths.push(format!("{folder}include/config/kernel.release"));
+    for arch in names_in(&root.join(format!("{folder}arch"))) {
+        paths.extend(files_in(root, &format!("{folder}arch/{arch}/boot")));
+    }
+    let is_other = |path: &String| bundle::place(path).is_some_and(|place| is_other(place.role));
+    paths.into_iter().filter(is_other).collect()
+}
+
+/// The names in a folder, sorted; none where it can't be read, and none that is not UTF-8.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MOST).collect();
+    names.sort();
+    names
+}
+
+/// Adds a file that is there; a link is none, since what it leads to has its own place.
+fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: &Lookup) -> Result<()> {
+    let Ok(meta) = file.symlink_metadata() else { return Ok(()) };
+    if !meta.is_file() || meta.len() == 0 {
+        return Ok(());
+    }
+    let source = file.display().to_string();
+    if role == Role::Image {
+        match cache::image(&source, file, lookup) {
+            Ok(facts) => bundle.add_image(group, facts),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.on(file)),
+        }
+        return Ok(());
+    }
+    bundle.add(role, group, &source, read(file, lookup.max_size)?)
+}
+
+/// The whole of a small file.
+pub(super) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).map_err(|e| Error::io("opening", e).on(path))?;
+    let mut bytes = Vec::new();
+    file.take(max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
+    match bytes.len() as u64 > max_size {
+        true => {
+            let what = format!("it exceeds the limit of {max_size} bytes");
+            Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit").on(path))
+        }
+        false => Ok(bytes),
+    }
+}
+
+/// Adds what a module tree tells. An empty one tells nothing.
+fn add_tree(bundle: &mut Bundle, group: &Group, folder: &Path, lookup: &Lookup) -> Result<()> {
+    let files = tree_files(folder);
+    if files.is_empty() {
+        return Ok(());
+    }
+    let facts = cache::tree(folder, &files, lookup, || {
+        let index = |name: &str| read(&folder.join(name), lookup.max_size).ok();
+        let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
+        let built_in = tree::built_in(list.as_deref(), modinfo.as_deref());
+        let is_module = |file: &&PathBuf| file.to_str().is_some_and(tree::is_module_name);
+        let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
+        tree::gather(folder, &modules, lookup.max_size).facts(&folder.display().to_string(), built_in)
+    });
+    bundle.add_tree(group.clone(), facts);
+    if matches!(group, Group::Release(_)) {
+        for name in names_in(folder) {
+            let role = bundle::place(&name).map(|place| place.role).filter(|role| is_other(*role));
+            if let Some(role) = role {
+                add_file(bundle, role, group.clone(), &folder.join(&name), lookup)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Is it a file that the reader of a module tree leaves alone?
+fn is_other(role: Role) -> bool {
+    !matches!(role, Role::Module | Role::BuiltIn | Role::BuiltInModinfo)
+}
+
+/// The modules in a tree and the lists of built-in ones, by their paths in it, sorted.
+fn tree_files(folder: &Path) -> Vec<PathBuf> {
+    let walk = WalkDir::new(folder).max_depth(DEPTH).same_file_system(true).sort_by_file_name().into_iter();
+    let entries = walk.take(MOST).flatten().filter(|entry| entry.file_type().is_file());
+    let is_wanted = |entry: &walkdir::DirEntry| match entry.file_name().to_str() {
+        Some("modules.builtin" | "modules.builtin.modinfo") => entry.depth() == 1,
+        name => name.is_some_and(tree::is_module_name),
+    };
+    let below = |entry: walkdir::DirEntry| entry.path().strip_prefix(folder).map(Path::to_owned).ok();
+    entries.filter(is_wanted).filter_map(below).collect()
+}

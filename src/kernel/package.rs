@@ -1,0 +1,309 @@
+//! What a Debian package (`.deb`) holds of a kernel, read in one go and without a byte on disk.
+//!
+//! A `.deb` is an ar archive with `debian-binary`, `control.tar.*` and `data.tar.*` in it (deb(5)). Of the files in the
+//! last one only those are kept that [`crate::kernel::bundle`] knows by their places. Unpacking is the long part, and
+//! one thread's work; what comes out goes to other threads meanwhile.
+//!
+//! A package comes from anywhere: a member whose path leads out of the folder that it would be unpacked to, or through a
+//! link, is an error, although nothing is unpacked here. Whoever makes such a package wants to do harm.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Condvar, Mutex};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::bundle::{self, Bundle, Group, Role};
+use crate::kernel::tree::Gathered;
+use crate::kernel::{Facts, Lookup};
+
+/// An ar archive begins so (ar(5)).
+const AR_MAGIC: &[u8] = b"!<arch>\n";
+
+/// The most that a byte of a package may become, on the whole. Real ones grow six- to thirtyfold.
+const RATIO: u64 = 64;
+
+/// What a package may have in any case when it is unpacked, in bytes.
+const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
+
+/// The most members: a package of headers has 20,000.
+const MOST_MEMBERS: usize = 1 << 18;
+
+/// The longest path, in bytes (PATH_MAX, include/uapi/linux/limits.h).
+const LONGEST_PATH: u64 = 4096;
+
+/// How many bytes wait for the threads that read them, at most; one member may be larger.
+const WAITING: u64 = 64 << 20;
+
+/// Do these bytes begin as a package does?
+pub(super) fn looks_like(bytes: &[u8]) -> bool {
+    bytes.starts_with(AR_MAGIC)
+}
+
+/// The facts in a package whose whole bytes these are.
+///
+/// # Errors
+///
+/// [`ErrorKind::Malformed`] if it is no package, damaged, or has an evil path, [`ErrorKind::Truncated`] if it is cut,
+/// [`ErrorKind::TooLarge`] beyond the limit for a member, those of [`Bundle::facts`].
+pub(super) fn facts(path: &Path, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
+    let name = path.display().to_string();
+    read(&name, bytes, lookup.max_size).map_err(|e| e.on(path))
+}
+
+fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+    let data = data_member(bytes)?;
+    let budget = (bytes.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
+    let tar = Bounded { inner: unpacker(data)?, left: budget };
+    let waiting = Waiting::default();
+    let (sender, receiver) = sync_channel(1 << 10);
+    let receiver = Mutex::new(receiver);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
+    let (walked, bundles) = std::thread::scope(|scope| {
+        let work = || work(name, &receiver, &waiting, max_size);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let walked = walk(tar, max_size, |member| {
+            waiting.wait_for(member.bytes.len() as u64);
+            // It fails only if all workers are gone, and then there is nobody to tell.
+            let _ = sender.send(member);
+        });
+        drop(sender);
+        let bundles: Vec<_> = workers.into_iter().filter_map(|worker| worker.join().ok()).collect();
+        (walked, bundles)
+    });
+    walked?;
+    let mut all = Bundle::new(name, max_size);
+    for bundle in bundles {
+        all.join(bundle?);
+    }
+    all.facts()
+}
+
+/// Reads what comes, until no more comes.
+fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_size: u64) -> Result<Bundle> {
+    let mut bundle = Bundle::new(name, max_size);
+    let mut modules: Vec<(Group, Gathered)> = Vec::new();
+    let mut failed = None;
+    loop {
+        let next = receiver.lock().unwrap_or_else(|e| e.into_inner()).recv();
+        let Ok(Member { role, group, path, bytes }) = next else { break };
+        let size = bytes.len() as u64;
+        if role == Role::Module {
+            let gathered = match modules.iter_mut().find(|(known, _)| *known == group) {
+                Some((_, gathered)) => gathered,
+                None => {
+                    modules.push((group, Gathered::default()));
+                    let Some((_, gathered)) = modules.last_mut() else { break };
+                    gathered
+                }
+            };
+            gathered.add(Path::new(&path), &bytes, max_size);
+        } else if let Err(error) = bundle.add(role, group, &format!("{path} in {name}"), bytes) {
+            failed.get_or_insert(error);
+        }
+        waiting.done(size);
+    }
+    for (group, gathered) in modules {
+        bundle.add_modules(group, name.to_owned(), gathered);
+    }
+    failed.map_or(Ok(bundle), Err)
+}
+
+/// A file of the package that is worth reading.
+struct Member {
+    role: Role,
+    group: Group,
+    path: String,
+    bytes: Vec<u8>,
+}
+
+/// How many bytes wait to be read.
+#[derive(Default)]
+struct Waiting {
+    bytes: Mutex<u64>,
+    less: Condvar,
+}
+
+impl Waiting {
+    /// Waits until there is room for so many bytes more.
+    fn wait_for(&self, more: u64) {
+        let mut bytes = self.bytes.lock().unwrap_or_else(|e| e.into_inner());
+        while *bytes > 0 && bytes.saturating_add(more) > WAITING {
+            bytes = self.less.wait(bytes).unwrap_or_else(|e| e.into_inner());
+        }
+        *bytes = bytes.saturating_add(more);
+    }
+
+    fn done(&self, size: u64) {
+        let mut bytes = self.bytes.lock().unwrap_or_else(|e| e.into_inner());
+        *bytes = bytes.saturating_sub(size);
+        self.less.notify_all();
+    }
+}
+
+fn malformed(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Malformed, what)
+}
+
+/// The member `data.tar*` of the archive: headers of 60 bytes, each with name and size in text (ar(5)). Debian's have
+/// neither long names nor an index, so that this is all of the format that is needed.
+fn data_member(bytes: &[u8]) -> Result<&[u8]> {
+    let cut = || Error::new(ErrorKind::Truncated, "the package is cut short");
+    let mut rest = bytes.get(AR_MAGIC.len()..).unwrap_or_default();
+    let mut is_debian = false;
+    while !rest.is_empty() {
+        let (header, behind) = rest.split_at_checked(60).ok_or_else(cut)?;
+        let field = |at: usize, size: usize| {
+            header.get(at..at + size).and_then(|field| std::str::from_utf8(field).ok()).map(str::trim_end)
+        };
+        let (name, size) = (field(0, 16), field(48, 10));
+        let size = size.and_then(|size| size.parse::<usize>().ok());
+        let (Some(name), Some(size), Some(b"`\n")) = (name, size, header.get(58..)) else {
+            return Err(malformed("the package's ar header is damaged"));
+        };
+        let content = behind.get(..size).ok_or_else(cut)?;
+        let name = name.trim_end_matches('/');
+        is_debian |= name == "debian-binary";
+        if name == "data.tar" || name.starts_with("data.tar.") {
+            return Ok(content);
+        }
+        // Members begin at even places.
+        rest = behind.get(size + size % 2..).unwrap_or_default();
+    }
+    Err(match is_debian {
+        true => malformed("a Debian package without data.tar"),
+        false => malformed("an ar archive, but no Debian package"),
+    })
+}
+
+/// The tar stream, told by content: plain, gzip, xz or zstd, which are dpkg's (deb(5)).
+fn unpacker(data: &[u8]) -> Result<Box<dyn Read + '_>> {
+    let broken = |e| Error::io("unpacking the package", e);
+    Ok(match data {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::GzDecoder::new(data)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(liblzma::bufread::XzDecoder::new(data)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(data).map_err(broken)?),
+        _ if data.get(257..262) == Some(b"ustar") => Box::new(data),
+        _ => return Err(malformed("the package's data is packed in no way known here")),
+    })
+}
+
+/// A stream that may not be endless.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(read)
+    }
+}
+
+/// Goes through the members, checks their paths, and hands on those that are worth reading.
+fn walk(tar: impl Read, max_size: u64, mut each: impl FnMut(Member)) -> Result<()> {
+    let mut archive = tar::Archive::new(tar);
+    let mut links: HashSet<String> = HashSet::new();
+    let mut long_name: Option<Vec<u8>> = None;
+    // Raw, so that long names are read here, to a limit.
+    let entries = archive.entries().map_err(damaged)?.raw(true);
+    for (number, entry) in entries.enumerate() {
+        let mut entry = entry.map_err(damaged)?;
+        if number >= MOST_MEMBERS {
+            return Err(malformed(format!("more than {MOST_MEMBERS} files in the package")));
+        }
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+            let mut text = Vec::new();
+            entry.by_ref().take(2 * LONGEST_PATH).read_to_end(&mut text).map_err(damaged)?;
+            let name = match kind.is_gnu_longname() {
+                true => text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
+                false => pax_path(&text),
+            };
+            long_name = name.or(long_name);
+            continue;
+        }
+        if kind.is_gnu_longlink() || kind.is_pax_global_extensions() {
+            continue;
+        }
+        let raw = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let path = safe(&raw, &links)?;
+        if kind.is_symlink() || kind.is_hard_link() {
+            let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+            // A hard link's target is a path in the package.
+            if kind.is_hard_link() {
+                safe(&target, &links)?;
+            }
+            links.insert(path);
+            continue;
+        }
+        let Some(place) = bundle::place(&path).filter(|_| kind.is_file()) else { continue };
+        let (role, group, below) = (place.role, place.group, place.below.to_owned());
+        let size = entry.header().entry_size().map_err(damaged)?;
+        if size > max_size {
+            let what = format!("{path} has {size} bytes, which exceeds the limit of {max_size}");
+            return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
+        }
+        // What the header says of the size is believed when the bytes are there.
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(damaged)?;
+        if bytes.len() as u64 != size {
+            return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
+        }
+        let path = if role == Role::Module { below } else { path };
+        each(Member { role, group, path, bytes });
+    }
+    Ok(())
+}
+
+/// The record `path` of an extended header (`LENGTH KEY=VALUE\n`, POSIX pax).
+fn pax_path(records: &[u8]) -> Option<Vec<u8>> {
+    let lines = records.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| memchr::memmem::find(line, b" path=").and_then(|at| line.get(at + 6..)))
+        .last()
+        .map(<[u8]>::to_vec)
+}
+
+/// The path of a member, as `/` parts it, without `./` before it.
+fn safe(raw: &[u8], links: &HashSet<String>) -> Result<String> {
+    let text = String::from_utf8_lossy(raw);
+    let evil = |how: &str| Err(malformed(format!("an evil path in the package, {how}: {text}")));
+    if raw.len() as u64 > LONGEST_PATH {
+        return Err(malformed("a path in the package is longer than any can be"));
+    }
+    let mut bare = text.as_ref();
+    while let Some(rest) = bare.strip_prefix("./") {
+        bare = rest;
+    }
+    if bare.starts_with('/') {
+        return evil("it is absolute");
+    }
+    let parts: Vec<&str> = bare.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.contains(&"..") {
+        return evil("it leads out of the folder");
+    }
+    let mut above = String::new();
+    for part in parts.iter().take(parts.len().saturating_sub(1)) {
+        above.push_str(part);
+        if links.contains(&above) {
+            return evil("it leads through a link");
+        }
+        above.push('/');
+    }
+    Ok(parts.join("/"))
+}
+
+fn damaged(error: io::Error) -> Error {
+    // The tar crate wraps errors of the stream below it and keeps their kind.
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Error::new(ErrorKind::Truncated, "the package is cut short"),
+        io::ErrorKind::FileTooLarge => malformed(format!(
+            "unpacked, it is more than {RATIO} times as large: no package of a kernel shrinks like that"
+        )),
+        _ => malformed("the package is damaged or cut short"),
+    }
+}

@@ -1,0 +1,124 @@
+//! `Module.symvers`, which a kernel's build writes: every export with its CRC, its owner, and how it is exported.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::kernel::{Export, Exports, Fact, Facts, Tree, TreeModule};
+use crate::module::name_of_file;
+
+/// Does the text begin as one?
+pub(super) fn looks_like(text: &str) -> bool {
+    text.lines().next().and_then(line).is_some()
+}
+
+/// The facts in it. An owner `vmlinux` is the image; any other is a module, named by its path without the ending.
+pub(super) fn facts(text: &str, source: &str) -> Facts {
+    let mut exports = Exports::default();
+    let mut modules: BTreeMap<&str, Vec<(String, Export)>> = BTreeMap::new();
+    for Line { crc, symbol, owner, gpl_only, namespace } in text.lines().filter_map(line) {
+        let export = Export { crc: Some(crc), gpl_only: Some(gpl_only), namespace: Some(namespace.to_owned()) };
+        if owner == "vmlinux" {
+            exports.symbols.insert(symbol.to_owned(), export);
+        } else {
+            modules.entry(owner).or_default().push((symbol.to_owned(), export));
+        }
+    }
+    let of_modules = modules.values_mut().flatten().map(|(_, export)| export);
+    let mut all: Vec<&mut Export> = exports.symbols.values_mut().chain(of_modules).collect();
+    // Without CONFIG_MODVERSIONS the build writes 0 for each.
+    if all.iter().all(|export| export.crc == Some(0)) {
+        all.iter_mut().for_each(|export| export.crc = None);
+    }
+    let fact_source = source.to_owned();
+    // A module's own Module.symvers, made outside of the kernel's tree, lists no export of the image.
+    let has_image = !exports.symbols.is_empty();
+    exports.complete = has_image;
+    let modules: Vec<TreeModule> = modules
+        .into_iter()
+        .map(|(owner, exports)| TreeModule {
+            name: name_of_file(PathBuf::from(owner).as_path()),
+            file: PathBuf::from(owner),
+            depends: Vec::new(),
+            exports,
+        })
+        .collect();
+    Facts {
+        exports: has_image.then_some(Fact { value: exports, source: fact_source.clone() }),
+        tree: (!modules.is_empty()).then(|| Fact { value: Tree::new(modules, Vec::new()), source: fact_source }),
+        ..Facts::default()
+    }
+}
+
+struct Line<'t> {
+    crc: u32,
+    symbol: &'t str,
+    owner: &'t str,
+    gpl_only: bool,
+    namespace: &'t str,
+}
+
+/// `CRC symbol owner kind`, with tabs; since 5.4 with a namespace, which stood behind the symbol up to 5.5 and has
+/// stood at the end since (scripts/mod/modpost.c, `write_dump`).
+fn line(line: &str) -> Option<Line<'_>> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let (crc, symbol, owner, kind, namespace) = match fields.as_slice() {
+        [crc, symbol, owner, kind, rest @ ..] if kind.starts_with("EXPORT_") => {
+            (crc, symbol, owner, kind, rest.first().copied().unwrap_or_default())
+        }
+        [crc, symbol, namespace, owner, kind, ..] if kind.starts_with("EXPORT_") => {
+            (crc, symbol, owner, kind, *namespace)
+        }
+        _ => return None,
+    };
+    let crc = u32::from_str_radix(crc.strip_prefix("0x")?, 16).ok()?;
+    Some(Line { crc, symbol, owner, gpl_only: kind.contains("GPL"), namespace: namespace.trim() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_images_is_a_modules() {
+        let text = "0x92997ed8\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
+                    0x0000abcd\tkvm_init\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\tKVM\n";
+        assert!(looks_like(text));
+        let facts = facts(text, "Module.symvers");
+        let exports = facts.exports.unwrap().value;
+        assert!(exports.complete);
+        let printk = &exports.symbols["_printk"];
+        assert_eq!(
+            (printk.crc, printk.gpl_only, printk.namespace.as_deref()),
+            (Some(0x9299_7ed8), Some(false), Some(""))
+        );
+        let tree = facts.tree.unwrap().value;
+        let (module, export) = tree.exporter("kvm_init").unwrap();
+        assert_eq!(
+            (module.name.as_str(), export.gpl_only, export.namespace.as_deref()),
+            ("kvm", Some(true), Some("KVM"))
+        );
+    }
+
+    #[test]
+    fn the_namespace_stood_elsewhere_in_5_4() {
+        let facts = facts(
+            "0x00000001\tusb_stor_disconnect\tUSB_STORAGE\tdrivers/usb/storage/usb-storage\tEXPORT_SYMBOL_GPL\n",
+            "",
+        );
+        let tree = facts.tree.unwrap().value;
+        let (module, export) = tree.exporter("usb_stor_disconnect").unwrap();
+        assert_eq!((module.name.as_str(), export.namespace.as_deref()), ("usb_storage", Some("USB_STORAGE")));
+    }
+
+    #[test]
+    fn without_symbol_versions_all_crcs_are_zero_and_none_is_known() {
+        let facts = facts("0x00000000\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000000\tb\tvmlinux\tEXPORT_SYMBOL\t\n", "");
+        assert!(facts.exports.unwrap().value.symbols.values().all(|export| export.crc.is_none()));
+    }
+
+    #[test]
+    fn other_text_is_none() {
+        assert!(!looks_like("CONFIG_X=y\n"));
+        assert!(!looks_like(""));
+    }
+}

@@ -1,0 +1,72 @@
+//! `System.map` and /proc/kallsyms: the symbols of a kernel's image with their addresses.
+//!
+//! An export has an entry of its own there, `__ksymtab_NAME` (include/linux/export.h, export-internal.h). Debian ships
+//! one line that names another package instead.
+
+use crate::kernel::{Export, Exports, Fact, Facts};
+
+/// Does the text begin as one?
+pub(super) fn looks_like(text: &str) -> bool {
+    text.lines().next().and_then(line).is_some()
+}
+
+/// The names of exports; a stub, or a file without such entries, tells nothing. They are all that there are if the
+/// table's end is there too (`__stop___ksymtab`, include/asm-generic/vmlinux.lds.h): a file that was cut has it not.
+pub(super) fn facts(text: &str, source: &str) -> Facts {
+    let mut exports = Exports::default();
+    let mut has_end = false;
+    for (name, owner) in text.lines().filter_map(line) {
+        if owner.is_some() {
+            continue;
+        }
+        has_end |= name == "__stop___ksymtab" || name == "__stop___ksymtab_gpl";
+        if let Some(symbol) = name.strip_prefix("__ksymtab_").filter(|symbol| !symbol.is_empty()) {
+            exports.symbols.insert(symbol.to_owned(), Export::default());
+        }
+    }
+    exports.complete = has_end;
+    let exports = (!exports.symbols.is_empty()).then_some(Fact { value: exports, source: source.to_owned() });
+    Facts { exports, ..Facts::default() }
+}
+
+/// `address type name`, in kallsyms a tab and `[module]` behind it.
+fn line(line: &str) -> Option<(&str, Option<&str>)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (address, kind, name, owner) = (fields.next()?, fields.next()?, fields.next()?, fields.next());
+    let is_line = matches!(address.len(), 8 | 16)
+        && address.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && kind.len() == 1
+        && owner.is_none_or(|owner| owner.starts_with('['));
+    is_line.then_some((name, owner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_the_table_are_exports() {
+        let text =
+            "ffffffff81000000 T _text\nffffffff82000000 r __ksymtab__printk\nffffffff82000010 R __stop___ksymtab\n";
+        assert!(looks_like(text));
+        let exports = facts(text, "System.map").exports.unwrap().value;
+        assert!(exports.complete);
+        assert_eq!(exports.symbols.keys().collect::<Vec<_>>(), ["_printk"]);
+    }
+
+    #[test]
+    fn a_cut_file_is_not_all() {
+        assert!(!facts("ffffffff82000000 r __ksymtab__printk\n", "").exports.unwrap().value.complete);
+    }
+
+    #[test]
+    fn a_modules_table_is_not_the_images() {
+        assert!(facts("ffffffffc0000000 r __ksymtab_x\t[kvm]\n", "").exports.is_none());
+    }
+
+    #[test]
+    fn debians_stub_tells_nothing() {
+        let stub = "ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n";
+        assert!(facts(stub, "System.map").exports.is_none());
+    }
+}
