@@ -53,6 +53,33 @@ pub struct Facts {
     pub policy: Option<Fact<Policy>>,
 }
 
+impl Facts {
+    /// Puts another name in the place of one in all sources.
+    pub(super) fn rename_sources(&mut self, from: &str, to: &str) {
+        fn of<T>(fact: &mut Option<Fact<T>>) -> Option<&mut String> {
+            fact.as_mut().map(|fact| &mut fact.source)
+        }
+        let sources = [
+            of(&mut self.release),
+            of(&mut self.banner),
+            of(&mut self.vermagic),
+            of(&mut self.machine),
+            of(&mut self.fingerprint),
+            of(&mut self.layout),
+            of(&mut self.exports),
+            of(&mut self.tree),
+            of(&mut self.config),
+            of(&mut self.messages),
+            of(&mut self.keys),
+            of(&mut self.btf),
+            of(&mut self.policy),
+        ];
+        for source in sources.into_iter().flatten() {
+            *source = source.replace(from, to);
+        }
+    }
+}
+
 /// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {

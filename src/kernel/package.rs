@@ -16,7 +16,7 @@ use std::sync::{Condvar, Mutex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Role};
 use crate::kernel::tree::Gathered;
-use crate::kernel::{Facts, Lookup};
+use crate::kernel::{Facts, Lookup, cache};
 
 /// An ar archive begins so (ar(5)).
 const AR_MAGIC: &[u8] = b"!<arch>\n";
@@ -48,8 +48,8 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 /// [`ErrorKind::Malformed`] if it is no package, damaged, or has an evil path, [`ErrorKind::Truncated`] if it is cut,
 /// [`ErrorKind::TooLarge`] beyond the limit for a member, those of [`Bundle::facts`].
 pub(super) fn facts(path: &Path, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    let name = path.display().to_string();
-    read(&name, bytes, lookup.max_size).map_err(|e| e.on(path))
+    let read = |name: &str| read(name, bytes, lookup.max_size);
+    cache::package(&path.display().to_string(), bytes, lookup, read).map_err(|e| e.on(path))
 }
 
 fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
@@ -73,7 +73,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
         (walked, bundles)
     });
     walked?;
-    let mut all = Bundle::new(name, max_size);
+    let mut all = Bundle::new(max_size);
     for bundle in bundles {
         all.join(bundle?);
     }
@@ -82,7 +82,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
 
 /// Reads what comes, until no more comes.
 fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_size: u64) -> Result<Bundle> {
-    let mut bundle = Bundle::new(name, max_size);
+    let mut bundle = Bundle::new(max_size);
     let mut modules: Vec<(Group, Gathered)> = Vec::new();
     let mut failed = None;
     loop {
@@ -100,7 +100,11 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
             };
             gathered.add(Path::new(&path), &bytes, max_size);
         } else if let Err(error) = bundle.add(role, group, &format!("{path} in {name}"), bytes) {
-            failed.get_or_insert(error);
+            let inner = Error::new(error.kind(), format!("{path}: {}", error.what()));
+            failed.get_or_insert(match error.next_step() {
+                Some(hint) => inner.hint(hint),
+                None => inner,
+            });
         }
         waiting.done(size);
     }

@@ -72,7 +72,8 @@ pub(crate) fn hold_against(matrix: &mut Matrix, kernel: &Package, subjects: &[Su
 
 /// What `check` says, by file.
 fn predict(kernel: &Package, subjects: &[Subject], force: &str) -> HashMap<PathBuf, Value> {
-    let mut arguments: Vec<OsString> = ["check", "--alone", "--json", "--force", force, "--kernel"].map(Into::into).into();
+    let mut arguments: Vec<OsString> =
+        ["check", "--alone", "--json", "--force", force, "--kernel"].map(Into::into).into();
     arguments.push(kernel.kernel.clone().into());
     arguments.extend(subjects.iter().map(|subject| subject.path.clone().into()));
     let output = run(KMODLAB, arguments);
@@ -94,7 +95,8 @@ pub(crate) fn is_chosen(kernel: &Package) -> bool {
 
 /// The modules of all kernels, each with all flags.
 fn modules_of(packages: &[Package]) -> Vec<Subject> {
-    let all = packages.iter().flat_map(|origin| origin.modules.iter().map(move |(module, path)| (origin, module, path)));
+    let all =
+        packages.iter().flat_map(|origin| origin.modules.iter().map(move |(module, path)| (origin, module, path)));
     all.map(|(origin, module, path)| Subject {
         origin: origin.name.to_owned(),
         module: (*module).to_owned(),

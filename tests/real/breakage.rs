@@ -312,9 +312,10 @@ impl Elf {
     /// An entry of `__versions`: 8 bytes of CRC, 56 of name (`struct modversion_info`).
     fn version(&self, symbol: &str) -> Option<usize> {
         let section = self.section("__versions")?;
-        let entries = section.content(self).chunks(64).position(|entry| {
-            entry[8..].split(|byte| *byte == 0).next() == Some(symbol.as_bytes())
-        });
+        let entries = section
+            .content(self)
+            .chunks(64)
+            .position(|entry| entry[8..].split(|byte| *byte == 0).next() == Some(symbol.as_bytes()));
         Some(section.offset(self) + entries.expect("dummy imports it") * 64)
     }
 
@@ -354,9 +355,9 @@ impl Elf {
     /// A local object, which nothing refers to by its symbol: an entry of the modinfo.
     fn a_local(&self) -> Option<Record> {
         let modinfo = self.section(".modinfo")?;
-        self.symbols().into_iter().find(|symbol| {
-            self.bytes[symbol.0 + 4] == 1 && usize::from(self.u16(symbol.0 + 6)) == modinfo.0
-        })
+        self.symbols()
+            .into_iter()
+            .find(|symbol| self.bytes[symbol.0 + 4] == 1 && usize::from(self.u16(symbol.0 + 6)) == modinfo.0)
     }
 
     fn import_nobody(&mut self) -> Option<()> {

@@ -200,7 +200,11 @@ impl Matrix {
     fn explain(&mut self, outcome: Outcome, asked: &Asked, predicted: &Value) {
         let answer = &asked.answer;
         let out = &mut self.details;
-        let _ = writeln!(out, "\n{outcome:?}: {} of {} on {}, flags {}", asked.module, asked.origin, asked.kernel, asked.flags);
+        let _ = writeln!(
+            out,
+            "\n{outcome:?}: {} of {} on {}, flags {}",
+            asked.module, asked.origin, asked.kernel, asked.flags
+        );
         let _ = writeln!(
             out,
             "  predicted  {} errno {} at {}: {:?}",

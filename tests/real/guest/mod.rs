@@ -187,7 +187,8 @@ fn ignore_shared(machine: &mut Machine) {
 fn witness(folder: &Path) -> Vec<u8> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/guest/init.c");
     let program = folder.join("init");
-    let output = Command::new("gcc").args(["-static", "-O2", "-Wall", "-Werror", "-o"]).arg(&program).arg(source).output();
+    let output =
+        Command::new("gcc").args(["-static", "-O2", "-Wall", "-Werror", "-o"]).arg(&program).arg(source).output();
     let output = output.expect("gcc: tests/run installs what the tests need");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::read(program).unwrap()

@@ -7,13 +7,36 @@ use kmodlab::module::container::Container;
 use sha2::{Digest, Sha256};
 
 /// The kernels that are asked, by the names that `tests/real/fetch` gives them.
-pub(crate) const KERNELS: [&str; 5] = ["amd64-5.10-cloud", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
+pub(crate) const KERNELS: [&str; 5] =
+    ["amd64-5.10-cloud", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
 
 /// Modules that all five packages have. Such as import next to nothing; export; need others; take part in a symbol
 /// namespace (xcbc); have parameters; do work in their init (raid6_pq, xor); print there (bonding, tun).
 pub(crate) const MODULES: [&str; 24] = [
-    "8021q", "bonding", "brd", "crc_itu_t", "cuse", "dummy", "ifb", "isofs", "llc", "loop", "lz4hc_compress", "macvlan",
-    "md4", "nlmon", "nls_utf8", "null_blk", "raid6_pq", "softdog", "stp", "ts_kmp", "tun", "veth", "vfat", "xcbc",
+    "8021q",
+    "bonding",
+    "brd",
+    "crc_itu_t",
+    "cuse",
+    "dummy",
+    "ifb",
+    "isofs",
+    "llc",
+    "loop",
+    "lz4hc_compress",
+    "macvlan",
+    "md4",
+    "nlmon",
+    "nls_utf8",
+    "null_blk",
+    "raid6_pq",
+    "softdog",
+    "stp",
+    "ts_kmp",
+    "tun",
+    "veth",
+    "vfat",
+    "xcbc",
 ];
 
 /// The largest module of these is below.
