@@ -159,7 +159,7 @@ fn exports_lines(exports: &Exports) -> Vec<String> {
 
 fn tree_lines(tree: &Tree) -> Vec<String> {
     let exports = tree.modules.iter().map(|module| module.exports.len()).sum();
-    let mut line = format!("{}, which export {}", count(tree.modules.len(), "module"), count(exports, "symbol"));
+    let mut line = format!("{}, exporting {}", count(tree.modules.len(), "module"), count(exports, "symbol"));
     if !tree.has_files() && !tree.modules.is_empty() {
         line.push_str("; their files are not there");
     }

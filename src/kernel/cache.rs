@@ -1,6 +1,7 @@
 //! Facts of big sources, kept in a folder between runs, so that a second question about the same kernel is immediate.
 //!
-//! They are kept by content: the SHA-256 of a file's bytes, for a module tree that of all paths, sizes and times in it.
+//! They are kept by content: the SHA-256 of a file's bytes, for a module tree that of all paths, sizes and times in it. The limit
+//! for what is unpacked is part of the key, so that the answer does not depend on who asked before.
 //! What is kept is never trusted: another form, another program, a wrong checksum, a folder that others may write to,
 //! and it is made anew. A folder that can't be written keeps nothing, and that is no error.
 //!
@@ -48,7 +49,12 @@ pub(super) fn image(source: &str, file: &Path, lookup: &Lookup) -> Result<Facts>
 ///
 /// Those of [`image::facts`].
 pub(super) fn image_bytes(source: &str, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    kept(lookup, || format!("image-{}", sha256(bytes)), source, |name| image::facts(name, bytes, lookup.max_size))
+    kept(
+        lookup,
+        || format!("image-{}-{}", lookup.max_size, sha256(bytes)),
+        source,
+        |name| image::facts(name, bytes, lookup.max_size),
+    )
 }
 
 /// The facts of a package whose bytes these are; `read` makes them anew, and gets its name.
@@ -62,7 +68,7 @@ pub(super) fn package(
     lookup: &Lookup,
     read: impl FnOnce(&str) -> Result<Facts>,
 ) -> Result<Facts> {
-    kept(lookup, || format!("package-{}", sha256(bytes)), name, read)
+    kept(lookup, || format!("package-{}-{}", lookup.max_size, sha256(bytes)), name, read)
 }
 
 /// The facts of a module tree with these files; `read` makes them anew, and gets its name.
@@ -80,7 +86,7 @@ pub(super) fn tree(folder: &Path, files: &[PathBuf], lookup: &Lookup, read: impl
                 hash.update(number.to_le_bytes());
             }
         }
-        format!("tree-{}", hex::encode(hash.finalize()))
+        format!("tree-{}-{}", lookup.max_size, hex::encode(hash.finalize()))
     };
     let name = folder.display().to_string();
     kept(lookup, key, &name, |name| Ok(read(name))).unwrap_or_default()

@@ -128,10 +128,11 @@ fn parts(name: &[u8], depth: usize) -> Option<Vec<PathBuf>> {
     let places = memchr::memrchr_iter(b'+', name);
     for at in places {
         let (first, rest) = (name.get(..at)?, name.get(at + 1..)?);
-        if !first.is_empty() && path(first).exists() {
-            if let Some(rest) = parts(rest, depth + 1) {
-                return Some([vec![path(first)], rest].concat());
-            }
+        if !first.is_empty()
+            && path(first).exists()
+            && let Some(rest) = parts(rest, depth + 1)
+        {
+            return Some([vec![path(first)], rest].concat());
         }
     }
     None

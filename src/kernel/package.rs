@@ -278,10 +278,8 @@ fn walk(tar: impl Read, budget: u64, max_size: u64, mut each: impl FnMut(Member)
 /// The record `path` of an extended header (`LENGTH KEY=VALUE\n`, POSIX pax).
 fn pax_path(records: &[u8]) -> Option<Vec<u8>> {
     let lines = records.split(|byte| *byte == b'\n');
-    lines
-        .filter_map(|line| memchr::memmem::find(line, b" path=").and_then(|at| line.get(at + 6..)))
-        .last()
-        .map(<[u8]>::to_vec)
+    let mut paths = lines.filter_map(|line| line.get(memchr::memmem::find(line, b" path=")? + 6..));
+    paths.next_back().map(<[u8]>::to_vec)
 }
 
 /// The path of a member, as `/` parts it, without `./` before it.

@@ -95,8 +95,8 @@ fn policy(root: &Path) -> Policy {
     let is_on = |text: String| matches!(text.as_str(), "Y" | "1");
     // The last one counts, as for every parameter (kernel/params.c).
     let blacklist = text("proc/cmdline").and_then(|line| {
-        let words = line.split_ascii_whitespace().filter_map(|word| word.strip_prefix("module_blacklist="));
-        words.last().map(|names| names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        let mut words = line.split_ascii_whitespace().filter_map(|word| word.strip_prefix("module_blacklist="));
+        words.next_back().map(|names| names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     });
     let loaded = std::fs::read_dir(root.join("sys/module")).into_iter().flatten().flatten();
     let mut loaded: Vec<String> = loaded.filter_map(|entry| entry.file_name().into_string().ok()).collect();
