@@ -70,13 +70,21 @@ pub(crate) fn package(name: &'static str) -> Package {
     for path in modules.iter().map(|(_, path)| path).chain([&vmlinuz]) {
         assert!(path.exists(), "{} is missing: {name} has no such file", path.display());
     }
-    let kernel = kernel_of(&vmlinuz);
+    let kernel = kernel_of(&debs);
     Package { name, vmlinuz, modules, kernel }
 }
 
-/// How a package's kernel is named to `check`.
-fn kernel_of(vmlinuz: &Path) -> PathBuf {
-    vmlinuz.to_owned()
+/// How the kernel is named to `check`: by its package, or its packages with `+` between them; without the headers, since
+/// who has a kernel has not always those.
+fn kernel_of(debs: &Path) -> PathBuf {
+    let found = std::fs::read_dir(debs).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<String> = found.map(|path| path.to_str().unwrap().to_owned()).filter(|p| is_kernel(p)).collect();
+    found.sort();
+    found.join("+").into()
+}
+
+fn is_kernel(deb: &str) -> bool {
+    deb.ends_with(".deb") && !deb.contains("headers")
 }
 
 fn unpack(debs: &Path, folder: &Path) {
@@ -86,8 +94,7 @@ fn unpack(debs: &Path, folder: &Path) {
     let raw = part.path().join("raw");
     std::fs::create_dir(&raw).unwrap();
     for deb in std::fs::read_dir(debs).unwrap().map(|entry| entry.unwrap().path()) {
-        let is_wanted = deb.extension().is_some_and(|extension| extension == "deb");
-        if is_wanted && !deb.to_string_lossy().contains("headers") {
+        if is_kernel(&deb.to_string_lossy()) {
             untar(&deb, &raw);
         }
     }
