@@ -110,7 +110,10 @@ fn is_loader_line(line: &str) -> bool {
         "PKEY: ",
     ];
     // After "NAME: ".
-    const AFTER_NAME: [&str; 38] = [
+    const AFTER_NAME: [&str; 41] = [
+        "x86/modules: ",
+        "PKCS#7 signature info has ",
+        "not signed with expected PKCS#7 message",
         "per-cpu alignment ",
         "Could not allocate ",
         "disagrees about version of symbol ",
@@ -160,6 +163,7 @@ fn is_loader_line(line: &str) -> bool {
         || line.contains("kernel is not compiled with retpoline")
         || line.contains("relocation target, existing value is nonzero")
         || line.contains("is blacklisted")
+        || line.contains("Unknown rela relocation: ")
 }
 
 /// The table of all cells: how many came out how, a row for each kernel and origin, and under it each cell that
