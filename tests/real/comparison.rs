@@ -85,7 +85,8 @@ pub(crate) fn loader_lines(log: &[String]) -> Vec<&str> {
 /// whatever is filled in, and the lines of what it calls: relocations (arch/x86/kernel/module.c) and BTF
 /// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
 fn is_loader_line(line: &str) -> bool {
-    const BEGINNINGS: [&str; 22] = [
+    const BEGINNINGS: [&str; 23] = [
+        "Kernel module BTF mismatch detected",
         "Invalid ELF",
         "Invalid architecture in ELF",
         "Invalid module architecture in ELF",
