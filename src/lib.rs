@@ -6,6 +6,7 @@
 //! - [`escape`], [`error`]: text that a terminal does not obey; what can go wrong
 //! - [`edit`]: bytes that become others; pure
 //! - [`vermagic`]: the grammar of version magic; pure
+//! - [`btf`]: the types of kernels and modules; pure
 //! - [`module`]: what a module file says
 //! - [`kernel`]: the facts of a kernel
 //! - [`predict`]: what a kernel will answer; pure
@@ -29,6 +30,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+pub mod btf;
 pub mod cli;
 pub mod edit;
 pub mod error;

@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use crate::btf::Btf;
+pub use crate::btf::members::Member;
 use crate::module::Module;
 pub use crate::module::certificate::Certificate;
 use crate::module::elf::{Class, Endian, machine_name};
@@ -53,15 +55,20 @@ pub struct Facts {
     pub policy: Option<Fact<Policy>>,
 }
 
-/// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Its name; members of anonymous structures stand under their own names.
-    pub name: String,
-    /// Offset in bytes.
-    pub offset: u64,
-    /// Size in bytes.
-    pub size: u64,
+impl Facts {
+    /// What the BTF tells: the members of `struct module`, and with them its fingerprint. What is known already stays; a
+    /// BTF that can't be read tells nothing.
+    pub fn learn_from_btf(&mut self) {
+        let Some(fact) = &self.btf else { return };
+        let Some((size, members)) = Btf::parse(&fact.value).ok().and_then(|btf| btf.struct_members("module")) else {
+            return;
+        };
+        let offset = |name: &str| members.iter().find(|member| member.name == name).map(|member| member.offset);
+        let fingerprint = Fingerprint { size, init: offset("init"), exit: offset("exit") };
+        let source = fact.source.clone();
+        self.fingerprint.get_or_insert_with(|| Fact { value: fingerprint, source: source.clone() });
+        self.layout.get_or_insert(Fact { value: members, source });
+    }
 }
 
 /// Exported symbols by name.

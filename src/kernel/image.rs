@@ -37,13 +37,18 @@ use vmlinux::Vmlinux;
 pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
     let Opened { bytes, machine } = container::open(bytes, max_size)?;
     let vmlinux = if bytes.starts_with(b"\x7fELF") { Some(Vmlinux::read(&bytes)?) } else { None };
-    let facts = match &vmlinux {
+    let mut facts = match &vmlinux {
         Some(vmlinux) => of_vmlinux(source, vmlinux),
         None => of_flat(source, &bytes, machine),
     };
     if facts.banner.is_none() && facts.btf.is_none() {
         let what = "nothing in it is a kernel's: neither a version line nor BTF";
         return Err(Error::new(ErrorKind::NotFound, what));
+    }
+    facts.learn_from_btf();
+    if facts.banner.is_none() {
+        // A file with a part of the kernel, as the debugger's or that of the headers: certificates are not in it.
+        facts.keys = None;
     }
     Ok(facts)
 }

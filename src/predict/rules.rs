@@ -165,6 +165,11 @@ impl<'k> Rules<'k> {
         self.version.map(|(ours, minors, _)| (ours, minors) >= (major, minor))
     }
 
+    /// The first two numbers of its version; `None` if it is not known.
+    pub(super) fn major_minor(&self) -> Option<(u32, u32)> {
+        self.version.map(|(major, minor, _)| (major, minor))
+    }
+
     /// As [`Rules::since`], with a third number.
     pub(super) fn since_patch(&self, version: (u32, u32, u32)) -> Option<bool> {
         self.version.map(|ours| ours >= version)

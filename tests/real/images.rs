@@ -11,10 +11,10 @@ use crate::{alone, collect, on_all_cores, run};
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
 /// A package's files, in a folder.
-struct Package(PathBuf);
+pub(super) struct Package(PathBuf);
 
 /// Where `tests/real/fetch` has unpacked a package, or else below Cargo's folder for tests, where it is kept.
-fn package(name: &str) -> Package {
+pub(super) fn package(name: &str) -> Package {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
     let archives = top.join("deb").join(name);
     assert!(archives.join(".complete").exists(), "{name} is not there: run tests/real/fetch");
@@ -42,7 +42,7 @@ fn package(name: &str) -> Package {
 
 impl Package {
     /// The one image in it.
-    fn image(&self) -> PathBuf {
+    pub(super) fn image(&self) -> PathBuf {
         let places =
             ["boot".to_owned()].into_iter().chain(self.releases().into_iter().map(|r| format!("usr/lib/modules/{r}")));
         let folders = places.map(|place| self.0.join(place)).filter(|folder| folder.is_dir());
@@ -58,7 +58,7 @@ impl Package {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
-    fn modules(&self) -> Vec<PathBuf> {
+    pub(super) fn modules(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         collect(&self.0, &mut found);
         found.sort();
@@ -66,7 +66,7 @@ impl Package {
         found
     }
 
-    fn kernel(&self) -> Kernel {
+    pub(super) fn kernel(&self) -> Kernel {
         kernel::named(self.image().as_os_str(), &LOOKUP).unwrap()
     }
 }

@@ -20,6 +20,8 @@ mod guest;
 mod images;
 mod listing;
 mod round_trip;
+mod signatures;
+mod types;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

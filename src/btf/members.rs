@@ -1,0 +1,197 @@
+//! Structures: their members, and how two of them differ.
+
+use serde::{Deserialize, Serialize};
+
+use crate::btf::{Btf, Kind, Type};
+
+/// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name; members of anonymous structures stand under their own names.
+    pub name: String,
+    /// Offset in bytes. For a bit field, that of the byte that it starts in.
+    pub offset: u64,
+    /// Size in bytes. For a bit field, of the bytes that it touches.
+    pub size: u64,
+}
+
+/// How deep types may refer to each other, and anonymous structures lie in each other: more is a lie.
+const DEPTH: usize = 32;
+
+/// How many members a structure may have: the largest of real kernels have some hundreds.
+const MOST: usize = 65_536;
+
+impl Btf<'_> {
+    /// The size of a structure in bytes, and its members, those of anonymous structures and unions among them. `None` if
+    /// there is no such structure, or what it is made of can't be followed.
+    pub fn struct_members(&self, name: &str) -> Option<(u64, Vec<Member>)> {
+        let is_it = |found: &Type<'_>| found.kind == Kind::Struct && self.string(found.name) == Some(name.as_bytes());
+        let structure = self.own().find(is_it).or_else(|| self.base.and_then(|base| base.own().find(is_it)))?;
+        let mut members = Vec::new();
+        let mut seen = 0;
+        self.flatten(&structure, (0, DEPTH), self.pointer(), &mut seen, &mut members)?;
+        Some((structure.size_or_type.into(), members))
+    }
+
+    /// The size of a pointer in bytes: that of `unsigned long`, which Linux makes the same everywhere.
+    fn pointer(&self) -> u64 {
+        let named = |found: &Type<'_>| {
+            found.kind == Kind::Int
+                && matches!(self.string(found.name), Some(b"long unsigned int" | b"unsigned long" | b"long int"))
+        };
+        match self.base {
+            Some(base) => base.pointer(),
+            None => self.own().find(named).map_or(8, |long| long.size_or_type.into()),
+        }
+    }
+
+    fn flatten(
+        &self,
+        of: &Type<'_>,
+        (start, depth): (u64, usize),
+        pointer: u64,
+        seen: &mut usize,
+        into: &mut Vec<Member>,
+    ) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        for [name, kind, place] in of.groups::<3>() {
+            *seen += 1;
+            (*seen <= MOST).then_some(())?;
+            // With the flag, the upper byte is a bit field's width.
+            let (bit, width) = if of.flag() { (place & 0x00ff_ffff, place >> 24) } else { (place, 0) };
+            let bit = start.checked_add(bit.into())?;
+            let name = self.string(name)?;
+            if name.is_empty() {
+                if let Some(inner) = self.plain(kind).filter(|t| matches!(t.kind, Kind::Struct | Kind::Union)) {
+                    self.flatten(&inner, (bit, depth), pointer, seen, into)?;
+                }
+                continue;
+            }
+            let size = match u64::from(width) {
+                0 => self.size(kind, pointer)?,
+                width => (bit % 8 + width).div_ceil(8),
+            };
+            into.push(Member { name: String::from_utf8_lossy(name).into_owned(), offset: bit / 8, size });
+        }
+        Some(())
+    }
+
+    /// A type without what modifies it.
+    fn plain(&self, number: u32) -> Option<Type<'_>> {
+        let mut found = self.get(number)?;
+        for _ in 0..DEPTH {
+            if !found.kind.is_modifier() {
+                return Some(found);
+            }
+            found = self.get(found.size_or_type)?;
+        }
+        None
+    }
+
+    /// The size of a type in bytes.
+    fn size(&self, number: u32, pointer: u64) -> Option<u64> {
+        let (mut number, mut times) = (number, 1u64);
+        for _ in 0..DEPTH {
+            let found = self.plain(number)?;
+            match found.kind {
+                Kind::Array => {
+                    number = found.extra_number(0)?;
+                    times = times.checked_mul(found.extra_number(2)?.into())?;
+                }
+                Kind::Pointer => return times.checked_mul(pointer),
+                Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Float => {
+                    return times.checked_mul(found.size_or_type.into());
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+/// One difference between two structures of a name: where a member is, before and after. What only one has, was removed
+/// or added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The member's name.
+    pub name: String,
+    /// Where it is in the first.
+    pub before: Option<Member>,
+    /// Where it is in the second.
+    pub after: Option<Member>,
+}
+
+/// How a structure differs between two kernels: the members that moved, changed their size, went or came, in the order
+/// of the first, then what came. Nothing if they are equal; `None` if one has no such structure.
+pub fn differences(a: &Btf<'_>, b: &Btf<'_>, name: &str) -> Option<Vec<Difference>> {
+    let ((_, before), (_, after)) = (a.struct_members(name)?, b.struct_members(name)?);
+    Some(differences_of(&before, &after))
+}
+
+/// The same for members that were read before.
+pub fn differences_of(before: &[Member], after: &[Member]) -> Vec<Difference> {
+    let by_name = |members: &[Member]| {
+        members.iter().map(|member| (member.name.clone(), member.clone())).collect::<std::collections::HashMap<_, _>>()
+    };
+    let (old, new) = (by_name(before), by_name(after));
+    let gone_or_moved = before.iter().filter(|member| new.get(&member.name) != Some(member)).map(|member| {
+        let after = new.get(&member.name).cloned();
+        Difference { name: member.name.clone(), before: Some(member.clone()), after }
+    });
+    let came = after.iter().filter(|member| !old.contains_key(&member.name));
+    let came = came.map(|member| Difference { name: member.name.clone(), before: None, after: Some(member.clone()) });
+    gone_or_moved.chain(came).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::tests::{info, kernel};
+
+    #[test]
+    fn members_of_anonymous_unions_stand_under_their_own_names() {
+        for big in [false, true] {
+            let bytes = kernel(big).finish();
+            let (size, members) = Btf::parse(&bytes).unwrap().struct_members("module").unwrap();
+            let shown: Vec<String> = members.iter().map(|m| format!("{} {} {}", m.name, m.offset, m.size)).collect();
+            assert_eq!(
+                (size, shown.join(", ").as_str()),
+                (88, "state 0 8, a 8 8, b 8 1, name 16 56, init 72 8, bits 80 1")
+            );
+        }
+    }
+
+    #[test]
+    fn what_moved_and_what_came_is_told() {
+        let a = kernel(false);
+        let mut b = a.clone();
+        let [old, new] = [576u32, 704].map(u32::to_le_bytes);
+        let at = memchr::memmem::rfind(&b.types, &old).unwrap();
+        b.types[at..at + 4].copy_from_slice(&new);
+        let (a, b) = (a.finish(), b.finish());
+        let (a, b) = (Btf::parse(&a).unwrap(), Btf::parse(&b).unwrap());
+        let found = differences(&a, &b, "module").unwrap();
+        let [init] = found.as_slice() else { panic!("{found:?}") };
+        let offset = |member: &Option<Member>| member.as_ref().map(|member| member.offset);
+        assert_eq!((init.name.as_str(), offset(&init.before), offset(&init.after)), ("init", Some(72), Some(88)));
+        assert_eq!(differences(&a, &a, "module"), Some(vec![]));
+        assert_eq!(differences(&a, &b, "nobody"), None);
+        let member = |name: &str| Member { name: name.into(), offset: 0, size: 1 };
+        let changes = differences_of(&[member("went")], &[member("came")]);
+        assert!(changes[0].after.is_none() && changes[1].before.is_none());
+    }
+
+    #[test]
+    fn structures_that_hold_themselves_end() {
+        let mut maker = kernel(false);
+        // 9 is an anonymous structure that holds itself twice, 10 has it.
+        maker.add("", info(4, 2), 8, &[0, 9, 0, 0, 9, 0]);
+        maker.add("endless", info(4, 1), 8, &[0, 9, 0]);
+        maker.add("circle", info(8, 0), 11, &[]);
+        let member = maker.string("member");
+        maker.add("round", info(4, 1), 8, &[member, 11, 0]);
+        let bytes = maker.finish();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!((btf.struct_members("endless"), btf.struct_members("round")), (None, None));
+    }
+}
