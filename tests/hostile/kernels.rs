@@ -74,10 +74,10 @@ fn an_image_with_any_byte_changed_gives_facts_or_an_error() {
     for (name, bytes) in images() {
         fs::write(&path, &bytes).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
-        for at in 0..bytes.len() {
+        for (at, byte) in bytes.iter().enumerate() {
             for flip in [0x01, 0x80, 0xff, 0] {
                 // The last one puts back what was there.
-                file.write_all_at(&[bytes[at] ^ flip], at as u64).unwrap();
+                file.write_all_at(&[byte ^ flip], at as u64).unwrap();
                 match ask(&path) {
                     Ok(kernel) => {
                         let exports = kernel.facts.exports.map_or(0, |exports| exports.value.symbols.len());

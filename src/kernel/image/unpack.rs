@@ -194,11 +194,10 @@ impl Packing {
         // Blocks know nothing of each other, and this is the fastest way of packing: more cores tell.
         let work = Mutex::new(blocks.iter().zip(places).enumerate());
         let unpacked = Mutex::new(vec![None; blocks.len()]);
+        let next = || work.lock().ok().and_then(|mut work| work.next());
         let worker = || {
-            loop {
-                let Some((index, (block, place))) = work.lock().ok().and_then(|mut work| work.next()) else { break };
-                let length = lz4_flex::block::decompress_into(block, place).ok();
-                let Some(length) = length else { break };
+            while let Some((index, (block, place))) = next() {
+                let Ok(length) = lz4_flex::block::decompress_into(block, place) else { break };
                 if let Ok(Some(slot)) = unpacked.lock().as_mut().map(|unpacked| unpacked.get_mut(index)) {
                     *slot = Some(length);
                 }
@@ -206,7 +205,8 @@ impl Packing {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(blocks.len()).min(4);
         std::thread::scope(|scope| {
-            (1..cores).for_each(|_| drop(scope.spawn(worker)));
+            // A thread that can't be had is not needed: the work is done by the others, by this one at least.
+            (1..cores).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, worker)));
             worker();
         });
         let lengths = unpacked.into_inner().unwrap_or_default();
