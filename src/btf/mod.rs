@@ -107,6 +107,9 @@ impl Kind {
     }
 }
 
+/// The longest string that is looked at, in bytes: names have at most 512 (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
+const LONGEST: usize = 4096;
+
 /// The size of `struct btf_type`, in bytes.
 const TYPE: usize = 12;
 
@@ -255,13 +258,14 @@ impl<'a> Btf<'a> {
         self.offsets.iter().filter_map(|at| Type::read(self.order, self.types.get(usize::try_from(*at).ok()?..)?))
     }
 
-    /// The string at an offset, without its NUL; `None` if there is none.
+    /// The string at an offset, without its NUL; `None` if there is none, or it is longer than any real one.
     fn string(&self, offset: u32) -> Option<&'a [u8]> {
         let offset = usize::try_from(offset).ok()?;
         match offset.checked_sub(self.first_string()) {
             Some(own) => {
                 let rest = self.strings.get(own..).filter(|rest| !rest.is_empty())?;
-                rest.get(..memchr::memchr(0, rest).unwrap_or(rest.len()))
+                let near = rest.get(..LONGEST).unwrap_or(rest);
+                near.get(..memchr::memchr(0, near)?)
             }
             None => self.base.and_then(|base| base.string(u32::try_from(offset).ok()?)),
         }
@@ -374,6 +378,17 @@ pub(super) mod tests {
         let mine = btf.get(9).unwrap();
         assert_eq!((btf.string(mine.name), mine.size_or_type), (Some(&b"mine"[..]), 5));
         assert_eq!(btf.get(7).and_then(|t| btf.string(t.name)), Some(&b"atomic"[..]));
+    }
+
+    #[test]
+    fn strings_without_end_are_none() {
+        let mut maker = kernel(false);
+        let endless = maker.first_string + u32::try_from(maker.strings.len()).unwrap();
+        maker.strings.extend([b'x'; LONGEST + 1]);
+        let bytes = maker.finish();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!((btf.string(endless), btf.string(endless + 1)), (None, None));
+        assert_eq!(btf.string(1), Some(&b"long unsigned int"[..]));
     }
 
     #[test]

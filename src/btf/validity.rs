@@ -384,8 +384,10 @@ impl Names<'_> {
         offset <= MAX_NAME_OFFSET && self.rest(offset).is_some()
     }
 
+    /// The name at an offset, or as much of it as shows that it is too long.
     fn name(&self, offset: u32) -> &[u8] {
         let rest = self.rest(offset).unwrap_or_default();
+        let rest = rest.get(..=NAME_LENGTH).unwrap_or(rest);
         rest.get(..memchr::memchr(0, rest).unwrap_or(rest.len())).unwrap_or_default()
     }
 

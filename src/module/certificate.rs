@@ -32,14 +32,26 @@ pub struct Certificate {
 const OID_COMMON_NAME: &str = "2.5.4.3";
 const OID_SUBJECT_KEY_ID: &str = "2.5.29.14";
 
+/// The largest certificate that is looked for, in bytes: twice what ML-DSA-87, the largest kind, takes.
+const LARGEST: usize = 16 * 1024;
+
+/// How many places that begin like a certificate are walked to their end. A kernel's image has some tens; more are there
+/// to take time.
+const MOST_WALKS: usize = 1_000;
+
 /// All certificates in a larger piece of data, in their order, each once. What looks like one and is not, to the last
 /// byte of it, is passed over.
 pub fn find_all(bytes: &[u8]) -> Vec<Certificate> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
+    let mut walks = 0;
     // A certificate has between 256 and 65,535 bytes, so its length takes two; and it starts with a SEQUENCE.
     for at in memmem::find_iter(bytes, &[SEQUENCE, 0x82]) {
-        let Some(candidate) = bytes.get(at..).filter(|rest| rest.get(4) == Some(&SEQUENCE)) else { continue };
+        let Some(candidate) = candidate(bytes.get(at..).unwrap_or_default()) else { continue };
+        walks += 1;
+        if walks > MOST_WALKS {
+            break;
+        }
         if let Some((certificate, _)) = Certificate::read(candidate)
             && seen.insert(certificate.clone())
         {
@@ -47,6 +59,26 @@ pub fn find_all(bytes: &[u8]) -> Vec<Certificate> {
         }
     }
     found
+}
+
+/// The bytes of a certificate, if these begin like one: with lengths that fit, a version, a serial number and an algorithm.
+fn candidate(bytes: &[u8]) -> Option<&[u8]> {
+    let whole = Reader(bytes.get(..LARGEST).unwrap_or(bytes)).whole(SEQUENCE)?;
+    let mut body = Reader(whole).expect_definite(SEQUENCE)?.expect_definite(SEQUENCE)?;
+    version(&mut body)?;
+    body.expect_definite(INTEGER)?;
+    body.expect_definite(SEQUENCE)?.expect_definite(OID)?;
+    Some(whole)
+}
+
+/// Passes over the version, which need not be there. `None` if it is none.
+fn version(body: &mut Reader<'_>) -> Option<()> {
+    if body.0.first() == Some(&CONTEXT_0) {
+        let mut version = body.expect_definite(CONTEXT_0)?;
+        let number = version.expect_definite(INTEGER)?;
+        (version.is_empty() && matches!(number.0, [0..=2])).then_some(())?;
+    }
+    Some(())
 }
 
 impl Certificate {
@@ -64,12 +96,7 @@ impl Certificate {
         let mut certificate = outer.expect_definite(SEQUENCE)?;
         let mut body = certificate.expect_definite(SEQUENCE)?;
 
-        if let Some(mut version) = body.take(CONTEXT_0) {
-            let number = version.expect_definite(INTEGER)?;
-            if !version.is_empty() || number.0.len() != 1 || *number.0.first()? > 2 {
-                return None;
-            }
-        }
+        version(&mut body)?;
         let serial = magnitude(body.expect_definite(INTEGER)?.0)?;
         let algorithm = body.whole(SEQUENCE)?;
         Reader(algorithm).expect_definite(SEQUENCE)?.expect_definite(OID)?;
@@ -209,5 +236,21 @@ pub(super) mod tests {
         der[3] = der[3].wrapping_sub(1);
         assert_eq!(find_all(&der), []);
         assert_eq!(find_all(&[0x30, 0x82].repeat(100_000)), []);
+    }
+
+    #[test]
+    fn heads_without_end_take_no_time() {
+        // Each is the head of a certificate in whose issuer all that follow are attributes.
+        let head = [
+            &[0x30, 0x82, 0x70, 0, 0x30, 0x82, 0x60, 0][..],
+            &[INTEGER, 1, 1, SEQUENCE, 3, OID, 1, 0x2a, SEQUENCE, 0x82, 0x50, 0],
+        ];
+        let head = head.concat();
+        let value = u8::try_from(head.len()).unwrap();
+        let attribute = [&[SET, value + 7, SEQUENCE, value + 5, OID, 1, 0x2a, 0x0c, value], head.as_slice()].concat();
+        let image = attribute.repeat(40_000);
+        let started = std::time::Instant::now();
+        assert_eq!(find_all(&image), []);
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
     }
 }
