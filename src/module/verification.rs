@@ -55,10 +55,18 @@ const EBADMSG: i32 = 74;
 const EMSGSIZE: i32 = 90;
 const EKEYREJECTED: i32 = 129;
 
+/// What the kernel's decoder says to what is not as pkcs7.asn1 has it.
+const BROKEN: Verification = Verification::Broken { errno: EBADMSG };
+
+/// What the kernel's parser says to values that it does not take.
+const INVALID: Verification = Verification::Broken { errno: EINVAL };
+
 /// The most bytes that the kernel's decoder takes (`asn1_ber_decoder`, lib/asn1_decoder.c).
 const LONGEST: usize = 65535;
 
 const OID_SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+const OID_CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
+const OID_MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
 const OID_DATA: &str = "1.2.840.113549.1.7.1";
 const OID_MS_INDIRECT_DATA: &str = "1.3.6.1.4.1.311.2.1.4";
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
@@ -107,7 +115,7 @@ struct Message<'a> {
     is_data: bool,
     has_content: bool,
     certificates: Vec<Certificate>,
-    signer: Option<Signer<'a>>,
+    signer: Signer<'a>,
 }
 
 struct Signer<'a> {
@@ -132,13 +140,10 @@ pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abili
         // "non-detached data" (verify_pkcs7_message_sig)
         return Verification::Broken { errno: EBADMSG };
     }
-    // pkcs7_verify: the kind of data first, then no attributes.
-    let rejected = Verification::Broken { errno: EKEYREJECTED };
-    let Some(signer) = &message.signer else {
-        return if message.is_data { Verification::Unsupported } else { rejected };
-    };
+    // pkcs7_verify: no other kind of data, and no attributes.
+    let signer = &message.signer;
     if !message.is_data || signer.has_attributes {
-        return rejected;
+        return Verification::Broken { errno: EKEYREJECTED };
     }
     if signer.hash == Hash::Other || signer.kind == Kind::Other {
         return Verification::Undecided;
@@ -164,23 +169,34 @@ pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abili
 impl<'a> Message<'a> {
     /// The steps of pkcs7.asn1 in their order, since the first that fails gives the errno.
     fn read(blob: &'a [u8], abilities: Abilities) -> Result<Message<'a>, Verification> {
-        let broken = Verification::Broken { errno: EBADMSG };
-        let invalid = Verification::Broken { errno: EINVAL };
-        let mut content = Reader(blob).expect(SEQUENCE).ok_or(broken)?;
-        if oid(content.expect(OID).ok_or(broken)?.0) != OID_SIGNED_DATA {
-            return Err(invalid);
+        let mut content = Elements(blob).expect(SEQUENCE).ok_or(BROKEN)?;
+        if oid(content.expect(OID).ok_or(BROKEN)?.0) != OID_SIGNED_DATA {
+            return Err(INVALID);
         }
-        // A message without content passes the parser; nobody makes one.
-        let mut data = content.expect(CONTEXT_0).ok_or(Verification::Undecided)?.expect(SEQUENCE).ok_or(broken)?;
-        let version = match data.expect(INTEGER).ok_or(broken)?.0 {
+        if content.is_empty() {
+            // Without content it has no signer.
+            return Err(INVALID);
+        }
+        let mut explicit = content.expect(CONTEXT_0).ok_or(BROKEN)?;
+        let mut data = explicit.expect(SEQUENCE).ok_or(BROKEN)?;
+        let version = match data.expect(INTEGER).ok_or(BROKEN)?.0 {
             [version @ (1 | 3)] => *version,
-            _ => return Err(invalid),
+            _ => return Err(INVALID),
         };
-        set_or_sequence(&mut data).ok_or(broken)?;
-        let mut info = data.expect(SEQUENCE).ok_or(broken)?;
-        let data_kind = oid(info.expect(OID).ok_or(broken)?.0);
+        let mut digests = set_or_sequence(&mut data).ok_or(BROKEN)?;
+        while !digests.is_empty() {
+            algorithm(&mut digests).ok_or(BROKEN)?;
+        }
+        let mut info = data.expect(SEQUENCE).ok_or(BROKEN)?;
+        let data_kind = oid(info.expect(OID).ok_or(BROKEN)?.0);
+        let own_data = info.take(CONTEXT_0);
+        if let Some(mut own_data) = own_data {
+            own_data.next().ok_or(BROKEN)?;
+            ended(own_data)?;
+        }
+        ended(info)?;
         if data_kind != OID_DATA && data_kind != OID_MS_INDIRECT_DATA {
-            return Err(invalid);
+            return Err(INVALID);
         }
         let mut certificates = Vec::new();
         if let Some(list) = data.take(CONTEXT_0).or_else(|| data.take(CONTEXT_2)) {
@@ -191,39 +207,45 @@ impl<'a> Message<'a> {
                 rest = behind;
             }
         }
-        if data.take(CONTEXT_1).is_none() {
-            data.skip(CONTEXT_3);
+        if data.take(CONTEXT_1).or_else(|| data.take(CONTEXT_3)).is_some_and(|lists| !lists.is_empty()) {
+            // Lists of revoked certificates are read as certificates.
+            return Err(Verification::Undecided);
         }
-        let mut signers = set_or_sequence(&mut data).ok_or(broken)?;
+        let mut signers = set_or_sequence(&mut data).ok_or(BROKEN)?;
         let signer = match signers.is_empty() {
             true => None,
-            false => Some(Signer::read(signers.expect(SEQUENCE).ok_or(broken)?, version, abilities)?),
+            false => Some(Signer::read(signers.expect(SEQUENCE).ok_or(BROKEN)?, version, abilities)?),
         };
         if !signers.is_empty() {
             // Several signers: each is tried, and the worst counts. Nobody signs modules so.
             return Err(Verification::Undecided);
         }
-        ended(data)?;
-        ended(content)?;
-        Ok(Message { is_data: data_kind == OID_DATA, has_content: !info.is_empty(), certificates, signer })
+        for outer in [data, explicit, content] {
+            ended(outer)?;
+        }
+        // "Inconsistently supplied authAttrs" (pkcs7_check_authattrs)
+        let signer = signer.ok_or(INVALID)?;
+        Ok(Message { is_data: data_kind == OID_DATA, has_content: own_data.is_some(), certificates, signer })
     }
 }
 
 impl<'a> Signer<'a> {
-    fn read(mut info: Reader<'a>, version: u8, abilities: Abilities) -> Result<Signer<'a>, Verification> {
-        let broken = Verification::Broken { errno: EBADMSG };
-        match info.expect(INTEGER).ok_or(broken)?.0 {
+    fn read(mut info: Elements<'a>, version: u8, abilities: Abilities) -> Result<Signer<'a>, Verification> {
+        match info.expect(INTEGER).ok_or(BROKEN)?.0 {
             [own @ (1 | 3)] if *own == version => {}
             // "SignedData-SignerInfo version mismatch"
-            [1 | 3] => return Err(broken),
-            _ => return Err(Verification::Broken { errno: EINVAL }),
+            [1 | 3] => return Err(BROKEN),
+            _ => return Err(INVALID),
         }
         let name = match info.take(CONTEXT_0_PRIMITIVE) {
             Some(id) => Name::KeyId(id.0),
             None => {
-                let mut who = info.expect(SEQUENCE).ok_or(broken)?;
-                let issuer = who.whole(SEQUENCE).ok_or(broken)?;
-                let serial = who.expect(INTEGER).and_then(|n| magnitude(n.0)).ok_or(broken)?;
+                let mut who = info.expect(SEQUENCE).ok_or(BROKEN)?;
+                let issuer = who.0;
+                let parts = who.expect(SEQUENCE).ok_or(BROKEN)?;
+                let issuer = issuer.get(..issuer.len() - who.0.len()).ok_or(BROKEN)?;
+                walk_name(parts).ok_or(BROKEN)?;
+                let serial = who.expect(INTEGER).and_then(|n| magnitude(n.0)).ok_or(BROKEN)?;
                 ended(who)?;
                 Name::Serial { issuer, serial }
             }
@@ -232,7 +254,7 @@ impl<'a> Signer<'a> {
             // The kernel takes the name that the version announces, and here that is the other one.
             return Err(Verification::Undecided);
         }
-        let hash = algorithm(&mut info).ok_or(broken)?;
+        let hash = algorithm(&mut info).ok_or(BROKEN)?;
         let hash = match hash.as_str() {
             "2.16.840.1.101.3.4.2.1" => Hash::Sha256,
             "2.16.840.1.101.3.4.2.2" => Hash::Sha384,
@@ -250,8 +272,22 @@ impl<'a> Signer<'a> {
             | "1.2.643.7.1.1.2.3" => Hash::Other,
             _ => return Err(Verification::Unsupported),
         };
-        let has_attributes = info.take(CONTEXT_0).or_else(|| info.take(CONTEXT_2)).is_some();
-        let kind = algorithm(&mut info).ok_or(broken)?;
+        let listed = match info.take(CONTEXT_0) {
+            Some(set) => Some(attributes(set).ok_or(BROKEN)?),
+            None => match info.take(CONTEXT_2) {
+                Some(mut explicit) => {
+                    let sequence = explicit.expect(SEQUENCE).ok_or(BROKEN)?;
+                    ended(explicit)?;
+                    Some(attributes(sequence).ok_or(BROKEN)?)
+                }
+                None => None,
+            },
+        };
+        let lacks = |wanted: &str| listed.iter().any(|found| found.iter().all(|found| found != wanted));
+        if lacks(OID_CONTENT_TYPE) || lacks(OID_MESSAGE_DIGEST) {
+            return Err(BROKEN);
+        }
+        let kind = algorithm(&mut info).ok_or(BROKEN)?;
         let kind = match kind.as_str() {
             OID_RSA => Kind::Rsa,
             // ecdsa-with-SHA1, and with SHA-2
@@ -274,12 +310,12 @@ impl<'a> Signer<'a> {
             }
             _ => return Err(Verification::Unsupported),
         };
-        let signature = info.expect(OCTET_STRING).ok_or(broken)?.0;
-        if info.take(CONTEXT_1).is_none() {
-            info.skip(CONTEXT_3);
+        let signature = info.expect(OCTET_STRING).ok_or(BROKEN)?.0;
+        if let Some(list) = info.take(CONTEXT_1).or_else(|| info.take(CONTEXT_3)) {
+            attributes(list).ok_or(BROKEN)?;
         }
         ended(info)?;
-        Ok(Signer { name, hash, has_attributes, kind, signature })
+        Ok(Signer { name, hash, has_attributes: listed.is_some(), kind, signature })
     }
 
     /// Is the signature that of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is
@@ -328,8 +364,37 @@ fn bits_of_rsa(key: &[u8]) -> Option<usize> {
     (in_range && odd(&modulus) && odd(&exponent)).then_some(8 * modulus.len())
 }
 
+/// Elements as the kernel's decoder takes them (`asn1_ber_decoder`): no tags of several bytes, no lengths of more than two.
+#[derive(Clone, Copy)]
+struct Elements<'a>(&'a [u8]);
+
+impl<'a> Elements<'a> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn next(&mut self) -> Option<(u8, Elements<'a>)> {
+        matches!(self.0, [tag, length, ..] if tag & 0x1f != 0x1f && *length <= 0x82).then_some(())?;
+        let mut reader = Reader(self.0);
+        let (tag, content) = reader.next()?;
+        self.0 = reader.0;
+        Some((tag, Elements(content.0)))
+    }
+
+    fn expect(&mut self, tag: u8) -> Option<Elements<'a>> {
+        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
+    }
+
+    fn take(&mut self, tag: u8) -> Option<Elements<'a>> {
+        let mut ahead = *self;
+        let content = ahead.expect(tag)?;
+        *self = ahead;
+        Some(content)
+    }
+}
+
 /// The object identifier of an algorithm; parameters may follow it.
-fn algorithm(from: &mut Reader<'_>) -> Option<String> {
+fn algorithm(from: &mut Elements<'_>) -> Option<String> {
     let mut parts = from.expect(SEQUENCE)?;
     let name = oid(parts.expect(OID)?.0);
     if !parts.is_empty() {
@@ -338,15 +403,41 @@ fn algorithm(from: &mut Reader<'_>) -> Option<String> {
     parts.is_empty().then_some(name)
 }
 
+/// A name: sets of pairs of an object identifier and a value.
+fn walk_name(mut parts: Elements<'_>) -> Option<()> {
+    while !parts.is_empty() {
+        let mut set = parts.expect(SET)?;
+        while !set.is_empty() {
+            let mut part = set.expect(SEQUENCE)?;
+            part.expect(OID)?;
+            part.next()?;
+            part.is_empty().then_some(())?;
+        }
+    }
+    Some(())
+}
+
+/// The object identifiers of attributes.
+fn attributes(mut list: Elements<'_>) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    while !list.is_empty() {
+        let mut attribute = list.expect(SEQUENCE)?;
+        found.push(oid(attribute.expect(OID)?.0));
+        attribute.expect(SET)?;
+        attribute.is_empty().then_some(())?;
+    }
+    Some(found)
+}
+
 /// Nothing may follow.
-fn ended(rest: Reader<'_>) -> Result<(), Verification> {
+fn ended(rest: Elements<'_>) -> Result<(), Verification> {
     match rest.is_empty() {
         true => Ok(()),
-        false => Err(Verification::Broken { errno: EBADMSG }),
+        false => Err(BROKEN),
     }
 }
 
-fn set_or_sequence<'a>(from: &mut Reader<'a>) -> Option<Reader<'a>> {
+fn set_or_sequence<'a>(from: &mut Elements<'a>) -> Option<Elements<'a>> {
     from.take(SET).or_else(|| from.take(SEQUENCE))
 }
 
@@ -397,8 +488,25 @@ mod tests {
             hostile[at] ^= 0x55;
             good += usize::from(verify(&signed, &hostile, &[key()], ALL) == Verification::Good);
         }
-        // What the kernel does not look at: the list of digests and the parameters of algorithms.
+        // What the kernel does not look at: values in the list of digests, and the parameters of algorithms.
         assert!(good < 30, "{good} changes leave it good");
+    }
+
+    #[test]
+    fn what_the_kernel_walks_must_be_whole_though_nothing_hangs_on_it() {
+        let (signed, blob) = fixture();
+        let (set, common_name) = ([0x31, 0x0d, 0x30, 0x0b, 6, 9], [6, 3, 0x55, 4, 3]);
+        let digests = memchr::memmem::find(&blob, &set).unwrap() + 4;
+        let issuer = memchr::memmem::find(&blob, &common_name).unwrap();
+        for at in [digests, issuer, issuer + 5] {
+            let mut hostile = blob.clone();
+            hostile[at] = 0x1f;
+            assert_eq!(verify(&signed, &hostile, &[key()], ALL), BROKEN, "byte {at}");
+            assert_eq!(verify(&signed, &hostile, &[], ALL), BROKEN, "byte {at}, no key");
+        }
+        let [0x30, 0x82, ref rest @ ..] = *blob else { panic!("another length") };
+        let long = [&[0x30, 0x83, 0], rest].concat();
+        assert_eq!(verify(&signed, &long, &[key()], ALL), BROKEN, "a length of three bytes");
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
         (Some(_), None) if forced => {
             (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "a forced module counts as unsigned")
         }
-        (Some(rest), None) => (look(attempt, rest), "signed"),
+        (Some(rest), None) => (look(attempt, rest, record), "signed"),
         (None, _) => (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "not signed"),
     };
     let (why_absent, end) = match looked {
@@ -146,7 +146,7 @@ fn signed_length(rest: &[u8]) -> Option<usize> {
 }
 
 /// `mod_verify_sig`; `rest` is the file without the marker.
-fn look(attempt: &Attempt<'_>, rest: &[u8]) -> Looked {
+fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
     let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
         return Looked::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", line: None };
     };
@@ -155,6 +155,9 @@ fn look(attempt: &Attempt<'_>, rest: &[u8]) -> Looked {
         return Looked::Fatal { errno: errno::EBADMSG, note, line: None };
     };
     if info.get(2) != Some(&2) {
+        if attempt.rules.since(5, 4) == Some(true) {
+            record.say("module: not signed with expected PKCS#7 message");
+        }
         return Looked::Absent { why: Absent::UnknownCrypto, end: rest.len() };
     }
     let strays = [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0));

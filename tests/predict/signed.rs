@@ -1,7 +1,7 @@
 //! A signature: with its key among those of the kernel, with another, changed since.
 
 use kmodlab::kernel::{Certificate, Fact, Kernel};
-use kmodlab::predict::errno::EKEYREJECTED;
+use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED};
 use kmodlab::predict::{Force, Step};
 
 use crate::kernels::{debian, with_option};
@@ -54,4 +54,23 @@ fn a_changed_module_is_refused_by_the_kernel_whose_key_signed_it_and_taken_by_ot
 fn without_the_keys_it_is_not_decided() {
     let signed = fixture("modules/hello-4-signed.ko");
     assert_unknown(&insmod(&signed, &debian("6.1.0"), Force::None), &["does the kernel know the key?"]);
+}
+
+#[test]
+fn a_signature_of_another_kind_counts_as_none_and_the_kernel_says_so() {
+    let mut other = fixture("modules/hello-4-signed.ko");
+    let kind = other.len() - 28 - 10;
+    other[kind] = 1;
+    let line = "module: not signed with expected PKCS#7 message";
+    let verdict = insmod(&other, &trusting(&[certificate()]), Force::None);
+    assert_accepted(&verdict, "OE", &[line, OUT_OF_TREE, UNSIGNED]);
+}
+
+#[test]
+fn a_signature_that_can_t_be_read_is_refused_even_where_nobody_insists() {
+    let mut broken = fixture("modules/hello-4-signed.ko");
+    // The tag of the issuer's common name.
+    let at = broken.windows(5).rposition(|window| window == [6, 3, 0x55, 4, 3]).unwrap();
+    broken[at] = 0x1f;
+    assert_refused(&insmod(&broken, &trusting(&[]), Force::None), Step::Signature, EBADMSG, &[]);
 }
