@@ -10,6 +10,7 @@ mod container;
 mod exports;
 mod lzo;
 pub mod messages;
+mod params;
 mod signed;
 mod strings;
 #[cfg(test)]
@@ -67,6 +68,7 @@ fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
     let mut facts = of_strings(source, constants);
     facts.machine = Some(fact(machine, source.to_owned()));
     facts.exports = exports::read(vmlinux).map(|(exports, table)| fact(exports, format!("{source} (its {table})")));
+    facts.folders = params::folders(vmlinux).map(|folders| fact(folders, format!("{source} (its __param)")));
     if let Some(section) = vmlinux.section(".BTF") {
         facts.btf = Some(fact(Arc::from(section.bytes), format!("{source} (its .BTF)")));
     }

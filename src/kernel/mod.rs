@@ -200,6 +200,7 @@ fn merge(better: Facts, other: Facts) -> Facts {
         exports: merge_facts(better.exports, other.exports, merge_exports),
         tree: merge_facts(better.tree, other.tree, merge_trees),
         config: better.config.or(other.config),
+        folders: better.folders.or(other.folders),
         messages: better.messages.or(other.messages),
         keys: better.keys.or(other.keys),
         btf: better.btf.or(other.btf),

@@ -39,17 +39,19 @@ pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     record.fail(Step::Name, errno::EEXIST, "a module of this name is loaded", Some(&policy.source))
 }
 
-/// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): a built-in module with parameters has the folder already that this
-/// one would get.
+/// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): what is built in and has parameters or a version has the folder in
+/// /sys/module already that this one would get.
 pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
-    let Some(tree) = &attempt.kernel.facts.tree else { return Ok(()) };
+    let facts = &attempt.kernel.facts;
     let same = |name: &str| name.replace('-', "_") == loaded.own_name.replace('-', "_");
-    match tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name)) {
-        false => Ok(()),
-        true => {
-            record.say(format!("{}: module is already loaded", loaded.own_name));
-            let note = "a module of this name is built into the kernel";
-            record.fail(Step::Name, errno::EINVAL, note, Some(&tree.source))
-        }
-    }
+    let in_tree = facts
+        .tree
+        .as_ref()
+        .filter(|tree| tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name)));
+    let in_image = facts.folders.as_ref().filter(|folders| folders.value.iter().any(|name| same(name)));
+    let source = in_tree.map(|tree| &tree.source).or(in_image.map(|folders| &folders.source));
+    let Some(source) = source else { return Ok(()) };
+    record.say(format!("{}: module is already loaded", loaded.own_name));
+    let note = "something of this name is built into the kernel, and has its place in /sys/module";
+    record.fail(Step::Name, errno::EINVAL, note, Some(source))
 }

@@ -61,7 +61,7 @@ fn unpacked(folder: &str, words: &[&str], place: &Path) -> Vec<PathBuf> {
 /// What all modules say: version magic, and CRCs of imports.
 type Says = (Vec<u8>, Vec<(String, u64)>);
 
-fn says(path: &PathBuf) -> Says {
+fn says(path: &Path) -> Says {
     let module = module::open_unhashed(path, DEFAULT_MAX_SIZE).unwrap();
     let vermagic = module.vermagic().unwrap().as_bytes().to_vec();
     let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();

@@ -56,6 +56,12 @@ impl<'d> Vmlinux<'d> {
         }
     }
 
+    /// The bytes from an address on, in whichever section has it.
+    pub(super) fn at(&self, address: u64) -> Option<&'d [u8]> {
+        // Sections that the kernel does not keep have no address of their own.
+        self.sections.iter().filter(|section| section.address != 0).find_map(|section| section.at(address))
+    }
+
     /// The first section of a name.
     pub(super) fn section(&self, name: &str) -> Option<&Section<'d>> {
         self.sections.iter().find(|section| section.name == name.as_bytes())
