@@ -84,6 +84,8 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     fact("config", facts.config.as_ref(), config_lines, &mut sources, session)?;
     let messages = |messages: &BTreeSet<String>| vec![count(messages.len(), "message") + " of the loader's"];
     fact("messages", facts.messages.as_ref(), messages, &mut sources, session)?;
+    let folders = |folders: &BTreeSet<String>| vec![count(folders.len(), "name") + " that no module can take"];
+    fact("/sys/module", facts.folders.as_ref(), folders, &mut sources, session)?;
     let subjects = |keys: &Vec<Certificate>| match keys.is_empty() {
         true => vec!["none is built in".to_owned()],
         false => keys.iter().map(|key| for_eyes(&key.subject)).collect(),
@@ -265,6 +267,7 @@ struct Shown<'k> {
     exports: Option<Fact<ExportsCount>>,
     tree: Option<Fact<TreeCount>>,
     config: Option<&'k Fact<BTreeMap<String, String>>>,
+    folders: Option<&'k Fact<BTreeSet<String>>>,
     messages: Option<&'k Fact<BTreeSet<String>>>,
     keys: Option<Fact<Vec<ShownKey>>>,
     btf: Option<Fact<ShownBtf>>,
@@ -343,6 +346,7 @@ impl<'k> Shown<'k> {
             exports: shown(&facts.exports, ExportsCount::of),
             tree: shown(&facts.tree, TreeCount::of),
             config: facts.config.as_ref(),
+            folders: facts.folders.as_ref(),
             messages: facts.messages.as_ref(),
             keys: shown(&facts.keys, |keys| keys.iter().map(ShownKey::of).collect()),
             btf: shown(&facts.btf, |btf| ShownBtf { bytes: btf.len() }),

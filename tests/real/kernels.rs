@@ -86,7 +86,7 @@ fn a_kernels_version_magic_and_crcs_are_those_of_its_own_modules() {
         }
         let name = kernel_name(folder, words);
         let place = tempfile::tempdir().unwrap();
-        let says = on_all_cores(&unpacked(folder, words, place.path()), says);
+        let says = on_all_cores(&unpacked(folder, words, place.path()), |path| says(path));
         let kernel = kernel::named(name.as_ref(), &Lookup { max_size: DEFAULT_MAX_SIZE, cache: None }).unwrap();
         is_vermagic_of_all(&kernel, &says);
         assert_eq!(kernel.facts.tree.as_ref().unwrap().value.modules.len(), says.len(), "{folder}");
