@@ -1,5 +1,5 @@
-//! The signature appended to a module: where the image ends, and what the signature says of itself. It is read, never
-//! verified: that takes the kernel's keys.
+//! The signature appended to a module: where the image ends, and what the signature says of itself. It is read here, not
+//! verified: that takes the kernel's keys ([`verification`](crate::module::verification)).
 //!
 //! ```text
 //! ELF image │ signer's name │ key id │ signature │ module_signature │ ~Module signature appended~␊

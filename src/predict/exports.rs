@@ -22,14 +22,14 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let flags = attempt.rules.has(Rule::ExportFlags);
     if flags == Some(true) {
         if has("__ksymtab") && loaded.find("__kflagstab").is_none() {
-            record.say(format!("{}: no flags for exported symbols", loaded.name));
+            record.say(format!("{}: no flags for exported symbols", loaded.own_name));
             let note =
                 "it exports symbols, but has no table of their flags (__kflagstab), as kernels from 7.0 on want it";
             return record.fail(Step::Exports, errno::ENOEXEC, note, None);
         }
         for (obsolete, _) in [TABLES.get(1).copied(), Some(("__kcrctab_gpl", ""))].into_iter().flatten() {
             if loaded.find(obsolete).is_some() {
-                record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.name));
+                record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.own_name));
             }
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     if !is_bare {
         return Ok(());
     }
-    match force(attempt, &loaded.name, "no versions for exported symbols", record) {
+    match force(attempt, &loaded.own_name, "no versions for exported symbols", record) {
         Some(true) => {
             record.skip(Step::Exports, "it exports symbols without CRCs: it passes, and taints F");
             Ok(())
@@ -67,7 +67,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let facts = &attempt.kernel.facts;
     for name in &names {
         if let Some(exports) = facts.exports.as_ref().filter(|exports| exports.value.symbols.contains_key(name)) {
-            record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.name));
+            record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.own_name));
             let note = format!("it exports {name}, which the kernel exports itself");
             return record.fail(Step::Exports, errno::ENOEXEC, note, Some(&exports.source));
         }
@@ -77,7 +77,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
             loaded || record.needs.iter().any(|name| name == owner)
         };
         if let Some((tree, owner)) = owner.filter(|(_, owner)| owner.name != loaded.name && is_loaded(&owner.name)) {
-            record.say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.name, owner.name));
+            record.say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.own_name, owner.name));
             let note = format!("it exports {name}, which {} exports", owner.name);
             return record.fail(Step::Exports, errno::ENOEXEC, note, Some(&tree.source));
         }

@@ -148,8 +148,10 @@ pub(super) struct Loaded<'f> {
     /// The section of `struct module`.
     pub(super) this_module: usize,
     pub(super) symtab: usize,
-    /// What the kernel calls it in its messages.
+    /// Its name in modinfo, which the first checks speak of; without one, the other.
     pub(super) name: String,
+    /// Its name in `struct module`, which all later steps speak of, and by which it is loaded.
+    pub(super) own_name: String,
 }
 
 /// A symbol of the symbol table.

@@ -346,6 +346,7 @@ impl Attempt<'_> {
             record.findings.push(finding);
             (Step::Elf, errno::ENOEXEC)
         })?;
+        self.unchecked(&loaded, record);
         match (known, self.rules.has(Rule::ModuleSize), module_size) {
             (None, ..) => {
                 record.unknown(Step::Elf, "is it of the kernel's machine? (its image, or one of its modules)");
@@ -360,6 +361,23 @@ impl Attempt<'_> {
             }
         }
         Ok(loaded)
+    }
+
+    /// What some kernels do not check and stumble over: what then happens is not decided here.
+    fn unchecked(&self, loaded: &Loaded<'_>, record: &mut Record) {
+        let structure = loaded.sections.get(loaded.this_module).copied().unwrap_or_default();
+        if structure.kind == loaded::SHT_NOBITS {
+            let note = "struct module has no bytes in the file; this kernel does not check that, and may crash over it";
+            record.unknown(Step::Elf, note);
+        }
+        let names = loaded.sections.get(usize::from(loaded.header.shstrndx)).map_or(0, |names| names.size);
+        let is_beyond =
+            |section: &&loaded::Section| section.kind != loaded::SHT_NULL && u64::from(section.name) >= names;
+        if loaded.sections.iter().any(|section| is_beyond(&section)) {
+            let note =
+                "a section's name lies beyond the table of names; this kernel does not check that, and may crash";
+            record.unknown(Step::Elf, note);
+        }
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut
 /// A module of this name is loaded.
 pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
     let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
-    let is_built_in = attempt.kernel.facts.tree.iter().any(|tree| tree.value.has_built_in(&loaded.name));
-    if !policy.value.loaded.contains(&loaded.name) || is_built_in {
+    let is_built_in = attempt.kernel.facts.tree.iter().any(|tree| tree.value.has_built_in(&loaded.own_name));
+    if !policy.value.loaded.contains(&loaded.own_name) || is_built_in {
         return Ok(());
     }
     record.fail(Step::Name, errno::EEXIST, "a module of this name is loaded", Some(&policy.source))
@@ -43,11 +43,11 @@ pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 /// one would get.
 pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
     let Some(tree) = &attempt.kernel.facts.tree else { return Ok(()) };
-    let same = |name: &str| name.replace('-', "_") == loaded.name.replace('-', "_");
+    let same = |name: &str| name.replace('-', "_") == loaded.own_name.replace('-', "_");
     match tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name)) {
         false => Ok(()),
         true => {
-            record.say(format!("{}: module is already loaded", loaded.name));
+            record.say(format!("{}: module is already loaded", loaded.own_name));
             let note = "a module of this name is built into the kernel";
             record.fail(Step::Name, errno::EINVAL, note, Some(&tree.source))
         }

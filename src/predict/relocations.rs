@@ -32,7 +32,8 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     if loaded.header.machine != EM_X86_64 || attempt.rules.has(Rule::RelocationTargets) == Some(false) {
         return Ok(());
     }
-    for section in loaded.sections.iter().skip(1).filter(|section| section.kind == SHT_RELA) {
+    let all = loaded.sections.iter().enumerate().skip(1);
+    for (number_of_section, section) in all.filter(|(_, section)| section.kind == SHT_RELA) {
         let Some(target) = loaded.sections.get(section.info as usize) else { continue };
         let is_dropped = Some(section.info as usize) == loaded.modinfo || loaded.name_of(target) == b"__versions";
         if !target.is_alloc() || is_dropped {
@@ -40,46 +41,59 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         }
         let is_structure = section.info as usize == loaded.this_module;
         let bytes = loaded.bytes(target);
-        for relocation in loaded.bytes(section).chunks_exact(RELA) {
+        for (index, relocation) in loaded.bytes(section).chunks_exact(RELA).enumerate() {
             let endian = loaded.header.endian;
             let (offset, info) = (number(relocation, endian, 0, 8), number(relocation, endian, 8, 8));
             let kind = info & 0xffff_ffff;
             let Some(size) = size_of(kind) else {
-                record.say(format!("{}: Unknown rela relocation: {kind}", loaded.name));
+                record.say(format!("module: {}: Unknown rela relocation: {kind}", loaded.own_name));
                 let note = format!("a relocation of type {kind}, which the loader does not know");
                 return record.fail(Step::Relocations, errno::ENOEXEC, note, None);
             };
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let there = start.checked_add(size).and_then(|end| bytes.get(start..end)).unwrap_or_default();
+            let place = Place { section: number_of_section, index, kind, offset, target };
             if there.iter().any(|byte| *byte != 0) {
-                return nonzero(attempt, loaded, (kind, offset, target), record);
+                return nonzero(attempt, loaded, &place, record);
             }
             if is_structure && size > 0 {
-                structure(attempt, loaded, (kind, offset, target), record)?;
+                structure(attempt, loaded, &place, record)?;
             }
         }
     }
     Ok(())
 }
 
+/// Where a relocation is, and where it is to write.
+struct Place<'l> {
+    /// The section that it stands in.
+    section: usize,
+    /// Its number there.
+    index: usize,
+    kind: u64,
+    /// Where it writes to, in `target`.
+    offset: u64,
+    target: &'l Section,
+}
+
 /// Something stands where zeros should.
-fn nonzero(
-    attempt: &Attempt<'_>,
-    loaded: &Loaded<'_>,
-    (kind, offset, target): (u64, u64, &Section),
-    record: &mut Record,
-) -> Flow {
+fn nonzero(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: &Place<'_>, record: &mut Record) -> Flow {
+    let Place { section, index, kind, offset, target } = place;
     let word = if attempt.rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
     // The addresses behind it are of no use to anybody, and nobody can foretell them.
-    record.say(format!("x86/modules: {word} relocation target, existing value is nonzero for type {kind}"));
+    let place = match attempt.rules.surely(Rule::RelocationPlace) {
+        true => format!("sec {section}, idx {index}, type {kind}"),
+        false => format!("type {kind}"),
+    };
+    record.say(format!("module: x86/modules: {word} relocation target, existing value is nonzero for {place}"));
     let section = String::from_utf8_lossy(loaded.name_of(target)).into_owned();
     let note = format!("something stands already at 0x{offset:x} in {section}, where an address is to be filled in");
     record.fail(Step::Relocations, errno::ENOEXEC, note, None)
 }
 
 /// A pointer that the module wants filled in in its `struct module`: what does the kernel have at that place?
-fn structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: (u64, u64, &Section), record: &mut Record) -> Flow {
-    let (_, offset, _) = place;
+fn structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: &Place<'_>, record: &mut Record) -> Flow {
+    let offset = place.offset;
     let facts = &attempt.kernel.facts;
     let fits = |fingerprint: &crate::module::this_module::Fingerprint| {
         fingerprint.init == Some(offset) || fingerprint.exit == Some(offset)

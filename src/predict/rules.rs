@@ -29,6 +29,8 @@ pub(super) enum Rule {
     ElfTables,
     /// The symbols' strings are checked to the last name.
     SymbolNames,
+    /// An empty table of section names is seen as one.
+    SectionNames,
     /// There may be only one `.modinfo`, and it counts without SHF_ALLOC too.
     OneModinfo,
     /// `.gnu.linkonce.this_module` must have the size of `struct module`, have bytes, and be allocated.
@@ -51,6 +53,8 @@ pub(super) enum Rule {
     TaintsLate,
     /// A module that is not `intree` taints O.
     OutOfTreeTaint,
+    /// A module without `retpoline=` is spoken of.
+    RetpolineLine,
     /// A module with `test=` taints N.
     TestTaint,
     /// A name that is taken is looked for before memory is laid out.
@@ -71,13 +75,15 @@ pub(super) enum Rule {
     RelocationTargets,
     /// "Invalid relocation target", not "Skipping invalid relocation target".
     RelocationInvalid,
+    /// The line of a relocation names its section and its place in it.
+    RelocationPlace,
     /// A module's BTF is checked, and refused if it is wrong (no CONFIG_MODULE_ALLOW_BTF_MISMATCH).
     BtfChecked,
 }
 
 /// One row: the rule; the first version that has it and the first that has not any more; the option that it hangs on;
-/// and the loader's message that a kernel with it can print.
-struct Row(Rule, (u32, u32), (u32, u32), &'static str, &'static str);
+/// and the loader's messages of which a kernel with it can print one ([`crate::kernel::image::messages`]).
+struct Row(Rule, (u32, u32), (u32, u32), &'static str, &'static [&'static str]);
 
 const NOW: (u32, u32) = (u32::MAX, 0);
 /// For a rule that no version tells.
@@ -86,46 +92,49 @@ const NEVER: (u32, u32) = (0, 0);
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     // signature
-    Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", "~Module signature appended~"),
-    Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", ""),
-    Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", ""),
-    Row(Rule::SignatureLate,        (4, 20), (5, 10), "", ""),
+    Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", &["~Module signature appended~"]),
+    Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
+    Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", &[]),
+    Row(Rule::SignatureLate,        (4, 20), (5, 10), "", &[]),
     // elf
-    Row(Rule::TruncatedLine,        (2, 6),  (5, 10), "", "Module len %lu truncated"),
-    Row(Rule::OneElfLine,           (5, 10), (5, 12), "", "Module has invalid ELF structures"),
-    Row(Rule::ElfLines,             (5, 16), NOW,     "", "Invalid ELF header magic"),
-    Row(Rule::ElfTables,            (6, 14), NOW,     "", "Invalid ELF section name table type"),
-    Row(Rule::SymbolNames,          (6, 14), NOW,     "", "symbol string table isn't NUL terminated"),
-    Row(Rule::OneModinfo,           (6, 4),  NOW,     "", "Only one .modinfo section must exist"),
-    Row(Rule::ModuleSize,           (6, 4),  NOW,     "", "section size must match the kernel's built struct module size"),
-    Row(Rule::ExactlyOneModule,     (6, 14), NOW,     "", "Exactly one .gnu.linkonce.this_module"),
+    Row(Rule::TruncatedLine,        (2, 6),  (5, 10), "", &["Module len %lu truncated"]),
+    Row(Rule::OneElfLine,           (5, 10), (5, 12), "", &["Module has invalid ELF structures"]),
+    Row(Rule::ElfLines,             (5, 16), NOW,     "", &["Invalid ELF header magic"]),
+    Row(Rule::ElfTables,            (6, 14), NOW,     "", &["Invalid ELF section name table type"]),
+    Row(Rule::SymbolNames,          (6, 14), NOW,     "", &["symbol string table isn't NUL terminated"]),
+    Row(Rule::SectionNames,         (5, 16), NOW,     "", &["empty section name table"]),
+    Row(Rule::OneModinfo,           (6, 4),  NOW,     "", &["Only one .modinfo section must exist"]),
+    Row(Rule::ModuleSize,           (6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
+    Row(Rule::ExactlyOneModule,     (6, 14), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
     // symbol-versions
-    Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", "no extended symbol version for %s"),
-    Row(Rule::ForceLoad,            (2, 6),  NOW,     "MODULE_FORCE_LOAD", "%s: %s: kernel tainted."),
+    Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", &["no extended symbol version for %s"]),
+    Row(Rule::ForceLoad,            (2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
     // livepatch, sections
-    Row(Rule::Livepatch,            (4, 0),  NOW,     "LIVEPATCH", ""),
-    Row(Rule::WriteOrExecute,       (5, 8),  NOW,     "STRICT_MODULE_RWX", "has invalid WRITE|EXEC flags"),
+    Row(Rule::Livepatch,            (4, 0),  NOW,     "LIVEPATCH", &[]),
+    Row(Rule::WriteOrExecute,       (5, 8),  NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
     // taints
-    Row(Rule::TaintsLate,           (6, 4),  NOW,     "", ""),
-    Row(Rule::OutOfTreeTaint,       (3, 2),  NOW,     "", "loading out-of-tree module taints kernel"),
-    Row(Rule::TestTaint,            (6, 0),  NOW,     "", "loading test module taints kernel"),
-    Row(Rule::NameEarly,            (6, 5),  NOW,     "", ""),
+    Row(Rule::TaintsLate,           (6, 4),  NOW,     "", &[]),
+    Row(Rule::OutOfTreeTaint,       (3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
+    Row(Rule::RetpolineLine,        (4, 15), NOW,     "", &["loading module not compiled with retpoline compiler"]),
+    Row(Rule::TestTaint,            (6, 0),  NOW,     "", &["loading test module taints kernel"]),
+    Row(Rule::NameEarly,            (6, 5),  NOW,     "", &[]),
     // exports
-    Row(Rule::ExportFlags,          (7, 0),  NOW,     "", "no flags for exported symbols"),
+    Row(Rule::ExportFlags,          (7, 0),  NOW,     "", &["no flags for exported symbols"]),
     // symbols
-    Row(Rule::Namespaces,           (5, 4),  NOW,     "", "but does not import it"),
-    Row(Rule::NamespacesOptional,   (5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", ""),
-    Row(Rule::ModuleNamespaces,     (6, 16), NOW,     "", "module tries to import module namespace"),
-    Row(Rule::SymbolSectionIndex,   (6, 12), NOW,     "", "has an invalid section index"),
-    Row(Rule::UnknownSymbolError,   (4, 15), NOW,     "", ""),
+    Row(Rule::Namespaces,           (5, 4),  NOW,     "", &["but does not import it"]),
+    Row(Rule::NamespacesOptional,   (5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", &[]),
+    Row(Rule::ModuleNamespaces,     (6, 16), NOW,     "", &["module tries to import module namespace"]),
+    Row(Rule::SymbolSectionIndex,   (6, 12), NOW,     "", &["has an invalid section index"]),
+    Row(Rule::UnknownSymbolError,   (4, 15), NOW,     "", &[]),
     // relocations
-    Row(Rule::RelocationTargets,    (4, 0),  NOW,     "", "nvalid relocation target, existing value is nonzero"),
-    Row(Rule::RelocationInvalid,    (6, 5),  NOW,     "", "Invalid relocation target, existing value is nonzero"),
+    Row(Rule::RelocationTargets,    (4, 0),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
+    Row(Rule::RelocationInvalid,    (6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
+    Row(Rule::RelocationPlace,      (7, 0),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
-    Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", "failed to validate module [%s] BTF"),
+    Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF"]),
     // what hangs on the distribution or the version magic alone
-    Row(Rule::Modversions,          NEVER,   NEVER,   "", ""),
-    Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", ""),
+    Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
+    Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
 ];
 
 /// Who built a kernel, as far as it changes the loader.
@@ -182,11 +191,11 @@ impl<'k> Rules<'k> {
             Rule::MissingCrcRefuses => return self.missing_crc_refuses(),
             _ => {}
         }
-        let Row(_, from, before, option, message) = TABLE.iter().find(|row| row.0 == rule)?;
-        if !message.is_empty()
+        let Row(_, from, before, option, telling) = TABLE.iter().find(|row| row.0 == rule)?;
+        if !telling.is_empty()
             && let Some(messages) = &self.kernel.facts.messages
         {
-            return Some(messages.value.iter().any(|known| known.contains(message)));
+            return Some(telling.iter().any(|message| messages.value.contains(*message)));
         }
         let (major, minor, _) = self.version?;
         if (major, minor) < *from || (major, minor) >= *before {
@@ -239,4 +248,26 @@ fn version(kernel: &Kernel) -> Option<(u32, u32, u32)> {
     let parts = kernel.vermagic.value.release_parts()?;
     let mut numbers = parts.base.split('.').map_while(|number| number.parse::<u32>().ok());
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::image::messages::LOADER_MESSAGES;
+
+    #[test]
+    fn each_message_that_tells_a_rule_is_looked_for_in_images() {
+        for Row(rule, .., telling) in TABLE {
+            for message in *telling {
+                assert!(LOADER_MESSAGES.contains(message), "{rule:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_rule_has_one_row() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert!(TABLE.iter().skip(at + 1).all(|other| other.0 != row.0), "{:?}", row.0);
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut
         }
         Some(false) => {
             let text = "module is marked as livepatch module, but livepatch support is disabled";
-            record.say(format!("{}: {text}", loaded.name));
+            record.say(format!("{}: {text}", loaded.own_name));
             record.fail(Step::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel takes none", None)
         }
         None => {
@@ -36,7 +36,7 @@ pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &Loaded<'_>, recor
     let section = String::from_utf8_lossy(loaded.name_of(section)).into_owned();
     match attempt.rules.has(Rule::WriteOrExecute) {
         Some(true) => {
-            record.say(format!("{}: section {section} (index {index}) has invalid WRITE|EXEC flags", loaded.name));
+            record.say(format!("{}: section {section} (index {index}) has invalid WRITE|EXEC flags", loaded.own_name));
             let note = format!("section {section} is both writable and executable");
             record.fail(Step::Sections, errno::ENOEXEC, note, None)
         }

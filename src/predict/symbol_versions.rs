@@ -87,7 +87,7 @@ impl<'f> Versions<'f> {
             }
             (None, Some(basic)) => basic,
             (None, None) => {
-                return match force(attempt, &loaded.name, symbol, record) {
+                return match force(attempt, &loaded.own_name, symbol, record) {
                     Some(true) => Compared::Forced,
                     Some(false) => Compared::CannotForce,
                     None => Compared::Unknown("CONFIG_MODULE_FORCE_LOAD"),

@@ -59,14 +59,14 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
                 let failed =
                     undefined(attempt, loaded, (&versions, &imports), (&name, symbol.is_weak), record, &mut tally);
                 if let Some(errno) = failed {
-                    record.say(unknown_symbol(attempt, &loaded.name, &name, errno));
+                    record.say(unknown_symbol(attempt, &loaded.own_name, &name, errno));
                     tally.errno = Some(errno);
                 }
             }
             SHN_ABS | SHN_LIVEPATCH => {}
             SHN_COMMON if symbol.name.starts_with(b"__gnu_lto") => {}
             SHN_COMMON => {
-                record.say(format!("{}: please compile with -fno-common", loaded.name));
+                record.say(format!("{}: please compile with -fno-common", loaded.own_name));
                 tally.other.push(format!("{name} is a common symbol"));
                 tally.errno = Some(errno::ENOEXEC);
             }
@@ -75,7 +75,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
                     let most = loaded.header.shnum.saturating_sub(1);
                     record.say(format!(
                         "{}: Symbol {name} has an invalid section index {index} (max {most})",
-                        loaded.name
+                        loaded.own_name
                     ));
                     tally.other.push(format!("{name} is in section {index}, which is not there"));
                     tally.errno = Some(errno::ENOEXEC);
@@ -154,7 +154,7 @@ fn undefined(
     }
     if attempt.rules.has(Rule::Modversions) != Some(false) {
         let compared = versions.compare(attempt, loaded, (name, export.crc), record);
-        if let Some(line) = line(compared, &loaded.name, name) {
+        if let Some(line) = line(compared, &loaded.own_name, name) {
             record.say(line);
         }
         match compared {
@@ -219,7 +219,7 @@ fn namespace(
     if attempt.rules.has(Rule::Namespaces) == Some(false) || imports.contains(&namespace.as_bytes()) {
         return None;
     }
-    if attempt.rules.surely(Rule::ModuleNamespaces) && is_for_module(namespace, &loaded.name) {
+    if attempt.rules.surely(Rule::ModuleNamespaces) && is_for_module(namespace, &loaded.own_name) {
         return None;
     }
     record.say(format!(
@@ -263,7 +263,7 @@ fn module_namespaces(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Re
         return Ok(());
     };
     let found = String::from_utf8_lossy(found).into_owned();
-    record.say(format!("{}: module tries to import module namespace: {found}", loaded.name));
+    record.say(format!("{}: module tries to import module namespace: {found}", loaded.own_name));
     record.fail(Step::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
 }
 

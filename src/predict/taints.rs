@@ -35,9 +35,14 @@ const COMPATIBLE: [&[u8]; 6] =
 
 /// Where it comes from: in the tree, or in staging.
 pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
-    let name = &loaded.name;
+    let name = &loaded.own_name;
     if loaded.modinfo("intree").is_none() && attempt.rules.surely(Rule::OutOfTreeTaint) && record.taints.set('O') {
         record.say(format!("{name}: loading out-of-tree module taints kernel."));
+    }
+    // Printed where the processor needs retpolines and the kernel uses them, as nearly all do.
+    let is_x86 = matches!(loaded.header.machine, 3 | 62);
+    if is_x86 && loaded.modinfo("retpoline").is_none() && attempt.rules.surely(Rule::RetpolineLine) {
+        record.say(format!("{name}: loading module not compiled with retpoline compiler."));
     }
     if loaded.modinfo("staging").is_some() {
         record.taints.set('C');
@@ -52,7 +57,7 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Re
 
 /// Its licence, and whether it is a test.
 pub(super) fn licence(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
-    let name = &loaded.name;
+    let name = &loaded.own_name;
     let licence = loaded.modinfo("license").unwrap_or(b"unspecified");
     if !COMPATIBLE.contains(&licence) {
         record.is_proprietary = true;
@@ -71,7 +76,7 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
     if record.is_unsigned && attempt.rules.surely(Rule::Signatures) && record.taints.set('E') {
         record.say(format!(
             "{}: module verification failed: signature and/or required key missing - tainting kernel",
-            loaded.name
+            loaded.own_name
         ));
     }
 }

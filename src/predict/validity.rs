@@ -175,12 +175,13 @@ impl Checks<'_> {
             let text = format!("Invalid ELF section hdr(type {})", table.kind);
             return line(text, "the section of names lies beyond the file's end");
         }
-        if table.size == 0 {
+        if table.size == 0 && self.rules.has(Rule::SectionNames) != Some(false) {
             return line("empty section name table", "the table of section names is empty");
         }
-        // Whatever its type is, the kernel reads the bytes at its place.
-        let bytes = bytes_of(file, &Section { kind: SHT_STRTAB, ..*table });
-        if bytes.last() != Some(&0) {
+        // Whatever its type is, the kernel reads the bytes at its place; of an empty one up to 5.15, the byte before it.
+        let end = table.offset.saturating_add(table.size);
+        let last = end.checked_sub(1).and_then(|at| usize::try_from(at).ok()).and_then(|at| file.get(at));
+        if last != Some(&0) {
             let text = "ELF Spec violation: section name table isn't null terminated";
             return line(text, "the table of section names has no NUL at its end");
         }
@@ -282,12 +283,15 @@ fn finish(
     (modinfo, this_module, symtab): (Option<usize>, usize, usize),
     name: Option<String>,
 ) -> Loaded<'_> {
-    // Without a name in modinfo, that in struct module counts, behind a state and a list head.
+    // The name in struct module stands behind a state and a list head.
     let structure = sections.get(this_module).copied().unwrap_or_default();
     let at = structure.offset.saturating_add(3 * header.class.word() as u64);
-    let own = || String::from_utf8_lossy(loaded::string(file, at)).into_owned();
-    let name = name.unwrap_or_else(own);
-    Loaded { file, header, sections, modinfo, this_module, symtab, name }
+    let own_name = match structure.kind == SHT_NOBITS {
+        true => String::new(),
+        false => String::from_utf8_lossy(loaded::string(file, at)).into_owned(),
+    };
+    let name = name.unwrap_or_else(|| own_name.clone());
+    Loaded { file, header, sections, modinfo, this_module, symtab, name, own_name }
 }
 
 /// The module's name in modinfo (`name=`, 4.20 on).

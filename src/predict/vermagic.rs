@@ -28,7 +28,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             Some(_) => "ignored, as asked for",
             None => "the module has none that the kernel sees",
         };
-        return match force(attempt, &loaded.name, "bad vermagic", record) {
+        return match force(attempt, &loaded.own_name, "bad vermagic", record) {
             Some(true) => {
                 record.findings.push(finding(Outcome::Skip, &format!("{why}: it passes, and taints F")));
                 Ok(())

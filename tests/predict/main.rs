@@ -18,6 +18,8 @@ mod hostile;
 mod kernels;
 mod patched;
 mod refusals;
+mod signed;
+mod types;
 mod versions;
 
 use std::path::Path;

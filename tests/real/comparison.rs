@@ -71,7 +71,7 @@ fn predicted_lines(predicted: &Value) -> Vec<&str> {
 
 /// A relocation's line goes on with an address, which nobody can predict.
 fn is_same_line(theirs: &str, ours: &str) -> bool {
-    let is_open = ours.rsplit_once(" for type ").is_some_and(|(_, kind)| kind.parse::<u32>().is_ok());
+    let is_open = ours.contains("relocation target, existing value is nonzero for ");
     // A line that ends with a space or tab in the kernel's source has it in the log.
     theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
 }
@@ -85,12 +85,16 @@ pub(crate) fn loader_lines(log: &[String]) -> Vec<&str> {
 /// whatever is filled in, and the lines of what it calls: relocations (arch/x86/kernel/module.c) and BTF
 /// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
 fn is_loader_line(line: &str) -> bool {
-    const BEGINNINGS: [&str; 22] = [
+    const BEGINNINGS: &[&str] = &[
         "Invalid ELF",
         "Invalid architecture in ELF",
         "Invalid module architecture in ELF",
         "ELF Spec violation",
         "empty section name table",
+        "empty symbol string table",
+        "symbol string table ",
+        "symbol name out of bounds",
+        "module: ",
         "[module ",
         "module ",
         "Module has invalid ELF structures",

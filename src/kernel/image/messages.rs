@@ -11,6 +11,7 @@ use aho_corasick::{AhoCorasick, packed};
 pub const LOADER_MESSAGES: &[&str] = &[
     "%s: %s: kernel tainted.",
     "bad vermagic",
+    "for sec %u, idx %u",
     "version magic '%s' should be '%s'",
     "no versions for exported symbols",
     "no flags for exported symbols",
