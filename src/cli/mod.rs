@@ -9,6 +9,7 @@ mod demo;
 mod diff;
 mod enrol;
 mod hexview;
+mod kernel;
 mod log;
 mod modinfo;
 mod output;
@@ -131,6 +132,8 @@ enum Command {
     Diff(diff::Args),
     /// What a kernel will answer to a module
     Check(check::Args),
+    /// What is known of a kernel, each fact with its source
+    Kernel(kernel::Args),
     /// Rewrite a module's version magic in place, after a typed confirmation, with a backup
     Patch(patch::Args),
     /// Give modules their original bytes, mode, owner, attributes and times back
@@ -196,6 +199,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Show(args) => show::run(args, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Kernel(args) => kernel::run(args, session),
         Command::Patch(args) => patch::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Verify(args) => verify::run(args, session),

@@ -1,8 +1,10 @@
 //! Where a command prints, and how: colour decided once, hostile text escaped, errors in one line.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -99,6 +101,35 @@ impl Session<'_> {
         writeln!(self.out, "{}", escape::json_for_eyes(&text))?;
         Ok(())
     }
+}
+
+/// Does something that may take long. After a second a terminal behind stderr says what; at the end the line is gone.
+pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    let (done, end) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let is_over = |time| !matches!(end.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout));
+            if is_over(Duration::from_secs(1)) {
+                return;
+            }
+            let text: String = escape::for_eyes(what).chars().take(60).collect();
+            let mut seconds = 1;
+            loop {
+                let _ = write!(io::stderr(), "\r{text} ({seconds} s)");
+                seconds += 1;
+                if is_over(Duration::from_secs(1)) {
+                    let _ = write!(io::stderr(), "\r\x1b[K");
+                    return;
+                }
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 /// The exit status of a batch: one file's own status if there is but one, else "some failed".

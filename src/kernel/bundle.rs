@@ -123,7 +123,6 @@ fn in_build(below: &str) -> Option<Role> {
 
 /// What was found, gathered.
 pub(super) struct Bundle {
-    name: String,
     max_size: u64,
     found: BTreeMap<Group, Found>,
 }
@@ -150,9 +149,9 @@ enum Rank {
 }
 
 impl Bundle {
-    /// An empty one; the name is for people.
-    pub(super) fn new(name: impl Into<String>, max_size: u64) -> Bundle {
-        Bundle { name: name.into(), max_size, found: BTreeMap::new() }
+    /// An empty one; what is compressed in it may become that large.
+    pub(super) fn new(max_size: u64) -> Bundle {
+        Bundle { max_size, found: BTreeMap::new() }
     }
 
     /// Adds the facts of an image, which somebody else has read.
@@ -204,7 +203,7 @@ impl Bundle {
             match image::facts(source, &bytes, self.max_size) {
                 Ok(facts) => self.add_image(group, facts),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error.on(source)),
+                Err(error) => return Err(error),
             }
             return Ok(());
         }
@@ -258,12 +257,12 @@ impl Bundle {
         if names.len() > 1 {
             let what = format!("{} kernels in it: {}", names.len(), shortened(&names));
             let hint = "name one of them: its file in boot, or its folder in lib/modules";
-            return Err(Error::new(ErrorKind::Ambiguous, what).hint(hint).on(self.name));
+            return Err(Error::new(ErrorKind::Ambiguous, what).hint(hint));
         }
         let facts = kernels.into_values().next().map(|(_, facts)| facts);
         facts.ok_or_else(|| {
             let what = "nothing of a kernel in it: no image, no modules, no configuration, no Module.symvers";
-            Error::new(ErrorKind::NotFound, what).on(self.name)
+            Error::new(ErrorKind::NotFound, what)
         })
     }
 }
@@ -341,7 +340,7 @@ mod tests {
 
     #[test]
     fn several_kernels_are_named() {
-        let mut bundle = Bundle::new("b", 1 << 20);
+        let mut bundle = Bundle::new(1 << 20);
         for release in ["6.1", "6.2"] {
             let facts =
                 Facts { release: Some(Fact { value: release.to_owned(), source: String::new() }), ..Facts::default() };

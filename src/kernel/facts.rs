@@ -56,6 +56,33 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Puts another name in the place of one in all sources.
+    pub(super) fn rename_sources(&mut self, from: &str, to: &str) {
+        fn of<T>(fact: &mut Option<Fact<T>>) -> Option<&mut String> {
+            fact.as_mut().map(|fact| &mut fact.source)
+        }
+        let sources = [
+            of(&mut self.release),
+            of(&mut self.banner),
+            of(&mut self.vermagic),
+            of(&mut self.machine),
+            of(&mut self.fingerprint),
+            of(&mut self.layout),
+            of(&mut self.exports),
+            of(&mut self.tree),
+            of(&mut self.config),
+            of(&mut self.messages),
+            of(&mut self.keys),
+            of(&mut self.btf),
+            of(&mut self.policy),
+        ];
+        for source in sources.into_iter().flatten() {
+            *source = source.replace(from, to);
+        }
+    }
+}
+
+impl Facts {
     /// What the BTF tells: the members of `struct module`, and with them its fingerprint. What is known already stays; a
     /// BTF that can't be read tells nothing.
     pub fn learn_from_btf(&mut self) {
@@ -104,7 +131,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree of these.
+    /// A tree of these modules.
     pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> Tree {
         Tree { modules, built_in, exporters: OnceLock::new() }
     }

@@ -24,7 +24,7 @@ const MOST: usize = 1 << 20;
 ///
 /// Those of [`Bundle::facts`], and [`ErrorKind::Io`] for what can't be read.
 pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
-    let mut bundle = Bundle::new(folder.display().to_string(), lookup.max_size);
+    let mut bundle = Bundle::new(lookup.max_size);
     std::fs::read_dir(folder).map_err(|e| Error::io("reading the folder", e).on(folder))?;
     let trees = module_trees(folder);
     let mut places = files_in(folder, "boot");
@@ -48,7 +48,7 @@ pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
             add_file(&mut bundle, role, group.clone(), &file, lookup)?;
         }
     }
-    bundle.facts()
+    bundle.facts().map_err(|e| e.on(folder))
 }
 
 /// The module trees of a root file system. Where `/lib` is a link to `/usr/lib`, both are one.
@@ -132,7 +132,7 @@ fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: 
         }
         return Ok(());
     }
-    bundle.add(role, group, &source, read(file, lookup.max_size)?)
+    bundle.add(role, group, &source, read(file, lookup.max_size)?).map_err(|e| e.on(file))
 }
 
 /// The whole of a small file.
@@ -151,19 +151,10 @@ pub(super) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
 
 /// Adds what a module tree tells. An empty one tells nothing.
 fn add_tree(bundle: &mut Bundle, group: &Group, folder: &Path, lookup: &Lookup) -> Result<()> {
-    let files = tree_files(folder);
-    if files.is_empty() {
-        return Ok(());
+    let facts = tree(folder, lookup);
+    if facts.tree.is_some() {
+        bundle.add_tree(group.clone(), facts);
     }
-    let facts = cache::tree(folder, &files, lookup, || {
-        let index = |name: &str| read(&folder.join(name), lookup.max_size).ok();
-        let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
-        let built_in = tree::built_in(list.as_deref(), modinfo.as_deref());
-        let is_module = |file: &&PathBuf| file.to_str().is_some_and(tree::is_module_name);
-        let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
-        tree::gather(folder, &modules, lookup.max_size).facts(&folder.display().to_string(), built_in)
-    });
-    bundle.add_tree(group.clone(), facts);
     if matches!(group, Group::Release(_)) {
         for name in names_in(folder) {
             let role = bundle::place(&name).map(|place| place.role).filter(|role| is_other(*role));
@@ -173,6 +164,22 @@ fn add_tree(bundle: &mut Bundle, group: &Group, folder: &Path, lookup: &Lookup) 
         }
     }
     Ok(())
+}
+
+/// The facts of a module tree; none where there is no module and no list of built-in ones.
+pub(super) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
+    let files = tree_files(folder);
+    if files.is_empty() {
+        return Facts::default();
+    }
+    cache::tree(folder, &files, lookup, |name| {
+        let index = |name: &str| read(&folder.join(name), lookup.max_size).ok();
+        let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
+        let built_in = tree::built_in(list.as_deref(), modinfo.as_deref());
+        let is_module = |file: &&PathBuf| file.to_str().is_some_and(tree::is_module_name);
+        let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
+        tree::gather(folder, &modules, lookup.max_size).facts(name, built_in)
+    })
 }
 
 /// Is it a file that the reader of a module tree leaves alone?

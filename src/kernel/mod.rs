@@ -60,7 +60,7 @@ pub struct Lookup {
 /// [`ErrorKind::Ambiguous`] if there is more than one kernel; [`ErrorKind::Malformed`] for a version magic that no kernel
 /// can have, or a package that is damaged or has evil paths; those of [`crate::module::open`].
 pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
-    let facts = match name.as_bytes() {
+    let mut facts = match name.as_bytes() {
         b"running" => running::facts(Path::new("/"), lookup)?,
         bytes => match bytes.strip_prefix(b"vermagic:") {
             Some(string) => {
@@ -70,6 +70,9 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
             None => of_paths(name, lookup)?,
         },
     };
+    if facts.layout.is_none() {
+        facts.learn_from_btf();
+    }
     let name = name.to_string_lossy().into_owned();
     let Some(vermagic) = facts.vermagic.clone() else {
         let hint = "add the image or a module of the same kernel: K+IMAGE";
@@ -128,10 +131,11 @@ fn parts(name: &[u8], depth: usize) -> Option<Vec<PathBuf>> {
     let places = memchr::memrchr_iter(b'+', name);
     for at in places {
         let (first, rest) = (name.get(..at)?, name.get(at + 1..)?);
-        if !first.is_empty() && path(first).exists() {
-            if let Some(rest) = parts(rest, depth + 1) {
-                return Some([vec![path(first)], rest].concat());
-            }
+        if !first.is_empty()
+            && path(first).exists()
+            && let Some(rest) = parts(rest, depth + 1)
+        {
+            return Some([vec![path(first)], rest].concat());
         }
     }
     None

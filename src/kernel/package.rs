@@ -13,10 +13,12 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Condvar, Mutex};
 
+use liblzma::stream::{CONCATENATED, Stream};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Role};
 use crate::kernel::tree::Gathered;
-use crate::kernel::{Facts, Lookup};
+use crate::kernel::{Facts, Lookup, cache};
 
 /// An ar archive begins so (ar(5)).
 const AR_MAGIC: &[u8] = b"!<arch>\n";
@@ -25,7 +27,7 @@ const AR_MAGIC: &[u8] = b"!<arch>\n";
 const RATIO: u64 = 64;
 
 /// What a package may have in any case when it is unpacked, in bytes.
-const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
+const ALWAYS_PLAUSIBLE: u64 = 32 << 20;
 
 /// The most members: a package of headers has 20,000.
 const MOST_MEMBERS: usize = 1 << 18;
@@ -34,7 +36,10 @@ const MOST_MEMBERS: usize = 1 << 18;
 const LONGEST_PATH: u64 = 4096;
 
 /// How many bytes wait for the threads that read them, at most; one member may be larger.
-const WAITING: u64 = 64 << 20;
+const WAITING: u64 = 32 << 20;
+
+/// What the xz decoder may take: dpkg's largest dictionary has 64 MiB (`xz -9`).
+const XZ_MEMORY: u64 = 128 << 20;
 
 /// Do these bytes begin as a package does?
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
@@ -48,8 +53,8 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 /// [`ErrorKind::Malformed`] if it is no package, damaged, or has an evil path, [`ErrorKind::Truncated`] if it is cut,
 /// [`ErrorKind::TooLarge`] beyond the limit for a member, those of [`Bundle::facts`].
 pub(super) fn facts(path: &Path, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    let name = path.display().to_string();
-    read(&name, bytes, lookup.max_size).map_err(|e| e.on(path))
+    let read = |name: &str| read(name, bytes, lookup.max_size);
+    cache::package(&path.display().to_string(), bytes, lookup, read).map_err(|e| e.on(path))
 }
 
 fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
@@ -63,7 +68,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
     let (walked, bundles) = std::thread::scope(|scope| {
         let work = || work(name, &receiver, &waiting, max_size);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let walked = walk(tar, max_size, |member| {
+        let walked = walk(tar, budget, max_size, |member| {
             waiting.wait_for(member.bytes.len() as u64);
             // It fails only if all workers are gone, and then there is nobody to tell.
             let _ = sender.send(member);
@@ -73,7 +78,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
         (walked, bundles)
     });
     walked?;
-    let mut all = Bundle::new(name, max_size);
+    let mut all = Bundle::new(max_size);
     for bundle in bundles {
         all.join(bundle?);
     }
@@ -82,7 +87,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
 
 /// Reads what comes, until no more comes.
 fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_size: u64) -> Result<Bundle> {
-    let mut bundle = Bundle::new(name, max_size);
+    let mut bundle = Bundle::new(max_size);
     let mut modules: Vec<(Group, Gathered)> = Vec::new();
     let mut failed = None;
     loop {
@@ -100,7 +105,11 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
             };
             gathered.add(Path::new(&path), &bytes, max_size);
         } else if let Err(error) = bundle.add(role, group, &format!("{path} in {name}"), bytes) {
-            failed.get_or_insert(error);
+            let inner = Error::new(error.kind(), format!("{path}: {}", error.what()));
+            failed.get_or_insert(match error.next_step() {
+                Some(hint) => inner.hint(hint),
+                None => inner,
+            });
         }
         waiting.done(size);
     }
@@ -182,7 +191,10 @@ fn unpacker(data: &[u8]) -> Result<Box<dyn Read + '_>> {
     let broken = |e| Error::io("unpacking the package", e);
     Ok(match data {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::GzDecoder::new(data)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(liblzma::bufread::XzDecoder::new(data)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|e| broken(e.into()))?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(data, stream))
+        }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(data).map_err(broken)?),
         _ if data.get(257..262) == Some(b"ustar") => Box::new(data),
         _ => return Err(malformed("the package's data is packed in no way known here")),
@@ -204,7 +216,7 @@ impl<R: Read> Read for Bounded<R> {
 }
 
 /// Goes through the members, checks their paths, and hands on those that are worth reading.
-fn walk(tar: impl Read, max_size: u64, mut each: impl FnMut(Member)) -> Result<()> {
+fn walk(tar: impl Read, budget: u64, max_size: u64, mut each: impl FnMut(Member)) -> Result<()> {
     let mut archive = tar::Archive::new(tar);
     let mut links: HashSet<String> = HashSet::new();
     let mut long_name: Option<Vec<u8>> = None;
@@ -247,8 +259,12 @@ fn walk(tar: impl Read, max_size: u64, mut each: impl FnMut(Member)) -> Result<(
             let what = format!("{path} has {size} bytes, which exceeds the limit of {max_size}");
             return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
         }
-        // What the header says of the size is believed when the bytes are there.
+        if size > budget {
+            return Err(damaged(io::ErrorKind::FileTooLarge.into()));
+        }
         let mut bytes = Vec::new();
+        let too_large = |_| Error::new(ErrorKind::TooLarge, format!("{path} is larger than the memory left"));
+        bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(too_large)?;
         entry.read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() as u64 != size {
             return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
@@ -262,10 +278,8 @@ fn walk(tar: impl Read, max_size: u64, mut each: impl FnMut(Member)) -> Result<(
 /// The record `path` of an extended header (`LENGTH KEY=VALUE\n`, POSIX pax).
 fn pax_path(records: &[u8]) -> Option<Vec<u8>> {
     let lines = records.split(|byte| *byte == b'\n');
-    lines
-        .filter_map(|line| memchr::memmem::find(line, b" path=").and_then(|at| line.get(at + 6..)))
-        .last()
-        .map(<[u8]>::to_vec)
+    let mut paths = lines.filter_map(|line| line.get(memchr::memmem::find(line, b" path=")? + 6..));
+    paths.next_back().map(<[u8]>::to_vec)
 }
 
 /// The path of a member, as `/` parts it, without `./` before it.
@@ -305,5 +319,49 @@ fn damaged(error: io::Error) -> Error {
             "unpacked, it is more than {RATIO} times as large: no package of a kernel shrinks like that"
         )),
         _ => malformed("the package is damaged or cut short"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn safe_after(path: &str, links: &[&str]) -> Result<String> {
+        safe(path.as_bytes(), &links.iter().map(|link| (*link).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_path_is_taken_without_what_means_nothing() {
+        assert_eq!(safe_after("./boot//vmlinuz-6.1", &[]).unwrap(), "boot/vmlinuz-6.1");
+        assert_eq!(safe_after("././lib/./modules/", &["lib/modules"]).unwrap(), "lib/modules");
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_folder_is_named() {
+        for (path, links, words) in [
+            ("../x", [].as_slice(), "leads out of the folder: ../x"),
+            ("./a/../../x", &[], "leads out of the folder"),
+            ("/etc/passwd", &[], "absolute: /etc/passwd"),
+            (".//etc/passwd", &[], "absolute"),
+            ("lib/x", &["lib"], "through a link: lib/x"),
+            ("./usr/lib/x/y", &["usr/lib"], "through a link"),
+        ] {
+            let error = safe_after(path, links).unwrap_err();
+            assert!(error.what().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_extended_header_tells_a_long_path() {
+        assert_eq!(pax_path(b"30 mtime=1.5\n18 path=boot/vmlinuz\n").as_deref(), Some(b"boot/vmlinuz".as_slice()));
+        assert_eq!(pax_path(b"13 mtime=1.5\n"), None);
+    }
+
+    #[test]
+    fn an_archive_that_is_no_package_says_so() {
+        let data = |bytes: &[u8]| data_member(bytes).unwrap_err().what().to_owned();
+        assert_eq!(data(b"!<arch>\n"), "an ar archive, but no Debian package");
+        assert_eq!(data(b"!<arch>\nx"), "the package is cut short");
+        assert_eq!(data(format!("!<arch>\n{:60}", "x").as_bytes()), "the package's ar header is damaged");
     }
 }

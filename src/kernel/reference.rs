@@ -22,6 +22,7 @@ pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
     let symbols = versions.iter().map(|(name, crc)| (String::from_utf8_lossy(name).into_owned(), known(*crc)));
     let exports = Exports { symbols: symbols.collect(), complete: false };
     Ok(Facts {
+        release: vermagic.value.release().map(|token| Fact { value: token.text.clone(), source: source.clone() }),
         vermagic: Some(vermagic),
         machine: Some(Fact { value: Machine::of(&module), source: source.clone() }),
         fingerprint: module.this_module.as_ref().map(|m| Fact { value: m.fingerprint, source: source.clone() }),

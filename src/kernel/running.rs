@@ -1,38 +1,178 @@
-//! The running kernel. It tells its release to anyone (uname(2)), but its version magic only through its modules.
+//! The running kernel: what it tells itself, its module tree, and its image in /boot. Nothing here writes.
+//!
+//! What it was booted from may have been replaced since, by an update that kept the release: an image counts only if its
+//! version line is the running kernel's.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Facts, Lookup, reference};
+use crate::kernel::{Fact, Facts, Lookup, Policy, cache, config, folder, merge, system_map};
 
-/// What a module of the running kernel's tree under `root` tells of it.
+/// The most that is read of a file of /proc or /sys.
+const MOST: u64 = 256 << 20;
+
+/// The facts of the kernel that runs, as far as its user may know them. `root` is `/`, or a made-up one.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if nothing tells its version magic, [`ErrorKind::Malformed`] if what tells it is another
+/// kernel's.
 pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let tree = root.join("lib/modules").join(&release);
-    let Some(module) = first_module(&tree.join("kernel"), 12) else {
-        let what = format!("the running kernel ({release}) has no module here that tells its version magic");
-        let hint = "name it by vermagic:STRING, or by a module of that kernel";
-        return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on(tree));
+    let release = text(root, "proc/sys/kernel/osrelease").unwrap_or_else(|| {
+        // Without /proc there is uname(2), which tells the same.
+        rustix::system::uname().release().to_string_lossy().into_owned()
+    });
+    let fact = |value: Option<String>, path: &str| value.map(|value| Fact { value, source: format!("/{path}") });
+    let own = Facts {
+        release: fact(Some(release.clone()), "proc/sys/kernel/osrelease"),
+        banner: fact(text(root, "proc/version"), "proc/version"),
+        btf: bytes(root, "sys/kernel/btf/vmlinux")
+            .map(|value| Fact { value: Arc::from(value), source: "/sys/kernel/btf/vmlinux".to_owned() }),
+        policy: Some(Fact { value: policy(root), source: "the running system".to_owned() }),
+        ..Facts::default()
     };
-    let facts = reference::facts(&module, lookup.max_size)?;
-    let says =
-        facts.vermagic.as_ref().and_then(|v| v.value.release()).map(|token| token.text.clone()).unwrap_or_default();
+    let unpacked = bytes(root, "proc/config.gz").and_then(|packed| config::unpack(&packed, lookup.max_size));
+    let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), "/proc/config.gz"));
+    let mut facts = merge(own, own_config.unwrap_or_default());
+    for image in ["boot/vmlinuz-", "boot/vmlinux-"].map(|start| format!("{start}{release}")) {
+        facts = with_image(facts, &root.join(image), lookup);
+    }
+    for modules in ["lib/modules", "usr/lib/modules"] {
+        let tree = root.join(modules).join(&release);
+        if facts.tree.is_none() && tree.is_dir() {
+            facts = with_image(facts, &tree.join("vmlinuz"), lookup);
+            facts = merge(facts, folder::tree(&tree, lookup));
+        }
+    }
+    if !facts.exports.as_ref().is_some_and(|exports| exports.value.complete) {
+        for path in ["proc/kallsyms".to_owned(), format!("boot/System.map-{release}")] {
+            let map = text(root, &path).map(|text| system_map::facts(&text, &format!("/{path}")));
+            facts = merge(facts, map.unwrap_or_default());
+        }
+    }
+    let path = format!("boot/config-{release}");
+    let config = text(root, &path).map(|text| config::facts(&text, &format!("/{path}")));
+    facts = merge(facts, config.unwrap_or_default());
+
+    let Some(vermagic) = &facts.vermagic else {
+        let what = format!("the running kernel ({release}) has no module or image here that tells its version magic");
+        let hint = "name it by vermagic:STRING, or by a module of that kernel";
+        return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on("running"));
+    };
+    let says = vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
     if says != release {
-        let what = format!("this module of the running kernel's tree is for {says}, not for {release}");
-        return Err(Error::new(ErrorKind::Malformed, what).hint("name the kernel by vermagic:STRING").on(module));
+        let what = format!("{} says {says}, but the running kernel is {release}", vermagic.source);
+        return Err(Error::new(ErrorKind::Malformed, what).hint("name the kernel by vermagic:STRING").on("running"));
     }
     Ok(facts)
 }
 
-/// The first module below a folder, by name, so that the answer is the same each time.
-fn first_module(folder: &Path, depth: usize) -> Option<PathBuf> {
-    let mut names: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
-    names.sort();
-    let is_module = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().any(|end| name.ends_with(end)) && path.is_file()
-    };
-    let is_folder = |path: &&PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_dir());
-    let here = names.iter().find(|path| is_module(path)).cloned();
-    here.or_else(|| names.iter().filter(is_folder).filter(|_| depth > 0).find_map(|path| first_module(path, depth - 1)))
+/// What an image tells beyond that, if it is there, can be read, and is the running one.
+fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
+    let Ok(theirs) = cache::image(&image.display().to_string(), image, lookup) else { return facts };
+    match (&facts.banner, &theirs.banner) {
+        (Some(ours), Some(theirs)) if ours.value.trim_end() != theirs.value.trim_end() => facts,
+        _ => merge(facts, theirs),
+    }
+}
+
+/// A file of /proc or /sys; these have no size to tell.
+fn bytes(root: &Path, path: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(root.join(path)).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+fn text(root: &Path, path: &str) -> Option<String> {
+    bytes(root, path).map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+fn policy(root: &Path) -> Policy {
+    let text = |path: &str| text(root, path);
+    let is_on = |text: String| matches!(text.as_str(), "Y" | "1");
+    // The last one counts, as for every parameter (kernel/params.c).
+    let blacklist = text("proc/cmdline").and_then(|line| {
+        let mut words = line.split_ascii_whitespace().filter_map(|word| word.strip_prefix("module_blacklist="));
+        words.next_back().map(|names| names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    });
+    let loaded = std::fs::read_dir(root.join("sys/module")).into_iter().flatten().flatten();
+    let mut loaded: Vec<String> = loaded.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    loaded.sort();
+    Policy {
+        sig_enforce: text("sys/module/module/parameters/sig_enforce").map(is_on),
+        // Of all levels the one in brackets is on (security/lockdown/lockdown.c).
+        locked_down: text("sys/kernel/security/lockdown").map(|levels| !levels.contains("[none]")),
+        modules_disabled: text("proc/sys/kernel/modules_disabled").map(is_on),
+        blacklist: blacklist.unwrap_or_default(),
+        loaded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
+
+    /// A root folder of a machine that runs the kernel of a fixture.
+    fn machine(release: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &[u8]| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("proc/sys/kernel/osrelease", format!("{release}\n").as_bytes());
+        put("proc/version", format!("Linux version {release} (me)\n").as_bytes());
+        put("proc/cmdline", b"quiet module_blacklist=a module_blacklist=floppy,pcspkr ro\n");
+        put("sys/kernel/security/lockdown", b"none [integrity] confidentiality\n");
+        put("sys/module/module/parameters/sig_enforce", b"N\n");
+        put("sys/module/loop/refcnt", b"0\n");
+        let module = include_bytes!("../../fixtures/modules/hello-4.ko");
+        put(&format!("lib/modules/{release}/kernel/hello-4.ko"), module);
+        put(&format!("boot/config-{release}"), b"CONFIG_MODULES=y\n");
+        root
+    }
+
+    #[test]
+    fn what_it_tells_itself_and_what_its_modules_tell() {
+        let root = machine("6.1.0-47-amd64");
+        let facts = facts(root.path(), &LOOKUP).unwrap();
+        assert_eq!(facts.vermagic.unwrap().value.as_bytes(), b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
+        assert_eq!(facts.banner.unwrap().value, "Linux version 6.1.0-47-amd64 (me)");
+        assert_eq!(facts.tree.unwrap().value.modules.len(), 1);
+        assert_eq!(facts.config.unwrap().value["MODULES"], "y");
+        let policy = facts.policy.unwrap().value;
+        assert_eq!((policy.sig_enforce, policy.locked_down, policy.modules_disabled), (Some(false), Some(true), None));
+        assert_eq!(policy.blacklist, ["floppy", "pcspkr"]);
+        assert_eq!(policy.loaded, ["loop", "module"]);
+    }
+
+    #[test]
+    fn modules_of_another_kernel_are_no_answer() {
+        let root = machine("6.1.0-48-amd64");
+        let error = facts(root.path(), &LOOKUP).unwrap_err();
+        assert!(error.to_string().contains("says 6.1.0-47-amd64, but the running kernel is 6.1.0-48-amd64"), "{error}");
+    }
+
+    #[test]
+    fn an_image_that_was_replaced_since_tells_nothing() {
+        let root = machine("6.1.0-47-amd64");
+        let image = include_bytes!("../../fixtures/kernels/vmlinux-amd64");
+        fs::write(root.path().join("boot/vmlinuz-6.1.0-47-amd64"), image).unwrap();
+        let facts = facts(root.path(), &LOOKUP).unwrap();
+        assert!(!facts.exports.is_some_and(|exports| exports.value.complete));
+    }
+
+    #[test]
+    fn without_modules_and_image_nothing_tells_the_version_magic() {
+        let root = machine("6.1.0-47-amd64");
+        fs::remove_dir_all(root.path().join("lib")).unwrap();
+        assert_eq!(facts(root.path(), &LOOKUP).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

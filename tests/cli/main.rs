@@ -50,13 +50,14 @@ fn sessions() {
 }
 
 /// What each run finds in its environment, whatever the developer's own says.
-fn environment() -> [(&'static str, String); 6] {
+fn environment() -> [(&'static str, String); 7] {
     let folder = kmodlab().parent().map(Path::to_owned).unwrap_or_default();
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::join_paths([folder].into_iter().chain(env::split_paths(&path)));
     [
         ("PATH", places.unwrap_or(OsString::new()).to_string_lossy().into_owned()),
         ("KMODLAB_STATE_DIR", "state".to_owned()),
+        ("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").to_owned()),
         ("COLUMNS", "100".to_owned()),
         ("LC_ALL", "C".to_owned()),
         ("NO_COLOR", String::new()),

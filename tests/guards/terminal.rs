@@ -50,6 +50,7 @@ impl Session {
         let settings_before = settings(&terminal);
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmodlab"));
         command.args(arguments).current_dir(folder).env("KMODLAB_STATE_DIR", "state").env("TERM", "xterm");
+        command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
         for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }

@@ -27,7 +27,11 @@ pub(crate) fn cost<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item 
     let folder = tempfile::tempdir().unwrap();
     let err = folder.path().join("err");
     let mut command = Command::new(KMODLAB);
-    command.args(arguments).stdout(Stdio::null()).stderr(fs::File::create(&err).unwrap());
+    command
+        .args(arguments)
+        .env("XDG_CACHE_HOME", crate::CACHE)
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&err).unwrap());
     let start = Instant::now();
     #[allow(clippy::zombie_processes, reason = "wait4 in the next line waits for it")]
     let child = command.spawn().unwrap();

@@ -4,6 +4,7 @@
 //! - [`refusals`]: each file of `fixtures/hostile` and `fixtures/ambiguous`, by name, with the reason it must be given
 //! - [`truncations`]: each module of `fixtures/modules`, cut at each byte
 //! - [`mutations`]: modules with one byte changed, and with escape sequences put in everywhere
+//! - [`packages`]: Debian packages with evil paths, cut, lying, or packed to burst
 //! - [`bounds`]: how much memory the worst files take, and how long they last; bombs of 10 GB among them
 //! - [`kernels`]: images of kernels, cut, changed, lying, and packed to burst
 //! - [`properties`]: what holds for any bytes, any wish and any text
@@ -15,6 +16,7 @@ mod bounds;
 mod forge;
 mod kernels;
 mod mutations;
+mod packages;
 mod promises;
 mod properties;
 mod refusals;
@@ -27,6 +29,9 @@ use std::process::Command;
 
 /// This project's program.
 const KMODLAB: &str = env!("CARGO_BIN_EXE_kmodlab");
+
+/// Where runs keep facts of kernels.
+const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
 
 /// A version magic to ask about and to wish for. Short, so that it fits into every module.
 const VERMAGIC: &str = "x";
@@ -57,7 +62,7 @@ struct Said {
 /// Runs the program to its end.
 fn kmodlab<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Said {
     let mut command = Command::new(KMODLAB);
-    command.args(arguments).env_remove("KMODLAB_STATE_DIR");
+    command.args(arguments).env_remove("KMODLAB_STATE_DIR").env("XDG_CACHE_HOME", CACHE);
     let output = command.output().unwrap();
     // A byte that is not UTF-8 would be replaced here, and no escaped text may hold one.
     let text = |bytes| String::from_utf8(bytes).unwrap_or_else(|e| panic!("{command:?} printed {e}"));

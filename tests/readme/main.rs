@@ -71,6 +71,7 @@ fn run(shell: &str, folder: &Path) -> String {
         .current_dir(folder)
         .env("PATH", path)
         .env("KMODLAB_STATE_DIR", folder.join("state"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("NO_COLOR", "1")
         .stdin(std::process::Stdio::null())
         .output()

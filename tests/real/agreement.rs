@@ -74,7 +74,7 @@ pub(crate) fn hold_against(matrix: &mut Matrix, kernel: &Package, subjects: &[Su
 fn predict(kernel: &Package, subjects: &[Subject], force: &str) -> HashMap<PathBuf, Value> {
     let mut arguments: Vec<OsString> =
         ["check", "--alone", "--json", "--force", force, "--kernel"].map(Into::into).into();
-    arguments.push(kernel.kernel.clone().into());
+    arguments.push(kernel.kernel.clone());
     arguments.extend(subjects.iter().map(|subject| subject.path.clone().into()));
     let output = run(KMODLAB, arguments);
     let text = String::from_utf8_lossy(&output.stdout);

@@ -111,7 +111,6 @@ const WAYS: &[(&str, Breaking)] = &[
     // Relocations.
     ("relocations: a target that is not zero", |elf| elf.fill_target()),
     ("relocations: an unknown type", |elf| elf.relocation(".rela.init.text")?.set(elf, 8, &0xeeu32.to_le_bytes())),
-    ("relocations: a place beyond the section", |elf| elf.relocation(".rela.exit.text")?.set(elf, 0, &0x10_0000u64.to_le_bytes())),
     // BTF.
     ("btf: renamed", |elf| elf.section(".BTF")?.rename(elf)),
     ("btf: wrong magic", |elf| elf.put(elf.section(".BTF")?.offset(elf), &[0, 0])),

@@ -86,6 +86,7 @@ pub(crate) fn loader_lines(log: &[String]) -> Vec<&str> {
 /// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
 fn is_loader_line(line: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
+        "Kernel module BTF mismatch detected",
         "Invalid ELF",
         "Invalid architecture in ELF",
         "Invalid module architecture in ELF",
@@ -114,7 +115,10 @@ fn is_loader_line(line: &str) -> bool {
         "PKEY: ",
     ];
     // After "NAME: ".
-    const AFTER_NAME: [&str; 38] = [
+    const AFTER_NAME: [&str; 41] = [
+        "x86/modules: ",
+        "PKCS#7 signature info has ",
+        "not signed with expected PKCS#7 message",
         "per-cpu alignment ",
         "Could not allocate ",
         "disagrees about version of symbol ",
@@ -164,6 +168,7 @@ fn is_loader_line(line: &str) -> bool {
         || line.contains("kernel is not compiled with retpoline")
         || line.contains("relocation target, existing value is nonzero")
         || line.contains("is blacklisted")
+        || line.contains("Unknown rela relocation: ")
 }
 
 /// The table of all cells: how many came out how, a row for each kernel and origin, and under it each cell that

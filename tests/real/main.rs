@@ -18,6 +18,7 @@ mod breakage;
 mod comparison;
 mod guest;
 mod images;
+mod kernels;
 mod listing;
 mod round_trip;
 mod signatures;

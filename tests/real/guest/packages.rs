@@ -1,5 +1,6 @@
 //! Kernels and modules out of the packages that `tests/real/fetch` keeps.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -49,7 +50,7 @@ pub(crate) struct Package {
     /// In the order of [`MODULES`].
     pub(crate) modules: Vec<(&'static str, PathBuf)>,
     /// What `check` is told that the kernel is.
-    pub(crate) kernel: PathBuf,
+    pub(crate) kernel: OsString,
 }
 
 /// Takes a package apart, or finds it taken apart.
@@ -70,13 +71,25 @@ pub(crate) fn package(name: &'static str) -> Package {
     for path in modules.iter().map(|(_, path)| path).chain([&vmlinuz]) {
         assert!(path.exists(), "{} is missing: {name} has no such file", path.display());
     }
-    let kernel = kernel_of(&vmlinuz);
+    let kernel = kernel_of(&debs);
     Package { name, vmlinuz, modules, kernel }
 }
 
-/// How a package's kernel is named to `check`.
-fn kernel_of(vmlinuz: &Path) -> PathBuf {
-    vmlinuz.to_owned()
+/// How a kernel is named to `check`: by its package, or by the two that it is split into.
+fn kernel_of(debs: &Path) -> OsString {
+    let mut parts = packages_of_kernel(debs);
+    parts.sort();
+    parts.join("+".as_ref())
+}
+
+/// The packages of a kernel: all but its headers.
+fn packages_of_kernel(debs: &Path) -> Vec<OsString> {
+    let all = std::fs::read_dir(debs).unwrap().map(|entry| entry.unwrap().path());
+    let wanted = all.filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.ends_with(".deb") && !name.starts_with("linux-headers")
+    });
+    wanted.map(PathBuf::into_os_string).collect()
 }
 
 fn unpack(debs: &Path, folder: &Path) {
@@ -85,11 +98,8 @@ fn unpack(debs: &Path, folder: &Path) {
     let part = tempfile::tempdir_in(parent).unwrap();
     let raw = part.path().join("raw");
     std::fs::create_dir(&raw).unwrap();
-    for deb in std::fs::read_dir(debs).unwrap().map(|entry| entry.unwrap().path()) {
-        let is_wanted = deb.extension().is_some_and(|extension| extension == "deb");
-        if is_wanted && !deb.to_string_lossy().contains("headers") {
-            untar(&deb, &raw);
-        }
+    for deb in packages_of_kernel(debs) {
+        untar(Path::new(&deb), &raw);
     }
     let mut found = Vec::new();
     crate::collect_all(&raw, &mut found);
