@@ -92,7 +92,7 @@ const NEVER: (u32, u32) = (0, 0);
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     // signature
-    Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", &["~Module signature appended~"]),
+    Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing"]),
     Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
     Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", &[]),
     Row(Rule::SignatureLate,        (4, 20), (5, 10), "", &[]),
@@ -107,7 +107,7 @@ const TABLE: &[Row] = &[
     Row(Rule::ModuleSize,           (6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
     Row(Rule::ExactlyOneModule,     (6, 14), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
     // symbol-versions
-    Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", &["no extended symbol version for %s"]),
+    Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", &["extended version crc+name presence does not match"]),
     Row(Rule::ForceLoad,            (2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
     // livepatch, sections
     Row(Rule::Livepatch,            (4, 0),  NOW,     "LIVEPATCH", &[]),

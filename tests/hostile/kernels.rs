@@ -172,6 +172,6 @@ fn a_bomb_is_left_at_once_whatever_size_it_announces() {
     }
     let many = [[0x02, 0x21, 0x4c, 0x18].as_slice(), &vec![0; 1 << 20]].concat();
     check_bz_image("lz4 blocks of nothing", &many, "");
-    let xz_dictionary = [b"\x5d\xff\xff\xff\xff".as_slice(), &[0xff; 8], &[0; 64]].concat();
-    check_bz_image("an lzma dictionary of 4 GiB", &xz_dictionary, "");
+    let dictionary = [b"\x5d\0\0\xff\xff".as_slice(), &[0xff; 8], &[0; 64]].concat();
+    check_bz_image("an lzma dictionary of 4 GiB", &dictionary, "lzma stream");
 }
