@@ -196,8 +196,20 @@ impl Matrix {
         let key = (asked.kernel.clone(), asked.origin.clone(), asked.flags);
         *self.rows.entry(key).or_default().entry(outcome).or_default() += 1;
         *self.totals.entry(outcome).or_default() += 1;
-        if matches!(outcome, Outcome::Disagree | Outcome::Died) {
-            self.explain(outcome, asked, predicted);
+        match outcome {
+            Outcome::Agree => {}
+            Outcome::Disagree | Outcome::Died => self.explain(outcome, asked, predicted),
+            Outcome::Unknown => {
+                let (module, origin, kernel) = (&asked.module, &asked.origin, &asked.kernel);
+                let findings = predicted["findings"].as_array().into_iter().flatten();
+                let open: Vec<_> =
+                    findings.filter(|finding| finding["result"] == "unknown").map(|finding| &finding["note"]).collect();
+                let _ = writeln!(
+                    self.details,
+                    "\nUnknown: {module} of {origin} on {kernel}, flags {}: {open:?}",
+                    asked.flags
+                );
+            }
         }
         if outcome == Outcome::Agree {
             self.compared += 1;
