@@ -40,10 +40,15 @@ pub(crate) fn compare(asked: &Asked, predicted: &Value) -> Outcome {
     if agree && is_first_same { Outcome::Agree } else { Outcome::Disagree }
 }
 
-/// Whether all lines of the loader's are as predicted, not only the first.
-pub(crate) fn is_every_line_predicted(asked: &Asked, predicted: &Value) -> bool {
+/// Where a later line of the loader's is not as predicted: the kernel's, and ours, without the module's name.
+fn first_difference(asked: &Asked, predicted: &Value) -> Option<(String, String)> {
     let (theirs, ours) = (loader_lines(&asked.answer.log), predicted_lines(predicted));
-    theirs.len() == ours.len() && theirs.iter().zip(&ours).all(|(theirs, ours)| is_same_line(theirs, ours))
+    let at = (0..theirs.len().max(ours.len())).find(|at| match (theirs.get(*at), ours.get(*at)) {
+        (Some(theirs), Some(ours)) => !is_same_line(theirs, ours),
+        _ => true,
+    })?;
+    let line = |lines: &[&str]| lines.get(at).map_or("nothing".to_owned(), |line| line.replace(&asked.module, "NAME"));
+    Some((line(&theirs), line(&ours)))
 }
 
 /// The taint that the kernel had afterwards, in letters, as far as the loader sets it.
@@ -180,6 +185,8 @@ pub(crate) struct Matrix {
     details: String,
     every_line: usize,
     compared: usize,
+    /// Where a later line differs, by kernel and the two lines: in how many cells.
+    later_lines: BTreeMap<(String, String, String), usize>,
     taints: BTreeMap<String, usize>,
 }
 
@@ -189,12 +196,29 @@ impl Matrix {
         let key = (asked.kernel.clone(), asked.origin.clone(), asked.flags);
         *self.rows.entry(key).or_default().entry(outcome).or_default() += 1;
         *self.totals.entry(outcome).or_default() += 1;
-        if matches!(outcome, Outcome::Disagree | Outcome::Died) {
-            self.explain(outcome, asked, predicted);
+        match outcome {
+            Outcome::Agree => {}
+            Outcome::Disagree | Outcome::Died => self.explain(outcome, asked, predicted),
+            Outcome::Unknown => {
+                let (module, origin, kernel) = (&asked.module, &asked.origin, &asked.kernel);
+                let findings = predicted["findings"].as_array().into_iter().flatten();
+                let open: Vec<_> =
+                    findings.filter(|finding| finding["result"] == "unknown").map(|finding| &finding["note"]).collect();
+                let _ = writeln!(
+                    self.details,
+                    "\nUnknown: {module} of {origin} on {kernel}, flags {}: {open:?}",
+                    asked.flags
+                );
+            }
         }
         if outcome == Outcome::Agree {
             self.compared += 1;
-            self.every_line += usize::from(is_every_line_predicted(asked, predicted));
+            match first_difference(asked, predicted) {
+                None => self.every_line += 1,
+                Some((theirs, ours)) => {
+                    *self.later_lines.entry((asked.kernel.clone(), theirs, ours)).or_default() += 1;
+                }
+            }
             // D and W are of what the module's own code did.
             let theirs = taint_letters(asked.answer.taint_after).replace(['D', 'W', 'L', 'C'], "");
             let ours = predicted["taint"].as_str().unwrap_or_default();
@@ -256,6 +280,9 @@ impl Matrix {
         let all: usize = self.totals.values().sum();
         println!("{title}: {all} cells, {}", counts(&self.totals));
         println!("{title}: of {} that agree, all loader lines are as predicted in {}", self.compared, self.every_line);
+        for ((kernel, theirs, ours), count) in self.later_lines.iter().take(40) {
+            println!("{title}: {kernel}, in {count} cells {theirs:?} where {ours:?} was predicted");
+        }
         for (what, count) in &self.taints {
             println!("{title}: taint differs in {count} cells: {what}");
         }
