@@ -21,16 +21,16 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let has = |name: &str| loaded.find(name).is_some_and(|section| section.size > 0);
     let flags = attempt.rules.has(Rule::ExportFlags);
     if flags == Some(true) {
+        for (obsolete, _) in [TABLES.get(1).copied(), Some(("__kcrctab_gpl", ""))].into_iter().flatten() {
+            if loaded.find(obsolete).is_some() {
+                record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.own_name));
+            }
+        }
         if has("__ksymtab") && loaded.find("__kflagstab").is_none() {
             record.say(format!("{}: no flags for exported symbols", loaded.own_name));
             let note =
                 "it exports symbols, but has no table of their flags (__kflagstab), as kernels from 7.0 on want it";
             return record.fail(Step::Exports, errno::ENOEXEC, note, None);
-        }
-        for (obsolete, _) in [TABLES.get(1).copied(), Some(("__kcrctab_gpl", ""))].into_iter().flatten() {
-            if loaded.find(obsolete).is_some() {
-                record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.own_name));
-            }
         }
     }
     if attempt.rules.has(Rule::Modversions) != Some(true) {

@@ -109,8 +109,7 @@ const TABLE: &[Row] = &[
     // symbol-versions
     Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", &["extended version crc+name presence does not match"]),
     Row(Rule::ForceLoad,            (2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
-    // livepatch, sections
-    Row(Rule::Livepatch,            (4, 0),  NOW,     "LIVEPATCH", &[]),
+    // sections
     Row(Rule::WriteOrExecute,       (5, 8),  NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
     // taints
     Row(Rule::TaintsLate,           (6, 4),  NOW,     "", &[]),
@@ -132,9 +131,10 @@ const TABLE: &[Row] = &[
     Row(Rule::RelocationPlace,      (7, 0),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
     Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF"]),
-    // what hangs on the distribution or the version magic alone
+    // what is told otherwise: by functions below
     Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
     Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
+    Row(Rule::Livepatch,            NEVER,   NEVER,   "", &[]),
 ];
 
 /// Who built a kernel, as far as it changes the loader.
@@ -189,6 +189,7 @@ impl<'k> Rules<'k> {
         match rule {
             Rule::Modversions => return self.modversions(),
             Rule::MissingCrcRefuses => return self.missing_crc_refuses(),
+            Rule::Livepatch => return self.livepatch(),
             _ => {}
         }
         let Row(_, from, before, option, telling) = TABLE.iter().find(|row| row.0 == rule)?;
@@ -229,6 +230,16 @@ impl<'k> Rules<'k> {
         match self.version {
             Some((2, 6, patch)) if patch < 26 => self.option("MODVERSIONS"),
             _ => Some(false),
+        }
+    }
+
+    /// A kernel without livepatches has a message that says so (`check_modinfo_livepatch`, 4.7 on).
+    fn livepatch(&self) -> Option<bool> {
+        let off = "is marked as livepatch module, but livepatch support is disabled";
+        match &self.kernel.facts.messages {
+            _ if self.since(4, 0) == Some(false) => Some(false),
+            Some(messages) if self.since(4, 7) == Some(true) => Some(!messages.value.contains(off)),
+            _ => self.option("LIVEPATCH"),
         }
     }
 

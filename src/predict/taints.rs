@@ -79,6 +79,10 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
             loaded.own_name
         ));
     }
+    // Where the licence is looked at in the same breath, its taint is seen as new (`module_augment_kernel_taints`, 6.4).
+    if record.is_proprietary && attempt.rules.surely(Rule::TaintsLate) {
+        record.say(format!("{}: module license taints kernel.", loaded.own_name));
+    }
 }
 
 /// `try_to_force_load`: passes and taints F where the kernel can be forced. `None` if that is not known.
