@@ -148,8 +148,9 @@ fn print(
     let name = session.paint(Paint::Strong, for_eyes(&judged.name));
     writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
     let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
+    let logs = if verdict.answer == Answer::Unknown { "it may log" } else { "the kernel logs" };
     for line in &verdict.dmesg {
-        row("the kernel logs", &for_eyes(line))?;
+        row(logs, &for_eyes(line))?;
     }
     if let Some(errno) = verdict.errno {
         let words = Userspace::of(Some(errno)).kmod.unwrap_or("an error");
