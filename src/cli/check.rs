@@ -73,7 +73,9 @@ struct Judged {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let lookup = session.lookup();
-    let kernels = args.kernels.iter().map(|name| kernel::named(name, &lookup)).collect::<Result<Vec<_>, _>>()?;
+    // Of several errors it is always the first one that is told.
+    let kernels: Vec<Result<Kernel>> = args.kernels.par_iter().map(|name| kernel::named(name, &lookup)).collect();
+    let kernels = kernels.into_iter().collect::<Result<Vec<_>>>()?;
     let load = args.load();
     let (mut failed, mut refused, mut is_first) = (0, 0, true);
     for batch in args.modules.chunks(BATCH) {

@@ -264,3 +264,94 @@ fn merge_trees(better: Fact<Tree>, other: Fact<Tree>) -> Fact<Tree> {
     }
     Fact { value: Tree::new(modules, built_in), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    }
+
+    fn join(parts: &[&Path]) -> OsString {
+        parts.iter().map(|part| part.as_os_str()).collect::<Vec<_>>().join(OsStr::new("+"))
+    }
+
+    fn exports(symbols: &[(&str, Option<u32>)], complete: bool) -> Fact<Exports> {
+        let export = |crc: Option<u32>| Export { crc, ..Export::default() };
+        let symbols = symbols.iter().map(|(name, crc)| ((*name).to_owned(), export(*crc))).collect();
+        Fact { value: Exports { symbols, complete }, source: format!("{complete}") }
+    }
+
+    #[test]
+    fn exports_that_are_complete_take_crcs_from_others_and_no_names() {
+        let imports = exports(&[("a", Some(1)), ("of_a_module", Some(2))], false);
+        let merged = merge_exports(imports, exports(&[("a", None), ("b", None)], true));
+        assert_eq!((merged.value.symbols["a"].crc, merged.value.symbols["b"].crc), (Some(1), None));
+        assert!(merged.value.complete && !merged.value.symbols.contains_key("of_a_module"));
+        assert_eq!(merged.source, "true; false");
+    }
+
+    #[test]
+    fn a_known_crc_stays_and_where_nothing_is_taken_the_other_source_is_not_named() {
+        let merged = merge_exports(exports(&[("a", Some(1))], true), exports(&[("a", Some(2))], false));
+        assert_eq!((merged.value.symbols["a"].crc, merged.source.as_str()), (Some(1), "true"));
+    }
+
+    #[test]
+    fn a_package_with_a_plus_in_its_name_is_one_and_joins_others() {
+        let image = fixture("packages/image+zst.deb");
+        let kernel = named(image.as_os_str(), &LOOKUP).unwrap();
+        assert!(kernel.facts.tree.is_none());
+        let both = join(&[&image, &fixture("packages/modules+gz.deb")]);
+        assert_eq!(named(&both, &LOOKUP).unwrap().facts.tree.unwrap().value.modules.len(), 1);
+    }
+
+    #[test]
+    fn single_files_add_their_facts() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let symvers = put("Module.symvers", "0x00000001\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n");
+        let config = put("config", "# a kernel's\nCONFIG_MODULES=y\n");
+        let map = put("System.map", "ffffffff82000000 r __ksymtab_kmalloc\nffffffff82000010 R __stop___ksymtab\n");
+        let alone = named(symvers.as_os_str(), &LOOKUP).unwrap_err();
+        assert_eq!(alone.kind(), ErrorKind::NotFound);
+        let module = fixture("modules/hello-4.ko");
+        let facts = named(&join(&[&module, &symvers, &config]), &LOOKUP).unwrap().facts;
+        let exports = facts.exports.unwrap().value;
+        assert!(exports.complete && exports.symbols["kfree"].crc == Some(1));
+        assert_eq!(facts.config.unwrap().value["MODULES"], "y");
+        let exports = named(&join(&[&module, &map]), &LOOKUP).unwrap().facts.exports.unwrap().value;
+        assert!(exports.complete && exports.symbols.contains_key("kmalloc"));
+    }
+
+    #[test]
+    fn an_unpacked_package_tells_what_the_package_tells() {
+        let root = tempfile::tempdir().unwrap();
+        let copy = |from: &str, to: &str| {
+            let to = root.path().join(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(fixture(from), to).unwrap();
+        };
+        copy("kernels/bzImage-xz", "boot/vmlinuz-6.1.0-1-kmodlab");
+        copy("modules/hello-4.ko", "lib/modules/6.1.0-1-kmodlab/kernel/hello-4.ko");
+        std::os::unix::fs::symlink("/", root.path().join("lib/modules/6.1.0-1-kmodlab/build")).unwrap();
+        for name in [root.path().to_owned(), root.path().join("lib/modules/6.1.0-1-kmodlab")] {
+            let facts = named(name.as_os_str(), &LOOKUP).unwrap().facts;
+            assert_eq!(facts.vermagic.unwrap().value.release().unwrap().text, "6.1.0-1-kmodlab");
+            assert!(facts.exports.unwrap().value.complete, "{}", name.display());
+            assert_eq!(facts.tree.unwrap().value.modules.len(), 1);
+        }
+        copy("kernels/vmlinux-amd64-7.2", "boot/vmlinuz-7.2.1-kmodlab");
+        let error = named(root.path().as_os_str(), &LOOKUP).unwrap_err();
+        assert_eq!(error.what(), "2 kernels in it: 6.1.0-1-kmodlab, 7.2.1-kmodlab");
+    }
+}
