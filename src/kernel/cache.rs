@@ -23,7 +23,7 @@ use crate::module::{self, sha256};
 
 /// What a kept file begins with. The number is the form's: it goes up with each change of [`Facts`] or of the meaning of
 /// a fact.
-const MAGIC: &[u8] = b"kmodlab facts 1\n";
+const MAGIC: &[u8] = b"kmodlab facts 2\n";
 
 /// The most kernels that are kept.
 const MOST_KERNELS: usize = 64;
