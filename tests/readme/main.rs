@@ -19,9 +19,12 @@ use std::process::Command;
 fn the_readmes_sessions_run_as_written() {
     let readme = include_str!("../../README.md");
     let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules")).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    for place in ["modules", "packages"] {
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(place);
+        for entry in std::fs::read_dir(place).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     let steps = steps(readme);
     assert!(steps.len() > 10, "only {} commands in the README", steps.len());
