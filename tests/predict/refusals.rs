@@ -179,6 +179,17 @@ fn a_built_in_module_with_parameters_has_the_name_already() {
 }
 
 #[test]
+fn a_module_without_a_name_of_its_own_has_no_folder_in_sysfs() {
+    // The name that is followed by the zeros of struct module; that of modinfo is followed by one.
+    let nameless = hello(&[(b"hello_4\0\0", b"\0\0\0\0\0\0\0\0\0")]);
+    let lines = [
+        ": loading out-of-tree module taints kernel.",
+        ": module verification failed: signature and/or required key missing - tainting kernel",
+    ];
+    assert_refused(&insmod(&nameless, &debian("6.1.0"), Force::None), Step::Name, EINVAL, &lines);
+}
+
+#[test]
 fn a_module_of_another_machine_is_refused_at_once() {
     let line = "Invalid architecture in ELF header: 183";
     let arm = fixture("modules/extended.ko");

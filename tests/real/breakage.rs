@@ -68,7 +68,11 @@ const WAYS: &[(&str, Breaking)] = &[
     ("this_module: two", |elf| elf.again(".gnu.linkonce.this_module")),
     ("this_module: name of a built-in module", |elf| elf.name(b"block")),
     ("this_module: another name than modinfo's", |elf| elf.put(elf.this_module()?.offset(elf) + NAME_AT, b"dammy")),
+    ("this_module: no name", |elf| elf.put(elf.this_module()?.offset(elf) + NAME_AT, &[0; 8])),
     // The ELF file.
+    ("elf: another version in its ident", |elf| elf.put(6, &[2])),
+    ("elf: an alignment that is no power of two", |elf| elf.section(".text")?.set(elf, 48, &3u64.to_le_bytes())),
+    ("elf: 1 TiB of .bss", |elf| elf.section(".bss")?.set_size(elf, |_| 1 << 40)),
     ("elf: another machine", |elf| elf.put(18, &183u16.to_le_bytes())),
     ("elf: another type", |elf| elf.put(16, &2u16.to_le_bytes())),
     ("elf: 32 bit in its ident", |elf| elf.put(4, &[1])),
@@ -98,6 +102,7 @@ const WAYS: &[(&str, Breaking)] = &[
     // Symbols.
     ("symbols: no table", |elf| elf.section(".symtab")?.set_kind(elf, PROGBITS)),
     ("symbols: two tables", |elf| elf.again(".symtab")),
+    ("symbols: entries of size 0", |elf| elf.section(".symtab")?.set(elf, 56, &0u64.to_le_bytes())),
     ("symbols: link 0", |elf| elf.section(".symtab")?.set(elf, 40, &0u32.to_le_bytes())),
     ("symbols: link out of range", |elf| { let beyond = u32::from(elf.count()); elf.section(".symtab")?.set(elf, 40, &beyond.to_le_bytes()) }),
     ("symbols: strings of another type", |elf| elf.section(".strtab")?.set_kind(elf, PROGBITS)),
@@ -127,6 +132,8 @@ const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: id_type 1", |elf| elf.put(elf.bytes.len() - TRAILER + 2, &[1])),
     ("trailer: an algorithm", |elf| elf.put(elf.bytes.len() - TRAILER, &[1])),
     ("trailer: a signer's length", |elf| elf.put(elf.bytes.len() - TRAILER + 3, &[1])),
+    ("trailer: a hash", |elf| elf.put(elf.bytes.len() - TRAILER + 1, &[1])),
+    ("trailer: padding", |elf| elf.put(elf.bytes.len() - TRAILER + 6, &[1])),
     ("trailer: length 0", |elf| elf.put(elf.bytes.len() - TRAILER + 8, &0u32.to_be_bytes())),
     ("trailer: length huge", |elf| elf.put(elf.bytes.len() - TRAILER + 8, &u32::MAX.to_be_bytes())),
     ("trailer: length one less", |elf| elf.signature_length(|len| len - 1)),

@@ -16,6 +16,7 @@
 mod agreement;
 mod breakage;
 mod comparison;
+mod flags;
 mod guest;
 mod images;
 mod kernels;
