@@ -10,6 +10,7 @@ pub(super) const SHT_SYMTAB: u32 = 2;
 pub(super) const SHT_STRTAB: u32 = 3;
 pub(super) const SHT_RELA: u32 = 4;
 pub(super) const SHT_NOBITS: u32 = 8;
+pub(super) const SHT_REL: u32 = 9;
 pub(super) const SHF_WRITE: u64 = 1;
 pub(super) const SHF_ALLOC: u64 = 2;
 pub(super) const SHF_EXECINSTR: u64 = 4;
@@ -198,6 +199,14 @@ impl<'f> Loaded<'f> {
     pub(super) fn modinfo_all(&self, key: &str) -> impl Iterator<Item = &'f [u8]> {
         let bytes = self.modinfo.and_then(|at| self.sections.get(at)).map(|s| self.bytes(s)).unwrap_or_default();
         values(bytes, key.to_owned())
+    }
+
+    /// Has a symbol a name beyond the table of names?
+    pub(super) fn has_nameless_symbol(&self) -> bool {
+        let table = self.sections.get(self.symtab).copied().unwrap_or_default();
+        let names = self.sections.get(table.link as usize).map_or(0, |names| names.size);
+        let entries = self.bytes(&table).chunks_exact(symbol_size(self.header.class));
+        entries.skip(1).any(|entry| number(entry, self.header.endian, 0, 4) >= names.max(1))
     }
 
     /// The symbols, from the second on: the first is none.

@@ -365,18 +365,24 @@ impl Attempt<'_> {
 
     /// What some kernels do not check and stumble over: what then happens is not decided here.
     fn unchecked(&self, loaded: &Loaded<'_>, record: &mut Record) {
+        let mut stumbles = |note: &str| record.unknown(Step::Elf, format!("{note}; this kernel does not check that"));
         let structure = loaded.sections.get(loaded.this_module).copied().unwrap_or_default();
         if structure.kind == loaded::SHT_NOBITS {
-            let note = "struct module has no bytes in the file; this kernel does not check that, and may crash over it";
-            record.unknown(Step::Elf, note);
+            stumbles("struct module has no bytes in the file, and the kernel may crash over it");
         }
         let names = loaded.sections.get(usize::from(loaded.header.shstrndx)).map_or(0, |names| names.size);
-        let is_beyond =
-            |section: &&loaded::Section| section.kind != loaded::SHT_NULL && u64::from(section.name) >= names;
-        if loaded.sections.iter().any(|section| is_beyond(&section)) {
-            let note =
-                "a section's name lies beyond the table of names; this kernel does not check that, and may crash";
-            record.unknown(Step::Elf, note);
+        let is_nameless =
+            |section: &loaded::Section| section.kind != loaded::SHT_NULL && u64::from(section.name) >= names;
+        if loaded.sections.iter().any(is_nameless) {
+            stumbles("a section's name lies beyond the table of names, and the kernel may crash over it");
+        }
+        if !self.rules.surely(Rule::SymbolNames) && loaded.has_nameless_symbol() {
+            stumbles("a symbol's name lies beyond the table of names, and the kernel may crash over it");
+        }
+        let count = loaded.sections.len();
+        let is_relocation = |section: &&loaded::Section| matches!(section.kind, loaded::SHT_RELA | loaded::SHT_REL);
+        if loaded.sections.iter().filter(is_relocation).any(|section| section.info as usize >= count) {
+            stumbles("there are relocations for a section that is not there, and the kernel may crash over them");
         }
     }
 }
