@@ -14,10 +14,10 @@ use std::sync::{LazyLock, Mutex};
 
 use kmodlab::cli::Status;
 use kmodlab::escape;
-use kmodlab::kernel::{Fact, Kernel};
+use kmodlab::kernel::{Fact, Facts, Kernel, Machine};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
-use kmodlab::predict;
+use kmodlab::predict::{self, Force, Load, Subject};
 use kmodlab::vermagic::{Vermagic, compare};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::MemfdFlags;
@@ -30,13 +30,13 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(Container::of(bytes) == Container::None || image.len() as u64 <= MAX_SIZE);
     if let Ok(module) = Module::read(&image) {
         promises::agrees_with_its_bytes(&module, &image);
-        is_judged(&module);
+        is_judged(&module, &image);
         is_shown(bytes);
     }
 });
 
 /// A verdict comes for every module, and two strings are equal if and only if nothing differs.
-fn is_judged(module: &Module) {
+fn is_judged(module: &Module, bytes: &[u8]) {
     let kernel = Vermagic::parse(b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
     let ours = module.vermagic().unwrap_or_else(|| Vermagic::parse(b""));
     for (a, b) in [(&ours, &kernel), (&kernel, &ours), (&ours, &ours)] {
@@ -45,12 +45,13 @@ fn is_judged(module: &Module) {
     let kernel = Kernel {
         name: "fuzz".to_owned(),
         vermagic: Fact { value: kernel, source: "the fuzz target".to_owned() },
-        machine: None,
-        module_layout: None,
+        facts: Facts { machine: Some(Fact { value: Machine::of(module), source: String::new() }), ..Facts::default() },
     };
-    let name = module.name().unwrap_or_default();
-    for line in predict::predict(module, &name, &kernel).dmesg {
-        assert!(!escape::for_eyes(&line).contains(char::is_control));
+    for force in [Force::None, Force::Both] {
+        let subject = Subject { bytes, module: Some(module) };
+        for line in predict::predict(&subject, &kernel, &Load { force, alone: true }).dmesg {
+            assert!(!escape::for_eyes(&line).contains(char::is_control));
+        }
     }
 }
 

@@ -49,12 +49,8 @@ pub(super) fn image(source: &str, file: &Path, lookup: &Lookup) -> Result<Facts>
 ///
 /// Those of [`image::facts`].
 pub(super) fn image_bytes(source: &str, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    kept(
-        lookup,
-        || format!("image-{}-{}", lookup.max_size, sha256(bytes)),
-        source,
-        |name| image::facts(name, bytes, lookup.max_size),
-    )
+    let kind = format!("image-{}-{}", lookup.max_size, bytes.len());
+    kept(lookup, &kind, || sha256(bytes), source, |name| image::facts(name, bytes, lookup.max_size))
 }
 
 /// The facts of a package whose bytes these are; `read` makes them anew, and gets its name.
@@ -66,14 +62,20 @@ pub(super) fn package(
     name: &str,
     bytes: &[u8],
     lookup: &Lookup,
-    read: impl FnOnce(&str) -> Result<Facts>,
+    read: impl FnOnce(&str) -> Result<Facts> + Send,
 ) -> Result<Facts> {
-    kept(lookup, || format!("package-{}-{}", lookup.max_size, sha256(bytes)), name, read)
+    let kind = format!("package-{}-{}", lookup.max_size, bytes.len());
+    kept(lookup, &kind, || sha256(bytes), name, read)
 }
 
 /// The facts of a module tree with these files; `read` makes them anew, and gets its name.
-pub(super) fn tree(folder: &Path, files: &[PathBuf], lookup: &Lookup, read: impl FnOnce(&str) -> Facts) -> Facts {
-    let key = || {
+pub(super) fn tree(
+    folder: &Path,
+    files: &[PathBuf],
+    lookup: &Lookup,
+    read: impl FnOnce(&str) -> Facts + Send,
+) -> Facts {
+    let hash = || {
         let mut hash = Sha256::new();
         for file in files {
             // Of a file that is gone by now nothing will be read either.
@@ -86,32 +88,51 @@ pub(super) fn tree(folder: &Path, files: &[PathBuf], lookup: &Lookup, read: impl
                 hash.update(number.to_le_bytes());
             }
         }
-        format!("tree-{}-{}", lookup.max_size, hex::encode(hash.finalize()))
+        hex::encode(hash.finalize())
     };
+    let kind = format!("tree-{}-{}", lookup.max_size, files.len());
     let name = folder.display().to_string();
-    kept(lookup, key, &name, |name| Ok(read(name))).unwrap_or_default()
+    kept(lookup, &kind, hash, &name, |name| Ok(read(name))).unwrap_or_default()
 }
 
-/// What is kept under a key, or else made now, and kept.
+/// What is kept of a source of this kind with this hash, or else made now, and kept. Where nothing of the kind is kept,
+/// which its size tells, it is read while it is hashed.
 fn kept(
     lookup: &Lookup,
-    key: impl FnOnce() -> String,
+    kind: &str,
+    hash: impl FnOnce() -> String + Send,
     name: &str,
-    read: impl FnOnce(&str) -> Result<Facts>,
+    read: impl FnOnce(&str) -> Result<Facts> + Send,
 ) -> Result<Facts> {
     let Some(folder) = &lookup.cache else { return read(name) };
-    let key = key();
-    let mut facts = match load(folder, &key) {
-        Some(facts) => facts,
-        None => {
-            let facts = read(NAME)?;
-            // Nothing depends on it.
-            let _ = store(folder, &key, &facts);
-            facts
+    let (key, mut facts) = match has_kind(folder, kind) {
+        true => {
+            let key = format!("{kind}-{}", hash());
+            match load(folder, &key) {
+                Some(facts) => (None, facts),
+                None => (Some(key), read(NAME)?),
+            }
+        }
+        false => {
+            let (hash, facts) = rayon::join(hash, || read(NAME));
+            (Some(format!("{kind}-{hash}")), facts?)
         }
     };
+    if let Some(key) = key {
+        // Nothing depends on it.
+        let _ = store(folder, &key, &facts);
+    }
     facts.rename_sources(NAME, name);
     Ok(facts)
+}
+
+/// Is anything of this kind kept?
+fn has_kind(folder: &Path, kind: &str) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_of_kind = |name: &std::ffi::OsStr| {
+        name.to_str().and_then(|name| name.strip_prefix(kind)).is_some_and(|rest| rest.starts_with('-'))
+    };
+    entries.into_iter().any(|entry| is_of_kind(&entry.file_name()))
 }
 
 /// A file's content behind magic and checksum.

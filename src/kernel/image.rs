@@ -1,8 +1,8 @@
 //! What the image of a kernel tells: `vmlinuz`, `vmlinux`, `bzImage`, `zImage`, `Image`, compressed or not.
 //!
-//! [`facts`] goes from the outside to the inside: [`container`] finds what is packed in the file, [`unpack`] undoes it,
-//! and then the kernel's own bytes are read. An ELF file has sections ([`vmlinux`]), so that each fact is looked for
-//! where it stands, and the tables of exports can be read ([`exports`]). A flat image, as arm64, arm and s390x have it,
+//! `facts` goes from the outside to the inside: `container` finds what is packed in the file, `unpack` undoes it,
+//! and then the kernel's own bytes are read. An ELF file has sections (`vmlinux`), so that each fact is looked for
+//! where it stands, and the tables of exports can be read (`exports`). A flat image, as arm64, arm and s390x have it,
 //! is searched as a whole. Nothing here does input or output.
 
 mod btf;
@@ -11,6 +11,7 @@ mod exports;
 mod lzo;
 pub mod messages;
 mod params;
+mod room;
 mod signed;
 mod strings;
 #[cfg(test)]

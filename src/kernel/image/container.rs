@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Machine;
+use crate::kernel::image::room::Room;
 use crate::kernel::image::strings;
 use crate::kernel::image::unpack::Packing;
 use crate::module::elf::{Class, Endian};
@@ -23,7 +24,7 @@ use crate::module::elf::{Class, Endian};
 /// A kernel's own bytes: an ELF file, or flat.
 pub(super) struct Opened<'b> {
     /// The bytes, as memory will have them if they are flat.
-    pub(super) bytes: Cow<'b, [u8]>,
+    pub(super) bytes: Room<'b>,
     /// The machine that the container is for, where that tells it.
     pub(super) machine: Option<Machine>,
 }
@@ -44,13 +45,13 @@ const UIMAGE_HEADER: usize = 64;
 /// Those of [`crate::kernel::image::facts`].
 pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
     let mut machine = None;
-    let mut bytes = Cow::Borrowed(file);
+    let mut bytes = Room::Plain(Cow::Borrowed(file));
     for _ in 0..DEPTH {
         let kind = Kind::of(&bytes);
         machine = kind.machine(&bytes).or(machine);
         let inside = match kind {
             Kind::Elf | Kind::Arm64 | Kind::Riscv | Kind::LoongArch => None,
-            Kind::UImage => Some(bytes.get(UIMAGE_HEADER..).unwrap_or_default().to_vec()),
+            Kind::UImage => Some(Room::from(bytes.get(UIMAGE_HEADER..).unwrap_or_default().to_vec())),
             Kind::Packed(packing) => Some(packing.unpack(&bytes, max, None)?),
             Kind::X86 => match x86_payload(&bytes)? {
                 Some((packing, payload)) => Some(unpack_with_size(packing, payload, max)?),
@@ -60,7 +61,7 @@ pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
             Kind::Arm | Kind::S390 | Kind::Unknown => search(&bytes, max)?,
         };
         match inside {
-            Some(inside) => bytes = Cow::Owned(inside),
+            Some(inside) => bytes = inside,
             None => return Ok(Opened { bytes, machine }),
         }
     }
@@ -183,7 +184,7 @@ fn x86_payload(bytes: &[u8]) -> Result<Option<(Packing, &[u8])>> {
 
 /// Unpacks what the kernel's build has packed, with the size of what is inside in the last four bytes
 /// (`size_append`, scripts/Makefile.lib; gzip has it there by itself).
-fn unpack_with_size(packing: Packing, payload: &[u8], max: u64) -> Result<Vec<u8>> {
+fn unpack_with_size(packing: Packing, payload: &[u8], max: u64) -> Result<Room<'static>> {
     let Some((packed, size)) = payload.split_last_chunk::<4>() else {
         return Err(Error::new(ErrorKind::Truncated, "nothing is packed in it"));
     };
@@ -191,7 +192,7 @@ fn unpack_with_size(packing: Packing, payload: &[u8], max: u64) -> Result<Vec<u8
     packing.unpack(packed, max, Some(u64::from(u32::from_le_bytes(*size))))
 }
 
-fn zboot(bytes: &[u8], max: u64) -> Result<Vec<u8>> {
+fn zboot(bytes: &[u8], max: u64) -> Result<Room<'static>> {
     let cut =
         || Error::new(ErrorKind::Truncated, "what its zboot header announces lies beyond the end: is it cut short?");
     let (start, length) = (little(bytes, 8, 4).ok_or_else(cut)?, little(bytes, 12, 4).ok_or_else(cut)?);
@@ -209,7 +210,7 @@ fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {
 /// Looks for the kernel where no header tells its place: what is packed, else `None` if it is there as it is.
 ///
 /// In this order, since a version line may also stand within what lz4 or lzo has packed, whole or in part.
-fn search(bytes: &[u8], max: u64) -> Result<Option<Vec<u8>>> {
+fn search(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
     let mut left = max;
     for at in Packing::places(bytes).take(MOST_CANDIDATES) {
         let Some(packed) = bytes.get(at..) else { break };

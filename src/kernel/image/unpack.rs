@@ -10,6 +10,7 @@ use liblzma::stream::Stream;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::image::lzo;
+use crate::kernel::image::room::Room;
 
 /// The most memory that a stream may ask its decompressor for, in bytes. Kernels are packed with a dictionary of
 /// 128 MiB at most (scripts/xz_wrap.sh, 6.12).
@@ -102,16 +103,16 @@ impl Packing {
     ///
     /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut, damaged, or of another size;
     /// [`ErrorKind::TooLarge`] beyond the limit.
-    pub(super) fn unpack(self, packed: &[u8], max: u64, size: Option<u64>) -> Result<Vec<u8>> {
+    pub(super) fn unpack(self, packed: &[u8], max: u64, size: Option<u64>) -> Result<Room<'static>> {
         let limit = Limit::new(self, packed.len(), max);
         if let Some(size) = size {
             limit.allows(size)?;
         }
         let out = match self {
             Packing::Lz4 => self.lz4(packed, &limit, size)?,
-            Packing::Lzo => lzo::unpack(packed, |size| limit.allows(size))?,
+            Packing::Lzo => lzo::unpack(packed, |size| limit.allows(size))?.into(),
             Packing::Zstd if size.is_some() => self.zstd(packed, &limit, size.unwrap_or_default())?,
-            _ => self.drain(packed, &limit, size)?,
+            _ => self.drain(packed, &limit, size)?.into(),
         };
         match size {
             Some(size) if size != out.len() as u64 => {
@@ -131,8 +132,8 @@ impl Packing {
             Packing::Lz4 | Packing::Lzo => {
                 // One block is enough, and 16 MiB of what is packed hold one.
                 let some = packed.get(..16 << 20).unwrap_or(packed);
-                start = self.unpack(some, ALWAYS_PLAUSIBLE, None).unwrap_or_default();
-                start.truncate(ENOUGH as usize);
+                let unpacked = self.unpack(some, ALWAYS_PLAUSIBLE, None);
+                start.extend(unpacked.iter().flat_map(|bytes| bytes.iter().take(ENOUGH as usize)));
             }
             _ => {
                 // What was read before an error stays.
@@ -170,26 +171,26 @@ impl Packing {
     }
 
     /// At once into its place, since the size is known.
-    fn zstd(self, packed: &[u8], limit: &Limit, size: u64) -> Result<Vec<u8>> {
+    fn zstd(self, packed: &[u8], limit: &Limit, size: u64) -> Result<Room<'static>> {
         let damaged = |_| self.damaged(&io::ErrorKind::InvalidData.into());
         let length = zstd::zstd_safe::find_frame_compressed_size(packed).map_err(damaged)?;
         let frame = packed.get(..length).unwrap_or(packed);
-        let mut out = Vec::new();
-        limit.reserve(&mut out, size)?;
+        let mut out = limit.zeros(size)?;
         let mut decompressor = zstd::bulk::Decompressor::new().map_err(|e| self.damaged(&e))?;
-        decompressor.decompress_to_buffer(frame, &mut out).map_err(|e| self.damaged(&e))?;
+        let length = decompressor.decompress_to_buffer(frame, &mut out[..]).map_err(|e| self.damaged(&e))?;
+        out.truncate(length);
         Ok(out)
     }
 
     /// Blocks, each behind its packed size in four bytes; the magic may come again between them (lib/decompress_unlz4.c).
-    fn lz4(self, packed: &[u8], limit: &Limit, size: Option<u64>) -> Result<Vec<u8>> {
+    fn lz4(self, packed: &[u8], limit: &Limit, size: Option<u64>) -> Result<Room<'static>> {
         let damaged = || self.damaged(&io::ErrorKind::InvalidData.into());
         let cut = || self.damaged(&io::ErrorKind::UnexpectedEof.into());
         let strict = size.is_some();
         let blocks = lz4_blocks(packed, strict, limit.most.div_ceil(LZ4_BLOCK as u64)).ok_or_else(cut)?;
         let room = blocks.len().saturating_mul(LZ4_BLOCK);
         let room = size.map_or(room, |size| usize::try_from(size).unwrap_or(room).min(room));
-        let mut out = limit.zeros(room)?;
+        let mut out = limit.zeros(room as u64)?;
         let places = out.chunks_mut(LZ4_BLOCK);
         // Blocks know nothing of each other, and this is the fastest way of packing: more cores tell.
         let work = Mutex::new(blocks.iter().zip(places).enumerate());
@@ -266,10 +267,9 @@ impl Limit {
     }
 
     /// As many zeros, without touching them.
-    fn zeros(&self, size: usize) -> Result<Vec<u8>> {
-        // `vec!` ends the program where there is no memory, so that is tried before.
-        self.reserve(&mut Vec::new(), size as u64)?;
-        Ok(vec![0; size])
+    fn zeros(&self, size: u64) -> Result<Room<'static>> {
+        let size = usize::try_from(size.min(self.most.saturating_add(1)));
+        Room::of(size.unwrap_or(usize::MAX))
     }
 
     fn reserve(&self, out: &mut Vec<u8>, more: u64) -> Result<()> {
