@@ -62,6 +62,9 @@ impl Args {
 /// How many modules are judged before their cells are printed: enough to keep all cores at work.
 const BATCH: usize = 64;
 
+/// How many lines of the log are shown to people; JSON has all.
+const LINES: usize = 6;
+
 /// A module against all kernels.
 struct Judged {
     name: String,
@@ -151,8 +154,11 @@ fn print(
     writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
     let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
     let logs = if verdict.answer == Answer::Unknown { "it may log" } else { "the kernel logs" };
-    for line in &verdict.dmesg {
+    for line in verdict.dmesg.iter().take(LINES) {
         row(logs, &for_eyes(line))?;
+    }
+    if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
+        row("", &format!("… and {} more", output::count(more, "line")))?;
     }
     if let Some(errno) = verdict.errno {
         let words = Userspace::of(Some(errno)).kmod.unwrap_or("an error");
