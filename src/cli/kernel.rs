@@ -99,6 +99,10 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
         let label = session.paint(Paint::Faint, format_args!("{label:<14}"));
         writeln!(session.out, "  {label} [{}] {}", index + 1, for_eyes(source))?;
     }
+    for (index, note) in facts.notes.iter().enumerate() {
+        let label = session.paint(Paint::Odd, format_args!("{:<14}", if index == 0 { "mind" } else { "" }));
+        writeln!(session.out, "  {label} {}", for_eyes(note))?;
+    }
     Ok(())
 }
 
@@ -272,6 +276,8 @@ struct Shown<'k> {
     keys: Option<Fact<Vec<ShownKey>>>,
     btf: Option<Fact<ShownBtf>>,
     policy: Option<&'k Fact<Policy>>,
+    /// What was there but tells nothing, and why.
+    notes: &'k [String],
 }
 
 #[derive(Serialize)]
@@ -351,6 +357,7 @@ impl<'k> Shown<'k> {
             keys: shown(&facts.keys, |keys| keys.iter().map(ShownKey::of).collect()),
             btf: shown(&facts.btf, |btf| ShownBtf { bytes: btf.len() }),
             policy: facts.policy.as_ref(),
+            notes: &facts.notes,
         }
     }
 }

@@ -25,8 +25,11 @@ pub(super) enum Role {
     SystemMap,
     /// `Module.symvers`.
     Symvers,
-    /// `include/generated/utsrelease.h`, `include/config/kernel.release`.
+    /// `include/generated/utsrelease.h`.
     Release,
+    /// `include/config/kernel.release`, from which the other is made. Debian puts its own in place of the other: for 6.1
+    /// this one says 6.1.192, and the other 6.1.0-56-amd64, which it is.
+    BaseRelease,
     /// `modules.builtin`.
     BuiltIn,
     /// `modules.builtin.modinfo`.
@@ -113,7 +116,8 @@ fn in_build(below: &str) -> Option<Role> {
         ".config" => Some(Role::Config),
         "System.map" => Some(Role::SystemMap),
         "Module.symvers" => Some(Role::Symvers),
-        "include/generated/utsrelease.h" | "include/config/kernel.release" => Some(Role::Release),
+        "include/generated/utsrelease.h" => Some(Role::Release),
+        "include/config/kernel.release" => Some(Role::BaseRelease),
         _ => {
             let (_, name) = below.strip_prefix("arch/")?.split_once("/boot/")?;
             IN_BOOT.contains(&name).then_some(Role::Image)
@@ -146,6 +150,7 @@ enum Rank {
     Symvers,
     SystemMap,
     Config,
+    BaseRelease,
 }
 
 impl Bundle {
@@ -213,10 +218,15 @@ impl Bundle {
             Role::SystemMap => (Rank::SystemMap, system_map::facts(&String::from_utf8_lossy(&bytes), source)),
             Role::Config => (Rank::Config, config::facts(&String::from_utf8_lossy(&bytes), source)),
             Role::Release => {
-                found.release = release(&String::from_utf8_lossy(&bytes)).or_else(|| found.release.take());
-                let release = found.release.clone();
+                let release = release(&String::from_utf8_lossy(&bytes));
+                found.release = found.release.take().or_else(|| release.clone());
                 let known = release.map(|value| Fact { value, source: source.to_owned() });
                 (Rank::Config, Facts { release: known, ..Facts::default() })
+            }
+            Role::BaseRelease => {
+                let release = release(&String::from_utf8_lossy(&bytes));
+                let known = release.map(|value| Fact { value, source: source.to_owned() });
+                (Rank::BaseRelease, Facts { release: known, ..Facts::default() })
             }
             Role::BuiltIn => {
                 found.built_in = Some(bytes);

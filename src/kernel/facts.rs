@@ -55,6 +55,8 @@ pub struct Facts {
     pub btf: Option<Fact<Arc<[u8]>>>,
     /// What a running system enforces.
     pub policy: Option<Fact<Policy>>,
+    /// What was there but tells nothing, and why: a file that must not be read, modules of another kernel.
+    pub notes: Vec<String>,
 }
 
 impl Facts {
@@ -63,22 +65,41 @@ impl Facts {
         fn of<T>(fact: &mut Option<Fact<T>>) -> Option<&mut String> {
             fact.as_mut().map(|fact| &mut fact.source)
         }
+        // All of them by name: a new fact must not be left out.
+        let Facts {
+            release,
+            banner,
+            vermagic,
+            machine,
+            fingerprint,
+            layout,
+            exports,
+            tree,
+            config,
+            folders,
+            messages,
+            keys,
+            btf,
+            policy,
+            notes,
+        } = self;
         let sources = [
-            of(&mut self.release),
-            of(&mut self.banner),
-            of(&mut self.vermagic),
-            of(&mut self.machine),
-            of(&mut self.fingerprint),
-            of(&mut self.layout),
-            of(&mut self.exports),
-            of(&mut self.tree),
-            of(&mut self.config),
-            of(&mut self.messages),
-            of(&mut self.keys),
-            of(&mut self.btf),
-            of(&mut self.policy),
+            of(release),
+            of(banner),
+            of(vermagic),
+            of(machine),
+            of(fingerprint),
+            of(layout),
+            of(exports),
+            of(tree),
+            of(config),
+            of(folders),
+            of(messages),
+            of(keys),
+            of(btf),
+            of(policy),
         ];
-        for source in sources.into_iter().flatten() {
+        for source in sources.into_iter().flatten().chain(notes) {
             *source = source.replace(from, to);
         }
     }

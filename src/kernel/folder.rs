@@ -128,6 +128,11 @@ fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: 
         match cache::image(&source, file, lookup) {
             Ok(facts) => bundle.add_image(group, facts),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // On some systems only root reads the image; what lies beside it tells much without it.
+            Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => {
+                let notes = vec![error.on(file).to_string()];
+                bundle.add_image(group, Facts { notes, ..Facts::default() });
+            }
             Err(error) => return Err(error.on(file)),
         }
         return Ok(());

@@ -8,6 +8,7 @@
 mod bundle;
 mod cache;
 mod config;
+mod derived;
 mod facts;
 mod folder;
 pub mod image;
@@ -73,8 +74,15 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
     if facts.layout.is_none() {
         facts.learn_from_btf();
     }
+    if let (None, Some(release), Some(config)) = (&facts.vermagic, &facts.release, &facts.config) {
+        facts.vermagic = derived::vermagic(release, config);
+    }
     let name = name.to_string_lossy().into_owned();
     let Some(vermagic) = facts.vermagic.clone() else {
+        if let Some(config) = facts.config.as_ref().filter(|config| !config.value.contains_key("MODULES")) {
+            let what = format!("this kernel loads no modules: CONFIG_MODULES is not set ({})", config.source);
+            return Err(Error::new(ErrorKind::NotFound, what).on(name));
+        }
         let hint = "add the image or a module of the same kernel: K+IMAGE";
         return Err(Error::new(ErrorKind::NotFound, "nothing here tells the kernel's version magic")
             .hint(hint)
@@ -150,7 +158,11 @@ fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
         let contents = module::file::read(path)?;
         let (bytes, source) = (contents.bytes(), path.display().to_string());
         if package::looks_like(bytes) {
-            return package::facts(path, bytes, lookup);
+            // Reading it may take longer than a lease holds back who wants to truncate the file, and then a mapping is
+            // a trap (`module::file`): so it is read from a copy, and the file let go at once.
+            let copy = bytes.to_vec();
+            drop(contents);
+            return package::facts(path, &copy, lookup);
         }
         if bytes.starts_with(b"\xed\xab\xee\xdb") {
             let what = "an RPM package, which is not read here";
@@ -205,6 +217,7 @@ fn merge(better: Facts, other: Facts) -> Facts {
         keys: better.keys.or(other.keys),
         btf: better.btf.or(other.btf),
         policy: better.policy.or(other.policy),
+        notes: [better.notes, other.notes].concat(),
     }
 }
 

@@ -1,0 +1,116 @@
+//! The version magic that a kernel of this release and configuration is built with, where nothing else tells it: the
+//! last resort. Pure.
+//!
+//! The rules are include/linux/vermagic.h's and the architectures' asm/vermagic.h's, for the architectures where they are
+//! certain. A vendor may have added words, so that the source says how the string was come by.
+
+use crate::kernel::{Config, Fact};
+use crate::vermagic::{Release, Vermagic};
+
+/// The version magic, or `None` where the rules are not certain.
+pub(super) fn vermagic(release: &Fact<String>, config: &Fact<Config>) -> Option<Fact<Vermagic>> {
+    let text = string(&release.value, &config.value)?;
+    let source = format!("the rules of include/linux/vermagic.h, from {} and {}", release.source, config.source);
+    Some(Fact { value: Vermagic::parse(text.as_bytes()), source })
+}
+
+fn string(release: &str, config: &Config) -> Option<String> {
+    let has = |option: &str| config.get(option).is_some_and(|value| value == "y");
+    let version = numbers(release)?;
+    // The hash of a shuffled layout stands in no configuration.
+    let is_shuffled = has("RANDSTRUCT") || has("GCC_PLUGIN_RANDSTRUCT");
+    if version < (3, 0) || is_shuffled || !has("MODULES") {
+        return None;
+    }
+    let is_built_preemptible = if version >= (5, 16) { has("PREEMPT_BUILD") } else { has("PREEMPT") };
+    let is_real_time = version >= (5, 4) && has("PREEMPT_RT");
+    let preemption = match (is_built_preemptible, is_real_time) {
+        (true, false) => "preempt ",
+        (false, true) => "preempt_rt ",
+        (false, false) => "",
+        // Which of them wins changed between 6.1 and 7.2.
+        (true, true) => return None,
+    };
+    let mut text = format!("{release} ");
+    text.push_str(if has("SMP") { "SMP " } else { "" });
+    text.push_str(preemption);
+    text.push_str(if has("MODULE_UNLOAD") { "mod_unload " } else { "" });
+    text.push_str(if has("MODVERSIONS") { "modversions " } else { "" });
+    text.push_str(architecture(config)?);
+    Some(text)
+}
+
+/// MODULE_ARCH_VERMAGIC.
+fn architecture(config: &Config) -> Option<&'static str> {
+    let has = |option: &str| config.get(option).is_some_and(|value| value == "y");
+    if has("X86_64") || has("S390") {
+        return Some("");
+    }
+    if has("ARM64") {
+        return Some("aarch64");
+    }
+    if has("RISCV") {
+        return Some("riscv");
+    }
+    // arch/x86/include/asm/vermagic.h: the processor family.
+    let families = [
+        ("M486", "486 "),
+        ("M586", "586 "),
+        ("M586TSC", "586TSC "),
+        ("M586MMX", "586MMX "),
+        ("M686", "686 "),
+        ("MPENTIUMII", "PENTIUMII "),
+        ("MPENTIUMIII", "PENTIUMIII "),
+        ("MPENTIUMM", "PENTIUMM "),
+        ("MPENTIUM4", "PENTIUM4 "),
+        ("MATOM", "ATOM "),
+        ("MK6", "K6 "),
+        ("MK7", "K7 "),
+        ("MK8", "K8 "),
+        ("MGEODE_LX", "GEODE "),
+    ];
+    let family = families.into_iter().find(|(option, _)| has(option)).map(|(_, word)| word);
+    family.filter(|_| has("X86_32"))
+}
+
+/// The first two numbers of a release.
+fn numbers(release: &str) -> Option<(u32, u32)> {
+    let base = Release::of(release).base;
+    let mut numbers = base.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::config;
+
+    fn of(release: &str, text: &str) -> Option<String> {
+        string(release, &config::parse(text))
+    }
+
+    #[test]
+    fn as_debian_builds_them() {
+        let amd64 = "CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_SMP=y\nCONFIG_PREEMPT_BUILD=y\nCONFIG_MODULE_UNLOAD=y\n\
+                     CONFIG_MODVERSIONS=y\n";
+        let expected = "6.1.0-56-amd64 SMP preempt mod_unload modversions ";
+        assert_eq!(of("6.1.0-56-amd64", amd64).as_deref(), Some(expected));
+        // 5.10 knew PREEMPT alone.
+        assert_eq!(of("5.10.0-46-amd64", amd64).as_deref(), Some("5.10.0-46-amd64 SMP mod_unload modversions "));
+        let arm64 = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_SMP=y\nCONFIG_MODULE_UNLOAD=y\n";
+        assert_eq!(of("6.12.1-arm64", arm64).as_deref(), Some("6.12.1-arm64 SMP mod_unload aarch64"));
+        let i686 = "CONFIG_X86_32=y\nCONFIG_M686=y\nCONFIG_MODULES=y\nCONFIG_SMP=y\n";
+        assert_eq!(of("5.10.0-32-686", i686).as_deref(), Some("5.10.0-32-686 SMP 686 "));
+    }
+
+    #[test]
+    fn what_is_not_certain_is_not_said() {
+        assert_eq!(of("6.1.0", "CONFIG_MODULES=y\nCONFIG_MIPS=y\n"), None);
+        assert_eq!(of("6.1.0", "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_RANDSTRUCT=y\n"), None);
+        assert_eq!(of("strange", "CONFIG_MODULES=y\nCONFIG_X86_64=y\n"), None);
+        assert_eq!(
+            of("6.1.0", "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_PREEMPT_RT=y\nCONFIG_PREEMPT_BUILD=y\n"),
+            None
+        );
+    }
+}
