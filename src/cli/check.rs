@@ -77,13 +77,17 @@ struct Judged {
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let lookup = session.lookup();
     // Of several errors it is always the first one that is told.
-    let kernels: Vec<Result<Kernel>> = args.kernels.par_iter().map(|name| kernel::named(name, &lookup)).collect();
+    let what = format!("reading {}", output::count(args.kernels.len(), "kernel"));
+    let kernels: Vec<Result<Kernel>> =
+        output::waiting(&what, || args.kernels.par_iter().map(|name| kernel::named(name, &lookup)).collect());
     let kernels = kernels.into_iter().collect::<Result<Vec<_>>>()?;
     let load = args.load();
     let (mut failed, mut refused, mut is_first) = (0, 0, true);
     for batch in args.modules.chunks(BATCH) {
-        let judged: Vec<Result<Judged>> =
-            batch.par_iter().map(|path| judge(path, &kernels, &load, lookup.max_size)).collect();
+        let what = format!("judging {}", output::count(args.modules.len(), "module"));
+        let judged: Vec<Result<Judged>> = output::waiting(&what, || {
+            batch.par_iter().map(|path| judge(path, &kernels, &load, lookup.max_size)).collect()
+        });
         for (path, judged) in batch.iter().zip(judged) {
             let judged = match judged {
                 Ok(judged) => judged,

@@ -94,7 +94,7 @@ impl Args {
             (ModeArg::Blank, None, None) => Ok((Wish::Blank, None)),
             (ModeArg::Blank, ..) => usage("--mode blank takes no version magic: leave out --to and --vermagic"),
             (ModeArg::Rewrite, Some(kernel), _) => {
-                let kernel = kernel::named(kernel, &session.lookup())?;
+                let kernel = output::waiting("reading the kernel", || kernel::named(kernel, &session.lookup()))?;
                 Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), Some(kernel)))
             }
             (ModeArg::Rewrite, None, Some(string)) => Ok((Wish::Rewrite(string.as_bytes().to_vec()), None)),
