@@ -161,6 +161,9 @@ fn print(
     for line in verdict.dmesg.iter().take(LINES) {
         row(logs, &for_eyes(line))?;
     }
+    if verdict.answer == Answer::Refused && verdict.dmesg.is_empty() {
+        row("the kernel logs", "nothing, as far as is known of its version")?;
+    }
     if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
         row("", &format!("… and {} more", output::count(more, "line")))?;
     }
@@ -191,6 +194,10 @@ fn print(
         let what = session.paint(Paint::Bad, "unsafe");
         writeln!(session.out, "  {what}            {}", for_eyes(&danger.sentence()))?;
     }
+    if verdict.answer == Answer::Accepted && !verdict.dangers.is_empty() {
+        let text = "the loader takes it; what it does then, nobody checks: it may crash, or be silently wrong";
+        writeln!(session.out, "                    {text}")?;
+    }
     print_patch(judged, verdict, session)
 }
 
@@ -217,6 +224,7 @@ fn print_patch(judged: &Judged, verdict: &Verdict, session: &mut Session<'_>) ->
         (PatchHelps::No, _) if judged.vermagic.is_none() => {
             say("a patch", "can't help: there is no vermagic entry to change")?;
         }
+        (PatchHelps::No, Answer::Unknown) => say("a patch", "no need, as far as is known")?,
         (PatchHelps::No, _) => say("a patch", "no need")?,
         (PatchHelps::Insufficient, _) => {
             say("a patch", &format!("of the version magic is not enough: {}{}", stage(rewrite), rewrite.note))?
@@ -230,8 +238,8 @@ fn print_patch(judged: &Judged, verdict: &Verdict, session: &mut Session<'_>) ->
             say("", &blank)?;
         }
     }
-    let is_about_build = matches!(verdict.stage, Some(Step::Vermagic | Step::ModuleLayout | Step::Symbols));
-    if verdict.answer == Answer::Refused && is_about_build {
+    let is_foreign = verdict.dangers.iter().any(|danger| !matches!(danger, Danger::Token { .. }));
+    if is_foreign || verdict.stage == Some(Step::Vermagic) {
         say("the right way", "build it in the tree that this kernel was built in; then nothing is forced")?;
     }
     Ok(())

@@ -92,7 +92,11 @@ impl Args {
         let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
         match (self.mode, &self.to, &self.vermagic) {
             (ModeArg::Blank, None, None) => Ok((Wish::Blank, None)),
-            (ModeArg::Blank, ..) => usage("--mode blank takes no version magic: leave out --to and --vermagic"),
+            (ModeArg::Blank, _, Some(_)) => usage("--mode blank takes no version magic: leave out --vermagic"),
+            (ModeArg::Blank, Some(kernel), None) => {
+                let kernel = output::waiting("reading the kernel", || kernel::named(kernel, &session.lookup()))?;
+                Ok((Wish::Blank, Some(kernel)))
+            }
             (ModeArg::Rewrite, Some(kernel), _) => {
                 let kernel = output::waiting("reading the kernel", || kernel::named(kernel, &session.lookup()))?;
                 Ok((Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()), Some(kernel)))
@@ -155,11 +159,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
 
     let proposal = propose(&path, out.as_deref(), &wish, args.signature(), kernel)?;
-    let machine = proposal.kernel.as_ref().and_then(|kernel| kernel.facts.machine.as_ref());
-    if let Some(machine) = machine.filter(|m| m.value != Machine::of(&proposal.module)) {
-        let what = format!("built for {}, that kernel is for {}", Machine::of(&proposal.module), machine.value);
-        return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(&path).into());
-    }
     let given = args.confirm.as_deref();
     let answers =
         ask(&proposal, &args, &vault, session, given.is_some_and(|d| d.eq_ignore_ascii_case(&proposal.digest)))?;
@@ -223,8 +222,13 @@ fn propose(
             .hint(format!("unpack a copy with {}", container.unpacker()))
             .on(path));
     }
-    let plan = Plan::make(&target.bytes, wish, signature).map_err(|e| e.on(path))?;
     let module = Module::read(&target.bytes).map_err(|e| e.on(path))?;
+    let machine = kernel.as_ref().and_then(|kernel| kernel.facts.machine.as_ref());
+    if let Some(machine) = machine.filter(|machine| machine.value != Machine::of(&module)) {
+        let what = format!("built for {}, that kernel is for {}", Machine::of(&module), machine.value);
+        return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(path));
+    }
+    let plan = Plan::make(&target.bytes, wish, signature).map_err(|e| e.on(path))?;
     let digest = plan.digest(out.unwrap_or(path));
     let after = Module::read(&plan.bytes_after).map_err(|e| e.on(path))?;
     let verdicts = kernel.as_ref().map(|kernel| {

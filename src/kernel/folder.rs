@@ -42,6 +42,7 @@ pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
         add_tree(&mut bundle, group, tree, lookup)?;
     }
     if !is_root {
+        must_be_one_tree(folder)?;
         let group = Group::Folder(String::new());
         add_tree(&mut bundle, &group, folder, lookup)?;
         for (role, file) in beside(folder) {
@@ -171,6 +172,17 @@ fn add_tree(bundle: &mut Bundle, group: &Group, folder: &Path, lookup: &Lookup) 
     Ok(())
 }
 
+/// A folder of module trees, as /lib/modules is, holds as many kernels.
+fn must_be_one_tree(folder: &Path) -> Result<()> {
+    let is_tree = |name: &String| folder.join(name).join("kernel").is_dir();
+    let trees: Vec<String> = names_in(folder).into_iter().filter(is_tree).collect();
+    if trees.len() < 2 {
+        return Ok(());
+    }
+    let what = format!("{} kernels in it: {}", trees.len(), trees.join(", "));
+    Err(Error::new(ErrorKind::Ambiguous, what).hint("name one of these folders").on(folder))
+}
+
 /// The facts of a module tree; none where there is no module and no list of built-in ones.
 pub(super) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
     let files = tree_files(folder);
@@ -178,7 +190,11 @@ pub(super) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
         return Facts::default();
     }
     cache::tree(folder, &files, lookup, |name| {
-        let index = |name: &str| read(&folder.join(name), lookup.max_size).ok();
+        let index = |name: &str| {
+            let file = folder.join(name);
+            let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
+            is_file.then(|| read(&file, lookup.max_size).ok()).flatten()
+        };
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
         let built_in = tree::built_in(list.as_deref(), modinfo.as_deref());
         let is_module = |file: &&PathBuf| file.to_str().is_some_and(tree::is_module_name);

@@ -149,12 +149,20 @@ fn parts(name: &[u8], depth: usize) -> Option<Vec<PathBuf>> {
     None
 }
 
+/// The largest file that is looked into in any case, in bytes: 1 GiB. Packages have a tenth of that.
+const LARGEST: u64 = 1 << 30;
+
 /// A folder, or a file by its content: a package, an image, a file with one kind of fact, or else a module.
 fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
     if path.is_dir() {
         return folder::facts(path, lookup);
     }
     if path.is_file() {
+        let largest = lookup.max_size.max(LARGEST);
+        if path.metadata().is_ok_and(|meta| meta.len() > largest) {
+            let what = format!("larger than the limit of {largest} bytes");
+            return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit").on(path));
+        }
         let contents = module::file::read(path)?;
         let (bytes, source) = (contents.bytes(), path.display().to_string());
         if package::looks_like(bytes) {

@@ -14,7 +14,11 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let Some(section) = loaded.find_any(".BTF").filter(|section| section.size > 0) else { return Ok(()) };
     let is_checked = attempt.rules.has(Rule::BtfChecked);
     let is_tolerated = tolerated(attempt);
-    if is_checked == Some(false) || is_tolerated == Some(true) {
+    if is_checked == Some(false) {
+        return Ok(());
+    }
+    if is_tolerated == Some(true) {
+        record.skip(Step::Btf, "the kernel takes BTF that does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH)");
         return Ok(());
     }
     let Some(kernel) = &attempt.kernel.facts.btf else {

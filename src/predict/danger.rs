@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Machine};
 use crate::module::Module;
 use crate::vermagic::compare;
 
@@ -49,6 +49,10 @@ impl Danger {
 
 /// All evidence that the facts give.
 pub fn of(module: &Module, kernel: &Kernel) -> Vec<Danger> {
+    // What was built for another machine has nothing that could be compared.
+    if kernel.facts.machine.as_ref().is_some_and(|machine| machine.value != Machine::of(module)) {
+        return Vec::new();
+    }
     let mut dangers: Vec<Danger> = fingerprint(module, kernel).into_iter().collect();
     if let Some(ours) = module.vermagic() {
         let comparison = compare(&ours, &kernel.vermagic.value);

@@ -243,8 +243,12 @@ impl Verdict {
 pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
     let rules = Rules::of(kernel);
     let asked = attempt(subject, kernel, &rules, load, None);
+    // A patch is there so that nothing need be forced.
+    let plain = Load { force: Force::None, ..*load };
+    let unforced = (load.force != Force::None).then(|| attempt(subject, kernel, &rules, &plain, None));
+    let before = unforced.as_ref().unwrap_or(&asked);
     let patched = [Change::Rewrite, Change::Blank]
-        .map(|change| patched::judge(change, &asked, |change| attempt(subject, kernel, &rules, load, Some(change))));
+        .map(|change| patched::judge(change, before, |change| attempt(subject, kernel, &rules, &plain, Some(change))));
     let dangers = subject.module.map(|module| danger::of(module, kernel)).unwrap_or_default();
     let answer = asked.answer();
     Verdict {

@@ -199,11 +199,17 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
             let note = "the module has no symbol versions that the kernel sees, and this kernel can't be forced";
             return refuse(record, note.to_owned(), None);
         }
-        Compared::Unknown("CONFIG_MODULE_FORCE_LOAD") => record.unknown(
-            Step::ModuleLayout,
-            "no symbol versions are seen, and the kernel wants them: with CONFIG_MODULE_FORCE_LOAD it passes and \
-             taints F, without it is refused with ENOEXEC and no log line (its configuration)",
-        ),
+        Compared::Unknown("CONFIG_MODULE_FORCE_LOAD") => {
+            let why = match attempt.load.force.modversions() {
+                true => "symbol versions are ignored, as asked for",
+                false => "no symbol versions are seen, and the kernel wants them",
+            };
+            let note = format!(
+                "{why}: with CONFIG_MODULE_FORCE_LOAD it passes and taints F, without it is refused with ENOEXEC and no \
+                 log line (its configuration)"
+            );
+            record.unknown(Step::ModuleLayout, note);
+        }
         Compared::Unknown("its CRC") => record.unknown(
             Step::ModuleLayout,
             format!(

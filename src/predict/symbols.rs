@@ -27,6 +27,8 @@ enum Exporter<'k> {
     Kernel(&'k Export, &'k str),
     /// A module that counts as loaded.
     Module(&'k Export, &'k str, &'k str),
+    /// A module that is not loaded.
+    NotLoaded(&'k str),
     /// Nobody that counts.
     Nobody,
     /// The facts do not tell.
@@ -39,6 +41,10 @@ struct Tally {
     resolved: usize,
     differing: Vec<String>,
     missing: Vec<String>,
+    /// Modules that export what is missing, and are not loaded.
+    not_loaded: Vec<String>,
+    /// All that the image exports is known.
+    image_is_known: bool,
     other: Vec<String>,
     unknown: Vec<String>,
     crc_unknown: usize,
@@ -51,7 +57,9 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     module_namespaces(attempt, loaded, record)?;
     let versions = Versions::of(attempt, loaded);
     let imports: Vec<&[u8]> = loaded.modinfo_all("import_ns").collect();
-    let mut tally = Tally::default();
+    let image = attempt.kernel.facts.exports.as_ref();
+    let image_is_known = image.is_some_and(|exports| exports.value.complete);
+    let mut tally = Tally { image_is_known, ..Tally::default() };
     for symbol in loaded.symbols() {
         let name = String::from_utf8_lossy(symbol.name);
         match symbol.section {
@@ -134,7 +142,13 @@ fn undefined(
             tally.unknown.push(name.to_owned());
             return None;
         }
-        Exporter::Nobody if is_weak || is_ignored => return None,
+        Exporter::NotLoaded(_) | Exporter::Nobody if is_weak || is_ignored => return None,
+        Exporter::NotLoaded(owner) => {
+            if !tally.not_loaded.iter().any(|known| known == owner) {
+                tally.not_loaded.push(owner.to_owned());
+            }
+            return Some(errno::ENOENT);
+        }
         Exporter::Nobody => {
             tally.missing.push(name.to_owned());
             return Some(errno::ENOENT);
@@ -172,6 +186,8 @@ fn undefined(
                 return Some(errno::EINVAL);
             }
             Compared::Unknown("its CRC") => tally.crc_unknown += 1,
+            // Said at module_layout, once for all.
+            Compared::Unknown("CONFIG_MODULE_FORCE_LOAD") => {}
             Compared::Unknown(what) => tally.unknown.push(format!("{name} ({what})")),
         }
     }
@@ -197,7 +213,7 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
             return Exporter::Module(export, source, &module.name);
         }
         // A module exports it, so that the image does not.
-        return Exporter::Nobody;
+        return Exporter::NotLoaded(&module.name);
     }
     let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
     match image && (attempt.load.alone || facts.tree.is_some()) {
@@ -285,6 +301,9 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
     if !tally.missing.is_empty() {
         reasons.push(format!("nobody exports {}", named(&tally.missing)));
     }
+    if !tally.not_loaded.is_empty() {
+        reasons.push(format!("it needs modules that are not loaded: {}", tally.not_loaded.join(" ")));
+    }
     if !tally.differing.is_empty() {
         let count = tally.resolved + tally.differing.len();
         reasons.push(format!("{} of {count} CRCs differ: {}", tally.differing.len(), named(&tally.differing)));
@@ -296,10 +315,11 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
         return record.fail(Step::Symbols, errno, reasons.join("; "), source);
     }
     if !tally.unknown.is_empty() {
-        let note = format!(
-            "does it export {}? (its image for the kernel's own, its module tree for the rest)",
-            named(&tally.unknown)
-        );
+        let what = match tally.image_is_known {
+            true => "its module tree; or --alone, which asks about a bare insmod",
+            false => "its image for the kernel's own, its module tree for the rest",
+        };
+        let note = format!("does anybody export {}? ({what})", named(&tally.unknown));
         record.unknown(Step::Symbols, note);
     } else if tally.crc_unknown > 0 {
         let note = format!("do the CRCs of {} symbols agree? (its image, or its Module.symvers)", tally.crc_unknown);

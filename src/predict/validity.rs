@@ -10,6 +10,7 @@ use crate::predict::loaded::{
     self, Header, Loaded, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, Section, bytes_of, header_size, section_size,
     symbol_size,
 };
+use crate::predict::machine_of;
 use crate::predict::rules::{Rule, Rules};
 
 /// The sections that the loader asks for by name.
@@ -100,7 +101,12 @@ impl Checks<'_> {
         }
         if header.kind != 1 {
             let text = format!("Invalid ELF header type: {} != 1", header.kind);
-            return line(text, format!("an ELF file of type {}, where a relocatable one has 1", header.kind));
+            let note = match machine_of(file) {
+                // The other way round, each number is another.
+                ours if ours.endian != endian => format!("built for {ours}, the kernel runs on {}", self.machine),
+                _ => format!("an ELF file of type {}, where a relocatable one has 1", header.kind),
+            };
+            return line(text, note);
         }
         if !self.is_of_this_machine(file, &header) {
             let text = format!("Invalid architecture in ELF header: {}", header.machine);
