@@ -201,6 +201,11 @@ impl<'f> Loaded<'f> {
         values(bytes, key.to_owned())
     }
 
+    /// Has `struct module` bytes in the file? Where it has none, kernels that do not check that may crash over it.
+    pub(super) fn has_structure(&self) -> bool {
+        self.sections.get(self.this_module).is_some_and(|structure| structure.kind != SHT_NOBITS)
+    }
+
     /// Has a symbol a name beyond the table of names?
     pub(super) fn has_nameless_symbol(&self) -> bool {
         let table = self.sections.get(self.symtab).copied().unwrap_or_default();

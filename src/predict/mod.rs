@@ -370,8 +370,7 @@ impl Attempt<'_> {
     /// What some kernels do not check and stumble over: what then happens is not decided here.
     fn unchecked(&self, loaded: &Loaded<'_>, record: &mut Record) {
         let mut stumbles = |note: &str| record.unknown(Step::Elf, format!("{note}; this kernel does not check that"));
-        let structure = loaded.sections.get(loaded.this_module).copied().unwrap_or_default();
-        if structure.kind == loaded::SHT_NOBITS {
+        if !loaded.has_structure() {
             stumbles("struct module has no bytes in the file, and the kernel may crash over it");
         }
         let names = loaded.sections.get(usize::from(loaded.header.shstrndx)).map_or(0, |names| names.size);

@@ -43,7 +43,7 @@ pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 /// /sys/module already that this one would get.
 pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
     let facts = &attempt.kernel.facts;
-    if loaded.own_name.is_empty() {
+    if loaded.own_name.is_empty() && loaded.has_structure() {
         // kobject_add_internal (lib/kobject.c, 5.10 to 7.2) warns, which is taint W, and has no folder without a name.
         return record.fail(
             Step::Name,
