@@ -47,6 +47,8 @@ struct Tally {
     image_is_known: bool,
     other: Vec<String>,
     unknown: Vec<String>,
+    /// Symbols in sections that are not there, which the kernel does not check.
+    stray: Vec<String>,
     crc_unknown: usize,
     source: Option<String>,
     errno: Option<i32>,
@@ -88,7 +90,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
                     tally.other.push(format!("{name} is in section {index}, which is not there"));
                     tally.errno = Some(errno::ENOEXEC);
                 }
-                _ => tally.unknown.push(format!("{name} is in section {index}, which is not there")),
+                _ => tally.stray.push(format!("{name} in section {index}")),
             },
             _ => {}
         }
@@ -313,6 +315,10 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
     }
     if let Some(errno) = tally.errno {
         return record.fail(Step::Symbols, errno, reasons.join("; "), source);
+    }
+    if !tally.stray.is_empty() {
+        let note = format!("{}: there is no such section, and this kernel does not check that", named(&tally.stray));
+        record.unknown(Step::Symbols, note);
     }
     if !tally.unknown.is_empty() {
         let what = match tally.image_is_known {
