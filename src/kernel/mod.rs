@@ -210,6 +210,7 @@ fn of_text(source: &str, bytes: &[u8], max_size: u64) -> Option<Facts> {
 /// Facts of one kernel from two sources: of each fact the one of `better`, where it has one. Exports that are complete
 /// beat others, and what they do not know of a symbol is taken from the others; module trees are joined.
 fn merge(better: Facts, other: Facts) -> Facts {
+    let contradiction = contradiction(&better, &other);
     Facts {
         release: better.release.or(other.release),
         banner: better.banner.or(other.banner),
@@ -225,8 +226,20 @@ fn merge(better: Facts, other: Facts) -> Facts {
         keys: better.keys.or(other.keys),
         btf: better.btf.or(other.btf),
         policy: better.policy.or(other.policy),
-        notes: [better.notes, other.notes].concat(),
+        notes: [better.notes, other.notes, contradiction.into_iter().collect()].concat(),
     }
+}
+
+/// What two sources say differently of the same symbols, in words.
+fn contradiction(better: &Facts, other: &Facts) -> Option<String> {
+    let (better, other) = (better.exports.as_ref()?, other.exports.as_ref()?);
+    let crc = |exports: &Exports, name: &str| exports.symbols.get(name).and_then(|export| export.crc);
+    let names = better.value.symbols.keys();
+    let differing = names.filter(|name| {
+        crc(&better.value, name).zip(crc(&other.value, name)).is_some_and(|(ours, theirs)| ours != theirs)
+    });
+    let count = differing.count();
+    (count > 0).then(|| format!("{count} CRCs of {} are others than those of {}", other.source, better.source))
 }
 
 fn merge_facts<T>(
@@ -293,6 +306,17 @@ mod tests {
     use super::*;
 
     const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
+
+    #[test]
+    fn sources_that_contradict_each_other_are_noted() {
+        let facts = |crc, source: &str| {
+            let export = Export { crc: Some(crc), ..Export::default() };
+            let exports = Exports { symbols: [("printk".to_owned(), export)].into(), complete: false };
+            Facts { exports: Some(Fact { value: exports, source: source.to_owned() }), ..Facts::default() }
+        };
+        assert_eq!(merge(facts(1, "A"), facts(2, "B")).notes, ["1 CRCs of B are others than those of A"]);
+        assert_eq!(merge(facts(1, "A"), facts(1, "B")).notes, [] as [&str; 0]);
+    }
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
