@@ -35,8 +35,12 @@ pub(super) enum Compared {
     Missing,
     /// It would have to be forced, and the kernel can't be.
     CannotForce,
-    /// A fact is missing.
-    Unknown(&'static str),
+    /// The kernel's CRC is not known.
+    UnknownCrc,
+    /// It would have to be forced, and whether the kernel can be is not known.
+    UnknownForce,
+    /// The module has no CRC for it, and whether the kernel minds hangs on who built it, which is not known.
+    UnknownBuilder,
 }
 
 /// A module's symbol versions, as one kernel sees them.
@@ -74,7 +78,7 @@ impl<'f> Versions<'f> {
             (Some(extended), _) => {
                 return match (extended.get(symbol.as_bytes()), theirs) {
                     (Some(ours), Some(theirs)) => compared(*ours, theirs),
-                    (Some(_), None) => Compared::Unknown("its CRC"),
+                    (Some(_), None) => Compared::UnknownCrc,
                     (None, _) => {
                         let line = format!("{}: no extended symbol version for {symbol}", loaded.name);
                         // Printed once a boot, whatever the symbol.
@@ -90,13 +94,13 @@ impl<'f> Versions<'f> {
                 return match force(attempt, &loaded.own_name, symbol, record) {
                     Some(true) => Compared::Forced,
                     Some(false) => Compared::CannotForce,
-                    None => Compared::Unknown("CONFIG_MODULE_FORCE_LOAD"),
+                    None => Compared::UnknownForce,
                 };
             }
         };
         match (versions.get(symbol.as_bytes()), theirs) {
             (Some(ours), Some(theirs)) => compared(*ours, theirs),
-            (Some(_), None) => Compared::Unknown("its CRC"),
+            (Some(_), None) => Compared::UnknownCrc,
             (None, _) => match attempt.rules.has(Rule::MissingCrcRefuses) {
                 Some(true) => Compared::Missing,
                 Some(false) if attempt.rules.since_patch((2, 6, 25)) == Some(false) => {
@@ -107,7 +111,7 @@ impl<'f> Versions<'f> {
                     record.say(format!("{}: no symbol version for {symbol}", loaded.name));
                     Compared::NotLookedAt
                 }
-                None => Compared::Unknown("whose kernel it is: Debian's refuses a missing CRC, upstream's warns"),
+                None => Compared::UnknownBuilder,
             },
         }
     }
@@ -199,7 +203,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
             let note = "the module has no symbol versions that the kernel sees, and this kernel can't be forced";
             return refuse(record, note.to_owned(), None);
         }
-        Compared::Unknown("CONFIG_MODULE_FORCE_LOAD") => {
+        Compared::UnknownForce => {
             let why = match attempt.load.force.modversions() {
                 true => "symbol versions are ignored, as asked for",
                 false => "no symbol versions are seen, and the kernel wants them",
@@ -210,15 +214,19 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
             );
             record.unknown(Step::ModuleLayout, note);
         }
-        Compared::Unknown("its CRC") => record.unknown(
+        Compared::UnknownCrc => record.unknown(
             Step::ModuleLayout,
             format!(
                 "does the CRC of {symbol} agree? (its image, its Module.symvers, or one of its modules); if it does \
                  not, the kernel logs so, and nothing of the version magic"
             ),
         ),
-        Compared::Unknown(what) => {
-            record.unknown(Step::ModuleLayout, format!("the module has no CRC of {symbol}; what decides is {what}"));
+        Compared::UnknownBuilder => {
+            let note = format!(
+                "the module has no CRC of {symbol}; whose kernel is it? (its version line: Debian's refuses that, upstream's \
+                 warns)"
+            );
+            record.unknown(Step::ModuleLayout, note);
         }
     }
     Ok(())

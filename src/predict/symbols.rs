@@ -47,6 +47,8 @@ struct Tally {
     image_is_known: bool,
     other: Vec<String>,
     unknown: Vec<String>,
+    /// Symbols of which the module has no CRC, and it is not known whether the kernel minds.
+    crcless: Vec<String>,
     /// Symbols in sections that are not there, which the kernel does not check.
     stray: Vec<String>,
     crc_unknown: usize,
@@ -187,10 +189,10 @@ fn undefined(
                 tally.other.push(format!("it has no CRC of {name}, and this kernel can't be forced"));
                 return Some(errno::EINVAL);
             }
-            Compared::Unknown("its CRC") => tally.crc_unknown += 1,
+            Compared::UnknownCrc => tally.crc_unknown += 1,
             // Said at module_layout, once for all.
-            Compared::Unknown("CONFIG_MODULE_FORCE_LOAD") => {}
-            Compared::Unknown(what) => tally.unknown.push(format!("{name} ({what})")),
+            Compared::UnknownForce => {}
+            Compared::UnknownBuilder => tally.crcless.push(name.to_owned()),
         }
     }
     let errno = namespace(attempt, loaded, (name, export), imports, record, tally);
@@ -318,6 +320,13 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
     }
     if !tally.stray.is_empty() {
         let note = format!("{}: there is no such section, and this kernel does not check that", named(&tally.stray));
+        record.unknown(Step::Symbols, note);
+    }
+    if !tally.crcless.is_empty() {
+        let note = format!(
+            "it has no CRC of {}; whose kernel is it? (its version line: Debian's refuses that, upstream's warns)",
+            named(&tally.crcless)
+        );
         record.unknown(Step::Symbols, note);
     }
     if !tally.unknown.is_empty() {
