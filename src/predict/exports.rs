@@ -4,7 +4,8 @@
 //! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
 //! for when all relocations are applied.
 
-use crate::predict::loaded::{Loaded, SHT_RELA, number, string};
+use crate::module::elf::Class;
+use crate::predict::loaded::{Loaded, SHT_RELA, Section, Symbol, number, string};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
@@ -12,6 +13,9 @@ use crate::predict::{Attempt, Step, errno};
 
 /// The tables of exports, and the tables of their CRCs.
 const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl", "__kcrctab_gpl")];
+
+/// The tables that kernels with a table of flags pass over, and say so.
+const OBSOLETE: [&str; 2] = ["__ksymtab_gpl", "__kcrctab_gpl"];
 
 /// Size of an entry that holds three offsets of 32 bit (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
 const RELATIVE_ENTRY: u64 = 12;
@@ -21,7 +25,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let has = |name: &str| loaded.find(name).is_some_and(|section| section.size > 0);
     let flags = attempt.rules.has(Rule::ExportFlags);
     if flags == Some(true) {
-        for (obsolete, _) in [TABLES.get(1).copied(), Some(("__kcrctab_gpl", ""))].into_iter().flatten() {
+        for obsolete in OBSOLETE {
             if loaded.find(obsolete).is_some() {
                 record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.own_name));
             }
@@ -119,10 +123,8 @@ fn names_in(loaded: &Loaded<'_>, table: &str) -> Vec<String> {
 
 /// The strings that the entries point to.
 fn by_relocation(loaded: &Loaded<'_>, table: usize) -> Vec<String> {
-    let is_for_it =
-        |section: &&crate::predict::loaded::Section| section.kind == SHT_RELA && section.info as usize == table;
-    let (Some(relocations), true) =
-        (loaded.sections.iter().find(is_for_it), loaded.header.class == crate::module::elf::Class::Elf64)
+    let is_for_it = |section: &&Section| section.kind == SHT_RELA && section.info as usize == table;
+    let (Some(relocations), true) = (loaded.sections.iter().find(is_for_it), loaded.header.class == Class::Elf64)
     else {
         return Vec::new();
     };
@@ -136,7 +138,7 @@ fn by_relocation(loaded: &Loaded<'_>, table: usize) -> Vec<String> {
             continue;
         }
         let symbol = usize::try_from(info >> 32).ok().and_then(|at| symbols.get(at.checked_sub(1)?));
-        let string_of = |symbol: &crate::predict::loaded::Symbol<'_>| {
+        let string_of = |symbol: &Symbol<'_>| {
             let section = loaded.sections.get(usize::from(symbol.section))?;
             let name = string(loaded.bytes(section), symbol.value.wrapping_add(addend));
             (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())

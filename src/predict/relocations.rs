@@ -119,7 +119,7 @@ fn structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: &Place<'_>, reco
     let members = layout.value.iter().filter(|member| member.offset < end && offset < member.offset + member.size);
     let mut found = Vec::new();
     for member in members {
-        match written(attempt, loaded, member, record) {
+        match written(loaded, member, record) {
             Some(true) => return nonzero(attempt, loaded, place, record),
             Some(false) => found.push(member.name.clone()),
             None => {
@@ -141,9 +141,8 @@ fn structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: &Place<'_>, reco
 
 /// Has the kernel written something other than zeros into this member before relocations are applied? `None` for one
 /// of which that is not known.
-fn written(attempt: &Attempt<'_>, loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool> {
+fn written(loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool> {
     let has = |section: &str| loaded.find(section).is_some_and(|section| section.size > 0);
-    let _ = attempt;
     Some(match member.name.as_str() {
         // add_unformed_module, module_unload_init, init_param_lock, layout and memory
         "state" | "list" | "next" | "prev" | "source_list" | "target_list" | "refcnt" | "param_lock" => true,
