@@ -34,7 +34,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         Validity::Valid => record.pass(Step::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
         Validity::Unsure(what) => record.unknown(Step::Btf, format!("does its BTF fit the kernel's? ({what})")),
         Validity::Invalid { errno, what } if is_checked == Some(true) && is_tolerated == Some(false) => {
-            record.say(format!("failed to validate module [{}] BTF: -{errno}", loaded.name));
+            record.say(format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name));
             record.fail(Step::Btf, errno, format!("its BTF is not for this kernel: {what}"), Some(&kernel.source))?;
         }
         Validity::Invalid { what, .. } => {

@@ -63,14 +63,13 @@ pub(super) fn judge(change: Change, asked: &Record, attempt: impl Fn(Change) -> 
         .any(|finding| finding.step == Step::Vermagic && finding.module.is_some() && finding.module != finding.kernel);
     let failing = patched.findings.iter().find(|finding| finding.result == Outcome::Fail);
     let stage = patched.refused.map(|(step, _)| step);
-    let at_vermagic = asked.refused.is_some_and(|(step, _)| step == Step::Vermagic);
     let helps = match (asked.answer(), patched.answer()) {
         (Answer::Accepted, _) if is_differing => PatchHelps::Pointless,
         (Answer::Accepted, _) => PatchHelps::No,
         (Answer::Refused, Answer::Refused) => PatchHelps::Insufficient,
         (Answer::Refused, _) => PatchHelps::Yes,
         (Answer::Unknown, Answer::Refused) => PatchHelps::Insufficient,
-        (Answer::Unknown, _) if is_differing && !at_vermagic && passes_vermagic(asked) => PatchHelps::Pointless,
+        (Answer::Unknown, _) if is_differing && passes_vermagic(asked) => PatchHelps::Pointless,
         (Answer::Unknown, _) if passes_vermagic(asked) => PatchHelps::No,
         (Answer::Unknown, _) => PatchHelps::Yes,
     };

@@ -139,8 +139,8 @@ const TABLE: &[Row] = &[
 
 /// Who built a kernel, as far as it changes the loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Distribution {
-    /// Debian: a missing CRC refuses a module; MODULE_SIG_FORCE is not set (5.10 to 7.2, seen in each).
+enum Distribution {
+    /// Debian: a missing CRC refuses a module (5.10 to 7.2, seen in each); see also [`UNSET_BY_DEBIAN`].
     Debian,
     /// Any other: taken to be as upstream.
     Upstream,
@@ -148,12 +148,15 @@ pub(super) enum Distribution {
     Unknown,
 }
 
+/// What Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2), and what is asked for where a
+/// configuration is not there: 7.2 has it with the headers alone.
+const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"];
+
 /// The rules of one kernel.
 pub(super) struct Rules<'k> {
     kernel: &'k Kernel,
     version: Option<(u32, u32, u32)>,
-    /// Who built it.
-    pub(super) distribution: Distribution,
+    distribution: Distribution,
 }
 
 impl<'k> Rules<'k> {
@@ -217,7 +220,7 @@ impl<'k> Rules<'k> {
     pub(super) fn option(&self, option: &str) -> Option<bool> {
         match &self.kernel.facts.config {
             Some(config) => Some(config.value.contains_key(option)),
-            None if self.distribution == Distribution::Debian && option == "MODULE_SIG_FORCE" => Some(false),
+            None if self.distribution == Distribution::Debian && UNSET_BY_DEBIAN.contains(&option) => Some(false),
             None => None,
         }
     }

@@ -244,16 +244,12 @@ fn namespace(
     }
     record.say(format!(
         "{}: module uses symbol ({name}) from namespace {namespace}, but does not import it.",
-        loaded.name
+        loaded.own_name
     ));
     match attempt.rules.has(Rule::NamespacesOptional) {
         Some(true) => None,
         // Distributions leave the option off, and where it is on the line is the same.
         Some(false) => {
-            tally.other.push(format!("{name} is in the namespace {namespace}, which it does not import"));
-            Some(errno::EINVAL)
-        }
-        None if attempt.rules.distribution == crate::predict::rules::Distribution::Debian => {
             tally.other.push(format!("{name} is in the namespace {namespace}, which it does not import"));
             Some(errno::EINVAL)
         }
