@@ -13,6 +13,7 @@
 //! - [`vault`]: backups, journal, the write protocol, recovery, restore
 //! - [`patch`]: the plan, and its application
 //! - [`guard`]: the safety checks before a write
+//! - [`lab`]: the throwaway virtual machine
 //! - [`cli`]: the program's commands
 //!
 //! To look into a module:
@@ -37,6 +38,7 @@ pub mod error;
 pub mod escape;
 pub mod guard;
 pub mod kernel;
+pub mod lab;
 pub mod module;
 pub mod patch;
 pub mod predict;

@@ -22,7 +22,7 @@ mod userspace;
 mod validity;
 mod vermagic;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Kernel, Machine};
 use crate::module::Module;
@@ -58,7 +58,7 @@ pub mod errno {
 }
 
 /// What the kernel will answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// The loader takes it. What its own init function then does is another matter.
@@ -70,7 +70,7 @@ pub enum Answer {
 }
 
 /// A step of the loader's, in the order of 6.5 and later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// May modules be loaded at all?
@@ -123,7 +123,7 @@ impl Step {
 }
 
 /// How a step ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The module passes it.
@@ -137,7 +137,7 @@ pub enum Outcome {
 }
 
 /// One reason in a verdict: the loader's step, what the module has, what the kernel has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which step.
     pub step: Step,
@@ -154,7 +154,7 @@ pub struct Finding {
 }
 
 /// What the kernel is told to ignore (flags of finit_module(2)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Force {
     /// Nothing.

@@ -1,0 +1,3 @@
+//! The throwaway virtual machine: a module is loaded in it, as it is, forced and patched, and what happens is recorded.
+
+pub mod record;

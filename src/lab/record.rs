@@ -1,0 +1,422 @@
+//! What one cell leaves: a module on a kernel in one way, what was predicted, what happened.
+//!
+//! These are the lines of `cells.jsonl`, which `try` and `matrix` write and `report` reads. Everything in them that
+//! came out of a guest is a stranger's text.
+
+use serde::{Deserialize, Serialize};
+
+use crate::predict::{Answer, Finding, Force};
+
+/// The form of these records; another number is another form.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A cell, done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The same for the same question: a hash of the module's bytes, the kernel, the way and what was asked for.
+    pub id: String,
+    /// Is it what was asked about, or a control beside it?
+    pub role: Role,
+    /// The module.
+    pub module: ModuleSeen,
+    /// The kernel.
+    pub kernel: KernelSeen,
+    /// How it was loaded.
+    pub way: Way,
+    /// What was predicted.
+    pub prediction: Prediction,
+    /// What was changed of the file, for a patched one.
+    pub change: Option<Change>,
+    /// What happened.
+    pub observed: Observed,
+    /// What that is called.
+    pub outcome: Outcome,
+    /// Is it as predicted?
+    pub agreement: Agreement,
+    /// Why the prediction was wrong, or can't be compared; empty if it was right.
+    pub disagreement: String,
+    /// How long the guest took, in seconds.
+    pub seconds: f64,
+}
+
+/// What a cell is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The kernel's own module: it separates what forcing does from what the mismatch does.
+    Control,
+    /// What was asked about.
+    Asked,
+}
+
+/// How a module is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// As it is.
+    Original,
+    /// With flag 2, as by `modprobe --force-vermagic`.
+    ForcedVermagic,
+    /// With flag 1, as by `modprobe --force-modversion`.
+    ForcedModversions,
+    /// With both, as by `modprobe --force`.
+    Forced,
+    /// With its version magic rewritten to the kernel's, and loaded without force.
+    Patched,
+}
+
+impl Way {
+    /// All of them, in the order of tables.
+    pub const ALL: [Way; 5] = [Way::Original, Way::ForcedVermagic, Way::ForcedModversions, Way::Forced, Way::Patched];
+
+    /// Its name, on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Original => "original",
+            Way::ForcedVermagic => "forced-vermagic",
+            Way::ForcedModversions => "forced-modversions",
+            Way::Forced => "forced",
+            Way::Patched => "patched",
+        }
+    }
+
+    /// What the kernel is told to ignore.
+    pub fn force(self) -> Force {
+        match self {
+            Way::Original | Way::Patched => Force::None,
+            Way::ForcedVermagic => Force::Vermagic,
+            Way::ForcedModversions => Force::Modversions,
+            Way::Forced => Force::Both,
+        }
+    }
+
+    /// The flags of finit_module(2) (include/uapi/linux/module.h).
+    pub fn flags(self) -> u32 {
+        match self.force() {
+            Force::None => 0,
+            Force::Modversions => 1,
+            Force::Vermagic => 2,
+            Force::Both => 3,
+        }
+    }
+}
+
+/// The module of a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleSeen {
+    /// Its name.
+    pub name: String,
+    /// Its file, or its path in the package that it was taken from.
+    pub path: String,
+    /// The kernel that it was taken from, where it was named so; what that kernel is called.
+    pub origin: Option<String>,
+    /// SHA-256 of the uncompressed bytes with the trailer, before any change.
+    pub sha256: String,
+    /// Its version magic.
+    pub vermagic: Option<String>,
+}
+
+/// The kernel of a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelSeen {
+    /// What it was called on the command line.
+    pub name: String,
+    /// What the booted kernel called itself (`uname -r`); from its facts if it never came up.
+    pub release: String,
+    /// Its version magic.
+    pub vermagic: String,
+}
+
+/// What was predicted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The answer.
+    pub verdict: Answer,
+    /// What finit_module returns, as a positive number, for a refusal.
+    pub errno: Option<i32>,
+    /// The loader's lines.
+    pub dmesg: Vec<String>,
+    /// The taints, as letters.
+    pub taint: Option<String>,
+    /// The name of the step that refuses.
+    pub stage: Option<String>,
+    /// The reasons.
+    pub findings: Vec<Finding>,
+    /// Evidence that it is unsafe, each in a sentence.
+    pub dangers: Vec<String>,
+}
+
+/// What a patch changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The edits, by offset.
+    pub edits: Vec<Spot>,
+    /// SHA-256 after it.
+    pub sha256: String,
+    /// What the guards would have said to it outside the lab.
+    pub guards: Vec<GuardSaid>,
+    /// Why there was nothing to try, where the patch can't be made; the cell is then not run.
+    pub impossible: Option<String>,
+}
+
+/// Bytes before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spot {
+    /// Where, in bytes from the start of the file.
+    pub offset: u64,
+    /// The old bytes; of many, the first ones.
+    #[serde(with = "hex")]
+    pub old: Vec<u8>,
+    /// The new bytes; of many, the first ones.
+    #[serde(with = "hex")]
+    pub new: Vec<u8>,
+    /// How many bytes the old ones were.
+    pub old_len: u64,
+    /// How many the new ones are.
+    pub new_len: u64,
+}
+
+/// A guard's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardSaid {
+    /// Its name.
+    pub guard: String,
+    /// pass, refuse or overridden.
+    pub say: String,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// A phase of a cell, in the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Up to the waiting agent.
+    Boot,
+    /// What the module needs is loaded, and the witness looks at the kernel without it.
+    Prepare,
+    /// finit_module(2).
+    Load,
+    /// The witness uses what the module brought.
+    Exercise,
+    /// delete_module(2), and a last look.
+    Unload,
+}
+
+impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Phase; 5] = [Phase::Boot, Phase::Prepare, Phase::Load, Phase::Exercise, Phase::Unload];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Boot => "boot",
+            Phase::Prepare => "prepare",
+            Phase::Load => "load",
+            Phase::Exercise => "exercise",
+            Phase::Unload => "unload",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Observed {
+    /// How the cell ended.
+    pub end: End,
+    /// The errno of finit_module, 0 if it returned 0; `None` if it never returned.
+    pub errno: Option<i32>,
+    /// Did the loader take it (the trace event `module:module_load`)?
+    pub accepted: bool,
+    /// What became of its init function.
+    pub init: Init,
+    /// The kernel's log, from the first phase to the last.
+    pub log: Vec<Line>,
+    /// The kernel's taint before, as the bits of /proc/sys/kernel/tainted.
+    pub taint_before: u64,
+    /// The same at the last look.
+    pub taint_after: u64,
+    /// /sys/module/NAME after it was loaded.
+    pub state: Option<State>,
+    /// What the witness saw with the module; empty where it was not loaded.
+    pub witness: Vec<Seen>,
+    /// What became of the unloading, where it was tried.
+    pub unload: Option<Unload>,
+    /// The worst that the kernel said about itself.
+    pub crash: Option<Crash>,
+    /// Warnings of the kernel about itself (WARN and its like), each its first line.
+    pub warnings: Vec<String>,
+    /// The end of the console, kept for crashes, hangs and broken records.
+    pub console: String,
+}
+
+/// How a cell ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", content = "why", rename_all = "kebab-case")]
+pub enum End {
+    /// The agent said that it is done.
+    Done,
+    /// It was not run, for the reason given.
+    #[default]
+    NotRun,
+    /// The engine did not start, or broke.
+    Engine(String),
+    /// The guest never came up to the agent.
+    NoBoot(String),
+    /// This phase did not end within its time, while the guest went on.
+    Stuck(Phase),
+    /// No heartbeat within its time: the guest stands still, in this phase.
+    Silent(Phase),
+    /// The guest ended in this phase.
+    Ended(Phase),
+    /// What came over the result port is no record of this cell.
+    Broken(String),
+}
+
+/// What became of a module's init function (the trace events `initcall:initcall_start` and `initcall_finish`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "init", content = "returned", rename_all = "kebab-case")]
+pub enum Init {
+    /// The loader refused before.
+    #[default]
+    NotReached,
+    /// The loader took the module, and called nothing.
+    NeverRan,
+    /// It began and never returned.
+    Began,
+    /// It returned this.
+    Returned(i32),
+}
+
+/// A line of the kernel's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// When it came.
+    pub phase: Phase,
+    /// Without timestamp.
+    pub text: String,
+}
+
+/// What /sys/module/NAME says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// live, coming or going (`initstate`).
+    pub initstate: String,
+    /// The module's own taint letters.
+    pub taint: String,
+}
+
+/// One thing that the witness saw: what, and how it was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seen {
+    /// What was looked at: "dummy0 sends".
+    pub what: String,
+    /// How it was: "3 packets".
+    pub how: String,
+}
+
+/// What became of unloading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unload {
+    /// With O_TRUNC, as `rmmod -f` (delete_module(2); needs CONFIG_MODULE_FORCE_UNLOAD).
+    pub forced: bool,
+    /// delete_module's errno, 0 if it returned 0; `None` if it never returned.
+    pub errno: Option<i32>,
+    /// Is it gone from /sys/module?
+    pub gone: bool,
+}
+
+/// The kernel in distress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crash {
+    /// What kind.
+    pub kind: CrashKind,
+    /// The line that says so.
+    pub line: String,
+    /// In which phase.
+    pub phase: Phase,
+    /// The function that it happened in, as the kernel prints it: `register_netdevice+0x38/0x5c0`.
+    pub place: Option<String>,
+    /// The call trace, the innermost first, without lines that the kernel is not sure of (`? `).
+    pub trace: Vec<String>,
+}
+
+/// The kinds of distress, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrashKind {
+    /// A task waits for something that does not come (khungtaskd).
+    HungTask,
+    /// RCU stalls.
+    RcuStall,
+    /// A processor does not come back from the kernel (watchdog).
+    SoftLockup,
+    /// A processor does not even take interrupts.
+    HardLockup,
+    /// `BUG()` in the kernel's own code: "kernel BUG at".
+    Bug,
+    /// A fault within the kernel: page fault, general protection, invalid opcode.
+    Oops,
+    /// The kernel gave up.
+    Panic,
+}
+
+impl CrashKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            CrashKind::HungTask => "hung task",
+            CrashKind::RcuStall => "RCU stall",
+            CrashKind::SoftLockup => "soft lockup",
+            CrashKind::HardLockup => "hard lockup",
+            CrashKind::Bug => "kernel BUG",
+            CrashKind::Oops => "oops",
+            CrashKind::Panic => "panic",
+        }
+    }
+}
+
+/// What the outcome of a cell is called, in the order in which it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The engine did not start, or broke.
+    EngineError,
+    /// The kernel never came up to the agent.
+    NoBoot,
+    /// The loader took it, but the kernel never called its init function.
+    InitNeverRan,
+    /// Panic, oops or BUG.
+    Crash,
+    /// It stands still.
+    Hang,
+    /// The loader refused it.
+    Refused,
+    /// Its own init function returned an error.
+    InitFailed,
+    /// It is loaded, and does not do what the kernel's own module does.
+    Misbehaves,
+    /// It is loaded, and the kernel warned, or has a taint that nobody expected.
+    Warned,
+    /// No difference was seen.
+    NoDifference,
+    /// What the guest told can't be believed.
+    RecordBroken,
+    /// It was not run: there is nothing to load.
+    NotRun,
+}
+
+/// Is it as predicted?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Agreement {
+    /// Verdict, errno and the loader's first line are.
+    Agree,
+    /// Nothing was predicted, or there is no answer.
+    Unknown,
+    /// It is not.
+    Disagree,
+}
