@@ -199,6 +199,7 @@ mod tests {
             taint: Some(String::new()),
             stage: Some("module-layout".to_owned()),
             findings: Vec::new(),
+            needs: Vec::new(),
             dangers: Vec::new(),
         };
         let compared = |seen: Observed| compare(&seen, &prediction);

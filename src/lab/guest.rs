@@ -12,6 +12,7 @@ use crate::lab::acceleration::{self, Acceleration, FIRST_BYTE};
 use crate::lab::board::Board;
 use crate::lab::console;
 use crate::lab::engine::{Engine, Memory, Parts, Silence};
+use crate::lab::folder::Folder;
 use crate::lab::initramfs::Base;
 use crate::lab::record::{End, Init, Line, Observed, Phase, Unload};
 use crate::lab::wire::{self, AGENT, Force, Order, PHASE_MARK, Said};
@@ -90,7 +91,7 @@ pub struct Guest {
     pub boot: Duration,
     started: AtomicUsize,
     /// Holds the folder as long as there may be clones.
-    _folder: tempfile::TempDir,
+    _folder: Folder,
 }
 
 /// Why there is no guest.
@@ -140,8 +141,7 @@ impl Guest {
         if let Some(program) = settings.witness.first() {
             base.add_program(Path::new(program))?;
         }
-        let folder = tempfile::Builder::new().prefix("kmodlab-lab-").tempdir();
-        let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
+        let folder = Folder::new()?;
         let archive = base.archive(contents.files.iter().map(|(name, bytes)| (name.as_str(), *bytes)))?;
         // The kernel holds the archive and what it unpacked from it at the same time.
         let memory = MEMORY + 2 * (archive.len() as u64).div_ceil(1 << 20);

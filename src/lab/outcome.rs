@@ -276,6 +276,7 @@ mod tests {
             taint: Some(taint.to_owned()),
             stage: None,
             findings: Vec::new(),
+            needs: Vec::new(),
             dangers: Vec::new(),
         }
     }

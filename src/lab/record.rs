@@ -144,6 +144,8 @@ pub struct Prediction {
     pub stage: Option<String>,
     /// The reasons.
     pub findings: Vec<Finding>,
+    /// The modules that it needs, which are loaded before it, in this order.
+    pub needs: Vec<String>,
     /// Evidence that it is unsafe, each in a sentence.
     pub dangers: Vec<String>,
 }
