@@ -10,6 +10,7 @@ fn main() {
         kmodlab: a[3].clone().into(),
         agent: None,
         cache: None,
+        limits: Limits::default(),
         acceleration: std::env::var("TCG").ok().map(|_| kmodlab::lab::acceleration::Acceleration::Tcg),
         isolation: Isolation::Clone,
         command_line: String::new(),

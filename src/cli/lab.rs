@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Lookup, files};
 use crate::lab::acceleration::Acceleration;
 use crate::lab::experiment::{Conditions, Depth};
-use crate::lab::guest::{Isolation, Settings};
+use crate::lab::guest::{Isolation, Limits, Settings};
 use crate::lab::record::Way;
 use crate::lab::specimen::Specimen;
 use crate::lab::wire::Force;
@@ -92,6 +92,7 @@ impl LabArgs {
                 kmodlab,
                 agent: self.agent.clone(),
                 cache: lookup.cache.clone(),
+                limits: Limits::default(),
                 acceleration: self.accel.map(|accel| match accel {
                     AccelArg::Kvm => Acceleration::Kvm,
                     AccelArg::Tcg => Acceleration::Tcg,

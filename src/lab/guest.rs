@@ -17,15 +17,23 @@ use crate::lab::initramfs::Base;
 use crate::lab::record::{End, Init, Line, Observed, Phase, Unload};
 use crate::lab::wire::{self, AGENT, Force, Order, PHASE_MARK, Said};
 
-/// How long a kernel may take to boot, on a busy machine without hardware acceleration.
-const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// How long guests may take. Without hardware acceleration on a busy machine all takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A kernel's boot, up to the agent.
+    pub boot: Duration,
+    /// No sign of life. The guest's own watchdog gives a processor that does not come back from the kernel half of that.
+    pub heartbeat: Duration,
+    /// A cell: the limits of its phases, and something for a busy machine.
+    pub cell: Duration,
+}
 
-/// How long a guest may give no sign of life. Its own watchdog gives a processor that does not come back from the kernel
-/// half of that.
-const HEARTBEAT_LIMIT: Duration = Duration::from_secs(25);
-
-/// How long a cell may take: the limits of its phases, and something for a busy machine.
-const CELL_LIMIT: Duration = Duration::from_secs(90);
+impl Default for Limits {
+    fn default() -> Limits {
+        let of = Duration::from_secs;
+        Limits { boot: of(120), heartbeat: of(25), cell: of(90) }
+    }
+}
 
 /// The most bytes of records of one cell. One with 400 lines in each phase has a tenth of that.
 const MOST_BYTES: usize = 4 << 20;
@@ -58,6 +66,8 @@ pub struct Settings {
     pub agent: Option<PathBuf>,
     /// The folder where it is remembered whether hardware acceleration works.
     pub cache: Option<PathBuf>,
+    /// How long guests may take.
+    pub limits: Limits,
     /// Hardware acceleration or none, where a person decided it.
     pub acceleration: Option<Acceleration>,
     /// Where cells come from.
@@ -90,6 +100,7 @@ pub struct Guest {
     /// How long it took to boot.
     pub boot: Duration,
     started: AtomicUsize,
+    limits: Limits,
     /// Holds the folder as long as there may be clones.
     _folder: Folder,
 }
@@ -169,7 +180,16 @@ impl Guest {
             Isolation::Boot => None,
         };
         let Up { release, traces, boot, .. } = up;
-        Ok(Guest { parts, state, release, traces, boot, started: AtomicUsize::new(0), _folder: folder })
+        Ok(Guest {
+            parts,
+            state,
+            release,
+            traces,
+            boot,
+            started: AtomicUsize::new(0),
+            limits: settings.limits,
+            _folder: folder,
+        })
     }
 
     /// Runs one cell in a guest of its own. It is the calling thread's: QEMU ends with it.
@@ -188,7 +208,7 @@ impl Guest {
             }
         };
         let mut hearing = Hearing { observed, phase: Phase::Boot, cell: order.cell, bytes: 0 };
-        let end = hearing.all(&mut engine, order);
+        let end = hearing.all(&mut engine, order, &self.limits);
         let mut observed = hearing.observed;
         if end != End::Done {
             std::thread::sleep(LAST_WORDS);
@@ -214,7 +234,7 @@ impl Guest {
                 let folder = self.parts.folder.join(format!("boot-{number}"));
                 std::fs::create_dir(&folder).map_err(|e| Error::io("making a folder", e).on(&folder))?;
                 let parts = Parts { folder, ..self.parts.clone() };
-                Ok(up(&parts, &format!("cell-{number}"), None)?.engine)
+                Ok(up(&parts, &format!("cell-{number}"), self.limits.boot, None)?.engine)
             }
         }
     }
@@ -228,13 +248,13 @@ fn accelerated(parts: Parts, settings: &Settings) -> Result<(Parts, Up), NoGuest
     let is_tried = decided.is_none() && parts.board.is_native() && acceleration::kvm_opens();
     if is_tried {
         let parts = with(Acceleration::Kvm);
-        if let Ok(up) = up(&parts, "boot-kvm", Some(FIRST_BYTE)) {
+        if let Ok(up) = up(&parts, "boot-kvm", settings.limits.boot / 4, Some(FIRST_BYTE)) {
             memory.remember(Acceleration::Kvm);
             return Ok((parts, up));
         }
     }
     let parts = with(decided.unwrap_or(Acceleration::Tcg));
-    let up = up(&parts, "boot", None)?;
+    let up = up(&parts, "boot", settings.limits.boot, None)?;
     if is_tried {
         memory.remember(Acceleration::Tcg);
     }
@@ -250,14 +270,13 @@ struct Up {
 }
 
 /// Starts a guest and waits for its agent; with `first_byte`, no longer than that for the first word on the console.
-fn up(parts: &Parts, name: &str, first_byte: Option<Duration>) -> Result<Up, NoGuest> {
+fn up(parts: &Parts, name: &str, limit: Duration, first_byte: Option<Duration>) -> Result<Up, NoGuest> {
     let begun = Instant::now();
     let mut engine = Engine::start(parts, Memory::Shared, name)?;
     let no_boot = |why: &str, engine: &Engine| {
         std::thread::sleep(LAST_WORDS);
         NoGuest::NoBoot(why.to_owned(), engine.console())
     };
-    let mut wait = BOOT_LIMIT;
     if let Some(first_byte) = first_byte {
         while engine.console_len() == 0 {
             if begun.elapsed() > first_byte {
@@ -265,9 +284,8 @@ fn up(parts: &Parts, name: &str, first_byte: Option<Duration>) -> Result<Up, NoG
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        wait = BOOT_LIMIT / 4;
     }
-    let line = engine.receive(wait).map_err(|silence| match silence {
+    let line = engine.receive(limit).map_err(|silence| match silence {
         Silence::Timeout => no_boot("the agent did not answer in time", &engine),
         Silence::Ended => no_boot("the guest ended before the agent answered", &engine),
     })?;
@@ -288,7 +306,7 @@ struct Hearing {
 
 impl Hearing {
     /// Gives the order, and hears all until the end.
-    fn all(&mut self, engine: &mut Engine, order: &Order) -> End {
+    fn all(&mut self, engine: &mut Engine, order: &Order, limits: &Limits) -> End {
         let line = match wire::encode(0, order) {
             Ok(line) => line,
             Err(e) => return End::Engine(e.to_string()),
@@ -296,11 +314,11 @@ impl Hearing {
         if !engine.send(&line) {
             return End::Ended(Phase::Boot);
         }
-        let limit = Instant::now() + CELL_LIMIT;
+        let limit = Instant::now() + limits.cell;
         // The agent said that it is ready in record 0.
         for seq in 1.. {
             let left = limit.saturating_duration_since(Instant::now());
-            let line = match engine.receive(HEARTBEAT_LIMIT.min(left)) {
+            let line = match engine.receive(limits.heartbeat.min(left)) {
                 Ok(line) => line,
                 Err(Silence::Ended) => return End::Ended(self.phase),
                 Err(Silence::Timeout) => return End::Silent(self.phase),
