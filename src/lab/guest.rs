@@ -41,6 +41,10 @@ const MOST_BYTES: usize = 4 << 20;
 /// How much of the console is kept in a record, in bytes: an oops with its trace has about five thousand.
 const CONSOLE_KEPT: usize = 16 << 10;
 
+/// How long a guest settles before it is cloned: kernels go on calibrating their clocks for a second after the first
+/// process began, and each clone would do that again.
+const SETTLING: Duration = Duration::from_millis(1200);
+
 /// How long a console may still talk when the guest said its last.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -176,7 +180,10 @@ impl Guest {
         };
         let (parts, mut up) = accelerated(parts, settings)?;
         let state = match settings.isolation {
-            Isolation::Clone => Some(up.engine.save()?),
+            Isolation::Clone => {
+                std::thread::sleep(SETTLING);
+                Some(up.engine.save()?)
+            }
             Isolation::Boot => None,
         };
         let Up { release, traces, boot, .. } = up;

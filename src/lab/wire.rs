@@ -20,6 +20,7 @@ pub const PHASE_MARK: &str = "kmodlab: phase ";
 
 /// What the agent is to do: one cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Order {
     /// The cell's number, which comes back in what is said of it.
     pub cell: u32,
@@ -28,25 +29,40 @@ pub struct Order {
     /// Its file in the initramfs.
     pub file: String,
     /// The flags of finit_module(2).
+    #[serde(skip_serializing_if = "is_zero")]
     pub flags: u32,
     /// The module parameters, as insmod takes them.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub params: String,
     /// Files of modules to be loaded before it, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<String>,
     /// What is done with it when it is loaded; `None` leaves it at loading.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exercise: Option<Exercise>,
     /// Is it to be unloaded, and with force?
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unload: Option<Force>,
+}
+
+/// What is not said need not be read: each byte costs a clone its time.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What the witness needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Exercise {
     /// The kinds of links that the module says it has (its aliases `rtnl-link-KIND`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
     /// The file systems that it says it has (its aliases `fs-NAME`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystems: Vec<String>,
     /// The user's own witness: program and arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }
 

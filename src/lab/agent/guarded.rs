@@ -1,7 +1,13 @@
-//! Work that may never come back: in a thread of its own, with a time limit.
+//! Work that may never come back: done by a thread of its own, with a time limit.
+//!
+//! The thread waits from the guest's boot on, so that clones need not make one: in a clone each first step into code costs
+//! its translation.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
+
+/// How long it is waited before it is looked whether the thread is still there.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
 
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,43 +20,68 @@ pub(super) enum Ended<T> {
     Not,
 }
 
-/// Runs it; `beat` is called once a second meanwhile.
-pub(super) fn run<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-    mut beat: impl FnMut() -> Result<(), String>,
-) -> Result<Ended<T>, String> {
-    let (begun, thread) = sync_channel(1);
-    let (done, result) = sync_channel(1);
-    let spawned = std::thread::Builder::new().spawn(move || {
-        let _ = begun.send(rustix::thread::gettid());
-        let _ = done.send(work());
-    });
-    spawned.map_err(|e| format!("starting a thread: {e}"))?;
-    let thread = thread.recv().map_err(|_| "a thread ended at once".to_owned())?;
-    let place = format!("/proc/self/task/{}", thread.as_raw_nonzero());
-    let start = Instant::now();
-    let (mut wait, mut next_beat) = (Duration::from_millis(1), Duration::from_secs(1));
-    loop {
-        match result.recv_timeout(wait) {
-            Ok(value) => return Ok(Ended::With(value)),
-            // It panicked; that is an error of this program.
-            Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Killed),
-            Err(RecvTimeoutError::Timeout) => {}
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The thread that does what may never come back.
+pub(super) struct Worker {
+    work: SyncSender<Work>,
+    /// Its folder in /proc, which is gone when the thread is.
+    place: String,
+}
+
+impl Worker {
+    pub(super) fn start() -> Result<Worker, String> {
+        let (begun, thread) = sync_channel(1);
+        let (work, given): (SyncSender<Work>, Receiver<Work>) = sync_channel(1);
+        let spawned = std::thread::Builder::new().spawn(move || {
+            let _ = begun.send(rustix::thread::gettid());
+            while let Ok(work) = given.recv() {
+                work();
+            }
+        });
+        spawned.map_err(|e| format!("starting a thread: {e}"))?;
+        let thread = thread.recv().map_err(|_| "a thread ended at once".to_owned())?;
+        Ok(Worker { work, place: format!("/proc/self/task/{}", thread.as_raw_nonzero()) })
+    }
+
+    /// Has it done; `beat` is called once a second meanwhile. After anything but [`Ended::With`] there is no worker any
+    /// more, and the cell is over.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+        mut beat: impl FnMut() -> Result<(), String>,
+    ) -> Result<Ended<T>, String> {
+        let (done, result) = sync_channel(1);
+        let work = move || {
+            let _ = done.send(work());
+        };
+        if self.work.try_send(Box::new(work)).is_err() {
+            return Ok(Ended::Killed);
         }
-        // A thread that the kernel ended drops nothing: that it is gone shows only here.
-        if !std::path::Path::new(&place).exists() {
-            // It may have answered in its last moment.
-            return Ok(result.try_recv().map_or(Ended::Killed, Ended::With));
+        let start = Instant::now();
+        let (mut wait, mut next_beat) = (FIRST_LOOK, Duration::from_secs(1));
+        loop {
+            match result.recv_timeout(wait) {
+                Ok(value) => return Ok(Ended::With(value)),
+                // It panicked; that is an error of this program.
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Killed),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // A thread that the kernel ended drops nothing: that it is gone shows only here.
+            if !std::path::Path::new(&self.place).exists() {
+                // It may have answered in its last moment.
+                return Ok(result.try_recv().map_or(Ended::Killed, Ended::With));
+            }
+            if start.elapsed() > limit {
+                return Ok(Ended::Not);
+            }
+            if start.elapsed() > next_beat {
+                next_beat += Duration::from_secs(1);
+                beat()?;
+            }
+            wait = (wait * 2).min(Duration::from_millis(100));
         }
-        if start.elapsed() > limit {
-            return Ok(Ended::Not);
-        }
-        if start.elapsed() > next_beat {
-            next_beat += Duration::from_secs(1);
-            beat()?;
-        }
-        wait = (wait * 2).min(Duration::from_millis(50));
     }
 }
 
@@ -62,15 +93,18 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_given_and_what_does_not_is_left() {
-        assert_eq!(run(SOON, || 7, || Ok(())), Ok(Ended::With(7)));
-        assert_eq!(run(SOON, || std::thread::sleep(10 * SOON), || Ok(())), Ok(Ended::Not));
+        let worker = Worker::start().unwrap();
+        assert_eq!(worker.run(SOON, || 7, || Ok(())), Ok(Ended::With(7)));
+        assert_eq!(worker.run(SOON, || 8, || Ok(())), Ok(Ended::With(8)));
+        assert_eq!(worker.run(SOON, || std::thread::sleep(10 * SOON), || Ok(())), Ok(Ended::Not));
     }
 
     #[test]
     fn meanwhile_the_heart_beats() {
         let mut beats = 0;
+        let worker = Worker::start().unwrap();
         let work = || std::thread::sleep(Duration::from_millis(1300));
-        let ended = run(Duration::from_secs(5), work, || {
+        let ended = worker.run(Duration::from_secs(5), work, || {
             beats += 1;
             Ok(())
         });

@@ -2,11 +2,13 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::system::{delete_module, finit_module};
 
-use crate::lab::agent::guarded::{self, Ended};
+use crate::lab::agent::guarded::{Ended, Worker};
 use crate::lab::agent::log::Log;
 use crate::lab::agent::port::Port;
 use crate::lab::agent::trace;
@@ -24,118 +26,119 @@ const LOT: usize = 20;
 const DELETE_PLAIN: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 const DELETE_FORCED: i32 = DELETE_PLAIN | rustix::fs::OFlags::TRUNC.bits() as i32;
 
-/// Does what the order says. An error is one of the port, and the end of everything.
-pub(super) fn cell(order: &Order, port: &mut Port, log: &mut Log) -> Result<(), String> {
-    log.read();
-    port.say(&Said::Begin { cell: order.cell })?;
-    phases(order, port, log)?;
-    port.say(&Said::Done { taint: taint() })
+/// What a cell is done with.
+pub(super) struct Hands {
+    pub(super) port: Port,
+    pub(super) log: Log,
+    pub(super) worker: Worker,
+    /// What there was when the guest was booted.
+    pub(super) at_boot: Arc<Before>,
 }
 
-fn phases(order: &Order, port: &mut Port, log: &mut Log) -> Result<(), String> {
-    let Some(before) = prepare(order, port, log)? else { return Ok(()) };
-    if !load(order, port, log)? {
-        return Ok(());
+impl Hands {
+    /// Does what the order says. An error is one of the port, and the end of everything.
+    pub(super) fn cell(&mut self, order: &Order) -> Result<(), String> {
+        self.log.read();
+        self.port.say(&Said::Begin { cell: order.cell })?;
+        self.phases(order)?;
+        self.port.say(&Said::Done { taint: taint() })
     }
-    let Some(exercise) = order.exercise.clone() else { return Ok(()) };
-    begin(Phase::Exercise, port)?;
-    let name = order.name.clone();
-    let ended = guarded::run(LIMIT, move || witness::look(&name, &exercise, &before), || port.say(&Said::Beat))?;
-    tell(Phase::Exercise, port, log)?;
-    match ended {
-        Ended::With(witness) => port.say(&Said::Exercised { witness })?,
-        Ended::Killed => return Ok(()),
-        Ended::Not => return port.say(&Said::Stuck { phase: Phase::Exercise }),
-    }
-    unload(order, port, log)
-}
 
-/// Loads what the module needs, and looks at what there is without it.
-fn prepare(order: &Order, port: &mut Port, log: &mut Log) -> Result<Option<Before>, String> {
-    begin(Phase::Prepare, port)?;
-    let (files, wants_witness) = (order.before.clone(), order.exercise.is_some());
-    let work = move || {
-        let load = |file: &String| finit(file, "", 0);
-        let failed: Vec<(String, i32)> =
-            files.iter().map(|file| (file.clone(), load(file))).filter(|(_, errno)| *errno != 0).collect();
-        (failed, if wants_witness { Before::look() } else { Before::default() })
-    };
-    let ended = guarded::run(LIMIT, work, || port.say(&Said::Beat))?;
-    tell(Phase::Prepare, port, log)?;
-    match ended {
-        Ended::With((failed, before)) => {
-            port.say(&Said::Prepared { taint: taint(), failed })?;
-            Ok(Some(before))
+    fn phases(&mut self, order: &Order) -> Result<(), String> {
+        let Some(before) = self.prepare(order)? else { return Ok(()) };
+        if !self.load(order)? {
+            return Ok(());
         }
-        Ended::Killed => Ok(None),
-        Ended::Not => port.say(&Said::Stuck { phase: Phase::Prepare }).map(|()| None),
+        let Some(exercise) = order.exercise.clone() else { return Ok(()) };
+        let name = order.name.clone();
+        match self.phase(Phase::Exercise, move || witness::look(&name, &exercise, &before))? {
+            Ended::With(witness) => self.port.say(&Said::Exercised { witness })?,
+            Ended::Killed => return Ok(()),
+            Ended::Not => return self.port.say(&Said::Stuck { phase: Phase::Exercise }),
+        }
+        self.unload(order)
     }
-}
 
-/// Loads the module. Is it there to be used?
-fn load(order: &Order, port: &mut Port, log: &mut Log) -> Result<bool, String> {
-    begin(Phase::Load, port)?;
-    trace::clear();
-    let (file, params, flags) = (order.file.clone(), order.params.clone(), order.flags);
-    let ended = guarded::run(LIMIT, move || finit(&file, &params, flags), || port.say(&Said::Beat))?;
-    let (traced, init) = trace::read(&order.name);
-    let errno = match ended {
-        Ended::With(errno) => Some(errno),
-        Ended::Killed | Ended::Not => None,
-    };
-    let state = state(&order.name);
-    // A kernel without the trace events tells less: that it took a module shows by success alone.
-    let accepted = traced || errno == Some(0);
-    let init = if accepted && !traced { Init::Returned(0) } else { init };
-    tell(Phase::Load, port, log)?;
-    port.say(&Said::Loaded { errno, accepted, init, state })?;
-    if ended == Ended::Not {
-        port.say(&Said::Stuck { phase: Phase::Load })?;
+    /// Does a phase's work, and tells the lines that the kernel logged meanwhile.
+    fn phase<T: Send + 'static>(
+        &mut self,
+        phase: Phase,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Ended<T>, String> {
+        Log::mark(phase);
+        self.port.say(&Said::Phase { phase })?;
+        let ended = self.worker.run(LIMIT, work, || self.port.say(&Said::Beat))?;
+        for lines in self.log.read().chunks(LOT) {
+            self.port.say(&Said::Log { phase, lines: lines.to_vec() })?;
+        }
+        Ok(ended)
     }
-    Ok(errno == Some(0))
-}
 
-fn unload(order: &Order, port: &mut Port, log: &mut Log) -> Result<(), String> {
-    let Some(force) = order.unload else { return Ok(()) };
-    begin(Phase::Unload, port)?;
-    let flags = match force {
-        Force::No => DELETE_PLAIN,
-        Force::Yes => DELETE_FORCED,
-    };
-    let name = order.name.clone();
-    let work =
-        move || errno(CString::new(name).map_err(|_| rustix::io::Errno::INVAL).and_then(|n| delete_module(&n, flags)));
-    let ended = guarded::run(LIMIT, work, || port.say(&Said::Beat))?;
-    tell(Phase::Unload, port, log)?;
-    let errno = match ended {
-        Ended::With(errno) => Some(errno),
-        Ended::Killed | Ended::Not => None,
-    };
-    port.say(&Said::Unloaded { errno, gone: state(&order.name).is_none() })?;
-    if ended == Ended::Not {
-        port.say(&Said::Stuck { phase: Phase::Unload })?;
+    /// Loads what the module needs, and looks at what there is without it.
+    fn prepare(&mut self, order: &Order) -> Result<Option<Arc<Before>>, String> {
+        let (files, at_boot) = (order.before.clone(), Arc::clone(&self.at_boot));
+        let work = move || {
+            let load = |file: &String| finit(file, "", 0);
+            let failed: Vec<(String, i32)> =
+                files.iter().map(|file| (file.clone(), load(file))).filter(|(_, errno)| *errno != 0).collect();
+            // What was loaded may have brought devices of its own.
+            (failed, if files.is_empty() { at_boot } else { Arc::new(Before::look()) })
+        };
+        match self.phase(Phase::Prepare, work)? {
+            Ended::With((failed, before)) => {
+                self.port.say(&Said::Prepared { taint: taint(), failed })?;
+                Ok(Some(before))
+            }
+            Ended::Killed => Ok(None),
+            Ended::Not => self.port.say(&Said::Stuck { phase: Phase::Prepare }).map(|()| None),
+        }
     }
-    Ok(())
-}
 
-fn begin(phase: Phase, port: &mut Port) -> Result<(), String> {
-    Log::mark(phase);
-    port.say(&Said::Phase { phase })
-}
-
-/// Tells the lines that the kernel logged in the phase.
-fn tell(phase: Phase, port: &mut Port, log: &mut Log) -> Result<(), String> {
-    for lines in log.read().chunks(LOT) {
-        port.say(&Said::Log { phase, lines: lines.to_vec() })?;
+    /// Loads the module. Is it there to be used?
+    fn load(&mut self, order: &Order) -> Result<bool, String> {
+        let (file, params, flags) = (order.file.clone(), order.params.clone(), order.flags);
+        let ended = self.phase(Phase::Load, move || finit(&file, &params, flags))?;
+        let (traced, init) = trace::read(&order.name);
+        let errno = match ended {
+            Ended::With(errno) => Some(errno),
+            Ended::Killed | Ended::Not => None,
+        };
+        // A kernel without the trace events tells less: that it took a module shows by success alone.
+        let accepted = traced || errno == Some(0);
+        let init = if accepted && !traced { Init::Returned(0) } else { init };
+        self.port.say(&Said::Loaded { errno, accepted, init, state: state(&order.name) })?;
+        if ended == Ended::Not {
+            self.port.say(&Said::Stuck { phase: Phase::Load })?;
+        }
+        Ok(errno == Some(0))
     }
-    Ok(())
+
+    fn unload(&mut self, order: &Order) -> Result<(), String> {
+        let Some(force) = order.unload else { return Ok(()) };
+        let flags = match force {
+            Force::No => DELETE_PLAIN,
+            Force::Yes => DELETE_FORCED,
+        };
+        let name = order.name.clone();
+        let delete = move || CString::new(name).map_err(|_| Errno::INVAL).and_then(|name| delete_module(&name, flags));
+        let ended = self.phase(Phase::Unload, move || errno(delete()))?;
+        let errno = match ended {
+            Ended::With(errno) => Some(errno),
+            Ended::Killed | Ended::Not => None,
+        };
+        self.port.say(&Said::Unloaded { errno, gone: state(&order.name).is_none() })?;
+        if ended == Ended::Not {
+            self.port.say(&Said::Stuck { phase: Phase::Unload })?;
+        }
+        Ok(())
+    }
 }
 
 /// finit_module(2); its errno, or 0.
 fn finit(file: &str, params: &str, flags: u32) -> i32 {
     let load = || {
-        let file = File::open(format!("/{file}")).map_err(|_| rustix::io::Errno::NOENT)?;
-        let params = CString::new(params).map_err(|_| rustix::io::Errno::INVAL)?;
+        let file = File::open(format!("/{file}")).map_err(|_| Errno::NOENT)?;
+        let params = CString::new(params).map_err(|_| Errno::INVAL)?;
         finit_module(file, &params, flags as i32)
     };
     errno(load())

@@ -15,11 +15,16 @@ mod witness;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rustix::mount::{MountFlags, mount};
 
 use crate::lab::wire::{AGENT, Order, Said};
+use guarded::Worker;
+use load::Hands;
+use log::Log;
 use port::Port;
+use witness::Before;
 
 /// Is this process a guest's first one? A container's first process is called otherwise.
 pub fn is_agent(name: &OsString) -> bool {
@@ -50,16 +55,18 @@ fn serve() -> Result<(), String> {
         // Some kernels mount devtmpfs themselves, and some have no traces: what is missing shows when it is used.
         let _ = mount(kind, place, kind, MountFlags::empty(), None);
     }
-    let mut log = log::Log::open()?;
+    let log = Log::open()?;
     // Twice this many seconds without a scheduled task is a soft lockup, and the command line makes it a panic.
     let _ = fs::write("/proc/sys/kernel/watchdog_thresh", "4");
-    let mut port = Port::open()?;
+    let (mut port, worker) = (Port::open()?, Worker::start()?);
     let traces = trace::enable();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+    let at_boot = Arc::new(Before::look());
     port.say(&Said::Ready { release, traces })?;
+    let mut hands = Hands { port, log, worker, at_boot };
     loop {
-        let order: Order = port.hear()?;
-        load::cell(&order, &mut port, &mut log)?;
+        let order: Order = hands.port.hear()?;
+        hands.cell(&order)?;
     }
 }
 
