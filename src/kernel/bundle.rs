@@ -264,11 +264,7 @@ impl Bundle {
         }
         let names: BTreeSet<&str> =
             kernels.keys().map(|release| release.as_deref().unwrap_or("one without a name")).collect();
-        if names.len() > 1 {
-            let what = format!("{} kernels in it: {}", names.len(), shortened(&names));
-            let hint = "name one of them: its file in boot, or its folder in lib/modules";
-            return Err(Error::new(ErrorKind::Ambiguous, what).hint(hint));
-        }
+        must_be_one(&names)?;
         let facts = kernels.into_values().next().map(|(_, facts)| facts);
         facts.ok_or_else(|| {
             let what = "nothing of a kernel in it: no image, no modules, no configuration, no Module.symvers";
@@ -288,6 +284,20 @@ impl Found {
         let merged = self.facts.into_values().flatten().reduce(merge).unwrap_or_default();
         Ok((is_kernel, merged))
     }
+}
+
+/// Several kernels are an error that names them.
+///
+/// # Errors
+///
+/// [`ErrorKind::Ambiguous`].
+pub(super) fn must_be_one(names: &BTreeSet<&str>) -> Result<()> {
+    if names.len() < 2 {
+        return Ok(());
+    }
+    let what = format!("{} kernels in it: {}", names.len(), shortened(names));
+    let hint = "name one of them: its file in boot, or its folder in lib/modules";
+    Err(Error::new(ErrorKind::Ambiguous, what).hint(hint))
 }
 
 /// The names, but for those beyond the first eight.

@@ -5,8 +5,10 @@
 //! What is kept is never trusted: another form, another program, a wrong checksum, a folder that others may write to,
 //! and it is made anew. A folder that can't be written keeps nothing, and that is no error.
 //!
-//! One kernel is one file, and beside it one with its BTF, which is larger than all the rest.
+//! One kernel is one file, and beside it one with its BTF, which is larger than all the rest. The image and modules that
+//! were taken out of a package ([`crate::kernel::files`]) are one more.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -14,16 +16,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+use crate::kernel::files::Found;
 use crate::kernel::{Fact, Facts, Lookup, image};
 use crate::module::{self, sha256};
 
 /// What a kept file begins with. The number is the form's: it goes up with each change of [`Facts`] or of the meaning of
 /// a fact.
 const MAGIC: &[u8] = b"kmodlab facts 2\n";
+
+/// What a kept file with a package's own files begins with.
+const FILES_MAGIC: &[u8] = b"kmodlab files 1\n";
+
+/// The most bytes of a package's files that are kept together, with what was wanted of it earlier.
+const MOST_FILES: u64 = 64 << 20;
 
 /// The most kernels that are kept.
 const MOST_KERNELS: usize = 64;
@@ -95,6 +105,31 @@ pub(super) fn tree(
     kept(lookup, &kind, hash, &name, |name| Ok(read(name))).unwrap_or_default()
 }
 
+/// The image and the wanted modules of a package whose bytes these are; `read` takes them out of it, which is a second's
+/// work or three. They are kept as they are stored, together with what was wanted of the package earlier.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub(super) fn files(
+    bytes: &[u8],
+    wanted: &BTreeSet<String>,
+    lookup: &Lookup,
+    read: impl FnOnce(&BTreeSet<String>) -> Result<Found>,
+) -> Result<Found> {
+    let Some(folder) = &lookup.cache else { return read(wanted) };
+    let key = format!("files-{}-{}-{}", lookup.max_size, bytes.len(), sha256(bytes));
+    let found = match load_value::<Found>(folder, FILES_MAGIC, &key) {
+        Some(kept) if kept.wanted().is_superset(wanted) => return Ok(kept),
+        Some(kept) if kept.size() < MOST_FILES => read(&kept.wanted().union(wanted).cloned().collect())?,
+        _ => read(wanted)?,
+    };
+    // Nothing depends on it.
+    let _ = make_folder(folder).and_then(|()| store_value(folder, FILES_MAGIC, key, &found));
+    drop_oldest(folder);
+    Ok(found)
+}
+
 /// What is kept of a source of this kind with this hash, or else made now, and kept. Where nothing of the kind is kept,
 /// which its size tells, it is read while it is hashed.
 fn kept(
@@ -137,13 +172,14 @@ fn has_kind(folder: &Path, kind: &str) -> bool {
 
 /// A file's content behind magic and checksum.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Kept<T> {
     key: String,
     program: Program,
-    /// Where the BTF was read, and the SHA-256 of its file.
-    btf: Option<(String, [u8; 32])>,
-    facts: Facts,
+    value: T,
 }
+
+/// Facts without their BTF: where that was read, and the SHA-256 of its file.
+type WithoutBtf = (Option<(String, [u8; 32])>, Facts);
 
 /// Which program made it. A version's number is the same for every build of a developer's.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -164,8 +200,21 @@ impl Program {
     }
 }
 
-/// What is kept, if it is whole and this program's own. To be asked for makes it young again.
+/// The facts that are kept, if they are whole and this program's own.
 fn load(folder: &Path, key: &str) -> Option<Facts> {
+    let (btf, mut facts) = load_value::<WithoutBtf>(folder, MAGIC, key)?;
+    if let Some((source, checksum)) = btf {
+        let btf = fs::read(btf_file(folder, key)).ok()?;
+        if Sha256::digest(&btf).as_slice() != checksum {
+            return None;
+        }
+        facts.btf = Some(Fact { value: Arc::from(btf), source });
+    }
+    Some(facts)
+}
+
+/// What is kept, if it is whole and this program's own. To be asked for makes it young again.
+fn load_value<T: DeserializeOwned>(folder: &Path, magic: &[u8], key: &str) -> Option<T> {
     let meta = folder.metadata().ok()?;
     // Others could put there what they like.
     if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
@@ -173,24 +222,16 @@ fn load(folder: &Path, key: &str) -> Option<Facts> {
     }
     let path = folder.join(key);
     let bytes = fs::read(&path).ok()?;
-    let (checksum, payload) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<32>()?;
+    let (checksum, payload) = bytes.strip_prefix(magic)?.split_first_chunk::<32>()?;
     if Sha256::digest(payload).as_slice() != checksum {
         return None;
     }
-    let kept: Kept = postcard::from_bytes(payload).ok()?;
+    let kept: Kept<T> = postcard::from_bytes(payload).ok()?;
     if kept.key != key || kept.program != Program::this() {
         return None;
     }
-    let mut facts = kept.facts;
-    if let Some((source, checksum)) = kept.btf {
-        let btf = fs::read(btf_file(folder, key)).ok()?;
-        if Sha256::digest(&btf).as_slice() != checksum {
-            return None;
-        }
-        facts.btf = Some(Fact { value: Arc::from(btf), source });
-    }
     let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-    Some(facts)
+    Some(kept.value)
 }
 
 fn btf_file(folder: &Path, key: &str) -> PathBuf {
@@ -199,20 +240,29 @@ fn btf_file(folder: &Path, key: &str) -> PathBuf {
 
 /// Keeps facts; `None` if that can't be done.
 fn store(folder: &Path, key: &str, facts: &Facts) -> Option<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
+    make_folder(folder)?;
     let mut facts = facts.clone();
-    let btf = match facts.btf.take() {
+    let btf: Option<(String, [u8; 32])> = match facts.btf.take() {
         None => None,
         Some(Fact { value, source }) => {
             write(folder, &btf_file(folder, key), &[&value])?;
             Some((source, Sha256::digest(&value).into()))
         }
     };
-    let kept = Kept { key: key.to_owned(), program: Program::this(), btf, facts };
-    let payload = postcard::to_stdvec(&kept).ok()?;
-    write(folder, &folder.join(key), &[MAGIC, &Sha256::digest(&payload), &payload])?;
+    store_value(folder, MAGIC, key.to_owned(), (btf, facts))?;
     drop_oldest(folder);
     Some(())
+}
+
+fn make_folder(folder: &Path) -> Option<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()
+}
+
+/// Keeps a value; `None` if that can't be done.
+fn store_value<T: Serialize>(folder: &Path, magic: &[u8], key: String, value: T) -> Option<()> {
+    let path = folder.join(&key);
+    let payload = postcard::to_stdvec(&Kept { key, program: Program::this(), value }).ok()?;
+    write(folder, &path, &[magic, &Sha256::digest(&payload), &payload])
 }
 
 /// All or nothing, and for its owner's eyes alone, as the tempfile crate makes files.
@@ -234,7 +284,9 @@ fn drop_oldest(folder: &Path) {
             if modified.elapsed().is_ok_and(|age| age.as_secs() > 3600) {
                 let _ = fs::remove_file(entry.path());
             }
-        } else if ["image-", "package-", "tree-"].iter().any(|kind| name.starts_with(kind)) && !name.ends_with(".btf") {
+        } else if ["image-", "package-", "tree-", "files-"].iter().any(|kind| name.starts_with(kind))
+            && !name.ends_with(".btf")
+        {
             let btf = btf_file(folder, &name).metadata().map_or(0, |meta| meta.len());
             files.push((modified, meta.len() + btf, entry.path()));
         }

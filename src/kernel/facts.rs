@@ -1,6 +1,6 @@
 //! What can be known about a kernel, as values: each fact with the source that it was read from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -183,9 +183,52 @@ impl Tree {
         module.exports.get(*number).map(|(_, export)| (module, export))
     }
 
+    /// Modules with all that they need themselves, each once, in an order in which they can be loaded: what is needed
+    /// comes before who needs it. Told by `depends` of their modinfo, where older kernels have file names, with `-`; the
+    /// answer has `_`. What is built into the image is there already, and left out; what is not in the tree is kept.
+    pub fn in_load_order(&self, names: &[String]) -> Vec<String> {
+        let mut order = LoadOrder {
+            tree: self,
+            modules: HashMap::with_capacity(self.modules.len()),
+            under_way: self.built_in.iter().map(|built_in| built_in.name.replace('-', "_")).collect(),
+            order: Vec::new(),
+        };
+        for (at, module) in self.modules.iter().enumerate() {
+            order.modules.entry(module.name.replace('-', "_")).or_insert(at);
+        }
+        names.iter().for_each(|name| order.add(name, 0));
+        order.order
+    }
+
     /// Is a module of this name built into the image? `-` and `_` are one.
     pub fn has_built_in(&self, name: &str) -> bool {
         self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
+    }
+}
+
+/// A walk through what modules need.
+struct LoadOrder<'t> {
+    tree: &'t Tree,
+    /// The place of each module in the tree.
+    modules: HashMap<String, usize>,
+    /// Those that are in the order already or will be, and those that are there without it.
+    under_way: HashSet<String>,
+    order: Vec<String>,
+}
+
+impl LoadOrder<'_> {
+    /// Modules need each other in chains of about ten; a tree that goes on for longer is made up.
+    const DEEPEST: usize = 64;
+
+    fn add(&mut self, name: &str, depth: usize) {
+        let name = name.replace('-', "_");
+        // A ring of modules that need each other can't be; depmod(8) would have told.
+        if depth == LoadOrder::DEEPEST || !self.under_way.insert(name.clone()) {
+            return;
+        }
+        let module = self.modules.get(&name).and_then(|at| self.tree.modules.get(*at));
+        module.iter().flat_map(|module| &module.depends).for_each(|needed| self.add(needed, depth + 1));
+        self.order.push(name);
     }
 }
 
@@ -250,5 +293,46 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.class.name(), self.endian.name(), machine_name(self.number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(name: &str, depends: &[&str]) -> TreeModule {
+        TreeModule {
+            name: name.to_owned(),
+            file: PathBuf::from(format!("kernel/{name}.ko")),
+            depends: depends.iter().map(|name| (*name).to_owned()).collect(),
+            exports: Vec::new(),
+        }
+    }
+
+    fn order(tree: &Tree, names: &[&str]) -> Vec<String> {
+        tree.in_load_order(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_needed_comes_first_and_once() {
+        let modules = vec![
+            module("snd_hda_intel", &["snd-hda-codec", "snd-pcm", "snd"]),
+            module("snd_hda_codec", &["snd-pcm", "snd"]),
+            module("snd_pcm", &["snd-timer", "snd"]),
+            module("snd_timer", &["snd"]),
+            module("snd", &["soundcore"]),
+        ];
+        let tree = Tree::new(modules, vec![BuiltIn { name: "soundcore".to_owned(), in_sysfs: false }]);
+        let all = ["snd", "snd_timer", "snd_pcm", "snd_hda_codec", "snd_hda_intel"];
+        assert_eq!(order(&tree, &["snd-hda-intel", "snd_timer"]), all);
+        assert_eq!(order(&tree, &["not_there", "soundcore"]), ["not_there"]);
+    }
+
+    #[test]
+    fn modules_that_need_each_other_or_go_on_for_ever_come_to_an_end() {
+        let tree = Tree::new(vec![module("a", &["b"]), module("b", &["a"])], Vec::new());
+        assert_eq!(order(&tree, &["a"]), ["b", "a"]);
+        let chain = (0..1000).map(|n| module(&format!("m{n}"), &[&format!("m{}", n + 1)])).collect();
+        assert_eq!(order(&Tree::new(chain, Vec::new()), &["m0"]).len(), LoadOrder::DEEPEST);
     }
 }

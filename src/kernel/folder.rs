@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::bundle::{self, Bundle, Group, Role};
+use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
+use crate::kernel::files::Found;
 use crate::kernel::{Facts, Lookup, cache, tree};
 
 /// How deep modules lie in a tree, at most.
@@ -25,31 +26,103 @@ const MOST: usize = 1 << 20;
 /// Those of [`Bundle::facts`], and [`ErrorKind::Io`] for what can't be read.
 pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
     let mut bundle = Bundle::new(lookup.max_size);
+    let Survey { files, trees } = survey(folder)?;
+    for (role, group, file) in files {
+        add_file(&mut bundle, role, group, &file, lookup)?;
+    }
+    for (group, folder) in trees {
+        let facts = tree(&folder, lookup);
+        // An empty one tells nothing.
+        if facts.tree.is_some() {
+            bundle.add_tree(group, facts);
+        }
+    }
+    bundle.facts().map_err(|e| e.on(folder))
+}
+
+/// Adds the files in a folder, as far as they are wanted.
+///
+/// # Errors
+///
+/// Those of [`survey`], and [`ErrorKind::Io`] for what is wanted and can't be read.
+pub(super) fn files(folder: &Path, found: &mut Found, lookup: &Lookup) -> Result<()> {
+    let Survey { files, trees } = survey(folder)?;
+    for (role, group, file) in files.into_iter().filter(|(role, _, file)| *role == Role::Image && is_there(file)) {
+        let path = file.display().to_string();
+        if found.wants(&Place { role, group: group.clone(), below: &path }) {
+            found.add(role, &group, &path, read(&file, lookup.max_size)?);
+        }
+    }
+    for (group, folder) in trees {
+        tree_modules(&folder, &group, found, lookup)?;
+    }
+    Ok(())
+}
+
+/// Adds the modules of a tree, as far as they are wanted.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`] for what is wanted and can't be read.
+pub(super) fn tree_modules(folder: &Path, group: &Group, found: &mut Found, lookup: &Lookup) -> Result<()> {
+    for below in tree_files(folder) {
+        let Some(below) = below.to_str().filter(|below| tree::is_module_name(below)) else { continue };
+        if found.wants(&Place { role: Role::Module, group: group.clone(), below }) {
+            let file = folder.join(below);
+            found.add(Role::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
+        }
+    }
+    Ok(())
+}
+
+/// What lies in a folder, by its places alone.
+struct Survey {
+    /// All but modules and the lists of built-in ones.
+    files: Vec<(Role, Group, PathBuf)>,
+    /// The module trees.
+    trees: Vec<(Group, PathBuf)>,
+}
+
+/// Looks for what [`crate::kernel::bundle`] knows.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`] if the folder can't be read, [`ErrorKind::Ambiguous`] if it is one of module trees.
+fn survey(folder: &Path) -> Result<Survey> {
     std::fs::read_dir(folder).map_err(|e| Error::io("reading the folder", e).on(folder))?;
-    let trees = module_trees(folder);
+    let mut trees = module_trees(folder);
     let mut places = files_in(folder, "boot");
     places.extend(build_files(folder, ""));
     for headers in names_in(&folder.join("usr/src")) {
         places.extend(build_files(folder, &format!("usr/src/{headers}/")));
     }
     let mut is_root = !trees.is_empty();
+    let mut files = Vec::new();
     for below in places {
         let Some(place) = bundle::place(&below) else { continue };
         is_root |= place.role == Role::Image && matches!(place.group, Group::Release(_));
-        add_file(&mut bundle, place.role, place.group, &folder.join(&below), lookup)?;
+        files.push((place.role, place.group, folder.join(&below)));
     }
     for (group, tree) in &trees {
-        add_tree(&mut bundle, group, tree, lookup)?;
+        files.extend(tree_others(tree).into_iter().map(|(role, file)| (role, group.clone(), file)));
     }
     if !is_root {
         must_be_one_tree(folder)?;
         let group = Group::Folder(String::new());
-        add_tree(&mut bundle, &group, folder, lookup)?;
-        for (role, file) in beside(folder) {
-            add_file(&mut bundle, role, group.clone(), &file, lookup)?;
-        }
+        files.extend(beside(folder).into_iter().map(|(role, file)| (role, group.clone(), file)));
+        trees.push((group, folder.to_owned()));
     }
-    bundle.facts().map_err(|e| e.on(folder))
+    Ok(Survey { files, trees })
+}
+
+/// What a module tree of a root file system holds beside modules.
+fn tree_others(tree: &Path) -> Vec<(Role, PathBuf)> {
+    let names = names_in(tree).into_iter();
+    let other = |name: String| {
+        let role = bundle::place(&name).map(|place| place.role).filter(|role| is_other(*role))?;
+        Some((role, tree.join(name)))
+    };
+    names.filter_map(other).collect()
 }
 
 /// The module trees of a root file system. Where `/lib` is a link to `/usr/lib`, both are one.
@@ -118,10 +191,14 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Adds a file that is there; a link is none, since what it leads to has its own place.
+/// Is it a file with something in it? A link is none, since what it leads to has its own place.
+fn is_there(file: &Path) -> bool {
+    file.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0)
+}
+
+/// Adds a file that is there.
 fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: &Lookup) -> Result<()> {
-    let Ok(meta) = file.symlink_metadata() else { return Ok(()) };
-    if !meta.is_file() || meta.len() == 0 {
+    if !is_there(file) {
         return Ok(());
     }
     let source = file.display().to_string();
@@ -153,23 +230,6 @@ pub(super) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
         }
         false => Ok(bytes),
     }
-}
-
-/// Adds what a module tree tells. An empty one tells nothing.
-fn add_tree(bundle: &mut Bundle, group: &Group, folder: &Path, lookup: &Lookup) -> Result<()> {
-    let facts = tree(folder, lookup);
-    if facts.tree.is_some() {
-        bundle.add_tree(group.clone(), facts);
-    }
-    if matches!(group, Group::Release(_)) {
-        for name in names_in(folder) {
-            let role = bundle::place(&name).map(|place| place.role).filter(|role| is_other(*role));
-            if let Some(role) = role {
-                add_file(bundle, role, group.clone(), &folder.join(&name), lookup)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A folder of module trees, as /lib/modules is, holds as many kernels.

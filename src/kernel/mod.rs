@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module;
 use crate::module::container::Container;
+use crate::module::file::Contents;
 use crate::vermagic::Vermagic;
 
 pub use facts::{
@@ -98,15 +99,10 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
     }
 }
 
-/// One path, or several with `+` between them. Packages have a `+` in their names, so the whole is tried first, and a
-/// `+` parts only what is there on both sides.
+/// One path, or several with `+` between them.
 fn of_paths(name: &OsStr, lookup: &Lookup) -> Result<Facts> {
-    let parts = match Path::new(name).exists() {
-        true => vec![PathBuf::from(name)],
-        false => parts(name.as_bytes(), 0).unwrap_or_else(|| vec![PathBuf::from(name)]),
-    };
     let mut merged: Option<(PathBuf, Facts)> = None;
-    for part in parts {
+    for part in paths(name) {
         let facts = of_path(&part, lookup)?;
         merged = Some(match merged {
             None => (part, facts),
@@ -123,6 +119,15 @@ fn of_paths(name: &OsStr, lookup: &Lookup) -> Result<Facts> {
         });
     }
     Ok(merged.map(|(_, facts)| facts).unwrap_or_default())
+}
+
+/// The paths in a name. Packages have a `+` in their names, so the whole is tried first, and a `+` parts only what is
+/// there on both sides.
+fn paths(name: &OsStr) -> Vec<PathBuf> {
+    match Path::new(name).exists() {
+        true => vec![PathBuf::from(name)],
+        false => parts(name.as_bytes(), 0).unwrap_or_else(|| vec![PathBuf::from(name)]),
+    }
 }
 
 /// The most parts of one name.
@@ -153,37 +158,63 @@ fn parts(name: &[u8], depth: usize) -> Option<Vec<PathBuf>> {
 /// The largest file that is looked into in any case, in bytes: 1 GiB. Packages have a tenth of that.
 const LARGEST: u64 = 1 << 30;
 
-/// A folder, or a file by its content: a package, an image, a file with one kind of fact, or else a module.
-fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
-    if path.is_dir() {
-        return folder::facts(path, lookup);
-    }
-    if path.is_file() {
+/// What a path is.
+enum Source {
+    Folder,
+    /// A package, with its bytes.
+    Package(Vec<u8>),
+    Image(Contents),
+    /// Any other file: text with one kind of fact, or else a module.
+    Other(Contents),
+    /// Nothing of these.
+    Nothing,
+}
+
+impl Source {
+    /// A folder, or a file by its content.
+    fn of(path: &Path, lookup: &Lookup) -> Result<Source> {
+        if path.is_dir() {
+            return Ok(Source::Folder);
+        }
+        if !path.is_file() {
+            return Ok(Source::Nothing);
+        }
         let largest = lookup.max_size.max(LARGEST);
         if path.metadata().is_ok_and(|meta| meta.len() > largest) {
             let what = format!("larger than the limit of {largest} bytes");
             return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit").on(path));
         }
         let contents = module::file::read(path)?;
-        let (bytes, source) = (contents.bytes(), path.display().to_string());
+        let bytes = contents.bytes();
         if package::looks_like(bytes) {
             // Reading it may take longer than a lease holds back who wants to truncate the file, and then a mapping is
             // a trap (`module::file`): so it is read from a copy, and the file let go at once.
-            let copy = bytes.to_vec();
-            drop(contents);
-            return package::facts(path, &copy, lookup);
+            return Ok(Source::Package(bytes.to_vec()));
         }
         if bytes.starts_with(b"\xed\xab\xee\xdb") {
             let what = "an RPM package, which is not read here";
             let hint = "unpack it (rpm2cpio FILE | cpio -id) and name the folder";
             return Err(Error::new(ErrorKind::Unsupported, what).hint(hint).on(path));
         }
-        if image::looks_like_image(bytes) {
-            return cache::image_bytes(&source, bytes, lookup).map_err(|e| e.on(path));
+        Ok(if image::looks_like_image(bytes) { Source::Image(contents) } else { Source::Other(contents) })
+    }
+}
+
+/// The facts at a path.
+fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
+    let source = path.display().to_string();
+    match Source::of(path, lookup)? {
+        Source::Folder => return folder::facts(path, lookup),
+        Source::Package(bytes) => return package::facts(path, &bytes, lookup),
+        Source::Image(contents) => {
+            return cache::image_bytes(&source, contents.bytes(), lookup).map_err(|e| e.on(path));
         }
-        if let Some(facts) = of_text(&source, bytes, lookup.max_size) {
-            return Ok(facts);
+        Source::Other(contents) => {
+            if let Some(facts) = of_text(&source, contents.bytes(), lookup.max_size) {
+                return Ok(facts);
+            }
         }
+        Source::Nothing => {}
     }
     reference::facts(path, lookup.max_size)
 }

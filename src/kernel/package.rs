@@ -7,6 +7,7 @@
 //! A package comes from anywhere: a member whose path leads out of the folder that it would be unpacked to, or through a
 //! link, is an error, although nothing is unpacked here. Whoever makes such a package wants to do harm.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::Path;
@@ -16,7 +17,8 @@ use std::sync::{Condvar, Mutex};
 use liblzma::stream::{CONCATENATED, Stream};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::bundle::{self, Bundle, Group, Role};
+use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
+use crate::kernel::files::Found;
 use crate::kernel::tree::Gathered;
 use crate::kernel::{Facts, Lookup, cache};
 
@@ -57,10 +59,31 @@ pub(super) fn facts(path: &Path, bytes: &[u8], lookup: &Lookup) -> Result<Facts>
     cache::package(&path.display().to_string(), bytes, lookup, read).map_err(|e| e.on(path))
 }
 
-fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+/// Adds the files in a package whose whole bytes these are, as far as they are wanted. The whole package is gone through:
+/// what is evil in it or damaged may come last.
+///
+/// # Errors
+///
+/// Those of [`facts`], but for those of [`Bundle::facts`].
+pub(super) fn files(bytes: &[u8], found: &mut Found, max_size: u64) -> Result<()> {
+    let (tar, budget) = open(bytes)?;
+    // Both closures of the walk change it, and never at the same time.
+    let found = RefCell::new(found);
+    let is_wanted = |place: &Place<'_>| found.borrow_mut().wants(place);
+    walk(tar, budget, max_size, is_wanted, |Member { role, group, path, bytes, .. }| {
+        found.borrow_mut().add(role, &group, &path, bytes);
+    })
+}
+
+/// The tar archive in a package, and how many bytes it may have.
+fn open(bytes: &[u8]) -> Result<(impl Read + '_, u64)> {
     let data = data_member(bytes)?;
     let budget = (bytes.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
-    let tar = Bounded { inner: unpacker(data)?, left: budget };
+    Ok((Bounded { inner: unpacker(data)?, left: budget }, budget))
+}
+
+fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+    let (tar, budget) = open(bytes)?;
     let waiting = Waiting::default();
     let (sender, receiver) = sync_channel(1 << 10);
     let receiver = Mutex::new(receiver);
@@ -68,11 +91,17 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
     let (walked, bundles) = std::thread::scope(|scope| {
         let work = || work(name, &receiver, &waiting, max_size);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let walked = walk(tar, budget, max_size, |member| {
-            waiting.wait_for(member.bytes.len() as u64);
-            // It fails only if all workers are gone, and then there is nobody to tell.
-            let _ = sender.send(member);
-        });
+        let walked = walk(
+            tar,
+            budget,
+            max_size,
+            |_| true,
+            |member| {
+                waiting.wait_for(member.bytes.len() as u64);
+                // It fails only if all workers are gone, and then there is nobody to tell.
+                let _ = sender.send(member);
+            },
+        );
         drop(sender);
         let bundles: Vec<_> = workers.into_iter().filter_map(|worker| worker.join().ok()).collect();
         (walked, bundles)
@@ -92,7 +121,7 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
     let mut failed = None;
     loop {
         let next = receiver.lock().unwrap_or_else(|e| e.into_inner()).recv();
-        let Ok(Member { role, group, path, bytes }) = next else { break };
+        let Ok(Member { role, group, path, below, bytes }) = next else { break };
         let size = bytes.len() as u64;
         if role == Role::Module {
             let gathered = match modules.iter_mut().find(|(known, _)| *known == group) {
@@ -103,7 +132,7 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
                     gathered
                 }
             };
-            gathered.add(Path::new(&path), &bytes, max_size);
+            gathered.add(Path::new(&below), &bytes, max_size);
         } else if let Err(error) = bundle.add(role, group, &format!("{path} in {name}"), bytes) {
             let inner = Error::new(error.kind(), format!("{path}: {}", error.what()));
             failed.get_or_insert(match error.next_step() {
@@ -123,7 +152,9 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
 struct Member {
     role: Role,
     group: Group,
+    /// Its path in the package, and in what it belongs to.
     path: String,
+    below: String,
     bytes: Vec<u8>,
 }
 
@@ -215,8 +246,14 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Goes through the members, checks their paths, and hands on those that are worth reading.
-fn walk(tar: impl Read, budget: u64, max_size: u64, mut each: impl FnMut(Member)) -> Result<()> {
+/// Goes through the members, checks the paths of all, and hands on those that are worth reading and wanted.
+fn walk(
+    tar: impl Read,
+    budget: u64,
+    max_size: u64,
+    is_wanted: impl Fn(&Place<'_>) -> bool,
+    mut each: impl FnMut(Member),
+) -> Result<()> {
     let mut archive = tar::Archive::new(tar);
     let mut links: HashSet<String> = HashSet::new();
     let mut long_name: Option<Vec<u8>> = None;
@@ -252,7 +289,7 @@ fn walk(tar: impl Read, budget: u64, max_size: u64, mut each: impl FnMut(Member)
             links.insert(path);
             continue;
         }
-        let Some(place) = bundle::place(&path).filter(|_| kind.is_file()) else { continue };
+        let Some(place) = bundle::place(&path).filter(|place| kind.is_file() && is_wanted(place)) else { continue };
         let (role, group, below) = (place.role, place.group, place.below.to_owned());
         let size = entry.header().entry_size().map_err(damaged)?;
         if size > max_size {
@@ -269,8 +306,7 @@ fn walk(tar: impl Read, budget: u64, max_size: u64, mut each: impl FnMut(Member)
         if bytes.len() as u64 != size {
             return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
         }
-        let path = if role == Role::Module { below } else { path };
-        each(Member { role, group, path, bytes });
+        each(Member { role, group, path, below, bytes });
     }
     Ok(())
 }

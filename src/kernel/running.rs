@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::bundle::{Group, Role};
+use crate::kernel::files::Found;
 use crate::kernel::{Fact, Facts, Lookup, Policy, cache, config, folder, merge, system_map};
 
 /// The most that is read of a file of /proc or /sys.
@@ -21,10 +23,7 @@ const MOST: u64 = 256 << 20;
 /// [`ErrorKind::NotFound`] if nothing tells its version magic, [`ErrorKind::Malformed`] if what tells it is another
 /// kernel's.
 pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
-    let release = text(root, "proc/sys/kernel/osrelease").unwrap_or_else(|| {
-        // Without /proc there is uname(2), which tells the same.
-        rustix::system::uname().release().to_string_lossy().into_owned()
-    });
+    let release = release(root);
     let fact = |value: Option<String>, path: &str| value.map(|value| Fact { value, source: format!("/{path}") });
     let own = Facts {
         release: fact(Some(release.clone()), "proc/sys/kernel/osrelease"),
@@ -37,12 +36,11 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     let unpacked = bytes(root, "proc/config.gz").and_then(|packed| config::unpack(&packed, lookup.max_size));
     let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), "/proc/config.gz"));
     let mut facts = merge(own, own_config.unwrap_or_default());
-    for image in ["boot/vmlinuz-", "boot/vmlinux-"].map(|start| format!("{start}{release}")) {
-        facts = with_image(facts, &root.join(image), lookup);
+    for image in images(root, &release) {
+        facts = with_image(facts, &image, lookup);
     }
-    for modules in ["lib/modules", "usr/lib/modules"] {
-        let tree = root.join(modules).join(&release);
-        if facts.tree.is_none() && tree.is_dir() {
+    for tree in trees(root, &release) {
+        if facts.tree.is_none() {
             facts = with_image(facts, &tree.join("vmlinuz"), lookup);
             facts = merge(facts, folder::tree(&tree, lookup));
         }
@@ -70,13 +68,63 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     Ok(facts)
 }
 
+/// Adds the running kernel's image and modules, as far as they are wanted.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`] for what is there, and can't be read.
+pub(super) fn files(root: &Path, found: &mut Found, lookup: &Lookup) -> Result<()> {
+    let release = release(root);
+    let banner = text(root, "proc/version");
+    let group = Group::Release(release.clone());
+    let trees: Vec<PathBuf> = trees(root, &release).collect();
+    for image in images(root, &release).into_iter().chain(trees.iter().map(|tree| tree.join("vmlinuz"))) {
+        let path = image.display().to_string();
+        match cache::image(&path, &image, lookup) {
+            Ok(theirs) if is_running(banner.as_deref(), &theirs) => {
+                found.add(Role::Image, &group, &path, folder::read(&image, lookup.max_size)?);
+            }
+            // On some systems only root reads the image.
+            Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => return Err(error.on(image)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    trees.iter().take(1).try_for_each(|tree| folder::tree_modules(tree, &group, found, lookup))
+}
+
+/// The running kernel's release.
+fn release(root: &Path) -> String {
+    text(root, "proc/sys/kernel/osrelease").unwrap_or_else(|| {
+        // Without /proc there is uname(2), which tells the same.
+        rustix::system::uname().release().to_string_lossy().into_owned()
+    })
+}
+
+/// Where its image is in `/boot`, if it is there.
+fn images(root: &Path, release: &str) -> [PathBuf; 2] {
+    ["boot/vmlinuz-", "boot/vmlinux-"].map(|start| root.join(format!("{start}{release}")))
+}
+
+/// The folders with its modules, of which the first counts.
+fn trees(root: &Path, release: &str) -> impl Iterator<Item = PathBuf> {
+    let trees = ["lib/modules", "usr/lib/modules"].map(|modules| root.join(modules).join(release));
+    trees.into_iter().filter(|tree| tree.is_dir())
+}
+
 /// What an image tells beyond that, if it is there, can be read, and is the running one.
 fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
-    let Ok(theirs) = cache::image(&image.display().to_string(), image, lookup) else { return facts };
-    match (&facts.banner, &theirs.banner) {
-        (Some(ours), Some(theirs)) if ours.value.trim_end() != theirs.value.trim_end() => facts,
-        _ => merge(facts, theirs),
+    match cache::image(&image.display().to_string(), image, lookup) {
+        Ok(theirs) if is_running(facts.banner.as_ref().map(|banner| banner.value.as_str()), &theirs) => {
+            merge(facts, theirs)
+        }
+        _ => facts,
     }
+}
+
+/// Has the image the running kernel's version line? Where one of both is not known, it counts.
+fn is_running(banner: Option<&str>, image: &Facts) -> bool {
+    let theirs = image.banner.as_ref().map(|banner| banner.value.trim_end());
+    banner.zip(theirs).is_none_or(|(ours, theirs)| ours.trim_end() == theirs)
 }
 
 /// A file of /proc or /sys; these have no size to tell.
@@ -167,6 +215,24 @@ mod tests {
         fs::write(root.path().join("boot/vmlinuz-6.1.0-47-amd64"), image).unwrap();
         let facts = facts(root.path(), &LOOKUP).unwrap();
         assert!(!facts.exports.is_some_and(|exports| exports.value.complete));
+    }
+
+    #[test]
+    fn its_files_are_its_modules_and_the_image_that_it_was_booted_from() {
+        let root = machine("6.1.0-1-kmodlab");
+        let files = || {
+            let mut found = Found::new(&["hello_4".to_owned()].into());
+            files(root.path(), &mut found, &LOOKUP).unwrap();
+            found.files(LOOKUP.max_size).unwrap()
+        };
+        assert!(files().image.is_none() && files().modules.contains_key("hello_4"));
+        let image = include_bytes!("../../fixtures/kernels/vmlinux-amd64");
+        fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
+        // An update has put another of the same release in its place.
+        assert!(files().image.is_none());
+        let banner = crate::kernel::image::facts("", image, 1 << 20).unwrap().banner.unwrap().value;
+        fs::write(root.path().join("proc/version"), banner).unwrap();
+        assert_eq!(files().image.unwrap().1, image);
     }
 
     #[test]

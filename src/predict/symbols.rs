@@ -3,9 +3,7 @@
 //! `simplify_symbols`, `resolve_symbol` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
 //! before 5.18). The errno is that of the last symbol that fails; each has its lines.
 
-use std::collections::BTreeSet;
-
-use crate::kernel::{Export, Fact, Tree};
+use crate::kernel::{Export, Fact};
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
@@ -98,28 +96,9 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         }
     }
     if let Some(tree) = &attempt.kernel.facts.tree {
-        record.needs = in_load_order(&tree.value, &record.needs);
+        record.needs = tree.value.in_load_order(&record.needs);
     }
     conclude(tally, record)
-}
-
-/// The modules with all that they need themselves, in an order in which they can be loaded.
-fn in_load_order(tree: &Tree, needs: &[String]) -> Vec<String> {
-    /// Modules need each other in chains of about ten; a tree that goes on for longer is made up.
-    const DEEPEST: usize = 64;
-    fn add(tree: &Tree, name: &str, order: &mut Vec<String>, under_way: &mut BTreeSet<String>, depth: usize) {
-        // A ring of modules that need each other can't be; depmod(8) would have told.
-        if depth == DEEPEST || !under_way.insert(name.to_owned()) {
-            return;
-        }
-        let module = tree.modules.iter().find(|module| module.name == name);
-        let needed = module.iter().flat_map(|module| &module.depends);
-        needed.for_each(|needed| add(tree, needed, order, under_way, depth + 1));
-        order.push(name.to_owned());
-    }
-    let (mut order, mut under_way) = (Vec::new(), BTreeSet::new());
-    needs.iter().for_each(|name| add(tree, name, &mut order, &mut under_way, 0));
-    order
 }
 
 /// One undefined symbol; its errno if it fails.
