@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Conflict,
     /// A write failed and could not be undone: `kmodlab recover` is needed.
     NeedsRecovery,
+    /// The throwaway virtual machine could not be run.
+    Lab,
     /// A backup or the journal is damaged.
     Damaged,
 }

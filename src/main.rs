@@ -1,7 +1,19 @@
-//! The program: starts the commands, turns their result into an exit status.
+//! The program: starts the commands, turns their result into an exit status. Under two other names it is what the lab
+//! needs: the first process of a guest, and what starts QEMU.
 
 use std::process::ExitCode;
 
+use kmodlab::lab::{agent, launcher};
+
 fn main() -> ExitCode {
-    ExitCode::from(kmodlab::cli::main(std::env::args_os()).code())
+    let mut arguments = std::env::args_os().peekable();
+    match arguments.peek() {
+        Some(name) if agent::is_agent(name) => agent::run(),
+        Some(name) if launcher::is_launcher(name) => {
+            let error = launcher::launch(arguments.skip(1));
+            eprintln!("kmodlab: {error}");
+            ExitCode::from(2)
+        }
+        _ => ExitCode::from(kmodlab::cli::main(arguments).code()),
+    }
 }

@@ -10,7 +10,9 @@ mod diff;
 mod enrol;
 mod hexview;
 mod kernel;
+mod lab;
 mod log;
+mod matrix;
 mod modinfo;
 mod output;
 mod patch;
@@ -18,6 +20,7 @@ mod recover;
 mod restore;
 mod show;
 mod tree;
+mod r#try;
 mod verify;
 
 use std::ffi::OsString;
@@ -146,6 +149,10 @@ enum Command {
     Recover(recover::Args),
     /// Declare this machine a lab machine, where modules in use may be patched
     Enrol(enrol::Args),
+    /// Try a module in a throwaway virtual machine: as it is, forced and patched, beside the kernel's own
+    Try(r#try::Args),
+    /// Try many modules on many kernels in many ways
+    Matrix(matrix::Args),
     /// The whole story on built-in modules, in a temporary folder; no root, no network
     Demo(demo::Args),
 }
@@ -206,6 +213,8 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Log(args) => log::run(args, session),
         Command::Recover(args) => recover::run(args, session),
         Command::Enrol(args) => enrol::run(args, session),
+        Command::Try(args) => r#try::run(args, session),
+        Command::Matrix(args) => matrix::run(args, session),
         Command::Demo(args) => demo::run(args, session),
     }
 }

@@ -132,6 +132,69 @@ pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
     })
 }
 
+/// How far many things are, on a terminal behind stderr: done of all, and how long the rest will take. At the end the line is
+/// gone.
+pub(super) struct Progress {
+    what: &'static str,
+    all: usize,
+    is_shown: bool,
+    state: std::sync::Mutex<(usize, String)>,
+    begun: std::time::Instant,
+}
+
+impl Progress {
+    /// Nothing is done yet.
+    pub(super) fn new(what: &'static str, all: usize) -> Progress {
+        let is_shown = io::stderr().is_terminal();
+        let (state, begun) = (std::sync::Mutex::new((0, String::new())), std::time::Instant::now());
+        Progress { what, all, is_shown, state, begun }
+    }
+
+    /// What is done now.
+    pub(super) fn doing(&self, what: &str) {
+        self.change(|state| state.1 = escape::for_eyes(what).chars().take(40).collect());
+    }
+
+    /// One more is done.
+    pub(super) fn step(&self) {
+        self.change(|state| state.0 += 1);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut (usize, String))) {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        change(&mut state);
+        if self.is_shown {
+            let (done, doing) = &*state;
+            let left = match done {
+                0 => String::new(),
+                done => {
+                    let left =
+                        self.begun.elapsed().as_secs_f64() / *done as f64 * (self.all.saturating_sub(*done)) as f64;
+                    format!(", {} left", duration(left as u64))
+                }
+            };
+            let of_all = count(self.all, self.what);
+            let _ = write!(io::stderr(), "\r\x1b[K{done} of {of_all}{left}  {doing}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// "45 s", "3 min 20 s".
+fn duration(seconds: u64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
 /// The exit status of a batch: one file's own status if there is but one, else "some failed".
 pub(super) fn batch_status(statuses: &[Status]) -> Status {
     match statuses {

@@ -100,6 +100,17 @@ pub enum Say {
     Overridden,
 }
 
+impl Say {
+    /// Its name, in JSON and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Say::Pass => "pass",
+            Say::Refuse => "refuse",
+            Say::Overridden => "overridden",
+        }
+    }
+}
+
 /// A guard's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

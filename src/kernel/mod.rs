@@ -10,6 +10,7 @@ mod cache;
 mod config;
 mod derived;
 mod facts;
+pub mod files;
 mod folder;
 pub mod image;
 mod package;

@@ -144,6 +144,8 @@ pub struct Prediction {
     pub stage: Option<String>,
     /// The reasons.
     pub findings: Vec<Finding>,
+    /// The modules that it needs, which are loaded before it, in this order.
+    pub needs: Vec<String>,
     /// Evidence that it is unsafe, each in a sentence.
     pub dangers: Vec<String>,
 }
@@ -235,6 +237,8 @@ pub struct Observed {
     pub init: Init,
     /// The kernel's log, from the first phase to the last.
     pub log: Vec<Line>,
+    /// What the module needs and could not be loaded before it, with the errno.
+    pub missing: Vec<(String, i32)>,
     /// The kernel's taint before, as the bits of /proc/sys/kernel/tainted.
     pub taint_before: u64,
     /// The same at the last look.
@@ -249,6 +253,8 @@ pub struct Observed {
     pub crash: Option<Crash>,
     /// Warnings of the kernel about itself (WARN and its like), each its first line.
     pub warnings: Vec<String>,
+    /// Did the console end in the middle of a report?
+    pub is_cut: bool,
     /// The end of the console, kept for crashes, hangs and broken records.
     pub console: String,
 }

@@ -32,7 +32,8 @@ impl Userspace {
     }
 }
 
-/// The name of an errno that the loader gives.
+/// The name of an errno (include/uapi/asm-generic/errno-base.h and errno.h): of those that the loader gives, and of
+/// those that modules' own code and what uses it often give.
 pub fn errno_name(errno: i32) -> &'static str {
     match errno {
         EPERM => "EPERM",
@@ -44,6 +45,41 @@ pub fn errno_name(errno: i32) -> &'static str {
         EBADMSG => "EBADMSG",
         ENOKEY => "ENOKEY",
         EKEYREJECTED => "EKEYREJECTED",
+        4 => "EINTR",
+        5 => "EIO",
+        6 => "ENXIO",
+        9 => "EBADF",
+        11 => "EAGAIN",
+        12 => "ENOMEM",
+        13 => "EACCES",
+        14 => "EFAULT",
+        15 => "ENOTBLK",
+        16 => "EBUSY",
+        18 => "EXDEV",
+        19 => "ENODEV",
+        20 => "ENOTDIR",
+        21 => "EISDIR",
+        25 => "ENOTTY",
+        27 => "EFBIG",
+        28 => "ENOSPC",
+        29 => "ESPIPE",
+        30 => "EROFS",
+        32 => "EPIPE",
+        34 => "ERANGE",
+        35 => "EDEADLK",
+        38 => "ENOSYS",
+        61 => "ENODATA",
+        71 => "EPROTO",
+        95 => "EOPNOTSUPP",
+        97 => "EAFNOSUPPORT",
+        98 => "EADDRINUSE",
+        99 => "EADDRNOTAVAIL",
+        100 => "ENETDOWN",
+        101 => "ENETUNREACH",
+        105 => "ENOBUFS",
+        107 => "ENOTCONN",
+        110 => "ETIMEDOUT",
+        113 => "EHOSTUNREACH",
         _ => "an error",
     }
 }

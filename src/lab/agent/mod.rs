@@ -1,0 +1,69 @@
+//! The first process of a guest: this program, alone in its initramfs with the modules. It loads what it is told to,
+//! looks at what comes of it, and reports.
+//!
+//! Each phase runs in a thread of its own with a time limit: a thread that oopses in the kernel is gone, one that waits
+//! for ever is left behind, and the first thread goes on reporting. What it can't do it says on the console.
+
+mod guarded;
+mod load;
+mod log;
+mod netlink;
+mod port;
+mod trace;
+mod witness;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::process::ExitCode;
+
+use rustix::mount::{MountFlags, mount};
+
+use crate::lab::wire::{AGENT, Order, Said};
+use port::Port;
+
+/// Is this process a guest's first one? A container's first process is called otherwise.
+pub fn is_agent(name: &OsString) -> bool {
+    std::process::id() == 1 && std::path::Path::new(name).file_name() == Some(OsStr::new(AGENT))
+}
+
+/// Runs the guest. It does not return before the guest ends, unless something is wrong, and then the kernel panics.
+pub fn run() -> ExitCode {
+    if let Err(why) = serve() {
+        complain(&why);
+        // PID 1 must not end while somebody may still read the console.
+        loop {
+            std::thread::park();
+        }
+    }
+    ExitCode::FAILURE
+}
+
+fn serve() -> Result<(), String> {
+    for (kind, place) in [
+        ("devtmpfs", "/dev"),
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("tracefs", "/sys/kernel/tracing"),
+        ("tmpfs", "/tmp"),
+    ] {
+        let _ = fs::create_dir_all(place);
+        // Some kernels mount devtmpfs themselves, and some have no traces: what is missing shows when it is used.
+        let _ = mount(kind, place, kind, MountFlags::empty(), None);
+    }
+    let mut log = log::Log::open()?;
+    // Twice this many seconds without a scheduled task is a soft lockup, and the command line makes it a panic.
+    let _ = fs::write("/proc/sys/kernel/watchdog_thresh", "4");
+    let mut port = Port::open()?;
+    let traces = trace::enable();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+    port.say(&Said::Ready { release, traces })?;
+    loop {
+        let order: Order = port.hear()?;
+        load::cell(&order, &mut port, &mut log)?;
+    }
+}
+
+/// A word on the console.
+fn complain(what: &str) {
+    let _ = fs::write("/dev/console", format!("kmodlab: {what}\n"));
+}

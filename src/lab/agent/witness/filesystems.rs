@@ -1,0 +1,73 @@
+//! File systems: can it be mounted, does a file keep what is written to it?
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::fs;
+use std::path::Path;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::lab::agent::witness::{Notes, errno, outcome, words};
+use crate::lab::fat;
+
+/// The names in /proc/filesystems.
+pub(super) fn known() -> BTreeSet<String> {
+    let text = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    text.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect()
+}
+
+fn needs_a_device(name: &str) -> bool {
+    let text = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    text.lines().any(|line| line.trim() == name && !line.starts_with("nodev"))
+}
+
+/// Mounts it, and writes and reads a file on it.
+pub(super) fn use_one(name: &str, seen: &mut Notes) {
+    let place = format!("/tmp/on-{name}");
+    let _ = fs::create_dir_all(&place);
+    let source = match needs_a_device(name) {
+        true => match disk() {
+            Some(disk) => disk,
+            None => {
+                seen.note(format!("{name} is mounted"), "not tried: no disk to put it on");
+                return;
+            }
+        },
+        false => name.to_owned(),
+    };
+    let data = options(name);
+    let mounted = mount(source.as_str(), place.as_str(), name, MountFlags::empty(), data.as_deref());
+    seen.note(format!("{name} is mounted"), mounted.map_or_else(|e| errno(e.raw_os_error()), |()| "ok".to_owned()));
+    if mounted.is_err() {
+        return;
+    }
+    let file = Path::new(&place).join("kmodlab.txt");
+    seen.note(format!("a file on {name} is written"), outcome(fs::write(&file, b"hello\n")));
+    let read = match fs::read(&file) {
+        Ok(bytes) if bytes == b"hello\n" => "what was written".to_owned(),
+        Ok(_) => "something else".to_owned(),
+        Err(e) => words(&e),
+    };
+    seen.note(format!("a file on {name} gives back"), read);
+    let gone = unmount(place.as_str(), UnmountFlags::empty());
+    seen.note(format!("{name} is unmounted"), gone.map_or_else(|e| errno(e.raw_os_error()), |()| "ok".to_owned()));
+}
+
+/// overlay needs folders to lie over.
+fn options(name: &str) -> Option<CString> {
+    if name != "overlay" {
+        return None;
+    }
+    for folder in ["lower", "upper", "work"] {
+        let _ = fs::create_dir_all(format!("/tmp/{folder}"));
+    }
+    CString::new("lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work").ok()
+}
+
+/// A disk with an empty FAT on it, if there is one: `brd`'s, if that module was loaded before.
+fn disk() -> Option<String> {
+    let path = "/dev/ram0";
+    fs::metadata(path).ok()?;
+    fs::write(path, fat::empty()).ok()?;
+    Some(path.to_owned())
+}

@@ -1,0 +1,64 @@
+//! Network devices: does one appear, or can one be made; does it come up; do packets count; can it go?
+
+use std::net::UdpSocket;
+
+use crate::lab::agent::netlink;
+use crate::lab::agent::witness::{MOST, Notes, names, read_little};
+
+/// The packets that are sent over a device.
+const PACKETS: usize = 3;
+
+/// Uses the new devices. Of kinds of which none is there by itself, one is made.
+pub(super) fn use_all(links: &[&String], kinds: &[String], seen: &mut Notes) {
+    for (number, name) in links.iter().take(MOST).enumerate() {
+        use_one(name, number, seen);
+    }
+    if !links.is_empty() {
+        return;
+    }
+    for (number, kind) in kinds.iter().take(MOST).enumerate() {
+        let name = format!("lab{number}");
+        let made = netlink::add(&name, kind);
+        seen.note(format!("a link of type {kind} is made"), as_words(&made));
+        if made.is_ok() {
+            use_one(&name, number, seen);
+        }
+    }
+}
+
+fn use_one(name: &str, number: usize, seen: &mut Notes) {
+    let about = |what: &str| read_little(format!("/sys/class/net/{name}/{what}").as_ref());
+    for what in ["mtu", "type", "addr_len"] {
+        seen.note(format!("{name} {what}"), about(what));
+    }
+    let Ok(index) = about("ifindex").parse() else {
+        seen.note(name, "has no number");
+        return;
+    };
+    seen.note(format!("{name} gets an address"), as_words(&netlink::address(index, [192, 0, number as u8 + 2, 1])));
+    seen.note(format!("{name} comes up"), as_words(&netlink::up(index)));
+    let sent_before = counter(name);
+    let sent = send([192, 0, number as u8 + 2, 2]);
+    seen.note(format!("{name} is given {PACKETS} packets"), sent);
+    let sent = counter(name).zip(sent_before).map(|(after, before)| after.wrapping_sub(before));
+    seen.note(format!("{name} counts as sent"), sent.map_or("nothing".to_owned(), |sent| format!("{sent} packets")));
+    seen.note(format!("{name} is deleted"), as_words(&netlink::delete(index)));
+    seen.note(format!("{name} is there still"), if names("/sys/class/net").contains(name) { "yes" } else { "no" });
+}
+
+fn counter(name: &str) -> Option<u64> {
+    read_little(format!("/sys/class/net/{name}/statistics/tx_packets").as_ref()).parse().ok()
+}
+
+/// Sends to a neighbour on the device's own net, which is not there.
+fn send(to: [u8; 4]) -> String {
+    let send = || {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        (0..PACKETS).try_for_each(|_| socket.send_to(b"kmodlab", (std::net::Ipv4Addr::from(to), 9)).map(drop))
+    };
+    super::outcome(send())
+}
+
+fn as_words(result: &Result<(), String>) -> String {
+    result.clone().map_or_else(|why| why, |()| "ok".to_owned())
+}

@@ -1,0 +1,139 @@
+//! The witness: what a module should do, checked from outside it. What is new since the module came is used, as a user
+//! would; what is seen is put down in plain words, to be held beside what the kernel's own module does.
+
+mod command;
+mod devices;
+mod disks;
+mod filesystems;
+mod links;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::lab::record::Seen;
+use crate::lab::wire::Exercise;
+use crate::predict::errno_name;
+
+/// The most of one kind that is used: some modules make dozens of devices.
+const MOST: usize = 4;
+
+/// What was there before the module.
+#[derive(Debug, Default)]
+pub(in crate::lab::agent) struct Before {
+    links: BTreeSet<String>,
+    disks: BTreeSet<String>,
+    filesystems: BTreeSet<String>,
+    devices: BTreeSet<PathBuf>,
+    proc: BTreeSet<String>,
+}
+
+impl Before {
+    pub(in crate::lab::agent) fn look() -> Before {
+        Before {
+            links: names("/sys/class/net"),
+            disks: names("/sys/block"),
+            filesystems: filesystems::known(),
+            devices: devices::nodes(),
+            proc: names("/proc").into_iter().filter(|name| !is_process(name)).collect(),
+        }
+    }
+}
+
+/// Uses what the module brought.
+pub(in crate::lab::agent) fn look(module: &str, exercise: &Exercise, before: &Before) -> Vec<Seen> {
+    let now = Before::look();
+    let mut seen = Notes::default();
+    let links: Vec<&String> = now.links.difference(&before.links).collect();
+    seen.list("network devices", &links);
+    links::use_all(&links, &exercise.links, &mut seen);
+    let disks: Vec<&String> = now.disks.difference(&before.disks).collect();
+    seen.list("block devices", &disks);
+    disks.iter().take(MOST).for_each(|disk| disks::use_one(disk, &mut seen));
+    let filesystems: Vec<&String> = now.filesystems.difference(&before.filesystems).collect();
+    seen.list("file systems", &filesystems);
+    filesystems.iter().take(MOST).for_each(|name| filesystems::use_one(name, &mut seen));
+    for name in exercise.filesystems.iter().filter(|name| !filesystems.contains(name)).take(MOST) {
+        seen.note(name, "is no file system of this kernel");
+    }
+    let is_disk = |path: &&PathBuf| path.file_name().is_some_and(|name| now.disks.contains(&*name.to_string_lossy()));
+    let devices: Vec<&PathBuf> = now.devices.difference(&before.devices).filter(|path| !is_disk(path)).collect();
+    let shown: Vec<String> = devices.iter().map(|path| path.display().to_string()).collect();
+    seen.list("character devices", &shown);
+    devices.iter().take(MOST).for_each(|path| devices::use_one(path, &mut seen));
+    let proc: Vec<&String> = now.proc.difference(&before.proc).collect();
+    seen.list("entries in /proc", &proc);
+    proc.iter()
+        .take(MOST)
+        .for_each(|name| seen.note(format!("/proc/{name}"), read_little(Path::new("/proc").join(name).as_path())));
+    parameters(module, &mut seen);
+    if let Some((program, arguments)) = exercise.command.split_first() {
+        command::run(program, arguments, module, &mut seen);
+    }
+    seen.0
+}
+
+/// What its parameters say, as far as they can be read.
+fn parameters(module: &str, seen: &mut Notes) {
+    let folder = format!("/sys/module/{module}/parameters");
+    for name in names(&folder).into_iter().take(4 * MOST) {
+        let value = read_little(&Path::new(&folder).join(&name));
+        seen.note(format!("parameter {name}"), value);
+    }
+}
+
+/// What was seen, in the order in which it was looked at.
+#[derive(Default)]
+struct Notes(Vec<Seen>);
+
+impl Notes {
+    fn note(&mut self, what: impl Into<String>, how: impl Into<String>) {
+        self.0.push(Seen { what: what.into(), how: how.into() });
+    }
+
+    /// A list, where there is something in it.
+    fn list(&mut self, what: &str, items: &[impl AsRef<str>]) {
+        if !items.is_empty() {
+            let shown: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+            self.note(format!("new {what}"), shown.join(" "));
+        }
+    }
+}
+
+fn names(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Processes have folders named by numbers.
+fn is_process(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The first line of a file, or why it can't be read.
+fn read_little(path: &Path) -> String {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(120).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).lines().next().unwrap_or("empty").to_owned(),
+        Err(e) => words(&e),
+    }
+}
+
+/// An error by the kernel's name for it.
+pub(super) fn errno(number: i32) -> String {
+    match errno_name(number) {
+        name if name.starts_with('E') => name.to_owned(),
+        _ => format!("errno {number}"),
+    }
+}
+
+/// What an operation came to.
+fn outcome<T>(result: std::io::Result<T>) -> String {
+    result.map_or_else(|e| words(&e), |_| "ok".to_owned())
+}
+
+fn words(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.kind().to_string(), errno)
+}

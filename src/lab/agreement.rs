@@ -1,0 +1,221 @@
+//! Is what happened what was predicted? Pure.
+//!
+//! A cell agrees if the verdict, the errno and the first of the loader's lines are as predicted. Which lines are the
+//! loader's is told by their form.
+
+use crate::lab::record::{Agreement, End, Observed, Phase, Prediction};
+use crate::predict::{Answer, errno_name};
+
+/// Compares; with why it is not as predicted, or why that can't be said.
+pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) {
+    let no_answer = |why: &str| (Agreement::Unknown, why.to_owned());
+    match &seen.end {
+        End::NotRun => return no_answer("it was not run"),
+        End::Engine(why) | End::NoBoot(why) | End::Broken(why) => return no_answer(why),
+        _ => {}
+    }
+    if !seen.missing.is_empty() {
+        return no_answer("what it needs could not be loaded before it");
+    }
+    if !seen.accepted && seen.errno.is_none_or(|errno| errno == 0) {
+        // A kernel that crashes over a file gives no answer, and so there must be none predicted.
+        return match prediction.verdict {
+            Answer::Unknown => no_answer("the kernel died over the file before it answered"),
+            _ => (Agreement::Disagree, "the kernel died over the file before it answered".to_owned()),
+        };
+    }
+    let disagree = |why: String| (Agreement::Disagree, why);
+    match prediction.verdict {
+        Answer::Unknown => return no_answer("nothing was predicted, for want of a fact"),
+        Answer::Accepted if !seen.accepted => {
+            return disagree(format!("accepted was predicted, and it was refused with {}", name(seen.errno)));
+        }
+        Answer::Refused if seen.accepted => return disagree("refused was predicted, and it was accepted".to_owned()),
+        Answer::Refused if prediction.errno != seen.errno => {
+            return disagree(format!("{} was predicted, and it was {}", name(prediction.errno), name(seen.errno)));
+        }
+        _ => {}
+    }
+    let theirs = loader_lines(seen);
+    let same = match (theirs.first(), prediction.dmesg.first()) {
+        (Some(theirs), Some(ours)) => is_same_line(theirs, ours),
+        (None, None) => true,
+        _ => false,
+    };
+    if same {
+        return (Agreement::Agree, String::new());
+    }
+    let quoted = |line: Option<&str>| line.map_or("no line".to_owned(), |line| format!("\"{line}\""));
+    let ours = quoted(prediction.dmesg.first().map(String::as_str));
+    disagree(format!("{ours} was predicted as the first line, and it was {}", quoted(theirs.first().copied())))
+}
+
+fn name(errno: Option<i32>) -> String {
+    errno.map_or("no errno".to_owned(), |errno| format!("{} ({errno})", errno_name(errno)))
+}
+
+/// A relocation's line goes on with an address, which nobody can predict.
+fn is_same_line(theirs: &str, ours: &str) -> bool {
+    let is_open = ours.contains("relocation target, existing value is nonzero for ");
+    theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
+}
+
+/// The lines that the loader itself printed while the module was loaded, among those of the module's own code and of
+/// others.
+pub fn loader_lines(seen: &Observed) -> Vec<&str> {
+    let load = seen.log.iter().filter(|line| line.phase == Phase::Load);
+    load.map(|line| line.text.as_str()).filter(|line| is_loader_line(line)).collect()
+}
+
+/// The loader's messages (kernel/module/*.c of 6.1, 6.12 and 7.2, kernel/module.c of 5.10), by what stands in them
+/// whatever is filled in, and the lines of what it calls: relocations (arch/x86/kernel/module.c) and BTF
+/// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
+pub fn is_loader_line(line: &str) -> bool {
+    const BEGINNINGS: &[&str] = &[
+        "Kernel module BTF mismatch detected",
+        "Invalid ELF",
+        "Invalid architecture in ELF",
+        "Invalid module architecture in ELF",
+        "ELF Spec violation",
+        "empty section name table",
+        "empty symbol string table",
+        "symbol string table ",
+        "symbol name out of bounds",
+        "module: ",
+        "[module ",
+        "module ",
+        "Module has invalid ELF structures",
+        "Module len ",
+        "Module hash ",
+        "Only one .modinfo",
+        "extended version crc+name",
+        "more extended version crcs",
+        "Loading of ",
+        "Lockdown: ",
+        "x86/modules: ",
+        "BPF:",
+        "BPF: ",
+        "failed to validate module [",
+        "overflow in relocation",
+        "PKCS#7",
+        "PKEY: ",
+    ];
+    // After "NAME: ".
+    const AFTER_NAME: [&str; 41] = [
+        "x86/modules: ",
+        "PKCS#7 signature info has ",
+        "not signed with expected PKCS#7 message",
+        "per-cpu alignment ",
+        "Could not allocate ",
+        "disagrees about version of symbol ",
+        "no symbol version for ",
+        "no extended symbol version for ",
+        "no versions for exported symbols",
+        "no flags for exported symbols",
+        "module uses symbol (",
+        "module uses symbol ",
+        "module using GPL-only symbols",
+        "module uses symbols ",
+        "module tries to import ",
+        "module does not import ",
+        "gave up waiting for init of module ",
+        "exports duplicate symbol ",
+        "please compile with -fno-common",
+        "Unknown symbol ",
+        "Symbol ",
+        "module license ",
+        "module is from the staging directory",
+        "module is marked as livepatch module",
+        "loading module not compiled with retpoline compiler",
+        "loading out-of-tree module taints kernel",
+        "loading test module taints kernel",
+        "tainting kernel with TAINT_LIVEPATCH",
+        "module verification failed",
+        "module has no symbols (stripped?)",
+        "No module found in object",
+        "version magic '",
+        "has both .ctors and .init_array",
+        "Ignoring obsolete parameters",
+        "ignoring obsolete section",
+        "unknown parameter '",
+        "module is already loaded",
+        "module sysfs not initialized",
+        "Unknown rela relocation: ",
+        "module license taints kernel",
+        "parameters '",
+    ];
+    if BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) {
+        return true;
+    }
+    let after = line.split_once(": ").map_or("", |(_, after)| after);
+    AFTER_NAME.iter().any(|text| after.starts_with(text))
+        || after.ends_with(": kernel tainted.")
+        || after.starts_with("section ") && after.contains("has invalid WRITE|EXEC flags")
+        || line.contains("kernel is not compiled with retpoline")
+        || line.contains("relocation target, existing value is nonzero")
+        || line.contains("is blacklisted")
+        || line.contains("Unknown rela relocation: ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::record::Line;
+
+    #[test]
+    fn lines_of_the_loader_are_told_from_those_of_others() {
+        for line in [
+            "dummy: module_layout: kernel tainted.",
+            "dummy: disagrees about version of symbol module_layout",
+            "vfat: Unknown symbol fat_dir_empty (err -2)",
+            "x86/modules: Skipping invalid relocation target, existing value is nonzero for type 1, loc 00000000, val ff",
+            "dummy: section .text (index 4) has invalid WRITE|EXEC flags",
+        ] {
+            assert!(is_loader_line(line), "{line}");
+        }
+        for line in [
+            "Disabling lock debugging due to kernel taint",
+            "tun: Universal TUN/TAP device driver, 1.6",
+            "brd: module loaded",
+            "tsc: Refined TSC clocksource calibration: 2599.999 MHz",
+            "raid6: using algorithm sse2x4 gen() 976 MB/s",
+        ] {
+            assert!(!is_loader_line(line), "{line}");
+        }
+    }
+
+    fn refused(errno: i32, line: &str) -> Observed {
+        let log = vec![Line { phase: Phase::Load, text: line.to_owned() }];
+        Observed { end: End::Done, errno: Some(errno), log, ..Observed::default() }
+    }
+
+    #[test]
+    fn verdict_errno_and_first_line_must_be_as_predicted() {
+        let line = "x: disagrees about version of symbol module_layout";
+        let prediction = Prediction {
+            verdict: Answer::Refused,
+            errno: Some(8),
+            dmesg: vec![line.to_owned()],
+            taint: Some(String::new()),
+            stage: Some("module-layout".to_owned()),
+            findings: Vec::new(),
+            needs: Vec::new(),
+            dangers: Vec::new(),
+        };
+        let compared = |seen: Observed| compare(&seen, &prediction);
+        assert_eq!(compared(refused(8, line)), (Agreement::Agree, String::new()));
+        let (agreement, why) = compared(refused(22, line));
+        assert_eq!(
+            (agreement, why.as_str()),
+            (Agreement::Disagree, "ENOEXEC (8) was predicted, and it was EINVAL (22)")
+        );
+        assert_eq!(compared(refused(8, "x: no symbol version for y")).0, Agreement::Disagree);
+        let accepted = Observed { accepted: true, errno: Some(0), ..refused(0, line) };
+        assert_eq!(compared(accepted).0, Agreement::Disagree);
+        assert_eq!(compared(Observed { errno: None, ..refused(8, line) }).0, Agreement::Disagree);
+        assert_eq!(
+            compared(Observed { end: End::Broken("lies".to_owned()), ..refused(8, line) }).0,
+            Agreement::Unknown
+        );
+    }
+}

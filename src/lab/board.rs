@@ -1,0 +1,72 @@
+//! The virtual machines, one for each architecture that has guests.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::lab::initramfs::host_machine;
+
+/// A virtual machine of QEMU's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// The architecture's number (`e_machine`).
+    pub machine: u16,
+    /// QEMU's program.
+    pub qemu: &'static str,
+    /// Its `-M`, without the memory backend.
+    pub kind: &'static str,
+    /// Its `-cpu` without hardware acceleration; `None` for QEMU's own choice.
+    pub cpu: Option<&'static str>,
+    /// The kernel's name for the first serial port, which is the console.
+    pub console: &'static str,
+    /// QEMU's arguments that connect the result port, a serial port beside the console.
+    pub result_port: &'static [&'static str],
+}
+
+/// Where the agent finds the result port, in the order in which it looks: the second serial port of a PC, the first PCI
+/// serial card of others.
+pub const RESULT_PORTS: [&str; 2] = ["/dev/ttyS1", "/dev/ttyS0"];
+
+/// All of them. Those for x86 were tried with many kernels, the one for arm64 was not tried.
+pub const BOARDS: [Board; 3] = [
+    Board {
+        machine: object::elf::EM_X86_64.0,
+        qemu: "qemu-system-x86_64",
+        kind: "q35",
+        cpu: None,
+        console: "ttyS0",
+        result_port: &["-serial", "chardev:result"],
+    },
+    Board {
+        machine: object::elf::EM_386.0,
+        qemu: "qemu-system-i386",
+        kind: "q35",
+        cpu: None,
+        console: "ttyS0",
+        result_port: &["-serial", "chardev:result"],
+    },
+    Board {
+        machine: object::elf::EM_AARCH64.0,
+        qemu: "qemu-system-aarch64",
+        kind: "virt",
+        cpu: Some("max"),
+        console: "ttyAMA0",
+        result_port: &["-device", "pci-serial,chardev=result"],
+    },
+];
+
+impl Board {
+    /// The one for kernels of a machine.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] if there is none.
+    pub fn of(machine: u16) -> Result<&'static Board> {
+        BOARDS.iter().find(|board| board.machine == machine).ok_or_else(|| {
+            let what = format!("no virtual machine is known here for kernels of ELF machine {machine}");
+            Error::new(ErrorKind::Unsupported, what).hint("there are some for x86-64, i386 and arm64")
+        })
+    }
+
+    /// Can this machine's own processor run its guests?
+    pub fn is_native(&self) -> bool {
+        self.machine == host_machine()
+    }
+}

@@ -1,0 +1,369 @@
+//! Questions to one kernel: each is predicted, tried in a guest of its own, and recorded; controls first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::guard::machine::Machine;
+use crate::guard::{self, Guard, Overrides};
+use crate::kernel::files::{self, Files};
+use crate::kernel::{Kernel, Lookup};
+use crate::lab::agreement;
+use crate::lab::guest::{Contents, Guest, NoGuest, Settings};
+use crate::lab::outcome;
+use crate::lab::record::*;
+use crate::lab::specimen::Specimen;
+use crate::lab::wire::{Force, Order};
+use crate::module::{Module, sha256};
+use crate::patch::{Plan, Signature, Wish};
+use crate::predict::{self, Load, Step, Subject, Verdict};
+
+/// How many bytes of an edit are recorded, at most.
+const EDIT_KEPT: usize = 256;
+
+/// The module that brings a disk for file systems that need one.
+const DISK: &str = "brd";
+
+/// A question.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'q> {
+    /// Is it what was asked about, or a control?
+    pub role: Role,
+    /// The module.
+    pub specimen: &'q Specimen,
+    /// How it is loaded.
+    pub way: Way,
+}
+
+/// How far a module is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// It is loaded, and that is all.
+    Load,
+    /// It is loaded, used, and unloaded.
+    Use(Force),
+}
+
+/// What is the same for all questions.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// How guests are run.
+    pub settings: Settings,
+    /// How far modules are tried.
+    pub depth: Depth,
+    /// Is the module loaded without what it needs, as by a bare insmod?
+    pub alone: bool,
+    /// How many guests run at the same time.
+    pub jobs: usize,
+}
+
+/// A kernel to be asked, with its image and its own modules.
+#[derive(Debug)]
+pub struct Target {
+    /// Its facts.
+    pub kernel: Kernel,
+    /// Its files.
+    pub files: Files,
+}
+
+impl Target {
+    /// Takes its image, and the modules of these names with all that they need, out of where the kernel is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`files::of`].
+    pub fn open(kernel: Kernel, name: &std::ffi::OsStr, modules: &BTreeSet<String>, lookup: &Lookup) -> Result<Target> {
+        let mut wanted = modules.clone();
+        wanted.insert(DISK.to_owned());
+        let tree = kernel.facts.tree.as_ref().map(|tree| &tree.value);
+        let mut open: Vec<String> = wanted.iter().cloned().collect();
+        while let Some(name) = open.pop() {
+            let found = tree.and_then(|tree| tree.modules.iter().find(|module| module.name == name));
+            for need in found.map(|module| module.depends.as_slice()).unwrap_or_default() {
+                if wanted.insert(need.clone()) {
+                    open.push(need.clone());
+                }
+            }
+        }
+        let files = files::of(name, &wanted, lookup)?;
+        Ok(Target { kernel, files })
+    }
+
+    /// The kernel's own module of a name.
+    pub fn own(&self, name: &str) -> Option<Specimen> {
+        let file = self.files.modules.get(name)?;
+        Some(Specimen::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.clone())))
+    }
+}
+
+/// A question with what is known before it is tried.
+struct Prepared<'q> {
+    question: Question<'q>,
+    id: String,
+    prediction: Prediction,
+    change: Option<Change>,
+    /// What is loaded; nothing if there is nothing to load.
+    bytes: Option<Vec<u8>>,
+    /// The names of the kernel's own modules that are loaded before it.
+    before: Vec<String>,
+}
+
+/// Asks all, and gives the cells in the order of the questions. `known` are cells that were done before, by their ids: they
+/// are not tried again. `each` is told of each cell when it is done, in any order, controls first.
+pub fn run(
+    target: &Target,
+    questions: &[Question<'_>],
+    conditions: &Conditions,
+    known: &HashMap<String, Cell>,
+    each: &(dyn Fn(&Cell) + Sync),
+) -> Vec<Cell> {
+    let image = target.files.image.as_ref().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+    let image_sha256 = sha256(image);
+    let prepared: Vec<Prepared<'_>> =
+        questions.iter().map(|question| prepare(question, target, conditions, &image_sha256)).collect();
+    let is_open = |prepared: &&Prepared<'_>| !known.contains_key(&prepared.id) && prepared.bytes.is_some();
+    let mut places: HashMap<&[u8], String> = HashMap::new();
+    let mut files: Vec<(String, &[u8])> = Vec::new();
+    let mut own: BTreeSet<&str> = BTreeSet::new();
+    for prepared in prepared.iter().filter(is_open) {
+        let Some(bytes) = &prepared.bytes else { continue };
+        places.entry(bytes).or_insert_with(|| {
+            let name = format!("m/{}.ko", files.len());
+            files.push((name.clone(), bytes));
+            name
+        });
+        own.extend(prepared.before.iter().map(String::as_str));
+    }
+    for name in own {
+        if let Some(file) = target.files.modules.get(name) {
+            files.push((of_kernel(name), &file.bytes));
+        }
+    }
+    let guest = (!files.is_empty()).then(|| {
+        let machine = target.kernel.facts.machine.as_ref().map_or(0, |machine| machine.value.number);
+        Guest::boot(&Contents { machine, image, files: &files }, &conditions.settings)
+    });
+    let tried = |prepared: &Prepared<'_>, number: usize| {
+        let Some(bytes) = &prepared.bytes else { return Observed::default() };
+        match &guest {
+            Some(Ok(guest)) => {
+                let file = places.get(bytes.as_slice()).cloned().unwrap_or_default();
+                guest.run(&order(prepared, number, file, conditions))
+            }
+            Some(Err(NoGuest::Engine(error))) => {
+                Observed { end: End::Engine(error.to_string()), ..Observed::default() }
+            }
+            Some(Err(NoGuest::NoBoot(why, console))) => {
+                Observed { end: End::NoBoot(why.clone()), console: console.clone(), ..Observed::default() }
+            }
+            None => Observed::default(),
+        }
+    };
+    let release = guest.as_ref().and_then(|guest| guest.as_ref().ok()).map(|guest| guest.release.clone());
+    let facts = &target.kernel.facts;
+    let release = release.or_else(|| facts.release.as_ref().map(|release| release.value.clone()));
+    let kernel = KernelSeen {
+        name: target.kernel.name.clone(),
+        release: release.unwrap_or_default(),
+        vermagic: String::from_utf8_lossy(target.kernel.vermagic.value.as_bytes()).into_owned(),
+    };
+    let cells: Mutex<BTreeMap<usize, Cell>> = Mutex::new(BTreeMap::new());
+    for role in [Role::Control, Role::Asked] {
+        let wanted: Vec<(usize, &Prepared<'_>)> =
+            prepared.iter().enumerate().filter(|(_, prepared)| prepared.question.role == role).collect();
+        let controls: Vec<Cell> = lock(&cells).values().cloned().collect();
+        side_by_side(conditions.jobs, &wanted, |(number, prepared)| {
+            let cell = known.get(&prepared.id).cloned().unwrap_or_else(|| {
+                let begun = Instant::now();
+                let observed = tried(prepared, *number);
+                let seconds = begun.elapsed().as_secs_f64();
+                record(prepared, &kernel, observed, seconds, &controls)
+            });
+            each(&cell);
+            lock(&cells).insert(*number, cell);
+        });
+    }
+    cells.into_inner().unwrap_or_else(|e| e.into_inner()).into_values().collect()
+}
+
+/// Does it to all, so many at the same time.
+fn side_by_side<T: Sync>(jobs: usize, all: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, all.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(one);
+                }
+            });
+        }
+    });
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// The file of one of the kernel's own modules in the guest.
+fn of_kernel(name: &str) -> String {
+    format!("k/{name}.ko")
+}
+
+fn order(prepared: &Prepared<'_>, number: usize, file: String, conditions: &Conditions) -> Order {
+    let specimen = prepared.question.specimen;
+    let exercise = specimen.exercise(&conditions.settings.witness);
+    Order {
+        cell: number as u32,
+        name: specimen.seen.name.clone(),
+        file,
+        flags: prepared.question.way.flags(),
+        params: String::new(),
+        before: prepared.before.iter().map(|name| of_kernel(name)).collect(),
+        exercise: (conditions.depth != Depth::Load).then_some(exercise),
+        unload: match conditions.depth {
+            Depth::Load => None,
+            Depth::Use(force) => Some(force),
+        },
+    }
+}
+
+fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions, image: &str) -> Prepared<'q> {
+    let specimen = question.specimen;
+    let load = Load { force: question.way.force(), alone: conditions.alone };
+    let verdict =
+        |bytes: &[u8], module: Option<&Module>| predict::predict(&Subject { bytes, module }, &target.kernel, &load);
+    let (bytes, verdict, change) = match question.way {
+        Way::Patched => match patched(specimen, &target.kernel, &load) {
+            Ok(plan) => {
+                let verdict = verdict(&plan.bytes_after, Module::read(&plan.bytes_after).ok().as_ref());
+                let change = change(&plan, specimen, &target.kernel);
+                (Some(plan.bytes_after), verdict, Some(change))
+            }
+            Err(error) => {
+                let impossible = Some(error.to_string());
+                let change = Change { edits: Vec::new(), sha256: String::new(), guards: Vec::new(), impossible };
+                (None, verdict(&specimen.bytes, specimen.module.as_ref()), Some(change))
+            }
+        },
+        _ => (Some(specimen.bytes.clone()), verdict(&specimen.bytes, specimen.module.as_ref()), None),
+    };
+    let mut before = if conditions.alone { Vec::new() } else { verdict.needs.clone() };
+    let needs_disk = !specimen.exercise(&[]).filesystems.is_empty() && conditions.depth != Depth::Load;
+    if needs_disk && specimen.seen.name != DISK && !before.iter().any(|name| name == DISK) {
+        before.push(DISK.to_owned());
+    }
+    before.retain(|name| target.files.modules.contains_key(name));
+    let what = [
+        "kmodlab cell",
+        env!("CARGO_PKG_VERSION"),
+        &SCHEMA_VERSION.to_string(),
+        &specimen.seen.sha256,
+        &sha256(bytes.as_deref().unwrap_or_default()),
+        image,
+        &String::from_utf8_lossy(target.kernel.vermagic.value.as_bytes()),
+        question.way.name(),
+        &format!("{:?} {:?} {}", question.role, conditions.depth, conditions.alone),
+        &before.join(" "),
+        &conditions.settings.witness.join("\0"),
+        &conditions.settings.command_line,
+    ];
+    let mut id = sha256(what.join("\n").as_bytes());
+    id.truncate(24);
+    Prepared { question: *question, id, prediction: prediction(&verdict), change, bytes, before }
+}
+
+/// The patch that fits the module to the kernel: its version magic in place, without the signature that would no longer
+/// fit, and without BTF where the kernel would refuse that.
+fn patched(specimen: &Specimen, kernel: &Kernel, load: &Load) -> Result<Plan> {
+    let wish = Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec());
+    let plan = Plan::make(&specimen.bytes, &wish, Signature::Strip)?;
+    let module = Module::read(&plan.bytes_after)?;
+    let subject = Subject { bytes: &plan.bytes_after, module: Some(&module) };
+    if predict::predict(&subject, kernel, load).stage == Some(Step::Btf) {
+        // TODO-DROP-BTF
+    }
+    Ok(plan)
+}
+
+/// What the plan changes, and what the guards that look at module and kernel say to it. The others look at files of this
+/// machine, and none of them is written.
+fn change(plan: &Plan, specimen: &Specimen, kernel: &Kernel) -> Change {
+    let kept = |bytes: &[u8]| bytes.get(..EDIT_KEPT).unwrap_or(bytes).to_vec();
+    let edits = plan.edits.iter().map(|edit| Spot {
+        offset: edit.offset,
+        old: kept(&edit.old),
+        new: kept(&edit.new),
+        old_len: edit.old.len() as u64,
+        new_len: edit.new.len() as u64,
+    });
+    let all =
+        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
+    let guards = specimen.module.as_ref().and_then(|module| {
+        let subject = guard::Subject {
+            path: Path::new(&specimen.seen.path),
+            is_new: true,
+            module,
+            name: &specimen.seen.name,
+            plan,
+            kernel: Some(kernel),
+            is_confirmed: true,
+        };
+        guard::ask(&subject, &Machine::here(false), all).ok()
+    });
+    let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc];
+    let guards = guards.unwrap_or_default().into_iter().filter(|answer| of_module.contains(&answer.guard));
+    let guards = guards.map(|answer| GuardSaid {
+        guard: answer.guard.name().to_owned(),
+        say: answer.say.name().to_owned(),
+        why: answer.why,
+    });
+    Change { edits: edits.collect(), sha256: plan.after.clone(), guards: guards.collect(), impossible: None }
+}
+
+fn prediction(verdict: &Verdict) -> Prediction {
+    Prediction {
+        verdict: verdict.answer,
+        errno: verdict.errno,
+        dmesg: verdict.dmesg.clone(),
+        taint: verdict.taint.clone(),
+        stage: verdict.stage.map(|stage| stage.name().to_owned()),
+        findings: verdict.findings.clone(),
+        needs: verdict.needs.clone(),
+        dangers: verdict.dangers.iter().map(|danger| danger.sentence()).collect(),
+    }
+}
+
+/// Judges what happened.
+fn record(prepared: &Prepared<'_>, kernel: &KernelSeen, observed: Observed, seconds: f64, controls: &[Cell]) -> Cell {
+    let Question { role, specimen, way } = prepared.question;
+    let control = control_of(controls, &specimen.seen.name, way).filter(|_| role == Role::Asked);
+    let outcome = outcome::decide(&observed, &prepared.prediction, control, specimen.has_init());
+    let (agreement, disagreement) = agreement::compare(&observed, &prepared.prediction);
+    Cell {
+        schema_version: SCHEMA_VERSION,
+        id: prepared.id.clone(),
+        role,
+        module: specimen.seen.clone(),
+        kernel: kernel.clone(),
+        way,
+        prediction: prepared.prediction.clone(),
+        change: prepared.change.clone(),
+        observed,
+        outcome,
+        agreement,
+        disagreement,
+        seconds,
+    }
+}
+
+/// The control to a cell: the kernel's own module of the same name, forced where the cell is.
+pub fn control_of<'c>(controls: &'c [Cell], name: &str, way: Way) -> Option<&'c Cell> {
+    let way = match way {
+        Way::Original | Way::Patched => Way::Original,
+        _ => Way::Forced,
+    };
+    controls.iter().find(|cell| cell.role == Role::Control && cell.module.name == name && cell.way == way)
+}

@@ -1,0 +1,432 @@
+//! A guest that waits, and its clones: one boot a kernel, and for each cell a copy that is thrown away.
+//!
+//! The waiting guest's memory is a file. A clone maps it copy-on-write and is given the rest of the state, some hundred
+//! kilobytes; so it costs a fraction of a boot, and no taint, no module and no damage passes from one cell to the next.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::lab::acceleration::{self, Acceleration, FIRST_BYTE};
+use crate::lab::board::Board;
+use crate::lab::console;
+use crate::lab::engine::{Engine, Memory, Parts, Silence};
+use crate::lab::folder::Folder;
+use crate::lab::initramfs::Base;
+use crate::lab::record::{End, Init, Line, Observed, Phase, Unload};
+use crate::lab::wire::{self, AGENT, Force, Order, PHASE_MARK, Said};
+
+/// How long guests may take. Without hardware acceleration on a busy machine all takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A kernel's boot, up to the agent.
+    pub boot: Duration,
+    /// No sign of life. The guest's own watchdog gives a processor that does not come back from the kernel half of that.
+    pub heartbeat: Duration,
+    /// A cell: the limits of its phases, and something for a busy machine.
+    pub cell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let of = Duration::from_secs;
+        Limits { boot: of(120), heartbeat: of(25), cell: of(90) }
+    }
+}
+
+/// The most bytes of records of one cell. One with 400 lines in each phase has a tenth of that.
+const MOST_BYTES: usize = 4 << 20;
+
+/// How much of the console is kept in a record, in bytes: an oops with its trace has about five thousand.
+const CONSOLE_KEPT: usize = 16 << 10;
+
+/// How long a console may still talk when the guest said its last.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What a guest has beside its initramfs, in MiB.
+const MEMORY: u64 = 256;
+
+/// Where a cell comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// A copy of a guest that waits.
+    #[default]
+    Clone,
+    /// A guest of its own, booted for it.
+    Boot,
+}
+
+/// How guests are run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file of this program, which starts QEMU and is the agent.
+    pub kmodlab: PathBuf,
+    /// Another build of it, for guests of another architecture.
+    pub agent: Option<PathBuf>,
+    /// The folder where it is remembered whether hardware acceleration works.
+    pub cache: Option<PathBuf>,
+    /// How long guests may take.
+    pub limits: Limits,
+    /// Hardware acceleration or none, where a person decided it.
+    pub acceleration: Option<Acceleration>,
+    /// Where cells come from.
+    pub isolation: Isolation,
+    /// More words for the kernel's command line.
+    pub command_line: String,
+    /// The user's own witness: a program with its arguments.
+    pub witness: Vec<String>,
+}
+
+/// What a guest is made of: a kernel's image, and the files that it finds, by their names.
+pub struct Contents<'c> {
+    /// The ELF machine of the kernel.
+    pub machine: u16,
+    /// The image, as QEMU boots it.
+    pub image: &'c [u8],
+    /// Files, by their names without a leading slash.
+    pub files: &'c [(String, &'c [u8])],
+}
+
+/// A booted guest that waits.
+pub struct Guest {
+    parts: Parts,
+    /// What a clone is given; `None` if each cell is booted.
+    state: Option<Vec<u8>>,
+    /// What the kernel calls itself (`uname -r`).
+    pub release: String,
+    /// Can it tell what its loader did by trace events?
+    pub traces: bool,
+    /// How long it took to boot.
+    pub boot: Duration,
+    started: AtomicUsize,
+    limits: Limits,
+    /// Holds the folder as long as there may be clones.
+    _folder: Folder,
+}
+
+/// Why there is no guest.
+#[derive(Debug)]
+pub enum NoGuest {
+    /// The engine did not start, or broke.
+    Engine(Error),
+    /// The kernel did not come up to the agent: why, and what the console showed.
+    NoBoot(String, String),
+}
+
+impl From<Error> for NoGuest {
+    fn from(error: Error) -> NoGuest {
+        NoGuest::Engine(error)
+    }
+}
+
+/// QEMU's program on PATH.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if it is not there.
+pub fn find_qemu(board: &Board) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(board.qemu)).find(|file| file.is_file());
+    found.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("{} is not on PATH", board.qemu))
+            .hint("kmodlab doctor says how to install it")
+    })
+}
+
+impl Guest {
+    /// Boots a kernel up to the agent.
+    ///
+    /// # Errors
+    ///
+    /// [`NoGuest`].
+    pub fn boot(contents: &Contents<'_>, settings: &Settings) -> Result<Guest, NoGuest> {
+        let board = Board::of(contents.machine)?;
+        let qemu = find_qemu(board)?;
+        let mut base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
+        if base.machine != board.machine {
+            let what = format!("the kernel wants {}, and this program can't run there", board.qemu);
+            let hint = "--agent FILE names a kmodlab built for the guest's architecture";
+            return Err(Error::new(ErrorKind::Unsupported, what).hint(hint).into());
+        }
+        if let Some(program) = settings.witness.first() {
+            base.add_program(Path::new(program))?;
+        }
+        let folder = Folder::new()?;
+        let archive = base.archive(contents.files.iter().map(|(name, bytes)| (name.as_str(), *bytes)))?;
+        // The kernel holds the archive and what it unpacked from it at the same time.
+        let memory = MEMORY + 2 * (archive.len() as u64).div_ceil(1 << 20);
+        let (image, initramfs) = (folder.path().join("image"), folder.path().join("initramfs"));
+        for (path, bytes) in [(&image, contents.image), (&initramfs, &archive)] {
+            std::fs::write(path, bytes).map_err(|e| Error::io("writing", e).on(path))?;
+        }
+        let parts = Parts {
+            kmodlab: settings.kmodlab.clone(),
+            qemu,
+            board,
+            acceleration: Acceleration::Tcg,
+            image,
+            initramfs,
+            command_line: format!(
+                "console={} panic=-1 softlockup_panic=1 ignore_loglevel ipv6.disable=1 rdinit=/{AGENT} {}",
+                board.console, settings.command_line
+            ),
+            memory: memory.next_multiple_of(16),
+            folder: folder.path().to_owned(),
+        };
+        let (parts, mut up) = accelerated(parts, settings)?;
+        let state = match settings.isolation {
+            Isolation::Clone => Some(up.engine.save()?),
+            Isolation::Boot => None,
+        };
+        let Up { release, traces, boot, .. } = up;
+        Ok(Guest {
+            parts,
+            state,
+            release,
+            traces,
+            boot,
+            started: AtomicUsize::new(0),
+            limits: settings.limits,
+            _folder: folder,
+        })
+    }
+
+    /// Runs one cell in a guest of its own. It is the calling thread's: QEMU ends with it.
+    pub fn run(&self, order: &Order) -> Observed {
+        let mut observed = Observed::default();
+        let mut engine = match self.fresh() {
+            Ok(engine) => engine,
+            Err(NoGuest::Engine(error)) => {
+                observed.end = End::Engine(error.to_string());
+                return observed;
+            }
+            Err(NoGuest::NoBoot(why, console)) => {
+                observed.end = End::NoBoot(why);
+                observed.console = tail(&console);
+                return observed;
+            }
+        };
+        let mut hearing = Hearing { observed, phase: Phase::Boot, cell: order.cell, bytes: 0 };
+        let end = hearing.all(&mut engine, order, &self.limits);
+        let mut observed = hearing.observed;
+        if end != End::Done {
+            std::thread::sleep(LAST_WORDS);
+        }
+        observed.end = end;
+        let console = engine.console();
+        drop(engine);
+        judge_console(&mut observed, &console);
+        observed
+    }
+
+    /// A guest that waits for its order.
+    fn fresh(&self) -> Result<Engine, NoGuest> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        match &self.state {
+            Some(state) => {
+                let mut engine = Engine::start(&self.parts, Memory::Copied, &format!("cell-{number}"))?;
+                engine.restore(state)?;
+                Ok(engine)
+            }
+            None => {
+                // Cells side by side need memory files of their own.
+                let folder = self.parts.folder.join(format!("boot-{number}"));
+                std::fs::create_dir(&folder).map_err(|e| Error::io("making a folder", e).on(&folder))?;
+                let parts = Parts { folder, ..self.parts.clone() };
+                Ok(up(&parts, &format!("cell-{number}"), self.limits.boot, None)?.engine)
+            }
+        }
+    }
+}
+
+/// Boots with hardware acceleration if that works, else without.
+fn accelerated(parts: Parts, settings: &Settings) -> Result<(Parts, Up), NoGuest> {
+    let memory = acceleration::Memory::here(settings.cache.clone());
+    let decided = settings.acceleration.or_else(|| memory.recall()).filter(|_| parts.board.is_native());
+    let with = |acceleration| Parts { acceleration, ..parts.clone() };
+    let is_tried = decided.is_none() && parts.board.is_native() && acceleration::kvm_opens();
+    if is_tried {
+        let parts = with(Acceleration::Kvm);
+        if let Ok(up) = up(&parts, "boot-kvm", settings.limits.boot / 4, Some(FIRST_BYTE)) {
+            memory.remember(Acceleration::Kvm);
+            return Ok((parts, up));
+        }
+    }
+    let parts = with(decided.unwrap_or(Acceleration::Tcg));
+    let up = up(&parts, "boot", settings.limits.boot, None)?;
+    if is_tried {
+        memory.remember(Acceleration::Tcg);
+    }
+    Ok((parts, up))
+}
+
+/// A guest that came up.
+struct Up {
+    engine: Engine,
+    release: String,
+    traces: bool,
+    boot: Duration,
+}
+
+/// Starts a guest and waits for its agent; with `first_byte`, no longer than that for the first word on the console.
+fn up(parts: &Parts, name: &str, limit: Duration, first_byte: Option<Duration>) -> Result<Up, NoGuest> {
+    let begun = Instant::now();
+    let mut engine = Engine::start(parts, Memory::Shared, name)?;
+    let no_boot = |why: &str, engine: &Engine| {
+        std::thread::sleep(LAST_WORDS);
+        NoGuest::NoBoot(why.to_owned(), engine.console())
+    };
+    if let Some(first_byte) = first_byte {
+        while engine.console_len() == 0 {
+            if begun.elapsed() > first_byte {
+                return Err(no_boot("not a byte on the console", &engine));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let line = engine.receive(limit).map_err(|silence| match silence {
+        Silence::Timeout => no_boot("the agent did not answer in time", &engine),
+        Silence::Ended => no_boot("the guest ended before the agent answered", &engine),
+    })?;
+    match wire::decode(0, &line) {
+        Ok(Said::Ready { release, traces }) => Ok(Up { engine, release, traces, boot: begun.elapsed() }),
+        Ok(_) => Err(no_boot("the agent did not say that it is ready", &engine)),
+        Err(why) => Err(no_boot(&why, &engine)),
+    }
+}
+
+/// What is heard of one cell.
+struct Hearing {
+    observed: Observed,
+    phase: Phase,
+    cell: u32,
+    bytes: usize,
+}
+
+impl Hearing {
+    /// Gives the order, and hears all until the end.
+    fn all(&mut self, engine: &mut Engine, order: &Order, limits: &Limits) -> End {
+        let line = match wire::encode(0, order) {
+            Ok(line) => line,
+            Err(e) => return End::Engine(e.to_string()),
+        };
+        if !engine.send(&line) {
+            return End::Ended(Phase::Boot);
+        }
+        let limit = Instant::now() + limits.cell;
+        // The agent said that it is ready in record 0.
+        for seq in 1.. {
+            let left = limit.saturating_duration_since(Instant::now());
+            let line = match engine.receive(limits.heartbeat.min(left)) {
+                Ok(line) => line,
+                Err(Silence::Ended) => return End::Ended(self.phase),
+                Err(Silence::Timeout) => return End::Silent(self.phase),
+            };
+            self.bytes += line.len();
+            if self.bytes > MOST_BYTES {
+                return End::Broken(format!("more than {MOST_BYTES} bytes of records"));
+            }
+            let heard = wire::decode(seq, &line).and_then(|said| self.hear(said, order));
+            match heard {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(why) => return End::Broken(why),
+            }
+        }
+        End::Done
+    }
+
+    /// Takes one record; gives the end of the cell, if it is one.
+    fn hear(&mut self, said: Said, order: &Order) -> Result<Option<End>, String> {
+        let seen = &mut self.observed;
+        let out_of_place = |what: &str, phase: Phase| Err(format!("{what} in the phase {}", phase.name()));
+        match said {
+            Said::Beat => {}
+            Said::Begin { cell } if cell == self.cell => {}
+            Said::Begin { cell } => return Err(format!("a record of cell {cell}, which was not asked for")),
+            Said::Phase { phase } if phase > self.phase => self.phase = phase,
+            Said::Phase { phase } => return out_of_place(phase.name(), self.phase),
+            Said::Log { phase, lines } => seen.log.extend(lines.into_iter().map(|text| Line { phase, text })),
+            Said::Prepared { taint, failed } if self.phase == Phase::Prepare => {
+                (seen.taint_before, seen.taint_after) = (taint, taint);
+                seen.missing = failed.into_iter().map(|(file, errno)| (of_file(&file), errno)).collect();
+            }
+            Said::Loaded { errno, accepted, init, state } if self.phase == Phase::Load => {
+                (seen.errno, seen.accepted, seen.init, seen.state) = (errno, accepted, init, state);
+            }
+            Said::Exercised { witness } if self.phase == Phase::Exercise => seen.witness = witness,
+            Said::Unloaded { errno, gone } if self.phase == Phase::Unload => {
+                seen.unload = Some(Unload { forced: order.unload == Some(Force::Yes), errno, gone });
+            }
+            Said::Stuck { phase } if phase == self.phase => {
+                // What follows is only the end; but the phase is over its time, whatever that says.
+                return Ok(Some(End::Stuck(phase)));
+            }
+            Said::Done { taint } if self.phase >= Phase::Load || order.file.is_empty() => {
+                seen.taint_after = taint;
+                return Ok(Some(End::Done));
+            }
+            Said::Done { .. } => return Ok(Some(End::Ended(self.phase))),
+            Said::Ready { .. } => return out_of_place("a second boot", self.phase),
+            Said::Prepared { .. } => return out_of_place("what was prepared", self.phase),
+            Said::Loaded { .. } => return out_of_place("what was loaded", self.phase),
+            Said::Exercised { .. } => return out_of_place("what a witness saw", self.phase),
+            Said::Unloaded { .. } => return out_of_place("what was unloaded", self.phase),
+            Said::Stuck { .. } => return out_of_place("another phase that is stuck", self.phase),
+        }
+        Ok(None)
+    }
+}
+
+/// The module of a file in the guest.
+fn of_file(file: &str) -> String {
+    file.rsplit('/').next().unwrap_or(file).trim_end_matches(".ko").to_owned()
+}
+
+/// What the kernel said about itself. The agent's lines are complete if it lived to tell them, and the console is all
+/// there is if it did not.
+fn judge_console(observed: &mut Observed, console: &str) {
+    let told = as_console(&observed.log);
+    let (from_log, from_console) = (console::read(&told), console::read(console));
+    observed.warnings = match from_log.warnings.is_empty() {
+        true => from_console.warnings,
+        false => from_log.warnings,
+    };
+    observed.crash = from_log.crash.or(from_console.crash);
+    observed.is_cut = observed.end != End::Done && from_console.is_cut;
+    if observed.crash.is_some() || observed.end != End::Done {
+        observed.console = tail(console);
+    }
+    // A crash in a module's init shows in its call trace, if nobody lived to read the trace events.
+    let in_init = |crash: &crate::lab::record::Crash| crash.trace.iter().any(|line| line.contains("do_one_initcall"));
+    if observed.init == Init::NotReached && observed.crash.as_ref().is_some_and(in_init) {
+        (observed.accepted, observed.init) = (true, Init::Began);
+    }
+}
+
+/// The log as a console would have shown it, with marks of the phases.
+fn as_console(log: &[Line]) -> String {
+    let mut text = String::new();
+    let mut phase = None;
+    for line in log {
+        if phase != Some(line.phase) {
+            phase = Some(line.phase);
+            text.push_str(&format!("{PHASE_MARK}{}\n", line.phase.name()));
+        }
+        text.push_str(&line.text);
+        text.push('\n');
+    }
+    text
+}
+
+/// The end of a console, from the beginning of a line.
+fn tail(console: &str) -> String {
+    let start = console.len().saturating_sub(CONSOLE_KEPT);
+    let start = (start..console.len()).find(|at| console.is_char_boundary(*at)).unwrap_or(0);
+    let tail = console.get(start..).unwrap_or_default();
+    match tail.split_once('\n').filter(|_| start > 0) {
+        Some((_, whole)) => whole.to_owned(),
+        None => tail.to_owned(),
+    }
+}

@@ -1,0 +1,206 @@
+//! What is in a guest: this program as its first process with the libraries that it needs, the user's own witness, and
+//! the modules.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use object::Endianness;
+use object::elf::{FileHeader32, FileHeader64, PT_INTERP, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::lab::{cpio, wire};
+
+/// How deep interpreters of scripts may be named in scripts.
+const DEPTH: u32 = 4;
+
+/// What a guest starts with, before modules are added.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Files by their names, without a leading slash.
+    files: BTreeMap<String, Vec<u8>>,
+    /// The machine (`e_machine`) that the agent is built for.
+    pub machine: u16,
+}
+
+impl Base {
+    /// This program, or another build of it for the guest's architecture, as the agent.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading files; [`ErrorKind::Unsupported`] for an agent of another architecture that needs libraries.
+    pub fn new(agent: &Path) -> Result<Base> {
+        let mut base = Base { files: BTreeMap::new(), machine: 0 };
+        let bytes = read(agent)?;
+        let program = Program::read(&bytes).map_err(|e| e.on(agent))?;
+        base.machine = program.machine;
+        base.add_libraries(agent, &program)?;
+        // Whatever lies behind what is mapped, such as debugging information, is of no use there.
+        let mapped = bytes.get(..program.mapped).unwrap_or(&bytes).to_vec();
+        base.files.insert(wire::AGENT.to_owned(), mapped);
+        Ok(base)
+    }
+
+    /// Adds a program of the user's, by its path, with what it needs. A script brings its interpreter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Base::new`].
+    pub fn add_program(&mut self, path: &Path) -> Result<()> {
+        self.add_with_interpreters(path, DEPTH)
+    }
+
+    fn add_with_interpreters(&mut self, path: &Path, depth: u32) -> Result<()> {
+        let bytes = read(path)?;
+        if let Some(line) = bytes.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next()) {
+            let line = String::from_utf8_lossy(line);
+            let interpreter = line.split_whitespace().next().map(PathBuf::from);
+            let interpreter = interpreter.filter(|_| depth > 0).ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "a script without an interpreter that could be found").on(path)
+            })?;
+            self.add_with_interpreters(&interpreter, depth - 1)?;
+        } else {
+            let program = Program::read(&bytes).map_err(|e| e.on(path))?;
+            self.add_libraries(path, &program)?;
+        }
+        self.files.insert(in_guest(path)?, bytes);
+        Ok(())
+    }
+
+    fn add_libraries(&mut self, path: &Path, program: &Program) -> Result<()> {
+        for library in libraries(path, program)? {
+            let bytes = read(&library)?;
+            self.files.insert(in_guest(&library)?, bytes);
+        }
+        Ok(())
+    }
+
+    /// The archive with these modules beside, by their names in the guest.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`cpio::archive`].
+    pub fn archive<'f>(&'f self, modules: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Vec<u8>> {
+        let own = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        cpio::archive(own.chain(modules))
+    }
+}
+
+/// The path of a file in the guest: the same as here.
+fn in_guest(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path).map_err(|e| Error::io("finding", e).on(path))?;
+    Ok(path.to_string_lossy().trim_start_matches('/').to_owned())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io("reading", e).on(path))
+}
+
+/// What the lab needs to know of a program.
+struct Program {
+    machine: u16,
+    /// Its dynamic linker.
+    interpreter: Option<PathBuf>,
+    /// How many bytes of the file are mapped when it runs.
+    mapped: usize,
+}
+
+impl Program {
+    fn read(bytes: &[u8]) -> Result<Program> {
+        match bytes.get(4) {
+            Some(class) if *class == object::elf::ELFCLASS32.0 => Program::of::<FileHeader32<Endianness>>(bytes),
+            _ => Program::of::<FileHeader64<Endianness>>(bytes),
+        }
+    }
+
+    fn of<Elf: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Program> {
+        let no_program = |_| Error::new(ErrorKind::Unsupported, "neither an ELF program nor a script");
+        let header = Elf::parse(bytes).map_err(no_program)?;
+        let endian = header.endian().map_err(no_program)?;
+        let mut program = Program { machine: header.e_machine(endian).0, interpreter: None, mapped: 0 };
+        for segment in header.program_headers(endian, bytes).map_err(no_program)? {
+            let (start, size): (u64, u64) = (segment.p_offset(endian).into(), segment.p_filesz(endian).into());
+            let end = usize::try_from(start.saturating_add(size)).unwrap_or(usize::MAX).min(bytes.len());
+            match segment.p_type(endian) {
+                PT_LOAD => program.mapped = program.mapped.max(end),
+                PT_INTERP => {
+                    let text = bytes.get(start as usize..end).unwrap_or_default();
+                    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+                    program.interpreter = Some(PathBuf::from(String::from_utf8_lossy(text).into_owned()));
+                }
+                _ => {}
+            }
+        }
+        Ok(program)
+    }
+}
+
+/// The machine that this program runs on, as ELF numbers it; 0 for one that has no guests here.
+pub fn host_machine() -> u16 {
+    match std::env::consts::ARCH {
+        "x86_64" => object::elf::EM_X86_64.0,
+        "x86" => object::elf::EM_386.0,
+        "aarch64" => object::elf::EM_AARCH64.0,
+        _ => 0,
+    }
+}
+
+/// The dynamic linker and the libraries that it would load, as the linker itself says (ld.so(8), `--list`).
+fn libraries(path: &Path, program: &Program) -> Result<Vec<PathBuf>> {
+    let Some(interpreter) = &program.interpreter else { return Ok(Vec::new()) };
+    if program.machine != host_machine() {
+        let what = "a program of another architecture that needs libraries";
+        let hint = "build it so that it needs none (for Rust: -C target-feature=+crt-static)";
+        return Err(Error::new(ErrorKind::Unsupported, what).hint(hint).on(path));
+    }
+    let output = Command::new(interpreter).arg("--list").arg(path).output();
+    let output = output.map_err(|e| Error::io("asking the dynamic linker", e).on(interpreter))?;
+    if !output.status.success() {
+        let what = format!("its libraries are not all there: {}", String::from_utf8_lossy(&output.stderr).trim());
+        return Err(Error::new(ErrorKind::NotFound, what).on(path));
+    }
+    let mut found = listed(&String::from_utf8_lossy(&output.stdout));
+    found.push(interpreter.clone());
+    Ok(found)
+}
+
+/// The paths in what the dynamic linker lists: `NAME => PATH (ADDRESS)` or `PATH (ADDRESS)`.
+fn listed(text: &str) -> Vec<PathBuf> {
+    let path = |line: &str| {
+        let path = line.split_once(" => ").map_or(line, |(_, path)| path);
+        let path = path.rsplit_once(" (").map_or(path, |(path, _)| path).trim();
+        path.starts_with('/').then(|| PathBuf::from(path))
+    };
+    text.lines().filter_map(path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_linkers_list_is_read() {
+        let text = "\tlinux-vdso.so.1 (0x00007ffd)\n\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f6a)\n\
+                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f6a)\n";
+        let paths = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
+        assert_eq!(listed(text), paths.map(PathBuf::from));
+    }
+
+    #[test]
+    fn what_is_no_program_says_so() {
+        let error = Program::read(b"hello").map(|program| program.machine).unwrap_err();
+        assert_eq!(error.what(), "neither an ELF program nor a script");
+    }
+
+    #[test]
+    fn a_script_brings_its_interpreter() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("witness");
+        std::fs::write(&script, "#!/bin/sh\necho it is: here\n").unwrap();
+        let mut base = Base { files: BTreeMap::new(), machine: host_machine() };
+        base.add_program(&script).unwrap();
+        assert!(base.files.contains_key("bin/sh"), "{:?}", base.files.keys());
+        assert!(base.files.keys().any(|name| name.contains("libc")), "{:?}", base.files.keys());
+    }
+}

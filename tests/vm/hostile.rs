@@ -1,0 +1,90 @@
+//! A guest that stands still, floods, or lies ends its cell within its limit, with the name for that, and takes no more
+//! memory than it may.
+
+use std::time::{Duration, Instant};
+
+use kmodlab::lab::guest::{Contents, Guest, Limits, Settings};
+use kmodlab::lab::outcome::decide;
+use kmodlab::lab::record::{End, Observed, Outcome, Phase, Prediction};
+use kmodlab::lab::wire::Order;
+use kmodlab::predict::Answer;
+
+use crate::{compiled, image, settings};
+
+const LIMITS: Limits =
+    Limits { boot: Duration::from_secs(60), heartbeat: Duration::from_secs(4), cell: Duration::from_secs(8) };
+
+/// A guest whose first process is `liar.c`.
+fn liar() -> Guest {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = compiled("tests/vm/liar.c", folder.path());
+    let settings = Settings { agent: Some(agent), limits: LIMITS, ..settings() };
+    let image = image("amd64-6.1-cloud");
+    Guest::boot(&Contents { machine: 62, image: &image, files: &[] }, &settings).unwrap()
+}
+
+fn asked(guest: &Guest, name: &str) -> Observed {
+    let begun = Instant::now();
+    let order = Order { cell: 1, name: name.to_owned(), file: "m/0.ko".to_owned(), ..Order::default() };
+    let observed = guest.run(&order);
+    let most = LIMITS.cell + Duration::from_secs(6);
+    assert!(begun.elapsed() < most, "{name}: {:?}", begun.elapsed());
+    println!("{name}: {:?} after {:?}", observed.end, begun.elapsed());
+    observed
+}
+
+fn outcome(observed: &Observed) -> Outcome {
+    let prediction = Prediction {
+        verdict: Answer::Accepted,
+        errno: None,
+        dmesg: Vec::new(),
+        taint: None,
+        stage: None,
+        findings: Vec::new(),
+        needs: Vec::new(),
+        dangers: Vec::new(),
+    };
+    decide(observed, &prediction, None, true)
+}
+
+/// The memory of this process that is in use, in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
+fn a_guest_that_lies_or_stands_still_is_told_and_bounded() {
+    let _alone = crate::alone();
+    let guest = liar();
+    let before = resident();
+    for (name, why) in [
+        ("wrong-number", "record 7 where 1 is due"),
+        ("wrong-checksum", "record 1 does not fit its checksum"),
+        ("another-cell", "a record of cell 2, which was not asked for"),
+        ("no-json", "a line that is no record"),
+        ("loaded-before-it-began", "what was loaded in the phase boot"),
+        ("unknown-record", "record 1 is of no kind that is known"),
+        ("never-ends-a-line", "a line that is no record"),
+        ("never-stops-talking", "more than 4194304 bytes of records"),
+    ] {
+        let observed = asked(&guest, name);
+        assert_eq!(observed.end, End::Broken(why.to_owned()), "{name}");
+        assert_eq!(outcome(&observed), Outcome::RecordBroken, "{name}");
+    }
+    for name in ["says-nothing", "floods-the-console", "beats-for-ever"] {
+        let observed = asked(&guest, name);
+        assert_eq!(observed.end, End::Silent(Phase::Boot), "{name}");
+        assert_eq!(outcome(&observed), Outcome::Hang, "{name}");
+        assert!(observed.console.len() <= 16 << 10, "{name}");
+    }
+    // PID 1 must not end: the kernel panics over it, and the guest is gone.
+    let observed = asked(&guest, "ends");
+    assert_eq!(observed.end, End::Ended(Phase::Boot));
+    assert_eq!(outcome(&observed), Outcome::Crash);
+    let more = resident().saturating_sub(before);
+    println!("memory taken by all of it: {more} KiB");
+    assert!(more < 64 << 10, "{more} KiB more than before");
+}
