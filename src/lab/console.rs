@@ -54,7 +54,9 @@ pub fn read(console: &str) -> Reading {
     for line in whole.lines() {
         reader.line(bare(line), true);
     }
-    reader.line(bare(rest), false);
+    if !rest.is_empty() {
+        reader.line(bare(rest), false);
+    }
     let is_cut = !rest.is_empty() || reader.report.is_some_and(|report| !report.is_whole());
     Reading { crash: reader.crash, warnings: reader.warnings, is_cut }
 }
@@ -125,6 +127,9 @@ impl Reader {
         if let Some(name) = line.strip_prefix(PHASE_MARK) {
             let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
             self.phase = phase.filter(|_| is_whole).unwrap_or(self.phase);
+            // The guest is alive: what has no end mark is over.
+            self.report = self.report.take().filter(|report| !is_whole || report.ends == Ends::AtMark);
+            return;
         }
         match event(line, is_whole) {
             Some(Event::Crash(kind)) => self.crash(kind, line),
@@ -213,7 +218,14 @@ impl Reader {
                         crash.trace.push(function.to_owned());
                     }
                 }
-                Call::Unsure | Call::Between => {}
+                Call::Unsure => {}
+                Call::Between => {
+                    // Where the watchdog's interrupt came is where the processor hangs.
+                    let is_hanging = self.crash.as_ref().is_some_and(|crash| is_standstill(crash.kind));
+                    if let Some(place) = place(line).filter(|_| is_hanging) {
+                        self.set_place(place.to_owned());
+                    }
+                }
                 Call::Last | Call::None => report.trace = Trace::Behind,
             }
             return;
@@ -616,6 +628,8 @@ fn bare(line: &str) -> &str {
     if has_time || has_caller {
         rest = behind_noise(rest.strip_prefix(' ').unwrap_or(rest));
     }
+    // What a terminal is told behind the text is not the kernel's.
+    let rest = rest.split('\x1b').next().unwrap_or(rest);
     let end = (0..=LONGEST_LINE.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
     rest.get(..end).unwrap_or(rest)
 }
@@ -640,8 +654,7 @@ fn behind_noise(text: &str) -> &str {
     loop {
         if let Some(command) = rest.strip_prefix("\x1b[") {
             let end = command.find(|c: char| !matches!(c, '0'..='9' | ';' | '?' | '=' | ' '));
-            let Some(behind) = end.and_then(|at| command.get(at..)).map(|behind| behind.chars()) else { return "" };
-            let mut behind = behind;
+            let Some(mut behind) = end.and_then(|at| command.get(at..)).map(str::chars) else { return "" };
             behind.next();
             rest = behind.as_str();
             continue;

@@ -1,1 +1,194 @@
 use super::*;
+
+fn crash(console: &str) -> Crash {
+    read(console).crash.expect("a crash")
+}
+
+fn kind(line: &str) -> Option<CrashKind> {
+    read(&format!("{line}\n")).crash.map(|crash| crash.kind)
+}
+
+#[test]
+fn what_the_kernel_puts_before_a_line_is_taken_off() {
+    for line in [
+        "hello",
+        "[    1.234567] hello",
+        "[12345.678901] hello\r",
+        "[    1.234567][   T42] hello",
+        "[    1.234567] [C0] hello",
+        "<6>[    1.234567] hello",
+        "[  T42] hello",
+        "\x1b[32m[    1.234567] \x1b[0mhello\x1b[0m",
+        "\0\u{fffd}\x07hello",
+    ] {
+        assert_eq!(bare(line), "hello", "{line:?}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_it_stays() {
+    for line in
+        ["[1.5] hello", "<hello> you", "[hello] you", "[    1.234567x] hello", " hello", "<1234>hello", "[T] hello"]
+    {
+        assert_eq!(bare(line), line);
+    }
+    assert_eq!(bare("[    1.234567]  hello"), " hello");
+    assert_eq!(bare("[    1.000000] [    2.000000] hello"), "[    2.000000] hello");
+}
+
+#[test]
+fn each_kind_is_told_by_its_line() {
+    use CrashKind::{Bug, HardLockup, HungTask, Oops, Panic, RcuStall, SoftLockup};
+    for (line, expected) in [
+        ("BUG: unable to handle page fault for address: ffffc90000a4f000", Oops),
+        ("BUG: kernel NULL pointer dereference, address: 0000000000000000", Oops),
+        ("BUG: unable to handle kernel paging request at ffffc90000a4f000", Oops),
+        ("BUG: unable to handle kernel NULL pointer dereference at           (null)", Oops),
+        ("BUG: Unable to handle kernel data access on read at 0xc00a000000000000", Oops),
+        ("BUG: TASK stack guard page was hit at 00000000a1b2c3d4 (stack is 0..1)", Oops),
+        ("Unable to handle kernel paging request at virtual address ffff800001a2f000", Oops),
+        ("Unable to handle kernel read from unreadable memory at virtual address 0000000000000008", Oops),
+        ("Unable to handle kernel pointer dereference in virtual kernel address space", Oops),
+        ("general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP", Oops),
+        ("general protection fault: 0000 [#1] SMP PTI", Oops),
+        ("invalid opcode: 0000 [#1] SMP", Oops),
+        ("divide error: 0000 [#3] PREEMPT SMP NOPTI", Oops),
+        ("Oops: 0000 [#1] SMP", Oops),
+        ("Oops: general protection fault, kernel NULL pointer dereference 0x8: 0000 [#1] SMP NOPTI", Oops),
+        ("Oops: Exception in kernel mode, sig: 4 [#1]", Oops),
+        ("Oops - illegal instruction [#1]", Oops),
+        ("Internal error: Oops - Undefined instruction: 0000000002000000 [#1] SMP", Oops),
+        ("specification exception: 0006 ilc:1 [#1] SMP ", Oops),
+        ("PANIC: double fault, error_code: 0x0", Oops),
+        ("kernel BUG at lib/list_debug.c:51!", Bug),
+        ("kernel BUG at hello_init+0x5/0x10 [hello] [verbose debug info unavailable]", Bug),
+        ("Kernel panic - not syncing: Fatal exception", Panic),
+        ("Kernel panic - not syncing: softlockup: hung tasks", SoftLockup),
+        ("Kernel panic - not syncing: Hard LOCKUP", HardLockup),
+        ("Kernel panic - not syncing: RCU Stall", RcuStall),
+        ("Kernel panic - not syncing: hung_task: blocked tasks", HungTask),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:74]", SoftLockup),
+        ("NMI watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:74]", SoftLockup),
+        ("BUG: soft lockup - CPU#0 stuck for 61s! [init:74]", SoftLockup),
+        ("NMI watchdog: Watchdog detected hard LOCKUP on cpu 0", HardLockup),
+        ("watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1", HardLockup),
+        ("watchdog: CPU 3 self-detected hard LOCKUP @ hello+0x1/0x2", HardLockup),
+        ("Watchdog CPU:59 Hard LOCKUP", HardLockup),
+        ("rcu: INFO: rcu_sched self-detected stall on CPU", RcuStall),
+        ("INFO: rcu_sched detected stalls on CPUs/tasks: { 1} (detected by 0, t=5252 jiffies)", RcuStall),
+        ("rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 9", RcuStall),
+        ("INFO: rcu_tasks detected stalls on tasks:", RcuStall),
+        ("INFO: task init:81 blocked for more than 120 seconds.", HungTask),
+        ("INFO: task init:81 blocked in I/O wait for more than 120 seconds.", HungTask),
+    ] {
+        assert_eq!(kind(line), Some(expected), "{line}");
+    }
+}
+
+#[test]
+fn what_the_kernel_survives_is_a_warning() {
+    for line in [
+        "WARNING: CPU: 0 PID: 1 at net/core/dev.c:10341 netdev_run_todo+0x1b0/0x2e0",
+        "WARNING: net/core/dev.c:11731 at netdev_run_todo+0x53a/0x5c0, CPU#1: init/74",
+        "WARNING: possible circular locking dependency detected",
+        "WARNING: suspicious RCU usage",
+        "BUG: KASAN: slab-use-after-free in hello+0x1/0x2",
+        "BUG: KFENCE: memory corruption in hello+0x1/0x2",
+        "UBSAN: shift-out-of-bounds in hello.c:1:2",
+        "BUG: Bad page map in process init  pte:00000001 pmd:00000002",
+        "BUG kmalloc-64 (Not tainted): Object already free",
+        "list_add corruption. next->prev should be prev (1), but was 2. (next=3).",
+        "refcount_t: addition on 0; use-after-free.",
+        "unregister_netdevice: waiting for dummy0 to become free. Usage count = 2",
+    ] {
+        let reading = read(&format!("{line}\n"));
+        assert_eq!((reading.crash, reading.warnings), (None, vec![line.to_owned()]));
+    }
+}
+
+#[test]
+fn a_fault_beats_a_standstill_and_is_not_beaten() {
+    let hung = "INFO: task init:81 blocked for more than 120 seconds.\n";
+    let stall = "rcu: INFO: rcu_sched self-detected stall on CPU\n";
+    let bug = "kernel BUG at hello.c:1!\n";
+    let trap = "invalid opcode: 0000 [#1] SMP\n";
+    let panic = "Kernel panic - not syncing: Fatal exception\n";
+    assert_eq!(crash(&[hung, stall].concat()).kind, CrashKind::HungTask);
+    assert_eq!(crash(&[hung, bug, trap, panic].concat()).kind, CrashKind::Bug);
+    assert_eq!(crash(&[trap, bug, panic].concat()).kind, CrashKind::Oops);
+    assert_eq!(crash(&[stall, panic].concat()).kind, CrashKind::Panic);
+    assert_eq!(crash(&[stall, "Kernel panic - not syncing: RCU Stall\n"].concat()).kind, CrashKind::RcuStall);
+}
+
+#[test]
+fn the_phase_is_that_of_the_last_whole_mark_before() {
+    let bug = "kernel BUG at hello.c:1!\n";
+    let phase = |before: &str| crash(&[before, bug].concat()).phase;
+    assert_eq!(phase(""), Phase::Boot);
+    assert_eq!(phase("[    1.000000] kmodlab: phase load\r\n"), Phase::Load);
+    assert_eq!(phase("kmodlab: phase load\nkmodlab: phase unload\n"), Phase::Unload);
+    assert_eq!(phase("kmodlab: phase load\nkmodlab: phase loading\n"), Phase::Load);
+    assert_eq!(phase("kmodlab: phase load\nhello: kmodlab: phase unload\n"), Phase::Load);
+    assert_eq!(crash(&[bug, "kmodlab: phase load\n"].concat()).phase, Phase::Boot);
+}
+
+#[test]
+fn a_place_is_read_on_each_architecture() {
+    for (line, expected) in [
+        ("RIP: 0010:register_netdevice+0x38/0x5c0", Some("register_netdevice+0x38/0x5c0")),
+        ("RIP: 0010:fill+0x28/0x60 [hello]", Some("fill+0x28/0x60 [hello]")),
+        ("RIP: 0010:[<ffffffffc0412048>]  [<ffffffffc0412048>] fill+0x28/0x60 [hello]", Some("fill+0x28/0x60 [hello]")),
+        ("RIP: 0010:0x0", Some("0x0")),
+        ("RIP: 0033:0x435129", None),
+        ("EIP: fill+0x28/0x60 [hello]", Some("fill+0x28/0x60 [hello]")),
+        ("EIP is at fill+0x28/0x60", Some("fill+0x28/0x60")),
+        ("pc : fill+0x28/0x60 [hello]", Some("fill+0x28/0x60 [hello]")),
+        ("PC is at fill+0x28/0x60 [hello]", Some("fill+0x28/0x60 [hello]")),
+        ("epc : fill+0x28/0x60", Some("fill+0x28/0x60")),
+        ("NIP [c00800000a2f0058] fill+0x28/0x60", Some("fill+0x28/0x60")),
+        ("Krnl PSW : 0704c00180000000 000003ff80002034 (fill+0x28/0x60 [hello])", Some("fill+0x28/0x60 [hello]")),
+        ("Krnl PSW : 0704c00180000000 0000000000000000", None),
+        ("RIP: nowhere", None),
+    ] {
+        assert_eq!(place(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_trace_ends_where_the_kernel_ends_it() {
+    let report = |rest: &str| format!("BUG: kernel NULL pointer dereference, address: 00\nCall Trace:\n{rest}\n");
+    let trace = |rest: &str| crash(&report(rest)).trace;
+    assert_eq!(
+        trace(" one+0x1/0x2\n two+0x1/0x2\nModules linked in: x\n three+0x1/0x2"),
+        ["one+0x1/0x2", "two+0x1/0x2"]
+    );
+    assert_eq!(trace(" <TASK>\n one+0x1/0x2 [x]\n ? two+0x1/0x2\n </TASK>\n three+0x1/0x2"), ["one+0x1/0x2 [x]"]);
+    assert_eq!(trace(" one+0x1/0x2\n---[ end trace 0 ]---\n two+0x1/0x2"), ["one+0x1/0x2"]);
+    assert_eq!(trace(" one+0x1/0x2\nRAX: 1 RBX: 2\n two+0x1/0x2"), ["one+0x1/0x2", "two+0x1/0x2"]);
+    assert_eq!(trace(&" one+0x1/0x2\n".repeat(100)).len(), MOST_CALLS);
+}
+
+#[test]
+fn a_log_is_cut_in_a_line_or_in_a_report() {
+    let is_cut = |console: &str| read(console).is_cut;
+    assert!(!is_cut(""));
+    assert!(!is_cut("hello\n"));
+    assert!(is_cut("hello"));
+    assert!(is_cut("hello\n\r"));
+    assert!(is_cut("------------[ cut here ]------------\n"));
+    assert!(is_cut("Oops: 0000 [#1] SMP\n"));
+    assert!(!is_cut("Oops: 0000 [#1] SMP\n---[ end trace 0 ]---\n"));
+    assert!(is_cut("Kernel panic - not syncing: no working init found\n"));
+    assert!(!is_cut("Kernel panic - not syncing: no working init found\nKernel Offset: disabled\n"));
+    assert!(!is_cut("Oops: 0000 [#1]\n---[ end trace 0 ]---\nKernel panic - not syncing: Fatal exception\n"));
+    assert!(!is_cut("BUG: scheduling while atomic: init/74/0x00000002\n"));
+    assert!(is_cut("BUG: scheduling while atomic: init/74/0x00000002\nCall Trace:\n one+0x1/0x2\n"));
+}
+
+#[test]
+fn a_line_that_breaks_off_is_not_believed_to_be_worse() {
+    assert_eq!(read("Kernel panic - not syncing: hung_t").crash, None);
+    assert_eq!(read("Kernel panic - not syncing: ").crash, None);
+    assert_eq!(read("kernel BUG at hello.c:1").crash, None);
+    assert_eq!(crash("Kernel panic - not syncing: Fat").kind, CrashKind::Panic);
+}
