@@ -76,18 +76,8 @@ impl Target {
     ///
     /// Those of [`files::of`].
     pub fn open(kernel: Kernel, name: &std::ffi::OsStr, modules: &BTreeSet<String>, lookup: &Lookup) -> Result<Target> {
-        let mut wanted = modules.clone();
-        wanted.insert(DISK.to_owned());
-        let tree = kernel.facts.tree.as_ref().map(|tree| &tree.value);
-        let mut open: Vec<String> = wanted.iter().cloned().collect();
-        while let Some(name) = open.pop() {
-            let found = tree.and_then(|tree| tree.modules.iter().find(|module| module.name == name));
-            for need in found.map(|module| module.depends.as_slice()).unwrap_or_default() {
-                if wanted.insert(need.clone()) {
-                    open.push(need.clone());
-                }
-            }
-        }
+        let names: Vec<String> = modules.iter().cloned().chain([DISK.to_owned()]).collect();
+        let wanted = files::with_dependencies(&kernel, &names).into_iter().collect();
         let files = files::of(name, &wanted, lookup)?;
         Ok(Target { kernel, files })
     }

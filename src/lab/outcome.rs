@@ -200,7 +200,7 @@ pub fn decisive_line(cell: &Cell) -> Option<String> {
             Some(crash.line.clone())
         }
         Outcome::Refused => {
-            let predicted = load().find(|line| cell.prediction.dmesg.contains(&line.text));
+            let predicted = load().filter(|line| cell.prediction.dmesg.contains(&line.text)).last();
             predicted.or_else(|| load().next()).map(|line| line.text.clone())
         }
         Outcome::Warned => seen.warnings.first().cloned(),
