@@ -7,6 +7,7 @@ mod check;
 mod confirmation;
 mod demo;
 mod diff;
+mod doctor;
 mod enrol;
 mod hexview;
 mod kernel;
@@ -153,6 +154,8 @@ enum Command {
     Try(r#try::Args),
     /// Try many modules on many kernels in many ways
     Matrix(matrix::Args),
+    /// What this machine can do, and the command that installs what is missing
+    Doctor(doctor::Args),
     /// The whole story on built-in modules, in a temporary folder; no root, no network
     Demo(demo::Args),
 }
@@ -215,6 +218,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Enrol(args) => enrol::run(args, session),
         Command::Try(args) => r#try::run(args, session),
         Command::Matrix(args) => matrix::run(args, session),
+        Command::Doctor(args) => doctor::run(args, session),
         Command::Demo(args) => demo::run(args, session),
     }
 }

@@ -13,6 +13,7 @@ mod facts;
 pub mod files;
 mod folder;
 pub mod image;
+pub mod installed;
 mod package;
 mod reference;
 mod running;

@@ -437,7 +437,7 @@ fn warning(line: &str) -> Option<Ends> {
         "lock held when returning to user space!",
         "Nested lock was not taken",
     ];
-    const OTHERS: [&str; 13] = [
+    const OTHERS: [&str; 14] = [
         "list_add corruption",
         "list_del corruption",
         "list_add double add",
@@ -450,6 +450,7 @@ fn warning(line: &str) -> Option<Ends> {
         "usercopy: Kernel memory ",
         "unregister_netdevice: waiting for ",
         "VFS: Busy inodes after unmount",
+        "sysfs: cannot create duplicate filename ",
         "INFO: trying to register non-static key",
     ];
     let begins = |words: &[&str], text: &str| words.iter().any(|words| text.starts_with(words));

@@ -6,6 +6,7 @@ pub mod agreement;
 pub mod board;
 pub mod console;
 mod cpio;
+pub mod distribution;
 mod engine;
 pub mod experiment;
 mod fat;

@@ -99,6 +99,7 @@ fn what_the_kernel_survives_is_a_warning() {
         "BUG kmalloc-64 (Not tainted): Object already free",
         "list_add corruption. next->prev should be prev (1), but was 2. (next=3).",
         "refcount_t: addition on 0; use-after-free.",
+        "sysfs: cannot create duplicate filename '/module/dummy/sections'",
         "unregister_netdevice: waiting for dummy0 to become free. Usage count = 2",
     ] {
         let reading = read(&format!("{line}\n"));

@@ -1,0 +1,137 @@
+//! Which package of which distribution has a program that the lab needs, and the command that installs it. Pure.
+//!
+//! A distribution says what it is, and what it is like, in `/etc/os-release` (os-release(5)).
+
+/// A program that other packages bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// QEMU for guests of this board, by the name of its program: `qemu-system-x86_64`.
+    Qemu(&'static str),
+    /// modinfo and its like, of the project kmod.
+    Kmod,
+}
+
+/// The families that are known: how each calls itself, its command, and its packages.
+const FAMILIES: [Family; 5] = [
+    Family {
+        ids: &["debian", "ubuntu"],
+        command: "apt-get install",
+        x86: "qemu-system-x86",
+        i386: "qemu-system-x86",
+        arm64: "qemu-system-arm",
+    },
+    Family {
+        ids: &["fedora", "rhel", "centos"],
+        command: "dnf install",
+        x86: "qemu-system-x86",
+        i386: "qemu-system-x86",
+        arm64: "qemu-system-aarch64",
+    },
+    Family {
+        ids: &["arch", "archlinux"],
+        command: "pacman -S",
+        x86: "qemu-system-x86",
+        i386: "qemu-system-x86",
+        arm64: "qemu-system-aarch64",
+    },
+    Family {
+        ids: &["suse", "opensuse", "sles"],
+        command: "zypper install",
+        x86: "qemu-x86",
+        i386: "qemu-x86",
+        arm64: "qemu-arm",
+    },
+    Family {
+        ids: &["alpine"],
+        command: "apk add",
+        x86: "qemu-system-x86_64",
+        i386: "qemu-system-i386",
+        arm64: "qemu-system-aarch64",
+    },
+];
+
+struct Family {
+    ids: &'static [&'static str],
+    command: &'static str,
+    x86: &'static str,
+    i386: &'static str,
+    arm64: &'static str,
+}
+
+impl Family {
+    fn package(&self, program: Program) -> Option<&'static str> {
+        match program {
+            Program::Kmod => Some("kmod"),
+            Program::Qemu("qemu-system-x86_64") => Some(self.x86),
+            Program::Qemu("qemu-system-i386") => Some(self.i386),
+            Program::Qemu("qemu-system-aarch64") => Some(self.arm64),
+            Program::Qemu(_) => None,
+        }
+    }
+}
+
+/// The one command that installs these programs where `/etc/os-release` has this text. `None` if nothing is missing, or
+/// the distribution is not known here. It needs root.
+pub fn install(os_release: &str, missing: &[Program]) -> Option<String> {
+    let family = family(os_release)?;
+    let mut packages: Vec<&str> = Vec::new();
+    for package in missing.iter().filter_map(|program| family.package(*program)) {
+        if !packages.contains(&package) {
+            packages.push(package);
+        }
+    }
+    (!packages.is_empty()).then(|| format!("{} {}", family.command, packages.join(" ")))
+}
+
+/// `ID` first, then `ID_LIKE` from the nearest to the farthest, as os-release(5) orders it.
+fn family(os_release: &str) -> Option<&'static Family> {
+    let value = |key: &str| {
+        let lines = os_release.lines().filter_map(|line| line.trim().split_once('='));
+        let text = lines.filter(|(name, _)| *name == key).map(|(_, value)| value).next_back();
+        text.unwrap_or_default().trim_matches(['"', '\''])
+    };
+    let names = std::iter::once(value("ID")).chain(value("ID_LIKE").split_whitespace());
+    let known = |name: &str| {
+        // openSUSE has a name for each edition: opensuse-leap, opensuse-tumbleweed.
+        let stem = name.split('-').next().unwrap_or(name);
+        FAMILIES.iter().find(|family| family.ids.contains(&name) || family.ids.contains(&stem))
+    };
+    names.filter(|name| !name.is_empty()).find_map(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QEMU: Program = Program::Qemu("qemu-system-x86_64");
+
+    #[test]
+    fn one_command_installs_all() {
+        for (os_release, expected) in [
+            ("ID=debian\n", "apt-get install qemu-system-x86 kmod"),
+            ("NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "apt-get install qemu-system-x86 kmod"),
+            ("ID=fedora\n", "dnf install qemu-system-x86 kmod"),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "dnf install qemu-system-x86 kmod"),
+            ("ID=arch\n", "pacman -S qemu-system-x86 kmod"),
+            ("ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n", "zypper install qemu-x86 kmod"),
+            ("ID=alpine\n", "apk add qemu-system-x86_64 kmod"),
+        ] {
+            assert_eq!(install(os_release, &[QEMU, Program::Kmod]).as_deref(), Some(expected), "{os_release}");
+        }
+    }
+
+    #[test]
+    fn a_package_is_named_once() {
+        let both = [QEMU, Program::Qemu("qemu-system-i386")];
+        assert_eq!(install("ID=debian\n", &both).as_deref(), Some("apt-get install qemu-system-x86"));
+        assert_eq!(install("ID=alpine\n", &both).as_deref(), Some("apk add qemu-system-x86_64 qemu-system-i386"));
+    }
+
+    #[test]
+    fn a_stranger_gets_no_command_and_nothing_missing_needs_none() {
+        for os_release in ["", "ID=plan9\n", "ID=\n", "ID\n=\n", "VERSION_ID=debian\n"] {
+            assert_eq!(install(os_release, &[QEMU]), None);
+        }
+        assert_eq!(install("ID=debian\n", &[]), None);
+    }
+}
