@@ -15,6 +15,7 @@ mod modinfo;
 mod output;
 mod patch;
 mod recover;
+mod report;
 mod restore;
 mod show;
 mod tree;
@@ -144,6 +145,8 @@ enum Command {
     Log(log::Args),
     /// Finish or undo what an interrupted run left
     Recover(recover::Args),
+    /// Recorded cells as a page to look at, as JSON, and as JUnit XML
+    Report(report::Args),
     /// Declare this machine a lab machine, where modules in use may be patched
     Enrol(enrol::Args),
     /// The whole story on built-in modules, in a temporary folder; no root, no network
@@ -205,6 +208,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Verify(args) => verify::run(args, session),
         Command::Log(args) => log::run(args, session),
         Command::Recover(args) => recover::run(args, session),
+        Command::Report(args) => report::run(args, session),
         Command::Enrol(args) => enrol::run(args, session),
         Command::Demo(args) => demo::run(args, session),
     }
