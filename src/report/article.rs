@@ -142,7 +142,7 @@ fn compared(cell: &Cell) -> Markup {
                 @if let Some(unload) = observed.unload {
                     tr { th scope="row" { "unloading" } td {} td { (unloaded(unload)) } }
                 }
-                tr { th scope="row" { "the guest ran" } td {} td { (text::line(&words::end(&observed.end))) } }
+                tr { th scope="row" { "the guest" } td {} td { (text::line(&words::end(&observed.end))) } }
             }
         }
     }
@@ -192,8 +192,15 @@ fn the_log(cell: &Cell) -> Markup {
         h4 { "The kernel's log" }
         @if parts.is_empty() { p { "Nothing." } }
         @for part in &parts {
-            h5 { (part.phase.name()) }
-            (lines(part))
+            @if part.is_before_the_load() {
+                details {
+                    summary { (part.phase.name()) ", " (text::count(part.all, "line")) }
+                    (lines(part))
+                }
+            } @else {
+                h5 { (part.phase.name()) }
+                (lines(part))
+            }
         }
     }
 }

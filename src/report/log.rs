@@ -9,12 +9,21 @@ const LINES: usize = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part<'c> {
     pub(super) phase: Phase,
+    /// How many lines it has.
+    pub(super) all: usize,
     /// How many lines before the first shown one are left out.
     pub(super) before: usize,
     /// The lines; is it the one that decided?
     pub(super) lines: Vec<(&'c str, bool)>,
     /// How many lines behind the last shown one are left out.
     pub(super) behind: usize,
+}
+
+impl Part<'_> {
+    /// Does it tell only of what came before the module, and decide nothing?
+    pub(super) fn is_before_the_load(&self) -> bool {
+        self.phase < Phase::Load && !self.lines.iter().any(|(_, decides)| *decides)
+    }
 }
 
 /// The log of a cell, phase by phase in the order of phases. Of a long phase the lines around the one that decided are
@@ -35,7 +44,7 @@ pub(super) fn parts(cell: &Cell) -> Vec<Part<'_>> {
         };
         let lines: Vec<_> = lines.into_iter().skip(before).take(LINES).collect();
         let behind = all - before - lines.len();
-        Part { phase, before, lines, behind }
+        Part { phase, all, before, lines, behind }
     };
     Phase::ALL.into_iter().map(part).filter(|part| !part.lines.is_empty()).collect()
 }

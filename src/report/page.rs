@@ -21,8 +21,16 @@ const STYLE: &str = include_str!("style.css");
 /// Nothing but the page's own style: no script, no image, no font, no form, nothing from anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+/// What controls are there for.
+const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes from forcing or patching alone, \
+                        and from no mismatch.";
+
+/// What the page can't say.
+const END: &str = "All of this was recorded in throwaway virtual machines. It is true of these modules on these kernels; that \
+                   nothing was seen is no proof that nothing is there.";
+
 /// So many cells that are not as predicted are listed in view; a longer list is folded.
-const IN_VIEW: usize = 12;
+const IN_VIEW: usize = 6;
 
 pub(super) fn page(cells: &[&Cell]) -> String {
     let summary = Summary::of_latest(cells);
@@ -58,19 +66,23 @@ pub(super) fn page(cells: &[&Cell]) -> String {
                 header { (head(&summary)) }
                 main {
                     @if !wrong.is_empty() { (not_as_predicted(&wrong, &label)) }
-                    section id="legend" { (legend(&summary)) }
                     @if summary.cells == 0 { p { "There are no cells: nothing was tried yet." } }
-                    @if asked.cells().next().is_some() {
-                        section id="map" {
-                            h2 { "Modules on kernels" }
-                            (map(&asked, "Modules on kernels", &label))
-                        }
-                    }
-                    @if controls.cells().next().is_some() {
-                        section id="controls" {
-                            h2 { "Controls" }
-                            p { "Each kernel's own modules on that kernel: what differs here comes from forcing alone, and not from a mismatch." }
-                            (map(&controls, "Controls", &label))
+                    div.both {
+                        section id="legend" { (legend(&summary)) }
+                        div.maps {
+                            @if asked.cells().next().is_some() {
+                                section id="map" {
+                                    h2 { "Modules on kernels" }
+                                    (map(&asked, "Modules on kernels", &label))
+                                }
+                            }
+                            @if controls.cells().next().is_some() {
+                                section id="controls" {
+                                    h2 { "Controls" }
+                                    p { (CONTROLS) }
+                                    (map(&controls, "Controls", &label))
+                                }
+                            }
                         }
                     }
                     section id="cells" {
@@ -78,7 +90,7 @@ pub(super) fn page(cells: &[&Cell]) -> String {
                         @for (number, placed) in all.iter().enumerate() { (around(number, placed)) }
                     }
                 }
-                footer { p { "Made by kmodlab " (env!("CARGO_PKG_VERSION")) " from what it recorded in throwaway virtual machines. What was seen is true of these modules on these kernels; what was not seen is not proven." } }
+                footer { p { "Made by kmodlab " (env!("CARGO_PKG_VERSION")) ". " (END) } }
             }
         }
     };
@@ -127,7 +139,7 @@ fn not_as_predicted(wrong: &[&Placed<'_>], label: &dyn Fn(&str) -> String) -> Ma
                     @for Placed { cell, anchor } in wrong {
                         li {
                             a href={ "#" (anchor) } { (text::name(&cell.module.name)) " on " (label(&cell.kernel.name)) }
-                            ", " (words::way(cell.way)) ": " (words::name(cell.outcome)) ". " (text::line(&cell.disagreement))
+                            ", " (words::way(cell.way)) ": " b { (words::name(cell.outcome)) } " \u{2013} " (text::line(&cell.disagreement))
                         }
                     }
                 }
@@ -175,7 +187,7 @@ fn map(grid: &Grid<'_>, title: &str, label: &dyn Fn(&str) -> String) -> Markup {
                     tr {
                         th rowspan="2" scope="col" { "module" }
                         @for kernel in &grid.kernels {
-                            th.k colspan=(grid.ways.len()) scope="colgroup" title=(text::name(kernel.name)) { (label(kernel.name)) }
+                            th.k colspan=(grid.ways.len()) scope="colgroup" title=(text::name(kernel.name)) { span { (label(kernel.name)) } }
                         }
                     }
                     tr {

@@ -134,14 +134,14 @@ pub(super) fn answer(answer: Answer) -> &'static str {
 /// How a cell ended, in words.
 pub(super) fn end(end: &End) -> String {
     match end {
-        End::Done => "to its end".to_owned(),
-        End::NotRun => "not run".to_owned(),
-        End::Engine(why) => format!("the virtual machine broke: {why}"),
-        End::NoBoot(why) => format!("the kernel did not come up: {why}"),
-        End::Stuck(phase) => format!("{} did not end in its time, while the guest went on", phase_of(*phase)),
-        End::Silent(phase) => format!("the guest stood still in {}", phase_of(*phase)),
-        End::Ended(phase) => format!("the guest ended in {}", phase_of(*phase)),
-        End::Broken(why) => format!("no record came back: {why}"),
+        End::Done => "ran to its end".to_owned(),
+        End::NotRun => "was not started".to_owned(),
+        End::Engine(why) => format!("broke, or did not start: {why}"),
+        End::NoBoot(why) => format!("did not come up: {why}"),
+        End::Stuck(phase) => format!("went on, but {} did not end in its time", phase_of(*phase)),
+        End::Silent(phase) => format!("stood still in {}", phase_of(*phase)),
+        End::Ended(phase) => format!("ended in {}", phase_of(*phase)),
+        End::Broken(why) => format!("sent no record of this cell: {why}"),
     }
 }
 
