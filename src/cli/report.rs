@@ -34,18 +34,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let is_stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
-    let to_stdout = [&args.html, &args.json, &args.junit].into_iter().filter(|path| is_stdout(path)).count();
-    if to_stdout > 1 {
-        return Err(Error::new(ErrorKind::Usage, "only one of --html, --json and --junit can go to stdout").into());
-    }
     let mut cells = Vec::new();
-    let mut beside = None;
-    for path in &args.cells {
-        let file = records_of(path);
-        cells.extend(read(&file, session)?);
-        beside.get_or_insert_with(|| file.with_file_name(PAGE));
+    let files: Vec<PathBuf> = args.cells.iter().map(|path| records_of(path)).collect();
+    let to_stdout = check_targets(&args, &files)?;
+    for file in &files {
+        cells.extend(read(file, session)?);
     }
+    let beside = files.first().map(|file| file.with_file_name(PAGE));
     let html = match (&args.html, &args.json, &args.junit) {
         (None, None, None) => beside,
         (html, ..) => html.clone(),
@@ -66,13 +61,30 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     put("JSON", args.json, &|| report::json(&cells).map_err(|e| Error::io("writing JSON", io::Error::from(e))))?;
     put("JUnit", args.junit, &|| Ok(report::junit(&cells)))?;
     // Where stdout has a document, nothing else may stand in it.
-    if to_stdout == 0 {
+    if !to_stdout {
         writeln!(session.out, "{}", Summary::of(&cells))?;
         for (what, path) in written {
             writeln!(session.out, "  {what:<7} {}", output::path(&path))?;
         }
     }
     Ok(Status::Done)
+}
+
+/// Looks at where things are to be written, before anything is: each to a place of its own, and none over the records.
+/// Does one go to stdout?
+fn check_targets(args: &Args, files: &[PathBuf]) -> Result<bool> {
+    let targets: Vec<&PathBuf> = [&args.html, &args.json, &args.junit].into_iter().flatten().collect();
+    for (number, target) in targets.iter().enumerate() {
+        let clash = |what: &str| Err(Error::new(ErrorKind::Usage, what).on(target));
+        if targets.iter().skip(number + 1).any(|other| other == target) {
+            return clash("named twice; each document needs a file of its own");
+        }
+        let real = fs::canonicalize(target).ok();
+        if real.is_some() && files.iter().any(|file| fs::canonicalize(file).ok() == real) {
+            return clash("holds the records that are to be read; name another file");
+        }
+    }
+    Ok(targets.iter().any(|target| target.as_os_str() == "-"))
 }
 
 /// The file of records that a path names.

@@ -55,7 +55,7 @@ pub(super) fn article(placed: &Placed<'_>, around: &Around<'_, '_>) -> Markup {
                     (words::way(cell.way)) " \u{00b7} on " (around.kernel)
                 }
             }
-            p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (words::name(cell.outcome)) } " " (words::sentence(cell.outcome)) }
+            p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (words::name(cell.outcome)) "." } " " (words::sentence(cell.outcome)) }
             (agreement(cell))
             (compared(cell))
             @if let Some(crash) = &observed.crash { (distress(crash)) }
@@ -81,14 +81,15 @@ pub(super) fn is_printed(cell: &Cell) -> bool {
 }
 
 fn agreement(cell: &Cell) -> Markup {
-    let class = match cell.agreement {
-        Agreement::Agree => "a",
-        Agreement::Unknown => "u",
-        Agreement::Disagree => "d",
+    // What is predicted is the loader's answer: that a crash behind it is "as predicted" would be misread.
+    let (class, words) = match cell.agreement {
+        Agreement::Agree => ("a", "The loader answered as predicted"),
+        Agreement::Unknown => ("u", "The answer can\u{2019}t be compared with the prediction"),
+        Agreement::Disagree => ("d", "\u{2260} The answer is not as predicted"),
     };
     html! {
         p.g.(class) {
-            strong { @if cell.agreement == Agreement::Disagree { "\u{2260} " } (words::agreement(cell.agreement)) }
+            strong { (words) }
             @if !cell.disagreement.is_empty() { ": " (text::line(&cell.disagreement)) }
         }
     }

@@ -159,8 +159,8 @@ fn legend(summary: &Summary) -> Markup {
             span { span.b.d.refused { "R" sup { "\u{2260}" } } " not as predicted" }
             span { span.b.u.refused { "R" sup { "?" } } " can\u{2019}t be compared with a prediction" }
             span { span.b.refused { "R" } " as predicted" }
-            label.f { input type="radio" name="f" id="f-all" checked; " all in full colour" }
-            label.f { input type="radio" name="f" id="f-wrong"; " only what is not as predicted" }
+            label.f { input type="radio" name="f" id="f-all" checked; " all boxes in full colour" }
+            label.f { input type="radio" name="f" id="f-wrong"; " only those not as predicted" }
         }
     }
 }
@@ -172,7 +172,7 @@ fn legend_row(outcome: Outcome, amount: usize) -> Markup {
             label {
                 input type="radio" name="f" id={ "f-" (class) } disabled[amount == 0];
                 b.s.(class) { (words::sign(outcome)) }
-                span { strong { (words::name(outcome)) } " " i { (text::number(amount)) } " " (words::sentence(outcome)) }
+                span { strong { (words::name(outcome)) } i { ", " (text::count(amount, "cell")) ". " } (words::sentence(outcome)) }
             }
         }
     }

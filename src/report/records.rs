@@ -28,7 +28,7 @@ pub fn read(bytes: &[u8]) -> Result<Records> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match cell(line) {
+        match cell(line.trim_ascii_end()) {
             Ok(cell) => records.cells.push(cell),
             Err(Damage::OtherForm(form)) => {
                 let what = format!("line {number}: a record of form {form}; this version knows form {SCHEMA_VERSION}");
@@ -98,6 +98,12 @@ mod tests {
     fn a_cut_last_line_is_left_out() {
         let records = read(b"{\"schema_version\":1,\"id").unwrap();
         assert!(records.is_cut && records.cells.is_empty());
+    }
+
+    #[test]
+    fn the_place_in_a_line_is_one_that_an_editor_shows() {
+        let error = read(b"{\n").unwrap_err();
+        assert_eq!(error.what(), "line 1: no record of a cell: EOF while parsing an object at column 1");
     }
 
     #[test]

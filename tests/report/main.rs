@@ -124,7 +124,7 @@ fn an_article_tells_the_whole_story() {
     for part in [
         "<mark>nlmon: disagrees about version of symbol module_layout</mark>",
         "ENOEXEC (8)",
-        "as predicted",
+        "The loader answered as predicted",
         "module 0x1a2b3c4d, kernel 0x9f949ae7",
         "passes: permission, signature, elf",
     ] {
@@ -144,7 +144,10 @@ fn an_article_tells_the_whole_story() {
         assert!(patched.contains(part), "{part} is missing in {patched}");
     }
     let wrong = article_of(&page, "tun");
-    assert!(wrong.contains("\u{2260} not as predicted") && wrong.contains("predicted to be taken, and was refused"));
+    assert!(
+        wrong.contains("\u{2260} The answer is not as predicted")
+            && wrong.contains("predicted to be taken, and was refused")
+    );
     let broken = article_of(&page, "macvlan");
     assert!(broken.contains("record broken"), "{broken}");
 }
