@@ -13,7 +13,7 @@ use crate::report::text;
 use crate::report::words;
 
 /// The most lines of the console's end that are shown.
-const CONSOLE_LINES: usize = 80;
+const CONSOLE_LINES: usize = 60;
 
 /// The most lines of a call trace that are shown.
 const TRACE_LINES: usize = 40;

@@ -131,3 +131,67 @@ pub(super) fn place<'c>(cells: &[&'c Cell]) -> Vec<Placed<'c>> {
     };
     cells.iter().enumerate().map(anchor).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn cell(id: &str, module: &str, path: &str, origin: Option<&str>, (kernel, release): (&str, &str)) -> Cell {
+        let value = json!({
+            "schema_version": 1, "id": id, "role": "asked", "way": "forced", "seconds": 1.0,
+            "module": {"name": module, "path": path, "origin": origin, "sha256": path, "vermagic": null},
+            "kernel": {"name": kernel, "release": release, "vermagic": ""},
+            "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
+                "findings": [], "dangers": []},
+            "change": null, "observed": {}, "outcome": "not-run", "agreement": "unknown", "disagreement": "",
+        });
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn rows_are_modules_by_origin_and_columns_kernels_by_release() {
+        let cells = [
+            cell("1", "b", "b.ko", Some("6.12"), ("new.deb", "6.12")),
+            cell("2", "a", "a.ko", Some("6.1"), ("old.deb", "6.1")),
+            cell("3", "a", "x/a.ko", Some("6.1"), ("new.deb", "6.12")),
+            cell("4", "c", "c.ko", None, ("old.deb", "6.1")),
+            cell("5", "c", "c.ko", None, ("old.deb", "6.1")),
+        ];
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let grid = Grid::of(&place(&cells));
+        assert_eq!(grid.kernels.iter().map(|kernel| kernel.label.as_str()).collect::<Vec<_>>(), ["6.1", "6.12"]);
+        assert_eq!(grid.ways, [Way::Forced]);
+        let rows = grid.groups.iter().flat_map(|group| group.rows.iter().map(|row| (group.origin, row)));
+        let rows = rows.map(|(origin, row)| {
+            let counts: Vec<usize> = row.boxes.iter().map(Vec::len).collect();
+            (origin, row.path, row.is_ambiguous, counts)
+        });
+        assert_eq!(
+            rows.collect::<Vec<_>>(),
+            [
+                (None, "c.ko", false, vec![2, 0]),
+                (Some("6.1"), "a.ko", true, vec![1, 0]),
+                (Some("6.1"), "x/a.ko", true, vec![0, 1]),
+                (Some("6.12"), "b.ko", false, vec![0, 1]),
+            ]
+        );
+    }
+
+    #[test]
+    fn kernels_of_one_release_are_told_apart() {
+        let cells = [cell("1", "a", "", None, ("x.deb", "6.1")), cell("2", "a", "", None, ("y.deb", "6.1"))];
+        let labels: Vec<String> = columns(cells.iter()).into_iter().map(|column| column.label).collect();
+        assert_eq!(labels, ["6.1 (x.deb)", "6.1 (y.deb)"]);
+    }
+
+    #[test]
+    fn an_anchor_is_plain_and_its_cells_own() {
+        let ids = ["0123456789abcdef", "0123456789ab0000", "\"><b>", "", "7"];
+        let cells = ids.map(|id| cell(id, "a", "", None, ("k", "k")));
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let anchors: Vec<String> = place(&cells).into_iter().map(|placed| placed.anchor).collect();
+        assert_eq!(anchors, ["c0123456789ab", "c-1", "c-2", "c-3", "c7"]);
+    }
+}

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kmodlab::report;
@@ -18,8 +19,12 @@ use crate::scene;
 /// How long a page may take to load, from the start of the navigation to the end of its load event.
 const MOST: Duration = Duration::from_secs(2);
 
+/// Browsers run one after the other, so that none makes another one slow.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A browser with one open tab.
 struct Browser {
+    _alone: MutexGuard<'static, ()>,
     process: Child,
     requests: File,
     answers: BufReader<File>,
@@ -34,6 +39,7 @@ struct Browser {
 
 impl Browser {
     fn start() -> Browser {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let pipes = ["requests", "answers"].map(|name| folder.path().join(name));
         assert!(Command::new("mkfifo").args(&pipes).status().unwrap().success());
@@ -54,8 +60,17 @@ impl Browser {
         let requests = fs::OpenOptions::new().write(true).open(&pipes[0]).unwrap();
         let answers = BufReader::new(File::open(&pipes[1]).unwrap());
         let (session, complaints) = (None, Vec::new());
-        let mut browser =
-            Browser { process, requests, answers, folder, session, sent: 0, complaints, is_loaded: false };
+        let mut browser = Browser {
+            _alone: alone,
+            process,
+            requests,
+            answers,
+            folder,
+            session,
+            sent: 0,
+            complaints,
+            is_loaded: false,
+        };
         let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
         let attached = browser.ask("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
         browser.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
@@ -263,16 +278,21 @@ impl Picture {
 #[ignore = "needs chromium: tests/run runs it"]
 fn a_page_of_thousands_of_cells_opens_in_two_seconds() {
     let mut browser = Browser::start();
-    for count in [1_000, 2_400] {
-        let page = report::page(&scene::many(count));
-        let mut times: Vec<Duration> = (0..3).map(|_| browser.open(&page)).collect();
+    for (what, cells) in [
+        ("1,000 cells", scene::many(1_000)),
+        ("2,400 cells", scene::many(2_400)),
+        ("2,400 cells of talkative kernels", scene::talkative(2_400)),
+    ] {
+        let page = report::page(&cells);
+        // Whatever else the machine does adds to a time and never takes from it: the least one is the page's own.
+        let mut times: Vec<Duration> = (0..5).map(|_| browser.open(&page)).collect();
         times.sort();
         let painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
         let painted = browser.number(painted);
         let size = page.len() >> 10;
-        println!("{count} cells, {size} KiB: loaded after {times:?}; first painted after {painted} ms");
-        assert!(times[1] < MOST, "{count} cells take {:?}", times[1]);
-        assert_eq!(browser.number("document.querySelectorAll('.map a.b').length"), count as u64);
+        println!("{what}, {size} KiB: loaded after {times:?}; first painted after {painted} ms");
+        assert!(times[0] < MOST, "{what} take {:?}", times[0]);
+        assert_eq!(browser.number("document.querySelectorAll('.map a.b').length"), cells.len() as u64);
     }
     assert_eq!(browser.complaints, Vec::<Value>::new());
 }
@@ -295,10 +315,10 @@ fn a_click_on_a_box_shows_its_cell() {
     assert_eq!(heading, "veth");
     assert_eq!(browser.number(shown), 1);
     // Next, and back again; then close, which leads to the box that one came from.
-    for (link, name) in [("nav a:nth-of-type(2)", "bonding"), ("nav a:nth-of-type(1)", "veth")] {
+    for (link, name) in [("nav a:nth-of-type(2)", "dummy"), ("nav a:nth-of-type(1)", "veth")] {
         browser.value(&format!("document.querySelector('article:target {link}').click()"));
         let heading = browser.value("document.querySelector('article:target h3').firstChild.textContent");
-        assert_ne!(heading, Value::Null, "{name}");
+        assert_eq!(heading, name);
     }
     browser.value("document.querySelector('article:target nav .x').click()");
     assert_eq!(browser.number(shown), 0);

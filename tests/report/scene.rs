@@ -370,6 +370,28 @@ pub(crate) fn many(count: usize) -> Vec<Cell> {
     cells
 }
 
+/// The same, with as much of log and console as real kernels write.
+pub(crate) fn talkative(count: usize) -> Vec<Cell> {
+    let mut cells = many(count);
+    for cell in &mut cells {
+        let boot =
+            (0..300).map(|n| line(Phase::Boot, &format!("pci 0000:00:{n:02x}.0: [8086:29c0] type 00 class 0x060000")));
+        cell.observed.log.splice(0..0, boot);
+        if cell.outcome == Outcome::Crash {
+            let register =
+                |n: u32| format!("R{n:02}: ffffffffc0a81f3e R{n:02}: 0000000000000000 R{n:02}: ffff88800323f0c8");
+            cell.observed.log.extend((0..80).map(|n| line(Phase::Load, &register(n))));
+            cell.observed.console = (0..300).map(|n| format!("[    2.417153] {}\r\n", register(n))).collect();
+        }
+        for step in
+            [Step::Blacklist, Step::ModuleLayout, Step::Vermagic, Step::Livepatch, Step::Sections, Step::Symbols]
+        {
+            cell.prediction.findings.push(finding(step, StepEnd::Pass, "nothing speaks against it"));
+        }
+    }
+    cells
+}
+
 /// A likely outcome for a way; now and then any.
 fn thrown(way: Way, die: u8) -> Outcome {
     let any = OUTCOMES[usize::from(die) % OUTCOMES.len()];
