@@ -356,24 +356,27 @@ fn console(observed: &Observed) -> Markup {
     }
 }
 
-/// Which module and which kernel it was.
+/// Which module and which kernel it was. One text and no table: there are thousands of these in a page.
 fn about(cell: &Cell) -> Markup {
     let (module, kernel) = (&cell.module, &cell.kernel);
-    let sha256 = |text: &str| text::name(text);
+    let mut facts = String::new();
+    let mut fact = |what: &str, text: String| facts.push_str(&format!("{what:<11} {text}\n"));
+    fact("module", text::line(&module.path));
+    module.origin.iter().for_each(|origin| fact("from", text::line(origin)));
+    module.vermagic.iter().for_each(|vermagic| fact("vermagic", text::vermagic(vermagic)));
+    fact("SHA-256", text::name(&module.sha256));
+    cell.change.iter().for_each(|change| fact("patched", text::name(&change.sha256)));
+    fact("kernel", text::line(&kernel.name));
+    if kernel.release != kernel.name {
+        fact("release", text::line(&kernel.release));
+    }
+    fact("vermagic", text::vermagic(&kernel.vermagic));
+    fact("loaded", format!("{}, flags {}, {:.2} s in the guest", cell.way.name(), cell.way.flags(), cell.seconds));
+    fact("id", text::name(&cell.id));
     html! {
         details {
             summary { "Module and kernel" }
-            dl {
-                dt { "module" } dd { (text::line(&module.path)) @if let Some(origin) = &module.origin { ", from " (text::line(origin)) } }
-                @if let Some(vermagic) = &module.vermagic { dt { "its vermagic" } dd { code { (text::vermagic(vermagic)) } } }
-                dt { "SHA-256" } dd { code { (sha256(&module.sha256)) } }
-                @if let Some(change) = &cell.change { dt { "patched" } dd { code { (sha256(&change.sha256)) } } }
-                dt { "kernel" } dd { (text::line(&kernel.name)) @if kernel.release != kernel.name { ", " (text::line(&kernel.release)) } }
-                dt { "its vermagic" } dd { code { (text::vermagic(&kernel.vermagic)) } }
-                dt { "loaded" } dd { (cell.way.name()) ", flags " (cell.way.flags()) }
-                dt { "time" } dd { (format!("{:.2}", cell.seconds)) " s in the guest" }
-                dt { "id" } dd { code { (text::name(&cell.id)) } }
-            }
+            pre { (facts) }
         }
     }
 }
