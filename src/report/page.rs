@@ -152,15 +152,15 @@ fn not_as_predicted(wrong: &[&Placed<'_>], label: &dyn Fn(&str) -> String) -> Ma
 fn legend(summary: &Summary) -> Markup {
     html! {
         h2 { "What the signs mean" }
-        ul {
-            @for outcome in OUTCOMES { (legend_row(outcome, summary.outcome(outcome))) }
-        }
         p.q {
             span { span.b.d.refused { "R" sup { "\u{2260}" } } " not as predicted" }
             span { span.b.u.refused { "R" sup { "?" } } " can\u{2019}t be compared with a prediction" }
             span { span.b.refused { "R" } " as predicted" }
             label.f { input type="radio" name="f" id="f-all" checked; " all boxes in full colour" }
             label.f { input type="radio" name="f" id="f-wrong"; " only those not as predicted" }
+        }
+        ul {
+            @for outcome in OUTCOMES { (legend_row(outcome, summary.outcome(outcome))) }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kmodlab::lab::record::Agreement;
 use kmodlab::report;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -324,6 +325,28 @@ fn a_click_on_a_box_shows_its_cell() {
     assert_eq!(browser.number(shown), 0);
     assert_eq!(browser.value("document.querySelector(':target').className.startsWith('b ')"), true);
     assert_eq!(browser.complaints, Vec::<Value>::new());
+}
+
+#[test]
+#[ignore = "needs chromium: tests/run runs it"]
+fn an_outcome_chosen_in_the_legend_dims_the_others() {
+    let mut browser = Browser::start();
+    let cells = scene::many(200);
+    browser.open(&report::page(&cells));
+    let clear = "[...document.querySelectorAll('.map .b')].filter(b => getComputedStyle(b).opacity == 1).length";
+    assert_eq!(browser.number(clear), 200);
+    for outcome in report::words::OUTCOMES {
+        let class = report::words::name(outcome).replace(' ', "-");
+        let with = cells.iter().filter(|cell| cell.outcome == outcome).count();
+        browser.value(&format!("document.querySelector('#f-{class}').click()"));
+        // One that no cell has can't be chosen.
+        if with > 0 {
+            assert_eq!(browser.number(clear), with as u64, "{class}");
+        }
+    }
+    browser.value("document.querySelector('#f-wrong').click()");
+    let wrong = cells.iter().filter(|cell| cell.agreement == Agreement::Disagree).count();
+    assert_eq!(browser.number(clear), wrong as u64);
 }
 
 #[test]
