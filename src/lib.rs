@@ -14,6 +14,7 @@
 //! - [`patch`]: the plan, and its application
 //! - [`guard`]: the safety checks before a write
 //! - [`lab`]: the throwaway virtual machine
+//! - [`report`]: what people look at afterwards: a page, JSON, JUnit XML; pure
 //! - [`cli`]: the program's commands
 //!
 //! To look into a module:
@@ -42,5 +43,6 @@ pub mod lab;
 pub mod module;
 pub mod patch;
 pub mod predict;
+pub mod report;
 pub mod vault;
 pub mod vermagic;

@@ -18,6 +18,7 @@ mod modinfo;
 mod output;
 mod patch;
 mod recover;
+mod report;
 mod restore;
 mod show;
 mod tree;
@@ -148,6 +149,8 @@ enum Command {
     Log(log::Args),
     /// Finish or undo what an interrupted run left
     Recover(recover::Args),
+    /// Recorded cells as a page to look at, as JSON, and as JUnit XML
+    Report(report::Args),
     /// Declare this machine a lab machine, where modules in use may be patched
     Enrol(enrol::Args),
     /// Try a module in a throwaway virtual machine: as it is, forced and patched, beside the kernel's own
@@ -215,6 +218,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Verify(args) => verify::run(args, session),
         Command::Log(args) => log::run(args, session),
         Command::Recover(args) => recover::run(args, session),
+        Command::Report(args) => report::run(args, session),
         Command::Enrol(args) => enrol::run(args, session),
         Command::Try(args) => r#try::run(args, session),
         Command::Matrix(args) => matrix::run(args, session),

@@ -1,0 +1,382 @@
+//! One cell, told in full: what was predicted, what happened, and what there is to see of it.
+
+use maud::{Markup, html};
+
+use crate::lab::record::{Agreement, Cell, Change, Crash, Observed, Role, Spot, Unload};
+use crate::predict::{Answer, Outcome as StepEnd};
+use crate::report::bytes::{self, Row};
+use crate::report::control::{self, Pair};
+use crate::report::grid::Placed;
+use crate::report::log::{self, Part};
+use crate::report::taint::{new_letters, taints};
+use crate::report::text;
+use crate::report::words;
+
+/// The most lines of the console's end that are shown.
+const CONSOLE_LINES: usize = 60;
+
+/// The most lines of a call trace that are shown.
+const TRACE_LINES: usize = 40;
+
+/// What stands around a cell.
+pub(super) struct Around<'p, 'c> {
+    /// The cell before it, where there is one.
+    pub(super) previous: Option<&'p Placed<'c>>,
+    /// The one behind it.
+    pub(super) next: Option<&'p Placed<'c>>,
+    /// Its control.
+    pub(super) control: Option<&'c Cell>,
+    /// What its kernel is called in the heat map.
+    pub(super) kernel: &'p str,
+}
+
+/// The article of a cell.
+pub(super) fn article(placed: &Placed<'_>, around: &Around<'_, '_>) -> Markup {
+    let Placed { cell, anchor } = placed;
+    let observed = &cell.observed;
+    let class = words::class(cell.outcome);
+    html! {
+        article id=(anchor) class={ (class) @if is_printed(cell) { " p" } } {
+            nav {
+                @match around.previous {
+                    Some(previous) => a href={ "#" (previous.anchor) } { "\u{2190} previous" },
+                    None => span { "\u{2190} previous" },
+                }
+                @match around.next {
+                    Some(next) => a href={ "#" (next.anchor) } { "next \u{2192}" },
+                    None => span { "next \u{2192}" },
+                }
+                a.x href={ "#b" (anchor) } { "close \u{00d7}" }
+            }
+            h3 {
+                (text::name(&cell.module.name))
+                small {
+                    @if cell.role == Role::Control { "control, " }
+                    (words::way(cell.way)) " \u{00b7} on " (around.kernel)
+                }
+            }
+            p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (words::name(cell.outcome)) "." } " " (words::sentence(cell.outcome)) }
+            (agreement(cell))
+            (compared(cell))
+            @if let Some(crash) = &observed.crash { (distress(crash)) }
+            @if let Some(change) = &cell.change { (changed(change)) }
+            (the_log(cell))
+            @if !observed.warnings.is_empty() {
+                h4 { "Warnings of the kernel about itself" }
+                ul { @for warning in &observed.warnings { li { code { (text::line(warning)) } } } }
+            }
+            (witness(cell, around.control))
+            (marks(observed))
+            (reasons(cell))
+            (console(observed))
+            (about(cell))
+        }
+    }
+}
+
+/// Is the article on paper too?
+pub(super) fn is_printed(cell: &Cell) -> bool {
+    use crate::lab::record::Outcome::{Crash, Hang};
+    cell.agreement == Agreement::Disagree || matches!(cell.outcome, Crash | Hang)
+}
+
+fn agreement(cell: &Cell) -> Markup {
+    // What is predicted is the loader's answer: that a crash behind it is "as predicted" would be misread.
+    let (class, words) = match cell.agreement {
+        Agreement::Agree => ("a", "The loader answered as predicted"),
+        Agreement::Unknown => ("u", "The answer can\u{2019}t be compared with the prediction"),
+        Agreement::Disagree => ("d", "\u{2260} The answer is not as predicted"),
+    };
+    html! {
+        p.g.(class) {
+            strong { (words) }
+            @if !cell.disagreement.is_empty() { ": " (text::line(&cell.disagreement)) }
+        }
+    }
+}
+
+/// What was predicted, beside what happened.
+fn compared(cell: &Cell) -> Markup {
+    let (prediction, observed) = (&cell.prediction, &cell.observed);
+    let happened = match (observed.accepted, observed.errno) {
+        (true, _) => "the loader took it",
+        (false, Some(errno)) if errno != 0 => "the loader refused it",
+        _ => "no answer",
+    };
+    let returned = match observed.errno {
+        Some(errno) => words::errno(errno),
+        None => "never returned".to_owned(),
+    };
+    let first = observed.log.iter().find(|line| line.phase == crate::lab::record::Phase::Load);
+    let expected = match (prediction.errno, prediction.verdict) {
+        (Some(errno), _) => words::errno(errno),
+        (None, Answer::Accepted) => "0, unless its init fails".to_owned(),
+        (None, _) => "unknown".to_owned(),
+    };
+    html! {
+        table.t {
+            thead { tr { td {} th scope="col" { "predicted" } th scope="col" { "happened" } } }
+            tbody {
+                tr { th scope="row" { "answer" } td { (words::answer(prediction.verdict)) } td { (happened) } }
+                tr { th scope="row" { "finit_module" } td { (expected) } td { (returned) } }
+                tr {
+                    th scope="row" { "first line" }
+                    td { (quoted(prediction.dmesg.first().map(String::as_str))) }
+                    td { (quoted(first.map(|line| line.text.as_str()))) }
+                }
+                tr {
+                    th scope="row" { "new taints" }
+                    td { @match prediction.taint.as_deref() { Some("") => "none", Some(letters) => (text::line(letters)), None => "unknown" } }
+                    td { (or_none(new_letters(observed.taint_before, observed.taint_after))) }
+                }
+                @if let Some(stage) = &prediction.stage {
+                    tr { th scope="row" { "refused at" } td { (text::line(stage)) } td {} }
+                }
+                tr { th scope="row" { "its init" } td {} td { (words::init(observed.init)) } }
+                @if let Some(state) = &observed.state {
+                    tr {
+                        th scope="row" { "/sys/module" }
+                        td {}
+                        td { (text::line(&state.initstate)) ", its own taints: " (or_none(text::line(state.taint.trim()))) }
+                    }
+                }
+                @if let Some(unload) = observed.unload {
+                    tr { th scope="row" { "unloading" } td {} td { (unloaded(unload)) } }
+                }
+                tr { th scope="row" { "the guest" } td {} td { (text::line(&words::end(&observed.end))) } }
+            }
+        }
+    }
+}
+
+fn quoted(line: Option<&str>) -> Markup {
+    match line {
+        Some(line) => html! { code { (text::line(line)) } },
+        None => html! { "none" },
+    }
+}
+
+fn or_none(letters: String) -> String {
+    if letters.is_empty() { "none".to_owned() } else { letters }
+}
+
+fn unloaded(unload: Unload) -> String {
+    let how = if unload.forced { "by force: " } else { "" };
+    let answer = match unload.errno {
+        Some(0) => "delete_module returned 0".to_owned(),
+        Some(errno) => format!("delete_module returned {}", words::errno(errno)),
+        None => "delete_module never returned".to_owned(),
+    };
+    let gone = if unload.gone { "it is gone" } else { "it is still there" };
+    format!("{how}{answer}; {gone}")
+}
+
+fn distress(crash: &Crash) -> Markup {
+    let left = crash.trace.len().saturating_sub(TRACE_LINES);
+    html! {
+        h4 { "The kernel in distress: " (crash.kind.name()) ", in the phase " (crash.phase.name()) }
+        pre.w { mark { (text::line(&crash.line)) } }
+        @if let Some(place) = &crash.place { p { "It happened in " code { (text::line(place)) } "." } }
+        @if !crash.trace.is_empty() {
+            p { "Called from, the innermost first:" }
+            pre {
+                @for line in crash.trace.iter().take(TRACE_LINES) { (text::line(line)) "\n" }
+                @if left > 0 { i { "and " (text::count(left, "line")) " more" } }
+            }
+        }
+    }
+}
+
+fn the_log(cell: &Cell) -> Markup {
+    let parts = log::parts(cell);
+    html! {
+        h4 { "The kernel's log" }
+        @if parts.is_empty() { p { "Nothing." } }
+        @for part in &parts {
+            @if part.is_before_the_load() {
+                details {
+                    summary { (part.phase.name()) ", " (text::count(part.all, "line")) }
+                    (lines(part))
+                }
+            } @else {
+                h5 { (part.phase.name()) }
+                (lines(part))
+            }
+        }
+    }
+}
+
+fn lines(part: &Part<'_>) -> Markup {
+    html! {
+        pre {
+            @if part.before > 0 { i { (text::count(part.before, "line")) " before these\n" } }
+            @for (line, decides) in &part.lines {
+                @if *decides { mark { (text::line(line)) } } @else { (text::line(line)) }
+                "\n"
+            }
+            @if part.behind > 0 { i { (text::count(part.behind, "line")) " behind these" } }
+        }
+    }
+}
+
+fn witness(cell: &Cell, control: Option<&Cell>) -> Markup {
+    let seen = &cell.observed.witness;
+    let beside = control.map(|control| control.observed.witness.as_slice()).unwrap_or_default();
+    // A module that was not loaded has no witness, and nothing is missing of what it would have seen.
+    if seen.is_empty() && (beside.is_empty() || !cell.observed.accepted) {
+        return html! {};
+    }
+    html! {
+        h4 { "What it does" }
+        table.t {
+            thead {
+                tr { th scope="col" { "looked at" } th scope="col" { "seen" } @if control.is_some() { th scope="col" { "with the kernel's own" } } }
+            }
+            tbody {
+                @for pair in control::pairs(seen, beside) { (pair_of_witnesses(pair, control.is_some())) }
+            }
+        }
+    }
+}
+
+fn pair_of_witnesses(pair: Pair<'_>, has_control: bool) -> Markup {
+    let differs = has_control && pair.how != pair.control;
+    html! {
+        tr.d[differs] {
+            th scope="row" { (text::line(pair.what)) }
+            td { @if differs { "\u{2260} " } (pair.how.map_or_else(|| "not seen".to_owned(), text::line)) }
+            @if has_control { td { (pair.control.map_or_else(|| "not looked at".to_owned(), text::line)) } }
+        }
+    }
+}
+
+/// The taints, letter by letter.
+fn marks(observed: &Observed) -> Markup {
+    let set = taints(observed.taint_before, observed.taint_after);
+    if set.is_empty() {
+        return html! {};
+    }
+    html! {
+        h4 { "Taints at the end" }
+        ul.m {
+            @for taint in set {
+                li {
+                    b { @match taint.letter { Some(letter) => (letter), None => (taint.bit) } }
+                    " " (taint.meaning)
+                    @if !taint.is_new { " (before already)" }
+                }
+            }
+        }
+    }
+}
+
+/// The steps of the prediction that say something; the names of those that just pass.
+fn reasons(cell: &Cell) -> Markup {
+    let prediction = &cell.prediction;
+    let with = |end: StepEnd| prediction.findings.iter().filter(move |finding| finding.result == end);
+    let names = |end: StepEnd| with(end).map(|finding| finding.step.name()).collect::<Vec<_>>().join(", ");
+    let telling = prediction.findings.iter().filter(|f| matches!(f.result, StepEnd::Fail | StepEnd::Unknown));
+    let (passed, skipped) = (names(StepEnd::Pass), names(StepEnd::Skip));
+    if prediction.findings.is_empty() && prediction.dangers.is_empty() && prediction.dmesg.len() < 2 {
+        return html! {};
+    }
+    html! {
+        h4 { "Why that was predicted" }
+        ul {
+            @for finding in telling {
+                li {
+                    b { (finding.step.name()) @if finding.result == StepEnd::Unknown { ", unknown" } } ": " (text::line(&finding.note))
+                    @if let Some(source) = &finding.source { " " small { "(from " (text::line(source)) ")" } }
+                }
+            }
+            @if !passed.is_empty() { li { "passes: " (passed) } }
+            @if !skipped.is_empty() { li { "not looked at: " (skipped) } }
+            @for danger in &prediction.dangers { li { b { "unsafe" } ": " (text::line(danger)) } }
+        }
+        @if prediction.dmesg.len() > 1 {
+            p { "The loader's lines, as predicted:" }
+            pre { @for line in &prediction.dmesg { (text::line(line)) "\n" } }
+        }
+    }
+}
+
+fn changed(change: &Change) -> Markup {
+    let with = |say: &'static str| change.guards.iter().filter(move |guard| guard.say == say);
+    let others = change.guards.iter().filter(|guard| guard.say != "pass");
+    let passed = with("pass").map(|guard| text::name(&guard.guard)).collect::<Vec<_>>().join(", ");
+    html! {
+        h4 { "What the patch changed" }
+        @if let Some(why) = &change.impossible { p { "Nothing, as it can't be made: " (text::line(why)) } }
+        @for spot in &change.edits { (hex_view(spot)) }
+        @if !change.guards.is_empty() {
+            p { "Outside the lab, the guards would have said:" }
+            ul {
+                @for guard in others {
+                    li { b { (text::name(&guard.guard)) } " " (text::line(&guard.say)) ": " (text::line(&guard.why)) }
+                }
+                @if !passed.is_empty() { li { "pass: " (passed) } }
+            }
+        }
+    }
+}
+
+fn hex_view(spot: &Spot) -> Markup {
+    html! {
+        pre.h {
+            @for (side, rows, left) in bytes::sides(spot) {
+                i { (side) "\n" }
+                @for row in &rows { (hex_row(row)) }
+                @if left > 0 { i { "and " (text::count(usize::try_from(left).unwrap_or(usize::MAX), "byte")) " more\n" } }
+            }
+        }
+    }
+}
+
+fn hex_row(row: &Row) -> Markup {
+    let runs = |runs: &[(String, bool)]| html! { @for (run, is_changed) in runs { @if *is_changed { b { (run) } } @else { (run) } } };
+    html! {
+        (format!("{:08x} ", row.offset)) (runs(&row.hex)) (" ".repeat(row.padding)) "  |" (runs(&row.text)) "|\n"
+    }
+}
+
+fn console(observed: &Observed) -> Markup {
+    if observed.console.is_empty() {
+        return html! {};
+    }
+    let all = observed.console.lines().count();
+    let left = all.saturating_sub(CONSOLE_LINES);
+    html! {
+        details {
+            summary { "The end of the console" }
+            pre {
+                @if left > 0 { i { (text::count(left, "line")) " before these\n" } }
+                @for line in observed.console.lines().skip(left) { (text::line(line)) "\n" }
+            }
+        }
+    }
+}
+
+/// Which module and which kernel it was. One text and no table: there are thousands of these in a page.
+fn about(cell: &Cell) -> Markup {
+    let (module, kernel) = (&cell.module, &cell.kernel);
+    let mut facts = String::new();
+    let mut fact = |what: &str, text: String| facts.push_str(&format!("{what:<11} {text}\n"));
+    fact("module", text::line(&module.path));
+    module.origin.iter().for_each(|origin| fact("from", text::line(origin)));
+    module.vermagic.iter().for_each(|vermagic| fact("vermagic", text::vermagic(vermagic)));
+    fact("SHA-256", text::name(&module.sha256));
+    cell.change.iter().for_each(|change| fact("patched", text::name(&change.sha256)));
+    fact("kernel", text::line(&kernel.name));
+    if kernel.release != kernel.name {
+        fact("release", text::line(&kernel.release));
+    }
+    fact("vermagic", text::vermagic(&kernel.vermagic));
+    fact("loaded", format!("{}, flags {}, {:.2} s in the guest", cell.way.name(), cell.way.flags(), cell.seconds));
+    fact("id", text::name(&cell.id));
+    html! {
+        details {
+            summary { "Module and kernel" }
+            pre { (facts) }
+        }
+    }
+}

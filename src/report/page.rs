@@ -1,0 +1,242 @@
+//! The page: counts, what is not as predicted, the legend, the heat map, and the articles that it leads to.
+//!
+//! There is no script in it. A click on a box leads to an anchor, and the style sheet shows the article that the anchor
+//! is in (`:target`); a browser that knows no `:target` shows all articles, one below the other.
+
+use std::collections::HashMap;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::lab::record::{Agreement, Cell, Outcome, Role};
+use crate::report::article::{Around, article};
+use crate::report::control::Controls;
+use crate::report::grid::{Grid, Placed, Row, columns, place};
+use crate::report::summary::Summary;
+use crate::report::text;
+use crate::report::words::{self, OUTCOMES};
+
+/// The style sheet is this project's own, and stands in the page as it is.
+const STYLE: &str = include_str!("style.css");
+
+/// Nothing but the page's own style: no script, no image, no font, no form, nothing from anywhere.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// What controls are there for.
+const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes from forcing or patching alone, \
+                        and from no mismatch.";
+
+/// What the page can't say.
+const END: &str = "All of this was recorded in throwaway virtual machines. It is true of these modules on these kernels; that \
+                   nothing was seen is no proof that nothing is there.";
+
+/// So many cells that are not as predicted are listed in view; a longer list is folded.
+const IN_VIEW: usize = 6;
+
+pub(super) fn page(cells: &[&Cell]) -> String {
+    let summary = Summary::of_latest(cells);
+    let labels: HashMap<&str, String> =
+        columns(cells.iter().copied()).into_iter().map(|column| (column.name, column.label)).collect();
+    let label = |kernel: &str| labels.get(kernel).cloned().unwrap_or_else(|| text::name(kernel));
+    let (asked, controls): (Vec<_>, Vec<_>) =
+        place(cells).into_iter().partition(|placed| placed.cell.role == Role::Asked);
+    let (asked, controls) = (Grid::of(&asked), Grid::of(&controls));
+    let beside = Controls::of(cells);
+    let all: Vec<&Placed<'_>> = asked.cells().chain(controls.cells()).collect();
+    let wrong: Vec<&Placed<'_>> =
+        all.iter().copied().filter(|placed| placed.cell.agreement == Agreement::Disagree).collect();
+    let around = |number: usize, placed: &Placed<'_>| {
+        let kernel = label(&placed.cell.kernel.name);
+        let previous = number.checked_sub(1).and_then(|before| all.get(before)).copied();
+        let control = beside.beside(placed.cell);
+        article(placed, &Around { previous, next: all.get(number + 1).copied(), control, kernel: &kernel })
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { "kmodlab: " (summary) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header { (head(&summary)) }
+                main {
+                    @if !wrong.is_empty() { (not_as_predicted(&wrong, &label)) }
+                    @if summary.cells == 0 { p { "There are no cells: nothing was tried yet." } }
+                    div.both {
+                        section id="legend" { (legend(&summary)) }
+                        div.maps {
+                            @if asked.cells().next().is_some() {
+                                section id="map" {
+                                    h2 { "Modules on kernels" }
+                                    (map(&asked, "Modules on kernels", &label))
+                                }
+                            }
+                            @if controls.cells().next().is_some() {
+                                section id="controls" {
+                                    h2 { "Controls" }
+                                    p { (CONTROLS) }
+                                    (map(&controls, "Controls", &label))
+                                }
+                            }
+                        }
+                    }
+                    section id="cells" {
+                        h2 { "Cells" }
+                        @for (number, placed) in all.iter().enumerate() { (around(number, placed)) }
+                    }
+                }
+                footer { p { "Made by kmodlab " (env!("CARGO_PKG_VERSION")) ". " (END) } }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn head(summary: &Summary) -> Markup {
+    let figure = |class: &str, amount: usize, what: &str| {
+        html! { div.(class) { dd { (text::number(amount)) } dt { (what) } } }
+    };
+    html! {
+        p.k { "kmodlab" }
+        h1 { "What kernels answered" }
+        dl.n {
+            (figure("all", summary.cells, if summary.cells == 1 { "cell" } else { "cells" }))
+            (figure("agree", summary.agree, "as predicted"))
+            (figure("unsure", summary.unknown, "can\u{2019}t be compared"))
+            (figure("wrong", summary.disagree, "not as predicted"))
+        }
+        @if summary.cells > 0 {
+            div.bar role="img" aria-label=(bar_in_words(summary)) {
+                @for outcome in OUTCOMES {
+                    @let amount = summary.outcome(outcome);
+                    @if amount > 0 {
+                        span.(words::class(outcome)) style={ "flex-grow:" (amount) } title={ (words::name(outcome)) ": " (text::number(amount)) } { (words::sign(outcome)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn bar_in_words(summary: &Summary) -> String {
+    let present = OUTCOMES.into_iter().filter(|outcome| summary.outcome(*outcome) > 0);
+    let words = present.map(|outcome| format!("{} {}", text::number(summary.outcome(outcome)), words::name(outcome)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn not_as_predicted(wrong: &[&Placed<'_>], label: &dyn Fn(&str) -> String) -> Markup {
+    html! {
+        section id="wrong" {
+            h2 { "Not as predicted" }
+            details open[wrong.len() <= IN_VIEW] {
+                summary { (text::count(wrong.len(), "cell")) }
+                ul {
+                    @for Placed { cell, anchor } in wrong {
+                        li {
+                            a href={ "#" (anchor) } { (text::name(&cell.module.name)) " on " (label(&cell.kernel.name)) }
+                            ", " (words::way(cell.way)) ": " b { (words::name(cell.outcome)) } " \u{2013} " (text::line(&cell.disagreement))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row for each outcome. Choosing one dims all other boxes, by style alone.
+fn legend(summary: &Summary) -> Markup {
+    html! {
+        h2 { "What the signs mean" }
+        p.q {
+            span { span.b.d.refused { "R" sup { "\u{2260}" } } " not as predicted" }
+            span { span.b.u.refused { "R" sup { "?" } } " can\u{2019}t be compared with a prediction" }
+            span { span.b.refused { "R" } " as predicted" }
+            label.f { input type="radio" name="f" id="f-all" checked; " all boxes in full colour" }
+            label.f { input type="radio" name="f" id="f-wrong"; " only those not as predicted" }
+        }
+        ul {
+            @for outcome in OUTCOMES { (legend_row(outcome, summary.outcome(outcome))) }
+        }
+    }
+}
+
+fn legend_row(outcome: Outcome, amount: usize) -> Markup {
+    let class = words::class(outcome);
+    html! {
+        li.z[amount == 0] {
+            label {
+                input type="radio" name="f" id={ "f-" (class) } disabled[amount == 0];
+                b.s.(class) { (words::sign(outcome)) }
+                span { strong { (words::name(outcome)) } i { ", " (text::count(amount, "cell")) ". " } (words::sentence(outcome)) }
+            }
+        }
+    }
+}
+
+fn map(grid: &Grid<'_>, title: &str, label: &dyn Fn(&str) -> String) -> Markup {
+    let width = 1 + grid.kernels.len() * grid.ways.len();
+    html! {
+        div.map tabindex="0" role="region" aria-label=(title) {
+            table {
+                thead {
+                    tr {
+                        th rowspan="2" scope="col" { "module" }
+                        @for kernel in &grid.kernels {
+                            th.k colspan=(grid.ways.len()) scope="colgroup" title=(text::name(kernel.name)) { span { (label(kernel.name)) } }
+                        }
+                    }
+                    tr {
+                        @for _ in &grid.kernels {
+                            @for (number, way) in grid.ways.iter().enumerate() {
+                                th.w.k[number == 0] scope="col" { span { (way.name()) } }
+                            }
+                        }
+                    }
+                }
+                @for group in &grid.groups {
+                    tbody {
+                        tr.from {
+                            th colspan=(width) scope="rowgroup" {
+                                span { @match group.origin { Some(origin) => { "from " (label(origin)) }, None => "files" } }
+                            }
+                        }
+                        @for row in &group.rows { (map_row(row, grid.ways.len())) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn map_row(row: &Row<'_>, ways: usize) -> Markup {
+    html! {
+        tr {
+            th scope="row" title=(text::line(row.path)) {
+                (text::name(row.name))
+                @if row.is_ambiguous { small { (text::name(row.path)) } }
+            }
+            @for (number, cells) in row.boxes.iter().enumerate() {
+                td.k[number.checked_rem(ways) == Some(0)] { @for placed in cells { (heat_box(placed)) } }
+            }
+        }
+    }
+}
+
+fn heat_box(Placed { cell, anchor }: &Placed<'_>) -> Markup {
+    let (class, mark) = match cell.agreement {
+        Agreement::Agree => ("", ""),
+        Agreement::Unknown => (" u", "?"),
+        Agreement::Disagree => (" d", "\u{2260}"),
+    };
+    let said = format!("{}, {}", words::name(cell.outcome), words::agreement(cell.agreement));
+    html! {
+        a class={ "b " (words::class(cell.outcome)) (class) } id={ "b" (anchor) } href={ "#" (anchor) } title=(said) aria-label=(said) {
+            (words::sign(cell.outcome)) @if !mark.is_empty() { sup { (mark) } }
+        }
+    }
+}
