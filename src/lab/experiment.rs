@@ -24,8 +24,9 @@ use crate::predict::{self, Load, Step, Subject, Verdict};
 /// How many bytes of an edit are recorded, at most.
 const EDIT_KEPT: usize = 256;
 
-/// The module that brings a disk for file systems that need one.
-const DISK: &str = "brd";
+/// What a file system may need to be used, as far as the kernel has it as modules: a disk, and the character sets that
+/// FAT asks for in Debian's configuration.
+const FOR_FILESYSTEMS: [&str; 3] = ["brd", "nls_cp437", "nls_ascii"];
 
 /// A question.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,7 @@ impl Target {
     ///
     /// Those of [`files::of`].
     pub fn open(kernel: Kernel, name: &std::ffi::OsStr, modules: &BTreeSet<String>, lookup: &Lookup) -> Result<Target> {
-        let names: Vec<String> = modules.iter().cloned().chain([DISK.to_owned()]).collect();
+        let names: Vec<String> = modules.iter().cloned().chain(FOR_FILESYSTEMS.map(str::to_owned)).collect();
         let wanted = files::with_dependencies(&kernel, &names).into_iter().collect();
         let files = files::of(name, &wanted, lookup)?;
         Ok(Target { kernel, files })
@@ -241,9 +242,9 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
         _ => (Some(specimen.bytes.clone()), verdict(&specimen.bytes, specimen.module.as_ref()), None),
     };
     let mut before = if conditions.alone { Vec::new() } else { verdict.needs.clone() };
-    let needs_disk = !specimen.exercise(&[]).filesystems.is_empty() && conditions.depth != Depth::Load;
-    if needs_disk && specimen.seen.name != DISK && !before.iter().any(|name| name == DISK) {
-        before.push(DISK.to_owned());
+    if !specimen.exercise(&[]).filesystems.is_empty() && conditions.depth != Depth::Load {
+        let missing = FOR_FILESYSTEMS.into_iter().filter(|name| *name != specimen.seen.name);
+        before.extend(missing.map(str::to_owned).filter(|name| !verdict.needs.contains(name)));
     }
     before.retain(|name| target.files.modules.contains_key(name));
     let what = [

@@ -70,6 +70,7 @@ pub fn errno_name(errno: i32) -> &'static str {
         38 => "ENOSYS",
         61 => "ENODATA",
         71 => "EPROTO",
+        77 => "EBADFD",
         95 => "EOPNOTSUPP",
         97 => "EAFNOSUPPORT",
         98 => "EADDRINUSE",

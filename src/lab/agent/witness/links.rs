@@ -1,12 +1,20 @@
 //! Network devices: does one appear, or can one be made; does it come up; do packets count; can it go?
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
+use std::path::Path;
 
 use crate::lab::agent::netlink;
-use crate::lab::agent::witness::{MOST, Notes, names, read_little};
+use crate::lab::agent::witness::{MOST, Notes, names as entries, read_little};
 
 /// The packets that are sent over a device.
 const PACKETS: usize = 3;
+
+/// The devices that there are. Some drivers put files beside them, too (bonding_masters).
+pub(super) fn names() -> BTreeSet<String> {
+    let folder = Path::new("/sys/class/net");
+    entries("/sys/class/net").into_iter().filter(|name| folder.join(name).is_dir()).collect()
+}
 
 /// Uses the new devices. Of kinds of which none is there by itself, one is made.
 pub(super) fn use_all(links: &[&String], kinds: &[String], seen: &mut Notes) {
@@ -43,7 +51,7 @@ fn use_one(name: &str, number: usize, seen: &mut Notes) {
     let sent = counter(name).zip(sent_before).map(|(after, before)| after.wrapping_sub(before));
     seen.note(format!("{name} counts as sent"), sent.map_or("nothing".to_owned(), |sent| format!("{sent} packets")));
     seen.note(format!("{name} is deleted"), as_words(&netlink::delete(index)));
-    seen.note(format!("{name} is there still"), if names("/sys/class/net").contains(name) { "yes" } else { "no" });
+    seen.note(format!("{name} is there still"), if names().contains(name) { "yes" } else { "no" });
 }
 
 fn counter(name: &str) -> Option<u64> {

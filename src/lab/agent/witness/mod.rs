@@ -31,7 +31,7 @@ pub(in crate::lab::agent) struct Before {
 impl Before {
     pub(in crate::lab::agent) fn look() -> Before {
         Before {
-            links: names("/sys/class/net"),
+            links: links::names(),
             disks: names("/sys/block"),
             filesystems: filesystems::known(),
             devices: devices::nodes(),
