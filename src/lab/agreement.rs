@@ -54,8 +54,8 @@ fn name(errno: Option<i32>) -> String {
     errno.map_or("no errno".to_owned(), |errno| format!("{} ({errno})", errno_name(errno)))
 }
 
-/// A relocation's line goes on with an address, which nobody can predict.
-fn is_same_line(theirs: &str, ours: &str) -> bool {
+/// Is the kernel's line the predicted one? A relocation's line goes on with an address, which nobody can predict.
+pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let is_open = ours.contains("relocation target, existing value is nonzero for ");
     theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
 }
