@@ -13,6 +13,7 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod files;
 mod images;
 mod kernels;
 mod listing;

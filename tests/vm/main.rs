@@ -14,6 +14,7 @@
 )]
 
 mod breakage;
+mod experiments;
 mod flags;
 mod hostile;
 mod kernels;
