@@ -16,6 +16,7 @@
 mod experiments;
 mod hostile;
 mod parent;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
