@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,9 +10,8 @@ use crate::cli::Status;
 use crate::cli::lab::{LabArgs, specimens};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, waiting};
 use crate::cli::r#try::{predicted, status};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::escape::for_eyes;
-use crate::kernel;
 use crate::lab::experiment::{self, Question, Target};
 use crate::lab::outcome;
 use crate::lab::record::{Agreement, Cell, Outcome, Role, Way};
@@ -63,11 +62,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut all: Vec<Cell> = Vec::new();
     for name in &args.kernels {
         progress.doing(&name.to_string_lossy());
-        let kernel = kernel::named(name, &lookup)?;
-        let target = Target::open(kernel, name, &names, &lookup)?;
-        if target.files.image.is_none() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no image to boot there").on(Path::new(name)).into());
-        }
+        let target = Target::open(name, &names, &conditions.settings, &lookup)?;
         let own: Vec<Specimen> = match args.no_controls {
             true => Vec::new(),
             false => names.iter().filter_map(|name| target.own(name)).collect(),

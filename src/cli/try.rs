@@ -57,15 +57,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         fits(specimen, origin, session)?;
     }
     let target = waiting("reading the kernel and its modules", || {
-        let kernel = kernel::named(&args.kernel, &lookup)?;
-        let names = BTreeSet::from([specimen.seen.name.clone()]);
-        Target::open(kernel, &args.kernel, &names, &lookup)
+        Target::open(&args.kernel, &BTreeSet::from([specimen.seen.name.clone()]), &conditions.settings, &lookup)
     })?;
-    if target.files.image.is_none() {
-        let what = "there is no image to boot there";
-        let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
-        return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on(PathBuf::from(&args.kernel)).into());
-    }
     let own = target.own(&specimen.seen.name);
     let controls = own
         .iter()
@@ -255,6 +248,11 @@ fn conclude(cells: &[Cell], session: &mut Session<'_>) -> Result<(), Failure> {
         let ways: Vec<&str> = asked.iter().filter(|cell| cell.outcome == outcome).map(|cell| cell.way.name()).collect();
         let name = session.paint(Paint::Strong, outcome.name());
         writeln!(session.out, "  {name} ({}): {}", ways.join(", "), outcome.sentence())?;
+    }
+    let original = asked.iter().max_by_key(|cell| cell.prediction.dangers.len());
+    for danger in original.map(|cell| cell.prediction.dangers.as_slice()).unwrap_or_default() {
+        let what = session.paint(Paint::Bad, "known to be unsafe");
+        writeln!(session.out, "  {what}: {}", for_eyes(danger))?;
     }
     let count = |agreement| cells.iter().filter(|cell| cell.agreement == agreement).count();
     let (agree, unknown, disagree) = (count(Agreement::Agree), count(Agreement::Unknown), count(Agreement::Disagree));
