@@ -54,7 +54,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let path = args.out.join(store::FILE);
     let stored = if path.exists() { store::read(&path)? } else { store::Stored::default() };
     let known: HashMap<String, Cell> = stored.cells.into_iter().map(|cell| (cell.id.clone(), cell)).collect();
-    let writer = Mutex::new((Writer::open(&path, stored.is_cut)?, None::<Error>));
+    let mut writer: Option<Writer> = None;
     let controls = if args.no_controls { 0 } else { 2 * names.len() };
     let expected = args.kernels.len() * (modules.len() * ways.len() + controls);
     let progress = Progress::new("cell", expected);
@@ -63,6 +63,11 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     for name in &args.kernels {
         progress.doing(&name.to_string_lossy());
         let target = Target::open(name, &names, &conditions.settings, &lookup)?;
+        let opened = match writer.take() {
+            Some(writer) => writer,
+            None => Writer::open(&path, stored.is_cut)?,
+        };
+        let file = Mutex::new((opened, None::<Error>));
         let own: Vec<Specimen> = match args.no_controls {
             true => Vec::new(),
             false => names.iter().filter_map(|name| target.own(name)).collect(),
@@ -78,16 +83,16 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             if known.contains_key(&cell.id) {
                 reused.fetch_add(1, Ordering::Relaxed);
             } else {
-                let mut writer = writer.lock().unwrap_or_else(|e| e.into_inner());
-                if let Err(error) = writer.0.add(cell) {
-                    writer.1.get_or_insert(error);
+                let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
+                if let Err(error) = file.0.add(cell) {
+                    file.1.get_or_insert(error);
                 }
             }
             progress.step();
         });
-        if let Some(error) = writer.lock().unwrap_or_else(|e| e.into_inner()).1.take() {
-            return Err(error.into());
-        }
+        let (opened, error) = file.into_inner().unwrap_or_else(|e| e.into_inner());
+        error.map_or(Ok(()), Err)?;
+        writer = Some(opened);
         all.extend(cells);
     }
     drop(progress);

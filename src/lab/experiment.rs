@@ -85,7 +85,9 @@ impl Target {
             Error::new(ErrorKind::NotFound, "there is no image to boot there").hint(hint).on(Path::new(name))
         };
         let kernel = crate::kernel::named(name, lookup)?;
-        let machine = kernel.facts.machine.as_ref().ok_or_else(no_image)?.value.number;
+        // The line of its version is in every image, and nowhere else.
+        let (Some(_), Some(machine)) = (&kernel.facts.banner, &kernel.facts.machine) else { return Err(no_image()) };
+        let machine = machine.value.number;
         guest::ready(machine, settings)?;
         let names: Vec<String> = modules.iter().cloned().chain(FOR_FILESYSTEMS.map(str::to_owned)).collect();
         let wanted = files::with_dependencies(&kernel, &names).into_iter().collect();
