@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cli::Status;
-use crate::cli::lab::{LabArgs, specimens};
+use crate::cli::lab::{LabArgs, specimens, stored};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, waiting};
 use crate::cli::r#try::{predicted, status};
 use crate::error::Error;
@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let modules = waiting("reading the modules", || specimens(&args.modules, &args.built_for, &lookup))?;
     let names: BTreeSet<String> = modules.iter().map(|specimen| specimen.seen.name.clone()).collect();
     let path = args.out.join(store::FILE);
-    let stored = if path.exists() { store::read(&path)? } else { store::Stored::default() };
+    let stored = if path.exists() { stored(&path, session)? } else { store::Stored::default() };
     let known: HashMap<String, Cell> = stored.cells.into_iter().map(|cell| (cell.id.clone(), cell)).collect();
     let mut writer: Option<Writer> = None;
     let controls = if args.no_controls { 0 } else { 2 * names.len() };

@@ -35,7 +35,7 @@ fn tried(module: &str, built_for: &str, kernel: &str, ways: &[Way]) -> Vec<Cell>
 }
 
 fn taints(seen: &Observed) -> String {
-    kmodlab::lab::outcome::taint_letters(seen.taint_after & !seen.taint_before)
+    kmodlab::predict::taint_letters(seen.taint_after & !seen.taint_before)
 }
 
 fn lines(seen: &Observed) -> Vec<&str> {
