@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use kmodlab::lab::outcome::taint_letters;
 use kmodlab::lab::record::{Cell, Outcome, Role};
+use kmodlab::predict::taint_letters;
 
 use crate::{KMODLAB, alone, deb};
 
