@@ -4,7 +4,7 @@
 //! loader's is told by their form.
 
 use crate::lab::record::{Agreement, End, Observed, Phase, Prediction};
-use crate::predict::{Answer, errno_name};
+use crate::predict::{Answer, errno_words};
 
 /// Compares; with why it is not as predicted, or why that can't be said.
 pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) {
@@ -51,10 +51,10 @@ pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) 
 }
 
 fn name(errno: Option<i32>) -> String {
-    errno.map_or("no errno".to_owned(), |errno| format!("{} ({errno})", errno_name(errno)))
+    errno.map_or("no errno".to_owned(), errno_words)
 }
 
-/// Is the kernel's line the predicted one? A relocation's line goes on with an address, which nobody can predict.
+/// Is a line of the kernel's the one that was predicted? A relocation's goes on with an address, which nobody can predict.
 pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let is_open = ours.contains("relocation target, existing value is nonzero for ");
     theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))

@@ -385,7 +385,7 @@ impl CrashKind {
     }
 }
 
-/// What the outcome of a cell is called, in the order in which it is decided.
+/// What the outcome of a cell is called, in the order of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {

@@ -144,7 +144,7 @@ mod tests {
             "module": {"name": module, "path": path, "origin": origin, "sha256": path, "vermagic": null},
             "kernel": {"name": kernel, "release": release, "vermagic": ""},
             "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
-                "findings": [], "dangers": []},
+                "findings": [], "needs": [], "dangers": []},
             "change": null, "observed": {}, "outcome": "not-run", "agreement": "unknown", "disagreement": "",
         });
         serde_json::from_value(value).unwrap()

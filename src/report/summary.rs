@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::lab::record::{Agreement, Cell, Outcome};
-use crate::report::records;
+use crate::lab::store::latest;
 use crate::report::text::{count, number};
-use crate::report::words::OUTCOMES;
 
 /// How many cells there are of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,7 +26,7 @@ pub struct Summary {
 impl Summary {
     /// Counts cells; of several with one id the last one counts.
     pub fn of(cells: &[Cell]) -> Summary {
-        Summary::of_latest(&records::latest(cells))
+        Summary::of_latest(&latest(cells))
     }
 
     pub(super) fn of_latest(cells: &[&Cell]) -> Summary {
@@ -38,7 +37,7 @@ impl Summary {
             agree: with(Agreement::Agree),
             unknown: with(Agreement::Unknown),
             disagree: with(Agreement::Disagree),
-            outcomes: OUTCOMES.into_iter().map(of).collect(),
+            outcomes: Outcome::ALL.into_iter().map(of).collect(),
         }
     }
 

@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kmodlab::kernel;
 use kmodlab::kernel::files::Files;
 use kmodlab::lab::experiment::{self, Conditions, Depth, Question, Target};
 use kmodlab::lab::record::{Role, Way};
 use kmodlab::lab::specimen::Specimen;
 use kmodlab::lab::store::{self, Writer};
 
-use crate::kernels::{LOOKUP, chosen, deb, files_of};
+use crate::kernels::{LOOKUP, chosen, deb};
 use crate::tally::Tally;
 use crate::{alone, emptied, settings};
 
@@ -180,13 +179,13 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
         alone: true,
         jobs: std::thread::available_parallelism().map_or(2, usize::from),
     };
+    let good = ["dummy", "crc_itu_t"].map(str::to_owned).into();
     let kernels = chosen();
     let mut cells = Vec::new();
     for name in &kernels {
         let begun = std::time::Instant::now();
-        let files = files_of(name, &["dummy", "crc_itu_t"]);
-        let specimens = broken(name, &files);
-        let target = Target { kernel: kernel::named(&deb(name), &LOOKUP).unwrap(), files };
+        let target = Target::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();
+        let specimens = broken(name, &target.files);
         let questions: Vec<Question<'_>> = specimens
             .iter()
             .flat_map(|specimen| [Way::Original, Way::Forced].map(|way| Question { role: Role::Asked, specimen, way }))

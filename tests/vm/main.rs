@@ -21,6 +21,7 @@ mod kernels;
 mod matrix;
 mod parent;
 mod tally;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -78,8 +78,7 @@ impl Lab {
     fn cells(&self) -> Vec<Cell> {
         let stored = store::read(&self.file()).unwrap();
         assert!(!stored.is_cut);
-        let lines = std::fs::read_to_string(self.file()).unwrap().lines().count();
-        assert_eq!(lines, stored.cells.len(), "a line each, and no two of one question");
+        assert_eq!(store::latest(&stored.cells).len(), stored.cells.len(), "two cells of one question");
         stored.cells
     }
 

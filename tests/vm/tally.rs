@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kmodlab::lab::agreement::{is_same_line, loader_lines};
-use kmodlab::lab::outcome::{taint_letters, words};
+use kmodlab::lab::outcome::words;
 use kmodlab::lab::record::{Agreement, Cell, End, Observed, Outcome, Role, Way};
-use kmodlab::predict::{Answer, Outcome as Found};
+use kmodlab::predict::{Answer, Outcome as Found, taint_letters};
 
 /// The taints that the module's own code may leave, beside what the loader sets (C is both's).
 const OF_ITS_OWN: [char; 4] = ['D', 'W', 'L', 'C'];
