@@ -109,7 +109,7 @@ fn head(summary: &Summary) -> Markup {
             (figure("all", summary.cells, if summary.cells == 1 { "cell" } else { "cells" }))
             (figure("agree", summary.agree, "as predicted"))
             (figure("unsure", summary.unknown, "can\u{2019}t be compared"))
-            (figure("wrong", summary.disagree, "not as predicted"))
+            (figure(if summary.disagree > 0 { "wrong" } else { "none" }, summary.disagree, "not as predicted"))
         }
         @if summary.cells > 0 {
             div.bar role="img" aria-label=(bar_in_words(summary)) {
