@@ -34,7 +34,6 @@ fn real_kernels_answer_to_real_modules_as_predicted() {
     assert!(lab.kernels.len() < KERNELS.len() || cells.len() >= 3000, "{} cells", cells.len());
     lab.report(cells.len());
     assert_controls(&cells);
-    assert_not_run(&cells);
     Tally::of(&cells).judge("real modules");
     assert!(first.status.success(), "{}", first.status);
 
@@ -136,12 +135,4 @@ fn assert_controls(cells: &[Cell]) {
     let is_odd = |cell: &&Cell| cell.role == Role::Control && cell.outcome != Outcome::NoDifference;
     let odd: Vec<String> = cells.iter().filter(is_odd).map(called).collect();
     assert!(odd.is_empty(), "{} controls are not as they should be:\n{}", odd.len(), odd.join("\n"));
-}
-
-/// Nothing is left out but what can't be patched.
-fn assert_not_run(cells: &[Cell]) {
-    for cell in cells.iter().filter(|cell| cell.outcome == Outcome::NotRun) {
-        let why = cell.change.as_ref().and_then(|change| change.impossible.as_ref());
-        assert!(cell.way == Way::Patched && why.is_some_and(|why| why.contains("bytes")), "{}: {why:?}", called(cell));
-    }
 }
