@@ -35,11 +35,11 @@ pub(super) struct Args {
     /// Leave out the controls: the kernels' own modules, unforced and forced
     #[arg(long)]
     no_controls: bool,
-    #[command(flatten)]
-    lab: LabArgs,
     /// One JSON object a cell, in a line each
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    lab: LabArgs,
 }
 
 /// How many cells that are not as predicted are shown.

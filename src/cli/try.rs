@@ -29,14 +29,14 @@ pub(super) struct Args {
     /// The kernel that the module was built for: where MODULE is only a name, the module is taken from there
     #[arg(long, value_name = "K")]
     built_for: Option<OsString>,
-    #[command(flatten)]
-    lab: LabArgs,
     /// Add the cells to cells.jsonl in this folder, for kmodlab report
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// One JSON object a cell, in a line each
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    lab: LabArgs,
 }
 
 /// How many functions of a call trace are shown.

@@ -160,7 +160,7 @@ pub fn is_loader_line(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::record::Line;
+    use crate::lab::record::{Line, example};
 
     #[test]
     fn lines_of_the_loader_are_told_from_those_of_others() {
@@ -196,11 +196,7 @@ mod tests {
             verdict: Answer::Refused,
             errno: Some(8),
             dmesg: vec![line.to_owned()],
-            taint: Some(String::new()),
-            stage: Some("module-layout".to_owned()),
-            findings: Vec::new(),
-            needs: Vec::new(),
-            dangers: Vec::new(),
+            ..example::cell("1").prediction
         };
         let compared = |seen: Observed| compare(&seen, &prediction);
         assert_eq!(compared(refused(8, line)), (Agreement::Agree, String::new()));

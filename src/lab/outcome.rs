@@ -1,4 +1,4 @@
-//! What the outcome of a cell is called, and what the name means. Pure.
+//! What the outcome of a cell is called, what the name means, and which line decided it. Pure.
 
 use crate::lab::agreement::{is_loader_line, is_same_line};
 use crate::lab::record::{Cell, Crash, CrashKind, End, Init, Line, Observed, Outcome, Phase, Prediction, Role};
@@ -261,10 +261,8 @@ fn last_phase(seen: &Observed) -> Phase {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
-
     use super::*;
-    use crate::lab::record::{Seen, Unload};
+    use crate::lab::record::{Seen, Unload, example};
     use crate::predict::Answer;
 
     fn loaded() -> Observed {
@@ -275,16 +273,7 @@ mod tests {
     }
 
     fn prediction(taint: &str) -> Prediction {
-        Prediction {
-            verdict: Answer::Accepted,
-            errno: None,
-            dmesg: Vec::new(),
-            taint: Some(taint.to_owned()),
-            stage: None,
-            findings: Vec::new(),
-            needs: Vec::new(),
-            dangers: Vec::new(),
-        }
+        Prediction { verdict: Answer::Accepted, taint: Some(taint.to_owned()), ..example::cell("1").prediction }
     }
 
     fn decided(seen: &Observed) -> Outcome {
@@ -356,17 +345,13 @@ mod tests {
     }
 
     /// A cell with such an outcome, these lines of the load, and such predicted ones.
-    fn cell(outcome: &str, load: &[&str], predicted: &[&str]) -> Cell {
-        let log: Vec<_> = load.iter().map(|text| json!({"phase": "load", "text": text})).collect();
-        let value = json!({
-            "schema_version": 1, "id": "1", "role": "asked", "way": "original", "seconds": 1.0,
-            "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
-            "kernel": {"name": "k", "release": "k", "vermagic": "k "},
-            "prediction": {"verdict": "refused", "errno": 8, "dmesg": predicted, "taint": "", "stage": null,
-                "findings": [], "needs": [], "dangers": []},
-            "change": null, "observed": {"log": log}, "outcome": outcome, "agreement": "agree", "disagreement": "",
-        });
-        serde_json::from_value(value).unwrap()
+    fn cell(outcome: Outcome, load: &[&str], predicted: &[&str]) -> Cell {
+        let mut cell = example::cell("1");
+        cell.outcome = outcome;
+        cell.prediction.dmesg = predicted.iter().map(|text| (*text).to_owned()).collect();
+        let line = |text: &&str| Line { phase: Phase::Load, text: (*text).to_owned() };
+        cell.observed.log = load.iter().map(line).collect();
+        cell
     }
 
     #[test]
@@ -374,16 +359,19 @@ mod tests {
         let forced = "m: module_layout: kernel tainted.";
         let refusal = "m: disagrees about version of symbol printk";
         let load = ["m: hello", forced, refusal, "m: Unknown symbol printk (err -22)", "tsc: refined"];
-        assert_eq!(decisive_line(&cell("refused", &load, &[forced, refusal])), Some(refusal));
-        assert_eq!(decisive_line(&cell("refused", &load, &["another"])), Some("m: Unknown symbol printk (err -22)"));
-        assert_eq!(decisive_line(&cell("refused", &["tsc: refined", "more"], &[])), Some("tsc: refined"));
-        assert_eq!(decisive_line(&cell("refused", &[], &[forced])), None);
+        assert_eq!(decisive_line(&cell(Outcome::Refused, &load, &[forced, refusal])), Some(refusal));
+        assert_eq!(
+            decisive_line(&cell(Outcome::Refused, &load, &["another"])),
+            Some("m: Unknown symbol printk (err -22)")
+        );
+        assert_eq!(decisive_line(&cell(Outcome::Refused, &["tsc: refined", "more"], &[])), Some("tsc: refined"));
+        assert_eq!(decisive_line(&cell(Outcome::Refused, &[], &[forced])), None);
     }
 
     #[test]
     fn before_a_silence_the_last_line_counts() {
-        assert_eq!(decisive_place(&cell("hang", &["one", "two"], &[])), Some(1));
-        assert_eq!(decisive_place(&cell("hang", &[], &[])), None);
-        assert_eq!(decisive_place(&cell("no-difference", &["one"], &[])), None);
+        assert_eq!(decisive_place(&cell(Outcome::Hang, &["one", "two"], &[])), Some(1));
+        assert_eq!(decisive_place(&cell(Outcome::Hang, &[], &[])), None);
+        assert_eq!(decisive_place(&cell(Outcome::NoDifference, &["one"], &[])), None);
     }
 }

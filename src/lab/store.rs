@@ -154,21 +154,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn a_cell(id: &str) -> Cell {
-        let value = json!({
-            "schema_version": 1, "id": id, "role": "asked", "way": "forced", "seconds": 1.0,
-            "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
-            "kernel": {"name": "k", "release": "k", "vermagic": "k "},
-            "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
-                "findings": [], "needs": [], "dangers": []},
-            "change": null, "observed": {}, "outcome": "not-run", "agreement": "unknown", "disagreement": "",
-        });
-        serde_json::from_value(value).unwrap()
-    }
+    use crate::lab::record::example::cell as a_cell;
 
     #[test]
     fn a_line_that_is_no_cell_is_named() {

@@ -54,29 +54,23 @@ pub(super) fn parts(cell: &Cell) -> Vec<Part<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::lab::record::{Line, Outcome, example};
 
-    /// A cell with so many lines of boot and load.
-    fn cell(outcome: &str, boot: usize, load: usize) -> Cell {
-        let line = |phase: &str, number: usize| json!({"phase": phase, "text": format!("{phase} {number}")});
-        let log = (0..boot).map(|n| line("boot", n)).chain((0..load).map(|n| line("load", n)));
-        let value = json!({
-            "schema_version": 1, "id": "1", "role": "asked", "way": "original", "seconds": 1.0,
-            "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
-            "kernel": {"name": "k", "release": "k", "vermagic": "k "},
-            "prediction": {"verdict": "refused", "errno": 8, "dmesg": ["load 50"], "taint": "", "stage": null,
-                "findings": [], "needs": [], "dangers": []},
-            "change": null, "observed": {"log": log.collect::<Vec<_>>()}, "outcome": outcome, "agreement": "agree",
-            "disagreement": "",
-        });
-        serde_json::from_value(value).unwrap()
+    /// A refusal with so many lines of boot and load; the 51st of the load was predicted.
+    fn refused(boot: usize, load: usize) -> Cell {
+        let line = |phase: Phase, number: usize| Line { phase, text: format!("{} {number}", phase.name()) };
+        let mut cell = example::cell("1");
+        cell.outcome = Outcome::Refused;
+        cell.prediction.dmesg = vec!["load 50".to_owned()];
+        let boot = (0..boot).map(|number| line(Phase::Boot, number));
+        cell.observed.log = boot.chain((0..load).map(|number| line(Phase::Load, number))).collect();
+        cell
     }
 
     #[test]
     fn of_a_long_log_the_lines_around_the_decisive_one_are_kept() {
-        let cell = cell("refused", 100, 200);
+        let cell = refused(100, 200);
         let parts = parts(&cell);
         let [boot, load] = parts.as_slice() else { panic!("{parts:?}") };
         assert_eq!((boot.all, boot.before, boot.lines.len(), boot.behind), (100, 92, 8, 0));

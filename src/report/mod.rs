@@ -23,6 +23,7 @@ mod text;
 pub mod words;
 
 pub use summary::Summary;
+pub use text::{count, grouped};
 
 use crate::lab::record::Cell;
 use crate::lab::store::latest;

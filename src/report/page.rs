@@ -100,7 +100,7 @@ pub(super) fn page(cells: &[&Cell]) -> String {
 
 fn head(summary: &Summary) -> Markup {
     let figure = |class: &str, amount: usize, what: &str| {
-        html! { div.(class) { dd { (text::number(amount)) } dt { (what) } } }
+        html! { div.(class) { dd { (text::grouped(amount as u64)) } dt { (what) } } }
     };
     html! {
         p.k { "kmodlab" }
@@ -116,7 +116,7 @@ fn head(summary: &Summary) -> Markup {
                 @for outcome in Outcome::ALL {
                     @let amount = summary.outcome(outcome);
                     @if amount > 0 {
-                        span.(words::class(outcome)) style={ "flex-grow:" (amount) } title={ (outcome.name()) ": " (text::number(amount)) } { (words::sign(outcome)) }
+                        span.(words::class(outcome)) style={ "flex-grow:" (amount) } title={ (outcome.name()) ": " (text::grouped(amount as u64)) } { (words::sign(outcome)) }
                     }
                 }
             }
@@ -126,7 +126,7 @@ fn head(summary: &Summary) -> Markup {
 
 fn bar_in_words(summary: &Summary) -> String {
     let present = Outcome::ALL.into_iter().filter(|outcome| summary.outcome(*outcome) > 0);
-    let words = present.map(|outcome| format!("{} {}", text::number(summary.outcome(outcome)), outcome.name()));
+    let words = present.map(|outcome| format!("{} {}", text::grouped(summary.outcome(outcome) as u64), outcome.name()));
     words.collect::<Vec<_>>().join(", ")
 }
 
