@@ -7,7 +7,7 @@ use kmodlab::lab::guest::{Contents, Guest};
 use kmodlab::lab::record::{End, Line, Phase};
 use kmodlab::lab::wire::Order;
 
-use crate::kernels::{KERNELS, X86_64, files_of};
+use crate::kernels::{X86_64, chosen, files_of};
 use crate::{alone, settings};
 
 /// MODULE_INIT_COMPRESSED_FILE.
@@ -50,7 +50,7 @@ const WITH_DECOMPRESSION: [Row; 4] = [
 #[ignore = "needs QEMU, xz and fetched kernels: tests/run runs it"]
 fn compressed_files_and_unknown_flags() {
     let _alone = alone();
-    for name in KERNELS {
+    for name in chosen() {
         let kernel = files_of(name, &["dummy"]);
         let (plain, (_, image)) = (&kernel.modules["dummy"].bytes, kernel.image.unwrap());
         let packed = packed(plain);
