@@ -6,6 +6,7 @@
 mod check;
 mod confirmation;
 mod demo;
+mod demo_vm;
 mod diff;
 mod doctor;
 mod enrol;
@@ -21,6 +22,7 @@ mod recover;
 mod report;
 mod restore;
 mod show;
+mod tour;
 mod tree;
 mod r#try;
 mod verify;
