@@ -200,5 +200,5 @@ fn refuses(plan: &serde_json::Value, guard: &str) -> bool {
     let is = |answer: &serde_json::Value, key: &str, wanted: &str| {
         answer.get(key).and_then(|value| value.as_str()) == Some(wanted)
     };
-    guards.into_iter().flatten().any(|answer| is(answer, "guard", guard) && is(answer, "say", "refuse"))
+    guards.into_iter().flatten().any(|answer| is(answer, "name", guard) && is(answer, "result", "refuse"))
 }
