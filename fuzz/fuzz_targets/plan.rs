@@ -8,12 +8,12 @@
 mod promises;
 
 use arbitrary::Arbitrary;
-use kmodlab::patch::{Plan, Signature, Wish};
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 use libfuzzer_sys::fuzz_target;
 use promises::{is_documented, keeps_its_word};
 
 /// One of each kind: classes, byte orders, symbol versions, trailers, texts, places of the vermagic.
-const FIXTURES: [&[u8]; 16] = [
+const FIXTURES: [&[u8]; 17] = [
     include_bytes!("../../fixtures/modules/hello-4.ko"),
     include_bytes!("../../fixtures/modules/hello-4-signed.ko"),
     include_bytes!("../../fixtures/modules/hello-4-x509.ko"),
@@ -21,6 +21,7 @@ const FIXTURES: [&[u8]; 16] = [
     include_bytes!("../../fixtures/modules/extended.ko"),
     include_bytes!("../../fixtures/modules/both-versions.ko"),
     include_bytes!("../../fixtures/modules/exports.ko"),
+    include_bytes!("../../fixtures/modules/btf.ko"),
     include_bytes!("../../fixtures/modules/mips-be.ko"),
     include_bytes!("../../fixtures/modules/mips64-le.ko"),
     include_bytes!("../../fixtures/modules/ppc-be.ko"),
@@ -38,6 +39,7 @@ struct Input<'a> {
     changes: Vec<Change<'a>>,
     signature: u8,
     wish: Option<&'a [u8]>,
+    drop_btf: bool,
 }
 
 /// What becomes of the fixture before it is planned for.
@@ -75,9 +77,10 @@ impl Input<'_> {
 }
 
 fuzz_target!(|input: Input| {
-    let (file, wish) = (input.file(), input.wish());
-    match Plan::make(&file, &wish, input.signature()) {
-        Ok(plan) => keeps_its_word(&plan, &wish, &file),
+    let file = input.file();
+    let request = Request { wish: input.wish(), signature: input.signature(), drop_btf: input.drop_btf };
+    match Plan::make(&file, &request) {
+        Ok(plan) => keeps_its_word(&plan, &request, &file),
         Err(error) => is_documented(&error),
     }
 });

@@ -17,7 +17,7 @@ use crate::kernel::{self, Kernel, Machine};
 use crate::module::Module;
 use crate::module::container::Container;
 use crate::patch::apply::{self, Record};
-use crate::patch::{Mode, Plan, Signature, Wish};
+use crate::patch::{Mode, Plan, Request, Signature, Wish};
 use crate::predict::{self, Load, Outcome, Verdict};
 use crate::vault::Vault;
 use crate::vault::history::History;
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// What becomes of a signature, which a patch breaks
     #[arg(long, value_enum, default_value = "refuse")]
     signature: SignatureArg,
+    /// Hide the module's type information (.BTF) from the kernel, which refuses one that is not for it
+    #[arg(long)]
+    drop_btf: bool,
     /// Write a new file, which must not exist, and leave the module alone
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -87,7 +90,12 @@ enum SignatureArg {
 }
 
 impl Args {
-    /// What is wished for, and the kernel that it is to fit, where one is named.
+    /// What the plan is asked for, and the kernel that it is to fit, where one is named.
+    fn request(&self, session: &Session<'_>) -> Result<(Request, Option<Kernel>)> {
+        let (wish, kernel) = self.wish(session)?;
+        Ok((Request { wish, signature: self.signature(), drop_btf: self.drop_btf }, kernel))
+    }
+
     fn wish(&self, session: &Session<'_>) -> Result<(Wish, Option<Kernel>)> {
         let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
         match (self.mode, &self.to, &self.vermagic) {
@@ -144,7 +152,7 @@ struct Proposal {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let (wish, kernel) = args.wish(session)?;
+    let (request, kernel) = args.request(session)?;
     let vault = session.vault()?;
     let path = target::real_path(&args.module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
@@ -158,7 +166,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
     }
 
-    let proposal = propose(&path, out.as_deref(), &wish, args.signature(), kernel)?;
+    let proposal = propose(&path, out.as_deref(), &request, kernel)?;
     let given = args.confirm.as_deref();
     let answers =
         ask(&proposal, &args, &vault, session, given.is_some_and(|d| d.eq_ignore_ascii_case(&proposal.digest)))?;
@@ -188,7 +196,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     let question = Question { to: "patch it", word: &proposal.name, digest: &proposal.digest, see: "-n" };
     confirm(&question, given, session).map_err(|e| e.on(&args.module))?;
-    carry_out(&proposal, &answers, &wish, &vault, &args, session)
+    carry_out(&proposal, &answers, &request, &vault, &args, session)
 }
 
 /// Is the file other than its last patch left it, and other than its original?
@@ -200,13 +208,7 @@ fn is_news(vault: &Vault, proposal: &Proposal) -> Result<bool> {
 }
 
 /// Makes the plan of the file as it is now.
-fn propose(
-    path: &Path,
-    out: Option<&Path>,
-    wish: &Wish,
-    signature: Signature,
-    kernel: Option<Kernel>,
-) -> Result<Proposal> {
+fn propose(path: &Path, out: Option<&Path>, request: &Request, kernel: Option<Kernel>) -> Result<Proposal> {
     // The guard file-kind has the better words for what can't be read as a file, so it speaks first.
     let obstacles = if out.is_none() { target::obstacles(path)? } else { Vec::new() };
     if let Some(obstacle) =
@@ -228,7 +230,7 @@ fn propose(
         let what = format!("built for {}, that kernel is for {}", Machine::of(&module), machine.value);
         return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(path));
     }
-    let plan = Plan::make(&target.bytes, wish, signature).map_err(|e| e.on(path))?;
+    let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(path))?;
     let digest = plan.digest(out.unwrap_or(path));
     let after = Module::read(&plan.bytes_after).map_err(|e| e.on(path))?;
     let verdicts = kernel.as_ref().map(|kernel| {
@@ -285,7 +287,7 @@ fn refuse(answers: &[Answer], path: &Path) -> Result<()> {
 fn carry_out(
     proposal: &Proposal,
     answers: &[Answer],
-    wish: &Wish,
+    request: &Request,
     vault: &Vault,
     args: &Args,
     session: &mut Session<'_>,
@@ -297,7 +299,7 @@ fn carry_out(
         None => Target::open(&proposal.path)?,
     };
     // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
-    let plan = Plan::make(&target.bytes, wish, args.signature()).map_err(|e| e.on(&target.path))?;
+    let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(&target.path))?;
     if plan.digest(proposal.out.as_deref().unwrap_or(&proposal.path)) != proposal.digest {
         let error = Error::new(ErrorKind::Changed, "changed since the plan was confirmed; nothing was written");
         return Err(error.on(&target.path).into());
@@ -369,6 +371,13 @@ fn print(proposal: &Proposal, answers: &[Answer], session: &mut Session<'_>) -> 
         };
         writeln!(session.out, "  signature   {word}: {then} (trailer of {})", count(trailer.len, "byte"))?;
     }
+    if let Some(size) = proposal.module.btf.filter(|_| plan.drop_btf) {
+        writeln!(
+            session.out,
+            "  .BTF        dropped: {} stay where they are, under a name that no kernel looks for",
+            count(usize::try_from(size).unwrap_or(usize::MAX), "byte")
+        )?;
+    }
     for note in &plan.notes {
         writeln!(session.out, "  note        {}", session.paint(Paint::Odd, crate::escape::for_eyes(note)))?;
     }
@@ -431,6 +440,7 @@ struct Shown<'p> {
     digest: &'p str,
     mode: Mode,
     signature: Signature,
+    drop_btf: bool,
     before: &'p str,
     after: &'p str,
     edits: &'p [Edit],
@@ -486,6 +496,7 @@ impl<'p> Shown<'p> {
             digest: &proposal.digest,
             mode: proposal.plan.mode,
             signature: proposal.plan.signature,
+            drop_btf: proposal.plan.drop_btf,
             before: &proposal.plan.before,
             after: &proposal.plan.after,
             edits: &proposal.plan.edits,

@@ -415,7 +415,14 @@ mod tests {
         }
         // What was kept of more than is wanted now does not show.
         assert_eq!(ask(&whole, &[], &lookup).unwrap().modules.len(), 0);
-        let kept: Vec<_> = fs::read_dir(folder.path().join("new")).unwrap().collect();
+        let kept: Vec<_> =
+            fs::read_dir(folder.path().join("new")).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(kept.len(), 1);
+        // And what was changed there is not believed.
+        let mut bytes = fs::read(&kept[0]).unwrap();
+        let at = memchr::memmem::find(&bytes, b"\x7fELF").unwrap();
+        bytes[at + 0x100] ^= 1;
+        fs::write(&kept[0], bytes).unwrap();
+        assert_eq!(ask(&whole, &["hello_4"], &lookup).unwrap(), fresh);
     }
 }

@@ -18,7 +18,7 @@ use crate::lab::record::*;
 use crate::lab::specimen::Specimen;
 use crate::lab::wire::{Force, Order};
 use crate::module::{Module, sha256};
-use crate::patch::{Plan, Signature, Wish};
+use crate::patch::{Plan, Request, Signature, Wish};
 use crate::predict::{self, Load, Step, Subject, Verdict};
 
 /// How many bytes of an edit are recorded, at most.
@@ -270,11 +270,12 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
 /// fit, and without BTF where the kernel would refuse that.
 fn patched(specimen: &Specimen, kernel: &Kernel, load: &Load) -> Result<Plan> {
     let wish = Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec());
-    let plan = Plan::make(&specimen.bytes, &wish, Signature::Strip)?;
+    let request = Request::new(wish, Signature::Strip);
+    let plan = Plan::make(&specimen.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;
     let subject = Subject { bytes: &plan.bytes_after, module: Some(&module) };
     if predict::predict(&subject, kernel, load).stage == Some(Step::Btf) {
-        // TODO-DROP-BTF
+        return Plan::make(&specimen.bytes, &Request { drop_btf: true, ..request });
     }
     Ok(plan)
 }

@@ -88,6 +88,8 @@ pub struct Section<'d> {
     pub size: u64,
     /// `sh_info`: for relocations, the section that they apply to.
     pub info: u32,
+    /// Where its header begins, from the start of the image. The first 4 bytes of it are `sh_name`, in both classes.
+    pub header: usize,
     /// Its bytes: a range of the image. Empty for NOBITS.
     pub range: Range<usize>,
 }
@@ -342,6 +344,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
             offset,
             size,
             info: section.sh_info(endian),
+            header: table.start + index.0 * size_of::<E::SectionHeader>(),
             range,
         });
     }

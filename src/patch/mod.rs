@@ -3,4 +3,4 @@
 pub mod apply;
 pub mod plan;
 
-pub use plan::{Mode, Plan, Signature, Wish};
+pub use plan::{Mode, Plan, Request, Signature, Wish};

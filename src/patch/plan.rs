@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::elf::{Elf, Endian};
 use crate::module::modinfo::Entry;
 use crate::module::{Module, Sha256Hex, sha256};
 use crate::vermagic::{Comparison, Vermagic, compare};
@@ -41,6 +42,25 @@ pub enum Wish {
     Blank,
 }
 
+/// All that a plan is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What becomes of the version magic.
+    pub wish: Wish,
+    /// What becomes of the trailer.
+    pub signature: Signature,
+    /// Is the module's type information hidden from the kernel? Kernels from 5.11 on refuse a module whose `.BTF` is not
+    /// for them (`btf_module_notify`, kernel/bpf/btf.c), and look for it by that name alone.
+    pub drop_btf: bool,
+}
+
+impl Request {
+    /// The version magic and the trailer; all else stays.
+    pub fn new(wish: Wish, signature: Signature) -> Request {
+        Request { wish, signature, drop_btf: false }
+    }
+}
+
 /// The exact edits, and what they lead to.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -48,6 +68,8 @@ pub struct Plan {
     pub mode: Mode,
     /// What becomes of the trailer.
     pub signature: Signature,
+    /// Is the type information hidden?
+    pub drop_btf: bool,
     /// The edits, by offset. Empty if the module is already as wished.
     pub edits: Vec<Edit>,
     /// Version magic before.
@@ -74,7 +96,9 @@ impl Plan {
     /// Those of [`Module::read`]; [`ErrorKind::Usage`] for a string that must not be written; [`ErrorKind::NotFound`] if
     /// the module has no vermagic; [`ErrorKind::Ambiguous`] if it has two; [`ErrorKind::Malformed`] if the one it has is
     /// none; [`ErrorKind::DoesNotFit`], with both sizes, if the new string is longer than the room.
-    pub fn make(bytes: &[u8], wish: &Wish, signature: Signature) -> Result<Plan> {
+    pub fn make(bytes: &[u8], request: &Request) -> Result<Plan> {
+        let Request { wish, signature, drop_btf } = request;
+        let (signature, drop_btf) = (*signature, *drop_btf);
         let module = Module::read(bytes)?;
         let entry = vermagic_entry(&module)?;
         let prefix = entry.value_range().start;
@@ -100,6 +124,13 @@ impl Plan {
                 (Mode::Blank, None)
             }
         };
+        if drop_btf {
+            match hide_btf(bytes, &module)? {
+                Some(edit) => edits.push(edit),
+                None => notes.push("it has no .BTF to drop".to_owned()),
+            }
+        }
+        edits.sort_by_key(|edit| edit.offset);
         if let (Signature::Strip, Some(trailer)) = (signature, &module.trailer) {
             let old = bytes.get(trailer.start..).unwrap_or_default().to_vec();
             edits.push(Edit { offset: trailer.start as u64, old, new: Vec::new() });
@@ -108,6 +139,7 @@ impl Plan {
         let plan = Plan {
             mode,
             signature,
+            drop_btf,
             edits,
             vermagic_before,
             vermagic_after,
@@ -141,7 +173,8 @@ impl Plan {
         self.vermagic_after.as_ref().map(|after| compare(&self.vermagic_before, after))
     }
 
-    /// Reads the outcome again: it must be the same module in all but the version magic and the trailer.
+    /// Reads the outcome again: it must be the same module in all but the version magic, the trailer, and the type
+    /// information if that is to go.
     fn must_change_nothing_else(&self, before: &Module) -> Result<()> {
         let after = Module::read(&self.bytes_after)?;
         let rest = |module: &Module| {
@@ -149,7 +182,9 @@ impl Plan {
             entries.map(|e| (e.key.clone(), e.value.clone())).collect::<Vec<_>>()
         };
         let wished = self.vermagic_after.as_ref().map(Vermagic::as_bytes) == after.modinfo.first("vermagic");
+        let btf = before.btf.filter(|_| !self.drop_btf);
         let same = rest(before) == rest(&after)
+            && after.btf == btf
             && before.versions == after.versions
             && before.imports == after.imports
             && before.exports == after.exports
@@ -158,7 +193,7 @@ impl Plan {
         if same && wished {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than the version magic")
+        Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than what is wished for")
             .hint("nothing was changed"))
     }
 }
@@ -198,10 +233,73 @@ fn acceptable(string: &[u8], notes: &mut Vec<String>) -> Result<Vermagic> {
     Ok(vermagic)
 }
 
+/// The edit that hides the section `.BTF`, if there is one: its name becomes the end of its name, `BTF`, which no kernel
+/// looks for. No byte moves. A name it keeps, since each section that stays in memory is a file in
+/// `/sys/module/NAME/sections`.
+fn hide_btf(bytes: &[u8], module: &Module) -> Result<Option<Edit>> {
+    let image = module.trailer.as_ref().and_then(|trailer| bytes.get(..trailer.start)).unwrap_or(bytes);
+    let elf = Elf::read(image)?;
+    let Some(section) = elf.section(".BTF")? else { return Ok(None) };
+    let Some(old) = image.get(section.header..section.header + 4) else { return Ok(None) };
+    // The name that is there has four bytes and a NUL, so one more is within the names too.
+    let name = (elf.endian.number(old) as u32).wrapping_add(1);
+    let new = match elf.endian {
+        Endian::Little => name.to_le_bytes(),
+        Endian::Big => name.to_be_bytes(),
+    };
+    Ok(Some(Edit { offset: section.header as u64, old: old.to_vec(), new: new.to_vec() }))
+}
+
 /// The edit that puts `new` at `at`, where `len` bytes count now, with NULs up to the longer of both.
 fn overwrite(bytes: &[u8], at: usize, len: usize, new: &[u8]) -> Option<Edit> {
     let old = bytes.get(at..at + len.max(new.len()))?.to_vec();
     let mut new = new.to_vec();
     new.resize(old.len(), 0);
     (old != new).then_some(Edit { offset: at as u64, old, new })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module with type information, of 6.12.
+    const WITH_BTF: &[u8] = include_bytes!("../../fixtures/modules/btf.ko");
+
+    fn without_btf(vermagic: &[u8]) -> Request {
+        let wish = Wish::Rewrite(vermagic.to_vec());
+        Request { drop_btf: true, ..Request::new(wish, Signature::Refuse) }
+    }
+
+    #[test]
+    fn the_type_information_is_hidden_by_one_byte_of_a_name() {
+        let module = Module::read(WITH_BTF).unwrap();
+        let same = module.vermagic().unwrap();
+        let plan = Plan::make(WITH_BTF, &without_btf(same.as_bytes())).unwrap();
+        assert_eq!(plan.edits.iter().map(|edit| edit.old.len()).collect::<Vec<_>>(), [4]);
+        assert_eq!((module.btf.is_some(), Module::read(&plan.bytes_after).unwrap().btf), (true, None));
+        let names = |bytes: &[u8]| {
+            let elf = Elf::read(bytes).unwrap();
+            elf.sections.iter().map(|section| String::from_utf8_lossy(section.name).into_owned()).collect::<Vec<_>>()
+        };
+        let renamed = |name: &String| if name == ".BTF" { "BTF".to_owned() } else { name.clone() };
+        assert_eq!(names(&plan.bytes_after), names(WITH_BTF).iter().map(renamed).collect::<Vec<_>>());
+        let differing = WITH_BTF.iter().zip(&plan.bytes_after).filter(|(old, new)| old != new).count();
+        assert_eq!((differing, plan.bytes_after.len()), (1, WITH_BTF.len()));
+    }
+
+    #[test]
+    fn it_goes_together_with_the_version_magic_and_only_if_wished() {
+        let wish = b"6.12 SMP ";
+        let plan = Plan::make(WITH_BTF, &without_btf(wish)).unwrap();
+        assert_eq!(plan.edits.len(), 2);
+        assert!(plan.edits.is_sorted_by_key(|edit| edit.offset));
+        let plan = Plan::make(WITH_BTF, &Request::new(Wish::Rewrite(wish.to_vec()), Signature::Refuse)).unwrap();
+        assert!(Module::read(&plan.bytes_after).unwrap().btf.is_some());
+    }
+
+    #[test]
+    fn a_module_without_it_has_nothing_to_lose() {
+        let plan = Plan::make(include_bytes!("../../fixtures/modules/hello-4.ko"), &without_btf(b"6.1 SMP ")).unwrap();
+        assert_eq!((plan.edits.len(), plan.notes.as_slice()), (1, ["it has no .BTF to drop".to_owned()].as_slice()));
+    }
 }

@@ -9,7 +9,7 @@ use kmodlab::guard::{self, Answer, Overrides, Say, Subject};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::patch::{Plan, Signature, Wish};
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 use tempfile::TempDir;
 
 use crate::fixture;
@@ -89,7 +89,8 @@ fn ask_for_kernel(
     overrides: Overrides,
 ) -> Vec<Answer> {
     let bytes = fs::read(path).unwrap();
-    let (module, plan) = (Module::read(&bytes).unwrap(), Plan::make(&bytes, wish, signature).unwrap());
+    let (module, plan) =
+        (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Request::new(wish.clone(), signature)).unwrap());
     let subject =
         Subject { path, is_new: false, module: &module, name: "hello_4", plan: &plan, kernel, is_confirmed: true };
     guard::ask(&subject, machine, overrides).unwrap()
@@ -180,7 +181,7 @@ fn live_tree_is_no_place_for_a_new_file_either() {
     fs::create_dir_all(root.path().join(format!("lib/modules/{RUNNING}/extra"))).unwrap();
     let new = root.path().join(format!("lib/modules/{RUNNING}/extra/new.ko"));
     let bytes = fs::read(module).unwrap();
-    let plan = Plan::make(&bytes, &Wish::Blank, Signature::Refuse).unwrap();
+    let plan = Plan::make(&bytes, &Request::new(Wish::Blank, Signature::Refuse)).unwrap();
     let module = Module::read(&bytes).unwrap();
     let subject = Subject {
         path: &new,
@@ -478,7 +479,8 @@ fn a_plan_that_nobody_confirmed_is_refused_by_that_guard() {
     let root = Root::new();
     let path = root.module("hello-4.ko");
     let bytes = fs::read(&path).unwrap();
-    let (module, plan) = (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Wish::Blank, Signature::Refuse).unwrap());
+    let (module, plan) =
+        (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Request::new(Wish::Blank, Signature::Refuse)).unwrap());
     let subject = Subject {
         path: &path,
         is_new: false,

@@ -3,7 +3,7 @@
 use kmodlab::edit::{self, Edit};
 use kmodlab::error::ErrorKind;
 use kmodlab::module::Module;
-use kmodlab::patch::{Plan, Signature, Wish};
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 
 /// Every place that a module's facts name is in the file, and holds what the facts say.
 pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
@@ -24,10 +24,10 @@ pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
 }
 
 /// A plan changes what it says and nothing else, can be undone, and leads to what was wished for.
-pub(crate) fn keeps_its_word(plan: &Plan, wish: &Wish, file: &[u8]) {
+pub(crate) fn keeps_its_word(plan: &Plan, request: &Request, file: &[u8]) {
     changes_what_it_says(plan, file);
     can_be_undone(plan, file);
-    leads_to_the_wish(plan, wish, file);
+    leads_to_the_wish(plan, request, file);
 }
 
 /// Outside its edits no byte differs; its edits lie in order, apart from each other, and only a trailer is cut off.
@@ -57,7 +57,7 @@ fn can_be_undone(plan: &Plan, file: &[u8]) {
 }
 
 /// Read again, the module has the wished version magic, and is the same in all else; nothing is left to plan.
-fn leads_to_the_wish(plan: &Plan, wish: &Wish, file: &[u8]) {
+fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
     let [before, after] = [file, &plan.bytes_after].map(|bytes| Module::read(bytes).expect("planned, so readable"));
     let rest = |module: &Module| {
         let entries = module.modinfo.entries.iter().filter(|entry| entry.key != b"vermagic");
@@ -65,11 +65,12 @@ fn leads_to_the_wish(plan: &Plan, wish: &Wish, file: &[u8]) {
     };
     assert_eq!(rest(&before), rest(&after));
     assert_eq!((before.imports, before.exports, before.versions), (after.imports, after.exports, after.versions));
-    assert_eq!((before.this_module, before.build_id, before.btf), (after.this_module, after.build_id, after.btf));
+    assert_eq!((before.this_module, before.build_id), (after.this_module, after.build_id));
+    assert_eq!(after.btf, before.btf.filter(|_| !request.drop_btf));
     assert!(after.trailer == before.trailer || plan.signature == Signature::Strip);
 
-    let again = Plan::make(&plan.bytes_after, wish, plan.signature);
-    match wish {
+    let again = Plan::make(&plan.bytes_after, request);
+    match &request.wish {
         Wish::Rewrite(string) => {
             assert_eq!(after.modinfo.first("vermagic"), Some(string.as_slice()));
             assert!(again.expect("the wished string can be planned for").edits.is_empty());

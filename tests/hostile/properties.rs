@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use kmodlab::escape::{bytes_for_eyes, for_eyes, lines_for_eyes};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
-use kmodlab::patch::{Plan, Signature, Wish};
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 use kmodlab::vermagic::{Vermagic, compare};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -77,10 +77,11 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_keeps_its_word(bytes in mutant(2), wish in wish(), signature in 0..3_usize) {
+    fn a_plan_keeps_its_word(bytes in mutant(2), wish in wish(), signature in 0..3_usize, drop_btf in any::<bool>()) {
         let signature = [Signature::Refuse, Signature::Strip, Signature::Keep][signature];
-        match Plan::make(&bytes, &wish, signature) {
-            Ok(plan) => keeps_its_word(&plan, &wish, &bytes),
+        let request = Request { wish, signature, drop_btf };
+        match Plan::make(&bytes, &request) {
+            Ok(plan) => keeps_its_word(&plan, &request, &bytes),
             Err(error) => is_documented(&error),
         }
     }
@@ -115,8 +116,8 @@ proptest! {
 #[test]
 fn most_wishes_for_a_fixture_are_planned_for() {
     // A guard for the properties above: they would hold, too, if no plan were ever made.
-    let wish = Wish::Rewrite(b"6.1 SMP ".to_vec());
-    let planned = |bytes: &&Vec<u8>| Plan::make(bytes, &wish, Signature::Keep).is_ok();
+    let request = Request::new(Wish::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
+    let planned = |bytes: &&Vec<u8>| Plan::make(bytes, &request).is_ok();
     let (all, planned) = (MODULES.len(), MODULES.iter().filter(planned).count());
     assert!(planned * 4 > all * 3, "{planned} of {all}");
 }

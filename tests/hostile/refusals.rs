@@ -5,7 +5,7 @@ use std::path::Path;
 use kmodlab::error::ErrorKind::{self, Ambiguous, DoesNotFit, Malformed, NotAModule, NotFound, Truncated};
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::patch::{Plan, Signature, Wish};
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 
 use crate::{VERMAGIC, fixture, fixtures, kmodlab, name};
 
@@ -168,8 +168,8 @@ fn an_ambiguous_fixture_is_shown_but_not_patched() {
             assert!(said.obeys_nobody().out.contains("hello_4"));
         }
 
-        let wish = Wish::Rewrite(VERMAGIC.into());
-        let error = Plan::make(&std::fs::read(&path).unwrap(), &wish, Signature::Refuse).unwrap_err();
+        let request = Request::new(Wish::Rewrite(VERMAGIC.into()), Signature::Refuse);
+        let error = Plan::make(&std::fs::read(&path).unwrap(), &request).unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");
         let patch = ["patch", "-n", "--vermagic", VERMAGIC, "--state-dir"].map(Path::new);
         let said = kmodlab(patch.into_iter().chain([state.path(), &path]));

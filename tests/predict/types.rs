@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kmodlab::kernel::{Fact, Kernel};
 use kmodlab::module::Module;
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 use kmodlab::predict::errno::EINVAL;
 use kmodlab::predict::{Force, Outcome, Step};
 
@@ -54,6 +55,17 @@ fn types_of_another_kernel_are_refused_where_the_kernel_insists() {
     assert_refused(&insmod(&stranger(), &kernel(), Force::None), Step::Btf, EINVAL, &lines);
     let tolerant = with_option(kernel(), "MODULE_ALLOW_BTF_MISMATCH", true);
     assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &[RETPOLINE, UNSIGNED]);
+}
+
+#[test]
+fn types_that_are_hidden_are_not_asked_for() {
+    let vermagic = Module::read(&stranger()).unwrap().vermagic().unwrap();
+    let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
+    let request = Request { drop_btf: true, ..Request::new(wish, Signature::Refuse) };
+    let hidden = Plan::make(&stranger(), &request).unwrap().bytes_after;
+    let verdict = insmod(&hidden, &kernel(), Force::None);
+    assert_accepted(&verdict, "E", &[RETPOLINE, UNSIGNED]);
+    assert!(!verdict.findings.iter().any(|finding| finding.step == Step::Btf));
 }
 
 #[test]

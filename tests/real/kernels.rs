@@ -27,7 +27,7 @@ fn real() -> PathBuf {
 }
 
 /// What the kernel is called.
-fn kernel_name(folder: &str, words: &[&str]) -> String {
+pub(crate) fn kernel_name(folder: &str, words: &[&str]) -> String {
     let debs = real().join("deb").join(folder);
     assert!(debs.join(".complete").exists(), "{folder} is not there: run tests/real/fetch");
     if words.is_empty() {
@@ -44,7 +44,7 @@ fn kernel_name(folder: &str, words: &[&str]) -> String {
 }
 
 /// The modules of the kernel, unpacked by dpkg, which knows nothing of this project.
-fn unpacked(folder: &str, words: &[&str], place: &Path) -> Vec<PathBuf> {
+pub(crate) fn unpacked(folder: &str, words: &[&str], place: &Path) -> Vec<PathBuf> {
     let mut modules = Vec::new();
     if words.is_empty() {
         collect(&real().join(folder), &mut modules);

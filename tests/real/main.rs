@@ -16,6 +16,7 @@
 mod agreement;
 mod breakage;
 mod comparison;
+mod files;
 mod flags;
 mod guest;
 mod images;

@@ -8,7 +8,7 @@ use std::path::Path;
 use kmodlab::edit;
 use kmodlab::module::sha256;
 use kmodlab::patch::apply::{Record, apply};
-use kmodlab::patch::{Plan, Signature, Wish};
+use kmodlab::patch::{Plan, Request, Signature, Wish};
 use kmodlab::vault::history::History;
 use kmodlab::vault::metadata::Metadata;
 use kmodlab::vault::state::{State, standing};
@@ -72,7 +72,8 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let vault = Vault::at(place.join("state"));
     let before = Metadata::of(&File::open(copy).unwrap()).unwrap();
 
-    let plan = Plan::make(original, &Wish::Rewrite(wish), signature).unwrap();
+    let plan =
+        Plan::make(original, &Request { drop_btf: true, ..Request::new(Wish::Rewrite(wish), signature) }).unwrap();
     let entry = {
         let mut locked = vault.lock().unwrap();
         let target = Target::open(copy).unwrap();

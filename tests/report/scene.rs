@@ -43,6 +43,7 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
             taint: Some(String::new()),
             stage: None,
             findings: Vec::new(),
+            needs: Vec::new(),
             dangers: Vec::new(),
         },
         change: None,

@@ -60,8 +60,14 @@ int main(void)
 	cfmakeraw(&raw);
 	tcsetattr(port, TCSANOW, &raw);
 	record(0, "{\"say\":\"ready\",\"release\":\"a liar\",\"traces\":true}");
-	if (read(port, order, sizeof(order) - 1) <= 0)
-		forever();
+	/* It comes in pieces. */
+	for (size_t len = 0; !strchr(order, '\n');) {
+		ssize_t n = read(port, order + len, sizeof(order) - 1 - len);
+
+		if (n <= 0)
+			forever();
+		len += n;
+	}
 	memset(flood, 'A', sizeof(flood));
 	if (is(order, "says-nothing"))
 		forever();

@@ -14,6 +14,7 @@
 )]
 
 mod demo;
+mod experiments;
 mod hostile;
 mod parent;
 

@@ -1,0 +1,158 @@
+//! The experiments that always show it: each comes out as it is named, three times out of three, each time in newly booted
+//! guests; and each time its controls, the kernel's own module unforced and forced, come out clean.
+
+use std::process::Command;
+
+use kmodlab::lab::record::{Cell, CrashKind, Init, Observed, Outcome, Phase, Role, Way};
+
+use crate::{KMODLAB, alone, deb};
+
+/// How often each is done.
+const TIMES: usize = 3;
+
+/// Tries a module of one kernel on another; gives the asked cells, in the order of the ways. The controls must be clean,
+/// and all must be as predicted.
+fn tried(module: &str, built_for: &str, kernel: &str, ways: &[Way]) -> Vec<Cell> {
+    let mut command = Command::new(KMODLAB);
+    command.args(["try", module, "--json", "--accel", "tcg", "--ways"]);
+    command.arg(ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(","));
+    let output = command.arg("--built-for").arg(deb(built_for)).arg("--kernel").arg(deb(kernel)).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{module} of {built_for} on {kernel}: {said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let cells: Vec<Cell> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (controls, asked): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(|cell| cell.role == Role::Control);
+    assert_eq!(controls.iter().map(|cell| cell.way).collect::<Vec<_>>(), [Way::Original, Way::Forced]);
+    for control in &controls {
+        assert_eq!(control.outcome, Outcome::NoDifference, "{module} of {kernel} itself: {control:#?}");
+        assert!(control.observed.warnings.is_empty() && control.observed.crash.is_none(), "{control:#?}");
+    }
+    // Forcing alone changes nothing but the taint.
+    assert_eq!(controls[0].observed.witness, controls[1].observed.witness);
+    assert_eq!((controls[0].observed.taint_after, taints(&controls[1].observed)), (0, "FE".to_owned()));
+    assert_eq!(asked.iter().map(|cell| cell.way).collect::<Vec<_>>(), ways);
+    asked
+}
+
+fn taints(seen: &Observed) -> String {
+    kmodlab::lab::outcome::taint_letters(seen.taint_after & !seen.taint_before)
+}
+
+fn lines(seen: &Observed) -> Vec<&str> {
+    seen.log.iter().map(|line| line.text.as_str()).collect()
+}
+
+fn witnessed<'s>(seen: &'s Observed, what: &str) -> Option<&'s str> {
+    seen.witness.iter().find(|seen| seen.what == what).map(|seen| seen.how.as_str())
+}
+
+/// An experiment, three times.
+fn three_times(name: &str, experiment: impl Fn()) {
+    let _alone = alone();
+    for time in 1..=TIMES {
+        let begun = std::time::Instant::now();
+        experiment();
+        println!("{name}: as named, {time} of {TIMES}, {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn refused_a_module_of_another_abi() {
+    three_times("refused", || {
+        for module in ["dummy", "loop", "veth"] {
+            let [cell] = &tried(module, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Original])[..] else {
+                panic!()
+            };
+            assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
+            let line = format!("{module}: disagrees about version of symbol module_layout");
+            assert_eq!(lines(&cell.observed), [line]);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn pointless_where_symbol_versions_decide() {
+    three_times("pointless", || {
+        let ways = [Way::ForcedVermagic, Way::Patched];
+        for cell in tried("dummy", "amd64-6.1-cloud-old", "amd64-6.1-cloud", &ways) {
+            assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
+            assert_eq!(lines(&cell.observed), ["dummy: disagrees about version of symbol module_layout"]);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn oops_of_a_module_for_a_realtime_kernel() {
+    three_times("oops", || {
+        for kernel in ["amd64-6.1-cloud", "amd64-6.1"] {
+            let [cell] = &tried("dummy", "amd64-6.1-rt", kernel, &[Way::Forced])[..] else { panic!() };
+            let seen = &cell.observed;
+            let crash = seen.crash.as_ref().unwrap_or_else(|| panic!("{kernel}: {cell:#?}"));
+            assert_eq!((cell.outcome, crash.kind, crash.phase), (Outcome::Crash, CrashKind::Oops, Phase::Load));
+            assert!(crash.line.starts_with("BUG: unable to handle page fault"), "{}", crash.line);
+            let at = |name: &str| crash.trace.iter().position(|line| line.starts_with(name));
+            let (register, init) = (at("register_netdevice+"), at("dummy_init_module+"));
+            assert!(register.is_some() && register < init, "{:?}", crash.trace);
+            // insmod is dead, and the module is loading for ever.
+            assert_eq!((seen.errno, seen.init), (None, Init::Began));
+            assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("coming"));
+            assert_eq!(taints(seen), "FDE");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn silent_damage_with_an_old_layout() {
+    three_times("silent", || {
+        let [cell] = &tried("dummy", "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Forced])[..] else { panic!() };
+        let seen = &cell.observed;
+        assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::Misbehaves, Some(0), Init::Returned(0)));
+        assert_eq!(witnessed(seen, "new network devices"), Some("dummy0"));
+        assert_eq!(witnessed(seen, "dummy0 is given 3 packets"), Some("ok"));
+        assert_eq!(witnessed(seen, "dummy0 counts as sent"), Some("0 packets"));
+        assert_eq!(witnessed(seen, "dummy0 is deleted"), Some("EOPNOTSUPP"));
+        // Nothing in the log speaks of it but the taint.
+        assert!(seen.crash.is_none() && seen.warnings.is_empty());
+        let quiet = ["kernel tainted.", "lock debugging due to kernel taint", "module verification failed"];
+        for line in lines(seen) {
+            assert!(quiet.iter().any(|text| line.contains(text)), "{line}");
+        }
+        assert_eq!(taints(seen), "FE");
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn no_init_where_the_pointer_is_elsewhere() {
+    three_times("no init", || {
+        let [cell] = &tried("dummy", "amd64-7.2-rt", "amd64-7.2-cloud", &[Way::Patched])[..] else { panic!() };
+        let seen = &cell.observed;
+        assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::InitNeverRan, Some(0), Init::NeverRan));
+        assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("live"));
+        assert_eq!(witnessed(seen, "new network devices"), None);
+        // A patch leaves no F: the mark by which others could tell is gone.
+        assert!(!taints(seen).contains('F'), "{}", taints(seen));
+        let crash = seen.crash.as_ref().unwrap();
+        assert_eq!((crash.kind, crash.phase), (CrashKind::Bug, Phase::Unload), "{crash:#?}");
+        assert!(lines(seen).iter().any(|line| line.starts_with("list_del corruption")), "{:?}", lines(seen));
+        // The strings are of one length, so that the patch is in place, and the BTF that would give it away is hidden.
+        let change = cell.change.as_ref().unwrap();
+        assert_eq!((change.impossible.as_deref(), change.edits.len()), (None, 3), "{change:#?}");
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn plain_refusal_by_version_magic() {
+    three_times("plain", || {
+        let [cell] = &tried("dummy", "amd64-7.3-cloud", "amd64-7.2-cloud", &[Way::Original])[..] else { panic!() };
+        assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
+        let (ours, theirs) = (cell.module.vermagic.as_ref().unwrap(), &cell.kernel.vermagic);
+        assert_ne!(ours, theirs);
+        assert_eq!(lines(&cell.observed), [format!("dummy: version magic '{ours}' should be '{theirs}'")]);
+    });
+}
