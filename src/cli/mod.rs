@@ -161,7 +161,7 @@ enum Command {
     Matrix(matrix::Args),
     /// What this machine can do, and the command that installs what is missing
     Doctor(doctor::Args),
-    /// The whole story on built-in modules, in a temporary folder; no root, no network
+    /// The whole story on built-in modules, in a temporary folder; no root, no network; with --vm on a kernel that runs
     Demo(demo::Args),
 }
 
