@@ -14,9 +14,12 @@
 )]
 
 mod demo;
+mod documents;
 mod experiments;
 mod hostile;
 mod parent;
+#[path = "../readme/sessions.rs"]
+mod sessions;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
