@@ -1,13 +1,13 @@
 //! Sessions in documents: the commands of a block, and what is shown under each.
 
 /// A command, and what is shown under it.
-pub struct Step {
-    pub command: String,
-    pub expected: String,
+pub(crate) struct Step {
+    pub(crate) command: String,
+    pub(crate) expected: String,
 }
 
 /// The commands of all blocks of a mark ("console"), each with what is shown under it.
-pub fn steps(document: &str, mark: &str) -> Vec<Step> {
+pub(crate) fn steps(document: &str, mark: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for block in document.split(&format!("```{mark}\n")).skip(1) {
         for line in block.split("```").next().unwrap().lines() {
@@ -25,7 +25,7 @@ pub fn steps(document: &str, mark: &str) -> Vec<Step> {
 }
 
 /// Is `printed` what `expected` says, where `[…]` stands for any text in a line, or alone on a line for any lines?
-pub fn fits(expected: &str, printed: &str) -> bool {
+pub(crate) fn fits(expected: &str, printed: &str) -> bool {
     let (pattern, text): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), printed.lines().collect());
     lines_fit(&pattern, &text)
 }

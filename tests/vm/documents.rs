@@ -56,10 +56,11 @@ fn runs_as_written(document: &str) {
 /// The lines that say what cells came to, with the module's own functions of a trace.
 fn came_to(text: &str) -> Vec<&str> {
     let is_conclusion = |line: &str| Outcome::ALL.iter().any(|outcome| line.ends_with(outcome.sentence()));
-    let is_outcome =
-        |line: &&str| is_conclusion(line) || line.contains(" as predicted, ") || line.ends_with("[dummy]");
+    let is_outcome = |line: &&str| is_conclusion(line) || line.contains(" as predicted, ") || line.ends_with("[dummy]");
     let lines = text.lines().filter(is_outcome);
-    lines.map(|line| line.split_once('+').filter(|_| line.ends_with("[dummy]")).map_or(line, |(name, _)| name)).collect()
+    lines
+        .map(|line| line.split_once('+').filter(|_| line.ends_with("[dummy]")).map_or(line, |(name, _)| name))
+        .collect()
 }
 
 #[test]
