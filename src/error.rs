@@ -45,7 +45,7 @@ pub enum ErrorKind {
     NeedsRecovery,
     /// The throwaway virtual machine could not be run.
     Lab,
-    /// A backup or the journal is damaged.
+    /// A backup, the journal or a file of cells is damaged.
     Damaged,
 }
 

@@ -1,6 +1,7 @@
 //! The program: starts the commands, turns their result into an exit status. Under two other names it is what the lab
 //! needs: the first process of a guest, and what starts QEMU.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use kmodlab::lab::{agent, launcher};
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
         Some(name) if agent::is_agent(name) => agent::run(),
         Some(name) if launcher::is_launcher(name) => {
             let error = launcher::launch(arguments.skip(1));
-            eprintln!("kmodlab: {error}");
+            let _ = writeln!(std::io::stderr(), "kmodlab: {error}");
             ExitCode::from(2)
         }
         _ => ExitCode::from(kmodlab::cli::main(arguments).code()),

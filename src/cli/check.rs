@@ -1,5 +1,6 @@
 //! `check`: what a kernel will answer to a module.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -169,7 +170,7 @@ fn print(
     }
     if let Some(errno) = verdict.errno {
         let words = Userspace::of(Some(errno)).kmod.unwrap_or("an error");
-        row("it returns", &format!("{} ({errno}): insmod says \"{words}\"", predict::errno_name(errno)))?;
+        row("it returns", &format!("{}: insmod says \"{words}\"", predict::errno_words(errno)))?;
     }
     if let Some(letters) = verdict.taint.as_deref().filter(|letters| !letters.is_empty()) {
         row("taints", letters)?;
@@ -258,7 +259,7 @@ struct Cell<'c> {
     force: Force,
     verdict: Answer,
     errno: Option<i32>,
-    errno_name: Option<&'static str>,
+    errno_name: Option<Cow<'static, str>>,
     dmesg: &'c [String],
     taint: Option<&'c str>,
     stage: Option<&'static str>,

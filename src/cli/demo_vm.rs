@@ -7,17 +7,13 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use crate::cli::Status;
-use crate::cli::doctor::command_that_installs;
-use crate::cli::lab::specimens;
+use crate::cli::lab::{LabArgs, specimens};
 use crate::cli::output::{Failure, waiting};
 use crate::cli::tour::{RECORDS, Tour, digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
-use crate::kernel::{self, Lookup};
-use crate::lab::board::Board;
-use crate::lab::distribution::Program;
+use crate::kernel::Lookup;
 use crate::lab::experiment::Target;
-use crate::lab::guest::find_qemu;
 use crate::lab::record::{Cell, Outcome, Role, Way};
 use crate::lab::specimen::Specimen;
 use crate::lab::store;
@@ -48,22 +44,14 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Those of [`kernel::named`] and [`specimens`]; [`ErrorKind::NotFound`] for what can't be booted, has no module
-    /// `dummy`, or finds no QEMU; [`ErrorKind::Unsupported`] for an architecture that has no virtual machine here.
+    /// Those of [`Target::open`] and [`specimens`]; [`ErrorKind::NotFound`] for a kernel that has no module `dummy`.
     pub(super) fn open(kernel: String, built_for: Vec<String>, lookup: &Lookup) -> Result<Lab> {
+        let settings = LabArgs::default().conditions(lookup)?.settings;
         waiting("reading the kernels", || {
-            let named = OsStr::new(&kernel);
-            let target =
-                Target::open(kernel::named(named, lookup)?, named, &BTreeSet::from([MODULE.to_owned()]), lookup)?;
-            let missing = |what: &str| Error::new(ErrorKind::NotFound, what).on(&kernel);
-            if target.files.image.is_none() {
-                let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
-                return Err(missing("there is no image to boot there").hint(hint));
-            }
-            let machine = target.kernel.facts.machine.as_ref().map_or(0, |machine| machine.value.number);
-            let board = Board::of(machine).map_err(|e| e.on(&kernel))?;
-            find_qemu(board).map_err(|_| without_qemu(board))?;
-            let own = target.own(MODULE).ok_or_else(|| missing("no module dummy there"))?;
+            let names = BTreeSet::from([MODULE.to_owned()]);
+            let target = Target::open(OsStr::new(&kernel), &names, &settings, lookup)?;
+            let missing = || Error::new(ErrorKind::NotFound, format!("no module {MODULE} there")).on(&kernel);
+            let own = target.own(MODULE).ok_or_else(missing)?;
             let mut others = Vec::new();
             for name in built_for {
                 let found = specimens(&[OsString::from(MODULE)], &[OsString::from(&name)], lookup)?;
@@ -90,15 +78,6 @@ impl Lab {
         let load = Load { force: Force::None, alone: false };
         predict::predict(&subject, &self.target.kernel, &load).answer == Answer::Refused
     }
-}
-
-/// One line, with the command that helps where it is known.
-fn without_qemu(board: &Board) -> Error {
-    let hint = match command_that_installs(&[Program::Qemu(board.qemu)]) {
-        Some(command) => format!("{command} installs it; kmodlab doctor says what else is missing"),
-        None => "kmodlab doctor says what is missing".to_owned(),
-    };
-    Error::new(ErrorKind::NotFound, format!("{} is not on PATH", board.qemu)).hint(hint)
 }
 
 /// The stops in the virtual machine.
@@ -168,7 +147,7 @@ fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
 fn concludes(tour: &mut Tour<'_, '_>, module: &str, ways: &[Way]) -> Result<(), Failure> {
     let cells = store::read(&tour.folder().join(RECORDS))?.cells;
     let of = |way: &Way| {
-        cells.iter().find(|cell| cell.role == Role::Asked && cell.module.sha256 == module && cell.way == *way)
+        cells.iter().rev().find(|cell| cell.role == Role::Asked && cell.module.sha256 == module && cell.way == *way)
     };
     let said: Vec<String> = ways.iter().filter_map(of).map(|cell| conclusion(cell)).collect();
     tour.concludes(&format!("So: {}.", said.join("; ")))

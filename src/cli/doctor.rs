@@ -43,14 +43,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(if examination.can_run_guests { Status::Done } else { Status::Negative })
 }
 
-/// The one command that installs these programs on this machine, where its distribution is known.
-pub(super) fn command_that_installs(programs: &[Program]) -> Option<String> {
-    let os_release =
-        ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
-    let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo " };
-    install(&os_release.unwrap_or_default(), programs).map(|command| format!("{sudo}{command}"))
-}
-
 /// What was found.
 #[derive(Serialize)]
 struct Examination {
@@ -156,13 +148,18 @@ impl Examination {
         if modinfo.is_none() {
             programs.push(Program::Kmod);
         }
+        let os_release =
+            ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+        let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo " };
+        let command = install(&os_release.unwrap_or_default(), &programs);
+
         let machine = vault.as_ref().map(|vault| session.machine(vault));
         let machine = machine.unwrap_or_else(|| crate::guard::machine::Machine::here(false));
         Examination {
             schema_version: 1,
             can_run_guests: missing.is_empty(),
             missing,
-            install: command_that_installs(&programs),
+            install: command.map(|command| format!("{sudo}{command}")),
             qemu,
             kvm,
             kernels: installed(Path::new("/")),

@@ -1,4 +1,4 @@
-//! What `try` and `matrix` share: the options of the lab, and where modules come from.
+//! What `try`, `matrix` and `report` share: the options of the lab, where modules come from, and the cells of earlier runs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::cli::output::{self, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Lookup, files};
 use crate::lab::acceleration::Acceleration;
@@ -13,10 +14,11 @@ use crate::lab::experiment::{Conditions, Depth};
 use crate::lab::guest::{Isolation, Limits, Settings};
 use crate::lab::record::Way;
 use crate::lab::specimen::Specimen;
+use crate::lab::store::{self, Stored};
 use crate::lab::wire::Force;
 use crate::module::name_of_file;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(next_help_heading = "Options of the lab")]
 pub(super) struct LabArgs {
     /// The ways to load a module [default: all]
@@ -177,4 +179,14 @@ pub(super) fn specimens(names: &[OsString], built_for: &[OsString], lookup: &Loo
 fn is_module_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| name.ends_with(end))
+}
+
+/// Reads a file of cells. A cut last line is told and left out.
+pub(super) fn stored(path: &Path, session: &mut Session<'_>) -> Result<Stored> {
+    let stored = store::read(path)?;
+    if stored.is_cut {
+        let path = output::path(path);
+        session.remark(format_args!("{path}: the last line is cut short, by an interrupted run; it is left out"));
+    }
+    Ok(stored)
 }

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cli::Status;
-use crate::cli::lab::{LabArgs, specimens};
+use crate::cli::lab::{LabArgs, specimens, stored};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, waiting};
 use crate::cli::r#try::{predicted, status};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::escape::for_eyes;
-use crate::kernel;
 use crate::lab::experiment::{self, Question, Target};
 use crate::lab::outcome;
 use crate::lab::record::{Agreement, Cell, Outcome, Role, Way};
@@ -36,11 +35,11 @@ pub(super) struct Args {
     /// Leave out the controls: the kernels' own modules, unforced and forced
     #[arg(long)]
     no_controls: bool,
-    #[command(flatten)]
-    lab: LabArgs,
     /// One JSON object a cell, in a line each
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    lab: LabArgs,
 }
 
 /// How many cells that are not as predicted are shown.
@@ -53,9 +52,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let modules = waiting("reading the modules", || specimens(&args.modules, &args.built_for, &lookup))?;
     let names: BTreeSet<String> = modules.iter().map(|specimen| specimen.seen.name.clone()).collect();
     let path = args.out.join(store::FILE);
-    let stored = if path.exists() { store::read(&path)? } else { store::Stored::default() };
+    let stored = if path.exists() { stored(&path, session)? } else { store::Stored::default() };
     let known: HashMap<String, Cell> = stored.cells.into_iter().map(|cell| (cell.id.clone(), cell)).collect();
-    let writer = Mutex::new((Writer::open(&path, stored.is_cut)?, None::<Error>));
+    let mut writer: Option<Writer> = None;
     let controls = if args.no_controls { 0 } else { 2 * names.len() };
     let expected = args.kernels.len() * (modules.len() * ways.len() + controls);
     let progress = Progress::new("cell", expected);
@@ -63,11 +62,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut all: Vec<Cell> = Vec::new();
     for name in &args.kernels {
         progress.doing(&name.to_string_lossy());
-        let kernel = kernel::named(name, &lookup)?;
-        let target = Target::open(kernel, name, &names, &lookup)?;
-        if target.files.image.is_none() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no image to boot there").on(Path::new(name)).into());
-        }
+        let target = Target::open(name, &names, &conditions.settings, &lookup)?;
+        let opened = match writer.take() {
+            Some(writer) => writer,
+            None => Writer::open(&path, stored.is_cut)?,
+        };
+        let file = Mutex::new((opened, None::<Error>));
         let own: Vec<Specimen> = match args.no_controls {
             true => Vec::new(),
             false => names.iter().filter_map(|name| target.own(name)).collect(),
@@ -83,16 +83,16 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             if known.contains_key(&cell.id) {
                 reused.fetch_add(1, Ordering::Relaxed);
             } else {
-                let mut writer = writer.lock().unwrap_or_else(|e| e.into_inner());
-                if let Err(error) = writer.0.add(cell) {
-                    writer.1.get_or_insert(error);
+                let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
+                if let Err(error) = file.0.add(cell) {
+                    file.1.get_or_insert(error);
                 }
             }
             progress.step();
         });
-        if let Some(error) = writer.lock().unwrap_or_else(|e| e.into_inner()).1.take() {
-            return Err(error.into());
-        }
+        let (opened, error) = file.into_inner().unwrap_or_else(|e| e.into_inner());
+        error.map_or(Ok(()), Err)?;
+        writer = Some(opened);
         all.extend(cells);
     }
     drop(progress);

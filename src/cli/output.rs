@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::cli::Status;
 use crate::error::Error;
 use crate::escape;
+pub(super) use crate::report::{count, grouped};
 
 /// What a command works with: its streams, and what holds for all commands.
 pub(super) struct Session<'s> {
@@ -217,25 +218,6 @@ impl Text {
         let is_utf8 = std::str::from_utf8(bytes).is_ok();
         Text { value: String::from_utf8_lossy(bytes).into_owned(), value_hex: (!is_utf8).then(|| hex::encode(bytes)) }
     }
-}
-
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// "1 symbol", "2 symbols".
-pub(super) fn count(number: usize, what: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{} {what}{s}", grouped(number as u64))
 }
 
 /// A version magic for eyes: a space at its end counts, so it is made visible.

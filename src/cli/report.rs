@@ -6,13 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Status;
+use crate::cli::lab::stored;
 use crate::cli::output::{self, Failure, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lab::record::Cell;
-use crate::report::{self, Summary, records};
-
-/// What a folder's records are called.
-const RECORDS: &str = "cells.jsonl";
+use crate::lab::store;
+use crate::report::{self, Summary};
 
 /// What the page is called where nothing is said.
 const PAGE: &str = "report.html";
@@ -35,10 +33,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut cells = Vec::new();
-    let files: Vec<PathBuf> = args.cells.iter().map(|path| records_of(path)).collect();
+    let files: Vec<PathBuf> = args.cells.iter().map(|path| store::file_of(path)).collect();
     let to_stdout = check_targets(&args, &files)?;
     for file in &files {
-        cells.extend(read(file, session)?);
+        cells.extend(stored(file, session)?.cells);
     }
     let beside = files.first().map(|file| file.with_file_name(PAGE));
     let html = match (&args.html, &args.json, &args.junit) {
@@ -85,28 +83,6 @@ fn check_targets(args: &Args, files: &[PathBuf]) -> Result<bool> {
         }
     }
     Ok(targets.iter().any(|target| target.as_os_str() == "-"))
-}
-
-/// The file of records that a path names.
-fn records_of(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(RECORDS) } else { path.to_owned() }
-}
-
-/// Reads a file of records. A cut last line is told and left out.
-fn read(path: &Path, session: &mut Session<'_>) -> Result<Vec<Cell>> {
-    let bytes = fs::read(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => {
-            let error = Error::new(ErrorKind::NotFound, "no such file");
-            error.hint("name what try or matrix recorded: a cells.jsonl, or its folder").on(path)
-        }
-        _ => Error::io("reading", e).on(path),
-    })?;
-    let records = records::read(&bytes).map_err(|e| e.on(path))?;
-    if records.is_cut {
-        let path = output::path(path);
-        session.remark(format_args!("{path}: the last line is cut short, by an interrupted run; it is left out"));
-    }
-    Ok(records.cells)
 }
 
 /// Writes a file so that its old content or its new one is there, and never a part: a new file beside it takes its name.

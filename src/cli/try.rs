@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::cli::Status;
-use crate::cli::lab::{LabArgs, specimens};
+use crate::cli::lab::{LabArgs, specimens, stored};
 use crate::cli::output::{self, Failure, Paint, Session, waiting};
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel;
 use crate::lab::experiment::{self, Question, Target, control_of};
-use crate::lab::outcome::{self, decisive_line, taint_letters};
+use crate::lab::outcome::{self, decisive_line};
 use crate::lab::record::{Agreement, Cell, Outcome, Role, Way};
 use crate::lab::specimen::Specimen;
 use crate::lab::store::{self, Writer};
-use crate::predict::{self, Answer, errno_name};
+use crate::predict::{self, Answer, errno_name, taint_letters};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -29,14 +29,14 @@ pub(super) struct Args {
     /// The kernel that the module was built for: where MODULE is only a name, the module is taken from there
     #[arg(long, value_name = "K")]
     built_for: Option<OsString>,
-    #[command(flatten)]
-    lab: LabArgs,
     /// Add the cells to cells.jsonl in this folder, for kmodlab report
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// One JSON object a cell, in a line each
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    lab: LabArgs,
 }
 
 /// How many functions of a call trace are shown.
@@ -57,22 +57,15 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         fits(specimen, origin, session)?;
     }
     let target = waiting("reading the kernel and its modules", || {
-        let kernel = kernel::named(&args.kernel, &lookup)?;
-        let names = BTreeSet::from([specimen.seen.name.clone()]);
-        Target::open(kernel, &args.kernel, &names, &lookup)
+        Target::open(&args.kernel, &BTreeSet::from([specimen.seen.name.clone()]), &conditions.settings, &lookup)
     })?;
-    if target.files.image.is_none() {
-        let what = "there is no image to boot there";
-        let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
-        return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on(PathBuf::from(&args.kernel)).into());
-    }
     let own = target.own(&specimen.seen.name);
     let controls = own
         .iter()
         .flat_map(|own| [Way::Original, Way::Forced].map(|way| Question { role: Role::Control, specimen: own, way }));
     let asked = args.lab.ways().into_iter().map(|way| Question { role: Role::Asked, specimen, way });
     let questions: Vec<Question<'_>> = controls.chain(asked).collect();
-    let mut writer = args.out.as_ref().map(|folder| writer(folder)).transpose()?;
+    let mut writer = args.out.as_ref().map(|folder| writer(folder, session)).transpose()?;
     if !args.json {
         heading(specimen, &target, own.is_some(), session)?;
     }
@@ -138,9 +131,9 @@ pub(super) fn status(cells: &[Cell]) -> Status {
 }
 
 /// Opens the file of cells in a folder; what is there stays.
-fn writer(folder: &std::path::Path) -> Result<Writer, Error> {
+fn writer(folder: &Path, session: &mut Session<'_>) -> Result<Writer, Error> {
     let path = folder.join(store::FILE);
-    let is_cut = path.exists() && store::read(&path)?.is_cut;
+    let is_cut = path.exists() && stored(&path, session)?.is_cut;
     Writer::open(&path, is_cut)
 }
 
@@ -195,7 +188,7 @@ fn print(cell: &Cell, before: &[Cell], session: &mut Session<'_>) -> Result<(), 
     writeln!(session.out, "  {way:<20} {:<36} {happened}{mark}", predicted(cell))?;
     let mut detail = |text: &str| writeln!(session.out, "  {:<20} {}", "", for_eyes(text));
     if let Some(line) = decisive_line(cell) {
-        detail(&line)?;
+        detail(line)?;
     }
     if let Some(crash) = &cell.observed.crash {
         if cell.outcome == Outcome::InitNeverRan {
@@ -231,7 +224,7 @@ pub(super) fn predicted(cell: &Cell) -> String {
     let prediction = &cell.prediction;
     match prediction.verdict {
         Answer::Refused => {
-            let errno = prediction.errno.map_or("", errno_name);
+            let errno = prediction.errno.map(errno_name).unwrap_or_default();
             format!("refused: {errno} at {}", prediction.stage.as_deref().unwrap_or("a step"))
         }
         Answer::Accepted => match prediction.taint.as_deref().filter(|taint| !taint.is_empty()) {
@@ -255,6 +248,11 @@ fn conclude(cells: &[Cell], session: &mut Session<'_>) -> Result<(), Failure> {
         let ways: Vec<&str> = asked.iter().filter(|cell| cell.outcome == outcome).map(|cell| cell.way.name()).collect();
         let name = session.paint(Paint::Strong, outcome.name());
         writeln!(session.out, "  {name} ({}): {}", ways.join(", "), outcome.sentence())?;
+    }
+    let original = asked.iter().max_by_key(|cell| cell.prediction.dangers.len());
+    for danger in original.map(|cell| cell.prediction.dangers.as_slice()).unwrap_or_default() {
+        let what = session.paint(Paint::Bad, "known to be unsafe");
+        writeln!(session.out, "  {what}: {}", for_eyes(danger))?;
     }
     let count = |agreement| cells.iter().filter(|cell| cell.agreement == agreement).count();
     let (agree, unknown, disagree) = (count(Agreement::Agree), count(Agreement::Unknown), count(Agreement::Disagree));

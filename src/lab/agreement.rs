@@ -4,7 +4,7 @@
 //! loader's is told by their form.
 
 use crate::lab::record::{Agreement, End, Observed, Phase, Prediction};
-use crate::predict::{Answer, errno_name};
+use crate::predict::{Answer, errno_words};
 
 /// Compares; with why it is not as predicted, or why that can't be said.
 pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) {
@@ -51,11 +51,11 @@ pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) 
 }
 
 fn name(errno: Option<i32>) -> String {
-    errno.map_or("no errno".to_owned(), |errno| format!("{} ({errno})", errno_name(errno)))
+    errno.map_or("no errno".to_owned(), errno_words)
 }
 
-/// A relocation's line goes on with an address, which nobody can predict.
-fn is_same_line(theirs: &str, ours: &str) -> bool {
+/// Is a line of the kernel's the one that was predicted? A relocation's goes on with an address, which nobody can predict.
+pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let is_open = ours.contains("relocation target, existing value is nonzero for ");
     theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
 }
@@ -160,7 +160,7 @@ pub fn is_loader_line(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::record::Line;
+    use crate::lab::record::{Line, example};
 
     #[test]
     fn lines_of_the_loader_are_told_from_those_of_others() {
@@ -196,11 +196,7 @@ mod tests {
             verdict: Answer::Refused,
             errno: Some(8),
             dmesg: vec![line.to_owned()],
-            taint: Some(String::new()),
-            stage: Some("module-layout".to_owned()),
-            findings: Vec::new(),
-            needs: Vec::new(),
-            dangers: Vec::new(),
+            ..example::cell("1").prediction
         };
         let compared = |seen: Observed| compare(&seen, &prediction);
         assert_eq!(compared(refused(8, line)), (Agreement::Agree, String::new()));

@@ -1,18 +1,19 @@
 //! Questions to one kernel: each is predicted, tried in a guest of its own, and recorded; controls first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::guard::{self, Guard, Overrides};
 use crate::kernel::files::{self, Files};
 use crate::kernel::{Kernel, Lookup};
 use crate::lab::agreement;
-use crate::lab::guest::{Contents, Guest, NoGuest, Settings};
+use crate::lab::guest::{self, Contents, Guest, NoGuest, Settings};
 use crate::lab::outcome;
 use crate::lab::record::*;
 use crate::lab::specimen::Specimen;
@@ -71,15 +72,29 @@ pub struct Target {
 }
 
 impl Target {
-    /// Takes its image, and the modules of these names with all that they need, out of where the kernel is.
+    /// Takes its image, and the modules of these names with all that they need, out of where the kernel is, which is
+    /// named as in [`crate::kernel::named`].
     ///
     /// # Errors
     ///
-    /// Those of [`files::of`].
-    pub fn open(kernel: Kernel, name: &std::ffi::OsStr, modules: &BTreeSet<String>, lookup: &Lookup) -> Result<Target> {
+    /// Those of [`crate::kernel::named`], [`guest::ready`] and [`files::of`]; [`ErrorKind::NotFound`] if there is no image
+    /// to boot.
+    pub fn open(name: &OsStr, modules: &BTreeSet<String>, settings: &Settings, lookup: &Lookup) -> Result<Target> {
+        let no_image = || {
+            let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
+            Error::new(ErrorKind::NotFound, "there is no image to boot there").hint(hint).on(Path::new(name))
+        };
+        let kernel = crate::kernel::named(name, lookup)?;
+        // The line of its version is in every image, and nowhere else.
+        let (Some(_), Some(machine)) = (&kernel.facts.banner, &kernel.facts.machine) else { return Err(no_image()) };
+        let machine = machine.value.number;
+        guest::ready(machine, settings)?;
         let names: Vec<String> = modules.iter().cloned().chain(FOR_FILESYSTEMS.map(str::to_owned)).collect();
         let wanted = files::with_dependencies(&kernel, &names).into_iter().collect();
         let files = files::of(name, &wanted, lookup)?;
+        if files.image.is_none() {
+            return Err(no_image());
+        }
         Ok(Target { kernel, files })
     }
 

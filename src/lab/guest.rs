@@ -138,6 +138,32 @@ pub fn find_qemu(board: &Board) -> Result<PathBuf> {
     })
 }
 
+/// What a guest needs of this machine.
+#[derive(Debug)]
+pub struct Ready {
+    board: &'static Board,
+    qemu: PathBuf,
+    base: Base,
+}
+
+/// Is all there that guests of an ELF machine need: QEMU, and a program that can be their agent?
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`] for a machine that has no guests here, or whose guests this program can't run in;
+/// [`ErrorKind::NotFound`] without QEMU; those of [`Base::new`].
+pub fn ready(machine: u16, settings: &Settings) -> Result<Ready> {
+    let board = Board::of(machine)?;
+    let qemu = find_qemu(board)?;
+    let base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
+    if base.machine != board.machine {
+        let what = format!("the kernel wants {}, and this program can't run there", board.qemu);
+        let hint = "--agent FILE names a kmodlab built for the guest's architecture";
+        return Err(Error::new(ErrorKind::Unsupported, what).hint(hint));
+    }
+    Ok(Ready { board, qemu, base })
+}
+
 impl Guest {
     /// Boots a kernel up to the agent.
     ///
@@ -145,14 +171,7 @@ impl Guest {
     ///
     /// [`NoGuest`].
     pub fn boot(contents: &Contents<'_>, settings: &Settings) -> Result<Guest, NoGuest> {
-        let board = Board::of(contents.machine)?;
-        let qemu = find_qemu(board)?;
-        let mut base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
-        if base.machine != board.machine {
-            let what = format!("the kernel wants {}, and this program can't run there", board.qemu);
-            let hint = "--agent FILE names a kmodlab built for the guest's architecture";
-            return Err(Error::new(ErrorKind::Unsupported, what).hint(hint).into());
-        }
+        let Ready { board, qemu, mut base } = ready(contents.machine, settings)?;
         if let Some(program) = settings.witness.first() {
             base.add_program(Path::new(program))?;
         }

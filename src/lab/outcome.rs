@@ -1,23 +1,24 @@
-//! What the outcome of a cell is called, and what the name means. Pure.
+//! What the outcome of a cell is called, what the name means, and which line decided it. Pure.
 
-use crate::lab::record::{Cell, Crash, CrashKind, End, Init, Observed, Outcome, Phase, Prediction, Role};
-use crate::predict::errno_name;
+use crate::lab::agreement::{is_loader_line, is_same_line};
+use crate::lab::record::{Cell, Crash, CrashKind, End, Init, Line, Observed, Outcome, Phase, Prediction, Role};
+use crate::predict::{errno_name, taint_bits, taint_letters};
 
 impl Outcome {
-    /// All of them, in the order in which they are decided.
+    /// All of them, in the order of tables.
     pub const ALL: [Outcome; 12] = [
-        Outcome::NotRun,
         Outcome::EngineError,
         Outcome::NoBoot,
         Outcome::InitNeverRan,
         Outcome::Crash,
         Outcome::Hang,
-        Outcome::RecordBroken,
         Outcome::Refused,
         Outcome::InitFailed,
         Outcome::Misbehaves,
         Outcome::Warned,
         Outcome::NoDifference,
+        Outcome::RecordBroken,
+        Outcome::NotRun,
     ];
 
     /// Its name, for tables.
@@ -38,38 +39,44 @@ impl Outcome {
         }
     }
 
-    /// What it means, in one sentence.
+    /// What it means, in one sentence for people who see it for the first time.
     pub fn sentence(self) -> &'static str {
         match self {
-            Outcome::EngineError => "The virtual machine itself did not work, so nothing is known of the module.",
-            Outcome::NoBoot => "The kernel did not come up to our first process, so the module was never tried.",
+            Outcome::EngineError => "The virtual machine did not start, or broke: nothing was learnt about the module.",
+            Outcome::NoBoot => "The kernel did not come up, so the module was never tried.",
             Outcome::InitNeverRan => {
-                "The kernel took the module and lists it as loaded, but looked for its init function at another place \
-                 and called nothing: it does nothing, and says so nowhere."
+                "The kernel took the module and reported success, but looked for its init function at another place \
+                 than the module has it, and called nothing: it is there, does nothing, and nobody says so."
             }
-            Outcome::Crash => "The kernel crashed over it: on a real machine this can cost data, or the machine.",
-            Outcome::Hang => "It stood still and did not come back: on a real machine only a reset would help.",
-            Outcome::Refused => "The kernel's loader refused it before any of its code ran: no harm was done.",
+            Outcome::Crash => {
+                "The kernel ran into a fault of its own (panic, oops or BUG): on a real machine, unsaved work is lost \
+                 and data may be damaged."
+            }
+            Outcome::Hang => {
+                "The machine, or the call that loads the module, stood still and did not come back in time: on a real \
+                 machine only a reset would help."
+            }
+            Outcome::Refused => "The loader turned the module away before any of its code ran: no harm was done.",
             Outcome::InitFailed => {
-                "The loader took it and called its init function, and that returned an error of its own, so it was \
+                "The loader took the module, and the module's own init function gave up with an error, so that it was \
                  unloaded again."
             }
             Outcome::Misbehaves => {
-                "It is loaded and the log is quiet, but it does not do what the kernel's own module does: silent damage."
+                "It was loaded and nobody complained, but it does not do what the kernel's own module does: wrong, and \
+                 silent."
             }
-            Outcome::Warned => {
-                "It is loaded and seems to work, but the kernel warned of it, or is tainted unexpectedly."
-            }
+            Outcome::Warned => "It was loaded, and the kernel warned about itself or has a taint that nobody expected.",
             Outcome::NoDifference => {
-                "It was loaded, and no difference to the kernel's own module was seen, which is no proof that it is safe."
+                "It was loaded, and nothing that was looked at differs from the kernel's own module; that is no proof \
+                 that it is safe."
             }
             Outcome::RecordBroken => "What the guest told does not fit together, so nothing of it is believed.",
-            Outcome::NotRun => "It was not tried: there is nothing to load.",
+            Outcome::NotRun => "It was not tried, because there was nothing to load.",
         }
     }
 }
 
-/// Decides, in the order of [`Outcome::ALL`]. `control` is the kernel's own module, loaded in the same way as far as
+/// Decides. `control` is the kernel's own module, loaded in the same way as far as
 /// force goes; a control has none. `has_init` says that the module has an init function.
 pub fn decide(seen: &Observed, prediction: &Prediction, control: Option<&Cell>, has_init: bool) -> Outcome {
     match &seen.end {
@@ -141,7 +148,7 @@ pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
         seen.unload.map(|unload| match unload.errno {
             Some(0) if unload.gone => "gone".to_owned(),
             Some(0) => "said to be gone, and there still".to_owned(),
-            Some(errno) => errno_name(errno).to_owned(),
+            Some(errno) => errno_name(errno).into_owned(),
             None => "never came back".to_owned(),
         })
     };
@@ -156,66 +163,61 @@ pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
 /// The taint bits that are there, were not before, and were not predicted; none where nothing was predicted.
 pub fn unexpected_taint(seen: &Observed, prediction: &Prediction) -> u64 {
     let Some(letters) = &prediction.taint else { return 0 };
-    let expected = TAINTS.iter().enumerate().filter(|(_, (letter, _))| letters.contains(*letter));
-    let expected: u64 = expected.map(|(bit, _)| 1 << bit).sum();
-    seen.taint_after & !seen.taint_before & !expected
+    seen.taint_after & !seen.taint_before & !taint_bits(letters)
 }
 
-/// The taints by their bits: letter and meaning (Documentation/admin-guide/tainted-kernels.rst, 6.12).
-pub const TAINTS: [(char, &str); 20] = [
-    ('P', "a proprietary module was loaded"),
-    ('F', "a module was force loaded"),
-    ('S', "the kernel runs on a system out of specification"),
-    ('R', "a module was force unloaded"),
-    ('M', "the processor reported a machine check"),
-    ('B', "a bad memory page was found"),
-    ('U', "a user asked for the taint"),
-    ('D', "the kernel died recently: an oops or a BUG"),
-    ('A', "an ACPI table was overridden"),
-    ('W', "the kernel warned about itself"),
-    ('C', "a module of the staging area was loaded"),
-    ('I', "a bug of the firmware was worked around"),
-    ('O', "a module from outside the kernel's tree was loaded"),
-    ('E', "an unsigned module was loaded"),
-    ('L', "a soft lockup happened"),
-    ('K', "the kernel was live patched"),
-    ('X', "something the distribution defines"),
-    ('T', "the kernel was built with randomised structures"),
-    ('N', "a test ran in the kernel"),
-    ('J', "a mutating debug operation of fwctl was used"),
-];
-
-/// The letters of taint bits, in their order.
-pub fn taint_letters(taint: u64) -> String {
-    TAINTS.iter().enumerate().filter(|(bit, _)| taint >> bit & 1 == 1).map(|(_, (letter, _))| letter).collect()
-}
-
-/// What happened, in one line for people: the line that decided it, where there is one.
-pub fn decisive_line(cell: &Cell) -> Option<String> {
+/// Which line of the log decided the outcome, where one did; its place in [`Observed::log`].
+///
+/// For a refusal it is the last of the loader's predicted lines that is there, since those before it only lead up to it;
+/// or else the loader's last one; or else the first one of the load. For distress it is the line that says so, for a
+/// silence the last one before it, for a warning its first line.
+pub fn decisive_place(cell: &Cell) -> Option<usize> {
     let seen = &cell.observed;
-    let load = || seen.log.iter().filter(|line| line.phase == Phase::Load);
+    let first = |fits: &dyn Fn(&Line) -> bool| seen.log.iter().position(fits);
+    let last = |fits: &dyn Fn(&Line) -> bool| seen.log.iter().rposition(fits);
+    let loads = |line: &Line| line.phase == Phase::Load;
     match cell.outcome {
-        Outcome::Crash | Outcome::Hang => {
-            let crash = seen.crash.as_ref()?;
-            Some(crash.line.clone())
-        }
         Outcome::Refused => {
-            let predicted = load().filter(|line| cell.prediction.dmesg.contains(&line.text)).last();
-            predicted.or_else(|| load().next()).map(|line| line.text.clone())
+            let is_predicted = |line: &Line| cell.prediction.dmesg.iter().any(|ours| is_same_line(&line.text, ours));
+            last(&|line| loads(line) && is_predicted(line))
+                .or_else(|| last(&|line| loads(line) && is_loader_line(&line.text)))
+                .or_else(|| first(&loads))
         }
-        Outcome::Warned => seen.warnings.first().cloned(),
-        Outcome::EngineError | Outcome::NoBoot | Outcome::RecordBroken => match &seen.end {
-            End::Engine(why) | End::NoBoot(why) | End::Broken(why) => Some(why.clone()),
-            _ => None,
+        Outcome::Crash | Outcome::Hang => match &seen.crash {
+            Some(crash) => first(&|line| line.phase == crash.phase && line.text == crash.line)
+                .or_else(|| first(&|line| line.text == crash.line)),
+            None => seen.log.len().checked_sub(1),
         },
+        Outcome::Warned => {
+            let warning = seen.warnings.first()?;
+            first(&|line| line.text == *warning)
+        }
         _ => None,
     }
+}
+
+/// What decided the outcome, in one line: the one at [`decisive_place`], or what stands for it where the log has none.
+pub fn decisive_line(cell: &Cell) -> Option<&str> {
+    let seen = &cell.observed;
+    match (cell.outcome, &seen.end) {
+        (Outcome::EngineError | Outcome::NoBoot | Outcome::RecordBroken, end) => match end {
+            End::Engine(why) | End::NoBoot(why) | End::Broken(why) => return Some(why),
+            _ => {}
+        },
+        // The line may have come over the console alone.
+        (Outcome::Crash | Outcome::Hang, _) if seen.crash.is_some() => {
+            return seen.crash.as_ref().map(|crash| crash.line.as_str());
+        }
+        (Outcome::Warned, _) => return seen.warnings.first().map(String::as_str),
+        _ => {}
+    }
+    decisive_place(cell).and_then(|place| seen.log.get(place)).map(|line| line.text.as_str())
 }
 
 /// What the cell came to, in words: the outcome, with what is special about it.
 pub fn words(cell: &Cell) -> String {
     let seen = &cell.observed;
-    let returned = |errno: Option<i32>| errno.map_or("nothing".to_owned(), |errno| errno_name(errno).to_owned());
+    let returned = |errno: Option<i32>| errno.map_or("nothing".to_owned(), |errno| errno_name(errno).into_owned());
     match cell.outcome {
         Outcome::Crash => {
             let (kind, phase, place) = match &seen.crash {
@@ -257,8 +259,10 @@ fn last_phase(seen: &Observed) -> Phase {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::lab::record::{Seen, Unload};
+    use crate::lab::record::{Seen, Unload, example};
     use crate::predict::Answer;
 
     fn loaded() -> Observed {
@@ -269,16 +273,7 @@ mod tests {
     }
 
     fn prediction(taint: &str) -> Prediction {
-        Prediction {
-            verdict: Answer::Accepted,
-            errno: None,
-            dmesg: Vec::new(),
-            taint: Some(taint.to_owned()),
-            stage: None,
-            findings: Vec::new(),
-            needs: Vec::new(),
-            dangers: Vec::new(),
-        }
+        Prediction { verdict: Answer::Accepted, taint: Some(taint.to_owned()), ..example::cell("1").prediction }
     }
 
     fn decided(seen: &Observed) -> Outcome {
@@ -324,7 +319,6 @@ mod tests {
     fn a_taint_that_was_predicted_is_no_warning() {
         let seen = Observed { taint_before: 1, taint_after: 0b10_0011, ..loaded() };
         assert_eq!(unexpected_taint(&seen, &prediction("F")), 0b10_0000);
-        assert_eq!(taint_letters(0b11), "PF");
     }
 
     #[test]
@@ -340,5 +334,44 @@ mod tests {
             ]
         );
         assert_eq!(differences(&loaded(), &loaded()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn each_outcome_has_a_name_and_a_sentence_of_its_own() {
+        for words in [Outcome::name, Outcome::sentence] {
+            assert_eq!(Outcome::ALL.map(words).into_iter().collect::<BTreeSet<_>>().len(), Outcome::ALL.len());
+        }
+        assert!(Outcome::ALL.into_iter().all(|outcome| outcome.sentence().ends_with('.')));
+    }
+
+    /// A cell with such an outcome, these lines of the load, and such predicted ones.
+    fn cell(outcome: Outcome, load: &[&str], predicted: &[&str]) -> Cell {
+        let mut cell = example::cell("1");
+        cell.outcome = outcome;
+        cell.prediction.dmesg = predicted.iter().map(|text| (*text).to_owned()).collect();
+        let line = |text: &&str| Line { phase: Phase::Load, text: (*text).to_owned() };
+        cell.observed.log = load.iter().map(line).collect();
+        cell
+    }
+
+    #[test]
+    fn a_refusal_is_decided_by_the_last_line_that_was_predicted() {
+        let forced = "m: module_layout: kernel tainted.";
+        let refusal = "m: disagrees about version of symbol printk";
+        let load = ["m: hello", forced, refusal, "m: Unknown symbol printk (err -22)", "tsc: refined"];
+        assert_eq!(decisive_line(&cell(Outcome::Refused, &load, &[forced, refusal])), Some(refusal));
+        assert_eq!(
+            decisive_line(&cell(Outcome::Refused, &load, &["another"])),
+            Some("m: Unknown symbol printk (err -22)")
+        );
+        assert_eq!(decisive_line(&cell(Outcome::Refused, &["tsc: refined", "more"], &[])), Some("tsc: refined"));
+        assert_eq!(decisive_line(&cell(Outcome::Refused, &[], &[forced])), None);
+    }
+
+    #[test]
+    fn before_a_silence_the_last_line_counts() {
+        assert_eq!(decisive_place(&cell(Outcome::Hang, &["one", "two"], &[])), Some(1));
+        assert_eq!(decisive_place(&cell(Outcome::Hang, &[], &[])), None);
+        assert_eq!(decisive_place(&cell(Outcome::NoDifference, &["one"], &[])), None);
     }
 }

@@ -385,7 +385,7 @@ impl CrashKind {
     }
 }
 
-/// What the outcome of a cell is called, in the order in which it is decided.
+/// What the outcome of a cell is called, in the order of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -425,4 +425,25 @@ pub enum Agreement {
     Unknown,
     /// It is not.
     Disagree,
+}
+
+/// A cell for unit tests.
+#[cfg(test)]
+pub(crate) mod example {
+    use serde_json::json;
+
+    use super::Cell;
+
+    /// A cell of which nothing is known but its id: the forced module m on the kernel k, not run, with no prediction.
+    pub(crate) fn cell(id: &str) -> Cell {
+        let value = json!({
+            "schema_version": 1, "id": id, "role": "asked", "way": "forced", "seconds": 1.0,
+            "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
+            "kernel": {"name": "k", "release": "k", "vermagic": "k "},
+            "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
+                "findings": [], "needs": [], "dangers": []},
+            "change": null, "observed": {}, "outcome": "not-run", "agreement": "unknown", "disagreement": "",
+        });
+        serde_json::from_value(value).unwrap()
+    }
 }

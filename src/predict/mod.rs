@@ -32,7 +32,8 @@ use loaded::Loaded;
 pub use patched::{Change, PatchHelps, Patched};
 use record::{Flow, Record};
 use rules::{Rule, Rules};
-pub use userspace::{Userspace, errno_name};
+pub use taints::{taint_bits, taint_letters, taints};
+pub use userspace::{Userspace, errno_name, errno_words};
 use validity::Checks;
 
 /// Errno values, as Linux numbers them on all architectures but alpha, mips, parisc and sparc (asm-generic/errno.h).

@@ -1,5 +1,7 @@
 //! What the programs that load modules say to an errno.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::predict::errno::*;
@@ -32,10 +34,20 @@ impl Userspace {
     }
 }
 
-/// The name of an errno (include/uapi/asm-generic/errno-base.h and errno.h): of those that the loader gives, and of
-/// those that modules' own code and what uses it often give.
-pub fn errno_name(errno: i32) -> &'static str {
-    match errno {
+/// The name of an errno: "ENOEXEC"; "errno 4095" for one that has no name here.
+pub fn errno_name(errno: i32) -> Cow<'static, str> {
+    known(errno).map_or_else(|| format!("errno {errno}").into(), Cow::Borrowed)
+}
+
+/// An errno with its name: "ENOEXEC (8)", "errno 4095".
+pub fn errno_words(errno: i32) -> String {
+    known(errno).map_or_else(|| format!("errno {errno}"), |name| format!("{name} ({errno})"))
+}
+
+/// The names (include/uapi/asm-generic/errno-base.h and errno.h): of those that the loader gives, and of those that
+/// modules' own code and what uses it often give.
+fn known(errno: i32) -> Option<&'static str> {
+    Some(match errno {
         EPERM => "EPERM",
         ENOENT => "ENOENT",
         ENOEXEC => "ENOEXEC",
@@ -45,6 +57,7 @@ pub fn errno_name(errno: i32) -> &'static str {
         EBADMSG => "EBADMSG",
         ENOKEY => "ENOKEY",
         EKEYREJECTED => "EKEYREJECTED",
+        3 => "ESRCH",
         4 => "EINTR",
         5 => "EIO",
         6 => "ENXIO",
@@ -81,6 +94,17 @@ pub fn errno_name(errno: i32) -> &'static str {
         107 => "ENOTCONN",
         110 => "ETIMEDOUT",
         113 => "EHOSTUNREACH",
-        _ => "an error",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errno_is_named_where_it_is_known() {
+        assert_eq!([8, 3, 4095].map(errno_name), ["ENOEXEC", "ESRCH", "errno 4095"]);
+        assert_eq!([8, 4095, i32::MIN].map(errno_words), ["ENOEXEC (8)", "errno 4095", "errno -2147483648"]);
     }
 }

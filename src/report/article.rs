@@ -2,13 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::lab::record::{Agreement, Cell, Change, Crash, Observed, Role, Spot, Unload};
-use crate::predict::{Answer, Outcome as StepEnd};
+use crate::lab::agreement::loader_lines;
+use crate::lab::outcome;
+use crate::lab::record::{Agreement, Cell, Change, Crash, End, Observed, Role, Spot, Unload};
+use crate::predict::{Answer, Outcome as StepEnd, errno_words, taint_letters, taints};
 use crate::report::bytes::{self, Row};
 use crate::report::control::{self, Pair};
 use crate::report::grid::Placed;
 use crate::report::log::{self, Part};
-use crate::report::taint::{new_letters, taints};
 use crate::report::text;
 use crate::report::words;
 
@@ -55,10 +56,11 @@ pub(super) fn article(placed: &Placed<'_>, around: &Around<'_, '_>) -> Markup {
                     (words::way(cell.way)) " \u{00b7} on " (around.kernel)
                 }
             }
-            p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (words::name(cell.outcome)) "." } " " (words::sentence(cell.outcome)) }
+            p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (text::line(&outcome::words(cell))) "." } " " (cell.outcome.sentence()) }
             (agreement(cell))
             (compared(cell))
             @if let Some(crash) = &observed.crash { (distress(crash)) }
+            @if observed.is_cut { p { "The console ended in the middle of a report: what the kernel said behind it is lost." } }
             @if let Some(change) = &cell.change { (changed(change)) }
             (the_log(cell))
             @if !observed.warnings.is_empty() {
@@ -107,7 +109,8 @@ fn compared(cell: &Cell) -> Markup {
         Some(errno) => words::errno(errno),
         None => "never returned".to_owned(),
     };
-    let first = observed.log.iter().find(|line| line.phase == crate::lab::record::Phase::Load);
+    // As they are compared: lines of the module's own code and of others are none of the loader's.
+    let first = loader_lines(observed).into_iter().next();
     let expected = match (prediction.errno, prediction.verdict) {
         (Some(errno), _) => words::errno(errno),
         (None, Answer::Accepted) => "0, unless its init fails".to_owned(),
@@ -122,12 +125,19 @@ fn compared(cell: &Cell) -> Markup {
                 tr {
                     th scope="row" { "first line" }
                     td { (quoted(prediction.dmesg.first().map(String::as_str))) }
-                    td { (quoted(first.map(|line| line.text.as_str()))) }
+                    td { (quoted(first)) }
                 }
                 tr {
                     th scope="row" { "new taints" }
                     td { @match prediction.taint.as_deref() { Some("") => "none", Some(letters) => (text::line(letters)), None => "unknown" } }
-                    td { (or_none(new_letters(observed.taint_before, observed.taint_after))) }
+                    td { (or_none(taint_letters(observed.taint_after & !observed.taint_before))) }
+                }
+                @if !prediction.needs.is_empty() || !observed.missing.is_empty() {
+                    tr {
+                        th scope="row" { "loaded before it" }
+                        td { (or_none(text::line(&prediction.needs.join(", ")))) }
+                        td { (needs(observed)) }
+                    }
                 }
                 @if let Some(stage) = &prediction.stage {
                     tr { th scope="row" { "refused at" } td { (text::line(stage)) } td {} }
@@ -147,6 +157,16 @@ fn compared(cell: &Cell) -> Markup {
             }
         }
     }
+}
+
+/// What became of the modules that it needs.
+fn needs(observed: &Observed) -> String {
+    if observed.missing.is_empty() {
+        return if observed.end == End::NotRun { "not tried" } else { "all of them" }.to_owned();
+    }
+    let missing =
+        observed.missing.iter().map(|(name, errno)| format!("{} with {}", text::name(name), errno_words(*errno)));
+    format!("not all: refused were {}", missing.collect::<Vec<_>>().join(", "))
 }
 
 fn quoted(line: Option<&str>) -> Markup {
@@ -252,18 +272,19 @@ fn pair_of_witnesses(pair: Pair<'_>, has_control: bool) -> Markup {
 
 /// The taints, letter by letter.
 fn marks(observed: &Observed) -> Markup {
-    let set = taints(observed.taint_before, observed.taint_after);
-    if set.is_empty() {
+    if observed.taint_after == 0 {
         return html! {};
     }
     html! {
         h4 { "Taints at the end" }
         ul.m {
-            @for taint in set {
+            @for (bit, known) in taints(observed.taint_after) {
                 li {
-                    b { @match taint.letter { Some(letter) => (letter), None => (taint.bit) } }
-                    " " (taint.meaning)
-                    @if !taint.is_new { " (before already)" }
+                    @match known {
+                        Some((letter, meaning)) => { b { (letter) } " " (meaning) },
+                        None => { b { (bit) } " a bit without a known meaning" },
+                    }
+                    @if observed.taint_before >> bit & 1 == 1 { " (before already)" }
                 }
             }
         }

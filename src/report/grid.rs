@@ -134,20 +134,18 @@ pub(super) fn place<'c>(cells: &[&'c Cell]) -> Vec<Placed<'c>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::lab::record::example;
 
     fn cell(id: &str, module: &str, path: &str, origin: Option<&str>, (kernel, release): (&str, &str)) -> Cell {
-        let value = json!({
-            "schema_version": 1, "id": id, "role": "asked", "way": "forced", "seconds": 1.0,
-            "module": {"name": module, "path": path, "origin": origin, "sha256": path, "vermagic": null},
-            "kernel": {"name": kernel, "release": release, "vermagic": ""},
-            "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
-                "findings": [], "dangers": []},
-            "change": null, "observed": {}, "outcome": "not-run", "agreement": "unknown", "disagreement": "",
-        });
-        serde_json::from_value(value).unwrap()
+        let mut cell = example::cell(id);
+        cell.module.name = module.to_owned();
+        cell.module.path = path.to_owned();
+        cell.module.sha256 = path.to_owned();
+        cell.module.origin = origin.map(str::to_owned);
+        cell.kernel.name = kernel.to_owned();
+        cell.kernel.release = release.to_owned();
+        cell
     }
 
     #[test]

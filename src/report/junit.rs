@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use crate::escape::for_eyes;
 use crate::lab::record::{Agreement, Cell, Role};
 use crate::report::grid::columns;
-use crate::report::words;
 
 pub(super) fn junit(cells: &[&Cell]) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
@@ -31,7 +30,7 @@ pub(super) fn junit(cells: &[&Cell]) -> String {
 fn testcase(out: &mut String, cell: &Cell, name: &str) {
     let (class, name) = (quoted(&cell.module.name), quoted(name));
     let _ = write!(out, "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{:.3}\"", seconds(cell));
-    let outcome = words::name(cell.outcome);
+    let outcome = cell.outcome.name();
     let (element, text) = match cell.agreement {
         Agreement::Agree => {
             out.push_str("/>\n");

@@ -1,6 +1,7 @@
 //! The kernel's log by phases, with the line that decided the outcome.
 
-use crate::lab::record::{Cell, Line, Outcome, Phase};
+use crate::lab::outcome::decisive_place;
+use crate::lab::record::{Cell, Phase};
 
 /// The most lines of a phase that are shown; a record has the rest.
 const LINES: usize = 40;
@@ -32,7 +33,7 @@ impl Part<'_> {
 /// The log of a cell, phase by phase in the order of phases. Of a long phase the lines around the one that decided are
 /// kept, or else the last ones.
 pub(super) fn parts(cell: &Cell) -> Vec<Part<'_>> {
-    let decisive = decisive(cell);
+    let decisive = decisive_place(cell);
     let log = || cell.observed.log.iter().enumerate();
     let part = |phase: Phase| {
         let lines: Vec<(&str, bool)> = log()
@@ -51,75 +52,30 @@ pub(super) fn parts(cell: &Cell) -> Vec<Part<'_>> {
     Phase::ALL.into_iter().map(part).filter(|part| !part.lines.is_empty()).collect()
 }
 
-/// Which line of the log decided the outcome, where one did.
-///
-/// For a refusal it is the loader's first line as predicted, or else the first one of the load; for distress, the line
-/// that says so; for a silence, the last one before it; for a warning, its first line.
-fn decisive(cell: &Cell) -> Option<usize> {
-    let log = &cell.observed.log;
-    let first = |fits: &dyn Fn(&Line) -> bool| log.iter().position(fits);
-    match cell.outcome {
-        Outcome::Refused => {
-            let predicted = cell.prediction.dmesg.first();
-            let loads = |line: &Line| line.phase == Phase::Load;
-            first(&|line| loads(line) && Some(&line.text) == predicted).or_else(|| first(&loads))
-        }
-        Outcome::Crash | Outcome::Hang => match &cell.observed.crash {
-            Some(crash) => first(&|line| line.phase == crash.phase && line.text == crash.line)
-                .or_else(|| first(&|line| line.text == crash.line)),
-            None => log.len().checked_sub(1),
-        },
-        Outcome::Warned => {
-            let warnings = &cell.observed.warnings;
-            first(&|line| warnings.contains(&line.text))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::lab::record::{Line, Outcome, example};
 
-    /// A cell with so many lines of boot and load.
-    fn cell(outcome: &str, boot: usize, load: usize) -> Cell {
-        let line = |phase: &str, number: usize| json!({"phase": phase, "text": format!("{phase} {number}")});
-        let log = (0..boot).map(|n| line("boot", n)).chain((0..load).map(|n| line("load", n)));
-        let value = json!({
-            "schema_version": 1, "id": "1", "role": "asked", "way": "original", "seconds": 1.0,
-            "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
-            "kernel": {"name": "k", "release": "k", "vermagic": "k "},
-            "prediction": {"verdict": "refused", "errno": 8, "dmesg": ["load 50"], "taint": "", "stage": null,
-                "findings": [], "dangers": []},
-            "change": null, "observed": {"log": log.collect::<Vec<_>>()}, "outcome": outcome, "agreement": "agree",
-            "disagreement": "",
-        });
-        serde_json::from_value(value).unwrap()
+    /// A refusal with so many lines of boot and load; the 51st of the load was predicted.
+    fn refused(boot: usize, load: usize) -> Cell {
+        let line = |phase: Phase, number: usize| Line { phase, text: format!("{} {number}", phase.name()) };
+        let mut cell = example::cell("1");
+        cell.outcome = Outcome::Refused;
+        cell.prediction.dmesg = vec!["load 50".to_owned()];
+        let boot = (0..boot).map(|number| line(Phase::Boot, number));
+        cell.observed.log = boot.chain((0..load).map(|number| line(Phase::Load, number))).collect();
+        cell
     }
 
     #[test]
     fn of_a_long_log_the_lines_around_the_decisive_one_are_kept() {
-        let cell = cell("refused", 100, 200);
+        let cell = refused(100, 200);
         let parts = parts(&cell);
         let [boot, load] = parts.as_slice() else { panic!("{parts:?}") };
         assert_eq!((boot.all, boot.before, boot.lines.len(), boot.behind), (100, 92, 8, 0));
         assert!(boot.is_before_the_load());
         assert_eq!((load.all, load.before, load.lines.len(), load.behind), (200, 37, 40, 123));
         assert_eq!(load.lines.iter().filter(|(_, decides)| *decides).collect::<Vec<_>>(), [&("load 50", true)]);
-    }
-
-    #[test]
-    fn a_refusal_without_the_line_predicted_is_decided_by_the_first_of_the_load() {
-        assert_eq!(decisive(&cell("refused", 3, 5)), Some(3));
-        assert_eq!(decisive(&cell("refused", 3, 0)), None);
-    }
-
-    #[test]
-    fn before_a_silence_the_last_line_counts() {
-        assert_eq!(decisive(&cell("hang", 3, 5)), Some(7));
-        assert_eq!(decisive(&cell("hang", 0, 0)), None);
-        assert_eq!(decisive(&cell("no-difference", 3, 5)), None);
     }
 }

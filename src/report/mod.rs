@@ -18,21 +18,21 @@ mod junit;
 mod log;
 mod order;
 mod page;
-pub mod records;
 mod summary;
-mod taint;
 mod text;
 pub mod words;
 
 pub use summary::Summary;
+pub use text::{count, grouped};
 
 use crate::lab::record::Cell;
+use crate::lab::store::latest;
 
 /// All cells as one self-contained page: a heat map, a legend, and an article for each cell.
 ///
 /// Of several records with one id the last one counts, here and in [`json`] and [`junit`].
 pub fn page(cells: &[Cell]) -> String {
-    page::page(&records::latest(cells))
+    page::page(&latest(cells))
 }
 
 /// All cells as one JSON document: `schema_version`, `summary`, and `cells` as they were recorded.
@@ -41,11 +41,11 @@ pub fn page(cells: &[Cell]) -> String {
 ///
 /// None with records that were read: a number that JSON can't hold is the only thing that could be wrong with one.
 pub fn json(cells: &[Cell]) -> Result<String, serde_json::Error> {
-    document::json(&records::latest(cells))
+    document::json(&latest(cells))
 }
 
 /// All cells as JUnit XML: a testsuite a kernel, a testcase a cell. What is not as predicted is a failure, what can't be
 /// compared is skipped.
 pub fn junit(cells: &[Cell]) -> String {
-    junit::junit(&records::latest(cells))
+    junit::junit(&latest(cells))
 }

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::lab::outcome;
 use crate::lab::record::{Agreement, Cell, Outcome, Role};
 use crate::report::article::{Around, article};
 use crate::report::control::Controls;
 use crate::report::grid::{Grid, Placed, Row, columns, place};
 use crate::report::summary::Summary;
 use crate::report::text;
-use crate::report::words::{self, OUTCOMES};
+use crate::report::words;
 
 /// The style sheet is this project's own, and stands in the page as it is.
 const STYLE: &str = include_str!("style.css");
@@ -99,7 +100,7 @@ pub(super) fn page(cells: &[&Cell]) -> String {
 
 fn head(summary: &Summary) -> Markup {
     let figure = |class: &str, amount: usize, what: &str| {
-        html! { div.(class) { dd { (text::number(amount)) } dt { (what) } } }
+        html! { div.(class) { dd { (text::grouped(amount as u64)) } dt { (what) } } }
     };
     html! {
         p.k { "kmodlab" }
@@ -108,14 +109,14 @@ fn head(summary: &Summary) -> Markup {
             (figure("all", summary.cells, if summary.cells == 1 { "cell" } else { "cells" }))
             (figure("agree", summary.agree, "as predicted"))
             (figure("unsure", summary.unknown, "can\u{2019}t be compared"))
-            (figure("wrong", summary.disagree, "not as predicted"))
+            (figure(if summary.disagree > 0 { "wrong" } else { "none" }, summary.disagree, "not as predicted"))
         }
         @if summary.cells > 0 {
             div.bar role="img" aria-label=(bar_in_words(summary)) {
-                @for outcome in OUTCOMES {
+                @for outcome in Outcome::ALL {
                     @let amount = summary.outcome(outcome);
                     @if amount > 0 {
-                        span.(words::class(outcome)) style={ "flex-grow:" (amount) } title={ (words::name(outcome)) ": " (text::number(amount)) } { (words::sign(outcome)) }
+                        span.(words::class(outcome)) style={ "flex-grow:" (amount) } title={ (outcome.name()) ": " (text::grouped(amount as u64)) } { (words::sign(outcome)) }
                     }
                 }
             }
@@ -124,8 +125,8 @@ fn head(summary: &Summary) -> Markup {
 }
 
 fn bar_in_words(summary: &Summary) -> String {
-    let present = OUTCOMES.into_iter().filter(|outcome| summary.outcome(*outcome) > 0);
-    let words = present.map(|outcome| format!("{} {}", text::number(summary.outcome(outcome)), words::name(outcome)));
+    let present = Outcome::ALL.into_iter().filter(|outcome| summary.outcome(*outcome) > 0);
+    let words = present.map(|outcome| format!("{} {}", text::grouped(summary.outcome(outcome) as u64), outcome.name()));
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -139,7 +140,7 @@ fn not_as_predicted(wrong: &[&Placed<'_>], label: &dyn Fn(&str) -> String) -> Ma
                     @for Placed { cell, anchor } in wrong {
                         li {
                             a href={ "#" (anchor) } { (text::name(&cell.module.name)) " on " (label(&cell.kernel.name)) }
-                            ", " (words::way(cell.way)) ": " b { (words::name(cell.outcome)) } " \u{2013} " (text::line(&cell.disagreement))
+                            ", " (words::way(cell.way)) ": " b { (text::line(&outcome::words(cell))) } " \u{2013} " (text::line(&cell.disagreement))
                         }
                     }
                 }
@@ -160,7 +161,7 @@ fn legend(summary: &Summary) -> Markup {
             label.f { input type="radio" name="f" id="f-wrong"; " only those not as predicted" }
         }
         ul {
-            @for outcome in OUTCOMES { (legend_row(outcome, summary.outcome(outcome))) }
+            @for outcome in Outcome::ALL { (legend_row(outcome, summary.outcome(outcome))) }
         }
     }
 }
@@ -172,7 +173,7 @@ fn legend_row(outcome: Outcome, amount: usize) -> Markup {
             label {
                 input type="radio" name="f" id={ "f-" (class) } disabled[amount == 0];
                 b.s.(class) { (words::sign(outcome)) }
-                span { strong { (words::name(outcome)) } i { ", " (text::count(amount, "cell")) ". " } (words::sentence(outcome)) }
+                span { strong { (outcome.name()) } i { ", " (text::count(amount, "cell")) ". " } (outcome.sentence()) }
             }
         }
     }
@@ -233,7 +234,7 @@ fn heat_box(Placed { cell, anchor }: &Placed<'_>) -> Markup {
         Agreement::Unknown => (" u", "?"),
         Agreement::Disagree => (" d", "\u{2260}"),
     };
-    let said = format!("{}, {}", words::name(cell.outcome), words::agreement(cell.agreement));
+    let said = format!("{}, {}", cell.outcome.name(), words::agreement(cell.agreement));
     html! {
         a class={ "b " (words::class(cell.outcome)) (class) } id={ "b" (anchor) } href={ "#" (anchor) } title=(said) aria-label=(said) {
             (words::sign(cell.outcome)) @if !mark.is_empty() { sup { (mark) } }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::lab::record::{Agreement, Cell, Outcome};
-use crate::report::records;
-use crate::report::text::{count, number};
-use crate::report::words::OUTCOMES;
+use crate::lab::store::latest;
+use crate::report::text::{count, grouped};
 
 /// How many cells there are of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,7 +26,7 @@ pub struct Summary {
 impl Summary {
     /// Counts cells; of several with one id the last one counts.
     pub fn of(cells: &[Cell]) -> Summary {
-        Summary::of_latest(&records::latest(cells))
+        Summary::of_latest(&latest(cells))
     }
 
     pub(super) fn of_latest(cells: &[&Cell]) -> Summary {
@@ -38,7 +37,7 @@ impl Summary {
             agree: with(Agreement::Agree),
             unknown: with(Agreement::Unknown),
             disagree: with(Agreement::Disagree),
-            outcomes: OUTCOMES.into_iter().map(of).collect(),
+            outcomes: Outcome::ALL.into_iter().map(of).collect(),
         }
     }
 
@@ -51,8 +50,8 @@ impl Summary {
 impl std::fmt::Display for Summary {
     /// "2,400 cells: 2,398 agree, 1 unknown, 1 disagrees".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let verb = |n: usize, verb: &str| format!("{} {verb}{}", number(n), if n == 1 { "s" } else { "" });
-        let (cells, unknown) = (count(self.cells, "cell"), number(self.unknown));
+        let verb = |n: usize, verb: &str| format!("{} {verb}{}", grouped(n as u64), if n == 1 { "s" } else { "" });
+        let (cells, unknown) = (count(self.cells, "cell"), grouped(self.unknown as u64));
         write!(f, "{cells}: {}, {unknown} unknown, {}", verb(self.agree, "agree"), verb(self.disagree, "disagree"))
     }
 }

@@ -1,4 +1,5 @@
-//! A stranger's text for a page: one line, nothing hidden in it, and of bounded length. Markup escapes the rest.
+//! Numbers for eyes; and a stranger's text for a page: one line, nothing hidden in it, and of bounded length. Markup
+//! escapes the rest.
 
 use crate::escape::for_eyes;
 
@@ -39,8 +40,8 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// A number with its thousands apart.
-pub(super) fn number(number: usize) -> String {
+/// A number with its thousands apart: "2,400".
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -53,9 +54,9 @@ pub(super) fn number(number: usize) -> String {
 }
 
 /// "1 cell", "2,400 cells".
-pub(super) fn count(amount: usize, what: &str) -> String {
+pub fn count(amount: usize, what: &str) -> String {
     let s = if amount == 1 { "" } else { "s" };
-    format!("{} {what}{s}", number(amount))
+    format!("{} {what}{s}", grouped(amount as u64))
 }
 
 #[cfg(test)]
@@ -77,6 +78,6 @@ mod tests {
 
     #[test]
     fn a_number_has_its_thousands_apart() {
-        assert_eq!([number(999), number(2_400), number(1_000_000)], ["999", "2,400", "1,000,000"]);
+        assert_eq!([999, 2_400, 1_000_000].map(grouped), ["999", "2,400", "1,000,000"]);
     }
 }

@@ -1,70 +1,7 @@
-//! What the outcomes and the other parts of a record are called, for people who see them for the first time.
+//! What the parts of a record are called on the page, and the sign of each outcome.
 
 use crate::lab::record::{Agreement, End, Init, Outcome, Phase, Way};
-use crate::predict::{self, Answer};
-
-/// All outcomes, in the order in which they are decided.
-pub const OUTCOMES: [Outcome; 12] = [
-    Outcome::EngineError,
-    Outcome::NoBoot,
-    Outcome::InitNeverRan,
-    Outcome::Crash,
-    Outcome::Hang,
-    Outcome::Refused,
-    Outcome::InitFailed,
-    Outcome::Misbehaves,
-    Outcome::Warned,
-    Outcome::NoDifference,
-    Outcome::RecordBroken,
-    Outcome::NotRun,
-];
-
-/// What an outcome is called.
-pub fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::EngineError => "engine error",
-        Outcome::NoBoot => "no boot",
-        Outcome::InitNeverRan => "init never ran",
-        Outcome::Crash => "crash",
-        Outcome::Hang => "hang",
-        Outcome::Refused => "refused",
-        Outcome::InitFailed => "init failed",
-        Outcome::Misbehaves => "misbehaves",
-        Outcome::Warned => "warned",
-        Outcome::NoDifference => "no difference",
-        Outcome::RecordBroken => "record broken",
-        Outcome::NotRun => "not run",
-    }
-}
-
-/// What an outcome means, in one sentence.
-pub fn sentence(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::EngineError => "The virtual machine did not start, or broke: nothing was learnt about the module.",
-        Outcome::NoBoot => "The kernel did not come up, so the module was never tried.",
-        Outcome::InitNeverRan => {
-            "The kernel took the module and reported success, but never called its init function: it looks for the \
-             function at another place than the module has it."
-        }
-        Outcome::Crash => {
-            "The kernel ran into a fault of its own (panic, oops or BUG); on a real machine, unsaved work is lost and \
-             data may be damaged."
-        }
-        Outcome::Hang => "The machine, or the call that loads the module, stood still and did not answer in time.",
-        Outcome::Refused => "The loader turned the module away before any of its code ran: the safe end.",
-        Outcome::InitFailed => "The loader took the module, and the module's own init function gave up with an error.",
-        Outcome::Misbehaves => {
-            "It is loaded and nobody complains, but it does not do what the kernel's own module does: wrong, and silent."
-        }
-        Outcome::Warned => "It is loaded, and the kernel warned about itself or has a taint that nobody expected.",
-        Outcome::NoDifference => {
-            "It is loaded, and nothing that was looked at differs from the kernel's own module; that is no proof that it \
-             is safe."
-        }
-        Outcome::RecordBroken => "What the guest told contradicts itself, so it counts for nothing.",
-        Outcome::NotRun => "It was not tried, because there was nothing to load: the file can't be patched like that.",
-    }
-}
+use crate::predict::{Answer, errno_words};
 
 /// The sign that stands for an outcome in the heat map, so that none is told by its colour alone.
 pub fn sign(outcome: Outcome) -> &'static str {
@@ -85,21 +22,8 @@ pub fn sign(outcome: Outcome) -> &'static str {
 }
 
 /// The class of an outcome in the page's style sheet.
-pub(super) fn class(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::EngineError => "engine-error",
-        Outcome::NoBoot => "no-boot",
-        Outcome::InitNeverRan => "init-never-ran",
-        Outcome::Crash => "crash",
-        Outcome::Hang => "hang",
-        Outcome::Refused => "refused",
-        Outcome::InitFailed => "init-failed",
-        Outcome::Misbehaves => "misbehaves",
-        Outcome::Warned => "warned",
-        Outcome::NoDifference => "no-difference",
-        Outcome::RecordBroken => "record-broken",
-        Outcome::NotRun => "not-run",
-    }
+pub(super) fn class(outcome: Outcome) -> String {
+    outcome.name().replace(' ', "-")
 }
 
 /// Is it as predicted, in words?
@@ -161,32 +85,9 @@ pub(super) fn init(init: Init) -> String {
     }
 }
 
-/// An errno with its name (asm-generic/errno-base.h, errno.h), where it is one that modules and their loader return.
+/// What a call returned: 0, or an errno with its name.
 pub(super) fn errno(number: i32) -> String {
-    let name = match number {
-        0 => return "0".to_owned(),
-        3 => "ESRCH",
-        4 => "EINTR",
-        5 => "EIO",
-        6 => "ENXIO",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        14 => "EFAULT",
-        16 => "EBUSY",
-        19 => "ENODEV",
-        28 => "ENOSPC",
-        34 => "ERANGE",
-        38 => "ENOSYS",
-        61 => "ENODATA",
-        95 => "EOPNOTSUPP",
-        110 => "ETIMEDOUT",
-        number => match predict::errno_name(number) {
-            known if known.starts_with('E') => known,
-            _ => return number.to_string(),
-        },
-    };
-    format!("{name} ({number})")
+    if number == 0 { "0".to_owned() } else { errno_words(number) }
 }
 
 #[cfg(test)]
@@ -196,17 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outcome_has_words_and_a_sign_of_its_own() {
-        for words in [name, sign, class, sentence] {
-            assert_eq!(OUTCOMES.into_iter().map(words).collect::<BTreeSet<_>>().len(), OUTCOMES.len());
-        }
-        assert!(OUTCOMES.into_iter().all(|outcome| sentence(outcome).ends_with('.')));
+    fn each_outcome_has_a_sign_of_its_own() {
+        assert_eq!(Outcome::ALL.map(sign).into_iter().collect::<BTreeSet<_>>().len(), Outcome::ALL.len());
     }
 
     #[test]
-    fn an_errno_is_named_where_it_is_known() {
-        assert_eq!([errno(8), errno(19), errno(0), errno(4095)], ["ENOEXEC (8)", "ENODEV (19)", "0", "4095"]);
+    fn what_init_returned_is_named_where_it_is_known() {
+        assert_eq!(errno(0), "0");
         assert_eq!(init(Init::Returned(-19)), "returned \u{2212}ENODEV (19)");
-        assert_eq!(init(Init::Returned(i32::MIN)), "returned \u{2212}2147483647");
+        assert_eq!(init(Init::Returned(i32::MIN)), "returned \u{2212}errno 2147483647");
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use kmodlab::lab::agreement::{is_loader_line, is_same_line};
+use kmodlab::predict::taint_letters;
 use serde_json::Value;
 
 use crate::agreement::{Asked, FORCES};
@@ -52,12 +54,6 @@ fn first_difference(asked: &Asked, predicted: &Value) -> Option<(String, String)
     Some((line(&theirs), line(&ours)))
 }
 
-/// The taint that the kernel had afterwards, in letters, as far as the loader sets it.
-pub(crate) fn taint_letters(taint: u64) -> String {
-    let letters = "PFSRMBUDAWCIOELKXTN".chars().enumerate();
-    letters.filter(|(bit, _)| taint >> bit & 1 == 1).map(|(_, letter)| letter).collect()
-}
-
 /// Whether the loader took the module, whatever the module's own init did then.
 fn is_accepted(asked: &Asked) -> bool {
     let answer = &asked.answer;
@@ -75,106 +71,9 @@ fn predicted_lines(predicted: &Value) -> Vec<&str> {
     predicted["dmesg"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// A relocation's line goes on with an address, which nobody can predict.
-fn is_same_line(theirs: &str, ours: &str) -> bool {
-    let is_open = ours.contains("relocation target, existing value is nonzero for ");
-    // A line that ends with a space or tab in the kernel's source has it in the log.
-    theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
-}
-
 /// The lines that the loader itself prints, among those of the module's own code and of others.
 pub(crate) fn loader_lines(log: &[String]) -> Vec<&str> {
     log.iter().map(String::as_str).filter(|line| is_loader_line(line)).collect()
-}
-
-/// The loader's messages (kernel/module/*.c of 6.1, 6.12 and 7.2, kernel/module.c of 5.10), by what stands in them
-/// whatever is filled in, and the lines of what it calls: relocations (arch/x86/kernel/module.c) and BTF
-/// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
-fn is_loader_line(line: &str) -> bool {
-    const BEGINNINGS: &[&str] = &[
-        "Kernel module BTF mismatch detected",
-        "Invalid ELF",
-        "Invalid architecture in ELF",
-        "Invalid module architecture in ELF",
-        "ELF Spec violation",
-        "empty section name table",
-        "empty symbol string table",
-        "symbol string table ",
-        "symbol name out of bounds",
-        "module: ",
-        "[module ",
-        "module ",
-        "Module has invalid ELF structures",
-        "Module len ",
-        "Module hash ",
-        "Only one .modinfo",
-        "extended version crc+name",
-        "more extended version crcs",
-        "Loading of ",
-        "Lockdown: ",
-        "x86/modules: ",
-        "BPF:",
-        "BPF: ",
-        "failed to validate module [",
-        "overflow in relocation",
-        "PKCS#7",
-        "PKEY: ",
-    ];
-    // After "NAME: ".
-    const AFTER_NAME: [&str; 41] = [
-        "x86/modules: ",
-        "PKCS#7 signature info has ",
-        "not signed with expected PKCS#7 message",
-        "per-cpu alignment ",
-        "Could not allocate ",
-        "disagrees about version of symbol ",
-        "no symbol version for ",
-        "no extended symbol version for ",
-        "no versions for exported symbols",
-        "no flags for exported symbols",
-        "module uses symbol (",
-        "module uses symbol ",
-        "module using GPL-only symbols",
-        "module uses symbols ",
-        "module tries to import ",
-        "module does not import ",
-        "gave up waiting for init of module ",
-        "exports duplicate symbol ",
-        "please compile with -fno-common",
-        "Unknown symbol ",
-        "Symbol ",
-        "module license ",
-        "module is from the staging directory",
-        "module is marked as livepatch module",
-        "loading module not compiled with retpoline compiler",
-        "loading out-of-tree module taints kernel",
-        "loading test module taints kernel",
-        "tainting kernel with TAINT_LIVEPATCH",
-        "module verification failed",
-        "module has no symbols (stripped?)",
-        "No module found in object",
-        "version magic '",
-        "has both .ctors and .init_array",
-        "Ignoring obsolete parameters",
-        "ignoring obsolete section",
-        "unknown parameter '",
-        "module is already loaded",
-        "module sysfs not initialized",
-        "Unknown rela relocation: ",
-        "module license taints kernel",
-        "parameters '",
-    ];
-    if BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) {
-        return true;
-    }
-    let after = line.split_once(": ").map_or("", |(_, after)| after);
-    AFTER_NAME.iter().any(|text| after.starts_with(text))
-        || after.ends_with(": kernel tainted.")
-        || after.starts_with("section ") && after.contains("has invalid WRITE|EXEC flags")
-        || line.contains("kernel is not compiled with retpoline")
-        || line.contains("relocation target, existing value is nonzero")
-        || line.contains("is blacklisted")
-        || line.contains("Unknown rela relocation: ")
 }
 
 /// The table of all cells: how many came out how, a row for each kernel and origin, and under it each cell that
@@ -308,26 +207,4 @@ fn counts(row: &BTreeMap<Outcome, usize>) -> String {
         died => format!(" ({died})"),
     };
     format!("{}/{}/{}{died}", of(Outcome::Agree), of(Outcome::Unknown), of(Outcome::Disagree))
-}
-
-#[test]
-fn lines_of_the_loader_are_told_from_those_of_others() {
-    for line in [
-        "dummy: module_layout: kernel tainted.",
-        "dummy: disagrees about version of symbol module_layout",
-        "vfat: Unknown symbol fat_dir_empty (err -2)",
-        "x86/modules: Skipping invalid relocation target, existing value is nonzero for type 1, loc 00000000, val ff",
-        "dummy: section .text (index 4) has invalid WRITE|EXEC flags",
-    ] {
-        assert!(is_loader_line(line), "{line}");
-    }
-    for line in [
-        "Disabling lock debugging due to kernel taint",
-        "tun: Universal TUN/TAP device driver, 1.6",
-        "brd: module loaded",
-        "tsc: Refined TSC clocksource calibration: 2599.999 MHz",
-        "raid6: using algorithm sse2x4 gen() 976 MB/s",
-    ] {
-        assert!(!is_loader_line(line), "{line}");
-    }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kmodlab::lab::record::Agreement;
+use kmodlab::lab::record::{Agreement, Outcome};
 use kmodlab::report;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -335,8 +335,8 @@ fn an_outcome_chosen_in_the_legend_dims_the_others() {
     browser.open(&report::page(&cells));
     let clear = "[...document.querySelectorAll('.map .b')].filter(b => getComputedStyle(b).opacity == 1).length";
     assert_eq!(browser.number(clear), 200);
-    for outcome in report::words::OUTCOMES {
-        let class = report::words::name(outcome).replace(' ', "-");
+    for outcome in Outcome::ALL {
+        let class = outcome.name().replace(' ', "-");
         let with = cells.iter().filter(|cell| cell.outcome == outcome).count();
         browser.value(&format!("document.querySelector('#f-{class}').click()"));
         // One that no cell has can't be chosen.

@@ -20,7 +20,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use kmodlab::lab::record::{Agreement, Cell, Outcome, Role};
-use kmodlab::report::{self, Summary, records, words};
+use kmodlab::lab::store;
+use kmodlab::report::{self, Summary, words};
 
 /// What stands between two marks in a text, for each place where it is so.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
@@ -55,7 +56,7 @@ fn the_counts_are_those_of_the_cells() {
     let cells = scene::many(1_000);
     let summary = Summary::of(&cells);
     let with = |outcome| cells.iter().filter(|cell| cell.outcome == outcome).count();
-    for outcome in words::OUTCOMES {
+    for outcome in Outcome::ALL {
         assert!(with(outcome) > 0, "the scene lacks {outcome:?}");
         assert_eq!(summary.outcome(outcome), with(outcome));
     }
@@ -64,8 +65,8 @@ fn the_counts_are_those_of_the_cells() {
     let title = between(&page, "<title>", "</title>")[0];
     let (agree, unknown, disagree) = (summary.agree, summary.unknown, summary.disagree);
     assert_eq!(title, format!("kmodlab: 1,000 cells: {agree} agree, {unknown} unknown, {disagree} disagree"));
-    for outcome in words::OUTCOMES {
-        assert!(page.contains(&words::sentence(outcome).replace('&', "&amp;")), "the legend explains {outcome:?}");
+    for outcome in Outcome::ALL {
+        assert!(page.contains(&outcome.sentence().replace('&', "&amp;")), "the legend explains {outcome:?}");
     }
 }
 
@@ -74,7 +75,7 @@ fn no_outcome_is_told_by_its_colour_alone() {
     let page = report::page(&scene::story());
     for line in between(&page, "<a class=\"b ", "</a>") {
         let (attributes, sign) = line.split_once('>').unwrap();
-        let outcome = words::OUTCOMES.into_iter().find(|o| attributes.contains(&format!("\"{},", words::name(*o))));
+        let outcome = Outcome::ALL.into_iter().find(|o| attributes.contains(&format!("\"{},", o.name())));
         let outcome = outcome.unwrap_or_else(|| panic!("the box says no outcome: {attributes}"));
         assert!(sign.starts_with(words::sign(outcome)), "{sign}");
         assert_eq!(attributes.contains("not as predicted"), sign.contains("<sup>\u{2260}</sup>"));
@@ -148,6 +149,12 @@ fn an_article_tells_the_whole_story() {
         wrong.contains("\u{2260} The answer is not as predicted")
             && wrong.contains("predicted to be taken, and was refused")
     );
+    let lacking = article_of(&page, "vxlan");
+    for part in ["ip6_udp_tunnel, udp_tunnel", "not all: refused were udp_tunnel with ENOEXEC (8)"] {
+        assert!(lacking.contains(part), "{part} is missing in {lacking}");
+    }
+    assert!(article_of(&page, "geneve").contains("all of them"), "what it needs was loaded");
+    assert!(article_of(&page, "bonding").contains("ended in the middle of a report"));
     let broken = article_of(&page, "macvlan");
     assert!(broken.contains("record broken"), "{broken}");
 }
@@ -276,13 +283,13 @@ mod xml {
 fn records_are_read_back_as_they_were_written() {
     let cells = [scene::story(), scene::hostile()].concat();
     let lines = scene::lines(&cells);
-    let read = records::read(lines.as_bytes()).unwrap();
+    let read = store::parse(lines.as_bytes()).unwrap();
     assert!(read.cells == cells && !read.is_cut);
     let cut = &lines.as_bytes()[..lines.len() - 40];
-    let read = records::read(cut).unwrap();
+    let read = store::parse(cut).unwrap();
     assert!(read.is_cut && read.cells == cells[..cells.len() - 1]);
     // Whole, but for its line feed.
-    let whole = records::read(&lines.as_bytes()[..lines.len() - 1]).unwrap();
+    let whole = store::parse(&lines.as_bytes()[..lines.len() - 1]).unwrap();
     assert!(!whole.is_cut && whole.cells == cells);
 }
 
@@ -290,13 +297,13 @@ fn records_are_read_back_as_they_were_written() {
 fn no_cut_and_no_damage_makes_it_panic() {
     let line = scene::lines(&scene::hostile()[..1]);
     for end in 0..line.len() {
-        let read = records::read(&line.as_bytes()[..end]).unwrap();
+        let read = store::parse(&line.as_bytes()[..end]).unwrap();
         assert!(read.cells.len() <= 1);
     }
     for place in (0..line.len()).step_by(7) {
         let mut bytes = line.clone().into_bytes();
         bytes[place] ^= 0x15;
-        if let Ok(read) = records::read(&bytes) {
+        if let Ok(read) = store::parse(&bytes) {
             let _ = (report::page(&read.cells), report::json(&read.cells), report::junit(&read.cells));
         }
     }

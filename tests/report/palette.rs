@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use kmodlab::report::{self, words};
+use kmodlab::lab::record::Outcome;
+use kmodlab::report;
 
 /// The relative luminance of a colour (WCAG 2.2).
 fn luminance(colour: &str) -> f64 {
@@ -45,8 +46,8 @@ fn text_can_be_read_on_its_ground() {
             }
         }
         pairs.push(("mark-ink".to_owned(), "mark".to_owned()));
-        for outcome in words::OUTCOMES {
-            let class = words::name(outcome).replace(' ', "-");
+        for outcome in Outcome::ALL {
+            let class = outcome.name().replace(' ', "-");
             pairs.push((format!("{class}-ink"), class));
         }
         for (text, ground) in pairs {

@@ -5,7 +5,6 @@ use kmodlab::lab::record::{
     Phase, Prediction, Role, SCHEMA_VERSION, Seen, Spot, State, Unload, Way,
 };
 use kmodlab::predict::{Answer, Finding, Outcome as StepEnd, Step};
-use kmodlab::report::words::OUTCOMES;
 use sha2::{Digest, Sha256};
 
 const HOME: &str = "6.1.0-56-cloud-amd64";
@@ -43,7 +42,7 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
             taint: Some(String::new()),
             stage: None,
             findings: Vec::new(),
-            needs: Vec::new(),
+            needs: needs(module),
             dangers: Vec::new(),
         },
         change: None,
@@ -74,6 +73,19 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
         cell.observed.state = Some(State { initstate: "live".to_owned(), taint: "F".to_owned() });
     }
     cell
+}
+
+/// What a module needs of others.
+fn needs(module: &str) -> Vec<String> {
+    let names: &[&str] = match module {
+        "geneve" | "vxlan" => &["ip6_udp_tunnel", "udp_tunnel"],
+        "wireguard" => &["ip6_udp_tunnel", "udp_tunnel", "libchacha20poly1305"],
+        "bonding" => &["tls"],
+        "bridge" => &["llc", "stp"],
+        "ip_gre" => &["gre", "ip_tunnel"],
+        _ => &[],
+    };
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn line(phase: Phase, text: &str) -> Line {
@@ -192,7 +204,8 @@ fn gets(cell: &mut Cell, outcome: Outcome) {
             observed.end = End::Silent(Phase::Exercise);
             observed.log.push(line(Phase::Exercise, &format!("{module}0: link becomes ready")));
             observed.unload = None;
-            observed.console = "[   12.001] watchdog: nothing more\r\n".to_owned();
+            observed.console = "[   12.001] watchdog: BUG: soft lockup - CPU#0 stuck for 2".to_owned();
+            observed.is_cut = true;
         }
         Outcome::InitFailed => {
             observed.init = Init::Returned(-19);
@@ -238,6 +251,10 @@ pub(crate) fn story() -> Vec<Cell> {
     wrong.prediction.dmesg.clear();
     wrong.agreement = Agreement::Disagree;
     wrong.disagreement = "predicted to be taken, and was refused with ENOEXEC (8)".to_owned();
+    let mut lacking = told("vxlan", ABROAD, HOME, Way::Forced, Outcome::Refused);
+    lacking.observed.missing = vec![("udp_tunnel".to_owned(), 8)];
+    lacking.agreement = Agreement::Unknown;
+    lacking.disagreement = "what it needs could not be loaded before it".to_owned();
     vec![
         told("dummy", HOME, HOME, Way::Original, Outcome::NoDifference),
         told("dummy", HOME, HOME, Way::Forced, Outcome::NoDifference),
@@ -249,6 +266,7 @@ pub(crate) fn story() -> Vec<Cell> {
         told("macvlan", ABROAD, HOME, Way::ForcedModversions, Outcome::RecordBroken),
         told("bonding", ABROAD, HOME, Way::Forced, Outcome::Hang),
         told("geneve", ABROAD, HOME, Way::ForcedVermagic, Outcome::Warned),
+        lacking,
     ]
 }
 
@@ -286,6 +304,8 @@ pub(crate) fn hostile() -> Vec<Cell> {
         cell.agreement = Agreement::Disagree;
         cell.disagreement.clone_from(&text);
         cell.observed.log.push(line(Phase::Load, &text));
+        cell.prediction.needs = vec![text.clone()];
+        cell.observed.missing = vec![(text.clone(), i32::MIN)];
         cell.observed.warnings = vec![text.clone()];
         cell.observed.console = format!("{text}\n{text}");
         cell.observed.end = End::Broken(text.clone());
@@ -395,7 +415,7 @@ pub(crate) fn talkative(count: usize) -> Vec<Cell> {
 
 /// A likely outcome for a way; now and then any.
 fn thrown(way: Way, die: u8) -> Outcome {
-    let any = OUTCOMES[usize::from(die) % OUTCOMES.len()];
+    let any = Outcome::ALL[usize::from(die) % Outcome::ALL.len()];
     match (way, die) {
         (_, 0..24) => any,
         (Way::Original | Way::ForcedVermagic, _) => Outcome::Refused,

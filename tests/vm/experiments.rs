@@ -10,32 +10,37 @@ use crate::{KMODLAB, alone, deb};
 /// How often each is done.
 const TIMES: usize = 3;
 
-/// Tries a module of one kernel on another; gives the asked cells, in the order of the ways. The controls must be clean,
-/// and all must be as predicted.
-fn tried(module: &str, built_for: &str, kernel: &str, ways: &[Way]) -> Vec<Cell> {
+/// Tries modules of one kernel on another; gives the asked cells, in the order of modules and ways. The controls must be
+/// clean, and all must be as predicted.
+fn tried(modules: &[&str], built_for: &str, kernel: &str, ways: &[Way]) -> Vec<Cell> {
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(KMODLAB);
-    command.args(["try", module, "--json", "--accel", "tcg", "--ways"]);
-    command.arg(ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(","));
-    let output = command.arg("--built-for").arg(deb(built_for)).arg("--kernel").arg(deb(kernel)).output().unwrap();
+    command.args(["matrix", "--json", "--accel", "tcg", "--modules", &modules.join(","), "--ways"]);
+    command.arg(ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(",")).arg("--out").arg(folder.path());
+    let output = command.arg("--built-for").arg(deb(built_for)).arg("--kernels").arg(deb(kernel)).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{module} of {built_for} on {kernel}: {said}");
+    assert_eq!(output.status.code(), Some(0), "{modules:?} of {built_for} on {kernel}: {said}");
     let text = String::from_utf8(output.stdout).unwrap();
     let cells: Vec<Cell> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (controls, asked): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(|cell| cell.role == Role::Control);
-    assert_eq!(controls.iter().map(|cell| cell.way).collect::<Vec<_>>(), [Way::Original, Way::Forced]);
+    assert_eq!(controls.len(), 2 * modules.len());
     for control in &controls {
-        assert_eq!(control.outcome, Outcome::NoDifference, "{module} of {kernel} itself: {control:#?}");
+        assert_eq!(control.outcome, Outcome::NoDifference, "{kernel}'s own: {control:#?}");
         assert!(control.observed.warnings.is_empty() && control.observed.crash.is_none(), "{control:#?}");
     }
-    // Forcing alone changes nothing but the taint.
-    assert_eq!(controls[0].observed.witness, controls[1].observed.witness);
-    assert_eq!((controls[0].observed.taint_after, taints(&controls[1].observed)), (0, "FE".to_owned()));
-    assert_eq!(asked.iter().map(|cell| cell.way).collect::<Vec<_>>(), ways);
+    for pair in controls.chunks(2) {
+        // Forcing alone changes nothing but the taint.
+        assert_eq!((pair[0].way, pair[1].way), (Way::Original, Way::Forced));
+        assert_eq!(pair[0].observed.witness, pair[1].observed.witness);
+        assert_eq!((pair[0].observed.taint_after, taints(&pair[1].observed)), (0, "FE".to_owned()));
+    }
+    let wanted = modules.iter().flat_map(|module| ways.iter().map(|way| (*module, *way))).collect::<Vec<_>>();
+    assert_eq!(asked.iter().map(|cell| (cell.module.name.as_str(), cell.way)).collect::<Vec<_>>(), wanted);
     asked
 }
 
 fn taints(seen: &Observed) -> String {
-    kmodlab::lab::outcome::taint_letters(seen.taint_after & !seen.taint_before)
+    kmodlab::predict::taint_letters(seen.taint_after & !seen.taint_before)
 }
 
 fn lines(seen: &Observed) -> Vec<&str> {
@@ -60,12 +65,10 @@ fn three_times(name: &str, experiment: impl Fn()) {
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn refused_a_module_of_another_abi() {
     three_times("refused", || {
-        for module in ["dummy", "loop", "veth"] {
-            let [cell] = &tried(module, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Original])[..] else {
-                panic!()
-            };
+        let modules = ["brd", "dummy", "loop", "veth"];
+        for cell in tried(&modules, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Original]) {
             assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
-            let line = format!("{module}: disagrees about version of symbol module_layout");
+            let line = format!("{}: disagrees about version of symbol module_layout", cell.module.name);
             assert_eq!(lines(&cell.observed), [line]);
         }
     });
@@ -76,7 +79,7 @@ fn refused_a_module_of_another_abi() {
 fn pointless_where_symbol_versions_decide() {
     three_times("pointless", || {
         let ways = [Way::ForcedVermagic, Way::Patched];
-        for cell in tried("dummy", "amd64-6.1-cloud-old", "amd64-6.1-cloud", &ways) {
+        for cell in tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &ways) {
             assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
             assert_eq!(lines(&cell.observed), ["dummy: disagrees about version of symbol module_layout"]);
         }
@@ -88,7 +91,7 @@ fn pointless_where_symbol_versions_decide() {
 fn oops_of_a_module_for_a_realtime_kernel() {
     three_times("oops", || {
         for kernel in ["amd64-6.1-cloud", "amd64-6.1"] {
-            let [cell] = &tried("dummy", "amd64-6.1-rt", kernel, &[Way::Forced])[..] else { panic!() };
+            let [cell] = &tried(&["dummy"], "amd64-6.1-rt", kernel, &[Way::Forced])[..] else { panic!() };
             let seen = &cell.observed;
             let crash = seen.crash.as_ref().unwrap_or_else(|| panic!("{kernel}: {cell:#?}"));
             assert_eq!((cell.outcome, crash.kind, crash.phase), (Outcome::Crash, CrashKind::Oops, Phase::Load));
@@ -108,7 +111,7 @@ fn oops_of_a_module_for_a_realtime_kernel() {
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn silent_damage_with_an_old_layout() {
     three_times("silent", || {
-        let [cell] = &tried("dummy", "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Forced])[..] else { panic!() };
+        let [cell] = &tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Forced])[..] else { panic!() };
         let seen = &cell.observed;
         assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::Misbehaves, Some(0), Init::Returned(0)));
         assert_eq!(witnessed(seen, "new network devices"), Some("dummy0"));
@@ -129,7 +132,7 @@ fn silent_damage_with_an_old_layout() {
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn no_init_where_the_pointer_is_elsewhere() {
     three_times("no init", || {
-        let [cell] = &tried("dummy", "amd64-7.2-rt", "amd64-7.2-cloud", &[Way::Patched])[..] else { panic!() };
+        let [cell] = &tried(&["dummy"], "amd64-7.2-rt", "amd64-7.2-cloud", &[Way::Patched])[..] else { panic!() };
         let seen = &cell.observed;
         assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::InitNeverRan, Some(0), Init::NeverRan));
         assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("live"));
@@ -149,7 +152,7 @@ fn no_init_where_the_pointer_is_elsewhere() {
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn plain_refusal_by_version_magic() {
     three_times("plain", || {
-        let [cell] = &tried("dummy", "amd64-7.3-cloud", "amd64-7.2-cloud", &[Way::Original])[..] else { panic!() };
+        let [cell] = &tried(&["dummy"], "amd64-7.3-cloud", "amd64-7.2-cloud", &[Way::Original])[..] else { panic!() };
         assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
         let (ours, theirs) = (cell.module.vermagic.as_ref().unwrap(), &cell.kernel.vermagic);
         assert_ne!(ours, theirs);

@@ -20,6 +20,7 @@ mod hostile;
 mod parent;
 #[path = "../readme/sessions.rs"]
 mod sessions;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -123,10 +123,7 @@ fn read_little(path: &Path) -> String {
 
 /// An error by the kernel's name for it.
 pub(super) fn errno(number: i32) -> String {
-    match errno_name(number) {
-        name if name.starts_with('E') => name.to_owned(),
-        _ => format!("errno {number}"),
-    }
+    errno_name(number).into_owned()
 }
 
 /// What an operation came to.

@@ -1,0 +1,95 @@
+//! Witnesses: what modules bring is used as a user would, a user's own program is heard, and unloading can be forced.
+
+use std::path::Path;
+use std::process::Command;
+
+use kmodlab::lab::record::{Cell, Outcome, Role};
+use kmodlab::predict::taint_letters;
+
+use crate::{KMODLAB, alone, deb};
+
+/// A kernel's own module on itself, as it is; what the control showed.
+fn own(module: &str, kernel: &str, more: &[&str]) -> Cell {
+    let mut command = Command::new(KMODLAB);
+    command.args(["try", module, "--json", "--accel", "tcg", "--ways", "original"]).args(more);
+    let output = command.arg("--built-for").arg(deb(kernel)).arg("--kernel").arg(deb(kernel)).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{module}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let cells = text.lines().map(|line| serde_json::from_str::<Cell>(line).unwrap());
+    let asked: Vec<Cell> = cells.filter(|cell| cell.role == Role::Asked).collect();
+    let [cell] = &asked[..] else { panic!("{module}: {} cells", asked.len()) };
+    assert_eq!(cell.outcome, Outcome::NoDifference, "{cell:#?}");
+    cell.clone()
+}
+
+fn saw(cell: &Cell, what: &str, how: &str) {
+    let seen = cell.observed.witness.iter().find(|seen| seen.what == what);
+    assert_eq!(seen.map(|seen| seen.how.as_str()), Some(how), "{what}: {:#?}", cell.observed.witness);
+}
+
+#[test]
+#[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
+fn each_kind_of_module_is_used_as_its_users_would() {
+    let _alone = alone();
+    let network = own("dummy", "amd64-6.1-cloud", &[]);
+    saw(&network, "dummy0 comes up", "ok");
+    saw(&network, "dummy0 counts as sent", "3 packets");
+    saw(&network, "dummy0 is there still", "no");
+    let disk = own("brd", "amd64-6.1-cloud", &[]);
+    saw(&disk, "ram0 is written", "ok");
+    saw(&disk, "ram0 gives back", "what was written");
+    let filesystem = own("vfat", "amd64-6.1-cloud", &[]);
+    saw(&filesystem, "vfat is mounted", "ok");
+    saw(&filesystem, "a file on vfat gives back", "what was written");
+    saw(&filesystem, "vfat is unmounted", "ok");
+    let overlay = own("overlay", "amd64-6.1-cloud", &[]);
+    saw(&overlay, "a file on overlay gives back", "what was written");
+    let device = own("tun", "amd64-6.1-cloud", &[]);
+    saw(&device, "new character devices", "/dev/net/tun");
+    saw(&device, "/dev/net/tun is opened", "ok");
+    let made = own("veth", "amd64-6.1-cloud", &[]);
+    saw(&made, "a link of type veth is made", "ok");
+    // A plain module: its parameters are all that can be seen of it.
+    let plain = own("crc_itu_t", "amd64-6.1-cloud", &[]);
+    assert!(plain.observed.witness.is_empty(), "{:#?}", plain.observed.witness);
+    assert_eq!(plain.observed.unload.map(|unload| (unload.errno, unload.gone)), Some((Some(0), true)));
+}
+
+#[test]
+#[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
+fn a_witness_of_ones_own_is_heard() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("witness");
+    let text = "#!/bin/sh\nread state < /sys/module/$MODULE/initstate\necho \"$MODULE is: $state\"\necho \"told: $1\"\nexit 3\n";
+    std::fs::write(&script, text).unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, permissions).unwrap();
+    let command = format!("{} something", Path::new(&script).display());
+    let cell = own("crc_itu_t", "amd64-6.1-cloud", &["--witness", &command]);
+    saw(&cell, "crc_itu_t is", "live");
+    saw(&cell, "told", "something");
+    saw(&cell, "the witness ends with", "exit status: 3");
+}
+
+#[test]
+#[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
+fn forced_unloading_removes_what_is_in_use_and_taints_r() {
+    let _alone = alone();
+    // Its witness opened the watchdog, which then holds the module.
+    let plain = own("softdog", "amd64-6.1-cloud", &[]);
+    let unload = plain.observed.unload.unwrap();
+    assert_eq!((unload.forced, unload.errno, unload.gone), (false, Some(11), false));
+    let mut command = Command::new(KMODLAB);
+    command.args(["try", "softdog", "--json", "--accel", "tcg", "--ways", "original", "--rmmod-force"]);
+    let kernel = deb("amd64-6.1-cloud");
+    let output = command.arg("--built-for").arg(&kernel).arg("--kernel").arg(&kernel).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in text.lines() {
+        let cell: Cell = serde_json::from_str(line).unwrap();
+        let unload = cell.observed.unload.unwrap_or_else(|| panic!("{cell:#?}"));
+        assert!(unload.forced, "{unload:?}");
+        assert!(taint_letters(cell.observed.taint_after).contains('R'), "{cell:#?}");
+    }
+    assert_eq!(text.lines().count(), 3);
+}
