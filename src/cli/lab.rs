@@ -18,7 +18,7 @@ use crate::lab::store::{self, Stored};
 use crate::lab::wire::Force;
 use crate::module::name_of_file;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(next_help_heading = "Options of the lab")]
 pub(super) struct LabArgs {
     /// The ways to load a module [default: all]

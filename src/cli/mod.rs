@@ -6,6 +6,7 @@
 mod check;
 mod confirmation;
 mod demo;
+mod demo_vm;
 mod diff;
 mod doctor;
 mod enrol;
@@ -21,6 +22,7 @@ mod recover;
 mod report;
 mod restore;
 mod show;
+mod tour;
 mod tree;
 mod r#try;
 mod verify;
@@ -159,7 +161,7 @@ enum Command {
     Matrix(matrix::Args),
     /// What this machine can do, and the command that installs what is missing
     Doctor(doctor::Args),
-    /// The whole story on built-in modules, in a temporary folder; no root, no network
+    /// The whole story on built-in modules, in a temporary folder; no root, no network; with --vm on a kernel that runs
     Demo(demo::Args),
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Each block marked `console` is run line by line with a shell, all blocks in one folder that holds copies of the
 //! fixtures, and what it prints is compared. In the README, `[…]` stands for any text; alone on a line, for any lines.
+//! Blocks marked `console lab`, there and in docs/, want a virtual machine: `tests/vm/documents.rs` runs them. Here it is
+//! only looked whether the program knows their commands.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,8 +14,12 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod sessions;
+
 use std::path::Path;
 use std::process::Command;
+
+use sessions::{fits, steps};
 
 #[test]
 fn the_readmes_sessions_run_as_written() {
@@ -26,7 +32,7 @@ fn the_readmes_sessions_run_as_written() {
             std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
     }
-    let steps = steps(readme);
+    let steps = steps(readme, "console");
     assert!(steps.len() > 10, "only {} commands in the README", steps.len());
     let mut shell = String::from("exec 2>&1\n");
     for step in &steps {
@@ -41,29 +47,6 @@ fn the_readmes_sessions_run_as_written() {
             step.expected
         );
     }
-}
-
-struct Step {
-    command: String,
-    expected: String,
-}
-
-/// The commands of all console blocks, each with what is shown under it.
-fn steps(readme: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for block in readme.split("```console\n").skip(1) {
-        for line in block.split("```").next().unwrap().lines() {
-            match line.strip_prefix("$ ") {
-                Some(command) => steps.push(Step { command: command.to_owned(), expected: String::new() }),
-                None => {
-                    let step = steps.last_mut().unwrap();
-                    step.expected.push_str(line);
-                    step.expected.push('\n');
-                }
-            }
-        }
-    }
-    steps
 }
 
 fn run(shell: &str, folder: &Path) -> String {
@@ -82,28 +65,30 @@ fn run(shell: &str, folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Is `printed` what `expected` says, where `[…]` stands for any text in a line, or alone on a line for any lines?
-fn fits(expected: &str, printed: &str) -> bool {
-    let (pattern, text): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), printed.lines().collect());
-    lines_fit(&pattern, &text)
-}
-
-fn lines_fit(pattern: &[&str], text: &[&str]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        ["[…]", rest @ ..] => (0..=text.len()).any(|skip| lines_fit(rest, &text[skip..])),
-        [line, rest @ ..] => !text.is_empty() && line_fits(line, text[0]) && lines_fit(rest, &text[1..]),
-    }
-}
-
-fn line_fits(pattern: &str, text: &str) -> bool {
-    match pattern.split_once("[…]") {
-        None => pattern == text,
-        Some((head, tail)) => match text.strip_prefix(head) {
-            None => false,
-            Some(rest) => {
-                rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| line_fits(tail, &rest[at..]))
+#[test]
+fn the_labs_commands_are_ones_that_the_program_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut known = 0;
+    for (name, document) in [
+        ("README.md", include_str!("../../README.md")),
+        ("docs/walk-through.md", include_str!("../../docs/walk-through.md")),
+    ] {
+        let mut names = String::new();
+        for step in steps(document, "console lab") {
+            let is_name = step.command.split_once('=').is_some_and(|(name, _)| name.chars().all(char::is_alphanumeric));
+            if is_name {
+                names.push_str(&format!("{}\n", step.command));
             }
-        },
+            if !step.command.starts_with("kmodlab ") {
+                continue;
+            }
+            // Help is the answer to a call only if all that stands before it is understood.
+            let printed = run(&format!("{names}{} --help 2>&1", step.command), folder.path());
+            assert!(printed.contains("\nUsage: kmodlab "), "{name}: $ {}\n{printed}", step.command);
+            known += 1;
+        }
     }
+    assert!(known > 10, "only {known} commands found");
+    let printed = run("kmodlab try dummy --ways none --help 2>&1", folder.path());
+    assert!(!printed.contains("Usage: kmodlab "), "a wrong call is told from a right one: {printed}");
 }

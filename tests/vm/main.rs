@@ -14,12 +14,16 @@
 )]
 
 mod breakage;
+mod demo;
+mod documents;
 mod experiments;
 mod flags;
 mod hostile;
 mod kernels;
 mod matrix;
 mod parent;
+#[path = "../readme/sessions.rs"]
+mod sessions;
 mod tally;
 mod witness;
 

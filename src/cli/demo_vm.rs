@@ -1,0 +1,183 @@
+//! The second half of `demo --vm`: what the first half told of files is seen on a kernel that runs, in a virtual machine.
+//!
+//! What happens hangs on the kernels that were named, so nothing is told before it happened: each conclusion is made from
+//! the recorded cell.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+
+use crate::cli::Status;
+use crate::cli::lab::{LabArgs, specimens};
+use crate::cli::output::{Failure, waiting};
+use crate::cli::tour::{RECORDS, Tour, digest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::escape::for_eyes;
+use crate::kernel::Lookup;
+use crate::lab::experiment::Target;
+use crate::lab::record::{Cell, Outcome, Role, Way};
+use crate::lab::specimen::Specimen;
+use crate::lab::store;
+use crate::module::{Module, sha256};
+use crate::patch::{Plan, Request, Signature, Wish};
+use crate::predict::{self, Answer, Force, Load, Subject};
+
+/// The module of the tour: it makes a network device that counts what it is sent and throws it away, so it is easily seen
+/// whether it works. Every distribution has it.
+const MODULE: &str = "dummy";
+
+/// Its file in the tour's folder.
+const FILE: &str = "dummy.ko";
+
+/// What the tour needs, read before it begins.
+pub(super) struct Lab {
+    /// The kernel that is booted, as it was named.
+    kernel: String,
+    target: Target,
+    /// Its own module.
+    own: Specimen,
+    /// Modules of other kernels: what the kernel was called, and its module.
+    others: Vec<(String, Specimen)>,
+}
+
+impl Lab {
+    /// Reads the kernels, and looks that there is a virtual machine.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Target::open`] and [`specimens`]; [`ErrorKind::NotFound`] for a kernel that has no module `dummy`.
+    pub(super) fn open(kernel: String, built_for: Vec<String>, lookup: &Lookup) -> Result<Lab> {
+        let settings = LabArgs::default().conditions(lookup)?.settings;
+        waiting("reading the kernels", || {
+            let names = BTreeSet::from([MODULE.to_owned()]);
+            let target = Target::open(OsStr::new(&kernel), &names, &settings, lookup)?;
+            let missing = || Error::new(ErrorKind::NotFound, format!("no module {MODULE} there")).on(&kernel);
+            let own = target.own(MODULE).ok_or_else(missing)?;
+            let mut others = Vec::new();
+            for name in built_for {
+                let found = specimens(&[OsString::from(MODULE)], &[OsString::from(&name)], lookup)?;
+                others.extend(found.into_iter().map(|specimen| (name.clone(), specimen)));
+            }
+            Ok(Lab { kernel, target, own, others })
+        })
+    }
+
+    /// A version magic for the kernel's own module that fits into its place, and that the kernel refuses: that of one of
+    /// the other kernels, or its own without the word SMP.
+    fn foreign_vermagic(&self) -> Option<String> {
+        let own = self.own.seen.vermagic.as_deref()?;
+        let others = self.others.iter().filter_map(|(_, specimen)| specimen.seen.vermagic.clone());
+        let without_smp = own.contains(" SMP ").then(|| own.replacen(" SMP ", " ", 1));
+        others.chain(without_smp).find(|vermagic| self.is_refused(vermagic))
+    }
+
+    fn is_refused(&self, vermagic: &str) -> bool {
+        let request = Request::new(Wish::Rewrite(vermagic.as_bytes().to_vec()), Signature::Strip);
+        let Ok(plan) = Plan::make(&self.own.bytes, &request) else { return false };
+        let module = Module::read(&plan.bytes_after).ok();
+        let subject = Subject { bytes: &plan.bytes_after, module: module.as_ref() };
+        let load = Load { force: Force::None, alone: false };
+        predict::predict(&subject, &self.target.kernel, &load).answer == Answer::Refused
+    }
+}
+
+/// The stops in the virtual machine.
+pub(super) fn run(lab: &Lab, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+    tour.keep(FILE, &lab.own.bytes)?;
+    tour.says(
+        "Up to here no kernel was asked. Now one is, in a virtual machine that is thrown away: first its own dummy.ko, \
+         which makes a network device.",
+    )?;
+    tries_own(lab, tour)?;
+    for (name, specimen) in &lab.others {
+        let origin = specimen.seen.origin.as_deref().unwrap_or(name);
+        tour.says(&format!("The same module, built for {}, as it is and forced:", for_eyes(origin)))?;
+        let ways = "original,forced";
+        tries(tour, &["try", MODULE, "--built-for", name, "--kernel", &lab.kernel, "--ways", ways, "--out", RECORDS])?;
+        concludes(tour, &specimen.seen.sha256, &[Way::Original, Way::Forced])?;
+    }
+    if let Some(vermagic) = lab.foreign_vermagic() {
+        round_trip(lab, &vermagic, tour)?;
+    }
+    tour.says("All that was tried, as a page (it goes with the tour's folder; try --out keeps one of yours):")?;
+    tour.runs(&["report", RECORDS], Status::Done)
+}
+
+/// The kernel's own module is patched so that it is refused, and restored.
+fn round_trip(lab: &Lab, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+    tour.says(
+        "The version magic alone, on the kernel's own module. It is made to look as if built for another kernel:",
+    )?;
+    let signature: &[&str] = match lab.own.module.as_ref().is_some_and(|module| module.trailer.is_some()) {
+        true => &["--signature", "strip"],
+        false => &[],
+    };
+    let plan = tour.plan(FILE, vermagic, signature)?;
+    let digest = digest(&plan)?;
+    let overrides: &[&str] = if refuses(&plan, "abi-tokens") { &["--allow-abi-mismatch"] } else { &[] };
+    let words = ["patch", FILE, "--vermagic", vermagic].into_iter().chain(signature.iter().copied());
+    let words: Vec<&str> = words.chain(overrides.iter().copied()).chain(["--confirm", &digest]).collect();
+    tour.runs(&words, Status::Done)?;
+    tries_own(lab, tour)?;
+    tour.says("And back, byte for byte:")?;
+    tour.runs(&["restore", FILE], Status::Done)?;
+    tour.runs(&["verify", FILE], Status::Done)?;
+    tries_own(lab, tour)
+}
+
+/// The file in the tour's folder, as it is now.
+fn tries_own(lab: &Lab, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+    tries(tour, &["try", FILE, "--kernel", &lab.kernel, "--ways", "original", "--out", RECORDS])?;
+    let path = tour.folder().join(FILE);
+    let bytes = std::fs::read(&path).map_err(|e| Error::io("reading", e).on(path))?;
+    concludes(tour, &sha256(&bytes), &[Way::Original])
+}
+
+/// Runs `try`. That a prediction was wrong is told in its table, and no reason to stop.
+fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
+    match tour.run(words)? {
+        Status::Done | Status::Negative => Ok(()),
+        _ => {
+            let what = "the virtual machine did not work, as the lines above say";
+            Err(Error::new(ErrorKind::Lab, what).hint("kmodlab doctor says what is missing").into())
+        }
+    }
+}
+
+/// Says what came of a module, by its recorded cells.
+fn concludes(tour: &mut Tour<'_, '_>, module: &str, ways: &[Way]) -> Result<(), Failure> {
+    let cells = store::read(&tour.folder().join(RECORDS))?.cells;
+    let of = |way: &Way| {
+        cells.iter().rev().find(|cell| cell.role == Role::Asked && cell.module.sha256 == module && cell.way == *way)
+    };
+    let said: Vec<String> = ways.iter().filter_map(of).map(|cell| conclusion(cell)).collect();
+    tour.concludes(&format!("So: {}.", said.join("; ")))
+}
+
+/// What came of a cell, in a few words.
+fn conclusion(cell: &Cell) -> String {
+    let way = if cell.way == Way::Forced { "forced" } else { "as it is" };
+    let what = match cell.outcome {
+        Outcome::Refused if cell.way == Way::Forced => "refused all the same".to_owned(),
+        Outcome::Crash => "dead".to_owned(),
+        Outcome::Hang => "it stands still".to_owned(),
+        Outcome::Misbehaves => "loaded and silently broken".to_owned(),
+        Outcome::InitNeverRan => "listed as loaded, and its init never ran".to_owned(),
+        Outcome::InitFailed => "loaded, and its own init gave up".to_owned(),
+        Outcome::Warned => "loaded, and the kernel complains".to_owned(),
+        Outcome::NoDifference if cell.way == Way::Forced => {
+            "loaded, and no difference was seen, which proves nothing".to_owned()
+        }
+        Outcome::NoDifference => "loaded and well".to_owned(),
+        other => other.name().to_owned(),
+    };
+    format!("{way}, {what}")
+}
+
+/// Does a guard refuse the plan that `patch -n --json` printed?
+fn refuses(plan: &serde_json::Value, guard: &str) -> bool {
+    let guards = plan.get("guards").and_then(|guards| guards.as_array());
+    let is = |answer: &serde_json::Value, key: &str, wanted: &str| {
+        answer.get(key).and_then(|value| value.as_str()) == Some(wanted)
+    };
+    guards.into_iter().flatten().any(|answer| is(answer, "name", guard) && is(answer, "result", "refuse"))
+}

@@ -1,0 +1,76 @@
+//! What the README and the walk-through show of the lab is what the lab does.
+//!
+//! Their blocks marked `console lab` are run as written, one document in one shell, in a folder that looks like a
+//! checkout with fetched kernels. Kernels move on, and with them addresses and names of functions; so of `try` and `matrix`
+//! it is compared what the cells came to, and of all other commands what they print.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use kmodlab::lab::record::Outcome;
+
+use crate::sessions::{fits, steps};
+use crate::{KMODLAB, alone};
+
+fn runs_as_written(document: &str) {
+    let _alone = alone();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checkout = tempfile::tempdir().unwrap();
+    let place = checkout.path();
+    std::fs::create_dir_all(place.join("tests/real")).unwrap();
+    std::fs::copy(here.join("tests/real/fetch"), place.join("tests/real/fetch")).unwrap();
+    std::os::unix::fs::symlink(here.join("target"), place.join("target")).unwrap();
+    let steps = steps(document, "console lab");
+    assert!(steps.len() > 3, "only {} commands", steps.len());
+    let mut shell = String::from("exec 2>&1\n");
+    for step in &steps {
+        shell.push_str(&format!("{}\nprintf '\\036'\n", step.command));
+    }
+    let programs = Path::new(KMODLAB).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-c", &shell])
+        .current_dir(place)
+        .env("PATH", path)
+        .env("KMODLAB_STATE_DIR", place.join("state"))
+        .env("XDG_CACHE_HOME", place.join("cache"))
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for (step, printed) in steps.iter().zip(printed.split('\u{1e}')) {
+        println!("$ {}\n{printed}", step.command);
+        let told = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
+        if ["kmodlab try ", "kmodlab matrix "].iter().any(|start| step.command.starts_with(start)) {
+            let expected = came_to(&step.expected);
+            assert!(!expected.is_empty(), "{}", told());
+            assert_eq!(came_to(printed), expected, "{}", told());
+        } else {
+            assert!(fits(&step.expected, printed), "{}", told());
+        }
+    }
+    assert_eq!(printed.split('\u{1e}').count(), steps.len() + 1, "the shell ended early: {printed}");
+}
+
+/// The lines that say what cells came to, with the module's own functions of a trace.
+fn came_to(text: &str) -> Vec<&str> {
+    let is_conclusion = |line: &str| Outcome::ALL.iter().any(|outcome| line.ends_with(outcome.sentence()));
+    let is_outcome = |line: &&str| is_conclusion(line) || line.contains(" as predicted, ") || line.ends_with("[dummy]");
+    let lines = text.lines().filter(is_outcome);
+    lines
+        .map(|line| line.split_once('+').filter(|_| line.ends_with("[dummy]")).map_or(line, |(name, _)| name))
+        .collect()
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn the_readmes_lab_runs_as_written() {
+    runs_as_written(include_str!("../../README.md"));
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn the_walk_through_runs_as_written() {
+    runs_as_written(include_str!("../../docs/walk-through.md"));
+}
