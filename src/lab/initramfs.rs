@@ -80,7 +80,7 @@ impl Base {
     ///
     /// # Errors
     ///
-    /// Those of [`cpio::archive`].
+    /// [`ErrorKind::TooLarge`] for a file that the archive can't hold.
     pub fn archive<'f>(&'f self, modules: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Vec<u8>> {
         let own = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
         cpio::archive(own.chain(modules))

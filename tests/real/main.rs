@@ -13,12 +13,7 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
-mod agreement;
-mod breakage;
-mod comparison;
 mod files;
-mod flags;
-mod guest;
 mod images;
 mod kernels;
 mod listing;
@@ -61,17 +56,6 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         match entry.file_type().unwrap() {
             kind if kind.is_dir() => collect(&path, found),
             kind if kind.is_file() && (name.ends_with(".ko") || name.contains(".ko.")) => found.push(path),
-            _ => {}
-        }
-    }
-}
-
-/// All files below a folder.
-fn collect_all(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap() {
-            kind if kind.is_dir() => collect_all(&entry.path(), found),
-            kind if kind.is_file() => found.push(entry.path()),
             _ => {}
         }
     }

@@ -316,7 +316,7 @@ fn a_click_on_a_box_shows_its_cell() {
     assert_eq!(heading, "veth");
     assert_eq!(browser.number(shown), 1);
     // Next, and back again; then close, which leads to the box that one came from.
-    for (link, name) in [("nav a:nth-of-type(2)", "dummy"), ("nav a:nth-of-type(1)", "veth")] {
+    for (link, name) in [("nav a:nth-of-type(2)", "vxlan"), ("nav a:nth-of-type(1)", "veth")] {
         browser.value(&format!("document.querySelector('article:target {link}').click()"));
         let heading = browser.value("document.querySelector('article:target h3').firstChild.textContent");
         assert_eq!(heading, name);

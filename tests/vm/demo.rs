@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::{KMODLAB, alone, deb};
+use crate::kernels::deb;
+use crate::{KMODLAB, alone};
 
 /// The numbered stops and conclusions of a tour's second half.
 fn toured(kernel: &str, built_for: &[&str]) -> Vec<String> {

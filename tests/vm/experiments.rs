@@ -5,7 +5,8 @@ use std::process::Command;
 
 use kmodlab::lab::record::{Cell, CrashKind, Init, Observed, Outcome, Phase, Role, Way};
 
-use crate::{KMODLAB, alone, deb};
+use crate::kernels::deb;
+use crate::{KMODLAB, alone};
 
 /// How often each is done.
 const TIMES: usize = 3;

@@ -9,7 +9,8 @@ use kmodlab::lab::record::{End, Observed, Outcome, Phase, Prediction};
 use kmodlab::lab::wire::Order;
 use kmodlab::predict::Answer;
 
-use crate::{compiled, image, settings};
+use crate::kernels::{X86_64, files_of};
+use crate::{compiled, settings};
 
 const LIMITS: Limits =
     Limits { boot: Duration::from_secs(60), heartbeat: Duration::from_secs(4), cell: Duration::from_secs(8) };
@@ -19,8 +20,8 @@ fn liar() -> Guest {
     let folder = tempfile::tempdir().unwrap();
     let agent = compiled("tests/vm/liar.c", folder.path());
     let settings = Settings { agent: Some(agent), limits: LIMITS, ..settings() };
-    let image = image("amd64-6.1-cloud");
-    Guest::boot(&Contents { machine: 62, image: &image, files: &[] }, &settings).unwrap()
+    let (_, image) = files_of("amd64-6.1-cloud", &[]).image.unwrap();
+    Guest::boot(&Contents { machine: X86_64, image: &image, files: &[] }, &settings).unwrap()
 }
 
 fn asked(guest: &Guest, name: &str) -> Observed {

@@ -13,21 +13,23 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod breakage;
 mod demo;
 mod documents;
 mod experiments;
+mod flags;
 mod hostile;
+mod kernels;
+mod matrix;
 mod parent;
 #[path = "../readme/sessions.rs"]
 mod sessions;
+mod tally;
 mod witness;
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kmodlab::kernel::{Lookup, files};
 use kmodlab::lab::acceleration::Acceleration;
 use kmodlab::lab::guest::{Isolation, Limits, Settings};
 
@@ -41,25 +43,12 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A kernel as the program is told of it: its package, or the two that it is split into.
-fn deb(name: &str) -> OsString {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/deb").join(name);
-    assert!(folder.join(".complete").exists(), "{name} is not there: run tests/real/fetch");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_part = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        name.ends_with(".deb") && !name.starts_with("linux-headers")
-    };
-    let mut parts: Vec<OsString> = files.filter(is_part).map(PathBuf::into_os_string).collect();
-    parts.sort();
-    parts.join("+".as_ref())
-}
-
-/// The image of a kernel.
-fn image(name: &str) -> Vec<u8> {
-    let lookup = Lookup { max_size: 1 << 30, cache: None };
-    let files = files::of(&deb(name), &BTreeSet::new(), &lookup).unwrap();
-    files.image.unwrap().1
+/// A folder of this project's, with nothing in it.
+fn emptied(folder: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// Guests as they run on any machine.

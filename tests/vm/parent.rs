@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{KMODLAB, alone, deb};
+use crate::kernels::deb;
+use crate::{KMODLAB, alone};
 
 /// The QEMUs that a process started, by their numbers.
 fn machines_of(parent: u32) -> Vec<u32> {

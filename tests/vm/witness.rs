@@ -6,7 +6,8 @@ use std::process::Command;
 use kmodlab::lab::record::{Cell, Outcome, Role};
 use kmodlab::predict::taint_letters;
 
-use crate::{KMODLAB, alone, deb};
+use crate::kernels::deb;
+use crate::{KMODLAB, alone};
 
 /// A kernel's own module on itself, as it is; what the control showed.
 fn own(module: &str, kernel: &str, more: &[&str]) -> Cell {

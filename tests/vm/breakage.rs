@@ -4,12 +4,18 @@
 //! `dummy`, or `crc_itu_t` where exports are the subject. All but the ways that break the trailer work on the module
 //! without its trailer, since a signature that does not fit is refused before anything else is looked at.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use crate::agreement::{Subject, hold_against, is_chosen};
-use crate::alone;
-use crate::comparison::Matrix;
-use crate::guest::packages::{KERNELS, MODULES, Package, package};
+use kmodlab::kernel::files::Files;
+use kmodlab::lab::experiment::{self, Conditions, Depth, Question, Target};
+use kmodlab::lab::record::{Role, Way};
+use kmodlab::lab::specimen::Specimen;
+use kmodlab::lab::store::{self, Writer};
+
+use crate::kernels::{LOOKUP, chosen, deb};
+use crate::tally::Tally;
+use crate::{alone, emptied, settings};
 
 /// A way of breaking. It comes to nothing where the module has no such thing: kernels without MODVERSIONS.
 type Breaking = fn(&mut Elf) -> Option<()>;
@@ -160,28 +166,47 @@ const TRAILER: usize = 12 + 28;
 /// Where `name` is in `struct module` on 64-bit machines: behind `state` and `list` (include/linux/module.h).
 const NAME_AT: usize = 24;
 
+/// What each of five kernels of Debian's can be asked: those without symbol versions or BTF can be asked less.
+const CELLS_OF_FIVE: usize = 1084;
+
 #[test]
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn real_kernels_answer_to_broken_modules_as_predicted() {
     let _alone = alone();
-    let mut matrix = Matrix::default();
-    for kernel in KERNELS.into_iter().map(package).filter(is_chosen) {
-        let folder = tempfile::tempdir().unwrap();
-        let subjects = broken(&kernel, folder.path());
-        println!("{}: {} ways of breaking", kernel.name, subjects.len());
-        hold_against(&mut matrix, &kernel, &subjects, &format!("broken-{}", kernel.name));
+    let conditions = Conditions {
+        settings: settings(),
+        depth: Depth::Load,
+        alone: true,
+        jobs: std::thread::available_parallelism().map_or(2, usize::from),
+    };
+    let good = ["dummy", "crc_itu_t"].map(str::to_owned).into();
+    let kernels = chosen();
+    let mut cells = Vec::new();
+    for name in &kernels {
+        let begun = std::time::Instant::now();
+        let target = Target::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();
+        let specimens = broken(name, &target.files);
+        let questions: Vec<Question<'_>> = specimens
+            .iter()
+            .flat_map(|specimen| [Way::Original, Way::Forced].map(|way| Question { role: Role::Asked, specimen, way }))
+            .collect();
+        cells.extend(experiment::run(&target, &questions, &conditions, &HashMap::new(), &|_| {}));
+        println!("{name}: {} ways of breaking, {} cells, {:?}", specimens.len(), questions.len(), begun.elapsed());
     }
-    matrix.judge("broken modules");
+    // For who wants to look.
+    let mut writer = Writer::open(&emptied("target/report/broken").join(store::FILE), false).unwrap();
+    cells.iter().for_each(|cell| writer.add(cell).unwrap());
+    Tally::of(&cells).judge("broken modules");
+    assert!(kernels.len() < 5 || cells.len() >= CELLS_OF_FIVE, "{} cells", cells.len());
 }
 
-/// Writes all that can be broken.
-fn broken(kernel: &Package, folder: &Path) -> Vec<Subject> {
-    let mut subjects = Vec::new();
+/// All that can be broken of a kernel's modules. The way is the path, where people look for it.
+fn broken(kernel: &str, files: &Files) -> Vec<Specimen> {
+    let mut specimens = Vec::new();
     for (module, is_signed, ways) in
         [("dummy", false, WAYS), ("dummy", true, TRAILER_WAYS), ("crc_itu_t", false, EXPORT_WAYS)]
     {
-        let at = MODULES.iter().position(|name| *name == module).unwrap();
-        let good = Elf { bytes: std::fs::read(&kernel.modules[at].1).unwrap() };
+        let good = Elf { bytes: files.modules[module].bytes.clone() };
         for (name, way) in ways {
             let mut elf = good.clone();
             if !is_signed {
@@ -196,18 +221,15 @@ fn broken(kernel: &Package, folder: &Path) -> Vec<Subject> {
                     || name.starts_with("btf:") && !has_btf
                     || name.ends_with("without CRCs") && !has_versions
                     || name.ends_with("without flags") && good.section("__kflagstab").is_none();
-                assert!(is_absent, "{}: {name} does not apply", kernel.name);
+                assert!(is_absent, "{kernel}: {name} does not apply");
                 continue;
             }
             assert!(before != elf.bytes || name.ends_with("good") || name.starts_with("nothing"), "{name}");
-            // A file of its own name, for lines that name the module by its file.
-            let path = folder.join(format!("{}.ko", subjects.len()));
-            std::fs::write(&path, elf.bytes).unwrap();
-            let (origin, module) = ("broken".to_owned(), (*name).to_owned());
-            subjects.push(Subject { origin, module, path, flags: vec![0, 3] });
+            let path = Path::new(name).join(format!("{module}.ko"));
+            specimens.push(Specimen::new(elf.bytes, &path, Some("broken".to_owned())));
         }
     }
-    subjects
+    specimens
 }
 
 /// A 64-bit little-endian ELF file that may be broken. Places that are not there are `None`.

@@ -1,0 +1,80 @@
+//! The kernels that are asked, out of the packages that `tests/real/fetch` keeps, and the modules that they are asked
+//! about.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use kmodlab::kernel::Lookup;
+use kmodlab::kernel::files::{self, Files};
+
+/// The kernels that are asked, by the names that `tests/real/fetch` gives them.
+pub(crate) const KERNELS: [&str; 5] =
+    ["amd64-5.10-cloud", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
+
+/// All of them are, or those that KMODLAB_KERNELS names.
+pub(crate) fn chosen() -> Vec<&'static str> {
+    let Ok(names) = std::env::var("KMODLAB_KERNELS") else { return KERNELS.to_vec() };
+    let names: Vec<&str> = names.split(',').collect();
+    let is_known = |name: &&str| KERNELS.contains(name);
+    assert!(names.iter().all(is_known), "KMODLAB_KERNELS={names:?}: there are {KERNELS:?}");
+    KERNELS.into_iter().filter(|name| names.contains(name)).collect()
+}
+
+/// Their ELF machine, EM_X86_64.
+pub(crate) const X86_64: u16 = 62;
+
+/// Modules that all five have. Such as import next to nothing; export; need others; take part in a symbol namespace
+/// (xcbc); have parameters; do work in their init (raid6_pq, xor); print there (bonding, tun).
+pub(crate) const MODULES: [&str; 24] = [
+    "8021q",
+    "bonding",
+    "brd",
+    "crc_itu_t",
+    "cuse",
+    "dummy",
+    "ifb",
+    "isofs",
+    "llc",
+    "loop",
+    "lz4hc_compress",
+    "macvlan",
+    "md4",
+    "nlmon",
+    "nls_utf8",
+    "null_blk",
+    "raid6_pq",
+    "softdog",
+    "stp",
+    "ts_kmp",
+    "tun",
+    "veth",
+    "vfat",
+    "xcbc",
+];
+
+/// Big enough for each image, and nothing is kept from one run to the next.
+pub(crate) const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
+
+/// A kernel as the program is told of it: its package, or the two that it is split into.
+pub(crate) fn deb(name: &str) -> OsString {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/deb").join(name);
+    assert!(folder.join(".complete").exists(), "{name} is not there: run tests/real/fetch");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_part = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.ends_with(".deb") && !name.starts_with("linux-headers")
+    };
+    let mut parts: Vec<OsString> = files.filter(is_part).map(PathBuf::into_os_string).collect();
+    parts.sort();
+    parts.join("+".as_ref())
+}
+
+/// The image of a kernel, and these of its modules; all of them are there.
+pub(crate) fn files_of(name: &str, modules: &[&str]) -> Files {
+    let wanted: BTreeSet<String> = modules.iter().map(|module| (*module).to_owned()).collect();
+    let files = files::of(&deb(name), &wanted, &LOOKUP).unwrap();
+    assert!(files.image.is_some(), "{name} has no image");
+    assert_eq!(files.modules.keys().collect::<Vec<_>>(), wanted.iter().collect::<Vec<_>>(), "modules of {name}");
+    files
+}
