@@ -80,9 +80,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             .flat_map(|specimen| ways.iter().map(move |way| Question { role: Role::Asked, specimen, way: *way }));
         let questions: Vec<Question<'_>> = of_own.chain(asked).collect();
         let cells = experiment::run(&target, &questions, &conditions, &known, &|cell| {
-            if known.contains_key(&cell.id) {
-                reused.fetch_add(1, Ordering::Relaxed);
-            } else {
+            let before = known.get(&cell.id);
+            reused.fetch_add(usize::from(before.is_some()), Ordering::Relaxed);
+            if before != Some(cell) {
                 let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
                 if let Err(error) = file.0.add(cell) {
                     file.1.get_or_insert(error);

@@ -118,7 +118,7 @@ struct Prepared<'q> {
 }
 
 /// Asks all, and gives the cells in the order of the questions. `known` are cells that were done before, by their ids: they
-/// are not tried again. `each` is told of each cell when it is done, in any order, controls first.
+/// are not tried again, only judged. `each` is told of each cell when it is done, in any order, controls first.
 pub fn run(
     target: &Target,
     questions: &[Question<'_>],
@@ -182,12 +182,15 @@ pub fn run(
             prepared.iter().enumerate().filter(|(_, prepared)| prepared.question.role == role).collect();
         let controls: Vec<Cell> = lock(&cells).values().cloned().collect();
         side_by_side(conditions.jobs, &wanted, |(number, prepared)| {
-            let cell = known.get(&prepared.id).cloned().unwrap_or_else(|| {
-                let begun = Instant::now();
-                let observed = tried(prepared, *number);
-                let seconds = begun.elapsed().as_secs_f64();
-                record(prepared, &kernel, observed, seconds, &controls)
-            });
+            let cell = match known.get(&prepared.id) {
+                // What was seen stays; what it is called, and whether it was foretold, may be known better by now.
+                Some(cell) => record(prepared, &cell.kernel, cell.observed.clone(), cell.seconds, &controls),
+                None => {
+                    let begun = Instant::now();
+                    let observed = tried(prepared, *number);
+                    record(prepared, &kernel, observed, begun.elapsed().as_secs_f64(), &controls)
+                }
+            };
             each(&cell);
             lock(&cells).insert(*number, cell);
         });
