@@ -149,7 +149,7 @@ fn concludes(tour: &mut Tour<'_, '_>, module: &str, ways: &[Way]) -> Result<(), 
     let of = |way: &Way| {
         cells.iter().rev().find(|cell| cell.role == Role::Asked && cell.module.sha256 == module && cell.way == *way)
     };
-    let said: Vec<String> = ways.iter().filter_map(of).map(|cell| conclusion(cell)).collect();
+    let said: Vec<String> = ways.iter().filter_map(of).map(conclusion).collect();
     tour.concludes(&format!("So: {}.", said.join("; ")))
 }
 
