@@ -77,7 +77,7 @@ impl<'t, 's> Tour<'t, 's> {
         writeln!(self.session.out, "{line}")?;
         // What follows may take a while.
         self.session.out.flush()?;
-        let (result, printed, remarks) = self.call(words)?;
+        let Called { result, printed, remarks } = self.call(words)?;
         let folder = format!("{}/", self.folder.display());
         let placed = |text: &str| text.replace(&folder, "").replace("--state-dir state ", "");
         self.session.out.write_all(placed(&printed).as_bytes())?;
@@ -92,14 +92,13 @@ impl<'t, 's> Tour<'t, 's> {
     pub(super) fn plan(&mut self, module: &str, vermagic: &str, more: &[&str]) -> Result<serde_json::Value, Failure> {
         let words: Vec<&str> =
             ["patch", module, "--vermagic", vermagic, "-n", "--json"].into_iter().chain(more.iter().copied()).collect();
-        let (result, json, _) = self.call(&words)?;
-        result?;
-        Ok(serde_json::from_str(&json).unwrap_or_default())
+        let called = self.call(&words)?;
+        called.result?;
+        Ok(serde_json::from_str(&called.printed).unwrap_or_default())
     }
 
-    /// Runs a command: how it ended, what it printed, and what it remarked.
-    #[allow(clippy::type_complexity, reason = "three results, named in the line above")]
-    fn call(&mut self, words: &[&str]) -> Result<(Result<Status, Failure>, String, String), Failure> {
+    /// Runs a command.
+    fn call(&mut self, words: &[&str]) -> Result<Called, Failure> {
         let cli =
             Cli::try_parse_from(self.arguments(words)).map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
         let (mut printed, mut remarks) = (Vec::new(), Vec::new());
@@ -114,7 +113,7 @@ impl<'t, 's> Tour<'t, 's> {
         };
         let result = crate::cli::run(cli.command, &mut inner);
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((result, text(printed), text(remarks)))
+        Ok(Called { result, printed: text(printed), remarks: text(remarks) })
     }
 
     /// The words with the folder before the names of what is in it: the tour never changes the working folder.
@@ -128,6 +127,15 @@ impl<'t, 's> Tour<'t, 's> {
         });
         std::iter::once(OsString::from("kmodlab")).chain(placed).collect()
     }
+}
+
+/// What came of a command.
+struct Called {
+    result: Result<Status, Failure>,
+    /// What went to stdout.
+    printed: String,
+    /// What went to stderr.
+    remarks: String,
 }
 
 /// The folder in the tour's folder for what the lab records.
