@@ -53,7 +53,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let names: BTreeSet<String> = modules.iter().map(|specimen| specimen.seen.name.clone()).collect();
     let path = args.out.join(store::FILE);
     let stored = if path.exists() { stored(&path, session)? } else { store::Stored::default() };
-    let known: HashMap<String, Cell> = stored.cells.into_iter().map(|cell| (cell.id.clone(), cell)).collect();
+    // Where the lab itself failed, another run may do better.
+    let was_run = |cell: &Cell| !matches!(cell.outcome, Outcome::EngineError | Outcome::NoBoot);
+    let known: HashMap<String, Cell> =
+        stored.cells.into_iter().filter(was_run).map(|cell| (cell.id.clone(), cell)).collect();
     let mut writer: Option<Writer> = None;
     let controls = if args.no_controls { 0 } else { 2 * names.len() };
     let expected = args.kernels.len() * (modules.len() * ways.len() + controls);

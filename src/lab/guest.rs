@@ -114,7 +114,7 @@ pub struct Guest {
 pub enum NoGuest {
     /// The engine did not start, or broke.
     Engine(Error),
-    /// The kernel did not come up to the agent: why, and what the console showed.
+    /// The kernel did not come up to the agent: why, and the end of what the console showed.
     NoBoot(String, String),
 }
 
@@ -221,15 +221,15 @@ impl Guest {
     /// Runs one cell in a guest of its own. It is the calling thread's: QEMU ends with it.
     pub fn run(&self, order: &Order) -> Observed {
         let mut observed = Observed::default();
-        let mut engine = match self.fresh() {
-            Ok(engine) => engine,
+        let Fresh { mut engine, own_folder } = match self.fresh() {
+            Ok(fresh) => fresh,
             Err(NoGuest::Engine(error)) => {
                 observed.end = End::Engine(error.to_string());
                 return observed;
             }
             Err(NoGuest::NoBoot(why, console)) => {
                 observed.end = End::NoBoot(why);
-                observed.console = tail(&console);
+                observed.console = console;
                 return observed;
             }
         };
@@ -242,28 +242,36 @@ impl Guest {
         observed.end = end;
         let console = engine.console();
         drop(engine);
+        drop(own_folder);
         judge_console(&mut observed, &console);
         observed
     }
 
     /// A guest that waits for its order.
-    fn fresh(&self) -> Result<Engine, NoGuest> {
+    fn fresh(&self) -> Result<Fresh, NoGuest> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         match &self.state {
             Some(state) => {
                 let mut engine = Engine::start(&self.parts, Memory::Copied, &format!("cell-{number}"))?;
                 engine.restore(state)?;
-                Ok(engine)
+                Ok(Fresh { engine, own_folder: None })
             }
             None => {
                 // Cells side by side need memory files of their own.
-                let folder = self.parts.folder.join(format!("boot-{number}"));
-                std::fs::create_dir(&folder).map_err(|e| Error::io("making a folder", e).on(&folder))?;
-                let parts = Parts { folder, ..self.parts.clone() };
-                Ok(up(&parts, &format!("cell-{number}"), self.limits.boot, None)?.engine)
+                let folder = tempfile::tempdir_in(&self.parts.folder).map_err(|e| Error::io("making a folder", e))?;
+                let parts = Parts { folder: folder.path().to_owned(), ..self.parts.clone() };
+                let up = up(&parts, &format!("cell-{number}"), self.limits.boot, None)?;
+                Ok(Fresh { engine: up.engine, own_folder: Some(folder) })
             }
         }
     }
+}
+
+/// A guest that waits for its order.
+struct Fresh {
+    engine: Engine,
+    /// Its memory's folder, if that is not shared; it goes with the cell.
+    own_folder: Option<tempfile::TempDir>,
 }
 
 /// Boots with hardware acceleration if that works, else without.
@@ -301,7 +309,7 @@ fn up(parts: &Parts, name: &str, limit: Duration, first_byte: Option<Duration>) 
     let mut engine = Engine::start(parts, Memory::Shared, name)?;
     let no_boot = |why: &str, engine: &Engine| {
         std::thread::sleep(LAST_WORDS);
-        NoGuest::NoBoot(why.to_owned(), engine.console())
+        NoGuest::NoBoot(why.to_owned(), tail(&engine.console()))
     };
     if let Some(first_byte) = first_byte {
         while engine.console_len() == 0 {
@@ -389,7 +397,7 @@ impl Hearing {
                 // What follows is only the end; but the phase is over its time, whatever that says.
                 return Ok(Some(End::Stuck(phase)));
             }
-            Said::Done { taint } if self.phase >= Phase::Load || order.file.is_empty() => {
+            Said::Done { taint } if self.phase >= Phase::Load => {
                 seen.taint_after = taint;
                 return Ok(Some(End::Done));
             }

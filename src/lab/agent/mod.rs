@@ -57,7 +57,7 @@ fn serve() -> Result<(), String> {
     }
     let log = Log::open()?;
     // Twice this many seconds without a scheduled task is a soft lockup, and the command line makes it a panic.
-    let _ = fs::write("/proc/sys/kernel/watchdog_thresh", "4");
+    let _ = fs::write("/proc/sys/kernel/watchdog_thresh", "6");
     let (mut port, worker) = (Port::open()?, Worker::start()?);
     let traces = trace::enable();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
