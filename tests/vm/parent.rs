@@ -57,3 +57,29 @@ fn killing_kmodlab_leaves_no_machine() {
         println!("{} machines, all gone", machines.len());
     }
 }
+
+#[test]
+#[ignore = "needs QEMU, root and a fetched kernel: tests/run runs it"]
+fn the_lab_needs_neither_root_nor_a_network_and_leaves_nothing() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let temporary = place.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let mode = |mode| <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode);
+    std::fs::set_permissions(place.path(), mode(0o755)).unwrap();
+    std::fs::set_permissions(&temporary, mode(0o1777)).unwrap();
+    let (program, kernel) = (place.path().join("kmodlab"), place.path().join("linux-image.deb"));
+    std::fs::copy(KMODLAB, &program).unwrap();
+    std::fs::copy(deb("amd64-6.1-cloud"), &kernel).unwrap();
+    // Nobody, in a network namespace in which there is nothing.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "unshare", "--user", "--net"]);
+    command.arg(&program).args(["try", "dummy", "--ways", "forced", "--accel", "tcg", "--built-for"]).arg(&kernel);
+    command.arg("--kernel").arg(&kernel).env("TMPDIR", &temporary).env_remove("HOME").env_remove("XDG_CACHE_HOME");
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(out.contains("3 of 3 cells as predicted"), "{out}");
+    let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
