@@ -29,7 +29,8 @@ pub(super) struct LabArgs {
     jobs: Option<u16>,
     /// A program of your own that looks at the loaded module in the guest: each line that it prints, WHAT: HOW, is held
     /// beside what it prints for the kernel's own module
-    #[arg(long, value_name = "CMD")]
+    /// (it has ten seconds, and finds its interpreter and libraries, its arguments, and the module's name as MODULE)
+    #[arg(long, value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     witness: Option<String>,
     /// Unload with force, as rmmod -f does
     #[arg(long)]
@@ -51,6 +52,7 @@ pub(super) struct LabArgs {
     agent: Option<PathBuf>,
     /// More words for the kernel's command line, such as module.sig_enforce=1 or slub_debug=FZPU
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = command_line)]
     append: String,
 }
 
@@ -111,6 +113,18 @@ impl LabArgs {
             alone: self.alone,
             jobs: self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), usize::from),
         })
+    }
+}
+
+/// The most bytes of words for the command line: x86 takes 2047 in all (COMMAND_LINE_SIZE, arch/x86/include/asm/setup.h).
+const MOST_WORDS: usize = 1024;
+
+fn command_line(text: &str) -> Result<String, &'static str> {
+    match text {
+        _ if text.len() > MOST_WORDS => Err("more than 1024 bytes, and kernels take few more"),
+        _ if text.chars().any(char::is_control) => Err("a control character has no place on a command line"),
+        _ if text.matches('"').count() % 2 == 1 => Err("a quotation mark without its partner"),
+        _ => Ok(text.to_owned()),
     }
 }
 

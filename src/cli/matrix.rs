@@ -150,7 +150,7 @@ fn print(cells: &[Cell], ways: &[Way], session: &mut Session<'_>) -> Result<(), 
     let (agree, unknown, disagree) =
         (of(Agreement::Agree).count(), of(Agreement::Unknown).count(), of(Agreement::Disagree).count());
     let total = count(cells.len(), "cell");
-    writeln!(session.out, "{total}: {agree} as predicted, {unknown} not predicted, {disagree} otherwise")?;
+    writeln!(session.out, "{total}: {agree} as predicted, {unknown} can't be compared, {disagree} not as predicted")?;
     for cell in of(Agreement::Disagree).take(SHOWN) {
         let origin = cell.module.origin.as_deref().unwrap_or(&cell.module.path);
         let name = session.paint(Paint::Bad, for_eyes(&cell.module.name));

@@ -35,8 +35,18 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut cells = Vec::new();
     let files: Vec<PathBuf> = args.cells.iter().map(|path| store::file_of(path)).collect();
     let to_stdout = check_targets(&args, &files)?;
+    let is_nowhere = |file: &&PathBuf| file.metadata().is_ok_and(|meta| !meta.is_file());
+    if let (None, None, None, Some(file)) = (&args.html, &args.json, &args.junit, files.iter().find(is_nowhere)) {
+        let error = Error::new(ErrorKind::Usage, "no regular file, and a page is not put beside it");
+        return Err(error.hint("say where: --html FILE").on(file).into());
+    }
     for file in &files {
         cells.extend(stored(file, session)?.cells);
+    }
+    if cells.is_empty() {
+        let error =
+            Error::new(ErrorKind::NotFound, "no cells in it").hint("kmodlab try and matrix record them with --out");
+        return Err(error.on(args.cells.first().map_or(Path::new(""), PathBuf::as_path)).into());
     }
     let beside = files.first().map(|file| file.with_file_name(PAGE));
     let html = match (&args.html, &args.json, &args.junit) {
@@ -74,7 +84,8 @@ fn check_targets(args: &Args, files: &[PathBuf]) -> Result<bool> {
     let targets: Vec<&PathBuf> = [&args.html, &args.json, &args.junit].into_iter().flatten().collect();
     for (number, target) in targets.iter().enumerate() {
         let clash = |what: &str| Err(Error::new(ErrorKind::Usage, what).on(target));
-        if targets.iter().skip(number + 1).any(|other| other == target) {
+        let place = std::path::absolute(target).ok();
+        if targets.iter().skip(number + 1).any(|other| std::path::absolute(other).ok() == place) {
             return clash("named twice; each document needs a file of its own");
         }
         let real = fs::canonicalize(target).ok();

@@ -125,6 +125,9 @@ pub(super) fn status(cells: &[Cell]) -> Status {
         Status::Failed
     } else if cells.iter().any(|cell| cell.agreement == Agreement::Disagree) {
         Status::Negative
+    } else if cells.iter().all(|cell| cell.outcome == Outcome::NotRun || cell.role == Role::Control) {
+        // Nothing of what was asked about was tried.
+        Status::Failed
     } else {
         Status::Done
     }
@@ -258,7 +261,7 @@ fn conclude(cells: &[Cell], session: &mut Session<'_>) -> Result<(), Failure> {
     let (agree, unknown, disagree) = (count(Agreement::Agree), count(Agreement::Unknown), count(Agreement::Disagree));
     writeln!(
         session.out,
-        "  {agree} of {} cells as predicted, {unknown} not predicted, {disagree} otherwise",
+        "  {agree} of {} cells as predicted, {unknown} can't be compared, {disagree} not as predicted",
         cells.len()
     )?;
     Ok(())

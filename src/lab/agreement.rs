@@ -57,7 +57,13 @@ fn name(errno: Option<i32>) -> String {
 /// Is a line of the kernel's the one that was predicted? A relocation's goes on with an address, which nobody can predict.
 pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let is_open = ours.contains("relocation target, existing value is nonzero for ");
-    theirs == ours || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
+    // Who loads it has another name in the guest than insmod.
+    let locked = |line: &str| {
+        line.strip_prefix("Lockdown: ").and_then(|rest| rest.split_once(": ")).map(|(_, what)| what.to_owned())
+    };
+    theirs == ours
+        || locked(theirs).is_some() && locked(theirs) == locked(ours)
+        || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
 }
 
 /// The lines that the loader itself printed while the module was loaded, among those of the module's own code and of

@@ -11,9 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::guard::{self, Guard, Overrides};
 use crate::kernel::files::{self, Files};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Fact, Kernel, Lookup, Policy};
 use crate::lab::agreement;
-use crate::lab::guest::{self, Contents, Guest, NoGuest, Settings};
+use crate::lab::guest::{self, Contents, Guest, Isolation, NoGuest, Settings};
 use crate::lab::outcome;
 use crate::lab::record::*;
 use crate::lab::specimen::Specimen;
@@ -62,6 +62,25 @@ pub struct Conditions {
     pub jobs: usize,
 }
 
+impl Conditions {
+    /// What is not as usual, as it is typed.
+    fn options(&self) -> Vec<String> {
+        let words = |name: &str, words: &str| (!words.is_empty()).then(|| format!("{name} {words}"));
+        let flag = |is_set: bool, name: &str| is_set.then(|| name.to_owned());
+        [
+            words("--append", &self.settings.command_line),
+            words("--witness", &self.settings.witness.join(" ")),
+            flag(self.depth == Depth::Load, "--load-only"),
+            flag(self.depth == Depth::Use(Force::Yes), "--rmmod-force"),
+            flag(self.alone, "--alone"),
+            flag(self.settings.isolation == Isolation::Boot, "--boot-each"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
 /// A kernel to be asked, with its image and its own modules.
 #[derive(Debug)]
 pub struct Target {
@@ -84,7 +103,9 @@ impl Target {
             let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
             Error::new(ErrorKind::NotFound, "there is no image to boot there").hint(hint).on(Path::new(name))
         };
-        let kernel = crate::kernel::named(name, lookup)?;
+        let mut kernel = crate::kernel::named(name, lookup)?;
+        // The guest's kernel is booted anew: what the running one has loaded, or was told, does not hold there.
+        kernel.facts.policy = Some(policy(&settings.command_line));
         // The line of its version is in every image, and nowhere else.
         let (Some(_), Some(machine)) = (&kernel.facts.banner, &kernel.facts.machine) else { return Err(no_image()) };
         let machine = machine.value.number;
@@ -105,6 +126,25 @@ impl Target {
     }
 }
 
+/// What a kernel is told by its command line (Documentation/admin-guide/kernel-parameters.txt). Of several words the last
+/// one counts.
+fn policy(command_line: &str) -> Fact<Policy> {
+    let last = |name: &str| {
+        let words = command_line.split_ascii_whitespace().rev();
+        words.filter_map(|word| word.strip_prefix(name)).find(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    let is_on = |rest: &str| matches!(rest.trim_start_matches('='), "" | "1" | "y" | "Y" | "on");
+    let names = last("module_blacklist").unwrap_or_default().trim_start_matches('=').split(',');
+    let value = Policy {
+        sig_enforce: last("module.sig_enforce").map(is_on).filter(|is_on| *is_on),
+        locked_down: last("lockdown").map(|rest| matches!(rest, "=integrity" | "=confidentiality")),
+        modules_disabled: last("nomodule").map(|_| true),
+        blacklist: names.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        loaded: Vec::new(),
+    };
+    Fact { value, source: "the guest's command line".to_owned() }
+}
+
 /// A question with what is known before it is tried.
 struct Prepared<'q> {
     question: Question<'q>,
@@ -115,6 +155,8 @@ struct Prepared<'q> {
     bytes: Option<Vec<u8>>,
     /// The names of the kernel's own modules that are loaded before it.
     before: Vec<String>,
+    /// What is recorded of the conditions.
+    options: Vec<String>,
 }
 
 /// Asks all, and gives the cells in the order of the questions. `known` are cells that were done before, by their ids: they
@@ -270,6 +312,7 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
         env!("CARGO_PKG_VERSION"),
         &SCHEMA_VERSION.to_string(),
         &specimen.seen.sha256,
+        &specimen.seen.path,
         &sha256(bytes.as_deref().unwrap_or_default()),
         image,
         &String::from_utf8_lossy(target.kernel.vermagic.value.as_bytes()),
@@ -281,7 +324,15 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
     ];
     let mut id = sha256(what.join("\n").as_bytes());
     id.truncate(24);
-    Prepared { question: *question, id, prediction: prediction(&verdict), change, bytes, before }
+    Prepared {
+        question: *question,
+        id,
+        prediction: prediction(&verdict),
+        change,
+        bytes,
+        before,
+        options: conditions.options(),
+    }
 }
 
 /// The patch that fits the module to the kernel: its version magic in place, without the signature that would no longer
@@ -359,6 +410,7 @@ fn record(prepared: &Prepared<'_>, kernel: &KernelSeen, observed: Observed, seco
         module: specimen.seen.clone(),
         kernel: kernel.clone(),
         way,
+        conditions: prepared.options.clone(),
         prediction: prepared.prediction.clone(),
         change: prepared.change.clone(),
         observed,
@@ -376,4 +428,22 @@ pub fn control_of<'c>(controls: &'c [Cell], name: &str, way: Way) -> Option<&'c 
         _ => Way::Forced,
     };
     controls.iter().find(|cell| cell.role == Role::Control && cell.module.name == name && cell.way == way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_command_line_says_of_modules_is_known() {
+        let told = |line: &str| policy(line).value;
+        assert_eq!(told("quiet"), Policy::default());
+        assert_eq!(told("module.sig_enforce=1").sig_enforce, Some(true));
+        assert_eq!(told("module.sig_enforce").sig_enforce, Some(true));
+        // It can't be taken back, and what the configuration says stays.
+        assert_eq!(told("module.sig_enforce=0").sig_enforce, None);
+        assert_eq!(told("lockdown=integrity quiet").locked_down, Some(true));
+        assert_eq!(told("module_blacklist=a module_blacklist=b,c").blacklist, ["b", "c"]);
+        assert_eq!(told("nomodules lockdownx=integrity"), Policy::default());
+    }
 }

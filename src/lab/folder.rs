@@ -28,7 +28,7 @@ impl Folder {
     pub(super) fn new() -> Result<Folder> {
         sweep(&std::env::temp_dir());
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir();
-        let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
+        let folder = folder.map_err(|e| Error::io("making a temporary folder", e).on(std::env::temp_dir()))?;
         let io = |e| Error::io("locking a temporary folder", e).on(folder.path());
         let lock = File::create(folder.path().join(LOCK)).map_err(io)?;
         lock.lock().map_err(io)?;

@@ -155,11 +155,19 @@ pub struct Ready {
 pub fn ready(machine: u16, settings: &Settings) -> Result<Ready> {
     let board = Board::of(machine)?;
     let qemu = find_qemu(board)?;
-    let base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
+    let temporary = std::env::temp_dir();
+    if !temporary.is_dir() {
+        let what = "no folder for temporary files";
+        return Err(Error::new(ErrorKind::NotFound, what).hint("TMPDIR names one").on(temporary));
+    }
+    let mut base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
     if base.machine != board.machine {
         let what = format!("the kernel wants {}, and this program can't run there", board.qemu);
         let hint = "--agent FILE names a kmodlab built for the guest's architecture";
         return Err(Error::new(ErrorKind::Unsupported, what).hint(hint));
+    }
+    if let Some(program) = settings.witness.first() {
+        base.add_program(Path::new(program))?;
     }
     Ok(Ready { board, qemu, base })
 }
@@ -171,10 +179,7 @@ impl Guest {
     ///
     /// [`NoGuest`].
     pub fn boot(contents: &Contents<'_>, settings: &Settings) -> Result<Guest, NoGuest> {
-        let Ready { board, qemu, mut base } = ready(contents.machine, settings)?;
-        if let Some(program) = settings.witness.first() {
-            base.add_program(Path::new(program))?;
-        }
+        let Ready { board, qemu, base } = ready(contents.machine, settings)?;
         let folder = Folder::new()?;
         let archive = base.archive(contents.files.iter().map(|(name, bytes)| (name.as_str(), *bytes)))?;
         // The kernel holds the archive and what it unpacked from it at the same time.
@@ -191,8 +196,8 @@ impl Guest {
             image,
             initramfs,
             command_line: format!(
-                "console={} panic=-1 softlockup_panic=1 ignore_loglevel ipv6.disable=1 rdinit=/{AGENT} {}",
-                board.console, settings.command_line
+                "{} console={} panic=-1 softlockup_panic=1 ignore_loglevel ipv6.disable=1 rdinit=/{AGENT}",
+                settings.command_line, board.console
             ),
             memory: memory.next_multiple_of(16),
             folder: folder.path().to_owned(),
@@ -389,7 +394,12 @@ impl Hearing {
             Said::Loaded { errno, accepted, init, state } if self.phase == Phase::Load => {
                 (seen.errno, seen.accepted, seen.init, seen.state) = (errno, accepted, init, state);
             }
-            Said::Exercised { witness } if self.phase == Phase::Exercise => seen.witness = witness,
+            Said::Exercised { witness } if self.phase == Phase::Exercise => {
+                if let Some(failed) = witness.iter().find(|seen| seen.what == wire::WITNESS_FAILED) {
+                    return Err(format!("{}: {}", failed.what, failed.how));
+                }
+                seen.witness = witness;
+            }
             Said::Unloaded { errno, gone } if self.phase == Phase::Unload => {
                 seen.unload = Some(Unload { forced: order.unload == Some(Force::Yes), errno, gone });
             }

@@ -25,6 +25,9 @@ pub struct Cell {
     pub kernel: KernelSeen,
     /// How it was loaded.
     pub way: Way,
+    /// What was asked for beside: the options that are not as usual, as they are typed.
+    #[serde(default)]
+    pub conditions: Vec<String>,
     /// What was predicted.
     pub prediction: Prediction,
     /// What was changed of the file, for a patched one.

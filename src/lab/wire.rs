@@ -18,6 +18,9 @@ pub const LONGEST_LINE: u64 = 64 << 10;
 /// The text of the line by which the agent marks a phase in the kernel's log.
 pub const PHASE_MARK: &str = "kmodlab: phase ";
 
+/// What is noted of a user's witness that could not be started: then nothing was looked at.
+pub const WITNESS_FAILED: &str = "the witness can't be started";
+
 /// What the agent is to do: one cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -57,6 +57,9 @@ pub(super) fn article(placed: &Placed<'_>, around: &Around<'_, '_>) -> Markup {
                 }
             }
             p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (text::line(&outcome::words(cell))) "." } " " (cell.outcome.sentence()) }
+            @if !cell.conditions.is_empty() {
+                p { "Asked with " (text::line(&cell.conditions.join(" "))) "." }
+            }
             (agreement(cell))
             (compared(cell))
             @if let Some(crash) = &observed.crash { (distress(crash)) }

@@ -16,7 +16,7 @@ pub(super) fn junit(cells: &[&Cell]) -> String {
     }
     for kernel in columns(cells.iter().copied()) {
         let cells = suites.remove(kernel.name).unwrap_or_default();
-        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", quoted(kernel.name), counts(&cells));
+        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", quoted(&kernel.label), counts(&cells));
         let names = names(&cells);
         for (cell, name) in cells.iter().zip(names) {
             testcase(&mut out, cell, &name);

@@ -35,6 +35,7 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
         },
         kernel: KernelSeen { name: kernel.to_owned(), release: kernel.to_owned(), vermagic: vermagic(kernel) },
         way,
+        conditions: Vec::new(),
         prediction: Prediction {
             verdict: Answer::Accepted,
             errno: None,

@@ -14,6 +14,7 @@
 )]
 
 mod breakage;
+mod conditions;
 mod demo;
 mod documents;
 mod experiments;

@@ -26,6 +26,9 @@ use log::Log;
 use port::Port;
 use witness::Before;
 
+/// Where witnesses put things. The rest of the tree holds what the initramfs brought, /tmp too.
+const SCRATCH: &str = "/kmodlab";
+
 /// Is this process a guest's first one? A container's first process is called otherwise.
 pub fn is_agent(name: &OsString) -> bool {
     std::process::id() == 1 && std::path::Path::new(name).file_name() == Some(OsStr::new(AGENT))
@@ -49,7 +52,7 @@ fn serve() -> Result<(), String> {
         ("proc", "/proc"),
         ("sysfs", "/sys"),
         ("tracefs", "/sys/kernel/tracing"),
-        ("tmpfs", "/tmp"),
+        ("tmpfs", SCRATCH),
     ] {
         let _ = fs::create_dir_all(place);
         // Some kernels mount devtmpfs themselves, and some have no traces: what is missing shows when it is used.

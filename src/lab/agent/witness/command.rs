@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::lab::agent::witness::{Notes, words};
+use crate::lab::wire::WITNESS_FAILED;
 
 /// The most lines that count.
 const MOST_LINES: usize = 100;
@@ -12,7 +13,7 @@ const MOST_LINES: usize = 100;
 pub(super) fn run(program: &str, arguments: &[String], module: &str, seen: &mut Notes) {
     let output = Command::new(program).args(arguments).env("MODULE", module).stdin(Stdio::null()).output();
     match output {
-        Err(e) => seen.note("the witness", words(&e)),
+        Err(e) => seen.note(WITNESS_FAILED, words(&e)),
         Ok(output) => {
             for line in String::from_utf8_lossy(&output.stdout).lines().take(MOST_LINES) {
                 let (what, how) = line.split_once(": ").unwrap_or((line, ""));

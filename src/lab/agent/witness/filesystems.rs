@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use crate::lab::agent::SCRATCH;
 use crate::lab::agent::witness::{Notes, errno, outcome, words};
 use crate::lab::fat;
 
@@ -23,7 +24,7 @@ fn needs_a_device(name: &str) -> bool {
 
 /// Mounts it, and writes and reads a file on it.
 pub(super) fn use_one(name: &str, seen: &mut Notes) {
-    let place = format!("/tmp/on-{name}");
+    let place = format!("{SCRATCH}/on-{name}");
     let _ = fs::create_dir_all(&place);
     let source = match needs_a_device(name) {
         true => match disk() {
@@ -59,9 +60,9 @@ fn options(name: &str) -> Option<CString> {
         return None;
     }
     for folder in ["lower", "upper", "work"] {
-        let _ = fs::create_dir_all(format!("/tmp/{folder}"));
+        let _ = fs::create_dir_all(format!("{SCRATCH}/{folder}"));
     }
-    CString::new("lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work").ok()
+    CString::new(format!("lowerdir={SCRATCH}/lower,upperdir={SCRATCH}/upper,workdir={SCRATCH}/work")).ok()
 }
 
 /// A disk with an empty FAT on it, if there is one: `brd`'s, if that module was loaded before.
