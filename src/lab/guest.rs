@@ -99,10 +99,6 @@ pub struct Guest {
     state: Option<Vec<u8>>,
     /// What the kernel calls itself (`uname -r`).
     pub release: String,
-    /// Can it tell what its loader did by trace events?
-    pub traces: bool,
-    /// How long it took to boot.
-    pub boot: Duration,
     started: AtomicUsize,
     limits: Limits,
     /// Holds the folder as long as there may be clones.
@@ -210,17 +206,8 @@ impl Guest {
             }
             Isolation::Boot => None,
         };
-        let Up { release, traces, boot, .. } = up;
-        Ok(Guest {
-            parts,
-            state,
-            release,
-            traces,
-            boot,
-            started: AtomicUsize::new(0),
-            limits: settings.limits,
-            _folder: folder,
-        })
+        let release = up.release;
+        Ok(Guest { parts, state, release, started: AtomicUsize::new(0), limits: settings.limits, _folder: folder })
     }
 
     /// Runs one cell in a guest of its own. It is the calling thread's: QEMU ends with it.
@@ -304,8 +291,6 @@ fn accelerated(parts: Parts, settings: &Settings) -> Result<(Parts, Up), NoGuest
 struct Up {
     engine: Engine,
     release: String,
-    traces: bool,
-    boot: Duration,
 }
 
 /// Starts a guest and waits for its agent; with `first_byte`, no longer than that for the first word on the console.
@@ -329,7 +314,7 @@ fn up(parts: &Parts, name: &str, limit: Duration, first_byte: Option<Duration>) 
         Silence::Ended => no_boot("the guest ended before the agent answered", &engine),
     })?;
     match wire::decode(0, &line) {
-        Ok(Said::Ready { release, traces }) => Ok(Up { engine, release, traces, boot: begun.elapsed() }),
+        Ok(Said::Ready { release, .. }) => Ok(Up { engine, release }),
         Ok(_) => Err(no_boot("the agent did not say that it is ready", &engine)),
         Err(why) => Err(no_boot(&why, &engine)),
     }
