@@ -14,7 +14,8 @@ pub struct Edit {
     /// The bytes that are there now; in JSON as hexadecimal.
     #[serde(with = "hex")]
     pub old: Vec<u8>,
-    /// The bytes that come instead. As many as the old ones; or none, if the old ones are the file's last (a cut).
+    /// The bytes that come instead. As many as the old ones; or any number, if the old ones are the file's last, or none
+    /// behind them: so an end is cut off, added, or exchanged, and nothing that stays moves.
     #[serde(with = "hex")]
     pub new: Vec<u8>,
 }
@@ -40,19 +41,22 @@ impl Edit {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Changed`] if the old bytes are not there, or an edit would shift what follows it.
+/// [`ErrorKind::Changed`] if the old bytes are not there, an edit would shift what follows it, or two change the end.
 pub fn apply(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
     let mut out = bytes.to_vec();
     for edit in edits {
         let span = edit.index().filter(|span| bytes.get(span.clone()) == Some(&edit.old));
-        let cuts_the_end = edit.new.is_empty() && edit.range().end == bytes.len() as u64;
+        let is_the_end = edit.range().end == bytes.len() as u64 && out.len() == bytes.len();
         match span {
-            Some(span) if edit.keeps_length() => {
+            Some(span) if edit.keeps_length() && span.end <= out.len() => {
                 if let Some(place) = out.get_mut(span) {
                     place.copy_from_slice(&edit.new);
                 }
             }
-            Some(span) if cuts_the_end => out.truncate(span.start),
+            Some(span) if is_the_end => {
+                out.truncate(span.start);
+                out.extend_from_slice(&edit.new);
+            }
             _ => {
                 let what = format!("the bytes at offset {} are not those that the plan names", edit.offset);
                 return Err(Error::new(ErrorKind::Changed, what));
@@ -103,6 +107,20 @@ mod tests {
     #[test]
     fn edits_change_their_bytes_and_no_others() {
         assert_eq!(apply(b"abcdef", &[edit(1, b"bc", b"XY"), edit(4, b"ef", b"")]).unwrap(), b"aXYd");
+    }
+
+    #[test]
+    fn an_end_is_cut_off_added_or_exchanged() {
+        assert_eq!(apply(b"abcdef", &[edit(4, b"ef", b"")]).unwrap(), b"abcd");
+        assert_eq!(apply(b"abcdef", &[edit(6, b"", b"gh")]).unwrap(), b"abcdefgh");
+        assert_eq!(apply(b"abcdef", &[edit(0, b"a", b"A"), edit(4, b"ef", b"xyz")]).unwrap(), b"Abcdxyz");
+    }
+
+    #[test]
+    fn there_is_but_one_end() {
+        for wrong in [[edit(4, b"ef", b""), edit(6, b"", b"g")], [edit(4, b"ef", b"g"), edit(5, b"f", b"F")]] {
+            assert_eq!(apply(b"abcdef", &wrong).unwrap_err().kind(), ErrorKind::Changed);
+        }
     }
 
     #[test]
