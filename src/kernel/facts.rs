@@ -106,6 +106,13 @@ impl Facts {
 }
 
 impl Facts {
+    /// The CRC of an exported symbol: of the image, else of the module that exports it. `None` where it is not known, or
+    /// there is none.
+    pub fn crc(&self, symbol: &str) -> Option<u32> {
+        let image = self.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
+        image.or_else(|| self.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc))
+    }
+
     /// What the BTF tells: the members of `struct module`, and with them its fingerprint. What is known already stays; a
     /// BTF that can't be read tells nothing.
     pub fn learn_from_btf(&mut self) {

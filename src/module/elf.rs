@@ -33,6 +33,20 @@ impl Class {
         }
     }
 
+    /// Where `sh_flags` stands in a section header, in bytes from its start; a word long.
+    pub fn flags_field(self) -> usize {
+        8
+    }
+
+    /// Where `sh_offset` stands in a section header, in bytes from its start; a word long, and `sh_size` is the word
+    /// behind it (ELF gABI, chapter 4).
+    pub fn place_field(self) -> usize {
+        match self {
+            Class::Elf32 => 16,
+            Class::Elf64 => 24,
+        }
+    }
+
     /// As `readelf` names it.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,6 +76,24 @@ impl Endian {
         }
     }
 
+    /// Writes an unsigned number in this order over all of `place`; `None` if it has more bytes than there are.
+    pub fn write(self, number: u64, place: &mut [u8]) -> Option<()> {
+        let len = place.len().min(8);
+        let rest = if len == 8 { 0 } else { number >> (8 * len) };
+        if rest != 0 {
+            return None;
+        }
+        place.fill(0);
+        match self {
+            Endian::Little => place.get_mut(..len)?.copy_from_slice(number.to_le_bytes().get(..len)?),
+            Endian::Big => {
+                let from = place.len() - len;
+                place.get_mut(from..)?.copy_from_slice(number.to_be_bytes().get(8 - len..)?);
+            }
+        }
+        Some(())
+    }
+
     /// In words, for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -88,6 +120,8 @@ pub struct Section<'d> {
     pub size: u64,
     /// `sh_info`: for relocations, the section that they apply to.
     pub info: u32,
+    /// `sh_addralign`: what its place must be a multiple of; 0 and 1 are any place.
+    pub align: u64,
     /// Where its header begins, from the start of the image. The first 4 bytes of it are `sh_name`, in both classes.
     pub header: usize,
     /// Its bytes: a range of the image. Empty for NOBITS.
@@ -344,6 +378,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
             offset,
             size,
             info: section.sh_info(endian),
+            align: section.sh_addralign(endian).into(),
             header: table.start + index.0 * size_of::<E::SectionHeader>(),
             range,
         });

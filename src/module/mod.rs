@@ -4,6 +4,7 @@
 //! answer is facts or one [`Error`], never a panic.
 
 pub mod certificate;
+mod compress;
 pub mod container;
 mod der;
 pub mod elf;

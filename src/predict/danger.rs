@@ -82,16 +82,11 @@ pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
 
 /// Which CRCs differ.
 pub fn crcs(module: &Module, kernel: &Kernel) -> Option<Danger> {
-    let facts = &kernel.facts;
-    let crc_of = |symbol: &str| {
-        let image = facts.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
-        image.or_else(|| facts.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc))
-    };
     let (mut compared, mut symbols) = (0, Vec::new());
     let versions = module.versions.by_symbol();
     for (symbol, ours) in &versions {
         let symbol = String::from_utf8_lossy(symbol);
-        let Some(theirs) = crc_of(&symbol) else { continue };
+        let Some(theirs) = kernel.facts.crc(&symbol) else { continue };
         compared += 1;
         if *ours != u64::from(theirs) {
             symbols.push(symbol.into_owned());
