@@ -2,62 +2,62 @@
 //! other, each with its tag and its content. Lengths are checked against what is there; nothing is copied.
 
 const CONSTRUCTED: u8 = 0x20;
-pub(super) const BOOLEAN: u8 = 0x01;
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OCTET_STRING_IN_PARTS: u8 = OCTET_STRING | CONSTRUCTED;
-pub(super) const OID: u8 = 0x06;
-pub(super) const UTC_TIME: u8 = 0x17;
-pub(super) const GENERALIZED_TIME: u8 = 0x18;
-pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const SET: u8 = 0x31;
-pub(super) const CONTEXT_0_PRIMITIVE: u8 = 0x80;
-pub(super) const CONTEXT_1_PRIMITIVE: u8 = 0x81;
-pub(super) const CONTEXT_2_PRIMITIVE: u8 = 0x82;
-pub(super) const CONTEXT_0: u8 = 0xa0;
-pub(super) const CONTEXT_1: u8 = 0xa1;
-pub(super) const CONTEXT_2: u8 = 0xa2;
-pub(super) const CONTEXT_3: u8 = 0xa3;
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OCTET_STRING_IN_PARTS: u8 = OCTET_STRING | CONSTRUCTED;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+pub(crate) const CONTEXT_0_PRIMITIVE: u8 = 0x80;
+pub(crate) const CONTEXT_1_PRIMITIVE: u8 = 0x81;
+pub(crate) const CONTEXT_2_PRIMITIVE: u8 = 0x82;
+pub(crate) const CONTEXT_0: u8 = 0xa0;
+pub(crate) const CONTEXT_1: u8 = 0xa1;
+pub(crate) const CONTEXT_2: u8 = 0xa2;
+pub(crate) const CONTEXT_3: u8 = 0xa3;
 
 /// How deep elements of indefinite length may lie in each other.
 const DEPTH: usize = 16;
 
 /// The elements that are still to be read.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     /// The next element: its tag and what is in it.
-    pub(super) fn next(&mut self) -> Option<(u8, Reader<'a>)> {
+    pub(crate) fn next(&mut self) -> Option<(u8, Reader<'a>)> {
         self.element(DEPTH)
     }
 
     /// What is in the next element, if it has this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Option<Reader<'a>> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Option<Reader<'a>> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 
     /// Is nothing left?
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// What is in the next element, if it has this tag and says its length, as DER wants it.
-    pub(super) fn expect_definite(&mut self, tag: u8) -> Option<Reader<'a>> {
+    pub(crate) fn expect_definite(&mut self, tag: u8) -> Option<Reader<'a>> {
         (self.0.get(1) != Some(&0x80)).then_some(())?;
         self.expect(tag)
     }
 
     /// The next element with its tag and length, if it has this tag and says its length.
-    pub(super) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
         let before = self.0;
         self.expect_definite(tag)?;
         before.get(..before.len().checked_sub(self.0.len())?)
     }
 
     /// What is in the next element, if it has this tag; else it stays.
-    pub(super) fn take(&mut self, tag: u8) -> Option<Reader<'a>> {
+    pub(crate) fn take(&mut self, tag: u8) -> Option<Reader<'a>> {
         let mut ahead = *self;
         let content = ahead.expect(tag)?;
         *self = ahead;
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over the next element if it has this tag.
-    pub(super) fn skip(&mut self, tag: u8) {
+    pub(crate) fn skip(&mut self, tag: u8) {
         self.take(tag);
     }
 
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
 }
 
 /// An INTEGER's value without its sign and without leading zeros; zero is no byte at all.
-pub(super) fn magnitude(integer: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn magnitude(integer: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = integer.to_vec();
     if *integer.first()? >= 0x80 {
         // Two's complement: all bits turned, and one more.
@@ -111,7 +111,7 @@ pub(super) fn magnitude(integer: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A string of octets; BER may cut it into parts.
-pub(super) fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
+pub(crate) fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
     if tag & CONSTRUCTED == 0 {
         return Some(content.0.to_vec());
     }
@@ -123,7 +123,7 @@ pub(super) fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
 }
 
 /// An object identifier as dotted numbers; what overflows or breaks off ends it.
-pub(super) fn oid(content: &[u8]) -> String {
+pub(crate) fn oid(content: &[u8]) -> String {
     let mut numbers: Vec<u64> = Vec::new();
     let mut number: u64 = 0;
     for &byte in content {

@@ -6,7 +6,7 @@
 pub mod certificate;
 mod compress;
 pub mod container;
-mod der;
+pub(crate) mod der;
 pub mod elf;
 pub mod file;
 pub mod modinfo;

@@ -2,5 +2,6 @@
 
 pub mod apply;
 pub mod plan;
+pub mod sign;
 
 pub use plan::{Mode, Plan, Request, Signature, Wish};

@@ -1,0 +1,284 @@
+//! Signing: the trailer that the kernel's `scripts/sign-file` appends, for labs with enforced signatures.
+//!
+//! What it makes is what sign-file makes by default (`scripts/sign-file.c`, 4.3 to 6.12): a detached CMS message
+//! without certificates and without signed attributes, whose signer is named by issuer and serial number; then
+//! `struct module_signature`, and the magic string.
+//!
+//! Only RSA keys sign here. PKCS#1 v1.5 has no randomness, so that the same module and key always give the same bytes,
+//! and a digest of the plan names exactly what will be written. An ECDSA signature is another one each time.
+//!
+//! Pure: bytes in, bytes out. The private key stays in memory, and is in no message and no `Debug`.
+
+mod message;
+mod pem;
+
+use std::fmt;
+use std::sync::Arc;
+
+use ring::error::KeyRejected;
+use ring::rand::SystemRandom;
+use ring::rsa::KeyPair;
+use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::certificate::Certificate;
+use crate::module::der::{BIT_STRING, CONTEXT_0, INTEGER, OID, Reader, SEQUENCE, oid};
+use crate::module::trailer::MAGIC;
+
+const OID_RSA: &str = "1.2.840.113549.1.1.1";
+const OID_EC_KEY: &str = "1.2.840.10045.2.1";
+
+/// `id_type` of `struct module_signature` for a PKCS#7 message (include/linux/module_signature.h).
+const PKEY_ID_PKCS7: u8 = 2;
+
+/// What is signed of the module's bytes (CONFIG_MODULE_SIG_HASH). Every kernel that checks signatures knows these three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Digest {
+    /// What Debian's kernels are built with.
+    #[default]
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512, the kernel's own default.
+    Sha512,
+}
+
+impl Digest {
+    /// The digest of a name, as sign-file and modinfo have them: `sha256`.
+    pub fn named(name: &str) -> Option<Digest> {
+        [Digest::Sha256, Digest::Sha384, Digest::Sha512].into_iter().find(|digest| digest.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Digest::Sha256 => "sha256",
+            Digest::Sha384 => "sha384",
+            Digest::Sha512 => "sha512",
+        }
+    }
+
+    /// Its object identifier's content (2.16.840.1.101.3.4.2.1 to 3).
+    fn oid(self) -> [u8; 9] {
+        let last = match self {
+            Digest::Sha256 => 1,
+            Digest::Sha384 => 2,
+            Digest::Sha512 => 3,
+        };
+        [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last]
+    }
+
+    fn padding(self) -> &'static dyn RsaEncoding {
+        match self {
+            Digest::Sha256 => &RSA_PKCS1_SHA256,
+            Digest::Sha384 => &RSA_PKCS1_SHA384,
+            Digest::Sha512 => &RSA_PKCS1_SHA512,
+        }
+    }
+}
+
+/// A key with its certificate, which signs modules.
+///
+/// ```
+/// use kmodlab::patch::sign::Signer;
+/// # let (key, cert, image) = (include_bytes!("../../fixtures/keys/key.pem"),
+/// #     include_bytes!("../../fixtures/keys/cert.pem"), include_bytes!("../../fixtures/modules/hello-4.ko"));
+/// let signer = Signer::from_pem(key, cert)?;
+/// let signed = [image.as_slice(), &signer.trailer(image)?].concat();
+/// # assert_eq!(signed, include_bytes!("../../fixtures/modules/hello-4-signed.ko"));
+/// # Ok::<(), kmodlab::error::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Signer {
+    key: Arc<KeyPair>,
+    /// The certificate, as verifiers read it.
+    certificate: Certificate,
+    /// The certificate in DER.
+    der: Vec<u8>,
+    /// Its serial number as an element, sign and all: kernels compare these bytes.
+    serial: Vec<u8>,
+    digest: Digest,
+}
+
+impl Signer {
+    /// A signer over SHA-256, of an RSA key in PEM (PKCS#8, or PKCS#1 as in `BEGIN RSA PRIVATE KEY`) and its X.509
+    /// certificate in PEM or DER. Either file may hold both, as the kernel's `certs/signing_key.pem` does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if there is no key or no certificate in it; [`ErrorKind::Unsupported`] for an encrypted key,
+    /// for one that is not RSA, and for sizes other than 2048 to 4096 bits; [`ErrorKind::Malformed`] for what is damaged;
+    /// [`ErrorKind::Usage`] if the certificate is another key's. The message says which of both it is about, and has
+    /// nothing of the key.
+    pub fn from_pem(key: &[u8], cert: &[u8]) -> Result<Signer> {
+        let key = key_pair(key).map_err(|error| about("the signing key", error))?;
+        let in_certificate = |error| about("the signing certificate", error);
+        let der = certificate_der(cert).map_err(in_certificate)?;
+        let (certificate, serial) = certificate(&der).map_err(in_certificate)?;
+        if rsa_key(&certificate.key) != Some(key.public().as_ref()) {
+            let what = "the signing certificate is another key's: no kernel would take what the two sign";
+            return Err(Error::new(ErrorKind::Usage, what).hint("name the certificate that was made with this key"));
+        }
+        Ok(Signer { key: Arc::new(key), certificate, der, serial, digest: Digest::default() })
+    }
+
+    /// The same key, over another digest.
+    #[must_use]
+    pub fn with_digest(self, digest: Digest) -> Signer {
+        Signer { digest, ..self }
+    }
+
+    /// The certificate: a kernel that trusts it takes what this signs.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The certificate in DER, as kernels carry it.
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The digest that is signed.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The trailer of a module's image, which is all of its uncompressed bytes but an old trailer. It goes behind them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`] if the key is damaged where [`Signer::from_pem`] does not look; [`ErrorKind::Unsupported`] if
+    /// the message would be longer than 65,535 bytes.
+    pub fn trailer(&self, image: &[u8]) -> Result<Vec<u8>> {
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        // The randomness blinds the computation; the signature does not hang on it.
+        self.key
+            .sign(self.digest.padding(), &SystemRandom::new(), image, &mut signature)
+            .map_err(|_| Error::new(ErrorKind::Malformed, "the signing key's parts do not fit each other"))?;
+        let message = message::signed_data(&self.certificate.issuer, &self.serial, &self.digest.oid(), &signature);
+        // Kernels take no longer message (`asn1_ber_decoder`, lib/asn1_decoder.c).
+        let length = u16::try_from(message.len()).map_err(|_| {
+            Error::new(ErrorKind::Unsupported, "the signing certificate's issuer has a longer name than kernels read")
+        })?;
+        let info = [0, 0, PKEY_ID_PKCS7, 0, 0, 0, 0, 0];
+        Ok([message.as_slice(), &info, &u32::from(length).to_be_bytes(), MAGIC].concat())
+    }
+}
+
+/// The key itself stays out of it.
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (subject, serial) = (&self.certificate.subject, hex::encode(&self.certificate.serial));
+        write!(f, "Signer({subject:?}, serial {serial}, {})", self.digest.name())
+    }
+}
+
+/// Two of the same certificate and digest sign alike: the certificate has the public half of the key.
+impl PartialEq for Signer {
+    fn eq(&self, other: &Signer) -> bool {
+        self.der == other.der && self.digest == other.digest
+    }
+}
+
+impl Eq for Signer {}
+
+/// An error, said of one of the two files.
+fn about(which: &str, error: Error) -> Error {
+    let said = Error::new(error.kind(), format!("{which}: {}", error.what()));
+    match error.next_step() {
+        Some(next) => said.hint(next),
+        None => said,
+    }
+}
+
+/// The RSA key in a PEM file.
+fn key_pair(file: &[u8]) -> Result<KeyPair> {
+    let encrypted = |what: &str| {
+        Error::new(ErrorKind::Unsupported, what).hint("openssl pkey -in KEY -out PLAIN takes the password off")
+    };
+    if pem::names(file, "ENCRYPTED PRIVATE KEY") {
+        return Err(encrypted("it is encrypted, and no password is asked for here"));
+    }
+    if let Some(der) = pem::block(file, "PRIVATE KEY")? {
+        return match algorithm_of_pkcs8(&der).as_deref() {
+            Some(OID_RSA) => KeyPair::from_pkcs8(&der).map_err(rejected),
+            Some(OID_EC_KEY) => Err(elliptic()),
+            Some(other) => {
+                let what = format!("a key of another kind ({other}), and only RSA keys sign here");
+                Err(Error::new(ErrorKind::Unsupported, what))
+            }
+            None => Err(Error::new(ErrorKind::Malformed, "no PKCS#8 key, or a damaged one")),
+        };
+    }
+    match pem::block(file, "RSA PRIVATE KEY") {
+        Ok(Some(der)) => KeyPair::from_der(&der).map_err(rejected),
+        Ok(None) if pem::names(file, "EC PRIVATE KEY") => Err(elliptic()),
+        Ok(None) => {
+            let what = "no private key in it: neither BEGIN PRIVATE KEY nor BEGIN RSA PRIVATE KEY";
+            Err(Error::new(ErrorKind::NotFound, what))
+        }
+        Err(error) if error.kind() == ErrorKind::Unsupported => Err(encrypted(error.what())),
+        Err(error) => Err(error),
+    }
+}
+
+fn elliptic() -> Error {
+    let what = "an elliptic curve key: its signatures differ each time, so that no plan could say what will be written";
+    Error::new(ErrorKind::Unsupported, what).hint("sign with an RSA key")
+}
+
+/// What ring says to an RSA key that it does not take, in our words.
+fn rejected(reason: KeyRejected) -> Error {
+    match reason.to_string().as_str() {
+        "TooSmall" | "TooLarge" | "PrivateModulusLenNotMultipleOf512Bits" => {
+            let what = "an RSA key of a size that does not sign here";
+            Error::new(ErrorKind::Unsupported, what).hint("take one of 2048, 3072 or 4096 bits")
+        }
+        reason => Error::new(ErrorKind::Malformed, format!("no sound RSA key ({reason})")),
+    }
+}
+
+/// The certificate in a file, as DER.
+fn certificate_der(file: &[u8]) -> Result<Vec<u8>> {
+    match pem::block(file, "CERTIFICATE")? {
+        Some(der) => Ok(der),
+        None if file.first() == Some(&SEQUENCE) => Ok(file.to_vec()),
+        None => Err(Error::new(ErrorKind::NotFound, "no certificate in it, neither as PEM nor as DER")),
+    }
+}
+
+/// A certificate by its DER, and its serial number as an element.
+fn certificate(der: &[u8]) -> Result<(Certificate, Vec<u8>)> {
+    let damaged = || Error::new(ErrorKind::Malformed, "no X.509 certificate, or a damaged one");
+    let (certificate, rest) = Certificate::read(der).ok_or_else(damaged)?;
+    if !rest.is_empty() {
+        return Err(Error::new(ErrorKind::Malformed, "there is more behind its end"));
+    }
+    Ok((certificate, serial(der).ok_or_else(damaged)?.to_vec()))
+}
+
+/// The algorithm that a PKCS#8 key says it is for (RFC 5958, section 2).
+fn algorithm_of_pkcs8(der: &[u8]) -> Option<String> {
+    let mut info = Reader(der).expect(SEQUENCE)?;
+    info.expect(INTEGER)?;
+    Some(oid(info.expect(SEQUENCE)?.expect(OID)?.0))
+}
+
+/// The RSAPublicKey in a SubjectPublicKeyInfo.
+fn rsa_key(info: &[u8]) -> Option<&[u8]> {
+    let mut info = Reader(info).expect(SEQUENCE)?;
+    let algorithm = oid(info.expect(SEQUENCE)?.expect(OID)?.0);
+    let bits = info.expect(BIT_STRING)?.0;
+    // The first byte says how many bits of the last do not count.
+    bits.strip_prefix(&[0]).filter(|_| algorithm == OID_RSA)
+}
+
+/// A certificate's serial number, with tag and length.
+fn serial(certificate: &[u8]) -> Option<&[u8]> {
+    let mut body = Reader(certificate).expect(SEQUENCE)?.expect(SEQUENCE)?;
+    body.skip(CONTEXT_0);
+    body.whole(INTEGER)
+}
+
+#[cfg(test)]
+mod tests;
