@@ -7,8 +7,11 @@
 #[allow(dead_code, reason = "the target read uses the rest")]
 mod promises;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use arbitrary::Arbitrary;
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{Mark, Modversions, Plan, Request, Signature, Wish};
 use libfuzzer_sys::fuzz_target;
 use promises::{is_documented, keeps_its_word};
 
@@ -39,7 +42,10 @@ struct Input<'a> {
     changes: Vec<Change<'a>>,
     signature: u8,
     wish: Option<&'a [u8]>,
+    versions: u8,
+    mark: u8,
     drop_btf: bool,
+    in_place: bool,
 }
 
 /// What becomes of the fixture before it is planned for.
@@ -71,6 +77,19 @@ impl Input<'_> {
         self.wish.map_or(Wish::Blank, |string| Wish::Rewrite(string.to_vec()))
     }
 
+    fn modversions(&self) -> Modversions {
+        let crcs = ["module_layout", "printk", "_printk"].map(|symbol| (symbol.to_owned(), 7));
+        match self.versions % 3 {
+            0 => Modversions::Keep,
+            1 => Modversions::Blank,
+            _ => Modversions::Rewrite(Arc::new(HashMap::from(crcs))),
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        [Mark::WhenRepacked, Mark::Always, Mark::Never][usize::from(self.mark) % 3]
+    }
+
     fn signature(&self) -> Signature {
         [Signature::Refuse, Signature::Strip, Signature::Keep][usize::from(self.signature) % 3]
     }
@@ -78,7 +97,13 @@ impl Input<'_> {
 
 fuzz_target!(|input: Input| {
     let file = input.file();
-    let request = Request { wish: input.wish(), signature: input.signature(), drop_btf: input.drop_btf };
+    let request = Request {
+        modversions: input.modversions(),
+        mark: input.mark(),
+        drop_btf: input.drop_btf,
+        in_place: input.in_place,
+        ..Request::new(input.wish(), input.signature())
+    };
     match Plan::make(&file, &request) {
         Ok(plan) => keeps_its_word(&plan, &request, &file),
         Err(error) => is_documented(&error),

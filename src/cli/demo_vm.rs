@@ -71,7 +71,8 @@ impl Lab {
     }
 
     fn is_refused(&self, vermagic: &str) -> bool {
-        let request = Request::new(Wish::Rewrite(vermagic.as_bytes().to_vec()), Signature::Strip);
+        let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
+        let request = Request { in_place: true, ..Request::new(wish, Signature::Strip) };
         let Ok(plan) = Plan::make(&self.own.bytes, &request) else { return false };
         let module = Module::read(&plan.bytes_after).ok();
         let subject = Subject { bytes: &plan.bytes_after, module: module.as_ref() };

@@ -1,14 +1,23 @@
 //! The machine as the guards see it: its module trees, what is loaded, what packages own, whether it is a lab machine.
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::guard::owners::Owners;
 
 /// A machine, seen from its root folder. Tests look at one of their own making.
+///
+/// What takes long to gather is gathered once, when it is first asked for: a plan may be of thousands of modules.
 #[derive(Clone, Debug)]
 pub struct Machine {
     root: PathBuf,
     release: String,
     is_lab_machine: bool,
+    loaded: OnceLock<Vec<Loaded>>,
+    live_inodes: OnceLock<HashSet<(u64, u64)>>,
+    owners: OnceLock<Owners>,
 }
 
 /// A module that is loaded now.
@@ -23,13 +32,19 @@ pub struct Loaded {
 impl Machine {
     /// This machine. `is_lab_machine` is what [`crate::guard::enrol`] found.
     pub fn here(is_lab_machine: bool) -> Machine {
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        Machine { root: PathBuf::from("/"), release, is_lab_machine }
+        Machine::at("/", &rustix::system::uname().release().to_string_lossy(), is_lab_machine)
     }
 
     /// A machine whose root folder is elsewhere.
     pub fn at(root: impl Into<PathBuf>, release: &str, is_lab_machine: bool) -> Machine {
-        Machine { root: root.into(), release: release.to_owned(), is_lab_machine }
+        Machine {
+            root: root.into(),
+            release: release.to_owned(),
+            is_lab_machine,
+            loaded: OnceLock::new(),
+            live_inodes: OnceLock::new(),
+            owners: OnceLock::new(),
+        }
     }
 
     /// Did a person declare it a lab machine?
@@ -47,8 +62,21 @@ impl Machine {
     /// By device and inode, so that links and bind mounts do not hide it: either a folder above the file is the tree, or
     /// a file in the tree is this file.
     pub fn in_live_tree(&self, path: &Path) -> bool {
-        let mut trees = self.homes().map(|home| home.join(&self.release)).filter(|tree| tree.is_dir());
-        trees.any(|tree| is_below(path, &tree) || contains_inode(&tree, path))
+        self.live_trees().any(|tree| is_below(path, &tree)) || self.has_live_inode(path)
+    }
+
+    fn live_trees(&self) -> impl Iterator<Item = PathBuf> {
+        self.homes().map(|home| home.join(&self.release)).filter(|tree| tree.is_dir())
+    }
+
+    /// Is it one of the trees' files, reached through a bind mount?
+    fn has_live_inode(&self, path: &Path) -> bool {
+        let inodes = self.live_inodes.get_or_init(|| {
+            let mut found = HashSet::new();
+            self.live_trees().for_each(|tree| gather_inodes(&tree, 16, &mut found));
+            found
+        });
+        path.metadata().is_ok_and(|file| inodes.contains(&(file.dev(), file.ino())))
     }
 
     /// The place where this system keeps the modules of its kernels, if the file at this real path is in one.
@@ -75,8 +103,12 @@ impl Machine {
         places.into_iter().map(|place| self.root.join(place)).filter(|home| home.is_dir())
     }
 
-    /// The modules that are loaded now (sysfs, and /proc/modules beside it).
-    pub fn loaded(&self) -> Vec<Loaded> {
+    /// The modules that are loaded now (sysfs, and /proc/modules beside it), as of the first call.
+    pub fn loaded(&self) -> &[Loaded] {
+        self.loaded.get_or_init(|| self.look_what_is_loaded())
+    }
+
+    fn look_what_is_loaded(&self) -> Vec<Loaded> {
         let mut loaded: Vec<Loaded> = Vec::new();
         for entry in std::fs::read_dir(self.root.join("sys/module")).into_iter().flatten().flatten() {
             let folder = entry.path();
@@ -99,52 +131,9 @@ impl Machine {
     /// The package that owns the file at this real path, by the package manager's own records: dpkg, pacman, apk; and
     /// rpm, which must be asked.
     pub fn owner(&self, path: &Path) -> Option<String> {
-        let names = self.names_of(path);
-        self.dpkg_owner(&names)
-            .or_else(|| self.pacman_owner(&names))
-            .or_else(|| self.apk_owner(&names))
-            .or_else(|| self.rpm_owner(path))
-    }
-
-    /// What a package may call this path: as it is under the root, and with or without `/usr` before `/lib`.
-    fn names_of(&self, path: &Path) -> Vec<String> {
-        let Ok(below) = path.strip_prefix(&self.root) else { return Vec::new() };
-        let below = below.to_string_lossy().into_owned();
-        let other = match below.strip_prefix("usr/") {
-            Some(short) => short.to_owned(),
-            None => format!("usr/{below}"),
-        };
-        vec![below, other]
-    }
-
-    fn dpkg_owner(&self, names: &[String]) -> Option<String> {
-        let lines: Vec<String> = names.iter().map(|name| format!("/{name}")).collect();
-        let lists = std::fs::read_dir(self.root.join("var/lib/dpkg/info")).ok()?.flatten().map(|e| e.path());
-        let mut lists = lists.filter(|path| path.extension().is_some_and(|e| e == "list"));
-        let list = lists.find(|list| has_line(list, &lines))?;
-        Some(format!("dpkg package {}", list.file_stem()?.to_string_lossy()))
-    }
-
-    fn pacman_owner(&self, names: &[String]) -> Option<String> {
-        let mut packages = std::fs::read_dir(self.root.join("var/lib/pacman/local")).ok()?.flatten().map(|e| e.path());
-        let package = packages.find(|package| has_line(&package.join("files"), names))?;
-        Some(format!("pacman package {}", package.file_name()?.to_string_lossy()))
-    }
-
-    fn apk_owner(&self, names: &[String]) -> Option<String> {
-        let database = std::fs::read_to_string(self.root.join("lib/apk/db/installed")).ok()?;
-        let (mut package, mut folder) = ("", "");
-        for line in database.lines() {
-            match line.split_once(':') {
-                Some(("P", name)) => package = name,
-                Some(("F", name)) => folder = name,
-                Some(("R", file)) if names.iter().any(|name| *name == format!("{folder}/{file}")) => {
-                    return Some(format!("apk package {package}"));
-                }
-                _ => {}
-            }
-        }
-        None
+        let Ok(below) = path.strip_prefix(&self.root) else { return self.rpm_owner(path) };
+        let owners = self.owners.get_or_init(|| Owners::of(&self.root));
+        owners.of_file(below).or_else(|| self.rpm_owner(path))
     }
 
     fn rpm_owner(&self, path: &Path) -> Option<String> {
@@ -186,23 +175,17 @@ fn is_below(path: &Path, folder: &Path) -> bool {
     path.ancestors().skip(1).any(same)
 }
 
-/// Is one of the tree's files this very file, reached through a bind mount?
-fn contains_inode(tree: &Path, path: &Path) -> bool {
-    let (Ok(file), Ok(root)) = (path.metadata(), tree.metadata()) else { return false };
-    file.dev() == root.dev() && has_inode(tree, (file.dev(), file.ino()), 16)
-}
-
-fn has_inode(folder: &Path, wanted: (u64, u64), depth: usize) -> bool {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => depth > 0 && has_inode(&entry.path(), wanted, depth - 1),
-        Ok(meta) => (meta.dev(), meta.ino()) == wanted,
-        Err(_) => false,
-    })
-}
-
-fn has_line(file: &Path, lines: &[String]) -> bool {
-    let text = std::fs::read(file).unwrap_or_default();
-    text.split(|b| *b == b'\n').any(|line| lines.iter().any(|wanted| wanted.as_bytes() == line))
+/// Device and inode of all files below a folder.
+fn gather_inodes(folder: &Path, depth: usize, found: &mut HashSet<(u64, u64)>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() && depth > 0 => gather_inodes(&entry.path(), depth - 1, found),
+            Ok(meta) if !meta.is_dir() => {
+                found.insert((meta.dev(), meta.ino()));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The description of a GNU build-id note as sysfs gives it: three words in the machine's byte order, "GNU\0", the id.

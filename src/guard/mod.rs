@@ -4,6 +4,7 @@
 
 pub mod enrol;
 pub mod machine;
+mod owners;
 
 use std::path::Path;
 
@@ -36,15 +37,17 @@ pub enum Guard {
     AbiTokens,
     /// `struct module` is the kernel's that the module is to fit, as far as both are known.
     StructModule,
-    /// The CRCs of its imports are that kernel's, as far as they are known.
+    /// The CRCs of its imports are that kernel's, as far as they are known, and the kernel goes on comparing them.
     Crc,
+    /// The kernel goes on looking at the module's type information.
+    Btf,
     /// A person confirmed exactly this plan.
     Confirmed,
 }
 
 impl Guard {
     /// All of them, in the order in which they are looked at.
-    pub const ALL: [Guard; 10] = [
+    pub const ALL: [Guard; 11] = [
         Guard::FileKind,
         Guard::LiveTree,
         Guard::Loaded,
@@ -54,6 +57,7 @@ impl Guard {
         Guard::AbiTokens,
         Guard::StructModule,
         Guard::Crc,
+        Guard::Btf,
         Guard::Confirmed,
     ];
 
@@ -69,6 +73,7 @@ impl Guard {
             Guard::AbiTokens => "abi-tokens",
             Guard::StructModule => "struct-module",
             Guard::Crc => "crc",
+            Guard::Btf => "btf",
             Guard::Confirmed => "confirmed",
         }
     }
@@ -84,6 +89,7 @@ impl Guard {
             Guard::AbiTokens => Some("--allow-abi-mismatch"),
             Guard::StructModule => Some("--allow-layout-mismatch"),
             Guard::Crc => Some("--allow-crc-mismatch"),
+            Guard::Btf => Some("--drop-btf"),
         }
     }
 }
@@ -175,6 +181,7 @@ pub fn ask(subject: &Subject<'_>, machine: &Machine, overrides: Overrides) -> Re
                 Guard::AbiTokens => (abi_tokens(subject), overrides.abi_mismatch),
                 Guard::StructModule => (struct_module(subject), overrides.layout_mismatch),
                 Guard::Crc => (crc(subject), overrides.crc_mismatch),
+                Guard::Btf => (btf(subject), subject.plan.drop_btf),
                 Guard::Confirmed => (confirmed(subject), false),
             };
             let say = match (&objection, overridden) {
@@ -212,7 +219,7 @@ fn live_tree(subject: &Subject<'_>, machine: &Machine) -> Seen {
 fn loaded(subject: &Subject<'_>, machine: &Machine) -> Seen {
     let same_name = |name: &str| name.replace('-', "_") == subject.name.replace('-', "_");
     let same_build = |id: &Option<Vec<u8>>| id.is_some() && *id == subject.module.build_id;
-    let found = machine.loaded().into_iter().find(|l| same_name(&l.name) || same_build(&l.build_id));
+    let found = machine.loaded().iter().find(|l| same_name(&l.name) || same_build(&l.build_id));
     match found {
         None => Ok("not loaded now".to_owned()),
         Some(loaded) if same_build(&loaded.build_id) => {
@@ -247,6 +254,9 @@ fn signed(subject: &Subject<'_>) -> Seen {
         Signature::Keep => format!(
             "signed by {signer}; the trailer stays: a kernel that knows this key refuses the module with EKEYREJECTED, \
              one that does not treats it as unsigned"
+        ),
+        Signature::Renew => format!(
+            "signed by {signer}; another signature takes its place, which a kernel trusts only if it has that key"
         ),
     })
 }
@@ -293,10 +303,26 @@ fn struct_module(subject: &Subject<'_>) -> Seen {
 }
 
 fn crc(subject: &Subject<'_>) -> Seen {
+    if subject.plan.versioned.as_ref().is_some_and(|versioned| versioned.hidden) {
+        return Err("its symbol versions are hidden: the kernel can compare none".to_owned());
+    }
     let Some(kernel) = subject.kernel else { return Ok("no kernel named to compare with".to_owned()) };
     match danger::crcs(subject.module, kernel) {
+        Some(danger) if subject.plan.versioned.is_some() => {
+            Err(format!("{}; the kernel's are written over them, and it can't tell any more", danger.sentence()))
+        }
         Some(danger) => Err(danger.sentence()),
         None => Ok("no symbol CRC is known to differ".to_owned()),
+    }
+}
+
+fn btf(subject: &Subject<'_>) -> Seen {
+    match (subject.module.btf, subject.plan.drop_btf) {
+        (None, _) => Ok("no type information".to_owned()),
+        (Some(_), false) => Ok("type information stays, and kernels from 5.11 on look at it".to_owned()),
+        (Some(_), true) => {
+            Err("its type information is hidden: the kernel can't see any more that it is not for it".to_owned())
+        }
     }
 }
 

@@ -113,6 +113,16 @@ impl Facts {
         image.or_else(|| self.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc))
     }
 
+    /// All CRCs that are known, by symbol: of the image, and of the modules that export to others.
+    pub fn crcs(&self) -> HashMap<String, u32> {
+        let tree = self.tree.iter().flat_map(|tree| &tree.value.modules).flat_map(|module| &module.exports);
+        let mut crcs: HashMap<String, u32> =
+            tree.filter_map(|(name, export)| Some((name.clone(), export.crc?))).collect();
+        let image = self.exports.iter().flat_map(|exports| &exports.value.symbols);
+        crcs.extend(image.filter_map(|(name, export)| Some((name.clone(), export.crc?))));
+        crcs
+    }
+
     /// What the BTF tells: the members of `struct module`, and with them its fingerprint. What is known already stays; a
     /// BTF that can't be read tells nothing.
     pub fn learn_from_btf(&mut self) {

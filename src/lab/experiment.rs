@@ -19,7 +19,7 @@ use crate::lab::record::*;
 use crate::lab::specimen::Specimen;
 use crate::lab::wire::{Force, Order};
 use crate::module::{Module, sha256};
-use crate::patch::{Plan, Request, Signature, Wish};
+use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Load, Step, Subject, Verdict};
 
 /// How many bytes of an edit are recorded, at most.
@@ -335,11 +335,11 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
     }
 }
 
-/// The patch that fits the module to the kernel: its version magic in place, without the signature that would no longer
-/// fit, and without BTF where the kernel would refuse that.
+/// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
+/// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
 fn patched(specimen: &Specimen, kernel: &Kernel, load: &Load) -> Result<Plan> {
     let wish = Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec());
-    let request = Request::new(wish, Signature::Strip);
+    let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
     let plan = Plan::make(&specimen.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;
     let subject = Subject { bytes: &plan.bytes_after, module: Some(&module) };

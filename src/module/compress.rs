@@ -38,8 +38,8 @@ impl Container {
                 Ok(packed)
             }
             Container::Xz => {
-                let stream = xz_stream()
-                    .map_err(|e| Error::new(ErrorKind::Io, format!("setting up the xz encoder: {e}")))?;
+                let stream =
+                    xz_stream().map_err(|e| Error::new(ErrorKind::Io, format!("setting up the xz encoder: {e}")))?;
                 let mut packed = Vec::new();
                 liblzma::bufread::XzEncoder::new_stream(bytes, stream).read_to_end(&mut packed).map_err(failed)?;
                 Ok(packed)

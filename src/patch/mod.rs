@@ -2,6 +2,11 @@
 
 pub mod apply;
 pub mod plan;
+mod repack;
 pub mod sign;
+mod strings;
+mod versions;
 
-pub use plan::{Mode, Plan, Request, Signature, Wish};
+pub use plan::{Mark, Mode, Plan, Request, Signature, Wish};
+pub use strings::MARK;
+pub use versions::{Modversions, Versioned};

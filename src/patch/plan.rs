@@ -1,12 +1,19 @@
 //! The plan: the exact edits before anything is written. Pure: bytes and a wish in, edits out.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::container::{Container, DEFAULT_MAX_SIZE};
 use crate::module::elf::{Elf, Endian};
 use crate::module::modinfo::Entry;
 use crate::module::{Module, Sha256Hex, sha256};
+use crate::patch::repack;
+use crate::patch::sign::Signer;
+use crate::patch::strings::{self, Strings};
+use crate::patch::versions::{Modversions, Versioned};
 use crate::vermagic::{Comparison, Vermagic, compare};
 
 /// What becomes of the version magic.
@@ -18,6 +25,8 @@ pub enum Mode {
     /// The whole entry becomes NULs, as kmod's `--force-vermagic` does to its copy (libkmod-elf.c): the kernel needs
     /// CONFIG_MODULE_FORCE_LOAD, and sets taint F.
     Blank,
+    /// It stays: something else is changed.
+    Keep,
 }
 
 /// What becomes of the signature trailer, which no longer fits the changed bytes.
@@ -31,6 +40,8 @@ pub enum Signature {
     Strip,
     /// The trailer stays: a kernel that knows its key refuses the module.
     Keep,
+    /// A trailer of another key takes its place: for a lab whose kernel trusts that key.
+    Renew,
 }
 
 /// What is wished for.
@@ -40,24 +51,58 @@ pub enum Wish {
     Rewrite(Vec<u8>),
     /// No string at all.
     Blank,
+    /// The string that is there.
+    Keep,
+}
+
+/// Does the module get a mark, the modinfo entry `kmodlab_patched=` with the first digits of its original's SHA-256?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// If a whole new file takes its place anyway.
+    #[default]
+    WhenRepacked,
+    /// In any case, by growth if there is no room.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// All that a plan is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// What becomes of the version magic.
     pub wish: Wish,
     /// What becomes of the trailer.
     pub signature: Signature,
+    /// Who signs, for [`Signature::Renew`].
+    pub signer: Option<Arc<Signer>>,
+    /// What becomes of the symbol versions.
+    pub modversions: Modversions,
     /// Is the module's type information hidden from the kernel? Kernels from 5.11 on refuse a module whose `.BTF` is not
     /// for them (`btf_module_notify`, kernel/bpf/btf.c), and look for it by that name alone.
     pub drop_btf: bool,
+    /// Is the module marked as patched?
+    pub mark: Mark,
+    /// Is what can't be written over in place an error: a string without room, a compressed module? A trailer may be cut
+    /// off all the same.
+    pub in_place: bool,
+    /// The most bytes that a compressed module may have when it is decompressed.
+    pub max_size: u64,
 }
 
 impl Request {
-    /// The version magic and the trailer; all else stays.
+    /// The version magic and the trailer; all else stays, and what does not fit grows.
     pub fn new(wish: Wish, signature: Signature) -> Request {
-        Request { wish, signature, drop_btf: false }
+        Request {
+            wish,
+            signature,
+            signer: None,
+            modversions: Modversions::Keep,
+            drop_btf: false,
+            mark: Mark::default(),
+            in_place: false,
+            max_size: DEFAULT_MAX_SIZE,
+        }
     }
 }
 
@@ -68,15 +113,25 @@ pub struct Plan {
     pub mode: Mode,
     /// What becomes of the trailer.
     pub signature: Signature,
+    /// What becomes of the symbol versions: keep, rewrite or blank.
+    pub modversions: &'static str,
+    /// What that comes to; `None` if they stay.
+    pub versioned: Option<Versioned>,
     /// Is the type information hidden?
     pub drop_btf: bool,
+    /// The mark that the module gets.
+    pub mark: Option<String>,
+    /// The container that the module is in and goes back into; the edits are those of what is inside.
+    pub container: Container,
+    /// Does `.modinfo` get another place, behind everything else?
+    pub grows: bool,
     /// The edits, by offset. Empty if the module is already as wished.
     pub edits: Vec<Edit>,
     /// Version magic before.
     pub vermagic_before: Vermagic,
     /// Version magic after; `None` for a blanked one.
     pub vermagic_after: Option<Vermagic>,
-    /// How long a new string may be, in bytes: the old one and the NULs behind it, but the one that ends it.
+    /// How long a new string may be in place, in bytes: the old one and the NULs behind it, but the one that ends it.
     pub room: usize,
     /// SHA-256 of the file before.
     pub before: Sha256Hex,
@@ -84,73 +139,99 @@ pub struct Plan {
     pub after: Sha256Hex,
     /// The file after.
     pub bytes_after: Vec<u8>,
+    /// What is inside the file after, where it is compressed.
+    inside_after: Option<Vec<u8>>,
     /// What is odd about the wish, in words, but not forbidden.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// Plans a patch of an uncompressed module file.
+    /// Plans a patch of a module file, compressed or not.
     ///
     /// # Errors
     ///
-    /// Those of [`Module::read`]; [`ErrorKind::Usage`] for a string that must not be written; [`ErrorKind::NotFound`] if
-    /// the module has no vermagic; [`ErrorKind::Ambiguous`] if it has two; [`ErrorKind::Malformed`] if the one it has is
-    /// none; [`ErrorKind::DoesNotFit`], with both sizes, if the new string is longer than the room.
-    pub fn make(bytes: &[u8], request: &Request) -> Result<Plan> {
-        let Request { wish, signature, drop_btf } = request;
-        let (signature, drop_btf) = (*signature, *drop_btf);
-        let module = Module::read(bytes)?;
+    /// Those of [`Container::decompress`] and [`Module::read`]; [`ErrorKind::Usage`] for a string that must not be
+    /// written; [`ErrorKind::NotFound`] if the module has no vermagic; [`ErrorKind::Ambiguous`] if it has two;
+    /// [`ErrorKind::Malformed`] if the one it has is none; with `in_place`, [`ErrorKind::DoesNotFit`], with both sizes, if
+    /// the new string is longer than the room, and [`ErrorKind::Unsupported`] for a compressed module.
+    pub fn make(file: &[u8], request: &Request) -> Result<Plan> {
+        let container = Container::of(file);
+        if container == Container::None {
+            return Plan::of(file, file, container, request);
+        }
+        if request.in_place {
+            let what = format!("compressed ({}): nothing in it can be written over in place", container.name());
+            return Err(Error::new(ErrorKind::Unsupported, what).hint("without --in-place it is packed anew"));
+        }
+        let inside = container.decompress(file, request.max_size)?;
+        Plan::of(file, &inside, container, request)
+    }
+
+    /// Plans for what is `inside` the file.
+    fn of(file: &[u8], inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
+        let before = sha256(file);
+        let module = Module::read(inside)?;
         let entry = vermagic_entry(&module)?;
-        let prefix = entry.value_range().start;
-        let room = entry.space.end.saturating_sub(prefix).saturating_sub(1);
-        let vermagic_before = Vermagic::parse(&entry.value);
-        let mut edits = Vec::new();
         let mut notes = Vec::new();
-        let (mode, vermagic_after) = match wish {
-            Wish::Rewrite(string) => {
-                let after = acceptable(string, &mut notes)?;
-                if string.len() > room {
-                    let what = format!(
-                        "the new version magic has {} bytes, but the old entry has room for {room}",
-                        string.len()
-                    );
-                    return Err(Error::new(ErrorKind::DoesNotFit, what).hint("nothing was changed"));
-                }
-                edits.extend(overwrite(bytes, prefix, entry.value.len(), string));
-                (Mode::Rewrite, Some(after))
-            }
-            Wish::Blank => {
-                edits.extend(overwrite(bytes, entry.range.start, entry.range.len(), b""));
-                (Mode::Blank, None)
-            }
+        let (mode, vermagic_after) = match &request.wish {
+            Wish::Rewrite(string) => (Mode::Rewrite, Some(acceptable(string, &mut notes)?)),
+            Wish::Blank => (Mode::Blank, None),
+            Wish::Keep => (Mode::Keep, Some(Vermagic::parse(&entry.value))),
         };
-        if drop_btf {
-            match hide_btf(bytes, &module)? {
-                Some(edit) => edits.push(edit),
-                None => notes.push("it has no .BTF to drop".to_owned()),
-            }
-        }
-        edits.sort_by_key(|edit| edit.offset);
-        if let (Signature::Strip, Some(trailer)) = (signature, &module.trailer) {
-            let old = bytes.get(trailer.start..).unwrap_or_default().to_vec();
-            edits.push(Edit { offset: trailer.start as u64, old, new: Vec::new() });
-        }
-        let bytes_after = edit::apply(bytes, &edits)?;
+        let room = entry.space.end.saturating_sub(entry.value_range().start).saturating_sub(1);
+        let work = Work { inside, module: &module, entry, request };
+        let marks = Marks { original: &before, is_packed: container != Container::None };
+        let Changes { edits, grows, mark, versioned } = work.changes(&marks, room, &mut notes)?;
+        let inside_after = edit::apply(inside, &edits)?;
         let plan = Plan {
             mode,
-            signature,
-            drop_btf,
-            edits,
-            vermagic_before,
+            signature: request.signature,
+            modversions: request.modversions.name(),
+            versioned,
+            drop_btf: request.drop_btf,
+            mark,
+            container,
+            grows,
+            vermagic_before: Vermagic::parse(&entry.value),
             vermagic_after,
             room,
-            before: sha256(bytes),
-            after: sha256(&bytes_after),
-            bytes_after,
+            after: before.clone(),
+            before,
+            bytes_after: Vec::new(),
+            inside_after: None,
             notes,
+            edits,
         };
-        plan.must_change_nothing_else(&module)?;
-        Ok(plan)
+        plan.must_change_nothing_else(&module, &inside_after)?;
+        plan.stored(file, inside_after, request.max_size)
+    }
+
+    /// The plan with the file as it is to be stored.
+    fn stored(self, file: &[u8], inside: Vec<u8>, max_size: u64) -> Result<Plan> {
+        if self.edits.is_empty() {
+            // Packed anew it would be another file, for nothing.
+            let inside_after = (self.container != Container::None).then_some(inside);
+            return Ok(Plan { bytes_after: file.to_vec(), inside_after, ..self });
+        }
+        if self.container == Container::None {
+            return Ok(Plan { after: sha256(&inside), bytes_after: inside, ..self });
+        }
+        let bytes_after = self.container.compress(&inside)?;
+        if self.container.decompress(&bytes_after, max_size)? != inside {
+            return Err(Error::new(ErrorKind::Malformed, "packed anew it unpacks to something else")
+                .hint("nothing was changed; please report this"));
+        }
+        Ok(Plan { after: sha256(&bytes_after), bytes_after, inside_after: Some(inside), ..self })
+    }
+
+    /// The module after, uncompressed.
+    pub fn inside_after(&self) -> &[u8] {
+        self.inside_after.as_deref().unwrap_or(&self.bytes_after)
+    }
+
+    /// Can it be written over in the file itself? Else a whole new file takes its place.
+    pub fn is_in_place(&self) -> bool {
+        self.container == Container::None && self.edits.iter().all(Edit::keeps_length)
     }
 
     /// What a confirmation names: a SHA-256 over the file's place and the exact edits. Any other file, other bytes or
@@ -173,19 +254,23 @@ impl Plan {
         self.vermagic_after.as_ref().map(|after| compare(&self.vermagic_before, after))
     }
 
-    /// Reads the outcome again: it must be the same module in all but the version magic, the trailer, and the type
-    /// information if that is to go.
-    fn must_change_nothing_else(&self, before: &Module) -> Result<()> {
-        let after = Module::read(&self.bytes_after)?;
+    /// Reads the outcome again: it must be the same module in all but the version magic, the mark, the trailer, and what
+    /// else is to go or to change.
+    fn must_change_nothing_else(&self, before: &Module, inside_after: &[u8]) -> Result<()> {
+        let after = Module::read(inside_after)?;
         let rest = |module: &Module| {
-            let entries = module.modinfo.entries.iter().filter(|e| e.key != b"vermagic");
+            let changed = [b"vermagic".as_slice(), strings::MARK.as_bytes()];
+            let entries = module.modinfo.entries.iter().filter(|e| !changed.contains(&e.key.as_slice()));
             entries.map(|e| (e.key.clone(), e.value.clone())).collect::<Vec<_>>()
         };
+        let mark = self.mark.as_deref().and_then(|mark| mark.split_once('=')).map(|(_, value)| value.as_bytes());
+        let mark = mark.or(before.modinfo.first(strings::MARK)) == after.modinfo.first(strings::MARK);
         let wished = self.vermagic_after.as_ref().map(Vermagic::as_bytes) == after.modinfo.first("vermagic");
         let btf = before.btf.filter(|_| !self.drop_btf);
         let same = rest(before) == rest(&after)
+            && mark
             && after.btf == btf
-            && before.versions == after.versions
+            && self.versions_are_as_planned(before, &after)
             && before.imports == after.imports
             && before.exports == after.exports
             && before.this_module == after.this_module
@@ -196,6 +281,152 @@ impl Plan {
         Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than what is wished for")
             .hint("nothing was changed"))
     }
+
+    /// Symbol versions change as far as they are to, and their symbols not at all.
+    fn versions_are_as_planned(&self, before: &Module, after: &Module) -> bool {
+        let symbols = |module: &Module| {
+            let lists =
+                [&module.versions.basic, &module.versions.extended].map(|list| list.clone().unwrap_or_default());
+            lists.map(|list| list.into_iter().map(|version| version.symbol).collect::<Vec<_>>())
+        };
+        match &self.versioned {
+            None => before.versions == after.versions,
+            Some(versioned) if versioned.hidden => {
+                (&before.versions.basic, &before.versions.extended) == (&after.versions.basic, &after.versions.extended)
+            }
+            Some(_) => symbols(before) == symbols(after) && before.versions.kind() == after.versions.kind(),
+        }
+    }
+}
+
+/// What a plan is made from.
+struct Work<'w> {
+    inside: &'w [u8],
+    module: &'w Module,
+    entry: &'w Entry,
+    request: &'w Request,
+}
+
+/// What hangs on the file around it: what a mark names, and whether it is packed anew in any case.
+struct Marks<'w> {
+    original: &'w str,
+    is_packed: bool,
+}
+
+/// What the edits come to.
+struct Changes {
+    edits: Vec<Edit>,
+    grows: bool,
+    mark: Option<String>,
+    versioned: Option<Versioned>,
+}
+
+impl Work<'_> {
+    /// The bytes without the trailer.
+    fn image(&self) -> &[u8] {
+        self.inside.get(..self.module.image_len()).unwrap_or(self.inside)
+    }
+
+    fn trailer(&self) -> &[u8] {
+        self.inside.get(self.module.image_len()..).unwrap_or_default()
+    }
+
+    fn changes(&self, marks: &Marks<'_>, room: usize, notes: &mut Vec<String>) -> Result<Changes> {
+        let (image, request) = (self.image(), self.request);
+        let elf = Elf::read(image)?;
+        let section = elf.section(".modinfo")?;
+        let section = section.ok_or_else(|| Error::new(ErrorKind::Malformed, "no section .modinfo"))?;
+        let mut edits = Vec::new();
+        let mut versioned = None;
+        if let Some((found, what)) = request.modversions.edits(image, &elf, &self.module.versions)? {
+            if found.is_empty() && what.unknown.is_empty() && what.equal == 0 {
+                notes.push("it has no symbol versions to change".to_owned());
+            }
+            edits.extend(found);
+            versioned = Some(what);
+        }
+        if request.drop_btf {
+            match hide_btf(image, &elf)? {
+                Some(edit) => edits.push(edit),
+                None => notes.push("it has no .BTF to drop".to_owned()),
+            }
+        }
+        let mut strings = Strings::of(section.bytes(image), section.range.start);
+        match &request.wish {
+            Wish::Rewrite(string) if *string != self.entry.value => strings.set(self.entry, string),
+            Wish::Rewrite(_) | Wish::Keep => {}
+            Wish::Blank => strings.blank(self.entry),
+        }
+        if strings.grow() && request.in_place {
+            return Err(no_room(&request.wish, room));
+        }
+        let is_changed = !edits.is_empty() || strings.spans().next().is_some() || self.changes_the_trailer();
+        let is_repacked = strings.grow() || marks.is_packed || self.changes_the_trailer();
+        let is_marked = match request.mark {
+            Mark::Always => true,
+            Mark::WhenRepacked => is_changed && is_repacked && !request.in_place,
+            Mark::Never => false,
+        };
+        let mark = (is_marked && !strings::is_marked(&self.module.modinfo)).then(|| strings::mark(marks.original));
+        if let Some(mark) = &mark {
+            strings.add(mark.as_bytes());
+        }
+        let mut appended = Vec::new();
+        if strings.grow() {
+            if request.in_place {
+                let what =
+                    format!("the mark of {} bytes has no room in .modinfo", mark.map_or(0, |mark| mark.len() + 1));
+                return Err(Error::new(ErrorKind::DoesNotFit, what).hint("nothing was changed"));
+            }
+            let growth = repack::grow(image, &elf, section, &strings.bytes)?;
+            edits.push(growth.header);
+            appended = growth.appended;
+        } else {
+            let base = section.range.start;
+            edits.extend(strings.spans().filter_map(|(span, new)| {
+                let place = base + span.start..base + span.end;
+                let old = image.get(place)?;
+                (old != new).then(|| Edit { offset: (base + span.start) as u64, old: old.to_vec(), new: new.to_vec() })
+            }));
+        }
+        edits.sort_by_key(|edit| edit.offset);
+        edits.extend(self.tail(&edits, &appended)?);
+        Ok(Changes { edits, grows: !appended.is_empty(), mark, versioned })
+    }
+
+    fn changes_the_trailer(&self) -> bool {
+        match self.request.signature {
+            Signature::Refuse | Signature::Keep => false,
+            Signature::Strip => !self.trailer().is_empty(),
+            Signature::Renew => true,
+        }
+    }
+
+    /// The edit of the file's end: what is appended to the image, and the trailer behind it.
+    fn tail(&self, edits: &[Edit], appended: &[u8]) -> Result<Option<Edit>> {
+        let old = self.trailer();
+        let new = match (self.request.signature, &self.request.signer) {
+            (Signature::Refuse | Signature::Keep, _) if appended.is_empty() => return Ok(None),
+            (Signature::Refuse | Signature::Keep, _) => [appended, old].concat(),
+            (Signature::Strip, _) => appended.to_vec(),
+            (Signature::Renew, Some(signer)) => {
+                let image = [edit::apply(self.image(), edits)?.as_slice(), appended].concat();
+                let trailer = signer.trailer(&image)?;
+                [appended, &trailer].concat()
+            }
+            (Signature::Renew, None) => {
+                return Err(Error::new(ErrorKind::Usage, "a new signature needs a key and a certificate"));
+            }
+        };
+        Ok((old != new).then(|| Edit { offset: self.image().len() as u64, old: old.to_vec(), new }))
+    }
+}
+
+fn no_room(wish: &Wish, room: usize) -> Error {
+    let len = if let Wish::Rewrite(string) = wish { string.len() } else { 0 };
+    let what = format!("the new version magic has {len} bytes, but the old entry has room for {room}");
+    Error::new(ErrorKind::DoesNotFit, what)
+        .hint("nothing was changed; without --in-place the section gets a new place, behind everything else")
 }
 
 /// The one entry that is to be changed.
@@ -236,9 +467,7 @@ fn acceptable(string: &[u8], notes: &mut Vec<String>) -> Result<Vermagic> {
 /// The edit that hides the section `.BTF`, if there is one: its name becomes the end of its name, `BTF`, which no kernel
 /// looks for. No byte moves. A name it keeps, since each section that stays in memory is a file in
 /// `/sys/module/NAME/sections`.
-fn hide_btf(bytes: &[u8], module: &Module) -> Result<Option<Edit>> {
-    let image = module.trailer.as_ref().and_then(|trailer| bytes.get(..trailer.start)).unwrap_or(bytes);
-    let elf = Elf::read(image)?;
+fn hide_btf(image: &[u8], elf: &Elf<'_>) -> Result<Option<Edit>> {
     let Some(section) = elf.section(".BTF")? else { return Ok(None) };
     let Some(old) = image.get(section.header..section.header + 4) else { return Ok(None) };
     // The name that is there has four bytes and a NUL, so one more is within the names too.
@@ -248,14 +477,6 @@ fn hide_btf(bytes: &[u8], module: &Module) -> Result<Option<Edit>> {
         Endian::Big => name.to_be_bytes(),
     };
     Ok(Some(Edit { offset: section.header as u64, old: old.to_vec(), new: new.to_vec() }))
-}
-
-/// The edit that puts `new` at `at`, where `len` bytes count now, with NULs up to the longer of both.
-fn overwrite(bytes: &[u8], at: usize, len: usize, new: &[u8]) -> Option<Edit> {
-    let old = bytes.get(at..at + len.max(new.len()))?.to_vec();
-    let mut new = new.to_vec();
-    new.resize(old.len(), 0);
-    (old != new).then_some(Edit { offset: at as u64, old, new })
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use kmodlab::edit::{self, Edit};
 use kmodlab::error::ErrorKind;
 use kmodlab::module::Module;
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::module::trailer::Trailer;
+use kmodlab::patch::{MARK, Mark, Modversions, Plan, Request, Signature, Wish};
 
 /// Every place that a module's facts name is in the file, and holds what the facts say.
 pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
@@ -30,17 +31,20 @@ pub(crate) fn keeps_its_word(plan: &Plan, request: &Request, file: &[u8]) {
     leads_to_the_wish(plan, request, file);
 }
 
-/// Outside its edits no byte differs; its edits lie in order, apart from each other, and only a trailer is cut off.
+/// Outside its edits no byte differs; its edits lie in order, apart from each other, and only the last one changes the
+/// length, at the file's end.
 fn changes_what_it_says(plan: &Plan, file: &[u8]) {
     let after = edit::apply(file, &plan.edits).expect("a plan fits the file that it was made of");
     assert_eq!(after, plan.bytes_after);
-    let (length_kept, cuts): (Vec<&Edit>, Vec<&Edit>) = plan.edits.iter().partition(|edit| edit.keeps_length());
-    assert!(cuts.is_empty() || plan.signature == Signature::Strip);
-    assert_eq!(after.len() + cuts.iter().map(|edit| edit.old.len()).sum::<usize>(), file.len());
+    let (length_kept, ends): (Vec<&Edit>, Vec<&Edit>) = plan.edits.iter().partition(|edit| edit.keeps_length());
+    assert!(ends.is_empty() || plan.grows || matches!(plan.signature, Signature::Strip | Signature::Renew));
+    assert!(ends.len() <= 1 && ends.iter().all(|edit| edit.range().end == file.len() as u64));
     assert!(plan.edits.is_sorted_by(|a, b| a.range().end <= b.range().start));
+    assert_eq!(plan.is_in_place(), ends.is_empty());
 
+    let end = ends.first().map_or(file.len(), |edit| edit.offset as usize);
     let is_planned = |at: usize| length_kept.iter().any(|edit| edit.range().contains(&(at as u64)));
-    assert!((0..after.len()).all(|at| file[at] == after[at] || is_planned(at)));
+    assert!((0..end).all(|at| file[at] == after[at] || is_planned(at)));
 }
 
 /// The edits turned round, last one first, bring every byte back; and a write that was torn inside them is undone.
@@ -60,20 +64,35 @@ fn can_be_undone(plan: &Plan, file: &[u8]) {
 fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
     let [before, after] = [file, &plan.bytes_after].map(|bytes| Module::read(bytes).expect("planned, so readable"));
     let rest = |module: &Module| {
-        let entries = module.modinfo.entries.iter().filter(|entry| entry.key != b"vermagic");
+        let entries = module.modinfo.entries.iter();
+        let entries = entries.filter(|entry| entry.key != b"vermagic" && entry.key != MARK.as_bytes());
         entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect::<Vec<_>>()
     };
     assert_eq!(rest(&before), rest(&after));
-    assert_eq!((before.imports, before.exports, before.versions), (after.imports, after.exports, after.versions));
+    assert_eq!((before.imports.len(), &before.exports), (after.imports.len(), &after.exports));
+    assert_eq!(before.versions.kind(), after.versions.kind());
+    if matches!(request.modversions, Modversions::Keep) {
+        assert_eq!((&before.imports, &before.versions), (&after.imports, &after.versions));
+    }
+    let is_marked = after.modinfo.first(MARK).is_some();
+    assert_eq!(is_marked, before.modinfo.first(MARK).is_some() || plan.mark.is_some());
+    assert!(is_marked || request.mark != Mark::Always);
+    assert!(plan.mark.is_none() || request.mark != Mark::Never);
+    assert!(!plan.grows || !request.in_place);
     assert_eq!((before.this_module, before.build_id), (after.this_module, after.build_id));
     assert_eq!(after.btf, before.btf.filter(|_| !request.drop_btf));
-    assert!(after.trailer == before.trailer || plan.signature == Signature::Strip);
+    let trailer = |trailer: Option<Trailer>| trailer.map(|trailer| Trailer { start: 0, ..trailer });
+    assert!(trailer(after.trailer) == trailer(before.trailer) || plan.signature == Signature::Strip);
 
     let again = Plan::make(&plan.bytes_after, request);
     match &request.wish {
         Wish::Rewrite(string) => {
             assert_eq!(after.modinfo.first("vermagic"), Some(string.as_slice()));
             assert!(again.expect("the wished string can be planned for").edits.is_empty());
+        }
+        Wish::Keep => {
+            assert_eq!(after.modinfo.first("vermagic"), before.modinfo.first("vermagic"));
+            assert!(again.expect("what was done once can be asked for again").edits.is_empty());
         }
         Wish::Blank => {
             assert_eq!(after.modinfo.first("vermagic"), None);

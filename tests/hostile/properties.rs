@@ -1,16 +1,17 @@
 //! What holds for any bytes, any wish and any text.
 
+use std::collections::HashMap;
 use std::fs;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use kmodlab::escape::{bytes_for_eyes, for_eyes, lines_for_eyes};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{Mark, Modversions, Plan, Request, Signature, Wish};
 use kmodlab::vermagic::{Vermagic, compare};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{self, Index};
 
 use crate::promises::{agrees_with_its_bytes, is_documented, keeps_its_word};
 use crate::{fixtures, is_obeyed};
@@ -39,14 +40,32 @@ fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![
         4 => kernel.prop_map(|string| Wish::Rewrite(string.into_bytes())),
         1 => vec(any::<u8>(), 0..80).prop_map(Wish::Rewrite),
+        1 => "[2-7]\\.[0-9]{1,2} [a-z ]{80,200}".prop_map(|string| Wish::Rewrite(string.into_bytes())),
         1 => Just(Wish::Blank),
+        1 => Just(Wish::Keep),
     ]
+}
+
+/// All that may be asked for together.
+fn request() -> impl Strategy<Value = Request> {
+    let crcs = ["module_layout", "printk", "_printk", "alone"].map(|symbol| (symbol.to_owned(), 0x1234_5678));
+    let modversions = [Modversions::Keep, Modversions::Blank, Modversions::Rewrite(Arc::new(HashMap::from(crcs)))];
+    let signature = sample::select(vec![Signature::Refuse, Signature::Strip, Signature::Keep]);
+    let mark = sample::select(vec![Mark::WhenRepacked, Mark::Always, Mark::Never]);
+    (wish(), signature, mark, 0..modversions.len(), any::<bool>(), any::<bool>()).prop_map(
+        move |(wish, signature, mark, versions, drop_btf, in_place)| Request {
+            modversions: modversions[versions].clone(),
+            mark,
+            drop_btf,
+            in_place,
+            ..Request::new(wish, signature)
+        },
+    )
 }
 
 /// Text as an attacker makes it: any characters, with many that a terminal obeys, then bytes that are not UTF-8.
 fn hostile_text() -> impl Strategy<Value = Vec<u8>> {
-    let obeyed =
-        proptest::sample::select(vec!['\u{1b}', '\u{9b}', '\u{7f}', '\r', '\n', '\t', '\0', '\u{85}', '\u{202e}']);
+    let obeyed = sample::select(vec!['\u{1b}', '\u{9b}', '\u{7f}', '\r', '\n', '\t', '\0', '\u{85}', '\u{202e}']);
     let text = vec(prop_oneof![any::<char>(), obeyed], 0..40).prop_map(|text| text.into_iter().collect::<String>());
     (text, vec(any::<u8>(), 0..40), any::<bool>()).prop_map(|(text, bytes, text_first)| {
         let parts = if text_first { [text.as_bytes(), &bytes] } else { [&bytes, text.as_bytes()] };
@@ -77,9 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_keeps_its_word(bytes in mutant(2), wish in wish(), signature in 0..3_usize, drop_btf in any::<bool>()) {
-        let signature = [Signature::Refuse, Signature::Strip, Signature::Keep][signature];
-        let request = Request { wish, signature, drop_btf };
+    fn a_plan_keeps_its_word(bytes in mutant(2), request in request()) {
         match Plan::make(&bytes, &request) {
             Ok(plan) => keeps_its_word(&plan, &request, &bytes),
             Err(error) => is_documented(&error),

@@ -168,7 +168,8 @@ fn an_ambiguous_fixture_is_shown_but_not_patched() {
             assert!(said.obeys_nobody().out.contains("hello_4"));
         }
 
-        let request = Request::new(Wish::Rewrite(VERMAGIC.into()), Signature::Refuse);
+        // An empty string has no room in place; behind everything else there is.
+        let request = Request { in_place: true, ..Request::new(Wish::Rewrite(VERMAGIC.into()), Signature::Refuse) };
         let error = Plan::make(&std::fs::read(&path).unwrap(), &request).unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");
         let patch = ["patch", "-n", "--vermagic", VERMAGIC, "--state-dir"].map(Path::new);

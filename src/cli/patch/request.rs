@@ -1,0 +1,212 @@
+//! What a patch is asked for on the command line.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use crate::cli::output::{self, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Overrides;
+use crate::kernel::{self, Kernel};
+use crate::module::file;
+use crate::patch::sign::{Digest, Signer};
+use crate::patch::{Mark, Modversions, Request, Signature, Wish};
+
+/// What is to become of the module.
+#[derive(clap::Args)]
+pub(super) struct Wanted {
+    /// The kernel whose version magic it is to have: running, vermagic:STRING, an image (vmlinuz), a folder, a package
+    /// (.deb, or A+B), or a module of that kernel
+    #[arg(long, value_name = "K", conflicts_with = "vermagic")]
+    to: Option<OsString>,
+    /// The version magic that it is to have
+    #[arg(long, value_name = "STRING")]
+    vermagic: Option<OsString>,
+    /// rewrite puts another string there (no force needed, no taint F); blank puts NULs there (what --force-vermagic does)
+    #[arg(long, value_enum, default_value = "rewrite")]
+    mode: ModeArg,
+    /// What becomes of the symbol versions: rewrite puts the CRCs of --to there, blank hides them from the kernel (what
+    /// --force-modversion does)
+    #[arg(long, value_enum, default_value = "keep")]
+    modversions: ModversionsArg,
+    /// What becomes of a signature, which a patch breaks
+    #[arg(long, value_enum, default_value = "refuse")]
+    signature: SignatureArg,
+    /// Sign it anew with this RSA key (PEM), for a lab whose kernel trusts its certificate
+    #[arg(long, value_name = "KEY", requires = "sign_cert", conflicts_with = "signature")]
+    sign_key: Option<PathBuf>,
+    /// The certificate (PEM or DER) of --sign-key
+    #[arg(long, value_name = "CERT", requires = "sign_key")]
+    sign_cert: Option<PathBuf>,
+    /// What is signed: the module's digest by this hash
+    #[arg(long, value_enum, value_name = "HASH", default_value = "sha256", requires = "sign_key")]
+    sign_hash: HashArg,
+    /// Hide the module's type information (.BTF) from the kernel, which refuses one that is not for it
+    #[arg(long)]
+    drop_btf: bool,
+    /// Put an entry kmodlab_patched=HASH into its modinfo, also in place [default: only where a whole new file takes its
+    /// place]
+    #[arg(long, overrides_with = "no_mark")]
+    mark: bool,
+    /// Put no such entry there
+    #[arg(long, overrides_with = "mark")]
+    no_mark: bool,
+    /// Refuse what does not fit in place, instead of giving .modinfo another place or packing a module anew
+    #[arg(long)]
+    in_place: bool,
+}
+
+/// The guards' overrides, one each.
+#[derive(clap::Args)]
+pub(super) struct OverrideArgs {
+    /// Override the guard installed-tree
+    #[arg(long)]
+    allow_installed: bool,
+    /// Override the guard ima
+    #[arg(long)]
+    accept_ima_break: bool,
+    /// Override the guard abi-tokens
+    #[arg(long)]
+    allow_abi_mismatch: bool,
+    /// Override the guard struct-module
+    #[arg(long)]
+    allow_layout_mismatch: bool,
+    /// Override the guard crc
+    #[arg(long)]
+    allow_crc_mismatch: bool,
+}
+
+impl OverrideArgs {
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            installed: self.allow_installed,
+            ima_break: self.accept_ima_break,
+            abi_mismatch: self.allow_abi_mismatch,
+            layout_mismatch: self.allow_layout_mismatch,
+            crc_mismatch: self.allow_crc_mismatch,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeArg {
+    Rewrite,
+    Blank,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModversionsArg {
+    Keep,
+    Rewrite,
+    Blank,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HashArg {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SignatureArg {
+    /// Do not patch a signed module
+    Refuse,
+    /// Take the trailer off: kernels treat the module as unsigned
+    Strip,
+    /// Leave it: a kernel that knows the key refuses the module
+    Keep,
+}
+
+impl Wanted {
+    /// What the plan is asked for, and the kernel that it is to fit, where one is named.
+    pub(super) fn request(&self, session: &Session<'_>) -> Result<(Request, Option<Kernel>)> {
+        let wish = self.wish()?;
+        let signer = self.signer()?;
+        let kernel = match &self.to {
+            None => None,
+            Some(name) => Some(output::waiting("reading the kernel", || kernel::named(name, &session.lookup()))?),
+        };
+        let wish = match (wish, &kernel) {
+            (None, Some(kernel)) => Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()),
+            (None, None) => Wish::Keep,
+            (Some(wish), _) => wish,
+        };
+        let request = Request {
+            modversions: self.modversions(kernel.as_ref())?,
+            signer: signer.map(Arc::new),
+            drop_btf: self.drop_btf,
+            mark: match (self.mark, self.no_mark) {
+                (true, _) => Mark::Always,
+                (_, true) => Mark::Never,
+                _ => Mark::WhenRepacked,
+            },
+            in_place: self.in_place,
+            max_size: session.max_size,
+            ..Request::new(wish, self.signature())
+        };
+        Ok((request, kernel))
+    }
+
+    /// What is said of the version magic: `None` leaves it to `--to`, or to what is there.
+    fn wish(&self) -> Result<Option<Wish>> {
+        let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
+        let is_anything_else = self.modversions != ModversionsArg::Keep
+            || self.sign_key.is_some()
+            || self.drop_btf
+            || self.mark
+            || self.signature == SignatureArg::Strip;
+        match (self.mode, &self.to, &self.vermagic) {
+            (ModeArg::Blank, _, Some(_)) => usage("--mode blank takes no version magic: leave out --vermagic"),
+            (ModeArg::Blank, _, None) => Ok(Some(Wish::Blank)),
+            (ModeArg::Rewrite, _, Some(string)) => Ok(Some(Wish::Rewrite(string.as_bytes().to_vec()))),
+            (ModeArg::Rewrite, Some(_), None) => Ok(None),
+            (ModeArg::Rewrite, None, None) if is_anything_else => Ok(Some(Wish::Keep)),
+            (ModeArg::Rewrite, None, None) => {
+                usage("what to? --vermagic STRING or --to KERNEL says it, or --mode blank")
+            }
+        }
+    }
+
+    fn modversions(&self, kernel: Option<&Kernel>) -> Result<Modversions> {
+        match (self.modversions, kernel) {
+            (ModversionsArg::Keep, _) => Ok(Modversions::Keep),
+            (ModversionsArg::Blank, _) => Ok(Modversions::Blank),
+            (ModversionsArg::Rewrite, None) => {
+                Err(Error::new(ErrorKind::Usage, "--modversions rewrite takes the CRCs of a kernel: --to names it"))
+            }
+            (ModversionsArg::Rewrite, Some(kernel)) => {
+                let crcs = kernel.facts.crcs();
+                if crcs.is_empty() {
+                    return Err(Error::new(ErrorKind::NotFound, "no symbol CRC of that kernel is known").hint(
+                        "an image, a package or Module.symvers tells them, if it was built with CONFIG_MODVERSIONS",
+                    ));
+                }
+                Ok(Modversions::Rewrite(Arc::new(crcs)))
+            }
+        }
+    }
+
+    fn signature(&self) -> Signature {
+        match self.signature {
+            _ if self.sign_key.is_some() => Signature::Renew,
+            SignatureArg::Refuse => Signature::Refuse,
+            SignatureArg::Strip => Signature::Strip,
+            SignatureArg::Keep => Signature::Keep,
+        }
+    }
+
+    fn signer(&self) -> Result<Option<Signer>> {
+        let (Some(key), Some(certificate)) = (&self.sign_key, &self.sign_cert) else { return Ok(None) };
+        let read = |path: &Path| Ok::<_, Error>(file::read(path)?.bytes().to_vec());
+        let signer = Signer::from_pem(&read(key)?, &read(certificate)?)?;
+        Ok(Some(signer.with_digest(match self.sign_hash {
+            HashArg::Sha256 => Digest::Sha256,
+            HashArg::Sha384 => Digest::Sha384,
+            HashArg::Sha512 => Digest::Sha512,
+        })))
+    }
+}

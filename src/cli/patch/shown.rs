@@ -1,0 +1,303 @@
+//! What is printed of a plan, for eyes and as JSON.
+
+use serde::Serialize;
+
+use crate::cli::hexview;
+use crate::cli::output::{self, Failure, Paint, Session, count};
+use crate::cli::patch::proposal::Proposal;
+use crate::edit::Edit;
+use crate::guard::{Answer, Say};
+use crate::module::container::Container;
+use crate::patch::{Mode, Signature, Versioned};
+use crate::predict::{self, Outcome, Step, Verdict};
+
+/// How many names of a list are shown.
+const NAMES: usize = 5;
+
+pub(super) fn print(proposal: &Proposal<'_>, answers: &[Answer], session: &mut Session<'_>) -> Result<(), Failure> {
+    let plan = &proposal.plan;
+    let name = session.paint(Paint::Strong, crate::escape::for_eyes(&proposal.name));
+    writeln!(session.out, "plan for {name}  {}", output::path(&proposal.path))?;
+    if let Some(out) = &proposal.out {
+        writeln!(session.out, "  into        {}, a new file", output::path(out))?;
+    }
+    let old = session.paint(Paint::Bad, output::vermagic(plan.vermagic_before.as_bytes()));
+    writeln!(session.out, "  vermagic    {old}")?;
+    print_mode(proposal, session)?;
+    print_signature(proposal, session)?;
+    print_rest(proposal, session)?;
+    for note in &plan.notes {
+        writeln!(session.out, "  note        {}", session.paint(Paint::Odd, crate::escape::for_eyes(note)))?;
+    }
+    print_verdicts(proposal, session)?;
+    if plan.edits.is_empty() {
+        writeln!(session.out, "  edits       none: it is already as wished")?;
+    }
+    for edit in &plan.edits {
+        print_edit(edit, session)?;
+    }
+    writeln!(session.out, "  guards")?;
+    for answer in answers {
+        let say = match answer.say {
+            Say::Pass => session.paint(Paint::Good, "pass      "),
+            Say::Refuse => session.paint(Paint::Bad, "refuse    "),
+            Say::Overridden => session.paint(Paint::Odd, "overridden"),
+        };
+        writeln!(session.out, "    {:<15} {say} {}", answer.guard.name(), crate::escape::for_eyes(&answer.why))?;
+    }
+    writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, &proposal.digest))?;
+    Ok(())
+}
+
+fn print_mode(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let plan = &proposal.plan;
+    match (plan.mode, &plan.vermagic_after) {
+        (Mode::Rewrite, Some(after)) => {
+            let new = session.paint(Paint::Good, output::vermagic(after.as_bytes()));
+            writeln!(session.out, "  becomes     {new}")?;
+            writeln!(
+                session.out,
+                "  mode        rewrite: a kernel of this version magic takes it for its own and sets no taint F: the audit mark is gone"
+            )?;
+        }
+        (Mode::Keep, _) => writeln!(session.out, "  mode        keep: the version magic stays")?,
+        (Mode::Blank, _) | (Mode::Rewrite, None) => {
+            writeln!(session.out, "  becomes     nothing: the entry is filled with NULs")?;
+            writeln!(
+                session.out,
+                "  mode        blank: what --force-vermagic does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let old = proposal.module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
+    let (word, then) = match (proposal.plan.signature, &old) {
+        (Signature::Renew, _) => {
+            ("renew", "a kernel that trusts the new key takes it, any other treats it as unsigned".to_owned())
+        }
+        (_, None) => return Ok(()),
+        (Signature::Refuse, _) => ("refuse", "a signed module is not patched".to_owned()),
+        (Signature::Strip, _) => {
+            ("strip", "kernels treat it as unsigned: taint E, or refused where signatures are enforced".to_owned())
+        }
+        (Signature::Keep, _) => {
+            ("keep", "a kernel that knows the key refuses it, EKEYREJECTED, with no log line".to_owned())
+        }
+    };
+    let old = old.map(|len| format!(" (trailer of {len})")).unwrap_or_default();
+    writeln!(session.out, "  signature   {word}: {then}{old}")?;
+    Ok(())
+}
+
+/// Symbol versions, type information, the mark, and how the file changes.
+fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let plan = &proposal.plan;
+    match &plan.versioned {
+        Some(versioned) if versioned.hidden => writeln!(
+            session.out,
+            "  versions    blank: hidden from the kernel, what --force-modversion does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F"
+        )?,
+        Some(versioned) => {
+            let (rewritten, unknown) = (count(versioned.rewritten, "CRC"), versioned.unknown.len());
+            let equal = versioned.equal;
+            write!(session.out, "  versions    rewrite: {rewritten} become the kernel's, {equal} are")?;
+            match unknown {
+                0 => writeln!(session.out)?,
+                _ => {
+                    let names: Vec<&str> = versioned.unknown.iter().take(NAMES).map(String::as_str).collect();
+                    let names = crate::escape::for_eyes(&names.join(", "));
+                    let more = if unknown > NAMES { format!(" and {} more", unknown - NAMES) } else { String::new() };
+                    writeln!(session.out, ", {unknown} are not known there and stay: {names}{more}")?;
+                }
+            }
+        }
+        None => {}
+    }
+    if let Some(size) = proposal.module.btf.filter(|_| plan.drop_btf) {
+        writeln!(
+            session.out,
+            "  .BTF        dropped: {} stay where they are, under a name that no kernel looks for",
+            count(usize::try_from(size).unwrap_or(usize::MAX), "byte")
+        )?;
+    }
+    if let Some(mark) = &plan.mark {
+        writeln!(session.out, "  mark        {mark}: the module says itself that it was patched")?;
+    }
+    if plan.grows {
+        writeln!(
+            session.out,
+            "  grows       .modinfo gets a place behind everything else, and its header points there"
+        )?;
+    }
+    if plan.container != Container::None {
+        writeln!(
+            session.out,
+            "  container   {}: unpacked, changed and packed anew; the edits are those of what is inside",
+            plan.container.name()
+        )?;
+    }
+    if !plan.is_in_place() && proposal.out.is_none() && !plan.edits.is_empty() {
+        writeln!(session.out, "  file        a whole new one takes its place, with its mode, owner and attributes")?;
+    }
+    Ok(())
+}
+
+/// What the kernel answers before and after, each in one line.
+fn print_verdicts(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
+    const VERSIONS_HINT: &str = " (--modversions rewrite writes the kernel's CRCs)";
+    let Some(verdicts) = &proposal.verdicts else { return Ok(()) };
+    for (when, verdict) in ["kernel says", "then"].into_iter().zip(verdicts) {
+        let (paint, answer) = match verdict.answer {
+            predict::Answer::Refused => (Paint::Bad, "refused"),
+            predict::Answer::Accepted => (Paint::Good, "accepted"),
+            predict::Answer::Unknown => (Paint::Odd, "not refused by what is known"),
+        };
+        let answer = session.paint(paint, answer);
+        let decisive = verdict.findings.iter().find(|f| f.result == Outcome::Fail);
+        let unknown = verdict.findings.iter().filter(|f| f.result == Outcome::Unknown);
+        let why = match (decisive, &verdict.taint) {
+            (Some(finding), _) => {
+                let hint = match finding.step {
+                    Step::Btf => " (--drop-btf hides it)",
+                    Step::ModuleLayout | Step::Symbols if proposal.plan.versioned.is_none() => VERSIONS_HINT,
+                    _ => "",
+                };
+                format!(" at {}: {}{hint}", finding.step.name(), crate::escape::for_eyes(&finding.note))
+            }
+            (None, None) => format!(" ({} unknown: kmodlab check lists them)", count(unknown.count(), "step")),
+            (None, Some(letters)) if letters.is_empty() => ", no taint".to_owned(),
+            (None, Some(letters)) => format!(", taint {letters}"),
+        };
+        writeln!(session.out, "  {when:<11} {answer}{why}")?;
+    }
+    Ok(())
+}
+
+fn print_edit(edit: &Edit, session: &mut Session<'_>) -> Result<(), Failure> {
+    const ROWS: usize = 8;
+    let size = count(edit.old.len(), "byte");
+    let what = match (edit.old.len(), edit.new.len()) {
+        (old, new) if old == new => format!("{size} rewritten"),
+        (_, 0) => format!("{size} cut off the end"),
+        (0, new) => format!("{} added at the end", count(new, "byte")),
+        (_, new) => format!("{size} at the end become {}", count(new, "byte")),
+    };
+    writeln!(session.out, "  edit        at byte {}: {what}", edit.offset)?;
+    hexview::print_sides(session, "    ", edit.offset, (&edit.old, &edit.new), ROWS)
+}
+
+/// A plan as JSON.
+#[derive(Serialize)]
+pub(super) struct Shown<'p> {
+    schema_version: u32,
+    module: String,
+    digest: &'p str,
+    mode: Mode,
+    signature: Signature,
+    modversions: &'static str,
+    /// What the symbol versions come to; none if they stay.
+    versioned: Option<&'p Versioned>,
+    drop_btf: bool,
+    mark: Option<&'p str>,
+    container: Container,
+    grows: bool,
+    in_place: bool,
+    before: &'p str,
+    after: &'p str,
+    edits: &'p [Edit],
+    /// What the kernel answers before and after, if one was named.
+    verdicts: Option<[ShownVerdict<'p>; 2]>,
+    guards: Vec<ShownGuard<'p>>,
+    notes: &'p [String],
+}
+
+#[derive(Serialize)]
+struct ShownVerdict<'p> {
+    verdict: predict::Answer,
+    errno: Option<i32>,
+    dmesg: &'p [String],
+    taint: Option<&'p str>,
+    stage: Option<&'static str>,
+    findings: &'p [predict::Finding],
+}
+
+impl<'p> ShownVerdict<'p> {
+    fn of(verdict: &'p Verdict) -> ShownVerdict<'p> {
+        ShownVerdict {
+            verdict: verdict.answer,
+            errno: verdict.errno,
+            dmesg: &verdict.dmesg,
+            taint: verdict.taint.as_deref(),
+            stage: verdict.stage.map(predict::Step::name),
+            findings: &verdict.findings,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShownGuard<'p> {
+    name: &'static str,
+    result: Say,
+    #[serde(rename = "override")]
+    overridden_by: Option<&'static str>,
+    why: &'p str,
+}
+
+impl<'p> Shown<'p> {
+    pub(super) fn of(proposal: &'p Proposal<'_>, answers: &'p [Answer]) -> Shown<'p> {
+        let guards = answers.iter().map(|a| ShownGuard {
+            name: a.guard.name(),
+            result: a.say,
+            overridden_by: a.guard.overridden_by(),
+            why: &a.why,
+        });
+        Shown {
+            schema_version: 1,
+            module: proposal.path.to_string_lossy().into_owned(),
+            digest: &proposal.digest,
+            mode: proposal.plan.mode,
+            signature: proposal.plan.signature,
+            modversions: proposal.plan.modversions,
+            versioned: proposal.plan.versioned.as_ref(),
+            drop_btf: proposal.plan.drop_btf,
+            mark: proposal.plan.mark.as_deref(),
+            container: proposal.plan.container,
+            grows: proposal.plan.grows,
+            in_place: proposal.plan.is_in_place(),
+            before: &proposal.plan.before,
+            after: &proposal.plan.after,
+            edits: &proposal.plan.edits,
+            verdicts: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(ShownVerdict::of)),
+            guards: guards.collect(),
+            notes: &proposal.plan.notes,
+        }
+    }
+}
+
+/// An applied plan as JSON.
+#[derive(Serialize)]
+pub(super) struct Applied<'p> {
+    schema_version: u32,
+    module: String,
+    digest: &'p str,
+    before: &'p str,
+    after: &'p str,
+    /// The number of the journal's line; none if nothing had to be written.
+    journal: Option<u64>,
+}
+
+impl<'p> Applied<'p> {
+    pub(super) fn of(proposal: &'p Proposal<'_>, journal: Option<u64>) -> Applied<'p> {
+        Applied {
+            schema_version: 1,
+            module: proposal.out.as_deref().unwrap_or(&proposal.path).to_string_lossy().into_owned(),
+            digest: &proposal.digest,
+            before: &proposal.plan.before,
+            after: &proposal.plan.after,
+            journal,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What becomes of the strings of `.modinfo`: a new version magic, and the mark. Pure.
+//!
+//! No string moves that is not changed: symbols of the module point at the strings (modpost and the compiler leave
+//! `__UNIQUE_ID_vermagic…` and the like), and who follows them must find what was there. So a string that does not fit
+//! its place becomes NULs, which every reader passes over, and stands at the end anew.
+
+use std::ops::Range;
+
+use crate::module::modinfo::{Entry, Modinfo};
+
+/// The key of the mark: a module that has it says by itself, in `modinfo`, that it was patched, and from what.
+pub const MARK: &str = "kmodlab_patched";
+
+/// The strings of a section, being rewritten.
+pub(super) struct Strings {
+    /// The section's bytes as they will be; at least as many as there were.
+    pub(super) bytes: Vec<u8>,
+    /// Where they were changed, by place in the section; apart from each other, in order.
+    changed: Vec<Range<usize>>,
+    /// How many bytes there were.
+    before: usize,
+    /// Where the section begins in the image: the entries' ranges count from the image's start.
+    base: usize,
+}
+
+impl Strings {
+    /// The section as it is. `base` is where it begins in the image.
+    pub(super) fn of(section: &[u8], base: usize) -> Strings {
+        Strings { bytes: section.to_vec(), changed: Vec::new(), before: section.len(), base }
+    }
+
+    /// Are there more bytes than the section has room for?
+    pub(super) fn grow(&self) -> bool {
+        self.bytes.len() > self.before
+    }
+
+    /// What was changed, as places in the section and the bytes that come there; for strings that did not grow.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (Range<usize>, &[u8])> {
+        self.changed.iter().filter_map(|span| Some((span.clone(), self.bytes.get(span.clone())?)))
+    }
+
+    /// Puts another value behind the entry's `key=`; where it has no room, the string stands at the end anew.
+    pub(super) fn set(&mut self, entry: &Entry, value: &[u8]) {
+        let at = entry.value_range().start.saturating_sub(self.base);
+        let space = entry.space.end.saturating_sub(self.base);
+        if at + value.len() < space {
+            self.write(at..at + value.len().max(entry.value.len()), value);
+        } else if space == self.before {
+            self.bytes.truncate(at);
+            self.changed.push(at..self.before);
+            self.append(value);
+        } else {
+            self.blank(entry);
+            self.append(&[&entry.key, b"=".as_slice(), value].concat());
+        }
+    }
+
+    /// Fills an entry with NULs.
+    pub(super) fn blank(&mut self, entry: &Entry) {
+        let start = entry.range.start.saturating_sub(self.base);
+        self.write(start..start + entry.range.len(), b"");
+    }
+
+    /// Adds a string: among the NULs between others where they are enough, else at the end.
+    pub(super) fn add(&mut self, string: &[u8]) {
+        match self.free(string.len()) {
+            Some(at) => self.write(at..at + string.len(), string),
+            None => self.append(string),
+        }
+    }
+
+    /// Where `len` bytes and their NUL are free: a run of NULs but the one that ends the string before.
+    fn free(&self, len: usize) -> Option<usize> {
+        let mut start = 0;
+        for string in self.bytes.split(|byte| *byte != 0) {
+            let (run, end) = (start, start + string.len());
+            start = end + 1;
+            let first = if run == 0 { 0 } else { run + 1 };
+            if end > first + len {
+                return Some(first);
+            }
+        }
+        None
+    }
+
+    fn write(&mut self, span: Range<usize>, bytes: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(span.clone()) {
+            place.fill(0);
+            place.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+            self.changed.push(span);
+            self.changed.sort_by_key(|span| span.start);
+            self.changed.dedup_by(|next, span| {
+                let touches = next.start <= span.end;
+                if touches {
+                    span.end = span.end.max(next.end);
+                }
+                touches
+            });
+        }
+    }
+
+    fn append(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        self.bytes.push(0);
+    }
+}
+
+/// What the mark says of an original, by its SHA-256: its first twelve digits.
+pub(super) fn mark(original: &str) -> String {
+    format!("{MARK}={}", original.get(..12).unwrap_or(original))
+}
+
+/// Does the module say already that it was patched? Then it names the first original, and keeps doing so.
+pub(super) fn is_marked(modinfo: &Modinfo) -> bool {
+    modinfo.first(MARK).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section that begins at byte 100 of the image, and the entry of this key.
+    fn section(bytes: &'static [u8], key: &str) -> (Strings, Entry) {
+        let at = bytes.windows(key.len() + 1).position(|window| window == format!("{key}=").as_bytes()).unwrap();
+        let len = bytes[at..].iter().position(|byte| *byte == 0).unwrap();
+        let nuls = bytes[at + len..].iter().take_while(|byte| **byte == 0).count();
+        let entry = Entry {
+            key: key.into(),
+            value: bytes[at + key.len() + 1..at + len].into(),
+            range: 100 + at..100 + at + len,
+            space: 100 + at..100 + at + len + nuls,
+        };
+        (Strings::of(bytes, 100), entry)
+    }
+
+    fn changed(strings: &Strings) -> Vec<(usize, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "·");
+        strings.spans().map(|(span, bytes)| (span.start, text(bytes))).collect()
+    }
+
+    #[test]
+    fn what_fits_is_written_over_and_filled_up_with_nuls() {
+        let (mut strings, entry) = section(b"a=1\0v=long\0\0\0b=2\0", "v");
+        strings.set(&entry, b"new");
+        assert_eq!((strings.grow(), changed(&strings)), (false, vec![(6, "new·".into())]));
+        let (mut strings, entry) = section(b"a=1\0v=long\0\0\0b=2\0", "v");
+        strings.set(&entry, b"longer");
+        assert_eq!((strings.grow(), strings.bytes.as_slice()), (false, b"a=1\0v=longer\0b=2\0".as_slice()));
+    }
+
+    #[test]
+    fn the_last_string_grows_where_it_stands() {
+        let (mut strings, entry) = section(b"a=1\0v=long\0", "v");
+        strings.set(&entry, b"longer");
+        assert_eq!((strings.grow(), strings.bytes.as_slice()), (true, b"a=1\0v=longer\0".as_slice()));
+    }
+
+    #[test]
+    fn another_one_stands_at_the_end_anew_and_the_rest_stays_where_it_is() {
+        let (mut strings, entry) = section(b"v=long\0b=2\0", "v");
+        strings.set(&entry, b"longer");
+        assert_eq!(strings.bytes, b"\0\0\0\0\0\0\0b=2\0v=longer\0");
+    }
+
+    #[test]
+    fn a_string_is_added_among_nuls_that_are_enough_and_else_at_the_end() {
+        let (mut strings, _) = section(b"a=1\0\0\0\0\0b=2\0", "a");
+        strings.add(b"m=7");
+        assert_eq!((strings.grow(), strings.bytes.as_slice()), (false, b"a=1\0m=7\0b=2\0".as_slice()));
+        let (mut strings, _) = section(b"a=1\0\0\0\0b=2\0", "a");
+        strings.add(b"m=7");
+        assert_eq!(strings.bytes, b"a=1\0\0\0\0b=2\0m=7\0");
+        let (mut strings, _) = section(b"\0\0\0\0b=2\0", "b");
+        strings.add(b"m=7");
+        assert_eq!(strings.bytes, b"m=7\0b=2\0");
+    }
+
+    #[test]
+    fn where_one_change_reaches_into_another_they_are_one() {
+        let (mut strings, entry) = section(b"a=1\0v=longer\0", "v");
+        strings.set(&entry, b"l");
+        strings.add(b"m=7");
+        assert_eq!(changed(&strings), [(6, "l·m=7·".into())]);
+    }
+}
