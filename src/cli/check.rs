@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cli::Status;
+use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
@@ -21,10 +22,10 @@ use crate::predict::{
 use crate::vermagic::{Vermagic, compare};
 
 #[derive(clap::Args)]
+#[command(mut_group("Modules", |group| group.required(true)))]
 pub(super) struct Args {
-    /// Module files
-    #[arg(required = true, value_name = "MODULE")]
-    modules: Vec<PathBuf>,
+    #[command(flatten)]
+    modules: Modules,
     /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb, or
     /// A+B), or a module of that kernel; several may be named
     #[arg(long = "kernel", required = true, value_name = "K")]
@@ -83,14 +84,21 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         output::waiting(&what, || args.kernels.par_iter().map(|name| kernel::named(name, &lookup)).collect());
     let kernels = kernels.into_iter().collect::<Result<Vec<_>>>()?;
     let load = args.load();
-    let (mut failed, mut refused, mut is_first) = (0, 0, true);
-    for batch in args.modules.chunks(BATCH) {
-        let what = format!("judging {}", output::count(args.modules.len(), "module"));
-        let judged: Vec<Result<Judged>> = output::waiting(&what, || {
-            batch.par_iter().map(|path| judge(path, &kernels, &load, lookup.max_size)).collect()
+    let (mut done, mut failed, mut refused, mut is_first) = (0, 0, 0, true);
+    let mut files = args.modules.files()?;
+    loop {
+        let what = format!("judging modules, {done} done");
+        let judged: Vec<Result<(PathBuf, Judged)>> = output::waiting(&what, || {
+            let batch: Vec<Result<PathBuf>> = files.by_ref().take(BATCH).collect();
+            let judge = |path: PathBuf| judge(&path, &kernels, &load, lookup.max_size).map(|judged| (path, judged));
+            batch.into_par_iter().map(|path| path.and_then(judge)).collect()
         });
-        for (path, judged) in batch.iter().zip(judged) {
-            let judged = match judged {
+        if judged.is_empty() {
+            break;
+        }
+        done += judged.len();
+        for judged in judged {
+            let (path, judged) = match judged {
                 Ok(judged) => judged,
                 Err(error) => {
                     session.complain(&error);
@@ -101,12 +109,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             for (kernel, verdict) in kernels.iter().zip(&judged.verdicts) {
                 refused += usize::from(verdict.answer == Answer::Refused);
                 if args.json {
-                    session.json(&Cell::of(path, kernel, &load, &judged, verdict))?;
+                    session.json(&Cell::of(&path, kernel, &load, &judged, verdict))?;
                 } else {
                     if !is_first {
                         writeln!(session.out)?;
                     }
-                    print(path, &judged, kernel, &load, verdict, session)?;
+                    print(&path, &judged, kernel, &load, verdict, session)?;
                 }
                 is_first = false;
             }
@@ -115,7 +123,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(match (failed, refused) {
         (0, 0) => Status::Done,
         (0, _) => Status::Negative,
-        (_, _) if args.modules.len() == 1 => Status::Failed,
+        (_, _) if done == 1 => Status::Failed,
         _ => Status::Partial,
     })
 }

@@ -16,7 +16,7 @@ use crate::lab::record::Way;
 use crate::lab::specimen::Specimen;
 use crate::lab::store::{self, Stored};
 use crate::lab::wire::Force;
-use crate::module::name_of_file;
+use crate::module::{is_module_name, name_of_file};
 
 #[derive(clap::Args, Default)]
 #[command(next_help_heading = "Options of the lab")]
@@ -153,7 +153,7 @@ pub(super) fn specimens(names: &[OsString], built_for: &[OsString], lookup: &Loo
                 .into_iter()
                 .flatten()
                 .map(walkdir::DirEntry::into_path)
-                .filter(|path| path.is_file() && is_module_file(path))
+                .filter(|path| path.is_file() && is_module_name(path))
                 .collect();
             files.sort();
             if files.is_empty() {
@@ -188,11 +188,6 @@ pub(super) fn specimens(names: &[OsString], built_for: &[OsString], lookup: &Loo
         }
     }
     Ok(found)
-}
-
-fn is_module_file(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| name.ends_with(end))
 }
 
 /// Reads a file of cells. A cut last line is told and left out.

@@ -16,6 +16,7 @@ mod lab;
 mod log;
 mod matrix;
 mod modinfo;
+mod modules;
 mod output;
 mod patch;
 mod recover;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::Status;
 use crate::cli::modinfo::{self, Listing, Origin};
+use crate::cli::modules::{self, Modules};
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
 use crate::cli::tree::{self, Found, Tree};
 use crate::error::{Error, ErrorKind};
@@ -16,11 +17,11 @@ use crate::module::versions::Kind;
 use crate::module::{self, Module, Stored, elf};
 
 #[derive(clap::Args)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, mut_group("Modules", |group| group.required(true)))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, folders with modules, or names that are looked up in a module tree")))]
 pub(super) struct Args {
-    /// Modules: files, or names that are looked up in a module tree
-    #[arg(required = true, value_name = "MODULE")]
-    modules: Vec<PathBuf>,
+    #[command(flatten)]
+    modules: Modules,
     /// Only this field, as modinfo prints it
     #[arg(short = 'F', long, value_name = "FIELD", overrides_with_all = ["author", "description", "license", "parameters", "filename"])]
     field: Option<String>,
@@ -76,22 +77,40 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let mut failed = 0;
-    let mut shown = 0;
-    for argument in &args.modules {
-        match show(argument, &args, shown == 0, session) {
-            Ok(()) => shown += 1,
-            Err(Failure::Error(error)) => {
-                session.complain(&error.on(argument));
-                failed += 1;
+    let (mut failed, mut shown) = (0_usize, 0_usize);
+    let mut one = |argument: Result<PathBuf, Error>, session: &mut Session<'_>| {
+        let result = match &argument {
+            Ok(path) => show(path, &args, shown == 0, session),
+            Err(_) => Ok(()),
+        };
+        let error = match (argument, result) {
+            (Err(error), _) => error,
+            (Ok(_), Ok(())) => {
+                shown += 1;
+                return Ok(());
             }
-            Err(output) => return Err(output),
+            (Ok(path), Err(Failure::Error(error))) => error.on(path),
+            (Ok(_), Err(output)) => return Err(output),
+        };
+        session.complain(&error);
+        failed += 1;
+        Ok(())
+    };
+    for named in args.modules.named()? {
+        match named {
+            // With -k and -b a word is a name, whatever lies in the working folder.
+            Ok(folder) if args.release.is_none() && args.root.is_none() && folder.is_dir() => {
+                for file in modules::below(folder) {
+                    one(file, session)?;
+                }
+            }
+            named => one(named, session)?,
         }
     }
     // One bad file is an error; some of several are what modinfo's status 1 is for.
-    Ok(match (failed, args.modules.len()) {
+    Ok(match (failed, shown) {
         (0, _) => Status::Done,
-        (_, 1) => Status::Failed,
+        (1, 0) => Status::Failed,
         _ => Status::Negative,
     })
 }

@@ -4,12 +4,11 @@
 //! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::modinfo::Field;
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::name_of_file;
+use crate::module::{is_module_name, name_of_file};
 
 /// A kernel's module tree.
 pub(super) struct Tree {
@@ -118,9 +117,7 @@ impl Tree {
 
 /// Is the argument a file, as modinfo tells it: there, regular, and with a module's ending?
 pub(super) fn is_module_file(path: &Path) -> bool {
-    let name = path.as_os_str().as_bytes();
-    let has_ending = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| name.ends_with(end.as_bytes()));
-    has_ending && path.metadata().is_ok_and(|meta| meta.is_file())
+    is_module_name(path) && path.metadata().is_ok_and(|meta| meta.is_file())
 }
 
 fn search(folder: &Path, wanted: &str, depth: usize) -> Option<PathBuf> {

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::tree::{self, Gathered};
 use crate::kernel::{Fact, Facts, config, image, merge, symvers, system_map};
+use crate::module::is_module_name;
 
 /// What a file of a bundle is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ fn in_tree(below: &str) -> Option<Role> {
         "System.map" => Some(Role::SystemMap),
         "modules.builtin" => Some(Role::BuiltIn),
         "modules.builtin.modinfo" => Some(Role::BuiltInModinfo),
-        _ => tree::is_module_name(below).then_some(Role::Module),
+        _ => is_module_name(below).then_some(Role::Module),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::{Facts, Lookup, cache, tree};
+use crate::module::is_module_name;
 
 /// How deep modules lie in a tree, at most.
 const DEPTH: usize = 24;
@@ -66,7 +67,7 @@ pub(super) fn files(folder: &Path, found: &mut Found, lookup: &Lookup) -> Result
 /// [`ErrorKind::Io`] for what is wanted and can't be read.
 pub(super) fn tree_modules(folder: &Path, group: &Group, found: &mut Found, lookup: &Lookup) -> Result<()> {
     for below in tree_files(folder) {
-        let Some(below) = below.to_str().filter(|below| tree::is_module_name(below)) else { continue };
+        let Some(below) = below.to_str().filter(|below| is_module_name(below)) else { continue };
         if found.wants(&Place { role: Role::Module, group: group.clone(), below }) {
             let file = folder.join(below);
             found.add(Role::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
@@ -257,7 +258,7 @@ pub(super) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
         };
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
         let built_in = tree::built_in(list.as_deref(), modinfo.as_deref());
-        let is_module = |file: &&PathBuf| file.to_str().is_some_and(tree::is_module_name);
+        let is_module = |file: &&PathBuf| file.to_str().is_some_and(is_module_name);
         let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
         tree::gather(folder, &modules, lookup.max_size).facts(name, built_in)
     })
@@ -274,7 +275,7 @@ fn tree_files(folder: &Path) -> Vec<PathBuf> {
     let entries = walk.take(MOST).flatten().filter(|entry| entry.file_type().is_file());
     let is_wanted = |entry: &walkdir::DirEntry| match entry.file_name().to_str() {
         Some("modules.builtin" | "modules.builtin.modinfo") => entry.depth() == 1,
-        name => name.is_some_and(tree::is_module_name),
+        name => name.is_some_and(is_module_name),
     };
     let below = |entry: walkdir::DirEntry| entry.path().strip_prefix(folder).map(Path::to_owned).ok();
     entries.filter(is_wanted).filter_map(below).collect()

@@ -14,11 +14,6 @@ use crate::module::this_module::Fingerprint;
 use crate::module::{self, Module, name_of_file};
 use crate::vermagic::Vermagic;
 
-/// Is this the name of a module's file?
-pub(super) fn is_module_name(name: &str) -> bool {
-    [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| name.ends_with(end))
-}
-
 /// What modules say, gathered one at a time, in any order.
 #[derive(Default)]
 pub(super) struct Gathered {

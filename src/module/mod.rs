@@ -16,6 +16,7 @@ pub mod trailer;
 pub mod verification;
 pub mod versions;
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -196,6 +197,12 @@ pub fn name_of_file(path: &Path) -> String {
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let stem = file.split('.').next().unwrap_or_default();
     stem.replace('-', "_")
+}
+
+/// Is this the name of a module's file, by its ending?
+pub fn is_module_name(name: impl AsRef<OsStr>) -> bool {
+    let name = name.as_ref().as_encoded_bytes();
+    [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| name.ends_with(end.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,259 @@
+//! Which modules a command line names: files, folders that are gone through, and lists of both in a file.
+//!
+//! All of it is streamed: a tree, or a list, of some hundred thousand modules takes no more memory than a small one.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::is_module_name;
+
+/// The modules that a command is about. One without any is left to the command: some want one, some then mean all that
+/// they know.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Modules {
+    /// Modules: files, or folders, which are gone through without following links
+    #[arg(value_name = "MODULE")]
+    modules: Vec<PathBuf>,
+    /// More of them, one in a line each, or each with a NUL behind it; '-' is stdin
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
+}
+
+/// How deep folders are gone into. Module trees have a tenth of it; a file system that is built to be endless has more.
+const DEPTH: usize = 64;
+
+/// How much of a list is looked at for a NUL: the first path of one with NULs ends well before.
+const LOOKED_AT: u64 = 1 << 16;
+
+/// The longest line of a list, in bytes. No path is longer than 4096 (PATH_MAX, include/uapi/linux/limits.h).
+const LONGEST_LINE: u64 = 1 << 16;
+
+impl Modules {
+    /// Does the command line name none at all? An empty list is a list.
+    #[allow(dead_code, reason = "restore and verify, which then mean all that the journal knows, are still to take it")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.modules.is_empty() && self.files_from.is_none()
+    }
+
+    /// What is named, as it is named: those of the command line, then those of the list. Folders are not gone into.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the list can't be opened. Each item may be an error: the list's, of
+    /// which none follow.
+    pub(super) fn named(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
+        let list = self.files_from.as_deref().map(List::open).transpose()?;
+        Ok(self.modules.clone().into_iter().map(Ok).chain(list.into_iter().flatten()))
+    }
+
+    /// The files that are meant: those that are named, there or not, and the modules in folders that are named, sorted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Modules::named`]. Each item may be an error too: those of the list, and those of [`below`].
+    pub(super) fn files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
+        Ok(self.named()?.flat_map(|named| match named {
+            Ok(path) if path.is_dir() => Meant::Below(Box::new(below(path))),
+            named => Meant::Itself(Some(named)),
+        }))
+    }
+}
+
+/// What one name stands for.
+enum Meant<B> {
+    Itself(Option<Result<PathBuf>>),
+    Below(Box<B>),
+}
+
+impl<B: Iterator<Item = Result<PathBuf>>> Iterator for Meant<B> {
+    type Item = Result<PathBuf>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Meant::Itself(named) => named.take(),
+            Meant::Below(files) => files.next(),
+        }
+    }
+}
+
+/// The modules in a folder and in those below it: regular files with a module's name, sorted by their paths' parts. Links
+/// are not followed, so `build` and `source` of a module tree lead nowhere; the folder itself may be named by one.
+///
+/// # Errors
+///
+/// Each item may be one: [`ErrorKind::NotFound`] for a folder without any module, [`ErrorKind::Io`] for one that can't be
+/// read.
+pub(super) fn below(folder: PathBuf) -> impl Iterator<Item = Result<PathBuf>> + Send {
+    let mut walk = WalkDir::new(&folder).max_depth(DEPTH).sort_by_file_name().into_iter();
+    let (mut folder, mut is_any) = (Some(folder), false);
+    std::iter::from_fn(move || {
+        for entry in walk.by_ref() {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() && is_module_name(entry.file_name()) => {
+                    is_any = true;
+                    return Some(Ok(entry.into_path()));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    is_any = true;
+                    return Some(Err(unreadable(error)));
+                }
+            }
+        }
+        let folder = folder.take().filter(|_| !is_any)?;
+        Some(Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(folder)))
+    })
+}
+
+fn unreadable(error: walkdir::Error) -> Error {
+    let path = error.path().map(Path::to_owned).unwrap_or_default();
+    let error = error.into_io_error().unwrap_or_else(|| io::Error::from(io::ErrorKind::Other));
+    Error::io("reading the folder", error).on(path)
+}
+
+/// A list of paths, read as far as it is wanted.
+struct List {
+    name: PathBuf,
+    lines: Box<dyn BufRead + Send>,
+    /// What ends a path.
+    end: u8,
+    is_over: bool,
+}
+
+impl List {
+    /// Opens it; `-` is stdin.
+    fn open(name: &Path) -> Result<List> {
+        let (shown, file): (&Path, Box<dyn Read + Send>) = match name == Path::new("-") {
+            true => (Path::new("stdin"), Box::new(io::stdin())),
+            false => (name, Box::new(File::open(name).map_err(|e| Error::io("opening", e).on(name))?)),
+        };
+        List::of(shown, file)
+    }
+
+    /// The list in a stream. A NUL can't be in a path, so one at its start tells how the paths end.
+    fn of(name: &Path, mut stream: Box<dyn Read + Send>) -> Result<List> {
+        let mut start = Vec::new();
+        let read = stream.by_ref().take(LOOKED_AT).read_to_end(&mut start);
+        read.map_err(|e| Error::io("reading", e).on(name))?;
+        let end = if start.contains(&0) { 0 } else { b'\n' };
+        let lines = Box::new(BufReader::new(io::Cursor::new(start).chain(stream)));
+        Ok(List { name: name.to_owned(), lines, end, is_over: false })
+    }
+
+    fn line(&mut self) -> Result<Option<PathBuf>> {
+        loop {
+            let mut line = Vec::new();
+            let read = self.lines.by_ref().take(LONGEST_LINE).read_until(self.end, &mut line);
+            read.map_err(|e| Error::io("reading", e))?;
+            if line.is_empty() {
+                return Ok(None);
+            }
+            if line.len() as u64 == LONGEST_LINE && line.last() != Some(&self.end) {
+                let what = format!("a line of more than {LONGEST_LINE} bytes");
+                return Err(Error::new(ErrorKind::Usage, what).hint("a list has one path in a line"));
+            }
+            line.pop_if(|last| *last == self.end);
+            if line.contains(&0) {
+                return Err(Error::new(ErrorKind::Usage, "a NUL within a line").hint("a list has one path in a line"));
+            }
+            if !line.is_empty() {
+                return Ok(Some(PathBuf::from(OsString::from_vec(line))));
+            }
+        }
+    }
+}
+
+impl Iterator for List {
+    type Item = Result<PathBuf>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let line = self.line().map_err(|e| e.on(&self.name)).transpose();
+        self.is_over = !matches!(line, Some(Ok(_)));
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn list(bytes: &[u8]) -> Vec<String> {
+        let list = List::of(Path::new("L"), Box::new(io::Cursor::new(bytes.to_vec()))).unwrap();
+        let shown = |line: Result<PathBuf>| line.map_or_else(|e| e.to_string(), |path| path.display().to_string());
+        list.map(shown).collect()
+    }
+
+    #[test]
+    fn a_list_has_a_path_a_line_and_its_last_may_lack_the_end() {
+        assert_eq!(list(b"a.ko\n\n b \nc"), ["a.ko", " b ", "c"]);
+        assert_eq!(list(b""), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_nul_at_the_start_makes_line_feeds_part_of_the_names() {
+        assert_eq!(list(b"a\nb.ko\0c.ko\0"), ["a\nb.ko", "c.ko"]);
+    }
+
+    #[test]
+    fn what_is_no_list_ends_it_with_one_error() {
+        let late = [b"a.ko\n".repeat(1 << 14), b"b\0c\nd\n".to_vec()].concat();
+        let lines = list(&late);
+        assert_eq!(lines.last().unwrap(), "L: a NUL within a line; a list has one path in a line");
+        assert_eq!(lines.len(), (1 << 14) + 1);
+        let long = [b"a.ko\n".to_vec(), vec![b'x'; 1 << 18]].concat();
+        assert_eq!(list(&long), ["a.ko", "L: a line of more than 65536 bytes; a list has one path in a line"]);
+    }
+
+    fn names(modules: &[&Path], files_from: Option<&Path>) -> Vec<String> {
+        let modules = Modules {
+            modules: modules.iter().map(|path| (*path).to_owned()).collect(),
+            files_from: files_from.map(Path::to_owned),
+        };
+        let shown = |file: Result<PathBuf>| match file {
+            Ok(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
+            Err(error) => error.what().to_owned(),
+        };
+        modules.files().unwrap().map(shown).collect()
+    }
+
+    #[test]
+    fn a_folder_stands_for_the_modules_in_it_and_links_lead_nowhere() {
+        let top = tempfile::tempdir().unwrap();
+        let [tree, other, empty] = ["tree", "other", "empty"].map(|name| top.path().join(name));
+        for folder in [tree.join("kernel/b"), tree.join("kernel-x"), other.clone(), empty.clone()] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for file in ["kernel/b/2.ko", "kernel/1.ko.xz", "kernel-x/0.ko.zst", "modules.dep", "kernel/x.ko.bak"] {
+            fs::write(tree.join(file), "").unwrap();
+        }
+        fs::write(other.join("far.ko"), "").unwrap();
+        std::os::unix::fs::symlink(&other, tree.join("build")).unwrap();
+        std::os::unix::fs::symlink(other.join("far.ko"), tree.join("link.ko")).unwrap();
+        assert_eq!(names(&[&tree], None), ["1.ko.xz", "2.ko", "0.ko.zst"]);
+        // What is named itself is meant, whatever it is.
+        assert_eq!(names(&[&tree.join("build"), &tree.join("link.ko")], None), ["far.ko", "link.ko"]);
+        assert_eq!(names(&[&empty, &tree.join("missing")], None), ["no module in this folder", "missing"]);
+        let list = top.path().join("list");
+        fs::write(&list, format!("{}\n{}\n", other.display(), tree.join("modules.dep").display())).unwrap();
+        assert_eq!(names(&[&tree.join("kernel/b")], Some(&list)), ["2.ko", "far.ko", "modules.dep"]);
+    }
+
+    #[test]
+    fn a_list_that_is_not_there_is_an_error_at_once() {
+        let modules = Modules { modules: vec![], files_from: Some("/not/there".into()) };
+        assert!(!modules.is_empty());
+        let error = modules.named().err().unwrap();
+        assert_eq!(error.to_string(), "/not/there: opening: No such file or directory");
+    }
+}
