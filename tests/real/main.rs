@@ -17,6 +17,7 @@ mod files;
 mod images;
 mod kernels;
 mod listing;
+mod repack;
 mod round_trip;
 mod signatures;
 mod types;

@@ -8,7 +8,7 @@ use std::path::Path;
 use kmodlab::edit;
 use kmodlab::module::sha256;
 use kmodlab::patch::apply::{Record, apply};
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
 use kmodlab::vault::history::History;
 use kmodlab::vault::metadata::Metadata;
 use kmodlab::vault::state::{State, standing};
@@ -70,10 +70,13 @@ fn round_trips(place: &Path, module: &Path) -> Count {
 /// Patches, verifies, restores; returns how many planned bytes differed meanwhile.
 fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signature: Signature, how: How) -> usize {
     let vault = Vault::at(place.join("state"));
-    let before = Metadata::of(&File::open(copy).unwrap()).unwrap();
+    let before = metadata(copy);
 
-    let plan =
-        Plan::make(original, &Request { drop_btf: true, ..Request::new(Wish::Rewrite(wish), signature) }).unwrap();
+    let plan = Plan::make(
+        original,
+        &Request { drop_btf: true, mark: Mark::Never, ..Request::new(Wish::Rewrite(wish), signature) },
+    )
+    .unwrap();
     let entry = {
         let mut locked = vault.lock().unwrap();
         let target = Target::open(copy).unwrap();
@@ -92,7 +95,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
     locked.restore(&target, &restore, false).unwrap().unwrap();
     assert!(std::fs::read(copy).unwrap() == original);
-    let after = Metadata::of(&File::open(copy).unwrap()).unwrap();
+    let after = metadata(copy);
     assert!(after.same_but_access(&before), "{before:?}\n{after:?}");
     changed
 }
@@ -106,8 +109,13 @@ fn only_planned_bytes_differ(original: &[u8], patched: &[u8], plan: &Plan) -> us
     differing.iter().map(|run| run.old.len()).sum::<usize>() + (original.len() - patched.len())
 }
 
+/// What a file has besides its bytes.
+pub(crate) fn metadata(file: &Path) -> Metadata {
+    Metadata::of(&File::open(file).unwrap()).unwrap()
+}
+
 /// Metadata that a careless write would lose: an odd mode, an attribute, an old time with nanoseconds.
-fn give_metadata(file: &Path) {
+pub(crate) fn give_metadata(file: &Path) {
     std::fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
     let value = b"kept by restore";
     rustix::fs::setxattr(file, "user.kmodlab-test", value, rustix::fs::XattrFlags::empty()).unwrap();
