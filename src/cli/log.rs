@@ -1,5 +1,6 @@
 //! `log`: the journal, readable.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::cli::Status;
@@ -19,31 +20,36 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let journal = session.vault()?.journal()?;
     // A module may be gone by now: then its path is taken as it is written.
     let only = args.module.as_ref().map(|path| target::real_path(path).unwrap_or_else(|_| path.clone()));
     let concerns = |entry: &Entry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
-    let entries: Vec<(&Entry, &String)> =
-        journal.entries.iter().zip(&journal.lines).filter(|(e, _)| concerns(e)).collect();
-    if let (true, Some(path)) = (entries.is_empty(), &args.module) {
-        let error = Error::new(ErrorKind::NotFound, "the journal has nothing about this file");
-        return Err(error.on(path).into());
-    }
-    if entries.is_empty() && !args.json {
-        writeln!(session.out, "the journal is empty")?;
-    }
-    for (entry, line) in entries {
-        match args.json {
-            // On a terminal escaped, which is the same JSON; else byte for byte, so that the hashes can be checked.
-            true if session.escapes => writeln!(session.out, "{}", crate::escape::json_for_eyes(line))?,
-            true => writeln!(session.out, "{line}")?,
-            false => print(entry, session)?,
+    let vault = session.vault()?;
+    let mut printed = Ok(0);
+    vault.each_line(|entry, line| {
+        if let Ok(before) = printed
+            && concerns(&entry)
+        {
+            let shown = match args.json {
+                // On a terminal escaped, which is the same JSON; else byte for byte, so that the hashes can be checked.
+                true if session.escapes => writeln!(session.out, "{}", crate::escape::json_for_eyes(line)),
+                true => writeln!(session.out, "{line}"),
+                false => print(&entry, session),
+            };
+            printed = shown.map(|()| before + 1);
         }
+    })?;
+    match (printed?, &args.module) {
+        (0, Some(path)) => {
+            let error = Error::new(ErrorKind::NotFound, "the journal has nothing about this file");
+            return Err(error.on(path).into());
+        }
+        (0, None) if !args.json => writeln!(session.out, "the journal is empty")?,
+        _ => {}
     }
     Ok(Status::Done)
 }
 
-fn print(entry: &Entry, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print(entry: &Entry, session: &mut Session<'_>) -> io::Result<()> {
     let shown = crate::escape::for_eyes;
     let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
     let what = entry

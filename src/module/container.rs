@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, Read};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::elf::{self, Extent};
@@ -24,10 +24,11 @@ const RATIO: u64 = 256;
 const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
 
 /// How a module file is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Container {
     /// Not compressed.
+    #[default]
     None,
     /// gzip (RFC 1952).
     Gzip,
@@ -46,6 +47,11 @@ impl Container {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Container::Zstd,
             _ => Container::None,
         }
+    }
+
+    /// Is it none?
+    pub fn is_none(&self) -> bool {
+        *self == Container::None
     }
 
     /// Its name in messages and JSON.

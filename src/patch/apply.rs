@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::sha256;
+use crate::module::container::Container;
 use crate::patch::Plan;
 use crate::vault::Locked;
+use crate::vault::group::Wanted;
 use crate::vault::journal::{Entry, Operation};
 use crate::vault::target::Target;
-use crate::vault::write::Change;
 
 /// What the journal is to say beside the edits.
 #[derive(Clone, Debug, Default)]
@@ -34,19 +34,17 @@ pub fn apply(
     record: Record,
     out: Option<&Path>,
 ) -> Result<Entry> {
-    if sha256(&target.bytes) != plan.before {
+    if target.sha256() != plan.before {
         let what = "changed since the plan was made; nothing was written";
         return Err(Error::new(ErrorKind::Changed, what).on(&target.path));
     }
     if let Some(out) = out.filter(|out| out.symlink_metadata().is_ok()) {
         return Err(exists_already(out));
     }
-    locked.carry_out(Change {
+    let wanted = Wanted {
         operation: Operation::Patch,
-        target,
-        after: &plan.bytes_after,
+        after: plan.bytes_after.clone(),
         edits: plan.edits.clone(),
-        create: out,
         metadata_after: None,
         module: record.module,
         vermagic: (
@@ -56,7 +54,9 @@ pub fn apply(
         plan: Some(record.digest),
         overrides: record.overrides,
         note: None,
-    })
+        container: Container::None,
+    };
+    locked.carry_out(target, wanted, out)
 }
 
 /// The error of an output that is there already.

@@ -182,6 +182,7 @@ mod tests {
             size_before: 0,
             size_after: 0,
             edits: vec![],
+            container: Default::default(),
             metadata: Metadata { mode: 0, uid: 0, gid: 0, accessed: epoch, modified: epoch, xattrs: BTreeMap::new() },
             vermagic_before: None,
             vermagic_after: None,

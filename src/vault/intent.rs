@@ -39,47 +39,78 @@ impl Intent {
         let text = serde_json::to_vec(&bare).map_err(|e| Error::io("writing the intent", e))?;
         Ok(sha256(&text))
     }
+}
 
-    /// The file name of this intent.
-    fn file_name(id: &str) -> String {
-        format!("{id}.json")
+/// The intents of one group of writes, in one file: a JSON object each, one under the other. So announcing thousands
+/// costs the flushes of one.
+pub(super) struct Sheet {
+    /// The file's name in the folder of the intents.
+    name: String,
+    /// What is announced.
+    pub(super) intents: Vec<Intent>,
+}
+
+impl Sheet {
+    /// Puts intents on disk, durably.
+    pub(super) fn write(folder: &Path, mut intents: Vec<Intent>) -> Result<Sheet> {
+        intents.iter_mut().try_for_each(|intent| Ok(intent.checksum = intent.sum()?))?;
+        let id = intents.first().map_or("none", |first| &first.id);
+        let name = if intents.len() == 1 { format!("{id}.json") } else { format!("{id}.jsonl") };
+        let sheet = Sheet { name, intents };
+        sheet.put(folder)?;
+        Ok(sheet)
     }
 
-    /// Puts it on disk, durably.
-    pub(super) fn write(mut self, folder: &Path) -> Result<Intent> {
-        self.checksum = self.sum()?;
-        let text = serde_json::to_vec_pretty(&self).map_err(|e| Error::io("writing the intent", e))?;
-        disk::create_durably(folder, &Intent::file_name(&self.id), &text, 0o600)?;
-        Ok(self)
-    }
-
-    /// Takes it off the disk, durably: what it announced is done or undone.
-    pub(super) fn retire(&self, folder: &Path) -> Result<()> {
-        let name = Intent::file_name(&self.id);
-        disk::remove_durably(&disk::open_folder(folder)?, name.as_ref()).map_err(|e| e.on(folder.join(name)))
-    }
-
-    /// All intents in a folder, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`]; [`ErrorKind::Damaged`] for one whose checksum is off.
-    pub(super) fn all(folder: &Path) -> Result<Vec<Intent>> {
-        let mut intents = Vec::new();
-        for name in names(folder)?.iter().filter(|name| name.extension().is_some_and(|e| e == "json")) {
-            let path = folder.join(name);
-            let text = std::fs::read(&path).map_err(|e| Error::io("reading the intent", e).on(&path))?;
-            let intent: Option<Intent> = serde_json::from_slice(&text).ok();
-            match intent {
-                Some(intent) if intent.sum()? == intent.checksum => intents.push(intent),
-                _ => {
-                    return Err(Error::new(ErrorKind::Damaged, "this intent is damaged")
-                        .hint("look at it by hand, then move it away")
-                        .on(path));
+    fn put(&self, folder: &Path) -> Result<()> {
+        let mut text = Vec::new();
+        let failed = |e: serde_json::Error| Error::io("writing the intent", e);
+        match self.intents.as_slice() {
+            [only] => serde_json::to_writer_pretty(&mut text, only).map_err(failed)?,
+            several => {
+                for intent in several {
+                    serde_json::to_writer(&mut text, intent).map_err(failed)?;
+                    text.push(b'\n');
                 }
             }
         }
-        Ok(intents)
+        disk::create_durably(folder, &self.name, &text, 0o600)
+    }
+
+    /// Takes off the disk, durably, what is settled: what it announced is done or undone.
+    pub(super) fn retire(&mut self, folder: &Path, is_settled: impl Fn(&Intent) -> bool) -> Result<()> {
+        let before = self.intents.len();
+        self.intents.retain(|intent| !is_settled(intent));
+        match self.intents.len() {
+            0 => {
+                let name = self.name.as_ref();
+                disk::remove_durably(&disk::open_folder(folder)?, name).map_err(|e| e.on(folder.join(&self.name)))
+            }
+            left if left == before => Ok(()),
+            _ => self.put(folder),
+        }
+    }
+
+    /// All sheets in a folder, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off.
+    pub(super) fn all(folder: &Path) -> Result<Vec<Sheet>> {
+        let mut sheets = Vec::new();
+        for name in names(folder)?.iter().filter(|name| name.extension().is_some_and(|e| e == "json" || e == "jsonl")) {
+            let path = folder.join(name);
+            let text = std::fs::read(&path).map_err(|e| Error::io("reading the intent", e).on(&path))?;
+            let read = serde_json::Deserializer::from_slice(&text).into_iter::<Intent>();
+            let intents: Vec<Intent> = read.collect::<Result<_, _>>().unwrap_or_default();
+            let fits = |intent: &Intent| intent.sum().is_ok_and(|sum| sum == intent.checksum);
+            let (Some(name), true) = (name.to_str(), !intents.is_empty() && intents.iter().all(fits)) else {
+                return Err(Error::new(ErrorKind::Damaged, "this intent is damaged")
+                    .hint("look at it by hand, then move it away")
+                    .on(path));
+            };
+            sheets.push(Sheet { name: name.to_owned(), intents });
+        }
+        Ok(sheets)
     }
 }
 

@@ -3,17 +3,21 @@
 //! Each line ends with `"hash"`, the SHA-256 of the line's text before `,"hash"`; and names the line before it by that
 //! line's hash in `"prev"`. So a changed, removed or swapped line is seen; lines cut off at the end are not.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
+use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
 
 /// The form of a line. A reader that meets a higher number must not guess.
@@ -84,8 +88,11 @@ pub struct FileChange {
     pub size_before: u64,
     /// Size after, in bytes.
     pub size_after: u64,
-    /// The exact edits. Empty where a whole new file took the old one's place.
+    /// The exact edits. Empty where a whole new file took the old one's place and nobody planned it as edits.
     pub edits: Vec<Edit>,
+    /// How the file is stored, if the edits are those of what is inside it: the uncompressed bytes.
+    #[serde(default, skip_serializing_if = "Container::is_none")]
+    pub container: Container,
     /// The file's metadata before.
     pub metadata: Metadata,
     /// Version magic before, where the operation changed it.
@@ -139,13 +146,31 @@ pub(super) struct News {
     pub(super) note: Option<String>,
 }
 
+impl News {
+    /// That what an intent announced was done.
+    pub(super) fn of(intent: &Intent, recovered: bool) -> News {
+        News {
+            id: intent.id.clone(),
+            operation: intent.operation,
+            recovered,
+            change: Some(intent.change.clone()),
+            note: intent.note.clone(),
+        }
+    }
+}
+
 /// The journal as read.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     /// Its lines, oldest first.
     pub entries: Vec<Entry>,
-    /// The same lines as they stand in the file, with the hash that the next one names.
-    pub lines: Vec<String>,
+}
+
+/// Where the journal ends: all that appending to it takes, however long it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tail {
+    /// How many lines there are.
+    count: u64,
     last_hash: Option<Sha256Hex>,
     /// Length of the whole lines, in bytes; what follows was torn off by a crash and never counted.
     whole: u64,
@@ -153,9 +178,12 @@ pub struct Journal {
     lacks_end: bool,
 }
 
-/// An operation's name: when and by whom.
+/// An operation's name: when and by whom. No two are the same, however quickly they follow each other.
 pub(super) fn new_id() -> String {
-    format!("{}-{}", jiff::Timestamp::now().as_microsecond(), std::process::id())
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = jiff::Timestamp::now().as_microsecond();
+    let before = LAST.fetch_update(Relaxed, Relaxed, |last| Some(now.max(last + 1))).unwrap_or_default();
+    format!("{}-{}", now.max(before + 1), std::process::id())
 }
 
 impl Journal {
@@ -168,94 +196,133 @@ impl Journal {
         Journal::parse(&text_of(path)?).map_err(|e| e.on(path))
     }
 
-    /// Reads a journal whose last line may be torn.
-    pub(super) fn read_but_the_last_line(path: &Path) -> Result<Journal> {
-        let text = text_of(path)?;
-        let body = text.strip_suffix(b"\n").unwrap_or(&text);
-        let last = body.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        Journal::parse(text.get(..last).unwrap_or_default()).map_err(|e| e.on(path))
-    }
-
     /// Reads a journal's text.
     ///
     /// # Errors
     ///
     /// As [`Journal::read`].
     pub fn parse(text: &[u8]) -> Result<Journal> {
-        let mut journal = Journal::default();
-        let mut left = text.len();
-        for line in text.split_inclusive(|b| *b == b'\n') {
-            left -= line.len();
-            // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
-            // never counted.
-            let Some(body) = line.strip_suffix(b"\n") else {
-                // All of it but its end: somebody's editor, perhaps. It counts, and gets its end with the next line.
-                let is_whole = split_hash(line).is_some_and(|(signed, hash)| sha256(signed) == hash);
-                if !is_whole {
-                    break;
-                }
-                let whole = [text, b"\n"].concat();
-                return Ok(Journal { lacks_end: true, ..Journal::parse(&whole)? });
-            };
-            if left == 0 && body.contains(&0) {
-                break;
-            }
-            let number = journal.entries.len() + 1;
-            let damaged = |what: &str| {
-                Error::new(ErrorKind::Damaged, format!("line {number} {what}"))
-                    .hint("look at it by hand; the backups stay in objects/, each under its SHA-256")
-            };
-            let (signed, hash) = split_hash(body).ok_or_else(|| damaged("is no journal line"))?;
-            let entry: Entry = serde_json::from_slice(body).map_err(|_| damaged("is no journal line"))?;
-            if entry.schema_version != SCHEMA_VERSION {
-                return Err(damaged("is of another version of this program"));
-            }
-            let previous = journal.last_hash.as_deref().unwrap_or(NO_LINE);
-            if sha256(signed) != hash || entry.prev != previous || entry.seq != number as u64 {
-                return Err(damaged("breaks the hash chain: it, or a line before it, was changed"));
-            }
-            journal.last_hash = Some(hash.to_owned());
-            journal.whole += line.len() as u64;
-            journal.entries.push(entry);
-            journal.lines.push(String::from_utf8_lossy(body).into_owned());
+        let mut entries = Vec::new();
+        match walk(text, |entry, _| entries.push(entry)) {
+            (_, Some(broken)) => Err(broken),
+            (_, None) => Ok(Journal { entries }),
         }
-        Ok(journal)
     }
 
     /// Is there a line of this operation?
     pub fn has(&self, id: &str) -> bool {
         self.entries.iter().any(|e| e.id == id)
     }
+}
 
-    /// Appends a line, durably. If that fails, the file is cut back to what it was.
-    pub(super) fn append(&mut self, path: &Path, news: News) -> Result<Entry> {
-        let entry = Entry {
-            schema_version: SCHEMA_VERSION,
-            seq: self.entries.len() as u64 + 1,
-            time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            id: news.id,
-            operation: news.operation,
-            recovered: news.recovered,
-            change: news.change,
-            note: news.note,
-            tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
-            prev: self.last_hash.clone().unwrap_or_else(|| NO_LINE.to_owned()),
+/// Goes through a journal's text, of which the last lines may be torn, each a line of one of the operations that
+/// `pending` names: their intents still wait. Such lines are written together, so there may be a whole one behind a torn
+/// one; none of them counts. A whole line of another operation behind a broken one shows that the journal was changed.
+///
+/// # Errors
+///
+/// As [`Journal::read`].
+pub(super) fn each_line(
+    text: &[u8],
+    pending: impl FnOnce() -> BTreeSet<String>,
+    each: impl FnMut(Entry, &str),
+) -> Result<Tail> {
+    let (tail, broken) = walk(text, each);
+    let Some(broken) = broken else { return Ok(tail) };
+    let rest = text.get(usize::try_from(tail.whole).unwrap_or(usize::MAX)..).unwrap_or_default();
+    let pending = pending();
+    let is_foreign = |line: &[u8]| whole_line(line).is_some_and(|entry| !pending.contains(&entry.id));
+    if pending.is_empty() || rest.split(|b| *b == b'\n').any(is_foreign) { Err(broken) } else { Ok(tail) }
+}
+
+/// Goes through a journal's text and checks its chain, up to the end or to the first line that breaks it.
+fn walk(text: &[u8], mut each: impl FnMut(Entry, &str)) -> (Tail, Option<Error>) {
+    let mut tail = Tail::default();
+    let mut left = text.len();
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        left -= line.len();
+        // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
+        // never counted. But one that lacks nothing but its end (somebody's editor, perhaps) counts, and gets its end
+        // with the next line.
+        let (body, lacks_end) = match line.strip_suffix(b"\n") {
+            Some(body) if left == 0 && body.contains(&0) => break,
+            Some(body) => (body, false),
+            None if split_hash(line).is_some_and(|(signed, hash)| sha256(signed) == hash) => (line, true),
+            None => break,
         };
-        let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
-        // A path may hold marks that a terminal obeys; the journal must be safe to cat.
-        let text = crate::escape::json_for_eyes(&text);
-        let signed = text.strip_suffix('}').unwrap_or(&text);
-        let hash = sha256(signed.as_bytes());
-        let line = format!("{signed},\"hash\":\"{hash}\"}}\n");
-        self.append_line(path, line.as_bytes()).map_err(|e| e.on(path))?;
-        self.whole += line.len() as u64;
-        self.last_hash = Some(hash);
-        self.lines.push(line.trim_end().to_owned());
-        self.entries.push(entry.clone());
-        Ok(entry)
+        match next_line(body, &tail) {
+            Ok((entry, hash)) => {
+                let whole = tail.whole + body.len() as u64 + 1;
+                tail = Tail { count: tail.count + 1, last_hash: Some(hash), whole, lacks_end };
+                each(entry, &String::from_utf8_lossy(body));
+            }
+            Err(what) => {
+                let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1))
+                    .hint("look at it by hand; the backups stay in objects/, each under its SHA-256");
+                return (tail, Some(broken));
+            }
+        }
+    }
+    (tail, None)
+}
+
+/// The line that follows these, and its hash; or what is wrong with it.
+fn next_line(body: &[u8], tail: &Tail) -> Result<(Entry, Sha256Hex), &'static str> {
+    let (signed, hash) = split_hash(body).ok_or("is no journal line")?;
+    let entry: Entry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
+    if entry.schema_version != SCHEMA_VERSION {
+        return Err("is of another version of this program");
+    }
+    let previous = tail.last_hash.as_deref().unwrap_or(NO_LINE);
+    if sha256(signed) != hash || entry.prev != previous || entry.seq != tail.count + 1 {
+        return Err("breaks the hash chain: it, or a line before it, was changed");
+    }
+    Ok((entry, hash.to_owned()))
+}
+
+/// A line that is as it was written, wherever it stands.
+fn whole_line(body: &[u8]) -> Option<Entry> {
+    let (signed, hash) = split_hash(body)?;
+    if sha256(signed) == hash { serde_json::from_slice(body).ok() } else { None }
+}
+
+impl Tail {
+    /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
+    pub(super) fn append(&mut self, path: &Path, news: Vec<News>) -> Result<Vec<Entry>> {
+        let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
+        let mut last_hash = self.last_hash.clone();
+        for (seq, news) in (self.count + 1..).zip(news) {
+            let entry = Entry {
+                schema_version: SCHEMA_VERSION,
+                seq,
+                time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                id: news.id,
+                operation: news.operation,
+                recovered: news.recovered,
+                change: news.change,
+                note: news.note,
+                tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
+                prev: last_hash.take().unwrap_or_else(|| NO_LINE.to_owned()),
+            };
+            let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
+            // A path may hold marks that a terminal obeys; the journal must be safe to cat.
+            let text = crate::escape::json_for_eyes(&text);
+            let signed = text.strip_suffix('}').unwrap_or(&text);
+            let hash = sha256(signed.as_bytes());
+            lines.push_str(signed);
+            lines.push_str(",\"hash\":\"");
+            lines.push_str(&hash);
+            lines.push_str("\"}\n");
+            last_hash = Some(hash);
+            entries.push(entry);
+        }
+        self.append_text(path, lines.as_bytes()).map_err(|e| e.on(path))?;
+        let whole = self.whole + lines.len() as u64;
+        *self = Tail { count: self.count + entries.len() as u64, last_hash, whole, lacks_end: false };
+        Ok(entries)
     }
 
-    fn append_line(&self, path: &Path, line: &[u8]) -> Result<()> {
+    fn append_text(&self, path: &Path, lines: &[u8]) -> Result<()> {
         let doing = |e: rustix::io::Errno| Error::io("writing the journal", e);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file: File = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(doing)?.into();
@@ -266,7 +333,7 @@ impl Journal {
         if self.lacks_end {
             disk::write_at(&file, b"\n", self.whole - 1).map_err(doing)?;
         }
-        let written = disk::write_at(&file, line, self.whole).and_then(|()| disk::sync(&file));
+        let written = disk::write_at(&file, lines, self.whole).and_then(|()| disk::sync(&file));
         if written.is_err() {
             let _ = rustix::fs::ftruncate(&file, self.whole);
         } else if self.whole == 0
@@ -278,7 +345,8 @@ impl Journal {
     }
 }
 
-fn text_of(path: &Path) -> Result<Vec<u8>> {
+/// A journal's text. A file that is not there is an empty journal.
+pub(super) fn text_of(path: &Path) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     match File::open(path) {
         Ok(mut file) => file.read_to_end(&mut text).map_err(|e| Error::io("reading the journal", e).on(path))?,
@@ -346,10 +414,9 @@ mod tests {
     fn three_lines() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        let mut journal = Journal::read(&path).unwrap();
-        for id in ["a", "b", "c"] {
-            journal.append(&path, news(id)).unwrap();
-        }
+        let mut tail = Tail::default();
+        tail.append(&path, vec![news("a")]).unwrap();
+        tail.append(&path, vec![news("b"), news("c")]).unwrap();
         (folder, path)
     }
 
@@ -394,12 +461,13 @@ mod tests {
         let text = std::fs::read(&path).unwrap();
         for cut in 1..text.len() {
             std::fs::write(&path, &text[..cut]).unwrap();
-            let mut journal = Journal::read(&path).unwrap();
+            let journal = Journal::read(&path).unwrap();
             // A line that lacks nothing but its end counts.
             let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
             let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
             assert_eq!(journal.entries.len(), whole);
-            journal.append(&path, news("next")).unwrap();
+            let (mut tail, _) = walk(&text[..cut], |_, _| {});
+            tail.append(&path, vec![news("next")]).unwrap();
             assert_eq!(Journal::read(&path).unwrap().entries.len(), whole + 1);
         }
     }

@@ -4,14 +4,15 @@
 //! STATE/
 //!   lock            flock(2) is taken on it by whoever writes
 //!   journal.jsonl   one line an operation, hash-chained
-//!   objects/        backups, each under its SHA-256
-//!   intents/        what is being written right now; empty when nobody writes
+//!   objects/        backups, each under its SHA-256; compressed ones end with .zst
+//!   intents/        what is being written right now, a file a group; empty when nobody writes
 //!   lab-machine.json   there only on an enrolled lab machine
 //! ```
 //!
 //! All of it can be read with `cat` and given back with `cp` when this program is not at hand.
 
 mod disk;
+pub mod group;
 pub mod history;
 mod intent;
 pub mod journal;
@@ -21,13 +22,16 @@ pub mod recovery;
 pub mod restore;
 pub mod state;
 pub mod target;
-pub mod write;
+mod write;
 
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::error::{Error, ErrorKind, Result};
+use intent::Sheet;
 use journal::{Entry, Journal};
 use objects::Objects;
 
@@ -37,19 +41,26 @@ pub use intent::Intent;
 #[derive(Clone, Debug)]
 pub struct Vault {
     folder: PathBuf,
+    compress: bool,
 }
 
 /// A vault of which this process is the only writer.
 pub struct Locked<'v> {
     vault: &'v Vault,
     lock: File,
-    journal: Journal,
+    tail: journal::Tail,
 }
 
 impl Vault {
     /// The vault in a folder, which need not be there yet.
     pub fn at(folder: impl Into<PathBuf>) -> Vault {
-        Vault { folder: folder.into() }
+        Vault { folder: folder.into(), compress: false }
+    }
+
+    /// The same vault, whose new backups are compressed, or are not.
+    #[must_use]
+    pub fn compressing(self, compress: bool) -> Vault {
+        Vault { compress, ..self }
     }
 
     /// Its folder.
@@ -59,7 +70,7 @@ impl Vault {
 
     /// Its backups.
     pub fn objects(&self) -> Objects {
-        Objects { folder: self.folder.join("objects") }
+        Objects { folder: self.folder.join("objects"), compress: self.compress }
     }
 
     fn intents(&self) -> PathBuf {
@@ -70,20 +81,36 @@ impl Vault {
         self.folder.join("journal.jsonl")
     }
 
-    /// Reads its journal; a vault that is not there has an empty one. While an intent waits, the last line may be torn
-    /// (its end without its middle, say): it does not count, since an intent goes only after its line is flushed.
+    /// Reads its journal; a vault that is not there has an empty one. While intents wait, their lines at its end may be
+    /// torn (an end without its middle, say): these do not count, since an intent goes only after its line is flushed.
     ///
     /// # Errors
     ///
     /// Those of [`Journal::read`].
     pub fn journal(&self) -> Result<Journal> {
-        let path = self.journal_path();
-        match Journal::read(&path) {
-            Err(e) if e.kind() == ErrorKind::Damaged && self.pending().is_ok_and(|intents| !intents.is_empty()) => {
-                Journal::read_but_the_last_line(&path)
-            }
-            answer => answer,
-        }
+        let mut entries = Vec::new();
+        self.go_through(&self.journal_text()?, |entry, _| entries.push(entry))?;
+        Ok(Journal { entries })
+    }
+
+    /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Vault::journal`].
+    pub fn each_line(&self, each: impl FnMut(Entry, &str)) -> Result<()> {
+        let text = self.journal_text()?;
+        self.go_through(&text, |_, _| {})?;
+        self.go_through(&text, each).map(drop)
+    }
+
+    fn journal_text(&self) -> Result<Vec<u8>> {
+        journal::text_of(&self.journal_path())
+    }
+
+    fn go_through(&self, text: &[u8], each: impl FnMut(Entry, &str)) -> Result<journal::Tail> {
+        let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
+        journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
     }
 
     /// What is being written, or was when a run was interrupted.
@@ -92,9 +119,9 @@ impl Vault {
     ///
     /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
     pub fn pending(&self) -> Result<Vec<Intent>> {
-        match Intent::all(&self.intents()) {
+        match Sheet::all(&self.intents()) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            answer => answer,
+            answer => Ok(answer?.into_iter().flat_map(|sheet| sheet.intents).collect()),
         }
     }
 
@@ -128,7 +155,7 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        Ok(Locked { vault: self, lock, journal: self.journal()? })
+        Ok(Locked { vault: self, lock, tail: self.go_through(&self.journal_text()?, |_, _| {})? })
     }
 
     /// Makes the folders where they are missing, and makes their names last, up to the root: a backup whose folder is
@@ -163,9 +190,13 @@ impl Locked<'_> {
         self.vault
     }
 
-    /// The journal, up to now.
-    pub fn journal(&self) -> &Journal {
-        &self.journal
+    /// The journal, up to now, read anew.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Vault::journal`].
+    pub fn journal(&self) -> Result<Journal> {
+        self.vault.journal()
     }
 
     /// Appends a line that is about no file.
@@ -175,10 +206,28 @@ impl Locked<'_> {
     /// [`ErrorKind::Io`].
     pub fn note(&mut self, operation: journal::Operation, note: &str) -> Result<Entry> {
         let id = journal::new_id();
-        self.append(journal::News { id, operation, recovered: false, change: None, note: Some(note.to_owned()) })
+        let news = journal::News { id, operation, recovered: false, change: None, note: Some(note.to_owned()) };
+        let mut entries = self.append_all(vec![news])?;
+        entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a line of the journal was forgotten"))
     }
 
-    fn append(&mut self, news: journal::News) -> Result<Entry> {
-        self.journal.append(&self.vault.journal_path(), news)
+    fn append_all(&mut self, news: Vec<journal::News>) -> Result<Vec<Entry>> {
+        self.tail.append(&self.vault.journal_path(), news)
     }
+}
+
+/// Does something with each, side by side; by one thread, if there is but one or one thing, in their order.
+fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    if things.len() < 2 || rayon::current_num_threads() == 1 {
+        return things.iter().map(work).collect();
+    }
+    things.par_iter().map(work).collect()
+}
+
+/// The same, where each is changed.
+fn each_mut<T: Send>(things: &mut [T], work: impl Fn(&mut T) + Sync + Send) {
+    if things.len() < 2 || rayon::current_num_threads() == 1 {
+        return things.iter_mut().for_each(work);
+    }
+    things.par_iter_mut().for_each(work);
 }

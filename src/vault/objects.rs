@@ -1,45 +1,258 @@
 //! Backups: whole files, each under its own SHA-256, so that `cp objects/<sha256>` gives one back without this tool.
+//!
+//! Where the file system can, a backup shares its blocks with the module that it is of. Where it is asked for, it is
+//! compressed: `objects/<sha256>.zst`, one Zstandard frame.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::sha256;
-use crate::vault::disk;
+use crate::module::{Sha256Hex, sha256};
+use crate::vault::disk::{self, Flusher};
+use crate::vault::{each, target};
+
+/// What the name of a compressed backup ends with.
+const COMPRESSED: &str = ".zst";
+
+/// zstd's own default.
+const LEVEL: i32 = 3;
 
 /// The folder of the backups.
 #[derive(Clone, Debug)]
 pub struct Objects {
     pub(super) folder: PathBuf,
+    /// Are new ones compressed?
+    pub(super) compress: bool,
 }
 
 impl Objects {
     /// Where the backup of this SHA-256 is, or would be.
     pub fn path(&self, sha: &str) -> PathBuf {
-        self.folder.join(sha)
+        let [plain, compressed] = self.places(sha);
+        if plain.exists() || !(self.compress || compressed.exists()) { plain } else { compressed }
     }
 
-    /// Keeps a backup of `bytes` and returns its SHA-256. One that is there already, and whole, is left as it is; but
-    /// whoever made it may have been stopped before its name lasted, so it is flushed again.
-    pub(super) fn put(&self, bytes: &[u8]) -> Result<String> {
-        let sha = sha256(bytes);
-        match self.get(&sha) {
-            Ok(_) => disk::sync_by_name(&self.path(&sha))?,
-            Err(_) => disk::create_durably(&self.folder, &sha, bytes, 0o400)?,
-        }
-        Ok(sha)
+    fn places(&self, sha: &str) -> [PathBuf; 2] {
+        [self.folder.join(sha), self.folder.join(format!("{sha}{COMPRESSED}"))]
     }
 
-    /// The backup of this SHA-256, checked against its name.
+    /// The backup of this SHA-256, plain or compressed, checked against its name.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others.
     pub fn get(&self, sha: &str) -> Result<Vec<u8>> {
-        let path = self.path(sha);
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("reading the backup", e).on(&path))?;
-        if sha256(&bytes) != sha {
-            return Err(Error::new(ErrorKind::Damaged, "this backup's bytes are not those of its name").on(path));
+        self.find(sha).map(|(_, bytes)| bytes)
+    }
+
+    /// A whole backup, and where it is.
+    fn find(&self, sha: &str) -> Result<(PathBuf, Vec<u8>)> {
+        let [plain, compressed] = self.places(sha);
+        let plain_failed = match std::fs::read(&plain) {
+            Ok(bytes) if sha256(&bytes) == sha => return Ok((plain, bytes)),
+            Ok(_) => damaged(plain),
+            Err(e) => Error::io("reading the backup", e).on(plain),
+        };
+        match File::open(&compressed) {
+            Ok(file) => match decompressed(&file) {
+                Ok(bytes) if sha256(&bytes) == sha => Ok((compressed, bytes)),
+                _ => Err(damaged(compressed)),
+            },
+            Err(_) => Err(plain_failed),
         }
-        Ok(bytes)
+    }
+}
+
+fn damaged(place: PathBuf) -> Error {
+    Error::new(ErrorKind::Damaged, "this backup's bytes are not those of its name").on(place)
+}
+
+/// The bytes of a compressed backup. They are a file's that was once read whole, so they fit into memory.
+fn decompressed(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    zstd::Decoder::new(file)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
+pub(super) struct Staging<'o> {
+    objects: &'o Objects,
+    folder: File,
+    device: u64,
+    flusher: Flusher,
+    staged: Mutex<BTreeMap<Sha256Hex, Staged>>,
+    /// Did the file system refuse to share blocks? Then it is not asked again.
+    shares_nothing: AtomicBool,
+}
+
+struct Staged {
+    /// The file name that it is to have.
+    name: OsString,
+    /// `None` while it is being written.
+    file: Option<File>,
+    /// Was it there before? Then it has its name already.
+    is_old: bool,
+    /// Was it read back already?
+    is_read: bool,
+}
+
+impl Staged {
+    fn temporary(&self) -> OsString {
+        let mut name = self.name.clone();
+        name.push(".tmp");
+        name
+    }
+}
+
+impl<'o> Staging<'o> {
+    /// Begins to keep backups, of about so many files.
+    pub(super) fn begin(objects: &'o Objects, files: usize) -> Result<Staging<'o>> {
+        let folder = disk::open_folder(&objects.folder)?;
+        let mut flusher = Flusher::default();
+        let mut device = 0;
+        if !Flusher::are_few(files) {
+            device = target::identity(&folder)?.0;
+            flusher.watch(device, &folder);
+        }
+        let (staged, shares_nothing) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Staging { objects, folder, device, flusher, staged, shares_nothing })
+    }
+
+    /// Writes a backup of `bytes`, which were read from `source`. One that is there already, and whole, is left as it
+    /// is; but whoever made it may have been stopped before its name lasted, so it is flushed again.
+    pub(super) fn stage(&self, sha: &str, bytes: &[u8], source: &File) -> Result<()> {
+        {
+            let mut staged = self.staged.lock().unwrap_or_else(|e| e.into_inner());
+            if staged.contains_key(sha) {
+                return Ok(());
+            }
+            // From here on it is this call's: two modules with the same bytes have one backup.
+            let name =
+                OsString::from(if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_owned() });
+            staged.insert(sha.to_owned(), Staged { name, file: None, is_old: false, is_read: false });
+        }
+        let done = self.write(sha, bytes, source).map_err(|e| e.on(self.objects.path(sha)))?;
+        self.staged.lock().unwrap_or_else(|e| e.into_inner()).insert(sha.to_owned(), done);
+        Ok(())
+    }
+
+    fn write(&self, sha: &str, bytes: &[u8], source: &File) -> Result<Staged> {
+        if let Ok((path, _)) = self.objects.find(sha) {
+            let file = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            let file = file.map_err(|e| Error::io("flushing to disk", e))?.into();
+            let name = path.file_name().unwrap_or_default().to_owned();
+            return Ok(Staged { name, file: Some(file), is_old: true, is_read: true });
+        }
+        let name = if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_owned() };
+        let mut new = Staged { name: name.into(), file: None, is_old: false, is_read: false };
+        let file = self.create(&new.temporary())?;
+        if self.objects.compress {
+            let packed = zstd::bulk::compress(bytes, LEVEL).map_err(|e| Error::io("compressing", e))?;
+            disk::write_at(&file, &packed, 0).map_err(|e| Error::io("writing", e))?;
+        } else if self.shares_blocks(&file, source, bytes) {
+            new.is_read = true;
+        } else {
+            disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
+        }
+        Ok(Staged { file: Some(file), ..new })
+    }
+
+    fn create(&self, name: &OsString) -> Result<File> {
+        let create = || disk::create_new(&self.folder, name, 0o400);
+        let created = create().or_else(|e| match e {
+            // Left by a run that was stopped.
+            Errno::EXIST => rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()).and_then(|()| create()),
+            e => Err(e),
+        });
+        created.map_err(|e| Error::io("creating", e))
+    }
+
+    /// Makes `file` share the blocks of the module (FICLONE: btrfs, XFS, bcachefs), if it then holds these bytes.
+    fn shares_blocks(&self, file: &File, source: &File, bytes: &[u8]) -> bool {
+        if self.shares_nothing.load(Relaxed) {
+            return false;
+        }
+        if rustix::fs::ioctl_ficlone(file, source).is_err() {
+            self.shares_nothing.store(true, Relaxed);
+            return false;
+        }
+        let is_same = disk::read_whole(file).is_ok_and(|read| read == bytes);
+        // Somebody wrote to the module meanwhile: the bytes that were read are what is to be kept.
+        if !is_same {
+            let _ = rustix::fs::ftruncate(file, 0);
+        }
+        is_same
+    }
+
+    /// Makes all of them last: one flush, each read back, each given its name, the folder flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`]; then none of the new ones is there.
+    pub(super) fn settle(self) -> Result<()> {
+        let staged = std::mem::take(&mut *self.staged.lock().unwrap_or_else(|e| e.into_inner()));
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let done = self.make_last(&staged);
+        if done.is_err() {
+            self.remove(&staged);
+        }
+        done
+    }
+
+    fn make_last(&self, staged: &BTreeMap<Sha256Hex, Staged>) -> Result<()> {
+        let failed = |what, e: Errno, sha: &str| Error::io(what, e).on(self.objects.path(sha));
+        let files: Vec<(u64, &File)> =
+            staged.values().filter_map(|s| s.file.as_ref()).map(|f| (self.device, f)).collect();
+        for (sha, flushed) in staged.keys().zip(self.flusher.flush(&files)) {
+            flushed.map_err(|e| failed("flushing to disk", e, sha))?;
+        }
+        let read: Vec<(&Sha256Hex, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
+        each(&read, |(sha, staged)| self.read_back(sha, staged)).into_iter().collect::<Result<()>>()?;
+        for (sha, new) in staged.iter().filter(|(_, s)| !s.is_old) {
+            rustix::fs::renameat(&self.folder, new.temporary(), &self.folder, &new.name)
+                .map_err(|e| failed("renaming", e, sha))?;
+        }
+        disk::sync(&self.folder).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.objects.folder))
+    }
+
+    fn read_back(&self, sha: &str, staged: &Staged) -> Result<()> {
+        let bytes = match (&staged.file, self.objects.compress) {
+            (Some(file), true) => {
+                let mut from_start = file;
+                let read = from_start.rewind().and_then(|()| decompressed(file));
+                read.map_err(|e| Error::io("reading the backup", e))
+            }
+            (Some(file), false) => disk::read_whole(file),
+            (None, _) => Ok(Vec::new()),
+        };
+        if sha256(&bytes?) == sha {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "reads back other than it was written")
+            .hint("is the disk failing?")
+            .on(self.objects.path(sha)))
+    }
+
+    fn remove(&self, staged: &BTreeMap<Sha256Hex, Staged>) {
+        for new in staged.values().filter(|s| !s.is_old) {
+            let _ = rustix::fs::unlinkat(&self.folder, new.temporary(), AtFlags::empty());
+        }
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        let staged = std::mem::take(&mut *self.staged.lock().unwrap_or_else(|e| e.into_inner()));
+        self.remove(&staged);
     }
 }

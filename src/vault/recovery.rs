@@ -1,13 +1,16 @@
 //! Recovery: finishes or undoes what an interrupted run left, by looking at content alone.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::sha256;
-use crate::vault::intent::{self, Intent};
+use crate::vault::disk::Flusher;
+use crate::vault::intent::{self, Intent, Sheet};
 use crate::vault::journal::{How, News, Operation};
 use crate::vault::target::{self, Target};
 use crate::vault::{Locked, disk, write};
@@ -36,6 +39,19 @@ pub enum Outcome {
     Later(String),
 }
 
+/// So many interrupted operations are settled together: they share their flushes.
+const TOGETHER: usize = 256;
+
+/// What is to become of an interrupted operation.
+enum Way {
+    /// Its line is there; only the intent was still to go.
+    Told(Outcome),
+    /// It is done or undone, once this file is flushed, where there is one; then its line is written.
+    Line(Operation, Option<Target>, Outcome),
+    /// The intent stays.
+    Stay(Outcome),
+}
+
 impl Locked<'_> {
     /// Finishes or undoes each operation that an intent tells of, and clears away temporary files. One file that can't
     /// be settled does not keep the others from it.
@@ -46,124 +62,112 @@ impl Locked<'_> {
     /// be read.
     pub fn recover(&mut self) -> Result<Vec<Recovered>> {
         self.clear_temporaries()?;
-        let mut outcomes = Vec::new();
-        let intents = Intent::all(&self.vault.intents())?;
-        if !intents.is_empty() {
-            // Whoever wrote an intent may have been stopped before its name lasted; what follows relies on it.
-            disk::sync_folder(&self.vault.intents())?;
+        let sheets = Sheet::all(&self.vault.intents())?;
+        if sheets.is_empty() {
+            return Ok(Vec::new());
         }
-        for intent in intents {
-            let outcome = self.settle(&intent).unwrap_or_else(|e| Outcome::Later(e.what().to_owned()));
-            outcomes.push(Recovered { path: intent.change.path.clone(), operation: intent.operation, outcome });
+        // Whoever wrote an intent may have been stopped before its name lasted; what follows relies on it.
+        disk::sync_folder(&self.vault.intents())?;
+        let mut lines = self.lines_of(&sheets)?;
+        if !lines.is_empty() && disk::sync_by_name(&self.vault.journal_path()).is_err() {
+            // Nothing that hangs on them can be settled now.
+            lines.values_mut().for_each(|line| *line = None);
+        }
+        let mut outcomes = Vec::new();
+        for sheet in sheets {
+            outcomes.extend(self.settle(sheet, &lines));
         }
         Ok(outcomes)
     }
 
-    fn settle(&mut self, intent: &Intent) -> Result<Outcome> {
-        let change = &intent.change;
-        if let Some(line) = self.journal().entries.iter().find(|entry| entry.id == intent.id) {
-            // The line was written, if perhaps not flushed; only the intent was still to go.
-            let outcome = match line.operation {
-                Operation::Undone => Outcome::Undone,
-                Operation::GivenUp => conflict("it was given up"),
-                _ => Outcome::Done,
-            };
-            disk::sync_by_name(&self.vault.journal_path())?;
-            intent.retire(&self.vault.intents())?;
-            return Ok(outcome);
-        }
-        let current = match read_now(&change.path) {
-            Ok(bytes) => Some(bytes),
-            Err(e) if e.is_errno(rustix::io::Errno::NOENT) => None,
-            Err(e) if e.is_errno(rustix::io::Errno::LOOP) => return Ok(conflict("it is a symbolic link now")),
-            Err(e) => return Err(e),
-        };
-        let Some(current) = current else {
-            return match change.how {
-                // The new file never got its name.
-                How::Create => self.undone(intent),
-                // Its line leads from its content back to the backup, should it turn up elsewhere.
-                How::InPlace | How::Replace => {
-                    self.give_up(intent)?;
-                    Ok(conflict("it is not there any more; its backup is kept"))
+    /// The operations that have a line already. It may not be flushed.
+    fn lines_of(&self, sheets: &[Sheet]) -> Result<BTreeMap<String, Option<Operation>>> {
+        let ids: BTreeSet<&str> = sheets.iter().flat_map(|s| &s.intents).map(|intent| intent.id.as_str()).collect();
+        let entries = self.vault.journal()?.entries.into_iter();
+        let of_these = entries.filter(|entry| ids.contains(entry.id.as_str()));
+        Ok(of_these.map(|entry| (entry.id, Some(entry.operation))).collect())
+    }
+
+    /// Settles what one group's intents tell of. What is settled goes off the sheet, what is not stays.
+    fn settle(&mut self, mut sheet: Sheet, lines: &BTreeMap<String, Option<Operation>>) -> Vec<Recovered> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(sheet.intents.len());
+        let mut settled: BTreeSet<String> = BTreeSet::new();
+        for intents in sheet.intents.chunks(TOGETHER) {
+            for (intent, (outcome, is_settled)) in intents.iter().zip(self.settle_some(intents, lines)) {
+                outcomes.push(outcome);
+                if is_settled {
+                    settled.insert(intent.id.clone());
                 }
-            };
+            }
+        }
+        let what = |(intent, outcome): (&Intent, Outcome)| Recovered {
+            path: intent.change.path.clone(),
+            operation: intent.operation,
+            outcome,
         };
-        let sha = sha256(&current);
-        if sha == change.after {
-            return self.finish(intent);
+        let mut recovered: Vec<Recovered> = sheet.intents.iter().zip(outcomes).map(what).collect();
+        let is_settled: Vec<bool> = sheet.intents.iter().map(|intent| settled.contains(&intent.id)).collect();
+        if let Err(e) = sheet.retire(&self.vault.intents(), |intent| settled.contains(&intent.id)) {
+            for (recovered, _) in recovered.iter_mut().zip(is_settled).filter(|(_, is_settled)| *is_settled) {
+                recovered.outcome = Outcome::Later(e.what().to_owned());
+            }
         }
-        if sha == change.before && change.how != How::Create {
-            self.put_times_back(intent)?;
-            return self.undone(intent);
+        recovered
+    }
+
+    /// What becomes of each of these, and may its intent go?
+    fn settle_some(&mut self, intents: &[Intent], lines: &BTreeMap<String, Option<Operation>>) -> Vec<(Outcome, bool)> {
+        let later = |e: &Error| Way::Stay(Outcome::Later(e.what().to_owned()));
+        let mut flusher = Flusher::default();
+        let mut ways: Vec<Way> = Vec::with_capacity(intents.len());
+        for intent in intents {
+            let way = match lines.get(&intent.id) {
+                Some(Some(Operation::Undone)) => Way::Told(Outcome::Undone),
+                Some(Some(Operation::GivenUp)) => Way::Told(conflict("it was given up")),
+                Some(Some(_)) => Way::Told(Outcome::Done),
+                Some(None) => Way::Stay(Outcome::Later("the journal can't be flushed to disk".to_owned())),
+                None => way(intent, &mut flusher, intents.len()).unwrap_or_else(|e| later(&e)),
+            };
+            ways.push(way);
         }
-        match change.how {
-            How::InPlace => match edit::undo_torn(&current, &change.edits) {
-                Some(old) if sha256(&old) == change.before => {
-                    self.write_back(intent)?;
-                    self.undone(intent)
-                }
-                _ => Ok(conflict("somebody else changed it meanwhile")),
-            },
-            How::Create => self.undone(intent),
-            How::Replace => Ok(conflict("somebody else changed it meanwhile")),
+        flush_files(&mut ways, &flusher);
+        remove_temporaries(intents, &mut ways, &mut flusher);
+        let of_lines = intents.iter().zip(&ways).filter_map(|(intent, way)| match way {
+            Way::Line(operation, ..) => Some(News { operation: *operation, ..News::of(intent, true) }),
+            Way::Told(_) | Way::Stay(_) => None,
+        });
+        let news: Vec<News> = of_lines.collect();
+        if !news.is_empty()
+            && let Err(e) = self.append_all(news)
+        {
+            ways.iter_mut().filter(|way| matches!(way, Way::Line(..))).for_each(|way| *way = later(&e));
         }
+        let answer = |way| match way {
+            Way::Told(outcome) | Way::Line(_, _, outcome) => (outcome, true),
+            Way::Stay(outcome) => (outcome, false),
+        };
+        ways.into_iter().map(answer).collect()
     }
 
-    fn finish(&mut self, intent: &Intent) -> Result<Outcome> {
-        let target = Target::open(&intent.change.path)?;
-        write::give_metadata(intent.metadata_after.as_ref(), &target.file)?;
-        // The bytes that were read may be in memory alone: whoever wrote them was stopped.
-        disk::sync(&target.file).map_err(|e| Error::io("flushing to disk", e))?;
-        self.remove_temporary(intent)?;
-        self.close(intent, true)?;
-        Ok(Outcome::Done)
-    }
-
-    /// The bytes were never written or already written back, if perhaps not flushed: only the time may have moved.
-    fn put_times_back(&self, intent: &Intent) -> Result<()> {
-        let target = Target::open(&intent.change.path)?;
-        if target.identity == intent.identity && target.metadata.modified != intent.change.metadata.modified {
-            intent.change.metadata.give_times(&target.file)?;
+    /// Gives what was interrupted at this path up: its conflict is being resolved by a person. The intent goes, its line
+    /// stays.
+    pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
+        for mut sheet in Sheet::all(&self.vault.intents())? {
+            let here: Vec<Intent> = sheet.intents.iter().filter(|i| i.change.path == path).cloned().collect();
+            if here.is_empty() {
+                continue;
+            }
+            let mut ways: Vec<Way> =
+                here.iter().map(|_| Way::Line(Operation::GivenUp, None, Outcome::Undone)).collect();
+            remove_temporaries(&here, &mut ways, &mut Flusher::default());
+            if let Some(Way::Stay(Outcome::Later(what))) = ways.iter().find(|way| matches!(way, Way::Stay(_))) {
+                return Err(Error::new(ErrorKind::Io, what).on(path));
+            }
+            let line = |intent| News { operation: Operation::GivenUp, ..News::of(intent, true) };
+            self.append_all(here.iter().map(line).collect())?;
+            sheet.retire(&self.vault.intents(), |intent| intent.change.path == path)?;
         }
-        disk::sync(&target.file).map_err(|e| Error::io("flushing to disk", e))
-    }
-
-    fn write_back(&self, intent: &Intent) -> Result<()> {
-        let target = Target::open(&intent.change.path)?;
-        write::write_back(&target, &intent.change.edits, &intent.change.metadata)?;
-        write::verify(&intent.change.path, &intent.change.before, Some(target.identity))
-    }
-
-    fn undone(&mut self, intent: &Intent) -> Result<Outcome> {
-        self.end(intent, Operation::Undone)?;
-        Ok(Outcome::Undone)
-    }
-
-    /// Gives an interrupted operation up: its conflict is being resolved by a person. Its intent goes, its line stays.
-    pub(super) fn give_up(&mut self, intent: &Intent) -> Result<()> {
-        self.end(intent, Operation::GivenUp)
-    }
-
-    fn end(&mut self, intent: &Intent, operation: Operation) -> Result<()> {
-        self.remove_temporary(intent)?;
-        self.append(News {
-            id: intent.id.clone(),
-            operation,
-            recovered: true,
-            change: Some(intent.change.clone()),
-            note: intent.note.clone(),
-        })?;
-        intent.retire(&self.vault.intents())
-    }
-
-    fn remove_temporary(&self, intent: &Intent) -> Result<()> {
-        let (Some(temporary), Some(folder)) = (&intent.temporary, intent.change.path.parent()) else { return Ok(()) };
-        match disk::open_folder(folder) {
-            Ok(dir) => disk::remove_durably(&dir, temporary.as_ref()),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(e),
-        }
+        Ok(())
     }
 
     /// Half-written files of the vault itself: they never counted.
@@ -178,11 +182,121 @@ impl Locked<'_> {
     }
 }
 
+/// Looks at the content alone, and writes what has to be written; what is to be flushed then comes back.
+fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
+    let change = &intent.change;
+    let undone = |target| Way::Line(Operation::Undone, target, Outcome::Undone);
+    let sha = match read_now(&change.path) {
+        Ok(bytes) => sha256(&bytes),
+        Err(e) if e.is_errno(rustix::io::Errno::NOENT) => {
+            return Ok(match change.how {
+                // The new file never got its name.
+                How::Create => undone(None),
+                // Its line leads from its content back to the backup, should it turn up elsewhere.
+                How::InPlace | How::Replace => {
+                    let gone = conflict("it is not there any more; its backup is kept");
+                    Way::Line(Operation::GivenUp, None, gone)
+                }
+            });
+        }
+        Err(e) if e.is_errno(rustix::io::Errno::LOOP) => return Ok(Way::Stay(conflict("it is a symbolic link now"))),
+        Err(e) => return Err(e),
+    };
+    if sha != change.after && (sha == change.before || change.how != How::InPlace) {
+        match change.how {
+            How::Create => return Ok(undone(None)),
+            How::Replace if sha != change.before => {
+                return Ok(Way::Stay(conflict("somebody else changed it meanwhile")));
+            }
+            How::InPlace | How::Replace => {}
+        }
+    }
+    let mut target = Target::open(&change.path)?;
+    if !Flusher::are_few(together) {
+        flusher.watch(target.identity.0, &target.file);
+    }
+    if sha == change.after {
+        if let Some(metadata) = &intent.metadata_after {
+            write::give_metadata(metadata, &target.file)?;
+        }
+        target.forget_bytes();
+        // The bytes that were read may be in memory alone: whoever wrote them was stopped.
+        return Ok(Way::Line(intent.operation, Some(target), Outcome::Done));
+    }
+    if sha == change.before {
+        // Never written or already written back, if perhaps not flushed: only the time may have moved.
+        if target.identity == intent.identity && target.metadata.modified != change.metadata.modified {
+            change.metadata.give_times(&target.file)?;
+        }
+        target.forget_bytes();
+        return Ok(undone(Some(target)));
+    }
+    match edit::undo_torn(&target.bytes, &change.edits) {
+        Some(old) if sha256(&old) == change.before => {
+            write::write_back(&target, &change.edits, &change.metadata)?;
+            write::verify(&change.path, &change.before, Some(target.identity))?;
+            Ok(undone(None))
+        }
+        _ => Ok(Way::Stay(conflict("somebody else changed it meanwhile"))),
+    }
+}
+
+fn flush_files(ways: &mut [Way], flusher: &Flusher) {
+    let files: Vec<(usize, &Target)> = ways
+        .iter()
+        .enumerate()
+        .filter_map(|(at, way)| if let Way::Line(_, Some(target), _) = way { Some((at, target)) } else { None })
+        .collect();
+    let flushed = flusher.flush(&files.iter().map(|(_, t)| (t.identity.0, &t.file)).collect::<Vec<_>>());
+    let failed: Vec<_> =
+        files.iter().zip(flushed).filter_map(|((at, _), flushed)| Some((*at, flushed.err()?))).collect();
+    for (at, e) in failed {
+        if let Some(way) = ways.get_mut(at) {
+            *way = Way::Stay(Outcome::Later(Error::io("flushing to disk", e).what().to_owned()));
+        }
+    }
+}
+
+/// Removes the new files that stand beside what is settled, durably.
+fn remove_temporaries(intents: &[Intent], ways: &mut [Way], flusher: &mut Flusher) {
+    let mut folders: BTreeMap<&Path, (u64, File)> = BTreeMap::new();
+    for (intent, way) in intents.iter().zip(ways.iter_mut()).filter(|(_, way)| matches!(way, Way::Line(..))) {
+        let (Some(temporary), Some(folder)) = (&intent.temporary, intent.change.path.parent()) else { continue };
+        let removed = (|| {
+            if !folders.contains_key(folder) {
+                let dir = match disk::open_folder(folder) {
+                    Ok(dir) => dir,
+                    Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+                    Err(e) => return Err(e),
+                };
+                let device = target::identity(&dir)?.0;
+                if !Flusher::are_few(intents.len()) {
+                    flusher.watch(device, &dir);
+                }
+                folders.insert(folder, (device, dir));
+            }
+            folders.get(folder).map_or(Ok(()), |(_, dir)| disk::remove(dir, temporary.as_ref()))
+        })();
+        if let Err(e) = removed {
+            *way = Way::Stay(Outcome::Later(e.what().to_owned()));
+        }
+    }
+    let flushed = flusher.flush(&folders.values().map(|(device, dir)| (*device, dir)).collect::<Vec<_>>());
+    for ((folder, _), flushed) in folders.iter().zip(flushed) {
+        let Err(e) = flushed else { continue };
+        let of_it = intents.iter().zip(ways.iter_mut());
+        for (_, way) in of_it.filter(|(i, way)| matches!(way, Way::Line(..)) && i.change.path.parent() == Some(folder))
+        {
+            *way = Way::Stay(Outcome::Later(Error::io("flushing the folder to disk", e).what().to_owned()));
+        }
+    }
+}
+
 fn conflict(what: &str) -> Outcome {
     Outcome::Conflict(what.to_owned())
 }
 
-fn read_now(path: &std::path::Path) -> Result<Vec<u8>> {
+fn read_now(path: &Path) -> Result<Vec<u8>> {
     let file = target::open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening", e))?;
     disk::read_whole(&file)
 }

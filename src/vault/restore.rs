@@ -5,14 +5,16 @@ use std::path::Path;
 
 use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::Locked;
+use crate::vault::group::Wanted;
 use crate::vault::history::History;
 use crate::vault::intent::Intent;
 use crate::vault::journal::{Entry, FileChange, Operation};
 use crate::vault::metadata::Metadata;
+use crate::vault::objects::Objects;
 use crate::vault::target::Target;
-use crate::vault::write::Change;
 
 /// Above this many differing bytes a whole new file is written instead of spans.
 const MAX_SPANS: usize = 1 << 16;
@@ -137,57 +139,61 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
     Err(Error::new(ErrorKind::NotFound, what).hint("kmodlab log shows what was done to which file").on(path))
 }
 
+/// What a planned restore makes of a file; `None` if nothing is to be done. `discard` says that a person decided to lose
+/// what somebody else wrote; that state is backed up all the same.
+///
+/// # Errors
+///
+/// [`ErrorKind::Changed`] if the file is not as planned any more; [`ErrorKind::Conflict`] if somebody else changed it and
+/// `discard` is off; [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had.
+pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard: bool) -> Result<Option<Wanted>> {
+    if target.sha256() != restore.current {
+        return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
+    }
+    let is_conflict = restore.step == Step::Conflict;
+    match restore.step {
+        Step::Nothing => return Ok(None),
+        Step::Conflict if !discard => return Err(conflict(&target.path)),
+        Step::Conflict | Step::PutBack => {}
+    }
+    let original = objects.get(&restore.original)?;
+    let edits = edit::between(&target.bytes, &original);
+    let edits = edits.filter(|edits| edits.iter().map(|e| e.old.len()).sum::<usize>() <= MAX_SPANS).unwrap_or_default();
+    Ok(Some(Wanted {
+        operation: Operation::Restore,
+        after: original,
+        edits,
+        metadata_after: Some(restore.metadata_for(target)),
+        module: restore.module.clone(),
+        vermagic: restore.vermagic.clone(),
+        plan: is_conflict.then(|| restore.digest.clone()),
+        overrides: if is_conflict { vec!["discard-changes".to_owned()] } else { Vec::new() },
+        note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
+        container: Container::None,
+    }))
+}
+
 impl Locked<'_> {
-    /// Plans the restore of the file at a real path, as it is now.
+    /// Plans the restore of the file at a real path, as it is now. (For many, [`plan`] with one [`History`].)
     ///
     /// # Errors
     ///
     /// Those of [`plan`].
     pub fn plan_restore(&self, path: &Path, current: &str) -> Result<RestorePlan> {
-        plan(&History::of(&self.journal().entries), &self.vault.pending()?, path, current)
+        plan(&History::of(&self.journal()?.entries), &self.vault.pending()?, path, current)
     }
 
-    /// Carries a planned restore out. `discard` says that a person decided to lose what somebody else wrote; that state
-    /// is backed up all the same.
+    /// Carries a planned restore out.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Changed`] if the file is not as planned any more; [`ErrorKind::Conflict`] if somebody else changed
-    /// it and `discard` is off; [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had; those of
-    /// [`Locked::carry_out`].
+    /// Those of [`wanted`] and of [`Locked::carry_out`].
     pub fn restore(&mut self, target: &Target, restore: &RestorePlan, discard: bool) -> Result<Option<Entry>> {
-        if sha256(&target.bytes) != restore.current {
-            return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
-        }
-        match restore.step {
-            Step::Nothing => return Ok(None),
-            Step::Conflict if !discard => return Err(conflict(&target.path)),
-            _ => {}
-        }
-        let original = self.vault.objects().get(&restore.original)?;
+        let Some(wanted) = wanted(target, restore, &self.vault.objects(), discard)? else { return Ok(None) };
         if restore.step == Step::Conflict {
-            for intent in self.vault.pending()?.iter().filter(|i| i.change.path == target.path) {
-                self.give_up(intent)?;
-            }
+            self.give_up(&target.path)?;
         }
-        let edits = edit::between(&target.bytes, &original);
-        let edits =
-            edits.filter(|edits| edits.iter().map(|e| e.old.len()).sum::<usize>() <= MAX_SPANS).unwrap_or_default();
-        let note = (restore.step == Step::Conflict).then(|| "changes made by somebody else were discarded".to_owned());
-        let change = Change {
-            operation: Operation::Restore,
-            target,
-            after: &original,
-            edits,
-            create: None,
-            metadata_after: Some(restore.metadata_for(target)),
-            module: restore.module.clone(),
-            vermagic: restore.vermagic.clone(),
-            plan: (restore.step == Step::Conflict).then(|| restore.digest.clone()),
-            overrides: if restore.step == Step::Conflict { vec!["discard-changes".to_owned()] } else { Vec::new() },
-            note,
-        };
-        self.carry_out(change).map(Some)
+        self.carry_out(target, wanted, None).map(Some)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
@@ -10,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file::open_unnoticed;
+use crate::module::sha256;
 use crate::vault::disk;
 use crate::vault::metadata::Metadata;
 
@@ -98,6 +100,9 @@ pub struct Target {
     pub file: File,
     /// Its bytes, in memory of our own: whatever is decided is decided on these.
     pub bytes: Vec<u8>,
+    /// Its size in bytes when it was read.
+    size: u64,
+    sha: OnceLock<String>,
     /// Its metadata before anything was read or written.
     pub metadata: Metadata,
     /// Device and inode.
@@ -128,7 +133,15 @@ impl Target {
         let metadata = Metadata::of(&file).map_err(named)?;
         let identity = identity(&file).map_err(named)?;
         let bytes = disk::read_whole(&file).map_err(named)?;
-        Ok(Target { path: path.to_owned(), file, bytes, metadata, identity })
+        Ok(Target {
+            path: path.to_owned(),
+            file,
+            size: bytes.len() as u64,
+            bytes,
+            sha: OnceLock::new(),
+            metadata,
+            identity,
+        })
     }
 
     /// Opens `path` for reading only, for a change that makes a new file and leaves this one alone. Links are followed.
@@ -146,7 +159,31 @@ impl Target {
         let metadata = Metadata::of(&file).map_err(named)?;
         let identity = identity(&file).map_err(named)?;
         let bytes = disk::read_whole(&file).map_err(named)?;
-        Ok(Target { path: path.to_owned(), file, bytes, metadata, identity })
+        Ok(Target {
+            path: path.to_owned(),
+            file,
+            size: bytes.len() as u64,
+            bytes,
+            sha: OnceLock::new(),
+            metadata,
+            identity,
+        })
+    }
+
+    /// SHA-256 of its bytes, made once.
+    pub fn sha256(&self) -> &str {
+        self.sha.get_or_init(|| sha256(&self.bytes))
+    }
+
+    /// Its size in bytes when it was read.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Lets the bytes go, once all is decided: a group of thousands must not hold them all.
+    pub(super) fn forget_bytes(&mut self) {
+        self.sha256();
+        self.bytes = Vec::new();
     }
 
     /// Looks again: do descriptor and path still name the same file, of the same size and modification time?
@@ -161,7 +198,7 @@ impl Target {
             (m.dev(), m.ino()) == self.identity
                 && m.is_file()
                 && m.nlink() == 1
-                && m.len() == self.bytes.len() as u64
+                && m.len() == self.size
                 && (m.mtime(), m.mtime_nsec()) == (self.metadata.modified.seconds, self.metadata.modified.nanoseconds)
         };
         if pinned(&at_path) && pinned(&by_descriptor) {

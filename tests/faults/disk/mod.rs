@@ -188,13 +188,14 @@ fn judge(scene: &Scene, state: &Tree) -> Result<Side, String> {
     let side = scene.side().ok_or("the file is between before and after")?;
     let now = Looks::of(&scene.file).map(|looks| looks.sha());
     let foreign = scene.is_conflict && side == Side::Before;
-    let history = History::of(&locked.journal().entries);
+    let entries = locked.journal().map_err(said)?.entries;
+    let history = History::of(&entries);
     match history.at(&scene.file).and_then(|trail| trail.expected()) {
         Some(sha) if Some(sha) != now.as_deref() && !foreign => Err("the journal says otherwise than the file")?,
         None if side == Side::After => Err("the journal knows nothing of it")?,
         _ => {}
     }
-    if let Some(sha) = backups(&locked.journal().entries).into_iter().find(|sha| !shop.has_backup(sha)) {
+    if let Some(sha) = backups(&entries).into_iter().find(|sha| !shop.has_backup(sha)) {
         Err(format!("a backup that the journal names is lost: {sha}"))?;
     }
     let module = shop.now();

@@ -1,0 +1,524 @@
+//! The write protocol: how files' bytes become others so that at each moment either state can be had.
+//!
+//! Backups, intents, another look, the writes themselves, verification through fresh descriptors, journal, and only then
+//! the intents go. Each step is taken for the whole group before the next one, so that a group costs the flushes of one
+//! file. Whatever stops it in between, [`super::recovery`] finds the intents, and files whose content tells which side
+//! of the change they are on.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::edit::{self, Edit};
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::container::Container;
+use crate::module::sha256;
+use crate::vault::disk::{self, Flusher};
+use crate::vault::intent::{Intent, Sheet};
+use crate::vault::journal::{self, Entry, FileChange, How, News, Operation};
+use crate::vault::metadata::Metadata;
+use crate::vault::objects::Staging;
+use crate::vault::target::{self, Target};
+use crate::vault::write;
+use crate::vault::{Locked, each, each_mut};
+
+/// The most files of a group.
+const MOST_FILES: usize = 4096;
+
+/// The most bytes that a group keeps in memory before it writes them: new files, and edits.
+const MOST_BYTES: usize = 64 << 20;
+
+/// So many files are looked at before it is asked whether the group is full.
+const STEP: usize = 64;
+
+/// Descriptors that are left to others.
+const RESERVE: u64 = 128;
+
+/// Descriptors that one file of a group may hold open: itself, its backup, and a new file beside it or that one's folder.
+const OPEN_FOR_EACH: u64 = 4;
+
+/// What a file is to become.
+pub struct Wanted {
+    /// Patch or restore.
+    pub operation: Operation,
+    /// The bytes that come.
+    pub after: Vec<u8>,
+    /// The exact edits that were planned. Where they keep the length and lead to `after`, they are written in place;
+    /// else a whole new file takes the old one's place.
+    pub edits: Vec<Edit>,
+    /// The metadata that the file is to have afterwards; `None` keeps what there is and lets the times move.
+    pub metadata_after: Option<Metadata>,
+    /// The module's name, for the journal.
+    pub module: String,
+    /// Version magic before and after, for the journal.
+    pub vermagic: (Option<String>, Option<String>),
+    /// Digest of the plan that was confirmed, for the journal.
+    pub plan: Option<String>,
+    /// Overrides used, for the journal.
+    pub overrides: Vec<String>,
+    /// Anything else for the journal.
+    pub note: Option<String>,
+    /// How the file is stored. If it is compressed, the edits are those of what is inside it, and a whole new file takes
+    /// its place.
+    pub container: Container,
+}
+
+/// One file of a group.
+struct Member<'t> {
+    target: Held<'t>,
+    intent: Intent,
+    /// The bytes of the whole new file, until they are in it; none where spans are written.
+    after: Vec<u8>,
+    /// The whole new file.
+    new: Option<File>,
+}
+
+/// A target of a group's own, or the caller's.
+enum Held<'t> {
+    Own(Target),
+    Lent(&'t Target),
+}
+
+impl Deref for Held<'_> {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        match self {
+            Held::Own(target) => target,
+            Held::Lent(target) => target,
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Carries a change of one file out, by the protocol. With `create` a new file is made there, where there must be
+    /// none, and the target is left alone.
+    ///
+    /// # Errors
+    ///
+    /// Any, with the file as it was before; but [`ErrorKind::NeedsRecovery`] where only `recover` can tell.
+    pub fn carry_out(&mut self, target: &Target, wanted: Wanted, create: Option<&Path>) -> Result<Entry> {
+        let objects = self.vault.objects();
+        let backups = Staging::begin(&objects, 1)?;
+        backups.stage(target.sha256(), &target.bytes, &target.file)?;
+        backups.settle()?;
+        let member = Member::new(Held::Lent(target), wanted, create);
+        let done = self.commit(vec![member])?.pop();
+        done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
+    }
+
+    /// Carries many changes out, in groups, each by the protocol. `paths` are real paths ([`target::real_path`]), each
+    /// once.
+    ///
+    /// `decide` sees each file opened, locked and read, on any thread; with `None` nothing is to be done. `told` hears
+    /// of each file, in their order, when its group is durable. What fails for one file leaves the others done.
+    ///
+    /// # Errors
+    ///
+    /// What the vault itself can't do, which ends it: a file that was not told of is as it was before, but where the
+    /// error is [`ErrorKind::NeedsRecovery`].
+    pub fn carry_out_all(
+        &mut self,
+        paths: &[PathBuf],
+        decide: impl Fn(usize, &Target) -> Result<Option<Wanted>> + Sync + Send,
+        mut told: impl FnMut(usize, Result<Option<Entry>>),
+    ) -> Result<()> {
+        let objects = self.vault.objects();
+        let most = if Flusher::are_few(paths.len()) { paths.len() } else { room_for_files() };
+        let mut next = 0;
+        while next < paths.len() {
+            let first = next;
+            let backups = Staging::begin(&objects, paths.len() - first)?;
+            let mut members = Vec::new();
+            let mut answers: Vec<Option<Result<Option<Entry>>>> = Vec::new();
+            let mut kept = 0;
+            while members.len() < most && kept < MOST_BYTES && next < paths.len() {
+                let step = STEP.min(most - members.len()).min(paths.len() - next);
+                let some: Vec<(usize, &PathBuf)> = (next..).zip(paths.iter().skip(next).take(step)).collect();
+                next += step;
+                let looked = each(&some, |(at, path)| look(*at, path, &decide, &backups));
+                for looked in looked {
+                    match looked {
+                        Looked::Wanted(member) => {
+                            kept += member.kept();
+                            members.push(*member);
+                            answers.push(None);
+                        }
+                        Looked::Answer(answer) => answers.push(Some(answer)),
+                        Looked::Stop(error) => return Err(error),
+                    }
+                }
+            }
+            backups.settle()?;
+            let mut done = self.commit(members)?.into_iter();
+            for (at, answer) in (first..).zip(answers) {
+                match answer.or_else(|| done.next().map(|done| done.map(Some))) {
+                    Some(answer) => told(at, answer),
+                    None => return Err(Error::new(ErrorKind::Io, "a file of the group was forgotten")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The protocol, from the intents on: the backups are there. What became of each member is in the answer; the error
+    /// is the vault's own.
+    fn commit(&mut self, members: Vec<Member<'_>>) -> Result<Vec<Result<Entry>>> {
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        let folder = self.vault.intents();
+        let mut sheet = Sheet::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
+        let mut group = Group::of(members);
+        group.write();
+        group.flush();
+        group.name();
+        group.verify();
+        group.give_metadata();
+
+        let going = group.members.iter().zip(&group.fates).filter(|(_, fate)| fate.is_ok());
+        let news: Vec<News> = going.map(|(member, _)| News::of(&member.intent, false)).collect();
+        let mut lines = match news.is_empty() {
+            true => Vec::new(),
+            false => self.append_all(news).map_err(write::unfinished)?,
+        }
+        .into_iter();
+        let unfinished: Vec<&str> = group.unfinished().collect();
+        let retired = sheet.retire(&folder, |intent| !unfinished.contains(&intent.id.as_str()));
+        if unfinished.is_empty() {
+            retired.map_err(|e| if group.fates.iter().any(Result::is_ok) { write::unfinished(e) } else { e })?;
+        }
+        let fates = group.fates.into_iter();
+        let forgotten = || Error::new(ErrorKind::Io, "a line of the journal was forgotten");
+        Ok(fates.map(|fate| fate.and_then(|()| lines.next().ok_or_else(forgotten))).collect())
+    }
+}
+
+/// What a look at a file led to.
+enum Looked {
+    Wanted(Box<Member<'static>>),
+    /// Nothing is to be done, or it can't be.
+    Answer(Result<Option<Entry>>),
+    /// The vault can't keep a backup: no other file will fare better.
+    Stop(Error),
+}
+
+fn look(
+    at: usize,
+    path: &Path,
+    decide: &impl Fn(usize, &Target) -> Result<Option<Wanted>>,
+    backups: &Staging<'_>,
+) -> Looked {
+    let decided = Target::open(path).and_then(|target| Ok(decide(at, &target)?.map(|wanted| (target, wanted))));
+    let (mut target, wanted) = match decided {
+        Ok(Some(decided)) => decided,
+        Ok(None) => return Looked::Answer(Ok(None)),
+        Err(e) => return Looked::Answer(Err(e.on(path))),
+    };
+    if let Err(e) = backups.stage(target.sha256(), &target.bytes, &target.file) {
+        return Looked::Stop(e);
+    }
+    let intent = Intent::of(&target, &wanted, None);
+    let after = if intent.change.how == How::InPlace { Vec::new() } else { wanted.after };
+    target.forget_bytes();
+    Looked::Wanted(Box::new(Member { target: Held::Own(target), intent, after, new: None }))
+}
+
+impl Intent {
+    /// What is about to be done to a file.
+    fn of(target: &Target, wanted: &Wanted, create: Option<&Path>) -> Intent {
+        let in_place = create.is_none()
+            && wanted.container.is_none()
+            && wanted.edits.iter().all(Edit::keeps_length)
+            && edit::apply(&target.bytes, &wanted.edits).is_ok_and(|made| made == wanted.after);
+        let how = match create {
+            Some(_) => How::Create,
+            None if in_place => How::InPlace,
+            None => How::Replace,
+        };
+        let id = journal::new_id();
+        let temporary = (how != How::InPlace).then(|| format!(".kmodlab-{id}.tmp"));
+        let change = FileChange {
+            path: create.unwrap_or(&target.path).to_owned(),
+            module: wanted.module.clone(),
+            how,
+            before: target.sha256().to_owned(),
+            after: sha256(&wanted.after),
+            size_before: target.size(),
+            size_after: wanted.after.len() as u64,
+            edits: wanted.edits.clone(),
+            container: wanted.container,
+            metadata: target.metadata.clone(),
+            vermagic_before: wanted.vermagic.0.clone(),
+            vermagic_after: wanted.vermagic.1.clone(),
+            plan: wanted.plan.clone(),
+            overrides: wanted.overrides.clone(),
+        };
+        Intent {
+            schema_version: journal::SCHEMA_VERSION,
+            id,
+            operation: wanted.operation,
+            change,
+            identity: target.identity,
+            metadata_after: wanted.metadata_after.clone(),
+            temporary,
+            note: wanted.note.clone(),
+            checksum: String::new(),
+        }
+    }
+}
+
+impl<'t> Member<'t> {
+    fn new(target: Held<'t>, wanted: Wanted, create: Option<&Path>) -> Member<'t> {
+        let intent = Intent::of(&target, &wanted, create);
+        let after = if intent.change.how == How::InPlace { Vec::new() } else { wanted.after };
+        Member { target, intent, after, new: None }
+    }
+
+    fn is_in_place(&self) -> bool {
+        self.intent.change.how == How::InPlace
+    }
+
+    fn is_created(&self) -> bool {
+        self.intent.change.how == How::Create
+    }
+
+    /// How many bytes it keeps in memory, about.
+    fn kept(&self) -> usize {
+        let edits: usize = self.intent.change.edits.iter().map(|e| e.old.len() + e.new.len()).sum();
+        // Thrice: as bytes, and as the hexadecimal digits of the sheet and of the journal's lines.
+        self.after.len() + 5 * edits + 4096
+    }
+
+    /// The name of its new file, until that takes the old one's place.
+    fn temporary(&self) -> OsString {
+        self.intent.temporary.clone().unwrap_or_default().into()
+    }
+}
+
+/// A group on its way through the protocol. Each step goes through all members that are still well.
+struct Group<'t> {
+    members: Vec<Member<'t>>,
+    /// What became of each, up to now.
+    fates: Vec<Result<()>>,
+    /// The folders in which new files are made, with their devices.
+    folders: BTreeMap<PathBuf, (u64, File)>,
+    flusher: Flusher,
+}
+
+impl<'t> Group<'t> {
+    fn of(members: Vec<Member<'t>>) -> Group<'t> {
+        let mut group = Group {
+            fates: members.iter().map(|_| Ok(())).collect(),
+            members,
+            folders: BTreeMap::new(),
+            flusher: Flusher::default(),
+        };
+        let is_few = Flusher::are_few(group.members.len());
+        for (member, fate) in group.members.iter().zip(&mut group.fates) {
+            let device = member.target.identity.0;
+            if !is_few {
+                group.flusher.watch(device, &member.target.file);
+            }
+            if member.is_in_place() {
+                continue;
+            }
+            let path = &member.intent.change.path;
+            let Some(folder) = path.parent().filter(|_| path.file_name().is_some()) else {
+                *fate = Err(Error::new(ErrorKind::Usage, "names no file").on(path));
+                continue;
+            };
+            if group.folders.contains_key(folder) {
+                continue;
+            }
+            let opened = disk::open_folder(folder).and_then(|dir| Ok((target::identity(&dir)?.0, dir)));
+            match opened {
+                Ok((device, dir)) => {
+                    if !is_few {
+                        group.flusher.watch(device, &dir);
+                    }
+                    group.folders.insert(folder.to_owned(), (device, dir));
+                }
+                Err(e) => *fate = Err(e.on(path)),
+            }
+        }
+        group
+    }
+
+    /// Each file is looked at again, then its spans are written, or the new file beside it.
+    fn write(&mut self) {
+        let folders = &self.folders;
+        each_going(&mut self.members, &mut self.fates, |member| {
+            let (target, intent) = (&member.target, &member.intent);
+            let path = &intent.change.path;
+            if member.is_in_place() {
+                target.look_again()?;
+                let written = write::write_spans(&target.file, &intent.change.edits, |e| &e.new);
+                return written.map_err(|e| write::undo(target, intent, Error::io("writing", e).on(path)));
+            }
+            let dir = folder_of(folders, path)?;
+            let given = intent.metadata_after.as_ref().unwrap_or(&target.metadata);
+            let with_times = intent.metadata_after.is_some();
+            let made = write::make_beside(dir, &member.temporary(), &member.after, given, with_times);
+            member.new = Some(made.map_err(|e| write::take_away(dir, &member.temporary(), true, e.on(path)))?);
+            Ok(())
+        });
+    }
+
+    /// What was written is made to last. A flush that fails is never tried again: what it was for is undone.
+    fn flush(&mut self) {
+        let going = self.members.iter().zip(&self.fates).enumerate().filter(|(_, (_, fate))| fate.is_ok());
+        let files: Vec<(usize, (u64, &File))> = going
+            .map(|(at, (member, _))| match &member.new {
+                None => (at, (member.target.identity.0, &member.target.file)),
+                Some(new) => (at, (self.device_of(member), new)),
+            })
+            .collect();
+        let flushed = self.flusher.flush(&files.iter().map(|(_, file)| *file).collect::<Vec<_>>());
+        let failed: Vec<_> =
+            files.iter().zip(flushed).filter_map(|((at, _), answer)| Some((*at, answer.err()?))).collect();
+        for (at, e) in failed {
+            if let (Some(member), Some(fate)) = (self.members.get(at), self.fates.get_mut(at)) {
+                let path = &member.intent.change.path;
+                *fate = Err(match folder_of(&self.folders, path) {
+                    _ if member.is_in_place() => {
+                        write::undo(&member.target, &member.intent, Error::io("writing", e).on(path))
+                    }
+                    Ok(dir) => {
+                        let error = Error::io("flushing to disk", e).on(path);
+                        write::take_away(dir, &member.temporary(), true, error)
+                    }
+                    Err(error) => write::unfinished(error),
+                });
+            }
+        }
+    }
+
+    /// New files, read back, take the old ones' places, if those are still as they were; then their folders are flushed.
+    fn name(&mut self) {
+        let folders = &self.folders;
+        each_going(&mut self.members, &mut self.fates, |member| {
+            let Some(new) = member.new.take() else { return Ok(()) };
+            let after = std::mem::take(&mut member.after);
+            let path = &member.intent.change.path;
+            let dir = folder_of(folders, path)?;
+            let read_back = || match disk::read_whole(&new)? == after {
+                true => Ok(()),
+                false => Err(Error::new(ErrorKind::Io, "reads back other than it was written")),
+            };
+            let look_again = || if member.is_created() { Ok(()) } else { member.target.look_again() };
+            read_back()
+                .and_then(|()| look_again())
+                .map_err(|e| write::take_away(dir, &member.temporary(), true, e.on(path)))?;
+            let name = path.file_name().unwrap_or_default();
+            let renamed = disk::rename(dir, &member.temporary(), name, !member.is_created());
+            renamed.map_err(|e| not_named(member, dir, e))
+        });
+        let mut wanted: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+        for (at, (member, fate)) in self.members.iter().zip(&self.fates).enumerate() {
+            if let (false, Ok(()), Some(folder)) = (member.is_in_place(), fate, member.intent.change.path.parent()) {
+                wanted.entry(folder).or_default().push(at);
+            }
+        }
+        let dirs: Vec<(u64, &File)> =
+            wanted.keys().filter_map(|folder| self.folders.get(*folder)).map(|(device, dir)| (*device, dir)).collect();
+        let flushed = self.flusher.flush(&dirs);
+        for ((at, answer), (_, dir)) in wanted.into_values().zip(flushed).zip(dirs) {
+            let Err(e) = answer else { continue };
+            for at in at {
+                if let (Some(member), Some(fate)) = (self.members.get(at), self.fates.get_mut(at)) {
+                    *fate = Err(not_named(member, dir, Error::io("flushing the folder to disk", e)));
+                }
+            }
+        }
+    }
+
+    /// Each file is read through a fresh descriptor.
+    fn verify(&mut self) {
+        each_going(&mut self.members, &mut self.fates, |member| {
+            let (target, intent) = (&member.target, &member.intent);
+            let path = &intent.change.path;
+            match member.is_in_place() {
+                true => write::verify(path, &intent.change.after, Some(target.identity))
+                    .map_err(|e| write::undo(target, intent, e)),
+                false => write::verify(path, &intent.change.after, None).map_err(write::unfinished),
+            }
+        });
+    }
+
+    /// Files that were written in place get their metadata, durably. (New ones had them from the start.) The bytes are
+    /// what they should be: whatever fails from here on is finished by recovery, not undone.
+    fn give_metadata(&mut self) {
+        let given = |member: &Member<'_>| member.is_in_place() && member.intent.metadata_after.is_some();
+        each_going(&mut self.members, &mut self.fates, |member| match &member.intent.metadata_after {
+            Some(metadata) if given(member) => write::give_metadata(metadata, &member.target.file)
+                .map_err(|e| write::unfinished(e.on(&member.intent.change.path))),
+            _ => Ok(()),
+        });
+        let going = self.members.iter().zip(&mut self.fates).filter(|(member, fate)| fate.is_ok() && given(member));
+        let (members, fates): (Vec<_>, Vec<_>) = going.unzip();
+        let files: Vec<(u64, &File)> = members.iter().map(|m| (m.target.identity.0, &m.target.file)).collect();
+        for ((member, fate), flushed) in members.iter().zip(fates).zip(self.flusher.flush(&files)) {
+            if let Err(e) = flushed {
+                let error = Error::io("flushing to disk", e).on(&member.intent.change.path);
+                *fate = Err(write::unfinished(error));
+            }
+        }
+    }
+
+    /// The intents of which only recovery can tell what became of them.
+    fn unfinished(&self) -> impl Iterator<Item = &str> {
+        let fates = self.members.iter().zip(&self.fates);
+        fates
+            .filter(|(_, fate)| fate.as_ref().is_err_and(|e| e.kind() == ErrorKind::NeedsRecovery))
+            .map(|(member, _)| member.intent.id.as_str())
+    }
+
+    /// The device on which a member's new file is.
+    fn device_of(&self, member: &Member<'_>) -> u64 {
+        let folder = member.intent.change.path.parent().and_then(|folder| self.folders.get(folder));
+        folder.map_or(member.target.identity.0, |(device, _)| *device)
+    }
+}
+
+/// Does something with each member that is well up to now.
+fn each_going<'t>(
+    members: &mut [Member<'t>],
+    fates: &mut [Result<()>],
+    work: impl Fn(&mut Member<'t>) -> Result<()> + Sync + Send,
+) {
+    let mut going: Vec<_> = members.iter_mut().zip(fates).filter(|(_, fate)| fate.is_ok()).collect();
+    each_mut(&mut going, |(member, fate)| **fate = work(member));
+}
+
+fn folder_of<'f>(folders: &'f BTreeMap<PathBuf, (u64, File)>, path: &Path) -> Result<&'f File> {
+    let folder = path.parent().and_then(|folder| folders.get(folder));
+    folder.map(|(_, dir)| dir).ok_or_else(|| Error::new(ErrorKind::Usage, "names no file").on(path))
+}
+
+/// A new file did not get its name, or it is not known whether the name lasts: content tells, so it is asked.
+fn not_named(member: &Member<'_>, dir: &File, error: Error) -> Error {
+    let change = &member.intent.change;
+    let is_as_before = match change.how {
+        How::Create => error.kind() == ErrorKind::Usage || !change.path.exists(),
+        How::InPlace | How::Replace => write::verify(&change.path, &change.before, None).is_ok(),
+    };
+    write::take_away(dir, &member.temporary(), is_as_before, error.on(&change.path))
+}
+
+/// How many files a group may have by the number of descriptors that this process may have; that is raised as far as
+/// it goes.
+fn room_for_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let room = current.map_or(u64::MAX, |descriptors| descriptors.saturating_sub(RESERVE) / OPEN_FOR_EACH);
+    usize::try_from(room).unwrap_or(MOST_FILES).clamp(1, MOST_FILES)
+}
