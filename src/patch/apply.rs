@@ -44,6 +44,7 @@ pub fn apply(
     let wanted = Wanted {
         operation: Operation::Patch,
         after: plan.bytes_after.clone(),
+        after_sha256: Some(plan.after.clone()),
         edits: plan.edits.clone(),
         metadata_after: None,
         module: record.module,

@@ -72,6 +72,12 @@ pub(crate) fn sync(file: impl AsFd) -> Result<(), Errno> {
     rustix::fs::fsync(file)
 }
 
+/// Lets the disk begin with what was written, while other files are prepared. It promises nothing; a flush must follow.
+/// (Of pages that are not needed the kernel first begins to write those that are dirty, mm/fadvise.c.)
+pub(crate) fn begin_flush(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 /// Makes many files last by few flushes.
 ///
 /// syncfs(2) flushes a whole file system at once, and since Linux 5.8 tells of each write that failed since its

@@ -5,7 +5,7 @@
 //! file. Whatever stops it in between, [`super::recovery`] finds the intents, and files whose content tells which side
 //! of the change they are on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::ops::Deref;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::edit::{self, Edit};
+use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
-use crate::module::sha256;
+use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk::{self, Flusher};
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{self, Entry, FileChange, How, News, Operation};
@@ -33,7 +33,7 @@ const MOST_FILES: usize = 4096;
 const MOST_BYTES: usize = 64 << 20;
 
 /// So many files are looked at before it is asked whether the group is full.
-const STEP: usize = 64;
+const STEP: usize = 256;
 
 /// Descriptors that are left to others.
 const RESERVE: u64 = 128;
@@ -47,6 +47,8 @@ pub struct Wanted {
     pub operation: Operation,
     /// The bytes that come.
     pub after: Vec<u8>,
+    /// Their SHA-256, where it is known already. A wrong one is found when the file is verified, and undone.
+    pub after_sha256: Option<Sha256Hex>,
     /// The exact edits that were planned. Where they keep the length and lead to `after`, they are written in place;
     /// else a whole new file takes the old one's place.
     pub edits: Vec<Edit>,
@@ -187,8 +189,8 @@ impl Locked<'_> {
             false => self.append_all(news).map_err(write::unfinished)?,
         }
         .into_iter();
-        let unfinished: Vec<&str> = group.unfinished().collect();
-        let retired = sheet.retire(&folder, |intent| !unfinished.contains(&intent.id.as_str()));
+        let unfinished: BTreeSet<&str> = group.unfinished().collect();
+        let retired = sheet.retire(&folder, |intent| !unfinished.contains(intent.id.as_str()));
         if unfinished.is_empty() {
             retired.map_err(|e| if group.fates.iter().any(Result::is_ok) { write::unfinished(e) } else { e })?;
         }
@@ -231,10 +233,8 @@ fn look(
 impl Intent {
     /// What is about to be done to a file.
     fn of(target: &Target, wanted: &Wanted, create: Option<&Path>) -> Intent {
-        let in_place = create.is_none()
-            && wanted.container.is_none()
-            && wanted.edits.iter().all(Edit::keeps_length)
-            && edit::apply(&target.bytes, &wanted.edits).is_ok_and(|made| made == wanted.after);
+        let in_place =
+            create.is_none() && wanted.container.is_none() && leads_to(&target.bytes, &wanted.edits, &wanted.after);
         let how = match create {
             Some(_) => How::Create,
             None if in_place => How::InPlace,
@@ -247,7 +247,7 @@ impl Intent {
             module: wanted.module.clone(),
             how,
             before: target.sha256().to_owned(),
-            after: sha256(&wanted.after),
+            after: wanted.after_sha256.clone().unwrap_or_else(|| sha256(&wanted.after)),
             size_before: target.size(),
             size_after: wanted.after.len() as u64,
             edits: wanted.edits.clone(),
@@ -270,6 +270,23 @@ impl Intent {
             checksum: String::new(),
         }
     }
+}
+
+/// Do these edits, written in place, make `after` of `before`? (Without a copy: modules have up to 20 MB.)
+fn leads_to(before: &[u8], edits: &[Edit], after: &[u8]) -> bool {
+    let mut at = 0;
+    let same_up_to = |from: usize, to: usize| before.get(from..to).is_some_and(|old| after.get(from..to) == Some(old));
+    for edit in edits {
+        let (Ok(start), Ok(end)) = (usize::try_from(edit.range().start), usize::try_from(edit.range().end)) else {
+            return false;
+        };
+        let is_written = before.get(start..end) == Some(&edit.old) && after.get(start..end) == Some(&edit.new);
+        if !(edit.keeps_length() && is_written && same_up_to(at, start)) {
+            return false;
+        }
+        at = end;
+    }
+    before.len() == after.len() && same_up_to(at, before.len())
 }
 
 impl<'t> Member<'t> {

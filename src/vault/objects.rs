@@ -86,6 +86,8 @@ fn decompressed(file: &File) -> std::io::Result<Vec<u8>> {
 pub(super) struct Staging<'o> {
     objects: &'o Objects,
     folder: File,
+    /// About how many files there will be.
+    files: usize,
     device: u64,
     flusher: Flusher,
     staged: Mutex<BTreeMap<Sha256Hex, Staged>>,
@@ -123,7 +125,7 @@ impl<'o> Staging<'o> {
             flusher.watch(device, &folder);
         }
         let (staged, shares_nothing) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Staging { objects, folder, device, flusher, staged, shares_nothing })
+        Ok(Staging { objects, folder, files, device, flusher, staged, shares_nothing })
     }
 
     /// Writes a backup of `bytes`, which were read from `source`. One that is there already, and whole, is left as it
@@ -161,6 +163,9 @@ impl<'o> Staging<'o> {
             new.is_read = true;
         } else {
             disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
+        }
+        if !Flusher::are_few(self.files) {
+            disk::begin_flush(&file);
         }
         Ok(Staged { file: Some(file), ..new })
     }

@@ -162,6 +162,7 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
     Ok(Some(Wanted {
         operation: Operation::Restore,
         after: original,
+        after_sha256: Some(restore.original.clone()),
         edits,
         metadata_after: Some(restore.metadata_for(target)),
         module: restore.module.clone(),
