@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::is_module_name;
 
@@ -39,6 +40,21 @@ impl Modules {
     #[allow(dead_code, reason = "restore and verify, which then mean all that the journal knows, are still to take it")]
     pub(super) fn is_empty(&self) -> bool {
         self.modules.is_empty() && self.files_from.is_none()
+    }
+
+    /// The only one that is named, where that is no folder: what is to be told of it in full.
+    pub(super) fn one(&self) -> Option<&Path> {
+        match (self.modules.as_slice(), &self.files_from) {
+            ([module], None) if !module.is_dir() => Some(module),
+            _ => None,
+        }
+    }
+
+    /// The words of the command line that name the same ones, as a shell wants them.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.modules.iter().map(|module| output::shell_word(module)).collect();
+        words.extend(self.files_from.iter().map(|list| format!("--files-from {}", output::shell_word(list))));
+        words
     }
 
     /// What is named, as it is named: those of the command line, then those of the list. Folders are not gone into.

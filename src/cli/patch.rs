@@ -1,13 +1,15 @@
 //! `patch`: a module's version magic, and what else a kernel looks at, is rewritten: in place, as a whole new file, or
 //! into another file.
 
+mod many;
 mod proposal;
 mod request;
 mod shown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::confirmation::{Question, confirm};
+use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::{Status, recover};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,10 +23,10 @@ use request::{OverrideArgs, Wanted};
 use shown::{Applied, Shown};
 
 #[derive(clap::Args)]
+#[command(mut_group("Modules", |group| group.required(true)))]
 pub(super) struct Args {
-    /// The module file
-    #[arg(value_name = "MODULE")]
-    module: PathBuf,
+    #[command(flatten)]
+    modules: Modules,
     #[command(flatten)]
     wanted: Wanted,
     /// Write a new file, which must not exist, and leave the module alone
@@ -39,14 +41,25 @@ pub(super) struct Args {
     /// Apply exactly the plan of this digest, which -n printed
     #[arg(long, value_name = "DIGEST")]
     confirm: Option<String>,
+    /// Keep the backups compressed (zstd)
+    #[arg(long)]
+    vault_compress: bool,
     #[command(flatten)]
     overrides: OverrideArgs,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    match args.modules.one() {
+        Some(module) => one(module, &args, session),
+        None => many::run(&args, session),
+    }
+}
+
+/// One module: all of its plan is shown.
+fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let (request, kernel) = args.wanted.request(session)?;
-    let vault = session.vault()?;
-    let path = target::real_path(&args.module)?;
+    let vault = session.vault()?.compressing(args.vault_compress);
+    let path = target::real_path(module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
     if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
         return Err(apply::exists_already(out).into());
@@ -89,8 +102,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         shown::print(&proposal, &answers, session)?;
     }
     let question = Question { to: "patch it", word: &proposal.name, digest: &proposal.digest, see: "-n" };
-    confirm(&question, given, session).map_err(|e| e.on(&args.module))?;
-    carry_out(&proposal, overridden(&answers), &request, &vault, &args, session)
+    confirm(&question, given, session).map_err(|e| e.on(module))?;
+    carry_out(&proposal, overridden(&answers), &request, &vault, args, session)
 }
 
 /// Is the file other than its last patch left it, and other than its original?

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::container::Container;
 use crate::patch::Plan;
 use crate::vault::Locked;
 use crate::vault::group::Wanted;
@@ -41,23 +40,27 @@ pub fn apply(
     if let Some(out) = out.filter(|out| out.symlink_metadata().is_ok()) {
         return Err(exists_already(out));
     }
-    let wanted = Wanted {
+    locked.carry_out(target, wanted(plan.clone(), record), out)
+}
+
+/// What the file is to become by a plan, for a group of them.
+pub fn wanted(plan: Plan, record: Record) -> Wanted {
+    Wanted {
         operation: Operation::Patch,
-        after: plan.bytes_after.clone(),
-        after_sha256: Some(plan.after.clone()),
-        edits: plan.edits.clone(),
+        after: plan.bytes_after,
+        after_sha256: Some(plan.after),
+        edits: plan.edits,
         metadata_after: None,
         module: record.module,
         vermagic: (
             Some(plan.vermagic_before.to_string()),
-            Some(plan.vermagic_after.as_ref().map(|v| v.to_string()).unwrap_or_default()),
+            Some(plan.vermagic_after.map(|vermagic| vermagic.to_string()).unwrap_or_default()),
         ),
         plan: Some(record.digest),
         overrides: record.overrides,
         note: None,
-        container: Container::None,
-    };
-    locked.carry_out(target, wanted, out)
+        container: plan.container,
+    }
 }
 
 /// The error of an output that is there already.

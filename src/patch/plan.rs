@@ -155,21 +155,29 @@ impl Plan {
     /// [`ErrorKind::Malformed`] if the one it has is none; with `in_place`, [`ErrorKind::DoesNotFit`], with both sizes, if
     /// the new string is longer than the room, and [`ErrorKind::Unsupported`] for a compressed module.
     pub fn make(file: &[u8], request: &Request) -> Result<Plan> {
+        Plan::make_of_known(file, sha256(file), request)
+    }
+
+    /// As [`Plan::make`], of a file whose SHA-256 is known already: to hash takes longer than to plan.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::make`].
+    pub fn make_of_known(file: &[u8], before: Sha256Hex, request: &Request) -> Result<Plan> {
         let container = Container::of(file);
         if container == Container::None {
-            return Plan::of(file, file, container, request);
+            return Plan::of(file, before, file, container, request);
         }
         if request.in_place {
             let what = format!("compressed ({}): nothing in it can be written over in place", container.name());
             return Err(Error::new(ErrorKind::Unsupported, what).hint("without --in-place it is packed anew"));
         }
         let inside = container.decompress(file, request.max_size)?;
-        Plan::of(file, &inside, container, request)
+        Plan::of(file, before, &inside, container, request)
     }
 
     /// Plans for what is `inside` the file.
-    fn of(file: &[u8], inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
-        let before = sha256(file);
+    fn of(file: &[u8], before: Sha256Hex, inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
         let module = Module::read(inside)?;
         let entry = vermagic_entry(&module)?;
         let mut notes = Vec::new();

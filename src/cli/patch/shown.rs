@@ -10,6 +10,7 @@ use crate::guard::{Answer, Say};
 use crate::module::container::Container;
 use crate::patch::{Mode, Signature, Versioned};
 use crate::predict::{self, Outcome, Step, Verdict};
+use crate::vault::journal::FileChange;
 
 /// How many names of a list are shown.
 const NAMES: usize = 5;
@@ -282,7 +283,7 @@ impl<'p> Shown<'p> {
 pub(super) struct Applied<'p> {
     schema_version: u32,
     module: String,
-    digest: &'p str,
+    digest: Option<&'p str>,
     before: &'p str,
     after: &'p str,
     /// The number of the journal's line; none if nothing had to be written.
@@ -294,9 +295,20 @@ impl<'p> Applied<'p> {
         Applied {
             schema_version: 1,
             module: proposal.out.as_deref().unwrap_or(&proposal.path).to_string_lossy().into_owned(),
-            digest: &proposal.digest,
+            digest: Some(&proposal.digest),
             before: &proposal.plan.before,
             after: &proposal.plan.after,
+            journal,
+        }
+    }
+
+    pub(super) fn of_change(change: &'p FileChange, journal: Option<u64>) -> Applied<'p> {
+        Applied {
+            schema_version: 1,
+            module: change.path.to_string_lossy().into_owned(),
+            digest: change.plan.as_deref(),
+            before: &change.before,
+            after: &change.after,
             journal,
         }
     }

@@ -1,0 +1,479 @@
+//! Many modules by one plan: one look at all of them, one confirmation, one group commit.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::cli::confirmation::{Question, confirm};
+use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
+use crate::cli::patch::proposal::{Proposal, objection, overridden, refusal};
+use crate::cli::patch::shown::{Applied, Shown};
+use crate::cli::patch::{Args, state_option};
+use crate::cli::{Status, recover};
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::machine::Machine;
+use crate::kernel::Kernel;
+use crate::module::container::Container;
+use crate::patch::apply::{self, Record};
+use crate::patch::{Plan, Request};
+use crate::predict::{Answer, Verdict};
+use crate::vault::Vault;
+use crate::vault::recovery::Recovered;
+use crate::vault::target::{self, Target};
+
+/// How many modules are looked at before what is to be told of them is told: enough to keep all cores at work.
+const BATCH: usize = 256;
+
+/// How many of many are named.
+const NAMED: usize = 5;
+
+/// How many errors are told one by one.
+const TOLD: usize = 20;
+
+/// A module that is to be patched: as much of its plan as names it.
+struct Item {
+    digest: [u8; 32],
+    name: String,
+    overrides: Vec<String>,
+}
+
+/// What the plan of one module comes to.
+enum Look {
+    Wanted(Box<Wanted>),
+    AsWished,
+    /// A guard refuses it: which, and the error.
+    Refused(&'static str, Error),
+    Failed(Error),
+}
+
+struct Wanted {
+    item: Item,
+    group: Group,
+    answers: Option<[String; 2]>,
+    /// The plan as JSON, where that is printed.
+    json: Option<String>,
+}
+
+/// What modules have in common that are shown in one line.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    before: String,
+    after: Option<String>,
+    how: &'static str,
+}
+
+/// The plan of all.
+#[derive(Default)]
+struct Whole {
+    paths: Vec<PathBuf>,
+    items: Vec<Item>,
+    groups: BTreeMap<Group, usize>,
+    answers: BTreeMap<[String; 2], usize>,
+    overridden: BTreeMap<String, usize>,
+    as_wished: usize,
+    refused: BTreeMap<&'static str, Refused>,
+    failed: usize,
+    /// All modules that were looked at.
+    all: usize,
+}
+
+/// What one guard refuses.
+struct Refused {
+    first: Error,
+    paths: Vec<PathBuf>,
+    count: usize,
+}
+
+pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    if args.output.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "-o takes one module, not several or a folder").into());
+    }
+    let (request, kernel) = args.wanted.request(session)?;
+    let vault = session.vault()?.compressing(args.vault_compress);
+    let mut unsettled = Vec::new();
+    if !args.dry_run && vault.folder().exists() {
+        unsettled = recover::first(&vault, session)?.1;
+    } else if !vault.pending()?.is_empty() {
+        session.remark("an interrupted run left something: kmodlab recover comes first, and may change the plan");
+    }
+    let look = Looking {
+        request: &request,
+        kernel: kernel.as_ref(),
+        machine: &session.machine(&vault),
+        args,
+        unsettled: &unsettled,
+        is_json: args.json && args.dry_run,
+    };
+    let whole = look.at_all(session)?;
+    let digest = whole.digest();
+    whole.tell_refusals(session);
+    if args.dry_run {
+        match args.json {
+            true => session.json(&WholeShown::of(&whole, &digest))?,
+            false => whole.print(kernel.as_ref(), &digest, session)?,
+        }
+        return Ok(if whole.failed == whole.all { whole.status(0) } else { Status::Done });
+    }
+    if whole.items.is_empty() {
+        if !args.json {
+            writeln!(session.out, "nothing to patch: {}", whole.left_alone())?;
+        }
+        return Ok(whole.status(0));
+    }
+    let given = args.confirm.as_deref();
+    if given.is_none() && session.may_ask {
+        whole.print(kernel.as_ref(), &digest, session)?;
+    }
+    let number = whole.items.len().to_string();
+    let to = format!("patch {}", count(whole.items.len(), "module"));
+    confirm(&Question { to: &to, word: &number, digest: &digest, see: "-n" }, given, session)?;
+    carry_out(&whole, &request, &vault, args, session)
+}
+
+/// What every module is looked at with.
+struct Looking<'l> {
+    request: &'l Request,
+    kernel: Option<&'l Kernel>,
+    machine: &'l Machine,
+    args: &'l Args,
+    unsettled: &'l [Recovered],
+    is_json: bool,
+}
+
+impl Looking<'_> {
+    fn at_all(&self, session: &mut Session<'_>) -> Result<Whole, Failure> {
+        let mut whole = Whole::default();
+        let paths = self.paths(session, &mut whole)?;
+        let progress = Progress::new("module", paths.len());
+        for batch in paths.chunks(BATCH) {
+            let looks: Vec<Look> = batch.par_iter().map(|path| self.at(path)).collect();
+            for (path, look) in batch.iter().zip(looks) {
+                whole.add(path, look, self.is_json, session)?;
+                progress.step();
+            }
+        }
+        Ok(whole)
+    }
+
+    /// The real paths of all modules that are named, each once.
+    fn paths(&self, session: &mut Session<'_>, whole: &mut Whole) -> Result<Vec<PathBuf>, Failure> {
+        let mut paths = Vec::new();
+        for path in self.args.modules.files()? {
+            match path.and_then(|path| target::real_path(&path)) {
+                Ok(path) => paths.push(path),
+                Err(error) => {
+                    whole.all += 1;
+                    whole.fail(&error, self.is_json, session)?;
+                }
+            }
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        Ok(paths)
+    }
+
+    fn at(&self, path: &Path) -> Look {
+        let look = || -> Result<Look> {
+            recover::must_be_settled(self.unsettled, path)?;
+            let proposal = Proposal::make(path, None, self.request, self.kernel)?;
+            if proposal.plan.edits.is_empty() {
+                return Ok(Look::AsWished);
+            }
+            let answers = proposal.ask(self.machine, self.args.overrides.overrides(), false)?;
+            if let Some(objection) = objection(&answers) {
+                return Ok(Look::Refused(objection.guard.name(), refusal(objection).on(path)));
+            }
+            let json = self.is_json.then(|| serde_json::to_string(&Shown::of(&proposal, &answers)).unwrap_or_default());
+            let mut digest = [0; 32];
+            let _ = hex::decode_to_slice(&proposal.digest, &mut digest);
+            Ok(Look::Wanted(Box::new(Wanted {
+                group: Group::of(&proposal.plan),
+                answers: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(in_short)),
+                json,
+                item: Item { digest, overrides: overridden(&answers), name: proposal.name },
+            })))
+        };
+        match look() {
+            Ok(look) => look,
+            Err(error) if error.kind() == ErrorKind::Guard => Look::Refused("file-kind", error.on(path)),
+            Err(error) => Look::Failed(error.on(path)),
+        }
+    }
+}
+
+/// A verdict in two or three words.
+fn in_short(verdict: &Verdict) -> String {
+    match (verdict.answer, verdict.stage) {
+        (Answer::Accepted, _) => "accepted".to_owned(),
+        (Answer::Refused, Some(step)) => format!("refused at {}", step.name()),
+        (Answer::Refused, None) => "refused".to_owned(),
+        (Answer::Unknown, _) => "not refused by what is known".to_owned(),
+    }
+}
+
+impl Group {
+    fn of(plan: &Plan) -> Group {
+        let how = match (plan.container, plan.grows) {
+            (Container::None, _) if plan.is_in_place() => "in place",
+            (Container::None, true) => ".modinfo grows, a whole new file",
+            (Container::None, false) => "a whole new file",
+            (_, true) => ".modinfo grows, packed anew",
+            (_, false) => "packed anew",
+        };
+        let after = plan.vermagic_after.as_ref().map(|after| output::vermagic(after.as_bytes()));
+        Group { before: output::vermagic(plan.vermagic_before.as_bytes()), after, how }
+    }
+}
+
+impl Whole {
+    fn add(&mut self, path: &Path, look: Look, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+        self.all += 1;
+        match look {
+            Look::AsWished => self.as_wished += 1,
+            Look::Failed(error) => self.fail(&error, is_json, session)?,
+            Look::Refused(guard, error) => {
+                if is_json {
+                    session.json(&Trouble::of(path, Some(guard), &error))?;
+                }
+                let refused =
+                    self.refused.entry(guard).or_insert_with(|| Refused { first: error, paths: vec![], count: 0 });
+                refused.count += 1;
+                if refused.paths.len() < NAMED {
+                    refused.paths.push(path.to_owned());
+                }
+            }
+            Look::Wanted(wanted) => {
+                let Wanted { item, group, answers, json } = *wanted;
+                if let Some(json) = json {
+                    writeln!(session.out, "{}", crate::escape::json_for_eyes(&json))?;
+                }
+                *self.groups.entry(group).or_default() += 1;
+                if let Some(answers) = answers {
+                    *self.answers.entry(answers).or_default() += 1;
+                }
+                for guard in &item.overrides {
+                    *self.overridden.entry(guard.clone()).or_default() += 1;
+                }
+                self.paths.push(path.to_owned());
+                self.items.push(item);
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &Error, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+        self.failed += 1;
+        if is_json {
+            session.json(&Trouble::of(error.path().unwrap_or(Path::new("")), None, error))?;
+        }
+        tell(self.failed, error, session);
+        Ok(())
+    }
+
+    /// What a confirmation of all names: a SHA-256 over the digests of each plan, in order.
+    fn digest(&self) -> String {
+        let mut sum = Sha256::new();
+        sum.update(b"kmodlab patch many 1\n");
+        self.items.iter().for_each(|item| sum.update(item.digest));
+        hex::encode(sum.finalize())
+    }
+
+    fn refused(&self) -> usize {
+        self.refused.values().map(|refused| refused.count).sum()
+    }
+
+    /// One line for each guard that refuses some.
+    fn tell_refusals(&self, session: &mut Session<'_>) {
+        for (guard, refused) in &self.refused {
+            let names: Vec<String> = refused.paths.iter().map(|path| output::path(path)).collect();
+            let more = refused.count - names.len();
+            let more = if more > 0 { format!(" and {} more", digits(more)) } else { String::new() };
+            let first = &refused.first;
+            let why = first.what().trim_start_matches(&format!("refused by the guard {guard}: "));
+            let hint = first.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let what = count(refused.count, "module");
+            let why = crate::escape::for_eyes(why);
+            session
+                .remark(format_args!("{what} refused by the guard {guard}: {why}{hint}: {}{more}", names.join(", ")));
+        }
+        if self.failed > TOLD {
+            session.remark(format_args!("and {} more that can't be patched", digits(self.failed - TOLD)));
+        }
+    }
+
+    /// What is not in the plan, in words.
+    fn left_alone(&self) -> String {
+        let parts = [
+            (self.as_wished, "already as wished"),
+            (self.refused(), "refused by a guard"),
+            (self.failed, "can't be patched"),
+        ];
+        let parts =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", digits(*count)));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    fn print(&self, kernel: Option<&Kernel>, digest: &str, session: &mut Session<'_>) -> Result<(), Failure> {
+        let modules = session.paint(Paint::Strong, count(self.items.len(), "module"));
+        writeln!(session.out, "plan for {modules}")?;
+        for (group, number) in &self.groups {
+            let old = session.paint(Paint::Bad, &group.before);
+            writeln!(session.out, "  {:>7}  {old}", digits(*number))?;
+            let new = match &group.after {
+                Some(after) if *after == group.before => "stays".to_owned(),
+                Some(after) => format!("becomes {}", session.paint(Paint::Good, after)),
+                None => "becomes nothing".to_owned(),
+            };
+            writeln!(session.out, "           {new}; {}", group.how)?;
+        }
+        if !self.left_alone().is_empty() {
+            writeln!(session.out, "  left alone  {}", self.left_alone())?;
+        }
+        if kernel.is_some() {
+            for ([before, after], number) in &self.answers {
+                writeln!(session.out, "  kernel says {}: {before}, then {after}", digits(*number))?;
+            }
+        }
+        for (guard, number) in &self.overridden {
+            let guard = session.paint(Paint::Odd, format_args!("{guard} overridden"));
+            writeln!(session.out, "  guard       {guard} for {}", count(*number, "module"))?;
+        }
+        if !self.items.is_empty() {
+            writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, digest))?;
+        }
+        Ok(())
+    }
+
+    /// How it ended, with so many that could not be written.
+    fn status(&self, unwritten: usize) -> Status {
+        let done = self.items.len() - unwritten + self.as_wished;
+        match (done, self.failed + unwritten, self.refused()) {
+            (_, 0, 0) => Status::Done,
+            (0, 0, _) => Status::Guarded,
+            (0, _, 0) if self.all == 1 => Status::Failed,
+            _ => Status::Partial,
+        }
+    }
+}
+
+fn digits(number: usize) -> String {
+    grouped(number as u64)
+}
+
+/// Tells of one error, unless many were told of already.
+fn tell(number: usize, error: &Error, session: &mut Session<'_>) {
+    if number <= TOLD {
+        session.complain(error);
+    }
+}
+
+fn carry_out(
+    whole: &Whole,
+    request: &Request,
+    vault: &Vault,
+    args: &Args,
+    session: &mut Session<'_>,
+) -> Result<Status, Failure> {
+    let (mut locked, outcomes) = recover::first(vault, session)?;
+    let decide = |at: usize, target: &Target| {
+        let item = whole.items.get(at).ok_or_else(|| Error::new(ErrorKind::Usage, "no such module in the plan"))?;
+        recover::must_be_settled(&outcomes, &target.path)?;
+        // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
+        let plan = Plan::make_of_known(&target.bytes, target.sha256().to_owned(), request)?;
+        let digest = plan.digest(&target.path);
+        if digest != hex::encode(item.digest) {
+            let what = "changed since the plan was confirmed; nothing was written";
+            return Err(Error::new(ErrorKind::Changed, what));
+        }
+        let record = Record { module: item.name.clone(), digest, overrides: item.overrides.clone() };
+        Ok(Some(apply::wanted(plan, record)))
+    };
+    let progress = Progress::new("module", whole.paths.len());
+    let (mut written, mut unwritten, mut lines) = (0, 0, None);
+    let mut printed: Result<(), Failure> = Ok(());
+    let done = locked.carry_out_all(&whole.paths, decide, |at, done| {
+        progress.step();
+        match done {
+            Ok(Some(entry)) => {
+                written += 1;
+                let (first, _) = lines.unwrap_or((entry.seq, entry.seq));
+                lines = Some((first, entry.seq));
+                if let (true, Ok(()), Some(change)) = (args.json, &printed, &entry.change) {
+                    printed = session.json(&Applied::of_change(change, Some(entry.seq)));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                unwritten += 1;
+                let error = match whole.paths.get(at) {
+                    Some(path) => error.on(path),
+                    None => error,
+                };
+                tell(unwritten, &error, session);
+            }
+        }
+    });
+    drop(progress);
+    printed?;
+    if unwritten > TOLD {
+        session.remark(format_args!("and {} more that were not patched", digits(unwritten - TOLD)));
+    }
+    if !args.json {
+        let patched = session.paint(Paint::Good, "patched");
+        writeln!(session.out, "{patched}  {}", count(written, "module"))?;
+        if let Some((first, last)) = lines {
+            writeln!(session.out, "  journal  lines {first} to {last}")?;
+            let words = args.modules.words().join(" ");
+            writeln!(session.out, "  undo     kmodlab {}restore {words}", state_option(session))?;
+        }
+        if unwritten > 0 {
+            writeln!(session.out, "  not      {}", count(unwritten, "module"))?;
+        }
+    }
+    done?;
+    Ok(whole.status(unwritten))
+}
+
+/// A module that is not in the plan, as JSON.
+#[derive(Serialize)]
+struct Trouble<'t> {
+    schema_version: u32,
+    module: String,
+    /// The guard that refuses it; none for any other error.
+    guard: Option<&'static str>,
+    error: &'t str,
+}
+
+impl<'t> Trouble<'t> {
+    fn of(path: &Path, guard: Option<&'static str>, error: &'t Error) -> Trouble<'t> {
+        Trouble { schema_version: 1, module: path.to_string_lossy().into_owned(), guard, error: error.what() }
+    }
+}
+
+/// The plan of all as JSON: the last line, behind a line for each module.
+#[derive(Serialize)]
+struct WholeShown<'w> {
+    schema_version: u32,
+    /// What `--confirm` names.
+    digest: &'w str,
+    modules: usize,
+    as_wished: usize,
+    refused: usize,
+    failed: usize,
+}
+
+impl<'w> WholeShown<'w> {
+    fn of(whole: &Whole, digest: &'w str) -> WholeShown<'w> {
+        WholeShown {
+            schema_version: 1,
+            digest,
+            modules: whole.items.len(),
+            as_wished: whole.as_wished,
+            refused: whole.refused(),
+            failed: whole.failed,
+        }
+    }
+}
