@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::{Container, DEFAULT_MAX_SIZE};
 use crate::module::elf::{Elf, Endian};
 use crate::module::modinfo::Entry;
+use crate::module::symbols::Import;
 use crate::module::{Module, Sha256Hex, sha256};
 use crate::patch::repack;
 use crate::patch::sign::Signer;
@@ -279,7 +280,7 @@ impl Plan {
             && mark
             && after.btf == btf
             && self.versions_are_as_planned(before, &after)
-            && before.imports == after.imports
+            && self.imports_are_as_planned(before, &after)
             && before.exports == after.exports
             && before.this_module == after.this_module
             && before.build_id == after.build_id;
@@ -288,6 +289,17 @@ impl Plan {
         }
         Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than what is wished for")
             .hint("nothing was changed"))
+    }
+
+    /// Imports stay; where symbol versions are rewritten, each with another CRC.
+    fn imports_are_as_planned(&self, before: &Module, after: &Module) -> bool {
+        let is_rewritten = self.versioned.as_ref().is_some_and(|versioned| !versioned.hidden);
+        let bare = |module: &Module| {
+            let bare =
+                |import: &Import| if is_rewritten { Import { crc: None, ..import.clone() } } else { import.clone() };
+            module.imports.iter().map(bare).collect::<Vec<_>>()
+        };
+        bare(before) == bare(after)
     }
 
     /// Symbol versions change as far as they are to, and their symbols not at all.

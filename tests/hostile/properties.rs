@@ -46,10 +46,15 @@ fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
+/// CRCs that another kernel could have.
+static MODVERSIONS: LazyLock<Modversions> = LazyLock::new(|| {
+    let crcs = ["module_layout", "printk", "_printk", "alone"].map(|symbol| (symbol.to_owned(), 0x1234_5678));
+    Modversions::Rewrite(Arc::new(HashMap::from(crcs)))
+});
+
 /// All that may be asked for together.
 fn request() -> impl Strategy<Value = Request> {
-    let crcs = ["module_layout", "printk", "_printk", "alone"].map(|symbol| (symbol.to_owned(), 0x1234_5678));
-    let modversions = [Modversions::Keep, Modversions::Blank, Modversions::Rewrite(Arc::new(HashMap::from(crcs)))];
+    let modversions = [Modversions::Keep, Modversions::Blank, MODVERSIONS.clone()];
     let signature = sample::select(vec![Signature::Refuse, Signature::Strip, Signature::Keep]);
     let mark = sample::select(vec![Mark::WhenRepacked, Mark::Always, Mark::Never]);
     (wish(), signature, mark, 0..modversions.len(), any::<bool>(), any::<bool>()).prop_map(
@@ -133,8 +138,18 @@ proptest! {
 #[test]
 fn most_wishes_for_a_fixture_are_planned_for() {
     // A guard for the properties above: they would hold, too, if no plan were ever made.
-    let request = Request::new(Wish::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
-    let planned = |bytes: &&Vec<u8>| Plan::make(bytes, &request).is_ok();
-    let (all, planned) = (MODULES.len(), MODULES.iter().filter(planned).count());
-    assert!(planned * 4 > all * 3, "{planned} of {all}");
+    let keep = || Request::new(Wish::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
+    let longer = || Request::new(Wish::Rewrite([b'x'; 200].to_vec()), Signature::Strip);
+    let rewritten = MODVERSIONS.clone();
+    let requests = [
+        keep(),
+        longer(),
+        Request { modversions: rewritten, ..keep() },
+        Request { modversions: Modversions::Blank, ..keep() },
+    ];
+    for request in requests {
+        let planned = |bytes: &&Vec<u8>| Plan::make(bytes, &request).is_ok();
+        let (all, planned) = (MODULES.len(), MODULES.iter().filter(planned).count());
+        assert!(planned * 4 > all * 3, "{planned} of {all} {request:?}");
+    }
 }

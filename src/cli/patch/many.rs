@@ -432,6 +432,9 @@ fn carry_out(
         if unwritten > 0 {
             writeln!(session.out, "  not      {}", count(unwritten, "module"))?;
         }
+        if !whole.left_alone().is_empty() {
+            writeln!(session.out, "  left alone  {}", whole.left_alone())?;
+        }
     }
     done?;
     Ok(whole.status(unwritten))

@@ -104,7 +104,7 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
         Some(versioned) => {
             let (rewritten, unknown) = (count(versioned.rewritten, "CRC"), versioned.unknown.len());
             let equal = versioned.equal;
-            write!(session.out, "  versions    rewrite: {rewritten} become the kernel's, {equal} are")?;
+            write!(session.out, "  versions    rewrite: {rewritten} become the kernel's, {equal} are already")?;
             match unknown {
                 0 => writeln!(session.out)?,
                 _ => {
