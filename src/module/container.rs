@@ -23,6 +23,9 @@ const RATIO: u64 = 256;
 /// What an image may have in any case, in bytes.
 const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
 
+/// How many bytes are decompressed at a time.
+const CHUNK: usize = 1 << 16;
+
 /// How a module file is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,60 +84,71 @@ impl Container {
     /// [`ErrorKind::NotAModule`] if what is inside is no ELF file, [`ErrorKind::Truncated`] or
     /// [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::TooLarge`] beyond the limit.
     pub fn decompress(self, stored: &[u8], max: u64) -> Result<Vec<u8>> {
+        let mut image = Vec::new();
+        self.decompress_into(&mut image, stored, max)?;
+        Ok(image)
+    }
+
+    /// As [`Container::decompress`], into a buffer that may have served before. What is in it goes; its memory stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
+    pub fn decompress_into(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<()> {
+        image.clear();
         match self {
-            Container::None => Ok(stored.to_vec()),
+            Container::None => {
+                image.try_reserve_exact(stored.len()).map_err(|_| self.too_large(max))?;
+                image.extend_from_slice(stored);
+                Ok(())
+            }
             Container::Gzip => {
                 let mut decoder = flate2::bufread::GzDecoder::new(stored);
-                let out = self.drain(&mut decoder, stored.len(), max)?;
-                self.ended(decoder.into_inner())?;
-                Ok(out)
+                self.drain(&mut decoder, image, stored.len(), max)?;
+                self.ended(decoder.into_inner())
             }
             Container::Xz => {
                 let mut decoder = liblzma::bufread::XzDecoder::new(stored);
-                let out = self.drain(&mut decoder, stored.len(), max)?;
-                self.ended(decoder.into_inner())?;
-                Ok(out)
+                self.drain(&mut decoder, image, stored.len(), max)?;
+                self.ended(decoder.into_inner())
             }
             Container::Zstd => {
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
-                let out = self.drain(&mut decoder, stored.len(), max)?;
-                self.ended(decoder.finish())?;
-                Ok(out)
+                self.drain(&mut decoder, image, stored.len(), max)?;
+                self.ended(decoder.finish())
             }
         }
     }
 
-    fn drain(self, decoder: &mut dyn Read, stored: usize, max: u64) -> Result<Vec<u8>> {
-        let too_large = || {
-            Error::new(
-                ErrorKind::TooLarge,
-                format!("decompressed ({}), it exceeds the limit of {max} bytes", self.name()),
-            )
-            .hint("--max-size moves the limit")
-        };
-        let mut out: Vec<u8> = Vec::new();
-        out.try_reserve(stored.saturating_mul(3)).map_err(|_| too_large())?;
-        let mut chunk = vec![0; 1 << 16];
+    fn drain(self, decoder: &mut dyn Read, out: &mut Vec<u8>, stored: usize, max: u64) -> Result<()> {
         let plausible = (stored as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
         let mut extent = Extent::AtLeast(0);
         loop {
-            let n = decoder.read(&mut chunk).map_err(|e| self.damaged(&e))?;
-            let Some(new) = chunk.get(..n).filter(|new| !new.is_empty()) else { break };
-            let first = out.is_empty();
-            if out.len() as u64 + n as u64 > max {
-                return Err(too_large());
+            let before = out.len();
+            if out.capacity() - before < CHUNK {
+                // A little more each time, not twice as much: the largest modules decide what memory a whole scan takes.
+                let more = if before == 0 { stored.saturating_mul(3) } else { before / 8 };
+                out.try_reserve_exact(more.max(CHUNK)).map_err(|_| self.too_large(max))?;
             }
-            out.try_reserve(n).map_err(|_| too_large())?;
-            out.extend_from_slice(new);
-            if first {
-                self.must_be_elf(&out)?;
+            out.resize(before + CHUNK, 0);
+            let read = decoder.read(out.get_mut(before..).unwrap_or_default());
+            let new = read.map_err(|e| self.damaged(&e))?;
+            out.truncate(before + new);
+            if new == 0 {
+                break;
+            }
+            if out.len() as u64 > max {
+                return Err(self.too_large(max));
+            }
+            if before == 0 {
+                self.must_be_elf(out)?;
             }
             if let Extent::AtLeast(_) = extent {
-                extent = elf::extent(&out)?;
+                extent = elf::extent(out)?;
             }
             match extent {
-                Extent::AtLeast(end) | Extent::Exactly(end) if end > max => return Err(too_large()),
+                Extent::AtLeast(end) | Extent::Exactly(end) if end > max => return Err(self.too_large(max)),
                 Extent::AtLeast(end) | Extent::Exactly(end) if end > plausible => {
                     let what = format!("{end} bytes of ELF image in a {} stream of {stored}", self.name());
                     return Err(Error::new(ErrorKind::Malformed, what).hint("no module shrinks like that"));
@@ -150,7 +164,12 @@ impl Container {
         if out.is_empty() {
             return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
         }
-        Ok(out)
+        Ok(())
+    }
+
+    fn too_large(self, max: u64) -> Error {
+        let what = format!("decompressed ({}), it exceeds the limit of {max} bytes", self.name());
+        Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit")
     }
 
     /// The first bytes decide, before the rest of a bomb is unpacked.

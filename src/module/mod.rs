@@ -9,6 +9,7 @@ pub mod container;
 pub(crate) mod der;
 pub mod elf;
 pub mod file;
+pub mod glance;
 pub mod modinfo;
 pub mod symbols;
 pub mod this_module;
@@ -166,7 +167,8 @@ impl Module {
 
     /// The name that the kernel will know it by: modinfo's `name` (4.20 on), else the one in `struct module`.
     pub fn name(&self) -> Option<String> {
-        let name = self.modinfo.first("name").or(self.this_module.as_ref()?.name.as_deref())?;
+        let in_structure = || self.this_module.as_ref()?.name.as_deref();
+        let name = self.modinfo.first("name").or_else(in_structure)?;
         Some(String::from_utf8_lossy(name).into_owned())
     }
 

@@ -11,7 +11,7 @@ const SHT_NOBITS: u32 = 8;
 
 /// The most strings that are read. A module with all aliases of a large bus has a few thousand; each one costs far more
 /// memory than its two bytes at least in the file.
-const MOST: usize = 1 << 16;
+pub(super) const MOST: usize = 1 << 16;
 
 /// One string of the section.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::elf::{Elf, Place, Section, Symbol};
+use crate::module::elf::{Class, Elf, Place, Section, Symbol};
 
 /// The section's name, since 2.6.0.
 pub const SECTION: &str = ".gnu.linkonce.this_module";
@@ -47,7 +47,7 @@ impl ThisModule {
         let offset_of = |function: &[u8]| pointer_to(elf, section, function);
         let fingerprint =
             Fingerprint { size: section.size, init: offset_of(b"init_module"), exit: offset_of(b"cleanup_module") };
-        Ok(Some(ThisModule { fingerprint, name: name(elf, section.bytes(image)) }))
+        Ok(Some(ThisModule { fingerprint, name: name(elf.class, section.bytes(image)).map(<[u8]>::to_vec) }))
     }
 }
 
@@ -67,8 +67,12 @@ fn pointer_to(elf: &Elf<'_>, section: &Section<'_>, function: &[u8]) -> Option<u
     relocations.find(|r| elf.symbols.get(r.symbol).is_some_and(|s| reaches(s, r.addend))).map(|r| r.offset)
 }
 
-fn name(elf: &Elf<'_>, structure: &[u8]) -> Option<Vec<u8>> {
-    let name = structure.get(3 * elf.class.word()..)?.split(|b| *b == 0).next()?;
+/// The first bytes of the structure, among which its name is: behind three words, up to 60 bytes and a NUL.
+pub(super) const NAMED_WITHIN: u64 = 3 * 8 + 61;
+
+/// The name field of the structure whose first bytes these are, where there is a plausible one.
+pub(super) fn name(class: Class, structure: &[u8]) -> Option<&[u8]> {
+    let name = structure.get(3 * class.word()..)?.split(|b| *b == 0).next()?;
     let plausible = !name.is_empty() && name.len() < 60 && name.iter().all(u8::is_ascii_graphic);
-    plausible.then(|| name.to_vec())
+    plausible.then_some(name)
 }

@@ -14,6 +14,7 @@
 )]
 
 mod files;
+mod glances;
 mod images;
 mod kernels;
 mod listing;

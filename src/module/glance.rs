@@ -1,0 +1,408 @@
+//! A glance at a module file: what its headers and its `.modinfo` say, for who looks at very many.
+//!
+//! Of a file that is not compressed three small parts are read, and nothing is mapped: the file header; the section headers,
+//! which lie at the end, with their names before and the trailer behind them; `.modinfo`. What is not as usual there (two
+//! `.modinfo`, bytes that belong to nothing, numbers that contradict each other) is left to [`Module::read`], so that a
+//! refusal reads the same here as everywhere. What a glance does not look at, it can't find fault with: symbols, relocations,
+//! notes and the entries of symbol versions.
+//!
+//! No lease is taken. A file that is written meanwhile gives facts of no one moment, or an error; nothing is decided on them.
+
+mod outline;
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{FileType, OFlags};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::container::Container;
+use crate::module::elf::{Class, Endian};
+use crate::module::versions::Kind;
+use crate::module::{Module, file, modinfo, this_module, trailer};
+use outline::{FILE_HEADER, Outline, Start};
+
+/// The key of the modinfo entry by which a patched module says so itself.
+pub const MARK: &str = "kmodlab_patched";
+
+/// How much before the section headers is read with them, in bytes: the names of the sections lie there.
+const BEFORE: u64 = 2048;
+
+/// The largest part of a file that is read at a glance, in bytes.
+const LARGEST_PART: u64 = 1 << 20;
+
+/// What a glance shows. Texts are as they stand in the file, so escape them before showing them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance<'g> {
+    /// How the file is stored.
+    pub container: Container,
+    /// Its size as it is stored, in bytes.
+    pub stored_size: u64,
+    /// Its size uncompressed, with its trailer, in bytes.
+    pub size: u64,
+    /// 32 or 64 bit.
+    pub class: Class,
+    /// Byte order.
+    pub endian: Endian,
+    /// `e_machine` of the ELF header.
+    pub machine: u16,
+    /// The name that the kernel will know it by, as [`Module::name`] has it.
+    pub name: Option<&'g [u8]>,
+    /// The first `vermagic=`.
+    pub vermagic: Option<&'g [u8]>,
+    /// How many `vermagic=` there are.
+    pub vermagics: usize,
+    /// Is `.modinfo` marked SHF_ALLOC? Kernels up to 6.3 do not see it otherwise.
+    pub visible: bool,
+    /// What the first `kmodlab_patched=` says: the short hash of the original.
+    pub mark: Option<&'g [u8]>,
+    /// Which symbol versions there are.
+    pub versions: Kind,
+    /// Are the basic ones marked SHF_ALLOC? No kernel sees them otherwise.
+    pub versions_visible: bool,
+    /// The size of `.BTF` in bytes, where there is one.
+    pub btf: Option<u64>,
+    /// Is there a trailer?
+    pub is_signed: bool,
+    /// Who signed it, as the trailer names them.
+    pub signer: Option<&'g [u8]>,
+    /// Bytes behind the ELF image that are neither its own nor a trailer's.
+    pub unclaimed: u64,
+}
+
+/// Who glances: memory that serves for one file after the other. What it holds is as large as the largest file was, if that
+/// was compressed.
+#[derive(Default)]
+pub struct Looker {
+    stored: Vec<u8>,
+    image: Vec<u8>,
+    parts: Parts,
+}
+
+/// Memory for the parts of one image.
+#[derive(Default)]
+struct Parts {
+    tail: Vec<u8>,
+    names: Vec<u8>,
+    modinfo: Vec<u8>,
+    ranges: Vec<Range<u64>>,
+    /// The texts that a glance shows.
+    texts: Vec<u8>,
+}
+
+impl Looker {
+    /// Glances at a file. One that is compressed may become `max_size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`module::open`](crate::module::open), with the file's name, as far as they are seen.
+    pub fn file(&mut self, path: &Path, max_size: u64) -> Result<Glance<'_>> {
+        let seen = self.look(path, max_size).map_err(|e| e.on(path))?;
+        Ok(seen.glance(&self.parts.texts))
+    }
+
+    /// Glances at the bytes of a file, as they are stored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Container::decompress`] and [`Module::read`], as far as they are seen.
+    pub fn bytes(&mut self, stored: &[u8], max_size: u64) -> Result<Glance<'_>> {
+        let seen = look_at_stored(stored, &mut self.image, &mut self.parts, max_size)?;
+        Ok(seen.glance(&self.parts.texts))
+    }
+
+    fn look(&mut self, path: &Path, max_size: u64) -> Result<Seen> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = file::open_unnoticed(path, flags).map_err(|e| Error::io("opening", e))?;
+        let meta = rustix::fs::fstat(&file).map_err(|e| Error::io("looking at the file", e))?;
+        let size = u64::try_from(meta.st_size).unwrap_or_default();
+        if FileType::from_raw_mode(meta.st_mode) != FileType::RegularFile || size < FILE_HEADER as u64 {
+            // Mostly an error, and the full reader says which.
+            return look_at_stored(file::read(path)?.bytes(), &mut self.image, &mut self.parts, max_size);
+        }
+        let mut first = [0; FILE_HEADER];
+        file.read_exact_at(&mut first, 0).map_err(reading)?;
+        match Container::of(&first) {
+            Container::None => {
+                let image = OnDisk { file, size };
+                match look_at_image(&image, &first, &mut self.parts)? {
+                    Some(seen) => Ok(Seen { stored_size: size, ..seen }),
+                    None => read_fully(file::read(path)?.bytes(), &mut self.parts.texts),
+                }
+            }
+            _ => {
+                self.stored.clear();
+                let len = usize::try_from(size).unwrap_or(usize::MAX);
+                let too_large = |_| Error::new(ErrorKind::TooLarge, "larger than the memory left");
+                self.stored.try_reserve_exact(len).map_err(too_large)?;
+                self.stored.resize(len, 0);
+                file.read_exact_at(&mut self.stored, 0).map_err(reading)?;
+                look_at_stored(&self.stored, &mut self.image, &mut self.parts, max_size)
+            }
+        }
+    }
+}
+
+/// A file that ends before its size was cut under our hands.
+fn reading(error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest")
+        }
+        _ => Error::io("reading", error),
+    }
+}
+
+fn look_at_stored(stored: &[u8], buffer: &mut Vec<u8>, parts: &mut Parts, max_size: u64) -> Result<Seen> {
+    let container = Container::of(stored);
+    let image = match container {
+        Container::None => stored,
+        _ => {
+            container.decompress_into(buffer, stored, max_size)?;
+            buffer.as_slice()
+        }
+    };
+    let seen = match image.first_chunk() {
+        Some(first) => look_at_image(&image, first, parts)?,
+        None => None,
+    };
+    let seen = match seen {
+        Some(seen) => seen,
+        None => read_fully(image, &mut parts.texts)?,
+    };
+    Ok(Seen { container, stored_size: stored.len() as u64, ..seen })
+}
+
+/// An image of which parts can be had.
+trait Image {
+    fn size(&self) -> u64;
+
+    /// A part; `room` is for what has to be read. `None` for one that is not there, or is too large to be usual.
+    fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
+}
+
+impl Image for &[u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn part<'p>(&'p self, part: Range<u64>, _: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
+        Ok(within(self, 0, &part))
+    }
+}
+
+struct OnDisk {
+    file: File,
+    size: u64,
+}
+
+impl Image for OnDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
+        let len = part.end.saturating_sub(part.start);
+        if part.end > self.size || len > LARGEST_PART {
+            return Ok(None);
+        }
+        let len = usize::try_from(len).unwrap_or_default();
+        if room.len() < len {
+            room.resize(len, 0);
+        }
+        let room = room.get_mut(..len).unwrap_or_default();
+        self.file.read_exact_at(room, part.start).map_err(reading)?;
+        Ok(Some(room))
+    }
+}
+
+/// The part of bytes that begin at `start`.
+fn within<'b>(bytes: &'b [u8], start: u64, part: &Range<u64>) -> Option<&'b [u8]> {
+    let from = usize::try_from(part.start.checked_sub(start)?).ok()?;
+    bytes.get(from..usize::try_from(part.end.checked_sub(start)?).ok()?)
+}
+
+/// A glance whose texts are ranges of [`Parts::texts`].
+struct Seen {
+    container: Container,
+    stored_size: u64,
+    size: u64,
+    class: Class,
+    endian: Endian,
+    machine: u16,
+    name: Option<Range<usize>>,
+    vermagic: Option<Range<usize>>,
+    vermagics: usize,
+    visible: bool,
+    mark: Option<Range<usize>>,
+    versions: Kind,
+    versions_visible: bool,
+    btf: Option<u64>,
+    is_signed: bool,
+    signer: Option<Range<usize>>,
+    unclaimed: u64,
+}
+
+impl Seen {
+    fn glance(self, texts: &[u8]) -> Glance<'_> {
+        let text = |range: Option<Range<usize>>| range.and_then(|range| texts.get(range));
+        Glance {
+            container: self.container,
+            stored_size: self.stored_size,
+            size: self.size,
+            class: self.class,
+            endian: self.endian,
+            machine: self.machine,
+            name: text(self.name),
+            vermagic: text(self.vermagic),
+            vermagics: self.vermagics,
+            visible: self.visible,
+            mark: text(self.mark),
+            versions: self.versions,
+            versions_visible: self.versions_visible,
+            btf: self.btf,
+            is_signed: self.is_signed,
+            signer: text(self.signer),
+            unclaimed: self.unclaimed,
+        }
+    }
+}
+
+/// Keeps a text.
+fn keep(texts: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let start = texts.len();
+    texts.extend_from_slice(text);
+    start..texts.len()
+}
+
+/// Glances at an image that begins with `first`. `None` if it is not as usual.
+fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Parts) -> Result<Option<Seen>> {
+    let Parts { tail, names, modinfo, ranges, texts } = parts;
+    texts.clear();
+    let Some(start) = Start::of(first) else { return Ok(None) };
+    let from = start.table.start.saturating_sub(BEFORE);
+    let Some(tail) = image.part(from..image.size(), tail)? else { return Ok(None) };
+    // A trailer that is wrong, or begins before this part, is the full reader's.
+    let Ok(trailer) = trailer::find(tail) else { return Ok(None) };
+    let len = trailer.as_ref().map_or(image.size(), |trailer| from + trailer.start as u64);
+    let Some(table) = within(tail, from, &start.table) else { return Ok(None) };
+    let Some(place) = start.names(table) else { return Ok(None) };
+    let names = match within(tail, from, &place) {
+        Some(names) => names,
+        None => match image.part(place, names)? {
+            Some(names) => names,
+            None => return Ok(None),
+        },
+    };
+    let Some(outline) = Outline::of(&start, table, names, len, ranges) else { return Ok(None) };
+    if outline.end != len {
+        return Ok(None);
+    }
+    let Some(strings) = image.part(outline.modinfo.clone(), modinfo)? else { return Ok(None) };
+    let Some(strings) = strings.strip_suffix(&[0]) else { return Ok(None) };
+    let mut seen = Seen {
+        container: Container::None,
+        stored_size: image.size(),
+        size: image.size(),
+        class: start.class,
+        endian: start.endian,
+        machine: start.machine,
+        name: None,
+        vermagic: None,
+        vermagics: 0,
+        visible: outline.modinfo_is_visible,
+        mark: None,
+        versions: outline.versions,
+        versions_visible: outline.versions_are_visible,
+        btf: outline.btf,
+        is_signed: trailer.is_some(),
+        signer: trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()).map(|signer| keep(texts, signer)),
+        unclaimed: 0,
+    };
+    let mut count = 0;
+    for string in strings.split(|byte| *byte == 0) {
+        count += usize::from(!string.is_empty());
+        if let Some(value) = value_of(string, b"vermagic") {
+            seen.vermagics += 1;
+            seen.vermagic.get_or_insert_with(|| keep(texts, value));
+        } else if let Some(value) = value_of(string, b"name") {
+            seen.name.get_or_insert_with(|| keep(texts, value));
+        } else if let Some(value) = value_of(string, MARK.as_bytes()) {
+            seen.mark.get_or_insert_with(|| keep(texts, value));
+        }
+    }
+    if count > modinfo::MOST {
+        return Ok(None);
+    }
+    // Before 4.20 the name stands in `struct module` alone.
+    if let (None, Some(structure)) = (&seen.name, outline.this_module) {
+        let end = structure.end.min(structure.start.saturating_add(this_module::NAMED_WITHIN));
+        let Some(structure) = image.part(structure.start..end, modinfo)? else { return Ok(None) };
+        seen.name = this_module::name(start.class, structure).map(|name| keep(texts, name));
+    }
+    Ok(Some(seen))
+}
+
+/// The value of a string with this key, as [`modinfo::Entry`] parts it: without `=`, all of it is the key.
+fn value_of<'s>(string: &'s [u8], key: &[u8]) -> Option<&'s [u8]> {
+    match string.strip_prefix(key)? {
+        [b'=', value @ ..] => Some(value),
+        [] => Some(&[]),
+        _ => None,
+    }
+}
+
+/// The same, from all that the full reader says.
+fn read_fully(image: &[u8], texts: &mut Vec<u8>) -> Result<Seen> {
+    let module = Module::read(image)?;
+    texts.clear();
+    let mut kept = |text: Option<&[u8]>| text.map(|text| keep(texts, text));
+    let in_structure = module.this_module.as_ref().and_then(|structure| structure.name.as_deref());
+    Ok(Seen {
+        container: Container::None,
+        stored_size: image.len() as u64,
+        size: module.size as u64,
+        class: module.class,
+        endian: module.endian,
+        machine: module.machine,
+        name: kept(module.modinfo.first("name").or(in_structure)),
+        vermagic: kept(module.modinfo.first("vermagic")),
+        vermagics: module.modinfo.all("vermagic").count(),
+        visible: module.modinfo.visible,
+        mark: kept(module.modinfo.first(MARK)),
+        versions: module.versions.kind(),
+        versions_visible: module.versions.visible,
+        btf: module.btf,
+        is_signed: module.trailer.is_some(),
+        signer: kept(module.trailer.as_ref().and_then(|trailer| trailer.signer.as_deref())),
+        unclaimed: module.unclaimed as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_without_a_value_has_an_empty_one_and_a_longer_key_is_another() {
+        assert_eq!(value_of(b"vermagic=6.1 ", b"vermagic"), Some(b"6.1 ".as_slice()));
+        assert_eq!(value_of(b"vermagic", b"vermagic"), Some(b"".as_slice()));
+        assert_eq!(value_of(b"name_of=x", b"name"), None);
+        assert_eq!(value_of(b"nam", b"name"), None);
+    }
+
+    #[test]
+    fn nothing_of_one_file_is_left_in_the_next() {
+        let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+        let mut looker = Looker::default();
+        let signed = looker.file(&fixture("modules/hello-4-signed.ko.xz"), 1 << 20).unwrap();
+        assert!(signed.is_signed && signed.signer.is_some() && signed.container == Container::Xz);
+        let none = looker.file(&fixture("ambiguous/no-vermagic.ko"), 1 << 20).unwrap();
+        assert_eq!((none.vermagic, none.vermagics, none.is_signed, none.signer), (None, 0, false, None));
+        assert!(looker.file(&fixture("hostile/two-modinfo.ko"), 1 << 20).is_err());
+        let old = looker.file(&fixture("modules/poet_atkm.ko"), 1 << 20).unwrap();
+        assert_eq!(old.name, Some(b"poet_atkm".as_slice()));
+    }
+}

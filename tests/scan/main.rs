@@ -1,0 +1,23 @@
+//! Promise: `scan` says of each of very many modules what `show` says, quickly, in their order, and with bounded memory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed, and counts are printed"
+)]
+
+mod glances;
+
+use std::path::{Path, PathBuf};
+
+/// The files in a folder of fixtures, sorted.
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
