@@ -11,6 +11,7 @@ mod diff;
 mod doctor;
 mod enrol;
 mod hexview;
+mod in_order;
 mod kernel;
 mod lab;
 mod log;
@@ -22,6 +23,7 @@ mod patch;
 mod recover;
 mod report;
 mod restore;
+mod scan;
 mod show;
 mod tour;
 mod tree;
@@ -142,6 +144,8 @@ enum Command {
     Check(check::Args),
     /// What is known of a kernel, each fact with its source
     Kernel(kernel::Args),
+    /// What very many modules are: trees, folders, packages
+    Scan(scan::Args),
     /// Rewrite a module's version magic in place, after a typed confirmation, with a backup
     Patch(patch::Args),
     /// Give modules their original bytes, mode, owner, attributes and times back
@@ -216,6 +220,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Diff(args) => diff::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Kernel(args) => kernel::run(args, session),
+        Command::Scan(args) => scan::run(args, session),
         Command::Patch(args) => patch::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Verify(args) => verify::run(args, session),

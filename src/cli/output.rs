@@ -188,6 +188,47 @@ impl Drop for Progress {
     }
 }
 
+/// How many things are done, of nobody knows how many, on a terminal behind stderr; after a second, and not more often than
+/// eyes follow. The line is taken away before anything else is printed, and at the end.
+pub(super) struct Counter {
+    what: &'static str,
+    is_wanted: bool,
+    is_there: bool,
+    begun: std::time::Instant,
+    next: Duration,
+}
+
+impl Counter {
+    /// Nothing is done yet. `is_wanted` is false where what is printed shows by itself how far it is.
+    pub(super) fn new(what: &'static str, is_wanted: bool) -> Counter {
+        let is_wanted = is_wanted && io::stderr().is_terminal();
+        Counter { what, is_wanted, is_there: false, begun: std::time::Instant::now(), next: Duration::from_secs(1) }
+    }
+
+    /// So many are done now.
+    pub(super) fn at(&mut self, done: usize) {
+        let passed = self.begun.elapsed();
+        if self.is_wanted && passed >= self.next {
+            let _ = write!(io::stderr(), "\r\x1b[K{} ({})", count(done, self.what), duration(passed.as_secs()));
+            self.is_there = true;
+            self.next = passed + Duration::from_millis(200);
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.is_there) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// "45 s", "3 min 20 s".
 fn duration(seconds: u64) -> String {
     match (seconds / 60, seconds % 60) {

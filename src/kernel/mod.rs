@@ -14,7 +14,7 @@ pub mod files;
 mod folder;
 pub mod image;
 pub mod installed;
-mod package;
+pub mod package;
 mod reference;
 mod running;
 mod symvers;
@@ -122,9 +122,9 @@ fn of_paths(name: &OsStr, lookup: &Lookup) -> Result<Facts> {
     Ok(merged.map(|(_, facts)| facts).unwrap_or_default())
 }
 
-/// The paths in a name. Packages have a `+` in their names, so the whole is tried first, and a `+` parts only what is
+/// The paths in a kernel's name (`A+B`). Packages have a `+` in their names, so the whole is tried first, and a `+` parts only what is
 /// there on both sides.
-fn paths(name: &OsStr) -> Vec<PathBuf> {
+pub fn paths(name: &OsStr) -> Vec<PathBuf> {
     match Path::new(name).exists() {
         true => vec![PathBuf::from(name)],
         false => parts(name.as_bytes(), 0).unwrap_or_else(|| vec![PathBuf::from(name)]),

@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -21,6 +22,7 @@ use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::tree::Gathered;
 use crate::kernel::{Facts, Lookup, cache};
+use crate::module;
 
 /// An ar archive begins so (ar(5)).
 const AR_MAGIC: &[u8] = b"!<arch>\n";
@@ -72,7 +74,39 @@ pub(super) fn files(bytes: &[u8], found: &mut Found, max_size: u64) -> Result<()
     let is_wanted = |place: &Place<'_>| found.borrow_mut().wants(place);
     walk(tar, budget, max_size, is_wanted, |Member { role, group, path, bytes, .. }| {
         found.borrow_mut().add(role, &group, &path, bytes);
+        Ok(())
     })
+}
+
+/// Is this file a package, by how it begins?
+pub fn is_package(path: &Path) -> bool {
+    let mut start = [0; AR_MAGIC.len()];
+    let is_file = path.metadata().is_ok_and(|meta| meta.is_file());
+    is_file && File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok()) && looks_like(&start)
+}
+
+/// Goes through a package and hands on each module in it, in the package's order: its path there, and the bytes of its file.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] for a package without any module; those of reading a package (it is none, or is damaged or cut,
+/// has an evil path, or a member beyond `max_size`); the first error of `each`, and then nothing follows.
+pub fn each_module(path: &Path, max_size: u64, mut each: impl FnMut(String, Vec<u8>) -> Result<()>) -> Result<()> {
+    let contents = module::file::read(path)?;
+    let mut is_any = false;
+    let mut go = || {
+        let (tar, budget) = open(contents.bytes())?;
+        let is_module = |place: &Place<'_>| place.role == Role::Module;
+        walk(tar, budget, max_size, is_module, |member| {
+            is_any = true;
+            each(member.path, member.bytes)
+        })
+    };
+    go().map_err(|e| e.on(path))?;
+    match is_any {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::NotFound, "no module in this package").on(path)),
+    }
 }
 
 /// The tar archive in a package, and how many bytes it may have.
@@ -100,6 +134,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
                 waiting.wait_for(member.bytes.len() as u64);
                 // It fails only if all workers are gone, and then there is nobody to tell.
                 let _ = sender.send(member);
+                Ok(())
             },
         );
         drop(sender);
@@ -252,7 +287,7 @@ fn walk(
     budget: u64,
     max_size: u64,
     is_wanted: impl Fn(&Place<'_>) -> bool,
-    mut each: impl FnMut(Member),
+    mut each: impl FnMut(Member) -> Result<()>,
 ) -> Result<()> {
     let mut archive = tar::Archive::new(tar);
     let mut links: HashSet<String> = HashSet::new();
@@ -306,7 +341,7 @@ fn walk(
         if bytes.len() as u64 != size {
             return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
         }
-        each(Member { role, group, path, below, bytes });
+        each(Member { role, group, path, below, bytes })?;
     }
     Ok(())
 }

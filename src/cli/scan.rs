@@ -1,0 +1,390 @@
+//! `scan`: what very many modules are, by a glance at each: trees, folders, packages, files.
+
+mod record;
+mod table;
+mod tally;
+
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use crate::cli::Status;
+use crate::cli::in_order::in_order;
+use crate::cli::modules::{self, Modules};
+use crate::cli::output::{Counter, Failure, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{self, package};
+use crate::module::elf;
+use crate::module::glance::{Glance, Looker};
+use crate::module::is_module_name;
+use crate::module::versions::Kind;
+use crate::vault::history::History;
+use crate::vault::target;
+use record::Place;
+use tally::{Odd, Tally, Traits};
+
+#[derive(clap::Args)]
+#[command(mut_group("Modules", |group| group.required(true)))]
+#[command(mut_arg("modules", |modules| modules.value_name("PATH").help(
+    "Module trees or other folders, which are gone through without following links; packages (.deb, or A+B); module files"
+)))]
+pub(super) struct Args {
+    #[command(flatten)]
+    modules: Modules,
+    /// One JSON object a module, in a line each
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// A line a module, as comma-separated values, below a line with the columns' names
+    #[arg(long)]
+    csv: bool,
+}
+
+/// How many files are fetched at a time.
+const BATCH: usize = 8;
+
+/// How many modules of a package wait to be glanced at.
+const UNPACKED_AHEAD: usize = 4;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Table,
+    Json,
+    Csv,
+}
+
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let form = match (args.json, args.csv) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Csv,
+        _ => Form::Table,
+    };
+    let patched = Patched::of(session)?;
+    let max_size = session.max_size;
+    let mut source = Source { named: Box::new(args.modules.named()?), inside: Inside::Nothing, max_size };
+    if form == Form::Csv {
+        writeln!(session.out, "{}", record::CSV_HEADER)?;
+    }
+    let counter = Counter::new("module", form == Form::Table || !session.escapes);
+    let counter = std::cell::RefCell::new(counter);
+    let done = std::cell::Cell::new(0);
+    let mut tally = Tally::default();
+    let mut failed = 0;
+    // The only module, if it is one and can't be read: then its error is all there is to say.
+    let mut alone = None;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    in_order(
+        threads,
+        || source.batch(),
+        Worker::default,
+        |worker, batch: Vec<Item>| worker.work(batch, form, &patched, max_size),
+        |outcome: Outcome| {
+            if !outcome.complaints.is_empty() || !outcome.lines.is_empty() {
+                counter.borrow_mut().clear();
+            }
+            session.out.write_all(&outcome.lines)?;
+            for error in &outcome.complaints {
+                session.complain(error);
+            }
+            done.set(done.get() + outcome.done);
+            failed += outcome.failed;
+            for Counted { tree, path, looked } in outcome.counted {
+                tally.add(&tree, &path, &looked);
+                alone = looked.err().filter(|_| done.get() == 1).map(|error| (error, path));
+            }
+            counter.borrow_mut().at(done.get());
+            Ok::<(), Failure>(())
+        },
+        || counter.borrow_mut().at(done.get()),
+    )?;
+    counter.borrow_mut().clear();
+    let done = done.get();
+    match alone.filter(|_| done == 1) {
+        Some((error, path)) => session.complain(&error.on(path)),
+        None if form == Form::Table => table::print(&tally, session)?,
+        None => {}
+    }
+    Ok(match (failed, done) {
+        (0, _) => Status::Done,
+        (_, 1) => Status::Failed,
+        _ => Status::Partial,
+    })
+}
+
+/// The modules that the journal knows as patched now.
+struct Patched {
+    paths: HashSet<PathBuf>,
+    /// Their files' names: where a name is not among them, the path need not be looked for.
+    names: HashSet<OsString>,
+}
+
+impl Patched {
+    fn of(session: &Session<'_>) -> Result<Patched> {
+        // Who has no home folder and names no other has no journal.
+        let journal = session.vault().ok().map(|vault| vault.journal()).transpose()?;
+        let entries = journal.map(|journal| journal.entries).unwrap_or_default();
+        let paths: HashSet<PathBuf> = History::of(&entries).patched_files().map(|(path, _)| path.to_owned()).collect();
+        let names = paths.iter().filter_map(|path| path.file_name()).map(OsString::from).collect();
+        Ok(Patched { paths, names })
+    }
+
+    fn knows(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| self.names.contains(name))
+            && target::real_path(path).is_ok_and(|real| self.paths.contains(&real))
+    }
+}
+
+/// What is glanced at, or was found in its stead.
+enum Item {
+    /// A file; with the folder that was named, if it was not named itself.
+    File { path: PathBuf, folder: Option<Arc<Path>> },
+    /// A module in a package.
+    Packed { package: Arc<Path>, path: PathBuf, bytes: Vec<u8> },
+    /// What can't be gone into.
+    Failed(Error),
+}
+
+/// Where items come from: all that is named, one after the other.
+struct Source {
+    named: Box<dyn Iterator<Item = Result<PathBuf>> + Send>,
+    inside: Inside,
+    max_size: u64,
+}
+
+/// What is being gone through.
+enum Inside {
+    Nothing,
+    Folder(Arc<Path>, Box<dyn Iterator<Item = Result<PathBuf>> + Send>),
+    Package(Arc<Path>, Receiver<Result<(String, Vec<u8>)>>),
+    /// Several packages in one name.
+    Several(VecDeque<PathBuf>),
+}
+
+impl Source {
+    /// Some items. Those of a package come alone, since they hold memory.
+    fn batch(&mut self) -> Option<Vec<Item>> {
+        let mut batch = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH {
+            let Some(item) = self.next() else { break };
+            let is_heavy = matches!(item, Item::Packed { .. });
+            batch.push(item);
+            if is_heavy {
+                break;
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn next(&mut self) -> Option<Item> {
+        loop {
+            match &mut self.inside {
+                Inside::Nothing => match self.named.next()? {
+                    Ok(path) => {
+                        if let Some(item) = self.enter(path) {
+                            return Some(item);
+                        }
+                    }
+                    Err(error) => return Some(Item::Failed(error)),
+                },
+                Inside::Folder(folder, files) => match files.next() {
+                    Some(Ok(path)) => return Some(Item::File { path, folder: Some(folder.clone()) }),
+                    Some(Err(error)) => return Some(Item::Failed(error)),
+                    None => self.inside = Inside::Nothing,
+                },
+                Inside::Package(package, modules) => match modules.recv() {
+                    Ok(Ok((path, bytes))) => {
+                        return Some(Item::Packed { package: package.clone(), path: path.into(), bytes });
+                    }
+                    Ok(Err(error)) => return Some(Item::Failed(error)),
+                    Err(_) => self.inside = Inside::Nothing,
+                },
+                Inside::Several(parts) => {
+                    let mut rest = std::mem::take(parts);
+                    self.inside = Inside::Nothing;
+                    if let Some(first) = rest.pop_front() {
+                        // What follows is named next.
+                        let named = std::mem::replace(&mut self.named, Box::new(std::iter::empty()));
+                        self.named = Box::new(rest.into_iter().map(Ok).chain(named));
+                        if let Some(item) = self.enter(first) {
+                            return Some(item);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins with what is named; a file is an item at once.
+    fn enter(&mut self, path: PathBuf) -> Option<Item> {
+        if path.is_dir() {
+            let files = modules::below(path.clone());
+            self.inside = Inside::Folder(path.into(), Box::new(files));
+            return None;
+        }
+        if is_module_name(&path) {
+            return Some(Item::File { path, folder: None });
+        }
+        if package::is_package(&path) {
+            let package: Arc<Path> = path.into();
+            self.inside = Inside::Package(package.clone(), unpack(package, self.max_size));
+            return None;
+        }
+        let parts = kernel::paths(path.as_os_str());
+        if parts.len() > 1 {
+            self.inside = Inside::Several(parts.into());
+            return None;
+        }
+        Some(Item::File { path, folder: None })
+    }
+}
+
+/// Goes through a package on a thread of its own; it ends when nobody takes what comes.
+fn unpack(package: Arc<Path>, max_size: u64) -> Receiver<Result<(String, Vec<u8>)>> {
+    let (sender, receiver) = sync_channel(UNPACKED_AHEAD);
+    std::thread::spawn(move || {
+        let nobody = || Error::new(ErrorKind::Io, "nobody takes what is unpacked");
+        let each = |path, bytes| sender.send(Ok((path, bytes))).map_err(|_| nobody());
+        if let Err(error) = package::each_module(&package, max_size, each) {
+            // If nobody is there, nobody is told.
+            let _ = sender.send(Err(error));
+        }
+    });
+    receiver
+}
+
+/// What came of a batch.
+#[derive(Default)]
+struct Outcome {
+    /// What is printed: JSON or CSV.
+    lines: Vec<u8>,
+    /// What is said at once: what was named and is not there, or can't be gone into.
+    complaints: Vec<Error>,
+    /// What is counted, for the table.
+    counted: Vec<Counted>,
+    done: usize,
+    failed: usize,
+}
+
+/// A module that is counted.
+struct Counted {
+    tree: Option<Arc<Path>>,
+    /// Its path in the tree, for eyes.
+    path: String,
+    looked: Result<Traits>,
+}
+
+/// What a thread keeps from one module to the next: memory, and texts that most modules share.
+#[derive(Default)]
+struct Worker {
+    looker: Looker,
+    vermagic: Shared,
+    signer: Shared,
+    machine: Shared,
+    tree: Option<Arc<Path>>,
+}
+
+/// A text that is mostly the same as the last time.
+#[derive(Default)]
+struct Shared(Option<Arc<[u8]>>);
+
+impl Shared {
+    fn of(&mut self, text: &[u8]) -> Arc<[u8]> {
+        match &self.0 {
+            Some(known) if **known == *text => known.clone(),
+            _ => self.0.insert(Arc::from(text)).clone(),
+        }
+    }
+}
+
+impl Worker {
+    fn work(&mut self, batch: Vec<Item>, form: Form, patched: &Patched, max_size: u64) -> Outcome {
+        let mut outcome = Outcome::default();
+        for item in batch {
+            outcome.done += 1;
+            let (place, folder, looked) = match &item {
+                Item::File { path, folder } => {
+                    let journal = patched.knows(path);
+                    let looked = self.looker.file(path, max_size).map(|glance| (glance, journal));
+                    (Place { package: None, path }, folder.clone(), looked)
+                }
+                Item::Packed { package, path, bytes } => {
+                    let looked = self.looker.bytes(bytes, max_size).map(|glance| (glance, false));
+                    (Place { package: Some(package), path }, Some(package.clone()), looked)
+                }
+                Item::Failed(_) => {
+                    outcome.failed += 1;
+                    if let Item::Failed(error) = item {
+                        outcome.complaints.push(error);
+                    }
+                    continue;
+                }
+            };
+            outcome.failed += usize::from(looked.is_err());
+            let shown = looked.as_ref().map(|(glance, journal)| (glance, *journal));
+            // Into memory it can't fail.
+            let _ = match form {
+                Form::Json => record::json(place, shown, &mut outcome.lines),
+                Form::Csv => record::csv(place, shown, &mut outcome.lines),
+                Form::Table => Ok(()),
+            };
+            let is_named = folder.is_none();
+            match (form, looked) {
+                (Form::Table, Ok((glance, journal))) => {
+                    let tree = tree_of(&mut self.tree, place, folder);
+                    let texts = (&mut self.vermagic, &mut self.signer, &mut self.machine);
+                    let looked = Ok(traits(&glance, journal, texts));
+                    outcome.counted.push(Counted { path: below(&tree, place.path), tree, looked });
+                }
+                (_, Err(error)) if is_named => outcome.complaints.push(error),
+                (Form::Table, Err(error)) => {
+                    let tree = tree_of(&mut self.tree, place, folder);
+                    outcome.counted.push(Counted { path: below(&tree, place.path), tree, looked: Err(error) });
+                }
+                _ => {}
+            }
+        }
+        outcome
+    }
+}
+
+fn traits(glance: &Glance<'_>, in_journal: bool, texts: (&mut Shared, &mut Shared, &mut Shared)) -> Traits {
+    let (vermagic, signer, machine) = texts;
+    let words = format!("{} {} {}", glance.class.name(), glance.endian.name(), elf::machine_name(glance.machine));
+    let has_basic = matches!(glance.versions, Kind::Basic | Kind::Both);
+    let odd = [
+        (glance.vermagics > 1, Odd::Several),
+        (!glance.visible, Odd::Hidden),
+        (has_basic && !glance.versions_visible, Odd::VersionsHidden),
+        (glance.unclaimed > 0, Odd::Unclaimed),
+    ];
+    Traits {
+        vermagic: glance.vermagic.map(|text| vermagic.of(text)),
+        signer: glance.is_signed.then(|| signer.of(glance.signer.unwrap_or_default())),
+        machine: machine.of(words.as_bytes()),
+        has_mark: glance.mark.is_some(),
+        in_journal,
+        odd: odd.into_iter().filter(|(is_there, _)| *is_there).map(|(_, odd)| odd).collect(),
+    }
+}
+
+/// The tree that a module is counted in: the module tree that its path names, the package or the folder that was named, or
+/// none.
+fn tree_of(last: &mut Option<Arc<Path>>, place: Place<'_>, folder: Option<Arc<Path>>) -> Option<Arc<Path>> {
+    if place.package.is_some() {
+        return folder;
+    }
+    let path = place.path.as_os_str().as_bytes();
+    let Some(tree) = tally::module_tree(path).and_then(|len| path.get(..len)) else { return folder };
+    match last {
+        Some(known) if known.as_os_str().as_bytes() == tree => Some(known.clone()),
+        _ => Some(last.insert(Arc::from(Path::new(std::ffi::OsStr::from_bytes(tree)))).clone()),
+    }
+}
+
+/// A path in its tree, for eyes.
+fn below(tree: &Option<Arc<Path>>, path: &Path) -> String {
+    let below = tree.as_deref().and_then(|tree| path.strip_prefix(tree).ok());
+    crate::cli::output::path(below.unwrap_or(path))
+}
