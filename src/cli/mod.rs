@@ -29,6 +29,7 @@ mod tour;
 mod tree;
 mod r#try;
 mod verify;
+mod walk;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};

@@ -8,11 +8,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
 use crate::cli::output;
+use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::is_module_name;
 
 /// The modules that a command is about. One without any is left to the command: some want one, some then mean all that
 /// they know.
@@ -25,9 +23,6 @@ pub(super) struct Modules {
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
 }
-
-/// How deep folders are gone into. Module trees have a tenth of it; a file system that is built to be endless has more.
-const DEPTH: usize = 64;
 
 /// How much of a list is looked at for a NUL: the first path of one with NULs ends well before.
 const LOOKED_AT: u64 = 1 << 16;
@@ -72,22 +67,22 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// Those of [`Modules::named`]. Each item may be an error too: those of the list, and those of [`below`].
+    /// Those of [`Modules::named`]. Each item may be an error too: those of the list, and those of [`Walk`].
     pub(super) fn files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
         Ok(self.named()?.flat_map(|named| match named {
-            Ok(path) if path.is_dir() => Meant::Below(Box::new(below(path))),
+            Ok(path) if path.is_dir() => Meant::Below(Walk::new(path)),
             named => Meant::Itself(Some(named)),
         }))
     }
 }
 
 /// What one name stands for.
-enum Meant<B> {
+enum Meant {
     Itself(Option<Result<PathBuf>>),
-    Below(Box<B>),
+    Below(Walk),
 }
 
-impl<B: Iterator<Item = Result<PathBuf>>> Iterator for Meant<B> {
+impl Iterator for Meant {
     type Item = Result<PathBuf>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -96,41 +91,6 @@ impl<B: Iterator<Item = Result<PathBuf>>> Iterator for Meant<B> {
             Meant::Below(files) => files.next(),
         }
     }
-}
-
-/// The modules in a folder and in those below it: regular files with a module's name, sorted by their paths' parts. Links
-/// are not followed, so `build` and `source` of a module tree lead nowhere; the folder itself may be named by one.
-///
-/// # Errors
-///
-/// Each item may be one: [`ErrorKind::NotFound`] for a folder without any module, [`ErrorKind::Io`] for one that can't be
-/// read.
-pub(super) fn below(folder: PathBuf) -> impl Iterator<Item = Result<PathBuf>> + Send {
-    let mut walk = WalkDir::new(&folder).max_depth(DEPTH).sort_by_file_name().into_iter();
-    let (mut folder, mut is_any) = (Some(folder), false);
-    std::iter::from_fn(move || {
-        for entry in walk.by_ref() {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() && is_module_name(entry.file_name()) => {
-                    is_any = true;
-                    return Some(Ok(entry.into_path()));
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    is_any = true;
-                    return Some(Err(unreadable(error)));
-                }
-            }
-        }
-        let folder = folder.take().filter(|_| !is_any)?;
-        Some(Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(folder)))
-    })
-}
-
-fn unreadable(error: walkdir::Error) -> Error {
-    let path = error.path().map(Path::to_owned).unwrap_or_default();
-    let error = error.into_io_error().unwrap_or_else(|| io::Error::from(io::ErrorKind::Other));
-    Error::io("reading the folder", error).on(path)
 }
 
 /// A list of paths, read as far as it is wanted.

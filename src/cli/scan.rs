@@ -5,7 +5,7 @@ mod table;
 mod tally;
 
 use std::collections::{HashSet, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use crate::cli::Status;
 use crate::cli::in_order::in_order;
-use crate::cli::modules::{self, Modules};
+use crate::cli::modules::Modules;
 use crate::cli::output::{Counter, Failure, Session};
+use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, package};
-use crate::module::elf;
+use crate::module::elf::{self, Class, Endian};
 use crate::module::glance::{Glance, Looker};
 use crate::module::is_module_name;
 use crate::module::versions::Kind;
@@ -42,8 +43,10 @@ pub(super) struct Args {
     csv: bool,
 }
 
-/// How many files are fetched at a time.
-const BATCH: usize = 8;
+/// How many files are fetched at a time, where each takes microseconds, and where they are compressed: the last ones are to
+/// keep all cores at work.
+const BATCH: usize = 64;
+const COMPRESSED_BATCH: usize = 4;
 
 /// How many modules of a package wait to be glanced at.
 const UNPACKED_AHEAD: usize = 4;
@@ -91,7 +94,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             done.set(done.get() + outcome.done);
             failed += outcome.failed;
             for Counted { tree, path, looked } in outcome.counted {
-                tally.add(&tree, &path, &looked);
+                tally.add(&tree, || below(&tree, &path), &looked);
                 alone = looked.err().filter(|_| done.get() == 1).map(|error| (error, path));
             }
             counter.borrow_mut().at(done.get());
@@ -131,7 +134,8 @@ impl Patched {
     }
 
     fn knows(&self, path: &Path) -> bool {
-        path.file_name().is_some_and(|name| self.names.contains(name))
+        !self.names.is_empty()
+            && path.file_name().is_some_and(|name| self.names.contains(name))
             && target::real_path(path).is_ok_and(|real| self.paths.contains(&real))
     }
 }
@@ -156,7 +160,7 @@ struct Source {
 /// What is being gone through.
 enum Inside {
     Nothing,
-    Folder(Arc<Path>, Box<dyn Iterator<Item = Result<PathBuf>> + Send>),
+    Folder(Arc<Path>, Walk),
     Package(Arc<Path>, Receiver<Result<(String, Vec<u8>)>>),
     /// Several packages in one name.
     Several(VecDeque<PathBuf>),
@@ -165,14 +169,15 @@ enum Inside {
 impl Source {
     /// Some items. Those of a package come alone, since they hold memory.
     fn batch(&mut self) -> Option<Vec<Item>> {
-        let mut batch = Vec::with_capacity(BATCH);
-        while batch.len() < BATCH {
+        let (mut batch, mut room) = (Vec::with_capacity(BATCH), BATCH);
+        while room > 0 {
             let Some(item) = self.next() else { break };
-            let is_heavy = matches!(item, Item::Packed { .. });
+            room = room.saturating_sub(match &item {
+                Item::File { path, .. } if path.as_os_str().as_bytes().ends_with(b".ko") => 1,
+                Item::File { .. } | Item::Failed(_) => BATCH / COMPRESSED_BATCH,
+                Item::Packed { .. } => BATCH,
+            });
             batch.push(item);
-            if is_heavy {
-                break;
-            }
         }
         (!batch.is_empty()).then_some(batch)
     }
@@ -219,8 +224,7 @@ impl Source {
     /// Begins with what is named; a file is an item at once.
     fn enter(&mut self, path: PathBuf) -> Option<Item> {
         if path.is_dir() {
-            let files = modules::below(path.clone());
-            self.inside = Inside::Folder(path.into(), Box::new(files));
+            self.inside = Inside::Folder(Arc::from(path.as_path()), Walk::new(path));
             return None;
         }
         if is_module_name(&path) {
@@ -270,8 +274,7 @@ struct Outcome {
 /// A module that is counted.
 struct Counted {
     tree: Option<Arc<Path>>,
-    /// Its path in the tree, for eyes.
-    path: String,
+    path: PathBuf,
     looked: Result<Traits>,
 }
 
@@ -281,7 +284,7 @@ struct Worker {
     looker: Looker,
     vermagic: Shared,
     signer: Shared,
-    machine: Shared,
+    machine: Option<((Class, Endian, u16), Arc<[u8]>)>,
     tree: Option<Arc<Path>>,
 }
 
@@ -307,11 +310,11 @@ impl Worker {
                 Item::File { path, folder } => {
                     let journal = patched.knows(path);
                     let looked = self.looker.file(path, max_size).map(|glance| (glance, journal));
-                    (Place { package: None, path }, folder.clone(), looked)
+                    (Place { package: None, path }, folder.as_ref(), looked)
                 }
                 Item::Packed { package, path, bytes } => {
                     let looked = self.looker.bytes(bytes, max_size).map(|glance| (glance, false));
-                    (Place { package: Some(package), path }, Some(package.clone()), looked)
+                    (Place { package: Some(package), path }, Some(package), looked)
                 }
                 Item::Failed(_) => {
                     outcome.failed += 1;
@@ -329,29 +332,46 @@ impl Worker {
                 Form::Csv => record::csv(place, shown, &mut outcome.lines),
                 Form::Table => Ok(()),
             };
-            let is_named = folder.is_none();
-            match (form, looked) {
-                (Form::Table, Ok((glance, journal))) => {
-                    let tree = tree_of(&mut self.tree, place, folder);
-                    let texts = (&mut self.vermagic, &mut self.signer, &mut self.machine);
-                    let looked = Ok(traits(&glance, journal, texts));
-                    outcome.counted.push(Counted { path: below(&tree, place.path), tree, looked });
+            let looked = match looked {
+                Err(error) if folder.is_none() => {
+                    outcome.complaints.push(error);
+                    continue;
                 }
-                (_, Err(error)) if is_named => outcome.complaints.push(error),
-                (Form::Table, Err(error)) => {
-                    let tree = tree_of(&mut self.tree, place, folder);
-                    outcome.counted.push(Counted { path: below(&tree, place.path), tree, looked: Err(error) });
+                _ if form != Form::Table => continue,
+                Ok((glance, journal)) => {
+                    let machine = machine(&mut self.machine, &glance);
+                    Ok(traits(&glance, journal, machine, &mut self.vermagic, &mut self.signer))
                 }
-                _ => {}
-            }
+                Err(error) => Err(error),
+            };
+            let tree = tree_of(&mut self.tree, place, folder);
+            let (Item::File { path, .. } | Item::Packed { path, .. }) = item else { continue };
+            outcome.counted.push(Counted { tree, path, looked });
         }
         outcome
     }
 }
 
-fn traits(glance: &Glance<'_>, in_journal: bool, texts: (&mut Shared, &mut Shared, &mut Shared)) -> Traits {
-    let (vermagic, signer, machine) = texts;
-    let words = format!("{} {} {}", glance.class.name(), glance.endian.name(), elf::machine_name(glance.machine));
+/// Class, byte order and machine in words, which are mostly those of the last time.
+fn machine(last: &mut Option<((Class, Endian, u16), Arc<[u8]>)>, glance: &Glance<'_>) -> Arc<[u8]> {
+    let key = (glance.class, glance.endian, glance.machine);
+    match last {
+        Some((known, words)) if *known == key => words.clone(),
+        _ => {
+            let machine = elf::machine_name(glance.machine);
+            let words = format!("{} {} {machine}", glance.class.name(), glance.endian.name());
+            last.insert((key, Arc::from(words.as_bytes()))).1.clone()
+        }
+    }
+}
+
+fn traits(
+    glance: &Glance<'_>,
+    in_journal: bool,
+    machine: Arc<[u8]>,
+    vermagic: &mut Shared,
+    signer: &mut Shared,
+) -> Traits {
     let has_basic = matches!(glance.versions, Kind::Basic | Kind::Both);
     let odd = [
         (glance.vermagics > 1, Odd::Several),
@@ -362,7 +382,7 @@ fn traits(glance: &Glance<'_>, in_journal: bool, texts: (&mut Shared, &mut Share
     Traits {
         vermagic: glance.vermagic.map(|text| vermagic.of(text)),
         signer: glance.is_signed.then(|| signer.of(glance.signer.unwrap_or_default())),
-        machine: machine.of(words.as_bytes()),
+        machine,
         has_mark: glance.mark.is_some(),
         in_journal,
         odd: odd.into_iter().filter(|(is_there, _)| *is_there).map(|(_, odd)| odd).collect(),
@@ -371,16 +391,18 @@ fn traits(glance: &Glance<'_>, in_journal: bool, texts: (&mut Shared, &mut Share
 
 /// The tree that a module is counted in: the module tree that its path names, the package or the folder that was named, or
 /// none.
-fn tree_of(last: &mut Option<Arc<Path>>, place: Place<'_>, folder: Option<Arc<Path>>) -> Option<Arc<Path>> {
+fn tree_of(last: &mut Option<Arc<Path>>, place: Place<'_>, folder: Option<&Arc<Path>>) -> Option<Arc<Path>> {
     if place.package.is_some() {
-        return folder;
+        return folder.cloned();
     }
     let path = place.path.as_os_str().as_bytes();
-    let Some(tree) = tally::module_tree(path).and_then(|len| path.get(..len)) else { return folder };
-    match last {
-        Some(known) if known.as_os_str().as_bytes() == tree => Some(known.clone()),
-        _ => Some(last.insert(Arc::from(Path::new(std::ffi::OsStr::from_bytes(tree)))).clone()),
+    if let Some(known) = last
+        && path.strip_prefix(known.as_os_str().as_bytes()).is_some_and(|below| below.first() == Some(&b'/'))
+    {
+        return Some(known.clone());
     }
+    let Some(tree) = tally::module_tree(path).and_then(|len| path.get(..len)) else { return folder.cloned() };
+    Some(last.insert(Arc::from(Path::new(OsStr::from_bytes(tree)))).clone())
 }
 
 /// A path in its tree, for eyes.

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::cli::Status;
 use crate::cli::modinfo::{self, Listing, Origin};
-use crate::cli::modules::{self, Modules};
+use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
 use crate::cli::tree::{self, Found, Tree};
+use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind};
 use crate::escape::bytes_for_eyes;
 use crate::module::trailer::KeyIdKind;
@@ -100,7 +101,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         match named {
             // With -k and -b a word is a name, whatever lies in the working folder.
             Ok(folder) if args.release.is_none() && args.root.is_none() && folder.is_dir() => {
-                for file in modules::below(folder) {
+                for file in Walk::new(folder) {
                     one(file, session)?;
                 }
             }

@@ -1,6 +1,8 @@
 //! ASN.1, as much of BER and DER as signatures and certificates take (ITU-T X.690, section 8): elements one after the
 //! other, each with its tag and its content. Lengths are checked against what is there; nothing is copied.
 
+use std::fmt::Write;
+
 const CONSTRUCTED: u8 = 0x20;
 pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
@@ -124,23 +126,25 @@ pub(crate) fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
 
 /// An object identifier as dotted numbers; what overflows or breaks off ends it.
 pub(crate) fn oid(content: &[u8]) -> String {
-    let mut numbers: Vec<u64> = Vec::new();
+    let mut text = String::with_capacity(32);
     let mut number: u64 = 0;
     for &byte in content {
         let Some(shifted) = number.checked_mul(128) else { break };
         number = shifted | u64::from(byte & 0x7f);
         if byte & 0x80 == 0 {
-            if numbers.is_empty() {
-                // The first number holds two: 40 times the root arc (0, 1 or 2) and the arc under it.
-                let root = (number / 40).min(2);
-                numbers.push(root);
-                number -= 40 * root;
-            }
-            numbers.push(number);
+            // Into a string it can't fail.
+            let _ = match text.is_empty() {
+                true => {
+                    // The first number holds two: 40 times the root arc (0, 1 or 2) and the arc under it.
+                    let root = (number / 40).min(2);
+                    write!(text, "{root}.{}", number - 40 * root)
+                }
+                false => write!(text, ".{number}"),
+            };
             number = 0;
         }
     }
-    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
+    text
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use outline::{FILE_HEADER, Outline, Start};
 pub const MARK: &str = "kmodlab_patched";
 
 /// How much before the section headers is read with them, in bytes: the names of the sections lie there.
-const BEFORE: u64 = 2048;
+const BEFORE: u64 = 1024;
 
 /// The largest part of a file that is read at a glance, in bytes.
 const LARGEST_PART: u64 = 1 << 20;
@@ -87,7 +87,7 @@ struct Parts {
     tail: Vec<u8>,
     names: Vec<u8>,
     modinfo: Vec<u8>,
-    ranges: Vec<Range<u64>>,
+    places: Vec<u64>,
     /// The texts that a glance shows.
     texts: Vec<u8>,
 }
@@ -279,7 +279,7 @@ fn keep(texts: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
 
 /// Glances at an image that begins with `first`. `None` if it is not as usual.
 fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Parts) -> Result<Option<Seen>> {
-    let Parts { tail, names, modinfo, ranges, texts } = parts;
+    let Parts { tail, names, modinfo, places, texts } = parts;
     texts.clear();
     let Some(start) = Start::of(first) else { return Ok(None) };
     let from = start.table.start.saturating_sub(BEFORE);
@@ -296,7 +296,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
             None => return Ok(None),
         },
     };
-    let Some(outline) = Outline::of(&start, table, names, len, ranges) else { return Ok(None) };
+    let Some(outline) = Outline::of(&start, table, names, len, places) else { return Ok(None) };
     if outline.end != len {
         return Ok(None);
     }
@@ -321,8 +321,11 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
         signer: trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()).map(|signer| keep(texts, signer)),
         unclaimed: 0,
     };
-    let mut count = 0;
-    for string in strings.split(|byte| *byte == 0) {
+    let (mut count, mut rest) = (0, strings);
+    while !rest.is_empty() {
+        let end = memchr::memchr(0, rest).unwrap_or(rest.len());
+        let (string, behind) = rest.split_at(end);
+        rest = behind.get(1..).unwrap_or_default();
         count += usize::from(!string.is_empty());
         if let Some(value) = value_of(string, b"vermagic") {
             seen.vermagics += 1;

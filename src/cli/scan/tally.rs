@@ -142,33 +142,32 @@ impl Tally {
         self.trees.get_mut(place).map(|(_, tree)| tree)
     }
 
-    /// Adds a module. `path` is its path in the tree, for eyes.
-    pub(super) fn add(&mut self, tree: &Option<Arc<Path>>, path: &str, looked: &Result<Traits, Error>) {
+    /// Adds a module. `path` makes its path in the tree, for eyes; few are wanted.
+    pub(super) fn add(&mut self, tree: &Option<Arc<Path>>, path: impl Fn() -> String, looked: &Result<Traits, Error>) {
         let Some(tree) = self.tree(tree) else { return };
         tree.count += 1;
-        let path = || path.to_owned();
         let traits = match looked {
             Ok(traits) => traits,
             Err(error) => {
                 return tree.unreadable.add(|| format!("{}: {}", path(), crate::escape::for_eyes(error.what())));
             }
         };
-        tree.vermagics.add(traits.vermagic.as_ref(), path);
-        tree.signers.add(traits.signer.as_ref(), path);
-        tree.machines.add(Some(&traits.machine), path);
+        tree.vermagics.add(traits.vermagic.as_ref(), &path);
+        tree.signers.add(traits.signer.as_ref(), &path);
+        tree.machines.add(Some(&traits.machine), &path);
         if traits.has_mark {
-            tree.marked.add(path);
+            tree.marked.add(&path);
         }
         if traits.in_journal {
-            tree.journaled.add(path);
+            tree.journaled.add(&path);
         }
         for odd in &traits.odd {
             let place = tree.odd.iter().position(|(known, _)| known == odd).unwrap_or_else(|| {
                 tree.odd.push((*odd, Sample::default()));
                 tree.odd.len() - 1
             });
-            if let Some((_, some)) = tree.odd.get_mut(place) {
-                some.add(path);
+            if let Some((_, sample)) = tree.odd.get_mut(place) {
+                sample.add(&path);
             }
         }
     }
@@ -211,9 +210,9 @@ mod tests {
     fn the_largest_group_comes_first_and_few_paths_are_kept() {
         let mut tally = Tally::default();
         let module = |vermagic: &str| Ok(Traits { vermagic: text(vermagic), ..Traits::default() });
-        tally.add(&None, "odd.ko", &module("5.10 "));
+        tally.add(&None, || "odd.ko".to_owned(), &module("5.10 "));
         for number in 0..100 {
-            tally.add(&None, &format!("{number}.ko"), &module("6.1 "));
+            tally.add(&None, || format!("{number}.ko"), &module("6.1 "));
         }
         let (_, tree) = tally.trees().next().unwrap();
         let groups: Vec<_> = tree.vermagics.sorted().iter().map(|(key, some)| (key.unwrap(), some.count)).collect();
@@ -227,7 +226,7 @@ mod tests {
         for number in 0..3000 {
             let vermagic = text(&format!("{number}{}", "x".repeat(2 * LONGEST)));
             let tree = Some(Arc::from(Path::new(&format!("/{number}"))));
-            tally.add(&tree, "a.ko", &Ok(Traits { vermagic, ..Traits::default() }));
+            tally.add(&tree, || "a.ko".to_owned(), &Ok(Traits { vermagic, ..Traits::default() }));
         }
         assert_eq!(tally.trees().count(), MOST_TREES);
         let (_, last) = tally.trees().last().unwrap();

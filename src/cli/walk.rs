@@ -1,0 +1,173 @@
+//! Going through folders: the modules in them, sorted, with as little memory and as few calls as a tree of thousands allows.
+
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::is_module_name;
+
+/// How deep folders are gone into. Module trees have a tenth of it; a file system that is built to be endless has more.
+const DEPTH: usize = 64;
+
+/// Room for what one call says of a folder. A name has 255 bytes at most.
+const ROOM: usize = 1 << 15;
+
+/// The modules in a folder and in those below it: regular files with a module's name, sorted by their paths' parts. Links
+/// are not followed, so `build` and `source` of a module tree lead nowhere; the folder itself may be named by one.
+pub(super) struct Walk {
+    /// The folder that was named, until it is opened.
+    top: Option<PathBuf>,
+    /// The folders that are being gone through, from the top down.
+    open: Vec<Folder>,
+    /// Was anything found, be it an error?
+    is_any: bool,
+    room: Vec<MaybeUninit<u8>>,
+}
+
+/// A folder with what is left in it, the next one last.
+struct Folder {
+    path: PathBuf,
+    entries: Vec<Entry>,
+    names: Vec<u8>,
+}
+
+struct Entry {
+    is_folder: bool,
+    /// Its place among the names.
+    name: Range<usize>,
+}
+
+impl Walk {
+    /// Nothing is opened yet.
+    pub(super) fn new(folder: PathBuf) -> Walk {
+        Walk { top: Some(folder), open: Vec::new(), is_any: false, room: vec![MaybeUninit::uninit(); ROOM] }
+    }
+
+    /// Opens a folder and reads what is in it.
+    fn enter(&mut self, path: PathBuf, flags: OFlags) -> Result<()> {
+        if self.open.len() > DEPTH {
+            let what = format!("folders are nested more than {DEPTH} deep here");
+            return Err(Error::new(ErrorKind::Unsupported, what).hint("name this folder itself").on(path));
+        }
+        match read(&path, flags, &mut self.room) {
+            Ok((entries, names)) => {
+                self.open.push(Folder { path, entries, names });
+                Ok(())
+            }
+            Err(error) => Err(Error::io("reading the folder", error).on(path)),
+        }
+    }
+}
+
+fn read(path: &Path, flags: OFlags, room: &mut [MaybeUninit<u8>]) -> Result<(Vec<Entry>, Vec<u8>), rustix::io::Errno> {
+    let folder = rustix::fs::open(path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let (mut entries, mut names) = (Vec::new(), Vec::new());
+    let mut list = RawDir::new(&folder, room);
+    while let Some(entry) = list.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        let kind = match entry.file_type() {
+            // Not every file system tells.
+            FileType::Unknown => {
+                let found = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                FileType::from_raw_mode(found.st_mode)
+            }
+            kind => kind,
+        };
+        let name = name.to_bytes();
+        let is_folder = kind == FileType::Directory;
+        if is_folder && name != b"." && name != b".."
+            || kind == FileType::RegularFile && is_module_name(OsStr::from_bytes(name))
+        {
+            let start = names.len();
+            names.extend_from_slice(name);
+            entries.push(Entry { is_folder, name: start..names.len() });
+        }
+    }
+    // The last first, since they are taken from the end.
+    entries.sort_unstable_by(|a, b| names.get(b.name.clone()).cmp(&names.get(a.name.clone())));
+    Ok((entries, names))
+}
+
+impl Iterator for Walk {
+    type Item = Result<PathBuf>;
+
+    fn next(&mut self) -> Option<Result<PathBuf>> {
+        if let Some(top) = self.top.take()
+            && let Err(error) = self.enter(top, OFlags::empty())
+        {
+            self.is_any = true;
+            return Some(Err(error));
+        }
+        loop {
+            let folder = self.open.last_mut()?;
+            let Some(entry) = folder.entries.pop() else {
+                let done = self.open.pop()?;
+                if self.open.is_empty() && !self.is_any {
+                    return Some(Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(done.path)));
+                }
+                continue;
+            };
+            let path = folder.path.join(OsStr::from_bytes(folder.names.get(entry.name).unwrap_or_default()));
+            if !entry.is_folder {
+                self.is_any = true;
+                return Some(Ok(path));
+            }
+            // One that became a link meanwhile is not followed either.
+            if let Err(error) = self.enter(path, OFlags::NOFOLLOW) {
+                self.is_any = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn modules_come_sorted_by_the_parts_of_their_paths() {
+        let top = tempfile::tempdir().unwrap();
+        for file in ["b/2.ko", "b/1.ko.xz", "b-x/0.ko", "a.ko.zst", "c/d/e.ko.gz", "c/readme", "z.ko.d/x"] {
+            let path = top.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let found: Vec<PathBuf> = Walk::new(top.path().to_owned()).map(Result::unwrap).collect();
+        let found: Vec<&str> =
+            found.iter().map(|path| path.strip_prefix(top.path()).unwrap().to_str().unwrap()).collect();
+        assert_eq!(found, ["a.ko.zst", "b/1.ko.xz", "b/2.ko", "b-x/0.ko", "c/d/e.ko.gz"]);
+    }
+
+    #[test]
+    fn a_folder_with_many_files_needs_several_calls() {
+        let top = tempfile::tempdir().unwrap();
+        let name = |number: usize| format!("{number:05}-{}.ko", "x".repeat(100));
+        for number in (0..2000).rev() {
+            fs::write(top.path().join(name(number)), "").unwrap();
+        }
+        let found: Vec<PathBuf> = Walk::new(top.path().to_owned()).map(Result::unwrap).collect();
+        assert!(found.iter().enumerate().all(|(number, path)| path.ends_with(name(number))));
+        assert_eq!(found.len(), 2000);
+    }
+
+    #[test]
+    fn folders_without_an_end_are_an_error_and_no_silence() {
+        let top = tempfile::tempdir().unwrap();
+        let deep = (0..DEPTH + 1).fold(top.path().to_owned(), |path, _| path.join("d"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("a.ko"), "").unwrap();
+        fs::write(top.path().join("b.ko"), "").unwrap();
+        let found: Vec<Result<PathBuf>> = Walk::new(top.path().to_owned()).collect();
+        assert_eq!(found[1].as_ref().unwrap_err().what(), "folders are nested more than 64 deep here");
+        assert_eq!(found.len(), 2);
+    }
+}
