@@ -10,6 +10,7 @@
 )]
 
 mod glances;
+mod many;
 
 use std::path::{Path, PathBuf};
 
