@@ -1,4 +1,5 @@
-//! A glance shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders.
+//! A glance shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders;
+//! and a scan of a package sees the modules that dpkg unpacks.
 
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
@@ -43,4 +44,25 @@ fn a_glance_at_each_module_shows_what_the_full_reader_shows() {
         });
         println!("{package}: a glance agrees with the full reader on {} modules", counts.iter().sum::<usize>());
     }
+}
+
+#[test]
+#[ignore = "needs the packages of tests/real/fetch"]
+fn a_package_hands_on_each_module_that_dpkg_unpacks() {
+    let _alone = alone();
+    let name = kernel_name("amd64-6.1-cloud", &["linux-image"]);
+    let place = tempfile::tempdir().unwrap();
+    let mut unpacked = unpacked("amd64-6.1-cloud", &["linux-image"], place.path());
+    let mut seen = Vec::new();
+    package::each_module(Path::new(&name), DEFAULT_MAX_SIZE, |path, bytes| {
+        let path = place.path().join(path);
+        assert!(std::fs::read(&path).unwrap() == bytes, "{}", path.display());
+        seen.push(path);
+        Ok(())
+    })
+    .unwrap();
+    seen.sort();
+    unpacked.sort();
+    assert_eq!(seen, unpacked);
+    println!("{} modules out of a package are those that dpkg unpacks", seen.len());
 }
