@@ -1,10 +1,14 @@
 //! A glance shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders;
 //! and a scan of a package sees the modules that dpkg unpacks.
 
+use std::path::Path;
+
+use kmodlab::kernel::package;
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
 use kmodlab::module::glance::{Glance, Looker, MARK};
 
+use crate::kernels::{kernel_name, unpacked};
 use crate::{ALL, alone, modules, on_all_cores};
 
 #[test]
