@@ -37,13 +37,18 @@ impl<R> Shared<R> {
         self.course.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// The number of the next thing, as soon as there is room for its outcome. `None` if nobody wants it.
-    fn begin(&self) -> Option<u64> {
+    /// Waits until there is room for one more outcome. `None` if nobody wants it.
+    fn wait_for_room(&self) -> Option<()> {
         let is_full = |course: &mut Course<R>| !course.is_stopped && course.begun - course.ended >= WAITING;
-        let mut course = self.room.wait_while(self.course(), is_full).unwrap_or_else(|e| e.into_inner());
-        let number = course.begun;
+        let course = self.room.wait_while(self.course(), is_full).unwrap_or_else(|e| e.into_inner());
+        (!course.is_stopped).then_some(())
+    }
+
+    /// The number of a thing that was taken.
+    fn begin(&self) -> u64 {
+        let mut course = self.course();
         course.begun += 1;
-        (!course.is_stopped).then_some(number)
+        course.begun - 1
     }
 
     fn end(&self, number: u64, outcome: R) {
@@ -83,8 +88,9 @@ pub(super) fn in_order<I: Send, S, R: Send, E>(
     // Whoever has nothing to do goes to fetch, so that a slow source keeps no thread of its own.
     let fetch = || {
         let mut next = source.lock().unwrap_or_else(|e| e.into_inner());
-        let number = shared.begin()?;
-        Some((number, next()?))
+        shared.wait_for_room()?;
+        let thing = next()?;
+        Some((shared.begin(), thing))
     };
     let thread = || {
         let _ending = Ending(&shared);
@@ -171,5 +177,17 @@ mod tests {
     fn nothing_is_done_for_an_empty_source() {
         let next = || None::<()>;
         assert_eq!(in_order(2, next, || (), |_, ()| (), |()| Err("none"), || ()), Ok(()));
+    }
+
+    #[test]
+    fn more_threads_than_may_wait_come_to_an_end() {
+        let mut source = 0..3;
+        let mut given = Vec::new();
+        let each = |number| {
+            given.push(number);
+            Ok::<(), ()>(())
+        };
+        in_order(2 * WAITING as usize, || source.next(), || (), |_, number| number, each, || ()).unwrap();
+        assert_eq!(given, [0, 1, 2]);
     }
 }

@@ -284,7 +284,7 @@ struct Worker {
     looker: Looker,
     vermagic: Shared,
     signer: Shared,
-    machine: Option<((Class, Endian, u16), Arc<[u8]>)>,
+    machine: Option<Machine>,
     tree: Option<Arc<Path>>,
 }
 
@@ -339,7 +339,7 @@ impl Worker {
                 }
                 _ if form != Form::Table => continue,
                 Ok((glance, journal)) => {
-                    let machine = machine(&mut self.machine, &glance);
+                    let machine = words(&mut self.machine, &glance);
                     Ok(traits(&glance, journal, machine, &mut self.vermagic, &mut self.signer))
                 }
                 Err(error) => Err(error),
@@ -352,15 +352,21 @@ impl Worker {
     }
 }
 
-/// Class, byte order and machine in words, which are mostly those of the last time.
-fn machine(last: &mut Option<((Class, Endian, u16), Arc<[u8]>)>, glance: &Glance<'_>) -> Arc<[u8]> {
+/// Class, byte order and machine, and what they are called.
+struct Machine {
+    key: (Class, Endian, u16),
+    words: Arc<[u8]>,
+}
+
+/// A machine's words, which are mostly those of the last time.
+fn words(last: &mut Option<Machine>, glance: &Glance<'_>) -> Arc<[u8]> {
     let key = (glance.class, glance.endian, glance.machine);
     match last {
-        Some((known, words)) if *known == key => words.clone(),
+        Some(known) if known.key == key => known.words.clone(),
         _ => {
             let machine = elf::machine_name(glance.machine);
             let words = format!("{} {} {machine}", glance.class.name(), glance.endian.name());
-            last.insert((key, Arc::from(words.as_bytes()))).1.clone()
+            last.insert(Machine { key, words: Arc::from(words.as_bytes()) }).words.clone()
         }
     }
 }
