@@ -99,6 +99,21 @@ impl Error {
         self
     }
 
+    /// The same error once more, for another listener.
+    #[must_use]
+    pub fn again(&self) -> Error {
+        Error {
+            kind: self.kind,
+            what: self.what.clone(),
+            path: self.path.clone(),
+            hint: self.hint.clone(),
+            source: self.source.as_ref().map(|e| match e.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::Error::new(e.kind(), e.to_string()),
+            }),
+        }
+    }
+
     /// What a program can match.
     pub fn kind(&self) -> ErrorKind {
         self.kind

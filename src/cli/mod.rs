@@ -13,6 +13,7 @@ mod enrol;
 mod hexview;
 mod in_order;
 mod kernel;
+mod known;
 mod lab;
 mod log;
 mod matrix;

@@ -56,8 +56,8 @@ pub(super) fn first<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<(
 }
 
 /// Refuses a file whose interrupted operation could not be settled.
-pub(super) fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<(), Error> {
-    for recovered in outcomes.iter().filter(|r| r.path == path) {
+pub(super) fn must_be_settled<'r>(outcomes: impl IntoIterator<Item = &'r Recovered>, path: &Path) -> Result<(), Error> {
+    for recovered in outcomes.into_iter().filter(|r| r.path == path) {
         match &recovered.outcome {
             Outcome::Done | Outcome::Undone => {}
             Outcome::Conflict(_) => return Err(restore::conflict(path)),

@@ -1,25 +1,32 @@
 //! `restore`: modules get their original bytes, mode, owner, attributes and times back.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
 
 use crate::cli::confirmation::{Question, confirm};
-use crate::cli::output::{self, Failure, Paint, Session, batch_status};
+use crate::cli::known::{Named, Selection};
+use crate::cli::modules::Modules;
+use crate::cli::output::{self, Failure, Paint, Progress, Session, batch_status, count};
 use crate::cli::{Status, recover};
-use crate::module::{file, sha256};
+use crate::error::{Error, ErrorKind};
+use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::history::History;
-use crate::vault::journal::How;
+use crate::vault::journal::{Entry, How};
 use crate::vault::recovery::Recovered;
-use crate::vault::restore::{self, RestorePlan, Step, conflict};
-use crate::vault::target::{self, Target};
-use crate::vault::{Locked, Vault};
+use crate::vault::restore::{self, RestorePlan, Step};
+use crate::vault::target::Target;
+use crate::vault::{Intent, Locked, Vault};
 
 #[derive(clap::Args)]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which those count that the journal knows")))]
 pub(super) struct Args {
-    /// Module files
-    #[arg(value_name = "MODULE", required_unless_present = "all")]
-    modules: Vec<PathBuf>,
+    #[command(flatten)]
+    modules: Modules,
     /// All modules that are patched now, by the journal
-    #[arg(long, conflicts_with = "modules")]
+    #[arg(long, conflicts_with = "Modules")]
     all: bool,
     /// Put the original back even over changes that somebody else made; those are backed up too
     #[arg(long)]
@@ -33,38 +40,76 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    if !args.all && args.modules.is_empty() {
+        let what = "which modules? name files or folders, or --all for all that are patched";
+        return Err(Error::new(ErrorKind::Usage, what).into());
+    }
     let vault = session.vault()?;
     let mut writer = match args.dry_run {
         true => None,
         false => Some(recover::first(&vault, session)?),
     };
     let journal = vault.journal()?;
-    let files = match args.all {
-        true => patched_in_place(&History::of(&journal.entries)),
-        false => args.modules.clone(),
+    let history = History::of(&journal.entries);
+    let pending = vault.pending()?;
+    let selection = match args.all {
+        true => Selection::all(patched_in_place(&history)),
+        false => {
+            let waiting = pending.iter().map(|intent| intent.change.path.as_path()).collect();
+            output::waiting("looking for what was patched", || Selection::of(&args.modules, &history, &waiting))?
+        }
     };
-    if files.is_empty() {
+    if selection.modules.is_empty() && args.all {
         writeln!(session.out, "nothing is patched")?;
         return Ok(Status::Done);
     }
-    let mut statuses = Vec::new();
-    for path in &files {
-        let done = match &mut writer {
-            None => foresee(path, &vault, session),
-            Some((locked, outcomes)) => one(path, &args, locked, outcomes, session),
-        };
-        let status = match done {
-            Ok(()) => Status::Done,
-            Err(Failure::Error(error)) => {
-                let error = error.on(path);
-                session.complain(&error);
-                Status::of(&error)
+    let known = Known { history: &history, pending: &pending, vault: &vault };
+    let mut told = Told { statuses: Vec::new(), failed: None };
+    match &mut writer {
+        None => foresee_all(&selection.modules, &known, &mut told, session),
+        Some((locked, _)) if args.discard_changes => {
+            for named in &selection.modules {
+                let done = named.path().and_then(|path| one(path, &args, locked, session));
+                told.hear(named, done, session);
             }
-            Err(output) => return Err(output),
-        };
-        statuses.push(status);
+        }
+        Some((locked, outcomes)) => all(&selection.modules, &known, locked, outcomes, &mut told, session),
     }
-    Ok(batch_status(&statuses))
+    if let Some(failed) = told.failed {
+        return Err(failed);
+    }
+    selection.tell_others(session)?;
+    Ok(batch_status(&told.statuses))
+}
+
+/// What is known before anything is written.
+struct Known<'k> {
+    history: &'k History<'k>,
+    pending: &'k [Intent],
+    vault: &'k Vault,
+}
+
+/// What was told of each module, and whether stdout failed.
+struct Told {
+    statuses: Vec<Status>,
+    failed: Option<Failure>,
+}
+
+impl Told {
+    fn hear(&mut self, named: &Named, done: Result<(), Failure>, session: &mut Session<'_>) {
+        match done {
+            Ok(()) => self.statuses.push(Status::Done),
+            Err(Failure::Error(error)) => {
+                let error = error.on(&named.path);
+                session.complain(&error);
+                self.statuses.push(Status::of(&error));
+            }
+            // The work goes on: what was begun is not left half done because nobody reads about it.
+            Err(output) => {
+                self.failed.get_or_insert(output);
+            }
+        }
+    }
 }
 
 /// The files that are patched now. What `patch -o` made is no module that was patched: it has no original of its own.
@@ -73,35 +118,124 @@ fn patched_in_place(history: &History<'_>) -> Vec<PathBuf> {
     files.map(|(path, _)| path.to_owned()).collect()
 }
 
-/// What would be done to a file, without writing anything.
-fn foresee(path: &Path, vault: &Vault, session: &mut Session<'_>) -> Result<(), Failure> {
-    let path = target::real_path(path)?;
-    let current = sha256(file::read(&path)?.bytes());
-    let journal = vault.journal()?;
-    let plan = restore::plan(&History::of(&journal.entries), &vault.pending()?, &path, &current)?;
-    // A restore whose backup can't be had is none.
-    vault.objects().get(&plan.original)?;
-    describe(&path, &plan, session)
+/// What would be done, without writing anything.
+fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told, session: &mut Session<'_>) {
+    /// So many are looked at before they are told of.
+    const STEP: usize = 256;
+    let look = |path: &Path| -> Result<RestorePlan, Error> {
+        let current = sha256(file::read(path)?.bytes());
+        let plan = restore::plan(known.history, known.pending, path, &current)?;
+        // A restore whose backup can't be had is none.
+        known.vault.objects().get(&plan.original)?;
+        Ok(plan)
+    };
+    for some in modules.chunks(STEP) {
+        let looked: Vec<_> =
+            some.par_iter().map(|named| Some(named.real.as_ref().ok()?).map(|path| look(path))).collect();
+        for (named, plan) in some.iter().zip(looked) {
+            let done = named.path().and_then(|path| match plan {
+                Some(plan) => describe(path, &plan?, session),
+                None => Ok(()),
+            });
+            told.hear(named, done, session);
+        }
+    }
 }
 
-fn one(
-    path: &Path,
-    args: &Args,
+/// Puts all back, in groups.
+fn all(
+    modules: &[Named],
+    known: &Known<'_>,
     locked: &mut Locked<'_>,
     outcomes: &[Recovered],
+    told: &mut Told,
     session: &mut Session<'_>,
-) -> Result<(), Failure> {
-    let path = target::real_path(path)?;
-    if !args.discard_changes {
-        recover::must_be_settled(outcomes, &path)?;
-    }
-    let target = Target::open(&path)?;
-    let plan = locked.plan_restore(&path, &sha256(&target.bytes))?;
-    if plan.step == Step::Conflict {
-        if !args.discard_changes {
-            return Err(conflict(&path).into());
+) {
+    let (at, paths): (Vec<usize>, Vec<PathBuf>) =
+        modules.iter().enumerate().filter_map(|(at, named)| Some((at, named.real.as_ref().ok()?.clone()))).unzip();
+    let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
+    let looks: Mutex<BTreeMap<usize, Vec<String>>> = Mutex::default();
+    let progress = Mutex::new(Some(Progress::new("module", paths.len())));
+    let objects = known.vault.objects();
+    let decide = |at: usize, target: &Target| {
+        if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
+            progress.step();
         }
-        describe(&path, &plan, session)?;
+        recover::must_be_settled(unsettled.iter().copied(), &target.path)?;
+        let plan = restore::plan(known.history, known.pending, &target.path, target.sha256())?;
+        let wanted = restore::wanted(target, &plan, &objects, false)?;
+        let others = plan.looks_put_back(target);
+        if wanted.is_some() && !others.is_empty() {
+            looks.lock().unwrap_or_else(|e| e.into_inner()).insert(at, others);
+        }
+        Ok(wanted)
+    };
+    let mut next = 0;
+    let mut reached = 0;
+    // What could not even be looked for is told where it was named.
+    let tell_up_to = |end: usize, next: &mut usize, told: &mut Told, session: &mut Session<'_>| {
+        for named in modules.iter().take(end).skip(*next) {
+            if let Err(error) = named.path() {
+                told.hear(named, Err(error), session);
+            }
+        }
+        *next = end;
+    };
+    let done = locked.carry_out_all(&paths, decide, |which, done| {
+        // Its line goes before others are printed.
+        progress.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let Some((&at, named)) = at.get(which).and_then(|at| Some((at, modules.get(*at)?))) else { return };
+        tell_up_to(at, &mut next, told, session);
+        next = at + 1;
+        reached += 1;
+        let looks = looks.lock().unwrap_or_else(|e| e.into_inner()).remove(&which).unwrap_or_default();
+        let printed = done.map_err(Failure::from).and_then(|entry| restored(named, entry.as_ref(), &looks, session));
+        told.hear(named, printed, session);
+    });
+    if let Err(error) = done {
+        session.complain(&error);
+        told.statuses.push(Status::of(&error));
+        if paths.len() > 1 {
+            told.statuses.push(Status::of(&error));
+            let left = count(paths.len() - reached, "module");
+            match error.kind() {
+                ErrorKind::NeedsRecovery => {
+                    session.remark(format_args!("{left} may be restored or not, or were not reached"))
+                }
+                _ => session.remark(format_args!("{left} not restored, and as before")),
+            }
+        }
+    }
+    tell_up_to(modules.len(), &mut next, told, session);
+}
+
+/// What was done to a module. The journal's line has all but what else was put back.
+fn restored(named: &Named, entry: Option<&Entry>, looks: &[String], session: &mut Session<'_>) -> Result<(), Failure> {
+    let path = named.path()?;
+    match entry.and_then(|entry| entry.change.as_ref()) {
+        None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
+        Some(change) => print_restored(path, &change.after, looks, session)?,
+    }
+    Ok(())
+}
+
+fn print_restored(path: &Path, now: &Sha256Hex, looks: &[String], session: &mut Session<'_>) -> Result<(), Failure> {
+    let done = session.paint(Paint::Good, "restored");
+    writeln!(session.out, "{done}  {}", output::path(path))?;
+    writeln!(session.out, "  now     {now}")?;
+    for look in looks {
+        let look = crate::escape::for_eyes(look);
+        writeln!(session.out, "  put back too: {look} (the journal keeps what was there)")?;
+    }
+    Ok(())
+}
+
+/// Puts one back over what somebody else wrote, if there is such, after a confirmation of its own.
+fn one(path: &Path, args: &Args, locked: &mut Locked<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let target = Target::open(path)?;
+    let plan = locked.plan_restore(path, target.sha256())?;
+    if plan.step == Step::Conflict {
+        describe(path, &plan, session)?;
         let question = Question {
             to: "discard these changes",
             word: &plan.module,
@@ -111,22 +245,13 @@ fn one(
         confirm(&question, args.confirm.as_deref(), session)?;
     }
     let looks = plan.looks_put_back(&target);
-    match locked.restore(&target, &plan, args.discard_changes)? {
-        None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(&path))?,
+    match locked.restore(&target, &plan, true)? {
+        None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
         Some(_) => {
-            let done = session.paint(Paint::Good, "restored");
-            writeln!(session.out, "{done}  {}", output::path(&path))?;
-            writeln!(session.out, "  now     {}", plan.original)?;
-            for look in looks {
-                let look = crate::escape::for_eyes(&look);
-                writeln!(session.out, "  put back too: {look} (the journal keeps what was there)")?;
-            }
+            print_restored(path, &plan.original, &looks, session)?;
             if plan.step == Step::Conflict {
-                writeln!(
-                    session.out,
-                    "  backup of what was discarded  {}",
-                    output::path(&locked.vault().objects().path(&plan.current))
-                )?;
+                let backup = locked.vault().objects().path(&plan.current);
+                writeln!(session.out, "  backup of what was discarded  {}", output::path(&backup))?;
             }
         }
     }

@@ -1,73 +1,91 @@
 //! `verify`: is each module as recorded?
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Mutex;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cli::Status;
-use crate::cli::output::{self, Failure, Paint, Session};
+use crate::cli::known::{self, Named, Selection};
+use crate::cli::modules::Modules;
+use crate::cli::output::{self, Failure, Paint, Progress, Session};
 use crate::error::{Error, ErrorKind};
 use crate::vault::history::History;
 use crate::vault::state::{Backup, Standing, State, standing};
-use crate::vault::target;
 
 #[derive(clap::Args)]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which those count that the journal knows [default: all that the journal knows]")))]
 pub(super) struct Args {
-    /// Module files [default: all that the journal knows]
-    #[arg(value_name = "MODULE")]
-    modules: Vec<PathBuf>,
+    #[command(flatten)]
+    modules: Modules,
     /// One JSON object a module, in a line each
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    /// So many are looked at before they are told of.
+    const STEP: usize = 256;
     let vault = session.vault()?;
     let journal = vault.journal()?;
     let history = History::of(&journal.entries);
     let pending = vault.pending()?;
-    let known = match args.modules.is_empty() {
+    let waiting: BTreeSet<&Path> = pending.iter().map(|intent| intent.change.path.as_path()).collect();
+    let selection = match args.modules.is_empty() {
         true => {
-            let interrupted = pending.iter().map(|intent| intent.change.path.as_path());
-            history.files().map(|(path, _)| path).chain(interrupted).map(Path::to_owned).collect::<BTreeSet<_>>()
+            let known: BTreeSet<&Path> = history.files().map(|(path, _)| path).chain(waiting.iter().copied()).collect();
+            Selection::all(known.into_iter().map(Path::to_owned))
         }
-        false => BTreeSet::new(),
+        false => output::waiting("looking for what was patched", || Selection::of(&args.modules, &history, &waiting))?,
     };
-    let files: Vec<PathBuf> = known.into_iter().chain(args.modules.iter().cloned()).collect();
-    if files.is_empty() && !args.json {
+    let files = &selection.modules;
+    if files.is_empty() && args.modules.is_empty() && !args.json {
         writeln!(session.out, "the journal knows no module")?;
     }
-    let is_pending = |path: &Path| pending.iter().any(|intent| intent.change.path == path);
-    let (mut failed, mut changed) = (0, 0);
-    for path in &files {
-        let looked = target::real_path(path).and_then(|real| standing(&vault, &history, &real));
-        let looked = looked.and_then(|standing| match standing.state {
+    let progress = Mutex::new(Some(Progress::new("module", files.len())));
+    let look = |named: &Named| -> Result<Standing, Error> {
+        if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
+            progress.step();
+        }
+        let path = named.real.as_ref().map_err(Error::again)?;
+        let standing = standing(&vault, &history, path)?;
+        match standing.state {
             // An interrupted first operation: its intent knows the file, the journal does not yet.
-            _ if is_pending(&standing.path) => Ok(standing),
-            State::Unknown => {
-                let what = "the journal knows neither this path nor these bytes";
-                Err(Error::new(ErrorKind::NotFound, what).hint("kmodlab log shows what was done to which file"))
-            }
-            State::Missing if history.at(&standing.path).is_none() => {
-                Err(Error::new(ErrorKind::NotFound, "no such file"))
-            }
+            _ if waiting.contains(path.as_path()) => Ok(standing),
+            State::Unknown => Err(known::unknown()),
+            State::Missing if history.at(path).is_none() => Err(Error::new(ErrorKind::NotFound, "no such file")),
             _ => Ok(standing),
-        });
-        match looked {
-            Ok(standing) => {
-                let interrupted = is_pending(&standing.path);
-                changed += usize::from(!standing.is_as_recorded() || interrupted);
-                match args.json {
-                    true => session.json(&Verified::of(&standing, interrupted))?,
-                    false => print(&standing, interrupted, session)?,
+        }
+    };
+    let (mut failed, mut changed) = (0, 0);
+    for some in files.chunks(STEP) {
+        let looked: Vec<Result<Standing, Error>> = match some {
+            [only] => vec![look(only)],
+            several => several.par_iter().map(look).collect(),
+        };
+        // Its line goes before others are printed.
+        progress.lock().unwrap_or_else(|e| e.into_inner()).take();
+        for (named, looked) in some.iter().zip(looked) {
+            match looked {
+                Ok(standing) => {
+                    let interrupted = waiting.contains(standing.path.as_path());
+                    changed += usize::from(!standing.is_as_recorded() || interrupted);
+                    match args.json {
+                        true => session.json(&Verified::of(&standing, interrupted))?,
+                        false => print(&standing, interrupted, session)?,
+                    }
+                }
+                Err(error) => {
+                    session.complain(&error.on(&named.path));
+                    failed += 1;
                 }
             }
-            Err(error) => {
-                session.complain(&error.on(path));
-                failed += 1;
-            }
         }
+    }
+    if !args.json {
+        selection.tell_others(session)?;
     }
     Ok(match (failed, changed, files.len()) {
         (0, 0, _) => Status::Done,

@@ -276,7 +276,9 @@ impl Intent {
 fn leads_to(before: &[u8], edits: &[Edit], after: &[u8]) -> bool {
     let mut at = 0;
     let same_up_to = |from: usize, to: usize| before.get(from..to).is_some_and(|old| after.get(from..to) == Some(old));
-    for edit in edits {
+    let mut in_order: Vec<&Edit> = edits.iter().collect();
+    in_order.sort_by_key(|edit| edit.offset);
+    for edit in in_order {
         let (Ok(start), Ok(end)) = (usize::try_from(edit.range().start), usize::try_from(edit.range().end)) else {
             return false;
         };

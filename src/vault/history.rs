@@ -50,6 +50,8 @@ pub struct History<'j> {
     roots: BTreeMap<&'j str, Vec<&'j FileChange>>,
     /// For each original, the first patch of it.
     originals: BTreeMap<&'j str, &'j FileChange>,
+    /// The sizes of what came out of patches.
+    sizes: BTreeSet<u64>,
 }
 
 impl<'j> History<'j> {
@@ -80,6 +82,7 @@ impl<'j> History<'j> {
             trail.patches.clear();
         }
         trail.patches.push(change);
+        self.sizes.insert(change.size_after);
         trail.last = Some(change);
         let roots = match self.roots.get(change.before.as_str()) {
             Some(roots) => roots.clone(),
@@ -139,6 +142,16 @@ impl<'j> History<'j> {
             }
         }
         origins
+    }
+
+    /// The sizes of all contents that came out of a patch, in bytes: a file of another size is none of them.
+    pub fn sizes(&self) -> &BTreeSet<u64> {
+        &self.sizes
+    }
+
+    /// Did this content come out of a patch, wherever that was?
+    pub fn knows(&self, sha: &str) -> bool {
+        self.roots.contains_key(sha)
     }
 
     /// Is this content an original that was patched somewhere?

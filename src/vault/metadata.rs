@@ -116,7 +116,7 @@ fn name_of(name: &str) -> CString {
 /// All extended attributes that this user can see. A file system without any has none.
 fn xattrs(file: &File) -> Result<BTreeMap<String, String>, Errno> {
     // First asked how long the list is: most files have none, and room for the longest costs time for each of thousands.
-    match rustix::fs::flistxattr(file, &mut [0_u8; 0][..]) {
+    match rustix::fs::flistxattr_query(file) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(BTreeMap::new()),
         Ok(_) => {}
         Err(e) => return Err(e),

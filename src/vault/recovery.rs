@@ -26,6 +26,13 @@ pub struct Recovered {
     pub outcome: Outcome,
 }
 
+impl Recovered {
+    /// Is it done or undone, so that nothing is left to do?
+    pub fn is_settled(&self) -> bool {
+        matches!(self.outcome, Outcome::Done | Outcome::Undone)
+    }
+}
+
 /// The ways in which an interrupted operation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -1,0 +1,127 @@
+//! Which of the modules that a command names does the journal know? A file that is named must be; in a folder, those that
+//! are not are told as a number.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::cli::modules::{self, Modules};
+use crate::cli::output::{self, Failure, Session, count};
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::{file, sha256};
+use crate::vault::history::History;
+use crate::vault::target;
+
+/// One module that a command is about.
+pub(super) struct Named {
+    /// As it was named.
+    pub(super) path: PathBuf,
+    /// Its real path.
+    pub(super) real: Result<PathBuf>,
+}
+
+impl Named {
+    /// A module by its path.
+    pub(super) fn of(path: PathBuf) -> Named {
+        Named { real: target::real_path(&path), path }
+    }
+
+    /// Its real path, or why there is none.
+    pub(super) fn path(&self) -> Result<&Path, Failure> {
+        self.real.as_deref().map_err(|e| Failure::Error(e.again()))
+    }
+
+    fn failed(error: Error) -> Named {
+        Named { path: error.path().map(Path::to_owned).unwrap_or_default(), real: Err(error) }
+    }
+}
+
+/// A folder that was named, and what is in it beside the modules that the journal knows.
+pub(super) struct Folder {
+    path: PathBuf,
+    known: usize,
+    others: usize,
+}
+
+/// The modules that a command is about, each once, in the order in which they were named.
+pub(super) struct Selection {
+    pub(super) modules: Vec<Named>,
+    folders: Vec<Folder>,
+}
+
+impl Selection {
+    /// These, by their real paths.
+    pub(super) fn all(paths: impl IntoIterator<Item = PathBuf>) -> Selection {
+        let modules = paths.into_iter().map(|path| Named { real: Ok(path.clone()), path }).collect();
+        Selection { modules, folders: Vec::new() }
+    }
+
+    /// Those that are named. In folders only those count of which the journal, or an intent that waits (`pending`), knows
+    /// the place, or the content: a tree that was copied is known as well.
+    ///
+    /// # Errors
+    ///
+    /// If the list that is named can't be opened. What can't be read stands in the selection as an error.
+    pub(super) fn of(named: &Modules, history: &History<'_>, pending: &BTreeSet<&Path>) -> Result<Selection> {
+        let mut selection = Selection { modules: Vec::new(), folders: Vec::new() };
+        for named in named.named()? {
+            match named {
+                Ok(path) => {
+                    let named = Named::of(path);
+                    // A folder in a patched module's place is that module, changed.
+                    let is_place = named.real.as_ref().is_ok_and(|real| history.at(real).is_some());
+                    match named.path.is_dir() && !is_place {
+                        true => selection.add_folder(named.path, history, pending),
+                        false => selection.modules.push(named),
+                    }
+                }
+                Err(error) => selection.modules.push(Named::failed(error)),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        selection.modules.retain(|named| named.real.as_ref().map_or(true, |real| seen.insert(real.clone())));
+        Ok(selection)
+    }
+
+    fn add_folder(&mut self, path: PathBuf, history: &History<'_>, pending: &BTreeSet<&Path>) {
+        let files: Vec<Result<PathBuf>> = modules::below(path.clone()).collect();
+        let all = files.len();
+        let is_known = |named: &Named| {
+            let Ok(real) = &named.real else { return true };
+            history.at(real).is_some() || pending.contains(real.as_path()) || is_known_content(real, history)
+        };
+        let look = |found: Result<PathBuf>| {
+            let named = found.map_or_else(Named::failed, Named::of);
+            is_known(&named).then_some(named)
+        };
+        let known: Vec<Named> = files.into_par_iter().filter_map(look).collect();
+        self.folders.push(Folder { path, known: known.len(), others: all - known.len() });
+        self.modules.extend(known);
+    }
+
+    /// Says what was left out of the folders that were named.
+    pub(super) fn tell_others(&self, session: &mut Session<'_>) -> Result<(), Failure> {
+        for folder in self.folders.iter().filter(|folder| folder.others > 0) {
+            let (path, others) = (output::path(&folder.path), count(folder.others, "module"));
+            match folder.known {
+                0 => writeln!(session.out, "{path}: the journal knows none of its {others}")?,
+                _ => writeln!(session.out, "{path}: the journal does not know {others} more in it")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Is this the content of something that was patched, wherever that was? Only a file of a known size is read.
+fn is_known_content(path: &Path, history: &History<'_>) -> bool {
+    let has_known_size =
+        path.symlink_metadata().is_ok_and(|meta| meta.is_file() && history.sizes().contains(&meta.len()));
+    has_known_size && file::read(path).is_ok_and(|contents| history.knows(&sha256(contents.bytes())))
+}
+
+/// The error of a module of which the journal knows nothing.
+pub(super) fn unknown() -> Error {
+    Error::new(ErrorKind::NotFound, "the journal knows neither this path nor these bytes")
+        .hint("kmodlab log shows what was done to which file")
+}
