@@ -29,6 +29,7 @@ mod show;
 mod tour;
 mod tree;
 mod r#try;
+mod vault;
 mod verify;
 mod walk;
 
@@ -158,6 +159,8 @@ enum Command {
     Log(log::Args),
     /// Finish or undo what an interrupted run left
     Recover(recover::Args),
+    /// Which backups are kept, and what needs them; verify them all; drop what nothing needs
+    Vault(vault::Args),
     /// Recorded cells as a page to look at, as JSON, and as JUnit XML
     Report(report::Args),
     /// Declare this machine a lab machine, where modules in use may be patched
@@ -228,6 +231,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Verify(args) => verify::run(args, session),
         Command::Log(args) => log::run(args, session),
         Command::Recover(args) => recover::run(args, session),
+        Command::Vault(args) => vault::run(args, session),
         Command::Report(args) => report::run(args, session),
         Command::Enrol(args) => enrol::run(args, session),
         Command::Try(args) => r#try::run(args, session),

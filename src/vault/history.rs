@@ -52,6 +52,11 @@ pub struct History<'j> {
     originals: BTreeMap<&'j str, &'j FileChange>,
     /// The sizes of what came out of patches.
     sizes: BTreeSet<u64>,
+    /// Patched files in whose places others were found: they may be elsewhere now. What they came out as, and where they
+    /// were.
+    displaced: Vec<(&'j Path, Vec<&'j FileChange>)>,
+    /// Backups that a person dropped, and that nobody made again.
+    dropped: BTreeSet<&'j str>,
 }
 
 impl<'j> History<'j> {
@@ -59,7 +64,9 @@ impl<'j> History<'j> {
     pub fn of(entries: &'j [Entry]) -> History<'j> {
         let mut history = History::default();
         for entry in entries {
+            history.dropped.extend(entry.dropped.iter().map(String::as_str));
             let Some(change) = &entry.change else { continue };
+            history.dropped.remove(change.before.as_str());
             match entry.operation {
                 // What was given up stays on the trail: it leads back to the original, whatever stands there now.
                 Operation::Patch | Operation::GivenUp => history.patched(change),
@@ -68,8 +75,9 @@ impl<'j> History<'j> {
                     trail.taken_back = trail.root().or(trail.taken_back);
                     trail.patches.clear();
                     trail.last = Some(change);
+                    history.displaced.retain(|(_, patches)| patches.last().is_none_or(|p| p.after != change.before));
                 }
-                Operation::Undone | Operation::Enrol | Operation::Unenrol => {}
+                Operation::Undone | Operation::Enrol | Operation::Unenrol | Operation::Drop => {}
             }
         }
         history
@@ -79,7 +87,10 @@ impl<'j> History<'j> {
         let trail = self.trails.entry(&change.path).or_default();
         // Not what the last patch left: another file took this place meanwhile, and it is an original of its own.
         if trail.expected().is_some_and(|expected| expected != change.before) {
-            trail.patches.clear();
+            let patches = std::mem::take(&mut trail.patches);
+            if !patches.is_empty() {
+                self.displaced.push((&change.path, patches));
+            }
         }
         trail.patches.push(change);
         self.sizes.insert(change.size_after);
@@ -154,6 +165,27 @@ impl<'j> History<'j> {
         self.roots.contains_key(sha)
     }
 
+    /// The originals that patched files still need, each with the places of those files: where they are now, by the
+    /// journal, or were before another file was found there.
+    pub fn needed(&self) -> BTreeMap<&'j str, BTreeSet<&'j Path>> {
+        let mut needed: BTreeMap<&str, BTreeSet<&Path>> = BTreeMap::new();
+        let here = self.trails.iter().filter_map(|(path, trail)| Some((*path, trail.root()?)));
+        let elsewhere = self.displaced.iter().filter_map(|(path, patches)| Some((*path, *patches.first()?)));
+        for (path, root) in here.chain(elsewhere) {
+            needed.entry(&root.before).or_default().insert(path);
+            // The first patch here may have been of a copy that was patched elsewhere before.
+            for origin in self.distinct(&root.before) {
+                needed.entry(origin.original).or_default().insert(path);
+            }
+        }
+        needed
+    }
+
+    /// Was this backup dropped by a person?
+    pub fn is_dropped(&self, sha: &str) -> bool {
+        self.dropped.contains(sha)
+    }
+
     /// Is this content an original that was patched somewhere?
     pub fn is_original(&self, sha: &str) -> bool {
         self.originals.contains_key(sha)
@@ -210,6 +242,7 @@ mod tests {
             operation,
             recovered: false,
             change: Some(change),
+            dropped: vec![],
             note: None,
             tool: String::new(),
             prev: String::new(),
@@ -257,6 +290,31 @@ mod tests {
         let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "X", "Y")];
         let history = History::of(&journal);
         assert_eq!(history.origins(Path::new("/m.ko"), "Y")[0].original, "X");
+    }
+
+    #[test]
+    fn an_original_is_needed_until_its_file_is_restored_wherever_that_is_now() {
+        let needed =
+            |journal: &[Entry]| History::of(journal).needed().into_keys().map(str::to_owned).collect::<Vec<_>>();
+        let mut journal = vec![entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "C")];
+        assert_eq!(needed(&journal), ["A"]);
+        // It was moved, and another took its place.
+        journal.push(entry(Operation::Patch, "/m.ko", "X", "Y"));
+        assert_eq!(needed(&journal), ["A", "X"]);
+        journal.push(entry(Operation::Restore, "/moved.ko", "C", "A"));
+        assert_eq!(needed(&journal), ["X"]);
+        journal.push(entry(Operation::Restore, "/m.ko", "Y", "X"));
+        assert_eq!(needed(&journal), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_dropped_backup_that_is_made_again_is_dropped_no_more() {
+        let mut drop = entry(Operation::Drop, "/m.ko", "", "");
+        (drop.change, drop.dropped) = (None, vec!["A".into()]);
+        let mut journal = vec![drop];
+        assert!(History::of(&journal).is_dropped("A"));
+        journal.push(entry(Operation::Patch, "/m.ko", "A", "B"));
+        assert!(!History::of(&journal).is_dropped("A"));
     }
 
     #[test]

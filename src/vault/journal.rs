@@ -42,6 +42,8 @@ pub enum Operation {
     Enrol,
     /// A person took that back.
     Unenrol,
+    /// A person dropped backups that nothing needed any more.
+    Drop,
 }
 
 impl Operation {
@@ -54,6 +56,7 @@ impl Operation {
             Operation::GivenUp => "given-up",
             Operation::Enrol => "enrol",
             Operation::Unenrol => "unenrol",
+            Operation::Drop => "drop",
         }
     }
 }
@@ -128,6 +131,9 @@ pub struct Entry {
     /// What was done to a file, where the operation was about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<FileChange>,
+    /// The backups that were dropped, by their SHA-256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Sha256Hex>,
     /// Anything else worth keeping, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -143,6 +149,7 @@ pub(super) struct News {
     pub(super) operation: Operation,
     pub(super) recovered: bool,
     pub(super) change: Option<FileChange>,
+    pub(super) dropped: Vec<Sha256Hex>,
     pub(super) note: Option<String>,
 }
 
@@ -154,6 +161,7 @@ impl News {
             operation: intent.operation,
             recovered,
             change: Some(intent.change.clone()),
+            dropped: Vec::new(),
             note: intent.note.clone(),
         }
     }
@@ -300,6 +308,7 @@ impl Tail {
                 operation: news.operation,
                 recovered: news.recovered,
                 change: news.change,
+                dropped: news.dropped,
                 note: news.note,
                 tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
                 prev: last_hash.take().unwrap_or_else(|| NO_LINE.to_owned()),
@@ -407,6 +416,7 @@ mod tests {
             operation: Operation::Enrol,
             recovered: false,
             change: None,
+            dropped: vec![],
             note: Some("a note".into()),
         }
     }

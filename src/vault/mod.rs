@@ -21,6 +21,7 @@ pub mod objects;
 pub mod recovery;
 pub mod restore;
 pub mod state;
+pub mod stock;
 pub mod target;
 mod write;
 
@@ -206,7 +207,11 @@ impl Locked<'_> {
     /// [`ErrorKind::Io`].
     pub fn note(&mut self, operation: journal::Operation, note: &str) -> Result<Entry> {
         let id = journal::new_id();
-        let news = journal::News { id, operation, recovered: false, change: None, note: Some(note.to_owned()) };
+        let note = Some(note.to_owned());
+        self.append(journal::News { id, operation, recovered: false, change: None, dropped: Vec::new(), note })
+    }
+
+    fn append(&mut self, news: journal::News) -> Result<Entry> {
         let mut entries = self.append_all(vec![news])?;
         entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a line of the journal was forgotten"))
     }

@@ -3,7 +3,7 @@
 //! Where the file system can, a backup shares its blocks with the module that it is of. Where it is asked for, it is
 //! compressed: `objects/<sha256>.zst`, one Zstandard frame.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk::{self, Flusher};
-use crate::vault::{each, target};
+use crate::vault::{each, intent, target};
 
 /// What the name of a compressed backup ends with.
 const COMPRESSED: &str = ".zst";
@@ -31,6 +31,17 @@ pub struct Objects {
     pub(super) folder: PathBuf,
     /// Are new ones compressed?
     pub(super) compress: bool,
+}
+
+/// One backup, as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Its name: the SHA-256 of what it keeps.
+    pub sha: Sha256Hex,
+    /// Is it a Zstandard frame?
+    pub is_compressed: bool,
+    /// Its size on disk, in bytes.
+    pub size: u64,
 }
 
 impl Objects {
@@ -51,6 +62,53 @@ impl Objects {
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others.
     pub fn get(&self, sha: &str) -> Result<Vec<u8>> {
         self.find(sha).map(|(_, bytes)| bytes)
+    }
+
+    /// What is kept, sorted by SHA-256; files of other names are no backups.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if the folder can't be read. A folder that is not there has none.
+    pub fn all(&self) -> Result<Vec<Object>> {
+        let names = match intent::names(&self.folder) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            names => names?,
+        };
+        let mut objects: Vec<Object> = Vec::new();
+        for path in names {
+            let Some(name) = path.to_str() else { continue };
+            let (sha, is_compressed) = match name.strip_suffix(COMPRESSED) {
+                Some(sha) => (sha, true),
+                None => (name, false),
+            };
+            if sha.len() != 64 || !sha.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
+                continue;
+            }
+            let place = self.folder.join(&path);
+            let meta = place.symlink_metadata().map_err(|e| Error::io("looking at the backup", e).on(&place))?;
+            objects.push(Object { sha: sha.to_owned(), is_compressed, size: meta.len() });
+        }
+        objects.sort();
+        Ok(objects)
+    }
+
+    /// Are the bytes of this backup those of its name?
+    pub fn is_whole(&self, object: &Object) -> bool {
+        let [plain, compressed] = self.places(&object.sha);
+        let read = match object.is_compressed {
+            true => File::open(compressed).and_then(|file| decompressed(&file)),
+            false => std::fs::read(plain),
+        };
+        read.is_ok_and(|bytes| sha256(&bytes) == object.sha)
+    }
+
+    /// Takes backups away, in either form, durably.
+    pub(super) fn remove(&self, shas: &BTreeSet<&str>) -> Result<()> {
+        let dir = disk::open_folder(&self.folder)?;
+        for place in shas.iter().flat_map(|sha| self.places(sha)) {
+            disk::remove(&dir, place.file_name().unwrap_or_default()).map_err(|e| e.on(&place))?;
+        }
+        disk::sync(&dir).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.folder))
     }
 
     /// A whole backup, and where it is.

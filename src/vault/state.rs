@@ -35,7 +35,7 @@ pub enum Backup {
     Damaged,
     /// Not there.
     Missing,
-    /// None is needed: the journal knows no original of this file.
+    /// None is needed: the journal knows no original of this file, or it is the original, and the backup was dropped.
     None,
 }
 
@@ -90,6 +90,8 @@ pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Sta
     };
     let backup = match &original {
         None => Backup::None,
+        // It is the original itself, and a person dropped the backup that it does not need.
+        Some(sha) if state == State::Original && history.is_dropped(sha) => Backup::None,
         Some(sha) => match vault.objects().get(sha) {
             Ok(_) => Backup::Whole,
             Err(e) if e.kind() == ErrorKind::Damaged => Backup::Damaged,
