@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::cli::modules::{self, Modules};
+use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Session, count};
+use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{file, sha256};
 use crate::vault::history::History;
@@ -85,7 +86,7 @@ impl Selection {
     }
 
     fn add_folder(&mut self, path: PathBuf, history: &History<'_>, pending: &BTreeSet<&Path>) {
-        let files: Vec<Result<PathBuf>> = modules::below(path.clone()).collect();
+        let files: Vec<Result<PathBuf>> = Walk::new(path.clone()).collect();
         let all = files.len();
         let is_known = |named: &Named| {
             let Ok(real) = &named.real else { return true };
