@@ -47,7 +47,8 @@ pub struct Facts {
     pub config: Option<Fact<Config>>,
     /// The folders that its image's own parameters have in /sys/module: names that no module can take.
     pub folders: Option<Fact<BTreeSet<String>>>,
-    /// Which of the loader's messages stand in its image: a message that is not there is one that it can't print.
+    /// Which of the loader's messages stand in its image: a message that is not there is one that it can't print. Names of
+    /// digests that are built in are among them.
     pub messages: Option<Fact<BTreeSet<String>>>,
     /// The certificates whose keys it trusts for modules, as built in.
     pub keys: Option<Fact<Vec<Certificate>>>,

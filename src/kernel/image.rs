@@ -55,6 +55,16 @@ pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> 
     Ok(facts)
 }
 
+/// The kernel itself in an image file: on x86 the ELF file that its build calls `vmlinux`, elsewhere often flat bytes.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if nothing in it is a kernel's, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the image
+/// is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond `max_size` bytes.
+pub fn unpacked(bytes: &[u8], max_size: u64) -> Result<Vec<u8>> {
+    container::open(bytes, max_size).map(|opened| opened.bytes.to_vec())
+}
+
 /// Do these bytes, a file's whole or its first 64 KiB and more, begin as a kernel image does? A module does not,
 /// compressed or not.
 pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
@@ -73,6 +83,10 @@ fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
     if let Some(section) = vmlinux.section(".BTF") {
         facts.btf = Some(fact(Arc::from(section.bytes), format!("{source} (its .BTF)")));
     }
+    let data = vmlinux.section(".data").map_or(vmlinux.bytes, |section| section.bytes);
+    if let Some(messages) = &mut facts.messages {
+        messages.value.extend(messages::digests(data));
+    }
     // The list of trusted certificates is among the data of the kernel's start (certs/system_certificates.S).
     let lists =
         [".init.data", ".init.rodata", ".rodata"].map(|name| vmlinux.section(name).map(|section| section.bytes));
@@ -90,6 +104,9 @@ fn of_flat(source: &str, bytes: &[u8], machine: Option<Machine>) -> Facts {
     facts.machine = machine.map(|machine| fact(machine, source.to_owned()));
     facts.keys =
         Some(fact(certificate::find_all(signed::without_signature(bytes)), format!("{source} (its certificates)")));
+    if let Some(messages) = &mut facts.messages {
+        messages.value.extend(messages::digests(bytes));
+    }
     facts.btf = btf::find(bytes).map(|bytes| fact(Arc::from(bytes), format!("{source} (its BTF)")));
     facts
 }

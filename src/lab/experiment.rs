@@ -20,7 +20,7 @@ use crate::lab::specimen::Specimen;
 use crate::lab::wire::{Force, Order};
 use crate::module::{Module, sha256};
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
-use crate::predict::{self, Load, Step, Subject, Verdict};
+use crate::predict::{self, Load, Step, Subject};
 
 /// How many bytes of an edit are recorded, at most.
 const EDIT_KEPT: usize = 256;
@@ -327,7 +327,7 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
     Prepared {
         question: *question,
         id,
-        prediction: prediction(&verdict),
+        prediction: Prediction::of(&verdict),
         change,
         bytes,
         before,
@@ -382,19 +382,6 @@ fn change(plan: &Plan, specimen: &Specimen, kernel: &Kernel) -> Change {
         why: answer.why,
     });
     Change { edits: edits.collect(), sha256: plan.after.clone(), guards: guards.collect(), impossible: None }
-}
-
-fn prediction(verdict: &Verdict) -> Prediction {
-    Prediction {
-        verdict: verdict.answer,
-        errno: verdict.errno,
-        dmesg: verdict.dmesg.clone(),
-        taint: verdict.taint.clone(),
-        stage: verdict.stage.map(|stage| stage.name().to_owned()),
-        findings: verdict.findings.clone(),
-        needs: verdict.needs.clone(),
-        dangers: verdict.dangers.iter().map(|danger| danger.sentence()).collect(),
-    }
 }
 
 /// Judges what happened.

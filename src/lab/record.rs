@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::predict::{Answer, Finding, Force};
+use crate::predict::{Answer, Finding, Force, Verdict};
 
 /// The form of these records; another number is another form.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -151,6 +151,22 @@ pub struct Prediction {
     pub needs: Vec<String>,
     /// Evidence that it is unsafe, each in a sentence.
     pub dangers: Vec<String>,
+}
+
+impl Prediction {
+    /// What is recorded of a verdict.
+    pub fn of(verdict: &Verdict) -> Prediction {
+        Prediction {
+            verdict: verdict.answer,
+            errno: verdict.errno,
+            dmesg: verdict.dmesg.clone(),
+            taint: verdict.taint.clone(),
+            stage: verdict.stage.map(|stage| stage.name().to_owned()),
+            findings: verdict.findings.clone(),
+            needs: verdict.needs.clone(),
+            dangers: verdict.dangers.iter().map(|danger| danger.sentence()).collect(),
+        }
+    }
 }
 
 /// What a patch changed.

@@ -48,6 +48,9 @@ pub enum Verification {
 pub struct Abilities {
     /// ECDSA, since 5.13 (`pkcs7_sig_note_pkey_algo`); `None` where the version is not known.
     pub ecdsa: Option<bool>,
+    /// SHA-384 and SHA-512 (CONFIG_CRYPTO_SHA512): built in, or a module that is there when the kernel asks for it; `None`
+    /// where that is not known.
+    pub sha512: Option<bool>,
 }
 
 const EINVAL: i32 = 22;
@@ -74,7 +77,7 @@ const OID_EC_KEY: &str = "1.2.840.10045.2.1";
 const OID_P256: &str = "1.2.840.10045.3.1.7";
 const OID_P384: &str = "1.3.132.0.34";
 
-/// The digests of the SHA-2 family, which each kernel that checks signatures has.
+/// The digests of the SHA-2 family. Each kernel that checks signatures has the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hash {
     Sha256,
@@ -147,6 +150,12 @@ pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abili
     }
     if signer.hash == Hash::Other || signer.kind == Kind::Other {
         return Verification::Undecided;
+    }
+    // It is digested before anybody asks for the key (pkcs7_verify_one, pkcs7_digest).
+    match (signer.hash, abilities.sha512) {
+        (Hash::Sha384 | Hash::Sha512, Some(false)) => return Verification::Unsupported,
+        (Hash::Sha384 | Hash::Sha512, None) => return Verification::Undecided,
+        _ => {}
     }
     // A certificate that the message carries itself must fit, before anybody asks whether it is trusted.
     if let Some(own) = message.certificates.iter().find(|certificate| signer.name.is_of(certificate)) {
@@ -446,7 +455,7 @@ mod tests {
     use super::*;
     use crate::module::{certificate, trailer};
 
-    const ALL: Abilities = Abilities { ecdsa: Some(true) };
+    const ALL: Abilities = Abilities { ecdsa: Some(true), sha512: Some(true) };
 
     /// A fixture: what is signed, and the signature's message.
     fn fixture() -> (Vec<u8>, Vec<u8>) {

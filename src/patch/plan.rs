@@ -9,7 +9,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::{Container, DEFAULT_MAX_SIZE};
 use crate::module::elf::{Elf, Endian};
 use crate::module::modinfo::Entry;
-use crate::module::symbols::Import;
 use crate::module::{Module, Sha256Hex, sha256};
 use crate::patch::repack;
 use crate::patch::sign::Signer;
@@ -272,6 +271,10 @@ impl Plan {
             let entries = module.modinfo.entries.iter().filter(|e| !changed.contains(&e.key.as_slice()));
             entries.map(|e| (e.key.clone(), e.value.clone())).collect::<Vec<_>>()
         };
+        // Their CRCs are the symbol versions'.
+        let imports = |module: &Module| {
+            module.imports.iter().map(|import| (import.name.clone(), import.is_weak)).collect::<Vec<_>>()
+        };
         let mark = self.mark.as_deref().and_then(|mark| mark.split_once('=')).map(|(_, value)| value.as_bytes());
         let mark = mark.or(before.modinfo.first(strings::MARK)) == after.modinfo.first(strings::MARK);
         let wished = self.vermagic_after.as_ref().map(Vermagic::as_bytes) == after.modinfo.first("vermagic");
@@ -280,7 +283,7 @@ impl Plan {
             && mark
             && after.btf == btf
             && self.versions_are_as_planned(before, &after)
-            && self.imports_are_as_planned(before, &after)
+            && imports(before) == imports(&after)
             && before.exports == after.exports
             && before.this_module == after.this_module
             && before.build_id == after.build_id;
@@ -289,17 +292,6 @@ impl Plan {
         }
         Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than what is wished for")
             .hint("nothing was changed"))
-    }
-
-    /// Imports stay; where symbol versions are rewritten, each with another CRC.
-    fn imports_are_as_planned(&self, before: &Module, after: &Module) -> bool {
-        let is_rewritten = self.versioned.as_ref().is_some_and(|versioned| !versioned.hidden);
-        let bare = |module: &Module| {
-            let bare =
-                |import: &Import| if is_rewritten { Import { crc: None, ..import.clone() } } else { import.clone() };
-            module.imports.iter().map(bare).collect::<Vec<_>>()
-        };
-        bare(before) == bare(after)
     }
 
     /// Symbol versions change as far as they are to, and their symbols not at all.
@@ -526,6 +518,22 @@ mod tests {
         assert_eq!(names(&plan.bytes_after), names(WITH_BTF).iter().map(renamed).collect::<Vec<_>>());
         let differing = WITH_BTF.iter().zip(&plan.bytes_after).filter(|(old, new)| old != new).count();
         assert_eq!((differing, plan.bytes_after.len()), (1, WITH_BTF.len()));
+    }
+
+    #[test]
+    fn a_crc_becomes_the_kernel_s_and_all_others_stay() {
+        let image = include_bytes!("../../fixtures/modules/hello-4.ko");
+        let crcs = Modversions::Rewrite(Arc::new([("_printk".to_owned(), 0x0102_0304)].into()));
+        let request = Request { modversions: crcs, mark: Mark::Never, ..Request::new(Wish::Keep, Signature::Refuse) };
+        let plan = Plan::make(image, &request).unwrap();
+        let versioned = plan.versioned.unwrap();
+        assert_eq!((versioned.rewritten, versioned.equal, versioned.unknown.len()), (1, 0, 2));
+        let (before, after) = (Module::read(image).unwrap(), Module::read(&plan.bytes_after).unwrap());
+        let mut expected = before.versions.by_symbol();
+        expected.insert(b"_printk", 0x0102_0304);
+        assert_eq!(after.versions.by_symbol(), expected);
+        let differing: Vec<usize> = (0..image.len()).filter(|at| image[*at] != plan.bytes_after[*at]).collect();
+        assert_eq!((plan.edits.len(), differing.len(), image.len()), (1, 4, plan.bytes_after.len()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! 5.18), and give each row that ends its end.
 
 use crate::kernel::Kernel;
+use crate::kernel::image::messages::SHA512_NAMES;
 use crate::vermagic::TokenKind;
 
 /// A behaviour that some kernels have and others have not.
@@ -15,6 +16,8 @@ pub(super) enum Rule {
     Signatures,
     /// Unsigned modules are refused (CONFIG_MODULE_SIG_FORCE).
     SignaturesForced,
+    /// SHA-384 and SHA-512 are built in (CONFIG_CRYPTO_SHA512=y).
+    Sha512,
     /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
     SignatureReasons,
     /// The signature is looked at behind the ELF header and the blacklist; else it comes first.
@@ -94,6 +97,7 @@ const TABLE: &[Row] = &[
     // signature
     Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing"]),
     Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
+    Row(Rule::Sha512,               (2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
     Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", &[]),
     Row(Rule::SignatureLate,        (4, 20), (5, 10), "", &[]),
     // elf
@@ -193,6 +197,7 @@ impl<'k> Rules<'k> {
             Rule::Modversions => return self.modversions(),
             Rule::MissingCrcRefuses => return self.missing_crc_refuses(),
             Rule::Livepatch => return self.livepatch(),
+            Rule::Sha512 if self.kernel.facts.messages.is_none() => return self.sha512(),
             _ => {}
         }
         let Row(_, from, before, option, telling) = TABLE.iter().find(|row| row.0 == rule)?;
@@ -236,6 +241,12 @@ impl<'k> Rules<'k> {
         }
     }
 
+    /// The configuration, if the image is not known: a module is none that is built in.
+    fn sha512(&self) -> Option<bool> {
+        let config = self.kernel.facts.config.as_ref()?;
+        Some(config.value.get("CRYPTO_SHA512").is_some_and(|value| value == "y"))
+    }
+
     /// A kernel without livepatches has a message that says so (`check_modinfo_livepatch`, 4.7 on).
     fn livepatch(&self) -> Option<bool> {
         let off = "is marked as livepatch module, but livepatch support is disabled";
@@ -273,7 +284,8 @@ mod tests {
     fn each_message_that_tells_a_rule_is_looked_for_in_images() {
         for Row(rule, .., telling) in TABLE {
             for message in *telling {
-                assert!(LOADER_MESSAGES.contains(message), "{rule:?}: {message}");
+                let is_known = LOADER_MESSAGES.contains(message) || SHA512_NAMES.contains(message);
+                assert!(is_known, "{rule:?}: {message}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The appended signature: `module_sig_check` and `mod_verify_sig` (kernel/module/signing.c; before 5.18
 //! kernel/module.c and kernel/module_signing.c), `mod_check_sig` (kernel/module_signature.c).
 
+use crate::module::Module;
 use crate::module::verification::{self, Abilities, Verification};
 use crate::predict::patched::Change;
 use crate::predict::record::Record;
@@ -9,6 +10,11 @@ use crate::predict::{Attempt, Step, errno};
 
 /// What stands at the end of a signed file.
 const MARKER: &[u8] = b"~Module signature appended~\n";
+
+/// Modules that bring SHA-384 and SHA-512: crypto/sha512_generic.c, crypto/sha512.c from 6.16 on.
+const SHA512_MODULES: [&str; 2] = ["sha512_generic", "sha512"];
+
+const KEY_UNKNOWN: &str = "does the kernel know the key? (the certificates in its image)";
 
 /// Size of `struct module_signature`, in bytes.
 const INFO: usize = 12;
@@ -34,7 +40,7 @@ enum Looked {
     Good { signed: usize },
     Absent { why: Absent, end: usize },
     Fatal { errno: i32, note: &'static str, line: Option<String> },
-    Unknown { end: usize },
+    Unknown { end: usize, note: &'static str },
 }
 
 /// The step.
@@ -79,8 +85,7 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
             record.fail(Step::Signature, errno, note, None)?;
             return Ok(whole);
         }
-        Looked::Unknown { end } => {
-            let note = "does the kernel know the key? (the certificates in its image)";
+        Looked::Unknown { end, note } => {
             record.unknown(Step::Signature, note);
             return Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: false });
         }
@@ -173,10 +178,14 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
     let (Some(keys), Some(covered), Some(blob)) =
         (&attempt.kernel.facts.keys, before.get(..signed), before.get(signed..))
     else {
-        return Looked::Unknown { end };
+        return Looked::Unknown { end, note: KEY_UNKNOWN };
     };
-    let abilities = Abilities { ecdsa: attempt.rules.since(5, 13) };
-    match verification::verify(covered, blob, &keys.value, abilities) {
+    let verified =
+        match verified(attempt, &|abilities| verification::verify(covered, blob, &keys.value, abilities), record) {
+            Ok(verified) => verified,
+            Err(note) => return Looked::Unknown { end, note },
+        };
+    match verified {
         Verification::Good => Looked::Good { signed },
         Verification::UnknownKey => Looked::Absent { why: Absent::UnknownKey, end },
         Verification::Unsupported => Looked::Absent { why: Absent::UnknownCrypto, end },
@@ -186,6 +195,33 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
         Verification::Broken { errno } => {
             Looked::Fatal { errno, note: "the signature is no message that the kernel takes", line: None }
         }
-        Verification::Undecided => Looked::Unknown { end },
+        Verification::Undecided => Looked::Unknown { end, note: KEY_UNKNOWN },
+    }
+}
+
+/// What the kernel's verification comes to; or the note that says what would decide it. Where SHA-512 is not built in, the
+/// kernel asks modprobe for it (crypto_alloc_shash, crypto/api.c): a module of its own is then one more that is needed.
+fn verified(
+    attempt: &Attempt<'_>,
+    verify: &dyn Fn(Abilities) -> Verification,
+    record: &mut Record,
+) -> Result<Verification, &'static str> {
+    let own = Abilities { ecdsa: attempt.rules.since(5, 13), sha512: attempt.rules.has(Rule::Sha512) };
+    let (with_it, without) =
+        (verify(Abilities { sha512: Some(true), ..own }), verify(Abilities { sha512: Some(false), ..own }));
+    if own.sha512 == Some(true) || with_it == without {
+        return Ok(with_it);
+    }
+    let tree = attempt.kernel.facts.tree.as_ref().filter(|_| own.sha512 == Some(false));
+    let tree = tree.ok_or("has the kernel SHA-512? (CONFIG_CRYPTO_SHA512 in its configuration, and its modules)")?;
+    match tree.value.modules.iter().find(|module| SHA512_MODULES.contains(&module.name.as_str())) {
+        None => Ok(without),
+        // Nobody can bring what it takes to bring him.
+        Some(module) if attempt.subject.module.and_then(Module::name).as_ref() == Some(&module.name) => Ok(without),
+        Some(_) if attempt.load.alone => Err("does the kernel's modprobe find the module that has SHA-512?"),
+        Some(module) => {
+            record.needs.push(module.name.clone());
+            Ok(with_it)
+        }
     }
 }

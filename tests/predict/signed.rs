@@ -1,11 +1,12 @@
 //! A signature: with its key among those of the kernel, with another, changed since.
 
-use kmodlab::kernel::{Certificate, Fact, Kernel};
+use kmodlab::kernel::{Certificate, Fact, Kernel, Tree, TreeModule};
+use kmodlab::patch::sign::{Digest, Signer};
 use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED};
-use kmodlab::predict::{Force, Step};
+use kmodlab::predict::{Force, Load, Step};
 
 use crate::kernels::{debian, with_option};
-use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod};
+use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod, judge};
 
 const OUT_OF_TREE: &str = "hello_4: loading out-of-tree module taints kernel.";
 const UNSIGNED: &str = "hello_4: module verification failed: signature and/or required key missing - tainting kernel";
@@ -73,4 +74,58 @@ fn a_signature_that_can_t_be_read_is_refused_even_where_nobody_insists() {
     let at = broken.windows(5).rposition(|window| window == [6, 3, 0x55, 4, 3]).unwrap();
     broken[at] = 0x1f;
     assert_refused(&insmod(&broken, &trusting(&[]), Force::None), Step::Signature, EBADMSG, &[]);
+}
+
+/// `hello-4.ko`, signed over SHA-512, and a kernel that trusts the key.
+fn over_sha512() -> (Vec<u8>, Kernel) {
+    let signer = Signer::from_pem(&fixture("keys/key.pem"), &fixture("keys/cert.pem")).unwrap();
+    let image = fixture("modules/hello-4.ko");
+    let trailer = signer.with_digest(Digest::Sha512).trailer(&image).unwrap();
+    ([image, trailer].concat(), trusting(&[certificate()]))
+}
+
+#[test]
+fn a_digest_that_is_built_in_is_known() {
+    let (signed, kernel) = over_sha512();
+    assert_accepted(&insmod(&signed, &with_option(kernel, "CRYPTO_SHA512", true), Force::None), "O", &[OUT_OF_TREE]);
+}
+
+#[test]
+fn a_digest_that_is_a_module_is_needed_before() {
+    let (signed, mut kernel) = over_sha512();
+    kernel.facts.config.as_mut().unwrap().value.insert("CRYPTO_SHA512".to_owned(), "m".to_owned());
+    let tree = |names: &[&str]| {
+        let module = |name: &&str| TreeModule {
+            name: (*name).to_owned(),
+            file: format!("kernel/crypto/{name}.ko").into(),
+            depends: Vec::new(),
+            exports: Vec::new(),
+        };
+        let tree = Tree::new(names.iter().map(module).collect(), Vec::new());
+        Some(Fact { value: tree, source: "this test".to_owned() })
+    };
+    kernel.facts.tree = None;
+    assert_unknown(&insmod(&signed, &kernel, Force::None), &["has the kernel SHA-512?"]);
+    kernel.facts.tree = tree(&["sha512_generic"]);
+    // It is the kernel that asks for it, so a bare insmod may do.
+    assert_unknown(&insmod(&signed, &kernel, Force::None), &["does the kernel's modprobe find the module"]);
+    let with_others = judge(&signed, &kernel, Load { force: Force::None, alone: false });
+    assert_accepted(&with_others, "O", &[OUT_OF_TREE]);
+    assert_eq!(with_others.needs, ["sha512_generic"]);
+    kernel.facts.tree = tree(&["md4"]);
+    assert_accepted(&insmod(&signed, &kernel, Force::None), "OE", &[OUT_OF_TREE, UNSIGNED]);
+    let line = "Loading of module with unsupported crypto is rejected";
+    let insisting = with_option(kernel, "MODULE_SIG_FORCE", true);
+    assert_refused(&insmod(&signed, &insisting, Force::None), Step::Signature, EKEYREJECTED, &[line]);
+}
+
+#[test]
+fn a_digest_is_computed_before_the_key_is_looked_for() {
+    let (signed, mut kernel) = over_sha512();
+    kernel.facts.keys.as_mut().unwrap().value.clear();
+    let tree = Tree::new(Vec::new(), Vec::new());
+    kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
+    let insisting = with_option(with_option(kernel, "CRYPTO_SHA512", false), "MODULE_SIG_FORCE", true);
+    let line = "Loading of module with unsupported crypto is rejected";
+    assert_refused(&insmod(&signed, &insisting, Force::None), Step::Signature, EKEYREJECTED, &[line]);
 }

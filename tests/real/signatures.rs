@@ -14,7 +14,7 @@ use crate::{alone, on_all_cores};
 const SIGNED: [(&str, usize); 4] =
     [("amd64-5.10-cloud", 1), ("amd64-6.1-cloud", 1), ("amd64-6.12", 12), ("amd64-7.2", 12)];
 
-const ALL: Abilities = Abilities { ecdsa: Some(true) };
+const ALL: Abilities = Abilities { ecdsa: Some(true), sha512: Some(true) };
 
 /// The answer to a module as it is, and to one with a bit turned in the middle of what is signed.
 fn answers(bytes: &[u8], keys: &[Certificate]) -> Option<(Verification, Verification)> {

@@ -23,9 +23,12 @@ mod hostile;
 mod kernels;
 mod matrix;
 mod parent;
+mod repack;
 #[path = "../readme/sessions.rs"]
 mod sessions;
 mod tally;
+mod trusting;
+mod ways;
 mod witness;
 
 use std::path::{Path, PathBuf};

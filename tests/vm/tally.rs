@@ -94,8 +94,8 @@ impl Tally {
             Some(lines) => *self.later_lines.entry(lines).or_default() += 1,
         }
         let seen = &cell.observed;
-        let theirs = sorted(&taint_letters(seen.taint_after & !seen.taint_before));
-        let ours = sorted(cell.prediction.taint.as_deref().unwrap_or_default());
+        let theirs = of_the_loader(&taint_letters(seen.taint_after & !seen.taint_before));
+        let ours = of_the_loader(cell.prediction.taint.as_deref().unwrap_or_default());
         if theirs != ours && seen.end == End::Done {
             let stage = cell.prediction.stage.as_deref().unwrap_or("accepted");
             let what = format!("{} {stage}: predicted {ours:?}, was {theirs:?}", cell.kernel.release);
@@ -184,7 +184,7 @@ fn died_in_the_loader(seen: &Observed) -> bool {
 }
 
 /// The letters that the loader is answerable for.
-fn sorted(letters: &str) -> String {
+pub(crate) fn of_the_loader(letters: &str) -> String {
     let mut letters: Vec<char> = letters.chars().filter(|letter| !OF_ITS_OWN.contains(letter)).collect();
     letters.sort_unstable();
     letters.into_iter().collect()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aho_corasick::{AhoCorasick, packed};
+use memchr::memmem;
 
 /// Parts of the loader's format strings, each of which tells of a check, or of how it answers.
 ///
@@ -95,6 +96,16 @@ pub const LOADER_MESSAGES: &[&str] = &[
     "init suspiciously returned %d",
     "gave up waiting for init of module %s",
 ];
+
+/// Names that the kernel's own implementations of SHA-384 and SHA-512 have in its image where they are built in
+/// (`cra_driver_name`, crypto/sha512_generic.c; crypto/sha512.c from 6.16 on). They stand among its data.
+pub const SHA512_NAMES: [&str; 2] = ["sha512-generic", "sha512-lib"];
+
+/// Those of [`SHA512_NAMES`] that stand in an image's data.
+pub(super) fn digests(data: &[u8]) -> impl Iterator<Item = String> {
+    let is_there = |name: &&&str| memmem::find(data, name.as_bytes()).is_some();
+    SHA512_NAMES.iter().filter(is_there).map(|name| (*name).to_owned())
+}
 
 /// How many messages one search looks for: what a vector search (Teddy) takes at once. Several of those are faster by
 /// far than one automaton for all.

@@ -1,0 +1,151 @@
+//! The ways to repack a module, and what must come out of each: by the plans that `kmodlab patch` carries out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kmodlab::kernel::Kernel;
+use kmodlab::module::Module;
+use kmodlab::module::container::Container;
+use kmodlab::patch::sign::{Digest, Signer};
+use kmodlab::patch::{MARK, Mark, Modversions, Plan, Request, Signature, Wish};
+use kmodlab::vermagic::TokenKind;
+
+/// A module as it is loaded.
+#[derive(Clone)]
+pub(crate) struct Repacked {
+    /// How it was made, for the counts.
+    pub(crate) what: &'static str,
+    pub(crate) name: String,
+    /// The file.
+    pub(crate) file: Vec<u8>,
+    /// What is inside the file, if it is packed: what the loader sees.
+    pub(crate) inside: Vec<u8>,
+    /// Did `.modinfo` get another place?
+    pub(crate) grew: bool,
+    /// What must come out of it, whatever is predicted.
+    pub(crate) expected: Expected,
+}
+
+/// What must come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// It is taken, and nothing says that it is not as it was built.
+    Clean,
+    /// It is taken, and counts as forced: taint F.
+    Forced,
+    /// It is refused with this errno; the loader's first line has these words, or there is none.
+    Refused(i32, Option<&'static str>),
+}
+
+const ENOEXEC: i32 = 8;
+
+/// What a longer release has more.
+const LONGER: &[u8] = b"-and-a-tail-that-no-entry-has-room-for-in-place";
+
+/// The ways, in turn.
+const WAYS: [Way; 9] = [
+    Way::Marked,
+    Way::LongerRelease,
+    Way::Packed(Container::Xz),
+    Way::CrcsPutRight,
+    Way::WithoutBtf,
+    Way::Packed(Container::Gzip),
+    Way::AllAtOnce,
+    Way::Packed(Container::Zstd),
+    Way::VersionsHidden,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Marked,
+    LongerRelease,
+    Packed(Container),
+    /// Its CRCs are another's, and then the kernel's again.
+    CrcsPutRight,
+    VersionsHidden,
+    WithoutBtf,
+    /// Marked, longer, without BTF, in xz.
+    AllAtOnce,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Marked => "marked",
+            Way::LongerRelease => "longer vermagic",
+            Way::Packed(Container::Xz) => "packed anew in xz",
+            Way::Packed(Container::Gzip) => "packed anew in gzip",
+            Way::Packed(_) => "packed anew in zstd",
+            Way::CrcsPutRight => "CRCs rewritten",
+            Way::VersionsHidden => "symbol versions hidden",
+            Way::WithoutBtf => "BTF dropped",
+            Way::AllAtOnce => "longer, without BTF, in xz",
+        }
+    }
+}
+
+/// Repacks a module of a kernel's, and signs it, in the way of this number.
+pub(crate) fn repacked(number: usize, name: &str, module: &[u8], kernel: &Kernel, signer: &Signer) -> Repacked {
+    let way = WAYS[number % WAYS.len()];
+    let digest = [Digest::Sha256, Digest::Sha384, Digest::Sha512][number % 3];
+    // Without symbol versions the release is compared, and nothing else can be wrong with them.
+    let has_versions = kernel.vermagic.value.has(TokenKind::Modversions);
+    let plain = Request {
+        signer: Some(Arc::new(signer.clone().with_digest(digest))),
+        mark: Mark::Always,
+        ..Request::new(Wish::Keep, Signature::Renew)
+    };
+    let longer = Request { wish: Wish::Rewrite(longer(module)), ..plain.clone() };
+    let (file, request) = match way {
+        Way::Marked => (module.to_vec(), plain),
+        Way::LongerRelease => (module.to_vec(), longer),
+        Way::Packed(container) => (container.compress(module).unwrap(), plain),
+        Way::CrcsPutRight => (with_other_crcs(module), Request { modversions: crcs_of(kernel), ..plain }),
+        Way::VersionsHidden => (module.to_vec(), Request { modversions: Modversions::Blank, ..plain }),
+        Way::WithoutBtf => (module.to_vec(), Request { drop_btf: true, ..plain }),
+        Way::AllAtOnce => (Container::Xz.compress(module).unwrap(), Request { drop_btf: true, ..longer }),
+    };
+    let plan = Plan::make(&file, &request).unwrap();
+    let inside = plan.inside_after().to_vec();
+    let after = Module::read(&inside).unwrap();
+    assert!(after.modinfo.first(MARK).is_some(), "{name} is not marked");
+    assert_eq!(after.trailer.as_ref().unwrap().hash, digest.name());
+    assert!(!request.drop_btf || after.btf.is_none());
+    let expected = match way {
+        Way::LongerRelease | Way::AllAtOnce if !has_versions => Expected::Refused(ENOEXEC, Some("version magic '")),
+        // Debian's kernels are built with CONFIG_MODULE_FORCE_LOAD; a module without any symbol versions is as if forced.
+        Way::VersionsHidden if has_versions => Expected::Forced,
+        _ => Expected::Clean,
+    };
+    Repacked { what: way.name(), name: name.to_owned(), file: plan.bytes_after, inside, grew: plan.grows, expected }
+}
+
+/// The version magic of a module with a longer release.
+fn longer(module: &[u8]) -> Vec<u8> {
+    let vermagic = Module::read(module).unwrap().vermagic().unwrap().as_bytes().to_vec();
+    let end = vermagic.iter().position(|byte| *byte == b' ').unwrap();
+    [&vermagic[..end], LONGER, &vermagic[end..]].concat()
+}
+
+/// The module with a CRC for each symbol that no kernel has.
+fn with_other_crcs(module: &[u8]) -> Vec<u8> {
+    let read = Module::read(module).unwrap();
+    let symbols = read.versions.by_symbol();
+    let other: HashMap<String, u32> =
+        symbols.into_iter().map(|(name, crc)| (String::from_utf8(name.to_vec()).unwrap(), !(crc as u32))).collect();
+    if other.is_empty() {
+        return module.to_vec();
+    }
+    let request = Request {
+        modversions: Modversions::Rewrite(Arc::new(other)),
+        mark: Mark::Never,
+        ..Request::new(Wish::Keep, Signature::Strip)
+    };
+    let plan = Plan::make(module, &request).unwrap();
+    assert!(plan.versioned.as_ref().is_some_and(|versioned| versioned.rewritten > 0));
+    plan.bytes_after
+}
+
+fn crcs_of(kernel: &Kernel) -> Modversions {
+    Modversions::Rewrite(Arc::new(kernel.facts.crcs()))
+}
