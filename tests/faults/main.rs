@@ -6,6 +6,7 @@
 //! - [`disk`]: a simulated disk loses any of what was not flushed to it
 //! - [`races`]: others write, cut, rename and replace the module meanwhile; two runs want it at once
 //! - [`full`]: the disk of the backups is full
+//! - [`crowd`]: the same for many modules at once
 //!
 //! The program itself runs here, on copies of the fixtures, with a state folder of its own ([`workshop`]). What is
 //! ignored needs strace, or root: `cargo test --release --test faults -- --include-ignored --nocapture` runs it all and
@@ -20,6 +21,7 @@
     reason = "in a test, whatever is unexpected ends it"
 )]
 
+mod crowd;
 mod disk;
 mod failing;
 mod full;

@@ -225,6 +225,20 @@ impl Scene {
     }
 }
 
+/// What can be played to a simulated disk.
+pub(crate) trait Played {
+    /// What the command does, for the counts.
+    fn name(&self) -> &'static str;
+    /// The folder that holds it all.
+    fn home(&self) -> &Path;
+    /// The command line.
+    fn line(&self) -> &[OsString];
+    /// All files as they are when it starts.
+    fn start(&self) -> &Tree;
+    /// Puts a state into real files, recovers, and says what is lost, if anything is.
+    fn judge(&self, state: &Tree) -> Result<(), String>;
+}
+
 /// How often it came out on which side.
 #[derive(Default)]
 pub(crate) struct Tally {

@@ -289,7 +289,10 @@ impl Workshop {
     }
 }
 
-/// Runs a command line to its end. cargo's own library path goes: searching it would be half of all system calls.
+/// Runs a command line to its end. cargo's own library path goes: searching it would be half of all system calls. There is
+/// one thread, so that the calls come in the same order each time.
 pub(crate) fn run(line: &[OsString]) -> Ran {
-    Command::new(&line[0]).args(&line[1..]).env_remove("LD_LIBRARY_PATH").output().unwrap().into()
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]).env_remove("LD_LIBRARY_PATH").env("RAYON_NUM_THREADS", "1");
+    command.output().unwrap().into()
 }

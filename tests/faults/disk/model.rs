@@ -139,6 +139,12 @@ impl Disk {
                     change.lasts = true;
                 }
             }
+            Act::SyncAll => {
+                self.log.iter_mut().filter(|change| !change.is_given_up).for_each(|change| change.lasts = true);
+            }
+            Act::FailedSyncAll => {
+                self.log.iter_mut().filter(|change| !change.lasts).for_each(|change| change.is_given_up = true);
+            }
             Act::FailedSync { fd } => self.waiting_for(*fd).for_each(|change| change.is_given_up = true),
         }
     }

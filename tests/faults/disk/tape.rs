@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use crate::strace::traced;
 
 /// The calls that a tape is made of.
-const KNOWN: &str = "open,openat,openat2,mkdir,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,\
+const KNOWN: &str = "open,openat,openat2,mkdir,pwrite64,ftruncate,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,\
                      unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr";
 
 /// Calls that change a disk too, but that no tape knows: whoever begins to use one teaches it to the model.
 const UNKNOWN: &str = "creat,write,writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,splice,mkdirat,\
                        link,linkat,symlink,symlinkat,mknod,mknodat,chmod,fchmodat,chown,lchown,fchownat,setxattr,\
-                       lsetxattr,fremovexattr,removexattr,lremovexattr,sync,syncfs,sync_file_range,msync";
+                       lsetxattr,fremovexattr,removexattr,lremovexattr,sync,sync_file_range,msync,ioctl";
 
 /// One call that changes the disk, or makes a change last.
 #[derive(Clone, Debug)]
@@ -28,15 +28,35 @@ pub(super) struct Step {
 /// What is done. Descriptors are those of the process.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
-    Open { fd: i32, creates: Option<u32> },
+    Open {
+        fd: i32,
+        creates: Option<u32>,
+    },
     MakeFolder,
-    Write { fd: i32, at: usize, bytes: Vec<u8> },
-    Cut { fd: i32, len: usize },
+    Write {
+        fd: i32,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        fd: i32,
+        len: usize,
+    },
     RenameTo(PathBuf),
     Remove,
-    Set { fd: i32, attribute: Attribute },
-    Sync { fd: i32 },
-    FailedSync { fd: i32 },
+    Set {
+        fd: i32,
+        attribute: Attribute,
+    },
+    Sync {
+        fd: i32,
+    },
+    /// The whole file system, by one of its files.
+    SyncAll,
+    FailedSyncAll,
+    FailedSync {
+        fd: i32,
+    },
 }
 
 impl fmt::Display for Act {
@@ -49,8 +69,8 @@ impl fmt::Display for Act {
             Act::RenameTo(_) => "renaming",
             Act::Remove => "removing",
             Act::Set { .. } => "giving its looks to",
-            Act::Sync { .. } => "flushing",
-            Act::FailedSync { .. } => "failing to flush",
+            Act::Sync { .. } | Act::SyncAll => "flushing",
+            Act::FailedSync { .. } | Act::FailedSyncAll => "failing to flush",
         })
     }
 }
@@ -131,7 +151,7 @@ struct Reader<'h> {
 impl Reader<'_> {
     /// What a call did below home; `None` if nothing.
     fn step(&mut self, line: Line<'_>) -> Option<Step> {
-        let is_fsync = matches!(line.name, "fsync" | "fdatasync");
+        let is_fsync = matches!(line.name, "fsync" | "fdatasync" | "syncfs");
         if line.returned < 0 && !is_fsync {
             return None;
         }
@@ -150,7 +170,7 @@ impl Reader<'_> {
                 (path.clone(), by_descriptor(&line, fd))
             }
         };
-        let is_harmless = matches!(act, Act::Open { creates: None, .. } | Act::Sync { .. });
+        let is_harmless = matches!(act, Act::Open { creates: None, .. } | Act::Sync { .. } | Act::SyncAll);
         let is_ours = path.starts_with(self.home);
         assert!(is_ours || is_harmless, "it changes what is none of its business: {line:?}");
         is_ours.then_some(Step { path, act })
@@ -186,6 +206,8 @@ fn by_descriptor(line: &Line<'_>, fd: i32) -> Act {
         "ftruncate" => Act::Cut { fd, len: number(1) as usize },
         "fsync" | "fdatasync" if line.returned < 0 => Act::FailedSync { fd },
         "fsync" | "fdatasync" => Act::Sync { fd },
+        "syncfs" if line.returned < 0 => Act::FailedSyncAll,
+        "syncfs" => Act::SyncAll,
         "fchmod" => Act::Set { fd, attribute: Attribute::Mode(line.octal(1)) },
         "fchown" => Act::Set { fd, attribute: Attribute::Owner(number(1) as u32, number(2) as u32) },
         "fsetxattr" => Act::Set { fd, attribute: Attribute::Label(line.bytes(2)) },

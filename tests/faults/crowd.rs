@@ -1,0 +1,297 @@
+//! Many modules at once: whatever stops a group, each module is as before or as after, and each original can be had.
+//!
+//! Some are written in place, some replaced by whole new files, and there are enough of them for whole file systems to be
+//! flushed. A run makes many calls here; `KMODLAB_FAULTS=all` gives each its fault, else they are spread over the run.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kmodlab::vault::Vault;
+use kmodlab::vault::history::{History, backups};
+use kmodlab::vault::recovery::Outcome;
+
+use crate::scene::{Doing, Played, Side};
+use crate::strace::{self, Call};
+use crate::workshop::{Looks, Ran, Tree, WANTED, Workshop};
+
+/// Modules that are written in place, and those whose signature is taken off: more than are flushed one by one.
+const IN_PLACE: usize = 7;
+const REPLACED: usize = 3;
+
+/// How many of the calls get a fault, where not all do.
+const SPREAD: usize = 45;
+
+/// Many modules, a command about all of them, and the two states of each.
+pub(crate) struct Crowd {
+    name: &'static str,
+    shop: Workshop,
+    /// The folder that is named.
+    folder: PathBuf,
+    line: Vec<OsString>,
+    start: Tree,
+    /// Each module, as it was at first.
+    originals: Vec<(PathBuf, Looks)>,
+    /// Its SHA-256 before the command, and after it.
+    sides: Vec<[String; 2]>,
+    /// What was proven good already.
+    seen: RefCell<HashSet<Tree>>,
+}
+
+impl Crowd {
+    /// A patch of all of them, with no state folder yet.
+    pub(crate) fn patch() -> Crowd {
+        let (shop, folder) = Crowd::modules();
+        let arguments = Crowd::patching(&shop, &folder);
+        Crowd::of("patch of many", shop, folder, &arguments)
+    }
+
+    /// The restore of all.
+    pub(crate) fn restore() -> Crowd {
+        let (shop, folder) = Crowd::modules();
+        let originals = Crowd::looks(&folder);
+        shop.run(&Crowd::patching(&shop, &folder)).with(0);
+        let arguments = vec!["restore".to_owned(), folder.to_str().unwrap().to_owned()];
+        Crowd { originals, ..Crowd::of("restore of many", shop, folder, &arguments) }
+    }
+
+    fn modules() -> (Workshop, PathBuf) {
+        let shop = Workshop::of("hello-4.ko");
+        let folder = shop.home.join("tree");
+        fs::create_dir(&folder).unwrap();
+        let signed = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules/hello-4-signed.ko");
+        let signed = Looks { bytes: fs::read(signed).unwrap(), ..shop.original.clone() };
+        let all = [(IN_PLACE, "plain", &shop.original), (REPLACED, "signed", &signed)];
+        for (count, name, looks) in all {
+            for nth in 0..count {
+                let mut looks = looks.clone();
+                // Each is another file: one letter of its description.
+                let at = looks.bytes.windows(12).position(|bytes| bytes == b"description=").unwrap() + 12;
+                looks.bytes[at] = b'a' + nth as u8;
+                looks.put(&folder.join(format!("{name}{nth}.ko")));
+            }
+        }
+        fs::remove_file(&shop.module).unwrap();
+        (shop, folder)
+    }
+
+    fn patching(shop: &Workshop, folder: &Path) -> Vec<String> {
+        let mut arguments = vec!["patch", folder.to_str().unwrap(), "--vermagic", WANTED, "--signature", "strip"];
+        let digest = shop.run(&[&arguments[..], &["-n"]].concat()).with(0).value("digest");
+        arguments.extend(["--confirm", &digest]);
+        arguments.into_iter().map(str::to_owned).collect()
+    }
+
+    fn looks(folder: &Path) -> Vec<(PathBuf, Looks)> {
+        let names = Tree::names(folder).into_iter().map(|name| folder.join(name));
+        names.filter_map(|path| Looks::of(&path).map(|looks| (path, looks))).collect()
+    }
+
+    fn of(name: &'static str, shop: Workshop, folder: PathBuf, arguments: &[String]) -> Crowd {
+        let line = shop.line(arguments);
+        let start = Tree::of(&shop.home);
+        let before = Crowd::looks(&folder);
+        shop.run(arguments).with(0);
+        let after = Crowd::looks(&folder);
+        assert_eq!(before.len(), IN_PLACE + REPLACED);
+        let sides: Vec<_> = before.iter().zip(&after).map(|((_, b), (_, a))| [b.sha(), a.sha()]).collect();
+        assert!(sides.iter().all(|[before, after]| before != after));
+        start.put(&shop.home);
+        Crowd { name, shop, folder, line, start, originals: before, sides, seen: RefCell::default() }
+    }
+
+    fn reset(&self) {
+        self.start.put(&self.shop.home);
+    }
+
+    /// The calls of the command, in their order.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.reset();
+        let calls = strace::all_calls(&self.line);
+        self.reset();
+        calls
+    }
+
+    /// On which side of the change is each module?
+    fn now(&self) -> Result<Vec<Side>, String> {
+        let side = |((path, _), [before, after]): (&(PathBuf, Looks), &[String; 2])| match Looks::of(path) {
+            Some(looks) if looks.sha() == *before => Ok(Side::Before),
+            Some(looks) if looks.sha() == *after => Ok(Side::After),
+            _ => Err(format!("{} is between before and after", path.display())),
+        };
+        self.originals.iter().zip(&self.sides).map(side).collect()
+    }
+
+    /// After a fault: recovers, and proves that nothing was lost and that everything works again.
+    fn aftermath(&self) -> (usize, usize) {
+        let shop = &self.shop;
+        let left = Tree::of(&shop.home).without_times_below(Path::new("state"));
+        shop.run(&["recover"]).with(0);
+        let sides = self.now().unwrap();
+        let after = sides.iter().filter(|side| **side == Side::After).count();
+        let sum = (sides.len() - after, after);
+        if !self.seen.borrow_mut().insert(left) {
+            return sum;
+        }
+        assert_eq!(shop.leftover(), None);
+        shop.run(&["verify"]).with(0);
+        let folder = self.folder.to_str().unwrap();
+        shop.run(&["restore", folder]).with(0);
+        self.must_be_originals();
+        shop.run(&["vault", "verify"]).with(0);
+        shop.run(&Crowd::patching(shop, &self.folder)).with(0);
+        shop.run(&["restore", "--all"]).with(0);
+        self.must_be_originals();
+        assert_eq!(shop.leftover(), None);
+        sum
+    }
+
+    fn must_be_originals(&self) {
+        for (path, original) in &self.originals {
+            assert!(Looks::of(path).as_ref() == Some(original), "{} is not as it was at first", path.display());
+        }
+    }
+
+    /// A run that ended so must have done all, or say what it left, or nothing at all.
+    fn must_have_said(&self, ran: &Ran) {
+        match ran.code {
+            Some(0) => {
+                assert_eq!(ran.err, "");
+                assert!(self.now().unwrap().iter().all(|side| *side == Side::After), "it said that it was done");
+                assert_eq!(self.shop.leftover(), None);
+            }
+            Some(2..=5) => assert!(ran.err.lines().all(|line| line.starts_with("kmodlab: ")), "{ran:?}"),
+            // The loader or the memory failed.
+            _ => {}
+        }
+    }
+}
+
+impl Played for Crowd {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn home(&self) -> &Path {
+        &self.shop.home
+    }
+
+    fn line(&self) -> &[OsString] {
+        &self.line
+    }
+
+    fn start(&self) -> &Tree {
+        &self.start
+    }
+
+    fn judge(&self, state: &Tree) -> Result<(), String> {
+        let shop = &self.shop;
+        state.put(&shop.home);
+        let vault = Vault::at(&shop.state);
+        let said = |e: kmodlab::error::Error| e.to_string();
+        let mut locked = vault.lock().map_err(said)?;
+        for recovered in locked.recover().map_err(said)? {
+            match recovered.outcome {
+                Outcome::Done | Outcome::Undone => {}
+                Outcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
+                Outcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,
+            }
+        }
+        let sides = self.now()?;
+        let entries = locked.journal().map_err(said)?.entries;
+        let history = History::of(&entries);
+        for (((path, original), [before, after]), side) in self.originals.iter().zip(&self.sides).zip(&sides) {
+            let now = if *side == Side::Before { before } else { after };
+            match history.at(path).and_then(|trail| trail.expected()) {
+                Some(sha) if sha != now => Err("the journal says otherwise than the file")?,
+                None if *side == Side::After => Err("the journal knows nothing of it")?,
+                _ => {}
+            }
+            if *now != original.sha() && !shop.has_backup(&original.sha()) {
+                Err("the original is lost")?;
+            }
+            if *now == original.sha() && Looks::of(path).as_ref() != Some(original) {
+                Err("the module's bytes came back, but not its looks")?;
+            }
+        }
+        if let Some(sha) = backups(&entries).into_iter().find(|sha| !shop.has_backup(sha)) {
+            Err(format!("a backup that the journal names is lost: {sha}"))?;
+        }
+        match shop.leftover() {
+            Some(path) => Err(format!("{} was left", path.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All of these, or some that are spread over them.
+pub(crate) fn spread<T: Clone>(all: &[T], some: usize) -> Vec<T> {
+    if is_all() || all.len() <= some {
+        return all.to_vec();
+    }
+    (0..some).map(|nth| all[nth * all.len() / some].clone()).collect()
+}
+
+/// Is every call to get its fault?
+pub(crate) fn is_all() -> bool {
+    std::env::var_os("KMODLAB_FAULTS").is_some_and(|wish| wish == "all")
+}
+
+/// The calls that touch the files of a crowd, or flush them.
+fn of_files(crowd: &Crowd) -> Vec<Call> {
+    let home = crowd.shop.home();
+    let worth = |call: &Call| call.text.contains(home) && !call.text.starts_with("execve");
+    crowd.calls().into_iter().filter(worth).collect()
+}
+
+fn killed(crowd: &Crowd) {
+    let calls = of_files(crowd);
+    let some = spread(&calls, SPREAD);
+    let mut sums = (0, 0);
+    for call in &some {
+        crowd.reset();
+        let _doing = Doing(format!("{} was killed at {call}", crowd.name));
+        strace::kill(call, &crowd.line);
+        let (before, after) = crowd.aftermath();
+        sums = (sums.0 + before, sums.1 + after);
+    }
+    let (before, after) = sums;
+    let name = crowd.name;
+    println!(
+        "{name}: SIGKILL at {} of {} calls: {before} modules before, {after} after, 0 between",
+        some.len(),
+        calls.len()
+    );
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_group_killed_anywhere_loses_nothing() {
+    killed(&Crowd::patch());
+    killed(&Crowd::restore());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_group_whose_calls_fail_loses_nothing() {
+    for crowd in [Crowd::patch(), Crowd::restore()] {
+        let calls = of_files(&crowd);
+        let some = spread(&calls, SPREAD / 3);
+        let mut sums = (0, 0, 0);
+        for call in &some {
+            for (error, on) in [("EIO", ""), ("ENOSPC", ""), ("EIO", "+"), ("ENOSPC", "+")] {
+                crowd.reset();
+                let _doing = Doing(format!("{}: {error}{on} at {call}", crowd.name));
+                let ran = strace::fail(&[format!("{}:error={error}:when={}{on}", call.name, call.nth)], &crowd.line);
+                crowd.must_have_said(&ran);
+                let (before, after) = crowd.aftermath();
+                sums = (sums.0 + before, sums.1 + after, sums.2 + 1);
+            }
+        }
+        let (before, after, runs) = sums;
+        let name = crowd.name;
+        println!("{name}: {runs} runs with failing calls: {before} modules before, {after} after, 0 between");
+    }
+}
