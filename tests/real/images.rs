@@ -203,6 +203,9 @@ fn each_kernel_has_the_messages_of_its_version() {
     assert_eq!(has("Module has invalid ELF structures"), ["i386-5.10", "amd64-5.10-cloud"]);
     assert_eq!(has("no flags for exported symbols"), ["amd64-7.2"]);
     assert_eq!(has("Kernel module BTF mismatch detected"), ["amd64-6.12", "arm64-6.12"]);
+    // Where none of the two is, SHA-512 is a module (CONFIG_CRYPTO_SHA512=m in i386 5.10 and all of 6.1).
+    assert_eq!(has("sha512-generic"), ["amd64-5.10-cloud", "amd64-6.12", "arm64-6.12"]);
+    assert_eq!(has("sha512-lib"), ["amd64-7.2"]);
     assert_eq!(
         has("Skipping invalid relocation target"),
         ["amd64-5.10-cloud", "amd64-6.1", "amd64-6.1-cloud", "amd64-6.1-rt"]
