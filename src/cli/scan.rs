@@ -6,6 +6,7 @@ mod tally;
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::module::versions::Kind;
 use crate::vault::history::History;
 use crate::vault::target;
 use record::Place;
-use tally::{Odd, Tally, Traits};
+use tally::{KEPT, Odd, Tally, Traits};
 
 #[derive(clap::Args)]
 #[command(mut_group("Modules", |group| group.required(true)))]
@@ -48,6 +49,9 @@ pub(super) struct Args {
 const BATCH: usize = 64;
 const COMPRESSED_BATCH: usize = 4;
 
+/// How many folders are kept open by all threads together. A process may have 1024 files open as a rule.
+const MOST_OPEN: usize = 256;
+
 /// How many modules of a package wait to be glanced at.
 const UNPACKED_AHEAD: usize = 4;
 
@@ -66,7 +70,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     };
     let patched = Patched::of(session)?;
     let max_size = session.max_size;
-    let mut source = Source { named: Box::new(args.modules.named()?), inside: Inside::Nothing, max_size };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut source = Source {
+        named: Box::new(args.modules.named()?),
+        inside: Inside::Nothing,
+        folders: (MOST_OPEN / threads).max(1),
+        max_size,
+    };
     if form == Form::Csv {
         writeln!(session.out, "{}", record::CSV_HEADER)?;
     }
@@ -77,7 +87,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut failed = 0;
     // The only module, if it is one and can't be read: then its error is all there is to say.
     let mut alone = None;
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
     in_order(
         threads,
         || source.batch(),
@@ -93,9 +102,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             }
             done.set(done.get() + outcome.done);
             failed += outcome.failed;
-            for Counted { tree, path, looked } in outcome.counted {
-                tally.add(&tree, || below(&tree, &path), &looked);
-                alone = looked.err().filter(|_| done.get() == 1).map(|error| (error, path));
+            for Counted { tree, looked, count, first } in outcome.counted {
+                tally.add(&tree, &looked, count, first.iter().map(|path| below(&tree, path)));
+                let path = first.into_iter().next();
+                alone = looked.err().filter(|_| done.get() == 1).zip(path);
             }
             counter.borrow_mut().at(done.get());
             Ok::<(), Failure>(())
@@ -142,8 +152,8 @@ impl Patched {
 
 /// What is glanced at, or was found in its stead.
 enum Item {
-    /// A file; with the folder that was named, if it was not named itself.
-    File { path: PathBuf, folder: Option<Arc<Path>> },
+    /// A file; if it was not named itself, with the folder that was named, and the open one that it is in.
+    File { path: PathBuf, folder: Option<(Arc<Path>, Arc<OwnedFd>)> },
     /// A module in a package.
     Packed { package: Arc<Path>, path: PathBuf, bytes: Vec<u8> },
     /// What can't be gone into.
@@ -154,6 +164,8 @@ enum Item {
 struct Source {
     named: Box<dyn Iterator<Item = Result<PathBuf>> + Send>,
     inside: Inside,
+    /// How many folders the files of a batch may be in: they stay open as long.
+    folders: usize,
     max_size: u64,
 }
 
@@ -170,8 +182,15 @@ impl Source {
     /// Some items. Those of a package come alone, since they hold memory.
     fn batch(&mut self) -> Option<Vec<Item>> {
         let (mut batch, mut room) = (Vec::with_capacity(BATCH), BATCH);
-        while room > 0 {
+        let (mut last, mut folders) = (None, 0);
+        while room > 0 && folders < self.folders {
             let Some(item) = self.next() else { break };
+            let folder = match &item {
+                Item::File { folder: Some((_, open)), .. } => Some(Arc::as_ptr(open)),
+                _ => None,
+            };
+            folders += usize::from(folder != last);
+            last = folder;
             room = room.saturating_sub(match &item {
                 Item::File { path, .. } if path.as_os_str().as_bytes().ends_with(b".ko") => 1,
                 Item::File { .. } | Item::Failed(_) => BATCH / COMPRESSED_BATCH,
@@ -193,8 +212,10 @@ impl Source {
                     }
                     Err(error) => return Some(Item::Failed(error)),
                 },
-                Inside::Folder(folder, files) => match files.next() {
-                    Some(Ok(path)) => return Some(Item::File { path, folder: Some(folder.clone()) }),
+                Inside::Folder(folder, files) => match files.next_in() {
+                    Some(Ok((path, open))) => {
+                        return Some(Item::File { path, folder: Some((folder.clone(), open)) });
+                    }
                     Some(Err(error)) => return Some(Item::Failed(error)),
                     None => self.inside = Inside::Nothing,
                 },
@@ -271,11 +292,23 @@ struct Outcome {
     failed: usize,
 }
 
-/// A module that is counted.
+/// Modules in a row that are counted alike, as most are.
 struct Counted {
     tree: Option<Arc<Path>>,
-    path: PathBuf,
     looked: Result<Traits>,
+    count: usize,
+    /// The first ones.
+    first: Vec<PathBuf>,
+}
+
+impl Counted {
+    fn is_alike(&self, tree: &Option<Arc<Path>>, looked: &Result<Traits>) -> bool {
+        let is_same = match (&self.tree, tree) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        is_same && matches!((&self.looked, looked), (Ok(ours), Ok(theirs)) if ours == theirs)
+    }
 }
 
 /// What a thread keeps from one module to the next: memory, and texts that most modules share.
@@ -309,8 +342,12 @@ impl Worker {
             let (place, folder, looked) = match &item {
                 Item::File { path, folder } => {
                     let journal = patched.knows(path);
-                    let looked = self.looker.file(path, max_size).map(|glance| (glance, journal));
-                    (Place { package: None, path }, folder.as_ref(), looked)
+                    let looked = match folder {
+                        Some((_, open)) => self.looker.file_in(open.as_fd(), path, max_size),
+                        None => self.looker.file(path, max_size),
+                    };
+                    let folder = folder.as_ref().map(|(folder, _)| folder);
+                    (Place { package: None, path }, folder, looked.map(|glance| (glance, journal)))
                 }
                 Item::Packed { package, path, bytes } => {
                     let looked = self.looker.bytes(bytes, max_size).map(|glance| (glance, false));
@@ -346,7 +383,15 @@ impl Worker {
             };
             let tree = tree_of(&mut self.tree, place, folder);
             let (Item::File { path, .. } | Item::Packed { path, .. }) = item else { continue };
-            outcome.counted.push(Counted { tree, path, looked });
+            match outcome.counted.last_mut() {
+                Some(last) if last.is_alike(&tree, &looked) => {
+                    last.count += 1;
+                    if last.first.len() < KEPT {
+                        last.first.push(path);
+                    }
+                }
+                _ => outcome.counted.push(Counted { tree, looked, count: 1, first: vec![path] }),
+            }
         }
         outcome
     }

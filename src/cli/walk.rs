@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
@@ -32,6 +34,7 @@ pub(super) struct Walk {
 /// A folder with what is left in it, the next one last.
 struct Folder {
     path: PathBuf,
+    open: Arc<OwnedFd>,
     entries: Vec<Entry>,
     names: Vec<u8>,
 }
@@ -55,8 +58,8 @@ impl Walk {
             return Err(Error::new(ErrorKind::Unsupported, what).hint("name this folder itself").on(path));
         }
         match read(&path, flags, &mut self.room) {
-            Ok((entries, names)) => {
-                self.open.push(Folder { path, entries, names });
+            Ok((open, entries, names)) => {
+                self.open.push(Folder { path, open: Arc::new(open), entries, names });
                 Ok(())
             }
             Err(error) => Err(Error::io("reading the folder", error).on(path)),
@@ -64,7 +67,11 @@ impl Walk {
     }
 }
 
-fn read(path: &Path, flags: OFlags, room: &mut [MaybeUninit<u8>]) -> Result<(Vec<Entry>, Vec<u8>), rustix::io::Errno> {
+fn read(
+    path: &Path,
+    flags: OFlags,
+    room: &mut [MaybeUninit<u8>],
+) -> Result<(OwnedFd, Vec<Entry>, Vec<u8>), rustix::io::Errno> {
     let folder = rustix::fs::open(path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let (mut entries, mut names) = (Vec::new(), Vec::new());
     let mut list = RawDir::new(&folder, room);
@@ -91,13 +98,20 @@ fn read(path: &Path, flags: OFlags, room: &mut [MaybeUninit<u8>]) -> Result<(Vec
     }
     // The last first, since they are taken from the end.
     entries.sort_unstable_by(|a, b| names.get(b.name.clone()).cmp(&names.get(a.name.clone())));
-    Ok((entries, names))
+    Ok((folder, entries, names))
 }
 
 impl Iterator for Walk {
     type Item = Result<PathBuf>;
 
     fn next(&mut self) -> Option<Result<PathBuf>> {
+        self.next_in().map(|next| next.map(|(path, _)| path))
+    }
+}
+
+impl Walk {
+    /// The next one, with the folder that it is in.
+    pub(super) fn next_in(&mut self) -> Option<Result<(PathBuf, Arc<OwnedFd>)>> {
         if let Some(top) = self.top.take()
             && let Err(error) = self.enter(top, OFlags::empty())
         {
@@ -116,7 +130,7 @@ impl Iterator for Walk {
             let path = folder.path.join(OsStr::from_bytes(folder.names.get(entry.name).unwrap_or_default()));
             if !entry.is_folder {
                 self.is_any = true;
-                return Some(Ok(path));
+                return Some(Ok((path, folder.open.clone())));
             }
             // One that became a link meanwhile is not followed either.
             if let Err(error) = self.enter(path, OFlags::NOFOLLOW) {

@@ -79,8 +79,13 @@ fn contents(path: &Path) -> Result<Contents> {
 
 /// Opens a file so that reading it leaves its access time as it is, where the system lets us: its owner and root may.
 pub(crate) fn open_unnoticed(path: &Path, flags: OFlags) -> Result<File, Errno> {
-    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()).map(File::from),
+    open_unnoticed_in(rustix::fs::CWD, path, flags)
+}
+
+/// The same, of a path in an open folder.
+pub(super) fn open_unnoticed_in(folder: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<File, Errno> {
+    match rustix::fs::openat(folder, path, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(folder, path, flags, Mode::empty()).map(File::from),
         answer => answer.map(File::from),
     }
 }

@@ -10,8 +10,11 @@
 
 mod outline;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -99,7 +102,20 @@ impl Looker {
     ///
     /// Those of [`module::open`](crate::module::open), with the file's name, as far as they are seen.
     pub fn file(&mut self, path: &Path, max_size: u64) -> Result<Glance<'_>> {
-        let seen = self.look(path, max_size).map_err(|e| e.on(path))?;
+        let seen = self.look(rustix::fs::CWD, path, path, max_size).map_err(|e| e.on(path))?;
+        Ok(seen.glance(&self.parts.texts))
+    }
+
+    /// The same for a file whose folder is open: the way there need not be looked for anew for each file in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Looker::file`].
+    pub fn file_in(&mut self, folder: BorrowedFd<'_>, path: &Path, max_size: u64) -> Result<Glance<'_>> {
+        let bytes = path.as_os_str().as_bytes();
+        let name = memchr::memrchr(b'/', bytes).and_then(|slash| bytes.get(slash + 1..)).unwrap_or(bytes);
+        let name = Path::new(OsStr::from_bytes(name));
+        let seen = self.look(folder, name, path, max_size).map_err(|e| e.on(path))?;
         Ok(seen.glance(&self.parts.texts))
     }
 
@@ -113,9 +129,9 @@ impl Looker {
         Ok(seen.glance(&self.parts.texts))
     }
 
-    fn look(&mut self, path: &Path, max_size: u64) -> Result<Seen> {
+    fn look(&mut self, folder: BorrowedFd<'_>, name: &Path, path: &Path, max_size: u64) -> Result<Seen> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = file::open_unnoticed(path, flags).map_err(|e| Error::io("opening", e))?;
+        let file = file::open_unnoticed_in(folder, name, flags).map_err(|e| Error::io("opening", e))?;
         let meta = rustix::fs::fstat(&file).map_err(|e| Error::io("looking at the file", e))?;
         let size = u64::try_from(meta.st_size).unwrap_or_default();
         if FileType::from_raw_mode(meta.st_mode) != FileType::RegularFile || size < FILE_HEADER as u64 {

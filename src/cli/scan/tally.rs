@@ -18,7 +18,7 @@ const MOST_TREES: usize = 1024;
 const LONGEST: usize = 512;
 
 /// What a module is, as far as it is counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traits {
     /// The first version magic.
     pub(super) vermagic: Option<Arc<[u8]>>,
@@ -68,11 +68,9 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    fn add(&mut self, path: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < KEPT {
-            self.first.push(path());
-        }
+    fn add(&mut self, count: usize, first: impl Iterator<Item = String>) {
+        self.count += count;
+        self.first.extend(first.take(KEPT - self.first.len().min(KEPT)));
     }
 }
 
@@ -85,13 +83,13 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    fn add(&mut self, key: Option<&Arc<[u8]>>, path: impl FnOnce() -> String) {
+    fn add(&mut self, key: Option<&Arc<[u8]>>, count: usize, first: impl Iterator<Item = String>) {
         let key = key.map(|key| key.get(..LONGEST).map_or_else(|| key.clone(), Arc::from));
         let is_full = self.groups.len() >= MOST_GROUPS;
         match self.groups.get_mut(&key) {
-            Some(group) => group.add(path),
-            None if is_full => self.others.add(path),
-            None => self.groups.entry(key).or_default().add(path),
+            Some(group) => group.add(count, first),
+            None if is_full => self.others.add(count, first),
+            None => self.groups.entry(key).or_default().add(count, first),
         }
     }
 
@@ -142,24 +140,31 @@ impl Tally {
         self.trees.get_mut(place).map(|(_, tree)| tree)
     }
 
-    /// Adds a module. `path` makes its path in the tree, for eyes; few are wanted.
-    pub(super) fn add(&mut self, tree: &Option<Arc<Path>>, path: impl Fn() -> String, looked: &Result<Traits, Error>) {
+    /// Adds so many modules that are alike. `first` are the first paths in the tree, for eyes; few are wanted.
+    pub(super) fn add(
+        &mut self,
+        tree: &Option<Arc<Path>>,
+        looked: &Result<Traits, Error>,
+        count: usize,
+        first: impl Iterator<Item = String> + Clone,
+    ) {
         let Some(tree) = self.tree(tree) else { return };
-        tree.count += 1;
+        tree.count += count;
         let traits = match looked {
             Ok(traits) => traits,
             Err(error) => {
-                return tree.unreadable.add(|| format!("{}: {}", path(), crate::escape::for_eyes(error.what())));
+                let told = |path| format!("{path}: {}", crate::escape::for_eyes(error.what()));
+                return tree.unreadable.add(count, first.map(told));
             }
         };
-        tree.vermagics.add(traits.vermagic.as_ref(), &path);
-        tree.signers.add(traits.signer.as_ref(), &path);
-        tree.machines.add(Some(&traits.machine), &path);
+        tree.vermagics.add(traits.vermagic.as_ref(), count, first.clone());
+        tree.signers.add(traits.signer.as_ref(), count, first.clone());
+        tree.machines.add(Some(&traits.machine), count, first.clone());
         if traits.has_mark {
-            tree.marked.add(&path);
+            tree.marked.add(count, first.clone());
         }
         if traits.in_journal {
-            tree.journaled.add(&path);
+            tree.journaled.add(count, first.clone());
         }
         for odd in &traits.odd {
             let place = tree.odd.iter().position(|(known, _)| known == odd).unwrap_or_else(|| {
@@ -167,7 +172,7 @@ impl Tally {
                 tree.odd.len() - 1
             });
             if let Some((_, sample)) = tree.odd.get_mut(place) {
-                sample.add(&path);
+                sample.add(count, first.clone());
             }
         }
     }
@@ -195,6 +200,10 @@ mod tests {
         Some(Arc::from(text.as_bytes()))
     }
 
+    fn add(tally: &mut Tally, tree: &Option<Arc<Path>>, path: &str, traits: Traits) {
+        tally.add(tree, &Ok(traits), 1, std::iter::once(path.to_owned()));
+    }
+
     #[test]
     fn a_module_tree_is_told_by_its_place() {
         let tree = |path: &str| module_tree(path.as_bytes()).map(|len| path[..len].to_owned());
@@ -209,10 +218,10 @@ mod tests {
     #[test]
     fn the_largest_group_comes_first_and_few_paths_are_kept() {
         let mut tally = Tally::default();
-        let module = |vermagic: &str| Ok(Traits { vermagic: text(vermagic), ..Traits::default() });
-        tally.add(&None, || "odd.ko".to_owned(), &module("5.10 "));
+        let module = |vermagic: &str| Traits { vermagic: text(vermagic), ..Traits::default() };
+        add(&mut tally, &None, "odd.ko", module("5.10 "));
         for number in 0..100 {
-            tally.add(&None, || format!("{number}.ko"), &module("6.1 "));
+            add(&mut tally, &None, &format!("{number}.ko"), module("6.1 "));
         }
         let (_, tree) = tally.trees().next().unwrap();
         let groups: Vec<_> = tree.vermagics.sorted().iter().map(|(key, some)| (key.unwrap(), some.count)).collect();
@@ -226,7 +235,7 @@ mod tests {
         for number in 0..3000 {
             let vermagic = text(&format!("{number}{}", "x".repeat(2 * LONGEST)));
             let tree = Some(Arc::from(Path::new(&format!("/{number}"))));
-            tally.add(&tree, || "a.ko".to_owned(), &Ok(Traits { vermagic, ..Traits::default() }));
+            add(&mut tally, &tree, "a.ko", Traits { vermagic, ..Traits::default() });
         }
         assert_eq!(tally.trees().count(), MOST_TREES);
         let (_, last) = tally.trees().last().unwrap();

@@ -160,7 +160,6 @@ fn outline<E: FileHeader<Endian = Endianness>>(
     let endian = start.endianness();
     let headers = headers::<E>(table)?;
     let mut found: [Option<Found>; LOOKED_FOR.len()] = Default::default();
-    let mut named = 0_u64;
     let mut symbols_seen = false;
     // Places in one number each, start above end, are sorted four times as fast; a module of 4 GiB is not usual.
     let len = u32::try_from(len).ok().filter(|len| start.table.end <= u64::from(*len))?;
@@ -168,10 +167,13 @@ fn outline<E: FileHeader<Endian = Endianness>>(
     let packed = |start: u64, end: u64| start << 32 | end;
     room.clear();
     room.extend([packed(0, size_of::<E>() as u64), packed(start.table.start, start.table.end)]);
+    // With a NUL at the end of all names each has one, and so few of them can't be long.
+    let longest = names.len() as u64 * headers.len() as u64;
+    if names.last() != Some(&0) || longest > len.saturating_mul(4) {
+        return None;
+    }
     for header in headers {
-        let name = names.get(usize::try_from(header.sh_name(endian)).ok()?..)?;
-        let name = name.get(..memchr::memchr(0, name)?)?;
-        named += name.len() as u64;
+        let name = names.get(usize::try_from(header.sh_name(endian)).ok()?..).filter(|name| !name.is_empty())?;
         let kind = header.sh_type(endian);
         let (offset, size): (u64, u64) = (header.sh_offset(endian).into(), header.sh_size(endian).into());
         let has_bytes = !matches!(kind, raw::SHT_NOBITS | raw::SHT_NULL);
@@ -200,7 +202,12 @@ fn outline<E: FileHeader<Endian = Endianness>>(
             }
             _ => {}
         }
-        if let Some(place) = LOOKED_FOR.iter().position(|wanted| *wanted == name) {
+        // One letter tells most others apart.
+        if !matches!(name, [_, b'm' | b'g' | b'_' | b'B', ..]) {
+            continue;
+        }
+        let is = |wanted: &&[u8]| name.strip_prefix(*wanted).is_some_and(|rest| rest.first() == Some(&0));
+        if let Some(place) = LOOKED_FOR.iter().position(is) {
             let place = found.get_mut(place)?;
             let flags = header.sh_flags(endian).0;
             if place.replace(Found { start: offset, size, flags, has_bytes }).is_some() {
@@ -211,7 +218,7 @@ fn outline<E: FileHeader<Endian = Endianness>>(
     room.sort_unstable();
     let end = |place: u64| place & u64::from(u32::MAX);
     let overlap = |pair: &[u64]| matches!(pair, [a, b] if b >> 32 < end(*a));
-    if room.windows(2).any(overlap) || named > len.saturating_mul(4) {
+    if room.windows(2).any(overlap) {
         return None;
     }
     let [modinfo, this_module, basic, crcs, names, btf] = found;
