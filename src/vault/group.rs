@@ -150,7 +150,7 @@ impl Locked<'_> {
                             members.push(*member);
                             answers.push(None);
                         }
-                        Looked::Answer(answer) => answers.push(Some(answer)),
+                        Looked::Answer(answer) => answers.push(Some(answer.map(|()| None))),
                         Looked::Stop(error) => return Err(error),
                     }
                 }
@@ -204,7 +204,7 @@ impl Locked<'_> {
 enum Looked {
     Wanted(Box<Member<'static>>),
     /// Nothing is to be done, or it can't be.
-    Answer(Result<Option<Entry>>),
+    Answer(Result<()>),
     /// The vault can't keep a backup: no other file will fare better.
     Stop(Error),
 }
@@ -218,7 +218,7 @@ fn look(
     let decided = Target::open(path).and_then(|target| Ok(decide(at, &target)?.map(|wanted| (target, wanted))));
     let (mut target, wanted) = match decided {
         Ok(Some(decided)) => decided,
-        Ok(None) => return Looked::Answer(Ok(None)),
+        Ok(None) => return Looked::Answer(Ok(())),
         Err(e) => return Looked::Answer(Err(e.on(path))),
     };
     if let Err(e) = backups.stage(target.sha256(), &target.bytes, &target.file) {

@@ -53,7 +53,9 @@ pub(super) struct Sheet {
 impl Sheet {
     /// Puts intents on disk, durably.
     pub(super) fn write(folder: &Path, mut intents: Vec<Intent>) -> Result<Sheet> {
-        intents.iter_mut().try_for_each(|intent| Ok(intent.checksum = intent.sum()?))?;
+        for intent in &mut intents {
+            intent.checksum = intent.sum()?;
+        }
         let id = intents.first().map_or("none", |first| &first.id);
         let name = if intents.len() == 1 { format!("{id}.json") } else { format!("{id}.jsonl") };
         let sheet = Sheet { name, intents };
