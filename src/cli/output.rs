@@ -139,44 +139,53 @@ pub(super) struct Progress {
     what: &'static str,
     all: usize,
     is_shown: bool,
-    state: std::sync::Mutex<(usize, String)>,
+    state: std::sync::Mutex<State>,
     begun: std::time::Instant,
+}
+
+#[derive(Default)]
+struct State {
+    done: usize,
+    doing: String,
+    /// When the line is written next: not more often than eyes follow.
+    next: Duration,
 }
 
 impl Progress {
     /// Nothing is done yet.
     pub(super) fn new(what: &'static str, all: usize) -> Progress {
         let is_shown = io::stderr().is_terminal();
-        let (state, begun) = (std::sync::Mutex::new((0, String::new())), std::time::Instant::now());
+        let (state, begun) = (std::sync::Mutex::default(), std::time::Instant::now());
         Progress { what, all, is_shown, state, begun }
     }
 
     /// What is done now.
     pub(super) fn doing(&self, what: &str) {
-        self.change(|state| state.1 = escape::for_eyes(what).chars().take(40).collect());
+        self.change(|state| state.doing = escape::for_eyes(what).chars().take(40).collect());
     }
 
     /// One more is done.
     pub(super) fn step(&self) {
-        self.change(|state| state.0 += 1);
+        self.change(|state| state.done += 1);
     }
 
-    fn change(&self, change: impl FnOnce(&mut (usize, String))) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         change(&mut state);
-        if self.is_shown {
-            let (done, doing) = &*state;
-            let left = match done {
-                0 => String::new(),
-                done => {
-                    let left =
-                        self.begun.elapsed().as_secs_f64() / *done as f64 * (self.all.saturating_sub(*done)) as f64;
-                    format!(", {} left", duration(left as u64))
-                }
-            };
-            let of_all = count(self.all, self.what);
-            let _ = write!(io::stderr(), "\r\x1b[K{done} of {of_all}{left}  {doing}");
+        let passed = self.begun.elapsed();
+        if !self.is_shown || passed < state.next {
+            return;
         }
+        state.next = passed + Duration::from_millis(100);
+        let left = match state.done {
+            0 => String::new(),
+            done => {
+                let left = passed.as_secs_f64() / done as f64 * (self.all.saturating_sub(done)) as f64;
+                format!(", {} left", duration(left as u64))
+            }
+        };
+        let of_all = count(self.all, self.what);
+        let _ = write!(io::stderr(), "\r\x1b[K{} of {of_all}{left}  {}", state.done, state.doing);
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::Sha256Hex;
+use crate::module::container::Container;
 use crate::patch::Plan;
 use crate::vault::Locked;
 use crate::vault::group::Wanted;
@@ -45,22 +48,39 @@ pub fn apply(
 
 /// What the file is to become by a plan, for a group of them.
 pub fn wanted(plan: Plan, record: Record) -> Wanted {
+    let vermagic = vermagic(&plan);
+    let container = plan.container;
+    Wanted { container, ..in_place(plan.bytes_after, plan.after, plan.edits, vermagic, record) }
+}
+
+/// What an uncompressed file is to become: the bytes, their SHA-256, the edits that make them, and what the journal is to
+/// say.
+pub fn in_place(
+    after: Vec<u8>,
+    after_sha256: Sha256Hex,
+    edits: Vec<Edit>,
+    vermagic: (Option<String>, Option<String>),
+    record: Record,
+) -> Wanted {
     Wanted {
         operation: Operation::Patch,
-        after: plan.bytes_after,
-        after_sha256: Some(plan.after),
-        edits: plan.edits,
+        after,
+        after_sha256: Some(after_sha256),
+        edits,
         metadata_after: None,
         module: record.module,
-        vermagic: (
-            Some(plan.vermagic_before.to_string()),
-            Some(plan.vermagic_after.map(|vermagic| vermagic.to_string()).unwrap_or_default()),
-        ),
+        vermagic,
         plan: Some(record.digest),
         overrides: record.overrides,
         note: None,
-        container: plan.container,
+        container: Container::None,
     }
+}
+
+/// The version magic before and after a plan, as the journal says it.
+pub fn vermagic(plan: &Plan) -> (Option<String>, Option<String>) {
+    let after = plan.vermagic_after.as_ref().map(|vermagic| vermagic.to_string()).unwrap_or_default();
+    (Some(plan.vermagic_before.to_string()), Some(after))
 }
 
 /// The error of an output that is there already.

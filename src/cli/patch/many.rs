@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,14 +14,17 @@ use crate::cli::patch::proposal::{Proposal, objection, overridden, refusal};
 use crate::cli::patch::shown::{Applied, Shown};
 use crate::cli::patch::{Args, state_option};
 use crate::cli::{Status, recover};
+use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::kernel::Kernel;
+use crate::module::Module;
 use crate::module::container::Container;
 use crate::patch::apply::{self, Record};
 use crate::patch::{Plan, Request};
 use crate::predict::{Answer, Verdict};
 use crate::vault::Vault;
+use crate::vault::group;
 use crate::vault::recovery::Recovered;
 use crate::vault::target::{self, Target};
 
@@ -33,11 +37,52 @@ const NAMED: usize = 5;
 /// How many errors are told one by one.
 const TOLD: usize = 20;
 
+/// How many plans are kept from the look to the write, where they are small; any further ones are made again, so that a
+/// plan of very many modules takes little memory.
+const KEPT: usize = 8192;
+
+/// The most bytes that the edits of a plan that is kept may have.
+const SMALL: usize = 4096;
+
 /// A module that is to be patched: as much of its plan as names it.
 struct Item {
     digest: [u8; 32],
+    overrides: Arc<[String]>,
+    /// What its plan comes to, where that is kept.
+    kept: Option<Box<Kept>>,
+}
+
+/// A plan in place: its edits hold as long as the file is the one that they were made for.
+struct Kept {
     name: String,
-    overrides: Vec<String>,
+    before: String,
+    after: String,
+    edits: Vec<Edit>,
+    vermagic: (Option<String>, Option<String>),
+}
+
+impl Kept {
+    fn of(name: &str, plan: &Plan) -> Option<Kept> {
+        let size: usize = plan.edits.iter().map(|edit| edit.old.len()).sum();
+        (plan.is_in_place() && size <= SMALL).then(|| Kept {
+            name: name.to_owned(),
+            before: plan.before.clone(),
+            after: plan.after.clone(),
+            edits: plan.edits.clone(),
+            vermagic: apply::vermagic(plan),
+        })
+    }
+
+    /// What the target is to become; `None` if it is not the file that the plan was made for.
+    fn wanted(&self, item: &Item, target: &Target) -> Result<Option<group::Wanted>> {
+        if target.sha256() != self.before {
+            return Ok(None);
+        }
+        let record =
+            Record { module: self.name.clone(), digest: hex::encode(item.digest), overrides: item.overrides.to_vec() };
+        let after = edit::apply(&target.bytes, &self.edits)?;
+        Ok(Some(apply::in_place(after, self.after.clone(), self.edits.clone(), self.vermagic.clone(), record)))
+    }
 }
 
 /// What the plan of one module comes to.
@@ -193,7 +238,11 @@ impl Looking<'_> {
                 group: Group::of(&proposal.plan),
                 answers: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(in_short)),
                 json,
-                item: Item { digest, overrides: overridden(&answers), name: proposal.name },
+                item: Item {
+                    digest,
+                    overrides: overridden(&answers).into(),
+                    kept: Kept::of(&proposal.name, &proposal.plan).map(Box::new),
+                },
             })))
         };
         match look() {
@@ -254,14 +303,24 @@ impl Whole {
                 if let Some(answers) = answers {
                     *self.answers.entry(answers).or_default() += 1;
                 }
-                for guard in &item.overrides {
+                for guard in item.overrides.iter() {
                     *self.overridden.entry(guard.clone()).or_default() += 1;
                 }
                 self.paths.push(path.to_owned());
-                self.items.push(item);
+                let is_kept = self.items.len() < KEPT;
+                let overrides = self.shared(&item.overrides);
+                self.items.push(Item { kept: item.kept.filter(|_| is_kept), overrides, ..item });
             }
         }
         Ok(())
+    }
+
+    /// The same list, as another module has it: most have one and the same.
+    fn shared(&self, overrides: &Arc<[String]>) -> Arc<[String]> {
+        match self.items.last() {
+            Some(last) if last.overrides == *overrides => last.overrides.clone(),
+            _ => overrides.clone(),
+        }
     }
 
     fn fail(&mut self, error: &Error, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -381,6 +440,9 @@ fn carry_out(
     let decide = |at: usize, target: &Target| {
         let item = whole.items.get(at).ok_or_else(|| Error::new(ErrorKind::Usage, "no such module in the plan"))?;
         recover::must_be_settled(&outcomes, &target.path)?;
+        if let Some(wanted) = item.kept.as_ref().and_then(|kept| kept.wanted(item, target).transpose()) {
+            return wanted.map(Some);
+        }
         // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
         let plan = Plan::make_of_known(&target.bytes, target.sha256().to_owned(), request)?;
         let digest = plan.digest(&target.path);
@@ -388,8 +450,8 @@ fn carry_out(
             let what = "changed since the plan was confirmed; nothing was written";
             return Err(Error::new(ErrorKind::Changed, what));
         }
-        let record = Record { module: item.name.clone(), digest, overrides: item.overrides.clone() };
-        Ok(Some(apply::wanted(plan, record)))
+        let module = Module::read(plan.inside_after())?.name_or_stem(&target.path);
+        Ok(Some(apply::wanted(plan, Record { module, digest, overrides: item.overrides.to_vec() })))
     };
     let progress = Progress::new("module", whole.paths.len());
     let (mut written, mut unwritten, mut lines) = (0, 0, None);
