@@ -141,6 +141,10 @@ pub struct Plan {
     pub bytes_after: Vec<u8>,
     /// What is inside the file after, where it is compressed.
     inside_after: Option<Vec<u8>>,
+    /// The module before.
+    pub module: Module,
+    /// The module after.
+    pub module_after: Module,
     /// What is odd about the wish, in words, but not forbidden.
     pub notes: Vec<String>,
 }
@@ -191,6 +195,7 @@ impl Plan {
         let marks = Marks { original: &before, is_packed: container != Container::None };
         let Changes { edits, grows, mark, versioned } = work.changes(&marks, room, &mut notes)?;
         let inside_after = edit::apply(inside, &edits)?;
+        let module_after = Module::read(&inside_after)?;
         let plan = Plan {
             mode,
             signature: request.signature,
@@ -209,8 +214,10 @@ impl Plan {
             inside_after: None,
             notes,
             edits,
+            module_after,
+            module,
         };
-        plan.must_change_nothing_else(&module, &inside_after)?;
+        plan.must_change_nothing_else()?;
         plan.stored(file, inside_after, request.max_size)
     }
 
@@ -264,8 +271,8 @@ impl Plan {
 
     /// Reads the outcome again: it must be the same module in all but the version magic, the mark, the trailer, and what
     /// else is to go or to change.
-    fn must_change_nothing_else(&self, before: &Module, inside_after: &[u8]) -> Result<()> {
-        let after = Module::read(inside_after)?;
+    fn must_change_nothing_else(&self) -> Result<()> {
+        let (before, after) = (&self.module, &self.module_after);
         let rest = |module: &Module| {
             let changed = [b"vermagic".as_slice(), strings::MARK.as_bytes()];
             let entries = module.modinfo.entries.iter().filter(|e| !changed.contains(&e.key.as_slice()));
@@ -279,11 +286,11 @@ impl Plan {
         let mark = mark.or(before.modinfo.first(strings::MARK)) == after.modinfo.first(strings::MARK);
         let wished = self.vermagic_after.as_ref().map(Vermagic::as_bytes) == after.modinfo.first("vermagic");
         let btf = before.btf.filter(|_| !self.drop_btf);
-        let same = rest(before) == rest(&after)
+        let same = rest(before) == rest(after)
             && mark
             && after.btf == btf
-            && self.versions_are_as_planned(before, &after)
-            && imports(before) == imports(&after)
+            && self.versions_are_as_planned(before, after)
+            && imports(before) == imports(after)
             && before.exports == after.exports
             && before.this_module == after.this_module
             && before.build_id == after.build_id;

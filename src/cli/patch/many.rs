@@ -18,7 +18,6 @@ use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::kernel::Kernel;
-use crate::module::Module;
 use crate::module::container::Container;
 use crate::patch::apply::{self, Record};
 use crate::patch::{Plan, Request};
@@ -450,7 +449,7 @@ fn carry_out(
             let what = "changed since the plan was confirmed; nothing was written";
             return Err(Error::new(ErrorKind::Changed, what));
         }
-        let module = Module::read(plan.inside_after())?.name_or_stem(&target.path);
+        let module = plan.module.name_or_stem(&target.path);
         Ok(Some(apply::wanted(plan, Record { module, digest, overrides: item.overrides.to_vec() })))
     };
     let progress = Progress::new("module", whole.paths.len());

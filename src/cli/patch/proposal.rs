@@ -1,12 +1,12 @@
 //! A plan with all that belongs to it, for one module: what is shown, confirmed and applied.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::guard::{self, Answer, Overrides, Say, Subject};
 use crate::kernel::{Kernel, Machine as Architecture};
-use crate::module::Module;
 use crate::module::container::Container;
 use crate::patch::{Plan, Request};
 use crate::predict::{self, Load, Verdict};
@@ -19,7 +19,6 @@ pub(super) struct Proposal<'k> {
     /// The real path of the new file, if one is wanted.
     pub(super) out: Option<PathBuf>,
     pub(super) name: String,
-    pub(super) module: Module,
     pub(super) plan: Plan,
     pub(super) digest: String,
     /// The kernel that it is to fit, if one was named.
@@ -44,19 +43,12 @@ impl<'k> Proposal<'k> {
             return Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path));
         }
         let target = Target::open_for_reading(path)?;
-        let container = Container::of(&target.bytes);
-        let unpacked = match container {
-            Container::None => None,
-            _ => Some(container.decompress(&target.bytes, request.max_size).map_err(|e| e.on(path))?),
-        };
-        let bytes = unpacked.as_deref().unwrap_or(&target.bytes);
-        let module = Module::read(bytes).map_err(|e| e.on(path))?;
+        let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(path))?;
         let architecture = kernel.and_then(|kernel| kernel.facts.machine.as_ref());
-        if let Some(machine) = architecture.filter(|machine| machine.value != Architecture::of(&module)) {
-            let what = format!("built for {}, that kernel is for {}", Architecture::of(&module), machine.value);
+        if let Some(machine) = architecture.filter(|machine| machine.value != Architecture::of(&plan.module)) {
+            let what = format!("built for {}, that kernel is for {}", Architecture::of(&plan.module), machine.value);
             return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(path));
         }
-        let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(path))?;
         let digest = plan.digest(out.unwrap_or(path));
         let verdicts = match kernel {
             None => None,
@@ -64,15 +56,17 @@ impl<'k> Proposal<'k> {
                 let answer = |bytes, module| {
                     predict::predict(&predict::Subject { bytes, module: Some(module) }, kernel, &Load::default())
                 };
-                let after = Module::read(plan.inside_after()).map_err(|e| e.on(path))?;
-                Some([answer(bytes, &module), answer(plan.inside_after(), &after)])
+                let inside = match plan.container {
+                    Container::None => Cow::Borrowed(target.bytes.as_slice()),
+                    packed => Cow::Owned(packed.decompress(&target.bytes, request.max_size).map_err(|e| e.on(path))?),
+                };
+                Some([answer(&inside, &plan.module), answer(plan.inside_after(), &plan.module_after)])
             }
         };
         Ok(Proposal {
             path: path.to_owned(),
             out: out.map(Path::to_owned),
-            name: module.name_or_stem(path),
-            module,
+            name: plan.module.name_or_stem(path),
             plan,
             digest,
             kernel,
@@ -90,7 +84,7 @@ impl<'k> Proposal<'k> {
         let subject = Subject {
             path: self.written(),
             is_new: self.out.is_some(),
-            module: &self.module,
+            module: &self.plan.module,
             name: &self.name,
             plan: &self.plan,
             kernel: self.kernel,

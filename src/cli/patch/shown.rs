@@ -74,7 +74,7 @@ fn print_mode(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
 }
 
 fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
-    let old = proposal.module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
+    let old = proposal.plan.module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
     let (word, then) = match (proposal.plan.signature, &old) {
         (Signature::Renew, _) => {
             ("renew", "a kernel that trusts the new key takes it, any other treats it as unsigned".to_owned())
@@ -117,7 +117,7 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
         }
         None => {}
     }
-    if let Some(size) = proposal.module.btf.filter(|_| plan.drop_btf) {
+    if let Some(size) = proposal.plan.module.btf.filter(|_| plan.drop_btf) {
         writeln!(
             session.out,
             "  .BTF        dropped: {} stay where they are, under a name that no kernel looks for",
