@@ -31,7 +31,7 @@ use outline::{FILE_HEADER, Outline, Start};
 pub const MARK: &str = "kmodlab_patched";
 
 /// How much before the section headers is read with them, in bytes: the names of the sections lie there.
-const BEFORE: u64 = 1024;
+const BEFORE: u64 = 512;
 
 /// The largest part of a file that is read at a glance, in bytes.
 const LARGEST_PART: u64 = 1 << 20;
