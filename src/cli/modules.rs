@@ -32,7 +32,6 @@ const LONGEST_LINE: u64 = 1 << 16;
 
 impl Modules {
     /// Does the command line name none at all? An empty list is a list.
-    #[allow(dead_code, reason = "restore and verify, which then mean all that the journal knows, are still to take it")]
     pub(super) fn is_empty(&self) -> bool {
         self.modules.is_empty() && self.files_from.is_none()
     }
