@@ -352,10 +352,9 @@ impl Whole {
             let first = &refused.first;
             let why = first.what().trim_start_matches(&format!("refused by the guard {guard}: "));
             let hint = first.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
-            let what = count(refused.count, "module");
+            let (what, names) = (count(refused.count, "module"), names.join(", "));
             let why = crate::escape::for_eyes(why);
-            session
-                .remark(format_args!("{what} refused by the guard {guard}: {why}{hint}: {}{more}", names.join(", ")));
+            session.remark(format_args!("{what} refused by the guard {guard} ({names}{more}): {why}{hint}"));
         }
         if self.failed > TOLD {
             session.remark(format_args!("and {} more that can't be patched", digits(self.failed - TOLD)));
