@@ -435,9 +435,10 @@ fn carry_out(
     session: &mut Session<'_>,
 ) -> Result<Status, Failure> {
     let (mut locked, outcomes) = recover::first(vault, session)?;
+    let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
     let decide = |at: usize, target: &Target| {
         let item = whole.items.get(at).ok_or_else(|| Error::new(ErrorKind::Usage, "no such module in the plan"))?;
-        recover::must_be_settled(&outcomes, &target.path)?;
+        recover::must_be_settled(unsettled.iter().copied(), &target.path)?;
         if let Some(wanted) = item.kept.as_ref().and_then(|kept| kept.wanted(item, target).transpose()) {
             return wanted.map(Some);
         }
@@ -452,10 +453,11 @@ fn carry_out(
         Ok(Some(apply::wanted(plan, Record { module, digest, overrides: item.overrides.to_vec() })))
     };
     let progress = Progress::new("module", whole.paths.len());
-    let (mut written, mut unwritten, mut lines) = (0, 0, None);
+    let (mut written, mut unwritten, mut reached, mut lines) = (0, 0, 0, None);
     let mut printed: Result<(), Failure> = Ok(());
     let done = locked.carry_out_all(&whole.paths, decide, |at, done| {
         progress.step();
+        reached += 1;
         match done {
             Ok(Some(entry)) => {
                 written += 1;
@@ -477,8 +479,20 @@ fn carry_out(
         }
     });
     drop(progress);
+    if let Err(error) = done {
+        session.complain(&error);
+        let left = whole.paths.len() - reached;
+        unwritten += left;
+        let left = count(left, "module");
+        match error.kind() {
+            ErrorKind::NeedsRecovery => {
+                session.remark(format_args!("{left} may be patched or not, or were not reached"))
+            }
+            _ => session.remark(format_args!("{left} not patched, and as before")),
+        }
+    }
     printed?;
-    if unwritten > TOLD {
+    if unwritten > TOLD && reached == whole.paths.len() {
         session.remark(format_args!("and {} more that were not patched", digits(unwritten - TOLD)));
     }
     if !args.json {
@@ -496,7 +510,6 @@ fn carry_out(
             writeln!(session.out, "  left alone  {}", whole.left_alone())?;
         }
     }
-    done?;
     Ok(whole.status(unwritten))
 }
 
