@@ -86,27 +86,25 @@ fn rewrite(
     versions: &SymbolVersions,
     crcs: &HashMap<String, u32>,
 ) -> Result<(Vec<Edit>, Versioned)> {
-    let (mut edits, mut versioned) = (Vec::new(), Versioned::default());
-    let extended_only = versions.basic.is_none();
-    let lists = [
-        ("__versions", &versions.basic, ENTRY, elf.class.word(), true),
-        ("__version_ext_crcs", &versions.extended, 4, 4, extended_only),
-    ];
-    for (name, list, step, size, counts) in lists {
+    let mut edits = Vec::new();
+    let (mut rewritten, mut equal, mut unknown) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let lists =
+        [("__versions", &versions.basic, ENTRY, elf.class.word()), ("__version_ext_crcs", &versions.extended, 4, 4)];
+    for (name, list, step, size) in lists {
         let Some(section) = elf.section(name)? else { continue };
         for (index, Version { symbol, crc }) in list.iter().flatten().enumerate() {
             let symbol = String::from_utf8_lossy(symbol);
             let Some(theirs) = crcs.get(symbol.as_ref()) else {
-                versioned.unknown.insert(symbol.into_owned());
+                unknown.insert(symbol.into_owned());
                 continue;
             };
-            let is_equal = *crc == u64::from(*theirs);
-            versioned.equal += usize::from(is_equal && counts);
-            versioned.rewritten += usize::from(!is_equal && counts);
+            let which = if *crc == u64::from(*theirs) { &mut equal } else { &mut rewritten };
+            which.insert(symbol.into_owned());
             edits.extend(number(image, elf, section.range.start + index * step, size, u64::from(*theirs)));
         }
     }
-    Ok((edits, versioned))
+    let equal = equal.difference(&rewritten).count();
+    Ok((edits, Versioned { rewritten: rewritten.len(), equal, unknown, hidden: false }))
 }
 
 /// The edit that makes the number at `at` another one; none if it is that already.
@@ -115,4 +113,66 @@ fn number(image: &[u8], elf: &Elf<'_>, at: usize, size: usize, number: u64) -> O
     let mut new = old.clone();
     elf.endian.write(number, &mut new)?;
     (old != new).then_some(Edit { offset: at as u64, old, new })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit;
+    use crate::module::Module;
+    use crate::module::versions::Kind;
+
+    const BOTH: &[u8] = include_bytes!("../../fixtures/modules/both-versions.ko");
+    const BIG: &[u8] = include_bytes!("../../fixtures/modules/s390x.ko");
+
+    /// A module as these symbol versions leave it, and what they come to.
+    fn changed(image: &[u8], modversions: &Modversions) -> (Module, Versioned) {
+        let module = Module::read(image).unwrap();
+        let (edits, versioned) =
+            modversions.edits(image, &Elf::read(image).unwrap(), &module.versions).unwrap().unwrap();
+        (Module::read(&edit::apply(image, &edits).unwrap()).unwrap(), versioned)
+    }
+
+    /// The symbols of a module, each with one and the same CRC but the last one, which is left out.
+    fn crcs(image: &[u8]) -> (Modversions, String) {
+        let module = Module::read(image).unwrap();
+        let mut symbols: Vec<String> =
+            module.versions.by_symbol().keys().map(|symbol| String::from_utf8_lossy(symbol).into_owned()).collect();
+        symbols.sort();
+        let left_out = symbols.pop().unwrap();
+        let crcs = symbols.into_iter().map(|symbol| (symbol, 0xfedc_ba98)).collect();
+        (Modversions::Rewrite(Arc::new(crcs)), left_out)
+    }
+
+    #[test]
+    fn crcs_become_the_kernels_in_both_kinds_and_byte_orders_and_unknown_ones_stay() {
+        for image in [BOTH, BIG] {
+            let before = Module::read(image).unwrap().versions;
+            let (rewrite, left_out) = crcs(image);
+            let (module, versioned) = changed(image, &rewrite);
+            assert_eq!(versioned.unknown, BTreeSet::from([left_out.clone()]));
+            assert_eq!((versioned.rewritten, versioned.equal), (before.by_symbol().len() - 1, 0));
+            for list in [&module.versions.basic, &module.versions.extended].into_iter().flatten() {
+                for version in list {
+                    let is_left_out = version.symbol == left_out.as_bytes();
+                    let kept = before.crc(&version.symbol).unwrap();
+                    assert_eq!(version.crc, if is_left_out { kept } else { 0xfedc_ba98 });
+                }
+            }
+            assert_eq!(module.versions.kind(), before.kind());
+        }
+    }
+
+    #[test]
+    fn hidden_ones_keep_their_bytes_and_lose_one_flag_each() {
+        let (module, versioned) = changed(BOTH, &Modversions::Blank);
+        assert!(versioned.hidden && !module.versions.visible);
+        assert_eq!(module.versions.kind(), Kind::Both);
+        let (edits, _) = hide(BOTH, &Elf::read(BOTH).unwrap()).unwrap();
+        let bits = |edit: &Edit| {
+            let bits = edit.old.iter().zip(&edit.new).map(|(old, new)| (old ^ new).count_ones());
+            bits.sum::<u32>()
+        };
+        assert_eq!(edits.iter().map(bits).collect::<Vec<_>>(), [1, 1, 1]);
+    }
 }

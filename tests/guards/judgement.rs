@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kmodlab::guard::machine::Machine;
 use kmodlab::guard::{self, Answer, Overrides, Say, Subject};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{Modversions, Plan, Request, Signature, Wish};
 use tempfile::TempDir;
 
 use crate::fixture;
@@ -88,11 +89,21 @@ fn ask_for_kernel(
     signature: Signature,
     overrides: Overrides,
 ) -> Vec<Answer> {
+    ask_about(&Request::new(wish.clone(), signature), kernel, path, machine, overrides)
+}
+
+/// As [`ask_for_kernel`], whatever else is asked for.
+fn ask_about(
+    request: &Request,
+    kernel: Option<&Kernel>,
+    path: &Path,
+    machine: &Machine,
+    overrides: Overrides,
+) -> Vec<Answer> {
     let bytes = fs::read(path).unwrap();
-    let (module, plan) =
-        (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Request::new(wish.clone(), signature)).unwrap());
-    let subject =
-        Subject { path, is_new: false, module: &module, name: "hello_4", plan: &plan, kernel, is_confirmed: true };
+    let plan = Plan::make(&bytes, request).unwrap();
+    let module = &plan.module;
+    let subject = Subject { path, is_new: false, module, name: "hello_4", plan: &plan, kernel, is_confirmed: true };
     guard::ask(&subject, machine, overrides).unwrap()
 }
 
@@ -451,6 +462,47 @@ fn each_override_lifts_its_own_guard_alone() {
         assert_refused_by(&answers, &without(lifted));
         assert_eq!(who(&answers, Say::Overridden), lifted, "all overrides that were used, and no others");
     }
+}
+
+// ---- crc and btf: what the kernel would see ------------------------------------------------------------------------
+
+/// What the guards say to a change of symbol versions, with this override and without any.
+fn of_versions(modversions: Modversions, kernel: Option<&Kernel>) -> [Vec<Answer>; 2] {
+    let root = Root::new();
+    let module = root.module("hello-4.ko");
+    let request = Request { modversions, ..Request::new(Wish::Keep, Signature::Refuse) };
+    [NONE, Overrides { crc_mismatch: true, ..NONE }]
+        .map(|overrides| ask_about(&request, kernel, &module, &root.machine(), overrides))
+}
+
+#[test]
+fn symbol_versions_are_hidden_only_with_the_override_of_the_guard_crc() {
+    let [without, with] = of_versions(Modversions::Blank, None);
+    assert_refused_by(&without, &["crc"]);
+    assert_eq!(why(&without, "crc"), "its symbol versions are hidden: the kernel can compare none");
+    assert_refused_by(&with, &[]);
+    assert_eq!(who(&with, Say::Overridden), ["crc"]);
+}
+
+#[test]
+fn that_crcs_are_rewritten_does_not_make_them_equal() {
+    let mut kernel = another_kernel();
+    kernel.facts.fingerprint = None;
+    let rewritten = || Modversions::Rewrite(Arc::new(kernel.facts.crcs()));
+    let [without, with] = of_versions(rewritten(), Some(&kernel));
+    assert_refused_by(&without, &["crc"]);
+    assert!(why(&without, "crc").ends_with("the kernel's are written over them, and it can't tell any more"));
+    assert_refused_by(&with, &[]);
+}
+
+#[test]
+fn hidden_type_information_is_in_the_answers() {
+    let root = Root::new();
+    let module = root.write("btf.ko", fs::read(fixture("btf.ko")).unwrap());
+    let request = |drop_btf| Request { drop_btf, ..Request::new(Wish::Blank, Signature::Refuse) };
+    let says = |drop_btf| ask_about(&request(drop_btf), None, &module, &root.machine(), NONE);
+    assert_eq!(who(&says(true), Say::Overridden), ["btf"]);
+    assert_eq!(who(&says(false), Say::Overridden), [] as [&str; 0]);
 }
 
 #[test]
