@@ -18,8 +18,8 @@ use crate::strace::{self, Call};
 use crate::workshop::{Looks, Ran, Tree, WANTED, Workshop};
 
 /// Modules that are written in place, and those whose signature is taken off: more than are flushed one by one.
-const IN_PLACE: usize = 7;
-const REPLACED: usize = 3;
+const IN_PLACE: usize = 9;
+const REPLACED: usize = 2;
 
 /// How many of the calls get a fault, where not all do.
 const SPREAD: usize = 45;
@@ -102,8 +102,25 @@ impl Crowd {
         Crowd { name, shop, folder, line, start, originals: before, sides, seen: RefCell::default() }
     }
 
-    fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.start.put(&self.shop.home);
+    }
+
+    /// The folder of the modules, and that of the state.
+    pub(crate) fn places(&self) -> [&Path; 2] {
+        [&self.folder, &self.shop.state]
+    }
+
+    /// Puts the modules there as they were at first, where a new file system hides them.
+    pub(crate) fn put_modules(&self) {
+        self.originals.iter().filter(|(path, _)| !path.exists()).for_each(|(path, looks)| looks.put(path));
+    }
+
+    /// Runs the command, which may fail; it must have said so.
+    pub(crate) fn try_it(&self) -> Ran {
+        let ran = crate::workshop::run(&self.line);
+        self.must_have_said(&ran);
+        ran
     }
 
     /// The calls of the command, in their order.
@@ -125,7 +142,7 @@ impl Crowd {
     }
 
     /// After a fault: recovers, and proves that nothing was lost and that everything works again.
-    fn aftermath(&self) -> (usize, usize) {
+    pub(crate) fn aftermath(&self) -> (usize, usize) {
         let shop = &self.shop;
         let left = Tree::of(&shop.home).without_times_below(Path::new("state"));
         shop.run(&["recover"]).with(0);

@@ -4,6 +4,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+use crate::crowd::Crowd;
 use crate::scene::{Doing, Scene, Side, Tally};
 use crate::workshop::run;
 
@@ -57,6 +58,42 @@ fn a_full_disk_loses_nothing() {
     println!("state folder full: {}", on_small_disks(&patch, &patch.shop.state, 1));
     let strip = Scene::strip();
     println!("the module's own disk full: {}", on_small_disks(&strip, &strip.shop.home, 3));
+}
+
+/// Patches many modules with a small disk at `place`, of 64 sizes from `pages` on. What could not be done of them is told,
+/// and nothing is lost.
+fn many_on_small_disks(crowd: &Crowd, place: &Path, pages: usize) -> (usize, usize) {
+    let place = place.to_str().unwrap();
+    let mut sums = (0, 0);
+    for pages in pages..pages + 64 {
+        let _doing = Doing(format!("many modules: {pages} pages at {place}"));
+        crowd.reset();
+        std::fs::create_dir_all(place).unwrap();
+        must_run("mount", &["-t", "tmpfs", "-o", &format!("size={}k", 4 * pages), "small", place]);
+        crowd.put_modules();
+        let ran = crowd.try_it();
+        assert!(matches!(ran.code, Some(0 | 2 | 4)), "{ran:?}");
+
+        must_run("mount", &["-o", "remount,size=8m", place]);
+        let (before, after) = crowd.aftermath();
+        sums = (sums.0 + before, sums.1 + after);
+        must_run("umount", &[place]);
+    }
+    sums
+}
+
+#[test]
+#[ignore = "needs to mount: tests/run runs it"]
+fn a_disk_that_fills_up_with_many_loses_nothing() {
+    if env::var_os(INSIDE).is_none() {
+        return in_a_namespace("full::a_disk_that_fills_up_with_many_loses_nothing");
+    }
+    let crowd = Crowd::patch();
+    let [modules, state] = crowd.places();
+    for (what, place, pages) in [("state folder", state, 1), ("modules' own disk", modules, 11)] {
+        let (before, after) = many_on_small_disks(&crowd, place, pages);
+        println!("many modules, {what} full: 64 sizes, {before} modules before, {after} after, 0 between");
+    }
 }
 
 /// Runs this test in a mount namespace of its own: whatever happens there, nothing stays mounted here.

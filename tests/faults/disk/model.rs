@@ -4,7 +4,7 @@
 //! waiting ones may have reached the disk and any may not, in whatever order they were made; and a write may have
 //! reached it in part. A name is of its folder: flushing a file does not make its name last.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,7 @@ impl What {
 /// The disk.
 #[derive(Clone)]
 pub(super) struct Disk {
+    home: PathBuf,
     log: Vec<Change>,
     /// Which inodes are folders.
     is_folder: Vec<bool>,
@@ -81,7 +82,8 @@ impl Disk {
     /// A disk on which this lasts.
     pub(super) fn of(tree: &Tree, home: &Path) -> Disk {
         let names = HashMap::from([(home.to_owned(), HOME)]);
-        let mut disk = Disk { log: Vec::new(), is_folder: vec![true], names, open: HashMap::new() };
+        let mut disk =
+            Disk { home: home.to_owned(), log: Vec::new(), is_folder: vec![true], names, open: HashMap::new() };
         for (path, looks) in &tree.0 {
             let inode = disk.make(&home.join(path), looks.is_none());
             let Some(looks) = looks else { continue };
@@ -140,11 +142,11 @@ impl Disk {
                 }
             }
             Act::SyncAll => {
-                self.log.iter_mut().filter(|change| !change.is_given_up).for_each(|change| change.lasts = true);
+                for change in self.waiting_on_system(path).filter(|change| !change.is_given_up) {
+                    change.lasts = true;
+                }
             }
-            Act::FailedSyncAll => {
-                self.log.iter_mut().filter(|change| !change.lasts).for_each(|change| change.is_given_up = true);
-            }
+            Act::FailedSyncAll => self.waiting_on_system(path).for_each(|change| change.is_given_up = true),
             Act::FailedSync { fd } => self.waiting_for(*fd).for_each(|change| change.is_given_up = true),
         }
     }
@@ -153,6 +155,15 @@ impl Disk {
     fn waiting_for(&mut self, fd: i32) -> impl Iterator<Item = &mut Change> {
         let of = self.open[&fd];
         self.log.iter_mut().filter(move |change| change.of == of && !change.lasts)
+    }
+
+    /// What waits for a flush of the whole file system on which this path is. There are two: the vault's, and the other.
+    fn waiting_on_system(&mut self, path: &Path) -> impl Iterator<Item = &mut Change> {
+        let is_vaults = |path: &Path| path.strip_prefix(&self.home).is_ok_and(|below| below.starts_with("state"));
+        let this = is_vaults(path);
+        let inodes: HashSet<Inode> =
+            self.names.iter().filter(|(path, _)| is_vaults(path) == this).map(|(_, inode)| *inode).collect();
+        self.log.iter_mut().filter(move |change| inodes.contains(&change.of) && !change.lasts)
     }
 
     fn make(&mut self, path: &Path, is_folder: bool) -> Inode {

@@ -10,7 +10,7 @@ use crate::strace::traced;
 
 /// The calls that a tape is made of.
 const KNOWN: &str = "open,openat,openat2,mkdir,pwrite64,ftruncate,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,\
-                     unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr";
+                     unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr,fcntl";
 
 /// Calls that change a disk too, but that no tape knows: whoever begins to use one teaches it to the model.
 const UNKNOWN: &str = "creat,write,writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,splice,mkdirat,\
@@ -51,7 +51,7 @@ pub(super) enum Act {
     Sync {
         fd: i32,
     },
-    /// The whole file system, by one of its files.
+    /// The whole file system on which the path is.
     SyncAll,
     FailedSyncAll,
     FailedSync {
@@ -163,6 +163,14 @@ impl Reader<'_> {
             "renameat" | "renameat2" => (self.path(&line, Some(0), 1), Act::RenameTo(self.path(&line, Some(2), 3))),
             "unlink" | "rmdir" => (self.path(&line, None, 0), Act::Remove),
             "unlinkat" => (self.path(&line, Some(0), 1), Act::Remove),
+            "fcntl" => {
+                if line.arguments[1].starts_with("F_DUPFD")
+                    && let Some(path) = self.open.get(&(line.number(0) as i32)).cloned()
+                {
+                    self.open.insert(line.returned as i32, path);
+                }
+                return None;
+            }
             "write" if line.number(0) <= 2 => return None,
             _ => {
                 let fd = line.number(0) as i32;
