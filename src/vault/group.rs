@@ -150,7 +150,8 @@ impl Locked<'_> {
                             members.push(*member);
                             answers.push(None);
                         }
-                        Looked::Answer(answer) => answers.push(Some(answer.map(|()| None))),
+                        Looked::Nothing => answers.push(Some(Ok(None))),
+                        Looked::Failed(error) => answers.push(Some(Err(error))),
                         Looked::Stop(error) => return Err(error),
                     }
                 }
@@ -203,8 +204,10 @@ impl Locked<'_> {
 /// What a look at a file led to.
 enum Looked {
     Wanted(Box<Member<'static>>),
-    /// Nothing is to be done, or it can't be.
-    Answer(Result<()>),
+    /// Nothing is to be done.
+    Nothing,
+    /// Nothing can be done with this file.
+    Failed(Error),
     /// The vault can't keep a backup: no other file will fare better.
     Stop(Error),
 }
@@ -218,8 +221,8 @@ fn look(
     let decided = Target::open(path).and_then(|target| Ok(decide(at, &target)?.map(|wanted| (target, wanted))));
     let (mut target, wanted) = match decided {
         Ok(Some(decided)) => decided,
-        Ok(None) => return Looked::Answer(Ok(())),
-        Err(e) => return Looked::Answer(Err(e.on(path))),
+        Ok(None) => return Looked::Nothing,
+        Err(e) => return Looked::Failed(e.on(path)),
     };
     if let Err(e) = backups.stage(target.sha256(), &target.bytes, &target.file) {
         return Looked::Stop(e);
