@@ -1,5 +1,6 @@
 //! The plan: the exact edits before anything is written. Pure: bytes and a wish in, edits out.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::{Container, DEFAULT_MAX_SIZE};
 use crate::module::elf::{Elf, Endian};
 use crate::module::modinfo::Entry;
-use crate::module::{Module, Sha256Hex, sha256};
+use crate::module::{Module, Sha256Hex, sha256, sha256_of_both};
 use crate::patch::repack;
 use crate::patch::sign::Signer;
 use crate::patch::strings::{self, Strings};
@@ -159,29 +160,34 @@ impl Plan {
     /// [`ErrorKind::Malformed`] if the one it has is none; with `in_place`, [`ErrorKind::DoesNotFit`], with both sizes, if
     /// the new string is longer than the room, and [`ErrorKind::Unsupported`] for a compressed module.
     pub fn make(file: &[u8], request: &Request) -> Result<Plan> {
-        Plan::make_of_known(file, sha256(file), request)
+        Plan::make_of(File { bytes: file, sha256: OnceCell::new() }, request)
     }
 
-    /// As [`Plan::make`], of a file whose SHA-256 is known already: to hash takes longer than to plan.
+    /// As [`Plan::make`], of a file whose SHA-256 is known already.
     ///
     /// # Errors
     ///
     /// Those of [`Plan::make`].
     pub fn make_of_known(file: &[u8], before: Sha256Hex, request: &Request) -> Result<Plan> {
-        let container = Container::of(file);
+        Plan::make_of(File { bytes: file, sha256: OnceCell::from(before) }, request)
+    }
+
+    fn make_of(file: File<'_>, request: &Request) -> Result<Plan> {
+        let container = Container::of(file.bytes);
         if container == Container::None {
-            return Plan::of(file, before, file, container, request);
+            let inside = file.bytes;
+            return Plan::of(file, inside, container, request);
         }
         if request.in_place {
             let what = format!("compressed ({}): nothing in it can be written over in place", container.name());
             return Err(Error::new(ErrorKind::Unsupported, what).hint("without --in-place it is packed anew"));
         }
-        let inside = container.decompress(file, request.max_size)?;
-        Plan::of(file, before, &inside, container, request)
+        let inside = container.decompress(file.bytes, request.max_size)?;
+        Plan::of(file, &inside, container, request)
     }
 
     /// Plans for what is `inside` the file.
-    fn of(file: &[u8], before: Sha256Hex, inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
+    fn of(file: File<'_>, inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
         let module = Module::read(inside)?;
         let entry = vermagic_entry(&module)?;
         let mut notes = Vec::new();
@@ -192,7 +198,7 @@ impl Plan {
         };
         let room = entry.space.end.saturating_sub(entry.value_range().start).saturating_sub(1);
         let work = Work { inside, module: &module, entry, request };
-        let marks = Marks { original: &before, is_packed: container != Container::None };
+        let marks = Marks { original: &file, is_packed: container != Container::None };
         let Changes { edits, grows, mark, versioned } = work.changes(&marks, room, &mut notes)?;
         let inside_after = edit::apply(inside, &edits)?;
         let module_after = Module::read(&inside_after)?;
@@ -208,8 +214,8 @@ impl Plan {
             vermagic_before: Vermagic::parse(&entry.value),
             vermagic_after,
             room,
-            after: before.clone(),
-            before,
+            after: String::new(),
+            before: String::new(),
             bytes_after: Vec::new(),
             inside_after: None,
             notes,
@@ -222,21 +228,38 @@ impl Plan {
     }
 
     /// The plan with the file as it is to be stored.
-    fn stored(self, file: &[u8], inside: Vec<u8>, max_size: u64) -> Result<Plan> {
+    fn stored(self, file: File<'_>, inside: Vec<u8>, max_size: u64) -> Result<Plan> {
         if self.edits.is_empty() {
             // Packed anew it would be another file, for nothing.
             let inside_after = (self.container != Container::None).then_some(inside);
-            return Ok(Plan { bytes_after: file.to_vec(), inside_after, ..self });
+            let sha256 = file.sha256().to_owned();
+            return Ok(Plan {
+                before: sha256.clone(),
+                after: sha256,
+                bytes_after: file.bytes.to_vec(),
+                inside_after,
+                ..self
+            });
         }
         if self.container == Container::None {
-            return Ok(Plan { after: sha256(&inside), bytes_after: inside, ..self });
+            let (before, after) = match file.sha256.into_inner() {
+                Some(before) => (before, sha256(&inside)),
+                None => sha256_of_both(file.bytes, &inside, self.first_edit()),
+            };
+            return Ok(Plan { before, after, bytes_after: inside, ..self });
         }
         let bytes_after = self.container.compress(&inside)?;
         if self.container.decompress(&bytes_after, max_size)? != inside {
             return Err(Error::new(ErrorKind::Malformed, "packed anew it unpacks to something else")
                 .hint("nothing was changed; please report this"));
         }
-        Ok(Plan { after: sha256(&bytes_after), bytes_after, inside_after: Some(inside), ..self })
+        let (before, after) = (file.sha256().to_owned(), sha256(&bytes_after));
+        Ok(Plan { before, after, bytes_after, inside_after: Some(inside), ..self })
+    }
+
+    /// Where the first edit begins.
+    fn first_edit(&self) -> usize {
+        self.edits.first().and_then(|edit| usize::try_from(edit.offset).ok()).unwrap_or(0)
     }
 
     /// The module after, uncompressed.
@@ -318,6 +341,19 @@ impl Plan {
     }
 }
 
+/// The file that is planned for.
+struct File<'f> {
+    bytes: &'f [u8],
+    /// Its hash, from when it is first needed: to hash takes longer than to plan.
+    sha256: OnceCell<Sha256Hex>,
+}
+
+impl File<'_> {
+    fn sha256(&self) -> &str {
+        self.sha256.get_or_init(|| sha256(self.bytes))
+    }
+}
+
 /// What a plan is made from.
 struct Work<'w> {
     inside: &'w [u8],
@@ -328,7 +364,7 @@ struct Work<'w> {
 
 /// What hangs on the file around it: what a mark names, and whether it is packed anew in any case.
 struct Marks<'w> {
-    original: &'w str,
+    original: &'w File<'w>,
     is_packed: bool,
 }
 
@@ -386,7 +422,8 @@ impl Work<'_> {
             Mark::WhenRepacked => is_changed && is_repacked && !request.in_place,
             Mark::Never => false,
         };
-        let mark = (is_marked && !strings::is_marked(&self.module.modinfo)).then(|| strings::mark(marks.original));
+        let mark =
+            (is_marked && !strings::is_marked(&self.module.modinfo)).then(|| strings::mark(marks.original.sha256()));
         if let Some(mark) = &mark {
             strings.add(mark.as_bytes());
         }

@@ -10,10 +10,13 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::Sha256Hex;
 
 /// How often a call that a signal interrupted is made again before it counts as failed: bounded, so that a storm of
 /// signals is an error and not a hang.
@@ -52,20 +55,37 @@ pub(crate) fn read_whole(file: &File) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more than expected, so that a file that grows meanwhile is seen.
     bytes.try_reserve_exact(size + 1).map_err(|_| Error::new(ErrorKind::TooLarge, "larger than the memory left"))?;
-    bytes.resize(size + 1, 0);
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match uninterrupted(|| rustix::io::pread(file, &mut *rest, filled as u64)).map_err(failed)? {
-            0 => break,
-            n => filled += n,
+    while bytes.len() <= size {
+        let at = bytes.len() as u64;
+        let read = uninterrupted(|| rustix::io::pread(file, spare_capacity(&mut bytes), at)).map_err(failed)?;
+        if read == 0 {
+            break;
         }
     }
-    if filled != size {
+    if bytes.len() != size {
         return Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest"));
     }
-    bytes.truncate(filled);
     Ok(bytes)
 }
+
+/// The SHA-256 of the whole file, read by its descriptor from its start; never all of it in memory.
+pub(crate) fn sha256_of(file: &File) -> Result<Sha256Hex> {
+    let mut sum = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    let mut at = 0;
+    loop {
+        match uninterrupted(|| rustix::io::pread(file, &mut piece[..], at)).map_err(|e| Error::io("reading", e))? {
+            0 => return Ok(hex::encode(sum.finalize())),
+            n => {
+                sum.update(piece.get(..n).unwrap_or_default());
+                at += n as u64;
+            }
+        }
+    }
+}
+
+/// So much is read at once where not all is kept: it stays in the processor's cache until it is hashed.
+const PIECE: usize = 1 << 16;
 
 /// fsync, once: after a failed fsync the kernel may have dropped the data, so a second one that succeeds says nothing.
 pub(crate) fn sync(file: impl AsFd) -> Result<(), Errno> {

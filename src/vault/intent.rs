@@ -1,12 +1,14 @@
 //! Intents: what a write is about to do, on disk before it does it, so that recovery can finish or undo it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
+use crate::vault::each_mut;
 use crate::vault::journal::{FileChange, Operation};
 use crate::vault::metadata::Metadata;
 
@@ -53,8 +55,15 @@ pub(super) struct Sheet {
 impl Sheet {
     /// Puts intents on disk, durably.
     pub(super) fn write(folder: &Path, mut intents: Vec<Intent>) -> Result<Sheet> {
-        for intent in &mut intents {
-            intent.checksum = intent.sum()?;
+        let failed = Mutex::new(None);
+        each_mut(&mut intents, |intent| match intent.sum() {
+            Ok(sum) => intent.checksum = sum,
+            Err(error) => {
+                failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
+            }
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
+            return Err(error);
         }
         let id = intents.first().map_or("none", |first| &first.id);
         let name = if intents.len() == 1 { format!("{id}.json") } else { format!("{id}.jsonl") };

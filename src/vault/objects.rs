@@ -289,16 +289,16 @@ impl<'o> Staging<'o> {
     }
 
     fn read_back(&self, sha: &str, staged: &Staged) -> Result<()> {
-        let bytes = match (&staged.file, self.objects.compress) {
+        let found = match (&staged.file, self.objects.compress) {
             (Some(file), true) => {
                 let mut from_start = file;
                 let read = from_start.rewind().and_then(|()| decompressed(file));
-                read.map_err(|e| Error::io("reading the backup", e))
+                read.map(|bytes| sha256(&bytes)).map_err(|e| Error::io("reading the backup", e))
             }
-            (Some(file), false) => disk::read_whole(file),
-            (None, _) => Ok(Vec::new()),
+            (Some(file), false) => disk::sha256_of(file),
+            (None, _) => Ok(String::new()),
         };
-        if sha256(&bytes?) == sha {
+        if found? == *sha {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Io, "reads back other than it was written")

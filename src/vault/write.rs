@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::sha256;
+use crate::module::Sha256Hex;
 use crate::vault::disk;
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
@@ -60,14 +60,14 @@ pub(super) fn unfinished(error: Error) -> Error {
 
 /// Reads the file through a fresh descriptor and compares its hash, and where it is given, its device and inode.
 pub(super) fn verify(path: &Path, sha: &str, identity: Option<(u64, u64)>) -> Result<()> {
-    let open = || -> Result<(File, Vec<u8>)> {
+    let open = || -> Result<(File, Sha256Hex)> {
         let file = target::open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening to verify", e))?;
-        let bytes = disk::read_whole(&file)?;
-        Ok((file, bytes))
+        let found = disk::sha256_of(&file)?;
+        Ok((file, found))
     };
-    let (file, bytes) = open().map_err(|e| e.on(path))?;
+    let (file, found) = open().map_err(|e| e.on(path))?;
     let same_file = identity.is_none_or(|expected| target::identity(&file).is_ok_and(|found| found == expected));
-    if same_file && sha256(&bytes) == sha {
+    if same_file && found == sha {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Io, "reads back other than it was written").on(path))
