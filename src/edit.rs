@@ -72,14 +72,20 @@ pub fn between(before: &[u8], after: &[u8]) -> Option<Vec<Edit>> {
     if before.len() != after.len() {
         return None;
     }
+    /// Files that are compared are mostly the same: so much of them is compared at once.
+    const BLOCK: usize = 4096;
     let mut edits: Vec<Edit> = Vec::new();
-    for (offset, (old, new)) in before.iter().zip(after).enumerate().filter(|(_, (old, new))| old != new) {
-        match edits.last_mut().filter(|last| last.range().end == offset as u64) {
-            Some(run) => {
-                run.old.push(*old);
-                run.new.push(*new);
+    let blocks = before.chunks(BLOCK).zip(after.chunks(BLOCK)).enumerate();
+    for (nth, (before, after)) in blocks.filter(|(_, (before, after))| before != after) {
+        let start = (nth * BLOCK) as u64;
+        for (offset, (old, new)) in (start..).zip(before.iter().zip(after)).filter(|(_, (old, new))| old != new) {
+            match edits.last_mut().filter(|last| last.range().end == offset) {
+                Some(run) => {
+                    run.old.push(*old);
+                    run.new.push(*new);
+                }
+                None => edits.push(Edit { offset, old: vec![*old], new: vec![*new] }),
             }
-            None => edits.push(Edit { offset: offset as u64, old: vec![*old], new: vec![*new] }),
         }
     }
     Some(edits)
@@ -137,6 +143,16 @@ mod tests {
         assert_eq!(edits, [edit(1, b"bc", b"XY"), edit(6, b"g", b"Z")]);
         assert_eq!(apply(b"abcdefg", &edits).unwrap(), b"aXYdefZ");
         assert_eq!(between(b"ab", b"abc"), None);
+    }
+
+    #[test]
+    fn an_edit_goes_on_over_the_blocks_that_are_compared() {
+        let before = vec![b'a'; 3 * 4096];
+        let mut after = before.clone();
+        after[4000..9000].fill(b'b');
+        let edits = between(&before, &after).unwrap();
+        assert_eq!((edits.len(), edits[0].range()), (1, 4000..9000));
+        assert_eq!(apply(&before, &edits).unwrap(), after);
     }
 
     #[test]

@@ -30,10 +30,10 @@ use crate::vault::{Locked, each, each_mut};
 const MOST_FILES: usize = 4096;
 
 /// The most bytes that a group keeps in memory before it writes them: new files, and edits.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 32 << 20;
 
 /// So many files are looked at before it is asked whether the group is full.
-const STEP: usize = 256;
+const STEP: usize = 128;
 
 /// Descriptors that are left to others.
 const RESERVE: u64 = 128;

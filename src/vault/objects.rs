@@ -319,3 +319,65 @@ impl Drop for Staging<'_> {
         self.remove(&staged);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(compress: bool) -> (tempfile::TempDir, Objects, Vec<u8>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects { folder: folder.path().to_owned(), compress };
+        let bytes = b"a module, a module, a module".repeat(40);
+        let source = folder.path().join("source");
+        std::fs::write(&source, &bytes).unwrap();
+        let sha = sha256(&bytes);
+        let staging = Staging::begin(&objects, 1).unwrap();
+        staging.stage(&sha, &bytes, &File::open(source).unwrap()).unwrap();
+        assert_eq!(objects.get(&sha).unwrap_err().kind(), ErrorKind::NotFound, "it has no name before it is settled");
+        staging.settle().unwrap();
+        (folder, objects, bytes, sha)
+    }
+
+    #[test]
+    fn plain_or_compressed_a_backup_is_the_same_bytes() {
+        for compress in [false, true] {
+            let (_folder, objects, bytes, sha) = kept(compress);
+            assert_eq!(objects.get(&sha).unwrap(), bytes);
+            let all = objects.all().unwrap();
+            assert_eq!((all.len(), all[0].is_compressed, all[0].size < bytes.len() as u64), (1, compress, compress));
+            assert!(objects.is_whole(&all[0]));
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_seen_in_either_form() {
+        for compress in [false, true] {
+            let (_folder, objects, bytes, sha) = kept(compress);
+            let place = objects.path(&sha);
+            let whole = std::fs::read(&place).unwrap();
+            std::fs::remove_file(&place).unwrap();
+            for at in 0..whole.len() {
+                let mut changed = whole.clone();
+                changed[at] ^= 1;
+                std::fs::write(&place, changed).unwrap();
+                match objects.get(&sha) {
+                    // Some bits of a frame's header say nothing of what is in it.
+                    Ok(read) => assert!(compress && read == bytes, "byte {at}"),
+                    Err(_) => assert!(!objects.is_whole(&objects.all().unwrap()[0]), "byte {at}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_settled_goes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects { folder: folder.path().to_owned(), compress: false };
+        let source = tempfile::tempfile().unwrap();
+        let staging = Staging::begin(&objects, 1).unwrap();
+        staging.stage(&sha256(b"x"), b"x", &source).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        drop(staging);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
