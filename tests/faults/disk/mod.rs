@@ -151,7 +151,9 @@ impl<P: Played> Stage<P> {
             Some("objects") => "a backup".to_owned(),
             Some("intents") => "an intent".to_owned(),
             _ if name.is_empty() => "the folder above".to_owned(),
-            _ if name.starts_with(".kmodlab-") => "the new file".to_owned(),
+            _ if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(".kmodlab-")) => {
+                "the new file".to_owned()
+            }
             _ => name.into_owned(),
         }
     }
@@ -167,6 +169,9 @@ fn spare(scene: &str, fsync: &str) -> Option<&'static str> {
         "state/intents, after removing an intent" => Some("an intent that comes back finds its line in the journal"),
         "state, after making state/intents" if scene.ends_with("of many") => {
             Some("that of all backups flushes the file system they are on")
+        }
+        "tree, after renaming the new file" if scene == "restore of many" => {
+            Some("that of the looks of those in place flushes the file system they are on")
         }
         "hello.ko, after writing it" if scene.starts_with("restore") => Some("the one after its looks flushes both"),
         _ => None,
