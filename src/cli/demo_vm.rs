@@ -18,7 +18,7 @@ use crate::lab::record::{Cell, Outcome, Role, Way};
 use crate::lab::specimen::Specimen;
 use crate::lab::store;
 use crate::module::{Module, sha256};
-use crate::patch::{Plan, Request, Signature, Wish};
+use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Answer, Force, Load, Subject};
 
 /// The module of the tour: it makes a network device that counts what it is sent and throws it away, so it is easily seen
@@ -72,8 +72,8 @@ impl Lab {
 
     fn is_refused(&self, vermagic: &str) -> bool {
         let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
-        let request = Request { in_place: true, ..Request::new(wish, Signature::Strip) };
-        let Ok(plan) = Plan::make(&self.own.bytes, &request) else { return false };
+        let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
+        let Some(plan) = Plan::make(&self.own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
         let module = Module::read(&plan.bytes_after).ok();
         let subject = Subject { bytes: &plan.bytes_after, module: module.as_ref() };
         let load = Load { force: Force::None, alone: false };

@@ -197,25 +197,28 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let result = run(cli.command, &mut session);
     let flushed = session.out.flush();
     let status = match result {
-        Ok(status) => flushed.map_or_else(|e| end_of_output(&e, status), |()| status),
+        // The command itself came to its end: what it was to write to files is written.
+        Ok(status) => flushed.map_or_else(|e| end_of_output(&e, status, "all else is done"), |()| status),
         Err(Failure::Error(error)) => {
             // What was printed so far comes out first, so that the two streams tell one story.
             session.complain(&error);
             Status::of(&error)
         }
-        Err(Failure::Output(error)) => end_of_output(&error, Status::Done),
+        Err(Failure::Output(error)) => end_of_output(&error, Status::Done, ""),
     };
     drop(out);
     status
 }
 
 /// A closed pipe is the reader's wish, and quiet; a full disk behind stdout is an error.
-fn end_of_output(error: &io::Error, status: Status) -> Status {
+fn end_of_output(error: &io::Error, status: Status, rest: &str) -> Status {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return status;
     }
     let own = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-    let _ = writeln!(io::stderr(), "kmodlab: {}", Error::io("writing the output", own));
+    let error = Error::io("writing the output", own);
+    let error = if rest.is_empty() { error } else { error.hint(rest) };
+    let _ = writeln!(io::stderr(), "kmodlab: {error}");
     Status::Failed
 }
 

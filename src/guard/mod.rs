@@ -200,9 +200,16 @@ type Seen = Result<String, String>;
 
 fn file_kind(subject: &Subject<'_>) -> Result<Seen> {
     if subject.is_new {
-        return Ok(Ok("a new file; the module is left alone".to_owned()));
+        let obstacles = target::folder_obstacles(subject.path);
+        return Ok(match obstacles.is_empty() {
+            true => Ok("a new file; the module is left alone".to_owned()),
+            false => Err(obstacles.join("; ")),
+        });
     }
-    let obstacles = target::obstacles(subject.path)?;
+    let mut obstacles = target::obstacles(subject.path)?;
+    if !subject.plan.is_in_place() {
+        obstacles.extend(target::folder_obstacles(subject.path));
+    }
     Ok(match obstacles.is_empty() {
         true => Ok("a regular file with one name".to_owned()),
         false => Err(obstacles.join("; ")),

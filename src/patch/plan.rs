@@ -84,8 +84,8 @@ pub struct Request {
     pub drop_btf: bool,
     /// Is the module marked as patched?
     pub mark: Mark,
-    /// Is what can't be written over in place an error: a string without room, a compressed module? A trailer may be cut
-    /// off all the same.
+    /// Is what can't be written over in the file itself an error: a string without room, a compressed module, a trailer that
+    /// comes or goes?
     pub in_place: bool,
     /// The most bytes that a compressed module may have when it is decompressed.
     pub max_size: u64,
@@ -415,11 +415,15 @@ impl Work<'_> {
         if strings.grow() && request.in_place {
             return Err(no_room(&request.wish, room));
         }
+        if request.in_place && self.changes_the_trailer() {
+            return Err(Error::new(ErrorKind::DoesNotFit, "a signature that comes or goes changes the file's length")
+                .hint("without --in-place a whole new file takes its place; nothing was changed"));
+        }
         let is_changed = !edits.is_empty() || strings.spans().next().is_some() || self.changes_the_trailer();
         let is_repacked = strings.grow() || marks.is_packed || self.changes_the_trailer();
         let is_marked = match request.mark {
             Mark::Always => true,
-            Mark::WhenRepacked => is_changed && is_repacked && !request.in_place,
+            Mark::WhenRepacked => is_changed && is_repacked,
             Mark::Never => false,
         };
         let mark =

@@ -54,7 +54,7 @@ enum Way {
     /// Its line is there; only the intent was still to go.
     Told(Outcome),
     /// It is done or undone, once this file is flushed, where there is one; then its line is written.
-    Line(Operation, Option<Target>, Outcome),
+    Line(Operation, Option<Box<Target>>, Outcome),
     /// The intent stays.
     Stay(Outcome),
 }
@@ -192,7 +192,7 @@ impl Locked<'_> {
 /// Looks at the content alone, and writes what has to be written; what is to be flushed then comes back.
 fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
     let change = &intent.change;
-    let undone = |target| Way::Line(Operation::Undone, target, Outcome::Undone);
+    let undone = |target: Option<Target>| Way::Line(Operation::Undone, target.map(Box::new), Outcome::Undone);
     let sha = match read_now(&change.path) {
         Ok(bytes) => sha256(&bytes),
         Err(e) if e.is_errno(rustix::io::Errno::NOENT) => {
@@ -228,7 +228,7 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
         }
         target.forget_bytes();
         // The bytes that were read may be in memory alone: whoever wrote them was stopped.
-        return Ok(Way::Line(intent.operation, Some(target), Outcome::Done));
+        return Ok(Way::Line(intent.operation, Some(Box::new(target)), Outcome::Done));
     }
     if sha == change.before {
         // Never written or already written back, if perhaps not flushed: only the time may have moved.
@@ -252,7 +252,7 @@ fn flush_files(ways: &mut [Way], flusher: &Flusher) {
     let files: Vec<(usize, &Target)> = ways
         .iter()
         .enumerate()
-        .filter_map(|(at, way)| if let Way::Line(_, Some(target), _) = way { Some((at, target)) } else { None })
+        .filter_map(|(at, way)| if let Way::Line(_, Some(target), _) = way { Some((at, &**target)) } else { None })
         .collect();
     let flushed = flusher.flush(&files.iter().map(|(_, t)| (t.identity.0, &t.file)).collect::<Vec<_>>());
     let failed: Vec<_> =

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -74,6 +74,26 @@ pub fn obstacles(path: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// Why no whole new file can be made beside the file at this path, as one has to be where its length changes.
+pub fn folder_obstacles(path: &Path) -> Vec<String> {
+    let Some(folder) = path.parent() else { return vec!["it is in no folder".to_owned()] };
+    let mut found = Vec::new();
+    if rustix::fs::accessat(rustix::fs::CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
+        found.push("a new file has to be made in its folder, which this user can't write to".to_owned());
+    }
+    let statx = rustix::fs::statx(rustix::fs::CWD, folder, AtFlags::empty(), StatxFlags::BASIC_STATS);
+    let attributes = statx.map(|s| s.stx_attributes).unwrap_or(StatxAttributes::empty());
+    for (attribute, what) in [
+        (StatxAttributes::IMMUTABLE, "a new file has to be made in its folder, which is immutable (chattr +i)"),
+        (StatxAttributes::APPEND, "a file has to be replaced in its folder, which is append-only (chattr +a)"),
+    ] {
+        if attributes.contains(attribute) {
+            found.push(what.to_owned());
+        }
+    }
+    found
+}
+
 /// Why this user could write the file, but not put it back as it was: that takes its owner, or root.
 fn no_way_back(path: &Path, meta: &std::fs::Metadata) -> Option<String> {
     let user = rustix::process::geteuid();
@@ -107,9 +127,51 @@ pub struct Target {
     pub metadata: Metadata,
     /// Device and inode.
     pub identity: (u64, u64),
+    /// When it was last changed, in seconds and nanoseconds since the epoch.
+    changed: (i64, i64),
+}
+
+/// What tells that nobody wrote to a file since, short of reading it: every write moves the time of change, which no
+/// program can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    identity: (u64, u64),
+    size: u64,
+    /// Seconds and nanoseconds since the epoch.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Is the last change so long ago that another one would surely have another time? Clocks of file systems tick in
+    /// milliseconds, of some in seconds.
+    fn is_at_rest(&self) -> bool {
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        (2..i64::MAX / 2).contains(&now.saturating_sub(self.changed.0))
+    }
 }
 
 impl Target {
+    /// What tells later that nobody wrote to the file since it was opened; `None` if it was changed just now, so that
+    /// one could write to it without being seen.
+    pub fn stamp(&self) -> Option<Stamp> {
+        Some(self.stamp_now()).filter(Stamp::is_at_rest)
+    }
+
+    fn stamp_now(&self) -> Stamp {
+        let modified = self.metadata.modified;
+        let modified = (modified.seconds, modified.nanoseconds);
+        Stamp { identity: self.identity, size: self.size, modified, changed: self.changed }
+    }
+
+    /// Takes a SHA-256 for that of the bytes, made when the file had this stamp, if it still has. (A wrong one would be
+    /// found all the same, when the backup is read back, or the file is verified.)
+    pub fn trust(&self, stamp: Stamp, sha: &str) {
+        if self.stamp_now() == stamp {
+            let _ = self.sha.set(sha.to_owned());
+        }
+    }
+
     /// Opens `path` (a real path, see [`real_path`]) for reading and writing, without following any link, locks it and
     /// reads it.
     ///
@@ -131,7 +193,7 @@ impl Target {
             })
             .map_err(named)?;
         let metadata = Metadata::of(&file).map_err(named)?;
-        let identity = identity(&file).map_err(named)?;
+        let seen = file.metadata().map_err(|e| Error::io("looking at the file", e)).map_err(named)?;
         let bytes = disk::read_whole(&file).map_err(named)?;
         Ok(Target {
             path: path.to_owned(),
@@ -140,7 +202,8 @@ impl Target {
             bytes,
             sha: OnceLock::new(),
             metadata,
-            identity,
+            identity: (seen.dev(), seen.ino()),
+            changed: (seen.ctime(), seen.ctime_nsec()),
         })
     }
 
@@ -157,7 +220,7 @@ impl Target {
             return Err(Error::new(ErrorKind::NotAModule, "not a regular file").on(path));
         }
         let metadata = Metadata::of(&file).map_err(named)?;
-        let identity = identity(&file).map_err(named)?;
+        let seen = file.metadata().map_err(|e| Error::io("looking at the file", e)).map_err(named)?;
         let bytes = disk::read_whole(&file).map_err(named)?;
         Ok(Target {
             path: path.to_owned(),
@@ -166,7 +229,8 @@ impl Target {
             bytes,
             sha: OnceLock::new(),
             metadata,
-            identity,
+            identity: (seen.dev(), seen.ino()),
+            changed: (seen.ctime(), seen.ctime_nsec()),
         })
     }
 

@@ -343,6 +343,29 @@ fn a_package_that_owns_a_file_of_a_like_name_owns_no_other() {
     assert_refused_by(&ask(&module, &root.machine()), &[]);
 }
 
+// ---- file-kind, where a whole new file is made -----------------------------------------------------------------------
+
+#[test]
+#[ignore = "needs chattr and root: tests/run runs it"]
+fn a_folder_in_which_nothing_can_be_replaced_is_an_obstacle_for_a_whole_new_file_alone() {
+    let root = Root::new();
+    let module = root.module("hello-4.ko");
+    let chattr = |flag: &str| {
+        let ran = std::process::Command::new("chattr").arg(flag).arg(root.path()).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    let longer = Wish::Rewrite([b"6.1.0-47-amd64 ".as_slice(), &[b'x'; 200]].concat());
+    let overrides = Overrides { abi_mismatch: true, ..NONE };
+    for (flag, undo) in [("+a", "-a"), ("+i", "-i")] {
+        chattr(flag);
+        let whole = ask_for(&module, &root.machine(), &longer, Signature::Refuse, overrides);
+        let in_place = ask_for(&module, &root.machine(), &Wish::Blank, Signature::Refuse, overrides);
+        chattr(undo);
+        assert_refused_by(&whole, &["file-kind"]);
+        assert_refused_by(&in_place, &[]);
+    }
+}
+
 // ---- signed --------------------------------------------------------------------------------------------------------
 
 #[test]

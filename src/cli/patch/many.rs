@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
 use crate::cli::patch::proposal::{Proposal, objection, overridden, refusal};
-use crate::cli::patch::shown::{Applied, Shown};
+use crate::cli::patch::shown::{self, Applied, Shown};
 use crate::cli::patch::{Args, state_option};
 use crate::cli::{Status, recover};
 use crate::edit::{self, Edit};
@@ -20,12 +20,12 @@ use crate::guard::machine::Machine;
 use crate::kernel::Kernel;
 use crate::module::container::Container;
 use crate::patch::apply::{self, Record};
-use crate::patch::{Plan, Request};
+use crate::patch::{Plan, Request, Signature};
 use crate::predict::{Answer, Verdict};
 use crate::vault::Vault;
 use crate::vault::group;
 use crate::vault::recovery::Recovered;
-use crate::vault::target::{self, Target};
+use crate::vault::target::{self, Stamp, Target};
 
 /// How many modules are looked at before what is to be told of them is told: enough to keep all cores at work.
 const BATCH: usize = 256;
@@ -54,6 +54,8 @@ struct Item {
 /// A plan in place: its edits hold as long as the file is the one that they were made for.
 struct Kept {
     name: String,
+    /// What the file looked like when its plan was made, if it was at rest then.
+    stamp: Option<Stamp>,
     before: String,
     after: String,
     edits: Vec<Edit>,
@@ -61,10 +63,12 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(name: &str, plan: &Plan) -> Option<Kept> {
+    fn of(proposal: &Proposal<'_>) -> Option<Kept> {
+        let plan = &proposal.plan;
         let size: usize = plan.edits.iter().map(|edit| edit.old.len()).sum();
         (plan.is_in_place() && size <= SMALL).then(|| Kept {
-            name: name.to_owned(),
+            name: proposal.name.clone(),
+            stamp: proposal.stamp,
             before: plan.before.clone(),
             after: plan.after.clone(),
             edits: plan.edits.clone(),
@@ -74,6 +78,9 @@ impl Kept {
 
     /// What the target is to become; `None` if it is not the file that the plan was made for.
     fn wanted(&self, item: &Item, target: &Target) -> Result<Option<group::Wanted>> {
+        if let Some(stamp) = self.stamp {
+            target.trust(stamp, &self.before);
+        }
         if target.sha256() != self.before {
             return Ok(None);
         }
@@ -97,6 +104,8 @@ struct Wanted {
     item: Item,
     group: Group,
     answers: Option<[String; 2]>,
+    /// What is odd about the wish.
+    notes: Vec<String>,
     /// The plan as JSON, where that is printed.
     json: Option<String>,
 }
@@ -107,6 +116,8 @@ struct Group {
     before: String,
     after: Option<String>,
     how: &'static str,
+    /// What becomes of the rest.
+    rest: Vec<&'static str>,
 }
 
 /// The plan of all.
@@ -117,8 +128,11 @@ struct Whole {
     groups: BTreeMap<Group, usize>,
     answers: BTreeMap<[String; 2], usize>,
     overridden: BTreeMap<String, usize>,
+    /// What is odd about the wish, and for how many.
+    notes: BTreeMap<String, usize>,
     as_wished: usize,
-    refused: BTreeMap<&'static str, Refused>,
+    /// What guards refuse, by guard and reason.
+    refused: BTreeMap<(&'static str, String), Refused>,
     failed: usize,
     /// All modules that were looked at.
     all: usize,
@@ -157,9 +171,10 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     if args.dry_run {
         match args.json {
             true => session.json(&WholeShown::of(&whole, &digest))?,
-            false => whole.print(kernel.as_ref(), &digest, session)?,
+            false => whole.print(&request, kernel.as_ref(), &digest, session)?,
         }
-        return Ok(if whole.failed == whole.all { whole.status(0) } else { Status::Done });
+        // What guards say is in the plan; what can't be planned for is an error all the same.
+        return Ok(if whole.failed > 0 { whole.status(0) } else { Status::Done });
     }
     if whole.items.is_empty() {
         if !args.json {
@@ -169,7 +184,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     }
     let given = args.confirm.as_deref();
     if given.is_none() && session.may_ask {
-        whole.print(kernel.as_ref(), &digest, session)?;
+        whole.print(&request, kernel.as_ref(), &digest, session)?;
     }
     let number = whole.items.len().to_string();
     let to = format!("patch {}", count(whole.items.len(), "module"));
@@ -235,13 +250,10 @@ impl Looking<'_> {
             let _ = hex::decode_to_slice(&proposal.digest, &mut digest);
             Ok(Look::Wanted(Box::new(Wanted {
                 group: Group::of(&proposal.plan),
+                notes: proposal.plan.notes.clone(),
                 answers: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(in_short)),
                 json,
-                item: Item {
-                    digest,
-                    overrides: overridden(&answers).into(),
-                    kept: Kept::of(&proposal.name, &proposal.plan).map(Box::new),
-                },
+                item: Item { kept: Kept::of(&proposal).map(Box::new), digest, overrides: overridden(&answers).into() },
             })))
         };
         match look() {
@@ -272,7 +284,18 @@ impl Group {
             (_, false) => "packed anew",
         };
         let after = plan.vermagic_after.as_ref().map(|after| output::vermagic(after.as_bytes()));
-        Group { before: output::vermagic(plan.vermagic_before.as_bytes()), after, how }
+        let is_hidden = plan.versioned.as_ref().map(|versioned| versioned.hidden);
+        let rest = [
+            (plan.signature == Signature::Strip && plan.module.trailer.is_some(), "signature stripped"),
+            (plan.signature == Signature::Keep && plan.module.trailer.is_some(), "signature kept, which fits no more"),
+            (plan.signature == Signature::Renew, "signed anew"),
+            (is_hidden == Some(true), "symbol versions hidden"),
+            (is_hidden == Some(false), "symbol versions rewritten"),
+            (plan.drop_btf && plan.module.btf.is_some(), ".BTF dropped"),
+            (plan.mark.is_some(), "marked"),
+        ];
+        let rest = rest.into_iter().filter_map(|(is_so, what)| is_so.then_some(what)).collect();
+        Group { before: output::vermagic(plan.vermagic_before.as_bytes()), after, how, rest }
     }
 }
 
@@ -286,21 +309,25 @@ impl Whole {
                 if is_json {
                     session.json(&Trouble::of(path, Some(guard), &error))?;
                 }
+                let why = (guard, error.what().to_owned());
                 let refused =
-                    self.refused.entry(guard).or_insert_with(|| Refused { first: error, paths: vec![], count: 0 });
+                    self.refused.entry(why).or_insert_with(|| Refused { first: error, paths: vec![], count: 0 });
                 refused.count += 1;
                 if refused.paths.len() < NAMED {
                     refused.paths.push(path.to_owned());
                 }
             }
             Look::Wanted(wanted) => {
-                let Wanted { item, group, answers, json } = *wanted;
+                let Wanted { item, group, answers, notes, json } = *wanted;
                 if let Some(json) = json {
                     writeln!(session.out, "{}", crate::escape::json_for_eyes(&json))?;
                 }
                 *self.groups.entry(group).or_default() += 1;
                 if let Some(answers) = answers {
                     *self.answers.entry(answers).or_default() += 1;
+                }
+                for note in notes {
+                    *self.notes.entry(note).or_default() += 1;
                 }
                 for guard in item.overrides.iter() {
                     *self.overridden.entry(guard.clone()).or_default() += 1;
@@ -343,18 +370,19 @@ impl Whole {
         self.refused.values().map(|refused| refused.count).sum()
     }
 
-    /// One line for each guard that refuses some.
+    /// One line for each guard that refuses some, and each reason; beyond some, a count.
     fn tell_refusals(&self, session: &mut Session<'_>) {
-        for (guard, refused) in &self.refused {
-            let names: Vec<String> = refused.paths.iter().map(|path| output::path(path)).collect();
-            let more = refused.count - names.len();
-            let more = if more > 0 { format!(" and {} more", digits(more)) } else { String::new() };
-            let first = &refused.first;
-            let why = first.what().trim_start_matches(&format!("refused by the guard {guard}: "));
-            let hint = first.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
-            let (what, names) = (count(refused.count, "module"), names.join(", "));
+        for ((guard, why), refused) in self.refused.iter().take(TOLD) {
+            let names = some_of(&refused.paths, refused.count);
+            let why = why.trim_start_matches(&format!("refused by the guard {guard}: "));
+            let hint = refused.first.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let what = count(refused.count, "module");
             let why = crate::escape::for_eyes(why);
-            session.remark(format_args!("{what} refused by the guard {guard} ({names}{more}): {why}{hint}"));
+            session.remark(format_args!("{what} refused by the guard {guard} ({names}): {why}{hint}"));
+        }
+        let others: usize = self.refused.values().skip(TOLD).map(|refused| refused.count).sum();
+        if others > 0 {
+            session.remark(format_args!("and {} more refused by guards for other reasons", digits(others)));
         }
         if self.failed > TOLD {
             session.remark(format_args!("and {} more that can't be patched", digits(self.failed - TOLD)));
@@ -373,9 +401,18 @@ impl Whole {
         parts.collect::<Vec<_>>().join(", ")
     }
 
-    fn print(&self, kernel: Option<&Kernel>, digest: &str, session: &mut Session<'_>) -> Result<(), Failure> {
+    fn print(
+        &self,
+        request: &Request,
+        kernel: Option<&Kernel>,
+        digest: &str,
+        session: &mut Session<'_>,
+    ) -> Result<(), Failure> {
         let modules = session.paint(Paint::Strong, count(self.items.len(), "module"));
         writeln!(session.out, "plan for {modules}")?;
+        if !self.paths.is_empty() {
+            writeln!(session.out, "  modules     {}", some_of(&self.paths, self.paths.len()))?;
+        }
         for (group, number) in &self.groups {
             let old = session.paint(Paint::Bad, &group.before);
             writeln!(session.out, "  {:>7}  {old}", digits(*number))?;
@@ -384,7 +421,15 @@ impl Whole {
                 Some(after) => format!("becomes {}", session.paint(Paint::Good, after)),
                 None => "becomes nothing".to_owned(),
             };
-            writeln!(session.out, "           {new}; {}", group.how)?;
+            let rest: String = group.rest.iter().map(|what| format!("; {what}")).collect();
+            writeln!(session.out, "           {new}; {}{rest}", group.how)?;
+        }
+        if !self.items.is_empty() {
+            shown::print_words(request, session)?;
+        }
+        for (note, number) in &self.notes {
+            let note = session.paint(Paint::Odd, crate::escape::for_eyes(note));
+            writeln!(session.out, "  note        {note} ({})", count(*number, "module"))?;
         }
         if !self.left_alone().is_empty() {
             writeln!(session.out, "  left alone  {}", self.left_alone())?;
@@ -413,6 +458,16 @@ impl Whole {
             (0, _, 0) if self.all == 1 => Status::Failed,
             _ => Status::Partial,
         }
+    }
+}
+
+/// The first of some paths, and how many more there are.
+fn some_of(paths: &[PathBuf], all: usize) -> String {
+    let names: Vec<String> = paths.iter().take(NAMED).map(|path| output::path(path)).collect();
+    let more = all.saturating_sub(names.len());
+    match more {
+        0 => names.join(", "),
+        more => format!("{} and {} more", names.join(", "), digits(more)),
     }
 }
 
@@ -491,6 +546,9 @@ fn carry_out(
             _ => session.remark(format_args!("{left} not patched, and as before")),
         }
     }
+    if printed.is_err() {
+        session.remark(format_args!("{} patched all the same; kmodlab log shows them", count(written, "module")));
+    }
     printed?;
     if unwritten > TOLD && reached == whole.paths.len() {
         session.remark(format_args!("and {} more that were not patched", digits(unwritten - TOLD)));
@@ -499,12 +557,13 @@ fn carry_out(
         let patched = session.paint(Paint::Good, "patched");
         writeln!(session.out, "{patched}  {}", count(written, "module"))?;
         if let Some((first, last)) = lines {
-            writeln!(session.out, "  journal  lines {first} to {last}")?;
+            let lines = if first == last { format!("line {first}") } else { format!("lines {first} to {last}") };
+            writeln!(session.out, "  journal  {lines}")?;
             let words = args.modules.words().join(" ");
             writeln!(session.out, "  undo     kmodlab {}restore {words}", state_option(session))?;
         }
         if unwritten > 0 {
-            writeln!(session.out, "  not      {}", count(unwritten, "module"))?;
+            writeln!(session.out, "  not patched  {}", count(unwritten, "module"))?;
         }
         if !whole.left_alone().is_empty() {
             writeln!(session.out, "  left alone  {}", whole.left_alone())?;

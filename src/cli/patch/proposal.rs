@@ -10,7 +10,7 @@ use crate::kernel::{Kernel, Machine as Architecture};
 use crate::module::container::Container;
 use crate::patch::{Plan, Request};
 use crate::predict::{self, Load, Verdict};
-use crate::vault::target::{self, Target};
+use crate::vault::target::{self, Stamp, Target};
 
 /// A plan, with all that belongs to it.
 pub(super) struct Proposal<'k> {
@@ -21,6 +21,8 @@ pub(super) struct Proposal<'k> {
     pub(super) name: String,
     pub(super) plan: Plan,
     pub(super) digest: String,
+    /// What the file looked like, if it was at rest.
+    pub(super) stamp: Option<Stamp>,
     /// The kernel that it is to fit, if one was named.
     pub(super) kernel: Option<&'k Kernel>,
     /// What that kernel answers to the module before and after.
@@ -69,6 +71,7 @@ impl<'k> Proposal<'k> {
             name: plan.module.name_or_stem(path),
             plan,
             digest,
+            stamp: target.stamp(),
             kernel,
             verdicts,
         })

@@ -49,12 +49,13 @@ pub(super) struct Wanted {
     drop_btf: bool,
     /// Put an entry kmodlab_patched=HASH into its modinfo, also in place [default: only where a whole new file takes its
     /// place]
-    #[arg(long, overrides_with = "no_mark")]
+    #[arg(long, conflicts_with = "no_mark")]
     mark: bool,
     /// Put no such entry there
-    #[arg(long, overrides_with = "mark")]
+    #[arg(long)]
     no_mark: bool,
-    /// Refuse what does not fit in place, instead of giving .modinfo another place or packing a module anew
+    /// Refuse what can't be written over in the file itself: a string without room, a compressed module, a signature that
+    /// comes or goes
     #[arg(long)]
     in_place: bool,
 }

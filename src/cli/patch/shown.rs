@@ -8,7 +8,7 @@ use crate::cli::patch::proposal::Proposal;
 use crate::edit::Edit;
 use crate::guard::{Answer, Say};
 use crate::module::container::Container;
-use crate::patch::{Mode, Signature, Versioned};
+use crate::patch::{Mode, Modversions, Request, Signature, Versioned, Wish};
 use crate::predict::{self, Outcome, Step, Verdict};
 use crate::vault::journal::FileChange;
 
@@ -56,38 +56,69 @@ fn print_mode(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
         (Mode::Rewrite, Some(after)) => {
             let new = session.paint(Paint::Good, output::vermagic(after.as_bytes()));
             writeln!(session.out, "  becomes     {new}")?;
-            writeln!(
-                session.out,
-                "  mode        rewrite: a kernel of this version magic takes it for its own and sets no taint F: the audit mark is gone"
-            )?;
         }
-        (Mode::Keep, _) => writeln!(session.out, "  mode        keep: the version magic stays")?,
+        (Mode::Keep, _) => {}
         (Mode::Blank, _) | (Mode::Rewrite, None) => {
             writeln!(session.out, "  becomes     nothing: the entry is filled with NULs")?;
-            writeln!(
-                session.out,
-                "  mode        blank: what --force-vermagic does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F"
-            )?;
         }
+    }
+    writeln!(session.out, "  mode        {}", mode_words(plan.mode))?;
+    Ok(())
+}
+
+/// What a plan means for whoever loads the module, whichever module it is.
+pub(super) fn print_words(request: &Request, session: &mut Session<'_>) -> Result<(), Failure> {
+    let mode = match request.wish {
+        Wish::Rewrite(_) => Mode::Rewrite,
+        Wish::Blank => Mode::Blank,
+        Wish::Keep => Mode::Keep,
+    };
+    writeln!(session.out, "  mode        {}", mode_words(mode))?;
+    if request.signature != Signature::Refuse {
+        let (word, then) = signature_words(request.signature);
+        writeln!(session.out, "  signature   {word}: {then}")?;
+    }
+    match request.modversions {
+        Modversions::Keep => {}
+        Modversions::Blank => writeln!(session.out, "  versions    {HIDDEN}")?,
+        Modversions::Rewrite(_) => writeln!(
+            session.out,
+            "  versions    rewrite: the kernel takes interfaces for equal that are not, and sets no taint"
+        )?,
     }
     Ok(())
 }
 
+fn mode_words(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Rewrite => {
+            "rewrite: a kernel of this version magic takes it for its own and sets no taint F: the audit mark is gone"
+        }
+        Mode::Keep => "keep: the version magic stays",
+        Mode::Blank => "blank: what --force-vermagic does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F",
+    }
+}
+
+fn signature_words(signature: Signature) -> (&'static str, &'static str) {
+    match signature {
+        Signature::Renew => ("renew", "a kernel that trusts the new key takes it, any other treats it as unsigned"),
+        Signature::Refuse => ("refuse", "a signed module is not patched"),
+        Signature::Strip => {
+            ("strip", "kernels treat it as unsigned: taint E, or refused where signatures are enforced")
+        }
+        Signature::Keep => ("keep", "a kernel that knows the key refuses it, EKEYREJECTED, with no log line"),
+    }
+}
+
+const HIDDEN: &str =
+    "blank: hidden from the kernel, what --force-modversion does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F";
+
 fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
     let old = proposal.plan.module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
-    let (word, then) = match (proposal.plan.signature, &old) {
-        (Signature::Renew, _) => {
-            ("renew", "a kernel that trusts the new key takes it, any other treats it as unsigned".to_owned())
-        }
-        (_, None) => return Ok(()),
-        (Signature::Refuse, _) => ("refuse", "a signed module is not patched".to_owned()),
-        (Signature::Strip, _) => {
-            ("strip", "kernels treat it as unsigned: taint E, or refused where signatures are enforced".to_owned())
-        }
-        (Signature::Keep, _) => {
-            ("keep", "a kernel that knows the key refuses it, EKEYREJECTED, with no log line".to_owned())
-        }
-    };
+    if old.is_none() && proposal.plan.signature != Signature::Renew {
+        return Ok(());
+    }
+    let (word, then) = signature_words(proposal.plan.signature);
     let old = old.map(|len| format!(" (trailer of {len})")).unwrap_or_default();
     writeln!(session.out, "  signature   {word}: {then}{old}")?;
     Ok(())
@@ -97,10 +128,7 @@ fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result
 fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
     let plan = &proposal.plan;
     match &plan.versioned {
-        Some(versioned) if versioned.hidden => writeln!(
-            session.out,
-            "  versions    blank: hidden from the kernel, what --force-modversion does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F"
-        )?,
+        Some(versioned) if versioned.hidden => writeln!(session.out, "  versions    {HIDDEN}")?,
         Some(versioned) => {
             let (rewritten, unknown) = (count(versioned.rewritten, "CRC"), versioned.unknown.len());
             let equal = versioned.equal;
