@@ -56,8 +56,12 @@ fn a_full_disk_loses_nothing() {
     }
     let patch = Scene::patch();
     println!("state folder full: {}", on_small_disks(&patch, &patch.shop.state, 1));
-    let strip = Scene::strip();
-    println!("the module's own disk full: {}", on_small_disks(&strip, &strip.shop.home, 3));
+    for scene in [Scene::grow(), Scene::pack()] {
+        println!("{}, state folder full: {}", scene.name, on_small_disks(&scene, &scene.shop.state, 1));
+    }
+    for scene in [Scene::patch(), Scene::strip(), Scene::grow(), Scene::pack()] {
+        println!("{}, the module's own disk full: {}", scene.name, on_small_disks(&scene, &scene.shop.home, 3));
+    }
 }
 
 /// Patches many modules with a small disk at `place`, of 64 sizes from `pages` on. What could not be done of them is told,

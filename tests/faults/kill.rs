@@ -44,6 +44,14 @@ fn a_restore_by_a_whole_new_file_killed_anywhere_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
+fn a_repacked_module_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::grow());
+    at_each_call(&Scene::pack());
+    at_each_call(&Scene::restore_packed());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
 fn a_patch_into_a_new_file_killed_anywhere_leaves_all_of_it_or_nothing() {
     at_each_call(&Scene::create());
 }

@@ -72,6 +72,28 @@ impl Scene {
         Scene::new("restore of a stripped one", shop, &arguments)
     }
 
+    /// A patch by which `.modinfo` gets another place, since the mark has no room: a whole new file, too.
+    pub(crate) fn grow() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        let arguments = shop.patch(&["--mark"]);
+        Scene::new("patch that grows", shop, &arguments)
+    }
+
+    /// A patch of a compressed module, which is packed anew.
+    pub(crate) fn pack() -> Scene {
+        let shop = Workshop::of("hello-4.ko.xz");
+        let arguments = shop.patch(&[]);
+        Scene::new("patch that packs anew", shop, &arguments)
+    }
+
+    /// The restore of it.
+    pub(crate) fn restore_packed() -> Scene {
+        let shop = Workshop::of("hello-4.ko.xz");
+        shop.run(&shop.patch(&[])).with(0);
+        let arguments = shop.restore();
+        Scene::new("restore of one that was packed anew", shop, &arguments)
+    }
+
     /// A patch into a new file.
     pub(crate) fn create() -> Scene {
         let shop = Workshop::of("hello-4.ko");
