@@ -2,6 +2,7 @@
 //! are not are told as a number.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -59,34 +60,65 @@ impl Selection {
     }
 
     /// Those that are named. In folders only those count of which the journal, or an intent that waits (`pending`), knows
-    /// the place, or the content: a tree that was copied is known as well.
+    /// the place, or the content: a tree that was copied is known as well. `expected` are the places that must be there:
+    /// those of them below a folder that is named are selected even if no module is there now.
     ///
     /// # Errors
     ///
-    /// If the list that is named can't be opened. What can't be read stands in the selection as an error.
-    pub(super) fn of(named: &Modules, history: &History<'_>, pending: &BTreeSet<&Path>) -> Result<Selection> {
+    /// [`ErrorKind::Usage`] if the list that is named has no path; if it can't be opened. What can't be read stands in
+    /// the selection as an error.
+    pub(super) fn of<'e>(
+        named: &Modules,
+        history: &History<'_>,
+        pending: &BTreeSet<&'e Path>,
+        expected: impl IntoIterator<Item = &'e Path>,
+    ) -> Result<Selection> {
         let mut selection = Selection { modules: Vec::new(), folders: Vec::new() };
+        let expected: BTreeSet<&Path> = expected.into_iter().chain(pending.iter().copied()).collect();
+        let mut is_any = false;
         for named in named.named()? {
+            is_any = true;
             match named {
                 Ok(path) => {
                     let named = Named::of(path);
                     // A folder in a patched module's place is that module, changed.
                     let is_place = named.real.as_ref().is_ok_and(|real| history.at(real).is_some());
                     match named.path.is_dir() && !is_place {
-                        true => selection.add_folder(named.path, history, pending),
-                        false => selection.modules.push(named),
+                        true => selection.add_folder(named.path, history, pending, &expected),
+                        // A folder that is gone, with all that was patched in it.
+                        false => match named.real.as_deref().map(|real| below(real, &expected)) {
+                            Ok(gone) if !gone.is_empty() && !named.path.exists() => selection.modules.extend(gone),
+                            _ => selection.modules.push(named),
+                        },
                     }
                 }
                 Err(error) => selection.modules.push(Named::failed(error)),
             }
+        }
+        if !is_any && !named.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "the list names no module").hint("a list has one path in a line"));
         }
         let mut seen = BTreeSet::new();
         selection.modules.retain(|named| named.real.as_ref().map_or(true, |real| seen.insert(real.clone())));
         Ok(selection)
     }
 
-    fn add_folder(&mut self, path: PathBuf, history: &History<'_>, pending: &BTreeSet<&Path>) {
-        let files: Vec<Result<PathBuf>> = Walk::new(path.clone()).collect();
+    fn add_folder(
+        &mut self,
+        path: PathBuf,
+        history: &History<'_>,
+        pending: &BTreeSet<&Path>,
+        expected: &BTreeSet<&Path>,
+    ) {
+        let mut files: Vec<Result<PathBuf>> = Walk::new(path.clone()).collect();
+        let expected = path.canonicalize().map(|real| below(&real, expected)).unwrap_or_default();
+        // That there is no module in it is told by those that should be.
+        if let [Err(none)] = files.as_slice()
+            && none.kind() == ErrorKind::NotFound
+            && !expected.is_empty()
+        {
+            files.clear();
+        }
         let all = files.len();
         let is_known = |named: &Named| {
             let Ok(real) = &named.real else { return true };
@@ -99,6 +131,8 @@ impl Selection {
         let known: Vec<Named> = files.into_par_iter().filter_map(look).collect();
         self.folders.push(Folder { path, known: known.len(), others: all - known.len() });
         self.modules.extend(known);
+        // Those that are found are there twice now; [`Selection::of`] keeps the first of each.
+        self.modules.extend(expected);
     }
 
     /// Says what was left out of the folders that were named.
@@ -112,6 +146,15 @@ impl Selection {
         }
         Ok(())
     }
+}
+
+/// Those of `expected` that are in a folder, by its real path, or further below.
+fn below(folder: &Path, expected: &BTreeSet<&Path>) -> Vec<Named> {
+    // Paths are sorted by their parts, so those below a folder follow it.
+    let inside = expected
+        .range::<Path, _>((Bound::Included(folder), Bound::Unbounded))
+        .take_while(|path| path.starts_with(folder));
+    inside.map(|path| Named { path: path.to_path_buf(), real: Ok(path.to_path_buf()) }).collect()
 }
 
 /// Is this the content of something that was patched, wherever that was? Only a file of a known size is read.

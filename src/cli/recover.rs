@@ -13,7 +13,8 @@ pub(super) struct Args {}
 
 pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault()?;
-    let outcomes = vault.lock()?.recover()?;
+    // Without a state folder nothing was interrupted, and none is made to find that out.
+    let outcomes = if vault.is_there() { vault.lock()?.recover()? } else { Vec::new() };
     if outcomes.is_empty() {
         writeln!(session.out, "nothing to recover")?;
     }

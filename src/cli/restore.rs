@@ -1,6 +1,6 @@
 //! `restore`: modules get their original bytes, mode, owner, attributes and times back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -34,9 +34,9 @@ pub(super) struct Args {
     /// Say what would be done; write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Discard exactly the changes of this digest, which -n printed
+    /// Discard exactly the changes of this digest, which -n printed; once for each module that somebody else changed
     #[arg(long, value_name = "DIGEST", requires = "discard_changes")]
-    confirm: Option<String>,
+    confirm: Vec<String>,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -45,7 +45,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Err(Error::new(ErrorKind::Usage, what).into());
     }
     let vault = session.vault()?;
-    let mut writer = match args.dry_run {
+    // Without a state folder nothing was patched, and none is made to find that out.
+    let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::first(&vault, session)?),
     };
@@ -56,7 +57,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         true => Selection::all(patched_in_place(&history)),
         false => {
             let waiting = pending.iter().map(|intent| intent.change.path.as_path()).collect();
-            output::waiting("looking for what was patched", || Selection::of(&args.modules, &history, &waiting))?
+            let patched: BTreeSet<PathBuf> = patched_in_place(&history).into_iter().collect();
+            output::waiting("looking for what was patched", || {
+                Selection::of(&args.modules, &history, &waiting, patched.iter().map(PathBuf::as_path))
+            })?
         }
     };
     if selection.modules.is_empty() && args.all {
@@ -242,7 +246,9 @@ fn one(path: &Path, args: &Args, locked: &mut Locked<'_>, session: &mut Session<
             digest: &plan.digest,
             see: "restore -n --discard-changes",
         };
-        confirm(&question, args.confirm.as_deref(), session)?;
+        // Of several digests, that of this module; if none is, any of them is one that does not fit.
+        let given = args.confirm.iter().find(|given| given.eq_ignore_ascii_case(&plan.digest)).or(args.confirm.first());
+        confirm(&question, given.map(String::as_str), session)?;
     }
     let looks = plan.looks_put_back(&target);
     match locked.restore(&target, &plan, true)? {

@@ -38,7 +38,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             let known: BTreeSet<&Path> = history.files().map(|(path, _)| path).chain(waiting.iter().copied()).collect();
             Selection::all(known.into_iter().map(Path::to_owned))
         }
-        false => output::waiting("looking for what was patched", || Selection::of(&args.modules, &history, &waiting))?,
+        false => output::waiting("looking for what was patched", || {
+            Selection::of(&args.modules, &history, &waiting, history.patched_files().map(|(path, _)| path))
+        })?,
     };
     let files = &selection.modules;
     if files.is_empty() && args.modules.is_empty() && !args.json {

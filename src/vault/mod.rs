@@ -69,6 +69,11 @@ impl Vault {
         &self.folder
     }
 
+    /// Is there a folder? One that can't be looked at is there.
+    pub fn is_there(&self) -> bool {
+        !matches!(self.folder.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// Its backups.
     pub fn objects(&self) -> Objects {
         Objects { folder: self.folder.join("objects"), compress: self.compress }

@@ -69,6 +69,8 @@ impl Standing {
 ///
 /// [`ErrorKind::Io`] if it can't be read.
 pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Standing> {
+    // A link in a module's place is not that module, wherever it leads.
+    let is_link = history.at(path).is_some() && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
     let current = match file::read(path) {
         Ok(contents) => Some(sha256(contents.bytes())),
         Err(e) if e.kind() == ErrorKind::NotFound => None,
@@ -82,6 +84,7 @@ pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Sta
     let original = origins.first().map(|o| o.original).or_else(of_trail).map(str::to_owned);
     let state = match (&current, origins.is_empty(), trail) {
         (None, _, _) => State::Missing,
+        _ if is_link => State::Changed,
         (Some(sha), _, _) if original.as_ref() == Some(sha) => State::Original,
         (Some(_), false, _) => State::Patched,
         (Some(_), true, Some(_)) => State::Changed,
