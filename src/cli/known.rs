@@ -12,7 +12,10 @@ use crate::cli::output::{self, Failure, Session, count};
 use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{file, sha256};
+use crate::vault::Vault;
 use crate::vault::history::History;
+use crate::vault::journal::Journal;
+use crate::vault::stock::Doubt;
 use crate::vault::target;
 
 /// One module that a command is about.
@@ -162,6 +165,27 @@ fn is_known_content(path: &Path, history: &History<'_>) -> bool {
     let has_known_size =
         path.symlink_metadata().is_ok_and(|meta| meta.is_file() && history.sizes().contains(&meta.len()));
     has_known_size && file::read(path).is_ok_and(|contents| history.knows(&sha256(contents.bytes())))
+}
+
+/// Says on stderr, in one line, if the journal may not know all backups that are kept: lines that were lost would tell
+/// which files they are the originals of. Where an interrupted run is to be settled, its intents know.
+pub(super) fn tell_doubt(vault: &Vault, journal: &Journal, is_torn: bool, session: &mut Session<'_>) -> Result<()> {
+    let Some(doubt) = Doubt::of(journal, is_torn) else { return Ok(()) };
+    let kept = vault.objects().all()?.len();
+    if kept == 0 {
+        return Ok(());
+    }
+    let what = match doubt {
+        Doubt::NoLine => "the journal has no line",
+        Doubt::Torn => "the last line of the journal is torn and does not count",
+    };
+    let folder = output::path(vault.objects().folder());
+    let kept = match kept {
+        1 => "1 backup is".to_owned(),
+        several => format!("{several} backups are"),
+    };
+    session.remark(format_args!("{what}, but {kept} kept: they stay in {folder}, each under its SHA-256"));
+    Ok(())
 }
 
 /// The error of a module of which the journal knows nothing.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::cli::confirmation::{Question, confirm};
-use crate::cli::known::{Named, Selection};
+use crate::cli::known::{self, Named, Selection};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, batch_status, count};
 use crate::cli::{Status, recover};
@@ -53,6 +53,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let journal = vault.journal()?;
     let history = History::of(&journal.entries);
     let pending = vault.pending()?;
+    let (is_torn, was_interrupted) = match &writer {
+        Some((locked, outcomes)) => (locked.was_torn(), !outcomes.is_empty()),
+        None => (journal.is_torn, !pending.is_empty()),
+    };
+    if !was_interrupted {
+        known::tell_doubt(&vault, &journal, is_torn, session)?;
+    }
     let selection = match args.all {
         true => Selection::all(patched_in_place(&history)),
         false => {
@@ -130,7 +137,7 @@ fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told, session: &
         let current = sha256(file::read(path)?.bytes());
         let plan = restore::plan(known.history, known.pending, path, &current)?;
         // A restore whose backup can't be had is none.
-        known.vault.objects().get(&plan.original)?;
+        plan.backup(&known.vault.objects())?;
         Ok(plan)
     };
     for some in modules.chunks(STEP) {

@@ -1,6 +1,6 @@
 //! `vault`: which backups are kept and what needs them; are they whole; those that nothing needs can go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
-use crate::cli::{Status, recover};
+use crate::cli::{Status, known, recover};
 use crate::error::Error;
 use crate::module::sha256;
 use crate::vault::Vault;
+use crate::vault::journal::Operation;
 use crate::vault::objects::Object;
-use crate::vault::stock::{Stock, Why, may_be_dropped};
+use crate::vault::stock::{Kept, Missing, Source, Stock, Why, may_be_dropped};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -37,6 +38,9 @@ enum What {
         json: bool,
     },
     /// Drop backups that no patched file needs, after a confirmation
+    ///
+    /// The journal does not know of copies. A patched module that was copied elsewhere can't be restored any more once the
+    /// backup of its original is dropped.
     Drop(Drop),
 }
 
@@ -45,7 +49,7 @@ struct Drop {
     /// Backups, by their SHA-256
     #[arg(value_name = "SHA", required_unless_present = "unneeded")]
     backups: Vec<String>,
-    /// All that no patched file needs
+    /// All that no patched file needs, but for orphans and for what was discarded: of these there may be no other copy
     #[arg(long, conflicts_with = "backups")]
     unneeded: bool,
     /// Say what would go, and the digest; drop nothing
@@ -65,44 +69,54 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
 }
 
-fn stock(vault: &Vault) -> Result<Stock, Error> {
-    Stock::of(vault, &vault.journal()?.entries, &vault.pending()?)
+fn stock(vault: &Vault, session: &mut Session<'_>) -> Result<Stock, Error> {
+    let (journal, pending) = (vault.journal()?, vault.pending()?);
+    if pending.is_empty() {
+        known::tell_doubt(vault, &journal, journal.is_torn, session)?;
+    }
+    Stock::of(vault, &journal.entries, &pending)
 }
 
 fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut lines = 0_usize;
     vault.each_line(|_, _| lines += 1)?;
-    let stock = stock(vault)?;
+    let stock = stock(vault, session)?;
+    let status = if stock.missing.is_empty() { Status::Done } else { Status::Negative };
     if args.json {
-        for (object, why) in &stock.objects {
-            session.json(&Shown::of(object, why, None))?;
+        for kept in &stock.objects {
+            session.json(&Shown::of(kept, None))?;
         }
-        return Ok(Status::Done);
+        for (sha, missing) in &stock.missing {
+            session.json(&Gone::of(sha, missing))?;
+        }
+        return Ok(status);
     }
-    let some = |wanted: fn(&Object, &Why) -> bool| {
-        let of_them = stock.objects.iter().filter(|(object, why)| wanted(object, why)).map(|(object, _)| object.size);
+    let some = |wanted: fn(&Kept) -> bool| {
+        let of_them = stock.objects.iter().filter(|kept| wanted(kept)).map(|kept| kept.object.size);
         of_them.fold((0_usize, 0_u64), |(number, bytes), size| (number + 1, bytes + size))
     };
     let told = |(number, bytes): (usize, u64)| match number {
         0 => "none".to_owned(),
         _ => format!("{number}, {} bytes", grouped(bytes)),
     };
-    let unneeded = some(|_, why| *why == Why::Unneeded);
-    let orphans = some(|_, why| *why == Why::Orphan);
+    let discarded = some(|kept| kept.why == Why::Discarded);
+    let unneeded = some(|kept| kept.why == Why::Unneeded);
+    let orphans = some(|kept| kept.why == Why::Orphan);
     let by: BTreeSet<_> = stock
         .objects
         .iter()
-        .filter_map(|(_, why)| if let Why::Needed(by) = why { Some(by) } else { None })
+        .filter_map(|kept| if let Why::Needed(by) = &kept.why { Some(by) } else { None })
         .flatten()
         .collect();
     let pending = vault.pending()?.len();
     writeln!(session.out, "{}", output::path(vault.folder()))?;
-    writeln!(session.out, "  backups     {}", told(some(|_, _| true)))?;
-    writeln!(session.out, "  plain       {}", told(some(|object, _| !object.is_compressed)))?;
-    writeln!(session.out, "  compressed  {}", told(some(|object, _| object.is_compressed)))?;
-    let needed = some(|_, why| matches!(why, Why::Needed(_)));
+    writeln!(session.out, "  backups     {}", told(some(|_| true)))?;
+    writeln!(session.out, "  plain       {}", told(some(|kept| !kept.object.is_compressed)))?;
+    writeln!(session.out, "  compressed  {}", told(some(|kept| kept.object.is_compressed)))?;
+    let needed = some(|kept| matches!(kept.why, Why::Needed(_)));
     let for_files = if by.is_empty() { String::new() } else { format!(", by {}", count(by.len(), "patched module")) };
     writeln!(session.out, "  needed      {}{for_files}", told(needed))?;
+    writeln!(session.out, "  discarded   {}", told(discarded))?;
     writeln!(session.out, "  unneeded    {}", told(unneeded))?;
     writeln!(session.out, "  orphans     {}", told(orphans))?;
     if !stock.missing.is_empty() {
@@ -115,34 +129,54 @@ fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status,
         writeln!(session.out, "  pending     {}", session.paint(Paint::Bad, text))?;
     }
     if args.list {
-        for (object, why) in &stock.objects {
-            print(object, why, session)?;
+        for kept in &stock.objects {
+            print(kept, session)?;
         }
-    } else if unneeded.0 + orphans.0 > 0 {
+        return Ok(status);
+    }
+    if unneeded.0 > 0 {
         writeln!(session.out, "kmodlab vault drop --unneeded -n says what could go")?;
     }
-    Ok(Status::Done)
+    if discarded.0 + orphans.0 > 0 {
+        let text = "of what was discarded, and of orphans, there may be no other copy: they go only by their SHA-256";
+        writeln!(session.out, "{text} (kmodlab vault --list)")?;
+    }
+    Ok(status)
 }
 
-fn print(object: &Object, why: &Why, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print(kept: &Kept, session: &mut Session<'_>) -> Result<(), Failure> {
+    /// So many of a backup's lines are named: one of a module that is in many trees has many.
+    const NAMED: usize = 3;
+    let Kept { object, why, sources } = kept;
     let form = if object.is_compressed { "compressed" } else { "plain" };
     writeln!(session.out, "{}  {:>12} {form}", object.sha, grouped(object.size))?;
     match why {
         Why::Needed(by) => {
             by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?
         }
+        Why::Discarded => {
+            writeln!(session.out, "  discarded: what somebody else wrote; there may be no other copy")?;
+        }
         Why::Unneeded => writeln!(session.out, "  unneeded")?,
-        Why::Orphan => writeln!(session.out, "  orphan: no line of the journal names it")?,
+        Why::Orphan => {
+            writeln!(session.out, "  orphan: no line of the journal names it; it may be the only original")?;
+        }
+    }
+    for Source { line, operation, path } in sources.iter().take(NAMED) {
+        writeln!(session.out, "  of line {line}: {} {}", operation.name(), output::path(path))?;
+    }
+    if let more @ 1.. = sources.len().saturating_sub(NAMED) {
+        writeln!(session.out, "  and of {}", count(more, "line"))?;
     }
     Ok(())
 }
 
 fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let stock = stock(vault)?;
+    let stock = stock(vault, session)?;
     let objects = vault.objects();
     let progress = Mutex::new(Some(Progress::new("backup", stock.objects.len())));
-    let is_whole = |(object, _): &(Object, Why)| {
-        let is_whole = objects.is_whole(object);
+    let is_whole = |kept: &Kept| {
+        let is_whole = objects.is_whole(&kept.object);
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
@@ -153,26 +187,45 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
         several => several.par_iter().map(is_whole).collect(),
     };
     progress.lock().unwrap_or_else(|e| e.into_inner()).take();
+    // A backup may be there in both forms, of which one is damaged.
+    let whole_forms: BTreeMap<&str, &Object> = stock
+        .objects
+        .iter()
+        .zip(&whole)
+        .filter(|(_, is_whole)| **is_whole)
+        .map(|(kept, _)| (kept.object.sha.as_str(), &kept.object))
+        .collect();
     let mut damaged = 0;
-    for ((object, why), is_whole) in stock.objects.iter().zip(whole) {
+    for (kept, is_whole) in stock.objects.iter().zip(&whole) {
         damaged += usize::from(!is_whole);
         if json {
-            session.json(&Shown::of(object, why, Some(is_whole)))?;
+            session.json(&Shown::of(kept, Some(*is_whole)))?;
         } else if !is_whole {
             let what = session.paint(Paint::Bad, "DAMAGED: its bytes are not those of its name");
-            writeln!(session.out, "{}: {what}", object.sha)?;
-            if let Why::Needed(by) = why {
-                by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?;
+            writeln!(session.out, "{}: {what}", kept.object.file_name())?;
+            match (whole_forms.get(kept.object.sha.as_str()), &kept.why) {
+                (Some(other), _) => {
+                    let (other, this) = (other.file_name(), kept.object.file_name());
+                    writeln!(
+                        session.out,
+                        "  {other} beside it is whole, and is what a restore takes; {this} can be removed by hand"
+                    )?;
+                }
+                (None, Why::Needed(by)) => {
+                    by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?;
+                }
+                (None, _) => {}
             }
         }
     }
-    for (sha, by) in &stock.missing {
+    for (sha, missing) in &stock.missing {
         if json {
-            session.json(&Missing { schema_version: 1, sha256: sha, state: "missing", needed_by: texts(by) })?;
+            session.json(&Gone::of(sha, missing))?;
             continue;
         }
-        writeln!(session.out, "{sha}: {}", session.paint(Paint::Bad, "MISSING"))?;
-        by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?;
+        let by = missing.dropped_by.map(|line| format!(": line {line} of the journal dropped it")).unwrap_or_default();
+        writeln!(session.out, "{sha}: {}{by}", session.paint(Paint::Bad, "MISSING"))?;
+        missing.by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?;
     }
     if !json {
         writeln!(session.out, "{} whole", count(stock.objects.len() - damaged, "backup"))?;
@@ -181,11 +234,11 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
 }
 
 fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let mut writer = match args.dry_run || !vault.folder().exists() {
+    let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::first(vault, session)?.0),
     };
-    let stock = stock(vault)?;
+    let stock = stock(vault, session)?;
     let given: Vec<String> = args.backups.iter().map(|sha| sha.to_ascii_lowercase()).collect();
     let shas: BTreeSet<&str> = match args.unneeded {
         true => stock.unneeded(),
@@ -200,16 +253,17 @@ fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status,
     let digest = sha256(format!("drop\n{}\n", list.join("\n")).as_bytes());
     let backups = count(shas.len(), "backup");
     if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        for (object, why) in stock.objects.iter().filter(|(object, _)| shas.contains(object.sha.as_str())) {
-            print(object, why, session)?;
+        for kept in stock.objects.iter().filter(|kept| shas.contains(kept.object.sha.as_str())) {
+            print(kept, session)?;
         }
-        writeln!(session.out, "{backups} would go for good")?;
+        writeln!(session.out, "{backups} would go for good: patched copies elsewhere could not be restored any more")?;
         writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, &digest))?;
     }
     let Some(locked) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
-    let to = if shas.len() == 1 { "drop this backup" } else { "drop these backups" };
+    let these = if shas.len() == 1 { "this backup" } else { "these backups" };
+    let to = format!("drop {these}, and with that the way back of patched copies elsewhere");
     let word = shas.len().to_string();
-    let question = Question { to, word: &word, digest: &digest, see: "vault drop -n" };
+    let question = Question { to: &to, word: &word, digest: &digest, see: "vault drop -n" };
     confirm(&question, args.confirm.as_deref(), session)?;
     locked.drop_backups(&shas)?;
     writeln!(session.out, "{} {backups}", session.paint(Paint::Good, "dropped"))?;
@@ -227,27 +281,44 @@ struct Shown<'o> {
     sha256: &'o str,
     size: u64,
     compressed: bool,
-    /// needed, unneeded or orphan
+    /// needed, discarded, unneeded or orphan
     state: &'static str,
     needed_by: Vec<String>,
+    /// The journal's lines for which it was made
+    of: Vec<Line>,
     #[serde(skip_serializing_if = "Option::is_none")]
     whole: Option<bool>,
 }
 
+/// A line of the journal as JSON.
+#[derive(Serialize)]
+struct Line {
+    line: u64,
+    operation: Operation,
+    module: String,
+}
+
 impl<'o> Shown<'o> {
-    fn of(object: &'o Object, why: &Why, whole: Option<bool>) -> Shown<'o> {
-        let (state, needed_by) = match why {
+    fn of(kept: &'o Kept, whole: Option<bool>) -> Shown<'o> {
+        let (state, needed_by) = match &kept.why {
             Why::Needed(by) => ("needed", texts(by)),
+            Why::Discarded => ("discarded", Vec::new()),
             Why::Unneeded => ("unneeded", Vec::new()),
             Why::Orphan => ("orphan", Vec::new()),
         };
+        let line = |source: &Source| Line {
+            line: source.line,
+            operation: source.operation,
+            module: source.path.to_string_lossy().into_owned(),
+        };
         Shown {
             schema_version: 1,
-            sha256: &object.sha,
-            size: object.size,
-            compressed: object.is_compressed,
+            sha256: &kept.object.sha,
+            size: kept.object.size,
+            compressed: kept.object.is_compressed,
             state,
             needed_by,
+            of: kept.sources.iter().map(line).collect(),
             whole,
         }
     }
@@ -255,9 +326,19 @@ impl<'o> Shown<'o> {
 
 /// A backup that is needed and is not there, as JSON.
 #[derive(Serialize)]
-struct Missing<'m> {
+struct Gone<'m> {
     schema_version: u32,
     sha256: &'m str,
     state: &'static str,
     needed_by: Vec<String>,
+    /// The journal's line by which it was dropped
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_by: Option<u64>,
+}
+
+impl<'m> Gone<'m> {
+    fn of(sha: &'m str, missing: &Missing) -> Gone<'m> {
+        let (needed_by, dropped_by) = (texts(&missing.by), missing.dropped_by);
+        Gone { schema_version: 1, sha256: sha, state: "missing", needed_by, dropped_by }
+    }
 }

@@ -32,6 +32,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let journal = vault.journal()?;
     let history = History::of(&journal.entries);
     let pending = vault.pending()?;
+    if pending.is_empty() {
+        known::tell_doubt(&vault, &journal, journal.is_torn, session)?;
+    }
     let waiting: BTreeSet<&Path> = pending.iter().map(|intent| intent.change.path.as_path()).collect();
     let selection = match args.modules.is_empty() {
         true => {
@@ -119,6 +122,10 @@ fn print(standing: &Standing, interrupted: bool, session: &mut Session<'_>) -> R
             Backup::Whole => session.paint(Paint::Good, "backup whole"),
             Backup::Damaged => session.paint(Paint::Bad, "backup DAMAGED"),
             Backup::Missing => session.paint(Paint::Bad, "backup MISSING"),
+            Backup::Dropped => {
+                let by = standing.dropped_by.map(|line| format!(" (line {line} of the journal)")).unwrap_or_default();
+                session.paint(Paint::Bad, format!("backup DROPPED{by}"))
+            }
             Backup::None => "no backup".to_owned(),
         };
         writeln!(session.out, "  original {original}, {backup}")?;
@@ -139,6 +146,9 @@ struct Verified<'s> {
     current: Option<&'s str>,
     original: Option<&'s str>,
     backup: Backup,
+    /// The number of the journal's line, if the backup was dropped
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_by: Option<u64>,
     recorded_at: Vec<String>,
     interrupted: bool,
 }
@@ -152,6 +162,7 @@ impl<'s> Verified<'s> {
             current: standing.current.as_deref(),
             original: standing.original.as_deref(),
             backup: standing.backup,
+            dropped_by: standing.dropped_by,
             recorded_at: standing.recorded_at.iter().map(|p| p.to_string_lossy().into_owned()).collect(),
             interrupted,
         }

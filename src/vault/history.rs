@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::module::Sha256Hex;
 use crate::vault::journal::{Entry, FileChange, Operation};
 
+/// What a restore's line has among its overrides if a person discarded what somebody else wrote.
+pub(super) const DISCARD: &str = "discard-changes";
+
 /// A file's patches that were not taken back, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Trail<'j> {
@@ -55,8 +58,8 @@ pub struct History<'j> {
     /// Patched files in whose places others were found: they may be elsewhere now. What they came out as, and where they
     /// were.
     displaced: Vec<(&'j Path, Vec<&'j FileChange>)>,
-    /// Backups that a person dropped, and that nobody made again.
-    dropped: BTreeSet<&'j str>,
+    /// Backups that a person dropped, and that nobody made again, each with the line that says so.
+    dropped: BTreeMap<&'j str, u64>,
 }
 
 impl<'j> History<'j> {
@@ -64,7 +67,7 @@ impl<'j> History<'j> {
     pub fn of(entries: &'j [Entry]) -> History<'j> {
         let mut history = History::default();
         for entry in entries {
-            history.dropped.extend(entry.dropped.iter().map(String::as_str));
+            history.dropped.extend(entry.dropped.iter().map(|sha| (sha.as_str(), entry.seq)));
             let Some(change) = &entry.change else { continue };
             history.dropped.remove(change.before.as_str());
             match entry.operation {
@@ -181,9 +184,9 @@ impl<'j> History<'j> {
         needed
     }
 
-    /// Was this backup dropped by a person?
-    pub fn is_dropped(&self, sha: &str) -> bool {
-        self.dropped.contains(sha)
+    /// The number of the journal's line by which a person dropped this backup, if that was done.
+    pub fn dropped_by(&self, sha: &str) -> Option<u64> {
+        self.dropped.get(sha).copied()
     }
 
     /// Is this content an original that was patched somewhere?
@@ -205,9 +208,21 @@ impl<'j> History<'j> {
     }
 }
 
-/// The SHA-256 of the backups that a journal refers to.
-pub fn backups(entries: &[Entry]) -> BTreeSet<&Sha256Hex> {
-    entries.iter().filter_map(|e| e.change.as_ref()).map(|c| &c.before).collect()
+/// The backups that a journal refers to, by their SHA-256, each with the lines for which it was made.
+pub fn backups(entries: &[Entry]) -> BTreeMap<&Sha256Hex, Vec<&Entry>> {
+    let mut backups: BTreeMap<&Sha256Hex, Vec<&Entry>> = BTreeMap::new();
+    for entry in entries {
+        if let Some(change) = &entry.change {
+            backups.entry(&change.before).or_default().push(entry);
+        }
+    }
+    backups
+}
+
+/// Was a backup made, by this line, of what somebody else wrote and a person then discarded?
+pub fn discards(entry: &Entry) -> bool {
+    let is_discard = |change: &FileChange| change.overrides.iter().any(|name| name == DISCARD);
+    matches!(entry.operation, Operation::Restore | Operation::GivenUp) && entry.change.as_ref().is_some_and(is_discard)
 }
 
 #[cfg(test)]
@@ -312,9 +327,9 @@ mod tests {
         let mut drop = entry(Operation::Drop, "/m.ko", "", "");
         (drop.change, drop.dropped) = (None, vec!["A".into()]);
         let mut journal = vec![drop];
-        assert!(History::of(&journal).is_dropped("A"));
+        assert_eq!(History::of(&journal).dropped_by("A"), Some(0));
         journal.push(entry(Operation::Patch, "/m.ko", "A", "B"));
-        assert!(!History::of(&journal).is_dropped("A"));
+        assert_eq!(History::of(&journal).dropped_by("A"), None);
     }
 
     #[test]

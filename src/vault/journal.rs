@@ -172,6 +172,8 @@ impl News {
 pub struct Journal {
     /// Its lines, oldest first.
     pub entries: Vec<Entry>,
+    /// Is there text behind the last whole line? It does not count: whoever wrote it was stopped, or it was cut.
+    pub is_torn: bool,
 }
 
 /// Where the journal ends: all that appending to it takes, however long it is.
@@ -213,7 +215,7 @@ impl Journal {
         let mut entries = Vec::new();
         match walk(text, |entry, _| entries.push(entry)) {
             (_, Some(broken)) => Err(broken),
-            (_, None) => Ok(Journal { entries }),
+            (tail, None) => Ok(Journal { entries, is_torn: tail.leaves_some_of(text) }),
         }
     }
 
@@ -295,6 +297,11 @@ fn whole_line(body: &[u8]) -> Option<Entry> {
 }
 
 impl Tail {
+    /// Is there text behind the last whole line?
+    pub(super) fn leaves_some_of(&self, text: &[u8]) -> bool {
+        text.len() as u64 > self.whole
+    }
+
     /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
     pub(super) fn append(&mut self, path: &Path, news: Vec<News>) -> Result<Vec<Entry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());

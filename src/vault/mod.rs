@@ -50,6 +50,7 @@ pub struct Locked<'v> {
     vault: &'v Vault,
     lock: File,
     tail: journal::Tail,
+    was_torn: bool,
 }
 
 impl Vault {
@@ -95,8 +96,9 @@ impl Vault {
     /// Those of [`Journal::read`].
     pub fn journal(&self) -> Result<Journal> {
         let mut entries = Vec::new();
-        self.go_through(&self.journal_text()?, |entry, _| entries.push(entry))?;
-        Ok(Journal { entries })
+        let text = self.journal_text()?;
+        let tail = self.go_through(&text, |entry, _| entries.push(entry))?;
+        Ok(Journal { entries, is_torn: tail.leaves_some_of(&text) })
     }
 
     /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
@@ -161,7 +163,9 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        Ok(Locked { vault: self, lock, tail: self.go_through(&self.journal_text()?, |_, _| {})? })
+        let text = self.journal_text()?;
+        let tail = self.go_through(&text, |_, _| {})?;
+        Ok(Locked { vault: self, lock, was_torn: tail.leaves_some_of(&text), tail })
     }
 
     /// Makes the folders where they are missing, and makes their names last, up to the root: a backup whose folder is
@@ -194,6 +198,11 @@ impl Locked<'_> {
     /// The vault.
     pub fn vault(&self) -> &Vault {
         self.vault
+    }
+
+    /// Was there text behind the journal's last whole line when the lock was taken? The next line takes its place.
+    pub fn was_torn(&self) -> bool {
+        self.was_torn
     }
 
     /// The journal, up to now, read anew.

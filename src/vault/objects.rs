@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -44,7 +44,19 @@ pub struct Object {
     pub size: u64,
 }
 
+impl Object {
+    /// Its file's name in the folder of the backups.
+    pub fn file_name(&self) -> String {
+        format!("{}{}", self.sha, if self.is_compressed { COMPRESSED } else { "" })
+    }
+}
+
 impl Objects {
+    /// The folder that they are in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the backup of this SHA-256 is, or would be.
     pub fn path(&self, sha: &str) -> PathBuf {
         let [plain, compressed] = self.places(sha);

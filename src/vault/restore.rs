@@ -9,7 +9,7 @@ use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::Locked;
 use crate::vault::group::Wanted;
-use crate::vault::history::History;
+use crate::vault::history::{DISCARD, History};
 use crate::vault::intent::Intent;
 use crate::vault::journal::{Entry, FileChange, Operation};
 use crate::vault::metadata::Metadata;
@@ -34,6 +34,8 @@ pub struct RestorePlan {
     pub metadata: Metadata,
     /// Is the file known by its content alone? Then mode, owner and attributes are its own, and stay.
     pub by_content: bool,
+    /// The journal's line by which the original's backup was dropped, if it was.
+    dropped_by: Option<u64>,
     /// Do the records agree about the original's time? Else the file keeps its own.
     times_agree: bool,
     /// What a confirmation of exactly this restore names.
@@ -43,6 +45,21 @@ pub struct RestorePlan {
 }
 
 impl RestorePlan {
+    /// The original's bytes, from its backup.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had; that a person dropped it is said.
+    pub fn backup(&self, objects: &Objects) -> Result<Vec<u8>> {
+        objects.get(&self.original).map_err(|e| match self.dropped_by {
+            Some(line) if e.kind() == ErrorKind::NotFound => {
+                let what = format!("the backup of its original, {}, was dropped", self.original);
+                Error::new(ErrorKind::NotFound, what).hint(format!("line {line} of the journal says when: kmodlab log"))
+            }
+            _ => e,
+        })
+    }
+
     /// The metadata that the file is to have afterwards.
     fn metadata_for(&self, target: &Target) -> Metadata {
         let mut metadata = if self.by_content { target.metadata.clone() } else { self.metadata.clone() };
@@ -96,6 +113,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
         original: original.to_owned(),
         metadata: root.metadata.clone(),
         by_content: false,
+        dropped_by: history.dropped_by(original),
         times_agree: true,
         digest: sha256(format!("restore\n{}\n{current}\n{original}\n", path.display()).as_bytes()),
         vermagic: (
@@ -156,7 +174,7 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
         Step::Conflict if !discard => return Err(conflict(&target.path)),
         Step::Conflict | Step::PutBack => {}
     }
-    let original = objects.get(&restore.original)?;
+    let original = restore.backup(objects).map_err(|e| e.on(&target.path))?;
     let edits = edit::between(&target.bytes, &original);
     let edits = edits.filter(|edits| edits.iter().map(|e| e.old.len()).sum::<usize>() <= MAX_SPANS).unwrap_or_default();
     Ok(Some(Wanted {
@@ -168,7 +186,7 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
         module: restore.module.clone(),
         vermagic: restore.vermagic.clone(),
         plan: is_conflict.then(|| restore.digest.clone()),
-        overrides: if is_conflict { vec!["discard-changes".to_owned()] } else { Vec::new() },
+        overrides: if is_conflict { vec![DISCARD.to_owned()] } else { Vec::new() },
         note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
         container: Container::None,
     }))

@@ -35,6 +35,8 @@ pub enum Backup {
     Damaged,
     /// Not there.
     Missing,
+    /// Not there, because a person dropped it.
+    Dropped,
     /// None is needed: the journal knows no original of this file, or it is the original, and the backup was dropped.
     None,
 }
@@ -52,6 +54,8 @@ pub struct Standing {
     pub original: Option<Sha256Hex>,
     /// Is the original's backup whole?
     pub backup: Backup,
+    /// The journal's line by which the backup was dropped, if it was.
+    pub dropped_by: Option<u64>,
     /// Where the journal has these bytes, if not here: the file was moved or copied.
     pub recorded_at: Vec<PathBuf>,
 }
@@ -94,10 +98,11 @@ pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Sta
     let backup = match &original {
         None => Backup::None,
         // It is the original itself, and a person dropped the backup that it does not need.
-        Some(sha) if state == State::Original && history.is_dropped(sha) => Backup::None,
+        Some(sha) if state == State::Original && history.dropped_by(sha).is_some() => Backup::None,
         Some(sha) => match vault.objects().get(sha) {
             Ok(_) => Backup::Whole,
             Err(e) if e.kind() == ErrorKind::Damaged => Backup::Damaged,
+            Err(_) if history.dropped_by(sha).is_some() => Backup::Dropped,
             Err(_) => Backup::Missing,
         },
     };
@@ -106,5 +111,6 @@ pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Sta
         Some(sha) if !known_here => history.places_of(sha),
         _ => Vec::new(),
     };
-    Ok(Standing { path: path.to_owned(), state, current, original, backup, recorded_at })
+    let dropped_by = original.as_deref().filter(|_| backup == Backup::Dropped).and_then(|sha| history.dropped_by(sha));
+    Ok(Standing { path: path.to_owned(), state, current, original, backup, dropped_by, recorded_at })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Sha256Hex;
 use crate::vault::history::{self, History};
-use crate::vault::journal::{self, Entry, News, Operation};
+use crate::vault::journal::{self, Entry, Journal, News, Operation};
 use crate::vault::objects::Object;
 use crate::vault::{Intent, Locked, Vault};
 
@@ -15,19 +15,72 @@ use crate::vault::{Intent, Locked, Vault};
 pub enum Why {
     /// These patched files, or interrupted runs on them, still need it.
     Needed(BTreeSet<PathBuf>),
+    /// What somebody else wrote, and a person discarded (`restore --discard-changes`): there may be no other copy.
+    Discarded,
     /// The journal names it, and no patched file needs it: its file was restored, or patched once more.
     Unneeded,
-    /// Neither the journal nor an intent names it: a run was stopped before it wrote its intent.
+    /// Neither the journal nor an intent names it: a run was stopped before it wrote its intent, or the journal lost
+    /// lines. Then it may be the only original.
     Orphan,
+}
+
+/// One backup, why it is kept, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The backup.
+    pub object: Object,
+    /// Why it is kept.
+    pub why: Why,
+    /// The journal's lines for which it was made, oldest first.
+    pub sources: Vec<Source>,
+}
+
+/// A line of the journal for which a backup was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its number.
+    pub line: u64,
+    /// What it says was done.
+    pub operation: Operation,
+    /// To which file.
+    pub path: PathBuf,
+}
+
+/// A backup that is needed and is not there.
+#[derive(Clone, Debug, Default)]
+pub struct Missing {
+    /// The patched files, or interrupted runs on them, that need it.
+    pub by: BTreeSet<PathBuf>,
+    /// The journal's line by which it was dropped, if it was.
+    pub dropped_by: Option<u64>,
+}
+
+/// Why the journal may not name all backups that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It has no line.
+    NoLine,
+    /// Its last line is torn.
+    Torn,
+}
+
+impl Doubt {
+    /// What speaks against a journal; `is_torn` says whether it was, when it was first looked at.
+    pub fn of(journal: &Journal, is_torn: bool) -> Option<Doubt> {
+        if is_torn {
+            return Some(Doubt::Torn);
+        }
+        journal.entries.is_empty().then_some(Doubt::NoLine)
+    }
 }
 
 /// What is kept.
 #[derive(Clone, Debug, Default)]
 pub struct Stock {
-    /// Each backup, and why it is kept.
-    pub objects: Vec<(Object, Why)>,
-    /// Backups that are needed and are not there, and by what.
-    pub missing: BTreeMap<Sha256Hex, BTreeSet<PathBuf>>,
+    /// Each backup.
+    pub objects: Vec<Kept>,
+    /// Backups that are needed and are not there.
+    pub missing: BTreeMap<Sha256Hex, Missing>,
 }
 
 impl Stock {
@@ -37,28 +90,44 @@ impl Stock {
     ///
     /// [`ErrorKind::Io`] if the folder of the backups can't be read.
     pub fn of(vault: &Vault, entries: &[Entry], pending: &[Intent]) -> Result<Stock> {
-        let mut needed = needed(&History::of(entries), pending);
-        let named: BTreeSet<&Sha256Hex> = history::backups(entries);
+        let history = History::of(entries);
+        let mut needed = needed(&history, pending);
+        let named = history::backups(entries);
         let mut stock = Stock::default();
         let mut there = BTreeSet::new();
         for object in vault.objects().all()? {
+            let lines = named.get(&object.sha).map(Vec::as_slice).unwrap_or_default();
             let why = match needed.get(&object.sha) {
                 Some(by) => Why::Needed(by.clone()),
-                None if named.contains(&object.sha) => Why::Unneeded,
+                None if lines.iter().any(|entry| history::discards(entry)) => Why::Discarded,
+                None if !lines.is_empty() => Why::Unneeded,
                 None => Why::Orphan,
             };
             there.insert(object.sha.clone());
-            stock.objects.push((object, why));
+            let sources = lines.iter().filter_map(|entry| Source::of(entry)).collect();
+            stock.objects.push(Kept { object, why, sources });
         }
         needed.retain(|sha, _| !there.contains(sha));
-        stock.missing = needed;
+        let missing = |(sha, by): (Sha256Hex, _)| {
+            let dropped_by = history.dropped_by(&sha);
+            (sha, Missing { by, dropped_by })
+        };
+        stock.missing = needed.into_iter().map(missing).collect();
         Ok(stock)
     }
 
-    /// The backups that nothing needs, by their SHA-256.
+    /// The backups that the journal names and nothing needs, by their SHA-256. What may be the only copy of something is
+    /// not among them: orphans, and what was discarded.
     pub fn unneeded(&self) -> BTreeSet<&str> {
-        let unneeded = self.objects.iter().filter(|(_, why)| !matches!(why, Why::Needed(_)));
-        unneeded.map(|(object, _)| object.sha.as_str()).collect()
+        let unneeded = self.objects.iter().filter(|kept| kept.why == Why::Unneeded);
+        unneeded.map(|kept| kept.object.sha.as_str()).collect()
+    }
+}
+
+impl Source {
+    fn of(entry: &Entry) -> Option<Source> {
+        let path = entry.change.as_ref()?.path.clone();
+        Some(Source { line: entry.seq, operation: entry.operation, path })
     }
 }
 
@@ -109,7 +178,7 @@ impl Locked<'_> {
 ///
 /// [`ErrorKind::Guard`] and [`ErrorKind::NotFound`], as for [`Locked::drop_backups`].
 pub fn may_be_dropped(stock: &Stock, shas: &BTreeSet<&str>) -> Result<()> {
-    let there: BTreeMap<&str, &Why> = stock.objects.iter().map(|(object, why)| (object.sha.as_str(), why)).collect();
+    let there: BTreeMap<&str, &Why> = stock.objects.iter().map(|kept| (kept.object.sha.as_str(), &kept.why)).collect();
     for sha in shas {
         let why = there.get(sha).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("no backup of this name: {sha}"))
