@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::error::{Error, ErrorKind};
-use crate::vault::journal::{Entry, How};
+use crate::vault::journal::{Entry, How, Operation};
 use crate::vault::target;
 
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ fn print(entry: &Entry, session: &mut Session<'_>) -> io::Result<()> {
         .or_else(|| entry.note.as_deref().map(shown))
         .unwrap_or_default();
     writeln!(session.out, "{:>4}  {}  {operation}  {what}", entry.seq, shown(&entry.time))?;
-    let Some(change) = &entry.change else { return Ok(()) };
+    let Some(change) = entry.change.as_ref().filter(|_| entry.operation != Operation::Forget) else { return Ok(()) };
     let mut remarks = Vec::new();
     remarks.push(match change.how {
         How::InPlace => format!("in place, {}", output::count(change.edits.len(), "edit")),

@@ -75,7 +75,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Ok(Status::Done);
     }
     let known = Known { history: &history, pending: &pending, vault: &vault };
-    let mut told = Told { statuses: Vec::new(), failed: None };
+    let mut told = Told { history: &history, statuses: Vec::new(), failed: None };
     match &mut writer {
         None => foresee_all(&selection.modules, &known, &mut told, session),
         Some((locked, _)) if args.discard_changes => {
@@ -101,16 +101,23 @@ struct Known<'k> {
 }
 
 /// What was told of each module, and whether stdout failed.
-struct Told {
+struct Told<'h> {
+    history: &'h History<'h>,
     statuses: Vec<Status>,
     failed: Option<Failure>,
 }
 
-impl Told {
+impl Told<'_> {
     fn hear(&mut self, named: &Named, done: Result<(), Failure>, session: &mut Session<'_>) {
         match done {
             Ok(()) => self.statuses.push(Status::Done),
             Err(Failure::Error(error)) => {
+                let error = match named.path() {
+                    Ok(path) if error.kind() == ErrorKind::NotFound && self.is_gone(path) => {
+                        error.hint("if it will not be there again, kmodlab vault forget lets go of it")
+                    }
+                    _ => error,
+                };
                 let error = error.on(&named.path);
                 session.complain(&error);
                 self.statuses.push(Status::of(&error));
@@ -121,6 +128,12 @@ impl Told {
             }
         }
     }
+
+    /// Is a module that was patched there not there any more?
+    fn is_gone(&self, path: &Path) -> bool {
+        let is_there = !matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound);
+        !is_there && self.history.at(path).is_some()
+    }
 }
 
 /// The files that are patched now. What `patch -o` made is no module that was patched: it has no original of its own.
@@ -130,7 +143,7 @@ fn patched_in_place(history: &History<'_>) -> Vec<PathBuf> {
 }
 
 /// What would be done, without writing anything.
-fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told, session: &mut Session<'_>) {
+fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told<'_>, session: &mut Session<'_>) {
     /// So many are looked at before they are told of.
     const STEP: usize = 256;
     let look = |path: &Path| -> Result<RestorePlan, Error> {
@@ -159,7 +172,7 @@ fn all(
     known: &Known<'_>,
     locked: &mut Locked<'_>,
     outcomes: &[Recovered],
-    told: &mut Told,
+    told: &mut Told<'_>,
     session: &mut Session<'_>,
 ) {
     let (at, paths): (Vec<usize>, Vec<PathBuf>) =
@@ -184,7 +197,7 @@ fn all(
     let mut next = 0;
     let mut reached = 0;
     // What could not even be looked for is told where it was named.
-    let tell_up_to = |end: usize, next: &mut usize, told: &mut Told, session: &mut Session<'_>| {
+    let tell_up_to = |end: usize, next: &mut usize, told: &mut Told<'_>, session: &mut Session<'_>| {
         for named in modules.iter().take(end).skip(*next) {
             if let Err(error) = named.path() {
                 told.hear(named, Err(error), session);

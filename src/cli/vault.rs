@@ -1,5 +1,7 @@
 //! `vault`: which backups are kept and what needs them; are they whole; those that nothing needs can go.
 
+mod forget;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
@@ -42,6 +44,12 @@ enum What {
     /// The journal does not know of copies. A patched module that was copied elsewhere can't be restored any more once the
     /// backup of its original is dropped.
     Drop(Drop),
+    /// Let go of paths at which patched modules were and will not be again, after a confirmation
+    ///
+    /// A module that is gone for good, or was moved and restored elsewhere, is missed in its old place by `verify` and
+    /// `restore --all` until its path is forgotten. Then nothing needs its backup any more; until that is dropped, a
+    /// patched copy that turns up elsewhere can be restored. No module is written.
+    Forget(forget::Args),
 }
 
 #[derive(clap::Args)]
@@ -66,6 +74,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         None => show(&vault, &args, session),
         Some(What::Verify { json }) => verify(&vault, *json, session),
         Some(What::Drop(drop)) => self::drop(&vault, drop, session),
+        Some(What::Forget(args)) => forget::run(&vault, args, session),
     }
 }
 

@@ -130,6 +130,13 @@ fn print(standing: &Standing, interrupted: bool, session: &mut Session<'_>) -> R
         };
         writeln!(session.out, "  original {original}, {backup}")?;
     }
+    if standing.state == State::Missing {
+        writeln!(
+            session.out,
+            "  if it will not be there again: kmodlab vault forget {}",
+            output::shell_word(&standing.path)
+        )?;
+    }
     if interrupted {
         let note = session.paint(Paint::Bad, "an interrupted run left it: kmodlab recover finishes or undoes that");
         writeln!(session.out, "  {note}")?;

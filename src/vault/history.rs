@@ -69,6 +69,10 @@ impl<'j> History<'j> {
         for entry in entries {
             history.dropped.extend(entry.dropped.iter().map(|sha| (sha.as_str(), entry.seq)));
             let Some(change) = &entry.change else { continue };
+            if entry.operation == Operation::Forget {
+                history.forget(change);
+                continue;
+            }
             history.dropped.remove(change.before.as_str());
             match entry.operation {
                 // What was given up stays on the trail: it leads back to the original, whatever stands there now.
@@ -80,10 +84,23 @@ impl<'j> History<'j> {
                     trail.last = Some(change);
                     history.displaced.retain(|(_, patches)| patches.last().is_none_or(|p| p.after != change.before));
                 }
-                Operation::Undone | Operation::Enrol | Operation::Unenrol | Operation::Drop => {}
+                Operation::Undone | Operation::Enrol | Operation::Unenrol | Operation::Drop | Operation::Forget => {}
             }
         }
         history
+    }
+
+    /// Lets go of what was patched at a path, there or displaced from there. What its content was originally stays known.
+    fn forget(&mut self, change: &FileChange) {
+        let is_it = |first: Option<&FileChange>, last: Option<&FileChange>| {
+            first.is_some_and(|first| first.before == change.before) && last.is_some_and(|l| l.after == change.after)
+        };
+        let path = change.path.as_path();
+        self.displaced
+            .retain(|(from, patches)| *from != path || !is_it(patches.first().copied(), patches.last().copied()));
+        if self.at(path).is_some_and(|trail| is_it(trail.root().or(trail.last), trail.last)) {
+            self.trails.remove(path);
+        }
     }
 
     fn patched(&mut self, change: &'j FileChange) {
@@ -117,6 +134,12 @@ impl<'j> History<'j> {
     /// What was done to the file at a real path.
     pub fn at(&self, path: &Path) -> Option<&Trail<'j>> {
         self.trails.get(path)
+    }
+
+    /// The patches of files in whose place, this path, others were found later: of each file the first and the last.
+    pub fn displaced_from(&self, path: &Path) -> impl Iterator<Item = (&'j FileChange, &'j FileChange)> {
+        let displaced = self.displaced.iter().filter(move |(from, _)| *from == path);
+        displaced.filter_map(|(_, patches)| Some((*patches.first()?, *patches.last()?)))
     }
 
     /// The files that are patched now, by the journal.
@@ -320,6 +343,24 @@ mod tests {
         assert_eq!(needed(&journal), ["X"]);
         journal.push(entry(Operation::Restore, "/m.ko", "Y", "X"));
         assert_eq!(needed(&journal), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_path_that_is_forgotten_needs_nothing_and_its_content_stays_known() {
+        let needed = |journal: &[Entry]| History::of(journal).needed().len();
+        let mut journal = vec![entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "X", "Y")];
+        journal.push(entry(Operation::Patch, "/n.ko", "A", "B"));
+        assert_eq!(needed(&journal), 2);
+        // The one that was displaced, alone.
+        journal.push(entry(Operation::Forget, "/m.ko", "A", "B"));
+        let history = History::of(&journal);
+        assert_eq!(history.displaced_from(Path::new("/m.ko")).count(), 0);
+        assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, "X");
+        journal.push(entry(Operation::Forget, "/n.ko", "A", "B"));
+        assert_eq!(needed(&journal), 1);
+        let history = History::of(&journal);
+        assert!(history.at(Path::new("/n.ko")).is_none());
+        assert_eq!(history.origins(Path::new("/elsewhere.ko"), "B")[0].original, "A");
     }
 
     #[test]

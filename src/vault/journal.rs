@@ -44,6 +44,8 @@ pub enum Operation {
     Unenrol,
     /// A person dropped backups that nothing needed any more.
     Drop,
+    /// A person let go of a path: what was patched there is not expected there any more. No file was written.
+    Forget,
 }
 
 impl Operation {
@@ -57,6 +59,7 @@ impl Operation {
             Operation::Enrol => "enrol",
             Operation::Unenrol => "unenrol",
             Operation::Drop => "drop",
+            Operation::Forget => "forget",
         }
     }
 }

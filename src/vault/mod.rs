@@ -12,6 +12,7 @@
 //! All of it can be read with `cat` and given back with `cp` when this program is not at hand.
 
 mod disk;
+pub mod forget;
 pub mod group;
 pub mod history;
 mod intent;
