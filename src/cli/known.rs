@@ -181,10 +181,10 @@ pub(super) fn tell_doubt(vault: &Vault, journal: &Journal, is_torn: bool, sessio
     };
     let folder = output::path(vault.objects().folder());
     let kept = match kept {
-        1 => "1 backup is".to_owned(),
-        several => format!("{several} backups are"),
+        1 => "1 backup is kept, perhaps the only original: it stays".to_owned(),
+        several => format!("{several} backups are kept, perhaps the only originals: they stay"),
     };
-    session.remark(format_args!("{what}, but {kept} kept: they stay in {folder}, each under its SHA-256"));
+    session.remark(format_args!("{what}, but {kept} in {folder}, each under its SHA-256"));
     Ok(())
 }
 
