@@ -5,7 +5,10 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::escape;
 
 /// The kind of an [`Error`]: the part that a program can match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,16 +156,16 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = String::new();
         if let Some(path) = &self.path {
-            let text = path.to_string_lossy();
-            line.push_str(if path.as_os_str().is_empty() { "''" } else { &text });
+            let text = escape::bytes_for_eyes(path.as_os_str().as_bytes());
+            line.push_str(if text.is_empty() { "''" } else { &text });
             line.push_str(": ");
         }
-        line.push_str(&self.what);
+        line.push_str(&escape::for_eyes(&self.what));
         if let Some(hint) = &self.hint {
             line.push_str("; ");
-            line.push_str(hint);
+            line.push_str(&escape::for_eyes(hint));
         }
-        f.write_str(&crate::escape::for_eyes(&line))
+        f.write_str(&line)
     }
 }
 
@@ -180,6 +183,8 @@ mod tests {
     fn a_file_name_with_an_escape_sequence_stays_one_harmless_line() {
         let error = Error::new(ErrorKind::NotAModule, "not an ELF file").on("a\x1b[2J\nb.ko");
         assert_eq!(error.to_string(), "a\\x1b[2J\\nb.ko: not an ELF file");
+        let error = Error::new(ErrorKind::NotAModule, "not an ELF file").on(std::ffi::OsStr::from_bytes(b"\xff.ko"));
+        assert_eq!(error.to_string(), "\\xff.ko: not an ELF file");
     }
 
     #[test]

@@ -263,6 +263,9 @@ fn stage(patched: &Patched) -> String {
 struct Cell<'c> {
     schema_version: u32,
     module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     kernel: &'c str,
     force: Force,
     verdict: Answer,
@@ -286,7 +289,8 @@ impl<'c> Cell<'c> {
     fn of(path: &Path, kernel: &'c Kernel, load: &Load, judged: &'c Judged, verdict: &'c Verdict) -> Cell<'c> {
         Cell {
             schema_version: 1,
-            module: path.to_string_lossy().into_owned(),
+            module: output::path_text(path).into_owned(),
+            path_hex: output::path_hex(path),
             kernel: &kernel.name,
             force: load.force,
             verdict: verdict.answer,

@@ -1,8 +1,10 @@
 //! Where a command prints, and how: colour decided once, hostile text escaped, errors in one line.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -270,6 +272,22 @@ impl Text {
     }
 }
 
+/// A path in JSON. What is not UTF-8 in it shows as U+FFFD; [`path_hex`] stands beside it then.
+pub(super) fn path_text(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
+}
+
+/// A path's bytes in hexadecimal, where they are not UTF-8.
+pub(super) fn path_hex(path: &Path) -> Option<String> {
+    path.to_str().is_none().then(|| hex::encode(path.as_os_str().as_bytes()))
+}
+
+/// The same of several: one for each, where at least one is not UTF-8.
+pub(super) fn paths_hex<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Option<Vec<Option<String>>> {
+    let all: Vec<_> = paths.into_iter().map(|path| path_hex(path)).collect();
+    all.iter().any(Option::is_some).then_some(all)
+}
+
 /// A version magic for eyes: a space at its end counts, so it is made visible.
 pub(super) fn vermagic(bytes: &[u8]) -> String {
     let text = escape::bytes_for_eyes(bytes);
@@ -283,14 +301,12 @@ pub(super) fn vermagic(bytes: &[u8]) -> String {
 }
 
 /// A path for eyes.
-pub(super) fn path(path: &std::path::Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
+pub(super) fn path(path: &Path) -> String {
     escape::bytes_for_eyes(path.as_os_str().as_bytes())
 }
 
 /// A path as a shell wants it: as it is, in quotes, or, where it holds what a terminal obeys, in the form of `$'…'`.
-pub(super) fn shell_word(path: &std::path::Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
+pub(super) fn shell_word(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(b);
     let shown = escape::bytes_for_eyes(bytes);
@@ -311,8 +327,6 @@ pub(super) fn shell_word(path: &std::path::Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    use std::path::Path;
 
     use super::*;
 

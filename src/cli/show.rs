@@ -19,7 +19,7 @@ use crate::module::{self, Module, Stored, elf};
 
 #[derive(clap::Args)]
 #[command(args_override_self = true, mut_group("Modules", |group| group.required(true)))]
-#[command(mut_arg("modules", |modules| modules.help("Modules: files, folders with modules, or names that are looked up in a module tree")))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, folders with modules (64 deep), or names that are looked up in a module tree")))]
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
@@ -353,6 +353,9 @@ fn modinfo_lines(module: &Module) -> Vec<String> {
 struct Shown<'m> {
     schema_version: u32,
     path: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     name: String,
     container: module::container::Container,
     stored_size: u64,
@@ -444,7 +447,8 @@ impl<'m> Shown<'m> {
         };
         Shown {
             schema_version: 1,
-            path: path.to_string_lossy().into_owned(),
+            path: output::path_text(path).into_owned(),
+            path_hex: output::path_hex(path),
             name: module.name_or_stem(path),
             container: stored.container,
             stored_size: stored.size,

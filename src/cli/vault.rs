@@ -280,7 +280,7 @@ fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status,
 }
 
 fn texts(paths: &BTreeSet<std::path::PathBuf>) -> Vec<String> {
-    paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    paths.iter().map(|path| output::path_text(path).into_owned()).collect()
 }
 
 /// A backup as JSON.
@@ -293,6 +293,9 @@ struct Shown<'o> {
     /// needed, discarded, unneeded or orphan
     state: &'static str,
     needed_by: Vec<String>,
+    /// The bytes of their paths in hexadecimal, each in its place, where one of them is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed_by_hex: Option<Vec<Option<String>>>,
     /// The journal's lines for which it was made
     of: Vec<Line>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -309,11 +312,11 @@ struct Line {
 
 impl<'o> Shown<'o> {
     fn of(kept: &'o Kept, whole: Option<bool>) -> Shown<'o> {
-        let (state, needed_by) = match &kept.why {
-            Why::Needed(by) => ("needed", texts(by)),
-            Why::Discarded => ("discarded", Vec::new()),
-            Why::Unneeded => ("unneeded", Vec::new()),
-            Why::Orphan => ("orphan", Vec::new()),
+        let (state, needed_by, needed_by_hex) = match &kept.why {
+            Why::Needed(by) => ("needed", texts(by), output::paths_hex(by)),
+            Why::Discarded => ("discarded", Vec::new(), None),
+            Why::Unneeded => ("unneeded", Vec::new(), None),
+            Why::Orphan => ("orphan", Vec::new(), None),
         };
         let line = |source: &Source| Line {
             line: source.line,
@@ -327,6 +330,7 @@ impl<'o> Shown<'o> {
             compressed: kept.object.is_compressed,
             state,
             needed_by,
+            needed_by_hex,
             of: kept.sources.iter().map(line).collect(),
             whole,
         }
@@ -340,6 +344,9 @@ struct Gone<'m> {
     sha256: &'m str,
     state: &'static str,
     needed_by: Vec<String>,
+    /// The bytes of their paths in hexadecimal, each in its place, where one of them is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed_by_hex: Option<Vec<Option<String>>>,
     /// The journal's line by which it was dropped
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped_by: Option<u64>,
@@ -347,7 +354,13 @@ struct Gone<'m> {
 
 impl<'m> Gone<'m> {
     fn of(sha: &'m str, missing: &Missing) -> Gone<'m> {
-        let (needed_by, dropped_by) = (texts(&missing.by), missing.dropped_by);
-        Gone { schema_version: 1, sha256: sha, state: "missing", needed_by, dropped_by }
+        Gone {
+            schema_version: 1,
+            sha256: sha,
+            state: "missing",
+            needed_by: texts(&missing.by),
+            needed_by_hex: output::paths_hex(&missing.by),
+            dropped_by: missing.dropped_by,
+        }
     }
 }

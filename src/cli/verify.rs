@@ -16,7 +16,7 @@ use crate::vault::history::History;
 use crate::vault::state::{Backup, Standing, State, standing};
 
 #[derive(clap::Args)]
-#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which those count that the journal knows [default: all that the journal knows]")))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows [default: all that the journal knows]")))]
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
@@ -149,6 +149,9 @@ fn print(standing: &Standing, interrupted: bool, session: &mut Session<'_>) -> R
 struct Verified<'s> {
     schema_version: u32,
     module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     state: State,
     current: Option<&'s str>,
     original: Option<&'s str>,
@@ -157,6 +160,8 @@ struct Verified<'s> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped_by: Option<u64>,
     recorded_at: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded_at_hex: Option<Vec<Option<String>>>,
     interrupted: bool,
 }
 
@@ -164,13 +169,15 @@ impl<'s> Verified<'s> {
     fn of(standing: &'s Standing, interrupted: bool) -> Verified<'s> {
         Verified {
             schema_version: 1,
-            module: standing.path.to_string_lossy().into_owned(),
+            module: output::path_text(&standing.path).into_owned(),
+            path_hex: output::path_hex(&standing.path),
             state: standing.state,
             current: standing.current.as_deref(),
             original: standing.original.as_deref(),
             backup: standing.backup,
             dropped_by: standing.dropped_by,
-            recorded_at: standing.recorded_at.iter().map(|p| p.to_string_lossy().into_owned()).collect(),
+            recorded_at: standing.recorded_at.iter().map(|path| output::path_text(path).into_owned()).collect(),
+            recorded_at_hex: output::paths_hex(&standing.recorded_at),
             interrupted,
         }
     }

@@ -81,6 +81,36 @@ fn a_files_name_is_shown_and_never_obeyed() {
     }
 }
 
+/// A path that is not UTF-8 is told in full: to programs in hexadecimal, to people with its bytes escaped.
+#[test]
+fn a_name_that_is_not_utf_8_is_told_in_full() {
+    let name = OsStr::from_bytes(NAMES[3]);
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(fixture("modules/poet_atkm.ko"), folder.path().join(name)).unwrap();
+    let told = |call: &str| story(&run(folder.path(), words(call, name)));
+    let plan = told("patch --mode blank -n --json -- MODULE");
+    let digest = plan.split("\"digest\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let applied = told(&format!("patch --mode blank --json --confirm {digest} -- MODULE"));
+    let hex = NAMES[3].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut answers = vec![("patch -n", plan), ("patch", applied)];
+    for call in [
+        "show --json -- MODULE",
+        "verify --json -- MODULE",
+        "scan --json -- MODULE",
+        "check --kernel vermagic:6.1.0 --json -- MODULE",
+        "vault --json",
+        "vault verify --json",
+    ] {
+        answers.push((call, told(call)));
+    }
+    for (call, answer) in answers {
+        assert!(answer.contains("_hex\":") && answer.contains(&format!("{hex}\"")), "{call}: {answer}");
+    }
+    fs::remove_file(folder.path().join(name)).unwrap();
+    let errors = [told("show -- MODULE"), told("scan -- MODULE")].concat();
+    assert_eq!(errors.matches(r"kmodlab: not-utf-8-\xff\xfe.ko: ").count(), 2, "{errors}");
+}
+
 #[test]
 fn the_texts_of_a_module_are_shown_and_never_obeyed() {
     let text = fixture("modules/text.ko");

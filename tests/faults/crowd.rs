@@ -233,7 +233,7 @@ impl Played for Crowd {
                 Err("the module's bytes came back, but not its looks")?;
             }
         }
-        if let Some(sha) = backups(&entries).into_iter().find(|sha| !shop.has_backup(sha)) {
+        if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(sha)) {
             Err(format!("a backup that the journal names is lost: {sha}"))?;
         }
         match shop.leftover() {

@@ -577,6 +577,9 @@ fn carry_out(
 struct Trouble<'t> {
     schema_version: u32,
     module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     /// The guard that refuses it; none for any other error.
     guard: Option<&'static str>,
     error: &'t str,
@@ -584,7 +587,13 @@ struct Trouble<'t> {
 
 impl<'t> Trouble<'t> {
     fn of(path: &Path, guard: Option<&'static str>, error: &'t Error) -> Trouble<'t> {
-        Trouble { schema_version: 1, module: path.to_string_lossy().into_owned(), guard, error: error.what() }
+        Trouble {
+            schema_version: 1,
+            module: output::path_text(path).into_owned(),
+            path_hex: output::path_hex(path),
+            guard,
+            error: error.what(),
+        }
     }
 }
 

@@ -223,6 +223,9 @@ fn print_edit(edit: &Edit, session: &mut Session<'_>) -> Result<(), Failure> {
 pub(super) struct Shown<'p> {
     schema_version: u32,
     module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     digest: &'p str,
     mode: Mode,
     signature: Signature,
@@ -285,7 +288,8 @@ impl<'p> Shown<'p> {
         });
         Shown {
             schema_version: 1,
-            module: proposal.path.to_string_lossy().into_owned(),
+            module: output::path_text(&proposal.path).into_owned(),
+            path_hex: output::path_hex(&proposal.path),
             digest: &proposal.digest,
             mode: proposal.plan.mode,
             signature: proposal.plan.signature,
@@ -311,6 +315,9 @@ impl<'p> Shown<'p> {
 pub(super) struct Applied<'p> {
     schema_version: u32,
     module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     digest: Option<&'p str>,
     before: &'p str,
     after: &'p str,
@@ -320,9 +327,11 @@ pub(super) struct Applied<'p> {
 
 impl<'p> Applied<'p> {
     pub(super) fn of(proposal: &'p Proposal<'_>, journal: Option<u64>) -> Applied<'p> {
+        let written = proposal.out.as_deref().unwrap_or(&proposal.path);
         Applied {
             schema_version: 1,
-            module: proposal.out.as_deref().unwrap_or(&proposal.path).to_string_lossy().into_owned(),
+            module: output::path_text(written).into_owned(),
+            path_hex: output::path_hex(written),
             digest: Some(&proposal.digest),
             before: &proposal.plan.before,
             after: &proposal.plan.after,
@@ -333,7 +342,8 @@ impl<'p> Applied<'p> {
     pub(super) fn of_change(change: &'p FileChange, journal: Option<u64>) -> Applied<'p> {
         Applied {
             schema_version: 1,
-            module: change.path.to_string_lossy().into_owned(),
+            module: output::path_text(&change.path).into_owned(),
+            path_hex: output::path_hex(&change.path),
             digest: change.plan.as_deref(),
             before: &change.before,
             after: &change.after,

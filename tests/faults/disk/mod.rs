@@ -246,7 +246,7 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
         None if side == Side::After => Err("the journal knows nothing of it")?,
         _ => {}
     }
-    if let Some(sha) = backups(&entries).into_iter().find(|sha| !shop.has_backup(sha)) {
+    if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(sha)) {
         Err(format!("a backup that the journal names is lost: {sha}"))?;
     }
     let module = shop.now();
