@@ -5,7 +5,7 @@ mod table;
 mod tally;
 
 use std::collections::{HashSet, VecDeque};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, package};
 use crate::module::elf::{self, Class, Endian};
 use crate::module::glance::{Glance, Looker};
-use crate::module::is_module_name;
 use crate::module::versions::Kind;
+use crate::module::{file, is_module_name, sha256};
 use crate::vault::history::History;
+use crate::vault::journal::Entry;
+use crate::vault::state::{State, state_of};
 use crate::vault::target;
 use record::Place;
-use tally::{KEPT, Odd, Tally, Traits};
+use tally::{KEPT, Odd, Recorded, Tally, Traits};
 
 #[derive(clap::Args)]
 #[command(mut_group("Modules", |group| group.required(true)))]
 #[command(mut_arg("modules", |modules| modules.value_name("PATH").help(
-    "Module trees or other folders, which are gone through without following links; packages (.deb, or A+B); module files"
+    "Module trees or other folders, which are gone through without following links, 64 folders deep; packages (.deb, or A+B); module files"
 )))]
 pub(super) struct Args {
     #[command(flatten)]
@@ -68,7 +70,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         (_, true) => Form::Csv,
         _ => Form::Table,
     };
-    let patched = Patched::of(session)?;
+    // Who has no home folder and names no other has no journal.
+    let journal = session.vault().ok().map(|vault| vault.journal()).transpose()?.unwrap_or_default();
+    let known = Known::of(&journal.entries);
     let max_size = session.max_size;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let mut source = Source {
@@ -91,7 +95,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         threads,
         || source.batch(),
         Worker::default,
-        |worker, batch: Vec<Item>| worker.work(batch, form, &patched, max_size),
+        |worker, batch: Vec<Item>| worker.work(batch, form, &known, max_size),
         |outcome: Outcome| {
             if !outcome.complaints.is_empty() || !outcome.lines.is_empty() {
                 counter.borrow_mut().clear();
@@ -126,27 +130,48 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     })
 }
 
-/// The modules that the journal knows as patched now.
-struct Patched {
-    paths: HashSet<PathBuf>,
-    /// Their files' names: where a name is not among them, the path need not be looked for.
-    names: HashSet<OsString>,
+/// What the journal knows as patched.
+struct Known<'j> {
+    history: History<'j>,
+    /// The names of the files that are patched now: where a name is not among them, the path need not be looked for.
+    names: HashSet<&'j OsStr>,
 }
 
-impl Patched {
-    fn of(session: &Session<'_>) -> Result<Patched> {
-        // Who has no home folder and names no other has no journal.
-        let journal = session.vault().ok().map(|vault| vault.journal()).transpose()?;
-        let entries = journal.map(|journal| journal.entries).unwrap_or_default();
-        let paths: HashSet<PathBuf> = History::of(&entries).patched_files().map(|(path, _)| path.to_owned()).collect();
-        let names = paths.iter().filter_map(|path| path.file_name()).map(OsString::from).collect();
-        Ok(Patched { paths, names })
+impl<'j> Known<'j> {
+    fn of(entries: &'j [Entry]) -> Known<'j> {
+        let history = History::of(entries);
+        let names = history.patched_files().filter_map(|(path, _)| path.file_name()).collect();
+        Known { history, names }
     }
 
-    fn knows(&self, path: &Path) -> bool {
-        !self.names.is_empty()
-            && path.file_name().is_some_and(|name| self.names.contains(name))
-            && target::real_path(path).is_ok_and(|real| self.paths.contains(&real))
+    /// The real path, if the journal has it as that of a file that is patched now.
+    fn place(&self, path: &Path) -> Option<PathBuf> {
+        path.file_name().filter(|name| self.names.contains(name))?;
+        let real = target::real_path(path).ok()?;
+        self.history.at(&real).is_some_and(|trail| !trail.patches.is_empty()).then_some(real)
+    }
+
+    /// What a file is by the journal. It is hashed if it is in a patched file's place, or as large as something that came
+    /// out of a patch; the others are not, for that would be to read them whole.
+    fn file(&self, path: &Path, size: u64) -> Result<Option<Recorded>> {
+        let sha = || file::read(path).map(|contents| sha256(contents.bytes()));
+        match self.place(path) {
+            Some(real) => Ok(Some(match state_of(&self.history, &real, Some(&sha()?)).0 {
+                State::Patched => Recorded::Patched,
+                State::Original => Recorded::Original,
+                State::Changed | State::Missing | State::Unknown => Recorded::Changed,
+            })),
+            None if self.history.sizes().contains(&size) => {
+                Ok(self.history.knows(&sha()?).then_some(Recorded::Patched))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The same of bytes that are in no file of their own.
+    fn bytes(&self, bytes: &[u8]) -> Option<Recorded> {
+        let is_known = self.history.sizes().contains(&(bytes.len() as u64)) && self.history.knows(&sha256(bytes));
+        is_known.then_some(Recorded::Patched)
     }
 }
 
@@ -335,22 +360,22 @@ impl Shared {
 }
 
 impl Worker {
-    fn work(&mut self, batch: Vec<Item>, form: Form, patched: &Patched, max_size: u64) -> Outcome {
+    fn work(&mut self, batch: Vec<Item>, form: Form, known: &Known<'_>, max_size: u64) -> Outcome {
         let mut outcome = Outcome::default();
         for item in batch {
             outcome.done += 1;
             let (place, folder, looked) = match &item {
                 Item::File { path, folder } => {
-                    let journal = patched.knows(path);
                     let looked = match folder {
                         Some((_, open)) => self.looker.file_in(open.as_fd(), path, max_size),
                         None => self.looker.file(path, max_size),
                     };
                     let folder = folder.as_ref().map(|(folder, _)| folder);
-                    (Place { package: None, path }, folder, looked.map(|glance| (glance, journal)))
+                    let looked = looked.and_then(|glance| Ok((known.file(path, glance.stored_size)?, glance)));
+                    (Place { package: None, path }, folder, looked)
                 }
                 Item::Packed { package, path, bytes } => {
-                    let looked = self.looker.bytes(bytes, max_size).map(|glance| (glance, false));
+                    let looked = self.looker.bytes(bytes, max_size).map(|glance| (known.bytes(bytes), glance));
                     (Place { package: Some(package), path }, Some(package), looked)
                 }
                 Item::Failed(_) => {
@@ -362,7 +387,7 @@ impl Worker {
                 }
             };
             outcome.failed += usize::from(looked.is_err());
-            let shown = looked.as_ref().map(|(glance, journal)| (glance, *journal));
+            let shown = looked.as_ref().map(|(recorded, glance)| (glance, *recorded));
             // Into memory it can't fail.
             let _ = match form {
                 Form::Json => record::json(place, shown, &mut outcome.lines),
@@ -375,9 +400,9 @@ impl Worker {
                     continue;
                 }
                 _ if form != Form::Table => continue,
-                Ok((glance, journal)) => {
+                Ok((recorded, glance)) => {
                     let machine = words(&mut self.machine, &glance);
-                    Ok(traits(&glance, journal, machine, &mut self.vermagic, &mut self.signer))
+                    Ok(traits(&glance, recorded, machine, &mut self.vermagic, &mut self.signer))
                 }
                 Err(error) => Err(error),
             };
@@ -418,7 +443,7 @@ fn words(last: &mut Option<Machine>, glance: &Glance<'_>) -> Arc<[u8]> {
 
 fn traits(
     glance: &Glance<'_>,
-    in_journal: bool,
+    recorded: Option<Recorded>,
     machine: Arc<[u8]>,
     vermagic: &mut Shared,
     signer: &mut Shared,
@@ -435,7 +460,7 @@ fn traits(
         signer: glance.is_signed.then(|| signer.of(glance.signer.unwrap_or_default())),
         machine,
         has_mark: glance.mark.is_some(),
-        in_journal,
+        recorded,
         odd: odd.into_iter().filter(|(is_there, _)| *is_there).map(|(_, odd)| odd).collect(),
     }
 }

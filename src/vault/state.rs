@@ -67,6 +67,23 @@ impl Standing {
     }
 }
 
+/// What a content is, by its SHA-256, at a real path, and what it was originally; no content is no file. Pure.
+pub fn state_of<'j>(history: &History<'j>, path: &Path, current: Option<&str>) -> (State, Option<&'j str>) {
+    let trail = history.at(path);
+    let origins = current.map(|sha| history.origins(path, sha)).unwrap_or_default();
+    let of_trail = || trail.and_then(|t| t.root().map(|root| root.before.as_str()).or(t.expected()));
+    let original = origins.first().map(|o| o.original).or_else(of_trail);
+    let state = match (current, origins.is_empty(), trail) {
+        (None, _, _) => State::Missing,
+        (Some(sha), _, _) if original == Some(sha) => State::Original,
+        (Some(_), false, _) => State::Patched,
+        (Some(_), true, Some(_)) => State::Changed,
+        (Some(sha), true, None) if history.is_original(sha) => State::Original,
+        (Some(_), true, None) => State::Unknown,
+    };
+    (state, original)
+}
+
 /// Looks at a file by its real path.
 ///
 /// # Errors
@@ -83,17 +100,12 @@ pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Sta
         Err(e) => return Err(e),
     };
     let trail = history.at(path);
-    let origins = current.as_deref().map(|sha| history.origins(path, sha)).unwrap_or_default();
-    let of_trail = || trail.and_then(|t| t.root().map(|root| root.before.as_str()).or(t.expected()));
-    let original = origins.first().map(|o| o.original).or_else(of_trail).map(str::to_owned);
-    let state = match (&current, origins.is_empty(), trail) {
-        (None, _, _) => State::Missing,
+    let (state, original) = state_of(history, path, current.as_deref());
+    let original = original.map(str::to_owned);
+    let state = match state {
+        State::Missing => State::Missing,
         _ if is_link => State::Changed,
-        (Some(sha), _, _) if original.as_ref() == Some(sha) => State::Original,
-        (Some(_), false, _) => State::Patched,
-        (Some(_), true, Some(_)) => State::Changed,
-        (Some(sha), true, None) if history.is_original(sha) => State::Original,
-        (Some(_), true, None) => State::Unknown,
+        state => state,
     };
     let backup = match &original {
         None => Backup::None,

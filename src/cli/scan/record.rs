@@ -7,9 +7,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::output::Text;
+use crate::cli::output::{self, Text};
+use crate::cli::scan::tally::Recorded;
 use crate::error::Error;
-use crate::escape::{self, bytes_for_eyes, for_eyes};
+use crate::escape::{self, bytes_for_eyes};
 use crate::module::container::Container;
 use crate::module::elf::{self, Class, Endian};
 use crate::module::glance::Glance;
@@ -49,7 +50,8 @@ struct Record<'r> {
     signed: bool,
     signer: Option<Cow<'r, str>>,
     mark: Option<Cow<'r, str>>,
-    journal: bool,
+    /// What it is by the journal, as `verify` says it; none if the journal knows nothing of it.
+    journal: Option<Recorded>,
     unclaimed: u64,
 }
 
@@ -70,15 +72,17 @@ struct ShownPlace<'r> {
     path_hex: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package_hex: Option<String>,
 }
 
 impl<'r> ShownPlace<'r> {
     fn of(place: Place<'r>) -> ShownPlace<'r> {
-        let bytes = place.path.as_os_str().as_bytes();
         ShownPlace {
-            path: String::from_utf8_lossy(bytes),
-            path_hex: std::str::from_utf8(bytes).is_err().then(|| hex::encode(bytes)),
-            package: place.package.map(|package| package.as_os_str().to_string_lossy()),
+            path: output::path_text(place.path),
+            path_hex: output::path_hex(place.path),
+            package: place.package.map(output::path_text),
+            package_hex: place.package.and_then(output::path_hex),
         }
     }
 }
@@ -88,7 +92,7 @@ fn name<'g>(place: Place<'_>, glance: &Glance<'g>) -> Cow<'g, str> {
 }
 
 /// What was found out, with what an error is told without the file's name and with what to do next.
-pub(super) type Looked<'l, 'g> = Result<(&'l Glance<'g>, bool), &'l Error>;
+pub(super) type Looked<'l, 'g> = Result<(&'l Glance<'g>, Option<Recorded>), &'l Error>;
 
 fn told(error: &Error) -> String {
     match error.next_step() {
@@ -132,20 +136,26 @@ pub(super) fn json(place: Place<'_>, looked: Looked<'_, '_>, out: &mut Vec<u8>) 
 pub(super) const CSV_HEADER: &str = "path,package,name,container,stored_size,size,class,endian,machine,vermagic,vermagics,\
 visible,symbol_versions,symbol_versions_visible,btf,signed,signer,mark,journal,unclaimed,error";
 
-/// Adds the line of CSV of a module. Control characters are escaped as everywhere for eyes, so a record is always one line.
+/// A field's text. Control characters are escaped as everywhere for eyes, so a record is always one line; and so is the
+/// backslash itself, so that a program can tell an escaped byte from a name that looks like one.
+fn escaped(text: &[u8]) -> String {
+    bytes_for_eyes(&text.split(|byte| *byte == b'\\').collect::<Vec<_>>().join(br"\\".as_slice()))
+}
+
+/// Adds the line of CSV of a module.
 pub(super) fn csv(place: Place<'_>, looked: Looked<'_, '_>, out: &mut Vec<u8>) -> io::Result<()> {
-    let text = |bytes: Option<&[u8]>| bytes.map(bytes_for_eyes).unwrap_or_default();
-    let path = |path: &Path| bytes_for_eyes(path.as_os_str().as_bytes());
+    let text = |bytes: Option<&[u8]>| bytes.map(escaped).unwrap_or_default();
+    let path = |path: &Path| escaped(path.as_os_str().as_bytes());
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let mut fields = vec![path(place.path), place.package.map(path).unwrap_or_default()];
     match looked {
         Ok((glance, journal)) => fields.extend([
-            for_eyes(&name(place, glance)),
+            escaped(name(place, glance).as_bytes()),
             glance.container.name().to_owned(),
             glance.stored_size.to_string(),
             glance.size.to_string(),
             glance.class.name().to_owned(),
-            glance.endian.name().to_owned(),
+            endian(glance.endian).to_owned(),
             elf::machine_name(glance.machine),
             text(glance.vermagic),
             glance.vermagics.to_string(),
@@ -156,13 +166,13 @@ pub(super) fn csv(place: Place<'_>, looked: Looked<'_, '_>, out: &mut Vec<u8>) -
             yes(glance.is_signed),
             text(glance.signer),
             text(glance.mark),
-            yes(journal),
+            journal.map(|recorded| recorded.name().to_owned()).unwrap_or_default(),
             glance.unclaimed.to_string(),
             String::new(),
         ]),
         Err(error) => {
             fields.resize(CSV_HEADER.split(',').count() - 1, String::new());
-            fields.push(for_eyes(&told(error)));
+            fields.push(escaped(told(error).as_bytes()));
         }
     }
     let fields: Vec<String> = fields.into_iter().map(quoted).collect();
@@ -175,6 +185,14 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Basic => "basic",
         Kind::Extended => "extended",
         Kind::Both => "both",
+    }
+}
+
+/// As JSON has it.
+fn endian(endian: Endian) -> &'static str {
+    match endian {
+        Endian::Little => "little",
+        Endian::Big => "big",
     }
 }
 
@@ -199,6 +217,13 @@ mod tests {
         assert_eq!(quoted("a,\"b\"".into()), "\"a,\"\"b\"\"\"");
         assert_eq!(quoted("6.1 SMP ".into()), "\"6.1 SMP \"");
         assert_eq!(quoted("=1+1".into()), "'=1+1");
+    }
+
+    #[test]
+    fn an_escaped_byte_is_told_from_a_name_that_looks_like_one() {
+        assert_eq!(escaped(b"a\xff"), r"a\xff");
+        assert_eq!(escaped(br"a\xff"), r"a\\xff");
+        assert_eq!(escaped(br"\"), r"\\");
     }
 
     #[test]

@@ -49,7 +49,8 @@ fn print_tree(tree: &Tree, session: &mut Session<'_>) -> Result<(), Failure> {
     groups("class", &tree.machines, machine, |_| false, session)?;
     groups("signature", &tree.signers, signer, |_| false, session)?;
     let mut label = "patched";
-    for (how, sample) in [("by their own mark", &tree.marked), ("by the journal", &tree.journaled)] {
+    let recorded = tree.recorded.iter().map(|(recorded, sample)| (recorded.words(), sample));
+    for (how, sample) in [("by their own mark", &tree.marked)].into_iter().chain(recorded) {
         if sample.count > 0 {
             line(label, sample.count, &session.paint(Paint::Odd, how), session)?;
             few(sample, session)?;

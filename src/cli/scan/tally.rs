@@ -1,9 +1,11 @@
 //! Very many modules, counted by what matters: what most of a tree are, and which are the odd ones out. Pure, and of bounded
 //! size: of each group a few paths are kept, of hostile trees a bounded number of groups.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+
+use serde::Serialize;
 
 use crate::error::Error;
 
@@ -28,10 +30,42 @@ pub(super) struct Traits {
     pub(super) machine: Arc<[u8]>,
     /// It says itself that it was patched.
     pub(super) has_mark: bool,
-    /// The journal says so.
-    pub(super) in_journal: bool,
+    /// What the journal says of it.
+    pub(super) recorded: Option<Recorded>,
     /// What is odd about it.
     pub(super) odd: Vec<Odd>,
+}
+
+/// What a module is by the journal, by its bytes; the words are those of `verify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Recorded {
+    /// Its bytes are what a patch left, here or elsewhere.
+    Patched,
+    /// It was patched and not restored, and its bytes are others now.
+    Changed,
+    /// It was patched and not restored, and its bytes are those of before all the same.
+    Original,
+}
+
+impl Recorded {
+    /// Its word in JSON and CSV.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Recorded::Patched => "patched",
+            Recorded::Changed => "changed",
+            Recorded::Original => "original",
+        }
+    }
+
+    /// In words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Recorded::Patched => "by the journal",
+            Recorded::Changed => "by the journal, but changed since",
+            Recorded::Original => "by the journal, but the original again",
+        }
+    }
 }
 
 /// What is odd about a module, beside having no version magic.
@@ -109,7 +143,7 @@ pub(super) struct Tree {
     pub(super) signers: Groups,
     pub(super) machines: Groups,
     pub(super) marked: Sample,
-    pub(super) journaled: Sample,
+    pub(super) recorded: BTreeMap<Recorded, Sample>,
     pub(super) odd: Vec<(Odd, Sample)>,
     pub(super) unreadable: Sample,
 }
@@ -163,8 +197,8 @@ impl Tally {
         if traits.has_mark {
             tree.marked.add(count, first.clone());
         }
-        if traits.in_journal {
-            tree.journaled.add(count, first.clone());
+        if let Some(recorded) = traits.recorded {
+            tree.recorded.entry(recorded).or_default().add(count, first.clone());
         }
         for odd in &traits.odd {
             let place = tree.odd.iter().position(|(known, _)| known == odd).unwrap_or_else(|| {
