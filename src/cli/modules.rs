@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// they know.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Modules {
-    /// Modules: files, or folders, which are gone through without following links
+    /// Modules: files, or folders, which are gone through without following links, 64 folders deep
     #[arg(value_name = "MODULE")]
     modules: Vec<PathBuf>,
     /// More of them, one in a line each, or each with a NUL behind it; '-' is stdin
@@ -56,9 +56,12 @@ impl Modules {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the list can't be opened. Each item may be an error: the list's, of
-    /// which none follow.
+    /// which none follow; [`ErrorKind::Usage`] if nothing is named but a list that is empty.
     pub(super) fn named(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        let list = self.files_from.as_deref().map(List::open).transpose()?;
+        let mut list = self.files_from.as_deref().map(List::open).transpose()?;
+        if let Some(list) = &mut list {
+            list.may_be_empty = !self.modules.is_empty();
+        }
         Ok(self.modules.clone().into_iter().map(Ok).chain(list.into_iter().flatten()))
     }
 
@@ -99,6 +102,8 @@ struct List {
     /// What ends a path.
     end: u8,
     is_over: bool,
+    /// Is it no error if no path is in it?
+    may_be_empty: bool,
 }
 
 impl List {
@@ -118,7 +123,7 @@ impl List {
         read.map_err(|e| Error::io("reading", e).on(name))?;
         let end = if start.contains(&0) { 0 } else { b'\n' };
         let lines = Box::new(BufReader::new(io::Cursor::new(start).chain(stream)));
-        Ok(List { name: name.to_owned(), lines, end, is_over: false })
+        Ok(List { name: name.to_owned(), lines, end, is_over: false, may_be_empty: true })
     }
 
     fn line(&mut self) -> Result<Option<PathBuf>> {
@@ -151,9 +156,14 @@ impl Iterator for List {
         if self.is_over {
             return None;
         }
-        let line = self.line().map_err(|e| e.on(&self.name)).transpose();
+        let nothing = || Error::new(ErrorKind::Usage, "the list names no module");
+        let line = match self.line().transpose() {
+            None if !self.may_be_empty => Some(Err(nothing())),
+            line => line,
+        };
         self.is_over = !matches!(line, Some(Ok(_)));
-        line
+        self.may_be_empty = true;
+        line.map(|line| line.map_err(|e| e.on(&self.name)))
     }
 }
 
@@ -188,6 +198,15 @@ mod tests {
         assert_eq!(lines.len(), (1 << 14) + 1);
         let long = [b"a.ko\n".to_vec(), vec![b'x'; 1 << 18]].concat();
         assert_eq!(list(&long), ["a.ko", "L: a line of more than 65536 bytes; a list has one path in a line"]);
+    }
+
+    #[test]
+    fn an_empty_list_is_an_error_where_nothing_else_is_named() {
+        let list = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(names(&[], Some(list.path())), ["the list names no module"]);
+        assert_eq!(names(&[Path::new("a.ko")], Some(list.path())), ["a.ko"]);
+        fs::write(list.path(), "\n\n").unwrap();
+        assert_eq!(names(&[], Some(list.path())), ["the list names no module"]);
     }
 
     fn names(modules: &[&Path], files_from: Option<&Path>) -> Vec<String> {

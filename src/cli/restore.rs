@@ -21,7 +21,7 @@ use crate::vault::target::Target;
 use crate::vault::{Intent, Locked, Vault};
 
 #[derive(clap::Args)]
-#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which those count that the journal knows")))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows")))]
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
