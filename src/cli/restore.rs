@@ -17,7 +17,7 @@ use crate::vault::history::History;
 use crate::vault::journal::{Entry, How};
 use crate::vault::recovery::Recovered;
 use crate::vault::restore::{self, RestorePlan, Step};
-use crate::vault::target::Target;
+use crate::vault::target::{self, Target};
 use crate::vault::{Intent, Locked, Vault};
 
 #[derive(clap::Args)]
@@ -147,6 +147,7 @@ fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told<'_>, sessio
     /// So many are looked at before they are told of.
     const STEP: usize = 256;
     let look = |path: &Path| -> Result<RestorePlan, Error> {
+        target::must_be_writable(path)?;
         let current = sha256(file::read(path)?.bytes());
         let plan = restore::plan(known.history, known.pending, path, &current)?;
         // A restore whose backup can't be had is none.

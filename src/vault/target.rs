@@ -31,6 +31,20 @@ pub fn real_path(path: &Path) -> Result<PathBuf> {
     Ok(folder.join(name))
 }
 
+/// Refuses a file that has [`obstacles`].
+///
+/// # Errors
+///
+/// [`ErrorKind::Guard`] with the first of them; those of [`obstacles`].
+pub fn must_be_writable(path: &Path) -> Result<()> {
+    match obstacles(path)?.into_iter().next() {
+        None => Ok(()),
+        Some(obstacle) => {
+            Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path))
+        }
+    }
+}
+
 /// Why a file can't be written in place whatever anybody wishes: what the guard file-kind looks at.
 ///
 /// # Errors
@@ -180,9 +194,7 @@ impl Target {
     /// [`ErrorKind::Guard`] if it has [`obstacles`]; [`ErrorKind::Busy`] if another run has it locked;
     /// [`ErrorKind::Changed`] or [`ErrorKind::Io`] otherwise.
     pub fn open(path: &Path) -> Result<Target> {
-        if let Some(obstacle) = obstacles(path)?.into_iter().next() {
-            return Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path));
-        }
+        must_be_writable(path)?;
         let named = |e: Error| e.on(path);
         let file = open_beneath(path, OFlags::RDWR).map_err(|e| Error::io("opening for writing", e)).map_err(named)?;
         file.try_lock()
