@@ -7,7 +7,10 @@ use std::time::Duration;
 /// How many outcomes may wait for an earlier one. A large module takes as long as hundreds of small ones.
 const WAITING: u64 = 128;
 
-/// How often whoever waits for outcomes is called to show that time goes on.
+/// How many outcomes are handed on in one go while things are quick: to wake a thread takes as long as to glance at a module.
+const TOGETHER: usize = 16;
+
+/// How often whoever waits for outcomes is woken at least, be it to show that time goes on.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How far the work is.
@@ -52,8 +55,11 @@ impl<R> Shared<R> {
     }
 
     fn end(&self, number: u64, outcome: R) {
-        self.course().waiting.insert(number, outcome);
-        self.ready.notify_all();
+        let mut course = self.course();
+        course.waiting.insert(number, outcome);
+        if course.waiting.len() >= TOGETHER && course.waiting.contains_key(&course.ended) {
+            self.ready.notify_all();
+        }
     }
 }
 
@@ -107,9 +113,12 @@ pub(super) fn in_order<I: Send, S, R: Send, E>(
         loop {
             let number = course.ended;
             if let Some(outcome) = course.waiting.remove(&number) {
+                let was_full = course.begun - course.ended >= WAITING;
                 course.ended += 1;
                 drop(course);
-                shared.room.notify_all();
+                if was_full {
+                    shared.room.notify_all();
+                }
                 let answer = each(outcome);
                 course = shared.course();
                 if answer.is_err() {

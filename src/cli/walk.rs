@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +57,12 @@ impl Walk {
             let what = format!("folders are nested more than {DEPTH} deep here");
             return Err(Error::new(ErrorKind::Unsupported, what).hint("name this folder itself").on(path));
         }
-        match read(&path, flags, &mut self.room) {
+        // By the open folder above it: the way there need not be looked for anew.
+        let entered = match (self.open.last(), path.file_name()) {
+            (Some(above), Some(name)) => read(above.open.as_fd(), Path::new(name), flags, &mut self.room),
+            _ => read(rustix::fs::CWD, &path, flags, &mut self.room),
+        };
+        match entered {
             Ok((open, entries, names)) => {
                 self.open.push(Folder { path, open: Arc::new(open), entries, names });
                 Ok(())
@@ -68,11 +73,12 @@ impl Walk {
 }
 
 fn read(
+    above: BorrowedFd<'_>,
     path: &Path,
     flags: OFlags,
     room: &mut [MaybeUninit<u8>],
 ) -> Result<(OwnedFd, Vec<Entry>, Vec<u8>), rustix::io::Errno> {
-    let folder = rustix::fs::open(path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = rustix::fs::openat(above, path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let (mut entries, mut names) = (Vec::new(), Vec::new());
     let mut list = RawDir::new(&folder, room);
     while let Some(entry) = list.next() {

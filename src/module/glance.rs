@@ -15,17 +15,17 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 use crate::module::elf::{Class, Endian};
 use crate::module::versions::Kind;
 use crate::module::{Module, file, modinfo, this_module, trailer};
-use outline::{FILE_HEADER, Outline, Start};
+use outline::{FILE_HEADER, Outline, Room, Start};
 
 /// The key of the modinfo entry by which a patched module says so itself.
 pub const MARK: &str = "kmodlab_patched";
@@ -90,7 +90,7 @@ struct Parts {
     tail: Vec<u8>,
     names: Vec<u8>,
     modinfo: Vec<u8>,
-    places: Vec<u64>,
+    room: Room,
     /// The texts that a glance shows.
     texts: Vec<u8>,
 }
@@ -139,7 +139,7 @@ impl Looker {
             return look_at_stored(file::read(path)?.bytes(), &mut self.image, &mut self.parts, max_size);
         }
         let mut first = [0; FILE_HEADER];
-        file.read_exact_at(&mut first, 0).map_err(reading)?;
+        read_exact_at(&file, &mut first, 0)?;
         match Container::of(&first) {
             Container::None => {
                 let image = OnDisk { file, size };
@@ -154,21 +154,31 @@ impl Looker {
                 let too_large = |_| Error::new(ErrorKind::TooLarge, "larger than the memory left");
                 self.stored.try_reserve_exact(len).map_err(too_large)?;
                 self.stored.resize(len, 0);
-                file.read_exact_at(&mut self.stored, 0).map_err(reading)?;
+                read_exact_at(&file, &mut self.stored, 0)?;
                 look_at_stored(&self.stored, &mut self.image, &mut self.parts, max_size)
             }
         }
     }
 }
 
-/// A file that ends before its size was cut under our hands.
-fn reading(error: std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => {
-            Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest")
+/// Fills a part. By the system call itself: the C library's function is a point where a thread may be cancelled, which takes
+/// time with each of some thousand reads. A file that ends before its size was cut under our hands.
+fn read_exact_at(file: &File, mut part: &mut [u8], mut at: u64) -> Result<()> {
+    while !part.is_empty() {
+        match rustix::io::pread(file, &mut *part, at) {
+            Ok(0) => {
+                let what = "changed while it was read";
+                return Err(Error::new(ErrorKind::Changed, what).hint("try again when it is at rest"));
+            }
+            Ok(read) => {
+                part = part.get_mut(read..).unwrap_or_default();
+                at += read as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::io("reading", error)),
         }
-        _ => Error::io("reading", error),
     }
+    Ok(())
 }
 
 fn look_at_stored(stored: &[u8], buffer: &mut Vec<u8>, parts: &mut Parts, max_size: u64) -> Result<Seen> {
@@ -229,7 +239,7 @@ impl Image for OnDisk {
             room.resize(len, 0);
         }
         let room = room.get_mut(..len).unwrap_or_default();
-        self.file.read_exact_at(room, part.start).map_err(reading)?;
+        read_exact_at(&self.file, room, part.start)?;
         Ok(Some(room))
     }
 }
@@ -295,14 +305,14 @@ fn keep(texts: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
 
 /// Glances at an image that begins with `first`. `None` if it is not as usual.
 fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Parts) -> Result<Option<Seen>> {
-    let Parts { tail, names, modinfo, places, texts } = parts;
+    let Parts { tail, names, modinfo, room, texts } = parts;
     texts.clear();
     let Some(start) = Start::of(first) else { return Ok(None) };
     let from = start.table.start.saturating_sub(BEFORE);
     let Some(tail) = image.part(from..image.size(), tail)? else { return Ok(None) };
     // A trailer that is wrong, or begins before this part, is the full reader's.
-    let Ok(trailer) = trailer::find(tail) else { return Ok(None) };
-    let len = trailer.as_ref().map_or(image.size(), |trailer| from + trailer.start as u64);
+    let Ok(trailer) = trailer::glance(tail) else { return Ok(None) };
+    let len = trailer.map_or(image.size(), |(start, _)| from + start as u64);
     let Some(table) = within(tail, from, &start.table) else { return Ok(None) };
     let Some(place) = start.names(table) else { return Ok(None) };
     let names = match within(tail, from, &place) {
@@ -312,7 +322,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
             None => return Ok(None),
         },
     };
-    let Some(outline) = Outline::of(&start, table, names, len, places) else { return Ok(None) };
+    let Some(outline) = Outline::of(&start, table, names, len, room) else { return Ok(None) };
     if outline.end != len {
         return Ok(None);
     }
@@ -334,7 +344,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
         versions_visible: outline.versions_are_visible,
         btf: outline.btf,
         is_signed: trailer.is_some(),
-        signer: trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()).map(|signer| keep(texts, signer)),
+        signer: trailer.and_then(|(_, signer)| signer).map(|signer| keep(texts, signer)),
         unclaimed: 0,
     };
     let (mut count, mut rest) = (0, strings);

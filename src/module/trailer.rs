@@ -111,17 +111,16 @@ pub fn find(file: &[u8]) -> Result<Option<Trailer>> {
     let field = |bytes: &[u8]| bytes.to_vec();
     let trailer = match parts.format {
         Format::Pkcs7 => {
-            let message = Message::read(parts.signature)
-                .ok_or_else(|| malformed("the module's signature is no PKCS#7 message with a signer"))?;
+            let message = Message::read(parts.signature).ok_or_else(no_message)?;
             Trailer {
                 start: parts.start,
                 len,
                 format: parts.format,
-                signer: message.issuer,
+                signer: message.issuer.map(field),
                 key_id_kind: message.key_id_kind,
-                key_id: message.key_id,
-                hash: message.hash,
-                signature: message.signature,
+                key_id: message.key_id().ok_or_else(no_message)?,
+                hash: message.hash(),
+                signature: message.signature().ok_or_else(no_message)?,
                 junk: message.junk,
                 stray_fields: parts.stray_fields,
             }
@@ -140,6 +139,24 @@ pub fn find(file: &[u8]) -> Result<Option<Trailer>> {
         },
     };
     Ok(Some(trailer))
+}
+
+/// Where a trailer begins, and who signed: what [`find`] says of both, at a tenth of the time.
+///
+/// # Errors
+///
+/// Those of [`find`].
+pub(super) fn glance(file: &[u8]) -> Result<Option<(usize, Option<&[u8]>)>> {
+    let Some(parts) = Parts::of(file)? else { return Ok(None) };
+    let signer = match parts.format {
+        Format::Pkcs7 => Message::read(parts.signature).filter(Message::is_whole).ok_or_else(no_message)?.issuer,
+        Format::Pgp | Format::X509 => Some(parts.signer).filter(|name| !name.is_empty()),
+    };
+    Ok(Some((parts.start, signer)))
+}
+
+fn no_message() -> Error {
+    malformed("the module's signature is no PKCS#7 message with a signer")
 }
 
 /// May the bytes behind an ELF image be a trailer whose end is missing? For a file that does not end in the magic
@@ -248,8 +265,13 @@ impl<'a> Parts<'a> {
 
 // ---- The PKCS#7 message (RFC 2315 and RFC 5652, section 5) ---------------------------------------------------------
 
-const OID_SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
-const OID_COMMON_NAME: &str = "2.5.4.3";
+/// signedData and commonName, each in DER, as which nearly all messages have them, and as BER may have them too.
+const SIGNED_DATA: (&[u8], &str) = (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02], "1.2.840.113549.1.7.2");
+const COMMON_NAME: (&[u8], &str) = (&[0x55, 0x04, 0x03], "2.5.4.3");
+
+fn is_oid(found: &[u8], (der, numbers): (&[u8], &str)) -> bool {
+    found == der || oid(found) == numbers
+}
 
 /// Digests by object identifier, with OpenSSL's names (`obj_mac.h`, 3.0).
 const HASHES: [(&str, &str); 15] = [
@@ -271,16 +293,18 @@ const HASHES: [(&str, &str); 15] = [
 ];
 
 /// What the first signer of a PKCS#7 message says.
-struct Message {
-    issuer: Option<Vec<u8>>,
+struct Message<'a> {
+    issuer: Option<&'a [u8]>,
     key_id_kind: KeyIdKind,
-    key_id: Vec<u8>,
-    hash: String,
-    signature: Vec<u8>,
+    /// Tag and content, as those of the signature.
+    key_id: (u8, Reader<'a>),
+    /// The digest's object identifier.
+    digest: &'a [u8],
+    signature: (u8, Reader<'a>),
     junk: usize,
 }
 
-impl Message {
+impl<'a> Message<'a> {
     /// ```text
     /// SEQUENCE { OID signedData, [0] { SEQUENCE {                         ContentInfo, SignedData
     ///     INTEGER, SET, SEQUENCE, [0]?, [1]?,                             version, digests, content, certificates, CRLs
@@ -289,10 +313,10 @@ impl Message {
     ///         SEQUENCE { SEQUENCE issuer, INTEGER serial } or [0] bytes,  who
     ///         SEQUENCE { OID, … }, [0]?, SEQUENCE, OCTET STRING, …        digest, attributes, algorithm, signature
     /// ```
-    fn read(blob: &[u8]) -> Option<Message> {
+    fn read(blob: &'a [u8]) -> Option<Message<'a>> {
         let mut blob = Reader(blob);
         let mut content = blob.expect(SEQUENCE)?;
-        if oid(content.expect(OID)?.0) != OID_SIGNED_DATA {
+        if !is_oid(content.expect(OID)?.0, SIGNED_DATA) {
             return None;
         }
         let mut data = content.expect(CONTEXT_0)?.expect(SEQUENCE)?;
@@ -308,32 +332,54 @@ impl Message {
         let (key_id_kind, issuer, key_id) = match tag {
             SEQUENCE => {
                 let issuer = issuer(who.expect(SEQUENCE)?)?;
-                (KeyIdKind::SerialNumber, issuer, magnitude(who.expect(INTEGER)?.0)?)
+                (KeyIdKind::SerialNumber, issuer, (INTEGER, who.expect(INTEGER)?))
             }
-            CONTEXT_0_PRIMITIVE | CONTEXT_0 => (KeyIdKind::SubjectKeyIdentifier, None, octets(tag, who)?),
+            CONTEXT_0_PRIMITIVE | CONTEXT_0 => (KeyIdKind::SubjectKeyIdentifier, None, (tag, who)),
             _ => return None,
         };
-        let hash = oid(info.expect(SEQUENCE)?.expect(OID)?.0);
-        let name = HASHES.iter().find(|(number, _)| *number == hash).map(|&(_, name)| name.to_owned());
+        let digest = info.expect(SEQUENCE)?.expect(OID)?.0;
         info.skip(CONTEXT_0);
         info.expect(SEQUENCE)?;
-        let (tag, signature) = info.next()?;
-        let signature = octets(tag, signature).filter(|_| matches!(tag, OCTET_STRING | OCTET_STRING_IN_PARTS))?;
-        Some(Message { issuer, key_id_kind, key_id, hash: name.unwrap_or(hash), signature, junk: blob.0.len() })
+        let signature = info.next().filter(|(tag, _)| matches!(*tag, OCTET_STRING | OCTET_STRING_IN_PARTS))?;
+        Some(Message { issuer, key_id_kind, key_id, digest, signature, junk: blob.0.len() })
+    }
+
+    /// Can all of it be read? What lies in one piece can.
+    fn is_whole(&self) -> bool {
+        let is_one_piece = |(tag, content): (u8, Reader<'_>)| {
+            matches!(tag, INTEGER | OCTET_STRING | CONTEXT_0_PRIMITIVE) && !content.is_empty()
+        };
+        (is_one_piece(self.key_id) || self.key_id().is_some())
+            && (is_one_piece(self.signature) || self.signature().is_some())
+    }
+
+    fn key_id(&self) -> Option<Vec<u8>> {
+        let (tag, content) = self.key_id;
+        if tag == INTEGER { magnitude(content.0) } else { octets(tag, content) }
+    }
+
+    fn signature(&self) -> Option<Vec<u8>> {
+        octets(self.signature.0, self.signature.1)
+    }
+
+    fn hash(&self) -> String {
+        let hash = oid(self.digest);
+        let name = HASHES.iter().find(|(number, _)| *number == hash).map(|&(_, name)| name.to_owned());
+        name.unwrap_or(hash)
     }
 }
 
 /// The first common name in an issuer's name, or else the last part of the name, as modinfo chooses. The inner None:
 /// the name is empty.
-fn issuer(mut name: Reader<'_>) -> Option<Option<Vec<u8>>> {
+fn issuer<'a>(mut name: Reader<'a>) -> Option<Option<&'a [u8]>> {
     let mut last = None;
     while !name.0.is_empty() {
         let mut set = name.expect(SET)?;
         while !set.0.is_empty() {
             let mut part = set.expect(SEQUENCE)?;
-            let kind = oid(part.expect(OID)?.0);
-            last = Some(part.next()?.1.0.to_vec());
-            if kind == OID_COMMON_NAME {
+            let kind = part.expect(OID)?.0;
+            last = Some(part.next()?.1.0);
+            if is_oid(kind, COMMON_NAME) {
                 return Some(last);
             }
         }

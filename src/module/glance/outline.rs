@@ -110,6 +110,13 @@ pub(super) struct Outline {
     pub(super) end: u64,
 }
 
+/// Room for the places of sections: start and end of each in one number.
+#[derive(Default)]
+pub(super) struct Room {
+    places: Vec<u64>,
+    relocations: Vec<u64>,
+}
+
 /// A section that is looked for by its name.
 #[derive(Clone, Copy)]
 struct Found {
@@ -141,8 +148,8 @@ const LOOKED_FOR: [&[u8]; 6] = [
 
 impl Outline {
     /// Reads the section header table. `names` are the bytes of the section with the names, `len` is the length of the image
-    /// without its trailer, and `room` a list that may have served before.
-    pub(super) fn of(start: &Start, table: &[u8], names: &[u8], len: u64, room: &mut Vec<u64>) -> Option<Outline> {
+    /// without its trailer, and `room` what may have served before.
+    pub(super) fn of(start: &Start, table: &[u8], names: &[u8], len: u64, room: &mut Room) -> Option<Outline> {
         match start.class {
             Class::Elf32 => outline::<FileHeader32<Endianness>>(start, table, names, len, room),
             Class::Elf64 => outline::<FileHeader64<Endianness>>(start, table, names, len, room),
@@ -155,7 +162,7 @@ fn outline<E: FileHeader<Endian = Endianness>>(
     table: &[u8],
     names: &[u8],
     len: u64,
-    room: &mut Vec<u64>,
+    room: &mut Room,
 ) -> Option<Outline> {
     let endian = start.endianness();
     let headers = headers::<E>(table)?;
@@ -165,8 +172,10 @@ fn outline<E: FileHeader<Endian = Endianness>>(
     let len = u32::try_from(len).ok().filter(|len| start.table.end <= u64::from(*len))?;
     let len = u64::from(len);
     let packed = |start: u64, end: u64| start << 32 | end;
-    room.clear();
-    room.extend([packed(0, size_of::<E>() as u64), packed(start.table.start, start.table.end)]);
+    let Room { places, relocations } = room;
+    places.clear();
+    relocations.clear();
+    places.push(packed(0, size_of::<E>() as u64));
     // With a NUL at the end of all names each has one, and so few of them can't be long.
     let longest = names.len() as u64 * headers.len() as u64;
     if names.last() != Some(&0) || longest > len.saturating_mul(4) {
@@ -180,7 +189,8 @@ fn outline<E: FileHeader<Endian = Endianness>>(
         if has_bytes {
             let end = offset.checked_add(size).filter(|end| *end <= len)?;
             if size > 0 {
-                room.push(packed(offset, end));
+                let is_relocation = matches!(kind, raw::SHT_REL | raw::SHT_RELA);
+                if is_relocation { &mut *relocations } else { &mut *places }.push(packed(offset, end));
             }
         }
         match kind {
@@ -202,8 +212,8 @@ fn outline<E: FileHeader<Endian = Endianness>>(
             }
             _ => {}
         }
-        // One letter tells most others apart.
-        if !matches!(name, [_, b'm' | b'g' | b'_' | b'B', ..]) {
+        // Two letters tell nearly all others apart.
+        if !matches!(name, [_, b'm', b'o', ..] | [_, b'g', b'n', ..] | [_, b'_', b'v', ..] | [_, b'B', b'T', ..]) {
             continue;
         }
         let is = |wanted: &&[u8]| name.strip_prefix(*wanted).is_some_and(|rest| rest.first() == Some(&0));
@@ -215,10 +225,19 @@ fn outline<E: FileHeader<Endian = Endianness>>(
             }
         }
     }
-    room.sort_unstable();
+    places.push(packed(start.table.start, start.table.end));
+    // A linker's sections lie in the order of their headers, but for relocations, which lie together: then nothing is left to
+    // sort.
+    if let Some(first) = relocations.first() {
+        let at = places.partition_point(|place| place < first);
+        places.splice(at..at, relocations.iter().copied());
+    }
+    if !places.is_sorted() {
+        places.sort_unstable();
+    }
     let end = |place: u64| place & u64::from(u32::MAX);
     let overlap = |pair: &[u64]| matches!(pair, [a, b] if b >> 32 < end(*a));
-    if room.windows(2).any(overlap) {
+    if places.windows(2).any(overlap) {
         return None;
     }
     let [modinfo, this_module, basic, crcs, names, btf] = found;
@@ -243,7 +262,7 @@ fn outline<E: FileHeader<Endian = Endianness>>(
         },
         versions_are_visible: basic.is_some_and(|section| section.is_alloc()),
         btf: btf.map(|section| section.size),
-        end: room.iter().fold(0, |last, place| last.max(end(*place))),
+        end: places.iter().fold(0, |last, place| last.max(end(*place))),
     })
 }
 
@@ -261,7 +280,7 @@ mod tests {
         let start = Start::of(image.first_chunk()?)?;
         let table = at(start.table.clone())?;
         let names = at(start.names(table)?)?;
-        let outline = Outline::of(&start, table, names, image.len() as u64, &mut Vec::new())?;
+        let outline = Outline::of(&start, table, names, image.len() as u64, &mut Room::default())?;
         Some((start, outline))
     }
 
@@ -287,7 +306,7 @@ mod tests {
         let table = &image[from..to];
         let names = start.names(table).unwrap();
         let names = &image[names.start as usize..names.end as usize];
-        let of = |table: &[u8], names: &[u8], len| Outline::of(&start, table, names, len, &mut Vec::new());
+        let of = |table: &[u8], names: &[u8], len| Outline::of(&start, table, names, len, &mut Room::default());
         assert!(of(table, names, image.len() as u64).is_some());
         assert!(of(table, &names[..names.len() - 1], image.len() as u64).is_none());
         assert!(of(table, names, start.table.start - 1).is_none());
