@@ -312,7 +312,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
     let Some(tail) = image.part(from..image.size(), tail)? else { return Ok(None) };
     // A trailer that is wrong, or begins before this part, is the full reader's.
     let Ok(trailer) = trailer::glance(tail) else { return Ok(None) };
-    let len = trailer.map_or(image.size(), |(start, _)| from + start as u64);
+    let len = trailer.map_or(image.size(), |trailer| from + trailer.start as u64);
     let Some(table) = within(tail, from, &start.table) else { return Ok(None) };
     let Some(place) = start.names(table) else { return Ok(None) };
     let names = match within(tail, from, &place) {
@@ -344,7 +344,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
         versions_visible: outline.versions_are_visible,
         btf: outline.btf,
         is_signed: trailer.is_some(),
-        signer: trailer.and_then(|(_, signer)| signer).map(|signer| keep(texts, signer)),
+        signer: trailer.and_then(|trailer| trailer.signer).map(|signer| keep(texts, signer)),
         unclaimed: 0,
     };
     let (mut count, mut rest) = (0, strings);

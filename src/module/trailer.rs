@@ -141,18 +141,27 @@ pub fn find(file: &[u8]) -> Result<Option<Trailer>> {
     Ok(Some(trailer))
 }
 
-/// Where a trailer begins, and who signed: what [`find`] says of both, at a tenth of the time.
+/// What a glance takes of a trailer.
+#[derive(Clone, Copy)]
+pub(super) struct Glimpse<'a> {
+    /// Where it begins.
+    pub(super) start: usize,
+    /// As [`Trailer::signer`].
+    pub(super) signer: Option<&'a [u8]>,
+}
+
+/// Where a trailer begins, and who signed: what [`find`] says of both, without a copy.
 ///
 /// # Errors
 ///
 /// Those of [`find`].
-pub(super) fn glance(file: &[u8]) -> Result<Option<(usize, Option<&[u8]>)>> {
+pub(super) fn glance(file: &[u8]) -> Result<Option<Glimpse<'_>>> {
     let Some(parts) = Parts::of(file)? else { return Ok(None) };
     let signer = match parts.format {
         Format::Pkcs7 => Message::read(parts.signature).filter(Message::is_whole).ok_or_else(no_message)?.issuer,
         Format::Pgp | Format::X509 => Some(parts.signer).filter(|name| !name.is_empty()),
     };
-    Ok(Some((parts.start, signer)))
+    Ok(Some(Glimpse { start: parts.start, signer }))
 }
 
 fn no_message() -> Error {
