@@ -153,8 +153,10 @@ mod tests {
         let (taken, mut given) = (AtomicU64::new(0), 0);
         let mut source = 0..5000_u64;
         let next = || {
-            taken.fetch_add(1, Ordering::SeqCst);
-            source.next()
+            // Not the end: each thread meets it once more.
+            source.next().inspect(|_| {
+                taken.fetch_add(1, Ordering::SeqCst);
+            })
         };
         let work = |_: &mut (), number: u64| {
             if number.is_multiple_of(700) {
