@@ -1,7 +1,7 @@
 //! What a Debian package (`.deb`) holds of a kernel, read in one go and without a byte on disk.
 //!
 //! A `.deb` is an ar archive with `debian-binary`, `control.tar.*` and `data.tar.*` in it (deb(5)). Of the files in the
-//! last one only those are kept that [`crate::kernel::bundle`] knows by their places. Unpacking is the long part, and
+//! last one only those are kept that the room `bundle` knows by their places. Unpacking is the long part, and
 //! one thread's work; what comes out goes to other threads meanwhile.
 //!
 //! A package comes from anywhere: a member whose path leads out of the folder that it would be unpacked to, or through a
