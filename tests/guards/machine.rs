@@ -459,13 +459,11 @@ fn a_file_on_a_read_only_mount_is_refused() {
 fn what_is_no_regular_file_is_refused() {
     let machine = Machine::new();
     let module = machine.free_module();
-    fs::create_dir(machine.path("srv/folder.ko")).unwrap();
     symlink("hello-4.ko", machine.path("srv/link.ko")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(machine.path("srv/s.ko")).unwrap();
     run(Command::new("mkfifo").arg(machine.path("srv/fifo.ko")));
     run(Command::new("mknod").arg(machine.path("srv/device.ko")).args(["c", "1", "3"]));
     for (name, what) in [
-        ("folder", "it is a folder, not a regular file"),
         ("link", "it is a symbolic link to /srv/hello-4.ko: name that file itself"),
         ("s", "it is a socket, not a regular file"),
         ("fifo", "it is a FIFO, not a regular file"),
