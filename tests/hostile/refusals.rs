@@ -172,7 +172,7 @@ fn an_ambiguous_fixture_is_shown_but_not_patched() {
         let request = Request { in_place: true, ..Request::new(Wish::Rewrite(VERMAGIC.into()), Signature::Refuse) };
         let error = Plan::make(&std::fs::read(&path).unwrap(), &request).unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");
-        let patch = ["patch", "-n", "--vermagic", VERMAGIC, "--state-dir"].map(Path::new);
+        let patch = ["patch", "-n", "--in-place", "--vermagic", VERMAGIC, "--state-dir"].map(Path::new);
         let said = kmodlab(patch.into_iter().chain([state.path(), &path]));
         assert!(said.is_one_line_and_exit_2().err.contains(words), "{file}: {}", said.err);
     }
