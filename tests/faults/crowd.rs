@@ -22,7 +22,7 @@ const IN_PLACE: usize = 9;
 const REPLACED: usize = 2;
 
 /// How many of the calls get a fault, where not all do.
-const SPREAD: usize = 45;
+const SPREAD: usize = 24;
 
 /// Many modules, a command about all of them, and the two states of each.
 pub(crate) struct Crowd {

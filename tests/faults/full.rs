@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, is_all};
 use crate::scene::{Doing, Scene, Side, Tally};
 use crate::workshop::run;
 
@@ -56,10 +56,12 @@ fn a_full_disk_loses_nothing() {
     }
     let patch = Scene::patch();
     println!("state folder full: {}", on_small_disks(&patch, &patch.shop.state, 1));
-    for scene in [Scene::grow(), Scene::pack()] {
+    // What else goes the same way takes its time: with KMODLAB_FAULTS=all.
+    for scene in if is_all() { vec![Scene::grow(), Scene::pack()] } else { vec![] } {
         println!("{}, state folder full: {}", scene.name, on_small_disks(&scene, &scene.shop.state, 1));
     }
-    for scene in [Scene::patch(), Scene::strip(), Scene::grow(), Scene::pack()] {
+    let others = if is_all() { vec![Scene::patch(), Scene::strip(), Scene::pack()] } else { vec![] };
+    for scene in [Scene::grow()].into_iter().chain(others) {
         println!("{}, the module's own disk full: {}", scene.name, on_small_disks(&scene, &scene.shop.home, 3));
     }
 }
