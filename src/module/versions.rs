@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::elf::Elf;
 
 /// Size of one basic entry in bytes, the same for 32 and 64 bit.
-pub(super) const ENTRY: usize = 64;
+pub(crate) const ENTRY: usize = 64;
 
 /// One symbol version.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::{Container, DEFAULT_MAX_SIZE};
-use crate::module::elf::{Elf, Endian};
+use crate::module::elf::Elf;
 use crate::module::modinfo::Entry;
 use crate::module::{Module, Sha256Hex, sha256, sha256_of_both};
 use crate::patch::repack;
@@ -531,12 +531,9 @@ fn hide_btf(image: &[u8], elf: &Elf<'_>) -> Result<Option<Edit>> {
     let Some(section) = elf.section(".BTF")? else { return Ok(None) };
     let Some(old) = image.get(section.header..section.header + 4) else { return Ok(None) };
     // The name that is there has four bytes and a NUL, so one more is within the names too.
-    let name = (elf.endian.number(old) as u32).wrapping_add(1);
-    let new = match elf.endian {
-        Endian::Little => name.to_le_bytes(),
-        Endian::Big => name.to_be_bytes(),
-    };
-    Ok(Some(Edit { offset: section.header as u64, old: old.to_vec(), new: new.to_vec() }))
+    let mut new = old.to_vec();
+    elf.endian.write(elf.endian.number(old).wrapping_add(1), &mut new);
+    Ok(Some(Edit { offset: section.header as u64, old: old.to_vec(), new }))
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use std::ops::Range;
 
 use crate::module::modinfo::{Entry, Modinfo};
 
-/// The key of the mark: a module that has it says by itself, in `modinfo`, that it was patched, and from what.
-pub const MARK: &str = "kmodlab_patched";
+pub use crate::module::glance::MARK;
 
 /// The strings of a section, being rewritten.
 pub(super) struct Strings {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::edit::Edit;
 use crate::error::Result;
 use crate::module::elf::Elf;
-use crate::module::versions::{SymbolVersions, Version};
+use crate::module::versions::{ENTRY, SymbolVersions, Version};
 
 /// What becomes of the symbol versions.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +38,6 @@ pub struct Versioned {
 
 /// The sections that hold them. The kernel wants both extended ones or neither.
 const SECTIONS: [&str; 3] = ["__versions", "__version_ext_crcs", "__version_ext_names"];
-
-/// Size of an entry of `__versions`, in bytes; the CRC is its first word.
-const ENTRY: usize = 64;
 
 const SHF_ALLOC: u64 = 2;
 

@@ -204,9 +204,14 @@ impl Target {
                 std::fs::TryLockError::Error(e) => Error::io("locking", e),
             })
             .map_err(named)?;
-        let metadata = Metadata::of(&file).map_err(named)?;
-        let seen = file.metadata().map_err(|e| Error::io("looking at the file", e)).map_err(named)?;
-        let bytes = disk::read_whole(&file).map_err(named)?;
+        Target::of(path, file).map_err(named)
+    }
+
+    /// Reads an open file, and pins it to what it is now.
+    fn of(path: &Path, file: File) -> Result<Target> {
+        let metadata = Metadata::of(&file)?;
+        let seen = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
+        let bytes = disk::read_whole(&file)?;
         Ok(Target {
             path: path.to_owned(),
             file,
@@ -231,19 +236,7 @@ impl Target {
         if !file.metadata().is_ok_and(|m| m.is_file()) {
             return Err(Error::new(ErrorKind::NotAModule, "not a regular file").on(path));
         }
-        let metadata = Metadata::of(&file).map_err(named)?;
-        let seen = file.metadata().map_err(|e| Error::io("looking at the file", e)).map_err(named)?;
-        let bytes = disk::read_whole(&file).map_err(named)?;
-        Ok(Target {
-            path: path.to_owned(),
-            file,
-            size: bytes.len() as u64,
-            bytes,
-            sha: OnceLock::new(),
-            metadata,
-            identity: (seen.dev(), seen.ino()),
-            changed: (seen.ctime(), seen.ctime_nsec()),
-        })
+        Target::of(path, file).map_err(named)
     }
 
     /// SHA-256 of its bytes, made once.
