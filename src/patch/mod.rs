@@ -3,10 +3,12 @@
 pub mod apply;
 pub mod plan;
 mod repack;
+pub mod request;
 pub mod sign;
 mod strings;
 mod versions;
 
-pub use plan::{Mark, Mode, Plan, Request, Signature, Wish};
+pub use plan::Plan;
+pub use request::{Mark, Mode, Request, Signature, Wish};
 pub use strings::MARK;
 pub use versions::{Modversions, Versioned};
