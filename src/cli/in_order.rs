@@ -1,14 +1,11 @@
 //! Work on very many things on all cores, whose outcomes come in the things' order, and of which few wait at a time.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-/// How many outcomes may wait for an earlier one. A large module takes as long as hundreds of small ones.
+/// How many things may be begun beyond the one whose outcome is next. A large module takes as long as hundreds of small ones.
 const WAITING: u64 = 128;
-
-/// How many outcomes are handed on in one go while things are quick: to wake a thread takes as long as to glance at a module.
-const TOGETHER: usize = 16;
 
 /// How often whoever waits for outcomes is woken at least, be it to show that time goes on.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,61 +18,130 @@ struct Course<R> {
     ended: u64,
     /// Outcomes that wait for earlier ones.
     waiting: BTreeMap<u64, R>,
-    /// How many threads still work.
-    threads: usize,
+    /// Does the caller's thread sleep?
+    is_caller_idle: bool,
+    /// The source has no more.
+    is_over: bool,
     /// Nobody wants more.
     is_stopped: bool,
 }
 
-struct Shared<R> {
+impl<R> Course<R> {
+    fn is_full(&self) -> bool {
+        self.begun - self.ended >= WAITING
+    }
+}
+
+/// What the threads share. The source is locked before the course, where both are.
+struct Shared<R, N> {
+    source: Mutex<N>,
     course: Mutex<Course<R>>,
-    /// An outcome is there, or a thread has ended.
-    ready: Condvar,
+    /// The caller's thread has something to do again.
+    called: Condvar,
     /// There is room for more outcomes.
     room: Condvar,
 }
 
-impl<R> Shared<R> {
+/// A thing and its number, or why there is none.
+enum Next<I> {
+    Thing(u64, I),
+    /// Others must do something first.
+    NotNow,
+    None,
+}
+
+impl<I, R, N: FnMut() -> Option<I>> Shared<R, N> {
     fn course(&self) -> MutexGuard<'_, Course<R>> {
         self.course.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Waits until there is room for one more outcome. `None` if nobody wants it.
-    fn wait_for_room(&self) -> Option<()> {
-        let is_full = |course: &mut Course<R>| !course.is_stopped && course.begun - course.ended >= WAITING;
-        let course = self.room.wait_while(self.course(), is_full).unwrap_or_else(|e| e.into_inner());
-        (!course.is_stopped).then_some(())
+    /// Takes a thing for a thread that can wait until there is one, and room for its outcome.
+    fn wait_for_next(&self) -> Option<(u64, I)> {
+        let mut source = self.source.lock().unwrap_or_else(|e| e.into_inner());
+        let wait = |course: &mut Course<R>| course.is_full() && !course.is_stopped;
+        drop(self.room.wait_while(self.course(), wait).unwrap_or_else(|e| e.into_inner()));
+        let next = self.take(&mut *source);
+        // Called earlier, the caller's thread would find the source locked, and sleep on.
+        drop(source);
+        if self.course().is_caller_idle {
+            self.called.notify_one();
+        }
+        match next {
+            Next::Thing(number, thing) => Some((number, thing)),
+            Next::NotNow | Next::None => None,
+        }
     }
 
-    /// The number of a thing that was taken.
-    fn begin(&self) -> u64 {
+    /// Takes a thing for the thread that makes the room, and so must not wait for it.
+    fn try_next(&self) -> Next<I> {
+        match self.source.try_lock() {
+            Ok(mut source) => self.take(&mut *source),
+            Err(TryLockError::Poisoned(source)) => self.take(&mut *source.into_inner()),
+            Err(TryLockError::WouldBlock) => Next::NotNow,
+        }
+    }
+
+    fn take(&self, source: &mut N) -> Next<I> {
+        let course = self.course();
+        if course.is_over || course.is_stopped {
+            return Next::None;
+        }
+        if course.is_full() {
+            return Next::NotNow;
+        }
+        drop(course);
+        let thing = source();
         let mut course = self.course();
+        let Some(thing) = thing else {
+            course.is_over = true;
+            return Next::None;
+        };
         course.begun += 1;
-        course.begun - 1
+        Next::Thing(course.begun - 1, thing)
     }
 
     fn end(&self, number: u64, outcome: R) {
         let mut course = self.course();
         course.waiting.insert(number, outcome);
-        if course.waiting.len() >= TOGETHER && course.waiting.contains_key(&course.ended) {
-            self.ready.notify_all();
+        if course.is_caller_idle && course.waiting.contains_key(&course.ended) {
+            self.called.notify_one();
+        }
+    }
+
+    /// The outcome that is next in order, if it is there.
+    fn outcome(&self) -> Option<R> {
+        let mut course = self.course();
+        let number = course.ended;
+        let outcome = course.waiting.remove(&number)?;
+        if course.is_full() {
+            self.room.notify_all();
+        }
+        course.ended += 1;
+        Some(outcome)
+    }
+
+    /// Lets no more be begun.
+    fn stop(&self) {
+        self.course().is_stopped = true;
+        self.room.notify_all();
+        self.called.notify_all();
+    }
+}
+
+/// Stops all if a thread panics: its outcome never comes.
+struct OnPanic<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
         }
     }
 }
 
-/// Tells that a thread has ended, however it ended.
-struct Ending<'s, R>(&'s Shared<R>);
-
-impl<R> Drop for Ending<'_, R> {
-    fn drop(&mut self) {
-        self.0.course().threads -= 1;
-        self.0.ready.notify_all();
-    }
-}
-
 /// Takes things from `next` until there are none, does `work` on each on one of `threads` threads, each of which has a state
-/// of its own made by `state`, and hands the outcomes to `each` in order, on the calling thread. Where none comes for a
-/// while, `idle` is called.
+/// of its own made by `state`, and hands the outcomes to `each` in order, on the calling thread, which is one of them: to wake
+/// another takes as long as to glance at a module. Where the caller's thread has nothing to do for a while, `idle` is called.
 ///
 /// # Errors
 ///
@@ -88,55 +154,51 @@ pub(super) fn in_order<I: Send, S, R: Send, E>(
     mut each: impl FnMut(R) -> Result<(), E>,
     mut idle: impl FnMut(),
 ) -> Result<(), E> {
-    let course = Course { begun: 0, ended: 0, waiting: BTreeMap::new(), threads, is_stopped: false };
-    let shared = Shared { course: Mutex::new(course), ready: Condvar::new(), room: Condvar::new() };
-    let source = Mutex::new(next);
-    // Whoever has nothing to do goes to fetch, so that a slow source keeps no thread of its own.
-    let fetch = || {
-        let mut next = source.lock().unwrap_or_else(|e| e.into_inner());
-        shared.wait_for_room()?;
-        let thing = next()?;
-        Some((shared.begin(), thing))
+    let course = Course {
+        begun: 0,
+        ended: 0,
+        waiting: BTreeMap::new(),
+        is_caller_idle: false,
+        is_over: false,
+        is_stopped: false,
     };
+    let shared =
+        Shared { source: Mutex::new(next), course: Mutex::new(course), called: Condvar::new(), room: Condvar::new() };
     let thread = || {
-        let _ending = Ending(&shared);
+        let _on_panic = OnPanic(|| shared.stop());
         let mut own = state();
-        while let Some((number, thing)) = fetch() {
+        while let Some((number, thing)) = shared.wait_for_next() {
             shared.end(number, work(&mut own, thing));
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 1..threads {
             scope.spawn(thread);
         }
-        let mut course = shared.course();
+        let _on_panic = OnPanic(|| shared.stop());
+        let mut own = state();
         loop {
-            let number = course.ended;
-            if let Some(outcome) = course.waiting.remove(&number) {
-                let was_full = course.begun - course.ended >= WAITING;
-                course.ended += 1;
-                drop(course);
-                if was_full {
-                    shared.room.notify_all();
-                }
-                let answer = each(outcome);
-                course = shared.course();
-                if answer.is_err() {
-                    course.is_stopped = true;
-                    shared.room.notify_all();
-                    return answer;
-                }
-            } else if course.threads == 0 {
+            while let Some(outcome) = shared.outcome() {
+                each(outcome).inspect_err(|_| shared.stop())?;
+            }
+            if let Next::Thing(number, thing) = shared.try_next() {
+                shared.end(number, work(&mut own, thing));
+                continue;
+            }
+            let mut course = shared.course();
+            if course.is_stopped || course.is_over && course.begun == course.ended {
                 return Ok(());
-            } else {
-                let (woken, timeout) =
-                    shared.ready.wait_timeout(course, TICK).unwrap_or_else(std::sync::PoisonError::into_inner);
-                course = woken;
-                if timeout.timed_out() {
-                    drop(course);
-                    idle();
-                    course = shared.course();
-                }
+            }
+            if course.waiting.contains_key(&course.ended) {
+                continue;
+            }
+            course.is_caller_idle = true;
+            let (mut course, timeout) =
+                shared.called.wait_timeout(course, TICK).unwrap_or_else(std::sync::PoisonError::into_inner);
+            course.is_caller_idle = false;
+            drop(course);
+            if timeout.timed_out() {
+                idle();
             }
         }
     })

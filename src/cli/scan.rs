@@ -4,9 +4,9 @@ mod record;
 mod table;
 mod tally;
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::cli::Status;
 use crate::cli::in_order::in_order;
 use crate::cli::modules::Modules;
 use crate::cli::output::{Counter, Failure, Session};
-use crate::cli::walk::Walk;
+use crate::cli::walk::{Folder, Found, Walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, package};
 use crate::module::elf::{self, Class, Endian};
@@ -48,7 +48,7 @@ pub(super) struct Args {
 
 /// How many files are fetched at a time, where each takes microseconds, and where they are compressed: the last ones are to
 /// keep all cores at work.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 const COMPRESSED_BATCH: usize = 4;
 
 /// How many folders are kept open by all threads together. A process may have 1024 files open as a rule.
@@ -145,17 +145,19 @@ impl<'j> Known<'j> {
     }
 
     /// The real path, if the journal has it as that of a file that is patched now.
-    fn place(&self, path: &Path) -> Option<PathBuf> {
-        path.file_name().filter(|name| self.names.contains(name))?;
-        let real = target::real_path(path).ok()?;
+    fn place(&self, name: &OsStr, path: impl Fn() -> PathBuf) -> Option<PathBuf> {
+        if !self.names.contains(name) {
+            return None;
+        }
+        let real = target::real_path(&path()).ok()?;
         self.history.at(&real).is_some_and(|trail| !trail.patches.is_empty()).then_some(real)
     }
 
     /// What a file is by the journal. It is hashed if it is in a patched file's place, or as large as something that came
     /// out of a patch; the others are not, for that would be to read them whole.
-    fn file(&self, path: &Path, size: u64) -> Result<Option<Recorded>> {
-        let sha = || file::read(path).map(|contents| sha256(contents.bytes()));
-        match self.place(path) {
+    fn file(&self, name: &OsStr, path: impl Fn() -> PathBuf, size: u64) -> Result<Option<Recorded>> {
+        let sha = || file::read(&path()).map(|contents| sha256(contents.bytes()));
+        match self.place(name, &path) {
             Some(real) => Ok(Some(match state_of(&self.history, &real, Some(&sha()?)).0 {
                 State::Patched => Recorded::Patched,
                 State::Original => Recorded::Original,
@@ -177,12 +179,26 @@ impl<'j> Known<'j> {
 
 /// What is glanced at, or was found in its stead.
 enum Item {
-    /// A file; if it was not named itself, with the folder that was named, and the open one that it is in.
-    File { path: PathBuf, folder: Option<(Arc<Path>, Arc<OwnedFd>)> },
+    /// A file that was named.
+    Named(PathBuf),
+    /// A file in a folder that was named.
+    Found(Found),
     /// A module in a package.
     Packed { package: Arc<Path>, path: PathBuf, bytes: Vec<u8> },
     /// What can't be gone into.
     Failed(Error),
+}
+
+impl Item {
+    /// The package that it is in, if it is in one, and its path.
+    fn place(&self) -> (Option<&Path>, Cow<'_, Path>) {
+        match self {
+            Item::Named(path) => (None, Cow::Borrowed(path)),
+            Item::Found(found) => (None, Cow::Owned(found.path())),
+            Item::Packed { package, path, .. } => (Some(package), Cow::Borrowed(path)),
+            Item::Failed(_) => (None, Cow::Borrowed(Path::new(""))),
+        }
+    }
 }
 
 /// Where items come from: all that is named, one after the other.
@@ -197,7 +213,7 @@ struct Source {
 /// What is being gone through.
 enum Inside {
     Nothing,
-    Folder(Arc<Path>, Walk),
+    Folder(Walk),
     Package(Arc<Path>, Receiver<Result<(String, Vec<u8>)>>),
     /// Several packages in one name.
     Several(VecDeque<PathBuf>),
@@ -211,14 +227,16 @@ impl Source {
         while room > 0 && folders < self.folders {
             let Some(item) = self.next() else { break };
             let folder = match &item {
-                Item::File { folder: Some((_, open)), .. } => Some(Arc::as_ptr(open)),
+                Item::Found(found) => Some(Arc::as_ptr(found.folder())),
                 _ => None,
             };
             folders += usize::from(folder != last);
             last = folder;
+            let of_name = |name: &OsStr| if name.as_bytes().ends_with(b".ko") { 1 } else { BATCH / COMPRESSED_BATCH };
             room = room.saturating_sub(match &item {
-                Item::File { path, .. } if path.as_os_str().as_bytes().ends_with(b".ko") => 1,
-                Item::File { .. } | Item::Failed(_) => BATCH / COMPRESSED_BATCH,
+                Item::Found(found) => of_name(found.name()),
+                Item::Named(path) => of_name(path.as_os_str()),
+                Item::Failed(_) => BATCH / COMPRESSED_BATCH,
                 Item::Packed { .. } => BATCH,
             });
             batch.push(item);
@@ -237,10 +255,8 @@ impl Source {
                     }
                     Err(error) => return Some(Item::Failed(error)),
                 },
-                Inside::Folder(folder, files) => match files.next_in() {
-                    Some(Ok((path, open))) => {
-                        return Some(Item::File { path, folder: Some((folder.clone(), open)) });
-                    }
+                Inside::Folder(files) => match files.next_found() {
+                    Some(Ok(found)) => return Some(Item::Found(found)),
                     Some(Err(error)) => return Some(Item::Failed(error)),
                     None => self.inside = Inside::Nothing,
                 },
@@ -270,11 +286,11 @@ impl Source {
     /// Begins with what is named; a file is an item at once.
     fn enter(&mut self, path: PathBuf) -> Option<Item> {
         if path.is_dir() {
-            self.inside = Inside::Folder(Arc::from(path.as_path()), Walk::new(path));
+            self.inside = Inside::Folder(Walk::new(path));
             return None;
         }
         if is_module_name(&path) {
-            return Some(Item::File { path, folder: None });
+            return Some(Item::Named(path));
         }
         if package::is_package(&path) {
             let package: Arc<Path> = path.into();
@@ -286,7 +302,7 @@ impl Source {
             self.inside = Inside::Several(parts.into());
             return None;
         }
-        Some(Item::File { path, folder: None })
+        Some(Item::Named(path))
     }
 }
 
@@ -332,7 +348,7 @@ impl Counted {
             (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
-        is_same && matches!((&self.looked, looked), (Ok(ours), Ok(theirs)) if ours == theirs)
+        is_same && matches!((&self.looked, looked), (Ok(ours), Ok(theirs)) if ours.is_alike(theirs))
     }
 }
 
@@ -343,7 +359,7 @@ struct Worker {
     vermagic: Shared,
     signer: Shared,
     machine: Option<Machine>,
-    tree: Option<Arc<Path>>,
+    trees: Trees,
 }
 
 /// A text that is mostly the same as the last time.
@@ -364,19 +380,19 @@ impl Worker {
         let mut outcome = Outcome::default();
         for item in batch {
             outcome.done += 1;
-            let (place, folder, looked) = match &item {
-                Item::File { path, folder } => {
-                    let looked = match folder {
-                        Some((_, open)) => self.looker.file_in(open.as_fd(), path, max_size),
-                        None => self.looker.file(path, max_size),
-                    };
-                    let folder = folder.as_ref().map(|(folder, _)| folder);
-                    let looked = looked.and_then(|glance| Ok((known.file(path, glance.stored_size)?, glance)));
-                    (Place { package: None, path }, folder, looked)
+            let looked = match &item {
+                Item::Named(path) => {
+                    let name = path.file_name().unwrap_or_default();
+                    let looked = self.looker.file(path, max_size);
+                    looked.and_then(|glance| Ok((known.file(name, || path.clone(), glance.stored_size)?, glance)))
                 }
-                Item::Packed { package, path, bytes } => {
-                    let looked = self.looker.bytes(bytes, max_size).map(|glance| (known.bytes(bytes), glance));
-                    (Place { package: Some(package), path }, Some(package), looked)
+                Item::Found(found) => {
+                    let (name, path) = (found.name(), || found.path());
+                    let looked = self.looker.file_in(found.folder().open(), name, path, max_size);
+                    looked.and_then(|glance| Ok((known.file(name, path, glance.stored_size)?, glance)))
+                }
+                Item::Packed { bytes, .. } => {
+                    self.looker.bytes(bytes, max_size).map(|glance| (known.bytes(bytes), glance))
                 }
                 Item::Failed(_) => {
                     outcome.failed += 1;
@@ -387,15 +403,18 @@ impl Worker {
                 }
             };
             outcome.failed += usize::from(looked.is_err());
-            let shown = looked.as_ref().map(|(recorded, glance)| (glance, *recorded));
-            // Into memory it can't fail.
-            let _ = match form {
-                Form::Json => record::json(place, shown, &mut outcome.lines),
-                Form::Csv => record::csv(place, shown, &mut outcome.lines),
-                Form::Table => Ok(()),
-            };
+            if form != Form::Table {
+                let shown = looked.as_ref().map(|(recorded, glance)| (glance, *recorded));
+                let (package, path) = item.place();
+                let place = Place { package, path: &path };
+                // Into memory it can't fail.
+                let _ = match form {
+                    Form::Json => record::json(place, shown, &mut outcome.lines),
+                    _ => record::csv(place, shown, &mut outcome.lines),
+                };
+            }
             let looked = match looked {
-                Err(error) if folder.is_none() => {
+                Err(error) if matches!(item, Item::Named(_)) => {
                     outcome.complaints.push(error);
                     continue;
                 }
@@ -406,16 +425,18 @@ impl Worker {
                 }
                 Err(error) => Err(error),
             };
-            let tree = tree_of(&mut self.tree, place, folder);
-            let (Item::File { path, .. } | Item::Packed { path, .. }) = item else { continue };
+            let tree = self.trees.of(&item);
             match outcome.counted.last_mut() {
                 Some(last) if last.is_alike(&tree, &looked) => {
                     last.count += 1;
                     if last.first.len() < KEPT {
-                        last.first.push(path);
+                        last.first.push(item.place().1.into_owned());
                     }
                 }
-                _ => outcome.counted.push(Counted { tree, looked, count: 1, first: vec![path] }),
+                _ => {
+                    let first = vec![item.place().1.into_owned()];
+                    outcome.counted.push(Counted { tree, looked, count: 1, first });
+                }
             }
         }
         outcome
@@ -465,20 +486,42 @@ fn traits(
     }
 }
 
-/// The tree that a module is counted in: the module tree that its path names, the package or the folder that was named, or
-/// none.
-fn tree_of(last: &mut Option<Arc<Path>>, place: Place<'_>, folder: Option<&Arc<Path>>) -> Option<Arc<Path>> {
-    if place.package.is_some() {
-        return folder.cloned();
+/// The trees that modules are counted in, as far as they serve again.
+#[derive(Default)]
+struct Trees {
+    /// The last folder that modules were in, and the tree of all of them.
+    folder: Option<(Arc<Folder>, Option<Arc<Path>>)>,
+    /// The last module tree.
+    last: Option<Arc<Path>>,
+}
+
+impl Trees {
+    /// The tree that a module is counted in: the module tree that its path names, the package or the folder that was named,
+    /// or none.
+    fn of(&mut self, item: &Item) -> Option<Arc<Path>> {
+        match item {
+            Item::Packed { package, .. } => Some(package.clone()),
+            Item::Named(path) => self.module_tree(path),
+            Item::Found(found) => match &self.folder {
+                Some((folder, tree)) if Arc::ptr_eq(folder, found.folder()) => tree.clone(),
+                _ => {
+                    let tree = self.module_tree(&found.path()).or_else(|| Some(found.folder().top().clone()));
+                    self.folder = Some((found.folder().clone(), tree.clone()));
+                    tree
+                }
+            },
+            Item::Failed(_) => None,
+        }
     }
-    let path = place.path.as_os_str().as_bytes();
-    if let Some(known) = last
-        && path.strip_prefix(known.as_os_str().as_bytes()).is_some_and(|below| below.first() == Some(&b'/'))
-    {
-        return Some(known.clone());
+
+    fn module_tree(&mut self, path: &Path) -> Option<Arc<Path>> {
+        let path = path.as_os_str().as_bytes();
+        let tree = tally::module_tree(path).and_then(|len| path.get(..len))?;
+        match &self.last {
+            Some(known) if known.as_os_str().as_bytes() == tree => Some(known.clone()),
+            _ => Some(self.last.insert(Arc::from(Path::new(OsStr::from_bytes(tree)))).clone()),
+        }
     }
-    let Some(tree) = tally::module_tree(path).and_then(|len| path.get(..len)) else { return folder.cloned() };
-    Some(last.insert(Arc::from(Path::new(OsStr::from_bytes(tree)))).clone())
 }
 
 /// A path in its tree, for eyes.

@@ -22,21 +22,72 @@ const ROOM: usize = 1 << 15;
 /// The modules in a folder and in those below it: regular files with a module's name, sorted by their paths' parts. Links
 /// are not followed, so `build` and `source` of a module tree lead nowhere; the folder itself may be named by one.
 pub(super) struct Walk {
-    /// The folder that was named, until it is opened.
-    top: Option<PathBuf>,
+    /// The folder that was named.
+    top: Arc<Path>,
+    is_begun: bool,
     /// The folders that are being gone through, from the top down.
-    open: Vec<Folder>,
+    open: Vec<Opened>,
     /// Was anything found, be it an error?
     is_any: bool,
     room: Vec<MaybeUninit<u8>>,
 }
 
-/// A folder with what is left in it, the next one last.
-struct Folder {
+/// A folder that was opened, and the names of what is wanted in it. It stays open as long as anyone has it.
+pub(super) struct Folder {
+    top: Arc<Path>,
     path: PathBuf,
-    open: Arc<OwnedFd>,
-    entries: Vec<Entry>,
+    open: OwnedFd,
     names: Vec<u8>,
+}
+
+impl Folder {
+    /// Its path, as it was come by.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that was named, in which it is.
+    pub(super) fn top(&self) -> &Arc<Path> {
+        &self.top
+    }
+
+    /// The folder itself, wherever its path leads by now.
+    pub(super) fn open(&self) -> BorrowedFd<'_> {
+        self.open.as_fd()
+    }
+
+    fn name(&self, place: &Range<usize>) -> &OsStr {
+        OsStr::from_bytes(self.names.get(place.clone()).unwrap_or_default())
+    }
+}
+
+/// A module that was found. Its path is put together for who wants it: of some thousand modules few are named.
+pub(super) struct Found {
+    folder: Arc<Folder>,
+    name: Range<usize>,
+}
+
+impl Found {
+    /// The folder that it is in.
+    pub(super) fn folder(&self) -> &Arc<Folder> {
+        &self.folder
+    }
+
+    /// Its name in that folder.
+    pub(super) fn name(&self) -> &OsStr {
+        self.folder.name(&self.name)
+    }
+
+    /// Its path: the folder's, and the name.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path.join(self.name())
+    }
+}
+
+/// A folder with what is left in it, the next one last.
+struct Opened {
+    folder: Arc<Folder>,
+    left: Vec<Entry>,
 }
 
 struct Entry {
@@ -48,7 +99,8 @@ struct Entry {
 impl Walk {
     /// Nothing is opened yet.
     pub(super) fn new(folder: PathBuf) -> Walk {
-        Walk { top: Some(folder), open: Vec::new(), is_any: false, room: vec![MaybeUninit::uninit(); ROOM] }
+        let top = Arc::from(folder);
+        Walk { top, is_begun: false, open: Vec::new(), is_any: false, room: vec![MaybeUninit::uninit(); ROOM] }
     }
 
     /// Opens a folder and reads what is in it.
@@ -59,12 +111,13 @@ impl Walk {
         }
         // By the open folder above it: the way there need not be looked for anew.
         let entered = match (self.open.last(), path.file_name()) {
-            (Some(above), Some(name)) => read(above.open.as_fd(), Path::new(name), flags, &mut self.room),
+            (Some(above), Some(name)) => read(above.folder.open(), Path::new(name), flags, &mut self.room),
             _ => read(rustix::fs::CWD, &path, flags, &mut self.room),
         };
         match entered {
-            Ok((open, entries, names)) => {
-                self.open.push(Folder { path, open: Arc::new(open), entries, names });
+            Ok((open, left, names)) => {
+                let folder = Folder { top: self.top.clone(), path, open, names };
+                self.open.push(Opened { folder: Arc::new(folder), left });
                 Ok(())
             }
             Err(error) => Err(Error::io("reading the folder", error).on(path)),
@@ -79,7 +132,7 @@ fn read(
     room: &mut [MaybeUninit<u8>],
 ) -> Result<(OwnedFd, Vec<Entry>, Vec<u8>), rustix::io::Errno> {
     let folder = rustix::fs::openat(above, path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let (mut entries, mut names) = (Vec::new(), Vec::new());
+    let (mut entries, mut names) = (Vec::with_capacity(16), Vec::with_capacity(256));
     let mut list = RawDir::new(&folder, room);
     while let Some(entry) = list.next() {
         let entry = entry?;
@@ -111,33 +164,33 @@ impl Iterator for Walk {
     type Item = Result<PathBuf>;
 
     fn next(&mut self) -> Option<Result<PathBuf>> {
-        self.next_in().map(|next| next.map(|(path, _)| path))
+        self.next_found().map(|next| next.map(|found| found.path()))
     }
 }
 
 impl Walk {
-    /// The next one, with the folder that it is in.
-    pub(super) fn next_in(&mut self) -> Option<Result<(PathBuf, Arc<OwnedFd>)>> {
-        if let Some(top) = self.top.take()
-            && let Err(error) = self.enter(top, OFlags::empty())
+    /// The next one, in the folder that it is in.
+    pub(super) fn next_found(&mut self) -> Option<Result<Found>> {
+        if !std::mem::replace(&mut self.is_begun, true)
+            && let Err(error) = self.enter(self.top.to_path_buf(), OFlags::empty())
         {
             self.is_any = true;
             return Some(Err(error));
         }
         loop {
-            let folder = self.open.last_mut()?;
-            let Some(entry) = folder.entries.pop() else {
-                let done = self.open.pop()?;
+            let Opened { folder, left } = self.open.last_mut()?;
+            let Some(entry) = left.pop() else {
+                let done = self.open.pop()?.folder;
                 if self.open.is_empty() && !self.is_any {
-                    return Some(Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(done.path)));
+                    return Some(Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(done.path())));
                 }
                 continue;
             };
-            let path = folder.path.join(OsStr::from_bytes(folder.names.get(entry.name).unwrap_or_default()));
             if !entry.is_folder {
                 self.is_any = true;
-                return Some(Ok((path, folder.open.clone())));
+                return Some(Ok(Found { folder: folder.clone(), name: entry.name }));
             }
+            let path = folder.path.join(folder.name(&entry.name));
             // One that became a link meanwhile is not followed either.
             if let Err(error) = self.enter(path, OFlags::NOFOLLOW) {
                 self.is_any = true;

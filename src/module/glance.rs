@@ -14,10 +14,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +31,9 @@ pub const MARK: &str = "kmodlab_patched";
 
 /// How much before the section headers is read with them, in bytes: the names of the sections lie there.
 const BEFORE: u64 = 512;
+
+/// How much is read of the end of a file before it is known how much there is, in bytes: 200 section headers of 64 bit.
+const USUAL_TAIL: usize = 16 << 10;
 
 /// The largest part of a file that is read at a glance, in bytes.
 const LARGEST_PART: u64 = 1 << 20;
@@ -102,20 +104,24 @@ impl Looker {
     ///
     /// Those of [`module::open`](crate::module::open), with the file's name, as far as they are seen.
     pub fn file(&mut self, path: &Path, max_size: u64) -> Result<Glance<'_>> {
-        let seen = self.look(rustix::fs::CWD, path, path, max_size).map_err(|e| e.on(path))?;
+        let seen = self.look(rustix::fs::CWD, path, || path.to_owned(), max_size).map_err(|e| e.on(path))?;
         Ok(seen.glance(&self.parts.texts))
     }
 
-    /// The same for a file whose folder is open: the way there need not be looked for anew for each file in it.
+    /// The same for a file whose folder is open: the way there need not be looked for anew for each file in it. `path` is
+    /// what it is called where it is named.
     ///
     /// # Errors
     ///
     /// Those of [`Looker::file`].
-    pub fn file_in(&mut self, folder: BorrowedFd<'_>, path: &Path, max_size: u64) -> Result<Glance<'_>> {
-        let bytes = path.as_os_str().as_bytes();
-        let name = memchr::memrchr(b'/', bytes).and_then(|slash| bytes.get(slash + 1..)).unwrap_or(bytes);
-        let name = Path::new(OsStr::from_bytes(name));
-        let seen = self.look(folder, name, path, max_size).map_err(|e| e.on(path))?;
+    pub fn file_in(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: &OsStr,
+        path: impl Fn() -> PathBuf,
+        max_size: u64,
+    ) -> Result<Glance<'_>> {
+        let seen = self.look(folder, Path::new(name), &path, max_size).map_err(|e| e.on(path()))?;
         Ok(seen.glance(&self.parts.texts))
     }
 
@@ -129,28 +135,23 @@ impl Looker {
         Ok(seen.glance(&self.parts.texts))
     }
 
-    fn look(&mut self, folder: BorrowedFd<'_>, name: &Path, path: &Path, max_size: u64) -> Result<Seen> {
+    fn look(&mut self, folder: BorrowedFd<'_>, name: &Path, path: impl Fn() -> PathBuf, max_size: u64) -> Result<Seen> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = file::open_unnoticed_in(folder, name, flags).map_err(|e| Error::io("opening", e))?;
-        let meta = rustix::fs::fstat(&file).map_err(|e| Error::io("looking at the file", e))?;
-        let size = u64::try_from(meta.st_size).unwrap_or_default();
-        if FileType::from_raw_mode(meta.st_mode) != FileType::RegularFile || size < FILE_HEADER as u64 {
-            // Mostly an error, and the full reader says which.
-            return look_at_stored(file::read(path)?.bytes(), &mut self.image, &mut self.parts, max_size);
-        }
         let mut first = [0; FILE_HEADER];
-        read_exact_at(&file, &mut first, 0)?;
+        // What is no regular file can't be read at an offset, as a rule. That, and one that is too short, is mostly an
+        // error, and the full reader says which.
+        if !matches!(read_at(&file, &mut first, 0), Ok(FILE_HEADER)) {
+            return look_at_stored(file::read(&path())?.bytes(), &mut self.image, &mut self.parts, max_size);
+        }
         match Container::of(&first) {
-            Container::None => {
-                let image = OnDisk { file, size };
-                match look_at_image(&image, &first, &mut self.parts)? {
-                    Some(seen) => Ok(Seen { stored_size: size, ..seen }),
-                    None => read_fully(file::read(path)?.bytes(), &mut self.parts.texts),
-                }
-            }
+            Container::None => match look_at_image(&OnDisk { file }, &first, &mut self.parts)? {
+                Some(seen) => Ok(seen),
+                None => read_fully(file::read(&path())?.bytes(), &mut self.parts.texts),
+            },
             _ => {
                 self.stored.clear();
-                let len = usize::try_from(size).unwrap_or(usize::MAX);
+                let len = usize::try_from(size_of_file(&file)?).unwrap_or(usize::MAX);
                 let too_large = |_| Error::new(ErrorKind::TooLarge, "larger than the memory left");
                 self.stored.try_reserve_exact(len).map_err(too_large)?;
                 self.stored.resize(len, 0);
@@ -161,24 +162,34 @@ impl Looker {
     }
 }
 
-/// Fills a part. By the system call itself: the C library's function is a point where a thread may be cancelled, which takes
-/// time with each of some thousand reads. A file that ends before its size was cut under our hands.
-fn read_exact_at(file: &File, mut part: &mut [u8], mut at: u64) -> Result<()> {
-    while !part.is_empty() {
-        match rustix::io::pread(file, &mut *part, at) {
-            Ok(0) => {
-                let what = "changed while it was read";
-                return Err(Error::new(ErrorKind::Changed, what).hint("try again when it is at rest"));
-            }
-            Ok(read) => {
-                part = part.get_mut(read..).unwrap_or_default();
-                at += read as u64;
-            }
+/// A file's size in bytes.
+fn size_of_file(file: &File) -> Result<u64> {
+    let meta = rustix::fs::fstat(file).map_err(|e| Error::io("looking at the file", e))?;
+    Ok(u64::try_from(meta.st_size).unwrap_or_default())
+}
+
+/// Reads as much of a part as there is, and says how much. By the system call itself: the C library's function is a point
+/// where a thread may be cancelled, which takes time with each of some thousand reads.
+fn read_at(file: &File, part: &mut [u8], at: u64) -> Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = part.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(file, rest, at.saturating_add(done as u64)) {
+            Ok(0) => break,
+            Ok(read) => done += read,
             Err(Errno::INTR) => {}
             Err(error) => return Err(Error::io("reading", error)),
         }
     }
-    Ok(())
+    Ok(done)
+}
+
+/// Fills a part. A file that ends before its size was cut under our hands.
+fn read_exact_at(file: &File, part: &mut [u8], at: u64) -> Result<()> {
+    let wanted = part.len();
+    if read_at(file, part, at)? == wanted {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest"))
 }
 
 fn look_at_stored(stored: &[u8], buffer: &mut Vec<u8>, parts: &mut Parts, max_size: u64) -> Result<Seen> {
@@ -201,37 +212,41 @@ fn look_at_stored(stored: &[u8], buffer: &mut Vec<u8>, parts: &mut Parts, max_si
     Ok(Seen { container, stored_size: stored.len() as u64, ..seen })
 }
 
-/// An image of which parts can be had.
+/// An image of which parts can be had. `room` is for what has to be read, and `None` for what is not there or is too large
+/// to be usual.
 trait Image {
-    fn size(&self) -> u64;
-
-    /// A part; `room` is for what has to be read. `None` for one that is not there, or is too large to be usual.
+    /// A part that lies within the image.
     fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
+
+    /// All that lies behind `start`.
+    fn tail<'p>(&'p self, start: u64, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
 }
 
 impl Image for &[u8] {
-    fn size(&self) -> u64 {
-        self.len() as u64
-    }
-
     fn part<'p>(&'p self, part: Range<u64>, _: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
         Ok(within(self, 0, &part))
+    }
+
+    fn tail<'p>(&'p self, start: u64, _: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
+        Ok(within(self, 0, &(start..self.len() as u64)))
     }
 }
 
 struct OnDisk {
     file: File,
-    size: u64,
+}
+
+impl OnDisk {
+    /// The size is asked for where the tail is larger than usual, since to ask takes as long as to read.
+    fn long_tail<'p>(&'p self, start: u64, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
+        self.part(start..size_of_file(&self.file)?.max(start), room)
+    }
 }
 
 impl Image for OnDisk {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
     fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
         let len = part.end.saturating_sub(part.start);
-        if part.end > self.size || len > LARGEST_PART {
+        if len > LARGEST_PART {
             return Ok(None);
         }
         let len = usize::try_from(len).unwrap_or_default();
@@ -241,6 +256,19 @@ impl Image for OnDisk {
         let room = room.get_mut(..len).unwrap_or_default();
         read_exact_at(&self.file, room, part.start)?;
         Ok(Some(room))
+    }
+
+    fn tail<'p>(&'p self, start: u64, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
+        if room.len() < USUAL_TAIL {
+            room.resize(USUAL_TAIL, 0);
+        }
+        // Less than there is room for is all there is. Where a disk gave up midway it is not, but then the section headers
+        // do not end where the file does, or not at all, and the full reader says why.
+        match rustix::io::pread(&self.file, room.as_mut_slice(), start) {
+            Ok(read) if read < room.len() => Ok(room.get(..read)),
+            Ok(_) | Err(Errno::INTR) => self.long_tail(start, room),
+            Err(_) => Ok(None),
+        }
     }
 }
 
@@ -309,14 +337,16 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
     texts.clear();
     let Some(start) = Start::of(first) else { return Ok(None) };
     let from = start.table.start.saturating_sub(BEFORE);
-    let Some(tail) = image.part(from..image.size(), tail)? else { return Ok(None) };
+    let Some(tail) = image.tail(from, tail)? else { return Ok(None) };
+    let size = from + tail.len() as u64;
     // A trailer that is wrong, or begins before this part, is the full reader's.
     let Ok(trailer) = trailer::glance(tail) else { return Ok(None) };
-    let len = trailer.map_or(image.size(), |trailer| from + trailer.start as u64);
+    let len = trailer.map_or(size, |trailer| from + trailer.start as u64);
     let Some(table) = within(tail, from, &start.table) else { return Ok(None) };
     let Some(place) = start.names(table) else { return Ok(None) };
     let names = match within(tail, from, &place) {
         Some(names) => names,
+        None if place.end > size => return Ok(None),
         None => match image.part(place, names)? {
             Some(names) => names,
             None => return Ok(None),
@@ -330,8 +360,8 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
     let Some(strings) = strings.strip_suffix(&[0]) else { return Ok(None) };
     let mut seen = Seen {
         container: Container::None,
-        stored_size: image.size(),
-        size: image.size(),
+        stored_size: size,
+        size,
         class: start.class,
         endian: start.endian,
         machine: start.machine,

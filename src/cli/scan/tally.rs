@@ -36,6 +36,20 @@ pub(super) struct Traits {
     pub(super) odd: Vec<Odd>,
 }
 
+impl Traits {
+    /// Are they the same? Quick where they share their texts, as those that one thread has looked at do.
+    pub(super) fn is_alike(&self, other: &Traits) -> bool {
+        let is_same = |ours: &Option<Arc<[u8]>>, theirs: &Option<Arc<[u8]>>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours == theirs,
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        is_same(&self.vermagic, &other.vermagic)
+            && is_same(&self.signer, &other.signer)
+            && (Arc::ptr_eq(&self.machine, &other.machine) || self.machine == other.machine)
+            && (self.has_mark, self.recorded, &self.odd) == (other.has_mark, other.recorded, &other.odd)
+    }
+}
+
 /// What a module is by the journal, by its bytes; the words are those of `verify`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
