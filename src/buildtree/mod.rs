@@ -3,3 +3,4 @@
 pub mod beyond;
 pub mod commands;
 pub mod distribution;
+mod structures;
