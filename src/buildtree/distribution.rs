@@ -678,7 +678,7 @@ fn ubuntu(named: &Named) -> Option<Distribution> {
     let source = "Ubuntu, source packages linux and linux-*";
     Some(match digits {
         1..=4 if digits == abi.len() => Distribution::certain("Ubuntu or made of it", headers, APT, source),
-        6 => Distribution::certain("a mainline build for Ubuntu", headers, "", source)
+        6 if digits == abi.len() => Distribution::certain("a mainline build for Ubuntu", headers, "", source)
             .note("it is not in Ubuntu's archive: where the kernel came from, its headers are beside it (dpkg -i)"),
         7.. if abi.len() > digits => Distribution::certain("Pop!_OS", headers, APT, source),
         _ => return None,
