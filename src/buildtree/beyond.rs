@@ -1,13 +1,14 @@
-//! What may differ between a build tree and a kernel while their version magic is equal: options of the configuration that
-//! change `struct module`, structures that modules share with the kernel, or how code is called. Pure.
+//! What may differ between a build tree and a kernel while their version magic is equal: options of the configuration
+//! that change `struct module`, structures that modules share with the kernel, or how code is called. Pure.
 //!
-//! For `struct module` the list is whole for the kernels that were read: every `#ifdef` within it, within what it holds, and
-//! in each `struct mod_arch_specific`, of 2.6.12, 2.6.32, 3.10, 4.9, 4.19, 5.10, 5.11, 5.18, 6.1, 6.12, 7.2 and 7.3
-//! (include/linux/module.h, arch/*/include/asm/module.h; 3.10 and 4.19 in trees of Android, 4.9 in one of NVIDIA, 5.10 and
-//! from 6.1 on in Debian's). Between two that were read an option counts as if it were there. For all else it is a list of what is
-//! known to matter, and an equal configuration here proves nothing.
+//! For `struct module` the list is whole for the kernels that were read: every `#ifdef` within it, within what it
+//! holds, and in each `struct mod_arch_specific`, of 2.6.12, 2.6.32, 3.10, 4.9, 4.19, 5.10, 5.11, 5.18, 6.1, 6.12, 7.2
+//! and 7.3 (include/linux/module.h, arch/*/include/asm/module.h; 3.10 and 4.19 in trees of Android, 4.9 in one of
+//! NVIDIA, 5.10 and from 6.1 on in Debian's). Between two that were read an option counts as if it were there. For all
+//! else it is a list of what is known to matter, and an equal configuration here proves nothing.
 //!
-//! What the version magic shows by itself is not here: SMP, the preemption model, MODULE_UNLOAD, MODVERSIONS, RANDSTRUCT.
+//! What the version magic shows by itself is not here: SMP, the preemption model, MODULE_UNLOAD, MODVERSIONS,
+//! RANDSTRUCT.
 
 use serde::Serialize;
 
@@ -48,11 +49,11 @@ pub struct Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Caught {
-    /// Both have MODVERSIONS, and it changes `struct module`: the CRC of `module_layout` (before 2.6.30 `struct_module`)
-    /// is made of it, and every module carries it. The module is refused.
+    /// Both have MODVERSIONS, and it changes `struct module`: the CRC of `module_layout` (before 2.6.30
+    /// `struct_module`) is made of it, and every module carries it. The module is refused.
     ModuleLayout,
-    /// Both have MODVERSIONS: the CRC of each function is made of all structures that its declaration reaches. A module that
-    /// calls one is refused; one that gets at the structure in another way is not.
+    /// Both have MODVERSIONS: the CRC of each function is made of all structures that its declaration reaches. A module
+    /// that calls one is refused; one that gets at the structure in another way is not.
     SymbolsThatReachIt,
     /// Nothing notices: the module is loaded.
     Nothing,
@@ -80,9 +81,9 @@ impl Beyond {
     }
 }
 
-/// What differs between two configurations, the worst first. Options that did not matter yet, or no more, in the kernel of
-/// this version are left out where it is known. Both configurations are whole ones: what is not there is not set. `m` and `y` are
-/// the same here, for the structures ask for either.
+/// What differs between two configurations, the worst first. Options that did not matter yet, or no more, in the kernel
+/// of this version are left out where it is known. Both configurations are whole ones: what is not there is not set.
+/// `m` and `y` are the same here, for the structures ask for either.
 pub fn differing(tree: &Config, kernel: &Config, version: Option<Version>) -> Vec<Beyond> {
     let versions = is_set(tree, "MODVERSIONS") && is_set(kernel, "MODVERSIONS");
     let mut found: Vec<Beyond> = Vec::new();

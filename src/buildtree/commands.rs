@@ -1,4 +1,5 @@
-//! The commands that make a tree ready for building modules and build one, in order, as kernels of its age want them. Pure.
+//! The commands that make a tree ready for building modules and build one, in order, as kernels of its age want them.
+//! Pure.
 //!
 //! What each age has, by its own documents and Makefile:
 //!
@@ -11,15 +12,15 @@
 //! | 3.7 | `olddefconfig`, which asks nothing; before it `oldconfig` asks for each option that is new | scripts/kconfig/Makefile |
 //! | 5.10 | without `Module.symvers` each symbol is an error and no warning, unless `KBUILD_MODPOST_WARN=1` (so in 5.10, 6.12 and 7.2; 6.1 only warns); older ones have the variable too | scripts/Makefile.modpost |
 //!
-//! In all of them `modules_prepare` makes no `Module.symvers`: where a kernel has symbol versions, a tree needs a whole build or that
-//! kernel's own file (Documentation/kbuild/modules.txt of 2.6.9, modules.rst of 5.x).
+//! In all of them `modules_prepare` makes no `Module.symvers`: where a kernel has symbol versions, a tree needs a whole
+//! build or that kernel's own file (Documentation/kbuild/modules.txt of 2.6.9, modules.rst of 5.x).
 
 use serde::Serialize;
 
 use crate::buildtree::beyond::Version;
 
-/// A tree, and what it lacks. Paths are absolute, for make changes its folder, and words for a shell already: quoted where they
-/// must be.
+/// A tree, and what it lacks. Paths are absolute, for make changes its folder, and words for a shell already: quoted
+/// where they must be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lacking<'a> {
     /// The version that the tree's Makefile has.
@@ -44,7 +45,8 @@ pub struct Lacking<'a> {
     pub has_no_symvers: bool,
     /// Has the kernel symbol versions (MODVERSIONS)?
     pub has_versions: bool,
-    /// Is it of a package of headers? Nothing is made in it then: where something is missing, the package is to be installed anew.
+    /// Is it of a package of headers? Nothing is made in it then: where something is missing, the package is to be
+    /// installed anew.
     pub is_package: bool,
     /// The folder of the module that is to be built: `"$PWD"`.
     pub module: &'a str,
@@ -59,8 +61,8 @@ pub struct Command {
     pub why: &'static str,
 }
 
-/// The commands, in order; the last one builds the module. None for kernels before 2.6, and none for a package of headers that lacks
-/// something: what is made there by hand is not what its kernel was built with.
+/// The commands, in order; the last one builds the module. None for kernels before 2.6, and none for a package of
+/// headers that lacks something: what is made there by hand is not what its kernel was built with.
 pub fn commands(lacking: &Lacking) -> Vec<Command> {
     let Lacking { version, is_stale, is_unbuilt, has_no_symvers, has_versions, is_package, .. } = *lacking;
     let lacks_symvers = has_no_symvers && lacking.symvers.is_none();
@@ -110,7 +112,7 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
     let why = if warn.is_empty() {
         "builds the module"
     } else {
-        "builds the module; symbols that are missing are only warned of, since the tree has no Module.symvers to know them by"
+        "builds the module; missing symbols are only warned of: the tree has no Module.symvers"
     };
     push(lacking.make(&format!("{warn}{module}={} modules", lacking.module)), why);
     commands

@@ -26,20 +26,22 @@ pub struct Distribution {
 }
 
 /// What to say of a kernel that [`of`] does not know: a vendor's, or somebody's own.
-pub const STRANGER: &str = "no distribution names its kernels so: ask whoever built it for the kernel sources (the GPL obliges them) with its .config and Module.symvers";
+pub const STRANGER: &str = "no distribution names its kernels so: ask whoever built it for the kernel \
+    sources, which the GPL obliges them to give, with its .config and Module.symvers";
 
-/// The distribution that a kernel of this release is of; its banner (the line of `/proc/version`) tells where the release
-/// does not. `None` if nobody known numbers so. What has other characters than releases have is nobody's: the answer
-/// holds commands.
+/// The distribution that a kernel of this release is of; its banner (the line of `/proc/version`) tells where the
+/// release does not. `None` if nobody known numbers so. What has other characters than releases have is nobody's: the
+/// answer holds commands.
 pub fn of(release: &str, banner: Option<&str>) -> Option<Distribution> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     if !release.starts_with(|c: char| c.is_ascii_digit()) || !release.chars().all(is_plain) {
         return None;
     }
+    let builder = builder(banner);
     let split = Release::of(release);
     let mut numbers = split.base.split('.').map(|number| number.parse().unwrap_or(0));
     let version = (numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0));
-    let named = Named { whole: release, base: &split.base, rest: &split.rest, version, builder: builder(banner) };
+    let named = Named { whole: release, base: &split.base, rest: &split.rest, version, builder };
     RULES.iter().find_map(|rule| rule(&named))
 }
 
@@ -56,7 +58,8 @@ struct Named<'a> {
 }
 
 /// In the order in which they are asked: who is told by more comes before who is told by less.
-const RULES: [fn(&Named) -> Option<Distribution>; 27] = [
+const RULES: [fn(&Named) -> Option<Distribution>; 28] = [
+    nixos,
     wsl,
     android,
     proxmox,
@@ -83,10 +86,10 @@ const RULES: [fn(&Named) -> Option<Distribution>; 27] = [
     debian,
     ubuntu,
     suse,
-    by_builder,
+    openwrt,
 ];
 
-/// `USER@HOST` of a banner. `linux_banner`, init/version.c (2.6.0 to 7.2): `Linux version RELEASE (USER@HOST) (…) …`.
+/// `USER@HOST` of a banner: `Linux version RELEASE (USER@HOST) (…) …` (`linux_banner`, init/version.c, 2.6.0 to 7.2).
 fn builder(banner: Option<&str>) -> &str {
     let parenthesis = banner.and_then(|banner| banner.split_once('(')).and_then(|(_, rest)| rest.split_once(')'));
     parenthesis.map(|(inside, _)| inside).filter(|inside| inside.contains('@')).unwrap_or_default()
@@ -121,8 +124,8 @@ fn is_numbers(text: &str) -> bool {
     text.split('.').all(is_number)
 }
 
-/// WSL 2: `5.15.153.1-microsoft-standard-WSL2`. arch/x86/configs/config-wsl and README of microsoft/WSL2-Linux-Kernel: the
-/// tag of a release is `linux-msft-wsl-5.15.153.1`.
+/// WSL 2: `5.15.153.1-microsoft-standard-WSL2`. arch/x86/configs/config-wsl and README of microsoft/WSL2-Linux-Kernel:
+/// the tag of a release is `linux-msft-wsl-5.15.153.1`.
 fn wsl(named: &Named) -> Option<Distribution> {
     let (number, suffix) = named.whole.split_once("-microsoft-standard")?;
     if !(suffix.is_empty() || suffix.starts_with("-WSL2") || suffix == "+") {
@@ -135,8 +138,8 @@ fn wsl(named: &Named) -> Option<Distribution> {
     Some(Distribution::sources("WSL 2", note, "microsoft/WSL2-Linux-Kernel, README and tags"))
 }
 
-/// Android: `5.10.149-android13-4-00003-g05231a35ff43-ab9850636`. Documentation of the generic kernel image, "GKI versioning":
-/// `w.x.y-zzz-k-something`, where zzz is the Android release and k the generation of the module interface.
+/// Android: `5.10.149-android13-4-00003-g05231a35ff43-ab9850636`. Documentation of the generic kernel image, "GKI
+/// versioning": `w.x.y-zzz-k-something`, where zzz is the Android release and k the generation of the module interface.
 fn android(named: &Named) -> Option<Distribution> {
     let words: Vec<&str> = named.rest.strip_prefix('-')?.split('-').collect();
     let [release, generation, ..] = words.as_slice() else { return None };
@@ -153,8 +156,8 @@ fn android(named: &Named) -> Option<Distribution> {
     Some(Distribution::sources("Android", note, "Android, generic kernel image, versioning"))
 }
 
-/// Proxmox VE: `6.5.11-7-pve`. Its packages were pve-headers-… up to 6.2, and are proxmox-headers-… since 6.5 (debian/control of
-/// proxmox-kernel, then pve-kernel).
+/// Proxmox VE: `6.5.11-7-pve`. Its packages were pve-headers-… up to 6.2, and are proxmox-headers-… since 6.5
+/// (debian/control of proxmox-kernel, then pve-kernel).
 fn proxmox(named: &Named) -> Option<Distribution> {
     named.rest.strip_suffix("-pve")?.strip_prefix('-').filter(|number| is_number(number))?;
     let stem = if named.version >= (6, 5, 0) { "proxmox-headers" } else { "pve-headers" };
@@ -225,7 +228,8 @@ fn manjaro(named: &Named) -> Option<Distribution> {
 }
 
 /// What holds of distributions that keep one version of a package.
-const ONLY_NEWEST: &str = "the package is of the newest kernel: where this one is older, take it from the distribution's archive, or update the kernel and boot it";
+const ONLY_NEWEST: &str = "the package is of the newest kernel: where this one is older, take it from the \
+    distribution's archive, or update the kernel and boot it";
 
 /// Armbian: `6.6.31-current-rockchip64`. The headers are one package a branch and family.
 fn armbian(named: &Named) -> Option<Distribution> {
@@ -245,9 +249,10 @@ fn tegra(named: &Named) -> Option<Distribution> {
         .then(|| Distribution::certain("NVIDIA Jetson Linux", headers, APT, "Jetson Linux, its apt packages"))
 }
 
-/// Fedora Core 2 to 6. Of 2 and 3 the releases do not name it: `2.6.5-1.358` (2), `2.6.9-1.667` (3); updates and later do:
-/// `2.6.10-1.771_FC2`, `2.6.11-1.1369_FC4smp`, `2.6.18-1.2798.fc6`. The kernel packages of 2 and 3 have a tree for
-/// building modules in `/lib/modules/RELEASE/build`; since 4 it is in kernel-devel. 2 had a package of the sources, kernel-sourcecode.
+/// Fedora Core 2 to 6. Of 2 and 3 the releases do not name it: `2.6.5-1.358` (2), `2.6.9-1.667` (3); updates and later
+/// do: `2.6.10-1.771_FC2`, `2.6.11-1.1369_FC4smp`, `2.6.18-1.2798.fc6`. The kernel packages of 2 and 3 have a tree for
+/// building modules in `/lib/modules/RELEASE/build`; since 4 it is in kernel-devel. 2 had a package of the sources,
+/// kernel-sourcecode.
 fn fedora_core(named: &Named) -> Option<Distribution> {
     const SOURCE: &str = "Fedora Core, release notes and kernel-2.6.spec";
     let release = named.rest.strip_prefix("-1.")?;
@@ -310,8 +315,8 @@ fn enterprise(named: &Named) -> Option<Distribution> {
 
 const RED_HAT: &str = "Fedora and Red Hat, kernel.spec (Provides: kernel-devel-uname-r)";
 
-/// Amazon Linux: `6.1.79-99.164.amzn2023.x86_64`, `4.14.336-257.562.amzn2.x86_64`. On 2023 the kernels after 6.1 have their
-/// series in the package's name.
+/// Amazon Linux: `6.1.79-99.164.amzn2023.x86_64`, `4.14.336-257.562.amzn2.x86_64`. On 2023 the kernels after 6.1 have
+/// their series in the package's name.
 fn amazon(named: &Named) -> Option<Distribution> {
     let (_, edition) = named.rest.split_once(".amzn")?;
     let (edition, _) = edition.split_once('.')?;
@@ -349,8 +354,8 @@ fn photon(named: &Named) -> Option<Distribution> {
 }
 
 /// Fedora, Red Hat, and who builds as they do: `6.8.5-301.fc40.x86_64`, `5.14.0-427.el9.x86_64+rt`,
-/// `5.15.0-200.131.27.el8uek.x86_64`. The variant stands behind the architecture, after `+`, or after a dot up to Fedora 13 and
-/// RHEL 7 (kernel.spec, KVERREL).
+/// `5.15.0-200.131.27.el8uek.x86_64`. The variant stands behind the architecture, after `+`, or after a dot up to
+/// Fedora 13 and RHEL 7 (kernel.spec, KVERREL).
 fn red_hat(named: &Named) -> Option<Distribution> {
     const MACHINES: [&str; 12] = [
         "x86_64",
@@ -466,7 +471,8 @@ fn arch(named: &Named) -> Option<Distribution> {
 const ARCH: &str = "Arch Linux, PKGBUILD of linux";
 const ALPINE: &str = "Alpine Linux, aports/main/linux-lts/APKBUILD";
 
-/// `6.6.31-1-lts` is Arch Linux's or Alpine's: both put the number of the packaging there. Arch begins at 1, Alpine at 0.
+/// `6.6.31-1-lts` is Arch Linux's or Alpine's: both put the number of the packaging there. Arch begins at 1, Alpine at
+/// 0.
 fn arch_lts_or_alpine(named: &Named) -> Option<Distribution> {
     let number = named.rest.strip_prefix('-')?.strip_suffix("-lts").filter(|number| is_number(number))?;
     let (arch, alpine) = (
@@ -594,9 +600,10 @@ const DEBIAN: [&str; 50] = [
     "m68k",
 ];
 
-/// Debian: `6.1.0-48-amd64`, `6.1.0-0.deb11.52-amd64`, `5.10.0-0.bpo.9-amd64`, `6.12.48+deb13-cloud-amd64`, `7.3-amd64`,
-/// `6.10.4-amd64`. Seen in the archive's indexes from bullseye (5.10) to experimental (7.3); the older ones as in
-/// debian/bin/gencontrol.py. Kali and others that are made of it have releases of the last form too, and the same package names.
+/// Debian: `6.1.0-48-amd64`, `6.1.0-0.deb11.52-amd64`, `5.10.0-0.bpo.9-amd64`, `6.12.48+deb13-cloud-amd64`,
+/// `7.3-amd64`, `6.10.4-amd64`. Seen in the archive's indexes from bullseye (5.10) to experimental (7.3); the older
+/// ones as in debian/bin/gencontrol.py. Kali and others that are made of it have releases of the last form too, and the
+/// same package names.
 fn debian(named: &Named) -> Option<Distribution> {
     let (abi, flavour) = named.rest.split_once('-').map(|(plus, rest)| {
         // `+deb13-amd64`, or `-48-amd64` and `-amd64`, whose first dash is at the start.
@@ -685,8 +692,9 @@ fn ubuntu(named: &Named) -> Option<Distribution> {
     })
 }
 
-/// openSUSE and SUSE Linux Enterprise: `6.4.0-150600.23-default`, `6.9.1-1-default`, `5.3.18-lp152.63-default`. A package's
-/// release has one number more (that of the rebuild), and each provides its name without it (rpm/kernel-binary.spec.in).
+/// openSUSE and SUSE Linux Enterprise: `6.4.0-150600.23-default`, `6.9.1-1-default`, `5.3.18-lp152.63-default`. A
+/// package's release has one number more (that of the rebuild), and each provides its name without it
+/// (rpm/kernel-binary.spec.in).
 fn suse(named: &Named) -> Option<Distribution> {
     let (number, flavour) = named.rest.strip_prefix('-')?.split_once('-')?;
     let flavours = [
@@ -705,29 +713,22 @@ fn suse(named: &Named) -> Option<Distribution> {
     ))
 }
 
-/// Those whose releases are plain, by who built the kernel: OpenWrt (`builder@buildhost`: include/kernel-defaults.mk), NixOS
-/// (`nixbld@localhost`).
-fn by_builder(named: &Named) -> Option<Distribution> {
-    if !named.rest.is_empty() {
-        return None;
-    }
-    match named.builder {
-        "builder@buildhost" => Some(Distribution::sources(
-            "OpenWrt",
-            "there is no package: the SDK of the same OpenWrt release and target has the tree. Its packages depend on \
-             kernel (= VERSION-RELEASE-HASH), and the hash is of the configuration (.vermagic): it has to be the same"
-                .to_owned(),
-            "OpenWrt, include/kernel-defaults.mk",
-        )),
-        "nixbld@localhost" => Some(Distribution::sources(
-            "NixOS",
-            "the tree is the output dev of the kernel's own package (config.boot.kernelPackages.kernel.dev), below \
-             lib/modules/RELEASE/build"
-                .to_owned(),
-            "nixpkgs, pkgs/os-specific/linux/kernel",
-        )),
-        _ => None,
-    }
+/// NixOS, whatever the release: its kernels are anybody's by their names (`6.6.52`, `6.15.7-xanmod1`), and built by
+/// `nixbld@localhost`.
+fn nixos(named: &Named) -> Option<Distribution> {
+    let note = "the tree is the output dev of the kernel's own package (config.boot.kernelPackages.kernel.dev), below \
+                lib/modules/RELEASE/build";
+    let source = "nixpkgs, pkgs/os-specific/linux/kernel";
+    (named.builder == "nixbld@localhost").then(|| Distribution::sources("NixOS", note.to_owned(), source))
+}
+
+/// OpenWrt: its releases are plain, and its kernels built by `builder@buildhost` (include/kernel-defaults.mk).
+fn openwrt(named: &Named) -> Option<Distribution> {
+    let note = "there is no package: the SDK of the same OpenWrt release and target has the tree. Its packages depend \
+                on kernel (= VERSION-RELEASE-HASH), and the hash is of the configuration (.vermagic): it has to be \
+                the same";
+    let is_its = named.rest.is_empty() && named.builder == "builder@buildhost";
+    is_its.then(|| Distribution::sources("OpenWrt", note.to_owned(), "OpenWrt, include/kernel-defaults.mk"))
 }
 
 #[cfg(test)]
@@ -877,7 +878,10 @@ mod tests {
         let openwrt =
             "Linux version 5.15.134 (builder@buildhost) (mips-openwrt-linux-musl-gcc (OpenWrt GCC 12.3.0)) #0";
         assert_eq!(of("5.15.134", Some(openwrt)).unwrap().name, "OpenWrt");
-        assert_eq!(of("6.6.52", Some("Linux version 6.6.52 (nixbld@localhost) (gcc) #1")).unwrap().name, "NixOS");
+        for release in ["6.6.52", "6.15.7-xanmod1"] {
+            let nixos = format!("Linux version {release} (nixbld@localhost) (gcc (GCC) 12.2.0, GNU ld) #1-NixOS SMP");
+            assert_eq!(of(release, Some(&nixos)).unwrap().name, "NixOS");
+        }
     }
 
     #[test]
@@ -929,7 +933,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_command_holds_what_a_shell_obeys(release in "[0-9]\\.[0-9]{1,2}\\.[0-9]{1,2}.{0,24}(-amd64|-generic|\\.fc40\\.x86_64|-pve)") {
+        fn no_command_holds_what_a_shell_obeys(
+            middle in ".{0,24}",
+            end in proptest::sample::select(vec!["-amd64", "-generic", ".fc40.x86_64", "-pve", "-1-default"]),
+        ) {
+            let release = format!("6.1.0{middle}{end}");
             if let Some(install) = of(&release, None).and_then(|found| found.install) {
                 proptest::prop_assert!(install.chars().all(|c| c.is_ascii_alphanumeric() || " ._+~-=/".contains(c)), "{}", install);
             }

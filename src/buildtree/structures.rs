@@ -1,8 +1,9 @@
 //! The options that change structures which modules share with the kernel: a table, for [`crate::buildtree::beyond`].
 //!
-//! Each `#if` within these structures, by the headers of Debian's 5.10.262, 6.1.192, 6.12.118 and 7.2.13. `seen` says in which of
-//! the four; a structure that an option no longer stands in may hold another that it does. The order is that of how many
-//! modules a structure reaches: locks, then what all drivers have, then networking, block devices, memory.
+//! Each `#if` within these structures, by the headers of Debian's 5.10.262, 6.1.192, 6.12.118 and 7.2.13. `seen` says
+//! in which of the four; a structure that an option no longer stands in may hold another that it does. The order is
+//! that of how many modules a structure reaches: locks, then what all drivers have, then networking, block devices,
+//! memory.
 
 use crate::buildtree::beyond::{ALWAYS, Kind, Row};
 
