@@ -33,6 +33,7 @@
 #![warn(missing_docs)]
 
 pub mod btf;
+pub mod buildtree;
 pub mod cli;
 pub mod edit;
 pub mod error;
