@@ -13,8 +13,20 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up: a room imports only from those before it.
 const ROOMS: [&str; 14] = [
-    "escape", "error", "edit", "vermagic", "btf", "module", "kernel", "buildtree", "predict", "vault", "patch", "guard",
-    "lab", "report",
+    "escape",
+    "error",
+    "edit",
+    "vermagic",
+    "btf",
+    "module",
+    "kernel",
+    "buildtree",
+    "predict",
+    "vault",
+    "patch",
+    "guard",
+    "lab",
+    "report",
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
