@@ -429,8 +429,7 @@ fn tidy(path: &Path) -> PathBuf {
 /// [`ErrorKind::Malformed`] if it has none.
 fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Known<PathBuf>> {
     let link = object.join("source");
-    if let Some(text) = read_text(&link.join("Makefile"))?.filter(|text| makefile::is_top(text)) {
-        drop(text);
+    if read_text(&link.join("Makefile"))?.is_some_and(|text| makefile::is_top(&text)) {
         notes.push(format!("{} has no Makefile; make -C would fail in it", object.display()));
         let how = "its link source".to_owned();
         return Ok(Known {

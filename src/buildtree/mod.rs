@@ -14,6 +14,7 @@ pub mod localversion;
 pub mod makefile;
 pub mod options;
 pub mod place;
+mod program;
 pub mod release;
 pub mod scm;
 
