@@ -9,6 +9,7 @@
 //! - [`btf`]: the types of kernels and modules; pure
 //! - [`module`]: what a module file says
 //! - [`kernel`]: the facts of a kernel
+//! - [`buildtree`]: a kernel source, headers or build tree
 //! - [`predict`]: what a kernel will answer; pure
 //! - [`vault`]: backups, journal, the write protocol, recovery, restore
 //! - [`patch`]: the plan, and its application

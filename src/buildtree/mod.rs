@@ -1,6 +1,212 @@
-//! A kernel source, headers or build tree: what a module built there would carry, and how to mend it.
+//! A kernel source, headers or build tree: which version magic its modules carry, and where each part of it stands.
+//!
+//! - [`layout`]: which folder holds what, and what kind of tree it is
+//! - [`makefile`], [`options`], [`localversion`], [`scm`]: what a release is made of
+//! - [`generated`]: what the last build left of it, and of what modules need
+//! - [`release`]: the release that modules carry now, and the one that a build would make anew
+//! - [`compiler`]: the one that is recorded, beside the one that is here
+//! - [`place`]: a line of a file
+//! - [`beyond`]: options that change structures or calls while the version magic stays equal
+//! - [`distribution`]: whose kernel a release names, and which package has its headers
+//! - [`commands`]: what to type, in order
 
 pub mod beyond;
 pub mod commands;
+pub mod compiler;
 pub mod distribution;
+pub mod generated;
+pub mod layout;
+pub mod localversion;
+pub mod makefile;
+pub mod options;
+pub mod place;
+mod program;
+pub mod release;
+pub mod scm;
 mod structures;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::Result;
+use generated::Generated;
+use layout::{Layout, TreeKind, read_text};
+use localversion::{Gathering, LocalVersion};
+use makefile::Version;
+use options::{Options, Stale};
+use place::Place;
+use release::{Ingredients, Releases};
+
+/// What a tree says of itself. Made by [`BuildTree::read`].
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildTree {
+    /// Which folder holds what, and what kind of tree it is.
+    pub layout: Layout,
+    /// `VERSION` to `EXTRAVERSION` of the source's Makefile.
+    pub version: Version,
+    /// `.config` of the object folder; `None` where the tree is not configured, or a package leaves it out.
+    pub config: Option<Options>,
+    /// What the build reads: `include/config/auto.conf`, or the header of an older tree.
+    pub auto: Option<Options>,
+    /// In which options the two above differ: then the next `make` makes the second anew.
+    pub stale_options: Vec<Stale>,
+    /// How this age gathers `localversion*` files.
+    pub gathering: Gathering,
+    /// `localversion*` files, in the order in which they are appended.
+    pub localversions: Vec<LocalVersion>,
+    /// What the tree's own `scripts/setlocalversion` would append.
+    pub scm: scm::Scm,
+    /// What the last build left: release files, and what modules are built with.
+    pub generated: Generated,
+    /// The release that modules carry now, and the one that a build would make anew.
+    pub release: Releases,
+    /// The compiler that the configuration records, beside the one that would be used.
+    pub compilers: compiler::Compilers,
+    /// What is odd about it, one line each; escape them before showing them.
+    pub notes: Vec<String>,
+}
+
+/// What would be given to make beside the tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// `LOCALVERSION`; set to nothing is another thing than not set.
+    pub localversion: Option<String>,
+    /// `ARCH`.
+    pub arch: Option<String>,
+    /// `CC`.
+    pub cc: Option<String>,
+    /// `CROSS_COMPILE`.
+    pub cross_compile: Option<String>,
+}
+
+impl Call {
+    /// What this program's environment has of it.
+    pub fn from_environment() -> Self {
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Call {
+            localversion: variable("LOCALVERSION"),
+            arch: variable("ARCH"),
+            cc: variable("CC"),
+            cross_compile: variable("CROSS_COMPILE"),
+        }
+    }
+}
+
+impl BuildTree {
+    /// Reads a tree. Nothing is written; git and the compiler are asked.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::read`] and [`Version::parse`], and [`crate::error::ErrorKind::Io`] for a file of the tree that
+    /// is there and can't be read: without it the answer could be wrong.
+    pub fn read(dir: &Path, call: &Call) -> Result<Self> {
+        let layout = Layout::read(dir, call.arch.as_deref())?;
+        let top = layout.source.value.join("Makefile");
+        let makefile = read_text(&top)?.unwrap_or_default();
+        let version = Version::parse(&makefile, &top)?;
+        let config = options_in(&layout.object, &[(".config", false)])?;
+        let auto = options_in(&layout.object, &AUTO)?;
+        let stale_options = match (&config, &auto) {
+            (Some(config), Some(auto)) => config.stale(auto),
+            _ => Vec::new(),
+        };
+        // The next make makes what the build reads out of `.config`, where that is there.
+        let next = config.as_ref().or(auto.as_ref());
+        let is_auto = next.is_some_and(|options| options.is_yes("LOCALVERSION_AUTO"));
+        let gathering = Gathering::of(&makefile);
+        let localversions = gathering.read(&layout.object, &layout.source.value)?;
+        let scm = scm::Scm::read(&scm::Question {
+            object: &layout.object,
+            source: &layout.source.value,
+            makefile: &makefile,
+            kernelversion: &version.kernelversion(),
+            file_localversion: &localversions.iter().map(|file| file.text.as_str()).collect::<String>(),
+            auto: is_auto,
+            localversion_set: call.localversion.is_some(),
+        })?;
+        let generated = Generated::read(&layout, version.numbers(), auto.as_ref().or(config.as_ref()))?;
+        let of = Ingredients {
+            version: &version,
+            gathering,
+            files: &localversions,
+            config: next.map(|options| {
+                (options.get("LOCALVERSION").unwrap_or_default().to_owned(), options.place("LOCALVERSION"))
+            }),
+            auto: is_auto,
+            environment: call.localversion.clone().map(|text| (text, Place::whole(&top))),
+            scm: &scm,
+            forced: layout.forced_release.clone().map(|known| (known.value, known.place)),
+            kept: (layout.kind == TreeKind::Headers)
+                .then_some("a headers package keeps the release that it was made with"),
+        };
+        let now = generated.header.clone().map(|file| (file.release, file.place));
+        let release = Releases::assemble(&of, now);
+        let compilers = compiler::Compilers::read(&layout, next, call.cc.as_deref(), call.cross_compile.as_deref())?;
+        let mut notes = layout.notes.clone();
+        note(&mut notes, &version, &generated, &release);
+        Ok(BuildTree {
+            layout,
+            version,
+            config,
+            auto,
+            stale_options,
+            gathering,
+            localversions,
+            scm,
+            generated,
+            release,
+            compilers,
+            notes,
+        })
+    }
+}
+
+/// What the build reads of the options, the newest form first, and whether it is a header.
+const AUTO: [(&str, bool); 4] = [
+    ("include/config/auto.conf", false),
+    ("include/generated/autoconf.h", true),
+    ("include/linux/autoconf.h", true),
+    ("include/linux/config.h", true),
+];
+
+/// The options of the first file that is there and has any.
+///
+/// # Errors
+///
+/// [`crate::error::ErrorKind::Io`] if one is there and can't be read.
+fn options_in(object: &Path, files: &[(&str, bool)]) -> Result<Option<Options>> {
+    for (below, is_header) in files {
+        let file: PathBuf = object.join(below);
+        let Some(text) = read_text(&file)? else { continue };
+        let options = if *is_header { Options::parse_header(&text, &file) } else { Options::parse(&text, &file) };
+        if !options.settings.is_empty() {
+            return Ok(Some(options));
+        }
+    }
+    Ok(None)
+}
+
+/// What is odd about the parts taken together.
+fn note(notes: &mut Vec<String>, version: &Version, generated: &Generated, release: &Releases) {
+    if let Some(line) = version.windows_lines.first() {
+        let place = Place::new(&version.version.place.file, *line);
+        notes.push(format!("{place} ends as on Windows: take the carriage returns out of the file"));
+    }
+    let headers = || generated.releases.iter().filter(|file| file.is_header);
+    if let Some(header) = &generated.header {
+        for other in headers().filter(|other| other.place.file == header.place.file && other.release != header.release)
+        {
+            notes.push(format!("{}: a second UTS_RELEASE, {}; the preprocessor decides", other.place, other.release));
+        }
+        for file in generated.releases.iter().filter(|file| !file.is_header && file.release != header.release) {
+            notes.push(format!(
+                "{} says {}, {} says {}: the build was interrupted, or a file was changed by hand",
+                file.place, file.release, header.place, header.release
+            ));
+        }
+    }
+    if let Some(anew) = release.anew.as_ref().filter(|anew| anew.len() > Releases::LONGEST) {
+        notes.push(format!("the release {anew} has {} characters: make takes {}", anew.len(), Releases::LONGEST));
+    }
+}

@@ -1,0 +1,41 @@
+//! Where in a tree something stands. Pure.
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::escape;
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file, as it was opened: below the folder that was named, where it is in it.
+    pub file: PathBuf,
+    /// Its line, counted from 1; 0 is the file as a whole.
+    pub line: usize,
+}
+
+impl Place {
+    /// A line of a file.
+    pub fn new(file: impl AsRef<Path>, line: usize) -> Self {
+        Place { file: file.as_ref().to_owned(), line }
+    }
+
+    /// A file as a whole.
+    pub fn whole(file: impl AsRef<Path>) -> Self {
+        Place::new(file, 0)
+    }
+}
+
+impl fmt::Display for Place {
+    /// `FILE:LINE`, or `FILE` for the whole; what a terminal would obey is escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape::bytes_for_eyes(self.file.as_os_str().as_bytes()))?;
+        match self.line {
+            0 => Ok(()),
+            line => write!(f, ":{line}"),
+        }
+    }
+}
