@@ -9,6 +9,7 @@
 //! - [`btf`]: the types of kernels and modules; pure
 //! - [`module`]: what a module file says
 //! - [`kernel`]: the facts of a kernel
+//! - [`buildtree`]: a kernel's source, headers or build tree: which vermagic its modules carry
 //! - [`predict`]: what a kernel will answer; pure
 //! - [`vault`]: backups, journal, the write protocol, recovery, restore
 //! - [`patch`]: the plan, and its application
@@ -33,6 +34,7 @@
 #![warn(missing_docs)]
 
 pub mod btf;
+pub mod buildtree;
 pub mod cli;
 pub mod edit;
 pub mod error;

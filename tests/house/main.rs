@@ -12,8 +12,20 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up: a room imports only from those before it.
-const ROOMS: [&str; 13] = [
-    "escape", "error", "edit", "vermagic", "btf", "module", "kernel", "predict", "vault", "patch", "guard", "lab",
+const ROOMS: [&str; 14] = [
+    "escape",
+    "error",
+    "edit",
+    "vermagic",
+    "btf",
+    "module",
+    "kernel",
+    "buildtree",
+    "predict",
+    "vault",
+    "patch",
+    "guard",
+    "lab",
     "report",
 ];
 
