@@ -89,18 +89,20 @@ fn arm_versions(headers: &impl Headers, given: &Given) -> Result<Vec<Argument>> 
     let mut found: Vec<Argument> = match headers.read(&makefile)? {
         Some(header) => {
             let text = String::from_utf8_lossy(&header.bytes).into_owned();
-            let lines = text.lines().enumerate();
-            let versions = lines.filter_map(|(number, line)| {
+            let counting = lines_that_count(&text, given.config);
+            let versions = counting.filter_map(|(number, line)| {
                 let (option, value) = arm_version(line)?;
-                Some((option, value, Place { file: header.file.clone(), line: number + 1 }))
+                Some(version(&option, &value, Place { file: header.file.clone(), line: number }))
             });
-            versions.map(|(option, value, place)| version(&option, &value, place)).collect()
+            versions.collect()
         }
         None => Vec::new(),
     };
     if found.is_empty() {
         let place = Place { file: makefile.into(), line: 0 };
-        found = ARM_VERSIONS.iter().map(|(option, value)| version(option, value, place.clone())).collect();
+        let counts = |option: &str| option != "CONFIG_CPU_32v6K" || is_set(given.config, "CPU_32v6");
+        let versions = ARM_VERSIONS.iter().filter(|(option, _)| counts(option));
+        found = versions.map(|(option, value)| version(option, value, place.clone())).collect();
     }
     let given = found.iter().rposition(|argument| {
         let option = argument.option.trim_start_matches("CONFIG_");
@@ -114,6 +116,30 @@ fn arm_versions(headers: &impl Headers, given: &Given) -> Result<Vec<Argument>> 
 
 fn version(option: &str, value: &str, place: Place) -> Argument {
     Argument { name: ARM_VERSION, value: value.to_owned(), place, option: option.to_owned(), is_given: false }
+}
+
+/// A Makefile's lines with their numbers, without those behind `ifeq ($(CONFIG_…),y)` where the option is not set: the
+/// ARMv6K line counts for ARMv6 alone, since ARMv7 sets its option too. Other conditions are taken to hold.
+fn lines_that_count<'a>(text: &'a str, config: &'a Config) -> impl Iterator<Item = (usize, &'a str)> {
+    let mut open: Vec<bool> = Vec::new();
+    text.lines().enumerate().filter_map(move |(number, line)| {
+        let word = line.trim();
+        if let Some(asked) = word.strip_prefix("ifeq ($(CONFIG_").and_then(|rest| rest.strip_suffix("),y)")) {
+            open.push(is_set(config, asked));
+        } else if let Some(asked) = word.strip_prefix("ifdef CONFIG_") {
+            open.push(is_set(config, asked.trim()));
+        } else if word.starts_with("if") {
+            open.push(true);
+        } else if word == "else" {
+            // Of a condition that is not understood both sides are read.
+            if let Some(last) = open.last_mut() {
+                *last = true;
+            }
+        } else if word == "endif" {
+            open.pop();
+        }
+        open.iter().all(|&counts| counts).then_some((number + 1, line))
+    })
 }
 
 fn arm_version(line: &str) -> Option<(String, String)> {
