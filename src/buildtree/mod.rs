@@ -4,6 +4,7 @@
 //! - [`makefile`], [`options`], [`localversion`], [`scm`]: what a release is made of
 //! - [`generated`]: what the last build left of it, and of what modules need
 //! - [`release`]: the release that modules carry now, and the one that a build would make anew
+//! - [`preprocessor`], [`header`]: the version magic by the tree's own headers
 //! - [`compiler`]: the one that is recorded, beside the one that is here
 //! - [`place`]: a line of a file
 //! - [`beyond`]: options that change structures or calls while the version magic stays equal
@@ -15,11 +16,13 @@ pub mod commands;
 pub mod compiler;
 pub mod distribution;
 pub mod generated;
+pub mod header;
 pub mod layout;
 pub mod localversion;
 pub mod makefile;
 pub mod options;
 pub mod place;
+pub mod preprocessor;
 mod program;
 pub mod release;
 pub mod scm;

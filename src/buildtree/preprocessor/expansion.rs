@@ -1,0 +1,404 @@
+//! Macros, and what a line becomes by them (C11 6.10.3), with gcc's `, ## __VA_ARGS__` and `args...`.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::token::{Kind, Spot, Token, tokens_of};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A macro's name or a parameter's.
+pub(super) type Name = Rc<[u8]>;
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(super) struct Macro {
+    /// `None` for an object-like one.
+    parameters: Option<Vec<Name>>,
+    /// Does the last parameter take all further arguments?
+    variadic: bool,
+    body: Vec<Part>,
+    pub(super) spot: Spot,
+}
+
+#[derive(Debug)]
+enum Part {
+    Token(Token),
+    /// A parameter, by its number; raw beside `##`, where its argument is not expanded.
+    Argument {
+        number: usize,
+        raw: bool,
+        spaced: bool,
+    },
+    /// `#parameter`
+    Quoted {
+        number: usize,
+        token: Token,
+    },
+    /// `##`
+    Paste,
+}
+
+impl Macro {
+    /// A macro of the tokens behind its name. What is wrong with it otherwise.
+    pub(super) fn of(spot: Spot, tokens: Vec<Token>) -> Result<Macro, &'static str> {
+        let is_function = tokens.first().is_some_and(|token| token.is(b"(") && !token.spaced);
+        if !is_function {
+            return Ok(Macro { parameters: None, variadic: false, body: body(tokens, None)?, spot });
+        }
+        let mut tokens = tokens.into_iter().skip(1);
+        let mut parameters: Vec<Name> = Vec::new();
+        let mut variadic = false;
+        loop {
+            match tokens.next() {
+                Some(token) if token.is(b")") => break,
+                Some(token) if token.is(b"...") && !variadic => {
+                    variadic = true;
+                    parameters.push((*b"__VA_ARGS__").into());
+                }
+                Some(token) if token.kind == Kind::Name && !variadic => {
+                    parameters.push(token.text);
+                    match tokens.next() {
+                        Some(token) if token.is(b"...") => variadic = true,
+                        Some(token) if token.is(b",") => {}
+                        Some(token) if token.is(b")") => break,
+                        _ => return Err("its parameters can't be read"),
+                    }
+                }
+                _ => return Err("its parameters can't be read"),
+            }
+        }
+        let body = body(tokens.collect(), Some(&parameters))?;
+        Ok(Macro { parameters: Some(parameters), variadic, body, spot })
+    }
+
+    /// The tokens of an object-like macro, as they are written.
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        let token = |part: &Part| match part {
+            Part::Token(token) => Some(token.clone()),
+            _ => None,
+        };
+        self.body.iter().filter_map(token).collect()
+    }
+}
+
+fn body(tokens: Vec<Token>, parameters: Option<&[Name]>) -> Result<Vec<Part>, &'static str> {
+    let number_of = |token: &Token| {
+        let is_it = |parameter: &Name| token.is_name(parameter);
+        parameters.and_then(|parameters| parameters.iter().position(is_it))
+    };
+    let mut parts = Vec::with_capacity(tokens.len());
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if token.is(b"##") {
+            if parts.is_empty() || tokens.peek().is_none() {
+                return Err("'##' stands at an end of it");
+            }
+            if let Some(Part::Argument { raw, .. }) = parts.last_mut() {
+                *raw = true;
+            }
+            parts.push(Part::Paste);
+        } else if token.is(b"#") && parameters.is_some() {
+            let Some(number) = tokens.next().and_then(|token| number_of(&token)) else {
+                return Err("'#' is not followed by a parameter");
+            };
+            parts.push(Part::Quoted { number, token });
+        } else if let Some(number) = number_of(&token) {
+            let raw = matches!(parts.last(), Some(Part::Paste));
+            parts.push(Part::Argument { number, raw, spaced: token.spaced });
+        } else {
+            parts.push(Part::Token(token));
+        }
+    }
+    Ok(parts)
+}
+
+/// All macros, and the work that may still be done.
+pub(super) struct Macros {
+    pub(super) table: HashMap<Name, Rc<Macro>>,
+    /// Those that are being expanded.
+    busy: HashSet<Name>,
+    steps: u64,
+    /// Macros that were expanded, in the order in which they were.
+    pub(super) reached: Vec<Name>,
+    /// Names that `#` made texts of, though they are no macros.
+    pub(super) quoted: Vec<Token>,
+}
+
+/// Arguments within arguments, and brackets within brackets in an expression.
+pub(super) const MOST_NESTED: usize = 100;
+
+/// A stretch of tokens that is being read; a macro's, if it has a name.
+struct Stretch {
+    tokens: std::vec::IntoIter<Token>,
+    of: Option<Name>,
+}
+
+impl Macros {
+    pub(super) fn new(steps: u64) -> Self {
+        Macros { table: HashMap::new(), busy: HashSet::new(), steps, reached: Vec::new(), quoted: Vec::new() }
+    }
+
+    /// Takes work off what may still be done; an error once there is none left.
+    pub(super) fn spend(&mut self, steps: usize) -> Result<()> {
+        match self.steps.checked_sub(steps as u64) {
+            Some(left) => {
+                self.steps = left;
+                Ok(())
+            }
+            None => Err(too_much("they take more work than a kernel's")),
+        }
+    }
+
+    /// What tokens become. In a condition what `defined` asks about stays as it is.
+    pub(super) fn expand(&mut self, tokens: Vec<Token>, in_condition: bool) -> Result<Vec<Token>> {
+        self.busy.clear();
+        self.expand_within(tokens, in_condition, 0)
+    }
+
+    fn expand_within(&mut self, tokens: Vec<Token>, in_condition: bool, depth: usize) -> Result<Vec<Token>> {
+        if depth > MOST_NESTED {
+            return Err(too_much("their macros are nested too deeply"));
+        }
+        let mut out = Vec::new();
+        let mut input = vec![Stretch { tokens: tokens.into_iter(), of: None }];
+        while let Some(mut token) = self.take(&mut input)? {
+            if token.kind != Kind::Name || token.settled {
+                out.push(token);
+                continue;
+            }
+            if in_condition && token.is_name(b"defined") {
+                out.push(token);
+                self.keep_asked(&mut input, &mut out)?;
+                continue;
+            }
+            let Some(definition) = self.table.get(&token.text).cloned() else {
+                out.push(token);
+                continue;
+            };
+            if self.busy.contains(&token.text) {
+                token.settled = true;
+                out.push(token);
+                continue;
+            }
+            let arguments = match &definition.parameters {
+                None => Vec::new(),
+                Some(parameters) => {
+                    if !self.opens(&mut input) {
+                        out.push(token);
+                        continue;
+                    }
+                    match self.arguments(&mut input, parameters.len(), definition.variadic)? {
+                        Some(arguments) => arguments,
+                        None => {
+                            // Called with too few arguments, or never closed: gcc says so, and leaves the name.
+                            token.settled = true;
+                            out.push(token);
+                            continue;
+                        }
+                    }
+                }
+            };
+            self.reached.push(token.text.clone());
+            let replaced = self.replace(&definition, &token, arguments, in_condition, depth)?;
+            self.busy.insert(token.text.clone());
+            input.push(Stretch { tokens: replaced.into_iter(), of: Some(token.text) });
+        }
+        Ok(out)
+    }
+
+    /// The next token; whatever has ended is left.
+    fn take(&mut self, input: &mut Vec<Stretch>) -> Result<Option<Token>> {
+        self.spend(1)?;
+        while let Some(last) = input.last_mut() {
+            if let Some(token) = last.tokens.next() {
+                return Ok(Some(token));
+            }
+            self.leave(input);
+        }
+        Ok(None)
+    }
+
+    fn leave(&mut self, input: &mut Vec<Stretch>) {
+        if let Some(name) = input.pop().and_then(|stretch| stretch.of) {
+            self.busy.remove(&name);
+        }
+    }
+
+    /// Is the next token an opening bracket? Then it is taken.
+    fn opens(&mut self, input: &mut Vec<Stretch>) -> bool {
+        let next = input.iter().rev().find_map(|stretch| stretch.tokens.as_slice().first());
+        if !next.is_some_and(|token| token.is(b"(")) {
+            return false;
+        }
+        while input.last().is_some_and(|stretch| stretch.tokens.as_slice().is_empty()) {
+            self.leave(input);
+        }
+        input.last_mut().is_some_and(|stretch| stretch.tokens.next().is_some())
+    }
+
+    /// `X` or `(X)` behind `defined`, unexpanded.
+    fn keep_asked(&mut self, input: &mut Vec<Stretch>, out: &mut Vec<Token>) -> Result<()> {
+        let Some(token) = self.take(input)? else { return Ok(()) };
+        let opens = token.is(b"(");
+        out.push(token);
+        if opens {
+            for _ in 0..2 {
+                out.extend(self.take(input)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The arguments up to the closing bracket; `None` if there are too few or too many, or no end.
+    fn arguments(&mut self, input: &mut Vec<Stretch>, count: usize, variadic: bool) -> Result<Option<Vec<Vec<Token>>>> {
+        let mut arguments: Vec<Vec<Token>> = Vec::new();
+        let mut argument = Vec::new();
+        let mut open = 0_usize;
+        loop {
+            let Some(token) = self.take(input)? else { return Ok(None) };
+            let takes_all = variadic && arguments.len() + 1 >= count;
+            if token.is(b")") && open == 0 {
+                break;
+            } else if token.is(b",") && open == 0 && !takes_all {
+                arguments.push(std::mem::take(&mut argument));
+                continue;
+            } else if token.is(b"(") {
+                open += 1;
+            } else if token.is(b")") {
+                open -= 1;
+            }
+            argument.push(token);
+        }
+        if count > 0 || !argument.is_empty() || !arguments.is_empty() {
+            arguments.push(argument);
+        }
+        if variadic && arguments.len() + 1 == count {
+            arguments.push(Vec::new());
+        }
+        Ok((arguments.len() == count).then_some(arguments))
+    }
+
+    /// A macro's body with its arguments in their places.
+    fn replace(
+        &mut self,
+        definition: &Macro,
+        name: &Token,
+        arguments: Vec<Vec<Token>>,
+        in_condition: bool,
+        depth: usize,
+    ) -> Result<Vec<Token>> {
+        let mut out: Vec<Token> = Vec::with_capacity(definition.body.len());
+        let mut expanded: Vec<Option<Vec<Token>>> = vec![None; arguments.len()];
+        let mut pasting = false;
+        let all = definition.parameters.as_ref().filter(|_| definition.variadic).map(|names| names.len() - 1);
+        for part in &definition.body {
+            let pasted = std::mem::replace(&mut pasting, false);
+            let tokens = match part {
+                Part::Paste => {
+                    pasting = true;
+                    continue;
+                }
+                Part::Token(token) => vec![token.clone()],
+                Part::Quoted { number, token } => {
+                    let argument = arguments.get(*number).map(Vec::as_slice).unwrap_or_default();
+                    self.quoted.extend(argument.iter().filter(|token| token.kind == Kind::Name).cloned());
+                    let quoted = quote(argument, token);
+                    self.spend(quoted.text.len())?;
+                    vec![quoted]
+                }
+                Part::Argument { number, raw, spaced } => {
+                    let argument = arguments.get(*number).map(Vec::as_slice).unwrap_or_default();
+                    if pasted && all == Some(*number) && out.last().is_some_and(|token| token.is(b",")) {
+                        // gcc: the comma goes where there is no argument, and nothing is pasted where there is one.
+                        if argument.is_empty() {
+                            out.pop();
+                        }
+                        out.extend(argument.iter().cloned());
+                        continue;
+                    }
+                    let mut tokens = match expanded.get_mut(*number) {
+                        _ if *raw => argument.to_vec(),
+                        Some(Some(tokens)) => tokens.clone(),
+                        Some(slot) => {
+                            let tokens = self.expand_within(argument.to_vec(), in_condition, depth + 1)?;
+                            slot.insert(tokens).clone()
+                        }
+                        None => Vec::new(),
+                    };
+                    if let Some(first) = tokens.first_mut() {
+                        first.spaced = *spaced;
+                    } else {
+                        tokens.push(nothing(name));
+                    }
+                    tokens
+                }
+            };
+            self.spend(tokens.len())?;
+            let mut tokens = tokens.into_iter();
+            if pasted && let (Some(left), Some(right)) = (out.pop(), tokens.next()) {
+                self.spend(left.text.len() + right.text.len())?;
+                paste(left, right, &mut out);
+            }
+            out.extend(tokens);
+        }
+        out.retain(|token| token.kind != Kind::Nothing);
+        if let Some(first) = out.first_mut() {
+            first.spaced = name.spaced;
+        }
+        Ok(out)
+    }
+}
+
+fn nothing(beside: &Token) -> Token {
+    Token { kind: Kind::Nothing, text: (*b"").into(), ..beside.clone() }
+}
+
+/// Two tokens as one. Where that is none, they stay two, as in gcc (which says so).
+fn paste(left: Token, right: Token, out: &mut Vec<Token>) {
+    if left.kind == Kind::Nothing {
+        out.push(Token { spaced: left.spaced, ..right });
+        return;
+    }
+    if right.kind == Kind::Nothing {
+        out.push(left);
+        return;
+    }
+    let text = [&*left.text, &*right.text].concat();
+    let mut made = tokens_of(&text, left.spot, left.branch);
+    match (made.pop(), made.is_empty()) {
+        (Some(token), true) => out.push(Token { spaced: left.spaced, ..token }),
+        _ => out.extend([left, right]),
+    }
+}
+
+/// The text of an argument (C11 6.10.3.2): spaces between tokens are one, literals keep their marks and escapes.
+/// It says of itself that it was written where its argument was.
+fn quote(argument: &[Token], sign: &Token) -> Token {
+    let mut text = vec![b'"'];
+    for (number, token) in argument.iter().enumerate() {
+        if number > 0 && token.spaced {
+            text.push(b' ');
+        }
+        let is_literal = matches!(token.kind, Kind::Text | Kind::Character);
+        for &byte in &*token.text {
+            if is_literal && matches!(byte, b'"' | b'\\') {
+                text.push(b'\\');
+            }
+            text.push(byte);
+        }
+    }
+    text.push(b'"');
+    let from = argument.first().unwrap_or(sign);
+    Token {
+        kind: Kind::Text,
+        text: text.into(),
+        spaced: sign.spaced,
+        settled: false,
+        spot: from.spot,
+        branch: from.branch,
+    }
+}
+
+pub(super) fn too_much(why: &str) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("its headers can't be evaluated: {why}")).hint("is this a kernel's tree?")
+}
