@@ -5,6 +5,9 @@
 //! - [`generated`]: what the last build left of it, and of what modules need
 //! - [`release`]: the release that modules carry now, and the one that a build would make anew
 //! - [`preprocessor`], [`header`]: the version magic by the tree's own headers
+//! - [`outlook`]: the version magic now, and the one after a build made it anew
+//! - [`mend`]: what to change, against a kernel
+//! - [`prove`]: a module really built there
 //! - [`compiler`]: the one that is recorded, beside the one that is here
 //! - [`place`]: a line of a file
 //! - [`beyond`]: options that change structures or calls while the version magic stays equal
@@ -20,10 +23,13 @@ pub mod header;
 pub mod layout;
 pub mod localversion;
 pub mod makefile;
+pub mod mend;
 pub mod options;
+pub mod outlook;
 pub mod place;
 pub mod preprocessor;
 mod program;
+pub mod prove;
 pub mod release;
 pub mod scm;
 mod structures;
@@ -68,6 +74,9 @@ pub struct BuildTree {
     pub compilers: compiler::Compilers,
     /// What is odd about it, one line each; escape them before showing them.
     pub notes: Vec<String>,
+    /// What would be given to make.
+    #[serde(skip)]
+    pub call: Call,
 }
 
 /// What would be given to make beside the tree.
@@ -161,6 +170,7 @@ impl BuildTree {
             release,
             compilers,
             notes,
+            call: call.clone(),
         })
     }
 }

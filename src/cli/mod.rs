@@ -18,6 +18,7 @@ mod lab;
 mod log;
 mod matrix;
 mod modinfo;
+mod module_tree;
 mod modules;
 mod output;
 mod patch;
@@ -147,6 +148,8 @@ enum Command {
     Check(check::Args),
     /// What is known of a kernel, each fact with its source
     Kernel(kernel::Args),
+    /// Which version magic the modules of a build tree carry, and what to change so that it is a kernel's
+    Tree(tree::Args),
     /// What very many modules are: trees, folders, packages
     Scan(scan::Args),
     /// Rewrite a module's version magic in place, after a typed confirmation, with a backup
@@ -228,6 +231,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Diff(args) => diff::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Kernel(args) => kernel::run(args, session),
+        Command::Tree(args) => tree::run(args, session),
         Command::Scan(args) => scan::run(args, session),
         Command::Patch(args) => patch::run(args, session),
         Command::Restore(args) => restore::run(args, session),

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::cli::Status;
 use crate::cli::modinfo::{self, Listing, Origin};
+use crate::cli::module_tree::{self, Found, Tree};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
-use crate::cli::tree::{self, Found, Tree};
 use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind};
 use crate::escape::bytes_for_eyes;
@@ -118,7 +118,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 
 fn show(argument: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     let looks_like_path = argument.as_os_str().as_bytes().contains(&b'/') || argument.exists();
-    if tree::is_module_file(argument) || (looks_like_path && args.release.is_none() && args.root.is_none()) {
+    if module_tree::is_module_file(argument) || (looks_like_path && args.release.is_none() && args.root.is_none()) {
         return show_file(argument, args, is_first, session);
     }
     for found in Tree::of(args.release.as_deref(), args.root.as_deref()).find(&argument.to_string_lossy())? {

@@ -1,188 +1,190 @@
-//! A module named without a path: looked up in an installed kernel's module tree, as modinfo does it (`-k`, `-b`).
-//!
-//! Read are the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
-//! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name.
+//! `tree`: which version magic the modules of a build tree carry, and what to change so that it is a kernel's.
 
-use std::ffi::{OsStr, OsString};
+mod fix;
+mod prove;
+mod shown;
+
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::cli::modinfo::Field;
-use crate::error::{Error, ErrorKind, Result};
-use crate::module::{is_module_name, name_of_file};
+use crate::buildtree::beyond::{self, Beyond};
+use crate::buildtree::commands::{self, Command, Lacking};
+use crate::buildtree::distribution::{self, Distribution};
+use crate::buildtree::layout::TreeKind;
+use crate::buildtree::mend::{self, Change, Mending};
+use crate::buildtree::outlook::{Outlooks, config_of};
+use crate::buildtree::{BuildTree, Call};
+use crate::cli::Status;
+use crate::cli::output::{self, Failure, Session, waiting};
+use crate::error::Result;
+use crate::kernel::{self, Kernel};
+use crate::module::{self, Module};
+use crate::vermagic::TokenKind;
 
-/// A kernel's module tree.
-pub(super) struct Tree {
-    folder: PathBuf,
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// A kernel's source, headers or build tree; the build link of a module tree leads to one
+    #[arg(value_name = "DIR")]
+    tree: PathBuf,
+    /// The kernel that modules are to fit: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE),
+    /// a package (.deb, or A+B), or a module of that kernel
+    #[arg(long = "for", value_name = "K", default_value = "running")]
+    kernel: OsString,
+    /// A module that was built here: which of its imports the kernel does not export
+    #[arg(long, value_name = "MODULE")]
+    module: Option<PathBuf>,
+    /// Make the changes that are mere text, after a confirmation, with backups; restore undoes them
+    #[arg(long)]
+    fix: bool,
+    /// With --fix: print the changes and their digest; write nothing
+    #[arg(short = 'n', long, requires = "fix")]
+    dry_run: bool,
+    /// With --fix: make exactly the changes of this digest, which -n printed
+    #[arg(long, value_name = "DIGEST", requires = "fix")]
+    confirm: Option<String>,
+    /// Build a small module in a temporary folder by this tree, which runs its makefiles, and compare
+    #[arg(long, conflicts_with = "fix")]
+    prove: bool,
+    /// With --prove: load it in a throwaway virtual machine too
+    #[arg(long, requires = "prove")]
+    vm: bool,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
 }
 
-/// What a name leads to.
-pub(super) enum Found {
-    /// A module file.
-    File(PathBuf),
-    /// A module that is part of the kernel image: its name and its modinfo.
-    BuiltIn(String, Vec<Field>),
+/// A tree beside a kernel.
+struct Study {
+    tree: BuildTree,
+    outlooks: Outlooks,
+    kernel: Kernel,
+    mending: Mending,
+    /// Options that differ and change structures or calls.
+    beyond: Vec<Beyond>,
+    /// Whose kernel it is, and which package has its headers.
+    distribution: Option<Distribution>,
+    /// What to type, in order.
+    commands: Vec<Command>,
+    /// Imports of the module that was named which the kernel does not export; `None` where that is not known.
+    not_exported: Option<Vec<String>>,
 }
 
-impl Tree {
-    /// The tree of a release below a root folder; of the running kernel where none is named.
-    pub(super) fn of(release: Option<&str>, root: Option<&Path>) -> Tree {
-        let release =
-            release.map_or_else(|| rustix::system::uname().release().to_string_lossy().into_owned(), str::to_owned);
-        // Put together as kmod does it, so that files have the same names: the root folder stays as it was written.
-        let mut folder = root.map_or_else(OsString::new, |root| root.as_os_str().to_owned());
-        if root.is_some_and(Path::is_relative)
-            && let Ok(here) = std::env::current_dir()
-        {
-            folder = [here.as_os_str(), &folder].join(OsStr::new("/"));
-        }
-        folder.push("/lib/modules/");
-        folder.push(release);
-        Tree { folder: PathBuf::from(folder) }
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let lookup = session.lookup();
+    let name = args.kernel.to_string_lossy().into_owned();
+    let tree = waiting("reading the tree", || BuildTree::read(&args.tree, &Call::from_environment()))?;
+    let outlooks = tree.outlooks().map_err(|e| in_tree(e, &tree))?;
+    let kernel = waiting(&format!("reading {name}"), || kernel::named(&args.kernel, &lookup))?;
+    let module = args.module.as_deref().map(|path| module::open(path, lookup.max_size)).transpose()?;
+    let study = Study::of(tree, outlooks, kernel, module.as_ref().map(|(_, module)| module))?;
+    if args.fix {
+        return fix::run(&study, &args, session);
     }
-
-    /// All that a name or alias stands for.
-    pub(super) fn find(&self, name: &str) -> Result<Vec<Found>> {
-        let wanted = name.replace('-', "_");
-        if let Some(file) = self.by_name(&wanted) {
-            return Ok(vec![Found::File(file)]);
-        }
-        let by_alias: Vec<Found> =
-            self.by_alias(name).iter().filter_map(|module| self.by_name(module)).map(Found::File).collect();
-        if !by_alias.is_empty() {
-            return Ok(by_alias);
-        }
-        if let Some(found) = self.built_in(&wanted) {
-            return Ok(vec![found]);
-        }
-        let by_alias = self.built_in_by_alias(name);
-        if !by_alias.is_empty() {
-            return Ok(by_alias);
-        }
-        let what = format!("no such file, and no module of this name in {}", self.folder.display());
-        Err(Error::new(ErrorKind::NotFound, what))
-    }
-
-    fn index(&self, name: &str) -> Option<String> {
-        std::fs::read(self.folder.join(name)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn by_name(&self, wanted: &str) -> Option<PathBuf> {
-        match self.index("modules.dep") {
-            Some(text) => {
-                let mut files = text.lines().filter_map(|line| line.split_once(':')).map(|(file, _)| file);
-                files.find(|file| name_of_file(Path::new(file)) == wanted).map(|file| self.folder.join(file))
-            }
-            None => search(&self.folder, wanted, 16),
-        }
-    }
-
-    fn by_alias(&self, alias: &str) -> Vec<String> {
-        let text = self.index("modules.alias").unwrap_or_default();
-        let lines = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
-        let same = |pattern: &str| matches(underscores(pattern).as_bytes(), underscores(alias).as_bytes());
-        lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module.to_owned()).collect()
-    }
-
-    fn built_in(&self, wanted: &str) -> Option<Found> {
-        let list = self.index("modules.builtin")?;
-        list.lines().find(|file| name_of_file(Path::new(file)) == wanted)?;
-        Some(self.kept_of(wanted))
-    }
-
-    /// The built-in modules that this is an alias of (`NAME.alias=PATTERN` in what the kernel kept of them).
-    fn built_in_by_alias(&self, alias: &str) -> Vec<Found> {
-        let text = self.index("modules.builtin.modinfo").unwrap_or_default();
-        let aliases = text.split('\0').filter_map(|string| string.split_once(".alias="));
-        let alias = underscores(alias);
-        let mut names: Vec<&str> = aliases
-            .filter(|(_, pattern)| matches(underscores(pattern).as_bytes(), alias.as_bytes()))
-            .map(|(name, _)| name)
-            .collect();
-        names.dedup();
-        names.into_iter().map(|name| self.kept_of(name)).collect()
-    }
-
-    /// What the kernel kept of a built-in module.
-    fn kept_of(&self, wanted: &str) -> Found {
-        let strings = std::fs::read(self.folder.join("modules.builtin.modinfo")).unwrap_or_default();
-        let own =
-            strings.split(|b| *b == 0).filter_map(|string| string.strip_prefix(wanted.as_bytes())?.strip_prefix(b"."));
-        let fields = own.map(|string| {
-            let eq = string.iter().position(|b| *b == b'=').unwrap_or(string.len());
-            (string.get(..eq).unwrap_or_default().to_vec(), string.get(eq + 1..).unwrap_or_default().to_vec())
-        });
-        Found::BuiltIn(wanted.to_owned(), fields.collect())
-    }
-}
-
-/// Is the argument a file, as modinfo tells it: there, regular, and with a module's ending?
-pub(super) fn is_module_file(path: &Path) -> bool {
-    is_module_name(path) && path.metadata().is_ok_and(|meta| meta.is_file())
-}
-
-fn search(folder: &Path, wanted: &str, depth: usize) -> Option<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
-    paths.sort();
-    paths.into_iter().find_map(|path| {
-        let meta = path.symlink_metadata().ok()?;
-        if meta.is_dir() && depth > 0 {
-            return search(&path, wanted, depth - 1);
-        }
-        (is_module_file(&path) && name_of_file(&path) == wanted).then_some(path)
-    })
-}
-
-/// The name or pattern with `_` for each `-`, but for those in brackets, which stand for a range.
-fn underscores(pattern: &str) -> String {
-    let mut in_brackets = false;
-    let one = |c: char| {
-        in_brackets = (in_brackets || c == '[') && c != ']';
-        if c == '-' && !in_brackets { '_' } else { c }
+    let proof = match args.prove {
+        true => Some(prove::run(&study, &args, session)?),
+        false => None,
     };
-    pattern.chars().map(one).collect()
-}
-
-/// Shell patterns as in modules.alias: `*`, `?` and `[…]`.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|skip| matches(rest, text.get(skip..).unwrap_or_default())),
-        Some((b'?', rest)) => text.split_first().is_some_and(|(_, text)| matches(rest, text)),
-        Some((b'[', rest)) => {
-            let Some(end) = rest.iter().position(|b| *b == b']') else { return false };
-            let (Some((first, text)), Some(class), Some(rest)) =
-                (text.split_first(), rest.get(..end), rest.get(end + 1..))
-            else {
-                return false;
-            };
-            in_class(class, *first) && matches(rest, text)
+    match args.json {
+        true => session.json(&shown::Document::of(&args.tree, &study, proof.as_ref()))?,
+        false => {
+            shown::print(&args.tree, &study, session)?;
+            if let Some(proof) = &proof {
+                prove::print(proof, session)?;
+            }
         }
-        Some((byte, rest)) => text.split_first().is_some_and(|(first, text)| first == byte && matches(rest, text)),
+    }
+    let is_good = study.mending.matches && proof.as_ref().is_none_or(|proof| proof.is_good());
+    let status = if is_good { Status::Done } else { Status::Negative };
+    match (args.vm, &proof) {
+        (true, Some(proof)) => {
+            let tried = prove::try_it(proof, &args.kernel, args.json, session)?;
+            Ok(if tried == Status::Done { status } else { tried })
+        }
+        _ => Ok(status),
     }
 }
 
-fn in_class(class: &[u8], byte: u8) -> bool {
-    match class {
-        [from, b'-', to, rest @ ..] => (*from..=*to).contains(&byte) || in_class(rest, byte),
-        [one, rest @ ..] => *one == byte || in_class(rest, byte),
-        [] => false,
+/// A header's error has its place below the tree.
+fn in_tree(error: crate::error::Error, tree: &BuildTree) -> crate::error::Error {
+    match error.path() {
+        Some(path) if path.is_absolute() => error,
+        Some(path) => {
+            let path = tree.layout.source.value.join(path);
+            error.on(path)
+        }
+        None => error.on(&tree.layout.object),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn aliases_are_shell_patterns() {
-        assert!(matches(b"pci:v00008086d*sv*", b"pci:v00008086d00001234sv1"));
-        assert!(matches(b"usb:v[0-9a]?", b"usb:va7"));
-        assert!(!matches(b"usb:v[0-9]", b"usb:vx"));
-        assert!(!matches(b"fs_ext4", b"fs_ext3"));
+impl Study {
+    fn of(tree: BuildTree, outlooks: Outlooks, kernel: Kernel, module: Option<&Module>) -> Result<Study> {
+        let mending = mend::mending(&tree, &outlooks, &kernel).map_err(|e| in_tree(e, &tree))?;
+        let options = tree.auto.as_ref().or(tree.config.as_ref()).map(config_of);
+        let beyond = match (&options, &kernel.facts.config) {
+            (Some(own), Some(theirs)) => beyond::differing(own, &theirs.value, Some(tree.version.numbers())),
+            _ => Vec::new(),
+        };
+        let release = kernel.vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
+        let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.as_str());
+        let distribution = distribution::of(&release, banner);
+        let commands = commands_for(&tree, &mending, &kernel);
+        let not_exported = module.and_then(|module| not_exported(module, &kernel));
+        Ok(Study { tree, outlooks, kernel, mending, beyond, distribution, commands, not_exported })
     }
+}
 
-    #[test]
-    fn a_range_keeps_its_dash() {
-        assert_eq!(underscores("of:N-x[0-9a-f]-*"), "of:N_x[0-9a-f]_*");
+/// What to type, in order: none where no change of this tree would do.
+fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel) -> Vec<Command> {
+    if mending.never.is_some() {
+        return Vec::new();
     }
+    let word = |path: &Path| output::shell_word(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let find = |wanted: fn(&Change) -> Option<String>| mending.mends.iter().find_map(|mend| wanted(&mend.change));
+    let config = find(|change| match change {
+        Change::Config { from, .. } if Path::new(from).is_file() => Some(output::shell_word(Path::new(from))),
+        _ => None,
+    });
+    let changes_options =
+        mending.mends.iter().any(|mend| matches!(mend.change, Change::Option { .. } | Change::Config { .. }));
+    let is_stale = changes_options
+        || !tree.stale_options.is_empty()
+        || mending
+            .mends
+            .iter()
+            .any(|mend| matches!(mend.change, Change::Generate { .. } | Change::Line { .. } | Change::Empty { .. }));
+    let (folder, output) = (word(&tree.layout.source.value), word(&tree.layout.object));
+    let arch = tree.call.arch.as_deref();
+    let lacking = Lacking {
+        version: tree.version.numbers(),
+        folder: &folder,
+        output: tree.layout.is_split().then_some(output.as_str()),
+        arch: arch.filter(|arch| is_plain(arch)),
+        cross: tree.call.cross_compile.as_deref().filter(|cross| is_plain(cross)),
+        config: config.as_deref(),
+        symvers: None,
+        is_stale: is_stale && tree.layout.kind != TreeKind::Headers,
+        is_unbuilt: tree.generated.missing().any(|part| part.path.ends_with("modpost")),
+        has_no_symvers: !tree.layout.object.join("Module.symvers").exists(),
+        has_versions: kernel.vermagic.value.has(TokenKind::Modversions),
+        is_package: tree.layout.kind == TreeKind::Headers,
+        module: "\"$PWD\"",
+    };
+    commands::commands(&lacking)
+}
+
+/// Can it stand in a command as it is?
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+}
+
+/// The imports of a module that nothing in the kernel exports, where all that it exports is known.
+fn not_exported(module: &Module, kernel: &Kernel) -> Option<Vec<String>> {
+    let exports = kernel.facts.exports.as_ref().filter(|exports| exports.value.complete)?;
+    let tree = kernel.facts.tree.as_ref();
+    let is_there = |name: &str| {
+        exports.value.symbols.contains_key(name) || tree.is_some_and(|tree| tree.value.exporter(name).is_some())
+    };
+    let names =
+        module.imports.iter().filter(|import| !import.is_weak).map(|import| String::from_utf8_lossy(&import.name));
+    Some(names.filter(|name| !is_there(name)).map(|name| name.into_owned()).collect())
 }

@@ -1,0 +1,466 @@
+//! What to change in a tree so that its modules carry a kernel's version magic. Reads headers of the tree; decides by values.
+//!
+//! Each mend is tried on a draft of the tree before it is said, and the version magic that all of them lead to is told: so
+//! mends that do not suffice are not taken for ones that do.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::buildtree::BuildTree;
+use crate::buildtree::compiler::Compiler;
+use crate::buildtree::header::Other;
+use crate::buildtree::layout::TreeKind;
+use crate::buildtree::outlook::{Draft, Outlook, Outlooks};
+use crate::buildtree::place::Place;
+use crate::buildtree::preprocessor::Need;
+use crate::error::Result;
+use crate::kernel::Kernel;
+use crate::vermagic::{Comparison, Release, TokenKind, Vermagic, compare};
+
+/// How a tree stands to a kernel.
+#[derive(Clone, Debug)]
+pub struct Mending {
+    /// Does a module that is built now carry the kernel's version magic?
+    pub matches: bool,
+    /// What differs in the version magic that a build would make anew; `None` where that can't be told.
+    pub differences: Option<Comparison>,
+    /// What to change, in order.
+    pub mends: Vec<Mend>,
+    /// The version magic after all mends; `None` where it can't be told.
+    pub after: Option<Vermagic>,
+    /// Why this tree can never match, where it can't.
+    pub never: Option<String>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mend {
+    /// The change.
+    #[serde(flatten)]
+    pub change: Change,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// What is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// A line becomes another.
+    Line {
+        /// Where it stands; line 0 means that it is added at the file's end.
+        place: Place,
+        /// The line as it is.
+        before: String,
+        /// The line as it is to be.
+        after: String,
+    },
+    /// A file is emptied, or removed.
+    Empty {
+        /// The file.
+        file: PathBuf,
+        /// What it appends to the release now.
+        before: String,
+    },
+    /// The kernel's configuration takes the place of the tree's.
+    Config {
+        /// Where the kernel's was read.
+        from: String,
+        /// The tree's.
+        to: PathBuf,
+    },
+    /// An option gets another value; then the configuration must be made whole.
+    Option {
+        /// Its name, with `CONFIG_`.
+        option: String,
+        /// Its value now: `y`, `n`, a number.
+        before: String,
+        /// Its value then.
+        after: String,
+        /// Its line.
+        place: Place,
+    },
+    /// Version control is to add nothing.
+    VersionControl {
+        /// What it adds.
+        before: String,
+        /// Where it is decided.
+        place: Place,
+        /// What to do.
+        how: String,
+    },
+    /// A compiler is to be used.
+    Compiler {
+        /// The one that would be used.
+        before: Option<String>,
+        /// The one that is wanted.
+        after: String,
+    },
+    /// Generated files are to be made anew.
+    Generate {
+        /// The line that is stale; the file as a whole where it is missing.
+        place: Place,
+        /// What it says.
+        before: Option<String>,
+        /// What it would say.
+        after: Option<String>,
+    },
+    /// A seed or hash of the kernel's own build is needed.
+    Seed {
+        /// The token of the kernel.
+        token: String,
+    },
+    /// `Module.symvers` of the kernel's build is needed.
+    Symvers {
+        /// Where it belongs.
+        to: PathBuf,
+    },
+}
+
+/// How a tree stands to a kernel, and what to change.
+///
+/// # Errors
+///
+/// Those of [`crate::buildtree::header::vermagic`].
+pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result<Mending> {
+    let wanted = &kernel.vermagic.value;
+    let matches = outlooks.now.vermagic.as_ref() == Some(wanted);
+    let differences = outlooks.anew.vermagic.as_ref().map(|vermagic| compare(vermagic, wanted));
+    let mut mender = Mender { tree, kernel, draft: Draft::of(tree), mends: Vec::new() };
+    let never = mender.never();
+    if never.is_none() && tree.layout.kind != TreeKind::Headers {
+        mender.options()?;
+        mender.release();
+        mender.tokens()?;
+    }
+    let after = match (&never, tree.layout.kind) {
+        (Some(_), _) | (_, TreeKind::Headers) => outlooks.anew.clone(),
+        _ => mender.draft.outlook()?,
+    };
+    if never.is_none() {
+        mender.compiler(&after);
+        mender.generated(outlooks, &after);
+        mender.symvers();
+    }
+    Ok(Mending { matches, differences, mends: mender.mends, after: after.vermagic, never })
+}
+
+struct Mender<'t> {
+    tree: &'t BuildTree,
+    kernel: &'t Kernel,
+    draft: Draft<'t>,
+    mends: Vec<Mend>,
+}
+
+impl Mender<'_> {
+    fn wanted(&self) -> &Vermagic {
+        &self.kernel.vermagic.value
+    }
+
+    fn release_wanted(&self) -> &str {
+        self.wanted().release().map_or("", |token| token.text.as_str())
+    }
+
+    fn add(&mut self, change: Change, why: impl Into<String>) {
+        self.mends.push(Mend { change, why: why.into() });
+    }
+
+    /// Why no change of this tree would do.
+    fn never(&self) -> Option<String> {
+        let wanted = self.release_wanted();
+        let carried = self.tree.release.now.as_ref().map(|now| now.text.as_str());
+        if self.tree.layout.kind == TreeKind::Headers || self.tree.layout.forced_release.is_some() {
+            let own = self.tree.layout.forced_release.as_ref().map(|forced| forced.value.as_str()).or(carried)?;
+            return (own != wanted).then(|| format!("this is a package of {own}, made for that kernel alone"));
+        }
+        let base = Release::of(wanted).base;
+        let own = self.tree.version.kernelversion();
+        let own_base = Release::of(&own).base;
+        (base != own_base).then(|| {
+            let banner = self.kernel.facts.banner.as_ref();
+            match banner.filter(|banner| names_version(&banner.value, &own_base)) {
+                Some(_) => format!(
+                    "the kernel was made of a source {own_base} too, but is called {wanted} by whoever packaged it: \
+                     no build of the source calls itself so"
+                ),
+                None => format!("this is the source of {own_base}, and the kernel is of {base}"),
+            }
+        })
+    }
+
+    /// The kernel's configuration, where it is known and would change the version magic.
+    fn options(&mut self) -> Result<()> {
+        let Some(theirs) = &self.kernel.facts.config else { return Ok(()) };
+        let without_release = |outlook: &Outlook| -> Option<Vec<u8>> {
+            let vermagic = outlook.vermagic.as_ref()?;
+            let end = vermagic.release().map_or(0, |release| release.range.end);
+            Some(vermagic.as_bytes().get(end..)?.to_vec())
+        };
+        let end = self.wanted().release().map_or(0, |release| release.range.end);
+        let rest = self.wanted().as_bytes().get(end..).unwrap_or_default().to_vec();
+        let now = self.draft.outlook()?;
+        if self.draft.config.is_some() && without_release(&now).is_none_or(|own| own == rest) {
+            return Ok(());
+        }
+        let mut copied = self.draft.clone();
+        copied.config = Some(theirs.value.clone());
+        let then = copied.outlook()?;
+        let improves = without_release(&then).is_some_and(|own| own == rest) || self.draft.config.is_none();
+        if improves {
+            self.draft = copied;
+            let to = self.tree.layout.object.join(".config");
+            let why = match &self.tree.config {
+                Some(_) => "its options make the kernel's tokens",
+                None => "the tree is not configured",
+            };
+            self.add(Change::Config { from: theirs.source.clone(), to }, why);
+        }
+        Ok(())
+    }
+
+    /// The release: what stands behind the numbers.
+    fn release(&mut self) {
+        let wanted = self.release_wanted().to_owned();
+        let is_right = |draft: &Draft<'_>| draft.releases().anew.as_deref() == Some(wanted.as_str());
+        if is_right(&self.draft) || wanted.is_empty() {
+            return;
+        }
+        self.version_control(&wanted);
+        let base = Release::of(&self.draft.version.kernelversion()).base;
+        let Some(rest) = wanted.strip_prefix(&base).map(str::to_owned) else { return };
+        // One change, of what is next to hand: then another; then all.
+        let files: String = self.draft.files.iter().map(|file| file.text.as_str()).collect();
+        let extra = self.draft.version.extraversion.value.clone();
+        let local = self.draft.option("LOCALVERSION").to_owned();
+        // The kernel's own configuration says what of it is CONFIG_LOCALVERSION.
+        let theirs = self.kernel.facts.config.as_ref().and_then(|config| config.value.get("LOCALVERSION")).cloned();
+        let ends = |tail: &str| rest.strip_suffix(tail).map(str::to_owned);
+        let (extra_then, files_stay, local_then) = match theirs {
+            Some(theirs) if ends(&format!("{files}{theirs}")).as_deref() == Some(extra.as_str()) => {
+                (extra, true, theirs)
+            }
+            Some(theirs) if ends(&theirs).as_deref() == Some(extra.as_str()) => (extra, false, theirs),
+            _ if format!("{extra}{local}") == rest => (extra, false, local),
+            _ => match (ends(&format!("{files}{local}")), rest.strip_prefix(&format!("{extra}{files}"))) {
+                (Some(extra), _) if local.is_empty() || !extra.is_empty() => (extra, true, local),
+                (_, Some(local)) => (extra, true, local.to_owned()),
+                (Some(extra), None) => (extra, true, local),
+                (None, None) => match ends(&local) {
+                    Some(extra) => (extra, false, local),
+                    None => (rest.clone(), false, String::new()),
+                },
+            },
+        };
+        if !files_stay {
+            for file in std::mem::take(&mut self.draft.files).into_iter().filter(|file| !file.text.is_empty()) {
+                let why = format!("it appends {} to the release, and the kernel's has none of it", file.text);
+                self.add(Change::Empty { file: file.place.file, before: file.text }, why);
+            }
+        }
+        if local_then != self.draft.option("LOCALVERSION") {
+            self.local_version(local_then);
+        }
+        if extra_then != self.draft.version.extraversion.value {
+            let Extra { place, value } = Extra::of(&self.draft);
+            let line = |value: &str| {
+                if value.is_empty() { "EXTRAVERSION =".to_owned() } else { format!("EXTRAVERSION = {value}") }
+            };
+            let why = format!("the kernel's release is {wanted}");
+            self.add(Change::Line { place, before: line(&value), after: line(&extra_then) }, why);
+            self.draft.version.extraversion.value = extra_then;
+        }
+    }
+
+    fn local_version(&mut self, value: String) {
+        let file = self.tree.config.as_ref().or(self.tree.auto.as_ref());
+        let place =
+            file.map_or_else(|| Place::whole(self.tree.layout.object.join(".config")), |f| f.place("LOCALVERSION"));
+        let line = |value: &str| format!("CONFIG_LOCALVERSION=\"{value}\"");
+        let (before, after) = (line(self.draft.option("LOCALVERSION")), line(&value));
+        let why = format!("the kernel's release is {}", self.release_wanted());
+        self.add(Change::Line { place, before, after }, why);
+        if let Some(config) = &mut self.draft.config {
+            config.insert("LOCALVERSION".to_owned(), value);
+        }
+    }
+
+    /// What version control adds, where the kernel's release does not end so.
+    fn version_control(&mut self, wanted: &str) {
+        let suffix = self.draft.scm.suffix.clone();
+        let (before, how) = match suffix {
+            Some(suffix) if suffix.is_empty() || wanted.ends_with(&suffix) => return,
+            Some(suffix) => {
+                let how = match suffix.as_str() {
+                    "+" => "give make LOCALVERSION= (set, and empty): then no + is added",
+                    _ if suffix.ends_with("dirty") && self.draft.option("LOCALVERSION_AUTO") != "y" => {
+                        "commit or drop the local changes"
+                    }
+                    _ => "set CONFIG_LOCALVERSION_AUTO=n, and give make LOCALVERSION= (set, and empty)",
+                };
+                (suffix, how)
+            }
+            None => (String::new(), "make it known: see the notes"),
+        };
+        let place = self.draft.scm.place.clone();
+        let why = self.draft.scm.why.clone();
+        if self.draft.scm.suffix.is_some() {
+            self.add(Change::VersionControl { before, place, how: how.to_owned() }, why);
+            self.draft.scm.suffix = Some(String::new());
+        }
+    }
+
+    /// Tokens that still differ: by the option that each hangs on.
+    fn tokens(&mut self) -> Result<()> {
+        // One option may bring another's token with it, so each round is looked at anew.
+        for _ in 0..ROUNDS {
+            let outlook = self.draft.outlook()?;
+            let Some(own) = &outlook.vermagic else { return Ok(()) };
+            let lacking = tokens_of(self.wanted()).into_iter().filter(|token| !tokens_of(own).contains(token));
+            let surplus = tokens_of(own).into_iter().filter(|token| !tokens_of(self.wanted()).contains(token));
+            let by_lack =
+                lacking.filter_map(|token| lead_to(&outlook.others, &token).map(|needs| (token, needs, true)));
+            let by_surplus = surplus.filter_map(|token| lead_away(&outlook, &token).map(|needs| (token, needs, false)));
+            let Some((token, needs, is_lacking)) = by_lack.chain(by_surplus).next() else { break };
+            let why = match is_lacking {
+                true => format!("the kernel has {token}"),
+                false => format!("the kernel has no {token}"),
+            };
+            for need in needs {
+                self.set(&need, &why);
+            }
+        }
+        let seeds = |vermagic: &Vermagic| -> Vec<String> {
+            let tokens = vermagic.tokens().iter().filter(|token| token.kind == TokenKind::Randstruct);
+            tokens.map(|token| token.text.clone()).collect()
+        };
+        let own = self.draft.outlook()?.vermagic.map(|own| seeds(&own)).unwrap_or_default();
+        if let Some(token) = seeds(self.wanted()).into_iter().find(|token| !own.contains(token)) {
+            let why = "its structures are shuffled by a seed that only whoever built it has".to_owned();
+            self.add(Change::Seed { token }, why);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, need: &Need, why: &str) {
+        let Some(option) = need.name.strip_prefix("CONFIG_") else { return };
+        let file = self.tree.config.as_ref().or(self.tree.auto.as_ref());
+        let place = file.map_or_else(|| Place::whole(self.tree.layout.object.join(".config")), |f| f.place(option));
+        let Some(config) = &mut self.draft.config else { return };
+        let before = config.get(option).cloned().unwrap_or_else(|| "n".to_owned());
+        let after = if need.set { "y" } else { "n" };
+        if before == after {
+            return;
+        }
+        match need.set {
+            true => config.insert(option.to_owned(), after.to_owned()),
+            false => config.remove(option),
+        };
+        let change = Change::Option { option: need.name.clone(), before, after: after.to_owned(), place };
+        self.add(change, why);
+    }
+
+    /// The compiler: a token of its own before 2.6.20, and later what the kernel was built with.
+    fn compiler(&mut self, after: &Outlook) {
+        let compilers = &self.tree.compilers;
+        let before = compilers.here.as_ref().map(|here| here.text.clone());
+        let token = |vermagic: &Vermagic| {
+            let token = vermagic.tokens().iter().find(|token| token.kind == TokenKind::Compiler);
+            token.map(|token| token.text.clone())
+        };
+        if let Some(wanted) = token(self.wanted()) {
+            if after.vermagic.as_ref().and_then(token).as_ref() != Some(&wanted) {
+                self.add(Change::Compiler { before, after: wanted }, "its version is a token of the version magic");
+            }
+            return;
+        }
+        let theirs = self.kernel.facts.banner.as_ref().and_then(|banner| Compiler::parse(&banner.value, None));
+        let wanted = theirs.as_ref().or(compilers.recorded.as_ref());
+        if let (Some(wanted), Some(here)) = (wanted, compilers.here.as_ref())
+            && (wanted.family, wanted.major) != (here.family, here.major)
+        {
+            let why = "the kernel was built by it; structures and calls may hang on what a compiler can do";
+            self.add(Change::Compiler { before, after: wanted.text.clone() }, why);
+        }
+    }
+
+    /// Generated files that are stale or missing.
+    fn generated(&mut self, outlooks: &Outlooks, after: &Outlook) {
+        let text = |outlook: &Outlook| outlook.vermagic.as_ref()?.release().map(|release| release.text.clone());
+        let (now, then) = (text(&outlooks.now), text(after));
+        let is_stale = outlooks.now.vermagic != after.vermagic;
+        if !is_stale || self.tree.layout.kind == TreeKind::Headers {
+            return;
+        }
+        let header = self.tree.layout.object.join(self.tree.generated.header_path);
+        let place = self.tree.release.now.as_ref().map_or_else(|| Place::whole(header), |now| now.place.clone());
+        let why = match now {
+            Some(_) => "modules carry what stands there, until a build makes it anew",
+            None => "it is made by the build",
+        };
+        self.add(Change::Generate { place, before: now, after: then }, why);
+    }
+
+    /// `Module.symvers`, without which modules get no symbol versions.
+    fn symvers(&mut self) {
+        let file = self.tree.layout.object.join("Module.symvers");
+        if self.wanted().has(TokenKind::Modversions) && !file.exists() {
+            let why = "without it modules have no symbol versions, or others than the kernel's";
+            self.add(Change::Symvers { to: file }, why);
+        }
+    }
+}
+
+/// More options than these no string hangs on.
+const ROUNDS: usize = 12;
+
+/// `EXTRAVERSION` of a draft.
+struct Extra {
+    place: Place,
+    value: String,
+}
+
+impl Extra {
+    fn of(draft: &Draft<'_>) -> Extra {
+        let assigned = &draft.version.extraversion;
+        Extra { place: assigned.place.clone(), value: assigned.value.clone() }
+    }
+}
+
+/// The tokens behind the release, as text; a seed's is a seed's, whatever it says.
+fn tokens_of(vermagic: &Vermagic) -> Vec<String> {
+    let tokens = vermagic.tokens().iter();
+    let counts = |kind| !matches!(kind, TokenKind::Release | TokenKind::Compiler);
+    let text = |token: &crate::vermagic::Token| match token.kind {
+        TokenKind::Randstruct => "RANDSTRUCT".to_owned(),
+        _ => token.text.clone(),
+    };
+    tokens.filter(|token| counts(token.kind)).map(text).collect()
+}
+
+/// What must be set so that a token is there.
+fn lead_to(others: &[Other], token: &str) -> Option<Vec<Need>> {
+    let has = |other: &&Other| {
+        let text = String::from_utf8_lossy(&other.text);
+        text.split(' ').any(|word| word == token || token == "RANDSTRUCT" && word.starts_with("RANDSTRUCT_"))
+    };
+    others.iter().filter(has).find_map(|other| needs(other))
+}
+
+/// What must be set so that a token is gone.
+fn lead_away(outlook: &Outlook, token: &str) -> Option<Vec<Need>> {
+    let has = |text: &[u8]| String::from_utf8_lossy(text).split(' ').any(|word| word == token);
+    let gone = |other: &&Other| other.now.as_deref().is_some_and(has) && !has(&other.text);
+    outlook.others.iter().filter(gone).find_map(needs)
+}
+
+fn needs(other: &Other) -> Option<Vec<Need>> {
+    let needs: Option<Vec<Vec<Need>>> = other.conditions.iter().map(|condition| condition.needs.clone()).collect();
+    needs.map(|needs| needs.concat()).filter(|needs| needs.iter().any(|need| need.name.starts_with("CONFIG_")))
+}
+
+/// Does a version line speak of this version, as Debian's does behind its `#`?
+fn names_version(banner: &str, version: &str) -> bool {
+    let behind = banner.split_once('#').map_or("", |(_, behind)| behind);
+    behind.split([' ', '-', '(']).any(|word| word == version)
+}

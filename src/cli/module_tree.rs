@@ -1,0 +1,188 @@
+//! A module named without a path: looked up in an installed kernel's module tree, as modinfo does it (`-k`, `-b`).
+//!
+//! Read are the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
+//! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::cli::modinfo::Field;
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::{is_module_name, name_of_file};
+
+/// A kernel's module tree.
+pub(super) struct Tree {
+    folder: PathBuf,
+}
+
+/// What a name leads to.
+pub(super) enum Found {
+    /// A module file.
+    File(PathBuf),
+    /// A module that is part of the kernel image: its name and its modinfo.
+    BuiltIn(String, Vec<Field>),
+}
+
+impl Tree {
+    /// The tree of a release below a root folder; of the running kernel where none is named.
+    pub(super) fn of(release: Option<&str>, root: Option<&Path>) -> Tree {
+        let release =
+            release.map_or_else(|| rustix::system::uname().release().to_string_lossy().into_owned(), str::to_owned);
+        // Put together as kmod does it, so that files have the same names: the root folder stays as it was written.
+        let mut folder = root.map_or_else(OsString::new, |root| root.as_os_str().to_owned());
+        if root.is_some_and(Path::is_relative)
+            && let Ok(here) = std::env::current_dir()
+        {
+            folder = [here.as_os_str(), &folder].join(OsStr::new("/"));
+        }
+        folder.push("/lib/modules/");
+        folder.push(release);
+        Tree { folder: PathBuf::from(folder) }
+    }
+
+    /// All that a name or alias stands for.
+    pub(super) fn find(&self, name: &str) -> Result<Vec<Found>> {
+        let wanted = name.replace('-', "_");
+        if let Some(file) = self.by_name(&wanted) {
+            return Ok(vec![Found::File(file)]);
+        }
+        let by_alias: Vec<Found> =
+            self.by_alias(name).iter().filter_map(|module| self.by_name(module)).map(Found::File).collect();
+        if !by_alias.is_empty() {
+            return Ok(by_alias);
+        }
+        if let Some(found) = self.built_in(&wanted) {
+            return Ok(vec![found]);
+        }
+        let by_alias = self.built_in_by_alias(name);
+        if !by_alias.is_empty() {
+            return Ok(by_alias);
+        }
+        let what = format!("no such file, and no module of this name in {}", self.folder.display());
+        Err(Error::new(ErrorKind::NotFound, what))
+    }
+
+    fn index(&self, name: &str) -> Option<String> {
+        std::fs::read(self.folder.join(name)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn by_name(&self, wanted: &str) -> Option<PathBuf> {
+        match self.index("modules.dep") {
+            Some(text) => {
+                let mut files = text.lines().filter_map(|line| line.split_once(':')).map(|(file, _)| file);
+                files.find(|file| name_of_file(Path::new(file)) == wanted).map(|file| self.folder.join(file))
+            }
+            None => search(&self.folder, wanted, 16),
+        }
+    }
+
+    fn by_alias(&self, alias: &str) -> Vec<String> {
+        let text = self.index("modules.alias").unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
+        let same = |pattern: &str| matches(underscores(pattern).as_bytes(), underscores(alias).as_bytes());
+        lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module.to_owned()).collect()
+    }
+
+    fn built_in(&self, wanted: &str) -> Option<Found> {
+        let list = self.index("modules.builtin")?;
+        list.lines().find(|file| name_of_file(Path::new(file)) == wanted)?;
+        Some(self.kept_of(wanted))
+    }
+
+    /// The built-in modules that this is an alias of (`NAME.alias=PATTERN` in what the kernel kept of them).
+    fn built_in_by_alias(&self, alias: &str) -> Vec<Found> {
+        let text = self.index("modules.builtin.modinfo").unwrap_or_default();
+        let aliases = text.split('\0').filter_map(|string| string.split_once(".alias="));
+        let alias = underscores(alias);
+        let mut names: Vec<&str> = aliases
+            .filter(|(_, pattern)| matches(underscores(pattern).as_bytes(), alias.as_bytes()))
+            .map(|(name, _)| name)
+            .collect();
+        names.dedup();
+        names.into_iter().map(|name| self.kept_of(name)).collect()
+    }
+
+    /// What the kernel kept of a built-in module.
+    fn kept_of(&self, wanted: &str) -> Found {
+        let strings = std::fs::read(self.folder.join("modules.builtin.modinfo")).unwrap_or_default();
+        let own =
+            strings.split(|b| *b == 0).filter_map(|string| string.strip_prefix(wanted.as_bytes())?.strip_prefix(b"."));
+        let fields = own.map(|string| {
+            let eq = string.iter().position(|b| *b == b'=').unwrap_or(string.len());
+            (string.get(..eq).unwrap_or_default().to_vec(), string.get(eq + 1..).unwrap_or_default().to_vec())
+        });
+        Found::BuiltIn(wanted.to_owned(), fields.collect())
+    }
+}
+
+/// Is the argument a file, as modinfo tells it: there, regular, and with a module's ending?
+pub(super) fn is_module_file(path: &Path) -> bool {
+    is_module_name(path) && path.metadata().is_ok_and(|meta| meta.is_file())
+}
+
+fn search(folder: &Path, wanted: &str, depth: usize) -> Option<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
+    paths.sort();
+    paths.into_iter().find_map(|path| {
+        let meta = path.symlink_metadata().ok()?;
+        if meta.is_dir() && depth > 0 {
+            return search(&path, wanted, depth - 1);
+        }
+        (is_module_file(&path) && name_of_file(&path) == wanted).then_some(path)
+    })
+}
+
+/// The name or pattern with `_` for each `-`, but for those in brackets, which stand for a range.
+fn underscores(pattern: &str) -> String {
+    let mut in_brackets = false;
+    let one = |c: char| {
+        in_brackets = (in_brackets || c == '[') && c != ']';
+        if c == '-' && !in_brackets { '_' } else { c }
+    };
+    pattern.chars().map(one).collect()
+}
+
+/// Shell patterns as in modules.alias: `*`, `?` and `[…]`.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|skip| matches(rest, text.get(skip..).unwrap_or_default())),
+        Some((b'?', rest)) => text.split_first().is_some_and(|(_, text)| matches(rest, text)),
+        Some((b'[', rest)) => {
+            let Some(end) = rest.iter().position(|b| *b == b']') else { return false };
+            let (Some((first, text)), Some(class), Some(rest)) =
+                (text.split_first(), rest.get(..end), rest.get(end + 1..))
+            else {
+                return false;
+            };
+            in_class(class, *first) && matches(rest, text)
+        }
+        Some((byte, rest)) => text.split_first().is_some_and(|(first, text)| first == byte && matches(rest, text)),
+    }
+}
+
+fn in_class(class: &[u8], byte: u8) -> bool {
+    match class {
+        [from, b'-', to, rest @ ..] => (*from..=*to).contains(&byte) || in_class(rest, byte),
+        [one, rest @ ..] => *one == byte || in_class(rest, byte),
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_shell_patterns() {
+        assert!(matches(b"pci:v00008086d*sv*", b"pci:v00008086d00001234sv1"));
+        assert!(matches(b"usb:v[0-9a]?", b"usb:va7"));
+        assert!(!matches(b"usb:v[0-9]", b"usb:vx"));
+        assert!(!matches(b"fs_ext4", b"fs_ext3"));
+    }
+
+    #[test]
+    fn a_range_keeps_its_dash() {
+        assert_eq!(underscores("of:N-x[0-9a-f]-*"), "of:N_x[0-9a-f]_*");
+    }
+}

@@ -1,0 +1,360 @@
+//! `tree --fix`: the changes that are mere text, shown as a diff, confirmed, and carried out by the vault's protocol.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use similar::TextDiff;
+
+use crate::buildtree::layout::TreeKind;
+use crate::buildtree::mend::Change;
+use crate::cli::confirmation::{Question, confirm};
+use crate::cli::output::{self, Failure, Paint, Session, count};
+use crate::cli::tree::{Args, Study};
+use crate::cli::{Status, recover};
+use crate::edit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::escape::for_eyes;
+use crate::guard::Guard;
+use crate::module::container::Container;
+use crate::module::{Sha256Hex, file, sha256};
+use crate::vault::group::Wanted;
+use crate::vault::journal::Operation;
+use crate::vault::target::{self, Target};
+
+/// How many lines of a diff are shown to people: a configuration that is replaced differs in thousands.
+const LINES_SHOWN: usize = 60;
+
+/// A file that is to become another.
+struct Edited {
+    path: PathBuf,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Edited {
+    fn sha256(&self) -> (Sha256Hex, Sha256Hex) {
+        (sha256(&self.before), sha256(&self.after))
+    }
+}
+
+/// What was done, or would be.
+#[derive(Serialize)]
+struct Fixed {
+    schema_version: u32,
+    done: bool,
+    digest: String,
+    files: Vec<FixedFile>,
+    /// How many changes are left that are not mere text.
+    left: usize,
+}
+
+#[derive(Serialize)]
+struct FixedFile {
+    path: String,
+    before: Sha256Hex,
+    after: Sha256Hex,
+}
+
+pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let (edits, left) = edits(study)?;
+    if edits.is_empty() {
+        return nothing(study, left, args, session);
+    }
+    let vault = session.vault()?;
+    let machine = session.machine(&vault);
+    let owned = edits.iter().map(|edited| edited.path.clone()).chain(makefiles(study)).find_map(|path| {
+        let real = target::real_path(&path).ok()?;
+        machine.owner(&real).map(|owner| (path, owner))
+    });
+    if let Some((path, owner)) = owned {
+        let what = format!("refused by the guard {}: {owner} owns it", Guard::InstalledTree.name());
+        let hint = "copy the tree and fix the copy; what a package brought is made for its kernel as it is";
+        return Err(Error::new(ErrorKind::Guard, what).hint(hint).on(path).into());
+    }
+    if study.tree.layout.kind == TreeKind::Headers {
+        let what = format!("refused by the guard {}: this is a headers package", Guard::InstalledTree.name());
+        let hint = "install the package of the kernel's own release";
+        return Err(Error::new(ErrorKind::Guard, what).hint(hint).on(&study.tree.layout.object).into());
+    }
+    for edited in &edits {
+        target::must_be_writable(&edited.path)?;
+        if let Some(obstacle) = target::obstacles(&edited.path)?.into_iter().next() {
+            let what = format!("refused by the guard {}: {obstacle}", Guard::FileKind.name());
+            return Err(Error::new(ErrorKind::Guard, what).on(&edited.path).into());
+        }
+    }
+    let digest = digest(&edits);
+    if args.json && args.dry_run {
+        session.json(&fixed(&edits, &digest, false, left))?;
+        return Ok(Status::Done);
+    }
+    if args.dry_run || (args.confirm.is_none() && session.may_ask) {
+        show(study, &edits, &digest, session)?;
+    }
+    if args.dry_run {
+        return Ok(Status::Done);
+    }
+    let word = name_of(&study.tree.layout.object);
+    let question = Question { to: "change it so", word: &word, digest: &digest, see: "--fix -n" };
+    confirm(&question, args.confirm.as_deref(), session).map_err(|e| e.on(&args.tree))?;
+    carry_out(study, &edits, &digest, left, args, session)
+}
+
+/// The name that is typed: the folder's.
+fn name_of(folder: &Path) -> String {
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    real.file_name().map_or_else(|| "tree".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The files whose owner is the tree's.
+fn makefiles(study: &Study) -> Vec<PathBuf> {
+    let layout = &study.tree.layout;
+    vec![layout.source.value.join("Makefile"), layout.object.join("Makefile")]
+}
+
+/// The files that mere text mends, and how many changes are left.
+fn edits(study: &Study) -> Result<(Vec<Edited>, usize)> {
+    let mut files: BTreeMap<PathBuf, Edited> = BTreeMap::new();
+    let mut left = 0;
+    for mend in &study.mending.mends {
+        let (path, make): (&Path, Box<dyn Fn(&[u8]) -> Result<Vec<u8>> + '_>) = match &mend.change {
+            Change::Line { place, before, after } => {
+                (&place.file, Box::new(move |bytes| with_line(bytes, place.line, before, after)))
+            }
+            Change::Empty { file, .. } => (file, Box::new(|_| Ok(Vec::new()))),
+            Change::Config { from, to } if is_text(from) && to.is_file() => {
+                (to, Box::new(move |_| configuration(Path::new(from))))
+            }
+            _ => {
+                left += 1;
+                continue;
+            }
+        };
+        let edited = match files.entry(path.to_owned()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let before = file::read(path)?.bytes().to_vec();
+                let path = target::real_path(path)?;
+                entry.insert(Edited { path, after: before.clone(), before })
+            }
+        };
+        edited.after = make(&edited.after).map_err(|e| e.on(path))?;
+    }
+    Ok((files.into_values().filter(|edited| edited.before != edited.after).collect(), left))
+}
+
+/// Is this source of a configuration a file that is copied as it is, or unpacked?
+fn is_text(from: &str) -> bool {
+    let path = Path::new(from);
+    path.is_absolute() && path.is_file()
+}
+
+/// The text of a configuration: `/boot/config-REL`, `/proc/config.gz`.
+fn configuration(from: &Path) -> Result<Vec<u8>> {
+    // What lies in /proc has no size, so it is read, not mapped.
+    let bytes = std::fs::read(from).map_err(|e| Error::io("reading the kernel's configuration", e).on(from))?;
+    let text = match Container::of(&bytes) {
+        Container::None => bytes,
+        container => container.decompress(&bytes, MOST_CONFIG).map_err(|e| e.on(from))?.to_vec(),
+    };
+    let is_config = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("CONFIG_"));
+    match is_config {
+        true => Ok(text),
+        false => Err(Error::new(ErrorKind::Malformed, "no text of options").hint("copy it by hand").on(from)),
+    }
+}
+
+/// The largest configuration, unpacked, in bytes: those of distributions have 300 KiB.
+const MOST_CONFIG: u64 = 64 << 20;
+
+/// A text with one line put in the place of another, which it must be; line 0 is added at the end. A line that the last
+/// change has moved is looked for by its text. The ends of lines stay as they are.
+fn with_line(bytes: &[u8], line: usize, before: &str, after: &str) -> Result<Vec<u8>> {
+    let variable = before.split(['=', ' ']).next().unwrap_or_default();
+    let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let is_it = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim();
+        text.strip_prefix(variable).is_some_and(|rest| rest.trim_start().starts_with(['=', ':']))
+            || text == format!("# {variable} is not set")
+    };
+    let at = line.checked_sub(1).filter(|at| lines.get(*at).is_some_and(|line| is_it(line)));
+    let at = at.or_else(|| lines.iter().rposition(|line| is_it(line)));
+    let mut owned = after.as_bytes().to_vec();
+    match at.and_then(|at| lines.get_mut(at)) {
+        Some(old) => {
+            let end = old.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+            owned.extend_from_slice(old.get(end..).unwrap_or_default());
+            *old = &owned;
+        }
+        None => {
+            if bytes.last().is_some_and(|last| *last != b'\n') {
+                lines.push(b"\n");
+            }
+            owned.push(b'\n');
+            lines.push(&owned);
+        }
+    }
+    Ok(lines.concat())
+}
+
+/// Of exactly these files, before and after.
+fn digest(edits: &[Edited]) -> String {
+    let mut text = String::from("kmodlab tree fix 1\n");
+    for edited in edits {
+        let (before, after) = edited.sha256();
+        text.push_str(&format!("{} {before} {after}\n", hex::encode(edited.path.as_os_str().as_encoded_bytes())));
+    }
+    sha256(text.as_bytes()).to_string()
+}
+
+fn fixed(edits: &[Edited], digest: &str, done: bool, left: usize) -> Fixed {
+    let file = |edited: &Edited| {
+        let (before, after) = edited.sha256();
+        FixedFile { path: output::path_text(&edited.path).into_owned(), before, after }
+    };
+    Fixed { schema_version: 1, done, digest: digest.to_owned(), files: edits.iter().map(file).collect(), left }
+}
+
+/// The changes as a unified diff.
+fn show(study: &Study, edits: &[Edited], digest: &str, session: &mut Session<'_>) -> Result<(), Failure> {
+    let root = &study.tree.layout.object;
+    for edited in edits {
+        let name = output::path(edited.path.strip_prefix(root).unwrap_or(&edited.path));
+        let (before, after) = (String::from_utf8_lossy(&edited.before), String::from_utf8_lossy(&edited.after));
+        let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
+        writeln!(session.out, "--- {name}\n+++ {name}")?;
+        let text = diff.unified_diff().context_radius(1).to_string();
+        let all = text.lines().count();
+        for line in text.lines().take(LINES_SHOWN) {
+            let shown = for_eyes(line);
+            let shown = match line.as_bytes().first() {
+                Some(b'+') => session.paint(Paint::Good, shown),
+                Some(b'-') => session.paint(Paint::Bad, shown),
+                _ => shown,
+            };
+            writeln!(session.out, "{shown}")?;
+        }
+        if all > LINES_SHOWN {
+            writeln!(session.out, "… and {} more lines", all - LINES_SHOWN)?;
+        }
+    }
+    writeln!(session.out, "digest  {}", session.paint(Paint::Strong, digest))?;
+    Ok(())
+}
+
+/// Nothing of it is mere text.
+fn nothing(study: &Study, left: usize, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let status = if study.mending.matches { Status::Done } else { Status::Negative };
+    if args.json {
+        session.json(&fixed(&[], &digest(&[]), false, left))?;
+        return Ok(status);
+    }
+    let why = match (left, &study.mending.never) {
+        (_, Some(_)) => "this tree can't match; kmodlab tree without --fix says why",
+        (0, None) => "nothing to change; nothing was written",
+        (_, None) => "nothing that is mere text; kmodlab tree without --fix says what to do",
+    };
+    writeln!(session.out, "{}: {why}", output::path(&args.tree))?;
+    Ok(status)
+}
+
+fn carry_out(
+    study: &Study,
+    edits: &[Edited],
+    digest: &str,
+    left: usize,
+    args: &Args,
+    session: &mut Session<'_>,
+) -> Result<Status, Failure> {
+    let vault = session.vault()?;
+    let (mut locked, outcomes) = recover::first(&vault, session)?;
+    for edited in edits {
+        recover::must_be_settled(&outcomes, &edited.path)?;
+    }
+    let paths: Vec<PathBuf> = edits.iter().map(|edited| edited.path.clone()).collect();
+    let decide = |at: usize, target: &Target| -> Result<Option<Wanted>> {
+        let Some(edited) = edits.get(at) else { return Ok(None) };
+        if target.bytes != edited.before {
+            let what = "changed since the changes were shown; nothing was written to it";
+            return Err(Error::new(ErrorKind::Changed, what).on(&target.path));
+        }
+        Ok(Some(wanted(study, edited, digest)))
+    };
+    let mut failed: Vec<Error> = Vec::new();
+    let mut done = 0;
+    locked.carry_out_all(&paths, decide, |_, result| match result {
+        Ok(_) => done += 1,
+        Err(error) => failed.push(error),
+    })?;
+    for error in &failed {
+        session.complain(error);
+    }
+    if args.json {
+        session.json(&fixed(edits, digest, failed.is_empty(), left))?;
+    } else {
+        for edited in edits.iter().filter(|edited| !failed.iter().any(|e| e.path() == Some(&edited.path))) {
+            let (before, _) = edited.sha256();
+            let changed = session.paint(Paint::Good, "changed");
+            writeln!(session.out, "{changed}  {}", output::path(&edited.path))?;
+            writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&before)))?;
+            writeln!(session.out, "  undo    kmodlab restore {}", output::shell_word(&edited.path))?;
+        }
+        if left > 0 {
+            let (left, tree) = (count(left, "change"), output::shell_word(&args.tree));
+            writeln!(session.out, "{left} left that no text makes: kmodlab tree {tree} says what to type")?;
+        }
+    }
+    Ok(match (failed.len(), done) {
+        (0, _) => Status::Done,
+        (_, 0) => failed.first().map_or(Status::Failed, Status::of),
+        _ => Status::Partial,
+    })
+}
+
+fn wanted(study: &Study, edited: &Edited, digest: &str) -> Wanted {
+    let own = study.outlooks.now.vermagic.as_ref().map(ToString::to_string);
+    let after = study.mending.after.as_ref().map(ToString::to_string);
+    Wanted {
+        operation: Operation::Patch,
+        after: edited.after.clone(),
+        after_sha256: Some(edited.sha256().1),
+        edits: edit::between(&edited.before, &edited.after).unwrap_or_default(),
+        metadata_after: None,
+        module: name_of(&edited.path),
+        vermagic: (own, after),
+        plan: Some(digest.to_owned()),
+        overrides: Vec::new(),
+        note: Some(format!("tree --fix for {}", study.kernel.name)),
+        container: Container::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str, at: usize, before: &str, after: &str) -> String {
+        String::from_utf8(with_line(text.as_bytes(), at, before, after).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_replaced_and_all_else_stays() {
+        let makefile = "VERSION = 2\r\nEXTRAVERSION = -1.358custom\r\nNAME = x";
+        let mended = line(makefile, 2, "EXTRAVERSION = -1.358custom", "EXTRAVERSION = -1.358");
+        assert_eq!(mended, "VERSION = 2\r\nEXTRAVERSION = -1.358\r\nNAME = x");
+    }
+
+    #[test]
+    fn a_line_that_moved_is_found_by_its_name_and_a_missing_one_is_added() {
+        let config = "# CONFIG_LOCALVERSION is not set\nCONFIG_X=y";
+        let (before, after) = ("CONFIG_LOCALVERSION=\"\"", "CONFIG_LOCALVERSION=\"-a\"");
+        assert_eq!(line(config, 9, before, after), "CONFIG_LOCALVERSION=\"-a\"\nCONFIG_X=y");
+        assert_eq!(line("CONFIG_X=y", 0, before, after), "CONFIG_X=y\nCONFIG_LOCALVERSION=\"-a\"\n");
+        assert_eq!(
+            line("CONFIG_LOCALVERSION_AUTO=y\n", 1, before, after),
+            "CONFIG_LOCALVERSION_AUTO=y\nCONFIG_LOCALVERSION=\"-a\"\n"
+        );
+    }
+}

@@ -1,0 +1,375 @@
+//! What `tree` prints: where each token comes from, what differs, what to change, what to type.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::buildtree::beyond::{Beyond, Caught, Kind};
+use crate::buildtree::commands::Command;
+use crate::buildtree::compiler::Compilers;
+use crate::buildtree::distribution::{Distribution, STRANGER};
+use crate::buildtree::generated::Part;
+use crate::buildtree::layout::{Layout, TreeKind};
+use crate::buildtree::mend::{Change, Mend};
+use crate::buildtree::options::Stale;
+use crate::buildtree::outlook::{Outlook, Traced};
+use crate::buildtree::place::Place;
+use crate::cli::output::{self, Failure, Paint, Session, Text, count};
+use crate::cli::tree::Study;
+use crate::cli::tree::prove::Proof;
+use crate::escape::for_eyes;
+use crate::vermagic::Comparison;
+
+/// How many options beyond the version magic are shown to people; JSON has all.
+const OPTIONS_SHOWN: usize = 12;
+
+/// How many options that are stale are shown.
+const STALE_SHOWN: usize = 6;
+
+/// A place, as far as it can be below the tree.
+fn place(place: &Place, tree: &Path) -> String {
+    let file = place.file.strip_prefix(tree).unwrap_or(&place.file);
+    Place::new(file, place.line).to_string()
+}
+
+struct Page<'p, 's> {
+    root: &'p Path,
+    session: &'p mut Session<'s>,
+}
+
+impl Page<'_, '_> {
+    fn heading(&mut self, label: &str, text: &str) -> Result<(), Failure> {
+        let label = self.session.paint(Paint::Strong, format_args!("{label:<8}"));
+        Ok(writeln!(self.session.out, "{label}{text}")?)
+    }
+
+    fn row(&mut self, label: &str, text: &str) -> Result<(), Failure> {
+        let label = self.session.paint(Paint::Faint, format_args!("{label:<14}"));
+        Ok(writeln!(self.session.out, "  {label} {text}")?)
+    }
+
+    fn place(&self, at: &Place) -> String {
+        place(at, self.root)
+    }
+}
+
+pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> Result<(), Failure> {
+    let mut page = Page { root: &study.tree.layout.object, session };
+    let kind = match study.tree.layout.kind {
+        TreeKind::Source => "a source tree that is not configured",
+        TreeKind::InTree => "a source tree, built in place",
+        TreeKind::Output => "a build folder (O=)",
+        TreeKind::Headers => "a headers package",
+    };
+    let arch =
+        study.tree.layout.srcarch.as_ref().map(|arch| format!(", {}", for_eyes(&arch.value))).unwrap_or_default();
+    let version = for_eyes(&study.tree.version.kernelversion());
+    page.heading("tree", &format!("{}: {kind} of {version}{arch}", output::path(named)))?;
+    if study.tree.layout.is_split() {
+        page.row("source", &output::path(&study.tree.layout.source.value))?;
+    }
+    outlook("now", &study.outlooks.now, &mut page)?;
+    if study.outlooks.anew.vermagic != study.outlooks.now.vermagic || study.outlooks.now.vermagic.is_none() {
+        outlook("anew", &study.outlooks.anew, &mut page)?;
+    }
+    let wanted = &study.kernel.vermagic;
+    page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
+    page.row("read from", &for_eyes(&wanted.source))?;
+    verdict(study, &mut page)?;
+    mends(study, &mut page)?;
+    beyond(study, &mut page)?;
+    lacking(study, &mut page)?;
+    commands(study, &mut page)?;
+    for note in study.tree.notes.iter().chain(&study.kernel.facts.notes) {
+        let label = page.session.paint(Paint::Odd, format_args!("{:<8}", "mind"));
+        writeln!(page.session.out, "{label}{}", for_eyes(note))?;
+    }
+    Ok(())
+}
+
+fn outlook(label: &str, outlook: &Outlook, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    match &outlook.vermagic {
+        Some(vermagic) => page.heading(label, &output::vermagic(vermagic.as_bytes()))?,
+        None => {
+            let unknown = page.session.paint(Paint::Odd, "not known");
+            page.heading(label, &unknown)?;
+        }
+    }
+    for token in &outlook.tokens {
+        let mut sources = token.sources.iter().map(|source| {
+            let decided = source.decided.as_ref().map(|at| format!(" at {}", page.place(at))).unwrap_or_default();
+            let what = source.what.as_ref().map(|what| format!(" ({}{decided})", for_eyes(what))).unwrap_or_default();
+            let text = if source.text == token.text { String::new() } else { format!("{}  ", for_eyes(&source.text)) };
+            format!("{text}{}{what}", page.place(&source.place))
+        });
+        let (first, rest): (Option<String>, Vec<String>) = (sources.next(), sources.collect());
+        let text = for_eyes(&token.text);
+        page.row(token.kind.name(), &format!("{text:<24} {}", first.unwrap_or_default()))?;
+        for line in rest {
+            writeln!(page.session.out, "  {:14} {:24} {line}", "", "")?;
+        }
+    }
+    for why in &outlook.unknown {
+        page.row("", &for_eyes(why))?;
+    }
+    Ok(())
+}
+
+fn verdict(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    let answer = match study.mending.matches {
+        true => page.session.paint(Paint::Good, "a module built here carries the kernel's version magic"),
+        false => match &study.outlooks.now.vermagic {
+            Some(_) => page.session.paint(Paint::Bad, "a module built here carries another version magic"),
+            None => page.session.paint(Paint::Bad, "no module can be built here yet"),
+        },
+    };
+    page.heading("", &answer)?;
+    let differences = study.mending.differences.iter().flat_map(|comparison| comparison.differences());
+    for difference in differences {
+        let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+        let (own, theirs) = (side(&difference.module), side(&difference.kernel));
+        page.row(difference.kind.name(), &format!("{own}  →  {theirs}"))?;
+    }
+    Ok(())
+}
+
+fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    if let Some(never) = &study.mending.never {
+        let never = for_eyes(never);
+        let text = page.session.paint(Paint::Bad, format_args!("this tree can't match: {never}"));
+        page.heading("mend", &text)?;
+        return package(study, page);
+    }
+    for (index, mend) in study.mending.mends.iter().enumerate() {
+        let label = if index == 0 { "mend" } else { "" };
+        let text = change(&mend.change, page);
+        page.heading(label, &text)?;
+        page.row("", &format!("because {}", for_eyes(&mend.why)))?;
+    }
+    if study.mending.mends.is_empty() || study.mending.matches {
+        return Ok(());
+    }
+    match &study.mending.after {
+        Some(after) if *after == study.kernel.vermagic.value => {
+            let text = page.session.paint(Paint::Good, "the kernel's version magic");
+            page.heading("then", &text)
+        }
+        Some(after) => {
+            page.heading("then", &output::vermagic(after.as_bytes()))?;
+            let text =
+                page.session.paint(Paint::Odd, "which is still another: what is left can't be told by this tree");
+            page.row("", &text)?;
+            package(study, page)
+        }
+        None => {
+            let text = page.session.paint(Paint::Odd, "what it would be then can't be told yet");
+            page.heading("then", &text)
+        }
+    }
+}
+
+/// One change, in a line.
+fn change(change: &Change, page: &Page<'_, '_>) -> String {
+    let arrow = |before: &str, after: &str| format!("{}  →  {}", for_eyes(before), for_eyes(after));
+    match change {
+        Change::Line { place, before, after } => format!("{}  {}", page.place(place), arrow(before, after)),
+        Change::Empty { file, before } => {
+            format!("{}  remove it, or make it empty (it says {})", page.place(&Place::whole(file)), for_eyes(before))
+        }
+        Change::Config { from, to } => {
+            format!("{}  copy the kernel's configuration over it: {}", page.place(&Place::whole(to)), for_eyes(from))
+        }
+        Change::Option { option, before, after, place } => {
+            format!("{}  {}  {}", page.place(place), for_eyes(option), arrow(before, after))
+        }
+        Change::VersionControl { before, place, how } => {
+            format!("{}  it adds {}: {how}", page.place(place), for_eyes(before))
+        }
+        Change::Compiler { before, after } => {
+            let before = before.as_deref().map(for_eyes).unwrap_or_else(|| "none here".to_owned());
+            format!("compiler  {before}  →  {}", for_eyes(after))
+        }
+        Change::Generate { place, before, after } => {
+            let after = after.as_deref().map(for_eyes).unwrap_or_else(|| "not known".to_owned());
+            match before {
+                Some(before) if for_eyes(before) != after => {
+                    format!("{}  is stale, make it anew: {}", page.place(place), arrow(before, &after))
+                }
+                Some(_) => format!("{}  is stale: make what is generated anew", page.place(place)),
+                None => format!("{}  is to be made: {after}", page.place(place)),
+            }
+        }
+        Change::Seed { token } => format!("{}: no tree but that of the kernel's own build can match", for_eyes(token)),
+        Change::Symvers { to } => {
+            format!(
+                "{}  take the kernel's own, of its headers package, or build the whole kernel",
+                page.place(&Place::whole(to))
+            )
+        }
+    }
+}
+
+/// Which package has the right headers.
+fn package(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    let Some(distribution) = &study.distribution else {
+        return page.row("headers", STRANGER);
+    };
+    let name =
+        if distribution.certain { distribution.name.to_owned() } else { format!("{}, perhaps", distribution.name) };
+    let packages = distribution.headers.join(" or ");
+    let packages = if packages.is_empty() { "no package".to_owned() } else { packages };
+    page.row("headers", &format!("{packages} ({name})"))?;
+    if let Some(install) = &distribution.install {
+        page.row("install", install)?;
+    }
+    if let Some(note) = &distribution.note {
+        page.row("", note)?;
+    }
+    Ok(())
+}
+
+fn beyond(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    let Some(first) = study.beyond.first() else { return Ok(()) };
+    let worst = match first.kind() {
+        Kind::BeforeInit | Kind::StructModule => Paint::Bad,
+        Kind::Code | Kind::SharedStructure => Paint::Odd,
+    };
+    let all = count(study.beyond.len(), "option");
+    let verb = if study.beyond.len() == 1 { "differs" } else { "differ" };
+    let text = page
+        .session
+        .paint(worst, format_args!("{all} {verb} that no version magic shows, and that change what both share"));
+    page.heading("beyond", &text)?;
+    for beyond in study.beyond.iter().take(OPTIONS_SHOWN) {
+        let Beyond { option, tree, kernel, effects, caught } = beyond;
+        let what = effects.first().map(|effect| effect.what).unwrap_or_default();
+        let caught = match caught {
+            Caught::ModuleLayout => "; symbol versions catch it",
+            Caught::SymbolsThatReachIt => "; symbol versions catch it where a symbol reaches it",
+            Caught::Nothing => "; nothing catches it",
+        };
+        let line = format!("CONFIG_{option}  {} here, {} there: {what}{caught}", for_eyes(tree), for_eyes(kernel));
+        writeln!(page.session.out, "  {line}")?;
+    }
+    if study.beyond.len() > OPTIONS_SHOWN {
+        writeln!(page.session.out, "  and {} more (--json has all)", study.beyond.len() - OPTIONS_SHOWN)?;
+    }
+    Ok(())
+}
+
+fn lacking(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    for (index, Stale { name, .. }) in study.tree.stale_options.iter().take(STALE_SHOWN).enumerate() {
+        let more = study.tree.stale_options.len().saturating_sub(STALE_SHOWN);
+        let rest = if index + 1 == STALE_SHOWN && more > 0 { format!(", and {more} more") } else { String::new() };
+        let label = if index == 0 { "stale" } else { "" };
+        page.heading(label, &format!("CONFIG_{}: .config and what the build reads differ{rest}", for_eyes(name)))?;
+    }
+    for (index, part) in study.tree.generated.missing().enumerate() {
+        let label = if index == 0 { "missing" } else { "" };
+        let place = page.place(&Place::whole(&part.path));
+        page.heading(label, &format!("{place}: {}", part.role))?;
+    }
+    if let Some(missing) = &study.tree.compilers.missing {
+        let command = for_eyes(&study.tree.compilers.command);
+        page.heading("missing", &format!("the compiler {command}: {}", for_eyes(missing)))?;
+    }
+    if let Some(names) = study.not_exported.as_ref().filter(|names| !names.is_empty()) {
+        let names: Vec<String> = names.iter().map(|name| for_eyes(name)).collect();
+        let text = page.session.paint(Paint::Bad, format_args!("the kernel does not export {}", names.join(", ")));
+        page.heading("symbols", &text)?;
+    }
+    Ok(())
+}
+
+fn commands(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    for (index, Command { line, why }) in study.commands.iter().enumerate() {
+        let label = if index == 0 { "type" } else { "" };
+        page.heading(label, line)?;
+        let why = page.session.paint(Paint::Faint, format_args!("# {why}"));
+        writeln!(page.session.out, "{:10}{why}", "")?;
+    }
+    Ok(())
+}
+
+/// All of it, for programs.
+#[derive(Serialize)]
+pub(super) struct Document<'d> {
+    schema_version: u32,
+    tree: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tree_hex: Option<String>,
+    layout: &'d Layout,
+    version: String,
+    now: ShownOutlook<'d>,
+    anew: ShownOutlook<'d>,
+    kernel: ShownKernel<'d>,
+    matches: bool,
+    differences: Option<&'d Comparison>,
+    mends: &'d [Mend],
+    after: Option<Text>,
+    never: Option<&'d str>,
+    distribution: Option<&'d Distribution>,
+    beyond: &'d [Beyond],
+    stale_options: &'d [Stale],
+    missing: Vec<&'d Part>,
+    compilers: &'d Compilers,
+    not_exported: Option<&'d [String]>,
+    commands: &'d [Command],
+    notes: &'d [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'d Proof>,
+}
+
+#[derive(Serialize)]
+struct ShownOutlook<'d> {
+    vermagic: Option<Text>,
+    tokens: &'d [Traced],
+    unknown: &'d [String],
+}
+
+#[derive(Serialize)]
+struct ShownKernel<'d> {
+    name: &'d str,
+    vermagic: Text,
+    source: &'d str,
+    config: Option<&'d str>,
+}
+
+impl<'d> Document<'d> {
+    pub(super) fn of(named: &'d Path, study: &'d Study, proof: Option<&'d Proof>) -> Document<'d> {
+        let outlook = |outlook: &'d Outlook| ShownOutlook {
+            vermagic: outlook.vermagic.as_ref().map(|vermagic| Text::of(vermagic.as_bytes())),
+            tokens: &outlook.tokens,
+            unknown: &outlook.unknown,
+        };
+        Document {
+            schema_version: 1,
+            tree: output::path_text(named).into_owned(),
+            tree_hex: output::path_hex(named),
+            layout: &study.tree.layout,
+            version: study.tree.version.kernelversion(),
+            now: outlook(&study.outlooks.now),
+            anew: outlook(&study.outlooks.anew),
+            kernel: ShownKernel {
+                name: &study.kernel.name,
+                vermagic: Text::of(study.kernel.vermagic.value.as_bytes()),
+                source: &study.kernel.vermagic.source,
+                config: study.kernel.facts.config.as_ref().map(|config| config.source.as_str()),
+            },
+            matches: study.mending.matches,
+            differences: study.mending.differences.as_ref(),
+            mends: &study.mending.mends,
+            after: study.mending.after.as_ref().map(|vermagic| Text::of(vermagic.as_bytes())),
+            never: study.mending.never.as_deref(),
+            distribution: study.distribution.as_ref(),
+            beyond: &study.beyond,
+            stale_options: &study.tree.stale_options,
+            missing: study.tree.generated.missing().collect(),
+            compilers: &study.tree.compilers,
+            not_exported: study.not_exported.as_deref(),
+            commands: &study.commands,
+            notes: &study.tree.notes,
+            proof,
+        }
+    }
+}
