@@ -133,13 +133,14 @@ pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result
         mender.options()?;
         mender.release();
         mender.tokens()?;
+        mender.compiler_token()?;
     }
     let after = match (&never, tree.layout.kind) {
         (Some(_), _) | (_, TreeKind::Headers) => outlooks.anew.clone(),
         _ => mender.draft.outlook()?,
     };
     if never.is_none() {
-        mender.compiler(&after);
+        mender.compiler();
         mender.generated(outlooks, &after);
         mender.symvers();
     }
@@ -360,18 +361,30 @@ impl Mender<'_> {
         self.add(change, why);
     }
 
-    /// The compiler: a token of its own before 2.6.20, and later what the kernel was built with.
-    fn compiler(&mut self, after: &Outlook) {
-        let compilers = &self.tree.compilers;
-        let before = compilers.here.as_ref().map(|here| here.text.clone());
+    /// The compiler, where its numbers are a token of the version magic: before 2.6.20, and on ia64.
+    fn compiler_token(&mut self) -> Result<()> {
         let token = |vermagic: &Vermagic| {
             let token = vermagic.tokens().iter().find(|token| token.kind == TokenKind::Compiler);
             token.map(|token| token.text.clone())
         };
-        if let Some(wanted) = token(self.wanted()) {
-            if after.vermagic.as_ref().and_then(token).as_ref() != Some(&wanted) {
-                self.add(Change::Compiler { before, after: wanted }, "its version is a token of the version magic");
-            }
+        let Some(wanted) = token(self.wanted()) else { return Ok(()) };
+        if self.draft.outlook()?.vermagic.as_ref().and_then(token).as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let mut numbers = wanted.trim_start_matches("gcc-").split('.').map(|number| number.parse().ok());
+        if let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) {
+            self.draft.compiler = Some((major, minor));
+        }
+        let before = self.tree.compilers.here.as_ref().map(|here| here.text.clone());
+        self.add(Change::Compiler { before, after: wanted }, "its version is a token of the version magic");
+        Ok(())
+    }
+
+    /// The compiler that the kernel was built with, where no token shows it.
+    fn compiler(&mut self) {
+        let compilers = &self.tree.compilers;
+        let before = compilers.here.as_ref().map(|here| here.text.clone());
+        if self.wanted().has(TokenKind::Compiler) {
             return;
         }
         let theirs = self.kernel.facts.banner.as_ref().and_then(|banner| Compiler::parse(&banner.value, None));

@@ -39,13 +39,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::Result;
-use generated::Generated;
+use generated::{Generated, ReleaseFile};
 use layout::{Layout, TreeKind, read_text};
 use localversion::{Gathering, LocalVersion};
 use makefile::Version;
 use options::{Options, Stale};
 use place::Place;
-use release::{Ingredients, Releases};
+use release::{Ingredients, PieceFrom, Releases};
 
 /// What a tree says of itself. Made by [`BuildTree::read`].
 #[derive(Clone, Debug, Serialize)]
@@ -212,7 +212,11 @@ fn note(notes: &mut Vec<String>, version: &Version, generated: &Generated, relea
         {
             notes.push(format!("{}: a second UTS_RELEASE, {}; the preprocessor decides", other.place, other.release));
         }
-        for file in generated.releases.iter().filter(|file| !file.is_header && file.release != header.release) {
+        // A package that forces a release upon each build has that in the header alone.
+        let is_forced =
+            release.pieces.iter().any(|piece| piece.from == PieceFrom::Forced && piece.text == header.release);
+        let differ = |file: &&ReleaseFile| !file.is_header && file.release != header.release && !is_forced;
+        for file in generated.releases.iter().filter(differ) {
             notes.push(format!(
                 "{} says {}, {} says {}: the build was interrupted, or a file was changed by hand",
                 file.place, file.release, header.place, header.release

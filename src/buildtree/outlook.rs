@@ -81,7 +81,12 @@ impl BuildTree {
                     what: Some("UTS_RELEASE".to_owned()),
                     decided: None,
                 };
-                self.outlook(&config_of(options), options, Some((&release.text, vec![source])))?
+                self.outlook(
+                    &config_of(options),
+                    options,
+                    Some((&release.text, vec![source])),
+                    self.compiler_numbers(),
+                )?
             }
             (None, _) => {
                 let header = self.layout.object.join(self.generated.header_path);
@@ -96,19 +101,30 @@ impl BuildTree {
         Ok(Outlooks { now, anew })
     }
 
+    /// The first two numbers of the compiler that would be used; else of the one that is recorded.
+    fn compiler_numbers(&self) -> Option<(u32, u32)> {
+        let compiler = self.compilers.here.as_ref().or(self.compilers.recorded.as_ref());
+        compiler.and_then(|compiler| numbers(&compiler.version))
+    }
+
     /// The version magic with a release, where it is known, and a configuration, whose options stand in a file.
-    fn outlook(&self, config: &Config, file: &Options, release: Option<(&str, Vec<Source>)>) -> Result<Outlook> {
+    fn outlook(
+        &self,
+        config: &Config,
+        file: &Options,
+        release: Option<(&str, Vec<Source>)>,
+        compiler: Option<(u32, u32)>,
+    ) -> Result<Outlook> {
         let Some(architecture) = &self.layout.srcarch else {
             return Ok(Outlook::unknown("nothing here tells the architecture; set ARCH".to_owned()));
         };
-        let compiler = self.compilers.here.as_ref().or(self.compilers.recorded.as_ref());
         let given = Given {
             config,
             architecture: &architecture.value,
             release: release.as_ref().map(|(text, sources)| {
                 (*text, sources.first().map_or_else(|| Place::whole(&self.layout.object), |s| s.place.clone()))
             }),
-            compiler: compiler.and_then(|compiler| numbers(&compiler.version)),
+            compiler,
         };
         let carried = header::vermagic(&TreeHeaders { layout: &self.layout }, &given)?;
         let sources = release.map(|(_, sources)| sources).unwrap_or_default();
@@ -128,6 +144,16 @@ impl Outlook {
             text: token.text.clone(),
             sources: match token.kind {
                 TokenKind::Release if !release.is_empty() => release.to_vec(),
+                TokenKind::Compiler => carried
+                    .behind(&token.range)
+                    .first()
+                    .map(|piece| Source {
+                        text: token.text.clone(),
+                        what: Some("the compiler's own numbers".to_owned()),
+                        ..source(piece, file)
+                    })
+                    .into_iter()
+                    .collect(),
                 _ => carried.behind(&token.range).into_iter().map(|piece| source(piece, file)).collect(),
             },
         };
@@ -178,6 +204,8 @@ pub struct Draft<'t> {
     pub config: Option<Config>,
     /// What version control appends.
     pub scm: Scm,
+    /// The compiler's first two numbers, where modules carry them.
+    pub compiler: Option<(u32, u32)>,
 }
 
 impl<'t> Draft<'t> {
@@ -185,7 +213,7 @@ impl<'t> Draft<'t> {
     pub fn of(tree: &'t BuildTree) -> Draft<'t> {
         let config = tree.config.as_ref().or(tree.auto.as_ref()).map(config_of);
         let (version, files, scm) = (tree.version.clone(), tree.localversions.clone(), tree.scm.clone());
-        Draft { tree, version, files, config, scm }
+        Draft { tree, version, files, config, scm, compiler: tree.compiler_numbers() }
     }
 
     /// An option as a string: empty where it is not set.
@@ -234,7 +262,7 @@ impl<'t> Draft<'t> {
         let none =
             Options { file: self.tree.layout.object.join(".config"), settings: Default::default(), is_header: false };
         let file = self.tree.config.as_ref().or(self.tree.auto.as_ref()).unwrap_or(&none);
-        self.tree.outlook(config, file, Some((release, sources.collect())))
+        self.tree.outlook(config, file, Some((release, sources.collect())), self.compiler)
     }
 }
 

@@ -153,20 +153,23 @@ fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel) -> Vec<Com
             .iter()
             .any(|mend| matches!(mend.change, Change::Generate { .. } | Change::Line { .. } | Change::Empty { .. }));
     let (folder, output) = (word(&tree.layout.source.value), word(&tree.layout.object));
+    let is_package = tree.layout.kind == TreeKind::Headers;
+    // Of a package in two halves the one that is named leads to the other.
+    let folder = if is_package { output.clone() } else { folder };
     let arch = tree.call.arch.as_deref();
     let lacking = Lacking {
         version: tree.version.numbers(),
         folder: &folder,
-        output: tree.layout.is_split().then_some(output.as_str()),
+        output: (tree.layout.is_split() && !is_package).then_some(output.as_str()),
         arch: arch.filter(|arch| is_plain(arch)),
         cross: tree.call.cross_compile.as_deref().filter(|cross| is_plain(cross)),
         config: config.as_deref(),
         symvers: None,
-        is_stale: is_stale && tree.layout.kind != TreeKind::Headers,
+        is_stale: is_stale && !is_package,
         is_unbuilt: tree.generated.missing().any(|part| part.path.ends_with("modpost")),
         has_no_symvers: !tree.layout.object.join("Module.symvers").exists(),
         has_versions: kernel.vermagic.value.has(TokenKind::Modversions),
-        is_package: tree.layout.kind == TreeKind::Headers,
+        is_package,
         module: "\"$PWD\"",
     };
     commands::commands(&lacking)

@@ -219,9 +219,9 @@ fn fixed(edits: &[Edited], digest: &str, done: bool, left: usize) -> Fixed {
 
 /// The changes as a unified diff.
 fn show(study: &Study, edits: &[Edited], digest: &str, session: &mut Session<'_>) -> Result<(), Failure> {
-    let root = &study.tree.layout.object;
+    let root = target::real_path(&study.tree.layout.object)?;
     for edited in edits {
-        let name = output::path(edited.path.strip_prefix(root).unwrap_or(&edited.path));
+        let name = output::path(edited.path.strip_prefix(&root).unwrap_or(&edited.path));
         let (before, after) = (String::from_utf8_lossy(&edited.before), String::from_utf8_lossy(&edited.after));
         let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
         writeln!(session.out, "--- {name}\n+++ {name}")?;

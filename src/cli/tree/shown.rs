@@ -26,14 +26,9 @@ const OPTIONS_SHOWN: usize = 12;
 /// How many options that are stale are shown.
 const STALE_SHOWN: usize = 6;
 
-/// A place, as far as it can be below the tree.
-fn place(place: &Place, tree: &Path) -> String {
-    let file = place.file.strip_prefix(tree).unwrap_or(&place.file);
-    Place::new(file, place.line).to_string()
-}
-
 struct Page<'p, 's> {
-    root: &'p Path,
+    /// The folders below which files are named.
+    roots: [&'p Path; 2],
     session: &'p mut Session<'s>,
 }
 
@@ -48,29 +43,35 @@ impl Page<'_, '_> {
         Ok(writeln!(self.session.out, "  {label} {text}")?)
     }
 
+    /// A place, as far as it can be below the tree.
     fn place(&self, at: &Place) -> String {
-        place(at, self.root)
+        let below = self.roots.iter().find_map(|root| at.file.strip_prefix(root).ok());
+        Place::new(below.unwrap_or(&at.file), at.line).to_string()
     }
 }
 
 pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> Result<(), Failure> {
-    let mut page = Page { root: &study.tree.layout.object, session };
+    let mut page = Page { roots: [&study.tree.layout.object, &study.tree.layout.source.value], session };
     let kind = match study.tree.layout.kind {
-        TreeKind::Source => "a source tree that is not configured",
-        TreeKind::InTree => "a source tree, built in place",
-        TreeKind::Output => "a build folder (O=)",
-        TreeKind::Headers => "a headers package",
+        TreeKind::Source => ("a source tree", ", not configured"),
+        TreeKind::InTree => ("a source tree", ", built in place"),
+        TreeKind::Output => ("a build folder (O=)", ""),
+        TreeKind::Headers => ("a headers package", ""),
     };
     let arch =
         study.tree.layout.srcarch.as_ref().map(|arch| format!(", {}", for_eyes(&arch.value))).unwrap_or_default();
     let version = for_eyes(&study.tree.version.kernelversion());
-    page.heading("tree", &format!("{}: {kind} of {version}{arch}", output::path(named)))?;
+    page.heading("tree", &format!("{}: {} of {version}{arch}{}", output::path(named), kind.0, kind.1))?;
     if study.tree.layout.is_split() {
         page.row("source", &output::path(&study.tree.layout.source.value))?;
     }
-    outlook("now", &study.outlooks.now, &mut page)?;
-    if study.outlooks.anew.vermagic != study.outlooks.now.vermagic || study.outlooks.now.vermagic.is_none() {
-        outlook("anew", &study.outlooks.anew, &mut page)?;
+    let (now, anew) = (&study.outlooks.now, &study.outlooks.anew);
+    outlook("now", now, &now.tokens, &mut page)?;
+    if anew.vermagic != now.vermagic || now.vermagic.is_none() {
+        // What is the same is not told twice.
+        let is_new = |token: &&Traced| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
+        let tokens: Vec<Traced> = anew.tokens.iter().filter(is_new).cloned().collect();
+        outlook("anew", anew, &tokens, &mut page)?;
     }
     let wanted = &study.kernel.vermagic;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
@@ -87,7 +88,7 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
     Ok(())
 }
 
-fn outlook(label: &str, outlook: &Outlook, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+fn outlook(label: &str, outlook: &Outlook, tokens: &[Traced], page: &mut Page<'_, '_>) -> Result<(), Failure> {
     match &outlook.vermagic {
         Some(vermagic) => page.heading(label, &output::vermagic(vermagic.as_bytes()))?,
         None => {
@@ -95,7 +96,7 @@ fn outlook(label: &str, outlook: &Outlook, page: &mut Page<'_, '_>) -> Result<()
             page.heading(label, &unknown)?;
         }
     }
-    for token in &outlook.tokens {
+    for token in tokens {
         let mut sources = token.sources.iter().map(|source| {
             let decided = source.decided.as_ref().map(|at| format!(" at {}", page.place(at))).unwrap_or_default();
             let what = source.what.as_ref().map(|what| format!(" ({}{decided})", for_eyes(what))).unwrap_or_default();
@@ -144,7 +145,8 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         let label = if index == 0 { "mend" } else { "" };
         let text = change(&mend.change, page);
         page.heading(label, &text)?;
-        page.row("", &format!("because {}", for_eyes(&mend.why)))?;
+        let why = page.session.paint(Paint::Faint, format_args!("because {}", for_eyes(&mend.why)));
+        writeln!(page.session.out, "{:10}{why}", "")?;
     }
     if study.mending.mends.is_empty() || study.mending.matches {
         return Ok(());
@@ -158,7 +160,7 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
             page.heading("then", &output::vermagic(after.as_bytes()))?;
             let text =
                 page.session.paint(Paint::Odd, "which is still another: what is left can't be told by this tree");
-            page.row("", &text)?;
+            writeln!(page.session.out, "{:10}{text}", "")?;
             package(study, page)
         }
         None => {
