@@ -29,7 +29,7 @@ use localversion::{Gathering, LocalVersion};
 use makefile::Version;
 use options::{Options, Stale};
 use place::Place;
-use release::{Ingredients, Releases};
+use release::{Ingredients, PieceFrom, Releases};
 
 /// What a tree says of itself. Made by [`BuildTree::read`].
 #[derive(Clone, Debug, Serialize)]
@@ -192,7 +192,10 @@ fn note(notes: &mut Vec<String>, version: &Version, generated: &Generated, relea
         {
             notes.push(format!("{}: a second UTS_RELEASE, {}; the preprocessor decides", other.place, other.release));
         }
-        for file in generated.releases.iter().filter(|file| !file.is_header && file.release != header.release) {
+        // Where a package forces the release, make's own file is of no account.
+        let forced = release.pieces.iter().any(|piece| piece.from == PieceFrom::Forced);
+        let differs = |file: &&generated::ReleaseFile| !forced && !file.is_header && file.release != header.release;
+        for file in generated.releases.iter().filter(differs) {
             notes.push(format!(
                 "{} says {}, {} says {}: the build was interrupted, or a file was changed by hand",
                 file.place, file.release, header.place, header.release

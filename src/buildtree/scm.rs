@@ -11,7 +11,7 @@
 //! | 2.6.25 to 2.6.30 | `git name-rev`, `git describe` | `-00003-gHASH` | `-dirty`, not for `scripts/package` |
 //! | 2.6.31 to 2.6.34 | `git describe --exact-match` | the same | the same |
 //! | 2.6.35 on | the same; `+` without CONFIG_LOCALVERSION_AUTO | the same | the same |
-//! | 5.11 to 5.15 | the same | the hash is cut to 12 places | the same |
+//! | 5.11 to 5.15 | the same | 12 digits, or 11 by gawk | the same |
 //! | 5.16 to 6.2 | git alone (no hg, no svn) | 12 digits | `-dirty` |
 //! | 6.3 on | `git describe --match` of the tag of KERNELVERSION | the same | the same |
 //! | 6.13 on, 6.12.y | the same by `git rev-list --count` | the same | the same |
@@ -115,6 +115,8 @@ struct Script {
     counts: Option<Count>,
     hash: Hash,
     dirty: Option<Dirty>,
+    /// Is the suffix appended with CONFIG_LOCALVERSION_AUTO? Some vendors took that out.
+    full: bool,
     short: Short,
     git_svn: bool,
     hg: bool,
@@ -159,8 +161,7 @@ enum Tagged {
 enum Count {
     /// `-00003-gHASH`, both of `git describe`.
     WithHash,
-    /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: a `g` and 11 digits, since a place
-    /// before the first one counts as one.
+    /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: 11 digits or 12, by the awk.
     WithCutHash,
     /// `-00003`, and then the hash as without a tag.
     Alone,
@@ -181,8 +182,19 @@ struct Dirty {
     word: &'static str,
     /// Are changes below `scripts/package` passed over?
     without_package: bool,
-    /// Does only what is not in the index count (`git diff-files`)?
-    unstaged: bool,
+    /// What is asked, and its answer's form.
+    asked: Asked,
+}
+
+/// How a script asks for changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// `git status -uno --porcelain`; scripts that refresh the index before they ask get the same answer.
+    Status,
+    /// `git diff-files`, without a refresh: what was touched counts, what is in the index does not.
+    DiffFiles,
+    /// `git diff-index HEAD`, without a refresh: what was touched counts.
+    DiffIndex,
 }
 
 /// What becomes of the suffix without CONFIG_LOCALVERSION_AUTO.
@@ -233,8 +245,15 @@ impl Script {
             () => Hash::Short,
         };
         let word = ["-git_dirty", "-dirty"].into_iter().find(|word| has(word) && has("diff-"));
-        let dirty =
-            word.map(|word| Dirty { word, without_package: has("scripts/package"), unstaged: has("diff-files") });
+        let dirty = word.map(|word| Dirty {
+            word,
+            without_package: has("scripts/package"),
+            asked: match () {
+                () if has("status -uno") || has("update-index --refresh") => Asked::Status,
+                () if has("diff-files") => Asked::DiffFiles,
+                () => Asked::DiffIndex,
+            },
+        });
         let short = match () {
             () if !whole || !has("scm_version --short") => Short::Nothing,
             () if has("${scm:++}") => Short::Plus,
@@ -253,6 +272,7 @@ impl Script {
             counts,
             hash,
             dirty,
+            full: !whole || has("\"$res$(scm_version)\"") || has("scm_version=\"$(scm_version)\""),
             short,
             git_svn: has("svn-remote.svn.url"),
             hg: has("hg id"),
@@ -270,6 +290,7 @@ impl Script {
             counts: None,
             hash: Hash::Cut(8),
             dirty: None,
+            full: true,
             short: Short::Nothing,
             git_svn: false,
             hg: false,
@@ -280,7 +301,10 @@ impl Script {
     fn answer(&self, question: &Question, file: &Path) -> Result<Scm> {
         let place = || Place::whole(file);
         let short = match (question.auto, self.form, question.localversion_set) {
-            (true, _, _) => false,
+            (true, ..) if !self.full => {
+                return Ok(known("", place(), "the script appends nothing for version control"));
+            }
+            (true, ..) => false,
             (false, Form::Whole, false) if self.short != Short::Nothing => true,
             (false, Form::Whole, true) => {
                 return Ok(known("", place(), "LOCALVERSION is set, and CONFIG_LOCALVERSION_AUTO is not"));
@@ -421,7 +445,7 @@ impl Script {
         let count: u64 = count.parse().unwrap_or(0);
         let past = match self.counts {
             Some(Count::WithHash) => format!("-{count:05}-{hash}"),
-            Some(Count::WithCutHash) => format!("-{count:05}-{}", hash.get(..12).unwrap_or(hash)),
+            Some(Count::WithCutHash) => format!("-{count:05}-{}", hash.get(..cut_by_awk()?).unwrap_or(hash)),
             _ => format!("-{count:05}"),
         };
         Ok(Some((Some(past), words)))
@@ -504,15 +528,27 @@ fn version_tag(kernelversion: &str) -> String {
 
 /// The first file with uncommitted changes.
 fn is_dirty(source: &Path, dirty: Dirty) -> std::result::Result<Option<String>, String> {
-    let status = git(source, &["status", "-uno", "--porcelain"])?;
-    if !status.ok {
-        return Err(format!("git status fails: {}", status.stderr.lines().next().unwrap_or_default()));
-    }
-    let mut files = status.stdout.lines().filter_map(|line| Some((line.get(..2)?, line.get(3..)?)));
-    let counts = |(state, file): &(&str, &str)| {
-        !(dirty.without_package && file.starts_with("scripts/package")) && !(dirty.unstaged && state.ends_with(' '))
+    let (arguments, prefix): (&[&str], usize) = match dirty.asked {
+        Asked::Status => (&["status", "-uno", "--porcelain"], 3),
+        Asked::DiffFiles => (&["diff-files", "--name-only"], 0),
+        Asked::DiffIndex => (&["diff-index", "--name-only", "HEAD"], 0),
     };
-    Ok(files.find(counts).map(|(_, file)| file.to_owned()))
+    let answer = git(source, arguments)?;
+    if !answer.ok {
+        return Err(format!("git {} fails: {}", arguments.join(" "), answer.stderr.lines().next().unwrap_or_default()));
+    }
+    let mut files = answer.stdout.lines().filter_map(|line| line.get(prefix..));
+    let counts = |file: &&str| !(dirty.without_package && file.starts_with("scripts/package"));
+    Ok(files.find(counts).map(str::to_owned))
+}
+
+/// How long the `g` and its digits are that awk makes of `substr(…, 0, 13)`: of a place before the first one gawk counts
+/// as one that is empty (so 12), and old mawk as none (13). make calls the awk that is here.
+fn cut_by_awk() -> std::result::Result<usize, String> {
+    let mut command = Command::new("awk");
+    command.arg("BEGIN { print length(substr(\"g0123456789abcdef\", 0, 13)) }");
+    let answer = ask(&mut command, LIMIT).map_err(|_| "the script asks awk, which is not to be had here".to_owned())?;
+    answer.stdout.parse().map_err(|_| "the script asks awk, which gives no number here".to_owned())
 }
 
 /// Asks git about the repository of a folder.
