@@ -19,7 +19,8 @@
 //! Up to 2.6.35 any repository counts that the source is below; since then only one whose top is the source. A script
 //! that prints what none of these prints is not guessed at.
 //!
-//! git runs with its own environment only, takes no lock, starts no hook and no file system monitor, and has a time limit.
+//! git runs without GIT_ of the environment, takes no lock, fetches nothing, starts no hook, no file system monitor and no
+//! filter that the repository names, looks into no submodule, and has a time limit.
 //! Who owns a repository is git's to judge, as it is when make calls it.
 
 use std::fs;
@@ -312,11 +313,10 @@ impl Script {
             (false, ..) => return Ok(known("", place(), "CONFIG_LOCALVERSION_AUTO is not set")),
         };
         let told = if self.form == Form::Whole { question.source } else { question.object }.join(".scmversion");
-        if self.scmversion || (self.form == Form::Suffix && question.makefile.contains(".scmversion")) {
-            if let Some(text) = read_text(&told)? {
-                let text = text.trim_end_matches('\n').replace('\n', " ");
-                return Ok(known(self.shortened(short, text), Place::whole(told), "the file .scmversion says so"));
-            }
+        let is_told = self.scmversion || (self.form == Form::Suffix && question.makefile.contains(".scmversion"));
+        if is_told && let Some(text) = read_text(&told)? {
+            let text = text.trim_end_matches('\n').replace('\n', " ");
+            return Ok(known(self.shortened(short, text), Place::whole(told), "the file .scmversion says so"));
         }
         if self.form == Form::Perl {
             return perl(question.source);
@@ -529,10 +529,11 @@ fn version_tag(kernelversion: &str) -> String {
 /// The first file with uncommitted changes.
 fn is_dirty(source: &Path, dirty: Dirty) -> std::result::Result<Option<String>, String> {
     let (arguments, prefix): (&[&str], usize) = match dirty.asked {
-        Asked::Status => (&["status", "-uno", "--porcelain"], 3),
-        Asked::DiffFiles => (&["diff-files", "--name-only"], 0),
-        Asked::DiffIndex => (&["diff-index", "--name-only", "HEAD"], 0),
+        Asked::Status => (&["status", "-uno", "--porcelain", "--ignore-submodules=dirty"], 3),
+        Asked::DiffFiles => (&["diff-files", "--name-only", "--ignore-submodules=dirty"], 0),
+        Asked::DiffIndex => (&["diff-index", "--name-only", "--ignore-submodules=dirty", "HEAD"], 0),
     };
+    must_run_nothing(source)?;
     let answer = git(source, arguments)?;
     if !answer.ok {
         return Err(format!("git {} fails: {}", arguments.join(" "), answer.stderr.lines().next().unwrap_or_default()));
@@ -540,6 +541,21 @@ fn is_dirty(source: &Path, dirty: Dirty) -> std::result::Result<Option<String>, 
     let mut files = answer.stdout.lines().filter_map(|line| line.get(prefix..));
     let counts = |file: &&str| !(dirty.without_package && file.starts_with("scripts/package"));
     Ok(files.find(counts).map(str::to_owned))
+}
+
+/// A repository's own configuration can name programs that git runs over files to compare them. Its user's are the
+/// user's own choice; those of a tree that came from elsewhere are not run.
+fn must_run_nothing(source: &Path) -> std::result::Result<(), String> {
+    let answer =
+        git(source, &["config", "--show-scope", "--name-only", "--get-regexp", "^filter\\..*\\.(clean|process)$"])?;
+    if !answer.ok && !answer.stderr.is_empty() {
+        return Err(format!("git config fails: {}", answer.stderr.lines().next().unwrap_or_default()));
+    }
+    let own = answer.stdout.lines().find(|line| !(line.starts_with("global") || line.starts_with("system")));
+    match own.and_then(|line| line.split_whitespace().nth(1)) {
+        Some(filter) => Err(format!("to tell changes git would run a program that the repository names ({filter})")),
+        None => Ok(()),
+    }
 }
 
 /// How long the `g` and its digits are that awk makes of `substr(…, 0, 13)`: of a place before the first one gawk counts
@@ -564,7 +580,7 @@ fn git(source: &Path, arguments: &[&str]) -> std::result::Result<Answer, String>
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
         .args(["--no-optional-locks", "--no-pager"])
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never"])
         .arg("-C")
         .arg(source)
         .args(arguments);

@@ -248,6 +248,23 @@ fn reading_runs_nothing_of_the_repository_and_writes_nothing() {
     assert!(!ran.exists());
 }
 
+#[test]
+#[ignore = "needs git"]
+fn a_filter_that_the_repository_names_is_not_run() {
+    let tree = Tree::new(BY_SCRIPT, VERSIONED, AUTO).commit_first();
+    let ran = tree.path.join("ran");
+    tree.put(".gitattributes", "README filter=x\n");
+    tree.git(&["config", "filter.x.clean", &format!("touch {}; cat", ran.display())]);
+    fs::File::open(tree.path.join("README")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let scm = tree.read(None).scm;
+    assert_eq!(scm.suffix, None);
+    assert!(scm.why.ends_with("a program that the repository names (filter.x.clean)"), "{}", scm.why);
+    assert!(!ran.exists());
+    // Would it have been? Else this test shows nothing.
+    tree.git(&["status", "-uno"]);
+    assert!(ran.exists());
+}
+
 /// Every path below a folder.
 fn names(folder: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
