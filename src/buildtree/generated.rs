@@ -184,7 +184,12 @@ fn parts(layout: &Layout, header_path: &'static str, version: Numbers, options: 
         ("vmlinux", "the image, for BTF of modules", is("DEBUG_INFO_BTF_MODULES"), false, MadeBy::Make),
     ];
     let part = |(below, role, _, needed, made_by)| {
-        let path = layout.object.join(below);
+        let mut path = layout.object.join(below);
+        // Debian's headers keep it where it was up to 5.9.
+        if let Some(srcarch) = layout.srcarch.as_ref().filter(|_| below == "scripts/module.lds" && !path.exists()) {
+            let kept = layout.object.join("arch").join(&srcarch.value).join("module.lds");
+            path = if kept.exists() { kept } else { path };
+        }
         Part { present: path.exists(), path, role, needed, made_by }
     };
     wanted.into_iter().filter(|(_, _, exists, ..)| *exists).map(part).collect()

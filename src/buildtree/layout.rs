@@ -317,15 +317,21 @@ fn object_folder(named: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
     if !is_module_tree {
         return Ok(named.to_owned());
     }
-    match fs::metadata(&build) {
+    let missing = match fs::metadata(&build) {
         Ok(_) => {
             notes.push(format!("{} is a module tree: its link build is read", named.display()));
-            Ok(build)
+            return Ok(build);
         }
-        Err(e) => Err(Error::io("opening the module tree's link build", e)
-            .hint("install the headers package of this kernel")
-            .on(build)),
+        Err(error) => error,
+    };
+    let target = fs::read_link(&build).unwrap_or_default();
+    // Of a package that was unpacked elsewhere the link leads to where it would be installed.
+    if let Some(found) = candidates(named, &target).into_iter().find(|folder| folder.join("Makefile").is_file()) {
+        notes.push(format!("its link build leads to {}, which is not there; found beside it", target.display()));
+        return Ok(found);
     }
+    let hint = format!("install the headers package of this kernel: it would be at {}", target.display());
+    Err(Error::io("opening the module tree's link build", missing).hint(hint).on(build))
 }
 
 /// Where a generated Makefile leads.
@@ -669,6 +675,12 @@ mod tests {
         assert_eq!(layout.forced_release.unwrap().value, "9.9.0-1-amd64");
         assert_eq!(layout.srcarch.unwrap().value, "x86");
         assert!(layout.notes[0].ends_with("scripts, which is not there"), "{:?}", layout.notes);
+        let modules = root.path().join("x/lib/modules/9.9.0-1-amd64");
+        fs::create_dir_all(&modules).unwrap();
+        symlink("/usr/src/linux-headers-9.9.0-1-amd64", modules.join("build")).unwrap();
+        assert_eq!(Layout::read(&modules, None).unwrap().object, folder);
+        fs::remove_file(folder.join("Makefile")).unwrap();
+        assert!(Layout::read(&modules, None).unwrap_err().to_string().contains("install the headers package"));
     }
 
     #[test]

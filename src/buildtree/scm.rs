@@ -11,7 +11,7 @@
 //! | 2.6.25 to 2.6.30 | `git name-rev`, `git describe` | `-00003-gHASH` | `-dirty`, not for `scripts/package` |
 //! | 2.6.31 to 2.6.34 | `git describe --exact-match` | the same | the same |
 //! | 2.6.35 on | the same; `+` without CONFIG_LOCALVERSION_AUTO | the same | the same |
-//! | 5.11 to 5.15 | the same | the hash is cut to 12 places | the same |
+//! | 5.11 to 5.15 | the same | 12 digits, or 11 by gawk | the same |
 //! | 5.16 to 6.2 | git alone (no hg, no svn) | 12 digits | `-dirty` |
 //! | 6.3 on | `git describe --match` of the tag of KERNELVERSION | the same | the same |
 //! | 6.13 on, 6.12.y | the same by `git rev-list --count` | the same | the same |
@@ -19,7 +19,8 @@
 //! Up to 2.6.35 any repository counts that the source is below; since then only one whose top is the source. A script
 //! that prints what none of these prints is not guessed at.
 //!
-//! git runs with its own environment only, takes no lock, starts no hook and no file system monitor, and has a time limit.
+//! git runs without GIT_ of the environment, takes no lock, fetches nothing, starts no hook, no file system monitor and no
+//! filter that the repository names, looks into no submodule, and has a time limit.
 //! Who owns a repository is git's to judge, as it is when make calls it.
 
 use std::fs;
@@ -115,6 +116,8 @@ struct Script {
     counts: Option<Count>,
     hash: Hash,
     dirty: Option<Dirty>,
+    /// Is the suffix appended with CONFIG_LOCALVERSION_AUTO? Some vendors took that out.
+    full: bool,
     short: Short,
     git_svn: bool,
     hg: bool,
@@ -159,8 +162,7 @@ enum Tagged {
 enum Count {
     /// `-00003-gHASH`, both of `git describe`.
     WithHash,
-    /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: a `g` and 11 digits, since a place
-    /// before the first one counts as one.
+    /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: 11 digits or 12, by the awk.
     WithCutHash,
     /// `-00003`, and then the hash as without a tag.
     Alone,
@@ -181,8 +183,19 @@ struct Dirty {
     word: &'static str,
     /// Are changes below `scripts/package` passed over?
     without_package: bool,
-    /// Does only what is not in the index count (`git diff-files`)?
-    unstaged: bool,
+    /// What is asked, and its answer's form.
+    asked: Asked,
+}
+
+/// How a script asks for changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// `git status -uno --porcelain`; scripts that refresh the index before they ask get the same answer.
+    Status,
+    /// `git diff-files`, without a refresh: what was touched counts, what is in the index does not.
+    DiffFiles,
+    /// `git diff-index HEAD`, without a refresh: what was touched counts.
+    DiffIndex,
 }
 
 /// What becomes of the suffix without CONFIG_LOCALVERSION_AUTO.
@@ -233,8 +246,15 @@ impl Script {
             () => Hash::Short,
         };
         let word = ["-git_dirty", "-dirty"].into_iter().find(|word| has(word) && has("diff-"));
-        let dirty =
-            word.map(|word| Dirty { word, without_package: has("scripts/package"), unstaged: has("diff-files") });
+        let dirty = word.map(|word| Dirty {
+            word,
+            without_package: has("scripts/package"),
+            asked: match () {
+                () if has("status -uno") || has("update-index --refresh") => Asked::Status,
+                () if has("diff-files") => Asked::DiffFiles,
+                () => Asked::DiffIndex,
+            },
+        });
         let short = match () {
             () if !whole || !has("scm_version --short") => Short::Nothing,
             () if has("${scm:++}") => Short::Plus,
@@ -253,6 +273,7 @@ impl Script {
             counts,
             hash,
             dirty,
+            full: !whole || has("\"$res$(scm_version)\"") || has("scm_version=\"$(scm_version)\""),
             short,
             git_svn: has("svn-remote.svn.url"),
             hg: has("hg id"),
@@ -270,6 +291,7 @@ impl Script {
             counts: None,
             hash: Hash::Cut(8),
             dirty: None,
+            full: true,
             short: Short::Nothing,
             git_svn: false,
             hg: false,
@@ -280,7 +302,10 @@ impl Script {
     fn answer(&self, question: &Question, file: &Path) -> Result<Scm> {
         let place = || Place::whole(file);
         let short = match (question.auto, self.form, question.localversion_set) {
-            (true, _, _) => false,
+            (true, ..) if !self.full => {
+                return Ok(known("", place(), "the script appends nothing for version control"));
+            }
+            (true, ..) => false,
             (false, Form::Whole, false) if self.short != Short::Nothing => true,
             (false, Form::Whole, true) => {
                 return Ok(known("", place(), "LOCALVERSION is set, and CONFIG_LOCALVERSION_AUTO is not"));
@@ -288,11 +313,10 @@ impl Script {
             (false, ..) => return Ok(known("", place(), "CONFIG_LOCALVERSION_AUTO is not set")),
         };
         let told = if self.form == Form::Whole { question.source } else { question.object }.join(".scmversion");
-        if self.scmversion || (self.form == Form::Suffix && question.makefile.contains(".scmversion")) {
-            if let Some(text) = read_text(&told)? {
-                let text = text.trim_end_matches('\n').replace('\n', " ");
-                return Ok(known(self.shortened(short, text), Place::whole(told), "the file .scmversion says so"));
-            }
+        let is_told = self.scmversion || (self.form == Form::Suffix && question.makefile.contains(".scmversion"));
+        if is_told && let Some(text) = read_text(&told)? {
+            let text = text.trim_end_matches('\n').replace('\n', " ");
+            return Ok(known(self.shortened(short, text), Place::whole(told), "the file .scmversion says so"));
         }
         if self.form == Form::Perl {
             return perl(question.source);
@@ -421,7 +445,7 @@ impl Script {
         let count: u64 = count.parse().unwrap_or(0);
         let past = match self.counts {
             Some(Count::WithHash) => format!("-{count:05}-{hash}"),
-            Some(Count::WithCutHash) => format!("-{count:05}-{}", hash.get(..12).unwrap_or(hash)),
+            Some(Count::WithCutHash) => format!("-{count:05}-{}", hash.get(..cut_by_awk()?).unwrap_or(hash)),
             _ => format!("-{count:05}"),
         };
         Ok(Some((Some(past), words)))
@@ -504,15 +528,43 @@ fn version_tag(kernelversion: &str) -> String {
 
 /// The first file with uncommitted changes.
 fn is_dirty(source: &Path, dirty: Dirty) -> std::result::Result<Option<String>, String> {
-    let status = git(source, &["status", "-uno", "--porcelain"])?;
-    if !status.ok {
-        return Err(format!("git status fails: {}", status.stderr.lines().next().unwrap_or_default()));
-    }
-    let mut files = status.stdout.lines().filter_map(|line| Some((line.get(..2)?, line.get(3..)?)));
-    let counts = |(state, file): &(&str, &str)| {
-        !(dirty.without_package && file.starts_with("scripts/package")) && !(dirty.unstaged && state.ends_with(' '))
+    let (arguments, prefix): (&[&str], usize) = match dirty.asked {
+        Asked::Status => (&["status", "-uno", "--porcelain", "--ignore-submodules=dirty"], 3),
+        Asked::DiffFiles => (&["diff-files", "--name-only", "--ignore-submodules=dirty"], 0),
+        Asked::DiffIndex => (&["diff-index", "--name-only", "--ignore-submodules=dirty", "HEAD"], 0),
     };
-    Ok(files.find(counts).map(|(_, file)| file.to_owned()))
+    must_run_nothing(source)?;
+    let answer = git(source, arguments)?;
+    if !answer.ok {
+        return Err(format!("git {} fails: {}", arguments.join(" "), answer.stderr.lines().next().unwrap_or_default()));
+    }
+    let mut files = answer.stdout.lines().filter_map(|line| line.get(prefix..));
+    let counts = |file: &&str| !(dirty.without_package && file.starts_with("scripts/package"));
+    Ok(files.find(counts).map(str::to_owned))
+}
+
+/// A repository's own configuration can name programs that git runs over files to compare them. Its user's are the
+/// user's own choice; those of a tree that came from elsewhere are not run.
+fn must_run_nothing(source: &Path) -> std::result::Result<(), String> {
+    let answer =
+        git(source, &["config", "--show-scope", "--name-only", "--get-regexp", "^filter\\..*\\.(clean|process)$"])?;
+    if !answer.ok && !answer.stderr.is_empty() {
+        return Err(format!("git config fails: {}", answer.stderr.lines().next().unwrap_or_default()));
+    }
+    let own = answer.stdout.lines().find(|line| !(line.starts_with("global") || line.starts_with("system")));
+    match own.and_then(|line| line.split_whitespace().nth(1)) {
+        Some(filter) => Err(format!("to tell changes git would run a program that the repository names ({filter})")),
+        None => Ok(()),
+    }
+}
+
+/// How long the `g` and its digits are that awk makes of `substr(…, 0, 13)`: of a place before the first one gawk counts
+/// as one that is empty (so 12), and old mawk as none (13). make calls the awk that is here.
+fn cut_by_awk() -> std::result::Result<usize, String> {
+    let mut command = Command::new("awk");
+    command.arg("BEGIN { print length(substr(\"g0123456789abcdef\", 0, 13)) }");
+    let answer = ask(&mut command, LIMIT).map_err(|_| "the script asks awk, which is not to be had here".to_owned())?;
+    answer.stdout.parse().map_err(|_| "the script asks awk, which gives no number here".to_owned())
 }
 
 /// Asks git about the repository of a folder.
@@ -528,7 +580,7 @@ fn git(source: &Path, arguments: &[&str]) -> std::result::Result<Answer, String>
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
         .args(["--no-optional-locks", "--no-pager"])
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never"])
         .arg("-C")
         .arg(source)
         .args(arguments);
