@@ -165,7 +165,9 @@ fn headers_are_found_beside_and_in_folders_in_their_order() {
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
     assert!(source.include("it.h").unwrap());
     assert_eq!(told(&source.expand("IT").unwrap().unwrap()), "near i386 named");
-    assert!(!source.include("../../etc/passwd").unwrap());
+    for no_name in ["../../etc/passwd", "/etc/passwd", "a\0b.h", &"x".repeat(256)] {
+        assert!(!source.include(no_name).unwrap(), "{no_name}");
+    }
 }
 
 #[test]
