@@ -161,6 +161,9 @@ const STRING: &str = "VERMAGIC_STRING";
 /// Names that stand for what is made beside the headers, and so may be missing without anything else being wrong.
 const MADE: [&str; 4] = ["UTS_RELEASE", "RANDSTRUCT_HASHED_SEED", "__GNUC__", "__GNUC_MINOR__"];
 
+/// hexagon's word, which nothing defines, at least in 5.10 to 7.2: its modules carry the name itself.
+const NEVER_DEFINED: &str = "PROCESSOR_MODEL_NAME";
+
 /// Names that say for whom a header is read; for a module they are always the same.
 const ALWAYS: [&str; 6] = ["__KERNEL__", "MODULE", "INCLUDE_VERMAGIC", "__ASSEMBLY__", "__ASSEMBLER__", "__GENKSYMS__"];
 
@@ -217,7 +220,15 @@ fn evaluate<H: Headers>(
         return Err(error.on(VERMAGIC_H).hint("a kernel before 2.6, or a header that was cut"));
     };
     let Expansion { parts, mut reached, quoted } = expansion;
-    let pieces = pieces(&source, arguments, parts);
+    let mut pieces = pieces(&source, arguments, parts);
+    for piece in &mut pieces {
+        // `#` makes a text of a name that nothing defines, and no compiler says so. It is no word of the string.
+        if let Spelled::Text(text) = &piece.said
+            && let Some(name) = quoted.iter().find(|name| name.as_bytes() == text && *name != NEVER_DEFINED)
+        {
+            piece.said = Spelled::Token(name.clone());
+        }
+    }
     let mut left_over: BTreeSet<String> = quoted.into_iter().collect();
     for piece in &pieces {
         if let Spelled::Token(name) = &piece.said {
@@ -311,7 +322,8 @@ fn decisive<H: Headers>(
 ) -> Vec<Condition> {
     let counts = |name: &String| {
         let is_argument = arguments.iter().any(|argument| argument.name == name);
-        is_argument || (!ALWAYS.contains(&name.as_str()) && !(source.was_defined(name) && !name.starts_with("CONFIG_")))
+        let is_decided = ALWAYS.contains(&name.as_str()) || source.was_defined(name);
+        is_argument || name.starts_with("CONFIG_") || !is_decided
     };
     let kept = conditions.into_iter().filter(|condition| condition.names.iter().any(counts));
     kept.map(|condition| Condition { needs: condition.needs.map(|needs| by_option(arguments, needs)), ..condition })

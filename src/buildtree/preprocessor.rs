@@ -604,9 +604,11 @@ fn spaced(mut tokens: Vec<Token>) -> Vec<Token> {
     tokens
 }
 
-/// A name in a folder, without `.` and `..`; `None` where it leads out of the tree.
+/// A name in a folder, without `.` and `..`; `None` where it leads out of the tree, or can be no file's (`NAME_MAX`,
+/// `PATH_MAX`).
 fn below(folder: &str, name: &str) -> Option<String> {
-    if name.starts_with('/') {
+    let can_not_be = name.len() > 2048 || name.contains('\0') || name.split('/').any(|part| part.len() > 255);
+    if can_not_be || name.starts_with('/') {
         return None;
     }
     let mut path: Vec<&str> = Vec::new();

@@ -18,6 +18,7 @@ mod glances;
 mod images;
 mod kernels;
 mod listing;
+mod preprocessor;
 mod repack;
 mod round_trip;
 mod signatures;

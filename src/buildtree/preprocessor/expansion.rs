@@ -249,7 +249,8 @@ impl Macros {
         Ok(())
     }
 
-    /// The arguments up to the closing bracket; `None` if there are too few or too many, or no end.
+    /// The arguments up to the closing bracket; `None` if there are too few or too many, or no end. Those of `...` may
+    /// be missing.
     fn arguments(&mut self, input: &mut Vec<Stretch>, count: usize, variadic: bool) -> Result<Option<Vec<Vec<Token>>>> {
         let mut arguments: Vec<Vec<Token>> = Vec::new();
         let mut argument = Vec::new();
@@ -272,10 +273,8 @@ impl Macros {
         if count > 0 || !argument.is_empty() || !arguments.is_empty() {
             arguments.push(argument);
         }
-        if variadic && arguments.len() + 1 == count {
-            arguments.push(Vec::new());
-        }
-        Ok((arguments.len() == count).then_some(arguments))
+        let is_whole = arguments.len() == count || (variadic && arguments.len() + 1 == count);
+        Ok(is_whole.then_some(arguments))
     }
 
     /// A macro's body with its arguments in their places.
@@ -309,8 +308,9 @@ impl Macros {
                 Part::Argument { number, raw, spaced } => {
                     let argument = arguments.get(*number).map(Vec::as_slice).unwrap_or_default();
                     if pasted && all == Some(*number) && out.last().is_some_and(|token| token.is(b",")) {
-                        // gcc: the comma goes where there is no argument, and nothing is pasted where there is one.
-                        if argument.is_empty() {
+                        // gcc: the comma goes where the argument is missing, not where it is empty (unless it is the
+                        // only one), and nothing is pasted where there is one.
+                        if *number >= arguments.len() || (*number == 0 && argument.is_empty()) {
                             out.pop();
                         }
                         out.extend(argument.iter().cloned());
