@@ -11,7 +11,7 @@ use crate::buildtree::BuildTree;
 use crate::buildtree::compiler::Compiler;
 use crate::buildtree::header::Other;
 use crate::buildtree::layout::TreeKind;
-use crate::buildtree::outlook::{Draft, Outlook, Outlooks};
+use crate::buildtree::outlook::{Draft, Outlook, Outlooks, PREEMPT_BUILD};
 use crate::buildtree::place::Place;
 use crate::buildtree::preprocessor::Need;
 use crate::error::Result;
@@ -345,19 +345,37 @@ impl Mender<'_> {
 
     fn set(&mut self, need: &Need, why: &str) {
         let Some(option) = need.name.strip_prefix("CONFIG_") else { return };
+        if option == PREEMPT_BUILD {
+            // Nobody sets it: it is selected.
+            return match need.set {
+                true => self.set_option("PREEMPT", true, why),
+                false => {
+                    self.set_option("PREEMPT_DYNAMIC", false, why);
+                    self.set_option("PREEMPT", false, why);
+                    if let Some(config) = &mut self.draft.config {
+                        // What the choice falls back to.
+                        config.entry("PREEMPT_NONE".to_owned()).or_insert_with(|| "y".to_owned());
+                    }
+                }
+            };
+        }
+        self.set_option(option, need.set, why);
+    }
+
+    fn set_option(&mut self, option: &str, set: bool, why: &str) {
         let file = self.tree.config.as_ref().or(self.tree.auto.as_ref());
         let place = file.map_or_else(|| Place::whole(self.tree.layout.object.join(".config")), |f| f.place(option));
         let Some(config) = &mut self.draft.config else { return };
         let before = config.get(option).cloned().unwrap_or_else(|| "n".to_owned());
-        let after = if need.set { "y" } else { "n" };
+        let after = if set { "y" } else { "n" };
         if before == after {
             return;
         }
-        match need.set {
+        match set {
             true => config.insert(option.to_owned(), after.to_owned()),
             false => config.remove(option),
         };
-        let change = Change::Option { option: need.name.clone(), before, after: after.to_owned(), place };
+        let change = Change::Option { option: format!("CONFIG_{option}"), before, after: after.to_owned(), place };
         self.add(change, why);
     }
 

@@ -186,6 +186,26 @@ pub fn config_of(options: &Options) -> Config {
     set.collect()
 }
 
+/// A configuration as `make` makes it whole, as far as the version magic hangs on it: PREEMPT_BUILD, which nobody sets, is
+/// selected by what people set (kernel/Kconfig.preempt, 5.16 to 7.2).
+fn settled(config: &Config, version: (u32, u32, u32)) -> Config {
+    let mut config = config.clone();
+    if version >= (5, 16, 0) {
+        let selects = ["PREEMPT", "PREEMPT_DYNAMIC", "PREEMPT_LAZY"];
+        let is_selected = selects.iter().any(|name| config.get(*name).is_some_and(|value| value == "y"));
+        let is_chosen = ["PREEMPT_NONE", "PREEMPT_VOLUNTARY", "PREEMPT"].iter().any(|name| config.contains_key(*name));
+        match is_selected {
+            true => config.insert(PREEMPT_BUILD.to_owned(), "y".to_owned()),
+            false if is_chosen => config.remove(PREEMPT_BUILD),
+            false => None,
+        };
+    }
+    config
+}
+
+/// The option on which `preempt` hangs since 5.16.
+pub(super) const PREEMPT_BUILD: &str = "PREEMPT_BUILD";
+
 /// The first two numbers of a compiler's version.
 fn numbers(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split('.').map(|number| number.parse().ok());
@@ -249,6 +269,7 @@ impl<'t> Draft<'t> {
         let Some(config) = &self.config else {
             return Ok(Outlook::unknown("the tree is not configured".to_owned()));
         };
+        let config = &settled(config, self.version.numbers());
         let releases = self.releases();
         let Some(release) = &releases.anew else {
             return Ok(Outlook::unknown(releases.unknown.unwrap_or_default()));

@@ -89,7 +89,8 @@ impl Releases {
         }
         let pieces = of.pieces();
         let unknown = of.unknown();
-        let anew = unknown.is_none().then(|| pieces.iter().map(|piece| piece.text.as_str()).collect());
+        let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        let anew = unknown.is_none().then(|| as_echoed(&whole));
         Releases { now, pieces, anew, unknown }
     }
 
@@ -103,6 +104,18 @@ impl Releases {
 
     /// The longest that a release may be: more, and make stops (`uts_len` of the top Makefile).
     pub const LONGEST: usize = 64;
+}
+
+/// A release as the header has it: `echo \#define UTS_RELEASE \"$(KERNELRELEASE)\"` (top Makefile, since 2.6.18) parts it into
+/// words, and puts one space between them.
+fn as_echoed(release: &str) -> String {
+    let mut echoed = String::with_capacity(release.len());
+    for c in release.chars().map(|c| if matches!(c, '\t' | '\n') { ' ' } else { c }) {
+        if c != ' ' || !echoed.ends_with(' ') {
+            echoed.push(c);
+        }
+    }
+    echoed
 }
 
 impl Ingredients<'_> {
@@ -210,6 +223,11 @@ mod tests {
         assert_eq!(pieces, ["Makefile:1 2", "Makefile:2 .6", "Makefile:3 .5", "Makefile:4 -1.358custom"]);
         assert_eq!(releases.anew.as_deref(), Some("2.6.5-1.358custom"));
         assert!(releases.is_stale());
+    }
+
+    #[test]
+    fn white_space_in_the_middle_becomes_one_space() {
+        assert_eq!(as_echoed("6.1.192 -one  -two\tand more"), "6.1.192 -one -two and more");
     }
 
     #[test]
