@@ -321,8 +321,11 @@ impl Mender<'_> {
             let surplus = tokens_of(own).into_iter().filter(|token| !tokens_of(self.wanted()).contains(token));
             let by_lack =
                 lacking.filter_map(|token| lead_to(&outlook.others, &token).map(|needs| (token, needs, true)));
-            let by_surplus = surplus.filter_map(|token| lead_away(&outlook, &token).map(|needs| (token, needs, false)));
-            let Some((token, needs, is_lacking)) = by_lack.chain(by_surplus).next() else { break };
+            let by_surplus = surplus
+                .filter_map(|token| lead_away(&outlook, &token, self.wanted()).map(|needs| (token, needs, false)));
+            // What was changed already is not changed back: then nothing here leads there.
+            let is_new = |(_, needs, _): &(String, Vec<Need>, bool)| !needs.iter().all(|need| self.is_changed(need));
+            let Some((token, needs, is_lacking)) = by_lack.chain(by_surplus).find(is_new) else { break };
             let why = match is_lacking {
                 true => format!("the kernel has {token}"),
                 false => format!("the kernel has no {token}"),
@@ -341,6 +344,12 @@ impl Mender<'_> {
             self.add(Change::Seed { token }, why);
         }
         Ok(())
+    }
+
+    /// Is an option among the changes already?
+    fn is_changed(&self, need: &Need) -> bool {
+        let name = if need.name.ends_with(PREEMPT_BUILD) { "CONFIG_PREEMPT" } else { need.name.as_str() };
+        self.mends.iter().any(|mend| matches!(&mend.change, Change::Option { option, .. } if option == name))
     }
 
     fn set(&mut self, need: &Need, why: &str) {
@@ -478,11 +487,15 @@ fn lead_to(others: &[Other], token: &str) -> Option<Vec<Need>> {
     others.iter().filter(has).find_map(|other| needs(other))
 }
 
-/// What must be set so that a token is gone.
-fn lead_away(outlook: &Outlook, token: &str) -> Option<Vec<Need>> {
-    let has = |text: &[u8]| String::from_utf8_lossy(text).split(' ').any(|word| word == token);
-    let gone = |other: &&Other| other.now.as_deref().is_some_and(has) && !has(&other.text);
-    outlook.others.iter().filter(gone).find_map(needs)
+/// What must be set so that a token is gone, and none comes in its place that is not wanted.
+fn lead_away(outlook: &Outlook, token: &str, wanted: &Vermagic) -> Option<Vec<Need>> {
+    let wanted = tokens_of(wanted);
+    let words = |text: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(text).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let had = |other: &&Other| other.now.as_deref().is_some_and(|now| words(now).iter().any(|word| word == token));
+    let gone = |other: &&Other| words(&other.text).iter().all(|word| word != token && wanted.contains(word));
+    outlook.others.iter().filter(had).filter(gone).find_map(needs)
 }
 
 fn needs(other: &Other) -> Option<Vec<Need>> {

@@ -4,7 +4,7 @@ mod fix;
 mod prove;
 mod shown;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::buildtree::beyond::{self, Beyond};
@@ -53,6 +53,12 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// What both were called on the command line.
+struct Named<'n> {
+    tree: &'n Path,
+    kernel: &'n OsStr,
+}
+
 /// A tree beside a kernel.
 struct Study {
     tree: BuildTree,
@@ -76,7 +82,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let outlooks = tree.outlooks().map_err(|e| in_tree(e, &tree))?;
     let kernel = waiting(&format!("reading {name}"), || kernel::named(&args.kernel, &lookup))?;
     let module = args.module.as_deref().map(|path| module::open(path, lookup.max_size)).transpose()?;
-    let study = Study::of(tree, outlooks, kernel, module.as_ref().map(|(_, module)| module))?;
+    let named = Named { tree: &args.tree, kernel: &args.kernel };
+    let study = Study::of(tree, outlooks, kernel, &named, module.as_ref().map(|(_, module)| module))?;
     if args.fix {
         return fix::run(&study, &args, session);
     }
@@ -117,7 +124,13 @@ fn in_tree(error: crate::error::Error, tree: &BuildTree) -> crate::error::Error 
 }
 
 impl Study {
-    fn of(tree: BuildTree, outlooks: Outlooks, kernel: Kernel, module: Option<&Module>) -> Result<Study> {
+    fn of(
+        tree: BuildTree,
+        outlooks: Outlooks,
+        kernel: Kernel,
+        named: &Named<'_>,
+        module: Option<&Module>,
+    ) -> Result<Study> {
         let mending = mend::mending(&tree, &outlooks, &kernel).map_err(|e| in_tree(e, &tree))?;
         let options = tree.auto.as_ref().or(tree.config.as_ref()).map(config_of);
         let beyond = match (&options, &kernel.facts.config) {
@@ -127,14 +140,14 @@ impl Study {
         let release = kernel.vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
         let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.as_str());
         let distribution = distribution::of(&release, banner);
-        let commands = commands_for(&tree, &mending, &kernel);
+        let commands = commands_for(&tree, &mending, &kernel, named);
         let not_exported = module.and_then(|module| not_exported(module, &kernel));
         Ok(Study { tree, outlooks, kernel, mending, beyond, distribution, commands, not_exported })
     }
 }
 
 /// What to type, in order: none where no change of this tree would do.
-fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel) -> Vec<Command> {
+fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Named<'_>) -> Vec<Command> {
     if mending.never.is_some() {
         return Vec::new();
     }
@@ -172,7 +185,43 @@ fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel) -> Vec<Com
         is_package,
         module: "\"$PWD\"",
     };
-    commands::commands(&lacking)
+    let mut commands = commands::commands(&lacking);
+    let makes_whole =
+        commands.iter().position(|command| command.line.contains("oldconfig") || command.line.contains("olddefconfig"));
+    if let (Some(at), Some(line)) = (makes_whole, set_options(tree, mending)) {
+        commands.insert(at, Command { line, why: "the options that make the kernel's tokens" });
+    }
+    if mending.mends.iter().any(|mend| matches!(mend.change, Change::VersionControl { .. })) {
+        // Set, and empty: then nothing is added for version control without CONFIG_LOCALVERSION_AUTO.
+        for command in commands.iter_mut().filter(|command| command.line.starts_with("make ")) {
+            command.line = command.line.replacen("make ", "make LOCALVERSION= ", 1);
+        }
+    }
+    if mending.mends.iter().any(|mend| matches!(mend.change, Change::Line { .. } | Change::Empty { .. })) {
+        let (tree, kernel) = (output::shell_word(named.tree), output::shell_word(Path::new(named.kernel)));
+        let line = format!("kmodlab tree {tree} --for {kernel} --fix");
+        commands.insert(0, Command { line, why: "makes the changes that are mere text; kmodlab restore undoes them" });
+    }
+    commands
+}
+
+/// The options of the mends, set by the tree's own script (scripts/config, since 2.6.30).
+fn set_options(tree: &BuildTree, mending: &Mending) -> Option<String> {
+    let script = tree.layout.source.value.join("scripts/config");
+    if !script.is_file() {
+        return None;
+    }
+    let words = mending.mends.iter().flat_map(|mend| match &mend.change {
+        Change::Option { option, after, .. } => {
+            let name = option.strip_prefix("CONFIG_").unwrap_or(option);
+            vec![format!("{} {name}", if after == "y" { "-e" } else { "-d" })]
+        }
+        Change::VersionControl { .. } => vec!["-d LOCALVERSION_AUTO".to_owned()],
+        _ => Vec::new(),
+    });
+    let words: Vec<String> = words.collect();
+    let file = output::shell_word(&tree.layout.object.join(".config"));
+    (!words.is_empty()).then(|| format!("{} --file {file} {}", output::shell_word(&script), words.join(" ")))
 }
 
 /// Can it stand in a command as it is?

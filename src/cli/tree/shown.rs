@@ -125,6 +125,10 @@ fn verdict(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         },
     };
     page.heading("", &answer)?;
+    if study.mending.matches && study.mending.differences.as_ref().is_some_and(|differ| !differ.is_equal()) {
+        let text = page.session.paint(Paint::Odd, "but the next make here would give it another (anew):");
+        page.heading("", &text)?;
+    }
     let differences = study.mending.differences.iter().flat_map(|comparison| comparison.differences());
     for difference in differences {
         let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
