@@ -207,7 +207,7 @@ fn print(
         let text = "the loader takes it; what it does then, nobody checks: it may crash, or be silently wrong";
         writeln!(session.out, "                    {text}")?;
     }
-    print_patch(judged, verdict, session)
+    print_patch(judged, kernel, verdict, session)
 }
 
 fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -222,7 +222,7 @@ fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Fai
 }
 
 /// Would a patch help, in each of its ways, and what is the right way?
-fn print_patch(judged: &Judged, verdict: &Verdict, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mut Session<'_>) -> Result<(), Failure> {
     let [rewrite, blank] = &verdict.patched;
     let mut say = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {}", for_eyes(text));
     match (rewrite.helps, verdict.answer) {
@@ -247,11 +247,24 @@ fn print_patch(judged: &Judged, verdict: &Verdict, session: &mut Session<'_>) ->
             say("", &blank)?;
         }
     }
-    let is_foreign = verdict.dangers.iter().any(|danger| !matches!(danger, Danger::Token { .. }));
-    if is_foreign || verdict.stage == Some(Step::Vermagic) {
+    if let Some(command) = right_way(kernel, verdict) {
         say("the right way", "build it in the tree that this kernel was built in; then nothing is forced")?;
+        say("", &command)?;
     }
     Ok(())
+}
+
+/// The command that says what to change in a build tree, so that its modules fit the kernel, where they were built for
+/// another. Of the running kernel the tree has a place of its own (`make modules_install` makes the link).
+fn right_way(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
+    let is_foreign = verdict.dangers.iter().any(|danger| !matches!(danger, Danger::Token { .. }));
+    if !is_foreign && verdict.stage != Some(Step::Vermagic) {
+        return None;
+    }
+    let running = (kernel.name == "running").then(|| kernel.vermagic.value.release()).flatten();
+    let tree = running.map_or_else(|| "TREE".to_owned(), |release| format!("/lib/modules/{}/build", release.text));
+    let (tree, name) = (output::shell_word(Path::new(&tree)), output::shell_word(Path::new(&kernel.name)));
+    Some(format!("kmodlab tree {tree} --for {name}"))
 }
 
 fn stage(patched: &Patched) -> String {
@@ -278,6 +291,8 @@ struct Cell<'c> {
     needs: &'c [String],
     dangers: &'c [Danger],
     patch_helps: PatchHelps,
+    /// The command that says how a build tree is made to match; none where the version magic is not what stands against it.
+    right_way: Option<String>,
     patched: &'c [Patched],
     userspace: Userspace,
     /// What is wrong with the file itself, where something is.
@@ -303,6 +318,7 @@ impl<'c> Cell<'c> {
             needs: &verdict.needs,
             dangers: &verdict.dangers,
             patch_helps: verdict.patch_helps(),
+            right_way: right_way(kernel, verdict),
             patched: &verdict.patched,
             userspace: Userspace::of(verdict.errno),
             broken: judged.broken.as_ref().map(Error::what),
