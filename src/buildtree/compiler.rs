@@ -157,11 +157,18 @@ fn command(layout: &Layout, cc: Option<&str>, cross: Option<&str>) -> String {
     if let Some(cc) = cc.filter(|cc| !cc.trim().is_empty()) {
         return cc.trim().to_owned();
     }
-    let cross = cross.unwrap_or_default();
+    // The package overrides what make is given. Of Debian's, 7.2 has it: gcc goes by its full name there.
+    let forced_cross = layout.forced_cross.as_ref().map(|forced| forced.value.as_str()).filter(|word| is_prefix(word));
+    let cross = forced_cross.or(cross).unwrap_or_default();
     let forced = layout.forced_compiler.as_ref().and_then(|forced| forced.value.split_whitespace().next_back());
     let forced =
         forced.map(|word| word.strip_prefix("$(CROSS_COMPILE)").unwrap_or(word)).filter(|word| is_compiler(word));
     format!("{cross}{}", forced.unwrap_or("gcc"))
+}
+
+/// `x86_64-linux-gnu-`: no path, since nothing that a tree names is run but by its bare name.
+fn is_prefix(word: &str) -> bool {
+    word.ends_with('-') && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// `gcc`, `gcc-12`, `clang-16`.

@@ -34,6 +34,8 @@ pub struct Layout {
     pub forced_release: Option<Known<String>>,
     /// The compiler that they set (`CC`), likewise.
     pub forced_compiler: Option<Known<String>>,
+    /// What they put before the names of compilers (`override CROSS_COMPILE`).
+    pub forced_cross: Option<Known<String>>,
     /// What is odd about it, one line each.
     pub notes: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Layout {
             srcarch: None,
             forced_release: forced.release,
             forced_compiler: forced.compiler,
+            forced_cross: forced.cross,
             object,
             source,
             notes,
@@ -463,6 +466,7 @@ fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Known<Path
 struct Forced {
     release: Option<Known<String>>,
     compiler: Option<Known<String>>,
+    cross: Option<Known<String>>,
     arch: Option<Known<String>>,
 }
 
@@ -483,6 +487,7 @@ impl Forced {
             match assignment.name {
                 "KERNELRELEASE" => forced.release = Some(known),
                 "CC" => forced.compiler = Some(known),
+                "CROSS_COMPILE" => forced.cross = Some(known),
                 "ARCH" => forced.arch = Some(known),
                 _ => {}
             }
