@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# How the scripts of this folder ask a Debian archive. Sourced by them, in the project's own folder.
+#
+# Nothing is installed and no suite of this machine is changed: apt is given folders of its own, below target/real/.apt.
+# The archive is the one this machine's own sources name.
+
+top=$PWD/target/real
+mkdir -p "$top"
+
+# The archive and its security part, as this machine's own apt sources have them.
+uris=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages')
+archive=$(awk '$2 !~ /-/ && $2 != "nodistro" && /debian/ {print $1; exit}' <<<"$uris")
+security=$(awk '$2 ~ /-security$/ {print $1; exit}' <<<"$uris")
+[ -n "$archive" ] || { echo "$0: this machine's apt sources name no Debian archive (try: apt-get update)" >&2; exit 1; }
+
+retry() {
+  local try
+  for try in 1 2 3; do
+    "$@" && return 0
+    echo "$0: try $try of 3 failed: ${*: -1}" >&2
+    sleep $((try * 5))
+  done
+  return 1
+}
+
+# ask SUITES SECURITY-SUITE ARCH [STATUS-FILE]: makes folders for apt, and sets `options` to what each apt command needs
+# to use them. SUITES are separated by commas; a security suite `-` is none. Without a status file nothing is installed.
+ask() {
+  local suites=$1 secsuite=$2 arch=$3 one
+  local apt=$top/.apt/$suites-$arch status=${4:-}
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  if [ -z "$status" ]; then
+    status=$apt/status
+    : >"$status"
+  fi
+  {
+    for one in ${suites//,/ }; do
+      echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $one main"
+    done
+    [ -z "$security" ] || [ "$secsuite" = - ] || echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $security $secsuite main"
+  } >"$apt/sources.list"
+  options=(
+    -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
+    -o "Dir::State::Lists=$apt/lists" -o "Dir::State::status=$status" -o "Dir::Cache=$apt/cache"
+    -o "APT::Architecture=$arch" -o "APT::Architectures::=$arch" -o APT::Sandbox::User=root
+    -o Acquire::Languages=none -o Acquire::Retries=3 -o Acquire::By-Hash=force
+  )
+}
