@@ -4,8 +4,8 @@
 # Nothing is installed and no suite of this machine is changed: apt is given folders of its own, below target/real/.apt.
 # The archive is the one this machine's own sources name.
 
-top=$PWD/target/real
-mkdir -p "$top"
+mkdir -p target/real
+top=$(realpath target/real)
 
 # The archive and its security part, as this machine's own apt sources have them.
 uris=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages')
