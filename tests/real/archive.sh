@@ -7,12 +7,6 @@
 mkdir -p target/real
 top=$(realpath target/real)
 
-# The archive and its security part, as this machine's own apt sources have them.
-uris=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages')
-archive=$(awk '$2 !~ /-/ && $2 != "nodistro" && /debian/ {print $1; exit}' <<<"$uris")
-security=$(awk '$2 ~ /-security$/ {print $1; exit}' <<<"$uris")
-[ -n "$archive" ] || { echo "$0: this machine's apt sources name no Debian archive (try: apt-get update)" >&2; exit 1; }
-
 retry() {
   local try
   for try in 1 2 3; do
@@ -26,8 +20,13 @@ retry() {
 # ask SUITES SECURITY-SUITE ARCH [STATUS-FILE]: makes folders for apt, and sets `options` to what each apt command needs
 # to use them. SUITES are separated by commas; a security suite `-` is none. Without a status file nothing is installed.
 ask() {
-  local suites=$1 secsuite=$2 arch=$3 one
+  local suites=$1 secsuite=$2 arch=$3 one uris archive security
   local apt=$top/.apt/$suites-$arch status=${4:-}
+  # The archive and its security part, as this machine's own apt sources have them.
+  uris=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages')
+  archive=$(awk '$2 !~ /-/ && $2 != "nodistro" && /debian/ {print $1; exit}' <<<"$uris")
+  security=$(awk '$2 ~ /-security$/ {print $1; exit}' <<<"$uris")
+  [ -n "$archive" ] || { echo "$0: this machine's apt sources name no Debian archive (try: apt-get update)" >&2; exit 1; }
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
   if [ -z "$status" ]; then
     status=$apt/status

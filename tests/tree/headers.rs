@@ -1,0 +1,113 @@
+//! Debian's headers packages, unpacked into small systems of their own (`tests/real/chroot`): in each a module is really
+//! built, by hand, and the kernel of the same version is asked about it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::{KMODLAB, json, top};
+
+/// A kernel as `tests/real/fetch` calls it, and the system that has its headers.
+const HEADERS: [(&str, &str); 5] = [
+    ("amd64-6.1", "bookworm"),
+    ("amd64-6.1-cloud", "bookworm"),
+    ("amd64-6.1-rt", "bookworm"),
+    ("amd64-6.12", "trixie"),
+    ("amd64-7.2", "sid"),
+];
+
+/// Steps of which `check` can't tell: Debian's headers of 7.2 have a vmlinux, so the module gets BTF with a base of its own.
+const NOT_TOLD: [(&str, &str); 1] = [("amd64-7.2", "btf")];
+
+const MODULE: &str = "// SPDX-License-Identifier: GPL-2.0
+#include <linux/module.h>
+static int __init headers_init(void) { return 0; }
+static void __exit headers_exit(void) { }
+module_init(headers_init);
+module_exit(headers_exit);
+MODULE_LICENSE(\"GPL\");
+";
+
+/// Its release, and its packages as `check` wants them named: an image, and where they are apart, its modules.
+fn kernel(name: &str) -> (String, String) {
+    let folder = top().join("deb").join(name);
+    let names = std::fs::read_to_string(folder.join(".complete"))
+        .unwrap_or_else(|error| panic!("{name} is not there ({error}): run tests/real/fetch"));
+    let package = names.lines().next().unwrap();
+    let release = package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-")).unwrap();
+    let file = |package: &str| -> Option<PathBuf> {
+        let begin = format!("{package}_");
+        let mut entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&begin))
+    };
+    let packages = [file(package), file(&format!("linux-modules-{release}"))];
+    let named: Vec<String> = packages.iter().flatten().map(|path| path.display().to_string()).collect();
+    assert!(!named.is_empty(), "{name} has no {package}: run tests/real/fetch");
+    (release.to_owned(), named.join("+"))
+}
+
+fn inside(system: &str, command: &[&str]) -> Output {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/chroot");
+    Command::new(script).args(["--in", system]).args(command).output().unwrap()
+}
+
+/// A module built with the headers of a release, as anyone builds one out of tree, and its version magic.
+fn build(system: &str, release: &str) -> (PathBuf, String) {
+    let folder = format!("/tmp/headers-{release}");
+    let outside = top().join("root").join(system).join(folder.trim_start_matches('/'));
+    let _ = std::fs::remove_dir_all(&outside);
+    std::fs::create_dir(&outside)
+        .unwrap_or_else(|error| panic!("{}: {error}: run tests/real/chroot {system}", outside.display()));
+    std::fs::write(outside.join("headers.c"), MODULE).unwrap();
+    std::fs::write(outside.join("Makefile"), "obj-m := headers.o\n").unwrap();
+    let source = format!("/usr/src/linux-headers-{release}");
+    let made = inside(system, &["make", "-C", &source, &format!("M={folder}"), "modules"]);
+    assert!(made.status.success(), "{release}: {}", String::from_utf8_lossy(&made.stderr));
+    let module = outside.join("headers.ko");
+    let said = inside(system, &["modinfo", "-F", "vermagic", &format!("{folder}/headers.ko")]);
+    assert!(said.status.success(), "{release}: {}", String::from_utf8_lossy(&said.stderr));
+    let vermagic = String::from_utf8(said.stdout).unwrap();
+    (module, vermagic.strip_suffix('\n').unwrap().to_owned())
+}
+
+#[test]
+#[ignore = "needs tests/real/chroot, and root: tests/run"]
+fn a_module_built_with_them_carries_what_tree_says_and_their_kernel_takes_it() {
+    for (name, system) in HEADERS {
+        let (release, packages) = kernel(name);
+        let (module, real) = build(system, &release);
+        assert!(real.starts_with(&format!("{release} ")), "{name}: {real:?}");
+
+        let said = tree(system, &release, &real);
+        assert_eq!(said["now"]["vermagic"].as_str(), Some(real.as_str()), "{name}: {said}");
+
+        let verdict = check(&module, &packages);
+        let unknown = steps(&verdict, "unknown");
+        println!("{name}: {real:?}, {}, taint {}, unknown: {unknown:?}", verdict["verdict"], verdict["taint"]);
+        assert!(steps(&verdict, "fail").is_empty(), "{name}: {verdict}");
+        assert_eq!(unknown, NOT_TOLD.iter().filter(|(of, _)| *of == name).map(|(_, step)| *step).collect::<Vec<_>>());
+        assert_eq!(verdict["verdict"], if unknown.is_empty() { "accepted" } else { "unknown" }, "{name}: {verdict}");
+    }
+}
+
+/// `tree` in the system itself: a headers package includes files by absolute paths.
+fn tree(system: &str, release: &str, vermagic: &str) -> serde_json::Value {
+    let program = top().join("root").join(system).join("tmp/kmodlab");
+    std::fs::copy(KMODLAB, &program).unwrap();
+    let source = format!("/usr/src/linux-headers-{release}");
+    let output =
+        inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--kernel", &format!("vermagic:{vermagic}")]);
+    json(&output).unwrap_or_else(|error| panic!("{release}: {error}"))
+}
+
+/// The steps of a verdict with that result.
+fn steps<'a>(verdict: &'a serde_json::Value, result: &str) -> Vec<&'a str> {
+    let findings = verdict["findings"].as_array().unwrap();
+    let these = findings.iter().filter(|finding| finding["result"] == result);
+    these.map(|finding| finding["step"].as_str().unwrap()).collect()
+}
+
+fn check(module: &Path, packages: &str) -> serde_json::Value {
+    let output =
+        Command::new(KMODLAB).arg("check").arg(module).args(["--json", "--kernel", packages]).output().unwrap();
+    json(&output).unwrap_or_else(|error| panic!("{}: {error}", module.display()))
+}

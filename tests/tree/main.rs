@@ -1,0 +1,37 @@
+//! What `tree` says of a kernel's build tree, held against what that tree's own build does.
+//!
+//! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
+//! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
+//!
+//! Both need what was fetched before, and are left out of a plain `cargo test`. `tests/run` runs them. Where something is
+//! missing they fail.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed, and counts are printed"
+)]
+
+mod configurations;
+mod headers;
+
+use std::path::PathBuf;
+use std::process::Output;
+
+/// This project's program.
+const KMODLAB: &str = env!("CARGO_BIN_EXE_kmodlab");
+
+/// What was fetched, by the path that it has inside the small systems, too: without links.
+fn top() -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real");
+    std::fs::canonicalize(folder).unwrap_or_else(|error| panic!("{folder}: {error}: run tests/real/fetch"))
+}
+
+/// The answer as JSON, if the program could give one.
+fn json(output: &Output) -> Result<serde_json::Value, String> {
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{error}: {} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+}
