@@ -37,14 +37,23 @@ fn each_carries_what_its_own_build_gives_a_module() {
     for tree in &list {
         let folder = top().join("configurations").join(&tree.folder);
         let mut command = Command::new(KMODLAB);
-        command.arg("tree").arg(&folder).args(["--json", "--kernel", &format!("vermagic:{}", tree.now)]);
+        command.arg("tree").arg(&folder).args(["--json", "--for", &format!("vermagic:{}", tree.now)]);
         let output = command.output().unwrap();
         match json(&output) {
             Err(error) => wrong.push(format!("{}: {error}", tree.name)),
             Ok(said) => {
+                if !output.status.success() {
+                    wrong.push(format!(
+                        "{}: it is said to differ from its own version magic, {:?}",
+                        tree.name, tree.now
+                    ));
+                }
                 for (when, real) in [("now", &tree.now), ("anew", &tree.anew)] {
-                    if said[when]["vermagic"].as_str() != Some(real) {
-                        wrong.push(format!("{}: {when} really {real:?}, said {}", tree.name, said[when]["vermagic"]));
+                    if said[when]["vermagic"]["value"].as_str() != Some(real) {
+                        wrong.push(format!(
+                            "{}: {when} really {real:?}, said {}",
+                            tree.name, said[when]["vermagic"]["value"]
+                        ));
                     }
                 }
             }

@@ -78,7 +78,7 @@ fn a_module_built_with_them_carries_what_tree_says_and_their_kernel_takes_it() {
         assert!(real.starts_with(&format!("{release} ")), "{name}: {real:?}");
 
         let said = tree(system, &release, &real);
-        assert_eq!(said["now"]["vermagic"].as_str(), Some(real.as_str()), "{name}: {said}");
+        assert_eq!(said["now"]["vermagic"]["value"].as_str(), Some(real.as_str()), "{name}: {said}");
 
         let verdict = check(&module, &packages);
         let unknown = steps(&verdict, "unknown");
@@ -95,8 +95,7 @@ fn tree(system: &str, release: &str, vermagic: &str) -> serde_json::Value {
     let program = top().join("root").join(system).join("tmp/kmodlab");
     std::fs::copy(KMODLAB, &program).unwrap();
     let source = format!("/usr/src/linux-headers-{release}");
-    let output =
-        inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--kernel", &format!("vermagic:{vermagic}")]);
+    let output = inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--for", &format!("vermagic:{vermagic}")]);
     json(&output).unwrap_or_else(|error| panic!("{release}: {error}"))
 }
 
