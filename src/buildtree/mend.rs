@@ -426,12 +426,16 @@ impl Mender<'_> {
 
     /// Generated files that are stale or missing.
     fn generated(&mut self, outlooks: &Outlooks, after: &Outlook) {
-        let text = |outlook: &Outlook| outlook.vermagic.as_ref()?.release().map(|release| release.text.clone());
-        let (now, then) = (text(&outlooks.now), text(after));
-        let is_stale = outlooks.now.vermagic != after.vermagic;
-        if !is_stale || self.tree.layout.kind == TreeKind::Headers {
+        // No generated file has the compiler's numbers in it, and all else is known without them.
+        let tokens = |outlook: &'_ Outlook| -> Vec<String> {
+            let tokens = outlook.tokens.iter().filter(|token| token.kind != TokenKind::Compiler);
+            tokens.map(|token| token.text.clone()).collect()
+        };
+        if tokens(&outlooks.now) == tokens(after) || self.tree.layout.kind == TreeKind::Headers {
             return;
         }
+        let now = self.tree.release.now.as_ref().map(|now| now.text.clone());
+        let then = after.tokens.iter().find(|token| token.kind == TokenKind::Release).map(|token| token.text.clone());
         let header = self.tree.layout.object.join(self.tree.generated.header_path);
         let place = self.tree.release.now.as_ref().map_or_else(|| Place::whole(header), |now| now.place.clone());
         let why = match now {

@@ -157,7 +157,12 @@ impl Outlook {
                 _ => carried.behind(&token.range).into_iter().map(|piece| source(piece, file)).collect(),
             },
         };
-        let unknown = carried.unknown().into_iter().map(|one| format!("{}: nothing defines {}", one.place, one.name));
+        let unknown = carried.unknown().into_iter().map(|one| match one.name.as_str() {
+            "__GNUC__" | "__GNUC_MINOR__" => {
+                format!("{}: {} is the compiler's own, and none could be asked", one.place, one.name)
+            }
+            name => format!("{}: nothing defines {name}", one.place),
+        });
         Outlook {
             vermagic: carried.vermagic(),
             tokens: known.tokens().iter().map(traced).collect(),
