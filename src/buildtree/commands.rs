@@ -75,7 +75,11 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
     let mut push = |line: String, why| commands.push(Command { line, why });
     let build = lacking.output.unwrap_or(lacking.folder);
     if let Some(config) = lacking.config {
-        push(format!("cp {config} {build}/.config"), "the kernel's own configuration");
+        let line = match config.trim_end_matches('\'').ends_with(".gz") {
+            true => format!("gzip -dc {config} > {build}/.config"),
+            false => format!("cp {config} {build}/.config"),
+        };
+        push(line, "the kernel's own configuration");
     }
     if lacking.config.is_some() || is_stale {
         match version {

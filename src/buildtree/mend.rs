@@ -436,6 +436,10 @@ impl Mender<'_> {
         }
         let now = self.tree.release.now.as_ref().map(|now| now.text.clone());
         let then = after.tokens.iter().find(|token| token.kind == TokenKind::Release).map(|token| token.text.clone());
+        // What can't be told is no reason to call it stale.
+        if then.is_none() && now.as_deref() == Some(self.release_wanted()) {
+            return;
+        }
         let header = self.tree.layout.object.join(self.tree.generated.header_path);
         let place = self.tree.release.now.as_ref().map_or_else(|| Place::whole(header), |now| now.place.clone());
         let why = match now {

@@ -144,10 +144,9 @@ fn edits(study: &Study) -> Result<(Vec<Edited>, usize)> {
     Ok((files.into_values().filter(|edited| edited.before != edited.after).collect(), left))
 }
 
-/// Is this source of a configuration a file that is copied as it is, or unpacked?
+/// Is this source of a configuration a file that is copied as it is, or unpacked? Else it is in a package or an image.
 fn is_text(from: &str) -> bool {
-    let path = Path::new(from);
-    path.is_absolute() && path.is_file()
+    Path::new(from).is_file()
 }
 
 /// The text of a configuration: `/boot/config-REL`, `/proc/config.gz`.
