@@ -25,8 +25,10 @@ pub struct Layout {
     /// Whose package it is, as far as its form tells; `None` for what no package made, or a plain one.
     pub packager: Option<Packager>,
     /// Where the build writes: `.config`, `include/generated`, `Module.symvers`: the folder that was named.
+    #[serde(serialize_with = "crate::buildtree::place::lossy")]
     pub object: PathBuf,
     /// Where the source's Makefile, `scripts/` and `arch/` are.
+    #[serde(serialize_with = "known_path")]
     pub source: Known<PathBuf>,
     /// The name of the folder below `arch/`: `x86`, in old trees `i386` or `x86_64`. `None` where nothing tells.
     pub srcarch: Option<Known<String>>,
@@ -79,6 +81,13 @@ pub enum Packager {
     Arch,
     /// openSUSE: `linux-RELEASE-obj/ARCH/FLAVOUR`.
     Suse,
+}
+
+/// A [`Known`] path, as [`lossy`](crate::buildtree::place::lossy) writes one.
+fn known_path<S: serde::Serializer>(known: &Known<PathBuf>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let Known { value, place, how } = known;
+    let value = value.to_string_lossy().into_owned();
+    Known { value, place: place.clone(), how: how.clone() }.serialize(serializer)
 }
 
 impl Layout {

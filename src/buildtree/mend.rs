@@ -59,6 +59,7 @@ pub enum Change {
     /// A file is emptied, or removed.
     Empty {
         /// The file.
+        #[serde(serialize_with = "crate::buildtree::place::lossy")]
         file: PathBuf,
         /// What it appends to the release now.
         before: String,
@@ -68,6 +69,7 @@ pub enum Change {
         /// Where the kernel's was read.
         from: String,
         /// The tree's.
+        #[serde(serialize_with = "crate::buildtree::place::lossy")]
         to: PathBuf,
     },
     /// An option gets another value; then the configuration must be made whole.
@@ -114,6 +116,7 @@ pub enum Change {
     /// `Module.symvers` of the kernel's build is needed.
     Symvers {
         /// Where it belongs.
+        #[serde(serialize_with = "crate::buildtree::place::lossy")]
         to: PathBuf,
     },
 }

@@ -48,7 +48,10 @@ fn stale_headers() {
         1,
         &["include/generated/utsrelease.h:1  is stale, make it anew: 6.1.0-8  →  6.1.0-9", "type    make"],
     );
-    told.assert_says(1, &["kernel.release says 6.1.0-9, ", "the build was interrupted, or a file was changed by hand"]);
+    told.assert_says(
+        1,
+        &["kernel.release:1 says 6.1.0-9, ", "the build was interrupted, or a file was changed by hand"],
+    );
 }
 
 #[test]
@@ -117,7 +120,10 @@ fn half_built() {
 fn not_configured() {
     let stage = Stage::new(GCC_12);
     stage.source("linux");
-    told(&stage, "linux", KERNEL).assert_says(1, &["a source tree, not configured", "no module can be built here yet"]);
+    told(&stage, "linux", KERNEL).assert_says(
+        1,
+        &["a source tree of 6.1.0-9, not configured", "no module can be built here yet", " defconfig\n"],
+    );
 }
 
 #[test]
@@ -165,9 +171,9 @@ fn a_release_longer_than_make_takes() {
     let long = "x".repeat(70);
     let stage = wrong(|stage| stage.put("linux/localversion", format!("-{long}\n")));
     told(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it says -{long})"), "make takes 64"]);
+    // What is no part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
-    let told = stage.tree("linux", KERNEL);
-    assert!(told.out.len() < 64 << 10, "{} bytes of an answer", told.out.len());
+    told(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");
 }
 
 #[test]
@@ -219,13 +225,15 @@ fn names_and_texts_that_a_terminal_would_obey() {
 }
 
 #[test]
-fn asm_links_that_loop() {
+fn links_that_loop() {
     let stage = wrong(|stage| {
-        symlink("asm", stage.path("linux/include/asm")).unwrap();
         symlink("scripts2", stage.path("linux/scripts3")).unwrap();
         symlink("scripts3", stage.path("linux/scripts2")).unwrap();
     });
     told(&stage, "linux", KERNEL).assert_says(0, &["carries the kernel's version magic"]);
+    // The preprocessor would not go around this one either.
+    symlink("asm", stage.path("linux/include/asm")).unwrap();
+    told(&stage, "linux", KERNEL).assert_refused("include/asm/module.h: opening: Too many levels of symbolic links");
 }
 
 // ---- Trees that are refused ----------------------------------------------------------------------------------------
@@ -243,7 +251,7 @@ fn no_tree_at_all() {
     symlink("nowhere", stage.path("dead")).unwrap();
     for (tree, says) in [
         ("nothing", "nothing: opening the tree: No such file or directory"),
-        ("", "opening the tree: No such file or directory"),
+        ("", "a value is required for '<DIR>'"),
         ("empty", "empty: no kernel's tree: it has no Makefile"),
         ("file", "file: a file, and no folder"),
         ("project", "project/Makefile: no kernel's top Makefile"),
@@ -358,7 +366,7 @@ fn headers_that_include_themselves_or_grow_without_end() {
         assert!([1, 2].contains(&told.status), "{what}: {}", told.status);
         assert!(told.err.lines().count() <= 1, "{what}: {}", told.err);
         if told.status == 2 {
-            assert!(told.err.contains("vermagic.h"), "{what}: {}", told.err);
+            assert!(told.err.contains("linux"), "{what}: {}", told.err);
         }
     }
 }

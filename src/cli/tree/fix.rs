@@ -339,6 +339,21 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_is_unpacked_and_nothing_else_is_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.gz");
+        let text = b"# Linux\nCONFIG_X86=y\n";
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packed, text).unwrap();
+        std::fs::write(&path, packed.finish().unwrap()).unwrap();
+        assert_eq!(configuration(&path).unwrap(), text);
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(configuration(&path).unwrap(), text);
+        std::fs::write(&path, "a shopping list").unwrap();
+        assert_eq!(configuration(&path).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[test]
     fn a_line_is_replaced_and_all_else_stays() {
         let makefile = "VERSION = 2\r\nEXTRAVERSION = -1.358custom\r\nNAME = x";
         let mended = line(makefile, 2, "EXTRAVERSION = -1.358custom", "EXTRAVERSION = -1.358");
