@@ -231,6 +231,11 @@ impl Layout {
         if has(merged) || !has(arch) { merged.to_owned() } else { arch.to_owned() }
     }
 
+    /// The architecture that options are of, and the place of the option that says so.
+    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, Place)> {
+        self.by_option(options).map(|(arch, option)| (arch, options.place(option)))
+    }
+
     /// The architecture by the option that each sets for itself. Where none is known (`CONFIG_X86` in a tree that has
     /// no arch/ at all), the modern name.
     fn by_option(&self, options: &Options) -> Option<(String, &'static str)> {

@@ -188,6 +188,9 @@ impl Mender<'_> {
                     "the kernel was made of a source {own_base} too, but is called {wanted} by whoever packaged it: \
                      no build of the source calls itself so"
                 ),
+                None if base.is_empty() => {
+                    format!("this is the source of {own_base}, and no source makes a release like {wanted}")
+                }
                 None => format!("this is the source of {own_base}, and the kernel is of {base}"),
             }
         })

@@ -156,6 +156,14 @@ impl BuildTree {
         let now = generated.header.clone().map(|file| (file.release, file.place));
         let release = Releases::assemble(&of, now);
         let compilers = compiler::Compilers::read(&layout, next, call.cc.as_deref(), call.cross_compile.as_deref())?;
+        let architecture = |options: &Option<Options>| layout.architecture_of(options.as_ref()?);
+        if let (Some((own, at)), Some((built, built_at))) = (architecture(&config), architecture(&auto))
+            && own != built
+        {
+            notes.push(format!(
+                "{at} is of {own}, {built_at} of {built}: a configuration of another architecture was copied here"
+            ));
+        }
         note(&mut notes, &version, &generated, &release);
         Ok(BuildTree {
             layout,

@@ -152,8 +152,17 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         let why = page.session.paint(Paint::Faint, format_args!("because {}", for_eyes(&mend.why)));
         writeln!(page.session.out, "{:10}{why}", "")?;
     }
-    if study.mending.mends.is_empty() || study.mending.matches {
+    if study.mending.matches {
         return Ok(());
+    }
+    if study.mending.mends.is_empty() {
+        // Where nothing can be told yet, the outlook says why.
+        if study.mending.after.is_none() {
+            return Ok(());
+        }
+        let text = page.session.paint(Paint::Bad, "nothing to change here leads to the kernel's version magic");
+        page.heading("mend", &text)?;
+        return package(study, page);
     }
     match &study.mending.after {
         Some(after) if *after == study.kernel.vermagic.value => {
