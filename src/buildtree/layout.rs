@@ -594,7 +594,9 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
     let mut bytes = Vec::new();
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
     if bytes.len() as u64 > MOST {
-        return Err(Error::new(ErrorKind::TooLarge, format!("it has more than {MOST} bytes")).on(path));
+        return Err(Error::new(ErrorKind::TooLarge, format!("it has more than {MOST} bytes"))
+            .hint("put the tree's own file there")
+            .on(path));
     }
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -135,8 +135,9 @@ pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result
     if never.is_none() && tree.layout.kind != TreeKind::Headers {
         mender.options()?;
         mender.release();
-        mender.tokens()?;
+        // First the compiler: without its numbers nothing is known of the string as a whole.
         mender.compiler_token()?;
+        mender.tokens()?;
     }
     let after = match (&never, tree.layout.kind) {
         (Some(_), _) | (_, TreeKind::Headers) => outlooks.anew.clone(),

@@ -165,7 +165,13 @@ impl Outlook {
         });
         Outlook {
             vermagic: carried.vermagic(),
-            tokens: known.tokens().iter().map(traced).collect(),
+            // Without its numbers a compiler's token says nothing.
+            tokens: known
+                .tokens()
+                .iter()
+                .filter(|token| token.kind != TokenKind::Compiler || token.text.contains(|c: char| c.is_ascii_digit()))
+                .map(traced)
+                .collect(),
             unknown: unknown.collect(),
             others: carried.others,
         }

@@ -71,7 +71,11 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
         // What is the same is not told twice.
         let is_new = |token: &&Traced| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
         let tokens: Vec<Traced> = anew.tokens.iter().filter(is_new).cloned().collect();
-        outlook("anew", anew, &tokens, &mut page)?;
+        let unknown = anew.unknown.iter().filter(|why| !now.unknown.contains(why)).cloned().collect();
+        let anew = Outlook { vermagic: anew.vermagic.clone(), unknown, ..Outlook::default() };
+        if anew.vermagic.is_some() || !anew.unknown.is_empty() || !tokens.is_empty() {
+            outlook("anew", &anew, &tokens, &mut page)?;
+        }
     }
     let wanted = &study.kernel.vermagic;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
