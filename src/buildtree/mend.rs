@@ -499,7 +499,7 @@ fn lead_to(others: &[Other], token: &str) -> Option<Vec<Need>> {
         let text = String::from_utf8_lossy(&other.text);
         text.split(' ').any(|word| word == token || token == "RANDSTRUCT" && word.starts_with("RANDSTRUCT_"))
     };
-    others.iter().filter(has).find_map(|other| needs(other))
+    others.iter().filter(has).find_map(needs)
 }
 
 /// What must be set so that a token is gone, and none comes in its place that is not wanted.

@@ -37,7 +37,7 @@ impl Stage {
     pub(crate) fn new(compiler: &str) -> Stage {
         let stage = Stage { folder: tempfile::tempdir().unwrap() };
         fs::set_permissions(stage.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        stage.put("cc", &format!("#!/bin/sh\necho '{compiler}'\n"));
+        stage.put("cc", format!("#!/bin/sh\necho '{compiler}'\n"));
         fs::set_permissions(stage.path("cc"), fs::Permissions::from_mode(0o755)).unwrap();
         stage
     }

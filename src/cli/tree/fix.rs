@@ -32,6 +32,9 @@ struct Edited {
     after: Vec<u8>,
 }
 
+/// Makes a file's bytes out of those that it has.
+type Make<'m> = dyn Fn(&[u8]) -> Result<Vec<u8>> + 'm;
+
 impl Edited {
     fn sha256(&self) -> (Sha256Hex, Sha256Hex) {
         (sha256(&self.before), sha256(&self.after))
@@ -118,7 +121,7 @@ fn edits(study: &Study) -> Result<(Vec<Edited>, usize)> {
     let mut files: BTreeMap<PathBuf, Edited> = BTreeMap::new();
     let mut left = 0;
     for mend in &study.mending.mends {
-        let (path, make): (&Path, Box<dyn Fn(&[u8]) -> Result<Vec<u8>> + '_>) = match &mend.change {
+        let (path, make): (&Path, Box<Make<'_>>) = match &mend.change {
             Change::Line { place, before, after } => {
                 (&place.file, Box::new(move |bytes| with_line(bytes, place.line, before, after)))
             }
