@@ -16,6 +16,7 @@ use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::guard::Guard;
+use crate::kernel::config;
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::group::Wanted;
@@ -157,8 +158,8 @@ fn configuration(from: &Path) -> Result<Vec<u8>> {
     // What lies in /proc has no size, so it is read, not mapped.
     let bytes = std::fs::read(from).map_err(|e| Error::io("reading the kernel's configuration", e).on(from))?;
     let text = match Container::of(&bytes) {
-        Container::None => bytes,
-        container => container.decompress(&bytes, MOST_CONFIG).map_err(|e| e.on(from))?.to_vec(),
+        Container::Gzip => config::unpack(&bytes, MOST_CONFIG).unwrap_or_default(),
+        _ => bytes,
     };
     let is_config = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("CONFIG_"));
     match is_config {
