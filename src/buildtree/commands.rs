@@ -75,7 +75,11 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
     let mut push = |line: String, why| commands.push(Command { line, why });
     let build = lacking.output.unwrap_or(lacking.folder);
     if let Some(config) = lacking.config {
-        push(format!("cp {config} {build}/.config"), "the kernel's own configuration");
+        let line = match config.trim_end_matches('\'').ends_with(".gz") {
+            true => format!("gzip -dc {config} > {build}/.config"),
+            false => format!("cp {config} {build}/.config"),
+        };
+        push(line, "the kernel's own configuration");
     }
     if lacking.config.is_some() || is_stale {
         match version {
@@ -120,7 +124,7 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
 
 impl Lacking<'_> {
     /// One run of make in this tree.
-    fn make(&self, targets: &str) -> String {
+    pub fn make(&self, targets: &str) -> String {
         let variable = |name, value: Option<&str>| value.map(|value| format!("{name}={value} ")).unwrap_or_default();
         format!(
             "make -C {} {}{}{}{targets}",
@@ -178,6 +182,17 @@ mod tests {
         assert_eq!(lines(&Lacking { version: (3, 7, 0), ..stale })[0], "make -C /usr/src/linux olddefconfig");
         // Without the programs of the build nothing is asked about the configuration.
         assert_eq!(lines(&Lacking { is_unbuilt: true, ..SOURCE }).len(), 2);
+    }
+
+    #[test]
+    fn a_packed_configuration_is_unpacked() {
+        for (config, line) in [
+            ("/proc/config.gz", "gzip -dc /proc/config.gz > /usr/src/linux/.config"),
+            ("'/a b/config.gz'", "gzip -dc '/a b/config.gz' > /usr/src/linux/.config"),
+            ("/boot/config-gz", "cp /boot/config-gz /usr/src/linux/.config"),
+        ] {
+            assert_eq!(lines(&Lacking { config: Some(config), ..SOURCE })[0], line);
+        }
     }
 
     #[test]

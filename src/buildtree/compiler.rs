@@ -101,11 +101,21 @@ impl Compiler {
     }
 }
 
-/// The version in `gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0`, whatever stands in the brackets.
+/// The version in `gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0`, and in Red Hat's `gcc (GCC) 4.8.5 20150623 (Red Hat
+/// 4.8.5-44)`: the first that stands in no brackets.
 fn behind_the_brackets(text: &str) -> Option<&str> {
-    let rest = text.rfind(')').map_or(text, |at| text.get(at + 1..).unwrap_or_default());
     let is_version = |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
-    rest.split_whitespace().find(is_version)
+    let mut depth = 0_usize;
+    let mut outside = text.split_inclusive(['(', ')']).filter_map(|piece| {
+        let is_outside = depth == 0;
+        match piece.as_bytes().last() {
+            Some(b'(') => depth += 1,
+            Some(b')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        is_outside.then(|| piece.trim_end_matches(['(', ')']))
+    });
+    outside.find_map(|piece| piece.split_whitespace().find(is_version))
 }
 
 /// # Errors
@@ -188,6 +198,9 @@ mod tests {
             ("gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0", Family::Gcc, 12, "12.2.0"),
             ("gcc (GCC) 13.2.1 20230801", Family::Gcc, 13, "13.2.1"),
             ("x86_64-linux-gnu-gcc-16 (Debian 16.1.0-3) 16.1.0", Family::Gcc, 16, "16.1.0"),
+            ("gcc (GCC) 3.3.3 20040412 (Red Hat Linux 3.3.3-7)", Family::Gcc, 3, "3.3.3"),
+            ("gcc (GCC) 4.8.5 20150623 (Red Hat 4.8.5-44)", Family::Gcc, 4, "4.8.5"),
+            ("gcc (x (y 1.2) 3.4) 5.6.7 (z 8.9)", Family::Gcc, 5, "5.6.7"),
             ("gcc version 4.1.2 20061115 (prerelease) (Debian 4.1.1-21)", Family::Gcc, 4, "4.1.2"),
             ("gcc version 3.3.3 20040412 (Red Hat Linux 3.3.3-7)", Family::Gcc, 3, "3.3.3"),
             ("Debian clang version 14.0.6", Family::Clang, 14, "14.0.6"),

@@ -46,6 +46,7 @@ pub struct ReleaseFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// Where it is, or would be.
+    #[serde(serialize_with = "crate::buildtree::place::lossy")]
     pub path: PathBuf,
     /// What it is for, in words.
     pub role: &'static str,

@@ -25,8 +25,10 @@ pub struct Layout {
     /// Whose package it is, as far as its form tells; `None` for what no package made, or a plain one.
     pub packager: Option<Packager>,
     /// Where the build writes: `.config`, `include/generated`, `Module.symvers`: the folder that was named.
+    #[serde(serialize_with = "crate::buildtree::place::lossy")]
     pub object: PathBuf,
     /// Where the source's Makefile, `scripts/` and `arch/` are.
+    #[serde(serialize_with = "known_path")]
     pub source: Known<PathBuf>,
     /// The name of the folder below `arch/`: `x86`, in old trees `i386` or `x86_64`. `None` where nothing tells.
     pub srcarch: Option<Known<String>>,
@@ -79,6 +81,13 @@ pub enum Packager {
     Arch,
     /// openSUSE: `linux-RELEASE-obj/ARCH/FLAVOUR`.
     Suse,
+}
+
+/// A [`Known`] path, as [`lossy`](crate::buildtree::place::lossy) writes one.
+fn known_path<S: serde::Serializer>(known: &Known<PathBuf>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let Known { value, place, how } = known;
+    let value = value.to_string_lossy().into_owned();
+    Known { value, place: place.clone(), how: how.clone() }.serialize(serializer)
 }
 
 impl Layout {
@@ -220,6 +229,11 @@ impl Layout {
             other => other,
         };
         if has(merged) || !has(arch) { merged.to_owned() } else { arch.to_owned() }
+    }
+
+    /// The architecture that options are of, and the place of the option that says so.
+    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, Place)> {
+        self.by_option(options).map(|(arch, option)| (arch, options.place(option)))
     }
 
     /// The architecture by the option that each sets for itself. Where none is known (`CONFIG_X86` in a tree that has
@@ -580,7 +594,9 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
     let mut bytes = Vec::new();
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
     if bytes.len() as u64 > MOST {
-        return Err(Error::new(ErrorKind::TooLarge, format!("it has more than {MOST} bytes")).on(path));
+        return Err(Error::new(ErrorKind::TooLarge, format!("it has more than {MOST} bytes"))
+            .hint("put the tree's own file there")
+            .on(path));
     }
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

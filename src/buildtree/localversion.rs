@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::buildtree::layout::{names_in, read_text};
 use crate::buildtree::place::Place;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a `localversion*` file appends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +70,8 @@ impl Gathering {
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Io`] for one that can't be read: make would stop, or leave it out.
+    /// [`ErrorKind::Io`] for one that can't be read: make would stop, or leave it out; [`ErrorKind::TooLarge`] for one that
+    /// is no part of a release.
     pub fn read(self, object: &Path, source: &Path) -> Result<Vec<LocalVersion>> {
         let mut files = match self {
             Gathering::Never => return Ok(Vec::new()),
@@ -103,12 +104,19 @@ impl Gathering {
         let mut found = Vec::new();
         for file in files {
             if let Some(text) = read_text(&file)? {
+                if text.len() > LONGEST {
+                    let what = format!("it has {} bytes, and a release has 64 characters at most", text.len());
+                    return Err(Error::new(ErrorKind::TooLarge, what).hint("remove it, or make it empty").on(file));
+                }
                 found.push(LocalVersion { place: Place::new(&file, 1), text: self.text(&text) });
             }
         }
         Ok(found)
     }
 }
+
+/// Longer than any file that is meant to be part of a release, in bytes: the top Makefile takes no release of more than 64.
+const LONGEST: usize = 4096;
 
 /// The `localversion*` files of a folder, as a shell's pattern gives them (in the order of the C locale).
 fn named(folder: &Path) -> Vec<PathBuf> {

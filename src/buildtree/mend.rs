@@ -59,6 +59,7 @@ pub enum Change {
     /// A file is emptied, or removed.
     Empty {
         /// The file.
+        #[serde(serialize_with = "crate::buildtree::place::lossy")]
         file: PathBuf,
         /// What it appends to the release now.
         before: String,
@@ -68,6 +69,7 @@ pub enum Change {
         /// Where the kernel's was read.
         from: String,
         /// The tree's.
+        #[serde(serialize_with = "crate::buildtree::place::lossy")]
         to: PathBuf,
     },
     /// An option gets another value; then the configuration must be made whole.
@@ -114,6 +116,7 @@ pub enum Change {
     /// `Module.symvers` of the kernel's build is needed.
     Symvers {
         /// Where it belongs.
+        #[serde(serialize_with = "crate::buildtree::place::lossy")]
         to: PathBuf,
     },
 }
@@ -132,8 +135,9 @@ pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result
     if never.is_none() && tree.layout.kind != TreeKind::Headers {
         mender.options()?;
         mender.release();
-        mender.tokens()?;
+        // First the compiler: without its numbers nothing is known of the string as a whole.
         mender.compiler_token()?;
+        mender.tokens()?;
     }
     let after = match (&never, tree.layout.kind) {
         (Some(_), _) | (_, TreeKind::Headers) => outlooks.anew.clone(),
@@ -185,6 +189,9 @@ impl Mender<'_> {
                     "the kernel was made of a source {own_base} too, but is called {wanted} by whoever packaged it: \
                      no build of the source calls itself so"
                 ),
+                None if base.is_empty() => {
+                    format!("this is the source of {own_base}, and no source makes a release like {wanted}")
+                }
                 None => format!("this is the source of {own_base}, and the kernel is of {base}"),
             }
         })
@@ -426,10 +433,18 @@ impl Mender<'_> {
 
     /// Generated files that are stale or missing.
     fn generated(&mut self, outlooks: &Outlooks, after: &Outlook) {
-        let text = |outlook: &Outlook| outlook.vermagic.as_ref()?.release().map(|release| release.text.clone());
-        let (now, then) = (text(&outlooks.now), text(after));
-        let is_stale = outlooks.now.vermagic != after.vermagic;
-        if !is_stale || self.tree.layout.kind == TreeKind::Headers {
+        // No generated file has the compiler's numbers in it, and all else is known without them.
+        let tokens = |outlook: &'_ Outlook| -> Vec<String> {
+            let tokens = outlook.tokens.iter().filter(|token| token.kind != TokenKind::Compiler);
+            tokens.map(|token| token.text.clone()).collect()
+        };
+        if tokens(&outlooks.now) == tokens(after) || self.tree.layout.kind == TreeKind::Headers {
+            return;
+        }
+        let now = self.tree.release.now.as_ref().map(|now| now.text.clone());
+        let then = after.tokens.iter().find(|token| token.kind == TokenKind::Release).map(|token| token.text.clone());
+        // What can't be told is no reason to call it stale.
+        if then.is_none() && now.as_deref() == Some(self.release_wanted()) {
             return;
         }
         let header = self.tree.layout.object.join(self.tree.generated.header_path);
@@ -484,7 +499,7 @@ fn lead_to(others: &[Other], token: &str) -> Option<Vec<Need>> {
         let text = String::from_utf8_lossy(&other.text);
         text.split(' ').any(|word| word == token || token == "RANDSTRUCT" && word.starts_with("RANDSTRUCT_"))
     };
-    others.iter().filter(has).find_map(|other| needs(other))
+    others.iter().filter(has).find_map(needs)
 }
 
 /// What must be set so that a token is gone, and none comes in its place that is not wanted.

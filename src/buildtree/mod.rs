@@ -117,8 +117,9 @@ impl BuildTree {
         let top = layout.source.value.join("Makefile");
         let makefile = read_text(&top)?.unwrap_or_default();
         let version = Version::parse(&makefile, &top)?;
-        let config = options_in(&layout.object, &[(".config", false)])?;
-        let auto = options_in(&layout.object, &AUTO)?;
+        let mut notes = layout.notes.clone();
+        let config = options_in(&layout.object, &[(".config", false)], &mut notes)?;
+        let auto = options_in(&layout.object, &AUTO, &mut notes)?;
         let stale_options = match (&config, &auto) {
             (Some(config), Some(auto)) => config.stale(auto),
             _ => Vec::new(),
@@ -155,7 +156,14 @@ impl BuildTree {
         let now = generated.header.clone().map(|file| (file.release, file.place));
         let release = Releases::assemble(&of, now);
         let compilers = compiler::Compilers::read(&layout, next, call.cc.as_deref(), call.cross_compile.as_deref())?;
-        let mut notes = layout.notes.clone();
+        let architecture = |options: &Option<Options>| layout.architecture_of(options.as_ref()?);
+        if let (Some((own, at)), Some((built, built_at))) = (architecture(&config), architecture(&auto))
+            && own != built
+        {
+            notes.push(format!(
+                "{at} is of {own}, {built_at} of {built}: a configuration of another architecture was copied here"
+            ));
+        }
         note(&mut notes, &version, &generated, &release);
         Ok(BuildTree {
             layout,
@@ -188,23 +196,31 @@ const AUTO: [(&str, bool); 4] = [
 /// # Errors
 ///
 /// [`crate::error::ErrorKind::Io`] if one is there and can't be read.
-fn options_in(object: &Path, files: &[(&str, bool)]) -> Result<Option<Options>> {
+fn options_in(object: &Path, files: &[(&str, bool)], notes: &mut Vec<String>) -> Result<Option<Options>> {
     for (below, is_header) in files {
         let file: PathBuf = object.join(below);
         let Some(text) = read_text(&file)? else { continue };
         let options = if *is_header { Options::parse_header(&text, &file) } else { Options::parse(&text, &file) };
         if !options.settings.is_empty() {
+            if let Some(line) = text.split('\n').position(|line| line.ends_with('\r')) {
+                notes.push(windows_ends(&Place::new(&file, line + 1)));
+            }
             return Ok(Some(options));
         }
     }
     Ok(None)
 }
 
+/// Make and the compiler take a carriage return for a part of the last word.
+fn windows_ends(place: &Place) -> String {
+    format!("{place} ends as on Windows: take the carriage returns out of the file")
+}
+
 /// What is odd about the parts taken together.
 fn note(notes: &mut Vec<String>, version: &Version, generated: &Generated, release: &Releases) {
     if let Some(line) = version.windows_lines.first() {
         let place = Place::new(&version.version.place.file, *line);
-        notes.push(format!("{place} ends as on Windows: take the carriage returns out of the file"));
+        notes.push(windows_ends(&place));
     }
     let headers = || generated.releases.iter().filter(|file| file.is_header);
     if let Some(header) = &generated.header {

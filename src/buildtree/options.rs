@@ -14,6 +14,7 @@ use crate::buildtree::place::Place;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Options {
     /// The file.
+    #[serde(serialize_with = "crate::buildtree::place::lossy")]
     pub file: PathBuf,
     /// Each option that it speaks of, without `CONFIG_`.
     pub settings: BTreeMap<String, Setting>,

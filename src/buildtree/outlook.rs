@@ -157,10 +157,21 @@ impl Outlook {
                 _ => carried.behind(&token.range).into_iter().map(|piece| source(piece, file)).collect(),
             },
         };
-        let unknown = carried.unknown().into_iter().map(|one| format!("{}: nothing defines {}", one.place, one.name));
+        let unknown = carried.unknown().into_iter().map(|one| match one.name.as_str() {
+            "__GNUC__" | "__GNUC_MINOR__" => {
+                format!("{}: {} is the compiler's own, and none could be asked", one.place, one.name)
+            }
+            name => format!("{}: nothing defines {name}", one.place),
+        });
         Outlook {
             vermagic: carried.vermagic(),
-            tokens: known.tokens().iter().map(traced).collect(),
+            // Without its numbers a compiler's token says nothing.
+            tokens: known
+                .tokens()
+                .iter()
+                .filter(|token| token.kind != TokenKind::Compiler || token.text.contains(|c: char| c.is_ascii_digit()))
+                .map(traced)
+                .collect(),
             unknown: unknown.collect(),
             others: carried.others,
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::escape;
 
@@ -12,9 +12,15 @@ use crate::escape;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// The file, as it was opened: below the folder that was named, where it is in it.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// Its line, counted from 1; 0 is the file as a whole.
     pub line: usize,
+}
+
+/// A path for a document, which has no bytes: what is not UTF-8 becomes U+FFFD.
+pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl Place {

@@ -186,6 +186,12 @@ fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Na
         module: "\"$PWD\"",
     };
     let mut commands = commands::commands(&lacking);
+    if tree.config.is_none() && tree.auto.is_none() && config.is_none() && !is_package && !commands.is_empty() {
+        // `defconfig` is of all ages (2.6.0 to 7.2).
+        let why =
+            "a configuration to begin with; the kernel's own (/boot/config-RELEASE), copied to .config, is better";
+        commands.insert(0, Command { line: lacking.make("defconfig"), why });
+    }
     let makes_whole =
         commands.iter().position(|command| command.line.contains("oldconfig") || command.line.contains("olddefconfig"));
     if let (Some(at), Some(line)) = (makes_whole, set_options(tree, mending)) {

@@ -12,7 +12,7 @@ pub(super) fn looks_like(text: &str) -> bool {
 }
 
 /// What is in a gzip stream, as /proc/config.gz is one, up to a limit; `None` beyond it or if it is damaged.
-pub(super) fn unpack(packed: &[u8], max_size: u64) -> Option<Vec<u8>> {
+pub(crate) fn unpack(packed: &[u8], max_size: u64) -> Option<Vec<u8>> {
     // A configuration has some 300 KiB, and System.map some 10 MiB.
     let most = max_size.min(64 << 20);
     let mut text = Vec::new();

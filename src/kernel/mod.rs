@@ -7,7 +7,7 @@
 
 mod bundle;
 mod cache;
-mod config;
+pub(crate) mod config;
 mod derived;
 mod facts;
 pub mod files;

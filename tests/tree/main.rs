@@ -1,9 +1,12 @@
-//! What `tree` says of a kernel's build tree, held against what that tree's own build does.
+//! What `tree` says of a kernel's build tree, and what it changes there.
 //!
+//! - [`guide`]: the module guide's tree, from the wrong release to the right one and back
+//! - [`wrong`]: trees that something is the matter with: the right advice, or one clear line
 //! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
 //! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
 //!
-//! Both need what was fetched before, and are left out of a plain `cargo test`. `tests/run` runs them. Where something is
+//! The first two make their trees themselves, in temporary folders, with compilers that are scripts of theirs. The others
+//! need what was fetched before, and are left out of a plain `cargo test`. `tests/run` runs them. Where something is
 //! missing they fail.
 
 #![allow(
@@ -16,7 +19,10 @@
 )]
 
 mod configurations;
+mod guide;
 mod headers;
+mod stage;
+mod wrong;
 
 use std::path::PathBuf;
 use std::process::Output;

@@ -16,6 +16,7 @@ use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::guard::Guard;
+use crate::kernel::config;
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::group::Wanted;
@@ -31,6 +32,9 @@ struct Edited {
     before: Vec<u8>,
     after: Vec<u8>,
 }
+
+/// Makes a file's bytes out of those that it has.
+type Make<'m> = dyn Fn(&[u8]) -> Result<Vec<u8>> + 'm;
 
 impl Edited {
     fn sha256(&self) -> (Sha256Hex, Sha256Hex) {
@@ -118,7 +122,7 @@ fn edits(study: &Study) -> Result<(Vec<Edited>, usize)> {
     let mut files: BTreeMap<PathBuf, Edited> = BTreeMap::new();
     let mut left = 0;
     for mend in &study.mending.mends {
-        let (path, make): (&Path, Box<dyn Fn(&[u8]) -> Result<Vec<u8>> + '_>) = match &mend.change {
+        let (path, make): (&Path, Box<Make<'_>>) = match &mend.change {
             Change::Line { place, before, after } => {
                 (&place.file, Box::new(move |bytes| with_line(bytes, place.line, before, after)))
             }
@@ -144,10 +148,9 @@ fn edits(study: &Study) -> Result<(Vec<Edited>, usize)> {
     Ok((files.into_values().filter(|edited| edited.before != edited.after).collect(), left))
 }
 
-/// Is this source of a configuration a file that is copied as it is, or unpacked?
+/// Is this source of a configuration a file that is copied as it is, or unpacked? Else it is in a package or an image.
 fn is_text(from: &str) -> bool {
-    let path = Path::new(from);
-    path.is_absolute() && path.is_file()
+    Path::new(from).is_file()
 }
 
 /// The text of a configuration: `/boot/config-REL`, `/proc/config.gz`.
@@ -155,8 +158,8 @@ fn configuration(from: &Path) -> Result<Vec<u8>> {
     // What lies in /proc has no size, so it is read, not mapped.
     let bytes = std::fs::read(from).map_err(|e| Error::io("reading the kernel's configuration", e).on(from))?;
     let text = match Container::of(&bytes) {
-        Container::None => bytes,
-        container => container.decompress(&bytes, MOST_CONFIG).map_err(|e| e.on(from))?.to_vec(),
+        Container::Gzip => config::unpack(&bytes, MOST_CONFIG).unwrap_or_default(),
+        _ => bytes,
     };
     let is_config = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("CONFIG_"));
     match is_config {
@@ -337,6 +340,21 @@ mod tests {
 
     fn line(text: &str, at: usize, before: &str, after: &str) -> String {
         String::from_utf8(with_line(text.as_bytes(), at, before, after).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_configuration_is_unpacked_and_nothing_else_is_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.gz");
+        let text = b"# Linux\nCONFIG_X86=y\n";
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packed, text).unwrap();
+        std::fs::write(&path, packed.finish().unwrap()).unwrap();
+        assert_eq!(configuration(&path).unwrap(), text);
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(configuration(&path).unwrap(), text);
+        std::fs::write(&path, "a shopping list").unwrap();
+        assert_eq!(configuration(&path).unwrap_err().kind(), ErrorKind::Malformed);
     }
 
     #[test]

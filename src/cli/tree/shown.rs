@@ -71,7 +71,11 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
         // What is the same is not told twice.
         let is_new = |token: &&Traced| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
         let tokens: Vec<Traced> = anew.tokens.iter().filter(is_new).cloned().collect();
-        outlook("anew", anew, &tokens, &mut page)?;
+        let unknown = anew.unknown.iter().filter(|why| !now.unknown.contains(why)).cloned().collect();
+        let anew = Outlook { vermagic: anew.vermagic.clone(), unknown, ..Outlook::default() };
+        if anew.vermagic.is_some() || !anew.unknown.is_empty() || !tokens.is_empty() {
+            outlook("anew", &anew, &tokens, &mut page)?;
+        }
     }
     let wanted = &study.kernel.vermagic;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
@@ -152,8 +156,17 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         let why = page.session.paint(Paint::Faint, format_args!("because {}", for_eyes(&mend.why)));
         writeln!(page.session.out, "{:10}{why}", "")?;
     }
-    if study.mending.mends.is_empty() || study.mending.matches {
+    if study.mending.matches {
         return Ok(());
+    }
+    if study.mending.mends.is_empty() {
+        // Where nothing can be told yet, the outlook says why.
+        if study.mending.after.is_none() {
+            return Ok(());
+        }
+        let text = page.session.paint(Paint::Bad, "nothing to change here leads to the kernel's version magic");
+        page.heading("mend", &text)?;
+        return package(study, page);
     }
     match &study.mending.after {
         Some(after) if *after == study.kernel.vermagic.value => {
