@@ -114,7 +114,8 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
     let module = if version < (2, 6, 7) { "SUBDIRS" } else { "M" };
     let warn = if lacks_symvers && !has_versions && version >= (5, 0, 0) { "KBUILD_MODPOST_WARN=1 " } else { "" };
     let why = if warn.is_empty() {
-        "builds the module"
+        // make goes by times: a module that another tree built is newer than its source, and stays (seen with 6.1).
+        "builds the module; if another tree built it before, make it clean first: the same with clean for modules"
     } else {
         "builds the module; missing symbols are only warned of: the tree has no Module.symvers"
     };

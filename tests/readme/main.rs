@@ -2,8 +2,8 @@
 //!
 //! Each block marked `console` is run line by line with a shell, all blocks in one folder that holds copies of the
 //! fixtures, and what it prints is compared. In the README, `[…]` stands for any text; alone on a line, for any lines.
-//! Blocks marked `console lab`, there and in docs/, want a virtual machine: `tests/vm/documents.rs` runs them. Here it is
-//! only looked whether the program knows their commands.
+//! Blocks marked `console lab` or `console page`, there and in docs/, want a virtual machine: `tests/vm/documents.rs` and
+//! `tests/vm/right_way.rs` run them. Here it is only looked whether the program knows their commands.
 
 #![allow(
     clippy::unwrap_used,
@@ -69,12 +69,13 @@ fn run(shell: &str, folder: &Path) -> String {
 fn the_labs_commands_are_ones_that_the_program_knows() {
     let folder = tempfile::tempdir().unwrap();
     let mut known = 0;
-    for (name, document) in [
-        ("README.md", include_str!("../../README.md")),
-        ("docs/walk-through.md", include_str!("../../docs/walk-through.md")),
+    for (name, document, mark) in [
+        ("README.md", include_str!("../../README.md"), "console lab"),
+        ("docs/walk-through.md", include_str!("../../docs/walk-through.md"), "console lab"),
+        ("docs/right-way.md", include_str!("../../docs/right-way.md"), "console page"),
     ] {
         let mut names = String::new();
-        for step in steps(document, "console lab") {
+        for step in steps(document, mark) {
             let is_name = step.command.split_once('=').is_some_and(|(name, _)| name.chars().all(char::is_alphanumeric));
             if is_name {
                 names.push_str(&format!("{}\n", step.command));
@@ -83,7 +84,8 @@ fn the_labs_commands_are_ones_that_the_program_knows() {
                 continue;
             }
             // Help is the answer to a call only if all that stands before it is understood.
-            let printed = run(&format!("{names}{} --help 2>&1", step.command), folder.path());
+            let command = step.command.split("; ").next().unwrap();
+            let printed = run(&format!("{names}{command} --help 2>&1"), folder.path());
             assert!(printed.contains("\nUsage: kmodlab "), "{name}: $ {}\n{printed}", step.command);
             known += 1;
         }

@@ -24,6 +24,7 @@ mod kernels;
 mod matrix;
 mod parent;
 mod repack;
+mod right_way;
 #[path = "../readme/sessions.rs"]
 mod sessions;
 mod tally;

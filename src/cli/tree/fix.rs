@@ -306,7 +306,11 @@ fn carry_out(
         }
         if left > 0 {
             let (left, tree) = (count(left, "change"), output::shell_word(&args.tree));
-            writeln!(session.out, "{left} left that no text makes: kmodlab tree {tree} says what to type")?;
+            let kernel = output::shell_word(Path::new(&args.kernel));
+            writeln!(
+                session.out,
+                "{left} left that no text makes: kmodlab tree {tree} --for {kernel} says what to type"
+            )?;
         }
     }
     Ok(match (failed.len(), done) {
