@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use generated::{Generated, ReleaseFile};
 use layout::{Layout, TreeKind, read_text};
 use localversion::{Gathering, LocalVersion};
@@ -155,6 +155,7 @@ impl BuildTree {
         };
         let now = generated.header.clone().map(|file| (file.release, file.place));
         let release = Releases::assemble(&of, now);
+        must_be_short(&release)?;
         let compilers = compiler::Compilers::read(&layout, next, call.cc.as_deref(), call.cross_compile.as_deref())?;
         let architecture = |options: &Option<Options>| layout.architecture_of(options.as_ref()?);
         if let (Some((own, at)), Some((built, built_at))) = (architecture(&config), architecture(&auto))
@@ -209,6 +210,20 @@ fn options_in(object: &Path, files: &[(&str, bool)], notes: &mut Vec<String>) ->
         }
     }
     Ok(None)
+}
+
+/// Longer than anything that is meant to be part of a release, in bytes: the top Makefile takes none of more than 64.
+const LONGEST_PIECE: usize = 4096;
+
+/// # Errors
+///
+/// [`ErrorKind::TooLarge`] for a piece that nobody means: it would be all that the answer is of.
+fn must_be_short(release: &Releases) -> Result<()> {
+    let mut pieces = release.pieces.iter().chain(&release.now);
+    let Some(piece) = pieces.find(|piece| piece.text.len() > LONGEST_PIECE) else { return Ok(()) };
+    let (line, size) = (piece.place.line, piece.text.len());
+    let what = format!("line {line}: {size} bytes of a release, which has {} characters at most", Releases::LONGEST);
+    Err(Error::new(ErrorKind::TooLarge, what).hint("shorten it").on(&piece.place.file))
 }
 
 /// Make and the compiler take a carriage return for a part of the last word.

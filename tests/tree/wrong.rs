@@ -179,6 +179,16 @@ fn a_release_longer_than_make_takes() {
     // What is no part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
     told(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");
+    for (below, old) in [
+        ("Makefile", "EXTRAVERSION = -9"),
+        (".config", "CONFIG_LOCALVERSION=\""),
+        ("include/generated/utsrelease.h", "#define UTS_RELEASE \"6"),
+    ] {
+        let below = format!("linux/{below}");
+        let stage = wrong(|stage| stage.replace(&below, old, &format!("{old}{}", "z".repeat(3 << 20))));
+        told(&stage, "linux", KERNEL)
+            .assert_refused(" bytes of a release, which has 64 characters at most; shorten it");
+    }
 }
 
 #[test]
