@@ -235,7 +235,9 @@ const ONLY_NEWEST: &str = "the package is of the newest kernel: where this one i
 fn armbian(named: &Named) -> Option<Distribution> {
     let branch = named.rest.strip_prefix('-')?;
     let (kind, family) = branch.split_once('-')?;
-    if !["legacy", "current", "edge", "vendor"].contains(&kind) || family.is_empty() {
+    // Its families are words (rockchip64, sunxi); others end their releases with vendor-7 and the like.
+    let is_family = family.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !["legacy", "current", "edge", "vendor"].contains(&kind) || !is_family {
         return None;
     }
     let headers = vec![format!("linux-headers-{branch}")];

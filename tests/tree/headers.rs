@@ -70,15 +70,19 @@ fn build(system: &str, release: &str) -> (PathBuf, String) {
 }
 
 #[test]
-#[ignore = "needs tests/real/chroot, and root: tests/run"]
+#[ignore = "needs tests/real/chroot, QEMU, and root: tests/run"]
 fn a_module_built_with_them_carries_what_tree_says_and_their_kernel_takes_it() {
     for (name, system) in HEADERS {
         let (release, packages) = kernel(name);
         let (module, real) = build(system, &release);
         assert!(real.starts_with(&format!("{release} ")), "{name}: {real:?}");
 
-        let said = tree(system, &release, &real);
+        let said = tree(system, &release, &packages);
         assert_eq!(said["now"]["vermagic"]["value"].as_str(), Some(real.as_str()), "{name}: {said}");
+        assert_eq!((&said["matches"], &said["never"]), (&true.into(), &serde_json::Value::Null), "{name}: {said}");
+        let proof = &said["proof"];
+        assert_eq!(proof["vermagic"]["value"].as_str(), Some(real.as_str()), "{name}: {proof}");
+        assert_eq!(proof["as_predicted"], true, "{name}: {proof}");
 
         let verdict = check(&module, &packages);
         let unknown = steps(&verdict, "unknown");
@@ -86,16 +90,48 @@ fn a_module_built_with_them_carries_what_tree_says_and_their_kernel_takes_it() {
         assert!(steps(&verdict, "fail").is_empty(), "{name}: {verdict}");
         assert_eq!(unknown, NOT_TOLD.iter().filter(|(of, _)| *of == name).map(|(_, step)| *step).collect::<Vec<_>>());
         assert!(!unknown.is_empty() || verdict["taint"] == "OE", "{name}: {verdict}");
-        assert_eq!(verdict["verdict"], if unknown.is_empty() { "accepted" } else { "unknown" }, "{name}: {verdict}");
+        let answer = if unknown.is_empty() { "accepted" } else { "unknown" };
+        assert_eq!(verdict["verdict"], answer, "{name}: {verdict}");
+        assert_eq!(proof["verdict"], answer, "{name}: {proof}");
+
+        let cell = in_a_guest(&module, &packages);
+        let observed = &cell["observed"];
+        println!("{name}: in a guest {}, taint {}", cell["outcome"], observed["state"]["taint"]);
+        assert_eq!((&observed["accepted"], &observed["errno"]), (&true.into(), &0.into()), "{name}: {cell}");
+        assert_eq!(observed["state"]["taint"], "OE", "{name}: {cell}");
+        assert_eq!(
+            (&observed["taint_before"], &observed["taint_after"]),
+            (&0.into(), &OUT_OF_TREE.into()),
+            "{name}: {cell}"
+        );
+        assert_eq!(
+            (&cell["agreement"], &observed["unload"]["gone"]),
+            (&"agree".into(), &true.into()),
+            "{name}: {cell}"
+        );
     }
 }
 
-/// `tree` in the system itself: a headers package includes files by absolute paths.
-fn tree(system: &str, release: &str, vermagic: &str) -> serde_json::Value {
+/// The taints O (bit 12) and E (bit 13), and no other (include/linux/panic.h).
+const OUT_OF_TREE: u64 = 1 << 12 | 1 << 13;
+
+/// The module as it is, loaded, used and unloaded in a virtual machine.
+fn in_a_guest(module: &Path, packages: &str) -> serde_json::Value {
+    let output = Command::new(KMODLAB)
+        .arg("try")
+        .arg(module)
+        .args(["--kernel", packages, "--ways", "original", "--json"])
+        .output()
+        .unwrap();
+    json(&output).unwrap_or_else(|error| panic!("{}: {error}", module.display()))
+}
+
+/// `tree --prove` in the system itself: a headers package includes files by absolute paths.
+fn tree(system: &str, release: &str, packages: &str) -> serde_json::Value {
     let program = top().join("root").join(system).join("tmp/kmodlab");
     std::fs::copy(KMODLAB, &program).unwrap();
     let source = format!("/usr/src/linux-headers-{release}");
-    let output = inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--for", &format!("vermagic:{vermagic}")]);
+    let output = inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--prove", "--for", packages]);
     json(&output).unwrap_or_else(|error| panic!("{release}: {error}"))
 }
 
