@@ -32,6 +32,10 @@ fn the_readmes_sessions_run_as_written() {
             std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
     }
+    // With its links as they are.
+    let trees = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trees");
+    let copied = Command::new("cp").arg("-a").arg(trees).arg(folder.path()).status().unwrap();
+    assert!(copied.success());
     let steps = steps(readme, "console");
     assert!(steps.len() > 10, "only {} commands in the README", steps.len());
     let mut shell = String::from("exec 2>&1\n");
