@@ -2,9 +2,9 @@
 //! built, by hand, and the kernel of the same version is asked about it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use super::{KMODLAB, json, top};
+use super::{KMODLAB, inside, json, top};
 
 /// A kernel as `tests/real/fetch` calls it, and the system that has its headers.
 const HEADERS: [(&str, &str); 5] = [
@@ -43,11 +43,6 @@ fn kernel(name: &str) -> (String, String) {
     let named: Vec<String> = packages.iter().flatten().map(|path| path.display().to_string()).collect();
     assert!(!named.is_empty(), "{name} has no {package}: run tests/real/fetch");
     (release.to_owned(), named.join("+"))
-}
-
-fn inside(system: &str, command: &[&str]) -> Output {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/chroot");
-    Command::new(script).args(["--in", system]).args(command).output().unwrap()
 }
 
 /// A module built with the headers of a release, as anyone builds one out of tree, and its version magic.

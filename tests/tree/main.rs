@@ -3,6 +3,7 @@
 //! - [`guide`]: the module guide's tree, from the wrong release to the right one and back
 //! - [`wrong`]: trees that something is the matter with: the right advice, or one clear line
 //! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
+//! - [`mends`]: what it tells to change and to type, done in a build folder of that source
 //! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
 //!
 //! The first two make their trees themselves, in temporary folders, with compilers that are scripts of theirs. The others
@@ -21,11 +22,12 @@
 mod configurations;
 mod guide;
 mod headers;
+mod mends;
 mod stage;
 mod wrong;
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
 /// This project's program.
 const KMODLAB: &str = env!("CARGO_BIN_EXE_kmodlab");
@@ -34,6 +36,12 @@ const KMODLAB: &str = env!("CARGO_BIN_EXE_kmodlab");
 fn top() -> PathBuf {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real");
     std::fs::canonicalize(folder).unwrap_or_else(|error| panic!("{folder}: {error}: run tests/real/fetch"))
+}
+
+/// What a command says and does in one of the small systems.
+fn inside(system: &str, command: &[&str]) -> Output {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/chroot");
+    Command::new(script).args(["--in", system]).args(command).output().unwrap()
 }
 
 /// The answer as JSON, if the program could give one.
