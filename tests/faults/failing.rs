@@ -90,6 +90,13 @@ fn says_why(ran: &Ran, is_mute: bool) {
     assert!(is_one || is_mute && lines.is_empty(), "{ran:?}");
 }
 
+/// The ways in which a call fails: with `KMODLAB_FAULTS=all` each, else half of them in turn, so that each call fails and each
+/// way comes at every second call.
+fn in_turn<'w>(ways: &'w [&'static str], at: usize) -> impl Iterator<Item = &'static str> + 'w {
+    let is_all = crate::crowd::is_all();
+    ways.iter().enumerate().filter(move |(nth, _)| is_all || (nth + at).is_multiple_of(2)).map(|(_, way)| *way)
+}
+
 /// Each call of the scene's command fails in each way.
 fn at_each_call(scene: Scene) {
     let failing = Failing::of(scene);
@@ -98,10 +105,10 @@ fn at_each_call(scene: Scene) {
     for &at in &worth {
         let Call { name, nth, .. } = &failing.calls[at];
         let ways = if at < failing.before_main { OF_THE_LOADER } else { ONCE.len() };
-        for error in &ONCE[..ways] {
+        for error in in_turn(&ONCE[..ways], at) {
             failing.run(error, at, &[format!("{name}:error={error}:when={nth}")], &mut once);
         }
-        for error in FROM_THEN_ON {
+        for error in in_turn(&FROM_THEN_ON, at) {
             failing.run(error, at, &[format!("{name}:error={error}:when={nth}+")], &mut on);
         }
     }

@@ -166,7 +166,7 @@ const TRAILER: usize = 12 + 28;
 /// Where `name` is in `struct module` on 64-bit machines: behind `state` and `list` (include/linux/module.h).
 const NAME_AT: usize = 24;
 
-/// What each of five kernels of Debian's can be asked: those without symbol versions or BTF can be asked less.
+/// What each of five kernels of Debian's can be asked, with `KMODLAB_BREAKAGE=all`; else it is half: those without symbol versions or BTF can be asked less.
 const CELLS_OF_FIVE: usize = 1084;
 
 #[test]
@@ -182,10 +182,19 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
     let good = ["dummy", "crc_itu_t"].map(str::to_owned).into();
     let kernels = chosen();
     let mut cells = Vec::new();
-    for name in &kernels {
+    let is_all = std::env::var_os("KMODLAB_BREAKAGE").is_some_and(|wish| wish == "all");
+    for (nth, name) in kernels.iter().enumerate() {
         let begun = std::time::Instant::now();
         let target = Target::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();
-        let specimens = broken(name, &target.files);
+        let mut specimens = broken(name, &target.files);
+        if !is_all {
+            // In turn, so that each way comes at two or three of the kernels.
+            let mut index = nth;
+            specimens.retain(|_| {
+                index += 1;
+                index.is_multiple_of(2)
+            });
+        }
         let questions: Vec<Question<'_>> = specimens
             .iter()
             .flat_map(|specimen| [Way::Original, Way::Forced].map(|way| Question { role: Role::Asked, specimen, way }))
@@ -197,7 +206,8 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
     let mut writer = Writer::open(&emptied("target/report/broken").join(store::FILE), false).unwrap();
     cells.iter().for_each(|cell| writer.add(cell).unwrap());
     Tally::of(&cells).judge("broken modules");
-    assert!(kernels.len() < 5 || cells.len() >= CELLS_OF_FIVE, "{} cells", cells.len());
+    let least = if is_all { CELLS_OF_FIVE } else { CELLS_OF_FIVE / 2 - 5 };
+    assert!(kernels.len() < 5 || cells.len() >= least, "{} cells", cells.len());
 }
 
 /// All that can be broken of a kernel's modules. The way is the path, where people look for it.
