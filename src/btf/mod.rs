@@ -2,12 +2,13 @@
 //!
 //! [`Btf::parse`] reads a kernel's, [`Btf::parse_split`] a module's, whose types and strings go on where its kernel's
 //! end. Nothing is copied: a type is looked at where it stands. [`members`] tells structures, [`validity`] what a kernel
-//! finds when it checks a module's BTF.
+//! finds when it checks a module's BTF, [`relocation`] the same for a module that brings a base of its own.
 //!
 //! Source: include/uapi/linux/btf.h, 5.10 to 7.2. In 7.2 the kind of a type has seven bits and its number of parts 24;
 //! before that five and 16, and the bits between were zero, so that one reading serves both.
 
 pub mod members;
+pub mod relocation;
 pub mod validity;
 
 use crate::error::{Error, ErrorKind, Result};

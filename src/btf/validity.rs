@@ -27,7 +27,7 @@ pub enum Validity {
 }
 
 const E2BIG: i32 = 7;
-const EINVAL: i32 = 22;
+pub(super) const EINVAL: i32 = 22;
 const ELOOP: i32 = 40;
 const ENOTSUPP: i32 = 524;
 
@@ -47,32 +47,44 @@ pub fn validate_module(module: &[u8], kernel: &[u8], version: Option<(u32, u32)>
         Ok(kernel) => kernel,
         Err(e) => return Validity::Unsure(format!("the kernel's BTF can't be read: {e}")),
     };
-    let mut check = Check { kernel: &kernel, version, unsure: None };
-    match (check.module(module), check.unsure) {
-        // Nothing but a definite finding counts, and of its errno there must be no doubt.
-        (Err((errno, what)), unsure) if errno == EINVAL || unsure.is_none() => Validity::Invalid { errno, what },
-        (Err((_, what)), _) => Validity::Unsure(what),
-        (Ok(()), Some(what)) => Validity::Unsure(what),
-        (Ok(()), None) => Validity::Valid,
-    }
+    let mut check = Check::of(kernel.order, version);
+    let found = check.types(module, Some(&kernel)).map(|_| ());
+    check.answer(found)
 }
 
-type Found = Result<(), (i32, String)>;
+pub(super) type Found<T = ()> = Result<T, (i32, String)>;
 
 /// Types and strings.
 type Sections<'a> = (&'a [u8], &'a [u8]);
 
-fn wrong<T>(what: impl Into<String>) -> Result<T, (i32, String)> {
+pub(super) fn wrong<T>(what: impl Into<String>) -> Found<T> {
     Err((EINVAL, what.into()))
 }
 
-struct Check<'k> {
-    kernel: &'k Btf<'k>,
+/// The checks of one kernel, and the first doubt that came up in them.
+pub(super) struct Check {
+    order: Order,
     version: Option<(u32, u32)>,
     unsure: Option<String>,
 }
 
-impl Check<'_> {
+impl Check {
+    /// As a kernel of this byte order and this version (major, minor) does it.
+    pub(super) fn of(order: Order, version: Option<(u32, u32)>) -> Check {
+        Check { order, version, unsure: None }
+    }
+
+    /// What all that was found comes to.
+    pub(super) fn answer(self, found: Found) -> Validity {
+        match (found, self.unsure) {
+            // Nothing but a definite finding counts, and of its errno there must be no doubt.
+            (Err((errno, what)), unsure) if errno == EINVAL || unsure.is_none() => Validity::Invalid { errno, what },
+            (Err((_, what)), _) => Validity::Unsure(what),
+            (Ok(()), Some(what)) => Validity::Unsure(what),
+            (Ok(()), None) => Validity::Valid,
+        }
+    }
+
     /// Is the version among those that behave as one source that was read? `from` and `to` are the first and the last
     /// that were read with this behaviour.
     fn is_within(&self, from: (u32, u32), to: (u32, u32)) -> bool {
@@ -92,27 +104,32 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn module(&mut self, bytes: &[u8]) -> Found {
+    /// Types that go on behind those of a base, or that are the base of others (`btf_parse_base`): read, if nothing is
+    /// wrong with them.
+    pub(super) fn types<'a>(&mut self, bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Found<Btf<'a>> {
         if !self.is_within((6, 1), (u32::MAX, 0)) {
             self.unsure = Some("what this version of the kernel checks in BTF is not known here".to_owned());
         }
-        let (types, strings) = self.header(bytes)?;
-        let order = self.kernel.order;
+        let (types, strings) = self.header(bytes, base.is_some())?;
+        let order = self.order;
+        let names = Names { base, strings };
+        let first = base.map_or(1, Btf::count);
         let mut at = 0;
         let mut offsets = Vec::new();
         while let Some(rest) = types.get(at..).filter(|rest| !rest.is_empty()) {
-            let number = self.kernel.count().saturating_add(offsets.len());
-            let found = self.meta(rest, strings).map_err(|(errno, what)| (errno, format!("type {number}: {what}")))?;
+            let number = first.saturating_add(offsets.len());
+            let found = self.meta(rest, &names).map_err(|(errno, what)| (errno, format!("type {number}: {what}")))?;
             offsets.push(u32::try_from(at).unwrap_or(u32::MAX));
             at = at.saturating_add(found);
         }
-        let module = Btf { order, base: Some(self.kernel), types, strings, offsets };
-        self.chains(&module)
+        let found = Btf { order, base, types, strings, offsets };
+        self.chains(&found)?;
+        Ok(found)
     }
 
     /// `btf_parse_hdr`, `btf_check_sec_info`, `btf_parse_str_sec`: the types and the strings.
-    fn header<'a>(&mut self, bytes: &'a [u8]) -> Result<Sections<'a>, (i32, String)> {
-        let order = self.kernel.order;
+    fn header<'a>(&mut self, bytes: &'a [u8], has_base: bool) -> Found<Sections<'a>> {
+        let order = self.order;
         let Some(length) = order.number(bytes, 4).and_then(|n| usize::try_from(n).ok()) else {
             return wrong("it is shorter than its header");
         };
@@ -173,12 +190,15 @@ impl Check<'_> {
         if too_long || strings.last().is_some_and(|last| *last != 0) {
             return wrong("its strings do not end in a NUL");
         }
+        if !has_base && strings.first() != Some(&0) {
+            return wrong("its strings do not start with a NUL");
+        }
         Ok((types, strings))
     }
 
     /// `btf_check_meta` for the type at the start of these bytes: its length.
-    fn meta(&mut self, rest: &[u8], strings: &[u8]) -> Result<usize, (i32, String)> {
-        let order = self.kernel.order;
+    fn meta(&mut self, rest: &[u8], names: &Names<'_>) -> Found<usize> {
+        let order = self.order;
         let field = |index: usize| order.number(rest, 4 * index);
         let (Some(name), Some(info), Some(size)) = (field(0), field(1), field(2)) else {
             return wrong("it is cut short");
@@ -188,7 +208,6 @@ impl Check<'_> {
             self.minded([(6, 1), (6, 12)], [(7, 2), (u32::MAX, 0)], what)?;
         }
         let Some(kind) = Kind::of(info >> 24 & 0x7f) else { return wrong("its kind is unknown") };
-        let names = Names { kernel: self.kernel, strings };
         if !names.has(name) {
             return wrong("its name is at an offset that no string has");
         }
@@ -196,7 +215,7 @@ impl Check<'_> {
         let Some(found) = rest.get(..length).and_then(|bytes| Type::read(order, bytes)) else {
             return wrong("it is cut short");
         };
-        self.one(&found, &names, size)?;
+        self.one(&found, names, size)?;
         Ok(length)
     }
 
@@ -326,10 +345,10 @@ impl Check<'_> {
     /// `btf_check_type_tags`, since 7.x `btf_check_modifier_chain_length`: chains of modifiers end, in a type that is
     /// there. Before 7.x, tags stand before the other modifiers.
     fn chains(&mut self, module: &Btf<'_>) -> Found {
-        let kernel = u32::try_from(self.kernel.count()).unwrap_or(u32::MAX);
+        let start = u32::try_from(module.first()).unwrap_or(u32::MAX);
         let end = u32::try_from(module.count()).unwrap_or(u32::MAX);
-        let mut good = kernel.saturating_sub(1);
-        for number in kernel..end {
+        let mut good = start.saturating_sub(1);
+        for number in start..end {
             let Some(first) = module.get(number).filter(|first| first.kind.is_modifier()) else { continue };
             let (mut at, mut found, mut left) = (number, first, CHAIN);
             let mut in_tags = first.kind == Kind::TypeTag;
@@ -362,9 +381,9 @@ impl Check<'_> {
     }
 }
 
-/// The strings of the kernel and of the module behind them.
+/// The strings of the base, if there is one, and those behind them.
 struct Names<'a> {
-    kernel: &'a Btf<'a>,
+    base: Option<&'a Btf<'a>>,
     strings: &'a [u8],
 }
 
@@ -372,9 +391,12 @@ impl Names<'_> {
     /// The bytes from an offset on.
     fn rest(&self, offset: u32) -> Option<&[u8]> {
         let offset = usize::try_from(offset).ok()?;
-        let rest = match offset.checked_sub(self.kernel.strings.len()) {
-            Some(own) => self.strings.get(own..),
-            None => self.kernel.strings.get(offset..),
+        let rest = match self.base {
+            Some(base) => match offset.checked_sub(base.strings.len()) {
+                Some(own) => self.strings.get(own..),
+                None => base.strings.get(offset..),
+            },
+            None => self.strings.get(offset..),
         };
         rest.filter(|rest| !rest.is_empty())
     }

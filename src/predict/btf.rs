@@ -1,5 +1,6 @@
 //! A module's BTF, which kernels from 5.11 on check when the module comes (`btf_module_notify`, kernel/bpf/btf.c).
 
+use crate::btf::relocation::validate_with_base;
 use crate::btf::validity::{Validity, validate_module};
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
@@ -25,12 +26,18 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         record.unknown(Step::Btf, "does its BTF fit the kernel's? (the kernel's BTF)");
         return Ok(());
     };
-    // Since 6.11 a module built outside the tree may bring the part of its kernel's BTF that it needs.
-    if loaded.find_any(".BTF.base").is_some() && attempt.rules.since(6, 1) != Some(false) {
-        record.unknown(Step::Btf, "its BTF has a base of its own, which is not followed here");
-        return Ok(());
-    }
-    match validate_module(loaded.bytes(section), &kernel.value, attempt.rules.major_minor()) {
+    // A module that is built outside the tree may bring the part of its kernel's BTF that it needs. Kernels that do not
+    // know it take the rest as if it went on behind their own types.
+    let version = attempt.rules.major_minor();
+    let base = loaded.find_any(".BTF.base");
+    let found = match (base, attempt.rules.has(Rule::BtfBase)) {
+        (None, _) | (_, Some(false)) => validate_module(loaded.bytes(section), &kernel.value, version),
+        (Some(base), Some(true)) => {
+            validate_with_base(loaded.bytes(section), loaded.bytes(base), &kernel.value, version)
+        }
+        (Some(_), None) => Validity::Unsure("does the kernel follow the module's own base?".to_owned()),
+    };
+    match found {
         Validity::Valid => record.pass(Step::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
         Validity::Unsure(what) => record.unknown(Step::Btf, format!("does its BTF fit the kernel's? ({what})")),
         Validity::Invalid { errno, what } if is_checked == Some(true) && is_tolerated == Some(false) => {

@@ -82,6 +82,8 @@ pub(super) enum Rule {
     RelocationPlace,
     /// A module's BTF is checked, and refused if it is wrong (no CONFIG_MODULE_ALLOW_BTF_MISMATCH).
     BtfChecked,
+    /// A module's BTF may bring a base of its own, `.BTF.base`, which is looked for in the kernel's types.
+    BtfBase,
 }
 
 /// One row: the rule; the first version that has it and the first that has not any more; the option that it hangs on;
@@ -135,6 +137,7 @@ const TABLE: &[Row] = &[
     Row(Rule::RelocationPlace,      (7, 0),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
     Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF"]),
+    Row(Rule::BtfBase,              (6, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
     // what is told otherwise: by functions below
     Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
     Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),

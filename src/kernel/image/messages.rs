@@ -28,6 +28,7 @@ pub const LOADER_MESSAGES: &[&str] = &[
     "is marked as livepatch module, but livepatch support is disabled",
     "failed to validate module [%s] BTF",
     "Kernel module BTF mismatch detected",
+    "is not mapped to base BTF id",
     "disagrees about version of symbol",
     "no symbol version for %s",
     "no extended symbol version for %s",

@@ -1,0 +1,564 @@
+//! What a kernel finds in a module that brings a base of its own, the section `.BTF.base`.
+//!
+//! A module that is built outside its kernel's tree names in it the few types of the kernel that its own refer to, so
+//! that its BTF outlives a kernel that was built anew. The kernel (`btf_parse_module`, kernel/bpf/btf.c) checks the base,
+//! then the module's types on it, each as [`validity`](super::validity) has it; then each type of the base must be found
+//! among its own, by name (`btf_relocate`, tools/lib/bpf/btf_relocate.c). Both read in 6.12.117 and 7.2.13, where they do
+//! the same. 6.11 has the first version of it, which was not read.
+//!
+//! Its peculiarities are kept, since the answer hangs on them: a structure of the base is found by any type of its name
+//! (also an integer, or a union); of a forward declaration the kernel asks a structure's flag, which is about bit fields,
+//! whether it is a union; and which structures lie within a module's own, so that their size counts, is looked for in the
+//! first of its types only.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::btf::validity::{Check, EINVAL, Found, Validity, wrong};
+use crate::btf::{Btf, Kind, Type};
+
+const ENOENT: i32 = 2;
+
+/// The versions of which the sources were read: this one and later.
+const READ_FROM: (u32, u32) = (6, 12);
+
+/// Checks the BTF of a module that has a base of its own, as a kernel of this BTF and this version (major, minor) does,
+/// if it is one that looks at bases.
+pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Option<(u32, u32)>) -> Validity {
+    let kernel = match Btf::parse(kernel) {
+        Ok(kernel) => kernel,
+        Err(e) => return Validity::Unsure(format!("the kernel's BTF can't be read: {e}")),
+    };
+    let mut check = Check::of(kernel.order, version);
+    let base = match check.types(base, None) {
+        Ok(base) => base,
+        Err((errno, what)) => return check.answer(Err((errno, format!("its base: {what}")))),
+    };
+    if base.offsets.is_empty() {
+        return Validity::Unsure("its base has no types".to_owned());
+    }
+    let module = match check.types(module, Some(&base)) {
+        Ok(module) => module,
+        Err(found) => return check.answer(Err(found)),
+    };
+    if version.is_none_or(|version| version < READ_FROM) {
+        return Validity::Unsure("how this version of the kernel follows a module's own base is not known here".into());
+    }
+    match (Relocation { module: &module, base: &base, kernel: &kernel }).run() {
+        Ok(()) => check.answer(Ok(())),
+        Err(Stop::Wrong(errno, what)) => check.answer(Err((errno, what))),
+        Err(Stop::Unforeseeable(what)) => Validity::Unsure(what),
+    }
+}
+
+/// Why a relocation does not come to its end.
+enum Stop {
+    /// The kernel gives up, with this errno.
+    Wrong(i32, String),
+    /// The kernel follows a number without a look at whether it leads anywhere.
+    Unforeseeable(String),
+}
+
+impl From<(i32, String)> for Stop {
+    fn from((errno, what): (i32, String)) -> Stop {
+        Stop::Wrong(errno, what)
+    }
+}
+
+/// What a type of the base was found to be.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Nowhere,
+    /// Nothing yet, and a type of the module has it within itself: its size must be the same (`BTF_IS_EMBEDDED`).
+    NowhereButEmbedded,
+    /// The kernel's type of this number.
+    At(u32),
+}
+
+struct Relocation<'a> {
+    module: &'a Btf<'a>,
+    base: &'a Btf<'a>,
+    kernel: &'a Btf<'a>,
+}
+
+/// A number of a type. All come from numbers of 32 bits.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+impl Relocation<'_> {
+    /// `btf_relocate`.
+    fn run(&self) -> Result<(), Stop> {
+        self.kinds()?;
+        let mut places = vec![Place::Nowhere; self.base.count()];
+        self.embedded(&mut places)?;
+        let names = self.find(&mut places)?;
+        self.references()?;
+        self.strings(&names)?;
+        Ok(())
+    }
+
+    /// `btf_relocate_validate_distilled_base`: types of six kinds, all with names.
+    fn kinds(&self) -> Found {
+        use Kind::{Enum, Float, Forward, Int, Struct, Union};
+        for (found, id) in self.base.own().zip(1u32..) {
+            if !matches!(found.kind, Int | Float | Enum | Struct | Union | Forward) {
+                return wrong(format!("its base: type {id} is of a kind that no base has"));
+            }
+            if found.name == 0 {
+                return wrong(format!("its base: type {id} has no name"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `btf_mark_embedded_composite_type_ids`, for as many types as `btf_relocate_map_distilled_base` calls it: it takes
+    /// the number of the module's types for the number of the last.
+    fn embedded(&self, places: &mut [Place]) -> Result<(), Stop> {
+        let first = self.base.count();
+        for id in first..self.module.count().saturating_sub(first) {
+            let id = number(id);
+            let Some(found) = self.module.get(id).filter(|found| is_composite(found.kind)) else { continue };
+            for [_, mut at, _] in found.groups::<3>() {
+                let mut left = self.module.count();
+                while at != 0 {
+                    let Some(less) = left.checked_sub(1) else {
+                        return Err(Stop::Unforeseeable(format!("a member of type {id} never ends")));
+                    };
+                    left = less;
+                    let Some(part) = self.module.get(at) else {
+                        return Err(Stop::Unforeseeable(format!(
+                            "a member of type {id} is of type {at}, which is none"
+                        )));
+                    };
+                    if is_composite(part.kind)
+                        && let Some(place) = places.get_mut(usize::try_from(at).unwrap_or(usize::MAX))
+                    {
+                        *place = Place::NowhereButEmbedded;
+                    }
+                    at = match part.kind {
+                        kind if kind.is_modifier() => part.size_or_type,
+                        Kind::Array => part.extra_number(0).unwrap_or(0),
+                        _ => 0,
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `btf_relocate_map_distilled_base`: finds each type of the base in the kernel's. The names that are found, as
+    /// offsets into the base's strings.
+    fn find(&self, places: &mut [Place]) -> Result<HashSet<u32>, Stop> {
+        let mut wanted: HashMap<&[u8], Vec<(u32, Type<'_>)>> = HashMap::new();
+        for (found, id) in self.base.own().zip(1u32..) {
+            // A name that is too long is none of the kernel's.
+            if let Some(name) = self.base.string(found.name) {
+                wanted.entry(name).or_default().push((id, found));
+            }
+        }
+        let candidates: Vec<Candidate<'_>> = self
+            .kernel
+            .own()
+            .zip(1u32..)
+            .filter_map(|(found, id)| {
+                let can_be = is_composite(found.kind) || is_sized(found.kind) || found.kind == Kind::Forward;
+                let name = self.kernel.string(found.name).filter(|name| can_be && !name.is_empty())?;
+                Some(Candidate { id, found, wanted: wanted.get(name)? })
+            })
+            .collect();
+        // Structures of the same name are told apart by their size.
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        for candidate in candidates.iter().filter(|candidate| is_composite(candidate.found.kind)) {
+            *counts.entry(candidate.found.name).or_default() += 1;
+        }
+
+        let mut names = HashSet::new();
+        for Candidate { id, found, wanted } in &candidates {
+            let is_ambiguous = is_composite(found.kind) && counts.get(&found.name).is_some_and(|count| *count > 1);
+            let by_size = is_sized(found.kind) || is_ambiguous;
+            for (own, want) in *wanted {
+                let Some(place) = places.get_mut(usize::try_from(*own).unwrap_or(usize::MAX)) else { continue };
+                // The kernel compares 31 bits here.
+                if by_size && (want.size_or_type ^ found.size_or_type) & 0x7fff_ffff != 0 {
+                    continue;
+                }
+                let is_embedded = *place == Place::NowhereButEmbedded;
+                if !fits(want, found, is_embedded) {
+                    continue;
+                }
+                if let Place::At(other) = *place {
+                    let name = self.name(want);
+                    let what = format!("its base: type {own} ({name}) can be the kernel's types {other} and {id}");
+                    return Err(Stop::Wrong(EINVAL, what));
+                }
+                *place = Place::At(*id);
+                names.insert(want.name);
+            }
+        }
+        for ((want, own), place) in self.base.own().zip(1u32..).zip(places.iter().skip(1)) {
+            if !matches!(place, Place::At(_)) {
+                let (kind, name) = (called(&want), self.name(&want));
+                return Err(Stop::Wrong(EINVAL, format!("its base: the kernel has no {kind} as type {own} ({name})")));
+            }
+        }
+        Ok(names)
+    }
+
+    /// `btf_relocate_rewrite_type_id`: it takes each number that a type of the module refers to for one that is there.
+    fn references(&self) -> Result<(), Stop> {
+        let count = number(self.module.count());
+        for (found, id) in self.module.own().zip(number(self.base.count())..) {
+            let own = match found.kind {
+                Kind::Int | Kind::Float | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union | Kind::Section => {
+                    None
+                }
+                Kind::Array => found.extra_number(0).max(found.extra_number(1)),
+                _ => Some(found.size_or_type),
+            };
+            let parts = match found.kind {
+                Kind::Struct | Kind::Union => found.groups::<3>().map(|[_, part, _]| part).max(),
+                Kind::Section => found.groups::<3>().map(|[part, ..]| part).max(),
+                Kind::Prototype => found.groups::<2>().map(|[_, part]| part).max(),
+                _ => None,
+            };
+            if let Some(beyond) = own.max(parts).filter(|reference| *reference >= count) {
+                return Err(Stop::Unforeseeable(format!("type {id} refers to type {beyond}, and there is none")));
+            }
+        }
+        Ok(())
+    }
+
+    /// `btf_relocate_rewrite_strs`: a name among the base's strings must be that of a type that was found.
+    fn strings(&self, names: &HashSet<u32>) -> Found {
+        let own_from = number(self.base.strings.len());
+        let check = |id: u32, name: u32| match name == 0 || name >= own_from || names.contains(&name) {
+            true => Ok(()),
+            false => Err((ENOENT, format!("type {id}: a name of its base's strings is that of no type of the base"))),
+        };
+        for (found, id) in self.module.own().zip(number(self.base.count())..) {
+            check(id, found.name)?;
+            match found.kind {
+                Kind::Enum | Kind::Prototype => found.groups::<2>().try_for_each(|[name, _]| check(id, name))?,
+                Kind::Struct | Kind::Union | Kind::Enum64 => {
+                    found.groups::<3>().try_for_each(|[name, ..]| check(id, name))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, of: &Type<'_>) -> String {
+        String::from_utf8_lossy(self.base.string(of.name).unwrap_or_default()).into_owned()
+    }
+}
+
+/// A type of the kernel, and those of the base that have its name.
+struct Candidate<'a> {
+    id: u32,
+    found: Type<'a>,
+    wanted: &'a [(u32, Type<'a>)],
+}
+
+fn is_composite(kind: Kind) -> bool {
+    matches!(kind, Kind::Struct | Kind::Union)
+}
+
+/// Must the size always be the same?
+fn is_sized(kind: Kind) -> bool {
+    matches!(kind, Kind::Int | Kind::Float | Kind::Enum | Kind::Enum64)
+}
+
+/// Can a type of the base be this one of the kernel, which has its name?
+fn fits(want: &Type<'_>, found: &Type<'_>, is_embedded: bool) -> bool {
+    let encoding = |of: &Type<'_>| of.extra_number(0).map(|data| data >> 24 & 15);
+    match want.kind {
+        Kind::Forward => match found.kind {
+            Kind::Forward => want.flag() == found.flag(),
+            Kind::Struct => !found.flag(),
+            Kind::Union => found.flag(),
+            _ => false,
+        },
+        Kind::Int => found.kind == Kind::Int && encoding(want) == encoding(found),
+        Kind::Float => found.kind == Kind::Float,
+        // A base has the wide ones as plain ones, too.
+        Kind::Enum => matches!(found.kind, Kind::Enum | Kind::Enum64),
+        Kind::Struct | Kind::Union => !is_embedded || want.size_or_type == found.size_or_type,
+        _ => false,
+    }
+}
+
+/// What a type of a base is called, with its size where that may count.
+fn called(found: &Type<'_>) -> String {
+    let size = found.size_or_type;
+    match found.kind {
+        Kind::Forward => "structure or declaration of that name".to_owned(),
+        Kind::Struct | Kind::Union => format!("structure of that name that will do (here {size} bytes)"),
+        Kind::Enum => format!("enumeration of that name and of {size} bytes"),
+        _ => format!("number of that name, sort, and of {size} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::tests::{Maker, info, kernel};
+
+    const V7_2: Option<(u32, u32)> = Some((7, 2));
+    const EMPTY: &[u32] = &[];
+
+    /// A kernel's types, those of a base, and how many more the module has before its own.
+    struct Case {
+        kernel: Maker,
+        base: Maker,
+    }
+
+    impl Case {
+        /// The small kernel with an enumeration of eight bytes (9), a forward declaration (10), `point` (11). A base with
+        /// 1 `char`, 2 `module`, 3 `wide` and 4 `ahead`, as a base has them.
+        fn new() -> Case {
+            let mut kernel = kernel(false);
+            let one = kernel.string("ONE");
+            kernel.add("wide", info(19, 1), 8, &[one, 1, 0]);
+            kernel.add("ahead", info(7, 0), 0, EMPTY);
+            kernel.add("point", info(4, 0), 16, EMPTY);
+            let mut base = Maker::new(false);
+            base.add("char", info(1, 0), 1, &[1 << 24 | 8]);
+            base.add("module", info(4, 0), 88, EMPTY);
+            base.add("wide", info(6, 0), 8, EMPTY);
+            base.add("ahead", info(7, 0), 0, EMPTY);
+            Case { kernel, base }
+        }
+
+        /// The module: a pointer to `module`, and what is added.
+        fn module(&self, add: impl FnOnce(&mut Maker)) -> Maker {
+            let mut module = Maker::on(&self.base);
+            module.add("", info(2, 0), 2, EMPTY);
+            add(&mut module);
+            module
+        }
+
+        fn check(&self, module: &Maker) -> Validity {
+            validate_with_base(&module.finish(), &self.base.finish(), &self.kernel.finish(), V7_2)
+        }
+
+        /// What is said of a module with nothing but the pointer.
+        fn refusal(&self) -> (i32, String) {
+            self.refusal_of(&self.module(|_| {}))
+        }
+
+        fn refusal_of(&self, module: &Maker) -> (i32, String) {
+            match self.check(module) {
+                Validity::Invalid { errno, what } => (errno, what),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Adds enough small types that the first eight of the module are looked at for structures within them.
+    fn pad(maker: &mut Maker) {
+        for _ in 0..16 {
+            maker.add("", info(2, 0), 0, EMPTY);
+        }
+    }
+
+    #[test]
+    fn a_base_whose_types_the_kernel_has_is_taken() {
+        let case = Case::new();
+        assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
+        for version in [None, Some((6, 11)), Some((5, 14))] {
+            let found =
+                validate_with_base(&case.module(|_| {}).finish(), &case.base.finish(), &case.kernel.finish(), version);
+            assert!(matches!(found, Validity::Unsure(_)), "{version:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_the_kernel_has_not_refuses() {
+        for (kind, size, extra, said) in [
+            (
+                4,
+                8,
+                EMPTY,
+                "its base: the kernel has no structure of that name that will do (here 8 bytes) as type 5 (gone)",
+            ),
+            (7, 0, EMPTY, "its base: the kernel has no structure or declaration of that name as type 5 (gone)"),
+            (6, 4, EMPTY, "its base: the kernel has no enumeration of that name and of 4 bytes as type 5 (gone)"),
+            (16, 4, EMPTY, "its base: the kernel has no number of that name, sort, and of 4 bytes as type 5 (gone)"),
+        ] {
+            let mut case = Case::new();
+            case.base.add("gone", info(kind, 0), size, extra);
+            assert_eq!(case.refusal(), (EINVAL, said.to_owned()));
+        }
+    }
+
+    #[test]
+    fn numbers_and_enumerations_must_have_the_size_and_the_sort() {
+        for (name, kind, size, extra) in [
+            ("long unsigned int", 1, 4, &[32u32][..]),
+            // Signed.
+            ("long unsigned int", 1, 8, &[1 << 24 | 64]),
+            ("wide", 6, 4, EMPTY),
+            // An enumeration is no number.
+            ("char", 6, 1, EMPTY),
+        ] {
+            let mut case = Case::new();
+            case.base.add(name, info(kind, 0), size, extra);
+            let (errno, what) = case.refusal();
+            assert!(errno == EINVAL && what.contains(&format!("type 5 ({name})")), "{what}");
+        }
+        // How many bits of it count is not compared.
+        let mut case = Case::new();
+        case.base.add("long unsigned int", info(1, 0), 8, &[63]);
+        assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
+    }
+
+    #[test]
+    fn the_size_of_a_structure_counts_only_where_it_lies_within_another() {
+        let mut case = Case::new();
+        case.base.add("point", info(4, 0), 24, EMPTY);
+        let member = |kind: u32| {
+            move |maker: &mut Maker| {
+                // Types 6 to 9 of the module.
+                let name = maker.string("at");
+                maker.add("", info(10, 0), 5, EMPTY);
+                maker.add("", info(3, 0), 0, &[7, 1, 2]);
+                maker.add("", info(2, 0), 5, EMPTY);
+                maker.add("mine", info(4, 1), 48, &[name, kind, 0]);
+                pad(maker);
+            }
+        };
+        assert_eq!(case.check(&case.module(member(9))), Validity::Valid, "a pointer to it");
+        for (kind, what) in [(5, "itself"), (7, "const"), (8, "an array")] {
+            let found = case.refusal_of(&case.module(member(kind)));
+            assert!(found.0 == EINVAL && found.1.contains("type 5 (point)"), "{what}: {found:?}");
+        }
+        // With fewer types, the kernel does not come to look at it.
+        let short = case.module(|maker| {
+            let name = maker.string("at");
+            maker.add("mine", info(4, 1), 48, &[name, 5, 0]);
+        });
+        assert_eq!(case.check(&short), Validity::Valid);
+    }
+
+    #[test]
+    fn of_two_structures_of_a_name_the_size_decides() {
+        let mut case = Case::new();
+        let name = case.kernel.string("twice");
+        for size in [8u32, 16] {
+            let bytes: Vec<u8> = [name, info(4, 0), size].into_iter().flat_map(u32::to_le_bytes).collect();
+            case.kernel.types.extend(bytes);
+        }
+        case.base.add("twice", info(4, 0), 16, EMPTY);
+        assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
+        case.base.add("twice", info(4, 0), 24, EMPTY);
+        assert!(case.refusal().1.contains("type 6 (twice)"));
+        // And where that is the same too, nothing does.
+        let mut case = Case::new();
+        let name = case.kernel.string("twice");
+        for _ in 0..2 {
+            case.kernel.types.extend([name, info(4, 0), 8].into_iter().flat_map(u32::to_le_bytes));
+        }
+        case.base.add("twice", info(4, 0), 8, EMPTY);
+        let said = "its base: type 5 (twice) can be the kernel's types 12 and 13";
+        assert_eq!(case.refusal(), (EINVAL, said.to_owned()));
+    }
+
+    #[test]
+    fn a_structure_is_found_by_any_type_of_its_name_and_a_declaration_by_few() {
+        let mut case = Case::new();
+        case.base.add("point", info(5, 0), 16, EMPTY);
+        case.base.add("char", info(4, 0), 1, EMPTY);
+        case.base.add("point", info(7, 0), 0, EMPTY);
+        assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
+        // `module` has bit fields, and so is no structure for a declaration.
+        case.base.add("module", info(7, 0), 0, EMPTY);
+        assert!(case.refusal().1.contains("type 8 (module)"));
+        // Declared as a union.
+        let mut case = Case::new();
+        case.base.add("ahead", info(7, 0) | 1 << 31, 0, EMPTY);
+        assert!(case.refusal().1.contains("type 5 (ahead)"));
+    }
+
+    #[test]
+    fn a_base_has_types_of_six_kinds_with_names() {
+        let mut case = Case::new();
+        case.base.add("", info(2, 0), 1, EMPTY);
+        assert_eq!(case.refusal(), (EINVAL, "its base: type 5 is of a kind that no base has".to_owned()));
+        let mut case = Case::new();
+        case.base.add("", info(4, 0), 8, EMPTY);
+        assert_eq!(case.refusal(), (EINVAL, "its base: type 5 has no name".to_owned()));
+    }
+
+    #[test]
+    fn names_from_the_base_are_those_of_its_types() {
+        let mut case = Case::new();
+        let loose = case.base.string("loose");
+        let char_at = 1u32;
+        let with = |name: u32| {
+            move |maker: &mut Maker| {
+                maker.types.extend([name, info(4, 0), 8].into_iter().flat_map(u32::to_le_bytes));
+            }
+        };
+        assert_eq!(case.check(&case.module(with(char_at))), Validity::Valid);
+        let said = "type 6: a name of its base's strings is that of no type of the base";
+        assert_eq!(case.refusal_of(&case.module(with(loose))), (ENOENT, said.to_owned()));
+        let member = |maker: &mut Maker| maker.add("mine", info(4, 1), 8, &[loose, 1, 0]);
+        assert_eq!(case.refusal_of(&case.module(member)), (ENOENT, said.to_owned()));
+    }
+
+    #[test]
+    fn base_and_module_are_checked_before() {
+        let case = Case::new();
+        let (module, kernel) = (case.module(|_| {}).finish(), case.kernel.finish());
+        let of = |base: &[u8]| validate_with_base(&module, base, &kernel, V7_2);
+        assert!(matches!(of(b""), Validity::Invalid { errno: EINVAL, .. }));
+        let mut base = case.base.clone();
+        base.strings[0] = b'x';
+        let Validity::Invalid { errno: EINVAL, what } = of(&base.finish()) else { panic!() };
+        assert_eq!(what, "its base: its strings do not start with a NUL");
+        let none = Maker::new(false);
+        assert!(matches!(of(&none.finish()), Validity::Unsure(_)));
+        let bad = case.module(|maker| maker.add("not a name", info(4, 0), 8, EMPTY));
+        assert_eq!(case.refusal_of(&bad), (EINVAL, "type 6: the name of a structure is none".to_owned()));
+    }
+
+    #[test]
+    fn references_that_lead_nowhere_can_do_anything() {
+        let case = Case::new();
+        for module in [
+            case.module(|maker| maker.add("", info(2, 0), 1000, EMPTY)),
+            case.module(|maker| {
+                let name = maker.string("at");
+                maker.add("mine", info(4, 1), 8, &[name, 1000, 0]);
+                pad(maker);
+            }),
+            // An array of itself, in a structure.
+            case.module(|maker| {
+                let name = maker.string("at");
+                maker.add("mine", info(4, 1), 8, &[name, 7, 0]);
+                maker.add("", info(3, 0), 0, &[7, 1, 2]);
+                pad(maker);
+            }),
+        ] {
+            assert!(matches!(case.check(&module), Validity::Unsure(_)));
+        }
+    }
+
+    #[test]
+    fn a_base_cut_or_changed_anywhere_never_panics() {
+        let case = Case::new();
+        let (module, base, kernel) = (case.module(pad).finish(), case.base.finish(), case.kernel.finish());
+        for at in 0..base.len() {
+            assert!(
+                matches!(validate_with_base(&module, &base[..at], &kernel, V7_2), Validity::Invalid { .. }),
+                "{at}"
+            );
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut hostile = base.clone();
+                hostile[at] = byte;
+                let _ = validate_with_base(&module, &hostile, &kernel, V7_2);
+            }
+        }
+    }
+}
