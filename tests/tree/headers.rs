@@ -119,6 +119,8 @@ fn in_a_guest(module: &Path, packages: &str) -> serde_json::Value {
 /// `tree --prove` in the system itself: a headers package includes files by absolute paths.
 fn tree(system: &str, release: &str, packages: &str) -> serde_json::Value {
     let program = top().join("root").join(system).join("tmp/kmodlab");
+    // One that runs can't be written over.
+    let _ = std::fs::remove_file(&program);
     std::fs::copy(KMODLAB, &program).unwrap();
     let source = format!("/usr/src/linux-headers-{release}");
     let output = inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--prove", "--for", packages]);
