@@ -6,10 +6,10 @@
 //! among its own, by name (`btf_relocate`, tools/lib/bpf/btf_relocate.c). Both read in 6.12.117 and 7.2.13, where they do
 //! the same. 6.11 has the first version of it, which was not read.
 //!
-//! Its peculiarities are kept, since the answer hangs on them: a structure of the base is found by any type of its name
-//! (also an integer, or a union); of a forward declaration the kernel asks a structure's flag, which is about bit fields,
-//! whether it is a union; and which structures lie within a module's own, so that their size counts, is looked for in the
-//! first of its types only.
+//! Two peculiarities are kept, since the answer hangs on them: a structure of the base is found by any type of its name
+//! (also an integer, or a union); and of a forward declaration the kernel asks a structure's flag, which is about bit
+//! fields, whether it is a union. A third was mended in 6.15, and in stable kernels of 6.12 and 6.13: which structures
+//! lie within a module's own, so that their size counts, was looked for in the first of its types only.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,6 +20,9 @@ const ENOENT: i32 = 2;
 
 /// The versions of which the sources were read: this one and later.
 const READ_FROM: (u32, u32) = (6, 12);
+
+/// The first version of which each kernel looks into all structures of a module.
+const ALL_LOOKED_INTO: (u32, u32) = (6, 15);
 
 /// Checks the BTF of a module that has a base of its own, as a kernel of this BTF and this version (major, minor) does,
 /// if it is one that looks at bases.
@@ -43,7 +46,14 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     if version.is_none_or(|version| version < READ_FROM) {
         return Validity::Unsure("how this version of the kernel follows a module's own base is not known here".into());
     }
-    match (Relocation { module: &module, base: &base, kernel: &kernel }).run() {
+    let relocation = Relocation { module: &module, base: &base, kernel: &kernel };
+    let all = relocation.run(module.count());
+    // Before, the number of the module's own types was taken for the number behind its last.
+    if version < Some(ALL_LOOKED_INTO) && relocation.run(module.offsets.len()) != all {
+        let what = "a structure of its base lies within one of its own: what follows depends on the kernel's version";
+        return Validity::Unsure(what.to_owned());
+    }
+    match all {
         Ok(()) => check.answer(Ok(())),
         Err(Stop::Wrong(errno, what)) => check.answer(Err((errno, what))),
         Err(Stop::Unforeseeable(what)) => Validity::Unsure(what),
@@ -51,6 +61,7 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
 }
 
 /// Why a relocation does not come to its end.
+#[derive(PartialEq)]
 enum Stop {
     /// The kernel gives up, with this errno.
     Wrong(i32, String),
@@ -86,11 +97,11 @@ fn number(index: usize) -> u32 {
 }
 
 impl Relocation<'_> {
-    /// `btf_relocate`.
-    fn run(&self) -> Result<(), Stop> {
+    /// `btf_relocate`, which looks into the structures of the module up to the type of this number.
+    fn run(&self, up_to: usize) -> Result<(), Stop> {
         self.kinds()?;
         let mut places = vec![Place::Nowhere; self.base.count()];
-        self.embedded(&mut places)?;
+        self.embedded(&mut places, up_to)?;
         let names = self.find(&mut places)?;
         self.references()?;
         self.strings(&names)?;
@@ -111,11 +122,9 @@ impl Relocation<'_> {
         Ok(())
     }
 
-    /// `btf_mark_embedded_composite_type_ids`, for as many types as `btf_relocate_map_distilled_base` calls it: it takes
-    /// the number of the module's types for the number of the last.
-    fn embedded(&self, places: &mut [Place]) -> Result<(), Stop> {
-        let first = self.base.count();
-        for id in first..self.module.count().saturating_sub(first) {
+    /// `btf_mark_embedded_composite_type_ids`: marks the types of the base that lie within the module's.
+    fn embedded(&self, places: &mut [Place], up_to: usize) -> Result<(), Stop> {
+        for id in self.base.count()..up_to {
             let id = number(id);
             let Some(found) = self.module.get(id).filter(|found| is_composite(found.kind)) else { continue };
             for [_, mut at, _] in found.groups::<3>() {
@@ -307,7 +316,7 @@ mod tests {
     const V7_2: Option<(u32, u32)> = Some((7, 2));
     const EMPTY: &[u32] = &[];
 
-    /// A kernel's types, those of a base, and how many more the module has before its own.
+    /// A kernel's types, and those of a base.
     struct Case {
         kernel: Maker,
         base: Maker,
@@ -355,7 +364,7 @@ mod tests {
         }
     }
 
-    /// Adds enough small types that the first eight of the module are looked at for structures within them.
+    /// Adds so many small types that kernels of any version look into the structures before them.
     fn pad(maker: &mut Maker) {
         for _ in 0..16 {
             maker.add("", info(2, 0), 0, EMPTY);
@@ -433,12 +442,17 @@ mod tests {
             let found = case.refusal_of(&case.module(member(kind)));
             assert!(found.0 == EINVAL && found.1.contains("type 5 (point)"), "{what}: {found:?}");
         }
-        // With fewer types, the kernel does not come to look at it.
-        let short = case.module(|maker| {
+        // A kernel of 6.12 may not have come to look at it: that took more types.
+        let on = |module: &Maker, version| {
+            validate_with_base(&module.finish(), &case.base.finish(), &case.kernel.finish(), version)
+        };
+        assert!(matches!(on(&case.module(member(5)), Some((6, 12))), Validity::Invalid { .. }));
+        let small = case.module(|maker| {
             let name = maker.string("at");
             maker.add("mine", info(4, 1), 48, &[name, 5, 0]);
         });
-        assert_eq!(case.check(&short), Validity::Valid);
+        assert!(matches!(on(&small, Some((6, 12))), Validity::Unsure(_)));
+        assert!(matches!(on(&small, V7_2), Validity::Invalid { .. }));
     }
 
     #[test]
@@ -474,7 +488,7 @@ mod tests {
         // `module` has bit fields, and so is no structure for a declaration.
         case.base.add("module", info(7, 0), 0, EMPTY);
         assert!(case.refusal().1.contains("type 8 (module)"));
-        // Declared as a union.
+        // A declaration of a union that is one of a structure in the kernel.
         let mut case = Case::new();
         case.base.add("ahead", info(7, 0) | 1 << 31, 0, EMPTY);
         assert!(case.refusal().1.contains("type 5 (ahead)"));

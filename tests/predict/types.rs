@@ -42,6 +42,62 @@ fn stranger() -> Vec<u8> {
     bytes
 }
 
+/// `btf.ko` with a section `.BTF.base`, behind everything else.
+fn with_base(base: &[u8]) -> Vec<u8> {
+    let mut bytes = fixture("modules/btf.ko");
+    let short = |bytes: &[u8], at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
+    let long =
+        |bytes: &[u8], at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
+    let (headers, count, names) = (long(&bytes, 40), short(&bytes, 60), short(&bytes, 62));
+    let mut table = bytes[headers..headers + 64 * count].to_vec();
+    let (names_at, names_size) = (long(&table, 64 * names + 24), long(&table, 64 * names + 32));
+    let mut strings = bytes[names_at..names_at + names_size].to_vec();
+    strings.extend(b".BTF.base\0");
+
+    let strings_at = bytes.len();
+    bytes.extend(&strings);
+    let base_at = bytes.len();
+    bytes.extend(base);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    table[64 * names + 24..64 * names + 32].copy_from_slice(&strings_at.to_le_bytes());
+    table[64 * names + 32..64 * names + 40].copy_from_slice(&strings.len().to_le_bytes());
+    // Its name, PROGBITS, no flags, no address, where it is, how long it is, no link, no info, an alignment of 1.
+    table.extend([u32::try_from(names_size).unwrap(), 1].map(u32::to_le_bytes).concat());
+    table.extend([0, 0, base_at, base.len(), 0, 1, 0].map(usize::to_le_bytes).concat());
+    let table_at = bytes.len();
+    bytes.extend(&table);
+    bytes[40..48].copy_from_slice(&table_at.to_le_bytes());
+    bytes[60..62].copy_from_slice(&u16::try_from(count + 1).unwrap().to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_base_of_its_own_is_looked_for_in_the_kernel_s_types() {
+    assert_accepted(&insmod(&with_base(&types()), &kernel(), Force::None), "E", &[RETPOLINE, UNSIGNED]);
+    // The same number as a signed one: no type of the kernel's is that.
+    let mut other = types().to_vec();
+    let encoding = 24 + 12 + 3;
+    other[encoding] = 1;
+    let lines = [RETPOLINE, UNSIGNED, "failed to validate module [btf] BTF: -22"];
+    let verdict = insmod(&with_base(&other), &kernel(), Force::None);
+    assert_refused(&verdict, Step::Btf, EINVAL, &lines);
+    let finding = verdict.findings.iter().find(|finding| finding.result == Outcome::Fail).unwrap();
+    assert!(finding.note.contains("the kernel has no number of that name"), "{}", finding.note);
+}
+
+#[test]
+fn a_kernel_that_knows_no_bases_passes_them_over() {
+    let says = |bases: bool| {
+        let mut kernel = kernel();
+        let lines = ["failed to validate module [%s] BTF", "is not mapped to base BTF id"];
+        let lines = lines.iter().take(1 + usize::from(bases)).map(|line| (*line).to_owned()).collect();
+        kernel.facts.messages = Some(Fact { value: lines, source: "this test".to_owned() });
+        let verdict = insmod(&with_base(b"no BTF"), &kernel, Force::None);
+        verdict.findings.into_iter().find(|finding| finding.step == Step::Btf).unwrap().result
+    };
+    assert_eq!((says(true), says(false)), (Outcome::Fail, Outcome::Pass));
+}
+
 #[test]
 fn types_that_fit_pass() {
     let verdict = insmod(&fixture("modules/btf.ko"), &kernel(), Force::None);

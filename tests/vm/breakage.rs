@@ -161,7 +161,7 @@ const EXPORT_WAYS: &[(&str, Breaking)] = &[
 ];
 
 /// What a trailer has behind its signature: `struct module_signature` and the magic string.
-const TRAILER: usize = 12 + 28;
+pub(crate) const TRAILER: usize = 12 + 28;
 
 /// Where `name` is in `struct module` on 64-bit machines: behind `state` and `list` (include/linux/module.h).
 const NAME_AT: usize = 24;
@@ -244,13 +244,13 @@ fn broken(kernel: &str, files: &Files) -> Vec<Specimen> {
 
 /// A 64-bit little-endian ELF file that may be broken. Places that are not there are `None`.
 #[derive(Clone)]
-struct Elf {
-    bytes: Vec<u8>,
+pub(crate) struct Elf {
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A section, by its number.
 #[derive(Clone, Copy)]
-struct Section(usize);
+pub(crate) struct Section(usize);
 
 /// A record of a section's, by its offset in the file.
 #[derive(Clone, Copy)]
@@ -296,7 +296,7 @@ impl Elf {
         self.bytes[at..].split(|byte| *byte == 0).next().unwrap()
     }
 
-    fn section(&self, name: &str) -> Option<Section> {
+    pub(crate) fn section(&self, name: &str) -> Option<Section> {
         let names = Section(usize::from(self.u16(62))).offset(self);
         (0..usize::from(self.count()))
             .map(Section)
@@ -308,7 +308,7 @@ impl Elf {
     }
 
     /// Puts a section's content, changed, at the end of the file.
-    fn rewrite(&mut self, section: Section, content: &[u8]) -> Option<()> {
+    pub(crate) fn rewrite(&mut self, section: Section, content: &[u8]) -> Option<()> {
         self.bytes.resize(self.bytes.len().next_multiple_of(64), 0);
         let at = self.bytes.len();
         self.bytes.extend_from_slice(content);
@@ -379,6 +379,18 @@ impl Elf {
         self.put(60, &(count + 1).to_le_bytes())
     }
 
+    /// A section more, that is not loaded.
+    pub(crate) fn add_section(&mut self, name: &str, content: &[u8]) -> Option<()> {
+        let names = Section(usize::from(self.u16(62)));
+        let old = names.content(self).to_vec();
+        let at = u32::try_from(old.len()).unwrap();
+        self.rewrite(names, &[&old, name.as_bytes(), b"\0"].concat())?;
+        self.again(".comment")?;
+        let new = Section(usize::from(self.count()) - 1);
+        new.set(self, 0, &at.to_le_bytes())?;
+        self.rewrite(new, content)
+    }
+
     /// A symbol: name 4, info 1, other 1, section 2, value 8, size 8.
     fn symbols(&self) -> Vec<Record> {
         let table = self.section(".symtab").unwrap();
@@ -415,7 +427,7 @@ impl Elf {
     }
 
     /// The signature's length.
-    fn signature(&self) -> Option<usize> {
+    pub(crate) fn signature(&self) -> Option<usize> {
         self.bytes.ends_with(b"~Module signature appended~\n").then_some(())?;
         let at = self.bytes.len() - TRAILER + 8;
         Some(u32::from_be_bytes(self.bytes[at..at + 4].try_into().unwrap()) as usize)

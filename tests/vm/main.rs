@@ -22,6 +22,7 @@ mod flags;
 mod hostile;
 mod kernels;
 mod matrix;
+mod own_base;
 mod parent;
 mod repack;
 mod right_way;
