@@ -101,6 +101,18 @@ impl Compiler {
     }
 }
 
+impl Compiler {
+    /// The compiler that a kernel's version line names: `Linux version 6.1.0-56-amd64 (BUILDER) (gcc-12 (Debian
+    /// 12.2.0-14+deb12u1) 12.2.0, GNU ld …) #1 …`, before 5.8 `(gcc version 8.3.0 (Debian 8.3.0-6))`.
+    pub fn of_banner(banner: &str) -> Option<Self> {
+        let start =
+            [" (gcc", " (clang", "gcc version ", "clang version "].iter().filter_map(|mark| banner.find(mark)).min()?;
+        let named = banner.get(start..)?.trim_start_matches([' ', '(']);
+        let end = [", GNU ld", ", LLD", ") #", ")) #"].iter().filter_map(|mark| named.find(mark)).min();
+        Compiler::parse(named.get(..end.unwrap_or(named.len()))?, None)
+    }
+}
+
 /// The version in `gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0`, and in Red Hat's `gcc (GCC) 4.8.5 20150623 (Red Hat
 /// 4.8.5-44)`: the first that stands in no brackets.
 fn behind_the_brackets(text: &str) -> Option<&str> {
@@ -191,6 +203,20 @@ fn is_compiler(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernels_version_line_names_its_compiler() {
+        let of =
+            |banner: &str| Compiler::of_banner(banner).map(|found| (found.family, found.major, found.text)).unwrap();
+        let debian = "Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) \
+                      12.2.0, GNU ld (GNU Binutils for Debian) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2";
+        assert_eq!(of(debian), (Family::Gcc, 12, "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0".to_owned()));
+        let old = "Linux version 4.19.0 (me@here) (gcc version 8.3.0 (Debian 8.3.0-6)) #1 SMP Debian 4.19.1";
+        assert_eq!(of(old).1, 8);
+        let clang = "Linux version 6.6.1 (me@here) (Debian clang version 17.0.6, LLD 17.0.6) #2 SMP";
+        assert_eq!((of(clang).0, of(clang).1), (Family::Clang, 17));
+        assert!(Compiler::of_banner("Linux version 2.6.5").is_none());
+    }
 
     #[test]
     fn every_form_of_a_version() {

@@ -14,6 +14,7 @@ use crate::buildtree::layout::TreeKind;
 use crate::buildtree::outlook::{Draft, Outlook, Outlooks, PREEMPT_BUILD};
 use crate::buildtree::place::Place;
 use crate::buildtree::preprocessor::Need;
+use crate::buildtree::release::Releases;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::vermagic::{Comparison, Release, TokenKind, Vermagic, compare};
@@ -130,7 +131,7 @@ pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result
     let wanted = &kernel.vermagic.value;
     let matches = outlooks.now.vermagic.as_ref() == Some(wanted);
     let differences = outlooks.anew.vermagic.as_ref().map(|vermagic| compare(vermagic, wanted));
-    let mut mender = Mender { tree, kernel, draft: Draft::of(tree), mends: Vec::new() };
+    let mut mender = Mender { tree, kernel, draft: Draft::of(tree), mends: Vec::new(), is_unsure: false };
     let never = mender.never();
     if never.is_none() && tree.layout.kind != TreeKind::Headers {
         mender.options()?;
@@ -148,7 +149,8 @@ pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result
         mender.generated(outlooks, &after);
         mender.symvers();
     }
-    Ok(Mending { matches, differences, mends: mender.mends, after: after.vermagic, never })
+    let after = after.vermagic.filter(|_| !mender.is_unsure);
+    Ok(Mending { matches, differences, mends: mender.mends, after, never })
 }
 
 struct Mender<'t> {
@@ -156,6 +158,8 @@ struct Mender<'t> {
     kernel: &'t Kernel,
     draft: Draft<'t>,
     mends: Vec<Mend>,
+    /// Is there a change of which it can't be told whether it can be made?
+    is_unsure: bool,
 }
 
 impl Mender<'_> {
@@ -171,9 +175,41 @@ impl Mender<'_> {
         self.mends.push(Mend { change, why: why.into() });
     }
 
+    /// Is the tree for another architecture than the kernel, as far as its version magic tells? 32 and 64 bit of one source
+    /// are one here.
+    fn other_architecture(&self) -> Option<String> {
+        let own = self.tree.layout.srcarch.as_ref()?.value.as_str();
+        let theirs = self.wanted().architectures();
+        let folder = |name: &str| match name {
+            "x86-64" | "i386" => "x86".to_owned(),
+            name => name.to_owned(),
+        };
+        let own_folder = match own {
+            "i386" | "x86_64" => "x86",
+            "ppc" | "ppc64" => "powerpc",
+            "sparc64" => "sparc",
+            own => own,
+        };
+        let is_known = ARCHITECTURES.contains(&own_folder);
+        let is_other = is_known && !theirs.is_empty() && !theirs.iter().any(|name| folder(name) == own_folder);
+        is_other
+            .then(|| format!("it is configured for {own}, and the kernel's version magic is of another architecture"))
+    }
+
     /// Why no change of this tree would do.
     fn never(&self) -> Option<String> {
         let wanted = self.release_wanted();
+        // What stands in a makefile is read by make and a shell, and whoever named the kernel may have been told its name.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+        if !wanted.chars().all(is_plain) {
+            return Some(format!("no build makes a release like {wanted}: it has other characters than releases have"));
+        }
+        if wanted.len() > Releases::LONGEST {
+            return Some(format!("no build makes a release of more than {} characters", Releases::LONGEST));
+        }
+        if let Some(why) = self.other_architecture() {
+            return Some(why);
+        }
         let carried = self.tree.release.now.as_ref().map(|now| now.text.as_str());
         if self.tree.layout.kind == TreeKind::Headers || self.tree.layout.forced_release.is_some() {
             let own = self.tree.layout.forced_release.as_ref().map(|forced| forced.value.as_str()).or(carried)?;
@@ -234,6 +270,7 @@ impl Mender<'_> {
         if is_right(&self.draft) || wanted.is_empty() {
             return;
         }
+        self.environment(&wanted);
         self.version_control(&wanted);
         let base = Release::of(&self.draft.version.kernelversion()).base;
         let Some(rest) = wanted.strip_prefix(&base).map(str::to_owned) else { return };
@@ -293,6 +330,18 @@ impl Mender<'_> {
         }
     }
 
+    /// What LOCALVERSION of the environment adds, where the kernel's release does not end so.
+    fn environment(&mut self, wanted: &str) {
+        let Some(before) = self.draft.environment.clone().filter(|text| !text.is_empty() && !wanted.ends_with(text))
+        else {
+            return;
+        };
+        let place = Place::whole(self.tree.layout.source.value.join("Makefile"));
+        let how = "unset LOCALVERSION in the environment".to_owned();
+        self.add(Change::VersionControl { before, place, how }, "make appends LOCALVERSION to the release");
+        self.draft.environment = None;
+    }
+
     /// What version control adds, where the kernel's release does not end so.
     fn version_control(&mut self, wanted: &str) {
         let suffix = self.draft.scm.suffix.clone();
@@ -323,7 +372,7 @@ impl Mender<'_> {
         // One option may bring another's token with it, so each round is looked at anew.
         for _ in 0..ROUNDS {
             let outlook = self.draft.outlook()?;
-            let Some(own) = &outlook.vermagic else { return Ok(()) };
+            let Some(own) = &outlook.vermagic else { break };
             let lacking = tokens_of(self.wanted()).into_iter().filter(|token| !tokens_of(own).contains(token));
             let surplus = tokens_of(own).into_iter().filter(|token| !tokens_of(self.wanted()).contains(token));
             let by_lack =
@@ -375,6 +424,13 @@ impl Mender<'_> {
                 }
             };
         }
+        if option == "RANDSTRUCT" && need.set {
+            // Nor is this one: it stands for two that are chosen among.
+            self.set_option("RANDSTRUCT_FULL", true, why);
+        }
+        if option == "X86_32" {
+            return self.set_option("64BIT", !need.set, why);
+        }
         self.set_option(option, need.set, why);
     }
 
@@ -390,6 +446,16 @@ impl Mender<'_> {
         match set {
             true => config.insert(option.to_owned(), after.to_owned()),
             false => config.remove(option),
+        };
+        // A whole configuration speaks of each option that can be set as things are.
+        let is_whole = file.is_some_and(|file| file.settings.values().any(|setting| setting.value.is_none()));
+        let hangs = set && is_whole && file.is_some_and(|file| !file.settings.contains_key(option));
+        self.is_unsure |= hangs;
+        let why = match hangs {
+            true => format!(
+                "{why}; .config does not speak of it: what it hangs on is off, and make menuconfig says what that is"
+            ),
+            false => why.to_owned(),
         };
         let change = Change::Option { option: format!("CONFIG_{option}"), before, after: after.to_owned(), place };
         self.add(change, why);
@@ -421,7 +487,7 @@ impl Mender<'_> {
         if self.wanted().has(TokenKind::Compiler) {
             return;
         }
-        let theirs = self.kernel.facts.banner.as_ref().and_then(|banner| Compiler::parse(&banner.value, None));
+        let theirs = self.kernel.facts.banner.as_ref().and_then(|banner| Compiler::of_banner(&banner.value));
         let wanted = theirs.as_ref().or(compilers.recorded.as_ref());
         if let (Some(wanted), Some(here)) = (wanted, compilers.here.as_ref())
             && (wanted.family, wanted.major) != (here.family, here.major)
@@ -465,6 +531,24 @@ impl Mender<'_> {
         }
     }
 }
+
+/// The folders of architectures whose names in version magic are theirs, too.
+const ARCHITECTURES: [&str; 14] = [
+    "x86",
+    "arm",
+    "arm64",
+    "mips",
+    "powerpc",
+    "riscv",
+    "s390",
+    "sparc",
+    "parisc",
+    "loongarch",
+    "alpha",
+    "m68k",
+    "sh",
+    "ia64",
+];
 
 /// More options than these no string hangs on.
 const ROUNDS: usize = 12;

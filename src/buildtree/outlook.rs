@@ -235,6 +235,8 @@ pub struct Draft<'t> {
     pub config: Option<Config>,
     /// What version control appends.
     pub scm: Scm,
+    /// `LOCALVERSION` of the environment.
+    pub environment: Option<String>,
     /// The compiler's first two numbers, where modules carry them.
     pub compiler: Option<(u32, u32)>,
 }
@@ -244,7 +246,15 @@ impl<'t> Draft<'t> {
     pub fn of(tree: &'t BuildTree) -> Draft<'t> {
         let config = tree.config.as_ref().or(tree.auto.as_ref()).map(config_of);
         let (version, files, scm) = (tree.version.clone(), tree.localversions.clone(), tree.scm.clone());
-        Draft { tree, version, files, config, scm, compiler: tree.compiler_numbers() }
+        Draft {
+            tree,
+            version,
+            files,
+            config,
+            scm,
+            environment: tree.call.localversion.clone(),
+            compiler: tree.compiler_numbers(),
+        }
     }
 
     /// An option as a string: empty where it is not set.
@@ -263,7 +273,7 @@ impl<'t> Draft<'t> {
             files: &self.files,
             config: self.config.as_ref().map(|_| (self.option("LOCALVERSION").to_owned(), place)),
             auto: self.option("LOCALVERSION_AUTO") == "y",
-            environment: tree.call.localversion.clone().map(|text| (text, self.version.version.place.clone())),
+            environment: self.environment.clone().map(|text| (text, Place::whole(&self.version.version.place.file))),
             scm: &self.scm,
             forced: tree.layout.forced_release.clone().map(|known| (known.value, known.place)),
             kept: None,

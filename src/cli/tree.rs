@@ -27,9 +27,9 @@ pub(super) struct Args {
     #[arg(value_name = "DIR")]
     tree: PathBuf,
     /// The kernel that modules are to fit: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE),
-    /// a package (.deb, or A+B), or a module of that kernel
-    #[arg(long = "for", value_name = "K", default_value = "running")]
-    kernel: OsString,
+    /// a package (.deb, or A+B), or a module of that kernel [default: running]
+    #[arg(long = "for", value_name = "K")]
+    kernel: Option<OsString>,
     /// A module that was built here: which of its imports the kernel does not export
     #[arg(long, value_name = "MODULE")]
     module: Option<PathBuf>,
@@ -77,12 +77,21 @@ struct Study {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let lookup = session.lookup();
-    let name = args.kernel.to_string_lossy().into_owned();
+    let named_kernel = args.kernel.clone().unwrap_or_else(|| "running".into());
+    let name = named_kernel.to_string_lossy().into_owned();
     let tree = waiting("reading the tree", || BuildTree::read(&args.tree, &Call::from_environment()))?;
     let outlooks = tree.outlooks().map_err(|e| in_tree(e, &tree))?;
-    let kernel = waiting(&format!("reading {name}"), || kernel::named(&args.kernel, &lookup))?;
+    let kernel = match waiting(&format!("reading {name}"), || kernel::named(&named_kernel, &lookup)) {
+        Ok(kernel) => kernel,
+        // Nobody named it: what the tree itself says is told all the same.
+        Err(error) if args.kernel.is_none() && !(args.json || args.fix || args.prove) => {
+            shown::print_alone(&args.tree, &tree, &outlooks, session)?;
+            return Err(error.hint("name the kernel that modules are to fit: --for K").into());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let module = args.module.as_deref().map(|path| module::open(path, lookup.max_size)).transpose()?;
-    let named = Named { tree: &args.tree, kernel: &args.kernel };
+    let named = Named { tree: &args.tree, kernel: &named_kernel };
     let study = Study::of(tree, outlooks, kernel, &named, module.as_ref().map(|(_, module)| module))?;
     if args.fix {
         return fix::run(&study, &args, session);
@@ -104,7 +113,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let status = if is_good { Status::Done } else { Status::Negative };
     match (args.vm, &proof) {
         (true, Some(proof)) => {
-            let tried = prove::try_it(proof, &args.kernel, args.json, session)?;
+            let tried = prove::try_it(proof, &named_kernel, args.json, session)?;
             Ok(if tried == Status::Done { status } else { tried })
         }
         _ => Ok(status),
@@ -169,12 +178,12 @@ fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Na
     let is_package = tree.layout.kind == TreeKind::Headers;
     // Of a package in two halves the one that is named leads to the other.
     let folder = if is_package { output.clone() } else { folder };
-    let arch = tree.call.arch.as_deref();
+    let arch = tree.call.arch.clone().or_else(|| arch_to_give(tree)).filter(|_| !is_package);
     let lacking = Lacking {
         version: tree.version.numbers(),
         folder: &folder,
         output: (tree.layout.is_split() && !is_package).then_some(output.as_str()),
-        arch: arch.filter(|arch| is_plain(arch)),
+        arch: arch.as_deref().filter(|arch| is_plain(arch)),
         cross: tree.call.cross_compile.as_deref().filter(|cross| is_plain(cross)),
         config: config.as_deref(),
         symvers: None,
@@ -204,7 +213,7 @@ fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Na
         }
     }
     if mending.mends.iter().any(|mend| matches!(mend.change, Change::Line { .. } | Change::Empty { .. })) {
-        let (tree, kernel) = (output::shell_word(named.tree), output::shell_word(Path::new(named.kernel)));
+        let (tree, kernel) = (word(named.tree), output::shell_word(Path::new(named.kernel)));
         let line = format!("kmodlab tree {tree} --for {kernel} --fix");
         commands.insert(0, Command { line, why: "makes the changes that are mere text; kmodlab restore undoes them" });
     }
@@ -226,8 +235,35 @@ fn set_options(tree: &BuildTree, mending: &Mending) -> Option<String> {
         _ => Vec::new(),
     });
     let words: Vec<String> = words.collect();
-    let file = output::shell_word(&tree.layout.object.join(".config"));
-    (!words.is_empty()).then(|| format!("{} --file {file} {}", output::shell_word(&script), words.join(" ")))
+    let word = |path: &Path| output::shell_word(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let file = word(&tree.layout.object.join(".config"));
+    (!words.is_empty()).then(|| format!("{} --file {file} {}", word(&script), words.join(" ")))
+}
+
+/// The `ARCH` without which make would go by this machine, and make another tree of it: of another architecture, and of 32 bit
+/// on a machine of 64.
+fn arch_to_give(tree: &BuildTree) -> Option<String> {
+    let own = tree.layout.srcarch.as_ref()?.value.as_str();
+    let options = tree.config.as_ref().or(tree.auto.as_ref());
+    let is_64_bit = options.is_none_or(|options| options.is_yes("64BIT") || options.is_yes("X86_64"));
+    let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
+    let here = match machine.as_str() {
+        "x86_64" | "i386" | "i486" | "i586" | "i686" => "x86",
+        "aarch64" => "arm64",
+        arm if arm.starts_with("arm") => "arm",
+        power if power.starts_with("ppc") => "powerpc",
+        mips if mips.starts_with("mips") => "mips",
+        riscv if riscv.starts_with("riscv") => "riscv",
+        "s390x" => "s390",
+        other => other,
+    };
+    match own {
+        // A make without ARCH takes the machine's width for its own, where the configuration does not say.
+        "x86" if here == "x86" => (!is_64_bit && machine == "x86_64").then(|| "i386".to_owned()),
+        "x86" => Some(if is_64_bit { "x86_64" } else { "i386" }.to_owned()),
+        "x86_64" if machine == "x86_64" => None,
+        own => (own != here).then(|| own.to_owned()),
+    }
 }
 
 /// Can it stand in a command as it is?

@@ -278,8 +278,8 @@ fn localversion_files_are_emptied_with_other_changes() {
     stage.tree("linux", kernel).assert_says(
         1,
         &[
-            "localversion  remove it, or make it empty (it says -mine)\n",
-            "localversion.10  remove it, or make it empty (it says -10)\n",
+            "localversion  make it empty (it says -mine)\n",
+            "localversion.10  make it empty (it says -10)\n",
             "Makefile:4  EXTRAVERSION = -9  →  EXTRAVERSION = -10\n",
             "utsrelease.h:1  is stale, make it anew: 6.1.0-9-mine-10  →  6.1.0-10\n",
         ],

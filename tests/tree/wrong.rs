@@ -75,7 +75,7 @@ fn a_configuration_of_another_architecture() {
         1,
         &[
             "  architecture   aarch64  →  none\n",
-            "mend    nothing to change here leads to the kernel's version magic\n",
+            "mend    this tree can't match: it is configured for arm64, and the kernel's version magic is of another",
             "linux/.config:5 is of arm64, linux/include/config/auto.conf:5 of x86: a configuration of another architecture",
             "stale   CONFIG_64BIT: ",
         ],

@@ -172,25 +172,36 @@ fn configuration(from: &Path) -> Result<Vec<u8>> {
 const MOST_CONFIG: u64 = 64 << 20;
 
 /// A text with one line put in the place of another, which it must be; line 0 is added at the end. A line that the last
-/// change has moved is looked for by its text. The ends of lines stay as they are.
+/// change has moved is looked for by its name. How it assigns (`=`, `:=`), a comment behind it, and the ends of lines stay.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`] for a line that says more than one plain assignment: `override`, `?=`, one that goes on.
 fn with_line(bytes: &[u8], line: usize, before: &str, after: &str) -> Result<Vec<u8>> {
-    let variable = before.split(['=', ' ']).next().unwrap_or_default();
+    let (variable, value) = after.split_once('=').unwrap_or((after, ""));
+    let (variable, is_option) = (variable.trim_end(), after.starts_with("CONFIG_"));
     let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    let is_it = |line: &[u8]| {
+    let names_it = |line: &[u8]| {
         let text = String::from_utf8_lossy(line);
         let text = text.trim();
-        text.strip_prefix(variable).is_some_and(|rest| rest.trim_start().starts_with(['=', ':']))
+        text.strip_prefix(variable).is_some_and(|rest| rest.trim_start().starts_with(['=', ':', '?', '+']))
             || text == format!("# {variable} is not set")
     };
-    let at = line.checked_sub(1).filter(|at| lines.get(*at).is_some_and(|line| is_it(line)));
-    let at = at.or_else(|| lines.iter().rposition(|line| is_it(line)));
+    let at = line.checked_sub(1).filter(|at| lines.get(*at).is_some_and(|line| names_it(line)));
+    let at = at.or_else(|| lines.iter().rposition(|line| names_it(line)));
     let mut owned = after.as_bytes().to_vec();
     match at.and_then(|at| lines.get_mut(at)) {
         Some(old) => {
             let end = old.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-            owned.extend_from_slice(old.get(end..).unwrap_or_default());
+            let (text, rest) = old.split_at(end);
+            if !is_option {
+                owned = assigned(&String::from_utf8_lossy(text), value.trim())?.into_bytes();
+            }
+            owned.extend_from_slice(rest);
             *old = &owned;
         }
+        // What is there in another form, an override or a condition, would go on counting.
+        None if line > 0 && !is_option => return Err(no_plain_line(before)),
         None => {
             if bytes.last().is_some_and(|last| *last != b'\n') {
                 lines.push(b"\n");
@@ -200,6 +211,23 @@ fn with_line(bytes: &[u8], line: usize, before: &str, after: &str) -> Result<Vec
         }
     }
     Ok(lines.concat())
+}
+
+/// An assignment of a makefile with another value: `EXTRAVERSION = -x # comment`.
+fn assigned(line: &str, value: &str) -> Result<String> {
+    let (left, right) = line.split_once('=').unwrap_or((line, ""));
+    if left.ends_with(['?', '+', '!']) || line.trim_end().ends_with('\\') {
+        return Err(no_plain_line(line));
+    }
+    let comment =
+        right.find('#').and_then(|at| right.get(at..)).map(|comment| format!(" {comment}")).unwrap_or_default();
+    let value = if value.is_empty() { String::new() } else { format!(" {value}") };
+    Ok(format!("{left}={value}{comment}"))
+}
+
+fn no_plain_line(line: &str) -> Error {
+    let what = format!("no plain assignment: {}", for_eyes(line.trim()));
+    Error::new(ErrorKind::Unsupported, what).hint("change this line by hand; nothing was written")
 }
 
 /// Of exactly these files, before and after.
@@ -306,7 +334,7 @@ fn carry_out(
         }
         if left > 0 {
             let (left, tree) = (count(left, "change"), output::shell_word(&args.tree));
-            let kernel = output::shell_word(Path::new(&args.kernel));
+            let kernel = output::shell_word(Path::new(&study.kernel.name));
             writeln!(
                 session.out,
                 "{left} left that no text makes: kmodlab tree {tree} --for {kernel} says what to type"
@@ -366,6 +394,15 @@ mod tests {
         let makefile = "VERSION = 2\r\nEXTRAVERSION = -1.358custom\r\nNAME = x";
         let mended = line(makefile, 2, "EXTRAVERSION = -1.358custom", "EXTRAVERSION = -1.358");
         assert_eq!(mended, "VERSION = 2\r\nEXTRAVERSION = -1.358\r\nNAME = x");
+    }
+
+    #[test]
+    fn how_a_line_assigns_and_its_comment_stay_and_what_is_more_than_that_is_refused() {
+        let (before, after) = ("EXTRAVERSION = -x", "EXTRAVERSION = -y");
+        assert_eq!(line("EXTRAVERSION := -x # mine\n", 1, before, after), "EXTRAVERSION := -y # mine\n");
+        for text in ["EXTRAVERSION ?= -x\n", "EXTRAVERSION = -x \\\n  custom\n", "override EXTRAVERSION = -x\n"] {
+            assert!(with_line(text.as_bytes(), 1, before, after).is_err(), "{text:?}");
+        }
     }
 
     #[test]

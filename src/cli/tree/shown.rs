@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::buildtree::BuildTree;
 use crate::buildtree::beyond::{Beyond, Caught, Kind};
 use crate::buildtree::commands::Command;
 use crate::buildtree::compiler::Compilers;
@@ -12,7 +13,7 @@ use crate::buildtree::generated::Part;
 use crate::buildtree::layout::{Layout, TreeKind};
 use crate::buildtree::mend::{Change, Mend};
 use crate::buildtree::options::Stale;
-use crate::buildtree::outlook::{Outlook, Traced};
+use crate::buildtree::outlook::{Outlook, Outlooks, Traced};
 use crate::buildtree::place::Place;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count};
 use crate::cli::tree::Study;
@@ -25,6 +26,16 @@ const OPTIONS_SHOWN: usize = 12;
 
 /// How many options that are stale are shown.
 const STALE_SHOWN: usize = 6;
+
+/// A page on which the folder that was named is the only one below which files are named.
+struct Whole<'w, 'p, 's>(&'w Page<'p, 's>);
+
+impl Whole<'_, '_, '_> {
+    fn place(&self, at: &Place) -> String {
+        let [object, _] = self.0.roots;
+        Place::new(at.file.strip_prefix(object).unwrap_or(&at.file), at.line).to_string()
+    }
+}
 
 struct Page<'p, 's> {
     /// The folders below which files are named.
@@ -52,31 +63,7 @@ impl Page<'_, '_> {
 
 pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> Result<(), Failure> {
     let mut page = Page { roots: [&study.tree.layout.object, &study.tree.layout.source.value], session };
-    let kind = match study.tree.layout.kind {
-        TreeKind::Source => ("a source tree", ", not configured"),
-        TreeKind::InTree => ("a source tree", ", built in place"),
-        TreeKind::Output => ("a build folder (O=)", ""),
-        TreeKind::Headers => ("a headers package", ""),
-    };
-    let arch =
-        study.tree.layout.srcarch.as_ref().map(|arch| format!(", {}", for_eyes(&arch.value))).unwrap_or_default();
-    let version = for_eyes(&study.tree.version.kernelversion());
-    page.heading("tree", &format!("{}: {} of {version}{arch}{}", output::path(named), kind.0, kind.1))?;
-    if study.tree.layout.is_split() {
-        page.row("source", &output::path(&study.tree.layout.source.value))?;
-    }
-    let (now, anew) = (&study.outlooks.now, &study.outlooks.anew);
-    outlook("now", now, &now.tokens, &mut page)?;
-    if anew.vermagic != now.vermagic || now.vermagic.is_none() {
-        // What is the same is not told twice.
-        let is_new = |token: &&Traced| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
-        let tokens: Vec<Traced> = anew.tokens.iter().filter(is_new).cloned().collect();
-        let unknown = anew.unknown.iter().filter(|why| !now.unknown.contains(why)).cloned().collect();
-        let anew = Outlook { vermagic: anew.vermagic.clone(), unknown, ..Outlook::default() };
-        if anew.vermagic.is_some() || !anew.unknown.is_empty() || !tokens.is_empty() {
-            outlook("anew", &anew, &tokens, &mut page)?;
-        }
-    }
+    tree_itself(named, &study.tree, &study.outlooks, &mut page)?;
     let wanted = &study.kernel.vermagic;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
     page.row("read from", &for_eyes(&wanted.source))?;
@@ -88,6 +75,45 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
     for note in study.tree.notes.iter().chain(&study.kernel.facts.notes) {
         let label = page.session.paint(Paint::Odd, format_args!("{:<8}", "mind"));
         writeln!(page.session.out, "{label}{}", for_eyes(note))?;
+    }
+    Ok(())
+}
+
+/// What a tree says where no kernel is known to compare with.
+pub(super) fn print_alone(
+    named: &Path,
+    tree: &BuildTree,
+    outlooks: &Outlooks,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    let mut page = Page { roots: [&tree.layout.object, &tree.layout.source.value], session };
+    tree_itself(named, tree, outlooks, &mut page)
+}
+
+fn tree_itself(named: &Path, tree: &BuildTree, outlooks: &Outlooks, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+    let kind = match tree.layout.kind {
+        TreeKind::Source => ("a source tree", ", not configured"),
+        TreeKind::InTree => ("a source tree", ", built in place"),
+        TreeKind::Output => ("a build folder (O=)", ""),
+        TreeKind::Headers => ("a headers package", ""),
+    };
+    let arch = tree.layout.srcarch.as_ref().map(|arch| format!(", {}", for_eyes(&arch.value))).unwrap_or_default();
+    let version = for_eyes(&tree.version.kernelversion());
+    page.heading("tree", &format!("{}: {} of {version}{arch}{}", output::path(named), kind.0, kind.1))?;
+    if tree.layout.is_split() {
+        page.row("source", &output::path(&tree.layout.source.value))?;
+    }
+    let (now, anew) = (&outlooks.now, &outlooks.anew);
+    outlook("now", now, &now.tokens, page)?;
+    if anew.vermagic != now.vermagic || now.vermagic.is_none() {
+        // What is the same is not told twice.
+        let is_new = |token: &&Traced| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
+        let tokens: Vec<Traced> = anew.tokens.iter().filter(is_new).cloned().collect();
+        let unknown = anew.unknown.iter().filter(|why| !now.unknown.contains(why)).cloned().collect();
+        let anew = Outlook { vermagic: anew.vermagic.clone(), unknown, ..Outlook::default() };
+        if anew.vermagic.is_some() || !anew.unknown.is_empty() || !tokens.is_empty() {
+            outlook("anew", &anew, &tokens, page)?;
+        }
     }
     Ok(())
 }
@@ -149,6 +175,11 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         page.heading("mend", &text)?;
         return package(study, page);
     }
+    if only_spaces_differ(study) {
+        let text = "the strings differ in their spaces alone: was one lost, or added, when the kernel's was copied?";
+        let text = page.session.paint(Paint::Odd, text);
+        return page.heading("mend", &text);
+    }
     for (index, mend) in study.mending.mends.iter().enumerate() {
         let label = if index == 0 { "mend" } else { "" };
         let text = change(&mend.change, page);
@@ -187,13 +218,28 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     }
 }
 
-/// One change, in a line.
+/// Are all tokens the same, and only the spaces between them or at the end are not?
+fn only_spaces_differ(study: &Study) -> bool {
+    let words = |vermagic: &[u8]| -> Vec<Vec<u8>> {
+        vermagic.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
+    };
+    let wanted = study.kernel.vermagic.value.as_bytes();
+    study
+        .outlooks
+        .anew
+        .vermagic
+        .as_ref()
+        .is_some_and(|own| own.as_bytes() != wanted && words(own.as_bytes()) == words(wanted))
+}
+
+/// One change, in a line. What is in the source of a build folder is named in full: it is the source of others, too.
 fn change(change: &Change, page: &Page<'_, '_>) -> String {
+    let page = &Whole(page);
     let arrow = |before: &str, after: &str| format!("{}  →  {}", for_eyes(before), for_eyes(after));
     match change {
         Change::Line { place, before, after } => format!("{}  {}", page.place(place), arrow(before, after)),
         Change::Empty { file, before } => {
-            format!("{}  remove it, or make it empty (it says {})", page.place(&Place::whole(file)), for_eyes(before))
+            format!("{}  make it empty (it says {})", page.place(&Place::whole(file)), for_eyes(before))
         }
         Change::Config { from, to } => {
             format!("{}  copy the kernel's configuration over it: {}", page.place(&Place::whole(to)), for_eyes(from))
@@ -231,7 +277,13 @@ fn change(change: &Change, page: &Page<'_, '_>) -> String {
 /// Which package has the right headers.
 fn package(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     let Some(distribution) = &study.distribution else {
-        return page.row("headers", STRANGER);
+        let release = study.kernel.vermagic.value.release().map_or("", |release| release.text.as_str());
+        let is_plain = release.contains('.') && release.chars().all(|c| c.is_ascii_digit() || c == '.');
+        return match is_plain {
+            true => page
+                .row("headers", &format!("the source of {release}, of kernel.org, with that kernel's configuration")),
+            false => page.row("headers", STRANGER),
+        };
     };
     let name =
         if distribution.certain { distribution.name.to_owned() } else { format!("{}, perhaps", distribution.name) };
@@ -289,8 +341,7 @@ fn lacking(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         page.heading(label, &format!("{place}: {}", part.role))?;
     }
     if let Some(missing) = &study.tree.compilers.missing {
-        let command = for_eyes(&study.tree.compilers.command);
-        page.heading("missing", &format!("the compiler {command}: {}", for_eyes(missing)))?;
+        page.heading("missing", &format!("the compiler: {}", for_eyes(missing)))?;
     }
     if let Some(names) = study.not_exported.as_ref().filter(|names| !names.is_empty()) {
         let names: Vec<String> = names.iter().map(|name| for_eyes(name)).collect();
