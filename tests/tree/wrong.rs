@@ -416,3 +416,20 @@ fn files_that_can_t_be_read() {
         assert!(refused.err.contains(&format!("linux/{below}").trim_end_matches('/').to_owned()), "{}", refused.err);
     }
 }
+
+#[test]
+fn a_space_that_was_lost_in_copying() {
+    let stage = wrong(|_| {});
+    let lost = KERNEL.strip_suffix(' ').expect("a kernel's string ends in a space");
+    told(&stage, "linux", lost).assert_says(1, &["mend    the strings differ in their spaces alone"]);
+}
+
+#[test]
+fn a_release_that_make_and_a_shell_would_obey() {
+    let stage = wrong(|_| {});
+    for release in ["6.1.0-`id`", "6.1.0-$(id)", "6.1.0-a#b"] {
+        let kernel = format!("vermagic:{release} SMP mod_unload ");
+        told(&stage, "linux", &kernel)
+            .assert_says(1, &["mend    this tree can't match: no build makes a release like "]);
+    }
+}
