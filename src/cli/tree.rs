@@ -73,6 +73,8 @@ struct Study {
     commands: Vec<Command>,
     /// Imports of the module that was named which the kernel does not export; `None` where that is not known.
     not_exported: Option<Vec<String>>,
+    /// Was a module named?
+    has_module: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -150,8 +152,9 @@ impl Study {
         let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.as_str());
         let distribution = distribution::of(&release, banner);
         let commands = commands_for(&tree, &mending, &kernel, named);
+        let has_module = module.is_some();
         let not_exported = module.and_then(|module| not_exported(module, &kernel));
-        Ok(Study { tree, outlooks, kernel, mending, beyond, distribution, commands, not_exported })
+        Ok(Study { tree, outlooks, kernel, mending, beyond, distribution, commands, not_exported, has_module })
     }
 }
 

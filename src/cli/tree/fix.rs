@@ -23,7 +23,7 @@ use crate::vault::group::Wanted;
 use crate::vault::journal::Operation;
 use crate::vault::target::{self, Target};
 
-/// How many lines of a diff are shown to people: a configuration that is replaced differs in thousands.
+/// How many lines of a diff are shown where somebody is asked: a configuration that is replaced differs in thousands.
 const LINES_SHOWN: usize = 60;
 
 /// A file that is to become another.
@@ -37,6 +37,11 @@ struct Edited {
 type Make<'m> = dyn Fn(&[u8]) -> Result<Vec<u8>> + 'm;
 
 impl Edited {
+    fn diff(&self) -> String {
+        let (before, after) = (String::from_utf8_lossy(&self.before), String::from_utf8_lossy(&self.after));
+        TextDiff::from_lines(before.as_ref(), after.as_ref()).unified_diff().context_radius(1).to_string()
+    }
+
     fn sha256(&self) -> (Sha256Hex, Sha256Hex) {
         (sha256(&self.before), sha256(&self.after))
     }
@@ -58,6 +63,8 @@ struct FixedFile {
     path: String,
     before: Sha256Hex,
     after: Sha256Hex,
+    /// What becomes of it, as a unified diff.
+    diff: String,
 }
 
 pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -94,7 +101,7 @@ pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Resu
         return Ok(Status::Done);
     }
     if args.dry_run || (args.confirm.is_none() && session.may_ask) {
-        show(study, &edits, &digest, session)?;
+        show(study, &edits, &digest, args.dry_run, session)?;
     }
     if args.dry_run {
         return Ok(Status::Done);
@@ -243,32 +250,37 @@ fn digest(edits: &[Edited]) -> String {
 fn fixed(edits: &[Edited], digest: &str, done: bool, left: usize) -> Fixed {
     let file = |edited: &Edited| {
         let (before, after) = edited.sha256();
-        FixedFile { path: output::path_text(&edited.path).into_owned(), before, after }
+        FixedFile { path: output::path_text(&edited.path).into_owned(), before, after, diff: edited.diff() }
     };
     Fixed { schema_version: 1, done, digest: digest.to_owned(), files: edits.iter().map(file).collect(), left }
 }
 
 /// The changes as a unified diff.
-fn show(study: &Study, edits: &[Edited], digest: &str, session: &mut Session<'_>) -> Result<(), Failure> {
+fn show(
+    study: &Study,
+    edits: &[Edited],
+    digest: &str,
+    is_whole: bool,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
     let root = target::real_path(&study.tree.layout.object)?;
     for edited in edits {
         let name = output::path(edited.path.strip_prefix(&root).unwrap_or(&edited.path));
-        let (before, after) = (String::from_utf8_lossy(&edited.before), String::from_utf8_lossy(&edited.after));
-        let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
         writeln!(session.out, "--- {name}\n+++ {name}")?;
-        let text = diff.unified_diff().context_radius(1).to_string();
+        let text = edited.diff();
+        let shown = if is_whole { usize::MAX } else { LINES_SHOWN };
         let all = text.lines().count();
-        for line in text.lines().take(LINES_SHOWN) {
-            let shown = for_eyes(line);
-            let shown = match line.as_bytes().first() {
-                Some(b'+') => session.paint(Paint::Good, shown),
-                Some(b'-') => session.paint(Paint::Bad, shown),
-                _ => shown,
+        for line in text.lines().take(shown) {
+            let text = for_eyes(line);
+            let text = match line.as_bytes().first() {
+                Some(b'+') => session.paint(Paint::Good, text),
+                Some(b'-') => session.paint(Paint::Bad, text),
+                _ => text,
             };
-            writeln!(session.out, "{shown}")?;
+            writeln!(session.out, "{text}")?;
         }
-        if all > LINES_SHOWN {
-            writeln!(session.out, "… and {} more lines", all - LINES_SHOWN)?;
+        if all > shown {
+            writeln!(session.out, "… and {} more lines, which --fix -n prints", all - shown)?;
         }
     }
     writeln!(session.out, "digest  {}", session.paint(Paint::Strong, digest))?;

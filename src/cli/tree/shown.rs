@@ -343,10 +343,19 @@ fn lacking(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     if let Some(missing) = &study.tree.compilers.missing {
         page.heading("missing", &format!("the compiler: {}", for_eyes(missing)))?;
     }
-    if let Some(names) = study.not_exported.as_ref().filter(|names| !names.is_empty()) {
-        let names: Vec<String> = names.iter().map(|name| for_eyes(name)).collect();
-        let text = page.session.paint(Paint::Bad, format_args!("the kernel does not export {}", names.join(", ")));
-        page.heading("symbols", &text)?;
+    match &study.not_exported {
+        _ if !study.has_module => {}
+        None => {
+            let text = "not all that the kernel exports is known, so nothing is said of the module's imports";
+            let text = page.session.paint(Paint::Odd, text);
+            page.heading("symbols", &text)?;
+        }
+        Some(names) if names.is_empty() => page.heading("symbols", "the kernel exports all that the module imports")?,
+        Some(names) => {
+            let names: Vec<String> = names.iter().map(|name| for_eyes(name)).collect();
+            let text = page.session.paint(Paint::Bad, format_args!("the kernel does not export {}", names.join(", ")));
+            page.heading("symbols", &text)?;
+        }
     }
     Ok(())
 }
