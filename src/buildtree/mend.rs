@@ -207,9 +207,6 @@ impl Mender<'_> {
         if wanted.len() > Releases::LONGEST {
             return Some(format!("no build makes a release of more than {} characters", Releases::LONGEST));
         }
-        if let Some(why) = self.other_architecture() {
-            return Some(why);
-        }
         let carried = self.tree.release.now.as_ref().map(|now| now.text.as_str());
         if self.tree.layout.kind == TreeKind::Headers || self.tree.layout.forced_release.is_some() {
             let own = self.tree.layout.forced_release.as_ref().map(|forced| forced.value.as_str()).or(carried)?;
@@ -218,18 +215,19 @@ impl Mender<'_> {
         let base = Release::of(wanted).base;
         let own = self.tree.version.kernelversion();
         let own_base = Release::of(&own).base;
-        (base != own_base).then(|| {
-            let banner = self.kernel.facts.banner.as_ref();
-            match banner.filter(|banner| names_version(&banner.value, &own_base)) {
-                Some(_) => format!(
-                    "the kernel was made of a source {own_base} too, but is called {wanted} by whoever packaged it: \
-                     no build of the source calls itself so"
-                ),
-                None if base.is_empty() => {
-                    format!("this is the source of {own_base}, and no source makes a release like {wanted}")
-                }
-                None => format!("this is the source of {own_base}, and the kernel is of {base}"),
+        if base == own_base {
+            return self.other_architecture();
+        }
+        let banner = self.kernel.facts.banner.as_ref();
+        Some(match banner.filter(|banner| names_version(&banner.value, &own_base)) {
+            Some(_) => format!(
+                "the kernel was made of a source {own_base} too, but is called {wanted} by whoever packaged it: no build \
+                 of the source calls itself so"
+            ),
+            None if base.is_empty() => {
+                format!("this is the source of {own_base}, and no source makes a release like {wanted}")
             }
+            None => format!("this is the source of {own_base}, and the kernel is of {base}"),
         })
     }
 
