@@ -1,4 +1,5 @@
-//! Promise: what `show` prints in modinfo's form is, byte for byte, what modinfo prints.
+//! Promise: what `show` prints in modinfo's form is, byte for byte, what modinfo prints. `tests/run` takes one module of
+//! three; all of them with `KMODLAB_ALL_MODULES=1`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,8 +31,9 @@ const BATCH: usize = 64;
 #[ignore = "needs kmod and fetched kernels: tests/run runs it"]
 fn each_listing_of_each_module_is_byte_for_byte_what_modinfo_prints() {
     let _alone = alone();
+    let step = if std::env::var_os("KMODLAB_ALL_MODULES").is_some() { 1 } else { 3 };
     for package in ALL {
-        let modules = modules(package);
+        let modules: Vec<PathBuf> = modules(package).into_iter().step_by(step).collect();
         let batches: Vec<&[PathBuf]> = modules.chunks(BATCH).collect();
         for way in WAYS {
             let differing: Vec<PathBuf> = on_all_cores(&batches, |batch| differing(way, batch)).concat();
