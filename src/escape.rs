@@ -1,10 +1,13 @@
-//! A file's text is hostile: this turns it into text that a terminal or a page shows and never obeys.
+//! A file's text is hostile: this turns it into text that a terminal or a page shows and never obeys, and paths into words that
+//! a shell takes as they are.
 //!
 //! What is escaped: control characters (C0, DEL and C1), the marks that reorder text (bidirectional controls,
 //! Unicode TR9 and TR36), line and paragraph separators, invisible joiners at which two names look alike, and bytes
 //! that are not UTF-8. The rest stays as it is, so that a German author's name is still readable.
 
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Text for eyes: one line, nothing in it that a terminal obeys.
 pub fn for_eyes(text: &str) -> String {
@@ -20,6 +23,25 @@ pub fn bytes_for_eyes(bytes: &[u8]) -> String {
 /// breaks a long value into lines of its own.
 pub fn lines_for_eyes(bytes: &[u8]) -> String {
     escape_bytes(bytes, true)
+}
+
+/// A path as a shell wants it: as it is, in quotes, or, where it holds what a terminal obeys, in the form of `$'…'`.
+pub fn shell_word(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(b);
+    let shown = bytes_for_eyes(bytes);
+    if bytes.iter().all(is_plain) {
+        shown
+    } else if shown.as_bytes() == bytes && !bytes.contains(&b'\'') {
+        format!("'{shown}'")
+    } else {
+        let escaped = bytes.iter().map(|b| match b {
+            b'\'' | b'\\' => format!("\\{}", char::from(*b)),
+            b' '..=b'~' => char::from(*b).to_string(),
+            b => format!("\\x{b:02x}"),
+        });
+        format!("$'{}'", escaped.collect::<String>())
+    }
 }
 
 fn escape_bytes(bytes: &[u8], keep_layout: bool) -> String {

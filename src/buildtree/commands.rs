@@ -33,8 +33,16 @@ pub struct Lacking<'a> {
     pub arch: Option<&'a str>,
     /// What stands before the names of the compiler and its like: `aarch64-linux-gnu-`.
     pub cross: Option<&'a str>,
+    /// The compiler, where it is not to be make's own choice.
+    pub cc: Option<&'a str>,
+    /// Is `LOCALVERSION` to be set, and empty, so that nothing is added to the release for version control?
+    pub without_localversion: bool,
+    /// Is there no configuration at all?
+    pub is_unconfigured: bool,
     /// The configuration to copy into the tree before anything else.
     pub config: Option<&'a str>,
+    /// What sets single options, before the configuration is made whole: a run of the tree's own `scripts/config`.
+    pub options: Option<&'a str>,
     /// The kernel's `Module.symvers`, to copy into the tree.
     pub symvers: Option<&'a str>,
     /// Is the configuration newer than what is made of it, or are generated files missing or stale?
@@ -74,6 +82,12 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
     let mut commands = Vec::new();
     let mut push = |line: String, why| commands.push(Command { line, why });
     let build = lacking.output.unwrap_or(lacking.folder);
+    if lacking.is_unconfigured && lacking.config.is_none() && !is_package {
+        // It is of all ages (2.6.0 to 7.2).
+        let why =
+            "a configuration to begin with; the kernel's own (/boot/config-RELEASE), copied to .config, is better";
+        push(lacking.make("defconfig"), why);
+    }
     if let Some(config) = lacking.config {
         let line = match config.trim_end_matches('\'').ends_with(".gz") {
             true => format!("gzip -dc {config} > {build}/.config"),
@@ -82,6 +96,9 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
         push(line, "the kernel's own configuration");
     }
     if lacking.config.is_some() || is_stale {
+        if let Some(options) = lacking.options {
+            push(options.to_owned(), "the options that make the kernel's tokens");
+        }
         match version {
             version if version < (3, 7, 0) => {
                 let why = "makes the configuration whole; answer what is new by Enter";
@@ -128,11 +145,13 @@ impl Lacking<'_> {
     pub fn make(&self, targets: &str) -> String {
         let variable = |name, value: Option<&str>| value.map(|value| format!("{name}={value} ")).unwrap_or_default();
         format!(
-            "make -C {} {}{}{}{targets}",
+            "make -C {} {}{}{}{}{}{targets}",
             self.folder,
             variable("O", self.output),
             variable("ARCH", self.arch),
             variable("CROSS_COMPILE", self.cross),
+            variable("CC", self.cc),
+            if self.without_localversion { "LOCALVERSION= " } else { "" },
         )
     }
 }
@@ -147,7 +166,11 @@ mod tests {
         output: None,
         arch: None,
         cross: None,
+        cc: None,
+        without_localversion: false,
+        is_unconfigured: false,
         config: None,
+        options: None,
         symvers: None,
         is_stale: false,
         is_unbuilt: false,
@@ -183,6 +206,18 @@ mod tests {
         assert_eq!(lines(&Lacking { version: (3, 7, 0), ..stale })[0], "make -C /usr/src/linux olddefconfig");
         // Without the programs of the build nothing is asked about the configuration.
         assert_eq!(lines(&Lacking { is_unbuilt: true, ..SOURCE }).len(), 2);
+    }
+
+    #[test]
+    fn single_options_are_set_before_the_configuration_is_made_whole() {
+        let options = Lacking { options: Some("scripts/config -e SMP"), is_stale: true, cc: Some("gcc-12"), ..SOURCE };
+        let typed = lines(&Lacking { without_localversion: true, ..options });
+        assert_eq!(
+            typed[..2],
+            ["scripts/config -e SMP", "make -C /usr/src/linux CC=gcc-12 LOCALVERSION= olddefconfig"]
+        );
+        let none = lines(&Lacking { is_unconfigured: true, is_stale: true, ..SOURCE });
+        assert_eq!(none[..2], ["make -C /usr/src/linux defconfig", "make -C /usr/src/linux olddefconfig"]);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::buildtree::layout::{Layout, read_text};
+use crate::buildtree::layout::Layout;
 use crate::buildtree::options::Options;
 use crate::buildtree::place::Place;
 use crate::buildtree::program::{Silent, ask};
+use crate::buildtree::text::read_text;
 use crate::error::Result;
 
 /// Two compilers.
@@ -77,15 +78,14 @@ impl Compilers {
         };
         Ok(Compilers { recorded, here, command, missing })
     }
-
-    /// Are both known, and of different families or major versions?
-    pub fn differ(&self) -> bool {
-        let key = |compiler: &Compiler| (compiler.family == Family::Gcc, compiler.major);
-        self.recorded.as_ref().zip(self.here.as_ref()).is_some_and(|(a, b)| key(a) != key(b))
-    }
 }
 
 impl Compiler {
+    /// Is it of the same family and major version?
+    pub fn is_like(&self, other: &Compiler) -> bool {
+        (self.family, self.major) == (other.family, other.major)
+    }
+
     /// Reads the line by which a compiler tells its version, or by which a kernel records it.
     pub fn parse(text: &str, place: Option<Place>) -> Option<Self> {
         let after = |words: &str| text.split_once(words).and_then(|(_, rest)| rest.split_whitespace().next());

@@ -33,8 +33,7 @@ pub const STRANGER: &str = "no distribution names its kernels so: ask whoever bu
 /// release does not. `None` if nobody known numbers so. What has other characters than releases have is nobody's: the
 /// answer holds commands.
 pub fn of(release: &str, banner: Option<&str>) -> Option<Distribution> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
-    if !release.starts_with(|c: char| c.is_ascii_digit()) || !release.chars().all(is_plain) {
+    if !release.starts_with(|c: char| c.is_ascii_digit()) || !Release::is_plain(release) {
         return None;
     }
     let builder = builder(banner);

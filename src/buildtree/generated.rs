@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::buildtree::layout::{Layout, read_text};
+use crate::buildtree::layout::Layout;
 use crate::buildtree::options::Options;
 use crate::buildtree::place::Place;
+use crate::buildtree::text::read_text;
 use crate::error::Result;
 
 /// What the last build left.

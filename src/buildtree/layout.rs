@@ -7,7 +7,6 @@
 //! Nothing is written, and no command is run. Links are followed as make follows them.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
@@ -15,6 +14,7 @@ use serde::Serialize;
 use crate::buildtree::makefile;
 use crate::buildtree::options::Options;
 use crate::buildtree::place::Place;
+use crate::buildtree::text::{names_in, read_text};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which folder holds what, and what kind of tree it is.
@@ -135,11 +135,6 @@ impl Layout {
         self.object != self.source.value
     }
 
-    /// A file of the tree: of the object folder where it is there, else of the source.
-    pub fn find(&self, below: &str) -> Option<PathBuf> {
-        [&self.object, &self.source.value].into_iter().map(|folder| folder.join(below)).find(|path| path.is_file())
-    }
-
     /// # Errors
     ///
     /// [`ErrorKind::Malformed`] if the source has nothing of a kernel but a Makefile.
@@ -154,105 +149,6 @@ impl Layout {
                 Err(Error::new(ErrorKind::Malformed, what).hint(hint).on(source))
             }
         }
-    }
-
-    /// The name below `arch/`, by what would decide it for make, then by what the last build left.
-    fn find_srcarch(
-        &self,
-        asked: Option<&str>,
-        forced: Option<Known<String>>,
-        options: Option<&(Options, Option<String>)>,
-    ) -> Option<Known<String>> {
-        if let Some(forced) = forced {
-            return Some(Known { value: self.below_arch(&forced.value), ..forced });
-        }
-        if let Some(arch) = asked.filter(|arch| !arch.is_empty()) {
-            let (place, how) = (Place::whole(&self.source.value), "ARCH of the environment".to_owned());
-            return Some(Known { value: self.below_arch(arch), place, how });
-        }
-        if let Some((link, arch)) = self.asm_link() {
-            return Some(Known {
-                value: arch,
-                place: Place::whole(link),
-                how: "the link to its asm headers".to_owned(),
-            });
-        }
-        if let Some((options, title)) = options {
-            if let Some((arch, option)) = self.by_option(options) {
-                return Some(Known { value: arch, place: options.place(option), how: format!("CONFIG_{option}") });
-            }
-            if let Some(arch) = title {
-                let (place, how) = (Place::whole(&options.file), "the configuration's title".to_owned());
-                return Some(Known { value: self.below_arch(arch), place, how });
-            }
-        }
-        let generated = |folder: &Path| folder.join("include/generated").is_dir();
-        for (root, holds, how) in [
-            (&self.object, &generated as &dyn Fn(&Path) -> bool, "the only one with generated headers"),
-            (&self.source.value, &|folder: &Path| folder.is_dir(), "the only one below arch/"),
-        ] {
-            let arch = root.join("arch");
-            let found: Vec<String> = names_in(&arch).into_iter().filter(|name| holds(&arch.join(name))).collect();
-            if let [only] = found.as_slice() {
-                return Some(Known { value: only.clone(), place: Place::whole(arch.join(only)), how: how.to_owned() });
-            }
-        }
-        None
-    }
-
-    /// `include/asm` (in the output folder of an old build `include2/asm`): a link to `asm-ARCH`, up to 2.6.32.
-    fn asm_link(&self) -> Option<(PathBuf, String)> {
-        ["include/asm", "include2/asm"].iter().find_map(|below| {
-            let link = self.object.join(below);
-            let target = fs::read_link(&link).ok()?;
-            let name = target.file_name()?.to_str()?;
-            let arch = match name {
-                // Some architectures of 2.6.26 to 2.6.32 keep them below arch/: ../arch/x86/include/asm.
-                "asm" => target.parent()?.parent()?.file_name()?.to_str()?,
-                name => name.strip_prefix("asm-")?,
-            };
-            Some((link.clone(), self.below_arch(arch)))
-        })
-    }
-
-    /// What `ARCH` is called below `arch/` (`SRCARCH` of the top Makefile, since 2.6.24 another than `ARCH` for some).
-    fn below_arch(&self, arch: &str) -> String {
-        let has = |name: &str| self.source.value.join("arch").join(name).is_dir();
-        let merged = match arch {
-            "i386" | "x86_64" => "x86",
-            "sparc32" | "sparc64" => "sparc",
-            "parisc64" => "parisc",
-            "sh64" => "sh",
-            "ppc" | "ppc64" => "powerpc",
-            "s390x" => "s390",
-            "tilepro" | "tilegx" => "tile",
-            other => other,
-        };
-        if has(merged) || !has(arch) { merged.to_owned() } else { arch.to_owned() }
-    }
-
-    /// The architecture that options are of, and the place of the option that says so.
-    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, Place)> {
-        self.by_option(options).map(|(arch, option)| (arch, options.place(option)))
-    }
-
-    /// The architecture by the option that each sets for itself. Where none is known (`CONFIG_X86` in a tree that has
-    /// no arch/ at all), the modern name.
-    fn by_option(&self, options: &Options) -> Option<(String, &'static str)> {
-        let &(option, arch) = ARCHITECTURES.iter().find(|(option, _)| options.is_yes(option))?;
-        let arch = match (arch, options.is_yes("X86_64"), options.is_yes("64BIT")) {
-            ("x86", true, _) if !self.has_arch("x86") && self.has_arch("x86_64") => "x86_64",
-            ("x86", false, _) if !self.has_arch("x86") && self.has_arch("i386") => "i386",
-            ("sparc", _, true) if self.has_arch("sparc64") => "sparc64",
-            ("powerpc", _, false) if !self.has_arch("powerpc") && self.has_arch("ppc") => "ppc",
-            ("powerpc", _, true) if !self.has_arch("powerpc") && self.has_arch("ppc64") => "ppc64",
-            _ => arch,
-        };
-        Some((arch.to_owned(), option))
-    }
-
-    fn has_arch(&self, name: &str) -> bool {
-        self.source.value.join("arch").join(name).is_dir()
     }
 
     /// Links of packages whose other half is not installed.
@@ -276,37 +172,6 @@ impl Layout {
         }
     }
 }
-
-/// The option by which an architecture's Kconfig says that it is this one. The more special before the more general.
-const ARCHITECTURES: [(&str, &str); 27] = [
-    ("UML", "um"),
-    ("X86", "x86"),
-    ("ARM64", "arm64"),
-    ("ARM", "arm"),
-    ("RISCV", "riscv"),
-    ("LOONGARCH", "loongarch"),
-    ("MIPS", "mips"),
-    ("PPC", "powerpc"),
-    ("S390", "s390"),
-    ("SPARC", "sparc"),
-    ("SPARC64", "sparc"),
-    ("PARISC", "parisc"),
-    ("SUPERH", "sh"),
-    ("IA64", "ia64"),
-    ("ALPHA", "alpha"),
-    ("M68K", "m68k"),
-    ("ARC", "arc"),
-    ("XTENSA", "xtensa"),
-    ("NIOS2", "nios2"),
-    ("OPENRISC", "openrisc"),
-    ("HEXAGON", "hexagon"),
-    ("MICROBLAZE", "microblaze"),
-    ("CSKY", "csky"),
-    ("AVR32", "avr32"),
-    ("BLACKFIN", "blackfin"),
-    ("FRV", "frv"),
-    ("TILE", "tile"),
-];
 
 /// The folder that was named, or the one that it stands for: `build` of a module tree.
 ///
@@ -566,47 +431,6 @@ fn packager(object: &Path, source: &Path) -> Option<Packager> {
         return Some(Packager::Arch);
     }
     None
-}
-
-/// The most that is read of a file of a tree: a configuration has 300 KiB, `Module.symvers` some MiB.
-const MOST: u64 = 64 << 20;
-
-/// A file's text; `None` where it is not there. What is not UTF-8 becomes U+FFFD.
-///
-/// # Errors
-///
-/// [`ErrorKind::Io`] if it is there and can't be read, [`ErrorKind::TooLarge`] if it is no text of a kernel's tree.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
-    let meta = match fs::metadata(path) {
-        Ok(meta) => meta,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(Error::io("opening", error).hint("make would not read it either").on(path)),
-    };
-    // A device or a pipe would never end.
-    if !meta.is_file() {
-        let what = "no regular file";
-        return Err(Error::new(ErrorKind::Malformed, what).hint("put the tree's own file there").on(path));
-    }
-    let file = fs::File::open(path)
-        .map_err(|e| Error::io("opening", e).hint("make it readable for you, or run this as its owner").on(path))?;
-    let mut bytes = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
-    if bytes.len() as u64 > MOST {
-        return Err(Error::new(ErrorKind::TooLarge, format!("it has more than {MOST} bytes"))
-            .hint("put the tree's own file there")
-            .on(path));
-    }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// The names in a folder, sorted by their bytes; none where it can't be read.
-pub(super) fn names_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
 }
 
 #[cfg(test)]

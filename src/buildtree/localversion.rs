@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::buildtree::layout::{names_in, read_text};
 use crate::buildtree::place::Place;
+use crate::buildtree::text::{names_in, read_text};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a `localversion*` file appends.

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::buildtree::BuildTree;
+use crate::buildtree::architecture;
 use crate::buildtree::compiler::Compiler;
 use crate::buildtree::header::Other;
 use crate::buildtree::layout::TreeKind;
+use crate::buildtree::makefile::Assigned;
 use crate::buildtree::outlook::{Draft, Outlook, Outlooks, PREEMPT_BUILD};
 use crate::buildtree::place::Place;
 use crate::buildtree::preprocessor::Need;
@@ -175,33 +177,11 @@ impl Mender<'_> {
         self.mends.push(Mend { change, why: why.into() });
     }
 
-    /// Is the tree for another architecture than the kernel, as far as its version magic tells? 32 and 64 bit of one source
-    /// are one here.
-    fn other_architecture(&self) -> Option<String> {
-        let own = self.tree.layout.srcarch.as_ref()?.value.as_str();
-        let theirs = self.wanted().architectures();
-        let folder = |name: &str| match name {
-            "x86-64" | "i386" => "x86".to_owned(),
-            name => name.to_owned(),
-        };
-        let own_folder = match own {
-            "i386" | "x86_64" => "x86",
-            "ppc" | "ppc64" => "powerpc",
-            "sparc64" => "sparc",
-            own => own,
-        };
-        let is_known = ARCHITECTURES.contains(&own_folder);
-        let is_other = is_known && !theirs.is_empty() && !theirs.iter().any(|name| folder(name) == own_folder);
-        is_other
-            .then(|| format!("it is configured for {own}, and the kernel's version magic is of another architecture"))
-    }
-
     /// Why no change of this tree would do.
     fn never(&self) -> Option<String> {
         let wanted = self.release_wanted();
         // What stands in a makefile is read by make and a shell, and whoever named the kernel may have been told its name.
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
-        if !wanted.chars().all(is_plain) {
+        if !Release::is_plain(wanted) {
             return Some(format!("no build makes a release like {wanted}: it has other characters than releases have"));
         }
         if wanted.len() > Releases::LONGEST {
@@ -216,7 +196,7 @@ impl Mender<'_> {
         let own = self.tree.version.kernelversion();
         let own_base = Release::of(&own).base;
         if base == own_base {
-            return self.other_architecture();
+            return self.tree.layout.srcarch.as_ref().and_then(|own| architecture::other(&own.value, self.wanted()));
         }
         let banner = self.kernel.facts.banner.as_ref();
         Some(match banner.filter(|banner| names_version(&banner.value, &own_base)) {
@@ -305,7 +285,7 @@ impl Mender<'_> {
             self.local_version(local_then);
         }
         if extra_then != self.draft.version.extraversion.value {
-            let Extra { place, value } = Extra::of(&self.draft);
+            let Assigned { value, place } = self.draft.version.extraversion.clone();
             let line = |value: &str| {
                 if value.is_empty() { "EXTRAVERSION =".to_owned() } else { format!("EXTRAVERSION = {value}") }
             };
@@ -316,9 +296,7 @@ impl Mender<'_> {
     }
 
     fn local_version(&mut self, value: String) {
-        let file = self.tree.config.as_ref().or(self.tree.auto.as_ref());
-        let place =
-            file.map_or_else(|| Place::whole(self.tree.layout.object.join(".config")), |f| f.place("LOCALVERSION"));
+        let place = self.tree.place_of("LOCALVERSION");
         let line = |value: &str| format!("CONFIG_LOCALVERSION=\"{value}\"");
         let (before, after) = (line(self.draft.option("LOCALVERSION")), line(&value));
         let why = format!("the kernel's release is {}", self.release_wanted());
@@ -342,27 +320,18 @@ impl Mender<'_> {
 
     /// What version control adds, where the kernel's release does not end so.
     fn version_control(&mut self, wanted: &str) {
-        let suffix = self.draft.scm.suffix.clone();
-        let (before, how) = match suffix {
-            Some(suffix) if suffix.is_empty() || wanted.ends_with(&suffix) => return,
-            Some(suffix) => {
-                let how = match suffix.as_str() {
-                    "+" => "give make LOCALVERSION= (set, and empty): then no + is added",
-                    _ if suffix.ends_with("dirty") && self.draft.option("LOCALVERSION_AUTO") != "y" => {
-                        "commit or drop the local changes"
-                    }
-                    _ => "set CONFIG_LOCALVERSION_AUTO=n, and give make LOCALVERSION= (set, and empty)",
-                };
-                (suffix, how)
+        let scm = self.draft.scm.clone();
+        // Where it can't be told what is added, the outlook says so.
+        let Some(before) = scm.suffix.filter(|suffix| !suffix.is_empty() && !wanted.ends_with(suffix)) else { return };
+        let how = match before.as_str() {
+            "+" => "give make LOCALVERSION= (set, and empty): then no + is added",
+            _ if before.ends_with("dirty") && self.draft.option("LOCALVERSION_AUTO") != "y" => {
+                "commit or drop the local changes"
             }
-            None => (String::new(), "make it known: see the notes"),
+            _ => "set CONFIG_LOCALVERSION_AUTO=n, and give make LOCALVERSION= (set, and empty)",
         };
-        let place = self.draft.scm.place.clone();
-        let why = self.draft.scm.why.clone();
-        if self.draft.scm.suffix.is_some() {
-            self.add(Change::VersionControl { before, place, how: how.to_owned() }, why);
-            self.draft.scm.suffix = Some(String::new());
-        }
+        self.add(Change::VersionControl { before, place: scm.place, how: how.to_owned() }, scm.why);
+        self.draft.scm.suffix = Some(String::new());
     }
 
     /// Tokens that still differ: by the option that each hangs on.
@@ -433,8 +402,7 @@ impl Mender<'_> {
     }
 
     fn set_option(&mut self, option: &str, set: bool, why: &str) {
-        let file = self.tree.config.as_ref().or(self.tree.auto.as_ref());
-        let place = file.map_or_else(|| Place::whole(self.tree.layout.object.join(".config")), |f| f.place(option));
+        let (file, place) = (self.tree.options(), self.tree.place_of(option));
         let Some(config) = &mut self.draft.config else { return };
         let before = config.get(option).cloned().unwrap_or_else(|| "n".to_owned());
         let after = if set { "y" } else { "n" };
@@ -488,7 +456,7 @@ impl Mender<'_> {
         let theirs = self.kernel.facts.banner.as_ref().and_then(|banner| Compiler::of_banner(&banner.value));
         let wanted = theirs.as_ref().or(compilers.recorded.as_ref());
         if let (Some(wanted), Some(here)) = (wanted, compilers.here.as_ref())
-            && (wanted.family, wanted.major) != (here.family, here.major)
+            && !wanted.is_like(here)
         {
             let why = "the kernel was built by it; structures and calls may hang on what a compiler can do";
             self.add(Change::Compiler { before, after: wanted.text.clone() }, why);
@@ -530,39 +498,8 @@ impl Mender<'_> {
     }
 }
 
-/// The folders of architectures whose names in version magic are theirs, too.
-const ARCHITECTURES: [&str; 14] = [
-    "x86",
-    "arm",
-    "arm64",
-    "mips",
-    "powerpc",
-    "riscv",
-    "s390",
-    "sparc",
-    "parisc",
-    "loongarch",
-    "alpha",
-    "m68k",
-    "sh",
-    "ia64",
-];
-
 /// More options than these no string hangs on.
 const ROUNDS: usize = 12;
-
-/// `EXTRAVERSION` of a draft.
-struct Extra {
-    place: Place,
-    value: String,
-}
-
-impl Extra {
-    fn of(draft: &Draft<'_>) -> Extra {
-        let assigned = &draft.version.extraversion;
-        Extra { place: assigned.place.clone(), value: assigned.value.clone() }
-    }
-}
 
 /// The tokens behind the release, as text; a seed's is a seed's, whatever it says.
 fn tokens_of(vermagic: &Vermagic) -> Vec<String> {

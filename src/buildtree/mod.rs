@@ -12,14 +12,17 @@
 //! - [`place`]: a line of a file
 //! - [`beyond`]: options that change structures or calls while the version magic stays equal
 //! - [`distribution`]: whose kernel a release names, and which package has its headers
-//! - [`commands`]: what to type, in order
+//! - [`commands`]: what to type, in order; [`lacking`]: what a tree lacks, as that is asked for
+//! - `architecture`: how it is told, and what make must be told of it; `text`: reading to a bound
 
+mod architecture;
 pub mod beyond;
 pub mod commands;
 pub mod compiler;
 pub mod distribution;
 pub mod generated;
 pub mod header;
+pub mod lacking;
 pub mod layout;
 pub mod localversion;
 pub mod makefile;
@@ -33,6 +36,7 @@ pub mod prove;
 pub mod release;
 pub mod scm;
 mod structures;
+mod text;
 
 use std::path::{Path, PathBuf};
 
@@ -40,12 +44,13 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use generated::{Generated, ReleaseFile};
-use layout::{Layout, TreeKind, read_text};
+use layout::{Layout, TreeKind};
 use localversion::{Gathering, LocalVersion};
 use makefile::Version;
 use options::{Options, Stale};
 use place::Place;
 use release::{Ingredients, PieceFrom, Releases};
+use text::read_text;
 
 /// What a tree says of itself. Made by [`BuildTree::read`].
 #[derive(Clone, Debug, Serialize)]
@@ -106,6 +111,17 @@ impl Call {
 }
 
 impl BuildTree {
+    /// The options by which the next build goes: `.config`, and where it is not there, what the last build read.
+    pub fn options(&self) -> Option<&Options> {
+        self.config.as_ref().or(self.auto.as_ref())
+    }
+
+    /// Where an option stands, or belongs.
+    pub fn place_of(&self, option: &str) -> Place {
+        let missing = || Place::whole(self.layout.object.join(".config"));
+        self.options().map_or_else(missing, |options| options.place(option))
+    }
+
     /// Reads a tree. Nothing is written; git and the compiler are asked.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::buildtree::BuildTree;
 use crate::buildtree::header::{self, Carried, Given, Other, Piece};
-use crate::buildtree::layout::{Layout, TreeKind, read_text};
+use crate::buildtree::layout::{Layout, TreeKind};
 use crate::buildtree::localversion::LocalVersion;
 use crate::buildtree::makefile::Version;
 use crate::buildtree::options::Options;
@@ -15,6 +15,7 @@ use crate::buildtree::place::Place;
 use crate::buildtree::preprocessor::{Header, Headers};
 use crate::buildtree::release::{Ingredients, PieceFrom, Releases};
 use crate::buildtree::scm::Scm;
+use crate::buildtree::text::read_text;
 use crate::error::Result;
 use crate::kernel::Config;
 use crate::vermagic::{TokenKind, Vermagic};
@@ -244,7 +245,7 @@ pub struct Draft<'t> {
 impl<'t> Draft<'t> {
     /// The tree as it is.
     pub fn of(tree: &'t BuildTree) -> Draft<'t> {
-        let config = tree.config.as_ref().or(tree.auto.as_ref()).map(config_of);
+        let config = tree.options().map(config_of);
         let (version, files, scm) = (tree.version.clone(), tree.localversions.clone(), tree.scm.clone());
         Draft {
             tree,
@@ -265,8 +266,7 @@ impl<'t> Draft<'t> {
     /// The release that a build would make.
     pub fn releases(&self) -> Releases {
         let tree = self.tree;
-        let place = |name: &str| tree.config.as_ref().or(tree.auto.as_ref()).map(|options| options.place(name));
-        let place = place("LOCALVERSION").unwrap_or_else(|| Place::whole(tree.layout.object.join(".config")));
+        let place = tree.place_of("LOCALVERSION");
         let of = Ingredients {
             version: &self.version,
             gathering: tree.gathering,
@@ -303,7 +303,7 @@ impl<'t> Draft<'t> {
         });
         let none =
             Options { file: self.tree.layout.object.join(".config"), settings: Default::default(), is_header: false };
-        let file = self.tree.config.as_ref().or(self.tree.auto.as_ref()).unwrap_or(&none);
+        let file = self.tree.options().unwrap_or(&none);
         self.tree.outlook(config, file, Some((release, sources.collect())), self.compiler)
     }
 }

@@ -30,9 +30,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::buildtree::layout::read_text;
 use crate::buildtree::place::Place;
 use crate::buildtree::program::{Answer, Silent, ask};
+use crate::buildtree::text::{names_in, read_text};
 use crate::error::Result;
 
 /// What is appended for version control, and why.
@@ -600,7 +600,7 @@ fn perl(source: &Path) -> Result<Scm> {
         return Ok(unknown(place, "this script reads a HEAD that is a commit, and this one is none"));
     }
     let tags = source.join(".git/refs/tags");
-    for name in crate::buildtree::layout::names_in(&tags) {
+    for name in names_in(&tags) {
         if read_text(&tags.join(name))?.is_some_and(|text| text.trim_end() == head) {
             return Ok(known("", place, "the commit is tagged"));
         }

@@ -308,6 +308,16 @@ impl Session<'_> {
         Ok(Vault::at(home.ok_or_else(missing)?.join("kmodlab")))
     }
 
+    /// The option that leads to the same journal, with a space behind it, if one was given on the command line.
+    fn state_option(&self) -> String {
+        match &self.state_dir {
+            Some(folder) if std::env::var_os("KMODLAB_STATE_DIR").is_none() => {
+                format!("--state-dir {} ", output::shell_word(folder))
+            }
+            _ => String::new(),
+        }
+    }
+
     /// How kernels are looked up: facts are kept in the cache folder of the XDG base directories.
     fn lookup(&self) -> Lookup {
         let place = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

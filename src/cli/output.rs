@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::cli::Status;
 use crate::error::Error;
 use crate::escape;
+pub(super) use crate::escape::shell_word;
 pub(super) use crate::report::{count, grouped};
 
 /// What a command works with: its streams, and what holds for all commands.
@@ -303,25 +304,6 @@ pub(super) fn vermagic(bytes: &[u8]) -> String {
 /// A path for eyes.
 pub(super) fn path(path: &Path) -> String {
     escape::bytes_for_eyes(path.as_os_str().as_bytes())
-}
-
-/// A path as a shell wants it: as it is, in quotes, or, where it holds what a terminal obeys, in the form of `$'…'`.
-pub(super) fn shell_word(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(b);
-    let shown = escape::bytes_for_eyes(bytes);
-    if bytes.iter().all(is_plain) {
-        shown
-    } else if shown.as_bytes() == bytes && !bytes.contains(&b'\'') {
-        format!("'{shown}'")
-    } else {
-        let escaped = bytes.iter().map(|b| match b {
-            b'\'' | b'\\' => format!("\\{}", char::from(*b)),
-            b' '..=b'~' => char::from(*b).to_string(),
-            b => format!("\\x{b:02x}"),
-        });
-        format!("$'{}'", escaped.collect::<String>())
-    }
 }
 
 #[cfg(test)]

@@ -146,16 +146,6 @@ fn carry_out(
     writeln!(session.out, "  before  {}", plan.before)?;
     writeln!(session.out, "  after   {}", plan.after)?;
     writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&plan.before)))?;
-    writeln!(session.out, "  undo    kmodlab {}restore {}", state_option(session), output::shell_word(written))?;
+    writeln!(session.out, "  undo    kmodlab {}restore {}", session.state_option(), output::shell_word(written))?;
     Ok(Status::Done)
-}
-
-/// The option that leads to the same journal, if one was given.
-fn state_option(session: &Session<'_>) -> String {
-    match &session.state_dir {
-        Some(folder) if std::env::var_os("KMODLAB_STATE_DIR").is_none() => {
-            format!("--state-dir {} ", output::shell_word(folder))
-        }
-        _ => String::new(),
-    }
 }

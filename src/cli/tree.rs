@@ -8,10 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::buildtree::beyond::{self, Beyond};
-use crate::buildtree::commands::{self, Command, Lacking};
+use crate::buildtree::commands::Command;
 use crate::buildtree::distribution::{self, Distribution};
-use crate::buildtree::layout::TreeKind;
-use crate::buildtree::mend::{self, Change, Mending};
+use crate::buildtree::lacking;
+use crate::buildtree::mend::{self, Change, Mend, Mending};
 use crate::buildtree::outlook::{Outlooks, config_of};
 use crate::buildtree::{BuildTree, Call};
 use crate::cli::Status;
@@ -19,7 +19,6 @@ use crate::cli::output::{self, Failure, Session, waiting};
 use crate::error::Result;
 use crate::kernel::{self, Kernel};
 use crate::module::{self, Module};
-use crate::vermagic::TokenKind;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -158,120 +157,18 @@ impl Study {
     }
 }
 
-/// What to type, in order: none where no change of this tree would do.
+/// What to type, in order: our own command first, where it has something to do.
 fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Named<'_>) -> Vec<Command> {
-    if mending.never.is_some() {
-        return Vec::new();
-    }
-    let word = |path: &Path| output::shell_word(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-    let find = |wanted: fn(&Change) -> Option<String>| mending.mends.iter().find_map(|mend| wanted(&mend.change));
-    let config = find(|change| match change {
-        Change::Config { from, .. } if Path::new(from).is_file() => Some(output::shell_word(Path::new(from))),
-        _ => None,
-    });
-    let changes_options =
-        mending.mends.iter().any(|mend| matches!(mend.change, Change::Option { .. } | Change::Config { .. }));
-    let is_stale = changes_options
-        || !tree.stale_options.is_empty()
-        || mending
-            .mends
-            .iter()
-            .any(|mend| matches!(mend.change, Change::Generate { .. } | Change::Line { .. } | Change::Empty { .. }));
-    let (folder, output) = (word(&tree.layout.source.value), word(&tree.layout.object));
-    let is_package = tree.layout.kind == TreeKind::Headers;
-    // Of a package in two halves the one that is named leads to the other.
-    let folder = if is_package { output.clone() } else { folder };
-    let arch = tree.call.arch.clone().or_else(|| arch_to_give(tree)).filter(|_| !is_package);
-    let lacking = Lacking {
-        version: tree.version.numbers(),
-        folder: &folder,
-        output: (tree.layout.is_split() && !is_package).then_some(output.as_str()),
-        arch: arch.as_deref().filter(|arch| is_plain(arch)),
-        cross: tree.call.cross_compile.as_deref().filter(|cross| is_plain(cross)),
-        config: config.as_deref(),
-        symvers: None,
-        is_stale: is_stale && !is_package,
-        is_unbuilt: tree.generated.missing().any(|part| part.path.ends_with("modpost")),
-        has_no_symvers: !tree.layout.object.join("Module.symvers").exists(),
-        has_versions: kernel.vermagic.value.has(TokenKind::Modversions),
-        is_package,
-        module: "\"$PWD\"",
-    };
-    let mut commands = commands::commands(&lacking);
-    if tree.config.is_none() && tree.auto.is_none() && config.is_none() && !is_package && !commands.is_empty() {
-        // `defconfig` is of all ages (2.6.0 to 7.2).
-        let why =
-            "a configuration to begin with; the kernel's own (/boot/config-RELEASE), copied to .config, is better";
-        commands.insert(0, Command { line: lacking.make("defconfig"), why });
-    }
-    let makes_whole =
-        commands.iter().position(|command| command.line.contains("oldconfig") || command.line.contains("olddefconfig"));
-    if let (Some(at), Some(line)) = (makes_whole, set_options(tree, mending)) {
-        commands.insert(at, Command { line, why: "the options that make the kernel's tokens" });
-    }
-    if mending.mends.iter().any(|mend| matches!(mend.change, Change::VersionControl { .. })) {
-        // Set, and empty: then nothing is added for version control without CONFIG_LOCALVERSION_AUTO.
-        for command in commands.iter_mut().filter(|command| command.line.starts_with("make ")) {
-            command.line = command.line.replacen("make ", "make LOCALVERSION= ", 1);
-        }
-    }
-    if mending.mends.iter().any(|mend| matches!(mend.change, Change::Line { .. } | Change::Empty { .. })) {
-        let (tree, kernel) = (word(named.tree), output::shell_word(Path::new(named.kernel)));
+    let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
+    let mut commands = lacking::commands(tree, mending, kernel, &machine);
+    let is_text = |mend: &Mend| matches!(mend.change, Change::Line { .. } | Change::Empty { .. });
+    if mending.never.is_none() && mending.mends.iter().any(is_text) {
+        let tree = std::path::absolute(named.tree).unwrap_or_else(|_| named.tree.to_owned());
+        let (tree, kernel) = (output::shell_word(&tree), output::shell_word(Path::new(named.kernel)));
         let line = format!("kmodlab tree {tree} --for {kernel} --fix");
         commands.insert(0, Command { line, why: "makes the changes that are mere text; kmodlab restore undoes them" });
     }
     commands
-}
-
-/// The options of the mends, set by the tree's own script (scripts/config, since 2.6.30).
-fn set_options(tree: &BuildTree, mending: &Mending) -> Option<String> {
-    let script = tree.layout.source.value.join("scripts/config");
-    if !script.is_file() {
-        return None;
-    }
-    let words = mending.mends.iter().flat_map(|mend| match &mend.change {
-        Change::Option { option, after, .. } => {
-            let name = option.strip_prefix("CONFIG_").unwrap_or(option);
-            vec![format!("{} {name}", if after == "y" { "-e" } else { "-d" })]
-        }
-        Change::VersionControl { .. } => vec!["-d LOCALVERSION_AUTO".to_owned()],
-        _ => Vec::new(),
-    });
-    let words: Vec<String> = words.collect();
-    let word = |path: &Path| output::shell_word(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-    let file = word(&tree.layout.object.join(".config"));
-    (!words.is_empty()).then(|| format!("{} --file {file} {}", word(&script), words.join(" ")))
-}
-
-/// The `ARCH` without which make would go by this machine, and make another tree of it: of another architecture, and of 32 bit
-/// on a machine of 64.
-fn arch_to_give(tree: &BuildTree) -> Option<String> {
-    let own = tree.layout.srcarch.as_ref()?.value.as_str();
-    let options = tree.config.as_ref().or(tree.auto.as_ref());
-    let is_64_bit = options.is_none_or(|options| options.is_yes("64BIT") || options.is_yes("X86_64"));
-    let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
-    let here = match machine.as_str() {
-        "x86_64" | "i386" | "i486" | "i586" | "i686" => "x86",
-        "aarch64" => "arm64",
-        arm if arm.starts_with("arm") => "arm",
-        power if power.starts_with("ppc") => "powerpc",
-        mips if mips.starts_with("mips") => "mips",
-        riscv if riscv.starts_with("riscv") => "riscv",
-        "s390x" => "s390",
-        other => other,
-    };
-    match own {
-        // A make without ARCH takes the machine's width for its own, where the configuration does not say.
-        "x86" if here == "x86" => (!is_64_bit && machine == "x86_64").then(|| "i386".to_owned()),
-        "x86" => Some(if is_64_bit { "x86_64" } else { "i386" }.to_owned()),
-        "x86_64" if machine == "x86_64" => None,
-        own => (own != here).then(|| own.to_owned()),
-    }
-}
-
-/// Can it stand in a command as it is?
-fn is_plain(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
 }
 
 /// The imports of a module that nothing in the kernel exports, where all that it exports is known.

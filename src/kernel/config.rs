@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::kernel::{Config, Fact, Facts};
 
 /// Does the text begin as one? Its first lines are comments, and then options follow.
-pub(super) fn looks_like(text: &str) -> bool {
+pub(crate) fn looks_like(text: &str) -> bool {
     let is_option = |line: &str| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(64).peekable();
     lines.peek().is_some_and(|line| line.starts_with('#') || is_option(line)) && lines.any(is_option)

@@ -31,6 +31,12 @@ impl Release {
         Release { base: base.to_owned(), rest: rest.to_owned() }
     }
 
+    /// Has it no other characters than releases have? What has others must not come to stand in a makefile or a command: make
+    /// and the shell obey some of them.
+    pub fn is_plain(release: &str) -> bool {
+        release.chars().all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c))
+    }
+
     /// Where [`Release::base`] comes from.
     pub fn base_origin(&self) -> &'static str {
         "VERSION, PATCHLEVEL and SUBLEVEL in the top Makefile"

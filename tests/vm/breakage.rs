@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use kmodlab::kernel::files::Files;
-use kmodlab::lab::experiment::{self, Conditions, Depth, Question, Target};
+use kmodlab::lab::experiment::{self, Question, Target};
 use kmodlab::lab::record::{Role, Way};
 use kmodlab::lab::specimen::Specimen;
 use kmodlab::lab::store::{self, Writer};
 
 use crate::kernels::{LOOKUP, chosen, deb};
 use crate::tally::Tally;
-use crate::{alone, emptied, settings};
+use crate::{alone, emptied, load_only};
 
 /// A way of breaking. It comes to nothing where the module has no such thing: kernels without MODVERSIONS.
 type Breaking = fn(&mut Elf) -> Option<()>;
@@ -173,12 +173,7 @@ const CELLS_OF_FIVE: usize = 1084;
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn real_kernels_answer_to_broken_modules_as_predicted() {
     let _alone = alone();
-    let conditions = Conditions {
-        settings: settings(),
-        depth: Depth::Load,
-        alone: true,
-        jobs: std::thread::available_parallelism().map_or(2, usize::from),
-    };
+    let conditions = load_only();
     let good = ["dummy", "crc_itu_t"].map(str::to_owned).into();
     let kernels = chosen();
     let mut cells = Vec::new();

@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kmodlab::lab::acceleration::Acceleration;
+use kmodlab::lab::experiment::{Conditions, Depth};
 use kmodlab::lab::guest::{Isolation, Limits, Settings};
 
 /// This project's program.
@@ -55,6 +56,12 @@ fn emptied(folder: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// A module is loaded, and neither used nor unloaded; what it needs is not loaded before it.
+fn load_only() -> Conditions {
+    let jobs = std::thread::available_parallelism().map_or(2, usize::from);
+    Conditions { settings: settings(), depth: Depth::Load, alone: true, jobs }
 }
 
 /// Guests as they run on any machine.

@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kmodlab::lab::experiment::{self, Conditions, Depth, Question, Target};
+use kmodlab::lab::experiment::{self, Question, Target};
 use kmodlab::lab::record::{Agreement, Role, Way};
 use kmodlab::lab::specimen::Specimen;
 
 use crate::breakage::{Elf, TRAILER};
 use crate::kernels::{LOOKUP, deb};
-use crate::{alone, settings};
+use crate::{alone, load_only};
 
 const KERNELS: [&str; 2] = ["amd64-6.12", "amd64-7.2"];
 /// Says of BTF that does not fit that it does not, and takes it (CONFIG_MODULE_ALLOW_BTF_MISMATCH).
@@ -130,12 +130,7 @@ fn cases() -> Vec<(&'static str, Case, i32)> {
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
 fn a_base_of_a_module_s_own_is_followed_as_predicted() {
     let _alone = alone();
-    let conditions = Conditions {
-        settings: settings(),
-        depth: Depth::Load,
-        alone: true,
-        jobs: std::thread::available_parallelism().map_or(2, usize::from),
-    };
+    let conditions = load_only();
     let cases = cases();
     for kernel in KERNELS {
         let begun = std::time::Instant::now();

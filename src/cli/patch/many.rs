@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
+use crate::cli::patch::Args;
 use crate::cli::patch::proposal::{Proposal, objection, overridden, refusal};
 use crate::cli::patch::shown::{self, Applied, Shown};
-use crate::cli::patch::{Args, state_option};
 use crate::cli::{Status, recover};
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
@@ -560,7 +560,7 @@ fn carry_out(
             let lines = if first == last { format!("line {first}") } else { format!("lines {first} to {last}") };
             writeln!(session.out, "  journal  {lines}")?;
             let words = args.modules.words().join(" ");
-            writeln!(session.out, "  undo     kmodlab {}restore {words}", state_option(session))?;
+            writeln!(session.out, "  undo     kmodlab {}restore {words}", session.state_option())?;
         }
         if unwritten > 0 {
             writeln!(session.out, "  not patched  {}", count(unwritten, "module"))?;

@@ -168,8 +168,7 @@ fn configuration(from: &Path) -> Result<Vec<u8>> {
         Container::Gzip => config::unpack(&bytes, MOST_CONFIG).unwrap_or_default(),
         _ => bytes,
     };
-    let is_config = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("CONFIG_"));
-    match is_config {
+    match config::looks_like(&String::from_utf8_lossy(&text)) {
         true => Ok(text),
         false => Err(Error::new(ErrorKind::Malformed, "no text of options").hint("copy it by hand").on(from)),
     }
@@ -342,7 +341,12 @@ fn carry_out(
             let changed = session.paint(Paint::Good, "changed");
             writeln!(session.out, "{changed}  {}", output::path(&edited.path))?;
             writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&before)))?;
-            writeln!(session.out, "  undo    kmodlab restore {}", output::shell_word(&edited.path))?;
+            writeln!(
+                session.out,
+                "  undo    kmodlab {}restore {}",
+                session.state_option(),
+                output::shell_word(&edited.path)
+            )?;
         }
         if left > 0 {
             let (left, tree) = (count(left, "change"), output::shell_word(&args.tree));

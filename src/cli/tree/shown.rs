@@ -27,16 +27,6 @@ const OPTIONS_SHOWN: usize = 12;
 /// How many options that are stale are shown.
 const STALE_SHOWN: usize = 6;
 
-/// A page on which the folder that was named is the only one below which files are named.
-struct Whole<'w, 'p, 's>(&'w Page<'p, 's>);
-
-impl Whole<'_, '_, '_> {
-    fn place(&self, at: &Place) -> String {
-        let [object, _] = self.0.roots;
-        Place::new(at.file.strip_prefix(object).unwrap_or(&at.file), at.line).to_string()
-    }
-}
-
 struct Page<'p, 's> {
     /// The folders below which files are named.
     roots: [&'p Path; 2],
@@ -54,7 +44,13 @@ impl Page<'_, '_> {
         Ok(writeln!(self.session.out, "  {label} {text}")?)
     }
 
-    /// A place, as far as it can be below the tree.
+    /// A place below the folder that was named, or as a whole.
+    fn place_in_full(&self, at: &Place) -> String {
+        let [object, _] = self.roots;
+        Place::new(at.file.strip_prefix(object).unwrap_or(&at.file), at.line).to_string()
+    }
+
+    /// A place, as far as it can be below the tree's two folders.
     fn place(&self, at: &Place) -> String {
         let below = self.roots.iter().find_map(|root| at.file.strip_prefix(root).ok());
         Place::new(below.unwrap_or(&at.file), at.line).to_string()
@@ -234,21 +230,24 @@ fn only_spaces_differ(study: &Study) -> bool {
 
 /// One change, in a line. What is in the source of a build folder is named in full: it is the source of others, too.
 fn change(change: &Change, page: &Page<'_, '_>) -> String {
-    let page = &Whole(page);
     let arrow = |before: &str, after: &str| format!("{}  →  {}", for_eyes(before), for_eyes(after));
     match change {
-        Change::Line { place, before, after } => format!("{}  {}", page.place(place), arrow(before, after)),
+        Change::Line { place, before, after } => format!("{}  {}", page.place_in_full(place), arrow(before, after)),
         Change::Empty { file, before } => {
-            format!("{}  make it empty (it says {})", page.place(&Place::whole(file)), for_eyes(before))
+            format!("{}  make it empty (it says {})", page.place_in_full(&Place::whole(file)), for_eyes(before))
         }
         Change::Config { from, to } => {
-            format!("{}  copy the kernel's configuration over it: {}", page.place(&Place::whole(to)), for_eyes(from))
+            format!(
+                "{}  copy the kernel's configuration over it: {}",
+                page.place_in_full(&Place::whole(to)),
+                for_eyes(from)
+            )
         }
         Change::Option { option, before, after, place } => {
-            format!("{}  {}  {}", page.place(place), for_eyes(option), arrow(before, after))
+            format!("{}  {}  {}", page.place_in_full(place), for_eyes(option), arrow(before, after))
         }
         Change::VersionControl { before, place, how } => {
-            format!("{}  it adds {}: {how}", page.place(place), for_eyes(before))
+            format!("{}  it adds {}: {how}", page.place_in_full(place), for_eyes(before))
         }
         Change::Compiler { before, after } => {
             let before = before.as_deref().map(for_eyes).unwrap_or_else(|| "none here".to_owned());
@@ -258,17 +257,17 @@ fn change(change: &Change, page: &Page<'_, '_>) -> String {
             let after = after.as_deref().map(for_eyes).unwrap_or_else(|| "not known".to_owned());
             match before {
                 Some(before) if for_eyes(before) != after => {
-                    format!("{}  is stale, make it anew: {}", page.place(place), arrow(before, &after))
+                    format!("{}  is stale, make it anew: {}", page.place_in_full(place), arrow(before, &after))
                 }
-                Some(_) => format!("{}  is stale: make what is generated anew", page.place(place)),
-                None => format!("{}  is to be made: {after}", page.place(place)),
+                Some(_) => format!("{}  is stale: make what is generated anew", page.place_in_full(place)),
+                None => format!("{}  is to be made: {after}", page.place_in_full(place)),
             }
         }
         Change::Seed { token } => format!("{}: no tree but that of the kernel's own build can match", for_eyes(token)),
         Change::Symvers { to } => {
             format!(
                 "{}  take the kernel's own, of its headers package, or build the whole kernel",
-                page.place(&Place::whole(to))
+                page.place_in_full(&Place::whole(to))
             )
         }
     }
