@@ -23,6 +23,8 @@
 //! filter that the repository names, looks into no submodule, and has a time limit.
 //! Who owns a repository is git's to judge, as it is when make calls it.
 
+mod script;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -34,6 +36,7 @@ use crate::buildtree::place::Place;
 use crate::buildtree::program::{Answer, Silent, ask};
 use crate::buildtree::text::{names_in, read_text};
 use crate::error::Result;
+use script::{Asked, Count, Dirty, Form, Hash, Repository, Script, Short, Strange, Tagged};
 
 /// What is appended for version control, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,201 +107,7 @@ fn unknown(place: Place, why: impl Into<String>) -> Scm {
     Scm { suffix: None, place, why: why.into() }
 }
 
-/// What a script does, by its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Script {
-    form: Form,
-    /// Does it take `.scmversion` for an answer?
-    scmversion: bool,
-    repository: Repository,
-    tagged: Tagged,
-    /// Does it print the number of commits since the tag?
-    counts: Option<Count>,
-    hash: Hash,
-    dirty: Option<Dirty>,
-    /// Is the suffix appended with CONFIG_LOCALVERSION_AUTO? Some vendors took that out.
-    full: bool,
-    short: Short,
-    git_svn: bool,
-    hg: bool,
-    svn: bool,
-}
-
-/// What the script prints as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// The Perl script of 2.6.14.
-    Perl,
-    /// The suffix, and only where CONFIG_LOCALVERSION_AUTO is set.
-    Suffix,
-    /// All that stands behind KERNELVERSION, or the whole release.
-    Whole,
-}
-
-/// Which repository counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repository {
-    /// That of any folder above.
-    Any,
-    /// Where `.git` is a folder of the source.
-    GitFolder,
-    /// Whose top is the source.
-    Top,
-}
-
-/// What a tagged commit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tagged {
-    /// `git name-rev --tags` is not undefined; since 2.6.25 and names no commit before a tag.
-    NameRev { exact: bool },
-    /// `git describe --exact-match`.
-    ExactMatch,
-    /// The tag is that of KERNELVERSION, by `git describe --match`; `false`: by `git rev-list`, which looks at one tag.
-    KernelVersion { describe: bool },
-}
-
-/// How the number of commits is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Count {
-    /// `-00003-gHASH`, both of `git describe`.
-    WithHash,
-    /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: 11 digits or 12, by the awk.
-    WithCutHash,
-    /// `-00003`, and then the hash as without a tag.
-    Alone,
-}
-
-/// How a hash is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
-    /// So many digits.
-    Cut(usize),
-    /// As `git rev-parse --short` has it.
-    Short,
-}
-
-/// What says that there are changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dirty {
-    word: &'static str,
-    /// Are changes below `scripts/package` passed over?
-    without_package: bool,
-    /// What is asked, and its answer's form.
-    asked: Asked,
-}
-
-/// How a script asks for changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// `git status -uno --porcelain`; scripts that refresh the index before they ask get the same answer.
-    Status,
-    /// `git diff-files`, without a refresh: what was touched counts, what is in the index does not.
-    DiffFiles,
-    /// `git diff-index HEAD`, without a refresh: what was touched counts.
-    DiffIndex,
-}
-
-/// What becomes of the suffix without CONFIG_LOCALVERSION_AUTO.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Short {
-    /// Nothing.
-    Nothing,
-    /// `+` for whatever it is (`${scm:++}`).
-    Plus,
-    /// As it is: `+`, and on a tag `-dirty`.
-    AsIs,
-}
-
-/// A line that prints what is not known.
-#[derive(Debug)]
-struct Strange {
-    line: usize,
-    text: String,
-}
-
 impl Script {
-    fn parse(text: &str) -> std::result::Result<Script, Strange> {
-        if text.starts_with("#!") && text.lines().next().is_some_and(|line| line.contains("perl")) {
-            return Ok(Script::perl());
-        }
-        let code = code(text);
-        if let Some((line, text)) = code.iter().find(|(_, line)| is_strange(line)) {
-            return Err(Strange { line: *line, text: (*text).to_owned() });
-        }
-        let has = |words: &str| code.iter().any(|(_, line)| line.contains(words));
-        let whole = has("collect_files");
-        let tagged = match () {
-            () if has("try_tag") => Tagged::KernelVersion { describe: false },
-            () if has("--match=$tag") => Tagged::KernelVersion { describe: true },
-            () if has("describe --exact-match") => Tagged::ExactMatch,
-            () if has("name-rev") => Tagged::NameRev { exact: has("~[0-9]*") },
-            () => return Err(Strange { line: 0, text: "it asks git nothing that is known".to_owned() }),
-        };
-        let counts = match () {
-            () if has("substr($(NF),0,13)") => Some(Count::WithCutHash),
-            () if has("-%05d-%s") => Some(Count::WithHash),
-            () if has("%05d") => Some(Count::Alone),
-            () => None,
-        };
-        let hash = match () {
-            () if has("cut -c1-8") => Hash::Cut(8),
-            () if has("cut -c1-12") || has("%.12s") => Hash::Cut(12),
-            () => Hash::Short,
-        };
-        let word = ["-git_dirty", "-dirty"].into_iter().find(|word| has(word) && has("diff-"));
-        let dirty = word.map(|word| Dirty {
-            word,
-            without_package: has("scripts/package"),
-            asked: match () {
-                () if has("status -uno") || has("update-index --refresh") => Asked::Status,
-                () if has("diff-files") => Asked::DiffFiles,
-                () => Asked::DiffIndex,
-            },
-        });
-        let short = match () {
-            () if !whole || !has("scm_version --short") => Short::Nothing,
-            () if has("${scm:++}") => Short::Plus,
-            () if has("$res$scm\"") || has("${scm_version}") => Short::AsIs,
-            () => Short::Nothing,
-        };
-        Ok(Script {
-            form: if whole { Form::Whole } else { Form::Suffix },
-            scmversion: has("cat .scmversion"),
-            repository: match () {
-                () if has("--show-cdup") => Repository::Top,
-                () if has("test -d .git ") => Repository::GitFolder,
-                () => Repository::Any,
-            },
-            tagged,
-            counts,
-            hash,
-            dirty,
-            full: !whole || has("\"$res$(scm_version)\"") || has("scm_version=\"$(scm_version)\""),
-            short,
-            git_svn: has("svn-remote.svn.url"),
-            hg: has("hg id"),
-            // 2.6.31 to 2.6.34 leave it out by a here-document.
-            svn: has("svn info") && !has("<<disable_svn"),
-        })
-    }
-
-    fn perl() -> Script {
-        Script {
-            form: Form::Perl,
-            scmversion: false,
-            repository: Repository::GitFolder,
-            tagged: Tagged::NameRev { exact: false },
-            counts: None,
-            hash: Hash::Cut(8),
-            dirty: None,
-            full: true,
-            short: Short::Nothing,
-            git_svn: false,
-            hg: false,
-            svn: false,
-        }
-    }
-
     fn answer(&self, question: &Question, file: &Path) -> Result<Scm> {
         let place = || Place::whole(file);
         let short = match (question.auto, self.form, question.localversion_set) {
@@ -329,13 +138,6 @@ impl Script {
             Err(why) => unknown(Place::whole(question.source.join(".git")), why),
         };
         Ok(scm)
-    }
-
-    fn shortened(&self, short: bool, suffix: String) -> String {
-        match (short, self.short) {
-            (true, Short::Plus) if !suffix.is_empty() => "+".to_owned(),
-            _ => suffix,
-        }
     }
 
     /// What is asked where there is no git repository.
@@ -400,11 +202,6 @@ impl Script {
             }
         }
         Ok(Some((suffix, why.join(", "))))
-    }
-
-    /// Is the hash still to be printed?
-    fn appends_hash(&self, past: &str) -> bool {
-        past.is_empty() || self.counts == Some(Count::Alone)
     }
 
     /// `None` on a tagged commit; else what `git describe` gives, and that in words.
@@ -608,53 +405,6 @@ fn perl(source: &Path) -> Result<Scm> {
     Ok(known(format!("-g{}", head.get(..8).unwrap_or(head)), place, "the commit has no tag of its own"))
 }
 
-/// The lines of a script that do something, with their numbers.
-fn code(text: &str) -> Vec<(usize, &str)> {
-    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect()
-}
-
-/// Does a line add to the answer what no kernel's own script adds?
-fn is_strange(line: &str) -> bool {
-    let line = line.rsplit(") ").next().filter(|rest| rest.starts_with("printf")).unwrap_or(line);
-    let adds = ["echo ", "printf ", "cat ", "res="].iter().any(|word| line.starts_with(word));
-    adds && !line.contains(">&2") && !KNOWN.iter().any(|known| line.starts_with(known))
-}
-
-/// How the lines begin that add to the answer.
-const KNOWN: [&str; 30] = [
-    "cat .scmversion",
-    "echo \"$atag\" | awk -F- '{printf(\"-%05d",
-    "echo \"$tag\" | awk -F- '{printf(\"-%05d",
-    "echo $tag | awk -F- '{printf(\"-%05d",
-    "echo \"${desc}\" | awk -F- '{printf(\"-%05d",
-    "echo \"+\"",
-    "echo \"$res\"",
-    "echo \"${KERNELVERSION}$(scm_version --no-dirty)\"",
-    "echo \"${KERNELVERSION}${file_localversion}${config_localversion}${LOCALVERSION}${scm_version}\"",
-    "echo \"Usage",
-    "echo \"Error: kernelrelease not valid",
-    "printf '%s%s' -g `echo \"$head\" | cut -c1-8`",
-    "printf '%s%s' -g \"`echo \"$head\" | cut -c1-8`\"",
-    "printf '%s%s' -g $head",
-    "printf '%s%s' -g \"$(echo $head | cut -c1-12)\"",
-    "printf '%s%.12s' -g \"$head\"",
-    "printf \"%s%05d\" \"-\" \"${count}\"",
-    "printf '%s%s' -hg \"$id\"",
-    "printf -- '-svn%s' ",
-    "printf '%s' -dirty",
-    "printf '%s' -git_dirty",
-    "printf '%s' -hg",
-    "res=\"$res$(cat \"$file\")\"",
-    "res=$(scm_version)",
-    "res=\"$(collect_files localversion*)\"",
-    "res=\"$res$(collect_files \"$srctree\"/localversion*)\"",
-    "res=\"${res}${CONFIG_LOCALVERSION}${LOCALVERSION}\"",
-    "res=\"${res}${config_localversion}${LOCALVERSION}\"",
-    "res=\"$res$",
-    "res=\"${res}${scm",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -671,16 +421,6 @@ mod tests {
         ] {
             assert_eq!(version_tag(version), tag, "{version}");
         }
-    }
-
-    #[test]
-    fn a_script_that_prints_another_thing_is_not_guessed_at() {
-        let vendor = "#!/bin/sh\nif git describe --exact-match; then :; fi\nres=\"$res-android12-9\"\n";
-        assert_eq!(Script::parse(vendor).map_err(|strange| strange.line).unwrap_err(), 3);
-        assert!(Script::parse("#!/bin/sh\n# nothing at all\n").is_err());
-        // A comment prints nothing.
-        let quiet = "#!/bin/sh\n#\techo \"-mine\"\ngit describe --exact-match\nprintf '%s%s' -g $head\n";
-        assert_eq!(Script::parse(quiet).unwrap().dirty, None);
     }
 
     #[test]
