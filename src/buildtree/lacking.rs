@@ -1,4 +1,4 @@
-//! What a tree lacks, once it is known how it stands to a kernel, in the words that [`commands`](super::commands) is asked in.
+//! What a tree lacks, once it is known how it stands to a kernel, in the words that the commands are asked for in.
 
 use std::path::Path;
 
