@@ -44,12 +44,13 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use generated::{Generated, ReleaseFile};
-use layout::{Layout, TreeKind};
+use layout::Layout;
 use localversion::{Gathering, LocalVersion};
 use makefile::Version;
 use options::{Options, Stale};
+use outlook::Draft;
 use place::Place;
-use release::{Ingredients, PieceFrom, Releases};
+use release::{PieceFrom, Releases};
 use text::read_text;
 
 /// What a tree says of itself. Made by [`BuildTree::read`].
@@ -155,23 +156,6 @@ impl BuildTree {
             localversion_set: call.localversion.is_some(),
         })?;
         let generated = Generated::read(&layout, version.numbers(), auto.as_ref().or(config.as_ref()))?;
-        let of = Ingredients {
-            version: &version,
-            gathering,
-            files: &localversions,
-            config: next.map(|options| {
-                (options.get("LOCALVERSION").unwrap_or_default().to_owned(), options.place("LOCALVERSION"))
-            }),
-            auto: is_auto,
-            environment: call.localversion.clone().map(|text| (text, Place::whole(&top))),
-            scm: &scm,
-            forced: layout.forced_release.clone().map(|known| (known.value, known.place)),
-            kept: (layout.kind == TreeKind::Headers)
-                .then_some("a headers package keeps the release that it was made with"),
-        };
-        let now = generated.header.clone().map(|file| (file.release, file.place));
-        let release = Releases::assemble(&of, now);
-        must_be_short(&release)?;
         let compilers = compiler::Compilers::read(&layout, next, call.cc.as_deref(), call.cross_compile.as_deref())?;
         let architecture = |options: &Option<Options>| layout.architecture_of(options.as_ref()?);
         if let (Some((own, at)), Some((built, built_at))) = (architecture(&config), architecture(&auto))
@@ -181,8 +165,7 @@ impl BuildTree {
                 "{at} is of {own}, {built_at} of {built}: a configuration of another architecture was copied here"
             ));
         }
-        note(&mut notes, &version, &generated, &release);
-        Ok(BuildTree {
+        let mut tree = BuildTree {
             layout,
             version,
             config,
@@ -192,11 +175,15 @@ impl BuildTree {
             localversions,
             scm,
             generated,
-            release,
+            release: Releases::default(),
             compilers,
             notes,
             call: call.clone(),
-        })
+        };
+        tree.release = Draft::of(&tree).releases();
+        must_be_short(&tree.release)?;
+        note(&mut tree.notes, &tree.version, &tree.generated, &tree.release);
+        Ok(tree)
     }
 }
 

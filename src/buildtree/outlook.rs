@@ -263,7 +263,7 @@ impl<'t> Draft<'t> {
         self.config.as_ref().and_then(|config| config.get(name)).map_or("", String::as_str)
     }
 
-    /// The release that a build would make.
+    /// The release that modules carry now, and the one that a build would make.
     pub fn releases(&self) -> Releases {
         let tree = self.tree;
         let place = tree.place_of("LOCALVERSION");
@@ -276,9 +276,11 @@ impl<'t> Draft<'t> {
             environment: self.environment.clone().map(|text| (text, Place::whole(&self.version.version.place.file))),
             scm: &self.scm,
             forced: tree.layout.forced_release.clone().map(|known| (known.value, known.place)),
-            kept: None,
+            kept: (tree.layout.kind == TreeKind::Headers)
+                .then_some("a headers package keeps the release that it was made with"),
         };
-        Releases::assemble(&of, None)
+        let now = tree.generated.header.clone().map(|file| (file.release, file.place));
+        Releases::assemble(&of, now)
     }
 
     /// The version magic that modules would carry.

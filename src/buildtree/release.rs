@@ -12,7 +12,7 @@ use crate::buildtree::place::Place;
 use crate::buildtree::scm::Scm;
 
 /// A tree's two releases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Releases {
     /// The one that a module built now carries, and the line that says so; `None` where nothing was built yet.
     pub now: Option<Piece>,
