@@ -1,11 +1,15 @@
 //! Work on very many things on all cores, whose outcomes come in the things' order, and of which few wait at a time.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
-use std::time::Duration;
+use std::sync::{Barrier, Condvar, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 /// How many things may be begun beyond the one whose outcome is next. A large module takes as long as hundreds of small ones.
 const WAITING: u64 = 128;
+
+/// How long a thread looks again and again whether the source is free, before it sleeps: to sleep and be woken takes as long,
+/// and mostly the source is locked for less.
+const SOON: Duration = Duration::from_micros(100);
 
 /// How often whoever waits for outcomes is woken at least, be it to show that time goes on.
 const TICK: Duration = Duration::from_millis(100);
@@ -55,9 +59,26 @@ impl<I, R, N: FnMut() -> Option<I>> Shared<R, N> {
         self.course.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    /// The source, if it is free or soon becomes so.
+    fn source_soon(&self) -> Option<MutexGuard<'_, N>> {
+        let mut since = None;
+        loop {
+            match self.source.try_lock() {
+                Ok(source) => return Some(source),
+                Err(TryLockError::Poisoned(source)) => return Some(source.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if since.get_or_insert_with(Instant::now).elapsed() > SOON {
+                return None;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
     /// Takes a thing for a thread that can wait until there is one, and room for its outcome.
     fn wait_for_next(&self) -> Option<(u64, I)> {
-        let mut source = self.source.lock().unwrap_or_else(|e| e.into_inner());
+        let wait = || self.source.lock().unwrap_or_else(|e| e.into_inner());
+        let mut source = self.source_soon().unwrap_or_else(wait);
         let wait = |course: &mut Course<R>| course.is_full() && !course.is_stopped;
         drop(self.room.wait_while(self.course(), wait).unwrap_or_else(|e| e.into_inner()));
         let next = self.take(&mut *source);
@@ -74,10 +95,9 @@ impl<I, R, N: FnMut() -> Option<I>> Shared<R, N> {
 
     /// Takes a thing for the thread that makes the room, and so must not wait for it.
     fn try_next(&self) -> Next<I> {
-        match self.source.try_lock() {
-            Ok(mut source) => self.take(&mut *source),
-            Err(TryLockError::Poisoned(source)) => self.take(&mut *source.into_inner()),
-            Err(TryLockError::WouldBlock) => Next::NotNow,
+        match self.source_soon() {
+            Some(mut source) => self.take(&mut *source),
+            None => Next::NotNow,
         }
     }
 
@@ -142,11 +162,12 @@ impl<F: Fn()> Drop for OnPanic<F> {
 /// Takes things from `next` until there are none, does `work` on each on one of `threads` threads, each of which has a state
 /// of its own made by `state`, and hands the outcomes to `each` in order, on the calling thread, which is one of them: to wake
 /// another takes as long as to glance at a module. Where the caller's thread has nothing to do for a while, `idle` is called.
+/// A thing stays on the thread that took it.
 ///
 /// # Errors
 ///
 /// The first one of `each`; then nothing more is begun.
-pub(super) fn in_order<I: Send, S, R: Send, E>(
+pub(super) fn in_order<I, S, R: Send, E>(
     threads: usize,
     next: impl FnMut() -> Option<I> + Send,
     state: impl Fn() -> S + Sync,
@@ -164,7 +185,11 @@ pub(super) fn in_order<I: Send, S, R: Send, E>(
     };
     let shared =
         Shared { source: Mutex::new(next), course: Mutex::new(course), called: Condvar::new(), room: Condvar::new() };
+    // Linux as a rule begins a thread on the core of who made it, and takes it elsewhere with the next tick, after up to four
+    // milliseconds; who sleeps and is woken goes to an idle core at once.
+    let start = Barrier::new(threads.max(1));
     let thread = || {
+        start.wait();
         let _on_panic = OnPanic(|| shared.stop());
         let mut own = state();
         while let Some((number, thing)) = shared.wait_for_next() {
@@ -175,6 +200,7 @@ pub(super) fn in_order<I: Send, S, R: Send, E>(
         for _ in 1..threads {
             scope.spawn(thread);
         }
+        start.wait();
         let _on_panic = OnPanic(|| shared.stop());
         let mut own = state();
         loop {

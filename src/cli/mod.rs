@@ -139,6 +139,7 @@ enum When {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// What a module says about itself, as modinfo does and further
     Show(show::Args),

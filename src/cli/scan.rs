@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
 use crate::cli::Status;
 use crate::cli::in_order::in_order;
 use crate::cli::modules::Modules;
 use crate::cli::output::{Counter, Failure, Session};
-use crate::cli::walk::{Folder, Found, Walk};
+use crate::cli::walk::{Folder, Found, Open, Walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, package};
 use crate::module::elf::{self, Class, Endian};
@@ -94,7 +96,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     in_order(
         threads,
         || source.batch(),
-        Worker::default,
+        Worker::new,
         |worker, batch: Vec<Item>| worker.work(batch, form, &known, max_size),
         |outcome: Outcome| {
             if !outcome.complaints.is_empty() || !outcome.lines.is_empty() {
@@ -356,6 +358,7 @@ impl Counted {
 #[derive(Default)]
 struct Worker {
     looker: Looker,
+    here: Here,
     vermagic: Shared,
     signer: Shared,
     machine: Option<Machine>,
@@ -375,20 +378,54 @@ impl Shared {
     }
 }
 
+/// The last folder that a module was looked for in, if it could be opened.
+#[derive(Default)]
+struct Here(Option<(Arc<Folder>, Option<Open>)>);
+
+impl Here {
+    /// Goes to the folder that a module is in.
+    fn at(&mut self, found: &mut Found) -> Option<&Open> {
+        let open = found.take_open();
+        let is_here = matches!(&self.0, Some((folder, _)) if Arc::ptr_eq(folder, found.folder()));
+        if open.is_some() || !is_here {
+            let folder = found.folder().clone();
+            let open = open.or_else(|| folder.open());
+            self.0 = Some((folder, open));
+        }
+        self.0.as_ref().and_then(|(_, open)| open.as_ref())
+    }
+}
+
 impl Worker {
+    /// One for this thread, which from here on has a table of descriptors of its own: the kernel guards a table that is
+    /// shared, which takes a tenth of the time. Where it may not have one, as in some containers, it is slower.
+    fn new() -> Worker {
+        // SAFETY: a descriptor that is opened from here on, on any of the threads, is used and closed on the same one. What
+        // is taken from the source stays on the thread that took it (an `Open` is not `Send`); the source goes from thread
+        // to thread, but what it keeps open was opened before there were threads (a list of files), or is nothing (`Walk`,
+        // between two calls), or is another thread's whole life long (`unpack`); outcomes hold no files; and what is
+        // looked up in the journal is opened and closed within one call.
+        let _ = unsafe { unshare_unsafe(UnshareFlags::FILES) };
+        Worker::default()
+    }
+
     fn work(&mut self, batch: Vec<Item>, form: Form, known: &Known<'_>, max_size: u64) -> Outcome {
         let mut outcome = Outcome::default();
-        for item in batch {
+        for mut item in batch {
             outcome.done += 1;
-            let looked = match &item {
+            let looked = match &mut item {
                 Item::Named(path) => {
                     let name = path.file_name().unwrap_or_default();
                     let looked = self.looker.file(path, max_size);
                     looked.and_then(|glance| Ok((known.file(name, || path.clone(), glance.stored_size)?, glance)))
                 }
                 Item::Found(found) => {
+                    let here = self.here.at(found);
                     let (name, path) = (found.name(), || found.path());
-                    let looked = self.looker.file_in(found.folder().open(), name, path, max_size);
+                    let looked = match here {
+                        Some(open) => self.looker.file_in(open.folder(), name, path, max_size),
+                        None => self.looker.file(&path(), max_size),
+                    };
                     looked.and_then(|glance| Ok((known.file(name, path, glance.stored_size)?, glance)))
                 }
                 Item::Packed { bytes, .. } => {

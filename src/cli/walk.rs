@@ -1,6 +1,7 @@
 //! Going through folders: the modules in them, sorted, with as little memory and as few calls as a tree of thousands allows.
 
 use std::ffi::OsStr;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::is_module_name;
@@ -21,22 +23,23 @@ const ROOM: usize = 1 << 15;
 
 /// The modules in a folder and in those below it: regular files with a module's name, sorted by their paths' parts. Links
 /// are not followed, so `build` and `source` of a module tree lead nowhere; the folder itself may be named by one.
+///
+/// Between two calls it has no file open, so that each may be made on another thread, be its descriptors its own or not.
 pub(super) struct Walk {
     /// The folder that was named.
     top: Arc<Path>,
     is_begun: bool,
     /// The folders that are being gone through, from the top down.
-    open: Vec<Opened>,
+    inside: Vec<Left>,
     /// Was anything found, be it an error?
     is_any: bool,
     room: Vec<MaybeUninit<u8>>,
 }
 
-/// A folder that was opened, and the names of what is wanted in it. It stays open as long as anyone has it.
+/// A folder, and the names of what is wanted in it.
 pub(super) struct Folder {
     top: Arc<Path>,
     path: PathBuf,
-    open: OwnedFd,
     names: Vec<u8>,
 }
 
@@ -51,9 +54,11 @@ impl Folder {
         &self.top
     }
 
-    /// The folder itself, wherever its path leads by now.
-    pub(super) fn open(&self) -> BorrowedFd<'_> {
-        self.open.as_fd()
+    /// Opens it for this thread, if it is still there.
+    pub(super) fn open(&self) -> Option<Open> {
+        // The one that was named may be named by a link.
+        let flags = if *self.path == *self.top { OFlags::empty() } else { OFlags::NOFOLLOW };
+        open(&self.path, flags | OFlags::PATH).ok()
     }
 
     fn name(&self, place: &Range<usize>) -> &OsStr {
@@ -61,13 +66,33 @@ impl Folder {
     }
 }
 
+/// An open folder, which stays on the thread that opened it: others may have descriptors of their own.
+pub(super) struct Open {
+    folder: OwnedFd,
+    stays: PhantomData<*const ()>,
+}
+
+impl Open {
+    /// The folder itself, wherever its path leads by now.
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
 /// A module that was found. Its path is put together for who wants it: of some thousand modules few are named.
 pub(super) struct Found {
     folder: Arc<Folder>,
     name: Range<usize>,
+    /// The folder, if it was just opened for this one.
+    open: Option<Open>,
 }
 
 impl Found {
+    /// Takes the folder that it is in, if that was just opened for it: the way there need not be looked for anew.
+    pub(super) fn take_open(&mut self) -> Option<Open> {
+        self.open.take()
+    }
+
     /// The folder that it is in.
     pub(super) fn folder(&self) -> &Arc<Folder> {
         &self.folder
@@ -85,7 +110,7 @@ impl Found {
 }
 
 /// A folder with what is left in it, the next one last.
-struct Opened {
+struct Left {
     folder: Arc<Folder>,
     left: Vec<Entry>,
 }
@@ -100,47 +125,43 @@ impl Walk {
     /// Nothing is opened yet.
     pub(super) fn new(folder: PathBuf) -> Walk {
         let top = Arc::from(folder);
-        Walk { top, is_begun: false, open: Vec::new(), is_any: false, room: vec![MaybeUninit::uninit(); ROOM] }
+        Walk { top, is_begun: false, inside: Vec::new(), is_any: false, room: vec![MaybeUninit::uninit(); ROOM] }
     }
 
     /// Opens a folder and reads what is in it.
-    fn enter(&mut self, path: PathBuf, flags: OFlags) -> Result<()> {
-        if self.open.len() > DEPTH {
+    fn enter(&mut self, path: PathBuf, flags: OFlags) -> Result<Open> {
+        if self.inside.len() > DEPTH {
             let what = format!("folders are nested more than {DEPTH} deep here");
             return Err(Error::new(ErrorKind::Unsupported, what).hint("name this folder itself").on(path));
         }
-        // By the open folder above it: the way there need not be looked for anew.
-        let entered = match (self.open.last(), path.file_name()) {
-            (Some(above), Some(name)) => read(above.folder.open(), Path::new(name), flags, &mut self.room),
-            _ => read(rustix::fs::CWD, &path, flags, &mut self.room),
-        };
-        match entered {
+        match read(&path, flags, &mut self.room) {
             Ok((open, left, names)) => {
-                let folder = Folder { top: self.top.clone(), path, open, names };
-                self.open.push(Opened { folder: Arc::new(folder), left });
-                Ok(())
+                let folder = Folder { top: self.top.clone(), path, names };
+                self.inside.push(Left { folder: Arc::new(folder), left });
+                Ok(open)
             }
             Err(error) => Err(Error::io("reading the folder", error).on(path)),
         }
     }
 }
 
-fn read(
-    above: BorrowedFd<'_>,
-    path: &Path,
-    flags: OFlags,
-    room: &mut [MaybeUninit<u8>],
-) -> Result<(OwnedFd, Vec<Entry>, Vec<u8>), rustix::io::Errno> {
-    let folder = rustix::fs::openat(above, path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+fn open(path: &Path, flags: OFlags) -> Result<Open, Errno> {
+    let folder = rustix::fs::open(path, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Open { folder, stays: PhantomData })
+}
+
+fn read(path: &Path, flags: OFlags, room: &mut [MaybeUninit<u8>]) -> Result<(Open, Vec<Entry>, Vec<u8>), Errno> {
+    let open = open(path, flags)?;
+    let folder = open.folder();
     let (mut entries, mut names) = (Vec::with_capacity(16), Vec::with_capacity(256));
-    let mut list = RawDir::new(&folder, room);
+    let mut list = RawDir::new(folder, room);
     while let Some(entry) = list.next() {
         let entry = entry?;
         let name = entry.file_name();
         let kind = match entry.file_type() {
             // Not every file system tells.
             FileType::Unknown => {
-                let found = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 FileType::from_raw_mode(found.st_mode)
             }
             kind => kind,
@@ -157,7 +178,7 @@ fn read(
     }
     // The last first, since they are taken from the end.
     entries.sort_unstable_by(|a, b| names.get(b.name.clone()).cmp(&names.get(a.name.clone())));
-    Ok((folder, entries, names))
+    Ok((open, entries, names))
 }
 
 impl Iterator for Walk {
@@ -171,32 +192,39 @@ impl Iterator for Walk {
 impl Walk {
     /// The next one, in the folder that it is in.
     pub(super) fn next_found(&mut self) -> Option<Result<Found>> {
-        if !std::mem::replace(&mut self.is_begun, true)
-            && let Err(error) = self.enter(self.top.to_path_buf(), OFlags::empty())
-        {
-            self.is_any = true;
-            return Some(Err(error));
+        let mut open = None;
+        if !std::mem::replace(&mut self.is_begun, true) {
+            match self.enter(self.top.to_path_buf(), OFlags::empty()) {
+                Ok(entered) => open = Some(entered),
+                Err(error) => return Some(self.failed(error)),
+            }
         }
         loop {
-            let Opened { folder, left } = self.open.last_mut()?;
+            let Left { folder, left } = self.inside.last_mut()?;
             let Some(entry) = left.pop() else {
-                let done = self.open.pop()?.folder;
-                if self.open.is_empty() && !self.is_any {
+                open = None;
+                let done = self.inside.pop()?.folder;
+                if self.inside.is_empty() && !self.is_any {
                     return Some(Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(done.path())));
                 }
                 continue;
             };
             if !entry.is_folder {
                 self.is_any = true;
-                return Some(Ok(Found { folder: folder.clone(), name: entry.name }));
+                return Some(Ok(Found { folder: folder.clone(), name: entry.name, open }));
             }
             let path = folder.path.join(folder.name(&entry.name));
             // One that became a link meanwhile is not followed either.
-            if let Err(error) = self.enter(path, OFlags::NOFOLLOW) {
-                self.is_any = true;
-                return Some(Err(error));
+            match self.enter(path, OFlags::NOFOLLOW) {
+                Ok(entered) => open = Some(entered),
+                Err(error) => return Some(self.failed(error)),
             }
         }
+    }
+
+    fn failed(&mut self, error: Error) -> Result<Found> {
+        self.is_any = true;
+        Err(error)
     }
 }
 
