@@ -182,7 +182,8 @@ fn all(
     let looks: Mutex<BTreeMap<usize, Vec<String>>> = Mutex::default();
     let progress = Mutex::new(Some(Progress::new("module", paths.len())));
     let objects = known.vault.objects();
-    let decide = |at: usize, target: &Target| {
+    let files = paths.iter().cloned().enumerate().map(|(at, path)| Ok((path, at)));
+    let decide = |at: &usize, target: &Target| {
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
@@ -191,7 +192,7 @@ fn all(
         let wanted = restore::wanted(target, &plan, &objects, false)?;
         let others = plan.looks_put_back(target);
         if wanted.is_some() && !others.is_empty() {
-            looks.lock().unwrap_or_else(|e| e.into_inner()).insert(at, others);
+            looks.lock().unwrap_or_else(|e| e.into_inner()).insert(*at, others);
         }
         Ok(wanted)
     };
@@ -206,7 +207,7 @@ fn all(
         }
         *next = end;
     };
-    let done = locked.carry_out_all(&paths, decide, |which, done| {
+    let done = locked.carry_out_all(paths.len(), files, decide, |_, which, done| {
         // Its line goes before others are printed.
         progress.lock().unwrap_or_else(|e| e.into_inner()).take();
         let Some((&at, named)) = at.get(which).and_then(|at| Some((at, modules.get(*at)?))) else { return };

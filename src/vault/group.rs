@@ -113,36 +113,40 @@ impl Locked<'_> {
         done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
     }
 
-    /// Carries many changes out, in groups, each by the protocol. `paths` are real paths ([`target::real_path`]), each
-    /// once.
+    /// Carries many changes out, in groups, each by the protocol. `files` are `count` real paths
+    /// ([`target::real_path`]), each once, and what belongs to each; they are taken a group at a time.
     ///
     /// `decide` sees each file opened, locked and read, on any thread; with `None` nothing is to be done. `told` hears
     /// of each file, in their order, when its group is durable. What fails for one file leaves the others done.
     ///
     /// # Errors
     ///
-    /// What the vault itself can't do, which ends it: a file that was not told of is as it was before, but where the
-    /// error is [`ErrorKind::NeedsRecovery`].
-    pub fn carry_out_all(
+    /// What the vault itself can't do, or an error among `files`, which ends it: a file that was not told of is as it was
+    /// before, but where the error is [`ErrorKind::NeedsRecovery`].
+    pub fn carry_out_all<T: Send + Sync>(
         &mut self,
-        paths: &[PathBuf],
-        decide: impl Fn(usize, &Target) -> Result<Option<Wanted>> + Sync + Send,
-        mut told: impl FnMut(usize, Result<Option<Entry>>),
+        count: usize,
+        files: impl IntoIterator<Item = Result<(PathBuf, T)>>,
+        decide: impl Fn(&T, &Target) -> Result<Option<Wanted>> + Sync + Send,
+        mut told: impl FnMut(&Path, T, Result<Option<Entry>>),
     ) -> Result<()> {
         let objects = self.vault.objects();
-        let most = if Flusher::are_few(paths.len()) { paths.len() } else { room_for_files() };
-        let mut next = 0;
-        while next < paths.len() {
-            let first = next;
-            let backups = Staging::begin(&objects, paths.len() - first)?;
+        let most = if Flusher::are_few(count) { count.max(1) } else { room_for_files() };
+        let mut files = files.into_iter().peekable();
+        let mut left = count;
+        while files.peek().is_some() {
+            let backups = Staging::begin(&objects, left)?;
             let mut members = Vec::new();
+            let mut group: Vec<(PathBuf, T)> = Vec::new();
             let mut answers: Vec<Option<Result<Option<Entry>>>> = Vec::new();
             let mut kept = 0;
-            while members.len() < most && kept < MOST_BYTES && next < paths.len() {
-                let step = STEP.min(most - members.len()).min(paths.len() - next);
-                let some: Vec<(usize, &PathBuf)> = (next..).zip(paths.iter().skip(next).take(step)).collect();
-                next += step;
-                let looked = each(&some, |(at, path)| look(*at, path, &decide, &backups));
+            while members.len() < most && kept < MOST_BYTES {
+                let step = STEP.min(most - members.len());
+                let some: Vec<(PathBuf, T)> = files.by_ref().take(step).collect::<Result<_>>()?;
+                if some.is_empty() {
+                    break;
+                }
+                let looked = each(&some, |(path, own)| look(path, own, &decide, &backups));
                 for looked in looked {
                     match looked {
                         Looked::Wanted(member) => {
@@ -155,12 +159,14 @@ impl Locked<'_> {
                         Looked::Stop(error) => return Err(error),
                     }
                 }
+                group.extend(some);
             }
+            left = left.saturating_sub(group.len());
             backups.settle()?;
             let mut done = self.commit(members)?.into_iter();
-            for (at, answer) in (first..).zip(answers) {
+            for ((path, own), answer) in group.into_iter().zip(answers) {
                 match answer.or_else(|| done.next().map(|done| done.map(Some))) {
-                    Some(answer) => told(at, answer),
+                    Some(answer) => told(&path, own, answer),
                     None => return Err(Error::new(ErrorKind::Io, "a file of the group was forgotten")),
                 }
             }
@@ -212,13 +218,13 @@ enum Looked {
     Stop(Error),
 }
 
-fn look(
-    at: usize,
+fn look<T>(
     path: &Path,
-    decide: &impl Fn(usize, &Target) -> Result<Option<Wanted>>,
+    own: &T,
+    decide: &impl Fn(&T, &Target) -> Result<Option<Wanted>>,
     backups: &Staging<'_>,
 ) -> Looked {
-    let decided = Target::open(path).and_then(|target| Ok(decide(at, &target)?.map(|wanted| (target, wanted))));
+    let decided = Target::open(path).and_then(|target| Ok(decide(own, &target)?.map(|wanted| (target, wanted))));
     let (mut target, wanted) = match decided {
         Ok(Some(decided)) => decided,
         Ok(None) => return Looked::Nothing,

@@ -21,6 +21,7 @@ pub mod metadata;
 pub mod objects;
 pub mod recovery;
 pub mod restore;
+pub mod spool;
 pub mod state;
 pub mod stock;
 pub mod target;

@@ -491,8 +491,8 @@ fn carry_out(
 ) -> Result<Status, Failure> {
     let (mut locked, outcomes) = recover::first(vault, session)?;
     let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
-    let decide = |at: usize, target: &Target| {
-        let item = whole.items.get(at).ok_or_else(|| Error::new(ErrorKind::Usage, "no such module in the plan"))?;
+    let files = whole.paths.iter().zip(&whole.items).map(|(path, item)| Ok((path.clone(), item)));
+    let decide = |item: &&Item, target: &Target| {
         recover::must_be_settled(unsettled.iter().copied(), &target.path)?;
         if let Some(wanted) = item.kept.as_ref().and_then(|kept| kept.wanted(item, target).transpose()) {
             return wanted.map(Some);
@@ -510,7 +510,7 @@ fn carry_out(
     let progress = Progress::new("module", whole.paths.len());
     let (mut written, mut unwritten, mut reached, mut lines) = (0, 0, 0, None);
     let mut printed: Result<(), Failure> = Ok(());
-    let done = locked.carry_out_all(&whole.paths, decide, |at, done| {
+    let done = locked.carry_out_all(whole.paths.len(), files, decide, |path, _, done| {
         progress.step();
         reached += 1;
         match done {
@@ -525,11 +525,7 @@ fn carry_out(
             Ok(None) => {}
             Err(error) => {
                 unwritten += 1;
-                let error = match whole.paths.get(at) {
-                    Some(path) => error.on(path),
-                    None => error,
-                };
-                tell(unwritten, &error, session);
+                tell(unwritten, &error.on(path), session);
             }
         }
     });

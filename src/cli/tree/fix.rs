@@ -315,9 +315,8 @@ fn carry_out(
     for edited in edits {
         recover::must_be_settled(&outcomes, &edited.path)?;
     }
-    let paths: Vec<PathBuf> = edits.iter().map(|edited| edited.path.clone()).collect();
-    let decide = |at: usize, target: &Target| -> Result<Option<Wanted>> {
-        let Some(edited) = edits.get(at) else { return Ok(None) };
+    let files = edits.iter().map(|edited| Ok((edited.path.clone(), edited)));
+    let decide = |edited: &&Edited, target: &Target| -> Result<Option<Wanted>> {
         if target.bytes != edited.before {
             let what = "changed since the changes were shown; nothing was written to it";
             return Err(Error::new(ErrorKind::Changed, what).on(&target.path));
@@ -326,7 +325,7 @@ fn carry_out(
     };
     let mut failed: Vec<Error> = Vec::new();
     let mut done = 0;
-    locked.carry_out_all(&paths, decide, |_, result| match result {
+    locked.carry_out_all(edits.len(), files, decide, |_, _, result| match result {
         Ok(_) => done += 1,
         Err(error) => failed.push(error),
     })?;
