@@ -64,7 +64,7 @@ pub struct History<'j> {
 
 impl<'j> History<'j> {
     /// Reads the entries in their order.
-    pub fn of(entries: &'j [Entry]) -> History<'j> {
+    pub fn of(entries: impl IntoIterator<Item = &'j Entry>) -> History<'j> {
         let mut history = History::default();
         for entry in entries {
             history.dropped.extend(entry.dropped.iter().map(|sha| (sha.as_str(), entry.seq)));

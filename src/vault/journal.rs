@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Cursor};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -179,6 +180,25 @@ pub struct Journal {
     pub is_torn: bool,
 }
 
+/// One line of a journal as it was read.
+pub(super) struct Line<'l> {
+    /// What it means.
+    pub(super) entry: Entry,
+    /// The line as it stands there, without its end.
+    pub(super) text: &'l str,
+    /// Where it begins, in bytes.
+    pub(super) at: u64,
+}
+
+/// What going through a journal led to.
+#[derive(Default)]
+pub(super) struct Course {
+    /// Where it ends.
+    pub(super) tail: Tail,
+    /// Is there text behind the last whole line?
+    pub(super) is_torn: bool,
+}
+
 /// Where the journal ends: all that appending to it takes, however long it is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tail {
@@ -206,7 +226,10 @@ impl Journal {
     ///
     /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped.
     pub fn read(path: &Path) -> Result<Journal> {
-        Journal::parse(&text_of(path)?).map_err(|e| e.on(path))
+        match open(path)? {
+            Some(mut text) => Journal::parse_from(&mut text).map_err(|e| e.on(path)),
+            None => Ok(Journal::default()),
+        }
     }
 
     /// Reads a journal's text.
@@ -215,11 +238,13 @@ impl Journal {
     ///
     /// As [`Journal::read`].
     pub fn parse(text: &[u8]) -> Result<Journal> {
+        Journal::parse_from(&mut Cursor::new(text))
+    }
+
+    fn parse_from(text: &mut impl BufRead) -> Result<Journal> {
         let mut entries = Vec::new();
-        match walk(text, |entry, _| entries.push(entry)) {
-            (_, Some(broken)) => Err(broken),
-            (tail, None) => Ok(Journal { entries, is_torn: tail.leaves_some_of(text) }),
-        }
+        let course = each_line(text, BTreeSet::new, |line| entries.push(line.entry))?;
+        Ok(Journal { entries, is_torn: course.is_torn })
     }
 
     /// Is there a line of this operation?
@@ -228,55 +253,81 @@ impl Journal {
     }
 }
 
-/// Goes through a journal's text, of which the last lines may be torn, each a line of one of the operations that
-/// `pending` names: their intents still wait. Such lines are written together, so there may be a whole one behind a torn
-/// one; none of them counts. A whole line of another operation behind a broken one shows that the journal was changed.
+/// Goes through a journal line by line, so that it takes no more memory than its longest line. Its last lines may be torn,
+/// each a line of one of the operations that `pending` names: their intents still wait. Such lines are written together, so
+/// there may be a whole one behind a torn one; none of them counts. A whole line of another operation behind a broken one
+/// shows that the journal was changed.
 ///
 /// # Errors
 ///
 /// As [`Journal::read`].
 pub(super) fn each_line(
-    text: &[u8],
+    text: &mut impl BufRead,
     pending: impl FnOnce() -> BTreeSet<String>,
-    each: impl FnMut(Entry, &str),
-) -> Result<Tail> {
-    let (tail, broken) = walk(text, each);
-    let Some(broken) = broken else { return Ok(tail) };
-    let rest = text.get(usize::try_from(tail.whole).unwrap_or(usize::MAX)..).unwrap_or_default();
+    each: impl FnMut(Line<'_>),
+) -> Result<Course> {
+    let mut line = Vec::new();
+    let (course, broken) = walk(text, &mut line, each)?;
+    let Some(broken) = broken else { return Ok(course) };
     let pending = pending();
-    let is_foreign = |line: &[u8]| whole_line(line).is_some_and(|entry| !pending.contains(&entry.id));
-    if pending.is_empty() || rest.split(|b| *b == b'\n').any(is_foreign) { Err(broken) } else { Ok(tail) }
+    let is_foreign = |line: &[u8]| {
+        let body = line.strip_suffix(b"\n").unwrap_or(line);
+        whole_line(body).is_some_and(|entry| !pending.contains(&entry.id))
+    };
+    if pending.is_empty() || is_foreign(&line) {
+        return Err(broken);
+    }
+    while next(text, &mut line)? {
+        if is_foreign(&line) {
+            return Err(broken);
+        }
+    }
+    Ok(course)
 }
 
-/// Goes through a journal's text and checks its chain, up to the end or to the first line that breaks it.
-fn walk(text: &[u8], mut each: impl FnMut(Entry, &str)) -> (Tail, Option<Error>) {
+/// Goes through a journal and checks its chain, up to the end or to the first line that breaks it, which is then left in
+/// `line`.
+fn walk(
+    text: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    mut each: impl FnMut(Line<'_>),
+) -> Result<(Course, Option<Error>)> {
     let mut tail = Tail::default();
-    let mut left = text.len();
-    for line in text.split_inclusive(|b| *b == b'\n') {
-        left -= line.len();
+    while next(text, line)? {
+        let torn = |tail| Ok((Course { tail, is_torn: true }, None));
         // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
         // never counted. But one that lacks nothing but its end (somebody's editor, perhaps) counts, and gets its end
         // with the next line.
         let (body, lacks_end) = match line.strip_suffix(b"\n") {
-            Some(body) if left == 0 && body.contains(&0) => break,
+            Some(body) if body.contains(&0) && is_over(text)? => return torn(tail),
             Some(body) => (body, false),
-            None if split_hash(line).is_some_and(|(signed, hash)| sha256(signed) == hash) => (line, true),
-            None => break,
+            None if split_hash(line).is_some_and(|(signed, hash)| sha256(signed) == hash) => (line.as_slice(), true),
+            None => return torn(tail),
         };
         match next_line(body, &tail) {
             Ok((entry, hash)) => {
-                let whole = tail.whole + body.len() as u64 + 1;
-                tail = Tail { count: tail.count + 1, last_hash: Some(hash), whole, lacks_end };
-                each(entry, &String::from_utf8_lossy(body));
+                let at = tail.whole;
+                tail = Tail { count: tail.count + 1, last_hash: Some(hash), whole: at + body.len() as u64 + 1, lacks_end };
+                each(Line { entry, text: &String::from_utf8_lossy(body), at });
             }
             Err(what) => {
                 let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1))
                     .hint("look at it by hand; the backups stay in objects/, each under its SHA-256");
-                return (tail, Some(broken));
+                return Ok((Course { tail, is_torn: true }, Some(broken)));
             }
         }
     }
-    (tail, None)
+    Ok((Course { tail, is_torn: false }, None))
+}
+
+/// Reads the next line, with its end. Is there one?
+fn next(text: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
+    line.clear();
+    text.read_until(b'\n', line).map(|read| read > 0).map_err(|e| Error::io("reading the journal", e))
+}
+
+fn is_over(text: &mut impl BufRead) -> Result<bool> {
+    text.fill_buf().map(<[u8]>::is_empty).map_err(|e| Error::io("reading the journal", e))
 }
 
 /// The line that follows these, and its hash; or what is wrong with it.
@@ -300,11 +351,6 @@ fn whole_line(body: &[u8]) -> Option<Entry> {
 }
 
 impl Tail {
-    /// Is there text behind the last whole line?
-    pub(super) fn leaves_some_of(&self, text: &[u8]) -> bool {
-        text.len() as u64 > self.whole
-    }
-
     /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
     pub(super) fn append(&mut self, path: &Path, news: Vec<News>) -> Result<Vec<Entry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
@@ -364,15 +410,34 @@ impl Tail {
     }
 }
 
-/// A journal's text. A file that is not there is an empty journal.
-pub(super) fn text_of(path: &Path) -> Result<Vec<u8>> {
-    let mut text = Vec::new();
+/// Opens a journal. A file that is not there is an empty journal.
+pub(super) fn open(path: &Path) -> Result<Option<BufReader<File>>> {
     match File::open(path) {
-        Ok(mut file) => file.read_to_end(&mut text).map_err(|e| Error::io("reading the journal", e).on(path))?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(e) => return Err(Error::io("opening the journal", e).on(path)),
-    };
-    Ok(text)
+        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("opening the journal", e).on(path)),
+    }
+}
+
+/// Reads the line again that begins there: a whole one, which was read before.
+pub(super) fn line_at(file: &File, at: u64) -> Result<Entry> {
+    let failed = |e| Error::io("reading the journal", e);
+    let mut text = Vec::with_capacity(1 << 11);
+    loop {
+        let len = text.len();
+        text.resize(len + (1 << 11), 0);
+        let room = text.get_mut(len..).unwrap_or_default();
+        let read = file.read_at(room, at.saturating_add(len as u64)).map_err(failed)?;
+        text.truncate(len + read);
+        let end = memchr::memchr(b'\n', text.get(len..).unwrap_or_default());
+        if let Some(end) = end {
+            text.truncate(len + end);
+        }
+        if end.is_some() || read == 0 {
+            let changed = |_| Error::new(ErrorKind::Changed, "the journal changed while it was read");
+            return serde_json::from_slice(&text).map_err(changed);
+        }
+    }
 }
 
 /// The text that the hash is of, and the hash.
@@ -486,7 +551,8 @@ mod tests {
             let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
             let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
             assert_eq!(journal.entries.len(), whole);
-            let (mut tail, _) = walk(&text[..cut], |_, _| {});
+            let (course, _) = walk(&mut Cursor::new(&text[..cut]), &mut Vec::new(), |_| {}).unwrap();
+            let mut tail = course.tail;
             tail.append(&path, vec![news("next")]).unwrap();
             assert_eq!(Journal::read(&path).unwrap().entries.len(), whole + 1);
         }

@@ -15,9 +15,11 @@ mod disk;
 pub mod forget;
 pub mod group;
 pub mod history;
+pub mod index;
 mod intent;
 pub mod journal;
 pub mod metadata;
+mod multimap;
 pub mod objects;
 pub mod recovery;
 pub mod restore;
@@ -98,9 +100,8 @@ impl Vault {
     /// Those of [`Journal::read`].
     pub fn journal(&self) -> Result<Journal> {
         let mut entries = Vec::new();
-        let text = self.journal_text()?;
-        let tail = self.go_through(&text, |entry, _| entries.push(entry))?;
-        Ok(Journal { entries, is_torn: tail.leaves_some_of(&text) })
+        let course = self.go_through(|line| entries.push(line.entry))?;
+        Ok(Journal { entries, is_torn: course.is_torn })
     }
 
     /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
@@ -108,19 +109,16 @@ impl Vault {
     /// # Errors
     ///
     /// Those of [`Vault::journal`].
-    pub fn each_line(&self, each: impl FnMut(Entry, &str)) -> Result<()> {
-        let text = self.journal_text()?;
-        self.go_through(&text, |_, _| {})?;
-        self.go_through(&text, each).map(drop)
+    pub fn each_line(&self, mut each: impl FnMut(Entry, &str)) -> Result<()> {
+        self.go_through(|_| {})?;
+        self.go_through(|line| each(line.entry, line.text)).map(drop)
     }
 
-    fn journal_text(&self) -> Result<Vec<u8>> {
-        journal::text_of(&self.journal_path())
-    }
-
-    fn go_through(&self, text: &[u8], each: impl FnMut(Entry, &str)) -> Result<journal::Tail> {
+    fn go_through(&self, each: impl FnMut(journal::Line<'_>)) -> Result<journal::Course> {
+        let path = self.journal_path();
+        let Some(mut text) = journal::open(&path)? else { return Ok(journal::Course::default()) };
         let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
-        journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
+        journal::each_line(&mut text, pending, each).map_err(|e| e.on(path))
     }
 
     /// What is being written, or was when a run was interrupted.
@@ -165,9 +163,8 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        let text = self.journal_text()?;
-        let tail = self.go_through(&text, |_, _| {})?;
-        Ok(Locked { vault: self, lock, was_torn: tail.leaves_some_of(&text), tail })
+        let journal::Course { tail, is_torn } = self.go_through(|_| {})?;
+        Ok(Locked { vault: self, lock, was_torn: is_torn, tail })
     }
 
     /// Makes the folders where they are missing, and makes their names last, up to the root: a backup whose folder is

@@ -1,0 +1,374 @@
+//! The journal, in which what was done to a file is found without keeping all of it in memory.
+//!
+//! [`History`] tells what entries mean; here it is told which ones: those that can change what it says of one file. That they
+//! say the same as the whole journal is tested on random journals.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::vault::Vault;
+use crate::vault::history::History;
+use crate::vault::journal::{self, Entry, FileChange, Operation};
+use crate::vault::multimap::{Builder, Key, Multimap};
+
+/// A journal, as it was when it was read.
+pub struct Index {
+    /// None where there is no line.
+    file: Option<File>,
+    lines: Multimap,
+    /// How many lines there are.
+    count: u64,
+    is_torn: bool,
+    sizes: BTreeSet<u64>,
+}
+
+/// What a line is found by.
+#[derive(Clone, Copy)]
+enum By {
+    /// The file that it is about.
+    Path,
+    /// The content that a patch left.
+    After,
+    /// The content that was patched.
+    Before,
+    /// The content of which a backup was made, by any operation.
+    Backup,
+    /// A backup that was dropped.
+    Drop,
+}
+
+fn key(by: By, text: &[u8]) -> Key {
+    let mut sum = Sha256::new();
+    sum.update([by as u8]);
+    sum.update(text);
+    sum.finalize().first_chunk().copied().map(Key::from_le_bytes).unwrap_or_default()
+}
+
+fn of_path(path: &Path) -> Key {
+    key(By::Path, path.as_os_str().as_bytes())
+}
+
+impl Vault {
+    /// Reads its journal, to look things up in it. It takes some bytes a line, in memory or, if they are many, in a
+    /// temporary file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
+    pub fn index(&self) -> Result<Index> {
+        let path = self.journal_path();
+        let file = journal::open(&path)?.map(std::io::BufReader::into_inner);
+        let mut lines = Builder::new(self.folder());
+        let (mut count, mut sizes, mut failed) = (0, BTreeSet::new(), None);
+        let course = self.go_through(|line| {
+            count += 1;
+            if let Err(error) = enter(&line.entry, line.at, &mut lines, &mut sizes) {
+                failed.get_or_insert(error);
+            }
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes }),
+        }
+    }
+}
+
+fn enter(entry: &Entry, at: u64, lines: &mut Builder, sizes: &mut BTreeSet<u64>) -> Result<()> {
+    entry.dropped.iter().try_for_each(|sha| lines.add(key(By::Drop, sha.as_bytes()), at))?;
+    let Some(change) = &entry.change else { return Ok(()) };
+    lines.add(of_path(&change.path), at)?;
+    if entry.operation != Operation::Forget {
+        lines.add(key(By::Backup, change.before.as_bytes()), at)?;
+    }
+    if matches!(entry.operation, Operation::Patch | Operation::GivenUp) {
+        sizes.insert(change.size_after);
+        lines.add(key(By::After, change.after.as_bytes()), at)?;
+        lines.add(key(By::Before, change.before.as_bytes()), at)?;
+    }
+    Ok(())
+}
+
+impl Index {
+    /// Has the journal no line?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Was there text behind its last whole line?
+    pub fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// The sizes of all contents that came out of a patch, in bytes: a file of another size is none of them.
+    pub fn sizes(&self) -> &BTreeSet<u64> {
+        &self.sizes
+    }
+
+    /// The entries that tell what is known of the file at a real path, and what each of these contents was originally, were
+    /// it there. [`History::of`] them says the same of these as of all entries; but not where else such contents are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] or [`ErrorKind::Changed`] if a line can't be read again.
+    pub fn about(&self, path: &Path, contents: &[&str]) -> Result<Vec<Entry>> {
+        Ok(self.found(path, contents, false)?.into_values().collect())
+    }
+
+    /// The same; and they tell all places that have one of these contents by the journal, if this is not one of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::about`].
+    pub fn about_with_places(&self, path: &Path, contents: &[&str]) -> Result<Vec<Entry>> {
+        Ok(self.found(path, contents, true)?.into_values().collect())
+    }
+
+    /// Does the journal know a file at this real path?
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::about`].
+    pub fn knows_place(&self, path: &Path) -> Result<bool> {
+        let entries = self.at_place(path)?;
+        Ok(!entries.is_empty() && History::of(entries.values()).at(path).is_some())
+    }
+
+    /// Did this content come out of a patch, wherever that was?
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::about`].
+    pub fn knows_content(&self, sha: &str) -> Result<bool> {
+        let none = Path::new("");
+        Ok(History::of(&self.about(none, &[sha])?).knows(sha))
+    }
+
+    /// Goes through the files that the journal knows and that `is_wanted`, each with what is known of it, in the order in
+    /// which something was last done to them.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `each`; those of [`Vault::journal`] and of [`Index::about`].
+    pub fn each_file(
+        &self,
+        vault: &Vault,
+        is_wanted: impl Fn(&Path) -> bool,
+        mut each: impl FnMut(&Path, &History<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut done = Ok(());
+        let mut look = |entry: &Entry, at: u64| -> Result<()> {
+            let Some(change) = &entry.change else { return Ok(()) };
+            if !is_wanted(&change.path) || self.lines.all(of_path(&change.path))?.last() != Some(&at) {
+                return Ok(());
+            }
+            let entries = self.at_place(&change.path)?;
+            let history = History::of(entries.values());
+            if history.at(&change.path).is_some() { each(&change.path, &history) } else { Ok(()) }
+        };
+        vault.go_through(|line| {
+            if done.is_ok() {
+                done = look(&line.entry, line.at);
+            }
+        })?;
+        done
+    }
+
+    fn found(&self, path: &Path, contents: &[&str], with_places: bool) -> Result<BTreeMap<u64, Entry>> {
+        let mut found = self.at_place(path)?;
+        let mut wanted = self.beyond(&History::of(found.values()), path, contents);
+        if with_places {
+            let elsewhere: Vec<&String> = wanted.iter().filter(|sha| contents.contains(&sha.as_str())).collect();
+            for sha in elsewhere {
+                for at in self.lines.all(key(By::After, sha.as_bytes()))? {
+                    if let Some(change) = self.entry(at)?.change {
+                        found.extend(self.at_place(&change.path)?);
+                    }
+                }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        while let Some(sha) = wanted.pop() {
+            if !seen.insert(sha.clone()) {
+                continue;
+            }
+            let sha = sha.as_bytes();
+            // What left it leads back to what it was originally.
+            for at in self.lines.all(key(By::After, sha))? {
+                let entry = self.entry(at)?;
+                wanted.extend(entry.change.as_ref().map(|change| change.before.clone()));
+                found.insert(at, entry);
+            }
+            // Whether it is an original its first patch tells.
+            let mut lines: Vec<u64> = self.lines.first(key(By::Before, sha))?.into_iter().collect();
+            let drops = self.lines.all(key(By::Drop, sha))?;
+            if !drops.is_empty() {
+                // It may have been made again since.
+                lines.extend(drops);
+                lines.extend(self.lines.all(key(By::Backup, sha))?.pop());
+            }
+            for at in lines {
+                found.insert(at, self.entry(at)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The contents of which more must be known than what was done at this place.
+    fn beyond(&self, here: &History<'_>, path: &Path, contents: &[&str]) -> Vec<String> {
+        let trail = here.at(path);
+        let root: Option<&FileChange> = trail.and_then(|trail| trail.root());
+        let expected = trail.and_then(|trail| trail.expected());
+        let is_here = |sha: &str| root.is_some_and(|root| root.before == sha || expected == Some(sha));
+        let mut wanted: Vec<String> =
+            contents.iter().filter(|sha| !is_here(sha)).map(|sha| (*sha).to_owned()).collect();
+        match root {
+            Some(root) => wanted.push(root.before.clone()),
+            // What was restored is an original.
+            None => wanted.extend(expected.map(str::to_owned)),
+        }
+        wanted
+    }
+
+    fn at_place(&self, path: &Path) -> Result<BTreeMap<u64, Entry>> {
+        let lines = self.lines.all(of_path(path))?;
+        lines.into_iter().map(|at| Ok((at, self.entry(at)?))).collect()
+    }
+
+    fn entry(&self, at: u64) -> Result<Entry> {
+        let gone = || Error::new(ErrorKind::Changed, "the journal is gone");
+        journal::line_at(self.file.as_ref().ok_or_else(gone)?, at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::vault::journal::{How, News, Tail};
+    use crate::vault::metadata::{Metadata, Time};
+    use crate::vault::restore;
+    use crate::vault::state::state_of;
+
+    const PATHS: [&str; 4] = ["/a.ko", "/b.ko", "/c/a.ko", "/d.ko"];
+    const CONTENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
+
+    /// What is done: operation, path, contents before and after, a time.
+    type Done = (Operation, usize, usize, usize, i64);
+
+    fn news(done: &Done) -> News {
+        let (operation, path, before, after, time) = *done;
+        let time = Time { seconds: time, nanoseconds: 0 };
+        let change = FileChange {
+            path: PATHS[path].into(),
+            module: "m".into(),
+            how: if time.seconds == 2 { How::Create } else { How::InPlace },
+            before: CONTENTS[before].into(),
+            after: CONTENTS[after].into(),
+            size_before: 1,
+            size_after: after as u64,
+            edits: vec![],
+            container: Default::default(),
+            metadata: Metadata { mode: 0, uid: 0, gid: 0, accessed: time, modified: time, xattrs: BTreeMap::new() },
+            vermagic_before: None,
+            vermagic_after: None,
+            plan: None,
+            overrides: vec![],
+        };
+        let is_drop = operation == Operation::Drop;
+        News {
+            id: journal::new_id(),
+            operation,
+            recovered: false,
+            dropped: if is_drop { vec![CONTENTS[before].into(), CONTENTS[after].into()] } else { vec![] },
+            change: (!is_drop).then_some(change),
+            note: None,
+        }
+    }
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        use Operation::{Drop, Forget, GivenUp, Patch, Restore, Undone};
+        prop_oneof![
+            6 => Just(Patch), 3 => Just(Restore), 1 => Just(GivenUp), 1 => Just(Undone), 1 => Just(Forget), 1 => Just(Drop)
+        ]
+    }
+
+    fn vault(done: &[Done]) -> (tempfile::TempDir, Vault) {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::at(folder.path());
+        Tail::default().append(&vault.journal_path(), done.iter().map(news).collect()).unwrap();
+        (folder, vault)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn the_lines_that_are_found_tell_the_same_as_all_lines(
+            done in prop::collection::vec((operation(), 0..PATHS.len(), 0..CONTENTS.len(), 0..CONTENTS.len(), 0..3_i64), 0..14)
+        ) {
+            let (_folder, vault) = vault(&done);
+            let journal = vault.journal().unwrap();
+            let all = History::of(&journal.entries);
+            let index = vault.index().unwrap();
+            prop_assert_eq!(index.sizes(), all.sizes());
+            let said = |plan: Result<restore::RestorePlan>| plan.map_err(|e| e.to_string());
+            for sha in CONTENTS {
+                prop_assert_eq!(index.knows_content(sha).unwrap(), all.knows(sha));
+                for path in PATHS.map(Path::new) {
+                    let found = index.about(path, &[sha]).unwrap();
+                    let some = History::of(&found);
+                    prop_assert_eq!(said(restore::plan(&some, &[], path, sha)), said(restore::plan(&all, &[], path, sha)));
+                    prop_assert_eq!(state_of(&some, path, Some(sha)), state_of(&all, path, Some(sha)));
+                    prop_assert_eq!(state_of(&some, path, None), state_of(&all, path, None));
+                    let original = state_of(&all, path, Some(sha)).1.unwrap_or(sha);
+                    prop_assert_eq!(some.dropped_by(original), all.dropped_by(original));
+                    let expected = all.at(path).and_then(|trail| trail.expected());
+                    if expected != Some(sha) {
+                        let found = index.about_with_places(path, &[sha]).unwrap();
+                        prop_assert_eq!(History::of(&found).places_of(sha), all.places_of(sha));
+                    }
+                }
+            }
+            for path in PATHS.map(Path::new) {
+                prop_assert_eq!(index.knows_place(path).unwrap(), all.at(path).is_some());
+            }
+            let mut files: Vec<PathBuf> = Vec::new();
+            let each = |path: &Path, history: &History<'_>| {
+                let changes = |history: &History<'_>| {
+                    let trail = history.at(path).unwrap();
+                    (trail.patches.clone().into_iter().cloned().collect::<Vec<_>>(), trail.last.cloned())
+                };
+                assert_eq!(changes(history), changes(&all));
+                files.push(path.to_owned());
+                Ok(())
+            };
+            index.each_file(&vault, |_| true, each).unwrap();
+            files.sort();
+            prop_assert!(files.iter().map(PathBuf::as_path).eq(all.files().map(|(path, _)| path)));
+        }
+    }
+
+    #[test]
+    fn a_journal_that_is_not_there_knows_nothing() {
+        let index = Vault::at("/not/there").index().unwrap();
+        assert!(index.is_empty() && !index.is_torn());
+        assert!(!index.knows_place(Path::new("/a.ko")).unwrap() && !index.knows_content("A").unwrap());
+    }
+
+    #[test]
+    fn of_many_equal_copies_only_the_lines_of_one_are_read() {
+        let done: Vec<Done> = (0..200).map(|number| (Operation::Patch, number % 4, 0, 1, 0)).collect();
+        let (_folder, vault) = vault(&done[..4]);
+        let index = vault.index().unwrap();
+        // Its own, which is the first patch of this original too; the others' are not asked for.
+        assert_eq!(index.about(Path::new("/a.ko"), &["B"]).unwrap().len(), 1);
+        assert_eq!(index.about(Path::new("/moved.ko"), &["B"]).unwrap().len(), 4);
+    }
+}

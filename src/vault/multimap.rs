@@ -1,0 +1,280 @@
+//! From keys to numbers, for very many of both: in memory while they are few, then sorted in files without a name, so that the
+//! memory for a million is that for some ten thousand.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// How many pairs are sorted in memory.
+const IN_MEMORY: usize = 1 << 16;
+
+/// How many pairs of a file are read at a time. Keys are hashes, so where one must be can be told but for some.
+const AT_A_TIME: u64 = 128;
+
+/// A key and a number, as they are in a file: 16 bytes and 8, little-endian.
+const PAIR: usize = 24;
+
+/// A key: a hash of what is looked for, of which two are not the same.
+pub(super) type Key = u128;
+
+type Pair = (Key, u64);
+
+/// What is being put together.
+pub(super) struct Builder {
+    folder: PathBuf,
+    most: usize,
+    pairs: Vec<Pair>,
+    /// Sorted ones that had no room in memory.
+    runs: Vec<File>,
+}
+
+/// What can be looked up: for each key its numbers, in ascending order.
+pub(super) struct Multimap {
+    pairs: Pairs,
+}
+
+enum Pairs {
+    Few(Vec<Pair>),
+    Many { file: File, count: u64 },
+}
+
+impl Builder {
+    /// An empty one. Its files are made in `folder`, or, where that is not there or not ours to write, where temporary files
+    /// are made.
+    pub(super) fn new(folder: &Path) -> Builder {
+        Builder { folder: folder.to_owned(), most: IN_MEMORY, pairs: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Adds a pair.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`] if there is no room for it.
+    pub(super) fn add(&mut self, key: Key, number: u64) -> Result<()> {
+        if self.pairs.len() >= self.most {
+            self.pairs.sort_unstable();
+            let mut run = Writer::new(&self.folder)?;
+            self.pairs.drain(..).try_for_each(|pair| run.add(pair))?;
+            self.runs.push(run.done()?);
+        }
+        self.pairs.push((key, number));
+        Ok(())
+    }
+
+    /// All of them, to be looked up.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`] if there is no room for them.
+    pub(super) fn done(mut self) -> Result<Multimap> {
+        self.pairs.sort_unstable();
+        if self.runs.is_empty() {
+            return Ok(Multimap { pairs: Pairs::Few(self.pairs) });
+        }
+        let mut sources: Vec<Box<dyn Iterator<Item = Result<Pair>>>> = vec![Box::new(self.pairs.into_iter().map(Ok))];
+        for run in self.runs {
+            sources.push(Box::new(read_all(run)?));
+        }
+        let mut heap = BinaryHeap::with_capacity(sources.len());
+        let mut refill = |heap: &mut BinaryHeap<_>, which: usize| -> Result<()> {
+            if let Some(pair) = sources.get_mut(which).and_then(Iterator::next) {
+                heap.push(Reverse((pair?, which)));
+            }
+            Ok(())
+        };
+        for which in 0..heap.capacity() {
+            refill(&mut heap, which)?;
+        }
+        let mut all = Writer::new(&self.folder)?;
+        let mut count = 0;
+        while let Some(Reverse((pair, which))) = heap.pop() {
+            all.add(pair)?;
+            count += 1;
+            refill(&mut heap, which)?;
+        }
+        Ok(Multimap { pairs: Pairs::Many { file: all.done()?, count } })
+    }
+}
+
+impl Multimap {
+    /// The numbers of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`].
+    pub(super) fn all(&self, key: Key) -> Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        self.each(key, |number| {
+            numbers.push(number);
+            true
+        })?;
+        Ok(numbers)
+    }
+
+    /// The least number of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`].
+    pub(super) fn first(&self, key: Key) -> Result<Option<u64>> {
+        let mut first = None;
+        self.each(key, |number| {
+            first = Some(number);
+            false
+        })?;
+        Ok(first)
+    }
+
+    /// The numbers of a key, until `wants_more` says no.
+    fn each(&self, key: Key, mut wants_more: impl FnMut(u64) -> bool) -> Result<()> {
+        match &self.pairs {
+            Pairs::Few(pairs) => {
+                let start = pairs.partition_point(|pair| pair.0 < key);
+                let of_it = pairs.iter().skip(start).take_while(|pair| pair.0 == key);
+                of_it.map(|pair| pair.1).take_while(|number| wants_more(*number)).for_each(drop);
+                Ok(())
+            }
+            Pairs::Many { file, count } => {
+                let mut start = lower_bound(file, *count, key)?;
+                loop {
+                    let pairs = read_some(file, start, *count)?;
+                    for (found, number) in &pairs {
+                        if *found != key || !wants_more(*number) {
+                            return Ok(());
+                        }
+                    }
+                    if pairs.is_empty() {
+                        return Ok(());
+                    }
+                    start += pairs.len() as u64;
+                }
+            }
+        }
+    }
+}
+
+/// The place of the first pair whose key is not below this one.
+fn lower_bound(file: &File, count: u64, key: Key) -> Result<u64> {
+    // Before `low` all are below it, from `high` on none is. Since keys are hashes, a key's size tells about where it is;
+    // from the second guess on half of what is left goes each time, whatever the keys are.
+    let (mut low, mut high) = (0, count);
+    let near = ((key >> 64) * u128::from(count)) >> 64;
+    let mut guess = u64::try_from(near).unwrap_or(count).saturating_sub(AT_A_TIME / 2);
+    while low < high {
+        let start = guess.clamp(low, high.saturating_sub(1));
+        let pairs = read_some(file, start, high)?;
+        let below = pairs.partition_point(|pair| pair.0 < key) as u64;
+        if below > 0 {
+            low = start + below;
+        }
+        if below < pairs.len() as u64 {
+            high = start + below;
+        }
+        if pairs.is_empty() {
+            break;
+        }
+        guess = low + (high - low) / 2;
+    }
+    Ok(low)
+}
+
+/// Some pairs from a place on, before another.
+fn read_some(file: &File, start: u64, end: u64) -> Result<Vec<Pair>> {
+    let count = end.saturating_sub(start).min(AT_A_TIME);
+    let mut bytes = vec![0; usize::try_from(count).unwrap_or_default() * PAIR];
+    file.read_exact_at(&mut bytes, start * PAIR as u64).map_err(failed)?;
+    Ok(bytes.as_chunks::<PAIR>().0.iter().map(unpacked).collect())
+}
+
+/// All pairs of a file, in its order.
+fn read_all(mut file: File) -> Result<impl Iterator<Item = Result<Pair>>> {
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let left = file.metadata().map_err(failed)?.len() / PAIR as u64;
+    let mut file = BufReader::with_capacity(1 << 14, file);
+    Ok((0..left).map(move |_| {
+        let mut pair = [0; PAIR];
+        file.read_exact(&mut pair).map_err(failed)?;
+        Ok(unpacked(&pair))
+    }))
+}
+
+struct Writer(BufWriter<File>);
+
+impl Writer {
+    fn new(folder: &Path) -> Result<Writer> {
+        let file = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile()).map_err(failed)?;
+        Ok(Writer(BufWriter::with_capacity(1 << 16, file)))
+    }
+
+    fn add(&mut self, (key, number): Pair) -> Result<()> {
+        let written = self.0.write_all(&key.to_le_bytes()).and_then(|()| self.0.write_all(&number.to_le_bytes()));
+        written.map_err(failed)
+    }
+
+    fn done(self) -> Result<File> {
+        self.0.into_inner().map_err(|e| failed(e.into_error()))
+    }
+}
+
+fn unpacked(pair: &[u8; PAIR]) -> Pair {
+    let (key, number) = pair.split_at(16);
+    let key = key.first_chunk().copied().unwrap_or_default();
+    let number = number.first_chunk().copied().unwrap_or_default();
+    (u128::from_le_bytes(key), u64::from_le_bytes(number))
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::io("sorting what the journal says", error).hint("is there room for temporary files?")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(pairs: &[Pair], most: usize) -> Multimap {
+        let mut builder = Builder { most, ..Builder::new(Path::new("/not/there")) };
+        pairs.iter().for_each(|(key, number)| builder.add(*key, *number).unwrap());
+        builder.done().unwrap()
+    }
+
+    fn check(pairs: &[Pair], most: usize) {
+        let map = of(pairs, most);
+        let mut expected: BTreeMap<Key, Vec<u64>> = BTreeMap::new();
+        pairs.iter().for_each(|(key, number)| expected.entry(*key).or_default().push(*number));
+        for (key, numbers) in &mut expected {
+            numbers.sort_unstable();
+            assert_eq!(map.all(*key).unwrap(), *numbers);
+            assert_eq!(map.first(*key).unwrap(), numbers.first().copied());
+        }
+        for key in [0, 1, 1 << 127, Key::MAX, pairs.first().map_or(7, |pair| pair.0 ^ 1)] {
+            assert_eq!(map.all(key).unwrap(), expected.get(&key).cloned().unwrap_or_default());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_key_has_its_numbers_in_memory_and_in_files(
+            keys in prop::collection::vec(prop_oneof![any::<Key>(), 0..5_u128, (0..5_u128).prop_map(|k| Key::MAX - k)], 0..900),
+            most in 1..400_usize,
+        ) {
+            let pairs: Vec<Pair> = (0..).zip(keys).map(|(number, key)| (key, number * 7)).collect();
+            check(&pairs, most);
+        }
+    }
+
+    #[test]
+    fn a_key_with_more_numbers_than_are_read_at_a_time_has_them_all() {
+        let pairs: Vec<Pair> = (0..2000).map(|number| (Key::from(number % 3) << 120, number)).collect();
+        check(&pairs, 100);
+        check(&pairs, 10_000);
+    }
+}
