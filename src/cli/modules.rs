@@ -12,8 +12,8 @@ use crate::cli::output;
 use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The modules that a command is about. One without any is left to the command: some want one, some then mean all that
-/// they know.
+// The modules that a command is about. One without any is left to the command: some want one, some then mean all that
+// they know. (No doc comment: clap would take it for what the command does.)
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Modules {
     /// Modules: files, or folders, which are gone through without following links, 64 folders deep
@@ -34,6 +34,11 @@ impl Modules {
     /// Does the command line name none at all? An empty list is a list.
     pub(super) fn is_empty(&self) -> bool {
         self.modules.is_empty() && self.files_from.is_none()
+    }
+
+    /// Is one thing named, so that nothing can come twice?
+    pub(super) fn is_single(&self) -> bool {
+        self.modules.len() == 1 && self.files_from.is_none()
     }
 
     /// The only one that is named, where that is no folder: what is to be told of it in full.

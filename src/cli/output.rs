@@ -249,12 +249,29 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-/// The exit status of a batch: one file's own status if there is but one, else "some failed".
-pub(super) fn batch_status(statuses: &[Status]) -> Status {
-    match statuses {
-        [only] => *only,
-        several if several.iter().all(|s| *s == Status::Done) => Status::Done,
-        _ => Status::Partial,
+/// How the files of a batch ended.
+#[derive(Default)]
+pub(super) struct Statuses {
+    last: Option<Status>,
+    count: usize,
+    is_any_other: bool,
+}
+
+impl Statuses {
+    /// One more.
+    pub(super) fn add(&mut self, status: Status) {
+        self.last = Some(status);
+        self.count += 1;
+        self.is_any_other |= status != Status::Done;
+    }
+
+    /// The exit status of all: one file's own if there is but one, else "some failed".
+    pub(super) fn of_all(&self) -> Status {
+        match (self.count, self.last) {
+            (1, Some(only)) => only,
+            _ if self.is_any_other => Status::Partial,
+            _ => Status::Done,
+        }
     }
 }
 

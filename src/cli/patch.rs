@@ -108,8 +108,8 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
 
 /// Is the file other than its last patch left it, and other than its original?
 fn is_news(vault: &Vault, proposal: &Proposal<'_>) -> Result<bool> {
-    let journal = vault.journal()?;
-    let history = History::of(&journal.entries);
+    let entries = vault.index()?.about(&proposal.path, &[&proposal.plan.before])?;
+    let history = History::of(&entries);
     let is_patched = history.at(&proposal.path).is_some_and(|trail| trail.root().is_some());
     Ok(is_patched && proposal.out.is_none() && history.origins(&proposal.path, &proposal.plan.before).is_empty())
 }

@@ -1,24 +1,26 @@
 //! `restore`: modules get their original bytes, mode, owner, attributes and times back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 use crate::cli::confirmation::{Question, confirm};
-use crate::cli::known::{self, Named, Selection};
+use crate::cli::known::{self, Named, Selecting, Selection};
 use crate::cli::modules::Modules;
-use crate::cli::output::{self, Failure, Paint, Progress, Session, batch_status, count};
+use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::{Status, recover};
 use crate::error::{Error, ErrorKind};
 use crate::module::{Sha256Hex, file, sha256};
-use crate::vault::history::History;
+use crate::vault::Locked;
+use crate::vault::history::Trail;
+use crate::vault::index::Index;
 use crate::vault::journal::{Entry, How};
 use crate::vault::recovery::Recovered;
 use crate::vault::restore::{self, RestorePlan, Step};
 use crate::vault::target::{self, Target};
-use crate::vault::{Intent, Locked, Vault};
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows")))]
@@ -50,111 +52,106 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         true => None,
         false => Some(recover::first(&vault, session)?),
     };
-    let journal = vault.journal()?;
-    let history = History::of(&journal.entries);
+    let index = vault.index()?;
     let pending = vault.pending()?;
     let (is_torn, was_interrupted) = match &writer {
         Some((locked, outcomes)) => (locked.was_torn(), !outcomes.is_empty()),
-        None => (journal.is_torn, !pending.is_empty()),
+        None => (index.is_torn(), !pending.is_empty()),
     };
     if !was_interrupted {
-        known::tell_doubt(&vault, &journal, is_torn, session)?;
+        known::tell_doubt(&vault, index.is_empty(), is_torn, session)?;
     }
-    let selection = match args.all {
-        true => Selection::all(patched_in_place(&history)),
-        false => {
-            let waiting = pending.iter().map(|intent| intent.change.path.as_path()).collect();
-            let patched: BTreeSet<PathBuf> = patched_in_place(&history).into_iter().collect();
-            output::waiting("looking for what was patched", || {
-                Selection::of(&args.modules, &history, &waiting, patched.iter().map(PathBuf::as_path))
-            })?
-        }
-    };
-    if selection.modules.is_empty() && args.all {
+    let known = Selecting { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
+    let mut selection = output::waiting("looking for what was patched", || match args.all {
+        true => known.all(),
+        false => known.named(&args.modules),
+    })?;
+    if selection.is_empty() && args.all {
         writeln!(session.out, "nothing is patched")?;
         return Ok(Status::Done);
     }
-    let known = Known { history: &history, pending: &pending, vault: &vault };
-    let mut told = Told { history: &history, statuses: Vec::new(), failed: None };
+    let mut told = Told { index: &index, statuses: Statuses::default(), failed: None };
     match &mut writer {
-        None => foresee_all(&selection.modules, &known, &mut told, session),
+        None => foresee_all(&mut selection, &known, &mut told, session)?,
         Some((locked, _)) if args.discard_changes => {
-            for named in &selection.modules {
+            for named in selection.iter()? {
+                let named = named?;
                 let done = named.path().and_then(|path| one(path, &args, locked, session));
-                told.hear(named, done, session);
+                told.hear(&named, done, session)?;
             }
         }
-        Some((locked, outcomes)) => all(&selection.modules, &known, locked, outcomes, &mut told, session),
+        Some((locked, outcomes)) => all(&mut selection, &known, locked, outcomes, &mut told, session)?,
     }
     if let Some(failed) = told.failed {
         return Err(failed);
     }
     selection.tell_others(session)?;
-    Ok(batch_status(&told.statuses))
-}
-
-/// What is known before anything is written.
-struct Known<'k> {
-    history: &'k History<'k>,
-    pending: &'k [Intent],
-    vault: &'k Vault,
+    Ok(told.statuses.of_all())
 }
 
 /// What was told of each module, and whether stdout failed.
-struct Told<'h> {
-    history: &'h History<'h>,
-    statuses: Vec<Status>,
+struct Told<'i> {
+    index: &'i Index,
+    statuses: Statuses,
     failed: Option<Failure>,
 }
 
 impl Told<'_> {
-    fn hear(&mut self, named: &Named, done: Result<(), Failure>, session: &mut Session<'_>) {
+    fn hear(&mut self, named: &Named, done: Result<(), Failure>, session: &mut Session<'_>) -> Result<(), Error> {
         match done {
-            Ok(()) => self.statuses.push(Status::Done),
+            Ok(()) => self.statuses.add(Status::Done),
             Err(Failure::Error(error)) => {
-                let error = match named.path() {
-                    Ok(path) if error.kind() == ErrorKind::NotFound && self.is_gone(path) => {
+                let error = match &named.real {
+                    Ok(path) if error.kind() == ErrorKind::NotFound && self.is_gone(path)? => {
                         error.hint("if it will not be there again, kmodlab vault forget lets go of it")
                     }
                     _ => error,
                 };
                 let error = error.on(&named.path);
                 session.complain(&error);
-                self.statuses.push(Status::of(&error));
+                self.statuses.add(Status::of(&error));
             }
             // The work goes on: what was begun is not left half done because nobody reads about it.
             Err(output) => {
                 self.failed.get_or_insert(output);
             }
         }
+        Ok(())
     }
 
     /// Is a module that was patched there not there any more?
-    fn is_gone(&self, path: &Path) -> bool {
+    fn is_gone(&self, path: &Path) -> Result<bool, Error> {
         let is_there = !matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound);
-        !is_there && self.history.at(path).is_some()
+        Ok(!is_there && self.index.knows_place(path)?)
     }
 }
 
-/// The files that are patched now. What `patch -o` made is no module that was patched: it has no original of its own.
-fn patched_in_place(history: &History<'_>) -> Vec<PathBuf> {
-    let files = history.patched_files().filter(|(_, trail)| trail.root().is_some_and(|root| root.how != How::Create));
-    files.map(|(path, _)| path.to_owned()).collect()
+/// Is the file patched now? What `patch -o` made is no module that was patched: it has no original of its own.
+fn is_patched_in_place(trail: &Trail<'_>) -> bool {
+    trail.root().is_some_and(|root| root.how != How::Create)
 }
 
 /// What would be done, without writing anything.
-fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told<'_>, session: &mut Session<'_>) {
-    /// So many are looked at before they are told of.
-    const STEP: usize = 256;
+fn foresee_all(
+    selection: &mut Selection,
+    known: &Selecting<'_>,
+    told: &mut Told<'_>,
+    session: &mut Session<'_>,
+) -> Result<(), Error> {
     let look = |path: &Path| -> Result<RestorePlan, Error> {
         target::must_be_writable(path)?;
         let current = sha256(file::read(path)?.bytes());
-        let plan = restore::plan(known.history, known.pending, path, &current)?;
+        let plan = restore::plan_by(known.index, known.pending, path, &current)?;
         // A restore whose backup can't be had is none.
         plan.backup(&known.vault.objects())?;
         Ok(plan)
     };
-    for some in modules.chunks(STEP) {
+    let mut modules = selection.iter()?;
+    loop {
+        let some: Vec<Named> = modules.by_ref().take(known::STEP).collect::<Result<_, _>>()?;
+        if some.is_empty() {
+            return Ok(());
+        }
         let looked: Vec<_> =
             some.par_iter().map(|named| Some(named.real.as_ref().ok()?).map(|path| look(path))).collect();
         for (named, plan) in some.iter().zip(looked) {
@@ -162,33 +159,31 @@ fn foresee_all(modules: &[Named], known: &Known<'_>, told: &mut Told<'_>, sessio
                 Some(plan) => describe(path, &plan?, session),
                 None => Ok(()),
             });
-            told.hear(named, done, session);
+            told.hear(named, done, session)?;
         }
     }
 }
 
 /// Puts all back, in groups.
 fn all(
-    modules: &[Named],
-    known: &Known<'_>,
+    selection: &mut Selection,
+    known: &Selecting<'_>,
     locked: &mut Locked<'_>,
     outcomes: &[Recovered],
     told: &mut Told<'_>,
     session: &mut Session<'_>,
-) {
-    let (at, paths): (Vec<usize>, Vec<PathBuf>) =
-        modules.iter().enumerate().filter_map(|(at, named)| Some((at, named.real.as_ref().ok()?.clone()))).unzip();
+) -> Result<(), Error> {
+    let count = selection.len();
     let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
     let looks: Mutex<BTreeMap<usize, Vec<String>>> = Mutex::default();
-    let progress = Mutex::new(Some(Progress::new("module", paths.len())));
+    let progress = Mutex::new(Some(Progress::new("module", count)));
     let objects = known.vault.objects();
-    let files = paths.iter().cloned().enumerate().map(|(at, path)| Ok((path, at)));
-    let decide = |at: &usize, target: &Target| {
+    let decide = |(at, _): &(usize, PathBuf), target: &Target| {
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
         recover::must_be_settled(unsettled.iter().copied(), &target.path)?;
-        let plan = restore::plan(known.history, known.pending, &target.path, target.sha256())?;
+        let plan = restore::plan_by(known.index, known.pending, &target.path, target.sha256())?;
         let wanted = restore::wanted(target, &plan, &objects, false)?;
         let others = plan.looks_put_back(target);
         if wanted.is_some() && !others.is_empty() {
@@ -196,34 +191,44 @@ fn all(
         }
         Ok(wanted)
     };
-    let mut next = 0;
-    let mut reached = 0;
     // What could not even be looked for is told where it was named.
-    let tell_up_to = |end: usize, next: &mut usize, told: &mut Told<'_>, session: &mut Session<'_>| {
-        for named in modules.iter().take(end).skip(*next) {
+    let failed: RefCell<BTreeMap<usize, Named>> = RefCell::default();
+    let tell_up_to = |end: usize, told: &mut Told<'_>, session: &mut Session<'_>| -> Result<(), Error> {
+        while let Some((_, named)) = failed.borrow_mut().extract_if(..end, |_, _| true).next() {
             if let Err(error) = named.path() {
-                told.hear(named, Err(error), session);
+                told.hear(&named, Err(error), session)?;
             }
         }
-        *next = end;
+        Ok(())
     };
-    let done = locked.carry_out_all(paths.len(), files, decide, |_, which, done| {
+    let files = selection.iter()?.enumerate().filter_map(|(at, named)| match named {
+        Ok(Named { path, real: Ok(real) }) => Some(Ok((real, (at, path)))),
+        Ok(named) => {
+            failed.borrow_mut().insert(at, named);
+            None
+        }
+        Err(error) => Some(Err(error)),
+    });
+    let (mut reached, mut broken) = (0, Ok(()));
+    let done = locked.carry_out_all(count, files, decide, |real, (at, path), done| {
         // Its line goes before others are printed.
         progress.lock().unwrap_or_else(|e| e.into_inner()).take();
-        let Some((&at, named)) = at.get(which).and_then(|at| Some((at, modules.get(*at)?))) else { return };
-        tell_up_to(at, &mut next, told, session);
-        next = at + 1;
         reached += 1;
-        let looks = looks.lock().unwrap_or_else(|e| e.into_inner()).remove(&which).unwrap_or_default();
-        let printed = done.map_err(Failure::from).and_then(|entry| restored(named, entry.as_ref(), &looks, session));
-        told.hear(named, printed, session);
+        let named = Named { path, real: Ok(real.to_owned()) };
+        let looks = looks.lock().unwrap_or_else(|e| e.into_inner()).remove(&at).unwrap_or_default();
+        let printed = done.map_err(Failure::from).and_then(|entry| restored(&named, entry.as_ref(), &looks, session));
+        let heard = tell_up_to(at, told, session).and_then(|()| told.hear(&named, printed, session));
+        if broken.is_ok() {
+            broken = heard;
+        }
     });
+    broken?;
     if let Err(error) = done {
         session.complain(&error);
-        told.statuses.push(Status::of(&error));
-        if paths.len() > 1 {
-            told.statuses.push(Status::of(&error));
-            let left = count(paths.len() - reached, "module");
+        told.statuses.add(Status::of(&error));
+        if count > 1 {
+            told.statuses.add(Status::of(&error));
+            let left = output::count(count - reached, "module");
             match error.kind() {
                 ErrorKind::NeedsRecovery => {
                     session.remark(format_args!("{left} may be restored or not, or were not reached"))
@@ -232,7 +237,7 @@ fn all(
             }
         }
     }
-    tell_up_to(modules.len(), &mut next, told, session);
+    tell_up_to(usize::MAX, told, session)
 }
 
 /// What was done to a module. The journal's line has all but what else was put back.

@@ -81,7 +81,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 fn stock(vault: &Vault, session: &mut Session<'_>) -> Result<Stock, Error> {
     let (journal, pending) = (vault.journal()?, vault.pending()?);
     if pending.is_empty() {
-        known::tell_doubt(vault, &journal, journal.is_torn, session)?;
+        known::tell_doubt(vault, journal.entries.is_empty(), journal.is_torn, session)?;
     }
     Stock::of(vault, &journal.entries, &pending)
 }

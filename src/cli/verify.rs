@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cli::Status;
-use crate::cli::known::{self, Named, Selection};
+use crate::cli::known::{self, Named, Selecting};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session};
 use crate::error::{Error, ErrorKind};
-use crate::vault::history::History;
+use crate::vault::history::Trail;
 use crate::vault::state::{Backup, Standing, State, standing};
 
 #[derive(clap::Args)]
@@ -26,47 +26,47 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    /// So many are looked at before they are told of.
-    const STEP: usize = 256;
     let vault = session.vault()?;
-    let journal = vault.journal()?;
-    let history = History::of(&journal.entries);
+    let index = vault.index()?;
     let pending = vault.pending()?;
     if pending.is_empty() {
-        known::tell_doubt(&vault, &journal, journal.is_torn, session)?;
+        known::tell_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
     let waiting: BTreeSet<&Path> = pending.iter().map(|intent| intent.change.path.as_path()).collect();
-    let selection = match args.modules.is_empty() {
-        true => {
-            let known: BTreeSet<&Path> = history.files().map(|(path, _)| path).chain(waiting.iter().copied()).collect();
-            Selection::all(known.into_iter().map(Path::to_owned))
-        }
-        false => output::waiting("looking for what was patched", || {
-            Selection::of(&args.modules, &history, &waiting, history.patched_files().map(|(path, _)| path))
-        })?,
-    };
-    let files = &selection.modules;
-    if files.is_empty() && args.modules.is_empty() && !args.json {
+    let is_all = args.modules.is_empty();
+    let is_expected = if is_all { |_: &Trail<'_>| true } else { |trail: &Trail<'_>| !trail.patches.is_empty() };
+    let known = Selecting { vault: &vault, index: &index, pending: &pending, is_expected };
+    let mut selection = output::waiting("looking for what was patched", || match is_all {
+        true => known.all(),
+        false => known.named(&args.modules),
+    })?;
+    let count = selection.len();
+    if count == 0 && is_all && !args.json {
         writeln!(session.out, "the journal knows no module")?;
     }
-    let progress = Mutex::new(Some(Progress::new("module", files.len())));
+    let progress = Mutex::new(Some(Progress::new("module", count)));
     let look = |named: &Named| -> Result<Standing, Error> {
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
         let path = named.real.as_ref().map_err(Error::again)?;
-        let standing = standing(&vault, &history, path)?;
+        let standing = standing(&vault, &index, path)?;
         match standing.state {
             // An interrupted first operation: its intent knows the file, the journal does not yet.
             _ if waiting.contains(path.as_path()) => Ok(standing),
             State::Unknown => Err(known::unknown()),
-            State::Missing if history.at(path).is_none() => Err(Error::new(ErrorKind::NotFound, "no such file")),
+            State::Missing if !index.knows_place(path)? => Err(Error::new(ErrorKind::NotFound, "no such file")),
             _ => Ok(standing),
         }
     };
     let (mut failed, mut changed) = (0, 0);
-    for some in files.chunks(STEP) {
-        let looked: Vec<Result<Standing, Error>> = match some {
+    let mut modules = selection.iter()?;
+    loop {
+        let some: Vec<Named> = modules.by_ref().take(known::STEP).collect::<Result<_, _>>()?;
+        if some.is_empty() {
+            break;
+        }
+        let looked: Vec<Result<Standing, Error>> = match some.as_slice() {
             [only] => vec![look(only)],
             several => several.par_iter().map(look).collect(),
         };
@@ -89,10 +89,11 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             }
         }
     }
+    drop(modules);
     if !args.json {
         selection.tell_others(session)?;
     }
-    Ok(match (failed, changed, files.len()) {
+    Ok(match (failed, changed, count) {
         (0, 0, _) => Status::Done,
         (0, _, _) => Status::Negative,
         (_, _, 1) => Status::Failed,

@@ -36,6 +36,15 @@ pub(super) struct Walk {
     room: Vec<MaybeUninit<u8>>,
 }
 
+/// Does a walk through a folder, by its real path, find a module at this path?
+pub(super) fn finds(top: &Path, path: &Path) -> bool {
+    let depth = path.strip_prefix(top).map_or(usize::MAX, |below| below.components().count());
+    let is_file = || path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+    // Not behind a link.
+    let is_real = || path.canonicalize().is_ok_and(|real| real == path);
+    depth <= DEPTH + 1 && path.file_name().is_some_and(is_module_name) && is_file() && is_real()
+}
+
 /// A folder, and the names of what is wanted in it.
 pub(super) struct Folder {
     top: Arc<Path>,

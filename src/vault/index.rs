@@ -49,7 +49,8 @@ fn key(by: By, text: &[u8]) -> Key {
     sum.finalize().first_chunk().copied().map(Key::from_le_bytes).unwrap_or_default()
 }
 
-fn of_path(path: &Path) -> Key {
+/// What stands for a path: of 16 bytes of its hash no two are alike, whoever chose the paths.
+pub fn key_of_path(path: &Path) -> u128 {
     key(By::Path, path.as_os_str().as_bytes())
 }
 
@@ -81,7 +82,7 @@ impl Vault {
 fn enter(entry: &Entry, at: u64, lines: &mut Builder, sizes: &mut BTreeSet<u64>) -> Result<()> {
     entry.dropped.iter().try_for_each(|sha| lines.add(key(By::Drop, sha.as_bytes()), at))?;
     let Some(change) = &entry.change else { return Ok(()) };
-    lines.add(of_path(&change.path), at)?;
+    lines.add(key_of_path(&change.path), at)?;
     if entry.operation != Operation::Forget {
         lines.add(key(By::Backup, change.before.as_bytes()), at)?;
     }
@@ -163,7 +164,7 @@ impl Index {
         let mut done = Ok(());
         let mut look = |entry: &Entry, at: u64| -> Result<()> {
             let Some(change) = &entry.change else { return Ok(()) };
-            if !is_wanted(&change.path) || self.lines.all(of_path(&change.path))?.last() != Some(&at) {
+            if !is_wanted(&change.path) || self.lines.all(key_of_path(&change.path))?.last() != Some(&at) {
                 return Ok(());
             }
             let entries = self.at_place(&change.path)?;
@@ -235,7 +236,7 @@ impl Index {
     }
 
     fn at_place(&self, path: &Path) -> Result<BTreeMap<u64, Entry>> {
-        let lines = self.lines.all(of_path(path))?;
+        let lines = self.lines.all(key_of_path(path))?;
         lines.into_iter().map(|at| Ok((at, self.entry(at)?))).collect()
     }
 

@@ -108,8 +108,8 @@ impl Sheet {
     /// [`ErrorKind::Io`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off.
     pub(super) fn all(folder: &Path) -> Result<Vec<Sheet>> {
         let mut sheets = Vec::new();
-        for name in names(folder)?.iter().filter(|name| name.extension().is_some_and(|e| e == "json" || e == "jsonl")) {
-            let path = folder.join(name);
+        for name in names(folder, |name| name.extension().is_some_and(|e| e == "json" || e == "jsonl"))? {
+            let path = folder.join(&name);
             let text = std::fs::read(&path).map_err(|e| Error::io("reading the intent", e).on(&path))?;
             let read = serde_json::Deserializer::from_slice(&text).into_iter::<Intent>();
             let intents: Vec<Intent> = read.collect::<Result<_, _>>().unwrap_or_default();
@@ -125,12 +125,15 @@ impl Sheet {
     }
 }
 
-/// The names in a folder, sorted.
-pub(super) fn names(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The names in a folder that are wanted, sorted.
+pub(super) fn names(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io("reading the folder", e).on(folder);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
-        names.push(PathBuf::from(entry.map_err(failed)?.file_name()));
+        let name = PathBuf::from(entry.map_err(failed)?.file_name());
+        if is_wanted(&name) {
+            names.push(name);
+        }
     }
     names.sort();
     Ok(names)

@@ -307,7 +307,8 @@ fn walk(
         match next_line(body, &tail) {
             Ok((entry, hash)) => {
                 let at = tail.whole;
-                tail = Tail { count: tail.count + 1, last_hash: Some(hash), whole: at + body.len() as u64 + 1, lacks_end };
+                tail =
+                    Tail { count: tail.count + 1, last_hash: Some(hash), whole: at + body.len() as u64 + 1, lacks_end };
                 each(Line { entry, text: &String::from_utf8_lossy(body), at });
             }
             Err(what) => {

@@ -1,14 +1,13 @@
 //! From keys to numbers, for very many of both: in memory while they are few, then sorted in files without a name, so that the
 //! memory for a million is that for some ten thousand.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::vault::spool::Sorter;
 
 /// How many pairs are sorted in memory.
 const IN_MEMORY: usize = 1 << 16;
@@ -27,10 +26,9 @@ type Pair = (Key, u64);
 /// What is being put together.
 pub(super) struct Builder {
     folder: PathBuf,
+    pairs: Sorter<Pair>,
+    count: u64,
     most: usize,
-    pairs: Vec<Pair>,
-    /// Sorted ones that had no room in memory.
-    runs: Vec<File>,
 }
 
 /// What can be looked up: for each key its numbers, in ascending order.
@@ -47,7 +45,11 @@ impl Builder {
     /// An empty one. Its files are made in `folder`, or, where that is not there or not ours to write, where temporary files
     /// are made.
     pub(super) fn new(folder: &Path) -> Builder {
-        Builder { folder: folder.to_owned(), most: IN_MEMORY, pairs: Vec::new(), runs: Vec::new() }
+        Builder::with_room_for(IN_MEMORY, folder)
+    }
+
+    fn with_room_for(most: usize, folder: &Path) -> Builder {
+        Builder { folder: folder.to_owned(), pairs: Sorter::new(Some(folder), most), count: 0, most }
     }
 
     /// Adds a pair.
@@ -56,14 +58,8 @@ impl Builder {
     ///
     /// [`crate::error::ErrorKind::Io`] if there is no room for it.
     pub(super) fn add(&mut self, key: Key, number: u64) -> Result<()> {
-        if self.pairs.len() >= self.most {
-            self.pairs.sort_unstable();
-            let mut run = Writer::new(&self.folder)?;
-            self.pairs.drain(..).try_for_each(|pair| run.add(pair))?;
-            self.runs.push(run.done()?);
-        }
-        self.pairs.push((key, number));
-        Ok(())
+        self.count += 1;
+        self.pairs.push((key, number))
     }
 
     /// All of them, to be looked up.
@@ -71,33 +67,24 @@ impl Builder {
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`] if there is no room for them.
-    pub(super) fn done(mut self) -> Result<Multimap> {
-        self.pairs.sort_unstable();
-        if self.runs.is_empty() {
-            return Ok(Multimap { pairs: Pairs::Few(self.pairs) });
+    pub(super) fn done(self) -> Result<Multimap> {
+        let Builder { folder, pairs, count, most } = self;
+        if count <= most as u64 {
+            let mut few = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+            pairs.each(|pair| {
+                few.push(pair);
+                Ok(())
+            })?;
+            return Ok(Multimap { pairs: Pairs::Few(few) });
         }
-        let mut sources: Vec<Box<dyn Iterator<Item = Result<Pair>>>> = vec![Box::new(self.pairs.into_iter().map(Ok))];
-        for run in self.runs {
-            sources.push(Box::new(read_all(run)?));
-        }
-        let mut heap = BinaryHeap::with_capacity(sources.len());
-        let mut refill = |heap: &mut BinaryHeap<_>, which: usize| -> Result<()> {
-            if let Some(pair) = sources.get_mut(which).and_then(Iterator::next) {
-                heap.push(Reverse((pair?, which)));
-            }
-            Ok(())
-        };
-        for which in 0..heap.capacity() {
-            refill(&mut heap, which)?;
-        }
-        let mut all = Writer::new(&self.folder)?;
-        let mut count = 0;
-        while let Some(Reverse((pair, which))) = heap.pop() {
-            all.add(pair)?;
-            count += 1;
-            refill(&mut heap, which)?;
-        }
-        Ok(Multimap { pairs: Pairs::Many { file: all.done()?, count } })
+        let file = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile()).map_err(failed)?;
+        let mut all = BufWriter::with_capacity(1 << 16, file);
+        pairs.each(|(key, number)| {
+            let written = all.write_all(&key.to_le_bytes()).and_then(|()| all.write_all(&number.to_le_bytes()));
+            written.map_err(failed)
+        })?;
+        let file = all.into_inner().map_err(|e| failed(e.into_error()))?;
+        Ok(Multimap { pairs: Pairs::Many { file, count } })
     }
 }
 
@@ -191,36 +178,6 @@ fn read_some(file: &File, start: u64, end: u64) -> Result<Vec<Pair>> {
     Ok(bytes.as_chunks::<PAIR>().0.iter().map(unpacked).collect())
 }
 
-/// All pairs of a file, in its order.
-fn read_all(mut file: File) -> Result<impl Iterator<Item = Result<Pair>>> {
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let left = file.metadata().map_err(failed)?.len() / PAIR as u64;
-    let mut file = BufReader::with_capacity(1 << 14, file);
-    Ok((0..left).map(move |_| {
-        let mut pair = [0; PAIR];
-        file.read_exact(&mut pair).map_err(failed)?;
-        Ok(unpacked(&pair))
-    }))
-}
-
-struct Writer(BufWriter<File>);
-
-impl Writer {
-    fn new(folder: &Path) -> Result<Writer> {
-        let file = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile()).map_err(failed)?;
-        Ok(Writer(BufWriter::with_capacity(1 << 16, file)))
-    }
-
-    fn add(&mut self, (key, number): Pair) -> Result<()> {
-        let written = self.0.write_all(&key.to_le_bytes()).and_then(|()| self.0.write_all(&number.to_le_bytes()));
-        written.map_err(failed)
-    }
-
-    fn done(self) -> Result<File> {
-        self.0.into_inner().map_err(|e| failed(e.into_error()))
-    }
-}
-
 fn unpacked(pair: &[u8; PAIR]) -> Pair {
     let (key, number) = pair.split_at(16);
     let key = key.first_chunk().copied().unwrap_or_default();
@@ -241,7 +198,7 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[Pair], most: usize) -> Multimap {
-        let mut builder = Builder { most, ..Builder::new(Path::new("/not/there")) };
+        let mut builder = Builder::with_room_for(most, Path::new("/not/there"));
         pairs.iter().for_each(|(key, number)| builder.add(*key, *number).unwrap());
         builder.done().unwrap()
     }

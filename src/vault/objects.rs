@@ -82,7 +82,7 @@ impl Objects {
     ///
     /// [`ErrorKind::Io`] if the folder can't be read. A folder that is not there has none.
     pub fn all(&self) -> Result<Vec<Object>> {
-        let names = match intent::names(&self.folder) {
+        let names = match intent::names(&self.folder, |_| true) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             names => names?,
         };

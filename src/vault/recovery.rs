@@ -90,9 +90,13 @@ impl Locked<'_> {
     /// The operations that have a line already. It may not be flushed.
     fn lines_of(&self, sheets: &[Sheet]) -> Result<BTreeMap<String, Option<Operation>>> {
         let ids: BTreeSet<&str> = sheets.iter().flat_map(|s| &s.intents).map(|intent| intent.id.as_str()).collect();
-        let entries = self.vault.journal()?.entries.into_iter();
-        let of_these = entries.filter(|entry| ids.contains(entry.id.as_str()));
-        Ok(of_these.map(|entry| (entry.id, Some(entry.operation))).collect())
+        let mut lines = BTreeMap::new();
+        self.vault.go_through(|line| {
+            if ids.contains(line.entry.id.as_str()) {
+                lines.insert(line.entry.id, Some(line.entry.operation));
+            }
+        })?;
+        Ok(lines)
     }
 
     /// Settles what one group's intents tell of. What is settled goes off the sheet, what is not stays.
@@ -180,8 +184,7 @@ impl Locked<'_> {
     /// Half-written files of the vault itself: they never counted.
     fn clear_temporaries(&self) -> Result<()> {
         for folder in [self.vault.intents(), self.vault.objects().folder] {
-            let names = intent::names(&folder)?;
-            for name in names.iter().filter(|name| name.extension().is_some_and(|e| e == "tmp")) {
+            for name in intent::names(&folder, |name| name.extension().is_some_and(|e| e == "tmp"))? {
                 disk::remove_durably(&disk::open_folder(&folder)?, name.as_os_str())?;
             }
         }

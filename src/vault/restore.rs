@@ -10,6 +10,7 @@ use crate::module::{Sha256Hex, sha256};
 use crate::vault::Locked;
 use crate::vault::group::Wanted;
 use crate::vault::history::{DISCARD, History};
+use crate::vault::index::Index;
 use crate::vault::intent::Intent;
 use crate::vault::journal::{Entry, FileChange, Operation};
 use crate::vault::metadata::Metadata;
@@ -157,6 +158,17 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
     Err(Error::new(ErrorKind::NotFound, what).hint("kmodlab log shows what was done to which file").on(path))
 }
 
+/// The same, by what an index of the journal finds.
+///
+/// # Errors
+///
+/// Those of [`plan`] and of [`Index::about`].
+pub fn plan_by(index: &Index, pending: &[Intent], path: &Path, current: &str) -> Result<RestorePlan> {
+    let mut contents = vec![current];
+    contents.extend(pending.iter().filter(|i| i.change.path == path).map(|i| i.change.before.as_str()));
+    plan(&History::of(&index.about(path, &contents)?), pending, path, current)
+}
+
 /// What a planned restore makes of a file; `None` if nothing is to be done. `discard` says that a person decided to lose
 /// what somebody else wrote; that state is backed up all the same.
 ///
@@ -193,13 +205,13 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
 }
 
 impl Locked<'_> {
-    /// Plans the restore of the file at a real path, as it is now. (For many, [`plan`] with one [`History`].)
+    /// Plans the restore of the file at a real path, as it is now. (For many, [`plan_by`] with one [`Index`].)
     ///
     /// # Errors
     ///
-    /// Those of [`plan`].
+    /// Those of [`plan_by`].
     pub fn plan_restore(&self, path: &Path, current: &str) -> Result<RestorePlan> {
-        plan(&History::of(&self.journal()?.entries), &self.vault.pending()?, path, current)
+        plan_by(&self.vault.index()?, &self.vault.pending()?, path, current)
     }
 
     /// Carries a planned restore out.

@@ -8,6 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::Vault;
 use crate::vault::history::History;
+use crate::vault::index::Index;
 
 /// What a file is now, held against the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -88,17 +89,20 @@ pub fn state_of<'j>(history: &History<'j>, path: &Path, current: Option<&str>) -
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Io`] if it can't be read.
-pub fn standing(vault: &Vault, history: &History<'_>, path: &Path) -> Result<Standing> {
+/// [`ErrorKind::Io`] if it can't be read; those of [`Index::about`].
+pub fn standing(vault: &Vault, index: &Index, path: &Path) -> Result<Standing> {
+    let is_place = index.knows_place(path)?;
     // A link in a module's place is not that module, wherever it leads.
-    let is_link = history.at(path).is_some() && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    let is_link = is_place && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
     let current = match file::read(path) {
         Ok(contents) => Some(sha256(contents.bytes())),
         Err(e) if e.kind() == ErrorKind::NotFound => None,
         // Empty now, or a folder now: other than recorded, and no reason to stop.
-        Err(e) if e.kind() == ErrorKind::NotAModule && history.at(path).is_some() => Some(sha256(b"")),
+        Err(e) if e.kind() == ErrorKind::NotAModule && is_place => Some(sha256(b"")),
         Err(e) => return Err(e),
     };
+    let entries = index.about_with_places(path, current.as_deref().as_slice())?;
+    let history = &History::of(&entries);
     let trail = history.at(path);
     let (state, original) = state_of(history, path, current.as_deref());
     let original = original.map(str::to_owned);

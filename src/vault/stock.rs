@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Sha256Hex;
 use crate::vault::history::{self, History};
-use crate::vault::journal::{self, Entry, Journal, News, Operation};
+use crate::vault::journal::{self, Entry, News, Operation};
 use crate::vault::objects::Object;
 use crate::vault::{Intent, Locked, Vault};
 
@@ -65,12 +65,12 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// What speaks against a journal; `is_torn` says whether it was, when it was first looked at.
-    pub fn of(journal: &Journal, is_torn: bool) -> Option<Doubt> {
+    /// What speaks against a journal: that it has no line, or was torn when it was first looked at.
+    pub fn of(is_empty: bool, is_torn: bool) -> Option<Doubt> {
         if is_torn {
             return Some(Doubt::Torn);
         }
-        journal.entries.is_empty().then_some(Doubt::NoLine)
+        is_empty.then_some(Doubt::NoLine)
     }
 }
 

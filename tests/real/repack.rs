@@ -13,7 +13,6 @@ use kmodlab::module::{Module, sha256};
 use kmodlab::patch::apply::{Record, apply};
 use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
-use kmodlab::vault::history::History;
 use kmodlab::vault::state::{State, standing};
 use kmodlab::vault::target::Target;
 
@@ -113,8 +112,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8
     assert_eq!((sha256(&stored), Container::of(&stored)), (plan.after.clone(), Container::of(original)));
     let patched = uncompressed(&stored);
     std::fs::write(place.join("inside.ko"), &patched).unwrap();
-    let journal = vault.journal().unwrap();
-    assert_eq!(standing(&vault, &History::of(&journal.entries), copy).unwrap().state, State::Patched);
+    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
     let mut then = metadata(copy);
     (then.modified, then.accessed) = (before.modified, before.accessed);
     assert_eq!(then, before, "mode, owner and attributes stay");

@@ -10,7 +10,6 @@ use kmodlab::edit;
 use kmodlab::module::sha256;
 use kmodlab::patch::apply::{Record, apply};
 use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
-use kmodlab::vault::history::History;
 use kmodlab::vault::metadata::Metadata;
 use kmodlab::vault::state::{State, standing};
 use kmodlab::vault::target::Target;
@@ -89,8 +88,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let patched = std::fs::read(copy).unwrap();
     assert_eq!(sha256(&patched), plan.after);
     let changed = only_planned_bytes_differ(original, &patched, &plan);
-    let journal = vault.journal().unwrap();
-    assert_eq!(standing(&vault, &History::of(&journal.entries), copy).unwrap().state, State::Patched);
+    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
 
     let mut locked = vault.lock().unwrap();
     let target = Target::open(copy).unwrap();

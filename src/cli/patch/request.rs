@@ -15,7 +15,7 @@ use crate::module::file;
 use crate::patch::sign::{Digest, Signer};
 use crate::patch::{Mark, Modversions, Request, Signature, Wish};
 
-/// What is to become of the module.
+// What is to become of the module. (No doc comment, as below.)
 #[derive(clap::Args)]
 pub(super) struct Wanted {
     /// The kernel whose version magic it is to have: running, vermagic:STRING, an image (vmlinuz), a folder, a package
@@ -60,7 +60,7 @@ pub(super) struct Wanted {
     in_place: bool,
 }
 
-/// The guards' overrides, one each.
+// The guards' overrides, one each. (No doc comment: clap would take it for what the command does.)
 #[derive(clap::Args)]
 pub(super) struct OverrideArgs {
     /// Override the guard installed-tree
