@@ -5,7 +5,7 @@ mod table;
 mod tally;
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::module::glance::{Glance, Looker};
 use crate::module::versions::Kind;
 use crate::module::{file, is_module_name, sha256};
 use crate::vault::history::History;
-use crate::vault::journal::Entry;
+use crate::vault::index::Index;
 use crate::vault::state::{State, state_of};
 use crate::vault::target;
 use record::Place;
@@ -73,8 +73,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         _ => Form::Table,
     };
     // Who has no home folder and names no other has no journal.
-    let journal = session.vault().ok().map(|vault| vault.journal()).transpose()?.unwrap_or_default();
-    let known = Known::of(&journal.entries);
+    let index = session.vault().ok().map(|vault| vault.index()).transpose()?;
+    let known = Known(index.filter(|index| !index.is_empty()));
     let max_size = session.max_size;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let mut source = Source {
@@ -132,50 +132,45 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     })
 }
 
-/// What the journal knows as patched.
-struct Known<'j> {
-    history: History<'j>,
-    /// The names of the files that are patched now: where a name is not among them, the path need not be looked for.
-    names: HashSet<&'j OsStr>,
-}
+/// What the journal knows as patched, where there is one.
+struct Known(Option<Index>);
 
-impl<'j> Known<'j> {
-    fn of(entries: &'j [Entry]) -> Known<'j> {
-        let history = History::of(entries);
-        let names = history.patched_files().filter_map(|(path, _)| path.file_name()).collect();
-        Known { history, names }
-    }
-
-    /// The real path, if the journal has it as that of a file that is patched now.
-    fn place(&self, name: &OsStr, path: impl Fn() -> PathBuf) -> Option<PathBuf> {
-        if !self.names.contains(name) {
-            return None;
+impl Known {
+    /// The real path, if the journal has it as that of a file that is patched now, and what it says of it.
+    fn place(&self, index: &Index, name: &OsStr, path: impl Fn() -> PathBuf) -> Result<Option<PathBuf>> {
+        if !index.has_name(name) {
+            return Ok(None);
         }
-        let real = target::real_path(&path()).ok()?;
-        self.history.at(&real).is_some_and(|trail| !trail.patches.is_empty()).then_some(real)
+        let Ok(real) = target::real_path(&path()) else { return Ok(None) };
+        Ok(index.is_patched(&real)?.then_some(real))
     }
 
     /// What a file is by the journal. It is hashed if it is in a patched file's place, or as large as something that came
     /// out of a patch; the others are not, for that would be to read them whole.
     fn file(&self, name: &OsStr, path: impl Fn() -> PathBuf, size: u64) -> Result<Option<Recorded>> {
+        let Some(index) = &self.0 else { return Ok(None) };
         let sha = || file::read(&path()).map(|contents| sha256(contents.bytes()));
-        match self.place(name, &path) {
-            Some(real) => Ok(Some(match state_of(&self.history, &real, Some(&sha()?)).0 {
-                State::Patched => Recorded::Patched,
-                State::Original => Recorded::Original,
-                State::Changed | State::Missing | State::Unknown => Recorded::Changed,
-            })),
-            None if self.history.sizes().contains(&size) => {
-                Ok(self.history.knows(&sha()?).then_some(Recorded::Patched))
+        match self.place(index, name, &path)? {
+            Some(real) => {
+                let sha = sha()?;
+                let entries = index.about(&real, &[&sha])?;
+                Ok(Some(match state_of(&History::of(&entries), &real, Some(&sha)).0 {
+                    State::Patched => Recorded::Patched,
+                    State::Original => Recorded::Original,
+                    State::Changed | State::Missing | State::Unknown => Recorded::Changed,
+                }))
             }
+            None if index.sizes().contains(&size) => Ok(index.knows_content(&sha()?)?.then_some(Recorded::Patched)),
             None => Ok(None),
         }
     }
 
     /// The same of bytes that are in no file of their own.
-    fn bytes(&self, bytes: &[u8]) -> Option<Recorded> {
-        let is_known = self.history.sizes().contains(&(bytes.len() as u64)) && self.history.knows(&sha256(bytes));
-        is_known.then_some(Recorded::Patched)
+    fn bytes(&self, bytes: &[u8]) -> Result<Option<Recorded>> {
+        let Some(index) = self.0.as_ref().filter(|index| index.sizes().contains(&(bytes.len() as u64))) else {
+            return Ok(None);
+        };
+        Ok(index.knows_content(&sha256(bytes))?.then_some(Recorded::Patched))
     }
 }
 
@@ -403,13 +398,13 @@ impl Worker {
         // SAFETY: a descriptor that is opened from here on, on any of the threads, is used and closed on the same one. What
         // is taken from the source stays on the thread that took it (an `Open` is not `Send`); the source goes from thread
         // to thread, but what it keeps open was opened before there were threads (a list of files), or is nothing (`Walk`,
-        // between two calls), or is another thread's whole life long (`unpack`); outcomes hold no files; and what is
-        // looked up in the journal is opened and closed within one call.
+        // between two calls), or is another thread's whole life long (`unpack`); outcomes hold no files; and the journal's
+        // index was opened before, and stays open until the threads are gone.
         let _ = unsafe { unshare_unsafe(UnshareFlags::FILES) };
         Worker::default()
     }
 
-    fn work(&mut self, batch: Vec<Item>, form: Form, known: &Known<'_>, max_size: u64) -> Outcome {
+    fn work(&mut self, batch: Vec<Item>, form: Form, known: &Known, max_size: u64) -> Outcome {
         let mut outcome = Outcome::default();
         for mut item in batch {
             outcome.done += 1;
@@ -429,7 +424,8 @@ impl Worker {
                     looked.and_then(|glance| Ok((known.file(name, path, glance.stored_size)?, glance)))
                 }
                 Item::Packed { bytes, .. } => {
-                    self.looker.bytes(bytes, max_size).map(|glance| (known.bytes(bytes), glance))
+                    let looked = self.looker.bytes(bytes, max_size);
+                    looked.and_then(|glance| Ok((known.bytes(bytes)?, glance)))
                 }
                 Item::Failed(_) => {
                     outcome.failed += 1;

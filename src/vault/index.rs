@@ -4,6 +4,7 @@
 //! say the same as the whole journal is tested on random journals.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -25,6 +26,8 @@ pub struct Index {
     count: u64,
     is_torn: bool,
     sizes: BTreeSet<u64>,
+    /// The names of the files that were patched, in their folders.
+    names: BTreeSet<OsString>,
 }
 
 /// What a line is found by.
@@ -65,21 +68,29 @@ impl Vault {
         let path = self.journal_path();
         let file = journal::open(&path)?.map(std::io::BufReader::into_inner);
         let mut lines = Builder::new(self.folder());
-        let (mut count, mut sizes, mut failed) = (0, BTreeSet::new(), None);
+        let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
         let course = self.go_through(|line| {
             count += 1;
-            if let Err(error) = enter(&line.entry, line.at, &mut lines, &mut sizes) {
+            if let Err(error) = enter(&line.entry, line.at, &mut lines) {
                 failed.get_or_insert(error);
+            }
+            let is_patch = matches!(line.entry.operation, Operation::Patch | Operation::GivenUp);
+            if let Some(change) = line.entry.change.as_ref().filter(|_| is_patch) {
+                sizes.insert(change.size_after);
+                let name = change.path.file_name().unwrap_or_default();
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
             }
         })?;
         match failed {
             Some(error) => Err(error),
-            None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes }),
+            None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
         }
     }
 }
 
-fn enter(entry: &Entry, at: u64, lines: &mut Builder, sizes: &mut BTreeSet<u64>) -> Result<()> {
+fn enter(entry: &Entry, at: u64, lines: &mut Builder) -> Result<()> {
     entry.dropped.iter().try_for_each(|sha| lines.add(key(By::Drop, sha.as_bytes()), at))?;
     let Some(change) = &entry.change else { return Ok(()) };
     lines.add(key_of_path(&change.path), at)?;
@@ -87,7 +98,6 @@ fn enter(entry: &Entry, at: u64, lines: &mut Builder, sizes: &mut BTreeSet<u64>)
         lines.add(key(By::Backup, change.before.as_bytes()), at)?;
     }
     if matches!(entry.operation, Operation::Patch | Operation::GivenUp) {
-        sizes.insert(change.size_after);
         lines.add(key(By::After, change.after.as_bytes()), at)?;
         lines.add(key(By::Before, change.before.as_bytes()), at)?;
     }
@@ -127,6 +137,21 @@ impl Index {
     /// Those of [`Index::about`].
     pub fn about_with_places(&self, path: &Path, contents: &[&str]) -> Result<Vec<Entry>> {
         Ok(self.found(path, contents, true)?.into_values().collect())
+    }
+
+    /// Was a file of this name patched in any folder? Where none was, no path need be looked for.
+    pub fn has_name(&self, name: &OsStr) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Is the file at this real path patched now, by the journal?
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::about`].
+    pub fn is_patched(&self, path: &Path) -> Result<bool> {
+        let entries = self.at_place(path)?;
+        Ok(History::of(entries.values()).at(path).is_some_and(|trail| !trail.patches.is_empty()))
     }
 
     /// Does the journal know a file at this real path?
@@ -339,6 +364,9 @@ mod tests {
             }
             for path in PATHS.map(Path::new) {
                 prop_assert_eq!(index.knows_place(path).unwrap(), all.at(path).is_some());
+                let is_patched = all.at(path).is_some_and(|trail| !trail.patches.is_empty());
+                prop_assert_eq!(index.is_patched(path).unwrap(), is_patched);
+                prop_assert!(!is_patched || index.has_name(path.file_name().unwrap()));
             }
             let mut files: Vec<PathBuf> = Vec::new();
             let each = |path: &Path, history: &History<'_>| {
