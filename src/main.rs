@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use kmodlab::lab::{agent, launcher};
 
 fn main() -> ExitCode {
+    give_back_large_memory();
     let mut arguments = std::env::args_os().peekable();
     match arguments.peek() {
         Some(name) if agent::is_agent(name) => agent::run(),
@@ -16,5 +17,16 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         _ => ExitCode::from(kmodlab::cli::main(arguments).code()),
+    }
+}
+
+/// Lets each large allocation be the kernel's own business, from which it is given back at once. The GNU C library would learn
+/// from the first large module that such memory is wanted again, and then keep the largest of each thread for good.
+fn give_back_large_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE: std::ffi::c_int = 1 << 20;
+        // SAFETY: mallopt(3) takes any two numbers; nothing else runs yet whose allocations it could meet.
+        let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
     }
 }

@@ -84,6 +84,20 @@ pub(crate) fn sha256_of(file: &File) -> Result<Sha256Hex> {
     }
 }
 
+/// The SHA-256 of what comes from a stream; never all of it in memory.
+pub(crate) fn sha256_of_stream(mut stream: impl std::io::Read) -> std::io::Result<Sha256Hex> {
+    let mut sum = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => return Ok(hex::encode(sum.finalize())),
+            Ok(n) => sum.update(piece.get(..n).unwrap_or_default()),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// So much is read at once where not all is kept: it stays in the processor's cache until it is hashed.
 const PIECE: usize = 1 << 16;
 

@@ -73,7 +73,13 @@ impl Objects {
     ///
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others.
     pub fn get(&self, sha: &str) -> Result<Vec<u8>> {
-        self.find(sha).map(|(_, bytes)| bytes)
+        self.first_of(sha, |place, is_compressed| {
+            let bytes = match is_compressed {
+                true => decompressed(&File::open(place)?)?,
+                false => std::fs::read(place)?,
+            };
+            Ok(if sha256(&bytes) == sha { Some(bytes) } else { None })
+        })
     }
 
     /// What is kept, sorted by SHA-256; files of other names are no backups.
@@ -107,11 +113,20 @@ impl Objects {
     /// Are the bytes of this backup those of its name?
     pub fn is_whole(&self, object: &Object) -> bool {
         let [plain, compressed] = self.places(&object.sha);
-        let read = match object.is_compressed {
-            true => File::open(compressed).and_then(|file| decompressed(&file)),
-            false => std::fs::read(plain),
-        };
-        read.is_ok_and(|bytes| sha256(&bytes) == object.sha)
+        let place = if object.is_compressed { compressed } else { plain };
+        hash_of(&place, object.is_compressed).is_ok_and(|sha| sha == object.sha)
+    }
+
+    /// Is there a backup of this SHA-256, and whole? Where, then; it is never in memory as a whole.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Objects::get`].
+    pub fn check(&self, sha: &str) -> Result<PathBuf> {
+        self.first_of(sha, |place, is_compressed| match hash_of(place, is_compressed)? {
+            found if found == sha => Ok(Some(place.to_owned())),
+            _ => Ok(None),
+        })
     }
 
     /// Takes backups away, in either form, durably.
@@ -123,21 +138,30 @@ impl Objects {
         disk::sync(&dir).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.folder))
     }
 
-    /// A whole backup, and where it is.
-    fn find(&self, sha: &str) -> Result<(PathBuf, Vec<u8>)> {
+    /// What `read` makes of the plain backup, or, where there is no whole one, of the compressed one. It answers `None` where
+    /// the bytes are others.
+    fn first_of<R>(&self, sha: &str, read: impl Fn(&Path, bool) -> std::io::Result<Option<R>>) -> Result<R> {
         let [plain, compressed] = self.places(sha);
-        let plain_failed = match std::fs::read(&plain) {
-            Ok(bytes) if sha256(&bytes) == sha => return Ok((plain, bytes)),
-            Ok(_) => damaged(plain),
+        let plain_failed = match read(&plain, false) {
+            Ok(Some(read)) => return Ok(read),
+            Ok(None) => damaged(plain),
             Err(e) => Error::io("reading the backup", e).on(plain),
         };
-        match File::open(&compressed) {
-            Ok(file) => match decompressed(&file) {
-                Ok(bytes) if sha256(&bytes) == sha => Ok((compressed, bytes)),
-                _ => Err(damaged(compressed)),
-            },
-            Err(_) => Err(plain_failed),
+        match read(&compressed, true) {
+            Ok(Some(read)) => Ok(read),
+            // It can't be opened.
+            Err(e) if e.raw_os_error().is_some() => Err(plain_failed),
+            Ok(None) | Err(_) => Err(damaged(compressed)),
         }
+    }
+}
+
+/// The SHA-256 of what a backup keeps.
+fn hash_of(place: &Path, is_compressed: bool) -> std::io::Result<Sha256Hex> {
+    let file = File::open(place)?;
+    match is_compressed {
+        true => disk::sha256_of_stream(zstd::Decoder::new(file)?),
+        false => disk::sha256_of_stream(file),
     }
 }
 
@@ -217,7 +241,7 @@ impl<'o> Staging<'o> {
     }
 
     fn write(&self, sha: &str, bytes: &[u8], source: &File) -> Result<Staged> {
-        if let Ok((path, _)) = self.objects.find(sha) {
+        if let Ok(path) = self.objects.check(sha) {
             let file = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let file = file.map_err(|e| Error::io("flushing to disk", e))?.into();
             let name = path.file_name().unwrap_or_default().to_owned();
@@ -304,8 +328,8 @@ impl<'o> Staging<'o> {
         let found = match (&staged.file, self.objects.compress) {
             (Some(file), true) => {
                 let mut from_start = file;
-                let read = from_start.rewind().and_then(|()| decompressed(file));
-                read.map(|bytes| sha256(&bytes)).map_err(|e| Error::io("reading the backup", e))
+                let read = from_start.rewind().and_then(|()| disk::sha256_of_stream(zstd::Decoder::new(file)?));
+                read.map_err(|e| Error::io("reading the backup", e))
             }
             (Some(file), false) => disk::sha256_of(file),
             (None, _) => Ok(String::new()),

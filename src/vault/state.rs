@@ -115,7 +115,7 @@ pub fn standing(vault: &Vault, index: &Index, path: &Path) -> Result<Standing> {
         None => Backup::None,
         // It is the original itself, and a person dropped the backup that it does not need.
         Some(sha) if state == State::Original && history.dropped_by(sha).is_some() => Backup::None,
-        Some(sha) => match vault.objects().get(sha) {
+        Some(sha) => match vault.objects().check(sha) {
             Ok(_) => Backup::Whole,
             Err(e) if e.kind() == ErrorKind::Damaged => Backup::Damaged,
             Err(_) if history.dropped_by(sha).is_some() => Backup::Dropped,
