@@ -2,6 +2,7 @@
 //!
 //! All of it is streamed: a tree, or a list, of some hundred thousand modules takes no more memory than a small one.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::output;
 use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::{index, target};
 
 // The modules that a command is about. One without any is left to the command: some want one, some then mean all that
 // they know. (No doc comment: clap would take it for what the command does.)
@@ -80,6 +82,50 @@ impl Modules {
             Ok(path) if path.is_dir() => Meant::Below(Walk::new(path)),
             named => Meant::Itself(Some(named)),
         }))
+    }
+
+    /// The real paths of [`Modules::files`], each once, in the order in which they are named. Where several things are named,
+    /// it takes 16 bytes for each file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Modules::files`]; of each item those of [`target::real_path`] too.
+    pub(super) fn real_files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
+        // A walk comes to each file once, and of a hash of 128 bits no two paths are alike, whoever chose them.
+        let mut seen = (!self.is_single()).then(HashSet::new);
+        let mut real = Real::default();
+        let files = self.files()?.map(move |path| path.and_then(|path| real.path(&path)));
+        Ok(files.filter(move |path| match (path, &mut seen) {
+            (Ok(path), Some(seen)) => seen.insert(index::key_of_path(path)),
+            _ => true,
+        }))
+    }
+
+    /// How many files are meant, about, by a walk of its own. `None` where there is a list: that may be read but once.
+    pub(super) fn count(&self) -> Option<usize> {
+        let files = self.files_from.is_none().then(|| self.files())?;
+        Some(output::waiting("counting", || files.map_or(0, Iterator::count)))
+    }
+}
+
+/// What makes paths real, and knows the last folder's.
+#[derive(Default)]
+struct Real {
+    /// A folder as it was named, and its real path. Files of one folder come one after the other.
+    last: Option<(PathBuf, PathBuf)>,
+}
+
+impl Real {
+    /// [`target::real_path`].
+    fn path(&mut self, path: &Path) -> Result<PathBuf> {
+        if let (Some((named, real)), Some(name)) = (&self.last, path.file_name())
+            && path.parent() == Some(named.as_path())
+        {
+            return Ok(real.join(name));
+        }
+        let real = target::real_path(path)?;
+        self.last = path.parent().zip(real.parent()).map(|(named, real)| (named.to_owned(), real.to_owned()));
+        Ok(real)
     }
 }
 
@@ -246,6 +292,30 @@ mod tests {
         let list = top.path().join("list");
         fs::write(&list, format!("{}\n{}\n", other.display(), tree.join("modules.dep").display())).unwrap();
         assert_eq!(names(&[&tree.join("kernel/b")], Some(&list)), ["2.ko", "far.ko", "modules.dep"]);
+    }
+
+    #[test]
+    fn each_real_path_comes_once_in_the_order_of_the_names() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        for file in ["a/1.ko", "a/2.ko", "b/c/3.ko", "b/4.ko"] {
+            fs::create_dir_all(top.join(file).parent().unwrap()).unwrap();
+            fs::write(top.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink(top.join("a"), top.join("link")).unwrap();
+        let list = top.join("list");
+        fs::write(&list, format!("{0}/b/4.ko\n{0}/a/./2.ko\n{0}/b/..\n", top.display())).unwrap();
+        let real = |named: &[&str], files_from: Option<&Path>| {
+            let named: Vec<PathBuf> = named.iter().map(|name| top.join(name)).collect();
+            let modules = Modules { modules: named, files_from: files_from.map(Path::to_owned) };
+            let shown = |path: Result<PathBuf>| path.unwrap().strip_prefix(&top).unwrap().display().to_string();
+            (modules.count(), modules.real_files().unwrap().map(shown).collect::<Vec<_>>())
+        };
+        assert_eq!(real(&["link"], None), (Some(2), vec!["a/1.ko".to_owned(), "a/2.ko".to_owned()]));
+        let (count, twice) = real(&["b", "link", "b/c", "a/1.ko", "b"], None);
+        assert_eq!((count, twice), (Some(8), ["b/4.ko", "b/c/3.ko", "a/1.ko", "a/2.ko"].map(str::to_owned).to_vec()));
+        let (count, listed) = real(&["a/1.ko"], Some(&list));
+        assert_eq!((count, listed), (None, ["a/1.ko", "b/4.ko", "a/2.ko", "b/c/3.ko"].map(str::to_owned).to_vec()));
     }
 
     #[test]

@@ -136,11 +136,11 @@ pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// How far many things are, on a terminal behind stderr: done of all, and how long the rest will take. At the end the line is
-/// gone.
+/// How far many things are, on a terminal behind stderr: done of all, and how long the rest will take, where it is known how
+/// many they are. At the end the line is gone.
 pub(super) struct Progress {
     what: &'static str,
-    all: usize,
+    all: Option<usize>,
     is_shown: bool,
     state: std::sync::Mutex<State>,
     begun: std::time::Instant,
@@ -157,7 +157,13 @@ struct State {
 impl Progress {
     /// Nothing is done yet.
     pub(super) fn new(what: &'static str, all: usize) -> Progress {
+        Progress::of(what, || Some(all))
+    }
+
+    /// The same of what must be counted first, about, and perhaps can't be: only where somebody sees it.
+    pub(super) fn of(what: &'static str, all: impl FnOnce() -> Option<usize>) -> Progress {
         let is_shown = io::stderr().is_terminal();
+        let all = if is_shown { all() } else { None };
         let (state, begun) = (std::sync::Mutex::default(), std::time::Instant::now());
         Progress { what, all, is_shown, state, begun }
     }
@@ -180,15 +186,8 @@ impl Progress {
             return;
         }
         state.next = passed + Duration::from_millis(100);
-        let left = match state.done {
-            0 => String::new(),
-            done => {
-                let left = passed.as_secs_f64() / done as f64 * (self.all.saturating_sub(done)) as f64;
-                format!(", {} left", duration(left as u64))
-            }
-        };
-        let of_all = count(self.all, self.what);
-        let _ = write!(io::stderr(), "\r\x1b[K{} of {of_all}{left}  {}", state.done, state.doing);
+        let line = line(state.done, self.all, self.what, passed);
+        let _ = write!(io::stderr(), "\r\x1b[K{line}  {}", state.doing);
     }
 }
 
@@ -198,6 +197,19 @@ impl Drop for Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// "3 of 4 modules, 1 s left"; or "3 modules (9 s)" where nobody knows of how many.
+fn line(done: usize, all: Option<usize>, what: &str, passed: Duration) -> String {
+    let Some(all) = all else { return format!("{} ({})", count(done, what), duration(passed.as_secs())) };
+    let left = match done {
+        0 => String::new(),
+        done => {
+            let left = passed.as_secs_f64() / done as f64 * (all.saturating_sub(done)) as f64;
+            format!(", {} left", duration(left as u64))
+        }
+    };
+    format!("{done} of {}{left}", count(all, what))
 }
 
 /// How many things are done, of nobody knows how many, on a terminal behind stderr; after a second, and not more often than
@@ -328,6 +340,14 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
+
+    #[test]
+    fn a_progress_tells_what_is_left_where_that_is_known() {
+        let passed = Duration::from_secs(3);
+        assert_eq!(line(3, Some(4), "module", passed), "3 of 4 modules, 1 s left");
+        assert_eq!(line(0, Some(4), "module", passed), "0 of 4 modules");
+        assert_eq!(line(3000, None, "module", Duration::from_secs(63)), "3,000 modules (1 min 3 s)");
+    }
 
     #[test]
     fn a_path_can_be_pasted_into_a_shell() {

@@ -1,10 +1,12 @@
 //! `patch`: a module's version magic, and what else a kernel looks at, is rewritten: in place, as a whole new file, or
 //! into another file.
 
+mod item;
 mod many;
 mod proposal;
 mod request;
 mod shown;
+mod whole;
 
 use std::path::{Path, PathBuf};
 

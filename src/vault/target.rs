@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file::open_unnoticed;
@@ -147,7 +148,7 @@ pub struct Target {
 
 /// What tells that nobody wrote to a file since, short of reading it: every write moves the time of change, which no
 /// program can set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     identity: (u64, u64),
     size: u64,
