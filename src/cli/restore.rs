@@ -63,7 +63,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     let known = Selecting { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
     let mut selection = output::waiting("looking for what was patched", || match args.all {
-        true => known.all(),
+        // What an interrupted run left is none of those, unless the journal has it.
+        true => Selecting { pending: &[], ..known }.all(),
         false => known.named(&args.modules),
     })?;
     if selection.is_empty() && args.all {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::vault::spool::Sorter;
+use crate::vault::spool::{self, Sorter};
 
 /// How many pairs are sorted in memory.
 const IN_MEMORY: usize = 1 << 16;
@@ -77,7 +77,7 @@ impl Builder {
             })?;
             return Ok(Multimap { pairs: Pairs::Few(few) });
         }
-        let file = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile()).map_err(failed)?;
+        let file = tempfile::tempfile_in(spool::folder_for_files(Some(&folder))).map_err(failed)?;
         let mut all = BufWriter::with_capacity(1 << 16, file);
         pairs.each(|(key, number)| {
             let written = all.write_all(&key.to_le_bytes()).and_then(|()| all.write_all(&number.to_le_bytes()));

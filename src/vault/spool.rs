@@ -7,6 +7,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::SpooledTempFile;
@@ -30,11 +31,10 @@ pub struct Spool<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Spool<T> {
-    /// An empty one. Its file, should it need one, has no name, and is made in `folder`, or, where there is none, where
-    /// temporary files are made.
+    /// An empty one. Its file, should it need one, has no name, and is made in `folder`, or, where that is not there or not
+    /// ours to write, where temporary files are made.
     pub fn new(folder: Option<&Path>) -> Spool<T> {
-        let folder = folder.filter(|folder| folder.is_dir()).map_or_else(std::env::temp_dir, Path::to_owned);
-        let file = BufWriter::new(SpooledTempFile::new_in(IN_MEMORY, folder));
+        let file = BufWriter::new(SpooledTempFile::new_in(IN_MEMORY, folder_for_files(folder)));
         Spool { file, count: 0, of: PhantomData }
     }
 
@@ -149,6 +149,12 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
             wanted.push(which);
         }
     }
+}
+
+/// The folder, if files can be made in it, else that of temporary files.
+pub(super) fn folder_for_files(folder: Option<&Path>) -> PathBuf {
+    let can_write = |folder: &&Path| rustix::fs::access(*folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    folder.filter(can_write).map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
 fn failed(what: &str, error: std::io::Error) -> Error {
