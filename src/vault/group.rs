@@ -34,7 +34,7 @@ const MOST_FILES: usize = 4096;
 const MOST_BYTES: usize = 32 << 20;
 
 /// Larger files than this, in bytes, are looked at one at a time: each is in memory as it is and as it is to be.
-const LARGE: u64 = 4 << 20;
+const LARGE: u64 = 8 << 20;
 
 /// So many files are looked at before it is asked whether the group is full.
 const STEP: usize = 128;
