@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 /// smaller it may keep, up to some such: to fetch it anew for each module takes a tenth of the time.
 fn give_back_large_memory() {
     #[cfg(target_env = "gnu")]
-    for (parameter, bytes) in [(libc::M_MMAP_THRESHOLD, 4 << 20), (libc::M_TRIM_THRESHOLD, 8 << 20)] {
+    for (parameter, bytes) in [(libc::M_MMAP_THRESHOLD, 4 << 20), (libc::M_TRIM_THRESHOLD, 4 << 20)] {
         // SAFETY: mallopt(3) takes any two numbers; nothing else runs yet whose allocations it could meet.
         let _ = unsafe { libc::mallopt(parameter, bytes) };
     }

@@ -10,7 +10,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -33,8 +32,9 @@ const MOST_FILES: usize = 4096;
 /// The most bytes that a group keeps in memory before it writes them: new files, and edits.
 const MOST_BYTES: usize = 32 << 20;
 
-/// Larger files than this, in bytes, are looked at one at a time: each is in memory as it is and as it is to be.
-const LARGE: u64 = 8 << 20;
+/// Larger files than this, in bytes, are looked at one after the other, beside the small ones: each is in memory as it is and
+/// as it is to be.
+const LARGE: u64 = 4 << 20;
 
 /// So many files are looked at before it is asked whether the group is full.
 const STEP: usize = 128;
@@ -136,7 +136,6 @@ impl Locked<'_> {
     ) -> Result<()> {
         let objects = self.vault.objects();
         let most = if Flusher::are_few(count) { count.max(1) } else { room_for_files() };
-        let large = Mutex::new(());
         let mut files = files.into_iter().peekable();
         let mut left = count;
         while files.peek().is_some() {
@@ -151,7 +150,7 @@ impl Locked<'_> {
                 if some.is_empty() {
                     break;
                 }
-                let looked = each(&some, |(path, own)| look(path, own, &decide, &backups, &large));
+                let looked = look_at_all(&some, |(path, own)| look(path, own, &decide, &backups));
                 for looked in looked {
                     match looked {
                         Looked::Wanted(member) => {
@@ -223,15 +222,30 @@ enum Looked {
     Stop(Error),
 }
 
+/// Looks at each, side by side, but at no two large ones at once.
+fn look_at_all<T: Sync>(files: &[(PathBuf, T)], look: impl Fn(&(PathBuf, T)) -> Looked + Sync + Send) -> Vec<Looked> {
+    let is_large = |(path, _): &(PathBuf, T)| path.symlink_metadata().is_ok_and(|meta| meta.len() > LARGE);
+    let (large, small): (Vec<_>, Vec<_>) = files.iter().enumerate().partition(|(_, file)| is_large(file));
+    let look = |(at, file): &(usize, &(PathBuf, T))| (*at, look(file));
+    let mut looked = match large.is_empty() {
+        true => each(&small, look),
+        false => {
+            let (mut looked, of_large) =
+                rayon::join(|| each(&small, look), || large.iter().map(look).collect::<Vec<_>>());
+            looked.extend(of_large);
+            looked
+        }
+    };
+    looked.sort_by_key(|(at, _)| *at);
+    looked.into_iter().map(|(_, looked)| looked).collect()
+}
+
 fn look<T>(
     path: &Path,
     own: &T,
     decide: &impl Fn(&T, &Target) -> Result<Option<Wanted>>,
     backups: &Staging<'_>,
-    large: &Mutex<()>,
 ) -> Looked {
-    let is_large = path.symlink_metadata().is_ok_and(|meta| meta.len() > LARGE);
-    let _alone = is_large.then(|| large.lock().unwrap_or_else(|e| e.into_inner()));
     let decided = Target::open(path).and_then(|target| Ok(decide(own, &target)?.map(|wanted| (target, wanted))));
     let (mut target, wanted) = match decided {
         Ok(Some(decided)) => decided,

@@ -22,7 +22,7 @@ use crate::vault::spool::Spool;
 use crate::vault::target::Target;
 
 /// How many modules are looked at before what is to be told of them is told: enough to keep all cores at work.
-const BATCH: usize = 512;
+const BATCH: usize = 256;
 
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     if args.output.is_some() {
