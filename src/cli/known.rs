@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::{file, sha256};
 use crate::vault::history::Trail;
 use crate::vault::index::{self, Index};
-use crate::vault::spool::{Place, Sorter, Spool, bytes_of_path};
+use crate::vault::sorter::Sorter;
+use crate::vault::spool::{Place, Spool, bytes_of_path};
 use crate::vault::stock::Doubt;
 use crate::vault::{Intent, Vault, target};
 
@@ -118,9 +119,10 @@ impl Selecting<'_> {
                         Ok(real) => self.index.knows_place(real)?,
                         Err(_) => false,
                     };
-                    match named.path.is_dir() && !is_place {
-                        true => self.add_folder(named.path, &mut selection)?,
-                        false => self.add_file(named, &mut selection)?,
+                    match (is_place, named.path.is_dir()) {
+                        (true, _) => selection.add(named)?,
+                        (false, true) => self.add_folder(named.path, &mut selection)?,
+                        (false, false) => self.add_file(named, &mut selection)?,
                     }
                 }
                 Err(error) => selection.add(Named::failed(error))?,
@@ -146,8 +148,10 @@ impl Selecting<'_> {
         // It may be a folder that is gone, with all that was patched in it.
         let before = selection.count;
         if let (Ok(real), false) = (&named.real, named.path.exists()) {
-            let is_below = |path: &Path| path.starts_with(real) && path != real;
-            self.each_expected(is_below, |path| selection.add(Named { real: Ok(path.clone()), path }))?;
+            self.each_expected(
+                |path| path.starts_with(real),
+                |path| selection.add(Named { real: Ok(path.clone()), path }),
+            )?;
         }
         if selection.count == before { selection.add(named) } else { Ok(()) }
     }
@@ -237,6 +241,11 @@ impl Selection {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many there are that have a real path.
+    pub(super) fn len_of_real(&self) -> usize {
+        self.modules.len()
     }
 
     /// Is there none?

@@ -174,7 +174,7 @@ fn all(
     told: &mut Told<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let count = selection.len();
+    let count = selection.len_of_real();
     let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
     let looks: Mutex<BTreeMap<usize, Vec<String>>> = Mutex::default();
     let progress = Mutex::new(Some(Progress::new("module", count)));

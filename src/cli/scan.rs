@@ -136,21 +136,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 struct Known(Option<Index>);
 
 impl Known {
-    /// The real path, if the journal has it as that of a file that is patched now, and what it says of it.
-    fn place(&self, index: &Index, name: &OsStr, path: impl Fn() -> PathBuf) -> Result<Option<PathBuf>> {
-        if !index.has_name(name) {
-            return Ok(None);
-        }
-        let Ok(real) = target::real_path(&path()) else { return Ok(None) };
-        Ok(index.is_patched(&real)?.then_some(real))
-    }
-
     /// What a file is by the journal. It is hashed if it is in a patched file's place, or as large as something that came
     /// out of a patch; the others are not, for that would be to read them whole.
     fn file(&self, name: &OsStr, path: impl Fn() -> PathBuf, size: u64) -> Result<Option<Recorded>> {
         let Some(index) = &self.0 else { return Ok(None) };
         let sha = || file::read(&path()).map(|contents| sha256(contents.bytes()));
-        match self.place(index, name, &path)? {
+        match patched_place(index, name, &path)? {
             Some(real) => {
                 let sha = sha()?;
                 let entries = index.about(&real, &[&sha])?;
@@ -172,6 +163,15 @@ impl Known {
         };
         Ok(index.knows_content(&sha256(bytes))?.then_some(Recorded::Patched))
     }
+}
+
+/// The real path, if the journal has it as that of a file that is patched now.
+fn patched_place(index: &Index, name: &OsStr, path: impl Fn() -> PathBuf) -> Result<Option<PathBuf>> {
+    if !index.has_name(name) {
+        return Ok(None);
+    }
+    let Ok(real) = target::real_path(&path()) else { return Ok(None) };
+    Ok(index.is_patched(&real)?.then_some(real))
 }
 
 /// What is glanced at, or was found in its stead.

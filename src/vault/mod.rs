@@ -23,6 +23,7 @@ mod multimap;
 pub mod objects;
 pub mod recovery;
 pub mod restore;
+pub mod sorter;
 pub mod spool;
 pub mod state;
 pub mod stock;

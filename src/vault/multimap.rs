@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::vault::spool::{self, Sorter};
+use crate::vault::sorter::Sorter;
+use crate::vault::spool;
 
 /// How many pairs are sorted in memory.
 const IN_MEMORY: usize = 1 << 16;
