@@ -1,7 +1,7 @@
 //! Work on very many things on all cores, whose outcomes come in the things' order, and of which few wait at a time.
 
 use std::collections::BTreeMap;
-use std::sync::{Barrier, Condvar, Mutex, MutexGuard, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 /// How many things may be begun beyond the one whose outcome is next. A large module takes as long as hundreds of small ones.
@@ -186,10 +186,11 @@ pub(super) fn in_order<I, S, R: Send, E>(
     let shared =
         Shared { source: Mutex::new(next), course: Mutex::new(course), called: Condvar::new(), room: Condvar::new() };
     // Linux as a rule begins a thread on the core of who made it, and takes it elsewhere with the next tick, after up to four
-    // milliseconds; who sleeps and is woken goes to an idle core at once.
-    let start = Barrier::new(threads.max(1));
+    // milliseconds; who sleeps and is woken goes to an idle core at once. So the caller's sleeps until all have begun.
+    let (begun, has_begun) = (Mutex::new(0), Condvar::new());
     let thread = || {
-        start.wait();
+        *begun.lock().unwrap_or_else(|e| e.into_inner()) += 1;
+        has_begun.notify_one();
         let _on_panic = OnPanic(|| shared.stop());
         let mut own = state();
         while let Some((number, thing)) = shared.wait_for_next() {
@@ -197,10 +198,11 @@ pub(super) fn in_order<I, S, R: Send, E>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(thread);
-        }
-        start.wait();
+        // Where no more may be made, fewer do it.
+        let spawn = |_: &usize| std::thread::Builder::new().spawn_scoped(scope, thread).is_ok();
+        let others = (1..threads).take_while(spawn).count();
+        let all = begun.lock().unwrap_or_else(|e| e.into_inner());
+        drop(has_begun.wait_while(all, |begun| *begun < others).unwrap_or_else(|e| e.into_inner()));
         let _on_panic = OnPanic(|| shared.stop());
         let mut own = state();
         loop {

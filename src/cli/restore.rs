@@ -223,7 +223,6 @@ fn all(
             broken = heard;
         }
     });
-    broken?;
     if let Err(error) = done {
         session.complain(&error);
         told.statuses.add(Status::of(&error));
@@ -238,6 +237,7 @@ fn all(
             }
         }
     }
+    broken?;
     tell_up_to(usize::MAX, told, session)
 }
 
