@@ -35,6 +35,14 @@ pub(super) struct Session<'s> {
     pub(super) max_size: u64,
 }
 
+#[cfg(test)]
+impl<'s> Session<'s> {
+    /// One with nobody before it, for tests.
+    pub(super) fn unattended(out: &'s mut Vec<u8>, err: &'s mut Vec<u8>) -> Session<'s> {
+        Session { out, err, color: false, escapes: false, may_ask: false, state_dir: None, max_size: 1 << 20 }
+    }
+}
+
 /// Why a command stopped.
 #[derive(Debug)]
 pub(super) enum Failure {

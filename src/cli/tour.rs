@@ -154,15 +154,7 @@ mod tests {
     #[test]
     fn names_of_the_tours_own_files_are_looked_for_in_its_folder_and_kernels_are_not() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut session = Session {
-            out: &mut out,
-            err: &mut err,
-            color: false,
-            escapes: false,
-            may_ask: false,
-            state_dir: None,
-            max_size: 1 << 20,
-        };
+        let mut session = Session::unattended(&mut out, &mut err);
         let tour = Tour::new(&mut session, Path::new("/t"));
         let words = tour.arguments(&["try", "dummy.ko", "--kernel", "tree.ko", "--built-for", "lab", "--out", "lab"]);
         let expected =

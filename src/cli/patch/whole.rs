@@ -462,15 +462,7 @@ mod tests {
 
     fn printed(whole: &Whole) -> [String; 2] {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut session = Session {
-            out: &mut out,
-            err: &mut err,
-            color: false,
-            escapes: false,
-            may_ask: false,
-            state_dir: None,
-            max_size: 0,
-        };
+        let mut session = Session::unattended(&mut out, &mut err);
         let request = Request::new(crate::patch::Wish::Blank, Signature::Refuse);
         whole.tell_refusals(&mut session);
         whole.print(&request, None, "", &mut session).unwrap();
