@@ -66,29 +66,83 @@ pub fn apply(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Can these edits be written over `before`, each in its own place: are the old bytes there, as many as the new ones, and no
+/// two edits over each other? And do they make `after`, where that is given? (Without a copy: modules have up to 20 MB.)
+pub fn fit_in_place(before: &[u8], edits: &[Edit], after: Option<&[u8]>) -> bool {
+    let comes = |span: Range<usize>, bytes: &[u8]| after.is_none_or(|after| after.get(span) == Some(bytes));
+    let mut in_order: Vec<&Edit> = edits.iter().collect();
+    in_order.sort_by_key(|edit| edit.offset);
+    let mut at = 0;
+    for edit in in_order {
+        let Some(span) = edit.index().filter(|_| edit.keeps_length()) else { return false };
+        let (stays, old) = (before.get(at..span.start), before.get(span.clone()));
+        if !(stays.is_some_and(|stays| comes(at..span.start, stays)) && old == Some(&edit.old)) {
+            return false;
+        }
+        at = span.end;
+        if !comes(span, &edit.new) {
+            return false;
+        }
+    }
+    let is_as_long = after.is_none_or(|after| after.len() == before.len());
+    is_as_long && before.get(at..).is_some_and(|stays| comes(at..before.len(), stays))
+}
+
 /// The edits that make `after` of `before`, two files of the same length: one edit for each run of different bytes.
 /// `None` if their lengths differ.
 pub fn between(before: &[u8], after: &[u8]) -> Option<Vec<Edit>> {
-    if before.len() != after.len() {
-        return None;
+    let mut differences = Differences::from(before, usize::MAX);
+    differences.push(after);
+    differences.edits()
+}
+
+/// The edits that make another file of `before`, of which only a piece at a time is in memory.
+pub struct Differences<'b> {
+    before: &'b [u8],
+    /// The most bytes that may differ.
+    most: usize,
+    /// How many bytes of the other file came.
+    at: usize,
+    differing: usize,
+    edits: Vec<Edit>,
+}
+
+impl<'b> Differences<'b> {
+    /// Begins at the start of both.
+    pub fn from(before: &'b [u8], most: usize) -> Differences<'b> {
+        Differences { before, most, at: 0, differing: 0, edits: Vec::new() }
     }
-    /// Files that are compared are mostly the same: so much of them is compared at once.
-    const BLOCK: usize = 4096;
-    let mut edits: Vec<Edit> = Vec::new();
-    let blocks = before.chunks(BLOCK).zip(after.chunks(BLOCK)).enumerate();
-    for (nth, (before, after)) in blocks.filter(|(_, (before, after))| before != after) {
-        let start = (nth * BLOCK) as u64;
-        for (offset, (old, new)) in (start..).zip(before.iter().zip(after)).filter(|(_, (old, new))| old != new) {
-            match edits.last_mut().filter(|last| last.range().end == offset) {
-                Some(run) => {
-                    run.old.push(*old);
-                    run.new.push(*new);
+
+    /// The next bytes of the other file.
+    pub fn push(&mut self, after: &[u8]) {
+        /// Files that are compared are mostly the same: so much of them is compared at once.
+        const BLOCK: usize = 4096;
+        let before = self.before.get(self.at..).unwrap_or_default();
+        let blocks = before.chunks(BLOCK).zip(after.chunks(BLOCK)).enumerate();
+        for (nth, (before, after)) in blocks.filter(|(_, (before, after))| before != after) {
+            let start = (self.at + nth * BLOCK) as u64;
+            for (offset, (old, new)) in (start..).zip(before.iter().zip(after)).filter(|(_, (old, new))| old != new) {
+                self.differing += 1;
+                if self.differing > self.most {
+                    break;
                 }
-                None => edits.push(Edit { offset, old: vec![*old], new: vec![*new] }),
+                match self.edits.last_mut().filter(|last| last.range().end == offset) {
+                    Some(run) => {
+                        run.old.push(*old);
+                        run.new.push(*new);
+                    }
+                    None => self.edits.push(Edit { offset, old: vec![*old], new: vec![*new] }),
+                }
             }
         }
+        self.at += after.len();
     }
-    Some(edits)
+
+    /// The edits, once the other file was seen to its end: one for each run of different bytes. `None` if the lengths differ,
+    /// or more bytes than may.
+    pub fn edits(self) -> Option<Vec<Edit>> {
+        (self.at == self.before.len() && self.differing <= self.most).then_some(self.edits)
+    }
 }
 
 /// If `torn` is `before` but for bytes inside the edits' spans, the file as it was before.
@@ -153,6 +207,55 @@ mod tests {
         let edits = between(&before, &after).unwrap();
         assert_eq!((edits.len(), edits[0].range()), (1, 4000..9000));
         assert_eq!(apply(&before, &edits).unwrap(), after);
+    }
+
+    #[test]
+    fn edits_fit_in_place_where_each_has_one_of_its_own() {
+        let two = [edit(4, b"ef", b"EF"), edit(1, b"bc", b"XY")];
+        assert!(fit_in_place(b"abcdef", &two, None));
+        assert!(fit_in_place(b"abcdef", &two, Some(b"aXYdEF")));
+        assert!(fit_in_place(b"abcdef", &[], Some(b"abcdef")));
+        for other in [&b"aXYDEF"[..], b"AXYdEF", b"aXYdEf", b"aXYdEFg", b"aXYdE", b"abcdef"] {
+            assert!(!fit_in_place(b"abcdef", &two, Some(other)));
+        }
+        for wrong in [
+            &[edit(1, b"bc", b"X")][..],
+            &[edit(1, b"zz", b"XY")],
+            &[edit(5, b"fg", b"XY")],
+            &[edit(u64::MAX, b"bc", b"XY")],
+            &[edit(1, b"bc", b"XY"), edit(2, b"cd", b"YZ")],
+        ] {
+            assert!(!fit_in_place(b"abcdef", wrong, None));
+        }
+    }
+
+    #[test]
+    fn differences_are_the_same_whatever_the_pieces() {
+        let before: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
+        let mut after = before.clone();
+        after[4090..4100].fill(0);
+        after[8191] ^= 1;
+        let whole = between(&before, &after).unwrap();
+        for piece in [1, 7, 4095, 4096, 4097, 19_999] {
+            let mut differences = Differences::from(&before, usize::MAX);
+            after.chunks(piece).for_each(|piece| differences.push(piece));
+            assert_eq!(differences.edits().unwrap(), whole, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn more_differences_than_may_be_are_none() {
+        for (most, fits) in [(2, false), (3, true)] {
+            let mut differences = Differences::from(b"abcdef", most);
+            differences.push(b"aXYd");
+            differences.push(b"eF");
+            assert_eq!(differences.edits().is_some(), fits);
+        }
+        for other in [&b"abc"[..], b"abcdefg"] {
+            let mut differences = Differences::from(b"abcdef", 9);
+            differences.push(other);
+            assert_eq!(differences.edits(), None);
+        }
     }
 
     #[test]

@@ -22,10 +22,10 @@ fn main() -> ExitCode {
 
 /// Lets each large allocation be the kernel's own business, from which it is given back at once. The GNU C library would learn
 /// from the first large module that such memory is wanted again, and then keep the largest of each thread for good. What is
-/// smaller it may keep, up to some such: to fetch it anew for each module takes a tenth of the time.
+/// smaller, as nearly all modules are, it may keep, up to some such: to fetch it anew for each takes a tenth of the time.
 fn give_back_large_memory() {
     #[cfg(target_env = "gnu")]
-    for (parameter, bytes) in [(libc::M_MMAP_THRESHOLD, 4 << 20), (libc::M_TRIM_THRESHOLD, 4 << 20)] {
+    for (parameter, bytes) in [(libc::M_MMAP_THRESHOLD, 1 << 20), (libc::M_TRIM_THRESHOLD, 1 << 20)] {
         // SAFETY: mallopt(3) takes any two numbers; nothing else runs yet whose allocations it could meet.
         let _ = unsafe { libc::mallopt(parameter, bytes) };
     }

@@ -50,13 +50,12 @@ pub fn apply(
 pub fn wanted(plan: Plan, record: Record) -> Wanted {
     let vermagic = vermagic(&plan);
     let container = plan.container;
-    Wanted { container, ..in_place(plan.bytes_after, plan.after, plan.edits, vermagic, record) }
+    Wanted { container, after: Some(plan.bytes_after), ..in_place(plan.after, plan.edits, vermagic, record) }
 }
 
-/// What an uncompressed file is to become: the bytes, their SHA-256, the edits that make them, and what the journal is to
-/// say.
+/// What an uncompressed file is to become by edits alone: the SHA-256 of what they make, the edits, and what the journal is
+/// to say.
 pub fn in_place(
-    after: Vec<u8>,
     after_sha256: Sha256Hex,
     edits: Vec<Edit>,
     vermagic: (Option<String>, Option<String>),
@@ -64,8 +63,8 @@ pub fn in_place(
 ) -> Wanted {
     Wanted {
         operation: Operation::Patch,
-        after,
-        after_sha256: Some(after_sha256),
+        after: None,
+        after_sha256,
         edits,
         metadata_after: None,
         module: record.module,

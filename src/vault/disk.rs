@@ -71,27 +71,52 @@ pub(crate) fn read_whole(file: &File) -> Result<Vec<u8>> {
 /// The SHA-256 of the whole file, read by its descriptor from its start; never all of it in memory.
 pub(crate) fn sha256_of(file: &File) -> Result<Sha256Hex> {
     let mut sum = Sha256::new();
+    each_piece(file, |piece| {
+        sum.update(piece);
+        true
+    })?;
+    Ok(hex::encode(sum.finalize()))
+}
+
+/// Does the whole file, read by its descriptor from its start, hold these bytes? Never all of it is in memory.
+pub(crate) fn holds(file: &File, bytes: &[u8]) -> Result<bool> {
+    let mut left = Some(bytes);
+    each_piece(file, |piece| {
+        left = left.and_then(|left| left.strip_prefix(piece));
+        left.is_some()
+    })?;
+    Ok(left.is_some_and(<[u8]>::is_empty))
+}
+
+/// Reads a file by its descriptor from its start, piece by piece, until that answers that it has seen enough.
+fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
     let mut piece = vec![0; PIECE];
     let mut at = 0;
     loop {
-        match uninterrupted(|| rustix::io::pread(file, &mut piece[..], at)).map_err(|e| Error::io("reading", e))? {
-            0 => return Ok(hex::encode(sum.finalize())),
-            n => {
-                sum.update(piece.get(..n).unwrap_or_default());
-                at += n as u64;
-            }
+        let read =
+            uninterrupted(|| rustix::io::pread(file, &mut piece[..], at)).map_err(|e| Error::io("reading", e))?;
+        if read == 0 || !seen(piece.get(..read).unwrap_or_default()) {
+            return Ok(());
         }
+        at += read as u64;
     }
 }
 
-/// The SHA-256 of what comes from a stream; never all of it in memory.
-pub(crate) fn sha256_of_stream(mut stream: impl std::io::Read) -> std::io::Result<Sha256Hex> {
+/// The SHA-256 of what comes from a stream, of which each piece is shown to `seen`; never all of it in memory.
+pub(crate) fn sha256_of_stream(
+    mut stream: impl std::io::Read,
+    mut seen: impl FnMut(&[u8]),
+) -> std::io::Result<Sha256Hex> {
     let mut sum = Sha256::new();
     let mut piece = vec![0; PIECE];
     loop {
         match stream.read(&mut piece) {
             Ok(0) => return Ok(hex::encode(sum.finalize())),
-            Ok(n) => sum.update(piece.get(..n).unwrap_or_default()),
+            Ok(n) => {
+                let piece = piece.get(..n).unwrap_or_default();
+                sum.update(piece);
+                seen(piece);
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -230,7 +255,7 @@ fn write_and_rename(dir: &File, temporary: &str, name: &str, bytes: &[u8], mode:
     let file = create_new(dir, temporary.as_ref(), mode).map_err(|e| Error::io("creating", e))?;
     write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
     sync(&file).map_err(|e| Error::io("flushing to disk", e))?;
-    if read_whole(&file)? != bytes {
+    if !holds(&file, bytes)? {
         return Err(Error::new(ErrorKind::Io, "reads back other than it was written").hint("is the disk failing?"));
     }
     rustix::fs::renameat(dir, temporary, dir, name).map_err(|e| Error::io("renaming", e))?;

@@ -13,28 +13,25 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::edit::Edit;
+use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::Sha256Hex;
 use crate::module::container::Container;
-use crate::module::{Sha256Hex, sha256};
+use crate::vault::Locked;
 use crate::vault::disk::{self, Flusher};
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{self, Entry, FileChange, How, News, Operation};
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Staging;
+use crate::vault::side_by_side::{each, each_file};
 use crate::vault::target::{self, Target};
 use crate::vault::write;
-use crate::vault::{Locked, each, each_mut};
 
 /// The most files of a group.
-const MOST_FILES: usize = 4096;
+const MOST_FILES: usize = 1024;
 
 /// The most bytes that a group keeps in memory before it writes them: new files, and edits.
 const MOST_BYTES: usize = 32 << 20;
-
-/// Larger files than this, in bytes, are looked at one after the other, beside the small ones: each is in memory as it is and
-/// as it is to be.
-const LARGE: u64 = 4 << 20;
 
 /// So many files are looked at before it is asked whether the group is full.
 const STEP: usize = 128;
@@ -49,10 +46,10 @@ const OPEN_FOR_EACH: u64 = 4;
 pub struct Wanted {
     /// Patch or restore.
     pub operation: Operation,
-    /// The bytes that come.
-    pub after: Vec<u8>,
-    /// Their SHA-256, where it is known already. A wrong one is found when the file is verified, and undone.
-    pub after_sha256: Option<Sha256Hex>,
+    /// All bytes that come; `None` where they are those that the edits make, so that a large file is not in memory twice.
+    pub after: Option<Vec<u8>>,
+    /// Their SHA-256. A wrong one is found when the file is verified, and undone.
+    pub after_sha256: Sha256Hex,
     /// The exact edits that were planned. Where they keep the length and lead to `after`, they are written in place;
     /// else a whole new file takes the old one's place.
     pub edits: Vec<Edit>,
@@ -112,7 +109,7 @@ impl Locked<'_> {
         let backups = Staging::begin(&objects, 1)?;
         backups.stage(target.sha256(), &target.bytes, &target.file)?;
         backups.settle()?;
-        let member = Member::new(Held::Lent(target), wanted, create);
+        let member = Member::new(Held::Lent(target), wanted, create).map_err(|e| e.on(&target.path))?;
         let done = self.commit(vec![member])?.pop();
         done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
     }
@@ -150,7 +147,11 @@ impl Locked<'_> {
                 if some.is_empty() {
                     break;
                 }
-                let looked = look_at_all(&some, |(path, own)| look(path, own, &decide, &backups));
+                let looked = each_file(
+                    some.iter().collect(),
+                    |(path, _)| path,
+                    |(path, own)| look(path, own, &decide, &backups),
+                );
                 for looked in looked {
                     match looked {
                         Looked::Wanted(member) => {
@@ -222,24 +223,6 @@ enum Looked {
     Stop(Error),
 }
 
-/// Looks at each, side by side, but at no two large ones at once.
-fn look_at_all<T: Sync>(files: &[(PathBuf, T)], look: impl Fn(&(PathBuf, T)) -> Looked + Sync + Send) -> Vec<Looked> {
-    let is_large = |(path, _): &(PathBuf, T)| path.symlink_metadata().is_ok_and(|meta| meta.len() > LARGE);
-    let (large, small): (Vec<_>, Vec<_>) = files.iter().enumerate().partition(|(_, file)| is_large(file));
-    let look = |(at, file): &(usize, &(PathBuf, T))| (*at, look(file));
-    let mut looked = match large.is_empty() {
-        true => each(&small, look),
-        false => {
-            let (mut looked, of_large) =
-                rayon::join(|| each(&small, look), || large.iter().map(look).collect::<Vec<_>>());
-            looked.extend(of_large);
-            looked
-        }
-    };
-    looked.sort_by_key(|(at, _)| *at);
-    looked.into_iter().map(|(_, looked)| looked).collect()
-}
-
 fn look<T>(
     path: &Path,
     own: &T,
@@ -247,7 +230,7 @@ fn look<T>(
     backups: &Staging<'_>,
 ) -> Looked {
     let decided = Target::open(path).and_then(|target| Ok(decide(own, &target)?.map(|wanted| (target, wanted))));
-    let (mut target, wanted) = match decided {
+    let (target, wanted) = match decided {
         Ok(Some(decided)) => decided,
         Ok(None) => return Looked::Nothing,
         Err(e) => return Looked::Failed(e.on(path)),
@@ -255,39 +238,37 @@ fn look<T>(
     if let Err(e) = backups.stage(target.sha256(), &target.bytes, &target.file) {
         return Looked::Stop(e);
     }
-    let intent = Intent::of(&target, &wanted, None);
-    let after = if intent.change.how == How::InPlace { Vec::new() } else { wanted.after };
-    target.forget_bytes();
-    Looked::Wanted(Box::new(Member { target: Held::Own(target), intent, after, new: None }))
+    match Member::new(Held::Own(target), wanted, None) {
+        Ok(mut member) => {
+            if let Held::Own(target) = &mut member.target {
+                target.forget_bytes();
+            }
+            Looked::Wanted(Box::new(member))
+        }
+        Err(e) => Looked::Failed(e.on(path)),
+    }
 }
 
 impl Intent {
     /// What is about to be done to a file.
-    fn of(target: &Target, wanted: &Wanted, create: Option<&Path>) -> Intent {
-        let in_place =
-            create.is_none() && wanted.container.is_none() && leads_to(&target.bytes, &wanted.edits, &wanted.after);
-        let how = match create {
-            Some(_) => How::Create,
-            None if in_place => How::InPlace,
-            None => How::Replace,
-        };
+    fn of(target: &Target, wanted: Wanted, how: How, at: &Path, size_after: u64) -> Intent {
         let id = journal::new_id();
         let temporary = (how != How::InPlace).then(|| format!(".kmodlab-{id}.tmp"));
         let change = FileChange {
-            path: create.unwrap_or(&target.path).to_owned(),
-            module: wanted.module.clone(),
+            path: at.to_owned(),
+            module: wanted.module,
             how,
             before: target.sha256().to_owned(),
-            after: wanted.after_sha256.clone().unwrap_or_else(|| sha256(&wanted.after)),
+            after: wanted.after_sha256,
             size_before: target.size(),
-            size_after: wanted.after.len() as u64,
-            edits: wanted.edits.clone(),
+            size_after,
+            edits: wanted.edits,
             container: wanted.container,
             metadata: target.metadata.clone(),
-            vermagic_before: wanted.vermagic.0.clone(),
-            vermagic_after: wanted.vermagic.1.clone(),
-            plan: wanted.plan.clone(),
-            overrides: wanted.overrides.clone(),
+            vermagic_before: wanted.vermagic.0,
+            vermagic_after: wanted.vermagic.1,
+            plan: wanted.plan,
+            overrides: wanted.overrides,
         };
         Intent {
             schema_version: journal::SCHEMA_VERSION,
@@ -295,38 +276,38 @@ impl Intent {
             operation: wanted.operation,
             change,
             identity: target.identity,
-            metadata_after: wanted.metadata_after.clone(),
+            metadata_after: wanted.metadata_after,
             temporary,
-            note: wanted.note.clone(),
+            note: wanted.note,
             checksum: String::new(),
         }
     }
 }
 
-/// Do these edits, written in place, make `after` of `before`? (Without a copy: modules have up to 20 MB.)
-fn leads_to(before: &[u8], edits: &[Edit], after: &[u8]) -> bool {
-    let mut at = 0;
-    let same_up_to = |from: usize, to: usize| before.get(from..to).is_some_and(|old| after.get(from..to) == Some(old));
-    let mut in_order: Vec<&Edit> = edits.iter().collect();
-    in_order.sort_by_key(|edit| edit.offset);
-    for edit in in_order {
-        let (Ok(start), Ok(end)) = (usize::try_from(edit.range().start), usize::try_from(edit.range().end)) else {
-            return false;
-        };
-        let is_written = before.get(start..end) == Some(&edit.old) && after.get(start..end) == Some(&edit.new);
-        if !(edit.keeps_length() && is_written && same_up_to(at, start)) {
-            return false;
-        }
-        at = end;
-    }
-    before.len() == after.len() && same_up_to(at, before.len())
+fn with_size(bytes: Vec<u8>) -> (Vec<u8>, u64) {
+    let size = bytes.len() as u64;
+    (bytes, size)
 }
 
 impl<'t> Member<'t> {
-    fn new(target: Held<'t>, wanted: Wanted, create: Option<&Path>) -> Member<'t> {
-        let intent = Intent::of(&target, &wanted, create);
-        let after = if intent.change.how == How::InPlace { Vec::new() } else { wanted.after };
-        Member { target, intent, after, new: None }
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`] where all that is known of the bytes that come is edits, and those do not fit.
+    fn new(target: Held<'t>, mut wanted: Wanted, create: Option<&Path>) -> Result<Member<'t>> {
+        let after = wanted.after.take();
+        let fit = || edit::fit_in_place(&target.bytes, &wanted.edits, after.as_deref());
+        let how = match create {
+            Some(_) => How::Create,
+            None if wanted.container.is_none() && fit() => How::InPlace,
+            None => How::Replace,
+        };
+        let (after, size_after) = match (how, after) {
+            (How::InPlace, _) => (Vec::new(), target.size()),
+            (_, Some(after)) => with_size(after),
+            (_, None) => with_size(edit::apply(&target.bytes, &wanted.edits)?),
+        };
+        let intent = Intent::of(&target, wanted, how, create.unwrap_or(&target.path), size_after);
+        Ok(Member { target, intent, after, new: None })
     }
 
     fn is_in_place(&self) -> bool {
@@ -456,7 +437,7 @@ impl<'t> Group<'t> {
             let after = std::mem::take(&mut member.after);
             let path = &member.intent.change.path;
             let dir = folder_of(folders, path)?;
-            let read_back = || match disk::read_whole(&new)? == after {
+            let read_back = || match disk::holds(&new, &after)? {
                 true => Ok(()),
                 false => Err(Error::new(ErrorKind::Io, "reads back other than it was written")),
             };
@@ -541,8 +522,8 @@ fn each_going<'t>(
     fates: &mut [Result<()>],
     work: impl Fn(&mut Member<'t>) -> Result<()> + Sync + Send,
 ) {
-    let mut going: Vec<_> = members.iter_mut().zip(fates).filter(|(_, fate)| fate.is_ok()).collect();
-    each_mut(&mut going, |(member, fate)| **fate = work(member));
+    let going = members.iter_mut().zip(fates).filter(|(_, fate)| fate.is_ok()).collect();
+    each(going, |(member, fate)| *fate = work(member));
 }
 
 fn folder_of<'f>(folders: &'f BTreeMap<PathBuf, (u64, File)>, path: &Path) -> Result<&'f File> {

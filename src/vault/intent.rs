@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
-use crate::vault::each_mut;
 use crate::vault::journal::{FileChange, Operation};
 use crate::vault::metadata::Metadata;
+use crate::vault::side_by_side::each;
 
 /// What a write is about to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Sheet {
     /// Puts intents on disk, durably.
     pub(super) fn write(folder: &Path, mut intents: Vec<Intent>) -> Result<Sheet> {
         let failed = Mutex::new(None);
-        each_mut(&mut intents, |intent| match intent.sum() {
+        each(intents.iter_mut().collect(), |intent| match intent.sum() {
             Ok(sum) => intent.checksum = sum,
             Err(error) => {
                 failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);

@@ -23,6 +23,7 @@ mod multimap;
 pub mod objects;
 pub mod recovery;
 pub mod restore;
+pub(crate) mod side_by_side;
 pub mod sorter;
 pub mod spool;
 pub mod state;
@@ -33,8 +34,6 @@ mod write;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
 use intent::Sheet;
@@ -233,20 +232,4 @@ impl Locked<'_> {
     fn append_all(&mut self, news: Vec<journal::News>) -> Result<Vec<Entry>> {
         self.tail.append(&self.vault.journal_path(), news)
     }
-}
-
-/// Does something with each, side by side; by one thread, if there is but one or one thing, in their order.
-fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
-    if things.len() < 2 || rayon::current_num_threads() == 1 {
-        return things.iter().map(work).collect();
-    }
-    things.par_iter().map(work).collect()
-}
-
-/// The same, where each is changed.
-fn each_mut<T: Send>(things: &mut [T], work: impl Fn(&mut T) + Sync + Send) {
-    if things.len() < 2 || rayon::current_num_threads() == 1 {
-        return things.iter_mut().for_each(work);
-    }
-    things.par_iter_mut().for_each(work);
 }

@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::edit::{Differences, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk::{self, Flusher};
-use crate::vault::{each, intent, target};
+use crate::vault::side_by_side::each;
+use crate::vault::{intent, target};
 
 /// What the name of a compressed backup ends with.
 const COMPRESSED: &str = ".zst";
@@ -82,6 +84,20 @@ impl Objects {
         })
     }
 
+    /// The edits that make the backup of this SHA-256 of `bytes`; `None` if it has another length, or more than `most` bytes
+    /// differ. The backup is never in memory as a whole.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Objects::get`].
+    pub(super) fn edits_of(&self, bytes: &[u8], sha: &str, most: usize) -> Result<Option<Vec<Edit>>> {
+        self.first_of(sha, |place, is_compressed| {
+            let mut differences = Differences::from(bytes, most);
+            let found = hash_of(place, is_compressed, |piece| differences.push(piece))?;
+            Ok(if found == sha { Some(differences.edits()) } else { None })
+        })
+    }
+
     /// What is kept, sorted by SHA-256; files of other names are no backups.
     ///
     /// # Errors
@@ -114,7 +130,7 @@ impl Objects {
     pub fn is_whole(&self, object: &Object) -> bool {
         let [plain, compressed] = self.places(&object.sha);
         let place = if object.is_compressed { compressed } else { plain };
-        hash_of(&place, object.is_compressed).is_ok_and(|sha| sha == object.sha)
+        hash_of(&place, object.is_compressed, |_| ()).is_ok_and(|sha| sha == object.sha)
     }
 
     /// Is there a backup of this SHA-256, and whole? Where, then; it is never in memory as a whole.
@@ -123,7 +139,7 @@ impl Objects {
     ///
     /// Those of [`Objects::get`].
     pub fn check(&self, sha: &str) -> Result<PathBuf> {
-        self.first_of(sha, |place, is_compressed| match hash_of(place, is_compressed)? {
+        self.first_of(sha, |place, is_compressed| match hash_of(place, is_compressed, |_| ())? {
             found if found == sha => Ok(Some(place.to_owned())),
             _ => Ok(None),
         })
@@ -156,12 +172,12 @@ impl Objects {
     }
 }
 
-/// The SHA-256 of what a backup keeps.
-fn hash_of(place: &Path, is_compressed: bool) -> std::io::Result<Sha256Hex> {
+/// The SHA-256 of what a backup keeps, of which each piece is shown to `seen`.
+fn hash_of(place: &Path, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256Hex> {
     let file = File::open(place)?;
     match is_compressed {
-        true => disk::sha256_of_stream(zstd::Decoder::new(file)?),
-        false => disk::sha256_of_stream(file),
+        true => disk::sha256_of_stream(zstd::Decoder::new(file)?, seen),
+        false => disk::sha256_of_stream(file, seen),
     }
 }
 
@@ -283,7 +299,7 @@ impl<'o> Staging<'o> {
             self.shares_nothing.store(true, Relaxed);
             return false;
         }
-        let is_same = disk::read_whole(file).is_ok_and(|read| read == bytes);
+        let is_same = disk::holds(file, bytes).unwrap_or(false);
         // Somebody wrote to the module meanwhile: the bytes that were read are what is to be kept.
         if !is_same {
             let _ = rustix::fs::ftruncate(file, 0);
@@ -316,7 +332,7 @@ impl<'o> Staging<'o> {
             flushed.map_err(|e| failed("flushing to disk", e, sha))?;
         }
         let read: Vec<(&Sha256Hex, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
-        each(&read, |(sha, staged)| self.read_back(sha, staged)).into_iter().collect::<Result<()>>()?;
+        each(read, |(sha, staged)| self.read_back(sha, staged)).into_iter().collect::<Result<()>>()?;
         for (sha, new) in staged.iter().filter(|(_, s)| !s.is_old) {
             rustix::fs::renameat(&self.folder, new.temporary(), &self.folder, &new.name)
                 .map_err(|e| failed("renaming", e, sha))?;
@@ -328,7 +344,7 @@ impl<'o> Staging<'o> {
         let found = match (&staged.file, self.objects.compress) {
             (Some(file), true) => {
                 let mut from_start = file;
-                let read = from_start.rewind().and_then(|()| disk::sha256_of_stream(zstd::Decoder::new(file)?));
+                let read = from_start.rewind().and_then(|()| disk::sha256_of_stream(zstd::Decoder::new(file)?, |_| ()));
                 read.map_err(|e| Error::io("reading the backup", e))
             }
             (Some(file), false) => disk::sha256_of(file),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::edit;
+use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
@@ -52,13 +52,22 @@ impl RestorePlan {
     ///
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had; that a person dropped it is said.
     pub fn backup(&self, objects: &Objects) -> Result<Vec<u8>> {
-        objects.get(&self.original).map_err(|e| match self.dropped_by {
-            Some(line) if e.kind() == ErrorKind::NotFound => {
+        objects.get(&self.original).map_err(|e| self.unless_dropped(e))
+    }
+
+    /// The same, as edits of `bytes`; `None` where a whole new file has to be written.
+    fn edits_of(&self, bytes: &[u8], objects: &Objects) -> Result<Option<Vec<Edit>>> {
+        objects.edits_of(bytes, &self.original, MAX_SPANS).map_err(|e| self.unless_dropped(e))
+    }
+
+    fn unless_dropped(&self, error: Error) -> Error {
+        match self.dropped_by {
+            Some(line) if error.kind() == ErrorKind::NotFound => {
                 let what = format!("the backup of its original, {}, was dropped", self.original);
                 Error::new(ErrorKind::NotFound, what).hint(format!("line {line} of the journal says when: kmodlab log"))
             }
-            _ => e,
-        })
+            _ => error,
+        }
     }
 
     /// The metadata that the file is to have afterwards.
@@ -186,13 +195,15 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
         Step::Conflict if !discard => return Err(conflict(&target.path)),
         Step::Conflict | Step::PutBack => {}
     }
-    let original = restore.backup(objects).map_err(|e| e.on(&target.path))?;
-    let edits = edit::between(&target.bytes, &original);
-    let edits = edits.filter(|edits| edits.iter().map(|e| e.old.len()).sum::<usize>() <= MAX_SPANS).unwrap_or_default();
+    let named = |e: Error| e.on(&target.path);
+    let (after, edits) = match restore.edits_of(&target.bytes, objects).map_err(named)? {
+        Some(edits) => (None, edits),
+        None => (Some(restore.backup(objects).map_err(named)?), Vec::new()),
+    };
     Ok(Some(Wanted {
         operation: Operation::Restore,
-        after: original,
-        after_sha256: Some(restore.original.clone()),
+        after,
+        after_sha256: restore.original.clone(),
         edits,
         metadata_after: Some(restore.metadata_for(target)),
         module: restore.module.clone(),

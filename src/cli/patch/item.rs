@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::patch::proposal::Proposal;
-use crate::edit::{self, Edit};
+use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::patch::apply::{self, Record};
 use crate::patch::{Plan, Request};
@@ -71,7 +71,7 @@ impl Item {
         if let Some(kept) = &self.kept
             && kept.holds_for(target)
         {
-            return kept.wanted(target, self.record(kept.name.clone()));
+            return Ok(kept.wanted(self.record(kept.name.clone())));
         }
         // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
         let plan = Plan::make_of_known(&target.bytes, target.sha256().to_owned(), request)?;
@@ -110,9 +110,8 @@ impl Kept {
         target.sha256() == self.before
     }
 
-    fn wanted(&self, target: &Target, record: Record) -> Result<Wanted> {
-        let after = edit::apply(&target.bytes, &self.edits)?;
-        Ok(apply::in_place(after, self.after.clone(), self.edits.clone(), self.vermagic.clone(), record))
+    fn wanted(&self, record: Record) -> Wanted {
+        apply::in_place(self.after.clone(), self.edits.clone(), self.vermagic.clone(), record)
     }
 }
 
@@ -122,6 +121,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
+    use crate::edit;
     use crate::patch::{Signature, Wish};
     use crate::vault::spool::Spool;
 
@@ -147,8 +147,10 @@ mod tests {
         let target = Target::open(&path).unwrap();
         let planned = Item { kept: None, ..item.clone() };
         let [kept, planned] = [&again, &planned].map(|item| item.wanted(&target, &request).unwrap());
-        assert_ne!(kept.after, MODULE);
-        assert_eq!((kept.after, kept.after_sha256), (planned.after, planned.after_sha256));
+        assert_eq!(kept.after, None);
+        let made = edit::apply(MODULE, &kept.edits).unwrap();
+        assert_ne!(made, MODULE);
+        assert_eq!((Some(made), kept.after_sha256), (planned.after, planned.after_sha256));
         assert_eq!((kept.edits, kept.module, kept.vermagic), (planned.edits, planned.module, planned.vermagic));
         assert_eq!((kept.plan, kept.overrides), (planned.plan, planned.overrides));
     }

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{Failure, Paint, Progress, Session, count};
 use crate::cli::patch::Args;
@@ -18,6 +16,7 @@ use crate::kernel::Kernel;
 use crate::patch::Request;
 use crate::vault::Vault;
 use crate::vault::recovery::Recovered;
+use crate::vault::side_by_side::each_file;
 use crate::vault::spool::Spool;
 use crate::vault::target::Target;
 
@@ -94,7 +93,8 @@ impl Looking<'_> {
             if batch.is_empty() {
                 return Ok(whole);
             }
-            let looks: Vec<(PathBuf, Look)> = batch.into_par_iter().map(|path| self.at(path)).collect();
+            let looks: Vec<(PathBuf, Look)> =
+                each_file(batch, |path| path.as_deref().unwrap_or(Path::new("")), |path| self.at(path));
             for (path, look) in looks {
                 let item = whole.add(&path, look, self.is_json, session)?;
                 if let (Some(items), Some(item)) = (&mut items, item) {

@@ -368,8 +368,8 @@ fn wanted(study: &Study, edited: &Edited, digest: &str) -> Wanted {
     let after = study.mending.after.as_ref().map(ToString::to_string);
     Wanted {
         operation: Operation::Patch,
-        after: edited.after.clone(),
-        after_sha256: Some(edited.sha256().1),
+        after: Some(edited.after.clone()),
+        after_sha256: edited.sha256().1,
         edits: edit::between(&edited.before, &edited.after).unwrap_or_default(),
         metadata_after: None,
         module: name_of(&edited.path),

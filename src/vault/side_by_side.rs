@@ -1,0 +1,64 @@
+//! Work on many things on all cores, with bounded memory.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+/// Larger files than this, in bytes, are worked on one after the other, beside the small ones: each is in memory, often as it
+/// is and as it is to be.
+const LARGE: u64 = 4 << 20;
+
+/// Does something with each, side by side; by one thread, if there is but one or one thing, in their order.
+pub(super) fn each<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+    if things.len() < 2 || rayon::current_num_threads() == 1 {
+        return things.into_iter().map(work).collect();
+    }
+    things.into_par_iter().map(work).collect()
+}
+
+/// The same, of files, with no two large ones at once.
+pub(crate) fn each_file<T: Send, R: Send>(
+    files: Vec<T>,
+    path: impl Fn(&T) -> &Path,
+    work: impl Fn(T) -> R + Sync + Send,
+) -> Vec<R> {
+    let is_large = |file: &T| path(file).symlink_metadata().is_ok_and(|meta| meta.len() > LARGE);
+    let (large, small): (Vec<_>, Vec<_>) = files.into_iter().enumerate().partition(|(_, file)| is_large(file));
+    let work = |(at, file): (usize, T)| (at, work(file));
+    let (mut done, of_large) = match large.is_empty() {
+        true => (each(small, work), Vec::new()),
+        false => rayon::join(|| each(small, work), || large.into_iter().map(work).collect::<Vec<_>>()),
+    };
+    done.extend(of_large);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+
+    #[test]
+    fn answers_are_in_order_and_no_two_large_files_are_worked_on_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<_> = (0..40).map(|n| (n, folder.path().join(n.to_string()))).collect();
+        for (n, path) in &files {
+            std::fs::File::create(path).unwrap().set_len(if n % 3 == 0 { LARGE + 1 } else { LARGE }).unwrap();
+        }
+        let (large, together) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |(n, _)| {
+            if n % 3 == 0 {
+                together.fetch_max(large.fetch_add(1, SeqCst) + 1, SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                large.fetch_sub(1, SeqCst);
+            }
+            n
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let done = pool.install(|| each_file(files, |(_, path)| path, work));
+        assert_eq!(done, (0..40).collect::<Vec<_>>());
+        assert_eq!(together.into_inner(), 1);
+    }
+}
