@@ -18,13 +18,15 @@ fn runs_as_written(document: &str) {
     let checkout = tempfile::tempdir().unwrap();
     let place = checkout.path();
     std::fs::create_dir_all(place.join("tests/real")).unwrap();
-    std::fs::copy(here.join("tests/real/fetch"), place.join("tests/real/fetch")).unwrap();
+    for script in ["fetch", "archive.sh"] {
+        std::fs::copy(here.join("tests/real").join(script), place.join("tests/real").join(script)).unwrap();
+    }
     std::os::unix::fs::symlink(here.join("target"), place.join("target")).unwrap();
     let steps = steps(document, "console lab");
     assert!(steps.len() > 3, "only {} commands", steps.len());
     let mut shell = String::from("exec 2>&1\n");
     for step in &steps {
-        shell.push_str(&format!("{}\nprintf '\\036'\n", step.command));
+        shell.push_str(&format!("{}\nprintf '%d\\036' $?\n", step.command));
     }
     let programs = Path::new(KMODLAB).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
@@ -40,8 +42,11 @@ fn runs_as_written(document: &str) {
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     for (step, printed) in steps.iter().zip(printed.split('\u{1e}')) {
+        let (printed, status) = printed.split_at(printed.rfind('\n').map_or(0, |end| end + 1));
         println!("$ {}\n{printed}", step.command);
         let told = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
+        // What kmodlab answers is in its words; all else must have worked.
+        assert!(status == "0" || step.command.starts_with("kmodlab "), "status {status}\n{}", told());
         if ["kmodlab try ", "kmodlab matrix "].iter().any(|start| step.command.starts_with(start)) {
             let expected = came_to(&step.expected);
             assert!(!expected.is_empty(), "{}", told());
