@@ -65,11 +65,9 @@ impl Vault {
     ///
     /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
     pub fn index(&self) -> Result<Index> {
-        let path = self.journal_path();
-        let file = journal::open(&path)?.map(std::io::BufReader::into_inner);
         let mut lines = Builder::new(self.folder());
         let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
-        let course = self.go_through(|line| {
+        let each = |line: journal::Line<'_>| {
             count += 1;
             if let Err(error) = enter(&line.entry, line.at, &mut lines) {
                 failed.get_or_insert(error);
@@ -82,7 +80,12 @@ impl Vault {
                     names.insert(name.to_owned());
                 }
             }
-        })?;
+        };
+        // Opened once: another run may write the first line meanwhile.
+        let (course, file) = match journal::open(&self.journal_path())? {
+            Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
+            None => (journal::Course::default(), None),
+        };
         match failed {
             Some(error) => Err(error),
             None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
@@ -399,5 +402,23 @@ mod tests {
         // Its own, which is the first patch of this original too; the others' are not asked for.
         assert_eq!(index.about(Path::new("/a.ko"), &["B"]).unwrap().len(), 1);
         assert_eq!(index.about(Path::new("/moved.ko"), &["B"]).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_first_line_that_is_written_meanwhile_is_there_whole_or_not_at_all() {
+        for _ in 0..100 {
+            let folder = tempfile::tempdir().unwrap();
+            let vault = Vault::at(folder.path());
+            let mut locked = vault.lock().unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| locked.note(Operation::Enrol, "the first line").unwrap());
+                let mut is_there = false;
+                while !is_there {
+                    let index = vault.index().unwrap();
+                    is_there = !index.is_empty();
+                    assert!(!is_there || index.entry(0).is_ok());
+                }
+            });
+        }
     }
 }

@@ -115,10 +115,19 @@ impl Vault {
     }
 
     fn go_through(&self, each: impl FnMut(journal::Line<'_>)) -> Result<journal::Course> {
-        let path = self.journal_path();
-        let Some(mut text) = journal::open(&path)? else { return Ok(journal::Course::default()) };
+        match journal::open(&self.journal_path())? {
+            Some(mut text) => self.go_through_text(&mut text, each),
+            None => Ok(journal::Course::default()),
+        }
+    }
+
+    fn go_through_text(
+        &self,
+        text: &mut impl std::io::BufRead,
+        each: impl FnMut(journal::Line<'_>),
+    ) -> Result<journal::Course> {
         let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
-        journal::each_line(&mut text, pending, each).map_err(|e| e.on(path))
+        journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
     }
 
     /// What is being written, or was when a run was interrupted.
