@@ -402,6 +402,24 @@ mod tests {
     }
 
     #[test]
+    fn the_edits_that_make_a_backup_again_are_found_in_either_form() {
+        for compress in [false, true] {
+            let (_folder, objects, bytes, sha) = kept(compress);
+            let mut changed = bytes.clone();
+            changed[10..13].copy_from_slice(b"XYZ");
+            let edits = objects.edits_of(&changed, &sha, 3).unwrap().unwrap();
+            assert_eq!(edits, [Edit { offset: 10, old: b"XYZ".to_vec(), new: bytes[10..13].to_vec() }]);
+            assert_eq!(objects.edits_of(&changed, &sha, 2).unwrap(), None, "too many differ");
+            assert_eq!(objects.edits_of(&changed[1..], &sha, 3).unwrap(), None, "of another length");
+            let place = objects.path(&sha);
+            std::fs::remove_file(&place).unwrap();
+            assert_eq!(objects.edits_of(&changed, &sha, 3).unwrap_err().kind(), ErrorKind::NotFound);
+            std::fs::write(&place, changed).unwrap();
+            assert_eq!(objects.edits_of(&bytes, &sha, 3).unwrap_err().kind(), ErrorKind::Damaged);
+        }
+    }
+
+    #[test]
     fn a_changed_byte_is_seen_in_either_form() {
         for compress in [false, true] {
             let (_folder, objects, bytes, sha) = kept(compress);
