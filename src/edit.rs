@@ -91,7 +91,7 @@ pub fn fit_in_place(before: &[u8], edits: &[Edit], after: Option<&[u8]>) -> bool
 /// The edits that make `after` of `before`, two files of the same length: one edit for each run of different bytes.
 /// `None` if their lengths differ.
 pub fn between(before: &[u8], after: &[u8]) -> Option<Vec<Edit>> {
-    let mut differences = Differences::from(before, usize::MAX);
+    let mut differences = Differences::of(before, usize::MAX);
     differences.push(after);
     differences.edits()
 }
@@ -109,7 +109,7 @@ pub struct Differences<'b> {
 
 impl<'b> Differences<'b> {
     /// Begins at the start of both.
-    pub fn from(before: &'b [u8], most: usize) -> Differences<'b> {
+    pub fn of(before: &'b [u8], most: usize) -> Differences<'b> {
         Differences { before, most, at: 0, differing: 0, edits: Vec::new() }
     }
 
@@ -237,7 +237,7 @@ mod tests {
         after[8191] ^= 1;
         let whole = between(&before, &after).unwrap();
         for piece in [1, 7, 4095, 4096, 4097, 19_999] {
-            let mut differences = Differences::from(&before, usize::MAX);
+            let mut differences = Differences::of(&before, usize::MAX);
             after.chunks(piece).for_each(|piece| differences.push(piece));
             assert_eq!(differences.edits().unwrap(), whole, "pieces of {piece}");
         }
@@ -246,13 +246,13 @@ mod tests {
     #[test]
     fn more_differences_than_may_be_are_none() {
         for (most, fits) in [(2, false), (3, true)] {
-            let mut differences = Differences::from(b"abcdef", most);
+            let mut differences = Differences::of(b"abcdef", most);
             differences.push(b"aXYd");
             differences.push(b"eF");
             assert_eq!(differences.edits().is_some(), fits);
         }
         for other in [&b"abc"[..], b"abcdefg"] {
-            let mut differences = Differences::from(b"abcdef", 9);
+            let mut differences = Differences::of(b"abcdef", 9);
             differences.push(other);
             assert_eq!(differences.edits(), None);
         }

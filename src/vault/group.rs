@@ -27,7 +27,8 @@ use crate::vault::side_by_side::{each, each_file};
 use crate::vault::target::{self, Target};
 use crate::vault::write;
 
-/// The most files of a group.
+/// The most files of a group: so many that a flush for each is cheap, so few that one tree of modules fills some, and more
+/// trees take no more memory.
 const MOST_FILES: usize = 1024;
 
 /// The most bytes that a group keeps in memory before it writes them: new files, and edits.
@@ -46,7 +47,8 @@ const OPEN_FOR_EACH: u64 = 4;
 pub struct Wanted {
     /// Patch or restore.
     pub operation: Operation,
-    /// All bytes that come; `None` where they are those that the edits make, so that a large file is not in memory twice.
+    /// All bytes that come; `None` where they are those that the edits make of an uncompressed file, so that a large one is not
+    /// in memory twice.
     pub after: Option<Vec<u8>>,
     /// Their SHA-256. A wrong one is found when the file is verified, and undone.
     pub after_sha256: Sha256Hex,
@@ -284,11 +286,6 @@ impl Intent {
     }
 }
 
-fn with_size(bytes: Vec<u8>) -> (Vec<u8>, u64) {
-    let size = bytes.len() as u64;
-    (bytes, size)
-}
-
 impl<'t> Member<'t> {
     /// # Errors
     ///
@@ -301,11 +298,12 @@ impl<'t> Member<'t> {
             None if wanted.container.is_none() && fit() => How::InPlace,
             None => How::Replace,
         };
-        let (after, size_after) = match (how, after) {
-            (How::InPlace, _) => (Vec::new(), target.size()),
-            (_, Some(after)) => with_size(after),
-            (_, None) => with_size(edit::apply(&target.bytes, &wanted.edits)?),
+        let after = match (how, after) {
+            (How::InPlace, _) => Vec::new(),
+            (_, Some(after)) => after,
+            (_, None) => edit::apply(&target.bytes, &wanted.edits)?,
         };
+        let size_after = if how == How::InPlace { target.size() } else { after.len() as u64 };
         let intent = Intent::of(&target, wanted, how, create.unwrap_or(&target.path), size_after);
         Ok(Member { target, intent, after, new: None })
     }

@@ -1,7 +1,6 @@
 //! Intents: what a write is about to do, on disk before it does it, so that recovery can finish or undo it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,16 +54,8 @@ pub(super) struct Sheet {
 impl Sheet {
     /// Puts intents on disk, durably.
     pub(super) fn write(folder: &Path, mut intents: Vec<Intent>) -> Result<Sheet> {
-        let failed = Mutex::new(None);
-        each(intents.iter_mut().collect(), |intent| match intent.sum() {
-            Ok(sum) => intent.checksum = sum,
-            Err(error) => {
-                failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
-            }
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
-            return Err(error);
-        }
+        let signed = each(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = sum));
+        signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
         let name = if intents.len() == 1 { format!("{id}.json") } else { format!("{id}.jsonl") };
         let sheet = Sheet { name, intents };

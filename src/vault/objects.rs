@@ -92,7 +92,11 @@ impl Objects {
     /// Those of [`Objects::get`].
     pub(super) fn edits_of(&self, bytes: &[u8], sha: &str, most: usize) -> Result<Option<Vec<Edit>>> {
         self.first_of(sha, |place, is_compressed| {
-            let mut differences = Differences::from(bytes, most);
+            // Whoever then asks for all of it has it checked.
+            if !is_compressed && place.metadata()?.len() != bytes.len() as u64 {
+                return Ok(Some(None));
+            }
+            let mut differences = Differences::of(bytes, most);
             let found = hash_of(place, is_compressed, |piece| differences.push(piece))?;
             Ok(if found == sha { Some(differences.edits()) } else { None })
         })

@@ -1,0 +1,448 @@
+//! What one line of a kernel's console says by itself: what it begins or ends, a place, a function of a trace.
+//!
+//! Pure. Which sources the forms are from, [`super`] says.
+
+use super::LONGEST_LINE;
+use crate::lab::record::CrashKind;
+
+/// What a line says by itself.
+pub(super) enum Event {
+    /// A standstill, or the first line of a fault.
+    Crash(CrashKind),
+    /// An oops's number.
+    Died,
+    /// The kernel gives up: a panic, or the standstill that a watchdog panicked for.
+    Panic(CrashKind),
+    /// A report that the kernel survives.
+    Warning(Ends),
+    /// A WARN or a BUG comes.
+    Begin,
+    /// The end of a report.
+    End,
+}
+
+/// What ends a report.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// `---[ end trace`: WARN, BUG and oopses.
+    AtMark,
+    /// The end of its trace: standstills and bare panics.
+    WithTrace,
+    /// Anything: there may be no trace at all. One that began has an end.
+    Anywhere,
+}
+
+/// What a line begins or ends, if it does.
+///
+/// If the beginning of a line matches, so does the whole line: a cut log must not look worse than it was.
+pub(super) fn event(line: &str, is_whole: bool) -> Option<Event> {
+    // Nearly all lines go here.
+    if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') {
+        return None;
+    }
+    if line.starts_with("------------[ cut here ]") {
+        return Some(Event::Begin);
+    }
+    let ends = ["---[ end ", "Kernel Offset: ", "Rebooting in "];
+    if ends.iter().any(|end| line.starts_with(end)) {
+        return Some(Event::End);
+    }
+    if let Some(reason) = line.strip_prefix("Kernel panic - not syncing") {
+        return panic_kind(reason.trim_start_matches([':', ' ']), is_whole).map(Event::Panic);
+    }
+    if let Some(kind) = standstill(line) {
+        return Some(Event::Crash(kind));
+    }
+    if is_bug(line) {
+        return Some(Event::Crash(CrashKind::Bug));
+    }
+    if is_fault(line) {
+        return Some(Event::Crash(CrashKind::Oops));
+    }
+    if has_oops_number(line) {
+        return Some(Event::Died);
+    }
+    warning(line).map(Event::Warning)
+}
+
+/// What panicked: the kernel, or a watchdog in its name. `None` if the line breaks off before that is decided.
+fn panic_kind(reason: &str, is_whole: bool) -> Option<CrashKind> {
+    const WATCHDOGS: [(&str, CrashKind); 4] = [
+        // kernel/watchdog.c, kernel/watchdog_hld.c
+        ("softlockup: ", CrashKind::SoftLockup),
+        ("Hard LOCKUP", CrashKind::HardLockup),
+        // kernel/rcu/tree_stall.h
+        ("RCU Stall", CrashKind::RcuStall),
+        // kernel/hung_task.c
+        ("hung_task: ", CrashKind::HungTask),
+    ];
+    if let Some((_, kind)) = WATCHDOGS.iter().find(|(words, _)| reason.starts_with(words)) {
+        return Some(*kind);
+    }
+    let may_become = WATCHDOGS.iter().any(|(words, _)| words.starts_with(reason));
+    (is_whole || !may_become).then_some(CrashKind::Panic)
+}
+
+fn standstill(line: &str) -> Option<CrashKind> {
+    let watched = ["watchdog: ", "NMI watchdog: "].iter().find_map(|name| line.strip_prefix(name));
+    let said = watched.unwrap_or(line);
+    if said.starts_with("BUG: soft lockup - CPU#") {
+        return Some(CrashKind::SoftLockup);
+    }
+    let is_hard = said.contains("hard LOCKUP") || said.contains("Hard LOCKUP");
+    // Behind the watchdog's name comes "CPU0: " from 6.5 on; powerpc says "CPU 3 Hard LOCKUP".
+    let is_watchdogs = said.starts_with("Watchdog ") || watched.is_some_and(|said| said.starts_with("CPU"));
+    if is_hard && is_watchdogs {
+        return Some(CrashKind::HardLockup);
+    }
+    let info = line.strip_prefix("rcu: ").unwrap_or(line).strip_prefix("INFO: ")?;
+    let stalls = [" self-detected stall", " detected stall", " detected expedited stall"];
+    if info.starts_with("rcu") && stalls.iter().any(|words| info.contains(words)) {
+        return Some(CrashKind::RcuStall);
+    }
+    let task = info.strip_prefix("task ")?;
+    let waits = [" blocked for more than ", " blocked in I/O wait for more than ", " can't die for more than "];
+    waits.iter().any(|words| task.contains(words)).then_some(CrashKind::HungTask)
+}
+
+/// `kernel BUG at FILE:LINE!` (lib/bug.c).
+fn is_bug(line: &str) -> bool {
+    let Some(place) = line.strip_prefix("kernel BUG at ") else { return false };
+    let by_line = place.split_once('!').and_then(|(place, _)| place.rsplit_once(':'));
+    by_line.is_some_and(|(file, line)| !file.is_empty() && !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()))
+        || place.contains(" [verbose debug info unavailable]")
+}
+
+/// The line that says which fault it was, before the oops's number.
+fn is_fault(line: &str) -> bool {
+    // x86, and powerpc with its capitals
+    const BUGS: [&str; 7] = [
+        "unable to handle page fault for address",
+        "kernel NULL pointer dereference, address",
+        "unable to handle kernel NULL pointer dereference",
+        "unable to handle kernel paging request",
+        "Kernel NULL pointer dereference on ",
+        "Unable to handle kernel ",
+        "Unable to handle unknown paging fault",
+    ];
+    if let Some(what) = line.strip_prefix("BUG: ") {
+        return BUGS.iter().any(|words| what.starts_with(words)) || what.contains("stack guard page was hit at ");
+    }
+    // arm, arm64, riscv, s390
+    if let Some(what) = line.strip_prefix("Unable to handle kernel ") {
+        let is_it = ["NULL pointer dereference", "pointer dereference", "paging request"];
+        return is_it.iter().any(|words| what.starts_with(words)) || what.contains(" at virtual address ");
+    }
+    line.strip_prefix("traps: ").unwrap_or(line).starts_with("PANIC: double fault")
+}
+
+/// Is it the line with `[#1]`, which die() prints on each architecture?
+fn has_oops_number(line: &str) -> bool {
+    // What x86 says instead of "Oops: " up to 6.8 (arch/x86/kernel/traps.c); behind it there.
+    const TRAPS: [&str; 18] = [
+        "general protection fault",
+        "segment-related general protection fault",
+        "maybe for address",
+        "invalid opcode",
+        "double fault",
+        "divide error",
+        "stack segment",
+        "segment not present",
+        "invalid TSS",
+        "int3",
+        "bounds",
+        "overflow",
+        "alignment check",
+        "simd exception",
+        "fpu exception",
+        "kernel stack overflow",
+        "unexpected #",
+        "control protection",
+    ];
+    let Some((before, number)) = line.split_once(" [#") else { return false };
+    if !number.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
+    // riscv: "Oops [#1]", "Kernel BUG [#1]"; arm64: "Internal error: Oops: 0000000096000004 [#1]"
+    let names = ["Oops: ", "Oops - ", "Internal error: ", "kernel BUG", "Kernel BUG"];
+    if before == "Oops" || names.iter().any(|name| before.starts_with(name)) {
+        return true;
+    }
+    let Some((what, code)) = before.rsplit_once(": ") else { return false };
+    // s390 has the length of the instruction too: "monitor event: 0040 ilc:2 [#1]"
+    let (code, is_s390) = code.split_once(" ilc:").map_or((code, false), |(code, _)| (code, true));
+    let is_code = code.len() >= 4 && code.bytes().all(|b| b.is_ascii_hexdigit());
+    is_code && (is_s390 || TRAPS.iter().any(|trap| what.starts_with(trap)))
+}
+
+/// What the kernel reports and survives, and how such a report ends.
+fn warning(line: &str) -> Option<Ends> {
+    const BUGS: [&str; 23] = [
+        "KASAN: ",
+        "KFENCE: ",
+        "KCSAN: ",
+        "KMSAN: ",
+        "sleeping function called from invalid context at ",
+        "scheduling while atomic: ",
+        "scheduling in a non-blocking section: ",
+        "assuming atomic context at ",
+        "assuming non migratable context at ",
+        "Bad page state",
+        "Bad page map",
+        "Bad page cache in process ",
+        "Bad rss-counter state ",
+        "non-zero pgtables_bytes on freeing mm: ",
+        "spinlock ",
+        "rwlock ",
+        "using smp_processor_id() in preemptible ",
+        "using __this_cpu_",
+        "workqueue leaked ",
+        "workqueue lockup - pool",
+        "mempool element poison mismatch",
+        "looking up invalid subclass: ",
+        "Dentry ",
+    ];
+    // lockdep (kernel/locking/lockdep.c)
+    const LOCKS: [&str; 9] = [
+        "possible circular locking dependency detected",
+        "possible recursive locking detected",
+        "possible irq lock inversion dependency detected",
+        "inconsistent lock state",
+        "suspicious RCU usage",
+        "bad unlock balance detected!",
+        "held lock freed!",
+        "lock held when returning to user space!",
+        "Nested lock was not taken",
+    ];
+    const OTHERS: [&str; 14] = [
+        "list_add corruption",
+        "list_del corruption",
+        "list_add double add",
+        "CFI failure at ",
+        "CFI failure (target: ",
+        "refcount_t: saturated",
+        "refcount_t: addition on 0",
+        "refcount_t: underflow",
+        "refcount_t: decrement hit 0",
+        "usercopy: Kernel memory ",
+        "unregister_netdevice: waiting for ",
+        "VFS: Busy inodes after unmount",
+        "sysfs: cannot create duplicate filename ",
+        "INFO: trying to register non-static key",
+    ];
+    let begins = |words: &[&str], text: &str| words.iter().any(|words| text.starts_with(words));
+    if let Some(what) = line.strip_prefix("WARNING: ") {
+        // Up to 6.18 or so "CPU: 0 PID: 1 at FILE:LINE FUNCTION", then "FILE:LINE at FUNCTION, CPU#0: NAME/PID".
+        if what.starts_with("CPU: ") || what.contains(", CPU#") {
+            return Some(Ends::AtMark);
+        }
+        return begins(&LOCKS, what).then_some(Ends::Anywhere);
+    }
+    let is_it = match line.strip_prefix("BUG: ") {
+        Some(what) => begins(&BUGS, what),
+        // mm/slub.c: "BUG kmalloc-64 (Not tainted): Poison overwritten"
+        None if line.starts_with("BUG ") => line.contains(" (Tainted: ") || line.contains(" (Not tainted): "),
+        None if line.starts_with("UBSAN: ") => line.contains(" in "),
+        None => begins(&OTHERS, line),
+    };
+    is_it.then_some(Ends::Anywhere)
+}
+
+pub(super) fn is_trace_begin(line: &str) -> bool {
+    // x86, s390, powerpc, riscv; arm and arm64
+    line.starts_with("Call Trace:") || line.starts_with("Call trace:")
+}
+
+/// A line of a trace.
+pub(super) enum Call<'l> {
+    /// A function, as the kernel prints it.
+    Sure(&'l str),
+    /// A function's address was found on the stack; it may be a leftover.
+    Unsure,
+    /// Registers, or the name of the stack.
+    Between,
+    /// The trace ends here.
+    Last,
+    /// It is none.
+    None,
+}
+
+pub(super) fn call(line: &str) -> Call<'_> {
+    if let Some(stack) = line.trim().strip_prefix('<') {
+        // "<TASK>" is the last stack; below "<IRQ>" and its like there is another.
+        return match stack {
+            "/TASK>" => Call::Last,
+            stack if stack.ends_with('>') && !stack.contains(' ') => Call::Between,
+            _ => Call::None,
+        };
+    }
+    if is_register(line) {
+        return Call::Between;
+    }
+    let (is_indented, text) = (line.starts_with([' ', '\t']), line.trim());
+    // s390 puts what it is not sure of in parentheses.
+    if text.starts_with("([<") || text.starts_with("? ") {
+        return Call::Unsure;
+    }
+    let plain = behind_addresses(text);
+    let had_address = plain.len() < text.len();
+    if had_address && plain.starts_with("? ") || plain.ends_with(" (unreliable)") {
+        return Call::Unsure;
+    }
+    match function(plain) {
+        Some(function) if is_indented || had_address => Call::Sure(function),
+        // A function without a name.
+        None if had_address || is_indented && is_address(text) => Call::Between,
+        _ => Call::None,
+    }
+}
+
+/// Registers and code, which stand in the middle of a trace where an interrupt came.
+fn is_register(line: &str) -> bool {
+    const NAMES: [&str; 24] = [
+        "RIP: ",
+        "Code: ",
+        "RSP: ",
+        "RAX: ",
+        "RDX: ",
+        "RBP: ",
+        "R10: ",
+        "R13: ",
+        "FS: ",
+        "CS: ",
+        "CR2: ",
+        "DR0: ",
+        "DR3: ",
+        "PKRU: ",
+        "EIP: ",
+        "EAX: ",
+        "ESI: ",
+        "DS: ",
+        "CR0: ",
+        "ORIG_RAX: ",
+        "ESP: ",
+        "EDX: ",
+        "--- interrupt: ",
+        "NIP: ",
+    ];
+    NAMES.iter().any(|name| line.starts_with(name))
+}
+
+/// The function in a line that says where a processor was.
+pub(super) fn place(line: &str) -> Option<&str> {
+    let is_pointer = |selector: &str| {
+        // The two lowest bits are the ring: 0 is the kernel's.
+        u16::from_str_radix(selector, 16).is_ok_and(|selector| selector & 3 == 0)
+    };
+    if let Some(pointer) = line.strip_prefix("RIP: ").or_else(|| line.strip_prefix("EIP: ")) {
+        // i386 has no selector before a function from 4.10 on.
+        let (selector, at) = pointer.split_once(':').filter(|(s, _)| s.len() == 4).unwrap_or(("0000", pointer));
+        let at = behind_addresses(at);
+        let address = at.split_whitespace().next().filter(|at| is_address(at));
+        return function(at).or(address).filter(|_| is_pointer(selector));
+    }
+    // arm64; arm; i386 up to 4.9; riscv; powerpc
+    let names = ["pc : ", "PC is at ", "EIP is at ", "epc : ", "NIP "];
+    if let Some(at) = names.iter().find_map(|name| line.strip_prefix(name)) {
+        return function(behind_addresses(at));
+    }
+    let psw = line.strip_prefix("Krnl PSW : ")?;
+    function(psw.split_once('(')?.1)
+}
+
+/// A number as the kernel prints a pointer that it has no name for.
+fn is_address(text: &str) -> bool {
+    text.strip_prefix("0x").is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Without addresses in brackets before it: `[<ffffffff81000000>]`, `[c000000000001000]`.
+fn behind_addresses(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while let Some((address, behind)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let digits = address.trim_start_matches('<').trim_end_matches('>');
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            break;
+        }
+        rest = behind.trim_start();
+    }
+    rest
+}
+
+/// `NAME+0xOFFSET/0xSIZE`, with `[MODULE]` behind it if there is one (kernel/kallsyms.c), at the beginning of a text.
+pub(super) fn function(text: &str) -> Option<&str> {
+    let (name, behind) = text.split_once("+0x")?;
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let hex = |text: &str| text.bytes().take_while(u8::is_ascii_hexdigit).count();
+    let size = behind.get(hex(behind)..)?.strip_prefix("/0x")?;
+    let digits = hex(size);
+    let rest = size.get(digits..).filter(|_| digits > 0)?;
+    let module = rest.strip_prefix(" [").and_then(|module| module.find(']')).map_or(0, |at| at + 3);
+    text.get(..text.len() - rest.len() + module)
+}
+
+/// A line without what the kernel puts before it, and without the terminal's commands there: `<4>`, `[    1.234567]`,
+/// `[   T42]`, each once, then a space. At most [`LONGEST_LINE`] bytes of it.
+pub(super) fn bare(line: &str) -> &str {
+    let mut rest = line.strip_suffix('\r').unwrap_or(line);
+    let (mut has_level, mut has_time, mut has_caller) = (false, false, false);
+    loop {
+        rest = behind_noise(rest);
+        let level = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        if let Some((_, behind)) = level.filter(|(level, _)| !has_level && is_number(level) && level.len() <= 3) {
+            (has_level, rest) = (true, behind);
+            continue;
+        }
+        // A caller may stand behind a space in logs that another program wrote.
+        let spaced = if has_time && !has_caller { rest.strip_prefix(' ').unwrap_or(rest) } else { rest };
+        let stamp = spaced.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        match stamp.map(|(stamp, behind)| (stamp.trim_start(), behind)) {
+            Some((stamp, behind)) if !has_time && !has_caller && is_time(stamp) => (has_time, rest) = (true, behind),
+            Some((stamp, behind)) if !has_caller && is_caller(stamp) => (has_caller, rest) = (true, behind),
+            _ => break,
+        }
+    }
+    if has_time || has_caller {
+        rest = behind_noise(rest.strip_prefix(' ').unwrap_or(rest));
+    }
+    // What a terminal is told behind the text is not the kernel's.
+    let rest = rest.split('\x1b').next().unwrap_or(rest);
+    let end = (0..=LONGEST_LINE.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
+    rest.get(..end).unwrap_or(rest)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `1.234567`
+fn is_time(stamp: &str) -> bool {
+    stamp.split_once('.').is_some_and(|(seconds, parts)| is_number(seconds) && parts.len() == 6 && is_number(parts))
+}
+
+/// `T42` a thread's, `C0` a processor's (CONFIG_PRINTK_CALLER).
+fn is_caller(stamp: &str) -> bool {
+    stamp.strip_prefix(['T', 'C']).is_some_and(is_number)
+}
+
+/// Behind control characters, bytes that were no text, and the terminal's commands (ECMA-48: ESC `[` … a letter).
+fn behind_noise(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        if let Some(command) = rest.strip_prefix("\x1b[") {
+            let end = command.find(|c: char| !matches!(c, '0'..='9' | ';' | '?' | '=' | ' '));
+            let Some(mut behind) = end.and_then(|at| command.get(at..)).map(str::chars) else { return "" };
+            behind.next();
+            rest = behind.as_str();
+            continue;
+        }
+        match rest.chars().next() {
+            Some('\t') => return rest,
+            Some(c) if c.is_control() || c == char::REPLACEMENT_CHARACTER => {
+                rest = rest.get(c.len_utf8()..).unwrap_or("")
+            }
+            _ => return rest,
+        }
+    }
+}
