@@ -5,6 +5,7 @@
 //! facts do not decide is *unknown*, and says what would decide it.
 
 mod btf;
+mod builder;
 pub mod danger;
 mod exports;
 mod loaded;

@@ -7,6 +7,7 @@
 
 use crate::kernel::Kernel;
 use crate::kernel::image::messages::SHA512_NAMES;
+use crate::predict::builder::Builder;
 use crate::vermagic::TokenKind;
 
 /// A behaviour that some kernels have and others have not.
@@ -144,17 +145,6 @@ const TABLE: &[Row] = &[
     Row(Rule::Livepatch,            NEVER,   NEVER,   "", &[]),
 ];
 
-/// Who built a kernel, as far as it changes the loader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Distribution {
-    /// Debian: a missing CRC refuses a module (5.10 to 7.2, seen in each); see also [`UNSET_BY_DEBIAN`].
-    Debian,
-    /// Any other: taken to be as upstream.
-    Upstream,
-    /// The facts do not tell.
-    Unknown,
-}
-
 /// What Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2), and what is asked for where a
 /// configuration is not there: 7.2 has it with the headers alone.
 const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"];
@@ -163,20 +153,13 @@ const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NA
 pub(super) struct Rules<'k> {
     kernel: &'k Kernel,
     version: Option<(u32, u32, u32)>,
-    distribution: Distribution,
+    builder: Builder,
 }
 
 impl<'k> Rules<'k> {
     /// The rules of a kernel.
     pub(super) fn of(kernel: &'k Kernel) -> Rules<'k> {
-        let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.to_ascii_lowercase());
-        let distribution = match banner {
-            Some(banner) if banner.contains("debian") => Distribution::Debian,
-            Some(_) => Distribution::Upstream,
-            None if kernel.vermagic.value.to_string().contains("+deb") => Distribution::Debian,
-            None => Distribution::Unknown,
-        };
-        Rules { kernel, version: version(kernel), distribution }
+        Rules { kernel, version: version(kernel), builder: Builder::of(kernel) }
     }
 
     /// Is the kernel at least of this version? `None` if its version is not known.
@@ -228,7 +211,7 @@ impl<'k> Rules<'k> {
     pub(super) fn option(&self, option: &str) -> Option<bool> {
         match &self.kernel.facts.config {
             Some(config) => Some(config.value.contains_key(option)),
-            None if self.distribution == Distribution::Debian && UNSET_BY_DEBIAN.contains(&option) => Some(false),
+            None if self.builder == Builder::Debian && UNSET_BY_DEBIAN.contains(&option) => Some(false),
             None => None,
         }
     }
@@ -262,11 +245,11 @@ impl<'k> Rules<'k> {
 
     /// Debian's own patch, in 5.10 to 7.2; upstream from 4.9 on warns, and refused between 2.6.28 and 4.8.
     fn missing_crc_refuses(&self) -> Option<bool> {
-        match (self.distribution, self.version?) {
+        match (self.builder, self.version?) {
             (_, version) if version < (2, 6, 25) => Some(false),
             (_, version) if ((2, 6, 28)..(4, 8, 0)).contains(&version) => Some(true),
-            (Distribution::Debian, version) if version >= (5, 10, 0) => Some(true),
-            (Distribution::Upstream, version) if version >= (4, 9, 0) => Some(false),
+            (Builder::Debian, version) if version >= (5, 10, 0) => Some(true),
+            (Builder::Upstream, version) if version >= (4, 9, 0) => Some(false),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ fn fact<T>(value: T) -> Option<Fact<T>> {
 
 /// A kernel as the project of that name builds it, of that version: its release has that number, else it is the one
 /// that `hello-4.ko` was built for.
-fn built_by(builder: &str, version: &str) -> Kernel {
+fn built_by(builder: &str, package: &str, version: &str) -> Kernel {
     let release = format!("{version}-47-amd64");
     let vermagic = Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
     let symbol = |name: &str, crc| {
@@ -26,7 +26,7 @@ fn built_by(builder: &str, version: &str) -> Kernel {
     let config: Config = config.map(|option| (option.to_owned(), "y".to_owned())).into();
     let facts = Facts {
         release: fact(release.clone()),
-        banner: fact(format!("Linux version {release} ({builder}) #1 SMP")),
+        banner: fact(format!("Linux version {release} ({builder}) (gcc (Debian 12.2.0-14) 12.2.0) #1 SMP {package}")),
         vermagic: fact(vermagic.clone()),
         machine: fact(Machine { class: Class::Elf64, endian: Endian::Little, number: 62 }),
         fingerprint: fact(Fingerprint { size: 0x380, init: Some(0x138), exit: Some(0x350) }),
@@ -40,12 +40,12 @@ fn built_by(builder: &str, version: &str) -> Kernel {
 
 /// A Debian kernel.
 pub(crate) fn debian(version: &str) -> Kernel {
-    built_by("debian-kernel@lists.debian.org", version)
+    built_by("debian-kernel@lists.debian.org", "Debian 1-1 (2026-01-01)", version)
 }
 
 /// A kernel as upstream has it.
 pub(crate) fn upstream(version: &str) -> Kernel {
-    built_by("builder@example.org", version)
+    built_by("builder@example.org", "Thu Jan  1 00:00:00 UTC 2026", version)
 }
 
 /// The same kernel with an option of its configuration set or not.

@@ -54,6 +54,27 @@ fn a_missing_crc_refuses_on_debian_and_warns_upstream() {
 }
 
 #[test]
+fn whose_kernel_it_is_the_builder_tells_and_not_the_compiler() {
+    let crcless = hello(&[(b"param_ops_charp\0\0", b"qaram_ops_charp\0\0")]);
+    let compiler = "(gcc (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) 2.40)";
+    for (builder, package, answer) in [
+        ("debian-kernel@lists.debian.org", "SMP PREEMPT_DYNAMIC Debian 6.1.159-1 (2025-12-30)", Answer::Refused),
+        ("build@proxmox", "SMP PREEMPT_DYNAMIC PMX 6.8.12-4 (2024-11-06T15:04Z)", Answer::Accepted),
+        ("me@home", "SMP PREEMPT_DYNAMIC Sat Nov 11 10:00:00 CET 2023", Answer::Accepted),
+        ("serge@raspberrypi.com", "SMP PREEMPT Debian 1:6.12.75-1+rpt1 (2026-03-11)", Answer::Unknown),
+        ("devel@kali.org", "SMP PREEMPT_DYNAMIC Kali 6.18.12-1kali1 (2026-02-25)", Answer::Unknown),
+    ] {
+        let mut kernel = upstream("6.1.0");
+        let banner = &mut kernel.facts.banner.as_mut().unwrap().value;
+        *banner = format!("Linux version 6.1.0-47-amd64 ({builder}) {compiler} #1 {package}");
+        let verdict = insmod(&crcless, &kernel, Force::None);
+        assert_eq!(verdict.answer, answer, "{builder}");
+        let said = verdict.dmesg.iter().any(|line| line == "hello_4: no symbol version for param_ops_charp");
+        assert_eq!(said, answer != Answer::Unknown, "{builder}");
+    }
+}
+
+#[test]
 fn the_size_of_struct_module_is_checked_since_6_4() {
     let short = {
         let mut bytes = hello(&[]);
