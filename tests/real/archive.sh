@@ -2,25 +2,33 @@
 # How the scripts of this folder ask a Debian archive. Sourced by them, in the project's own folder.
 #
 # Nothing is installed and no suite of this machine is changed: apt is given folders of its own, below target/real/.apt.
-# The archive is the one this machine's own sources name.
+# The archive is the one this machine's own sources name. A suite written `archived:NAME` is asked for at
+# archive.debian.org, where Debian keeps the suites that its mirrors have dropped.
 
 mkdir -p target/real
 top=$(realpath target/real)
 
+# How long a download may take, in seconds (an update of package lists a third of it), and how long to wait before the next
+# try. apt gives up a connection over which nothing arrives for 30 seconds; these limits end one over which too little does.
+seconds=${KMODLAB_FETCH_SECONDS:-600}
+pause=${KMODLAB_FETCH_PAUSE:-5}
+
+within() { timeout --kill-after=10 "$seconds" "$@"; }
+
 retry() {
   local try
   for try in 1 2 3; do
-    "$@" && return 0
+    timeout --kill-after=10 $((seconds / 3)) "$@" && return 0
     echo "$0: try $try of 3 failed: ${*: -1}" >&2
-    sleep $((try * 5))
+    sleep $((try * pause))
   done
   return 1
 }
 
-# ask SUITES SECURITY-SUITE ARCH [STATUS-FILE]: makes folders for apt, and sets `options` to what each apt command needs
+# ask SUITES SECURITY-SUITE ARCH [STATUS-FILE]: creates folders for apt, and sets `options` to what each apt command needs
 # to use them. SUITES are separated by commas; a security suite `-` is none. Without a status file nothing is installed.
 ask() {
-  local suites=$1 secsuite=$2 arch=$3 one uris archive security
+  local suites=$1 secsuite=$2 arch=$3 one uris archive security signed
   local apt=$top/.apt/$suites-$arch status=${4:-}
   # The archive and its security part, as this machine's own apt sources have them.
   uris=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages')
@@ -32,11 +40,16 @@ ask() {
     status=$apt/status
     : >"$status"
   fi
+  signed=signed-by=/usr/share/keyrings/debian-archive-keyring.gpg
   {
     for one in ${suites//,/ }; do
-      echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $one main"
+      # The Release files of archived suites have expired.
+      case $one in
+        archived:*) echo "deb [$signed check-valid-until=no] http://archive.debian.org/debian ${one#archived:} main" ;;
+        *) echo "deb [$signed] $archive $one main" ;;
+      esac
     done
-    [ -z "$security" ] || [ "$secsuite" = - ] || echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $security $secsuite main"
+    [ -z "$security" ] || [ "$secsuite" = - ] || echo "deb [$signed] $security $secsuite main"
   } >"$apt/sources.list"
   options=(
     -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
@@ -44,5 +57,8 @@ ask() {
     -o "Dir::State::Lists=$apt/lists" -o "Dir::State::status=$status" -o "Dir::Cache=$apt/cache"
     -o "APT::Architecture=$arch" -o "APT::Architectures::=$arch" -o APT::Sandbox::User=root
     -o Acquire::Languages=none -o Acquire::Retries=3 -o Acquire::By-Hash=force
+    -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30
+    # Without it, an update that failed for want of a connection counts as done.
+    -o APT::Update::Error-Mode=any
   )
 }

@@ -2,7 +2,6 @@
 //! one kernel, given to another, are judged as the experiments with them need it.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 
 use kmodlab::kernel::files::{self, Files};
 use kmodlab::kernel::{self, Kernel, Lookup};
@@ -10,22 +9,19 @@ use kmodlab::module::{Module, container::DEFAULT_MAX_SIZE, name_of_file, with_by
 use kmodlab::patch::{Plan, Request, Signature, Wish};
 use kmodlab::predict::{self, Answer, Force, Load, Step, Subject, Verdict};
 
-use crate::alone;
-use crate::kernels::{kernel_name, unpacked};
+use crate::kernels::unpacked;
+use crate::{alone, fetched};
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
-const IMAGE: &[&str] = &["linux-image"];
-const PARTS: &[&str] = &["linux-binary", "linux-modules"];
-
 /// Its image, and the modules of these names with what they need.
-fn take(folder: &str, words: &[&str], names: &[&str]) -> (Kernel, Vec<String>, Files) {
-    let name = kernel_name(folder, words);
+fn take(folder: &str, names: &[&str]) -> (Kernel, Vec<String>, Files) {
+    let name = fetched::named(folder);
     let kernel = kernel::named(name.as_ref(), &LOOKUP).unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let order = files::with_dependencies(&kernel, &names);
     let wanted: BTreeSet<String> = order.iter().cloned().collect();
-    let files = files::of(OsStr::new(&name), &wanted, &LOOKUP).unwrap();
+    let files = files::of(&name, &wanted, &LOOKUP).unwrap();
     (kernel, order, files)
 }
 
@@ -33,12 +29,12 @@ fn take(folder: &str, words: &[&str], names: &[&str]) -> (Kernel, Vec<String>, F
 #[ignore = "needs the packages of tests/real/fetch"]
 fn a_package_gives_the_files_that_dpkg_unpacks() {
     let _alone = alone();
-    for (folder, words) in [("amd64-5.10-cloud", IMAGE), ("amd64-7.2-cloud", PARTS)] {
-        let (_, order, files) = take(folder, words, &["btrfs", "dummy", "xfs", "macvlan", "nf-tables"]);
+    for folder in ["amd64-5.10-cloud", "amd64-7.2-cloud"] {
+        let (_, order, files) = take(folder, &["btrfs", "dummy", "xfs", "macvlan", "nf-tables"]);
         assert!(order.iter().any(|name| name == "raid6_pq"), "btrfs needs it: {order:?}");
         let place = tempfile::tempdir().unwrap();
         let mut same = 0;
-        for path in unpacked(folder, words, place.path()) {
+        for path in unpacked(folder, &["linux"], place.path()) {
             let Some(file) = files.modules.get(&name_of_file(&path)) else { continue };
             assert!(path.ends_with(&file.path), "{} and {}", path.display(), file.path);
             with_bytes(&path, DEFAULT_MAX_SIZE, |bytes| assert!(bytes == file.bytes, "{}", path.display())).unwrap();
@@ -67,20 +63,20 @@ fn ask(bytes: &[u8], on: &Kernel, force: Force) -> Verdict {
 #[ignore = "needs the packages of tests/real/fetch"]
 fn dummy_of_other_builds_is_judged_as_the_experiments_need_it() {
     let _alone = alone();
-    let (cloud, ..) = take("amd64-6.1-cloud", IMAGE, &[]);
-    let (_, _, old) = take("amd64-6.1-cloud-old", IMAGE, &["dummy"]);
-    let (_, _, rt) = take("amd64-6.1-rt", IMAGE, &["dummy"]);
+    let (cloud, ..) = take("amd64-6.1-cloud", &[]);
+    let (_, _, old) = take("amd64-6.1-cloud-old", &["dummy"]);
+    let (_, _, rt) = take("amd64-6.1-rt", &["dummy"]);
     assert_eq!(dummy(&old, &cloud, Force::None).0.stage, Some(Step::ModuleLayout));
     for other in [&old, &rt] {
         let forced = dummy(other, &cloud, Force::Both).0;
         assert_eq!((forced.answer, forced.taint.as_deref()), (Answer::Accepted, Some("FE")));
     }
 
-    let (cloud, ..) = take("amd64-7.2-cloud", PARTS, &[]);
-    let (_, _, next) = take("amd64-7.3-cloud", PARTS, &["dummy"]);
+    let (cloud, ..) = take("amd64-7.2-cloud", &[]);
+    let (_, _, next) = take("amd64-7.3-cloud", &["dummy"]);
     assert_eq!(dummy(&next, &cloud, Force::None).0.stage, Some(Step::Vermagic));
 
-    let (_, _, rt) = take("amd64-7.2-rt", PARTS, &["dummy"]);
+    let (_, _, rt) = take("amd64-7.2-rt", &["dummy"]);
     let (verdict, bytes) = dummy(&rt, &cloud, Force::None);
     assert_eq!(verdict.stage, Some(Step::Vermagic));
     let vermagic = cloud.vermagic.value.as_bytes().to_vec();

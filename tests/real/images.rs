@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kmodlab::kernel::{self, Export, Kernel, Lookup};
 use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
 
-use crate::{alone, collect, on_all_cores, run};
+use crate::{alone, collect, fetched, on_all_cores, run};
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
@@ -15,18 +15,10 @@ pub(super) struct Package(PathBuf);
 
 /// Where `tests/real/fetch` has unpacked a package, or else below Cargo's folder for tests, where it is kept.
 pub(super) fn package(name: &str) -> Package {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
-    let archives = top.join("deb").join(name);
-    assert!(archives.join(".complete").exists(), "{name} is not there: run tests/real/fetch");
-    if top.join(name).is_dir() {
-        return Package(top.join(name));
+    let archives = fetched::packages(name);
+    if fetched::top().join(name).is_dir() {
+        return Package(fetched::top().join(name));
     }
-    let files = std::fs::read_dir(archives).unwrap().map(|entry| entry.unwrap().path());
-    let is_kernels = |file: &PathBuf| {
-        file.extension().is_some_and(|end| end == "deb") && !file.display().to_string().contains("linux-headers")
-    };
-    let mut archives: Vec<PathBuf> = files.filter(is_kernels).collect();
-    archives.sort();
     // The first one's name tells the version, so that an older one is not taken for it.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(archives[0].file_stem().unwrap());
     if !folder.is_dir() {

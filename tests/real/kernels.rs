@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
 
-use crate::{KMODLAB, alone, collect, on_all_cores};
+use crate::{KMODLAB, alone, collect, fetched, on_all_cores};
 
 /// A kernel: the folder of its packages, which of them it is read from (a word in the file's name, joined with +; none
 /// for the unpacked folder), and whether its image has tables of exports that can be read.
@@ -22,19 +22,12 @@ const KERNELS: [(&str, &[&str], bool); 8] = [
     ("s390x-6.12", &["linux-image"], false),
 ];
 
-fn real() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real")
-}
-
 /// What the kernel is called.
 pub(crate) fn kernel_name(folder: &str, words: &[&str]) -> String {
-    let debs = real().join("deb").join(folder);
-    assert!(debs.join(".complete").exists(), "{folder} is not there: run tests/real/fetch");
+    let files = fetched::packages(folder);
     if words.is_empty() {
-        return real().join(folder).display().to_string();
+        return fetched::top().join(folder).display().to_string();
     }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(debs).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
     let file = |word: &&str| {
         let starts = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(*word);
         let found = files.iter().find(starts).unwrap_or_else(|| panic!("{folder} has no {word}"));
@@ -47,10 +40,9 @@ pub(crate) fn kernel_name(folder: &str, words: &[&str]) -> String {
 pub(crate) fn unpacked(folder: &str, words: &[&str], place: &Path) -> Vec<PathBuf> {
     let mut modules = Vec::new();
     if words.is_empty() {
-        collect(&real().join(folder), &mut modules);
+        collect(&fetched::top().join(folder), &mut modules);
     }
-    for deb in kernel_name(folder, words).split("+/").filter(|_| !words.is_empty()) {
-        let deb = Path::new("/").join(deb);
+    for deb in fetched::packages(folder).into_iter().filter(|_| !words.is_empty()) {
         assert!(Command::new("dpkg").arg("-x").arg(&deb).arg(place).status().unwrap().success(), "{}", deb.display());
     }
     collect(place, &mut modules);
@@ -80,8 +72,8 @@ fn a_kernels_version_magic_and_crcs_are_those_of_its_own_modules() {
     let _alone = alone();
     let mut missing = Vec::new();
     for (folder, words, has_tables) in KERNELS {
-        if !real().join("deb").join(folder).join(".complete").exists() {
-            missing.push(folder);
+        if let Err(why) = fetched::folder_in(&fetched::top(), folder) {
+            missing.push(why);
             continue;
         }
         let name = kernel_name(folder, words);
@@ -121,7 +113,7 @@ fn a_kernels_version_magic_and_crcs_are_those_of_its_own_modules() {
         assert!(other.is_empty(), "{folder}: {:?}", &other[..other.len().min(10)]);
         assert_eq!(exports.as_ref().is_some_and(|exports| exports.value.complete), has_tables, "{folder}");
     }
-    assert!(missing.is_empty(), "{missing:?} could not be looked at: run tests/real/fetch");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 /// Runs `kernel K --json` as nobody and without a network, with a cache folder that can't be made.

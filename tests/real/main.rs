@@ -13,6 +13,8 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod fetched;
+mod fetching;
 mod files;
 mod glances;
 mod images;
@@ -42,9 +44,8 @@ const ALL: [&str; 3] = ["amd64-6.1", "i386-5.10", "s390x-6.12"];
 
 /// All modules of a package, sorted.
 fn modules(package: &str) -> Vec<PathBuf> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
-    let folder = top.join(package);
-    assert!(top.join("deb").join(package).join(".complete").exists(), "{package} is not there: run tests/real/fetch");
+    fetched::folder(package);
+    let folder = fetched::top().join(package);
     let mut found = Vec::new();
     collect(&folder, &mut found);
     found.sort();

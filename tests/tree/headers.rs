@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{KMODLAB, inside, json, top};
+use super::{KMODLAB, fetched, inside, json, top};
 
 /// A kernel as `tests/real/fetch` calls it, and the system that has its headers.
 const HEADERS: [(&str, &str); 5] = [
@@ -24,22 +24,12 @@ module_exit(headers_exit);
 MODULE_LICENSE(\"GPL\");
 ";
 
-/// Its release, and its packages as `check` wants them named: an image, and where they are apart, its modules.
+/// Its release, and its packages as `check` wants them named.
 fn kernel(name: &str) -> (String, String) {
-    let folder = top().join("deb").join(name);
-    let names = std::fs::read_to_string(folder.join(".complete"))
-        .unwrap_or_else(|error| panic!("{name} is not there ({error}): run tests/real/fetch"));
+    let names = std::fs::read_to_string(fetched::folder(name).join(".complete")).unwrap();
     let package = names.lines().next().unwrap();
     let release = package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-")).unwrap();
-    let file = |package: &str| -> Option<PathBuf> {
-        let begin = format!("{package}_");
-        let mut entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        entries.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&begin))
-    };
-    let packages = [file(package), file(&format!("linux-modules-{release}"))];
-    let named: Vec<String> = packages.iter().flatten().map(|path| path.display().to_string()).collect();
-    assert!(!named.is_empty(), "{name} has no {package}: run tests/real/fetch");
-    (release.to_owned(), named.join("+"))
+    (release.to_owned(), fetched::named(name).into_string().unwrap())
 }
 
 /// A module built with the headers of a release, as anyone builds one out of tree, and its version magic.

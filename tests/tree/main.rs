@@ -20,6 +20,8 @@
 )]
 
 mod configurations;
+#[path = "../real/fetched.rs"]
+mod fetched;
 mod guide;
 mod headers;
 mod mends;

@@ -3,22 +3,37 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 
 use kmodlab::kernel::Lookup;
 use kmodlab::kernel::files::{self, Files};
+
+use crate::fetched;
 
 /// The kernels that are asked, by the names that `tests/real/fetch` gives them.
 pub(crate) const KERNELS: [&str; 5] =
     ["amd64-5.10-cloud", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
 
-/// All of them are, or those that KMODLAB_KERNELS names.
+/// Those of them that were fetched. [`each_kernel_that_is_asked_was_fetched`] fails for every other one.
+pub(crate) fn there() -> Vec<&'static str> {
+    KERNELS.into_iter().filter(|name| fetched::folder_in(&fetched::top(), name).is_ok()).collect()
+}
+
+/// All that were fetched are asked, or those that KMODLAB_KERNELS names.
 pub(crate) fn chosen() -> Vec<&'static str> {
-    let Ok(names) = std::env::var("KMODLAB_KERNELS") else { return KERNELS.to_vec() };
+    let Ok(names) = std::env::var("KMODLAB_KERNELS") else { return there() };
     let names: Vec<&str> = names.split(',').collect();
     let is_known = |name: &&str| KERNELS.contains(name);
     assert!(names.iter().all(is_known), "KMODLAB_KERNELS={names:?}: there are {KERNELS:?}");
     KERNELS.into_iter().filter(|name| names.contains(name)).collect()
+}
+
+/// A missing kernel fails here by its name, and leaves the others to be asked.
+#[test]
+#[ignore = "needs fetched kernels: tests/run runs it"]
+fn each_kernel_that_is_asked_was_fetched() {
+    let missing: Vec<String> =
+        KERNELS.into_iter().filter_map(|name| fetched::folder_in(&fetched::top(), name).err()).collect();
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 /// Their ELF machine, EM_X86_64.
@@ -66,18 +81,9 @@ pub(crate) fn modules() -> Vec<&'static str> {
 /// Big enough for each image, and nothing is kept from one run to the next.
 pub(crate) const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
 
-/// A kernel as the program is told of it: its package, or the two that it is split into.
+/// A kernel as the program is told of it.
 pub(crate) fn deb(name: &str) -> OsString {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/deb").join(name);
-    assert!(folder.join(".complete").exists(), "{name} is not there: run tests/real/fetch");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_part = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        name.ends_with(".deb") && !name.starts_with("linux-headers")
-    };
-    let mut parts: Vec<OsString> = files.filter(is_part).map(PathBuf::into_os_string).collect();
-    parts.sort();
-    parts.join("+".as_ref())
+    fetched::named(name)
 }
 
 /// The image of a kernel, and these of its modules; all of them are there.

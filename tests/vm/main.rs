@@ -18,6 +18,8 @@ mod conditions;
 mod demo;
 mod documents;
 mod experiments;
+#[path = "../real/fetched.rs"]
+mod fetched;
 mod flags;
 mod hostile;
 mod kernels;

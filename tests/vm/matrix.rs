@@ -13,7 +13,7 @@ use std::time::Instant;
 use kmodlab::lab::record::{Agreement, Cell, Outcome, Role, Way};
 use kmodlab::lab::store;
 
-use crate::kernels::{KERNELS, chosen, deb, modules};
+use crate::kernels::{KERNELS, chosen, deb, modules, there};
 use crate::tally::{Tally, called};
 use crate::{KMODLAB, alone, emptied};
 
@@ -28,7 +28,7 @@ fn real_kernels_answer_to_real_modules_as_predicted() {
     let lab = Lab { out: emptied("target/report/matrix"), cache: tempfile::tempdir().unwrap(), kernels };
     let first = lab.matrix();
     let cells = lab.cells();
-    let asked = lab.kernels.len() * KERNELS.len() * modules().len() * Way::ALL.len();
+    let asked = lab.kernels.len() * there().len() * modules().len() * Way::ALL.len();
     let controls = lab.kernels.len() * modules().len() * 2;
     assert_eq!(cells.len(), asked + controls);
     assert!(lab.kernels.len() < KERNELS.len() || cells.len() >= 800, "{} cells", cells.len());
@@ -59,7 +59,7 @@ impl Lab {
         let begun = Instant::now();
         let mut arguments: Vec<OsString> = ["matrix", "--modules"].map(Into::into).into();
         arguments.extend([modules().join(",").into(), "--built-for".into()]);
-        arguments.extend(KERNELS.map(deb));
+        arguments.extend(there().into_iter().map(deb));
         arguments.push("--kernels".into());
         arguments.extend(self.kernels.iter().map(|name| deb(name)));
         arguments.extend(["--accel", "tcg", "--out"].map(Into::into));

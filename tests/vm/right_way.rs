@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::sessions::{fits, steps};
-use crate::{KMODLAB, alone};
+use crate::{KMODLAB, alone, fetched};
 
 const PAGE: &str = include_str!("../../docs/right-way.md");
 
@@ -26,10 +26,8 @@ fn block(language: &str) -> &'static str {
 }
 
 /// The release of the kernel that was fetched, without its flavour.
-fn fetched(real: &Path) -> String {
-    let list = real.join("deb/amd64-6.1/.complete");
-    let names = std::fs::read_to_string(&list)
-        .unwrap_or_else(|error| panic!("{}: {error}: run tests/real/fetch amd64-6.1", list.display()));
+fn abi() -> String {
+    let names = std::fs::read_to_string(fetched::folder("amd64-6.1").join(".complete")).unwrap();
     let package = names.lines().next().unwrap();
     package.strip_prefix("linux-image-").unwrap().strip_suffix("-amd64").unwrap().to_owned()
 }
@@ -40,7 +38,7 @@ fn the_right_way_runs_as_written() {
     let _alone = alone();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let real = here.join("target/real").canonicalize().expect("target/real: run tests/real/fetch");
-    let abi = fetched(&real);
+    let abi = abi();
     let system = real.join("root/bookworm");
     for flavour in ["amd64", "cloud-amd64"] {
         let headers = system.join(format!("usr/src/linux-headers-{abi}-{flavour}"));
