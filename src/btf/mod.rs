@@ -7,11 +7,13 @@
 //! Source: include/uapi/linux/btf.h, 5.10 to 7.2. In 7.2 the kind of a type has seven bits and its number of parts 24;
 //! before that five and 16, and the bits between were zero, so that one reading serves both.
 
+mod log;
 pub mod members;
 pub mod relocation;
 pub mod validity;
 
 use crate::error::{Error, ErrorKind, Result};
+pub use log::Rejection;
 
 /// Byte order of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::btf::validity::{Check, EINVAL, Found, Validity, wrong};
+use crate::btf::log::Rejection;
+use crate::btf::validity::{Check, EINVAL, Found, Validity};
 use crate::btf::{Btf, Kind, Type};
 
 const ENOENT: i32 = 2;
@@ -34,7 +35,7 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     let mut check = Check::of(kernel.order, version);
     let base = match check.types(base, None) {
         Ok(base) => base,
-        Err((errno, what)) => return check.answer(Err((errno, format!("its base: {what}")))),
+        Err(rejection) => return check.answer(Err(rejection.in_base())),
     };
     if base.offsets.is_empty() {
         return Validity::Unsure("its base has no types".to_owned());
@@ -55,7 +56,7 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     }
     match all {
         Ok(()) => check.answer(Ok(())),
-        Err(Stop::Wrong(errno, what)) => check.answer(Err((errno, what))),
+        Err(Stop::Wrong(rejection)) => check.answer(Err(rejection)),
         Err(Stop::Unforeseeable(what)) => Validity::Unsure(what),
     }
 }
@@ -63,15 +64,15 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
 /// Why a relocation does not come to its end.
 #[derive(PartialEq)]
 enum Stop {
-    /// The kernel gives up, with this errno.
-    Wrong(i32, String),
+    /// The kernel rejects the BTF.
+    Wrong(Rejection),
     /// The kernel follows a number without a look at whether it leads anywhere.
     Unforeseeable(String),
 }
 
-impl From<(i32, String)> for Stop {
-    fn from((errno, what): (i32, String)) -> Stop {
-        Stop::Wrong(errno, what)
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Stop {
+        Stop::Wrong(rejection)
     }
 }
 
@@ -113,10 +114,14 @@ impl Relocation<'_> {
         use Kind::{Enum, Float, Forward, Int, Struct, Union};
         for (found, id) in self.base.own().zip(1u32..) {
             if !matches!(found.kind, Int | Float | Enum | Struct | Union | Forward) {
-                return wrong(format!("its base: type {id} is of a kind that no base has"));
+                let kind = found.kind as u32;
+                let line = format!("type [{id}] in distilled based BTF has unexpected kind [{kind}]");
+                return Err(Rejection::warning(EINVAL, line));
             }
             if found.name == 0 {
-                return wrong(format!("its base: type {id} has no name"));
+                let kind = found.kind as u32;
+                let line = format!("type [{id}], kind [{kind}] is invalid for distilled base BTF; it is anonymous");
+                return Err(Rejection::warning(EINVAL, line));
             }
         }
         Ok(())
@@ -196,9 +201,13 @@ impl Relocation<'_> {
                     continue;
                 }
                 if let Place::At(other) = *place {
-                    let name = self.name(want);
-                    let what = format!("its base: type {own} ({name}) can be the kernel's types {other} and {id}");
-                    return Err(Stop::Wrong(EINVAL, what));
+                    let line = format!(
+                        "distilled base BTF type '{}' [{own}], size {} has multiple candidates of the same size (ids \
+                         [{id}, {other}]) in base BTF",
+                        self.name(want),
+                        found.size_or_type
+                    );
+                    return Err(Stop::Wrong(Rejection::warning(EINVAL, line)));
                 }
                 *place = Place::At(*id);
                 names.insert(want.name);
@@ -207,7 +216,9 @@ impl Relocation<'_> {
         for ((want, own), place) in self.base.own().zip(1u32..).zip(places.iter().skip(1)) {
             if !matches!(place, Place::At(_)) {
                 let (kind, name) = (called(&want), self.name(&want));
-                return Err(Stop::Wrong(EINVAL, format!("its base: the kernel has no {kind} as type {own} ({name})")));
+                let line = format!("distilled base BTF type '{name}' [{own}] is not mapped to base BTF id");
+                let reason = format!("its base: the kernel has no {kind} as type {own} ({name})");
+                return Err(Stop::Wrong(Rejection::warning(EINVAL, line).because(reason)));
             }
         }
         Ok(names)
@@ -242,7 +253,11 @@ impl Relocation<'_> {
         let own_from = number(self.base.strings.len());
         let check = |id: u32, name: u32| match name == 0 || name >= own_from || names.contains(&name) {
             true => Ok(()),
-            false => Err((ENOENT, format!("type {id}: a name of its base's strings is that of no type of the base"))),
+            false => {
+                let line = format!("string '' [offset {name}] is not mapped to base BTF");
+                let reason = format!("type {id}: a name of its base's strings is that of no type of the base");
+                Err(Rejection::warning(ENOENT, line).because(reason))
+            }
         };
         for (found, id) in self.module.own().zip(number(self.base.count())..) {
             check(id, found.name)?;
@@ -358,7 +373,7 @@ mod tests {
 
         fn refusal_of(&self, module: &Maker) -> (i32, String) {
             match self.check(module) {
-                Validity::Invalid { errno, what } => (errno, what),
+                Validity::Invalid(Rejection { errno, reason, .. }) => (errno, reason),
                 other => panic!("{other:?}"),
             }
         }
@@ -446,13 +461,13 @@ mod tests {
         let on = |module: &Maker, version| {
             validate_with_base(&module.finish(), &case.base.finish(), &case.kernel.finish(), version)
         };
-        assert!(matches!(on(&case.module(member(5)), Some((6, 12))), Validity::Invalid { .. }));
+        assert!(matches!(on(&case.module(member(5)), Some((6, 12))), Validity::Invalid(_)));
         let small = case.module(|maker| {
             let name = maker.string("at");
             maker.add("mine", info(4, 1), 48, &[name, 5, 0]);
         });
         assert!(matches!(on(&small, Some((6, 12))), Validity::Unsure(_)));
-        assert!(matches!(on(&small, V7_2), Validity::Invalid { .. }));
+        assert!(matches!(on(&small, V7_2), Validity::Invalid(_)));
     }
 
     #[test]
@@ -474,7 +489,7 @@ mod tests {
             case.kernel.types.extend([name, info(4, 0), 8].into_iter().flat_map(u32::to_le_bytes));
         }
         case.base.add("twice", info(4, 0), 8, EMPTY);
-        let said = "its base: type 5 (twice) can be the kernel's types 12 and 13";
+        let said = "distilled base BTF type 'twice' [5], size 8 has multiple candidates of the same size (ids [13, 12]) in base BTF";
         assert_eq!(case.refusal(), (EINVAL, said.to_owned()));
     }
 
@@ -498,10 +513,13 @@ mod tests {
     fn a_base_has_types_of_six_kinds_with_names() {
         let mut case = Case::new();
         case.base.add("", info(2, 0), 1, EMPTY);
-        assert_eq!(case.refusal(), (EINVAL, "its base: type 5 is of a kind that no base has".to_owned()));
+        assert_eq!(case.refusal(), (EINVAL, "type [5] in distilled based BTF has unexpected kind [2]".to_owned()));
         let mut case = Case::new();
         case.base.add("", info(4, 0), 8, EMPTY);
-        assert_eq!(case.refusal(), (EINVAL, "its base: type 5 has no name".to_owned()));
+        assert_eq!(
+            case.refusal(),
+            (EINVAL, "type [5], kind [4] is invalid for distilled base BTF; it is anonymous".to_owned())
+        );
     }
 
     #[test]
@@ -526,15 +544,15 @@ mod tests {
         let case = Case::new();
         let (module, kernel) = (case.module(|_| {}).finish(), case.kernel.finish());
         let of = |base: &[u8]| validate_with_base(&module, base, &kernel, V7_2);
-        assert!(matches!(of(b""), Validity::Invalid { errno: EINVAL, .. }));
+        assert!(matches!(of(b""), Validity::Invalid(Rejection { errno: EINVAL, .. })));
         let mut base = case.base.clone();
         base.strings[0] = b'x';
-        let Validity::Invalid { errno: EINVAL, what } = of(&base.finish()) else { panic!() };
-        assert_eq!(what, "its base: its strings do not start with a NUL");
+        let Validity::Invalid(Rejection { errno: EINVAL, reason: what, .. }) = of(&base.finish()) else { panic!() };
+        assert_eq!(what, ".BTF.base: Invalid string section");
         let none = Maker::new(false);
         assert!(matches!(of(&none.finish()), Validity::Unsure(_)));
         let bad = case.module(|maker| maker.add("not a name", info(4, 0), 8, EMPTY));
-        assert_eq!(case.refusal_of(&bad), (EINVAL, "type 6: the name of a structure is none".to_owned()));
+        assert_eq!(case.refusal_of(&bad), (EINVAL, "type 6 (STRUCT): Invalid name".to_owned()));
     }
 
     #[test]
@@ -564,10 +582,7 @@ mod tests {
         let case = Case::new();
         let (module, base, kernel) = (case.module(pad).finish(), case.base.finish(), case.kernel.finish());
         for at in 0..base.len() {
-            assert!(
-                matches!(validate_with_base(&module, &base[..at], &kernel, V7_2), Validity::Invalid { .. }),
-                "{at}"
-            );
+            assert!(matches!(validate_with_base(&module, &base[..at], &kernel, V7_2), Validity::Invalid(_)), "{at}");
             for byte in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut hostile = base.clone();
                 hostile[at] = byte;

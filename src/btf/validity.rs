@@ -8,21 +8,17 @@
 //! Where the sources differ and the kernel's version does not decide, and for versions before 6.1, whose later fixes were
 //! not read, the answer is [`Validity::Unsure`].
 
+use crate::btf::log::{Described, Rejection};
 use crate::btf::{Btf, Kind, Order, TYPE, Type};
 
 /// What a kernel finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// Nothing: it takes the BTF.
+    /// The kernel accepts the BTF.
     Valid,
-    /// Something wrong.
-    Invalid {
-        /// What it returns, and prints in `failed to validate module [NAME] BTF: -ERRNO`.
-        errno: i32,
-        /// What is wrong, in words.
-        what: String,
-    },
-    /// What decides it is not known here; the reason in words.
+    /// The kernel rejects the BTF.
+    Invalid(Rejection),
+    /// The facts do not decide; the reason in words.
     Unsure(String),
 }
 
@@ -41,6 +37,10 @@ const NAME_LENGTH: usize = 512;
 /// How many modifiers may follow each other.
 const CHAIN: usize = 32;
 
+/// The kernels whose sources were read: 6.1 to 6.12 check some properties that 7.2 no longer checks.
+const OLDER: [(u32, u32); 2] = [(6, 1), (6, 12)];
+const NEWER: [(u32, u32); 2] = [(7, 2), (u32::MAX, 0)];
+
 /// Checks the BTF of a module as a kernel of this BTF and this version (major, minor) does.
 pub fn validate_module(module: &[u8], kernel: &[u8], version: Option<(u32, u32)>) -> Validity {
     let kernel = match Btf::parse(kernel) {
@@ -52,13 +52,13 @@ pub fn validate_module(module: &[u8], kernel: &[u8], version: Option<(u32, u32)>
     check.answer(found)
 }
 
-pub(super) type Found<T = ()> = Result<T, (i32, String)>;
+pub(super) type Found<T = ()> = Result<T, Rejection>;
 
 /// Types and strings.
 type Sections<'a> = (&'a [u8], &'a [u8]);
 
-pub(super) fn wrong<T>(what: impl Into<String>) -> Found<T> {
-    Err((EINVAL, what.into()))
+fn invalid<T>(message: &str) -> Found<T> {
+    Err(Rejection::line(EINVAL, message))
 }
 
 /// The checks of one kernel, and the first doubt that came up in them.
@@ -77,9 +77,12 @@ impl Check {
     /// What all that was found comes to.
     pub(super) fn answer(self, found: Found) -> Validity {
         match (found, self.unsure) {
-            // Nothing but a definite finding counts, and of its errno there must be no doubt.
-            (Err((errno, what)), unsure) if errno == EINVAL || unsure.is_none() => Validity::Invalid { errno, what },
-            (Err((_, what)), _) => Validity::Unsure(what),
+            (Err(rejection), None) => Validity::Invalid(rejection),
+            // An earlier doubt leaves the errno open, unless it is the errno of nearly all rejections; its lines, always.
+            (Err(rejection), Some(_)) if rejection.errno == EINVAL => {
+                Validity::Invalid(Rejection { lines: Vec::new(), ..rejection })
+            }
+            (Err(rejection), _) => Validity::Unsure(rejection.reason),
             (Ok(()), Some(what)) => Validity::Unsure(what),
             (Ok(()), None) => Validity::Valid,
         }
@@ -87,19 +90,17 @@ impl Check {
 
     /// Is the version among those that behave as one source that was read? `from` and `to` are the first and the last
     /// that were read with this behaviour.
-    fn is_within(&self, from: (u32, u32), to: (u32, u32)) -> bool {
+    fn is_within(&self, [from, to]: [(u32, u32); 2]) -> bool {
         self.version.is_some_and(|version| version >= from && version <= to)
     }
 
-    /// Something that only some kernels mind: those within the versions, surely not those within the others.
-    fn minded(&mut self, by: [(u32, u32); 2], not_by: [(u32, u32); 2], what: &str) -> Found {
-        let [from, to] = by;
-        if self.is_within(from, to) {
-            return wrong(what);
+    /// A property that only some kernels reject: those within the first versions do, those within the second do not.
+    fn rejected_by(&mut self, by: [(u32, u32); 2], not_by: [(u32, u32); 2], rejection: Rejection) -> Found {
+        if self.is_within(by) {
+            return Err(rejection);
         }
-        let [from, to] = not_by;
-        if !self.is_within(from, to) {
-            self.unsure.get_or_insert_with(|| format!("{what}: that depends on the kernel's version"));
+        if !self.is_within(not_by) {
+            self.unsure.get_or_insert_with(|| format!("{}: that depends on the kernel's version", rejection.reason));
         }
         Ok(())
     }
@@ -107,7 +108,7 @@ impl Check {
     /// Types that go on behind those of a base, or that are the base of others (`btf_parse_base`): read, if nothing is
     /// wrong with them.
     pub(super) fn types<'a>(&mut self, bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Found<Btf<'a>> {
-        if !self.is_within((6, 1), (u32::MAX, 0)) {
+        if !self.is_within([(6, 1), (u32::MAX, 0)]) {
             self.unsure = Some("what this version of the kernel checks in BTF is not known here".to_owned());
         }
         let (types, strings) = self.header(bytes, base.is_some())?;
@@ -118,7 +119,7 @@ impl Check {
         let mut offsets = Vec::new();
         while let Some(rest) = types.get(at..).filter(|rest| !rest.is_empty()) {
             let number = first.saturating_add(offsets.len());
-            let found = self.meta(rest, &names).map_err(|(errno, what)| (errno, format!("type {number}: {what}")))?;
+            let found = self.meta(number, rest, &names)?;
             offsets.push(u32::try_from(at).unwrap_or(u32::MAX));
             at = at.saturating_add(found);
         }
@@ -131,33 +132,33 @@ impl Check {
     fn header<'a>(&mut self, bytes: &'a [u8], has_base: bool) -> Found<Sections<'a>> {
         let order = self.order;
         let Some(length) = order.number(bytes, 4).and_then(|n| usize::try_from(n).ok()) else {
-            return wrong("it is shorter than its header");
+            return invalid("hdr_len not found");
         };
-        let Some((header, data)) = bytes.split_at_checked(length) else {
-            return wrong("it is shorter than its header");
-        };
+        let Some((header, data)) = bytes.split_at_checked(length) else { return invalid("btf_header not found") };
         // What the header leaves out counts as 0.
         let field = |index: usize| order.number(header, 4 * index).unwrap_or(0);
         if length < 24 {
             self.unsure.get_or_insert_with(|| "its header is a short one".to_owned());
         }
-        // From 7.2 on there are two more fields, for the layouts of kinds; kernels before take none but zeros.
-        let has_layout = header.get(24..).is_some_and(|more| more.iter().any(|byte| *byte != 0));
-        if header.get(32..).is_some_and(|more| more.iter().any(|byte| *byte != 0))
-            || has_layout && self.is_within((6, 1), (6, 12))
-        {
-            return Err((E2BIG, "its header has fields that the kernel does not know".to_owned()));
+        // From 7.2 on there are two more fields, for the layouts of kinds; kernels before accept only zeros there.
+        let is_used = |from: usize| header.get(from..).is_some_and(|more| more.iter().any(|byte| *byte != 0));
+        let has_layout = is_used(24);
+        if is_used(32) || has_layout && self.is_within(OLDER) {
+            return Err(Rejection::line(E2BIG, "Unsupported btf_header"));
         }
-        if has_layout && !self.is_within((7, 2), (u32::MAX, 0)) {
+        if has_layout && !self.is_within(NEWER) {
             self.unsure.get_or_insert_with(|| "its header has a section for layouts".to_owned());
         }
         if Order::of(bytes) != Some(order) {
-            return wrong("its magic is not that of the kernel's byte order");
+            return invalid("Invalid magic");
         }
         match header.get(2..4) {
             Some([1, 0]) => {}
-            Some([1, _]) => return Err((ENOTSUPP, "it has flags".to_owned())),
-            _ => return Err((ENOTSUPP, "it is of another version than 1".to_owned())),
+            Some([1, _]) => return Err(Rejection::line(ENOTSUPP, "Unsupported flags")),
+            _ => return Err(Rejection::line(ENOTSUPP, "Unsupported version")),
+        }
+        if !has_base && data.is_empty() {
+            return invalid("No data");
         }
         let as_size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         let mut sections = vec![(field(2), field(3)), (field(4), field(5))];
@@ -167,179 +168,204 @@ impl Check {
         sections.sort_unstable();
         let mut end = 0usize;
         for (offset, length) in sections {
-            if as_size(offset) != end {
-                return wrong("its sections do not follow each other");
+            match as_size(offset) {
+                offset if offset > data.len() => return invalid("Invalid section offset"),
+                offset if offset > end => return invalid("Unsupported section found"),
+                offset if offset < end => return invalid("Section overlap found"),
+                _ if as_size(length) > data.len().saturating_sub(end) => {
+                    return invalid("Total section length too long");
+                }
+                _ => end = end.saturating_add(as_size(length)),
             }
-            end = end.saturating_add(as_size(length));
         }
         if end != data.len() {
-            return wrong("its sections are not all that there is behind its header");
+            return invalid("Unsupported section found");
         }
         let section = |offset: u32, length: u32| {
             data.get(as_size(offset)..as_size(offset).saturating_add(as_size(length))).unwrap_or_default()
         };
         let (types, strings) = (section(field(2), field(3)), section(field(4), field(5)));
-        let at_end = as_size(field(4)).saturating_add(strings.len()) == data.len();
-        if !at_end && length < 32 {
-            return wrong("its strings are not at its end");
+        if as_size(field(4)).saturating_add(strings.len()) != data.len() {
+            let misplaced = Rejection::line(EINVAL, "String section is not at the end");
+            if length < 32 {
+                return Err(misplaced);
+            }
+            if !has_layout {
+                self.rejected_by(OLDER, NEWER, misplaced)?;
+            }
         }
-        if !at_end && !has_layout {
-            self.minded([(6, 1), (6, 12)], [(7, 2), (u32::MAX, 0)], "its strings are not at its end")?;
+        if has_base && strings.is_empty() {
+            return Ok((types, strings));
         }
-        let too_long = field(5).checked_sub(1).is_some_and(|last| last > MAX_NAME_OFFSET);
-        if too_long || strings.last().is_some_and(|last| *last != 0) {
-            return wrong("its strings do not end in a NUL");
-        }
-        if !has_base && strings.first() != Some(&0) {
-            return wrong("its strings do not start with a NUL");
+        let too_long = field(5).checked_sub(1).is_none_or(|last| last > MAX_NAME_OFFSET);
+        if too_long || strings.last() != Some(&0) || !has_base && strings.first() != Some(&0) {
+            return invalid("Invalid string section");
         }
         Ok((types, strings))
     }
 
     /// `btf_check_meta` for the type at the start of these bytes: its length.
-    fn meta(&mut self, rest: &[u8], names: &Names<'_>) -> Found<usize> {
+    fn meta(&mut self, number: usize, rest: &[u8], names: &Names<'_>) -> Found<usize> {
         let order = self.order;
         let field = |index: usize| order.number(rest, 4 * index);
         let (Some(name), Some(info), Some(size)) = (field(0), field(1), field(2)) else {
-            return wrong("it is cut short");
+            return invalid(&format!("[{number}] meta_left:{} meta_needed:{TYPE}", rest.len()));
         };
         if info & 0x60ff_0000 != 0 {
-            let what = "it has bits that older kernels do not know";
-            self.minded([(6, 1), (6, 12)], [(7, 2), (u32::MAX, 0)], what)?;
+            let unknown_bits = Rejection::line(EINVAL, &format!("[{number}] Invalid btf_info:{info:x}"));
+            self.rejected_by(OLDER, NEWER, unknown_bits)?;
         }
-        let Some(kind) = Kind::of(info >> 24 & 0x7f) else { return wrong("its kind is unknown") };
+        let kind = info >> 24 & 0x7f;
+        let Some(kind) = Kind::of(kind) else { return invalid(&format!("[{number}] Invalid kind:{kind}")) };
         if !names.has(name) {
-            return wrong("its name is at an offset that no string has");
+            return invalid(&format!("[{number}] Invalid name_offset:{name}"));
         }
-        let length = TYPE.saturating_add(kind.extra(usize::try_from(info & 0x00ff_ffff).unwrap_or(0)));
+        let extra = kind.extra(usize::try_from(info & 0x00ff_ffff).unwrap_or(0));
+        let length = TYPE.saturating_add(extra);
+        let printed = |offset: u32| names.printed(offset);
         let Some(found) = rest.get(..length).and_then(|bytes| Type::read(order, bytes)) else {
-            return wrong("it is cut short");
+            let found = Type { order, name, info, kind, size_or_type: size, extra: &[] };
+            let message = format!("meta_left:{} meta_needed:{extra}", rest.len().saturating_sub(TYPE));
+            let described = Described { number, found, name: &printed };
+            return Err(Rejection::of_type(EINVAL, &described, false, &message));
         };
-        self.one(&found, names, size)?;
+        self.one(&Described { number, found, name: &printed }, names)?;
         Ok(length)
     }
 
-    /// `check_meta` of its kind.
-    fn one(&mut self, found: &Type<'_>, names: &Names<'_>, size: u32) -> Found {
+    /// `check_meta` of its kind. Conditions and messages are in the kernel's order.
+    fn one(&mut self, described: &Described<'_>, names: &Names<'_>) -> Found {
+        let found = &described.found;
+        let size = found.size_or_type;
         let parts = found.info & 0x00ff_ffff;
-        let named = found.name != 0;
-        let is_named_well = named && names.is_identifier(found.name);
-        let (is_plain, has_flag) = (parts == 0, found.flag());
+        let has_flag = found.flag();
+        let is_named = found.name != 0;
+        let has_identifier = is_named && names.is_identifier(found.name);
         let part = |index: usize| found.extra_number(index).unwrap_or(0);
-        let bad_type = |number: u32| number == 0 || number > MAX_TYPE;
-        let need = |holds: bool, what: &str| if holds { Ok(()) } else { wrong(what) };
+        let rejection = |message: &str| Rejection::of_type(EINVAL, described, true, message);
+        let need = |holds: bool, message: &str| if holds { Ok(()) } else { Err(rejection(message)) };
+        let no_parts = || need(parts == 0, "vlen != 0");
+        let no_flag = || need(!has_flag, "Invalid btf_info kind_flag");
         match found.kind {
             Kind::Int => {
-                need(is_plain && !has_flag, "an integer has parts")?;
+                no_parts()?;
+                no_flag()?;
                 let data = part(0);
-                let (encoding, offset, bits) = (data >> 24 & 15, data >> 16 & 255, data & 255);
-                need(data & 0xf000_0000 == 0, "an integer of unknown bits")?;
-                need(bits + offset <= 128 && (bits + offset).div_ceil(8) <= size, "an integer larger than its size")?;
-                match encoding {
+                if data & 0xf000_0000 != 0 {
+                    let message = format!("Invalid int_data:{data:x}");
+                    return Err(Rejection::of_type(EINVAL, described, false, &message));
+                }
+                let bits = (data & 255) + (data >> 16 & 255);
+                need(bits <= 128, "nr_bits exceeds 128")?;
+                need(bits.div_ceil(8) <= size, "nr_bits exceeds type_size")?;
+                match data >> 24 & 15 {
                     0 | 1 | 2 | 4 => Ok(()),
-                    _ => Err((ENOTSUPP, "an integer of two encodings".to_owned())),
+                    _ => Err(Rejection::of_type(ENOTSUPP, described, true, "Unsupported encoding")),
                 }
             }
             Kind::Pointer | Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
-                need(is_plain, "a reference has parts")?;
+                no_parts()?;
                 if has_flag && found.kind == Kind::TypeTag {
-                    self.minded([(6, 1), (6, 12)], [(7, 2), (u32::MAX, 0)], "a tag has a flag")?;
+                    self.rejected_by(OLDER, NEWER, rejection("Invalid btf_info kind_flag"))?;
                 } else {
-                    need(!has_flag, "a reference has a flag")?;
+                    no_flag()?;
                 }
-                need(size <= MAX_TYPE, "a reference to a number that no type can have")?;
-                match found.kind {
-                    Kind::Typedef => need(is_named_well, "the name of a typedef is none"),
-                    Kind::TypeTag => need(!names.is_empty(found.name), "a tag has no name"),
-                    _ => need(!named, "a reference has a name"),
-                }
+                need(size <= MAX_TYPE, "Invalid type_id")?;
+                let is_named_well = match found.kind {
+                    Kind::Typedef => has_identifier,
+                    Kind::TypeTag => !names.is_empty(found.name),
+                    _ => !is_named,
+                };
+                need(is_named_well, "Invalid name")
             }
             Kind::Forward => {
-                need(is_plain && size == 0, "a forward declaration has parts")?;
-                need(is_named_well, "the name of a forward declaration is none")
+                no_parts()?;
+                need(size == 0, "type != 0")?;
+                need(has_identifier, "Invalid name")
             }
             Kind::Array => {
-                need(!named && is_plain && !has_flag && size == 0, "an array has a name, parts, or a size")?;
-                need(!bad_type(part(0)) && !bad_type(part(1)), "an array of void")
+                need(!is_named, "Invalid name")?;
+                no_parts()?;
+                no_flag()?;
+                need(size == 0, "size != 0")?;
+                need(!is_void(part(0)), "Invalid elem")?;
+                need(!is_void(part(1)), "Invalid index")
             }
-            Kind::Struct | Kind::Union => {
-                need(!named || is_named_well, "the name of a structure is none")?;
-                let mut last = 0;
-                for [name, kind, place] in found.groups::<3>() {
-                    need(names.has(name), "a member's name is at an offset that no string has")?;
-                    need(name == 0 || names.is_identifier(name), "the name of a member is none")?;
-                    need(!bad_type(kind), "a member is void")?;
-                    let bit = if has_flag { place & 0x00ff_ffff } else { place };
-                    need(found.kind == Kind::Struct || bit == 0, "a union's member does not start at 0")?;
-                    need(last <= bit, "a member lies before the one before it")?;
-                    need(bit.div_ceil(8) <= size, "a member lies beyond its structure")?;
-                    last = bit;
-                }
-                Ok(())
-            }
+            Kind::Struct | Kind::Union => structure(described, names),
             Kind::Enum | Kind::Enum64 => {
-                need(size <= 8 && size.is_power_of_two(), "an enumeration of a size that no number has")?;
-                need(!named || is_named_well, "the name of an enumeration is none")?;
+                need(size <= 8 && size.is_power_of_two(), "Unexpected size")?;
+                need(!is_named || has_identifier, "Invalid name")?;
                 let width = if found.kind == Kind::Enum { 2 } else { 3 };
                 for index in 0..usize::try_from(parts).unwrap_or(0) {
                     let name = part(index.saturating_mul(width));
-                    need(names.has(name), "an enumerator's name is at an offset that no string has")?;
-                    need(name != 0 && names.is_identifier(name), "the name of an enumerator is none")?;
+                    if !names.has(name) {
+                        return invalid(&format!("\tInvalid name_offset:{name}"));
+                    }
+                    need(name != 0 && names.is_identifier(name), "Invalid name")?;
                 }
                 Ok(())
             }
-            Kind::Prototype => need(!named && !has_flag, "a prototype has a name or a flag"),
+            Kind::Prototype => {
+                need(!is_named, "Invalid name")?;
+                no_flag()
+            }
             Kind::Function => {
-                need(is_named_well, "the name of a function is none")?;
-                need(parts <= 2 && !has_flag, "a function's linkage is unknown")
+                need(has_identifier, "Invalid name")?;
+                need(parts <= 2, "Invalid func linkage")?;
+                no_flag()
             }
             Kind::Variable => {
-                need(is_plain && !has_flag, "a variable has parts")?;
-                need(is_named_well, "the name of a variable is none")?;
-                need(!bad_type(size), "a variable is void")?;
-                need(part(0) <= 1, "a variable's linkage is unknown")
+                no_parts()?;
+                no_flag()?;
+                need(has_identifier, "Invalid name")?;
+                need(!is_void(size), "Invalid type_id")?;
+                need(part(0) <= 1, "Linkage not supported")
             }
-            Kind::Section => self.section(found, names, size),
+            Kind::Section => self.section(described, names),
             Kind::Float => {
-                need(is_plain && !has_flag, "a floating point number has parts")?;
-                need(matches!(size, 2 | 4 | 8 | 12 | 16), "a floating point number of an unknown size")
+                no_parts()?;
+                no_flag()?;
+                need(matches!(size, 2 | 4 | 8 | 12 | 16), "Invalid type_size")
             }
             Kind::DeclarationTag => {
-                need(!names.is_empty(found.name), "a tag has no name")?;
-                need(is_plain, "a tag has parts")?;
+                need(!names.is_empty(found.name), "Invalid value")?;
+                no_parts()?;
                 if has_flag {
-                    self.minded([(6, 1), (6, 12)], [(7, 2), (u32::MAX, 0)], "a tag has a flag")?;
+                    self.rejected_by(OLDER, NEWER, rejection("Invalid btf_info kind_flag"))?;
                 }
                 // As a signed number, not below -1.
-                need(part(0) <= 0x7fff_ffff || part(0) == u32::MAX, "a tag's place is below -1")
+                need(part(0) <= 0x7fff_ffff || part(0) == u32::MAX, "Invalid component_idx")
             }
         }
     }
 
-    fn section(&mut self, found: &Type<'_>, names: &Names<'_>, size: u32) -> Found {
-        if size == 0 || found.flag() {
-            return wrong("a section of variables has no size, or a flag");
-        }
-        if found.name == 0 || !names.is_printable(found.name) {
-            return wrong("the name of a section is none");
-        }
+    /// `btf_datasec_check_meta`. Its sums have 32 bits, as the kernel's.
+    fn section(&mut self, described: &Described<'_>, names: &Names<'_>) -> Found {
+        let found = &described.found;
+        let size = found.size_or_type;
+        let rejection = |message: &str| Rejection::of_type(EINVAL, described, true, message);
+        let need = |holds: bool, message: &str| if holds { Ok(()) } else { Err(rejection(message)) };
+        need(size != 0, "size == 0")?;
+        need(!found.flag(), "Invalid btf_info kind_flag")?;
+        need(found.name != 0 && names.is_printable(found.name), "Invalid name")?;
         if !names.is_identifier(found.name) {
-            self.minded([(6, 1), (6, 1)], [(6, 12), (u32::MAX, 0)], "the name of a section is no identifier")?;
+            self.rejected_by([(6, 1), (6, 1)], [(6, 12), (u32::MAX, 0)], rejection("Invalid name"))?;
         }
-        let mut end = 0u64;
-        for [kind, offset, length] in found.groups::<3>() {
-            if kind == 0 || kind > MAX_TYPE {
-                return wrong("a section's variable is void");
-            }
-            if u64::from(offset) < end || offset >= size || length == 0 {
-                return wrong("a section's variables overlap, or lie beyond it");
-            }
-            end = u64::from(offset).saturating_add(length.into());
-            if end > u64::from(size) {
-                return wrong("a section's variable lies beyond it");
-            }
+        let (mut end, mut sum) = (0u32, 0u64);
+        for variable in found.groups::<3>() {
+            let [kind, offset, length] = variable;
+            let need = |holds: bool, message: &str| match holds {
+                true => Ok(()),
+                false => Err(Rejection::of_variable(EINVAL, described, variable, message)),
+            };
+            need(!is_void(kind), "Invalid type_id")?;
+            need(offset >= end && offset < size, "Invalid offset")?;
+            need(length != 0 && length <= size, "Invalid size")?;
+            end = offset.wrapping_add(length);
+            need(end <= size, "Invalid offset+size")?;
+            sum = sum.saturating_add(length.into());
         }
-        Ok(())
+        need(sum <= size.into(), "Invalid btf_info size")
     }
 
     /// `btf_check_type_tags`, since 7.x `btf_check_modifier_chain_length`: chains of modifiers end, in a type that is
@@ -354,14 +380,14 @@ impl Check {
             let mut in_tags = first.kind == Kind::TypeTag;
             while found.kind.is_modifier() {
                 let Some(less) = left.checked_sub(1) else {
-                    return Err((ELOOP, format!("type {number}: its modifiers do not end")));
+                    return Err(Rejection::line(ELOOP, "Max chain length or cycle detected"));
                 };
                 left = less;
                 if found.kind != Kind::TypeTag {
                     in_tags = false;
                 } else if !in_tags {
-                    let what = "tags stand behind other modifiers";
-                    self.minded([(6, 1), (6, 12)], [(7, 2), (u32::MAX, 0)], what)?;
+                    let order = Rejection::line(EINVAL, "Type tags don't precede modifiers");
+                    self.rejected_by(OLDER, NEWER, order)?;
                 }
                 if at <= good {
                     break;
@@ -372,13 +398,48 @@ impl Check {
                 }
                 match module.get(at) {
                     Some(next) => found = next,
-                    None => return wrong(format!("type {number} refers to type {at}, and there is none")),
+                    None => {
+                        let reason = format!("type {number} refers to type {at}, which does not exist");
+                        return Err(Rejection::silent(EINVAL, reason));
+                    }
                 }
             }
             good = number;
         }
         Ok(())
     }
+}
+
+/// `!type || !BTF_TYPE_ID_VALID(type)`.
+fn is_void(number: u32) -> bool {
+    number == 0 || number > MAX_TYPE
+}
+
+/// `btf_struct_check_meta`.
+fn structure(described: &Described<'_>, names: &Names<'_>) -> Found {
+    let found = &described.found;
+    if found.name != 0 && !names.is_identifier(found.name) {
+        return Err(Rejection::of_type(EINVAL, described, true, "Invalid name"));
+    }
+    let mut last = 0;
+    for member in found.groups::<3>() {
+        let [name, kind, place] = member;
+        let need = |holds: bool, message: &str| match holds {
+            true => Ok(()),
+            false => Err(Rejection::of_member(EINVAL, described, member, message)),
+        };
+        if !names.has(name) {
+            need(false, &format!("Invalid member name_offset:{name}"))?;
+        }
+        need(name == 0 || names.is_identifier(name), "Invalid name")?;
+        need(!is_void(kind), "Invalid type_id")?;
+        let bit = if found.flag() { place & 0x00ff_ffff } else { place };
+        need(found.kind == Kind::Struct || bit == 0, "Invalid member bits_offset")?;
+        need(last <= bit, "Invalid member bits_offset")?;
+        need(bit.div_ceil(8) <= found.size_or_type, "Member bits_offset exceeds its struct size")?;
+        last = bit;
+    }
+    Ok(())
 }
 
 /// The strings of the base, if there is one, and those behind them.
@@ -411,6 +472,15 @@ impl Names<'_> {
         let rest = self.rest(offset).unwrap_or_default();
         let rest = rest.get(..=NAME_LENGTH).unwrap_or(rest);
         rest.get(..memchr::memchr(0, rest).unwrap_or(rest.len())).unwrap_or_default()
+    }
+
+    /// The name as the kernel prints it (`__btf_name_by_offset`).
+    fn printed(&self, offset: u32) -> String {
+        match offset {
+            0 => "(anon)".to_owned(),
+            _ if self.rest(offset).is_none() => "(invalid-name-offset)".to_owned(),
+            _ => String::from_utf8_lossy(self.name(offset)).into_owned(),
+        }
     }
 
     fn is_empty(&self, offset: u32) -> bool {
@@ -467,7 +537,7 @@ mod tests {
 
     fn refusal(module: &Maker, version: Option<(u32, u32)>) -> (i32, String) {
         match check(module, version) {
-            Validity::Invalid { errno, what } => (errno, what),
+            Validity::Invalid(Rejection { errno, reason, .. }) => (errno, reason),
             other => panic!("{other:?}"),
         }
     }
@@ -488,21 +558,78 @@ mod tests {
         let mut stranger = Maker::on(&other);
         stranger.add("mine", info(4, 0), 8, &[]);
         let (errno, what) = refusal(&stranger, V6_12);
-        assert_eq!((errno, what.as_str()), (EINVAL, "type 9: its name is at an offset that no string has"));
+        assert_eq!((errno, what.as_str()), (EINVAL, "[9] Invalid name_offset:101"));
         // Or in the middle of one: "long unsigned int" at its blank.
         let mut stranger = module();
         stranger.types[..4].copy_from_slice(&5u32.to_le_bytes());
-        assert_eq!(refusal(&stranger, V6_12).1, "type 9: the name of a structure is none");
+        assert_eq!(refusal(&stranger, V6_12).1, "type 9 (STRUCT): Invalid name");
+    }
+
+    fn lines(module: &Maker) -> Vec<String> {
+        match check(module, V6_12) {
+            Validity::Invalid(rejection) => rejection.lines,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_kernel_prints_the_type_its_details_and_the_reason() {
+        let mut structure = module();
+        structure.types[..4].copy_from_slice(&5u32.to_le_bytes());
+        let described =
+            ["BPF: [9] STRUCT  unsigned int ", "BPF: size=8 vlen=1", "BPF:  ", "BPF: Invalid name", "BPF: "];
+        assert_eq!(lines(&structure), described);
+
+        let mut integer = module();
+        integer.add("tiny", info(1, 0), 1, &[1 << 24 | 64]);
+        let described = ["BPF: [16] INT tiny ", "BPF: size=1 bits_offset=0 nr_bits=64 encoding=SIGNED"];
+        assert_eq!(lines(&integer)[..2], described);
+        assert_eq!(lines(&integer)[3], "BPF: nr_bits exceeds type_size");
+
+        let mut member = module();
+        let name = member.string("part");
+        member.add("beyond", info(4, 1), 4, &[name, 1, 64]);
+        let reason = "BPF: Member bits_offset exceeds its struct size";
+        assert_eq!(lines(&member), ["BPF: \tpart type_id=1 bits_offset=64", "BPF:  ", reason, "BPF: "]);
+
+        let mut variable = module();
+        variable.add(".data", info(15, 1), 8, &[13, 8, 8]);
+        let reason = "BPF: Invalid offset";
+        assert_eq!(lines(&variable), ["BPF: \t type_id=13 offset=8 size=8", "BPF:  ", reason, "BPF: "]);
+
+        let mut prototype = module();
+        let [a, b] = ["a", "b"].map(|name| prototype.string(name));
+        prototype.add("named", info(13, 3), 1, &[a, 1, b, 3, 0, 0]);
+        let described = ["return=1 args=(", "1 a", ", 3 b", ", vararg", ")", " ", "Invalid name", ""];
+        assert_eq!(lines(&prototype)[1..], described.map(|line| format!("BPF: {line}")));
+
+        let mut cut = module();
+        cut.add("cut", info(4, 2), 8, &[0, 1, 0]);
+        let reason = "BPF: meta_left:12 meta_needed:24";
+        assert_eq!(lines(&cut), ["BPF: [16] STRUCT cut", "BPF:  ", reason, "BPF: "]);
+    }
+
+    #[test]
+    fn some_reasons_are_one_line_without_a_type() {
+        let mut far = module();
+        far.types[..4].copy_from_slice(&0x7fff_ff00u32.to_le_bytes());
+        assert_eq!(lines(&far), ["BPF: [9] Invalid name_offset:2147483392"]);
+        let mut nowhere = module();
+        nowhere.add("", info(10, 0), 1000, &[]);
+        assert_eq!(lines(&nowhere), [] as [&str; 0]);
+        let mut choice = module();
+        choice.add("option", info(6, 1), 4, &[0x00ff_fff0, 0]);
+        assert_eq!(lines(&choice), ["BPF: \tInvalid name_offset:16777200"]);
     }
 
     #[test]
     fn modifiers_must_end_in_a_type_that_is_there() {
         let mut far = module();
         far.add("", info(10, 0), 1000, &[]);
-        assert_eq!(refusal(&far, V6_12), (EINVAL, "type 16 refers to type 1000, and there is none".into()));
+        assert_eq!(refusal(&far, V6_12), (EINVAL, "type 16 refers to type 1000, which does not exist".into()));
         let mut circle = module();
         circle.add("", info(10, 0), 16, &[]);
-        assert_eq!(refusal(&circle, V7_2), (ELOOP, "type 16: its modifiers do not end".into()));
+        assert_eq!(refusal(&circle, V7_2), (ELOOP, "Max chain length or cycle detected".into()));
     }
 
     #[test]
@@ -517,13 +644,13 @@ mod tests {
     fn what_only_some_versions_mind_depends_on_the_version() {
         let mut tag = module();
         tag.add("tag", info(18, 0) | 1 << 31, 1, &[]);
-        assert_eq!(refusal(&tag, V6_12).1, "type 16: a tag has a flag");
+        assert_eq!(refusal(&tag, V6_12).1, "type 16 (TYPE_TAG): Invalid btf_info kind_flag");
         assert_eq!(check(&tag, V7_2), Validity::Valid);
         assert!(matches!(check(&tag, Some((6, 18))), Validity::Unsure(_)));
         let mut order = module();
         order.add("", info(10, 0), 17, &[]);
         order.add("tag", info(18, 0), 1, &[]);
-        assert_eq!(refusal(&order, V6_12).1, "tags stand behind other modifiers");
+        assert_eq!(refusal(&order, V6_12).1, "Type tags don't precede modifiers");
         assert_eq!(check(&order, V7_2), Validity::Valid);
     }
 
@@ -534,7 +661,7 @@ mod tests {
             let mut bytes = module().finish();
             change(&mut bytes);
             match validate_module(&bytes, &kernel, V6_12) {
-                Validity::Invalid { errno, .. } => errno,
+                Validity::Invalid(Rejection { errno, .. }) => errno,
                 other => panic!("{other:?}"),
             }
         };
@@ -551,7 +678,7 @@ mod tests {
         let (bytes, kernel) = (module().finish(), kernel(false).finish());
         for at in 0..bytes.len() {
             for version in [V6_12, V7_2] {
-                assert!(matches!(validate_module(&bytes[..at], &kernel, version), Validity::Invalid { .. }), "{at}");
+                assert!(matches!(validate_module(&bytes[..at], &kernel, version), Validity::Invalid(_)), "{at}");
             }
             for byte in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut hostile = bytes.clone();

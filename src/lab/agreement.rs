@@ -101,6 +101,8 @@ pub fn is_loader_line(line: &str) -> bool {
         "x86/modules: ",
         "BPF:",
         "BPF: ",
+        "distilled base BTF type '",
+        "type [",
         "failed to validate module [",
         "overflow in relocation",
         "PKCS#7",

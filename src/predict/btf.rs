@@ -1,53 +1,72 @@
 //! A module's BTF, which kernels from 5.11 on check when the module comes (`btf_module_notify`, kernel/bpf/btf.c).
 
+use crate::btf::Rejection;
 use crate::btf::relocation::validate_with_base;
 use crate::btf::validity::{Validity, validate_module};
-use crate::predict::loaded::Loaded;
+use crate::predict::loaded::{Loaded, Section};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::{Attempt, Step};
 
-/// What a kernel says that takes a module although its BTF does not fit.
-const TOLERATED: &str = "Kernel module BTF mismatch detected";
+/// The line, once per boot, of a kernel that loads modules whose BTF does not fit; 6.3 and later (6.12.118 and 7.2.13 read).
+const MISMATCH: &str = "Kernel module BTF mismatch detected";
+const MISMATCH_LINE: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
 
 /// The step.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
     let Some(section) = loaded.find_any(".BTF").filter(|section| section.size > 0) else { return Ok(()) };
     let is_checked = attempt.rules.has(Rule::BtfChecked);
-    let is_tolerated = tolerated(attempt);
     if is_checked == Some(false) {
         return Ok(());
     }
-    if is_tolerated == Some(true) {
-        record.skip(Step::Btf, "the kernel takes BTF that does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH)");
-        return Ok(());
-    }
+    let is_tolerated = tolerated(attempt);
     let Some(kernel) = &attempt.kernel.facts.btf else {
-        record.unknown(Step::Btf, "does its BTF fit the kernel's? (the kernel's BTF)");
+        match is_tolerated {
+            Some(true) => record.skip(
+                Step::Btf,
+                "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this \
+                 one fits is not known (the kernel's BTF)",
+            ),
+            _ => record.unknown(Step::Btf, "does its BTF fit the kernel's? (the kernel's BTF)"),
+        }
         return Ok(());
     };
-    // A module that is built outside the tree may bring the part of its kernel's BTF that it needs. Kernels that do not
-    // know it take the rest as if it went on behind their own types.
-    let version = attempt.rules.major_minor();
-    let base = loaded.find_any(".BTF.base");
-    let found = match (base, attempt.rules.has(Rule::BtfBase)) {
-        (None, _) | (_, Some(false)) => validate_module(loaded.bytes(section), &kernel.value, version),
-        (Some(base), Some(true)) => {
-            validate_with_base(loaded.bytes(section), loaded.bytes(base), &kernel.value, version)
+    let found = validity(attempt, loaded, section, &kernel.value);
+    match (found, is_tolerated) {
+        (Validity::Valid, _) => record.pass(Step::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
+        (Validity::Unsure(what), Some(true)) => record.skip(
+            Step::Btf,
+            format!(
+                "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this one \
+                 fits is not known ({what})"
+            ),
+        ),
+        (Validity::Unsure(what), _) => record.unknown(Step::Btf, format!("does its BTF fit the kernel's? ({what})")),
+        (Validity::Invalid(rejection), Some(true)) => {
+            // Where the kernel may not look at BTF at all, nothing is said of its lines.
+            if is_checked == Some(true) {
+                mismatch(attempt, loaded, &rejection, record);
+            }
+            record.skip(
+                Step::Btf,
+                format!(
+                    "its BTF does not fit the kernel's ({}), and the kernel loads it all the same, without its types \
+                     (CONFIG_MODULE_ALLOW_BTF_MISMATCH)",
+                    rejection.reason
+                ),
+            );
         }
-        (Some(_), None) => Validity::Unsure("does the kernel follow the module's own base?".to_owned()),
-    };
-    match found {
-        Validity::Valid => record.pass(Step::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
-        Validity::Unsure(what) => record.unknown(Step::Btf, format!("does its BTF fit the kernel's? ({what})")),
-        Validity::Invalid { errno, what } if is_checked == Some(true) && is_tolerated == Some(false) => {
-            record.say(format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name));
-            record.fail(Step::Btf, errno, format!("its BTF is not for this kernel: {what}"), Some(&kernel.source))?;
+        (Validity::Invalid(rejection), Some(false)) if is_checked == Some(true) => {
+            rejection.lines.iter().for_each(|line| record.say(line));
+            record.say(failed(loaded, rejection.errno));
+            let note = format!("its BTF does not fit the kernel's: {}", rejection.reason);
+            record.fail(Step::Btf, rejection.errno, note, Some(&kernel.source))?;
         }
-        Validity::Invalid { what, .. } => {
+        (Validity::Invalid(rejection), _) => {
             let note = format!(
-                "its BTF is not for this kernel ({what}); does the kernel insist? (CONFIG_MODULE_ALLOW_BTF_MISMATCH in \
-                 its configuration)"
+                "its BTF does not fit the kernel's ({}); does the kernel refuse such modules? \
+                 (CONFIG_MODULE_ALLOW_BTF_MISMATCH in its configuration)",
+                rejection.reason
             );
             record.unknown(Step::Btf, note);
         }
@@ -55,12 +74,53 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     Ok(())
 }
 
-/// Does the kernel take BTF that does not fit (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? It is told by the configuration; from
-/// 6.12 on also by what the kernel says then, since there each setting has a line of its own.
+/// Does the module's BTF fit? A module that is built outside the tree may bring the part of its kernel's BTF that it
+/// needs. Kernels that do not know that section read the module's types as if they followed the kernel's own.
+fn validity(attempt: &Attempt<'_>, loaded: &Loaded<'_>, section: &Section, kernel: &[u8]) -> Validity {
+    let version = attempt.rules.major_minor();
+    let base = loaded.find_any(".BTF.base");
+    match (base, attempt.rules.has(Rule::BtfBase)) {
+        (None, _) | (_, Some(false)) => validate_module(loaded.bytes(section), kernel, version),
+        (Some(base), Some(true)) => validate_with_base(loaded.bytes(section), loaded.bytes(base), kernel, version),
+        (Some(_), None) => Validity::Unsure("does the kernel follow the module's own base?".to_owned()),
+    }
+}
+
+/// The lines of a kernel that loads a module whose BTF does not fit (`btf_module_notify`): up to 6.2 those of a refusal,
+/// since then one, and of the others those alone that describe no type.
+fn mismatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, rejection: &Rejection, record: &mut Record) {
+    let has_line = match &attempt.kernel.facts.messages {
+        Some(messages) => Some(messages.value.contains(MISMATCH)),
+        None => attempt.rules.since(6, 3),
+    };
+    match has_line {
+        Some(true) => {
+            if !rejection.describes_type {
+                rejection.lines.iter().for_each(|line| record.say(line));
+            }
+            record.say(MISMATCH_LINE);
+        }
+        Some(false) => {
+            rejection.lines.iter().for_each(|line| record.say(line));
+            record.say(failed(loaded, rejection.errno));
+        }
+        None => {}
+    }
+}
+
+fn failed(loaded: &Loaded<'_>, errno: i32) -> String {
+    format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name)
+}
+
+/// Does the kernel load modules whose BTF does not fit (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? The configuration tells; from 6.3
+/// on also the kernel's messages, since each setting then has a line of its own.
 fn tolerated(attempt: &Attempt<'_>) -> Option<bool> {
     attempt.rules.option("MODULE_ALLOW_BTF_MISMATCH").or_else(|| {
-        let messages = attempt.kernel.facts.messages.as_ref()?;
-        let has_line = attempt.rules.since(6, 12) == Some(true);
-        has_line.then(|| messages.value.iter().any(|message| message.contains(TOLERATED)))
+        let messages = &attempt.kernel.facts.messages.as_ref()?.value;
+        match (messages.contains(MISMATCH), messages.contains("failed to validate module [%s] BTF")) {
+            (true, false) => Some(true),
+            (false, true) if attempt.rules.since(6, 3) == Some(true) => Some(false),
+            _ => None,
+        }
     })
 }

@@ -137,7 +137,7 @@ const TABLE: &[Row] = &[
     Row(Rule::RelocationInvalid,    (6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
     Row(Rule::RelocationPlace,      (7, 0),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
-    Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF"]),
+    Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
     Row(Rule::BtfBase,              (6, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
     // what is told otherwise: by functions below
     Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),

@@ -14,6 +14,14 @@ use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod};
 const RETPOLINE: &str = "btf: loading module not compiled with retpoline compiler.";
 const UNSIGNED: &str = "btf: module verification failed: signature and/or required key missing - tainting kernel";
 
+const VERIFICATION: &str = "module verification failed: signature and/or required key missing";
+const RETPOLINE_FORMAT: &str = "loading module not compiled with retpoline compiler";
+/// What a kernel prints about the types of `stranger`.
+const STRANGE: [&str; 5] =
+    ["BPF: [2] TYPEDEF long unsigned int ", "BPF: type_id=4", "BPF:  ", "BPF: Invalid name", "BPF: "];
+const FAILED: &str = "failed to validate module [btf] BTF: -22";
+const MISMATCH: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
+
 /// The BTF of a kernel that knows one type, `long unsigned int`.
 fn types() -> Arc<[u8]> {
     let strings = b"\0long unsigned int\0";
@@ -24,7 +32,12 @@ fn types() -> Arc<[u8]> {
 
 /// A kernel that checks BTF, and all else of which `btf.ko` fits.
 fn kernel() -> Kernel {
-    let kernel = with_export(debian("6.12.48"), "_printk", |export| export.crc = Some(0x122c3a7e));
+    of_version("6.12.48")
+}
+
+/// The same of another version.
+fn of_version(version: &str) -> Kernel {
+    let kernel = with_export(debian(version), "_printk", |export| export.crc = Some(0x122c3a7e));
     let kernel = with_export(kernel, "module_layout", |export| export.crc = Some(0x0b7f0612));
     let mut kernel = with_option(kernel, "DEBUG_INFO_BTF_MODULES", true);
     let built = Module::read(&fixture("modules/btf.ko")).unwrap().this_module.unwrap().fingerprint;
@@ -39,6 +52,15 @@ fn stranger() -> Vec<u8> {
     let integer = [1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0];
     let at = bytes.windows(integer.len()).position(|window| window == integer).unwrap();
     bytes[at + 7] = 8;
+    bytes
+}
+
+/// `btf.ko` whose integer has its name at another offset.
+fn renamed(name: u32) -> Vec<u8> {
+    let mut bytes = fixture("modules/btf.ko");
+    let integer = [1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0];
+    let at = bytes.windows(integer.len()).position(|window| window == integer).unwrap();
+    bytes[at..at + 4].copy_from_slice(&name.to_le_bytes());
     bytes
 }
 
@@ -78,7 +100,8 @@ fn a_base_of_its_own_is_looked_for_in_the_kernel_s_types() {
     let mut other = types().to_vec();
     let encoding = 24 + 12 + 3;
     other[encoding] = 1;
-    let lines = [RETPOLINE, UNSIGNED, "failed to validate module [btf] BTF: -22"];
+    let unmapped = "distilled base BTF type 'long unsigned int' [1] is not mapped to base BTF id";
+    let lines = [RETPOLINE, UNSIGNED, unmapped, FAILED];
     let verdict = insmod(&with_base(&other), &kernel(), Force::None);
     assert_refused(&verdict, Step::Btf, EINVAL, &lines);
     let finding = verdict.findings.iter().find(|finding| finding.result == Outcome::Fail).unwrap();
@@ -105,12 +128,46 @@ fn types_that_fit_pass() {
     assert!(verdict.findings.iter().any(|finding| finding.step == Step::Btf && finding.result == Outcome::Pass));
 }
 
+/// The lines of `btf.ko` with others after them.
+fn after(lines: &[&'static str]) -> Vec<&'static str> {
+    [&[RETPOLINE, UNSIGNED], lines].concat()
+}
+
 #[test]
 fn types_of_another_kernel_are_refused_where_the_kernel_insists() {
-    let lines = [RETPOLINE, UNSIGNED, "failed to validate module [btf] BTF: -22"];
+    let lines = after(&[&STRANGE[..], &[FAILED]].concat());
     assert_refused(&insmod(&stranger(), &kernel(), Force::None), Step::Btf, EINVAL, &lines);
+}
+
+#[test]
+fn a_kernel_that_tolerates_other_types_says_so_once_and_describes_none() {
     let tolerant = with_option(kernel(), "MODULE_ALLOW_BTF_MISMATCH", true);
-    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &[RETPOLINE, UNSIGNED]);
+    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &after(&[MISMATCH]));
+    // A name at no offset is no description of a type, and is printed all the same.
+    let nameless = renamed(0x7fff_ff00);
+    let line = "BPF: [2] Invalid name_offset:2147483392";
+    assert_accepted(&insmod(&nameless, &tolerant, Force::None), "E", &after(&[line, MISMATCH]));
+    assert_accepted(&insmod(&fixture("modules/btf.ko"), &tolerant, Force::None), "E", &after(&[]));
+}
+
+#[test]
+fn up_to_6_2_a_tolerant_kernel_prints_what_a_refusing_one_prints() {
+    let tolerant = with_option(of_version("6.1.27"), "MODULE_ALLOW_BTF_MISMATCH", true);
+    let lines = after(&[&STRANGE[..], &[FAILED]].concat());
+    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &lines);
+    // The image decides: some kernel between took the other line over.
+    let mut later = tolerant.clone();
+    let messages =
+        [MISMATCH.split(',').next().unwrap().to_owned(), VERIFICATION.to_owned(), RETPOLINE_FORMAT.to_owned()];
+    later.facts.messages = Some(Fact { value: messages.into(), source: "this test".to_owned() });
+    assert_eq!(insmod(&stranger(), &later, Force::None).dmesg.last().unwrap(), MISMATCH);
+}
+
+#[test]
+fn a_tolerant_kernel_whose_types_are_not_known_loads_the_module() {
+    let mut tolerant = with_option(kernel(), "MODULE_ALLOW_BTF_MISMATCH", true);
+    tolerant.facts.btf = None;
+    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &after(&[]));
 }
 
 #[test]

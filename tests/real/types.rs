@@ -126,7 +126,7 @@ fn a_kernel_takes_the_types_of_its_own_modules_and_not_those_of_others() {
             for found in &found {
                 let word = match found {
                     Validity::Valid => "valid".to_owned(),
-                    Validity::Invalid { errno, .. } => format!("invalid -{errno}"),
+                    Validity::Invalid(rejection) => format!("invalid -{}", rejection.errno),
                     Validity::Unsure(what) => format!("unsure: {what}"),
                 };
                 *counts.entry(word).or_default() += 1;

@@ -1,0 +1,178 @@
+//! What a kernel prints when it rejects BTF.
+//!
+//! `btf_verifier_log` and its relatives (kernel/bpf/btf.c) and `bpf_verifier_vlog` (kernel/bpf/log.c) of 6.1.192, 6.12.118
+//! and 7.2.13, which print the same lines. Each part of a message is a line of its own: the type, its details, a blank, the
+//! reason, an empty line. Pure.
+
+use crate::btf::{Kind, Type};
+
+/// Why a kernel rejects BTF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The errno, as a positive number; printed in `failed to validate module [NAME] BTF: -ERRNO`.
+    pub errno: i32,
+    /// The reason, in the kernel's words.
+    pub reason: String,
+    /// The lines that the kernel prints before that one, in order.
+    pub lines: Vec<String>,
+    /// The lines describe one type of a module's BTF. Kernels that load such modules all the same
+    /// (CONFIG_MODULE_ALLOW_BTF_MISMATCH) and print `Kernel module BTF mismatch detected` leave these lines out.
+    pub describes_type: bool,
+}
+
+impl Rejection {
+    /// A rejection with one line of its own (`btf_verifier_log`).
+    pub(super) fn line(errno: i32, message: &str) -> Rejection {
+        let reason = message.trim_start().to_owned();
+        Rejection { errno, reason, lines: vec![format!("BPF: {message}")], describes_type: false }
+    }
+
+    /// A rejection without a line.
+    pub(super) fn silent(errno: i32, reason: impl Into<String>) -> Rejection {
+        Rejection { errno, reason: reason.into(), lines: Vec::new(), describes_type: false }
+    }
+
+    /// A rejection with a line that another part of the kernel prints (`btf_relocate`).
+    pub(super) fn warning(errno: i32, message: String) -> Rejection {
+        Rejection { errno, reason: message.clone(), lines: vec![message], describes_type: false }
+    }
+
+    /// The same rejection, with another reason.
+    pub(super) fn because(self, reason: String) -> Rejection {
+        Rejection { reason, ..self }
+    }
+
+    /// A rejection of a type, with its details (`btf_verifier_log_type`) or without (`btf_verifier_log_basic`).
+    pub(super) fn of_type(errno: i32, described: &Described<'_>, details: bool, message: &str) -> Rejection {
+        let Described { number, found, name } = described;
+        let kind = kind_name(found.kind);
+        let mut lines = vec![format!("BPF: [{number}] {kind} {}{}", name(found.name), if details { " " } else { "" })];
+        if details {
+            lines.extend(details_of(found, name));
+        }
+        lines.extend(["BPF:  ".to_owned(), format!("BPF: {message}"), "BPF: ".to_owned()]);
+        Rejection { errno, reason: format!("type {number} ({kind}): {message}"), lines, describes_type: true }
+    }
+
+    /// A rejection of a member of a structure (`btf_verifier_log_member`).
+    pub(super) fn of_member(errno: i32, described: &Described<'_>, member: [u32; 3], message: &str) -> Rejection {
+        let [name, kind, place] = member;
+        let name = (described.name)(name);
+        let first = if described.found.flag() {
+            format!("BPF: \t{name} type_id={kind} bitfield_size={} bits_offset={}", place >> 24, place & 0x00ff_ffff)
+        } else {
+            format!("BPF: \t{name} type_id={kind} bits_offset={place}")
+        };
+        Rejection { describes_type: true, ..described.part(errno, first, message) }
+    }
+
+    /// A rejection of a variable of a section (`btf_verifier_log_vsi`).
+    pub(super) fn of_variable(errno: i32, described: &Described<'_>, variable: [u32; 3], message: &str) -> Rejection {
+        let [kind, offset, size] = variable;
+        described.part(errno, format!("BPF: \t type_id={kind} offset={offset} size={size}"), message)
+    }
+
+    /// The same rejection, found in a module's own base.
+    pub(super) fn in_base(self) -> Rejection {
+        Rejection { reason: format!(".BTF.base: {}", self.reason), describes_type: false, ..self }
+    }
+}
+
+/// A type as the kernel describes it.
+pub(super) struct Described<'a> {
+    pub(super) number: usize,
+    pub(super) found: Type<'a>,
+    /// The string at an offset, as printed.
+    pub(super) name: &'a dyn Fn(u32) -> String,
+}
+
+impl Described<'_> {
+    fn part(&self, errno: i32, first: String, message: &str) -> Rejection {
+        let reason = format!("type {} ({}): {message}", self.number, kind_name(self.found.kind));
+        let lines = vec![first, "BPF:  ".to_owned(), format!("BPF: {message}"), "BPF: ".to_owned()];
+        Rejection { errno, reason, lines, describes_type: false }
+    }
+}
+
+/// `btf_kind_str`.
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Int => "INT",
+        Kind::Pointer => "PTR",
+        Kind::Array => "ARRAY",
+        Kind::Struct => "STRUCT",
+        Kind::Union => "UNION",
+        Kind::Enum => "ENUM",
+        Kind::Forward => "FWD",
+        Kind::Typedef => "TYPEDEF",
+        Kind::Volatile => "VOLATILE",
+        Kind::Const => "CONST",
+        Kind::Restrict => "RESTRICT",
+        Kind::Function => "FUNC",
+        Kind::Prototype => "FUNC_PROTO",
+        Kind::Variable => "VAR",
+        Kind::Section => "DATASEC",
+        Kind::Float => "FLOAT",
+        Kind::DeclarationTag => "DECL_TAG",
+        Kind::TypeTag => "TYPE_TAG",
+        Kind::Enum64 => "ENUM64",
+    }
+}
+
+/// `log_details` of the kind: one line, or for a prototype one per parameter.
+fn details_of(found: &Type<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
+    let size = found.size_or_type;
+    let parts = found.info & 0x00ff_ffff;
+    let number = |index: usize| found.extra_number(index).unwrap_or(0);
+    let line = match found.kind {
+        Kind::Int => {
+            let data = number(0);
+            let encoding = match data >> 24 & 15 {
+                0 => "(none)",
+                1 => "SIGNED",
+                2 => "CHAR",
+                4 => "BOOL",
+                _ => "UNKN",
+            };
+            format!("size={size} bits_offset={} nr_bits={} encoding={encoding}", data >> 16 & 255, data & 255)
+        }
+        Kind::Pointer
+        | Kind::Typedef
+        | Kind::Volatile
+        | Kind::Const
+        | Kind::Restrict
+        | Kind::TypeTag
+        | Kind::Function => format!("type_id={size}"),
+        Kind::Forward => if found.flag() { "union" } else { "struct" }.to_owned(),
+        Kind::Array => format!("type_id={} index_type_id={} nr_elems={}", number(0), number(1), number(2)),
+        Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Section => format!("size={size} vlen={parts}"),
+        Kind::Variable => format!("type_id={size} linkage={}", number(0)),
+        Kind::Float => format!("size={size}"),
+        Kind::DeclarationTag => format!("type={size} component_idx={}", number(0).cast_signed()),
+        Kind::Prototype => return prototype(found, name),
+    };
+    vec![format!("BPF: {line}")]
+}
+
+/// The most parameters of a prototype that are listed here. A C function has at most some dozens.
+const MOST_PARAMETERS: usize = 256;
+
+/// `btf_func_proto_log`.
+fn prototype(found: &Type<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
+    let mut lines = vec![format!("BPF: return={} args=(", found.size_or_type)];
+    let parameters: Vec<[u32; 2]> = found.groups::<2>().take(MOST_PARAMETERS).collect();
+    match parameters.as_slice() {
+        [] => lines.push("BPF: void".to_owned()),
+        [[_, 0]] => lines.push("BPF: vararg".to_owned()),
+        [[first, kind], rest @ ..] => {
+            lines.push(format!("BPF: {kind} {}", name(*first)));
+            let last = rest.len();
+            lines.extend(rest.iter().zip(1..).map(|([name_at, kind], at)| match kind {
+                0 if at == last => "BPF: , vararg".to_owned(),
+                _ => format!("BPF: , {kind} {}", name(*name_at)),
+            }));
+        }
+    }
+    lines.push("BPF: )".to_owned());
+    lines
+}
