@@ -18,8 +18,8 @@ const KERNELS: [(&str, &[&str], bool); 8] = [
     ("amd64-6.12", &["linux-image"], true),
     ("amd64-7.2", &["linux-binary", "linux-modules"], true),
     ("i386-5.10", &["linux-image"], true),
-    ("arm64-6.12", &["linux-image"], false),
-    ("s390x-6.12", &["linux-image"], false),
+    ("arm64-6.12", &["linux-image"], true),
+    ("s390x-6.12", &["linux-image"], true),
 ];
 
 /// What the kernel is called.

@@ -21,10 +21,10 @@ const TABLES: [(&str, &str, bool); 5] = [
 ];
 
 /// The longest name in bytes: KSYM_NAME_LEN, include/linux/kallsyms.h, 512 since 6.1.
-const LONGEST_NAME: usize = 512;
+pub(super) const LONGEST_NAME: usize = 512;
 
 /// KSYM_FLAG_GPL_ONLY, include/linux/module_symbol.h, 7.x.
-const GPL_ONLY: u8 = 1;
+pub(super) const GPL_ONLY: u8 = 1;
 
 /// The exports, and the name of the table that they begin with. `None` where there are no such tables, or none that
 /// can be read as a whole: part of the exports would be taken for all of them.

@@ -1,0 +1,222 @@
+//! The tables of a kernel's exports in an image without sections.
+//!
+//! The linker script puts `__ksymtab`, `__ksymtab_gpl` (up to 7.0), `__kcrctab`, `__kcrctab_gpl`, `__kflagstab` (7.1 on)
+//! and `__ksymtab_strings` one after the other, without a gap (RO_DATA, include/asm-generic/vmlinux.lds.h, 5.4 to 7.3).
+//! `search` finds what has the shape of the symbol tables, `base` determines where their strings are, and this file reads
+//! the tables and proves that they are whole:
+//!
+//! - names ascend within each table, and there are at most two tables;
+//! - the strings begin exactly where tables of CRCs and flags of that many entries end;
+//! - each string up to the last one is the name or the namespace of an entry. An entry that was missed would leave one.
+//!
+//! What fails one of these gives no exports, as two tables in one image do. All of it is linear in the size of the image.
+
+mod base;
+mod search;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+mod tests;
+
+use std::collections::HashMap;
+
+use crate::kernel::image::exports::{GPL_ONLY, LONGEST_NAME};
+use crate::kernel::{Export, Exports, Machine};
+use crate::module::elf::Endian;
+use base::Strings;
+
+/// Where the bytes of the flat image of a kernel hold what, if they are read in one form.
+struct Image<'b> {
+    bytes: &'b [u8],
+    form: Form,
+}
+
+/// How an entry of a symbol table is laid out: value, name and namespace (`struct kernel_symbol`,
+/// kernel/module/internal.h, 6.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    /// Each member is the distance from itself, in 32 bits (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS), and not a pointer.
+    relative: bool,
+    /// Bytes of a member.
+    word: usize,
+    endian: Endian,
+}
+
+impl Form {
+    /// The forms that a machine may have; all of them for a machine that is not known.
+    fn of(machine: Option<Machine>) -> Vec<Form> {
+        let all = [Endian::Little, Endian::Big].into_iter().flat_map(|endian| {
+            [(true, 4), (false, 8), (false, 4)].map(|(relative, word)| Form { relative, word, endian })
+        });
+        let fits = |form: &Form| {
+            machine.is_none_or(|machine| {
+                form.endian == machine.endian && (form.relative || form.word == machine.class.word())
+            })
+        };
+        all.filter(fits).collect()
+    }
+
+    /// Bytes of an entry.
+    fn entry(self) -> usize {
+        3 * self.word
+    }
+}
+
+impl<'b> Image<'b> {
+    /// The number at a place.
+    fn number(&self, at: usize) -> Option<u64> {
+        let bytes = self.bytes.get(at..at.checked_add(self.form.word)?)?;
+        Some(match (self.form.endian, bytes) {
+            (Endian::Little, [a, b, c, d]) => u32::from_le_bytes([*a, *b, *c, *d]).into(),
+            (Endian::Big, [a, b, c, d]) => u32::from_be_bytes([*a, *b, *c, *d]).into(),
+            (endian, bytes) => endian.number(bytes),
+        })
+    }
+
+    /// What the member at a place points to: an address, or a place in the image if distances are stored. `None` where
+    /// there is no member, and for a distance that leads out of the image at its start.
+    fn target(&self, at: usize) -> Option<u64> {
+        let number = self.number(at)?;
+        match self.form.relative {
+            true => (at as u64).checked_add_signed(i64::from(number as u32 as i32)),
+            false => Some(number),
+        }
+    }
+}
+
+/// Bytes that may still be read more than once, so that an image of nothing but tables costs no more than its size.
+struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
+/// The exports of a flat image; `None` where no table of them can be read whole.
+pub(super) fn exports(bytes: &[u8], machine: Option<Machine>) -> Option<Exports> {
+    let mut found = None;
+    for form in Form::of(machine) {
+        let image = Image { bytes, form };
+        let mut budget = Budget(bytes.len().saturating_mul(2));
+        for table in search::tables(&image) {
+            if let Some(symbols) = read(&image, table.start, table.end, &mut budget)
+                && found.replace(symbols).is_some()
+            {
+                return None;
+            }
+        }
+    }
+    found.map(|symbols| Exports { symbols, complete: true })
+}
+
+/// Reads the symbol tables between two places, and what follows them.
+fn read(image: &Image<'_>, start: usize, end: usize, budget: &mut Budget) -> Option<HashMap<String, Export>> {
+    let count = (end.checked_sub(start)?) / image.form.entry();
+    let entries = (start..end).step_by(image.form.entry());
+    budget.spend(end - start)?;
+    let names: Vec<u64> = entries.clone().map(|at| image.target(at + image.form.word)).collect::<Option<_>>()?;
+    Behind::ALL.iter().find_map(|behind| {
+        let strings = Strings::at(image, end.checked_add(behind.size(count))?, &names, budget)?;
+        let mut symbols = Vec::with_capacity(count);
+        for (at, name) in entries.clone().zip(&names) {
+            let name = strings.text(*name).filter(|name| is_name(name))?;
+            let namespace = match image.number(at + 2 * image.form.word)? {
+                // Exports of assembly files have no namespace, not even the empty one (include/asm-generic/export.h, up
+                // to 6.3).
+                0 => b"".as_slice(),
+                _ => strings.text(image.target(at + 2 * image.form.word)?)?,
+            };
+            budget.spend(name.len() + namespace.len())?;
+            symbols.push((name, namespace));
+        }
+        let first_of_second = second_table(symbols.iter().map(|(name, _)| *name))?;
+        let is_used = entries.clone().flat_map(|at| {
+            let member = at + 2 * image.form.word;
+            [image.target(at + image.form.word), image.target(member).filter(|_| image.number(member) != Some(0))]
+        });
+        strings.are_all(is_used.flatten(), budget).then_some(())?;
+        let crcs = match behind.crcs {
+            true => Some(crcs(image, end, count)?),
+            false => None,
+        };
+        let flags = match behind.flags {
+            true => Some(flags(image, end + behind.size(count) - count, count)?),
+            false => None,
+        };
+        let export = |(index, (name, namespace)): (usize, (&[u8], &[u8]))| {
+            let gpl_only = match (flags, first_of_second) {
+                (Some(flags), _) => flags.get(index).map(|flag| flag & GPL_ONLY != 0),
+                (None, Some(first)) => Some(index >= first),
+                // One table without flags: is it the one of all modules, or the other?
+                (None, None) => None,
+            };
+            let crc = crcs.as_ref().and_then(|crcs| crcs.get(index).copied());
+            let namespace = Some(String::from_utf8_lossy(namespace).into_owned());
+            (String::from_utf8_lossy(name).into_owned(), Export { crc, gpl_only, namespace })
+        };
+        Some(symbols.into_iter().enumerate().map(export).collect())
+    })
+}
+
+/// What stands between the symbol tables and their strings.
+struct Behind {
+    crcs: bool,
+    flags: bool,
+}
+
+impl Behind {
+    const ALL: [Behind; 4] = [
+        Behind { crcs: true, flags: false },
+        Behind { crcs: false, flags: false },
+        Behind { crcs: false, flags: true },
+        Behind { crcs: true, flags: true },
+    ];
+
+    /// Its bytes for so many symbols. A CRC has had 32 bits since 4.10 (`__kcrctab`, include/linux/export.h), a flag 8.
+    fn size(&self, count: usize) -> usize {
+        count * (4 * usize::from(self.crcs) + usize::from(self.flags))
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.len() < LONGEST_NAME && name.iter().all(u8::is_ascii_graphic)
+}
+
+/// The index of the first name that does not ascend: there the second table begins. `None` inside if all ascend; `None`
+/// if there are more than two tables.
+#[allow(clippy::option_option, reason = "a failure is another thing than one table")]
+fn second_table<'n>(names: impl Iterator<Item = &'n [u8]>) -> Option<Option<usize>> {
+    let mut second = None;
+    let mut last: &[u8] = b"";
+    for (index, name) in names.enumerate() {
+        if name <= last && second.replace(index).is_some() {
+            return None;
+        }
+        last = name;
+    }
+    Some(second)
+}
+
+/// The CRCs behind the symbol tables.
+///
+/// With CONFIG_MODULE_REL_CRCS (4.10 to 5.16; powerpc, sparc) an entry is the distance from itself to the CRC.
+/// CRCs are as good as random: many that are distances into the image are none.
+fn crcs(image: &Image<'_>, at: usize, count: usize) -> Option<Vec<u32>> {
+    const MANY: usize = 16;
+    let crc = |at: usize| {
+        let bytes = image.bytes.get(at..at.checked_add(4)?)?;
+        Some(image.form.endian.number(bytes) as u32)
+    };
+    let places = (at..).step_by(4).take(count);
+    let numbers: Vec<u32> = places.clone().map(crc).collect::<Option<_>>()?;
+    let follow = |(place, number): (usize, &u32)| crc(place.checked_add_signed(*number as i32 as isize)?);
+    let followed: Option<Vec<u32>> = places.zip(&numbers).map(follow).collect();
+    Some(followed.filter(|_| count >= MANY).unwrap_or(numbers))
+}
+
+/// The flags behind the symbol tables; `None` if one has a bit that no kernel sets (include/linux/module_symbol.h, 7.3).
+fn flags<'b>(image: &Image<'b>, at: usize, count: usize) -> Option<&'b [u8]> {
+    let flags = image.bytes.get(at..at.checked_add(count)?)?;
+    flags.iter().all(|flag| flag & !GPL_ONLY == 0).then_some(flags)
+}

@@ -1,0 +1,62 @@
+//! Where a flat image is in memory, as far as its exports need it: the strings of a kernel's exports begin with the one
+//! that the lowest pointer points to.
+
+use super::{Budget, Image, LONGEST_NAME};
+
+/// The strings of exports (`__ksymtab_strings`).
+pub(super) struct Strings<'b> {
+    /// From the first string on, to the end of the image.
+    bytes: &'b [u8],
+    /// What the members of an entry that mean the first of these bytes point to.
+    first: u64,
+}
+
+impl<'b> Strings<'b> {
+    /// The strings at a place in the image, if names that these members point to can be there.
+    ///
+    /// Pointers are addresses; the distance from here to the lowest is the base of the image in memory. Distances need no
+    /// base, and then the lowest name has to be here.
+    pub(super) fn at(image: &Image<'b>, at: usize, names: &[u64], budget: &mut Budget) -> Option<Strings<'b>> {
+        budget.spend(names.len())?;
+        let first = *names.iter().min()?;
+        if image.form.relative && first != at as u64 {
+            return None;
+        }
+        let bytes = image.bytes.get(at..)?;
+        bytes.first().is_some_and(u8::is_ascii_graphic).then_some(Strings { bytes, first })
+    }
+
+    /// The string that a member points to.
+    pub(super) fn text(&self, target: u64) -> Option<&'b [u8]> {
+        let text = self.bytes.get(self.offset(target)?..)?;
+        text.get(..memchr::memchr(0, text.get(..LONGEST_NAME).unwrap_or(text))?)
+    }
+
+    fn offset(&self, target: u64) -> Option<usize> {
+        usize::try_from(target.checked_sub(self.first)?).ok()
+    }
+
+    /// Is each string, from the first to the last that one of these members points to, pointed to from its start?
+    pub(super) fn are_all(&self, used: impl Iterator<Item = u64> + Clone, budget: &mut Budget) -> bool {
+        let offsets = used.map(|target| self.offset(target));
+        let Some(last) = offsets.clone().max().flatten().filter(|last| *last < self.bytes.len()) else { return false };
+        if budget.spend(last).is_none() {
+            return false;
+        }
+        let mut starts = vec![false; last + 1];
+        for offset in offsets {
+            let Some(start) = offset.and_then(|offset| starts.get_mut(offset)) else { return false };
+            *start = true;
+        }
+        let mut at = 0;
+        while at <= last {
+            if !starts.get(at).is_some_and(|start| *start) {
+                return false;
+            }
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let Some(length) = memchr::memchr(0, rest) else { return false };
+            at += length + 1;
+        }
+        true
+    }
+}
