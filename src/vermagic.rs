@@ -29,6 +29,7 @@
 mod architecture;
 mod compare;
 mod problem;
+mod realtime;
 mod release;
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,18 @@ impl Vermagic {
     /// The release, split into what the Makefile numbers and what stands behind the numbers.
     pub fn release_parts(&self) -> Option<Release> {
         self.release().map(|token| Release::of(&token.text))
+    }
+
+    /// Is it a release and nothing else, as people write it who know no more of a kernel? No kernel's string is: on each
+    /// architecture there is a token or a space behind the release. It claims nothing about tokens.
+    pub fn is_bare_release(&self) -> bool {
+        self.release().is_some_and(|release| release.range.end == self.raw.len())
+    }
+
+    /// Is a space at the end all that the other string has more, or less?
+    pub fn differs_by_last_space(&self, other: &Vermagic) -> bool {
+        let (ours, theirs) = (self.raw.as_slice(), other.raw.as_slice());
+        ours.strip_suffix(b" ") == Some(theirs) || theirs.strip_suffix(b" ") == Some(ours)
     }
 
     /// Is there a token of this kind?
@@ -210,7 +223,9 @@ pub enum TokenKind {
     Randstruct,
     /// `gcc-3.3`: the compiler, before 2.6.20 everywhere and on ia64 always.
     Compiler,
-    /// A word that no kernel source read for this program has: a vendor's.
+    /// `retpoline`: CONFIG_RETPOLINE and a compiler that knows it, 4.15-rc and stable kernels of early 2018 on x86.
+    Retpoline,
+    /// A word that no mainline source read for this program has: a vendor's.
     Unknown,
 }
 
@@ -226,6 +241,7 @@ impl TokenKind {
             TokenKind::Arch => "architecture",
             TokenKind::Randstruct => "randstruct",
             TokenKind::Compiler => "compiler",
+            TokenKind::Retpoline => "retpoline",
             TokenKind::Unknown => "unknown",
         }
     }
@@ -237,7 +253,11 @@ impl TokenKind {
             TokenKind::Smp | TokenKind::Preempt | TokenKind::PreemptRt => true,
             // struct module itself has fields that exist with CONFIG_MODULE_UNLOAD only (include/linux/module.h).
             TokenKind::ModUnload | TokenKind::Arch | TokenKind::Randstruct => true,
-            TokenKind::Release | TokenKind::Modversions | TokenKind::Compiler | TokenKind::Unknown => false,
+            TokenKind::Release
+            | TokenKind::Modversions
+            | TokenKind::Compiler
+            | TokenKind::Retpoline
+            | TokenKind::Unknown => false,
         }
     }
 }
@@ -272,6 +292,7 @@ fn kind_of(piece: &[u8]) -> TokenKind {
         b"preempt_rt" => TokenKind::PreemptRt,
         b"mod_unload" => TokenKind::ModUnload,
         b"modversions" => TokenKind::Modversions,
+        b"retpoline" => TokenKind::Retpoline,
         _ if piece.starts_with(RANDSTRUCT) => TokenKind::Randstruct,
         _ if piece.starts_with(COMPILER) => TokenKind::Compiler,
         _ if is_architecture(piece) => TokenKind::Arch,

@@ -18,7 +18,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Are the two strings the same, byte for byte?
+    /// Are the two strings the same, byte for byte? Or, if one of them is a release alone
+    /// ([`Vermagic::is_bare_release`]), the releases?
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
     }
@@ -103,10 +104,19 @@ impl Serialize for DifferenceKind {
 
 /// Compares a module's version magic with a kernel's, token by token.
 ///
-/// Two strings that are not equal always have a difference, even where it is nothing but a space.
+/// Two strings that are not equal always have a difference, even where it is nothing but a space; except that a release
+/// alone ([`Vermagic::is_bare_release`]) is compared with the other's release only.
 pub fn compare(module: &Vermagic, kernel: &Vermagic) -> Comparison {
     let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
     let mut differences = Vec::new();
+    // A release alone claims nothing about tokens, so that there is nothing more to compare.
+    if module.is_bare_release() != kernel.is_bare_release() {
+        let [ours, theirs] = [module, kernel].map(|side| side.release().map(|token| (token, side.bytes(token))));
+        if ours.map(|(_, bytes)| bytes) != theirs.map(|(_, bytes)| bytes) {
+            differences.extend(token_difference(ours.as_ref(), theirs.as_ref()));
+        }
+        return Comparison { differences, equal_after_release };
+    }
     for slot in SLOTS {
         // What both have falls away; what is left over on the two sides stands against each other.
         let (ours, theirs) = (slot.tokens(module), slot.tokens(kernel));
@@ -164,6 +174,7 @@ const SLOTS: &[Slot] = &[
     Slot { kinds: &[TokenKind::Preempt, TokenKind::PreemptRt], role: None },
     Slot { kinds: &[TokenKind::ModUnload], role: None },
     Slot { kinds: &[TokenKind::Modversions], role: None },
+    Slot { kinds: &[TokenKind::Retpoline], role: None },
     Slot { kinds: &[TokenKind::Unknown], role: None },
     Slot { kinds: &[TokenKind::Arch], role: Some(0) },
     Slot { kinds: &[TokenKind::Arch], role: Some(1) },
@@ -248,8 +259,26 @@ fn origin(kind: TokenKind, module: Option<&str>, kernel: Option<&str>) -> String
             "CONFIG_RANDSTRUCT_FULL or CONFIG_RANDSTRUCT_PERFORMANCE; the seed of the build".to_owned()
         }
         TokenKind::Compiler => "the compiler's version, __GNUC__ and __GNUC_MINOR__".to_owned(),
-        TokenKind::Unknown => "a vendor's addition to include/linux/vermagic.h or asm/vermagic.h".to_owned(),
+        TokenKind::Retpoline => {
+            "CONFIG_RETPOLINE and a compiler that knows it; mainline's, in 4.15-rc and stable kernels \
+                                 of early 2018, on x86 (include/linux/vermagic.h)"
+                .to_owned()
+        }
+        TokenKind::Unknown => vendor_origin(module.or(kernel).unwrap_or_default()),
     }
+}
+
+/// Where a vendor's word comes from, as far as it is known.
+fn vendor_origin(word: &str) -> String {
+    let known = match word {
+        "vivo" => "kernels of vivo's phones",
+        "RLX" => "kernels for Realtek's Lexra processors (RLX4181, RLX5281)",
+        "4KSC" | "4KSD" => "kernels for the MIPS 4KSc and 4KSd processors",
+        "kvx" => "kernels for Kalray's kvx processors, whose architecture mainline has not",
+        "TIVO" => "kernels of TiVo's recorders",
+        _ => return "a vendor's addition to include/linux/vermagic.h or asm/vermagic.h".to_owned(),
+    };
+    format!("a vendor's addition: {known}")
 }
 
 /// Where the parts of a release that differ come from; the rest as in the kernel that the module has to fit.
@@ -259,6 +288,24 @@ fn release_origin(module: Option<&str>, kernel: Option<&str>) -> String {
     match (module.base == kernel.base, module.rest == kernel.rest) {
         (false, true) => target.base_origin().to_owned(),
         (false, false) => format!("{}; {}", target.base_origin(), target.rest_origin()),
-        (true, _) => target.rest_origin().to_owned(),
+        (true, _) => {
+            // Where the build adds a part by itself, the string tells.
+            let added = |release: &Release| release.suffixes().into_iter().map(|suffix| (suffix.text, suffix.meaning));
+            let (ours, theirs): (Vec<_>, Vec<_>) = (added(&module).collect(), added(&kernel).collect());
+            let only = |of: &[(String, String)], others: &[(String, String)]| {
+                let parts = of.iter().filter(|part| !others.contains(part));
+                parts.map(|(text, meaning)| format!("{text} is {meaning}")).collect::<Vec<_>>()
+            };
+            let explained = [only(&ours, &theirs), only(&theirs, &ours)].concat();
+            let rest = |release: &Release| {
+                let added: usize = release.suffixes().iter().map(|suffix| suffix.text.len()).sum();
+                release.rest.get(..release.rest.len().saturating_sub(added)).unwrap_or_default().to_owned()
+            };
+            match (explained.is_empty(), rest(&module) == rest(&kernel)) {
+                (true, _) => target.rest_origin().to_owned(),
+                (false, true) => explained.join("; "),
+                (false, false) => format!("{}; {}", explained.join("; "), target.rest_origin()),
+            }
+        }
     }
 }
