@@ -14,11 +14,13 @@ use crate::cli::output::{self, Failure, Paint, Session};
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
 use crate::kernel::{self, Kernel};
-use crate::module::{self, Module, name_of_file};
+use crate::module::{self, Module, file, name_of_file};
 use crate::predict::danger::Danger;
 use crate::predict::{
     self, Answer, Finding, Force, Load, Outcome, PatchHelps, Patched, Step, Subject, Userspace, Verdict,
 };
+use crate::vault::index::Index;
+use crate::vault::target;
 use crate::vermagic::{Vermagic, compare};
 
 #[derive(clap::Args)]
@@ -85,6 +87,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let kernels = kernels.into_iter().collect::<Result<Vec<_>>>()?;
     let load = args.load();
     let (mut done, mut failed, mut refused, mut is_first) = (0, 0, 0, true);
+    // A journal that can't be read says nothing; the commands that need it say why.
+    let journal = session.vault().and_then(|vault| vault.index()).ok().filter(|index| !index.is_empty());
     let mut files = args.modules.files()?;
     loop {
         let what = format!("judging modules, {done} done");
@@ -98,7 +102,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         done += judged.len();
         for judged in judged {
-            let (path, judged) = match judged {
+            let (path, mut judged) = match judged {
                 Ok(judged) => judged,
                 Err(error) => {
                     session.complain(&error);
@@ -106,6 +110,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
                     continue;
                 }
             };
+            if journal.as_ref().is_some_and(|journal| is_patched(&path, journal)) {
+                judged.verdicts.iter_mut().for_each(add_patched);
+            }
             for (kernel, verdict) in kernels.iter().zip(&judged.verdicts) {
                 refused += usize::from(verdict.answer == Answer::Refused);
                 if args.json {
@@ -126,6 +133,24 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         (_, _) if done == 1 => Status::Failed,
         _ => Status::Partial,
     })
+}
+
+/// Did the file come out of a patch, by the journal: at this path, or a copy of one?
+fn is_patched(path: &Path, journal: &Index) -> bool {
+    let at_its_place = || journal.is_patched(&target::real_path(path).ok()?).ok();
+    let is_copy = || {
+        let size = path.metadata().ok()?.len();
+        let contents = journal.sizes().contains(&size).then(|| file::read(path).ok()).flatten()?;
+        journal.knows_content(&module::sha256(contents.bytes())).ok()
+    };
+    at_its_place().unwrap_or(false) || is_copy().unwrap_or(false)
+}
+
+/// Adds the warning to a verdict that has none from the module's own mark.
+fn add_patched(verdict: &mut Verdict) {
+    if !verdict.dangers.iter().any(|danger| matches!(danger, Danger::Patched { .. })) {
+        verdict.dangers.push(Danger::patched("the journal has the patch"));
+    }
 }
 
 /// Judges one module file. A file that contradicts itself is judged where the facts say what a kernel makes of it; else
@@ -200,10 +225,14 @@ fn print(
     }
     let layout = |danger: &&Danger| !matches!(danger, Danger::Token { .. });
     for danger in verdict.dangers.iter().filter(layout) {
-        let what = session.paint(Paint::Bad, "unsafe");
+        let what = match danger {
+            Danger::Patched { .. } => session.paint(Paint::Odd, "mind  "),
+            _ => session.paint(Paint::Bad, "unsafe"),
+        };
         writeln!(session.out, "  {what}            {}", for_eyes(&danger.sentence()))?;
     }
-    if verdict.answer == Answer::Accepted && !verdict.dangers.is_empty() {
+    let is_unsafe = |danger: &Danger| !matches!(danger, Danger::Patched { .. });
+    if verdict.answer == Answer::Accepted && verdict.dangers.iter().any(is_unsafe) {
         let text = "the loader takes it; what it does then, nobody checks: it may crash, or be silently wrong";
         writeln!(session.out, "                    {text}")?;
     }
@@ -257,7 +286,7 @@ fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mu
 /// The command that says what to change in a build tree, so that its modules fit the kernel, where they were built for
 /// another. Of the running kernel the tree has a place of its own (`make modules_install` makes the link).
 fn right_way(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
-    let is_foreign = verdict.dangers.iter().any(|danger| !matches!(danger, Danger::Token { .. }));
+    let is_foreign = verdict.dangers.iter().any(Danger::is_foreign);
     if !is_foreign && verdict.stage != Some(Step::Vermagic) {
         return None;
     }

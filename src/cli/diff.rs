@@ -7,6 +7,7 @@ use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
 use crate::cli::{Status, hexview};
 use crate::error::Error;
 use crate::escape::bytes_for_eyes;
+use crate::kernel::realtime;
 use crate::module::container::Container;
 use crate::module::{Module, elf, file};
 use crate::vermagic::compare;
@@ -100,6 +101,12 @@ fn by_meaning(a: &Module, b: &Module) -> Vec<Meaning> {
         }))
     };
     line("struct module", print(a), print(b));
+    let realtime = |m: &Module| match realtime::of_module(m) {
+        Some(fact) if fact.value => "yes".to_owned(),
+        Some(_) => "no".to_owned(),
+        None => "not known".to_owned(),
+    };
+    line("realtime (CONFIG_PREEMPT_RT)", realtime(a), realtime(b));
     let signature = |m: &Module| {
         or_none(m.trailer.as_ref().map(|t| {
             let signer = t.signer.as_deref().map(bytes_for_eyes).unwrap_or_default();

@@ -234,7 +234,14 @@ fn file_lines(stored: &Stored, module: &Module) -> Vec<String> {
 
 fn vermagic_lines(module: &Module) -> Vec<String> {
     let Some(vermagic) = module.vermagic() else {
-        return vec!["none: a kernel takes this module only when forced".to_owned()];
+        return match module.of_linux_2_4() {
+            Some(version) => vec![format!("none: a module of Linux 2.4, built for {}", bytes_for_eyes(version))],
+            None if module.is_stripped() => vec![
+                "none, and no name and intree: stripped, as OpenWrt builds modules (CONFIG_MODULE_STRIPPED)".to_owned(),
+                "its own kernels load it unforced, others only when forced".to_owned(),
+            ],
+            None => vec!["none: a kernel takes this module only when forced".to_owned()],
+        };
     };
     let tokens = vermagic.tokens().iter().map(|token| {
         let text = crate::escape::for_eyes(&token.text);

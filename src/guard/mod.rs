@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, realtime};
 use crate::module::Module;
 use crate::patch::{Plan, Signature};
 use crate::predict::danger;
@@ -287,13 +287,14 @@ fn abi_tokens(subject: &Subject<'_>) -> Seen {
     let Some(comparison) = subject.plan.comparison() else {
         return Ok("no new version magic to compare with".to_owned());
     };
-    let differing: Vec<String> = comparison
+    let mut differing: Vec<String> = comparison
         .abi_differences()
         .map(|d| {
             let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
             format!("{} ({} becomes {})", d.kind.name(), side(&d.module), side(&d.kernel))
         })
         .collect();
+    differing.extend(subject.kernel.and_then(|kernel| realtime::difference(subject.module, kernel)));
     match differing.is_empty() {
         true => Ok("SMP, preemption, architecture and randstruct stay as they are".to_owned()),
         false => Err(format!("the new version magic claims another ABI: {}", differing.join(", "))),

@@ -28,7 +28,9 @@ fn string(release: &str, config: &Config) -> Option<String> {
         (true, false) => "preempt ",
         (false, true) => "preempt_rt ",
         (false, false) => "",
-        // Which of them wins changed between 6.1 and 7.2.
+        // Read in 5.10, 6.1 and 6.12, and the other way round in 7.2.
+        (true, true) if version <= (6, 12) => "preempt ",
+        (true, true) if version >= (7, 2) => "preempt_rt ",
         (true, true) => return None,
     };
     let mut text = format!("{release} ");
@@ -108,9 +110,13 @@ mod tests {
         assert_eq!(of("6.1.0", "CONFIG_MODULES=y\nCONFIG_MIPS=y\n"), None);
         assert_eq!(of("6.1.0", "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_RANDSTRUCT=y\n"), None);
         assert_eq!(of("strange", "CONFIG_MODULES=y\nCONFIG_X86_64=y\n"), None);
-        assert_eq!(
-            of("6.1.0", "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_PREEMPT_RT=y\nCONFIG_PREEMPT_BUILD=y\n"),
-            None
-        );
+    }
+
+    #[test]
+    fn which_preemption_a_realtime_kernel_names_depends_on_its_version() {
+        let both = "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_PREEMPT_RT=y\nCONFIG_PREEMPT_BUILD=y\n";
+        assert_eq!(of("6.12.118-rt", both).as_deref(), Some("6.12.118-rt preempt "));
+        assert_eq!(of("7.2.13-rt", both).as_deref(), Some("7.2.13-rt preempt_rt "));
+        assert_eq!(of("6.18.0-rt", both), None, "between two versions that were read");
     }
 }

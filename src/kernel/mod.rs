@@ -15,6 +15,7 @@ mod folder;
 pub mod image;
 pub mod installed;
 pub mod package;
+pub mod realtime;
 mod reference;
 mod running;
 mod symvers;
@@ -46,6 +47,9 @@ pub struct Kernel {
     pub facts: Facts,
 }
 
+/// The source of a version magic that was given as `vermagic:STRING`.
+pub const COMMAND_LINE: &str = "the command line";
+
 /// How kernels are looked up.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -68,7 +72,7 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
         b"running" => running::facts(Path::new("/"), lookup)?,
         bytes => match bytes.strip_prefix(b"vermagic:") {
             Some(string) => {
-                let vermagic = Fact { value: Vermagic::parse(string), source: "the command line".to_owned() };
+                let vermagic = Fact { value: Vermagic::parse(string), source: COMMAND_LINE.to_owned() };
                 Facts { vermagic: Some(vermagic), ..Facts::default() }
             }
             None => of_paths(name, lookup)?,

@@ -79,6 +79,7 @@ pub fn loader_lines(seen: &Observed) -> Vec<&str> {
 pub fn is_loader_line(line: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
         "Kernel module BTF mismatch detected",
+        "Spectre V2 : System may be vulnerable",
         "Invalid ELF",
         "Invalid architecture in ELF",
         "Invalid module architecture in ELF",

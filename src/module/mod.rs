@@ -194,6 +194,18 @@ impl Module {
         self.modinfo.first("vermagic").map(Vermagic::parse)
     }
 
+    /// The kernel version of a module of Linux 2.4, which has `kernel_version=` and no `struct module`: insmod made that
+    /// (include/linux/module.h, 2.4). `None` for modules of later kernels.
+    pub fn of_linux_2_4(&self) -> Option<&[u8]> {
+        self.modinfo.first("kernel_version").filter(|_| self.this_module.is_none() && self.vermagic().is_none())
+    }
+
+    /// Are the entries missing that OpenWrt leaves out with CONFIG_MODULE_STRIPPED: `vermagic`, `name` and `intree`?
+    pub fn is_stripped(&self) -> bool {
+        self.of_linux_2_4().is_none()
+            && ["vermagic", "name", "intree"].iter().all(|key| self.modinfo.first(key).is_none())
+    }
+
     /// The namespaces that it imports (`import_ns=`).
     pub fn imported_namespaces(&self) -> impl Iterator<Item = &[u8]> {
         self.modinfo.all("import_ns")

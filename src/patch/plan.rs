@@ -401,6 +401,16 @@ fn vermagic_entry(module: &Module) -> Result<&Entry> {
     let mut entries = module.modinfo.entries.iter().filter(|e| e.key == b"vermagic");
     let entry = match (entries.next(), entries.next()) {
         (Some(entry), None) => entry,
+        (None, _) if module.of_linux_2_4().is_some() => {
+            let what = "a module of Linux 2.4, which has no vermagic";
+            return Err(Error::new(ErrorKind::NotFound, what).hint("only kernels of 2.4 can use it"));
+        }
+        (None, _) if module.is_stripped() => {
+            let what = "a stripped module without vermagic, name and intree, and an entry can't be added";
+            let hint =
+                "OpenWrt's kernels with CONFIG_MODULE_STRIPPED load it as it is; for another kernel build it there";
+            return Err(Error::new(ErrorKind::NotFound, what).hint(hint));
+        }
         (None, _) => {
             let what = "no vermagic entry to change";
             return Err(

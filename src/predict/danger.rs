@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use crate::kernel::{Kernel, Machine};
+use crate::escape::bytes_for_eyes;
+use crate::kernel::{Kernel, Machine, realtime};
 use crate::module::Module;
+use crate::module::glance::MARK;
 use crate::vermagic::compare;
 
 /// Evidence that a module was built for something else than this kernel.
@@ -20,6 +22,16 @@ pub enum Danger {
         /// What differs, in words.
         note: String,
     },
+    /// One of them is built with CONFIG_PREEMPT_RT, and the version magic does not show it: locks are others.
+    Realtime {
+        /// What differs, and how each side is known, in words.
+        note: String,
+    },
+    /// The module was patched: its version magic or its CRCs are not those that it was compiled with, and prove nothing.
+    Patched {
+        /// How that is known, in words.
+        note: String,
+    },
     /// CRCs of imported symbols differ: the types behind them are others.
     Crcs {
         /// How many differ.
@@ -32,10 +44,27 @@ pub enum Danger {
 }
 
 impl Danger {
+    /// A module that was patched, and how that is known.
+    pub fn patched(how: &str) -> Danger {
+        let note = format!(
+            "patched: its version magic or CRCs are not those that it was compiled with, and their agreement proves \
+             nothing ({how})"
+        );
+        Danger::Patched { note }
+    }
+
+    /// Is it evidence that the module was built for another kernel, beyond what its version magic says?
+    pub fn is_foreign(&self) -> bool {
+        !matches!(self, Danger::Token { .. } | Danger::Patched { .. })
+    }
+
     /// In one sentence, for people.
     pub fn sentence(&self) -> String {
         match self {
-            Danger::Fingerprint { note } | Danger::Token { note } => note.clone(),
+            Danger::Fingerprint { note }
+            | Danger::Token { note }
+            | Danger::Realtime { note }
+            | Danger::Patched { note } => note.clone(),
             Danger::Crcs { differing, compared, symbols } => {
                 let mut names = symbols.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
                 if let Some(more) = symbols.len().checked_sub(5).filter(|more| *more > 0) {
@@ -58,7 +87,12 @@ pub fn of(module: &Module, kernel: &Kernel) -> Vec<Danger> {
         let comparison = compare(&ours, &kernel.vermagic.value);
         dangers.extend(comparison.abi_differences().map(|difference| Danger::Token { note: difference.to_string() }));
     }
+    dangers.extend(realtime::difference(module, kernel).map(|note| Danger::Realtime { note }));
     dangers.extend(crcs(module, kernel));
+    if let Some(mark) = module.modinfo.first(MARK) {
+        let mark = bytes_for_eyes(mark);
+        dangers.push(Danger::patched(&format!("its modinfo says {MARK}={mark}")));
+    }
     dangers
 }
 

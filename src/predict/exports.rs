@@ -33,7 +33,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
         if has("__ksymtab") && loaded.find("__kflagstab").is_none() {
             record.say(format!("{}: no flags for exported symbols", loaded.own_name));
             let note =
-                "it exports symbols, but has no table of their flags (__kflagstab), as kernels from 7.0 on want it";
+                "it exports symbols, but has no table of their flags (__kflagstab), which kernels require from 7.1 on";
             return record.fail(Step::Exports, errno::ENOEXEC, note, None);
         }
     }
@@ -67,6 +67,15 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let names = exported(attempt, loaded);
     if names.is_empty() {
         return Ok(());
+    }
+    if record.is_unsigned && attempt.rules.surely(Rule::SigProtect) {
+        let first = names.first().map(String::as_str).unwrap_or_default();
+        let note = format!(
+            "this kernel protects the exports of its own modules (CONFIG_MODULE_SIG_PROTECT; not measured): is {first} one \
+             of them? Then it prints \"exports protected symbol\" and returns EACCES (13) (the list that it was built with, \
+             android/abi_gki_protected_exports_*)"
+        );
+        record.unknown(Step::Exports, note);
     }
     let facts = &attempt.kernel.facts;
     for name in &names {

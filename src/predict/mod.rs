@@ -295,6 +295,13 @@ fn attempt<'a>(
 impl Attempt<'_> {
     fn steps(&self, record: &mut Record) -> Flow {
         names::permission(self, record)?;
+        if let Some(version) = self.subject.module.and_then(Module::of_linux_2_4) {
+            let version = crate::escape::bytes_for_eyes(version);
+            let note =
+                format!("a module of Linux 2.4 ({version}), which insmod links and no loader of a later kernel knows");
+            record.unknown(Step::Elf, note);
+            return Ok(());
+        }
         let loaded = if self.rules.surely(Rule::SignatureLate) {
             let loaded = self.elf(self.subject.bytes, record)?;
             names::blacklist(self, &loaded, record)?;

@@ -47,6 +47,14 @@ pub(super) enum Rule {
     ExtendedVersions,
     /// A missing CRC refuses the module (Debian); elsewhere it is a warning.
     MissingCrcRefuses,
+    /// Modules without a signature that the kernel can verify may export and import only some symbols
+    /// (CONFIG_MODULE_SIG_PROTECT of Android's kernels; not measured).
+    SigProtect,
+    /// The version magic is compared. OpenWrt's kernels with CONFIG_MODULE_STRIPPED do not
+    /// (target/linux/generic/hack-5.15 and hack-6.12, 204-module_strip.patch; not measured).
+    VermagicChecked,
+    /// "No module found in object" has the module's name before it.
+    NamedWithoutModule,
     /// Forcing is possible (CONFIG_MODULE_FORCE_LOAD).
     ForceLoad,
     /// Livepatch modules are taken (CONFIG_LIVEPATCH).
@@ -87,62 +95,107 @@ pub(super) enum Rule {
     BtfBase,
 }
 
-/// One row: the rule; the first version that has it and the first that has not any more; the option that it hangs on;
-/// and the loader's messages of which a kernel with it can print one ([`crate::kernel::image::messages`]).
-struct Row(Rule, (u32, u32), (u32, u32), &'static str, &'static [&'static str]);
+/// A version: major, minor and patch.
+type Version = (u32, u32, u32);
 
-const NOW: (u32, u32) = (u32::MAX, 0);
+/// When a behaviour changes: before the first version it is certainly the old one, from the second on the new one. Where
+/// the sources of both were read and those between were not, or where stable kernels of an older version took the change
+/// over, the versions between are not decided.
+#[derive(Clone, Copy)]
+struct Change(Version, Version);
+
+impl Change {
+    /// Is a kernel of this version one after the change? `None` between the two.
+    fn is_before(self, version: Version) -> Option<bool> {
+        match version {
+            _ if version < self.0 => Some(false),
+            _ if version >= self.1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// A change whose version is known.
+const fn at(major: u32, minor: u32) -> Change {
+    Change((major, minor, 0), (major, minor, 0))
+}
+
+/// A change between two versions.
+const fn between(first: Version, second: Version) -> Change {
+    Change(first, second)
+}
+
+/// One row: the rule; when it comes and when it goes; the option that it depends on; and the loader's messages of which a
+/// kernel with it can print one ([`crate::kernel::image::messages`]).
+struct Row(Rule, Change, Change, &'static str, &'static [&'static str]);
+
+const NOW: Change = at(u32::MAX, 0);
 /// For a rule that no version tells.
-const NEVER: (u32, u32) = (0, 0);
+const NEVER: Change = at(0, 0);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     // signature
-    Row(Rule::Signatures,           (3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing"]),
-    Row(Rule::SignaturesForced,     (3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
-    Row(Rule::Sha512,               (2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
-    Row(Rule::SignatureReasons,     (5, 4),  NOW,     "", &[]),
-    Row(Rule::SignatureLate,        (4, 20), (5, 10), "", &[]),
+    Row(Rule::Signatures,           at(3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing", "exports protected symbol"]),
+    Row(Rule::SignaturesForced,     at(3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
+    Row(Rule::Sha512,               at(2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
+    Row(Rule::SignatureReasons,     at(5, 4),  NOW,     "", &[]),
+    // Read in 4.14 and 4.20; 5.10.262 and 5.11 check the signature first again.
+    Row(Rule::SignatureLate,        between((4, 15, 0), (4, 20, 0)), between((5, 10, 0), (5, 10, 262)), "", &[]),
+    // Android's, from android14-5.15 on (kernel/module/gki_module.c).
+    Row(Rule::SigProtect,           at(5, 15), NOW,    "MODULE_SIG_PROTECT", &["exports protected symbol"]),
     // elf
-    Row(Rule::TruncatedLine,        (2, 6),  (5, 10), "", &["Module len %lu truncated"]),
-    Row(Rule::OneElfLine,           (5, 10), (5, 12), "", &["Module has invalid ELF structures"]),
-    Row(Rule::ElfLines,             (5, 16), NOW,     "", &["Invalid ELF header magic"]),
-    Row(Rule::ElfTables,            (6, 14), NOW,     "", &["Invalid ELF section name table type"]),
-    Row(Rule::SymbolNames,          (6, 14), NOW,     "", &["symbol string table isn't NUL terminated"]),
-    Row(Rule::SectionNames,         (5, 16), NOW,     "", &["empty section name table"]),
-    Row(Rule::OneModinfo,           (6, 4),  NOW,     "", &["Only one .modinfo section must exist"]),
-    Row(Rule::ModuleSize,           (6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
-    Row(Rule::ExactlyOneModule,     (6, 14), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
+    Row(Rule::TruncatedLine,        at(2, 6), between((5, 10, 0), (5, 10, 262)), "", &["Module len %lu truncated"]),
+    // 5.10.262 and 5.11 were read; 5.12 to 5.15 were not read, and those of 5.15 took the lines of 5.16 over.
+    Row(Rule::OneElfLine,           between((5, 10, 0), (5, 10, 262)), between((5, 12, 0), (5, 16, 0)), "", &["Module has invalid ELF structures"]),
+    Row(Rule::ElfLines,             between((5, 12, 0), (5, 16, 0)), NOW,     "", &["Invalid ELF header magic"]),
+    // 6.12 and 6.14 were read; stable kernels of 6.12 took these over later.
+    Row(Rule::ElfTables,            between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Invalid ELF section name table type"]),
+    Row(Rule::SymbolNames,          between((6, 13, 0), (6, 14, 0)), NOW,     "", &["symbol string table isn't NUL terminated"]),
+    Row(Rule::SectionNames,         between((5, 12, 0), (5, 16, 0)), NOW,     "", &["empty section name table"]),
+    Row(Rule::OneModinfo,           at(6, 4),  NOW,     "", &["Only one .modinfo section must exist"]),
+    Row(Rule::ModuleSize,           at(6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
+    Row(Rule::ExactlyOneModule,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
+    // Bare in 4.14, read in 4.20.
+    Row(Rule::NamedWithoutModule,   between((4, 15, 0), (4, 20, 0)), NOW, "", &[]),
     // symbol-versions
-    Row(Rule::ExtendedVersions,     (6, 14), NOW,     "", &["extended version crc+name presence does not match"]),
-    Row(Rule::ForceLoad,            (2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
+    Row(Rule::ExtendedVersions,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["extended version crc+name presence does not match"]),
+    Row(Rule::ForceLoad,            at(2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
     // sections
-    Row(Rule::WriteOrExecute,       (5, 8),  NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
+    // Not in 5.7, read in 5.10.
+    Row(Rule::WriteOrExecute,       between((5, 8, 0), (5, 10, 0)), NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
     // taints
-    Row(Rule::TaintsLate,           (6, 4),  NOW,     "", &[]),
-    Row(Rule::OutOfTreeTaint,       (3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
-    Row(Rule::RetpolineLine,        (4, 15), NOW,     "", &["loading module not compiled with retpoline compiler"]),
-    Row(Rule::TestTaint,            (6, 0),  NOW,     "", &["loading test module taints kernel"]),
-    Row(Rule::NameEarly,            (6, 5),  NOW,     "", &[]),
+    Row(Rule::TaintsLate,           at(6, 4),  NOW,     "", &[]),
+    Row(Rule::OutOfTreeTaint,       at(3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
+    // 4.16, and stable kernels of 4.14 and 4.15.
+    Row(Rule::RetpolineLine,        between((4, 14, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
+    Row(Rule::TestTaint,            at(6, 0), NOW,     "", &["loading test module taints kernel"]),
+    Row(Rule::NameEarly,            at(6, 5),  NOW,     "", &[]),
     // exports
-    Row(Rule::ExportFlags,          (7, 0),  NOW,     "", &["no flags for exported symbols"]),
+    // Merged after 7.0; read in 7.2.
+    Row(Rule::ExportFlags,          at(7, 1), NOW,     "", &["no flags for exported symbols"]),
     // symbols
-    Row(Rule::Namespaces,           (5, 4),  NOW,     "", &["but does not import it"]),
-    Row(Rule::NamespacesOptional,   (5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", &[]),
-    Row(Rule::ModuleNamespaces,     (6, 16), NOW,     "", &["module tries to import module namespace"]),
-    Row(Rule::SymbolSectionIndex,   (6, 12), NOW,     "", &["has an invalid section index"]),
-    Row(Rule::UnknownSymbolError,   (4, 15), NOW,     "", &[]),
+    Row(Rule::Namespaces,           at(5, 4),  NOW,     "", &["but does not import it"]),
+    Row(Rule::NamespacesOptional,   at(5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", &[]),
+    // Not in 6.14, read in 7.2.
+    Row(Rule::ModuleNamespaces,     between((6, 15, 0), (7, 2, 0)), NOW,     "", &["module tries to import module namespace"]),
+    // Not in 6.1, read in 6.12.
+    Row(Rule::SymbolSectionIndex,   between((6, 2, 0), (6, 12, 0)), NOW,     "", &["has an invalid section index"]),
+    // 4.14 prints `(err 0)`; read in 4.20.
+    Row(Rule::UnknownSymbolError,   between((4, 15, 0), (4, 20, 0)), NOW,     "", &[]),
     // relocations
-    Row(Rule::RelocationTargets,    (4, 0),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
-    Row(Rule::RelocationInvalid,    (6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
-    Row(Rule::RelocationPlace,      (7, 0),  NOW,     "", &["for sec %u, idx %u"]),
+    Row(Rule::RelocationTargets,    at(4, 0),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
+    Row(Rule::RelocationInvalid,    at(6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
+    Row(Rule::RelocationPlace,      at(7, 0),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
-    Row(Rule::BtfChecked,           (5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
-    Row(Rule::BtfBase,              (6, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
+    Row(Rule::BtfChecked,           at(5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
+    // 6.11 has the first version of it, which was not read.
+    Row(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
     // what is told otherwise: by functions below
     Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
     Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
     Row(Rule::Livepatch,            NEVER,   NEVER,   "", &[]),
+    Row(Rule::VermagicChecked,      NEVER,   NEVER,   "", &[]),
 ];
 
 /// What Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2), and what is asked for where a
@@ -183,6 +236,7 @@ impl<'k> Rules<'k> {
             Rule::Modversions => return self.modversions(),
             Rule::MissingCrcRefuses => return self.missing_crc_refuses(),
             Rule::Livepatch => return self.livepatch(),
+            Rule::VermagicChecked => return self.vermagic_checked(),
             Rule::Sha512 if self.kernel.facts.messages.is_none() => return self.sha512(),
             _ => {}
         }
@@ -192,13 +246,12 @@ impl<'k> Rules<'k> {
         {
             return Some(telling.iter().any(|message| messages.value.contains(*message)));
         }
-        let (major, minor, _) = self.version?;
-        if (major, minor) < *from || (major, minor) >= *before {
-            return Some(false);
-        }
-        match option.is_empty() {
-            true => Some(true),
-            false => self.option(option),
+        let version = self.version?;
+        let is_set = if option.is_empty() { Some(true) } else { self.option(option) };
+        match (from.is_before(version), before.is_before(version), is_set) {
+            (Some(false), _, _) | (_, Some(true), _) | (_, _, Some(false)) => Some(false),
+            (Some(true), Some(false), Some(true)) => Some(true),
+            _ => None,
         }
     }
 
@@ -221,9 +274,25 @@ impl<'k> Rules<'k> {
         if self.kernel.vermagic.value.has(TokenKind::Modversions) {
             return Some(true);
         }
+        // A release alone claims nothing about tokens.
+        if self.kernel.vermagic.value.is_bare_release() {
+            return self.option("MODVERSIONS");
+        }
         match self.version {
             Some((2, 6, patch)) if patch < 26 => self.option("MODVERSIONS"),
             _ => Some(false),
+        }
+    }
+
+    /// Mainline always compares it. A kernel without the loader's line in its image does not, nor does one with OpenWrt's
+    /// CONFIG_MODULE_STRIPPED.
+    fn vermagic_checked(&self) -> Option<bool> {
+        match &self.kernel.facts.messages {
+            // An image in which no line of the loader was found tells nothing.
+            Some(messages) if messages.value.iter().any(|message| message.contains("symbol")) => {
+                Some(messages.value.contains("version magic '%s' should be '%s'"))
+            }
+            _ => Some(self.option("MODULE_STRIPPED") != Some(true)),
         }
     }
 

@@ -50,6 +50,8 @@ struct Tally {
     /// Symbols in sections that are not there, which the kernel does not check.
     stray: Vec<String>,
     crc_unknown: usize,
+    /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may keep from an unsigned module.
+    protected: usize,
     source: Option<String>,
     errno: Option<i32>,
 }
@@ -62,10 +64,12 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let image = attempt.kernel.facts.exports.as_ref();
     let image_is_known = image.is_some_and(|exports| exports.value.complete);
     let mut tally = Tally { image_is_known, ..Tally::default() };
+    let protects = record.is_unsigned && attempt.rules.surely(Rule::SigProtect);
     for symbol in loaded.symbols() {
         let name = String::from_utf8_lossy(symbol.name);
         match symbol.section {
             SHN_UNDEF => {
+                tally.protected += usize::from(protects);
                 let failed =
                     undefined(attempt, loaded, (&versions, &imports), (&name, symbol.is_weak), record, &mut tally);
                 if let Some(errno) = failed {
@@ -292,6 +296,15 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
     }
     if let Some(errno) = tally.errno {
         return record.fail(Step::Symbols, errno, reasons.join("; "), source);
+    }
+    if tally.protected > 0 {
+        let note = format!(
+            "this kernel keeps symbols from modules that it can't verify (CONFIG_MODULE_SIG_PROTECT; not measured): are all \
+             {} imports on its list? Each one that is not is an \"Unknown symbol … (err -13)\", and an empty list allows \
+             all (the list that it was built with, android/abi_gki_aarch64)",
+            tally.protected
+        );
+        record.unknown(Step::Symbols, note);
     }
     if !tally.stray.is_empty() {
         let note = format!("{}: there is no such section, and this kernel does not check that", named(&tally.stray));

@@ -79,12 +79,18 @@ const COMPATIBLE: [&[u8]; 6] =
 /// Where it comes from: in the tree, or in staging.
 pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
     let name = &loaded.own_name;
-    if loaded.modinfo("intree").is_none() && attempt.rules.surely(Rule::OutOfTreeTaint) && record.taints.set('O') {
+    // Before 6.4, OpenWrt's kernels with CONFIG_MODULE_STRIPPED look at neither this nor the version magic.
+    let is_stripped = attempt.rules.has(Rule::VermagicChecked) == Some(false);
+    let is_looked_at = attempt.rules.surely(Rule::OutOfTreeTaint)
+        && !(is_stripped && attempt.rules.has(Rule::TaintsLate) == Some(false));
+    if loaded.modinfo("intree").is_none() && is_looked_at && record.taints.set('O') {
         record.say(format!("{name}: loading out-of-tree module taints kernel."));
     }
-    // Printed where the processor needs retpolines and the kernel uses them, as nearly all do.
+    // Both lines are printed where the kernel mitigates Spectre v2, which it does on nearly all processors
+    // (`retpoline_module_ok`, arch/x86/kernel/cpu/bugs.c, 5.10 to 7.2).
     let is_x86 = matches!(loaded.header.machine, 3 | 62);
     if is_x86 && loaded.modinfo("retpoline").is_none() && attempt.rules.surely(Rule::RetpolineLine) {
+        record.say("Spectre V2 : System may be vulnerable to spectre v2");
         record.say(format!("{name}: loading module not compiled with retpoline compiler."));
     }
     if loaded.modinfo("staging").is_some() {
@@ -116,7 +122,9 @@ pub(super) fn licence(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
 
 /// It has no signature that the kernel could verify. The line is printed once a boot.
 pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
-    if record.is_unsigned && attempt.rules.surely(Rule::Signatures) && record.taints.set('E') {
+    // Android's kernels with CONFIG_MODULE_SIG_PROTECT take unsigned modules without a word.
+    let is_noted = attempt.rules.surely(Rule::Signatures) && !attempt.rules.surely(Rule::SigProtect);
+    if record.is_unsigned && is_noted && record.taints.set('E') {
         record.say(format!(
             "{}: module verification failed: signature and/or required key missing - tainting kernel",
             loaded.own_name

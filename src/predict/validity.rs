@@ -203,7 +203,10 @@ impl Checks<'_> {
             return stripped(name);
         };
         let Some(this_module) = find(THIS_MODULE) else {
-            let text = format!("{}: No module found in object", name.as_deref().unwrap_or(NO_NAME));
+            let text = match self.rules.has(Rule::NamedWithoutModule) {
+                Some(false) => "No module found in object".to_owned(),
+                _ => format!("{}: No module found in object", name.as_deref().unwrap_or(NO_NAME)),
+            };
             return line(text, format!("no section {THIS_MODULE} that is allocated"));
         };
         Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))

@@ -1,6 +1,7 @@
 //! The loader's version magic check (`check_modinfo` and `same_magic`, kernel/module/main.c and version.c, 6.x;
 //! kernel/module.c before 5.18).
 
+use crate::kernel::{COMMAND_LINE, Fact};
 use crate::predict::loaded::Loaded;
 use crate::predict::patched::Change;
 use crate::predict::record::{Flow, Record};
@@ -23,6 +24,11 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         source: Some(theirs.source.clone()),
         ..Finding::new(Step::Vermagic, result, note)
     };
+    if attempt.rules.has(Rule::VermagicChecked) == Some(false) {
+        let note = "this kernel does not look at it (CONFIG_MODULE_STRIPPED, as OpenWrt builds kernels; not measured)";
+        record.findings.push(finding(Outcome::Skip, note));
+        return Ok(());
+    }
     let Some(ours) = ours.as_ref().filter(|_| !attempt.load.force.vermagic()) else {
         let why = match &ours {
             Some(_) => "ignored, as asked for",
@@ -49,8 +55,22 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         };
     };
     let comparison = compare(ours, &theirs.value);
+    let is_bare = theirs.value.is_bare_release() && !ours.is_bare_release();
     let (result, note) = match comparison.is_equal() {
+        true if is_bare => (
+            Outcome::Unknown,
+            "the releases are equal; are the tokens? (the whole version magic: the kernel's image, or one of its modules)",
+        ),
+        false if is_bare => match release_is_skipped(attempt, loaded) {
+            Some(false) => (Outcome::Fail, "the releases differ"),
+            _ => (
+                Outcome::Unknown,
+                "the releases differ; does the kernel skip them, and are the tokens equal? (the whole version magic: \
+                 the kernel's image, or one of its modules)",
+            ),
+        },
         true => (Outcome::Pass, "the strings are equal"),
+        false if ours.differs_by_last_space(&theirs.value) => (Outcome::Fail, last_space(ours, theirs)),
         false if !comparison.equal_but_release() => (Outcome::Fail, "the strings differ"),
         false => match release_is_skipped(attempt, loaded) {
             Some(true) => (
@@ -69,6 +89,10 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     if result != Outcome::Fail {
         return Ok(());
     }
+    if is_bare {
+        // What the kernel prints of its own string is not known.
+        return Err((Step::Vermagic, errno::ENOEXEC));
+    }
     record.say(format!(
         "{}: version magic '{}' should be '{}'",
         loaded.name,
@@ -76,6 +100,22 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         String::from_utf8_lossy(theirs.value.as_bytes())
     ));
     Err((Step::Vermagic, errno::ENOEXEC))
+}
+
+/// The likely cause where a space at the end is all that differs.
+fn last_space(ours: &Vermagic, theirs: &Fact<Vermagic>) -> &'static str {
+    let is_typed = theirs.source == COMMAND_LINE;
+    match (ours.as_bytes().ends_with(b" "), is_typed) {
+        (true, true) => {
+            "the strings differ by the space at the end: it is likely missing on the command line; write 'vermagic:… ' in \
+             quotes"
+        }
+        (true, false) => "the strings differ by the space at the end, which the kernel's has not",
+        (false, _) => {
+            "the strings differ by the space at the end, which the module's has not: was its version magic written by \
+             hand?"
+        }
+    }
 }
 
 /// Does the kernel skip the release token? It does if it has CONFIG_MODVERSIONS and sees `__versions` in the module;

@@ -19,6 +19,7 @@ mod kernels;
 mod patched;
 mod refusals;
 mod signed;
+mod special;
 mod types;
 mod versions;
 

@@ -11,6 +11,7 @@ use kmodlab::predict::{Force, Outcome, Step};
 use crate::kernels::{debian, with_export, with_option};
 use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod};
 
+const SPECTRE: &str = "Spectre V2 : System may be vulnerable to spectre v2";
 const RETPOLINE: &str = "btf: loading module not compiled with retpoline compiler.";
 const UNSIGNED: &str = "btf: module verification failed: signature and/or required key missing - tainting kernel";
 
@@ -95,13 +96,13 @@ fn with_base(base: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_base_of_its_own_is_looked_for_in_the_kernel_s_types() {
-    assert_accepted(&insmod(&with_base(&types()), &kernel(), Force::None), "E", &[RETPOLINE, UNSIGNED]);
+    assert_accepted(&insmod(&with_base(&types()), &kernel(), Force::None), "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
     // The same number as a signed one: no type of the kernel's is that.
     let mut other = types().to_vec();
     let encoding = 24 + 12 + 3;
     other[encoding] = 1;
     let unmapped = "distilled base BTF type 'long unsigned int' [1] is not mapped to base BTF id";
-    let lines = [RETPOLINE, UNSIGNED, unmapped, FAILED];
+    let lines = [SPECTRE, RETPOLINE, UNSIGNED, unmapped, FAILED];
     let verdict = insmod(&with_base(&other), &kernel(), Force::None);
     assert_refused(&verdict, Step::Btf, EINVAL, &lines);
     let finding = verdict.findings.iter().find(|finding| finding.result == Outcome::Fail).unwrap();
@@ -124,13 +125,13 @@ fn a_kernel_that_knows_no_bases_passes_them_over() {
 #[test]
 fn types_that_fit_pass() {
     let verdict = insmod(&fixture("modules/btf.ko"), &kernel(), Force::None);
-    assert_accepted(&verdict, "E", &[RETPOLINE, UNSIGNED]);
+    assert_accepted(&verdict, "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
     assert!(verdict.findings.iter().any(|finding| finding.step == Step::Btf && finding.result == Outcome::Pass));
 }
 
 /// The lines of `btf.ko` with others after them.
 fn after(lines: &[&'static str]) -> Vec<&'static str> {
-    [&[RETPOLINE, UNSIGNED], lines].concat()
+    [&[SPECTRE, RETPOLINE, UNSIGNED], lines].concat()
 }
 
 #[test]
@@ -177,7 +178,7 @@ fn types_that_are_hidden_are_not_asked_for() {
     let request = Request { drop_btf: true, ..Request::new(wish, Signature::Refuse) };
     let hidden = Plan::make(&stranger(), &request).unwrap().bytes_after;
     let verdict = insmod(&hidden, &kernel(), Force::None);
-    assert_accepted(&verdict, "E", &[RETPOLINE, UNSIGNED]);
+    assert_accepted(&verdict, "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
     assert!(!verdict.findings.iter().any(|finding| finding.step == Step::Btf));
 }
 

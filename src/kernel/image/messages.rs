@@ -8,7 +8,8 @@ use memchr::memmem;
 /// Parts of the loader's format strings, each of which tells of a check, or of how it answers.
 ///
 /// They are read in kernel/module.c (5.10), kernel/module/ (6.1, 6.12, 7.2), kernel/module_signature.c,
-/// arch/x86/kernel/module.c, kernel/bpf/btf.c and security/lockdown/lockdown.c. None stands within another.
+/// arch/x86/kernel/module.c, kernel/bpf/btf.c and security/lockdown/lockdown.c; one in Android's kernel/module/main.c
+/// (android14-6.1). None stands within another.
 pub const LOADER_MESSAGES: &[&str] = &[
     "%s: %s: kernel tainted.",
     "bad vermagic",
@@ -38,6 +39,7 @@ pub const LOADER_MESSAGES: &[&str] = &[
     "but does not import it",
     "module tries to import module namespace",
     "exports duplicate symbol",
+    "exports protected symbol",
     "has an invalid section index",
     "please compile with -fno-common",
     "using GPL-only symbols uses symbols",

@@ -1,0 +1,200 @@
+//! Kernels and modules that are special: Android's, OpenWrt's, realtime ones, modules of Linux 2.4, patched modules, and
+//! kernels of which little is said.
+
+use kmodlab::kernel::{Fact, Kernel};
+use kmodlab::predict::danger::Danger;
+use kmodlab::predict::errno::ENOEXEC;
+use kmodlab::predict::{Answer, Force, Outcome, Step, Verdict};
+use kmodlab::vermagic::Vermagic;
+
+use crate::kernels::{debian, upstream, with_option};
+use crate::{assert_accepted, assert_refused, assert_unknown, fixture, hello, insmod};
+
+/// An entry of `hello-4.ko` that gives room for another.
+const AUTHOR: &[u8] = b"author=The kmodlab fixtures";
+
+/// The same kernel as the command line tells it, by its version magic alone.
+fn typed(string: &str) -> Kernel {
+    let vermagic = Vermagic::parse(string.as_bytes());
+    let vermagic = Fact { value: vermagic, source: "the command line".to_owned() };
+    let facts = kmodlab::kernel::Facts { vermagic: Some(vermagic.clone()), ..Default::default() };
+    Kernel { name: format!("vermagic:{string}"), vermagic, facts }
+}
+
+fn note(verdict: &Verdict, step: Step) -> (Outcome, &str) {
+    let finding = verdict.findings.iter().find(|finding| finding.step == step).expect("a finding of that step");
+    (finding.result, &finding.note)
+}
+
+// Android
+
+#[test]
+fn a_kernel_that_protects_symbols_leaves_an_unsigned_module_open() {
+    let protecting = with_option(upstream("6.1.112"), "MODULE_SIG_PROTECT", true);
+    let verdict = insmod(&hello(&[]), &protecting, Force::None);
+    assert_unknown(&verdict, &["Unknown symbol … (err -13)", "2 imports"]);
+    assert_eq!(verdict.dmesg, ["hello_4: loading out-of-tree module taints kernel."], "and no line about a signature");
+}
+
+#[test]
+fn what_it_exports_is_open_too() {
+    let protecting = with_option(upstream("6.1.112"), "MODULE_SIG_PROTECT", true);
+    let verdict = insmod(&fixture("modules/exports.ko"), &protecting, Force::None);
+    let open: Vec<_> = verdict.findings.iter().filter(|finding| finding.result == Outcome::Unknown).collect();
+    let is_said = open.iter().any(|finding| finding.note.contains("exports protected symbol"));
+    assert!(is_said || verdict.answer == Answer::Refused, "{verdict:#?}");
+}
+
+#[test]
+fn the_image_decides_about_protection() {
+    let mut plain = with_option(upstream("6.1.112"), "MODULE_SIG_PROTECT", true);
+    let messages = [
+        "module verification failed: signature and/or required key missing",
+        "Unknown symbol %s (err %d)",
+        "version magic '%s' should be '%s'",
+        "loading out-of-tree module taints kernel",
+    ];
+    let messages = messages.map(str::to_owned).into();
+    plain.facts.messages = Some(Fact { value: messages, source: "this test".to_owned() });
+    assert_eq!(insmod(&hello(&[]), &plain, Force::None).answer, Answer::Accepted, "it has no line for it");
+}
+
+// OpenWrt
+
+/// `hello-4.ko` without the entries that OpenWrt leaves out.
+fn stripped() -> Vec<u8> {
+    hello(&[(b"vermagic=", b"xermagic="), (b"\0name=", b"\0xame=")])
+}
+
+#[test]
+fn a_stripped_module_loads_on_a_kernel_that_does_not_look() {
+    let openwrt = with_option(upstream("5.15.150"), "MODULE_STRIPPED", true);
+    assert_eq!(note(&insmod(&stripped(), &openwrt, Force::None), Step::Vermagic).0, Outcome::Skip);
+    let verdict = insmod(&stripped(), &openwrt, Force::None);
+    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Answer::Accepted, Some("E")), "{verdict:#?}");
+    // From 6.4 on the taint of origin has a place of its own, which OpenWrt left as it is.
+    let later = with_option(upstream("6.12.50"), "MODULE_STRIPPED", true);
+    assert_eq!(insmod(&stripped(), &later, Force::None).taint.as_deref(), Some("OE"));
+}
+
+#[test]
+fn on_any_other_kernel_it_would_have_to_be_forced() {
+    let verdict = insmod(&stripped(), &with_option(upstream("5.15.150"), "MODULE_FORCE_LOAD", false), Force::None);
+    assert_refused(&verdict, Step::Vermagic, ENOEXEC, &[]);
+}
+
+#[test]
+fn a_stripped_kernel_takes_a_foreign_version_magic_too() {
+    let openwrt = with_option(upstream("5.15.150"), "MODULE_STRIPPED", true);
+    let foreign = hello(&[(b"mod_unload", b"nod_unload")]);
+    assert_eq!(insmod(&foreign, &openwrt, Force::None).answer, Answer::Accepted);
+    assert_eq!(insmod(&foreign, &upstream("5.15.150"), Force::None).stage, Some(Step::Vermagic));
+}
+
+// Linux 2.4
+
+#[test]
+fn a_module_of_linux_2_4_is_called_so_and_not_judged() {
+    let old = hello(&[
+        (AUTHOR, b"kernel_version=2.4.20\0xxxxx"),
+        (b"vermagic=", b"xermagic="),
+        (b".gnu.linkonce.this_module", b".xnu.linkonce.this_module"),
+    ]);
+    for kernel in [debian("6.1.0"), upstream("2.6.18"), typed("2.4.20 ")] {
+        let verdict = insmod(&old, &kernel, Force::None);
+        assert_unknown(&verdict, &["a module of Linux 2.4 (2.4.20)"]);
+        assert_eq!(verdict.dmesg, [] as [&str; 0]);
+    }
+}
+
+// Patched
+
+#[test]
+fn a_patched_module_gets_its_verdict_and_a_warning() {
+    let marked = hello(&[(AUTHOR, b"kmodlab_patched=0123456789a")]);
+    let verdict = insmod(&marked, &debian("6.1.0"), Force::None);
+    assert_accepted(
+        &verdict,
+        "OE",
+        &[
+            "hello_4: loading out-of-tree module taints kernel.",
+            "hello_4: module verification failed: signature and/or required key missing - tainting kernel",
+        ],
+    );
+    let [Danger::Patched { note }] = verdict.dangers.as_slice() else { panic!("{:#?}", verdict.dangers) };
+    assert!(note.contains("not those that it was compiled with"), "{note}");
+    assert_eq!(insmod(&hello(&[]), &debian("6.1.0"), Force::None).dangers, []);
+}
+
+// Realtime
+
+/// `hello-4.ko` of 6.12 whose version magic says `preempt`, for a kernel that says it, too.
+fn of_6_12(release: &str, banner: &str) -> Kernel {
+    let mut kernel = debian("6.1.0");
+    kernel.vermagic.value = Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
+    kernel.facts.config = None;
+    kernel.facts.banner =
+        Some(Fact { value: format!("Linux version {release} (x) #1 {banner}"), source: "this test".into() });
+    kernel
+}
+
+fn realtime(verdict: &Verdict) -> Option<&str> {
+    verdict.dangers.iter().find_map(|danger| match danger {
+        Danger::Realtime { note } => Some(note.as_str()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_realtime_kernel_that_says_preempt_is_another_than_the_module_s() {
+    let module = hello(&[(b"vermagic=6.1.0-47-amd64", b"vermagic=7.2.0-47-amd64")]);
+    let kernel = of_6_12("6.12.1-rt-amd64", "SMP PREEMPT_RT Debian 6.12.1-1");
+    let verdict = insmod(&module, &kernel, Force::None);
+    let note = realtime(&verdict).expect("a danger");
+    assert!(note.contains("module no (the token preempt of its version magic), kernel yes"), "{note}");
+    let plain = of_6_12("6.12.1-amd64", "SMP PREEMPT_DYNAMIC Debian 6.12.1-1");
+    assert_eq!(realtime(&insmod(&module, &plain, Force::None)), None);
+}
+
+#[test]
+fn where_either_is_not_known_nothing_is_said() {
+    // A module of 6.1 with `preempt` may be either.
+    let kernel = of_6_12("6.12.1-rt-amd64", "SMP PREEMPT_RT Debian 6.12.1-1");
+    assert_eq!(realtime(&insmod(&hello(&[]), &kernel, Force::None)), None);
+    let mut silent = of_6_12("6.12.1-amd64", "");
+    silent.facts.banner = None;
+    let module = hello(&[(b"vermagic=6.1.0-47-amd64", b"vermagic=7.2.0-47-amd64")]);
+    assert_eq!(realtime(&insmod(&module, &silent, Force::None)), None);
+}
+
+#[test]
+fn imports_and_exports_tell_realtime_too() {
+    // In its symbol versions, then in the names of its symbols.
+    let of_rt =
+        hello(&[(b"param_ops_charp\0\0", b"rt_spin_lock\0\0\0\0\0"), (b"param_ops_charp\0", b"rt_spin_lock\0\0\0\0")]);
+    let kernel = of_6_12("6.12.1-amd64", "SMP PREEMPT_DYNAMIC Debian 6.12.1-1");
+    let verdict = insmod(&of_rt, &kernel, Force::None);
+    let note = realtime(&verdict).expect("a danger");
+    assert!(note.contains("module yes (the import rt_spin_lock), kernel no (the version line"), "{note}");
+}
+
+// Little is said
+
+#[test]
+fn a_release_alone_claims_nothing_about_tokens() {
+    let verdict = insmod(&hello(&[]), &typed("6.1.0-47-amd64"), Force::None);
+    assert_eq!(note(&verdict, Step::Vermagic).0, Outcome::Unknown);
+    assert_eq!((verdict.answer, verdict.dangers.len()), (Answer::Unknown, 0));
+    // The module has symbol versions, so that the release may be skipped.
+    let verdict = insmod(&hello(&[]), &typed("6.1.0-48-amd64"), Force::None);
+    assert_eq!((verdict.answer, note(&verdict, Step::Vermagic).0), (Answer::Unknown, Outcome::Unknown));
+    assert_eq!(verdict.dangers, []);
+}
+
+#[test]
+fn without_the_space_at_the_end_the_command_line_is_the_likely_cause() {
+    let verdict = insmod(&hello(&[]), &typed("6.1.0-47-amd64 SMP preempt mod_unload modversions"), Force::None);
+    let (result, note) = note(&verdict, Step::Vermagic);
+    assert_eq!(result, Outcome::Fail);
+    assert!(note.contains("missing on the command line"), "{note}");
+}
