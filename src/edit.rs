@@ -145,15 +145,28 @@ impl<'b> Differences<'b> {
     }
 }
 
-/// If `torn` is `before` but for bytes inside the edits' spans, the file as it was before.
+/// The file as it was before these edits, if `torn` can be what an interrupted write of them left: each byte of each span is
+/// the old or the new one at its place. `None` if one is neither, since then somebody else wrote it; if two spans overlap; or
+/// if an edit changes the length. Bytes outside the spans stay as they are: the caller compares the hash of the whole.
 ///
-/// Nothing is assumed about how a disk tears a write: inside the spans any bytes may stand.
+/// A disk may tear a write at any byte and keep any of its pieces. It makes no other bytes: the blocks are there already, and
+/// hold the old contents until they hold the new ones.
 pub fn undo_torn(torn: &[u8], edits: &[Edit]) -> Option<Vec<u8>> {
-    let mut out = torn.to_vec();
-    for edit in edits.iter().filter(|e| e.keeps_length()) {
-        out.get_mut(edit.index()?)?.copy_from_slice(&edit.old);
+    let mut in_order: Vec<&Edit> = edits.iter().collect();
+    in_order.sort_by_key(|edit| edit.offset);
+    if in_order.windows(2).any(|two| matches!(two, [one, next] if one.range().end > next.offset)) {
+        return None;
     }
-    edits.iter().all(Edit::keeps_length).then_some(out)
+    let mut out = torn.to_vec();
+    for edit in in_order {
+        let span = out.get_mut(edit.index()?).filter(|_| edit.keeps_length())?;
+        let is_torn = span.iter().zip(edit.old.iter().zip(&edit.new)).all(|(is, (old, new))| is == old || is == new);
+        if !is_torn {
+            return None;
+        }
+        span.copy_from_slice(&edit.old);
+    }
+    Some(out)
 }
 
 #[cfg(test)]
@@ -261,7 +274,53 @@ mod tests {
     #[test]
     fn a_torn_write_is_undone_and_a_foreign_one_is_not() {
         let edits = [edit(1, b"bc", b"XY")];
-        assert_eq!(undo_torn(b"aX?def", &edits).unwrap(), b"abcdef");
-        assert_ne!(undo_torn(b"aX?deZ", &edits).unwrap(), b"abcdef");
+        for torn in [b"aXcdef", b"abYdef", b"aXYdef", b"abcdef"] {
+            assert_eq!(undo_torn(torn, &edits).unwrap(), b"abcdef");
+        }
+        assert_eq!(undo_torn(b"aX?def", &edits), None, "a foreign byte within the span");
+        assert_ne!(undo_torn(b"aXcdeZ", &edits).unwrap(), b"abcdef", "one outside of it stays");
+    }
+
+    #[test]
+    fn of_three_spans_each_byte_must_be_the_old_or_the_new_one() {
+        let edits = [edit(7, b"hi", b"HI"), edit(1, b"bc", b"BC"), edit(4, b"ef", b"EF")];
+        let (mut undone, mut refused) = (0, 0);
+        // Each of the six bytes in turn old, new or foreign.
+        for which in 0..3_u32.pow(6) {
+            let mut torn = *b"abcdefghij";
+            let mut is_foreign = false;
+            for (nth, at) in [1, 2, 4, 5, 7, 8].into_iter().enumerate() {
+                match which / 3_u32.pow(nth as u32) % 3 {
+                    0 => {}
+                    1 => torn[at] = torn[at].to_ascii_uppercase(),
+                    _ => (torn[at], is_foreign) = (b'?', true),
+                }
+            }
+            match undo_torn(&torn, &edits) {
+                Some(old) => {
+                    assert!(!is_foreign && old == b"abcdefghij");
+                    undone += 1;
+                }
+                None => {
+                    assert!(is_foreign);
+                    refused += 1;
+                }
+            }
+        }
+        println!("three spans of two bytes: {undone} torn files undone, {refused} with foreign bytes refused");
+        assert_eq!((undone, refused), (64, 665));
+    }
+
+    #[test]
+    fn spans_that_overlap_leave_the_file_or_change_its_length_undo_nothing() {
+        for wrong in [
+            vec![edit(1, b"bc", b"XY"), edit(2, b"cd", b"YZ")],
+            vec![edit(5, b"fg", b"XY")],
+            vec![edit(u64::MAX, b"bc", b"XY")],
+            vec![edit(1, b"bc", b"X")],
+            vec![edit(6, b"", b"g")],
+        ] {
+            assert_eq!(undo_torn(b"abcdef", &wrong), None);
+        }
     }
 }

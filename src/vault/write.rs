@@ -7,11 +7,12 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::edit::Edit;
+use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::Sha256Hex;
+use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
 use crate::vault::intent::Intent;
+use crate::vault::journal::FileChange;
 use crate::vault::metadata::Metadata;
 use crate::vault::target::{self, Target};
 
@@ -32,13 +33,24 @@ pub(super) fn write_back(target: &Target, edits: &[Edit], metadata: &Metadata) -
     disk::sync(&target.file).map_err(failed)
 }
 
-/// A failed write in place is taken back: old bytes, one fsync, a look. If that fails too, the intent stays.
+/// A failed write in place is taken back: old bytes, one fsync, a look. If that fails too, or somebody else wrote to the file
+/// meanwhile, the intent stays.
 pub(super) fn undo(target: &Target, intent: &Intent, error: Error) -> Error {
-    let undone = write_back(target, &intent.change.edits, &target.metadata)
-        .and_then(|()| verify(&target.path, &intent.change.before, Some(target.identity)));
+    let change = &intent.change;
+    let undone = must_be_torn(&target.file, change)
+        .and_then(|()| write_back(target, &change.edits, &target.metadata))
+        .and_then(|()| verify(&target.path, &change.before, Some(target.identity)));
     match undone {
         Ok(()) => error.hint("nothing was changed"),
         Err(_) => unfinished(error),
+    }
+}
+
+/// Is this file what an interrupted write of this change leaves? Old bytes are written over nothing else.
+fn must_be_torn(file: &File, change: &FileChange) -> Result<()> {
+    match edit::undo_torn(&disk::read_whole(file)?, &change.edits) {
+        Some(old) if sha256(&old) == change.before => Ok(()),
+        _ => Err(Error::new(ErrorKind::Conflict, "somebody else changed it meanwhile")),
     }
 }
 

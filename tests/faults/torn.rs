@@ -1,5 +1,5 @@
-//! The disk tore the write of the module: recovery gives back what was before, whatever stands inside the planned
-//! span, and touches nothing once a byte outside of it is another.
+//! The disk tore the write of the module: recovery gives back the old bytes if each byte of the planned span is an old or a
+//! new one, and touches nothing once a byte is neither, inside the span or outside of it.
 
 use std::fs;
 
@@ -42,24 +42,46 @@ impl Span {
         self.with(&[&self.new[..k], &self.old[k..]].concat())
     }
 
-    /// Every way in which it may be torn: its front, its back, one byte, a hole of zeros, garbage; at each place.
+    /// Ways in which it may be torn: its front, its back, one byte, every second one; at each place.
     fn torn(&self) -> Vec<Vec<u8>> {
         let len = self.new.len();
         let mut all = Vec::new();
         for k in 0..=len {
             all.push(self.torn_at(k));
             all.push(self.with(&[&self.old[..k], &self.new[k..]].concat()));
-            all.push(self.with(&[&self.new[..k], &vec![0; len - k]].concat()));
-            all.push(self.with(&[&vec![0xa5; k], &self.new[k..]].concat()));
+            let every_second = (0..len).map(|at| if at >= k && at % 2 == 0 { self.new[at] } else { self.old[at] });
+            all.push(self.with(&every_second.collect::<Vec<u8>>()));
         }
         for k in 0..len {
-            let mut one = self.new.clone();
-            one[k] = self.old[k] ^ 0x55;
-            all.push(self.with(&one));
+            for (most, one) in [(&self.new, &self.old), (&self.old, &self.new)] {
+                let mut torn = most.clone();
+                torn[k] = one[k];
+                all.push(self.with(&torn));
+            }
         }
         all.sort();
         all.dedup();
         all
+    }
+
+    /// The same with bytes of somebody else inside it: a hole of zeros, garbage, one byte; at each place.
+    fn foreign(&self) -> Vec<Vec<u8>> {
+        let len = self.new.len();
+        let mut all = Vec::new();
+        for k in 0..=len {
+            all.push([&self.new[..k], &vec![0; len - k]].concat());
+            all.push([&vec![0xa5; k], &self.new[k..]].concat());
+        }
+        for k in 0..len {
+            let mut one = self.new.clone();
+            one[k] = (0..=255).find(|byte| *byte != self.old[k] && *byte != self.new[k]).unwrap();
+            all.push(one);
+        }
+        let is_neither = |(at, byte): (usize, &u8)| *byte != self.old[at] && *byte != self.new[at];
+        all.retain(|bytes| bytes.iter().enumerate().any(is_neither));
+        all.sort();
+        all.dedup();
+        all.iter().map(|bytes| self.with(bytes)).collect()
     }
 }
 
@@ -95,6 +117,23 @@ fn a_torn_write_is_undone_or_done() {
     }
     println!("torn writes of a span of {} bytes: {tally}", span.new.len());
     assert_eq!((tally.before, tally.after), (torn.len() - 1, 1), "only the whole new span is the state after");
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn foreign_bytes_inside_the_span_are_a_conflict_and_stay() {
+    let (scene, span) = interrupted();
+    let all = span.foreign();
+    for (nth, bytes) in all.iter().enumerate() {
+        scene.reset();
+        scene.shop.write(bytes);
+        let as_it_was = scene.shop.now();
+        let outcome = recover(&scene.shop);
+        assert!(matches!(outcome, Outcome::Conflict(_)), "number {nth}: {outcome:?}");
+        assert!(scene.shop.now() == as_it_was, "number {nth}: the file was touched");
+    }
+    scene.shop.run(&["recover"]).with(5);
+    println!("foreign bytes inside a span of {} bytes: {} files, a conflict at each", span.new.len(), all.len());
 }
 
 #[test]
