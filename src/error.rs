@@ -50,6 +50,8 @@ pub enum ErrorKind {
     Lab,
     /// A backup, the journal or a file of cells is damaged.
     Damaged,
+    /// Another user could have written this part of the state folder, so nothing in it is believed.
+    Untrusted,
 }
 
 /// What happened, to which file, and what to do next.

@@ -36,6 +36,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let examination = Examination::of_this_machine(session);
+    if let Some(Err(error)) = session.vault_unchecked().ok().map(|vault| vault.must_be_trusted()) {
+        session.complain(&error);
+    }
     match args.json {
         true => session.json(&examination)?,
         false => print(&examination, session)?,
@@ -120,7 +123,7 @@ impl Examination {
         let temporary = Folder::at(std::path::absolute(&temporary).unwrap_or(temporary));
         let memory_mib = std::fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(available);
         let modinfo = on_path("modinfo");
-        let vault = session.vault().ok();
+        let vault = session.vault_unchecked().ok();
 
         let mut missing = Vec::new();
         let mut programs = Vec::new();

@@ -294,8 +294,15 @@ fn wants_color(when: When, is_terminal: bool) -> bool {
 }
 
 impl Session<'_> {
-    /// The vault: where the person said, or at its usual place.
+    /// The vault: where the person said, or at its usual place. One in which another user could have written is refused,
+    /// before anything is done.
     fn vault(&self) -> Result<Vault, Error> {
+        let vault = self.vault_unchecked()?;
+        vault.must_be_trusted()?;
+        Ok(vault)
+    }
+
+    fn vault_unchecked(&self) -> Result<Vault, Error> {
         if let Some(folder) = &self.state_dir {
             return Ok(Vault::at(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())));
         }

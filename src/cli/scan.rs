@@ -73,7 +73,16 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         _ => Form::Table,
     };
     // Who has no home folder and names no other has no journal.
-    let index = session.vault().ok().map(|vault| vault.index()).transpose()?;
+    // For a scan the journal is one more thing to know: one that can't be believed is told of, and done without.
+    let vault = match session.vault() {
+        Err(e) if e.kind() == ErrorKind::Untrusted => {
+            session.complain(&e);
+            session.remark("going on without the journal: no module is shown as known to it");
+            None
+        }
+        vault => vault.ok(),
+    };
+    let index = vault.map(|vault| vault.index()).transpose()?;
     let known = Known(index.filter(|index| !index.is_empty()));
     let max_size = session.max_size;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);

@@ -1,6 +1,6 @@
 //! A lab machine: one that a person declared to be one, by an explicit act that is bound to the machine's own id.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,8 @@ struct Enrolment {
     machine: Sha256Hex,
 }
 
-fn file(vault: &Vault) -> PathBuf {
-    vault.folder().join("lab-machine.json")
-}
+/// The file in the state folder.
+const FILE: &str = "lab-machine.json";
 
 /// The SHA-256 of this machine's id (machine-id(5)), with this program's name in it so that it tells nobody the id.
 ///
@@ -37,9 +36,10 @@ pub fn machine(root: &Path) -> Result<Sha256Hex> {
     Ok(sha256(format!("kmodlab lab machine {id}").as_bytes()))
 }
 
-/// Is this machine enrolled in this vault? A damaged or foreign enrolment is none.
+/// Is this machine enrolled in this vault? A damaged or foreign enrolment is none, and so is one that another user could have
+/// written.
 pub fn is_enrolled(vault: &Vault, root: &Path) -> bool {
-    let text = std::fs::read(file(vault)).unwrap_or_default();
+    let text = vault.kept(FILE).ok().flatten().unwrap_or_default();
     let enrolment: Option<Enrolment> = serde_json::from_slice(&text).ok();
     enrolment.is_some_and(|e| e.schema_version == 1 && machine(root).is_ok_and(|machine| machine == e.machine))
 }
@@ -53,7 +53,7 @@ pub fn enrol(locked: &mut Locked<'_>, root: &Path) -> Result<()> {
     let enrolment = Enrolment { schema_version: 1, machine: machine(root)? };
     let text = serde_json::to_vec_pretty(&enrolment).map_err(|e| Error::io("writing the enrolment", e))?;
     locked.note(Operation::Enrol, "this machine was declared a lab machine")?;
-    locked.vault().keep("lab-machine.json", &text)
+    locked.vault().keep(FILE, &text)
 }
 
 /// Takes an enrolment back; there need not be one.
@@ -62,11 +62,8 @@ pub fn enrol(locked: &mut Locked<'_>, root: &Path) -> Result<()> {
 ///
 /// [`ErrorKind::Io`].
 pub fn unenrol(locked: &mut Locked<'_>) -> Result<()> {
-    let path = file(locked.vault());
-    match std::fs::remove_file(&path) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io("removing the enrolment", e).on(path)),
+    if !locked.vault().discard(FILE)? {
+        return Ok(());
     }
     locked.note(Operation::Unenrol, "this machine is no lab machine any more").map(drop)
 }

@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Sha256Hex;
+use crate::vault::ownership::StateFolder;
+use crate::vault::target;
 
 /// How often a call that a signal interrupted is made again before it counts as failed: bounded, so that a storm of
 /// signals is an error and not a hang.
@@ -202,8 +204,15 @@ fn syncfs_tells() -> bool {
     })
 }
 
+/// Opens the folder of a module by its real path, in which no component is a link now either: whoever owns a folder above it
+/// may have put one there, so that a new file would be made, or one removed, elsewhere.
+pub(crate) fn open_real_folder(path: &Path) -> Result<File> {
+    target::open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY)
+        .map_err(|e| Error::io("opening the folder", e).on(path))
+}
+
 /// Opens a folder for its descriptor.
-pub(crate) fn open_folder(path: &Path) -> Result<File> {
+fn open_folder(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
         .map(File::from)
@@ -222,25 +231,25 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Makes a file last that is there already, with its name: whoever made it may have been stopped before it did.
-pub(crate) fn sync_by_name(path: &Path) -> Result<()> {
-    let failed = |e| Error::io("flushing to disk", e).on(path);
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-    sync(file).map_err(failed)?;
-    let Some(folder) = path.parent() else { return Ok(()) };
-    sync(open_folder(folder)?).map_err(failed)
+/// Makes a file of the state last that is there already, with its name: whoever made it may have been stopped before it
+/// did.
+pub(super) fn sync_by_name(folder: &StateFolder, name: &str) -> Result<()> {
+    const DOING: &str = "flushing to disk";
+    let failed = |e| Error::io(DOING, e).on(folder.path().join(name));
+    sync(folder.file(name, DOING, OFlags::RDONLY)?).map_err(failed)?;
+    sync(folder.dir()).map_err(failed)
 }
 
 /// Makes a file in a folder so that after this returns it is there whole, and before this returns not at all or whole:
 /// a temporary file, its bytes, fsync, reading back, rename, fsync of the folder. A file of that name is replaced.
-pub(crate) fn create_durably(folder: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
-    let at = folder.join(name);
-    let dir = open_folder(folder)?;
+pub(super) fn create_durably(folder: &StateFolder, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
+    let at = folder.path().join(name);
+    let dir = folder.dir();
     let temporary = format!("{name}.tmp");
-    let _ = rustix::fs::unlinkat(&dir, &temporary, AtFlags::empty());
-    let result = write_and_rename(&dir, &temporary, name, bytes, mode);
+    let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+    let result = write_and_rename(dir, &temporary, name, bytes, mode);
     if result.is_err() {
-        let _ = rustix::fs::unlinkat(&dir, &temporary, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
     }
     result.map_err(|e| e.on(at))
 }

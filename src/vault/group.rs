@@ -111,7 +111,8 @@ impl Locked<'_> {
         let backups = Staging::begin(&objects, 1)?;
         backups.stage(target.sha256(), &target.bytes, &target.file)?;
         backups.settle()?;
-        let member = Member::new(Held::Lent(target), wanted, create).map_err(|e| e.on(&target.path))?;
+        let create = create.map(target::real_path).transpose()?;
+        let member = Member::new(Held::Lent(target), wanted, create.as_deref()).map_err(|e| e.on(&target.path))?;
         let done = self.commit(vec![member])?.pop();
         done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
     }
@@ -187,7 +188,7 @@ impl Locked<'_> {
         if members.is_empty() {
             return Ok(Vec::new());
         }
-        let folder = self.vault.intents();
+        let folder = self.vault.intents()?;
         let mut sheet = Sheet::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
         let mut group = Group::of(members);
         group.write();
@@ -255,7 +256,7 @@ impl Intent {
     /// What is about to be done to a file.
     fn of(target: &Target, wanted: Wanted, how: How, at: &Path, size_after: u64) -> Intent {
         let id = journal::new_id();
-        let temporary = (how != How::InPlace).then(|| format!(".kmodlab-{id}.tmp"));
+        let temporary = (how != How::InPlace).then(|| Intent::temporary_of(&id));
         let change = FileChange {
             path: at.to_owned(),
             module: wanted.module,
@@ -364,7 +365,7 @@ impl<'t> Group<'t> {
             if group.folders.contains_key(folder) {
                 continue;
             }
-            let opened = disk::open_folder(folder).and_then(|dir| Ok((target::identity(&dir)?.0, dir)));
+            let opened = disk::open_real_folder(folder).and_then(|dir| Ok((target::identity(&dir)?.0, dir)));
             match opened {
                 Ok((device, dir)) => {
                     if !is_few {

@@ -82,7 +82,7 @@ impl Vault {
             }
         };
         // Opened once: another run may write the first line meanwhile.
-        let (course, file) = match journal::open(&self.journal_path())? {
+        let (course, file) = match self.open_journal()? {
             Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
             None => (journal::Course::default(), None),
         };
@@ -332,7 +332,7 @@ mod tests {
     fn vault(done: &[Done]) -> (tempfile::TempDir, Vault) {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::at(folder.path());
-        Tail::default().append(&vault.journal_path(), done.iter().map(news).collect()).unwrap();
+        Tail::default().append(vault.state().unwrap(), done.iter().map(news).collect()).unwrap();
         (folder, vault)
     }
 

@@ -1,14 +1,16 @@
 //! Intents: what a write is about to do, on disk before it does it, so that recovery can finish or undo it.
 
-use std::path::{Path, PathBuf};
+use std::path::Component;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
-use crate::vault::journal::{FileChange, Operation};
+use crate::vault::journal::{FileChange, How, Operation};
 use crate::vault::metadata::Metadata;
+use crate::vault::ownership::StateFolder;
 use crate::vault::side_by_side::each;
 
 /// What a write is about to do.
@@ -35,6 +37,31 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// The name of the new file beside the module of an operation of this name.
+    pub(super) fn temporary_of(id: &str) -> String {
+        format!(".kmodlab-{id}.tmp")
+    }
+
+    /// What this intent says that this program never writes. Recovery removes, renames and writes by it, so a forged one
+    /// must lead nowhere else.
+    fn oddity(&self) -> Option<&'static str> {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !self.id.split_once('-').is_some_and(|(time, process)| is_number(time) && is_number(process)) {
+            return Some("its id is none");
+        }
+        let temporary = (self.change.how != How::InPlace).then(|| Intent::temporary_of(&self.id));
+        if self.temporary != temporary {
+            return Some("its temporary file is not named by its id");
+        }
+        let mut parts = self.change.path.components();
+        let is_real =
+            parts.next() == Some(Component::RootDir) && parts.all(|part| matches!(part, Component::Normal(_)));
+        if !is_real || self.change.path.file_name().is_none() {
+            return Some("its path is no absolute path of a file");
+        }
+        None
+    }
+
     fn sum(&self) -> Result<Sha256Hex> {
         let bare = Intent { checksum: String::new(), ..self.clone() };
         let text = serde_json::to_vec(&bare).map_err(|e| Error::io("writing the intent", e))?;
@@ -53,7 +80,7 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// Puts intents on disk, durably.
-    pub(super) fn write(folder: &Path, mut intents: Vec<Intent>) -> Result<Sheet> {
+    pub(super) fn write(folder: &StateFolder, mut intents: Vec<Intent>) -> Result<Sheet> {
         let signed = each(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = sum));
         signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
@@ -63,7 +90,7 @@ impl Sheet {
         Ok(sheet)
     }
 
-    fn put(&self, folder: &Path) -> Result<()> {
+    fn put(&self, folder: &StateFolder) -> Result<()> {
         let mut text = Vec::new();
         let failed = |e: serde_json::Error| Error::io("writing the intent", e);
         match self.intents.as_slice() {
@@ -79,13 +106,13 @@ impl Sheet {
     }
 
     /// Takes off the disk, durably, what is settled: what it announced is done or undone.
-    pub(super) fn retire(&mut self, folder: &Path, is_settled: impl Fn(&Intent) -> bool) -> Result<()> {
+    pub(super) fn retire(&mut self, folder: &StateFolder, is_settled: impl Fn(&Intent) -> bool) -> Result<()> {
         let before = self.intents.len();
         self.intents.retain(|intent| !is_settled(intent));
         match self.intents.len() {
             0 => {
-                let name = self.name.as_ref();
-                disk::remove_durably(&disk::open_folder(folder)?, name).map_err(|e| e.on(folder.join(&self.name)))
+                let removed = disk::remove_durably(folder.dir(), self.name.as_ref());
+                removed.map_err(|e| e.on(folder.path().join(&self.name)))
             }
             left if left == before => Ok(()),
             _ => self.put(folder),
@@ -96,15 +123,22 @@ impl Sheet {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off.
-    pub(super) fn all(folder: &Path) -> Result<Vec<Sheet>> {
+    /// [`ErrorKind::Io`]; [`ErrorKind::Untrusted`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off, or that
+    /// names what this program never would.
+    pub(super) fn all(folder: &StateFolder) -> Result<Vec<Sheet>> {
         let mut sheets = Vec::new();
-        for name in names(folder, |name| name.extension().is_some_and(|e| e == "json" || e == "jsonl"))? {
-            let path = folder.join(&name);
-            let text = std::fs::read(&path).map_err(|e| Error::io("reading the intent", e).on(&path))?;
+        for name in folder.names(|name| name.extension().is_some_and(|e| e == "json" || e == "jsonl"))? {
+            let path = folder.path().join(&name);
+            let file = folder.file(&name, "reading the intent", OFlags::RDONLY)?;
+            let text = disk::read_whole(&file).map_err(|e| e.on(&path))?;
             let read = serde_json::Deserializer::from_slice(&text).into_iter::<Intent>();
             let intents: Vec<Intent> = read.collect::<Result<_, _>>().unwrap_or_default();
             let fits = |intent: &Intent| intent.sum().is_ok_and(|sum| sum == intent.checksum);
+            if let Some(what) = intents.iter().filter(|intent| fits(intent)).find_map(Intent::oddity) {
+                return Err(Error::new(ErrorKind::Damaged, format!("this intent is refused: {what}"))
+                    .hint("this program never wrote it; look at it by hand, then move it away")
+                    .on(path));
+            }
             let (Some(name), true) = (name.to_str(), !intents.is_empty() && intents.iter().all(fits)) else {
                 return Err(Error::new(ErrorKind::Damaged, "this intent is damaged")
                     .hint("look at it by hand, then move it away")
@@ -114,18 +148,4 @@ impl Sheet {
         }
         Ok(sheets)
     }
-}
-
-/// The names in a folder that are wanted, sorted.
-pub(super) fn names(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
-    let failed = |e| Error::io("reading the folder", e).on(folder);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let name = PathBuf::from(entry.map_err(failed)?.file_name());
-        if is_wanted(&name) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }

@@ -5,21 +5,22 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor};
+use std::io::{BufRead, Cursor};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
-use crate::vault::disk;
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
+use crate::vault::ownership::StateFolder;
+use crate::vault::{JOURNAL, disk};
 
 /// The form of a line. A reader that meets a higher number must not guess.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -220,23 +221,11 @@ pub(super) fn new_id() -> String {
 }
 
 impl Journal {
-    /// Reads a journal and checks its chain. A file that is not there is an empty journal.
+    /// Reads a journal's text and checks its chain.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped.
-    pub fn read(path: &Path) -> Result<Journal> {
-        match open(path)? {
-            Some(mut text) => Journal::parse_from(&mut text).map_err(|e| e.on(path)),
-            None => Ok(Journal::default()),
-        }
-    }
-
-    /// Reads a journal's text.
-    ///
-    /// # Errors
-    ///
-    /// As [`Journal::read`].
     pub fn parse(text: &[u8]) -> Result<Journal> {
         Journal::parse_from(&mut Cursor::new(text))
     }
@@ -260,7 +249,7 @@ impl Journal {
 ///
 /// # Errors
 ///
-/// As [`Journal::read`].
+/// As [`Journal::parse`].
 pub(super) fn each_line(
     text: &mut impl BufRead,
     pending: impl FnOnce() -> BTreeSet<String>,
@@ -353,7 +342,7 @@ fn whole_line(body: &[u8]) -> Option<Entry> {
 
 impl Tail {
     /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
-    pub(super) fn append(&mut self, path: &Path, news: Vec<News>) -> Result<Vec<Entry>> {
+    pub(super) fn append(&mut self, state: &StateFolder, news: Vec<News>) -> Result<Vec<Entry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash.clone();
         for (seq, news) in (self.count + 1..).zip(news) {
@@ -382,16 +371,16 @@ impl Tail {
             last_hash = Some(hash);
             entries.push(entry);
         }
-        self.append_text(path, lines.as_bytes()).map_err(|e| e.on(path))?;
+        self.append_text(state, lines.as_bytes()).map_err(|e| e.on(state.path().join(JOURNAL)))?;
         let whole = self.whole + lines.len() as u64;
         *self = Tail { count: self.count + entries.len() as u64, last_hash, whole, lacks_end: false };
         Ok(entries)
     }
 
-    fn append_text(&self, path: &Path, lines: &[u8]) -> Result<()> {
-        let doing = |e: rustix::io::Errno| Error::io("writing the journal", e);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file: File = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(doing)?.into();
+    fn append_text(&self, state: &StateFolder, lines: &[u8]) -> Result<()> {
+        const DOING: &str = "writing the journal";
+        let doing = |e: rustix::io::Errno| Error::io(DOING, e);
+        let file = state.file(JOURNAL, DOING, OFlags::WRONLY | OFlags::CREATE)?;
         // A torn tail goes first. Writing at a fixed place, not "at the end", makes the append the same each time.
         if rustix::fs::fstat(&file).map_err(doing)?.st_size as u64 > self.whole {
             rustix::fs::ftruncate(&file, self.whole).map_err(doing)?;
@@ -402,21 +391,10 @@ impl Tail {
         let written = disk::write_at(&file, lines, self.whole).and_then(|()| disk::sync(&file));
         if written.is_err() {
             let _ = rustix::fs::ftruncate(&file, self.whole);
-        } else if self.whole == 0
-            && let Some(folder) = path.parent()
-        {
-            disk::sync(disk::open_folder(folder)?).map_err(doing)?;
+        } else if self.whole == 0 {
+            disk::sync(state.dir()).map_err(doing)?;
         }
         written.map_err(doing)
-    }
-}
-
-/// Opens a journal. A file that is not there is an empty journal.
-pub(super) fn open(path: &Path) -> Result<Option<BufReader<File>>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("opening the journal", e).on(path)),
     }
 }
 
@@ -484,6 +462,8 @@ pub(super) mod path_text {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn news(id: &str) -> News {
@@ -500,16 +480,21 @@ mod tests {
     fn three_lines() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
+        let state = StateFolder::open(folder.path()).unwrap();
         let mut tail = Tail::default();
-        tail.append(&path, vec![news("a")]).unwrap();
-        tail.append(&path, vec![news("b"), news("c")]).unwrap();
+        tail.append(&state, vec![news("a")]).unwrap();
+        tail.append(&state, vec![news("b"), news("c")]).unwrap();
         (folder, path)
+    }
+
+    fn read(path: &Path) -> Journal {
+        Journal::parse(&std::fs::read(path).unwrap()).unwrap()
     }
 
     #[test]
     fn what_is_appended_is_read_again() {
         let (_folder, path) = three_lines();
-        let journal = Journal::read(&path).unwrap();
+        let journal = read(&path);
         assert_eq!(journal.entries.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert!(journal.has("b") && !journal.has("d"));
     }
@@ -543,19 +528,19 @@ mod tests {
 
     #[test]
     fn a_torn_last_line_never_counted_and_the_next_one_takes_its_place() {
-        let (_folder, path) = three_lines();
+        let (folder, path) = three_lines();
         let text = std::fs::read(&path).unwrap();
         for cut in 1..text.len() {
             std::fs::write(&path, &text[..cut]).unwrap();
-            let journal = Journal::read(&path).unwrap();
+            let journal = read(&path);
             // A line that lacks nothing but its end counts.
             let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
             let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
             assert_eq!(journal.entries.len(), whole);
             let (course, _) = walk(&mut Cursor::new(&text[..cut]), &mut Vec::new(), |_| {}).unwrap();
             let mut tail = course.tail;
-            tail.append(&path, vec![news("next")]).unwrap();
-            assert_eq!(Journal::read(&path).unwrap().entries.len(), whole + 1);
+            tail.append(&StateFolder::open(folder.path()).unwrap(), vec![news("next")]).unwrap();
+            assert_eq!(read(&path).entries.len(), whole + 1);
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod journal;
 pub mod metadata;
 mod multimap;
 pub mod objects;
+mod ownership;
 pub mod recovery;
 pub mod restore;
 pub(crate) mod side_by_side;
@@ -32,21 +33,33 @@ pub mod target;
 mod write;
 
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::BufReader;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::OFlags;
 
 use crate::error::{Error, ErrorKind, Result};
 use intent::Sheet;
 use journal::{Entry, Journal};
 use objects::Objects;
+use ownership::StateFolder;
 
 pub use intent::Intent;
+
+const OBJECTS: &str = "objects";
+const INTENTS: &str = "intents";
+const JOURNAL: &str = "journal.jsonl";
+const LOCK: &str = "lock";
 
 /// A vault, for reading.
 #[derive(Clone, Debug)]
 pub struct Vault {
     folder: PathBuf,
     compress: bool,
+    /// The folder, once it was opened and everything in it was checked.
+    opened: Arc<OnceLock<StateFolder>>,
 }
 
 /// A vault of which this process is the only writer.
@@ -60,7 +73,7 @@ pub struct Locked<'v> {
 impl Vault {
     /// The vault in a folder, which need not be there yet.
     pub fn at(folder: impl Into<PathBuf>) -> Vault {
-        Vault { folder: folder.into(), compress: false }
+        Vault { folder: folder.into(), compress: false, opened: Arc::default() }
     }
 
     /// The same vault, whose new backups are compressed, or are not.
@@ -79,17 +92,80 @@ impl Vault {
         !matches!(self.folder.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// Its backups.
-    pub fn objects(&self) -> Objects {
-        Objects { folder: self.folder.join("objects"), compress: self.compress }
+    /// Refuses a state folder in which another user could have written something: see SAFETY.md. Every other call refuses it,
+    /// too, as soon as it opens the folder. One that is not there is well.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`] if it can't be looked at.
+    pub fn must_be_trusted(&self) -> Result<()> {
+        match self.state() {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
     }
 
-    fn intents(&self) -> PathBuf {
-        self.folder.join("intents")
+    /// The folder, opened, with everything in it checked. From then on this vault is the folder that was opened, whatever
+    /// has its path.
+    fn state(&self) -> Result<&StateFolder> {
+        if let Some(state) = self.opened.get() {
+            return Ok(state);
+        }
+        let state = StateFolder::open(&self.folder)?;
+        state.check_all()?;
+        for name in [OBJECTS, INTENTS] {
+            match state.folder(name) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                folder => folder?.check_all()?,
+            }
+        }
+        Ok(self.opened.get_or_init(|| state))
+    }
+
+    /// Its backups.
+    pub fn objects(&self) -> Objects {
+        Objects { folder: self.folder.join(OBJECTS), vault: self.clone(), compress: self.compress }
+    }
+
+    fn intents(&self) -> Result<StateFolder> {
+        self.state()?.folder(INTENTS)
     }
 
     fn journal_path(&self) -> PathBuf {
-        self.folder.join("journal.jsonl")
+        self.folder.join(JOURNAL)
+    }
+
+    /// Opens the journal. One that is not there is an empty journal.
+    fn open_journal(&self) -> Result<Option<BufReader<File>>> {
+        match self.state().and_then(|state| state.file(JOURNAL, "opening the journal", OFlags::RDONLY)) {
+            Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Reads a small file that [`Vault::keep`] wrote. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.state().and_then(|state| state.file(name, "opening", OFlags::RDONLY)) {
+            Ok(file) => disk::read_whole(&file).map(Some).map_err(|e| e.on(self.folder.join(name))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes a small file that [`Vault::keep`] wrote. Was there one?
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+    pub fn discard(&self, name: &str) -> Result<bool> {
+        let Some(_) = self.kept(name)? else { return Ok(false) };
+        disk::remove_durably(self.state()?.dir(), name.as_ref()).map_err(|e| e.on(self.folder.join(name)))?;
+        Ok(true)
     }
 
     /// Reads its journal; a vault that is not there has an empty one. While intents wait, their lines at its end may be
@@ -97,7 +173,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Those of [`Journal::read`].
+    /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
     pub fn journal(&self) -> Result<Journal> {
         let mut entries = Vec::new();
         let course = self.go_through(|line| entries.push(line.entry))?;
@@ -115,7 +191,7 @@ impl Vault {
     }
 
     fn go_through(&self, each: impl FnMut(journal::Line<'_>)) -> Result<journal::Course> {
-        match journal::open(&self.journal_path())? {
+        match self.open_journal()? {
             Some(mut text) => self.go_through_text(&mut text, each),
             None => Ok(journal::Course::default()),
         }
@@ -136,9 +212,9 @@ impl Vault {
     ///
     /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
     pub fn pending(&self) -> Result<Vec<Intent>> {
-        match Sheet::all(&self.intents()) {
+        match self.intents().and_then(|intents| Sheet::all(&intents)) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            answer => Ok(answer?.into_iter().flat_map(|sheet| sheet.intents).collect()),
+            sheets => Ok(sheets?.into_iter().flat_map(|sheet| sheet.intents).collect()),
         }
     }
 
@@ -148,7 +224,7 @@ impl Vault {
     ///
     /// [`ErrorKind::Io`].
     pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        disk::create_durably(&self.folder, name, bytes, 0o600)
+        disk::create_durably(self.state()?, name, bytes, 0o600)
     }
 
     /// Makes the vault's folders where they are missing, and takes its lock.
@@ -159,10 +235,8 @@ impl Vault {
     /// [`ErrorKind::Damaged`] if the journal is.
     pub fn lock(&self) -> Result<Locked<'_>> {
         self.make_folders()?;
-        let path = self.folder.join("lock");
-        let options =
-            std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = options.map_err(|e| Error::io("opening the lock", e).on(&path))?;
+        let path = self.folder.join(LOCK);
+        let lock = self.state()?.file(LOCK, "opening the lock", OFlags::RDWR | OFlags::CREATE)?;
         lock.try_lock().map_err(|e| match e {
             std::fs::TryLockError::WouldBlock => {
                 let hint = "wait until it ends, then run this again";
@@ -179,15 +253,24 @@ impl Vault {
     /// Makes the folders where they are missing, and makes their names last, up to the root: a backup whose folder is
     /// lost is lost. Without a lock file whoever made the folders was stopped before that was done.
     fn make_folders(&self) -> Result<()> {
-        let folders = [self.folder.clone(), self.objects().folder, self.intents()];
-        if folders.iter().all(|folder| folder.is_dir()) && self.folder.join("lock").exists() {
-            return Ok(());
+        let made = match self.state() {
+            Ok(state) => [OBJECTS, INTENTS].map(|name| state.folder(name).map(drop)).into_iter().collect(),
+            Err(e) => Err(e),
+        };
+        let made = made.and_then(|()| self.state()?.file(LOCK, "opening the lock", OFlags::RDONLY).map(drop));
+        match made {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            answer => return answer,
         }
-        for folder in folders {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-            made.map_err(|e| {
-                Error::io("making the state folder", e).hint("--state-dir names another one").on(&folder)
-            })?;
+        let another = |e: Error| e.hint("--state-dir names another one");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(|e| another(Error::io("making the state folder", e).on(&self.folder)))?;
+        let state = self.state()?;
+        for name in [OBJECTS, INTENTS] {
+            state.make_folder(name).map_err(another)?;
         }
         let failed = |e: std::io::Error| Error::io("looking for the state folder", e).on(&self.folder);
         let real = self.folder.canonicalize().map_err(failed)?;
@@ -239,6 +322,6 @@ impl Locked<'_> {
     }
 
     fn append_all(&mut self, news: Vec<journal::News>) -> Result<Vec<Entry>> {
-        self.tail.append(&self.vault.journal_path(), news)
+        self.tail.append(self.vault.state()?, news)
     }
 }

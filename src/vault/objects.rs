@@ -11,18 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::edit::{Differences, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk::{self, Flusher};
+use crate::vault::ownership::StateFolder;
 use crate::vault::side_by_side::each;
-use crate::vault::{intent, target};
+use crate::vault::{OBJECTS, Vault, target};
 
 /// What the name of a compressed backup ends with.
 const COMPRESSED: &str = ".zst";
+
+const READING: &str = "reading the backup";
 
 /// zstd's own default.
 const LEVEL: i32 = 3;
@@ -31,6 +34,7 @@ const LEVEL: i32 = 3;
 #[derive(Clone, Debug)]
 pub struct Objects {
     pub(super) folder: PathBuf,
+    pub(super) vault: Vault,
     /// Are new ones compressed?
     pub(super) compress: bool,
 }
@@ -73,12 +77,14 @@ impl Objects {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others.
+    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others, [`ErrorKind::Untrusted`] if
+    /// another user could have written it.
     pub fn get(&self, sha: &str) -> Result<Vec<u8>> {
-        self.first_of(sha, |place, is_compressed| {
-            let bytes = match is_compressed {
-                true => decompressed(&File::open(place)?)?,
-                false => std::fs::read(place)?,
+        self.first_of(sha, |mut file, is_compressed| {
+            let mut bytes = Vec::new();
+            match is_compressed {
+                true => zstd::Decoder::new(file)?.read_to_end(&mut bytes)?,
+                false => file.read_to_end(&mut bytes)?,
             };
             Ok(if sha256(&bytes) == sha { Some(bytes) } else { None })
         })
@@ -91,13 +97,13 @@ impl Objects {
     ///
     /// Those of [`Objects::get`].
     pub(super) fn edits_of(&self, bytes: &[u8], sha: &str, most: usize) -> Result<Option<Vec<Edit>>> {
-        self.first_of(sha, |place, is_compressed| {
+        self.first_of(sha, |file, is_compressed| {
             // Whoever then asks for all of it has it checked.
-            if !is_compressed && place.metadata()?.len() != bytes.len() as u64 {
+            if !is_compressed && file.metadata()?.len() != bytes.len() as u64 {
                 return Ok(Some(None));
             }
             let mut differences = Differences::of(bytes, most);
-            let found = hash_of(place, is_compressed, |piece| differences.push(piece))?;
+            let found = hash_of(file, is_compressed, |piece| differences.push(piece))?;
             Ok(if found == sha { Some(differences.edits()) } else { None })
         })
     }
@@ -108,23 +114,24 @@ impl Objects {
     ///
     /// [`ErrorKind::Io`] if the folder can't be read. A folder that is not there has none.
     pub fn all(&self) -> Result<Vec<Object>> {
-        let names = match intent::names(&self.folder, |_| true) {
+        let folder = match self.open() {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            names => names?,
+            folder => folder?,
         };
         let mut objects: Vec<Object> = Vec::new();
-        for path in names {
-            let Some(name) = path.to_str() else { continue };
+        for name in folder.names(|_| true)? {
+            let Some(name) = name.to_str() else { continue };
             let (sha, is_compressed) = match name.strip_suffix(COMPRESSED) {
                 Some(sha) => (sha, true),
                 None => (name, false),
             };
-            if sha.len() != 64 || !sha.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
+            if !is_sha256(sha) {
                 continue;
             }
-            let place = self.folder.join(&path);
-            let meta = place.symlink_metadata().map_err(|e| Error::io("looking at the backup", e).on(&place))?;
-            objects.push(Object { sha: sha.to_owned(), is_compressed, size: meta.len() });
+            let stat = rustix::fs::statat(folder.dir(), name, AtFlags::SYMLINK_NOFOLLOW);
+            let stat = stat.map_err(|e| Error::io("looking at the backup", e).on(self.folder.join(name)))?;
+            let size = u64::try_from(stat.st_size).unwrap_or_default();
+            objects.push(Object { sha: sha.to_owned(), is_compressed, size });
         }
         objects.sort();
         Ok(objects)
@@ -132,9 +139,8 @@ impl Objects {
 
     /// Are the bytes of this backup those of its name?
     pub fn is_whole(&self, object: &Object) -> bool {
-        let [plain, compressed] = self.places(&object.sha);
-        let place = if object.is_compressed { compressed } else { plain };
-        hash_of(&place, object.is_compressed, |_| ()).is_ok_and(|sha| sha == object.sha)
+        let file = self.open().and_then(|folder| folder.file(object.file_name(), READING, OFlags::RDONLY));
+        file.is_ok_and(|file| hash_of(file, object.is_compressed, |_| ()).is_ok_and(|sha| sha == object.sha))
     }
 
     /// Is there a backup of this SHA-256, and whole? Where, then; it is never in memory as a whole.
@@ -143,33 +149,58 @@ impl Objects {
     ///
     /// Those of [`Objects::get`].
     pub fn check(&self, sha: &str) -> Result<PathBuf> {
-        self.first_of(sha, |place, is_compressed| match hash_of(place, is_compressed, |_| ())? {
-            found if found == sha => Ok(Some(place.to_owned())),
-            _ => Ok(None),
+        self.checked(sha).map(|(name, _)| self.folder.join(name))
+    }
+
+    /// The same: its file name, and the open file.
+    fn checked(&self, sha: &str) -> Result<(OsString, File)> {
+        self.first_of(sha, |file, is_compressed| {
+            let found = hash_of(file.try_clone()?, is_compressed, |_| ())?;
+            let name = format!("{sha}{}", if is_compressed { COMPRESSED } else { "" });
+            Ok(if found == sha { Some((name.into(), file)) } else { None })
         })
+    }
+
+    /// Opens the folder.
+    pub(super) fn open(&self) -> Result<StateFolder> {
+        self.vault.state()?.folder(OBJECTS)
     }
 
     /// Takes backups away, in either form, durably.
     pub(super) fn remove(&self, shas: &BTreeSet<&str>) -> Result<()> {
-        let dir = disk::open_folder(&self.folder)?;
-        for place in shas.iter().flat_map(|sha| self.places(sha)) {
-            disk::remove(&dir, place.file_name().unwrap_or_default()).map_err(|e| e.on(&place))?;
+        let folder = self.open()?;
+        for place in shas.iter().filter(|sha| is_sha256(sha)).flat_map(|sha| self.places(sha)) {
+            disk::remove(folder.dir(), place.file_name().unwrap_or_default()).map_err(|e| e.on(&place))?;
         }
-        disk::sync(&dir).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.folder))
+        disk::sync(folder.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.folder))
     }
 
     /// What `read` makes of the plain backup, or, where there is no whole one, of the compressed one. It answers `None` where
     /// the bytes are others.
-    fn first_of<R>(&self, sha: &str, read: impl Fn(&Path, bool) -> std::io::Result<Option<R>>) -> Result<R> {
+    fn first_of<R>(&self, sha: &str, read: impl Fn(File, bool) -> std::io::Result<Option<R>>) -> Result<R> {
+        if !is_sha256(sha) {
+            return Err(Error::new(ErrorKind::NotFound, "no backup has such a name").on(self.folder.join(sha)));
+        }
         let [plain, compressed] = self.places(sha);
-        let plain_failed = match read(&plain, false) {
-            Ok(Some(read)) => return Ok(read),
-            Ok(None) => damaged(plain),
-            Err(e) => Error::io("reading the backup", e).on(plain),
+        let folder = self.open().map_err(|e| if e.kind() == ErrorKind::NotFound { e.on(&plain) } else { e })?;
+        let open = |place: &Path| folder.file(place.file_name().unwrap_or_default(), READING, OFlags::RDONLY);
+        let plain_failed = match open(&plain) {
+            Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
+            Err(e) => e,
+            Ok(file) => match read(file, false) {
+                Ok(Some(read)) => return Ok(read),
+                Ok(None) => damaged(plain),
+                Err(e) => Error::io(READING, e).on(plain),
+            },
         };
-        match read(&compressed, true) {
+        let file = match open(&compressed) {
+            Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
+            Err(_) => return Err(plain_failed),
+            Ok(file) => file,
+        };
+        match read(file, true) {
             Ok(Some(read)) => Ok(read),
-            // It can't be opened.
+            // It can't be read.
             Err(e) if e.raw_os_error().is_some() => Err(plain_failed),
             Ok(None) | Err(_) => Err(damaged(compressed)),
         }
@@ -177,8 +208,7 @@ impl Objects {
 }
 
 /// The SHA-256 of what a backup keeps, of which each piece is shown to `seen`.
-fn hash_of(place: &Path, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256Hex> {
-    let file = File::open(place)?;
+fn hash_of(file: File, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256Hex> {
     match is_compressed {
         true => disk::sha256_of_stream(zstd::Decoder::new(file)?, seen),
         false => disk::sha256_of_stream(file, seen),
@@ -189,17 +219,15 @@ fn damaged(place: PathBuf) -> Error {
     Error::new(ErrorKind::Damaged, "this backup's bytes are not those of its name").on(place)
 }
 
-/// The bytes of a compressed backup. They are a file's that was once read whole, so they fit into memory.
-fn decompressed(file: &File) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    zstd::Decoder::new(file)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Is this a SHA-256, as backups are named? Journal and intents are text: what they name must lead nowhere else.
+fn is_sha256(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 /// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
 pub(super) struct Staging<'o> {
     objects: &'o Objects,
-    folder: File,
+    folder: StateFolder,
     /// About how many files there will be.
     files: usize,
     device: u64,
@@ -231,12 +259,12 @@ impl Staged {
 impl<'o> Staging<'o> {
     /// Begins to keep backups, of about so many files.
     pub(super) fn begin(objects: &'o Objects, files: usize) -> Result<Staging<'o>> {
-        let folder = disk::open_folder(&objects.folder)?;
+        let folder = objects.open()?;
         let mut flusher = Flusher::default();
         let mut device = 0;
         if !Flusher::are_few(files) {
-            device = target::identity(&folder)?.0;
-            flusher.watch(device, &folder);
+            device = target::identity(folder.dir())?.0;
+            flusher.watch(device, folder.dir());
         }
         let (staged, shares_nothing) = (Mutex::default(), AtomicBool::new(false));
         Ok(Staging { objects, folder, files, device, flusher, staged, shares_nothing })
@@ -261,11 +289,10 @@ impl<'o> Staging<'o> {
     }
 
     fn write(&self, sha: &str, bytes: &[u8], source: &File) -> Result<Staged> {
-        if let Ok(path) = self.objects.check(sha) {
-            let file = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-            let file = file.map_err(|e| Error::io("flushing to disk", e))?.into();
-            let name = path.file_name().unwrap_or_default().to_owned();
-            return Ok(Staged { name, file: Some(file), is_old: true, is_read: true });
+        match self.objects.checked(sha) {
+            Ok((name, file)) => return Ok(Staged { name, file: Some(file), is_old: true, is_read: true }),
+            Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
+            Err(_) => {}
         }
         let name = if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_owned() };
         let mut new = Staged { name: name.into(), file: None, is_old: false, is_read: false };
@@ -285,10 +312,10 @@ impl<'o> Staging<'o> {
     }
 
     fn create(&self, name: &OsString) -> Result<File> {
-        let create = || disk::create_new(&self.folder, name, 0o400);
+        let create = || disk::create_new(self.folder.dir(), name, 0o400);
         let created = create().or_else(|e| match e {
             // Left by a run that was stopped.
-            Errno::EXIST => rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()).and_then(|()| create()),
+            Errno::EXIST => rustix::fs::unlinkat(self.folder.dir(), name, AtFlags::empty()).and_then(|()| create()),
             e => Err(e),
         });
         created.map_err(|e| Error::io("creating", e))
@@ -338,10 +365,11 @@ impl<'o> Staging<'o> {
         let read: Vec<(&Sha256Hex, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
         each(read, |(sha, staged)| self.read_back(sha, staged)).into_iter().collect::<Result<()>>()?;
         for (sha, new) in staged.iter().filter(|(_, s)| !s.is_old) {
-            rustix::fs::renameat(&self.folder, new.temporary(), &self.folder, &new.name)
+            rustix::fs::renameat(self.folder.dir(), new.temporary(), self.folder.dir(), &new.name)
                 .map_err(|e| failed("renaming", e, sha))?;
         }
-        disk::sync(&self.folder).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.objects.folder))
+        let flushed = disk::sync(self.folder.dir());
+        flushed.map_err(|e| Error::io("flushing the folder to disk", e).on(&self.objects.folder))
     }
 
     fn read_back(&self, sha: &str, staged: &Staged) -> Result<()> {
@@ -364,7 +392,7 @@ impl<'o> Staging<'o> {
 
     fn remove(&self, staged: &BTreeMap<Sha256Hex, Staged>) {
         for new in staged.values().filter(|s| !s.is_old) {
-            let _ = rustix::fs::unlinkat(&self.folder, new.temporary(), AtFlags::empty());
+            let _ = rustix::fs::unlinkat(self.folder.dir(), new.temporary(), AtFlags::empty());
         }
     }
 }
@@ -380,9 +408,15 @@ impl Drop for Staging<'_> {
 mod tests {
     use super::*;
 
+    fn objects_in(folder: &tempfile::TempDir, compress: bool) -> Objects {
+        let vault = Vault::at(folder.path()).compressing(compress);
+        drop(vault.lock().unwrap());
+        vault.objects()
+    }
+
     fn kept(compress: bool) -> (tempfile::TempDir, Objects, Vec<u8>, String) {
         let folder = tempfile::tempdir().unwrap();
-        let objects = Objects { folder: folder.path().to_owned(), compress };
+        let objects = objects_in(&folder, compress);
         let bytes = b"a module, a module, a module".repeat(40);
         let source = folder.path().join("source");
         std::fs::write(&source, &bytes).unwrap();
@@ -446,12 +480,12 @@ mod tests {
     #[test]
     fn what_is_not_settled_goes_again() {
         let folder = tempfile::tempdir().unwrap();
-        let objects = Objects { folder: folder.path().to_owned(), compress: false };
+        let objects = objects_in(&folder, false);
         let source = tempfile::tempfile().unwrap();
         let staging = Staging::begin(&objects, 1).unwrap();
         staging.stage(&sha256(b"x"), b"x", &source).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(objects.folder()).unwrap().count(), 1);
         drop(staging);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(objects.folder()).unwrap().count(), 0);
     }
 }

@@ -10,10 +10,10 @@ use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::sha256;
 use crate::vault::disk::Flusher;
-use crate::vault::intent::{self, Intent, Sheet};
+use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{How, News, Operation};
 use crate::vault::target::{self, Target};
-use crate::vault::{Locked, disk, write};
+use crate::vault::{JOURNAL, Locked, disk, write};
 
 /// What became of one interrupted operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,15 +68,17 @@ impl Locked<'_> {
     /// [`ErrorKind::Io`] if the vault itself can't be read or written; [`ErrorKind::Damaged`] for an intent that can't
     /// be read.
     pub fn recover(&mut self) -> Result<Vec<Recovered>> {
+        // Read first: where one of them is refused, nothing is done.
+        let intents = self.vault.intents()?;
+        let sheets = Sheet::all(&intents)?;
         self.clear_temporaries()?;
-        let sheets = Sheet::all(&self.vault.intents())?;
         if sheets.is_empty() {
             return Ok(Vec::new());
         }
         // Whoever wrote an intent may have been stopped before its name lasted; what follows relies on it.
-        disk::sync_folder(&self.vault.intents())?;
+        disk::sync(intents.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(intents.path()))?;
         let mut lines = self.lines_of(&sheets)?;
-        if !lines.is_empty() && disk::sync_by_name(&self.vault.journal_path()).is_err() {
+        if !lines.is_empty() && disk::sync_by_name(self.vault.state()?, JOURNAL).is_err() {
             // Nothing that hangs on them can be settled now.
             lines.values_mut().for_each(|line| *line = None);
         }
@@ -118,7 +120,9 @@ impl Locked<'_> {
         };
         let mut recovered: Vec<Recovered> = sheet.intents.iter().zip(outcomes).map(what).collect();
         let is_settled: Vec<bool> = sheet.intents.iter().map(|intent| settled.contains(&intent.id)).collect();
-        if let Err(e) = sheet.retire(&self.vault.intents(), |intent| settled.contains(&intent.id)) {
+        let folder = self.vault.intents();
+        let retired = folder.and_then(|folder| sheet.retire(&folder, |intent| settled.contains(&intent.id)));
+        if let Err(e) = retired {
             for (recovered, _) in recovered.iter_mut().zip(is_settled).filter(|(_, is_settled)| *is_settled) {
                 recovered.outcome = Outcome::Later(e.what().to_owned());
             }
@@ -163,7 +167,8 @@ impl Locked<'_> {
     /// Gives what was interrupted at this path up: its conflict is being resolved by a person. The intent goes, its line
     /// stays.
     pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
-        for mut sheet in Sheet::all(&self.vault.intents())? {
+        let folder = self.vault.intents()?;
+        for mut sheet in Sheet::all(&folder)? {
             let here: Vec<Intent> = sheet.intents.iter().filter(|i| i.change.path == path).cloned().collect();
             if here.is_empty() {
                 continue;
@@ -176,16 +181,16 @@ impl Locked<'_> {
             }
             let line = |intent| News { operation: Operation::GivenUp, ..News::of(intent, true) };
             self.append_all(here.iter().map(line).collect())?;
-            sheet.retire(&self.vault.intents(), |intent| intent.change.path == path)?;
+            sheet.retire(&folder, |intent| intent.change.path == path)?;
         }
         Ok(())
     }
 
     /// Half-written files of the vault itself: they never counted.
     fn clear_temporaries(&self) -> Result<()> {
-        for folder in [self.vault.intents(), self.vault.objects().folder] {
-            for name in intent::names(&folder, |name| name.extension().is_some_and(|e| e == "tmp"))? {
-                disk::remove_durably(&disk::open_folder(&folder)?, name.as_os_str())?;
+        for folder in [self.vault.intents()?, self.vault.objects().open()?] {
+            for name in folder.names(|name| name.extension().is_some_and(|e| e == "tmp"))? {
+                disk::remove_durably(folder.dir(), &name)?;
             }
         }
         Ok(())
@@ -243,6 +248,7 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
     }
     match edit::undo_torn(&target.bytes, &change.edits) {
         Some(old) if sha256(&old) == change.before => {
+            target.look_again()?;
             write::write_back(&target, &change.edits, &change.metadata)?;
             write::verify(&change.path, &change.before, Some(target.identity))?;
             Ok(undone(None))
@@ -274,7 +280,7 @@ fn remove_temporaries(intents: &[Intent], ways: &mut [Way], flusher: &mut Flushe
         let (Some(temporary), Some(folder)) = (&intent.temporary, intent.change.path.parent()) else { continue };
         let removed = (|| {
             if !folders.contains_key(folder) {
-                let dir = match disk::open_folder(folder) {
+                let dir = match disk::open_real_folder(folder) {
                     Ok(dir) => dir,
                     Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
                     Err(e) => return Err(e),

@@ -118,6 +118,7 @@ pub fn standing(vault: &Vault, index: &Index, path: &Path) -> Result<Standing> {
         Some(sha) => match vault.objects().check(sha) {
             Ok(_) => Backup::Whole,
             Err(e) if e.kind() == ErrorKind::Damaged => Backup::Damaged,
+            Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
             Err(_) if history.dropped_by(sha).is_some() => Backup::Dropped,
             Err(_) => Backup::Missing,
         },

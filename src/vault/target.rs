@@ -324,7 +324,10 @@ fn by_component(path: &Path, flags: OFlags) -> Result<File, Errno> {
     let mut folder = rustix::fs::open("/", step, Mode::empty())?;
     let names: Vec<_> =
         path.components().filter_map(|c| if let Component::Normal(name) = c { Some(name) } else { None }).collect();
-    let (last, folders) = names.split_last().ok_or(Errno::INVAL)?;
+    let Some((last, folders)) = names.split_last() else {
+        // The root, which is a folder.
+        return rustix::fs::open("/", flags, Mode::empty()).map(File::from);
+    };
     for name in folders {
         folder = rustix::fs::openat(&folder, *name, step, Mode::empty())?;
     }

@@ -14,12 +14,13 @@ const OF_THE_LOADER: usize = 4;
 const FROM_THEN_ON: [&str; 2] = ["EIO", "ENOSPC"];
 
 /// The calls that change a disk, by name.
-const WRITING: [&str; 14] = [
+const WRITING: [&str; 15] = [
     "pwrite64",
     "fsync",
     "fdatasync",
     "ftruncate",
     "mkdir",
+    "mkdirat",
     "open",
     "openat",
     "openat2",
@@ -32,7 +33,7 @@ const WRITING: [&str; 14] = [
 ];
 
 /// The calls after the start of `main` that are about no file, and the last word on a stream.
-const NOT_OF_FILES: [&str; 6] = ["write", "getpid", "getrandom", "sigaltstack", "uname", "exit_group"];
+const NOT_OF_FILES: [&str; 7] = ["write", "getpid", "geteuid", "getrandom", "sigaltstack", "uname", "exit_group"];
 
 /// The calls by which a process gets its memory. One that can't have any may end by a signal.
 const MEMORY: [&str; 4] = ["brk", "mmap", "munmap", "mprotect"];

@@ -25,7 +25,7 @@ fn on_small_disks(scene: &Scene, place: &Path, inodes: usize) -> Tally {
         let _doing = Doing(format!("{}: {pages} pages and {inodes} inodes at {place}", scene.name));
         scene.reset();
         std::fs::create_dir_all(place).unwrap();
-        let size = format!("size={}k,nr_inodes={inodes}", 4 * pages);
+        let size = format!("size={}k,nr_inodes={inodes},mode=0700", 4 * pages);
         must_run("mount", &["-t", "tmpfs", "-o", &size, "small", place]);
         scene.shop.original.put(&scene.shop.module);
 
@@ -75,7 +75,7 @@ fn many_on_small_disks(crowd: &Crowd, place: &Path, pages: usize) -> (usize, usi
         let _doing = Doing(format!("many modules: {pages} pages at {place}"));
         crowd.reset();
         std::fs::create_dir_all(place).unwrap();
-        must_run("mount", &["-t", "tmpfs", "-o", &format!("size={}k", 4 * pages), "small", place]);
+        must_run("mount", &["-t", "tmpfs", "-o", &format!("size={}k,mode=0700", 4 * pages), "small", place]);
         crowd.put_modules();
         let ran = crowd.try_it();
         assert!(matches!(ran.code, Some(0 | 2 | 4)), "{ran:?}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -113,7 +113,8 @@ impl Tree {
             match looks {
                 Some(looks) => looks.put(&root.join(path)),
                 None if root.join(path).is_dir() => {}
-                None => fs::create_dir(root.join(path)).unwrap(),
+                // As the program makes them: no other user may write to them, whatever the umask.
+                None => fs::DirBuilder::new().mode(0o700).create(root.join(path)).unwrap(),
             }
         }
     }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use crate::strace::traced;
 
 /// The calls that a tape is made of.
-const KNOWN: &str = "open,openat,openat2,mkdir,pwrite64,ftruncate,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,\
+const KNOWN: &str = "open,openat,openat2,mkdir,mkdirat,pwrite64,ftruncate,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,\
                      unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr,fcntl";
 
 /// Calls that change a disk too, but that no tape knows: whoever begins to use one teaches it to the model.
-const UNKNOWN: &str = "creat,write,writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,splice,mkdirat,\
+const UNKNOWN: &str = "creat,write,writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,splice,\
                        link,linkat,symlink,symlinkat,mknod,mknodat,chmod,fchmodat,chown,lchown,fchownat,setxattr,\
                        lsetxattr,fremovexattr,removexattr,lremovexattr,sync,sync_file_range,msync,ioctl";
 
@@ -159,6 +159,7 @@ impl Reader<'_> {
             "open" => self.opened(&line, None, 0),
             "openat" | "openat2" => self.opened(&line, Some(0), 1),
             "mkdir" => (self.path(&line, None, 0), Act::MakeFolder),
+            "mkdirat" => (self.path(&line, Some(0), 1), Act::MakeFolder),
             "rename" => (self.path(&line, None, 0), Act::RenameTo(self.path(&line, None, 1))),
             "renameat" | "renameat2" => (self.path(&line, Some(0), 1), Act::RenameTo(self.path(&line, Some(2), 3))),
             "unlink" | "rmdir" => (self.path(&line, None, 0), Act::Remove),
