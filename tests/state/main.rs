@@ -1,0 +1,25 @@
+//! Promise: nobody but the effective user can make this program write, remove or change anything by what lies in the state
+//! folder.
+//!
+//! - `ownership`: each file and folder of the state, as another user could have left it, for each command
+//! - `forged`: intents and journal lines that name what this program never would
+//! - `spans`: recovery writes old bytes over nothing but old and new ones
+//!
+//! ```text
+//! cargo test --test state -- --nocapture                   prints what was counted
+//! cargo test --test state -- --include-ignored             with those that need root (tests/run)
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
+
+mod forged;
+mod ownership;
+mod scene;
+mod spans;
