@@ -4,6 +4,7 @@
 //! | file | told by | inside |
 //! |---|---|---|
 //! | `vmlinux` | ELF | itself |
+//! | mips, loongarch `vmlinuz` | ELF without a version line or BTF (arch/mips/boot/compressed, 6.1) | packed; searched for |
 //! | x86 `bzImage` | `HdrS` at 0x202 | packed, where the setup header says (protocol 2.08 on, Documentation/arch/x86/boot.rst) |
 //! | EFI zboot (arm64, riscv, loongarch) | `MZ`, `zimg` at 4 | packed, where its header says (drivers/firmware/efi/libstub/zboot-header.S, 6.1 on) |
 //! | arm64, riscv `Image` | `ARM\x64`, `RSC\x05` at 0x38 | itself, flat |
@@ -19,6 +20,7 @@ use crate::kernel::Machine;
 use crate::kernel::image::room::Room;
 use crate::kernel::image::strings;
 use crate::kernel::image::unpack::Packing;
+use crate::kernel::image::vmlinux::Vmlinux;
 use crate::module::elf::{Class, Endian};
 
 /// A kernel's own bytes: an ELF file, or flat.
@@ -50,7 +52,9 @@ pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
         let kind = Kind::of(&bytes);
         machine = kind.machine(&bytes).or(machine);
         let inside = match kind {
-            Kind::Elf | Kind::Arm64 | Kind::Riscv | Kind::LoongArch => None,
+            Kind::Elf if !unpacks_itself(&bytes) => None,
+            Kind::Elf => packed_kernel(&bytes, max)?,
+            Kind::Arm64 | Kind::Riscv | Kind::LoongArch => None,
             Kind::UImage => Some(Room::from(bytes.get(UIMAGE_HEADER..).unwrap_or_default().to_vec())),
             Kind::Packed(packing) => Some(packing.unpack(&bytes, max, None)?),
             Kind::X86 => match x86_payload(&bytes)? {
@@ -141,10 +145,26 @@ impl Kind {
             Kind::LoongArch => (Class::Elf64, Endian::Little, EM_LOONGARCH),
             Kind::Arm => (Class::Elf32, Endian::Little, EM_ARM),
             Kind::S390 => (Class::Elf64, Endian::Big, EM_S390),
+            Kind::Elf => return elf_machine(bytes),
             _ => return None,
         };
         Some(Machine { class, endian, number })
     }
+}
+
+/// The machine that an ELF header names.
+fn elf_machine(bytes: &[u8]) -> Option<Machine> {
+    let class = match bytes.get(4)? {
+        1 => Class::Elf32,
+        2 => Class::Elf64,
+        _ => return None,
+    };
+    let endian = match bytes.get(5)? {
+        1 => Endian::Little,
+        2 => Endian::Big,
+        _ => return None,
+    };
+    Some(Machine { class, endian, number: endian.number(bytes.get(18..20)?) as u16 })
 }
 
 // e_machine, include/uapi/linux/elf-em.h.
@@ -211,6 +231,29 @@ fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {
 ///
 /// In this order, since a version line may also stand within what lz4 or lzo has packed, whole or in part.
 fn search(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
+    if let Some(inside) = packed_kernel(bytes, max)? {
+        return Ok(Some(inside));
+    }
+    if strings::banner(bytes).is_some() {
+        return Ok(None);
+    }
+    let what = "no kernel image: neither a version line of Linux nor anything packed that has one";
+    let hint = "a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image";
+    Err(Error::new(ErrorKind::NotFound, what).hint(hint))
+}
+
+/// Does this ELF file only unpack a kernel? It then has neither sections of one nor, unpacked, a version line.
+fn unpacks_itself(bytes: &[u8]) -> bool {
+    let is_kernel = Vmlinux::read(bytes).is_ok_and(|vmlinux| {
+        [".BTF", "__ksymtab", "__ksymtab_strings", "__param", ".rodata"]
+            .iter()
+            .any(|name| vmlinux.section(name).is_some())
+    });
+    is_executable(bytes) && !is_kernel
+}
+
+/// The first packed stream in these bytes that has a kernel inside, unpacked.
+fn packed_kernel(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
     let mut left = max;
     for at in Packing::places(bytes).take(MOST_CANDIDATES) {
         let Some(packed) = bytes.get(at..) else { break };
@@ -222,12 +265,7 @@ fn search(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
             Err(_) => {}
         }
     }
-    if strings::banner(bytes).is_some() {
-        return Ok(None);
-    }
-    let what = "no kernel image: neither a version line of Linux nor anything packed that has one";
-    let hint = "a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image";
-    Err(Error::new(ErrorKind::NotFound, what).hint(hint))
+    Ok(None)
 }
 
 /// A kernel, or an image with one inside.

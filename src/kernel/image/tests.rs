@@ -104,6 +104,14 @@ fn an_image_without_sections_tells_its_machine_by_its_header() {
 }
 
 #[test]
+fn an_elf_file_that_unpacks_a_kernel_tells_the_kernels_facts_and_its_own_machine() {
+    let facts = facts_of("vmlinuz-mips-5.10");
+    let mips = Machine { class: Class::Elf32, endian: Endian::Big, number: 8 };
+    assert_eq!((facts.release.unwrap().value.as_str(), facts.machine.unwrap().value), ("5.10.1-kmodlab", mips));
+    assert_eq!(facts.exports.unwrap().value.symbols.len(), 46);
+}
+
+#[test]
 fn an_image_is_told_from_a_module() {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let is_image = |path: PathBuf| looks_like_image(&std::fs::read(path).unwrap());
