@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped, waiting};
+use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
-use crate::kernel::{self, Certificate, Export, Exports, Fact, Facts, Kernel, Machine, Member, Policy, Tree};
+use crate::kernel::{self, Architecture, Certificate, Export, Exports, Fact, Facts, Kernel, Member, Policy, Tree};
+use crate::module::elf::{Class, Endian};
 use crate::module::this_module::Fingerprint;
 use crate::vermagic::Vermagic;
 
@@ -21,6 +25,9 @@ pub(super) struct Args {
     /// All exported symbols: CRC, name, owner, licence and namespace, as in Module.symvers; ? is not known
     #[arg(long)]
     symbols: bool,
+    /// All exported symbols as a Module.symvers that a build of modules can use; an error if anything in it is not known
+    #[arg(long, conflicts_with_all = ["symbols", "json"])]
+    symvers: bool,
     /// One JSON document; with --symbols one JSON object a symbol, in a line each
     #[arg(long)]
     json: bool,
@@ -48,6 +55,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let lookup = session.lookup();
     let name = args.kernel.to_string_lossy().into_owned();
     let kernel = waiting(&format!("reading {name}"), || kernel::named(&args.kernel, &lookup))?;
+    if args.symvers {
+        write_symvers(&kernel, session)?;
+        return Ok(Status::Done);
+    }
     match (args.symbols, args.json) {
         (true, json) => list_symbols(&kernel.facts, json, session)?,
         (false, true) => session.json(&Shown::of(&kernel))?,
@@ -77,7 +88,12 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     fact("release", facts.release.as_ref(), |release| vec![for_eyes(release)], &mut sources, session)?;
     fact("version", facts.banner.as_ref(), |line| vec![for_eyes(line.trim_end())], &mut sources, session)?;
     fact("vermagic", Some(&kernel.vermagic), vermagic_lines, &mut sources, session)?;
-    fact("machine", facts.machine.as_ref(), |machine| vec![machine.to_string()], &mut sources, session)?;
+    match &facts.architecture {
+        Some(known) if facts.machine.is_none() => {
+            fact("machine", Some(known), |known| vec![known.to_string()], &mut sources, session)?;
+        }
+        _ => fact("machine", facts.machine.as_ref(), |machine| vec![machine.to_string()], &mut sources, session)?,
+    }
     fact("struct module", facts.fingerprint.as_ref(), fingerprint_lines, &mut sources, session)?;
     fact("exports", facts.exports.as_ref(), exports_lines, &mut sources, session)?;
     fact("modules", facts.tree.as_ref(), tree_lines, &mut sources, session)?;
@@ -236,6 +252,49 @@ fn list_symbols(facts: &Facts, json: bool, session: &mut Session<'_>) -> Result<
     Ok(())
 }
 
+/// The exports of image and modules, by name, as modpost writes them: CRC, name, owner, kind and namespace with tabs between
+/// them (`write_dump`, scripts/mod/modpost.c, 6.12). An owner is `vmlinux`, or a module's path in the build tree, without
+/// its ending. Without symbol versions each CRC is 0.
+fn write_symvers(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
+    let unknown = |what: String| Error::new(ErrorKind::NotFound, what).on(&kernel.name);
+    let exports = kernel.facts.exports.as_ref().filter(|exports| exports.value.complete);
+    let Some(Fact { value: exports, .. }) = exports else {
+        return Err(unknown("the exports of its image are not all known".to_owned())
+            .hint("add the image: K+IMAGE")
+            .into());
+    };
+    let of_image = exports.symbols.iter().map(|(name, export)| (name, "vmlinux".to_owned(), export));
+    let of_modules = kernel.facts.tree.iter().flat_map(|tree| &tree.value.modules).flat_map(|module| {
+        let owner = owner(&module.file);
+        module.exports.iter().map(move |(name, export)| (name, owner.clone(), export))
+    });
+    let mut all: Vec<(&String, String, &Export)> = of_image.chain(of_modules).collect();
+    all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let has_crcs = all.iter().any(|(_, _, export)| export.crc.is_some());
+    // All or nothing: a file that lacks a line would be taken for a whole one.
+    let mut lines = String::new();
+    for (name, owner, export) in all {
+        let (Some(gpl_only), Some(namespace)) = (export.gpl_only, &export.namespace) else {
+            return Err(unknown(format!("licence or namespace of {} is not known", for_eyes(name))).into());
+        };
+        let crc = match export.crc {
+            None if has_crcs => return Err(unknown(format!("the CRC of {} is not known", for_eyes(name))).into()),
+            crc => crc.unwrap_or_default(),
+        };
+        let kind = if gpl_only { "EXPORT_SYMBOL_GPL" } else { "EXPORT_SYMBOL" };
+        let _ =
+            writeln!(lines, "{crc:#010x}\t{}\t{}\t{kind}\t{}", for_eyes(name), for_eyes(&owner), for_eyes(namespace));
+    }
+    session.out.write_all(lines.as_bytes())?;
+    Ok(())
+}
+
+/// A module's path in the tree that it was built in: `kernel/` stands for that tree (modules_install).
+fn owner(file: &Path) -> String {
+    let path = file.strip_prefix("kernel").unwrap_or(file).to_string_lossy().into_owned();
+    path.rsplit_once(".ko").map(|(path, _)| path.to_owned()).unwrap_or(path)
+}
+
 #[derive(Serialize)]
 struct ShownSymbol<'k> {
     name: &'k str,
@@ -296,8 +355,9 @@ struct ShownToken {
 
 #[derive(Serialize)]
 struct ShownMachine {
-    class: &'static str,
-    endian: &'static str,
+    /// `null` where it is not known.
+    class: Option<&'static str>,
+    endian: Option<&'static str>,
     machine: String,
 }
 
@@ -346,7 +406,8 @@ impl<'k> Shown<'k> {
             release: facts.release.as_ref(),
             banner: facts.banner.as_ref(),
             vermagic: ShownVermagic { text: Text::of(vermagic.as_bytes()), tokens, source },
-            machine: shown(&facts.machine, ShownMachine::of),
+            machine: shown(&facts.machine, |machine| ShownMachine::of(&Architecture::from(*machine)))
+                .or_else(|| shown(&facts.architecture, ShownMachine::of)),
             fingerprint: facts.fingerprint.as_ref(),
             layout: facts.layout.as_ref(),
             exports: shown(&facts.exports, ExportsCount::of),
@@ -363,10 +424,10 @@ impl<'k> Shown<'k> {
 }
 
 impl ShownMachine {
-    fn of(machine: &Machine) -> ShownMachine {
+    fn of(machine: &Architecture) -> ShownMachine {
         ShownMachine {
-            class: machine.class.name(),
-            endian: machine.endian.name(),
+            class: machine.class.map(Class::name),
+            endian: machine.endian.map(Endian::name),
             machine: crate::module::elf::machine_name(machine.number),
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::btf::Btf;
 pub use crate::btf::members::Member;
+use crate::kernel::Architecture;
 use crate::module::Module;
 pub use crate::module::certificate::Certificate;
 use crate::module::elf::{Class, Endian, machine_name};
@@ -35,6 +36,8 @@ pub struct Facts {
     pub vermagic: Option<Fact<Vermagic>>,
     /// The machine that it runs on.
     pub machine: Option<Fact<Machine>>,
+    /// What is certain of the machine where [`Facts::machine`] is not known.
+    pub architecture: Option<Fact<Architecture>>,
     /// Size of its `struct module`, and where init and exit are in it.
     pub fingerprint: Option<Fact<Fingerprint>>,
     /// The members of its `struct module`, from its BTF.
@@ -72,6 +75,7 @@ impl Facts {
             banner,
             vermagic,
             machine,
+            architecture,
             fingerprint,
             layout,
             exports,
@@ -89,6 +93,7 @@ impl Facts {
             of(banner),
             of(vermagic),
             of(machine),
+            of(architecture),
             of(fingerprint),
             of(layout),
             of(exports),
@@ -122,6 +127,29 @@ impl Facts {
         let image = self.exports.iter().flat_map(|exports| &exports.value.symbols);
         crcs.extend(image.filter_map(|(name, export)| Some((name.clone(), export.crc?))));
         crcs
+    }
+
+    /// Determines the machine from the words of the version magic, as far as nothing better tells it.
+    pub(super) fn learn_from_vermagic(&mut self) {
+        let (None, Some(vermagic)) = (&self.machine, &self.vermagic) else { return };
+        let of_vermagic = || {
+            let source = format!("{} (its version magic)", vermagic.source);
+            Some(Fact { value: Architecture::of(&vermagic.value)?, source })
+        };
+        let architecture = self.architecture.take().or_else(of_vermagic);
+        match architecture.as_ref().and_then(|fact| Some((fact.value.machine()?, fact.source.clone()))) {
+            Some((value, source)) => self.machine = Some(Fact { value, source }),
+            None => self.architecture = architecture,
+        }
+    }
+
+    /// What the kernel is for, and where that was read, if a module for this machine certainly is not for it.
+    pub fn other_machine(&self, module: Machine) -> Option<(String, &str)> {
+        match (&self.machine, &self.architecture) {
+            (Some(machine), _) if machine.value != module => Some((machine.value.to_string(), &machine.source)),
+            (None, Some(known)) if !known.value.fits(module) => Some((known.value.to_string(), &known.source)),
+            _ => None,
+        }
     }
 
     /// What the BTF tells: the members of `struct module`, and with them its fingerprint. What is known already stays; a

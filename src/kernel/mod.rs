@@ -5,6 +5,7 @@
 //! has a file of its own here; what they tell is merged, fact by fact. A fact that is missing is missing; it is never
 //! guessed.
 
+mod architecture;
 mod bundle;
 mod cache;
 pub(crate) mod config;
@@ -32,6 +33,7 @@ use crate::module::container::Container;
 use crate::module::file::Contents;
 use crate::vermagic::Vermagic;
 
+pub use architecture::Architecture;
 pub use facts::{
     BuiltIn, Certificate, Config, Export, Exports, Fact, Facts, Machine, Member, Policy, Tree, TreeModule,
 };
@@ -84,6 +86,7 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
     if let (None, Some(release), Some(config)) = (&facts.vermagic, &facts.release, &facts.config) {
         facts.vermagic = derived::vermagic(release, config);
     }
+    facts.learn_from_vermagic();
     let name = name.to_string_lossy().into_owned();
     let Some(vermagic) = facts.vermagic.clone() else {
         if let Some(config) = facts.config.as_ref().filter(|config| !config.value.contains_key("MODULES")) {
@@ -253,6 +256,7 @@ fn merge(better: Facts, other: Facts) -> Facts {
         banner: better.banner.or(other.banner),
         vermagic: better.vermagic.or(other.vermagic),
         machine: better.machine.or(other.machine),
+        architecture: better.architecture.or(other.architecture),
         fingerprint: better.fingerprint.or(other.fingerprint),
         layout: better.layout.or(other.layout),
         exports: merge_facts(better.exports, other.exports, merge_exports),

@@ -79,7 +79,7 @@ impl Danger {
 /// All evidence that the facts give.
 pub fn of(module: &Module, kernel: &Kernel) -> Vec<Danger> {
     // What was built for another machine has nothing that could be compared.
-    if kernel.facts.machine.as_ref().is_some_and(|machine| machine.value != Machine::of(module)) {
+    if kernel.facts.other_machine(Machine::of(module)).is_some() {
         return Vec::new();
     }
     let mut dangers: Vec<Danger> = fingerprint(module, kernel).into_iter().collect();

@@ -347,7 +347,10 @@ impl Attempt<'_> {
     /// The ELF checks.
     fn elf<'f>(&self, file: &'f [u8], record: &mut Record) -> Result<Loaded<'f>, (Step, i32)> {
         let known = self.kernel.facts.machine.as_ref();
-        let machine = known.map_or_else(|| machine_of(file), |machine| machine.value);
+        // What is not known of the kernel's machine is taken as in the module: only certain differences refuse it.
+        let ours = machine_of(file);
+        let partly = self.kernel.facts.architecture.as_ref();
+        let machine = known.map_or_else(|| partly.map_or(ours, |known| known.value.or(ours)), |machine| machine.value);
         let module_size = self.kernel.facts.fingerprint.as_ref().map(|fingerprint| fingerprint.value.size);
         let checks = Checks { rules: self.rules, machine, module_size };
         let loaded = checks.check(file).map_err(|wrong| {
@@ -355,7 +358,9 @@ impl Attempt<'_> {
             let mut finding = Finding::new(Step::Elf, Outcome::Fail, wrong.note);
             finding.module = Some(machine_of(file).to_string());
             finding.kernel = known.map(|machine| machine.value.to_string());
+            finding.kernel = finding.kernel.or_else(|| partly.map(|known| known.value.to_string()));
             finding.source = known.map(|machine| machine.source.clone());
+            finding.source = finding.source.or_else(|| partly.map(|known| known.source.clone()));
             record.findings.push(finding);
             (Step::Elf, errno::ENOEXEC)
         })?;

@@ -46,9 +46,9 @@ impl<'k> Proposal<'k> {
         }
         let target = Target::open_for_reading(path)?;
         let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(path))?;
-        let architecture = kernel.and_then(|kernel| kernel.facts.machine.as_ref());
-        if let Some(machine) = architecture.filter(|machine| machine.value != Architecture::of(&plan.module)) {
-            let what = format!("built for {}, that kernel is for {}", Architecture::of(&plan.module), machine.value);
+        let machine = Architecture::of(&plan.module);
+        if let Some((other, _)) = kernel.and_then(|kernel| kernel.facts.other_machine(machine)) {
+            let what = format!("built for {machine}, that kernel is for {other}");
             return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(path));
         }
         let digest = plan.digest(out.unwrap_or(path));
