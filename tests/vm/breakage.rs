@@ -3,6 +3,9 @@
 //! Each way of breaking is a function from bytes to bytes, applied to a good module of the kernel that is asked:
 //! `dummy`, or `crc_itu_t` where exports are the subject. All but the ways that break the trailer work on the module
 //! without its trailer, since a signature that does not fit is refused before anything else is looked at.
+//!
+//! Malformed files exist that crash the loader of some kernels. None is made here: `check` predicts *unknown* for them, and
+//! there is no answer to compare.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +25,6 @@ type Breaking = fn(&mut Elf) -> Option<()>;
 
 /// A section's and a symbol's numbers in ELF (System V ABI, chapter 4).
 const PROGBITS: u32 = 1;
-const NOBITS: u32 = 8;
 const WRITE: u64 = 1;
 const ALLOC: u64 = 2;
 
@@ -70,15 +72,11 @@ const WAYS: &[(&str, Breaking)] = &[
     ("this_module: 64 bytes long", |elf| elf.this_module()?.set_size(elf, |size| size + 64)),
     ("this_module: renamed", |elf| elf.this_module()?.rename(elf)),
     ("this_module: not ALLOC", |elf| elf.this_module()?.clear_flags(elf, ALLOC)),
-    ("this_module: NOBITS", |elf| elf.this_module()?.set_kind(elf, NOBITS)),
     ("this_module: two", |elf| elf.again(".gnu.linkonce.this_module")),
     ("this_module: name of a built-in module", |elf| elf.name(b"block")),
     ("this_module: another name than modinfo's", |elf| elf.put(elf.this_module()?.offset(elf) + NAME_AT, b"dammy")),
-    ("this_module: no name", |elf| elf.put(elf.this_module()?.offset(elf) + NAME_AT, &[0; 8])),
     // The ELF file.
     ("elf: another version in its ident", |elf| elf.put(6, &[2])),
-    ("elf: an alignment that is no power of two", |elf| elf.section(".text")?.set(elf, 48, &3u64.to_le_bytes())),
-    ("elf: 1 TiB of .bss", |elf| elf.section(".bss")?.set_size(elf, |_| 1 << 40)),
     ("elf: another machine", |elf| elf.put(18, &183u16.to_le_bytes())),
     ("elf: another type", |elf| elf.put(16, &2u16.to_le_bytes())),
     ("elf: 32 bit in its ident", |elf| elf.put(4, &[1])),
@@ -91,7 +89,6 @@ const WAYS: &[(&str, Breaking)] = &[
     ("elf: a section beyond the end", |elf| elf.section(".comment")?.set_offset(elf, 1 << 40)),
     ("elf: a section longer than the file", |elf| elf.section(".comment")?.set_size(elf, |_| 1 << 40)),
     ("elf: an allocated section beyond the end", |elf| elf.section(".rodata")?.set_offset(elf, 1 << 40)),
-    ("elf: a section's name beyond the names", |elf| elf.section(".comment")?.set(elf, 0, &u32::MAX.to_le_bytes())),
     ("elf: section 0 has a type", |elf| Section(0).set_kind(elf, PROGBITS)),
     ("elf: section 0 has a size", |elf| Section(0).set_size(elf, |_| 1)),
     ("elf: section names' index out of range", |elf| { let beyond = elf.count(); elf.put(62, &beyond.to_le_bytes()) }),
@@ -118,7 +115,6 @@ const WAYS: &[(&str, Breaking)] = &[
     ("symbols: a weak import", |elf| elf.symbol("eth_validate_addr")?.set(elf, 4, &[0x20])),
     ("symbols: an import for GPL only, licence Proprietary", |elf| elf.entry("license=", Some("license=None of yours"))),
     ("symbols: a common symbol", |elf| elf.symbol("eth_validate_addr")?.set(elf, 6, &0xfff2u16.to_le_bytes())),
-    ("symbols: a bad section index", |elf| { let beyond = elf.count(); elf.a_local()?.set(elf, 6, &beyond.to_le_bytes()) }),
     // Relocations.
     ("relocations: a target that is not zero", |elf| elf.fill_target()),
     ("relocations: an unknown type", |elf| elf.relocation(".rela.init.text")?.set(elf, 8, &0xeeu32.to_le_bytes())),
@@ -167,7 +163,7 @@ pub(crate) const TRAILER: usize = 12 + 28;
 const NAME_AT: usize = 24;
 
 /// What each of five kernels of Debian's can be asked, with `KMODLAB_BREAKAGE=all`; else it is half: those without symbol versions or BTF can be asked less.
-const CELLS_OF_FIVE: usize = 1084;
+const CELLS_OF_FIVE: usize = 1024;
 
 #[test]
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
@@ -395,14 +391,6 @@ impl Elf {
     fn symbol(&self, name: &str) -> Option<Record> {
         let names = self.section(".strtab")?.offset(self);
         self.symbols().into_iter().find(|symbol| self.text_at(names + self.u32(symbol.0) as usize) == name.as_bytes())
-    }
-
-    /// A local object, which nothing refers to by its symbol: an entry of the modinfo.
-    fn a_local(&self) -> Option<Record> {
-        let modinfo = self.section(".modinfo")?;
-        self.symbols()
-            .into_iter()
-            .find(|symbol| self.bytes[symbol.0 + 4] == 1 && usize::from(self.u16(symbol.0 + 6)) == modinfo.0)
     }
 
     fn import_nobody(&mut self) -> Option<()> {

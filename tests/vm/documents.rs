@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use kmodlab::lab::record::Outcome;
 
+use crate::premises::Pair;
 use crate::sessions::{fits, steps};
 use crate::{KMODLAB, alone};
 
@@ -50,12 +51,36 @@ fn runs_as_written(document: &str) {
         if ["kmodlab try ", "kmodlab matrix "].iter().any(|start| step.command.starts_with(start)) {
             let expected = came_to(&step.expected);
             assert!(!expected.is_empty(), "{}", told());
-            assert_eq!(came_to(printed), expected, "{}", told());
+            // A newer kernel may lack what the outcome follows from. What is predicted happens all the same.
+            if came_to(printed) != expected {
+                assert!(all_as_predicted(printed) && !premises_hold(&step.command), "{}", told());
+            }
         } else {
             assert!(fits(&step.expected, printed), "{}", told());
         }
     }
     assert_eq!(printed.split('\u{1e}').count(), steps.len() + 1, "the shell ended early: {printed}");
+}
+
+/// Did all cells come out as predicted?
+fn all_as_predicted(printed: &str) -> bool {
+    printed.lines().any(|line| line.contains(" as predicted, 0 can't be compared, 0 not as predicted"))
+}
+
+/// Do the kernels of a command have what its outcome follows from? A command names them by a document's variables or by
+/// their folders.
+fn premises_hold(command: &str) -> bool {
+    let built_for = command.split_once("--built-for ").map_or("", |(_, rest)| rest);
+    let built_for = built_for.split(' ').next().unwrap();
+    let pair = |name| Pair::of(name, "amd64-6.1-cloud");
+    match built_for {
+        "$old" => pair("amd64-6.1-cloud-old").is_another_abi() && pair("amd64-6.1-cloud-old").damage_is_silent(),
+        "$cloud73" => Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud").vermagic_decides(),
+        "$rt72" => Pair::of("amd64-7.2-rt", "amd64-7.2-cloud").init_is_elsewhere(),
+        rt if rt == "$rt" || rt.contains("/amd64-6.1-rt/") => pair("amd64-6.1-rt").bus_is_overwritten(),
+        // A kernel's own module depends on nothing.
+        _ => true,
+    }
 }
 
 /// The lines that say what cells came to, with the module's own functions of a trace.

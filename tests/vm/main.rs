@@ -26,6 +26,7 @@ mod kernels;
 mod matrix;
 mod own_base;
 mod parent;
+mod premises;
 mod repack;
 mod right_way;
 #[path = "../readme/sessions.rs"]

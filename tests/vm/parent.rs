@@ -21,7 +21,7 @@ fn machines_of(parent: u32) -> Vec<u32> {
 }
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let limit = Instant::now() + Duration::from_secs(90);
+    let limit = Instant::now() + Duration::from_secs(600);
     loop {
         if let Some(found) = look() {
             return found;
