@@ -21,8 +21,12 @@ pub(super) struct Header {
     pub(super) class: Class,
     pub(super) endian: Endian,
     pub(super) has_magic: bool,
+    /// EI_CLASS: 1 for 32 bits, 2 for 64. The fields are read in the kernel's class all the same.
+    pub(super) class_byte: u8,
     pub(super) kind: u16,
     pub(super) machine: u16,
+    pub(super) entry: u64,
+    pub(super) flags: u32,
     pub(super) shoff: u64,
     pub(super) shentsize: u16,
     pub(super) shnum: u16,
@@ -77,16 +81,18 @@ impl Header {
     pub(super) fn read(file: &[u8], class: Class, endian: Endian) -> Option<Header> {
         let header = file.get(..header_size(class))?;
         let half = |at: usize| number(header, endian, at, 2) as u16;
-        let (shoff, rest) = match class {
-            Class::Elf32 => (number(header, endian, 32, 4), 46),
-            Class::Elf64 => (number(header, endian, 40, 8), 58),
-        };
+        let word = class.word();
+        // e_entry, e_phoff, e_shoff and e_flags begin at 24.
+        let (shoff, rest) = (number(header, endian, 24 + 2 * word, word), 34 + 3 * word);
         Some(Header {
             class,
             endian,
             has_magic: header.starts_with(b"\x7fELF"),
+            class_byte: header.get(4).copied().unwrap_or_default(),
             kind: half(16),
             machine: half(18),
+            entry: number(header, endian, 24, word),
+            flags: number(header, endian, 24 + 3 * word, 4) as u32,
             shoff,
             shentsize: half(rest),
             shnum: half(rest + 2),
@@ -214,12 +220,30 @@ impl<'f> Loaded<'f> {
         entries.skip(1).any(|entry| number(entry, self.header.endian, 0, 4) >= names.max(1))
     }
 
+    /// Does a section go into memory? Those of modinfo and symbol versions do not, whatever they say
+    /// (`rewrite_section_headers`).
+    pub(super) fn stays(&self, index: usize) -> bool {
+        let Some(section) = self.sections.get(index) else { return false };
+        section.is_alloc() && Some(index) != self.modinfo && self.name_of(section) != b"__versions"
+    }
+
+    /// How many bytes of memory its sections take, without what the loader puts between them.
+    pub(super) fn allocated(&self) -> u64 {
+        let sizes = self.sections.iter().filter(|section| section.is_alloc()).map(|section| section.size);
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// The symbols, from the second on: the first is none.
     pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol<'f>> {
+        self.symbols_with_none().skip(1)
+    }
+
+    /// All symbols, the first included, as relocations count them.
+    pub(super) fn symbols_with_none(&self) -> impl Iterator<Item = Symbol<'f>> {
         let table = self.sections.get(self.symtab).copied().unwrap_or_default();
         let strings = self.sections.get(table.link as usize).map(|s| self.bytes(s)).unwrap_or_default();
         let (class, endian) = (self.header.class, self.header.endian);
-        self.bytes(&table).chunks_exact(symbol_size(class)).skip(1).map(move |entry| {
+        self.bytes(&table).chunks_exact(symbol_size(class)).map(move |entry| {
             let n = |at: usize, size: usize| number(entry, endian, at, size);
             let (info, section, value) = match class {
                 Class::Elf32 => (n(12, 1), n(14, 2), n(4, 4)),

@@ -4,6 +4,7 @@
 //! kernel/module.c), one file a step. Which behaviour which kernel has is one table, in `rules.rs`. A step that the
 //! facts do not decide is *unknown*, and says what would decide it.
 
+mod arch;
 mod btf;
 mod builder;
 pub mod danger;
@@ -16,6 +17,7 @@ mod relocations;
 mod rules;
 mod sections;
 mod signature;
+mod structure;
 mod symbol_versions;
 mod symbols;
 mod taints;
@@ -327,6 +329,7 @@ impl Attempt<'_> {
         if self.rules.surely(Rule::NameEarly) {
             names::taken(self, &loaded, record)?;
         }
+        arch::sections(self, &loaded, record, || relocations::line(self, &loaded))?;
         sections::write_or_execute(self, &loaded, record)?;
         if !self.rules.surely(Rule::NameEarly) {
             names::taken(self, &loaded, record)?;
@@ -339,9 +342,16 @@ impl Attempt<'_> {
         exports::companions(self, &loaded, record)?;
         symbols::check(self, &loaded, record)?;
         relocations::check(self, &loaded, record)?;
+        arch::finalize(self, &loaded, record)?;
         exports::duplicates(self, &loaded, record)?;
         btf::check(self, &loaded, record)?;
         names::in_sysfs(self, &loaded, record)
+    }
+
+    /// The kernel's machine; the module's own where that is not known.
+    fn machine(&self, loaded: &Loaded<'_>) -> Machine {
+        let known = self.kernel.facts.machine.as_ref();
+        known.map_or_else(|| machine_of(loaded.file), |machine| machine.value)
     }
 
     /// The ELF checks.

@@ -1,5 +1,7 @@
 //! What an attempt at loading leaves: findings, log lines, taints, and where it ended.
 
+use std::collections::HashSet;
+
 use crate::predict::taints::Taints;
 use crate::predict::{Answer, Finding, Outcome, Step};
 
@@ -19,6 +21,10 @@ pub(super) struct Record {
     pub(super) is_unsigned: bool,
     /// GPL-only symbols do not exist for it.
     pub(super) is_proprietary: bool,
+    /// Weak symbols that nobody exports: their value is 0.
+    pub(super) unresolved: HashSet<Vec<u8>>,
+    /// Weak symbols of which it is not known whether somebody exports them.
+    pub(super) undecided: HashSet<Vec<u8>>,
 }
 
 impl Record {

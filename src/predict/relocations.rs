@@ -1,220 +1,378 @@
-//! Relocations on x86-64: each place must hold zeros (`__write_relocate_add`, arch/x86/kernel/module.c, 4.x on).
+//! Relocations (`apply_relocations`, kernel/module/main.c 6.12; kernel/module.c before 5.18): each must be of a type that the
+//! architecture's loader knows, and its value must fit ([`crate::predict::arch`]).
 //!
-//! That is what stops most modules whose `struct module` is another than the kernel's: by then the kernel has written
-//! its own fields into the structure, and where the module wants its init and exit functions filled in there may stand
-//! something already.
+//! On x86-64 each place must hold zeros, too (`__write_relocate_add`, arch/x86/kernel/module.c, 4.15 on). That is what stops
+//! most modules whose `struct module` is another than the kernel's: by then the kernel has written its own fields into the
+//! structure, and where the module wants its init and exit functions filled in there may stand something already.
 
-use crate::kernel::Member;
-use crate::predict::loaded::{Loaded, SHT_RELA, Section, number};
+use crate::module::elf::Class;
+use crate::predict::arch::value::{Value, Whereabouts};
+use crate::predict::arch::{self, Applied, Arch, Base, Effect, Refusal, Relocation, Site, Table, Tables};
+use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE, SHT_REL, SHT_RELA, Section, Symbol, number};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
+use crate::predict::structure;
 use crate::predict::{Attempt, Step, errno};
 
 const EM_X86_64: u16 = 62;
 
-/// Size of a relocation with addend in 64-bit files.
-const RELA: usize = 24;
+/// Special section indexes (include/uapi/linux/elf.h; SHN_LIVEPATCH is the kernel's own).
+const SHN_UNDEF: u16 = 0;
+const SHN_LIVEPATCH: u16 = 0xff20;
+const SHN_ABS: u16 = 0xfff1;
 
-/// How many bytes a relocation type writes; `None` for one that the loader does not know.
-fn size_of(kind: u64) -> Option<usize> {
-    match kind {
-        0 => Some(0),
-        // R_X86_64_64, R_X86_64_PC64
-        1 | 24 => Some(8),
-        // R_X86_64_PC32, R_X86_64_PLT32, R_X86_64_32, R_X86_64_32S
-        2 | 4 | 10 | 11 => Some(4),
-        _ => None,
-    }
-}
+/// A livepatch's relocations, which are applied by klp_apply_section_relocs.
+const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
+
+/// Sections of one kind lie together; what the loader puts between them is less than this.
+const GAPS: i128 = 1 << 20;
 
 /// The step.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
-    if loaded.header.machine != EM_X86_64 || attempt.rules.has(Rule::RelocationTargets) == Some(false) {
+    let machine = attempt.machine(loaded);
+    let is_table = |section: &Section| matches!(section.kind, SHT_REL | SHT_RELA);
+    if !loaded.sections.iter().skip(1).any(is_table) {
         return Ok(());
     }
-    let all = loaded.sections.iter().enumerate().skip(1);
-    for (number_of_section, section) in all.filter(|(_, section)| section.kind == SHT_RELA) {
-        let Some(target) = loaded.sections.get(section.info as usize) else { continue };
-        let is_dropped = Some(section.info as usize) == loaded.modinfo || loaded.name_of(target) == b"__versions";
-        if !target.is_alloc() || is_dropped {
-            continue;
-        }
-        let is_structure = section.info as usize == loaded.this_module;
-        let bytes = loaded.bytes(target);
-        for (index, relocation) in loaded.bytes(section).chunks_exact(RELA).enumerate() {
-            let endian = loaded.header.endian;
-            let (offset, info) = (number(relocation, endian, 0, 8), number(relocation, endian, 8, 8));
-            let kind = info & 0xffff_ffff;
-            let Some(size) = size_of(kind) else {
-                record.say(format!("module: {}: Unknown rela relocation: {kind}", loaded.own_name));
-                let note = format!("a relocation of type {kind}, which the loader does not know");
-                return record.fail(Step::Relocations, errno::ENOEXEC, note, None);
-            };
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let there = start.checked_add(size).and_then(|end| bytes.get(start..end)).unwrap_or_default();
-            let place = Place { section: number_of_section, index, kind, offset, target };
-            if there.iter().any(|byte| *byte != 0) {
-                return nonzero(attempt, loaded, &place, record);
-            }
-            if is_structure && size > 0 {
-                structure(attempt, loaded, &place, record)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Where a relocation is, and where it is to write.
-struct Place<'l> {
-    /// The section that it stands in.
-    section: usize,
-    /// Its number there.
-    index: usize,
-    kind: u64,
-    /// Where it writes to, in `target`.
-    offset: u64,
-    target: &'l Section,
-}
-
-/// Something stands where zeros should.
-fn nonzero(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: &Place<'_>, record: &mut Record) -> Flow {
-    let Place { section, index, kind, offset, target } = place;
-    let word = if attempt.rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
-    // The addresses behind it are of no use to anybody, and nobody can foretell them.
-    let place = match attempt.rules.surely(Rule::RelocationPlace) {
-        true => format!("sec {section}, idx {index}, type {kind}"),
-        false => format!("type {kind}"),
-    };
-    record.say(format!("module: x86/modules: {word} relocation target, existing value is nonzero for {place}"));
-    let section = String::from_utf8_lossy(loaded.name_of(target)).into_owned();
-    let note = format!("something stands already at 0x{offset:x} in {section}, where an address is to be filled in");
-    record.fail(Step::Relocations, errno::ENOEXEC, note, None)
-}
-
-/// A pointer that the module wants filled in in its `struct module`: what does the kernel have at that place?
-fn structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>, place: &Place<'_>, record: &mut Record) -> Flow {
-    let offset = place.offset;
-    let facts = &attempt.kernel.facts;
-    let fits = |fingerprint: &crate::module::this_module::Fingerprint| {
-        fingerprint.init == Some(offset) || fingerprint.exit == Some(offset)
-    };
-    if facts.fingerprint.as_ref().is_some_and(|fingerprint| fits(&fingerprint.value)) {
-        return Ok(());
-    }
-    if facts.fingerprint.is_none() && facts.layout.is_none() {
-        let note = "is struct module the same as the kernel's? (its BTF, or one of its modules)";
-        if record.findings.iter().all(|finding| finding.note != note) {
-            record.unknown(Step::Relocations, note);
-        }
-        return Ok(());
-    }
-    let Some(layout) = &facts.layout else {
-        let note = format!(
-            "what does the kernel's struct module have at 0x{offset:x}, where the module's has a pointer? (the kernel's BTF)"
-        );
+    let Some(arch) = arch::of(machine) else {
+        let note = format!("does the loader apply its relocations? (those of {machine} are not followed here)");
         record.unknown(Step::Relocations, note);
         return Ok(());
     };
-    let end = offset.saturating_add(8);
-    let members = layout.value.iter().filter(|member| member.offset < end && offset < member.offset + member.size);
-    let mut found = Vec::new();
-    for member in members {
-        match written(loaded, member, record) {
-            Some(true) => return nonzero(attempt, loaded, place, record),
-            Some(false) => found.push(member.name.clone()),
-            None => {
-                let note = format!(
-                    "is {} in the kernel's struct module, where the module's has a pointer at 0x{offset:x}, empty by then?",
-                    member.name
-                );
-                record.unknown(Step::Relocations, note);
-                return Ok(());
-            }
-        }
+    if !arch.is_measured {
+        record.skip(
+            Step::Relocations,
+            format!("relocations as arch/{}'s source has them: no such kernel was asked", arch.name),
+        );
     }
-    let at = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-    let note =
-        format!("a pointer of struct module goes to 0x{offset:x}, where the kernel has {at}: not noticed, not safe");
-    record.pass(Step::Relocations, note, Some(&layout.source));
+    let module = InModule { symbols: loaded.symbols_with_none().collect(), is_64: machine.class == Class::Elf64 };
+    for (at, section) in loaded.sections.iter().enumerate().skip(1).filter(|(_, section)| is_table(section)) {
+        let Some(target) = loaded.sections.get(section.info as usize) else { continue };
+        if !loaded.stays(section.info as usize) || section.flags & SHF_RELA_LIVEPATCH != 0 {
+            continue;
+        }
+        let has_addends = section.kind == SHT_RELA;
+        if matches!((arch.tables, has_addends), (Tables::Rel, true) | (Tables::Rela, false)) {
+            record.say(format!("module {}: REL relocation unsupported", loaded.own_name));
+            let kind = if has_addends { "with addends" } else { "without addends" };
+            let note = format!("a table of relocations {kind}, which kernels for {} do not apply", arch.name);
+            return record.fail(Step::Relocations, errno::ENOEXEC, note, None);
+        }
+        let mut all: Vec<Relocation> = relocations(loaded, section, machine, has_addends).collect();
+        if let Some(order) = arch.order {
+            order(target, &mut all);
+        }
+        let table = Table::new(all);
+        let walk = Walk { attempt, loaded, arch, module: &module, at, section, target, table: &table };
+        walk.all(record)?;
+    }
     Ok(())
 }
 
-/// Has the kernel written something other than zeros into this member before relocations are applied? `None` for one
-/// of which that is not known.
-fn written(loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool> {
-    let has = |section: &str| loaded.find(section).is_some_and(|section| section.size > 0);
-    Some(match member.name.as_str() {
-        // add_unformed_module, module_unload_init, init_param_lock, layout and memory
-        "state" | "list" | "next" | "prev" | "source_list" | "target_list" | "refcnt" | "param_lock" => true,
-        "mem" | "core_layout" | "init_layout" | "data_layout" | "name" => true,
-        // find_module_sections (kernel/module/main.c): a pointer and a number for each section
-        "kp" | "num_kp" => has("__param"),
-        "syms" | "num_syms" => has("__ksymtab"),
-        "crcs" => has("__kcrctab"),
-        "flagstab" => has("__kflagstab"),
-        "gpl_syms" | "num_gpl_syms" => has("__ksymtab_gpl"),
-        "gpl_crcs" => has("__kcrctab_gpl"),
-        "noinstr_text_start" | "noinstr_text_size" => has(".noinstr.text"),
-        "tracepoints_ptrs" | "num_tracepoints" => has("__tracepoints_ptrs"),
-        "srcu_struct_ptrs" | "num_srcu_structs" => has("___srcu_struct_ptrs"),
-        "bpf_raw_events" | "num_bpf_raw_events" => has("__bpf_raw_tp_map"),
-        "btf_data" | "btf_data_size" => loaded.find_any(".BTF").is_some_and(|section| section.size > 0),
-        "btf_base_data" | "btf_base_data_size" => loaded.find_any(".BTF.base").is_some_and(|section| section.size > 0),
-        "jump_entries" | "num_jump_entries" => has("__jump_table"),
-        "trace_events" | "num_trace_events" => has("_ftrace_events"),
-        "trace_evals" | "num_trace_evals" => has("_ftrace_eval_map"),
-        "trace_bprintk_fmt_start" | "num_trace_bprintk_fmt" => has("__trace_printk_fmt"),
-        "ftrace_callsites" | "num_ftrace_callsites" => has("__mcount_loc") || has("__patchable_function_entries"),
-        "ei_funcs" | "num_ei_funcs" => has("_error_injection_whitelist"),
-        "kprobes_text_start" | "kprobes_text_size" => has(".kprobes.text"),
-        "kprobe_blacklist" | "num_kprobe_blacklist" => has("_kprobe_blacklist"),
-        "printk_index_start" | "printk_index_size" => has(".printk_index"),
-        "static_call_sites" | "num_static_call_sites" => has(".static_call_sites"),
-        "extable" | "num_exentries" => has("__ex_table"),
-        "dyndbg_info" | "descs" | "num_descs" => has("__dyndbg"),
-        // setup_modinfo
-        "version" => loaded.modinfo("version").is_some(),
-        "srcversion" => loaded.modinfo("srcversion").is_some(),
-        "imported_namespaces" => loaded.modinfo("import_ns").is_some(),
-        "taints" => !record.taints.letters().is_empty(),
-        "percpu" | "percpu_size" => has(".data..percpu"),
-        "gpl_future_syms" | "num_gpl_future_syms" => has("__ksymtab_gpl_future"),
-        "gpl_future_crcs" => has("__kcrctab_gpl_future"),
-        "ctors" | "num_ctors" => has(".ctors") || has(".init_array"),
-        // Set later: kallsyms and bugs (post_relocation, complete_formation), sysfs, parameters, ftrace, init itself.
-        "init"
-        | "exit"
-        | "args"
-        | "kallsyms"
-        | "core_kallsyms"
-        | "bug_list"
-        | "bug_table"
-        | "num_bugs"
-        | "mkobj"
-        | "modinfo_attrs"
-        | "holders_dir"
-        | "sect_attrs"
-        | "notes_attrs"
-        | "build_id"
-        | "arch"
-        | "klp"
-        | "klp_alive"
-        | "klp_info"
-        | "waiter"
-        | "taints_pad"
-        | "kunit_suites"
-        | "num_kunit_suites"
-        | "kunit_init_suites"
-        | "num_kunit_init_suites"
-        | "async_probe_requested"
-        | "unused_syms"
-        | "unused_crcs"
-        | "its_num_pages"
-        | "its_page_array"
-        | "dyndbg_classes"
-        | "orc_unwind"
-        | "orc_unwind_ip"
-        | "num_orcs" => false,
-        _ => return None,
+/// The line of the first relocation that would be refused, whatever the symbols are; for a module that gets no further.
+pub(super) fn line(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Option<String> {
+    let mut record = Record::default();
+    match check(attempt, loaded, &mut record) {
+        Err(_) => record.dmesg.pop(),
+        Ok(()) => None,
+    }
+}
+
+/// The relocations of a section, as they stand in the file.
+fn relocations<'l>(
+    loaded: &'l Loaded<'_>,
+    section: &Section,
+    machine: crate::kernel::Machine,
+    has_addends: bool,
+) -> impl Iterator<Item = Relocation> + 'l {
+    let endian = loaded.header.endian;
+    let word = loaded.header.class.word();
+    let size = if has_addends { 3 * word } else { 2 * word };
+    loaded.bytes(section).chunks_exact(size).map(move |entry| {
+        let info = number(entry, endian, word, word);
+        let (kind, symbol) = arch::decode(machine, info);
+        let addend = match (has_addends, word) {
+            (false, _) => 0,
+            (true, 4) => i64::from(number(entry, endian, 8, 4) as u32 as i32),
+            (true, _) => number(entry, endian, 16, 8) as i64,
+        };
+        Relocation { offset: number(entry, endian, 0, word), info, kind, symbol, addend }
     })
+}
+
+/// What does not change from one relocation to the next.
+struct InModule<'l> {
+    symbols: Vec<Symbol<'l>>,
+    is_64: bool,
+}
+
+/// One section of relocations.
+struct Walk<'w> {
+    attempt: &'w Attempt<'w>,
+    loaded: &'w Loaded<'w>,
+    arch: &'static Arch,
+    module: &'w InModule<'w>,
+    /// Its number.
+    at: usize,
+    section: &'w Section,
+    target: &'w Section,
+    table: &'w Table,
+}
+
+impl Walk<'_> {
+    fn all(&self, record: &mut Record) -> Flow {
+        let is_structure = self.section.info as usize == self.loaded.this_module;
+        let mut known: Option<(u32, Option<Effect>)> = None;
+        for (index, relocation) in self.table.all.iter().enumerate() {
+            let effect = match known {
+                Some((kind, effect)) if kind == relocation.kind => effect,
+                _ => match self.arch.effect(relocation.kind, self.attempt.rules) {
+                    Ok(effect) => effect,
+                    Err(row) => {
+                        let note = format!(
+                            "does this version know relocations of type {} ({}, R_…_{})? (its image)",
+                            row.number, self.arch.name, row.name
+                        );
+                        once(record, note);
+                        continue;
+                    }
+                },
+            };
+            known = Some((relocation.kind, effect));
+            let Some(symbol) = self.module.symbols.get(relocation.symbol).copied() else {
+                once(
+                    record,
+                    "a relocation is against a symbol that is not there, and the kernel may crash over it".to_owned(),
+                );
+                continue;
+            };
+            let site = self.site(index, *relocation, symbol, self.whereabouts(&symbol, record));
+            self.bounds(&site, effect, is_structure, record)?;
+            let applied = match record.undecided.contains(symbol.name) && symbol.section == SHN_UNDEF {
+                false => self.apply(&site, effect),
+                true => self.either(&site, effect),
+            };
+            let is_new = self.attempt.rules.has(Rule::RelocationInvalid) != Some(false);
+            let size = bytes_of(effect);
+            match applied {
+                // The newer loader looks at the value before it looks at the place.
+                Applied::Refused(refusal) if is_new || effect.is_none() => return refuse(refusal, record),
+                Applied::Refused(refusal) => {
+                    self.zeros(&site, size, record)?;
+                    return refuse(refusal, record);
+                }
+                Applied::Unsure(note) => once(record, note),
+                Applied::Done => {}
+            }
+            self.zeros(&site, size, record)?;
+            if is_structure && size > 0 {
+                match structure::pointer(self.attempt, self.loaded, relocation.offset, record) {
+                    structure::There::Fine => {}
+                    structure::There::Written => match self.wants_zeros() {
+                        Some(false) => {}
+                        _ => return self.nonzero(&site, record),
+                    },
+                    structure::There::Used(member) => {
+                        let note = format!(
+                            "a pointer of its struct module goes to 0x{:x}, where this kernel has {member}: the loader goes \
+                             by that, and may crash over it",
+                            relocation.offset
+                        );
+                        once(record, note);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn site<'s>(&'s self, index: usize, relocation: Relocation, symbol: Symbol<'s>, at: Whereabouts) -> Site<'s> {
+        let bits = if self.module.is_64 { 64 } else { 32 };
+        let value =
+            Value::of(at, i128::from(relocation.addend), i128::from(relocation.offset), bits, &self.arch.addresses);
+        Site {
+            rules: self.attempt.rules,
+            loaded: self.loaded,
+            section: self.at,
+            index,
+            relocation,
+            table: self.table,
+            target: self.target,
+            symbol,
+            whereabouts: at,
+            value,
+            is_of_the_kernel: self.is_of_the_kernel(&symbol),
+        }
+    }
+
+    /// Does the kernel itself export the symbol?
+    fn is_of_the_kernel(&self, symbol: &Symbol<'_>) -> Option<bool> {
+        if symbol.section != SHN_UNDEF {
+            return Some(false);
+        }
+        let name = std::str::from_utf8(symbol.name).ok()?;
+        let exports = &self.attempt.kernel.facts.exports.as_ref()?.value;
+        match exports.symbols.contains_key(name) {
+            true => Some(true),
+            false => exports.complete.then_some(false),
+        }
+    }
+
+    /// Where a symbol is.
+    fn whereabouts(&self, symbol: &Symbol<'_>, record: &Record) -> Whereabouts {
+        let signed = |value: u64| match self.module.is_64 {
+            true => i128::from(value as i64),
+            false => i128::from(value as u32 as i32),
+        };
+        match symbol.section {
+            SHN_UNDEF if symbol.name.is_empty() => Whereabouts::Number(signed(symbol.value)),
+            SHN_UNDEF if (self.arch.import)(symbol.name).is_none() => Whereabouts::Promised,
+            SHN_UNDEF if record.unresolved.contains(symbol.name) => Whereabouts::Number(0),
+            SHN_UNDEF => Whereabouts::Imported,
+            SHN_ABS => Whereabouts::Number(signed(symbol.value)),
+            SHN_LIVEPATCH => Whereabouts::Promised,
+            index => {
+                let index = usize::from(index);
+                let Some(section) = self.loaded.sections.get(index) else { return Whereabouts::Anywhere };
+                if self.loaded.name_of(section) == b".data..percpu" {
+                    return Whereabouts::Promised;
+                }
+                match (self.loaded.stays(index), index == self.section.info as usize) {
+                    (false, _) => Whereabouts::Anywhere,
+                    (true, true) => Whereabouts::Here(i128::from(symbol.value)),
+                    (true, false) => Whereabouts::Near(i128::from(symbol.value), self.apart(section)),
+                }
+            }
+        }
+    }
+
+    /// How far another section can be from the one that is filled in.
+    fn apart(&self, other: &Section) -> i128 {
+        let is_init = |section: &Section| self.loaded.name_of(section).starts_with(b".init");
+        let kind = |section: &Section| section.flags & (SHF_WRITE | SHF_EXECINSTR);
+        let widest = self.arch.addresses.apart;
+        match is_init(self.target) == is_init(other) && kind(self.target) == kind(other) {
+            true => widest.min(i128::from(self.loaded.allocated()) + GAPS),
+            false => widest,
+        }
+    }
+
+    /// What the loader does to one relocation.
+    fn apply(&self, site: &Site<'_>, effect: Option<Effect>) -> Applied {
+        let decided = |fits: Option<bool>| match fits {
+            Some(true) => Applied::Done,
+            Some(false) => Applied::Refused((self.arch.overflow)(site)),
+            None => Applied::Unsure(format!("does the value of a relocation of type {} fit?", site.kind())),
+        };
+        match effect {
+            None => Applied::Refused((self.arch.unknown_type)(site)),
+            Some(Effect::Ignored | Effect::Stored(_) | Effect::Entry) => Applied::Done,
+            Some(Effect::Fits(Base::Absolute, range)) => decided(site.value.sum_fits(range)),
+            Some(Effect::Fits(Base::Place, range)) => decided(site.value.distance_fits(range)),
+            Some(Effect::Fits(Base::Page, range)) => decided(site.value.page_fits(range)),
+            Some(Effect::Refused(refusal)) => Applied::Refused(refusal(site)),
+            Some(Effect::Own(function)) => function(site),
+            Some(Effect::Unsure(note)) => Applied::Unsure(note.to_owned()),
+        }
+    }
+
+    /// Whether somebody exports a weak symbol is not known: what both answers have in common.
+    fn either(&self, site: &Site<'_>, effect: Option<Effect>) -> Applied {
+        let nobody = self.site(site.index, site.relocation, site.symbol, Whereabouts::Number(0));
+        match (self.apply(site, effect), self.apply(&nobody, effect)) {
+            (Applied::Done, Applied::Done) => Applied::Done,
+            (Applied::Refused(refusal), Applied::Refused(_)) if effect.is_none() => Applied::Refused(refusal),
+            _ => Applied::Unsure(format!("does anybody export {}, which is weak?", site.symbol_name())),
+        }
+    }
+
+    /// A place outside its section: arm looks, and on all others what then happens is not decided here.
+    fn bounds(&self, site: &Site<'_>, effect: Option<Effect>, is_structure: bool, record: &mut Record) -> Flow {
+        if let Some(look) = self.arch.out_of_bounds {
+            return look(site).map_or(Ok(()), |refusal| refuse(refusal, record));
+        }
+        let end = site.relocation.offset.checked_add(bytes_of(effect));
+        if !is_structure && end.is_none_or(|end| end > self.target.size) {
+            let section = String::from_utf8_lossy(self.loaded.name_of(self.target)).into_owned();
+            let note = format!(
+                "a relocation at 0x{:x} is outside {section}; the kernel does not check that, and may crash over it",
+                site.relocation.offset
+            );
+            once(record, note);
+        }
+        Ok(())
+    }
+
+    /// Must places hold zeros?
+    fn wants_zeros(&self) -> Option<bool> {
+        match self.loaded.header.machine {
+            EM_X86_64 => self.attempt.rules.has(Rule::RelocationTargets),
+            _ => Some(false),
+        }
+    }
+
+    /// The place must hold zeros.
+    fn zeros(&self, site: &Site<'_>, size: u64, record: &mut Record) -> Flow {
+        if self.wants_zeros() == Some(false) {
+            return Ok(());
+        }
+        let range = usize::try_from(site.relocation.offset).ok().zip(usize::try_from(size).ok());
+        let bytes = self.loaded.bytes(self.target);
+        let there = range.and_then(|(start, size)| bytes.get(start..start.checked_add(size)?)).unwrap_or_default();
+        match (there.iter().any(|byte| *byte != 0), self.wants_zeros()) {
+            (false, _) => Ok(()),
+            (true, Some(_)) => self.nonzero(site, record),
+            (true, None) => {
+                let note = format!(
+                    "something stands already at 0x{:x} in {}, where an address is to be filled in; does this version \
+                     look? (its image)",
+                    site.relocation.offset,
+                    String::from_utf8_lossy(self.loaded.name_of(self.target))
+                );
+                once(record, note);
+                Ok(())
+            }
+        }
+    }
+
+    /// Something stands where zeros should.
+    fn nonzero(&self, site: &Site<'_>, record: &mut Record) -> Flow {
+        let rules = self.attempt.rules;
+        let kind = site.kind();
+        let word = if rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
+        // The addresses behind it are of no use to anybody, and nobody can foretell them.
+        let place = match rules.surely(Rule::RelocationPlace) {
+            true => format!("sec {}, idx {}, type {kind}", site.section, site.index),
+            false => format!("type {kind}"),
+        };
+        record.say(format!("module: x86/modules: {word} relocation target, existing value is nonzero for {place}"));
+        let section = String::from_utf8_lossy(self.loaded.name_of(self.target)).into_owned();
+        let offset = site.relocation.offset;
+        let note =
+            format!("something stands already at 0x{offset:x} in {section}, where an address is to be filled in");
+        record.fail(Step::Relocations, errno::ENOEXEC, note, None)
+    }
+}
+
+/// How many bytes are filled in.
+fn bytes_of(effect: Option<Effect>) -> u64 {
+    match effect {
+        Some(Effect::Stored(bytes)) => bytes,
+        None | Some(Effect::Ignored | Effect::Refused(_)) => 0,
+        Some(_) => 4,
+    }
+}
+
+fn refuse(refusal: Refusal, record: &mut Record) -> Flow {
+    if let Some(line) = refusal.line {
+        record.say(line);
+    }
+    record.fail(Step::Relocations, refusal.errno, refusal.note, None)
+}
+
+/// Asks for a fact once, however many relocations depend on it.
+fn once(record: &mut Record, note: String) {
+    if record.findings.iter().all(|finding| finding.note != note) {
+        record.unknown(Step::Relocations, note);
+    }
 }

@@ -39,6 +39,8 @@ pub(super) enum Rule {
     OneModinfo,
     /// `.gnu.linkonce.this_module` must have the size of `struct module`, have bytes, and be allocated.
     ModuleSize,
+    /// Architectures can say more of the file header (`module_elf_check_arch`, which only powerpc has).
+    ModuleArchitecture,
     /// "Exactly one", not "Only one", `.gnu.linkonce.this_module`.
     ExactlyOneModule,
     /// Symbol versions are compared (CONFIG_MODVERSIONS).
@@ -155,6 +157,7 @@ const TABLE: &[Row] = &[
     Row(Rule::SectionNames,         between((5, 12, 0), (5, 16, 0)), NOW,     "", &["empty section name table"]),
     Row(Rule::OneModinfo,           at(6, 4),  NOW,     "", &["Only one .modinfo section must exist"]),
     Row(Rule::ModuleSize,           at(6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
+    Row(Rule::ModuleArchitecture,   between((6, 2, 0), (6, 3, 0)),  NOW,     "", &["Invalid module architecture in ELF header: %u"]),
     Row(Rule::ExactlyOneModule,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
     // Bare in 4.14, read in 4.20.
     Row(Rule::NamedWithoutModule,   between((4, 15, 0), (4, 20, 0)), NOW, "", &[]),

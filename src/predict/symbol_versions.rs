@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use crate::kernel::Machine;
+use crate::predict::arch;
 use crate::predict::loaded::{Loaded, number, string};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
@@ -57,8 +59,8 @@ impl<'f> Versions<'f> {
         }
         let knows_extended = attempt.rules.surely(Rule::ExtendedVersions);
         Versions {
-            basic: loaded.bytes_of("__versions").map(|bytes| basic(loaded, bytes)),
-            extended: if knows_extended { extended(loaded) } else { None },
+            basic: loaded.bytes_of("__versions").map(|bytes| basic(loaded, bytes, attempt.machine(loaded))),
+            extended: if knows_extended { extended(loaded, attempt.machine(loaded)) } else { None },
         }
     }
 
@@ -127,22 +129,23 @@ pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<Strin
 }
 
 /// The entries of `__versions`; the first of a name counts.
-fn basic<'f>(loaded: &Loaded<'f>, bytes: &'f [u8]) -> HashMap<&'f [u8], u64> {
+fn basic<'f>(loaded: &Loaded<'f>, bytes: &'f [u8], machine: Machine) -> HashMap<&'f [u8], u64> {
     let word = loaded.header.class.word();
     let mut crcs = HashMap::new();
     for entry in bytes.chunks_exact(ENTRY) {
-        crcs.entry(string(entry, word as u64)).or_insert(number(entry, loaded.header.endian, 0, word));
+        let name = arch::versioned(machine, string(entry, word as u64));
+        crcs.entry(name).or_insert(number(entry, loaded.header.endian, 0, word));
     }
     crcs
 }
 
 /// The entries of the two sections of extended versions.
-fn extended<'f>(loaded: &Loaded<'f>) -> Option<HashMap<&'f [u8], u64>> {
+fn extended<'f>(loaded: &Loaded<'f>, machine: Machine) -> Option<HashMap<&'f [u8], u64>> {
     let crcs = loaded.bytes_of("__version_ext_crcs")?;
     let names = loaded.bytes_of("__version_ext_names")?.split(|byte| *byte == 0);
     let mut found = HashMap::new();
     for (crc, name) in crcs.chunks_exact(4).zip(names) {
-        found.entry(name).or_insert(loaded.header.endian.number(crc));
+        found.entry(arch::versioned(machine, name)).or_insert(loaded.header.endian.number(crc));
     }
     Some(found)
 }

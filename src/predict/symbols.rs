@@ -4,6 +4,7 @@
 //! before 5.18). The errno is that of the last symbol that fails; each has its lines.
 
 use crate::kernel::{Export, Fact};
+use crate::predict::arch;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
@@ -65,8 +66,14 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let image_is_known = image.is_some_and(|exports| exports.value.complete);
     let mut tally = Tally { image_is_known, ..Tally::default() };
     let protects = record.is_unsigned && attempt.rules.surely(Rule::SigProtect);
+    let machine = attempt.machine(loaded);
     for symbol in loaded.symbols() {
-        let name = String::from_utf8_lossy(symbol.name);
+        let is_undefined = symbol.section == SHN_UNDEF;
+        // What the architecture defines itself is no import.
+        let Some(name) = (if is_undefined { arch::import(machine, symbol.name) } else { Some(symbol.name) }) else {
+            continue;
+        };
+        let name = String::from_utf8_lossy(name);
         match symbol.section {
             SHN_UNDEF => {
                 tally.protected += usize::from(protects);
@@ -124,12 +131,18 @@ fn undefined(
             }
             (export, source)
         }
-        Exporter::Unknown if is_weak || is_ignored => return None,
+        Exporter::Unknown if is_weak || is_ignored => {
+            record.undecided.insert(name.as_bytes().to_vec());
+            return None;
+        }
         Exporter::Unknown => {
             tally.unknown.push(name.to_owned());
             return None;
         }
-        Exporter::NotLoaded(_) | Exporter::Nobody if is_weak || is_ignored => return None,
+        Exporter::NotLoaded(_) | Exporter::Nobody if is_weak || is_ignored => {
+            record.unresolved.insert(name.as_bytes().to_vec());
+            return None;
+        }
         Exporter::NotLoaded(owner) => {
             if !tally.not_loaded.iter().any(|known| known == owner) {
                 tally.not_loaded.push(owner.to_owned());
@@ -144,7 +157,10 @@ fn undefined(
     tally.source.get_or_insert_with(|| source.to_owned());
     if record.is_proprietary {
         match export.gpl_only {
-            Some(true) if is_weak => return None,
+            Some(true) if is_weak => {
+                record.unresolved.insert(name.as_bytes().to_vec());
+                return None;
+            }
             Some(true) => {
                 tally.other.push(format!("{name} is for GPL-compatible modules only"));
                 return Some(errno::ENOENT);

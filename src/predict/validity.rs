@@ -5,7 +5,8 @@
 //! kernels that took it over (the functions `elf_validity_cache_*`, 6.12.118 and 7.2).
 
 use crate::kernel::Machine;
-use crate::module::elf::{Class, machine_name};
+use crate::module::elf::machine_name;
+use crate::predict::arch;
 use crate::predict::loaded::{
     self, Header, Loaded, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, Section, bytes_of, header_size, section_size,
     symbol_size,
@@ -16,6 +17,7 @@ use crate::predict::rules::{Rule, Rules};
 /// The sections that the loader asks for by name.
 const MODINFO: &str = ".modinfo";
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
+const EM_PPC64: u16 = 21;
 const NO_NAME: &str = "(missing .modinfo section or name field)";
 
 /// What is wrong: the line that a kernel prints which has a line for it, and what it means.
@@ -108,10 +110,23 @@ impl Checks<'_> {
             };
             return line(text, note);
         }
-        if !self.is_of_this_machine(file, &header) {
+        if !arch::accepts(&header, self.machine) {
             let text = format!("Invalid architecture in ELF header: {}", header.machine);
-            let ours = machine_name(header.machine);
-            return line(text, format!("built for {ours}, the kernel runs on {}", self.machine));
+            let note = match machine_name(header.machine) {
+                theirs if header.machine == self.machine.number => {
+                    format!("built for {theirs}, but for another kind of it than the kernel's: {}", self.machine)
+                }
+                theirs => format!("built for {theirs}, the kernel runs on {}", self.machine),
+            };
+            return line(text, note);
+        }
+        // `module_elf_check_arch`, which only powerpc has.
+        if header.machine == EM_PPC64
+            && arch::has_another_abi(header.flags, endian)
+            && self.rules.surely(Rule::ModuleArchitecture)
+        {
+            let text = format!("Invalid module architecture in ELF header: {}", header.machine);
+            return line(text, format!("e_flags 0x{:x} name another ABI than the kernel's", header.flags));
         }
         let size = section_size(class);
         if usize::from(header.shentsize) != size {
@@ -123,17 +138,6 @@ impl Checks<'_> {
             return line("Invalid ELF section header overflow", "the section headers lie beyond the file's end");
         }
         Ok((header, header.sections(file)))
-    }
-
-    /// `elf_check_arch` (arch/*/include/asm/elf.h).
-    fn is_of_this_machine(&self, file: &[u8], header: &Header) -> bool {
-        match self.machine.number {
-            // i386 takes EM_486 too (arch/x86/include/asm/elf.h).
-            3 => matches!(header.machine, 3 | 6),
-            // s390 looks at the class as well (arch/s390/include/asm/elf.h).
-            22 => header.machine == 22 && (file.get(4) == Some(&2)) == (self.machine.class == Class::Elf64),
-            number => header.machine == number,
-        }
     }
 
     /// Section 0, the place of each section, and the table of their names; in the order of the generation.

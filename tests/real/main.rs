@@ -21,6 +21,7 @@ mod glances;
 mod images;
 mod kernels;
 mod listing;
+mod own;
 mod preprocessor;
 mod repack;
 mod round_trip;

@@ -1,0 +1,28 @@
+//! arc (arch/arc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/arc/kernel/process.c). Not measured.
+//!
+//! Modules are built with long calls, so that three types are all that they have.
+
+use super::{Addresses, Arch, Effect, Tables, as_written, never, not_known, row, same_name};
+use crate::predict::errno::ENOEXEC;
+
+pub(super) const ARC: Arch = Arch {
+    name: "arc",
+    is_measured: false,
+    // The number of the kernel's own instruction set: ARCompact or ARCv2.
+    accepts: |header, machine| header.machine == machine.number,
+    tables: Tables::Rela,
+    types: &[
+        row(0x04, "32", Effect::Stored(4)),
+        row(0x1b, "32_ME", Effect::Stored(4)),
+        row(0x31, "32_PCREL", Effect::Stored(4)),
+    ],
+    unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
+    overflow: never,
+    sections: &[],
+    last_sections: &[],
+    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};

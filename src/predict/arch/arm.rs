@@ -1,0 +1,116 @@
+//! arm (arch/arm/kernel/module.c, module-plts.c and elf.c of 5.10, 6.1 and 7.2). Asked on real kernels.
+
+use super::value::Range;
+use super::{
+    Addresses, Applied, Arch, Base, Effect, Refusal, Relocation, Since, Site, Tables, Wanted, as_written, does_not_fit,
+    not_known, row, same_name, since,
+};
+use crate::kernel::Machine;
+use crate::predict::errno::ENOEXEC;
+use crate::predict::loaded::{Header, SHF_EXECINSTR, Section};
+
+/// e_flags (arch/arm/include/asm/elf.h).
+const EF_ARM_EABI_MASK: u32 = 0xff00_0000;
+const EF_ARM_APCS_26: u32 = 0x08;
+
+/// Those of Thumb-2 code are known to Thumb-2 kernels alone.
+const THUMB: Since = Since::Option("THUMB2_KERNEL");
+/// Relative to the place: not in 5.10, in 6.1.
+const PLACE_RELATIVE: Since = Since::Between((5, 10), (6, 1));
+
+pub(super) const ARM: Arch = Arch {
+    name: "arm",
+    is_measured: true,
+    accepts,
+    tables: Tables::Rel,
+    types: &[
+        row(0, "NONE", Effect::Ignored),
+        row(1, "PC24", Effect::Own(branch)),
+        row(2, "ABS32", Effect::Stored(4)),
+        since(3, "REL32", PLACE_RELATIVE, Effect::Stored(4)),
+        since(10, "THM_CALL", THUMB, Effect::Entry),
+        row(28, "CALL", Effect::Own(branch)),
+        row(29, "JUMP24", Effect::Own(branch)),
+        since(30, "THM_JUMP24", THUMB, Effect::Entry),
+        row(38, "TARGET1", Effect::Stored(4)),
+        row(40, "V4BX", Effect::Stored(4)),
+        row(42, "PREL31", Effect::Fits(Base::Place, Range::signed(31))),
+        row(43, "MOVW_ABS_NC", Effect::Stored(4)),
+        row(44, "MOVT_ABS", Effect::Stored(4)),
+        since(45, "MOVW_PREL_NC", PLACE_RELATIVE, Effect::Stored(4)),
+        since(46, "MOVT_PREL", PLACE_RELATIVE, Effect::Stored(4)),
+        since(47, "THM_MOVW_ABS_NC", THUMB, Effect::Stored(4)),
+        since(48, "THM_MOVT_ABS", THUMB, Effect::Stored(4)),
+        since(49, "THM_MOVW_PREL_NC", THUMB, Effect::Stored(4)),
+        since(50, "THM_MOVT_PREL", THUMB, Effect::Stored(4)),
+        since(57, "ALU_PC_G0_NC", PLACE_RELATIVE, Effect::Stored(4)),
+        since(59, "ALU_PC_G1_NC", PLACE_RELATIVE, Effect::Stored(4)),
+        since(63, "LDR_PC_G2", PLACE_RELATIVE, Effect::Unsure("does an offset of a group relocation fit?")),
+    ],
+    unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
+    overflow: |site| does_not_fit(site, ENOEXEC, about(site, &format!("relocation {} out of range (", site.kind()))),
+    // CONFIG_ARM_MODULE_PLTS, which is set wherever a kernel is not small.
+    sections: &[Wanted {
+        since: Since::Option("ARM_MODULE_PLTS"),
+        names: &[".plt", ".init.plt"],
+        line: Some("NAME: module PLT section(s) missing"),
+    }],
+    last_sections: &[],
+    // 16 MiB below the kernel, which begins at a multiple of 1 GiB; or in vmalloc's area.
+    addresses: Addresses {
+        modules: (-0x4100_0000, -0x80_0000),
+        kernel: (-0x4000_0000, -0x80_0000),
+        reach: 0x3fff_0000,
+        apart: 0x3fff_0000,
+    },
+    order: Some(by_type_and_symbol),
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: Some(out_of_bounds),
+};
+
+/// `elf_check_arch` (arch/arm/kernel/elf.c): a place to begin that ARM or Thumb code can have, and no 26-bit code. Every
+/// processor since ARMv5T knows Thumb, and so does every kernel whose modules are ELF files of ABI 5.
+fn accepts(header: &Header, _: Machine) -> bool {
+    let is_old = header.flags & EF_ARM_EABI_MASK == 0 && header.flags & EF_ARM_APCS_26 != 0;
+    header.machine == 40 && header.entry & 3 != 2 && !is_old
+}
+
+/// How most of its lines begin.
+pub(in crate::predict) fn about(site: &Site<'_>, what: &str) -> String {
+    let (module, symbol) = (site.module(), site.symbol_name());
+    format!("{module}: section {} reloc {} sym '{symbol}': {what}", site.section, site.index)
+}
+
+/// Each place must lie in its section: the only architecture that looks (`apply_relocate`).
+pub(in crate::predict) fn out_of_bounds(site: &Site<'_>) -> Option<Refusal> {
+    let (offset, size) = (site.relocation.offset, site.target.size);
+    if offset <= size.wrapping_sub(4) & 0xffff_ffff {
+        return None;
+    }
+    let line = about(site, &format!("out of bounds relocation, offset {} size {size}", offset as u32 as i32));
+    Some(Refusal::new(
+        ENOEXEC,
+        line,
+        format!("a relocation at 0x{offset:x} is outside its section of 0x{size:x} bytes"),
+    ))
+}
+
+/// A branch of ARM code must not go to Thumb code; where it does not reach it goes by way of an entry of the PLT.
+fn branch(site: &Site<'_>) -> Applied {
+    let is_odd = site.value.sum_fits(Range::any().by(4)) == Some(false);
+    match is_odd {
+        true => {
+            let line = about(site, "unsupported interworking call (ARM -> Thumb)");
+            Applied::Refused(Refusal::new(ENOEXEC, line, "a branch of ARM code goes to Thumb code"))
+        }
+        false => Applied::Done,
+    }
+}
+
+/// `module_frob_arch_sections` sorts those of sections with code.
+fn by_type_and_symbol(target: &Section, all: &mut [Relocation]) {
+    if target.flags & SHF_EXECINSTR != 0 {
+        all.sort_by_key(|relocation| (relocation.kind, relocation.symbol));
+    }
+}

@@ -1,0 +1,132 @@
+//! arm64 (arch/arm64/kernel/module.c and module-plts.c of 5.10, 6.1, 6.12 and 7.2; arch/arm64/include/asm/elf.h). Asked on
+//! real kernels.
+
+use super::value::Range;
+use super::{
+    Addresses, Applied, Arch, Base, Effect, Refusal, Relocation, Since, Site, Tables, Type, Wanted, as_written,
+    does_not_fit, not_known, row, same_name,
+};
+use crate::predict::errno::ENOEXEC;
+use crate::predict::loaded::{SHF_EXECINSTR, Section};
+
+const SIGNED_33: Range = Range::signed(33);
+/// A branch of 26 bits, and what it is filled into.
+const BRANCH: Range = Range::signed(28);
+
+const fn fits(number: u32, name: &'static str, base: Base, range: Range) -> Type {
+    row(number, name, Effect::Fits(base, range))
+}
+
+pub(super) const ARM64: Arch = Arch {
+    name: "arm64",
+    is_measured: true,
+    accepts: |header, _| header.machine == 183,
+    tables: Tables::Rela,
+    types: &[
+        row(0, "NONE", Effect::Ignored),
+        row(256, "NONE", Effect::Ignored),
+        row(257, "ABS64", Effect::Stored(8)),
+        fits(258, "ABS32", Base::Absolute, Range::unsigned(32)),
+        fits(259, "ABS16", Base::Absolute, Range::unsigned(16)),
+        row(260, "PREL64", Effect::Stored(8)),
+        fits(261, "PREL32", Base::Place, Range::signed(32)),
+        fits(262, "PREL16", Base::Place, Range::signed(16)),
+        fits(263, "MOVW_UABS_G0", Base::Absolute, Range::unsigned(16)),
+        row(264, "MOVW_UABS_G0_NC", Effect::Stored(4)),
+        fits(265, "MOVW_UABS_G1", Base::Absolute, Range::unsigned(32)),
+        row(266, "MOVW_UABS_G1_NC", Effect::Stored(4)),
+        fits(267, "MOVW_UABS_G2", Base::Absolute, Range::unsigned(48)),
+        row(268, "MOVW_UABS_G2_NC", Effect::Stored(4)),
+        row(269, "MOVW_UABS_G3", Effect::Stored(4)),
+        fits(270, "MOVW_SABS_G0", Base::Absolute, Range::signed(17)),
+        fits(271, "MOVW_SABS_G1", Base::Absolute, SIGNED_33),
+        fits(272, "MOVW_SABS_G2", Base::Absolute, Range::signed(49)),
+        fits(273, "LD_PREL_LO19", Base::Place, Range::signed(21)),
+        fits(274, "ADR_PREL_LO21", Base::Place, Range::signed(21)),
+        fits(275, "ADR_PREL_PG_HI21", Base::Page, SIGNED_33),
+        row(276, "ADR_PREL_PG_HI21_NC", Effect::Stored(4)),
+        row(277, "ADD_ABS_LO12_NC", Effect::Stored(4)),
+        row(278, "LDST8_ABS_LO12_NC", Effect::Stored(4)),
+        fits(279, "TSTBR14", Base::Place, Range::signed(16)),
+        fits(280, "CONDBR19", Base::Place, Range::signed(21)),
+        row(282, "JUMP26", Effect::Own(branch)),
+        row(283, "CALL26", Effect::Own(branch)),
+        row(284, "LDST16_ABS_LO12_NC", Effect::Stored(4)),
+        row(285, "LDST32_ABS_LO12_NC", Effect::Stored(4)),
+        row(286, "LDST64_ABS_LO12_NC", Effect::Stored(4)),
+        fits(287, "MOVW_PREL_G0", Base::Place, Range::signed(17)),
+        row(288, "MOVW_PREL_G0_NC", Effect::Stored(4)),
+        fits(289, "MOVW_PREL_G1", Base::Place, SIGNED_33),
+        row(290, "MOVW_PREL_G1_NC", Effect::Stored(4)),
+        fits(291, "MOVW_PREL_G2", Base::Place, Range::signed(49)),
+        row(292, "MOVW_PREL_G2_NC", Effect::Stored(4)),
+        row(293, "MOVW_PREL_G3", Effect::Stored(4)),
+        row(299, "LDST128_ABS_LO12_NC", Effect::Stored(4)),
+    ],
+    unknown_type: |site| {
+        let line = format!("{}module {}: unsupported RELA relocation: {}", prefix(site), site.module(), site.kind());
+        not_known(site, ENOEXEC, line)
+    },
+    overflow,
+    sections: &[
+        Wanted {
+            since: Since::Version((6, 5)),
+            names: &[".plt", ".init.plt"],
+            line: Some("NAME: module PLT section(s) missing"),
+        },
+        Wanted {
+            since: Since::Option("ARM64_MODULE_PLTS"),
+            names: &[".plt", ".init.plt"],
+            line: Some("NAME: module PLT section(s) missing"),
+        },
+    ],
+    last_sections: &[
+        Wanted { since: Since::Option("DYNAMIC_FTRACE"), names: &[".text.ftrace_trampoline"], line: None },
+        Wanted { since: Since::Between((6, 1), (6, 12)), names: &[".init.text.ftrace_trampoline"], line: None },
+    ],
+    // Addresses of 39 to 52 bits; the kernel and its modules are below the last of them, and never more than 2 GiB apart.
+    addresses: Addresses {
+        modules: (-(1 << 52), -(1 << 36)),
+        kernel: (-(1 << 52), -(1 << 36)),
+        reach: 0x7000_0000,
+        apart: 0x7000_0000,
+    },
+    order: Some(branches_first),
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+/// `pr_fmt`, since the rework of the module area (6.5).
+fn prefix(site: &Site<'_>) -> &'static str {
+    if site.rules.since(6, 5) == Some(true) { "Modules: " } else { "" }
+}
+
+fn overflow(site: &Site<'_>) -> Refusal {
+    let value = site.value.exact().map_or(String::new(), |value| format!("{value:x}"));
+    let line =
+        format!("{}module {}: overflow in relocation type {} val {value}", prefix(site), site.module(), site.kind());
+    does_not_fit(site, ENOEXEC, line)
+}
+
+/// An entry of the PLT is counted for branches out of a section with code, to a symbol of another section (`count_plts`).
+/// Where none was counted, the loader warns at length and refuses.
+fn branch(site: &Site<'_>) -> Applied {
+    let is_counted = site.target.flags & SHF_EXECINSTR != 0 && !site.is_here();
+    match site.value.distance_fits(BRANCH) {
+        Some(true) => Applied::Done,
+        _ if is_counted => Applied::Done,
+        _ => Applied::Unsure("does a branch reach, for which the loader makes no entry in its PLT?".to_owned()),
+    }
+}
+
+/// `partition_branch_plt_relas`: branches to other sections come first, by type, symbol and addend. That changes the order
+/// of what is left only by swapping, which no line shows unless two relocations are refused.
+fn branches_first(target: &Section, all: &mut [Relocation]) {
+    if target.flags & SHF_EXECINSTR != 0 {
+        all.sort_by_key(|relocation| match relocation.kind {
+            282 | 283 => (false, relocation.kind, relocation.symbol, relocation.addend),
+            _ => (true, 0, 0, 0),
+        });
+    }
+}

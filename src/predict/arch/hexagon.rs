@@ -1,0 +1,40 @@
+//! hexagon (arch/hexagon/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/hexagon/include/asm/elf.h). Not measured.
+
+use super::value::Range;
+use super::{
+    Addresses, Arch, Base, Effect, Refusal, Site, Tables, as_written, does_not_fit, not_known, row, same_name,
+};
+use crate::predict::errno::ENOEXEC;
+
+pub(super) const HEXAGON: Arch = Arch {
+    name: "hexagon",
+    is_measured: false,
+    accepts: |header, _| header.machine == 164,
+    tables: Tables::Rela,
+    types: &[
+        row(1, "B22_PCREL", Effect::Fits(Base::Place, Range::signed(24))),
+        row(4, "LO16", Effect::Stored(4)),
+        row(5, "HI16", Effect::Stored(4)),
+        row(6, "32", Effect::Stored(4)),
+        row(31, "32_PCREL", Effect::Stored(4)),
+        row(36, "PLT_B22_PCREL", Effect::Refused(position_independent)),
+        row(37, "GOTOFF_LO16", Effect::Refused(position_independent)),
+        row(38, "GOTOFF_HI16", Effect::Refused(position_independent)),
+    ],
+    unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
+    overflow: |site| {
+        does_not_fit(site, ENOEXEC, format!("{}: R_HEXAGON_B22_PCREL reloc out of range: ", site.module()))
+    },
+    sections: &[],
+    last_sections: &[],
+    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+fn position_independent(site: &Site<'_>) -> Refusal {
+    let line = format!("{}: GOT/PLT relocations unsupported", site.module());
+    Refusal::new(ENOEXEC, line, "it was compiled as position-independent code, which this loader does not take")
+}

@@ -1,0 +1,109 @@
+//! loongarch (arch/loongarch/kernel/module.c and module-sections.c of 6.1, 6.12 and 7.2). Not measured.
+
+use super::value::Range;
+use super::{
+    Addresses, Applied, Arch, Effect, Refusal, Since, Site, Tables, Wanted, as_written, never, not_known, row,
+    same_name, since,
+};
+use crate::module::elf::Class;
+use crate::predict::errno::{EINVAL, ENOEXEC};
+
+const EM_LOONGARCH: u16 = 258;
+/// Types that 6.12 knows and 6.1 does not, and those that 7.2 knows and 6.12 does not.
+const LATER: Since = Since::Between((6, 1), (6, 12));
+const LATEST: Since = Since::Between((6, 12), (7, 2));
+/// Old assemblers' relocations, which put numbers on a stack.
+const STACK: Effect = Effect::Unsure("what comes of relocations that use a stack?");
+
+pub(super) const LOONGARCH: Arch = Arch {
+    name: "loongarch",
+    is_measured: false,
+    accepts: |header, machine| {
+        header.machine == EM_LOONGARCH && (header.class_byte == 2) == (machine.class == Class::Elf64)
+    },
+    tables: Tables::Rela,
+    types: &[
+        row(0, "NONE", Effect::Ignored),
+        row(1, "32", Effect::Stored(4)),
+        row(2, "64", Effect::Stored(8)),
+        row(20, "MARK_LA", Effect::Ignored),
+        row(21, "MARK_PCREL", Effect::Ignored),
+        row(22, "SOP_PUSH_PCREL", STACK),
+        row(23, "SOP_PUSH_ABSOLUTE", STACK),
+        row(24, "SOP_PUSH_DUP", STACK),
+        row(29, "SOP_PUSH_PLT_PCREL", STACK),
+        row(32, "SOP_SUB", STACK),
+        row(33, "SOP_SL", STACK),
+        row(34, "SOP_SR", STACK),
+        row(35, "SOP_ADD", STACK),
+        row(36, "SOP_AND", STACK),
+        row(37, "SOP_IF_ELSE", STACK),
+        row(38, "SOP_POP_32_S_10_5", STACK),
+        row(39, "SOP_POP_32_U_10_12", STACK),
+        row(40, "SOP_POP_32_S_10_12", STACK),
+        row(41, "SOP_POP_32_S_10_16", STACK),
+        row(42, "SOP_POP_32_S_10_16_S2", STACK),
+        row(43, "SOP_POP_32_S_5_20", STACK),
+        row(44, "SOP_POP_32_S_0_5_10_16_S2", STACK),
+        row(45, "SOP_POP_32_S_0_10_10_16_S2", STACK),
+        row(46, "SOP_POP_32_U", STACK),
+        row(50, "ADD32", Effect::Stored(4)),
+        row(51, "ADD64", Effect::Stored(8)),
+        row(55, "SUB32", Effect::Stored(4)),
+        row(56, "SUB64", Effect::Stored(8)),
+        row(66, "B26", Effect::Own(branch)),
+        row(71, "PCALA_HI20", Effect::Stored(4)),
+        row(72, "PCALA_LO12", Effect::Stored(4)),
+        row(73, "PCALA64_LO20", Effect::Stored(4)),
+        row(74, "PCALA64_HI12", Effect::Stored(4)),
+        row(75, "GOT_PC_HI20", Effect::Entry),
+        row(76, "GOT_PC_LO12", Effect::Entry),
+        since(99, "32_PCREL", LATER, Effect::Stored(4)),
+        since(109, "64_PCREL", LATER, Effect::Stored(8)),
+        since(128, "PCADD_HI20", LATEST, Effect::Stored(4)),
+        since(129, "PCADD_LO12", LATEST, Effect::Unsure("has the lower half of an address its upper half?")),
+        since(130, "GOT_PCADD_HI20", LATEST, Effect::Entry),
+        since(131, "GOT_PCADD_LO12", LATEST, Effect::Unsure("has the lower half of an address its upper half?")),
+    ],
+    unknown_type,
+    overflow: never,
+    sections: &[
+        Wanted { since: Since::Always, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
+        Wanted { since: Since::Always, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
+        Wanted { since: Since::Always, names: &[".plt.idx"], line: Some("NAME: module PLT.IDX section(s) missing") },
+    ],
+    last_sections: &[],
+    addresses: Addresses {
+        modules: (-(1 << 60), -(1 << 36)),
+        kernel: (-(1 << 63), -(1 << 36)),
+        reach: 1 << 62,
+        apart: 0x7fff_0000,
+    },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+/// Types of the table that have no handler have a line of their own; the table's end moved with the psABI.
+fn unknown_type(site: &Site<'_>) -> Refusal {
+    let last = if site.rules.since(7, 2) == Some(true) { 139 } else { 109 };
+    let line = match site.kind() {
+        kind if kind <= last => {
+            format!("{}: Unsupport relocation type {kind}, please add its support.", site.module())
+        }
+        kind => format!("{}: Unknown relocation type {kind}", site.module()),
+    };
+    not_known(site, EINVAL, line)
+}
+
+/// Where it does not reach, the PLT is used; it must go to a multiple of four.
+fn branch(site: &Site<'_>) -> Applied {
+    match site.value.distance_fits(Range::any().by(4)) {
+        Some(false) => {
+            let line = format!("module {}: jump offset = 0x", site.module());
+            Applied::Refused(Refusal::new(ENOEXEC, line, "a branch goes to an address that is no multiple of four"))
+        }
+        _ => Applied::Done,
+    }
+}

@@ -1,0 +1,69 @@
+//! parisc (arch/parisc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/parisc/include/asm/elf.h). Not measured.
+//!
+//! A relocation against a symbol whose value is 0 is refused: `Unknown symbol`, ENOENT.
+
+use super::{Addresses, Applied, Arch, Effect, Refusal, Site, Tables, as_written, never, not_known, row, same_name};
+use crate::module::elf::Class;
+use crate::predict::errno::{ENOENT, ENOEXEC};
+
+const EM_PARISC: u16 = 15;
+const STORED: Effect = Effect::Own(stored);
+
+pub(super) const PARISC32: Arch = Arch {
+    name: "parisc",
+    is_measured: false,
+    accepts: |header, machine| {
+        header.machine == EM_PARISC && (header.class_byte == 2) == (machine.class == Class::Elf64)
+    },
+    tables: Tables::Rela,
+    types: &[
+        row(1, "DIR32", STORED),
+        row(2, "DIR21L", STORED),
+        row(6, "DIR14R", STORED),
+        row(9, "PCREL32", STORED),
+        row(12, "PCREL17F", STORED),
+        row(18, "DPREL21L", STORED),
+        row(22, "DPREL14R", STORED),
+        row(41, "SECREL32", STORED),
+        row(49, "SEGREL32", STORED),
+        row(65, "PLABEL32", STORED),
+        row(74, "PCREL22F", STORED),
+    ],
+    unknown_type: |site| match stored(site) {
+        Applied::Refused(refusal) => refusal,
+        _ => not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind())),
+    },
+    overflow: never,
+    sections: &[],
+    last_sections: &[],
+    addresses: Addresses { modules: (1, 1 << 40), kernel: (1, 1 << 40), reach: 1 << 40, apart: 1 << 40 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+pub(super) const PARISC64: Arch = Arch {
+    types: &[
+        row(9, "PCREL32", STORED),
+        row(34, "LTOFF21L", STORED),
+        row(38, "LTOFF14R", STORED),
+        row(41, "SECREL32", STORED),
+        row(49, "SEGREL32", STORED),
+        row(64, "FPTR64", STORED),
+        row(72, "PCREL64", STORED),
+        row(74, "PCREL22F", STORED),
+        row(80, "DIR64", STORED),
+    ],
+    ..PARISC32
+};
+
+/// The symbol is looked at before the type.
+fn stored(site: &Site<'_>) -> Applied {
+    let is_zero = site.value.exact() == Some(site.relocation.addend as u64);
+    if !is_zero {
+        return Applied::Done;
+    }
+    let line = format!("{}: Unknown symbol {}", site.module(), site.symbol_name());
+    Applied::Refused(Refusal::new(ENOENT, line, "a relocation is against a symbol whose value is 0"))
+}

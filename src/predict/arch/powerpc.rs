@@ -1,0 +1,185 @@
+//! powerpc (arch/powerpc/kernel/module_64.c, module_32.c and module.c of 6.1, 6.12 and 7.2; arch/powerpc/include/asm/elf.h).
+//! ppc64le was asked on real kernels; big-endian and 32-bit ones were not.
+
+use std::cmp::Reverse;
+
+use super::value::Range;
+use super::{
+    Addresses, Applied, Arch, Base, Effect, Refusal, Relocation, Since, Site, Tables, Wanted, as_written, does_not_fit,
+    never, not_known, row, same_name,
+};
+use crate::module::elf::Endian;
+use crate::predict::errno::{ENOENT, ENOEXEC};
+use crate::predict::loaded::Section;
+
+const SHN_UNDEF: u16 = 0;
+const SHN_LIVEPATCH: u16 = 0xff20;
+const NOP: u32 = 0x6000_0000;
+/// `ld r2,24(r1)`: what stands behind a call once its r2 is restored.
+const LD_TOC: u32 = 0xe841_0018;
+
+pub(super) const PPC64: Arch = Arch {
+    name: "powerpc",
+    is_measured: true,
+    accepts: |header, _| header.machine == 21,
+    tables: Tables::Rela,
+    types: &[
+        row(1, "ADDR32", Effect::Stored(4)),
+        row(10, "REL24", Effect::Own(call)),
+        row(26, "REL32", Effect::Fits(Base::Place, Range::signed(32))),
+        row(38, "ADDR64", Effect::Stored(8)),
+        row(44, "REL64", Effect::Stored(8)),
+        row(47, "TOC16", Effect::Own(toc)),
+        row(48, "TOC16_LO", Effect::Stored(2)),
+        row(50, "TOC16_HA", Effect::Stored(2)),
+        row(51, "TOC", Effect::Stored(8)),
+        row(63, "TOC16_DS", Effect::Own(toc)),
+        row(64, "TOC16_LO_DS", Effect::Own(toc)),
+        row(109, "TOCSAVE", Effect::Ignored),
+        row(118, "ENTRY", Effect::Ignored),
+        row(250, "REL16_LO", Effect::Stored(2)),
+        row(252, "REL16_HA", Effect::Stored(2)),
+    ],
+    unknown_type: |site| {
+        let line = format!("module_64: {}: Unknown ADD relocation: {}", site.module(), site.kind());
+        not_known(site, ENOEXEC, line)
+    },
+    overflow: |site| {
+        let name = if site.kind() == 26 { "REL32" } else { "REL24" };
+        does_not_fit(site, ENOEXEC, format!("module_64: {}: {name} {}", site.module(), distance(site)))
+    },
+    sections: &[Wanted {
+        since: Since::Always,
+        names: &[".stubs"],
+        line: Some("module_64: NAME: doesn't contain .stubs."),
+    }],
+    last_sections: &[],
+    // The kernel lies at 0xc000…, modules far above it, at 0xc008… or 0xd000….
+    addresses: Addresses {
+        modules: (-(1 << 62), -(1 << 61)),
+        kernel: (-(1 << 62), -(1 << 61)),
+        reach: 1 << 62,
+        // Sections for init lie among the others, and no module has 31 MiB.
+        apart: 0x1f0_0000,
+    },
+    order: Some(backwards),
+    import,
+    versioned: without_dot,
+    out_of_bounds: None,
+};
+
+/// Not measured.
+pub(super) const PPC32: Arch = Arch {
+    name: "powerpc",
+    is_measured: false,
+    accepts: |header, _| header.machine == 20,
+    tables: Tables::Rela,
+    types: &[
+        row(1, "ADDR32", Effect::Stored(4)),
+        row(4, "ADDR16_LO", Effect::Stored(2)),
+        row(5, "ADDR16_HI", Effect::Stored(2)),
+        row(6, "ADDR16_HA", Effect::Stored(2)),
+        row(10, "REL24", Effect::Entry),
+        row(26, "REL32", Effect::Stored(4)),
+    ],
+    unknown_type: |site| {
+        not_known(site, ENOEXEC, format!("module_32: {}: unknown ADD relocation: {}", site.module(), site.kind()))
+    },
+    overflow: never,
+    sections: &[Wanted {
+        since: Since::Always,
+        names: &[".plt", ".init.plt"],
+        line: Some("module_32: Module doesn't contain .plt or .init.plt sections."),
+    }],
+    last_sections: &[],
+    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+/// The ABI that a module's e_flags name must be the kernel's (`module_elf_check_arch`, 6.12; not in 6.1): the second on
+/// little-endian kernels. Big-endian ones can have either.
+pub(in crate::predict) fn has_another_abi(flags: u32, endian: Endian) -> bool {
+    endian == Endian::Little && flags & 3 != 2
+}
+
+/// `dedotify`: one dot in front of an undefined name is dropped, and `.TOC.` is given a value by the loader.
+fn import(name: &[u8]) -> Option<&[u8]> {
+    match name.strip_prefix(b".") {
+        Some(b"TOC.") => None,
+        Some(rest) => Some(rest),
+        None => Some(name),
+    }
+}
+
+/// `dedotify_versions`.
+fn without_dot(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b".").unwrap_or(name)
+}
+
+/// `get_stubs_size` sorts each table by r_info and addend, the largest first, and leaves it so.
+fn backwards(_: &Section, all: &mut [Relocation]) {
+    all.sort_by_key(|relocation| Reverse((relocation.info, relocation.addend)));
+}
+
+/// The distance in a line, and the end of the line, where it is known.
+fn distance(site: &Site<'_>) -> String {
+    let span = site.value.distance;
+    if span.min == span.max { format!("{} out of range!", span.min) } else { String::new() }
+}
+
+/// Calls of other modules and of the kernel go by way of a stub, and the instruction behind them restores r2.
+fn call(site: &Site<'_>) -> Applied {
+    let reach = Range::from(-(1 << 25), 1 << 25).by(4);
+    if !matches!(site.symbol.section, SHN_UNDEF | SHN_LIVEPATCH) {
+        return match site.value.distance_fits(reach) {
+            Some(true) => Applied::Done,
+            Some(false) => {
+                let line = format!("module_64: {}: REL24 {}", site.module(), distance(site));
+                Applied::Refused(does_not_fit(site, ENOEXEC, line))
+            }
+            None => Applied::Unsure("does a call within the module reach?".to_owned()),
+        };
+    }
+    let name = without_dot(site.symbol.name);
+    let is_tracer = matches!(name, b"_mcount" | b"ftrace_caller" | b"ftrace_regs_caller");
+    if is_tracer {
+        return match site.value.exact() {
+            // An address that no stub reaches from the kernel's own TOC.
+            Some(0) => {
+                let line = format!("module_64: {}: Address of ", site.module());
+                Applied::Refused(Refusal::new(ENOENT, line, "no stub reaches the function that traces"))
+            }
+            _ => Applied::Done,
+        };
+    }
+    let offset = site.relocation.offset;
+    let (Some(branch), Some(next)) = (site.word_at(offset), site.word_at(offset.wrapping_add(4))) else {
+        return Applied::Unsure("is there a nop behind a call that ends its section?".to_owned());
+    };
+    // Only a branch that returns needs its r2 back (`instr_is_relative_link_branch`).
+    let is_link = branch & 0xfc00_0003 == 0x4800_0001 || branch & 0xfc00_0003 == 0x4000_0001;
+    if !is_link || next == NOP || next == LD_TOC && site.rules.since(6, 12) == Some(true) {
+        return Applied::Done;
+    }
+    let line = format!("module_64: {}: Expected nop after call, got {next:08x} at ", site.module());
+    Applied::Refused(Refusal::new(ENOEXEC, line, "a call is not followed by the nop that the loader replaces"))
+}
+
+/// Relative to the TOC, whose place in the module the loader chooses.
+fn toc(site: &Site<'_>) -> Applied {
+    let is_multiple = site.kind() == 47 || site.value.sum_fits(Range::any().by(4)) != Some(false);
+    let is_far = site.value.exact().is_some() && site.kind() != 64;
+    if is_multiple && !is_far {
+        return Applied::Done;
+    }
+    let name = match site.kind() {
+        47 => "TOC16",
+        63 => "TOC16_DS",
+        _ => "TOC16_LO_DS",
+    };
+    let line = format!("module_64: {}: bad {name} relocation (0x", site.module());
+    Applied::Refused(does_not_fit(site, ENOEXEC, line))
+}

@@ -1,0 +1,178 @@
+//! riscv64 (arch/riscv/kernel/module.c and module-sections.c of 5.10, 6.1, 6.12 and 7.2; arch/riscv/include/asm/elf.h).
+//! Asked on real kernels.
+//!
+//! Its relocations fail with EINVAL. What comes of additions and subtractions is not looked at.
+
+use super::value::Range;
+use super::{
+    Addresses, Applied, Arch, Effect, Refusal, Since, Site, Tables, Wanted, as_written, does_not_fit, not_known, row,
+    same_name, since,
+};
+use crate::module::elf::Class;
+use crate::predict::errno::EINVAL;
+
+const EM_RISCV: u16 = 243;
+
+const GOT_HI20: u32 = 20;
+const PCREL_HI20: u32 = 23;
+
+/// What `auipc` and a second instruction reach (`riscv_insn_valid_32bit_offset`).
+const REACH: Range = Range::from(-(1 << 31) - (1 << 11), (1 << 31) - (1 << 11));
+
+/// Types that 6.12 knows and 6.1 does not.
+const LATER: Since = Since::Between((6, 1), (6, 12));
+
+pub(super) const RISCV64: Arch = Arch {
+    name: "riscv",
+    is_measured: true,
+    accepts: |header, machine| {
+        header.machine == EM_RISCV && (header.class_byte == 2) == (machine.class == Class::Elf64)
+    },
+    tables: Tables::Rela,
+    types: &[
+        row(1, "32", Effect::Own(word)),
+        row(2, "64", Effect::Stored(8)),
+        since(3, "RELATIVE", LATER, Effect::Refused(dynamic)),
+        since(4, "COPY", LATER, Effect::Refused(dynamic)),
+        since(5, "JUMP_SLOT", LATER, Effect::Refused(dynamic)),
+        since(6, "TLS_DTPMOD32", LATER, Effect::Refused(dynamic)),
+        since(7, "TLS_DTPMOD64", LATER, Effect::Refused(dynamic)),
+        since(8, "TLS_DTPREL32", LATER, Effect::Refused(dynamic)),
+        since(9, "TLS_DTPREL64", LATER, Effect::Refused(dynamic)),
+        since(10, "TLS_TPREL32", LATER, Effect::Refused(dynamic)),
+        since(11, "TLS_TPREL64", LATER, Effect::Refused(dynamic)),
+        row(16, "BRANCH", Effect::Stored(4)),
+        row(17, "JAL", Effect::Stored(4)),
+        row(18, "CALL", Effect::Own(reached)),
+        row(19, "CALL_PLT", Effect::Entry),
+        row(20, "GOT_HI20", Effect::Entry),
+        since(21, "TLS_GOT_HI20", LATER, Effect::Refused(thread_local)),
+        since(22, "TLS_GD_HI20", LATER, Effect::Refused(thread_local)),
+        row(23, "PCREL_HI20", Effect::Own(reached)),
+        row(24, "PCREL_LO12_I", Effect::Own(lower_half)),
+        row(25, "PCREL_LO12_S", Effect::Own(lower_half)),
+        row(26, "HI20", Effect::Own(upper_half)),
+        row(27, "LO12_I", Effect::Stored(4)),
+        row(28, "LO12_S", Effect::Stored(4)),
+        since(29, "TPREL_HI20", LATER, Effect::Refused(thread_local)),
+        since(30, "TPREL_LO12_I", LATER, Effect::Refused(thread_local)),
+        since(31, "TPREL_LO12_S", LATER, Effect::Refused(thread_local)),
+        since(32, "TPREL_ADD", LATER, Effect::Refused(thread_local)),
+        since(33, "ADD8", LATER, Effect::Stored(1)),
+        since(34, "ADD16", LATER, Effect::Stored(2)),
+        row(35, "ADD32", Effect::Stored(4)),
+        row(36, "ADD64", Effect::Stored(8)),
+        since(37, "SUB8", LATER, Effect::Stored(1)),
+        since(38, "SUB16", LATER, Effect::Stored(2)),
+        row(39, "SUB32", Effect::Stored(4)),
+        row(40, "SUB64", Effect::Stored(8)),
+        row(43, "ALIGN", Effect::Refused(align)),
+        row(44, "RVC_BRANCH", Effect::Stored(2)),
+        row(45, "RVC_JUMP", Effect::Stored(2)),
+        row(51, "RELAX", Effect::Ignored),
+        since(52, "SUB6", LATER, Effect::Stored(1)),
+        since(53, "SET6", LATER, Effect::Stored(1)),
+        since(54, "SET8", LATER, Effect::Stored(1)),
+        since(55, "SET16", LATER, Effect::Stored(2)),
+        since(56, "SET32", LATER, Effect::Stored(4)),
+        since(57, "32_PCREL", LATER, Effect::Stored(4)),
+        since(58, "IRELATIVE", LATER, Effect::Refused(dynamic)),
+        since(59, "PLT32", LATER, Effect::Entry),
+        since(60, "SET_ULEB128", LATER, Effect::Stored(1)),
+        since(61, "SUB_ULEB128", LATER, Effect::Stored(1)),
+    ],
+    unknown_type: |site| not_known(site, EINVAL, format!("{}: Unknown relocation type {}", site.module(), site.kind())),
+    overflow,
+    sections: &[
+        Wanted { since: IN_6_1, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
+        Wanted { since: IN_6_1, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
+        Wanted { since: IN_6_1, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
+        Wanted { since: BEFORE, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
+        Wanted { since: BEFORE, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
+        Wanted { since: BEFORE, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
+    ],
+    last_sections: &[],
+    // The kernel begins 2 GiB below the end of memory, and modules lie in the 2 GiB below the end of the kernel.
+    addresses: Addresses {
+        modules: (-(1 << 32), -(1 << 31)),
+        kernel: (-(1 << 31), -1),
+        reach: 0x7000_0000,
+        apart: 0x7000_0000,
+    },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+/// 64 bits select it in 6.1; in 5.10 the most memory that is chosen does.
+const IN_6_1: Since = Since::Version((6, 1));
+const BEFORE: Since = Since::Option("MODULE_SECTIONS");
+
+fn overflow(site: &Site<'_>) -> Refusal {
+    let target = site
+        .value
+        .exact()
+        .map_or(String::new(), |value| format!("{value:016x} can not be addressed by the 32-bit offset from PC = "));
+    does_not_fit(site, EINVAL, format!("{}: target {target}", site.module()))
+}
+
+fn decided(site: &Site<'_>, fits: Option<bool>) -> Applied {
+    match fits {
+        Some(true) => Applied::Done,
+        Some(false) => Applied::Refused(overflow(site)),
+        None => Applied::Unsure(format!("does the value of a relocation of type {} fit?", site.kind())),
+    }
+}
+
+/// The pair of instructions must reach; nothing is done about it where it does not.
+fn reached(site: &Site<'_>) -> Applied {
+    decided(site, site.value.distance_fits(REACH))
+}
+
+/// A code model whose addresses fit (CONFIG_CMODEL_MEDLOW) is one of 32 bits.
+fn upper_half(site: &Site<'_>) -> Applied {
+    match site.rules.option("CMODEL_MEDLOW") {
+        Some(true) => Applied::Refused(overflow(site)),
+        _ => Applied::Done,
+    }
+}
+
+fn word(site: &Site<'_>) -> Applied {
+    match site.value.sum_fits(Range::unsigned(32)) {
+        Some(true) => Applied::Done,
+        Some(false) => {
+            let value =
+                site.value.exact().map_or(String::new(), |value| format!("{value:016x} out of range for 32-bit field"));
+            let line = format!("{}: value {value}", site.module());
+            Applied::Refused(does_not_fit(site, EINVAL, line))
+        }
+        None => Applied::Unsure("does an address fit into 32 bits?".to_owned()),
+    }
+}
+
+/// The lower half is relative to the place of the upper half, which must be there.
+fn lower_half(site: &Site<'_>) -> Applied {
+    match site.is_here() && site.table.has_at(site.symbol.value, &[PCREL_HI20, GOT_HI20]) {
+        true => Applied::Done,
+        false => {
+            let line = format!("{}: Can not find HI20 relocation information", site.module());
+            Applied::Refused(Refusal::new(EINVAL, line, "the lower half of an address stands without its upper half"))
+        }
+    }
+}
+
+fn dynamic(site: &Site<'_>) -> Refusal {
+    let line = format!("{}: Dynamic linking not supported in kernel modules PC = ", site.module());
+    Refusal::new(EINVAL, line, format!("a relocation of type {}, for dynamic linking", site.kind()))
+}
+
+fn thread_local(site: &Site<'_>) -> Refusal {
+    let line = format!("{}: Thread local storage not supported in kernel modules PC = ", site.module());
+    Refusal::new(EINVAL, line, format!("a relocation of type {}, for thread-local storage", site.kind()))
+}
+
+fn align(site: &Site<'_>) -> Refusal {
+    let line = format!("{}: The unexpected relocation type 'R_RISCV_ALIGN' from PC = ", site.module());
+    Refusal::new(EINVAL, line, "a relocation that wants code aligned, which only a linker can do")
+}

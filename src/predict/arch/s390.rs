@@ -1,0 +1,126 @@
+//! s390x (arch/s390/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/s390/include/asm/elf.h). Asked on real kernels.
+
+use super::value::Range;
+use super::{
+    Addresses, Applied, Arch, Base, Effect, Refusal, Site, Tables, Type, as_written, does_not_fit, not_known, row,
+};
+use crate::module::elf::Class;
+use crate::predict::errno::ENOEXEC;
+
+/// Its number, and the one that it had before it was registered (include/uapi/linux/elf-em.h).
+const EM_S390: u16 = 22;
+const EM_S390_OLD: u16 = 0xa390;
+
+const DOUBLED_16: Range = Range::signed(17).by(2);
+const DOUBLED_32: Range = Range::signed(33).by(2);
+
+const fn fits(number: u32, name: &'static str, base: Base, range: Range) -> Type {
+    row(number, name, Effect::Fits(base, range))
+}
+
+/// By way of the GOT or the PLT, which the loader puts behind the module.
+const fn entry(number: u32, name: &'static str) -> Type {
+    row(number, name, Effect::Entry)
+}
+
+/// A branch by way of the PLT must still go to an even address.
+const fn doubled(number: u32, name: &'static str) -> Type {
+    row(number, name, Effect::Own(even))
+}
+
+const fn linked(number: u32, name: &'static str) -> Type {
+    row(number, name, Effect::Refused(shared))
+}
+
+pub(super) const S390X: Arch = Arch {
+    name: "s390",
+    is_measured: true,
+    accepts: |header, machine| {
+        matches!(header.machine, EM_S390 | EM_S390_OLD) && (header.class_byte == 2) == (machine.class == Class::Elf64)
+    },
+    tables: Tables::Rela,
+    types: &[
+        row(0, "NONE", Effect::Ignored),
+        fits(1, "8", Base::Absolute, Range::unsigned(8)),
+        fits(2, "12", Base::Absolute, Range::unsigned(12)),
+        fits(3, "16", Base::Absolute, Range::unsigned(16)),
+        fits(4, "32", Base::Absolute, Range::unsigned(32)),
+        fits(5, "PC32", Base::Place, Range::signed(32)),
+        entry(6, "GOT12"),
+        entry(7, "GOT32"),
+        entry(8, "PLT32"),
+        linked(9, "COPY"),
+        linked(10, "GLOB_DAT"),
+        linked(11, "JMP_SLOT"),
+        linked(12, "RELATIVE"),
+        row(13, "GOTOFF32", Effect::Unsure("does an offset into the GOT fit?")),
+        entry(14, "GOTPC"),
+        entry(15, "GOT16"),
+        fits(16, "PC16", Base::Place, Range::signed(16)),
+        fits(17, "PC16DBL", Base::Place, DOUBLED_16),
+        row(18, "PLT16DBL", Effect::Unsure("does a branch of 16 bits reach the PLT?")),
+        fits(19, "PC32DBL", Base::Place, DOUBLED_32),
+        doubled(20, "PLT32DBL"),
+        entry(21, "GOTPCDBL"),
+        row(22, "64", Effect::Stored(8)),
+        row(23, "PC64", Effect::Stored(8)),
+        entry(24, "GOT64"),
+        entry(25, "PLT64"),
+        doubled(26, "GOTENT"),
+        row(27, "GOTOFF16", Effect::Unsure("does an offset into the GOT fit?")),
+        entry(28, "GOTOFF64"),
+        entry(29, "GOTPLT12"),
+        entry(30, "GOTPLT16"),
+        entry(31, "GOTPLT32"),
+        entry(32, "GOTPLT64"),
+        doubled(33, "GOTPLTENT"),
+        entry(34, "PLTOFF16"),
+        entry(35, "PLTOFF32"),
+        entry(36, "PLTOFF64"),
+        fits(57, "20", Base::Absolute, Range::signed(20)),
+        entry(58, "GOT20"),
+        entry(59, "GOTPLT20"),
+    ],
+    unknown_type: |site| {
+        not_known(site, ENOEXEC, format!("module {}: unknown relocation: {}", site.module(), site.kind()))
+    },
+    overflow,
+    sections: &[],
+    last_sections: &[],
+    // Modules lie far above 4 GiB; the kernel at the bottom of memory, or, from 6.10 on, near its modules.
+    addresses: Addresses { modules: (1 << 40, 1 << 53), kernel: (0, 1 << 53), reach: 1 << 53, apart: 0x7fff_0000 },
+    order: None,
+    import,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+fn overflow(site: &Site<'_>) -> Refusal {
+    let line = format!(
+        "module {}: relocation error for symbol {} (r_type {}, value 0x",
+        site.module(),
+        site.symbol_name(),
+        site.kind()
+    );
+    does_not_fit(site, ENOEXEC, line)
+}
+
+/// Counted in half-words. Entries of GOT and PLT are at even addresses, and so are the kernel's functions.
+fn even(site: &Site<'_>) -> Applied {
+    // Only the addend and the place can be odd: the symbol's own value is in the entry.
+    let rest = i128::from(site.relocation.addend) - i128::from(site.relocation.offset);
+    match rest.rem_euclid(2) {
+        0 => Applied::Done,
+        _ => Applied::Refused(overflow(site)),
+    }
+}
+
+/// For modules linked with -shared, which are not supported.
+fn shared(site: &Site<'_>) -> Refusal {
+    Refusal::silent(ENOEXEC, format!("a relocation of type {}, which only shared objects have", site.kind()))
+}
+
+/// `module_frob_arch_sections` makes it absolute.
+fn import(name: &[u8]) -> Option<&[u8]> {
+    (name != b"_GLOBAL_OFFSET_TABLE_").then_some(name)
+}

@@ -1,0 +1,59 @@
+//! sparc and sparc64 (arch/sparc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2). Not measured.
+
+use super::{Addresses, Arch, Effect, Refusal, Site, Tables, as_written, never, not_known, row, same_name};
+use crate::predict::errno::ENOEXEC;
+
+const EM_SPARCV9: u16 = 43;
+const EM_SPARC: u16 = 2;
+
+const SOMEWHERE: Addresses = Addresses { modules: (0, 1 << 32), kernel: (0, 1 << 63), reach: 1 << 63, apart: 1 << 32 };
+
+pub(super) const SPARC64: Arch = Arch {
+    name: "sparc",
+    is_measured: false,
+    accepts: |header, _| header.machine == EM_SPARCV9,
+    tables: Tables::Rela,
+    types: &[
+        row(3, "32", Effect::Stored(4)),
+        row(6, "DISP32", Effect::Stored(4)),
+        row(7, "WDISP30", Effect::Stored(4)),
+        row(8, "WDISP22", Effect::Stored(4)),
+        row(9, "HI22", Effect::Stored(4)),
+        row(12, "LO10", Effect::Stored(4)),
+        row(23, "UA32", Effect::Stored(4)),
+        row(32, "64", Effect::Stored(8)),
+        row(33, "OLO10", Effect::Stored(4)),
+        row(41, "WDISP19", Effect::Stored(4)),
+        row(54, "UA64", Effect::Stored(8)),
+    ],
+    unknown_type,
+    overflow: never,
+    sections: &[],
+    last_sections: &[],
+    addresses: SOMEWHERE,
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+pub(super) const SPARC32: Arch = Arch {
+    accepts: |header, _| header.machine == EM_SPARC,
+    types: &[
+        row(3, "32", Effect::Stored(4)),
+        row(6, "DISP32", Effect::Stored(4)),
+        row(7, "WDISP30", Effect::Stored(4)),
+        row(8, "WDISP22", Effect::Stored(4)),
+        row(9, "HI22", Effect::Stored(4)),
+        row(12, "LO10", Effect::Stored(4)),
+        row(23, "UA32", Effect::Stored(4)),
+    ],
+    ..SPARC64
+};
+
+/// In hexadecimal digits, which 7.2 says and 6.12 does not.
+fn unknown_type(site: &Site<'_>) -> Refusal {
+    let prefix = if site.rules.since(7, 0) == Some(true) { "0x" } else { "" };
+    let line = format!("module {}: Unknown relocation: {prefix}{:x}", site.module(), site.kind() & 0xff);
+    not_known(site, ENOEXEC, line)
+}

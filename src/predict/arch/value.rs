@@ -1,0 +1,229 @@
+//! What is known of the values that relocations fill in. Nobody knows in advance where a kernel puts a module, nor where
+//! its own symbols are; but how far apart these can be is known, and that mostly decides whether a value fits.
+//!
+//! S is the symbol's address, A the addend and P the place that is filled in, as in each psABI.
+
+use super::Addresses;
+
+/// Numbers from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::predict) struct Span {
+    pub(in crate::predict) min: i128,
+    pub(in crate::predict) max: i128,
+}
+
+impl Span {
+    pub(in crate::predict) fn exactly(value: i128) -> Span {
+        Span { min: value, max: value }
+    }
+
+    pub(in crate::predict) fn within(distance: i128) -> Span {
+        Span { min: -distance, max: distance }
+    }
+
+    /// Any number at all.
+    pub(in crate::predict) const ANY: Span = Span { min: -(1 << 64), max: 1 << 64 };
+
+    pub(in crate::predict) fn of((min, max): (i128, i128)) -> Span {
+        Span { min, max }
+    }
+
+    fn plus(self, other: i128) -> Span {
+        Span { min: self.min + other, max: self.max + other }
+    }
+
+    /// The same numbers as a signed word holds them; `None` if they do not stay together.
+    fn wrapped(self, bits: u32) -> Option<Span> {
+        let (modulus, half) = (1_i128 << bits, 1_i128 << (bits - 1));
+        let turns = (self.min + half).div_euclid(modulus);
+        ((self.max + half).div_euclid(modulus) == turns).then(|| self.plus(-turns * modulus))
+    }
+}
+
+/// What fits.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::predict) struct Range {
+    min: i128,
+    max: i128,
+    /// A multiple of this.
+    step: i128,
+}
+
+impl Range {
+    /// Signed numbers of so many bits.
+    pub(in crate::predict) const fn signed(bits: u32) -> Range {
+        Range { min: -(1 << (bits - 1)), max: (1 << (bits - 1)) - 1, step: 1 }
+    }
+
+    /// Unsigned numbers of so many bits.
+    pub(in crate::predict) const fn unsigned(bits: u32) -> Range {
+        Range { min: 0, max: (1 << bits) - 1, step: 1 }
+    }
+
+    /// From the first up to, and without, the second.
+    pub(in crate::predict) const fn from(min: i128, end: i128) -> Range {
+        Range { min, max: end - 1, step: 1 }
+    }
+
+    /// Only multiples.
+    pub(in crate::predict) const fn by(self, step: i128) -> Range {
+        Range { step, ..self }
+    }
+
+    /// Multiples, of any size.
+    pub(in crate::predict) const fn any() -> Range {
+        Range { min: i128::MIN, max: i128::MAX, step: 1 }
+    }
+}
+
+/// What is known of one relocation's value.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::predict) struct Value {
+    /// S + A, before a word cuts it off.
+    pub(in crate::predict) sum: Span,
+    /// S + A − P.
+    pub(in crate::predict) distance: Span,
+    /// What S + A and S + A − P leave when they are divided by 16; `None` where alignment does not tell.
+    pub(in crate::predict) low: Option<(i128, i128)>,
+    /// Bits of the machine's word.
+    pub(in crate::predict) bits: u32,
+}
+
+/// Where a symbol is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::predict) enum Whereabouts {
+    /// Its address is a number: absolute, or 0 where nobody exports a weak symbol.
+    Number(i128),
+    /// Exported by the kernel or another module.
+    Imported,
+    /// At an offset in the section that is filled in.
+    Here(i128),
+    /// At an offset in another section, at most so far away.
+    Near(i128, i128),
+    /// Where the loader puts it: all that needs it reaches it.
+    Promised,
+    /// Anywhere.
+    Anywhere,
+}
+
+impl Value {
+    /// What is known of S + A and S + A − P for a place at an offset in its section.
+    pub(in crate::predict) fn of(
+        at: Whereabouts,
+        addend: i128,
+        offset: i128,
+        bits: u32,
+        addresses: &Addresses,
+    ) -> Value {
+        let (modules, kernel) = (Span::of(addresses.modules), Span::of(addresses.kernel));
+        let low = |symbol: i128| Some(((symbol + addend).rem_euclid(16), (symbol + addend - offset).rem_euclid(16)));
+        let (symbol, distance, low) = match at {
+            Whereabouts::Number(number) => {
+                (Span::exactly(number), Span { min: number - modules.max, max: number - modules.min }, low(number))
+            }
+            Whereabouts::Imported => (kernel, Span::within(addresses.reach), low(0)),
+            Whereabouts::Here(value) => (modules, Span::exactly(value - offset), low(value)),
+            Whereabouts::Near(value, apart) => (modules, Span::within(apart), low(value)),
+            Whereabouts::Promised => (modules, Span::within(0), None),
+            Whereabouts::Anywhere => (Span::ANY, Span::ANY, None),
+        };
+        Value { sum: symbol.plus(addend), distance: distance.plus(addend), low, bits }
+    }
+
+    /// S + A, where it is one number, as the machine's word holds it.
+    pub(in crate::predict) fn exact(&self) -> Option<u64> {
+        let mask = if self.bits == 32 { u64::from(u32::MAX) } else { u64::MAX };
+        (self.sum.min == self.sum.max).then_some(self.sum.min as u64 & mask)
+    }
+
+    /// Is S + A in a range? `None` if it can be either.
+    pub(in crate::predict) fn sum_fits(&self, range: Range) -> Option<bool> {
+        fits(self.sum, range, self.bits, self.low.map(|(sum, _)| sum))
+    }
+
+    /// Is S + A − P in a range?
+    pub(in crate::predict) fn distance_fits(&self, range: Range) -> Option<bool> {
+        fits(self.distance, range, self.bits, self.low.map(|(_, distance)| distance))
+    }
+
+    /// Is Page(S + A) − Page(P) in a range?
+    pub(in crate::predict) fn page_fits(&self, range: Range) -> Option<bool> {
+        let Span { min, max } = self.distance;
+        fits(Span { min: min - 0xfff, max: max + 0xfff }, range, self.bits, None)
+    }
+}
+
+fn fits(span: Span, range: Range, bits: u32, low: Option<i128>) -> Option<bool> {
+    let inside = span.wrapped(bits).map(|span| {
+        // Unsigned ranges see a word without its sign.
+        let whole = 1_i128 << bits;
+        let span = if range.min >= 0 && span.max < 0 { span.plus(whole) } else { span };
+        match (span.min >= range.min && span.max <= range.max, span.max < range.min || span.min > range.max) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        }
+    });
+    let multiple = match (range.step, low) {
+        (1, _) => Some(true),
+        (step, Some(low)) => Some(low.rem_euclid(step) == 0),
+        (_, None) => None,
+    };
+    match (inside.flatten(), multiple) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The upper half of 64 bits, modules and the kernel within 2 GiB.
+    const UPPER: Addresses = Addresses {
+        modules: (-(1 << 40), -(1 << 36)),
+        kernel: (-(1 << 40), -(1 << 36)),
+        reach: 1 << 31,
+        apart: 1 << 20,
+    };
+
+    fn distance(at: Whereabouts, addend: i128, range: Range) -> Option<bool> {
+        Value::of(at, addend, 0x10, 64, &UPPER).distance_fits(range)
+    }
+
+    #[test]
+    fn what_is_near_fits_and_what_is_far_does_not_and_the_border_is_not_known() {
+        let range = Range::signed(33);
+        assert_eq!(distance(Whereabouts::Imported, 0, range), Some(true));
+        assert_eq!(distance(Whereabouts::Imported, 1 << 40, range), Some(false));
+        assert_eq!(distance(Whereabouts::Imported, 1 << 31, range), None);
+    }
+
+    #[test]
+    fn a_weak_symbol_that_nobody_exports_is_too_far_away() {
+        assert_eq!(distance(Whereabouts::Number(0), 0, Range::signed(33)), Some(false));
+        let weak = Value::of(Whereabouts::Number(0), 0, 0, 64, &UPPER);
+        assert_eq!((weak.exact(), weak.sum_fits(Range::unsigned(32))), (Some(0), Some(true)));
+    }
+
+    #[test]
+    fn in_the_same_section_the_distance_is_known_exactly() {
+        assert_eq!(distance(Whereabouts::Here(0x10 + 127), 0, Range::signed(8)), Some(true));
+        assert_eq!(distance(Whereabouts::Here(0x10 + 128), 0, Range::signed(8)), Some(false));
+    }
+
+    #[test]
+    fn multiples_are_told_by_alignment() {
+        assert_eq!(distance(Whereabouts::Imported, 2, Range::signed(64).by(2)), Some(true));
+        assert_eq!(distance(Whereabouts::Imported, 1, Range::signed(64).by(2)), Some(false));
+    }
+
+    #[test]
+    fn a_word_of_32_bits_wraps() {
+        let low = Addresses { modules: (-0x4100_0000, -0x4000_0001), ..UPPER };
+        let value = Value::of(Whereabouts::Number(0), 0, 0, 32, &low);
+        assert_eq!(value.distance_fits(Range::signed(31)), Some(false));
+        assert_eq!(Value::of(Whereabouts::Number(-1), 0, 0, 32, &low).exact(), Some(0xffff_ffff));
+    }
+}

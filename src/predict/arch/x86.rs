@@ -1,0 +1,71 @@
+//! x86 (arch/x86/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/x86/include/asm/elf.h). Asked on real kernels.
+//!
+//! On x86-64 a place must hold zeros before it is filled in: [`crate::predict::relocations`] looks at that.
+
+use super::value::Range;
+use super::{
+    Addresses, Arch, Base, Effect, Refusal, Since, Tables, as_written, never, not_known, row, same_name, since,
+};
+use crate::predict::errno::ENOEXEC;
+
+/// Modules and the kernel share the uppermost 2 GiB (arch/x86/include/asm/pgtable_64_types.h).
+const UPPERMOST: (i128, i128) = (-(1 << 31), -1);
+
+pub(super) const X86_64: Arch = Arch {
+    name: "x86",
+    is_measured: true,
+    accepts: |header, _| header.machine == 62,
+    tables: Tables::Rela,
+    types: &[
+        row(0, "NONE", Effect::Ignored),
+        row(1, "64", Effect::Stored(8)),
+        row(2, "PC32", Effect::Stored(4)),
+        // 4.16; 3.16.x and 4.x of stable took it over later.
+        since(4, "PLT32", Since::Between((3, 15), (4, 16)), Effect::Stored(4)),
+        row(10, "32", Effect::Fits(Base::Absolute, Range::unsigned(32))),
+        row(11, "32S", Effect::Fits(Base::Absolute, Range::signed(32))),
+        since(24, "PC64", Since::Between((4, 18), (4, 20)), Effect::Stored(8)),
+    ],
+    unknown_type: |site| {
+        let line = format!("module: {}: Unknown rela relocation: {}", site.module(), site.kind());
+        not_known(site, ENOEXEC, line)
+    },
+    overflow: |site| {
+        let value = site.value.exact().map_or(String::new(), |value| format!("{value:x}"));
+        let line = format!("module: overflow in relocation type {} val {value}", site.kind());
+        let note = format!("the value of a relocation of type {} does not fit", site.kind());
+        Refusal { errno: ENOEXEC, line: Some(line), note }
+    },
+    sections: &[],
+    last_sections: &[],
+    addresses: Addresses { modules: UPPERMOST, kernel: UPPERMOST, reach: 1 << 31, apart: 1 << 31 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
+pub(super) const I386: Arch = Arch {
+    name: "x86",
+    is_measured: true,
+    accepts: |header, _| matches!(header.machine, 3 | 6),
+    tables: Tables::Rel,
+    types: &[
+        row(1, "32", Effect::Stored(4)),
+        row(2, "PC32", Effect::Stored(4)),
+        // 5.12, and the stable kernels of 2021.
+        since(4, "PLT32", Since::Between((4, 3), (5, 12)), Effect::Stored(4)),
+    ],
+    unknown_type: |site| {
+        let line = format!("module: {}: Unknown relocation: {}", site.module(), site.kind());
+        not_known(site, ENOEXEC, line)
+    },
+    overflow: never,
+    sections: &[],
+    last_sections: &[],
+    addresses: Addresses { modules: UPPERMOST, kernel: UPPERMOST, reach: 1 << 31, apart: 1 << 31 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};

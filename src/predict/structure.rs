@@ -1,0 +1,207 @@
+//! `struct module` on a kernel whose own is another: what do the module's pointers to its init and exit functions meet there?
+
+use crate::kernel::Member;
+use crate::predict::loaded::Loaded;
+use crate::predict::record::Record;
+use crate::predict::{Attempt, Step};
+
+const EM_X86_64: u16 = 62;
+
+/// What a pointer of the module's meets in the kernel's structure.
+pub(super) enum There {
+    /// Nothing that the loader cares for, or what is not known: that is in the record.
+    Fine,
+    /// Something that the kernel has written by then.
+    Written,
+    /// Something that the loader goes by later on: it may crash over a pointer there.
+    Used(String),
+}
+
+/// A pointer that the module wants filled in in its `struct module`: what does the kernel have at that place?
+pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, record: &mut Record) -> There {
+    let facts = &attempt.kernel.facts;
+    let fits = |fingerprint: &crate::module::this_module::Fingerprint| {
+        fingerprint.init == Some(offset) || fingerprint.exit == Some(offset)
+    };
+    if facts.fingerprint.as_ref().is_some_and(|fingerprint| fits(&fingerprint.value)) {
+        return There::Fine;
+    }
+    if facts.fingerprint.is_none() && facts.layout.is_none() {
+        let note = "is struct module the same as the kernel's? (its BTF, or one of its modules)";
+        if record.findings.iter().all(|finding| finding.note != note) {
+            record.unknown(Step::Relocations, note);
+        }
+        return There::Fine;
+    }
+    let Some(layout) = &facts.layout else {
+        let note = format!(
+            "what does the kernel's struct module have at 0x{offset:x}, where the module's has a pointer? (the kernel's BTF)"
+        );
+        record.unknown(Step::Relocations, note);
+        return There::Fine;
+    };
+    let end = offset.saturating_add(loaded.header.class.word() as u64);
+    let members = layout.value.iter().filter(|member| member.offset < end && offset < member.offset + member.size);
+    let is_checked = loaded.header.machine == EM_X86_64;
+    let mut found = Vec::new();
+    for member in members {
+        match written(loaded, member, record) {
+            _ if !is_checked && is_used(&member.name) => return There::Used(member.name.clone()),
+            // Elsewhere nobody sees that it is overwritten.
+            Some(true) if !is_checked => found.push(member.name.clone()),
+            Some(true) => return There::Written,
+            Some(false) if is_walked(&member.name) => return There::Used(member.name.clone()),
+            Some(false) => found.push(member.name.clone()),
+            None => {
+                let note = format!(
+                    "is {} in the kernel's struct module, where the module's has a pointer at 0x{offset:x}, empty by then?",
+                    member.name
+                );
+                record.unknown(Step::Relocations, note);
+                return There::Fine;
+            }
+        }
+    }
+    let at = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+    let note =
+        format!("a pointer of struct module goes to 0x{offset:x}, where the kernel has {at}: not noticed, not safe");
+    record.pass(Step::Relocations, note, Some(&layout.source));
+    There::Fine
+}
+
+/// Does the loader follow this member, or rely on it, after relocations are applied? Not so its texts and what it sets
+/// later (sysfs, kallsyms, bugs, arguments).
+fn is_used(name: &str) -> bool {
+    let is_set_later = matches!(
+        name,
+        "init"
+            | "exit"
+            | "args"
+            | "kallsyms"
+            | "core_kallsyms"
+            | "typetab"
+            | "bug_list"
+            | "bug_table"
+            | "num_bugs"
+            | "mkobj"
+            | "modinfo_attrs"
+            | "holders_dir"
+            | "sect_attrs"
+            | "notes_attrs"
+            | "build_id"
+            | "waiter"
+            | "async_probe_requested"
+    );
+    let is_text = matches!(name, "version" | "srcversion" | "imported_namespaces" | "taints");
+    !is_set_later && !is_text
+}
+
+/// Is this a table of the module's, or the number of its entries, which the loader or a notifier walks through?
+fn is_walked(name: &str) -> bool {
+    name.starts_with("num_") && name != "num_bugs"
+        || name.ends_with("_size")
+        || matches!(
+            name,
+            "kp" | "syms"
+                | "crcs"
+                | "flagstab"
+                | "gpl_syms"
+                | "gpl_crcs"
+                | "tracepoints_ptrs"
+                | "srcu_struct_ptrs"
+                | "bpf_raw_events"
+                | "btf_data"
+                | "jump_entries"
+                | "trace_events"
+                | "trace_evals"
+                | "ftrace_callsites"
+                | "ei_funcs"
+                | "kprobe_blacklist"
+                | "static_call_sites"
+                | "extable"
+                | "descs"
+                | "dyndbg_info"
+                | "percpu"
+                | "ctors"
+        )
+}
+
+/// Has the kernel written something other than zeros into this member before relocations are applied? `None` for one
+/// of which that is not known.
+fn written(loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool> {
+    let has = |section: &str| loaded.find(section).is_some_and(|section| section.size > 0);
+    Some(match member.name.as_str() {
+        // add_unformed_module, module_unload_init, init_param_lock, layout and memory
+        "state" | "list" | "next" | "prev" | "source_list" | "target_list" | "refcnt" | "param_lock" => true,
+        "mem" | "core_layout" | "init_layout" | "data_layout" | "name" => true,
+        // find_module_sections (kernel/module/main.c): a pointer and a number for each section
+        "kp" | "num_kp" => has("__param"),
+        "syms" | "num_syms" => has("__ksymtab"),
+        "crcs" => has("__kcrctab"),
+        "flagstab" => has("__kflagstab"),
+        "gpl_syms" | "num_gpl_syms" => has("__ksymtab_gpl"),
+        "gpl_crcs" => has("__kcrctab_gpl"),
+        "noinstr_text_start" | "noinstr_text_size" => has(".noinstr.text"),
+        "tracepoints_ptrs" | "num_tracepoints" => has("__tracepoints_ptrs"),
+        "srcu_struct_ptrs" | "num_srcu_structs" => has("___srcu_struct_ptrs"),
+        "bpf_raw_events" | "num_bpf_raw_events" => has("__bpf_raw_tp_map"),
+        "btf_data" | "btf_data_size" => loaded.find_any(".BTF").is_some_and(|section| section.size > 0),
+        "btf_base_data" | "btf_base_data_size" => loaded.find_any(".BTF.base").is_some_and(|section| section.size > 0),
+        "jump_entries" | "num_jump_entries" => has("__jump_table"),
+        "trace_events" | "num_trace_events" => has("_ftrace_events"),
+        "trace_evals" | "num_trace_evals" => has("_ftrace_eval_map"),
+        "trace_bprintk_fmt_start" | "num_trace_bprintk_fmt" => has("__trace_printk_fmt"),
+        "ftrace_callsites" | "num_ftrace_callsites" => has("__mcount_loc") || has("__patchable_function_entries"),
+        "ei_funcs" | "num_ei_funcs" => has("_error_injection_whitelist"),
+        "kprobes_text_start" | "kprobes_text_size" => has(".kprobes.text"),
+        "kprobe_blacklist" | "num_kprobe_blacklist" => has("_kprobe_blacklist"),
+        "printk_index_start" | "printk_index_size" => has(".printk_index"),
+        "static_call_sites" | "num_static_call_sites" => has(".static_call_sites"),
+        "extable" | "num_exentries" => has("__ex_table"),
+        "dyndbg_info" | "descs" | "num_descs" => has("__dyndbg"),
+        // setup_modinfo
+        "version" => loaded.modinfo("version").is_some(),
+        "srcversion" => loaded.modinfo("srcversion").is_some(),
+        "imported_namespaces" => loaded.modinfo("import_ns").is_some(),
+        "taints" => !record.taints.letters().is_empty(),
+        "percpu" | "percpu_size" => has(".data..percpu"),
+        "gpl_future_syms" | "num_gpl_future_syms" => has("__ksymtab_gpl_future"),
+        "gpl_future_crcs" => has("__kcrctab_gpl_future"),
+        "ctors" | "num_ctors" => has(".ctors") || has(".init_array"),
+        // Set later: kallsyms and bugs (post_relocation, complete_formation), sysfs, parameters, ftrace, init itself.
+        "init"
+        | "exit"
+        | "args"
+        | "kallsyms"
+        | "core_kallsyms"
+        | "bug_list"
+        | "bug_table"
+        | "num_bugs"
+        | "mkobj"
+        | "modinfo_attrs"
+        | "holders_dir"
+        | "sect_attrs"
+        | "notes_attrs"
+        | "build_id"
+        | "arch"
+        | "klp"
+        | "klp_alive"
+        | "klp_info"
+        | "waiter"
+        | "taints_pad"
+        | "kunit_suites"
+        | "num_kunit_suites"
+        | "kunit_init_suites"
+        | "num_kunit_init_suites"
+        | "async_probe_requested"
+        | "unused_syms"
+        | "unused_crcs"
+        | "its_num_pages"
+        | "its_page_array"
+        | "dyndbg_classes"
+        | "orc_unwind"
+        | "orc_unwind_ip"
+        | "num_orcs" => false,
+        _ => return None,
+    })
+}
