@@ -54,9 +54,11 @@ fn name(errno: Option<i32>) -> String {
     errno.map_or("no errno".to_owned(), errno_words)
 }
 
-/// Is a line of the kernel's the one that was predicted? A relocation's goes on with an address, which nobody can predict.
+/// Is a line of the kernel's the one that was predicted? A relocation's goes on with an address, which nobody can predict:
+/// what was predicted then ends where that begins.
 pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let is_open = ours.contains("relocation target, existing value is nonzero for ");
+    let ends_open = [" ", "(", "0x"].iter().any(|end| ours.ends_with(end));
     // Who loads it has another name in the guest than insmod.
     let locked = |line: &str| {
         line.strip_prefix("Lockdown: ").and_then(|rest| rest.split_once(": ")).map(|(_, what)| what.to_owned())
@@ -64,6 +66,7 @@ pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     theirs == ours
         || locked(theirs).is_some() && locked(theirs) == locked(ours)
         || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
+        || ends_open && theirs.len() > ours.len() && theirs.starts_with(ours)
 }
 
 /// The lines that the loader itself printed while the module was loaded, among those of the module's own code and of
@@ -89,6 +92,9 @@ pub fn is_loader_line(line: &str) -> bool {
         "symbol string table ",
         "symbol name out of bounds",
         "module: ",
+        "module_32: ",
+        "module_64: ",
+        "Modules: ",
         "[module ",
         "module ",
         "Module has invalid ELF structures",
@@ -110,7 +116,7 @@ pub fn is_loader_line(line: &str) -> bool {
         "PKEY: ",
     ];
     // After "NAME: ".
-    const AFTER_NAME: [&str; 41] = [
+    const AFTER_NAME: [&str; 52] = [
         "x86/modules: ",
         "PKCS#7 signature info has ",
         "not signed with expected PKCS#7 message",
@@ -152,6 +158,17 @@ pub fn is_loader_line(line: &str) -> bool {
         "Unknown rela relocation: ",
         "module license taints kernel",
         "parameters '",
+        "Unknown relocation",
+        "unknown relocation: ",
+        "unexpected ",
+        "Unsupport relocation type ",
+        "target ",
+        "Dynamic linking not supported in kernel modules",
+        "Thread local storage not supported in kernel modules",
+        "The unexpected relocation type ",
+        "Can not find HI20 relocation information",
+        "module PLT section(s) missing",
+        "module GOT",
     ];
     if BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) {
         return true;
@@ -159,7 +176,9 @@ pub fn is_loader_line(line: &str) -> bool {
     let after = line.split_once(": ").map_or("", |(_, after)| after);
     AFTER_NAME.iter().any(|text| after.starts_with(text))
         || after.ends_with(": kernel tainted.")
-        || after.starts_with("section ") && after.contains("has invalid WRITE|EXEC flags")
+        || after.starts_with("section ")
+            && (after.contains("has invalid WRITE|EXEC flags") || after.contains(" reloc "))
+        || after.starts_with("value ") && after.contains(" out of range for ")
         || line.contains("kernel is not compiled with retpoline")
         || line.contains("relocation target, existing value is nonzero")
         || line.contains("is blacklisted")
