@@ -201,9 +201,9 @@ fn print(
     if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
         row("", &format!("… and {} more", output::count(more, "line")))?;
     }
-    if let Some(errno) = verdict.errno {
-        let words = Userspace::of(Some(errno)).kmod.unwrap_or("an error");
-        row("it returns", &format!("{}: insmod says \"{words}\"", predict::errno_words(errno)))?;
+    if let Some(errno) = verdict.errno_words() {
+        let words = Userspace::of(verdict.generic_errno).kmod.unwrap_or("an error");
+        row("it returns", &format!("{errno}: insmod says \"{words}\""))?;
     }
     if let Some(letters) = verdict.taint.as_deref().filter(|letters| !letters.is_empty()) {
         row("taints", letters)?;
@@ -339,7 +339,7 @@ impl<'c> Cell<'c> {
             force: load.force,
             verdict: verdict.answer,
             errno: verdict.errno,
-            errno_name: verdict.errno.map(predict::errno_name),
+            errno_name: verdict.generic_errno.map(predict::errno_name),
             dmesg: &verdict.dmesg,
             taint: verdict.taint.as_deref(),
             stage: verdict.stage.map(Step::name),
@@ -349,7 +349,7 @@ impl<'c> Cell<'c> {
             patch_helps: verdict.patch_helps(),
             right_way: right_way(kernel, verdict),
             patched: &verdict.patched,
-            userspace: Userspace::of(verdict.errno),
+            userspace: Userspace::of(verdict.generic_errno),
             broken: judged.broken.as_ref().map(Error::what),
         }
     }

@@ -11,6 +11,7 @@ pub mod danger;
 mod exports;
 mod loaded;
 mod names;
+mod numbers;
 mod patched;
 mod record;
 mod relocations;
@@ -217,8 +218,10 @@ pub struct Subject<'f> {
 pub struct Verdict {
     /// The answer.
     pub answer: Answer,
-    /// What init_module(2) returns, as a positive number; for a refusal.
+    /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal.
     pub errno: Option<i32>,
+    /// The same as asm-generic numbers it, by which it has its name ([`errno_name`]).
+    pub generic_errno: Option<i32>,
     /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before.
     pub dmesg: Vec<String>,
     /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
@@ -236,6 +239,15 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The errno with its name and the kernel's own number: "ENOEXEC (8)".
+    pub fn errno_words(&self) -> Option<String> {
+        let (number, generic) = (self.errno?, self.generic_errno?);
+        Some(match number == generic {
+            true => errno_words(number),
+            false => format!("{} ({number})", errno_name(generic)),
+        })
+    }
+
     /// Would a rewritten version magic help?
     pub fn patch_helps(&self) -> PatchHelps {
         let [rewritten, _] = &self.patched;
@@ -255,9 +267,11 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
         .map(|change| patched::judge(change, before, |change| attempt(subject, kernel, &rules, &plain, Some(change))));
     let dangers = subject.module.map(|module| danger::of(module, kernel)).unwrap_or_default();
     let answer = asked.answer();
+    let machine = kernel.facts.machine.as_ref().map_or_else(|| machine_of(subject.bytes), |machine| machine.value);
     Verdict {
         answer,
-        errno: asked.refused.map(|(_, errno)| errno),
+        errno: asked.refused.map(|(_, errno)| numbers::of(machine.number, errno)),
+        generic_errno: asked.refused.map(|(_, errno)| errno),
         stage: asked.refused.map(|(step, _)| step),
         taint: (answer != Answer::Unknown).then(|| asked.taints.letters()),
         dmesg: asked.dmesg,
