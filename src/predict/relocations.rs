@@ -341,9 +341,10 @@ impl Walk<'_> {
         let kind = site.kind();
         let word = if rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
         // The addresses behind it are of no use to anybody, and nobody can foretell them.
-        let place = match rules.surely(Rule::RelocationPlace) {
-            true => format!("sec {}, idx {}, type {kind}", site.section, site.index),
-            false => format!("type {kind}"),
+        let place = match rules.has(Rule::RelocationPlace) {
+            Some(true) => format!("sec {}, idx {}, type {kind}", site.section, site.index),
+            Some(false) => format!("type {kind}"),
+            None => String::new(),
         };
         record.say(format!("module: x86/modules: {word} relocation target, existing value is nonzero for {place}"));
         let section = String::from_utf8_lossy(self.loaded.name_of(self.target)).into_owned();

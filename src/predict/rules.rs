@@ -85,6 +85,8 @@ pub(super) enum Rule {
     SymbolSectionIndex,
     /// The unresolved symbol's error stands in its line.
     UnknownSymbolError,
+    /// `_GLOBAL_OFFSET_TABLE_` is no import (x86).
+    IgnoresGot,
     /// A relocation's place must hold zeros (x86-64).
     RelocationTargets,
     /// "Invalid relocation target", not "Skipping invalid relocation target".
@@ -187,14 +189,17 @@ const TABLE: &[Row] = &[
     // 4.14 prints `(err 0)`; read in 4.20.
     Row(Rule::UnknownSymbolError,   between((4, 15, 0), (4, 20, 0)), NOW,     "", &[]),
     // relocations
-    Row(Rule::RelocationTargets,    at(4, 0),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
+    // Not in 4.14.0; late 4.14 took it over.
+    Row(Rule::RelocationTargets,    between((4, 14, 1), (4, 15, 0)),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
     Row(Rule::RelocationInvalid,    at(6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
-    Row(Rule::RelocationPlace,      at(7, 0),  NOW,     "", &["for sec %u, idx %u"]),
+    // Not in 6.12, read in 7.2.
+    Row(Rule::RelocationPlace,      between((6, 13, 0), (7, 2, 0)),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
     Row(Rule::BtfChecked,           at(5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
     // 6.11 has the first version of it, which was not read.
     Row(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
     // what is told otherwise: by functions below
+    Row(Rule::IgnoresGot,           NEVER,   NEVER,   "", &[]),
     Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
     Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
     Row(Rule::Livepatch,            NEVER,   NEVER,   "", &[]),
@@ -240,6 +245,7 @@ impl<'k> Rules<'k> {
             Rule::MissingCrcRefuses => return self.missing_crc_refuses(),
             Rule::Livepatch => return self.livepatch(),
             Rule::VermagicChecked => return self.vermagic_checked(),
+            Rule::IgnoresGot => return self.ignores_got(),
             Rule::Sha512 if self.kernel.facts.messages.is_none() => return self.sha512(),
             _ => {}
         }
@@ -315,6 +321,41 @@ impl<'k> Rules<'k> {
         }
     }
 
+    /// `ignore_undef_symbol` (kernel/module.c 5.12). The stable kernels of February and March 2021 took it over: each line
+    /// has the last release that was before, and the first that is certainly behind. A distribution that stays at one
+    /// number has it or not by what it took over.
+    fn ignores_got(&self) -> Option<bool> {
+        const TAKEN_OVER: [((u32, u32), u32, u32); 7] = [
+            ((4, 4), 254, 260),
+            ((4, 9), 254, 260),
+            ((4, 14), 218, 224),
+            ((4, 19), 172, 179),
+            ((5, 4), 94, 103),
+            ((5, 10), 13, 21),
+            ((5, 11), 0, 4),
+        ];
+        let banner = self.kernel.facts.banner.as_ref().map_or("", |banner| banner.value.as_str());
+        let release = self.kernel.vermagic.value.to_string();
+        // The compiler can be Debian's, too; the package is named behind the number of the build.
+        let (major, minor, patch) =
+            match banner.rsplit_once('#').and_then(|(_, built)| numbers_behind(built, "Debian ")) {
+                Some(version) => version,
+                None if banner.contains("Ubuntu") || release.contains(".el") => {
+                    return (self.version? >= (5, 12, 0)).then_some(true);
+                }
+                None => self.version?,
+            };
+        if (major, minor) >= (5, 12) {
+            return Some(true);
+        }
+        match TAKEN_OVER.iter().find(|(line, ..)| *line == (major, minor)) {
+            Some((_, without, _)) if patch <= *without => Some(false),
+            Some((_, _, with)) if patch >= *with => Some(true),
+            Some(_) => None,
+            None => Some(false),
+        }
+    }
+
     /// Debian's own patch, in 5.10 to 7.2; upstream from 4.9 on warns, and refused between 2.6.28 and 4.8.
     fn missing_crc_refuses(&self) -> Option<bool> {
         match (self.builder, self.version?) {
@@ -325,6 +366,14 @@ impl<'k> Rules<'k> {
             _ => None,
         }
     }
+}
+
+/// The three numbers of a version that stand behind these words.
+fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
+    let (_, rest) = text.split_once(words)?;
+    let version = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }
 
 fn version(kernel: &Kernel) -> Option<(u32, u32, u32)> {

@@ -122,7 +122,15 @@ fn undefined(
     tally: &mut Tally,
 ) -> Option<i32> {
     // Assemblers leave it behind, and nobody needs it (ignore_undef_symbol).
-    let is_ignored = matches!(loaded.header.machine, 3 | 62) && name == "_GLOBAL_OFFSET_TABLE_";
+    let ignores_got = match matches!(loaded.header.machine, 3 | 62) && name == "_GLOBAL_OFFSET_TABLE_" {
+        true => attempt.rules.has(Rule::IgnoresGot),
+        false => Some(false),
+    };
+    if ignores_got.is_none() {
+        tally.unknown.push(format!("{name}, or does the loader ignore it, as stable kernels since 2021 do"));
+        return None;
+    }
+    let is_ignored = ignores_got == Some(true);
     let (export, source) = match exporter(attempt, name, record) {
         Exporter::Kernel(export, source) => (export, source),
         Exporter::Module(export, source, owner) => {

@@ -393,12 +393,12 @@ pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
 }
 
 /// The symbol that an undefined symbol is looked up as; `None` for one that the architecture defines itself.
-pub(super) fn import<'n>(machine: Machine, name: &'n [u8]) -> Option<&'n [u8]> {
+pub(super) fn import(machine: Machine, name: &[u8]) -> Option<&[u8]> {
     of(machine).map_or(Some(name), |arch| (arch.import)(name))
 }
 
 /// The symbol that an entry of the symbol versions counts for.
-pub(super) fn versioned<'n>(machine: Machine, name: &'n [u8]) -> &'n [u8] {
+pub(super) fn versioned(machine: Machine, name: &[u8]) -> &[u8] {
     of(machine).map_or(name, |arch| (arch.versioned)(name))
 }
 

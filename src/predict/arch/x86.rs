@@ -27,7 +27,11 @@ pub(super) const X86_64: Arch = Arch {
         since(24, "PC64", Since::Between((4, 18), (4, 20)), Effect::Stored(8)),
     ],
     unknown_type: |site| {
-        let line = format!("module: {}: Unknown rela relocation: {}", site.module(), site.kind());
+        // Before 3.5 it named no file.
+        let line = match site.rules.since(3, 5) {
+            Some(false) => format!("module {}: Unknown rela relocation: {}", site.module(), site.kind()),
+            _ => format!("module: {}: Unknown rela relocation: {}", site.module(), site.kind()),
+        };
         not_known(site, ENOEXEC, line)
     },
     overflow: |site| {
