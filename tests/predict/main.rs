@@ -12,6 +12,7 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod arch;
 mod bare;
 mod forced;
 mod hostile;
@@ -22,6 +23,10 @@ mod signed;
 mod special;
 mod types;
 mod versions;
+
+#[path = "../../fixtures/make/mod.rs"]
+#[allow(dead_code, reason = "only modules that a test makes itself are needed here")]
+mod make;
 
 use std::path::Path;
 
