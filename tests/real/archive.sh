@@ -2,8 +2,8 @@
 # How the scripts of this folder ask a Debian archive. Sourced by them, in the project's own folder.
 #
 # Nothing is installed and no suite of this machine is changed: apt is given folders of its own, below target/real/.apt.
-# The archive is the one this machine's own sources name. A suite written `archived:NAME` is asked for at
-# archive.debian.org, where Debian keeps the suites that its mirrors have dropped.
+# The archive is the one this machine's own sources name. Debian's mirrors drop old suites; a suite written `archived:NAME`
+# is asked for at the mirror of archived suites that KMODLAB_ARCHIVED names (a URL), and nowhere if it names none.
 
 mkdir -p target/real
 top=$(realpath target/real)
@@ -45,7 +45,9 @@ ask() {
     for one in ${suites//,/ }; do
       # The Release files of archived suites have expired.
       case $one in
-        archived:*) echo "deb [$signed check-valid-until=no] http://archive.debian.org/debian ${one#archived:} main" ;;
+        archived:*)
+          [ -z "${KMODLAB_ARCHIVED:-}" ] || echo "deb [$signed check-valid-until=no] $KMODLAB_ARCHIVED ${one#archived:} main"
+          ;;
         *) echo "deb [$signed] $archive $one main" ;;
       esac
     done
