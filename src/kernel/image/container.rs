@@ -11,6 +11,8 @@
 //! | arm `zImage` | 0x016f2818 at 0x24 | packed; searched for |
 //! | s390x `bzImage` | `S390EP` at 0x10008 | packed; searched for |
 //! | U-Boot `uImage` | 0x27051956 at 0 | one of the others, 64 bytes on |
+//! | Android `boot.img` | `ANDROID!` at 0 | one of the others, one page on (system/tools/mkbootimg, versions 0 to 4) |
+//! | none of these | a version line that ends as a string does | itself, flat |
 //! | `Image.gz` and so on | the container's magic at 0 | one of the others |
 
 use std::borrow::Cow;
@@ -62,6 +64,7 @@ pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
                 None => search(&bytes, max)?,
             },
             Kind::Zboot => Some(zboot(&bytes, max)?),
+            Kind::Android => Some(android(&bytes)?),
             Kind::Arm | Kind::S390 | Kind::Unknown => search(&bytes, max)?,
         };
         match inside {
@@ -84,7 +87,7 @@ pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
                 _ => true,
             }
         }
-        Kind::Unknown => false,
+        Kind::Unknown => strings::banner(bytes).is_some(),
         _ => true,
     }
 }
@@ -110,6 +113,7 @@ enum Kind {
     Arm,
     S390,
     UImage,
+    Android,
     Packed(Packing),
     Unknown,
 }
@@ -127,6 +131,7 @@ impl Kind {
             [b'M', b'Z', ..] if has(0x38, &0x8182_23cd_u32.to_le_bytes()) => Kind::LoongArch,
             _ if has(0x24, &0x016f_2818_u32.to_le_bytes()) => Kind::Arm,
             _ if has(0x10008, b"S390EP") => Kind::S390,
+            _ if has(0, b"ANDROID!") => Kind::Android,
             _ if has(0, &0x2705_1956_u32.to_be_bytes()) => Kind::UImage,
             _ => Packing::of(bytes).map_or(Kind::Unknown, Kind::Packed),
         }
@@ -220,6 +225,23 @@ fn zboot(bytes: &[u8], max: u64) -> Result<Room<'static>> {
     let packing = Packing::of(payload);
     let unknown = || Error::new(ErrorKind::Malformed, "what its zboot header points to is packed in no way known here");
     packing.ok_or_else(unknown)?.unpack(payload, max, None)
+}
+
+/// The kernel in an Android boot image: its size is at 8; it lies behind the header, which fills a page. The page's size is
+/// at 36 in versions 0 to 2, and 4096 in versions 3 and 4 (bootimg.h of mkbootimg).
+fn android(bytes: &[u8]) -> Result<Room<'static>> {
+    let cut = || {
+        Error::new(ErrorKind::Truncated, "the kernel in the Android boot image lies beyond the end: is it cut short?")
+    };
+    let size = little(bytes, 8, 4).ok_or_else(cut)?;
+    let page = match little(bytes, 40, 4).ok_or_else(cut)? {
+        3 | 4 => 4096,
+        _ => little(bytes, 36, 4).ok_or_else(cut)?,
+    };
+    if size == 0 {
+        return Err(Error::new(ErrorKind::NotFound, "an Android boot image without a kernel"));
+    }
+    range(bytes, page, size).map(|kernel| Room::from(kernel.to_vec())).ok_or_else(cut)
 }
 
 fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {

@@ -112,6 +112,39 @@ fn an_elf_file_that_unpacks_a_kernel_tells_the_kernels_facts_and_its_own_machine
 }
 
 #[test]
+fn a_boot_image_of_android_tells_the_facts_of_its_kernel() {
+    let put = |image: &mut [u8], at: usize, number: u32| image[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    for (version, page) in [(0, 2048), (2, 4096), (3, 4096), (4, 4096)] {
+        for kernel in [bytes("Image-arm64-6.1"), [bytes("Image-arm64.gz"), b"\xd0\x0d\xfe\xed".to_vec()].concat()] {
+            let mut image = vec![0; page];
+            image[..8].copy_from_slice(b"ANDROID!");
+            put(&mut image, 8, u32::try_from(kernel.len()).unwrap());
+            if version < 3 {
+                put(&mut image, 36, u32::try_from(page).unwrap());
+            }
+            put(&mut image, 40, version);
+            image.extend(&kernel);
+            image.extend([b'R'; 5000]);
+            assert!(looks_like_image(&image));
+            assert_eq!(facts("boot.img", &image, MAX).unwrap().release.unwrap().value, "6.1.0-1-kmodlab");
+            let error = facts("boot.img", &image[..page + 100], MAX).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "version {version}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_flat_kernel_without_a_header_is_known_by_its_version_line() {
+    let file = bytes("vmlinuz-mips-5.10");
+    let Ok(container::Opened { bytes, .. }) = container::open(&file, MAX) else { panic!("it is one") };
+    assert!(looks_like_image(&bytes));
+    let facts = facts("vmlinux.bin", &bytes, MAX).unwrap();
+    assert_eq!((facts.release.unwrap().value.as_str(), facts.machine), ("5.10.1-kmodlab", None));
+    assert_eq!(facts.exports.unwrap().value.symbols.len(), 46, "each form is tried");
+    assert!(!looks_like_image(b"[    0.000000] Linux version 6.1.0 (us@kmodlab) #1 SMP\n"), "a log is none");
+}
+
+#[test]
 fn an_image_is_told_from_a_module() {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let is_image = |path: PathBuf| looks_like_image(&std::fs::read(path).unwrap());
