@@ -3,7 +3,7 @@
 //! Decompression is bounded twice: by a limit that the caller sets, and by the ELF itself. As soon as the section
 //! headers are there they say where the image ends; a stream that goes on far beyond that is a bomb, and is left.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,8 @@ impl Container {
         }
     }
 
-    /// Decompresses `stored`, whose container this is, to at most `max` bytes.
+    /// Decompresses `stored`, whose container this is, to at most `max` bytes, as kmod does: all streams of an xz file and
+    /// the padding between them, all frames of a zstd file, all members of a gzip file.
     ///
     /// # Errors
     ///
@@ -95,35 +96,121 @@ impl Container {
     ///
     /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
     pub fn decompress_into(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<()> {
-        image.clear();
-        match self {
-            Container::None => {
-                image.try_reserve_exact(stored.len()).map_err(|_| self.too_large(max))?;
-                image.extend_from_slice(stored);
-                Ok(())
+        let packing = self.unpack(image, stored, max)?;
+        if image.is_empty() && self != Container::None {
+            return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
+        }
+        match packing.after {
+            After::Other(_) => {
+                Err(Error::new(ErrorKind::Malformed, format!("bytes after the end of the {} stream", self.name())))
             }
+            After::Nothing | After::Padding => Ok(()),
+        }
+    }
+
+    /// As [`Container::decompress_into`], and says how the file is packed. Bytes behind the streams are no error here:
+    /// some loaders ignore them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
+    pub fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
+        image.clear();
+        let mut packing = Packing { container: self, first: 0, pieces: 1, after: After::Nothing, header: None };
+        if self == Container::None {
+            image.try_reserve_exact(stored.len()).map_err(|_| self.too_large(max))?;
+            image.extend_from_slice(stored);
+            packing.first = image.len();
+            return Ok(packing);
+        }
+        packing.header = Header::read(self, stored);
+        let mut bounds = Bounds {
+            stored: stored.len(),
+            plausible: (stored.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE),
+            max,
+            extent: Extent::AtLeast(0),
+        };
+        let mut rest = self.piece(image, stored, &mut bounds)?;
+        packing.first = image.len();
+        loop {
+            let (next, after) = self.next_piece(rest);
+            packing.after = after;
+            let Some(next) = next else { break };
+            let before = image.len();
+            match self.piece(image, next, &mut bounds) {
+                Ok(behind) => rest = behind,
+                Err(error) if matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Malformed) => {
+                    // What looks like another stream and is none is read by nobody.
+                    image.truncate(before);
+                    packing.after = After::Other(rest.len());
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            packing.pieces += 1;
+        }
+        Ok(packing)
+    }
+
+    /// Decompresses one stream, frame or member to the end of `image`; what is behind it.
+    fn piece<'s>(self, image: &mut Vec<u8>, stored: &'s [u8], bounds: &mut Bounds) -> Result<&'s [u8]> {
+        match self {
+            Container::None => Ok(&[]),
             Container::Gzip => {
                 let mut decoder = flate2::bufread::GzDecoder::new(stored);
-                self.drain(&mut decoder, image, stored.len(), max)?;
-                self.ended(decoder.into_inner())
+                self.drain(&mut decoder, image, bounds)?;
+                Ok(decoder.into_inner())
             }
             Container::Xz => {
                 let mut decoder = liblzma::bufread::XzDecoder::new(stored);
-                self.drain(&mut decoder, image, stored.len(), max)?;
-                self.ended(decoder.into_inner())
+                self.drain(&mut decoder, image, bounds)?;
+                Ok(decoder.into_inner())
             }
             Container::Zstd => {
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
-                self.drain(&mut decoder, image, stored.len(), max)?;
-                self.ended(decoder.finish())
+                self.drain(&mut decoder, image, bounds)?;
+                Ok(decoder.finish())
             }
         }
     }
 
-    fn drain(self, decoder: &mut dyn Read, out: &mut Vec<u8>, stored: usize, max: u64) -> Result<()> {
-        let plausible = (stored as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
-        let mut extent = Extent::AtLeast(0);
+    /// The next stream, frame or member among the bytes behind one, and what they are.
+    fn next_piece(self, mut rest: &[u8]) -> (Option<&[u8]>, After) {
+        match self {
+            Container::None => (None, After::Nothing),
+            Container::Xz => {
+                // Padding comes in multiples of four bytes (the xz file format, 2.2).
+                let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+                let behind = rest.get(zeros..).unwrap_or_default();
+                match (zeros % 4, Container::of(behind)) {
+                    (0, Container::Xz) => (Some(behind), After::Nothing),
+                    (0, _) if rest.is_empty() => (None, After::Nothing),
+                    (0, _) if behind.is_empty() => (None, After::Padding),
+                    _ => (None, After::Other(rest.len())),
+                }
+            }
+            Container::Zstd => {
+                while let Some(behind) = behind_skippable(rest) {
+                    rest = behind;
+                }
+                match Container::of(rest) {
+                    Container::Zstd => (Some(rest), After::Nothing),
+                    _ if rest.is_empty() => (None, After::Nothing),
+                    _ => (None, After::Other(rest.len())),
+                }
+            }
+            Container::Gzip => match Container::of(rest) {
+                Container::Gzip => (Some(rest), After::Nothing),
+                _ if rest.is_empty() => (None, After::Nothing),
+                _ if rest.iter().all(|byte| *byte == 0) => (None, After::Padding),
+                _ => (None, After::Other(rest.len())),
+            },
+        }
+    }
+
+    fn drain(self, decoder: &mut dyn Read, out: &mut Vec<u8>, bounds: &mut Bounds) -> Result<()> {
+        let &mut Bounds { stored, plausible, max, .. } = bounds;
         loop {
             let before = out.len();
             if out.capacity() - before < CHUNK {
@@ -136,7 +223,7 @@ impl Container {
             let new = read.map_err(|e| self.damaged(&e))?;
             out.truncate(before + new);
             if new == 0 {
-                break;
+                return Ok(());
             }
             if out.len() as u64 > max {
                 return Err(self.too_large(max));
@@ -144,10 +231,10 @@ impl Container {
             if before == 0 {
                 self.must_be_elf(out)?;
             }
-            if let Extent::AtLeast(_) = extent {
-                extent = elf::extent(out)?;
+            if let Extent::AtLeast(_) = bounds.extent {
+                bounds.extent = elf::extent(out)?;
             }
-            match extent {
+            match bounds.extent {
                 Extent::AtLeast(end) | Extent::Exactly(end) if end > max => return Err(self.too_large(max)),
                 Extent::AtLeast(end) | Extent::Exactly(end) if end > plausible => {
                     let what = format!("{end} bytes of ELF image in a {} stream of {stored}", self.name());
@@ -161,10 +248,6 @@ impl Container {
                 _ => {}
             }
         }
-        if out.is_empty() {
-            return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
-        }
-        Ok(())
     }
 
     fn too_large(self, max: u64) -> Error {
@@ -186,13 +269,6 @@ impl Container {
         }
     }
 
-    fn ended(self, mut rest: impl BufRead) -> Result<()> {
-        match rest.fill_buf() {
-            Ok([]) => Ok(()),
-            _ => Err(Error::new(ErrorKind::Malformed, format!("bytes after the end of the {} stream", self.name()))),
-        }
-    }
-
     fn damaged(self, error: &std::io::Error) -> Error {
         let name = self.name();
         match error.kind() {
@@ -204,9 +280,228 @@ impl Container {
     }
 }
 
+/// How much may come out of a file.
+struct Bounds {
+    /// The size of the file.
+    stored: usize,
+    /// What may come out of so many bytes.
+    plausible: u64,
+    /// What the caller allows.
+    max: u64,
+    /// Where the ELF image ends.
+    extent: Extent,
+}
+
+/// How a compressed file is made, as far as it decides which loader reads what of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// How it is compressed.
+    pub container: Container,
+    /// How many bytes the first stream, frame or member holds.
+    pub first: usize,
+    /// How many streams, frames or members there are.
+    pub pieces: usize,
+    /// What follows them.
+    pub after: After,
+    /// What the first one's header says; `None` for gzip, whose header decides nothing.
+    pub header: Option<Header>,
+}
+
+/// What follows the compressed data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing, or frames that zstd skips.
+    Nothing,
+    /// Zeros that the format allows: xz's padding, and what gzip ignores.
+    Padding,
+    /// So many other bytes.
+    Other(usize),
+}
+
+/// What the header of a compressed file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// An xz file (the xz file format, 2.1.1 and 3.1).
+    Xz {
+        /// The number of the integrity check: 0 none, 1 CRC32, 4 CRC64, 10 SHA-256.
+        check: u8,
+        /// The number of the filter before LZMA2: 3 delta, 4 x86 and so on; `None` if there is no other filter.
+        filter: Option<u64>,
+        /// Is it a chain of filters that no kernel takes: three and more, or a filter with an offset?
+        is_odd: bool,
+        /// The size of the dictionary in bytes.
+        dictionary: u64,
+    },
+    /// A zstd frame (RFC 8878, section 3.1.1.1).
+    Zstd {
+        /// What the frame says that comes out of it, in bytes; `None` if it does not say.
+        content: Option<u64>,
+        /// How much of it must be kept to decompress the rest, in bytes.
+        window: u64,
+    },
+}
+
+/// LZMA2's number among the filters of xz.
+const LZMA2: u64 = 0x21;
+
+impl Header {
+    /// The header at the start of a file; `None` where it is not read, or can't be.
+    fn read(container: Container, stored: &[u8]) -> Option<Header> {
+        match container {
+            Container::None | Container::Gzip => None,
+            Container::Xz => Header::xz(stored),
+            Container::Zstd => Header::zstd(stored.get(4..)?),
+        }
+    }
+
+    fn xz(stored: &[u8]) -> Option<Header> {
+        let check = stored.get(7)? & 0x0f;
+        let block = stored.get(12..)?;
+        // Without a block the index follows, whose first byte is 0.
+        let size = usize::from(*block.first()?);
+        if size == 0 {
+            return Some(Header::Xz { check, filter: None, is_odd: false, dictionary: 0 });
+        }
+        let mut rest = block.get(1..4 * (size + 1))?;
+        let (&flags, tail) = rest.split_first()?;
+        rest = tail;
+        for present in [0x40, 0x80] {
+            if flags & present != 0 {
+                number(&mut rest)?;
+            }
+        }
+        let (mut filter, mut dictionary, count) = (None, 0, usize::from(flags & 3) + 1);
+        let mut is_odd = count > 2;
+        for at in 0..count {
+            let (id, size) = (number(&mut rest)?, number(&mut rest)?);
+            let (properties, tail) = rest.split_at_checked(usize::try_from(size).ok()?)?;
+            rest = tail;
+            if id == LZMA2 {
+                // 2 or 3, times a power of two (5.3.1).
+                let bits = *properties.first()?;
+                dictionary = (2 | u64::from(bits & 1)) << (bits / 2 + 11).min(32);
+            } else {
+                is_odd |= at > 0 || (id != 3 && !properties.is_empty());
+                filter = filter.or(Some(id));
+            }
+        }
+        Some(Header::Xz { check, filter, is_odd, dictionary })
+    }
+
+    fn zstd(frame: &[u8]) -> Option<Header> {
+        let (&descriptor, mut rest) = frame.split_first()?;
+        let is_single = descriptor & 0x20 != 0;
+        let mut window = 0;
+        if !is_single {
+            let (&byte, tail) = rest.split_first()?;
+            let base = 1_u64 << (10 + (byte >> 3));
+            window = base + base / 8 * u64::from(byte & 7);
+            rest = tail;
+        }
+        let dictionary_id = match descriptor & 3 {
+            3 => 4,
+            bytes => usize::from(bytes),
+        };
+        let rest = rest.get(dictionary_id..)?;
+        let little = |count: usize| {
+            let digits = rest.get(..count)?;
+            Some(digits.iter().rev().fold(0, |sum: u64, digit| sum << 8 | u64::from(*digit)))
+        };
+        let content = match descriptor >> 6 {
+            0 if is_single => Some(little(1)?),
+            0 => None,
+            1 => Some(little(2)? + 256),
+            2 => Some(little(4)?),
+            _ => Some(little(8)?),
+        };
+        Some(Header::Zstd { content, window: if is_single { content? } else { window } })
+    }
+}
+
+/// A number of xz: seven bits a byte, the lowest first.
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for at in 0..9 {
+        let (&byte, tail) = rest.split_first()?;
+        *rest = tail;
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// What is behind a frame that zstd skips (RFC 8878, section 3.1.2); `None` if it is none.
+fn behind_skippable(bytes: &[u8]) -> Option<&[u8]> {
+    let (&[kind, 0x2a, 0x4d, 0x18, a, b, c, d], rest) = bytes.split_first_chunk()? else { return None };
+    (kind & 0xf0 == 0x50).then_some(())?;
+    rest.get(u32::from_le_bytes([a, b, c, d]) as usize..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MODULE: &[u8] = include_bytes!("../../fixtures/modules/hello-4.ko");
+
+    fn unpacked(container: Container, stored: &[u8]) -> (Vec<u8>, Packing) {
+        let mut image = Vec::new();
+        let packing = container.unpack(&mut image, stored, DEFAULT_MAX_SIZE).unwrap();
+        (image, packing)
+    }
+
+    #[test]
+    fn all_streams_count_and_what_is_behind_them_is_told() {
+        let (half, rest) = MODULE.split_at(MODULE.len() / 2);
+        let other = b"other".as_slice();
+        for (container, padding) in
+            [(Container::Xz, After::Padding), (Container::Zstd, After::Other(8)), (Container::Gzip, After::Padding)]
+        {
+            let [first, second] = [half, rest].map(|part| container.compress(part).unwrap());
+            let both = [first.as_slice(), &second].concat();
+            for (end, after) in [(&[][..], After::Nothing), (&[0; 8], padding), (other, After::Other(5))] {
+                let (image, packing) = unpacked(container, &[both.as_slice(), end].concat());
+                assert_eq!(image, MODULE, "{container:?}");
+                assert_eq!((packing.first, packing.pieces, packing.after), (half.len(), 2, after), "{container:?}");
+            }
+            let cut = [both.as_slice(), &first[..first.len() / 2]].concat();
+            assert_eq!(unpacked(container, &cut).1.after, After::Other(first.len() / 2));
+            assert!(container.decompress(&cut, DEFAULT_MAX_SIZE).is_err());
+        }
+    }
+
+    #[test]
+    fn padding_of_xz_comes_in_fours_and_stands_between_streams_too() {
+        let (half, rest) = MODULE.split_at(100);
+        let [first, second] = [half, rest].map(|part| Container::Xz.compress(part).unwrap());
+        let (image, packing) = unpacked(Container::Xz, &[&first[..], &[0; 12], &second].concat());
+        assert_eq!((image.as_slice(), packing.pieces), (MODULE, 2));
+        let odd = [&first[..], &[0; 6]].concat();
+        assert_eq!(unpacked(Container::Xz, &odd).1.after, After::Other(6));
+    }
+
+    #[test]
+    fn frames_that_zstd_skips_are_skipped() {
+        let packed = Container::Zstd.compress(MODULE).unwrap();
+        let skipped = [0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let (image, packing) = unpacked(Container::Zstd, &[&packed[..], &skipped].concat());
+        assert_eq!((image.as_slice(), packing.pieces, packing.after), (MODULE, 1, After::Nothing));
+    }
+
+    #[test]
+    fn headers_tell_check_filter_dictionary_and_size() {
+        let packed = Container::Xz.compress(MODULE).unwrap();
+        let header = Header::Xz { check: 1, filter: None, is_odd: false, dictionary: 1 << 20 };
+        assert_eq!(unpacked(Container::Xz, &packed).1.header, Some(header));
+        let size = MODULE.len() as u64;
+        let packed = Container::Zstd.compress(MODULE).unwrap();
+        let header = Header::Zstd { content: Some(size), window: size };
+        assert_eq!(unpacked(Container::Zstd, &packed).1.header, Some(header));
+        for end in 0..packed.len().min(20) {
+            let _ = (Header::xz(&packed[..end]), Header::zstd(&packed[..end]));
+        }
+    }
 
     #[test]
     fn content_decides_not_the_name() {

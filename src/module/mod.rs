@@ -11,6 +11,7 @@ pub mod elf;
 pub mod file;
 pub mod glance;
 pub mod modinfo;
+mod registry;
 pub mod symbols;
 pub mod this_module;
 pub mod trailer;
@@ -24,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::vermagic::Vermagic;
-use container::Container;
+use container::{Container, Packing};
 use elf::{Class, Elf, Endian};
 use modinfo::Modinfo;
 use symbols::{Export, Import};
@@ -126,6 +127,23 @@ pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8]) -> T) 
             Ok(each(&bytes))
         }
     }
+}
+
+/// As [`with_bytes`], and hands on how the file is compressed. Bytes behind the compressed data are no error, and neither
+/// is nothing inside: some loaders take the one, and all have an answer to the other.
+///
+/// # Errors
+///
+/// Those of [`file::read`] and [`Container::unpack`], with the file's name.
+pub fn with_packed<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Option<&Packing>) -> T) -> Result<T> {
+    let contents = file::read(path)?;
+    let container = Container::of(contents.bytes());
+    if container.is_none() {
+        return Ok(each(contents.bytes(), None));
+    }
+    let mut bytes = Vec::new();
+    let packing = container.unpack(&mut bytes, contents.bytes(), max_size).map_err(|e| e.on(path))?;
+    Ok(each(&bytes, Some(&packing)))
 }
 
 fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(Stored, Module)> {

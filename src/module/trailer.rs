@@ -235,7 +235,11 @@ impl<'a> Parts<'a> {
             0 => Format::Pgp,
             1 => Format::X509,
             2 => Format::Pkcs7,
-            _ => return Err(malformed(format!("the signature's kind is {id_type}, and only 0 to 2 are known"))),
+            _ => {
+                return Err(malformed(format!(
+                    "the signature's kind (id_type) is {id_type}, and only 0 to 2 are known"
+                )));
+            }
         };
         if algorithm > 1 {
             return Err(malformed(format!("the signature's algorithm is {algorithm}, and only 0 and 1 are known")));
@@ -520,7 +524,7 @@ mod tests {
         assert_eq!(say(&signed(b"", PKCS7)), "the signature's length is 0");
         assert_eq!(
             say(&signed(b"x", [0, 0, 3, 0, 0, 0, 0, 0])),
-            "the signature's kind is 3, and only 0 to 2 are known"
+            "the signature's kind (id_type) is 3, and only 0 to 2 are known"
         );
         assert_eq!(
             say(&signed(b"x", [0, 9, 2, 0, 0, 0, 0, 0])),

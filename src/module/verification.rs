@@ -14,11 +14,14 @@ use ring::signature::{
     RSA_PKCS1_2048_8192_SHA384, UnparsedPublicKey, VerificationAlgorithm,
 };
 
+use ml_dsa::{EncodedVerifyingKey, MlDsa44, MlDsa65, MlDsa87, MlDsaParams, VerifyingKey};
+
 use crate::module::certificate::Certificate;
 use crate::module::der::{
     BIT_STRING, CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, CONTEXT_2, CONTEXT_3, INTEGER, OCTET_STRING, OID, Reader,
     SEQUENCE, SET, magnitude, oid,
 };
+use crate::module::registry::{Known, Registry};
 
 /// How the verification of a module's signature ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub enum Verification {
     },
     /// An algorithm that the kernel's parser does not know: ENOPKG.
     Unsupported,
+    /// ENOKEY or ENOPKG: the key is unknown, and whether the kernel has the digest is too.
+    UnknownKeyOrUnsupported,
     /// The message is not one that the kernel takes.
     Broken {
         /// What the kernel returns.
@@ -43,14 +48,25 @@ pub enum Verification {
     Undecided,
 }
 
-/// What a kernel's parser of signatures knows.
+/// What a kernel's verification of signatures knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abilities {
-    /// ECDSA, since 5.13 (`pkcs7_sig_note_pkey_algo`); `None` where the version is not known.
-    pub ecdsa: Option<bool>,
+    /// The first two numbers of its version; `None` where that is not known.
+    pub version: Option<(u32, u32)>,
     /// SHA-384 and SHA-512 (CONFIG_CRYPTO_SHA512): built in, or a module that is there when the kernel asks for it; `None`
     /// where that is not known.
     pub sha512: Option<bool>,
+    /// Signed attributes beside ML-DSA are taken (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA, 7.0 on).
+    pub waives_attributes: Option<bool>,
+}
+
+/// What comes of a signature: the answer, and the lines that the kernel prints on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The answer.
+    pub answer: Verification,
+    /// The lines, in their order.
+    pub log: Vec<String>,
 }
 
 const EINVAL: i32 = 22;
@@ -64,18 +80,30 @@ const BROKEN: Verification = Verification::Broken { errno: EBADMSG };
 /// What the kernel's parser says to values that it does not take.
 const INVALID: Verification = Verification::Broken { errno: EINVAL };
 
+/// What a signature that is read and not taken comes to.
+const REJECTED: Verification = Verification::Broken { errno: EKEYREJECTED };
+
 /// The most bytes that the kernel's decoder takes (`asn1_ber_decoder`, lib/asn1_decoder.c).
 const LONGEST: usize = 65535;
 
 const OID_SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
 const OID_CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
 const OID_MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
+const OID_SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
+const OID_SMIME_CAPABILITIES: &str = "1.2.840.113549.1.9.15";
+const OID_MS_STATEMENT_TYPE: &str = "1.3.6.1.4.1.311.2.1.11";
+const OID_MS_OPUS_INFO: &str = "1.3.6.1.4.1.311.2.1.12";
 const OID_DATA: &str = "1.2.840.113549.1.7.1";
 const OID_MS_INDIRECT_DATA: &str = "1.3.6.1.4.1.311.2.1.4";
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
 const OID_EC_KEY: &str = "1.2.840.10045.2.1";
 const OID_P256: &str = "1.2.840.10045.3.1.7";
 const OID_P384: &str = "1.3.132.0.34";
+
+/// ML-DSA of three sizes (FIPS 204); as keys and as signatures they have the same names.
+const OID_ML_DSA_44: &str = "2.16.840.1.101.3.4.3.17";
+const OID_ML_DSA_65: &str = "2.16.840.1.101.3.4.3.18";
+const OID_ML_DSA_87: &str = "2.16.840.1.101.3.4.3.19";
 
 /// The digests of the SHA-2 family. Each kernel that checks signatures has the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +120,8 @@ enum Hash {
 enum Kind {
     Rsa,
     Ecdsa,
+    /// It signs the bytes themselves and not a digest of them.
+    MlDsa,
     /// One that only some kernels know, or that is not computed here.
     Other,
 }
@@ -117,7 +147,8 @@ impl Name<'_> {
 struct Message<'a> {
     is_data: bool,
     has_content: bool,
-    certificates: Vec<Certificate>,
+    /// The certificates that it carries, each with its DER.
+    certificates: Vec<(Certificate, &'a [u8])>,
     signer: Signer<'a>,
 }
 
@@ -131,56 +162,194 @@ struct Signer<'a> {
 
 /// Verifies `blob`, the PKCS#7 message of a trailer, as the signature of `signed`, the bytes before it, with the keys that
 /// a kernel trusts.
-pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abilities) -> Verification {
-    if blob.len() > LONGEST {
-        return Verification::Broken { errno: EMSGSIZE };
+pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abilities) -> Verified {
+    let mut parser = Parser { blob, abilities, registry: abilities.version.map(Registry::of), log: Vec::new() };
+    let answer = answer(signed, &mut parser, keys).unwrap_or_else(|end| end);
+    Verified { answer, log: parser.log }
+}
+
+fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Result<Verification, Verification> {
+    if parser.blob.len() > LONGEST {
+        return Ok(Verification::Broken { errno: EMSGSIZE });
     }
-    let message = match Message::read(blob, abilities) {
-        Ok(message) => message,
-        Err(end) => return end,
-    };
+    let message = Message::read(parser)?;
     if message.has_content {
-        // "non-detached data" (verify_pkcs7_message_sig)
-        return Verification::Broken { errno: EBADMSG };
+        // verify_pkcs7_message_sig, certs/system_keyring.c
+        parser.warn("Data already supplied");
+        parser.log.push("PKCS#7 signature with non-detached data".to_owned());
+        return Ok(Verification::Broken { errno: EBADMSG });
     }
     // pkcs7_verify: no other kind of data, and no attributes.
     let signer = &message.signer;
-    if !message.is_data || signer.has_attributes {
-        return Verification::Broken { errno: EKEYREJECTED };
+    if !message.is_data {
+        parser.warn("Invalid module sig (not pkcs7-data)");
+        return Ok(REJECTED);
     }
-    if signer.hash == Hash::Other || signer.kind == Kind::Other {
-        return Verification::Undecided;
+    if signer.has_attributes {
+        match parser.abilities.waives_attributes {
+            _ if signer.kind != Kind::MlDsa => {}
+            Some(false) => {}
+            Some(true) | None => return Ok(Verification::Undecided),
+        }
+        parser.warn("Invalid module sig (has authattrs)");
+        return Ok(REJECTED);
     }
-    // It is digested before anybody asks for the key (pkcs7_verify_one, pkcs7_digest).
-    match (signer.hash, abilities.sha512) {
-        (Hash::Sha384 | Hash::Sha512, Some(false)) => return Verification::Unsupported,
-        (Hash::Sha384 | Hash::Sha512, None) => return Verification::Undecided,
-        _ => {}
-    }
-    // A certificate that the message carries itself must fit, before anybody asks whether it is trusted.
-    if let Some(own) = message.certificates.iter().find(|certificate| signer.name.is_of(certificate)) {
-        match signer.fits(signed, &own.key) {
-            Some(true) if keys.iter().any(|key| key == own) => return Verification::Good,
-            // A chain of certificates, which is not followed here.
-            Some(true) | None => return Verification::Undecided,
-            Some(false) => return Verification::Mismatch { errno: EKEYREJECTED },
+    // ML-DSA takes the bytes themselves. All else is digested before anybody asks for the key (pkcs7_digest).
+    let mut is_sure = true;
+    if signer.kind != Kind::MlDsa {
+        match (signer.hash, parser.abilities.sha512) {
+            (Hash::Sha384 | Hash::Sha512, Some(false)) => return Ok(Verification::Unsupported),
+            (Hash::Sha384 | Hash::Sha512, None) => return Ok(Verification::Undecided),
+            (Hash::Other, _) => is_sure = false,
+            _ => {}
         }
     }
-    match keys.iter().find(|key| signer.name.is_of(key)).map(|key| signer.fits(signed, &key.key)) {
-        None => Verification::UnknownKey,
+    let unknown = if is_sure { Verification::UnknownKey } else { Verification::UnknownKeyOrUnsupported };
+    // A certificate that the message carries itself must fit, before anybody asks whether it is trusted.
+    if let Some((own, der)) = message.certificates.iter().find(|(certificate, _)| signer.name.is_of(certificate)) {
+        return Ok(match signer.fits(signed, &own.key) {
+            Some(true) if keys.iter().any(|key| key == own) => Verification::Good,
+            // It is the root of its own chain, which ends here.
+            Some(true) if is_signed_by_itself(der) && !keys.iter().any(|key| signer.name.is_of(key)) => unknown,
+            // The kernel gives up over a digest that it lacks, and over a key that it does not know.
+            None if !is_sure && is_signed_by_itself(der) && !keys.iter().any(|key| signer.name.is_of(key)) => {
+                Verification::Undecided
+            }
+            // A chain of certificates, which is not followed here.
+            Some(true) | None => Verification::Undecided,
+            Some(false) => Verification::Mismatch { errno: EKEYREJECTED },
+        });
+    }
+    Ok(match keys.iter().find(|key| signer.name.is_of(key)).map(|key| signer.fits(signed, &key.key)) {
+        None => unknown,
         Some(Some(true)) => Verification::Good,
         // pkcs7_validate_trust_one makes one errno of all that a key can say.
         Some(Some(false)) => Verification::Mismatch { errno: EKEYREJECTED },
         Some(None) => Verification::Undecided,
+    })
+}
+
+/// What `pkcs7_parse_message` goes through, with what it says.
+struct Parser<'a> {
+    blob: &'a [u8],
+    abilities: Abilities,
+    registry: Option<Registry>,
+    log: Vec<String>,
+}
+
+impl<'a> Parser<'a> {
+    /// `pr_warn` of crypto/asymmetric_keys/pkcs7_*.c.
+    fn warn(&mut self, line: &str) {
+        self.log.push(format!("PKCS7: {line}"));
+    }
+
+    /// Says what is wrong, and ends.
+    fn refuse<T>(&mut self, line: &str, end: Verification) -> Result<T, Verification> {
+        self.warn(line);
+        Err(end)
+    }
+
+    /// `pkcs7_note_OID`: one without a name is spoken of, with its place in the message.
+    fn note(&mut self, content: &'a [u8]) -> String {
+        let name = oid(content);
+        if self.registry.is_some_and(|registry| registry.names(&name) == Some(false)) {
+            let at = (content.as_ptr() as usize).saturating_sub(self.blob.as_ptr() as usize);
+            self.warn(&format!("Unknown OID: [{at}] {name}"));
+        }
+        name
+    }
+
+    /// The object identifier of an algorithm; parameters may follow it.
+    fn algorithm(&mut self, from: &mut Elements<'a>) -> Result<String, Verification> {
+        let mut parts = from.expect(SEQUENCE).ok_or(BROKEN)?;
+        let name = self.note(parts.expect(OID).ok_or(BROKEN)?.0);
+        if !parts.is_empty() {
+            parts.next().ok_or(BROKEN)?;
+        }
+        ended(parts)?;
+        Ok(name)
+    }
+
+    /// A name: sets of pairs of an object identifier and a value.
+    fn walk_name(&mut self, mut parts: Elements<'a>) -> Result<(), Verification> {
+        while !parts.is_empty() {
+            let mut set = parts.expect(SET).ok_or(BROKEN)?;
+            while !set.is_empty() {
+                let mut part = set.expect(SEQUENCE).ok_or(BROKEN)?;
+                self.note(part.expect(OID).ok_or(BROKEN)?.0);
+                part.next().ok_or(BROKEN)?;
+                ended(part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An algorithm that the parser does not take: `printk` without a level and without the prefix.
+    fn unsupported(&mut self, what: &str, name: &str) -> Verification {
+        let number = self.registry.and_then(|registry| match registry.names(name) {
+            Some(false) => registry.nameless(),
+            // The numbers of those that have a name were not counted.
+            _ => None,
+        });
+        self.log.push(match number {
+            Some(number) => format!("Unsupported {what} algo: {number}"),
+            None => format!("Unsupported {what} algo"),
+        });
+        Verification::Unsupported
+    }
+
+    /// The signed attributes, as far as the kernel looks at them (`pkcs7_sig_note_authenticated_attr`).
+    fn attributes(&mut self, mut list: Elements<'a>, is_data: bool) -> Result<(), Verification> {
+        let mut seen: Vec<String> = Vec::new();
+        while !list.is_empty() {
+            let mut attribute = list.expect(SEQUENCE).ok_or(BROKEN)?;
+            let name = self.note(attribute.expect(OID).ok_or(BROKEN)?.0);
+            let mut values = attribute.expect(SET).ok_or(BROKEN)?;
+            ended(attribute)?;
+            while !values.is_empty() {
+                let (tag, value) = values.next().ok_or(BROKEN)?;
+                let is_looked_at = matches!(
+                    name.as_str(),
+                    OID_CONTENT_TYPE
+                        | OID_SIGNING_TIME
+                        | OID_MESSAGE_DIGEST
+                        | OID_SMIME_CAPABILITIES
+                        | OID_MS_STATEMENT_TYPE
+                        | OID_MS_OPUS_INFO
+                );
+                if is_looked_at && seen.contains(&name) {
+                    return self.refuse("Repeated/multivalue AuthAttrs not permitted", REJECTED);
+                }
+                seen.push(name.clone());
+                match name.as_str() {
+                    OID_CONTENT_TYPE if (oid(value.0) == OID_DATA) != is_data => {
+                        // The line names both by numbers that no version shares.
+                        return Err(Verification::Undecided);
+                    }
+                    OID_MESSAGE_DIGEST if tag != OCTET_STRING => return Err(BROKEN),
+                    OID_SMIME_CAPABILITIES if is_data => {
+                        return self.refuse("S/MIME Caps only allowed with Authenticode", REJECTED);
+                    }
+                    OID_MS_STATEMENT_TYPE | OID_MS_OPUS_INFO if is_data => {
+                        return self.refuse("Authenticode AuthAttrs only allowed with Authenticode", REJECTED);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if [OID_CONTENT_TYPE, OID_MESSAGE_DIGEST].iter().any(|wanted| !seen.iter().any(|seen| seen == wanted)) {
+            return self.refuse("Missing required AuthAttr", BROKEN);
+        }
+        Ok(())
     }
 }
 
 impl<'a> Message<'a> {
     /// The steps of pkcs7.asn1 in their order, since the first that fails gives the errno.
-    fn read(blob: &'a [u8], abilities: Abilities) -> Result<Message<'a>, Verification> {
-        let mut content = Elements(blob).expect(SEQUENCE).ok_or(BROKEN)?;
-        if oid(content.expect(OID).ok_or(BROKEN)?.0) != OID_SIGNED_DATA {
-            return Err(INVALID);
+    fn read(parser: &mut Parser<'a>) -> Result<Message<'a>, Verification> {
+        let mut content = Elements(parser.blob).expect(SEQUENCE).ok_or(BROKEN)?;
+        if parser.note(content.expect(OID).ok_or(BROKEN)?.0) != OID_SIGNED_DATA {
+            return parser.refuse("Only support pkcs7_signedData type", INVALID);
         }
         if content.is_empty() {
             // Without content it has no signer.
@@ -190,11 +359,11 @@ impl<'a> Message<'a> {
         let mut data = explicit.expect(SEQUENCE).ok_or(BROKEN)?;
         let version = match data.expect(INTEGER).ok_or(BROKEN)?.0 {
             [version @ (1 | 3)] => *version,
-            _ => return Err(INVALID),
+            _ => return parser.refuse("Unsupported SignedData version", INVALID),
         };
         let mut digests = set_or_sequence(&mut data).ok_or(BROKEN)?;
         while !digests.is_empty() {
-            algorithm(&mut digests).ok_or(BROKEN)?;
+            parser.algorithm(&mut digests)?;
         }
         let mut info = data.expect(SEQUENCE).ok_or(BROKEN)?;
         let data_kind = oid(info.expect(OID).ok_or(BROKEN)?.0);
@@ -205,14 +374,17 @@ impl<'a> Message<'a> {
         }
         ended(info)?;
         if data_kind != OID_DATA && data_kind != OID_MS_INDIRECT_DATA {
+            // The line names it by a number that no version shares.
+            parser.warn("Unsupported data type");
             return Err(INVALID);
         }
+        let is_data = data_kind == OID_DATA;
         let mut certificates = Vec::new();
         if let Some(list) = data.take(CONTEXT_0).or_else(|| data.take(CONTEXT_2)) {
             let mut rest = list.0;
             while !rest.is_empty() {
                 let (certificate, behind) = Certificate::read(rest).ok_or(Verification::Undecided)?;
-                certificates.push(certificate);
+                certificates.push((certificate, rest.get(..rest.len() - behind.len()).unwrap_or(rest)));
                 rest = behind;
             }
         }
@@ -223,7 +395,7 @@ impl<'a> Message<'a> {
         let mut signers = set_or_sequence(&mut data).ok_or(BROKEN)?;
         let signer = match signers.is_empty() {
             true => None,
-            false => Some(Signer::read(signers.expect(SEQUENCE).ok_or(BROKEN)?, version, abilities)?),
+            false => Some(Signer::read(signers.expect(SEQUENCE).ok_or(BROKEN)?, (version, is_data), parser)?),
         };
         if !signers.is_empty() {
             // Several signers: each is tried, and the worst counts. Nobody signs modules so.
@@ -233,18 +405,23 @@ impl<'a> Message<'a> {
             ended(outer)?;
         }
         // "Inconsistently supplied authAttrs" (pkcs7_check_authattrs)
-        let signer = signer.ok_or(INVALID)?;
-        Ok(Message { is_data: data_kind == OID_DATA, has_content: own_data.is_some(), certificates, signer })
+        let Some(signer) = signer else {
+            return parser.refuse("Inconsistently supplied authAttrs", INVALID);
+        };
+        Ok(Message { is_data, has_content: own_data.is_some(), certificates, signer })
     }
 }
 
 impl<'a> Signer<'a> {
-    fn read(mut info: Elements<'a>, version: u8, abilities: Abilities) -> Result<Signer<'a>, Verification> {
+    fn read(
+        mut info: Elements<'a>,
+        (version, is_data): (u8, bool),
+        parser: &mut Parser<'a>,
+    ) -> Result<Signer<'a>, Verification> {
         match info.expect(INTEGER).ok_or(BROKEN)?.0 {
             [own @ (1 | 3)] if *own == version => {}
-            // "SignedData-SignerInfo version mismatch"
-            [1 | 3] => return Err(BROKEN),
-            _ => return Err(INVALID),
+            [1 | 3] => return parser.refuse("SignedData-SignerInfo version mismatch", BROKEN),
+            _ => return parser.refuse("Unsupported SignerInfo version", INVALID),
         }
         let name = match info.take(CONTEXT_0_PRIMITIVE) {
             Some(id) => Name::KeyId(id.0),
@@ -253,7 +430,7 @@ impl<'a> Signer<'a> {
                 let issuer = who.0;
                 let parts = who.expect(SEQUENCE).ok_or(BROKEN)?;
                 let issuer = issuer.get(..issuer.len() - who.0.len()).ok_or(BROKEN)?;
-                walk_name(parts).ok_or(BROKEN)?;
+                parser.walk_name(parts)?;
                 let serial = who.expect(INTEGER).and_then(|n| magnitude(n.0)).ok_or(BROKEN)?;
                 ended(who)?;
                 Name::Serial { issuer, serial }
@@ -263,104 +440,127 @@ impl<'a> Signer<'a> {
             // The kernel takes the name that the version announces, and here that is the other one.
             return Err(Verification::Undecided);
         }
-        let hash = algorithm(&mut info).ok_or(BROKEN)?;
-        let hash = match hash.as_str() {
+        let digest = parser.algorithm(&mut info)?;
+        match parser.registry.map_or(Known::Unclear, |registry| registry.takes_digest(&digest)) {
+            Known::No => return Err(parser.unsupported("digest", &digest)),
+            Known::Yes | Known::Unclear => {}
+        }
+        let hash = match digest.as_str() {
             "2.16.840.1.101.3.4.2.1" => Hash::Sha256,
             "2.16.840.1.101.3.4.2.2" => Hash::Sha384,
             "2.16.840.1.101.3.4.2.3" => Hash::Sha512,
-            // MD4, MD5, SHA-1, SHA-224, SHA-3, SM3, Streebog: kernels came to know and to forget them.
-            "1.2.840.113549.2.4"
-            | "1.2.840.113549.2.5"
-            | "1.3.14.3.2.26"
-            | "2.16.840.1.101.3.4.2.4"
-            | "2.16.840.1.101.3.4.2.8"
-            | "2.16.840.1.101.3.4.2.9"
-            | "2.16.840.1.101.3.4.2.10"
-            | "1.2.156.10197.1.401"
-            | "1.2.643.7.1.1.2.2"
-            | "1.2.643.7.1.1.2.3" => Hash::Other,
-            _ => return Err(Verification::Unsupported),
+            _ => Hash::Other,
         };
-        let listed = match info.take(CONTEXT_0) {
-            Some(set) => Some(attributes(set).ok_or(BROKEN)?),
+        let mut has_attributes = true;
+        match info.take(CONTEXT_0) {
+            Some(set) => parser.attributes(set, is_data)?,
             None => match info.take(CONTEXT_2) {
                 Some(mut explicit) => {
                     let sequence = explicit.expect(SEQUENCE).ok_or(BROKEN)?;
                     ended(explicit)?;
-                    Some(attributes(sequence).ok_or(BROKEN)?)
+                    parser.attributes(sequence, is_data)?;
                 }
-                None => None,
+                None => has_attributes = false,
             },
-        };
-        let lacks = |wanted: &str| listed.iter().any(|found| found.iter().all(|found| found != wanted));
-        if lacks(OID_CONTENT_TYPE) || lacks(OID_MESSAGE_DIGEST) {
-            return Err(BROKEN);
         }
-        let kind = algorithm(&mut info).ok_or(BROKEN)?;
-        let kind = match kind.as_str() {
+        let algorithm = parser.algorithm(&mut info)?;
+        match parser.registry.map_or(Known::Unclear, |registry| registry.takes_algorithm(&algorithm)) {
+            Known::No => return Err(parser.unsupported("pkey", &algorithm)),
+            // Between versions, one stops here and another goes on.
+            Known::Unclear if algorithm != OID_RSA => return Err(Verification::Undecided),
+            Known::Yes | Known::Unclear => {}
+        }
+        let kind = match algorithm.as_str() {
             OID_RSA => Kind::Rsa,
-            // ecdsa-with-SHA1, and with SHA-2
-            "1.2.840.10045.4.1"
-            | "1.2.840.10045.4.3.1"
-            | "1.2.840.10045.4.3.2"
-            | "1.2.840.10045.4.3.3"
-            | "1.2.840.10045.4.3.4" => match abilities.ecdsa {
-                Some(true) => Kind::Ecdsa,
-                Some(false) => return Err(Verification::Unsupported),
-                None => Kind::Other,
-            },
-            // ECDSA with SHA-3, SM2, EC-RDSA, ML-DSA: known to some kernels.
-            other
-                if ["2.16.840.1.101.3.4.3.", "1.2.156.10197.1.", "1.2.643.7.1.1.1."]
-                    .iter()
-                    .any(|family| other.starts_with(family)) =>
-            {
-                Kind::Other
-            }
-            _ => return Err(Verification::Unsupported),
+            OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87 => Kind::MlDsa,
+            // with SHA-1, with SHA-2, and with SHA-3
+            name if name == "1.2.840.10045.4.1" || name.starts_with("1.2.840.10045.4.3.") => Kind::Ecdsa,
+            _ => Kind::Other,
         };
         let signature = info.expect(OCTET_STRING).ok_or(BROKEN)?.0;
-        if let Some(list) = info.take(CONTEXT_1).or_else(|| info.take(CONTEXT_3)) {
-            attributes(list).ok_or(BROKEN)?;
+        if let Some(mut list) = info.take(CONTEXT_1).or_else(|| info.take(CONTEXT_3)) {
+            while !list.is_empty() {
+                let mut attribute = list.expect(SEQUENCE).ok_or(BROKEN)?;
+                attribute.expect(OID).ok_or(BROKEN)?;
+                attribute.expect(SET).ok_or(BROKEN)?;
+                ended(attribute)?;
+            }
         }
         ended(info)?;
-        Ok(Signer { name, hash, has_attributes: listed.is_some(), kind, signature })
+        if !is_data && !has_attributes {
+            return parser.refuse("Authenticode requires AuthAttrs", BROKEN);
+        }
+        Ok(Signer { name, hash, has_attributes, kind, signature })
     }
 
     /// Is the signature that of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is
     /// not computed here.
     fn fits(&self, signed: &[u8], key: &[u8]) -> Option<bool> {
-        let mut info = Reader(key).expect(SEQUENCE)?;
-        let mut algorithm = info.expect(SEQUENCE)?;
-        let kind = oid(algorithm.expect(OID)?.0);
-        // The first byte of a BIT STRING says how many bits of the last do not count.
-        let point = info.expect(BIT_STRING)?.0.strip_prefix(&[0])?;
-        let computed: &'static dyn VerificationAlgorithm = match (kind.as_str(), self.kind) {
-            (OID_RSA, Kind::Rsa) => {
-                let bits = bits_of_rsa(point)?;
-                match self.hash {
-                    Hash::Sha256 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-                    Hash::Sha384 if bits >= 2048 => &RSA_PKCS1_2048_8192_SHA384,
-                    Hash::Sha512 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
-                    _ => return None,
-                }
+        fits((self.kind, self.hash), signed, self.signature, key)
+    }
+}
+
+/// Is this the signature of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is not
+/// computed here.
+fn fits((kind, hash): (Kind, Hash), signed: &[u8], signature: &[u8], key: &[u8]) -> Option<bool> {
+    let mut info = Reader(key).expect(SEQUENCE)?;
+    let mut algorithm = info.expect(SEQUENCE)?;
+    let key_kind = oid(algorithm.expect(OID)?.0);
+    // The first byte of a BIT STRING says how many bits of the last do not count.
+    let point = info.expect(BIT_STRING)?.0.strip_prefix(&[0])?;
+    let computed: &'static dyn VerificationAlgorithm = match (key_kind.as_str(), kind) {
+        (OID_RSA, Kind::Rsa) => {
+            let bits = bits_of_rsa(point)?;
+            match hash {
+                Hash::Sha256 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+                Hash::Sha384 if bits >= 2048 => &RSA_PKCS1_2048_8192_SHA384,
+                Hash::Sha512 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+                _ => return None,
             }
-            (OID_EC_KEY, Kind::Ecdsa) => {
-                let curve = oid(algorithm.expect(OID)?.0);
-                match (curve.as_str(), self.hash) {
-                    (OID_P256, Hash::Sha256) => &ECDSA_P256_SHA256_ASN1,
-                    (OID_P256, Hash::Sha384) => &ECDSA_P256_SHA384_ASN1,
-                    (OID_P384, Hash::Sha256) => &ECDSA_P384_SHA256_ASN1,
-                    (OID_P384, Hash::Sha384) => &ECDSA_P384_SHA384_ASN1,
-                    _ => return None,
-                }
+        }
+        (OID_EC_KEY, Kind::Ecdsa) => {
+            let curve = oid(algorithm.expect(OID)?.0);
+            match (curve.as_str(), hash) {
+                (OID_P256, Hash::Sha256) => &ECDSA_P256_SHA256_ASN1,
+                (OID_P256, Hash::Sha384) => &ECDSA_P256_SHA384_ASN1,
+                (OID_P384, Hash::Sha256) => &ECDSA_P384_SHA256_ASN1,
+                (OID_P384, Hash::Sha384) => &ECDSA_P384_SHA384_ASN1,
+                _ => return None,
             }
-            // The key's encoding is not the signature's.
-            (OID_RSA | OID_EC_KEY, _) => return Some(false),
+        }
+        (OID_ML_DSA_44, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa44>(signed, signature, point)),
+        (OID_ML_DSA_65, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa65>(signed, signature, point)),
+        (OID_ML_DSA_87, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa87>(signed, signature, point)),
+        // The key's encoding is not the signature's.
+        (OID_RSA | OID_EC_KEY | OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87, _) => return Some(false),
+        _ => return None,
+    };
+    Some(UnparsedPublicKey::new(computed, point).verify(signed, signature).is_ok())
+}
+
+/// ML-DSA of the bytes themselves, with an empty context (`crypto/mldsa.c`, 7.0 on). A signature of another size is none.
+fn fits_ml_dsa<P: MlDsaParams>(signed: &[u8], signature: &[u8], key: &[u8]) -> bool {
+    let key = EncodedVerifyingKey::<P>::try_from(key).ok().map(|key| VerifyingKey::<P>::decode(&key));
+    let signature = ml_dsa::Signature::<P>::try_from(signature).ok();
+    key.zip(signature).is_some_and(|(key, signature)| key.verify_with_context(signed, &[], &signature))
+}
+
+/// Did a certificate's own key sign it (`x509_check_for_self_signed`)? Only for algorithms that every kernel here knows.
+fn is_signed_by_itself(der: &[u8]) -> bool {
+    let read = || {
+        let mut outer = Reader(der).expect_definite(SEQUENCE)?;
+        let signed = outer.whole(SEQUENCE)?;
+        let kind = match oid(outer.expect_definite(SEQUENCE)?.expect_definite(OID)?.0).as_str() {
+            "1.2.840.113549.1.1.11" => (Kind::Rsa, Hash::Sha256),
+            "1.2.840.113549.1.1.12" => (Kind::Rsa, Hash::Sha384),
+            "1.2.840.113549.1.1.13" => (Kind::Rsa, Hash::Sha512),
             _ => return None,
         };
-        Some(UnparsedPublicKey::new(computed, point).verify(signed, self.signature).is_ok())
-    }
+        let signature = outer.expect_definite(BIT_STRING)?.0.strip_prefix(&[0])?;
+        let (certificate, _) = Certificate::read(der)?;
+        fits(kind, signed, signature, &certificate.key)
+    };
+    read() == Some(true)
 }
 
 /// The size of an RSA key's modulus in bits, for keys that can be computed with here.
@@ -402,42 +602,6 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// The object identifier of an algorithm; parameters may follow it.
-fn algorithm(from: &mut Elements<'_>) -> Option<String> {
-    let mut parts = from.expect(SEQUENCE)?;
-    let name = oid(parts.expect(OID)?.0);
-    if !parts.is_empty() {
-        parts.next()?;
-    }
-    parts.is_empty().then_some(name)
-}
-
-/// A name: sets of pairs of an object identifier and a value.
-fn walk_name(mut parts: Elements<'_>) -> Option<()> {
-    while !parts.is_empty() {
-        let mut set = parts.expect(SET)?;
-        while !set.is_empty() {
-            let mut part = set.expect(SEQUENCE)?;
-            part.expect(OID)?;
-            part.next()?;
-            part.is_empty().then_some(())?;
-        }
-    }
-    Some(())
-}
-
-/// The object identifiers of attributes.
-fn attributes(mut list: Elements<'_>) -> Option<Vec<String>> {
-    let mut found = Vec::new();
-    while !list.is_empty() {
-        let mut attribute = list.expect(SEQUENCE)?;
-        found.push(oid(attribute.expect(OID)?.0));
-        attribute.expect(SET)?;
-        attribute.is_empty().then_some(())?;
-    }
-    Some(found)
-}
-
 /// Nothing may follow.
 fn ended(rest: Elements<'_>) -> Result<(), Verification> {
     match rest.is_empty() {
@@ -455,7 +619,11 @@ mod tests {
     use super::*;
     use crate::module::{certificate, trailer};
 
-    const ALL: Abilities = Abilities { ecdsa: Some(true), sha512: Some(true) };
+    const ALL: Abilities = Abilities { version: Some((6, 12)), sha512: Some(true), waives_attributes: Some(false) };
+
+    fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abilities) -> Verification {
+        super::verify(signed, blob, keys, abilities).answer
+    }
 
     /// A fixture: what is signed, and the signature's message.
     fn fixture() -> (Vec<u8>, Vec<u8>) {
@@ -530,5 +698,81 @@ mod tests {
         let mut other = blob.clone();
         other[version + 2] = 2;
         assert_eq!(verify(&signed, &other, &[key()], ALL), Verification::Broken { errno: EINVAL });
+    }
+
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let head = if content.len() < 128 { vec![tag, low] } else { vec![tag, 0x82, high, low] };
+        [head, content].concat()
+    }
+
+    const SHA512: [u8; 9] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
+    const ML_DSA_65: [u8; 9] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 18];
+    const ISSUER: [u8; 2] = [0x30, 0];
+
+    /// A message that a key signed with ML-DSA-65, its certificate, and what of it the kernel names by place.
+    fn ml_dsa(signed: &[u8], attributes: &[&[u8]]) -> (Vec<u8>, Certificate) {
+        use ml_dsa::{Keypair, SigningKey};
+        let key = SigningKey::<MlDsa65>::from_seed(&[7; 32].into());
+        let signature = key.expanded_key().sign_deterministic(signed, &[]).unwrap();
+        let algorithm = |name: &[u8]| der(SEQUENCE, &[&der(OID, &[name])]);
+        let (digest, kind, one) = (algorithm(&SHA512), algorithm(&ML_DSA_65), [INTEGER, 1, 1]);
+        let who = der(SEQUENCE, &[&ISSUER, &[INTEGER, 1, 5]]);
+        let listed = if attributes.is_empty() { Vec::new() } else { der(CONTEXT_0, attributes) };
+        let info = der(SEQUENCE, &[&one, &who, &digest, &listed, &kind, &der(OCTET_STRING, &[&signature.encode()])]);
+        let data = der(OID, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1]]);
+        let body = [&one[..], &der(SET, &[&digest]), &der(SEQUENCE, &[&data]), &der(SET, &[&info])].concat();
+        let signed_data = der(OID, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2]]);
+        let blob = der(SEQUENCE, &[&signed_data, &der(CONTEXT_0, &[&der(SEQUENCE, &[&body])])]);
+        let public = der(BIT_STRING, &[&[0], &key.verifying_key().encode()]);
+        let own = Certificate {
+            subject: String::new(),
+            issuer: ISSUER.to_vec(),
+            serial: vec![5],
+            key_id: None,
+            key: der(SEQUENCE, &[&kind, &public]),
+        };
+        (blob, own)
+    }
+
+    #[test]
+    fn ml_dsa_signs_the_bytes_themselves() {
+        let new = Abilities { version: Some((7, 2)), sha512: Some(false), ..ALL };
+        let (blob, own) = ml_dsa(b"image", &[]);
+        assert_eq!(verify(b"image", &blob, std::slice::from_ref(&own), new), Verification::Good);
+        assert_eq!(
+            verify(b"imagf", &blob, std::slice::from_ref(&own), new),
+            Verification::Mismatch { errno: EKEYREJECTED }
+        );
+        assert_eq!(verify(b"image", &blob, &[], new), Verification::UnknownKey);
+        let old = super::verify(b"image", &blob, &[own], ALL);
+        assert_eq!(old.answer, Verification::Unsupported);
+        let at = memchr::memmem::find(&blob, &ML_DSA_65).unwrap();
+        let lines =
+            [format!("PKCS7: Unknown OID: [{at}] 2.16.840.1.101.3.4.3.18"), "Unsupported pkey algo: 103".into()];
+        assert_eq!(old.log, lines);
+    }
+
+    #[test]
+    fn signed_attributes_are_refused_with_a_line() {
+        let attribute = |name: &[u8], value: &[u8]| der(SEQUENCE, &[&der(OID, &[name]), &der(SET, &[value])]);
+        let pkcs9 = |last: u8| [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, last];
+        let kind = attribute(&pkcs9(3), &der(OID, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1]]));
+        let digest = attribute(&pkcs9(4), &der(OCTET_STRING, &[&[0; 64]]));
+        let capabilities = attribute(&pkcs9(15), &ISSUER);
+        let new = Abilities { version: Some((7, 2)), ..ALL };
+        let said = |attributes: &[&[u8]]| {
+            let (blob, own) = ml_dsa(b"image", attributes);
+            let verified = super::verify(b"image", &blob, &[own], new);
+            (verified.answer, verified.log.concat())
+        };
+        let has = "PKCS7: Invalid module sig (has authattrs)".to_owned();
+        assert_eq!(said(&[&kind, &digest]), (REJECTED, has));
+        let capable = "PKCS7: S/MIME Caps only allowed with Authenticode".to_owned();
+        assert_eq!(said(&[&kind, &digest, &capabilities]), (REJECTED, capable));
+        let repeated = "PKCS7: Repeated/multivalue AuthAttrs not permitted".to_owned();
+        assert_eq!(said(&[&kind, &kind]), (REJECTED, repeated));
+        assert_eq!(said(&[&kind]), (BROKEN, "PKCS7: Missing required AuthAttr".to_owned()));
     }
 }

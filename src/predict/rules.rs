@@ -5,8 +5,8 @@
 //! To add a version, go down [`TABLE`] beside kernel/module/main.c, version.c and signing.c (kernel/module.c before
 //! 5.18), and give each row that ends its end.
 
-use crate::kernel::Kernel;
 use crate::kernel::image::messages::SHA512_NAMES;
+use crate::kernel::{Facts, Kernel};
 use crate::predict::builder::Builder;
 use crate::vermagic::TokenKind;
 
@@ -19,6 +19,8 @@ pub(super) enum Rule {
     SignaturesForced,
     /// SHA-384 and SHA-512 are built in (CONFIG_CRYPTO_SHA512=y).
     Sha512,
+    /// Signed attributes beside ML-DSA are taken (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA).
+    AttributesWaived,
     /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
     SignatureReasons,
     /// The signature is looked at behind the ELF header and the blacklist; else it comes first.
@@ -143,6 +145,7 @@ const TABLE: &[Row] = &[
     Row(Rule::Signatures,           at(3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing", "exports protected symbol"]),
     Row(Rule::SignaturesForced,     at(3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
     Row(Rule::Sha512,               at(2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
+    Row(Rule::AttributesWaived,     at(7, 0),  NOW,     "PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", &["Waived invalid module sig (has authattrs)"]),
     Row(Rule::SignatureReasons,     at(5, 4),  NOW,     "", &[]),
     // Read in 4.14 and 4.20; 5.10.262 and 5.11 check the signature first again.
     Row(Rule::SignatureLate,        between((4, 15, 0), (4, 20, 0)), between((5, 10, 0), (5, 10, 262)), "", &[]),
@@ -226,6 +229,21 @@ impl<'k> Rules<'k> {
     /// Is the kernel at least of this version? `None` if its version is not known.
     pub(super) fn since(&self, major: u32, minor: u32) -> Option<bool> {
         self.version.map(|(ours, minors, _)| (ours, minors) >= (major, minor))
+    }
+
+    /// What is known of the kernel.
+    pub(super) fn facts(&self) -> &'k Facts {
+        &self.kernel.facts
+    }
+
+    /// Did Debian build it, as far as is known?
+    pub(super) fn is_debian(&self) -> bool {
+        self.builder == Builder::Debian
+    }
+
+    /// Is it of this machine (`e_machine`), as far as is known?
+    pub(super) fn is_machine(&self, number: u16) -> bool {
+        self.kernel.facts.machine.as_ref().is_some_and(|machine| machine.value.number == number)
     }
 
     /// The first two numbers of its version; `None` if it is not known.

@@ -2,7 +2,7 @@
 //! kernel/module.c and kernel/module_signing.c), `mod_check_sig` (kernel/module_signature.c).
 
 use crate::module::Module;
-use crate::module::verification::{self, Abilities, Verification};
+use crate::module::verification::{self, Abilities, Verification, Verified};
 use crate::predict::patched::Change;
 use crate::predict::record::Record;
 use crate::predict::rules::Rule;
@@ -33,13 +33,16 @@ enum Absent {
     NoSignature,
     UnknownCrypto,
     UnknownKey,
+    UnknownKeyOrCrypto,
+    /// The trailer's `id_type` is this.
+    OtherKind(u8),
 }
 
 /// How the look at the trailer ends.
 enum Looked {
     Good { signed: usize },
     Absent { why: Absent, end: usize },
-    Fatal { errno: i32, note: &'static str, line: Option<String> },
+    Fatal { errno: i32, note: &'static str, lines: Vec<String> },
     Unknown { end: usize, note: &'static str },
 }
 
@@ -80,8 +83,8 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
             record.pass(Step::Signature, "signed by a key that the kernel knows, and the digest fits", source);
             return Ok(Seen { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
         }
-        Looked::Fatal { errno, note, line } => {
-            line.into_iter().for_each(|line| record.say(line));
+        Looked::Fatal { errno, note, lines } => {
+            lines.into_iter().for_each(|line| record.say(line));
             record.fail(Step::Signature, errno, note, None)?;
             return Ok(whole);
         }
@@ -106,17 +109,32 @@ fn enforced(
     let source = policy.map(|policy| policy.source.as_str());
     let what = match absent {
         Absent::NoSignature => "unsigned module",
-        Absent::UnknownCrypto => "module with unsupported crypto",
-        Absent::UnknownKey => "module with unavailable key",
+        Absent::UnknownCrypto | Absent::OtherKind(_) => "module with unsupported crypto",
+        Absent::UnknownKey | Absent::UnknownKeyOrCrypto => "module with unavailable key",
     };
     let why = match absent {
-        Absent::NoSignature => why,
-        Absent::UnknownCrypto => "signed in a way that the kernel does not know",
+        Absent::NoSignature => why.to_owned(),
+        Absent::UnknownCrypto => "signed in a way that the kernel does not know".to_owned(),
+        Absent::OtherKind(kind) => {
+            format!("its signature has id_type {kind} ({}); kernels since 4.3 take 2 (PKCS#7)", kind_name(kind))
+        }
+        Absent::UnknownKeyOrCrypto => {
+            "signed by a key that is not in the kernel's image, over a weak digest".to_owned()
+        }
         Absent::UnknownKey => {
-            "signed by a key that is not in the kernel's image (one of the firmware or the machine's owner would count)"
+            "signed by a key that is not in the kernel's image (one of the firmware or the machine's \
+                               owner would count)"
+                .to_owned()
         }
     };
     match set {
+        Some(true) if matches!(absent, Absent::UnknownKeyOrCrypto) => {
+            record.unknown(
+                Step::Signature,
+                "has the kernel the digest? it insists on a signature, and one line names it",
+            );
+            return Ok(());
+        }
         Some(true) if attempt.rules.surely(Rule::SignatureReasons) => {
             record.say(format!("Loading of {what} is rejected"));
             record.fail(Step::Signature, errno::EKEYREJECTED, format!("{why}, and this kernel insists"), source)?;
@@ -143,6 +161,16 @@ fn enforced(
     Ok(())
 }
 
+/// What `id_type` says (`enum pkey_id_type`, include/linux/module_signature.h, 6.12).
+fn kind_name(kind: u8) -> &'static str {
+    match kind {
+        0 => "OpenPGP",
+        1 => "X.509",
+        2 => "PKCS#7",
+        _ => "unknown",
+    }
+}
+
 /// How long the signed part is, by what stands before the marker.
 fn signed_length(rest: &[u8]) -> Option<usize> {
     let (_, info) = rest.split_last_chunk::<INFO>()?;
@@ -153,17 +181,18 @@ fn signed_length(rest: &[u8]) -> Option<usize> {
 /// `mod_verify_sig`; `rest` is the file without the marker.
 fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
     let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
-        return Looked::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", line: None };
+        return Looked::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", lines: Vec::new() };
     };
     let Some(signed) = signed_length(rest).filter(|signed| *signed > 0) else {
         let note = "the trailer says that the signature is longer than the file";
-        return Looked::Fatal { errno: errno::EBADMSG, note, line: None };
+        return Looked::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
     if info.get(2) != Some(&2) {
         if attempt.rules.since(5, 4) == Some(true) {
             record.say("module: not signed with expected PKCS#7 message");
         }
-        return Looked::Absent { why: Absent::UnknownCrypto, end: rest.len() };
+        let kind = info.get(2).copied().unwrap_or_default();
+        return Looked::Absent { why: Absent::OtherKind(kind), end: rest.len() };
     }
     let strays = [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0));
     if strays {
@@ -171,7 +200,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
         return Looked::Fatal {
             errno: errno::EBADMSG,
             note: "the trailer has fields that must be 0",
-            line: Some(line),
+            lines: vec![line],
         };
     }
     let end = signed;
@@ -185,15 +214,22 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
             Ok(verified) => verified,
             Err(note) => return Looked::Unknown { end, note },
         };
-    match verified {
+    let Verified { answer, log } = verified;
+    // Debian's kernels look for the key twice, at last among those of the firmware, and parse the message anew.
+    let is_twice = answer == Verification::UnknownKey && attempt.rules.is_debian();
+    for _ in 0..if is_twice { 2 } else { 1 } {
+        log.iter().for_each(|line| record.say(line.clone()));
+    }
+    match answer {
         Verification::Good => Looked::Good { signed },
         Verification::UnknownKey => Looked::Absent { why: Absent::UnknownKey, end },
         Verification::Unsupported => Looked::Absent { why: Absent::UnknownCrypto, end },
+        Verification::UnknownKeyOrUnsupported => Looked::Absent { why: Absent::UnknownKeyOrCrypto, end },
         Verification::Mismatch { errno } => {
-            Looked::Fatal { errno, note: "signed by a key that the kernel knows, but changed since", line: None }
+            Looked::Fatal { errno, note: "signed by a key that the kernel knows, but changed since", lines: Vec::new() }
         }
         Verification::Broken { errno } => {
-            Looked::Fatal { errno, note: "the signature is no message that the kernel takes", line: None }
+            Looked::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
         }
         Verification::Undecided => Looked::Unknown { end, note: KEY_UNKNOWN },
     }
@@ -203,22 +239,33 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
 /// kernel asks modprobe for it (crypto_alloc_shash, crypto/api.c): a module of its own is then one more that is needed.
 fn verified(
     attempt: &Attempt<'_>,
-    verify: &dyn Fn(Abilities) -> Verification,
+    verify: &dyn Fn(Abilities) -> Verified,
     record: &mut Record,
-) -> Result<Verification, &'static str> {
-    let own = Abilities { ecdsa: attempt.rules.since(5, 13), sha512: attempt.rules.has(Rule::Sha512) };
+) -> Result<Verified, &'static str> {
+    let own = Abilities {
+        version: attempt.rules.major_minor(),
+        sha512: attempt.rules.has(Rule::Sha512),
+        waives_attributes: attempt.rules.has(Rule::AttributesWaived),
+    };
     let (with_it, without) =
         (verify(Abilities { sha512: Some(true), ..own }), verify(Abilities { sha512: Some(false), ..own }));
     if own.sha512 == Some(true) || with_it == without {
         return Ok(with_it);
     }
-    let tree = attempt.kernel.facts.tree.as_ref().filter(|_| own.sha512 == Some(false));
-    let tree = tree.ok_or("has the kernel SHA-512? (CONFIG_CRYPTO_SHA512 in its configuration, and its modules)")?;
+    // Whether the digest or the key is what it lacks makes no difference where nobody insists.
+    let is_either = (with_it.answer, without.answer) == (Verification::UnknownKey, Verification::Unsupported);
+    let either = |note| match is_either && with_it.log.is_empty() {
+        true => Ok(Verified { answer: Verification::UnknownKeyOrUnsupported, ..without.clone() }),
+        false => Err(note),
+    };
+    let Some(tree) = attempt.kernel.facts.tree.as_ref().filter(|_| own.sha512 == Some(false)) else {
+        return either("has the kernel SHA-512? (CONFIG_CRYPTO_SHA512 in its configuration, and its modules)");
+    };
     match tree.value.modules.iter().find(|module| SHA512_MODULES.contains(&module.name.as_str())) {
         None => Ok(without),
         // Nobody can bring what it takes to bring him.
         Some(module) if attempt.subject.module.and_then(Module::name).as_ref() == Some(&module.name) => Ok(without),
-        Some(_) if attempt.load.alone => Err("does the kernel's modprobe find the module that has SHA-512?"),
+        Some(_) if attempt.load.alone => either("does the kernel's modprobe find the module that has SHA-512?"),
         Some(module) => {
             record.needs.push(module.name.clone());
             Ok(with_it)

@@ -62,7 +62,7 @@ const REFUSED: &[(&str, ErrorKind, &str)] = &[
     // The trailer
     ("trailer-length-lies.ko", Truncated, "length is 1048576 bytes, but only 3353"),
     ("trailer-length-zero.ko", Malformed, "the signature's length is 0"),
-    ("trailer-fields.ko", Malformed, "the signature's kind is 9"),
+    ("trailer-fields.ko", Malformed, "the signature's kind (id_type) is 9"),
     ("trailer-not-der.ko", Malformed, "no PKCS#7 message"),
     ("trailer-only.ko", NotAModule, "not an ELF file"),
     ("trailer-cut.ko", Truncated, "100 bytes behind the ELF image"),

@@ -90,9 +90,9 @@ fn assert_same(keys: &Keys, name: &str, signer: &Signer, image: &[u8], digest: D
     let message = std::fs::read(&message).unwrap();
     assert_eq!(message, ours[..ours.len() - 12 - trailer::MAGIC.len()]);
 
-    let answer =
-        verify(image, &message, &[signer.certificate().clone()], Abilities { ecdsa: None, sha512: Some(true) });
-    assert_eq!(answer, Verification::Good);
+    let abilities = Abilities { version: None, sha512: Some(true), waives_attributes: None };
+    let verified = verify(image, &message, &[signer.certificate().clone()], abilities);
+    assert_eq!(verified.answer, Verification::Good);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub const LOADER_MESSAGES: &[&str] = &[
     "Loading of unsigned module",
     "module with unavailable key",
     "not signed with expected PKCS#7 message",
+    "Waived invalid module sig (has authattrs)",
     "PKCS#7 signature info has unexpected non-zero params",
     "Lockdown: %s",
     "Kernel is locked down from %s",

@@ -32,9 +32,9 @@ fn what_it_signs_is_good_for_who_trusts_the_certificate_and_says_what_it_is() {
             assert_eq!((found.junk, found.stray_fields), (0, false));
             assert_eq!(found.signer.as_deref(), Some(&b"kmodlab fixture signing key"[..]));
             assert_eq!(found.key_id, signer.certificate().serial);
+            let abilities = Abilities { version: None, sha512: Some(true), waives_attributes: None };
             let message = &end[..end.len() - 12 - MAGIC.len()];
-            let with =
-                |keys: &[Certificate]| verify(image, message, keys, Abilities { ecdsa: None, sha512: Some(true) });
+            let with = |keys: &[Certificate]| verify(image, message, keys, abilities).answer;
             assert_eq!(with(&[signer.certificate().clone()]), Verification::Good);
             assert_eq!(with(&[]), Verification::UnknownKey);
         }
