@@ -48,8 +48,8 @@ fn is_judged(module: &Module, bytes: &[u8]) {
         facts: Facts { machine: Some(Fact { value: Machine::of(module), source: String::new() }), ..Facts::default() },
     };
     for force in [Force::None, Force::Both] {
-        let subject = Subject { bytes, module: Some(module) };
-        for line in predict::predict(&subject, &kernel, &Load { force, alone: true }).dmesg {
+        let subject = Subject { bytes, module: Some(module), packing: None };
+        for line in predict::predict(&subject, &kernel, &Load { force, alone: true, ..Load::default() }).dmesg {
             assert!(!escape::for_eyes(&line).contains(char::is_control));
         }
     }

@@ -17,7 +17,7 @@ use crate::kernel::{self, Kernel};
 use crate::module::{self, Module, file, name_of_file};
 use crate::predict::danger::Danger;
 use crate::predict::{
-    self, Answer, Finding, Force, Load, Outcome, PatchHelps, Patched, Step, Subject, Userspace, Verdict,
+    self, Answer, Finding, Force, Load, Loader, Outcome, PatchHelps, Patched, Step, Subject, Userspace, Verdict,
 };
 use crate::vault::index::Index;
 use crate::vault::target;
@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// A bare insmod: the modules that it needs are not loaded before it
     #[arg(long)]
     alone: bool,
+    /// Who loads compressed files: kmod up to 30 unpacks them, later ones leave it to the kernel where it can
+    #[arg(long, value_enum, value_name = "WHO", default_value = "any", hide_default_value = true)]
+    loader: LoaderArg,
     /// One JSON object a cell, in a line each
     #[arg(long)]
     json: bool,
@@ -51,6 +54,15 @@ enum ForceArg {
     Both,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LoaderArg {
+    Any,
+    Kmod30,
+    Kmod31,
+    Kmod34,
+    Kernel,
+}
+
 impl Args {
     fn load(&self) -> Load {
         let force = match self.force {
@@ -59,7 +71,14 @@ impl Args {
             ForceArg::Modversions => Force::Modversions,
             ForceArg::Both => Force::Both,
         };
-        Load { force, alone: self.alone }
+        let loader = match self.loader {
+            LoaderArg::Any => Loader::Any,
+            LoaderArg::Kmod30 => Loader::Kmod30,
+            LoaderArg::Kmod31 => Loader::Kmod31,
+            LoaderArg::Kmod34 => Loader::Kmod34,
+            LoaderArg::Kernel => Loader::Kernel,
+        };
+        Load { force, alone: self.alone, loader }
     }
 }
 
@@ -156,15 +175,16 @@ fn add_patched(verdict: &mut Verdict) {
 /// Judges one module file. A file that contradicts itself is judged where the facts say what a kernel makes of it; else
 /// it is an error, as everywhere.
 fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<Judged> {
-    module::with_bytes(path, max_size, |bytes| {
+    module::with_packed(path, max_size, |bytes, packing| {
         let read = Module::read(bytes);
-        let is_judged = bytes.starts_with(b"\x7fELF") && kernels.iter().all(|kernel| kernel.facts.machine.is_some());
+        let is_judged = (bytes.starts_with(b"\x7fELF") || packing.is_some())
+            && kernels.iter().all(|kernel| kernel.facts.machine.is_some());
         let (module, broken) = match read {
             Ok(module) => (Some(module), None),
             Err(error) if is_judged => (None, Some(error)),
             Err(error) => return Err(error.on(path)),
         };
-        let subject = Subject { bytes, module: module.as_ref() };
+        let subject = Subject { bytes, module: module.as_ref(), packing };
         let verdicts = kernels.iter().map(|kernel| predict::predict(&subject, kernel, load)).collect();
         let name = module.as_ref().map_or_else(|| name_of_file(path), |module| module.name_or_stem(path));
         Ok(Judged { name, vermagic: module.as_ref().and_then(Module::vermagic), broken, verdicts })

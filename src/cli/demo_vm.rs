@@ -75,8 +75,8 @@ impl Lab {
         let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
         let Some(plan) = Plan::make(&self.own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
         let module = Module::read(&plan.bytes_after).ok();
-        let subject = Subject { bytes: &plan.bytes_after, module: module.as_ref() };
-        let load = Load { force: Force::None, alone: false };
+        let subject = Subject { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
+        let load = Load { force: Force::None, alone: false, ..Load::default() };
         predict::predict(&subject, &self.target.kernel, &load).answer == Answer::Refused
     }
 }

@@ -283,9 +283,10 @@ fn order(prepared: &Prepared<'_>, number: usize, file: String, conditions: &Cond
 
 fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions, image: &str) -> Prepared<'q> {
     let specimen = question.specimen;
-    let load = Load { force: question.way.force(), alone: conditions.alone };
-    let verdict =
-        |bytes: &[u8], module: Option<&Module>| predict::predict(&Subject { bytes, module }, &target.kernel, &load);
+    let load = Load { force: question.way.force(), alone: conditions.alone, ..Load::default() };
+    let verdict = |bytes: &[u8], module: Option<&Module>| {
+        predict::predict(&Subject { bytes, module, packing: None }, &target.kernel, &load)
+    };
     let (bytes, verdict, change) = match question.way {
         Way::Patched => match patched(specimen, &target.kernel, &load) {
             Ok(plan) => {
@@ -342,7 +343,7 @@ fn patched(specimen: &Specimen, kernel: &Kernel, load: &Load) -> Result<Plan> {
     let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
     let plan = Plan::make(&specimen.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;
-    let subject = Subject { bytes: &plan.bytes_after, module: Some(&module) };
+    let subject = Subject { bytes: &plan.bytes_after, module: Some(&module), packing: None };
     if predict::predict(&subject, kernel, load).stage == Some(Step::Btf) {
         return Plan::make(&specimen.bytes, &Request { drop_btf: true, ..request });
     }

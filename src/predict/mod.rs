@@ -7,6 +7,7 @@
 mod arch;
 mod btf;
 mod builder;
+mod container;
 pub mod danger;
 mod exports;
 mod loaded;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Kernel, Machine};
 use crate::module::Module;
+use crate::module::container::Packing;
 use crate::module::elf::{Class, Endian};
 use danger::Danger;
 use loaded::Loaded;
@@ -48,6 +50,8 @@ pub mod errno {
     pub const ENOENT: i32 = 2;
     /// What most refusals come back as.
     pub const ENOEXEC: i32 = 8;
+    /// A security module says no.
+    pub const EACCES: i32 = 13;
     /// A module of this name is there.
     pub const EEXIST: i32 = 17;
     /// A symbol that is there, but is another.
@@ -56,6 +60,8 @@ pub mod errno {
     pub const ENOPKG: i32 = 65;
     /// A signature that can't be read.
     pub const EBADMSG: i32 = 74;
+    /// Something that the kernel was not built for.
+    pub const EOPNOTSUPP: i32 = 95;
     /// No such key (kernels up to 4.20 that insist on signatures).
     pub const ENOKEY: i32 = 126;
     /// A signature that does not fit, or none where one is insisted on.
@@ -80,6 +86,8 @@ pub enum Answer {
 pub enum Step {
     /// May modules be loaded at all?
     Permission,
+    /// How the file is compressed, and who unpacks it.
+    Container,
     /// The appended signature.
     Signature,
     /// Is it an ELF file of this kernel's machine, with the sections that a module has?
@@ -111,6 +119,7 @@ impl Step {
     pub fn name(self) -> &'static str {
         match self {
             Step::Permission => "permission",
+            Step::Container => "container",
             Step::Signature => "signature",
             Step::Elf => "elf",
             Step::Blacklist => "blacklist",
@@ -195,6 +204,23 @@ impl Force {
     }
 }
 
+/// Who loads a compressed module file. Plain files are loaded alike by all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loader {
+    /// Not known. Where kmod's versions differ, the verdict is unknown.
+    #[default]
+    Any,
+    /// kmod up to 30: it unpacks the file itself.
+    Kmod30,
+    /// kmod 31 to 33: it lets the kernel unpack what the kernel can.
+    Kmod31,
+    /// kmod 34: the same, and it takes one zstd frame of a known size only.
+    Kmod34,
+    /// finit_module(2) with MODULE_INIT_COMPRESSED_FILE (4): the kernel unpacks the file.
+    Kernel,
+}
+
 /// How the module is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
@@ -202,6 +228,8 @@ pub struct Load {
     pub force: Force,
     /// A bare insmod: the modules that it needs are not there. Else they count as loaded before it.
     pub alone: bool,
+    /// Who loads it, if the file is compressed.
+    pub loader: Loader,
 }
 
 /// A module as it is handed to the kernel.
@@ -211,6 +239,8 @@ pub struct Subject<'f> {
     pub bytes: &'f [u8],
     /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
     pub module: Option<&'f Module>,
+    /// How the file is compressed; `None` for a plain one, or where the bytes are handed over as they are.
+    pub packing: Option<&'f Packing>,
 }
 
 /// The kernel's answer, with its reasons.
@@ -258,10 +288,17 @@ impl Verdict {
 /// The verdict for a module on a kernel.
 pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
     let rules = Rules::of(kernel);
-    let asked = attempt(subject, kernel, &rules, load, None);
     // A patch is there so that nothing need be forced.
     let plain = Load { force: Force::None, ..*load };
-    let unforced = (load.force != Force::None).then(|| attempt(subject, kernel, &rules, &plain, None));
+    let is_other = load.force != Force::None || subject.packing.is_some();
+    let unforced = is_other.then(|| attempt(subject, kernel, &rules, &plain, None));
+    let asked = match (subject.packing, &unforced) {
+        (Some(packing), Some(unforced)) => {
+            let attempt = |subject: &Subject<'_>, load: &Load| attempt(subject, kernel, &rules, load, None);
+            container::attempt(subject, packing, &rules, load, (&attempt, unforced))
+        }
+        _ => attempt(subject, kernel, &rules, load, None),
+    };
     let before = unforced.as_ref().unwrap_or(&asked);
     let patched = [Change::Rewrite, Change::Blank]
         .map(|change| patched::judge(change, before, |change| attempt(subject, kernel, &rules, &plain, Some(change))));

@@ -9,7 +9,7 @@ use crate::predict::{Answer, Finding, Outcome, Step};
 pub(super) type Flow = Result<(), (Step, i32)>;
 
 /// The record of one attempt.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Record {
     pub(super) findings: Vec<Finding>,
     pub(super) dmesg: Vec<String>,

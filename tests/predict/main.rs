@@ -14,6 +14,7 @@
 
 mod arch;
 mod bare;
+mod containers;
 mod forced;
 mod hostile;
 mod kernels;
@@ -52,12 +53,12 @@ fn hello(changes: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 /// The verdict for a bare insmod.
 fn insmod(bytes: &[u8], kernel: &Kernel, force: Force) -> Verdict {
-    judge(bytes, kernel, Load { force, alone: true })
+    judge(bytes, kernel, Load { force, alone: true, ..Load::default() })
 }
 
 fn judge(bytes: &[u8], kernel: &Kernel, load: Load) -> Verdict {
     let module = Module::read(bytes).ok();
-    predict(&Subject { bytes, module: module.as_ref() }, kernel, &load)
+    predict(&Subject { bytes, module: module.as_ref(), packing: None }, kernel, &load)
 }
 
 /// It is refused at that step, with that errno, and these are the lines.

@@ -24,6 +24,11 @@ fn certificate() -> Certificate {
     Certificate::read(&der).unwrap().0
 }
 
+/// The keys of a kernel that knows it.
+pub(crate) fn known() -> Fact<Vec<Certificate>> {
+    Fact { value: vec![certificate()], source: "this test".to_owned() }
+}
+
 fn trusting(keys: &[Certificate]) -> Kernel {
     let mut kernel = debian("6.1.0");
     kernel.facts.keys = Some(Fact { value: keys.to_vec(), source: "this test".to_owned() });
@@ -109,7 +114,7 @@ fn a_digest_that_is_a_module_is_needed_before() {
     kernel.facts.tree = tree(&["sha512_generic"]);
     // It is the kernel that asks for it, so a bare insmod may do.
     assert_unknown(&insmod(&signed, &kernel, Force::None), &["does the kernel's modprobe find the module"]);
-    let with_others = judge(&signed, &kernel, Load { force: Force::None, alone: false });
+    let with_others = judge(&signed, &kernel, Load { force: Force::None, alone: false, ..Load::default() });
     assert_accepted(&with_others, "O", &[OUT_OF_TREE]);
     assert_eq!(with_others.needs, ["sha512_generic"]);
     kernel.facts.tree = tree(&["md4"]);

@@ -56,7 +56,7 @@ fn dummy(of: &Files, on: &Kernel, force: Force) -> (Verdict, Vec<u8>) {
 
 fn ask(bytes: &[u8], on: &Kernel, force: Force) -> Verdict {
     let module = Module::read(bytes).unwrap();
-    predict::predict(&Subject { bytes, module: Some(&module) }, on, &Load { force, ..Load::default() })
+    predict::predict(&Subject { bytes, module: Some(&module), packing: None }, on, &Load { force, ..Load::default() })
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn has_modules(file: &Path) -> bool {
 fn look(kernel: &Kernel, bytes: &[u8], tally: &mut Tally) {
     let module = Module::read(bytes).ok();
     let load = Load { alone: false, ..Load::default() };
-    let verdict = predict(&Subject { bytes, module: module.as_ref() }, kernel, &load);
+    let verdict = predict(&Subject { bytes, module: module.as_ref(), packing: None }, kernel, &load);
     tally.modules += 1;
     let decided = [Step::Elf, Step::Sections, Step::Relocations];
     let against = verdict

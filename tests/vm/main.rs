@@ -15,6 +15,7 @@
 
 mod breakage;
 mod conditions;
+mod containers;
 mod demo;
 mod documents;
 mod experiments;
@@ -22,15 +23,18 @@ mod experiments;
 mod fetched;
 mod flags;
 mod hostile;
+mod insmod;
 mod kernels;
 mod matrix;
 mod own_base;
+mod packing;
 mod parent;
 mod premises;
 mod repack;
 mod right_way;
 #[path = "../readme/sessions.rs"]
 mod sessions;
+mod signatures;
 mod tally;
 mod trusting;
 mod ways;

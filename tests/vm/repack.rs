@@ -245,7 +245,7 @@ impl Stage<'_> {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(case) = cases.get(number) else { return };
                 let module = Module::read(&case.inside).ok();
-                let subject = Subject { bytes: &case.inside, module: module.as_ref() };
+                let subject = Subject { bytes: &case.inside, module: module.as_ref(), packing: None };
                 let prediction = Prediction::of(&predict(&subject, &kernel, &Load::default()));
                 let before = prediction.needs.iter().map(|name| {
                     assert!(needed.contains_key(name), "{}: {name} is needed, and was not foreseen", case.name);

@@ -56,7 +56,11 @@ impl<'k> Proposal<'k> {
             None => None,
             Some(kernel) => {
                 let answer = |bytes, module| {
-                    predict::predict(&predict::Subject { bytes, module: Some(module) }, kernel, &Load::default())
+                    predict::predict(
+                        &predict::Subject { bytes, module: Some(module), packing: None },
+                        kernel,
+                        &Load::default(),
+                    )
                 };
                 let inside = match plan.container {
                     Container::None => Cow::Borrowed(target.bytes.as_slice()),

@@ -48,11 +48,14 @@ pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Resu
     let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
     let what = format!("building a module by {}", output::path(&args.tree));
     let path = waiting(&what, || prove::build(&study.tree, folder.path()))?;
-    let load = Load { force: Force::None, alone: false };
+    let load = Load { force: Force::None, alone: false, ..Load::default() };
     let (vermagic, verdict) = module::with_bytes(&path, session.max_size, |bytes| {
         let module = Module::read(bytes).map_err(|e| e.on(&path))?;
         let vermagic = module.modinfo.first("vermagic").unwrap_or_default().to_vec();
-        Ok::<_, Error>((vermagic, predict::predict(&Subject { bytes, module: Some(&module) }, &study.kernel, &load)))
+        Ok::<_, Error>((
+            vermagic,
+            predict::predict(&Subject { bytes, module: Some(&module), packing: None }, &study.kernel, &load),
+        ))
     })??;
     let predicted = study.outlooks.now.vermagic.as_ref();
     Ok(Proof {

@@ -1,0 +1,443 @@
+//! A compressed module file: who unpacks it, and what then reaches the loader.
+//!
+//! kmod up to 30 unpacks each file itself and calls init_module(2). From 31 on it hands a file as it is to finit_module(2)
+//! with MODULE_INIT_COMPRESSED_FILE, where `/sys/module/compression` names the same format, and an error is then final; all
+//! others it unpacks (`do_finit_module`, `do_init_module`, libkmod/libkmod-module.c, kmod 31 and 34). The decoders of the
+//! kernel are smaller than kmod's (kernel/module/decompress.c, lib/xz/xz_dec_stream.c, 6.1, 6.12 and 7.2), and read one
+//! stream or frame alone. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/vm/containers.rs); kernels that
+//! unpack zstd or gzip were read and not measured.
+
+use std::borrow::Cow;
+
+use crate::module::container::{After, Container, Header, Packing};
+use crate::predict::loaded::{self, number};
+use crate::predict::record::Record;
+use crate::predict::rules::Rules;
+use crate::predict::{Answer, Force, Load, Loader, Outcome, Step, Subject, errno, errno_name};
+
+/// What happens to a file on its way to the loader's first check.
+#[derive(Clone, Debug, PartialEq)]
+enum Handed<'f> {
+    /// kmod unpacks it and hands over the bytes. What was to be forced is edited into them.
+    ByKmod(Cow<'f, [u8]>),
+    /// The kernel unpacks it.
+    ByKernel(&'f [u8]),
+    /// Either does, and both come to the same.
+    ByEither,
+    /// The kernel refuses to unpack it.
+    KernelRefuses { errno: i32, line: Option<String>, why: String },
+    /// kmod refuses it, and the kernel is not asked.
+    KmodRefuses { errno: i32, why: String },
+    /// A fact is missing.
+    Unknown(String),
+}
+
+/// How an attempt at loading plain bytes is predicted, and what came of all that is inside, not forced.
+type Plain<'a> = (&'a dyn Fn(&Subject<'_>, &Load) -> Record, &'a Record);
+
+/// The one attempt that is predicted for a compressed file; where loaders differ and none is named, an unknown one.
+pub(super) fn attempt(
+    subject: &Subject<'_>,
+    packing: &Packing,
+    rules: &Rules<'_>,
+    load: &Load,
+    plain: Plain<'_>,
+) -> Record {
+    let file = File { bytes: subject.bytes, packing, rules, force: load.force };
+    let named = [load.loader];
+    let loaders: &[Loader] = match load.loader {
+        Loader::Any => &[Loader::Kmod30, Loader::Kmod31, Loader::Kmod34],
+        _ => &named,
+    };
+    // Loaders that do the same come to the same.
+    let mut ways: Vec<(Vec<Loader>, Handed<'_>)> = Vec::new();
+    for loader in loaders {
+        let handed = file.handed(*loader);
+        match ways.iter_mut().find(|(_, other)| *other == handed) {
+            Some((same, _)) => same.push(*loader),
+            None => ways.push((vec![*loader], handed)),
+        }
+    }
+    let judged: Vec<(Vec<Loader>, Handed<'_>, Record)> = ways
+        .into_iter()
+        .map(|(loaders, handed)| {
+            let record = file.record(&handed, subject, load, plain);
+            (loaders, handed, record)
+        })
+        .collect();
+    let Some((_, _, first)) = judged.first() else { return Record::default() };
+    let is_same = |other: &Record| {
+        (other.answer(), other.refused, &other.dmesg, other.taints)
+            == (first.answer(), first.refused, &first.dmesg, first.taints)
+    };
+    let is_decided = judged.iter().all(|(_, _, record)| is_same(record));
+    let note = file.note(&judged, is_decided);
+    let result = match is_decided {
+        false => Outcome::Unknown,
+        true if matches!(first.refused, Some((Step::Container, _))) => Outcome::Fail,
+        true if judged.iter().any(|(_, handed, _)| matches!(handed, Handed::Unknown(_))) => Outcome::Unknown,
+        true => Outcome::Pass,
+    };
+    let mut record = judged.into_iter().next().map(|(_, _, record)| record).unwrap_or_default();
+    record.findings.retain(|finding| finding.step != Step::Container);
+    if !is_decided {
+        // What is certain of one loader only is no answer.
+        (record.refused, record.dmesg) = (None, Vec::new());
+    }
+    let at = record.findings.iter().position(|finding| finding.step != Step::Permission);
+    let finding = super::Finding::new(Step::Container, result, note);
+    record.findings.insert(at.unwrap_or(record.findings.len()), finding);
+    record
+}
+
+/// A compressed file and the kernel.
+struct File<'f> {
+    /// What is inside: all streams.
+    bytes: &'f [u8],
+    packing: &'f Packing,
+    rules: &'f Rules<'f>,
+    force: Force,
+}
+
+/// The size of an ELF header of 64 bits: init_module(2) refuses what is shorter (`copy_module_from_user`).
+const SHORTEST: usize = 64;
+
+/// A larger dictionary or window may be more than a kernel can allocate, in bytes.
+const CERTAIN_MEMORY: u64 = 128 << 20;
+
+impl<'f> File<'f> {
+    fn handed(&self, loader: Loader) -> Handed<'f> {
+        let own = self.packing.container;
+        match (loader, self.unpacked_by_kernel()) {
+            (Loader::Kernel, known) => self.by_kernel(known),
+            (Loader::Kmod30 | Loader::Any, _) => self.by_kmod(loader),
+            // What any decoder of the format reads to its end need not be asked about.
+            (_, None) => match self.by_kernel(Some(Some(own))) {
+                Handed::ByKernel(inside) if inside.len() == self.bytes.len() && self.force == Force::None => {
+                    match self.by_kmod(loader) {
+                        Handed::ByKmod(_) => Handed::ByEither,
+                        other => other,
+                    }
+                }
+                _ => Handed::Unknown(
+                    "does the kernel unpack modules itself? (/sys/module/compression; its image or configuration)"
+                        .to_owned(),
+                ),
+            },
+            (_, Some(Some(format))) if format == own => self.by_kernel(Some(Some(format))),
+            (_, Some(_)) => self.by_kmod(loader),
+        }
+    }
+
+    /// Which format the kernel unpacks (CONFIG_MODULE_DECOMPRESS, since 5.17). The outer `None`: that is not known.
+    fn unpacked_by_kernel(&self) -> Option<Option<Container>> {
+        const FORMATS: [(Container, &str, &str); 3] = [
+            (Container::Gzip, "not a gzip compressed module", "MODULE_COMPRESS_GZIP"),
+            (Container::Xz, "not an xz compressed module", "MODULE_COMPRESS_XZ"),
+            (Container::Zstd, "not a zstd compressed module", "MODULE_COMPRESS_ZSTD"),
+        ];
+        let facts = self.rules.facts();
+        let format = |has: &dyn Fn(&(Container, &str, &str)) -> bool| {
+            FORMATS.iter().find(|format| has(format)).map(|(container, ..)| *container)
+        };
+        if let Some(messages) = &facts.messages {
+            return Some(format(&|(_, message, _)| messages.value.contains(*message)));
+        }
+        if let Some(config) = &facts.config {
+            let is_set = config.value.contains_key("MODULE_DECOMPRESS");
+            return Some(format(&|(_, _, option)| is_set && config.value.contains_key(*option)));
+        }
+        (self.rules.since(5, 17) == Some(false)).then_some(None)
+    }
+
+    /// kmod unpacks the file (libkmod/libkmod-file.c of 30, libkmod-file-xz.c and -zstd.c of 34).
+    fn by_kmod(&self, loader: Loader) -> Handed<'f> {
+        let refuses = |why: &str| Handed::KmodRefuses { errno: errno::EINVAL, why: why.to_owned() };
+        match (self.packing.container, self.packing.header) {
+            (Container::Gzip, _) => {
+                return Handed::Unknown("is kmod built with zlib? (kmod --version: +ZLIB; Debian's is not)".to_owned());
+            }
+            (_, _) if matches!(self.packing.after, After::Other(_)) => {
+                return refuses("other bytes follow the compressed data");
+            }
+            (Container::Xz, Some(Header::Xz { filter: Some(RISCV), .. })) if loader != Loader::Kmod34 => {
+                return Handed::Unknown("knows kmod's liblzma the filter riscv? (5.6 and later do)".to_owned());
+            }
+            (Container::Zstd, Some(Header::Zstd { content, .. })) if loader == Loader::Kmod34 => match content {
+                None | Some(0) => return refuses("the zstd frame does not say how much comes out of it"),
+                Some(content) if (self.bytes.len() as u64) > content => {
+                    return refuses("more than one zstd frame");
+                }
+                Some(_) => {}
+            },
+            _ => {}
+        }
+        if self.bytes.len() < SHORTEST {
+            return Handed::KernelRefuses { errno: errno::ENOEXEC, line: None, why: "nothing inside".to_owned() };
+        }
+        Handed::ByKmod(match self.force {
+            Force::None => Cow::Borrowed(self.bytes),
+            force => Cow::Owned(edited(self.bytes, force)),
+        })
+    }
+
+    /// The kernel unpacks the file (finit_module(2) with flag 4), if it can.
+    fn by_kernel(&self, format: Option<Option<Container>>) -> Handed<'f> {
+        let own = self.packing.container;
+        let refuses = |errno: i32, line: Option<&str>, why: &str| Handed::KernelRefuses {
+            errno,
+            line: line.map(str::to_owned),
+            why: why.to_owned(),
+        };
+        let format = match (format, self.rules.since(5, 17)) {
+            (Some(Some(format)), _) => format,
+            (Some(None), Some(true)) => return refuses(errno::EOPNOTSUPP, None, "the kernel can't unpack modules"),
+            (Some(None), Some(false)) => return refuses(errno::EINVAL, None, "the kernel does not know the flag"),
+            _ => {
+                return Handed::Unknown(
+                    "does the kernel unpack modules itself? (its image or configuration)".to_owned(),
+                );
+            }
+        };
+        if format != own {
+            let article = if format == Container::Xz { "an" } else { "a" };
+            let line = format!("not {article} {} compressed module", format.name());
+            return refuses(errno::EINVAL, Some(&line), &format!("the kernel unpacks {} only", format.name()));
+        }
+        let limits = Handed::Unknown("has the kernel memory for a dictionary of that size?".to_owned());
+        match self.packing.header {
+            Some(Header::Xz { check, filter, is_odd, dictionary }) => {
+                // lib/xz/xz_dec_stream.c: XZ_OPTIONS_ERROR is 6.
+                let options = |why: &str| refuses(errno::EINVAL, Some("decompression failed with status 6"), why);
+                if check > 1 {
+                    return options(&format!("its check is {}; the kernel knows CRC32 and none", check_name(check)));
+                }
+                let known = filter.map(|filter| (filter, self.knows_filter(filter)));
+                match known {
+                    _ if is_odd => return options("a chain of filters that the kernel does not take"),
+                    Some((filter, Some(false))) => {
+                        return options(&format!(
+                            "its filter is {}, which the kernel does not know",
+                            filter_name(filter)
+                        ));
+                    }
+                    Some((filter, None)) => {
+                        let name = filter_name(filter);
+                        let option = filter_option(filter).unwrap_or("XZ_DEC_BCJ");
+                        return Handed::Unknown(format!("knows the kernel the filter {name}? (CONFIG_{option})"));
+                    }
+                    Some((_, Some(true))) | None => {}
+                }
+                if dictionary > CERTAIN_MEMORY {
+                    return limits;
+                }
+            }
+            Some(Header::Zstd { window, .. }) if window > CERTAIN_MEMORY => return limits,
+            None if own != Container::Gzip => {
+                return Handed::Unknown("the file's header is not understood".to_owned());
+            }
+            _ => {}
+        }
+        let inside = self.bytes.get(..self.packing.first).unwrap_or(self.bytes);
+        if !inside.is_empty() || self.rules.since(6, 13) == Some(false) {
+            return Handed::ByKernel(inside);
+        }
+        // IMA takes nothing for a reason to refuse (`ima_post_read_file`); up to 6.12 it is not asked again.
+        match self.rules.since(7, 2) {
+            Some(true) => refuses(errno::EACCES, None, "nothing inside its first stream"),
+            _ => Handed::Unknown("what does this kernel say to nothing at all?".to_owned()),
+        }
+    }
+
+    /// Does the kernel know this filter of xz? Each has an option; Debian sets those that were seen to load.
+    fn knows_filter(&self, filter: u64) -> Option<bool> {
+        let Some(option) = filter_option(filter) else { return Some(false) };
+        // lib/xz/Kconfig: arm64 and riscv since 6.12.
+        if matches!(filter, ARM64 | RISCV) && self.rules.since(6, 12) == Some(false) {
+            return Some(false);
+        }
+        if let Some(is_set) = self.rules.option(option) {
+            return Some(is_set);
+        }
+        let is_measured = self.rules.is_debian() && self.rules.is_machine(object::elf::EM_X86_64.0);
+        is_measured.then_some(matches!(filter, X86 | ARM64 | RISCV))
+    }
+
+    /// What comes of the file in one way.
+    fn record(&self, handed: &Handed<'_>, subject: &Subject<'_>, load: &Load, (attempt, whole): Plain<'_>) -> Record {
+        let plain = |bytes| Subject { bytes, packing: None, ..*subject };
+        match handed {
+            Handed::ByKmod(Cow::Borrowed(_)) | Handed::ByEither => whole.clone(),
+            // The flags of finit_module(2) are there for files alone.
+            Handed::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &Load { force: Force::None, ..*load }),
+            Handed::ByKernel(bytes) if bytes.len() == self.bytes.len() && load.force == Force::None => whole.clone(),
+            Handed::ByKernel(bytes) => attempt(&plain(bytes), load),
+            Handed::KernelRefuses { errno, line, why } => {
+                let mut record = Record::default();
+                line.iter().for_each(|line| record.say(line.clone()));
+                record.refused = record.fail(Step::Container, *errno, why.clone(), None).err();
+                record
+            }
+            Handed::KmodRefuses { errno, why } => {
+                let mut record = Record::default();
+                record.refused = record.fail(Step::Container, *errno, why.clone(), None).err();
+                record
+            }
+            Handed::Unknown(note) => {
+                let mut record = whole.clone();
+                record.unknown(Step::Container, note.clone());
+                record
+            }
+        }
+    }
+
+    /// One sentence: how it is compressed, what each loader does, how it is fixed.
+    fn note(&self, judged: &[(Vec<Loader>, Handed<'_>, Record)], is_decided: bool) -> String {
+        let name = self.packing.container.name();
+        let mut parts = vec![format!("compressed ({name})")];
+        let (mut is_wrong, mut is_edited) = (false, false);
+        for (loaders, handed, record) in judged {
+            let who = words(loaders);
+            let (what, is_bad) = match handed {
+                Handed::ByKmod(Cow::Borrowed(_)) => ("unpacks it".to_owned(), false),
+                Handed::ByEither => {
+                    ("unpacks it or lets the kernel do it, which reads all of it too".to_owned(), false)
+                }
+                Handed::ByKmod(Cow::Owned(_)) => {
+                    is_edited |= record.answer() == Answer::Refused;
+                    ("unpacks it and edits the image, but leaves the trailer on".to_owned(), false)
+                }
+                Handed::ByKernel(inside) if inside.len() < self.bytes.len() => {
+                    ("lets the kernel unpack it, which reads the first stream only".to_owned(), true)
+                }
+                Handed::ByKernel(_) => ("lets the kernel unpack it".to_owned(), false),
+                Handed::KernelRefuses { line: Some(line), why, .. } => {
+                    (format!("lets the kernel unpack it: \"{line}\" ({why})"), true)
+                }
+                Handed::KernelRefuses { why, .. } => (format!("hands it to the kernel: {why}"), true),
+                Handed::KmodRefuses { why, .. } => (format!("does not take it: {why}"), true),
+                Handed::Unknown(note) => (format!("is not decided: {note}"), false),
+            };
+            is_wrong |= is_bad;
+            let outcome = match (record.answer(), record.refused) {
+                (Answer::Refused, Some((_, errno))) => format!(", {}", errno_name(errno)),
+                (Answer::Accepted, _) if !is_decided => ", accepted".to_owned(),
+                _ => String::new(),
+            };
+            parts.push(format!("{who} {what}{outcome}"));
+        }
+        if !is_decided {
+            parts.push("--loader names yours (kmod --version)".to_owned());
+        }
+        if is_wrong {
+            parts.push(format!("fix: {}", self.fix()));
+        } else if is_edited {
+            parts.push("fix: force the plain file".to_owned());
+        }
+        parts.join("; ")
+    }
+
+    /// The commands that make a file of it that each loader takes.
+    fn fix(&self) -> String {
+        let format = self.unpacked_by_kernel().flatten().unwrap_or(self.packing.container);
+        let unpack = match self.packing.container {
+            Container::Xz => "xz -dc FILE > MODULE.ko",
+            Container::Zstd => "zstd -dc FILE > MODULE.ko",
+            _ => "gzip -dc FILE > MODULE.ko",
+        };
+        let pack = match format {
+            Container::Zstd => "zstd -19 --no-progress MODULE.ko",
+            Container::Gzip => "gzip -n MODULE.ko",
+            _ => "xz --check=crc32 --lzma2=dict=1MiB MODULE.ko",
+        };
+        format!("`{unpack}`, then `{pack}`")
+    }
+}
+
+/// Loaders by name, as the subject of a sentence.
+fn words(loaders: &[Loader]) -> &'static str {
+    match loaders {
+        [Loader::Kmod30, Loader::Kmod31, Loader::Kmod34] => "every kmod",
+        [Loader::Kmod30, Loader::Kmod31] => "kmod up to 33",
+        [Loader::Kmod31, Loader::Kmod34] => "kmod from 31 on",
+        [Loader::Kmod30, Loader::Kmod34] => "kmod up to 30 and from 34 on",
+        [Loader::Kmod30, ..] => "kmod up to 30",
+        [Loader::Kmod31, ..] => "kmod 31 to 33",
+        [Loader::Kmod34, ..] => "kmod from 34 on",
+        _ => "finit_module with flag 4",
+    }
+}
+
+/// The filters of xz (the xz file format, 5.3).
+const X86: u64 = 4;
+const ARM64: u64 = 10;
+const RISCV: u64 = 11;
+
+fn filter_name(filter: u64) -> Cow<'static, str> {
+    const NAMES: [&str; 9] = ["delta", "x86", "powerpc", "ia64", "arm", "armthumb", "sparc", "arm64", "riscv"];
+    let name = filter.checked_sub(3).and_then(|at| NAMES.get(usize::try_from(at).ok()?));
+    name.map_or_else(|| format!("number {filter}").into(), |name| (*name).into())
+}
+
+/// The option that brings a filter (lib/xz/Kconfig, 6.12; IA-64 up to 6.6); delta has none.
+fn filter_option(filter: u64) -> Option<&'static str> {
+    const OPTIONS: [&str; 8] = [
+        "XZ_DEC_X86",
+        "XZ_DEC_POWERPC",
+        "XZ_DEC_IA64",
+        "XZ_DEC_ARM",
+        "XZ_DEC_ARMTHUMB",
+        "XZ_DEC_SPARC",
+        "XZ_DEC_ARM64",
+        "XZ_DEC_RISCV",
+    ];
+    filter.checked_sub(X86).and_then(|at| OPTIONS.get(usize::try_from(at).ok()?)).copied()
+}
+
+fn check_name(check: u8) -> Cow<'static, str> {
+    match check {
+        0 => "none".into(),
+        1 => "CRC32".into(),
+        4 => "CRC64".into(),
+        10 => "SHA-256".into(),
+        other => format!("number {other}").into(),
+    }
+}
+
+/// A module as kmod edits it in memory where it can't pass flags (`kmod_elf_strip_section`, `kmod_elf_strip_vermagic`): the
+/// first `vermagic=` becomes zeros, `__versions` loses SHF_ALLOC. All else stays, the trailer too.
+fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
+    let mut edited = bytes.to_vec();
+    let machine = super::machine_of(bytes);
+    let Some(header) = loaded::Header::read(bytes, machine.class, machine.endian) else { return edited };
+    let sections = header.sections(bytes);
+    let find = |name: &str| loaded::find(bytes, &header, &sections, name, false);
+    if force.vermagic()
+        && let Some(section) = find(".modinfo").and_then(|at| sections.get(at))
+    {
+        let strings = loaded::bytes_of(bytes, section);
+        let mut at = usize::try_from(section.offset).unwrap_or(usize::MAX);
+        for string in strings.split(|byte| *byte == 0) {
+            if string.starts_with(b"vermagic=") {
+                edited.iter_mut().skip(at).take(string.len()).for_each(|byte| *byte = 0);
+                break;
+            }
+            at = at.saturating_add(string.len() + 1);
+        }
+    }
+    if force.modversions()
+        && let Some(index) = find("__versions")
+    {
+        // sh_flags is the third field, after two words of four bytes.
+        let table = usize::try_from(header.shoff).unwrap_or(usize::MAX);
+        let flags = table.saturating_add(index * loaded::section_size(machine.class)).saturating_add(8);
+        let size = if machine.class == crate::module::elf::Class::Elf32 { 4 } else { 8 };
+        let cleared = number(bytes, machine.endian, flags, size) & !2;
+        let digits = match machine.endian {
+            crate::module::elf::Endian::Little => cleared.to_le_bytes().into_iter().take(size).collect::<Vec<_>>(),
+            crate::module::elf::Endian::Big => cleared.to_be_bytes().into_iter().skip(8 - size).collect(),
+        };
+        edited.iter_mut().skip(flags).zip(digits).for_each(|(byte, digit)| *byte = digit);
+    }
+    edited
+}
