@@ -63,7 +63,10 @@ pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let locked = |line: &str| {
         line.strip_prefix("Lockdown: ").and_then(|rest| rest.split_once(": ")).map(|(_, what)| what.to_owned())
     };
+    // The number is that of a list of the kernel's, which was counted in some versions only.
+    let is_numbered = ours.starts_with("Unsupported ") && ours.ends_with(" algo");
     theirs == ours
+        || is_numbered && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(": "))
         || locked(theirs).is_some() && locked(theirs) == locked(ours)
         || is_open && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(','))
         || ends_open && theirs.len() > ours.len() && theirs.starts_with(ours)
@@ -113,6 +116,13 @@ pub fn is_loader_line(line: &str) -> bool {
         "failed to validate module [",
         "overflow in relocation",
         "PKCS#7",
+        "PKCS7: ",
+        "Unsupported digest algo: ",
+        "Unsupported pkey algo: ",
+        "decompression failed with status ",
+        "not a gzip compressed module",
+        "not a zstd compressed module",
+        "not an xz compressed module",
         "PKEY: ",
     ];
     // After "NAME: ".

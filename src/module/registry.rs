@@ -6,6 +6,9 @@
 /// The versions that were read, oldest first.
 const READ: [(u32, u32); 4] = [(5, 10), (6, 1), (6, 12), (7, 2)];
 
+/// What the algorithms of signatures of NIST's begin with.
+const SIGNATURES: &str = "2.16.840.1.101.3.4.3.";
+
 /// How many object identifiers the kernel names in each: `OID__NR`, the number that it prints for one without a name.
 const NAMED: [u32; 4] = [78, 98, 103, 106];
 
@@ -179,9 +182,21 @@ impl Registry {
     }
 
     /// The number that is printed for an object identifier without a name; only for versions that were read.
-    pub(crate) fn nameless(self) -> Option<u32> {
+    fn nameless(self) -> Option<u32> {
         let at = READ.iter().position(|read| *read == self.version)?;
         NAMED.get(at).copied()
+    }
+
+    /// The number that is printed for a name that the parser does not take; only where it was counted.
+    pub(crate) fn number(self, oid: &str) -> Option<u32> {
+        match self.names(oid)? {
+            false => self.nameless(),
+            // RSA with SHA-3 has names since 6.12, at the end of the list of then.
+            true => {
+                let at = ["14", "15", "16"].iter().position(|last| oid.strip_prefix(SIGNATURES) == Some(*last))?;
+                (self.below >= 2).then_some(100 + at as u32)
+            }
+        }
     }
 
     fn column(self, columns: [bool; 4]) -> Option<bool> {

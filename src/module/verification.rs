@@ -286,11 +286,7 @@ impl<'a> Parser<'a> {
 
     /// An algorithm that the parser does not take: `printk` without a level and without the prefix.
     fn unsupported(&mut self, what: &str, name: &str) -> Verification {
-        let number = self.registry.and_then(|registry| match registry.names(name) {
-            Some(false) => registry.nameless(),
-            // The numbers of those that have a name were not counted.
-            _ => None,
-        });
+        let number = self.registry.and_then(|registry| registry.number(name));
         self.log.push(match number {
             Some(number) => format!("Unsupported {what} algo: {number}"),
             None => format!("Unsupported {what} algo"),
