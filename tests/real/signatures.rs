@@ -14,17 +14,17 @@ use crate::{alone, on_all_cores};
 const SIGNED: [(&str, usize); 4] =
     [("amd64-5.10-cloud", 1), ("amd64-6.1-cloud", 1), ("amd64-6.12", 12), ("amd64-7.2", 12)];
 
-const ALL: Abilities = Abilities { ecdsa: Some(true), sha512: Some(true) };
+const ALL: Abilities = Abilities { version: Some((6, 12)), sha512: Some(true), waives_attributes: Some(false) };
 
 /// The answer to a module as it is, and to one with a bit turned in the middle of what is signed.
 fn answers(bytes: &[u8], keys: &[Certificate]) -> Option<(Verification, Verification)> {
     let range = trailer::locate(bytes).unwrap()?;
     let blob = &bytes[range.start..range.end - trailer::MAGIC.len() - 12];
     let mut signed = bytes[..range.start].to_vec();
-    let plain = verify(&signed, blob, keys, ALL);
+    let plain = verify(&signed, blob, keys, ALL).answer;
     let middle = signed.len() / 2;
     signed[middle] ^= 1;
-    Some((plain, verify(&signed, blob, keys, ALL)))
+    Some((plain, verify(&signed, blob, keys, ALL).answer))
 }
 
 #[test]
