@@ -84,12 +84,9 @@ pub(super) const RISCV64: Arch = Arch {
     unknown_type: |site| not_known(site, EINVAL, format!("{}: Unknown relocation type {}", site.module(), site.kind())),
     overflow,
     sections: &[
-        Wanted { since: IN_6_1, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
-        Wanted { since: IN_6_1, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
-        Wanted { since: IN_6_1, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
-        Wanted { since: BEFORE, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
-        Wanted { since: BEFORE, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
-        Wanted { since: BEFORE, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
+        Wanted { since: WITH_SECTIONS, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
+        Wanted { since: WITH_SECTIONS, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
+        Wanted { since: WITH_SECTIONS, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
     ],
     last_sections: &[],
     // The kernel begins 2 GiB below the end of memory, and modules lie in the 2 GiB below the end of the kernel.
@@ -105,9 +102,8 @@ pub(super) const RISCV64: Arch = Arch {
     out_of_bounds: None,
 };
 
-/// 64 bits select it in 6.1; in 5.10 the most memory that is chosen does.
-const IN_6_1: Since = Since::Version((6, 1));
-const BEFORE: Since = Since::Option("MODULE_SECTIONS");
+/// An option that kernels of 6.12 have not set, whose modules then have no such sections.
+const WITH_SECTIONS: Since = Since::Option("MODULE_SECTIONS");
 
 fn overflow(site: &Site<'_>) -> Refusal {
     let target = site
