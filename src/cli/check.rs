@@ -211,11 +211,12 @@ fn print(
     let name = session.paint(Paint::Strong, for_eyes(&judged.name));
     writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
     let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
-    let logs = if verdict.answer == Answer::Unknown { "it may log" } else { "the kernel logs" };
+    let is_certain = verdict.answer != Answer::Unknown && verdict.undecided.is_empty();
+    let logs = if is_certain { "the kernel logs" } else { "it may log" };
     for line in verdict.dmesg.iter().take(LINES) {
         row(logs, &for_eyes(line))?;
     }
-    if verdict.answer == Answer::Refused && verdict.dmesg.is_empty() {
+    if verdict.answer == Answer::Refused && verdict.dmesg.is_empty() && is_certain {
         row("the kernel logs", "nothing, as far as is known of its version")?;
     }
     if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
@@ -224,6 +225,14 @@ fn print(
     if let Some(errno) = verdict.errno_words() {
         let words = Userspace::of(verdict.generic_errno).kmod.unwrap_or("an error");
         row("it returns", &format!("{errno}: insmod says \"{words}\""))?;
+    }
+    if verdict.errno.is_none() && !verdict.errnos.is_empty() {
+        let errnos = verdict.errnos.iter().map(|errno| predict::errno_words(*errno)).collect::<Vec<_>>();
+        row("it returns", &errnos.join(" or "))?;
+    }
+    if let (Some(stage), [_, ..]) = (verdict.stage, verdict.undecided.as_slice()) {
+        let steps = verdict.undecided.iter().map(|step| step.name()).collect::<Vec<_>>().join(", ");
+        row("not decided", &format!("{steps}; if that passes, {} refuses it", stage.name()))?;
     }
     if let Some(letters) = verdict.taint.as_deref().filter(|letters| !letters.is_empty()) {
         row("taints", letters)?;
@@ -333,6 +342,11 @@ struct Cell<'c> {
     verdict: Answer,
     errno: Option<i32>,
     errno_name: Option<Cow<'static, str>>,
+    /// Where a step before the refusal is not decided: all that the call may return, and those steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errnos: Vec<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    undecided: Vec<&'static str>,
     dmesg: &'c [String],
     taint: Option<&'c str>,
     stage: Option<&'static str>,
@@ -360,6 +374,8 @@ impl<'c> Cell<'c> {
             verdict: verdict.answer,
             errno: verdict.errno,
             errno_name: verdict.generic_errno.map(predict::errno_name),
+            errnos: if verdict.undecided.is_empty() { Vec::new() } else { verdict.errnos.clone() },
+            undecided: verdict.undecided.iter().map(|step| step.name()).collect(),
             dmesg: &verdict.dmesg,
             taint: verdict.taint.as_deref(),
             stage: verdict.stage.map(Step::name),

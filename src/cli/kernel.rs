@@ -11,7 +11,9 @@ use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped, waiting};
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
-use crate::kernel::{self, Architecture, Certificate, Export, Exports, Fact, Facts, Kernel, Member, Policy, Tree};
+use crate::kernel::{
+    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, Member, Owner, Policy, Tree,
+};
 use crate::module::elf::{Class, Endian};
 use crate::module::this_module::Fingerprint;
 use crate::vermagic::Vermagic;
@@ -96,6 +98,11 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     }
     fact("struct module", facts.fingerprint.as_ref(), fingerprint_lines, &mut sources, session)?;
     fact("exports", facts.exports.as_ref(), exports_lines, &mut sources, session)?;
+    // Who knows all exports of the image needs no conclusions.
+    if facts.imports.is_some() && !facts.exports.as_ref().is_some_and(|exports| exports.value.complete) {
+        let imports = |imports: &Imports| vec![imports_line(imports)];
+        fact("imports", facts.imports.as_ref(), imports, &mut sources, session)?;
+    }
     fact("modules", facts.tree.as_ref(), tree_lines, &mut sources, session)?;
     fact("config", facts.config.as_ref(), config_lines, &mut sources, session)?;
     let messages = |messages: &BTreeSet<String>| vec![count(messages.len(), "message") + " of the loader's"];
@@ -179,6 +186,17 @@ fn exports_lines(exports: &Exports) -> Vec<String> {
     vec![format!("{first}, {crcs}"), format!("{}, {namespaces}", known(told.gpl_only, "GPL-only"))]
 }
 
+/// What modules import, and of how much of that it is known that the image exports it.
+fn imports_line(imports: &Imports) -> String {
+    let ImportsCount { symbols, of_image, .. } = ImportsCount::of(imports);
+    let whose = match of_image {
+        0 => "not known whose".to_owned(),
+        all if all == symbols => "all the image's".to_owned(),
+        some => format!("{} surely the image's", grouped(some as u64)),
+    };
+    format!("{}, {whose}", count(symbols, "symbol"))
+}
+
 fn tree_lines(tree: &Tree) -> Vec<String> {
     let exports = tree.modules.iter().map(|module| module.exports.len()).sum();
     let mut line = format!("{}, exporting {}", count(tree.modules.len(), "module"), count(exports, "symbol"));
@@ -189,7 +207,12 @@ fn tree_lines(tree: &Tree) -> Vec<String> {
         0 => "built in: not known".to_owned(),
         number => format!("{} built in", grouped(number as u64)),
     };
-    vec![line, built_in]
+    let whole = match tree.missing.as_ref().map(BTreeSet::len) {
+        None => "whether these are all: not known".to_owned(),
+        Some(0) => "these are all".to_owned(),
+        Some(number) => format!("{} that its list names are missing", grouped(number as u64)),
+    };
+    vec![line, format!("{built_in}; {whole}")]
 }
 
 fn config_lines(config: &BTreeMap<String, String>) -> Vec<String> {
@@ -232,8 +255,18 @@ fn list_symbols(facts: &Facts, json: bool, session: &mut Session<'_>) -> Result<
     let of_modules = facts.tree.iter().flat_map(|tree| &tree.value.modules);
     let of_modules =
         of_modules.flat_map(|module| module.exports.iter().map(|(name, export)| (name, module.name.as_str(), export)));
-    let all = of_image.map(|(name, export)| (name, "vmlinux", export)).chain(of_modules);
-    let mut all: Vec<(&String, &str, &Export)> = all.collect();
+    let imported = facts.imports.iter().flat_map(|imports| imports.value.names()).filter_map(|name| {
+        let is_listed = facts.exports.as_ref().is_some_and(|exports| exports.value.symbols.contains_key(name))
+            || facts.tree.as_ref().is_some_and(|tree| tree.value.exporter(name).is_some());
+        let known = facts.symbol(name, None).filter(|_| !is_listed)?;
+        let owner = if known.owner == Owner::Image { "vmlinux" } else { "?" };
+        Some((name, owner, Export { crc: known.crc, gpl_only: known.gpl_only, namespace: known.namespace }))
+    });
+    let imported: Vec<(&str, &str, Export)> = imported.collect();
+    let imported = imported.iter().map(|(name, owner, export)| (*name, *owner, export));
+    let all = of_image.map(|(name, export)| (name.as_str(), "vmlinux", export));
+    let all = all.chain(of_modules.map(|(name, owner, export)| (name.as_str(), owner, export))).chain(imported);
+    let mut all: Vec<(&str, &str, &Export)> = all.collect();
     all.sort_by_key(|(name, owner, _)| (*name, *owner));
     for (name, owner, export) in all {
         if json {
@@ -328,6 +361,8 @@ struct Shown<'k> {
     fingerprint: Option<&'k Fact<Fingerprint>>,
     layout: Option<&'k Fact<Vec<Member>>>,
     exports: Option<Fact<ExportsCount>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imports: Option<Fact<ImportsCount>>,
     tree: Option<Fact<TreeCount>>,
     config: Option<&'k Fact<BTreeMap<String, String>>>,
     folders: Option<&'k Fact<BTreeSet<String>>>,
@@ -371,10 +406,32 @@ struct ExportsCount {
 }
 
 #[derive(Serialize)]
+struct ImportsCount {
+    symbols: usize,
+    /// How many of them are known to be the image's.
+    of_image: usize,
+    crcs: usize,
+}
+
+impl ImportsCount {
+    fn of(imports: &Imports) -> ImportsCount {
+        let known = || imports.names().filter_map(|name| imports.get(name, None));
+        ImportsCount {
+            symbols: imports.len(),
+            of_image: known().filter(|import| import.is_of_image).count(),
+            crcs: known().filter(|import| import.crc.is_some()).count(),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct TreeCount {
     modules: usize,
     exports: usize,
-    built_in: usize,
+    /// `null` where they are not known.
+    built_in: Option<usize>,
+    /// Are these all modules that the kernel has? `null` where that is not known.
+    complete: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -411,6 +468,7 @@ impl<'k> Shown<'k> {
             fingerprint: facts.fingerprint.as_ref(),
             layout: facts.layout.as_ref(),
             exports: shown(&facts.exports, ExportsCount::of),
+            imports: shown(&facts.imports, ImportsCount::of),
             tree: shown(&facts.tree, TreeCount::of),
             config: facts.config.as_ref(),
             folders: facts.folders.as_ref(),
@@ -454,7 +512,8 @@ impl TreeCount {
         TreeCount {
             modules: tree.modules.len(),
             exports: tree.modules.iter().map(|module| module.exports.len()).sum(),
-            built_in: tree.built_in.len(),
+            built_in: tree.knows_built_in().then_some(tree.built_in.len()),
+            complete: tree.missing.as_ref().map(|_| tree.is_complete()),
         }
     }
 }

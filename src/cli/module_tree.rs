@@ -1,13 +1,15 @@
 //! A module named without a path: looked up in an installed kernel's module tree, as modinfo does it (`-k`, `-b`).
 //!
 //! Read are the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
-//! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name.
+//! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name, and of two files of one name depmod's
+//! choice counts ([`Preference`]).
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::cli::modinfo::Field;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::preference::Preference;
 use crate::module::{is_module_name, name_of_file};
 
 /// A kernel's module tree.
@@ -72,7 +74,13 @@ impl Tree {
                 let mut files = text.lines().filter_map(|line| line.split_once(':')).map(|(file, _)| file);
                 files.find(|file| name_of_file(Path::new(file)) == wanted).map(|file| self.folder.join(file))
             }
-            None => search(&self.folder, wanted, 16),
+            None => {
+                let preference = Preference::of_tree(&self.folder);
+                let mut found = Vec::new();
+                search(&self.folder, wanted, 16, &mut found);
+                let below = |file: &PathBuf| file.strip_prefix(&self.folder).unwrap_or(file).to_owned();
+                found.into_iter().min_by_key(|file| preference.rank(&below(file)))
+            }
         }
     }
 
@@ -120,16 +128,16 @@ pub(super) fn is_module_file(path: &Path) -> bool {
     is_module_name(path) && path.metadata().is_ok_and(|meta| meta.is_file())
 }
 
-fn search(folder: &Path, wanted: &str, depth: usize) -> Option<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
-    paths.sort();
-    paths.into_iter().find_map(|path| {
-        let meta = path.symlink_metadata().ok()?;
-        if meta.is_dir() && depth > 0 {
-            return search(&path, wanted, depth - 1);
+/// The files of a module below a folder.
+fn search(folder: &Path, wanted: &str, depth: usize, found: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let is_folder = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        if is_folder && depth > 0 {
+            search(&path, wanted, depth - 1, found);
+        } else if is_module_file(&path) && name_of_file(&path) == wanted {
+            found.push(path);
         }
-        (is_module_file(&path) && name_of_file(&path) == wanted).then_some(path)
-    })
+    }
 }
 
 /// The name or pattern with `_` for each `-`, but for those in brackets, which stand for a range.

@@ -227,8 +227,11 @@ pub(super) fn predicted(cell: &Cell) -> String {
     let prediction = &cell.prediction;
     match prediction.verdict {
         Answer::Refused => {
-            let errno = prediction.errno.map(errno_name).unwrap_or_default();
-            format!("refused: {errno} at {}", prediction.stage.as_deref().unwrap_or("a step"))
+            let stage = prediction.stage.as_deref().unwrap_or("a step");
+            match prediction.errno.map(errno_name) {
+                Some(errno) if prediction.undecided.is_empty() => format!("refused: {errno} at {stage}"),
+                _ => format!("refused at {stage}, or before: {}", prediction.undecided.join(", ")),
+            }
         }
         Answer::Accepted => match prediction.taint.as_deref().filter(|taint| !taint.is_empty()) {
             Some(taint) => format!("accepted, taint {taint}"),

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::preference::Preference;
 use crate::kernel::tree::{self, Gathered};
 use crate::kernel::{Fact, Facts, config, image, merge, symvers, system_map};
 use crate::module::is_module_name;
@@ -35,6 +36,8 @@ pub(super) enum Role {
     BuiltIn,
     /// `modules.builtin.modinfo`.
     BuiltInModinfo,
+    /// `modules.order`: all modules that were built, whether they are here or not.
+    Order,
     /// A module's file.
     Module,
 }
@@ -105,6 +108,7 @@ fn in_tree(below: &str) -> Option<Role> {
         "System.map" => Some(Role::SystemMap),
         "modules.builtin" => Some(Role::BuiltIn),
         "modules.builtin.modinfo" => Some(Role::BuiltInModinfo),
+        "modules.order" => Some(Role::Order),
         _ => is_module_name(below).then_some(Role::Module),
     }
 }
@@ -140,6 +144,7 @@ struct Found {
     release: Option<String>,
     built_in: Option<Vec<u8>>,
     built_in_modinfo: Option<Vec<u8>>,
+    order: Option<Vec<u8>>,
     modules: Option<(String, Gathered)>,
 }
 
@@ -196,6 +201,7 @@ impl Bundle {
             found.release = found.release.take().or(theirs.release);
             found.built_in = found.built_in.take().or(theirs.built_in);
             found.built_in_modinfo = found.built_in_modinfo.take().or(theirs.built_in_modinfo);
+            found.order = found.order.take().or(theirs.order);
         }
     }
 
@@ -235,6 +241,10 @@ impl Bundle {
             }
             Role::BuiltInModinfo => {
                 found.built_in_modinfo = Some(bytes);
+                return Ok(());
+            }
+            Role::Order => {
+                found.order = Some(bytes);
                 return Ok(());
             }
             Role::Image | Role::Module => return Ok(()),
@@ -277,11 +287,14 @@ impl Bundle {
 impl Found {
     /// All that belongs together, merged, and whether an image or modules are among it.
     fn facts(mut self) -> Result<(bool, Facts)> {
-        let built_in = tree::built_in(self.built_in.as_deref(), self.built_in_modinfo.as_deref());
+        let lists = tree::Lists {
+            built_in: tree::built_in(self.built_in.as_deref(), self.built_in_modinfo.as_deref()),
+            names: self.order.as_deref().and_then(tree::names_in),
+        };
         let is_kernel =
             self.facts.keys().any(|rank| matches!(rank, Rank::Image | Rank::Modules)) || self.modules.is_some();
         let (name, modules) = self.modules.unwrap_or_else(|| ("modules.builtin".to_owned(), Gathered::default()));
-        self.facts.entry(Rank::Modules).or_default().push(modules.facts(&name, built_in));
+        self.facts.entry(Rank::Modules).or_default().push(modules.facts(&name, lists, &Preference::default()));
         let merged = self.facts.into_values().flatten().reduce(merge).unwrap_or_default();
         Ok((is_kernel, merged))
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::btf::Btf;
 pub use crate::btf::members::Member;
 use crate::kernel::Architecture;
+use crate::kernel::imports::{Imports, Own};
 use crate::module::Module;
 pub use crate::module::certificate::Certificate;
 use crate::module::elf::{Class, Endian, machine_name};
@@ -42,8 +43,10 @@ pub struct Facts {
     pub fingerprint: Option<Fact<Fingerprint>>,
     /// The members of its `struct module`, from its BTF.
     pub layout: Option<Fact<Vec<Member>>>,
-    /// What its image exports to modules.
+    /// What its image exports to modules, as read from the image or from what its build lists.
     pub exports: Option<Fact<Exports>>,
+    /// What its modules import: something exports that, the image or another module.
+    pub imports: Option<Fact<Imports>>,
     /// Its modules: what they export, and what is built in.
     pub tree: Option<Fact<Tree>>,
     /// The configuration that it was built with.
@@ -79,6 +82,7 @@ impl Facts {
             fingerprint,
             layout,
             exports,
+            imports,
             tree,
             config,
             folders,
@@ -97,6 +101,7 @@ impl Facts {
             of(fingerprint),
             of(layout),
             of(exports),
+            of(imports),
             of(tree),
             of(config),
             of(folders),
@@ -112,21 +117,55 @@ impl Facts {
 }
 
 impl Facts {
-    /// The CRC of an exported symbol: of the image, else of the module that exports it. `None` where it is not known, or
-    /// there is none.
-    pub fn crc(&self, symbol: &str) -> Option<u32> {
-        let image = self.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
-        image.or_else(|| self.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc))
+    /// What is known of a symbol: that the image exports it, or which module does, or only that something does. What the
+    /// module that is asked about says itself does not count. `None` where nothing tells that anybody exports it.
+    pub fn symbol(&self, name: &str, own: Option<&Own>) -> Option<Known<'_>> {
+        let imports = self.imports.as_ref();
+        let imported = imports.and_then(|fact| fact.value.get(name, own));
+        let crc = imported.as_ref().and_then(|imported| imported.crc);
+        let known = |owner, export: &'_ Export, source| Known {
+            owner,
+            crc: export.crc.or(crc),
+            gpl_only: export.gpl_only,
+            namespace: export.namespace.clone(),
+            users: imported.as_ref().map(|imported| imported.namespaces.clone()).unwrap_or_default(),
+            source,
+        };
+        if let Some(Fact { value, source }) = &self.exports
+            && let Some(export) = value.symbols.get(name)
+        {
+            return Some(known(Owner::Image, export, source.as_str()));
+        }
+        if let Some(Fact { value, source }) = &self.tree
+            && let Some((module, export)) = value.exporter(name)
+        {
+            return Some(known(Owner::Module(module), export, source.as_str()));
+        }
+        let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
+        let owner = match imported.as_ref()?.is_of_image && !is_complete {
+            true => Owner::Image,
+            false => Owner::Somebody,
+        };
+        Some(known(owner, &Export::default(), imports?.source.as_str()))
     }
 
-    /// All CRCs that are known, by symbol: of the image, and of the modules that export to others.
+    /// The CRC of an exported symbol: of the image, of the module that exports it, or as most modules that import it have
+    /// it. `None` where it is not known, or there is none.
+    pub fn crc(&self, symbol: &str, own: Option<&Own>) -> Option<u32> {
+        let image = self.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
+        let tree = || self.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc);
+        image.or_else(tree).or_else(|| self.imports.as_ref().and_then(|imports| imports.value.crc(symbol, own)))
+    }
+
+    /// All CRCs that are known, by symbol: of the image, of the modules that export to others, and of what modules import.
     pub fn crcs(&self) -> HashMap<String, u32> {
+        let image = self.exports.iter().flat_map(|exports| exports.value.symbols.keys());
         let tree = self.tree.iter().flat_map(|tree| &tree.value.modules).flat_map(|module| &module.exports);
-        let mut crcs: HashMap<String, u32> =
-            tree.filter_map(|(name, export)| Some((name.clone(), export.crc?))).collect();
-        let image = self.exports.iter().flat_map(|exports| &exports.value.symbols);
-        crcs.extend(image.filter_map(|(name, export)| Some((name.clone(), export.crc?))));
-        crcs
+        // Where all exports of the image are known, imports tell of no other.
+        let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
+        let imported = self.imports.iter().filter(|_| !is_complete).flat_map(|imports| imports.value.names());
+        let names = image.map(String::as_str).chain(tree.map(|(name, _)| name.as_str())).chain(imported);
+        names.filter_map(|name| Some((name.to_owned(), self.crc(name, None)?))).collect()
     }
 
     /// Determines the machine from the words of the version magic, as far as nothing better tells it.
@@ -187,13 +226,44 @@ pub struct Export {
     pub namespace: Option<String>,
 }
 
+/// What is known of a symbol that something exports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known<'f> {
+    /// Who exports it.
+    pub owner: Owner<'f>,
+    /// Its CRC, where it is known and has one.
+    pub crc: Option<u32>,
+    /// For modules under a GPL-compatible licence only? `None` where that is not known.
+    pub gpl_only: Option<bool>,
+    /// The namespace that users must import, empty for none; `None` where that is not known.
+    pub namespace: Option<String>,
+    /// The namespaces that modules import which use the symbol: its own, if it has one, is in each of these.
+    pub users: Vec<&'f [String]>,
+    /// Where it was read.
+    pub source: &'f str,
+}
+
+/// Who exports a symbol.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Owner<'f> {
+    /// The kernel's image.
+    Image,
+    /// A module of its tree.
+    Module(&'f TreeModule),
+    /// The image or a module, it is not known which.
+    Somebody,
+}
+
 /// A kernel's modules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     /// The modules, in the order of their paths.
     pub modules: Vec<TreeModule>,
-    /// The modules that are built into the image.
+    /// The modules that are built into the image. An empty list means that they are not known: there is always one.
     pub built_in: Vec<BuiltIn>,
+    /// The names of the modules that the tree's own list has (`modules.order`, `modules.dep`), and that are not there.
+    /// `None` where there is no such list.
+    pub missing: Option<BTreeSet<String>>,
     /// Who exports what, made when it is first asked for.
     #[serde(skip)]
     exporters: OnceLock<HashMap<String, (usize, usize)>>,
@@ -202,7 +272,48 @@ pub struct Tree {
 impl Tree {
     /// A tree of these modules.
     pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> Tree {
-        Tree { modules, built_in, exporters: OnceLock::new() }
+        Tree { modules, built_in, missing: None, exporters: OnceLock::new() }
+    }
+
+    /// The same tree with the names of all modules that the kernel has.
+    #[must_use]
+    pub fn listed(mut self, names: impl IntoIterator<Item = String>) -> Tree {
+        self.missing = Some(names.into_iter().collect());
+        self.remove_present();
+        self
+    }
+
+    /// Are these all modules that the kernel has? Then a symbol that none of them exports is no module's.
+    pub fn is_complete(&self) -> bool {
+        self.missing.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    /// What is there is not missing.
+    fn remove_present(&mut self) {
+        if let Some(missing) = &mut self.missing {
+            self.modules.iter().for_each(|module| {
+                missing.remove(&module.name.replace('-', "_"));
+            });
+        }
+    }
+
+    /// Both trees' modules and lists, those of the first where both have one.
+    #[must_use]
+    pub(super) fn join(self, other: Tree) -> Tree {
+        let Tree { mut modules, mut built_in, mut missing, .. } = self;
+        let known: HashSet<String> = modules.iter().map(|module| module.name.clone()).collect();
+        modules.extend(other.modules.into_iter().filter(|module| !known.contains(&module.name)));
+        modules.sort_by(|a, b| a.file.cmp(&b.file));
+        if built_in.is_empty() {
+            built_in = other.built_in;
+        }
+        missing = match (missing, other.missing) {
+            (Some(ours), Some(theirs)) => Some(ours.union(&theirs).cloned().collect()),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let mut both = Tree { missing, ..Tree::new(modules, built_in) };
+        both.remove_present();
+        both
     }
 
     /// Was it read from module files? `Module.symvers` names modules too, without the ending of a file's name.
@@ -244,6 +355,16 @@ impl Tree {
         }
         names.iter().for_each(|name| order.add(name, 0));
         order.order
+    }
+
+    /// Is it known which modules are built into the image?
+    pub fn knows_built_in(&self) -> bool {
+        !self.built_in.is_empty()
+    }
+
+    /// Is a module of this name in the tree? `-` and `_` are one.
+    pub fn has_module(&self, name: &str) -> bool {
+        self.modules.iter().any(|module| module.name.replace('-', "_") == name.replace('-', "_"))
     }
 
     /// Is a module of this name built into the image? `-` and `_` are one.

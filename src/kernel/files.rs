@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{self, Group, Place, Role};
+use crate::kernel::preference::{self, Preference};
 use crate::kernel::{Kernel, Lookup, Source, cache, folder, of_path, package, paths, running};
 use crate::module::container::Container;
 use crate::module::name_of_file;
@@ -36,8 +37,8 @@ pub struct ModuleFile {
 }
 
 /// The image and the wanted modules of a kernel that is named as in [`crate::kernel::named`]. Modules are told by the
-/// names of their files, as modprobe(8) does it, `-` and `_` being one; of two files of one module that in `updates`
-/// counts, as depmod.d(5) has it. A version magic, a module that stands for its kernel, and a text have no files to give.
+/// names of their files, as modprobe(8) does it, `-` and `_` being one; of two files of one module the one that depmod
+/// prefers counts ([`preference`]). A version magic, a module that stands for its kernel, and a text have no files to give.
 ///
 /// # Errors
 ///
@@ -142,7 +143,8 @@ impl Found {
                 }
             }
             Role::Module => {
-                let rank = u8::from(!path.split('/').any(|folder| folder == "updates"));
+                let below = preference::below_tree(&path);
+                let rank = Preference::default().place(below);
                 self.add_module(name_of_file(Path::new(&path)), Stored { rank, path, bytes });
             }
             _ => {}

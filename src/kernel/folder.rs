@@ -3,6 +3,7 @@
 //! Only the places that [`crate::kernel::bundle`] knows are looked at: a root file system is not searched. Links are not
 //! followed, but for the folder itself: `build` and `source` of a module tree lead to other places.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,9 @@ use walkdir::WalkDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
+use crate::kernel::preference::{self, Preference, Rank};
 use crate::kernel::{Facts, Lookup, cache, tree};
-use crate::module::is_module_name;
+use crate::module::{is_module_name, name_of_file};
 
 /// How deep modules lie in a tree, at most.
 const DEPTH: usize = 24;
@@ -66,12 +68,20 @@ pub(super) fn files(folder: &Path, found: &mut Found, lookup: &Lookup) -> Result
 ///
 /// [`ErrorKind::Io`] for what is wanted and can't be read.
 pub(super) fn tree_modules(folder: &Path, group: &Group, found: &mut Found, lookup: &Lookup) -> Result<()> {
-    for below in tree_files(folder) {
-        let Some(below) = below.to_str().filter(|below| is_module_name(below)) else { continue };
+    let preference = Preference::of_tree(folder);
+    let mut best: BTreeMap<String, (Rank, PathBuf)> = BTreeMap::new();
+    for file in tree_files(folder) {
+        let Some(below) = file.to_str().filter(|below| is_module_name(below)) else { continue };
         if found.wants(&Place { role: Role::Module, group: group.clone(), below }) {
-            let file = folder.join(below);
-            found.add(Role::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
+            let rank = preference.rank(&file);
+            let is_better = |(known, _): &(Rank, PathBuf)| rank < *known;
+            if best.get(&name_of_file(&file)).is_none_or(is_better) {
+                best.insert(name_of_file(&file), (rank, folder.join(&file)));
+            }
         }
+    }
+    for (_, file) in best.into_values() {
+        found.add(Role::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
     }
     Ok(())
 }
@@ -250,31 +260,36 @@ pub(super) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
     if files.is_empty() {
         return Facts::default();
     }
-    cache::tree(folder, &files, lookup, |name| {
+    let keys: Vec<PathBuf> = files.iter().cloned().chain(preference::configuration_files(folder)).collect();
+    cache::tree(folder, &keys, lookup, |name| {
         let index = |name: &str| {
             let file = folder.join(name);
             let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
             is_file.then(|| read(&file, lookup.max_size).ok()).flatten()
         };
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
-        let built_in = tree::built_in(list.as_deref(), modinfo.as_deref());
+        let lists = tree::Lists {
+            built_in: tree::built_in(list.as_deref(), modinfo.as_deref()),
+            // What was built and is not here is in the first alone; trees without it have the second.
+            names: ["modules.order", "modules.dep"].iter().find_map(|list| tree::names_in(&index(list)?)),
+        };
         let is_module = |file: &&PathBuf| file.to_str().is_some_and(is_module_name);
         let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
-        tree::gather(folder, &modules, lookup.max_size).facts(name, built_in)
+        tree::gather(folder, &modules, lookup.max_size).facts(name, lists, &Preference::of_tree(folder))
     })
 }
 
 /// Is it a file that the reader of a module tree leaves alone?
 fn is_other(role: Role) -> bool {
-    !matches!(role, Role::Module | Role::BuiltIn | Role::BuiltInModinfo)
+    !matches!(role, Role::Module | Role::BuiltIn | Role::BuiltInModinfo | Role::Order)
 }
 
-/// The modules in a tree and the lists of built-in ones, by their paths in it, sorted.
+/// The modules in a tree and its lists of modules, by their paths in it, sorted.
 fn tree_files(folder: &Path) -> Vec<PathBuf> {
     let walk = WalkDir::new(folder).max_depth(DEPTH).same_file_system(true).sort_by_file_name().into_iter();
     let entries = walk.take(MOST).flatten().filter(|entry| entry.file_type().is_file());
     let is_wanted = |entry: &walkdir::DirEntry| match entry.file_name().to_str() {
-        Some("modules.builtin" | "modules.builtin.modinfo") => entry.depth() == 1,
+        Some("modules.builtin" | "modules.builtin.modinfo" | "modules.order" | "modules.dep") => entry.depth() == 1,
         name => name.is_some_and(is_module_name),
     };
     let below = |entry: walkdir::DirEntry| entry.path().strip_prefix(folder).map(Path::to_owned).ok();

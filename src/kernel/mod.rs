@@ -14,8 +14,10 @@ mod facts;
 pub mod files;
 mod folder;
 pub mod image;
+mod imports;
 pub mod installed;
 pub mod package;
+pub mod preference;
 pub mod realtime;
 mod reference;
 mod running;
@@ -35,8 +37,9 @@ use crate::vermagic::Vermagic;
 
 pub use architecture::Architecture;
 pub use facts::{
-    BuiltIn, Certificate, Config, Export, Exports, Fact, Facts, Machine, Member, Policy, Tree, TreeModule,
+    BuiltIn, Certificate, Config, Export, Exports, Fact, Facts, Known, Machine, Member, Owner, Policy, Tree, TreeModule,
 };
+pub use imports::{Imported, Imports, Own};
 
 /// A kernel: its version magic, and what else is known about it.
 #[derive(Clone, Debug)]
@@ -51,6 +54,20 @@ pub struct Kernel {
 
 /// The source of a version magic that was given as `vermagic:STRING`.
 pub const COMMAND_LINE: &str = "the command line";
+
+impl Kernel {
+    /// The same kernel without what only this module tells of it: a module does not vouch for itself. `None` where there is
+    /// nothing to leave out. The version magic stays, since it is what the kernel was named by.
+    pub(crate) fn without(&self, own: &Own) -> Option<Kernel> {
+        let imports = self.facts.imports.as_ref().filter(|_| own.is_only_witness())?;
+        let is_other = |source: &String| !imports.source.contains(source.as_str());
+        let mut kernel = self.clone();
+        kernel.facts.machine = kernel.facts.machine.filter(|fact| is_other(&fact.source));
+        kernel.facts.fingerprint = kernel.facts.fingerprint.filter(|fact| is_other(&fact.source));
+        kernel.facts.imports = None;
+        Some(kernel)
+    }
+}
 
 /// How kernels are looked up.
 #[derive(Clone, Debug)]
@@ -260,6 +277,7 @@ fn merge(better: Facts, other: Facts) -> Facts {
         fingerprint: better.fingerprint.or(other.fingerprint),
         layout: better.layout.or(other.layout),
         exports: merge_facts(better.exports, other.exports, merge_exports),
+        imports: merge_facts(better.imports, other.imports, merge_imports),
         tree: merge_facts(better.tree, other.tree, merge_trees),
         config: better.config.or(other.config),
         folders: better.folders.or(other.folders),
@@ -273,14 +291,30 @@ fn merge(better: Facts, other: Facts) -> Facts {
 
 /// What two sources say differently of the same symbols, in words.
 fn contradiction(better: &Facts, other: &Facts) -> Option<String> {
-    let (better, other) = (better.exports.as_ref()?, other.exports.as_ref()?);
-    let crc = |exports: &Exports, name: &str| exports.symbols.get(name).and_then(|export| export.crc);
-    let names = better.value.symbols.keys();
-    let differing = names.filter(|name| {
-        crc(&better.value, name).zip(crc(&other.value, name)).is_some_and(|(ours, theirs)| ours != theirs)
-    });
-    let count = differing.count();
-    (count > 0).then(|| format!("{count} CRCs of {} are others than those of {}", other.source, better.source))
+    let differing = |better: &Facts, other: &Facts, names: &mut dyn Iterator<Item = &str>| {
+        let crcs = names.filter_map(|name| better.crc(name, None).zip(other.crc(name, None)));
+        crcs.filter(|(ours, theirs)| ours != theirs).count()
+    };
+    let source = |facts: &Facts| {
+        let exports = facts.exports.as_ref().map(|exports| exports.source.clone());
+        exports.or_else(|| facts.imports.as_ref().map(|imports| imports.source.clone()))
+    };
+    let of_image = |facts: &Facts| facts.exports.is_some();
+    let count = match (of_image(better), of_image(other)) {
+        (true, _) => differing(better, other, &mut better.exports.iter().flat_map(names_of)),
+        (false, true) => differing(better, other, &mut other.exports.iter().flat_map(names_of)),
+        (false, false) => differing(better, other, &mut better.imports.iter().flat_map(|fact| fact.value.names())),
+    };
+    let (better, other) = (source(better)?, source(other)?);
+    (count > 0).then(|| format!("{count} CRCs of {other} are others than those of {better}"))
+}
+
+fn names_of(exports: &Fact<Exports>) -> impl Iterator<Item = &str> {
+    exports.value.symbols.keys().map(String::as_str)
+}
+
+fn merge_imports(better: Fact<Imports>, other: Fact<Imports>) -> Fact<Imports> {
+    Fact { value: better.value.join(other.value), source: format!("{}; {}", better.source, other.source) }
 }
 
 fn merge_facts<T>(
@@ -319,25 +353,23 @@ fn merge_exports(better: Fact<Exports>, other: Fact<Exports>) -> Fact<Exports> {
 }
 
 fn merge_trees(better: Fact<Tree>, other: Fact<Tree>) -> Fact<Tree> {
-    let (better, other) =
+    let (better, mut other) =
         if other.value.has_files() && !better.value.has_files() { (other, better) } else { (better, other) };
-    let has_files = better.value.has_files();
-    let Fact { value: Tree { mut modules, mut built_in, .. }, mut source } = better;
-    let theirs = other.value;
-    let before = (modules.len(), built_in.len());
+    let before = (better.value.modules.len(), better.value.built_in.len());
     // A list of exports names modules of which there need be no file.
-    if !has_files || theirs.has_files() {
-        let known: std::collections::HashSet<String> = modules.iter().map(|module| module.name.clone()).collect();
-        modules.extend(theirs.modules.into_iter().filter(|module| !known.contains(&module.name)));
-        modules.sort_by(|a, b| a.file.cmp(&b.file));
+    if better.value.has_files() && !other.value.has_files() {
+        let names: Vec<String> = other.value.modules.drain(..).map(|module| module.name.replace('-', "_")).collect();
+        other.value = match other.value.is_complete() {
+            true => other.value.listed(names),
+            false => other.value,
+        };
     }
-    if built_in.is_empty() {
-        built_in = theirs.built_in;
-    }
-    if (modules.len(), built_in.len()) != before {
-        source = format!("{source}; {}", other.source);
-    }
-    Fact { value: Tree::new(modules, built_in), source }
+    let value = better.value.join(other.value);
+    let source = match (value.modules.len(), value.built_in.len()) == before {
+        true => better.source,
+        false => format!("{}; {}", better.source, other.source),
+    };
+    Fact { value, source }
 }
 
 #[cfg(test)]

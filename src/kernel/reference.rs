@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Export, Exports, Fact, Facts, Machine};
+use crate::kernel::imports::{Imports, Statement};
+use crate::kernel::{Fact, Facts, Machine};
 use crate::module;
 
 /// What a module tells of the kernel that it was built for.
@@ -17,16 +18,13 @@ pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
     let missing = || Error::new(ErrorKind::NotFound, "this module has no version magic").on(path);
     let source = format!("module {}", path.display());
     let vermagic = Fact { value: module.vermagic().ok_or_else(missing)?, source: source.clone() };
-    let known = |crc: u64| Export { crc: u32::try_from(crc).ok(), ..Export::default() };
-    let versions = module.versions.by_symbol();
-    let symbols = versions.iter().map(|(name, crc)| (String::from_utf8_lossy(name).into_owned(), known(*crc)));
-    let exports = Exports { symbols: symbols.collect(), complete: false };
+    let imports = Imports::of([Statement::of(&module)], &[]);
     Ok(Facts {
         release: vermagic.value.release().map(|token| Fact { value: token.text.clone(), source: source.clone() }),
         vermagic: Some(vermagic),
         machine: Some(Fact { value: Machine::of(&module), source: source.clone() }),
         fingerprint: module.this_module.as_ref().map(|m| Fact { value: m.fingerprint, source: source.clone() }),
-        exports: (!exports.symbols.is_empty()).then_some(Fact { value: exports, source }),
+        imports: (!imports.is_empty()).then_some(Fact { value: imports, source: format!("what {source} imports") }),
         ..Facts::default()
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
     // A module's own Module.symvers, made outside of the kernel's tree, lists no export of the image.
     let has_image = !exports.symbols.is_empty();
     exports.complete = has_image;
-    let modules: Vec<TreeModule> = modules
+    let all: Vec<TreeModule> = modules
         .into_iter()
         .map(|(owner, exports)| TreeModule {
             name: name_of_file(PathBuf::from(owner).as_path()),
@@ -42,9 +42,12 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
             exports,
         })
         .collect();
+    let modules = Tree::new(all, Vec::new());
+    // A kernel's own has the exports of all modules that are built with it.
+    let modules = if has_image { modules.listed([]) } else { modules };
     Facts {
         exports: has_image.then_some(Fact { value: exports, source: fact_source.clone() }),
-        tree: (!modules.is_empty()).then(|| Fact { value: Tree::new(modules, Vec::new()), source: fact_source }),
+        tree: (!modules.modules.is_empty()).then_some(Fact { value: modules, source: fact_source }),
         ..Facts::default()
     }
 }

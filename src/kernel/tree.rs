@@ -1,14 +1,16 @@
 //! A kernel's modules, all of them: what each says on its own, and what they say of the image together.
 //!
-//! Every module tells the CRCs that its imports had when it was built. A symbol that modules import with a CRC, and that
-//! no module exports, is the image's: so a tree alone knows a good part of what its kernel exports.
+//! Every module tells the CRCs that its imports had when it was built, and on which modules it depends: so a tree alone knows
+//! a good part of what its kernel exports ([`crate::kernel::imports`]).
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::kernel::{BuiltIn, Export, Exports, Fact, Facts, Machine, Tree, TreeModule};
+use crate::kernel::imports::{Imports, Statement};
+use crate::kernel::preference::Preference;
+use crate::kernel::{BuiltIn, Export, Fact, Facts, Machine, Tree, TreeModule};
 use crate::module::container::Container;
 use crate::module::this_module::Fingerprint;
 use crate::module::{self, Module, name_of_file};
@@ -18,24 +20,44 @@ use crate::vermagic::Vermagic;
 #[derive(Default)]
 pub(super) struct Gathered {
     /// By version magic, since a tree may hold modules of another build beside its own.
-    builds: HashMap<Vec<u8>, Build>,
+    builds: HashMap<Vec<u8>, Vec<Member>>,
     /// How many have no version magic.
     without: usize,
     unreadable: usize,
 }
 
-/// What the modules with one version magic say together.
-#[derive(Default)]
-struct Build {
-    modules: Vec<TreeModule>,
-    /// How many modules are for each machine.
-    machines: Vec<(Machine, usize)>,
-    /// How many modules have each fingerprint.
-    fingerprints: Vec<(Fingerprint, usize)>,
-    /// The CRCs of imports; `None` where two modules do not agree.
-    imports: HashMap<String, Option<u32>>,
-    /// The imports of modules without symbol versions.
-    needs: HashSet<String>,
+/// What one module says.
+struct Member {
+    module: TreeModule,
+    machine: Machine,
+    fingerprint: Option<Fingerprint>,
+    statement: Statement,
+}
+
+impl Member {
+    /// How much the module tells of the kernel; the smaller is better. The kernel's own build marks its modules (`intree`,
+    /// scripts/mod/modpost.c, 3.2 on). What was added later was built elsewhere, against headers that may be others.
+    fn rank(&self) -> u8 {
+        let is_added = self.module.file.iter().next().is_some_and(|folder| ADDED.iter().any(|added| folder == *added));
+        match (self.statement.is_patched, is_added, self.statement.is_in_tree) {
+            (true, ..) => 3,
+            (false, true, _) => 2,
+            (false, false, false) => 1,
+            (false, false, true) => 0,
+        }
+    }
+}
+
+/// The folders of a module tree that do not hold what the kernel's own build made: depmod's (depmod.d(5)), and Arch's.
+const ADDED: [&str; 4] = ["updates", "extra", "weak-updates", "extramodules"];
+
+/// What a tree's own lists say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lists {
+    /// `modules.builtin` and `modules.builtin.modinfo`.
+    pub(super) built_in: Vec<BuiltIn>,
+    /// The modules that the kernel has, as `modules.order` or `modules.dep` name them.
+    pub(super) names: Option<Vec<String>>,
 }
 
 impl Gathered {
@@ -52,6 +74,10 @@ impl Gathered {
     }
 
     fn add_module(&mut self, file: &Path, module: &Module) {
+        let Some(vermagic) = module.modinfo.first("vermagic") else {
+            self.without += 1;
+            return;
+        };
         let depends = module.modinfo.first("depends").unwrap_or_default().split(|byte| *byte == b',');
         let exports = module.exports.iter().map(|export| {
             let known = Export {
@@ -61,37 +87,17 @@ impl Gathered {
             };
             (text(&export.name), known)
         });
-        let Some(vermagic) = module.modinfo.first("vermagic") else {
-            self.without += 1;
-            return;
-        };
-        let build = self.builds.entry(vermagic.to_vec()).or_default();
-        build.modules.push(TreeModule {
-            name: module.name_or_stem(file),
-            file: file.to_owned(),
-            depends: depends.filter(|name| !name.is_empty()).map(text).collect(),
-            exports: exports.collect(),
+        self.builds.entry(vermagic.to_vec()).or_default().push(Member {
+            module: TreeModule {
+                name: module.name_or_stem(file),
+                file: file.to_owned(),
+                depends: depends.filter(|name| !name.is_empty()).map(text).collect(),
+                exports: exports.collect(),
+            },
+            machine: Machine::of(module),
+            fingerprint: module.this_module.as_ref().map(|structure| structure.fingerprint),
+            statement: Statement::of(module),
         });
-        count(&mut build.machines, Machine::of(module), 1);
-        if let Some(structure) = &module.this_module {
-            count(&mut build.fingerprints, structure.fingerprint, 1);
-        }
-        // Without symbol versions, as Debian builds from 7.2 on, what a module needs is there all the same.
-        if module.versions.basic.is_none() && module.versions.extended.is_none() {
-            for import in module.imports.iter().filter(|import| !import.is_weak) {
-                build.needs.insert(text(&import.name));
-            }
-        }
-        for (name, crc) in module.versions.by_symbol() {
-            let crc = u32::try_from(crc).ok();
-            match std::str::from_utf8(name).ok().and_then(|name| build.imports.get_mut(name)) {
-                Some(known) if *known == crc => {}
-                Some(known) => *known = None,
-                None => {
-                    build.imports.insert(text(name), crc);
-                }
-            }
-        }
     }
 
     /// Takes over what another has gathered.
@@ -99,33 +105,44 @@ impl Gathered {
         self.unreadable += other.unreadable;
         self.without += other.without;
         for (vermagic, theirs) in other.builds {
-            let build = self.builds.entry(vermagic).or_default();
-            build.modules.extend(theirs.modules);
-            theirs.machines.into_iter().for_each(|(machine, number)| count(&mut build.machines, machine, number));
-            theirs.fingerprints.into_iter().for_each(|(one, number)| count(&mut build.fingerprints, one, number));
-            build.needs.extend(theirs.needs);
-            for (name, crc) in theirs.imports {
-                build.imports.entry(name).and_modify(|known| *known = known.filter(|_| *known == crc)).or_insert(crc);
-            }
+            self.builds.entry(vermagic).or_default().extend(theirs);
         }
         self
     }
 
-    /// The facts that they tell together. `name` is the tree's, for [`Fact::source`].
-    pub(super) fn facts(self, name: &str, built_in: Vec<BuiltIn>) -> Facts {
-        let readable = self.without + self.builds.values().map(|build| build.modules.len()).sum::<usize>();
-        if readable == 0 && built_in.is_empty() {
+    /// The facts that they tell together. `name` is the tree's, for [`Fact::source`]; `preference` says which of several
+    /// files of one module counts.
+    pub(super) fn facts(self, name: &str, lists: Lists, preference: &Preference) -> Facts {
+        let readable = self.without + self.builds.values().map(Vec::len).sum::<usize>();
+        if readable == 0 && lists.built_in.is_empty() {
             return Facts::default();
         }
-        // The most common one; of two as common, the one that sorts first, so that the answer is the same each time.
-        // Modules of other builds, which this kernel would not load, tell nothing of it.
-        let builds = self.builds.into_iter();
-        let order = |(a, one): &(Vec<u8>, Build), (b, other): &(Vec<u8>, Build)| {
-            one.modules.len().cmp(&other.modules.len()).then_with(|| b.cmp(a))
+        // The most common one among what was not added later, and of two as common the one with more modules of the kernel's
+        // own build; else the one that sorts first, so that the answer is the same each time. Modules of other builds, which this kernel would not load,
+        // tell nothing of it.
+        let of_rank = |build: &[Member], rank| build.iter().filter(|member| member.rank() <= rank).count();
+        let order = |(a, one): &(Vec<u8>, Vec<Member>), (b, other): &(Vec<u8>, Vec<Member>)| {
+            let counts = |build: &[Member]| [of_rank(build, 1), of_rank(build, 0), build.len()];
+            counts(one).cmp(&counts(other)).then_with(|| b.cmp(a))
         };
-        let mut majority = builds.max_by(order);
-        let mut own = majority.as_mut().map(|(_, build)| std::mem::take(&mut build.modules)).unwrap_or_default();
-        own.sort_by(|a, b| a.file.cmp(&b.file));
+        let (vermagic, members) = self.builds.into_iter().max_by(order).unzip();
+        let members = members.unwrap_or_default();
+        let best = members.iter().map(Member::rank).min().unwrap_or_default();
+        let (mut machines, mut fingerprints) = (Vec::new(), Vec::new());
+        let (mut own, mut statements) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
+        for member in members {
+            if member.rank() == best {
+                count(&mut machines, member.machine, 1);
+                member.fingerprint.into_iter().for_each(|one| count(&mut fingerprints, one, 1));
+                // What was patched tells its kernel's name, and no CRC that would be its own.
+                if !member.statement.is_patched {
+                    statements.push(member.statement);
+                }
+            }
+            own.push(member.module);
+        }
+        let of_this_build = own.len();
+        let own = preferred(own, preference);
         let source = match (own.len(), self.unreadable) {
             (0, 0) => format!("the list of built-in modules in {name}"),
             (count, 0) => format!("{} in {name}", modules(count)),
@@ -133,34 +150,52 @@ impl Gathered {
         };
         let fact = |value| Fact { value, source: source.clone() };
         let mut facts = Facts::default();
-        if readable > own.len() {
-            facts.notes.push(format!("{} in {name} of other builds, left out", modules(readable - own.len())));
+        if readable > of_this_build {
+            facts.notes.push(format!("{} in {name} of other builds, left out", modules(readable - of_this_build)));
         }
-        if let Some((vermagic, build)) = majority {
+        if of_this_build > own.len() {
+            let count = modules(of_this_build - own.len());
+            facts.notes.push(format!("{count} in {name} left out: depmod prefers another file of the same module"));
+        }
+        if let Some(vermagic) = vermagic {
             let vermagic = Vermagic::parse(&vermagic);
             facts.release = vermagic.release().map(|token| Fact { value: token.text.clone(), source: source.clone() });
             facts.vermagic = Some(Fact { value: vermagic, source: source.clone() });
-            facts.machine = most(&build.machines, |_| 0).map(|value| Fact { value, source: source.clone() });
+            facts.machine = most(&machines, |_| 0).map(|value| Fact { value, source: source.clone() });
             // A module without an exit function has no pointer to it to be seen.
             let pointers = |f: &Fingerprint| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
-            facts.fingerprint = most(&build.fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
-            let mut symbols = build.imports;
-            for name in build.needs {
-                symbols.entry(name).or_insert(None);
-            }
-            for (name, _) in own.iter().flat_map(|module| &module.exports) {
-                symbols.remove(name);
-            }
-            if !symbols.is_empty() {
-                let known = |crc: Option<u32>| Export { crc, ..Export::default() };
-                let symbols = symbols.into_iter().map(|(name, crc)| (name, known(crc))).collect();
-                let source = format!("what {source} import");
-                facts.exports = Some(Fact { value: Exports { symbols, complete: false }, source });
+            facts.fingerprint = most(&fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
+            let imports = Imports::of(statements, &own);
+            if !imports.is_empty() {
+                facts.imports = Some(Fact { value: imports, source: format!("what {source} import") });
             }
         }
-        facts.tree = Some(fact(Tree::new(own, built_in)));
+        let tree = Tree::new(own, lists.built_in);
+        facts.tree = Some(fact(match lists.names {
+            Some(names) => tree.listed(names),
+            None => tree,
+        }));
         facts
     }
+}
+
+/// One file of each module, sorted by path: the one that depmod prefers.
+fn preferred(mut modules: Vec<TreeModule>, preference: &Preference) -> Vec<TreeModule> {
+    modules.sort_by_cached_key(|module| preference.rank(&module.file));
+    let mut known = HashSet::with_capacity(modules.len());
+    modules.retain(|module| known.insert(module.name.replace('-', "_")));
+    modules.sort_by(|a, b| a.file.cmp(&b.file));
+    modules
+}
+
+/// The names of the modules in a list of their files, a line each: `modules.order`, or `modules.dep` with a colon and more
+/// behind each. `None` if there are none.
+pub(super) fn names_in(list: &[u8]) -> Option<Vec<String>> {
+    let list = String::from_utf8_lossy(list);
+    let files = list.lines().map(|line| line.split(':').next().unwrap_or_default().trim());
+    let names: Vec<String> =
+        files.filter(|file| !file.is_empty()).map(|file| name_of_file(Path::new(file)).replace('-', "_")).collect();
+    (!names.is_empty()).then_some(names)
 }
 
 /// Gathers from module files in parallel: `files` are below `folder`.
@@ -233,8 +268,11 @@ mod tests {
 
     #[test]
     fn modules_of_another_build_tell_nothing_of_this_kernel() {
-        let facts =
-            gathered(&["hello-4.ko", "exports.ko", "hello-4-rt.ko", "../hostile/text-file.ko"]).facts("x", vec![]);
+        let facts = gathered(&["hello-4.ko", "exports.ko", "hello-4-rt.ko", "../hostile/text-file.ko"]).facts(
+            "x",
+            Lists::default(),
+            &Preference::default(),
+        );
         let tree = facts.tree.unwrap();
         let names: Vec<&str> = tree.value.modules.iter().map(|module| module.name.as_str()).collect();
         assert_eq!(names, ["exports", "hello_4"]);
@@ -246,8 +284,8 @@ mod tests {
     fn without_symbol_versions_what_is_needed_is_there_and_a_crc_is_not_lost() {
         // text.ko has no symbol versions, and needs _printk as the other does.
         let crc = |files: &[&str]| {
-            let exports = gathered(files).facts("x", vec![]).exports.unwrap().value;
-            exports.symbols.get("_printk").map(|export| export.crc)
+            let imports = gathered(files).facts("x", Lists::default(), &Preference::default()).imports.unwrap().value;
+            imports.get("_printk", None).map(|imported| imported.crc)
         };
         assert_eq!(crc(&["text.ko"]), Some(None));
         assert_eq!(crc(&["text.ko", "hello-4.ko"]), Some(Some(0x9299_7ed8)));

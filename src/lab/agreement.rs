@@ -1,6 +1,7 @@
 //! Is what happened what was predicted? Pure.
 //!
-//! A cell agrees if the verdict, the errno and the first of the loader's lines are as predicted. Which lines are the
+//! A cell agrees if the verdict, the errno and the first of the loader's lines are as predicted. Where a step before the
+//! refusal is not decided, errno and lines are not predicted, and so neither agree nor disagree. Which lines are the
 //! loader's is told by their form.
 
 use crate::lab::record::{Agreement, End, Observed, Phase, Prediction};
@@ -31,6 +32,20 @@ pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) 
             return disagree(format!("accepted was predicted, and it was refused with {}", name(seen.errno)));
         }
         Answer::Refused if seen.accepted => return disagree("refused was predicted, and it was accepted".to_owned()),
+        Answer::Refused if !prediction.undecided.is_empty() => {
+            // Whatever step refuses, it is one of these numbers; the lines are that step's.
+            return match seen.errno.filter(|errno| prediction.errnos.contains(errno)) {
+                Some(_) => {
+                    let steps = prediction.undecided.join(", ");
+                    no_answer(&format!("errno and lines depend on what is not decided ({steps})"))
+                }
+                None => {
+                    let all =
+                        prediction.errnos.iter().map(|errno| errno_words(*errno)).collect::<Vec<_>>().join(" or ");
+                    disagree(format!("{all} was predicted, and it was {}", name(seen.errno)))
+                }
+            };
+        }
         Answer::Refused if prediction.errno != seen.errno => {
             return disagree(format!("{} was predicted, and it was {}", name(prediction.errno), name(seen.errno)));
         }
@@ -244,6 +259,17 @@ mod tests {
             (Agreement::Disagree, "ENOEXEC (8) was predicted, and it was EINVAL (22)")
         );
         assert_eq!(compared(refused(8, "x: no symbol version for y")).0, Agreement::Disagree);
+        let open = Prediction {
+            errno: None,
+            errnos: vec![2, 22],
+            undecided: vec!["symbols".to_owned()],
+            ..prediction.clone()
+        };
+        let (agreement, why) = compare(&refused(2, line), &open);
+        assert_eq!((agreement, why.contains("not decided (symbols)")), (Agreement::Unknown, true), "{why}");
+        let (agreement, why) = compare(&refused(8, line), &open);
+        let expected = "ENOENT (2) or EINVAL (22) was predicted, and it was ENOEXEC (8)";
+        assert_eq!((agreement, why.as_str()), (Agreement::Disagree, expected));
         let accepted = Observed { accepted: true, errno: Some(0), ..refused(0, line) };
         assert_eq!(compared(accepted).0, Agreement::Disagree);
         assert_eq!(compared(Observed { errno: None, ..refused(8, line) }).0, Agreement::Disagree);

@@ -137,13 +137,20 @@ pub struct KernelSeen {
 pub struct Prediction {
     /// The answer.
     pub verdict: Answer,
-    /// What finit_module returns, as a positive number, for a refusal.
+    /// What finit_module returns, as a positive number, for a refusal; `None` where that depends on a step that is not
+    /// decided.
     pub errno: Option<i32>,
-    /// The loader's lines.
+    /// All that it may return, where something is not decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errnos: Vec<i32>,
+    /// The names of the steps before the refusing one that are not decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<String>,
+    /// The loader's lines, if the steps that are not decided pass.
     pub dmesg: Vec<String>,
     /// The taints, as letters.
     pub taint: Option<String>,
-    /// The name of the step that refuses.
+    /// The name of the step that refuses, at the latest.
     pub stage: Option<String>,
     /// The reasons.
     pub findings: Vec<Finding>,
@@ -159,6 +166,8 @@ impl Prediction {
         Prediction {
             verdict: verdict.answer,
             errno: verdict.errno,
+            errnos: if verdict.undecided.is_empty() { Vec::new() } else { verdict.errnos.clone() },
+            undecided: verdict.undecided.iter().map(|step| step.name().to_owned()).collect(),
             dmesg: verdict.dmesg.clone(),
             taint: verdict.taint.clone(),
             stage: verdict.stage.map(|stage| stage.name().to_owned()),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::escape::bytes_for_eyes;
-use crate::kernel::{Kernel, Machine, realtime};
+use crate::kernel::{Kernel, Machine, Own, realtime};
 use crate::module::Module;
 use crate::module::glance::MARK;
 use crate::vermagic::compare;
@@ -76,8 +76,8 @@ impl Danger {
     }
 }
 
-/// All evidence that the facts give.
-pub fn of(module: &Module, kernel: &Kernel) -> Vec<Danger> {
+/// All evidence that the facts give, but for what the module says itself.
+pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Danger> {
     // What was built for another machine has nothing that could be compared.
     if kernel.facts.other_machine(Machine::of(module)).is_some() {
         return Vec::new();
@@ -88,7 +88,7 @@ pub fn of(module: &Module, kernel: &Kernel) -> Vec<Danger> {
         dangers.extend(comparison.abi_differences().map(|difference| Danger::Token { note: difference.to_string() }));
     }
     dangers.extend(realtime::difference(module, kernel).map(|note| Danger::Realtime { note }));
-    dangers.extend(crcs(module, kernel));
+    dangers.extend(crcs_but_own(module, kernel, own));
     if let Some(mark) = module.modinfo.first(MARK) {
         let mark = bytes_for_eyes(mark);
         dangers.push(Danger::patched(&format!("its modinfo says {MARK}={mark}")));
@@ -116,11 +116,16 @@ pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
 
 /// Which CRCs differ.
 pub fn crcs(module: &Module, kernel: &Kernel) -> Option<Danger> {
+    let own = kernel.facts.imports.as_ref().and_then(|imports| imports.value.own(module));
+    crcs_but_own(module, kernel, own.as_ref())
+}
+
+fn crcs_but_own(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Option<Danger> {
     let (mut compared, mut symbols) = (0, Vec::new());
     let versions = module.versions.by_symbol();
     for (symbol, ours) in &versions {
         let symbol = String::from_utf8_lossy(symbol);
-        let Some(theirs) = kernel.facts.crc(&symbol) else { continue };
+        let Some(theirs) = kernel.facts.crc(&symbol, own) else { continue };
         compared += 1;
         if *ours != u64::from(theirs) {
             symbols.push(symbol.into_owned());

@@ -4,6 +4,7 @@
 //! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
 //! for when all relocations are applied.
 
+use crate::kernel::Owner;
 use crate::module::elf::Class;
 use crate::predict::loaded::{Loaded, SHT_RELA, Section, Symbol, number, string};
 use crate::predict::record::{Flow, Record};
@@ -78,29 +79,43 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
         record.unknown(Step::Exports, note);
     }
     let facts = &attempt.kernel.facts;
+    let is_complete = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
+    let mut source = facts.exports.as_ref().map(|exports| exports.source.as_str());
+    let mut unknown = Vec::new();
     for name in &names {
-        if let Some(exports) = facts.exports.as_ref().filter(|exports| exports.value.symbols.contains_key(name)) {
-            record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.own_name));
-            let note = format!("it exports {name}, which the kernel exports itself");
-            return record.fail(Step::Exports, errno::ENOEXEC, note, Some(&exports.source));
-        }
-        let owner = facts.tree.as_ref().and_then(|tree| tree.value.exporter(name).map(|(owner, _)| (tree, owner)));
-        let is_loaded = |owner: &str| {
-            let loaded = facts.policy.iter().any(|policy| policy.value.loaded.iter().any(|name| name == owner));
-            loaded || record.needs.iter().any(|name| name == owner)
-        };
-        if let Some((tree, owner)) = owner.filter(|(_, owner)| owner.name != loaded.name && is_loaded(&owner.name)) {
-            record.say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.own_name, owner.name));
-            let note = format!("it exports {name}, which {} exports", owner.name);
-            return record.fail(Step::Exports, errno::ENOEXEC, note, Some(&tree.source));
+        let known = facts.symbol(name, attempt.own);
+        match known.as_ref().map(|known| (known.owner, known.source)) {
+            Some((Owner::Image, source)) => {
+                record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.own_name));
+                let note = format!("it exports {name}, which the kernel exports itself");
+                return record.fail(Step::Exports, errno::ENOEXEC, note, Some(source));
+            }
+            // What a module exports, the image does not.
+            Some((Owner::Module(owner), tree)) => {
+                let is_loaded = facts.policy.iter().any(|policy| policy.value.loaded.contains(&owner.name))
+                    || record.needs.contains(&owner.name);
+                if owner.name != loaded.name && is_loaded {
+                    record
+                        .say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.own_name, owner.name));
+                    let note = format!("it exports {name}, which {} exports", owner.name);
+                    return record.fail(Step::Exports, errno::ENOEXEC, note, Some(tree));
+                }
+                source.get_or_insert(tree);
+            }
+            Some((Owner::Somebody, _)) | None if is_complete => {}
+            Some((Owner::Somebody, _)) | None => unknown.push(name),
         }
     }
-    match facts.exports.as_ref().filter(|exports| exports.value.complete) {
-        Some(exports) => {
+    match unknown.as_slice() {
+        [] => {
             let note = format!("{} of its own, which the kernel has not", counted(names.len(), "export"));
-            record.pass(Step::Exports, note, Some(&exports.source));
+            record.pass(Step::Exports, note, source);
         }
-        None => record.unknown(Step::Exports, "does the kernel export any of its exports itself? (its image)"),
+        [one] => record.unknown(Step::Exports, format!("does the kernel export {one} itself? (its image)")),
+        [one, more @ ..] => {
+            let note = format!("does the kernel export {one} or {} more itself? (its image)", more.len());
+            record.unknown(Step::Exports, note);
+        }
     }
     Ok(())
 }

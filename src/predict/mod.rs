@@ -29,7 +29,7 @@ mod vermagic;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Kernel, Machine};
+use crate::kernel::{Kernel, Machine, Own};
 use crate::module::Module;
 use crate::module::container::Packing;
 use crate::module::elf::{Class, Endian};
@@ -132,6 +132,26 @@ impl Step {
             Step::Symbols => "symbols",
             Step::Relocations => "relocations",
             Step::Btf => "btf",
+        }
+    }
+
+    /// What the system call may return for a module that this step refuses, on the architectures with the usual numbers.
+    fn errnos(self, rules: &Rules<'_>) -> &'static [i32] {
+        match self {
+            Step::Permission | Step::Blacklist => &[errno::EPERM],
+            Step::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
+            // Up to 4.20 a module without a good signature is refused by ENOKEY, and one whose digest does not fit as later.
+            Step::Signature => match rules.has(Rule::SignatureReasons) {
+                Some(true) => &[errno::EKEYREJECTED],
+                _ => &[errno::ENOKEY, errno::EKEYREJECTED],
+            },
+            Step::Elf | Step::ModuleLayout | Step::Vermagic | Step::Livepatch | Step::Sections | Step::Exports => {
+                &[errno::ENOEXEC]
+            }
+            Step::Name => &[errno::EEXIST, errno::EINVAL],
+            Step::Symbols => &[errno::ENOENT, errno::EINVAL],
+            Step::Relocations => &[errno::ENOEXEC, errno::EINVAL, errno::ENOENT],
+            Step::Btf => &[errno::EINVAL],
         }
     }
 }
@@ -248,15 +268,22 @@ pub struct Subject<'f> {
 pub struct Verdict {
     /// The answer.
     pub answer: Answer,
-    /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal.
+    /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal, if it is
+    /// the same whichever step refuses.
     pub errno: Option<i32>,
     /// The same as asm-generic numbers it, by which it has its name ([`errno_name`]).
     pub generic_errno: Option<i32>,
-    /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before.
+    /// All that it may return, for a refusal, as the kernel's architecture numbers it.
+    pub errnos: Vec<i32>,
+    /// The steps before [`Verdict::stage`] that are not decided, for a refusal. One of them may refuse first; then the lines
+    /// are its own. Empty where all is certain.
+    pub undecided: Vec<Step>,
+    /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before; if the
+    /// steps that are not decided pass.
     pub dmesg: Vec<String>,
     /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
     pub taint: Option<String>,
-    /// The step that refuses.
+    /// The step that refuses at the latest.
     pub stage: Option<Step>,
     /// The reasons, in the loader's order.
     pub findings: Vec<Finding>,
@@ -287,30 +314,45 @@ impl Verdict {
 
 /// The verdict for a module on a kernel.
 pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
+    let own = subject.module.and_then(|module| kernel.facts.imports.as_ref()?.value.own(module));
+    let trimmed = own.as_ref().and_then(|own| kernel.without(own));
+    let kernel = trimmed.as_ref().unwrap_or(kernel);
+    let own = own.as_ref();
     let rules = Rules::of(kernel);
+    let attempt = |subject: &Subject<'_>, load: &Load, change| {
+        attempt(&Attempt { subject, kernel, own, rules: &rules, load, change })
+    };
     // A patch is there so that nothing need be forced.
     let plain = Load { force: Force::None, ..*load };
     let is_other = load.force != Force::None || subject.packing.is_some();
-    let unforced = is_other.then(|| attempt(subject, kernel, &rules, &plain, None));
+    let unforced = is_other.then(|| attempt(subject, &plain, None));
     let asked = match (subject.packing, &unforced) {
         (Some(packing), Some(unforced)) => {
-            let attempt = |subject: &Subject<'_>, load: &Load| attempt(subject, kernel, &rules, load, None);
-            container::attempt(subject, packing, &rules, load, (&attempt, unforced))
+            let plain = |subject: &Subject<'_>, load: &Load| attempt(subject, load, None);
+            container::attempt(subject, packing, &rules, load, (&plain, unforced))
         }
-        _ => attempt(subject, kernel, &rules, load, None),
+        _ => attempt(subject, load, None),
     };
     let before = unforced.as_ref().unwrap_or(&asked);
     let patched = [Change::Rewrite, Change::Blank]
-        .map(|change| patched::judge(change, before, |change| attempt(subject, kernel, &rules, &plain, Some(change))));
-    let dangers = subject.module.map(|module| danger::of(module, kernel)).unwrap_or_default();
+        .map(|change| patched::judge(change, before, |change| attempt(subject, &plain, Some(change))));
+    let dangers = subject.module.map(|module| danger::of(module, kernel, own)).unwrap_or_default();
     let answer = asked.answer();
     let machine = kernel.facts.machine.as_ref().map_or_else(|| machine_of(subject.bytes), |machine| machine.value);
+    let is_refused = answer == Answer::Refused;
+    let (undecided, errnos) = if is_refused { (asked.undecided(), asked.errnos(&rules)) } else { Default::default() };
+    let generic_errno = errnos.first().copied().filter(|_| errnos.len() == 1);
+    let letters = asked.taints.letters();
+    // What refuses first leaves fewer taints.
+    let are_taints_open = asked.taints_are_open || !undecided.is_empty() && !letters.is_empty();
     Verdict {
         answer,
-        errno: asked.refused.map(|(_, errno)| numbers::of(machine.number, errno)),
-        generic_errno: asked.refused.map(|(_, errno)| errno),
-        stage: asked.refused.map(|(step, _)| step),
-        taint: (answer != Answer::Unknown).then(|| asked.taints.letters()),
+        errno: generic_errno.map(|errno| numbers::of(machine.number, errno)),
+        generic_errno,
+        errnos: errnos.iter().map(|errno| numbers::of(machine.number, *errno)).collect(),
+        undecided,
+        stage: asked.refused.filter(|_| is_refused).map(|(step, _)| step),
+        taint: (answer != Answer::Unknown && !are_taints_open).then_some(letters),
         dmesg: asked.dmesg,
         findings: asked.findings,
         needs: asked.needs,
@@ -323,6 +365,8 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
 struct Attempt<'a> {
     subject: &'a Subject<'a>,
     kernel: &'a Kernel,
+    /// What the module says of the kernel itself, where the facts hold it.
+    own: Option<&'a Own>,
     rules: &'a Rules<'a>,
     load: &'a Load,
     /// What a patch would have changed before.
@@ -330,15 +374,8 @@ struct Attempt<'a> {
 }
 
 /// One attempt at loading, from the system call to the module's own init function.
-fn attempt<'a>(
-    subject: &'a Subject<'a>,
-    kernel: &'a Kernel,
-    rules: &'a Rules<'a>,
-    load: &'a Load,
-    change: Option<Change>,
-) -> Record {
+fn attempt(attempt: &Attempt<'_>) -> Record {
     let mut record = Record::default();
-    let attempt = Attempt { subject, kernel, rules, load, change };
     if let Err(refusal) = attempt.steps(&mut record) {
         record.refused = Some(refusal);
     }
@@ -444,16 +481,22 @@ impl Attempt<'_> {
 
     /// What some kernels do not check and stumble over: what then happens is not decided here.
     fn unchecked(&self, loaded: &Loaded<'_>, record: &mut Record) {
-        let mut stumbles = |note: &str| record.unknown(Step::Elf, format!("{note}; this kernel does not check that"));
+        let unchecked = |note: &str| format!("{note}; this kernel does not check that");
+        // Both are looked at before the version magic: no later step is sure to come.
         if !loaded.has_structure() {
-            stumbles("struct module has no bytes in the file, and the kernel may crash over it");
+            let note = "struct module has no bytes in the file, and the kernel may crash over it";
+            record.unknown(Step::Elf, unchecked(note));
+            record.may_crash = true;
         }
         let names = loaded.sections.get(usize::from(loaded.header.shstrndx)).map_or(0, |names| names.size);
         let is_nameless =
             |section: &loaded::Section| section.kind != loaded::SHT_NULL && u64::from(section.name) >= names;
         if loaded.sections.iter().any(is_nameless) {
-            stumbles("a section's name lies beyond the table of names, and the kernel may crash over it");
+            let note = "a section's name lies beyond the table of names, and the kernel may crash over it";
+            record.unknown(Step::Elf, unchecked(note));
+            record.may_crash = true;
         }
+        let mut stumbles = |note: &str| record.unknown(Step::Elf, unchecked(note));
         if !self.rules.surely(Rule::SymbolNames) && loaded.has_nameless_symbol() {
             stumbles("a symbol's name lies beyond the table of names, and the kernel may crash over it");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::predict::rules::Rules;
 use crate::predict::taints::Taints;
 use crate::predict::{Answer, Finding, Outcome, Step};
 
@@ -17,6 +18,12 @@ pub(super) struct Record {
     pub(super) needs: Vec<String>,
     /// Where it was refused, and with which errno.
     pub(super) refused: Option<(Step, i32)>,
+    /// What else the step that refuses may return, where that is not known.
+    pub(super) otherwise: Vec<i32>,
+    /// The kernel may crash over the file, and then gives no answer.
+    pub(super) may_crash: bool,
+    /// Whether an attempt to force left a taint is not known.
+    pub(super) taints_are_open: bool,
     /// The kernel takes the module for one without a good signature.
     pub(super) is_unsigned: bool,
     /// GPL-only symbols do not exist for it.
@@ -32,10 +39,40 @@ impl Record {
     pub(super) fn answer(&self) -> Answer {
         let is_unknown = self.findings.iter().any(|finding| finding.result == Outcome::Unknown);
         match (self.refused, is_unknown) {
+            _ if self.may_crash => Answer::Unknown,
             (Some(_), _) => Answer::Refused,
             (None, true) => Answer::Unknown,
             (None, false) => Answer::Accepted,
         }
+    }
+
+    /// The steps before a refusal that are not decided, in the loader's order: one of them may refuse first, with another
+    /// errno and other lines.
+    pub(super) fn undecided(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if self.refused.is_some() {
+            for finding in self.findings.iter().filter(|finding| finding.result == Outcome::Unknown) {
+                if !steps.contains(&finding.step) {
+                    steps.push(finding.step);
+                }
+            }
+        }
+        steps
+    }
+
+    /// All that the system call may return, if it is refused.
+    pub(super) fn errnos(&self, rules: &Rules<'_>) -> Vec<i32> {
+        let Some((step, errno)) = self.refused else { return Vec::new() };
+        let before = self.undecided().into_iter().filter(|undecided| *undecided != step);
+        let all =
+            before.flat_map(|step| step.errnos(rules)).copied().chain(self.otherwise.iter().copied()).chain([errno]);
+        let mut errnos = Vec::new();
+        for errno in all {
+            if !errnos.contains(&errno) {
+                errnos.push(errno);
+            }
+        }
+        errnos
     }
 
     /// The loader prints a line.

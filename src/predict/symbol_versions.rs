@@ -169,9 +169,9 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
         Some(false) => "struct_module",
         _ => MODULE_LAYOUT,
     };
-    let exports = attempt.kernel.facts.exports.as_ref();
-    let theirs = exports.and_then(|exports| exports.value.symbols.get(symbol)?.crc);
-    let source = exports.map(|exports| exports.source.as_str());
+    let known = attempt.kernel.facts.symbol(symbol, attempt.own);
+    let theirs = known.as_ref().and_then(|known| known.crc);
+    let source = known.as_ref().map(|known| known.source);
     let versions = Versions::of(attempt, loaded);
     let compared = versions.compare(attempt, loaded, (symbol, theirs), record);
     if let Some(line) = line(compared, &loaded.name, symbol) {

@@ -3,7 +3,7 @@
 //! `simplify_symbols`, `resolve_symbol` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
 //! before 5.18). The errno is that of the last symbol that fails; each has its lines.
 
-use crate::kernel::{Export, Fact};
+use crate::kernel::{Known, Owner};
 use crate::predict::arch;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
@@ -23,9 +23,11 @@ const NAMED: usize = 4;
 /// Who exports a symbol.
 enum Exporter<'k> {
     /// The kernel image.
-    Kernel(&'k Export, &'k str),
-    /// A module that counts as loaded.
-    Module(&'k Export, &'k str, &'k str),
+    Kernel(Known<'k>),
+    /// A module that counts as loaded, by its name.
+    Module(Known<'k>, &'k str),
+    /// The image or a module, it is not known which. All that it needs counts as loaded.
+    Somebody(Known<'k>),
     /// A module that is not loaded.
     NotLoaded(&'k str),
     /// Nobody that counts.
@@ -46,6 +48,10 @@ struct Tally {
     image_is_known: bool,
     other: Vec<String>,
     unknown: Vec<String>,
+    /// Symbols that something exports, the image or a module.
+    ownerless: Vec<String>,
+    /// Symbols whose namespace is not known.
+    spaceless: Vec<String>,
     /// Symbols of which the module has no CRC, and it is not known whether the kernel minds.
     crcless: Vec<String>,
     /// Symbols in sections that are not there, which the kernel does not check.
@@ -54,7 +60,18 @@ struct Tally {
     /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may keep from an unsigned module.
     protected: usize,
     source: Option<String>,
+    /// Of the last symbol that fails.
     errno: Option<i32>,
+    /// Symbols behind that one of which it is not known whether they fail, and then with which error.
+    is_open: bool,
+}
+
+impl Tally {
+    /// How many questions are open.
+    fn open(&self) -> usize {
+        let lists = [&self.unknown, &self.ownerless, &self.spaceless, &self.crcless, &self.stray];
+        lists.iter().map(|list| list.len()).sum::<usize>() + self.crc_unknown
+    }
 }
 
 /// The step.
@@ -74,6 +91,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             continue;
         };
         let name = String::from_utf8_lossy(name);
+        let (open, errno_before) = (tally.open(), tally.errno.take());
         match symbol.section {
             SHN_UNDEF => {
                 tally.protected += usize::from(protects);
@@ -105,6 +123,8 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             },
             _ => {}
         }
+        tally.is_open = (tally.is_open || tally.open() > open) && tally.errno.is_none();
+        tally.errno = tally.errno.or(errno_before);
     }
     if let Some(tree) = &attempt.kernel.facts.tree {
         record.needs = tree.value.in_load_order(&record.needs);
@@ -131,13 +151,18 @@ fn undefined(
         return None;
     }
     let is_ignored = ignores_got == Some(true);
-    let (export, source) = match exporter(attempt, name, record) {
-        Exporter::Kernel(export, source) => (export, source),
-        Exporter::Module(export, source, owner) => {
+    let known = match exporter(attempt, name, record) {
+        Exporter::Kernel(known) => known,
+        Exporter::Module(known, owner) => {
             if !record.needs.iter().any(|need| need == owner) {
                 record.needs.push(owner.to_owned());
             }
-            (export, source)
+            known
+        }
+        Exporter::Somebody(_) if is_weak || is_ignored => return None,
+        Exporter::Somebody(known) => {
+            tally.ownerless.push(name.to_owned());
+            known
         }
         Exporter::Unknown if is_weak || is_ignored => {
             record.undecided.insert(name.as_bytes().to_vec());
@@ -162,9 +187,9 @@ fn undefined(
             return Some(errno::ENOENT);
         }
     };
-    tally.source.get_or_insert_with(|| source.to_owned());
+    tally.source.get_or_insert_with(|| known.source.to_owned());
     if record.is_proprietary {
-        match export.gpl_only {
+        match known.gpl_only {
             Some(true) if is_weak => {
                 record.unresolved.insert(name.as_bytes().to_vec());
                 return None;
@@ -178,7 +203,7 @@ fn undefined(
         }
     }
     if attempt.rules.has(Rule::Modversions) != Some(false) {
-        let compared = versions.compare(attempt, loaded, (name, export.crc), record);
+        let compared = versions.compare(attempt, loaded, (name, known.crc), record);
         if let Some(line) = line(compared, &loaded.own_name, name) {
             record.say(line);
         }
@@ -202,7 +227,7 @@ fn undefined(
             Compared::UnknownBuilder => tally.crcless.push(name.to_owned()),
         }
     }
-    let errno = namespace(attempt, loaded, (name, export), imports, record, tally);
+    let errno = namespace(attempt, loaded, (name, &known), imports, record, tally);
     if errno.is_none() {
         tally.resolved += 1;
     }
@@ -211,25 +236,25 @@ fn undefined(
 
 fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<'k> {
     let facts = &attempt.kernel.facts;
-    if let Some(Fact { value, source }) = &facts.exports
-        && let Some(export) = value.symbols.get(name)
-    {
-        return Exporter::Kernel(export, source);
-    }
-    if let Some(Fact { value, source }) = &facts.tree
-        && let Some((module, export)) = value.exporter(name)
-    {
-        let is_there = facts.policy.iter().any(|policy| policy.value.loaded.contains(&module.name));
-        if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
-            return Exporter::Module(export, source, &module.name);
-        }
-        // A module exports it, so that the image does not.
-        return Exporter::NotLoaded(&module.name);
-    }
     let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
-    match image && (attempt.load.alone || facts.tree.is_some()) {
-        true => Exporter::Nobody,
-        false => Exporter::Unknown,
+    let Some(known) = facts.symbol(name, attempt.own) else {
+        let has_all_modules = attempt.load.alone || facts.tree.as_ref().is_some_and(|tree| tree.value.is_complete());
+        return if image && has_all_modules { Exporter::Nobody } else { Exporter::Unknown };
+    };
+    match known.owner {
+        Owner::Image => Exporter::Kernel(known),
+        Owner::Module(module) => {
+            let is_there = facts.policy.iter().any(|policy| policy.value.loaded.contains(&module.name));
+            if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
+                return Exporter::Module(known, &module.name);
+            }
+            // A module exports it, so that the image does not.
+            Exporter::NotLoaded(&module.name)
+        }
+        // The image does not export it, and no module is there.
+        Owner::Somebody if image && attempt.load.alone => Exporter::Nobody,
+        Owner::Somebody if attempt.load.alone => Exporter::Unknown,
+        Owner::Somebody => Exporter::Somebody(known),
     }
 }
 
@@ -237,13 +262,23 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
 fn namespace(
     attempt: &Attempt<'_>,
     loaded: &Loaded<'_>,
-    (name, export): (&str, &Export),
+    (name, known): (&str, &Known<'_>),
     imports: &[&[u8]],
     record: &mut Record,
     tally: &mut Tally,
 ) -> Option<i32> {
-    let namespace = export.namespace.as_deref().filter(|namespace| !namespace.is_empty())?;
-    if attempt.rules.has(Rule::Namespaces) == Some(false) || imports.contains(&namespace.as_bytes()) {
+    if attempt.rules.has(Rule::Namespaces) == Some(false) {
+        return None;
+    }
+    let Some(namespace) = known.namespace.as_deref() else {
+        // A module that uses it has imported its namespace, if it has one.
+        let imports_all = |theirs: &&[String]| theirs.iter().all(|theirs| imports.contains(&theirs.as_bytes()));
+        if !known.users.iter().any(imports_all) {
+            tally.spaceless.push(name.to_owned());
+        }
+        return None;
+    };
+    if namespace.is_empty() || imports.contains(&namespace.as_bytes()) {
         return None;
     }
     if attempt.rules.surely(Rule::ModuleNamespaces) && is_for_module(namespace, &loaded.own_name) {
@@ -318,9 +353,25 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
     if !tally.other.is_empty() {
         reasons.push(named(&tally.other));
     }
+    open_questions(&tally, record);
     if let Some(errno) = tally.errno {
+        if tally.is_open {
+            record.otherwise.extend([errno::ENOENT, errno::EINVAL]);
+        }
         return record.fail(Step::Symbols, errno, reasons.join("; "), source);
     }
+    if tally.open() == 0 && tally.protected == 0 && tally.resolved > 0 {
+        let note = match record.needs.as_slice() {
+            [] => format!("all {} are there", tally.resolved),
+            needs => format!("all {} are there; needs: {}", tally.resolved, needs.join(" ")),
+        };
+        record.pass(Step::Symbols, note, source);
+    }
+    Ok(())
+}
+
+/// What is not known, and what would tell it.
+fn open_questions(tally: &Tally, record: &mut Record) {
     if tally.protected > 0 {
         let note = format!(
             "this kernel keeps symbols from modules that it can't verify (CONFIG_MODULE_SIG_PROTECT; not measured): are all \
@@ -343,22 +394,30 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
     }
     if !tally.unknown.is_empty() {
         let what = match tally.image_is_known {
-            true => "its module tree; or --alone, which asks about a bare insmod",
+            true => "all of its module tree; or --alone, which asks about a bare insmod",
             false => "its image for the kernel's own, its module tree for the rest",
         };
         let note = format!("does anybody export {}? ({what})", named(&tally.unknown));
         record.unknown(Step::Symbols, note);
-    } else if tally.crc_unknown > 0 {
+    }
+    if !tally.ownerless.is_empty() {
+        let note = format!(
+            "who exports {}, the kernel or a module that it then needs? (its image, or all of its module tree)",
+            named(&tally.ownerless)
+        );
+        record.unknown(Step::Symbols, note);
+    }
+    if !tally.spaceless.is_empty() {
+        let note = format!(
+            "is {} in a namespace that the module does not import? (its image, or its Module.symvers)",
+            named(&tally.spaceless)
+        );
+        record.unknown(Step::Symbols, note);
+    }
+    if tally.crc_unknown > 0 && tally.unknown.is_empty() {
         let note = format!("do the CRCs of {} symbols agree? (its image, or its Module.symvers)", tally.crc_unknown);
         record.unknown(Step::Symbols, note);
-    } else if tally.resolved > 0 {
-        let note = match record.needs.as_slice() {
-            [] => format!("all {} are there", tally.resolved),
-            needs => format!("all {} are there; needs: {}", tally.resolved, needs.join(" ")),
-        };
-        record.pass(Step::Symbols, note, source);
     }
-    Ok(())
 }
 
 /// The first of the names, and how many more.

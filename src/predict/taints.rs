@@ -138,7 +138,10 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
 
 /// `try_to_force_load`: passes and taints F where the kernel can be forced. `None` if that is not known.
 pub(super) fn force(attempt: &Attempt<'_>, name: &str, reason: &str, record: &mut Record) -> Option<bool> {
-    let possible = attempt.rules.has(Rule::ForceLoad)?;
+    let Some(possible) = attempt.rules.has(Rule::ForceLoad) else {
+        record.taints_are_open = true;
+        return None;
+    };
     if possible && record.taints.set('F') {
         record.say(format!("{name}: {reason}: kernel tainted."));
     }

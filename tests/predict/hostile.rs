@@ -12,9 +12,13 @@ const VERSIONS: [&str; 8] = ["2.6.18", "3.16.0", "4.19.0", "5.10.0", "6.1.0", "6
 /// What holds of each verdict.
 fn assert_sound(verdict: &Verdict) {
     let is_refused = verdict.answer == Answer::Refused;
-    assert_eq!(is_refused, verdict.errno.is_some());
     assert_eq!(is_refused, verdict.stage.is_some());
-    assert_eq!(verdict.answer == Answer::Unknown, verdict.taint.is_none());
+    assert_eq!(is_refused, !verdict.errnos.is_empty());
+    assert_eq!(verdict.errno, (verdict.errnos.len() == 1).then(|| verdict.errnos[0]));
+    assert!(verdict.errnos.len() < 2 || !verdict.undecided.is_empty(), "{verdict:#?}");
+    assert!(is_refused || verdict.undecided.is_empty());
+    assert!(verdict.answer != Answer::Unknown || verdict.taint.is_none());
+    assert!(verdict.answer == Answer::Unknown || !verdict.undecided.is_empty() || verdict.taint.is_some());
 }
 
 #[test]

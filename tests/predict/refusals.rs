@@ -110,14 +110,14 @@ fn a_namespace_must_be_imported() {
 #[test]
 fn what_another_module_exports_counts_as_loaded_unless_it_is_a_bare_insmod() {
     let mut kernel = without_export(debian("6.1.0"), "param_ops_charp");
-    let crc = kmodlab::kernel::Export { crc: Some(0x5c28e3b1), gpl_only: Some(false), namespace: None };
+    let crc = kmodlab::kernel::Export { crc: Some(0x5c28e3b1), gpl_only: Some(false), namespace: Some(String::new()) };
     let exporter = TreeModule {
         name: "charps".to_owned(),
         file: "kernel/lib/charps.ko".into(),
         depends: Vec::new(),
         exports: vec![("param_ops_charp".to_owned(), crc)],
     };
-    let tree = Tree::new(vec![exporter], Vec::new());
+    let tree = Tree::new(vec![exporter], vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
 
     let with_dependencies = judge(&hello(&[]), &kernel, Load::default());

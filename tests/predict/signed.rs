@@ -1,6 +1,6 @@
 //! A signature: with its key among those of the kernel, with another, changed since.
 
-use kmodlab::kernel::{Certificate, Fact, Kernel, Tree, TreeModule};
+use kmodlab::kernel::{BuiltIn, Certificate, Fact, Kernel, Tree, TreeModule};
 use kmodlab::patch::sign::{Digest, Signer};
 use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED};
 use kmodlab::predict::{Force, Load, Step};
@@ -106,7 +106,8 @@ fn a_digest_that_is_a_module_is_needed_before() {
             depends: Vec::new(),
             exports: Vec::new(),
         };
-        let tree = Tree::new(names.iter().map(module).collect(), Vec::new());
+        let tree =
+            Tree::new(names.iter().map(module).collect(), vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
         Some(Fact { value: tree, source: "this test".to_owned() })
     };
     kernel.facts.tree = None;

@@ -13,6 +13,7 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod exporters;
 mod exports;
 mod fetched;
 mod fetching;

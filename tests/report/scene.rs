@@ -39,6 +39,8 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
         prediction: Prediction {
             verdict: Answer::Accepted,
             errno: None,
+            errnos: Vec::new(),
+            undecided: Vec::new(),
             dmesg: Vec::new(),
             taint: Some(String::new()),
             stage: None,

@@ -49,6 +49,8 @@ fn outcome(observed: &Observed) -> Outcome {
     let prediction = Prediction {
         verdict: Answer::Accepted,
         errno: None,
+        errnos: Vec::new(),
+        undecided: Vec::new(),
         dmesg: Vec::new(),
         taint: None,
         stage: None,

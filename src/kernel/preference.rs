@@ -1,0 +1,239 @@
+//! Which of several files of one module counts: depmod's order (tools/depmod.c, kmod 30 to 34; depmod.d(5)).
+//!
+//! depmod puts one file of each name into `modules.dep`, and modprobe loads that one. Where `modules.dep` is there, it is
+//! the answer. Else the commands `search` and `override` in depmod.d decide: a folder that is named earlier is preferred,
+//! and `built-in` stands for all folders that are not named. Without such a file depmod prefers `updates` alone; of the
+//! others it takes the one that the file system lists first. Distributions name them in an order that [`USUAL`] follows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::module::name_of_file;
+
+/// The order where no file of depmod.d is known: that of Fedora (`updates extra built-in weak-updates`) and Ubuntu
+/// (`updates ubuntu built-in`), with what is not the kernel's own build first.
+const USUAL: &str = "search updates extra weak-updates ubuntu built-in";
+
+/// Where depmod.d is in a root file system, from the best to the worst: of two files of one name the first counts.
+const CONFIGURATIONS: [&str; 5] =
+    ["etc/depmod.d", "run/depmod.d", "usr/local/lib/depmod.d", "usr/lib/depmod.d", "lib/depmod.d"];
+
+/// The largest file of depmod.d that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// depmod's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preference {
+    /// Folders below the tree's, the best first.
+    searches: Vec<String>,
+    /// The place of the folders that are not named.
+    built_in: Option<usize>,
+    /// Files that count whatever their folder is, without their ending; the last one counts most.
+    overrides: Vec<String>,
+    /// The file of each module in `modules.dep`.
+    listed: BTreeMap<String, String>,
+}
+
+/// How good a file is; the smaller is preferred.
+pub type Rank = (bool, usize, usize, PathBuf);
+
+/// The part of a path that is below a module tree `…/lib/modules/RELEASE/`; all of a path that is in none.
+pub(super) fn below_tree(path: &str) -> &str {
+    let in_tree = path.rsplit_once("lib/modules/").and_then(|(_, rest)| rest.split_once('/'));
+    in_tree.map_or(path, |(_, below)| below)
+}
+
+impl Default for Preference {
+    fn default() -> Preference {
+        let mut usual = Preference::none();
+        usual.add(USUAL, "");
+        usual
+    }
+}
+
+impl Preference {
+    fn none() -> Preference {
+        Preference { searches: Vec::new(), built_in: None, overrides: Vec::new(), listed: BTreeMap::new() }
+    }
+
+    /// The order in a module tree: by its `modules.dep`, and by depmod.d of the root file system that it is in, as far as
+    /// they are there.
+    pub fn of_tree(tree: &Path) -> Preference {
+        let release = tree.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut own = Preference::none();
+        for file in configuration_files(tree) {
+            own.add(&read(&file).unwrap_or_default(), &release);
+        }
+        if own.searches.is_empty() && own.built_in.is_none() {
+            own.add(USUAL, "");
+        }
+        own.list(&read(&tree.join("modules.dep")).unwrap_or_default());
+        own
+    }
+
+    /// Adds the commands of a file of depmod.d, for a kernel of this release.
+    fn add(&mut self, text: &str, release: &str) {
+        for line in text.replace("\\\n", " ").lines() {
+            let mut words = line.split_ascii_whitespace();
+            match words.next() {
+                Some("search") => words.for_each(|word| match word {
+                    "built-in" => self.built_in = self.built_in.or(Some(self.searches.len())),
+                    // Folders outside of the tree are another command's, and are not looked at here.
+                    "external" => {}
+                    folder => self.searches.push(folder.trim_end_matches('/').to_owned()),
+                }),
+                Some("override") => {
+                    // A release is a regular expression there; what is written is a release, or `*` for all.
+                    if let (Some(module), Some(of), Some(folder)) = (words.next(), words.next(), words.next())
+                        && (of == "*" || of == release)
+                    {
+                        self.overrides.push(format!("{}/{module}", folder.trim_end_matches('/')));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the files of `modules.dep`.
+    fn list(&mut self, text: &str) {
+        for (file, _) in text.lines().filter_map(|line| line.split_once(':')) {
+            self.listed.entry(name_of_file(Path::new(file))).or_insert_with(|| file.to_owned());
+        }
+    }
+
+    /// How good a file is, by its path below the tree's folder.
+    pub fn rank(&self, file: &Path) -> Rank {
+        let text = file.to_string_lossy();
+        let is_listed = self.listed.get(&name_of_file(file)).is_some_and(|listed| *listed == *text);
+        let (folder, name) = text.rsplit_once('/').unwrap_or(("", &text));
+        let stem = name.split_once(".ko").map_or(name, |(stem, _)| stem);
+        let is_override = |path: &&String| **path == format!("{folder}/{stem}");
+        let over = self.overrides.iter().rev().position(|path| is_override(&path)).unwrap_or(usize::MAX);
+        (!is_listed, over, usize::from(self.place(&text)), file.to_owned())
+    }
+
+    /// The place of a file's folder in the order of `search`; the smaller is preferred.
+    pub(super) fn place(&self, file: &str) -> u8 {
+        let is_below = |search: &String| file.strip_prefix(search.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        // Two places for each folder, so that `built-in` fits between them.
+        let place = match (self.searches.iter().position(is_below), self.built_in) {
+            (Some(at), _) => at.saturating_mul(2).saturating_add(1),
+            (None, Some(before)) => before.saturating_mul(2),
+            (None, None) => usize::MAX,
+        };
+        u8::try_from(place).unwrap_or(u8::MAX)
+    }
+}
+
+/// The files of depmod.d that are for a tree `ROOT/lib/modules/RELEASE` or `ROOT/usr/lib/modules/RELEASE`, in the order in
+/// which depmod reads them: by name, and of two of one name that of the better folder.
+pub fn configuration_files(tree: &Path) -> Vec<PathBuf> {
+    let Ok(tree) = tree.canonicalize() else { return Vec::new() };
+    let Some(lib) = tree.parent().filter(|modules| modules.ends_with("lib/modules")).and_then(Path::parent) else {
+        return Vec::new();
+    };
+    let Some(root) = lib.parent() else { return Vec::new() };
+    let root = if root.ends_with("usr") { root.parent().unwrap_or(root) } else { root };
+    let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    for folder in CONFIGURATIONS {
+        for entry in std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "conf") {
+                files.entry(entry.file_name()).or_insert_with(|| entry.path());
+            }
+        }
+    }
+    files.into_values().collect()
+}
+
+fn read(file: &Path) -> Option<String> {
+    let meta = file.symlink_metadata().ok()?;
+    let most = if file.ends_with("modules.dep") { LARGEST << 6 } else { LARGEST };
+    if !meta.is_file() || meta.len() > most {
+        return None;
+    }
+    std::fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(preference: &Preference, files: &[&str]) -> Vec<String> {
+        let mut files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+        files.sort_by_key(|file| preference.rank(file));
+        files.into_iter().map(|file| file.display().to_string()).collect()
+    }
+
+    const FILES: [&str; 5] =
+        ["kernel/a.ko", "extra/a.ko.xz", "updates/dkms/a.ko", "weak-updates/x/a.ko", "ubuntu/a.ko"];
+
+    #[test]
+    fn what_was_added_is_preferred_to_the_kernels_own() {
+        let usual = ["updates/dkms/a.ko", "extra/a.ko.xz", "weak-updates/x/a.ko", "ubuntu/a.ko", "kernel/a.ko"];
+        assert_eq!(order(&Preference::default(), &FILES), usual);
+    }
+
+    fn of(text: &str) -> Preference {
+        let mut preference = Preference::none();
+        preference.add(text, "6.1");
+        preference
+    }
+
+    #[test]
+    fn a_file_of_depmod_d_says_another_order() {
+        let fedora = of("# a comment\nsearch updates extra built-in weak-updates\n");
+        let expected = ["updates/dkms/a.ko", "extra/a.ko.xz", "kernel/a.ko", "ubuntu/a.ko", "weak-updates/x/a.ko"];
+        assert_eq!(order(&fedora, &FILES), expected);
+        assert_eq!(order(&of("search \\\n built-in updates"), &FILES)[0], "extra/a.ko.xz");
+        assert_eq!(order(&of("search built-in updates"), &FILES)[4], "updates/dkms/a.ko");
+        // Two lines are one list.
+        assert_eq!(
+            order(&of("search extra\nsearch updates built-in"), &FILES)[..2],
+            ["extra/a.ko.xz", "updates/dkms/a.ko"]
+        );
+    }
+
+    #[test]
+    fn an_override_is_for_one_module_and_kernel() {
+        for (line, first) in [
+            ("override a * kernel", "kernel/a.ko"),
+            ("override a 6.1 extra", "extra/a.ko.xz"),
+            ("override a 6.2 kernel", "updates/dkms/a.ko"),
+            ("override b * kernel", "updates/dkms/a.ko"),
+            ("override a * updates", "updates/dkms/a.ko"),
+        ] {
+            assert_eq!(order(&of(&format!("search updates built-in\n{line}")), &FILES)[0], first, "{line}");
+        }
+    }
+
+    #[test]
+    fn modules_dep_is_what_depmod_has_decided() {
+        let mut listed = Preference::default();
+        listed.list("weak-updates/x/a.ko: kernel/b.ko\nkernel/b.ko:\n");
+        assert_eq!(order(&listed, &FILES)[0], "weak-updates/x/a.ko");
+    }
+
+    #[test]
+    fn a_trees_own_root_says_the_order() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let first = |tree: &str| order(&Preference::of_tree(&root.path().join(tree)), &FILES)[0].clone();
+        for tree in ["lib/modules/6.1", "usr/lib/modules/6.1"] {
+            put(&format!("{tree}/kernel/a.ko"), "");
+            assert_eq!(first(tree), "updates/dkms/a.ko");
+        }
+        put("lib/depmod.d/dist.conf", "search weak-updates built-in\n");
+        assert_eq!(first("lib/modules/6.1"), "weak-updates/x/a.ko");
+        put("etc/depmod.d/dist.conf", "search extra built-in\n");
+        put("etc/depmod.d/dist.conf.old", "search ubuntu\n");
+        assert_eq!(first("lib/modules/6.1"), "extra/a.ko.xz");
+        assert_eq!(first("usr/lib/modules/6.1"), "extra/a.ko.xz");
+        put("usr/lib/modules/6.1/modules.dep", "ubuntu/a.ko:\n");
+        assert_eq!(first("usr/lib/modules/6.1"), "ubuntu/a.ko");
+    }
+}

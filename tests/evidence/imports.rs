@@ -1,0 +1,98 @@
+//! What modules import is exported by something, not by the image.
+
+use kmodlab::predict::{Answer, Outcome, Step};
+
+use crate::{Tree, added, ask, depending, exporting, named, notes, outcome, own};
+
+const LAYOUT: (&str, u32) = ("module_layout", 1);
+
+#[test]
+fn an_exporter_is_no_duplicate_of_what_its_users_import() {
+    let exporter = exporting(own("exporter", &[LAYOUT]), &[("shared_a", 0x0a), ("shared_b", 0x0b)]);
+    let users = [
+        depending(own("user_a", &[LAYOUT, ("shared_a", 0x0a)]), "depends=exporter"),
+        depending(own("user_b", &[LAYOUT, ("shared_b", 0x0b)]), "depends=exporter,other"),
+        depending(added("user_c", &[LAYOUT, ("shared_a", 0x0a), ("_printk", 7)]), "depends=exporter"),
+    ];
+    for user in &users {
+        let tree = Tree::of(&[("kernel/user.ko", user)]);
+        for kernel in [tree.kernel(), named(&tree.folder().join("kernel/user.ko"))] {
+            let verdict = ask(&exporter, &kernel);
+            assert_eq!(outcome(&verdict, Step::Exports), Some(Outcome::Unknown), "{verdict:#?}");
+        }
+    }
+    let files: Vec<(&str, _)> = ["kernel/a.ko", "kernel/b.ko", "kernel/c.ko"].into_iter().zip(&users).collect();
+    let verdict = Tree::of(&files).ask(&exporter);
+    assert_eq!((verdict.answer, outcome(&verdict, Step::Exports)), (Answer::Unknown, Some(Outcome::Unknown)));
+
+    // In its own tree it is itself who exports them, and so the image does not.
+    let tree = Tree::of(&[&files[..], &[("kernel/exporter.ko", &exporter)]].concat());
+    assert_eq!(outcome(&tree.ask(&exporter), Step::Exports), Some(Outcome::Pass));
+}
+
+#[test]
+fn what_no_dependency_explains_is_the_images() {
+    let tree = Tree::of(&[
+        ("kernel/helper.ko", &exporting(own("helper", &[LAYOUT]), &[("help", 3)])),
+        ("kernel/user.ko", &depending(own("user", &[LAYOUT, ("help", 3), ("image_only", 4)]), "depends=helper")),
+    ]);
+    let verdict = tree.ask(&exporting(added("copy", &[LAYOUT]), &[("image_only", 9)]));
+    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Exports)));
+    assert!(verdict.dmesg.contains(&"copy: exports duplicate symbol image_only (owned by kernel)".to_owned()));
+}
+
+#[test]
+fn all_are_there_is_only_said_of_what_is_there() {
+    let asked = added("asked", &[LAYOUT, ("_printk", 7), ("shared", 5)]);
+    let with = |depends| {
+        let user = depending(own("user", &[LAYOUT, ("_printk", 7), ("shared", 5)]), depends);
+        Tree::of(&[("kernel/user.ko", &user)]).ask(&asked)
+    };
+    let all = with("depends=");
+    assert_eq!(notes(&all, Step::Symbols), "all 2 are there");
+    for depends in ["depends=exporter", "depends=exporter,other", "note=without dependencies"] {
+        let verdict = with(depends);
+        assert_eq!(outcome(&verdict, Step::Symbols), Some(Outcome::Unknown), "{depends}");
+        assert!(
+            notes(&verdict, Step::Symbols).contains("who exports _printk, shared"),
+            "{}",
+            notes(&verdict, Step::Symbols)
+        );
+    }
+}
+
+#[test]
+fn a_namespace_is_known_by_who_uses_the_symbol_without_one() {
+    let asked = added("asked", &[LAYOUT, ("spaced", 5)]);
+    let with = |entries: &[&'static str]| {
+        let mut user = own("user", &[LAYOUT, ("spaced", 5)]);
+        user.entries.extend(entries);
+        user
+    };
+    let ask = |users: &[_]| {
+        let files: Vec<(&str, _)> = ["kernel/a.ko", "kernel/b.ko"].into_iter().zip(users).collect();
+        Tree::of(&files).ask(&asked)
+    };
+    assert_eq!(outcome(&ask(&[with(&[])]), Step::Symbols), Some(Outcome::Pass));
+    let unknown = ask(&[with(&["import_ns=DEMO"])]);
+    assert_eq!(outcome(&unknown, Step::Symbols), Some(Outcome::Unknown));
+    assert!(notes(&unknown, Step::Symbols).contains("is spaced in a namespace"), "{unknown:#?}");
+    assert_eq!(outcome(&ask(&[with(&["import_ns=DEMO"]), with(&[])]), Step::Symbols), Some(Outcome::Pass));
+    // Who imports all namespaces of a user imports the symbol's.
+    let mut importing = asked.clone();
+    importing.entries.extend(["import_ns=DEMO", "import_ns=OTHER"]);
+    let tree = Tree::of(&[("kernel/a.ko", &with(&["import_ns=DEMO"]))]);
+    assert_eq!(outcome(&tree.ask(&importing), Step::Symbols), Some(Outcome::Pass));
+}
+
+#[test]
+fn whether_a_proprietary_module_may_use_it_imports_do_not_tell() {
+    let user = own("user", &[LAYOUT, ("_printk", 7)]);
+    let tree = Tree::of(&[("kernel/user.ko", &user)]);
+    let mut closed = added("closed", &[LAYOUT, ("_printk", 7)]);
+    assert_eq!(outcome(&tree.ask(&closed), Step::Symbols), Some(Outcome::Pass));
+    closed.licence = "Proprietary";
+    let verdict = tree.ask(&closed);
+    assert_eq!(outcome(&verdict, Step::Symbols), Some(Outcome::Unknown));
+    assert!(notes(&verdict, Step::Symbols).contains("GPL-compatible"), "{verdict:#?}");
+}
