@@ -92,7 +92,7 @@ fn named(path: &Path) -> Kernel {
 fn ask(module: &TreeModule, kernel: &Kernel) -> Verdict {
     let bytes = module.bytes().unwrap();
     let module = Module::read(&bytes).unwrap();
-    predict(&Subject { bytes: &bytes, module: Some(&module) }, kernel, &Load::default())
+    predict(&Subject { bytes: &bytes, module: Some(&module), packing: None }, kernel, &Load::default())
 }
 
 /// How a step ends: the last finding of it.

@@ -42,7 +42,7 @@ fn ask(exporter: &Path, kernel: &OsStr) -> Verdict {
     let kernel = kernel::named(kernel, &LOOKUP).unwrap();
     with_bytes(exporter, DEFAULT_MAX_SIZE, |bytes| {
         let module = module::Module::read(bytes).unwrap();
-        predict::predict(&Subject { bytes, module: Some(&module) }, &kernel, &Load::default())
+        predict::predict(&Subject { bytes, module: Some(&module), packing: None }, &kernel, &Load::default())
     })
     .unwrap()
 }

@@ -78,7 +78,7 @@ impl Pair {
 
     /// Do both have this symbol with a CRC, and different ones?
     fn crcs_differ(&self, symbol: &str) -> bool {
-        let [ours, theirs] = [&self.built_for, &self.kernel].map(|kernel| kernel.facts.crc(symbol));
+        let [ours, theirs] = [&self.built_for, &self.kernel].map(|kernel| kernel.facts.crc(symbol, None));
         ours.is_some() && theirs.is_some() && ours != theirs
     }
 
