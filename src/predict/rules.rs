@@ -282,6 +282,11 @@ impl<'k> Rules<'k> {
         }
     }
 
+    /// Does its image hold this message of the loader's? `None` if the image is not known.
+    pub(super) fn prints(&self, message: &str) -> Option<bool> {
+        self.kernel.facts.messages.as_ref().map(|messages| messages.value.contains(message))
+    }
+
     /// As [`Rules::has`], a doubt counting as no.
     pub(super) fn surely(&self, rule: Rule) -> bool {
         self.has(rule) == Some(true)

@@ -14,6 +14,7 @@ pub const LOADER_MESSAGES: &[&str] = &[
     "%s: %s: kernel tainted.",
     "bad vermagic",
     "for sec %u, idx %u",
+    "module GOT.PLT section(s) missing",
     "version magic '%s' should be '%s'",
     "no versions for exported symbols",
     "no flags for exported symbols",

@@ -108,6 +108,8 @@ pub(super) enum Since {
     Version((u32, u32)),
     /// Those with an option.
     Option(&'static str),
+    /// Those with an option, and a message that only they have in their image.
+    Told(&'static str, &'static str),
 }
 
 impl Since {
@@ -122,6 +124,7 @@ impl Since {
                 _ => None,
             },
             Since::Option(option) => rules.option(option),
+            Since::Told(option, message) => rules.option(option).or_else(|| rules.prints(message)),
         }
     }
 }
@@ -340,7 +343,7 @@ impl Arch {
                     return missing;
                 }
                 None => missing.unsure.push(match since {
-                    Since::Option(option) => {
+                    Since::Option(option) | Since::Told(option, _) => {
                         format!("it has no section {name}; does the kernel ask for it? (CONFIG_{option} in its configuration)")
                     }
                     _ => format!("it has no section {name}; does this version ask for it?"),

@@ -103,7 +103,7 @@ pub(super) const RISCV64: Arch = Arch {
 };
 
 /// An option that kernels of 6.12 have not set, whose modules then have no such sections.
-const WITH_SECTIONS: Since = Since::Option("MODULE_SECTIONS");
+const WITH_SECTIONS: Since = Since::Told("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
 
 fn overflow(site: &Site<'_>) -> Refusal {
     let target = site

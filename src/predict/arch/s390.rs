@@ -88,7 +88,7 @@ pub(super) const S390X: Arch = Arch {
     sections: &[],
     last_sections: &[],
     // Modules lie far above 4 GiB; the kernel at the bottom of memory, or, from 6.10 on, near its modules.
-    addresses: Addresses { modules: (1 << 40, 1 << 53), kernel: (0, 1 << 53), reach: 1 << 53, apart: 0x7fff_0000 },
+    addresses: Addresses { modules: (1 << 40, 1 << 53), kernel: (0, 1 << 53), reach: 1 << 53, apart: 0x7000_0000 },
     order: None,
     import,
     versioned: as_written,
