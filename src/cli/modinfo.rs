@@ -1,31 +1,63 @@
-//! The listing of kmod's modinfo, byte for byte (modinfo(8), kmod 30).
+//! The listing of kmod's modinfo, byte for byte (modinfo(8), kmod 30 to 34 and its development version of July 2026).
 //!
 //! Order and duplicates stay as in the file; the parameters come last, in the reverse order of their first mention,
 //! each `parm` joined with its `parmtype`; the signature's fields follow the strings of the file.
 
 use std::collections::HashMap;
 
+use clap::ValueEnum;
+
 use crate::cli::output::{Failure, Session};
 use crate::error::{Error, ErrorKind};
 use crate::escape;
 use crate::module::Module;
+use crate::module::trailer::hex_lines;
 
 /// A key and its value, as listed.
 pub(super) type Field = (Vec<u8>, Vec<u8>);
 
+/// A version of kmod whose listing differs from that of the one before (tools/modinfo.c, libkmod/libkmod-module.c and
+/// libkmod-signature.c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(super) enum Kmod {
+    /// 30
+    #[default]
+    #[value(name = "30")]
+    V30,
+    /// 31, which lists as 30 does
+    #[value(name = "31")]
+    V31,
+    /// 32: any digest of a signature, by OpenSSL's name
+    #[value(name = "32")]
+    V32,
+    /// 33, which lists as 32 does
+    #[value(name = "33")]
+    V33,
+    /// 34: no blanks after a key of more than fifteen bytes
+    #[value(name = "34")]
+    V34,
+    /// The development version: `build-id` as well
+    #[value(name = "development")]
+    Development,
+}
+
 /// What is listed.
 pub(super) struct Listing {
+    /// Whose listing it is.
+    pub(super) kmod: Kmod,
     /// One field alone; `None` for all.
     pub(super) field: Option<String>,
     /// Each item ends with a NUL instead of a line feed (`-0`).
     pub(super) nul: bool,
 }
 
-/// The fields of a module in modinfo's order: the strings of `.modinfo`, then what the signature says.
-pub(super) fn fields(module: &Module) -> Vec<Field> {
+/// The fields of a module in modinfo's order: the strings of `.modinfo`, the build-id, then what the signature says.
+pub(super) fn fields(module: &Module, kmod: Kmod) -> Vec<Field> {
     let strings = module.modinfo.entries.iter().map(|e| (e.key.clone(), e.value.clone()));
-    let signature = module.trailer.iter().flat_map(|t| t.modinfo_entries());
-    strings.chain(signature.map(|(key, value)| (key.as_bytes().to_vec(), value))).collect()
+    let build_id = module.build_id.iter().filter(|_| kmod >= Kmod::Development).map(|id| ("build-id", hex_lines(id)));
+    let signature = module.trailer.iter().flat_map(|t| t.modinfo_entries(kmod >= Kmod::V32));
+    let added = build_id.chain(signature).map(|(key, value)| (key.as_bytes().to_vec(), value));
+    strings.chain(added).collect()
 }
 
 /// A parameter, put together from its `parm` and its `parmtype`.
@@ -71,8 +103,12 @@ impl Listing {
                 None if key == b"parm" || key == b"parmtype" => {}
                 None if self.nul => self.item(session, &[key, b"=", value])?,
                 None => {
-                    // A key of more than fifteen bytes makes modinfo's field width negative, and printf takes its amount.
-                    let padding = vec![b' '; 15usize.abs_diff(key.len())];
+                    // Up to kmod 33 a key of more than fifteen bytes makes the field width negative, and printf takes its amount.
+                    let width = match self.kmod {
+                        Kmod::V34 | Kmod::Development => 15usize.saturating_sub(key.len()),
+                        _ => 15usize.abs_diff(key.len()),
+                    };
+                    let padding = vec![b' '; width];
                     self.item(session, &[key, b":", &padding, value])?;
                 }
             }

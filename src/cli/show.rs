@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::cli::Status;
-use crate::cli::modinfo::{self, Listing, Origin};
+use crate::cli::modinfo::{self, Kmod, Listing, Origin};
 use crate::cli::module_tree::{self, Found, Tree};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
@@ -53,6 +53,9 @@ pub(super) struct Args {
     /// All fields, as modinfo prints them
     #[arg(long)]
     modinfo: bool,
+    /// As modinfo of this version of kmod prints them [default: 30]
+    #[arg(long, value_enum, value_name = "VERSION", hide_possible_values = true, conflicts_with_all = ["versions", "json"])]
+    as_kmod: Option<Kmod>,
     /// Symbol versions, as modprobe --show-modversions prints them
     #[arg(long, conflicts_with_all = ["modinfo", "field", "null", "json"])]
     versions: bool,
@@ -72,8 +75,17 @@ impl Args {
             (self.filename, "filename"),
         ];
         let field = self.field.clone().or_else(|| short.iter().find(|(on, _)| *on).map(|(_, name)| (*name).to_owned()));
-        let as_modinfo = self.modinfo || self.null || field.is_some() || self.release.is_some() || self.root.is_some();
-        (as_modinfo && !self.json && !self.versions).then_some(Listing { field, nul: self.null })
+        let as_modinfo = self.modinfo
+            || self.as_kmod.is_some()
+            || self.null
+            || field.is_some()
+            || self.release.is_some()
+            || self.root.is_some();
+        (as_modinfo && !self.json && !self.versions).then(|| Listing {
+            kmod: self.as_kmod.unwrap_or_default(),
+            field,
+            nul: self.null,
+        })
     }
 }
 
@@ -163,7 +175,7 @@ fn list(path: &Path, listing: &Listing, session: &mut Session<'_>) -> Result<(),
         Ok(here) if path.is_relative() => [here.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()].concat(),
         _ => path.as_os_str().as_bytes().to_vec(),
     };
-    listing.print(session, &Origin::File(file), &modinfo::fields(&module))
+    listing.print(session, &Origin::File(file), &modinfo::fields(&module, listing.kmod))
 }
 
 /// The form of `modprobe --show-modversions` (kmod 30), which leaves out the dot of old powerpc64 names.

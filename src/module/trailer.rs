@@ -176,29 +176,33 @@ pub fn looks_cut(after_image: &[u8]) -> bool {
 }
 
 impl Trailer {
-    /// The entries that `modinfo` of kmod 30 adds to its listing for this trailer, in its order.
+    /// The entries that `modinfo` adds to its listing for this trailer, in its order.
     ///
-    /// None at all where it has none either: for a key named by its subject key identifier, and for a digest that
-    /// kmod 30 does not know (kmod 32 and later print that one).
-    pub fn modinfo_entries(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let known_to_kmod = HASHES_BY_NUMBER.contains(&self.hash.as_str());
+    /// None at all where it has none either: for a key named by its subject key identifier, and, unless it takes the names of
+    /// digests from OpenSSL (`any_digest`: kmod 32 and later), for a digest that is not in its own list.
+    pub fn modinfo_entries(&self, any_digest: bool) -> Vec<(&'static str, Vec<u8>)> {
+        let known_to_kmod = any_digest || HASHES_BY_NUMBER.contains(&self.hash.as_str());
         if self.key_id_kind == KeyIdKind::SubjectKeyIdentifier || !known_to_kmod {
             return Vec::new();
         }
+        let hash = match self.hash.as_str() {
+            "rmd160" if any_digest && self.format == Format::Pkcs7 => "ripemd160",
+            hash => hash,
+        };
         // modinfo prints a C string: a NUL ends it.
         let signer = self.signer.iter().flatten().copied().take_while(|&byte| byte != 0).collect();
         vec![
             ("sig_id", self.format.name().into()),
             ("signer", signer),
             ("sig_key", hex_lines(&self.key_id)),
-            ("sig_hashalgo", self.hash.clone().into_bytes()),
+            ("sig_hashalgo", hash.into()),
             ("signature", hex_lines(&self.signature)),
         ]
     }
 }
 
 /// Bytes as modinfo prints them: `A1:B2`, twenty on a line.
-fn hex_lines(bytes: &[u8]) -> Vec<u8> {
+pub fn hex_lines(bytes: &[u8]) -> Vec<u8> {
     let line = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
     bytes.chunks(20).map(line).collect::<Vec<_>>().join(":\n\t\t").into_bytes()
 }
@@ -456,7 +460,7 @@ mod tests {
 
     fn lines(trailer: &Trailer) -> String {
         let text = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
-        trailer.modinfo_entries().iter().map(|(key, value)| format!("{key}: {}\n", text(value))).collect()
+        trailer.modinfo_entries(false).iter().map(|(key, value)| format!("{key}: {}\n", text(value))).collect()
     }
 
     #[test]

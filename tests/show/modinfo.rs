@@ -1,6 +1,7 @@
 //! Held against kmod's `modinfo` and `modprobe` (30), fixture by fixture.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::{KMODLAB, assert_as_modinfo, fixtures, names, run};
 
@@ -137,4 +138,38 @@ fn symbol_versions_as_modprobe_prints_them() {
         }
     }
     assert!(lines > 20, "modprobe printed next to nothing");
+}
+
+#[test]
+#[ignore = "needs tests/real/chroot trixie, and root: tests/run"]
+fn as_kmod_34_lists() {
+    // A folder that has the same path inside of the system.
+    let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real").canonicalize().unwrap();
+    let copies = real.join("modules-for-kmod");
+    std::fs::create_dir_all(&copies).unwrap();
+    let mut compared = 0;
+    for folder in ["modules", "ambiguous"] {
+        for name in readable(folder) {
+            let copy = copies.join(&name);
+            std::fs::copy(fixtures().join(folder).join(&name), &copy).unwrap();
+            let copy = copy.to_str().unwrap();
+            let chroot = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/chroot");
+            let theirs = run(&copies, chroot, ["--in", "trixie", "modinfo", copy]);
+            let ours = run(&copies, KMODLAB, ["show", "--as-kmod", "34", copy]);
+            let text = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(text(&ours), text(&theirs), "{name}");
+            compared += 1;
+        }
+    }
+    println!("{compared} fixtures listed as kmod 34 lists them, 0 differ");
+}
+
+#[test]
+fn the_development_version_lists_the_build_id() {
+    let listed = |version: &str| {
+        let arguments = ["show", "--as-kmod", version, "-F", "build-id", "hello-4.ko"];
+        String::from_utf8(run(&fixtures().join("modules"), KMODLAB, arguments).stdout).unwrap()
+    };
+    assert_eq!(listed("development"), "89:7F:15:C9:E2:D7:A6:1A:CA:C9:53:C8:E9:A4:63:9E:74:85:F0:BC\n");
+    assert_eq!((listed("34"), listed("30")), (String::new(), String::new()));
 }
