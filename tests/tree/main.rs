@@ -22,6 +22,7 @@
 mod configurations;
 #[path = "../real/fetched.rs"]
 mod fetched;
+mod foreign;
 mod guide;
 mod headers;
 mod mends;
