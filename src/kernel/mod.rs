@@ -65,6 +65,7 @@ impl Kernel {
         kernel.facts.machine = kernel.facts.machine.filter(|fact| is_other(&fact.source));
         kernel.facts.fingerprint = kernel.facts.fingerprint.filter(|fact| is_other(&fact.source));
         kernel.facts.imports = None;
+        kernel.facts.learn_from_vermagic();
         Some(kernel)
     }
 }
