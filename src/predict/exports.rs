@@ -4,13 +4,13 @@
 //! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
 //! for when all relocations are applied.
 
-use crate::kernel::Owner;
-use crate::module::elf::Class;
-use crate::predict::loaded::{Loaded, SHT_RELA, Section, Symbol, number, string};
+use crate::kernel::{Machine, Owner};
+use crate::predict::arch::Relocation;
+use crate::predict::loaded::{Loaded, SHT_REL, SHT_RELA, Section, number, string};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, Step, errno, machine_of, relocations};
 
 /// The tables of exports, and the tables of their CRCs.
 const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl", "__kcrctab_gpl")];
@@ -18,8 +18,8 @@ const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl",
 /// The tables that kernels with a table of flags pass over, and say so.
 const OBSOLETE: [&str; 2] = ["__ksymtab_gpl", "__kcrctab_gpl"];
 
-/// Size of an entry that holds three offsets of 32 bit (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
-const RELATIVE_ENTRY: u64 = 12;
+/// Size of a distance (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
+const DISTANCE: usize = 4;
 
 /// The tables beside the exports: CRCs, flags.
 pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
@@ -128,47 +128,53 @@ fn counted(count: usize, what: &str) -> String {
 fn exported(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<String> {
     let one_table = attempt.rules.has(Rule::ExportFlags) == Some(true);
     let tables = TABLES.iter().take(if one_table { 1 } else { 2 });
-    tables.flat_map(|(table, _)| names_in(loaded, table)).collect()
+    let machine =
+        attempt.kernel.facts.machine.as_ref().map_or_else(|| machine_of(loaded.file), |machine| machine.value);
+    tables.flat_map(|(table, _)| names_in(loaded, table, machine)).collect()
 }
 
-fn names_in(loaded: &Loaded<'_>, table: &str) -> Vec<String> {
+fn names_in(loaded: &Loaded<'_>, table: &str, machine: Machine) -> Vec<String> {
     let index = loaded
         .sections
         .iter()
         .skip(1)
         .position(|section| section.is_alloc() && loaded.name_of(section) == table.as_bytes());
     let Some(index) = index.map(|at| at + 1) else { return Vec::new() };
-    let mut names = by_relocation(loaded, index);
+    let mut names = by_relocation(loaded, index, machine);
     if names.is_empty() {
         names = by_symbol(loaded, index);
     }
     names
 }
 
-/// The strings that the entries point to.
-fn by_relocation(loaded: &Loaded<'_>, table: usize) -> Vec<String> {
-    let is_for_it = |section: &&Section| section.kind == SHT_RELA && section.info as usize == table;
-    let (Some(relocations), true) = (loaded.sections.iter().find(is_for_it), loaded.header.class == Class::Elf64)
-    else {
+/// The strings that the entries point to. An entry has the value, the name, and from 5.4 on the namespace
+/// (`struct kernel_symbol`, include/linux/export.h): distances of 32 bits, or pointers. With REL the addend is in the table.
+fn by_relocation(loaded: &Loaded<'_>, table: usize, machine: Machine) -> Vec<String> {
+    let is_for_it = |section: &&Section| matches!(section.kind, SHT_REL | SHT_RELA) && section.info as usize == table;
+    let (Some(section), Some(entries)) = (loaded.sections.iter().find(is_for_it), loaded.sections.get(table)) else {
         return Vec::new();
     };
-    let symbols: Vec<_> = loaded.symbols().collect();
-    let endian = loaded.header.endian;
-    let mut found = Vec::new();
-    for entry in loaded.bytes(relocations).chunks_exact(24) {
-        let (offset, info, addend) =
-            (number(entry, endian, 0, 8), number(entry, endian, 8, 8), number(entry, endian, 16, 8));
-        if offset % RELATIVE_ENTRY != 4 {
-            continue;
-        }
-        let symbol = usize::try_from(info >> 32).ok().and_then(|at| symbols.get(at.checked_sub(1)?));
-        let string_of = |symbol: &Symbol<'_>| {
-            let section = loaded.sections.get(usize::from(symbol.section))?;
-            let name = string(loaded.bytes(section), symbol.value.wrapping_add(addend));
-            (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+    let has_addends = section.kind == SHT_RELA;
+    let all: Vec<Relocation> = relocations::relocations(loaded, section, machine, has_addends).collect();
+    let word = loaded.header.class.word();
+    let member = if all.iter().any(|one| one.offset % word as u64 != 0) { DISTANCE } else { word };
+    let size = match by_symbol(loaded, table).len() as u64 {
+        0 => 3 * member as u64,
+        count => entries.size / count,
+    };
+    let (symbols, content) = (loaded.symbols_with_none().collect::<Vec<_>>(), loaded.bytes(entries));
+    let name_of = |one: &Relocation| {
+        let symbol = symbols.get(one.symbol)?;
+        let strings = loaded.sections.get(usize::from(symbol.section))?;
+        let addend = match has_addends {
+            true => one.addend as u64,
+            false => number(content, loaded.header.endian, usize::try_from(one.offset).ok()?, member),
         };
-        found.extend(symbol.and_then(string_of).map(|name| (offset, name)));
-    }
+        let name = string(loaded.bytes(strings), symbol.value.wrapping_add(addend));
+        (!name.is_empty()).then(|| (one.offset, String::from_utf8_lossy(name).into_owned()))
+    };
+    let is_name = |one: &&Relocation| size > 0 && one.offset % size == member as u64;
+    let mut found: Vec<(u64, String)> = all.iter().filter(is_name).filter_map(name_of).collect();
     found.sort();
     found.into_iter().map(|(_, name)| name).collect()
 }

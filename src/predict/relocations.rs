@@ -79,7 +79,7 @@ pub(super) fn line(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Option<String>
 }
 
 /// The relocations of a section, as they stand in the file.
-fn relocations<'l>(
+pub(super) fn relocations<'l>(
     loaded: &'l Loaded<'_>,
     section: &Section,
     machine: crate::kernel::Machine,
