@@ -145,7 +145,7 @@ fn ask(architecture: &Architecture, kernel: &str, is_sample: bool, top: &Path) -
     let init = first_process(machine, &folder);
     let outcomes = Guests { machine, image, subjects: &subjects, trials: &trials, init, folder: folder.clone() }.run();
     let answered = begun.elapsed();
-    let predictions = predictions::all(&fetched::named(kernel), &subjects, &folder.join("modules"), &cache);
+    let predictions = predictions::all(&fetched::named(kernel), &subjects, &trials, &folder.join("modules"), &cache);
     let mut tally = Tally::default();
     for (number, trial) in trials.iter().enumerate() {
         let (subject, prediction) =

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::trials::Subject;
+use crate::trials::{Subject, Trial};
 
 /// This project's program.
 const KMODLAB: &str = env!("CARGO_BIN_EXE_kmodlab");
@@ -41,18 +41,25 @@ impl Prediction {
     }
 }
 
-/// The predictions for all subjects, by flags; `None` for a file that the program refuses to judge.
-pub(crate) fn all(kernel: &OsStr, subjects: &[Subject], folder: &Path, cache: &Path) -> [Vec<Option<Prediction>>; 4] {
+/// The predictions for trials, by flags and subjects; `None` for a file that the program refuses to judge.
+pub(crate) fn all(
+    kernel: &OsStr,
+    subjects: &[Subject],
+    trials: &[Trial],
+    folder: &Path,
+    cache: &Path,
+) -> [Vec<Option<Prediction>>; 4] {
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder).unwrap();
     let path = |at: usize| folder.join(format!("{at}.ko"));
     for (at, subject) in subjects.iter().enumerate() {
         std::fs::write(path(at), &subject.bytes).unwrap();
     }
-    FORCE.map(|force| {
+    [0, 1, 2, 3].map(|flags| {
         let mut command = Command::new(KMODLAB);
-        command.args(["check", "--alone", "--json", "--force", force, "--kernel"]).arg(kernel);
-        command.args((0..subjects.len()).map(path)).env("XDG_CACHE_HOME", cache);
+        command.args(["check", "--alone", "--json", "--force", FORCE[flags as usize], "--kernel"]).arg(kernel);
+        let asked = trials.iter().filter(|trial| trial.flags == flags);
+        command.args(asked.map(|trial| path(trial.subject))).env("XDG_CACHE_HOME", cache);
         let output = command.stdin(Stdio::null()).output().unwrap();
         let (mut predictions, text) = (vec![None; subjects.len()], String::from_utf8_lossy(&output.stdout));
         for line in text.lines() {
