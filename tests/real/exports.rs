@@ -11,7 +11,7 @@ use kmodlab::kernel::{self, Export, Exports, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
 
-use crate::{alone, fetched, run};
+use crate::{alone, fetched, on_all_cores, run};
 
 /// Kernels that must be there: those that `tests/real/fetch` fetches without `--all`.
 const REQUIRED: [&str; 13] = [
@@ -142,12 +142,14 @@ fn all_exports_of_each_image_are_those_that_its_build_recorded() {
     let _alone = alone();
     let kernels = all();
     REQUIRED.into_iter().for_each(|name| drop(fetched::folder(name)));
-    for kernel in &kernels {
+    on_all_cores(&kernels, |kernel| {
         let name = &kernel.name;
         let exports = kernel.exports_of_image().symbols;
         let (symvers, of_modules) = kernel.symvers();
         let same = symvers.iter().filter(|(symbol, export)| exports.get(*symbol) == Some(export)).count();
-        let imports = kernel.imports();
+        // Modules of a kernel without symbol versions name no CRC.
+        let has_crcs = exports.values().any(|export| export.crc.is_some());
+        let imports = if has_crcs { kernel.imports() } else { HashMap::new() };
         let nobodys: Vec<_> =
             imports.keys().filter(|symbol| !exports.contains_key(*symbol) && !of_modules.contains(*symbol)).collect();
         let of_image: Vec<_> =
@@ -165,5 +167,5 @@ fn all_exports_of_each_image_are_those_that_its_build_recorded() {
         assert_eq!(exports.len(), symvers.len(), "{name}");
         assert_eq!(equal, of_image.len(), "{name}");
         assert_eq!(nobodys, [] as [&String; 0], "{name}");
-    }
+    });
 }
