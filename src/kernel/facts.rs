@@ -53,6 +53,9 @@ pub struct Facts {
     pub config: Option<Fact<Config>>,
     /// The folders that its image's own parameters have in /sys/module: names that no module can take.
     pub folders: Option<Fact<BTreeSet<String>>>,
+    /// What stands before the dot of strings like `block.events_dfl_poll_msecs` in an image without sections: the folders of
+    /// its own parameters are among these words, and so a name that is not one of them has none.
+    pub prefixes: Option<Fact<BTreeSet<String>>>,
     /// Which of the loader's messages stand in its image: a message that is not there is one that it can't print. Names of
     /// digests that are built in are among them.
     pub messages: Option<Fact<BTreeSet<String>>>,
@@ -86,6 +89,7 @@ impl Facts {
             tree,
             config,
             folders,
+            prefixes,
             messages,
             keys,
             btf,
@@ -105,6 +109,7 @@ impl Facts {
             of(tree),
             of(config),
             of(folders),
+            of(prefixes),
             of(messages),
             of(keys),
             of(btf),

@@ -108,6 +108,7 @@ fn of_flat(source: &str, bytes: &[u8], machine: Option<Machine>) -> Facts {
     if let Some(messages) = &mut facts.messages {
         messages.value.extend(messages::digests(bytes));
     }
+    facts.prefixes = Some(fact(params::prefixes(bytes), format!("{source} (its strings)")));
     facts.exports = flat::exports(bytes, machine).map(|exports| fact(exports, format!("{source} (its __ksymtab)")));
     facts.btf = btf::find(bytes).map(|bytes| fact(Arc::from(bytes), format!("{source} (its BTF)")));
     facts

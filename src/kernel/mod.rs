@@ -282,6 +282,7 @@ fn merge(better: Facts, other: Facts) -> Facts {
         tree: merge_facts(better.tree, other.tree, merge_trees),
         config: better.config.or(other.config),
         folders: better.folders.or(other.folders),
+        prefixes: better.prefixes.or(other.prefixes),
         messages: better.messages.or(other.messages),
         keys: better.keys.or(other.keys),
         btf: better.btf.or(other.btf),

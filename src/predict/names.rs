@@ -61,12 +61,14 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
     let source = in_tree.map(|tree| &tree.source).or(in_image.map(|folders| &folders.source));
     let Some(source) = source else {
         // A module of the kernel's own tree is not built in, and what the list of built-in modules has without parameters has
-        // no folder; but the list lacks what is no module and has parameters, such as `block`. Of a kernel without a tree so
-        // little is known that this does not matter; a running one has told all of /sys/module.
+        // no folder. What is no module and has parameters, such as `block`, is in no list: an image without sections has its
+        // name among many words. Of a kernel without an image and a tree so little is known that this does not matter; a
+        // running one has told all of /sys/module.
         let is_open = facts.folders.is_none() && facts.policy.is_none();
+        let is_word = facts.prefixes.as_ref().map(|words| words.value.iter().any(|word| same(word)));
         let is_foreign = facts.tree.as_ref().is_some_and(|tree| {
             let is_listed = tree.value.has_module(&loaded.own_name) || tree.value.has_built_in(&loaded.own_name);
-            tree.value.has_files() && !is_listed
+            tree.value.has_files() && !is_listed && is_word.unwrap_or(!tree.value.knows_built_in())
         });
         if is_open && is_foreign {
             let note = "is something of this name built into the kernel? (its modules.builtin, or its image)";

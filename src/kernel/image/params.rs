@@ -39,3 +39,37 @@ pub(super) fn folders(vmlinux: &Vmlinux<'_>) -> Option<BTreeSet<String>> {
     }
     Some(folders)
 }
+
+/// The most words that are kept. A kernel has some thousand.
+const MOST_WORDS: usize = 1 << 16;
+
+/// The words before the dot in strings that look like the name of a parameter, and `kernel`, whose parameters have no dot.
+pub(super) fn prefixes(bytes: &[u8]) -> BTreeSet<String> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut words: BTreeSet<String> = BTreeSet::from(["kernel".to_owned()]);
+    for dot in memchr::memchr_iter(b'.', bytes) {
+        let (before, after) = (bytes.get(..dot).unwrap_or_default(), bytes.get(dot + 1..).unwrap_or_default());
+        let before = before.get(before.len().saturating_sub(LONGEST_NAME)..).unwrap_or_default();
+        let after = after.get(..LONGEST_NAME).unwrap_or(after);
+        let begin = before.iter().rposition(|byte| !is_word(byte)).map_or(0, |at| at + 1);
+        let word = before.get(begin..).unwrap_or_default();
+        let end = after.iter().position(|byte| !is_word(byte)).and_then(|end| Some((end, *after.get(end)?)));
+        if !word.is_empty() && matches!(end, Some((1.., 0))) && words.len() < MOST_WORDS {
+            words.insert(String::from_utf8_lossy(word).into_owned());
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefixes;
+
+    #[test]
+    fn words_before_a_dot_are_those_of_strings_with_one_word_behind_it() {
+        let bytes = b"\0block.events_dfl_poll_msecs\0\x01\x02printk.time\0a sentence.\0net.ipv4.ip\0.text\0x.y";
+        let words: Vec<String> = prefixes(bytes).into_iter().collect();
+        assert_eq!(words, ["block", "ipv4", "kernel", "printk"]);
+        assert_eq!(prefixes(b"").len(), 1);
+    }
+}
