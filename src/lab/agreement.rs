@@ -141,7 +141,7 @@ pub fn is_loader_line(line: &str) -> bool {
         "PKEY: ",
     ];
     // After "NAME: ".
-    const AFTER_NAME: [&str; 52] = [
+    const AFTER_NAME: [&str; 53] = [
         "x86/modules: ",
         "PKCS#7 signature info has ",
         "not signed with expected PKCS#7 message",
@@ -192,6 +192,7 @@ pub fn is_loader_line(line: &str) -> bool {
         "Thread local storage not supported in kernel modules",
         "The unexpected relocation type ",
         "Can not find HI20 relocation information",
+        "can not generate the GOT entry for symbol",
         "module PLT section(s) missing",
         "module GOT",
     ];

@@ -44,8 +44,8 @@ pub(super) const RISCV64: Arch = Arch {
         row(16, "BRANCH", Effect::Stored(4)),
         row(17, "JAL", Effect::Stored(4)),
         row(18, "CALL", Effect::Own(reached)),
-        row(19, "CALL_PLT", Effect::Entry),
-        row(20, "GOT_HI20", Effect::Entry),
+        row(19, "CALL_PLT", Effect::Own(with_entry)),
+        row(20, "GOT_HI20", Effect::Own(entry)),
         since(21, "TLS_GOT_HI20", LATER, Effect::Refused(thread_local)),
         since(22, "TLS_GD_HI20", LATER, Effect::Refused(thread_local)),
         row(23, "PCREL_HI20", Effect::Own(reached)),
@@ -77,7 +77,7 @@ pub(super) const RISCV64: Arch = Arch {
         since(56, "SET32", LATER, Effect::Stored(4)),
         since(57, "32_PCREL", LATER, Effect::Stored(4)),
         since(58, "IRELATIVE", LATER, Effect::Refused(dynamic)),
-        since(59, "PLT32", LATER, Effect::Entry),
+        since(59, "PLT32", LATER, Effect::Own(with_entry)),
         since(60, "SET_ULEB128", LATER, Effect::Stored(1)),
         since(61, "SUB_ULEB128", LATER, Effect::Stored(1)),
     ],
@@ -125,6 +125,37 @@ fn decided(site: &Site<'_>, fits: Option<bool>) -> Applied {
 fn reached(site: &Site<'_>) -> Applied {
     decided(site, site.value.distance_fits(REACH))
 }
+
+/// What is too far away gets an entry in the PLT, where the kernel has such (`apply_r_riscv_call_plt_rela`,
+/// arch/riscv/kernel/module.c, 4.17 to 7.2).
+fn with_entry(site: &Site<'_>) -> Applied {
+    match WITH_SECTIONS.holds(site.rules) {
+        Some(true) => Applied::Done,
+        Some(false) => reached(site),
+        None => match reached(site) {
+            Applied::Done => Applied::Done,
+            _ => Applied::Unsure(NO_SECTIONS.to_owned()),
+        },
+    }
+}
+
+/// An entry in the GOT, where the kernel has one (`apply_r_riscv_got_hi20_rela`).
+fn entry(site: &Site<'_>) -> Applied {
+    match WITH_SECTIONS.holds(site.rules) {
+        Some(true) => Applied::Done,
+        Some(false) => {
+            let line = format!("{}: can not generate the GOT entry for symbol = ", site.module());
+            Applied::Refused(Refusal::new(
+                EINVAL,
+                line,
+                "it wants an entry in the GOT, which this kernel does not make",
+            ))
+        }
+        None => Applied::Unsure(NO_SECTIONS.to_owned()),
+    }
+}
+
+const NO_SECTIONS: &str = "does the kernel make entries in GOT and PLT? (CONFIG_MODULE_SECTIONS in its configuration)";
 
 /// A code model whose addresses fit (CONFIG_CMODEL_MEDLOW) is one of 32 bits.
 fn upper_half(site: &Site<'_>) -> Applied {
