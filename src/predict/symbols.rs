@@ -238,6 +238,10 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
     let facts = &attempt.kernel.facts;
     let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
     let Some(known) = facts.symbol(name, attempt.own) else {
+        // The linker defines this name, so that no source exports it.
+        if name == "_GLOBAL_OFFSET_TABLE_" {
+            return Exporter::Nobody;
+        }
         let has_all_modules = attempt.load.alone || facts.tree.as_ref().is_some_and(|tree| tree.value.is_complete());
         return if image && has_all_modules { Exporter::Nobody } else { Exporter::Unknown };
     };
