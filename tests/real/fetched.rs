@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where `tests/real/fetch` keeps everything.
+/// Where `tests/real/fetch` keeps everything: the real path, which is the one inside of `tests/real/chroot`.
 pub(crate) fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real")
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
+    top.canonicalize().unwrap_or(top)
 }
 
 /// The folder of a kernel's packages. A kernel that is not there fails the test.
