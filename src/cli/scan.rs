@@ -73,7 +73,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         _ => Form::Table,
     };
     // Who has no home folder and names no other has no journal.
-    // For a scan the journal is one more thing to know: one that can't be believed is told of, and done without.
+    // The journal only adds to what a scan shows, so a scan reports an untrusted journal and continues without it.
     let vault = match session.vault() {
         Err(e) if e.kind() == ErrorKind::Untrusted => {
             session.complain(&e);

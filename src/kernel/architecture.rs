@@ -108,7 +108,7 @@ fn sh_order(vermagic: &Vermagic) -> Option<Endian> {
 mod tests {
     use super::*;
 
-    fn told(vermagic: &str) -> Option<String> {
+    fn named(vermagic: &str) -> Option<String> {
         Architecture::of(&Vermagic::parse(vermagic.as_bytes())).map(|architecture| architecture.to_string())
     }
 
@@ -126,7 +126,7 @@ mod tests {
             ("6.12.0 SMP preempt mod_unload LOONGARCH 64BIT ", "ELF64 little-endian loongarch"),
             ("5.10.0 mod_unload SH4LE ", "ELF32 little-endian sh"),
         ] {
-            assert_eq!(told(vermagic).as_deref(), Some(machine), "{vermagic}");
+            assert_eq!(named(vermagic).as_deref(), Some(machine), "{vermagic}");
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
             "5.10.0 mod_unload vivo ",
             "5.10.0 SMP mod_unload 32BIT ",
         ] {
-            assert_eq!(told(vermagic), None, "{vermagic}");
+            assert_eq!(named(vermagic), None, "{vermagic}");
         }
     }
 

@@ -215,7 +215,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
             Err(note) => return Looked::Unknown { end, note },
         };
     let Verified { answer, log } = verified;
-    // Debian's kernels look for the key twice, at last among those of the firmware, and parse the message anew.
+    // Debian's kernels look for the key twice, at last among those of the firmware, and parse the message again.
     let is_twice = answer == Verification::UnknownKey && attempt.rules.is_debian();
     for _ in 0..if is_twice { 2 } else { 1 } {
         log.iter().for_each(|line| record.say(line.clone()));

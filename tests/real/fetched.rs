@@ -40,7 +40,7 @@ pub(crate) fn packages(name: &str) -> Vec<PathBuf> {
     parts
 }
 
-/// A kernel as the program is told of it: its package, or the two that it is split into, joined with `+`.
+/// A kernel as it is named to the program: its package, or the two that it is split into, joined with `+`.
 pub(crate) fn named(name: &str) -> OsString {
     let parts: Vec<OsString> = packages(name).into_iter().map(PathBuf::into_os_string).collect();
     parts.join("+".as_ref())

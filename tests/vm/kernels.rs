@@ -81,7 +81,7 @@ pub(crate) fn modules() -> Vec<&'static str> {
 /// Big enough for each image, and nothing is kept from one run to the next.
 pub(crate) const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
 
-/// A kernel as the program is told of it.
+/// A kernel as it is named to the program.
 pub(crate) fn deb(name: &str) -> OsString {
     fetched::named(name)
 }
