@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Sha256Hex;
+use crate::vault::beneath::open_beneath;
 use crate::vault::ownership::StateFolder;
-use crate::vault::target;
 
 /// How often a call that a signal interrupted is made again before it counts as failed: bounded, so that a storm of
 /// signals is an error and not a hang.
@@ -207,8 +207,7 @@ fn syncfs_tells() -> bool {
 /// Opens the folder of a module by its real path, in which no component is a link now either: whoever owns a folder above it
 /// may have put one there, so that a new file would be made, or one removed, elsewhere.
 pub(crate) fn open_real_folder(path: &Path) -> Result<File> {
-    target::open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY)
-        .map_err(|e| Error::io("opening the folder", e).on(path))
+    open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|e| Error::io("opening the folder", e).on(path))
 }
 
 /// Opens a folder for its descriptor.

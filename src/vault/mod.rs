@@ -11,6 +11,7 @@
 //!
 //! All of it can be read with `cat` and given back with `cp` when this program is not at hand.
 
+mod beneath;
 mod disk;
 pub mod forget;
 pub mod group;

@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::sha256;
+use crate::vault::beneath::open_beneath;
 use crate::vault::disk::Flusher;
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{How, News, Operation};
@@ -313,6 +314,6 @@ fn conflict(what: &str) -> Outcome {
 }
 
 fn read_now(path: &Path) -> Result<Vec<u8>> {
-    let file = target::open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening", e))?;
+    let file = open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening", e))?;
     disk::read_whole(&file)
 }

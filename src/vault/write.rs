@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
+use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
 use crate::vault::intent::Intent;
 use crate::vault::journal::FileChange;
@@ -73,7 +74,7 @@ pub(super) fn unfinished(error: Error) -> Error {
 /// Reads the file through a fresh descriptor and compares its hash, and where it is given, its device and inode.
 pub(super) fn verify(path: &Path, sha: &str, identity: Option<(u64, u64)>) -> Result<()> {
     let open = || -> Result<(File, Sha256Hex)> {
-        let file = target::open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening to verify", e))?;
+        let file = open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening to verify", e))?;
         let found = disk::sha256_of(&file)?;
         Ok((file, found))
     };
