@@ -2,7 +2,7 @@
 //!
 //! Modules are built with long calls, so that three types are all that they have.
 
-use super::{Addresses, Arch, Effect, Tables, as_written, never, not_known, row, same_name};
+use super::{Arch, Effect, PLAIN, Tables, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const ARC: Arch = Arch {
@@ -17,12 +17,5 @@ pub(super) const ARC: Arch = Arch {
         row(0x31, "32_PCREL", Effect::Stored(4)),
     ],
     unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
-    overflow: never,
-    sections: &[],
-    last_sections: &[],
-    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };

@@ -2,8 +2,8 @@
 
 use super::value::Range;
 use super::{
-    Addresses, Applied, Arch, Base, Effect, Refusal, Relocation, Since, Site, Tables, Wanted, as_written, does_not_fit,
-    not_known, row, same_name, since,
+    Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit,
+    not_known, row, since,
 };
 use crate::kernel::Machine;
 use crate::predict::errno::ENOEXEC;
@@ -55,7 +55,6 @@ pub(super) const ARM: Arch = Arch {
         names: &[".plt", ".init.plt"],
         line: Some("NAME: module PLT section(s) missing"),
     }],
-    last_sections: &[],
     // 16 MiB below the kernel, which begins at a multiple of 1 GiB; or in vmalloc's area.
     addresses: Addresses {
         modules: (-0x4100_0000, -0x80_0000),
@@ -64,9 +63,8 @@ pub(super) const ARM: Arch = Arch {
         apart: 0x3fff_0000,
     },
     order: Some(by_type_and_symbol),
-    import: same_name,
-    versioned: as_written,
     out_of_bounds: Some(out_of_bounds),
+    ..PLAIN
 };
 
 /// `elf_check_arch` (arch/arm/kernel/elf.c): a place to begin that ARM or Thumb code can have, and no 26-bit code. Every

@@ -3,8 +3,8 @@
 
 use super::value::Range;
 use super::{
-    Addresses, Applied, Arch, Base, Effect, Refusal, Relocation, Since, Site, Tables, Type, Wanted, as_written,
-    does_not_fit, not_known, row, same_name,
+    Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Type, Wanted,
+    does_not_fit, not_known, row,
 };
 use crate::predict::errno::ENOEXEC;
 use crate::predict::loaded::{SHF_EXECINSTR, Section};
@@ -92,9 +92,7 @@ pub(super) const ARM64: Arch = Arch {
         apart: 0x7000_0000,
     },
     order: Some(branches_first),
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 /// `pr_fmt`, since the rework of the module area (6.5).

@@ -1,7 +1,6 @@
 //! csky (arch/csky/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/csky/include/asm/elf.h). Not measured.
 
-use super::{Addresses, Arch, Effect, Tables, as_written, never, not_known, row, same_name};
-use crate::predict::errno::ENOEXEC;
+use super::{Arch, Effect, PLAIN, Tables, row};
 
 pub(super) const CSKY: Arch = Arch {
     name: "csky",
@@ -17,15 +16,5 @@ pub(super) const CSKY: Arch = Arch {
         row(25, "ADDR_LO16", Effect::Stored(4)),
         row(40, "PCRELJSR_IMM26BY2", Effect::Stored(4)),
     ],
-    unknown_type: |site| {
-        not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind()))
-    },
-    overflow: never,
-    sections: &[],
-    last_sections: &[],
-    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };

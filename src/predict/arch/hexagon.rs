@@ -1,9 +1,7 @@
 //! hexagon (arch/hexagon/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/hexagon/include/asm/elf.h). Not measured.
 
 use super::value::Range;
-use super::{
-    Addresses, Arch, Base, Effect, Refusal, Site, Tables, as_written, does_not_fit, not_known, row, same_name,
-};
+use super::{Arch, Base, Effect, PLAIN, Refusal, Site, Tables, does_not_fit, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const HEXAGON: Arch = Arch {
@@ -25,13 +23,7 @@ pub(super) const HEXAGON: Arch = Arch {
     overflow: |site| {
         does_not_fit(site, ENOEXEC, format!("{}: R_HEXAGON_B22_PCREL reloc out of range: ", site.module()))
     },
-    sections: &[],
-    last_sections: &[],
-    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 fn position_independent(site: &Site<'_>) -> Refusal {

@@ -1,10 +1,7 @@
 //! loongarch (arch/loongarch/kernel/module.c and module-sections.c of 6.1, 6.12 and 7.2). Not measured.
 
 use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Effect, Refusal, Since, Site, Tables, Wanted, as_written, never, not_known, row,
-    same_name, since,
-};
+use super::{Addresses, Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, not_known, row, since};
 use crate::module::elf::Class;
 use crate::predict::errno::{EINVAL, ENOEXEC};
 
@@ -66,23 +63,18 @@ pub(super) const LOONGARCH: Arch = Arch {
         since(131, "GOT_PCADD_LO12", LATEST, Effect::Unsure("has the lower half of an address its upper half?")),
     ],
     unknown_type,
-    overflow: never,
     sections: &[
         Wanted { since: Since::Always, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
         Wanted { since: Since::Always, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
         Wanted { since: Since::Always, names: &[".plt.idx"], line: Some("NAME: module PLT.IDX section(s) missing") },
     ],
-    last_sections: &[],
     addresses: Addresses {
         modules: (-(1 << 60), -(1 << 36)),
         kernel: (-(1 << 63), -(1 << 36)),
         reach: 1 << 62,
         apart: 0x7fff_0000,
     },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 /// Types of the table that have no handler have a line of their own; the table's end moved with the psABI.

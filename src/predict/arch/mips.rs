@@ -5,9 +5,7 @@
 //! ([`crate::predict::errno`]).
 
 use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Effect, Refusal, Site, Tables, Type, as_written, does_not_fit, not_known, row, same_name,
-};
+use super::{Addresses, Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row};
 use crate::kernel::Machine;
 use crate::predict::errno::{EINVAL, ENOEXEC};
 use crate::predict::loaded::Header;
@@ -59,8 +57,6 @@ pub(super) const MIPS32: Arch = Arch {
     types: TYPES_32,
     unknown_type,
     overflow,
-    sections: &[],
-    last_sections: &[],
     // Modules lie in mapped memory, the kernel in the half GiB that is not mapped.
     addresses: Addresses {
         modules: (-0x4000_0000, -0x100_0000),
@@ -68,10 +64,7 @@ pub(super) const MIPS32: Arch = Arch {
         reach: 0x7fff_ffff,
         apart: 0x3fff_ffff,
     },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 pub(super) const MIPS64: Arch = Arch {

@@ -67,6 +67,27 @@ pub(super) struct Arch {
     pub(super) out_of_bounds: Option<fn(&Site<'_>) -> Option<Refusal>>,
 }
 
+/// What most architectures do: a table states only where it differs. The addresses are those of a 32-bit kernel in the upper
+/// half of its address space.
+const PLAIN: Arch = Arch {
+    name: "",
+    is_measured: false,
+    accepts: |header, machine| header.machine == machine.number,
+    tables: Tables::Rela,
+    types: &[],
+    unknown_type: |site| {
+        not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind()))
+    },
+    overflow: never,
+    sections: &[],
+    last_sections: &[],
+    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
+    order: None,
+    import: same_name,
+    versioned: as_written,
+    out_of_bounds: None,
+};
+
 /// Relocation sections (CONFIG_MODULES_USE_ELF_REL and _RELA).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tables {

@@ -2,7 +2,7 @@
 //!
 //! A relocation against a symbol whose value is 0 is refused: `Unknown symbol`, ENOENT.
 
-use super::{Addresses, Applied, Arch, Effect, Refusal, Site, Tables, as_written, never, not_known, row, same_name};
+use super::{Addresses, Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
 use crate::module::elf::Class;
 use crate::predict::errno::{ENOENT, ENOEXEC};
 
@@ -33,14 +33,8 @@ pub(super) const PARISC32: Arch = Arch {
         Applied::Refused(refusal) => refusal,
         _ => not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind())),
     },
-    overflow: never,
-    sections: &[],
-    last_sections: &[],
     addresses: Addresses { modules: (1, 1 << 40), kernel: (1, 1 << 40), reach: 1 << 40, apart: 1 << 40 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 pub(super) const PARISC64: Arch = Arch {

@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 
 use super::value::Range;
 use super::{
-    Addresses, Applied, Arch, Base, Effect, Refusal, Relocation, Since, Site, Tables, Wanted, as_written, does_not_fit,
-    never, not_known, row, same_name,
+    Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit,
+    not_known, row,
 };
 use crate::module::elf::Endian;
 use crate::predict::errno::{ENOENT, ENOEXEC};
@@ -53,7 +53,6 @@ pub(super) const PPC64: Arch = Arch {
         names: &[".stubs"],
         line: Some("module_64: NAME: doesn't contain .stubs."),
     }],
-    last_sections: &[],
     // The kernel lies at 0xc000…, modules far above it, at 0xc008… or 0xd000….
     addresses: Addresses {
         modules: (-(1 << 62), -(1 << 61)),
@@ -65,7 +64,7 @@ pub(super) const PPC64: Arch = Arch {
     order: Some(backwards),
     import,
     versioned: without_dot,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 /// Not measured.
@@ -85,18 +84,13 @@ pub(super) const PPC32: Arch = Arch {
     unknown_type: |site| {
         not_known(site, ENOEXEC, format!("module_32: {}: unknown ADD relocation: {}", site.module(), site.kind()))
     },
-    overflow: never,
     sections: &[Wanted {
         since: Since::Always,
         names: &[".plt", ".init.plt"],
         line: Some("module_32: Module doesn't contain .plt or .init.plt sections."),
     }],
-    last_sections: &[],
     addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 /// The ABI that a module's e_flags name must be the kernel's (`module_elf_check_arch`, 6.12; not in 6.1): the second on

@@ -5,8 +5,7 @@
 
 use super::value::Range;
 use super::{
-    Addresses, Applied, Arch, Effect, Refusal, Since, Site, Tables, Wanted, as_written, does_not_fit, not_known, row,
-    same_name, since,
+    Addresses, Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, does_not_fit, not_known, row, since,
 };
 use crate::module::elf::Class;
 use crate::predict::errno::EINVAL;
@@ -88,7 +87,6 @@ pub(super) const RISCV64: Arch = Arch {
         Wanted { since: WITH_SECTIONS, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
         Wanted { since: WITH_SECTIONS, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
     ],
-    last_sections: &[],
     // The kernel begins 2 GiB below the end of memory, and modules lie in the 2 GiB below the end of the kernel.
     addresses: Addresses {
         modules: (-(1 << 32), -(1 << 31)),
@@ -96,10 +94,7 @@ pub(super) const RISCV64: Arch = Arch {
         reach: 0x7000_0000,
         apart: 0x7000_0000,
     },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 /// An option that kernels of 6.12 have not set, whose modules then have no such sections.

@@ -1,9 +1,7 @@
 //! s390x (arch/s390/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/s390/include/asm/elf.h). Asked on real kernels.
 
 use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Base, Effect, Refusal, Site, Tables, Type, as_written, does_not_fit, not_known, row,
-};
+use super::{Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row};
 use crate::module::elf::Class;
 use crate::predict::errno::ENOEXEC;
 
@@ -85,14 +83,10 @@ pub(super) const S390X: Arch = Arch {
         not_known(site, ENOEXEC, format!("module {}: unknown relocation: {}", site.module(), site.kind()))
     },
     overflow,
-    sections: &[],
-    last_sections: &[],
     // Modules lie far above 4 GiB; the kernel at the bottom of memory, or, from 6.10 on, near its modules.
     addresses: Addresses { modules: (1 << 40, 1 << 53), kernel: (0, 1 << 53), reach: 1 << 53, apart: 0x7000_0000 },
-    order: None,
     import,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 fn overflow(site: &Site<'_>) -> Refusal {

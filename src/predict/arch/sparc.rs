@@ -1,6 +1,6 @@
 //! sparc and sparc64 (arch/sparc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2). Not measured.
 
-use super::{Addresses, Arch, Effect, Refusal, Site, Tables, as_written, never, not_known, row, same_name};
+use super::{Addresses, Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 const EM_SPARCV9: u16 = 43;
@@ -27,14 +27,8 @@ pub(super) const SPARC64: Arch = Arch {
         row(54, "UA64", Effect::Stored(8)),
     ],
     unknown_type,
-    overflow: never,
-    sections: &[],
-    last_sections: &[],
     addresses: SOMEWHERE,
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 pub(super) const SPARC32: Arch = Arch {

@@ -3,9 +3,7 @@
 //! On x86-64 a place must hold zeros before it is filled in: [`crate::predict::relocations`] looks at that.
 
 use super::value::Range;
-use super::{
-    Addresses, Arch, Base, Effect, Refusal, Since, Tables, as_written, never, not_known, row, same_name, since,
-};
+use super::{Addresses, Arch, Base, Effect, PLAIN, Refusal, Since, Tables, not_known, row, since};
 use crate::predict::errno::ENOEXEC;
 
 /// Modules and the kernel share the uppermost 2 GiB (arch/x86/include/asm/pgtable_64_types.h).
@@ -40,13 +38,8 @@ pub(super) const X86_64: Arch = Arch {
         let note = format!("the value of a relocation of type {} does not fit", site.kind());
         Refusal { errno: ENOEXEC, line: Some(line), note }
     },
-    sections: &[],
-    last_sections: &[],
     addresses: Addresses { modules: UPPERMOST, kernel: UPPERMOST, reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 pub(super) const I386: Arch = Arch {
@@ -64,12 +57,6 @@ pub(super) const I386: Arch = Arch {
         let line = format!("module: {}: Unknown relocation: {}", site.module(), site.kind());
         not_known(site, ENOEXEC, line)
     },
-    overflow: never,
-    sections: &[],
-    last_sections: &[],
     addresses: Addresses { modules: UPPERMOST, kernel: UPPERMOST, reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };

@@ -1,6 +1,6 @@
 //! xtensa (arch/xtensa/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/xtensa/include/asm/elf.h). Not measured.
 
-use super::{Addresses, Arch, Effect, Refusal, Site, Tables, as_written, never, not_known, row, same_name};
+use super::{Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const XTENSA: Arch = Arch {
@@ -21,14 +21,7 @@ pub(super) const XTENSA: Arch = Arch {
         row(20, "SLOT0_OP", Effect::Stored(3)),
     ],
     unknown_type,
-    overflow: never,
-    sections: &[],
-    last_sections: &[],
-    addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
-    order: None,
-    import: same_name,
-    versioned: as_written,
-    out_of_bounds: None,
+    ..PLAIN
 };
 
 /// SLOT1_OP to SLOT14_OP, SLOT0_ALT to SLOT14_ALT, and the rest.
