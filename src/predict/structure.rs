@@ -69,29 +69,31 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, r
     There::Fine
 }
 
+/// Members that the loader sets after relocations are applied, and follows only then: kallsyms and bugs (post_relocation,
+/// complete_formation), sysfs, parameters, and init itself.
+const SET_LATER: [&str; 16] = [
+    "init",
+    "exit",
+    "args",
+    "kallsyms",
+    "core_kallsyms",
+    "bug_list",
+    "bug_table",
+    "num_bugs",
+    "mkobj",
+    "modinfo_attrs",
+    "holders_dir",
+    "sect_attrs",
+    "notes_attrs",
+    "build_id",
+    "waiter",
+    "async_probe_requested",
+];
+
 /// Does the loader follow this member, or rely on it, after relocations are applied? Not so its texts and what it sets
 /// later (sysfs, kallsyms, bugs, arguments).
 fn is_used(name: &str) -> bool {
-    let is_set_later = matches!(
-        name,
-        "init"
-            | "exit"
-            | "args"
-            | "kallsyms"
-            | "core_kallsyms"
-            | "typetab"
-            | "bug_list"
-            | "bug_table"
-            | "num_bugs"
-            | "mkobj"
-            | "modinfo_attrs"
-            | "holders_dir"
-            | "sect_attrs"
-            | "notes_attrs"
-            | "build_id"
-            | "waiter"
-            | "async_probe_requested"
-    );
+    let is_set_later = SET_LATER.contains(&name) || name == "typetab";
     let is_text = matches!(name, "version" | "srcversion" | "imported_namespaces" | "taints");
     !is_set_later && !is_text
 }
@@ -168,32 +170,17 @@ fn written(loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool
         "gpl_future_syms" | "num_gpl_future_syms" => has("__ksymtab_gpl_future"),
         "gpl_future_crcs" => has("__kcrctab_gpl_future"),
         "ctors" | "num_ctors" => has(".ctors") || has(".init_array"),
-        // Set later: kallsyms and bugs (post_relocation, complete_formation), sysfs, parameters, ftrace, init itself.
-        "init"
-        | "exit"
-        | "args"
-        | "kallsyms"
-        | "core_kallsyms"
-        | "bug_list"
-        | "bug_table"
-        | "num_bugs"
-        | "mkobj"
-        | "modinfo_attrs"
-        | "holders_dir"
-        | "sect_attrs"
-        | "notes_attrs"
-        | "build_id"
-        | "arch"
+        member if SET_LATER.contains(&member) => false,
+        // Set later, too, and followed by somebody: ftrace, livepatches, the architecture.
+        "arch"
         | "klp"
         | "klp_alive"
         | "klp_info"
-        | "waiter"
         | "taints_pad"
         | "kunit_suites"
         | "num_kunit_suites"
         | "kunit_init_suites"
         | "num_kunit_init_suites"
-        | "async_probe_requested"
         | "unused_syms"
         | "unused_crcs"
         | "its_num_pages"
