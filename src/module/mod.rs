@@ -11,6 +11,7 @@ pub mod elf;
 pub mod file;
 pub mod glance;
 pub mod modinfo;
+mod public_key;
 mod registry;
 pub mod symbols;
 pub mod this_module;

@@ -8,19 +8,12 @@
 //! Kernels trust more than what stands in their image: the keys of the firmware and of the machine's owner (Secure
 //! Boot's db, MOK), which the files do not show.
 
-use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
-    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
-    RSA_PKCS1_2048_8192_SHA384, UnparsedPublicKey, VerificationAlgorithm,
-};
-
-use ml_dsa::{EncodedVerifyingKey, MlDsa44, MlDsa65, MlDsa87, MlDsaParams, VerifyingKey};
-
 use crate::module::certificate::Certificate;
 use crate::module::der::{
-    BIT_STRING, CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, CONTEXT_2, CONTEXT_3, INTEGER, OCTET_STRING, OID, Reader,
-    SEQUENCE, SET, magnitude, oid,
+    CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, CONTEXT_2, CONTEXT_3, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET,
+    magnitude, oid,
 };
+use crate::module::public_key::{self, Hash, Kind, OID_ML_DSA_44, OID_ML_DSA_65, OID_ML_DSA_87, OID_RSA, fits};
 use crate::module::registry::{Known, Registry};
 
 /// How the verification of a module's signature ends.
@@ -95,36 +88,6 @@ const OID_MS_STATEMENT_TYPE: &str = "1.3.6.1.4.1.311.2.1.11";
 const OID_MS_OPUS_INFO: &str = "1.3.6.1.4.1.311.2.1.12";
 const OID_DATA: &str = "1.2.840.113549.1.7.1";
 const OID_MS_INDIRECT_DATA: &str = "1.3.6.1.4.1.311.2.1.4";
-const OID_RSA: &str = "1.2.840.113549.1.1.1";
-const OID_EC_KEY: &str = "1.2.840.10045.2.1";
-const OID_P256: &str = "1.2.840.10045.3.1.7";
-const OID_P384: &str = "1.3.132.0.34";
-
-/// ML-DSA of three sizes (FIPS 204); as keys and as signatures they have the same names.
-const OID_ML_DSA_44: &str = "2.16.840.1.101.3.4.3.17";
-const OID_ML_DSA_65: &str = "2.16.840.1.101.3.4.3.18";
-const OID_ML_DSA_87: &str = "2.16.840.1.101.3.4.3.19";
-
-/// The digests of the SHA-2 family. Each kernel that checks signatures has the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
-    Sha256,
-    Sha384,
-    Sha512,
-    /// One that only some kernels know, or that is not computed here.
-    Other,
-}
-
-/// Algorithms of signatures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Rsa,
-    Ecdsa,
-    /// It signs the bytes themselves and not a digest of them.
-    MlDsa,
-    /// One that only some kernels know, or that is not computed here.
-    Other,
-}
 
 /// By what a signer's key is named.
 #[derive(Debug, PartialEq, Eq)]
@@ -210,9 +173,14 @@ fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Resul
         return Ok(match signer.fits(signed, &own.key) {
             Some(true) if keys.iter().any(|key| key == own) => Verification::Good,
             // It is the root of its own chain, which ends here.
-            Some(true) if is_signed_by_itself(der) && !keys.iter().any(|key| signer.name.is_of(key)) => unknown,
+            Some(true) if public_key::is_signed_by_itself(der) && !keys.iter().any(|key| signer.name.is_of(key)) => {
+                unknown
+            }
             // The kernel gives up over a digest that it lacks, and over a key that it does not know.
-            None if !is_sure && is_signed_by_itself(der) && !keys.iter().any(|key| signer.name.is_of(key)) => {
+            None if !is_sure
+                && public_key::is_signed_by_itself(der)
+                && !keys.iter().any(|key| signer.name.is_of(key)) =>
+            {
                 Verification::Undecided
             }
             // A chain of certificates, which is not followed here.
@@ -496,79 +464,6 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// Is this the signature of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is not
-/// computed here.
-fn fits((kind, hash): (Kind, Hash), signed: &[u8], signature: &[u8], key: &[u8]) -> Option<bool> {
-    let mut info = Reader(key).expect(SEQUENCE)?;
-    let mut algorithm = info.expect(SEQUENCE)?;
-    let key_kind = oid(algorithm.expect(OID)?.0);
-    // The first byte of a BIT STRING says how many bits of the last do not count.
-    let point = info.expect(BIT_STRING)?.0.strip_prefix(&[0])?;
-    let computed: &'static dyn VerificationAlgorithm = match (key_kind.as_str(), kind) {
-        (OID_RSA, Kind::Rsa) => {
-            let bits = bits_of_rsa(point)?;
-            match hash {
-                Hash::Sha256 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-                Hash::Sha384 if bits >= 2048 => &RSA_PKCS1_2048_8192_SHA384,
-                Hash::Sha512 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
-                _ => return None,
-            }
-        }
-        (OID_EC_KEY, Kind::Ecdsa) => {
-            let curve = oid(algorithm.expect(OID)?.0);
-            match (curve.as_str(), hash) {
-                (OID_P256, Hash::Sha256) => &ECDSA_P256_SHA256_ASN1,
-                (OID_P256, Hash::Sha384) => &ECDSA_P256_SHA384_ASN1,
-                (OID_P384, Hash::Sha256) => &ECDSA_P384_SHA256_ASN1,
-                (OID_P384, Hash::Sha384) => &ECDSA_P384_SHA384_ASN1,
-                _ => return None,
-            }
-        }
-        (OID_ML_DSA_44, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa44>(signed, signature, point)),
-        (OID_ML_DSA_65, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa65>(signed, signature, point)),
-        (OID_ML_DSA_87, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa87>(signed, signature, point)),
-        // The key's encoding is not the signature's.
-        (OID_RSA | OID_EC_KEY | OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87, _) => return Some(false),
-        _ => return None,
-    };
-    Some(UnparsedPublicKey::new(computed, point).verify(signed, signature).is_ok())
-}
-
-/// ML-DSA of the bytes themselves, with an empty context (`crypto/mldsa.c`, 7.0 on). A signature of another size is none.
-fn fits_ml_dsa<P: MlDsaParams>(signed: &[u8], signature: &[u8], key: &[u8]) -> bool {
-    let key = EncodedVerifyingKey::<P>::try_from(key).ok().map(|key| VerifyingKey::<P>::decode(&key));
-    let signature = ml_dsa::Signature::<P>::try_from(signature).ok();
-    key.zip(signature).is_some_and(|(key, signature)| key.verify_with_context(signed, &[], &signature))
-}
-
-/// Did a certificate's own key sign it (`x509_check_for_self_signed`)? Only for algorithms that every kernel here knows.
-fn is_signed_by_itself(der: &[u8]) -> bool {
-    let read = || {
-        let mut outer = Reader(der).expect_definite(SEQUENCE)?;
-        let signed = outer.whole(SEQUENCE)?;
-        let kind = match oid(outer.expect_definite(SEQUENCE)?.expect_definite(OID)?.0).as_str() {
-            "1.2.840.113549.1.1.11" => (Kind::Rsa, Hash::Sha256),
-            "1.2.840.113549.1.1.12" => (Kind::Rsa, Hash::Sha384),
-            "1.2.840.113549.1.1.13" => (Kind::Rsa, Hash::Sha512),
-            _ => return None,
-        };
-        let signature = outer.expect_definite(BIT_STRING)?.0.strip_prefix(&[0])?;
-        let (certificate, _) = Certificate::read(der)?;
-        fits(kind, signed, signature, &certificate.key)
-    };
-    read() == Some(true)
-}
-
-/// The size of an RSA key's modulus in bits, for keys that can be computed with here.
-fn bits_of_rsa(key: &[u8]) -> Option<usize> {
-    let mut key = Reader(key).expect(SEQUENCE)?;
-    let modulus = magnitude(key.expect(INTEGER)?.0)?;
-    let exponent = magnitude(key.expect(INTEGER)?.0)?;
-    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
-    let in_range = modulus.len() <= 1024 && exponent.len() <= 4 && exponent != [1];
-    (in_range && odd(&modulus) && odd(&exponent)).then_some(8 * modulus.len())
-}
-
 /// Elements as the kernel's decoder takes them (`asn1_ber_decoder`): no tags of several bytes, no lengths of more than two.
 #[derive(Clone, Copy)]
 struct Elements<'a>(&'a [u8]);
@@ -710,7 +605,7 @@ mod tests {
     /// A message that a key signed with ML-DSA-65, its certificate, and what of it the kernel names by place.
     fn ml_dsa(signed: &[u8], attributes: &[&[u8]]) -> (Vec<u8>, Certificate) {
         use ml_dsa::{Keypair, SigningKey};
-        let key = SigningKey::<MlDsa65>::from_seed(&[7; 32].into());
+        let key = SigningKey::<ml_dsa::MlDsa65>::from_seed(&[7; 32].into());
         let signature = key.expanded_key().sign_deterministic(signed, &[]).unwrap();
         let algorithm = |name: &[u8]| der(SEQUENCE, &[&der(OID, &[name])]);
         let (digest, kind, one) = (algorithm(&SHA512), algorithm(&ML_DSA_65), [INTEGER, 1, 1]);
@@ -721,7 +616,7 @@ mod tests {
         let body = [&one[..], &der(SET, &[&digest]), &der(SEQUENCE, &[&data]), &der(SET, &[&info])].concat();
         let signed_data = der(OID, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2]]);
         let blob = der(SEQUENCE, &[&signed_data, &der(CONTEXT_0, &[&der(SEQUENCE, &[&body])])]);
-        let public = der(BIT_STRING, &[&[0], &key.verifying_key().encode()]);
+        let public = der(crate::module::der::BIT_STRING, &[&[0], &key.verifying_key().encode()]);
         let own = Certificate {
             subject: String::new(),
             issuer: ISSUER.to_vec(),
