@@ -17,7 +17,7 @@ use crate::kernel::TreeModule;
 use crate::module::Module;
 use crate::module::glance::MARK;
 
-/// How many CRCs of a symbol, and how many sets of namespaces of its users, are told apart. There is one of each in a tree
+/// How many CRCs of a symbol, and how many sets of namespaces of its users, are distinguished. There is one of each in a tree
 /// of one build.
 const MOST_KINDS: usize = 8;
 

@@ -152,7 +152,7 @@ impl Container {
         Ok(packing)
     }
 
-    /// Decompresses one stream, frame or member to the end of `image`; what is behind it.
+    /// Decompresses one stream, frame or member to the end of `image`; returns the bytes after it.
     fn piece<'s>(self, image: &mut Vec<u8>, stored: &'s [u8], bounds: &mut Bounds) -> Result<&'s [u8]> {
         match self {
             Container::None => Ok(&[]),

@@ -76,7 +76,7 @@ impl Danger {
     }
 }
 
-/// All evidence that the facts give, but for what the module says itself.
+/// All evidence that the facts give, except for the module's own.
 pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Danger> {
     // What was built for another machine has nothing that could be compared.
     if kernel.facts.other_machine(Machine::of(module)).is_some() {

@@ -340,7 +340,7 @@ impl Walk<'_> {
         let rules = self.attempt.rules;
         let kind = site.kind();
         let word = if rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
-        // The addresses behind it are of no use to anybody, and nobody can foretell them.
+        // Nobody can know the addresses after it in advance.
         let place = match rules.has(Rule::RelocationPlace) {
             Some(true) => format!("sec {}, idx {}, type {kind}", site.section, site.index),
             Some(false) => format!("type {kind}"),

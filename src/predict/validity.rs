@@ -114,7 +114,7 @@ impl Checks<'_> {
             let text = format!("Invalid architecture in ELF header: {}", header.machine);
             let note = match machine_name(header.machine) {
                 theirs if header.machine == self.machine.number => {
-                    format!("built for {theirs}, but for another kind of it than the kernel's: {}", self.machine)
+                    format!("built for {theirs}, but not for the kernel's variant of it: {}", self.machine)
                 }
                 theirs => format!("built for {theirs}, the kernel runs on {}", self.machine),
             };

@@ -26,7 +26,7 @@ impl Vermagic {
     }
 }
 
-/// Does a release end as those of realtime kernels do: `-rt`, `-rt83`, with or without more behind it?
+/// Does a release end as those of realtime kernels do: `-rt`, `-rt83`, with or without more text after it?
 fn is_realtime_suffix(rest: &str) -> bool {
     rest.match_indices("-rt").any(|(at, found)| {
         let behind = rest.get(at + found.len()..).unwrap_or_default().trim_start_matches(|c: char| c.is_ascii_digit());

@@ -14,7 +14,7 @@ pub struct Release {
 /// A part of a release that the kernel's build adds by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Suffix {
-    /// As it stands in the release.
+    /// As it is in the release.
     pub text: String,
     /// What it means.
     pub meaning: String,
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_others_add_is_not() {
-        // A release of Debian's; Android's hash has its number of build behind it; a word that only looks like a hash.
+        // A release of Debian's; Android's hash has its build number after it; a word that only looks like a hash.
         for release in
             ["6.12.118+deb13-arm64", "6.1.112-android14-11-g0123456789ab-ab11111111", "5.4.0-generic", "6.1.0-gold"]
         {

@@ -18,7 +18,7 @@ pub(crate) struct Machine {
     pub(crate) command_line: &'static str,
     /// Where a guest finds the result port.
     pub(crate) port: &'static str,
-    /// What the compiler is told, beside what all have in common.
+    /// The compiler's options, in addition to the common ones.
     pub(crate) target: &'static [&'static str],
     /// The linker.
     pub(crate) linker: &'static str,

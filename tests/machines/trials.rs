@@ -141,7 +141,7 @@ fn broken(good: &Elf, ways: &[(&str, Breaking)]) -> Vec<Subject> {
             subjects.push(Subject::new(Origin::Broken, (*what).to_owned(), elf));
         }
     }
-    // The names that a broken module has are those of its good one, but for the ways that are about names.
+    // The names that a broken module has are those of the good one, except in the ways that concern names.
     let name = good.name().unwrap();
     for subject in &mut subjects {
         subject.name = name.clone();

@@ -111,7 +111,7 @@ pub(crate) const WAYS: &[(&str, Breaking)] = &[
     ("elf: shortened to its header", |elf| elf.shorten(|_| 64)),
     ("elf: shortened to half", |elf| elf.shorten(|len| len / 2)),
     ("elf: a byte short", |elf| elf.shorten(|len| len - 1)),
-    ("elf: garbage behind it", |elf| { elf.bytes.extend_from_slice(&[0x5a; 100]); Some(()) }),
+    ("elf: garbage after it", |elf| { elf.bytes.extend_from_slice(&[0x5a; 100]); Some(()) }),
     // Symbols.
     ("symbols: no table", |elf| set(elf, ".symtab", KIND, PROGBITS)),
     ("symbols: two tables", |elf| elf.again(elf.section(".symtab")?)),
@@ -168,7 +168,7 @@ pub(crate) const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: PKCS#7 garbage", |elf| { let (at, length) = (elf.signature_at()?, elf.signature()?); elf.put_bytes(at, &vec![0x5a; length]) }),
     ("trailer: PKCS#7 zeros", |elf| { let (at, length) = (elf.signature_at()?, elf.signature()?); elf.put_bytes(at, &vec![0; length]) }),
     ("trailer: its magic string spoilt", |elf| elf.flip(elf.bytes.len() - 2)),
-    ("trailer: a byte behind it", |elf| { elf.bytes.push(0); Some(()) }),
+    ("trailer: a byte after it", |elf| { elf.bytes.push(0); Some(()) }),
     ("trailer: twice", |elf| { let at = elf.signature_at()?; elf.bytes.extend_from_within(at..); Some(()) }),
     ("trailer: vermagic changed in place", |elf| { let at = elf.find(b"vermagic=")?; elf.put_bytes(at + 9, b"4") }),
 ];

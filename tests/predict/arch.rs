@@ -228,7 +228,7 @@ fn toc_is_no_import_and_one_leading_dot_is_dropped() {
 
 #[test]
 fn a_call_on_ppc64le_needs_the_nop_behind_it() {
-    // The place has no branch: nothing is restored behind it.
+    // The place has no branch: nothing is restored after it.
     let verdict = asked("ppc64le", "6.12.9", |module| module.relocation = Some(("_printk", 10, 0, 32)));
     assert_eq!(verdict.answer, Answer::Accepted, "{verdict:#?}");
     let mut bytes = module("ppc64le", "6.12.9", |_| {});

@@ -120,7 +120,7 @@ fn no_exporter_is_a_duplicate_of_what_its_users_import() {
             assert_not_refused(&verdict, &format!("{exporter} and a folder of its users"));
         });
 
-        // The whole tree with its lists of modules, but for the exporter.
+        // The whole tree with its lists of modules, except for the exporter.
         largest.sort_by_key(|(name, users)| (std::cmp::Reverse(users.len()), *name));
         largest.truncate(whole);
         for (exporter, _) in &largest {

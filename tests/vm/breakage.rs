@@ -101,7 +101,7 @@ const WAYS: &[(&str, Breaking)] = &[
     ("elf: shortened to its header", |elf| elf.shorten(|_| 64)),
     ("elf: shortened to half", |elf| elf.shorten(|len| len / 2)),
     ("elf: a byte short", |elf| elf.shorten(|len| len - 1)),
-    ("elf: garbage behind it", |elf| { elf.bytes.extend_from_slice(&[0x5a; 100]); Some(()) }),
+    ("elf: garbage after it", |elf| { elf.bytes.extend_from_slice(&[0x5a; 100]); Some(()) }),
     // Symbols.
     ("symbols: no table", |elf| elf.section(".symtab")?.set_kind(elf, PROGBITS)),
     ("symbols: two tables", |elf| elf.again(".symtab")),
@@ -142,7 +142,7 @@ const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: PKCS#7 garbage", |elf| { let len = elf.signature()?; let at = elf.bytes.len() - TRAILER - len; elf.put(at, &vec![0x5a; len]) }),
     ("trailer: PKCS#7 zeros", |elf| { let len = elf.signature()?; let at = elf.bytes.len() - TRAILER - len; elf.put(at, &vec![0; len]) }),
     ("trailer: its magic string spoilt", |elf| elf.flip(elf.bytes.len() - 2)),
-    ("trailer: a byte behind it", |elf| { elf.bytes.push(0); Some(()) }),
+    ("trailer: a byte after it", |elf| { elf.bytes.push(0); Some(()) }),
     ("trailer: twice", |elf| { let len = elf.signature()?; let at = elf.bytes.len() - TRAILER - len; elf.bytes.extend_from_within(at..); Some(()) }),
     ("trailer: vermagic changed in place", |elf| { let at = elf.find(b"vermagic=")?; elf.put(at + 9, b"4") }),
 ];

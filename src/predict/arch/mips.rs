@@ -132,13 +132,13 @@ fn without_addend(site: &Site<'_>) -> Refusal {
     Refusal::silent(EINVAL, format!("a relocation of type {} in a table without addends", site.kind()))
 }
 
-/// An upper half waits for the lower half behind it; one that waits to the end of its table is refused, silently.
+/// An upper half waits for the lower half after it; one that waits to the end of its table is refused, silently.
 fn upper_half(site: &Site<'_>) -> Applied {
     let (last_lower, last_other) = site.table.last(LO16, HI16);
     let is_before = |last: Option<usize>| last.is_some_and(|last| site.index < last);
     match (is_before(last_lower), is_before(last_other)) {
         (true, _) => Applied::Done,
-        // What else is refused behind it comes first.
+        // A refusal after it comes first.
         (false, true) => {
             Applied::Unsure("is an upper half of an address without its lower half refused first?".to_owned())
         }

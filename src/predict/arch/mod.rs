@@ -217,7 +217,7 @@ pub(super) struct Wanted {
     pub(super) line: Option<&'static str>,
 }
 
-/// A relocation as it stands in the file.
+/// A relocation as it is in the file.
 #[derive(Clone, Copy)]
 pub(super) struct Relocation {
     pub(super) offset: u64,
@@ -260,7 +260,7 @@ impl Table {
 pub(super) struct Site<'s> {
     pub(super) rules: &'s Rules<'s>,
     pub(super) loaded: &'s Loaded<'s>,
-    /// The section that it stands in, and its number there.
+    /// The section that contains it, and its number there.
     pub(super) section: usize,
     pub(super) index: usize,
     pub(super) relocation: Relocation,
