@@ -40,6 +40,13 @@ pub(crate) fn packages(name: &str) -> Vec<PathBuf> {
     parts
 }
 
+/// The package of a kernel's headers, which has its configuration whatever its release.
+pub(crate) fn headers(name: &str) -> PathBuf {
+    let mut files = std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path());
+    let is_headers = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("linux-headers");
+    files.find(is_headers).unwrap_or_else(|| panic!("{name} has no headers: run tests/real/fetch {name}"))
+}
+
 /// A kernel as it is named to the program: its package, or the two that it is split into, joined with `+`.
 pub(crate) fn named(name: &str) -> OsString {
     let parts: Vec<OsString> = packages(name).into_iter().map(PathBuf::into_os_string).collect();
