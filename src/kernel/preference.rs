@@ -3,7 +3,7 @@
 //! depmod puts one file of each name into `modules.dep`, and modprobe loads that one. Where `modules.dep` is there, it is
 //! the answer. Else the commands `search` and `override` in depmod.d decide: a folder that is named earlier is preferred,
 //! and `built-in` stands for all folders that are not named. Without such a file depmod prefers `updates` alone; of the
-//! others it takes the one that the file system lists first. Distributions name them in an order that [`USUAL`] follows.
+//! others it takes the one that the file system lists first. Distributions name them in an order that `USUAL` follows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
