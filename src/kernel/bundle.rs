@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `boot/vmlinuz-REL`, `boot/config-REL`, `boot/System.map-REL` | image, configuration, symbols |
 //! | `lib/modules/REL/…`, `usr/lib/modules/REL/…` | the module tree; image and configuration too, in newer packages |
-//! | `usr/src/NAME/…` | a build tree or unpacked headers |
+//! | `boot/symvers-REL.xz`, `lib/modules/REL/symvers.xz` (or gz, zst) | the exports, packed |
+//! | `lib/modules/REL/build/Module.symvers` | the exports; where `build` is a folder and no link |
+//! | `usr/src/NAME/…`, `usr/src/kernels/REL/…` | a build tree or unpacked headers |
 //! | `vmlinux`, `.config`, `Module.symvers`, `include/…`, `arch/*/boot/…` | the bundle itself is such a tree |
 //! | any other `*.ko*` | the bundle itself is a module tree |
 
@@ -25,7 +27,7 @@ pub(super) enum Role {
     Config,
     /// `System.map`.
     SystemMap,
-    /// `Module.symvers`.
+    /// `Module.symvers`, or `symvers.xz` and the like.
     Symvers,
     /// `include/generated/utsrelease.h`.
     Release,
@@ -68,8 +70,9 @@ pub(super) fn place(path: &str) -> Option<Place<'_>> {
     let merged = path.strip_prefix("usr/").unwrap_or(path);
     if let Some(rest) = merged.strip_prefix("lib/modules/") {
         let (release, below) = rest.split_once('/')?;
-        // Both are links to a build tree, which is another bundle.
-        if release.is_empty() || below.starts_with("build/") || below.starts_with("source/") {
+        // Both are mostly links to a build tree, which is another bundle.
+        let is_build = below.starts_with("build/") || below.starts_with("source/");
+        if release.is_empty() || is_build && below != IN_BUILD {
             return None;
         }
         return Some(Place { role: in_tree(below)?, group: Group::Release(release.to_owned()), below });
@@ -79,7 +82,9 @@ pub(super) fn place(path: &str) -> Option<Place<'_>> {
         return Some(Place { role, group: Group::Release(release.to_owned()), below: name });
     }
     if let Some(rest) = path.strip_prefix("usr/src/") {
-        let (folder, below) = rest.split_once('/')?;
+        let start = if rest.starts_with("kernels/") { "kernels/".len() } else { 0 };
+        let end = start + rest.get(start..)?.find('/')?;
+        let (folder, below) = (rest.get(..end)?, rest.get(end + 1..)?);
         let role = in_build(below)?;
         return Some(Place { role, group: Group::Folder(format!("usr/src/{folder}")), below });
     }
@@ -96,9 +101,18 @@ pub(super) fn in_boot(name: &str) -> Option<(Role, &str)> {
         ("config-", Role::Config),
         ("System.map-", Role::SystemMap),
     ];
+    let symvers = name.strip_prefix("symvers-").map(|rest| (Role::Symvers, without_ending(rest)));
     let found = starts.iter().find_map(|(start, role)| Some((*role, name.strip_prefix(start)?)));
-    found.filter(|(_, release)| !release.is_empty() && !release.contains('/'))
+    found.or(symvers).filter(|(_, release)| !release.is_empty() && !release.contains('/'))
 }
+
+/// The name without the ending of what packed the file.
+fn without_ending(name: &str) -> &str {
+    [".xz", ".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+}
+
+/// The exports in a module tree whose `build` is a folder: so Arch has it (its package linux-headers).
+pub(super) const IN_BUILD: &str = "build/Module.symvers";
 
 /// What a file of a module tree is.
 fn in_tree(below: &str) -> Option<Role> {
@@ -109,6 +123,8 @@ fn in_tree(below: &str) -> Option<Role> {
         "modules.builtin" => Some(Role::BuiltIn),
         "modules.builtin.modinfo" => Some(Role::BuiltInModinfo),
         "modules.order" => Some(Role::Order),
+        "Module.symvers" | IN_BUILD => Some(Role::Symvers),
+        _ if without_ending(below) == "symvers" => Some(Role::Symvers),
         _ => is_module_name(below).then_some(Role::Module),
     }
 }
@@ -221,7 +237,7 @@ impl Bundle {
         }
         let found = self.found.entry(group).or_default();
         let (rank, facts) = match role {
-            Role::Symvers => (Rank::Symvers, symvers::facts(&String::from_utf8_lossy(&bytes), source)),
+            Role::Symvers => (Rank::Symvers, symvers::read(&bytes, source, self.max_size)),
             Role::SystemMap => (Rank::SystemMap, system_map::facts(&String::from_utf8_lossy(&bytes), source)),
             Role::Config => (Rank::Config, config::facts(&String::from_utf8_lossy(&bytes), source)),
             Role::Release => {
@@ -356,6 +372,28 @@ mod tests {
         );
         assert_eq!(told("arch/x86/boot/bzImage"), Some((Role::Image, folder(""))));
         assert_eq!(told("kernel/fs/a.ko"), Some((Role::Module, folder(""))));
+    }
+
+    #[test]
+    fn exports_lie_packed_beside_the_image_in_the_module_tree_or_in_a_build_folder() {
+        let symvers = |group| Some((Role::Symvers, group));
+        let release = || symvers(Group::Release("6.12.0-1.el10".to_owned()));
+        for ending in [".xz", ".gz", ".zst", ""] {
+            assert_eq!(told(&format!("boot/symvers-6.12.0-1.el10{ending}")), release());
+            assert_eq!(told(&format!("lib/modules/6.12.0-1.el10/symvers{ending}")), release());
+            assert_eq!(told(&format!("symvers{ending}")), symvers(Group::Folder(String::new())));
+        }
+        assert_eq!(told("usr/lib/modules/6.12.0-1.el10/build/Module.symvers"), release());
+        let headers = "usr/src/kernels/6.12.0-1.el10";
+        assert_eq!(told(&format!("{headers}/Module.symvers")), symvers(Group::Folder(headers.to_owned())));
+        for other in [
+            "boot/symvers-.xz",
+            "boot/symvers.xz",
+            "lib/modules/6.12/kernel/symvers.xz",
+            "lib/modules/6.12/symvers.bz2",
+        ] {
+            assert_eq!(told(other), None, "{other}");
+        }
     }
 
     #[test]

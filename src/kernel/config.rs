@@ -1,7 +1,5 @@
 //! A kernel's configuration: `.config`, `/boot/config-RELEASE`, `/proc/config.gz` unpacked.
 
-use std::io::Read;
-
 use crate::kernel::{Config, Fact, Facts};
 
 /// Does the text begin as one? Its first lines are comments, and then options follow.
@@ -9,15 +7,6 @@ pub(crate) fn looks_like(text: &str) -> bool {
     let is_option = |line: &str| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(64).peekable();
     lines.peek().is_some_and(|line| line.starts_with('#') || is_option(line)) && lines.any(is_option)
-}
-
-/// What is in a gzip stream, as /proc/config.gz is one, up to a limit; `None` beyond it or if it is damaged.
-pub(crate) fn unpack(packed: &[u8], max_size: u64) -> Option<Vec<u8>> {
-    // A configuration has some 300 KiB, and System.map some 10 MiB.
-    let most = max_size.min(64 << 20);
-    let mut text = Vec::new();
-    flate2::bufread::GzDecoder::new(packed).take(most.saturating_add(1)).read_to_end(&mut text).ok()?;
-    (text.len() as u64 <= most).then_some(text)
 }
 
 /// The options, as a kernel's facts; nothing where there are none.

@@ -104,7 +104,8 @@ fn survey(folder: &Path) -> Result<Survey> {
     let mut trees = module_trees(folder);
     let mut places = files_in(folder, "boot");
     places.extend(build_files(folder, ""));
-    for headers in names_in(&folder.join("usr/src")) {
+    let kernels = names_in(&folder.join("usr/src/kernels")).into_iter().map(|name| format!("kernels/{name}"));
+    for headers in names_in(&folder.join("usr/src")).into_iter().chain(kernels) {
         places.extend(build_files(folder, &format!("usr/src/{headers}/")));
     }
     let mut is_root = !trees.is_empty();
@@ -133,7 +134,21 @@ fn tree_others(tree: &Path) -> Vec<(Role, PathBuf)> {
         let role = bundle::place(&name).map(|place| place.role).filter(|role| is_other(*role))?;
         Some((role, tree.join(name)))
     };
-    names.filter_map(other).collect()
+    names.filter_map(other).chain(in_build(tree)).collect()
+}
+
+/// The exports in the `build` of a module tree, if that is no link.
+fn in_build(tree: &Path) -> Option<(Role, PathBuf)> {
+    let is_folder = tree.join("build").symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    is_folder.then(|| (Role::Symvers, tree.join(bundle::IN_BUILD)))
+}
+
+/// The files with the exports of a kernel in a root file system, as far as they lie in `/boot` and in its module trees.
+pub(super) fn symvers(root: &Path, release: &str, trees: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let of_release = |name: &String| bundle::in_boot(name) == Some((Role::Symvers, release));
+    let in_boot = names_in(&root.join("boot")).into_iter().filter(of_release).map(|name| root.join("boot").join(name));
+    let in_trees = trees.flat_map(|tree| tree_others(&tree)).filter(|(role, _)| *role == Role::Symvers);
+    in_boot.chain(in_trees.map(|(_, file)| file)).filter(|file| is_there(file)).collect()
 }
 
 /// The module trees of a root file system. Where `/lib` is a link to `/usr/lib`, both are one.
@@ -165,7 +180,7 @@ fn beside(tree: &Path) -> Vec<(Role, PathBuf)> {
     if let Some(usr) = lib.parent().filter(|usr| usr.ends_with("usr")) {
         roots.extend(usr.parent());
     }
-    let mut found = Vec::new();
+    let mut found: Vec<(Role, PathBuf)> = in_build(&tree).into_iter().collect();
     for root in roots {
         for name in names_in(&root.join("boot")) {
             if let Some((role, _)) = bundle::in_boot(&name).filter(|(_, of)| *of == release) {

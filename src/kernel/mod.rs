@@ -17,6 +17,7 @@ pub mod image;
 mod imports;
 pub mod installed;
 pub mod package;
+pub(crate) mod packed;
 pub mod preference;
 pub mod realtime;
 mod reference;
@@ -31,7 +32,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module;
-use crate::module::container::Container;
 use crate::module::file::Contents;
 use crate::vermagic::Vermagic;
 
@@ -236,7 +236,7 @@ fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
             return cache::image_bytes(&source, contents.bytes(), lookup).map_err(|e| e.on(path));
         }
         Source::Other(contents) => {
-            if let Some(facts) = of_text(&source, contents.bytes(), lookup.max_size) {
+            if let Some(facts) = of_text(&source, contents.bytes(), lookup.max_size).map_err(|e| e.on(path))? {
                 return Ok(facts);
             }
         }
@@ -245,24 +245,26 @@ fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
     reference::facts(path, lookup.max_size)
 }
 
-/// The facts in a text file, compressed with gzip or not; `None` if it is no text of a kind that is known.
-fn of_text(source: &str, bytes: &[u8], max_size: u64) -> Option<Facts> {
-    let unpacked;
-    let bytes = match Container::of(bytes) {
-        Container::Gzip => {
-            unpacked = config::unpack(bytes, max_size)?;
-            unpacked.as_slice()
-        }
-        Container::None if !bytes.starts_with(b"\x7fELF") => bytes,
-        _ => return None,
-    };
-    let text = std::str::from_utf8(bytes).ok()?;
-    match text {
-        _ if symvers::looks_like(text) => Some(symvers::facts(text, source)),
-        _ if system_map::looks_like(text) => Some(system_map::facts(text, source)),
-        _ if config::looks_like(text) => Some(config::facts(text, source)),
-        _ => None,
+/// The facts in a text file, packed or not; `None` if it is no text of a kind that is known.
+///
+/// # Errors
+///
+/// Those of [`packed::unpack`], except for a packed ELF file, which is no text.
+fn of_text(source: &str, bytes: &[u8], max_size: u64) -> Result<Option<Facts>> {
+    if bytes.starts_with(b"\x7fELF") {
+        return Ok(None);
     }
+    let bytes = match packed::unpack(bytes, max_size) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) if symvers::looks_like(text) => Some(symvers::facts(text, source)),
+        Ok(text) if system_map::looks_like(text) => Some(system_map::facts(text, source)),
+        Ok(text) if config::looks_like(text) => Some(config::facts(text, source)),
+        _ => None,
+    })
 }
 
 /// Facts of one kernel from two sources: of each fact the one of `better`, where it has one. Exports that are complete

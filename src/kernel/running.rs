@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{Group, Role};
 use crate::kernel::files::Found;
-use crate::kernel::{Fact, Facts, Lookup, Policy, cache, config, folder, merge, system_map};
+use crate::kernel::{Fact, Facts, Lookup, Policy, cache, config, folder, merge, packed, symvers, system_map};
 
 /// The most that is read of a file of /proc or /sys.
 const MOST: u64 = 256 << 20;
@@ -33,7 +33,8 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
         policy: Some(Fact { value: policy(root), source: "the running system".to_owned() }),
         ..Facts::default()
     };
-    let unpacked = bytes(root, "proc/config.gz").and_then(|packed| config::unpack(&packed, lookup.max_size));
+    let packed = bytes(root, "proc/config.gz");
+    let unpacked = packed.and_then(|bytes| Some(packed::unpack(&bytes, lookup.max_size).ok()?.into_owned()));
     let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), "/proc/config.gz"));
     let mut facts = merge(own, own_config.unwrap_or_default());
     for image in images(root, &release) {
@@ -49,6 +50,11 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
         for path in ["proc/kallsyms".to_owned(), format!("boot/System.map-{release}")] {
             let map = text(root, &path).map(|text| system_map::facts(&text, &format!("/{path}")));
             facts = merge(facts, map.unwrap_or_default());
+        }
+        for file in folder::symvers(root, &release, trees(root, &release).take(1)) {
+            // Larger than any, or gone by now: nothing depends on it.
+            let Ok(bytes) = folder::read(&file, lookup.max_size) else { continue };
+            facts = merge(facts, symvers::read(&bytes, &file.display().to_string(), lookup.max_size));
         }
     }
     let path = format!("boot/config-{release}");
@@ -199,6 +205,16 @@ mod tests {
         assert_eq!((policy.sig_enforce, policy.locked_down, policy.modules_disabled), (Some(false), Some(true), None));
         assert_eq!(policy.blacklist, ["floppy", "pcspkr"]);
         assert_eq!(policy.loaded, ["loop", "module"]);
+    }
+
+    #[test]
+    fn where_its_image_tells_nothing_packed_exports_do() {
+        let root = machine("6.1.0-47-amd64");
+        let text = b"0x00000001\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n";
+        let packed = zstd::encode_all(text.as_slice(), 3).unwrap();
+        fs::write(root.path().join("lib/modules/6.1.0-47-amd64/symvers.zst"), packed).unwrap();
+        let exports = facts(root.path(), &LOOKUP).unwrap().exports.unwrap().value;
+        assert!(exports.complete && exports.symbols["kfree"].crc == Some(1));
     }
 
     #[test]

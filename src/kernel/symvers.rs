@@ -1,9 +1,11 @@
 //! `Module.symvers`, which a kernel's build writes: every export with its CRC, its owner, and how it is exported.
+//!
+//! Fedora, RHEL and SUSE put it next to the modules and into `/boot`, packed: `symvers.xz`, `symvers-RELEASE.gz`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::kernel::{Export, Exports, Fact, Facts, Tree, TreeModule};
+use crate::kernel::{Export, Exports, Fact, Facts, Tree, TreeModule, packed};
 use crate::module::name_of_file;
 
 /// Does the text begin as one?
@@ -11,11 +13,25 @@ pub(super) fn looks_like(text: &str) -> bool {
     text.lines().next().and_then(line).is_some()
 }
 
-/// The facts in it. An owner `vmlinux` is the image; any other is a module, named by its path without the ending.
+/// The facts in a file, packed or not. One that is damaged tells nothing, and a note says so.
+pub(super) fn read(bytes: &[u8], source: &str, max_size: u64) -> Facts {
+    match packed::unpack(bytes, max_size) {
+        Ok(text) => facts(&String::from_utf8_lossy(&text), source),
+        Err(error) => Facts { notes: vec![format!("{source} left out: {error}")], ..Facts::default() },
+    }
+}
+
+/// The facts in it. An owner `vmlinux` is the image; any other is a module, named by its path without the ending. Of a file
+/// with a line that is none (the last one of a file that is written just now has no end) the exports are a part.
 pub(super) fn facts(text: &str, source: &str) -> Facts {
     let mut exports = Exports::default();
     let mut modules: BTreeMap<&str, Vec<(String, Export)>> = BTreeMap::new();
-    for Line { crc, symbol, owner, gpl_only, namespace } in text.lines().filter_map(line) {
+    let mut bad = 0;
+    for text in text.split_inclusive('\n') {
+        let Some(Line { crc, symbol, owner, gpl_only, namespace }) = text.strip_suffix('\n').and_then(line) else {
+            bad += 1;
+            continue;
+        };
         let export = Export { crc: Some(crc), gpl_only: Some(gpl_only), namespace: Some(namespace.to_owned()) };
         if owner == "vmlinux" {
             exports.symbols.insert(symbol.to_owned(), export);
@@ -32,7 +48,7 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
     let fact_source = source.to_owned();
     // A module's own Module.symvers, made outside of the kernel's tree, lists no export of the image.
     let has_image = !exports.symbols.is_empty();
-    exports.complete = has_image;
+    exports.complete = has_image && bad == 0;
     let all: Vec<TreeModule> = modules
         .into_iter()
         .map(|(owner, exports)| TreeModule {
@@ -44,10 +60,17 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
         .collect();
     let modules = Tree::new(all, Vec::new());
     // A kernel's own has the exports of all modules that are built with it.
-    let modules = if has_image { modules.listed([]) } else { modules };
+    let modules = if has_image && bad == 0 { modules.listed([]) } else { modules };
+    let lines = |count: usize| format!("{count} line{}", if count == 1 { "" } else { "s" });
+    let note = match (exports.symbols.is_empty() && modules.modules.is_empty(), bad) {
+        (_, 0) => None,
+        (true, _) => Some(format!("{source} left out: no line in it is one of a Module.symvers")),
+        (false, _) => Some(format!("{source}: {} in it can't be read, so its exports are not all", lines(bad))),
+    };
     Facts {
         exports: has_image.then_some(Fact { value: exports, source: fact_source.clone() }),
         tree: (!modules.modules.is_empty()).then_some(Fact { value: modules, source: fact_source }),
+        notes: note.into_iter().collect(),
         ..Facts::default()
     }
 }
@@ -117,6 +140,28 @@ mod tests {
     fn without_symbol_versions_all_crcs_are_zero_and_none_is_known() {
         let facts = facts("0x00000000\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000000\tb\tvmlinux\tEXPORT_SYMBOL\t\n", "");
         assert!(facts.exports.unwrap().value.symbols.values().all(|export| export.crc.is_none()));
+    }
+
+    #[test]
+    fn of_a_file_that_is_cut_the_lines_that_are_whole_are_a_part() {
+        let whole = "0x00000001\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000002\tb\tvmlinux\tEXPORT_SYMBOL_GPL\t\n";
+        let second = whole.find('\n').unwrap() + 1;
+        for length in second + 1..whole.len() {
+            let facts = facts(&whole[..length], "x");
+            let exports = facts.exports.unwrap().value;
+            assert!(!exports.complete && exports.symbols.keys().eq(["a"]), "{length}: {exports:?}");
+            assert_eq!(facts.notes, ["x: 1 line in it can't be read, so its exports are not all"]);
+        }
+        assert!(facts(whole, "x").exports.unwrap().value.complete);
+    }
+
+    #[test]
+    fn what_is_no_list_of_exports_says_nothing_but_that() {
+        for text in ["<html>\n", "CONFIG_X=y\n# CONFIG_Y is not set\n", "\0\0\0", "0x1\ta\tvmlinux\tEXPORT_SYMBOL"] {
+            let facts = facts(text, "x");
+            assert!(facts.exports.is_none() && facts.tree.is_none());
+            assert_eq!(facts.notes, ["x left out: no line in it is one of a Module.symvers"], "{text:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::guard::Guard;
-use crate::kernel::config;
+use crate::kernel::{config, packed};
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::group::Wanted;
@@ -164,18 +164,12 @@ fn is_text(from: &str) -> bool {
 fn configuration(from: &Path) -> Result<Vec<u8>> {
     // What lies in /proc has no size, so it is read, not mapped.
     let bytes = std::fs::read(from).map_err(|e| Error::io("reading the kernel's configuration", e).on(from))?;
-    let text = match Container::of(&bytes) {
-        Container::Gzip => config::unpack(&bytes, MOST_CONFIG).unwrap_or_default(),
-        _ => bytes,
-    };
+    let text = packed::unpack(&bytes, u64::MAX).map_err(|e| e.on(from))?.into_owned();
     match config::looks_like(&String::from_utf8_lossy(&text)) {
         true => Ok(text),
         false => Err(Error::new(ErrorKind::Malformed, "no text of options").hint("copy it by hand").on(from)),
     }
 }
-
-/// The largest configuration, unpacked, in bytes: those of distributions have 300 KiB.
-const MOST_CONFIG: u64 = 64 << 20;
 
 /// A text with one line put in the place of another, which it must be; line 0 is added at the end. A line that the last
 /// change has moved is looked for by its name. How it assigns (`=`, `:=`), a comment behind it, and the ends of lines stay.
