@@ -172,13 +172,12 @@ fn add_patched(verdict: &mut Verdict) {
     }
 }
 
-/// Judges one module file. A file that contradicts itself is judged where the facts say what a kernel makes of it; else
-/// it is an error, as everywhere.
+/// Judges one module file. What is no module at all is refused by every kernel. A file that contradicts itself is judged
+/// where the facts say what a kernel makes of it; else it is an error, as everywhere.
 fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<Judged> {
     module::with_packed(path, max_size, |bytes, packing| {
         let read = Module::read(bytes);
-        let is_judged = (bytes.starts_with(b"\x7fELF") || packing.is_some())
-            && kernels.iter().all(|kernel| kernel.facts.machine.is_some());
+        let is_judged = predict::is_of_no_module(bytes) || kernels.iter().all(|kernel| kernel.facts.machine.is_some());
         let (module, broken) = match read {
             Ok(module) => (Some(module), None),
             Err(error) if is_judged => (None, Some(error)),
@@ -231,8 +230,12 @@ fn print(
         row("it returns", &errnos.join(" or "))?;
     }
     if let (Some(stage), [_, ..]) = (verdict.stage, verdict.undecided.as_slice()) {
-        let steps = verdict.undecided.iter().map(|step| step.name()).collect::<Vec<_>>().join(", ");
-        row("not decided", &format!("{steps}; if that passes, {} refuses it", stage.name()))?;
+        // Of the step that refuses, only its line is not decided.
+        let before = verdict.undecided.iter().filter(|step| **step != stage);
+        let steps = before.map(|step| step.name()).collect::<Vec<_>>().join(", ");
+        if !steps.is_empty() {
+            row("not decided", &format!("{steps}; if that passes, {} refuses it", stage.name()))?;
+        }
     }
     if let Some(letters) = verdict.taint.as_deref().filter(|letters| !letters.is_empty()) {
         row("taints", letters)?;
@@ -243,7 +246,8 @@ fn print(
     let vermagic = output::vermagic(kernel.vermagic.value.as_bytes());
     row("kernel", &format!("{vermagic} (from {})", for_eyes(&kernel.vermagic.source)))?;
     if let Some(broken) = &judged.broken {
-        row("the file", &for_eyes(broken.what()))?;
+        let hint = broken.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
+        row("the file", &for_eyes(&format!("{}{hint}", broken.what())))?;
     }
     for finding in &verdict.findings {
         print_finding(finding, session)?;

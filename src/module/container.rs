@@ -96,7 +96,7 @@ impl Container {
     ///
     /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
     pub fn decompress_into(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<()> {
-        let packing = self.unpack(image, stored, max)?;
+        let packing = self.unpack_bounded(image, stored, max, true)?;
         if image.is_empty() && self != Container::None {
             return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
         }
@@ -109,12 +109,17 @@ impl Container {
     }
 
     /// As [`Container::decompress_into`], and says how the file is packed. Bytes behind the streams are no error here:
-    /// some loaders ignore them.
+    /// some loaders ignore them. Neither is what is no ELF file, as long as it is no larger than modules can be.
     ///
     /// # Errors
     ///
-    /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
+    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::TooLarge`] beyond
+    /// the limit; what is in the buffer then means nothing.
     pub fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
+        self.unpack_bounded(image, stored, max, false)
+    }
+
+    fn unpack_bounded(self, image: &mut Vec<u8>, stored: &[u8], max: u64, must_be_elf: bool) -> Result<Packing> {
         image.clear();
         let mut packing = Packing { container: self, first: 0, pieces: 1, after: After::Nothing, header: None };
         if self == Container::None {
@@ -129,6 +134,7 @@ impl Container {
             plausible: (stored.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE),
             max,
             extent: Extent::AtLeast(0),
+            must_be_elf,
         };
         let mut rest = self.piece(image, stored, &mut bounds)?;
         packing.first = image.len();
@@ -228,16 +234,20 @@ impl Container {
             if out.len() as u64 > max {
                 return Err(self.too_large(max));
             }
-            if before == 0 {
+            if before == 0 && bounds.must_be_elf {
                 self.must_be_elf(out)?;
             }
             if let Extent::AtLeast(_) = bounds.extent {
-                bounds.extent = elf::extent(out)?;
+                bounds.extent = match elf::extent(out) {
+                    // It ends nowhere in particular.
+                    Err(_) if !bounds.must_be_elf => Extent::AtLeast(out.len() as u64),
+                    extent => extent?,
+                };
             }
             match bounds.extent {
                 Extent::AtLeast(end) | Extent::Exactly(end) if end > max => return Err(self.too_large(max)),
                 Extent::AtLeast(end) | Extent::Exactly(end) if end > plausible => {
-                    let what = format!("{end} bytes of ELF image in a {} stream of {stored}", self.name());
+                    let what = format!("{end} bytes in a {} stream of {stored}", self.name());
                     return Err(Error::new(ErrorKind::Malformed, what).hint("no module shrinks like that"));
                 }
                 Extent::Exactly(end) if out.len() as u64 > end.saturating_add(SLACK) => {
@@ -290,6 +300,8 @@ struct Bounds {
     max: u64,
     /// Where the ELF image ends.
     extent: Extent,
+    /// Is it an error if it is no ELF image?
+    must_be_elf: bool,
 }
 
 /// How a compressed file is made, as far as it decides which loader reads what of it.

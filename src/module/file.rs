@@ -50,6 +50,18 @@ impl Contents {
 /// [`ErrorKind::NotFound`], [`ErrorKind::Io`]; [`ErrorKind::NotAModule`] for a folder, a device or an empty file;
 /// [`ErrorKind::Changed`] if the file shrank or grew while it was read.
 pub fn read(path: &Path) -> Result<Contents> {
+    match read_even_empty(path)? {
+        contents if contents.bytes().is_empty() => Err(Error::new(ErrorKind::NotAModule, "an empty file").on(path)),
+        contents => Ok(contents),
+    }
+}
+
+/// As [`read`]; an empty file has no bytes, and is no error: a kernel has an answer to it.
+///
+/// # Errors
+///
+/// Those of [`read`] for other files.
+pub fn read_even_empty(path: &Path) -> Result<Contents> {
     contents(path).map_err(|e| e.on(path))
 }
 
@@ -65,7 +77,8 @@ fn contents(path: &Path) -> Result<Contents> {
         return Err(Error::new(ErrorKind::NotAModule, "not a regular file"));
     }
     if meta.len() == 0 {
-        return Err(Error::new(ErrorKind::NotAModule, "an empty file"));
+        // There is nothing to map.
+        return Ok(Contents { bytes: Bytes::Read(Vec::new()) });
     }
     match Lease::take(&file) {
         Some(lease) => {

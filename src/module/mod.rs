@@ -131,13 +131,13 @@ pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8]) -> T) 
 }
 
 /// As [`with_bytes`], and hands on how the file is compressed. Bytes behind the compressed data are no error, and neither
-/// is nothing inside: some loaders take the one, and all have an answer to the other.
+/// is an empty file, nothing inside, or what is no ELF file: some loaders take the first, and all have an answer to the others.
 ///
 /// # Errors
 ///
-/// Those of [`file::read`] and [`Container::unpack`], with the file's name.
+/// Those of [`file::read_even_empty`] and [`Container::unpack`], with the file's name.
 pub fn with_packed<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Option<&Packing>) -> T) -> Result<T> {
-    let contents = file::read(path)?;
+    let contents = file::read_even_empty(path)?;
     let container = Container::of(contents.bytes());
     if container.is_none() {
         return Ok(each(contents.bytes(), None));

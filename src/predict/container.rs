@@ -265,7 +265,7 @@ impl<'f> File<'f> {
 
     /// What comes of the file in one way.
     fn record(&self, handed: &Handed<'_>, subject: &Subject<'_>, load: &Load, (attempt, whole): Plain<'_>) -> Record {
-        let plain = |bytes| Subject { bytes, packing: None, ..*subject };
+        let plain = |bytes| Subject { bytes, ..*subject };
         match handed {
             Handed::ByKmod(Cow::Borrowed(_)) | Handed::ByEither => whole.clone(),
             // The flags of finit_module(2) are there for files alone.

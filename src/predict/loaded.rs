@@ -100,6 +100,13 @@ impl Header {
         })
     }
 
+    /// Does every loader refuse the file for its header alone, whatever the kernel's machine is: is it too short for one,
+    /// without ELF's magic, or of a type that is not that of a relocatable file in either byte order?
+    pub(super) fn is_of_no_module(file: &[u8]) -> bool {
+        let is_relocatable = || matches!(file.get(16..18), Some([0, 1] | [1, 0]));
+        file.len() < header_size(Class::Elf32) || !file.starts_with(b"\x7fELF") || !is_relocatable()
+    }
+
     /// The section headers; those that lie beyond the file's end are not there.
     pub(super) fn sections(&self, file: &[u8]) -> Vec<Section> {
         let Some(table) = usize::try_from(self.shoff).ok().and_then(|at| file.get(at..)) else { return Vec::new() };

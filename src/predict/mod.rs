@@ -34,7 +34,7 @@ use crate::module::Module;
 use crate::module::container::Packing;
 use crate::module::elf::{Class, Endian};
 use danger::Danger;
-use loaded::Loaded;
+use loaded::{Header, Loaded};
 pub use patched::{Change, PatchHelps, Patched};
 use record::{Flow, Record};
 use rules::{Rule, Rules};
@@ -335,7 +335,8 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
     };
     let before = unforced.as_ref().unwrap_or(&asked);
     let patched = [Change::Rewrite, Change::Blank]
-        .map(|change| patched::judge(change, before, |change| attempt(subject, &plain, Some(change))));
+        .map(|change| patched::judge(change, before, |change| attempt(subject, &plain, Some(change))))
+        .map(|patched| if is_of_no_module(subject.bytes) { patched.of_no_module() } else { patched });
     let dangers = subject.module.map(|module| danger::of(module, kernel, own)).unwrap_or_default();
     let answer = asked.answer();
     let machine = kernel.facts.machine.as_ref().map_or_else(|| machine_of(subject.bytes), |machine| machine.value);
@@ -385,6 +386,10 @@ fn attempt(attempt: &Attempt<'_>) -> Record {
 impl Attempt<'_> {
     fn steps(&self, record: &mut Record) -> Flow {
         names::permission(self, record)?;
+        // A compressed file was unpacked by then.
+        if self.subject.bytes.is_empty() && self.subject.packing.is_none() {
+            return self.nothing(record);
+        }
         if let Some(version) = self.subject.module.and_then(Module::of_linux_2_4) {
             let version = crate::escape::bytes_for_eyes(version);
             let note =
@@ -436,6 +441,21 @@ impl Attempt<'_> {
         names::in_sysfs(self, &loaded, record)
     }
 
+    /// An empty file: finit_module(2) fails over it before the loader sees anything (`kernel_read_file`, fs/kernel_read_file.c
+    /// of 5.10 to 7.2; `copy_module_from_fd`, kernel/module.c of 3.10). init_module(2), the only call up to 3.7, refuses what is
+    /// shorter than an ELF header.
+    fn nothing(&self, record: &mut Record) -> Flow {
+        let errno = match self.rules.since(3, 8) {
+            Some(false) => errno::ENOEXEC,
+            Some(true) => errno::EINVAL,
+            None => {
+                record.otherwise.push(errno::ENOEXEC);
+                errno::EINVAL
+            }
+        };
+        record.fail(Step::Elf, errno, "an empty file, which the kernel does not even read", None)
+    }
+
     /// The kernel's machine; the module's own where that is not known.
     fn machine(&self, loaded: &Loaded<'_>) -> Machine {
         let known = self.kernel.facts.machine.as_ref();
@@ -452,9 +472,19 @@ impl Attempt<'_> {
         let module_size = self.kernel.facts.fingerprint.as_ref().map(|fingerprint| fingerprint.value.size);
         let checks = Checks { rules: self.rules, machine, module_size };
         let loaded = checks.check(file).map_err(|wrong| {
+            // A header's size and the numbers in it depend on the machine.
+            let is_machine_open = known.is_none() && partly.is_none_or(|known| known.value.machine().is_none());
+            let is_line_open = is_machine_open
+                && Header::is_of_no_module(file)
+                && self.rules.has(Rule::ElfLines) != Some(false)
+                && file.len() >= loaded::header_size(Class::Elf32)
+                && (file.len() < loaded::header_size(Class::Elf64) || file.starts_with(b"\x7fELF"));
+            if wrong.are_lines_open || is_line_open {
+                record.unknown(Step::Elf, "which line does it print? (the kernel's image)");
+            }
             wrong.lines.into_iter().for_each(|line| record.say(line));
             let mut finding = Finding::new(Step::Elf, Outcome::Fail, wrong.note);
-            finding.module = Some(machine_of(file).to_string());
+            finding.module = file.starts_with(b"\x7fELF").then(|| machine_of(file).to_string());
             finding.kernel = known.map(|machine| machine.value.to_string());
             finding.kernel = finding.kernel.or_else(|| partly.map(|known| known.value.to_string()));
             finding.source = known.map(|machine| machine.source.clone());
@@ -506,6 +536,12 @@ impl Attempt<'_> {
             stumbles("there are relocations for a section that is not there, and the kernel may crash over them");
         }
     }
+}
+
+/// Is this file no module for any kernel, by its header alone? Then its refusal is certain, even where the kernel's machine
+/// is not known: it is too short for an ELF header, without ELF's magic, or of a type other than that of relocatable files.
+pub fn is_of_no_module(file: &[u8]) -> bool {
+    Header::is_of_no_module(file)
 }
 
 /// The machine that an ELF header names, in its own class and byte order.

@@ -84,6 +84,13 @@ pub(super) fn judge(change: Change, asked: &Record, attempt: impl Fn(Change) -> 
     Patched { mode: change, helps, verdict: patched.answer(), stage, note }
 }
 
+impl Patched {
+    /// The same, for a file that is no module: there is nothing to patch.
+    pub(super) fn of_no_module(self) -> Patched {
+        Patched { helps: PatchHelps::No, ..self }
+    }
+}
+
 fn passes_vermagic(asked: &Record) -> bool {
     asked.findings.iter().any(|finding| finding.step == Step::Vermagic && finding.result == Outcome::Pass)
 }

@@ -26,6 +26,8 @@ pub(super) struct Wrong {
     pub(super) lines: Vec<String>,
     /// What is wrong, in words.
     pub(super) note: String,
+    /// It is not known which lines the kernel prints; [`Wrong::lines`] has those of the kernels that print most or nothing.
+    pub(super) are_lines_open: bool,
 }
 
 /// What the checks know of the kernel.
@@ -76,6 +78,9 @@ impl Checks<'_> {
 
     /// The lines that this kernel prints for it.
     fn said(&self, wrong: Line, in_header: bool) -> Wrong {
+        let is_decided = |rule| self.rules.has(rule).is_some();
+        let are_lines_open = in_header && !(is_decided(Rule::ElfLines) && is_decided(Rule::OneElfLine))
+            || wrong.truncated.is_some() && !is_decided(Rule::TruncatedLine);
         let spoken = self.rules.surely(Rule::ElfLines);
         let one_line = self.rules.surely(Rule::OneElfLine);
         let mut lines = Vec::new();
@@ -86,7 +91,7 @@ impl Checks<'_> {
         if one_line && in_header {
             lines.push("Module has invalid ELF structures".to_owned());
         }
-        Wrong { lines, note: wrong.note }
+        Wrong { lines, note: wrong.note, are_lines_open }
     }
 
     /// The file header, and where the section headers are.

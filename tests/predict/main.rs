@@ -18,6 +18,7 @@ mod containers;
 mod forced;
 mod hostile;
 mod kernels;
+mod no_module;
 mod patched;
 mod refusals;
 mod signed;
