@@ -34,7 +34,7 @@ const TEST: u64 = 1 << 18;
 pub(crate) fn compare(seen: &Seen, prediction: Option<&Prediction>) -> (Agreement, String) {
     let disagree = |why: String| (Agreement::Disagree, why);
     let Some(prediction) = prediction else {
-        return (Agreement::Unknown, "the file was not judged at all".to_owned());
+        return disagree("the file was not judged at all".to_owned());
     };
     if prediction.verdict == "unknown" {
         return (Agreement::Unknown, prediction.open());
