@@ -78,7 +78,7 @@ impl Args {
             LoaderArg::Kmod34 => Loader::Kmod34,
             LoaderArg::Kernel => Loader::Kernel,
         };
-        Load { force, alone: self.alone, loader }
+        Load { force, alone: self.alone, loader, is_patched: false }
     }
 }
 
@@ -113,7 +113,15 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         let what = format!("judging modules, {done} done");
         let judged: Vec<Result<(PathBuf, Judged)>> = output::waiting(&what, || {
             let batch: Vec<Result<PathBuf>> = files.by_ref().take(BATCH).collect();
-            let judge = |path: PathBuf| judge(&path, &kernels, &load, lookup.max_size).map(|judged| (path, judged));
+            let judge = |path: PathBuf| {
+                let is_patched = journal.as_ref().is_some_and(|journal| is_patched(&path, journal));
+                let load = Load { is_patched, ..load };
+                let mut judged = judge(&path, &kernels, &load, lookup.max_size)?;
+                if is_patched {
+                    judged.verdicts.iter_mut().for_each(add_patched);
+                }
+                Ok((path, judged))
+            };
             batch.into_par_iter().map(|path| path.and_then(judge)).collect()
         });
         if judged.is_empty() {
@@ -121,7 +129,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         done += judged.len();
         for judged in judged {
-            let (path, mut judged) = match judged {
+            let (path, judged) = match judged {
                 Ok(judged) => judged,
                 Err(error) => {
                     session.complain(&error);
@@ -129,9 +137,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
                     continue;
                 }
             };
-            if journal.as_ref().is_some_and(|journal| is_patched(&path, journal)) {
-                judged.verdicts.iter_mut().for_each(add_patched);
-            }
             for (kernel, verdict) in kernels.iter().zip(&judged.verdicts) {
                 refused += usize::from(verdict.answer == Answer::Refused);
                 if args.json {

@@ -250,6 +250,9 @@ pub struct Load {
     pub alone: bool,
     /// Who loads it, if the file is compressed.
     pub loader: Loader,
+    /// The module was patched: its CRCs may not be those that it was compiled with, and prove nothing about its layout. A
+    /// module that says so itself (`kmodlab_patched=`) needs no telling.
+    pub is_patched: bool,
 }
 
 /// A module as it is handed to the kernel.
@@ -496,6 +499,9 @@ impl Attempt<'_> {
         match (known, self.rules.has(Rule::ModuleSize), module_size) {
             (None, ..) => {
                 record.unknown(Step::Elf, "is it of the kernel's machine? (its image, or one of its modules)");
+            }
+            (_, Some(true), None) if symbol_versions::prove_structure(self, &loaded) => {
+                record.pass(Step::Elf, "struct module is the kernel's, as the CRC of module_layout agrees", None);
             }
             (_, Some(true), None) => {
                 let note = "has struct module the size that it has in the kernel? (its BTF, or one of its modules)";

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::kernel::Machine;
+use crate::module::glance::MARK;
 use crate::predict::arch;
 use crate::predict::loaded::{Loaded, number, string};
 use crate::predict::record::{Flow, Record};
@@ -148,6 +149,23 @@ fn extended<'f>(loaded: &Loaded<'f>, machine: Machine) -> Option<HashMap<&'f [u8
         found.entry(arch::versioned(machine, name)).or_insert(loaded.header.endian.number(crc));
     }
     Some(found)
+}
+
+/// Does the CRC of `module_layout` prove that the module's `struct module` is the kernel's? genksyms computes it from all
+/// members of the structures that `module_layout` takes, `struct module` first (kernel/module/version.c and
+/// scripts/genksyms, 2.6.30 to 7.2); so equal CRCs mean equal members. It proves nothing in a module that was patched.
+pub(super) fn prove_structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> bool {
+    if attempt.load.is_patched || loaded.modinfo(MARK).is_some() || !attempt.rules.surely(Rule::Modversions) {
+        return false;
+    }
+    let Some(theirs) = attempt.kernel.facts.symbol(MODULE_LAYOUT, attempt.own).and_then(|known| known.crc) else {
+        return false;
+    };
+    let machine = attempt.machine(loaded);
+    let basic = loaded.bytes_of("__versions").map(|bytes| basic(loaded, bytes, machine));
+    let ours = |crcs: HashMap<&[u8], u64>| crcs.get(MODULE_LAYOUT.as_bytes()).copied();
+    let found = extended(loaded, machine).and_then(ours).or_else(|| basic.and_then(ours));
+    found == Some(u64::from(theirs))
 }
 
 /// The first look: the CRC of `module_layout`, before the version magic.

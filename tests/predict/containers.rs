@@ -25,7 +25,7 @@ fn judged(file: &[u8], kernel: &Kernel, loader: Loader, force: Force) -> Verdict
     let packing = container.unpack(&mut bytes, file, 1 << 30).unwrap();
     let module = Module::read(&bytes).ok();
     let subject = Subject { bytes: &bytes, module: module.as_ref(), packing: Some(&packing) };
-    predict(&subject, kernel, &Load { force, alone: true, loader })
+    predict(&subject, kernel, &Load { force, alone: true, loader, ..Load::default() })
 }
 
 fn xz(bytes: &[u8], check: Check) -> Vec<u8> {

@@ -23,6 +23,7 @@ mod patched;
 mod refusals;
 mod signed;
 mod special;
+mod structure;
 mod types;
 mod versions;
 

@@ -85,7 +85,8 @@ fn on(name: &str, modules: &[&str]) -> String {
         };
         let module = Module::read(&inside).ok();
         let subject = Subject { bytes: &inside, module: module.as_ref(), packing: packing.as_ref() };
-        let verdict = predict(&subject, &kernel, &Load { force: *force, alone: true, loader: *loader });
+        let verdict =
+            predict(&subject, &kernel, &Load { force: *force, alone: true, loader: *loader, ..Load::default() });
         let findings: Vec<_> = verdict.findings.iter().filter(|finding| finding.step == Step::Container).collect();
         assert_eq!(findings.len(), usize::from(packing.is_some()), "{what}: {findings:?}");
         if verdict.answer == Answer::Unknown {

@@ -55,12 +55,10 @@ impl<'k> Proposal<'k> {
         let verdicts = match kernel {
             None => None,
             Some(kernel) => {
+                // The plan may rewrite CRCs, and an earlier one may have: they prove nothing about the layout.
+                let load = Load { is_patched: true, ..Load::default() };
                 let answer = |bytes, module| {
-                    predict::predict(
-                        &predict::Subject { bytes, module: Some(module), packing: None },
-                        kernel,
-                        &Load::default(),
-                    )
+                    predict::predict(&predict::Subject { bytes, module: Some(module), packing: None }, kernel, &load)
                 };
                 let inside = match plan.container {
                     Container::None => Cow::Borrowed(target.bytes.as_slice()),
