@@ -18,7 +18,11 @@ impl<'b> Strings<'b> {
     /// base, and then the lowest name has to be here.
     pub(super) fn at(image: &Image<'b>, at: usize, names: &[u64], budget: &mut Budget) -> Option<Strings<'b>> {
         budget.spend(names.len())?;
-        let first = *names.iter().min()?;
+        Strings::from(image, at, *names.iter().min()?)
+    }
+
+    /// The strings at a place in the image, the first of which is pointed to by this.
+    pub(super) fn from(image: &Image<'b>, at: usize, first: u64) -> Option<Strings<'b>> {
         if image.form.relative && first != at as u64 {
             return None;
         }
@@ -30,6 +34,12 @@ impl<'b> Strings<'b> {
     pub(super) fn text(&self, target: u64) -> Option<&'b [u8]> {
         let text = self.bytes.get(self.offset(target)?..)?;
         text.get(..memchr::memchr(0, text.get(..LONGEST_NAME).unwrap_or(text))?)
+    }
+
+    /// The string that a member points to, if it is not the end of another.
+    pub(super) fn begins(&self, target: u64) -> Option<&'b [u8]> {
+        let before = self.offset(target)?.checked_sub(1);
+        before.is_none_or(|before| self.bytes.get(before) == Some(&0)).then(|| self.text(target))?
     }
 
     fn offset(&self, target: u64) -> Option<usize> {

@@ -1,5 +1,6 @@
-//! What has the shape of a table of symbols: entries of three members, many of them in a row with the same namespace, the
-//! empty one. Of a pointer that is the same number in each, of a distance one that falls by the size of an entry.
+//! What has the shape of a table of symbols: many entries in a row whose names are near each other. With three members,
+//! many in a row have the same namespace, too, the empty one: as a pointer the same number in each, as a distance one that
+//! falls by the size of an entry.
 
 use std::ops::Range;
 
@@ -10,10 +11,13 @@ use super::Image;
 const STRIDE: usize = 8;
 
 /// The least entries of a table. Smaller ones are not found.
-const FEWEST: usize = 2 * STRIDE;
+pub(super) const FEWEST: usize = 2 * STRIDE;
 
 /// How far apart in bytes a kernel's names of symbols can be. 12,000 of them take 250 KB.
 const SPREAD: u64 = 4 << 20;
+
+/// How far apart in bytes a symbol and its name can be: less than the memory of a kernel.
+const KERNEL: u64 = 256 << 20;
 
 /// How many times over the image may be read to find where tables begin.
 const MOST_READS: usize = 4;
@@ -26,7 +30,10 @@ pub(super) fn tables<'i>(image: &'i Image<'_>) -> impl Iterator<Item = Range<usi
     std::iter::from_fn(move || {
         while left > 0 {
             let window = image.bytes.get(at..at.checked_add(4 * entry)?)?;
-            let found = repeated(image, at, window).find_map(|first| extend(image, first, &mut left));
+            let found = match image.form.members {
+                2 => near(image, at).find_map(|first| extend(image, first, &mut left)),
+                _ => repeated(image, at, window).find_map(|first| extend(image, first, &mut left)),
+            };
             at = found.as_ref().map_or(0, |found| found.end).max(at + STRIDE * entry).next_multiple_of(image.form.word);
             if let Some(found) = found {
                 return Some(found);
@@ -55,13 +62,33 @@ fn repeated<'i>(image: &'i Image<'_>, at: usize, window: &'i [u8]) -> impl Itera
     phases.filter_map(move |phase| (at + phase).checked_sub(2 * word))
 }
 
-/// The table around an entry, as far as names and namespaces are near the namespace of this one. `left` says how many
+/// The first of three entries in a row, of two members each, whose names are near each other, near a place.
+fn near<'i>(image: &'i Image<'_>, at: usize) -> impl Iterator<Item = usize> + 'i {
+    let entry = image.form.entry();
+    let is_near = move |first: &usize| {
+        image.name(*first).is_some_and(|pivot| (0..3).all(|row| is_pair(image, first + row * entry, pivot)))
+    };
+    (at..at + entry).step_by(image.form.word).filter(is_near)
+}
+
+/// Can this be an entry of two members whose name is near another name?
+fn is_pair(image: &Image<'_>, at: usize, pivot: u64) -> bool {
+    let is_given = image.number(at).is_some_and(|number| number != 0) && image.number(at + image.form.word) != Some(0);
+    is_given
+        && image.name(at).is_some_and(|name| name.abs_diff(pivot) < SPREAD)
+        && image.target(at).is_some_and(|value| value.abs_diff(pivot) < KERNEL)
+}
+
+/// The table around an entry, as far as names and namespaces are near the last string of this one. `left` says how many
 /// entries may be looked at, in all.
 fn extend(image: &Image<'_>, first: usize, left: &mut usize) -> Option<Range<usize>> {
     let (entry, word) = (image.form.entry(), image.form.word);
-    let pivot = image.target(first + 2 * word)?;
+    let pivot = image.target(first + entry - word)?;
     let mut is_entry = |at: usize| {
         *left = left.saturating_sub(1);
+        if image.form.members == 2 {
+            return *left > 0 && is_pair(image, at, pivot);
+        }
         *left > 0 && {
             let near = |at: usize| image.target(at).filter(|target| target.abs_diff(pivot) < SPREAD);
             let name = near(at + word);

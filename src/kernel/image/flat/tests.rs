@@ -57,6 +57,40 @@ fn each_form_gives_all_exports_with_and_without_a_machine() {
     assert_eq!(exports(&arm64, None), exports(&arm, None), "distances and pointers say the same, CRCs among it");
 }
 
+/// Up to 5.3 (include/linux/export.h).
+#[test]
+fn entries_without_namespaces_give_all_exports_too() {
+    for (name, has_crcs) in [("Image-arm64-5.0", true), ("vmlinux-mips64-4.4.bin.gz", true), ("zImage-arm-4.14", false)]
+    {
+        let (bytes, _) = opened(name);
+        let found = exports(&bytes, None).unwrap_or_else(|| panic!("{name}: no exports"));
+        assert_eq!(found.symbols.len(), 46, "{name}");
+        for (symbol, gpl_only, _) in KNOWN {
+            let export = &found.symbols[symbol];
+            assert_eq!((export.gpl_only, export.namespace.as_deref()), (Some(gpl_only), Some("")), "{name} {symbol}");
+        }
+        let with_namespaces = exports(&opened("Image-arm64-6.1").0, None).unwrap();
+        for (symbol, export) in &found.symbols {
+            assert_eq!(export.crc, with_namespaces.symbols[symbol].crc.filter(|_| has_crcs), "{name} {symbol}");
+        }
+    }
+}
+
+/// Pointers before the first entry, which look like entries, stand in the images as they are; here the table is cut short.
+#[test]
+fn a_table_of_pairs_that_is_not_whole_gives_no_exports() {
+    let (bytes, _) = opened("zImage-arm-4.14");
+    for entry in [0, 20, 45] {
+        let mut shorter = bytes.clone();
+        shorter[0x1000 + entry * 8..][..8].fill(0);
+        assert_eq!(exports(&shorter, None), None, "without entry {entry}");
+    }
+    for (name, offset, byte) in [("kmodlab_symbol_00\0", 3, b' '), ("kmodlab_symbol_00\0", 0, b'z')] {
+        assert_eq!(with(&bytes, name.as_bytes(), offset, byte), None, "{name} with {byte:?} at {offset}");
+    }
+    assert_eq!(exports(&[bytes.as_slice(), &bytes].concat(), None), None, "two tables");
+}
+
 #[test]
 fn the_source_names_the_table() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels/Image-arm64-6.1");
@@ -96,7 +130,8 @@ fn two_tables_in_one_image_give_no_exports() {
 
 #[test]
 fn a_cut_image_is_no_danger() {
-    for (name, _) in IMAGES {
+    let pairs = [("Image-arm64-5.0", true), ("vmlinux-mips64-4.4.bin.gz", true), ("zImage-arm-4.14", false)];
+    for (name, _) in IMAGES.into_iter().chain(pairs) {
         let (bytes, machine) = opened(name);
         for cut in (0..bytes.len()).step_by(7) {
             let found = exports(&bytes[..cut], machine);

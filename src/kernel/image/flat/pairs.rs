@@ -1,0 +1,36 @@
+//! Where a table of entries without namespaces begins. What stands before it, pointers to other strings, can look like more
+//! of its entries. But the strings begin where the tables of so many entries end, with the string of the lowest pointer:
+//! from a wrong first entry on, names are none.
+
+use std::ops::Range;
+
+use super::base::Strings;
+use super::search::FEWEST;
+use super::{Behind, Budget, Image, is_name};
+
+/// How many names are looked at before all are.
+const SAMPLES: usize = 8;
+
+/// The first entry of the table that ends at the end of this range and has this behind it; the one with the most entries.
+pub(super) fn start(image: &Image<'_>, range: Range<usize>, behind: &Behind, budget: &mut Budget) -> Option<usize> {
+    let (entry, end) = (image.form.entry(), range.end);
+    let most = range.len() / entry;
+    budget.spend(range.len())?;
+    let (mut lowest, mut found) = (u64::MAX, None);
+    for count in 1..=most {
+        let start = end - count * entry;
+        lowest = lowest.min(image.name(start)?);
+        if count < FEWEST {
+            continue;
+        }
+        let strings = Strings::from(image, end.checked_add(behind.size(count))?, lowest);
+        let step = (count / SAMPLES).max(1);
+        let mut samples = (0..count).step_by(step).map(|index| start + index * entry);
+        if strings.is_some_and(|strings| {
+            samples.all(|at| image.name(at).is_some_and(|name| strings.begins(name).is_some_and(is_name)))
+        }) {
+            found = Some(start);
+        }
+    }
+    found
+}
