@@ -78,6 +78,16 @@ impl Danger {
 
 /// All evidence that the facts give, except for the module's own.
 pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Danger> {
+    let mut dangers = differences(module, kernel, own);
+    if let Some(mark) = module.modinfo.first(MARK) {
+        let mark = bytes_for_eyes(mark);
+        dangers.push(Danger::patched(&format!("its modinfo says {MARK}={mark}")));
+    }
+    dangers
+}
+
+/// What differs from the kernel.
+fn differences(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Danger> {
     // What was built for another machine has nothing that could be compared.
     if kernel.facts.other_machine(Machine::of(module)).is_some() {
         return Vec::new();
@@ -89,10 +99,6 @@ pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Dan
     }
     dangers.extend(realtime::difference(module, kernel).map(|note| Danger::Realtime { note }));
     dangers.extend(crcs_but_own(module, kernel, own));
-    if let Some(mark) = module.modinfo.first(MARK) {
-        let mark = bytes_for_eyes(mark);
-        dangers.push(Danger::patched(&format!("its modinfo says {MARK}={mark}")));
-    }
     dangers
 }
 
