@@ -102,7 +102,7 @@ const SET_LATER: [&str; 16] = [
 /// later (sysfs, kallsyms, bugs, arguments).
 fn is_used(name: &str) -> bool {
     let is_set_later = SET_LATER.contains(&name) || name == "typetab";
-    let is_text = matches!(name, "version" | "srcversion" | "imported_namespaces" | "taints");
+    let is_text = matches!(name, "version" | "srcversion" | "scmversion" | "imported_namespaces" | "taints");
     !is_set_later && !is_text
 }
 
@@ -172,6 +172,8 @@ fn written(loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool
         // setup_modinfo
         "version" => loaded.modinfo("version").is_some(),
         "srcversion" => loaded.modinfo("srcversion").is_some(),
+        // Android's (include/linux/module.h of its common kernels, 5.10 on).
+        "scmversion" => loaded.modinfo("scmversion").is_some(),
         "imported_namespaces" => loaded.modinfo("import_ns").is_some(),
         "taints" => !record.taints.letters().is_empty(),
         "percpu" | "percpu_size" => has(".data..percpu"),
