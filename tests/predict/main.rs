@@ -12,6 +12,7 @@
     reason = "a test that can't go on has failed, and counts are printed"
 )]
 
+mod android;
 mod arch;
 mod bare;
 mod containers;

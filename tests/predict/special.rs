@@ -2,12 +2,14 @@
 //! kernels of which little is said.
 
 use kmodlab::kernel::{Fact, Kernel};
+use kmodlab::module::Module;
 use kmodlab::predict::danger::Danger;
 use kmodlab::predict::errno::ENOEXEC;
 use kmodlab::predict::{Answer, Force, Outcome, Step, Verdict};
 use kmodlab::vermagic::Vermagic;
 
 use crate::kernels::{debian, upstream, with_option};
+use crate::make::special::Special;
 use crate::{assert_accepted, assert_refused, assert_unknown, fixture, hello, insmod};
 
 /// An entry of `hello-4.ko` that gives room for another.
@@ -107,7 +109,79 @@ fn a_module_of_linux_2_4_is_called_so_and_not_judged() {
     }
 }
 
+/// A module as insmod of modutils linked it: without `struct module`, and with names that end in a CRC where the kernel had
+/// symbol versions.
+fn of_2_4(arch: &'static str, entries: &[&str], import: &'static str) -> Vec<u8> {
+    let mut module = Special::new(arch, entries);
+    (module.imports, module.has_structure) = (vec![import], false);
+    module.bytes().unwrap()
+}
+
+#[test]
+fn modules_of_linux_2_4_of_any_machine_and_vendor() {
+    for (arch, version, import) in [
+        ("i386", "2.4.20-8", "printk_R1b7d4074"),
+        ("mips", "2.4.20-br120", "printk"),
+        ("arm", "2.4.17_mvl21-malta", "printk_R1b7d4074"),
+        ("s390", "2.4.21-4.EL", "printk"),
+    ] {
+        let entry = format!("kernel_version={version}");
+        let module = of_2_4(arch, &[&entry, "using_checksums=1", "license=GPL", "parm_io=i"], import);
+        for kernel in [debian("6.12.0"), upstream("5.11.0"), typed("2.4.20 "), typed("2.6.5-1.358 686 ")] {
+            for force in [Force::None, Force::Both] {
+                let verdict = insmod(&module, &kernel, force);
+                assert_unknown(&verdict, &[&format!("a module of Linux 2.4 ({version})")]);
+                assert_eq!((verdict.dmesg.len(), verdict.findings.len()), (0, 1), "{arch}: {verdict:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_a_struct_module_or_a_version_magic_is_no_module_of_linux_2_4() {
+    let is_of_2_4 = |bytes: &[u8]| Module::read(bytes).unwrap().of_linux_2_4().map(<[u8]>::to_vec);
+    let old = of_2_4("i386", &["kernel_version=2.4.20"], "printk");
+    assert_eq!(is_of_2_4(&old), Some(b"2.4.20".to_vec()));
+    let with_structure = Special::new("i386", &["kernel_version=2.4.20"]).bytes().unwrap();
+    assert_eq!(is_of_2_4(&with_structure), None);
+    let with_vermagic = of_2_4("i386", &["kernel_version=2.4.20", "vermagic=2.6.5 686 "], "printk");
+    assert_eq!(is_of_2_4(&with_vermagic), None);
+    assert_eq!(is_of_2_4(&of_2_4("i386", &["license=GPL"], "printk")), None);
+}
+
 // Patched
+
+/// The notes of the warnings that a module was patched.
+fn warnings(verdict: &Verdict) -> Vec<&str> {
+    let dangers = verdict.dangers.iter();
+    dangers
+        .filter_map(|danger| if let Danger::Patched { note } = danger { Some(note.as_str()) } else { None })
+        .collect()
+}
+
+#[test]
+fn each_marked_module_is_warned_of_whatever_the_verdict_is() {
+    const MARK: &str = "kmodlab_patched=0123456789ab";
+    let marked = |arch: &'static str, vermagic: Option<&str>| {
+        let vermagic = vermagic.map(|vermagic| format!("vermagic={vermagic}"));
+        let entries: Vec<&str> = ["license=GPL", MARK].into_iter().chain(vermagic.as_deref()).collect();
+        Special::new(arch, &entries).bytes().unwrap()
+    };
+    let own = "6.1.0-47-amd64 SMP preempt mod_unload modversions ";
+    for (module, stage) in [
+        (marked("x86", Some(own)), Some(Step::ModuleLayout)),
+        (marked("x86", Some("6.1.0-48-amd64 SMP mod_unload ")), Some(Step::ModuleLayout)),
+        (marked("x86", None), Some(Step::ModuleLayout)),
+        (marked("s390", Some(own)), Some(Step::Elf)),
+        (hello(&[(AUTHOR, b"kmodlab_patched=0123456789a"), (b"SMP preempt", b"SMP preemqt")]), Some(Step::Vermagic)),
+    ] {
+        let kernel = with_option(debian("6.1.0"), "MODULE_FORCE_LOAD", false);
+        let verdict = insmod(&module, &kernel, Force::None);
+        assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, stage), "{verdict:#?}");
+        let notes = warnings(&verdict);
+        assert!(notes.len() == 1 && notes[0].contains("its modinfo says kmodlab_patched=0123456789a"), "{notes:?}");
+    }
+}
 
 #[test]
 fn a_patched_module_gets_its_verdict_and_a_warning() {
@@ -197,4 +271,42 @@ fn without_the_space_at_the_end_the_command_line_is_the_likely_cause() {
     let (result, note) = note(&verdict, Step::Vermagic);
     assert_eq!(result, Outcome::Fail);
     assert!(note.contains("missing on the command line"), "{note}");
+}
+
+#[test]
+fn the_space_at_the_end_counts_for_every_architecture_that_has_no_word_of_its_own() {
+    for (arch, string) in [
+        ("x86", "5.10.0 SMP mod_unload"),
+        ("s390", "6.12.48+deb13-s390x SMP mod_unload modversions"),
+        ("ppc64le", "6.12.9 SMP mod_unload modversions"),
+        ("arm", "6.12.48+deb13-armmp SMP preempt mod_unload modversions ARMv7 p2v8"),
+    ] {
+        let module = Special::new(arch, &["license=GPL", &format!("vermagic={string} ")]).bytes().unwrap();
+        let verdict = insmod(&module, &typed(string), Force::None);
+        let (result, why) = note(&verdict, Step::Vermagic);
+        assert!(result == Outcome::Fail && why.contains("missing on the command line"), "{arch}: {why}");
+        // With the space they are equal.
+        let verdict = insmod(&module, &typed(&format!("{string} ")), Force::None);
+        assert_eq!(note(&verdict, Step::Vermagic), (Outcome::Pass, "the strings are equal"));
+    }
+}
+
+#[test]
+fn the_space_is_no_cause_where_anything_else_differs() {
+    for typed_in in
+        ["6.1.0-47-amd64 SMP mod_unload modversions", "6.1.0-47-amd64 SMP preempt_rt mod_unload modversions"]
+    {
+        let verdict = insmod(&hello(&[]), &typed(typed_in), Force::None);
+        assert_eq!(note(&verdict, Step::Vermagic), (Outcome::Fail, "the strings differ"));
+    }
+}
+
+#[test]
+fn a_space_that_the_module_lacks_is_the_modules_fault() {
+    let spaceless = hello(&[(b"modversions \0", b"modversions\0\0")]);
+    for kernel in [debian("6.1.0"), typed("6.1.0-47-amd64 SMP preempt mod_unload modversions ")] {
+        let verdict = insmod(&spaceless, &kernel, Force::None);
+        let (result, why) = note(&verdict, Step::Vermagic);
+        assert!(result == Outcome::Fail && why.contains("was its version magic written by hand?"), "{why}");
+    }
 }
