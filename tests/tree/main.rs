@@ -5,6 +5,7 @@
 //! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
 //! - [`mends`]: what it tells to change and to type, done in a build folder of that source
 //! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
+//! - [`foreign`]: headers packages of other architectures, read, and the version magic of the kernel of the same version
 //!
 //! The first two make their trees themselves, in temporary folders, with compilers that are scripts of theirs. The others
 //! need what was fetched before, and are left out of a plain `cargo test`. `tests/run` runs them. Where something is
