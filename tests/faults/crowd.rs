@@ -257,20 +257,20 @@ pub(crate) fn is_all() -> bool {
 }
 
 /// The calls that touch the files of a crowd, or flush them.
-fn of_files(crowd: &Crowd) -> Vec<Call> {
+fn of_files(crowd: &Crowd, calls: &[Call]) -> Vec<Call> {
     let home = crowd.shop.home();
-    let worth = |call: &Call| call.text.contains(home) && !call.text.starts_with("execve");
-    crowd.calls().into_iter().filter(worth).collect()
+    let worth = |call: &&Call| call.text.contains(home) && !call.text.starts_with("execve");
+    calls.iter().filter(worth).cloned().collect()
 }
 
 fn killed(crowd: &Crowd) {
-    let calls = of_files(crowd);
+    let all = crowd.calls();
+    let calls = of_files(crowd, &all);
     let some = spread(&calls, SPREAD);
     let mut sums = (0, 0);
     for call in &some {
-        crowd.reset();
         let _doing = Doing(format!("{} was killed at {call}", crowd.name));
-        strace::kill(call, &crowd.line);
+        strace::kill(call, &all, &crowd.line, &|| crowd.reset());
         let (before, after) = crowd.aftermath();
         sums = (sums.0 + before, sums.1 + after);
     }
@@ -294,7 +294,7 @@ fn a_group_killed_anywhere_loses_nothing() {
 #[ignore = "needs strace: tests/run runs it"]
 fn a_group_whose_calls_fail_loses_nothing() {
     for crowd in [Crowd::patch(), Crowd::restore()] {
-        let calls = of_files(&crowd);
+        let calls = of_files(&crowd, &crowd.calls());
         let some = spread(&calls, SPREAD / 3);
         let mut sums = (0, 0, 0);
         for call in &some {

@@ -1,8 +1,8 @@
 //! The run is killed at each of its system calls: the module is as before or as after, never between.
 
 use crate::crowd::is_all;
-use crate::scene::{Doing, Scene, Tally};
-use crate::strace;
+use crate::scene::{Doing, Scene, Side, Tally};
+use crate::strace::{self, Call};
 use crate::torn::Span;
 
 /// Kills the scene's command at each system call.
@@ -11,12 +11,27 @@ fn at_each_call(scene: &Scene) {
     let worth = strace::worth_a_fault(&calls);
     let mut tally = Tally::default();
     for call in worth.iter().map(|at| &calls[*at]) {
-        scene.reset();
         let _doing = Doing(format!("{} was killed at {call}", scene.name));
-        strace::kill(call, &scene.line);
+        strace::kill(call, &calls, &scene.line, &|| scene.reset());
         tally.count(scene.aftermath());
     }
     println!("{}: {} calls, SIGKILL at each: {tally}", scene.name, worth.len());
+}
+
+/// The machine changed since the calls were listed, and the program makes one call more now.
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_call_is_found_again_by_what_it_is_about() {
+    let scene = Scene::patch();
+    let mut calls = scene.calls();
+    calls.remove(calls.iter().position(|call| call.name == "openat").unwrap());
+    calls.iter_mut().filter(|call| call.name == "openat").for_each(|call| call.nth -= 1);
+    let of_the_journal = |call: &&Call| call.name == "openat" && call.text.contains("\"journal.jsonl\", O_WRONLY");
+    let call = calls.iter().rfind(of_the_journal).unwrap();
+    strace::kill(call, &calls, &scene.line, &|| scene.reset());
+    // It was killed as it was about to make its journal, and no call earlier.
+    assert_eq!((scene.side(), scene.shop.journal().exists()), (Some(Side::After), false));
+    assert_eq!(scene.aftermath(), Side::After);
 }
 
 #[test]

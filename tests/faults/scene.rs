@@ -105,7 +105,7 @@ impl Scene {
     /// A recovery of this scene's command, which was killed as it was about to make this call; `then` changes what it
     /// left.
     pub(crate) fn recovery(self, name: &'static str, call: &Call, then: impl FnOnce(&Workshop)) -> Scene {
-        strace::kill(call, &self.line);
+        self.kill(call);
         then(&self.shop);
         let start = Tree::of(&self.shop.home);
         let line = self.shop.line(&["recover"]);
@@ -122,7 +122,7 @@ impl Scene {
     /// The same after a patch that was killed before it was finished.
     pub(crate) fn discard_interrupted() -> Scene {
         let patch = Scene::patch();
-        strace::kill(&patch.first("pwrite64", &patch.shop.module), &patch.line);
+        patch.kill(&patch.first("pwrite64", &patch.shop.module));
         Scene::discarding("restore --discard-changes of an interrupted patch", patch.shop)
     }
 
@@ -167,6 +167,11 @@ impl Scene {
         let calls = strace::all_calls(&self.line);
         self.reset();
         calls
+    }
+
+    /// Kills the command at one of its calls.
+    fn kill(&self, call: &Call) {
+        strace::kill(call, &self.calls(), &self.line, &|| self.reset());
     }
 
     /// The first call of this name that is about this file.

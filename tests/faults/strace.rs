@@ -12,6 +12,9 @@ use crate::workshop::{Ran, run};
 const ALIKE: [&str; 3] = ["/var/lib/dpkg/info/", "/var/lib/pacman/local/", "/sys/module/"];
 const FEW: usize = 3;
 
+/// Calls whose quoted text is what a file holds, and no name.
+const WITH_CONTENT: [&str; 4] = ["read", "write", "pread64", "pwrite64"];
+
 /// One system call of a command: the `nth` of its name, counted from 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -19,6 +22,32 @@ pub(crate) struct Call {
     pub(crate) nth: usize,
     /// strace's line, with the paths of descriptors.
     pub(crate) text: String,
+}
+
+impl Call {
+    /// What it is about: the files of its descriptors, and the names that it is given. Numbers of processes and times, which no
+    /// two runs have in common, are left out.
+    fn about(&self) -> (Vec<String>, Vec<String>) {
+        let (arguments, _) = self.text.rsplit_once(") = ").unwrap_or((&self.text, ""));
+        let plain = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let brackets = arguments.split('<').skip(1).filter_map(|text| text.split('>').next());
+        let files = brackets.filter(|text| text.starts_with('/')).map(plain).collect();
+        let names = arguments.split('"').skip(1).step_by(2).map(plain);
+        (files, if WITH_CONTENT.contains(&self.name.as_str()) { Vec::new() } else { names.collect() })
+    }
+
+    /// Is the other one the same call, made by another run and killed? Then strace does not tell what it would have given.
+    fn is_same(&self, killed: &Call) -> bool {
+        let ((files, names), (theirs, known)) = (self.about(), killed.about());
+        self.name == killed.name && files == theirs && names.starts_with(&known)
+    }
+
+    /// The same call among those of another run.
+    fn among<'c>(&self, before: &[Call], now: &'c [Call]) -> Option<&'c Call> {
+        let alike = |call: &&Call| call.name == self.name && call.about() == self.about();
+        let at = before.iter().filter(alike).position(|call| call.nth == self.nth)?;
+        now.iter().filter(alike).nth(at)
+    }
 }
 
 impl fmt::Display for Call {
@@ -29,9 +58,15 @@ impl fmt::Display for Call {
 
 /// All system calls of a command line, in their order. It is one process with one thread.
 pub(crate) fn all_calls(line: &[OsString]) -> Vec<Call> {
+    calls_in(&traced(&["-y"], line))
+}
+
+/// The system calls in strace's output.
+fn calls_in(text: &str) -> Vec<Call> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let text = traced(&["-y"], line);
-    let calls = text.lines().filter_map(|line| line.split_once('(').map(|(name, _)| (name, line)));
+    // With -f, the number of the process stands before each.
+    let lines = text.lines().map(|line| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' '));
+    let calls = lines.filter_map(|line| line.split_once('(').map(|(name, _)| (name, line)));
     calls
         // The first call is strace's own.
         .filter(|(name, _)| *name != "execve" && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
@@ -61,12 +96,63 @@ pub(crate) fn worth_a_fault(calls: &[Call]) -> Vec<usize> {
     worth
 }
 
-/// Kills a command as it is about to make this call.
-pub(crate) fn kill(call: &Call, line: &[OsString]) {
+/// How often a call is looked for again, where a run was not killed at it.
+const TRIES: usize = 3;
+
+/// Kills a command as it is about to make this call, one of those that it made when it was listed. `reset` puts its files
+/// back.
+///
+/// strace finds a call by its number among those of its name. What the program reads of this machine (package managers'
+/// lists, loaded modules) can have changed since the list was made, and then the number is another call's, or no call's.
+/// So it is looked at which call the run was killed at; if it is another, the calls are listed again.
+pub(crate) fn kill(call: &Call, calls: &[Call], line: &[OsString], reset: &dyn Fn()) {
+    let (mut wanted, mut why) = (call.clone(), Vec::new());
+    for _ in 0..TRIES {
+        reset();
+        match killed_at(&wanted, line) {
+            Ok(()) => return,
+            Err(instead) => why.push(instead),
+        }
+        reset();
+        let now = all_calls(line);
+        why.push(differences(calls, &now));
+        if let Some(same) = call.among(calls, &now) {
+            wanted = same.clone();
+        }
+    }
+    panic!("it was to be killed at {call}, {TRIES} times: {why:#?}");
+}
+
+/// Kills a command at this call; what happened instead, if it was not killed there.
+fn killed_at(call: &Call, line: &[OsString]) -> Result<(), String> {
     let Call { name, nth, .. } = call;
     let injection = format!("inject={name}:signal=KILL:when={nth}");
-    let ran = run(&strace("/dev/null".into(), &["-f", "-e", &format!("trace={name}"), "-e", &injection], line));
-    assert_eq!(ran.code, None, "it was to be killed at {call}: {ran:?}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let options = ["-f", "-y", "-e", &format!("trace={name}"), "-e", &injection];
+    let ran = run(&strace(file.path().into(), &options, line));
+    let made = calls_in(&std::fs::read_to_string(file.path()).unwrap());
+    match made.last() {
+        Some(last) if ran.code.is_none() && last.nth == *nth && call.is_same(last) => Ok(()),
+        last => Err(format!("{ran:?}; its last call was {last:?}, the {nth}th was to be {call}")),
+    }
+}
+
+/// Of which calls two runs made other numbers.
+fn differences(before: &[Call], now: &[Call]) -> String {
+    let count = |calls: &[Call]| {
+        let mut counts = BTreeMap::new();
+        calls.iter().for_each(|call| *counts.entry((call.name.clone(), call.about())).or_default() += 1_usize);
+        counts
+    };
+    let (before, now) = (count(before), count(now));
+    let keys: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let of = |counts: &BTreeMap<_, usize>, key| counts.get(key).copied().unwrap_or_default();
+    let differing = keys.into_iter().filter(|key| of(&before, key) != of(&now, key));
+    let told: Vec<String> = differing
+        .take(20)
+        .map(|key| format!("{} {:?}: {} then, {} now", key.0, key.1, of(&before, key), of(&now, key)))
+        .collect();
+    if told.is_empty() { "the same calls are listed again".to_owned() } else { told.join("; ") }
 }
 
 /// Runs a command with calls that fail ("fsync:error=EIO:when=2").
