@@ -15,6 +15,7 @@
 
 mod exporters;
 mod exports;
+mod facts;
 mod fetched;
 mod fetching;
 mod files;
@@ -23,6 +24,8 @@ mod images;
 mod kernels;
 mod listing;
 mod own;
+#[path = "../vm/premises.rs"]
+mod premises;
 mod preprocessor;
 mod repack;
 mod round_trip;

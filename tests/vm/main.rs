@@ -19,6 +19,8 @@ mod containers;
 mod demo;
 mod documents;
 mod experiments;
+#[path = "../real/facts.rs"]
+mod facts;
 #[path = "../real/fetched.rs"]
 mod fetched;
 mod flags;

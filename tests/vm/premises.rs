@@ -1,18 +1,19 @@
 //! What the outcome of an experiment follows from: the two kernels' own facts. Where a newer kernel no longer has what an
 //! experiment needs, the experiment does not claim its outcome, and says so.
 
+#![allow(dead_code, reason = "each test program that includes this file uses a part of it")]
+
 use kmodlab::btf::Btf;
-use kmodlab::kernel::image::unpacked;
-use kmodlab::kernel::{self, Kernel};
+use kmodlab::kernel::Kernel;
 use kmodlab::vermagic::TokenKind;
 
-use crate::kernels::{LOOKUP, deb, files_of};
+use crate::facts::Facts;
 
 /// The kernel that a module was built for, and the one that it is loaded into.
 pub(crate) struct Pair {
     names: [String; 2],
-    built_for: Kernel,
-    kernel: Kernel,
+    built_for: Facts,
+    pub(crate) kernel: Facts,
 }
 
 /// Where the module's kernel and the other have a member of a structure, in bytes; `None` where there is no such member.
@@ -21,7 +22,7 @@ pub(crate) type Places = [Option<u64>; 2];
 impl Pair {
     pub(crate) fn of(built_for: &str, kernel: &str) -> Pair {
         let names = [built_for, kernel].map(str::to_owned);
-        let [built_for, kernel] = [built_for, kernel].map(|name| kernel::named(&deb(name), &LOOKUP).unwrap());
+        let [built_for, kernel] = [built_for, kernel].map(Facts::of);
         Pair { names, built_for, kernel }
     }
 
@@ -54,14 +55,41 @@ impl Pair {
     /// And the version magic can be patched in place.
     pub(crate) fn init_is_elsewhere(&self) -> bool {
         let [[extable, _], [_, init]] = ["extable", "init"].map(|name| self.places("module", name));
-        let has_room = self.built_for.vermagic.value.as_bytes().len() >= self.kernel.vermagic.value.as_bytes().len();
+        let [ours, theirs] = self.kernels().map(|kernel| kernel.vermagic.value.as_bytes().len());
+        let has_room = ours >= theirs;
         self.premise("the module's extable is where the kernel has init", extable.is_some() && extable == init)
             && self.premise("the module's version magic has room for the kernel's", has_room)
     }
 
+    /// Forcing is possible, and the kernel looks at no types, or tolerates those of another.
+    pub(crate) fn can_be_forced(&self) -> bool {
+        let tolerates =
+            !self.kernel.is_set("DEBUG_INFO_BTF_MODULES") || self.kernel.is_set("MODULE_ALLOW_BTF_MISMATCH");
+        self.premise("the kernel can be forced", self.kernel.is_set("MODULE_FORCE_LOAD"))
+            && self.premise("the kernel takes types that do not fit", tolerates)
+    }
+
+    /// `struct module` is another.
+    pub(crate) fn is_another_struct_module(&self) -> bool {
+        let differ =
+            ["init", "exit"].map(|member| self.places("module", member)).iter().any(|[ours, theirs]| ours != theirs);
+        self.premise("init or exit of struct module is elsewhere", differ)
+    }
+
+    /// The kernel refuses types that do not fit, and they are numbered and named otherwise than the module's kernel has them.
+    pub(crate) fn types_are_refused(&self) -> bool {
+        let is_checked =
+            self.kernel.is_set("DEBUG_INFO_BTF_MODULES") && !self.kernel.is_set("MODULE_ALLOW_BTF_MISMATCH");
+        self.premise("the kernel refuses types that do not fit", is_checked) && self.types_are_others()
+    }
+
+    pub(crate) fn types_are_others(&self) -> bool {
+        self.premise("the kernels' types and strings end elsewhere", types_end_elsewhere(self.kernels()))
+    }
+
     /// The kernel compares all of the version magic, as it has no symbol versions.
     pub(crate) fn vermagic_decides(&self) -> bool {
-        let [ours, theirs] = [&self.built_for, &self.kernel].map(|kernel| &kernel.vermagic.value);
+        let [ours, theirs] = self.kernels().map(|kernel| &kernel.vermagic.value);
         self.premise(
             "the kernel compares all of the version magic",
             !theirs.has(TokenKind::Modversions) && ours != theirs,
@@ -78,20 +106,17 @@ impl Pair {
 
     /// Do both have this symbol with a CRC, and different ones?
     fn crcs_differ(&self, symbol: &str) -> bool {
-        let [ours, theirs] = [&self.built_for, &self.kernel].map(|kernel| kernel.facts.crc(symbol, None));
+        let [ours, theirs] = self.kernels().map(|kernel| kernel.facts.crc(symbol, None));
         ours.is_some() && theirs.is_some() && ours != theirs
     }
 
     /// Where they have a member of a structure, by their BTF.
     pub(crate) fn places(&self, structure: &str, member: &str) -> Places {
-        [&self.built_for, &self.kernel].map(|kernel| place(kernel, structure, member))
+        self.kernels().map(|kernel| place(kernel, structure, member))
     }
 
-    /// Can the kernel print this?
-    pub(crate) fn kernel_can_say(&self, text: &str) -> bool {
-        let (_, image) = files_of(&self.names[1], &[]).image.unwrap();
-        let image = unpacked(&image, LOOKUP.max_size).unwrap();
-        memchr::memmem::find(&image, text.as_bytes()).is_some()
+    fn kernels(&self) -> [&Kernel; 2] {
+        [&self.built_for.kernel, &self.kernel.kernel]
     }
 }
 
@@ -99,4 +124,15 @@ fn place(kernel: &Kernel, structure: &str, member: &str) -> Option<u64> {
     let types = Btf::parse(&kernel.facts.btf.as_ref()?.value).unwrap();
     let (_, members) = types.struct_members(structure)?;
     members.iter().find(|found| found.name == member).map(|found| found.offset)
+}
+
+/// A module's own types are numbered from where its kernel's end, and so are its strings. In a kernel with another number of
+/// both they mean something else.
+pub(crate) fn types_end_elsewhere(kernels: [&Kernel; 2]) -> bool {
+    let [ours, theirs] = kernels.map(|kernel| {
+        // `type_len` and `str_len` of `struct btf_header` (include/uapi/linux/btf.h).
+        let header = &kernel.facts.btf.as_ref().unwrap().value[..24];
+        [12, 20].map(|at| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap()))
+    });
+    ours[0] != theirs[0] && ours[1] != theirs[1]
 }

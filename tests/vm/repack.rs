@@ -22,6 +22,7 @@ use kmodlab::module::container::Container;
 use kmodlab::patch::sign::Signer;
 use kmodlab::predict::{Answer, Load, Subject, predict, taint_letters};
 
+use crate::facts::Facts;
 use crate::kernels::{X86_64, chosen, files_of};
 use crate::tally::of_the_loader;
 use crate::trusting::Trusting;
@@ -30,9 +31,6 @@ use crate::{alone, settings};
 
 /// The one that is left out: its signatures are checked by the code of 6.1 cloud.
 const LEFT_OUT: &str = "amd64-6.1-rt";
-
-/// Those that decompress, and only what is in the container that they were built for (CONFIG_MODULE_COMPRESS_XZ).
-const DECOMPRESSING: [&str; 2] = ["amd64-6.12", "amd64-7.2"];
 
 /// How many modules of each are repacked and signed: each way twice, or with `KMODLAB_REPACK=all` six times.
 fn how_many() -> usize {
@@ -70,12 +68,14 @@ fn repacked_modules_load_as_predicted() {
     let stranger = stranger();
     for name in chosen().into_iter().filter(|name| *name != LEFT_OUT) {
         let begun = Instant::now();
+        let facts = Facts::of(name);
         let trusting = Trusting::new(name);
         let names = picked(&trusting.kernel);
         let needed = needed(&trusting.kernel, &names);
         let text = |names: &BTreeSet<String>| files_of(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
         let stage = Stage {
-            unpacks: DECOMPRESSING.contains(&name),
+            unpacks: facts.unpacks() == Some("xz"),
+            forces: facts.is_set("MODULE_FORCE_LOAD"),
             files: text(&names.iter().cloned().collect()),
             needed: text(&needed),
             trusting,
@@ -164,6 +164,8 @@ struct Stage<'s> {
     stranger: &'s Signer,
     /// Does it decompress xz?
     unpacks: bool,
+    /// Can a module be forced?
+    forces: bool,
 }
 
 impl Stage<'_> {
@@ -172,7 +174,7 @@ impl Stage<'_> {
     }
 
     fn repacked(&self, number: usize, name: &str) -> Repacked {
-        repacked(number, name, self.original(name), &self.trusting.kernel, &self.trusting.signer)
+        repacked(number, name, self.original(name), &self.trusting.kernel, self.forces, &self.trusting.signer)
     }
 
     /// All are repacked and signed by us; some others are not, or were changed since.

@@ -84,8 +84,16 @@ impl Way {
     }
 }
 
-/// Repacks a module of a kernel's, and signs it, in the way of this number.
-pub(crate) fn repacked(number: usize, name: &str, module: &[u8], kernel: &Kernel, signer: &Signer) -> Repacked {
+/// Repacks a module of a kernel's, and signs it, in the way of this number. `forces` says whether the kernel is built with
+/// CONFIG_MODULE_FORCE_LOAD.
+pub(crate) fn repacked(
+    number: usize,
+    name: &str,
+    module: &[u8],
+    kernel: &Kernel,
+    forces: bool,
+    signer: &Signer,
+) -> Repacked {
     let way = WAYS[number % WAYS.len()];
     let digest = [Digest::Sha256, Digest::Sha384, Digest::Sha512][number % 3];
     // Without symbol versions the release is compared, and nothing else can be wrong with them.
@@ -113,8 +121,9 @@ pub(crate) fn repacked(number: usize, name: &str, module: &[u8], kernel: &Kernel
     assert!(!request.drop_btf || after.btf.is_none());
     let expected = match way {
         Way::LongerRelease | Way::AllAtOnce if !has_versions => Expected::Refused(ENOEXEC, Some("version magic '")),
-        // Debian's kernels are built with CONFIG_MODULE_FORCE_LOAD; a module without any symbol versions is as if forced.
-        Way::VersionsHidden if has_versions => Expected::Forced,
+        // A module without any symbol versions is as if forced, where that is possible (`try_to_force_load`).
+        Way::VersionsHidden if has_versions && forces => Expected::Forced,
+        Way::VersionsHidden if has_versions => Expected::Refused(ENOEXEC, None),
         _ => Expected::Clean,
     };
     Repacked { what: way.name(), name: name.to_owned(), file: plan.bytes_after, inside, grew: plan.grows, expected }
