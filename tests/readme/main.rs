@@ -81,7 +81,7 @@ fn the_labs_commands_are_ones_that_the_program_knows() {
         let mut names = String::new();
         for step in steps(document, mark) {
             let is_name = step.command.split_once('=').is_some_and(|(name, _)| name.chars().all(char::is_alphanumeric));
-            if is_name {
+            if is_name || step.command.contains("() { ") {
                 names.push_str(&format!("{}\n", step.command));
             }
             if !step.command.starts_with("kmodlab ") {
