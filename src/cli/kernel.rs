@@ -20,8 +20,8 @@ use crate::vermagic::Vermagic;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb, or
-    /// A+B), or a module of that kernel
+    /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb
+    /// and others, or A+B), or a module of that kernel
     #[arg(value_name = "K")]
     kernel: OsString,
     /// All exported symbols: CRC, name, owner, licence and namespace, as in Module.symvers; ? is not known
@@ -486,7 +486,7 @@ impl ShownMachine {
         ShownMachine {
             class: machine.class.map(Class::name),
             endian: machine.endian.map(Endian::name),
-            machine: crate::module::elf::machine_name(machine.number),
+            machine: machine.name(),
         }
     }
 }

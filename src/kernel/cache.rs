@@ -30,7 +30,7 @@ use crate::module::{self, sha256};
 const MAGIC: &[u8] = b"kmodlab facts 9\n";
 
 /// What a kept file with a package's own files begins with.
-const FILES_MAGIC: &[u8] = b"kmodlab files 1\n";
+const FILES_MAGIC: &[u8] = b"kmodlab files 2\n";
 
 /// The most bytes of a package's files that are kept together, with what was wanted of it earlier.
 const MOST_FILES: u64 = 64 << 20;

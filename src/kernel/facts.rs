@@ -173,17 +173,30 @@ impl Facts {
         names.filter_map(|name| Some((name.to_owned(), self.crc(name, None)?))).collect()
     }
 
-    /// Determines the machine from the words of the version magic, as far as nothing better tells it.
+    /// Determines the machine from the words of the version magic and what else is known of the architecture, as far as
+    /// nothing better tells it. Of two sources that contradict each other the version magic counts.
     pub(super) fn learn_from_vermagic(&mut self) {
-        let (None, Some(vermagic)) = (&self.machine, &self.vermagic) else { return };
-        let of_vermagic = || {
+        if self.machine.is_some() {
+            return;
+        }
+        let told = self.vermagic.as_ref().and_then(|vermagic| {
             let source = format!("{} (its version magic)", vermagic.source);
             Some(Fact { value: Architecture::of(&vermagic.value)?, source })
+        });
+        self.architecture = match (self.architecture.take(), told) {
+            (Some(known), Some(told)) => match told.value.and(known.value) {
+                Some(both) if both == known.value => Some(known),
+                Some(both) if both == told.value => Some(told),
+                Some(both) => Some(Fact { value: both, source: format!("{}; {}", told.source, known.source) }),
+                None => Some(told),
+            },
+            (known, told) => known.or(told),
         };
-        let architecture = self.architecture.take().or_else(of_vermagic);
-        match architecture.as_ref().and_then(|fact| Some((fact.value.machine()?, fact.source.clone()))) {
-            Some((value, source)) => self.machine = Some(Fact { value, source }),
-            None => self.architecture = architecture,
+        if let Some(known) = &self.architecture
+            && let Some(value) = known.value.machine()
+        {
+            self.machine = Some(Fact { value, source: known.source.clone() });
+            self.architecture = None;
         }
     }
 

@@ -473,7 +473,9 @@ impl Attempt<'_> {
         let partly = self.kernel.facts.architecture.as_ref();
         let machine = known.map_or_else(|| partly.map_or(ours, |known| known.value.or(ours)), |machine| machine.value);
         let module_size = self.kernel.facts.fingerprint.as_ref().map(|fingerprint| fingerprint.value.size);
-        let checks = Checks { rules: self.rules, machine, module_size };
+        let runs_on =
+            partly.filter(|_| known.is_none()).map_or_else(|| machine.to_string(), |known| known.value.to_string());
+        let checks = Checks { rules: self.rules, machine, runs_on, module_size };
         let loaded = checks.check(file).map_err(|wrong| {
             // A header's size and the numbers in it depend on the machine.
             let is_machine_open = known.is_none() && partly.is_none_or(|known| known.value.machine().is_none());

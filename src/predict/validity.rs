@@ -35,6 +35,8 @@ pub(super) struct Checks<'r> {
     pub(super) rules: &'r Rules<'r>,
     /// The kernel's machine; the module's own where that is not known.
     pub(super) machine: Machine,
+    /// What is known of that machine, in words.
+    pub(super) runs_on: String,
     /// Size of the kernel's `struct module`, where it is known.
     pub(super) module_size: Option<u64>,
 }
@@ -110,7 +112,7 @@ impl Checks<'_> {
             let text = format!("Invalid ELF header type: {} != 1", header.kind);
             let note = match machine_of(file) {
                 // The other way round, each number is another.
-                ours if ours.endian != endian => format!("built for {ours}, the kernel runs on {}", self.machine),
+                ours if ours.endian != endian => format!("built for {ours}, the kernel runs on {}", self.runs_on),
                 _ => format!("an ELF file of type {}, where a relocatable one has 1", header.kind),
             };
             return line(text, note);
@@ -121,7 +123,7 @@ impl Checks<'_> {
                 theirs if header.machine == self.machine.number => {
                     format!("built for {theirs}, but not for the kernel's variant of it: {}", self.machine)
                 }
-                theirs => format!("built for {theirs}, the kernel runs on {}", self.machine),
+                theirs => format!("built for {theirs}, the kernel runs on {}", self.runs_on),
             };
             return line(text, note);
         }
