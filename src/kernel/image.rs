@@ -8,6 +8,7 @@
 mod btf;
 mod container;
 mod exports;
+mod fit;
 mod flat;
 mod lzo;
 pub mod messages;
@@ -18,6 +19,8 @@ mod strings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 mod tests;
+mod uimage;
+mod uki;
 mod unpack;
 mod vmlinux;
 
@@ -38,7 +41,7 @@ use vmlinux::Vmlinux;
 /// [`ErrorKind::NotFound`] if these are no kernel's bytes, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the
 /// image is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond the limit.
 pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
-    let Opened { bytes, machine } = container::open(bytes, max_size)?;
+    let Opened { bytes, machine, architecture } = container::open(bytes, max_size)?;
     let vmlinux = if bytes.starts_with(b"\x7fELF") { Some(Vmlinux::read(&bytes)?) } else { None };
     let mut facts = match &vmlinux {
         Some(vmlinux) => of_vmlinux(source, vmlinux),
@@ -48,6 +51,8 @@ pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> 
         let what = "nothing in it is a kernel's: neither a version line nor BTF";
         return Err(Error::new(ErrorKind::NotFound, what));
     }
+    facts.architecture =
+        architecture.map(|architecture| fact(architecture, format!("{source} (its boot loader's header)")));
     facts.learn_from_btf();
     if facts.banner.is_none() {
         // A file with a part of the kernel, as the debugger's or that of the headers: certificates are not in it.

@@ -37,6 +37,8 @@ fn spare(name: &str) -> usize {
     match name {
         _ if name.starts_with("vmlinuz") => 208,
         _ if name.starts_with("bzImage") || name.starts_with("zboot") => 32,
+        // A section is padded to 512 bytes.
+        _ if name.starts_with("uki") => 511,
         _ => 0,
     }
 }

@@ -10,7 +10,9 @@
 //! | arm64, riscv `Image` | `ARM\x64`, `RSC\x05` at 0x38 | itself, flat |
 //! | arm `zImage` | 0x016f2818 at 0x24 | packed; searched for |
 //! | s390x `bzImage` | `S390EP` at 0x10008 | packed; searched for |
-//! | U-Boot `uImage` | 0x27051956 at 0 | one of the others, 64 bytes on |
+//! | U-Boot `uImage` | 0x27051956 at 0 | one of the others, 64 bytes on (`uimage`) |
+//! | U-Boot FIT | 0xd00dfeed at 0 | one of the others, in a device tree (`fit`) |
+//! | UKI | `MZ`, and a section `.linux` | one of the others (`uki`) |
 //! | Android `boot.img` | `ANDROID!` at 0 | one of the others, one page on (system/tools/mkbootimg, versions 0 to 4) |
 //! | none of these | a version line that ends as a string does | itself, flat |
 //! | `Image.gz` and so on | the container's magic at 0 | one of the others |
@@ -18,11 +20,12 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Machine;
 use crate::kernel::image::room::Room;
-use crate::kernel::image::strings;
+use crate::kernel::image::uimage::Stored;
 use crate::kernel::image::unpack::Packing;
 use crate::kernel::image::vmlinux::Vmlinux;
+use crate::kernel::image::{fit, strings, uimage, uki};
+use crate::kernel::{Architecture, Machine};
 use crate::module::elf::{Class, Endian};
 
 /// A kernel's own bytes: an ELF file, or flat.
@@ -31,6 +34,8 @@ pub(super) struct Opened<'b> {
     pub(super) bytes: Room<'b>,
     /// The machine that the container is for, where that tells it.
     pub(super) machine: Option<Machine>,
+    /// What a boot loader's header says of the architecture, where there is one.
+    pub(super) architecture: Option<Architecture>,
 }
 
 /// How deep images lie in one another: a `uImage` with a `zImage`, a packed one with zboot inside.
@@ -39,25 +44,31 @@ const DEPTH: usize = 4;
 /// How many places that begin as something packed does are tried, where no header tells the place.
 const MOST_CANDIDATES: usize = 256;
 
-/// The length of U-Boot's header in bytes (`image_header_t`, include/image.h of U-Boot).
-const UIMAGE_HEADER: usize = 64;
-
 /// Finds the kernel in an image file, and unpacks it to at most `max` bytes.
 ///
 /// # Errors
 ///
 /// Those of [`crate::kernel::image::facts`].
 pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
-    let mut machine = None;
+    let (mut machine, mut architecture) = (None, None);
     let mut bytes = Room::Plain(Cow::Borrowed(file));
     for _ in 0..DEPTH {
         let kind = Kind::of(&bytes);
         machine = kind.machine(&bytes).or(machine);
+        let mut stored = |stored: Stored<'_>| {
+            architecture = architecture.or(stored.architecture);
+            match stored.packing {
+                Some(packing) => packing.unpack(stored.bytes, max, None),
+                None => Ok(Room::from(stored.bytes.to_vec())),
+            }
+        };
         let inside = match kind {
             Kind::Elf if !unpacks_itself(&bytes) => None,
             Kind::Elf => packed_kernel(&bytes, max)?,
             Kind::Arm64 | Kind::Riscv | Kind::LoongArch => None,
-            Kind::UImage => Some(Room::from(bytes.get(UIMAGE_HEADER..).unwrap_or_default().to_vec())),
+            Kind::UImage => Some(uimage::read(&bytes).and_then(&mut stored)?),
+            Kind::Fit => Some(fit::read(&bytes).and_then(&mut stored)?),
+            Kind::Uki => Some(linux_of(&bytes)?),
             Kind::Packed(packing) => Some(packing.unpack(&bytes, max, None)?),
             Kind::X86 => match x86_payload(&bytes)? {
                 Some((packing, payload)) => Some(unpack_with_size(packing, payload, max)?),
@@ -69,7 +80,7 @@ pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
         };
         match inside {
             Some(inside) => bytes = inside,
-            None => return Ok(Opened { bytes, machine }),
+            None => return Ok(Opened { bytes, machine, architecture }),
         }
     }
     Err(Error::new(ErrorKind::Malformed, format!("images within images, more than {DEPTH} deep")))
@@ -113,6 +124,8 @@ enum Kind {
     Arm,
     S390,
     UImage,
+    Fit,
+    Uki,
     Android,
     Packed(Packing),
     Unknown,
@@ -132,7 +145,9 @@ impl Kind {
             _ if has(0x24, &0x016f_2818_u32.to_le_bytes()) => Kind::Arm,
             _ if has(0x10008, b"S390EP") => Kind::S390,
             _ if has(0, b"ANDROID!") => Kind::Android,
-            _ if has(0, &0x2705_1956_u32.to_be_bytes()) => Kind::UImage,
+            _ if has(0, &uimage::MAGIC) => Kind::UImage,
+            _ if has(0, &fit::MAGIC) => Kind::Fit,
+            [b'M', b'Z', ..] if uki::linux(bytes).is_some() => Kind::Uki,
             _ => Packing::of(bytes).map_or(Kind::Unknown, Kind::Packed),
         }
     }
@@ -242,6 +257,14 @@ fn android(bytes: &[u8]) -> Result<Room<'static>> {
         return Err(Error::new(ErrorKind::NotFound, "an Android boot image without a kernel"));
     }
     range(bytes, page, size).map(|kernel| Room::from(kernel.to_vec())).ok_or_else(cut)
+}
+
+fn linux_of(bytes: &[u8]) -> Result<Room<'static>> {
+    let linux = uki::linux(bytes).flatten().filter(|linux| !linux.is_empty());
+    linux.map(|linux| Room::from(linux.to_vec())).ok_or_else(|| {
+        let what = "the section .linux of the EFI program lies beyond the end, or is empty: is the file cut short?";
+        Error::new(ErrorKind::Truncated, what)
+    })
 }
 
 fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {

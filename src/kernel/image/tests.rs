@@ -95,6 +95,7 @@ fn an_image_without_sections_tells_its_machine_by_its_header() {
         ("zImage-arm", arm),
         ("uImage-arm", arm),
         ("bzImage-s390x", s390),
+        ("fit-arm64.itb", arm64),
     ] {
         let facts = facts_of(name);
         assert_eq!(facts.machine.unwrap().value, machine, "{name}");
@@ -131,6 +132,129 @@ fn a_boot_image_of_android_tells_the_facts_of_its_kernel() {
             assert_eq!(error.kind(), ErrorKind::Truncated, "version {version}: {error}");
         }
     }
+}
+
+/// A `uImage`: its type, U-Boot's number of the architecture, how it is packed, and what is in it.
+fn uimage(kind: u8, architecture: u8, packing: u8, inside: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 64];
+    image[..4].copy_from_slice(&0x2705_1956_u32.to_be_bytes());
+    image[12..16].copy_from_slice(&u32::try_from(inside.len()).unwrap().to_be_bytes());
+    image[28..32].copy_from_slice(&[5, architecture, kind, packing]);
+    [image.as_slice(), inside].concat()
+}
+
+#[test]
+fn a_uimage_that_openwrt_packs_with_lzma_is_read_and_its_header_tells_the_architecture() {
+    let whole = bytes("uImage-mips-lzma");
+    assert_eq!(whole[64], 0x6d, "lc=1, lp=2, pb=2");
+    for image in [whole.clone(), uimage(2, 5, 3, &whole[64..]), uimage(14, 5, 0, &whole), uimage(1, 5, 0, &whole[64..])]
+    {
+        let facts = facts("uImage", &image, MAX).unwrap();
+        assert_eq!(facts.release.unwrap().value, "6.1.0-1-kmodlab");
+        assert_eq!(facts.machine, None);
+        let known = facts.architecture.unwrap();
+        assert_eq!(
+            (known.value.to_string().as_str(), known.source.as_str()),
+            ("mips", "uImage (its boot loader's header)")
+        );
+    }
+    // The stream alone, as the loader of some devices has it.
+    let facts = facts("kernel.bin", &whole[64..], MAX).unwrap();
+    assert_eq!((facts.release.unwrap().value.as_str(), facts.architecture), ("6.1.0-1-kmodlab", None));
+}
+
+#[test]
+fn of_several_files_in_a_uimage_the_first_is_the_kernel() {
+    let kernel = bytes("Image-arm64.gz");
+    let sizes: Vec<u8> =
+        [u32::try_from(kernel.len()).unwrap(), 5000, 0].iter().flat_map(|size| size.to_be_bytes()).collect();
+    let image = uimage(4, 22, 0, &[sizes.as_slice(), &kernel, &[b'R'; 5000]].concat());
+    assert_eq!(facts("multi", &image, MAX).unwrap().release.unwrap().value, "6.1.0-1-kmodlab");
+    for sizes in [&sizes[..8], &[0xff; 16], &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]] {
+        assert_eq!(facts("multi", &uimage(4, 22, 0, sizes), MAX).unwrap_err().kind(), ErrorKind::Truncated);
+    }
+}
+
+#[test]
+fn a_uimage_of_another_type_or_cut_is_refused_in_words() {
+    let say = |image: &[u8]| facts("uImage", image, MAX).unwrap_err();
+    assert_eq!(say(&uimage(3, 5, 0, b"ramdisk")).what(), "a U-Boot image of type 3: a ramdisk is in it");
+    assert_eq!(say(&uimage(8, 5, 0, b"dtb")).kind(), ErrorKind::NotFound);
+    let mut lying = uimage(2, 5, 0, b"kernel");
+    lying[12..16].copy_from_slice(&[0xff; 4]);
+    assert_eq!(say(&lying).what(), "its U-Boot header says 4294967295 bytes, but 6 follow");
+    assert_eq!(say(&bytes("uImage-mips-lzma")[..63]).kind(), ErrorKind::Truncated);
+}
+
+#[test]
+fn of_a_fit_image_the_kernel_of_the_default_configuration_counts() {
+    let facts = facts_of("fit-mips-lzma.itb");
+    assert_eq!(facts.release.unwrap().value, "6.1.0-1-kmodlab");
+    assert_eq!(facts.architecture.unwrap().value.to_string(), "mips");
+    assert_eq!((facts.machine, facts.exports), (None, None));
+}
+
+#[test]
+fn a_fit_image_that_does_not_say_which_kernel_or_has_none_is_refused_in_words() {
+    let put = |from: &[u8], to: &[u8]| {
+        let mut image = bytes("fit-mips-lzma.itb");
+        while let Some(at) = memchr::memmem::find(&image, from) {
+            image[at..at + to.len()].copy_from_slice(to);
+        }
+        facts("fit", &image, MAX).unwrap_err()
+    };
+    let error = put(b"default\0", b"defxult\0");
+    assert_eq!(error.kind(), ErrorKind::Ambiguous);
+    assert_eq!(error.what(), "2 kernels in the FIT image, and no default configuration");
+    assert!(error.next_step().unwrap().starts_with("dumpimage -l FILE lists them"));
+    assert_eq!(put(b"images\0", b"imagxs\0").what(), "a device tree, and no FIT image: no kernel is in it");
+    let error = put(b"data-offset\0", b"data-offsxt\0");
+    assert_eq!(error.what(), "the kernel in the FIT image lies beyond the end: is it cut short?");
+}
+
+#[test]
+fn each_number_of_a_fit_image_may_lie() {
+    let whole = bytes("fit-mips-lzma.itb");
+    let mut refused = 0;
+    for at in (0..whole.len() - 4).step_by(4) {
+        for number in [0_u32, 1, 2, 3, 9, 0x7fff_ffff, 0xffff_fffc, 0xffff_ffff] {
+            let mut lying = whole.clone();
+            lying[at..at + 4].copy_from_slice(&number.to_be_bytes());
+            refused += usize::from(facts("fit", &lying, MAX).is_err());
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}
+
+#[test]
+fn lz4_as_u_boot_wants_it_is_read_whatever_follows() {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    std::io::Write::write_all(&mut encoder, &bytes("Image-arm64")).unwrap();
+    let packed = encoder.finish().unwrap();
+    for after in [b"".as_slice(), b"\xd0\x0d\xfe\xed and a device tree"] {
+        let image = uimage(2, 22, 5, &[packed.as_slice(), after].concat());
+        assert_eq!(facts("uImage", &image, MAX).unwrap().release.unwrap().value, "6.1.0-1-kmodlab");
+    }
+    let error = facts("uImage", &uimage(2, 22, 5, &packed[..packed.len() / 2]), MAX).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Malformed), "{error}");
+}
+
+#[test]
+fn a_uki_tells_the_facts_of_the_kernel_in_its_section() {
+    let whole = bytes("uki-amd64.efi");
+    let facts_of_uki = serde_json::to_value(facts("image", &whole, MAX).unwrap()).unwrap();
+    assert_eq!(facts_of_uki, serde_json::to_value(facts("image", &bytes("bzImage-xz"), MAX).unwrap()).unwrap());
+    // Its size and its place lie.
+    let at = memchr::memmem::find(&whole, b".linux\0").unwrap();
+    for field in [at + 8, at + 16, at + 20] {
+        let mut lying = whole.clone();
+        lying[field..field + 4].copy_from_slice(&[0xff; 4]);
+        let read = facts("uki", &lying, MAX).map(|facts| facts.release.unwrap().value);
+        assert!(read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Truncated) || read.is_ok(), "{read:?}");
+    }
+    let mut without = whole.clone();
+    without[at + 1] = b'L';
+    assert!(!looks_like_image(&without), "an EFI program");
 }
 
 #[test]

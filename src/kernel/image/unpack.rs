@@ -1,6 +1,6 @@
 //! How kernels are packed, and how that is undone: within a limit, and whatever the bytes are.
 //!
-//! The magics are those of lib/decompress.c. What follows a stream is not looked at: images have their rest there.
+//! The magics are those of lib/decompress.c, and two that boot loaders have besides. What follows a stream is not looked at: images have their rest there.
 
 use std::io::{self, Read};
 use std::sync::Mutex;
@@ -27,6 +27,9 @@ const ALWAYS_PLAUSIBLE: u64 = 32 << 20;
 const LZ4_BLOCK: usize = 8 << 20;
 
 const LZ4_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
+const LZ4_FRAME_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
+
+const OPENWRT: &[u8] = b"\x6d\0\0";
 
 /// A way of packing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +43,22 @@ pub(super) enum Packing {
     Lzo,
     /// As `lz4 -l` frames it.
     Lz4,
+    /// As `lz4` frames it by default, and U-Boot wants it (lib/lz4_wrapper.c of U-Boot).
+    Lz4Frame,
     Zstd,
 }
 
-/// How each begins. An lzma stream begins with its properties: those of all presets, and a dictionary of whole 64 KiB.
-const MAGICS: [(&[u8], Packing); 7] = [
+/// How each begins. An lzma stream begins with its properties: those of all presets, or those that OpenWrt packs with
+/// (`lzma e -lc1 -lp2 -pb2`), and a dictionary of whole 64 KiB.
+const MAGICS: [(&[u8], Packing); 9] = [
     (b"\x1f\x8b\x08", Packing::Gzip),
     (b"BZh", Packing::Bzip2),
     (b"\x5d\0\0", Packing::Lzma),
+    (OPENWRT, Packing::Lzma),
     (b"\xfd7zXZ\0", Packing::Xz),
     (lzo::MAGIC, Packing::Lzo),
     (&LZ4_MAGIC, Packing::Lz4),
+    (&LZ4_FRAME_MAGIC, Packing::Lz4Frame),
     (b"\x28\xb5\x2f\xfd", Packing::Zstd),
 ];
 
@@ -61,6 +69,14 @@ impl Packing {
         let plausible = match packing {
             // The block's own magic follows: pi, or for an empty stream its root.
             Packing::Bzip2 => matches!(bytes.get(3..6), Some([b'1'..=b'9', 0x31, 0x41] | [b'1'..=b'9', 0x17, 0x72])),
+            // `m` and two NULs are in many a text; a dictionary that is a power of 2 and a plausible size rarely follow.
+            Packing::Lzma if bytes.starts_with(OPENWRT) => match bytes.get(1..13) {
+                Some([0, 0, a, b, _, _, size, _, high @ ..]) => {
+                    let fits = (*size > 0 && *high == [0; 4]) || *high == [0xff; 4];
+                    fits && u16::from_le_bytes([*a, *b]).is_power_of_two()
+                }
+                _ => false,
+            },
             // The size: not known, or one that fits 32 bits.
             Packing::Lzma => matches!(bytes.get(5..13), Some([0xff, ..] | [_, _, _, _, 0, 0, 0, 0])),
             _ => true,
@@ -91,7 +107,7 @@ impl Packing {
             Packing::Lzma => "lzma",
             Packing::Xz => "xz",
             Packing::Lzo => "lzo",
-            Packing::Lz4 => "lz4",
+            Packing::Lz4 | Packing::Lz4Frame => "lz4",
             Packing::Zstd => "zstd",
         }
     }
@@ -154,6 +170,7 @@ impl Packing {
             Packing::Xz => lzma(Stream::new_stream_decoder(DICTIONARY, 0)),
             Packing::Lzma => lzma(Stream::new_lzma_decoder(DICTIONARY)),
             Packing::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame())),
+            Packing::Lz4Frame => Ok(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
             Packing::Lzo | Packing::Lz4 => Err(io::ErrorKind::Unsupported.into()),
         }
     }
