@@ -28,8 +28,8 @@ use crate::vermagic::{Vermagic, compare};
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
-    /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb, or
-    /// A+B), or a module of that kernel; several may be named
+    /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb
+    /// and others, or A+B), or a module of that kernel; several may be named
     #[arg(long = "kernel", required = true, value_name = "K")]
     kernels: Vec<OsString>,
     /// What the kernel is told to ignore, as by modprobe --force-vermagic, --force-modversion, --force

@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(value_name = "DIR")]
     tree: PathBuf,
     /// The kernel that modules are to fit: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE),
-    /// a package (.deb, or A+B), or a module of that kernel [default: running]
+    /// a package (.deb and others, or A+B), or a module of that kernel [default: running]
     #[arg(long = "for", value_name = "K")]
     kernel: Option<OsString>,
     /// A module that was built here: which of its imports the kernel does not export

@@ -3,6 +3,7 @@
 //! | place | what it is |
 //! |---|---|
 //! | `boot/vmlinuz-REL`, `boot/config-REL`, `boot/System.map-REL` | image, configuration, symbols |
+//! | `boot/vmlinuz-FLAVOUR` (Alpine's `vmlinuz-lts`, `vmlinuz-linux` on Arch) | the same; the image itself tells the release |
 //! | `lib/modules/REL/…`, `usr/lib/modules/REL/…` | the module tree; image and configuration too, in newer packages |
 //! | `boot/symvers-REL.xz`, `lib/modules/REL/symvers.xz` (or gz, zst) | the exports, packed |
 //! | `lib/modules/REL/build/Module.symvers` | the exports; where `build` is a folder and no link |
@@ -79,7 +80,12 @@ pub(super) fn place(path: &str) -> Option<Place<'_>> {
     }
     if let Some(name) = path.strip_prefix("boot/") {
         let (role, release) = in_boot(name)?;
-        return Some(Place { role, group: Group::Release(release.to_owned()), below: name });
+        // A release begins with a number (VERSION, Makefile of the kernel), a flavour does not.
+        let group = match release.starts_with(|first: char| first.is_ascii_digit()) {
+            true => Group::Release(release.to_owned()),
+            false => Group::Folder(format!("boot/*-{release}")),
+        };
+        return Some(Place { role, group, below: name });
     }
     if let Some(rest) = path.strip_prefix("usr/src/") {
         let start = if rest.starts_with("kernels/") { "kernels/".len() } else { 0 };
@@ -364,6 +370,7 @@ mod tests {
         let folder = |name: &str| Group::Folder(name.to_owned());
         assert_eq!(told("boot/vmlinuz-6.1"), Some((Role::Image, release("6.1"))));
         assert_eq!(told("boot/config-6.1"), Some((Role::Config, release("6.1"))));
+        assert_eq!(told("boot/vmlinuz-lts"), Some((Role::Image, folder("boot/*-lts"))));
         assert_eq!(told("usr/lib/modules/7.2/vmlinuz"), Some((Role::Image, release("7.2"))));
         assert_eq!(told("lib/modules/6.1/kernel/fs/a.ko.xz"), Some((Role::Module, release("6.1"))));
         assert_eq!(

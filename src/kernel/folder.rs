@@ -112,7 +112,7 @@ fn survey(folder: &Path) -> Result<Survey> {
     let mut files = Vec::new();
     for below in places {
         let Some(place) = bundle::place(&below) else { continue };
-        is_root |= place.role == Role::Image && matches!(place.group, Group::Release(_));
+        is_root |= place.role == Role::Image && below.starts_with("boot/");
         files.push((place.role, place.group, folder.join(&below)));
     }
     for (group, tree) in &trees {

@@ -1,16 +1,23 @@
-//! What a Debian package (`.deb`) holds of a kernel, read in one go and without a byte on disk.
+//! What a package holds of a kernel, read in one go and without a byte on disk.
 //!
-//! A `.deb` is an ar archive with `debian-binary`, `control.tar.*` and `data.tar.*` in it (deb(5)). Of the files in the
-//! last one only those are kept that the room `bundle` knows by their places. Unpacking is the long part, and
+//! | package | is |
+//! |---|---|
+//! | Debian's `.deb` | an ar archive with `debian-binary`, `control.tar.*` and `data.tar.*` (deb(5)) |
+//! | pacman's `.pkg.tar.*`, and `make tar-pkg` | a tar archive, packed |
+//! | Alpine's `.apk` (format 2) | tar archives, each packed with gzip, one after the other |
+//! | OpenWrt's `.ipk` | a tar archive with `debian-binary`, `control.tar.gz` and `data.tar.gz`, packed with gzip |
+//!
+//! Of the files only those are kept that the room `bundle` knows by their places. Unpacking is the long part, and
 //! one thread's work; what comes out goes to other threads meanwhile.
 //!
 //! A package comes from anywhere: a member whose path leads out of the folder that it would be unpacked to, or through a
 //! link, is an error, although nothing is unpacked here. Whoever makes such a package wants to do harm.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Condvar, Mutex};
@@ -21,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::tree::Gathered;
-use crate::kernel::{Facts, Lookup, cache};
+use crate::kernel::{Architecture, Fact, Facts, Lookup, cache};
 use crate::module;
 
 /// An ar archive begins so (ar(5)).
@@ -39,6 +46,13 @@ const MOST_MEMBERS: usize = 1 << 18;
 /// The longest path, in bytes (PATH_MAX, include/uapi/linux/limits.h).
 const LONGEST_PATH: u64 = 4096;
 
+/// How many bytes of a file tell whether it is a package: a block of bzip2 has 900 kB at most.
+const START: u64 = 1 << 20;
+
+/// How many members of an archive are looked at for those that describe the package, and how large these may be.
+const DESCRIBED_WITHIN: usize = 8;
+const LARGEST_DESCRIPTION: u64 = 1 << 16;
+
 /// How many bytes wait for the threads that read them, at most; one member may be larger.
 const WAITING: u64 = 32 << 20;
 
@@ -47,7 +61,14 @@ const XZ_MEMORY: u64 = 128 << 20;
 
 /// Do these bytes begin as a package does?
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
-    bytes.starts_with(AR_MAGIC)
+    bytes.starts_with(AR_MAGIC) || is_tar(bytes)
+}
+
+/// Do these bytes begin as a tar archive does, packed or not? Its magic is at 257 (tar(5)).
+fn is_tar(bytes: &[u8]) -> bool {
+    let mut start = Vec::new();
+    let unpacked = unpacker(Cow::Borrowed(bytes)).map(|reader| reader.take(512).read_to_end(&mut start));
+    unpacked.is_ok() && start.get(257..262) == Some(b"ustar")
 }
 
 /// The facts in a package whose whole bytes these are.
@@ -68,11 +89,11 @@ pub(super) fn facts(path: &Path, bytes: &[u8], lookup: &Lookup) -> Result<Facts>
 ///
 /// Those of [`facts`], but for those of [`Bundle::facts`].
 pub(super) fn files(bytes: &[u8], found: &mut Found, max_size: u64) -> Result<()> {
-    let (tar, budget) = open(bytes)?;
+    let archive = Archive::open(bytes)?;
     // Both closures of the walk change it, and never at the same time.
     let found = RefCell::new(found);
     let is_wanted = |place: &Place<'_>| found.borrow_mut().wants(place);
-    walk(tar, budget, max_size, is_wanted, |Member { role, group, path, bytes, .. }| {
+    archive.walk(max_size, is_wanted, |Member { role, group, path, bytes, .. }| {
         found.borrow_mut().add(role, &group, &path, bytes);
         Ok(())
     })
@@ -80,9 +101,9 @@ pub(super) fn files(bytes: &[u8], found: &mut Found, max_size: u64) -> Result<()
 
 /// Is this file a package, by how it begins?
 pub fn is_package(path: &Path) -> bool {
-    let mut start = [0; AR_MAGIC.len()];
+    let mut start = Vec::new();
     let is_file = path.metadata().is_ok_and(|meta| meta.is_file());
-    is_file && File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok()) && looks_like(&start)
+    is_file && File::open(path).is_ok_and(|file| file.take(START).read_to_end(&mut start).is_ok()) && looks_like(&start)
 }
 
 /// Goes through a package and hands on each module in it, in the package's order: its path there, and the bytes of its file.
@@ -95,9 +116,8 @@ pub fn each_module(path: &Path, max_size: u64, mut each: impl FnMut(String, Vec<
     let contents = module::file::read(path)?;
     let mut is_any = false;
     let mut go = || {
-        let (tar, budget) = open(contents.bytes())?;
         let is_module = |place: &Place<'_>| place.role == Role::Module;
-        walk(tar, budget, max_size, is_module, |member| {
+        Archive::open(contents.bytes())?.walk(max_size, is_module, |member| {
             is_any = true;
             each(member.path, member.bytes)
         })
@@ -109,15 +129,92 @@ pub fn each_module(path: &Path, max_size: u64, mut each: impl FnMut(String, Vec<
     }
 }
 
-/// The tar archive in a package, and how many bytes it may have.
-fn open(bytes: &[u8]) -> Result<(impl Read + '_, u64)> {
-    let data = data_member(bytes)?;
+/// The tar archive with the files of a package.
+struct Archive<'p> {
+    tar: tar::Archive<Box<dyn Read + 'p>>,
+    /// How many bytes it may have.
+    budget: u64,
+}
+
+impl<'p> Archive<'p> {
+    fn open(bytes: &'p [u8]) -> Result<Archive<'p>> {
+        let budget = (bytes.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
+        if bytes.starts_with(AR_MAGIC) {
+            return Archive::of(Cow::Borrowed(ar_member(bytes, "data.tar")?), budget);
+        }
+        match opkg_data(bytes, budget)? {
+            Some(data) => Archive::of(Cow::Owned(data), budget),
+            None => {
+                // What signs and describes an Alpine package is an archive of its own, and may end as one does.
+                let mut archive = Archive::of(Cow::Borrowed(bytes), budget)?;
+                archive.tar.set_ignore_zeros(true);
+                Ok(archive)
+            }
+        }
+    }
+
+    fn of(packed: Cow<'p, [u8]>, budget: u64) -> Result<Archive<'p>> {
+        let bounded: Box<dyn Read + 'p> = Box::new(Bounded { inner: unpacker(packed)?, left: budget });
+        Ok(Archive { tar: tar::Archive::new(bounded), budget })
+    }
+}
+
+/// `data.tar.*` in a package of opkg; `None` for any other archive. All of it is gone through, so that a cut one is noticed.
+fn opkg_data(bytes: &[u8], budget: u64) -> Result<Option<Vec<u8>>> {
+    let mut archive = Archive::of(Cow::Borrowed(bytes), budget)?;
+    archive.tar.set_ignore_zeros(true);
+    let mut found = None;
+    for (number, entry) in archive.tar.entries().map_err(damaged)?.enumerate() {
+        let mut entry = entry.map_err(damaged)?;
+        let path = entry.path_bytes().into_owned();
+        let name = path.strip_prefix(b"./").unwrap_or(&path);
+        if number == 0 && name != b"debian-binary" {
+            return Ok(None);
+        }
+        if name.starts_with(b"data.tar") {
+            let size = entry.header().entry_size().map_err(damaged)?;
+            let mut data = Vec::new();
+            // It is within a stream that is bounded.
+            entry.read_to_end(&mut data).map_err(damaged)?;
+            if data.len() as u64 != size {
+                return Err(Error::new(ErrorKind::Truncated, "the package is cut short"));
+            }
+            found = Some(data);
+        }
+    }
+    match found {
+        Some(data) => Ok(Some(data)),
+        None => Err(malformed("an opkg package without data.tar")),
+    }
+}
+
+/// The architecture that a package names: `Architecture:` in Debian's control file (deb-control(5)), `arch =` in the
+/// `.PKGINFO` of pacman and of Alpine. `None` where it names none that is known.
+fn architecture(name: &str, bytes: &[u8]) -> Option<Fact<Architecture>> {
+    let (packed, file, key) = match bytes.starts_with(AR_MAGIC) {
+        true => (ar_member(bytes, "control.tar").ok()?, "control", "Architecture:"),
+        false => (bytes, ".PKGINFO", "arch ="),
+    };
     let budget = (bytes.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
-    Ok((Bounded { inner: unpacker(data)?, left: budget }, budget))
+    let mut archive = Archive::of(Cow::Borrowed(packed), budget).ok()?;
+    archive.tar.set_ignore_zeros(true);
+    for entry in archive.tar.entries().ok()?.take(DESCRIBED_WITHIN) {
+        let mut entry = entry.ok()?;
+        let path = entry.path_bytes().into_owned();
+        if path.strip_prefix(b"./").unwrap_or(&path) != file.as_bytes() {
+            continue;
+        }
+        let mut text = String::new();
+        entry.by_ref().take(LARGEST_DESCRIPTION).read_to_string(&mut text).ok()?;
+        let word = text.lines().find_map(|line| line.strip_prefix(key))?.trim();
+        let source = format!("the package's architecture, {word} ({name})");
+        return Some(Fact { value: Architecture::of_package(word)?, source });
+    }
+    None
 }
 
 fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
-    let (tar, budget) = open(bytes)?;
+    let archive = Archive::open(bytes)?;
     let waiting = Waiting::default();
     let (sender, receiver) = sync_channel(1 << 10);
     let receiver = Mutex::new(receiver);
@@ -125,9 +222,7 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
     let (walked, bundles) = std::thread::scope(|scope| {
         let work = || work(name, &receiver, &waiting, max_size);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let walked = walk(
-            tar,
-            budget,
+        let walked = archive.walk(
             max_size,
             |_| true,
             |member| {
@@ -146,7 +241,14 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
     for bundle in bundles {
         all.join(bundle?);
     }
-    all.facts()
+    let mut facts = all.facts()?;
+    facts.architecture = match (facts.architecture.take(), architecture(name, bytes)) {
+        (Some(known), Some(told)) => known.value.and(told.value).map_or(Some(known.clone()), |both| {
+            Some(Fact { value: both, source: format!("{}; {}", known.source, told.source) })
+        }),
+        (known, told) => known.or(told),
+    };
+    Ok(facts)
 }
 
 /// Reads what comes, until no more comes.
@@ -221,9 +323,9 @@ fn malformed(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Malformed, what)
 }
 
-/// The member `data.tar*` of the archive: headers of 60 bytes, each with name and size in text (ar(5)). Debian's have
+/// The member of the archive whose name begins so, `data.tar` or `control.tar`: headers of 60 bytes, each with name and size in text (ar(5)). Debian's have
 /// neither long names nor an index, so that this is all of the format that is needed.
-fn data_member(bytes: &[u8]) -> Result<&[u8]> {
+fn ar_member<'b>(bytes: &'b [u8], wanted: &str) -> Result<&'b [u8]> {
     let cut = || Error::new(ErrorKind::Truncated, "the package is cut short");
     let mut rest = bytes.get(AR_MAGIC.len()..).unwrap_or_default();
     let mut is_debian = false;
@@ -240,29 +342,33 @@ fn data_member(bytes: &[u8]) -> Result<&[u8]> {
         let content = behind.get(..size).ok_or_else(cut)?;
         let name = name.trim_end_matches('/');
         is_debian |= name == "debian-binary";
-        if name == "data.tar" || name.starts_with("data.tar.") {
+        if name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
             return Ok(content);
         }
         // Members begin at even places.
         rest = behind.get(size + size % 2..).unwrap_or_default();
     }
     Err(match is_debian {
-        true => malformed("a Debian package without data.tar"),
+        true => malformed(format!("a Debian package without {wanted}")),
         false => malformed("an ar archive, but no Debian package"),
     })
 }
 
-/// The tar stream, told by content: plain, gzip, xz or zstd, which are dpkg's (deb(5)).
-fn unpacker(data: &[u8]) -> Result<Box<dyn Read + '_>> {
+/// The tar stream, told by content: plain, gzip, bzip2, xz or zstd, which are those of dpkg (deb(5)) and of pacman.
+fn unpacker(data: Cow<'_, [u8]>) -> Result<Box<dyn Read + '_>> {
     let broken = |e| Error::io("unpacking the package", e);
-    Ok(match data {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::GzDecoder::new(data)),
+    let start = data.get(..6).unwrap_or_default().to_vec();
+    let is_plain = data.get(257..262) == Some(b"ustar");
+    let data = Cursor::new(data);
+    Ok(match start[..] {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(data)),
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(data)),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
             let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|e| broken(e.into()))?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(data, stream))
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(data).map_err(broken)?),
-        _ if data.get(257..262) == Some(b"ustar") => Box::new(data),
+        _ if is_plain => Box::new(data),
         _ => return Err(malformed("the package's data is packed in no way known here")),
     })
 }
@@ -281,69 +387,69 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Goes through the members, checks the paths of all, and hands on those that are worth reading and wanted.
-fn walk(
-    tar: impl Read,
-    budget: u64,
-    max_size: u64,
-    is_wanted: impl Fn(&Place<'_>) -> bool,
-    mut each: impl FnMut(Member) -> Result<()>,
-) -> Result<()> {
-    let mut archive = tar::Archive::new(tar);
-    let mut links: HashSet<String> = HashSet::new();
-    let mut long_name: Option<Vec<u8>> = None;
-    // Raw, so that long names are read here, to a limit.
-    let entries = archive.entries().map_err(damaged)?.raw(true);
-    for (number, entry) in entries.enumerate() {
-        let mut entry = entry.map_err(damaged)?;
-        if number >= MOST_MEMBERS {
-            return Err(malformed(format!("more than {MOST_MEMBERS} files in the package")));
-        }
-        let kind = entry.header().entry_type();
-        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
-            let mut text = Vec::new();
-            entry.by_ref().take(2 * LONGEST_PATH).read_to_end(&mut text).map_err(damaged)?;
-            let name = match kind.is_gnu_longname() {
-                true => text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
-                false => pax_path(&text),
-            };
-            long_name = name.or(long_name);
-            continue;
-        }
-        if kind.is_gnu_longlink() || kind.is_pax_global_extensions() {
-            continue;
-        }
-        let raw = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-        let path = safe(&raw, &links)?;
-        if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-            // A hard link's target is a path in the package.
-            if kind.is_hard_link() {
-                safe(&target, &links)?;
+impl Archive<'_> {
+    /// Goes through the members, checks the paths of all, and hands on those that are worth reading and wanted.
+    fn walk(
+        mut self,
+        max_size: u64,
+        is_wanted: impl Fn(&Place<'_>) -> bool,
+        mut each: impl FnMut(Member) -> Result<()>,
+    ) -> Result<()> {
+        let mut links: HashSet<String> = HashSet::new();
+        let mut long_name: Option<Vec<u8>> = None;
+        // Raw, so that long names are read here, to a limit.
+        let entries = self.tar.entries().map_err(damaged)?.raw(true);
+        for (number, entry) in entries.enumerate() {
+            let mut entry = entry.map_err(damaged)?;
+            if number >= MOST_MEMBERS {
+                return Err(malformed(format!("more than {MOST_MEMBERS} files in the package")));
             }
-            links.insert(path);
-            continue;
+            let kind = entry.header().entry_type();
+            if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+                let mut text = Vec::new();
+                entry.by_ref().take(2 * LONGEST_PATH).read_to_end(&mut text).map_err(damaged)?;
+                let name = match kind.is_gnu_longname() {
+                    true => text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
+                    false => pax_path(&text),
+                };
+                long_name = name.or(long_name);
+                continue;
+            }
+            if kind.is_gnu_longlink() || kind.is_pax_global_extensions() {
+                continue;
+            }
+            let raw = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+            let path = safe(&raw, &links)?;
+            if kind.is_symlink() || kind.is_hard_link() {
+                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                // A hard link's target is a path in the package.
+                if kind.is_hard_link() {
+                    safe(&target, &links)?;
+                }
+                links.insert(path);
+                continue;
+            }
+            let Some(place) = bundle::place(&path).filter(|place| kind.is_file() && is_wanted(place)) else { continue };
+            let (role, group, below) = (place.role, place.group, place.below.to_owned());
+            let size = entry.header().entry_size().map_err(damaged)?;
+            if size > max_size {
+                let what = format!("{path} has {size} bytes, which exceeds the limit of {max_size}");
+                return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
+            }
+            if size > self.budget {
+                return Err(damaged(io::ErrorKind::FileTooLarge.into()));
+            }
+            let mut bytes = Vec::new();
+            let too_large = |_| Error::new(ErrorKind::TooLarge, format!("{path} is larger than the memory left"));
+            bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(too_large)?;
+            entry.read_to_end(&mut bytes).map_err(damaged)?;
+            if bytes.len() as u64 != size {
+                return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
+            }
+            each(Member { role, group, path, below, bytes })?;
         }
-        let Some(place) = bundle::place(&path).filter(|place| kind.is_file() && is_wanted(place)) else { continue };
-        let (role, group, below) = (place.role, place.group, place.below.to_owned());
-        let size = entry.header().entry_size().map_err(damaged)?;
-        if size > max_size {
-            let what = format!("{path} has {size} bytes, which exceeds the limit of {max_size}");
-            return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
-        }
-        if size > budget {
-            return Err(damaged(io::ErrorKind::FileTooLarge.into()));
-        }
-        let mut bytes = Vec::new();
-        let too_large = |_| Error::new(ErrorKind::TooLarge, format!("{path} is larger than the memory left"));
-        bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(too_large)?;
-        entry.read_to_end(&mut bytes).map_err(damaged)?;
-        if bytes.len() as u64 != size {
-            return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
-        }
-        each(Member { role, group, path, below, bytes })?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// The record `path` of an extended header (`LENGTH KEY=VALUE\n`, POSIX pax).
@@ -430,7 +536,7 @@ mod tests {
 
     #[test]
     fn an_archive_that_is_no_package_says_so() {
-        let data = |bytes: &[u8]| data_member(bytes).unwrap_err().what().to_owned();
+        let data = |bytes: &[u8]| ar_member(bytes, "data.tar").unwrap_err().what().to_owned();
         assert_eq!(data(b"!<arch>\n"), "an ar archive, but no Debian package");
         assert_eq!(data(b"!<arch>\nx"), "the package is cut short");
         assert_eq!(data(format!("!<arch>\n{:60}", "x").as_bytes()), "the package's ar header is damaged");
