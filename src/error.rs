@@ -22,6 +22,9 @@ pub enum ErrorKind {
     Io,
     /// The bytes are no kernel module: not ELF, not relocatable, no `.modinfo`.
     NotAModule,
+    /// The file is a package, an archive or an image of a kind that is named, and what is asked about is inside it: the
+    /// hint has the command that unpacks it.
+    Wrapped,
     /// The bytes are a module in form, but contradict themselves.
     Malformed,
     /// The file ends before what it announces.

@@ -217,11 +217,6 @@ impl Source {
             // a trap (`module::file`): so it is read from a copy, and the file let go at once.
             return Ok(Source::Package(bytes.to_vec()));
         }
-        if bytes.starts_with(b"\xed\xab\xee\xdb") {
-            let what = "an RPM package, which is not read here";
-            let hint = "unpack it (rpm2cpio FILE | cpio -id) and name the folder";
-            return Err(Error::new(ErrorKind::Unsupported, what).hint(hint).on(path));
-        }
         Ok(if image::looks_like_image(bytes) { Source::Image(contents) } else { Source::Other(contents) })
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::elf::{self, Extent};
+use crate::module::wrapper;
 
 /// The default limit for the decompressed size of a module, in bytes: 1 GiB.
 pub const DEFAULT_MAX_SIZE: u64 = 1 << 30;
@@ -270,6 +271,7 @@ impl Container {
         let name = self.name();
         match Container::of(start) {
             Container::None if start.starts_with(b"\x7fELF") => Ok(()),
+            Container::None if let Some(wrapper) = wrapper::of(start) => Err(wrapper),
             Container::None => {
                 Err(Error::new(ErrorKind::NotAModule, format!("decompressed ({name}), it is not an ELF file")))
             }

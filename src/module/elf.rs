@@ -12,6 +12,7 @@ use object::read::elf::{FileHeader, Rel as _, Rela as _, SectionHeader as _, Sym
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::wrapper;
 
 /// 32 or 64 bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +326,7 @@ fn class_of(bytes: &[u8]) -> Result<Class> {
             Err(Error::new(ErrorKind::Truncated, "the ELF header is cut short"))
         }
         _ if bytes.first() == Some(&b'<') => not_elf("it looks like an HTML or XML page: was the download refused?"),
+        _ if let Some(wrapper) = wrapper::of(bytes) => Err(wrapper),
         _ => not_elf("a module is a .ko, .ko.gz, .ko.xz or .ko.zst file"),
     }
 }

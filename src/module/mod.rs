@@ -18,6 +18,7 @@ pub mod this_module;
 pub mod trailer;
 pub mod verification;
 pub mod versions;
+mod wrapper;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::{fixture, kmodlab};
 const LOOKUP: Lookup = Lookup { max_size: 64 << 20, cache: None };
 
 /// A package, and words of the message that no other reason has.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 15] = [
     ("dotdot.deb", "an evil path in the package, it leads out of the folder: ../../etc/cron.d/x"),
     ("absolute.deb", "an evil path in the package, it is absolute: /etc/cron.d/x"),
     ("through-link.deb", "an evil path in the package, it leads through a link: ./lib/modules/6.1/a.ko"),
@@ -21,6 +21,29 @@ const REFUSED: [(&str, &str); 9] = [
     ("two-kernels.deb", "2 kernels in it: 6.1.0-1-kmodlab, 6.1.0-2-kmodlab"),
     ("nothing.deb", "nothing of a kernel in it"),
     ("no-data.deb", "a Debian package without data.tar"),
+    ("dotdot.tar.gz", "an evil path in the package, it leads out of the folder: ../../etc/cron.d/x"),
+    ("bomb.tar.zst", "more than 64 times as large"),
+    ("bomb.ipk", "more than 64 times as large"),
+    ("nothing.tar.gz", "nothing of a kernel in it"),
+    (
+        "kernel-core.rpm",
+        "an RPM package, which is not read here; unpack it (rpm2cpio FILE | cpio -id) and name what is in it",
+    ),
+    (
+        "linux-lts-6.1.0-r1.apk",
+        "an apk package of format 3, which is not read here; unpack it (apk extract --allow-untrusted FILE)",
+    ),
+];
+
+/// One sound package of each kind. The last one is not packed, so that all that it holds counts.
+const SOUND: [&str; 7] = [
+    "linux-image-6.1.0-1-kmodlab_6.1.0+1-1_amd64.deb",
+    "image+zst.deb",
+    "linux-6.1.0-1-x86_64.pkg.tar.zst",
+    "linux-lts-6.1.0-r0.apk",
+    "kmod-hello_6.6.73-r1_mips_24kc.ipk",
+    "linux-6.1.0-1-kmodlab-x86.tar.gz",
+    "plain.deb",
 ];
 
 #[test]
@@ -52,7 +75,7 @@ fn a_package_cut_at_any_byte_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.deb");
     let mut refused = 0;
-    for name in ["linux-image-6.1.0-1-kmodlab_6.1.0+1-1_amd64.deb", "image+zst.deb", "plain.deb"] {
+    for name in SOUND {
         let bytes = fs::read(fixture("packages").join(name)).unwrap();
         let step = if name == "plain.deb" { 97 } else { 1 };
         for length in (1..bytes.len()).step_by(step) {
@@ -70,7 +93,7 @@ fn a_package_with_any_byte_changed_gives_facts_or_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changed.deb");
     let (mut errors, mut facts) = (0, 0);
-    for name in ["linux-image-6.1.0-1-kmodlab_6.1.0+1-1_amd64.deb", "image+zst.deb", "plain.deb"] {
+    for name in SOUND {
         let bytes = fs::read(fixture("packages").join(name)).unwrap();
         let step = if name == "plain.deb" { 31 } else { 1 };
         for at in (0..bytes.len()).step_by(step) {

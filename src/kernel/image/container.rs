@@ -44,6 +44,9 @@ const DEPTH: usize = 4;
 /// How many places that begin as something packed does are tried, where no header tells the place.
 const MOST_CANDIDATES: usize = 256;
 
+/// What a packed file without a header may have unpacked to be looked through for a version line, in bytes.
+const LARGEST_FLAT: u64 = 256 << 20;
+
 /// Finds the kernel in an image file, and unpacks it to at most `max` bytes.
 ///
 /// # Errors
@@ -94,6 +97,11 @@ pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
             let start = packing.peek(bytes);
             match Kind::of(&start) {
                 Kind::Elf => is_executable(&start),
+                // A flat kernel without a header, and no text.
+                Kind::Unknown if start.contains(&0) => {
+                    let whole = packing.unpack(bytes, LARGEST_FLAT, None);
+                    whole.is_ok_and(|whole| strings::banner(&whole).is_some())
+                }
                 Kind::Unknown | Kind::Packed(_) => false,
                 _ => true,
             }

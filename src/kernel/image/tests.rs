@@ -159,6 +159,7 @@ fn a_uimage_that_openwrt_packs_with_lzma_is_read_and_its_header_tells_the_archit
         );
     }
     // The stream alone, as the loader of some devices has it.
+    assert!(looks_like_image(&whole[64..]));
     let facts = facts("kernel.bin", &whole[64..], MAX).unwrap();
     assert_eq!((facts.release.unwrap().value.as_str(), facts.architecture), ("6.1.0-1-kmodlab", None));
 }

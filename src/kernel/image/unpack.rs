@@ -11,6 +11,7 @@ use liblzma::stream::Stream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::image::lzo;
 use crate::kernel::image::room::Room;
+use crate::module::elf::Endian;
 
 /// The most memory that a stream may ask its decompressor for, in bytes. Kernels are packed with a dictionary of
 /// 128 MiB at most (scripts/xz_wrap.sh, 6.12).
@@ -70,13 +71,14 @@ impl Packing {
             // The block's own magic follows: pi, or for an empty stream its root.
             Packing::Bzip2 => matches!(bytes.get(3..6), Some([b'1'..=b'9', 0x31, 0x41] | [b'1'..=b'9', 0x17, 0x72])),
             // `m` and two NULs are in many a text; a dictionary that is a power of 2 and a plausible size rarely follow.
-            Packing::Lzma if bytes.starts_with(OPENWRT) => match bytes.get(1..13) {
-                Some([0, 0, a, b, _, _, size, _, high @ ..]) => {
-                    let fits = (*size > 0 && *high == [0; 4]) || *high == [0xff; 4];
-                    fits && u16::from_le_bytes([*a, *b]).is_power_of_two()
-                }
-                _ => false,
-            },
+            Packing::Lzma if bytes.starts_with(OPENWRT) => {
+                let is_size = |size: &[u8]| match size {
+                    [_, size @ .., 0, 0, 0, 0] => *size != [0; 3],
+                    size => *size == [0xff; 8],
+                };
+                let dictionary = bytes.get(3..5).map(|bytes| Endian::Little.number(bytes));
+                dictionary.is_some_and(u64::is_power_of_two) && bytes.get(5..13).is_some_and(is_size)
+            }
             // The size: not known, or one that fits 32 bits.
             Packing::Lzma => matches!(bytes.get(5..13), Some([0xff, ..] | [_, _, _, _, 0, 0, 0, 0])),
             _ => true,
