@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Usage,
     /// No such file, module name, field, backup or journal entry.
     NotFound,
+    /// The kernel's version magic is not known, and what is asked needs it.
+    NoVermagic,
     /// The operating system refused or failed; the source error says how.
     Io,
     /// The bytes are no kernel module: not ELF, not relocatable, no `.modinfo`.

@@ -44,7 +44,7 @@ fn is_judged(module: &Module, bytes: &[u8]) {
     }
     let kernel = Kernel {
         name: "fuzz".to_owned(),
-        vermagic: Fact { value: kernel, source: "the fuzz target".to_owned() },
+        vermagic: Some(Fact { value: kernel, source: "the fuzz target".to_owned() }),
         facts: Facts { machine: Some(Fact { value: Machine::of(module), source: String::new() }), ..Facts::default() },
     };
     for force in [Force::None, Force::Both] {

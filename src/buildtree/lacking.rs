@@ -56,7 +56,7 @@ pub fn commands(tree: &BuildTree, mending: &Mending, kernel: &Kernel, machine: &
         is_stale: !is_package && (!tree.stale_options.is_empty() || changes().any(makes_stale)),
         is_unbuilt: tree.generated.missing().any(|part| part.path.ends_with("modpost")),
         has_no_symvers: !tree.layout.object.join("Module.symvers").exists(),
-        has_versions: kernel.vermagic.value.has(TokenKind::Modversions),
+        has_versions: kernel.vermagic.as_ref().is_some_and(|vermagic| vermagic.value.has(TokenKind::Modversions)),
         is_package,
         module: "\"$PWD\"",
     })
@@ -89,8 +89,8 @@ fn set_options(tree: &BuildTree, mending: &Mending) -> Option<String> {
 
 /// The kernel's own `Module.symvers`, where its headers are installed here.
 fn symvers(kernel: &Kernel) -> Option<String> {
-    let release =
-        kernel.vermagic.value.release().map(|token| token.text.as_str()).filter(|text| Release::is_plain(text))?;
+    let vermagic = &kernel.vermagic.as_ref()?.value;
+    let release = vermagic.release().map(|token| token.text.as_str()).filter(|text| Release::is_plain(text))?;
     let places = [
         format!("/lib/modules/{release}/build/Module.symvers"),
         format!("/usr/src/linux-headers-{release}/Module.symvers"),

@@ -128,12 +128,13 @@ pub enum Change {
 ///
 /// # Errors
 ///
-/// Those of [`crate::buildtree::header::vermagic`].
+/// Those of [`crate::buildtree::header::vermagic`]; [`ErrorKind::NoVermagic`](crate::error::ErrorKind::NoVermagic) if the
+/// kernel's version magic is not known.
 pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result<Mending> {
-    let wanted = &kernel.vermagic.value;
+    let wanted = &kernel.known_vermagic()?.value;
     let matches = outlooks.now.vermagic.as_ref() == Some(wanted);
     let differences = outlooks.anew.vermagic.as_ref().map(|vermagic| compare(vermagic, wanted));
-    let mut mender = Mender { tree, kernel, draft: Draft::of(tree), mends: Vec::new(), is_unsure: false };
+    let mut mender = Mender { tree, kernel, wanted, draft: Draft::of(tree), mends: Vec::new(), is_unsure: false };
     let never = mender.never();
     if never.is_none() && tree.layout.kind != TreeKind::Headers {
         mender.options()?;
@@ -158,6 +159,7 @@ pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result
 struct Mender<'t> {
     tree: &'t BuildTree,
     kernel: &'t Kernel,
+    wanted: &'t Vermagic,
     draft: Draft<'t>,
     mends: Vec<Mend>,
     /// Is there a change of which it can't be told whether it can be made?
@@ -166,7 +168,7 @@ struct Mender<'t> {
 
 impl Mender<'_> {
     fn wanted(&self) -> &Vermagic {
-        &self.kernel.vermagic.value
+        self.wanted
     }
 
     fn release_wanted(&self) -> &str {

@@ -248,8 +248,8 @@ fn print(
     if !verdict.needs.is_empty() {
         row("needs", &for_eyes(&verdict.needs.join(" ")))?;
     }
-    let vermagic = output::vermagic(kernel.vermagic.value.as_bytes());
-    row("kernel", &format!("{vermagic} (from {})", for_eyes(&kernel.vermagic.source)))?;
+    let source = kernel.vermagic.iter().map(|vermagic| format!(" (from {})", for_eyes(&vermagic.source)));
+    row("kernel", &format!("{}{}", output::vermagic_of(kernel), source.collect::<String>()))?;
     if let Some(broken) = &judged.broken {
         let hint = broken.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
         row("the file", &for_eyes(&format!("{}{hint}", broken.what())))?;
@@ -257,7 +257,8 @@ fn print(
     for finding in &verdict.findings {
         print_finding(finding, session)?;
     }
-    let differences = judged.vermagic.as_ref().map(|ours| compare(ours, &kernel.vermagic.value));
+    let both = judged.vermagic.as_ref().zip(kernel.vermagic.as_ref());
+    let differences = both.map(|(ours, theirs)| compare(ours, &theirs.value));
     for difference in differences.iter().flat_map(|comparison| comparison.differences()) {
         writeln!(session.out, "  differs           {}", for_eyes(&difference.to_string()))?;
     }
@@ -324,12 +325,14 @@ fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mu
 /// The command that says what to change in a build tree, so that its modules fit the kernel, where they were built for
 /// another. Of the running kernel the tree has a place of its own (`make modules_install` makes the link).
 fn right_way(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
+    // Without its version magic there is nothing that a tree could be made to match.
+    kernel.vermagic.as_ref()?;
     let is_foreign = verdict.dangers.iter().any(Danger::is_foreign);
     if !is_foreign && verdict.stage != Some(Step::Vermagic) {
         return None;
     }
-    let running = (kernel.name == "running").then(|| kernel.vermagic.value.release()).flatten();
-    let tree = running.map_or_else(|| "TREE".to_owned(), |release| format!("/lib/modules/{}/build", release.text));
+    let running = (kernel.name == "running").then(|| kernel.release()).flatten();
+    let tree = running.map_or_else(|| "TREE".to_owned(), |release| format!("/lib/modules/{release}/build"));
     let (tree, name) = (output::shell_word(Path::new(&tree)), output::shell_word(Path::new(&kernel.name)));
     Some(format!("kmodlab tree {tree} --for {name}"))
 }

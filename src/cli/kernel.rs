@@ -89,7 +89,14 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     writeln!(session.out, "{}", session.paint(Paint::Strong, for_eyes(&kernel.name)))?;
     fact("release", facts.release.as_ref(), |release| vec![for_eyes(release)], &mut sources, session)?;
     fact("version", facts.banner.as_ref(), |line| vec![for_eyes(line.trim_end())], &mut sources, session)?;
-    fact("vermagic", Some(&kernel.vermagic), vermagic_lines, &mut sources, session)?;
+    match &kernel.vermagic {
+        Some(_) => fact("vermagic", kernel.vermagic.as_ref(), vermagic_lines, &mut sources, session)?,
+        None => {
+            let label = session.paint(Paint::Faint, format_args!("{:<14}", "vermagic"));
+            let why = for_eyes(&kernel.why_no_vermagic());
+            writeln!(session.out, "  {label} {}: {why}", session.paint(Paint::Odd, "not known"))?;
+        }
+    }
     match &facts.architecture {
         Some(known) if facts.machine.is_none() => {
             fact("machine", Some(known), |known| vec![known.to_string()], &mut sources, session)?;
@@ -356,7 +363,11 @@ struct Shown<'k> {
     kernel: &'k str,
     release: Option<&'k Fact<String>>,
     banner: Option<&'k Fact<String>>,
-    vermagic: ShownVermagic<'k>,
+    /// `null` where it is not known.
+    vermagic: Option<ShownVermagic<'k>>,
+    /// Why it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_vermagic: Option<String>,
     machine: Option<Fact<ShownMachine>>,
     fingerprint: Option<&'k Fact<Fingerprint>>,
     layout: Option<&'k Fact<Vec<Member>>>,
@@ -454,15 +465,13 @@ fn shown<T, U>(fact: &Option<Fact<T>>, form: impl FnOnce(&T) -> U) -> Option<Fac
 impl<'k> Shown<'k> {
     fn of(kernel: &'k Kernel) -> Shown<'k> {
         let facts = &kernel.facts;
-        let Fact { value: vermagic, source } = &kernel.vermagic;
-        let token = |token: &crate::vermagic::Token| ShownToken { kind: token.kind.name(), text: token.text.clone() };
-        let tokens = vermagic.tokens().iter().map(token).collect();
         Shown {
             schema_version: 1,
             kernel: &kernel.name,
             release: facts.release.as_ref(),
             banner: facts.banner.as_ref(),
-            vermagic: ShownVermagic { text: Text::of(vermagic.as_bytes()), tokens, source },
+            vermagic: kernel.vermagic.as_ref().map(ShownVermagic::of),
+            no_vermagic: kernel.vermagic.is_none().then(|| kernel.why_no_vermagic()),
             machine: shown(&facts.machine, |machine| ShownMachine::of(&Architecture::from(*machine)))
                 .or_else(|| shown(&facts.architecture, ShownMachine::of)),
             fingerprint: facts.fingerprint.as_ref(),
@@ -478,6 +487,14 @@ impl<'k> Shown<'k> {
             policy: facts.policy.as_ref(),
             notes: &facts.notes,
         }
+    }
+}
+
+impl<'k> ShownVermagic<'k> {
+    fn of(Fact { value, source }: &'k Fact<Vermagic>) -> ShownVermagic<'k> {
+        let token = |token: &crate::vermagic::Token| ShownToken { kind: token.kind.name(), text: token.text.clone() };
+        let tokens = value.tokens().iter().map(token).collect();
+        ShownVermagic { text: Text::of(value.as_bytes()), tokens, source }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cli::Status;
 use crate::error::Error;
 use crate::escape;
 pub(super) use crate::escape::shell_word;
+use crate::kernel::Kernel;
 pub(super) use crate::report::{count, grouped};
 
 /// What a command works with: its streams, and what holds for all commands.
@@ -324,6 +325,14 @@ pub(super) fn path_hex(path: &Path) -> Option<String> {
 pub(super) fn paths_hex<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Option<Vec<Option<String>>> {
     let all: Vec<_> = paths.into_iter().map(|path| path_hex(path)).collect();
     all.iter().any(Option::is_some).then_some(all)
+}
+
+/// A kernel's version magic for eyes, or why it is not known.
+pub(super) fn vermagic_of(kernel: &Kernel) -> String {
+    match &kernel.vermagic {
+        Some(known) => vermagic(known.value.as_bytes()),
+        None => format!("version magic not known: {}", escape::for_eyes(&kernel.why_no_vermagic())),
+    }
 }
 
 /// A version magic for eyes: a space at its end counts, so it is made visible.

@@ -17,8 +17,9 @@ use crate::buildtree::{BuildTree, Call};
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Session, waiting};
 use crate::error::Result;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Fact, Kernel};
 use crate::module::{self, Module};
+use crate::vermagic::Vermagic;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -63,6 +64,8 @@ struct Study {
     tree: BuildTree,
     outlooks: Outlooks,
     kernel: Kernel,
+    /// The kernel's version magic.
+    wanted: Fact<Vermagic>,
     mending: Mending,
     /// Options that differ and change structures or calls.
     beyond: Vec<Beyond>,
@@ -141,19 +144,20 @@ impl Study {
         named: &Named<'_>,
         module: Option<&Module>,
     ) -> Result<Study> {
+        let wanted = kernel.known_vermagic()?.clone();
         let mending = mend::mending(&tree, &outlooks, &kernel).map_err(|e| in_tree(e, &tree))?;
         let options = tree.auto.as_ref().or(tree.config.as_ref()).map(config_of);
         let beyond = match (&options, &kernel.facts.config) {
             (Some(own), Some(theirs)) => beyond::differing(own, &theirs.value, Some(tree.version.numbers())),
             _ => Vec::new(),
         };
-        let release = kernel.vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
+        let release = wanted.value.release().map(|token| token.text.clone()).unwrap_or_default();
         let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.as_str());
         let distribution = distribution::of(&release, banner);
         let commands = commands_for(&tree, &mending, &kernel, named);
         let has_module = module.is_some();
         let not_exported = module.and_then(|module| not_exported(module, &kernel));
-        Ok(Study { tree, outlooks, kernel, mending, beyond, distribution, commands, not_exported, has_module })
+        Ok(Study { tree, outlooks, kernel, wanted, mending, beyond, distribution, commands, not_exported, has_module })
     }
 }
 

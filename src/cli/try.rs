@@ -145,7 +145,7 @@ fn fits(specimen: &Specimen, origin: &OsString, session: &mut Session<'_>) -> Re
     let lookup = session.lookup();
     let kernel = waiting("reading the kernel that it was built for", || kernel::named(origin, &lookup))?;
     let ours = specimen.seen.vermagic.as_deref().unwrap_or_default();
-    if ours.as_bytes() != kernel.vermagic.value.as_bytes() {
+    if kernel.vermagic.as_ref().is_some_and(|theirs| theirs.value.as_bytes() != ours.as_bytes()) {
         session.remark(format_args!(
             "{} was not built for {}: its version magic is {}",
             for_eyes(&specimen.seen.path),
@@ -161,7 +161,7 @@ fn heading(specimen: &Specimen, target: &Target, has_own: bool, session: &mut Se
     writeln!(session.out, "{name}  {}", for_eyes(&specimen.seen.path))?;
     let vermagic = specimen.seen.vermagic.as_deref().unwrap_or("no version magic");
     writeln!(session.out, "  built for  {}", output::vermagic(vermagic.as_bytes()))?;
-    writeln!(session.out, "  tried on   {}", output::vermagic(target.kernel.vermagic.value.as_bytes()))?;
+    writeln!(session.out, "  tried on   {}", output::vermagic_of(&target.kernel))?;
     if !has_own {
         let name = for_eyes(&specimen.seen.name);
         writeln!(session.out, "  control    none: this kernel has no module {name} of its own to compare with")?;

@@ -283,7 +283,10 @@ impl Bundle {
     pub(super) fn facts(self) -> Result<Facts> {
         let mut kernels: BTreeMap<Option<String>, (bool, Facts)> = BTreeMap::new();
         for (group, found) in self.found {
-            let (is_kernel, facts) = found.facts()?;
+            let (is_kernel, mut facts) = found.facts()?;
+            if let Group::Release(release) = &group {
+                facts.learn_release_of_folder(release);
+            }
             let release = match group {
                 Group::Release(release) => Some(release),
                 Group::Folder(_) => facts.release.as_ref().map(|release| release.value.clone()),

@@ -49,6 +49,9 @@ pub struct Facts {
     pub imports: Option<Fact<Imports>>,
     /// Its modules: what they export, and what is built in.
     pub tree: Option<Fact<Tree>>,
+    /// How many modules it has, if all of them are stripped as OpenWrt strips them (CONFIG_MODULE_STRIPPED): without
+    /// version magic, name and intree. A loader that loads these does not compare the version magic.
+    pub stripped: Option<Fact<usize>>,
     /// The configuration that it was built with.
     pub config: Option<Fact<Config>>,
     /// The folders that its image's own parameters have in /sys/module: names that no module can take.
@@ -87,6 +90,7 @@ impl Facts {
             exports,
             imports,
             tree,
+            stripped,
             config,
             folders,
             prefixes,
@@ -107,6 +111,7 @@ impl Facts {
             of(exports),
             of(imports),
             of(tree),
+            of(stripped),
             of(config),
             of(folders),
             of(prefixes),
@@ -171,6 +176,15 @@ impl Facts {
         let imported = self.imports.iter().filter(|_| !is_complete).flat_map(|imports| imports.value.names());
         let names = image.map(String::as_str).chain(tree.map(|(name, _)| name.as_str())).chain(imported);
         names.filter_map(|name| Some((name.to_owned(), self.crc(name, None)?))).collect()
+    }
+
+    /// Takes the release of a kernel whose modules are stripped from the name of their folder, where nothing better tells it:
+    /// the kernel's own name for it (`lib/modules/RELEASE`).
+    pub(super) fn learn_release_of_folder(&mut self, name: &str) {
+        if let (None, Some(stripped)) = (&self.release, &self.stripped) {
+            let source = format!("the folder {name} of {}", stripped.source);
+            self.release = Some(Fact { value: name.to_owned(), source });
+        }
     }
 
     /// Determines the machine from the words of the version magic and what else is known of the architecture, as far as

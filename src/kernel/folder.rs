@@ -34,7 +34,10 @@ pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
         add_file(&mut bundle, role, group, &file, lookup)?;
     }
     for (group, folder) in trees {
-        let facts = tree(&folder, lookup);
+        let mut facts = tree(&folder, lookup);
+        if let Some(release) = release_of(&folder) {
+            facts.learn_release_of_folder(&release);
+        }
         // An empty one tells nothing.
         if facts.tree.is_some() {
             bundle.add_tree(group, facts);
@@ -169,13 +172,18 @@ fn module_trees(root: &Path) -> Vec<(Group, PathBuf)> {
     trees
 }
 
-/// What lies in `boot` for a module tree that was named by itself: `…/lib/modules/RELEASE`.
+/// The release in the name of a module tree: `…/lib/modules/RELEASE`.
+fn release_of(tree: &Path) -> Option<String> {
+    let tree =
+        tree.canonicalize().ok().filter(|tree| tree.parent().is_some_and(|path| path.ends_with("lib/modules")))?;
+    Some(tree.file_name()?.to_str()?.to_owned())
+}
+
+/// What lies in `boot` for a module tree that was named by itself.
 fn beside(tree: &Path) -> Vec<(Role, PathBuf)> {
     let Ok(tree) = tree.canonicalize() else { return Vec::new() };
-    let Some(release) = tree.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { return Vec::new() };
-    let Some(lib) = tree.parent().filter(|modules| modules.ends_with("lib/modules")).and_then(Path::parent) else {
-        return Vec::new();
-    };
+    let Some(release) = release_of(&tree) else { return Vec::new() };
+    let Some(lib) = tree.parent().and_then(Path::parent) else { return Vec::new() };
     let mut roots: Vec<&Path> = lib.parent().into_iter().collect();
     if let Some(usr) = lib.parent().filter(|usr| usr.ends_with("usr")) {
         roots.extend(usr.parent());

@@ -123,7 +123,16 @@ fn of_flat(source: &str, bytes: &[u8], machine: Option<Machine>) -> Facts {
 fn of_strings(source: &str, constants: &[u8]) -> Facts {
     let mut facts = Facts::default();
     let Some(Banner { text, release }) = strings::banner(constants) else { return facts };
-    facts.vermagic = strings::vermagic(constants, &release).map(|value| fact(value, source.to_owned()));
+    let mut vermagics = match strings::vermagic(constants, &release) {
+        Some(vermagic) => vec![vermagic],
+        None => strings::constant_vermagics(constants),
+    };
+    if vermagics.len() > 1 {
+        let all = vermagics.iter().map(|vermagic| format!("'{vermagic}'")).collect::<Vec<_>>().join(", ");
+        facts.notes.push(format!("several strings in {source} could be its version magic: {all}"));
+        vermagics.clear();
+    }
+    facts.vermagic = vermagics.pop().map(|value| fact(value, source.to_owned()));
     facts.banner = Some(fact(text, source.to_owned()));
     facts.release = Some(fact(release, source.to_owned()));
     facts.messages = Some(fact(messages::find(constants), source.to_owned()));

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module;
 use crate::module::file::Contents;
-use crate::vermagic::Vermagic;
+use crate::vermagic::{Release, Vermagic};
 
 pub use architecture::Architecture;
 pub use facts::{
@@ -41,13 +41,14 @@ pub use facts::{
 };
 pub use imports::{Imported, Imports, Own};
 
-/// A kernel: its version magic, and what else is known about it.
+/// A kernel: its version magic, if that is known, and what else is known about it.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// What it was called on the command line.
     pub name: String,
-    /// Its version magic.
-    pub vermagic: Fact<Vermagic>,
+    /// Its version magic. `None` where it is not known ([`Kernel::why_no_vermagic`]): the image holds no string that is
+    /// certainly it, modules are disabled, or all modules are stripped.
+    pub vermagic: Option<Fact<Vermagic>>,
     /// Everything else, as far as it is known.
     pub facts: Facts,
 }
@@ -56,6 +57,53 @@ pub struct Kernel {
 pub const COMMAND_LINE: &str = "the command line";
 
 impl Kernel {
+    /// Its version magic.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoVermagic`] if it is not known, with the reason.
+    pub fn known_vermagic(&self) -> Result<&Fact<Vermagic>> {
+        self.vermagic.as_ref().ok_or_else(|| {
+            let what = format!("the kernel's version magic is not known: {}", self.why_no_vermagic());
+            let hint = match (self.without_modules(), &self.facts.stripped) {
+                (Some(_), _) => "no patch of a module helps there",
+                (None, Some(_)) => "its loader does not compare it, so no patch is needed",
+                (None, None) => "give the string by hand: vermagic:'STRING'",
+            };
+            Error::new(ErrorKind::NoVermagic, what).hint(hint).on(&self.name)
+        })
+    }
+
+    /// Why its version magic is not known, in words.
+    pub fn why_no_vermagic(&self) -> String {
+        if let Some(source) = self.without_modules() {
+            return format!("modules are disabled, CONFIG_MODULES is not set ({source})");
+        }
+        if let Some(stripped) = &self.facts.stripped {
+            return format!("all modules are stripped of it, as OpenWrt strips them ({})", stripped.source);
+        }
+        let banner = self.facts.banner.as_ref().map_or("what is there", |banner| banner.source.as_str());
+        format!("no string in {banner} is certainly it")
+    }
+
+    /// Where it is written that the kernel loads no modules (CONFIG_MODULES), if it is. A configuration says so only of a
+    /// kernel without a version magic: who has one loads modules.
+    pub fn without_modules(&self) -> Option<&str> {
+        let config = self.facts.config.as_ref().filter(|_| self.vermagic.is_none())?;
+        (!config.value.contains_key("MODULES")).then_some(config.source.as_str())
+    }
+
+    /// Its release. The version magic's first word is another one where a vendor has put a constant string there.
+    pub fn release(&self) -> Option<&str> {
+        let of_vermagic = || Some(self.vermagic.as_ref()?.value.release()?.text.as_str());
+        self.facts.release.as_ref().map(|release| release.value.as_str()).or_else(of_vermagic)
+    }
+
+    /// Its release, split into what the Makefile numbers and what stands behind the numbers.
+    pub fn release_parts(&self) -> Option<Release> {
+        self.release().map(Release::of)
+    }
+
     /// The same kernel without what only this module tells of it: a module does not vouch for itself. `None` where there is
     /// nothing to leave out. The version magic stays, since it is what the kernel was named by.
     pub(crate) fn without(&self, own: &Own) -> Option<Kernel> {
@@ -64,6 +112,7 @@ impl Kernel {
         let mut kernel = self.clone();
         kernel.facts.machine = kernel.facts.machine.filter(|fact| is_other(&fact.source));
         kernel.facts.fingerprint = kernel.facts.fingerprint.filter(|fact| is_other(&fact.source));
+        kernel.facts.stripped = kernel.facts.stripped.filter(|fact| is_other(&fact.source));
         kernel.facts.imports = None;
         kernel.facts.learn_from_vermagic();
         Some(kernel)
@@ -84,7 +133,7 @@ pub struct Lookup {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] if there is nothing of that name, or nothing there that tells the version magic;
+/// [`ErrorKind::NotFound`] if there is nothing of that name, or nothing there that is a kernel or tells its version magic;
 /// [`ErrorKind::Ambiguous`] if there is more than one kernel; [`ErrorKind::Malformed`] for a version magic that no kernel
 /// can have, or a package that is damaged or has evil paths; those of [`crate::module::open`].
 pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
@@ -101,12 +150,17 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
     if facts.layout.is_none() {
         facts.learn_from_btf();
     }
-    if let (None, Some(release), Some(config)) = (&facts.vermagic, &facts.release, &facts.config) {
+    // What is not in the image is not its string, whatever mainline's rules make.
+    if let (None, Some(release), Some(config), None) = (&facts.vermagic, &facts.release, &facts.config, &facts.messages)
+    {
         facts.vermagic = derived::vermagic(release, config);
     }
     facts.learn_from_vermagic();
     let name = name.to_string_lossy().into_owned();
     let Some(vermagic) = facts.vermagic.clone() else {
+        if facts.banner.is_some() || facts.stripped.is_some() {
+            return Ok(Kernel { name, vermagic: None, facts });
+        }
         if let Some(config) = facts.config.as_ref().filter(|config| !config.value.contains_key("MODULES")) {
             let what = format!("this kernel loads no modules: CONFIG_MODULES is not set ({})", config.source);
             return Err(Error::new(ErrorKind::NotFound, what).on(name));
@@ -121,7 +175,7 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
             let what = format!("no version magic of a kernel ({}): {problem}", vermagic.source);
             Err(Error::new(ErrorKind::Malformed, what).on(name))
         }
-        None => Ok(Kernel { name, vermagic, facts }),
+        None => Ok(Kernel { name, vermagic: Some(vermagic), facts }),
     }
 }
 
@@ -277,6 +331,7 @@ fn merge(better: Facts, other: Facts) -> Facts {
         exports: merge_facts(better.exports, other.exports, merge_exports),
         imports: merge_facts(better.imports, other.imports, merge_imports),
         tree: merge_facts(better.tree, other.tree, merge_trees),
+        stripped: better.stripped.or(other.stripped),
         config: better.config.or(other.config),
         folders: better.folders.or(other.folders),
         prefixes: better.prefixes.or(other.prefixes),

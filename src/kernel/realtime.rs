@@ -52,7 +52,7 @@ impl Kernel {
             let value = ["PREEMPT_RT", "PREEMPT_RT_FULL"].iter().any(|option| config.value.contains_key(*option));
             return Some(Fact { value, source: format!("CONFIG_PREEMPT_RT in {}", config.source) });
         }
-        let version = self.vermagic.value.release_parts().and_then(|release| release.version());
+        let version = self.release_parts().and_then(|release| release.version());
         if let Some(banner) = &facts.banner
             && let Some((_, build)) = banner.value.split_once(" #")
         {
@@ -63,8 +63,10 @@ impl Kernel {
                 false => {}
             }
         }
-        if let Some((value, what)) = self.vermagic.value.realtime() {
-            return Some(Fact { value, source: format!("{what} of {}", self.vermagic.source) });
+        if let Some(vermagic) = &self.vermagic
+            && let Some((value, what)) = vermagic.value.realtime()
+        {
+            return Some(Fact { value, source: format!("{what} of {}", vermagic.source) });
         }
         let exports = facts.exports.as_ref()?;
         let (value, symbol) = by_symbols(|name| exports.value.symbols.contains_key(name))?;
@@ -89,7 +91,8 @@ pub fn difference(module: &Module, kernel: &Kernel) -> Option<String> {
     use crate::vermagic::TokenKind::PreemptRt;
     let (ours, theirs) = (of_module(module)?, kernel.realtime()?);
     let has_token = module.vermagic().is_some_and(|vermagic| vermagic.has(PreemptRt));
-    if ours.value == theirs.value || has_token != kernel.vermagic.value.has(PreemptRt) {
+    let is_shown = kernel.vermagic.as_ref().is_some_and(|theirs| has_token != theirs.value.has(PreemptRt));
+    if ours.value == theirs.value || is_shown {
         return None;
     }
     let said = |fact: &Fact<bool>| format!("{} ({})", if fact.value { "yes" } else { "no" }, fact.source);

@@ -40,9 +40,11 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     for image in images(root, &release) {
         facts = with_image(facts, &image, lookup);
     }
+    let mut is_of_image = facts.vermagic.is_some();
     for tree in trees(root, &release) {
         if facts.tree.is_none() {
             facts = with_image(facts, &tree.join("vmlinuz"), lookup);
+            is_of_image |= facts.vermagic.is_some();
             facts = merge(facts, folder::tree(&tree, lookup));
         }
     }
@@ -62,12 +64,17 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     facts = merge(facts, config.unwrap_or_default());
 
     let Some(vermagic) = &facts.vermagic else {
+        let has_no_modules = facts.config.as_ref().is_some_and(|config| !config.value.contains_key("MODULES"));
+        if facts.messages.is_some() || facts.stripped.is_some() || has_no_modules {
+            return Ok(facts);
+        }
         let what = format!("the running kernel ({release}) has no module or image here that tells its version magic");
         let hint = "name it by vermagic:STRING, or by a module of that kernel";
         return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on("running"));
     };
     let says = vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
-    if says != release {
+    // The image that runs has its own string, which may be a constant; modules may be another kernel's.
+    if says != release && !is_of_image {
         let what = format!("{} says {says}, but the running kernel is {release}", vermagic.source);
         return Err(Error::new(ErrorKind::Malformed, what).hint("name the kernel by vermagic:STRING").on("running"));
     }
@@ -222,6 +229,28 @@ mod tests {
         let root = machine("6.1.0-48-amd64");
         let error = facts(root.path(), &LOOKUP).unwrap_err();
         assert!(error.to_string().contains("says 6.1.0-47-amd64, but the running kernel is 6.1.0-48-amd64"), "{error}");
+    }
+
+    #[test]
+    fn the_image_that_runs_may_have_a_constant_version_magic() {
+        let root = machine("6.1.0-1-kmodlab");
+        let mut image = include_bytes!("../../fixtures/kernels/vmlinux-amd64").to_vec();
+        let at = memchr::memmem::find(&image, b"6.1.0-1-kmodlab SMP").unwrap();
+        image[at..at + 15].copy_from_slice(b"vendor-constant");
+        let banner = crate::kernel::image::facts("", &image, 1 << 20).unwrap().banner.unwrap().value;
+        fs::write(root.path().join("proc/version"), banner).unwrap();
+        fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
+        let vermagic = facts(root.path(), &LOOKUP).unwrap().vermagic.unwrap().value;
+        assert_eq!(vermagic.as_bytes(), b"vendor-constant SMP preempt mod_unload modversions ");
+    }
+
+    #[test]
+    fn a_kernel_that_loads_no_modules_tells_the_rest() {
+        let root = machine("6.1.0-47-amd64");
+        fs::remove_dir_all(root.path().join("lib")).unwrap();
+        fs::write(root.path().join("boot/config-6.1.0-47-amd64"), "CONFIG_SMP=y\n").unwrap();
+        let facts = facts(root.path(), &LOOKUP).unwrap();
+        assert!(facts.vermagic.is_none() && facts.banner.is_some() && facts.policy.is_some());
     }
 
     #[test]

@@ -216,7 +216,7 @@ pub fn run(
     let kernel = KernelSeen {
         name: target.kernel.name.clone(),
         release: release.unwrap_or_default(),
-        vermagic: String::from_utf8_lossy(target.kernel.vermagic.value.as_bytes()).into_owned(),
+        vermagic: vermagic(&target.kernel),
     };
     let cells: Mutex<BTreeMap<usize, Cell>> = Mutex::new(BTreeMap::new());
     for role in [Role::Control, Role::Asked] {
@@ -316,7 +316,7 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
         &specimen.seen.path,
         &sha256(bytes.as_deref().unwrap_or_default()),
         image,
-        &String::from_utf8_lossy(target.kernel.vermagic.value.as_bytes()),
+        &vermagic(&target.kernel),
         question.way.name(),
         &format!("{:?} {:?} {}", question.role, conditions.depth, conditions.alone),
         &before.join(" "),
@@ -336,10 +336,16 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
     }
 }
 
+/// A kernel's version magic for the record; empty where it is not known.
+fn vermagic(kernel: &Kernel) -> String {
+    let bytes = kernel.vermagic.as_ref().map(|vermagic| vermagic.value.as_bytes());
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+}
+
 /// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
 /// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
 fn patched(specimen: &Specimen, kernel: &Kernel, load: &Load) -> Result<Plan> {
-    let wish = Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec());
+    let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
     let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
     let plan = Plan::make(&specimen.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;

@@ -128,7 +128,7 @@ pub struct KernelSeen {
     pub name: String,
     /// What the booted kernel called itself (`uname -r`); from its facts if it never came up.
     pub release: String,
-    /// Its version magic.
+    /// Its version magic; empty where it is not known.
     pub vermagic: String,
 }
 

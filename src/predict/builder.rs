@@ -30,7 +30,7 @@ impl Builder {
     pub(super) fn of(kernel: &Kernel) -> Builder {
         match &kernel.facts.banner {
             Some(banner) => Builder::of_banner(&banner.value),
-            None => Builder::of_release(kernel.vermagic.value.release().map_or("", |release| release.text.as_str())),
+            None => Builder::of_release(kernel.release().unwrap_or_default()),
         }
     }
 

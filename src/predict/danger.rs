@@ -93,8 +93,8 @@ fn differences(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Dange
         return Vec::new();
     }
     let mut dangers: Vec<Danger> = fingerprint(module, kernel).into_iter().collect();
-    if let Some(ours) = module.vermagic() {
-        let comparison = compare(&ours, &kernel.vermagic.value);
+    if let (Some(ours), Some(theirs)) = (module.vermagic(), &kernel.vermagic) {
+        let comparison = compare(&ours, &theirs.value);
         dangers.extend(comparison.abi_differences().map(|difference| Danger::Token { note: difference.to_string() }));
     }
     dangers.extend(realtime::difference(module, kernel).map(|note| Danger::Realtime { note }));

@@ -56,6 +56,8 @@ pub mod errno {
     pub const EEXIST: i32 = 17;
     /// A symbol that is there, but is another.
     pub const EINVAL: i32 = 22;
+    /// A system call that the kernel was built without.
+    pub const ENOSYS: i32 = 38;
     /// Cryptography that the kernel lacks.
     pub const ENOPKG: i32 = 65;
     /// A signature that can't be read.
@@ -138,7 +140,8 @@ impl Step {
     /// What the system call may return for a module that this step refuses, on the architectures with the usual numbers.
     fn errnos(self, rules: &Rules<'_>) -> &'static [i32] {
         match self {
-            Step::Permission | Step::Blacklist => &[errno::EPERM],
+            Step::Permission => &[errno::EPERM, errno::ENOSYS],
+            Step::Blacklist => &[errno::EPERM],
             Step::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
             // Up to 4.20 a module without a good signature is refused by ENOKEY, and one whose digest does not fit as later.
             Step::Signature => match rules.has(Rule::SignatureReasons) {

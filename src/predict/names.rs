@@ -6,6 +6,11 @@ use crate::predict::{Attempt, Step, errno};
 
 /// `may_init_module`: a system that was told to load no more modules.
 pub(super) fn permission(attempt: &Attempt<'_>, record: &mut Record) -> Flow {
+    if let Some(source) = attempt.kernel.without_modules() {
+        // init_module and finit_module are conditional there, and then sys_ni_syscall (kernel/sys_ni.c).
+        let note = "modules are disabled (CONFIG_MODULES is not set): the kernel has no system call that loads them";
+        return record.fail(Step::Permission, errno::ENOSYS, note, Some(source));
+    }
     let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
     match policy.value.modules_disabled {
         Some(true) => {

@@ -57,10 +57,13 @@ pub struct Patched {
 /// Judges one way, by the attempt that was asked for and one on the patched module.
 pub(super) fn judge(change: Change, asked: &Record, attempt: impl Fn(Change) -> Record) -> Patched {
     let patched = attempt(change);
-    let is_differing = asked
-        .findings
-        .iter()
-        .any(|finding| finding.step == Step::Vermagic && finding.module.is_some() && finding.module != finding.kernel);
+    let is_differing = asked.findings.iter().any(|finding| {
+        finding.step == Step::Vermagic
+            && finding.module.is_some()
+            && (asked.ignores_vermagic || finding.kernel.is_some())
+            && finding.module != finding.kernel
+    });
+    let is_known = patched.findings.iter().all(|finding| finding.step != Step::Vermagic || finding.kernel.is_some());
     let failing = patched.findings.iter().find(|finding| finding.result == Outcome::Fail);
     let stage = patched.refused.map(|(step, _)| step);
     let helps = match (asked.answer(), patched.answer()) {
@@ -79,6 +82,9 @@ pub(super) fn judge(change: Change, asked: &Record, attempt: impl Fn(Change) -> 
             letters if letters.is_empty() => "it would load, and leave no taint".to_owned(),
             letters => format!("it would load, and taint {letters}"),
         },
+        (None, _) if change == Change::Rewrite && !is_known && !asked.ignores_vermagic => {
+            "what to write is not known: give the string by hand, vermagic:'STRING'".to_owned()
+        }
         (None, _) => "past this check, as far as is known".to_owned(),
     };
     Patched { mode: change, helps, verdict: patched.answer(), stage, note }
@@ -92,5 +98,6 @@ impl Patched {
 }
 
 fn passes_vermagic(asked: &Record) -> bool {
-    asked.findings.iter().any(|finding| finding.step == Step::Vermagic && finding.result == Outcome::Pass)
+    asked.ignores_vermagic
+        || asked.findings.iter().any(|finding| finding.step == Step::Vermagic && finding.result == Outcome::Pass)
 }

@@ -26,6 +26,8 @@ pub(super) struct Record {
     pub(super) taints_are_open: bool,
     /// The kernel takes the module for one without a good signature.
     pub(super) is_unsigned: bool,
+    /// The kernel does not compare the version magic of any module.
+    pub(super) ignores_vermagic: bool,
     /// GPL-only symbols do not exist for it.
     pub(super) is_proprietary: bool,
     /// Weak symbols that nobody exports: their value is 0.

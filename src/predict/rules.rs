@@ -303,12 +303,12 @@ impl<'k> Rules<'k> {
 
     /// The token in the version magic tells it from about 2.6.26 on.
     fn modversions(&self) -> Option<bool> {
-        if self.kernel.vermagic.value.has(TokenKind::Modversions) {
-            return Some(true);
-        }
         // A release alone claims nothing about tokens.
-        if self.kernel.vermagic.value.is_bare_release() {
+        let Some(vermagic) = self.kernel.vermagic.as_ref().filter(|known| !known.value.is_bare_release()) else {
             return self.option("MODVERSIONS");
+        };
+        if vermagic.value.has(TokenKind::Modversions) {
+            return Some(true);
         }
         match self.version {
             Some((2, 6, patch)) if patch < 26 => self.option("MODVERSIONS"),
@@ -317,14 +317,15 @@ impl<'k> Rules<'k> {
     }
 
     /// Mainline always compares it. A kernel without the loader's line in its image does not, nor does one with OpenWrt's
-    /// CONFIG_MODULE_STRIPPED.
+    /// CONFIG_MODULE_STRIPPED, which its configuration shows, or a tree in which all modules are stripped. The image decides.
     fn vermagic_checked(&self) -> Option<bool> {
         match &self.kernel.facts.messages {
             // An image in which no line of the loader was found tells nothing.
             Some(messages) if messages.value.iter().any(|message| message.contains("symbol")) => {
                 Some(messages.value.contains("version magic '%s' should be '%s'"))
             }
-            _ => Some(self.option("MODULE_STRIPPED") != Some(true)),
+            Some(_) => Some(self.option("MODULE_STRIPPED") != Some(true)),
+            None => Some(self.option("MODULE_STRIPPED") != Some(true) && self.kernel.facts.stripped.is_none()),
         }
     }
 
@@ -358,7 +359,7 @@ impl<'k> Rules<'k> {
             ((5, 11), 0, 4),
         ];
         let banner = self.kernel.facts.banner.as_ref().map_or("", |banner| banner.value.as_str());
-        let release = self.kernel.vermagic.value.to_string();
+        let release = self.kernel.release().unwrap_or_default();
         // The compiler can be Debian's, too; the package is named behind the number of the build.
         let (major, minor, patch) =
             match banner.rsplit_once('#').and_then(|(_, built)| numbers_behind(built, "Debian ")) {
@@ -400,7 +401,7 @@ fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
 }
 
 fn version(kernel: &Kernel) -> Option<(u32, u32, u32)> {
-    let parts = kernel.vermagic.value.release_parts()?;
+    let parts = kernel.release_parts()?;
     let mut numbers = parts.base.split('.').map_while(|number| number.parse::<u32>().ok());
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }

@@ -12,21 +12,22 @@ use crate::vermagic::{Vermagic, compare};
 
 /// The step.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
-    let theirs = &attempt.kernel.vermagic;
-    let ours = match attempt.change {
-        Some(Change::Rewrite) => Some(theirs.value.clone()),
-        Some(Change::Blank) => None,
-        None => loaded.modinfo("vermagic").map(Vermagic::parse),
+    let theirs = attempt.kernel.vermagic.as_ref();
+    let ours = match (attempt.change, theirs) {
+        (Some(Change::Rewrite), Some(theirs)) => Some(theirs.value.clone()),
+        (Some(Change::Blank), _) => None,
+        (None | Some(Change::Rewrite), _) => loaded.modinfo("vermagic").map(Vermagic::parse),
     };
     let finding = |result, note: &str| Finding {
         module: ours.as_ref().map(|vermagic| vermagic.to_string()),
-        kernel: Some(theirs.value.to_string()),
-        source: Some(theirs.source.clone()),
+        kernel: theirs.map(|theirs| theirs.value.to_string()),
+        source: theirs.map(|theirs| theirs.source.clone()),
         ..Finding::new(Step::Vermagic, result, note)
     };
     if attempt.rules.has(Rule::VermagicChecked) == Some(false) {
         let note = "this kernel does not look at it (CONFIG_MODULE_STRIPPED, as OpenWrt builds kernels; not measured)";
         record.findings.push(finding(Outcome::Skip, note));
+        record.ignores_vermagic = true;
         return Ok(());
     }
     let Some(ours) = ours.as_ref().filter(|_| !attempt.load.force.vermagic()) else {
@@ -53,6 +54,13 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
                 Ok(())
             }
         };
+    };
+    let Some(theirs) = theirs else {
+        let why = attempt.kernel.why_no_vermagic();
+        let note =
+            format!("the kernel's version magic is not known: {why} (give the string by hand: vermagic:'STRING')");
+        record.findings.push(finding(Outcome::Unknown, &note));
+        return Ok(());
     };
     let comparison = compare(ours, &theirs.value);
     let is_bare = theirs.value.is_bare_release() && !ours.is_bare_release();

@@ -19,6 +19,7 @@ mod imports;
 mod itself;
 mod order;
 mod symvers;
+mod vermagic;
 
 use std::path::{Path, PathBuf};
 

@@ -44,7 +44,7 @@ fn gki() -> Kernel {
         config: fact(config),
         ..Facts::default()
     };
-    Kernel { name: RELEASE.to_owned(), vermagic: Fact { value: vermagic, source: "this test".to_owned() }, facts }
+    Kernel { name: RELEASE.to_owned(), vermagic: fact(vermagic), facts }
 }
 
 /// A module that a vendor built for it.

@@ -49,7 +49,7 @@ fn kernel(arch: &str, version: &str) -> Kernel {
         config: fact(config),
         ..Facts::default()
     };
-    Kernel { name: version.to_owned(), vermagic: Fact { value: vermagic, source: "this test".to_owned() }, facts }
+    Kernel { name: version.to_owned(), vermagic: fact(vermagic), facts }
 }
 
 /// A module for the kernel of that version, changed.

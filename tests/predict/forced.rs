@@ -50,9 +50,10 @@ fn a_kernel_that_can_not_be_forced_refuses_in_silence() {
 #[test]
 fn a_kernel_without_symbol_versions_has_nothing_to_ignore() {
     let mut kernel = debian("7.2.0");
-    kernel.vermagic.value = kmodlab::vermagic::Vermagic::parse(b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
+    kernel.vermagic.as_mut().unwrap().value =
+        kmodlab::vermagic::Vermagic::parse(b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
     let without = kmodlab::vermagic::Vermagic::parse(b"7.2.0-47-amd64 SMP preempt mod_unload ");
-    kernel.vermagic.value = without;
+    kernel.vermagic.as_mut().unwrap().value = without;
     let verdict = insmod(&hello(&[]), &kernel, Force::Modversions);
     assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(Step::Vermagic), Some("")));
     let lines = ["hello_4: bad vermagic: kernel tainted.", OUT_OF_TREE, UNSIGNED];

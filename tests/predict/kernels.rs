@@ -35,7 +35,7 @@ fn built_by(builder: &str, package: &str, version: &str) -> Kernel {
         config: fact(config),
         ..Facts::default()
     };
-    Kernel { name: release, vermagic: Fact { value: vermagic, source: "this test".to_owned() }, facts }
+    Kernel { name: release, vermagic: fact(vermagic), facts }
 }
 
 /// A Debian kernel.

@@ -20,7 +20,7 @@ fn typed(string: &str) -> Kernel {
     let vermagic = Vermagic::parse(string.as_bytes());
     let vermagic = Fact { value: vermagic, source: "the command line".to_owned() };
     let facts = kmodlab::kernel::Facts { vermagic: Some(vermagic.clone()), ..Default::default() };
-    Kernel { name: format!("vermagic:{string}"), vermagic, facts }
+    Kernel { name: format!("vermagic:{string}"), vermagic: Some(vermagic), facts }
 }
 
 fn note(verdict: &Verdict, step: Step) -> (Outcome, &str) {
@@ -205,7 +205,8 @@ fn a_patched_module_gets_its_verdict_and_a_warning() {
 /// `hello-4.ko` of 6.12 whose version magic says `preempt`, for a kernel that says it, too.
 fn of_6_12(release: &str, banner: &str) -> Kernel {
     let mut kernel = debian("6.1.0");
-    kernel.vermagic.value = Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
+    kernel.vermagic.as_mut().unwrap().value =
+        Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
     kernel.facts.config = None;
     kernel.facts.banner =
         Some(Fact { value: format!("Linux version {release} (x) #1 {banner}"), source: "this test".into() });

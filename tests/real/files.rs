@@ -97,7 +97,7 @@ fn dummy_of_other_builds_is_judged_as_the_experiments_need_it() {
     if pair.vermagic_decides() {
         assert_eq!(verdict.stage, Some(Step::Vermagic));
     }
-    let vermagic = cloud.vermagic.value.as_bytes().to_vec();
+    let vermagic = cloud.vermagic.as_ref().unwrap().value.as_bytes().to_vec();
     let request = Request::new(Wish::Rewrite(vermagic), Signature::Strip);
     let with_btf = Plan::make(&bytes, &request).unwrap();
     if pair.types_are_refused() {

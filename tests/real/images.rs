@@ -119,7 +119,7 @@ fn an_image_exports_what_its_modules_import_with_the_same_crcs() {
         let exports = &kernel.facts.exports.as_ref().unwrap().value;
         assert!(exports.complete);
         assert_eq!(exports.symbols.len(), count, "{name}");
-        assert_eq!(kernel.vermagic.value.as_bytes(), imports.vermagic, "{name}");
+        assert_eq!(kernel.vermagic.as_ref().unwrap().value.as_bytes(), imports.vermagic, "{name}");
 
         let of_image: Vec<_> =
             imports.crcs.iter().filter_map(|(n, crc)| Some((exports.symbols.get(n)?, crc))).collect();
@@ -173,7 +173,7 @@ fn an_image_without_sections_tells_what_it_says() {
         let kernel = package.kernel();
         let modules = package.modules();
         let module = module::open_unhashed(&modules[0], DEFAULT_MAX_SIZE).unwrap();
-        assert_eq!(Some(kernel.vermagic.value), module.vermagic());
+        assert_eq!(kernel.vermagic.map(|known| known.value), module.vermagic());
         assert_eq!(kernel.facts.machine.unwrap().value, kernel::Machine::of(&module));
         let btf = kernel.facts.btf.unwrap().value;
         assert!(btf.len() > 3 << 20, "{name}: {} bytes of BTF", btf.len());
@@ -287,7 +287,12 @@ fn a_kernel_tells_the_same_however_it_is_packed() {
     let facts = |path: &Path| {
         let mut kernel = kernel::named(path.as_os_str(), &LOOKUP).unwrap();
         let exports = kernel.facts.exports.take().unwrap().value;
-        (exports, kernel.vermagic.value, kernel.facts.banner.unwrap().value, kernel.facts.messages.unwrap().value)
+        (
+            exports,
+            kernel.vermagic.unwrap().value,
+            kernel.facts.banner.unwrap().value,
+            kernel.facts.messages.unwrap().value,
+        )
     };
     let plain = facts(&at("vmlinux"));
     assert!(plain == facts(&image));

@@ -55,7 +55,7 @@ impl Pair {
     /// And the version magic can be patched in place.
     pub(crate) fn init_is_elsewhere(&self) -> bool {
         let [[extable, _], [_, init]] = ["extable", "init"].map(|name| self.places("module", name));
-        let [ours, theirs] = self.kernels().map(|kernel| kernel.vermagic.value.as_bytes().len());
+        let [ours, theirs] = self.kernels().map(|kernel| kernel.vermagic.as_ref().unwrap().value.as_bytes().len());
         let has_room = ours >= theirs;
         self.premise("the module's extable is where the kernel has init", extable.is_some() && extable == init)
             && self.premise("the module's version magic has room for the kernel's", has_room)
@@ -89,7 +89,7 @@ impl Pair {
 
     /// The kernel compares all of the version magic, as it has no symbol versions.
     pub(crate) fn vermagic_decides(&self) -> bool {
-        let [ours, theirs] = self.kernels().map(|kernel| &kernel.vermagic.value);
+        let [ours, theirs] = self.kernels().map(|kernel| &kernel.vermagic.as_ref().unwrap().value);
         self.premise(
             "the kernel compares all of the version magic",
             !theirs.has(TokenKind::Modversions) && ours != theirs,

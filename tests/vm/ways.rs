@@ -97,7 +97,7 @@ pub(crate) fn repacked(
     let way = WAYS[number % WAYS.len()];
     let digest = [Digest::Sha256, Digest::Sha384, Digest::Sha512][number % 3];
     // Without symbol versions the release is compared, and nothing else can be wrong with them.
-    let has_versions = kernel.vermagic.value.has(TokenKind::Modversions);
+    let has_versions = kernel.vermagic.as_ref().unwrap().value.has(TokenKind::Modversions);
     let plain = Request {
         signer: Some(Arc::new(signer.clone().with_digest(digest))),
         mark: Mark::Always,

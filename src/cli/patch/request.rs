@@ -131,8 +131,13 @@ impl Wanted {
             None => None,
             Some(name) => Some(output::waiting("reading the kernel", || kernel::named(name, &session.lookup()))?),
         };
+        if let Some(kernel) = &kernel
+            && kernel.without_modules().is_some()
+        {
+            kernel.known_vermagic()?;
+        }
         let wish = match (wish, &kernel) {
-            (None, Some(kernel)) => Wish::Rewrite(kernel.vermagic.value.as_bytes().to_vec()),
+            (None, Some(kernel)) => Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec()),
             (None, None) => Wish::Keep,
             (Some(wish), _) => wish,
         };

@@ -60,7 +60,7 @@ impl Page<'_, '_> {
 pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> Result<(), Failure> {
     let mut page = Page { roots: [&study.tree.layout.object, &study.tree.layout.source.value], session };
     tree_itself(named, &study.tree, &study.outlooks, &mut page)?;
-    let wanted = &study.kernel.vermagic;
+    let wanted = &study.wanted;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
     page.row("read from", &for_eyes(&wanted.source))?;
     verdict(study, &mut page)?;
@@ -196,7 +196,7 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         return package(study, page);
     }
     match &study.mending.after {
-        Some(after) if *after == study.kernel.vermagic.value => {
+        Some(after) if *after == study.wanted.value => {
             let text = page.session.paint(Paint::Good, "the kernel's version magic");
             page.heading("then", &text)
         }
@@ -219,7 +219,7 @@ fn only_spaces_differ(study: &Study) -> bool {
     let words = |vermagic: &[u8]| -> Vec<Vec<u8>> {
         vermagic.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
     };
-    let wanted = study.kernel.vermagic.value.as_bytes();
+    let wanted = study.wanted.value.as_bytes();
     study
         .outlooks
         .anew
@@ -276,7 +276,7 @@ fn change(change: &Change, page: &Page<'_, '_>) -> String {
 /// Which package has the right headers.
 fn package(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     let Some(distribution) = &study.distribution else {
-        let release = study.kernel.vermagic.value.release().map_or("", |release| release.text.as_str());
+        let release = study.wanted.value.release().map_or("", |release| release.text.as_str());
         let is_plain = release.contains('.') && release.chars().all(|c| c.is_ascii_digit() || c == '.');
         return match is_plain {
             true => page
@@ -430,8 +430,8 @@ impl<'d> Document<'d> {
             anew: outlook(&study.outlooks.anew),
             kernel: ShownKernel {
                 name: &study.kernel.name,
-                vermagic: Text::of(study.kernel.vermagic.value.as_bytes()),
-                source: &study.kernel.vermagic.source,
+                vermagic: Text::of(study.wanted.value.as_bytes()),
+                source: &study.wanted.source,
                 config: study.kernel.facts.config.as_ref().map(|config| config.source.as_str()),
             },
             matches: study.mending.matches,

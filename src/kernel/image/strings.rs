@@ -4,7 +4,7 @@ use std::io::Read;
 
 use memchr::{memchr, memmem};
 
-use crate::vermagic::{TokenKind, Vermagic};
+use crate::vermagic::{Problem, TokenKind, Vermagic};
 
 /// The version line and the release in it.
 pub(super) struct Banner {
@@ -62,6 +62,33 @@ pub(super) fn vermagic(constants: &[u8], release: &str) -> Option<Vermagic> {
         }
     }
     best.map(|(_, vermagic)| vermagic)
+}
+
+/// The strings in an image's constants that are a version magic by their tokens, whatever they begin with: some vendors put
+/// a constant there, so that modules load on each of their releases. Nearly every kernel that loads modules can unload them
+/// or has symbol versions, and no other string has these words. Each string once, and a few are enough.
+pub(super) fn constant_vermagics(constants: &[u8]) -> Vec<Vermagic> {
+    const MOST: usize = 8;
+    let words: [&[u8]; 2] = [b" mod_unload ", b" modversions "];
+    let mut found: Vec<Vermagic> = Vec::new();
+    for at in words.iter().flat_map(|word| memmem::find_iter(constants, word).take(MOST_PLACES)) {
+        let before = constants.get(at.saturating_sub(LONGEST)..at).unwrap_or_default();
+        let length = before.iter().rev().take_while(|byte| (b' '..0x7f).contains(*byte)).count();
+        let Some(text) = string_at(constants, at - length) else { continue };
+        // A module that lies in the image, in an initramfs, has it with its key. A format is none.
+        let is_plain = text.iter().all(|byte| (b' '..0x7f).contains(byte) && *byte != b'%');
+        if !is_plain || text.starts_with(b"vermagic=") || found.iter().any(|known| known.as_bytes() == text) {
+            continue;
+        }
+        let vermagic = Vermagic::parse(text);
+        let is_one = score(&vermagic).is_some_and(|score| score > 0)
+            && (vermagic.has(TokenKind::ModUnload) || vermagic.has(TokenKind::Modversions))
+            && !vermagic.problems().iter().any(Problem::is_error);
+        if is_one && found.len() < MOST {
+            found.push(vermagic);
+        }
+    }
+    found
 }
 
 /// Known tokens less unknown ones.
