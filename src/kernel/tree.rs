@@ -21,7 +21,9 @@ use crate::vermagic::Vermagic;
 pub(super) struct Gathered {
     /// By version magic, since a tree may hold modules of another build beside its own.
     builds: HashMap<Vec<u8>, Vec<Member>>,
-    /// How many have no version magic.
+    /// Those that are stripped of it as OpenWrt strips modules.
+    stripped: Vec<Member>,
+    /// How many have none for another reason.
     without: usize,
     unreadable: usize,
 }
@@ -74,9 +76,13 @@ impl Gathered {
     }
 
     fn add_module(&mut self, file: &Path, module: &Module) {
-        let Some(vermagic) = module.modinfo.first("vermagic") else {
-            self.without += 1;
-            return;
+        let build = match module.modinfo.first("vermagic") {
+            Some(vermagic) => self.builds.entry(vermagic.to_vec()).or_default(),
+            None if module.is_stripped() => &mut self.stripped,
+            None => {
+                self.without += 1;
+                return;
+            }
         };
         let depends = module.modinfo.first("depends").unwrap_or_default().split(|byte| *byte == b',');
         let exports = module.exports.iter().map(|export| {
@@ -87,7 +93,7 @@ impl Gathered {
             };
             (text(&export.name), known)
         });
-        self.builds.entry(vermagic.to_vec()).or_default().push(Member {
+        build.push(Member {
             module: TreeModule {
                 name: module.name_or_stem(file),
                 file: file.to_owned(),
@@ -104,6 +110,7 @@ impl Gathered {
     pub(super) fn join(mut self, other: Gathered) -> Gathered {
         self.unreadable += other.unreadable;
         self.without += other.without;
+        self.stripped.extend(other.stripped);
         for (vermagic, theirs) in other.builds {
             self.builds.entry(vermagic).or_default().extend(theirs);
         }
@@ -113,7 +120,7 @@ impl Gathered {
     /// The facts that they tell together. `name` is the tree's, for [`Fact::source`]; `preference` says which of several
     /// files of one module counts.
     pub(super) fn facts(self, name: &str, lists: Lists, preference: &Preference) -> Facts {
-        let readable = self.without + self.builds.values().map(Vec::len).sum::<usize>();
+        let readable = self.without + self.stripped.len() + self.builds.values().map(Vec::len).sum::<usize>();
         if readable == 0 && lists.built_in.is_empty() {
             return Facts::default();
         }
@@ -125,8 +132,15 @@ impl Gathered {
             let counts = |build: &[Member]| [of_rank(build, 1), of_rank(build, 0), build.len()];
             counts(one).cmp(&counts(other)).then_with(|| b.cmp(a))
         };
-        let (vermagic, members) = self.builds.into_iter().max_by(order).unzip();
-        let members = members.unwrap_or_default();
+        let is_stripped = self.builds.is_empty() && self.without == 0 && !self.stripped.is_empty();
+        let (vermagic, members) = match is_stripped {
+            true => (None, self.stripped),
+            false => self
+                .builds
+                .into_iter()
+                .max_by(order)
+                .map_or_else(Default::default, |(vermagic, members)| (Some(vermagic), members)),
+        };
         let best = members.iter().map(Member::rank).min().unwrap_or_default();
         let (mut machines, mut fingerprints) = (Vec::new(), Vec::new());
         let (mut own, mut statements) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
@@ -148,7 +162,6 @@ impl Gathered {
             (count, 0) => format!("{} in {name}", modules(count)),
             (count, bad) => format!("{} in {name}, and {bad} more that can't be read", modules(count)),
         };
-        let fact = |value| Fact { value, source: source.clone() };
         let mut facts = Facts::default();
         if readable > of_this_build {
             facts.notes.push(format!("{} in {name} of other builds, left out", modules(readable - of_this_build)));
@@ -161,6 +174,9 @@ impl Gathered {
             let vermagic = Vermagic::parse(&vermagic);
             facts.release = vermagic.release().map(|token| Fact { value: token.text.clone(), source: source.clone() });
             facts.vermagic = Some(Fact { value: vermagic, source: source.clone() });
+        }
+        facts.stripped = is_stripped.then(|| Fact { value: of_this_build, source: source.clone() });
+        if of_this_build > 0 {
             facts.machine = most(&machines, |_| 0).map(|value| Fact { value, source: source.clone() });
             // A module without an exit function has no pointer to it to be seen.
             let pointers = |f: &Fingerprint| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
@@ -171,10 +187,11 @@ impl Gathered {
             }
         }
         let tree = Tree::new(own, lists.built_in);
-        facts.tree = Some(fact(match lists.names {
+        let tree = match lists.names {
             Some(names) => tree.listed(names),
             None => tree,
-        }));
+        };
+        facts.tree = Some(Fact { value: tree, source });
         facts
     }
 }

@@ -18,6 +18,7 @@ mod make;
 mod imports;
 mod itself;
 mod order;
+mod stripped;
 mod symvers;
 mod vermagic;
 
