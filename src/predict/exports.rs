@@ -66,17 +66,25 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
 /// Nobody may export the same symbol.
 pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
     let names = exported(attempt, loaded);
-    if names.is_empty() {
-        return Ok(());
-    }
-    if record.is_unsigned && attempt.rules.surely(Rule::SigProtect) {
-        let first = names.first().map(String::as_str).unwrap_or_default();
+    if let Some(first) = names.first()
+        && record.is_unsigned
+        && attempt.rules.surely(Rule::SigProtect)
+    {
         let note = format!(
             "this kernel protects the exports of its own modules (CONFIG_MODULE_SIG_PROTECT; not measured): is {first} one \
              of them? Then it prints \"exports protected symbol\" and returns EACCES (13) (the list that it was built with, \
              android/abi_gki_protected_exports_*)"
         );
         record.unknown(Step::Exports, note);
+    }
+    if !has_relocated_names(attempt, loaded) {
+        // It reads a name at the distance 0, or at the address 0 (kernel_symbol_name, kernel/module/internal.h).
+        let note = "its table of exports has no relocations, so it names nothing: what does the loader find there?";
+        record.unknown(Step::Exports, note);
+        return Ok(());
+    }
+    if names.is_empty() {
+        return Ok(());
     }
     let facts = &attempt.kernel.facts;
     let is_complete = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
@@ -124,22 +132,34 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The names that the loader takes for exported, in the order of the tables.
-fn exported(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<String> {
+/// The tables of exports that this kernel reads, by their section.
+fn tables(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<usize> {
     let one_table = attempt.rules.has(Rule::ExportFlags) == Some(true);
-    let tables = TABLES.iter().take(if one_table { 1 } else { 2 });
-    let machine =
-        attempt.kernel.facts.machine.as_ref().map_or_else(|| machine_of(loaded.file), |machine| machine.value);
-    tables.flat_map(|(table, _)| names_in(loaded, table, machine)).collect()
+    let names = TABLES.iter().take(if one_table { 1 } else { 2 });
+    let sections = || loaded.sections.iter().enumerate().skip(1);
+    let index =
+        |name: &str| sections().find(|(_, section)| section.is_alloc() && loaded.name_of(section) == name.as_bytes());
+    names.filter_map(|(table, _)| Some(index(table)?.0)).collect()
 }
 
-fn names_in(loaded: &Loaded<'_>, table: &str, machine: Machine) -> Vec<String> {
-    let index = loaded
-        .sections
-        .iter()
-        .skip(1)
-        .position(|section| section.is_alloc() && loaded.name_of(section) == table.as_bytes());
-    let Some(index) = index.map(|at| at + 1) else { return Vec::new() };
+/// Are the names in each of them filled in by relocations, as those of a built module are?
+fn has_relocated_names(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> bool {
+    let is_relocated = |table: usize| {
+        let mut all = loaded.sections.iter();
+        all.any(|section| matches!(section.kind, SHT_REL | SHT_RELA) && section.info as usize == table)
+    };
+    let is_empty = |table: usize| loaded.sections.get(table).is_none_or(|section| section.size == 0);
+    tables(attempt, loaded).into_iter().all(|table| is_empty(table) || is_relocated(table))
+}
+
+/// The names that the loader takes for exported, in the order of the tables.
+fn exported(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<String> {
+    let machine =
+        attempt.kernel.facts.machine.as_ref().map_or_else(|| machine_of(loaded.file), |machine| machine.value);
+    tables(attempt, loaded).into_iter().flat_map(|table| names_in(loaded, table, machine)).collect()
+}
+
+fn names_in(loaded: &Loaded<'_>, index: usize, machine: Machine) -> Vec<String> {
     let mut names = by_relocation(loaded, index, machine);
     if names.is_empty() {
         names = by_symbol(loaded, index);

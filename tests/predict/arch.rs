@@ -10,6 +10,7 @@ use kmodlab::predict::{Answer, Force, Step, Verdict};
 use kmodlab::vermagic::Vermagic;
 
 use crate::make::relocatable::Relocatable;
+use crate::make::special::Special;
 use crate::{assert_accepted, assert_refused, assert_unknown, insmod};
 
 fn fact<T>(value: T) -> Option<Fact<T>> {
@@ -303,4 +304,21 @@ fn the_lower_half_of_an_address_needs_its_upper_half() {
     assert_refused(&with_type("riscv", "6.12.9", 24), Step::Relocations, EINVAL, &[line]);
     let verdict = with_type("mips", "6.1.9", 5);
     assert_refused(&verdict, Step::Relocations, ENOEXEC, &[]);
+}
+
+#[test]
+fn a_table_of_exports_without_relocations_names_nothing() {
+    // arm64's 6.12.118 loaded one whose symbols were named after the kernel's own.
+    for arch in ["x86", "arm64"] {
+        let kernel = kernel(arch, "6.12.9");
+        let exporting = |has_names| {
+            let entries = ["license=GPL", "intree=Y", "retpoline=Y", "vermagic=6.12.9 SMP mod_unload "];
+            let mut module = Special::new(arch, &entries);
+            (module.imports, module.exports, module.has_relocated_exports) = (vec![], vec!["_printk"], has_names);
+            insmod(&module.bytes().unwrap(), &kernel, Force::None)
+        };
+        let line = "demo: exports duplicate symbol _printk (owned by kernel)";
+        assert_refused(&exporting(true), Step::Exports, ENOEXEC, &[line]);
+        assert_unknown(&exporting(false), &["its table of exports has no relocations"]);
+    }
 }
