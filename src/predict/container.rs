@@ -71,8 +71,13 @@ pub(super) fn attempt(
             == (first.answer(), first.refused, &first.dmesg, first.taints)
     };
     let is_decided = judged.iter().all(|(_, _, record)| is_same(record));
+    // Each loader has its own reason, and none takes it.
+    let is_refused = judged.iter().all(|(_, _, record)| record.answer() == Answer::Refused);
+    let mut errnos: Vec<i32> = judged.iter().flat_map(|(_, _, record)| record.errnos(rules)).collect();
+    errnos.dedup();
     let note = file.note(&judged, is_decided);
     let result = match is_decided {
+        false if is_refused => Outcome::Fail,
         false => Outcome::Unknown,
         true if matches!(first.refused, Some((Step::Container, _))) => Outcome::Fail,
         true if judged.iter().any(|(_, handed, _)| matches!(handed, Handed::Unknown(_))) => Outcome::Unknown,
@@ -83,6 +88,10 @@ pub(super) fn attempt(
     if !is_decided {
         // What is certain of one loader only is no answer.
         (record.refused, record.dmesg) = (None, Vec::new());
+    }
+    if let (false, true, [first, others @ ..]) = (is_decided, is_refused, errnos.as_slice()) {
+        record.refused = Some((Step::Container, *first));
+        record.otherwise = others.to_vec();
     }
     let at = record.findings.iter().position(|finding| finding.step != Step::Permission);
     let finding = super::Finding::new(Step::Container, result, note);
@@ -155,13 +164,13 @@ impl<'f> File<'f> {
         let refuses = |why: &str| Handed::KmodRefuses { errno: errno::EINVAL, why: why.to_owned() };
         match (self.packing.container, self.packing.header) {
             (Container::Gzip, _) => {
-                return Handed::Unknown("is kmod built with zlib? (kmod --version: +ZLIB; Debian's is not)".to_owned());
+                return Handed::Unknown("is it built with zlib? (kmod --version: +ZLIB; Debian's is not)".to_owned());
             }
             (_, _) if matches!(self.packing.after, After::Other(_)) => {
                 return refuses("other bytes follow the compressed data");
             }
             (Container::Xz, Some(Header::Xz { filter: Some(RISCV), .. })) if loader != Loader::Kmod34 => {
-                return Handed::Unknown("knows kmod's liblzma the filter riscv? (5.6 and later do)".to_owned());
+                return Handed::Unknown("does its liblzma know the filter riscv? (5.6 and later do)".to_owned());
             }
             (Container::Zstd, Some(Header::Zstd { content, .. })) if loader == Loader::Kmod34 => match content {
                 None | Some(0) => return refuses("the zstd frame does not say how much comes out of it"),
@@ -204,7 +213,7 @@ impl<'f> File<'f> {
             let line = format!("not {article} {} compressed module", format.name());
             return refuses(errno::EINVAL, Some(&line), &format!("the kernel unpacks {} only", format.name()));
         }
-        let limits = Handed::Unknown("has the kernel memory for a dictionary of that size?".to_owned());
+        let limits = Handed::Unknown("does the kernel have memory for a dictionary of that size?".to_owned());
         match self.packing.header {
             Some(Header::Xz { check, filter, is_odd, dictionary }) => {
                 // lib/xz/xz_dec_stream.c: XZ_OPTIONS_ERROR is 6.
@@ -224,7 +233,7 @@ impl<'f> File<'f> {
                     Some((filter, None)) => {
                         let name = filter_name(filter);
                         let option = filter_option(filter).unwrap_or("XZ_DEC_BCJ");
-                        return Handed::Unknown(format!("knows the kernel the filter {name}? (CONFIG_{option})"));
+                        return Handed::Unknown(format!("does the kernel know the filter {name}? (CONFIG_{option})"));
                     }
                     Some((_, Some(true))) | None => {}
                 }
@@ -316,7 +325,7 @@ impl<'f> File<'f> {
                 }
                 Handed::KernelRefuses { why, .. } => (format!("hands it to the kernel: {why}"), true),
                 Handed::KmodRefuses { why, .. } => (format!("does not take it: {why}"), true),
-                Handed::Unknown(note) => (format!("is not decided: {note}"), false),
+                Handed::Unknown(note) => (format!("may take it: {note}"), false),
             };
             is_wrong |= is_bad;
             let outcome = match (record.answer(), record.refused) {

@@ -120,6 +120,24 @@ fn kmod_34_wants_one_zstd_frame_that_says_its_size() {
 }
 
 #[test]
+fn what_no_loader_takes_is_refused_though_each_has_its_own_reason() {
+    let mut other = hello();
+    let at = memchr::memmem::find(&other, b" SMP ").unwrap();
+    other[at + 1] = b'X';
+    let (half, rest) = other.split_at(other.len() / 2);
+    let two = |packed: fn(&[u8]) -> Vec<u8>| [packed(half), packed(rest)].concat();
+    let zstd = judged(&two(|part| Container::Zstd.compress(part).unwrap()), &unpacking(), Loader::Any, Force::None);
+    assert_eq!((zstd.answer, zstd.errno, zstd.dmesg.len()), (Answer::Refused, None, 0), "{zstd:#?}");
+    assert_eq!(zstd.errnos, [EINVAL, ENOEXEC]);
+    let (result, words) = finding(&zstd);
+    assert_eq!(result, Outcome::Fail);
+    assert!(words.contains("kmod up to 33 unpacks it, ENOEXEC; kmod from 34 on does not take it"), "{words}");
+    // By its version magic from one, by half an ELF file from the other: the errno is the same.
+    let xz = judged(&two(|part| xz(part, Check::Crc32)), &unpacking(), Loader::Any, Force::None);
+    assert_eq!((xz.answer, xz.errno, xz.dmesg.len()), (Answer::Refused, Some(ENOEXEC), 0), "{xz:#?}");
+}
+
+#[test]
 fn forced_by_kmod_30_a_signed_module_is_one_that_was_changed() {
     let mut kernel = with_option(unpacking(), "MODULE_FORCE_LOAD", true);
     kernel.facts.keys = Some(crate::signed::known());
@@ -134,7 +152,10 @@ fn forced_by_kmod_30_a_signed_module_is_one_that_was_changed() {
 #[test]
 fn gzip_depends_on_how_kmod_was_built() {
     let file = Container::Gzip.compress(&hello()).unwrap();
-    assert_unknown(&judged(&file, &unpacking(), Loader::Any, Force::None), &["is kmod built with zlib?"]);
+    assert_unknown(
+        &judged(&file, &unpacking(), Loader::Any, Force::None),
+        &["every kmod may take it: is it built with zlib?"],
+    );
 }
 
 #[test]
