@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use crate::escape;
 use architecture::{ARCHITECTURES, architecture_word, is_architecture};
 
-pub use compare::{Comparison, Difference, DifferenceKind, compare, equal_after_release};
+pub use compare::{Comparison, Difference, DifferenceKind, compare, compare_whole, equal_after_release};
 pub use problem::Problem;
 pub use release::Release;
 

@@ -12,7 +12,7 @@ use crate::patch::repack;
 use crate::patch::request::{Mark, Mode, Request, Signature, Wish};
 use crate::patch::strings::{self, Strings};
 use crate::patch::versions::Versioned;
-use crate::vermagic::{Comparison, Vermagic, compare};
+use crate::vermagic::{Comparison, Vermagic, compare_whole};
 
 /// The exact edits, and what they lead to.
 #[derive(Clone, Debug)]
@@ -196,7 +196,7 @@ impl Plan {
 
     /// What differs between the old string and the new one; `None` for a blanked one.
     pub fn comparison(&self) -> Option<Comparison> {
-        self.vermagic_after.as_ref().map(|after| compare(&self.vermagic_before, after))
+        self.vermagic_after.as_ref().map(|after| compare_whole(&self.vermagic_before, after))
     }
 
     /// Reads the outcome again: it must be the same module in all but the version magic, the mark, the trailer, and what

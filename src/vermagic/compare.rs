@@ -107,16 +107,23 @@ impl Serialize for DifferenceKind {
 /// Two strings that are not equal always have a difference, even where it is nothing but a space; except that a release
 /// alone ([`Vermagic::is_bare_release`]) is compared with the other's release only.
 pub fn compare(module: &Vermagic, kernel: &Vermagic) -> Comparison {
-    let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
-    let mut differences = Vec::new();
     // A release alone claims nothing about tokens, so that there is nothing more to compare.
     if module.is_bare_release() != kernel.is_bare_release() {
+        let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
+        let mut differences = Vec::new();
         let [ours, theirs] = [module, kernel].map(|side| side.release().map(|token| (token, side.bytes(token))));
         if ours.map(|(_, bytes)| bytes) != theirs.map(|(_, bytes)| bytes) {
             differences.extend(token_difference(ours.as_ref(), theirs.as_ref()));
         }
         return Comparison { differences, equal_after_release };
     }
+    compare_whole(module, kernel)
+}
+
+/// As [`compare`], for two strings that both stand or will stand in a module: there a release alone has no tokens.
+pub fn compare_whole(module: &Vermagic, kernel: &Vermagic) -> Comparison {
+    let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
+    let mut differences = Vec::new();
     for slot in SLOTS {
         // What both have falls away; what is left over on the two sides stands against each other.
         let (ours, theirs) = (slot.tokens(module), slot.tokens(kernel));

@@ -425,6 +425,8 @@ fn abi_tokens_by_each_token_but_the_release() {
         ("6.1.0-99-amd64 SMP preempt mod_unload modversions ", None),
         ("6.1.0-99-amd64 SMP preempt mod_unload ", None),
         ("6.1.0-47-amd64 preempt mod_unload modversions ", Some("SMP (SMP becomes none)")),
+        // A word alone takes all tokens away.
+        ("6.1.0-47-amd64", Some("SMP (SMP becomes none), preemption (preempt becomes none)")),
         ("6.1.0-47-amd64 SMP mod_unload modversions ", Some("preemption (preempt becomes none)")),
         ("6.1.0 SMP preempt_rt mod_unload modversions ", Some("preemption (preempt becomes preempt_rt)")),
         ("6.1.0 SMP preempt mod_unload 686 ", Some("architecture (none becomes 686)")),
