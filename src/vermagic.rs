@@ -100,10 +100,13 @@ impl Vermagic {
         self.release().is_some_and(|release| release.range.end == self.raw.len())
     }
 
-    /// Is a space at the end all that the other string has more, or less?
+    /// Is a space at the end all that the other string has more, or less, apart from the release?
     pub fn differs_by_last_space(&self, other: &Vermagic) -> bool {
         let (ours, theirs) = (self.raw.as_slice(), other.raw.as_slice());
-        ours.strip_suffix(b" ") == Some(theirs) || theirs.strip_suffix(b" ") == Some(ours)
+        let more = |long: &[u8], short: &[u8]| {
+            long.strip_suffix(b" ").is_some_and(|long| long.contains(&b' ') && equal_after_release(long, short))
+        };
+        more(ours, theirs) || more(theirs, ours)
     }
 
     /// Is there a token of this kind?

@@ -64,6 +64,8 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     };
     let comparison = compare(ours, &theirs.value);
     let is_bare = theirs.value.is_bare_release() && !ours.is_bare_release();
+    let is_same_release = || ours.release().map(|own| &own.text) == theirs.value.release().map(|own| &own.text);
+    let release_does_not_refuse = || is_same_release() || release_is_skipped(attempt, loaded) == Some(true);
     let (result, note) = match comparison.is_equal() {
         true if is_bare => (
             Outcome::Unknown,
@@ -78,7 +80,9 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             ),
         },
         true => (Outcome::Pass, "the strings are equal"),
-        false if ours.differs_by_last_space(&theirs.value) => (Outcome::Fail, last_space(ours, theirs)),
+        false if ours.differs_by_last_space(&theirs.value) && release_does_not_refuse() => {
+            (Outcome::Fail, last_space(ours, theirs))
+        }
         false if !comparison.equal_but_release() => (Outcome::Fail, "the strings differ"),
         false => match release_is_skipped(attempt, loaded) {
             Some(true) => (
@@ -136,6 +140,8 @@ fn release_is_skipped(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Option<bool
     let is_old = attempt.rules.since_patch((2, 6, 26)) == Some(false);
     match attempt.rules.has(Rule::Modversions) {
         Some(true) => Some(sees_versions || is_old),
+        // Whether the kernel has them does not matter to a module that has none.
+        None if !sees_versions && attempt.rules.since_patch((2, 6, 26)) == Some(true) => Some(false),
         other => other,
     }
 }

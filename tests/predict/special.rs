@@ -266,12 +266,32 @@ fn a_release_alone_claims_nothing_about_tokens() {
     assert_eq!(verdict.dangers, []);
 }
 
+/// Whether the kernel has them does not matter then (`same_magic`, kernel/module/version.c).
+#[test]
+fn another_release_refuses_a_module_without_symbol_versions() {
+    let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
+    let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64"), Force::None);
+    assert_eq!((verdict.answer, note(&verdict, Step::Vermagic).0), (Answer::Refused, Outcome::Fail));
+    // Up to 2.6.25 the kernel's symbol versions alone were enough.
+    let verdict = insmod(&unversioned, &typed("2.6.18-5-686"), Force::None);
+    assert_eq!(note(&verdict, Step::Vermagic).0, Outcome::Unknown);
+}
+
 #[test]
 fn without_the_space_at_the_end_the_command_line_is_the_likely_cause() {
-    let verdict = insmod(&hello(&[]), &typed("6.1.0-47-amd64 SMP preempt mod_unload modversions"), Force::None);
+    // The release is skipped, since both have symbol versions.
+    for release in ["6.1.0-47-amd64", "6.1.0-48-amd64"] {
+        let string = format!("{release} SMP preempt mod_unload modversions");
+        let verdict = insmod(&hello(&[]), &typed(&string), Force::None);
+        let (result, note) = note(&verdict, Step::Vermagic);
+        assert_eq!(result, Outcome::Fail);
+        assert!(note.contains("missing on the command line"), "{release}: {note}");
+    }
+    // Here the release refuses it, whatever stands at the end.
+    let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
+    let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64 SMP preempt mod_unload modversions"), Force::None);
     let (result, note) = note(&verdict, Step::Vermagic);
-    assert_eq!(result, Outcome::Fail);
-    assert!(note.contains("missing on the command line"), "{note}");
+    assert_eq!((result, note), (Outcome::Fail, "the strings differ"));
 }
 
 #[test]
