@@ -296,6 +296,11 @@ pub struct Tree {
     /// The names of the modules that the tree's own list has (`modules.order`, `modules.dep`), and that are not there.
     /// `None` where there is no such list.
     pub missing: Option<BTreeSet<String>>,
+    /// The files of the modules that are proprietary by their own licence or name.
+    proprietary: BTreeSet<PathBuf>,
+    /// The names of these and of all that use their symbols, made when it is first asked for.
+    #[serde(skip)]
+    tainted: OnceLock<HashSet<String>>,
     /// Who exports what, made when it is first asked for.
     #[serde(skip)]
     exporters: OnceLock<HashMap<String, (usize, usize)>>,
@@ -304,7 +309,49 @@ pub struct Tree {
 impl Tree {
     /// A tree of these modules.
     pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> Tree {
-        Tree { modules, built_in, missing: None, exporters: OnceLock::new() }
+        Tree { modules, built_in, ..Tree::default() }
+    }
+
+    /// The same tree, in which these files are of proprietary modules. Files that are not in the tree do not count.
+    #[must_use]
+    pub fn with_proprietary(mut self, files: BTreeSet<PathBuf>) -> Tree {
+        self.proprietary = files;
+        self
+    }
+
+    /// Is a module proprietary by its own licence or name, or does it use a symbol of one that is? Such a module inherits the
+    /// taint (`inherit_taint`, kernel/module/main.c, 5.9 on). modpost lists in `depends` all modules whose symbols are used.
+    ///
+    /// `None` where that is not known: a list of symbols names no licences. What the kernel's own build lists, by paths
+    /// within its source, is GPL-compatible as all of it.
+    pub fn is_proprietary(&self, module: &TreeModule) -> Option<bool> {
+        let is_within = || !module.file.is_absolute() && module.file.components().count() > 1;
+        if !is_file(module) && !is_within() {
+            return None;
+        }
+        if self.proprietary.is_empty() {
+            return Some(false);
+        }
+        let tainted = self.tainted.get_or_init(|| {
+            let mut users: HashMap<String, Vec<&TreeModule>> = HashMap::new();
+            for module in &self.modules {
+                for needed in &module.depends {
+                    users.entry(needed.replace('-', "_")).or_default().push(module);
+                }
+            }
+            let is_own = |module: &&TreeModule| self.proprietary.contains(&module.file);
+            let mut waiting: Vec<String> =
+                self.modules.iter().filter(is_own).map(|module| module.name.replace('-', "_")).collect();
+            let mut tainted = HashSet::new();
+            while let Some(name) = waiting.pop() {
+                if tainted.insert(name.clone()) {
+                    let users = users.get(&name).into_iter().flatten();
+                    waiting.extend(users.map(|user| user.name.replace('-', "_")));
+                }
+            }
+            tainted
+        });
+        Some(tainted.contains(&module.name.replace('-', "_")))
     }
 
     /// The same tree with the names of all modules that the kernel has.
@@ -332,7 +379,7 @@ impl Tree {
     /// Both trees' modules and lists, those of the first where both have one.
     #[must_use]
     pub(super) fn join(self, other: Tree) -> Tree {
-        let Tree { mut modules, mut built_in, mut missing, .. } = self;
+        let Tree { mut modules, mut built_in, mut missing, mut proprietary, .. } = self;
         let known: HashSet<String> = modules.iter().map(|module| module.name.clone()).collect();
         modules.extend(other.modules.into_iter().filter(|module| !known.contains(&module.name)));
         modules.sort_by(|a, b| a.file.cmp(&b.file));
@@ -343,16 +390,14 @@ impl Tree {
             (Some(ours), Some(theirs)) => Some(ours.union(&theirs).cloned().collect()),
             (ours, theirs) => ours.or(theirs),
         };
-        let mut both = Tree { missing, ..Tree::new(modules, built_in) };
+        proprietary.extend(other.proprietary);
+        let mut both = Tree { missing, proprietary, ..Tree::new(modules, built_in) };
         both.remove_present();
         both
     }
 
     /// Was it read from module files? `Module.symvers` names modules too, without the ending of a file's name.
     pub fn has_files(&self) -> bool {
-        let is_file = |module: &TreeModule| {
-            module.file.file_name().is_some_and(|name| name.as_encoded_bytes().windows(3).any(|end| end == b".ko"))
-        };
         self.modules.first().is_some_and(is_file)
     }
 
@@ -403,6 +448,10 @@ impl Tree {
     pub fn has_built_in(&self, name: &str) -> bool {
         self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
     }
+}
+
+fn is_file(module: &TreeModule) -> bool {
+    module.file.file_name().is_some_and(|name| name.as_encoded_bytes().windows(3).any(|end| end == b".ko"))
 }
 
 /// A walk through what modules need.

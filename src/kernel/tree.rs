@@ -3,7 +3,7 @@
 //! Every module tells the CRCs that its imports had when it was built, and on which modules it depends: so a tree alone knows
 //! a good part of what its kernel exports ([`crate::kernel::imports`]).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use crate::kernel::imports::{Imports, Statement};
 use crate::kernel::preference::Preference;
 use crate::kernel::{BuiltIn, Export, Fact, Facts, Machine, Tree, TreeModule};
 use crate::module::container::Container;
+use crate::module::licence::{self, OFFENDERS};
 use crate::module::this_module::Fingerprint;
 use crate::module::{self, Module, name_of_file};
 use crate::vermagic::Vermagic;
@@ -34,6 +35,8 @@ struct Member {
     machine: Machine,
     fingerprint: Option<Fingerprint>,
     statement: Statement,
+    /// Its licence or its name makes it proprietary.
+    is_proprietary: bool,
 }
 
 impl Member {
@@ -93,9 +96,12 @@ impl Gathered {
             };
             (text(&export.name), known)
         });
+        let name = module.name_or_stem(file);
         build.push(Member {
+            is_proprietary: !licence::is_compatible(module.modinfo.first("license"))
+                || OFFENDERS.contains(&name.as_str()),
             module: TreeModule {
-                name: module.name_or_stem(file),
+                name,
                 file: file.to_owned(),
                 depends: depends.filter(|name| !name.is_empty()).map(text).collect(),
                 exports: exports.collect(),
@@ -144,6 +150,7 @@ impl Gathered {
         let best = members.iter().map(Member::rank).min().unwrap_or_default();
         let (mut machines, mut fingerprints) = (Vec::new(), Vec::new());
         let (mut own, mut statements) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
+        let mut proprietary = BTreeSet::new();
         for member in members {
             if member.rank() == best {
                 count(&mut machines, member.machine, 1);
@@ -152,6 +159,9 @@ impl Gathered {
                 if !member.statement.is_patched {
                     statements.push(member.statement);
                 }
+            }
+            if member.is_proprietary {
+                proprietary.insert(member.module.file.clone());
             }
             own.push(member.module);
         }
@@ -186,7 +196,7 @@ impl Gathered {
                 facts.imports = Some(Fact { value: imports, source: format!("what {source} import") });
             }
         }
-        let tree = Tree::new(own, lists.built_in);
+        let tree = Tree::new(own, lists.built_in).with_proprietary(proprietary);
         let tree = match lists.names {
             Some(names) => tree.listed(names),
             None => tree,

@@ -10,6 +10,7 @@ pub(crate) mod der;
 pub mod elf;
 pub mod file;
 pub mod glance;
+pub mod licence;
 pub mod modinfo;
 mod public_key;
 mod registry;

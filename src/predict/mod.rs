@@ -11,6 +11,7 @@ mod container;
 pub mod danger;
 mod exports;
 mod loaded;
+mod memory;
 mod names;
 mod numbers;
 mod patched;
@@ -50,6 +51,8 @@ pub mod errno {
     pub const ENOENT: i32 = 2;
     /// What most refusals come back as.
     pub const ENOEXEC: i32 = 8;
+    /// No memory for a module of this size.
+    pub const ENOMEM: i32 = 12;
     /// A security module says no.
     pub const EACCES: i32 = 13;
     /// A module of this name is there.
@@ -106,6 +109,8 @@ pub enum Step {
     Name,
     /// No section both writable and executable.
     Sections,
+    /// Memory for its sections, and for its per-CPU data.
+    Memory,
     /// Exports with what belongs to them, and none that is there already.
     Exports,
     /// Each imported symbol is exported by somebody, and is the same.
@@ -130,6 +135,7 @@ impl Step {
             Step::Livepatch => "livepatch",
             Step::Name => "name",
             Step::Sections => "sections",
+            Step::Memory => "memory",
             Step::Exports => "exports",
             Step::Symbols => "symbols",
             Step::Relocations => "relocations",
@@ -143,14 +149,15 @@ impl Step {
             Step::Permission => &[errno::EPERM, errno::ENOSYS],
             Step::Blacklist => &[errno::EPERM],
             Step::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
-            // Up to 4.20 a module without a good signature is refused by ENOKEY, and one whose digest does not fit as later.
-            Step::Signature => match rules.has(Rule::SignatureReasons) {
-                Some(true) => &[errno::EKEYREJECTED],
-                _ => &[errno::ENOKEY, errno::EKEYREJECTED],
-            },
+            // What it may return for this module is noted where it is left undecided.
+            Step::Signature => &[errno::EKEYREJECTED],
+            // Only some kernels keep symbols from modules that they can't verify.
+            Step::Exports if rules.surely(Rule::SigProtect) => &[errno::ENOEXEC, errno::EACCES],
+            Step::Symbols if rules.surely(Rule::SigProtect) => &[errno::ENOENT, errno::EINVAL, errno::EACCES],
             Step::Elf | Step::ModuleLayout | Step::Vermagic | Step::Livepatch | Step::Sections | Step::Exports => {
                 &[errno::ENOEXEC]
             }
+            Step::Memory => &[errno::ENOMEM],
             Step::Name => &[errno::EEXIST, errno::EINVAL],
             Step::Symbols => &[errno::ENOENT, errno::EINVAL],
             Step::Relocations => &[errno::ENOEXEC, errno::EINVAL, errno::ENOENT],
@@ -418,6 +425,9 @@ impl Attempt<'_> {
         symbol_versions::module_layout(self, &loaded, record)?;
         vermagic::check(self, &loaded, record)?;
         let late = self.rules.has(Rule::TaintsLate) != Some(false);
+        // Where the place is not known at which taints are set, a refusal between the two places leaves that open.
+        let (is_place_open, were_open) = (self.rules.has(Rule::TaintsLate).is_none(), record.taints_are_open);
+        record.taints_are_open |= is_place_open;
         if !late {
             taints::origin(self, &loaded, record);
         }
@@ -430,14 +440,26 @@ impl Attempt<'_> {
         }
         arch::sections(self, &loaded, record, || relocations::line(self, &loaded))?;
         sections::write_or_execute(self, &loaded, record)?;
+        memory::area(self, &loaded, record)?;
         if !self.rules.surely(Rule::NameEarly) {
             names::taken(self, &loaded, record)?;
+        }
+        if is_place_open {
+            record.taints_are_open = were_open;
         }
         if late {
             taints::origin(self, &loaded, record);
             taints::licence(self, &loaded, record);
         }
         taints::unsigned(self, &loaded, record);
+        if late {
+            taints::by_name(self, &loaded, record);
+        }
+        memory::per_cpu(self, &loaded, record)?;
+        sections::constructors(self, &loaded, record)?;
+        if !late {
+            taints::by_name(self, &loaded, record);
+        }
         exports::companions(self, &loaded, record)?;
         symbols::check(self, &loaded, record)?;
         relocations::check(self, &loaded, record)?;

@@ -57,11 +57,12 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
             None,
         );
     }
-    let same = |name: &str| name.replace('-', "_") == loaded.own_name.replace('-', "_");
-    let in_tree = facts
-        .tree
-        .as_ref()
-        .filter(|tree| tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name)));
+    // A folder's name is that of the build, with `_`; a module with `-` in its name gets another one. Lists of files have
+    // the files' names.
+    let same = |name: &str| name == loaded.own_name;
+    let in_tree = facts.tree.as_ref().filter(|tree| {
+        tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name.replace('-', "_")))
+    });
     let in_image = facts.folders.as_ref().filter(|folders| folders.value.iter().any(|name| same(name)));
     let source = in_tree.map(|tree| &tree.source).or(in_image.map(|folders| &folders.source));
     let Some(source) = source else {

@@ -24,11 +24,13 @@ pub(super) struct Record {
     pub(super) may_crash: bool,
     /// Whether an attempt to force left a taint is not known.
     pub(super) taints_are_open: bool,
+    /// The signature is not decided, and the system call may return these for it.
+    pub(super) signature_errnos: Option<Vec<i32>>,
     /// The kernel takes the module for one without a good signature.
     pub(super) is_unsigned: bool,
     /// The kernel does not compare the version magic of any module.
     pub(super) ignores_vermagic: bool,
-    /// GPL-only symbols do not exist for it.
+    /// It is proprietary: GPL-only symbols do not exist for it.
     pub(super) is_proprietary: bool,
     /// Weak symbols that nobody exports: their value is 0.
     pub(super) unresolved: HashSet<Vec<u8>>,
@@ -65,9 +67,12 @@ impl Record {
     /// All that the system call may return, if it is refused.
     pub(super) fn errnos(&self, rules: &Rules<'_>) -> Vec<i32> {
         let Some((step, errno)) = self.refused else { return Vec::new() };
+        let of_step = |step: Step| match (step, &self.signature_errnos) {
+            (Step::Signature, Some(errnos)) => errnos.as_slice(),
+            _ => step.errnos(rules),
+        };
         let before = self.undecided().into_iter().filter(|undecided| *undecided != step);
-        let all =
-            before.flat_map(|step| step.errnos(rules)).copied().chain(self.otherwise.iter().copied()).chain([errno]);
+        let all = before.flat_map(of_step).copied().chain(self.otherwise.iter().copied()).chain([errno]);
         let mut errnos = Vec::new();
         for errno in all {
             if !errnos.contains(&errno) {

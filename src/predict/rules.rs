@@ -65,6 +65,8 @@ pub(super) enum Rule {
     Livepatch,
     /// Sections must not be both writable and executable (CONFIG_STRICT_MODULE_RWX).
     WriteOrExecute,
+    /// A module with both `.ctors` and `.init_array` is refused (CONFIG_CONSTRUCTORS).
+    Constructors,
     /// Taints of origin and licence are set after the module has its place in the list; before, right behind vermagic.
     TaintsLate,
     /// A module that is not `intree` taints O.
@@ -73,6 +75,14 @@ pub(super) enum Rule {
     RetpolineLine,
     /// A module with `test=` taints N.
     TestTaint,
+    /// `lve` and, in older kernels, other modules are proprietary for their names.
+    OffendersByName,
+    /// `lve` is one of them.
+    LveByName,
+    /// Who uses a symbol of a proprietary module is proprietary, too, and must not have used GPL-only symbols before.
+    InheritsTaint,
+    /// The lines about that name the symbol.
+    InheritedSymbol,
     /// A name that is taken is looked for before memory is laid out.
     NameEarly,
     /// Exports need a table of flags, `__kflagstab`.
@@ -172,12 +182,22 @@ const TABLE: &[Row] = &[
     // sections
     // Not in 5.7, read in 5.10.
     Row(Rule::WriteOrExecute,       between((5, 8, 0), (5, 10, 0)), NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
+    // Not in 3.10, read in 4.9.
+    Row(Rule::Constructors,         between((3, 11, 0), (4, 9, 0)), NOW, "CONSTRUCTORS", &["has both .ctors and .init_array"]),
     // taints
     Row(Rule::TaintsLate,           at(6, 4),  NOW,     "", &[]),
     Row(Rule::OutOfTreeTaint,       at(3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
     // 4.16, and stable kernels of 4.14 and 4.15.
     Row(Rule::RetpolineLine,        between((4, 14, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
     Row(Rule::TestTaint,            at(6, 0), NOW,     "", &["loading test module taints kernel"]),
+    // 2.6.14 had none of them; `add_taint` for ndiswrapper, whose own symbols stay, was settled in 2.6.19.
+    Row(Rule::OffendersByName,      between((2, 6, 14), (2, 6, 20)), NOW, "", &[]),
+    // June 2012.
+    Row(Rule::LveByName,            between((3, 4, 0), (3, 7, 0)), NOW, "", &[]),
+    // 5.9; stable kernels of 5.4 and others took it over in May 2021.
+    Row(Rule::InheritsTaint,        between((4, 4, 0), (5, 9, 0)), NOW, "", &["from proprietary module %s, inheriting taint"]),
+    // Not in 5.18, read in 6.1.
+    Row(Rule::InheritedSymbol,      between((5, 19, 0), (6, 1, 0)), NOW, "", &["module uses symbols %s"]),
     Row(Rule::NameEarly,            at(6, 5),  NOW,     "", &[]),
     // exports
     // Merged after 7.0; read in 7.2.

@@ -1,4 +1,4 @@
-//! Steps that look at sections and marks: livepatch, and no section both writable and executable.
+//! Steps that look at sections and marks: livepatch, no section both writable and executable, one table of constructors.
 
 use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE};
 use crate::predict::record::{Flow, Record};
@@ -45,6 +45,28 @@ pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &Loaded<'_>, recor
             let note = format!(
                 "section {section} is both writable and executable; does the kernel mind? (CONFIG_STRICT_MODULE_RWX)"
             );
+            record.unknown(Step::Sections, note);
+            Ok(())
+        }
+    }
+}
+
+/// `find_module_sections` (kernel/module/main.c, 6.12): compilers put constructors into one of two sections.
+pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    if loaded.find(".ctors").is_none() || loaded.find(".init_array").is_none() {
+        return Ok(());
+    }
+    match attempt.rules.has(Rule::Constructors) {
+        Some(true) => {
+            record.say(format!("{}: has both .ctors and .init_array.", loaded.own_name));
+            let note = "it has constructors in both .ctors and .init_array";
+            record.fail(Step::Sections, errno::EINVAL, note, None)
+        }
+        Some(false) => Ok(()),
+        None => {
+            record.otherwise.push(errno::EINVAL);
+            let note =
+                "it has constructors in both .ctors and .init_array; does the kernel run any? (CONFIG_CONSTRUCTORS)";
             record.unknown(Step::Sections, note);
             Ok(())
         }

@@ -60,7 +60,7 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
                     "not signed; does the kernel insist on a signature? (CONFIG_MODULE_SIG_FORCE in its configuration)"
                 }
             };
-            record.unknown(Step::Signature, note);
+            undecided(attempt, record, note);
             return Ok(Seen { is_unsigned: false, ..whole });
         }
     }
@@ -89,7 +89,7 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
             return Ok(whole);
         }
         Looked::Unknown { end, note } => {
-            record.unknown(Step::Signature, note);
+            undecided(attempt, record, note);
             return Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: false });
         }
         Looked::Absent { why, end } => (why, end),
@@ -129,10 +129,8 @@ fn enforced(
     };
     match set {
         Some(true) if matches!(absent, Absent::UnknownKeyOrCrypto) => {
-            record.unknown(
-                Step::Signature,
-                "has the kernel the digest? it insists on a signature, and one line names it",
-            );
+            let note = "has the kernel the digest? it insists on a signature, and one line names it";
+            undecided(attempt, record, note);
             return Ok(());
         }
         Some(true) if attempt.rules.surely(Rule::SignatureReasons) => {
@@ -145,7 +143,7 @@ fn enforced(
         Some(false) => {}
         None => {
             let note = format!("{why}; does the kernel insist? (CONFIG_MODULE_SIG_FORCE in its configuration)");
-            record.unknown(Step::Signature, note);
+            undecided(attempt, record, note);
             return Ok(());
         }
     }
@@ -159,6 +157,59 @@ fn enforced(
     };
     record.pass(Step::Signature, note, source);
     Ok(())
+}
+
+/// It is not known how the step ends: `note` says what would decide it. What the system call may return for it is noted. Up
+/// to 5.3 only ENOKEY is tolerated; later, ENODATA, ENOPKG and ENOKEY all become EKEYREJECTED where they are not
+/// (`module_sig_check`). A kernel that is locked down returns EPERM (5.4; distributions had that earlier).
+fn undecided(attempt: &Attempt<'_>, record: &mut Record, note: impl Into<String>) {
+    record.unknown(Step::Signature, note);
+    let rules = attempt.rules;
+    let is_forced = attempt.load.force != crate::predict::Force::None;
+    let rest = attempt.subject.bytes.strip_suffix(MARKER).filter(|_| attempt.change.is_none() && !is_forced);
+    let (has_reasons, mut errnos) = (rules.has(Rule::SignatureReasons), Vec::new());
+    if rest.is_some() || has_reasons != Some(false) {
+        errnos.push(errno::EKEYREJECTED);
+    }
+    if has_reasons != Some(true) {
+        errnos.push(errno::ENOKEY);
+    }
+    let is_locked_down = attempt.kernel.facts.policy.as_ref().and_then(|policy| policy.value.locked_down);
+    if is_locked_down != Some(false) && rules.since(4, 0) != Some(false) {
+        errnos.push(errno::EPERM);
+    }
+    if let Some(rest) = rest {
+        let of_message = of_message(attempt, rest);
+        // The message's format before 4.3 is another.
+        let is_old = rules.since(4, 3) != Some(true);
+        if of_message == Some(Verification::Unsupported) && has_reasons != Some(true) || is_old {
+            errnos.push(errno::ENOPKG);
+        }
+        match of_message {
+            Some(Verification::Broken { errno }) => errnos.push(errno),
+            None => errnos.push(errno::EBADMSG),
+            Some(_) if is_old => errnos.push(errno::EBADMSG),
+            Some(_) => {}
+        }
+    }
+    record.signature_errnos = Some(errnos);
+}
+
+/// What a kernel that knows no key says of the signature; `None` for a trailer that it can't read.
+fn of_message(attempt: &Attempt<'_>, rest: &[u8]) -> Option<Verification> {
+    let (before, info) = rest.split_last_chunk::<INFO>()?;
+    let signed = signed_length(rest).filter(|signed| *signed > 0)?;
+    match info {
+        [0, 0, 2, 0, 0, 0, 0, 0, ..] => {}
+        [_, _, 2, ..] => return None,
+        _ => return Some(Verification::Unsupported),
+    }
+    let (covered, blob) = (before.get(..signed)?, before.get(signed..)?);
+    let version = attempt.rules.major_minor();
+    let abilities = |sha512| Abilities { version, sha512: Some(sha512), waives_attributes: None };
+    let [with_it, without] =
+        [true, false].map(|sha512| verification::verify(covered, blob, &[], abilities(sha512)).answer);
+    Some(if with_it == Verification::UnknownKey { without } else { with_it })
 }
 
 /// What `id_type` says (`enum pkey_id_type`, include/linux/module_signature.h, 6.12).

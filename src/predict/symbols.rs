@@ -1,9 +1,9 @@
 //! Imports: each undefined symbol is exported by the kernel or by a module, has the right CRC, and may be used.
 //!
-//! `simplify_symbols`, `resolve_symbol` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
+//! `simplify_symbols`, `resolve_symbol`, `inherit_taint` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
 //! before 5.18). The errno is that of the last symbol that fails; each has its lines.
 
-use crate::kernel::{Known, Owner};
+use crate::kernel::{Known, Owner, TreeModule};
 use crate::predict::arch;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
@@ -24,8 +24,8 @@ const NAMED: usize = 4;
 enum Exporter<'k> {
     /// The kernel image.
     Kernel(Known<'k>),
-    /// A module that counts as loaded, by its name.
-    Module(Known<'k>, &'k str),
+    /// A module that counts as loaded.
+    Module(Known<'k>, &'k TreeModule),
     /// The image or a module, it is not known which. All that it needs counts as loaded.
     Somebody(Known<'k>),
     /// A module that is not loaded.
@@ -60,6 +60,8 @@ struct Tally {
     /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may keep from an unsigned module.
     protected: usize,
     source: Option<String>,
+    /// It has used a GPL-only symbol; `None` where that is not known of one that it has used.
+    uses_gpl_only: Option<bool>,
     /// Of the last symbol that fails.
     errno: Option<i32>,
     /// Symbols behind that one of which it is not known whether they fail, and then with which error.
@@ -81,7 +83,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let imports: Vec<&[u8]> = loaded.modinfo_all("import_ns").collect();
     let image = attempt.kernel.facts.exports.as_ref();
     let image_is_known = image.is_some_and(|exports| exports.value.complete);
-    let mut tally = Tally { image_is_known, ..Tally::default() };
+    let mut tally = Tally { image_is_known, uses_gpl_only: Some(false), ..Tally::default() };
     let protects = record.is_unsigned && attempt.rules.surely(Rule::SigProtect);
     let machine = attempt.machine(loaded);
     for symbol in loaded.symbols() {
@@ -151,11 +153,20 @@ fn undefined(
         return None;
     }
     let is_ignored = ignores_got == Some(true);
+    let mut proprietary = None;
     let known = match exporter(attempt, name, record) {
         Exporter::Kernel(known) => known,
         Exporter::Module(known, owner) => {
-            if !record.needs.iter().any(|need| need == owner) {
-                record.needs.push(owner.to_owned());
+            if !record.needs.contains(&owner.name) {
+                record.needs.push(owner.name.clone());
+            }
+            match attempt.kernel.facts.tree.as_ref().and_then(|tree| tree.value.is_proprietary(owner)) {
+                Some(true) => proprietary = Some(owner.name.as_str()),
+                None if !record.is_proprietary && attempt.rules.has(Rule::InheritsTaint) != Some(false) => {
+                    record.taints_are_open = true;
+                    tally.unknown.push(format!("{name} to it, of {} whose licence is not known", owner.name));
+                }
+                _ => {}
             }
             known
         }
@@ -202,6 +213,20 @@ fn undefined(
             None => tally.unknown.push(format!("{name} (for GPL-compatible modules only?)")),
         }
     }
+    tally.uses_gpl_only = match (tally.uses_gpl_only, known.gpl_only) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (before, Some(false)) => before,
+        (_, None) => None,
+    };
+    if let Some(owner) = proprietary
+        && !inherit(attempt, loaded, (name, owner), record, tally)
+    {
+        if is_weak {
+            record.unresolved.insert(name.as_bytes().to_vec());
+            return None;
+        }
+        return Some(errno::ENOENT);
+    }
     if attempt.rules.has(Rule::Modversions) != Some(false) {
         let compared = versions.compare(attempt, loaded, (name, known.crc), record);
         if let Some(line) = line(compared, &loaded.own_name, name) {
@@ -234,6 +259,57 @@ fn undefined(
     errno
 }
 
+/// `inherit_taint` (kernel/module/main.c, 6.12): who uses a symbol of a proprietary module becomes proprietary, unless it has
+/// used GPL-only symbols before; then the symbol is not there for it. Is it there?
+fn inherit(
+    attempt: &Attempt<'_>,
+    loaded: &Loaded<'_>,
+    (name, owner): (&str, &str),
+    record: &mut Record,
+    tally: &mut Tally,
+) -> bool {
+    let inherits = attempt.rules.has(Rule::InheritsTaint);
+    if inherits == Some(false) {
+        return true;
+    }
+    // The module that is needed has tainted the kernel by then.
+    record.taints.set('P');
+    if inherits.is_none() {
+        tally.unknown.push(format!("{name}, of the proprietary module {owner}, to a module of another licence"));
+        return true;
+    }
+    let symbol = match attempt.rules.has(Rule::InheritedSymbol) {
+        Some(false) => String::new(),
+        is_named => {
+            if is_named.is_none() {
+                record.unknown(Step::Symbols, "which line does it print of a proprietary module? (the kernel's image)");
+            }
+            format!(" {name}")
+        }
+    };
+    let module = &loaded.own_name;
+    match tally.uses_gpl_only {
+        Some(true) => {
+            record.say(format!(
+                "{module}: module using GPL-only symbols uses symbols{symbol} from proprietary module {owner}."
+            ));
+            tally.other.push(format!("it uses GPL-only symbols, and {name} of the proprietary module {owner}"));
+            return false;
+        }
+        None if !record.is_proprietary => {
+            tally
+                .unknown
+                .push(format!("{name}, of the proprietary module {owner}, to a module that may use GPL-only symbols"));
+        }
+        _ => {}
+    }
+    if !record.is_proprietary {
+        record.is_proprietary = true;
+        record.say(format!("{module}: module uses symbols{symbol} from proprietary module {owner}, inheriting taint."));
+    }
+    true
+}
+
 fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<'k> {
     let facts = &attempt.kernel.facts;
     let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
@@ -250,7 +326,7 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
         Owner::Module(module) => {
             let is_there = facts.policy.iter().any(|policy| policy.value.loaded.contains(&module.name));
             if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
-                return Exporter::Module(known, &module.name);
+                return Exporter::Module(known, module);
             }
             // A module exports it, so that the image does not.
             Exporter::NotLoaded(&module.name)
@@ -386,6 +462,7 @@ fn open_questions(tally: &Tally, record: &mut Record) {
         record.unknown(Step::Symbols, note);
     }
     if !tally.stray.is_empty() {
+        record.otherwise.push(errno::ENOEXEC);
         let note = format!("{}: there is no such section, and this kernel does not check that", named(&tally.stray));
         record.unknown(Step::Symbols, note);
     }

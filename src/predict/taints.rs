@@ -3,10 +3,11 @@
 //! `check_modinfo` and `set_license` (5.10, 6.1), `module_augment_kernel_taints` (6.4 on), kernel/module/main.c; the
 //! letters are those of kernel/panic.c.
 
-use crate::predict::Attempt;
+use crate::module::licence::{self, OFFENDERS};
 use crate::predict::loaded::Loaded;
 use crate::predict::record::Record;
 use crate::predict::rules::Rule;
+use crate::predict::{Attempt, Step};
 
 /// The taints by their bits: the letter, and what it means (kernel/panic.c and
 /// Documentation/admin-guide/tainted-kernels.rst, 6.17).
@@ -72,15 +73,12 @@ impl Taints {
     }
 }
 
-/// Licences that count as compatible (include/linux/license.h, 6.12).
-const COMPATIBLE: [&[u8]; 6] =
-    [b"GPL", b"GPL v2", b"GPL and additional rights", b"Dual BSD/GPL", b"Dual MIT/GPL", b"Dual MPL/GPL"];
-
 /// Where it comes from: in the tree, or in staging.
 pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
     let name = &loaded.own_name;
     // Before 6.4, OpenWrt's kernels with CONFIG_MODULE_STRIPPED look at neither this nor the version magic.
     let is_stripped = attempt.rules.has(Rule::VermagicChecked) == Some(false);
+    record.taints_are_open |= loaded.modinfo("intree").is_none() && attempt.rules.has(Rule::OutOfTreeTaint).is_none();
     let is_looked_at = attempt.rules.surely(Rule::OutOfTreeTaint)
         && !(is_stripped && attempt.rules.has(Rule::TaintsLate) == Some(false));
     if loaded.modinfo("intree").is_none() && is_looked_at && record.taints.set('O') {
@@ -107,14 +105,15 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Re
 /// Its licence, and whether it is a test.
 pub(super) fn licence(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
     let name = &loaded.own_name;
-    let licence = loaded.modinfo("license").unwrap_or(b"unspecified");
-    if !COMPATIBLE.contains(&licence) {
+    let licence = loaded.modinfo("license");
+    if !licence::is_compatible(licence) {
         record.is_proprietary = true;
         if record.taints.set('P') {
-            let licence = String::from_utf8_lossy(licence);
+            let licence = String::from_utf8_lossy(licence.unwrap_or(b"unspecified"));
             record.say(format!("{name}: module license '{licence}' taints kernel."));
         }
     }
+    record.taints_are_open |= loaded.modinfo("test").is_some() && attempt.rules.has(Rule::TestTaint).is_none();
     if loaded.modinfo("test").is_some() && attempt.rules.surely(Rule::TestTaint) && record.taints.set('N') {
         record.say(format!("{name}: loading test module taints kernel."));
     }
@@ -122,6 +121,8 @@ pub(super) fn licence(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
 
 /// It has no signature that the kernel could verify. The line is printed once a boot.
 pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
+    // Where that is not known, it may leave taint E.
+    record.taints_are_open |= record.signature_errnos.is_some();
     // Android's kernels with CONFIG_MODULE_SIG_PROTECT take unsigned modules without a word.
     let is_noted = attempt.rules.surely(Rule::Signatures) && !attempt.rules.surely(Rule::SigProtect);
     if record.is_unsigned && is_noted && record.taints.set('E') {
@@ -130,9 +131,33 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
             loaded.own_name
         ));
     }
-    // Where the licence is looked at in the same breath, its taint is seen as new (`module_augment_kernel_taints`, 6.4).
-    if record.is_proprietary && attempt.rules.surely(Rule::TaintsLate) {
-        record.say(format!("{}: module license taints kernel.", loaded.own_name));
+}
+
+/// Modules that are proprietary for their names: `check_module_license_and_versions` (kernel/module.c, 5.10), from 6.4 on at
+/// the end of `module_augment_kernel_taints`, kernel/module/main.c. ndiswrapper taints the kernel and not itself, so that it
+/// still finds GPL-only symbols.
+pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
+    let name = loaded.own_name.as_str();
+    let is_offender = OFFENDERS.contains(&name);
+    let rule = if name == "lve" { Rule::LveByName } else { Rule::OffendersByName };
+    let mut is_new = false;
+    if is_offender || name == "ndiswrapper" {
+        match attempt.rules.has(rule) {
+            Some(true) => {
+                is_new = record.taints.set('P');
+                record.is_proprietary |= is_offender;
+            }
+            Some(false) => {}
+            None => {
+                record.taints_are_open = true;
+                let note = format!("does the kernel take {name} for proprietary? (its version)");
+                record.unknown(Step::Symbols, note);
+            }
+        }
+    }
+    // Where the licence is looked at in the same breath, its taint is seen as new.
+    if is_new || record.is_proprietary && attempt.rules.surely(Rule::TaintsLate) {
+        record.say(format!("{name}: module license taints kernel."));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kmodlab::kernel::{Kernel, Lookup, named};
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::predict::errno::{EKEYREJECTED, ENOEXEC};
+use kmodlab::predict::errno::{EKEYREJECTED, ENOEXEC, EPERM};
 use kmodlab::predict::{Answer, Force, Step};
 
 use crate::{assert_unknown, fixture, hello, insmod};
@@ -21,8 +21,8 @@ fn module(name: &str) -> Kernel {
 fn a_string_refuses_what_differs() {
     let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
     assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Answer::Refused, Some(Step::Vermagic), None));
-    // It does not tell whether its kernel insists on signatures, which are looked at before.
-    assert_eq!(verdict.errnos, [EKEYREJECTED, ENOEXEC]);
+    // It does not tell whether its kernel insists on signatures or is locked down, which is looked at before.
+    assert_eq!(verdict.errnos, [EKEYREJECTED, EPERM, ENOEXEC]);
     assert_eq!(verdict.undecided, [Step::Signature, Step::Elf, Step::ModuleLayout]);
 }
 

@@ -69,3 +69,12 @@ pub(crate) fn without_export(mut kernel: Kernel, symbol: &str) -> Kernel {
     kernel.facts.exports.as_mut().unwrap().value.symbols.remove(symbol).unwrap();
     kernel
 }
+
+/// A Debian kernel without symbol versions, whose `struct module` is that of [`crate::make::special::Special`]'s modules.
+pub(crate) fn without_versions(version: &str) -> Kernel {
+    let mut kernel = debian(version);
+    let vermagic = &mut kernel.vermagic.as_mut().unwrap().value;
+    *vermagic = Vermagic::parse(vermagic.to_string().replace("modversions ", "").as_bytes());
+    kernel.facts.fingerprint = fact(Fingerprint { size: 0x300, init: Some(0x138), exit: Some(0x2d8) });
+    kernel
+}

@@ -46,6 +46,8 @@ pub const LOADER_MESSAGES: &[&str] = &[
     "please compile with -fno-common",
     "using GPL-only symbols uses symbols",
     "from proprietary module %s, inheriting taint",
+    "module uses symbols %s",
+    "has both .ctors and .init_array",
     "failing symbol_get of non-GPLONLY symbol",
     "is being used by a non-GPL module, which will not be allowed",
     "is marked as UNUSED, however this module is using it",

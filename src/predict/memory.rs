@@ -1,0 +1,107 @@
+//! Whether a module finds its memory: the area of modules, and the reserve for per-CPU data.
+//!
+//! `move_module` and `percpu_modalloc` (kernel/module/main.c 6.12; kernel/module.c before 5.18), `pcpu_alloc` (mm/percpu.c).
+
+use crate::predict::loaded::Loaded;
+use crate::predict::record::{Flow, Record};
+use crate::predict::{Attempt, Step, errno};
+use crate::vermagic::TokenKind;
+
+/// The section of per-CPU data (`find_pcpusec`), which has memory of its own.
+const PER_CPU: &str = ".data..percpu";
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// What no kernel for common machines lacks, in bytes: the largest module of any kernel's own takes about 20 MiB.
+const ALWAYS: u64 = 128 * MIB;
+
+/// The area of modules on x86-64 (MODULES_LEN, arch/x86/include/asm/pgtable_64_types.h), at its largest.
+const X86_64_AREA: u64 = 1520 * MIB;
+
+/// What the loader counts: sizes are 32 bits wide (`struct module_layout`, from 6.4 on `struct module_memory`).
+const COUNTED: u64 = 1 << 32;
+
+/// What all modules share for per-CPU data (PERCPU_MODULE_RESERVE, include/linux/percpu.h).
+const RESERVE: u64 = 8 * KIB;
+
+/// The same with CONFIG_MEM_ALLOC_PROFILING: 32 KiB in 6.10, 64 KiB later.
+const PROFILING_RESERVE: u64 = 32 * KIB;
+
+/// What is certainly too large for one allocation of per-CPU memory: PCPU_MIN_UNIT_SIZE is 32 KiB, a page where pages are
+/// larger. What is larger than that is also a warning of the kernel's, taint W.
+const UNIT: (u64, u64) = (32 * KIB, 64 * KIB);
+
+/// Machines whose kernels keep the reserve apart (`pcpu_embed_first_chunk(PERCPU_MODULE_RESERVE, …)`); on others the data
+/// comes from where all of it does: arm, arm64, riscv, s390, x86-64.
+const HAVE_RESERVE: [u16; 5] = [40, 183, 243, 22, 62];
+
+/// The memory of all sections but the per-CPU data.
+pub(super) fn area(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let size = loaded.allocated().saturating_sub(loaded.find(PER_CPU).map_or(0, |section| section.size));
+    if size <= ALWAYS {
+        return Ok(());
+    }
+    let words = format!("its sections take {} MiB of memory", size / MIB);
+    if size >= COUNTED {
+        record.may_crash = true;
+        record.unknown(
+            Step::Memory,
+            format!("{words}, more than the loader can count, and the kernel may crash over it"),
+        );
+        return Ok(());
+    }
+    if attempt.machine(loaded).number == 62 && size > X86_64_AREA {
+        // Who says that there is none, and how, differs from version to version.
+        record.unknown(Step::Memory, "which lines does the kernel print? (none up to 6.9)");
+        let note = format!("{words}, and all modules together have at most {}", X86_64_AREA / MIB);
+        return record.fail(Step::Memory, errno::ENOMEM, note, None);
+    }
+    record.unknown(Step::Memory, format!("{words}; has the machine so much for modules?"));
+    Ok(())
+}
+
+/// The memory of the per-CPU data. A kernel for one processor has none: its loader does not know the section.
+pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+    let size = loaded.find(PER_CPU).map_or(0, |section| section.size);
+    let vermagic = attempt.kernel.vermagic.as_ref().map(|known| &known.value).filter(|known| !known.is_bare_release());
+    let is_smp = vermagic.is_none_or(|known| known.has(TokenKind::Smp));
+    // The section had another name before.
+    if size <= RESERVE || !is_smp || attempt.rules.since(3, 0) == Some(false) {
+        return Ok(());
+    }
+    let profiles = match attempt.rules.since(6, 10) {
+        Some(false) => Some(false),
+        _ => attempt.rules.option("MEM_ALLOC_PROFILING"),
+    };
+    let has_reserve = HAVE_RESERVE.contains(&attempt.machine(loaded).number);
+    // A page of 64 KiB may be the unit, twice that with profiling.
+    let (most, certainly) = match profiles {
+        Some(false) if has_reserve => (RESERVE, RESERVE),
+        Some(false) => (RESERVE, UNIT.1),
+        Some(true) if has_reserve => (PROFILING_RESERVE, 2 * UNIT.1),
+        _ => (RESERVE, 2 * UNIT.1),
+    };
+    if size <= most {
+        return Ok(());
+    }
+    if size <= certainly || vermagic.is_none() {
+        let note = format!(
+            "it has {size} bytes of per-CPU data; has the kernel so much for a module's? (CONFIG_MEM_ALLOC_PROFILING in its \
+             configuration, and how large its pages are)"
+        );
+        record.unknown(Step::Memory, note);
+        return Ok(());
+    }
+    if size > 2 * UNIT.1 {
+        record.taints.set('W');
+    } else if size > UNIT.0 {
+        record.taints_are_open = true;
+    }
+    record.say(format!("{}: Could not allocate {size} bytes percpu data", loaded.own_name));
+    let note = format!(
+        "it has {size} bytes of per-CPU data, and all modules together have {most}; the allocator warns before, with a stack \
+         trace"
+    );
+    record.fail(Step::Memory, errno::ENOMEM, note, None)
+}
