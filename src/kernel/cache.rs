@@ -2,16 +2,17 @@
 //!
 //! They are kept by content: the SHA-256 of a file's bytes, for a module tree that of all paths, sizes and times in it. The limit
 //! for what is unpacked is part of the key, so that the answer does not depend on who asked before.
-//! What is kept is never trusted: another form, another program, a wrong checksum, a folder that others may write to,
-//! and it is made anew. A folder that can't be written keeps nothing, and that is no error.
+//! What is kept is never trusted: another form, another program, a wrong checksum, and it is made anew. A folder that can't be
+//! written, or that another user could have written, keeps nothing, and that is no error ([`folder`]).
 //!
 //! One kernel is one file, and beside it one with its BTF, which is larger than all the rest. The image and modules that
 //! were taken out of a package ([`crate::kernel::files`]) are one more.
 
+pub(super) mod folder;
+
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+use crate::kernel::cache::folder::{CacheFolder, is_new, is_number};
 use crate::kernel::files::Found;
 use crate::kernel::{Fact, Facts, Lookup, image};
 use crate::module::{self, sha256};
@@ -40,6 +42,15 @@ const MOST_KERNELS: usize = 64;
 
 /// The most bytes that are kept.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// What the names of kept files begin with; the size limit, a number, and a SHA-256 follow, and `.btf` where that is apart.
+const KINDS: [&str; 4] = ["image", "package", "tree", "files"];
+
+/// What the name of a file with a kernel's BTF ends with.
+const BTF: &str = ".btf";
+
+/// How old a file that is still being written is, in seconds, when its writer was killed.
+const ABANDONED: u64 = 3600;
 
 /// Stands in kept sources for what the kernel was called: the same bytes may have another name the next time.
 const NAME: &str = "\0";
@@ -117,16 +128,19 @@ pub(super) fn files(
     lookup: &Lookup,
     read: impl FnOnce(&BTreeSet<String>) -> Result<Found>,
 ) -> Result<Found> {
-    let Some(folder) = &lookup.cache else { return read(wanted) };
+    let Some(path) = &lookup.cache else { return read(wanted) };
+    let folder = CacheFolder::open(path);
     let key = format!("files-{}-{}-{}", lookup.max_size, bytes.len(), sha256(bytes));
-    let found = match load_value::<Found>(folder, FILES_MAGIC, &key) {
+    let found = match folder.as_ref().and_then(|folder| load_value::<Found>(folder, FILES_MAGIC, &key)) {
         Some(kept) if kept.wanted().is_superset(wanted) => return Ok(kept),
         Some(kept) if kept.size() < MOST_FILES => read(&kept.wanted().union(wanted).cloned().collect())?,
         _ => read(wanted)?,
     };
     // Nothing depends on it.
-    let _ = make_folder(folder).and_then(|()| store_value(folder, FILES_MAGIC, key, &found));
-    drop_oldest(folder);
+    if let Some(folder) = folder.or_else(|| CacheFolder::make(path)) {
+        let _ = store_value(&folder, FILES_MAGIC, key, &found);
+        drop_oldest(&folder);
+    }
     Ok(found)
 }
 
@@ -139,35 +153,35 @@ fn kept(
     name: &str,
     read: impl FnOnce(&str) -> Result<Facts> + Send,
 ) -> Result<Facts> {
-    let Some(folder) = &lookup.cache else { return read(name) };
-    let (key, mut facts) = match has_kind(folder, kind) {
-        true => {
+    let Some(path) = &lookup.cache else { return read(name) };
+    let folder = CacheFolder::open(path);
+    let (key, mut facts) = match folder.as_ref().filter(|folder| has_kind(folder, kind)) {
+        Some(folder) => {
             let key = format!("{kind}-{}", hash());
             match load(folder, &key) {
                 Some(facts) => (None, facts),
                 None => (Some(key), read(NAME)?),
             }
         }
-        false => {
+        None => {
             let (hash, facts) = rayon::join(hash, || read(NAME));
             (Some(format!("{kind}-{hash}")), facts?)
         }
     };
-    if let Some(key) = key {
+    if let Some(key) = key
+        && let Some(folder) = folder.or_else(|| CacheFolder::make(path))
+    {
         // Nothing depends on it.
-        let _ = store(folder, &key, &facts);
+        let _ = store(&folder, &key, &facts);
     }
     facts.rename_sources(NAME, name);
     Ok(facts)
 }
 
 /// Is anything of this kind kept?
-fn has_kind(folder: &Path, kind: &str) -> bool {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_of_kind = |name: &std::ffi::OsStr| {
-        name.to_str().and_then(|name| name.strip_prefix(kind)).is_some_and(|rest| rest.starts_with('-'))
-    };
-    entries.into_iter().any(|entry| is_of_kind(&entry.file_name()))
+fn has_kind(folder: &CacheFolder, kind: &str) -> bool {
+    let is_of_kind = |name: &String| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-'));
+    folder.names().iter().any(is_of_kind)
 }
 
 /// A file's content behind magic and checksum.
@@ -201,10 +215,10 @@ impl Program {
 }
 
 /// The facts that are kept, if they are whole and this program's own.
-fn load(folder: &Path, key: &str) -> Option<Facts> {
+fn load(folder: &CacheFolder, key: &str) -> Option<Facts> {
     let (btf, mut facts) = load_value::<WithoutBtf>(folder, MAGIC, key)?;
     if let Some((source, checksum)) = btf {
-        let btf = fs::read(btf_file(folder, key)).ok()?;
+        let btf = folder.read(&btf_file(key))?;
         if Sha256::digest(&btf).as_slice() != checksum {
             return None;
         }
@@ -214,14 +228,8 @@ fn load(folder: &Path, key: &str) -> Option<Facts> {
 }
 
 /// What is kept, if it is whole and this program's own. To be asked for makes it young again.
-fn load_value<T: DeserializeOwned>(folder: &Path, magic: &[u8], key: &str) -> Option<T> {
-    let meta = folder.metadata().ok()?;
-    // Others could put there what they like.
-    if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-        return None;
-    }
-    let path = folder.join(key);
-    let bytes = fs::read(&path).ok()?;
+fn load_value<T: DeserializeOwned>(folder: &CacheFolder, magic: &[u8], key: &str) -> Option<T> {
+    let bytes = folder.read(key)?;
     let (checksum, payload) = bytes.strip_prefix(magic)?.split_first_chunk::<32>()?;
     if Sha256::digest(payload).as_slice() != checksum {
         return None;
@@ -230,22 +238,21 @@ fn load_value<T: DeserializeOwned>(folder: &Path, magic: &[u8], key: &str) -> Op
     if kept.key != key || kept.program != Program::this() {
         return None;
     }
-    let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+    folder.touch(key);
     Some(kept.value)
 }
 
-fn btf_file(folder: &Path, key: &str) -> PathBuf {
-    folder.join(format!("{key}.btf"))
+fn btf_file(key: &str) -> String {
+    format!("{key}{BTF}")
 }
 
 /// Keeps facts; `None` if that can't be done.
-fn store(folder: &Path, key: &str, facts: &Facts) -> Option<()> {
-    make_folder(folder)?;
+fn store(folder: &CacheFolder, key: &str, facts: &Facts) -> Option<()> {
     let mut facts = facts.clone();
     let btf: Option<(String, [u8; 32])> = match facts.btf.take() {
         None => None,
         Some(Fact { value, source }) => {
-            write(folder, &btf_file(folder, key), &[&value])?;
+            folder.write(&btf_file(key), &[&value])?;
             Some((source, Sha256::digest(&value).into()))
         }
     };
@@ -254,54 +261,52 @@ fn store(folder: &Path, key: &str, facts: &Facts) -> Option<()> {
     Some(())
 }
 
-fn make_folder(folder: &Path) -> Option<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()
-}
-
 /// Keeps a value; `None` if that can't be done.
-fn store_value<T: Serialize>(folder: &Path, magic: &[u8], key: String, value: T) -> Option<()> {
-    let path = folder.join(&key);
+fn store_value<T: Serialize>(folder: &CacheFolder, magic: &[u8], key: String, value: T) -> Option<()> {
+    let name = key.clone();
     let payload = postcard::to_stdvec(&Kept { key, program: Program::this(), value }).ok()?;
-    write(folder, &path, &[magic, &Sha256::digest(&payload), &payload])
+    folder.write(&name, &[magic, &Sha256::digest(&payload), &payload])
 }
 
-/// All or nothing, and for its owner's eyes alone, as the tempfile crate makes files.
-fn write(folder: &Path, path: &Path, parts: &[&[u8]]) -> Option<()> {
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).ok()?;
-    parts.iter().try_for_each(|part| file.write_all(part)).ok()?;
-    file.persist(path).ok()?;
-    Some(())
+/// Is this the name of a kept file, as this program makes them?
+fn is_key(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let is_kind = parts.next().is_some_and(|kind| KINDS.contains(&kind));
+    let has_numbers = [parts.next(), parts.next()].iter().all(|part| part.is_some_and(is_number));
+    let has_hash = parts.next().is_some_and(|hash| {
+        hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    });
+    is_kind && has_numbers && has_hash && parts.next().is_none()
 }
 
-/// Drops what was not asked for for the longest time, until the rest is within bounds.
-fn drop_oldest(folder: &Path) {
-    let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (name, Ok(meta)) = (entry.file_name().to_string_lossy().into_owned(), entry.metadata()) else { continue };
-        let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        if name.starts_with(".new-") {
+/// Drops what was not asked for for the longest time, until the rest is within bounds. It touches no file whose name this
+/// program would not give.
+fn drop_oldest(folder: &CacheFolder) {
+    let mut files: Vec<(SystemTime, u64, String)> = Vec::new();
+    let entries = folder.entries();
+    let btf_size = |name: &str| {
+        let btf = btf_file(name);
+        entries.iter().find(|entry| entry.name == btf).map_or(0, |entry| entry.size)
+    };
+    for entry in &entries {
+        if is_new(&entry.name) {
             // What a run left that was killed; one that is writing now is younger.
-            if modified.elapsed().is_ok_and(|age| age.as_secs() > 3600) {
-                let _ = fs::remove_file(entry.path());
+            if entry.modified.elapsed().is_ok_and(|age| age.as_secs() > ABANDONED) {
+                folder.remove(&entry.name);
             }
-        } else if ["image-", "package-", "tree-", "files-"].iter().any(|kind| name.starts_with(kind))
-            && !name.ends_with(".btf")
-        {
-            let btf = btf_file(folder, &name).metadata().map_or(0, |meta| meta.len());
-            files.push((modified, meta.len() + btf, entry.path()));
+        } else if is_key(&entry.name) {
+            files.push((entry.modified, entry.size + btf_size(&entry.name), entry.name.clone()));
         }
     }
     files.sort();
     let mut bytes: u64 = files.iter().map(|(_, size, _)| *size).sum();
     let mut count = files.len();
-    for (_, size, path) in files {
+    for (_, size, name) in files {
         if count <= MOST_KERNELS && bytes <= MOST_BYTES {
             break;
         }
-        let _ = fs::remove_file(&path);
-        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
-            let _ = fs::remove_file(btf_file(folder, name));
-        }
+        folder.remove(&name);
+        folder.remove(&btf_file(&name));
         count -= 1;
         bytes = bytes.saturating_sub(size);
     }
@@ -378,18 +383,91 @@ mod tests {
         assert_eq!(ask(Path::new("/dev/null/cache"), "a").1, 1);
     }
 
+    /// A name as this program makes them.
+    fn key(kind: &str, number: usize) -> String {
+        format!("{kind}-1024-7-{number:064x}")
+    }
+
+    fn put(folder: &Path, name: &str, age: u64) {
+        fs::write(folder.join(name), "").unwrap();
+        let time = SystemTime::now() - std::time::Duration::from_secs(age);
+        fs::File::open(folder.join(name)).unwrap().set_modified(time).unwrap();
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
     fn the_oldest_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..MOST_KERNELS + 6 {
-            let path = folder.path().join(format!("tree-{number:03}"));
-            fs::write(&path, "").unwrap();
-            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
-            fs::File::open(&path).unwrap().set_modified(time).unwrap();
+            put(folder.path(), &key("tree", number), 1000 - number as u64);
+            put(folder.path(), &btf_file(&key("tree", number)), 0);
         }
-        drop_oldest(folder.path());
-        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!((left.len(), left[0].to_str()), (MOST_KERNELS, Some("tree-006")));
+        drop_oldest(&CacheFolder::open(folder.path()).unwrap());
+        let left: Vec<String> =
+            (6..MOST_KERNELS + 6).flat_map(|number| [key("tree", number), btf_file(&key("tree", number))]).collect();
+        assert_eq!(names(folder.path()), left);
+    }
+
+    #[test]
+    fn what_this_program_would_not_name_so_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let hash = format!("{:064x}", 7);
+        let foreign = [
+            "image-of-my-cat.png".to_owned(),
+            "tree-001".to_owned(),
+            "package-1-2".to_owned(),
+            "files-1-2-3".to_owned(),
+            ".new-year".to_owned(),
+            ".new-1-".to_owned(),
+            format!("image-1-x-{hash}"),
+            format!("image-1-2-{hash}-old"),
+            format!("image-1-2-{}", hash.to_uppercase().replace('7', "A")),
+            format!("photo-1-2-{hash}"),
+        ];
+        for name in &foreign {
+            put(folder.path(), name, 100_000);
+        }
+        put(folder.path(), ".new-17-0", 100_000);
+        put(folder.path(), ".new-18-0", 10);
+        for number in 0..MOST_KERNELS + 1 {
+            put(folder.path(), &key("image", number), 1000 - number as u64);
+        }
+        drop_oldest(&CacheFolder::open(folder.path()).unwrap());
+        let left = names(folder.path());
+        assert!(foreign.iter().all(|name| left.contains(name)), "{left:?}");
+        assert!(left.contains(&".new-18-0".to_owned()) && !left.contains(&".new-17-0".to_owned()));
+        assert_eq!(left.len(), foreign.len() + 1 + MOST_KERNELS);
+    }
+
+    /// The cache folder may be another user's: by `sudo -E`, say.
+    #[test]
+    fn in_a_folder_that_others_could_have_written_nothing_is_written_or_removed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let outer = tempfile::tempdir().unwrap();
+        let (real, link, open) = (outer.path().join("real"), outer.path().join("link"), outer.path().join("open"));
+        for folder in [&real, &open] {
+            fs::create_dir(folder).unwrap();
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+            for number in 0..MOST_KERNELS + 6 {
+                put(folder, &key("tree", number), 100_000);
+            }
+            put(folder, ".new-17-0", 100_000);
+        }
+        symlink("real", &link).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o770)).unwrap();
+        let before = (names(&real), names(&open));
+        for folder in [link.clone(), link.join("."), open.clone()] {
+            assert_eq!((ask(&folder, "a").1, ask(&folder, "a").1), (1, 1), "{}", folder.display());
+            assert_eq!((names(&real), names(&open)), before, "{}", folder.display());
+        }
+        // The same folder by its own name is this user's.
+        ask(&real, "a");
+        assert_eq!(names(&real).len(), MOST_KERNELS + 1);
     }
 }

@@ -36,6 +36,7 @@ use crate::module::file::Contents;
 use crate::vermagic::{Release, Vermagic};
 
 pub use architecture::Architecture;
+pub use cache::folder::CacheFolder;
 pub use facts::{
     BuiltIn, Certificate, Config, Export, Exports, Fact, Facts, Known, Machine, Member, Owner, Policy, Tree, TreeModule,
 };

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::CacheFolder;
+
 /// How QEMU runs a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,7 +64,7 @@ impl Memory {
 
     /// What was found before.
     pub fn recall(&self) -> Option<Acceleration> {
-        let text = std::fs::read(self.folder.as_ref()?.join(FILE)).ok()?;
+        let text = CacheFolder::open(self.folder.as_ref()?)?.read(FILE)?;
         let remembered: Remembered = serde_json::from_slice(&text).ok()?;
         (remembered.machine == self.machine).then_some(remembered.acceleration)
     }
@@ -72,7 +74,7 @@ impl Memory {
         let Some(folder) = &self.folder else { return };
         let remembered = Remembered { machine: self.machine.clone(), acceleration };
         if let Ok(text) = serde_json::to_vec(&remembered) {
-            let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(folder.join(FILE), text));
+            let _ = CacheFolder::make(folder).and_then(|folder| folder.write(FILE, &[&text]));
         }
     }
 }
@@ -95,5 +97,17 @@ mod tests {
         assert_eq!(memory.recall(), Some(Acceleration::Tcg));
         let other = Memory { machine: "another".to_owned(), ..memory };
         assert_eq!(other.recall(), None);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, elsewhere) = (folder.path().join("cache"), folder.path().join("elsewhere"));
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &cache).unwrap();
+        let memory = Memory::here(Some(cache));
+        memory.remember(Acceleration::Tcg);
+        assert_eq!(memory.recall(), None);
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
     }
 }
