@@ -239,12 +239,15 @@ pub(super) fn sync_by_name(folder: &StateFolder, name: &str) -> Result<()> {
     sync(folder.dir()).map_err(failed)
 }
 
+/// What the name of a file of the vault ends with while it is being written.
+pub(super) const TEMPORARY: &str = ".tmp";
+
 /// Makes a file in a folder so that after this returns it is there whole, and before this returns not at all or whole:
 /// a temporary file, its bytes, fsync, reading back, rename, fsync of the folder. A file of that name is replaced.
 pub(super) fn create_durably(folder: &StateFolder, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
     let at = folder.path().join(name);
     let dir = folder.dir();
-    let temporary = format!("{name}.tmp");
+    let temporary = format!("{name}{TEMPORARY}");
     let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
     let result = write_and_rename(dir, &temporary, name, bytes, mode);
     if result.is_err() {

@@ -13,6 +13,9 @@ use crate::vault::metadata::Metadata;
 use crate::vault::ownership::StateFolder;
 use crate::vault::side_by_side::each;
 
+/// What the names of files with one intent, and with several, end with.
+const ENDINGS: [&str; 2] = ["json", "jsonl"];
+
 /// What a write is about to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
@@ -45,8 +48,7 @@ impl Intent {
     /// What this intent says that this program never writes. Recovery removes, renames and writes by it, so a forged one
     /// must lead nowhere else.
     fn oddity(&self) -> Option<&'static str> {
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !self.id.split_once('-').is_some_and(|(time, process)| is_number(time) && is_number(process)) {
+        if !is_id(&self.id) {
             return Some("its id is none");
         }
         let temporary = (self.change.how != How::InPlace).then(|| Intent::temporary_of(&self.id));
@@ -69,6 +71,18 @@ impl Intent {
     }
 }
 
+/// Is this an operation's name, as [`crate::vault::journal::new_id`] makes them?
+fn is_id(text: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.split_once('-').is_some_and(|(time, process)| is_number(time) && is_number(process))
+}
+
+/// Is this the name of a file of intents that was being written?
+pub(super) fn is_temporary(name: &str) -> bool {
+    let name = name.strip_suffix(disk::TEMPORARY).and_then(|name| name.rsplit_once('.'));
+    name.is_some_and(|(id, form)| is_id(id) && ENDINGS.contains(&form))
+}
+
 /// The intents of one group of writes, in one file: a JSON object each, one under the other. So announcing thousands
 /// costs the flushes of one.
 pub(super) struct Sheet {
@@ -84,7 +98,8 @@ impl Sheet {
         let signed = each(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = sum));
         signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
-        let name = if intents.len() == 1 { format!("{id}.json") } else { format!("{id}.jsonl") };
+        let [one, several] = ENDINGS;
+        let name = format!("{id}.{}", if intents.len() == 1 { one } else { several });
         let sheet = Sheet { name, intents };
         sheet.put(folder)?;
         Ok(sheet)
@@ -127,7 +142,7 @@ impl Sheet {
     /// names what this program never would.
     pub(super) fn all(folder: &StateFolder) -> Result<Vec<Sheet>> {
         let mut sheets = Vec::new();
-        for name in folder.names(|name| name.extension().is_some_and(|e| e == "json" || e == "jsonl"))? {
+        for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
             let path = folder.path().join(&name);
             let file = folder.file(&name, "reading the intent", OFlags::RDONLY)?;
             let text = disk::read_whole(&file).map_err(|e| e.on(&path))?;

@@ -224,6 +224,12 @@ fn is_sha256(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
+/// Is this the name of a backup that was being written, plain or compressed?
+pub(super) fn is_temporary(name: &str) -> bool {
+    let name = name.strip_suffix(disk::TEMPORARY);
+    name.is_some_and(|name| is_sha256(name.strip_suffix(COMPRESSED).unwrap_or(name)))
+}
+
 /// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
 pub(super) struct Staging<'o> {
     objects: &'o Objects,
@@ -251,7 +257,7 @@ struct Staged {
 impl Staged {
     fn temporary(&self) -> OsString {
         let mut name = self.name.clone();
-        name.push(".tmp");
+        name.push(disk::TEMPORARY);
         name
     }
 }

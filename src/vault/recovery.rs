@@ -14,7 +14,7 @@ use crate::vault::disk::Flusher;
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{How, News, Operation};
 use crate::vault::target::{self, Target};
-use crate::vault::{JOURNAL, Locked, disk, write};
+use crate::vault::{JOURNAL, Locked, disk, intent, objects, write};
 
 /// What became of one interrupted operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,10 +187,13 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Half-written files of the vault itself: they never counted.
+    /// Half-written files of the vault itself: they never counted. Files of any other name are not the vault's, and stay.
     fn clear_temporaries(&self) -> Result<()> {
-        for folder in [self.vault.intents()?, self.vault.objects().open()?] {
-            for name in folder.names(|name| name.extension().is_some_and(|e| e == "tmp"))? {
+        let [intents, objects] = [self.vault.intents()?, self.vault.objects().open()?];
+        for (folder, is_own) in
+            [(intents, intent::is_temporary as fn(&str) -> bool), (objects, objects::is_temporary as fn(&str) -> bool)]
+        {
+            for name in folder.names(|name| name.to_str().is_some_and(is_own))? {
                 disk::remove_durably(folder.dir(), &name)?;
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! - `ownership`: each file and folder of the state, as another user could have left it, for each command
 //! - `forged`: intents and journal lines that name what this program never would
+//! - `strangers`: files that a person put there
 //! - `spans`: recovery writes old bytes over nothing but old and new ones
 //!
 //! ```text
@@ -23,3 +24,4 @@ mod forged;
 mod ownership;
 mod scene;
 mod spans;
+mod strangers;

@@ -61,7 +61,7 @@ impl Scene {
             checksum: String::new(),
         };
         scene.announce(&[intent]);
-        for name in ["lab-machine.json", "lab-machine.json.tmp", "intents/1-1.json.tmp", "objects/half.tmp"] {
+        for name in ["lab-machine.json", "lab-machine.json.tmp", "intents/1-1.json.tmp", &half_a_backup()] {
             write(&scene.state().join(name), b"{}");
         }
         scene
@@ -157,6 +157,11 @@ fn add(path: &Path, snapshot: &mut Snapshot) {
             add(&entry.unwrap().path(), snapshot);
         }
     }
+}
+
+/// The name of a backup whose writer was stopped, in the state folder.
+fn half_a_backup() -> String {
+    format!("objects/{}.tmp", sha256(b"half"))
 }
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
