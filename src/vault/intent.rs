@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
-use crate::vault::journal::{FileChange, How, Operation};
+use crate::vault::journal::{FileChange, How, LONGEST_LINE, Operation};
 use crate::vault::metadata::Metadata;
 use crate::vault::ownership::StateFolder;
 use crate::vault::side_by_side::each;
@@ -67,6 +67,11 @@ impl Intent {
     fn sum(&self) -> Result<Sha256Hex> {
         let bare = Intent { checksum: String::new(), ..self.clone() };
         let text = serde_json::to_vec(&bare).map_err(|e| Error::io("writing the intent", e))?;
+        // Its line in the journal is about as long. That is to be known before anything is written.
+        if text.len() as u64 > LONGEST_LINE / 2 {
+            let error = Error::new(ErrorKind::TooLarge, "its edits are more than a line of the journal can tell");
+            return Err(error.on(&self.change.path));
+        }
         Ok(sha256(&text))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, Cursor};
+use std::io::{BufRead, Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -24,6 +24,10 @@ use crate::vault::{JOURNAL, disk};
 
 /// The form of a line. A reader that meets a higher number must not guess.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// The most bytes that a line may have, with its end. A line tells of one file: its edits, each byte in two digits, before and
+/// after; or of backups that were dropped, 67 bytes each. So this is room for edits of 60 MiB, and for four million backups.
+pub(super) const LONGEST_LINE: u64 = 256 << 20;
 
 /// What the first line names as the line before it.
 const NO_LINE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -286,12 +290,12 @@ fn walk(
         let torn = |tail| Ok((Course { tail, is_torn: true }, None));
         // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
         // never counted. But one that lacks nothing but its end (somebody's editor, perhaps) counts, and gets its end
-        // with the next line.
+        // with the next line. What is neither was never written so: it was changed.
         let (body, lacks_end) = match line.strip_suffix(b"\n") {
             Some(body) if body.contains(&0) && is_over(text)? => return torn(tail),
             Some(body) => (body, false),
-            None if split_hash(line).is_some_and(|(signed, hash)| sha256(signed) == hash) => (line.as_slice(), true),
-            None => return torn(tail),
+            None if is_start(line) => return torn(tail),
+            None => (line.as_slice(), true),
         };
         match next_line(body, &tail) {
             Ok((entry, hash)) => {
@@ -301,8 +305,7 @@ fn walk(
                 each(Line { entry, text: &String::from_utf8_lossy(body), at });
             }
             Err(what) => {
-                let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1))
-                    .hint("look at it by hand; the backups stay in objects/, each under its SHA-256");
+                let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(BY_HAND);
                 return Ok((Course { tail, is_torn: true }, Some(broken)));
             }
         }
@@ -313,7 +316,24 @@ fn walk(
 /// Reads the next line, with its end. Is there one?
 fn next(text: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
     line.clear();
-    text.read_until(b'\n', line).map(|read| read > 0).map_err(|e| Error::io("reading the journal", e))
+    let read = text.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', line);
+    match read.map_err(|e| Error::io("reading the journal", e))? {
+        read if read as u64 > LONGEST_LINE => Err(too_long()),
+        read => Ok(read > 0),
+    }
+}
+
+fn too_long() -> Error {
+    let what = format!("a line of more than {LONGEST_LINE} bytes, which this program never writes");
+    Error::new(ErrorKind::Damaged, what).hint(BY_HAND)
+}
+
+/// What to do about a journal that is damaged.
+const BY_HAND: &str = "look at it by hand; the backups stay in objects/, each under its SHA-256";
+
+/// Can this be the start of a line, cut anywhere before its last byte, or one with a hole in it?
+fn is_start(line: &[u8]) -> bool {
+    line.contains(&0) || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|e| e.is_eof())
 }
 
 fn is_over(text: &mut impl BufRead) -> Result<bool> {
@@ -364,6 +384,10 @@ impl Tail {
             let text = crate::escape::json_for_eyes(&text);
             let signed = text.strip_suffix('}').unwrap_or(&text);
             let hash = sha256(signed.as_bytes());
+            if signed.len() as u64 + 100 > LONGEST_LINE {
+                let what = format!("its line would have more than {LONGEST_LINE} bytes");
+                return Err(Error::new(ErrorKind::TooLarge, what).on(state.path().join(JOURNAL)));
+            }
             lines.push_str(signed);
             lines.push_str(",\"hash\":\"");
             lines.push_str(&hash);
@@ -411,6 +435,9 @@ pub(super) fn line_at(file: &File, at: u64) -> Result<Entry> {
         let end = memchr::memchr(b'\n', text.get(len..).unwrap_or_default());
         if let Some(end) = end {
             text.truncate(len + end);
+        }
+        if text.len() as u64 > LONGEST_LINE {
+            return Err(too_long());
         }
         if end.is_some() || read == 0 {
             let changed = |_| Error::new(ErrorKind::Changed, "the journal changed while it was read");
@@ -512,6 +539,43 @@ mod tests {
         assert!(Journal::parse(&lines[1..].concat()).is_err());
         assert!(Journal::parse(&[lines[0], lines[2]].concat()).is_err());
         assert!(Journal::parse(&[lines[1], lines[0], lines[2]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_changed_last_line_is_seen_without_its_line_feed_too() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        let text = text.strip_suffix(b"\n").unwrap();
+        let last = text.iter().rposition(|b| *b == b'\n').unwrap() + 1;
+        let mut seen = 0;
+        for at in last..text.len() {
+            for bits in [1, 0x10] {
+                let mut changed = text.to_vec();
+                changed[at] ^= bits;
+                // A quote that is gone, or a new one, can leave what looks like a start: that is not believed either.
+                match Journal::parse(&changed) {
+                    Err(error) => seen += usize::from(error.kind() == ErrorKind::Damaged),
+                    Ok(journal) => assert!(journal.is_torn && journal.entries.len() == 2, "byte {at}"),
+                }
+            }
+        }
+        let changes = 2 * (text.len() - last);
+        assert!(seen * 10 > changes * 9, "{seen} of {changes}");
+        // So is text that no line begins with, and another line behind the last one.
+        for rest in ["x", "{\"a\":x", "}", "{\"a\": 1}", "\"\""] {
+            let text = [text, b"\n", rest.as_bytes()].concat();
+            assert_eq!(Journal::parse(&text).unwrap_err().kind(), ErrorKind::Damaged, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_read_to_a_bound() {
+        let mut endless = std::io::BufReader::new(std::io::repeat(b' '));
+        let error = Journal::parse_from(&mut endless).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(6 << 30).unwrap();
+        assert_eq!(line_at(&file, 0).unwrap_err().kind(), ErrorKind::Damaged);
     }
 
     #[test]
