@@ -21,15 +21,26 @@ const CONFIGURATIONS: [&str; 5] =
 /// The largest file of depmod.d that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
+/// The most that is read of all files of depmod.d together, in bytes. Distributions have some hundred.
+const MOST: u64 = 4 << 20;
+
+/// The largest `modules.dep` that is read, in bytes.
+const LARGEST_LIST: u64 = 64 << 20;
+
 /// depmod's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preference {
-    /// Folders below the tree's, the best first.
-    searches: Vec<String>,
+    /// Folders below the tree's, each with its place; the first is the best.
+    searches: BTreeMap<String, usize>,
+    /// How many folders were named, each as often as it was.
+    named: usize,
     /// The place of the folders that are not named.
     built_in: Option<usize>,
-    /// Files that count whatever their folder is, without their ending; the last one counts most.
-    overrides: Vec<String>,
+    /// Files that count whatever their folder is, without their ending, each with the number of the last command about it; the
+    /// last one counts most.
+    overrides: BTreeMap<String, usize>,
+    /// How many such commands there were.
+    commands: usize,
     /// The file of each module in `modules.dep`.
     listed: BTreeMap<String, String>,
 }
@@ -53,7 +64,14 @@ impl Default for Preference {
 
 impl Preference {
     fn none() -> Preference {
-        Preference { searches: Vec::new(), built_in: None, overrides: Vec::new(), listed: BTreeMap::new() }
+        Preference {
+            searches: BTreeMap::new(),
+            named: 0,
+            built_in: None,
+            overrides: BTreeMap::new(),
+            commands: 0,
+            listed: BTreeMap::new(),
+        }
     }
 
     /// The order in a module tree: by its `modules.dep`, and by depmod.d of the root file system that it is in, as far as
@@ -61,13 +79,16 @@ impl Preference {
     pub fn of_tree(tree: &Path) -> Preference {
         let release = tree.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut own = Preference::none();
+        let mut left = MOST;
         for file in configuration_files(tree) {
-            own.add(&read(&file).unwrap_or_default(), &release);
+            let Some(text) = read(&file, left.min(LARGEST)) else { continue };
+            left = left.saturating_sub(text.len() as u64);
+            own.add(&text, &release);
         }
         if own.searches.is_empty() && own.built_in.is_none() {
             own.add(USUAL, "");
         }
-        own.list(&read(&tree.join("modules.dep")).unwrap_or_default());
+        own.list(&read(&tree.join("modules.dep"), LARGEST_LIST).unwrap_or_default());
         own
     }
 
@@ -77,17 +98,21 @@ impl Preference {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("search") => words.for_each(|word| match word {
-                    "built-in" => self.built_in = self.built_in.or(Some(self.searches.len())),
+                    "built-in" => self.built_in = self.built_in.or(Some(self.named)),
                     // Folders outside of the tree are another command's, and are not looked at here.
                     "external" => {}
-                    folder => self.searches.push(folder.trim_end_matches('/').to_owned()),
+                    folder => {
+                        self.searches.entry(folder.trim_end_matches('/').to_owned()).or_insert(self.named);
+                        self.named += 1;
+                    }
                 }),
                 Some("override") => {
                     // A release is a regular expression there; what is written is a release, or `*` for all.
                     if let (Some(module), Some(of), Some(folder)) = (words.next(), words.next(), words.next())
                         && (of == "*" || of == release)
                     {
-                        self.overrides.push(format!("{}/{module}", folder.trim_end_matches('/')));
+                        self.overrides.insert(format!("{}/{module}", folder.trim_end_matches('/')), self.commands);
+                        self.commands += 1;
                     }
                 }
                 _ => {}
@@ -108,16 +133,17 @@ impl Preference {
         let is_listed = self.listed.get(&name_of_file(file)).is_some_and(|listed| *listed == *text);
         let (folder, name) = text.rsplit_once('/').unwrap_or(("", &text));
         let stem = name.split_once(".ko").map_or(name, |(stem, _)| stem);
-        let is_override = |path: &&String| **path == format!("{folder}/{stem}");
-        let over = self.overrides.iter().rev().position(|path| is_override(&path)).unwrap_or(usize::MAX);
+        // The last command is number 0 here.
+        let command = self.overrides.get(&format!("{folder}/{stem}"));
+        let over = command.map_or(usize::MAX, |command| self.commands.saturating_sub(*command + 1));
         (!is_listed, over, usize::from(self.place(&text)), file.to_owned())
     }
 
     /// The place of a file's folder in the order of `search`; the smaller is preferred.
     pub(super) fn place(&self, file: &str) -> u8 {
-        let is_below = |search: &String| file.strip_prefix(search.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let above = file.match_indices('/').filter_map(|(end, _)| self.searches.get(file.get(..end)?));
         // Two places for each folder, so that `built-in` fits between them.
-        let place = match (self.searches.iter().position(is_below), self.built_in) {
+        let place = match (above.min().copied(), self.built_in) {
             (Some(at), _) => at.saturating_mul(2).saturating_add(1),
             (None, Some(before)) => before.saturating_mul(2),
             (None, None) => usize::MAX,
@@ -146,9 +172,9 @@ pub fn configuration_files(tree: &Path) -> Vec<PathBuf> {
     files.into_values().collect()
 }
 
-fn read(file: &Path) -> Option<String> {
+/// The text of a regular file of so many bytes at most.
+fn read(file: &Path, most: u64) -> Option<String> {
     let meta = file.symlink_metadata().ok()?;
-    let most = if file.ends_with("modules.dep") { LARGEST << 6 } else { LARGEST };
     if !meta.is_file() || meta.len() > most {
         return None;
     }
@@ -205,6 +231,39 @@ mod tests {
         ] {
             assert_eq!(order(&of(&format!("search updates built-in\n{line}")), &FILES)[0], first, "{line}");
         }
+    }
+
+    #[test]
+    fn the_last_override_counts_most_and_the_first_search() {
+        let text =
+            "search extra updates extra built-in\noverride a * kernel\noverride a * ubuntu\noverride a * kernel\n";
+        let expected = ["kernel/a.ko", "ubuntu/a.ko", "extra/a.ko.xz", "updates/dkms/a.ko", "weak-updates/x/a.ko"];
+        assert_eq!(order(&of(text), &FILES), expected);
+        // A folder is as good as the best one that it is in.
+        let nested = of("search updates/dkms built-in updates");
+        assert_eq!(order(&nested, &["updates/b.ko", "kernel/a.ko", "updates/dkms/a.ko"])[0], "updates/dkms/a.ko");
+    }
+
+    /// A file of depmod.d may have some hundred thousand commands, and a tree some thousand modules.
+    #[test]
+    fn many_commands_cost_no_time_for_each_module() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("lib/depmod.d")).unwrap();
+        std::fs::create_dir_all(root.path().join("lib/modules/6.1")).unwrap();
+        for (file, line) in [("a", "override a * b\n"), ("b", "override x * y\n"), ("c", "search a b c\n")] {
+            for number in 0..20 {
+                let path = root.path().join(format!("lib/depmod.d/{number}{file}.conf"));
+                std::fs::write(path, line.repeat((1 << 18) / line.len())).unwrap();
+            }
+        }
+        let preference = Preference::of_tree(&root.path().join("lib/modules/6.1"));
+        // What is read is bounded, and so is what is kept of it.
+        assert!(preference.commands <= MOST as usize / "override a * b\n".len());
+        assert!(preference.overrides.len() <= 2 && preference.searches.len() <= 3);
+        let files: Vec<String> = (0..5000).map(|number| format!("kernel/{number}/m{number}.ko")).collect();
+        let mut ranks: Vec<Rank> = files.iter().map(|file| preference.rank(Path::new(file))).collect();
+        ranks.dedup();
+        assert_eq!(ranks.len(), files.len());
     }
 
     #[test]
