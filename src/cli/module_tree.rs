@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::modinfo::Field;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::preference::Preference;
-use crate::module::{is_module_name, name_of_file};
+use crate::module::{file, is_module_name, name_of_file};
 
 /// A kernel's module tree.
 pub(super) struct Tree {
@@ -65,7 +65,9 @@ impl Tree {
     }
 
     fn index(&self, name: &str) -> Option<String> {
-        std::fs::read(self.folder.join(name)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        // A FIFO or a device is none.
+        let text = file::read_even_empty(&self.folder.join(name)).ok()?;
+        Some(String::from_utf8_lossy(text.bytes()).into_owned())
     }
 
     fn by_name(&self, wanted: &str) -> Option<PathBuf> {
@@ -112,7 +114,8 @@ impl Tree {
 
     /// What the kernel kept of a built-in module.
     fn kept_of(&self, wanted: &str) -> Found {
-        let strings = std::fs::read(self.folder.join("modules.builtin.modinfo")).unwrap_or_default();
+        let strings = file::read_even_empty(&self.folder.join("modules.builtin.modinfo"));
+        let strings = strings.map(|file| file.bytes().to_vec()).unwrap_or_default();
         let own =
             strings.split(|b| *b == 0).filter_map(|string| string.strip_prefix(wanted.as_bytes())?.strip_prefix(b"."));
         let fields = own.map(|string| {

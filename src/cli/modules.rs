@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::output;
 use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::file;
 use crate::vault::{index, target};
 
 // The modules that a command is about. One without any is left to the command: some want one, some then mean all that
@@ -162,7 +162,11 @@ impl List {
     fn open(name: &Path) -> Result<List> {
         let (shown, file): (&Path, Box<dyn Read + Send>) = match name == Path::new("-") {
             true => (Path::new("stdin"), Box::new(io::stdin())),
-            false => (name, Box::new(File::open(name).map_err(|e| Error::io("opening", e).on(name))?)),
+            false => {
+                let hint = "--files-from - reads the list from a pipe or a FIFO";
+                let opened = file::open_text(name);
+                (name, Box::new(opened.map_err(|e| if e.kind() == ErrorKind::Usage { e.hint(hint) } else { e })?))
+            }
         };
         List::of(shown, file)
     }
@@ -178,6 +182,7 @@ impl List {
     }
 
     fn line(&mut self) -> Result<Option<PathBuf>> {
+        let mut empty = 0;
         loop {
             let mut line = Vec::new();
             let read = self.lines.by_ref().take(LONGEST_LINE).read_until(self.end, &mut line);
@@ -195,6 +200,11 @@ impl List {
             }
             if !line.is_empty() {
                 return Ok(Some(PathBuf::from(OsString::from_vec(line))));
+            }
+            empty += 1;
+            if empty == LONGEST_LINE {
+                let what = format!("{LONGEST_LINE} empty lines one after the other");
+                return Err(Error::new(ErrorKind::Usage, what).hint("a list has one path in a line"));
             }
         }
     }
@@ -316,6 +326,35 @@ mod tests {
         assert_eq!((count, twice), (Some(8), ["b/4.ko", "b/c/3.ko", "a/1.ko", "a/2.ko"].map(str::to_owned).to_vec()));
         let (count, listed) = real(&["a/1.ko"], Some(&list));
         assert_eq!((count, listed), (None, ["a/1.ko", "b/4.ko", "a/2.ko", "b/c/3.ko"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn a_list_may_be_a_nameless_pipe_and_no_fifo_or_device() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"a.ko\nb.ko\n").unwrap();
+        drop(writer);
+        let listed: Vec<String> = List::open(Path::new(&format!("/dev/fd/{}", reader.as_raw_fd())))
+            .unwrap()
+            .map(|path| path.unwrap().display().to_string())
+            .collect();
+        assert_eq!(listed, ["a.ko", "b.ko"]);
+        assert_eq!(List::open(Path::new("/dev/null")).unwrap().count(), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        for path in [fifo.as_path(), Path::new("/dev/zero"), folder.path()] {
+            let error = List::open(path).err().unwrap();
+            assert_eq!((error.kind(), error.what()), (ErrorKind::Usage, "not a regular file"), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_list_of_nothing_but_ends_is_not_read_for_ever() {
+        let mut list = List::of(Path::new("L"), Box::new(io::repeat(0))).unwrap();
+        assert_eq!(list.next().unwrap().unwrap_err().kind(), ErrorKind::Usage);
+        assert!(list.next().is_none());
     }
 
     #[test]

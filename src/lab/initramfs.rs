@@ -11,6 +11,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::{cpio, wire};
+use crate::module::file;
 
 /// How deep interpreters of scripts may be named in scripts.
 const DEPTH: u32 = 4;
@@ -94,7 +95,7 @@ fn in_guest(path: &Path) -> Result<String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io("reading", e).on(path))
+    file::read_even_empty(path).map(|file| file.bytes().to_vec())
 }
 
 /// What the lab needs to know of a program.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::record::{Cell, SCHEMA_VERSION};
+use crate::module::file::open_text;
 
 /// The name of the file in a folder.
 pub const FILE: &str = "cells.jsonl";
@@ -23,6 +24,9 @@ pub struct Stored {
     pub is_cut: bool,
 }
 
+/// The most bytes of a file of cells that are read. A cell has some ten KiB.
+pub const MOST_BYTES: u64 = 1 << 30;
+
 /// The file that is meant by a path: itself, or the one in this folder.
 pub fn file_of(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE) } else { path.to_owned() }
@@ -32,17 +36,29 @@ pub fn file_of(path: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`], [`ErrorKind::Io`], and those of [`parse`].
+/// [`ErrorKind::NotFound`], [`ErrorKind::Io`], [`ErrorKind::Usage`] for a FIFO or a device, [`ErrorKind::TooLarge`] for more than
+/// [`MOST_BYTES`], and those of [`parse`].
 pub fn read(path: &Path) -> Result<Stored> {
     let path = file_of(path);
-    let bytes = std::fs::read(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
+    let file = open_text(&path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => {
             let error = Error::new(ErrorKind::NotFound, "no such file");
             error.hint("name what try or matrix recorded: a cells.jsonl, or its folder").on(&path)
         }
-        _ => Error::io("reading", e).on(&path),
+        _ => e.hint("name a file"),
     })?;
+    let bytes = read_at_most(file, MOST_BYTES).map_err(|e| e.on(&path))?;
     parse(&bytes).map_err(|e| e.on(&path))
+}
+
+fn read_at_most(stream: impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e))?;
+    if bytes.len() as u64 > most {
+        let what = format!("more than {most} bytes, which is more than try and matrix record");
+        return Err(Error::new(ErrorKind::TooLarge, what).hint("split it, and name the parts"));
+    }
+    Ok(bytes)
 }
 
 /// Reads the bytes of such a file. Empty lines mean nothing.
@@ -156,6 +172,14 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::lab::record::example::cell as a_cell;
+
+    #[test]
+    fn a_file_that_never_ends_is_read_to_a_bound() {
+        assert_eq!(read_at_most(std::io::repeat(b'\n'), 100).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(read_at_most([b'x'; 100].as_slice(), 100).unwrap().len(), 100);
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/zero: not a regular file; name a file");
+    }
 
     #[test]
     fn a_line_that_is_no_cell_is_named() {

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use memmap2::Mmap;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -88,6 +88,37 @@ fn contents(path: &Path) -> Result<Contents> {
         }
         None => Ok(Contents { bytes: Bytes::Read(read_all(file, meta.len())?) }),
     }
+}
+
+/// Opens a text to be read from its start to its end: a regular file, `/dev/null`, or a pipe that has no name, as a shell makes
+/// it for `<(command)` and `/dev/stdin`. A FIFO may have no writer, and a device no end.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`], [`ErrorKind::Io`]; [`ErrorKind::Usage`] for anything else that has a name.
+pub fn open_text(path: &Path) -> Result<File> {
+    const PIPEFS_MAGIC: u64 = 0x5049_5045;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let open = || {
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("opening", e))?);
+        let failed = |e: Errno| Error::io("looking at the file", e);
+        let stat = rustix::fs::fstat(&file).map_err(failed)?;
+        let is_good = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => true,
+            // The null device is an empty text.
+            FileType::CharacterDevice => stat.st_rdev == rustix::fs::makedev(1, 3),
+            FileType::Fifo => u64::try_from(rustix::fs::fstatfs(&file).map_err(failed)?.f_type) == Ok(PIPEFS_MAGIC),
+            _ => false,
+        };
+        if !is_good {
+            return Err(Error::new(ErrorKind::Usage, "not a regular file"));
+        }
+        // Whoever writes into a pipe may take a while.
+        let flags = rustix::fs::fcntl_getfl(&file).map_err(failed)?;
+        rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(failed)?;
+        Ok(file)
+    };
+    open().map_err(|e| e.on(path))
 }
 
 /// Opens a file so that reading it leaves its access time as it is, where the system lets us: its owner and root may.
