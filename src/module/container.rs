@@ -174,6 +174,7 @@ impl Container {
                 Ok(decoder.into_inner())
             }
             Container::Zstd => {
+                readable_frame(stored)?;
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
                 self.drain(&mut decoder, image, bounds)?;
@@ -432,6 +433,39 @@ impl Header {
     }
 }
 
+/// The largest window of a zstd frame that kmod 30 and zstd(1) without `--long` take, in bytes: theirs is libzstd's default
+/// (ZSTD_WINDOWLOG_LIMIT_DEFAULT of zstd.h, and ZSTD_decompressStream, 1.5).
+const LARGEST_WINDOW: u64 = 128 << 20;
+
+/// Refuses a frame that is well made, and that no loader reads all the same.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`].
+fn readable_frame(stored: &[u8]) -> Result<()> {
+    let frame = stored.get(4..).unwrap_or_default();
+    if let Some(Header::Zstd { window, .. }) = Header::zstd(frame)
+        && window > LARGEST_WINDOW + 1
+    {
+        let what = format!("its zstd window is {} MiB; kmod 30 and zstd take {}", window >> 20, LARGEST_WINDOW >> 20);
+        let hint = "pack it again: zstd --long=31 -dc FILE > MODULE.ko && zstd MODULE.ko";
+        return Err(Error::new(ErrorKind::Unsupported, what).hint(hint));
+    }
+    // A dictionary's number follows the window's byte, which frames of a single segment do not have (RFC 8878, 3.1.1.1).
+    let has_dictionary = || {
+        let descriptor = frame.first()?;
+        let at = if descriptor & 0x20 != 0 { 1 } else { 2 };
+        let len = [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
+        Some(frame.get(at..at + len)?.iter().any(|byte| *byte != 0))
+    };
+    if has_dictionary() == Some(true) {
+        let what = "its zstd frame needs a dictionary, which no loader has";
+        let hint = "pack it again: zstd -D DICTIONARY -dc FILE > MODULE.ko && zstd MODULE.ko";
+        return Err(Error::new(ErrorKind::Unsupported, what).hint(hint));
+    }
+    Ok(())
+}
+
 /// A number of xz: seven bits a byte, the lowest first.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
@@ -501,6 +535,34 @@ mod tests {
         let skipped = [0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
         let (image, packing) = unpacked(Container::Zstd, &[&packed[..], &skipped].concat());
         assert_eq!((image.as_slice(), packing.pieces, packing.after), (MODULE, 1, After::Nothing));
+    }
+
+    #[test]
+    fn a_zstd_frame_that_kmod_does_not_take_is_no_damaged_one() {
+        use std::io::Write;
+        let refusal = |packed: &[u8]| {
+            let error = Container::Zstd.decompress(packed, DEFAULT_MAX_SIZE).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            error.to_string()
+        };
+        // The window of a frame whose size is not known is what its header says, however little is in it.
+        let with_window = |log: u8| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.write_all(MODULE).unwrap();
+            let mut packed = encoder.finish().unwrap();
+            assert_eq!(packed[4] & 0x20, 0);
+            packed[5] = (log - 10) << 3;
+            packed
+        };
+        assert_eq!(Container::Zstd.decompress(&with_window(27), DEFAULT_MAX_SIZE).unwrap(), MODULE);
+        for (log, mib) in [(28, 256), (31, 2048)] {
+            assert!(refusal(&with_window(log)).starts_with(&format!("its zstd window is {mib} MiB; ")), "{log}");
+        }
+        let dictionary =
+            zstd::dict::from_samples(&(0..200).map(|n| MODULE[n..n + 300].to_vec()).collect::<Vec<_>>(), 4096);
+        let mut encoder = zstd::Encoder::with_dictionary(Vec::new(), 1, &dictionary.unwrap()).unwrap();
+        encoder.write_all(MODULE).unwrap();
+        assert!(refusal(&encoder.finish().unwrap()).starts_with("its zstd frame needs a dictionary"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Files that are no module, but that modules and kernels come in: each by its first bytes, with the command that unpacks it.
 //!
 //! The commands are those of the man pages rpm2cpio(8), apk-extract(8), dpkg-deb(1), tar(1), dumpimage(1), objcopy(1),
-//! unzip(1), unsquashfs(1) and cpio(1), and of the script unpack_bootimg (Android, system/tools/mkbootimg).
+//! unzip(1), unsquashfs(1), cpio(1), xz(1), bzip2(1), lz4(1), lzop(1), lzip(1) and gzip(1), and of the script unpack_bootimg (Android, system/tools/mkbootimg).
 
 use crate::error::{Error, ErrorKind};
 
@@ -31,8 +31,40 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Error> {
             let hint = "a kernel in it is its section .linux (objcopy -O binary --only-section=.linux FILE kernel)";
             Error::new(ErrorKind::Wrapped, "an EFI program, not a module").hint(hint)
         }
-        _ => return None,
+        _ => return compressed(bytes),
     })
+}
+
+/// What is compressed by a format that no module comes in, with the command that unpacks it. A file's name may say another.
+fn compressed(bytes: &[u8]) -> Option<Error> {
+    let (what, command) = match bytes {
+        // Properties up to 224, a dictionary of 2^n or 2^n + 2^(n-1) bytes, and a size that is unknown or below 256 GiB (xz's
+        // src/liblzma/common/alone_decoder.c, 5.4). The first byte of the data that follows is 0.
+        [0x5d, d0, d1, d2, d3, size @ .., _] if is_lzma(u32::from_le_bytes([*d0, *d1, *d2, *d3]), size) => {
+            ("lzma data (not xz)", "xz --format=lzma -dc")
+        }
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] => ("bzip2 data", "bzip2 -dc"),
+        [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => ("lz4 data", "lz4 -dc"),
+        [0x89, b'L', b'Z', b'O', 0, 0x0d, 0x0a, 0x1a, 0x0a, ..] => ("lzop data", "lzop -dc"),
+        [b'L', b'Z', b'I', b'P', 1, ..] => ("lzip data", "lzip -dc"),
+        [0x1f, 0x9d, ..] => ("data of compress(1)", "gzip -dc"),
+        _ => return None,
+    };
+    let hint = format!("unpack it ({command} FILE > MODULE.ko)");
+    Some(
+        Error::new(ErrorKind::Wrapped, format!("{what}, which neither kmod nor a kernel unpacks as a module"))
+            .hint(hint),
+    )
+}
+
+/// Are these a dictionary's size and what follows it in the header of an .lzma file?
+fn is_lzma(dictionary: u32, rest: &[u8]) -> bool {
+    let Some((size, data)) = rest.split_first_chunk() else { return false };
+    let size = u64::from_le_bytes(*size);
+    let top = dictionary.checked_ilog2().map_or(0, |bits| 1 << bits);
+    (dictionary == u32::MAX || (top != 0 && (dictionary == top || dictionary == top + top / 2)))
+        && (size == u64::MAX || size < 1 << 38)
+        && data.first() == Some(&0)
 }
 
 /// What is not read anywhere.
@@ -117,6 +149,42 @@ mod tests {
             said.starts_with("an EFI program, not a module; a kernel in it is its section .linux (objcopy "),
             "{said}"
         );
+    }
+
+    #[test]
+    fn data_of_a_compressor_that_modules_do_not_come_in_is_named_whatever_the_file_is_called() {
+        let lzma = |dictionary: u32, size: u64| {
+            let mut bytes = vec![0x5d];
+            bytes.extend(dictionary.to_le_bytes());
+            bytes.extend(size.to_le_bytes());
+            bytes.extend([0, 0x3f, 0x91]);
+            bytes
+        };
+        let options = liblzma::stream::LzmaOptions::new_preset(6).unwrap();
+        let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+        let mut real = Vec::new();
+        std::io::Read::read_to_end(&mut liblzma::bufread::XzEncoder::new_stream(&b"a module"[..], stream), &mut real)
+            .unwrap();
+        for (bytes, what, command) in [
+            (real, "lzma data (not xz)", "xz --format=lzma -dc"),
+            (lzma(8 << 20, u64::MAX), "lzma data (not xz)", "xz --format=lzma -dc"),
+            (lzma(3 << 19, 70_000), "lzma data (not xz)", "xz --format=lzma -dc"),
+            (b"BZh91AY&SY\x12".to_vec(), "bzip2 data", "bzip2 -dc"),
+            (b"\x04\x22\x4d\x18\x64".to_vec(), "lz4 data", "lz4 -dc"),
+            (b"\x02\x21\x4c\x18\x64".to_vec(), "lz4 data", "lz4 -dc"),
+            (b"\x89LZO\0\r\n\x1a\n\x10".to_vec(), "lzop data", "lzop -dc"),
+            (b"LZIP\x01\x0c".to_vec(), "lzip data", "lzip -dc"),
+            (b"\x1f\x9d\x90".to_vec(), "data of compress(1)", "gzip -dc"),
+        ] {
+            let expected = format!(
+                "{what}, which neither kmod nor a kernel unpacks as a module; unpack it ({command} FILE > MODULE.ko)"
+            );
+            assert_eq!(said(&bytes).unwrap(), expected);
+        }
+        for bytes in [lzma(8 << 20, 1 << 40), lzma(12345, 70_000), lzma(0, 7), b"]\0\0\x80\0".to_vec(), vec![0x5d; 30]]
+        {
+            assert!(of(&bytes).is_none(), "{bytes:?}");
+        }
     }
 
     #[test]
