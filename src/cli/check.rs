@@ -14,6 +14,7 @@ use crate::cli::output::{self, Failure, Paint, Session};
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
 use crate::kernel::{self, Kernel};
+use crate::module::container::Container;
 use crate::module::{self, Module, file, name_of_file};
 use crate::predict::danger::Danger;
 use crate::predict::{
@@ -94,6 +95,8 @@ struct Judged {
     vermagic: Option<Vermagic>,
     /// What a strict reader says against the file, where it does.
     broken: Option<Error>,
+    /// What hides its signature, in words.
+    after_signature: Option<String>,
     verdicts: Vec<Verdict>,
 }
 
@@ -191,7 +194,10 @@ fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<
         let subject = Subject { bytes, module: module.as_ref(), packing };
         let verdicts = kernels.iter().map(|kernel| predict::predict(&subject, kernel, load)).collect();
         let name = module.as_ref().map_or_else(|| name_of_file(path), |module| module.name_or_stem(path));
-        Ok(Judged { name, vermagic: module.as_ref().and_then(Module::vermagic), broken, verdicts })
+        let container = packing.map_or(Container::None, |packing| packing.container);
+        let after_signature = module.as_ref().and_then(|module| module.after_signature(container, path));
+        let vermagic = module.as_ref().and_then(Module::vermagic);
+        Ok(Judged { name, vermagic, broken, after_signature, verdicts })
     })?
 }
 
@@ -254,6 +260,9 @@ fn print(
         let hint = broken.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
         row("the file", &for_eyes(&format!("{}{hint}", broken.what())))?;
     }
+    if let Some(text) = &judged.after_signature {
+        row("the file", &for_eyes(text))?;
+    }
     for finding in &verdict.findings {
         print_finding(finding, session)?;
     }
@@ -293,11 +302,19 @@ fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Fai
 fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mut Session<'_>) -> Result<(), Failure> {
     let [rewrite, blank] = &verdict.patched;
     let mut say = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {}", for_eyes(text));
+    if verdict.is_of_changed_file() {
+        say("a patch", "of the version magic does not help: what was changed in the file stays changed")?;
+        return say("the right way", "the file was damaged or changed after it was signed: get the original again")
+            .map_err(Failure::from);
+    }
     match (rewrite.helps, verdict.answer) {
         (PatchHelps::Pointless, _) => {
             say("a patch", "pointless: this kernel does not look at what differs")?;
         }
         (PatchHelps::No, Answer::Refused) => say("a patch", "of the version magic does not help")?,
+        (_, Answer::Unknown | Answer::Accepted) if judged.broken.is_some() => {
+            say("a patch", "can't be made of a file that contradicts itself")?;
+        }
         (PatchHelps::No, _) if judged.vermagic.is_none() => {
             say("a patch", "can't help: there is no vermagic entry to change")?;
         }

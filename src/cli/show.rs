@@ -202,7 +202,7 @@ fn for_eyes(path: &Path, stored: &Stored, module: &Module, session: &mut Session
     let name = session.paint(Paint::Strong, crate::escape::for_eyes(&module.name_or_stem(path)));
     writeln!(session.out, "{name}  {}", output::path(path))?;
     for (label, lines) in [
-        ("file", file_lines(stored, module)),
+        ("file", file_lines(path, stored, module)),
         (
             "class",
             vec![format!("{} {} {}", module.class.name(), module.endian.name(), elf::machine_name(module.machine))],
@@ -227,7 +227,7 @@ fn for_eyes(path: &Path, stored: &Stored, module: &Module, session: &mut Session
     Ok(())
 }
 
-fn file_lines(stored: &Stored, module: &Module) -> Vec<String> {
+fn file_lines(path: &Path, stored: &Stored, module: &Module) -> Vec<String> {
     let size = match stored.container {
         module::container::Container::None => format!("{} bytes", grouped(stored.size)),
         container => format!(
@@ -238,7 +238,9 @@ fn file_lines(stored: &Stored, module: &Module) -> Vec<String> {
         ),
     };
     let mut lines = vec![size, format!("SHA-256 {}", stored.sha256.as_deref().unwrap_or_default())];
-    if module.unclaimed > 0 {
+    if let Some(text) = module.after_signature(stored.container, path) {
+        lines.push(text);
+    } else if module.unclaimed > 0 {
         lines.push(format!("{} behind the ELF image that belong to nothing", count(module.unclaimed, "byte")));
     }
     lines

@@ -27,6 +27,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::shell_word;
 use crate::vermagic::Vermagic;
 use container::{Container, Packing};
 use elf::{Class, Elf, Endian};
@@ -95,6 +96,9 @@ pub struct Module {
     pub btf: Option<u64>,
     /// Bytes behind the ELF image that are neither its own nor a trailer's.
     pub unclaimed: usize,
+    /// Where a whole signature ends that other bytes follow, in bytes from the start of the file. A kernel looks for a
+    /// signature at the end of the file alone, and takes the module for an unsigned one.
+    pub buried_signature: Option<usize>,
 }
 
 /// Opens a module file, decompresses it up to `max_size` bytes where needed, reads it, and hashes it.
@@ -175,7 +179,8 @@ impl Module {
         let image = trailer.as_ref().and_then(|t| bytes.get(..t.start)).unwrap_or(bytes);
         let elf = Elf::read(image)?;
         let rest = image.get(elf.end..).unwrap_or_default();
-        if trailer.is_none() && trailer::looks_cut(rest) {
+        let buried_signature = if trailer.is_none() { trailer::buried(image, elf.end) } else { None };
+        if trailer.is_none() && buried_signature.is_none() && trailer::looks_cut(rest) {
             let what = format!("{} bytes behind the ELF image belong to nothing", rest.len());
             return Err(Error::new(ErrorKind::Truncated, what).hint("a signature trailer that was cut short?"));
         }
@@ -192,6 +197,7 @@ impl Module {
             build_id: elf.build_id.clone(),
             btf: elf.section(".BTF")?.map(|s| s.size),
             unclaimed: rest.len(),
+            buried_signature,
             versions,
             trailer,
         })
@@ -232,6 +238,18 @@ impl Module {
         self.modinfo.all("import_ns")
     }
 
+    /// What follows a whole signature, and hides it; in words, with what to do about it where the file is not compressed.
+    pub fn after_signature(&self, container: Container, path: &Path) -> Option<String> {
+        let end = self.buried_signature?;
+        let more = self.size.saturating_sub(end);
+        let bytes = if more == 1 { "1 byte follows".to_owned() } else { format!("{more} bytes follow") };
+        let cut = match container {
+            Container::None => format!("truncate -s {end} {}", shell_word(path)),
+            container => format!("unpack it ({}), then truncate -s {end}", container.unpacker()),
+        };
+        Some(format!("the signature is whole, but {bytes} it, so a kernel sees none; cut them off: {cut}"))
+    }
+
     /// Where the ELF image and what belongs to it ends: the size without the trailer.
     pub fn image_len(&self) -> usize {
         self.trailer.as_ref().map_or(self.size, |t| t.start)
@@ -262,6 +280,28 @@ mod tests {
             assert_eq!(sha256_of_both(&before, &after, common), (sha256(&before), sha256(&after)));
         }
         assert_eq!(sha256_of_both(b"a", b"", 7), (sha256(b"a"), sha256(b"")));
+    }
+
+    #[test]
+    fn bytes_behind_a_whole_signature_hide_it_and_are_named() {
+        let signed = include_bytes!("../../fixtures/modules/hello-4-signed.ko").as_slice();
+        let whole = Module::read(signed).unwrap();
+        assert!(whole.trailer.is_some() && whole.buried_signature.is_none());
+        for more in [vec![0; 777], b"x".to_vec(), [b"abc".as_slice(), trailer::MAGIC, b"d"].concat()] {
+            let file = [signed, &more].concat();
+            let module = Module::read(&file).unwrap();
+            assert_eq!((module.buried_signature, module.trailer.is_none()), (Some(signed.len()), true));
+            assert_eq!(module.vermagic(), whole.vermagic());
+            let text = module.after_signature(Container::None, Path::new("a b.ko")).unwrap();
+            assert!(text.ends_with(&format!("truncate -s {} 'a b.ko'", signed.len())), "{text}");
+            let cut = &file[..module.buried_signature.unwrap()];
+            assert_eq!(Module::read(cut).unwrap().trailer, whole.trailer);
+        }
+        // Half a signature is still damage, and padding is none.
+        let half = &signed[..signed.len() - 40];
+        assert_eq!(Module::read(half).unwrap_err().kind(), ErrorKind::Truncated);
+        let unsigned = include_bytes!("../../fixtures/modules/padding.ko");
+        assert_eq!(Module::read(unsigned).unwrap().buried_signature, None);
     }
 
     #[test]

@@ -175,6 +175,17 @@ pub fn looks_cut(after_image: &[u8]) -> bool {
     after_image.iter().any(|byte| *byte != 0)
 }
 
+/// Where a whole trailer ends that lies behind the ELF image, whose end is `image_end`, and that other bytes follow; the last one,
+/// where there are several.
+pub fn buried(file: &[u8], image_end: usize) -> Option<usize> {
+    let behind = file.get(image_end..)?;
+    memchr::memmem::rfind_iter(behind, MAGIC).find_map(|at| {
+        let end = image_end + at + MAGIC.len();
+        let range = locate(file.get(..end)?).ok()??;
+        (end < file.len() && range.start >= image_end).then_some(end)
+    })
+}
+
 impl Trailer {
     /// The entries that `modinfo` adds to its listing for this trailer, in its order.
     ///

@@ -96,6 +96,10 @@ impl Plan {
     /// Plans for what is `inside` the file.
     fn of(file: File<'_>, inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
         let module = Module::read(inside)?;
+        if module.buried_signature.is_some() {
+            let what = "bytes follow the signature, so that no kernel sees it";
+            return Err(Error::new(ErrorKind::Malformed, what).hint("kmodlab show says how to cut them off"));
+        }
         let entry = vermagic_entry(&module)?;
         let mut notes = Vec::new();
         let (mode, vermagic_after) = match &request.wish {

@@ -318,6 +318,12 @@ impl Verdict {
         })
     }
 
+    /// Is the module refused because it was changed after somebody whose key the kernel has signed it?
+    pub fn is_of_changed_file(&self) -> bool {
+        let is_it = |finding: &Finding| finding.result == Outcome::Fail && finding.note == signature::CHANGED;
+        self.answer == Answer::Refused && self.findings.iter().any(|f| f.step == Step::Signature && is_it(f))
+    }
+
     /// Would a rewritten version magic help?
     pub fn patch_helps(&self) -> PatchHelps {
         let [rewritten, _] = &self.patched;
