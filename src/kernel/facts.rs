@@ -146,13 +146,16 @@ impl Facts {
         {
             return Some(known(Owner::Image, export, source.as_str()));
         }
+        let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
+        let is_of_image = imported.as_ref().is_some_and(|imported| imported.is_of_image) && !is_complete;
+        // A module that exports what the image exports can't be loaded.
         if let Some(Fact { value, source }) = &self.tree
-            && let Some((module, export)) = value.exporter(name)
+            && let Some((module, export)) = value.exporter(name).filter(|_| !is_of_image)
         {
             return Some(known(Owner::Module(module), export, source.as_str()));
         }
-        let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
-        let owner = match imported.as_ref()?.is_of_image && !is_complete {
+        imported.as_ref()?;
+        let owner = match is_of_image {
             true => Owner::Image,
             false => Owner::Somebody,
         };
@@ -163,8 +166,7 @@ impl Facts {
     /// it. `None` where it is not known, or there is none.
     pub fn crc(&self, symbol: &str, own: Option<&Own>) -> Option<u32> {
         let image = self.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
-        let tree = || self.tree.as_ref().and_then(|tree| tree.value.exporter(symbol)?.1.crc);
-        image.or_else(tree).or_else(|| self.imports.as_ref().and_then(|imports| imports.value.crc(symbol, own)))
+        image.or_else(|| self.symbol(symbol, own)?.crc)
     }
 
     /// All CRCs that are known, by symbol: of the image, of the modules that export to others, and of what modules import.
@@ -491,6 +493,8 @@ pub struct TreeModule {
     pub depends: Vec<String>,
     /// What it exports, by name.
     pub exports: Vec<(String, Export)>,
+    /// It was not built with the kernel: that the kernel's image does not export the same is not proved by it.
+    pub is_added: bool,
 }
 
 /// A module that is built into the image.
@@ -554,6 +558,7 @@ mod tests {
             file: PathBuf::from(format!("kernel/{name}.ko")),
             depends: depends.iter().map(|name| (*name).to_owned()).collect(),
             exports: Vec::new(),
+            is_added: false,
         }
     }
 

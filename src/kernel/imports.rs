@@ -2,13 +2,14 @@
 //!
 //! An import proves that something exported the symbol where the module was built: the image, or another module. modpost
 //! lists in `depends=` the modules whose symbols a module uses (`add_depends`, scripts/mod/modpost.c, 2.6.0 to 7.2). So a
-//! symbol is the image's if none of those modules exports it, and all of them are known. Who imports a symbol also had to
-//! import its namespace, or modpost had complained: a module without `import_ns` uses symbols without a namespace.
+//! symbol is the image's if none of those modules exports it, and all of them are known as they were then: what was put
+//! in the place of one later may export less. Who imports a symbol also had to import its namespace, or modpost had
+//! complained: a module without `import_ns` uses symbols without a namespace.
 //!
 //! A module must not vouch for itself. What a module says is kept as counts, and each module by a digest of its words, so
 //! that the words of a single module can be taken out again ([`Imports::own`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,7 +33,7 @@ pub struct Imports {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Witness {
     identity: Identity,
-    /// All modules that it depends on are known.
+    /// All modules that it depends on are known as they were when it was built.
     proves: bool,
 }
 
@@ -51,6 +52,8 @@ struct Import {
     crcs: Vec<(u32, u32)>,
     /// How many import which namespaces.
     namespaces: Vec<(Vec<String>, u32)>,
+    /// A module exports it, too. Then only those count here which prove that it is the image's.
+    is_disputed: bool,
 }
 
 /// What the imports of modules tell of a symbol that something exports.
@@ -149,26 +152,67 @@ fn is_resolved(crc: Option<u32>, is_in_tree: bool) -> bool {
     is_in_tree || crc.is_some()
 }
 
+/// The modules that export each symbol, with its CRC.
+type Exporters<'m> = HashMap<&'m str, Vec<(String, Option<u32>)>>;
+
+impl Statement {
+    /// Are all modules there that it depends on, each with something that this one imports, as it was then? modpost lists
+    /// no others. A module that exports nothing of it, or something of another CRC, is not the one that it was built with.
+    fn has_its_dependencies(&self, exporters: &Exporters<'_>) -> bool {
+        let Some(depends) = &self.depends else { return false };
+        if depends.is_empty() {
+            return true;
+        }
+        let (mut found, mut others) = (HashSet::new(), HashSet::new());
+        for (symbol, ours) in &self.imports {
+            for (module, theirs) in exporters.get(symbol.as_str()).into_iter().flatten() {
+                match (ours, theirs) {
+                    (Some(ours), Some(theirs)) if ours != theirs => others.insert(module),
+                    _ => found.insert(module),
+                };
+            }
+        }
+        depends.iter().all(|name| found.contains(name) && !others.contains(name))
+    }
+}
+
 impl Imports {
-    /// The imports of modules, and what follows from them and these modules' exports. What one of these modules exports is
-    /// left out: it is known better.
-    pub(super) fn of(statements: impl IntoIterator<Item = Statement>, modules: &[TreeModule]) -> Imports {
-        let names: BTreeSet<String> = modules.iter().map(|module| module.name.replace('-', "_")).collect();
-        let exported: BTreeSet<&str> =
-            modules.iter().flat_map(|module| &module.exports).map(|(name, _)| name.as_str()).collect();
+    /// The imports of modules, and what follows from them and these modules' exports. `modules` are those that count in the
+    /// tree, `built` those that were built with the kernel, among them copies that others have replaced. Where one of them
+    /// exports a symbol, an import counts only if it proves that the image has that symbol as well.
+    pub(super) fn of<'m>(
+        statements: impl IntoIterator<Item = Statement>,
+        modules: impl IntoIterator<Item = &'m TreeModule>,
+        built: impl IntoIterator<Item = &'m TreeModule>,
+    ) -> Imports {
+        let mut exporters = Exporters::new();
+        for module in built {
+            let name = module.name.replace('-', "_");
+            for (symbol, export) in &module.exports {
+                exporters.entry(symbol).or_default().push((name.clone(), export.crc));
+            }
+        }
+        let exported: HashSet<&str> =
+            modules.into_iter().flat_map(|module| &module.exports).map(|(name, _)| name.as_str()).collect();
         let mut all = Imports::default();
         for statement in statements {
-            let proves =
-                statement.depends.as_ref().is_some_and(|depends| depends.iter().all(|name| names.contains(name)));
+            let proves = statement.has_its_dependencies(&exporters);
             all.witnesses.push(Witness { identity: statement.identity(), proves });
-            let Statement { imports, namespaces, is_in_tree, .. } = statement;
+            let Statement { imports, namespaces, is_in_tree, depends, .. } = statement;
+            let depends = depends.unwrap_or_default();
             for (name, crc) in imports {
-                if exported.contains(name.as_str()) {
+                let theirs = exporters.get(name.as_str());
+                let is_disputed = theirs.is_some() || exported.contains(name.as_str());
+                let is_of_dependency =
+                    theirs.is_some_and(|theirs| theirs.iter().any(|(module, _)| depends.contains(module)));
+                let is_of_image = proves && is_resolved(crc, is_in_tree) && !is_of_dependency;
+                if is_disputed && !is_of_image {
                     continue;
                 }
                 let import = all.symbols.entry(name).or_default();
+                import.is_disputed = is_disputed;
                 import.users += 1;
-                import.of_image += u32::from(proves && is_resolved(crc, is_in_tree));
+                import.of_image += u32::from(is_of_image);
                 if let Some(crc) = crc {
                     count(&mut import.crcs, &crc, 1);
                 }
@@ -197,7 +241,7 @@ impl Imports {
     pub fn get(&self, symbol: &str, own: Option<&Own>) -> Option<Imported<'_>> {
         let import = self.symbols.get(symbol)?;
         let said = own.and_then(|own| Some((own, *own.statement.get(symbol)?)));
-        let copies = |is_same: bool| said.filter(|_| is_same).map_or(0, |(own, _)| own.copies);
+        let copies = |is_same: bool| said.filter(|_| is_same).map_or(0, |(own, _)| own.counted(import));
         if import.users <= copies(true) {
             return None;
         }
@@ -239,6 +283,7 @@ impl Imports {
         self.witnesses.extend(other.witnesses);
         for (name, theirs) in other.symbols {
             let ours = self.symbols.entry(name).or_default();
+            ours.is_disputed |= theirs.is_disputed;
             ours.users = ours.users.saturating_add(theirs.users);
             ours.of_image = ours.of_image.saturating_add(theirs.of_image);
             theirs.crcs.iter().for_each(|(crc, users)| count(&mut ours.crcs, crc, *users));
@@ -251,7 +296,7 @@ impl Imports {
 impl Import {
     fn crc(&self, said: Option<(&Own, Option<u32>)>) -> Option<u32> {
         let without = |(crc, users): &(u32, u32)| {
-            let copies = said.filter(|(_, said)| *said == Some(*crc)).map_or(0, |(own, _)| own.copies);
+            let copies = said.filter(|(_, said)| *said == Some(*crc)).map_or(0, |(own, _)| own.counted(self));
             (*crc, users.saturating_sub(copies))
         };
         majority(self.crcs.iter().map(without))
@@ -259,6 +304,11 @@ impl Import {
 }
 
 impl Own {
+    /// How many of its copies were counted there.
+    fn counted(&self, import: &Import) -> u32 {
+        if import.is_disputed { self.proving } else { self.copies }
+    }
+
     /// Is there no other witness?
     pub fn is_only_witness(&self) -> bool {
         self.is_only
@@ -315,7 +365,12 @@ mod tests {
             file: format!("kernel/{name}.ko").into(),
             depends: Vec::new(),
             exports: exports.iter().map(|name| ((*name).to_owned(), Default::default())).collect(),
+            is_added: false,
         }
+    }
+
+    fn of(statements: impl IntoIterator<Item = Statement>, modules: &[TreeModule]) -> Imports {
+        Imports::of(statements, modules, modules)
     }
 
     fn own(imports: &Imports, statement: &Statement) -> Own {
@@ -335,25 +390,27 @@ mod tests {
     #[test]
     fn who_depends_on_nothing_imports_from_the_image_and_else_it_is_not_known() {
         let of = |depends, modules: &[TreeModule]| {
-            let imports = Imports::of([statement("user", depends, &[("symbol", 1)])], modules);
+            let user = statement("user", depends, &[("symbol", 1), ("another", 2)]);
+            let imports = super::tests::of([user], modules);
             imports.get("symbol", None).unwrap().is_of_image
         };
         assert!(of(Some(&[]), &[]));
         assert!(!of(None, &[]), "a module without depends= tells nothing of it");
         assert!(!of(Some(&["exporter"]), &[]), "the exporter is not there");
         assert!(of(Some(&["exporter"]), &[module("exporter", &["another"])]));
+        assert!(!of(Some(&["exporter"]), &[module("exporter", &["less"])]), "it was another that it was built with");
     }
 
     #[test]
     fn what_a_module_there_exports_is_no_matter_of_imports() {
         let statements = [statement("user", Some(&["exporter"]), &[("symbol", 1)])];
-        assert_eq!(Imports::of(statements, &[module("exporter", &["symbol"])]).get("symbol", None), None);
+        assert_eq!(of(statements, &[module("exporter", &["symbol"])]).get("symbol", None), None);
     }
 
     #[test]
     fn the_majority_has_the_crc_and_without_one_it_is_not_known() {
         let says = |name: &str, crc| statement(name, Some(&[]), &[("symbol", crc)]);
-        let of = |statements: Vec<Statement>| Imports::of(statements, &[]).get("symbol", None).unwrap().crc;
+        let of = |statements: Vec<Statement>| super::tests::of(statements, &[]).get("symbol", None).unwrap().crc;
         assert_eq!(of(vec![says("a", 1), says("b", 2), says("c", 1)]), Some(1));
         assert_eq!(of(vec![says("a", 1), says("b", 2)]), None);
         assert_eq!(of(vec![says("a", 1), says("b", 2), says("c", 3), says("d", 3)]), Some(3));
@@ -363,7 +420,7 @@ mod tests {
     fn nobody_vouches_for_itself() {
         let one = statement("one", Some(&[]), &[("common", 1), ("rare", 7)]);
         let two = statement("two", Some(&[]), &[("common", 2)]);
-        let imports = Imports::of([one.clone(), two.clone()], &[]);
+        let imports = of([one.clone(), two.clone()], &[]);
         let own = own(&imports, &one);
         assert_eq!(imports.get("rare", None).unwrap().crc, Some(7));
         assert_eq!(imports.get("rare", Some(&own)), None);
@@ -373,9 +430,30 @@ mod tests {
     }
 
     #[test]
+    fn a_module_that_exports_the_images_symbols_does_not_take_them_over() {
+        let users = || [statement("a", Some(&[]), &[("symbol", 1)]), statement("b", Some(&["gone"]), &[("symbol", 1)])];
+        let added = TreeModule { is_added: true, ..module("added", &["symbol"]) };
+        let imports = Imports::of(users(), [&added], []);
+        assert!(imports.get("symbol", None).unwrap().is_of_image);
+        let [proof, other] = users();
+        assert_eq!(imports.get("symbol", Some(&own(&imports, &proof))), None, "its own words count not");
+        assert!(imports.get("symbol", Some(&own(&imports, &other))).is_some());
+        assert_eq!(Imports::of([other], [&added], []).get("symbol", None), None, "proves nothing");
+    }
+
+    #[test]
+    fn a_dependency_that_was_replaced_counts_as_it_was() {
+        let user = || [statement("user", Some(&["exporter"]), &[("symbol", 1), ("other", 2)])];
+        let replaced = TreeModule { is_added: true, ..module("exporter", &["other"]) };
+        assert!(!Imports::of(user(), [&replaced], []).get("symbol", None).unwrap().is_of_image);
+        let built = module("exporter", &["symbol", "other"]);
+        assert_eq!(Imports::of(user(), [&replaced], [&built]).get("symbol", None), None);
+    }
+
+    #[test]
     fn two_sources_are_counted_together() {
-        let one = Imports::of([statement("one", Some(&[]), &[("symbol", 1)])], &[]);
-        let two = Imports::of([statement("two", Some(&["gone"]), &[("symbol", 2), ("other", 3)])], &[]);
+        let one = of([statement("one", Some(&[]), &[("symbol", 1)])], &[]);
+        let two = of([statement("two", Some(&["gone"]), &[("symbol", 2), ("other", 3)])], &[]);
         let both = one.join(two);
         assert_eq!((both.len(), both.get("symbol", None).unwrap().crc), (2, None));
         assert!(both.get("symbol", None).unwrap().is_of_image && !both.get("other", None).unwrap().is_of_image);

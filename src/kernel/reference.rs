@@ -18,7 +18,7 @@ pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
     let missing = || Error::new(ErrorKind::NotFound, "this module has no version magic").on(path);
     let source = format!("module {}", path.display());
     let vermagic = Fact { value: module.vermagic().ok_or_else(missing)?, source: source.clone() };
-    let imports = Imports::of([Statement::of(&module)], &[]);
+    let imports = Imports::of([Statement::of(&module)], [], []);
     Ok(Facts {
         release: vermagic.value.release().map(|token| Fact { value: token.text.clone(), source: source.clone() }),
         vermagic: Some(vermagic),

@@ -56,6 +56,7 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
             file: PathBuf::from(owner),
             depends: Vec::new(),
             exports,
+            is_added: !has_image,
         })
         .collect();
     let modules = Tree::new(all, Vec::new());

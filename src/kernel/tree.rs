@@ -105,6 +105,7 @@ impl Gathered {
                 file: file.to_owned(),
                 depends: depends.filter(|name| !name.is_empty()).map(text).collect(),
                 exports: exports.collect(),
+                is_added: false,
             },
             machine: Machine::of(module),
             fingerprint: module.this_module.as_ref().map(|structure| structure.fingerprint),
@@ -151,8 +152,9 @@ impl Gathered {
         let (mut machines, mut fingerprints) = (Vec::new(), Vec::new());
         let (mut own, mut statements) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
         let mut proprietary = BTreeSet::new();
-        for member in members {
-            if member.rank() == best {
+        for mut member in members {
+            member.module.is_added = member.rank() > best;
+            if !member.module.is_added {
                 count(&mut machines, member.machine, 1);
                 member.fingerprint.into_iter().for_each(|one| count(&mut fingerprints, one, 1));
                 // What was patched tells its kernel's name, and no CRC that would be its own.
@@ -166,6 +168,8 @@ impl Gathered {
             own.push(member.module);
         }
         let of_this_build = own.len();
+        // Before one file of each is chosen: what was replaced is what others were built with.
+        let built: Vec<TreeModule> = own.iter().filter(|module| !module.is_added).cloned().collect();
         let own = preferred(own, preference);
         let source = match (own.len(), self.unreadable) {
             (0, 0) => format!("the list of built-in modules in {name}"),
@@ -191,7 +195,7 @@ impl Gathered {
             // A module without an exit function has no pointer to it to be seen.
             let pointers = |f: &Fingerprint| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
             facts.fingerprint = most(&fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
-            let imports = Imports::of(statements, &own);
+            let imports = Imports::of(statements, &own, &built);
             if !imports.is_empty() {
                 facts.imports = Some(Fact { value: imports, source: format!("what {source} import") });
             }

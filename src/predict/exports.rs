@@ -4,7 +4,7 @@
 //! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
 //! for when all relocations are applied.
 
-use crate::kernel::{Machine, Owner};
+use crate::kernel::{Machine, Own, Owner};
 use crate::predict::arch::Relocation;
 use crate::predict::loaded::{Loaded, SHT_REL, SHT_RELA, Section, number, string};
 use crate::predict::record::{Flow, Record};
@@ -89,6 +89,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let facts = &attempt.kernel.facts;
     let is_complete = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
     let mut source = facts.exports.as_ref().map(|exports| exports.source.as_str());
+    let has_other_witnesses = facts.imports.is_some() && !attempt.own.is_some_and(Own::is_only_witness);
     let mut unknown = Vec::new();
     for name in &names {
         let known = facts.symbol(name, attempt.own);
@@ -98,7 +99,6 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
                 let note = format!("it exports {name}, which the kernel exports itself");
                 return record.fail(Step::Exports, errno::ENOEXEC, note, Some(source));
             }
-            // What a module exports, the image does not.
             Some((Owner::Module(owner), tree)) => {
                 let is_loaded = facts.policy.iter().any(|policy| policy.value.loaded.contains(&owner.name))
                     || record.needs.contains(&owner.name);
@@ -108,7 +108,14 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
                     let note = format!("it exports {name}, which {} exports", owner.name);
                     return record.fail(Step::Exports, errno::ENOEXEC, note, Some(tree));
                 }
-                source.get_or_insert(tree);
+                // What a module of the kernel's build exports, the image does not; but nobody vouches for itself.
+                let is_itself = owner.name == loaded.name && !has_other_witnesses;
+                match is_complete || !(owner.is_added || is_itself) {
+                    true => {
+                        source.get_or_insert(tree);
+                    }
+                    false => unknown.push(name),
+                }
             }
             Some((Owner::Somebody, _)) | None if is_complete => {}
             Some((Owner::Somebody, _)) | None => unknown.push(name),

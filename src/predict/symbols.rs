@@ -328,8 +328,11 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
             if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
                 return Exporter::Module(known, module);
             }
-            // A module exports it, so that the image does not.
-            Exporter::NotLoaded(&module.name)
+            // A module of the kernel's own build exports it, so that the image does not.
+            match image || !module.is_added {
+                true => Exporter::NotLoaded(&module.name),
+                false => Exporter::Unknown,
+            }
         }
         // The image does not export it, and no module is there.
         Owner::Somebody if image && attempt.load.alone => Exporter::Nobody,

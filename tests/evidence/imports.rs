@@ -96,3 +96,48 @@ fn whether_a_proprietary_module_may_use_it_imports_do_not_tell() {
     assert_eq!(outcome(&verdict, Step::Symbols), Some(Outcome::Unknown));
     assert!(notes(&verdict, Step::Symbols).contains("GPL-compatible"), "{verdict:#?}");
 }
+
+#[test]
+fn a_module_that_exports_what_the_image_has_is_no_evidence_that_it_has_not() {
+    let users = [own("one", &[LAYOUT, ("_printk", 7)]), own("two", &[LAYOUT, ("_printk", 7), ("kfree", 8)])];
+    let added = exporting(added("double", &[LAYOUT]), &[("_printk", 9)]);
+    let tree = Tree::of(&[("kernel/a.ko", &users[0]), ("kernel/b.ko", &users[1]), ("updates/double.ko", &added)]);
+    let verdict = tree.ask(&added);
+    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Exports)));
+    assert!(verdict.dmesg.contains(&"double: exports duplicate symbol _printk (owned by kernel)".to_owned()));
+    // The others need it no more than before.
+    let verdict = tree.ask(&own("asked", &[LAYOUT, ("_printk", 7)]));
+    assert_eq!(notes(&verdict, Step::Symbols), "all 1 are there");
+    assert!(verdict.needs.is_empty());
+
+    // Where nobody else speaks of the symbol, it is not known.
+    let rare = exporting(added.clone(), &[("rare", 9)]);
+    let tree = Tree::of(&[("kernel/a.ko", &users[0]), ("kernel/b.ko", &users[1]), ("updates/double.ko", &rare)]);
+    assert_eq!(outcome(&tree.ask(&rare), Step::Exports), Some(Outcome::Unknown));
+    for folder in ["kernel/double.ko", "updates/double.ko"] {
+        let only = Tree::of(&[(folder, &added)]);
+        assert_eq!(outcome(&only.ask(&added), Step::Exports), Some(Outcome::Unknown), "{folder}");
+    }
+}
+
+#[test]
+fn a_dependency_that_was_replaced_proves_nothing() {
+    let exporter = exporting(own("exporter", &[LAYOUT]), &[("kept", 3), ("dropped", 4)]);
+    let user = depending(own("user", &[LAYOUT, ("kept", 3), ("dropped", 4)]), "depends=exporter");
+    let less = |module, crc| exporting(module, &[("kept", crc)]);
+    for (path, present) in [
+        ("updates/exporter.ko", less(added("exporter", &[LAYOUT]), 3)),
+        ("kernel/exporter.ko", less(own("exporter", &[LAYOUT]), 5)),
+        ("kernel/exporter.ko", own("exporter", &[LAYOUT])),
+    ] {
+        let tree =
+            Tree::of(&[("kernel/user.ko", &user), (path, &present), ("kernel/other.ko", &own("other", &[LAYOUT]))]);
+        let verdict = tree.ask(&exporter);
+        assert_ne!(outcome(&verdict, Step::Exports), Some(Outcome::Fail), "{path}: {verdict:#?}");
+    }
+    // Both files of it are there: users tell of the one that they were built with.
+    let replaced = less(added("exporter", &[LAYOUT]), 3);
+    let tree =
+        Tree::of(&[("kernel/user.ko", &user), ("kernel/exporter.ko", &exporter), ("updates/exporter.ko", &replaced)]);
+    assert_ne!(outcome(&tree.ask(&exporter), Step::Exports), Some(Outcome::Fail));
+}

@@ -116,6 +116,7 @@ fn what_another_module_exports_counts_as_loaded_unless_it_is_a_bare_insmod() {
         file: "kernel/lib/charps.ko".into(),
         depends: Vec::new(),
         exports: vec![("param_ops_charp".to_owned(), crc)],
+        is_added: false,
     };
     let tree = Tree::new(vec![exporter], vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });

@@ -108,6 +108,7 @@ fn a_digest_that_is_a_module_is_needed_before() {
             file: format!("kernel/crypto/{name}.ko").into(),
             depends: Vec::new(),
             exports: Vec::new(),
+            is_added: false,
         };
         let tree =
             Tree::new(names.iter().map(module).collect(), vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
