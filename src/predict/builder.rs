@@ -25,6 +25,9 @@ const DEBIAN: &str = "(debian-kernel@lists.debian.org)";
 /// Hat's and those that rebuild it.
 const OTHERS: [&str; 3] = ["-pve", ".fc", ".el"];
 
+/// What Debian puts before the number of its version. Without a number it is anybody's: Fedora's `+debug`.
+const OF_DEBIAN: &str = "+deb";
+
 impl Builder {
     /// The builder of a kernel: by its version line, else by its release.
     pub(super) fn of(kernel: &Kernel) -> Builder {
@@ -48,9 +51,12 @@ impl Builder {
 
     /// Debian has put `+deb13` and so on into its releases since 13 (trixie); before, its `6.1.0-47-amd64` is anybody's.
     fn of_release(release: &str) -> Builder {
-        match OTHERS.iter().any(|other| release.contains(other)) {
-            _ if release.contains("+deb") => Builder::Debian,
-            true => Builder::Upstream,
+        if OTHERS.iter().any(|other| release.contains(other)) {
+            return Builder::Upstream;
+        }
+        let (_, number) = release.split_once(OF_DEBIAN).unwrap_or_default();
+        match number.starts_with(|c: char| c.is_ascii_digit()) {
+            true => Builder::Debian,
             false => Builder::Unknown,
         }
     }
@@ -125,5 +131,13 @@ mod tests {
         assert_eq!(Builder::of_release("5.11.22-1-pve"), Builder::Upstream);
         assert_eq!(Builder::of_release("2.6.32-279.el6.x86_64"), Builder::Upstream);
         assert_eq!(Builder::of_release("6.1.0-47-amd64"), Builder::Unknown);
+    }
+
+    #[test]
+    fn a_debug_kernel_is_not_debians() {
+        assert_eq!(Builder::of_release("6.14.5-300.fc42.x86_64+debug"), Builder::Upstream);
+        assert_eq!(Builder::of_release("5.14.0-503.el9.x86_64+debug"), Builder::Upstream);
+        assert_eq!(Builder::of_release("6.6.30+debug"), Builder::Unknown);
+        assert_eq!(Builder::of_release("6.6.30+deb"), Builder::Unknown);
     }
 }
