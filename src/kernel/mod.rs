@@ -188,10 +188,7 @@ fn of_paths(name: &OsStr, lookup: &Lookup) -> Result<Facts> {
         merged = Some(match merged {
             None => (part, facts),
             Some((first, known)) => {
-                if let (Some(a), Some(b)) = (&known.release, &facts.release)
-                    && a.value != b.value
-                {
-                    let what = format!("a kernel {}, but {} is {}", b.value, first.display(), a.value);
+                if let Some(what) = another_kernel(&first, &known, &facts) {
                     let hint = "only parts of one kernel can be joined with +";
                     return Err(Error::new(ErrorKind::Ambiguous, what).hint(hint).on(part));
                 }
@@ -200,6 +197,38 @@ fn of_paths(name: &OsStr, lookup: &Lookup) -> Result<Facts> {
         });
     }
     Ok(merged.map(|(_, facts)| facts).unwrap_or_default())
+}
+
+/// Of how many symbols two sources must both have a CRC for these to tell that they are of two kernels. Fewer that differ
+/// are noted.
+const FEWEST_CRCS: usize = 3;
+
+/// What tells that two sources are not of one kernel, in words; `None` if nothing does. `first` names the first one.
+fn another_kernel(first: &Path, known: &Facts, facts: &Facts) -> Option<String> {
+    let first = first.display();
+    if let Some((ours, theirs)) = differing(&known.release, &facts.release, |release| release.as_str()) {
+        return Some(format!("a kernel {theirs}, but {first} is {ours}"));
+    }
+    let whole = |fact: &Option<Fact<Vermagic>>| fact.clone().filter(|fact| !fact.value.is_bare_release());
+    if let Some((ours, theirs)) = differing(&whole(&known.vermagic), &whole(&facts.vermagic), |vermagic| vermagic) {
+        return Some(format!("the version magic '{theirs}', but {first} has '{ours}'"));
+    }
+    if let Some((ours, theirs)) = differing(&known.machine, &facts.machine, |machine| machine) {
+        return Some(format!("a kernel for {theirs}, but {first} is for {ours}"));
+    }
+    let (count, of) = differing_crcs(known, facts);
+    (of >= FEWEST_CRCS && count.saturating_mul(10) > of)
+        .then(|| format!("{count} of {of} CRCs are others than in {first}"))
+}
+
+/// Two values that are both known, and are not the same.
+fn differing<'f, T, V: PartialEq + ?Sized>(
+    ours: &'f Option<Fact<T>>,
+    theirs: &'f Option<Fact<T>>,
+    value: impl Fn(&'f T) -> &'f V,
+) -> Option<(&'f V, &'f V)> {
+    let (ours, theirs) = (value(&ours.as_ref()?.value), value(&theirs.as_ref()?.value));
+    (ours != theirs).then_some((ours, theirs))
 }
 
 /// The paths in a kernel's name (`A+B`). Packages have a `+` in their names, so the whole is tried first, and a `+` parts only what is
@@ -346,22 +375,26 @@ fn merge(better: Facts, other: Facts) -> Facts {
 
 /// What two sources say differently of the same symbols, in words.
 fn contradiction(better: &Facts, other: &Facts) -> Option<String> {
-    let differing = |better: &Facts, other: &Facts, names: &mut dyn Iterator<Item = &str>| {
-        let crcs = names.filter_map(|name| better.crc(name, None).zip(other.crc(name, None)));
-        crcs.filter(|(ours, theirs)| ours != theirs).count()
-    };
     let source = |facts: &Facts| {
         let exports = facts.exports.as_ref().map(|exports| exports.source.clone());
         exports.or_else(|| facts.imports.as_ref().map(|imports| imports.source.clone()))
     };
-    let of_image = |facts: &Facts| facts.exports.is_some();
-    let count = match (of_image(better), of_image(other)) {
-        (true, _) => differing(better, other, &mut better.exports.iter().flat_map(names_of)),
-        (false, true) => differing(better, other, &mut other.exports.iter().flat_map(names_of)),
-        (false, false) => differing(better, other, &mut better.imports.iter().flat_map(|fact| fact.value.names())),
-    };
+    let (count, _) = differing_crcs(better, other);
     let (better, other) = (source(better)?, source(other)?);
     (count > 0).then(|| format!("{count} CRCs of {other} are others than those of {better}"))
+}
+
+/// Of how many symbols two sources have different CRCs, and of how many both have one.
+fn differing_crcs(better: &Facts, other: &Facts) -> (usize, usize) {
+    let differing = |names: &mut dyn Iterator<Item = &str>| {
+        let crcs = names.filter_map(|name| better.crc(name, None).zip(other.crc(name, None)));
+        crcs.fold((0, 0), |(count, of), (ours, theirs)| (count + usize::from(ours != theirs), of + 1))
+    };
+    match (better.exports.is_some(), other.exports.is_some()) {
+        (true, _) => differing(&mut better.exports.iter().flat_map(names_of)),
+        (false, true) => differing(&mut other.exports.iter().flat_map(names_of)),
+        (false, false) => differing(&mut better.imports.iter().flat_map(|fact| fact.value.names())),
+    }
 }
 
 fn names_of(exports: &Fact<Exports>) -> impl Iterator<Item = &str> {
@@ -432,6 +465,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::module::elf::{Class, Endian};
 
     const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
 
@@ -452,6 +486,34 @@ mod tests {
 
     fn join(parts: &[&Path]) -> OsString {
         parts.iter().map(|part| part.as_os_str()).collect::<Vec<_>>().join(OsStr::new("+"))
+    }
+
+    #[test]
+    fn parts_of_two_kernels_are_not_joined_in_either_order() {
+        let with_crcs = |crc| {
+            let all = [("module_layout", Some(crc)), ("printk", Some(3)), ("kfree", Some(4))];
+            Facts { exports: Some(exports(&all, false)), ..Facts::default() }
+        };
+        let with_vermagic = |text: &str| Facts {
+            vermagic: Some(Fact { value: Vermagic::parse(text.as_bytes()), source: String::new() }),
+            ..Facts::default()
+        };
+        let with_machine = |number| {
+            let value = Machine { class: Class::Elf64, endian: Endian::Little, number };
+            Facts { machine: Some(Fact { value, source: String::new() }), ..Facts::default() }
+        };
+        let part = Path::new("A");
+        for (one, other) in [
+            (with_crcs(1), with_crcs(2)),
+            (with_vermagic("6.1.0 SMP mod_unload "), with_vermagic("6.1.0 SMP preempt mod_unload ")),
+            (with_machine(62), with_machine(183)),
+        ] {
+            assert!(another_kernel(part, &one, &other).is_some() && another_kernel(part, &other, &one).is_some());
+            assert_eq!(another_kernel(part, &one, &one), None);
+            assert_eq!(another_kernel(part, &Facts::default(), &one), None);
+        }
+        let release_alone = another_kernel(part, &with_vermagic("6.1.0"), &with_vermagic("6.1.0 SMP mod_unload "));
+        assert_eq!(release_alone, None, "a release claims nothing about tokens");
     }
 
     fn exports(symbols: &[(&str, Option<u32>)], complete: bool) -> Fact<Exports> {
