@@ -506,8 +506,8 @@ impl Attempt<'_> {
         let module_size = self.kernel.facts.fingerprint.as_ref().map(|fingerprint| fingerprint.value.size);
         let runs_on =
             partly.filter(|_| known.is_none()).map_or_else(|| machine.to_string(), |known| known.value.to_string());
-        let checks = Checks { rules: self.rules, machine, runs_on, module_size };
-        let loaded = checks.check(file).map_err(|wrong| {
+        let checks = Checks { rules: self.rules, machine, runs_on, module_size, takes_open_for: false };
+        let (loaded, doubt) = checks.check(file).map_err(|wrong| {
             // A header's size and the numbers in it depend on the machine.
             let is_machine_open = known.is_none() && partly.is_none_or(|known| known.value.machine().is_none());
             let is_line_open = is_machine_open
@@ -529,6 +529,10 @@ impl Attempt<'_> {
             (Step::Elf, errno::ENOEXEC)
         })?;
         self.unchecked(&loaded, record);
+        if let Some(doubt) = doubt {
+            record.unknown(Step::Elf, format!("{doubt}; does this kernel check that? (its image)"));
+            return Ok(loaded);
+        }
         match (known, self.rules.has(Rule::ModuleSize), module_size) {
             (None, ..) => {
                 record.unknown(Step::Elf, "is it of the kernel's machine? (its image, or one of its modules)");

@@ -166,7 +166,7 @@ const TABLE: &[Row] = &[
     // 5.10.262 and 5.11 were read; 5.12 to 5.15 were not read, and those of 5.15 took the lines of 5.16 over.
     Row(Rule::OneElfLine,           between((5, 10, 0), (5, 10, 262)), between((5, 12, 0), (5, 16, 0)), "", &["Module has invalid ELF structures"]),
     Row(Rule::ElfLines,             between((5, 12, 0), (5, 16, 0)), NOW,     "", &["Invalid ELF header magic"]),
-    // 6.12 and 6.14 were read; stable kernels of 6.12 took these over later.
+    // 6.12 and 6.14 were read; stable kernels of 6.12 took some over later (TAKEN_OVER).
     Row(Rule::ElfTables,            between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Invalid ELF section name table type"]),
     Row(Rule::SymbolNames,          between((6, 13, 0), (6, 14, 0)), NOW,     "", &["symbol string table isn't NUL terminated"]),
     Row(Rule::SectionNames,         between((5, 12, 0), (5, 16, 0)), NOW,     "", &["empty section name table"]),
@@ -229,6 +229,37 @@ const TABLE: &[Row] = &[
     Row(Rule::VermagicChecked,      NEVER,   NEVER,   "", &[]),
 ];
 
+/// The stable lines that took a rule over: the last release that was certainly before, and the first that is certainly
+/// behind, `u32::MAX` where none was read.
+#[rustfmt::skip]
+const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
+    // `ignore_undef_symbol` (kernel/module.c 5.12), in February and March 2021.
+    (Rule::IgnoresGot,          (4, 4),  254, 260),
+    (Rule::IgnoresGot,          (4, 9),  254, 260),
+    (Rule::IgnoresGot,          (4, 14), 218, 224),
+    (Rule::IgnoresGot,          (4, 19), 172, 179),
+    (Rule::IgnoresGot,          (5, 4),  94,  103),
+    (Rule::IgnoresGot,          (5, 10), 13,  21),
+    (Rule::IgnoresGot,          (5, 11), 0,   4),
+    // The images of 6.12.118 have the first two, those of 6.1.192 none; 6.6 was not read.
+    (Rule::ElfTables,           (6, 12), 0,   118),
+    (Rule::ElfTables,           (6, 6),  0,   u32::MAX),
+    (Rule::ExactlyOneModule,    (6, 12), 0,   118),
+    (Rule::ExactlyOneModule,    (6, 6),  0,   u32::MAX),
+    (Rule::SymbolNames,         (6, 12), 118, u32::MAX),
+    (Rule::SymbolNames,         (6, 6),  0,   u32::MAX),
+    // The images of 6.1.192 have it.
+    (Rule::SymbolSectionIndex,  (6, 1),  0,   192),
+    (Rule::SymbolSectionIndex,  (5, 15), 0,   u32::MAX),
+    (Rule::SymbolSectionIndex,  (5, 10), 0,   u32::MAX),
+    // Not read.
+    (Rule::RelocationPlace,     (6, 12), 118, u32::MAX),
+    (Rule::RelocationTargets,   (4, 4),  0,   u32::MAX),
+    (Rule::RelocationTargets,   (4, 9),  0,   u32::MAX),
+    (Rule::RetpolineLine,       (4, 4),  0,   u32::MAX),
+    (Rule::RetpolineLine,       (4, 9),  0,   u32::MAX),
+];
+
 /// What Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2), and what is asked for where a
 /// configuration is not there: 7.2 has it with the headers alone.
 const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"];
@@ -236,14 +267,19 @@ const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NA
 /// The rules of one kernel.
 pub(super) struct Rules<'k> {
     kernel: &'k Kernel,
-    version: Option<(u32, u32, u32)>,
+    version: Option<Version>,
+    /// The third number is the least that it can be.
+    is_patch_hidden: bool,
     builder: Builder,
 }
 
 impl<'k> Rules<'k> {
     /// The rules of a kernel.
     pub(super) fn of(kernel: &'k Kernel) -> Rules<'k> {
-        Rules { kernel, version: version(kernel), builder: Builder::of(kernel) }
+        let of_package = package_version(kernel);
+        let is_patch_hidden = of_package.is_none() && hides_its_patch(kernel);
+        let version = of_package.or_else(|| version(kernel));
+        Rules { kernel, version, is_patch_hidden, builder: Builder::of(kernel) }
     }
 
     /// Is the kernel at least of this version? `None` if its version is not known.
@@ -294,8 +330,10 @@ impl<'k> Rules<'k> {
             return Some(telling.iter().any(|message| messages.value.contains(*message)));
         }
         let version = self.version?;
+        let latest = (version.0, version.1, if self.is_patch_hidden { u32::MAX } else { version.2 });
+        let has_ended = before.is_before(version).filter(|ended| before.is_before(latest) == Some(*ended));
         let is_set = if option.is_empty() { Some(true) } else { self.option(option) };
-        match (from.is_before(version), before.is_before(version), is_set) {
+        match (self.has_begun(rule, *from), has_ended, is_set) {
             (Some(false), _, _) | (_, Some(true), _) | (_, _, Some(false)) => Some(false),
             (Some(true), Some(false), Some(true)) => Some(true),
             _ => None,
@@ -365,39 +403,25 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// `ignore_undef_symbol` (kernel/module.c 5.12). The stable kernels of February and March 2021 took it over: each line
-    /// has the last release that was before, and the first that is certainly behind. A distribution that stays at one
-    /// number has it or not by what it took over.
+    /// Is the kernel one after the change that begins this rule? A stable line may have taken it over.
+    fn has_begun(&self, rule: Rule, from: Change) -> Option<bool> {
+        let (major, minor, patch) = self.version?;
+        let latest = (major, minor, if self.is_patch_hidden { u32::MAX } else { patch });
+        let of_line = TAKEN_OVER.iter().find(|(of, line, ..)| *of == rule && *line == (major, minor));
+        let (first, last) = match of_line {
+            Some((_, _, without, with)) => {
+                let change = between((major, minor, without.saturating_add(1)), (major, minor, *with));
+                (change.is_before((major, minor, patch)), change.is_before(latest))
+            }
+            None => (from.is_before((major, minor, patch)), from.is_before(latest)),
+        };
+        first.filter(|_| first == last)
+    }
+
+    /// A distribution's kernel below 5.12 has `ignore_undef_symbol` or not by what it took over.
     fn ignores_got(&self) -> Option<bool> {
-        const TAKEN_OVER: [((u32, u32), u32, u32); 7] = [
-            ((4, 4), 254, 260),
-            ((4, 9), 254, 260),
-            ((4, 14), 218, 224),
-            ((4, 19), 172, 179),
-            ((5, 4), 94, 103),
-            ((5, 10), 13, 21),
-            ((5, 11), 0, 4),
-        ];
-        let banner = self.kernel.facts.banner.as_ref().map_or("", |banner| banner.value.as_str());
-        let release = self.kernel.release().unwrap_or_default();
-        // The compiler can be Debian's, too; the package is named behind the number of the build.
-        let (major, minor, patch) =
-            match banner.rsplit_once('#').and_then(|(_, built)| numbers_behind(built, "Debian ")) {
-                Some(version) => version,
-                None if banner.contains("Ubuntu") || release.contains(".el") => {
-                    return (self.version? >= (5, 12, 0)).then_some(true);
-                }
-                None => self.version?,
-            };
-        if (major, minor) >= (5, 12) {
-            return Some(true);
-        }
-        match TAKEN_OVER.iter().find(|(line, ..)| *line == (major, minor)) {
-            Some((_, without, _)) if patch <= *without => Some(false),
-            Some((_, _, with)) if patch >= *with => Some(true),
-            Some(_) => None,
-            None => Some(false),
-        }
+        let has = self.has_begun(Rule::IgnoresGot, at(5, 12))?;
+        (has || !self.is_patch_hidden).then_some(has)
     }
 
     /// Debian's own patch, in 5.10 to 7.2; upstream from 4.9 on warns, and refused between 2.6.28 and 4.8.
@@ -420,7 +444,25 @@ fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }
 
-fn version(kernel: &Kernel) -> Option<(u32, u32, u32)> {
+/// The version of Debian's package, which its version line has behind the number of the build: releases up to Debian 12
+/// stay at `.0`. The compiler can be Debian's, too.
+fn package_version(kernel: &Kernel) -> Option<Version> {
+    let banner = kernel.facts.banner.as_ref()?.value.as_str();
+    let (major, minor, patch) = numbers_behind(banner.rsplit_once('#')?.1, "Debian ")?;
+    let release = version(kernel)?;
+    (release.0 == major && release.1 == minor).then_some((major, minor, patch))
+}
+
+/// May the kernel hold more of the stable releases than the third number of its release says? Those of distributions stay
+/// at one number: `5.10.0-35-amd64`, `5.15.0-130-generic`, `5.14.21-150500.55-default`. Fedora's do not, nor do Debian's
+/// that have the name of Debian's version in them, nor those without any addition.
+fn hides_its_patch(kernel: &Kernel) -> bool {
+    let Some(release) = kernel.release_parts() else { return false };
+    let is_telling = release.rest.is_empty() || release.rest.contains(".fc") || release.rest.starts_with("+deb");
+    !is_telling
+}
+
+fn version(kernel: &Kernel) -> Option<Version> {
     let parts = kernel.release_parts()?;
     let mut numbers = parts.base.split('.').map_while(|number| number.parse::<u32>().ok());
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
@@ -439,6 +481,69 @@ mod tests {
                 assert!(is_known, "{rule:?}: {message}");
             }
         }
+    }
+
+    fn kernel(release: &str, banner: Option<&str>) -> Kernel {
+        let mut kernel = crate::kernel::named(
+            format!("vermagic:{release} SMP mod_unload ").as_ref(),
+            &crate::kernel::Lookup { max_size: 1 << 20, cache: None },
+        )
+        .unwrap();
+        kernel.facts.banner =
+            banner.map(|banner| crate::kernel::Fact { value: banner.to_owned(), source: String::new() });
+        kernel
+    }
+
+    #[test]
+    fn a_release_that_stays_at_one_number_does_not_tell_what_stable_releases_took_over() {
+        let ignores_got =
+            |release: &str, banner: Option<&str>| Rules::of(&kernel(release, banner)).has(Rule::IgnoresGot);
+        for release in [
+            "5.10.0-35-amd64",
+            "4.19.0-27-amd64",
+            "4.15.0-213-generic",
+            "5.4.0-150-generic",
+            "5.3.18-150300.59-default",
+            "4.18.0-553.el8.x86_64",
+        ] {
+            assert_eq!(ignores_got(release, None), None, "{release}");
+        }
+        let banner =
+            |version| format!("Linux version 5.10.0-9-amd64 (debian-kernel@lists.debian.org) #1 SMP Debian {version}");
+        for (version, has) in [("5.10.4-1 (2021-01-09)", false), ("5.10.70-1 (2021-09-30)", true)] {
+            assert_eq!(ignores_got("5.10.0-9-amd64", Some(&banner(version))), Some(has), "{version}");
+        }
+        for (release, has) in [
+            ("5.10.4", Some(false)),
+            ("5.10.17", None),
+            ("5.10.21", Some(true)),
+            ("5.10.120-own", Some(true)),
+            ("5.9.16-200.fc33.x86_64", Some(false)),
+            ("5.15.0-130-generic", Some(true)),
+        ] {
+            assert_eq!(ignores_got(release, None), has, "{release}");
+        }
+    }
+
+    #[test]
+    fn no_version_says_what_an_image_of_it_contradicts() {
+        // Seen in Debian's images of 6.1.192 and 6.12.118; 5.10.262 was read.
+        for (version, rule, seen) in [
+            ("5.10.262", Rule::ElfTables, false),
+            ("6.1.192", Rule::ElfTables, false),
+            ("6.1.192", Rule::SymbolSectionIndex, true),
+            ("6.12.118", Rule::ElfTables, true),
+            ("6.12.118", Rule::ExactlyOneModule, true),
+            ("6.12.118", Rule::SymbolSectionIndex, true),
+        ] {
+            let (line, _) = version.rsplit_once('.').unwrap();
+            for release in [version.to_owned(), format!("{version}+deb13-amd64"), format!("{line}.0-1-amd64")] {
+                let has = Rules::of(&kernel(&release, None)).has(rule);
+                assert!(has.is_none_or(|has| has == seen), "{rule:?} on {release}: {has:?}");
+            }
+        }
+        let between = Rules::of(&kernel("6.12.40", None)).has(Rule::ElfTables);
+        assert_eq!(between, None, "nobody read it");
     }
 
     #[test]

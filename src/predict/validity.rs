@@ -39,7 +39,13 @@ pub(super) struct Checks<'r> {
     pub(super) runs_on: String,
     /// Size of the kernel's `struct module`, where it is known.
     pub(super) module_size: Option<u64>,
+    /// Checks of which it is not known whether the kernel has them count as this.
+    pub(super) takes_open_for: bool,
 }
+
+/// A module that the loader takes; and what is wrong with it for those kernels that check more, where it is not known
+/// whether this one does.
+pub(super) type Taken<'f> = (Loaded<'f>, Option<String>);
 
 /// How a check that has a line of its own ends.
 type Checked<T = ()> = Result<T, Line>;
@@ -63,10 +69,28 @@ fn old_line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
 }
 
 impl Checks<'_> {
-    /// Does the loader take this file for a module? `file` ends where the loader takes it to end.
-    pub(super) fn check<'f>(&self, file: &'f [u8]) -> Result<Loaded<'f>, Wrong> {
+    /// Does the loader take this file for a module? `file` ends where the loader takes it to end. Where it is not known
+    /// whether the kernel has some of the checks, it is asked with and without them.
+    pub(super) fn check<'f>(&self, file: &'f [u8]) -> Result<Taken<'f>, Wrong> {
+        let with = |takes_open_for| Checks { takes_open_for, runs_on: self.runs_on.clone(), ..*self };
+        match (with(false).check_once(file), with(true).check_once(file)) {
+            (Ok(loaded), Ok(_)) => Ok((loaded, None)),
+            (Ok(loaded), Err(wrong)) | (Err(wrong), Ok(loaded)) => Ok((loaded, Some(wrong.note))),
+            (Err(old), Err(new)) => {
+                let are_lines_open = old.are_lines_open || new.are_lines_open || old.lines != new.lines;
+                Err(Wrong { are_lines_open, ..old })
+            }
+        }
+    }
+
+    /// Has the kernel this check, as far as that is known?
+    fn has(&self, rule: Rule) -> bool {
+        self.rules.has(rule).unwrap_or(self.takes_open_for)
+    }
+
+    fn check_once<'f>(&self, file: &'f [u8]) -> Result<Loaded<'f>, Wrong> {
         let sections = self.sections(file);
-        let generation = match (self.rules.surely(Rule::ElfTables), self.rules.surely(Rule::OneModinfo)) {
+        let generation = match (self.has(Rule::ElfTables), self.has(Rule::OneModinfo)) {
             (true, _) => Self::newest,
             (false, true) => Self::middle,
             (false, false) => Self::oldest,
@@ -130,7 +154,7 @@ impl Checks<'_> {
         // `module_elf_check_arch`, which only powerpc has.
         if header.machine == EM_PPC64
             && arch::has_another_abi(header.flags, endian)
-            && self.rules.surely(Rule::ModuleArchitecture)
+            && self.has(Rule::ModuleArchitecture)
         {
             let text = format!("Invalid module architecture in ELF header: {}", header.machine);
             return line(text, format!("e_flags 0x{:x} name another ABI than the kernel's", header.flags));
@@ -151,7 +175,7 @@ impl Checks<'_> {
     fn all_sections(&self, file: &[u8], header: Header, sections: Vec<Section>) -> Checked<(Header, Vec<Section>)> {
         // Section 0 is read even where the header says that there are none.
         let first = Header { shnum: 1, ..header }.sections(file).first().copied().unwrap_or_default();
-        if self.rules.surely(Rule::ElfTables) {
+        if self.has(Rule::ElfTables) {
             must_be_null(&first)?;
             for (index, section) in sections.iter().enumerate().skip(1) {
                 must_be_inside(file, index, section)?;
@@ -184,7 +208,7 @@ impl Checks<'_> {
             let text = format!("Invalid ELF section name index: {index} || e_shstrndx ({index}) >= e_shnum ({count})");
             return line(text, format!("the section of names is number {index}, and there are {count} sections"));
         };
-        if self.rules.surely(Rule::ElfTables) && table.kind != SHT_STRTAB {
+        if self.has(Rule::ElfTables) && table.kind != SHT_STRTAB {
             let text = format!("Invalid ELF section name table type: {}", table.kind);
             return line(text, "the section of names is no string table");
         }
@@ -246,10 +270,10 @@ impl Checks<'_> {
             let text = format!("Invalid ELF symbol string table type: {}", strings.kind);
             return line(text, "the symbols' names are in a section that is no string table");
         }
-        if self.rules.surely(Rule::ExtendedVersions) {
+        if self.has(Rule::ExtendedVersions) {
             must_be_in_step(file, &header, &sections)?;
         }
-        if self.rules.surely(Rule::SymbolNames) {
+        if self.has(Rule::SymbolNames) {
             must_have_names(file, &header, &table, strings)?;
         }
         Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
@@ -272,7 +296,7 @@ impl Checks<'_> {
         let name = name.as_deref().unwrap_or(NO_NAME);
         let found = all_named(file, header, sections, THIS_MODULE);
         let [index] = found.as_slice() else {
-            let word = if self.rules.surely(Rule::ExactlyOneModule) { "Exactly" } else { "Only" };
+            let word = if self.has(Rule::ExactlyOneModule) { "Exactly" } else { "Only" };
             let text = format!("module {name}: {word} one {THIS_MODULE} section must exist.");
             return line(text, format!("{} sections are named {THIS_MODULE}", found.len()));
         };
