@@ -29,7 +29,7 @@ use crate::module::{self, sha256};
 
 /// What a kept file begins with. The number is the form's: it goes up with each change of [`Facts`] or of the meaning of
 /// a fact.
-const MAGIC: &[u8] = b"kmodlab facts 10\n";
+const MAGIC: &[u8] = b"kmodlab facts 11\n";
 
 /// What a kept file with a package's own files begins with.
 const FILES_MAGIC: &[u8] = b"kmodlab files 2\n";

@@ -23,6 +23,7 @@ fn kernel(version: &str) -> Kernel {
         file: format!("updates/{name}.ko").into(),
         depends: depends.iter().map(|name| (*name).to_owned()).collect(),
         exports: vec![(symbol.to_owned(), export(false))],
+        is_added: true,
     };
     kernel.facts.exports.as_mut().unwrap().value.symbols.insert("gpl_fn".to_owned(), export(true));
     let modules = vec![module("prop", &[], "prop_fn"), module("user", &["prop"], "user_fn")];
