@@ -6,6 +6,7 @@
 use kmodlab::lab::agreement::{is_loader_line, is_same_line};
 use kmodlab::predict::{taint_bits, taint_letters};
 
+use crate::bystanders::is_of_bystanders;
 use crate::guest::{ONCE, Seen};
 use crate::predictions::Prediction;
 
@@ -125,17 +126,7 @@ pub(crate) fn lines(seen: &Seen) -> Vec<&str> {
     }
 }
 
-/// Lines that others say when they like to, and one that follows any taint (kernel/panic.c).
+/// What others say when they like to, and a line that follows any taint (kernel/panic.c).
 fn is_of_others(line: &str) -> bool {
-    const BEGINNINGS: [&str; 8] = [
-        "Disabling lock debugging due to kernel taint",
-        "random: ",
-        "clocksource: ",
-        "tsc: ",
-        "input: ",
-        "hrtimer: ",
-        "sched: RT throttling",
-        "workqueue: ",
-    ];
-    BEGINNINGS.iter().any(|beginning| line.starts_with(beginning))
+    line.starts_with("Disabling lock debugging due to kernel taint") || is_of_bystanders(line)
 }

@@ -16,6 +16,8 @@
 mod agreement;
 mod answers;
 mod architectures;
+#[path = "../vm/bystanders.rs"]
+mod bystanders;
 mod elf;
 #[path = "../real/fetched.rs"]
 mod fetched;

@@ -9,6 +9,7 @@ use kmodlab::lab::guest::{Contents, Guest};
 use kmodlab::lab::record::{End, Line, Phase};
 use kmodlab::lab::wire::Order;
 
+use crate::bystanders::is_of_bystanders;
 use crate::facts::Facts;
 use crate::kernels::{X86_64, chosen, files_of};
 use crate::{alone, settings};
@@ -63,7 +64,7 @@ fn compressed_files_and_unknown_flags() {
             let order = Order { cell, name: "dummy".to_owned(), file: file.to_owned(), flags, ..Order::default() };
             let seen = guest.run(&order);
             // Clocks of a young guest talk, too.
-            let is_of_load = |line: &&Line| line.phase == Phase::Load && !is_of_clocks(&line.text);
+            let is_of_load = |line: &&Line| line.phase == Phase::Load && !is_of_bystanders(&line.text);
             let first = seen.log.iter().find(is_of_load).map(|line| line.text.as_str());
             let answer = (&seen.end, seen.errno, seen.accepted, first);
             assert_eq!(
@@ -93,8 +94,4 @@ fn packed(module: &[u8], format: &str) -> Vec<u8> {
     let output = output.unwrap_or_else(|error| panic!("{format}: {error}: tests/run installs what the tests need"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
-}
-
-fn is_of_clocks(line: &str) -> bool {
-    line.contains("TSC") || line.contains("clocksource")
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use kmodlab::lab::initramfs::Base;
 use kmodlab::predict::{Answer, Userspace, Verdict};
 
+use crate::bystanders::is_of_bystanders;
 use crate::compiled;
 
 /// Who loads a file.
@@ -119,7 +120,7 @@ pub(crate) fn compare(verdict: &Verdict, seen: &Seen, said: &[&str]) -> Result<(
         what.iter().any(|what| line.contains(what) && said.iter().any(|said| said.contains(what)))
     };
     let due: Vec<&str> = verdict.dmesg.iter().map(String::as_str).filter(|line| !once(line)).collect();
-    let is_other = |line: &&&str| **line != "Disabling lock debugging due to kernel taint";
+    let is_other = |line: &&&str| **line != "Disabling lock debugging due to kernel taint" && !is_of_bystanders(line);
     let lines: Vec<&str> = seen.log.iter().map(String::as_str).collect();
     let lines: Vec<&str> = lines.iter().filter(is_other).copied().collect();
     let wanted = verdict.errno.unwrap_or(0);

@@ -14,6 +14,7 @@
 )]
 
 mod breakage;
+mod bystanders;
 mod conditions;
 mod containers;
 mod demo;
