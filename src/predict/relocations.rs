@@ -129,8 +129,12 @@ impl Walk<'_> {
                 _ => match self.arch.effect(relocation.kind, self.attempt.rules) {
                     Ok(effect) => effect,
                     Err(row) => {
+                        let what = match row.since.open_option(self.attempt.rules) {
+                            Some(option) => format!("CONFIG_{option} in its configuration"),
+                            None => "its image".to_owned(),
+                        };
                         let note = format!(
-                            "does this version know relocations of type {} ({}, R_…_{})? (its image)",
+                            "does this version know relocations of type {} ({}, R_…_{})? ({what})",
                             row.number, self.arch.name, row.name
                         );
                         once(record, note);
@@ -226,7 +230,7 @@ impl Walk<'_> {
         };
         match symbol.section {
             SHN_UNDEF if symbol.name.is_empty() => Whereabouts::Number(signed(symbol.value)),
-            SHN_UNDEF if (self.arch.import)(symbol.name).is_none() => Whereabouts::Promised,
+            SHN_UNDEF if (self.arch.import)(self.attempt.rules, symbol.name).is_none() => Whereabouts::Promised,
             SHN_UNDEF if record.unresolved.contains(symbol.name) => Whereabouts::Number(0),
             SHN_UNDEF => Whereabouts::Imported,
             SHN_ABS => Whereabouts::Number(signed(symbol.value)),

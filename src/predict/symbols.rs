@@ -89,7 +89,9 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     for symbol in loaded.symbols() {
         let is_undefined = symbol.section == SHN_UNDEF;
         // What the architecture defines itself is no import.
-        let Some(name) = (if is_undefined { arch::import(machine, symbol.name) } else { Some(symbol.name) }) else {
+        let Some(name) =
+            (if is_undefined { arch::import(machine, attempt.rules, symbol.name) } else { Some(symbol.name) })
+        else {
             continue;
         };
         let name = String::from_utf8_lossy(name);

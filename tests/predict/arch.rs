@@ -196,10 +196,111 @@ fn sections_that_kbuild_adds_are_asked_for() {
 #[test]
 fn sections_for_tracing_are_asked_for_last_and_silently() {
     let missing = |version, section| asked("arm64", version, |module| module.without = Some(section));
-    assert_refused(&missing("6.1.9", ".text.ftrace_trampoline"), Step::Sections, ENOEXEC, &[]);
-    assert_refused(&missing("6.12.9", ".init.text.ftrace_trampoline"), Step::Sections, ENOEXEC, &[]);
+    for version in ["5.10.9", "6.1.9", "6.12.9"] {
+        assert_refused(&missing(version, ".text.ftrace_trampoline"), Step::Sections, ENOEXEC, &[]);
+    }
+    // Stable kernels of 5.4 look for it from February 2022 on.
+    assert_unknown(&missing("5.4.9", ".text.ftrace_trampoline"), &["does this version ask for it?"]);
+    for version in ["4.14.100", "4.19.50", "5.3.1"] {
+        assert_eq!(missing(version, ".text.ftrace_trampoline").answer, Answer::Accepted, "{version}");
+    }
+    assert_refused(&missing("7.2.1", ".init.text.ftrace_trampoline"), Step::Sections, ENOEXEC, &[]);
     assert_eq!(missing("6.1.9", ".init.text.ftrace_trampoline").answer, Answer::Accepted);
     assert_unknown(&missing("6.6.9", ".init.text.ftrace_trampoline"), &["does this version ask for it?"]);
+}
+
+#[test]
+fn a_section_for_tracing_is_asked_for_by_the_image_that_has_its_name() {
+    let without = module("arm64", "6.12.9", |module| module.without = Some(".init.text.ftrace_trampoline"));
+    let ours = kernel("arm64", "6.12.9");
+    assert_unknown(&insmod(&without, &ours, Force::None), &["does this version ask for it? (its image)"]);
+    let with_texts = |texts: &[&str]| {
+        let messages = fact(texts.iter().map(|text| (*text).to_owned()).collect());
+        Kernel { facts: Facts { messages, ..ours.facts.clone() }, ..ours.clone() }
+    };
+    let verdict = insmod(&without, &with_texts(&[".init.text.ftrace_trampoline"]), Force::None);
+    assert_refused(&verdict, Step::Sections, ENOEXEC, &[]);
+    assert_eq!(insmod(&without, &with_texts(&[]), Force::None).answer, Answer::Accepted);
+}
+
+#[test]
+fn sections_that_an_option_asks_for_are_not_asked_for_without_it() {
+    let asked = |version, options: &[(&str, Option<bool>)]| {
+        let mut ours = kernel("arm64", version);
+        for (option, set) in options {
+            match set {
+                Some(_) => ours.facts.config.as_mut().unwrap().value.remove(*option),
+                None => ours.facts.config.take().and(None),
+            };
+        }
+        let without = module("arm64", version, |module| module.without = Some(".text.ftrace_trampoline"));
+        insmod(&without, &ours, Force::None)
+    };
+    for version in ["4.14.100", "5.4.50", "6.1.20"] {
+        assert_eq!(asked(version, &[("ARM64_MODULE_PLTS", Some(false))]).answer, Answer::Accepted, "{version}");
+        assert_eq!(asked(version, &[("DYNAMIC_FTRACE", Some(false))]).answer, Answer::Accepted, "{version}");
+    }
+    // From 6.5 on there is no such option, and each kernel has the tables.
+    assert_refused(&asked("6.5.1", &[("ARM64_MODULE_PLTS", Some(false))]), Step::Sections, ENOEXEC, &[]);
+    assert_eq!(asked("6.5.1", &[("DYNAMIC_FTRACE", Some(false))]).answer, Answer::Accepted);
+    assert_unknown(&asked("6.1.20", &[("", None)]), &["CONFIG_ARM64_MODULE_PLTS in its configuration"]);
+    assert_unknown(&asked("6.5.1", &[("", None)]), &["CONFIG_DYNAMIC_FTRACE in its configuration"]);
+}
+
+#[test]
+fn a_kernel_without_a_toc_has_relocations_and_sections_of_its_own() {
+    let pcrel = |version| {
+        let mut ours = kernel("ppc64le", version);
+        ours.facts.config.as_mut().unwrap().value.insert("PPC_KERNEL_PCREL".to_owned(), "y".to_owned());
+        ours
+    };
+    let with = |kind, section: Option<&'static str>| {
+        module("ppc64le", "6.12.9", |module| {
+            module.relocation = Some(("_printk", kind, 0, 32));
+            module.with = section;
+        })
+    };
+    for kind in [132, 133, 116] {
+        let with_got = with(kind, Some(".mygot"));
+        let verdict = insmod(&with_got, &pcrel("6.12.9"), Force::None);
+        match kind {
+            // The kernel is farther from its modules than 34 bits, or is not.
+            132 => assert_unknown(&verdict, &["does the value of a relocation of type 132 fit?"]),
+            _ => assert_eq!(verdict.answer, Answer::Accepted, "{verdict:#?}"),
+        }
+        let line = format!("module_64: demo: Unknown ADD relocation: {kind}");
+        assert_refused(
+            &insmod(&with_got, &kernel("ppc64le", "6.12.9"), Force::None),
+            Step::Relocations,
+            ENOEXEC,
+            &[&line],
+        );
+    }
+    let line = "module_64: demo: doesn't contain .mygot.";
+    assert_refused(&insmod(&with(133, None), &pcrel("6.12.9"), Force::None), Step::Sections, ENOEXEC, &[line]);
+    for kind in [47, 48, 50, 51, 63, 64, 109] {
+        let line = format!("module_64: demo: Unknown ADD relocation: {kind}");
+        let verdict = insmod(&with(kind, Some(".mygot")), &pcrel("6.12.9"), Force::None);
+        assert_refused(&verdict, Step::Relocations, ENOEXEC, &[&line]);
+    }
+    // A call needs no nop behind it, and a dot is part of a name.
+    let mut call = with(116, Some(".mygot"));
+    let at = call.windows(8).position(|window| window == b"\x01\0\0\x48\0\0\0\x60").unwrap();
+    call[at + 4] = 1;
+    assert_eq!(insmod(&call, &pcrel("6.12.9"), Force::None).answer, Answer::Accepted);
+    let toc = module("ppc64le", "6.12.9", |module| {
+        module.import = Some(".TOC.");
+        module.with = Some(".mygot");
+    });
+    let line = "demo: Unknown symbol .TOC. (err -2)";
+    assert_refused(&insmod(&toc, &pcrel("6.12.9"), Force::None), Step::Symbols, ENOENT, &[line]);
+    // Without a configuration or an image it is not known.
+    let unknown = |version, kind| {
+        let ours =
+            Kernel { facts: Facts { config: None, ..kernel("ppc64le", version).facts }, ..kernel("ppc64le", version) };
+        insmod(&with(kind, Some(".mygot")), &ours, Force::None)
+    };
+    assert_unknown(&unknown("6.12.9", 133), &["CONFIG_PPC_KERNEL_PCREL"]);
 }
 
 #[test]

@@ -8,13 +8,15 @@ use memchr::memmem;
 /// Parts of the loader's format strings, each of which tells of a check, or of how it answers.
 ///
 /// They are read in kernel/module.c (5.10), kernel/module/ (6.1, 6.12, 7.2), kernel/module_signature.c,
-/// arch/x86/kernel/module.c, kernel/bpf/btf.c and security/lockdown/lockdown.c; one in Android's kernel/module/main.c
+/// arch/x86/kernel/module.c, arch/arm64/kernel/module.c, arch/powerpc/kernel/module_64.c, kernel/bpf/btf.c and security/lockdown/lockdown.c; one in Android's kernel/module/main.c
 /// (android14-6.1). None stands within another.
 pub const LOADER_MESSAGES: &[&str] = &[
     "%s: %s: kernel tainted.",
     "bad vermagic",
     "for sec %u, idx %u",
     "module GOT.PLT section(s) missing",
+    "%s: doesn't contain .mygot.",
+    ".init.text.ftrace_trampoline",
     "version magic '%s' should be '%s'",
     "no versions for exported symbols",
     "no flags for exported symbols",

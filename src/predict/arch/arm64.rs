@@ -9,6 +9,19 @@ use super::{
 use crate::predict::errno::ENOEXEC;
 use crate::predict::loaded::{SHF_EXECINSTR, Section};
 
+/// Each kernel has PLTs from 6.5 on; before, the option decides.
+const BEFORE_6_5: Since = Since::Not(&Since::Version((6, 5)));
+const PLTS: Since = Since::Option("ARM64_MODULE_PLTS");
+const FTRACE: Since = Since::Option("DYNAMIC_FTRACE");
+
+/// `module_init_ftrace_plt` came with 5.5 ("arm64: module/ftrace: intialize PLT at load time"), and into 5.4 in February
+/// 2022; before, a module without the section was loaded.
+const FTRACE_PLT: Since = Since::Between((5, 3), (5, 5));
+
+/// A trampoline for init functions came with 6.18, and into stable kernels from 6.6 on in September 2025. The name of its
+/// section is in the image.
+const INIT_FTRACE_PLT: Since = Since::Image(".init.text.ftrace_trampoline", &Since::Between((6, 5), (6, 18)));
+
 const SIGNED_33: Range = Range::signed(33);
 /// A branch of 26 bits, and what it is filled into.
 const BRANCH: Range = Range::signed(28);
@@ -75,14 +88,27 @@ pub(super) const ARM64: Arch = Arch {
             line: Some("NAME: module PLT section(s) missing"),
         },
         Wanted {
-            since: Since::Option("ARM64_MODULE_PLTS"),
+            since: Since::All(&[BEFORE_6_5, PLTS]),
             names: &[".plt", ".init.plt"],
             line: Some("NAME: module PLT section(s) missing"),
         },
     ],
     last_sections: &[
-        Wanted { since: Since::Option("DYNAMIC_FTRACE"), names: &[".text.ftrace_trampoline"], line: None },
-        Wanted { since: Since::Between((6, 1), (6, 12)), names: &[".init.text.ftrace_trampoline"], line: None },
+        Wanted {
+            since: Since::All(&[FTRACE_PLT, BEFORE_6_5, PLTS, FTRACE]),
+            names: &[".text.ftrace_trampoline"],
+            line: None,
+        },
+        Wanted {
+            since: Since::All(&[Since::Version((6, 5)), FTRACE]),
+            names: &[".text.ftrace_trampoline"],
+            line: None,
+        },
+        Wanted {
+            since: Since::All(&[Since::Version((6, 5)), FTRACE, INIT_FTRACE_PLT]),
+            names: &[".init.text.ftrace_trampoline"],
+            line: None,
+        },
     ],
     // Addresses of 39 to 52 bits; the kernel and its modules are below the last of them, and never more than 2 GiB apart.
     addresses: Addresses {

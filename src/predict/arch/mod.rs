@@ -60,7 +60,7 @@ pub(super) struct Arch {
     /// In which order it applies the relocations of a section: `None` for that of the file.
     pub(super) order: Option<fn(&Section, &mut [Relocation])>,
     /// The symbol that an undefined symbol stands for; `None` for one that it defines itself.
-    pub(super) import: fn(&[u8]) -> Option<&[u8]>,
+    pub(super) import: for<'n> fn(&Rules<'_>, &'n [u8]) -> Option<&'n [u8]>,
     /// The symbol that an entry of the symbol versions is for.
     pub(super) versioned: fn(&[u8]) -> &[u8],
     /// How it refuses a place that lies outside its section, where it looks at all.
@@ -131,6 +131,12 @@ pub(super) enum Since {
     Option(&'static str),
     /// Those with an option, and a message that only they have in their image.
     Told(&'static str, &'static str),
+    /// Those whose image has this text, or has it not; where the image is not known, as the other says.
+    Image(&'static str, &'static Since),
+    /// Those for which all of these hold.
+    All(&'static [Since]),
+    /// Those for which this does not hold.
+    Not(&'static Since),
 }
 
 impl Since {
@@ -146,6 +152,26 @@ impl Since {
             },
             Since::Option(option) => rules.option(option),
             Since::Told(option, message) => rules.option(option).or_else(|| rules.prints(message)),
+            Since::Image(text, otherwise) => rules.prints(text).or_else(|| otherwise.holds(rules)),
+            Since::All(all) => {
+                let mut holds = all.iter().map(|one| one.holds(rules));
+                match holds.clone().any(|one| one == Some(false)) {
+                    true => Some(false),
+                    false => holds.all(|one| one == Some(true)).then_some(true),
+                }
+            }
+            Since::Not(other) => other.holds(rules).map(|holds| !holds),
+        }
+    }
+
+    /// The option that would decide it, if that is what is not known.
+    pub(in crate::predict) fn open_option(self, rules: &Rules<'_>) -> Option<&'static str> {
+        match self {
+            Since::Option(option) | Since::Told(option, _) => Some(option),
+            Since::Image(_, otherwise) => otherwise.open_option(rules),
+            Since::All(all) => all.iter().find(|one| one.holds(rules).is_none())?.open_option(rules),
+            Since::Not(other) => other.open_option(rules),
+            Since::Always | Since::Between(..) | Since::Version(_) => None,
         }
     }
 }
@@ -363,11 +389,11 @@ impl Arch {
                     missing.refusal = Some(Refusal { errno: ENOEXEC, line, note });
                     return missing;
                 }
-                None => missing.unsure.push(match since {
-                    Since::Option(option) | Since::Told(option, _) => {
+                None => missing.unsure.push(match since.open_option(rules) {
+                    Some(option) => {
                         format!("it has no section {name}; does the kernel ask for it? (CONFIG_{option} in its configuration)")
                     }
-                    _ => format!("it has no section {name}; does this version ask for it?"),
+                    None => format!("it has no section {name}; does this version ask for it? (its image)"),
                 }),
             }
         }
@@ -417,8 +443,8 @@ pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
 }
 
 /// The symbol that an undefined symbol is looked up as; `None` for one that the architecture defines itself.
-pub(super) fn import(machine: Machine, name: &[u8]) -> Option<&[u8]> {
-    of(machine).map_or(Some(name), |arch| (arch.import)(name))
+pub(super) fn import<'n>(machine: Machine, rules: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
+    of(machine).map_or(Some(name), |arch| (arch.import)(rules, name))
 }
 
 /// The symbol that an entry of the symbol versions counts for.
@@ -452,7 +478,7 @@ const fn since(number: u32, name: &'static str, since: Since, effect: Effect) ->
     Type { number, name, since, effect }
 }
 
-fn same_name(name: &[u8]) -> Option<&[u8]> {
+fn same_name<'n>(_: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
     Some(name)
 }
 

@@ -6,17 +6,24 @@ use std::cmp::Reverse;
 use super::value::Range;
 use super::{
     Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit,
-    not_known, row,
+    not_known, row, since,
 };
 use crate::module::elf::Endian;
 use crate::predict::errno::{ENOENT, ENOEXEC};
 use crate::predict::loaded::Section;
+use crate::predict::rules::Rules;
 
 const SHN_UNDEF: u16 = 0;
 const SHN_LIVEPATCH: u16 = 0xff20;
 const NOP: u32 = 0x6000_0000;
 /// `ld r2,24(r1)`: what stands behind a call once its r2 is restored.
 const LD_TOC: u32 = 0xe841_0018;
+
+/// Kernels for POWER10 and later only can address their own data relative to the instruction, and have a GOT instead of a
+/// TOC (CONFIG_PPC_KERNEL_PCREL; not in 6.1, read in 6.12 and not measured).
+const PCREL: Since =
+    Since::All(&[Since::Version((6, 2)), Since::Told("PPC_KERNEL_PCREL", "%s: doesn't contain .mygot.")]);
+const TOC: Since = Since::Not(&PCREL);
 
 pub(super) const PPC64: Arch = Arch {
     name: "powerpc",
@@ -29,14 +36,17 @@ pub(super) const PPC64: Arch = Arch {
         row(26, "REL32", Effect::Fits(Base::Place, Range::signed(32))),
         row(38, "ADDR64", Effect::Stored(8)),
         row(44, "REL64", Effect::Stored(8)),
-        row(47, "TOC16", Effect::Own(toc)),
-        row(48, "TOC16_LO", Effect::Stored(2)),
-        row(50, "TOC16_HA", Effect::Stored(2)),
-        row(51, "TOC", Effect::Stored(8)),
-        row(63, "TOC16_DS", Effect::Own(toc)),
-        row(64, "TOC16_LO_DS", Effect::Own(toc)),
-        row(109, "TOCSAVE", Effect::Ignored),
+        since(47, "TOC16", TOC, Effect::Own(toc)),
+        since(48, "TOC16_LO", TOC, Effect::Stored(2)),
+        since(50, "TOC16_HA", TOC, Effect::Stored(2)),
+        since(51, "TOC", TOC, Effect::Stored(8)),
+        since(63, "TOC16_DS", TOC, Effect::Own(toc)),
+        since(64, "TOC16_LO_DS", TOC, Effect::Own(toc)),
+        since(109, "TOCSAVE", TOC, Effect::Ignored),
+        since(116, "REL24_NOTOC", PCREL, Effect::Own(call)),
         row(118, "ENTRY", Effect::Ignored),
+        since(132, "PCREL34", PCREL, Effect::Own(far)),
+        since(133, "GOT_PCREL34", PCREL, Effect::Entry),
         row(250, "REL16_LO", Effect::Stored(2)),
         row(252, "REL16_HA", Effect::Stored(2)),
     ],
@@ -48,11 +58,10 @@ pub(super) const PPC64: Arch = Arch {
         let name = if site.kind() == 26 { "REL32" } else { "REL24" };
         does_not_fit(site, ENOEXEC, format!("module_64: {}: {name} {}", site.module(), distance(site)))
     },
-    sections: &[Wanted {
-        since: Since::Always,
-        names: &[".stubs"],
-        line: Some("module_64: NAME: doesn't contain .stubs."),
-    }],
+    sections: &[
+        Wanted { since: Since::Always, names: &[".stubs"], line: Some("module_64: NAME: doesn't contain .stubs.") },
+        Wanted { since: PCREL, names: &[".mygot"], line: Some("module_64: NAME: doesn't contain .mygot.") },
+    ],
     // The kernel lies at 0xc000…, modules far above it, at 0xc008… or 0xd000….
     addresses: Addresses {
         modules: (-(1 << 62), -(1 << 61)),
@@ -99,8 +108,12 @@ pub(in crate::predict) fn has_another_abi(flags: u32, endian: Endian) -> bool {
     endian == Endian::Little && flags & 3 != 2
 }
 
-/// `dedotify`: one dot in front of an undefined name is dropped, and `.TOC.` is given a value by the loader.
-fn import(name: &[u8]) -> Option<&[u8]> {
+/// `dedotify`: one dot in front of an undefined name is dropped, and `.TOC.` is given a value by the loader. Kernels without
+/// a TOC do neither.
+fn import<'n>(rules: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
+    if PCREL.holds(rules) == Some(true) {
+        return Some(name);
+    }
     match name.strip_prefix(b".") {
         Some(b"TOC.") => None,
         Some(rest) => Some(rest),
@@ -155,11 +168,35 @@ fn call(site: &Site<'_>) -> Applied {
     };
     // Only a branch that returns needs its r2 back (`instr_is_relative_link_branch`).
     let is_link = branch & 0xfc00_0003 == 0x4800_0001 || branch & 0xfc00_0003 == 0x4000_0001;
-    if !is_link || next == NOP || next == LD_TOC && site.rules.since(6, 12) == Some(true) {
+    // Nor does a kernel without a TOC restore it.
+    let has_toc = TOC.holds(site.rules);
+    if has_toc == Some(false) || !is_link || next == NOP || next == LD_TOC && site.rules.since(6, 12) == Some(true) {
         return Applied::Done;
+    }
+    if has_toc.is_none() {
+        return Applied::Unsure(
+            "does the kernel restore r2 behind a call? (CONFIG_PPC_KERNEL_PCREL in its configuration)".to_owned(),
+        );
     }
     let line = format!("module_64: {}: Expected nop after call, got {next:08x} at ", site.module());
     Applied::Refused(Refusal::new(ENOEXEC, line, "a call is not followed by the nop that the loader replaces"))
+}
+
+/// 34 bits relative to the instruction. What is out of reach in the per-CPU section, which was moved, goes by way of the GOT.
+fn far(site: &Site<'_>) -> Applied {
+    let is_per_cpu =
+        site.loaded.sections.get(usize::from(site.symbol.section)).is_some_and(|section| {
+            site.symbol.section != SHN_UNDEF && site.loaded.name_of(section) == b".data..percpu"
+        });
+    match site.value.distance_fits(Range::signed(34)) {
+        Some(true) => Applied::Done,
+        _ if is_per_cpu => Applied::Done,
+        Some(false) => {
+            let line = format!("module_64: {}: REL34 {}", site.module(), distance(site));
+            Applied::Refused(does_not_fit(site, ENOEXEC, line))
+        }
+        None => Applied::Unsure("does the value of a relocation of type 132 fit?".to_owned()),
+    }
 }
 
 /// Relative to the TOC, whose place in the module the loader chooses.

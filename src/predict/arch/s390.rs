@@ -4,6 +4,7 @@ use super::value::Range;
 use super::{Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row};
 use crate::module::elf::Class;
 use crate::predict::errno::ENOEXEC;
+use crate::predict::rules::Rules;
 
 /// Its number, and the one that it had before it was registered (include/uapi/linux/elf-em.h).
 const EM_S390: u16 = 22;
@@ -115,6 +116,6 @@ fn shared(site: &Site<'_>) -> Refusal {
 }
 
 /// `module_frob_arch_sections` makes it absolute.
-fn import(name: &[u8]) -> Option<&[u8]> {
+fn import<'n>(_: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
     (name != b"_GLOBAL_OFFSET_TABLE_").then_some(name)
 }
