@@ -419,10 +419,10 @@ impl Attempt<'_> {
         let loaded = if self.rules.surely(Rule::SignatureLate) {
             let loaded = self.elf(self.subject.bytes, record)?;
             names::blacklist(self, &loaded, record)?;
-            record.is_unsigned = signature::check(self, record)?.is_unsigned;
+            record.is_unsigned = signature::check(self, Some(&loaded.name), record)?.is_unsigned;
             loaded
         } else {
-            let seen = signature::check(self, record)?;
+            let seen = signature::check(self, None, record)?;
             record.is_unsigned = seen.is_unsigned;
             let loaded = self.elf(seen.file, record)?;
             names::blacklist(self, &loaded, record)?;

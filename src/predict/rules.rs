@@ -21,6 +21,8 @@ pub(super) enum Rule {
     Sha512,
     /// Signed attributes beside ML-DSA are taken (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA).
     AttributesWaived,
+    /// A signature does not count where the module is forced.
+    ForcedIsUnsigned,
     /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
     SignatureReasons,
     /// The signature is looked at behind the ELF header and the blacklist; else it comes first.
@@ -156,7 +158,6 @@ const TABLE: &[Row] = &[
     Row(Rule::SignaturesForced,     at(3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
     Row(Rule::Sha512,               at(2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
     Row(Rule::AttributesWaived,     at(7, 0),  NOW,     "PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", &["Waived invalid module sig (has authattrs)"]),
-    Row(Rule::SignatureReasons,     at(5, 4),  NOW,     "", &[]),
     // Read in 4.14 and 4.20; 5.10.262 and 5.11 check the signature first again.
     Row(Rule::SignatureLate,        between((4, 15, 0), (4, 20, 0)), between((5, 10, 0), (5, 10, 262)), "", &[]),
     // Android's, from android14-5.15 on (kernel/module/gki_module.c).
@@ -222,6 +223,8 @@ const TABLE: &[Row] = &[
     // 6.11 has the first version of it, which was not read.
     Row(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
     // what is told otherwise: by functions below
+    Row(Rule::SignatureReasons, NEVER, NEVER,   "", &[]),
+    Row(Rule::ForcedIsUnsigned, NEVER, NEVER,   "", &[]),
     Row(Rule::IgnoresGot,           NEVER,   NEVER,   "", &[]),
     Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
     Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
@@ -320,6 +323,14 @@ impl<'k> Rules<'k> {
             Rule::Livepatch => return self.livepatch(),
             Rule::VermagicChecked => return self.vermagic_checked(),
             Rule::IgnoresGot => return self.ignores_got(),
+            Rule::SignatureReasons => return self.signature_reasons(),
+            Rule::ForcedIsUnsigned => return self.forced_is_unsigned(),
+            // What refuses malformed files before the signature is looked at went with it ("module: harden ELF info handling").
+            Rule::SignatureLate
+                if self.has(Rule::OneElfLine) == Some(true) || self.has(Rule::ElfLines) == Some(true) =>
+            {
+                return Some(false);
+            }
             Rule::Sha512 if self.kernel.facts.messages.is_none() => return self.sha512(),
             _ => {}
         }
@@ -422,6 +433,33 @@ impl<'k> Rules<'k> {
     fn ignores_got(&self) -> Option<bool> {
         let has = self.has_begun(Rule::IgnoresGot, at(5, 12))?;
         (has || !self.is_patch_hidden).then_some(has)
+    }
+
+    /// Is the release as upstream has it, `4.14.100`? Others may have any later patch in a kernel of their number.
+    fn is_of_kernel_org(&self) -> bool {
+        let release = self.kernel.release();
+        release.zip(self.kernel.release_parts()).is_some_and(|(release, parts)| release == parts.base)
+    }
+
+    /// The reasons came with lockdown, in 5.4. Distributions had that years before upstream, some with the reasons.
+    fn signature_reasons(&self) -> Option<bool> {
+        if self.since(5, 4)? {
+            return Some(true);
+        }
+        match &self.kernel.facts.messages {
+            Some(_) => (self.prints("Loading of unsigned module") == Some(false)).then_some(false),
+            None => self.is_of_kernel_org().then_some(false),
+        }
+    }
+
+    /// "module: Invalidate signatures on force-loaded modules", 4.8; late stable kernels of 3.10 to 4.7 have it, too.
+    fn forced_is_unsigned(&self) -> Option<bool> {
+        match self.version? {
+            version if version >= (4, 8, 0) => Some(true),
+            version if ((4, 4, 100)..(4, 5, 0)).contains(&version) => Some(true),
+            version if version < (3, 10, 100) && self.is_of_kernel_org() => Some(false),
+            _ => None,
+        }
     }
 
     /// Debian's own patch, in 5.10 to 7.2; upstream from 4.9 on warns, and refused between 2.6.28 and 4.8.

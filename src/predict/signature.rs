@@ -46,8 +46,16 @@ enum Looked {
     Unknown { end: usize, note: &'static str },
 }
 
-/// The step.
-pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Seen<'a>, (Step, i32)> {
+/// What a forced module with a signature comes to.
+const FORCED: &str =
+    "does a forced module count as unsigned? (it does from 4.8 on, and in stable kernels from August 2016 on)";
+
+/// The step. `name` is the module's, where the loader knows it by then.
+pub(super) fn check<'a>(
+    attempt: &Attempt<'a>,
+    name: Option<&str>,
+    record: &mut Record,
+) -> Result<Seen<'a>, (Step, i32)> {
     let file = attempt.subject.bytes;
     let whole = Seen { file, is_unsigned: true };
     match attempt.rules.has(Rule::Signatures) {
@@ -71,11 +79,18 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
             let end = signed_length(rest).unwrap_or(rest.len());
             (Looked::Absent { why: Absent::NoSignature, end }, "unsigned, once its trailer is stripped")
         }
-        (Some(_), None) if forced => {
-            (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "a forced module counts as unsigned")
-        }
-        (Some(rest), None) => (look(attempt, rest, record), "signed"),
+        (Some(rest), None) => match if forced { attempt.rules.has(Rule::ForcedIsUnsigned) } else { Some(false) } {
+            Some(true) => {
+                (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "a forced module counts as unsigned")
+            }
+            Some(false) => (look(attempt, rest, name, record), "signed"),
+            None => (Looked::Unknown { end: signed_length(rest).unwrap_or(rest.len()), note: FORCED }, ""),
+        },
         (None, _) => (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "not signed"),
+    };
+    let looked = match looked {
+        Looked::Absent { why, end } => untolerated(attempt, why, end),
+        other => other,
     };
     let (why_absent, end) = match looked {
         Looked::Good { signed } => {
@@ -96,6 +111,25 @@ pub(super) fn check<'a>(attempt: &Attempt<'a>, record: &mut Record) -> Result<Se
     };
     enforced(attempt, (why_absent, why), record)?;
     Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: true })
+}
+
+/// Up to 5.3 a kernel that does not insist tolerates ENOKEY alone: a signature of an unknown kind, or over an unknown
+/// digest (ENOPKG), refuses the module (`module_sig_check`, kernel/module.c of 3.10, 4.14 and 5.3).
+fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> Looked {
+    let is_crypto = matches!(why, Absent::UnknownCrypto | Absent::OtherKind(_));
+    match (why, attempt.rules.has(Rule::SignatureReasons)) {
+        (Absent::NoSignature | Absent::UnknownKey, _) | (_, Some(true)) => Looked::Absent { why, end },
+        (_, Some(false)) if is_crypto => Looked::Fatal {
+            errno: errno::ENOPKG,
+            note: "signed in a way that the kernel does not know, which kernels before 5.4 refuse",
+            lines: Vec::new(),
+        },
+        _ => Looked::Unknown {
+            end,
+            note: "signed in a way that the kernel may not know; does it refuse such modules? (kernels before 5.4 do, if \
+                   nobody has put the later check in: its image)",
+        },
+    }
 }
 
 /// What an enforcing kernel says to a module that counts as unsigned.
@@ -138,6 +172,10 @@ fn enforced(
             record.fail(Step::Signature, errno::EKEYREJECTED, format!("{why}, and this kernel insists"), source)?;
         }
         Some(true) => {
+            if attempt.rules.has(Rule::SignatureReasons).is_none() {
+                record.unknown(Step::Signature, "which line does it print, if any? (the kernel's image)");
+                record.otherwise.push(errno::EKEYREJECTED);
+            }
             record.fail(Step::Signature, errno::ENOKEY, format!("{why}, and this kernel insists"), source)?;
         }
         Some(false) => {}
@@ -233,7 +271,7 @@ fn signed_length(rest: &[u8]) -> Option<usize> {
 pub(super) const CHANGED: &str = "signed by a key that the kernel knows, but changed since";
 
 /// `mod_verify_sig`; `rest` is the file without the marker.
-fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
+fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Record) -> Looked {
     let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
         return Looked::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", lines: Vec::new() };
     };
@@ -241,20 +279,30 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
         let note = "the trailer says that the signature is longer than the file";
         return Looked::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
-    if info.get(2) != Some(&2) {
-        if attempt.rules.since(5, 4) == Some(true) {
-            record.say("module: not signed with expected PKCS#7 message");
-        }
-        let kind = info.get(2).copied().unwrap_or_default();
+    // Each kernel has one kind of signature; that of 3.7 to 4.2 was read in 3.10.
+    let kind = info.get(2).copied().unwrap_or_default();
+    match attempt.rules.since(4, 3) {
+        Some(false) => return look_x509(info, signed),
+        None if kind != 2 => return Looked::Unknown { end: signed, note: KEY_UNKNOWN },
+        _ => {}
+    }
+    let mut say = |text: &str| match speaker(attempt, name) {
+        Some(speaker) => record.say(format!("{speaker}{text}")),
+        None => record.unknown(Step::Signature, "which line does it print? (the kernel's image)"),
+    };
+    if kind != 2 {
+        // The word "Module" went when the name in front of it did.
+        let is_late = attempt.rules.has(Rule::SignatureLate) != Some(false) || attempt.rules.since(5, 4) == Some(false);
+        let word = if is_late { "Module is " } else { "" };
+        say(&format!("{word}not signed with expected PKCS#7 message"));
         return Looked::Absent { why: Absent::OtherKind(kind), end: rest.len() };
     }
-    let strays = [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0));
-    if strays {
-        let line = "module: PKCS#7 signature info has unexpected non-zero params".to_owned();
+    if [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0)) {
+        say("PKCS#7 signature info has unexpected non-zero params");
         return Looked::Fatal {
             errno: errno::EBADMSG,
             note: "the trailer has fields that must be 0",
-            lines: vec![line],
+            lines: Vec::new(),
         };
     }
     let end = signed;
@@ -284,6 +332,34 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], record: &mut Record) -> Looked {
             Looked::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
         }
         Verification::Undecided => Looked::Unknown { end, note: KEY_UNKNOWN },
+    }
+}
+
+/// What a line about the trailer begins with (`mod_check_sig`): nothing up to 5.3; the module's name from 5.4 on; "module"
+/// once the signature is looked at before anything else is (5.11, late 5.10).
+fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
+    match (attempt.rules.since(5, 4)?, attempt.rules.has(Rule::SignatureLate)?) {
+        (false, _) => Some(String::new()),
+        (true, true) => name.map(|name| format!("{name}: ")),
+        (true, false) => Some("module: ".to_owned()),
+    }
+}
+
+/// A trailer as kernels before 4.3 know it (`mod_verify_sig`, kernel/module_signing.c, 3.10): the signer's name and the
+/// key's stand before the signature, of a length in the trailer. Such signatures are not verified here.
+fn look_x509(info: &[u8; INFO], signed: usize) -> Looked {
+    let [algorithm, _, kind, signer, key, ..] = *info;
+    let Some(end) = signed.checked_sub(usize::from(signer) + usize::from(key)).filter(|end| *end > 0) else {
+        let note = "the trailer says that the names in it are longer than the file";
+        return Looked::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
+    };
+    // PKEY_ALGO_RSA and PKEY_ID_X509; no line tells of another.
+    match (algorithm, kind) {
+        (1, 1) => Looked::Unknown {
+            end,
+            note: "does the kernel know the key? (a signature as kernels before 4.3 have it, which is not verified here)",
+        },
+        _ => Looked::Absent { why: Absent::OtherKind(kind), end },
     }
 }
 

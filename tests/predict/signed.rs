@@ -2,8 +2,9 @@
 
 use kmodlab::kernel::{BuiltIn, Certificate, Fact, Kernel, Tree, TreeModule};
 use kmodlab::patch::sign::{Digest, Signer};
-use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED};
-use kmodlab::predict::{Force, Load, Step};
+use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED, ENOKEY, ENOPKG};
+use kmodlab::predict::{Answer, Finding, Force, Load, Outcome, Step, Verdict};
+use kmodlab::vermagic::Vermagic;
 
 use crate::kernels::{debian, with_option};
 use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod, judge};
@@ -73,6 +74,123 @@ fn a_signature_of_another_kind_counts_as_none_and_the_kernel_says_so() {
     let line = "module: not signed with expected PKCS#7 message";
     let verdict = insmod(&other, &trusting(&[certificate()]), Force::None);
     assert_accepted(&verdict, "OE", &[line, OUT_OF_TREE, UNSIGNED]);
+}
+
+/// A kernel of that release, as kernel.org has it or as a distribution calls its own.
+fn of_release(release: &str) -> Kernel {
+    let mut kernel = trusting(&[certificate()]);
+    kernel.vermagic.as_mut().unwrap().value =
+        Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
+    kernel.facts.release = Some(Fact { value: release.to_owned(), source: "this test".to_owned() });
+    kernel.facts.vermagic = kernel.vermagic.clone();
+    let banner = format!("Linux version {release} (builder@example.org) (gcc (GCC) 8.1.0) #1 SMP");
+    kernel.facts.banner = Some(Fact { value: banner, source: "this test".to_owned() });
+    kernel
+}
+
+/// `hello-4.ko` with a trailer that has some bytes of `struct module_signature` changed.
+fn with_trailer(changes: &[(usize, u8)]) -> Vec<u8> {
+    let mut signed = fixture("modules/hello-4-signed.ko");
+    let info = signed.len() - 28 - 12;
+    changes.iter().for_each(|(at, value)| signed[info + at] = *value);
+    signed
+}
+
+/// The signature is not decided; a later step may refuse the module.
+#[track_caller]
+fn assert_undecided(verdict: &Verdict, words: &str) {
+    let is_it = |finding: &&Finding| (finding.step, finding.result) == (Step::Signature, Outcome::Unknown);
+    let found = verdict.findings.iter().find(is_it);
+    assert!(found.is_some_and(|finding| finding.note.contains(words)), "{verdict:#?}");
+}
+
+#[test]
+fn before_5_4_a_signature_of_an_unknown_kind_is_refused_even_where_nobody_insists() {
+    let line = "Module is not signed with expected PKCS#7 message";
+    for release in ["4.3.1", "4.14.100", "5.3.18"] {
+        let kernel = of_release(release);
+        assert_refused(&insmod(&with_trailer(&[(2, 1)]), &kernel, Force::None), Step::Signature, ENOPKG, &[line]);
+        let insisting = with_option(kernel, "MODULE_SIG_FORCE", true);
+        assert_refused(&insmod(&with_trailer(&[(2, 1)]), &insisting, Force::None), Step::Signature, ENOPKG, &[line]);
+    }
+    // Distributions had the later check years before.
+    let verdict = insmod(&with_trailer(&[(2, 1)]), &of_release("4.15.0-213-generic"), Force::None);
+    assert_unknown(&verdict, &["does it refuse such modules?"]);
+    let line = "hello_4: Module is not signed with expected PKCS#7 message";
+    let verdict = insmod(&with_trailer(&[(2, 1)]), &of_release("5.4.50"), Force::None);
+    assert_eq!(verdict.dmesg.first().map(String::as_str), Some(line), "{verdict:#?}");
+}
+
+#[test]
+fn before_5_4_fields_that_must_be_zero_are_spoken_of_without_a_name() {
+    for (release, line) in [
+        ("4.14.100", "PKCS#7 signature info has unexpected non-zero params"),
+        ("5.4.50", "hello_4: PKCS#7 signature info has unexpected non-zero params"),
+        ("6.1.20", "module: PKCS#7 signature info has unexpected non-zero params"),
+    ] {
+        let verdict = insmod(&with_trailer(&[(6, 1)]), &of_release(release), Force::None);
+        assert_refused(&verdict, Step::Signature, EBADMSG, &[line]);
+    }
+}
+
+#[test]
+fn before_4_3_signatures_are_of_another_kind() {
+    let of_its_time = [(0, 1), (1, 4), (2, 1), (3, 6), (4, 20)];
+    for release in ["3.10.5", "4.2.8"] {
+        let kernel = of_release(release);
+        let insisting = with_option(kernel.clone(), "MODULE_SIG_FORCE", true);
+        for kernel in [&kernel, &insisting] {
+            assert_undecided(
+                &insmod(&with_trailer(&of_its_time), kernel, Force::None),
+                "does the kernel know the key?",
+            );
+        }
+        assert_refused(&insmod(&with_trailer(&[]), &kernel, Force::None), Step::Signature, ENOPKG, &[]);
+        let other_algorithm = with_trailer(&[(2, 1)]);
+        assert_refused(&insmod(&other_algorithm, &kernel, Force::None), Step::Signature, ENOPKG, &[]);
+    }
+}
+
+#[test]
+fn a_digest_that_a_kernel_before_5_4_does_not_know_is_refused() {
+    let (signed, _) = over_sha512();
+    let mut kernel = with_option(of_release("4.14.100"), "CRYPTO_SHA512", false);
+    kernel.facts.tree = Some(Fact { value: Tree::new(Vec::new(), Vec::new()), source: "this test".to_owned() });
+    assert_refused(&insmod(&signed, &kernel, Force::None), Step::Signature, ENOPKG, &[]);
+}
+
+#[test]
+fn a_key_that_is_not_known_is_tolerated_before_5_4_too() {
+    let mut kernel = of_release("4.14.100");
+    kernel.facts.keys.as_mut().unwrap().value.clear();
+    let signed = fixture("modules/hello-4-signed.ko");
+    assert_ne!(insmod(&signed, &kernel, Force::None).stage, Some(Step::Signature));
+    let insisting = with_option(kernel, "MODULE_SIG_FORCE", true);
+    assert_refused(&insmod(&signed, &insisting, Force::None), Step::Signature, ENOKEY, &[]);
+}
+
+#[test]
+fn force_makes_a_signature_void_from_4_8_on() {
+    let signed = with_trailer(&[(0, 1), (1, 4), (2, 1)]);
+    let insists = |release| with_option(of_release(release), "MODULE_SIG_FORCE", true);
+    assert_undecided(&insmod(&signed, &insists("3.10.5"), Force::Both), "does the kernel know the key?");
+    assert_undecided(&insmod(&signed, &insists("4.1.20"), Force::Both), "does a forced module count as unsigned?");
+    // A number that a distribution keeps says nothing of its patches.
+    let kept = insmod(&signed, &insists("3.10.0-1160.el7.x86_64"), Force::Both);
+    assert_undecided(&kept, "does a forced module count as unsigned?");
+    for release in ["4.4.302", "4.14.100"] {
+        assert_refused(&insmod(&signed, &insists(release), Force::Both), Step::Signature, ENOKEY, &[]);
+    }
+    let line = "Loading of unsigned module is rejected";
+    assert_refused(&insmod(&signed, &insists("5.4.50"), Force::Both), Step::Signature, EKEYREJECTED, &[line]);
+}
+
+#[test]
+fn where_a_distribution_may_have_the_later_errno_both_are_named() {
+    let insisting = with_option(of_release("4.18.0-553.el8_10.x86_64"), "MODULE_SIG_FORCE", true);
+    let verdict = insmod(&fixture("modules/hello-4.ko"), &insisting, Force::None);
+    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Answer::Refused, Some(Step::Signature), None));
+    assert_eq!(verdict.errnos, [EKEYREJECTED, ENOKEY]);
 }
 
 #[test]
