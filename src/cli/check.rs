@@ -222,7 +222,10 @@ fn print(
     writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
     let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
     let is_certain = verdict.answer != Answer::Unknown && verdict.undecided.is_empty();
-    let logs = if is_certain { "the kernel logs" } else { "it may log" };
+    let is_complete = !verdict.findings.iter().any(|finding| {
+        finding.result == Outcome::Skip && finding.step == Step::Btf && finding.note.contains("is not known")
+    });
+    let logs = if is_certain && is_complete { "the kernel logs" } else { "it may log" };
     for line in verdict.dmesg.iter().take(LINES) {
         row(logs, &for_eyes(line))?;
     }
@@ -284,7 +287,25 @@ fn print(
         let text = "the loader takes it; what it does then, nobody checks: it may crash, or be silently wrong";
         writeln!(session.out, "                    {text}")?;
     }
+    if let Some(both) = configuration_beside(kernel, verdict) {
+        writeln!(session.out, "  {:<17} the configuration is next to the image: --kernel {both}", "to decide it")?;
+    }
     print_patch(judged, kernel, verdict, session)
+}
+
+/// The image and its configuration as `--kernel` takes both, where an image was named alone, a configuration would decide
+/// something, and the one of its release is next to it.
+fn configuration_beside(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
+    let is_asked_for =
+        |finding: &Finding| finding.result == Outcome::Unknown && finding.note.contains("its configuration");
+    if kernel.facts.config.is_some() || !verdict.findings.iter().any(is_asked_for) {
+        return None;
+    }
+    let release = kernel.facts.release.as_ref().map(|release| release.value.as_str())?;
+    let image = Path::new(&kernel.name);
+    let config = image.with_file_name(format!("config-{}", release.replace('/', "_")));
+    let both = format!("{}+{}", kernel.name, config.to_str()?);
+    (image.is_file() && config.is_file()).then(|| output::shell_word(Path::new(&both)))
 }
 
 fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Failure> {

@@ -188,8 +188,8 @@ const TABLE: &[Row] = &[
     // taints
     Row(Rule::TaintsLate,           at(6, 4),  NOW,     "", &[]),
     Row(Rule::OutOfTreeTaint,       at(3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
-    // 4.16, and stable kernels of 4.14 and 4.15.
-    Row(Rule::RetpolineLine,        between((4, 14, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
+    // 4.16, and late stable kernels of earlier versions (one of 4.1 or 4.4 was read): Spectre's of January 2018.
+    Row(Rule::RetpolineLine,        between((3, 2, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
     Row(Rule::TestTaint,            at(6, 0), NOW,     "", &["loading test module taints kernel"]),
     // 2.6.14 had none of them; `add_taint` for ndiswrapper, whose own symbols stay, was settled in 2.6.19.
     Row(Rule::OffendersByName,      between((2, 6, 14), (2, 6, 20)), NOW, "", &[]),
@@ -323,6 +323,9 @@ impl<'k> Rules<'k> {
             Rule::Livepatch => return self.livepatch(),
             Rule::VermagicChecked => return self.vermagic_checked(),
             Rule::IgnoresGot => return self.ignores_got(),
+            Rule::RetpolineLine if self.kernel.facts.messages.is_none() && self.has_retpolines() == Some(false) => {
+                return Some(false);
+            }
             Rule::SignatureReasons => return self.signature_reasons(),
             Rule::ForcedIsUnsigned => return self.forced_is_unsigned(),
             // What refuses malformed files before the signature is looked at went with it ("module: harden ELF info handling").
@@ -435,6 +438,13 @@ impl<'k> Rules<'k> {
         (has || !self.is_patch_hidden).then_some(has)
     }
 
+    /// Was the kernel built with retpolines? Without them `retpoline_module_ok` accepts all modules. The option was renamed in
+    /// 6.9.
+    fn has_retpolines(&self) -> Option<bool> {
+        self.kernel.facts.config.as_ref()?;
+        Some(self.option("RETPOLINE")? || self.option("MITIGATION_RETPOLINE")?)
+    }
+
     /// Is the release as upstream has it, `4.14.100`? Others may have any later patch in a kernel of their number.
     fn is_of_kernel_org(&self) -> bool {
         let release = self.kernel.release();
@@ -445,6 +455,10 @@ impl<'k> Rules<'k> {
     fn signature_reasons(&self) -> Option<bool> {
         if self.since(5, 4)? {
             return Some(true);
+        }
+        // Those with the reasons are of 2017 and later.
+        if !self.since(4, 3)? {
+            return Some(false);
         }
         match &self.kernel.facts.messages {
             Some(_) => (self.prints("Loading of unsigned module") == Some(false)).then_some(false),

@@ -105,9 +105,19 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         // What the kernel prints of its own string is not known.
         return Err((Step::Vermagic, errno::ENOEXEC));
     }
+    // The name in struct module up to 4.14, that of modinfo in 4.20.
+    let name = match (attempt.rules.since(4, 15), attempt.rules.since(4, 20)) {
+        (Some(false), _) => &loaded.own_name,
+        (_, Some(true)) => &loaded.name,
+        _ if loaded.name == loaded.own_name => &loaded.name,
+        _ => {
+            record.unknown(Step::Vermagic, "which of the module's two names is in the line? (the kernel's version)");
+            &loaded.name
+        }
+    };
     record.say(format!(
         "{}: version magic '{}' should be '{}'",
-        loaded.name,
+        name,
         String::from_utf8_lossy(ours.as_bytes()),
         String::from_utf8_lossy(theirs.value.as_bytes())
     ));

@@ -22,7 +22,7 @@ fn built_by(builder: &str, package: &str, version: &str) -> Kernel {
     };
     let symbols =
         [symbol("_printk", 0x92997ed8), symbol("param_ops_charp", 0x5c28e3b1), symbol("module_layout", 0x1a2b3c4d)];
-    let config = ["MODULE_FORCE_LOAD", "MODULE_SIG", "MODVERSIONS", "STRICT_MODULE_RWX", "LIVEPATCH"];
+    let config = ["MODULE_FORCE_LOAD", "MODULE_SIG", "MODVERSIONS", "STRICT_MODULE_RWX", "LIVEPATCH", "RETPOLINE"];
     let config: Config = config.map(|option| (option.to_owned(), "y".to_owned())).into();
     let facts = Facts {
         release: fact(release.clone()),

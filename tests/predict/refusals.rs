@@ -2,13 +2,24 @@
 
 use kmodlab::kernel::{BuiltIn, Fact, Policy, Tree, TreeModule};
 use kmodlab::predict::errno::*;
-use kmodlab::predict::{Force, Load, Step};
+use kmodlab::predict::{Answer, Force, Load, Step};
 
 use crate::kernels::{debian, upstream, with_export, with_option, without_export};
 use crate::{assert_accepted, assert_refused, fixture, hello, insmod, judge};
 
 const OUT_OF_TREE: &str = "hello_4: loading out-of-tree module taints kernel.";
 const UNSIGNED: &str = "hello_4: module verification failed: signature and/or required key missing - tainting kernel";
+
+#[test]
+fn the_line_of_the_version_magic_has_the_name_that_the_version_takes() {
+    // In modinfo, and not in struct module.
+    let bytes = hello(&[(b"\0name=hello_4", b"\0name=other_4"), (b"preempt mod_unload", b"preemqt mod_unload")]);
+    let line = |version| insmod(&bytes, &upstream(version), Force::None).dmesg.last().cloned().unwrap_or_default();
+    assert!(line("4.14.100").starts_with("hello_4: version magic"), "{}", line("4.14.100"));
+    assert!(line("6.1.0").starts_with("other_4: version magic"), "{}", line("6.1.0"));
+    let between = insmod(&bytes, &upstream("4.17.0"), Force::None);
+    assert_eq!((between.answer, between.undecided), (Answer::Refused, vec![Step::Vermagic]));
+}
 
 #[test]
 fn nothing_stands_against_a_module_on_its_own_kernel() {

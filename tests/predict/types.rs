@@ -129,6 +129,20 @@ fn types_that_fit_pass() {
     assert!(verdict.findings.iter().any(|finding| finding.step == Step::Btf && finding.result == Outcome::Pass));
 }
 
+#[test]
+fn a_kernel_without_retpolines_says_nothing_of_spectre() {
+    for version in ["5.15.10", "6.6.10", "6.12.48"] {
+        let says = |kernel: &Kernel| {
+            let lines = insmod(&fixture("modules/btf.ko"), kernel, Force::None).dmesg;
+            lines.into_iter().filter(|line| [SPECTRE, RETPOLINE].contains(&line.as_str())).count()
+        };
+        let without = with_option(of_version(version), "RETPOLINE", false);
+        assert_eq!(says(&without), 0, "{version}");
+        // Its name since 6.9.
+        assert_eq!(says(&with_option(without, "MITIGATION_RETPOLINE", true)), 2, "{version}");
+    }
+}
+
 /// The lines of `btf.ko` with others after them.
 fn after(lines: &[&'static str]) -> Vec<&'static str> {
     [&[SPECTRE, RETPOLINE, UNSIGNED], lines].concat()
