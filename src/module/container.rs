@@ -83,8 +83,9 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotAModule`] if what is inside is no ELF file, [`ErrorKind::Truncated`] or
-    /// [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::TooLarge`] beyond the limit.
+    /// [`ErrorKind::NotAModule`] if what is inside is no ELF file, [`ErrorKind::Wrapped`] if it is of a kind that is not read
+    /// here, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged,
+    /// [`ErrorKind::Unsupported`] if it asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit.
     pub fn decompress(self, stored: &[u8], max: u64) -> Result<Vec<u8>> {
         let mut image = Vec::new();
         self.decompress_into(&mut image, stored, max)?;
@@ -114,8 +115,9 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::TooLarge`] beyond
-    /// the limit; what is in the buffer then means nothing.
+    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::Unsupported`] if it
+    /// asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit; what is in the buffer then means
+    /// nothing.
     pub fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
         self.unpack_bounded(image, stored, max, false)
     }

@@ -170,7 +170,8 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotAModule`], [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`], in one sentence.
+    /// [`ErrorKind::NotAModule`], [`ErrorKind::Wrapped`], [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`], in one
+    /// sentence.
     pub fn read(bytes: &[u8]) -> Result<Module> {
         if bytes.is_empty() {
             return Err(Error::new(ErrorKind::NotAModule, "an empty file"));

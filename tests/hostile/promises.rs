@@ -103,8 +103,10 @@ fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
 
 /// The errors that reading, decompressing and planning document; and an error is one plain line.
 pub(crate) fn is_documented(error: &kmodlab::error::Error) {
-    const DOCUMENTED: [ErrorKind; 8] = [
+    const DOCUMENTED: [ErrorKind; 10] = [
         ErrorKind::NotAModule,
+        ErrorKind::Wrapped,
+        ErrorKind::Unsupported,
         ErrorKind::Truncated,
         ErrorKind::Malformed,
         ErrorKind::TooLarge,
