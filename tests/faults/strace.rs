@@ -123,6 +123,15 @@ pub(crate) fn kill(call: &Call, calls: &[Call], line: &[OsString], reset: &dyn F
     panic!("it was to be killed at {call}, {TRIES} times: {why:#?}");
 }
 
+/// Kills a command of several threads at a call of this name: strace counts the calls of each thread by itself, so the first
+/// thread that comes so far decides which call it is. False if none came so far, and the command ended by itself.
+pub(crate) fn kill_a_thread(call: &Call, line: &[OsString]) -> bool {
+    let Call { name, nth, .. } = call;
+    let injection = format!("inject={name}:signal=KILL:when={nth}");
+    let options = ["-f", "-e", &format!("trace={name}"), "-e", &injection];
+    run(&strace("/dev/null".into(), &options, line)).code.is_none()
+}
+
 /// Kills a command at this call; what happened instead, if it was not killed there.
 fn killed_at(call: &Call, line: &[OsString]) -> Result<(), String> {
     let Call { name, nth, .. } = call;
