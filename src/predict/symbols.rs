@@ -366,8 +366,13 @@ fn namespace(
     if namespace.is_empty() || imports.contains(&namespace.as_bytes()) {
         return None;
     }
-    if attempt.rules.surely(Rule::ModuleNamespaces) && is_for_module(namespace, &loaded.own_name) {
-        return None;
+    match attempt.rules.has(Rule::ModuleNamespaces) {
+        Some(true) if is_for_module(namespace, &loaded.own_name) => return None,
+        None if is_for_module(namespace, &loaded.own_name) => {
+            tally.unknown.push(format!("{name} (does the kernel know namespaces for named modules? its image)"));
+            return None;
+        }
+        _ => {}
     }
     record.say(format!(
         "{}: module uses symbol ({name}) from namespace {namespace}, but does not import it.",
@@ -399,13 +404,19 @@ fn is_for_module(namespace: &str, module: &str) -> bool {
 
 /// Namespaces for named modules can't be imported (`setup_modinfo`, 6.16).
 fn module_namespaces(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
-    if !attempt.rules.surely(Rule::ModuleNamespaces) {
+    let is_known = attempt.rules.has(Rule::ModuleNamespaces);
+    if is_known == Some(false) {
         return Ok(());
     }
     let Some(found) = loaded.modinfo_all("import_ns").find(|namespace| namespace.starts_with(b"module:")) else {
         return Ok(());
     };
     let found = String::from_utf8_lossy(found).into_owned();
+    if is_known.is_none() {
+        let note = format!("it imports {found}: does the kernel refuse namespaces for named modules? (its image)");
+        record.unknown(Step::Symbols, note);
+        return Ok(());
+    }
     record.say(format!("{}: module tries to import module namespace: {found}", loaded.own_name));
     record.fail(Step::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
 }

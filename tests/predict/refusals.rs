@@ -2,10 +2,10 @@
 
 use kmodlab::kernel::{BuiltIn, Fact, Policy, Tree, TreeModule};
 use kmodlab::predict::errno::*;
-use kmodlab::predict::{Answer, Force, Load, Step};
+use kmodlab::predict::{Answer, Force, Load, Outcome, Step};
 
 use crate::kernels::{debian, upstream, with_export, with_option, without_export};
-use crate::{assert_accepted, assert_refused, fixture, hello, insmod, judge};
+use crate::{assert_accepted, assert_refused, assert_unknown, fixture, hello, insmod, judge};
 
 const OUT_OF_TREE: &str = "hello_4: loading out-of-tree module taints kernel.";
 const UNSIGNED: &str = "hello_4: module verification failed: signature and/or required key missing - tainting kernel";
@@ -98,6 +98,24 @@ fn gpl_only_symbols_do_not_exist_for_others() {
     ];
     assert_refused(&verdict, Step::Symbols, ENOENT, &lines);
     assert_eq!(verdict.taint.as_deref(), Some("POE"));
+}
+
+/// 6.14 does not know them, 7.2 does; what was not read between them is not decided.
+#[test]
+fn a_namespace_for_named_modules_needs_no_import_where_the_kernel_knows_it() {
+    let judged = |version: &str| {
+        let namespace = Some("module:hello-*".to_owned());
+        insmod(
+            &hello(&[]),
+            &with_export(debian(version), "_printk", |export| export.namespace = namespace),
+            Force::None,
+        )
+    };
+    let old = judged("6.1.0");
+    assert_eq!((old.answer, old.errno), (Answer::Refused, Some(EINVAL)), "{old:#?}");
+    assert_unknown(&judged("6.17.1"), &["_printk (does the kernel know namespaces for named modules? its image)"]);
+    let new = judged("7.2.0");
+    assert!(new.findings.iter().all(|f| f.step != Step::Symbols || f.result == Outcome::Pass), "{new:#?}");
 }
 
 #[test]
