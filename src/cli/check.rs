@@ -222,14 +222,11 @@ fn print(
     writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
     let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
     let is_certain = verdict.answer != Answer::Unknown && verdict.undecided.is_empty();
-    let is_complete = !verdict.findings.iter().any(|finding| {
-        finding.result == Outcome::Skip && finding.step == Step::Btf && finding.note.contains("is not known")
-    });
-    let logs = if is_certain && is_complete { "the kernel logs" } else { "it may log" };
+    let logs = if is_certain && !verdict.is_dmesg_open { "the kernel logs" } else { "it may log" };
     for line in verdict.dmesg.iter().take(LINES) {
         row(logs, &for_eyes(line))?;
     }
-    if verdict.answer == Answer::Refused && verdict.dmesg.is_empty() && is_certain {
+    if verdict.answer == Answer::Refused && verdict.dmesg.is_empty() && is_certain && !verdict.is_dmesg_open {
         row("the kernel logs", "nothing, as far as is known of its version")?;
     }
     if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
@@ -288,17 +285,16 @@ fn print(
         writeln!(session.out, "                    {text}")?;
     }
     if let Some(both) = configuration_beside(kernel, verdict) {
-        writeln!(session.out, "  {:<17} the configuration is next to the image: --kernel {both}", "to decide it")?;
+        writeln!(session.out, "  {:<17} the configuration is next to the image: --kernel {both}", "more facts")?;
     }
     print_patch(judged, kernel, verdict, session)
 }
 
-/// The image and its configuration as `--kernel` takes both, where an image was named alone, a configuration would decide
-/// something, and the one of its release is next to it.
+/// The image and its configuration as `--kernel` takes both, where an image was named alone, something is not decided, and
+/// the configuration of its release is next to it.
 fn configuration_beside(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
-    let is_asked_for =
-        |finding: &Finding| finding.result == Outcome::Unknown && finding.note.contains("its configuration");
-    if kernel.facts.config.is_some() || !verdict.findings.iter().any(is_asked_for) {
+    let is_anything_open = verdict.findings.iter().any(|finding| finding.result == Outcome::Unknown);
+    if kernel.facts.config.is_some() || !is_anything_open {
         return None;
     }
     let release = kernel.facts.release.as_ref().map(|release| release.value.as_str())?;
@@ -323,7 +319,7 @@ fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Fai
 fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mut Session<'_>) -> Result<(), Failure> {
     let [rewrite, blank] = &verdict.patched;
     let mut say = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {}", for_eyes(text));
-    if verdict.is_of_changed_file() {
+    if verdict.is_changed {
         say("a patch", "of the version magic does not help: what was changed in the file stays changed")?;
         return say("the right way", "the file was damaged or changed after it was signed: get the original again")
             .map_err(Failure::from);
@@ -392,12 +388,16 @@ struct Cell<'c> {
     verdict: Answer,
     errno: Option<i32>,
     errno_name: Option<Cow<'static, str>>,
-    /// Where a step before the refusal is not decided: all that the call may return, and those steps.
+    /// All that the call may return, where it is not one errno for certain, and the steps before the refusal that are not
+    /// decided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errnos: Vec<i32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     undecided: Vec<&'static str>,
     dmesg: &'c [String],
+    /// Further lines are possible.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dmesg_open: bool,
     taint: Option<&'c str>,
     stage: Option<&'static str>,
     findings: &'c [Finding],
@@ -424,9 +424,14 @@ impl<'c> Cell<'c> {
             verdict: verdict.answer,
             errno: verdict.errno,
             errno_name: verdict.generic_errno.map(predict::errno_name),
-            errnos: if verdict.undecided.is_empty() { Vec::new() } else { verdict.errnos.clone() },
+            errnos: if verdict.undecided.is_empty() && verdict.errnos.len() == 1 {
+                Vec::new()
+            } else {
+                verdict.errnos.clone()
+            },
             undecided: verdict.undecided.iter().map(|step| step.name()).collect(),
             dmesg: &verdict.dmesg,
+            dmesg_open: verdict.is_dmesg_open,
             taint: verdict.taint.as_deref(),
             stage: verdict.stage.map(Step::name),
             findings: &verdict.findings,

@@ -22,11 +22,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let is_tolerated = tolerated(attempt);
     let Some(kernel) = &attempt.kernel.facts.btf else {
         match is_tolerated {
-            Some(true) => record.skip(
-                Step::Btf,
-                "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this \
-                 one fits is not known (the kernel's BTF)",
-            ),
+            Some(true) => unknown_fit("the kernel's BTF", record),
             _ => record.unknown(Step::Btf, "does its BTF fit the kernel's? (the kernel's BTF)"),
         }
         return Ok(());
@@ -34,13 +30,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let found = validity(attempt, loaded, section, &kernel.value);
     match (found, is_tolerated) {
         (Validity::Valid, _) => record.pass(Step::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
-        (Validity::Unsure(what), Some(true)) => record.skip(
-            Step::Btf,
-            format!(
-                "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this one \
-                 fits is not known ({what})"
-            ),
-        ),
+        (Validity::Unsure(what), Some(true)) => unknown_fit(&what.to_string(), record),
         (Validity::Unsure(what), _) => record.unknown(Step::Btf, format!("does its BTF fit the kernel's? ({what})")),
         (Validity::Invalid(rejection), Some(true)) => {
             // Where the kernel may not look at BTF at all, nothing is said of its lines.
@@ -72,6 +62,18 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         }
     }
     Ok(())
+}
+
+/// Its BTF is tolerated whether it fits or not; a line about it comes only if it does not. `what` would tell.
+fn unknown_fit(what: &str, record: &mut Record) {
+    record.lines_are_open = true;
+    record.skip(
+        Step::Btf,
+        format!(
+            "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this one \
+             fits is not known ({what})"
+        ),
+    );
 }
 
 /// Does the module's BTF fit? A module that is built outside the tree may bring the part of its kernel's BTF that it

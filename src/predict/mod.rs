@@ -294,10 +294,14 @@ pub struct Verdict {
     /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before; if the
     /// steps that are not decided pass.
     pub dmesg: Vec<String>,
+    /// The loader may print further lines, about what is not known and refuses nothing.
+    pub is_dmesg_open: bool,
     /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
     pub taint: Option<String>,
     /// The step that refuses at the latest.
     pub stage: Option<Step>,
+    /// It is refused because it was changed after somebody whose key the kernel has signed it.
+    pub is_changed: bool,
     /// The reasons, in the loader's order.
     pub findings: Vec<Finding>,
     /// The modules that it needs, to be loaded before it.
@@ -316,12 +320,6 @@ impl Verdict {
             true => errno_words(number),
             false => format!("{} ({number})", errno_name(generic)),
         })
-    }
-
-    /// Is the module refused because it was changed after somebody whose key the kernel has signed it?
-    pub fn is_of_changed_file(&self) -> bool {
-        let is_it = |finding: &Finding| finding.result == Outcome::Fail && finding.note == signature::CHANGED;
-        self.answer == Answer::Refused && self.findings.iter().any(|f| f.step == Step::Signature && is_it(f))
     }
 
     /// Would a rewritten version magic help?
@@ -374,6 +372,8 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
         stage: asked.refused.filter(|_| is_refused).map(|(step, _)| step),
         taint: (answer != Answer::Unknown && !are_taints_open).then_some(letters),
         dmesg: asked.dmesg,
+        is_dmesg_open: asked.lines_are_open,
+        is_changed: is_refused && asked.is_changed,
         findings: asked.findings,
         needs: asked.needs,
         patched,

@@ -22,6 +22,10 @@ pub(super) struct Record {
     pub(super) otherwise: Vec<i32>,
     /// The kernel may crash over the file, and then gives no answer.
     pub(super) may_crash: bool,
+    /// The kernel may print lines beside these, where a step that it passes is not known in all.
+    pub(super) lines_are_open: bool,
+    /// It was changed after somebody whose key the kernel has signed it.
+    pub(super) is_changed: bool,
     /// Whether an attempt to force left a taint is not known.
     pub(super) taints_are_open: bool,
     /// The signature is not decided, and the system call may return these for it.

@@ -267,9 +267,6 @@ fn signed_length(rest: &[u8]) -> Option<usize> {
     rest.len().checked_sub(INFO)?.checked_sub(u32::from_be_bytes([a, b, c, d]) as usize)
 }
 
-/// What is said of a signature by a key of the kernel's that does not fit the file.
-pub(super) const CHANGED: &str = "signed by a key that the kernel knows, but changed since";
-
 /// `mod_verify_sig`; `rest` is the file without the marker.
 fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Record) -> Looked {
     let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
@@ -327,7 +324,10 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Rec
         Verification::UnknownKey => Looked::Absent { why: Absent::UnknownKey, end },
         Verification::Unsupported => Looked::Absent { why: Absent::UnknownCrypto, end },
         Verification::UnknownKeyOrUnsupported => Looked::Absent { why: Absent::UnknownKeyOrCrypto, end },
-        Verification::Mismatch { errno } => Looked::Fatal { errno, note: CHANGED, lines: Vec::new() },
+        Verification::Mismatch { errno } => {
+            record.is_changed = true;
+            Looked::Fatal { errno, note: "signed by a key that the kernel knows, but changed since", lines: Vec::new() }
+        }
         Verification::Broken { errno } => {
             Looked::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
         }

@@ -87,9 +87,15 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Re
     // Both lines are printed where the kernel mitigates Spectre v2, which it does on nearly all processors
     // (`retpoline_module_ok`, arch/x86/kernel/cpu/bugs.c, 5.10 to 7.2).
     let is_x86 = matches!(loaded.header.machine, 3 | 62);
-    if is_x86 && loaded.modinfo("retpoline").is_none() && attempt.rules.surely(Rule::RetpolineLine) {
-        record.say("Spectre V2 : System may be vulnerable to spectre v2");
-        record.say(format!("{name}: loading module not compiled with retpoline compiler."));
+    if is_x86 && loaded.modinfo("retpoline").is_none() {
+        match attempt.rules.has(Rule::RetpolineLine) {
+            Some(true) => {
+                record.say("Spectre V2 : System may be vulnerable to spectre v2");
+                record.say(format!("{name}: loading module not compiled with retpoline compiler."));
+            }
+            Some(false) => {}
+            None => record.lines_are_open = true,
+        }
     }
     if loaded.modinfo("staging").is_some() {
         record.taints.set('C');

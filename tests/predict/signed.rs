@@ -49,12 +49,12 @@ fn a_changed_module_is_refused_by_the_kernel_whose_key_signed_it_and_taken_by_ot
     changed[at + 8] ^= 1;
     let verdict = insmod(&changed, &trusting(&[certificate()]), Force::None);
     assert_refused(&verdict, Step::Signature, EKEYREJECTED, &[]);
-    assert!(verdict.is_of_changed_file());
+    assert!(verdict.is_changed);
     let stranger = Certificate { serial: vec![1], ..certificate() };
     let verdict =
         insmod(&fixture("modules/hello-4-signed.ko"), &trusting(std::slice::from_ref(&stranger)), Force::None);
     assert_accepted(&verdict, "OE", &[OUT_OF_TREE, UNSIGNED]);
-    assert!(!verdict.is_of_changed_file());
+    assert!(!verdict.is_changed);
     let insisting = with_option(trusting(&[stranger]), "MODULE_SIG_FORCE", true);
     let line = "Loading of module with unavailable key is rejected";
     assert_refused(&insmod(&changed, &insisting, Force::None), Step::Signature, EKEYREJECTED, &[line]);
