@@ -43,6 +43,11 @@ impl Facts {
         self.options.get(option).is_some_and(|value| value == "y")
     }
 
+    /// Is it for this machine (e_machine)?
+    pub(crate) fn is_of(&self, machine: u16) -> bool {
+        self.kernel.facts.machine.as_ref().unwrap().value.number == machine
+    }
+
     /// Has it this module, as a file and not built in?
     pub(crate) fn has_module(&self, name: &str) -> bool {
         self.kernel.facts.tree.as_ref().unwrap().value.modules.iter().any(|module| module.name == name)

@@ -8,6 +8,7 @@ use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
 
 use object::{Object, ObjectSection};
 
+use crate::facts::Facts;
 use crate::{alone, collect, fetched, on_all_cores, run};
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
@@ -138,7 +139,7 @@ fn an_image_exports_what_its_modules_import_with_the_same_crcs() {
         assert_eq!(nowhere, Vec::<&String>::new(), "{name}");
         assert!(gpl_only > count / 3 && gpl_only < count, "{name}: {gpl_only}");
         // Debian's 7.2 is built without symbol versions.
-        if Build::of(name, &kernel).has("MODVERSIONS") {
+        if Facts::of(name).is_set("MODVERSIONS") {
             assert!(agree > 4000 && exports.symbols.values().all(|e| e.crc.is_some()), "{name}: {agree}");
         } else {
             assert!(of_image.is_empty() && exports.symbols.values().all(|e| e.crc.is_none()), "{name}");
@@ -193,7 +194,7 @@ fn each_kernel_has_the_messages_of_its_version() {
     let mut builds = Vec::new();
     for name in WITH_TABLES.into_iter().chain(["arm64-6.12"]) {
         let kernel = package(name).kernel();
-        builds.push((name, Build::of(name, &kernel)));
+        builds.push((name, Facts::of(name)));
         for message in kernel.facts.messages.unwrap().value {
             table.entry(message).or_default().push(name);
         }
@@ -205,53 +206,31 @@ fn each_kernel_has_the_messages_of_its_version() {
         for (name, build) in &builds {
             let has = table.get(message).is_some_and(|names| names.contains(name));
             if let Some(expected) = is_expected(build) {
-                assert_eq!(has, expected, "{name}, {:?}: {message}", build.version);
+                assert_eq!(has, expected, "{name}, {:?}: {message}", build.version());
             }
         }
     }
 }
 
-/// What a message depends on.
-struct Build {
-    /// Major and minor.
-    version: (u32, u32),
-    config: kernel::Config,
-    is_x86_64: bool,
-}
-
-impl Build {
-    fn of(name: &str, kernel: &Kernel) -> Build {
-        let release = kernel.facts.release.as_ref().unwrap().value.clone();
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap());
-        Build {
-            version: (numbers.next().unwrap(), numbers.next().unwrap()),
-            config: kernel::named(fetched::headers(name).as_os_str(), &LOOKUP).unwrap().facts.config.unwrap().value,
-            is_x86_64: kernel.facts.machine.as_ref().unwrap().value.number == object::elf::EM_X86_64.0,
-        }
-    }
-
-    fn has(&self, option: &str) -> bool {
-        self.config.get(option).is_some_and(|value| value == "y")
-    }
-}
-
-/// Does a kernel of this build have the message? `None` where a stable release decides that the two numbers do not tell.
-type IsExpected = fn(&Build) -> Option<bool>;
+/// Does this kernel have the message? `None` where a stable release decides that the two numbers do not tell.
+type IsExpected = fn(&Facts) -> Option<bool>;
 
 const TOLD_BY: [(&str, IsExpected); 7] = [
     ("bad vermagic", |_| Some(true)),
     // 5.10 prints one line until a stable release, 5.12 to 5.15 were not read (kernel/module.c).
-    ("Module has invalid ELF structures", |build| (build.version >= (5, 16)).then_some(false)),
-    ("no flags for exported symbols", |build| Some(build.version >= (7, 1))),
+    ("Module has invalid ELF structures", |build| (build.version() >= (5, 16)).then_some(false)),
+    ("no flags for exported symbols", |build| Some(build.version() >= (7, 1))),
     // From 6.3 on, so that 6.1 tolerates without a line (kernel/bpf/btf.c).
     ("Kernel module BTF mismatch detected", |build| {
-        Some(build.version >= (6, 3) && build.has("MODULE_ALLOW_BTF_MISMATCH"))
+        Some(build.version() >= (6, 3) && build.is_set("MODULE_ALLOW_BTF_MISMATCH"))
     }),
     // Where none of the two is, SHA-512 is a module (CONFIG_CRYPTO_SHA512=m). The library took over in 6.16.
-    ("sha512-generic", |build| Some(build.version < (6, 16) && build.has("CRYPTO_SHA512"))),
-    ("sha512-lib", |build| Some(build.version >= (6, 16) && build.has("CRYPTO_SHA512"))),
+    ("sha512-generic", |build| Some(build.version() < (6, 16) && build.is_set("CRYPTO_SHA512"))),
+    ("sha512-lib", |build| Some(build.version() >= (6, 16) && build.is_set("CRYPTO_SHA512"))),
     // Said otherwise from 6.5 on; i386 does not look (arch/x86/kernel/module.c).
-    ("Skipping invalid relocation target", |build| Some(build.is_x86_64 && build.version < (6, 5))),
+    ("Skipping invalid relocation target", |build| {
+        Some(build.is_of(object::elf::EM_X86_64.0) && build.version() < (6, 5))
+    }),
 ];
 
 /// How the kernel's build packs (scripts/Makefile.lib, scripts/xz_wrap.sh), and whether it appends the size.
