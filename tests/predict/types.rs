@@ -143,6 +143,18 @@ fn a_kernel_without_retpolines_says_nothing_of_spectre() {
     }
 }
 
+/// Late stable kernels of versions before 4.16 took the line over; without an image it is not known which.
+#[test]
+fn where_a_version_may_print_more_the_log_is_open() {
+    let open = |version: &str| {
+        let mut kernel = of_version(version);
+        kernel.facts.messages = None;
+        kernel.facts.config = None;
+        insmod(&fixture("modules/btf.ko"), &kernel, Force::None).is_dmesg_open
+    };
+    assert_eq!(["4.9.100", "4.14.10", "5.15.10"].map(open), [true, true, false]);
+}
+
 /// The lines of `btf.ko` with others after them.
 fn after(lines: &[&'static str]) -> Vec<&'static str> {
     [&[SPECTRE, RETPOLINE, UNSIGNED], lines].concat()
