@@ -3,7 +3,8 @@
 //!
 //! The rooms, from the ground up; a room imports only from those before it in this list:
 //!
-//! - [`escape`], [`error`]: text that a terminal does not obey; what can go wrong
+//! - [`escape`], [`text`], [`error`]: text that a terminal does not obey; quantities, paths and bytes in words and JSON; what
+//!   can go wrong
 //! - [`edit`]: bytes that become others; pure
 //! - [`vermagic`]: the grammar of version magic; pure
 //! - [`btf`]: the types of kernels and modules; pure
@@ -46,5 +47,6 @@ pub mod module;
 pub mod patch;
 pub mod predict;
 pub mod report;
+pub mod text;
 pub mod vault;
 pub mod vermagic;

@@ -1,10 +1,8 @@
 //! Where a command prints, and how: colour decided once, hostile text escaped, errors in one line.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ use crate::error::Error;
 use crate::escape;
 pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
-pub(super) use crate::report::{count, grouped};
+pub(super) use crate::text::{JsonText as Text, count, grouped, path, path_hex, path_text, paths_hex, vermagic};
 
 /// What a command works with: its streams, and what holds for all commands.
 pub(super) struct Session<'s> {
@@ -296,37 +294,6 @@ impl Statuses {
     }
 }
 
-/// Bytes of a file as a JSON string; what is not UTF-8 in it shows as U+FFFD, and stands in hexadecimal beside it.
-#[derive(Serialize)]
-pub(super) struct Text {
-    value: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_hex: Option<String>,
-}
-
-impl Text {
-    pub(super) fn of(bytes: &[u8]) -> Text {
-        let is_utf8 = std::str::from_utf8(bytes).is_ok();
-        Text { value: String::from_utf8_lossy(bytes).into_owned(), value_hex: (!is_utf8).then(|| hex::encode(bytes)) }
-    }
-}
-
-/// A path in JSON. What is not UTF-8 in it shows as U+FFFD; [`path_hex`] stands beside it then.
-pub(super) fn path_text(path: &Path) -> Cow<'_, str> {
-    path.to_string_lossy()
-}
-
-/// A path's bytes in hexadecimal, where they are not UTF-8.
-pub(super) fn path_hex(path: &Path) -> Option<String> {
-    path.to_str().is_none().then(|| hex::encode(path.as_os_str().as_bytes()))
-}
-
-/// The same of several: one for each, where at least one is not UTF-8.
-pub(super) fn paths_hex<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Option<Vec<Option<String>>> {
-    let all: Vec<_> = paths.into_iter().map(|path| path_hex(path)).collect();
-    all.iter().any(Option::is_some).then_some(all)
-}
-
 /// A kernel's version magic for eyes, or why it is not known.
 pub(super) fn vermagic_of(kernel: &Kernel) -> String {
     match &kernel.vermagic {
@@ -335,26 +302,11 @@ pub(super) fn vermagic_of(kernel: &Kernel) -> String {
     }
 }
 
-/// A version magic for eyes: a space at its end counts, so it is made visible.
-pub(super) fn vermagic(bytes: &[u8]) -> String {
-    let text = escape::bytes_for_eyes(bytes);
-    if text.is_empty() {
-        return "empty".to_owned();
-    }
-    match text.strip_suffix(' ') {
-        Some(rest) => format!("{rest}␠"),
-        None => text,
-    }
-}
-
-/// A path for eyes.
-pub(super) fn path(path: &Path) -> String {
-    escape::bytes_for_eyes(path.as_os_str().as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
 
     use super::*;
 

@@ -22,8 +22,8 @@ mod summary;
 mod text;
 pub mod words;
 
+pub use crate::text::{count, grouped};
 pub use summary::Summary;
-pub use text::{count, grouped};
 
 use crate::lab::record::Cell;
 use crate::lab::store::latest;

@@ -1,7 +1,8 @@
-//! Numbers for eyes; and a stranger's text for a page: one line, nothing hidden in it, and of bounded length. Markup
+//! A stranger's text for a page: one line, nothing hidden in it, and of bounded length. Markup
 //! escapes the rest.
 
 use crate::escape::for_eyes;
+pub(super) use crate::text::{count, grouped};
 
 /// The most characters of a line; a record has the rest.
 const LINE: usize = 1_000;
@@ -40,25 +41,6 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// A number with its thousands apart: "2,400".
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// "1 cell", "2,400 cells".
-pub fn count(amount: usize, what: &str) -> String {
-    let s = if amount == 1 { "" } else { "s" };
-    format!("{} {what}{s}", grouped(amount as u64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,10 +56,5 @@ mod tests {
     #[test]
     fn an_empty_name_is_still_something_to_click_on() {
         assert_eq!(name(""), "(no name)");
-    }
-
-    #[test]
-    fn a_number_has_its_thousands_apart() {
-        assert_eq!([999, 2_400, 1_000_000].map(grouped), ["999", "2,400", "1,000,000"]);
     }
 }

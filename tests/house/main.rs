@@ -12,8 +12,9 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up: a room imports only from those before it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "escape",
+    "text",
     "error",
     "edit",
     "vermagic",

@@ -1,0 +1,104 @@
+//! Text for people and for JSON: quantities in words, paths, and bytes of a file that may not be UTF-8.
+
+use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::escape;
+
+/// Bytes of a file as a JSON string. Bytes that are not UTF-8 appear as U+FFFD; `value_hex` then has all bytes in hexadecimal.
+#[derive(Clone, Debug, Serialize)]
+pub struct JsonText {
+    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_hex: Option<String>,
+}
+
+impl JsonText {
+    /// The bytes as JSON text.
+    pub fn of(bytes: &[u8]) -> JsonText {
+        let is_utf8 = std::str::from_utf8(bytes).is_ok();
+        JsonText {
+            value: String::from_utf8_lossy(bytes).into_owned(),
+            value_hex: (!is_utf8).then(|| hex::encode(bytes)),
+        }
+    }
+}
+
+/// A path for JSON. Bytes that are not UTF-8 appear as U+FFFD; [`path_hex`] then gives all bytes.
+pub fn path_text(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
+}
+
+/// The bytes of a path in hexadecimal, if they are not UTF-8.
+pub fn path_hex(path: &Path) -> Option<String> {
+    path.to_str().is_none().then(|| hex::encode(path.as_os_str().as_bytes()))
+}
+
+/// [`path_hex`] of several paths: one entry per path, if at least one path is not UTF-8.
+pub fn paths_hex<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Option<Vec<Option<String>>> {
+    let all: Vec<_> = paths.into_iter().map(|path| path_hex(path)).collect();
+    all.iter().any(Option::is_some).then_some(all)
+}
+
+/// A path for a terminal or a page, escaped.
+pub fn path(path: &Path) -> String {
+    escape::bytes_for_eyes(path.as_os_str().as_bytes())
+}
+
+/// A vermagic for a terminal or a page, escaped. A trailing space is significant, so it is shown as U+2420.
+pub fn vermagic(bytes: &[u8]) -> String {
+    let text = escape::bytes_for_eyes(bytes);
+    if text.is_empty() {
+        return "empty".to_owned();
+    }
+    match text.strip_suffix(' ') {
+        Some(rest) => format!("{rest}␠"),
+        None => text,
+    }
+}
+
+/// A number with thousands separators: "2,400".
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number of things: "1 module", "2,400 modules".
+pub fn count(amount: usize, noun: &str) -> String {
+    let s = if amount == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", grouped(amount as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_thousands_separators() {
+        assert_eq!([999, 2_400, 1_000_000].map(grouped), ["999", "2,400", "1,000,000"]);
+        assert_eq!(["1 module", "999 modules", "1,234,567 modules"], [1, 999, 1_234_567].map(|n| count(n, "module")));
+    }
+
+    #[test]
+    fn a_trailing_space_of_a_vermagic_is_visible() {
+        assert_eq!(vermagic(b"6.1.0 SMP "), "6.1.0 SMP␠");
+        assert_eq!(vermagic(b""), "empty");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_also_given_in_hexadecimal() {
+        let json = |bytes| serde_json::to_string(&JsonText::of(bytes)).unwrap_or_default();
+        assert_eq!(json(b"a"), r#"{"value":"a"}"#);
+        assert_eq!(json(b"a\xff"), "{\"value\":\"a\u{fffd}\",\"value_hex\":\"61ff\"}");
+    }
+}
