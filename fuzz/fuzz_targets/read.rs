@@ -17,7 +17,7 @@ use kmodlab::escape;
 use kmodlab::kernel::{Fact, Facts, Kernel, Machine};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
-use kmodlab::predict::{self, Force, Load, Subject};
+use kmodlab::predict::{self, Force, LoadOptions, Candidate};
 use kmodlab::vermagic::{Vermagic, compare};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::MemfdFlags;
@@ -48,8 +48,8 @@ fn is_judged(module: &Module, bytes: &[u8]) {
         facts: Facts { machine: Some(Fact { value: Machine::of(module), source: String::new() }), ..Facts::default() },
     };
     for force in [Force::None, Force::Both] {
-        let subject = Subject { bytes, module: Some(module), packing: None };
-        for line in predict::predict(&subject, &kernel, &Load { force, alone: true, ..Load::default() }).dmesg {
+        let subject = Candidate { bytes, module: Some(module), packing: None };
+        for line in predict::predict(&subject, &kernel, &LoadOptions { force, alone: true, ..LoadOptions::default() }).dmesg {
             assert!(!escape::for_eyes(&line).contains(char::is_control));
         }
     }

@@ -170,14 +170,14 @@ impl Relocation<'_> {
                 wanted.entry(name).or_default().push((id, found));
             }
         }
-        let candidates: Vec<Candidate<'_>> = self
+        let candidates: Vec<BaseCandidate<'_>> = self
             .kernel
             .own()
             .zip(1u32..)
             .filter_map(|(found, id)| {
                 let can_be = is_composite(found.kind) || is_sized(found.kind) || found.kind == Kind::Forward;
                 let name = self.kernel.string(found.name).filter(|name| can_be && !name.is_empty())?;
-                Some(Candidate { id, found, wanted: wanted.get(name)? })
+                Some(BaseCandidate { id, found, wanted: wanted.get(name)? })
             })
             .collect();
         // Structures of the same name are told apart by their size.
@@ -187,7 +187,7 @@ impl Relocation<'_> {
         }
 
         let mut names = HashSet::new();
-        for Candidate { id, found, wanted } in &candidates {
+        for BaseCandidate { id, found, wanted } in &candidates {
             let is_ambiguous = is_composite(found.kind) && counts.get(&found.name).is_some_and(|count| *count > 1);
             let by_size = is_sized(found.kind) || is_ambiguous;
             for (own, want) in *wanted {
@@ -278,7 +278,7 @@ impl Relocation<'_> {
 }
 
 /// A type of the kernel, and those of the base that have its name.
-struct Candidate<'a> {
+struct BaseCandidate<'a> {
     id: u32,
     found: Type<'a>,
     wanted: &'a [(u32, Type<'a>)],

@@ -18,7 +18,8 @@ use crate::module::container::Container;
 use crate::module::{self, Module, file, name_of_file};
 use crate::predict::danger::Danger;
 use crate::predict::{
-    self, Answer, Finding, Force, Load, Loader, Outcome, PatchHelps, Patched, Step, Subject, Userspace, Verdict,
+    self, Candidate, Decision, Finding, Force, LoadOptions, Loader, LoaderStep, PatchHelps, PatchPrediction,
+    StepResult, Userspace, Verdict,
 };
 use crate::vault::index::Index;
 use crate::vault::target;
@@ -65,7 +66,7 @@ enum LoaderArg {
 }
 
 impl Args {
-    fn load(&self) -> Load {
+    fn load(&self) -> LoadOptions {
         let force = match self.force {
             ForceArg::None => Force::None,
             ForceArg::Vermagic => Force::Vermagic,
@@ -79,7 +80,7 @@ impl Args {
             LoaderArg::Kmod34 => Loader::Kmod34,
             LoaderArg::Kernel => Loader::Kernel,
         };
-        Load { force, alone: self.alone, loader, is_patched: false }
+        LoadOptions { force, alone: self.alone, loader, is_patched: false }
     }
 }
 
@@ -118,7 +119,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             let batch: Vec<Result<PathBuf>> = files.by_ref().take(BATCH).collect();
             let judge = |path: PathBuf| {
                 let is_patched = journal.as_ref().is_some_and(|journal| is_patched(&path, journal));
-                let load = Load { is_patched, ..load };
+                let load = LoadOptions { is_patched, ..load };
                 let mut judged = judge(&path, &kernels, &load, lookup.max_size)?;
                 if is_patched {
                     judged.verdicts.iter_mut().for_each(add_patched);
@@ -141,7 +142,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
                 }
             };
             for (kernel, verdict) in kernels.iter().zip(&judged.verdicts) {
-                refused += usize::from(verdict.answer == Answer::Refused);
+                refused += usize::from(verdict.answer == Decision::Refused);
                 if args.json {
                     session.json(&Cell::of(&path, kernel, &load, &judged, verdict))?;
                 } else {
@@ -182,7 +183,7 @@ fn add_patched(verdict: &mut Verdict) {
 
 /// Judges one module file. What is no module at all is refused by every kernel. A file that contradicts itself is judged
 /// where the facts say what a kernel makes of it; else it is an error, as everywhere.
-fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<Judged> {
+fn judge(path: &Path, kernels: &[Kernel], load: &LoadOptions, max_size: u64) -> Result<Judged> {
     module::with_packed(path, max_size, |bytes, packing| {
         let read = Module::read(bytes);
         let is_judged = predict::is_of_no_module(bytes) || kernels.iter().all(|kernel| kernel.facts.machine.is_some());
@@ -191,7 +192,7 @@ fn judge(path: &Path, kernels: &[Kernel], load: &Load, max_size: u64) -> Result<
             Err(error) if is_judged => (None, Some(error)),
             Err(error) => return Err(error.on(path)),
         };
-        let subject = Subject { bytes, module: module.as_ref(), packing };
+        let subject = Candidate { bytes, module: module.as_ref(), packing };
         let verdicts = kernels.iter().map(|kernel| predict::predict(&subject, kernel, load)).collect();
         let name = module.as_ref().map_or_else(|| name_of_file(path), |module| module.name_or_stem(path));
         let container = packing.map_or(Container::None, |packing| packing.container);
@@ -205,14 +206,14 @@ fn print(
     path: &Path,
     judged: &Judged,
     kernel: &Kernel,
-    load: &Load,
+    load: &LoadOptions,
     verdict: &Verdict,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let answer = match verdict.answer {
-        Answer::Refused => session.paint(Paint::Bad, "refused"),
-        Answer::Accepted => session.paint(Paint::Good, "accepted"),
-        Answer::Unknown => session.paint(Paint::Odd, "not refused by what is known"),
+        Decision::Refused => session.paint(Paint::Bad, "refused"),
+        Decision::Accepted => session.paint(Paint::Good, "accepted"),
+        Decision::Unknown => session.paint(Paint::Odd, "not refused by what is known"),
     };
     let forced = match load.force {
         Force::None => String::new(),
@@ -221,12 +222,12 @@ fn print(
     let name = session.paint(Paint::Strong, for_eyes(&judged.name));
     writeln!(session.out, "{answer}  {name}  {}{forced}", output::path(path))?;
     let mut row = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {text}");
-    let is_certain = verdict.answer != Answer::Unknown && verdict.undecided.is_empty();
+    let is_certain = verdict.answer != Decision::Unknown && verdict.undecided.is_empty();
     let logs = if is_certain && !verdict.is_dmesg_open { "the kernel logs" } else { "it may log" };
     for line in verdict.dmesg.iter().take(LINES) {
         row(logs, &for_eyes(line))?;
     }
-    if verdict.answer == Answer::Refused && verdict.dmesg.is_empty() && is_certain && !verdict.is_dmesg_open {
+    if verdict.answer == Decision::Refused && verdict.dmesg.is_empty() && is_certain && !verdict.is_dmesg_open {
         row("the kernel logs", "nothing, as far as is known of its version")?;
     }
     if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
@@ -280,7 +281,7 @@ fn print(
         writeln!(session.out, "  {what}            {}", for_eyes(&danger.sentence()))?;
     }
     let is_unsafe = |danger: &Danger| !matches!(danger, Danger::Patched { .. });
-    if verdict.answer == Answer::Accepted && verdict.dangers.iter().any(is_unsafe) {
+    if verdict.answer == Decision::Accepted && verdict.dangers.iter().any(is_unsafe) {
         let text = "the loader takes it; what it does then, nobody checks: it may crash, or be silently wrong";
         writeln!(session.out, "                    {text}")?;
     }
@@ -293,7 +294,7 @@ fn print(
 /// The image and its configuration as `--kernel` takes both, where an image was named alone, something is not decided, and
 /// the configuration of its release is next to it.
 fn configuration_beside(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
-    let is_anything_open = verdict.findings.iter().any(|finding| finding.result == Outcome::Unknown);
+    let is_anything_open = verdict.findings.iter().any(|finding| finding.result == StepResult::Unknown);
     if kernel.facts.config.is_some() || !is_anything_open {
         return None;
     }
@@ -306,10 +307,10 @@ fn configuration_beside(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
 
 fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Failure> {
     let result = match finding.result {
-        Outcome::Pass => session.paint(Paint::Good, "pass   "),
-        Outcome::Fail => session.paint(Paint::Bad, "fail   "),
-        Outcome::Skip => session.paint(Paint::Odd, "skip   "),
-        Outcome::Unknown => session.paint(Paint::Odd, "unknown"),
+        StepResult::Pass => session.paint(Paint::Good, "pass   "),
+        StepResult::Fail => session.paint(Paint::Bad, "fail   "),
+        StepResult::Skip => session.paint(Paint::Odd, "skip   "),
+        StepResult::Unknown => session.paint(Paint::Odd, "unknown"),
     };
     writeln!(session.out, "  {:<17} {result}  {}", finding.step.name(), for_eyes(&finding.note))?;
     Ok(())
@@ -328,14 +329,14 @@ fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mu
         (PatchHelps::Pointless, _) => {
             say("a patch", "pointless: this kernel does not look at what differs")?;
         }
-        (PatchHelps::No, Answer::Refused) => say("a patch", "of the version magic does not help")?,
-        (_, Answer::Unknown | Answer::Accepted) if judged.broken.is_some() => {
+        (PatchHelps::No, Decision::Refused) => say("a patch", "of the version magic does not help")?,
+        (_, Decision::Unknown | Decision::Accepted) if judged.broken.is_some() => {
             say("a patch", "can't be made of a file that contradicts itself")?;
         }
         (PatchHelps::No, _) if judged.vermagic.is_none() => {
             say("a patch", "can't help: there is no vermagic entry to change")?;
         }
-        (PatchHelps::No, Answer::Unknown) => say("a patch", "no need, as far as is known")?,
+        (PatchHelps::No, Decision::Unknown) => say("a patch", "no need, as far as is known")?,
         (PatchHelps::No, _) => say("a patch", "no need")?,
         (PatchHelps::Insufficient, _) => {
             say("a patch", &format!("of the version magic is not enough: {}{}", stage(rewrite), rewrite.note))?
@@ -343,7 +344,7 @@ fn print_patch(judged: &Judged, kernel: &Kernel, verdict: &Verdict, session: &mu
         (PatchHelps::Yes, _) => {
             say("a patch", &format!("--mode rewrite: {}", rewrite.note))?;
             let blank = match blank.verdict {
-                Answer::Refused => format!("--mode blank: refused at {}{}", stage(blank), blank.note),
+                Decision::Refused => format!("--mode blank: refused at {}{}", stage(blank), blank.note),
                 _ => format!("--mode blank: {}", blank.note),
             };
             say("", &blank)?;
@@ -362,7 +363,7 @@ fn right_way(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
     // Without its version magic there is nothing that a tree could be made to match.
     kernel.vermagic.as_ref()?;
     let is_foreign = verdict.dangers.iter().any(Danger::is_foreign);
-    if !is_foreign && verdict.stage != Some(Step::Vermagic) {
+    if !is_foreign && verdict.stage != Some(LoaderStep::Vermagic) {
         return None;
     }
     let running = (kernel.name == "running").then(|| kernel.release()).flatten();
@@ -371,7 +372,7 @@ fn right_way(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
     Some(format!("kmodlab tree {tree} --for {name}"))
 }
 
-fn stage(patched: &Patched) -> String {
+fn stage(patched: &PatchPrediction) -> String {
     patched.stage.map(|stage| format!("{}: ", stage.name())).unwrap_or_default()
 }
 
@@ -385,7 +386,7 @@ struct Cell<'c> {
     path_hex: Option<String>,
     kernel: &'c str,
     force: Force,
-    verdict: Answer,
+    verdict: Decision,
     errno: Option<i32>,
     errno_name: Option<Cow<'static, str>>,
     /// All that the call may return, where it is not one errno for certain, and the steps before the refusal that are not
@@ -406,7 +407,7 @@ struct Cell<'c> {
     patch_helps: PatchHelps,
     /// The command that says how a build tree is made to match; none where the version magic is not what stands against it.
     right_way: Option<String>,
-    patched: &'c [Patched],
+    patched: &'c [PatchPrediction],
     userspace: Userspace,
     /// What is wrong with the file itself, where something is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -414,7 +415,7 @@ struct Cell<'c> {
 }
 
 impl<'c> Cell<'c> {
-    fn of(path: &Path, kernel: &'c Kernel, load: &Load, judged: &'c Judged, verdict: &'c Verdict) -> Cell<'c> {
+    fn of(path: &Path, kernel: &'c Kernel, load: &LoadOptions, judged: &'c Judged, verdict: &'c Verdict) -> Cell<'c> {
         Cell {
             schema_version: 1,
             module: output::path_text(path).into_owned(),
@@ -433,7 +434,7 @@ impl<'c> Cell<'c> {
             dmesg: &verdict.dmesg,
             dmesg_open: verdict.is_dmesg_open,
             taint: verdict.taint.as_deref(),
-            stage: verdict.stage.map(Step::name),
+            stage: verdict.stage.map(LoaderStep::name),
             findings: &verdict.findings,
             needs: &verdict.needs,
             dangers: &verdict.dangers,

@@ -19,7 +19,7 @@ use crate::lab::specimen::Specimen;
 use crate::lab::store;
 use crate::module::{Module, sha256};
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
-use crate::predict::{self, Answer, Force, Load, Subject};
+use crate::predict::{self, Candidate, Decision, Force, LoadOptions};
 
 /// The module of the tour: it makes a network device that counts what it is sent and throws it away, so it is easily seen
 /// whether it works. Every distribution has it.
@@ -75,9 +75,9 @@ impl Lab {
         let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
         let Some(plan) = Plan::make(&self.own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
         let module = Module::read(&plan.bytes_after).ok();
-        let subject = Subject { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
-        let load = Load { force: Force::None, alone: false, ..Load::default() };
-        predict::predict(&subject, &self.target.kernel, &load).answer == Answer::Refused
+        let subject = Candidate { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
+        let load = LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() };
+        predict::predict(&subject, &self.target.kernel, &load).answer == Decision::Refused
     }
 }
 

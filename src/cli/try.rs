@@ -16,7 +16,7 @@ use crate::lab::outcome::{self, decisive_line};
 use crate::lab::record::{Agreement, Cell, Outcome, Role, Way};
 use crate::lab::specimen::Specimen;
 use crate::lab::store::{self, Writer};
-use crate::predict::{self, Answer, errno_name, taint_letters};
+use crate::predict::{self, Decision, errno_name, taint_letters};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -226,19 +226,19 @@ fn print(cell: &Cell, before: &[Cell], session: &mut Session<'_>) -> Result<(), 
 pub(super) fn predicted(cell: &Cell) -> String {
     let prediction = &cell.prediction;
     match prediction.verdict {
-        Answer::Refused => {
+        Decision::Refused => {
             let stage = prediction.stage.as_deref().unwrap_or("a step");
             match prediction.errno.map(errno_name) {
                 Some(errno) if prediction.undecided.is_empty() => format!("refused: {errno} at {stage}"),
                 _ => format!("refused at {stage}, or before: {}", prediction.undecided.join(", ")),
             }
         }
-        Answer::Accepted => match prediction.taint.as_deref().filter(|taint| !taint.is_empty()) {
+        Decision::Accepted => match prediction.taint.as_deref().filter(|taint| !taint.is_empty()) {
             Some(taint) => format!("accepted, taint {taint}"),
             None => "accepted".to_owned(),
         },
-        Answer::Unknown => {
-            let open = |finding: &&predict::Finding| finding.result == predict::Outcome::Unknown;
+        Decision::Unknown => {
+            let open = |finding: &&predict::Finding| finding.result == predict::StepResult::Unknown;
             let step = prediction.findings.iter().find(open).map_or("", |finding| finding.step.name());
             format!("unknown: {step}")
         }

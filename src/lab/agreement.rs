@@ -5,7 +5,7 @@
 //! loader's is told by their form.
 
 use crate::lab::record::{Agreement, End, Observed, Phase, Prediction};
-use crate::predict::{Answer, errno_words};
+use crate::predict::{Decision, errno_words};
 
 /// Compares; with why it is not as predicted, or why that can't be said.
 pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) {
@@ -21,18 +21,18 @@ pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) 
     if !seen.accepted && seen.errno.is_none_or(|errno| errno == 0) {
         // A kernel that crashes over a file gives no answer, and so there must be none predicted.
         return match prediction.verdict {
-            Answer::Unknown => no_answer("the kernel died over the file before it answered"),
+            Decision::Unknown => no_answer("the kernel died over the file before it answered"),
             _ => (Agreement::Disagree, "the kernel died over the file before it answered".to_owned()),
         };
     }
     let disagree = |why: String| (Agreement::Disagree, why);
     match prediction.verdict {
-        Answer::Unknown => return no_answer("nothing was predicted, for want of a fact"),
-        Answer::Accepted if !seen.accepted => {
+        Decision::Unknown => return no_answer("nothing was predicted, for want of a fact"),
+        Decision::Accepted if !seen.accepted => {
             return disagree(format!("accepted was predicted, and it was refused with {}", name(seen.errno)));
         }
-        Answer::Refused if seen.accepted => return disagree("refused was predicted, and it was accepted".to_owned()),
-        Answer::Refused if !prediction.undecided.is_empty() => {
+        Decision::Refused if seen.accepted => return disagree("refused was predicted, and it was accepted".to_owned()),
+        Decision::Refused if !prediction.undecided.is_empty() => {
             // Whatever step refuses, it is one of these numbers; the lines are that step's.
             return match seen.errno.filter(|errno| prediction.errnos.contains(errno)) {
                 Some(_) => {
@@ -46,7 +46,7 @@ pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) 
                 }
             };
         }
-        Answer::Refused if prediction.errno != seen.errno => {
+        Decision::Refused if prediction.errno != seen.errno => {
             return disagree(format!("{} was predicted, and it was {}", name(prediction.errno), name(seen.errno)));
         }
         _ => {}
@@ -247,7 +247,7 @@ mod tests {
     fn verdict_errno_and_first_line_must_be_as_predicted() {
         let line = "x: disagrees about version of symbol module_layout";
         let prediction = Prediction {
-            verdict: Answer::Refused,
+            verdict: Decision::Refused,
             errno: Some(8),
             dmesg: vec![line.to_owned()],
             ..example::cell("1").prediction

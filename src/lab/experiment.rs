@@ -20,7 +20,7 @@ use crate::lab::specimen::Specimen;
 use crate::lab::wire::{Force, Order};
 use crate::module::{Module, sha256};
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
-use crate::predict::{self, Load, Step, Subject};
+use crate::predict::{self, Candidate, LoadOptions, LoaderStep};
 
 /// How many bytes of an edit are recorded, at most.
 const EDIT_KEPT: usize = 256;
@@ -283,9 +283,9 @@ fn order(prepared: &Prepared<'_>, number: usize, file: String, conditions: &Cond
 
 fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions, image: &str) -> Prepared<'q> {
     let specimen = question.specimen;
-    let load = Load { force: question.way.force(), alone: conditions.alone, ..Load::default() };
+    let load = LoadOptions { force: question.way.force(), alone: conditions.alone, ..LoadOptions::default() };
     let verdict = |bytes: &[u8], module: Option<&Module>| {
-        predict::predict(&Subject { bytes, module, packing: None }, &target.kernel, &load)
+        predict::predict(&Candidate { bytes, module, packing: None }, &target.kernel, &load)
     };
     let (bytes, verdict, change) = match question.way {
         Way::Patched => match patched(specimen, &target.kernel, &load) {
@@ -344,13 +344,13 @@ fn vermagic(kernel: &Kernel) -> String {
 
 /// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
 /// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
-fn patched(specimen: &Specimen, kernel: &Kernel, load: &Load) -> Result<Plan> {
+fn patched(specimen: &Specimen, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
     let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
     let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
     let plan = Plan::make(&specimen.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;
-    let subject = Subject { bytes: &plan.bytes_after, module: Some(&module), packing: None };
-    if predict::predict(&subject, kernel, load).stage == Some(Step::Btf) {
+    let subject = Candidate { bytes: &plan.bytes_after, module: Some(&module), packing: None };
+    if predict::predict(&subject, kernel, load).stage == Some(LoaderStep::Btf) {
         return Plan::make(&specimen.bytes, &Request { drop_btf: true, ..request });
     }
     Ok(plan)

@@ -263,7 +263,7 @@ mod tests {
 
     use super::*;
     use crate::lab::record::{Seen, Unload, example};
-    use crate::predict::Answer;
+    use crate::predict::Decision;
 
     fn loaded() -> Observed {
         let witness = vec![Seen { what: "dummy0 counts as sent".to_owned(), how: "3 packets".to_owned() }];
@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn prediction(taint: &str) -> Prediction {
-        Prediction { verdict: Answer::Accepted, taint: Some(taint.to_owned()), ..example::cell("1").prediction }
+        Prediction { verdict: Decision::Accepted, taint: Some(taint.to_owned()), ..example::cell("1").prediction }
     }
 
     fn decided(seen: &Observed) -> Outcome {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::predict::{Answer, Finding, Force, Verdict};
+use crate::predict::{Decision, Finding, Force, Verdict};
 
 /// The form of these records; another number is another form.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -136,7 +136,7 @@ pub struct KernelSeen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The answer.
-    pub verdict: Answer,
+    pub verdict: Decision,
     /// What finit_module returns, as a positive number, for a refusal; `None` where that depends on a step that is not
     /// decided.
     pub errno: Option<i32>,

@@ -6,7 +6,7 @@ use crate::btf::validity::{Validity, validate_module};
 use crate::predict::loaded::{Loaded, Section};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, Step};
+use crate::predict::{Attempt, LoaderStep};
 
 /// The line, once per boot, of a kernel that loads modules whose BTF does not fit; 6.3 and later (6.12.118 and 7.2.13 read).
 const MISMATCH: &str = "Kernel module BTF mismatch detected";
@@ -23,22 +23,24 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let Some(kernel) = &attempt.kernel.facts.btf else {
         match is_tolerated {
             Some(true) => unknown_fit("the kernel's BTF", record),
-            _ => record.unknown(Step::Btf, "does its BTF fit the kernel's? (the kernel's BTF)"),
+            _ => record.unknown(LoaderStep::Btf, "does its BTF fit the kernel's? (the kernel's BTF)"),
         }
         return Ok(());
     };
     let found = validity(attempt, loaded, section, &kernel.value);
     match (found, is_tolerated) {
-        (Validity::Valid, _) => record.pass(Step::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
+        (Validity::Valid, _) => record.pass(LoaderStep::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
         (Validity::Unsure(what), Some(true)) => unknown_fit(&what.to_string(), record),
-        (Validity::Unsure(what), _) => record.unknown(Step::Btf, format!("does its BTF fit the kernel's? ({what})")),
+        (Validity::Unsure(what), _) => {
+            record.unknown(LoaderStep::Btf, format!("does its BTF fit the kernel's? ({what})"))
+        }
         (Validity::Invalid(rejection), Some(true)) => {
             // Where the kernel may not look at BTF at all, nothing is said of its lines.
             if is_checked == Some(true) {
                 mismatch(attempt, loaded, &rejection, record);
             }
             record.skip(
-                Step::Btf,
+                LoaderStep::Btf,
                 format!(
                     "its BTF does not fit the kernel's ({}), and the kernel loads it all the same, without its types \
                      (CONFIG_MODULE_ALLOW_BTF_MISMATCH)",
@@ -50,7 +52,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             rejection.lines.iter().for_each(|line| record.say(line));
             record.say(failed(loaded, rejection.errno));
             let note = format!("its BTF does not fit the kernel's: {}", rejection.reason);
-            record.fail(Step::Btf, rejection.errno, note, Some(&kernel.source))?;
+            record.fail(LoaderStep::Btf, rejection.errno, note, Some(&kernel.source))?;
         }
         (Validity::Invalid(rejection), _) => {
             let note = format!(
@@ -58,7 +60,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
                  (CONFIG_MODULE_ALLOW_BTF_MISMATCH in its configuration)",
                 rejection.reason
             );
-            record.unknown(Step::Btf, note);
+            record.unknown(LoaderStep::Btf, note);
         }
     }
     Ok(())
@@ -68,7 +70,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 fn unknown_fit(what: &str, record: &mut Record) {
     record.lines_are_open = true;
     record.skip(
-        Step::Btf,
+        LoaderStep::Btf,
         format!(
             "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this one \
              fits is not known ({what})"

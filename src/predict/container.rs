@@ -13,7 +13,7 @@ use crate::module::container::{After, Container, Header, Packing};
 use crate::predict::loaded::{self, number};
 use crate::predict::record::Record;
 use crate::predict::rules::Rules;
-use crate::predict::{Answer, Force, Load, Loader, Outcome, Step, Subject, errno, errno_name};
+use crate::predict::{Candidate, Decision, Force, LoadOptions, Loader, LoaderStep, StepResult, errno, errno_name};
 
 /// What happens to a file on its way to the loader's first check.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,14 +33,14 @@ enum Handed<'f> {
 }
 
 /// How an attempt at loading plain bytes is predicted, and what came of all that is inside, not forced.
-type Plain<'a> = (&'a dyn Fn(&Subject<'_>, &Load) -> Record, &'a Record);
+type Plain<'a> = (&'a dyn Fn(&Candidate<'_>, &LoadOptions) -> Record, &'a Record);
 
 /// The one attempt that is predicted for a compressed file; where loaders differ and none is named, an unknown one.
 pub(super) fn attempt(
-    subject: &Subject<'_>,
+    subject: &Candidate<'_>,
     packing: &Packing,
     rules: &Rules<'_>,
-    load: &Load,
+    load: &LoadOptions,
     plain: Plain<'_>,
 ) -> Record {
     let file = File { bytes: subject.bytes, packing, rules, force: load.force };
@@ -72,29 +72,29 @@ pub(super) fn attempt(
     };
     let is_decided = judged.iter().all(|(_, _, record)| is_same(record));
     // Each loader has its own reason, and none takes it.
-    let is_refused = judged.iter().all(|(_, _, record)| record.answer() == Answer::Refused);
+    let is_refused = judged.iter().all(|(_, _, record)| record.answer() == Decision::Refused);
     let mut errnos: Vec<i32> = judged.iter().flat_map(|(_, _, record)| record.errnos(rules)).collect();
     errnos.dedup();
     let note = file.note(&judged, is_decided);
     let result = match is_decided {
-        false if is_refused => Outcome::Fail,
-        false => Outcome::Unknown,
-        true if matches!(first.refused, Some((Step::Container, _))) => Outcome::Fail,
-        true if judged.iter().any(|(_, handed, _)| matches!(handed, Handed::Unknown(_))) => Outcome::Unknown,
-        true => Outcome::Pass,
+        false if is_refused => StepResult::Fail,
+        false => StepResult::Unknown,
+        true if matches!(first.refused, Some((LoaderStep::Container, _))) => StepResult::Fail,
+        true if judged.iter().any(|(_, handed, _)| matches!(handed, Handed::Unknown(_))) => StepResult::Unknown,
+        true => StepResult::Pass,
     };
     let mut record = judged.into_iter().next().map(|(_, _, record)| record).unwrap_or_default();
-    record.findings.retain(|finding| finding.step != Step::Container);
+    record.findings.retain(|finding| finding.step != LoaderStep::Container);
     if !is_decided {
         // What is certain of one loader only is no answer.
         (record.refused, record.dmesg) = (None, Vec::new());
     }
     if let (false, true, [first, others @ ..]) = (is_decided, is_refused, errnos.as_slice()) {
-        record.refused = Some((Step::Container, *first));
+        record.refused = Some((LoaderStep::Container, *first));
         record.otherwise = others.to_vec();
     }
-    let at = record.findings.iter().position(|finding| finding.step != Step::Permission);
-    let finding = super::Finding::new(Step::Container, result, note);
+    let at = record.findings.iter().position(|finding| finding.step != LoaderStep::Permission);
+    let finding = super::Finding::new(LoaderStep::Container, result, note);
     record.findings.insert(at.unwrap_or(record.findings.len()), finding);
     record
 }
@@ -273,28 +273,34 @@ impl<'f> File<'f> {
     }
 
     /// What comes of the file in one way.
-    fn record(&self, handed: &Handed<'_>, subject: &Subject<'_>, load: &Load, (attempt, whole): Plain<'_>) -> Record {
-        let plain = |bytes| Subject { bytes, ..*subject };
+    fn record(
+        &self,
+        handed: &Handed<'_>,
+        subject: &Candidate<'_>,
+        load: &LoadOptions,
+        (attempt, whole): Plain<'_>,
+    ) -> Record {
+        let plain = |bytes| Candidate { bytes, ..*subject };
         match handed {
             Handed::ByKmod(Cow::Borrowed(_)) | Handed::ByEither => whole.clone(),
             // The flags of finit_module(2) are there for files alone.
-            Handed::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &Load { force: Force::None, ..*load }),
+            Handed::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &LoadOptions { force: Force::None, ..*load }),
             Handed::ByKernel(bytes) if bytes.len() == self.bytes.len() && load.force == Force::None => whole.clone(),
             Handed::ByKernel(bytes) => attempt(&plain(bytes), load),
             Handed::KernelRefuses { errno, line, why } => {
                 let mut record = Record::default();
                 line.iter().for_each(|line| record.say(line.clone()));
-                record.refused = record.fail(Step::Container, *errno, why.clone(), None).err();
+                record.refused = record.fail(LoaderStep::Container, *errno, why.clone(), None).err();
                 record
             }
             Handed::KmodRefuses { errno, why } => {
                 let mut record = Record::default();
-                record.refused = record.fail(Step::Container, *errno, why.clone(), None).err();
+                record.refused = record.fail(LoaderStep::Container, *errno, why.clone(), None).err();
                 record
             }
             Handed::Unknown(note) => {
                 let mut record = whole.clone();
-                record.unknown(Step::Container, note.clone());
+                record.unknown(LoaderStep::Container, note.clone());
                 record
             }
         }
@@ -313,7 +319,7 @@ impl<'f> File<'f> {
                     ("unpacks it or lets the kernel do it, which reads all of it too".to_owned(), false)
                 }
                 Handed::ByKmod(Cow::Owned(_)) => {
-                    is_edited |= record.answer() == Answer::Refused;
+                    is_edited |= record.answer() == Decision::Refused;
                     ("unpacks it and edits the image, but leaves the trailer on".to_owned(), false)
                 }
                 Handed::ByKernel(inside) if inside.len() < self.bytes.len() => {
@@ -329,8 +335,8 @@ impl<'f> File<'f> {
             };
             is_wrong |= is_bad;
             let outcome = match (record.answer(), record.refused) {
-                (Answer::Refused, Some((_, errno))) => format!(", {}", errno_name(errno)),
-                (Answer::Accepted, _) if !is_decided => ", accepted".to_owned(),
+                (Decision::Refused, Some((_, errno))) => format!(", {}", errno_name(errno)),
+                (Decision::Accepted, _) if !is_decided => ", accepted".to_owned(),
                 _ => String::new(),
             };
             parts.push(format!("{who} {what}{outcome}"));

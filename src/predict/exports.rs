@@ -10,7 +10,7 @@ use crate::predict::loaded::{Loaded, SHT_REL, SHT_RELA, Section, number, string}
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, Step, errno, machine_of, relocations};
+use crate::predict::{Attempt, LoaderStep, errno, machine_of, relocations};
 
 /// The tables of exports, and the tables of their CRCs.
 const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl", "__kcrctab_gpl")];
@@ -35,7 +35,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
             record.say(format!("{}: no flags for exported symbols", loaded.own_name));
             let note =
                 "it exports symbols, but has no table of their flags (__kflagstab), which kernels require from 7.1 on";
-            return record.fail(Step::Exports, errno::ENOEXEC, note, None);
+            return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, None);
         }
     }
     if attempt.rules.has(Rule::Modversions) != Some(true) {
@@ -48,16 +48,16 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     }
     match force(attempt, &loaded.own_name, "no versions for exported symbols", record) {
         Some(true) => {
-            record.skip(Step::Exports, "it exports symbols without CRCs: it passes, and taints F");
+            record.skip(LoaderStep::Exports, "it exports symbols without CRCs: it passes, and taints F");
             Ok(())
         }
         Some(false) => {
             let note = "it exports symbols without CRCs, and this kernel can't be forced";
-            record.fail(Step::Exports, errno::ENOEXEC, note, None)
+            record.fail(LoaderStep::Exports, errno::ENOEXEC, note, None)
         }
         None => {
             let note = "it exports symbols without CRCs; can the kernel be forced? (CONFIG_MODULE_FORCE_LOAD)";
-            record.unknown(Step::Exports, note);
+            record.unknown(LoaderStep::Exports, note);
             Ok(())
         }
     }
@@ -75,12 +75,12 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
              of them? Then it prints \"exports protected symbol\" and returns EACCES (13) (the list that it was built with, \
              android/abi_gki_protected_exports_*)"
         );
-        record.unknown(Step::Exports, note);
+        record.unknown(LoaderStep::Exports, note);
     }
     if !has_relocated_names(attempt, loaded) {
         // It reads a name at the distance 0, or at the address 0 (kernel_symbol_name, kernel/module/internal.h).
         let note = "its table of exports has no relocations, so it names nothing: what does the loader find there?";
-        record.unknown(Step::Exports, note);
+        record.unknown(LoaderStep::Exports, note);
         return Ok(());
     }
     if names.is_empty() {
@@ -97,7 +97,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
             Some((Owner::Image, source)) => {
                 record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.own_name));
                 let note = format!("it exports {name}, which the kernel exports itself");
-                return record.fail(Step::Exports, errno::ENOEXEC, note, Some(source));
+                return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(source));
             }
             Some((Owner::Module(owner), tree)) => {
                 let is_loaded = facts.policy.iter().any(|policy| policy.value.loaded.contains(&owner.name))
@@ -106,7 +106,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
                     record
                         .say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.own_name, owner.name));
                     let note = format!("it exports {name}, which {} exports", owner.name);
-                    return record.fail(Step::Exports, errno::ENOEXEC, note, Some(tree));
+                    return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(tree));
                 }
                 // What a module of the kernel's build exports, the image does not; but nobody vouches for itself.
                 let is_itself = owner.name == loaded.name && !has_other_witnesses;
@@ -124,12 +124,12 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     match unknown.as_slice() {
         [] => {
             let note = format!("{} of its own, which the kernel has not", counted(names.len(), "export"));
-            record.pass(Step::Exports, note, source);
+            record.pass(LoaderStep::Exports, note, source);
         }
-        [one] => record.unknown(Step::Exports, format!("does the kernel export {one} itself? (its image)")),
+        [one] => record.unknown(LoaderStep::Exports, format!("does the kernel export {one} itself? (its image)")),
         [one, more @ ..] => {
             let note = format!("does the kernel export {one} or {} more itself? (its image)", more.len());
-            record.unknown(Step::Exports, note);
+            record.unknown(LoaderStep::Exports, note);
         }
     }
     Ok(())

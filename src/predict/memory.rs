@@ -4,7 +4,7 @@
 
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, LoaderStep, errno};
 use crate::vermagic::TokenKind;
 
 /// The section of per-CPU data (`find_pcpusec`), which has memory of its own.
@@ -46,18 +46,18 @@ pub(super) fn area(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Reco
     if size >= COUNTED {
         record.may_crash = true;
         record.unknown(
-            Step::Memory,
+            LoaderStep::Memory,
             format!("{words}, more than the loader can count, and the kernel may crash over it"),
         );
         return Ok(());
     }
     if attempt.machine(loaded).number == 62 && size > X86_64_AREA {
         // Who says that there is none, and how, differs from version to version.
-        record.unknown(Step::Memory, "which lines does the kernel print? (none up to 6.9)");
+        record.unknown(LoaderStep::Memory, "which lines does the kernel print? (none up to 6.9)");
         let note = format!("{words}, and all modules together have at most {}", X86_64_AREA / MIB);
-        return record.fail(Step::Memory, errno::ENOMEM, note, None);
+        return record.fail(LoaderStep::Memory, errno::ENOMEM, note, None);
     }
-    record.unknown(Step::Memory, format!("{words}; has the machine so much for modules?"));
+    record.unknown(LoaderStep::Memory, format!("{words}; has the machine so much for modules?"));
     Ok(())
 }
 
@@ -90,7 +90,7 @@ pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
             "it has {size} bytes of per-CPU data; has the kernel so much for a module's? (CONFIG_MEM_ALLOC_PROFILING in its \
              configuration, and how large its pages are)"
         );
-        record.unknown(Step::Memory, note);
+        record.unknown(LoaderStep::Memory, note);
         return Ok(());
     }
     if size > 2 * UNIT.1 {
@@ -103,5 +103,5 @@ pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
         "it has {size} bytes of per-CPU data, and all modules together have {most}; the allocator warns before, with a stack \
          trace"
     );
-    record.fail(Step::Memory, errno::ENOMEM, note, None)
+    record.fail(LoaderStep::Memory, errno::ENOMEM, note, None)
 }

@@ -36,7 +36,7 @@ use crate::module::container::Packing;
 use crate::module::elf::{Class, Endian};
 use danger::Danger;
 use loaded::{Header, Loaded};
-pub use patched::{Change, PatchHelps, Patched};
+pub use patched::{PatchHelps, PatchMode, PatchPrediction};
 use record::{Flow, Record};
 use rules::{Rule, Rules};
 pub use taints::{taint_bits, taint_letters, taints};
@@ -76,7 +76,7 @@ pub mod errno {
 /// What the kernel will answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answer {
+pub enum Decision {
     /// The loader takes it. What its own init function then does is another matter.
     Accepted,
     /// The loader refuses it.
@@ -88,7 +88,7 @@ pub enum Answer {
 /// A step of the loader's, in the order of 6.5 and later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub enum LoaderStep {
     /// May modules be loaded at all?
     Permission,
     /// How the file is compressed, and who unpacks it.
@@ -121,47 +121,50 @@ pub enum Step {
     Btf,
 }
 
-impl Step {
+impl LoaderStep {
     /// Its name in messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Step::Permission => "permission",
-            Step::Container => "container",
-            Step::Signature => "signature",
-            Step::Elf => "elf",
-            Step::Blacklist => "blacklist",
-            Step::ModuleLayout => "module-layout",
-            Step::Vermagic => "vermagic",
-            Step::Livepatch => "livepatch",
-            Step::Name => "name",
-            Step::Sections => "sections",
-            Step::Memory => "memory",
-            Step::Exports => "exports",
-            Step::Symbols => "symbols",
-            Step::Relocations => "relocations",
-            Step::Btf => "btf",
+            LoaderStep::Permission => "permission",
+            LoaderStep::Container => "container",
+            LoaderStep::Signature => "signature",
+            LoaderStep::Elf => "elf",
+            LoaderStep::Blacklist => "blacklist",
+            LoaderStep::ModuleLayout => "module-layout",
+            LoaderStep::Vermagic => "vermagic",
+            LoaderStep::Livepatch => "livepatch",
+            LoaderStep::Name => "name",
+            LoaderStep::Sections => "sections",
+            LoaderStep::Memory => "memory",
+            LoaderStep::Exports => "exports",
+            LoaderStep::Symbols => "symbols",
+            LoaderStep::Relocations => "relocations",
+            LoaderStep::Btf => "btf",
         }
     }
 
     /// What the system call may return for a module that this step refuses, on the architectures with the usual numbers.
     fn errnos(self, rules: &Rules<'_>) -> &'static [i32] {
         match self {
-            Step::Permission => &[errno::EPERM, errno::ENOSYS],
-            Step::Blacklist => &[errno::EPERM],
-            Step::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
+            LoaderStep::Permission => &[errno::EPERM, errno::ENOSYS],
+            LoaderStep::Blacklist => &[errno::EPERM],
+            LoaderStep::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
             // What it may return for this module is noted where it is left undecided.
-            Step::Signature => &[errno::EKEYREJECTED],
+            LoaderStep::Signature => &[errno::EKEYREJECTED],
             // Only some kernels keep symbols from modules that they can't verify.
-            Step::Exports if rules.surely(Rule::SigProtect) => &[errno::ENOEXEC, errno::EACCES],
-            Step::Symbols if rules.surely(Rule::SigProtect) => &[errno::ENOENT, errno::EINVAL, errno::EACCES],
-            Step::Elf | Step::ModuleLayout | Step::Vermagic | Step::Livepatch | Step::Sections | Step::Exports => {
-                &[errno::ENOEXEC]
-            }
-            Step::Memory => &[errno::ENOMEM],
-            Step::Name => &[errno::EEXIST, errno::EINVAL],
-            Step::Symbols => &[errno::ENOENT, errno::EINVAL],
-            Step::Relocations => &[errno::ENOEXEC, errno::EINVAL, errno::ENOENT],
-            Step::Btf => &[errno::EINVAL],
+            LoaderStep::Exports if rules.surely(Rule::SigProtect) => &[errno::ENOEXEC, errno::EACCES],
+            LoaderStep::Symbols if rules.surely(Rule::SigProtect) => &[errno::ENOENT, errno::EINVAL, errno::EACCES],
+            LoaderStep::Elf
+            | LoaderStep::ModuleLayout
+            | LoaderStep::Vermagic
+            | LoaderStep::Livepatch
+            | LoaderStep::Sections
+            | LoaderStep::Exports => &[errno::ENOEXEC],
+            LoaderStep::Memory => &[errno::ENOMEM],
+            LoaderStep::Name => &[errno::EEXIST, errno::EINVAL],
+            LoaderStep::Symbols => &[errno::ENOENT, errno::EINVAL],
+            LoaderStep::Relocations => &[errno::ENOEXEC, errno::EINVAL, errno::ENOENT],
+            LoaderStep::Btf => &[errno::EINVAL],
         }
     }
 }
@@ -169,7 +172,7 @@ impl Step {
 /// How a step ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum StepResult {
     /// The module passes it.
     Pass,
     /// The kernel refuses the module here.
@@ -184,9 +187,9 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which step.
-    pub step: Step,
+    pub step: LoaderStep,
     /// How it ends.
-    pub result: Outcome,
+    pub result: StepResult,
     /// What the module has, for eyes.
     pub module: Option<String>,
     /// What the kernel has, for eyes.
@@ -253,7 +256,7 @@ pub enum Loader {
 
 /// How the module is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+pub struct LoadOptions {
     /// What the kernel is told to ignore.
     pub force: Force,
     /// A bare insmod: the modules that it needs are not there. Else they count as loaded before it.
@@ -267,7 +270,7 @@ pub struct Load {
 
 /// A module as it is handed to the kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'f> {
+pub struct Candidate<'f> {
     /// The file's bytes, decompressed, with the trailer.
     pub bytes: &'f [u8],
     /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
@@ -280,7 +283,7 @@ pub struct Subject<'f> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The answer.
-    pub answer: Answer,
+    pub answer: Decision,
     /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal, if it is
     /// the same whichever step refuses.
     pub errno: Option<i32>,
@@ -290,7 +293,7 @@ pub struct Verdict {
     pub errnos: Vec<i32>,
     /// The steps before [`Verdict::stage`] that are not decided, for a refusal. One of them may refuse first; then the lines
     /// are its own. Empty where all is certain.
-    pub undecided: Vec<Step>,
+    pub undecided: Vec<LoaderStep>,
     /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before; if the
     /// steps that are not decided pass.
     pub dmesg: Vec<String>,
@@ -299,7 +302,7 @@ pub struct Verdict {
     /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
     pub taint: Option<String>,
     /// The step that refuses at the latest.
-    pub stage: Option<Step>,
+    pub stage: Option<LoaderStep>,
     /// It is refused because it was changed after somebody whose key the kernel has signed it.
     pub is_changed: bool,
     /// The reasons, in the loader's order.
@@ -307,7 +310,7 @@ pub struct Verdict {
     /// The modules that it needs, to be loaded before it.
     pub needs: Vec<String>,
     /// Would a patch of the file help? For each way to change the version magic.
-    pub patched: [Patched; 2],
+    pub patched: [PatchPrediction; 2],
     /// What is unsafe about it, should it be loaded all the same; worst first.
     pub dangers: Vec<Danger>,
 }
@@ -330,34 +333,34 @@ impl Verdict {
 }
 
 /// The verdict for a module on a kernel.
-pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
+pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> Verdict {
     let own = subject.module.and_then(|module| kernel.facts.imports.as_ref()?.value.own(module));
     let trimmed = own.as_ref().and_then(|own| kernel.without(own));
     let kernel = trimmed.as_ref().unwrap_or(kernel);
     let own = own.as_ref();
     let rules = Rules::of(kernel);
-    let attempt = |subject: &Subject<'_>, load: &Load, change| {
+    let attempt = |subject: &Candidate<'_>, load: &LoadOptions, change| {
         attempt(&Attempt { subject, kernel, own, rules: &rules, load, change })
     };
     // A patch is there so that nothing need be forced.
-    let plain = Load { force: Force::None, ..*load };
+    let plain = LoadOptions { force: Force::None, ..*load };
     let is_other = load.force != Force::None || subject.packing.is_some();
     let unforced = is_other.then(|| attempt(subject, &plain, None));
     let asked = match (subject.packing, &unforced) {
         (Some(packing), Some(unforced)) => {
-            let plain = |subject: &Subject<'_>, load: &Load| attempt(subject, load, None);
+            let plain = |subject: &Candidate<'_>, load: &LoadOptions| attempt(subject, load, None);
             container::attempt(subject, packing, &rules, load, (&plain, unforced))
         }
         _ => attempt(subject, load, None),
     };
     let before = unforced.as_ref().unwrap_or(&asked);
-    let patched = [Change::Rewrite, Change::Blank]
+    let patched = [PatchMode::Rewrite, PatchMode::Blank]
         .map(|change| patched::judge(change, before, |change| attempt(subject, &plain, Some(change))))
         .map(|patched| if is_of_no_module(subject.bytes) { patched.of_no_module() } else { patched });
     let dangers = subject.module.map(|module| danger::of(module, kernel, own)).unwrap_or_default();
     let answer = asked.answer();
     let machine = kernel.facts.machine.as_ref().map_or_else(|| machine_of(subject.bytes), |machine| machine.value);
-    let is_refused = answer == Answer::Refused;
+    let is_refused = answer == Decision::Refused;
     let (undecided, errnos) = if is_refused { (asked.undecided(), asked.errnos(&rules)) } else { Default::default() };
     let generic_errno = errnos.first().copied().filter(|_| errnos.len() == 1);
     let letters = asked.taints.letters();
@@ -370,7 +373,7 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
         errnos: errnos.iter().map(|errno| numbers::of(machine.number, *errno)).collect(),
         undecided,
         stage: asked.refused.filter(|_| is_refused).map(|(step, _)| step),
-        taint: (answer != Answer::Unknown && !are_taints_open).then_some(letters),
+        taint: (answer != Decision::Unknown && !are_taints_open).then_some(letters),
         dmesg: asked.dmesg,
         is_dmesg_open: asked.lines_are_open,
         is_changed: is_refused && asked.is_changed,
@@ -383,14 +386,14 @@ pub fn predict(subject: &Subject<'_>, kernel: &Kernel, load: &Load) -> Verdict {
 
 /// What the steps look at.
 struct Attempt<'a> {
-    subject: &'a Subject<'a>,
+    subject: &'a Candidate<'a>,
     kernel: &'a Kernel,
     /// What the module says of the kernel itself, where the facts hold it.
     own: Option<&'a Own>,
     rules: &'a Rules<'a>,
-    load: &'a Load,
+    load: &'a LoadOptions,
     /// What a patch would have changed before.
-    change: Option<Change>,
+    change: Option<PatchMode>,
 }
 
 /// One attempt at loading, from the system call to the module's own init function.
@@ -413,7 +416,7 @@ impl Attempt<'_> {
             let version = crate::escape::bytes_for_eyes(version);
             let note =
                 format!("a module of Linux 2.4 ({version}), which insmod links and no loader of a later kernel knows");
-            record.unknown(Step::Elf, note);
+            record.unknown(LoaderStep::Elf, note);
             return Ok(());
         }
         let loaded = if self.rules.surely(Rule::SignatureLate) {
@@ -487,7 +490,7 @@ impl Attempt<'_> {
                 errno::EINVAL
             }
         };
-        record.fail(Step::Elf, errno, "an empty file, which the kernel does not even read", None)
+        record.fail(LoaderStep::Elf, errno, "an empty file, which the kernel does not even read", None)
     }
 
     /// The kernel's machine; the module's own where that is not known.
@@ -497,7 +500,7 @@ impl Attempt<'_> {
     }
 
     /// The ELF checks.
-    fn elf<'f>(&self, file: &'f [u8], record: &mut Record) -> Result<Loaded<'f>, (Step, i32)> {
+    fn elf<'f>(&self, file: &'f [u8], record: &mut Record) -> Result<Loaded<'f>, (LoaderStep, i32)> {
         let known = self.kernel.facts.machine.as_ref();
         // What is not known of the kernel's machine is taken as in the module: only certain differences refuse it.
         let ours = machine_of(file);
@@ -516,37 +519,37 @@ impl Attempt<'_> {
                 && file.len() >= loaded::header_size(Class::Elf32)
                 && (file.len() < loaded::header_size(Class::Elf64) || file.starts_with(b"\x7fELF"));
             if wrong.are_lines_open || is_line_open {
-                record.unknown(Step::Elf, "which line does it print? (the kernel's image)");
+                record.unknown(LoaderStep::Elf, "which line does it print? (the kernel's image)");
             }
             wrong.lines.into_iter().for_each(|line| record.say(line));
-            let mut finding = Finding::new(Step::Elf, Outcome::Fail, wrong.note);
+            let mut finding = Finding::new(LoaderStep::Elf, StepResult::Fail, wrong.note);
             finding.module = file.starts_with(b"\x7fELF").then(|| machine_of(file).to_string());
             finding.kernel = known.map(|machine| machine.value.to_string());
             finding.kernel = finding.kernel.or_else(|| partly.map(|known| known.value.to_string()));
             finding.source = known.map(|machine| machine.source.clone());
             finding.source = finding.source.or_else(|| partly.map(|known| known.source.clone()));
             record.findings.push(finding);
-            (Step::Elf, errno::ENOEXEC)
+            (LoaderStep::Elf, errno::ENOEXEC)
         })?;
         self.unchecked(&loaded, record);
         if let Some(doubt) = doubt {
-            record.unknown(Step::Elf, format!("{doubt}; does this kernel check that? (its image)"));
+            record.unknown(LoaderStep::Elf, format!("{doubt}; does this kernel check that? (its image)"));
             return Ok(loaded);
         }
         match (known, self.rules.has(Rule::ModuleSize), module_size) {
             (None, ..) => {
-                record.unknown(Step::Elf, "is it of the kernel's machine? (its image, or one of its modules)");
+                record.unknown(LoaderStep::Elf, "is it of the kernel's machine? (its image, or one of its modules)");
             }
             (_, Some(true), None) if symbol_versions::prove_structure(self, &loaded) => {
-                record.pass(Step::Elf, "struct module is the kernel's, as the CRC of module_layout agrees", None);
+                record.pass(LoaderStep::Elf, "struct module is the kernel's, as the CRC of module_layout agrees", None);
             }
             (_, Some(true), None) => {
                 let note = "has struct module the size that it has in the kernel? (its BTF, or one of its modules)";
-                record.unknown(Step::Elf, note);
+                record.unknown(LoaderStep::Elf, note);
             }
             (Some(machine), ..) => {
                 let note = format!("a module for {}, with the sections that it must have", machine.value);
-                record.pass(Step::Elf, note, Some(&machine.source));
+                record.pass(LoaderStep::Elf, note, Some(&machine.source));
             }
         }
         Ok(loaded)
@@ -558,7 +561,7 @@ impl Attempt<'_> {
         // Both are looked at before the version magic: no later step is sure to come.
         if !loaded.has_structure() {
             let note = "struct module has no bytes in the file, and the kernel may crash over it";
-            record.unknown(Step::Elf, unchecked(note));
+            record.unknown(LoaderStep::Elf, unchecked(note));
             record.may_crash = true;
         }
         let names = loaded.sections.get(usize::from(loaded.header.shstrndx)).map_or(0, |names| names.size);
@@ -566,10 +569,10 @@ impl Attempt<'_> {
             |section: &loaded::Section| section.kind != loaded::SHT_NULL && u64::from(section.name) >= names;
         if loaded.sections.iter().any(is_nameless) {
             let note = "a section's name lies beyond the table of names, and the kernel may crash over it";
-            record.unknown(Step::Elf, unchecked(note));
+            record.unknown(LoaderStep::Elf, unchecked(note));
             record.may_crash = true;
         }
-        let mut stumbles = |note: &str| record.unknown(Step::Elf, unchecked(note));
+        let mut stumbles = |note: &str| record.unknown(LoaderStep::Elf, unchecked(note));
         if !self.rules.surely(Rule::SymbolNames) && loaded.has_nameless_symbol() {
             stumbles("a symbol's name lies beyond the table of names, and the kernel may crash over it");
         }
@@ -595,7 +598,7 @@ fn machine_of(file: &[u8]) -> Machine {
 }
 
 impl Finding {
-    fn new(step: Step, result: Outcome, note: impl Into<String>) -> Finding {
+    fn new(step: LoaderStep, result: StepResult, note: impl Into<String>) -> Finding {
         Finding { step, result, module: None, kernel: None, source: None, note: note.into() }
     }
 }

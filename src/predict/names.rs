@@ -2,20 +2,20 @@
 
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, LoaderStep, errno};
 
 /// `may_init_module`: a system that was told to load no more modules.
 pub(super) fn permission(attempt: &Attempt<'_>, record: &mut Record) -> Flow {
     if let Some(source) = attempt.kernel.without_modules() {
         // init_module and finit_module are conditional there, and then sys_ni_syscall (kernel/sys_ni.c).
         let note = "modules are disabled (CONFIG_MODULES is not set): the kernel has no system call that loads them";
-        return record.fail(Step::Permission, errno::ENOSYS, note, Some(source));
+        return record.fail(LoaderStep::Permission, errno::ENOSYS, note, Some(source));
     }
     let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
     match policy.value.modules_disabled {
         Some(true) => {
             let note = "kernel.modules_disabled is set: no module can be loaded before the next boot";
-            record.fail(Step::Permission, errno::EPERM, note, Some(&policy.source))
+            record.fail(LoaderStep::Permission, errno::EPERM, note, Some(&policy.source))
         }
         _ => Ok(()),
     }
@@ -31,7 +31,7 @@ pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut
         record.say(format!("Module {} is blacklisted", loaded.name));
     }
     let note = "its name is in module_blacklist= on the kernel's command line";
-    record.fail(Step::Blacklist, errno::EPERM, note, Some(&policy.source))
+    record.fail(LoaderStep::Blacklist, errno::EPERM, note, Some(&policy.source))
 }
 
 /// A module of this name is loaded.
@@ -41,7 +41,7 @@ pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     if !policy.value.loaded.contains(&loaded.own_name) || is_built_in {
         return Ok(());
     }
-    record.fail(Step::Name, errno::EEXIST, "a module of this name is loaded", Some(&policy.source))
+    record.fail(LoaderStep::Name, errno::EEXIST, "a module of this name is loaded", Some(&policy.source))
 }
 
 /// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): what is built in and has parameters or a version has the folder in
@@ -51,7 +51,7 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
     if loaded.own_name.is_empty() && loaded.has_structure() {
         // kobject_add_internal (lib/kobject.c, 5.10 to 7.2) warns, which is taint W, and has no folder without a name.
         return record.fail(
-            Step::Name,
+            LoaderStep::Name,
             errno::EINVAL,
             "struct module has no name, and its folder in sysfs needs one",
             None,
@@ -78,11 +78,11 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
         });
         if is_open && is_foreign {
             let note = "is something of this name built into the kernel? (its modules.builtin, or its image)";
-            record.unknown(Step::Name, note);
+            record.unknown(LoaderStep::Name, note);
         }
         return Ok(());
     };
     record.say(format!("{}: module is already loaded", loaded.own_name));
     let note = "something of this name is built into the kernel, and has its place in /sys/module";
-    record.fail(Step::Name, errno::EINVAL, note, Some(source))
+    record.fail(LoaderStep::Name, errno::EINVAL, note, Some(source))
 }

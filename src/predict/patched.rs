@@ -3,24 +3,24 @@
 use serde::Serialize;
 
 use crate::predict::record::Record;
-use crate::predict::{Answer, Outcome, Step};
+use crate::predict::{Decision, LoaderStep, StepResult};
 
 /// What a patch changes: the version magic, and the trailer goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Change {
+pub enum PatchMode {
     /// It becomes the kernel's.
     Rewrite,
     /// It goes.
     Blank,
 }
 
-impl Change {
+impl PatchMode {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Change::Rewrite => "rewrite",
-            Change::Blank => "blank",
+            PatchMode::Rewrite => "rewrite",
+            PatchMode::Blank => "blank",
         }
     }
 }
@@ -41,63 +41,67 @@ pub enum PatchHelps {
 
 /// What one way of patching would lead to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Patched {
+pub struct PatchPrediction {
     /// The way.
-    pub mode: Change,
+    pub mode: PatchMode,
     /// Would it help?
     pub helps: PatchHelps,
     /// The answer to the patched module.
-    pub verdict: Answer,
+    pub verdict: Decision,
     /// The step that refuses the patched module.
-    pub stage: Option<Step>,
+    pub stage: Option<LoaderStep>,
     /// Why it refuses, in words; for what would load, the taints that it leaves.
     pub note: String,
 }
 
 /// Judges one way, by the attempt that was asked for and one on the patched module.
-pub(super) fn judge(change: Change, asked: &Record, attempt: impl Fn(Change) -> Record) -> Patched {
+pub(super) fn judge(change: PatchMode, asked: &Record, attempt: impl Fn(PatchMode) -> Record) -> PatchPrediction {
     let patched = attempt(change);
     let is_differing = asked.findings.iter().any(|finding| {
-        finding.step == Step::Vermagic
+        finding.step == LoaderStep::Vermagic
             && finding.module.is_some()
             && (asked.ignores_vermagic || finding.kernel.is_some())
             && finding.module != finding.kernel
     });
-    let is_known = patched.findings.iter().all(|finding| finding.step != Step::Vermagic || finding.kernel.is_some());
-    let failing = patched.findings.iter().find(|finding| finding.result == Outcome::Fail);
+    let is_known =
+        patched.findings.iter().all(|finding| finding.step != LoaderStep::Vermagic || finding.kernel.is_some());
+    let failing = patched.findings.iter().find(|finding| finding.result == StepResult::Fail);
     let stage = patched.refused.map(|(step, _)| step);
     let helps = match (asked.answer(), patched.answer()) {
-        (Answer::Accepted, _) if is_differing => PatchHelps::Pointless,
-        (Answer::Accepted, _) => PatchHelps::No,
-        (Answer::Refused, Answer::Refused) => PatchHelps::Insufficient,
-        (Answer::Refused, _) => PatchHelps::Yes,
-        (Answer::Unknown, Answer::Refused) => PatchHelps::Insufficient,
-        (Answer::Unknown, _) if is_differing && passes_vermagic(asked) => PatchHelps::Pointless,
-        (Answer::Unknown, _) if passes_vermagic(asked) => PatchHelps::No,
-        (Answer::Unknown, _) => PatchHelps::Yes,
+        (Decision::Accepted, _) if is_differing => PatchHelps::Pointless,
+        (Decision::Accepted, _) => PatchHelps::No,
+        (Decision::Refused, Decision::Refused) => PatchHelps::Insufficient,
+        (Decision::Refused, _) => PatchHelps::Yes,
+        (Decision::Unknown, Decision::Refused) => PatchHelps::Insufficient,
+        (Decision::Unknown, _) if is_differing && passes_vermagic(asked) => PatchHelps::Pointless,
+        (Decision::Unknown, _) if passes_vermagic(asked) => PatchHelps::No,
+        (Decision::Unknown, _) => PatchHelps::Yes,
     };
     let note = match (failing, patched.answer()) {
         (Some(finding), _) => finding.note.clone(),
-        (None, Answer::Accepted) => match patched.taints.letters() {
+        (None, Decision::Accepted) => match patched.taints.letters() {
             letters if letters.is_empty() => "it would load, and leave no taint".to_owned(),
             letters => format!("it would load, and taint {letters}"),
         },
-        (None, _) if change == Change::Rewrite && !is_known && !asked.ignores_vermagic => {
+        (None, _) if change == PatchMode::Rewrite && !is_known && !asked.ignores_vermagic => {
             "what to write is not known: give the string by hand, vermagic:'STRING'".to_owned()
         }
         (None, _) => "past this check, as far as is known".to_owned(),
     };
-    Patched { mode: change, helps, verdict: patched.answer(), stage, note }
+    PatchPrediction { mode: change, helps, verdict: patched.answer(), stage, note }
 }
 
-impl Patched {
+impl PatchPrediction {
     /// The same, for a file that is no module: there is nothing to patch.
-    pub(super) fn of_no_module(self) -> Patched {
-        Patched { helps: PatchHelps::No, ..self }
+    pub(super) fn of_no_module(self) -> PatchPrediction {
+        PatchPrediction { helps: PatchHelps::No, ..self }
     }
 }
 
 fn passes_vermagic(asked: &Record) -> bool {
     asked.ignores_vermagic
-        || asked.findings.iter().any(|finding| finding.step == Step::Vermagic && finding.result == Outcome::Pass)
+        || asked
+            .findings
+            .iter()
+            .any(|finding| finding.step == LoaderStep::Vermagic && finding.result == StepResult::Pass)
 }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use crate::predict::rules::Rules;
 use crate::predict::taints::Taints;
-use crate::predict::{Answer, Finding, Outcome, Step};
+use crate::predict::{Decision, Finding, LoaderStep, StepResult};
 
 /// How a step ends for the loader: it goes on, or refuses with a step and an errno.
-pub(super) type Flow = Result<(), (Step, i32)>;
+pub(super) type Flow = Result<(), (LoaderStep, i32)>;
 
 /// The record of one attempt.
 #[derive(Clone, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Record {
     pub(super) taints: Taints,
     pub(super) needs: Vec<String>,
     /// Where it was refused, and with which errno.
-    pub(super) refused: Option<(Step, i32)>,
+    pub(super) refused: Option<(LoaderStep, i32)>,
     /// What else the step that refuses may return, where that is not known.
     pub(super) otherwise: Vec<i32>,
     /// The kernel may crash over the file, and then gives no answer.
@@ -44,22 +44,22 @@ pub(super) struct Record {
 
 impl Record {
     /// The answer that the record comes to.
-    pub(super) fn answer(&self) -> Answer {
-        let is_unknown = self.findings.iter().any(|finding| finding.result == Outcome::Unknown);
+    pub(super) fn answer(&self) -> Decision {
+        let is_unknown = self.findings.iter().any(|finding| finding.result == StepResult::Unknown);
         match (self.refused, is_unknown) {
-            _ if self.may_crash => Answer::Unknown,
-            (Some(_), _) => Answer::Refused,
-            (None, true) => Answer::Unknown,
-            (None, false) => Answer::Accepted,
+            _ if self.may_crash => Decision::Unknown,
+            (Some(_), _) => Decision::Refused,
+            (None, true) => Decision::Unknown,
+            (None, false) => Decision::Accepted,
         }
     }
 
     /// The steps before a refusal that are not decided, in the loader's order: one of them may refuse first, with another
     /// errno and other lines.
-    pub(super) fn undecided(&self) -> Vec<Step> {
+    pub(super) fn undecided(&self) -> Vec<LoaderStep> {
         let mut steps = Vec::new();
         if self.refused.is_some() {
-            for finding in self.findings.iter().filter(|finding| finding.result == Outcome::Unknown) {
+            for finding in self.findings.iter().filter(|finding| finding.result == StepResult::Unknown) {
                 if !steps.contains(&finding.step) {
                     steps.push(finding.step);
                 }
@@ -71,8 +71,8 @@ impl Record {
     /// All that the system call may return, if it is refused.
     pub(super) fn errnos(&self, rules: &Rules<'_>) -> Vec<i32> {
         let Some((step, errno)) = self.refused else { return Vec::new() };
-        let of_step = |step: Step| match (step, &self.signature_errnos) {
-            (Step::Signature, Some(errnos)) => errnos.as_slice(),
+        let of_step = |step: LoaderStep| match (step, &self.signature_errnos) {
+            (LoaderStep::Signature, Some(errnos)) => errnos.as_slice(),
             _ => step.errnos(rules),
         };
         let before = self.undecided().into_iter().filter(|undecided| *undecided != step);
@@ -92,25 +92,25 @@ impl Record {
     }
 
     /// The step is passed.
-    pub(super) fn pass(&mut self, step: Step, note: impl Into<String>, source: Option<&str>) {
+    pub(super) fn pass(&mut self, step: LoaderStep, note: impl Into<String>, source: Option<&str>) {
         let source = source.map(str::to_owned);
-        self.findings.push(Finding { source, ..Finding::new(step, Outcome::Pass, note) });
+        self.findings.push(Finding { source, ..Finding::new(step, StepResult::Pass, note) });
     }
 
     /// The kernel does not look.
-    pub(super) fn skip(&mut self, step: Step, note: impl Into<String>) {
-        self.findings.push(Finding::new(step, Outcome::Skip, note));
+    pub(super) fn skip(&mut self, step: LoaderStep, note: impl Into<String>) {
+        self.findings.push(Finding::new(step, StepResult::Skip, note));
     }
 
     /// A fact is missing; `note` asks for it.
-    pub(super) fn unknown(&mut self, step: Step, note: impl Into<String>) {
-        self.findings.push(Finding::new(step, Outcome::Unknown, note));
+    pub(super) fn unknown(&mut self, step: LoaderStep, note: impl Into<String>) {
+        self.findings.push(Finding::new(step, StepResult::Unknown, note));
     }
 
     /// The kernel refuses.
-    pub(super) fn fail(&mut self, step: Step, errno: i32, note: impl Into<String>, source: Option<&str>) -> Flow {
+    pub(super) fn fail(&mut self, step: LoaderStep, errno: i32, note: impl Into<String>, source: Option<&str>) -> Flow {
         let source = source.map(str::to_owned);
-        self.findings.push(Finding { source, ..Finding::new(step, Outcome::Fail, note) });
+        self.findings.push(Finding { source, ..Finding::new(step, StepResult::Fail, note) });
         Err((step, errno))
     }
 }

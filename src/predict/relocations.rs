@@ -12,7 +12,7 @@ use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE, SHT_REL, SHT_RELA
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::structure;
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, LoaderStep, errno};
 
 const EM_X86_64: u16 = 62;
 
@@ -36,12 +36,12 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     }
     let Some(arch) = arch::of(machine) else {
         let note = format!("does the loader apply its relocations? (those of {machine} are not followed here)");
-        record.unknown(Step::Relocations, note);
+        record.unknown(LoaderStep::Relocations, note);
         return Ok(());
     };
     if !arch.is_measured {
         record.skip(
-            Step::Relocations,
+            LoaderStep::Relocations,
             format!("relocations as arch/{}'s source has them: no such kernel was asked", arch.name),
         );
     }
@@ -56,7 +56,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             record.say(format!("module {}: REL relocation unsupported", loaded.own_name));
             let kind = if has_addends { "with addends" } else { "without addends" };
             let note = format!("a table of relocations {kind}, which kernels for {} do not apply", arch.name);
-            return record.fail(Step::Relocations, errno::ENOEXEC, note, None);
+            return record.fail(LoaderStep::Relocations, errno::ENOEXEC, note, None);
         }
         let mut all: Vec<Relocation> = relocations(loaded, section, machine, has_addends).collect();
         if let Some(order) = arch.order {
@@ -355,7 +355,7 @@ impl Walk<'_> {
         let offset = site.relocation.offset;
         let note =
             format!("something stands already at 0x{offset:x} in {section}, where an address is to be filled in");
-        record.fail(Step::Relocations, errno::ENOEXEC, note, None)
+        record.fail(LoaderStep::Relocations, errno::ENOEXEC, note, None)
     }
 }
 
@@ -372,12 +372,12 @@ fn refuse(refusal: Refusal, record: &mut Record) -> Flow {
     if let Some(line) = refusal.line {
         record.say(line);
     }
-    record.fail(Step::Relocations, refusal.errno, refusal.note, None)
+    record.fail(LoaderStep::Relocations, refusal.errno, refusal.note, None)
 }
 
 /// Asks for a fact once, however many relocations depend on it.
 fn once(record: &mut Record, note: String) {
     if record.findings.iter().all(|finding| finding.note != note) {
-        record.unknown(Step::Relocations, note);
+        record.unknown(LoaderStep::Relocations, note);
     }
 }

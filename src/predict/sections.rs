@@ -3,7 +3,7 @@
 use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, LoaderStep, errno};
 
 /// `check_modinfo_livepatch` (6.12).
 pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
@@ -12,17 +12,19 @@ pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut
     }
     match attempt.rules.has(Rule::Livepatch) {
         Some(true) => {
-            record.pass(Step::Livepatch, "a livepatch, and the kernel takes them", None);
+            record.pass(LoaderStep::Livepatch, "a livepatch, and the kernel takes them", None);
             Ok(())
         }
         Some(false) => {
             let text = "module is marked as livepatch module, but livepatch support is disabled";
             record.say(format!("{}: {text}", loaded.own_name));
-            record.fail(Step::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel takes none", None)
+            record.fail(LoaderStep::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel takes none", None)
         }
         None => {
-            record
-                .unknown(Step::Livepatch, "does the kernel take livepatches? (CONFIG_LIVEPATCH in its configuration)");
+            record.unknown(
+                LoaderStep::Livepatch,
+                "does the kernel take livepatches? (CONFIG_LIVEPATCH in its configuration)",
+            );
             Ok(())
         }
     }
@@ -38,14 +40,14 @@ pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &Loaded<'_>, recor
         Some(true) => {
             record.say(format!("{}: section {section} (index {index}) has invalid WRITE|EXEC flags", loaded.own_name));
             let note = format!("section {section} is both writable and executable");
-            record.fail(Step::Sections, errno::ENOEXEC, note, None)
+            record.fail(LoaderStep::Sections, errno::ENOEXEC, note, None)
         }
         Some(false) => Ok(()),
         None => {
             let note = format!(
                 "section {section} is both writable and executable; does the kernel mind? (CONFIG_STRICT_MODULE_RWX)"
             );
-            record.unknown(Step::Sections, note);
+            record.unknown(LoaderStep::Sections, note);
             Ok(())
         }
     }
@@ -60,14 +62,14 @@ pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &
         Some(true) => {
             record.say(format!("{}: has both .ctors and .init_array.", loaded.own_name));
             let note = "it has constructors in both .ctors and .init_array";
-            record.fail(Step::Sections, errno::EINVAL, note, None)
+            record.fail(LoaderStep::Sections, errno::EINVAL, note, None)
         }
         Some(false) => Ok(()),
         None => {
             record.otherwise.push(errno::EINVAL);
             let note =
                 "it has constructors in both .ctors and .init_array; does the kernel run any? (CONFIG_CONSTRUCTORS)";
-            record.unknown(Step::Sections, note);
+            record.unknown(LoaderStep::Sections, note);
             Ok(())
         }
     }

@@ -3,10 +3,10 @@
 
 use crate::module::Module;
 use crate::module::verification::{self, Abilities, Verification, Verified};
-use crate::predict::patched::Change;
+use crate::predict::patched::PatchMode;
 use crate::predict::record::Record;
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, LoaderStep, errno};
 
 /// What stands at the end of a signed file.
 const MARKER: &[u8] = b"~Module signature appended~\n";
@@ -55,7 +55,7 @@ pub(super) fn check<'a>(
     attempt: &Attempt<'a>,
     name: Option<&str>,
     record: &mut Record,
-) -> Result<Seen<'a>, (Step, i32)> {
+) -> Result<Seen<'a>, (LoaderStep, i32)> {
     let file = attempt.subject.bytes;
     let whole = Seen { file, is_unsigned: true };
     match attempt.rules.has(Rule::Signatures) {
@@ -75,7 +75,7 @@ pub(super) fn check<'a>(
     let forced = attempt.load.force != crate::predict::Force::None;
     let (looked, why) = match (file.strip_suffix(MARKER), attempt.change) {
         // A patch takes the trailer off.
-        (Some(rest), Some(Change::Rewrite | Change::Blank)) => {
+        (Some(rest), Some(PatchMode::Rewrite | PatchMode::Blank)) => {
             let end = signed_length(rest).unwrap_or(rest.len());
             (Looked::Absent { why: Absent::NoSignature, end }, "unsigned, once its trailer is stripped")
         }
@@ -95,12 +95,12 @@ pub(super) fn check<'a>(
     let (why_absent, end) = match looked {
         Looked::Good { signed } => {
             let source = attempt.kernel.facts.keys.as_ref().map(|keys| keys.source.as_str());
-            record.pass(Step::Signature, "signed by a key that the kernel knows, and the digest fits", source);
+            record.pass(LoaderStep::Signature, "signed by a key that the kernel knows, and the digest fits", source);
             return Ok(Seen { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
         }
         Looked::Fatal { errno, note, lines } => {
             lines.into_iter().for_each(|line| record.say(line));
-            record.fail(Step::Signature, errno, note, None)?;
+            record.fail(LoaderStep::Signature, errno, note, None)?;
             return Ok(whole);
         }
         Looked::Unknown { end, note } => {
@@ -137,7 +137,7 @@ fn enforced(
     attempt: &Attempt<'_>,
     (absent, why): (Absent, &'static str),
     record: &mut Record,
-) -> Result<(), (Step, i32)> {
+) -> Result<(), (LoaderStep, i32)> {
     let policy = attempt.kernel.facts.policy.as_ref();
     let set = policy.and_then(|policy| policy.value.sig_enforce).or_else(|| attempt.rules.has(Rule::SignaturesForced));
     let source = policy.map(|policy| policy.source.as_str());
@@ -169,14 +169,19 @@ fn enforced(
         }
         Some(true) if attempt.rules.surely(Rule::SignatureReasons) => {
             record.say(format!("Loading of {what} is rejected"));
-            record.fail(Step::Signature, errno::EKEYREJECTED, format!("{why}, and this kernel insists"), source)?;
+            record.fail(
+                LoaderStep::Signature,
+                errno::EKEYREJECTED,
+                format!("{why}, and this kernel insists"),
+                source,
+            )?;
         }
         Some(true) => {
             if attempt.rules.has(Rule::SignatureReasons).is_none() {
-                record.unknown(Step::Signature, "which line does it print, if any? (the kernel's image)");
+                record.unknown(LoaderStep::Signature, "which line does it print, if any? (the kernel's image)");
                 record.otherwise.push(errno::EKEYREJECTED);
             }
-            record.fail(Step::Signature, errno::ENOKEY, format!("{why}, and this kernel insists"), source)?;
+            record.fail(LoaderStep::Signature, errno::ENOKEY, format!("{why}, and this kernel insists"), source)?;
         }
         Some(false) => {}
         None => {
@@ -187,13 +192,13 @@ fn enforced(
     }
     if policy.and_then(|policy| policy.value.locked_down) == Some(true) && attempt.rules.since(5, 4) != Some(false) {
         record.say("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7");
-        record.fail(Step::Signature, errno::EPERM, format!("{why}, and this kernel is locked down"), source)?;
+        record.fail(LoaderStep::Signature, errno::EPERM, format!("{why}, and this kernel is locked down"), source)?;
     }
     let note = match absent {
         Absent::NoSignature => format!("{why}: taint E, where neither module.sig_enforce nor lockdown is on"),
         _ => format!("{why}: as if unsigned, taint E"),
     };
-    record.pass(Step::Signature, note, source);
+    record.pass(LoaderStep::Signature, note, source);
     Ok(())
 }
 
@@ -201,7 +206,7 @@ fn enforced(
 /// to 5.3 only ENOKEY is tolerated; later, ENODATA, ENOPKG and ENOKEY all become EKEYREJECTED where they are not
 /// (`module_sig_check`). A kernel that is locked down returns EPERM (5.4; distributions had that earlier).
 fn undecided(attempt: &Attempt<'_>, record: &mut Record, note: impl Into<String>) {
-    record.unknown(Step::Signature, note);
+    record.unknown(LoaderStep::Signature, note);
     let rules = attempt.rules;
     let is_forced = attempt.load.force != crate::predict::Force::None;
     let rest = attempt.subject.bytes.strip_suffix(MARKER).filter(|_| attempt.change.is_none() && !is_forced);
@@ -285,7 +290,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Rec
     }
     let mut say = |text: &str| match speaker(attempt, name) {
         Some(speaker) => record.say(format!("{speaker}{text}")),
-        None => record.unknown(Step::Signature, "which line does it print? (the kernel's image)"),
+        None => record.unknown(LoaderStep::Signature, "which line does it print? (the kernel's image)"),
     };
     if kind != 2 {
         // The word "Module" went when the name in front of it did.

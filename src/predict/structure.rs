@@ -4,7 +4,7 @@ use crate::kernel::Member;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::Record;
 use crate::predict::symbol_versions;
-use crate::predict::{Attempt, Step};
+use crate::predict::{Attempt, LoaderStep};
 
 const EM_X86_64: u16 = 62;
 
@@ -30,14 +30,14 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, r
     if facts.fingerprint.is_none() && symbol_versions::prove_structure(attempt, loaded) {
         let note = "struct module is the kernel's, as the CRC of module_layout agrees";
         if record.findings.iter().all(|finding| finding.note != note) {
-            record.pass(Step::Relocations, note, None);
+            record.pass(LoaderStep::Relocations, note, None);
         }
         return There::Fine;
     }
     if facts.fingerprint.is_none() && facts.layout.is_none() {
         let note = "is struct module the same as the kernel's? (its BTF, or one of its modules)";
         if record.findings.iter().all(|finding| finding.note != note) {
-            record.unknown(Step::Relocations, note);
+            record.unknown(LoaderStep::Relocations, note);
         }
         return There::Fine;
     }
@@ -45,7 +45,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, r
         let note = format!(
             "what does the kernel's struct module have at 0x{offset:x}, where the module's has a pointer? (the kernel's BTF)"
         );
-        record.unknown(Step::Relocations, note);
+        record.unknown(LoaderStep::Relocations, note);
         return There::Fine;
     };
     let end = offset.saturating_add(loaded.header.class.word() as u64);
@@ -65,7 +65,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, r
                     "is {} in the kernel's struct module, where the module's has a pointer at 0x{offset:x}, empty by then?",
                     member.name
                 );
-                record.unknown(Step::Relocations, note);
+                record.unknown(LoaderStep::Relocations, note);
                 return There::Fine;
             }
         }
@@ -73,7 +73,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, r
     let at = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
     let note =
         format!("a pointer of struct module goes to 0x{offset:x}, where the kernel has {at}: not noticed, not safe");
-    record.pass(Step::Relocations, note, Some(&layout.source));
+    record.pass(LoaderStep::Relocations, note, Some(&layout.source));
     There::Fine
 }
 

@@ -10,7 +10,7 @@ use crate::predict::loaded::{Loaded, number, string};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, Finding, Outcome, Step, errno};
+use crate::predict::{Attempt, Finding, LoaderStep, StepResult, errno};
 
 /// Size of an entry of `__versions`, in bytes.
 const ENTRY: usize = 64;
@@ -178,7 +178,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
             return Ok(());
         }
         None => {
-            record.unknown(Step::ModuleLayout, "are symbol versions compared? (CONFIG_MODVERSIONS)");
+            record.unknown(LoaderStep::ModuleLayout, "are symbol versions compared? (CONFIG_MODVERSIONS)");
             return Ok(());
         }
     }
@@ -200,21 +200,24 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
             module: ours.map(|crc| format!("{symbol} 0x{crc:08x}")),
             kernel: theirs.map(|crc| format!("{symbol} 0x{crc:08x}")),
             source: source.map(str::to_owned),
-            ..Finding::new(Step::ModuleLayout, Outcome::Fail, note)
+            ..Finding::new(LoaderStep::ModuleLayout, StepResult::Fail, note)
         });
-        Err((Step::ModuleLayout, errno::ENOEXEC))
+        Err((LoaderStep::ModuleLayout, errno::ENOEXEC))
     };
     match compared {
-        Compared::Equal => record.pass(Step::ModuleLayout, format!("the CRC of {symbol} agrees"), source),
+        Compared::Equal => record.pass(LoaderStep::ModuleLayout, format!("the CRC of {symbol} agrees"), source),
         Compared::NotLookedAt => {
-            record.skip(Step::ModuleLayout, format!("the module has no CRC of {symbol}, and the kernel passes that"));
+            record.skip(
+                LoaderStep::ModuleLayout,
+                format!("the module has no CRC of {symbol}, and the kernel passes that"),
+            );
         }
         Compared::Forced => {
             let why = match attempt.load.force.modversions() {
                 true => "ignored, as asked for",
                 false => "the module has no symbol versions that the kernel sees",
             };
-            record.skip(Step::ModuleLayout, format!("{why}: it passes, and taints F"));
+            record.skip(LoaderStep::ModuleLayout, format!("{why}: it passes, and taints F"));
         }
         Compared::Differs { ours, theirs } => {
             return refuse(record, format!("{symbol}: module 0x{ours:08x}, kernel 0x{theirs:08x}"), Some(ours));
@@ -233,10 +236,10 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
                 "{why}: with CONFIG_MODULE_FORCE_LOAD it passes and taints F, without it is refused with ENOEXEC and no \
                  log line (its configuration)"
             );
-            record.unknown(Step::ModuleLayout, note);
+            record.unknown(LoaderStep::ModuleLayout, note);
         }
         Compared::UnknownCrc => record.unknown(
-            Step::ModuleLayout,
+            LoaderStep::ModuleLayout,
             format!(
                 "does the CRC of {symbol} agree? (its image, its Module.symvers, or one of its modules); if it does \
                  not, the kernel logs so, and nothing of the version magic"
@@ -247,7 +250,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
                 "the module has no CRC of {symbol}; whose kernel is it? (its version line: Debian's refuses that, upstream's \
                  warns)"
             );
-            record.unknown(Step::ModuleLayout, note);
+            record.unknown(LoaderStep::ModuleLayout, note);
         }
     }
     Ok(())

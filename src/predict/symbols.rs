@@ -9,7 +9,7 @@ use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::symbol_versions::{Compared, Versions, line};
-use crate::predict::{Attempt, Step, errno};
+use crate::predict::{Attempt, LoaderStep, errno};
 
 /// Special section indexes (include/uapi/linux/elf.h; SHN_LIVEPATCH is the kernel's own).
 const SHN_UNDEF: u16 = 0;
@@ -284,7 +284,10 @@ fn inherit(
         Some(false) => String::new(),
         is_named => {
             if is_named.is_none() {
-                record.unknown(Step::Symbols, "which line does it print of a proprietary module? (the kernel's image)");
+                record.unknown(
+                    LoaderStep::Symbols,
+                    "which line does it print of a proprietary module? (the kernel's image)",
+                );
             }
             format!(" {name}")
         }
@@ -414,11 +417,11 @@ fn module_namespaces(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Re
     let found = String::from_utf8_lossy(found).into_owned();
     if is_known.is_none() {
         let note = format!("it imports {found}: does the kernel refuse namespaces for named modules? (its image)");
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
         return Ok(());
     }
     record.say(format!("{}: module tries to import module namespace: {found}", loaded.own_name));
-    record.fail(Step::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
+    record.fail(LoaderStep::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
 }
 
 /// The line of a symbol that was not found, or not taken.
@@ -454,14 +457,14 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
         if tally.is_open {
             record.otherwise.extend([errno::ENOENT, errno::EINVAL]);
         }
-        return record.fail(Step::Symbols, errno, reasons.join("; "), source);
+        return record.fail(LoaderStep::Symbols, errno, reasons.join("; "), source);
     }
     if tally.open() == 0 && tally.protected == 0 && tally.resolved > 0 {
         let note = match record.needs.as_slice() {
             [] => format!("all {} are there", tally.resolved),
             needs => format!("all {} are there; needs: {}", tally.resolved, needs.join(" ")),
         };
-        record.pass(Step::Symbols, note, source);
+        record.pass(LoaderStep::Symbols, note, source);
     }
     Ok(())
 }
@@ -475,19 +478,19 @@ fn open_questions(tally: &Tally, record: &mut Record) {
              all (the list that it was built with, android/abi_gki_aarch64)",
             tally.protected
         );
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.stray.is_empty() {
         record.otherwise.push(errno::ENOEXEC);
         let note = format!("{}: there is no such section, and this kernel does not check that", named(&tally.stray));
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.crcless.is_empty() {
         let note = format!(
             "it has no CRC of {}; whose kernel is it? (its version line: Debian's refuses that, upstream's warns)",
             named(&tally.crcless)
         );
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.unknown.is_empty() {
         let what = match tally.image_is_known {
@@ -495,25 +498,25 @@ fn open_questions(tally: &Tally, record: &mut Record) {
             false => "its image for the kernel's own, its module tree for the rest",
         };
         let note = format!("does anybody export {}? ({what})", named(&tally.unknown));
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.ownerless.is_empty() {
         let note = format!(
             "who exports {}, the kernel or a module that it then needs? (its image, or all of its module tree)",
             named(&tally.ownerless)
         );
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.spaceless.is_empty() {
         let note = format!(
             "is {} in a namespace that the module does not import? (its image, or its Module.symvers)",
             named(&tally.spaceless)
         );
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
     if tally.crc_unknown > 0 && tally.unknown.is_empty() {
         let note = format!("do the CRCs of {} symbols agree? (its image, or its Module.symvers)", tally.crc_unknown);
-        record.unknown(Step::Symbols, note);
+        record.unknown(LoaderStep::Symbols, note);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::module::licence::{self, OFFENDERS};
 use crate::predict::loaded::Loaded;
 use crate::predict::record::Record;
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, Step};
+use crate::predict::{Attempt, LoaderStep};
 
 /// The taints by their bits: the letter, and what it means (kernel/panic.c and
 /// Documentation/admin-guide/tainted-kernels.rst, 6.17).
@@ -157,7 +157,7 @@ pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
             None => {
                 record.taints_are_open = true;
                 let note = format!("does the kernel take {name} for proprietary? (its version)");
-                record.unknown(Step::Symbols, note);
+                record.unknown(LoaderStep::Symbols, note);
             }
         }
     }

@@ -3,30 +3,30 @@
 
 use crate::kernel::{COMMAND_LINE, Fact};
 use crate::predict::loaded::Loaded;
-use crate::predict::patched::Change;
+use crate::predict::patched::PatchMode;
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, Finding, Outcome, Step, errno};
+use crate::predict::{Attempt, Finding, LoaderStep, StepResult, errno};
 use crate::vermagic::{Vermagic, compare};
 
 /// The step.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
     let theirs = attempt.kernel.vermagic.as_ref();
     let ours = match (attempt.change, theirs) {
-        (Some(Change::Rewrite), Some(theirs)) => Some(theirs.value.clone()),
-        (Some(Change::Blank), _) => None,
-        (None | Some(Change::Rewrite), _) => loaded.modinfo("vermagic").map(Vermagic::parse),
+        (Some(PatchMode::Rewrite), Some(theirs)) => Some(theirs.value.clone()),
+        (Some(PatchMode::Blank), _) => None,
+        (None | Some(PatchMode::Rewrite), _) => loaded.modinfo("vermagic").map(Vermagic::parse),
     };
     let finding = |result, note: &str| Finding {
         module: ours.as_ref().map(|vermagic| vermagic.to_string()),
         kernel: theirs.map(|theirs| theirs.value.to_string()),
         source: theirs.map(|theirs| theirs.source.clone()),
-        ..Finding::new(Step::Vermagic, result, note)
+        ..Finding::new(LoaderStep::Vermagic, result, note)
     };
     if attempt.rules.has(Rule::VermagicChecked) == Some(false) {
         let note = "this kernel does not look at it (CONFIG_MODULE_STRIPPED, as OpenWrt builds kernels; not measured)";
-        record.findings.push(finding(Outcome::Skip, note));
+        record.findings.push(finding(StepResult::Skip, note));
         record.ignores_vermagic = true;
         return Ok(());
     }
@@ -37,20 +37,20 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         };
         return match force(attempt, &loaded.own_name, "bad vermagic", record) {
             Some(true) => {
-                record.findings.push(finding(Outcome::Skip, &format!("{why}: it passes, and taints F")));
+                record.findings.push(finding(StepResult::Skip, &format!("{why}: it passes, and taints F")));
                 Ok(())
             }
             Some(false) => {
                 let note = format!("{why}, and this kernel can't be forced (CONFIG_MODULE_FORCE_LOAD is not set)");
-                record.findings.push(finding(Outcome::Fail, &note));
-                Err((Step::Vermagic, errno::ENOEXEC))
+                record.findings.push(finding(StepResult::Fail, &note));
+                Err((LoaderStep::Vermagic, errno::ENOEXEC))
             }
             None => {
                 let note = format!(
                     "{why}: with CONFIG_MODULE_FORCE_LOAD it passes and taints F, without it is refused with ENOEXEC \
                      and no log line (its configuration)"
                 );
-                record.findings.push(finding(Outcome::Unknown, &note));
+                record.findings.push(finding(StepResult::Unknown, &note));
                 Ok(())
             }
         };
@@ -59,7 +59,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         let why = attempt.kernel.why_no_vermagic();
         let note =
             format!("the kernel's version magic is not known: {why} (give the string by hand: vermagic:'STRING')");
-        record.findings.push(finding(Outcome::Unknown, &note));
+        record.findings.push(finding(StepResult::Unknown, &note));
         return Ok(());
     };
     let comparison = compare(ours, &theirs.value);
@@ -68,42 +68,42 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let release_does_not_refuse = || is_same_release() || release_is_skipped(attempt, loaded) == Some(true);
     let (result, note) = match comparison.is_equal() {
         true if is_bare => (
-            Outcome::Unknown,
+            StepResult::Unknown,
             "the releases are equal; are the tokens? (the whole version magic: the kernel's image, or one of its modules)",
         ),
         false if is_bare => match release_is_skipped(attempt, loaded) {
-            Some(false) => (Outcome::Fail, "the releases differ"),
+            Some(false) => (StepResult::Fail, "the releases differ"),
             _ => (
-                Outcome::Unknown,
+                StepResult::Unknown,
                 "the releases differ; does the kernel skip them, and are the tokens equal? (the whole version magic: \
                  the kernel's image, or one of its modules)",
             ),
         },
-        true => (Outcome::Pass, "the strings are equal"),
+        true => (StepResult::Pass, "the strings are equal"),
         false if ours.differs_by_last_space(&theirs.value) && release_does_not_refuse() => {
-            (Outcome::Fail, last_space(ours, theirs))
+            (StepResult::Fail, last_space(ours, theirs))
         }
-        false if !comparison.equal_but_release() => (Outcome::Fail, "the strings differ"),
+        false if !comparison.equal_but_release() => (StepResult::Fail, "the strings differ"),
         false => match release_is_skipped(attempt, loaded) {
             Some(true) => (
-                Outcome::Pass,
+                StepResult::Pass,
                 "the releases differ, but this kernel has symbol versions and so has the module: then the release is skipped",
             ),
-            Some(false) => (Outcome::Fail, "the releases differ"),
+            Some(false) => (StepResult::Fail, "the releases differ"),
             None => (
-                Outcome::Unknown,
+                StepResult::Unknown,
                 "the releases differ; a kernel of 2.6.9 to 2.6.25 skips the release if it has CONFIG_MODVERSIONS, \
                  which its version magic does not tell (its configuration)",
             ),
         },
     };
     record.findings.push(finding(result, note));
-    if result != Outcome::Fail {
+    if result != StepResult::Fail {
         return Ok(());
     }
     if is_bare {
         // What the kernel prints of its own string is not known.
-        return Err((Step::Vermagic, errno::ENOEXEC));
+        return Err((LoaderStep::Vermagic, errno::ENOEXEC));
     }
     // The name in struct module up to 4.14, that of modinfo in 4.20.
     let name = match (attempt.rules.since(4, 15), attempt.rules.since(4, 20)) {
@@ -111,7 +111,10 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         (_, Some(true)) => &loaded.name,
         _ if loaded.name == loaded.own_name => &loaded.name,
         _ => {
-            record.unknown(Step::Vermagic, "which of the module's two names is in the line? (the kernel's version)");
+            record.unknown(
+                LoaderStep::Vermagic,
+                "which of the module's two names is in the line? (the kernel's version)",
+            );
             &loaded.name
         }
     };
@@ -121,7 +124,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
         String::from_utf8_lossy(ours.as_bytes()),
         String::from_utf8_lossy(theirs.value.as_bytes())
     ));
-    Err((Step::Vermagic, errno::ENOEXEC))
+    Err((LoaderStep::Vermagic, errno::ENOEXEC))
 }
 
 /// The likely cause where a space at the end is all that differs.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::lab::agreement::loader_lines;
 use crate::lab::outcome;
 use crate::lab::record::{Agreement, Cell, Change, Crash, End, Observed, Role, Spot, Unload};
-use crate::predict::{Answer, Outcome as StepEnd, errno_words, taint_letters, taints};
+use crate::predict::{Decision, StepResult as StepEnd, errno_words, taint_letters, taints};
 use crate::report::bytes::{self, Row};
 use crate::report::control::{self, Pair};
 use crate::report::grid::Placed;
@@ -116,7 +116,7 @@ fn compared(cell: &Cell) -> Markup {
     let first = loader_lines(observed).into_iter().next();
     let expected = match (prediction.errno, prediction.verdict) {
         (Some(errno), _) => words::errno(errno),
-        (None, Answer::Accepted) => "0, unless its init fails".to_owned(),
+        (None, Decision::Accepted) => "0, unless its init fails".to_owned(),
         (None, _) => "unknown".to_owned(),
     };
     html! {

@@ -1,7 +1,7 @@
 //! What the parts of a record are called on the page, and the sign of each outcome.
 
 use crate::lab::record::{Agreement, End, Init, Outcome, Phase, Way};
-use crate::predict::{Answer, errno_words};
+use crate::predict::{Decision, errno_words};
 
 /// The sign that stands for an outcome in the heat map, so that none is told by its colour alone.
 pub fn sign(outcome: Outcome) -> &'static str {
@@ -47,11 +47,11 @@ pub fn way(way: Way) -> &'static str {
 }
 
 /// What was predicted, in words.
-pub(super) fn answer(answer: Answer) -> &'static str {
+pub(super) fn answer(answer: Decision) -> &'static str {
     match answer {
-        Answer::Accepted => "the loader takes it",
-        Answer::Refused => "the loader refuses it",
-        Answer::Unknown => "unknown",
+        Decision::Accepted => "the loader takes it",
+        Decision::Refused => "the loader refuses it",
+        Decision::Unknown => "unknown",
     }
 }
 

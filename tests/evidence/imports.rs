@@ -1,6 +1,6 @@
 //! What modules import is exported by something, not by the image.
 
-use kmodlab::predict::{Answer, Outcome, Step};
+use kmodlab::predict::{Decision, LoaderStep, StepResult};
 
 use crate::{Tree, added, ask, depending, exporting, named, notes, outcome, own};
 
@@ -18,16 +18,19 @@ fn an_exporter_is_no_duplicate_of_what_its_users_import() {
         let tree = Tree::of(&[("kernel/user.ko", user)]);
         for kernel in [tree.kernel(), named(&tree.folder().join("kernel/user.ko"))] {
             let verdict = ask(&exporter, &kernel);
-            assert_eq!(outcome(&verdict, Step::Exports), Some(Outcome::Unknown), "{verdict:#?}");
+            assert_eq!(outcome(&verdict, LoaderStep::Exports), Some(StepResult::Unknown), "{verdict:#?}");
         }
     }
     let files: Vec<(&str, _)> = ["kernel/a.ko", "kernel/b.ko", "kernel/c.ko"].into_iter().zip(&users).collect();
     let verdict = Tree::of(&files).ask(&exporter);
-    assert_eq!((verdict.answer, outcome(&verdict, Step::Exports)), (Answer::Unknown, Some(Outcome::Unknown)));
+    assert_eq!(
+        (verdict.answer, outcome(&verdict, LoaderStep::Exports)),
+        (Decision::Unknown, Some(StepResult::Unknown))
+    );
 
     // In its own tree it is itself who exports them, and so the image does not.
     let tree = Tree::of(&[&files[..], &[("kernel/exporter.ko", &exporter)]].concat());
-    assert_eq!(outcome(&tree.ask(&exporter), Step::Exports), Some(Outcome::Pass));
+    assert_eq!(outcome(&tree.ask(&exporter), LoaderStep::Exports), Some(StepResult::Pass));
 }
 
 #[test]
@@ -37,7 +40,7 @@ fn what_no_dependency_explains_is_the_images() {
         ("kernel/user.ko", &depending(own("user", &[LAYOUT, ("help", 3), ("image_only", 4)]), "depends=helper")),
     ]);
     let verdict = tree.ask(&exporting(added("copy", &[LAYOUT]), &[("image_only", 9)]));
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Exports)));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Exports)));
     assert!(verdict.dmesg.contains(&"copy: exports duplicate symbol image_only (owned by kernel)".to_owned()));
 }
 
@@ -49,14 +52,14 @@ fn all_are_there_is_only_said_of_what_is_there() {
         Tree::of(&[("kernel/user.ko", &user)]).ask(&asked)
     };
     let all = with("depends=");
-    assert_eq!(notes(&all, Step::Symbols), "all 2 are there");
+    assert_eq!(notes(&all, LoaderStep::Symbols), "all 2 are there");
     for depends in ["depends=exporter", "depends=exporter,other", "note=without dependencies"] {
         let verdict = with(depends);
-        assert_eq!(outcome(&verdict, Step::Symbols), Some(Outcome::Unknown), "{depends}");
+        assert_eq!(outcome(&verdict, LoaderStep::Symbols), Some(StepResult::Unknown), "{depends}");
         assert!(
-            notes(&verdict, Step::Symbols).contains("who exports _printk, shared"),
+            notes(&verdict, LoaderStep::Symbols).contains("who exports _printk, shared"),
             "{}",
-            notes(&verdict, Step::Symbols)
+            notes(&verdict, LoaderStep::Symbols)
         );
     }
 }
@@ -73,16 +76,16 @@ fn a_namespace_is_known_by_who_uses_the_symbol_without_one() {
         let files: Vec<(&str, _)> = ["kernel/a.ko", "kernel/b.ko"].into_iter().zip(users).collect();
         Tree::of(&files).ask(&asked)
     };
-    assert_eq!(outcome(&ask(&[with(&[])]), Step::Symbols), Some(Outcome::Pass));
+    assert_eq!(outcome(&ask(&[with(&[])]), LoaderStep::Symbols), Some(StepResult::Pass));
     let unknown = ask(&[with(&["import_ns=DEMO"])]);
-    assert_eq!(outcome(&unknown, Step::Symbols), Some(Outcome::Unknown));
-    assert!(notes(&unknown, Step::Symbols).contains("is spaced in a namespace"), "{unknown:#?}");
-    assert_eq!(outcome(&ask(&[with(&["import_ns=DEMO"]), with(&[])]), Step::Symbols), Some(Outcome::Pass));
+    assert_eq!(outcome(&unknown, LoaderStep::Symbols), Some(StepResult::Unknown));
+    assert!(notes(&unknown, LoaderStep::Symbols).contains("is spaced in a namespace"), "{unknown:#?}");
+    assert_eq!(outcome(&ask(&[with(&["import_ns=DEMO"]), with(&[])]), LoaderStep::Symbols), Some(StepResult::Pass));
     // Who imports all namespaces of a user imports the symbol's.
     let mut importing = asked.clone();
     importing.entries.extend(["import_ns=DEMO", "import_ns=OTHER"]);
     let tree = Tree::of(&[("kernel/a.ko", &with(&["import_ns=DEMO"]))]);
-    assert_eq!(outcome(&tree.ask(&importing), Step::Symbols), Some(Outcome::Pass));
+    assert_eq!(outcome(&tree.ask(&importing), LoaderStep::Symbols), Some(StepResult::Pass));
 }
 
 #[test]
@@ -90,11 +93,11 @@ fn whether_a_proprietary_module_may_use_it_imports_do_not_tell() {
     let user = own("user", &[LAYOUT, ("_printk", 7)]);
     let tree = Tree::of(&[("kernel/user.ko", &user)]);
     let mut closed = added("closed", &[LAYOUT, ("_printk", 7)]);
-    assert_eq!(outcome(&tree.ask(&closed), Step::Symbols), Some(Outcome::Pass));
+    assert_eq!(outcome(&tree.ask(&closed), LoaderStep::Symbols), Some(StepResult::Pass));
     closed.licence = "Proprietary";
     let verdict = tree.ask(&closed);
-    assert_eq!(outcome(&verdict, Step::Symbols), Some(Outcome::Unknown));
-    assert!(notes(&verdict, Step::Symbols).contains("GPL-compatible"), "{verdict:#?}");
+    assert_eq!(outcome(&verdict, LoaderStep::Symbols), Some(StepResult::Unknown));
+    assert!(notes(&verdict, LoaderStep::Symbols).contains("GPL-compatible"), "{verdict:#?}");
 }
 
 #[test]
@@ -103,20 +106,20 @@ fn a_module_that_exports_what_the_image_has_is_no_evidence_that_it_has_not() {
     let added = exporting(added("double", &[LAYOUT]), &[("_printk", 9)]);
     let tree = Tree::of(&[("kernel/a.ko", &users[0]), ("kernel/b.ko", &users[1]), ("updates/double.ko", &added)]);
     let verdict = tree.ask(&added);
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Exports)));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Exports)));
     assert!(verdict.dmesg.contains(&"double: exports duplicate symbol _printk (owned by kernel)".to_owned()));
     // The others need it no more than before.
     let verdict = tree.ask(&own("asked", &[LAYOUT, ("_printk", 7)]));
-    assert_eq!(notes(&verdict, Step::Symbols), "all 1 are there");
+    assert_eq!(notes(&verdict, LoaderStep::Symbols), "all 1 are there");
     assert!(verdict.needs.is_empty());
 
     // Where nobody else speaks of the symbol, it is not known.
     let rare = exporting(added.clone(), &[("rare", 9)]);
     let tree = Tree::of(&[("kernel/a.ko", &users[0]), ("kernel/b.ko", &users[1]), ("updates/double.ko", &rare)]);
-    assert_eq!(outcome(&tree.ask(&rare), Step::Exports), Some(Outcome::Unknown));
+    assert_eq!(outcome(&tree.ask(&rare), LoaderStep::Exports), Some(StepResult::Unknown));
     for folder in ["kernel/double.ko", "updates/double.ko"] {
         let only = Tree::of(&[(folder, &added)]);
-        assert_eq!(outcome(&only.ask(&added), Step::Exports), Some(Outcome::Unknown), "{folder}");
+        assert_eq!(outcome(&only.ask(&added), LoaderStep::Exports), Some(StepResult::Unknown), "{folder}");
     }
 }
 
@@ -133,11 +136,11 @@ fn a_dependency_that_was_replaced_proves_nothing() {
         let tree =
             Tree::of(&[("kernel/user.ko", &user), (path, &present), ("kernel/other.ko", &own("other", &[LAYOUT]))]);
         let verdict = tree.ask(&exporter);
-        assert_ne!(outcome(&verdict, Step::Exports), Some(Outcome::Fail), "{path}: {verdict:#?}");
+        assert_ne!(outcome(&verdict, LoaderStep::Exports), Some(StepResult::Fail), "{path}: {verdict:#?}");
     }
     // Both files of it are there: users tell of the one that they were built with.
     let replaced = less(added("exporter", &[LAYOUT]), 3);
     let tree =
         Tree::of(&[("kernel/user.ko", &user), ("kernel/exporter.ko", &exporter), ("updates/exporter.ko", &replaced)]);
-    assert_ne!(outcome(&tree.ask(&exporter), Step::Exports), Some(Outcome::Fail));
+    assert_ne!(outcome(&tree.ask(&exporter), LoaderStep::Exports), Some(StepResult::Fail));
 }

@@ -1,6 +1,6 @@
 //! The module that is asked about says nothing of its kernel, wherever it lies; where others disagree, the majority counts.
 
-use kmodlab::predict::{Answer, Outcome, Step};
+use kmodlab::predict::{Decision, LoaderStep, StepResult};
 
 use crate::{Tree, added, ask, named, notes, outcome, own};
 
@@ -18,16 +18,22 @@ fn a_module_in_its_kernels_tree_does_not_vouch_for_itself() {
         ("updates/dkms/wrong.ko", &wrong),
     ]);
     let verdict = tree.ask(&rare);
-    assert_eq!((verdict.answer, outcome(&verdict, Step::ModuleLayout)), (Answer::Unknown, Some(Outcome::Pass)));
-    assert!(notes(&verdict, Step::Symbols).contains("does anybody export rare_symbol"), "{verdict:#?}");
+    assert_eq!(
+        (verdict.answer, outcome(&verdict, LoaderStep::ModuleLayout)),
+        (Decision::Unknown, Some(StepResult::Pass))
+    );
+    assert!(notes(&verdict, LoaderStep::Symbols).contains("does anybody export rare_symbol"), "{verdict:#?}");
 
     let verdict = tree.ask(&wrong);
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::ModuleLayout)));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::ModuleLayout)));
     assert_eq!(verdict.dmesg, ["wrong: disagrees about version of symbol module_layout"]);
 
     // And for others it is no doubt of module_layout, nor evidence of what only it has imported.
     let outside = tree.ask(&added("outside", &[LAYOUT, ("rare_symbol", 0x9999_9999)]));
-    assert_eq!((outside.answer, outcome(&outside, Step::ModuleLayout)), (Answer::Unknown, Some(Outcome::Pass)));
+    assert_eq!(
+        (outside.answer, outcome(&outside, LoaderStep::ModuleLayout)),
+        (Decision::Unknown, Some(StepResult::Pass))
+    );
 }
 
 #[test]
@@ -40,9 +46,9 @@ fn a_copy_of_it_does_not_vouch_for_it_either() {
         ("kernel/asked.ko", &own_words),
         ("kernel/backup/asked-old.ko", &copy),
     ]);
-    assert!(notes(&tree.ask(&own_words), Step::Symbols).contains("does anybody export rare_symbol"));
+    assert!(notes(&tree.ask(&own_words), LoaderStep::Symbols).contains("does anybody export rare_symbol"));
     let other = own("other", &[LAYOUT, ("rare_symbol", 1)]);
-    assert_eq!(outcome(&tree.ask(&other), Step::Symbols), Some(Outcome::Pass), "for others both are evidence");
+    assert_eq!(outcome(&tree.ask(&other), LoaderStep::Symbols), Some(StepResult::Pass), "for others both are evidence");
 }
 
 #[test]
@@ -51,10 +57,10 @@ fn a_module_named_as_its_own_kernel_tells_its_version_magic_alone() {
     let tree = Tree::of(&[("kernel/asked.ko", &asked)]);
     for kernel in [named(&tree.folder().join("kernel/asked.ko")), tree.kernel()] {
         let verdict = ask(&asked, &kernel);
-        for step in [Step::Elf, Step::ModuleLayout, Step::Symbols, Step::Relocations] {
-            assert_eq!(outcome(&verdict, step), Some(Outcome::Unknown), "{step:?}");
+        for step in [LoaderStep::Elf, LoaderStep::ModuleLayout, LoaderStep::Symbols, LoaderStep::Relocations] {
+            assert_eq!(outcome(&verdict, step), Some(StepResult::Unknown), "{step:?}");
         }
-        assert_eq!(outcome(&verdict, Step::Vermagic), Some(Outcome::Pass));
+        assert_eq!(outcome(&verdict, LoaderStep::Vermagic), Some(StepResult::Pass));
     }
 }
 
@@ -67,9 +73,9 @@ fn the_majority_counts_and_a_tie_is_unknown() {
         let modules: Vec<_> = modules.collect();
         Tree::of(&files.into_iter().zip(&modules).collect::<Vec<_>>()).ask(&says("asked", 1))
     };
-    assert_eq!(outcome(&ask(&[1, 2, 1]), Step::Symbols), Some(Outcome::Pass));
-    assert_eq!(outcome(&ask(&[2, 2, 1]), Step::Symbols), Some(Outcome::Fail));
-    assert_eq!(outcome(&ask(&[2, 1]), Step::Symbols), Some(Outcome::Unknown));
+    assert_eq!(outcome(&ask(&[1, 2, 1]), LoaderStep::Symbols), Some(StepResult::Pass));
+    assert_eq!(outcome(&ask(&[2, 2, 1]), LoaderStep::Symbols), Some(StepResult::Fail));
+    assert_eq!(outcome(&ask(&[2, 1]), LoaderStep::Symbols), Some(StepResult::Unknown));
 }
 
 #[test]
@@ -85,8 +91,8 @@ fn the_kernels_own_modules_count_before_what_was_added() {
     };
     for path in ["updates/b.ko", "kernel/b.ko", "weak-updates/b.ko"] {
         assert_eq!(
-            outcome(&files(path).ask(&own("asked", &disputed(1))), Step::Symbols),
-            Some(Outcome::Pass),
+            outcome(&files(path).ask(&own("asked", &disputed(1))), LoaderStep::Symbols),
+            Some(StepResult::Pass),
             "{path}"
         );
     }
@@ -98,5 +104,5 @@ fn a_module_that_was_patched_tells_nothing_of_crcs() {
     patched.entries.push("kmodlab_patched=vermagic");
     let tree = Tree::of(&[("kernel/a.ko", &own("a", &[LAYOUT, PRINTK])), ("kernel/patched.ko", &patched)]);
     let verdict = tree.ask(&own("asked", &[LAYOUT, ("disputed", 1)]));
-    assert!(notes(&verdict, Step::Symbols).contains("does anybody export disputed"), "{verdict:#?}");
+    assert!(notes(&verdict, LoaderStep::Symbols).contains("does anybody export disputed"), "{verdict:#?}");
 }

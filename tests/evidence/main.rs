@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::predict::{Finding, Load, Outcome, Step, Subject, Verdict, predict};
+use kmodlab::predict::{Candidate, Finding, LoadOptions, LoaderStep, StepResult, Verdict, predict};
 
 use make::trees::TreeModule;
 
@@ -95,16 +95,16 @@ fn named(path: &Path) -> Kernel {
 fn ask(module: &TreeModule, kernel: &Kernel) -> Verdict {
     let bytes = module.bytes().unwrap();
     let module = Module::read(&bytes).unwrap();
-    predict(&Subject { bytes: &bytes, module: Some(&module), packing: None }, kernel, &Load::default())
+    predict(&Candidate { bytes: &bytes, module: Some(&module), packing: None }, kernel, &LoadOptions::default())
 }
 
 /// How a step ends: the last finding of it.
-fn outcome(verdict: &Verdict, step: Step) -> Option<Outcome> {
+fn outcome(verdict: &Verdict, step: LoaderStep) -> Option<StepResult> {
     verdict.findings.iter().rev().find(|finding| finding.step == step).map(|finding| finding.result)
 }
 
 /// The notes of a step.
-fn notes(verdict: &Verdict, step: Step) -> String {
+fn notes(verdict: &Verdict, step: LoaderStep) -> String {
     let of_step = |finding: &&Finding| finding.step == step;
     verdict.findings.iter().filter(of_step).map(|finding| finding.note.as_str()).collect::<Vec<_>>().join("; ")
 }

@@ -1,6 +1,6 @@
 //! Of two files of one module the one that depmod prefers counts; and what is not in a list of modules is not known.
 
-use kmodlab::predict::{Outcome, Step};
+use kmodlab::predict::{LoaderStep, StepResult};
 
 use crate::{Tree, added, depending, exporting, notes, outcome, own};
 
@@ -17,7 +17,7 @@ fn two(other: &str) -> Tree {
 /// With which CRC the symbol is there.
 fn crc(tree: &Tree) -> u32 {
     let user = |crc| depending(added("user", &[LAYOUT, ("camera_start", crc)]), "depends=camera");
-    let passes = |crc: &u32| outcome(&tree.ask(&user(*crc)), Step::Symbols) == Some(Outcome::Pass);
+    let passes = |crc: &u32| outcome(&tree.ask(&user(*crc)), LoaderStep::Symbols) == Some(StepResult::Pass);
     let found: Vec<u32> = [0xaaaa, 0xbbbb].into_iter().filter(passes).collect();
     assert_eq!(found.len(), 1);
     found[0]
@@ -62,12 +62,16 @@ fn a_symbol_that_nobody_exports_is_missing_in_a_complete_tree_alone() {
         crate::ask(&asked, &crate::named(both.as_ref()))
     };
     let whole = ask();
-    assert_eq!(outcome(&whole, Step::Symbols), Some(Outcome::Fail), "Module.symvers lists the exports of all modules");
+    assert_eq!(
+        outcome(&whole, LoaderStep::Symbols),
+        Some(StepResult::Fail),
+        "Module.symvers lists the exports of all modules"
+    );
 
     std::fs::write(&file, format!("{symvers}0x00000009\tof_b\tdrivers/b\tEXPORT_SYMBOL\t\n")).unwrap();
     let partly = ask();
-    assert_eq!(outcome(&partly, Step::Symbols), Some(Outcome::Unknown), "b is not there: {partly:#?}");
-    assert!(notes(&partly, Step::Symbols).contains("does anybody export of_nobody"));
+    assert_eq!(outcome(&partly, LoaderStep::Symbols), Some(StepResult::Unknown), "b is not there: {partly:#?}");
+    assert!(notes(&partly, LoaderStep::Symbols).contains("does anybody export of_nobody"));
 }
 
 #[test]
@@ -75,10 +79,14 @@ fn a_list_of_built_in_modules_without_entries_says_nothing() {
     let tree = Tree::of(&[("kernel/a.ko", &own("a", &[LAYOUT, ("_printk", 7)]))]);
     let name = |list: Option<&str>| {
         list.into_iter().for_each(|list| tree.put("modules.builtin", list.as_bytes()));
-        outcome(&tree.ask(&added("asked", &[LAYOUT])), Step::Name)
+        outcome(&tree.ask(&added("asked", &[LAYOUT])), LoaderStep::Name)
     };
-    assert_eq!(name(None), Some(Outcome::Unknown));
-    assert_eq!(name(Some("")), Some(Outcome::Unknown));
+    assert_eq!(name(None), Some(StepResult::Unknown));
+    assert_eq!(name(Some("")), Some(StepResult::Unknown));
     assert_eq!(name(Some("kernel/lib/other.ko\n")), None);
-    assert_eq!(outcome(&tree.ask(&own("a", &[LAYOUT])), Step::Name), None, "a module of the tree is not built in");
+    assert_eq!(
+        outcome(&tree.ask(&own("a", &[LAYOUT])), LoaderStep::Name),
+        None,
+        "a module of the tree is not built in"
+    );
 }

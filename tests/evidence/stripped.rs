@@ -2,7 +2,7 @@
 
 use kmodlab::error::ErrorKind;
 use kmodlab::kernel::Kernel;
-use kmodlab::predict::{Outcome, PatchHelps, Step};
+use kmodlab::predict::{LoaderStep, PatchHelps, StepResult};
 
 use crate::make::trees::TreeModule;
 use crate::{Tree, added, exporting, notes, outcome, own};
@@ -23,7 +23,7 @@ fn tree(more: &[(&str, &TreeModule)]) -> Tree {
 }
 
 fn skips_vermagic(kernel: &Kernel, module: &TreeModule) -> bool {
-    outcome(&crate::ask(module, kernel), Step::Vermagic) == Some(Outcome::Skip)
+    outcome(&crate::ask(module, kernel), LoaderStep::Vermagic) == Some(StepResult::Skip)
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn its_loader_does_not_compare_the_version_magic_of_any_module() {
     for module in [stripped("nf_c", &[LAYOUT]), own("other", &[LAYOUT]), added("foreign", &[LAYOUT])] {
         assert!(skips_vermagic(&kernel, &module), "{}", module.name);
         let verdict = crate::ask(&module, &kernel);
-        assert!(notes(&verdict, Step::Vermagic).contains("CONFIG_MODULE_STRIPPED"));
+        assert!(notes(&verdict, LoaderStep::Vermagic).contains("CONFIG_MODULE_STRIPPED"));
         assert_ne!(verdict.patch_helps(), PatchHelps::Yes);
     }
 }
@@ -82,7 +82,7 @@ fn the_image_of_the_same_kernel_decides() {
     };
     let compares = same("version magic '%s' should be '%s'");
     assert!(compares.vermagic.is_some());
-    assert_eq!(outcome(&crate::ask(&added("asked", &[]), &compares), Step::Vermagic), Some(Outcome::Fail));
+    assert_eq!(outcome(&crate::ask(&added("asked", &[]), &compares), LoaderStep::Vermagic), Some(StepResult::Fail));
     // An image that knows symbols and has no such line does not compare.
     assert!(skips_vermagic(&same("disagrees about version of symbol"), &added("asked", &[])));
 }
@@ -91,7 +91,7 @@ fn the_image_of_the_same_kernel_decides() {
 fn a_module_does_not_vouch_for_its_own_kernel() {
     let asked = stripped("alone", &[LAYOUT, ("_printk", 7)]);
     let tree = Tree::of(&[("alone.ko", &asked)]);
-    assert_ne!(outcome(&tree.ask(&asked), Step::Vermagic), Some(Outcome::Skip));
+    assert_ne!(outcome(&tree.ask(&asked), LoaderStep::Vermagic), Some(StepResult::Skip));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kmodlab::kernel::{self, Kernel, Lookup, Owner};
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::predict::{Outcome, Step};
+use kmodlab::predict::{LoaderStep, StepResult};
 
 use crate::make::pack::{gzip, xz, zstd};
 use crate::{Tree, VERMAGIC, added, ask, exporting, notes, outcome, own};
@@ -116,7 +116,7 @@ fn by_them_a_verdict_knows_crcs_licences_namespaces_and_what_is_missing() {
     let helper = exporting(own("helper", &[LAYOUT]), &[("of_helper", 9)]);
     tree.put("kernel/drivers/misc/helper.ko", &helper.bytes().unwrap());
     let ask = |import| tree.ask(&added("asked", &[LAYOUT, import]));
-    assert_eq!(outcome(&ask(("_printk", 7)), Step::Symbols), Some(Outcome::Pass));
+    assert_eq!(outcome(&ask(("_printk", 7)), LoaderStep::Symbols), Some(StepResult::Pass));
     for (import, line) in [
         (("_printk", 6), "asked: disagrees about version of symbol _printk"),
         (("secret", 8), "asked: module uses symbol (secret) from namespace DEMO, but does not import it."),
@@ -124,7 +124,7 @@ fn by_them_a_verdict_knows_crcs_licences_namespaces_and_what_is_missing() {
     ] {
         let verdict = ask(import);
         assert!(verdict.dmesg.iter().any(|said| said == line), "{verdict:#?}");
-        assert_ne!(outcome(&verdict, Step::Symbols), Some(Outcome::Pass), "{line}");
+        assert_ne!(outcome(&verdict, LoaderStep::Symbols), Some(StepResult::Pass), "{line}");
     }
 }
 
@@ -179,8 +179,8 @@ fn of_exports_that_were_half_written_nothing_is_missing_for_certain() {
     let tree = tree_with("lib/modules/6.1.99-demo/build/Module.symvers", half.as_bytes());
     for kernel in kernels(&tree) {
         let verdict = ask(&added("asked", &[LAYOUT, ("_printk", 7), ("secret", 8)]), &kernel);
-        assert_eq!(outcome(&verdict, Step::Symbols), Some(Outcome::Unknown), "{verdict:#?}");
-        assert!(notes(&verdict, Step::Symbols).contains("secret"));
+        assert_eq!(outcome(&verdict, LoaderStep::Symbols), Some(StepResult::Unknown), "{verdict:#?}");
+        assert!(notes(&verdict, LoaderStep::Symbols).contains("secret"));
         assert!(kernel.facts.notes[0].ends_with("1 line in it can't be read, so its exports are not all"));
     }
 }

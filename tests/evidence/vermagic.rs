@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use kmodlab::error::ErrorKind;
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::predict::{Answer, Outcome, PatchHelps, Step};
+use kmodlab::predict::{Decision, LoaderStep, PatchHelps, StepResult};
 use kmodlab::vermagic::Vermagic;
 
 use crate::{added, ask, named, notes, outcome};
@@ -75,9 +75,9 @@ fn a_module_with_the_constant_string_passes_and_one_with_the_release_does_not() 
         module.vermagic = vermagic;
         ask(&module, &tested)
     };
-    assert_eq!(outcome(&module("vendor SMP mod_unload "), Step::Vermagic), Some(Outcome::Pass));
+    assert_eq!(outcome(&module("vendor SMP mod_unload "), LoaderStep::Vermagic), Some(StepResult::Pass));
     let verdict = module("6.1.0-1-kmodlab SMP mod_unload ");
-    assert_eq!(outcome(&verdict, Step::Vermagic), Some(Outcome::Fail));
+    assert_eq!(outcome(&verdict, LoaderStep::Vermagic), Some(StepResult::Fail));
     let line = "asked: version magic '6.1.0-1-kmodlab SMP mod_unload ' should be 'vendor SMP mod_unload '";
     assert!(verdict.dmesg.contains(&line.to_owned()), "{:?}", verdict.dmesg);
 }
@@ -135,8 +135,11 @@ fn an_image_without_it_shows_the_facts_that_exist() {
 fn a_verdict_of_a_kernel_without_it_is_unknown_there_and_certain_elsewhere() {
     let tested = kernel(&[(VERMAGIC, ""), (CONFIG, ""), (LINE, "")]);
     let verdict = ask(&added("asked", &[]), &tested);
-    assert_eq!((verdict.answer, outcome(&verdict, Step::Vermagic)), (Answer::Unknown, Some(Outcome::Unknown)));
-    assert!(notes(&verdict, Step::Vermagic).contains("the kernel's version magic is not known"));
+    assert_eq!(
+        (verdict.answer, outcome(&verdict, LoaderStep::Vermagic)),
+        (Decision::Unknown, Some(StepResult::Unknown))
+    );
+    assert!(notes(&verdict, LoaderStep::Vermagic).contains("the kernel's version magic is not known"));
     assert_eq!(verdict.patched[0].note, "what to write is not known: give the string by hand, vermagic:'STRING'");
     // What is missing is missing all the same.
     let missing = ask(&added("asked", &[("nowhere", 1)]), &tested);
@@ -148,9 +151,12 @@ fn a_kernel_with_disabled_modules_has_no_system_call_that_loads_them() {
     let tested = kernel(&[(VERMAGIC, "")]);
     assert!(tested.without_modules().unwrap().contains("embedded configuration"));
     let verdict = ask(&added("asked", &[]), &tested);
-    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Answer::Refused, Some(Step::Permission), Some(38)));
+    assert_eq!(
+        (verdict.answer, verdict.stage, verdict.errno),
+        (Decision::Refused, Some(LoaderStep::Permission), Some(38))
+    );
     assert_eq!((verdict.dmesg.len(), verdict.taint.as_deref()), (0, Some("")));
-    assert!(notes(&verdict, Step::Permission).starts_with("modules are disabled (CONFIG_MODULES is not set)"));
+    assert!(notes(&verdict, LoaderStep::Permission).starts_with("modules are disabled (CONFIG_MODULES is not set)"));
     assert_eq!(verdict.patch_helps(), PatchHelps::Insufficient);
 }
 

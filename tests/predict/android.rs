@@ -9,7 +9,7 @@ use kmodlab::module::Module;
 use kmodlab::module::elf::{Class, Endian};
 use kmodlab::module::this_module::Fingerprint;
 use kmodlab::predict::errno::ENOENT;
-use kmodlab::predict::{Answer, Force, Outcome, Step, Verdict};
+use kmodlab::predict::{Decision, Force, LoaderStep, StepResult, Verdict};
 use kmodlab::vermagic::Vermagic;
 
 use crate::kernels::{upstream, with_option};
@@ -56,8 +56,8 @@ fn vendor(change: impl FnOnce(&mut Special)) -> Vec<u8> {
     module.bytes().unwrap()
 }
 
-fn open(verdict: &Verdict) -> Vec<(Step, &str)> {
-    let unknown = verdict.findings.iter().filter(|finding| finding.result == Outcome::Unknown);
+fn open(verdict: &Verdict) -> Vec<(LoaderStep, &str)> {
+    let unknown = verdict.findings.iter().filter(|finding| finding.result == StepResult::Unknown);
     unknown.map(|finding| (finding.step, finding.note.as_str())).collect()
 }
 
@@ -73,7 +73,7 @@ fn what_it_exports_may_be_protected() {
     let module = vendor(|module| (module.imports, module.exports) = (vec![], vec!["rfkill_alloc", "rfkill_register"]));
     let verdict = insmod(&module, &gki(), Force::None);
     assert_unknown(&verdict, &["is rfkill_alloc one of them?", "exports protected symbol", "EACCES (13)"]);
-    assert_eq!(open(&verdict).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [Step::Exports]);
+    assert_eq!(open(&verdict).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [LoaderStep::Exports]);
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn what_neither_imports_nor_exports_loads() {
 fn a_symbol_that_nobody_exports_is_missing_as_everywhere() {
     let module = vendor(|module| module.imports = vec!["gone_from_the_kernel"]);
     let verdict = insmod(&module, &gki(), Force::None);
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Symbols)));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Symbols)));
     assert_eq!(verdict.dmesg, ["demo: Unknown symbol gone_from_the_kernel (err -2)"]);
     // The same kernel without protection.
     let plain = with_option(gki(), "MODULE_SIG_PROTECT", false);
     let line = "demo: module verification failed: signature and/or required key missing - tainting kernel";
     let missing = "demo: Unknown symbol gone_from_the_kernel (err -2)";
-    assert_refused(&insmod(&module, &plain, Force::None), Step::Symbols, ENOENT, &[line, missing]);
+    assert_refused(&insmod(&module, &plain, Force::None), LoaderStep::Symbols, ENOENT, &[line, missing]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn where_the_kernel_keeps_scmversion_a_pointer_of_another_layout_may_hit_it() {
     let member = |name: &str, offset| Member { name: name.to_owned(), offset, size: 8 };
     kernel.facts.layout = fact(vec![member("scmversion", 0x138), member("args", 0x2d8)]);
     let verdict = insmod(&vendor(|_| {}), &kernel, Force::None);
-    assert_eq!((open(&verdict), verdict.answer), (vec![], Answer::Accepted), "{verdict:#?}");
+    assert_eq!((open(&verdict), verdict.answer), (vec![], Decision::Accepted), "{verdict:#?}");
 }
 
 #[test]

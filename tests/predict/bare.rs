@@ -5,7 +5,7 @@ use std::path::Path;
 use kmodlab::kernel::{Kernel, Lookup, named};
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
 use kmodlab::predict::errno::{EKEYREJECTED, ENOEXEC, EPERM};
-use kmodlab::predict::{Answer, Force, Step};
+use kmodlab::predict::{Decision, Force, LoaderStep};
 
 use crate::{assert_unknown, fixture, hello, insmod};
 
@@ -20,10 +20,10 @@ fn module(name: &str) -> Kernel {
 #[test]
 fn a_string_refuses_what_differs() {
     let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
-    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Answer::Refused, Some(Step::Vermagic), None));
+    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Decision::Refused, Some(LoaderStep::Vermagic), None));
     // It does not tell whether its kernel insists on signatures or is locked down, which is looked at before.
     assert_eq!(verdict.errnos, [EKEYREJECTED, EPERM, ENOEXEC]);
-    assert_eq!(verdict.undecided, [Step::Signature, Step::Elf, Step::ModuleLayout]);
+    assert_eq!(verdict.undecided, [LoaderStep::Signature, LoaderStep::Elf, LoaderStep::ModuleLayout]);
 }
 
 #[test]
@@ -36,18 +36,18 @@ fn a_string_that_is_equal_leaves_the_rest_unknown_by_name() {
 #[test]
 fn a_reference_module_tells_machine_layout_and_crcs_too() {
     let verdict = insmod(&hello(&[]), &module("hello-4-rt.ko"), Force::None);
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::ModuleLayout)));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::ModuleLayout)));
 
     let same = insmod(&hello(&[]), &module("exports.ko"), Force::None);
     assert_unknown(&same, &["signature", "param_ops_charp"]);
-    let decided = |step| same.findings.iter().any(|f| f.step == step && f.result == kmodlab::predict::Outcome::Pass);
-    assert!([Step::Elf, Step::ModuleLayout, Step::Vermagic].into_iter().all(decided));
+    let decided = |step| same.findings.iter().any(|f| f.step == step && f.result == kmodlab::predict::StepResult::Pass);
+    assert!([LoaderStep::Elf, LoaderStep::ModuleLayout, LoaderStep::Vermagic].into_iter().all(decided));
 }
 
 #[test]
 fn a_reference_module_of_another_machine_decides_at_once() {
     let verdict = insmod(&fixture("modules/s390x.ko"), &module("hello-4.ko"), Force::None);
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Elf)));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Elf)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The load flags: what the kernel is told to ignore, and what that costs.
 
 use kmodlab::predict::errno::*;
-use kmodlab::predict::{Answer, Force, Step};
+use kmodlab::predict::{Decision, Force, LoaderStep};
 
 use crate::kernels::{debian, with_export, with_option};
 use crate::{assert_accepted, assert_refused, hello, insmod};
@@ -20,7 +20,7 @@ fn forcing_vermagic_passes_it_and_taints() {
 fn forcing_vermagic_alone_is_pointless_where_symbol_versions_differ() {
     let kernel = with_export(debian("6.1.0"), "module_layout", |export| export.crc = Some(1));
     let line = "hello_4: disagrees about version of symbol module_layout";
-    assert_refused(&insmod(&hello(&[]), &kernel, Force::Vermagic), Step::ModuleLayout, ENOEXEC, &[line]);
+    assert_refused(&insmod(&hello(&[]), &kernel, Force::Vermagic), LoaderStep::ModuleLayout, ENOEXEC, &[line]);
 }
 
 #[test]
@@ -33,18 +33,18 @@ fn forcing_both_speaks_of_module_layout_first_and_once() {
 #[test]
 fn ignoring_symbol_versions_makes_the_release_count_again() {
     let kernel = debian("6.1.9");
-    assert_eq!(insmod(&hello(&[]), &kernel, Force::None).answer, Answer::Accepted);
+    assert_eq!(insmod(&hello(&[]), &kernel, Force::None).answer, Decision::Accepted);
     let verdict = insmod(&hello(&[]), &kernel, Force::Modversions);
-    assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(Step::Vermagic), Some("F")));
-    assert_eq!(insmod(&hello(&[]), &kernel, Force::Both).answer, Answer::Accepted);
+    assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(LoaderStep::Vermagic), Some("F")));
+    assert_eq!(insmod(&hello(&[]), &kernel, Force::Both).answer, Decision::Accepted);
 }
 
 #[test]
 fn a_kernel_that_can_not_be_forced_refuses_in_silence() {
     let kernel = with_option(debian("6.1.0"), "MODULE_FORCE_LOAD", false);
-    assert_refused(&insmod(&hello(&[]), &kernel, Force::Vermagic), Step::Vermagic, ENOEXEC, &[]);
-    assert_refused(&insmod(&hello(&[]), &kernel, Force::Modversions), Step::ModuleLayout, ENOEXEC, &[]);
-    assert_refused(&insmod(&hello(&[]), &kernel, Force::Both), Step::ModuleLayout, ENOEXEC, &[]);
+    assert_refused(&insmod(&hello(&[]), &kernel, Force::Vermagic), LoaderStep::Vermagic, ENOEXEC, &[]);
+    assert_refused(&insmod(&hello(&[]), &kernel, Force::Modversions), LoaderStep::ModuleLayout, ENOEXEC, &[]);
+    assert_refused(&insmod(&hello(&[]), &kernel, Force::Both), LoaderStep::ModuleLayout, ENOEXEC, &[]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_kernel_without_symbol_versions_has_nothing_to_ignore() {
     let without = kmodlab::vermagic::Vermagic::parse(b"7.2.0-47-amd64 SMP preempt mod_unload ");
     kernel.vermagic.as_mut().unwrap().value = without;
     let verdict = insmod(&hello(&[]), &kernel, Force::Modversions);
-    assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(Step::Vermagic), Some("")));
+    assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(LoaderStep::Vermagic), Some("")));
     let lines = ["hello_4: bad vermagic: kernel tainted.", OUT_OF_TREE, UNSIGNED];
     assert_accepted(&insmod(&hello(&[]), &kernel, Force::Vermagic), "FOE", &lines);
 }

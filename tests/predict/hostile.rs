@@ -1,6 +1,6 @@
 //! Whatever the bytes are, there is a verdict and no panic; and the verdict keeps its own rules.
 
-use kmodlab::predict::{Answer, Force, Verdict};
+use kmodlab::predict::{Decision, Force, Verdict};
 use proptest::prelude::*;
 
 use crate::kernels::{debian, upstream};
@@ -11,14 +11,14 @@ const VERSIONS: [&str; 8] = ["2.6.18", "3.16.0", "4.19.0", "5.10.0", "6.1.0", "6
 
 /// What holds of each verdict.
 fn assert_sound(verdict: &Verdict) {
-    let is_refused = verdict.answer == Answer::Refused;
+    let is_refused = verdict.answer == Decision::Refused;
     assert_eq!(is_refused, verdict.stage.is_some());
     assert_eq!(is_refused, !verdict.errnos.is_empty());
     assert_eq!(verdict.errno, (verdict.errnos.len() == 1).then(|| verdict.errnos[0]));
     assert!(verdict.errnos.len() < 2 || !verdict.undecided.is_empty(), "{verdict:#?}");
     assert!(is_refused || verdict.undecided.is_empty());
-    assert!(verdict.answer != Answer::Unknown || verdict.taint.is_none());
-    assert!(verdict.answer == Answer::Unknown || !verdict.undecided.is_empty() || verdict.taint.is_some());
+    assert!(verdict.answer != Decision::Unknown || verdict.taint.is_none());
+    assert!(verdict.answer == Decision::Unknown || !verdict.undecided.is_empty() || verdict.taint.is_some());
 }
 
 #[test]
@@ -71,7 +71,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         version in prop::sample::select(&["5.10.0", "6.1.0", "6.6.0", "6.14.0"][..]),
     ) {
-        use kmodlab::predict::Step::{ModuleLayout, Vermagic};
+        use kmodlab::predict::LoaderStep::{ModuleLayout, Vermagic};
         let mut bytes = hello(&[]);
         let length = bytes.len();
         for (place, byte) in changes {

@@ -38,7 +38,7 @@ use std::path::Path;
 
 use kmodlab::kernel::Kernel;
 use kmodlab::module::Module;
-use kmodlab::predict::{Answer, Force, Load, Outcome, Step, Subject, Verdict, predict};
+use kmodlab::predict::{Candidate, Decision, Force, LoadOptions, LoaderStep, StepResult, Verdict, predict};
 
 /// The bytes of a fixture.
 fn fixture(name: &str) -> Vec<u8> {
@@ -58,20 +58,20 @@ fn hello(changes: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 /// The verdict for a bare insmod.
 fn insmod(bytes: &[u8], kernel: &Kernel, force: Force) -> Verdict {
-    judge(bytes, kernel, Load { force, alone: true, ..Load::default() })
+    judge(bytes, kernel, LoadOptions { force, alone: true, ..LoadOptions::default() })
 }
 
-fn judge(bytes: &[u8], kernel: &Kernel, load: Load) -> Verdict {
+fn judge(bytes: &[u8], kernel: &Kernel, load: LoadOptions) -> Verdict {
     let module = Module::read(bytes).ok();
-    predict(&Subject { bytes, module: module.as_ref(), packing: None }, kernel, &load)
+    predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load)
 }
 
 /// It is refused at that step, with that errno, and these are the lines.
 #[track_caller]
-fn assert_refused(verdict: &Verdict, step: Step, errno: i32, lines: &[&str]) {
+fn assert_refused(verdict: &Verdict, step: LoaderStep, errno: i32, lines: &[&str]) {
     assert_eq!(
         (verdict.answer, verdict.stage, verdict.errno),
-        (Answer::Refused, Some(step), Some(errno)),
+        (Decision::Refused, Some(step), Some(errno)),
         "{verdict:#?}"
     );
     assert_eq!(verdict.dmesg, lines);
@@ -80,16 +80,16 @@ fn assert_refused(verdict: &Verdict, step: Step, errno: i32, lines: &[&str]) {
 /// It is accepted, leaves those taints, and these are the lines.
 #[track_caller]
 fn assert_accepted(verdict: &Verdict, taint: &str, lines: &[&str]) {
-    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Answer::Accepted, Some(taint)), "{verdict:#?}");
+    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some(taint)), "{verdict:#?}");
     assert_eq!(verdict.dmesg, lines);
 }
 
 /// It is not decided, and each of these words is in what would decide it.
 #[track_caller]
 fn assert_unknown(verdict: &Verdict, words: &[&str]) {
-    assert_eq!((verdict.answer, verdict.errno, &verdict.taint), (Answer::Unknown, None, &None), "{verdict:#?}");
+    assert_eq!((verdict.answer, verdict.errno, &verdict.taint), (Decision::Unknown, None, &None), "{verdict:#?}");
     let unknown: Vec<&str> =
-        verdict.findings.iter().filter(|f| f.result == Outcome::Unknown).map(|f| f.note.as_str()).collect();
+        verdict.findings.iter().filter(|f| f.result == StepResult::Unknown).map(|f| f.note.as_str()).collect();
     for word in words {
         assert!(unknown.iter().any(|note| note.contains(word)), "{word} is not in {unknown:#?}");
     }

@@ -2,7 +2,7 @@
 
 use kmodlab::kernel::Kernel;
 use kmodlab::predict::errno::{EINVAL, ENOMEM};
-use kmodlab::predict::{Answer, Force, Step, Verdict};
+use kmodlab::predict::{Decision, Force, LoaderStep, Verdict};
 
 use crate::kernels::{with_option, without_versions};
 use crate::make::special::Special;
@@ -29,7 +29,7 @@ fn the_modules_of_a_kernel_share_8_kib_of_per_cpu_data() {
     for size in [8200, 16 << 10, 32 << 10] {
         let line = format!("demo: Could not allocate {size} bytes percpu data");
         let verdict = per_cpu(&kernel, size);
-        assert_refused(&verdict, Step::Memory, ENOMEM, &[UNSIGNED, &line]);
+        assert_refused(&verdict, LoaderStep::Memory, ENOMEM, &[UNSIGNED, &line]);
         assert_eq!(verdict.taint.as_deref(), Some("E"));
     }
     // The allocator warns of what no unit of it holds.
@@ -40,7 +40,7 @@ fn the_modules_of_a_kernel_share_8_kib_of_per_cpu_data() {
 #[test]
 fn a_kernel_that_profiles_allocations_has_more() {
     let plain = without_versions("6.12.9");
-    assert_eq!(per_cpu(&plain, 16 << 10).answer, Answer::Refused);
+    assert_eq!(per_cpu(&plain, 16 << 10).answer, Decision::Refused);
     let profiling = with_option(plain.clone(), "MEM_ALLOC_PROFILING", true);
     assert_accepted(&per_cpu(&profiling, 16 << 10), "E", &[UNSIGNED]);
     assert_unknown(&per_cpu(&profiling, 48 << 10), &["49152 bytes of per-CPU data"]);
@@ -69,8 +69,8 @@ fn no_area_of_modules_holds_two_gib() {
         insmod(&bytes, &kernel, Force::None)
     };
     let too_large = of_size(2048);
-    assert_eq!((too_large.answer, too_large.errno), (Answer::Refused, Some(ENOMEM)), "{too_large:#?}");
-    assert_eq!((too_large.stage, too_large.taint.as_deref()), (Some(Step::Memory), Some("")));
+    assert_eq!((too_large.answer, too_large.errno), (Decision::Refused, Some(ENOMEM)), "{too_large:#?}");
+    assert_eq!((too_large.stage, too_large.taint.as_deref()), (Some(LoaderStep::Memory), Some("")));
     assert_unknown(&of_size(1024), &["1024 MiB of memory; has the machine so much"]);
 }
 
@@ -81,7 +81,7 @@ fn constructors_are_in_one_section() {
     assert_accepted(&insmod(&both, &kernel, Force::None), "E", &[UNSIGNED]);
     let running = with_option(kernel.clone(), "CONSTRUCTORS", true);
     let lines = [UNSIGNED, "demo: has both .ctors and .init_array."];
-    assert_refused(&insmod(&both, &running, Force::None), Step::Sections, EINVAL, &lines);
+    assert_refused(&insmod(&both, &running, Force::None), LoaderStep::Sections, EINVAL, &lines);
     let one = module("x86", &kernel, &[(".init_array", 8)]);
     assert_accepted(&insmod(&one, &running, Force::None), "E", &[UNSIGNED]);
     let mut unknown = running;

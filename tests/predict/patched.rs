@@ -1,6 +1,6 @@
 //! "Would a patch help?", for each way of patching.
 
-use kmodlab::predict::{Answer, Force, PatchHelps, Step, Verdict};
+use kmodlab::predict::{Decision, Force, LoaderStep, PatchHelps, Verdict};
 
 use crate::kernels::{debian, with_export, with_option};
 use crate::{hello, insmod};
@@ -24,8 +24,8 @@ fn it_would_load_where_vermagic_alone_stands_in_the_way() {
     let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &debian("6.1.0"), Force::None);
     assert_eq!(helps(&verdict), [PatchHelps::Yes; 2]);
     let [rewritten, blanked] = &verdict.patched;
-    assert_eq!((rewritten.verdict, rewritten.note.as_str()), (Answer::Accepted, "it would load, and taint OE"));
-    assert_eq!((blanked.verdict, blanked.note.as_str()), (Answer::Accepted, "it would load, and taint FOE"));
+    assert_eq!((rewritten.verdict, rewritten.note.as_str()), (Decision::Accepted, "it would load, and taint OE"));
+    assert_eq!((blanked.verdict, blanked.note.as_str()), (Decision::Accepted, "it would load, and taint FOE"));
 }
 
 #[test]
@@ -41,6 +41,6 @@ fn insufficient_where_something_else_stands_in_the_way_too() {
     let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &kernel, Force::None);
     assert_eq!(helps(&verdict), [PatchHelps::Insufficient; 2]);
     let [rewritten, _] = &verdict.patched;
-    assert_eq!(rewritten.stage, Some(Step::Symbols));
+    assert_eq!(rewritten.stage, Some(LoaderStep::Symbols));
     assert_eq!(rewritten.note, "1 of 2 CRCs differ: _printk");
 }

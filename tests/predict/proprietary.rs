@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use kmodlab::kernel::{BuiltIn, Export, Fact, Kernel, Policy, Tree, TreeModule};
 use kmodlab::predict::errno::*;
-use kmodlab::predict::{Answer, Force, Load, Step, Verdict};
+use kmodlab::predict::{Decision, Force, LoadOptions, LoaderStep, Verdict};
 
 use crate::kernels::{without_export, without_versions};
 use crate::make::special::Special;
@@ -37,7 +37,7 @@ fn using(kernel: &Kernel, licence: &str, imports: &[&'static str]) -> Verdict {
     let vermagic = format!("vermagic={}", kernel.vermagic.as_ref().unwrap().value);
     let mut module = Special::new("x86", &[licence, "intree=Y", "retpoline=Y", &vermagic]);
     module.imports = imports.to_vec();
-    judge(&module.bytes().unwrap(), kernel, Load::default())
+    judge(&module.bytes().unwrap(), kernel, LoadOptions::default())
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn who_uses_a_proprietary_module_inherits_the_taint() {
     assert_eq!(verdict.needs, ["prop"]);
     // GPL-only symbols that come later are then not there.
     let lines = [UNSIGNED, inherits, "demo: Unknown symbol gpl_fn (err -2)"];
-    assert_refused(&using(&kernel, "license=GPL", &["prop_fn", "gpl_fn"]), Step::Symbols, ENOENT, &lines);
+    assert_refused(&using(&kernel, "license=GPL", &["prop_fn", "gpl_fn"]), LoaderStep::Symbols, ENOENT, &lines);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn who_used_gpl_only_symbols_does_not_find_those_of_a_proprietary_module() {
     let refused = "demo: module using GPL-only symbols uses symbols prop_fn from proprietary module prop.";
     let lines = [UNSIGNED, refused, "demo: Unknown symbol prop_fn (err -2)"];
     let verdict = using(&kernel("6.1.0"), "license=GPL", &["gpl_fn", "prop_fn"]);
-    assert_refused(&verdict, Step::Symbols, ENOENT, &lines);
+    assert_refused(&verdict, LoaderStep::Symbols, ENOENT, &lines);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn older_kernels_know_nothing_of_that_or_took_it_over() {
 fn a_list_of_symbols_of_another_build_names_no_licence() {
     let mut kernel = kernel("6.1.0");
     let tree = &mut kernel.facts.tree.as_mut().unwrap().value;
-    for (file, answer) in [("drivers/net/prop", Answer::Accepted), ("/root/prop/prop", Answer::Unknown)] {
+    for (file, answer) in [("drivers/net/prop", Decision::Accepted), ("/root/prop/prop", Decision::Unknown)] {
         tree.modules[0].file = file.into();
         let module = tree.modules[0].clone();
         let tree = Tree::new(vec![module], Vec::new());
@@ -118,11 +118,11 @@ fn some_modules_are_proprietary_for_their_names() {
             format!("{name}: Unknown symbol _printk (err -2)"),
         ];
         let verdict = insmod(&named(name), &kernel, Force::None);
-        assert_refused(&verdict, Step::Symbols, ENOENT, &lines.each_ref().map(String::as_str));
+        assert_refused(&verdict, LoaderStep::Symbols, ENOENT, &lines.each_ref().map(String::as_str));
         assert_eq!(verdict.taint.as_deref(), Some("POE"));
     }
     let verdict = insmod(&named("ndiswrapper"), &kernel, Force::None);
-    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Answer::Accepted, Some("POE")));
+    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some("POE")));
     assert_eq!(verdict.dmesg.last().map(String::as_str), Some("ndiswrapper: module license taints kernel."));
     // The names are compared exactly.
     assert_eq!(insmod(&named("lvex"), &kernel, Force::None).taint.as_deref(), Some("OE"));
@@ -132,9 +132,9 @@ fn some_modules_are_proprietary_for_their_names() {
 fn a_name_with_a_dash_is_not_that_of_a_built_in_module() {
     let mut kernel = crate::kernels::debian("6.1.0");
     kernel.facts.tree = self::kernel("6.1.0").facts.tree;
-    assert_eq!(insmod(&named("tcp-cubic"), &kernel, Force::None).answer, Answer::Accepted);
+    assert_eq!(insmod(&named("tcp-cubic"), &kernel, Force::None).answer, Decision::Accepted);
     let verdict = insmod(&named("tcp_cubic"), &kernel, Force::None);
-    assert_eq!((verdict.stage, verdict.errno), (Some(Step::Name), Some(EINVAL)));
+    assert_eq!((verdict.stage, verdict.errno), (Some(LoaderStep::Name), Some(EINVAL)));
 }
 
 // An open signature
@@ -150,12 +150,12 @@ fn open(version: &str) -> Kernel {
 fn an_open_signature_leaves_the_taint_open_even_if_nothing_else_taints() {
     let in_tree = hello(&[(b"author=The kmodlab fixtures", b"intree=Y\0retpoline=Y\0x=ures")]);
     let verdict = insmod(&in_tree, &open("6.1.0"), Force::None);
-    assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, Some(Step::Symbols)), "{verdict:#?}");
-    assert_eq!((verdict.undecided.as_slice(), verdict.taint), (&[Step::Signature][..], None));
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Symbols)), "{verdict:#?}");
+    assert_eq!((verdict.undecided.as_slice(), verdict.taint), (&[LoaderStep::Signature][..], None));
     // What is refused before taints are set leaves none.
     let foreign = hello(&[(b"SMP preempt", b"SMP preemqt")]);
     let verdict = insmod(&foreign, &open("6.1.0"), Force::None);
-    assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(Step::Vermagic), Some("")), "{verdict:#?}");
+    assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(LoaderStep::Vermagic), Some("")), "{verdict:#?}");
 }
 
 #[test]

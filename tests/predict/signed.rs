@@ -3,7 +3,7 @@
 use kmodlab::kernel::{BuiltIn, Certificate, Fact, Kernel, Tree, TreeModule};
 use kmodlab::patch::sign::{Digest, Signer};
 use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED, ENOKEY, ENOPKG};
-use kmodlab::predict::{Answer, Finding, Force, Load, Outcome, Step, Verdict};
+use kmodlab::predict::{Decision, Finding, Force, LoadOptions, LoaderStep, StepResult, Verdict};
 use kmodlab::vermagic::Vermagic;
 
 use crate::kernels::{debian, with_option};
@@ -48,7 +48,7 @@ fn a_changed_module_is_refused_by_the_kernel_whose_key_signed_it_and_taken_by_ot
     let at = changed.windows(10).position(|window| window == b"hello_4.ko" || window.starts_with(b"license=")).unwrap();
     changed[at + 8] ^= 1;
     let verdict = insmod(&changed, &trusting(&[certificate()]), Force::None);
-    assert_refused(&verdict, Step::Signature, EKEYREJECTED, &[]);
+    assert_refused(&verdict, LoaderStep::Signature, EKEYREJECTED, &[]);
     assert!(verdict.is_changed);
     let stranger = Certificate { serial: vec![1], ..certificate() };
     let verdict =
@@ -57,7 +57,7 @@ fn a_changed_module_is_refused_by_the_kernel_whose_key_signed_it_and_taken_by_ot
     assert!(!verdict.is_changed);
     let insisting = with_option(trusting(&[stranger]), "MODULE_SIG_FORCE", true);
     let line = "Loading of module with unavailable key is rejected";
-    assert_refused(&insmod(&changed, &insisting, Force::None), Step::Signature, EKEYREJECTED, &[line]);
+    assert_refused(&insmod(&changed, &insisting, Force::None), LoaderStep::Signature, EKEYREJECTED, &[line]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn with_trailer(changes: &[(usize, u8)]) -> Vec<u8> {
 /// The signature is not decided; a later step may refuse the module.
 #[track_caller]
 fn assert_undecided(verdict: &Verdict, words: &str) {
-    let is_it = |finding: &&Finding| (finding.step, finding.result) == (Step::Signature, Outcome::Unknown);
+    let is_it = |finding: &&Finding| (finding.step, finding.result) == (LoaderStep::Signature, StepResult::Unknown);
     let found = verdict.findings.iter().find(is_it);
     assert!(found.is_some_and(|finding| finding.note.contains(words)), "{verdict:#?}");
 }
@@ -109,9 +109,14 @@ fn before_5_4_a_signature_of_an_unknown_kind_is_refused_even_where_nobody_insist
     let line = "Module is not signed with expected PKCS#7 message";
     for release in ["4.3.1", "4.14.100", "5.3.18"] {
         let kernel = of_release(release);
-        assert_refused(&insmod(&with_trailer(&[(2, 1)]), &kernel, Force::None), Step::Signature, ENOPKG, &[line]);
+        assert_refused(&insmod(&with_trailer(&[(2, 1)]), &kernel, Force::None), LoaderStep::Signature, ENOPKG, &[line]);
         let insisting = with_option(kernel, "MODULE_SIG_FORCE", true);
-        assert_refused(&insmod(&with_trailer(&[(2, 1)]), &insisting, Force::None), Step::Signature, ENOPKG, &[line]);
+        assert_refused(
+            &insmod(&with_trailer(&[(2, 1)]), &insisting, Force::None),
+            LoaderStep::Signature,
+            ENOPKG,
+            &[line],
+        );
     }
     // Distributions had the later check years before.
     let verdict = insmod(&with_trailer(&[(2, 1)]), &of_release("4.15.0-213-generic"), Force::None);
@@ -129,7 +134,7 @@ fn before_5_4_fields_that_must_be_zero_are_spoken_of_without_a_name() {
         ("6.1.20", "module: PKCS#7 signature info has unexpected non-zero params"),
     ] {
         let verdict = insmod(&with_trailer(&[(6, 1)]), &of_release(release), Force::None);
-        assert_refused(&verdict, Step::Signature, EBADMSG, &[line]);
+        assert_refused(&verdict, LoaderStep::Signature, EBADMSG, &[line]);
     }
 }
 
@@ -145,9 +150,9 @@ fn before_4_3_signatures_are_of_another_kind() {
                 "does the kernel know the key?",
             );
         }
-        assert_refused(&insmod(&with_trailer(&[]), &kernel, Force::None), Step::Signature, ENOPKG, &[]);
+        assert_refused(&insmod(&with_trailer(&[]), &kernel, Force::None), LoaderStep::Signature, ENOPKG, &[]);
         let other_algorithm = with_trailer(&[(2, 1)]);
-        assert_refused(&insmod(&other_algorithm, &kernel, Force::None), Step::Signature, ENOPKG, &[]);
+        assert_refused(&insmod(&other_algorithm, &kernel, Force::None), LoaderStep::Signature, ENOPKG, &[]);
     }
 }
 
@@ -156,7 +161,7 @@ fn a_digest_that_a_kernel_before_5_4_does_not_know_is_refused() {
     let (signed, _) = over_sha512();
     let mut kernel = with_option(of_release("4.14.100"), "CRYPTO_SHA512", false);
     kernel.facts.tree = Some(Fact { value: Tree::new(Vec::new(), Vec::new()), source: "this test".to_owned() });
-    assert_refused(&insmod(&signed, &kernel, Force::None), Step::Signature, ENOPKG, &[]);
+    assert_refused(&insmod(&signed, &kernel, Force::None), LoaderStep::Signature, ENOPKG, &[]);
 }
 
 #[test]
@@ -164,9 +169,9 @@ fn a_key_that_is_not_known_is_tolerated_before_5_4_too() {
     let mut kernel = of_release("4.14.100");
     kernel.facts.keys.as_mut().unwrap().value.clear();
     let signed = fixture("modules/hello-4-signed.ko");
-    assert_ne!(insmod(&signed, &kernel, Force::None).stage, Some(Step::Signature));
+    assert_ne!(insmod(&signed, &kernel, Force::None).stage, Some(LoaderStep::Signature));
     let insisting = with_option(kernel, "MODULE_SIG_FORCE", true);
-    assert_refused(&insmod(&signed, &insisting, Force::None), Step::Signature, ENOKEY, &[]);
+    assert_refused(&insmod(&signed, &insisting, Force::None), LoaderStep::Signature, ENOKEY, &[]);
 }
 
 #[test]
@@ -179,17 +184,17 @@ fn force_makes_a_signature_void_from_4_8_on() {
     let kept = insmod(&signed, &insists("3.10.0-1160.el7.x86_64"), Force::Both);
     assert_undecided(&kept, "does a forced module count as unsigned?");
     for release in ["4.4.302", "4.14.100"] {
-        assert_refused(&insmod(&signed, &insists(release), Force::Both), Step::Signature, ENOKEY, &[]);
+        assert_refused(&insmod(&signed, &insists(release), Force::Both), LoaderStep::Signature, ENOKEY, &[]);
     }
     let line = "Loading of unsigned module is rejected";
-    assert_refused(&insmod(&signed, &insists("5.4.50"), Force::Both), Step::Signature, EKEYREJECTED, &[line]);
+    assert_refused(&insmod(&signed, &insists("5.4.50"), Force::Both), LoaderStep::Signature, EKEYREJECTED, &[line]);
 }
 
 #[test]
 fn where_a_distribution_may_have_the_later_errno_both_are_named() {
     let insisting = with_option(of_release("4.18.0-553.el8_10.x86_64"), "MODULE_SIG_FORCE", true);
     let verdict = insmod(&fixture("modules/hello-4.ko"), &insisting, Force::None);
-    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Answer::Refused, Some(Step::Signature), None));
+    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Decision::Refused, Some(LoaderStep::Signature), None));
     assert_eq!(verdict.errnos, [EKEYREJECTED, ENOKEY]);
 }
 
@@ -199,7 +204,7 @@ fn a_signature_that_can_t_be_read_is_refused_even_where_nobody_insists() {
     // The tag of the issuer's common name.
     let at = broken.windows(5).rposition(|window| window == [6, 3, 0x55, 4, 3]).unwrap();
     broken[at] = 0x1f;
-    assert_refused(&insmod(&broken, &trusting(&[]), Force::None), Step::Signature, EBADMSG, &[]);
+    assert_refused(&insmod(&broken, &trusting(&[]), Force::None), LoaderStep::Signature, EBADMSG, &[]);
 }
 
 /// `hello-4.ko`, signed over SHA-512, and a kernel that trusts the key.
@@ -237,14 +242,15 @@ fn a_digest_that_is_a_module_is_needed_before() {
     kernel.facts.tree = tree(&["sha512_generic"]);
     // It is the kernel that asks for it, so a bare insmod may do.
     assert_unknown(&insmod(&signed, &kernel, Force::None), &["does the kernel's modprobe find the module"]);
-    let with_others = judge(&signed, &kernel, Load { force: Force::None, alone: false, ..Load::default() });
+    let with_others =
+        judge(&signed, &kernel, LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() });
     assert_accepted(&with_others, "O", &[OUT_OF_TREE]);
     assert_eq!(with_others.needs, ["sha512_generic"]);
     kernel.facts.tree = tree(&["md4"]);
     assert_accepted(&insmod(&signed, &kernel, Force::None), "OE", &[OUT_OF_TREE, UNSIGNED]);
     let line = "Loading of module with unsupported crypto is rejected";
     let insisting = with_option(kernel, "MODULE_SIG_FORCE", true);
-    assert_refused(&insmod(&signed, &insisting, Force::None), Step::Signature, EKEYREJECTED, &[line]);
+    assert_refused(&insmod(&signed, &insisting, Force::None), LoaderStep::Signature, EKEYREJECTED, &[line]);
 }
 
 #[test]
@@ -255,5 +261,5 @@ fn a_digest_is_computed_before_the_key_is_looked_for() {
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
     let insisting = with_option(with_option(kernel, "CRYPTO_SHA512", false), "MODULE_SIG_FORCE", true);
     let line = "Loading of module with unsupported crypto is rejected";
-    assert_refused(&insmod(&signed, &insisting, Force::None), Step::Signature, EKEYREJECTED, &[line]);
+    assert_refused(&insmod(&signed, &insisting, Force::None), LoaderStep::Signature, EKEYREJECTED, &[line]);
 }

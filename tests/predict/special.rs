@@ -5,7 +5,7 @@ use kmodlab::kernel::{Fact, Kernel};
 use kmodlab::module::Module;
 use kmodlab::predict::danger::Danger;
 use kmodlab::predict::errno::ENOEXEC;
-use kmodlab::predict::{Answer, Force, Outcome, Step, Verdict};
+use kmodlab::predict::{Decision, Force, LoaderStep, StepResult, Verdict};
 use kmodlab::vermagic::Vermagic;
 
 use crate::kernels::{debian, upstream, with_option};
@@ -23,7 +23,7 @@ fn typed(string: &str) -> Kernel {
     Kernel { name: format!("vermagic:{string}"), vermagic: Some(vermagic), facts }
 }
 
-fn note(verdict: &Verdict, step: Step) -> (Outcome, &str) {
+fn note(verdict: &Verdict, step: LoaderStep) -> (StepResult, &str) {
     let finding = verdict.findings.iter().find(|finding| finding.step == step).expect("a finding of that step");
     (finding.result, &finding.note)
 }
@@ -42,9 +42,9 @@ fn a_kernel_that_protects_symbols_leaves_an_unsigned_module_open() {
 fn what_it_exports_is_open_too() {
     let protecting = with_option(upstream("6.1.112"), "MODULE_SIG_PROTECT", true);
     let verdict = insmod(&fixture("modules/exports.ko"), &protecting, Force::None);
-    let open: Vec<_> = verdict.findings.iter().filter(|finding| finding.result == Outcome::Unknown).collect();
+    let open: Vec<_> = verdict.findings.iter().filter(|finding| finding.result == StepResult::Unknown).collect();
     let is_said = open.iter().any(|finding| finding.note.contains("exports protected symbol"));
-    assert!(is_said || verdict.answer == Answer::Refused, "{verdict:#?}");
+    assert!(is_said || verdict.answer == Decision::Refused, "{verdict:#?}");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn the_image_decides_about_protection() {
     ];
     let messages = messages.map(str::to_owned).into();
     plain.facts.messages = Some(Fact { value: messages, source: "this test".to_owned() });
-    assert_eq!(insmod(&hello(&[]), &plain, Force::None).answer, Answer::Accepted, "it has no line for it");
+    assert_eq!(insmod(&hello(&[]), &plain, Force::None).answer, Decision::Accepted, "it has no line for it");
 }
 
 // OpenWrt
@@ -71,9 +71,9 @@ fn stripped() -> Vec<u8> {
 #[test]
 fn a_stripped_module_loads_on_a_kernel_that_does_not_look() {
     let openwrt = with_option(upstream("5.15.150"), "MODULE_STRIPPED", true);
-    assert_eq!(note(&insmod(&stripped(), &openwrt, Force::None), Step::Vermagic).0, Outcome::Skip);
+    assert_eq!(note(&insmod(&stripped(), &openwrt, Force::None), LoaderStep::Vermagic).0, StepResult::Skip);
     let verdict = insmod(&stripped(), &openwrt, Force::None);
-    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Answer::Accepted, Some("E")), "{verdict:#?}");
+    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some("E")), "{verdict:#?}");
     // From 6.4 on the taint of origin has a place of its own, which OpenWrt left as it is.
     let later = with_option(upstream("6.12.50"), "MODULE_STRIPPED", true);
     assert_eq!(insmod(&stripped(), &later, Force::None).taint.as_deref(), Some("OE"));
@@ -82,15 +82,15 @@ fn a_stripped_module_loads_on_a_kernel_that_does_not_look() {
 #[test]
 fn on_any_other_kernel_it_would_have_to_be_forced() {
     let verdict = insmod(&stripped(), &with_option(upstream("5.15.150"), "MODULE_FORCE_LOAD", false), Force::None);
-    assert_refused(&verdict, Step::Vermagic, ENOEXEC, &[]);
+    assert_refused(&verdict, LoaderStep::Vermagic, ENOEXEC, &[]);
 }
 
 #[test]
 fn a_stripped_kernel_takes_a_foreign_version_magic_too() {
     let openwrt = with_option(upstream("5.15.150"), "MODULE_STRIPPED", true);
     let foreign = hello(&[(b"mod_unload", b"nod_unload")]);
-    assert_eq!(insmod(&foreign, &openwrt, Force::None).answer, Answer::Accepted);
-    assert_eq!(insmod(&foreign, &upstream("5.15.150"), Force::None).stage, Some(Step::Vermagic));
+    assert_eq!(insmod(&foreign, &openwrt, Force::None).answer, Decision::Accepted);
+    assert_eq!(insmod(&foreign, &upstream("5.15.150"), Force::None).stage, Some(LoaderStep::Vermagic));
 }
 
 // Linux 2.4
@@ -169,15 +169,18 @@ fn each_marked_module_is_warned_of_whatever_the_verdict_is() {
     };
     let own = "6.1.0-47-amd64 SMP preempt mod_unload modversions ";
     for (module, stage) in [
-        (marked("x86", Some(own)), Some(Step::ModuleLayout)),
-        (marked("x86", Some("6.1.0-48-amd64 SMP mod_unload ")), Some(Step::ModuleLayout)),
-        (marked("x86", None), Some(Step::ModuleLayout)),
-        (marked("s390", Some(own)), Some(Step::Elf)),
-        (hello(&[(AUTHOR, b"kmodlab_patched=0123456789a"), (b"SMP preempt", b"SMP preemqt")]), Some(Step::Vermagic)),
+        (marked("x86", Some(own)), Some(LoaderStep::ModuleLayout)),
+        (marked("x86", Some("6.1.0-48-amd64 SMP mod_unload ")), Some(LoaderStep::ModuleLayout)),
+        (marked("x86", None), Some(LoaderStep::ModuleLayout)),
+        (marked("s390", Some(own)), Some(LoaderStep::Elf)),
+        (
+            hello(&[(AUTHOR, b"kmodlab_patched=0123456789a"), (b"SMP preempt", b"SMP preemqt")]),
+            Some(LoaderStep::Vermagic),
+        ),
     ] {
         let kernel = with_option(debian("6.1.0"), "MODULE_FORCE_LOAD", false);
         let verdict = insmod(&module, &kernel, Force::None);
-        assert_eq!((verdict.answer, verdict.stage), (Answer::Refused, stage), "{verdict:#?}");
+        assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, stage), "{verdict:#?}");
         let notes = warnings(&verdict);
         assert!(notes.len() == 1 && notes[0].contains("its modinfo says kmodlab_patched=0123456789a"), "{notes:?}");
     }
@@ -258,11 +261,11 @@ fn imports_and_exports_tell_realtime_too() {
 #[test]
 fn a_release_alone_claims_nothing_about_tokens() {
     let verdict = insmod(&hello(&[]), &typed("6.1.0-47-amd64"), Force::None);
-    assert_eq!(note(&verdict, Step::Vermagic).0, Outcome::Unknown);
-    assert_eq!((verdict.answer, verdict.dangers.len()), (Answer::Unknown, 0));
+    assert_eq!(note(&verdict, LoaderStep::Vermagic).0, StepResult::Unknown);
+    assert_eq!((verdict.answer, verdict.dangers.len()), (Decision::Unknown, 0));
     // The module has symbol versions, so that the release may be skipped.
     let verdict = insmod(&hello(&[]), &typed("6.1.0-48-amd64"), Force::None);
-    assert_eq!((verdict.answer, note(&verdict, Step::Vermagic).0), (Answer::Unknown, Outcome::Unknown));
+    assert_eq!((verdict.answer, note(&verdict, LoaderStep::Vermagic).0), (Decision::Unknown, StepResult::Unknown));
     assert_eq!(verdict.dangers, []);
 }
 
@@ -271,10 +274,10 @@ fn a_release_alone_claims_nothing_about_tokens() {
 fn another_release_refuses_a_module_without_symbol_versions() {
     let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
     let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64"), Force::None);
-    assert_eq!((verdict.answer, note(&verdict, Step::Vermagic).0), (Answer::Refused, Outcome::Fail));
+    assert_eq!((verdict.answer, note(&verdict, LoaderStep::Vermagic).0), (Decision::Refused, StepResult::Fail));
     // Up to 2.6.25 the kernel's symbol versions alone were enough.
     let verdict = insmod(&unversioned, &typed("2.6.18-5-686"), Force::None);
-    assert_eq!(note(&verdict, Step::Vermagic).0, Outcome::Unknown);
+    assert_eq!(note(&verdict, LoaderStep::Vermagic).0, StepResult::Unknown);
 }
 
 #[test]
@@ -283,15 +286,15 @@ fn without_the_space_at_the_end_the_command_line_is_the_likely_cause() {
     for release in ["6.1.0-47-amd64", "6.1.0-48-amd64"] {
         let string = format!("{release} SMP preempt mod_unload modversions");
         let verdict = insmod(&hello(&[]), &typed(&string), Force::None);
-        let (result, note) = note(&verdict, Step::Vermagic);
-        assert_eq!(result, Outcome::Fail);
+        let (result, note) = note(&verdict, LoaderStep::Vermagic);
+        assert_eq!(result, StepResult::Fail);
         assert!(note.contains("missing on the command line"), "{release}: {note}");
     }
     // Here the release refuses it, whatever stands at the end.
     let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
     let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64 SMP preempt mod_unload modversions"), Force::None);
-    let (result, note) = note(&verdict, Step::Vermagic);
-    assert_eq!((result, note), (Outcome::Fail, "the strings differ"));
+    let (result, note) = note(&verdict, LoaderStep::Vermagic);
+    assert_eq!((result, note), (StepResult::Fail, "the strings differ"));
 }
 
 #[test]
@@ -304,11 +307,11 @@ fn the_space_at_the_end_counts_for_every_architecture_that_has_no_word_of_its_ow
     ] {
         let module = Special::new(arch, &["license=GPL", &format!("vermagic={string} ")]).bytes().unwrap();
         let verdict = insmod(&module, &typed(string), Force::None);
-        let (result, why) = note(&verdict, Step::Vermagic);
-        assert!(result == Outcome::Fail && why.contains("missing on the command line"), "{arch}: {why}");
+        let (result, why) = note(&verdict, LoaderStep::Vermagic);
+        assert!(result == StepResult::Fail && why.contains("missing on the command line"), "{arch}: {why}");
         // With the space they are equal.
         let verdict = insmod(&module, &typed(&format!("{string} ")), Force::None);
-        assert_eq!(note(&verdict, Step::Vermagic), (Outcome::Pass, "the strings are equal"));
+        assert_eq!(note(&verdict, LoaderStep::Vermagic), (StepResult::Pass, "the strings are equal"));
     }
 }
 
@@ -318,7 +321,7 @@ fn the_space_is_no_cause_where_anything_else_differs() {
         ["6.1.0-47-amd64 SMP mod_unload modversions", "6.1.0-47-amd64 SMP preempt_rt mod_unload modversions"]
     {
         let verdict = insmod(&hello(&[]), &typed(typed_in), Force::None);
-        assert_eq!(note(&verdict, Step::Vermagic), (Outcome::Fail, "the strings differ"));
+        assert_eq!(note(&verdict, LoaderStep::Vermagic), (StepResult::Fail, "the strings differ"));
     }
 }
 
@@ -327,7 +330,7 @@ fn a_space_that_the_module_lacks_is_the_modules_fault() {
     let spaceless = hello(&[(b"modversions \0", b"modversions\0\0")]);
     for kernel in [debian("6.1.0"), typed("6.1.0-47-amd64 SMP preempt mod_unload modversions ")] {
         let verdict = insmod(&spaceless, &kernel, Force::None);
-        let (result, why) = note(&verdict, Step::Vermagic);
-        assert!(result == Outcome::Fail && why.contains("was its version magic written by hand?"), "{why}");
+        let (result, why) = note(&verdict, LoaderStep::Vermagic);
+        assert!(result == StepResult::Fail && why.contains("was its version magic written by hand?"), "{why}");
     }
 }

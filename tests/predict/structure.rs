@@ -2,7 +2,7 @@
 //! proves that it is the module's, as genksyms computes that CRC from all its members.
 
 use kmodlab::kernel::Kernel;
-use kmodlab::predict::{Answer, Force, Load};
+use kmodlab::predict::{Decision, Force, LoadOptions};
 
 use crate::kernels::{debian, upstream, with_export};
 use crate::{assert_accepted, assert_unknown, hello, insmod, judge};
@@ -36,7 +36,7 @@ fn a_symbol_without_a_crc_is_a_line_upstream_and_no_more() {
 #[test]
 fn it_proves_it_to_who_forces_too() {
     let verdict = insmod(&hello(&[]), &bare(upstream("5.11.22")), Force::Both);
-    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Answer::Accepted, Some("FOE")), "{verdict:#?}");
+    assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some("FOE")), "{verdict:#?}");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_module_that_was_patched_proves_nothing_by_its_crcs() {
     let marked = hello(&[(b"author=The kmodlab fixtures", b"kmodlab_patched=0123456789a")]);
     assert_unknown(&insmod(&marked, &bare(upstream("5.11.22")), Force::None), OPEN);
     // One that does not say so, but the journal does.
-    let load = Load { is_patched: true, alone: true, ..Load::default() };
+    let load = LoadOptions { is_patched: true, alone: true, ..LoadOptions::default() };
     assert_unknown(&judge(&hello(&[]), &bare(upstream("5.11.22")), load), OPEN);
     let size = "has struct module the size that it has in the kernel?";
     assert_unknown(&judge(&hello(&[]), &bare(upstream("6.12.9")), load), &[size, OPEN[0]]);

@@ -6,7 +6,7 @@ use kmodlab::kernel::{Fact, Kernel};
 use kmodlab::module::Module;
 use kmodlab::patch::{Plan, Request, Signature, Wish};
 use kmodlab::predict::errno::EINVAL;
-use kmodlab::predict::{Force, Outcome, Step};
+use kmodlab::predict::{Force, LoaderStep, StepResult};
 
 use crate::kernels::{debian, with_export, with_option};
 use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod};
@@ -104,8 +104,8 @@ fn a_base_of_its_own_is_looked_for_in_the_kernel_s_types() {
     let unmapped = "distilled base BTF type 'long unsigned int' [1] is not mapped to base BTF id";
     let lines = [SPECTRE, RETPOLINE, UNSIGNED, unmapped, FAILED];
     let verdict = insmod(&with_base(&other), &kernel(), Force::None);
-    assert_refused(&verdict, Step::Btf, EINVAL, &lines);
-    let finding = verdict.findings.iter().find(|finding| finding.result == Outcome::Fail).unwrap();
+    assert_refused(&verdict, LoaderStep::Btf, EINVAL, &lines);
+    let finding = verdict.findings.iter().find(|finding| finding.result == StepResult::Fail).unwrap();
     assert!(finding.note.contains("the kernel has no number of that name"), "{}", finding.note);
 }
 
@@ -117,16 +117,18 @@ fn a_kernel_that_knows_no_bases_passes_them_over() {
         let lines = lines.iter().take(1 + usize::from(bases)).map(|line| (*line).to_owned()).collect();
         kernel.facts.messages = Some(Fact { value: lines, source: "this test".to_owned() });
         let verdict = insmod(&with_base(b"no BTF"), &kernel, Force::None);
-        verdict.findings.into_iter().find(|finding| finding.step == Step::Btf).unwrap().result
+        verdict.findings.into_iter().find(|finding| finding.step == LoaderStep::Btf).unwrap().result
     };
-    assert_eq!((says(true), says(false)), (Outcome::Fail, Outcome::Pass));
+    assert_eq!((says(true), says(false)), (StepResult::Fail, StepResult::Pass));
 }
 
 #[test]
 fn types_that_fit_pass() {
     let verdict = insmod(&fixture("modules/btf.ko"), &kernel(), Force::None);
     assert_accepted(&verdict, "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
-    assert!(verdict.findings.iter().any(|finding| finding.step == Step::Btf && finding.result == Outcome::Pass));
+    assert!(
+        verdict.findings.iter().any(|finding| finding.step == LoaderStep::Btf && finding.result == StepResult::Pass)
+    );
 }
 
 #[test]
@@ -163,7 +165,7 @@ fn after(lines: &[&'static str]) -> Vec<&'static str> {
 #[test]
 fn types_of_another_kernel_are_refused_where_the_kernel_insists() {
     let lines = after(&[&STRANGE[..], &[FAILED]].concat());
-    assert_refused(&insmod(&stranger(), &kernel(), Force::None), Step::Btf, EINVAL, &lines);
+    assert_refused(&insmod(&stranger(), &kernel(), Force::None), LoaderStep::Btf, EINVAL, &lines);
 }
 
 #[test]
@@ -205,7 +207,7 @@ fn types_that_are_hidden_are_not_asked_for() {
     let hidden = Plan::make(&stranger(), &request).unwrap().bytes_after;
     let verdict = insmod(&hidden, &kernel(), Force::None);
     assert_accepted(&verdict, "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
-    assert!(!verdict.findings.iter().any(|finding| finding.step == Step::Btf));
+    assert!(!verdict.findings.iter().any(|finding| finding.step == LoaderStep::Btf));
 }
 
 #[test]
@@ -218,9 +220,9 @@ fn without_the_configuration_the_kernel_s_lines_tell() {
         insmod(&stranger(), &kernel, Force::None)
     };
     let verdict = says(&["failed to validate module [%s] BTF"]);
-    assert_eq!((verdict.stage, verdict.errno), (Some(Step::Btf), Some(EINVAL)), "{verdict:#?}");
+    assert_eq!((verdict.stage, verdict.errno), (Some(LoaderStep::Btf), Some(EINVAL)), "{verdict:#?}");
     let verdict = says(&["Kernel module BTF mismatch detected"]);
-    assert_ne!(verdict.stage, Some(Step::Btf));
+    assert_ne!(verdict.stage, Some(LoaderStep::Btf));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use kmodlab::kernel::{self, Lookup};
 use kmodlab::module::{self, container::DEFAULT_MAX_SIZE, with_bytes};
-use kmodlab::predict::{self, Answer, Load, Outcome, Step, Subject, Verdict};
+use kmodlab::predict::{self, Candidate, Decision, LoadOptions, LoaderStep, StepResult, Verdict};
 
 use crate::kernels::unpacked;
 use crate::{alone, on_all_cores};
@@ -47,7 +47,7 @@ fn ask(exporter: &Path, kernel: &OsStr) -> Verdict {
     let kernel = kernel::named(kernel, &LOOKUP).unwrap();
     with_bytes(exporter, DEFAULT_MAX_SIZE, |bytes| {
         let module = module::Module::read(bytes).unwrap();
-        predict::predict(&Subject { bytes, module: Some(&module), packing: None }, &kernel, &Load::default())
+        predict::predict(&Candidate { bytes, module: Some(&module), packing: None }, &kernel, &LoadOptions::default())
     })
     .unwrap()
 }
@@ -55,8 +55,8 @@ fn ask(exporter: &Path, kernel: &OsStr) -> Verdict {
 /// It is not refused for its exports, nor at all: it is the kernel's own.
 #[track_caller]
 fn assert_not_refused(verdict: &Verdict, what: &str) {
-    assert_ne!(verdict.answer, Answer::Refused, "{what}: {verdict:#?}");
-    let fails = |finding: &&predict::Finding| finding.step == Step::Exports && finding.result == Outcome::Fail;
+    assert_ne!(verdict.answer, Decision::Refused, "{what}: {verdict:#?}");
+    let fails = |finding: &&predict::Finding| finding.step == LoaderStep::Exports && finding.result == StepResult::Fail;
     assert_eq!(verdict.findings.iter().find(fails), None, "{what}");
 }
 

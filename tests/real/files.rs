@@ -7,7 +7,7 @@ use kmodlab::kernel::files::{self, Files};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::{Module, container::DEFAULT_MAX_SIZE, name_of_file, with_bytes};
 use kmodlab::patch::{Plan, Request, Signature, Wish};
-use kmodlab::predict::{self, Answer, Force, Load, Step, Subject, Verdict};
+use kmodlab::predict::{self, Candidate, Decision, Force, LoadOptions, LoaderStep, Verdict};
 
 use crate::kernels::unpacked;
 use crate::premises::Pair;
@@ -65,7 +65,11 @@ fn dummy(of: &Files, on: &Kernel, force: Force) -> (Verdict, Vec<u8>) {
 
 fn ask(bytes: &[u8], on: &Kernel, force: Force) -> Verdict {
     let module = Module::read(bytes).unwrap();
-    predict::predict(&Subject { bytes, module: Some(&module), packing: None }, on, &Load { force, ..Load::default() })
+    predict::predict(
+        &Candidate { bytes, module: Some(&module), packing: None },
+        on,
+        &LoadOptions { force, ..LoadOptions::default() },
+    )
 }
 
 #[test]
@@ -76,18 +80,18 @@ fn dummy_of_other_builds_is_judged_as_the_experiments_need_it() {
         let pair = Pair::of(name, "amd64-6.1-cloud");
         let (cloud, (_, _, other)) = (&pair.kernel.kernel, take(name, &["dummy"]));
         if pair.is_another_abi() {
-            assert_eq!(dummy(&other, cloud, Force::None).0.stage, Some(Step::ModuleLayout), "{name}");
+            assert_eq!(dummy(&other, cloud, Force::None).0.stage, Some(LoaderStep::ModuleLayout), "{name}");
         }
         if pair.can_be_forced() {
             let forced = dummy(&other, cloud, Force::Both).0;
-            assert_eq!((forced.answer, forced.taint.as_deref()), (Answer::Accepted, Some("FE")), "{name}");
+            assert_eq!((forced.answer, forced.taint.as_deref()), (Decision::Accepted, Some("FE")), "{name}");
         }
     }
 
     let pair = Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud");
     let (_, _, next) = take("amd64-7.3-cloud", &["dummy"]);
     if pair.vermagic_decides() {
-        assert_eq!(dummy(&next, &pair.kernel.kernel, Force::None).0.stage, Some(Step::Vermagic));
+        assert_eq!(dummy(&next, &pair.kernel.kernel, Force::None).0.stage, Some(LoaderStep::Vermagic));
     }
 
     let pair = Pair::of("amd64-7.2-rt", "amd64-7.2-cloud");
@@ -95,18 +99,18 @@ fn dummy_of_other_builds_is_judged_as_the_experiments_need_it() {
     let (_, _, rt) = take("amd64-7.2-rt", &["dummy"]);
     let (verdict, bytes) = dummy(&rt, cloud, Force::None);
     if pair.vermagic_decides() {
-        assert_eq!(verdict.stage, Some(Step::Vermagic));
+        assert_eq!(verdict.stage, Some(LoaderStep::Vermagic));
     }
     let vermagic = cloud.vermagic.as_ref().unwrap().value.as_bytes().to_vec();
     let request = Request::new(Wish::Rewrite(vermagic), Signature::Strip);
     let with_btf = Plan::make(&bytes, &request).unwrap();
     if pair.types_are_refused() {
-        assert_eq!(ask(&with_btf.bytes_after, cloud, Force::None).stage, Some(Step::Btf));
+        assert_eq!(ask(&with_btf.bytes_after, cloud, Force::None).stage, Some(LoaderStep::Btf));
     }
     let without = Plan::make(&bytes, &Request { drop_btf: true, ..request }).unwrap();
     let verdict = ask(&without.bytes_after, cloud, Force::None);
     if pair.vermagic_decides() {
-        assert_eq!((verdict.answer, verdict.taint.as_deref()), (Answer::Accepted, Some("E")));
+        assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some("E")));
     }
     if pair.is_another_struct_module() {
         assert!(!verdict.dangers.is_empty(), "struct module is another");

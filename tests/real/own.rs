@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use kmodlab::kernel::{self, Kernel, Lookup, package};
 use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
-use kmodlab::predict::{Answer, Load, Outcome, Step, Subject, predict};
+use kmodlab::predict::{Candidate, Decision, LoadOptions, LoaderStep, StepResult, predict};
 
 use crate::{alone, on_all_cores};
 
@@ -43,18 +43,17 @@ fn has_modules(file: &Path) -> bool {
 
 fn look(kernel: &Kernel, bytes: &[u8], tally: &mut Tally) {
     let module = Module::read(bytes).ok();
-    let load = Load { alone: false, ..Load::default() };
-    let verdict = predict(&Subject { bytes, module: module.as_ref(), packing: None }, kernel, &load);
+    let load = LoadOptions { alone: false, ..LoadOptions::default() };
+    let verdict = predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load);
     tally.modules += 1;
-    let decided = [Step::Elf, Step::Sections, Step::Relocations];
-    let against = verdict
-        .findings
-        .iter()
-        .find(|finding| matches!(finding.result, Outcome::Fail | Outcome::Unknown) && decided.contains(&finding.step));
+    let decided = [LoaderStep::Elf, LoaderStep::Sections, LoaderStep::Relocations];
+    let against = verdict.findings.iter().find(|finding| {
+        matches!(finding.result, StepResult::Fail | StepResult::Unknown) && decided.contains(&finding.step)
+    });
     match against {
         None => tally.passing += 1,
         Some(finding) => {
-            let answer = if verdict.answer == Answer::Refused { "refused" } else { "unknown" };
+            let answer = if verdict.answer == Decision::Refused { "refused" } else { "unknown" };
             *tally.other.entry(format!("{answer} at {}: {}", finding.step.name(), finding.note)).or_default() += 1;
         }
     }

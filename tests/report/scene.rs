@@ -4,7 +4,7 @@ use kmodlab::lab::record::{
     Agreement, Cell, Change, Crash, CrashKind, End, GuardSaid, Init, KernelSeen, Line, ModuleSeen, Observed, Outcome,
     Phase, Prediction, Role, SCHEMA_VERSION, Seen, Spot, State, Unload, Way,
 };
-use kmodlab::predict::{Answer, Finding, Outcome as StepEnd, Step};
+use kmodlab::predict::{Decision, Finding, LoaderStep, StepResult as StepEnd};
 use sha2::{Digest, Sha256};
 
 const HOME: &str = "6.1.0-56-cloud-amd64";
@@ -37,7 +37,7 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
         way,
         conditions: Vec::new(),
         prediction: Prediction {
-            verdict: Answer::Accepted,
+            verdict: Decision::Accepted,
             errno: None,
             errnos: Vec::new(),
             undecided: Vec::new(),
@@ -64,7 +64,7 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
         disagreement: String::new(),
         seconds: 0.62,
     };
-    for step in [Step::Permission, Step::Signature, Step::Elf] {
+    for step in [LoaderStep::Permission, LoaderStep::Signature, LoaderStep::Elf] {
         cell.prediction.findings.push(finding(step, StepEnd::Pass, "nothing speaks against it"));
     }
     if way.flags() != 0 {
@@ -95,7 +95,7 @@ fn line(phase: Phase, text: &str) -> Line {
     Line { phase, text: text.to_owned() }
 }
 
-fn finding(step: Step, result: StepEnd, note: &str) -> Finding {
+fn finding(step: LoaderStep, result: StepEnd, note: &str) -> Finding {
     Finding { step, result, module: None, kernel: None, source: None, note: note.to_owned() }
 }
 
@@ -113,11 +113,12 @@ fn works(cell: &mut Cell) {
 
 fn refused(cell: &mut Cell) {
     let said = format!("{}: disagrees about version of symbol module_layout", cell.module.name);
-    cell.prediction.verdict = Answer::Refused;
+    cell.prediction.verdict = Decision::Refused;
     cell.prediction.errno = Some(8);
     cell.prediction.stage = Some("module-layout".to_owned());
     cell.prediction.dmesg = vec![said.clone()];
-    let mut reason = finding(Step::ModuleLayout, StepEnd::Fail, "module_layout: module 0x1a2b3c4d, kernel 0x9f949ae7");
+    let mut reason =
+        finding(LoaderStep::ModuleLayout, StepEnd::Fail, "module_layout: module 0x1a2b3c4d, kernel 0x9f949ae7");
     reason.source = Some(format!("boot/vmlinuz-{}", cell.kernel.release));
     cell.prediction.findings.push(reason);
     cell.prediction.dangers = vec!["3 of 41 symbol CRCs differ: module_layout, netif_rx, free_netdev".to_owned()];
@@ -249,7 +250,7 @@ fn told(module: &str, origin: &str, kernel: &str, way: Way, outcome: Outcome) ->
 /// A few cells, each another story.
 pub(crate) fn story() -> Vec<Cell> {
     let mut wrong = told("tun", ABROAD, HOME, Way::Original, Outcome::Refused);
-    wrong.prediction.verdict = Answer::Accepted;
+    wrong.prediction.verdict = Decision::Accepted;
     wrong.prediction.errno = None;
     wrong.prediction.dmesg.clear();
     wrong.agreement = Agreement::Disagree;
@@ -303,7 +304,7 @@ pub(crate) fn hostile() -> Vec<Cell> {
         cell.prediction.taint = Some(text.clone());
         cell.prediction.stage = Some(text.clone());
         cell.prediction.dangers = vec![text.clone()];
-        cell.prediction.findings = vec![finding(Step::Elf, StepEnd::Fail, &text)];
+        cell.prediction.findings = vec![finding(LoaderStep::Elf, StepEnd::Fail, &text)];
         cell.agreement = Agreement::Disagree;
         cell.disagreement.clone_from(&text);
         cell.observed.log.push(line(Phase::Load, &text));
@@ -407,9 +408,14 @@ pub(crate) fn talkative(count: usize) -> Vec<Cell> {
             cell.observed.log.extend((0..80).map(|n| line(Phase::Load, &register(n))));
             cell.observed.console = (0..300).map(|n| format!("[    2.417153] {}\r\n", register(n))).collect();
         }
-        for step in
-            [Step::Blacklist, Step::ModuleLayout, Step::Vermagic, Step::Livepatch, Step::Sections, Step::Symbols]
-        {
+        for step in [
+            LoaderStep::Blacklist,
+            LoaderStep::ModuleLayout,
+            LoaderStep::Vermagic,
+            LoaderStep::Livepatch,
+            LoaderStep::Sections,
+            LoaderStep::Symbols,
+        ] {
             cell.prediction.findings.push(finding(step, StepEnd::Pass, "nothing speaks against it"));
         }
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use kmodlab::kernel;
 use kmodlab::module::Module;
 use kmodlab::module::container::{Container, Packing};
-use kmodlab::predict::{Answer, Force, Load, Loader, Outcome, Step, Subject, predict};
+use kmodlab::predict::{Candidate, Decision, Force, LoadOptions, Loader, LoaderStep, StepResult, predict};
 
 use crate::insmod::{By, Trial, compare, load};
 use crate::kernels::{LOOKUP, deb, files_of};
@@ -84,14 +84,18 @@ fn on(name: &str, modules: &[&str]) -> String {
             continue;
         };
         let module = Module::read(&inside).ok();
-        let subject = Subject { bytes: &inside, module: module.as_ref(), packing: packing.as_ref() };
-        let verdict =
-            predict(&subject, &kernel, &Load { force: *force, alone: true, loader: *loader, ..Load::default() });
-        let findings: Vec<_> = verdict.findings.iter().filter(|finding| finding.step == Step::Container).collect();
+        let subject = Candidate { bytes: &inside, module: module.as_ref(), packing: packing.as_ref() };
+        let verdict = predict(
+            &subject,
+            &kernel,
+            &LoadOptions { force: *force, alone: true, loader: *loader, ..LoadOptions::default() },
+        );
+        let findings: Vec<_> =
+            verdict.findings.iter().filter(|finding| finding.step == LoaderStep::Container).collect();
         assert_eq!(findings.len(), usize::from(packing.is_some()), "{what}: {findings:?}");
-        if verdict.answer == Answer::Unknown {
+        if verdict.answer == Decision::Unknown {
             count("unknown");
-            let why = verdict.findings.iter().find(|finding| finding.result == Outcome::Unknown).unwrap();
+            let why = verdict.findings.iter().find(|finding| finding.result == StepResult::Unknown).unwrap();
             *unknown.entry((what, why.note.clone())).or_insert(0) += 1;
             continue;
         }

@@ -7,7 +7,7 @@ use kmodlab::lab::guest::{Contents, Guest, Limits, Settings};
 use kmodlab::lab::outcome::decide;
 use kmodlab::lab::record::{End, Observed, Outcome, Phase, Prediction};
 use kmodlab::lab::wire::Order;
-use kmodlab::predict::Answer;
+use kmodlab::predict::Decision;
 
 use crate::kernels::{X86_64, files_of};
 use crate::{compiled, settings};
@@ -47,7 +47,7 @@ fn asked(guest: &Guest, name: &str, limits: Limits) -> Observed {
 
 fn outcome(observed: &Observed) -> Outcome {
     let prediction = Prediction {
-        verdict: Answer::Accepted,
+        verdict: Decision::Accepted,
         errno: None,
         errnos: Vec::new(),
         undecided: Vec::new(),

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kmodlab::lab::initramfs::Base;
-use kmodlab::predict::{Answer, Userspace, Verdict};
+use kmodlab::predict::{Decision, Userspace, Verdict};
 
 use crate::bystanders::is_of_bystanders;
 use crate::compiled;
@@ -125,8 +125,8 @@ pub(crate) fn compare(verdict: &Verdict, seen: &Seen, said: &[&str]) -> Result<(
     let lines: Vec<&str> = lines.iter().filter(is_other).copied().collect();
     let wanted = verdict.errno.unwrap_or(0);
     match verdict.answer {
-        Answer::Accepted if seen.error != 0 => return Err("accepted was predicted".to_owned()),
-        Answer::Refused if seen.error == 0 => return Err(format!("errno {wanted} was predicted")),
+        Decision::Accepted if seen.error != 0 => return Err("accepted was predicted".to_owned()),
+        Decision::Refused if seen.error == 0 => return Err(format!("errno {wanted} was predicted")),
         _ => {}
     }
     if let Some(words) = seen.says.last() {

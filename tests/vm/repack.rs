@@ -20,7 +20,7 @@ use kmodlab::lab::wire::Order;
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
 use kmodlab::patch::sign::Signer;
-use kmodlab::predict::{Answer, Load, Subject, predict, taint_letters};
+use kmodlab::predict::{Candidate, Decision, LoadOptions, predict, taint_letters};
 
 use crate::facts::Facts;
 use crate::kernels::{X86_64, chosen, files_of};
@@ -247,8 +247,8 @@ impl Stage<'_> {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(case) = cases.get(number) else { return };
                 let module = Module::read(&case.inside).ok();
-                let subject = Subject { bytes: &case.inside, module: module.as_ref(), packing: None };
-                let prediction = Prediction::of(&predict(&subject, &kernel, &Load::default()));
+                let subject = Candidate { bytes: &case.inside, module: module.as_ref(), packing: None };
+                let prediction = Prediction::of(&predict(&subject, &kernel, &LoadOptions::default()));
                 let before = prediction.needs.iter().map(|name| {
                     assert!(needed.contains_key(name), "{}: {name} is needed, and was not foreseen", case.name);
                     format!("k/{name}.ko")
@@ -322,14 +322,14 @@ fn judged(case: &Repacked, prediction: &Prediction, seen: &Observed) -> Option<S
     }
     let first = agreement::loader_lines(seen).first().copied();
     let is_as_expected = match case.expected {
-        Expected::Clean => prediction.verdict == Answer::Accepted && seen.accepted && taint.is_empty(),
-        Expected::Forced => prediction.verdict == Answer::Accepted && seen.accepted && taint == "F",
+        Expected::Clean => prediction.verdict == Decision::Accepted && seen.accepted && taint.is_empty(),
+        Expected::Forced => prediction.verdict == Decision::Accepted && seen.accepted && taint == "F",
         Expected::Refused(errno, words) => {
             let is_said = match (first, words) {
                 (Some(first), Some(words)) => first.contains(words),
                 (first, words) => first.is_none() && words.is_none(),
             };
-            prediction.verdict == Answer::Refused && seen.errno == Some(errno) && is_said
+            prediction.verdict == Decision::Refused && seen.errno == Some(errno) && is_said
         }
     };
     (!is_as_expected).then(|| format!("{:?} must come out of it: {seen:?}", case.expected))

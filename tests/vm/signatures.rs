@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use kmodlab::module::Module;
 use kmodlab::patch::sign::Digest;
-use kmodlab::predict::{Answer, Load, Outcome, Subject, predict};
+use kmodlab::predict::{Candidate, Decision, LoadOptions, StepResult, predict};
 use ml_dsa::{MlDsa65, SigningKey};
 use sha2::Digest as _;
 
@@ -220,16 +220,16 @@ fn on(name: &str) -> String {
     let (mut wrong, mut agree, mut unknown, mut said) = (String::new(), 0, 0, Vec::new());
     for ((what, bytes), seen) in cases.iter().zip(&seen) {
         let module = Module::read(bytes).ok();
-        let subject = Subject { bytes, module: module.as_ref(), packing: None };
-        let verdict = predict(&subject, &trusting.kernel, &Load { alone: true, ..Load::default() });
+        let subject = Candidate { bytes, module: module.as_ref(), packing: None };
+        let verdict = predict(&subject, &trusting.kernel, &LoadOptions { alone: true, ..LoadOptions::default() });
         println!("{name}: {what}: {} {:?} {:?}", seen.error, seen.taint, seen.log);
         // Refused whatever an unknown step says, but which step refuses depends on it.
-        let is_conditional = verdict.answer == Answer::Refused && verdict.errno.is_none();
+        let is_conditional = verdict.answer == Decision::Refused && verdict.errno.is_none();
         if is_conditional && seen.error == 0 {
             wrong += &format!("{name}: {what}: a refusal was predicted\n  {seen:?}\n");
-        } else if is_conditional || verdict.answer == Answer::Unknown {
+        } else if is_conditional || verdict.answer == Decision::Unknown {
             unknown += 1;
-            let why = verdict.findings.iter().find(|finding| finding.result == Outcome::Unknown).unwrap();
+            let why = verdict.findings.iter().find(|finding| finding.result == StepResult::Unknown).unwrap();
             println!("{name}: unknown: {what}: {}", why.note);
         } else {
             match compare(&verdict, seen, &said) {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use kmodlab::lab::agreement::{is_same_line, loader_lines};
 use kmodlab::lab::outcome::words;
 use kmodlab::lab::record::{Agreement, Cell, End, Observed, Outcome, Role, Way};
-use kmodlab::predict::{Answer, Outcome as Found, taint_letters};
+use kmodlab::predict::{Decision, StepResult as Found, taint_letters};
 
 /// The taints that the module's own code may leave, beside what the loader sets (C is both's).
 const OF_ITS_OWN: [char; 4] = ['D', 'W', 'L', 'C'];
@@ -107,7 +107,7 @@ impl Tally {
         let (out, seen, prediction) = (&mut self.details, &cell.observed, &cell.prediction);
         let _ = writeln!(out, "\n{:?}: {}", cell.agreement, called(cell));
         let _ = writeln!(out, "  why        {}", cell.disagreement);
-        if prediction.verdict == Answer::Unknown {
+        if prediction.verdict == Decision::Unknown {
             let open = prediction.findings.iter().filter(|finding| finding.result == Found::Unknown);
             let open: Vec<String> =
                 open.map(|finding| format!("{}: {:?}", finding.step.name(), finding.note)).collect();

@@ -9,7 +9,7 @@ use crate::guard::{self, Answer, Overrides, Say, Subject};
 use crate::kernel::{Kernel, Machine as Architecture};
 use crate::module::container::Container;
 use crate::patch::{Plan, Request};
-use crate::predict::{self, Load, Verdict};
+use crate::predict::{self, LoadOptions, Verdict};
 use crate::vault::target::{self, Stamp, Target};
 
 /// A plan, with all that belongs to it.
@@ -56,9 +56,9 @@ impl<'k> Proposal<'k> {
             None => None,
             Some(kernel) => {
                 // The plan may rewrite CRCs, and an earlier one may have: they prove nothing about the layout.
-                let load = Load { is_patched: true, ..Load::default() };
+                let load = LoadOptions { is_patched: true, ..LoadOptions::default() };
                 let answer = |bytes, module| {
-                    predict::predict(&predict::Subject { bytes, module: Some(module), packing: None }, kernel, &load)
+                    predict::predict(&predict::Candidate { bytes, module: Some(module), packing: None }, kernel, &load)
                 };
                 let inside = match plan.container {
                     Container::None => Cow::Borrowed(target.bytes.as_slice()),

@@ -9,7 +9,7 @@ use crate::edit::Edit;
 use crate::guard::{Answer, Say};
 use crate::module::container::Container;
 use crate::patch::{Mode, Modversions, Request, Signature, Versioned, Wish};
-use crate::predict::{self, Outcome, Step, Verdict};
+use crate::predict::{self, LoaderStep, StepResult, Verdict};
 use crate::vault::journal::FileChange;
 
 /// How many names of a list are shown.
@@ -180,18 +180,20 @@ fn print_verdicts(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<
     let Some(verdicts) = &proposal.verdicts else { return Ok(()) };
     for (when, verdict) in ["kernel says", "then"].into_iter().zip(verdicts) {
         let (paint, answer) = match verdict.answer {
-            predict::Answer::Refused => (Paint::Bad, "refused"),
-            predict::Answer::Accepted => (Paint::Good, "accepted"),
-            predict::Answer::Unknown => (Paint::Odd, "not refused by what is known"),
+            predict::Decision::Refused => (Paint::Bad, "refused"),
+            predict::Decision::Accepted => (Paint::Good, "accepted"),
+            predict::Decision::Unknown => (Paint::Odd, "not refused by what is known"),
         };
         let answer = session.paint(paint, answer);
-        let decisive = verdict.findings.iter().find(|f| f.result == Outcome::Fail);
-        let unknown = verdict.findings.iter().filter(|f| f.result == Outcome::Unknown);
+        let decisive = verdict.findings.iter().find(|f| f.result == StepResult::Fail);
+        let unknown = verdict.findings.iter().filter(|f| f.result == StepResult::Unknown);
         let why = match (decisive, &verdict.taint) {
             (Some(finding), _) => {
                 let hint = match finding.step {
-                    Step::Btf => " (--drop-btf hides it)",
-                    Step::ModuleLayout | Step::Symbols if proposal.plan.versioned.is_none() => VERSIONS_HINT,
+                    LoaderStep::Btf => " (--drop-btf hides it)",
+                    LoaderStep::ModuleLayout | LoaderStep::Symbols if proposal.plan.versioned.is_none() => {
+                        VERSIONS_HINT
+                    }
                     _ => "",
                 };
                 format!(" at {}: {}{hint}", finding.step.name(), crate::escape::for_eyes(&finding.note))
@@ -248,7 +250,7 @@ pub(super) struct Shown<'p> {
 
 #[derive(Serialize)]
 struct ShownVerdict<'p> {
-    verdict: predict::Answer,
+    verdict: predict::Decision,
     errno: Option<i32>,
     dmesg: &'p [String],
     taint: Option<&'p str>,
@@ -263,7 +265,7 @@ impl<'p> ShownVerdict<'p> {
             errno: verdict.errno,
             dmesg: &verdict.dmesg,
             taint: verdict.taint.as_deref(),
-            stage: verdict.stage.map(predict::Step::name),
+            stage: verdict.stage.map(predict::LoaderStep::name),
             findings: &verdict.findings,
         }
     }

@@ -16,7 +16,7 @@ use crate::escape;
 use crate::kernel::Kernel;
 use crate::module::container::Container;
 use crate::patch::{Plan, Request, Signature};
-use crate::predict::{Answer, Verdict};
+use crate::predict::{Decision, Verdict};
 use crate::vermagic::Vermagic;
 
 /// How many of many are named.
@@ -105,10 +105,10 @@ struct Refused {
 /// A verdict in two or three words.
 pub(super) fn in_short(verdict: &Verdict) -> String {
     match (verdict.answer, verdict.stage) {
-        (Answer::Accepted, _) => "accepted".to_owned(),
-        (Answer::Refused, Some(step)) => format!("refused at {}", step.name()),
-        (Answer::Refused, None) => "refused".to_owned(),
-        (Answer::Unknown, _) => "not refused by what is known".to_owned(),
+        (Decision::Accepted, _) => "accepted".to_owned(),
+        (Decision::Refused, Some(step)) => format!("refused at {}", step.name()),
+        (Decision::Refused, None) => "refused".to_owned(),
+        (Decision::Unknown, _) => "not refused by what is known".to_owned(),
     }
 }
 

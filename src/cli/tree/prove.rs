@@ -12,7 +12,7 @@ use crate::cli::{Cli, Status};
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::module::{self, Module};
-use crate::predict::{self, Answer, Force, Load, Subject};
+use crate::predict::{self, Candidate, Decision, Force, LoadOptions};
 
 /// A module that was built, and what came of it.
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ pub(super) struct Proof {
     /// Is it as predicted?
     as_predicted: bool,
     /// What the kernel will answer.
-    verdict: Answer,
+    verdict: Decision,
     /// The taints that it will leave.
     taint: Option<String>,
     /// What the loader would print.
@@ -38,7 +38,7 @@ pub(super) struct Proof {
 impl Proof {
     /// Is all as it should be?
     pub(super) fn is_good(&self) -> bool {
-        self.as_predicted && self.verdict != Answer::Refused
+        self.as_predicted && self.verdict != Decision::Refused
     }
 }
 
@@ -48,13 +48,13 @@ pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Resu
     let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
     let what = format!("building a module by {}", output::path(&args.tree));
     let path = waiting(&what, || prove::build(&study.tree, folder.path()))?;
-    let load = Load { force: Force::None, alone: false, ..Load::default() };
+    let load = LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() };
     let (vermagic, verdict) = module::with_bytes(&path, session.max_size, |bytes| {
         let module = Module::read(bytes).map_err(|e| e.on(&path))?;
         let vermagic = module.modinfo.first("vermagic").unwrap_or_default().to_vec();
         Ok::<_, Error>((
             vermagic,
-            predict::predict(&Subject { bytes, module: Some(&module), packing: None }, &study.kernel, &load),
+            predict::predict(&Candidate { bytes, module: Some(&module), packing: None }, &study.kernel, &load),
         ))
     })??;
     let predicted = study.outlooks.now.vermagic.as_ref();
@@ -77,9 +77,9 @@ pub(super) fn print(proof: &Proof, session: &mut Session<'_>) -> Result<(), Fail
     };
     writeln!(session.out, "{label}{}: a module built here, {as_predicted}", proof.shown)?;
     let verdict = match proof.verdict {
-        Answer::Refused => session.paint(Paint::Bad, "the kernel will refuse it"),
-        Answer::Unknown => session.paint(Paint::Odd, "what the kernel will answer is not known"),
-        Answer::Accepted => session.paint(Paint::Good, "the kernel will accept it"),
+        Decision::Refused => session.paint(Paint::Bad, "the kernel will refuse it"),
+        Decision::Unknown => session.paint(Paint::Odd, "what the kernel will answer is not known"),
+        Decision::Accepted => session.paint(Paint::Good, "the kernel will accept it"),
     };
     let taint = proof.taint.as_ref().filter(|taint| !taint.is_empty());
     let taint = taint.map(|taint| format!(", tainted {taint}")).unwrap_or_default();

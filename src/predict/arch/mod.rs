@@ -31,7 +31,7 @@ use crate::predict::errno::ENOEXEC;
 use crate::predict::loaded::{Header, Loaded, Section, Symbol};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rules;
-use crate::predict::{Attempt, Step};
+use crate::predict::{Attempt, LoaderStep};
 pub(super) use powerpc::has_another_abi;
 use value::{Range, Value, Whereabouts};
 
@@ -424,7 +424,7 @@ pub(super) fn sections(
         record.say(line);
     }
     let behind = next().map(|line| format!("; behind that it has \"{line}\"")).unwrap_or_default();
-    record.fail(Step::Sections, refusal.errno, format!("{}{behind}", refusal.note), None)
+    record.fail(LoaderStep::Sections, refusal.errno, format!("{}{behind}", refusal.note), None)
 }
 
 /// What an architecture asks for when all relocations are applied (`module_finalize`), and the sections of which it was
@@ -433,13 +433,13 @@ pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
     let Some(arch) = of(attempt.machine(loaded)) else { return Ok(()) };
     let last = arch.missing(arch.last_sections, attempt.rules, loaded);
     for note in arch.missing(arch.sections, attempt.rules, loaded).unsure.into_iter().chain(last.unsure) {
-        record.unknown(Step::Sections, note);
+        record.unknown(LoaderStep::Sections, note);
     }
     let Some(refusal) = last.refusal else { return Ok(()) };
     if let Some(line) = refusal.line {
         record.say(line);
     }
-    record.fail(Step::Sections, refusal.errno, refusal.note, None)
+    record.fail(LoaderStep::Sections, refusal.errno, refusal.note, None)
 }
 
 /// The symbol that an undefined symbol is looked up as; `None` for one that the architecture defines itself.
