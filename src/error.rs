@@ -59,6 +59,58 @@ pub enum ErrorKind {
     Untrusted,
 }
 
+/// The next step after an error, where it takes a command or an option of whichever program shows the error.
+///
+/// The library names no command and no option, so a remedy has no text here. The program's own texts are in `cli/words.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Choose another state folder.
+    OtherStateFolder,
+    /// Remove this part of the state folder, or choose another state folder.
+    RemoveOrOtherStateFolder,
+    /// Choose a state folder that belongs to this user.
+    OwnStateFolder,
+    /// Raise the limit on the size of decompressed data ([`crate::patch::Request::max_size`]).
+    RaiseSizeLimit,
+    /// Look the path up in the history of changes.
+    ShowHistory,
+    /// This line of the journal says when it happened.
+    ShowJournalLine(u64),
+    /// Recover: the interrupted operation is completed or rolled back.
+    Recover,
+    /// Remove the cause first, then recover.
+    FixThenRecover,
+    /// Restore, discarding what somebody else wrote; a backup of that is kept.
+    DiscardChanges,
+    /// Restore the original.
+    Restore,
+    /// The entry may have been blanked by an earlier patch, which a restore takes back.
+    RestoreBlanked,
+    /// Forget the path, if no file is expected there again.
+    Forget,
+    /// Let the compressed module be packed again.
+    AllowRepacking,
+    /// Let the section move to the end of the file; nothing was changed.
+    AllowMovedSection,
+    /// Let a whole new file replace this one; nothing was changed.
+    AllowNewFile,
+    /// Show the module: it says how to cut the trailing bytes off.
+    ShowTrailingBytes,
+    /// Show the kernel inside this file.
+    ShowKernel,
+    /// List the backups.
+    ListBackups,
+    /// Ask what is missing on this machine, and how to install it.
+    InstallMissing,
+    /// Ask what is missing on this machine.
+    FindMissing,
+    /// Supply a build of this program for the guest's architecture.
+    SupplyAgent,
+    /// Run the report on the build tree without building: it lists what is missing.
+    ReportTree,
+}
+
 /// What happened, to which file, and what to do next.
 ///
 /// ```
@@ -72,8 +124,15 @@ pub struct Error {
     kind: ErrorKind,
     what: String,
     path: Option<PathBuf>,
-    hint: Option<String>,
+    next: Option<NextStep>,
     source: Option<io::Error>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug)]
+enum NextStep {
+    Text(String),
+    Remedy(Remedy),
 }
 
 /// A [`std::result::Result`] whose error is [`Error`].
@@ -82,7 +141,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of a kind; `what` says what happened, without the file's name.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Error { kind, what: what.into(), path: None, hint: None, source: None }
+        Error { kind, what: what.into(), path: None, next: None, source: None }
     }
 
     /// An operating system's error; `doing` says what was being done ("opening", "writing the journal").
@@ -92,7 +151,7 @@ impl Error {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Io,
         };
-        Error { kind, what: format!("{doing}: {}", plain(&source)), path: None, hint: None, source: Some(source) }
+        Error { kind, what: format!("{doing}: {}", plain(&source)), path: None, next: None, source: Some(source) }
     }
 
     /// The same error, said of a file. A file that is already named stays: the innermost knows best.
@@ -105,18 +164,32 @@ impl Error {
     /// The same error, with what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint.get_or_insert_with(|| hint.into());
+        self.next.get_or_insert_with(|| NextStep::Text(hint.into()));
         self
     }
 
-    /// The same error once more, for another listener.
+    /// The same error, with a next step that takes an option or a command of the program that shows it. A next step that
+    /// is there already stays.
+    #[must_use]
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.next.get_or_insert(NextStep::Remedy(remedy));
+        self
+    }
+
+    /// The same error with another text of what happened; kind, file, next step and source stay.
+    #[must_use]
+    pub fn reworded(self, what: impl FnOnce(&str) -> String) -> Self {
+        Error { what: what(&self.what), ..self }
+    }
+
+    /// A copy of the error, for a second recipient.
     #[must_use]
     pub fn again(&self) -> Error {
         Error {
             kind: self.kind,
             what: self.what.clone(),
             path: self.path.clone(),
-            hint: self.hint.clone(),
+            next: self.next.clone(),
             source: self.source.as_ref().map(|e| match e.raw_os_error() {
                 Some(number) => io::Error::from_raw_os_error(number),
                 None => io::Error::new(e.kind(), e.to_string()),
@@ -139,9 +212,20 @@ impl Error {
         self.path.as_deref()
     }
 
-    /// What to do next, where that is known.
+    /// What to do next, where that is a text without commands and options of a program.
     pub fn next_step(&self) -> Option<&str> {
-        self.hint.as_deref()
+        match &self.next {
+            Some(NextStep::Text(text)) => Some(text),
+            Some(NextStep::Remedy(_)) | None => None,
+        }
+    }
+
+    /// What to do next, where that takes a command or an option of the program that shows the error.
+    pub fn suggested(&self) -> Option<&Remedy> {
+        match &self.next {
+            Some(NextStep::Remedy(remedy)) => Some(remedy),
+            Some(NextStep::Text(_)) | None => None,
+        }
     }
 
     /// Is this the operating system's answer `errno`?
@@ -168,7 +252,7 @@ impl fmt::Display for Error {
             line.push_str(": ");
         }
         line.push_str(&escape::for_eyes(&self.what));
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.next_step() {
             line.push_str("; ");
             line.push_str(&escape::for_eyes(hint));
         }
@@ -205,5 +289,7 @@ mod tests {
     fn the_innermost_file_and_hint_win() {
         let error = Error::new(ErrorKind::Io, "w").on("inner").on("outer").hint("first").hint("second");
         assert_eq!(error.to_string(), "inner: w; first");
+        let error = Error::new(ErrorKind::Io, "w").remedy(Remedy::Recover).hint("second");
+        assert_eq!((error.to_string(), error.suggested()), ("w".to_owned(), Some(&Remedy::Recover)));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::buildtree::BuildTree;
 use crate::buildtree::program::{Answer, Silent, ask};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The module's name.
 pub const MODULE: &str = "proof";
@@ -53,7 +53,7 @@ pub fn build(tree: &BuildTree, folder: &Path) -> Result<PathBuf> {
     let complaint = stderr.lines().chain(stdout.lines()).find(|line| says_why(line));
     let last = complaint.or_else(|| stderr.lines().last()).unwrap_or("no module came of it");
     let error = no(format!("a module can't be built in it: {}", last.trim()));
-    Err(error.hint("kmodlab tree without --prove says what is missing"))
+    Err(error.remedy(Remedy::ReportTree))
 }
 
 /// Does a line of make's say what is wrong, and not only that something is?

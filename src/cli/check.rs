@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::cli::Status;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session};
+use crate::cli::{Status, words};
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
 use crate::kernel::{self, Kernel};
@@ -258,8 +258,7 @@ fn print(
     let source = kernel.vermagic.iter().map(|vermagic| format!(" (from {})", for_eyes(&vermagic.source)));
     row("kernel", &format!("{}{}", output::vermagic_of(kernel), source.collect::<String>()))?;
     if let Some(broken) = &judged.broken {
-        let hint = broken.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
-        row("the file", &for_eyes(&format!("{}{hint}", broken.what())))?;
+        row("the file", &for_eyes(&words::error_without_path(broken)))?;
     }
     if let Some(text) = &judged.after_signature {
         row("the file", &for_eyes(text))?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Session, count};
 use crate::cli::walk::{self, Walk};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::{file, sha256};
 use crate::vault::history::Trail;
 use crate::vault::index::{self, Index};
@@ -325,6 +325,5 @@ pub(super) fn tell_doubt(vault: &Vault, is_empty: bool, is_torn: bool, session: 
 
 /// The error of a module of which the journal knows nothing.
 pub(super) fn unknown() -> Error {
-    Error::new(ErrorKind::NotFound, "the journal knows neither this path nor these bytes")
-        .hint("kmodlab log shows what was done to which file")
+    Error::new(ErrorKind::NotFound, "the journal knows neither this path nor these bytes").remedy(Remedy::ShowHistory)
 }

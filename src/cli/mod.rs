@@ -33,6 +33,7 @@ mod r#try;
 mod vault;
 mod verify;
 mod walk;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -222,7 +223,7 @@ fn end_of_output(error: &io::Error, status: Status, rest: &str) -> Status {
     let own = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
     let error = Error::io("writing the output", own);
     let error = if rest.is_empty() { error } else { error.hint(rest) };
-    let _ = writeln!(io::stderr(), "kmodlab: {error}");
+    let _ = writeln!(io::stderr(), "kmodlab: {}", words::error(&error));
     Status::Failed
 }
 

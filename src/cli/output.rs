@@ -9,7 +9,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::cli::Status;
+use crate::cli::{Status, words};
 use crate::error::Error;
 use crate::escape;
 pub(super) use crate::escape::shell_word;
@@ -97,7 +97,7 @@ impl Session<'_> {
     /// An error, in one line on stderr, after what was printed so far.
     pub(super) fn complain(&mut self, error: &Error) {
         let _ = self.out.flush();
-        let _ = writeln!(self.err, "kmodlab: {error}");
+        let _ = writeln!(self.err, "kmodlab: {}", words::error(error));
     }
 
     /// A remark on stderr.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Remedy};
 use crate::vault::recovery::{Outcome, Recovered};
 use crate::vault::{Locked, Vault, restore};
 
@@ -64,9 +64,7 @@ pub(super) fn must_be_settled<'r>(outcomes: impl IntoIterator<Item = &'r Recover
             Outcome::Conflict(_) => return Err(restore::conflict(path)),
             Outcome::Later(why) => {
                 let what = format!("an interrupted run is not settled: {why}");
-                return Err(Error::new(ErrorKind::NeedsRecovery, what)
-                    .hint("mend that, then kmodlab recover")
-                    .on(path));
+                return Err(Error::new(ErrorKind::NeedsRecovery, what).remedy(Remedy::FixThenRecover).on(path));
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::known::{self, Named, Selecting, Selection};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::{Status, recover};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Remedy};
 use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::Locked;
 use crate::vault::history::Trail;
@@ -104,7 +104,7 @@ impl Told<'_> {
             Err(Failure::Error(error)) => {
                 let error = match &named.real {
                     Ok(path) if error.kind() == ErrorKind::NotFound && self.is_gone(path)? => {
-                        error.hint("if it will not be there again, kmodlab vault forget lets go of it")
+                        error.remedy(Remedy::Forget)
                     }
                     _ => error,
                 };

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::{self, Group, Place, Role};
 use crate::kernel::preference::{self, Preference};
 use crate::kernel::{Kernel, Lookup, Source, cache, folder, of_path, package, paths, running};
@@ -192,7 +192,7 @@ impl Found {
             let bytes = match Container::of(&bytes) {
                 Container::None if bytes.len() as u64 > max_size => {
                     let what = format!("it exceeds the limit of {max_size} bytes");
-                    return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit").on(path));
+                    return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path));
                 }
                 Container::None => bytes,
                 container => container.decompress(&bytes, max_size).map_err(|e| e.on(&path))?,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::preference::{self, Preference, Rank};
@@ -260,7 +260,7 @@ pub(super) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
     match bytes.len() as u64 > max_size {
         true => {
             let what = format!("it exceeds the limit of {max_size} bytes");
-            Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit").on(path))
+            Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path))
         }
         false => Ok(bytes),
     }

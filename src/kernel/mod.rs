@@ -30,7 +30,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module;
 use crate::module::file::Contents;
 use crate::vermagic::{Release, Vermagic};
@@ -292,7 +292,7 @@ impl Source {
         let largest = lookup.max_size.max(LARGEST);
         if path.metadata().is_ok_and(|meta| meta.len() > largest) {
             let what = format!("larger than the limit of {largest} bytes");
-            return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit").on(path));
+            return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path));
         }
         let contents = module::file::read(path)?;
         let bytes = contents.bytes();

@@ -24,7 +24,7 @@ use std::sync::{Condvar, Mutex};
 
 use liblzma::stream::{CONCATENATED, Stream};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::tree::Gathered;
@@ -271,11 +271,7 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
             };
             gathered.add(Path::new(&below), &bytes, max_size);
         } else if let Err(error) = bundle.add(role, group, &format!("{path} in {name}"), bytes) {
-            let inner = Error::new(error.kind(), format!("{path}: {}", error.what()));
-            failed.get_or_insert(match error.next_step() {
-                Some(hint) => inner.hint(hint),
-                None => inner,
-            });
+            failed.get_or_insert(error.reworded(|what| format!("{path}: {what}")));
         }
         waiting.done(size);
     }
@@ -434,7 +430,7 @@ impl Archive<'_> {
             let size = entry.header().entry_size().map_err(damaged)?;
             if size > max_size {
                 let what = format!("{path} has {size} bytes, which exceeds the limit of {max_size}");
-                return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
+                return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit));
             }
             if size > self.budget {
                 return Err(damaged(io::ErrorKind::FileTooLarge.into()));

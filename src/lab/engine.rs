@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::lab::acceleration::Acceleration;
 use crate::lab::board::Board;
 use crate::lab::launcher;
@@ -132,9 +132,7 @@ impl Engine {
                 std::thread::sleep(Duration::from_millis(50));
                 let said = lock(&console).text();
                 let said = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(&why).to_owned();
-                return Err(
-                    failed(format!("QEMU did not start: {said}")).hint("kmodlab doctor looks for what is missing")
-                );
+                return Err(failed(format!("QEMU did not start: {said}")).remedy(Remedy::FindMissing));
             }
         };
         let mut engine = Engine { child, input, lines, console, qmp, folder, name: name.to_owned() };

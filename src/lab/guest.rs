@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::lab::acceleration::{self, Acceleration, FIRST_BYTE};
 use crate::lab::board::Board;
 use crate::lab::console;
@@ -129,8 +129,7 @@ pub fn find_qemu(board: &Board) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(board.qemu)).find(|file| file.is_file());
     found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("{} is not on PATH", board.qemu))
-            .hint("kmodlab doctor says how to install it")
+        Error::new(ErrorKind::NotFound, format!("{} is not on PATH", board.qemu)).remedy(Remedy::InstallMissing)
     })
 }
 
@@ -159,8 +158,7 @@ pub fn ready(machine: u16, settings: &Settings) -> Result<Ready> {
     let mut base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
     if base.machine != board.machine {
         let what = format!("the kernel wants {}, and this program can't run there", board.qemu);
-        let hint = "--agent FILE names a kmodlab built for the guest's architecture";
-        return Err(Error::new(ErrorKind::Unsupported, what).hint(hint));
+        return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::SupplyAgent));
     }
     if let Some(program) = settings.witness.first() {
         base.add_program(Path::new(program))?;

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::elf::{self, Extent};
 use crate::module::wrapper;
 
@@ -266,7 +266,7 @@ impl Container {
 
     fn too_large(self, max: u64) -> Error {
         let what = format!("decompressed ({}), it exceeds the limit of {max} bytes", self.name());
-        Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit")
+        Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit)
     }
 
     /// The first bytes decide, before the rest of a bomb is unpacked.

@@ -3,7 +3,7 @@
 //! The commands are those of the man pages rpm2cpio(8), apk-extract(8), dpkg-deb(1), tar(1), dumpimage(1), objcopy(1),
 //! unzip(1), unsquashfs(1), cpio(1), xz(1), bzip2(1), lz4(1), lzop(1), lzip(1) and gzip(1), and of the script unpack_bootimg (Android, system/tools/mkbootimg).
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Remedy};
 
 /// What a file is by its first bytes, where it is something that holds modules or kernels.
 pub(crate) fn of(bytes: &[u8]) -> Option<Error> {
@@ -81,7 +81,7 @@ fn package(what: &str, command: &str) -> Error {
 
 /// An image of a kernel, where a module is asked for.
 fn image(what: &str) -> Error {
-    Error::new(ErrorKind::Wrapped, format!("{what}, not a module")).hint("kmodlab kernel FILE shows the kernel in it")
+    Error::new(ErrorKind::Wrapped, format!("{what}, not a module")).remedy(Remedy::ShowKernel)
 }
 
 /// A tar archive, told by its first member.
@@ -138,7 +138,9 @@ mod tests {
         assert!(tar("./debian-binary").contains("(tar -xzOf FILE ./data.tar.gz | tar -xz)"));
         assert!(said(b"!<arch>\ndebian-binary   ").unwrap().contains("(dpkg-deb -x FILE FOLDER)"));
         for image in [b"ANDROID!".as_slice(), b"\xd0\x0d\xfe\xed", b"\x27\x05\x19\x56", b"MZ\0\0zimg"] {
-            assert!(said(image).unwrap().ends_with(", not a module; kmodlab kernel FILE shows the kernel in it"));
+            let error = of(image).unwrap();
+            assert!(error.to_string().ends_with(", not a module"));
+            assert_eq!(error.suggested(), Some(&Remedy::ShowKernel));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::edit::{self, Edit};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
 use crate::module::elf::Elf;
 use crate::module::modinfo::Entry;
@@ -87,7 +87,7 @@ impl Plan {
         }
         if request.in_place {
             let what = format!("compressed ({}): nothing in it can be written over in place", container.name());
-            return Err(Error::new(ErrorKind::Unsupported, what).hint("without --in-place it is packed anew"));
+            return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::AllowRepacking));
         }
         let inside = container.decompress(file.bytes, request.max_size)?;
         Plan::of(file, &inside, container, request)
@@ -98,7 +98,7 @@ impl Plan {
         let module = Module::read(inside)?;
         if module.buried_signature.is_some() {
             let what = "bytes follow the signature, so that no kernel sees it";
-            return Err(Error::new(ErrorKind::Malformed, what).hint("kmodlab show says how to cut them off"));
+            return Err(Error::new(ErrorKind::Malformed, what).remedy(Remedy::ShowTrailingBytes));
         }
         let entry = vermagic_entry(&module)?;
         let mut notes = Vec::new();
@@ -328,7 +328,7 @@ impl Work<'_> {
         }
         if request.in_place && self.changes_the_trailer() {
             return Err(Error::new(ErrorKind::DoesNotFit, "a signature that comes or goes changes the file's length")
-                .hint("without --in-place a whole new file takes its place; nothing was changed"));
+                .remedy(Remedy::AllowNewFile));
         }
         let is_changed = !edits.is_empty() || strings.spans().next().is_some() || self.changes_the_trailer();
         let is_repacked = strings.grow() || marks.is_packed || self.changes_the_trailer();
@@ -396,8 +396,7 @@ impl Work<'_> {
 fn no_room(wish: &Wish, room: usize) -> Error {
     let len = if let Wish::Rewrite(string) = wish { string.len() } else { 0 };
     let what = format!("the new version magic has {len} bytes, but the old entry has room for {room}");
-    Error::new(ErrorKind::DoesNotFit, what)
-        .hint("nothing was changed; without --in-place the section gets a new place, behind everything else")
+    Error::new(ErrorKind::DoesNotFit, what).remedy(Remedy::AllowMovedSection)
 }
 
 /// The one entry that is to be changed.
@@ -417,9 +416,7 @@ fn vermagic_entry(module: &Module) -> Result<&Entry> {
         }
         (None, _) => {
             let what = "no vermagic entry to change";
-            return Err(
-                Error::new(ErrorKind::NotFound, what).hint("was it blanked before? kmodlab restore brings it back")
-            );
+            return Err(Error::new(ErrorKind::NotFound, what).remedy(Remedy::RestoreBlanked));
         }
         _ => return Err(Error::new(ErrorKind::Ambiguous, "two vermagic entries: it is not clear which one to change")),
     };

@@ -184,11 +184,7 @@ impl Eq for Signer {}
 
 /// An error, said of one of the two files.
 fn about(which: &str, error: Error) -> Error {
-    let said = Error::new(error.kind(), format!("{which}: {}", error.what()));
-    match error.next_step() {
-        Some(next) => said.hint(next),
-        None => said,
-    }
+    error.reworded(|what| format!("{which}: {what}"))
 }
 
 /// The RSA key in a PEM file.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::{Sha256Hex, file, sha256};
 use crate::vault::Locked;
 use crate::vault::history::History;
@@ -34,10 +34,10 @@ pub fn plan(history: &History<'_>, path: &Path) -> Result<ForgetPlan> {
     let changes: Vec<FileChange> = displaced.chain(gone).map(|(first, last)| let_go(first, last)).collect();
     if changes.is_empty() {
         return Err(match is_patched {
-            true => Error::new(ErrorKind::Guard, "refused: a patched module is there")
-                .hint("kmodlab restore puts its original back"),
-            false => Error::new(ErrorKind::NotFound, "the journal knows nothing of this path")
-                .hint("kmodlab log shows what was done to which file"),
+            true => Error::new(ErrorKind::Guard, "refused: a patched module is there").remedy(Remedy::Restore),
+            false => {
+                Error::new(ErrorKind::NotFound, "the journal knows nothing of this path").remedy(Remedy::ShowHistory)
+            }
         }
         .on(path));
     }

@@ -41,7 +41,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use intent::Sheet;
 use journal::{Entry, Journal};
 use objects::Objects;
@@ -263,7 +263,7 @@ impl Vault {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             answer => return answer,
         }
-        let another = |e: Error| e.hint("--state-dir names another one");
+        let another = |e: Error| e.remedy(Remedy::OtherStateFolder);
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The mode bits that let the group and others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -52,7 +52,7 @@ impl StateFolder {
         let dir = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(|e| {
             why_not(parent, name, path, user).unwrap_or_else(|| {
                 let error = Error::io("opening the state folder", e).on(path);
-                if e == Errno::NOTDIR { error.hint("--state-dir names another one") } else { error }
+                if e == Errno::NOTDIR { error.remedy(Remedy::OtherStateFolder) } else { error }
             })
         })?;
         let stat = rustix::fs::fstat(&dir).map_err(|e| Error::io("looking at the state folder", e).on(path))?;
@@ -176,11 +176,11 @@ fn judge(stat: &Stat, path: &Path, user: u32) -> Result<()> {
     };
     if let Some(kind) = kind {
         let what = format!("refused as state, because it is {kind}");
-        return Err(untrusted(what).hint("remove it, or name another folder with --state-dir"));
+        return Err(untrusted(what).remedy(Remedy::RemoveOrOtherStateFolder));
     }
     if stat.st_uid != user {
         let what = format!("refused as state, because it belongs to user {} and not to user {user}", stat.st_uid);
-        return Err(untrusted(what).hint("name a folder of your own with --state-dir"));
+        return Err(untrusted(what).remedy(Remedy::OwnStateFolder));
     }
     if mode & WRITABLE_BY_OTHERS != 0 {
         let what = format!("refused as state, because other users can write it (mode {mode:04o})");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::edit::Edit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::Locked;
@@ -64,7 +64,7 @@ impl RestorePlan {
         match self.dropped_by {
             Some(line) if error.kind() == ErrorKind::NotFound => {
                 let what = format!("the backup of its original, {}, was dropped", self.original);
-                Error::new(ErrorKind::NotFound, what).hint(format!("line {line} of the journal says when: kmodlab log"))
+                Error::new(ErrorKind::NotFound, what).remedy(Remedy::ShowJournalLine(line))
             }
             _ => error,
         }
@@ -164,7 +164,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
         true => "this is an original: nothing was done to it",
         false => "the journal knows neither this path nor these bytes",
     };
-    Err(Error::new(ErrorKind::NotFound, what).hint("kmodlab log shows what was done to which file").on(path))
+    Err(Error::new(ErrorKind::NotFound, what).remedy(Remedy::ShowHistory).on(path))
 }
 
 /// The same, by what an index of the journal finds.
@@ -241,8 +241,7 @@ impl Locked<'_> {
 
 /// The error of a file that somebody else changed.
 pub fn conflict(path: &Path) -> Error {
-    let hint = "restore --discard-changes puts the original back and keeps a backup of what is there now";
     Error::new(ErrorKind::Conflict, "somebody else changed this file since it was patched; nothing was written")
-        .hint(hint)
+        .remedy(Remedy::DiscardChanges)
         .on(path)
 }

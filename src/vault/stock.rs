@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::Sha256Hex;
 use crate::vault::history::{self, History};
 use crate::vault::journal::{self, Entry, News, Operation};
@@ -181,8 +181,7 @@ pub fn may_be_dropped(stock: &Stock, shas: &BTreeSet<&str>) -> Result<()> {
     let there: BTreeMap<&str, &Why> = stock.objects.iter().map(|kept| (kept.object.sha.as_str(), &kept.why)).collect();
     for sha in shas {
         let why = there.get(sha).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("no backup of this name: {sha}"))
-                .hint("kmodlab vault --list has them")
+            Error::new(ErrorKind::NotFound, format!("no backup of this name: {sha}")).remedy(Remedy::ListBackups)
         })?;
         if let Why::Needed(by) = why {
             let first = by.first().cloned().unwrap_or_default();

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use crate::edit::{self, Edit};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
@@ -63,8 +63,7 @@ pub(super) fn take_away(dir: &File, temporary: &OsStr, is_as_before: bool, error
 
 pub(super) fn unfinished(error: Error) -> Error {
     let what = format!("interrupted: {}", error.what());
-    let unfinished =
-        Error::new(ErrorKind::NeedsRecovery, what).hint("run kmodlab recover, which finishes or undoes it");
+    let unfinished = Error::new(ErrorKind::NeedsRecovery, what).remedy(Remedy::Recover);
     match error.path() {
         Some(path) => unfinished.on(path),
         None => unfinished,

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
 use crate::cli::patch::item::Item;
 use crate::cli::patch::shown;
+use crate::cli::{Status, words};
 use crate::error::Error;
 use crate::escape;
 use crate::kernel::Kernel;
@@ -233,7 +233,7 @@ impl Whole {
             return;
         }
         let refused = self.refused.entry(reason).or_insert_with(|| Refused {
-            hint: error.next_step().map(str::to_owned),
+            hint: words::next_step(error),
             paths: Vec::new(),
             count: 0,
         });

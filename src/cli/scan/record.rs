@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::output::{self, Text};
 use crate::cli::scan::tally::Recorded;
+use crate::cli::words;
 use crate::error::Error;
 use crate::escape::{self, bytes_for_eyes};
 use crate::module::container::Container;
@@ -95,10 +96,7 @@ fn name<'g>(place: Place<'_>, glance: &Glance<'g>) -> Cow<'g, str> {
 pub(super) type Looked<'l, 'g> = Result<(&'l Glance<'g>, Option<Recorded>), &'l Error>;
 
 fn told(error: &Error) -> String {
-    match error.next_step() {
-        Some(hint) => format!("{}; {hint}", error.what()),
-        None => error.what().to_owned(),
-    }
+    words::error_without_path(error)
 }
 
 /// Adds the JSON object of a module, in one line.

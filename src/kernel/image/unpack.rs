@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use aho_corasick::AhoCorasick;
 use liblzma::stream::Stream;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::image::lzo;
 use crate::kernel::image::room::Room;
 use crate::module::elf::Endian;
@@ -275,7 +275,7 @@ impl Limit {
         let name = self.packing.name();
         if size > self.max {
             let what = format!("unpacked ({name}), it exceeds the limit of {} bytes", self.max);
-            return Err(Error::new(ErrorKind::TooLarge, what).hint("--max-size moves the limit"));
+            return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit));
         }
         if size > self.most {
             let what =

@@ -1,0 +1,65 @@
+//! The program's words for what the library returns as values.
+//!
+//! The library names neither options nor commands, and none of its texts is compared. This module is the one place that turns
+//! its enums into messages, option names and hints.
+
+use std::os::unix::ffi::OsStrExt;
+
+use crate::error::{Error, Remedy};
+use crate::escape;
+
+/// The next step that a remedy means in this program.
+pub(super) fn remedy(remedy: &Remedy) -> String {
+    let text = match remedy {
+        Remedy::OtherStateFolder => "--state-dir names another one",
+        Remedy::RemoveOrOtherStateFolder => "remove it, or name another folder with --state-dir",
+        Remedy::OwnStateFolder => "name a folder of your own with --state-dir",
+        Remedy::RaiseSizeLimit => "--max-size moves the limit",
+        Remedy::ShowHistory => "kmodlab log shows what was done to which file",
+        Remedy::ShowJournalLine(line) => return format!("line {line} of the journal says when: kmodlab log"),
+        Remedy::Recover => "run kmodlab recover, which finishes or undoes it",
+        Remedy::FixThenRecover => "mend that, then kmodlab recover",
+        Remedy::DiscardChanges => {
+            "restore --discard-changes puts the original back and keeps a backup of what is there now"
+        }
+        Remedy::Restore => "kmodlab restore puts its original back",
+        Remedy::RestoreBlanked => "was it blanked before? kmodlab restore brings it back",
+        Remedy::Forget => "if it will not be there again, kmodlab vault forget lets go of it",
+        Remedy::AllowRepacking => "without --in-place it is packed anew",
+        Remedy::AllowMovedSection => {
+            "nothing was changed; without --in-place the section gets a new place, behind everything else"
+        }
+        Remedy::AllowNewFile => "without --in-place a whole new file takes its place; nothing was changed",
+        Remedy::ShowTrailingBytes => "kmodlab show says how to cut them off",
+        Remedy::ShowKernel => "kmodlab kernel FILE shows the kernel in it",
+        Remedy::ListBackups => "kmodlab vault --list has them",
+        Remedy::InstallMissing => "kmodlab doctor says how to install it",
+        Remedy::FindMissing => "kmodlab doctor looks for what is missing",
+        Remedy::SupplyAgent => "--agent FILE names a kmodlab built for the guest's architecture",
+        Remedy::ReportTree => "kmodlab tree without --prove says what is missing",
+    };
+    text.to_owned()
+}
+
+/// What to do next after an error, where that is known.
+pub(super) fn next_step(error: &Error) -> Option<String> {
+    error.suggested().map(remedy).or_else(|| error.next_step().map(str::to_owned))
+}
+
+/// What happened and what to do next, without the file's name. Not escaped.
+pub(super) fn error_without_path(error: &Error) -> String {
+    match next_step(error) {
+        Some(next) => format!("{}; {next}", error.what()),
+        None => error.what().to_owned(),
+    }
+}
+
+/// An error as one line: the file, what happened, what to do next. Free of control characters.
+pub(super) fn error(error: &Error) -> String {
+    let text = escape::for_eyes(&error_without_path(error));
+    match error.path().map(|path| escape::bytes_for_eyes(path.as_os_str().as_bytes())) {
+        Some(path) if path.is_empty() => format!("'': {text}"),
+        Some(path) => format!("{path}: {text}"),
+        None => text,
+    }
+}
