@@ -44,8 +44,8 @@ fn is_judged(module: &Module, bytes: &[u8]) {
     }
     let kernel = Kernel {
         name: "fuzz".to_owned(),
-        vermagic: Some(Fact { value: kernel, source: "the fuzz target".to_owned() }),
-        facts: Facts { machine: Some(Fact { value: Machine::of(module), source: String::new() }), ..Facts::default() },
+        vermagic: Some(Fact { value: kernel, source: "the fuzz target".into() }),
+        facts: Facts { machine: Some(Fact { value: Machine::of(module), source: Default::default() }), ..Facts::default() },
     };
     for force in [Force::None, Force::Both] {
         let subject = Candidate { bytes, module: Some(module), packing: None };

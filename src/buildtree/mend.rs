@@ -238,7 +238,7 @@ impl Mender<'_> {
                 Some(_) => "its options make the kernel's tokens",
                 None => "the tree is not configured",
             };
-            self.add(Change::Config { from: theirs.source.clone(), to }, why);
+            self.add(Change::Config { from: theirs.source.to_string(), to }, why);
         }
         Ok(())
     }

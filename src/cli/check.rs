@@ -255,7 +255,7 @@ fn print(
     if !verdict.needs.is_empty() {
         row("needs", &for_eyes(&verdict.needs.join(" ")))?;
     }
-    let source = kernel.vermagic.iter().map(|vermagic| format!(" (from {})", for_eyes(&vermagic.source)));
+    let source = kernel.vermagic.iter().map(|vermagic| format!(" (from {})", for_eyes(&vermagic.source.to_string())));
     row("kernel", &format!("{}{}", output::vermagic_of(kernel), source.collect::<String>()))?;
     if let Some(broken) = &judged.broken {
         row("the file", &for_eyes(&words::error_without_path(broken)))?;

@@ -12,7 +12,8 @@ use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped, wa
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel::{
-    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, Member, Owner, Policy, Tree,
+    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, Member, Note, Origin, Owner,
+    Policy, Tree,
 };
 use crate::module::elf::{Class, Endian};
 use crate::module::this_module::Fingerprint;
@@ -71,13 +72,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 
 /// The sources, numbered in the order in which they are used, so that a long path is printed once.
 #[derive(Default)]
-struct Sources(Vec<String>);
+struct Sources(Vec<Origin>);
 
 impl Sources {
-    fn number(&mut self, source: &str) -> usize {
+    fn number(&mut self, source: &Origin) -> usize {
         let known = self.0.iter().position(|known| known == source);
         known.unwrap_or_else(|| {
-            self.0.push(source.to_owned());
+            self.0.push(source.clone());
             self.0.len() - 1
         }) + 1
     }
@@ -127,11 +128,11 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     for (index, source) in sources.0.iter().enumerate() {
         let label = if index == 0 { "sources" } else { "" };
         let label = session.paint(Paint::Faint, format_args!("{label:<14}"));
-        writeln!(session.out, "  {label} [{}] {}", index + 1, for_eyes(source))?;
+        writeln!(session.out, "  {label} [{}] {}", index + 1, for_eyes(&source.to_string()))?;
     }
     for (index, note) in facts.notes.iter().enumerate() {
         let label = session.paint(Paint::Odd, format_args!("{:<14}", if index == 0 { "mind" } else { "" }));
-        writeln!(session.out, "  {label} {}", for_eyes(note))?;
+        writeln!(session.out, "  {label} {}", for_eyes(&note.to_string()))?;
     }
     Ok(())
 }
@@ -382,7 +383,7 @@ struct Shown<'k> {
     btf: Option<Fact<ShownBtf>>,
     policy: Option<&'k Fact<Policy>>,
     /// What was there but tells nothing, and why.
-    notes: &'k [String],
+    notes: &'k [Note],
 }
 
 #[derive(Serialize)]
@@ -390,7 +391,7 @@ struct ShownVermagic<'k> {
     #[serde(flatten)]
     text: Text,
     tokens: Vec<ShownToken>,
-    source: &'k str,
+    source: &'k Origin,
 }
 
 #[derive(Serialize)]

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::preference::Preference;
 use crate::kernel::tree::{self, Gathered};
-use crate::kernel::{Fact, Facts, config, image, merge, symvers, system_map};
+use crate::kernel::{Fact, Facts, Origin, config, image, merge, symvers, system_map};
 use crate::module::is_module_name;
 
 /// What a file of a bundle is.
@@ -167,7 +167,7 @@ struct Found {
     built_in: Option<Vec<u8>>,
     built_in_modinfo: Option<Vec<u8>>,
     order: Option<Vec<u8>>,
-    modules: Option<(String, Gathered)>,
+    modules: Option<(Origin, Gathered)>,
 }
 
 /// Which source is asked first.
@@ -202,7 +202,7 @@ impl Bundle {
     }
 
     /// Adds what modules say; the name is their tree's.
-    pub(super) fn add_modules(&mut self, group: Group, name: String, modules: Gathered) {
+    pub(super) fn add_modules(&mut self, group: Group, name: Origin, modules: Gathered) {
         let found = self.found.entry(group).or_default();
         found.modules = Some(match found.modules.take() {
             Some((name, known)) => (name, known.join(modules)),
@@ -232,7 +232,7 @@ impl Bundle {
     /// # Errors
     ///
     /// Those of [`image::facts`], but for a file that is no kernel although its name says so: that one is left out.
-    pub(super) fn add(&mut self, role: Role, group: Group, source: &str, bytes: Vec<u8>) -> Result<()> {
+    pub(super) fn add(&mut self, role: Role, group: Group, source: &Origin, bytes: Vec<u8>) -> Result<()> {
         if role == Role::Image {
             match image::facts(source, &bytes, self.max_size) {
                 Ok(facts) => self.add_image(group, facts),
@@ -249,12 +249,12 @@ impl Bundle {
             Role::Release => {
                 let release = release(&String::from_utf8_lossy(&bytes));
                 found.release = found.release.take().or_else(|| release.clone());
-                let known = release.map(|value| Fact { value, source: source.to_owned() });
+                let known = release.map(|value| Fact { value, source: source.clone() });
                 (Rank::Config, Facts { release: known, ..Facts::default() })
             }
             Role::BaseRelease => {
                 let release = release(&String::from_utf8_lossy(&bytes));
-                let known = release.map(|value| Fact { value, source: source.to_owned() });
+                let known = release.map(|value| Fact { value, source: source.clone() });
                 (Rank::BaseRelease, Facts { release: known, ..Facts::default() })
             }
             Role::BuiltIn => {
@@ -318,7 +318,7 @@ impl Found {
         };
         let is_kernel =
             self.facts.keys().any(|rank| matches!(rank, Rank::Image | Rank::Modules)) || self.modules.is_some();
-        let (name, modules) = self.modules.unwrap_or_else(|| ("modules.builtin".to_owned(), Gathered::default()));
+        let (name, modules) = self.modules.unwrap_or_else(|| (Origin::from("modules.builtin"), Gathered::default()));
         self.facts.entry(Rank::Modules).or_default().push(modules.facts(&name, lists, &Preference::default()));
         let merged = self.facts.into_values().flatten().reduce(merge).unwrap_or_default();
         Ok((is_kernel, merged))
@@ -424,8 +424,10 @@ mod tests {
     fn several_kernels_are_named() {
         let mut bundle = Bundle::new(1 << 20);
         for release in ["6.1", "6.2"] {
-            let facts =
-                Facts { release: Some(Fact { value: release.to_owned(), source: String::new() }), ..Facts::default() };
+            let facts = Facts {
+                release: Some(Fact { value: release.to_owned(), source: Origin::default() }),
+                ..Facts::default()
+            };
             bundle.add_image(Group::Release(release.to_owned()), facts);
         }
         let error = bundle.facts().unwrap_err();

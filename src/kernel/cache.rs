@@ -24,12 +24,12 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::kernel::cache::folder::{CacheFolder, is_new, is_number};
 use crate::kernel::files::Found;
-use crate::kernel::{Fact, Facts, Lookup, image};
+use crate::kernel::{Fact, Facts, Lookup, Origin, image};
 use crate::module::{self, sha256};
 
 /// What a kept file begins with. The number is the form's: it goes up with each change of [`Facts`] or of the meaning of
 /// a fact.
-const MAGIC: &[u8] = b"kmodlab facts 11\n";
+const MAGIC: &[u8] = b"kmodlab facts 12\n";
 
 /// What a kept file with a package's own files begins with.
 const FILES_MAGIC: &[u8] = b"kmodlab files 2\n";
@@ -52,15 +52,12 @@ const BTF: &str = ".btf";
 /// How old a file that is still being written is, in seconds, when its writer was killed.
 const ABANDONED: u64 = 3600;
 
-/// Stands in kept sources for what the kernel was called: the same bytes may have another name the next time.
-const NAME: &str = "\0";
-
 /// The facts of an image file.
 ///
 /// # Errors
 ///
 /// Those of [`module::file::read`] and [`image::facts`].
-pub(super) fn image(source: &str, file: &Path, lookup: &Lookup) -> Result<Facts> {
+pub(super) fn image(source: &Origin, file: &Path, lookup: &Lookup) -> Result<Facts> {
     image_bytes(source, module::file::read(file)?.bytes(), lookup)
 }
 
@@ -69,7 +66,7 @@ pub(super) fn image(source: &str, file: &Path, lookup: &Lookup) -> Result<Facts>
 /// # Errors
 ///
 /// Those of [`image::facts`].
-pub(super) fn image_bytes(source: &str, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
+pub(super) fn image_bytes(source: &Origin, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
     let kind = format!("image-{}-{}", lookup.max_size, bytes.len());
     kept(lookup, &kind, || sha256(bytes), source, |name| image::facts(name, bytes, lookup.max_size))
 }
@@ -80,10 +77,10 @@ pub(super) fn image_bytes(source: &str, bytes: &[u8], lookup: &Lookup) -> Result
 ///
 /// Those of `read`.
 pub(super) fn package(
-    name: &str,
+    name: &Origin,
     bytes: &[u8],
     lookup: &Lookup,
-    read: impl FnOnce(&str) -> Result<Facts> + Send,
+    read: impl FnOnce(&Origin) -> Result<Facts> + Send,
 ) -> Result<Facts> {
     let kind = format!("package-{}-{}", lookup.max_size, bytes.len());
     kept(lookup, &kind, || sha256(bytes), name, read)
@@ -94,7 +91,7 @@ pub(super) fn tree(
     folder: &Path,
     files: &[PathBuf],
     lookup: &Lookup,
-    read: impl FnOnce(&str) -> Facts + Send,
+    read: impl FnOnce(&Origin) -> Facts + Send,
 ) -> Facts {
     let hash = || {
         let mut hash = Sha256::new();
@@ -112,7 +109,7 @@ pub(super) fn tree(
         hex::encode(hash.finalize())
     };
     let kind = format!("tree-{}-{}", lookup.max_size, files.len());
-    let name = folder.display().to_string();
+    let name = Origin::File(folder.to_owned());
     kept(lookup, &kind, hash, &name, |name| Ok(read(name))).unwrap_or_default()
 }
 
@@ -150,8 +147,8 @@ fn kept(
     lookup: &Lookup,
     kind: &str,
     hash: impl FnOnce() -> String + Send,
-    name: &str,
-    read: impl FnOnce(&str) -> Result<Facts> + Send,
+    name: &Origin,
+    read: impl FnOnce(&Origin) -> Result<Facts> + Send,
 ) -> Result<Facts> {
     let Some(path) = &lookup.cache else { return read(name) };
     let folder = CacheFolder::open(path);
@@ -160,11 +157,11 @@ fn kept(
             let key = format!("{kind}-{}", hash());
             match load(folder, &key) {
                 Some(facts) => (None, facts),
-                None => (Some(key), read(NAME)?),
+                None => (Some(key), read(&Origin::Cached)?),
             }
         }
         None => {
-            let (hash, facts) = rayon::join(hash, || read(NAME));
+            let (hash, facts) = rayon::join(hash, || read(&Origin::Cached));
             (Some(format!("{kind}-{hash}")), facts?)
         }
     };
@@ -174,7 +171,7 @@ fn kept(
         // Nothing depends on it.
         let _ = store(&folder, &key, &facts);
     }
-    facts.rename_sources(NAME, name);
+    facts.replace_origin(&Origin::Cached, name);
     Ok(facts)
 }
 
@@ -193,7 +190,7 @@ struct Kept<T> {
 }
 
 /// Facts without their BTF: where that was read, and the SHA-256 of its file.
-type WithoutBtf = (Option<(String, [u8; 32])>, Facts);
+type WithoutBtf = (Option<(Origin, [u8; 32])>, Facts);
 
 /// Which program made it. A version's number is the same for every build of a developer's.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -249,7 +246,7 @@ fn btf_file(key: &str) -> String {
 /// Keeps facts; `None` if that can't be done.
 fn store(folder: &CacheFolder, key: &str, facts: &Facts) -> Option<()> {
     let mut facts = facts.clone();
-    let btf: Option<(String, [u8; 32])> = match facts.btf.take() {
+    let btf: Option<(Origin, [u8; 32])> = match facts.btf.take() {
         None => None,
         Some(Fact { value, source }) => {
             folder.write(&btf_file(key), &[&value])?;
@@ -316,9 +313,10 @@ fn drop_oldest(folder: &CacheFolder) {
 mod tests {
     use super::*;
 
-    fn facts(name: &str) -> Facts {
-        let fact = |value: &str| Fact { value: value.to_owned(), source: format!("boot/vmlinuz in {name}") };
-        let btf = Fact { value: Arc::from(b"BTF".as_slice()), source: name.to_owned() };
+    fn facts(name: &Origin) -> Facts {
+        let source = Origin::Packaged { path: "boot/vmlinuz".to_owned(), package: Box::new(name.clone()) };
+        let fact = |value: &str| Fact { value: value.to_owned(), source };
+        let btf = Fact { value: Arc::from(b"BTF".as_slice()), source: name.clone() };
         Facts { release: Some(fact("6.1")), btf: Some(btf), ..Facts::default() }
     }
 
@@ -326,13 +324,13 @@ mod tests {
     fn ask(folder: &Path, name: &str) -> (String, usize) {
         let lookup = Lookup { max_size: 1 << 20, cache: Some(folder.to_owned()) };
         let mut made = 0;
-        let read = |name: &str| {
+        let read = |name: &Origin| {
             made += 1;
             Ok(facts(name))
         };
-        let facts = package(name, b"bytes", &lookup, read).unwrap();
+        let facts = package(&Origin::from(name), b"bytes", &lookup, read).unwrap();
         assert_eq!(&*facts.btf.unwrap().value, b"BTF");
-        (facts.release.unwrap().source, made)
+        (facts.release.unwrap().source.to_string(), made)
     }
 
     #[test]

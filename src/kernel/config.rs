@@ -1,6 +1,6 @@
 //! A kernel's configuration: `.config`, `/boot/config-RELEASE`, `/proc/config.gz` unpacked.
 
-use crate::kernel::{Config, Fact, Facts};
+use crate::kernel::{Config, Fact, Facts, Origin};
 
 /// Does the text begin as one? Its first lines are comments, and then options follow.
 pub(crate) fn looks_like(text: &str) -> bool {
@@ -10,9 +10,9 @@ pub(crate) fn looks_like(text: &str) -> bool {
 }
 
 /// The options, as a kernel's facts; nothing where there are none.
-pub(super) fn facts(text: &str, source: &str) -> Facts {
+pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let value = parse(text);
-    let config = (!value.is_empty()).then(|| Fact { value, source: source.to_owned() });
+    let config = (!value.is_empty()).then(|| Fact { value, source: source.clone() });
     Facts { config, ..Facts::default() }
 }
 

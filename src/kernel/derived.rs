@@ -4,13 +4,14 @@
 //! The rules are include/linux/vermagic.h's and the architectures' asm/vermagic.h's, for the architectures where they are
 //! certain. A vendor may have added words, so that the source says how the string was come by.
 
-use crate::kernel::{Config, Fact};
+use crate::kernel::{Config, Fact, Origin};
 use crate::vermagic::{Release, Vermagic};
 
 /// The version magic, or `None` where the rules are not certain.
 pub(super) fn vermagic(release: &Fact<String>, config: &Fact<Config>) -> Option<Fact<Vermagic>> {
     let text = string(&release.value, &config.value)?;
-    let source = format!("the rules of include/linux/vermagic.h, from {} and {}", release.source, config.source);
+    let source =
+        Origin::VermagicRules { release: Box::new(release.source.clone()), config: Box::new(config.source.clone()) };
     Some(Fact { value: Vermagic::parse(text.as_bytes()), source })
 }
 

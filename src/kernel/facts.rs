@@ -11,6 +11,8 @@ use crate::btf::Btf;
 pub use crate::btf::members::Member;
 use crate::kernel::Architecture;
 use crate::kernel::imports::{Imports, Own};
+use crate::kernel::note::Note;
+use crate::kernel::origin::Origin;
 use crate::module::Module;
 pub use crate::module::certificate::Certificate;
 use crate::module::elf::{Class, Endian, machine_name};
@@ -22,8 +24,8 @@ use crate::vermagic::Vermagic;
 pub struct Fact<T> {
     /// What is known.
     pub value: T,
-    /// Where it was read, in words.
-    pub source: String,
+    /// Where it was read.
+    pub source: Origin,
 }
 
 /// What can be known about a kernel. What is `None` is not known; it is never guessed.
@@ -69,13 +71,13 @@ pub struct Facts {
     /// What a running system enforces.
     pub policy: Option<Fact<Policy>>,
     /// What was there but tells nothing, and why: a file that must not be read, modules of another kernel.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 impl Facts {
-    /// Puts another name in the place of one in all sources.
-    pub(super) fn rename_sources(&mut self, from: &str, to: &str) {
-        fn of<T>(fact: &mut Option<Fact<T>>) -> Option<&mut String> {
+    /// Replaces an origin in all facts and notes.
+    pub(super) fn replace_origin(&mut self, from: &Origin, to: &Origin) {
+        fn of<T>(fact: &mut Option<Fact<T>>) -> Option<&mut Origin> {
             fact.as_mut().map(|fact| &mut fact.source)
         }
         // All of them by name: a new fact must not be left out.
@@ -120,9 +122,8 @@ impl Facts {
             of(btf),
             of(policy),
         ];
-        for source in sources.into_iter().flatten().chain(notes) {
-            *source = source.replace(from, to);
-        }
+        sources.into_iter().flatten().for_each(|source| source.replace(from, to));
+        notes.iter_mut().for_each(|note| note.replace(from, to));
     }
 }
 
@@ -144,7 +145,7 @@ impl Facts {
         if let Some(Fact { value, source }) = &self.exports
             && let Some(export) = value.symbols.get(name)
         {
-            return Some(known(Owner::Image, export, source.as_str()));
+            return Some(known(Owner::Image, export, source));
         }
         let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
         let is_of_image = imported.as_ref().is_some_and(|imported| imported.is_of_image) && !is_complete;
@@ -152,14 +153,14 @@ impl Facts {
         if let Some(Fact { value, source }) = &self.tree
             && let Some((module, export)) = value.exporter(name).filter(|_| !is_of_image)
         {
-            return Some(known(Owner::Module(module), export, source.as_str()));
+            return Some(known(Owner::Module(module), export, source));
         }
         imported.as_ref()?;
         let owner = match is_of_image {
             true => Owner::Image,
             false => Owner::Somebody,
         };
-        Some(known(owner, &Export::default(), imports?.source.as_str()))
+        Some(known(owner, &Export::default(), &imports?.source))
     }
 
     /// The CRC of an exported symbol: of the image, of the module that exports it, or as most modules that import it have
@@ -184,7 +185,7 @@ impl Facts {
     /// the kernel's own name for it (`lib/modules/RELEASE`).
     pub(super) fn learn_release_of_folder(&mut self, name: &str) {
         if let (None, Some(stripped)) = (&self.release, &self.stripped) {
-            let source = format!("the folder {name} of {}", stripped.source);
+            let source = Origin::FolderName { name: name.to_owned(), of: Box::new(stripped.source.clone()) };
             self.release = Some(Fact { value: name.to_owned(), source });
         }
     }
@@ -196,14 +197,14 @@ impl Facts {
             return;
         }
         let told = self.vermagic.as_ref().and_then(|vermagic| {
-            let source = format!("{} (its version magic)", vermagic.source);
+            let source = vermagic.source.part("version magic");
             Some(Fact { value: Architecture::of(&vermagic.value)?, source })
         });
         self.architecture = match (self.architecture.take(), told) {
             (Some(known), Some(told)) => match told.value.and(known.value) {
                 Some(both) if both == known.value => Some(known),
                 Some(both) if both == told.value => Some(told),
-                Some(both) => Some(Fact { value: both, source: format!("{}; {}", told.source, known.source) }),
+                Some(both) => Some(Fact { value: both, source: told.source.and(known.source) }),
                 None => Some(told),
             },
             (known, told) => known.or(told),
@@ -217,7 +218,7 @@ impl Facts {
     }
 
     /// What the kernel is for, and where that was read, if a module for this machine certainly is not for it.
-    pub fn other_machine(&self, module: Machine) -> Option<(String, &str)> {
+    pub fn other_machine(&self, module: Machine) -> Option<(String, &Origin)> {
         match (&self.machine, &self.architecture) {
             (Some(machine), _) if machine.value != module => Some((machine.value.to_string(), &machine.source)),
             (None, Some(known)) if !known.value.fits(module) => Some((known.value.to_string(), &known.source)),
@@ -274,7 +275,7 @@ pub struct Known<'f> {
     /// The namespaces that modules import which use the symbol: its own, if it has one, is in each of these.
     pub users: Vec<&'f [String]>,
     /// Where it was read.
-    pub source: &'f str,
+    pub source: &'f Origin,
 }
 
 /// Who exports a symbol.

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::preference::{self, Preference, Rank};
-use crate::kernel::{Facts, Lookup, cache, tree};
+use crate::kernel::{Facts, Lookup, Note, Origin, cache, tree};
 use crate::module::{is_module_name, name_of_file};
 
 /// How deep modules lie in a tree, at most.
@@ -235,14 +235,14 @@ fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: 
     if !is_there(file) {
         return Ok(());
     }
-    let source = file.display().to_string();
+    let source = Origin::File(file.to_owned());
     if role == Role::Image {
         match cache::image(&source, file, lookup) {
             Ok(facts) => bundle.add_image(group, facts),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             // On some systems only root reads the image; what lies beside it tells much without it.
             Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => {
-                let notes = vec![error.on(file).to_string()];
+                let notes = vec![Note::Unreadable(error.on(file).to_string())];
                 bundle.add_image(group, Facts { notes, ..Facts::default() });
             }
             Err(error) => return Err(error.on(file)),

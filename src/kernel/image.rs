@@ -27,7 +27,7 @@ mod vmlinux;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Fact, Facts, Machine, config};
+use crate::kernel::{Fact, Facts, Machine, Note, Origin, config};
 use crate::module::certificate;
 use container::Opened;
 use strings::Banner;
@@ -40,7 +40,7 @@ use vmlinux::Vmlinux;
 ///
 /// [`ErrorKind::NotFound`] if these are no kernel's bytes, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the
 /// image is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond the limit.
-pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+pub(super) fn facts(source: &Origin, bytes: &[u8], max_size: u64) -> Result<Facts> {
     let Opened { bytes, machine, architecture } = container::open(bytes, max_size)?;
     let vmlinux = if bytes.starts_with(b"\x7fELF") { Some(Vmlinux::read(&bytes)?) } else { None };
     let mut facts = match &vmlinux {
@@ -51,8 +51,7 @@ pub(super) fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> 
         let what = "nothing in it is a kernel's: neither a version line nor BTF";
         return Err(Error::new(ErrorKind::NotFound, what));
     }
-    facts.architecture =
-        architecture.map(|architecture| fact(architecture, format!("{source} (its boot loader's header)")));
+    facts.architecture = architecture.map(|architecture| fact(architecture, source.part("boot loader's header")));
     facts.learn_from_btf();
     if facts.banner.is_none() {
         // A file with a part of the kernel, as the debugger's or that of the headers: certificates are not in it.
@@ -78,16 +77,16 @@ pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
 }
 
 /// The facts of an ELF file, each looked for in its section.
-fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
+fn of_vmlinux(source: &Origin, vmlinux: &Vmlinux<'_>) -> Facts {
     let machine = Machine { class: vmlinux.class, endian: vmlinux.endian, number: vmlinux.machine };
     // Constant strings are all here; a vmlinux whose sections are named otherwise is searched as a whole.
     let constants = vmlinux.section(".rodata").map_or(vmlinux.bytes, |section| section.bytes);
     let mut facts = of_strings(source, constants);
-    facts.machine = Some(fact(machine, source.to_owned()));
-    facts.exports = exports::read(vmlinux).map(|(exports, table)| fact(exports, format!("{source} (its {table})")));
-    facts.folders = params::folders(vmlinux).map(|folders| fact(folders, format!("{source} (its __param)")));
+    facts.machine = Some(fact(machine, source.clone()));
+    facts.exports = exports::read(vmlinux).map(|(exports, table)| fact(exports, source.part(table)));
+    facts.folders = params::folders(vmlinux).map(|folders| fact(folders, source.part("__param")));
     if let Some(section) = vmlinux.section(".BTF") {
-        facts.btf = Some(fact(Arc::from(section.bytes), format!("{source} (its .BTF)")));
+        facts.btf = Some(fact(Arc::from(section.bytes), source.part(".BTF")));
     }
     let data = vmlinux.section(".data").map_or(vmlinux.bytes, |section| section.bytes);
     if let Some(messages) = &mut facts.messages {
@@ -100,27 +99,26 @@ fn of_vmlinux(source: &str, vmlinux: &Vmlinux<'_>) -> Facts {
         true => lists.into_iter().flatten().flat_map(certificate::find_all).collect(),
         false => certificate::find_all(vmlinux.bytes),
     };
-    facts.keys = Some(fact(keys, format!("{source} (its certificates)")));
+    facts.keys = Some(fact(keys, source.part("certificates")));
     facts
 }
 
 /// The facts of an image without sections, looked for in all of it.
-fn of_flat(source: &str, bytes: &[u8], machine: Option<Machine>) -> Facts {
+fn of_flat(source: &Origin, bytes: &[u8], machine: Option<Machine>) -> Facts {
     let mut facts = of_strings(source, bytes);
-    facts.machine = machine.map(|machine| fact(machine, source.to_owned()));
-    facts.keys =
-        Some(fact(certificate::find_all(signed::without_signature(bytes)), format!("{source} (its certificates)")));
+    facts.machine = machine.map(|machine| fact(machine, source.clone()));
+    facts.keys = Some(fact(certificate::find_all(signed::without_signature(bytes)), source.part("certificates")));
     if let Some(messages) = &mut facts.messages {
         messages.value.extend(messages::digests(bytes));
     }
-    facts.prefixes = Some(fact(params::prefixes(bytes), format!("{source} (its strings)")));
-    facts.exports = flat::exports(bytes, machine).map(|exports| fact(exports, format!("{source} (its __ksymtab)")));
-    facts.btf = btf::find(bytes).map(|bytes| fact(Arc::from(bytes), format!("{source} (its BTF)")));
+    facts.prefixes = Some(fact(params::prefixes(bytes), source.part("strings")));
+    facts.exports = flat::exports(bytes, machine).map(|exports| fact(exports, source.part("__ksymtab")));
+    facts.btf = btf::find(bytes).map(|bytes| fact(Arc::from(bytes), source.part("BTF")));
     facts
 }
 
 /// The facts that are text.
-fn of_strings(source: &str, constants: &[u8]) -> Facts {
+fn of_strings(source: &Origin, constants: &[u8]) -> Facts {
     let mut facts = Facts::default();
     let Some(Banner { text, release }) = strings::banner(constants) else { return facts };
     let mut vermagics = match strings::vermagic(constants, &release) {
@@ -128,19 +126,19 @@ fn of_strings(source: &str, constants: &[u8]) -> Facts {
         None => strings::constant_vermagics(constants),
     };
     if vermagics.len() > 1 {
-        let all = vermagics.iter().map(|vermagic| format!("'{vermagic}'")).collect::<Vec<_>>().join(", ");
-        facts.notes.push(format!("several strings in {source} could be its version magic: {all}"));
+        let candidates = vermagics.iter().map(ToString::to_string).collect();
+        facts.notes.push(Note::SeveralVermagics { origin: source.clone(), candidates });
         vermagics.clear();
     }
-    facts.vermagic = vermagics.pop().map(|value| fact(value, source.to_owned()));
-    facts.banner = Some(fact(text, source.to_owned()));
-    facts.release = Some(fact(release, source.to_owned()));
-    facts.messages = Some(fact(messages::find(constants), source.to_owned()));
+    facts.vermagic = vermagics.pop().map(|value| fact(value, source.clone()));
+    facts.banner = Some(fact(text, source.clone()));
+    facts.release = Some(fact(release, source.clone()));
+    facts.messages = Some(fact(messages::find(constants), source.clone()));
     facts.config = strings::embedded_config(constants)
-        .map(|text| fact(config::parse(&text), format!("{source} (its embedded configuration)")));
+        .map(|text| fact(config::parse(&text), source.part("embedded configuration")));
     facts
 }
 
-fn fact<T>(value: T, source: String) -> Fact<T> {
+fn fact<T>(value: T, source: Origin) -> Fact<T> {
     Fact { value, source }
 }

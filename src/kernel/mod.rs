@@ -16,6 +16,8 @@ mod folder;
 pub mod image;
 mod imports;
 pub mod installed;
+mod note;
+mod origin;
 pub mod package;
 pub(crate) mod packed;
 pub mod preference;
@@ -41,6 +43,8 @@ pub use facts::{
     BuiltIn, Certificate, Config, Export, Exports, Fact, Facts, Known, Machine, Member, Owner, Policy, Tree, TreeModule,
 };
 pub use imports::{Imported, Imports, Own};
+pub use note::Note;
+pub use origin::Origin;
 
 /// A kernel: its version magic, if that is known, and what else is known about it.
 #[derive(Clone, Debug)]
@@ -53,9 +57,6 @@ pub struct Kernel {
     /// Everything else, as far as it is known.
     pub facts: Facts,
 }
-
-/// The source of a version magic that was given as `vermagic:STRING`.
-pub const COMMAND_LINE: &str = "the command line";
 
 impl Kernel {
     /// Its version magic.
@@ -83,15 +84,18 @@ impl Kernel {
         if let Some(stripped) = &self.facts.stripped {
             return format!("all modules are stripped of it, as OpenWrt strips them ({})", stripped.source);
         }
-        let banner = self.facts.banner.as_ref().map_or("what is there", |banner| banner.source.as_str());
-        format!("no string in {banner} is certainly it")
+        let banner = self.facts.banner.as_ref().map(|banner| &banner.source);
+        match banner {
+            Some(image) => format!("no string in {image} is certainly it"),
+            None => "nothing that was read has it".to_owned(),
+        }
     }
 
     /// Where it is written that the kernel loads no modules (CONFIG_MODULES), if it is. A configuration says so only of a
     /// kernel without a version magic: who has one loads modules.
-    pub fn without_modules(&self) -> Option<&str> {
+    pub fn without_modules(&self) -> Option<&Origin> {
         let config = self.facts.config.as_ref().filter(|_| self.vermagic.is_none())?;
-        (!config.value.contains_key("MODULES")).then_some(config.source.as_str())
+        (!config.value.contains_key("MODULES")).then_some(&config.source)
     }
 
     /// Its release. The version magic's first word is another one where a vendor has put a constant string there.
@@ -109,7 +113,7 @@ impl Kernel {
     /// nothing to leave out. The version magic stays, since it is what the kernel was named by.
     pub(crate) fn without(&self, own: &Own) -> Option<Kernel> {
         let imports = self.facts.imports.as_ref().filter(|_| own.is_only_witness())?;
-        let is_other = |source: &String| !imports.source.contains(source.as_str());
+        let is_other = |source: &Origin| !source.is_within(&imports.source);
         let mut kernel = self.clone();
         kernel.facts.machine = kernel.facts.machine.filter(|fact| is_other(&fact.source));
         kernel.facts.fingerprint = kernel.facts.fingerprint.filter(|fact| is_other(&fact.source));
@@ -142,7 +146,7 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
         b"running" => running::facts(Path::new("/"), lookup)?,
         bytes => match bytes.strip_prefix(b"vermagic:") {
             Some(string) => {
-                let vermagic = Fact { value: Vermagic::parse(string), source: COMMAND_LINE.to_owned() };
+                let vermagic = Fact { value: Vermagic::parse(string), source: Origin::Given };
                 Facts { vermagic: Some(vermagic), ..Facts::default() }
             }
             None => of_paths(name, lookup)?,
@@ -307,7 +311,7 @@ impl Source {
 
 /// The facts at a path.
 fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
-    let source = path.display().to_string();
+    let source = Origin::File(path.to_owned());
     match Source::of(path, lookup)? {
         Source::Folder => return folder::facts(path, lookup),
         Source::Package(bytes) => return package::facts(path, &bytes, lookup),
@@ -329,7 +333,7 @@ fn of_path(path: &Path, lookup: &Lookup) -> Result<Facts> {
 /// # Errors
 ///
 /// Those of [`packed::unpack`], except for a packed ELF file, which is no text.
-fn of_text(source: &str, bytes: &[u8], max_size: u64) -> Result<Option<Facts>> {
+fn of_text(source: &Origin, bytes: &[u8], max_size: u64) -> Result<Option<Facts>> {
     if bytes.starts_with(b"\x7fELF") {
         return Ok(None);
     }
@@ -374,14 +378,14 @@ fn merge(better: Facts, other: Facts) -> Facts {
 }
 
 /// What two sources say differently of the same symbols, in words.
-fn contradiction(better: &Facts, other: &Facts) -> Option<String> {
+fn contradiction(better: &Facts, other: &Facts) -> Option<Note> {
     let source = |facts: &Facts| {
         let exports = facts.exports.as_ref().map(|exports| exports.source.clone());
         exports.or_else(|| facts.imports.as_ref().map(|imports| imports.source.clone()))
     };
     let (count, _) = differing_crcs(better, other);
     let (better, other) = (source(better)?, source(other)?);
-    (count > 0).then(|| format!("{count} CRCs of {other} are others than those of {better}"))
+    (count > 0).then_some(Note::DifferentCrcs { count, used: better, other })
 }
 
 /// Of how many symbols two sources have different CRCs, and of how many both have one.
@@ -402,7 +406,7 @@ fn names_of(exports: &Fact<Exports>) -> impl Iterator<Item = &str> {
 }
 
 fn merge_imports(better: Fact<Imports>, other: Fact<Imports>) -> Fact<Imports> {
-    Fact { value: better.value.join(other.value), source: format!("{}; {}", better.source, other.source) }
+    Fact { value: better.value.join(other.value), source: better.source.and(other.source) }
 }
 
 fn merge_facts<T>(
@@ -435,7 +439,7 @@ fn merge_exports(better: Fact<Exports>, other: Fact<Exports>) -> Fact<Exports> {
         filled += usize::from(*ours != before);
     }
     if filled > 0 {
-        better.source = format!("{}; {}", better.source, other.source);
+        better.source = better.source.and(other.source);
     }
     better
 }
@@ -455,7 +459,7 @@ fn merge_trees(better: Fact<Tree>, other: Fact<Tree>) -> Fact<Tree> {
     let value = better.value.join(other.value);
     let source = match (value.modules.len(), value.built_in.len()) == before {
         true => better.source,
-        false => format!("{}; {}", better.source, other.source),
+        false => better.source.and(other.source),
     };
     Fact { value, source }
 }
@@ -474,10 +478,11 @@ mod tests {
         let facts = |crc, source: &str| {
             let export = Export { crc: Some(crc), ..Export::default() };
             let exports = Exports { symbols: [("printk".to_owned(), export)].into(), complete: false };
-            Facts { exports: Some(Fact { value: exports, source: source.to_owned() }), ..Facts::default() }
+            Facts { exports: Some(Fact { value: exports, source: Origin::from(source) }), ..Facts::default() }
         };
-        assert_eq!(merge(facts(1, "A"), facts(2, "B")).notes, ["1 CRCs of B are others than those of A"]);
-        assert_eq!(merge(facts(1, "A"), facts(1, "B")).notes, [] as [&str; 0]);
+        let note = Note::DifferentCrcs { count: 1, used: "A".into(), other: "B".into() };
+        assert_eq!(merge(facts(1, "A"), facts(2, "B")).notes, [note]);
+        assert_eq!(merge(facts(1, "A"), facts(1, "B")).notes, []);
     }
 
     fn fixture(name: &str) -> PathBuf {
@@ -495,12 +500,12 @@ mod tests {
             Facts { exports: Some(exports(&all, false)), ..Facts::default() }
         };
         let with_vermagic = |text: &str| Facts {
-            vermagic: Some(Fact { value: Vermagic::parse(text.as_bytes()), source: String::new() }),
+            vermagic: Some(Fact { value: Vermagic::parse(text.as_bytes()), source: Origin::default() }),
             ..Facts::default()
         };
         let with_machine = |number| {
             let value = Machine { class: Class::Elf64, endian: Endian::Little, number };
-            Facts { machine: Some(Fact { value, source: String::new() }), ..Facts::default() }
+            Facts { machine: Some(Fact { value, source: Origin::default() }), ..Facts::default() }
         };
         let part = Path::new("A");
         for (one, other) in [
@@ -519,7 +524,7 @@ mod tests {
     fn exports(symbols: &[(&str, Option<u32>)], complete: bool) -> Fact<Exports> {
         let export = |crc: Option<u32>| Export { crc, ..Export::default() };
         let symbols = symbols.iter().map(|(name, crc)| ((*name).to_owned(), export(*crc))).collect();
-        Fact { value: Exports { symbols, complete }, source: format!("{complete}") }
+        Fact { value: Exports { symbols, complete }, source: Origin::Other(complete.to_string()) }
     }
 
     #[test]
@@ -528,13 +533,13 @@ mod tests {
         let merged = merge_exports(imports, exports(&[("a", None), ("b", None)], true));
         assert_eq!((merged.value.symbols["a"].crc, merged.value.symbols["b"].crc), (Some(1), None));
         assert!(merged.value.complete && !merged.value.symbols.contains_key("of_a_module"));
-        assert_eq!(merged.source, "true; false");
+        assert_eq!(merged.source.to_string(), "true; false");
     }
 
     #[test]
     fn a_known_crc_stays_and_where_nothing_is_taken_the_other_source_is_not_named() {
         let merged = merge_exports(exports(&[("a", Some(1))], true), exports(&[("a", Some(2))], false));
-        assert_eq!((merged.value.symbols["a"].crc, merged.source.as_str()), (Some(1), "true"));
+        assert_eq!((merged.value.symbols["a"].crc, merged.source.to_string()), (Some(1), "true".to_owned()));
     }
 
     #[test]

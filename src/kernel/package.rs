@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
 use crate::kernel::files::Found;
 use crate::kernel::tree::Gathered;
-use crate::kernel::{Architecture, Fact, Facts, Lookup, cache};
+use crate::kernel::{Architecture, Fact, Facts, Lookup, Origin, cache};
 use crate::module;
 
 /// An ar archive begins so (ar(5)).
@@ -78,8 +78,8 @@ fn is_tar(bytes: &[u8]) -> bool {
 /// [`ErrorKind::Malformed`] if it is no package, damaged, or has an evil path, [`ErrorKind::Truncated`] if it is cut,
 /// [`ErrorKind::TooLarge`] beyond the limit for a member, those of [`Bundle::facts`].
 pub(super) fn facts(path: &Path, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    let read = |name: &str| read(name, bytes, lookup.max_size);
-    cache::package(&path.display().to_string(), bytes, lookup, read).map_err(|e| e.on(path))
+    let read = |name: &Origin| read(name, bytes, lookup.max_size);
+    cache::package(&Origin::File(path.to_owned()), bytes, lookup, read).map_err(|e| e.on(path))
 }
 
 /// Adds the files in a package whose whole bytes these are, as far as they are wanted. The whole package is gone through:
@@ -190,7 +190,7 @@ fn opkg_data(bytes: &[u8], budget: u64) -> Result<Option<Vec<u8>>> {
 
 /// The architecture that a package names: `Architecture:` in Debian's control file (deb-control(5)), `arch =` in the
 /// `.PKGINFO` of pacman and of Alpine. `None` where it names none that is known.
-fn architecture(name: &str, bytes: &[u8]) -> Option<Fact<Architecture>> {
+fn architecture(name: &Origin, bytes: &[u8]) -> Option<Fact<Architecture>> {
     let (packed, file, key) = match bytes.starts_with(AR_MAGIC) {
         true => (ar_member(bytes, "control.tar").ok()?, "control", "Architecture:"),
         false => (bytes, ".PKGINFO", "arch ="),
@@ -207,13 +207,13 @@ fn architecture(name: &str, bytes: &[u8]) -> Option<Fact<Architecture>> {
         let mut text = String::new();
         entry.by_ref().take(LARGEST_DESCRIPTION).read_to_string(&mut text).ok()?;
         let word = text.lines().find_map(|line| line.strip_prefix(key))?.trim();
-        let source = format!("the package's architecture, {word} ({name})");
+        let source = Origin::PackageArchitecture { name: word.to_owned(), package: Box::new(name.clone()) };
         return Some(Fact { value: Architecture::of_package(word)?, source });
     }
     None
 }
 
-fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+fn read(name: &Origin, bytes: &[u8], max_size: u64) -> Result<Facts> {
     let archive = Archive::open(bytes)?;
     let waiting = Waiting::default();
     let (sender, receiver) = sync_channel(1 << 10);
@@ -243,16 +243,17 @@ fn read(name: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
     }
     let mut facts = all.facts()?;
     facts.architecture = match (facts.architecture.take(), architecture(name, bytes)) {
-        (Some(known), Some(told)) => known.value.and(told.value).map_or(Some(known.clone()), |both| {
-            Some(Fact { value: both, source: format!("{}; {}", known.source, told.source) })
-        }),
+        (Some(known), Some(told)) => known
+            .value
+            .and(told.value)
+            .map_or(Some(known.clone()), |both| Some(Fact { value: both, source: known.source.and(told.source) })),
         (known, told) => known.or(told),
     };
     Ok(facts)
 }
 
 /// Reads what comes, until no more comes.
-fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_size: u64) -> Result<Bundle> {
+fn work(name: &Origin, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_size: u64) -> Result<Bundle> {
     let mut bundle = Bundle::new(max_size);
     let mut modules: Vec<(Group, Gathered)> = Vec::new();
     let mut failed = None;
@@ -270,13 +271,15 @@ fn work(name: &str, receiver: &Mutex<Receiver<Member>>, waiting: &Waiting, max_s
                 }
             };
             gathered.add(Path::new(&below), &bytes, max_size);
-        } else if let Err(error) = bundle.add(role, group, &format!("{path} in {name}"), bytes) {
+        } else if let Err(error) =
+            bundle.add(role, group, &Origin::Packaged { path: path.clone(), package: Box::new(name.clone()) }, bytes)
+        {
             failed.get_or_insert(error.reworded(|what| format!("{path}: {what}")));
         }
         waiting.done(size);
     }
     for (group, gathered) in modules {
-        bundle.add_modules(group, name.to_owned(), gathered);
+        bundle.add_modules(group, name.clone(), gathered);
     }
     failed.map_or(Ok(bundle), Err)
 }

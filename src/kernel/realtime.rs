@@ -3,7 +3,7 @@
 //! A realtime kernel has other locks: `spinlock_t` is a structure of another size that sleeps, and code inlined into modules
 //! follows it. The version magic does not always show it ([`Vermagic::realtime`](crate::vermagic::Vermagic::realtime)).
 
-use crate::kernel::{Fact, Kernel};
+use crate::kernel::{Fact, Kernel, Origin};
 use crate::module::Module;
 
 /// Exported by realtime kernels only (kernel/locking/spinlock_rt.c and rtmutex_api.c, 6.1 to 7.2).
@@ -50,13 +50,19 @@ impl Kernel {
         let facts = &self.facts;
         if let Some(config) = &facts.config {
             let value = ["PREEMPT_RT", "PREEMPT_RT_FULL"].iter().any(|option| config.value.contains_key(*option));
-            return Some(Fact { value, source: format!("CONFIG_PREEMPT_RT in {}", config.source) });
+            return Some(Fact {
+                value,
+                source: Origin::ConfigOption {
+                    option: "CONFIG_PREEMPT_RT".to_owned(),
+                    of: Box::new(config.source.clone()),
+                },
+            });
         }
         let version = self.release_parts().and_then(|release| release.version());
         if let Some(banner) = &facts.banner
             && let Some((_, build)) = banner.value.split_once(" #")
         {
-            let source = format!("the version line in {}", banner.source);
+            let source = Origin::VersionLine(Box::new(banner.source.clone()));
             match build.contains("PREEMPT_RT") || build.contains("PREEMPT RT") {
                 true => return Some(Fact { value: true, source }),
                 false if version >= Some((5, 10)) => return Some(Fact { value: false, source }),
@@ -66,11 +72,14 @@ impl Kernel {
         if let Some(vermagic) = &self.vermagic
             && let Some((value, what)) = vermagic.value.realtime()
         {
-            return Some(Fact { value, source: format!("{what} of {}", vermagic.source) });
+            return Some(Fact {
+                value,
+                source: Origin::VermagicWord { word: what.to_string(), of: Box::new(vermagic.source.clone()) },
+            });
         }
         let exports = facts.exports.as_ref()?;
         let (value, symbol) = by_symbols(|name| exports.value.symbols.contains_key(name))?;
-        Some(Fact { value, source: format!("the export {symbol} in {}", exports.source) })
+        Some(Fact { value, source: Origin::Export { symbol: symbol.to_owned(), of: Box::new(exports.source.clone()) } })
     }
 }
 
@@ -78,11 +87,14 @@ impl Kernel {
 /// neither shows it.
 pub fn of_module(module: &Module) -> Option<Fact<bool>> {
     if let Some((value, what)) = module.vermagic().and_then(|vermagic| vermagic.realtime()) {
-        return Some(Fact { value, source: format!("{what} of its version magic") });
+        return Some(Fact {
+            value,
+            source: Origin::VermagicWord { word: what.to_string(), of: Box::new(Origin::OwnVermagic) },
+        });
     }
     let names: std::collections::HashSet<&[u8]> = module.imports.iter().map(|import| import.name.as_slice()).collect();
     let (value, symbol) = by_symbols(|name| names.contains(name.as_bytes()))?;
-    Some(Fact { value, source: format!("the import {symbol}") })
+    Some(Fact { value, source: Origin::Import(symbol.to_owned()) })
 }
 
 /// How a module and a kernel differ in CONFIG_PREEMPT_RT, in words. `None` where they agree, where either is not known, and

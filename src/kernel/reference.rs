@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::imports::{Imports, Statement};
-use crate::kernel::{Fact, Facts, Machine};
+use crate::kernel::{Fact, Facts, Machine, Origin};
 use crate::module;
 
 /// What a module tells of the kernel that it was built for.
@@ -16,7 +16,7 @@ pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
         _ => e,
     })?;
     let missing = || Error::new(ErrorKind::NotFound, "this module has no version magic").on(path);
-    let source = format!("module {}", path.display());
+    let source = Origin::ReferenceModule(path.to_owned());
     let vermagic = Fact { value: module.vermagic().ok_or_else(missing)?, source: source.clone() };
     let imports = Imports::of([Statement::of(&module)], [], []);
     Ok(Facts {
@@ -24,7 +24,7 @@ pub(super) fn facts(path: &Path, max_size: u64) -> Result<Facts> {
         vermagic: Some(vermagic),
         machine: Some(Fact { value: Machine::of(&module), source: source.clone() }),
         fingerprint: module.this_module.as_ref().map(|m| Fact { value: m.fingerprint, source: source.clone() }),
-        imports: (!imports.is_empty()).then_some(Fact { value: imports, source: format!("what {source} imports") }),
+        imports: (!imports.is_empty()).then_some(Fact { value: imports, source: source.imports() }),
         ..Facts::default()
     })
 }

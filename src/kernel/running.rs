@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::{Group, Role};
 use crate::kernel::files::Found;
-use crate::kernel::{Fact, Facts, Lookup, Policy, cache, config, folder, merge, packed, symvers, system_map};
+use crate::kernel::{Fact, Facts, Lookup, Origin, Policy, cache, config, folder, merge, packed, symvers, system_map};
 
 /// The most that is read of a file of /proc or /sys.
 const MOST: u64 = 256 << 20;
@@ -24,18 +24,18 @@ const MOST: u64 = 256 << 20;
 /// kernel's.
 pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     let release = release(root);
-    let fact = |value: Option<String>, path: &str| value.map(|value| Fact { value, source: format!("/{path}") });
+    let fact = |value: Option<String>, path: &str| value.map(|value| Fact { value, source: proc(path) });
     let own = Facts {
         release: fact(Some(release.clone()), "proc/sys/kernel/osrelease"),
         banner: fact(text(root, "proc/version"), "proc/version"),
         btf: bytes(root, "sys/kernel/btf/vmlinux")
-            .map(|value| Fact { value: Arc::from(value), source: "/sys/kernel/btf/vmlinux".to_owned() }),
-        policy: Some(Fact { value: policy(root), source: "the running system".to_owned() }),
+            .map(|value| Fact { value: Arc::from(value), source: proc("sys/kernel/btf/vmlinux") }),
+        policy: Some(Fact { value: policy(root), source: Origin::RunningSystem }),
         ..Facts::default()
     };
     let packed = bytes(root, "proc/config.gz");
     let unpacked = packed.and_then(|bytes| Some(packed::unpack(&bytes, lookup.max_size).ok()?.into_owned()));
-    let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), "/proc/config.gz"));
+    let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), &proc("proc/config.gz")));
     let mut facts = merge(own, own_config.unwrap_or_default());
     for image in images(root, &release) {
         facts = with_image(facts, &image, lookup);
@@ -50,17 +50,17 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     }
     if !facts.exports.as_ref().is_some_and(|exports| exports.value.complete) {
         for path in ["proc/kallsyms".to_owned(), format!("boot/System.map-{release}")] {
-            let map = text(root, &path).map(|text| system_map::facts(&text, &format!("/{path}")));
+            let map = text(root, &path).map(|text| system_map::facts(&text, &proc(&path)));
             facts = merge(facts, map.unwrap_or_default());
         }
         for file in folder::symvers(root, &release, trees(root, &release).take(1)) {
             // Larger than any, or gone by now: nothing depends on it.
             let Ok(bytes) = folder::read(&file, lookup.max_size) else { continue };
-            facts = merge(facts, symvers::read(&bytes, &file.display().to_string(), lookup.max_size));
+            facts = merge(facts, symvers::read(&bytes, &Origin::File(file), lookup.max_size));
         }
     }
     let path = format!("boot/config-{release}");
-    let config = text(root, &path).map(|text| config::facts(&text, &format!("/{path}")));
+    let config = text(root, &path).map(|text| config::facts(&text, &proc(&path)));
     facts = merge(facts, config.unwrap_or_default());
 
     let Some(vermagic) = &facts.vermagic else {
@@ -93,7 +93,7 @@ pub(super) fn files(root: &Path, found: &mut Found, lookup: &Lookup) -> Result<(
     let trees: Vec<PathBuf> = trees(root, &release).collect();
     for image in images(root, &release).into_iter().chain(trees.iter().map(|tree| tree.join("vmlinuz"))) {
         let path = image.display().to_string();
-        match cache::image(&path, &image, lookup) {
+        match cache::image(&Origin::File(image.clone()), &image, lookup) {
             Ok(theirs) if is_running(banner.as_deref(), &theirs) => {
                 found.add(Role::Image, &group, &path, folder::read(&image, lookup.max_size)?);
             }
@@ -103,6 +103,11 @@ pub(super) fn files(root: &Path, found: &mut Found, lookup: &Lookup) -> Result<(
         }
     }
     trees.iter().take(1).try_for_each(|tree| folder::tree_modules(tree, &group, found, lookup))
+}
+
+/// The origin of a file of the running system.
+fn proc(path: &str) -> Origin {
+    Origin::File(Path::new("/").join(path))
 }
 
 /// The running kernel's release.
@@ -126,7 +131,7 @@ fn trees(root: &Path, release: &str) -> impl Iterator<Item = PathBuf> {
 
 /// What an image tells beyond that, if it is there, can be read, and is the running one.
 fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
-    match cache::image(&image.display().to_string(), image, lookup) {
+    match cache::image(&Origin::File(image.to_owned()), image, lookup) {
         Ok(theirs) if is_running(facts.banner.as_ref().map(|banner| banner.value.as_str()), &theirs) => {
             merge(facts, theirs)
         }
@@ -237,7 +242,7 @@ mod tests {
         let mut image = include_bytes!("../../fixtures/kernels/vmlinux-amd64").to_vec();
         let at = memchr::memmem::find(&image, b"6.1.0-1-kmodlab SMP").unwrap();
         image[at..at + 15].copy_from_slice(b"vendor-constant");
-        let banner = crate::kernel::image::facts("", &image, 1 << 20).unwrap().banner.unwrap().value;
+        let banner = crate::kernel::image::facts(&Origin::default(), &image, 1 << 20).unwrap().banner.unwrap().value;
         fs::write(root.path().join("proc/version"), banner).unwrap();
         fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
         let vermagic = facts(root.path(), &LOOKUP).unwrap().vermagic.unwrap().value;
@@ -275,7 +280,7 @@ mod tests {
         fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
         // An update has put another of the same release in its place.
         assert!(files().image.is_none());
-        let banner = crate::kernel::image::facts("", image, 1 << 20).unwrap().banner.unwrap().value;
+        let banner = crate::kernel::image::facts(&Origin::default(), image, 1 << 20).unwrap().banner.unwrap().value;
         fs::write(root.path().join("proc/version"), banner).unwrap();
         assert_eq!(files().image.unwrap().1, image);
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::kernel::{Export, Exports, Fact, Facts, Tree, TreeModule, packed};
+use crate::kernel::{Export, Exports, Fact, Facts, Note, Origin, Tree, TreeModule, packed};
 use crate::module::name_of_file;
 
 /// Does the text begin as one?
@@ -14,16 +14,18 @@ pub(super) fn looks_like(text: &str) -> bool {
 }
 
 /// The facts in a file, packed or not. One that is damaged tells nothing, and a note says so.
-pub(super) fn read(bytes: &[u8], source: &str, max_size: u64) -> Facts {
+pub(super) fn read(bytes: &[u8], source: &Origin, max_size: u64) -> Facts {
     match packed::unpack(bytes, max_size) {
         Ok(text) => facts(&String::from_utf8_lossy(&text), source),
-        Err(error) => Facts { notes: vec![format!("{source} left out: {error}")], ..Facts::default() },
+        Err(error) => {
+            Facts { notes: vec![Note::LeftOut { origin: source.clone(), why: error.to_string() }], ..Facts::default() }
+        }
     }
 }
 
 /// The facts in it. An owner `vmlinux` is the image; any other is a module, named by its path without the ending. Of a file
 /// with a line that is none (the last one of a file that is written just now has no end) the exports are a part.
-pub(super) fn facts(text: &str, source: &str) -> Facts {
+pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut exports = Exports::default();
     let mut modules: BTreeMap<&str, Vec<(String, Export)>> = BTreeMap::new();
     let mut bad = 0;
@@ -45,7 +47,6 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
     if all.iter().all(|export| export.crc == Some(0)) {
         all.iter_mut().for_each(|export| export.crc = None);
     }
-    let fact_source = source.to_owned();
     // A module's own Module.symvers, made outside of the kernel's tree, lists no export of the image.
     let has_image = !exports.symbols.is_empty();
     exports.complete = has_image && bad == 0;
@@ -62,15 +63,14 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
     let modules = Tree::new(all, Vec::new());
     // A kernel's own has the exports of all modules that are built with it.
     let modules = if has_image && bad == 0 { modules.listed([]) } else { modules };
-    let lines = |count: usize| format!("{count} line{}", if count == 1 { "" } else { "s" });
     let note = match (exports.symbols.is_empty() && modules.modules.is_empty(), bad) {
         (_, 0) => None,
-        (true, _) => Some(format!("{source} left out: no line in it is one of a Module.symvers")),
-        (false, _) => Some(format!("{source}: {} in it can't be read, so its exports are not all", lines(bad))),
+        (true, _) => Some(Note::NoSymvers(source.clone())),
+        (false, count) => Some(Note::BadSymversLines { count, origin: source.clone() }),
     };
     Facts {
-        exports: has_image.then_some(Fact { value: exports, source: fact_source.clone() }),
-        tree: (!modules.modules.is_empty()).then_some(Fact { value: modules, source: fact_source }),
+        exports: has_image.then_some(Fact { value: exports, source: source.clone() }),
+        tree: (!modules.modules.is_empty()).then_some(Fact { value: modules, source: source.clone() }),
         notes: note.into_iter().collect(),
         ..Facts::default()
     }
@@ -110,7 +110,7 @@ mod tests {
         let text = "0x92997ed8\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
                     0x0000abcd\tkvm_init\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\tKVM\n";
         assert!(looks_like(text));
-        let facts = facts(text, "Module.symvers");
+        let facts = facts(text, &"Module.symvers".into());
         let exports = facts.exports.unwrap().value;
         assert!(exports.complete);
         let printk = &exports.symbols["_printk"];
@@ -130,7 +130,7 @@ mod tests {
     fn the_namespace_stood_elsewhere_in_5_4() {
         let facts = facts(
             "0x00000001\tusb_stor_disconnect\tUSB_STORAGE\tdrivers/usb/storage/usb-storage\tEXPORT_SYMBOL_GPL\n",
-            "",
+            &Origin::default(),
         );
         let tree = facts.tree.unwrap().value;
         let (module, export) = tree.exporter("usb_stor_disconnect").unwrap();
@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn without_symbol_versions_all_crcs_are_zero_and_none_is_known() {
-        let facts = facts("0x00000000\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000000\tb\tvmlinux\tEXPORT_SYMBOL\t\n", "");
+        let facts =
+            facts("0x00000000\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000000\tb\tvmlinux\tEXPORT_SYMBOL\t\n", &"".into());
         assert!(facts.exports.unwrap().value.symbols.values().all(|export| export.crc.is_none()));
     }
 
@@ -148,20 +149,20 @@ mod tests {
         let whole = "0x00000001\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000002\tb\tvmlinux\tEXPORT_SYMBOL_GPL\t\n";
         let second = whole.find('\n').unwrap() + 1;
         for length in second + 1..whole.len() {
-            let facts = facts(&whole[..length], "x");
+            let facts = facts(&whole[..length], &"x".into());
             let exports = facts.exports.unwrap().value;
             assert!(!exports.complete && exports.symbols.keys().eq(["a"]), "{length}: {exports:?}");
-            assert_eq!(facts.notes, ["x: 1 line in it can't be read, so its exports are not all"]);
+            assert_eq!(facts.notes, [Note::BadSymversLines { count: 1, origin: "x".into() }]);
         }
-        assert!(facts(whole, "x").exports.unwrap().value.complete);
+        assert!(facts(whole, &"x".into()).exports.unwrap().value.complete);
     }
 
     #[test]
     fn what_is_no_list_of_exports_says_nothing_but_that() {
         for text in ["<html>\n", "CONFIG_X=y\n# CONFIG_Y is not set\n", "\0\0\0", "0x1\ta\tvmlinux\tEXPORT_SYMBOL"] {
-            let facts = facts(text, "x");
+            let facts = facts(text, &"x".into());
             assert!(facts.exports.is_none() && facts.tree.is_none());
-            assert_eq!(facts.notes, ["x left out: no line in it is one of a Module.symvers"], "{text:?}");
+            assert_eq!(facts.notes, [Note::NoSymvers("x".into())], "{text:?}");
         }
     }
 

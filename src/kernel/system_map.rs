@@ -3,7 +3,7 @@
 //! An export has an entry of its own there, `__ksymtab_NAME` (include/linux/export.h, export-internal.h). Debian ships
 //! one line that names another package instead.
 
-use crate::kernel::{Export, Exports, Fact, Facts};
+use crate::kernel::{Export, Exports, Fact, Facts, Origin};
 
 /// Does the text begin as one?
 pub(super) fn looks_like(text: &str) -> bool {
@@ -12,7 +12,7 @@ pub(super) fn looks_like(text: &str) -> bool {
 
 /// The names of exports; a stub, or a file without such entries, tells nothing. They are all that there are if the
 /// table's end is there too (`__stop___ksymtab`, include/asm-generic/vmlinux.lds.h): a file that was cut has it not.
-pub(super) fn facts(text: &str, source: &str) -> Facts {
+pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut exports = Exports::default();
     let mut has_end = false;
     for (name, owner) in text.lines().filter_map(line) {
@@ -25,7 +25,7 @@ pub(super) fn facts(text: &str, source: &str) -> Facts {
         }
     }
     exports.complete = has_end;
-    let exports = (!exports.symbols.is_empty()).then_some(Fact { value: exports, source: source.to_owned() });
+    let exports = (!exports.symbols.is_empty()).then_some(Fact { value: exports, source: source.clone() });
     Facts { exports, ..Facts::default() }
 }
 
@@ -49,24 +49,24 @@ mod tests {
         let text =
             "ffffffff81000000 T _text\nffffffff82000000 r __ksymtab__printk\nffffffff82000010 R __stop___ksymtab\n";
         assert!(looks_like(text));
-        let exports = facts(text, "System.map").exports.unwrap().value;
+        let exports = facts(text, &"System.map".into()).exports.unwrap().value;
         assert!(exports.complete);
         assert_eq!(exports.symbols.keys().collect::<Vec<_>>(), ["_printk"]);
     }
 
     #[test]
     fn a_cut_file_is_not_all() {
-        assert!(!facts("ffffffff82000000 r __ksymtab__printk\n", "").exports.unwrap().value.complete);
+        assert!(!facts("ffffffff82000000 r __ksymtab__printk\n", &Origin::default()).exports.unwrap().value.complete);
     }
 
     #[test]
     fn a_modules_table_is_not_the_images() {
-        assert!(facts("ffffffffc0000000 r __ksymtab_x\t[kvm]\n", "").exports.is_none());
+        assert!(facts("ffffffffc0000000 r __ksymtab_x\t[kvm]\n", &Origin::default()).exports.is_none());
     }
 
     #[test]
     fn debians_stub_tells_nothing() {
         let stub = "ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n";
-        assert!(facts(stub, "System.map").exports.is_none());
+        assert!(facts(stub, &"System.map".into()).exports.is_none());
     }
 }

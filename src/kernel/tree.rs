@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::kernel::imports::{Imports, Statement};
 use crate::kernel::preference::Preference;
-use crate::kernel::{BuiltIn, Export, Fact, Facts, Machine, Tree, TreeModule};
+use crate::kernel::{BuiltIn, Export, Fact, Facts, Machine, Note, Origin, Tree, TreeModule};
 use crate::module::container::Container;
 use crate::module::licence::{self, OFFENDERS};
 use crate::module::this_module::Fingerprint;
@@ -126,7 +126,7 @@ impl Gathered {
 
     /// The facts that they tell together. `name` is the tree's, for [`Fact::source`]; `preference` says which of several
     /// files of one module counts.
-    pub(super) fn facts(self, name: &str, lists: Lists, preference: &Preference) -> Facts {
+    pub(super) fn facts(self, name: &Origin, lists: Lists, preference: &Preference) -> Facts {
         let readable = self.without + self.stripped.len() + self.builds.values().map(Vec::len).sum::<usize>();
         if readable == 0 && lists.built_in.is_empty() {
             return Facts::default();
@@ -172,17 +172,15 @@ impl Gathered {
         let built: Vec<TreeModule> = own.iter().filter(|module| !module.is_added).cloned().collect();
         let own = preferred(own, preference);
         let source = match (own.len(), self.unreadable) {
-            (0, 0) => format!("the list of built-in modules in {name}"),
-            (count, 0) => format!("{} in {name}", modules(count)),
-            (count, bad) => format!("{} in {name}, and {bad} more that can't be read", modules(count)),
+            (0, 0) => Origin::BuiltInList(Box::new(name.clone())),
+            (count, unreadable) => Origin::Modules { count, unreadable, of: Box::new(name.clone()) },
         };
         let mut facts = Facts::default();
         if readable > of_this_build {
-            facts.notes.push(format!("{} in {name} of other builds, left out", modules(readable - of_this_build)));
+            facts.notes.push(Note::OtherBuilds { count: readable - of_this_build, of: name.clone() });
         }
         if of_this_build > own.len() {
-            let count = modules(of_this_build - own.len());
-            facts.notes.push(format!("{count} in {name} left out: depmod prefers another file of the same module"));
+            facts.notes.push(Note::NotPreferred { count: of_this_build - own.len(), of: name.clone() });
         }
         if let Some(vermagic) = vermagic {
             let vermagic = Vermagic::parse(&vermagic);
@@ -197,7 +195,7 @@ impl Gathered {
             facts.fingerprint = most(&fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
             let imports = Imports::of(statements, &own, &built);
             if !imports.is_empty() {
-                facts.imports = Some(Fact { value: imports, source: format!("what {source} import") });
+                facts.imports = Some(Fact { value: imports, source: source.imports() });
             }
         }
         let tree = Tree::new(own, lists.built_in).with_proprietary(proprietary);
@@ -261,10 +259,6 @@ pub(super) fn built_in(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Vec<Built
     built_in
 }
 
-fn modules(count: usize) -> String {
-    format!("{count} module{}", if count == 1 { "" } else { "s" })
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -300,22 +294,23 @@ mod tests {
     #[test]
     fn modules_of_another_build_tell_nothing_of_this_kernel() {
         let facts = gathered(&["hello-4.ko", "exports.ko", "hello-4-rt.ko", "../hostile/text-file.ko"]).facts(
-            "x",
+            &"x".into(),
             Lists::default(),
             &Preference::default(),
         );
         let tree = facts.tree.unwrap();
         let names: Vec<&str> = tree.value.modules.iter().map(|module| module.name.as_str()).collect();
         assert_eq!(names, ["exports", "hello_4"]);
-        assert_eq!(tree.source, "2 modules in x, and 1 more that can't be read");
-        assert_eq!(facts.notes, ["1 module in x of other builds, left out"]);
+        assert_eq!(tree.source.to_string(), "2 modules in x, and 1 more that can't be read");
+        assert_eq!(facts.notes, [Note::OtherBuilds { count: 1, of: "x".into() }]);
     }
 
     #[test]
     fn without_symbol_versions_what_is_needed_is_there_and_a_crc_is_not_lost() {
         // text.ko has no symbol versions, and needs _printk as the other does.
         let crc = |files: &[&str]| {
-            let imports = gathered(files).facts("x", Lists::default(), &Preference::default()).imports.unwrap().value;
+            let imports =
+                gathered(files).facts(&"x".into(), Lists::default(), &Preference::default()).imports.unwrap().value;
             imports.get("_printk", None).map(|imported| imported.crc)
         };
         assert_eq!(crc(&["text.ko"]), Some(None));

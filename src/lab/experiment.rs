@@ -142,7 +142,7 @@ fn policy(command_line: &str) -> Fact<Policy> {
         blacklist: names.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         loaded: Vec::new(),
     };
-    Fact { value, source: "the guest's command line".to_owned() }
+    Fact { value, source: "the guest's command line".into() }
 }
 
 /// A question with what is known before it is tried.

@@ -88,7 +88,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     }
     let facts = &attempt.kernel.facts;
     let is_complete = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
-    let mut source = facts.exports.as_ref().map(|exports| exports.source.as_str());
+    let mut source = facts.exports.as_ref().map(|exports| &exports.source);
     let has_other_witnesses = facts.imports.is_some() && !attempt.own.is_some_and(Own::is_only_witness);
     let mut unknown = Vec::new();
     for name in &names {

@@ -526,8 +526,8 @@ impl Attempt<'_> {
             finding.module = file.starts_with(b"\x7fELF").then(|| machine_of(file).to_string());
             finding.kernel = known.map(|machine| machine.value.to_string());
             finding.kernel = finding.kernel.or_else(|| partly.map(|known| known.value.to_string()));
-            finding.source = known.map(|machine| machine.source.clone());
-            finding.source = finding.source.or_else(|| partly.map(|known| known.source.clone()));
+            finding.source = known.map(|machine| machine.source.to_string());
+            finding.source = finding.source.or_else(|| partly.map(|known| known.source.to_string()));
             record.findings.push(finding);
             (LoaderStep::Elf, errno::ENOEXEC)
         })?;

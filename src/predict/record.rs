@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::kernel::Origin;
 use crate::predict::rules::Rules;
 use crate::predict::taints::Taints;
 use crate::predict::{Decision, Finding, LoaderStep, StepResult};
@@ -92,8 +93,8 @@ impl Record {
     }
 
     /// The step is passed.
-    pub(super) fn pass(&mut self, step: LoaderStep, note: impl Into<String>, source: Option<&str>) {
-        let source = source.map(str::to_owned);
+    pub(super) fn pass(&mut self, step: LoaderStep, note: impl Into<String>, source: Option<&Origin>) {
+        let source = source.map(Origin::to_string);
         self.findings.push(Finding { source, ..Finding::new(step, StepResult::Pass, note) });
     }
 
@@ -108,8 +109,14 @@ impl Record {
     }
 
     /// The kernel refuses.
-    pub(super) fn fail(&mut self, step: LoaderStep, errno: i32, note: impl Into<String>, source: Option<&str>) -> Flow {
-        let source = source.map(str::to_owned);
+    pub(super) fn fail(
+        &mut self,
+        step: LoaderStep,
+        errno: i32,
+        note: impl Into<String>,
+        source: Option<&Origin>,
+    ) -> Flow {
+        let source = source.map(Origin::to_string);
         self.findings.push(Finding { source, ..Finding::new(step, StepResult::Fail, note) });
         Err((step, errno))
     }

@@ -542,7 +542,7 @@ mod tests {
         )
         .unwrap();
         kernel.facts.banner =
-            banner.map(|banner| crate::kernel::Fact { value: banner.to_owned(), source: String::new() });
+            banner.map(|banner| crate::kernel::Fact { value: banner.to_owned(), source: Default::default() });
         kernel
     }
 

@@ -94,7 +94,7 @@ pub(super) fn check<'a>(
     };
     let (why_absent, end) = match looked {
         Looked::Good { signed } => {
-            let source = attempt.kernel.facts.keys.as_ref().map(|keys| keys.source.as_str());
+            let source = attempt.kernel.facts.keys.as_ref().map(|keys| &keys.source);
             record.pass(LoaderStep::Signature, "signed by a key that the kernel knows, and the digest fits", source);
             return Ok(Seen { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
         }
@@ -140,7 +140,7 @@ fn enforced(
 ) -> Result<(), (LoaderStep, i32)> {
     let policy = attempt.kernel.facts.policy.as_ref();
     let set = policy.and_then(|policy| policy.value.sig_enforce).or_else(|| attempt.rules.has(Rule::SignaturesForced));
-    let source = policy.map(|policy| policy.source.as_str());
+    let source = policy.map(|policy| &policy.source);
     let what = match absent {
         Absent::NoSignature => "unsigned module",
         Absent::UnknownCrypto | Absent::OtherKind(_) => "module with unsupported crypto",

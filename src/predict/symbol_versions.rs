@@ -199,7 +199,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
         record.findings.push(Finding {
             module: ours.map(|crc| format!("{symbol} 0x{crc:08x}")),
             kernel: theirs.map(|crc| format!("{symbol} 0x{crc:08x}")),
-            source: source.map(str::to_owned),
+            source: source.map(ToString::to_string),
             ..Finding::new(LoaderStep::ModuleLayout, StepResult::Fail, note)
         });
         Err((LoaderStep::ModuleLayout, errno::ENOEXEC))

@@ -3,7 +3,7 @@
 //! `simplify_symbols`, `resolve_symbol`, `inherit_taint` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
 //! before 5.18). The errno is that of the last symbol that fails; each has its lines.
 
-use crate::kernel::{Known, Owner, TreeModule};
+use crate::kernel::{Known, Origin, Owner, TreeModule};
 use crate::predict::arch;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
@@ -59,7 +59,7 @@ struct Tally {
     crc_unknown: usize,
     /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may keep from an unsigned module.
     protected: usize,
-    source: Option<String>,
+    source: Option<Origin>,
     /// It has used a GPL-only symbol; `None` where that is not known of one that it has used.
     uses_gpl_only: Option<bool>,
     /// Of the last symbol that fails.
@@ -200,7 +200,7 @@ fn undefined(
             return Some(errno::ENOENT);
         }
     };
-    tally.source.get_or_insert_with(|| known.source.to_owned());
+    tally.source.get_or_insert_with(|| known.source.clone());
     if record.is_proprietary {
         match known.gpl_only {
             Some(true) if is_weak => {
@@ -437,7 +437,7 @@ fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32)
 
 /// The finding.
 fn conclude(tally: Tally, record: &mut Record) -> Flow {
-    let source = tally.source.as_deref();
+    let source = tally.source.as_ref();
     let mut reasons = Vec::new();
     if !tally.missing.is_empty() {
         reasons.push(format!("nobody exports {}", named(&tally.missing)));

@@ -1,7 +1,7 @@
 //! The loader's version magic check (`check_modinfo` and `same_magic`, kernel/module/main.c and version.c, 6.x;
 //! kernel/module.c before 5.18).
 
-use crate::kernel::{COMMAND_LINE, Fact};
+use crate::kernel::{Fact, Origin};
 use crate::predict::loaded::Loaded;
 use crate::predict::patched::PatchMode;
 use crate::predict::record::{Flow, Record};
@@ -21,7 +21,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
     let finding = |result, note: &str| Finding {
         module: ours.as_ref().map(|vermagic| vermagic.to_string()),
         kernel: theirs.map(|theirs| theirs.value.to_string()),
-        source: theirs.map(|theirs| theirs.source.clone()),
+        source: theirs.map(|theirs| theirs.source.to_string()),
         ..Finding::new(LoaderStep::Vermagic, result, note)
     };
     if attempt.rules.has(Rule::VermagicChecked) == Some(false) {
@@ -129,7 +129,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 
 /// The likely cause where a space at the end is all that differs.
 fn last_space(ours: &Vermagic, theirs: &Fact<Vermagic>) -> &'static str {
-    let is_typed = theirs.source == COMMAND_LINE;
+    let is_typed = theirs.source == Origin::Given;
     match (ours.as_bytes().ends_with(b" "), is_typed) {
         (true, true) => {
             "the strings differ by the space at the end: it is likely missing on the command line; write 'vermagic:… ' in \

@@ -89,7 +89,7 @@ fn of_several_strings_that_could_be_it_none_is_taken() {
         assert_eq!(vermagic(&kernel), None);
         let [note] = kernel.facts.notes.as_slice() else { panic!("{:?}", kernel.facts.notes) };
         for string in both.split('\0') {
-            assert!(note.contains(&format!("'{string}'")), "{note}");
+            assert!(note.to_string().contains(&format!("'{string}'")), "{note}");
         }
     }
     // One string that is there twice is one.
@@ -149,7 +149,7 @@ fn a_verdict_of_a_kernel_without_it_is_unknown_there_and_certain_elsewhere() {
 #[test]
 fn a_kernel_with_disabled_modules_has_no_system_call_that_loads_them() {
     let tested = kernel(&[(VERMAGIC, "")]);
-    assert!(tested.without_modules().unwrap().contains("embedded configuration"));
+    assert!(tested.without_modules().unwrap().to_string().contains("embedded configuration"));
     let verdict = ask(&added("asked", &[]), &tested);
     assert_eq!(
         (verdict.answer, verdict.stage, verdict.errno),

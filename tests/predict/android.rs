@@ -19,7 +19,7 @@ use crate::{assert_accepted, assert_refused, assert_unknown, fixture, insmod, si
 const RELEASE: &str = "6.1.112-android14-11-g0123456789ab-ab11111111";
 
 fn fact<T>(value: T) -> Option<Fact<T>> {
-    Some(Fact { value, source: "this test".to_owned() })
+    Some(Fact { value, source: "this test".into() })
 }
 
 fn tokens() -> String {

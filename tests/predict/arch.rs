@@ -14,7 +14,7 @@ use crate::make::special::Special;
 use crate::{assert_accepted, assert_refused, assert_unknown, insmod};
 
 fn fact<T>(value: T) -> Option<Fact<T>> {
-    Some(Fact { value, source: "this test".to_owned() })
+    Some(Fact { value, source: "this test".into() })
 }
 
 /// A kernel of an architecture, without symbol versions and signatures, that exports `_printk`.

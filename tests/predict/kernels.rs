@@ -8,7 +8,7 @@ use kmodlab::module::this_module::Fingerprint;
 use kmodlab::vermagic::Vermagic;
 
 fn fact<T>(value: T) -> Option<Fact<T>> {
-    Some(Fact { value, source: "this test".to_owned() })
+    Some(Fact { value, source: "this test".into() })
 }
 
 /// A kernel as the project of that name builds it, of that version: its release has that number, else it is the one

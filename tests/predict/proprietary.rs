@@ -29,7 +29,7 @@ fn kernel(version: &str) -> Kernel {
     let modules = vec![module("prop", &[], "prop_fn"), module("user", &["prop"], "user_fn")];
     let built_in = vec![BuiltIn { name: "tcp-cubic".to_owned(), in_sysfs: true }];
     let tree = Tree::new(modules, built_in).with_proprietary(BTreeSet::from([PathBuf::from("updates/prop.ko")]));
-    kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
+    kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
     kernel
 }
 
@@ -92,7 +92,7 @@ fn a_list_of_symbols_of_another_build_names_no_licence() {
         let module = tree.modules[0].clone();
         let tree = Tree::new(vec![module], Vec::new());
         let mut kernel = without_versions("6.1.0");
-        kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
+        kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
         assert_eq!(using(&kernel, "license=GPL", &["prop_fn"]).answer, answer, "{file}");
     }
 }
@@ -166,7 +166,7 @@ fn each_errno_that_an_open_signature_may_end_in_is_listed() {
     assert_eq!(errnos(&hello(&[]), &open("3.10.0")), [ENOKEY, ENOENT]);
     let mut unlocked = open("6.1.0");
     let policy = Policy { locked_down: Some(false), ..Policy::default() };
-    unlocked.facts.policy = Some(Fact { value: policy, source: "this test".to_owned() });
+    unlocked.facts.policy = Some(Fact { value: policy, source: "this test".into() });
     assert_eq!(errnos(&hello(&[]), &unlocked), [EKEYREJECTED, ENOENT]);
     // A message that no kernel can read.
     let mut broken = hello(&[]);

@@ -148,7 +148,7 @@ fn what_another_module_exports_counts_as_loaded_unless_it_is_a_bare_insmod() {
         is_added: false,
     };
     let tree = Tree::new(vec![exporter], vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
-    kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
+    kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
 
     let with_dependencies = judge(&hello(&[]), &kernel, LoadOptions::default());
     assert_accepted(&with_dependencies, "OE", &[OUT_OF_TREE, UNSIGNED]);
@@ -168,7 +168,7 @@ fn signatures_are_insisted_on_by_configuration_policy_and_lockdown() {
 
     let policy = |policy| {
         let mut kernel = debian("6.1.0");
-        kernel.facts.policy = Some(Fact { value: policy, source: "this test".to_owned() });
+        kernel.facts.policy = Some(Fact { value: policy, source: "this test".into() });
         kernel
     };
     let enforced = policy(Policy { sig_enforce: Some(true), ..Policy::default() });
@@ -184,7 +184,7 @@ fn a_system_may_take_no_modules_or_not_this_one() {
     let policy = |policy| {
         let mut kernel = debian("6.12.9");
         kernel.facts.fingerprint = debian("6.1.0").facts.fingerprint;
-        kernel.facts.policy = Some(Fact { value: policy, source: "this test".to_owned() });
+        kernel.facts.policy = Some(Fact { value: policy, source: "this test".into() });
         kernel
     };
     let disabled = policy(Policy { modules_disabled: Some(true), ..Policy::default() });
@@ -203,7 +203,7 @@ fn a_built_in_module_with_parameters_has_the_name_already() {
     let mut kernel = debian("6.1.0");
     let built_in = BuiltIn { name: "hello-4".to_owned(), in_sysfs: true };
     let tree = Tree::new(Vec::new(), vec![built_in]);
-    kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
+    kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
     let lines = [OUT_OF_TREE, UNSIGNED, "hello_4: module is already loaded"];
     assert_refused(&insmod(&hello(&[]), &kernel, Force::None), LoaderStep::Name, EINVAL, &lines);
 }

@@ -27,12 +27,12 @@ fn certificate() -> Certificate {
 
 /// The keys of a kernel that knows it.
 pub(crate) fn known() -> Fact<Vec<Certificate>> {
-    Fact { value: vec![certificate()], source: "this test".to_owned() }
+    Fact { value: vec![certificate()], source: "this test".into() }
 }
 
 fn trusting(keys: &[Certificate]) -> Kernel {
     let mut kernel = debian("6.1.0");
-    kernel.facts.keys = Some(Fact { value: keys.to_vec(), source: "this test".to_owned() });
+    kernel.facts.keys = Some(Fact { value: keys.to_vec(), source: "this test".into() });
     kernel
 }
 
@@ -81,10 +81,10 @@ fn of_release(release: &str) -> Kernel {
     let mut kernel = trusting(&[certificate()]);
     kernel.vermagic.as_mut().unwrap().value =
         Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
-    kernel.facts.release = Some(Fact { value: release.to_owned(), source: "this test".to_owned() });
+    kernel.facts.release = Some(Fact { value: release.to_owned(), source: "this test".into() });
     kernel.facts.vermagic = kernel.vermagic.clone();
     let banner = format!("Linux version {release} (builder@example.org) (gcc (GCC) 8.1.0) #1 SMP");
-    kernel.facts.banner = Some(Fact { value: banner, source: "this test".to_owned() });
+    kernel.facts.banner = Some(Fact { value: banner, source: "this test".into() });
     kernel
 }
 
@@ -160,7 +160,7 @@ fn before_4_3_signatures_are_of_another_kind() {
 fn a_digest_that_a_kernel_before_5_4_does_not_know_is_refused() {
     let (signed, _) = over_sha512();
     let mut kernel = with_option(of_release("4.14.100"), "CRYPTO_SHA512", false);
-    kernel.facts.tree = Some(Fact { value: Tree::new(Vec::new(), Vec::new()), source: "this test".to_owned() });
+    kernel.facts.tree = Some(Fact { value: Tree::new(Vec::new(), Vec::new()), source: "this test".into() });
     assert_refused(&insmod(&signed, &kernel, Force::None), LoaderStep::Signature, ENOPKG, &[]);
 }
 
@@ -235,7 +235,7 @@ fn a_digest_that_is_a_module_is_needed_before() {
         };
         let tree =
             Tree::new(names.iter().map(module).collect(), vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
-        Some(Fact { value: tree, source: "this test".to_owned() })
+        Some(Fact { value: tree, source: "this test".into() })
     };
     kernel.facts.tree = None;
     assert_unknown(&insmod(&signed, &kernel, Force::None), &["has the kernel SHA-512?"]);
@@ -258,7 +258,7 @@ fn a_digest_is_computed_before_the_key_is_looked_for() {
     let (signed, mut kernel) = over_sha512();
     kernel.facts.keys.as_mut().unwrap().value.clear();
     let tree = Tree::new(Vec::new(), Vec::new());
-    kernel.facts.tree = Some(Fact { value: tree, source: "this test".to_owned() });
+    kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
     let insisting = with_option(with_option(kernel, "CRYPTO_SHA512", false), "MODULE_SIG_FORCE", true);
     let line = "Loading of module with unsupported crypto is rejected";
     assert_refused(&insmod(&signed, &insisting, Force::None), LoaderStep::Signature, EKEYREJECTED, &[line]);

@@ -18,7 +18,7 @@ const AUTHOR: &[u8] = b"author=The kmodlab fixtures";
 /// The same kernel as the command line tells it, by its version magic alone.
 fn typed(string: &str) -> Kernel {
     let vermagic = Vermagic::parse(string.as_bytes());
-    let vermagic = Fact { value: vermagic, source: "the command line".to_owned() };
+    let vermagic = Fact { value: vermagic, source: kmodlab::kernel::Origin::Given };
     let facts = kmodlab::kernel::Facts { vermagic: Some(vermagic.clone()), ..Default::default() };
     Kernel { name: format!("vermagic:{string}"), vermagic: Some(vermagic), facts }
 }
@@ -57,7 +57,7 @@ fn the_image_decides_about_protection() {
         "loading out-of-tree module taints kernel",
     ];
     let messages = messages.map(str::to_owned).into();
-    plain.facts.messages = Some(Fact { value: messages, source: "this test".to_owned() });
+    plain.facts.messages = Some(Fact { value: messages, source: "this test".into() });
     assert_eq!(insmod(&hello(&[]), &plain, Force::None).answer, Decision::Accepted, "it has no line for it");
 }
 

@@ -42,8 +42,8 @@ fn of_version(version: &str) -> Kernel {
     let kernel = with_export(kernel, "module_layout", |export| export.crc = Some(0x0b7f0612));
     let mut kernel = with_option(kernel, "DEBUG_INFO_BTF_MODULES", true);
     let built = Module::read(&fixture("modules/btf.ko")).unwrap().this_module.unwrap().fingerprint;
-    kernel.facts.fingerprint = Some(Fact { value: built, source: "this test".to_owned() });
-    kernel.facts.btf = Some(Fact { value: types(), source: "this test".to_owned() });
+    kernel.facts.fingerprint = Some(Fact { value: built, source: "this test".into() });
+    kernel.facts.btf = Some(Fact { value: types(), source: "this test".into() });
     kernel
 }
 
@@ -115,7 +115,7 @@ fn a_kernel_that_knows_no_bases_passes_them_over() {
         let mut kernel = kernel();
         let lines = ["failed to validate module [%s] BTF", "is not mapped to base BTF id"];
         let lines = lines.iter().take(1 + usize::from(bases)).map(|line| (*line).to_owned()).collect();
-        kernel.facts.messages = Some(Fact { value: lines, source: "this test".to_owned() });
+        kernel.facts.messages = Some(Fact { value: lines, source: "this test".into() });
         let verdict = insmod(&with_base(b"no BTF"), &kernel, Force::None);
         verdict.findings.into_iter().find(|finding| finding.step == LoaderStep::Btf).unwrap().result
     };
@@ -188,7 +188,7 @@ fn up_to_6_2_a_tolerant_kernel_prints_what_a_refusing_one_prints() {
     let mut later = tolerant.clone();
     let messages =
         [MISMATCH.split(',').next().unwrap().to_owned(), VERIFICATION.to_owned(), RETPOLINE_FORMAT.to_owned()];
-    later.facts.messages = Some(Fact { value: messages.into(), source: "this test".to_owned() });
+    later.facts.messages = Some(Fact { value: messages.into(), source: "this test".into() });
     assert_eq!(insmod(&stranger(), &later, Force::None).dmesg.last().unwrap(), MISMATCH);
 }
 
@@ -216,7 +216,7 @@ fn without_the_configuration_the_kernel_s_lines_tell() {
         let mut kernel = kernel();
         kernel.facts.config = None;
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-        kernel.facts.messages = Some(Fact { value: lines, source: "this test".to_owned() });
+        kernel.facts.messages = Some(Fact { value: lines, source: "this test".into() });
         insmod(&stranger(), &kernel, Force::None)
     };
     let verdict = says(&["failed to validate module [%s] BTF"]);

@@ -228,7 +228,7 @@ impl Stage<'_> {
     ) -> Counts {
         let mut kernel = kernel.clone();
         let policy = Policy { sig_enforce: Some(true), ..Policy::default() };
-        kernel.facts.policy = Some(Fact { value: policy, source: "the guest's command line".to_owned() });
+        kernel.facts.policy = Some(Fact { value: policy, source: "the guest's command line".into() });
         let release = &kernel.facts.release.as_ref().unwrap().value;
         let is_packed = |case: &Repacked| self.unpacks && Container::of(&case.file) == Container::Xz;
         let own = cases.iter().enumerate().map(|(number, case)| {

@@ -19,6 +19,7 @@ use crate::cli::output::{self, Failure, Paint, Session, Text, count};
 use crate::cli::tree::Study;
 use crate::cli::tree::prove::Proof;
 use crate::escape::for_eyes;
+use crate::kernel::Origin;
 use crate::vermagic::Comparison;
 
 /// How many options beyond the version magic are shown to people; JSON has all.
@@ -62,15 +63,16 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
     tree_itself(named, &study.tree, &study.outlooks, &mut page)?;
     let wanted = &study.wanted;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
-    page.row("read from", &for_eyes(&wanted.source))?;
+    page.row("read from", &for_eyes(&wanted.source.to_string()))?;
     verdict(study, &mut page)?;
     mends(study, &mut page)?;
     beyond(study, &mut page)?;
     lacking(study, &mut page)?;
     commands(study, &mut page)?;
-    for note in study.tree.notes.iter().chain(&study.kernel.facts.notes) {
+    let of_kernel = study.kernel.facts.notes.iter().map(ToString::to_string);
+    for note in study.tree.notes.iter().cloned().chain(of_kernel) {
         let label = page.session.paint(Paint::Odd, format_args!("{:<8}", "mind"));
-        writeln!(page.session.out, "{label}{}", for_eyes(note))?;
+        writeln!(page.session.out, "{label}{}", for_eyes(&note))?;
     }
     Ok(())
 }
@@ -409,8 +411,8 @@ struct ShownOutlook<'d> {
 struct ShownKernel<'d> {
     name: &'d str,
     vermagic: Text,
-    source: &'d str,
-    config: Option<&'d str>,
+    source: &'d Origin,
+    config: Option<&'d Origin>,
 }
 
 impl<'d> Document<'d> {
@@ -432,7 +434,7 @@ impl<'d> Document<'d> {
                 name: &study.kernel.name,
                 vermagic: Text::of(study.wanted.value.as_bytes()),
                 source: &study.wanted.source,
-                config: study.kernel.facts.config.as_ref().map(|config| config.source.as_str()),
+                config: study.kernel.facts.config.as_ref().map(|config| &config.source),
             },
             matches: study.mending.matches,
             differences: study.mending.differences.as_ref(),

@@ -12,6 +12,10 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels").join(name)).unwrap()
 }
 
+fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
+    super::facts(&source.into(), bytes, max_size)
+}
+
 fn facts_of(name: &str) -> Facts {
     facts(name, &bytes(name), MAX).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
@@ -28,7 +32,7 @@ fn a_vmlinux_tells_its_version_machine_configuration_and_messages() {
     assert_eq!(facts.banner.unwrap().value, banner, "not the one without a build number");
     let vermagic = facts.vermagic.unwrap();
     assert_eq!(vermagic.value.as_bytes(), b"6.1.0-1-kmodlab SMP preempt mod_unload modversions ");
-    assert_eq!(vermagic.source, "vmlinux-amd64");
+    assert_eq!(vermagic.source.to_string(), "vmlinux-amd64");
     assert_eq!(facts.machine.unwrap().value, Machine { class: Class::Elf64, endian: Endian::Little, number: 62 });
     let config = facts.config.unwrap().value;
     assert_eq!(config.get("LOCALVERSION").map(String::as_str), Some("-kmodlab"));
@@ -42,7 +46,7 @@ fn each_layout_of_the_tables_gives_the_same_exports() {
     let relative = facts_of("vmlinux-amd64");
     assert!(relative.exports.as_ref().unwrap().value.complete);
     assert_eq!(relative.exports.as_ref().unwrap().value.symbols.len(), 6);
-    assert_eq!(relative.exports.as_ref().unwrap().source, "vmlinux-amd64 (its __ksymtab)");
+    assert_eq!(relative.exports.as_ref().unwrap().source.to_string(), "vmlinux-amd64 (its __ksymtab)");
     let dma_buf_get = export(&relative, "dma_buf_get");
     assert_eq!((dma_buf_get.gpl_only, dma_buf_get.namespace.as_deref()), (Some(true), Some("DMA_BUF")));
     assert_eq!(export(&relative, "kmodlab_asm").namespace.as_deref(), Some(""), "a namespace that is not even empty");
@@ -154,7 +158,7 @@ fn a_uimage_that_openwrt_packs_with_lzma_is_read_and_its_header_tells_the_archit
         assert_eq!(facts.machine, None);
         let known = facts.architecture.unwrap();
         assert_eq!(
-            (known.value.to_string().as_str(), known.source.as_str()),
+            (known.value.to_string().as_str(), known.source.to_string().as_str()),
             ("mips", "uImage (its boot loader's header)")
         );
     }

@@ -93,8 +93,8 @@ fn a_table_of_pairs_that_is_not_whole_gives_no_exports() {
 #[test]
 fn the_source_names_the_table() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels/Image-arm64-6.1");
-    let facts = facts("Image", &std::fs::read(file).unwrap(), 1 << 20).unwrap();
-    assert_eq!(facts.exports.unwrap().source, "Image (its __ksymtab)");
+    let facts = facts(&"Image".into(), &std::fs::read(file).unwrap(), 1 << 20).unwrap();
+    assert_eq!(facts.exports.unwrap().source.to_string(), "Image (its __ksymtab)");
 }
 
 #[test]
