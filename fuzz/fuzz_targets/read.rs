@@ -3,7 +3,7 @@
 
 #![no_main]
 
-#[path = "../../tests/hostile/promises.rs"]
+#[path = "../../tests/suite/hostile/promises.rs"]
 #[allow(dead_code, reason = "the target plan uses the rest")]
 mod promises;
 

@@ -4,7 +4,7 @@
 //! with MODULE_INIT_COMPRESSED_FILE, where `/sys/module/compression` names the same format, and an error is then final; all
 //! others it unpacks (`do_finit_module`, `do_init_module`, libkmod/libkmod-module.c, kmod 31 and 34). The decoders of the
 //! kernel are smaller than kmod's (kernel/module/decompress.c, lib/xz/xz_dec_stream.c, 6.1, 6.12 and 7.2), and read one
-//! stream or frame alone. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/vm/containers.rs); kernels that
+//! stream or frame alone. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/guests/vm/containers.rs); kernels that
 //! unpack zstd or gzip were read and not measured.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Tests of the signer, on the key that fixtures are signed with. `tests/sign` holds it against OpenSSL.
+//! Tests of the signer, on the key that fixtures are signed with. `tests/suite/sign` holds it against OpenSSL.
 
 use super::*;
 use crate::module::trailer;

@@ -1,0 +1,236 @@
+//! Guests: a kernel with our first process and its trials, booted as often as it takes to have each trial run.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::machines::answers::Answers;
+use crate::machines::architectures::Machine;
+use crate::machines::initramfs;
+use crate::machines::trials::{Subject, Trial};
+
+/// How much time of a processor QEMU may take while a guest says nothing, and how long a guest may say nothing while it
+/// takes none. The first does not hang on how busy this machine is.
+const BUSY: Duration = Duration::from_secs(90);
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How often a kernel may be booted.
+const MOST_BOOTS: usize = 120;
+
+/// How many boots in turn may come to nothing.
+const MOST_IDLE: usize = 3;
+
+/// How many lines of the console are kept where a guest ended.
+const CONSOLE: usize = 30;
+
+/// Lines that are said once in a boot, by words of theirs (`pr_warn_once`, `pr_notice_once` in kernel/module/ of 6.12).
+pub(crate) const ONCE: [&str; 3] =
+    ["no symbol version for ", "Kernel module BTF mismatch detected", "tainting kernel with TAINT_LIVEPATCH"];
+
+/// What happened in a trial.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// What finit_module(2) returned, 0 for success; `None` if it never did.
+    pub(crate) errno: Option<i64>,
+    /// What the loader says when it accepted the module: its name and taints.
+    pub(crate) accepted: Option<String>,
+    /// The module's taint by /sys/module.
+    pub(crate) module_taint: Option<String>,
+    /// What delete_module(2) returned.
+    pub(crate) unloaded: Option<i64>,
+    /// The kernel's taint before and after.
+    pub(crate) taint: Option<(u64, u64)>,
+    /// The lines of the log; where the guest ended, the end of the console.
+    pub(crate) log: Vec<String>,
+    /// The process's status; `None` if the guest ended first, -1 if the process never ended.
+    pub(crate) status: Option<i64>,
+    /// Lines of [`ONCE`] that were logged earlier since the boot.
+    pub(crate) earlier: Vec<String>,
+}
+
+/// A kernel that is ready to be booted.
+pub(crate) struct Guests<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) image: Vec<u8>,
+    pub(crate) subjects: &'a [Subject],
+    pub(crate) trials: &'a [Trial],
+    pub(crate) init: Vec<u8>,
+    pub(crate) folder: PathBuf,
+}
+
+/// The trials' outcomes by their number, how many of them are from an earlier run, and how many boots it took.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    pub(crate) seen: BTreeMap<usize, Seen>,
+    pub(crate) kept: usize,
+    pub(crate) boots: usize,
+}
+
+impl Guests<'_> {
+    /// Has each trial run.
+    pub(crate) fn run(&self) -> Outcomes {
+        std::fs::create_dir_all(&self.folder).unwrap();
+        let image = self.folder.join("kernel");
+        std::fs::write(&image, &self.image).unwrap();
+        let modules: Vec<(String, &[u8])> = self
+            .subjects
+            .iter()
+            .enumerate()
+            .map(|(at, subject)| (format!("m/{at}"), subject.bytes.as_slice()))
+            .collect();
+        let modules = initramfs::archive(&modules);
+        let answers = Answers::open(self);
+        let mut outcomes = Outcomes { seen: answers.kept(), ..Outcomes::default() };
+        outcomes.kept = outcomes.seen.len();
+        let mut waiting: Vec<usize> = (0..self.trials.len()).collect();
+        waiting.retain(|number| !outcomes.seen.contains_key(number));
+        let mut idle = 0;
+        while !waiting.is_empty() && outcomes.boots < MOST_BOOTS {
+            outcomes.boots += 1;
+            let mut seen = BTreeMap::new();
+            self.boot(&image, &modules, &waiting, &mut seen);
+            idle = if seen.is_empty() { idle + 1 } else { 0 };
+            assert!(idle < MOST_IDLE, "{idle} boots without a trial; see {}", self.folder.join("console").display());
+            answers.keep(&seen);
+            waiting.retain(|number| !seen.contains_key(number));
+            outcomes.seen.extend(seen);
+        }
+        outcomes
+    }
+
+    fn boot(&self, image: &Path, modules: &[u8], waiting: &[usize], seen: &mut BTreeMap<usize, Seen>) {
+        let mut list = format!("{}\n", self.machine.port);
+        for number in waiting {
+            let Trial { subject, flags } = self.trials[*number];
+            let Subject { exports, name, .. } = &self.subjects[subject];
+            list += &format!("{number} {subject} {flags} {} {name}\n", u8::from(*exports));
+        }
+        // The kernel unpacks one archive after the other.
+        let rest =
+            initramfs::archive(&[("init".to_owned(), self.init.as_slice()), ("list".to_owned(), list.as_bytes())]);
+        let initramfs = self.folder.join("initramfs");
+        std::fs::write(&initramfs, [modules, &rest].concat()).unwrap();
+        let console = self.folder.join("console");
+        let mut words = self.machine.qemu.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["-display", "none", "-nodefaults", "-no-reboot", "-monitor", "none"]);
+        command.arg("-chardev").arg(format!("file,id=console,path={}", console.display()));
+        command.args(["-chardev", "stdio,id=result,signal=off", "-kernel"]).arg(image).arg("-initrd").arg(&initramfs);
+        command.arg("-append").arg(format!("{} panic=-1 loglevel=5", self.machine.command_line));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let qemu = Qemu(command.spawn().expect("QEMU: tests/run installs what the tests need"));
+        self.listen(qemu, &console, seen);
+    }
+
+    /// Reads what a guest reports, until it ends.
+    fn listen(&self, mut qemu: Qemu, console: &Path, all: &mut BTreeMap<usize, Seen>) {
+        let (sender, lines) = mpsc::channel();
+        let output = BufReader::new(qemu.0.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.split(b'\n') {
+                let Ok(line) = line else { return };
+                if sender.send(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut current: Option<(usize, Seen)> = None;
+        let mut earlier: Vec<String> = Vec::new();
+        let (mut heard, mut used) = (Instant::now(), qemu.processor_time());
+        loop {
+            let line = match lines.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if qemu.processor_time() - used > BUSY || heard.elapsed() > IDLE {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            (heard, used) = (Instant::now(), qemu.processor_time());
+            let Some(text) = checked(&line) else { continue };
+            let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+            match (word, &mut current) {
+                ("s", _) => {
+                    current = Some((rest.parse().unwrap(), Seen { earlier: earlier.clone(), ..Seen::default() }));
+                }
+                ("x", _) => panic!("{}: {rest}", self.folder.display()),
+                ("r", Some((_, seen))) => seen.errno = Some(rest.parse().expect("the module is there")),
+                ("t", Some((_, seen))) => seen.accepted = Some(rest.to_owned()),
+                ("a", Some((_, seen))) => seen.module_taint = Some(rest.to_owned()),
+                ("u", Some((_, seen))) => seen.unloaded = rest.parse().ok(),
+                ("l", Some((_, seen))) => seen.log.push(unescaped(rest)),
+                ("w", Some((_, seen))) => {
+                    seen.taint = rest.split_once(' ').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
+                }
+                ("e", _) => {
+                    let Some((number, mut seen)) = current.take() else { continue };
+                    seen.status = rest.parse().ok();
+                    // Ours, not the kernel's.
+                    seen.log.retain(|line| !line.starts_with("kmodlab: "));
+                    let is_once = |line: &&String| ONCE.iter().any(|once| line.contains(once));
+                    earlier.extend(seen.log.iter().filter(is_once).cloned());
+                    all.insert(number, seen);
+                }
+                _ => {}
+            }
+        }
+        drop(qemu);
+        if let Some((number, mut seen)) = current {
+            let text = String::from_utf8_lossy(&std::fs::read(console).unwrap_or_default()).into_owned();
+            let last: Vec<String> = text.lines().rev().take(CONSOLE).map(str::to_owned).collect();
+            seen.log.extend(last.into_iter().rev());
+            all.insert(number, seen);
+        }
+    }
+}
+
+/// QEMU, which ends with this.
+struct Qemu(Child);
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Qemu {
+    /// What it has taken of processors so far (proc(5): fields 14 and 15 of `stat`, in hundredths of a second).
+    fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+/// A line without its checksum, if that fits.
+fn checked(line: &str) -> Option<&str> {
+    let (sum, text) = line.split_once(' ')?;
+    let add = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(16_777_619);
+    let right = text.bytes().fold(2_166_136_261, add);
+    (u32::from_str_radix(sum, 16) == Ok(right)).then_some(text)
+}
+
+/// Bytes that the log has escaped as \xNN.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend_from_slice(&[b"\\x", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,35 @@
+//! What a guest's kernel is told on its command line is known to the prediction, and recorded.
+
+use std::process::Command;
+
+use kmodlab::lab::record::{Agreement, Cell, Outcome, Role};
+
+use crate::vm::kernels::deb;
+use crate::vm::{KMODLAB, alone};
+
+/// The kernel's own module, forced, under some words for the command line.
+fn forced_under(words: &str) -> Vec<Cell> {
+    let kernel = deb("amd64-6.1-cloud");
+    let mut command = Command::new(KMODLAB);
+    command.args(["try", "dummy", "--json", "--accel", "tcg", "--ways", "forced", "--append", words]);
+    let output = command.arg("--built-for").arg(&kernel).arg("--kernel").arg(&kernel).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+#[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
+fn a_kernel_that_insists_on_signatures_refuses_what_is_forced() {
+    let _alone = alone();
+    for (words, errno) in [("module.sig_enforce=1", 129), ("lockdown=integrity", 1)] {
+        let cells = forced_under(words);
+        for cell in &cells {
+            assert_eq!(cell.agreement, Agreement::Agree, "{words}: {cell:#?}");
+            assert_eq!(cell.conditions, [format!("--append {words}")]);
+        }
+        // A force flag leaves the signature out of sight, so that the module counts as unsigned.
+        let asked = cells.iter().find(|cell| cell.role == Role::Asked).unwrap();
+        assert_eq!((asked.outcome, asked.observed.errno), (Outcome::Refused, Some(errno)), "{words}");
+    }
+}

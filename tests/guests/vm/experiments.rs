@@ -1,0 +1,206 @@
+//! The experiments that always show it: each comes out as it is named, three times out of three, each time in newly booted
+//! guests; and each time its controls, the kernel's own module unforced and forced, come out clean.
+//!
+//! Kernels move on. So each experiment first reads what its outcome follows from in the two kernels (`premises`): CRCs, the
+//! layout of structures, version magic. Where a newer kernel no longer has that, the experiment says so, and claims only
+//! that the kernel answers as predicted.
+
+use std::process::Command;
+
+use kmodlab::lab::record::{Cell, CrashKind, Init, Observed, Outcome, Phase, Role, Way};
+
+use crate::support::premises::Pair;
+use crate::vm::kernels::deb;
+use crate::vm::{KMODLAB, alone};
+
+/// What a kernel says that unlinks what was never linked (lib/list_debug.c).
+const CORRUPTION: &str = "list_del corruption";
+
+/// How often each is done.
+const TIMES: usize = 3;
+
+/// Tries modules of one kernel on another; gives the asked cells, in the order of modules and ways. The controls must be
+/// clean, and all must be as predicted.
+fn tried(modules: &[&str], built_for: &str, kernel: &str, ways: &[Way]) -> Vec<Cell> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(KMODLAB);
+    command.args(["matrix", "--json", "--accel", "tcg", "--modules", &modules.join(","), "--ways"]);
+    command.arg(ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(",")).arg("--out").arg(folder.path());
+    let output = command.arg("--built-for").arg(deb(built_for)).arg("--kernels").arg(deb(kernel)).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{modules:?} of {built_for} on {kernel}: {said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let cells: Vec<Cell> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (controls, asked): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(|cell| cell.role == Role::Control);
+    assert_eq!(controls.len(), 2 * modules.len());
+    for control in &controls {
+        assert_eq!(control.outcome, Outcome::NoDifference, "{kernel}'s own: {control:#?}");
+        assert!(control.observed.warnings.is_empty() && control.observed.crash.is_none(), "{control:#?}");
+    }
+    for pair in controls.chunks(2) {
+        // Forcing alone changes nothing but the taint.
+        assert_eq!((pair[0].way, pair[1].way), (Way::Original, Way::Forced));
+        assert_eq!(pair[0].observed.witness, pair[1].observed.witness);
+        assert_eq!((pair[0].observed.taint_after, taints(&pair[1].observed)), (0, "FE".to_owned()));
+    }
+    let wanted = modules.iter().flat_map(|module| ways.iter().map(|way| (*module, *way))).collect::<Vec<_>>();
+    assert_eq!(asked.iter().map(|cell| (cell.module.name.as_str(), cell.way)).collect::<Vec<_>>(), wanted);
+    asked
+}
+
+fn taints(seen: &Observed) -> String {
+    kmodlab::predict::taint_letters(seen.taint_after & !seen.taint_before)
+}
+
+/// The lines of the log are those that were predicted, in their order, and what follows any taint (kernel/panic.c).
+fn assert_nothing_but_what_was_predicted(cell: &Cell) {
+    let told = lines(&cell.observed).into_iter().filter(|line| *line != "Disabling lock debugging due to kernel taint");
+    assert_eq!(told.collect::<Vec<_>>(), cell.prediction.dmesg, "{cell:#?}");
+}
+
+fn lines(seen: &Observed) -> Vec<&str> {
+    seen.log.iter().map(|line| line.text.as_str()).collect()
+}
+
+fn witnessed<'s>(seen: &'s Observed, what: &str) -> Option<&'s str> {
+    seen.witness.iter().find(|seen| seen.what == what).map(|seen| seen.how.as_str())
+}
+
+/// An experiment, three times.
+fn three_times(name: &str, experiment: impl Fn()) {
+    let _alone = alone();
+    for time in 1..=TIMES {
+        let begun = std::time::Instant::now();
+        experiment();
+        println!("{name}: as named, {time} of {TIMES}, {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn refused_a_module_of_another_abi() {
+    let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
+    let is_another_abi = pair.is_another_abi();
+    three_times("refused", || {
+        let modules = ["brd", "dummy", "loop", "veth"];
+        for cell in tried(&modules, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Original]) {
+            if is_another_abi {
+                assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
+                let line = format!("{}: disagrees about version of symbol module_layout", cell.module.name);
+                assert_eq!(lines(&cell.observed), [line]);
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn pointless_where_symbol_versions_decide() {
+    let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
+    let is_another_abi = pair.is_another_abi();
+    three_times("pointless", || {
+        let ways = [Way::ForcedVermagic, Way::Patched];
+        for cell in tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &ways) {
+            if is_another_abi {
+                assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
+                assert_eq!(lines(&cell.observed), ["dummy: disagrees about version of symbol module_layout"]);
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn oops_of_a_module_for_a_realtime_kernel() {
+    let kernels =
+        ["amd64-6.1-cloud", "amd64-6.1"].map(|kernel| (kernel, Pair::of("amd64-6.1-rt", kernel).bus_is_overwritten()));
+    three_times("oops", || {
+        for (kernel, is_hit) in kernels {
+            let [cell] = &tried(&["dummy"], "amd64-6.1-rt", kernel, &[Way::Forced])[..] else { panic!() };
+            if !is_hit {
+                continue;
+            }
+            let seen = &cell.observed;
+            let crash = seen.crash.as_ref().unwrap_or_else(|| panic!("{kernel}: {cell:#?}"));
+            assert_eq!((cell.outcome, crash.kind, crash.phase), (Outcome::Crash, CrashKind::Oops, Phase::Load));
+            assert!(crash.line.starts_with("BUG: unable to handle page fault"), "{}", crash.line);
+            let at = |name: &str| crash.trace.iter().position(|line| line.starts_with(name));
+            let (register, init) = (at("register_netdevice+"), at("dummy_init_module+"));
+            assert!(register.is_some() && register < init, "{:?}", crash.trace);
+            // insmod is dead, and the module is loading for ever.
+            assert_eq!((seen.errno, seen.init), (None, Init::Began));
+            assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("coming"));
+            assert_eq!(taints(seen), "FDE");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn silent_damage_with_an_old_layout() {
+    let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
+    let is_silent = pair.damage_is_silent();
+    three_times("silent", || {
+        let [cell] = &tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Forced])[..] else { panic!() };
+        let seen = &cell.observed;
+        if is_silent {
+            assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::Misbehaves, Some(0), Init::Returned(0)));
+            assert_eq!(witnessed(seen, "new network devices"), Some("dummy0"));
+            assert_eq!(witnessed(seen, "dummy0 is given 3 packets"), Some("ok"));
+            assert_eq!(witnessed(seen, "dummy0 counts as sent"), Some("0 packets"));
+            assert_eq!(witnessed(seen, "dummy0 is deleted"), Some("EOPNOTSUPP"));
+            // The log speaks of the taint, and of types where the two kernels' types say so. Nothing speaks of the damage.
+            assert!(seen.crash.is_none() && seen.warnings.is_empty());
+            assert_nothing_but_what_was_predicted(cell);
+            assert_eq!(taints(seen), "FE");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn no_init_where_the_pointer_is_elsewhere() {
+    let pair = Pair::of("amd64-7.2-rt", "amd64-7.2-cloud");
+    let is_elsewhere = pair.init_is_elsewhere();
+    let [ours, theirs] = pair.places("module", "exit");
+    let is_called = pair.premise("exit is at the same place", ours == theirs);
+    let is_checked = pair.premise("the kernel checks its lists", pair.kernel.can_say(CORRUPTION));
+    three_times("no init", || {
+        let [cell] = &tried(&["dummy"], "amd64-7.2-rt", "amd64-7.2-cloud", &[Way::Patched])[..] else { panic!() };
+        let seen = &cell.observed;
+        if is_elsewhere {
+            assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::InitNeverRan, Some(0), Init::NeverRan));
+            assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("live"));
+            assert_eq!(witnessed(seen, "new network devices"), None);
+            // A patch leaves no F: the mark by which others could tell is gone.
+            assert!(!taints(seen).contains('F'), "{}", taints(seen));
+            // The strings have room in place, and the BTF that would give the module away is hidden.
+            let change = cell.change.as_ref().unwrap();
+            assert_eq!((change.impossible.as_deref(), change.edits.len()), (None, 3), "{change:#?}");
+        }
+        if is_elsewhere && is_called && is_checked {
+            assert!(lines(seen).iter().any(|line| line.starts_with(CORRUPTION)), "{:?}", lines(seen));
+            // A warning, or the end of the task (`CHECK_DATA_CORRUPTION`, include/linux/bug.h).
+            let crash = seen.crash.as_ref().map(|crash| (crash.kind, crash.phase));
+            let expected = pair.kernel.is_set("BUG_ON_DATA_CORRUPTION").then_some((CrashKind::Bug, Phase::Unload));
+            assert_eq!(crash, expected, "{cell:#?}");
+            assert!(crash.is_some() || !seen.warnings.is_empty(), "{cell:#?}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn plain_refusal_by_version_magic() {
+    let pair = Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud");
+    let is_compared = pair.vermagic_decides();
+    three_times("plain", || {
+        let [cell] = &tried(&["dummy"], "amd64-7.3-cloud", "amd64-7.2-cloud", &[Way::Original])[..] else { panic!() };
+        if is_compared {
+            assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
+            let (ours, theirs) = (cell.module.vermagic.as_ref().unwrap(), &cell.kernel.vermagic);
+            assert_ne!(ours, theirs);
+            assert_eq!(lines(&cell.observed), [format!("dummy: version magic '{ours}' should be '{theirs}'")]);
+        }
+    });
+}

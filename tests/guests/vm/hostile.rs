@@ -1,0 +1,110 @@
+//! A guest that stands still, floods, or lies ends its cell within its limit, with the name for that, and takes no more
+//! memory than it may.
+
+use std::time::{Duration, Instant};
+
+use kmodlab::lab::guest::{Contents, Guest, Limits, Settings};
+use kmodlab::lab::outcome::decide;
+use kmodlab::lab::record::{End, Observed, Outcome, Phase, Prediction};
+use kmodlab::lab::wire::Order;
+use kmodlab::predict::Decision;
+
+use crate::support::{alone, in_own_process};
+use crate::vm::kernels::{X86_64, files_of};
+use crate::vm::{compiled, settings};
+
+/// For guests that only a limit ends: short, so that the test is.
+const SHORT: Limits = limits(4, 8);
+
+/// For guests that are ended by what they say, however slowly a busy machine lets them say it. The limits are far off.
+const LONG: Limits = limits(150, 300);
+
+const fn limits(heartbeat: u64, cell: u64) -> Limits {
+    let of = Duration::from_secs;
+    Limits { boot: of(300), heartbeat: of(heartbeat), cell: of(cell) }
+}
+
+/// What a machine on which eight other processes compete for each second may add to a limit: the time to start a guest, to
+/// read its last words, and to end it.
+const SLACK: Duration = Duration::from_secs(90);
+
+/// A guest whose first process is `liar.c`.
+fn liar(limits: Limits) -> Guest {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = compiled("tests/guests/vm/liar.c", folder.path());
+    let settings = Settings { agent: Some(agent), limits, ..settings() };
+    let (_, image) = files_of("amd64-6.1-cloud", &[]).image.unwrap();
+    Guest::boot(&Contents { machine: X86_64, image: &image, files: &[] }, &settings).unwrap()
+}
+
+fn asked(guest: &Guest, name: &str, limits: Limits) -> Observed {
+    let begun = Instant::now();
+    let order = Order { cell: 1, name: name.to_owned(), file: "m/0.ko".to_owned(), ..Order::default() };
+    let observed = guest.run(&order);
+    assert!(begun.elapsed() < limits.cell + SLACK, "{name}: {:?}", begun.elapsed());
+    println!("{name}: {:?} after {:?}", observed.end, begun.elapsed());
+    observed
+}
+
+fn outcome(observed: &Observed) -> Outcome {
+    let prediction = Prediction {
+        verdict: Decision::Accepted,
+        errno: None,
+        errnos: Vec::new(),
+        undecided: Vec::new(),
+        dmesg: Vec::new(),
+        taint: None,
+        stage: None,
+        findings: Vec::new(),
+        needs: Vec::new(),
+        dangers: Vec::new(),
+    };
+    decide(observed, &prediction, None, true)
+}
+
+/// The memory of this process that is in use, in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
+fn a_guest_that_lies_or_stands_still_is_told_and_bounded() {
+    let _alone = alone();
+    // It measures its own memory.
+    if !in_own_process!() {
+        return;
+    }
+    let guest = liar(LONG);
+    let before = resident();
+    for (name, why) in [
+        ("wrong-number", "record 7 where 1 is due"),
+        ("wrong-checksum", "record 1 does not fit its checksum"),
+        ("another-cell", "a record of cell 2, which was not asked for"),
+        ("no-json", "a line that is no record"),
+        ("loaded-before-it-began", "what was loaded in the phase boot"),
+        ("unknown-record", "record 1 is of no kind that is known"),
+        ("never-ends-a-line", "a line that is no record"),
+        ("never-stops-talking", "more than 4194304 bytes of records"),
+    ] {
+        let observed = asked(&guest, name, LONG);
+        assert_eq!(observed.end, End::Broken(why.to_owned()), "{name}");
+        assert_eq!(outcome(&observed), Outcome::RecordBroken, "{name}");
+    }
+    // PID 1 must not end: the kernel panics over it, and the guest is gone.
+    let observed = asked(&guest, "ends", LONG);
+    assert_eq!(observed.end, End::Ended(Phase::Boot));
+    assert_eq!(outcome(&observed), Outcome::Crash);
+    let guest = liar(SHORT);
+    for name in ["says-nothing", "floods-the-console", "beats-for-ever"] {
+        let observed = asked(&guest, name, SHORT);
+        assert_eq!(observed.end, End::Silent(Phase::Boot), "{name}");
+        assert_eq!(outcome(&observed), Outcome::Hang, "{name}");
+        assert!(observed.console.len() <= 16 << 10, "{name}");
+    }
+    let more = resident().saturating_sub(before);
+    println!("memory taken by all of it: {more} KiB");
+    assert!(more < 64 << 10, "{more} KiB more than before");
+}

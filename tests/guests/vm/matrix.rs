@@ -1,0 +1,139 @@
+//! Promise: what is predicted is what a real kernel answers, in each way to load a module, and `matrix` takes up a run
+//! where it was left.
+//!
+//! Five kernels are given modules of all five, twelve of each or with `KMODLAB_MATRIX=all` twenty-four, by the program as a
+//! user runs it. The cells and the report of them are kept in `target/report/matrix`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use kmodlab::lab::record::{Agreement, Cell, Outcome, Role, Way};
+use kmodlab::lab::store;
+
+use crate::vm::kernels::{KERNELS, chosen, deb, modules, there, wanted};
+use crate::vm::tally::{Tally, called};
+use crate::vm::{KMODLAB, alone, emptied};
+
+/// How many cells are run again after an interruption.
+const LOST: usize = 10;
+
+#[test]
+#[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
+fn real_kernels_answer_to_real_modules_as_predicted() {
+    let _alone = alone();
+    let kernels = chosen();
+    let lab = Lab { out: emptied("target/report/matrix"), cache: tempfile::tempdir().unwrap(), kernels };
+    let first = lab.matrix();
+    let cells = lab.cells();
+    let asked = lab.kernels.len() * there().len() * modules().len() * Way::ALL.len();
+    let controls = lab.kernels.len() * modules().len() * 2;
+    assert_eq!(cells.len(), asked + controls);
+    let is_whole = lab.kernels.len() == KERNELS.len() && modules().len() == wanted().len();
+    assert!(!is_whole || cells.len() >= 800, "{} cells", cells.len());
+    lab.report(cells.len());
+    assert_controls(&cells);
+    Tally::of(&cells).judge("real modules");
+    assert!(first.status.success(), "{}", first.status);
+
+    lab.is_not_run_again(&first);
+    lab.is_taken_up_where_it_was_left();
+}
+
+/// One run of `matrix`, and what it leaves.
+struct Lab {
+    out: PathBuf,
+    cache: tempfile::TempDir,
+    kernels: Vec<&'static str>,
+}
+
+impl Lab {
+    fn kmodlab(&self, arguments: &[OsString]) -> Output {
+        let mut command = Command::new(KMODLAB);
+        command.args(arguments).env("XDG_CACHE_HOME", self.cache.path()).stderr(Stdio::inherit());
+        command.output().unwrap()
+    }
+
+    fn matrix(&self) -> Output {
+        let begun = Instant::now();
+        let mut arguments: Vec<OsString> = ["matrix", "--modules"].map(Into::into).into();
+        arguments.extend([modules().join(",").into(), "--built-for".into()]);
+        arguments.extend(there().into_iter().map(deb));
+        arguments.push("--kernels".into());
+        arguments.extend(self.kernels.iter().map(|name| deb(name)));
+        arguments.extend(["--accel", "tcg", "--out"].map(Into::into));
+        arguments.push(self.out.clone().into());
+        let output = self.kmodlab(&arguments);
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        println!("kmodlab matrix: {:?}", begun.elapsed());
+        output
+    }
+
+    fn file(&self) -> PathBuf {
+        self.out.join(store::FILE)
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let stored = store::read(&self.file()).unwrap();
+        assert!(!stored.is_cut);
+        assert_eq!(store::latest(&stored.cells).len(), stored.cells.len(), "two cells of one question");
+        stored.cells
+    }
+
+    /// The page, for eyes; the others, for programs, have all cells.
+    fn report(&self, cells: usize) {
+        let file = |name: &str| self.out.join(name);
+        let (html, json, junit) = (file("report.html"), file("report.json"), file("report.xml"));
+        let mut arguments: Vec<OsString> = vec!["report".into(), self.out.clone().into()];
+        for (option, file) in [("--html", &html), ("--json", &json), ("--junit", &junit)] {
+            arguments.extend([option.into(), file.into()]);
+        }
+        let output = self.kmodlab(&arguments);
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{}", output.status);
+        let text = |file: &Path| std::fs::read_to_string(file).unwrap();
+        assert!(text(&html).ends_with("</html>\n") || text(&html).ends_with("</html>"));
+        let value: serde_json::Value = serde_json::from_str(&text(&json)).unwrap();
+        assert_eq!(value["cells"].as_array().unwrap().len(), cells);
+        assert!(text(&junit).contains(&format!("<testsuites name=\"kmodlab\" tests=\"{cells}\" ")));
+    }
+
+    /// Run again, it says the same, and not a byte is written.
+    fn is_not_run_again(&self, first: &Output) {
+        let before = std::fs::read(self.file()).unwrap();
+        let again = self.matrix();
+        assert_eq!(again.status, first.status);
+        assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&first.stdout));
+        assert!(std::fs::read(self.file()).unwrap() == before, "cells were run again");
+    }
+
+    /// A run that was interrupted while it wrote a line, ten cells before its end: those are run again, no others, and
+    /// they come out as they did.
+    fn is_taken_up_where_it_was_left(&self) {
+        let before = self.cells();
+        let text = std::fs::read_to_string(self.file()).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let (kept, lost) = lines.split_at(lines.len() - LOST);
+        let (kept, half) = (kept.concat(), &lost[0][..lost[0].len() / 2]);
+        std::fs::write(self.file(), format!("{kept}{half}")).unwrap();
+
+        let again = self.matrix();
+        assert!(again.status.success(), "{}", again.status);
+        let now = std::fs::read_to_string(self.file()).unwrap();
+        let added = now.strip_prefix(&kept).expect("what was whole stays");
+        assert_eq!(added.lines().count(), LOST);
+        let came_out = |cells: &[Cell]| -> BTreeMap<String, (Outcome, Agreement)> {
+            cells.iter().map(|cell| (cell.id.clone(), (cell.outcome, cell.agreement))).collect()
+        };
+        assert_eq!(came_out(&self.cells()), came_out(&before));
+    }
+}
+
+/// A kernel's own module, unforced and forced, works on it.
+fn assert_controls(cells: &[Cell]) {
+    let is_odd = |cell: &&Cell| cell.role == Role::Control && cell.outcome != Outcome::NoDifference;
+    let odd: Vec<String> = cells.iter().filter(is_odd).map(called).collect();
+    assert!(odd.is_empty(), "{} controls are not as they should be:\n{}", odd.len(), odd.join("\n"));
+}

@@ -1,0 +1,75 @@
+//! Promise: the lab shows what real kernels do, in guests that are thrown away, and nothing that a guest does reaches
+//! this machine.
+//!
+//! The kernels are those that `tests/real/fetch` keeps under `target/real`. These tests are left out of a plain `cargo
+//! test`, because they need them and QEMU; `tests/run` runs them. Where a part is missing they fail.
+
+mod breakage;
+mod conditions;
+mod containers;
+mod demo;
+mod documents;
+mod experiments;
+mod flags;
+mod hostile;
+mod insmod;
+mod kernels;
+mod matrix;
+mod own_base;
+mod packing;
+mod parent;
+mod repack;
+mod right_way;
+mod signatures;
+mod tally;
+mod trusting;
+mod ways;
+mod witness;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kmodlab::lab::acceleration::Acceleration;
+use kmodlab::lab::experiment::{Conditions, Depth};
+use kmodlab::lab::guest::{Isolation, Limits, Settings};
+
+use crate::support::{KMODLAB, alone, fetched};
+
+/// A folder of this project's, with nothing in it.
+fn emptied(folder: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A module is loaded, and neither used nor unloaded; what it needs is not loaded before it.
+fn load_only() -> Conditions {
+    let jobs = std::thread::available_parallelism().map_or(2, usize::from);
+    Conditions { settings: settings(), depth: Depth::Load, alone: true, jobs }
+}
+
+/// Guests as they run on any machine.
+fn settings() -> Settings {
+    Settings {
+        kmodlab: KMODLAB.into(),
+        agent: None,
+        cache: None,
+        limits: Limits::default(),
+        acceleration: Some(Acceleration::Tcg),
+        isolation: Isolation::Clone,
+        command_line: String::new(),
+        witness: Vec::new(),
+    }
+}
+
+/// A C program that needs no libraries.
+fn compiled(source: &str, folder: &Path) -> PathBuf {
+    let program = folder.join("program");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let output =
+        Command::new("gcc").args(["-static", "-O2", "-Wall", "-Werror", "-o"]).arg(&program).arg(source).output();
+    let output = output.expect("gcc: tests/run installs what the tests need");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    program
+}

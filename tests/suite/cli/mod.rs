@@ -1,0 +1,109 @@
+//! Recorded sessions: each command as a person types it, and what it answers.
+//!
+//! `COMMAND/*.trycmd` are sessions; read them as examples. `COMMAND/*.toml` are single calls, where an argument or the
+//! answer holds what a session can't (escape sequences, a backslash). `NAME.in` is the folder that a session works in, a
+//! link to fixtures; where there is a `NAME.out` too, it works in a copy of it that is thrown away.
+//!
+//! ```text
+//! cargo test --test suite cli::                    all of them
+//! cargo test --test suite cli:: -- trycmd=patch    those of one command
+//! TRYCMD=overwrite cargo test --test suite cli::   write down what is answered now; then read the diff
+//! ```
+//!
+//! After writing down anew: `[..]` must stand again for what differs from run to run and from machine to machine, which
+//! is the journal's times, the digests of plans (the path is in them), and what the guard ima could read.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::KMODLAB;
+
+mod answers;
+mod interrupted;
+
+/// The programs that sessions use beside kmodlab.
+const PROGRAMS: [&str; 11] = ["chmod", "cmp", "cp", "ln", "mkdir", "mkfifo", "mv", "rm", "sh", "stat", "truncate"];
+
+/// `confirmed kmodlab patch …` stands for a person who reads the plan and gives its digest with `--confirm`.
+const CONFIRMED: &str = "tests/suite/cli/confirmed";
+
+#[test]
+fn sessions() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cases = trycmd::TestCases::new();
+    cases.case("tests/suite/cli/*/*.trycmd").case("tests/suite/cli/*/*.toml");
+    cases.register_bin("kmodlab", trycmd::schema::Bin::Path(kmodlab()));
+    cases.register_bin("confirmed", trycmd::schema::Bin::Path(here.join(CONFIRMED)));
+    cases.register_bins(PROGRAMS.map(|name| (name, trycmd::schema::Bin::Path(installed(name)))));
+    for (name, value) in environment() {
+        cases.env(name, value);
+    }
+}
+
+/// What each run finds in its environment, whatever the developer's own says.
+fn environment() -> [(&'static str, String); 7] {
+    let folder = kmodlab().parent().map(Path::to_owned).unwrap_or_default();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::join_paths([folder].into_iter().chain(env::split_paths(&path)));
+    [
+        ("PATH", places.unwrap_or(OsString::new()).to_string_lossy().into_owned()),
+        ("KMODLAB_STATE_DIR", "state".to_owned()),
+        ("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").to_owned()),
+        ("COLUMNS", "100".to_owned()),
+        ("LC_ALL", "C".to_owned()),
+        ("NO_COLOR", String::new()),
+        ("CLICOLOR_FORCE", String::new()),
+    ]
+}
+
+fn kmodlab() -> PathBuf {
+    PathBuf::from(KMODLAB)
+}
+
+/// Where a program is. One that is missing is a failure, and no reason to pass over a session.
+fn installed(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("the sessions need the program {program}"))
+}
+
+/// trycmd passes over a line whose program it does not know, without a word; so such a line must not be there.
+#[test]
+fn sessions_use_known_programs_alone() {
+    let known: BTreeSet<&str> = PROGRAMS.into_iter().chain(["kmodlab", "confirmed"]).collect();
+    let mut strange = Vec::new();
+    for session in files("trycmd") {
+        let text = fs::read_to_string(&session).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
+            let program = line.split(' ').find(|word| !word.contains('=')).unwrap_or_default();
+            if !known.contains(program) {
+                strange.push(format!("{}: {line}", session.display()));
+            }
+        }
+    }
+    assert_eq!(strange, Vec::<String>::new());
+}
+
+/// Recorded files name no place on the machine that they were recorded on.
+#[test]
+fn sessions_name_no_place_on_a_machine() {
+    let sessions: Vec<PathBuf> = ["trycmd", "toml", "stdout", "stderr"].into_iter().flat_map(files).collect();
+    assert!(sessions.len() > 50, "only {} files found", sessions.len());
+    for session in sessions {
+        let text = fs::read_to_string(&session).unwrap();
+        for place in ["/tmp/", "/home/", "/root/", "/var/folders/", env!("CARGO_MANIFEST_DIR")] {
+            assert!(!text.contains(place), "{} names {place}", session.display());
+        }
+    }
+}
+
+/// The recorded files with an ending.
+fn files(ending: &str) -> Vec<PathBuf> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli");
+    let folders = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    files.filter(|path| path.is_file() && path.extension().is_some_and(|e| e == ending)).collect()
+}

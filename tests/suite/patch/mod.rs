@@ -1,0 +1,101 @@
+//! Promise: `patch`, `verify` and `restore` take no more memory for very many modules than for some, and lose none of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::KMODLAB;
+
+const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/modules/hello-4.ko");
+
+const WANTED: &str = "6.1.0-99-amd64 SMP preempt mod_unload modversions ";
+
+/// So many descriptors leave room for groups of 300 files.
+const DESCRIPTORS: &str = "1328";
+
+/// So many of the last lines fill a pipe and more: who has not read them knows that their writer is still there.
+const LAST: usize = 800;
+
+/// The most memory that a process had so far, in KiB.
+fn peak(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Copies of a module, each in a few bytes another file, in the order of their paths.
+fn tree(top: &Path, modules: usize) -> Vec<PathBuf> {
+    let mut bytes = fs::read(MODULE).unwrap();
+    let at = bytes.windows(12).position(|bytes| bytes == b"description=").unwrap() + 12;
+    let path = |number: usize| top.join(format!("{:03}/{:03}.ko", number / 200, number % 200));
+    let paths: Vec<PathBuf> = (0..modules).map(path).collect();
+    for (number, path) in paths.iter().enumerate() {
+        bytes[at..at + 4].copy_from_slice(format!("{number:04}").as_bytes());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &bytes).unwrap();
+    }
+    paths
+}
+
+/// Runs kmodlab with few descriptors, and reads a line of each module. Gives the memory that it has taken near its end, and the
+/// last line, if it is not of a module.
+fn run(arguments: &[&str], state: &Path, paths: &[PathBuf]) -> (u64, Option<String>) {
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n $0 && exec \"$@\"", DESCRIPTORS, KMODLAB])
+        .args(arguments)
+        .env("KMODLAB_STATE_DIR", state)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = child.id();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = lines.filter(|line| !line.starts_with("  now "));
+    let mut taken = 0;
+    for (number, path) in paths.iter().enumerate() {
+        let line = lines.next().unwrap_or_else(|| panic!("only {number} lines"));
+        assert!(line.contains(path.to_str().unwrap()), "{number}: {line}");
+        if number + LAST == paths.len() {
+            taken = peak(process);
+        }
+    }
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.len() < 2, "{rest:?}");
+    assert!(child.wait().unwrap().success());
+    (taken, rest.into_iter().next())
+}
+
+/// Patches so many modules, and restores them, each of them. Gives the memory that plan, patch, verify and restore took.
+fn patch_and_restore(modules: usize) -> [u64; 4] {
+    // In memory where that can be had: flushes cost nothing there.
+    let top = tempfile::Builder::new().tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let top = top.path().canonicalize().unwrap();
+    let (folder, state) = (top.join("tree"), top.join("state"));
+    let paths = tree(&folder, modules);
+    let before = fs::read(&paths[0]).unwrap();
+    let folder = folder.to_str().unwrap();
+    let arguments = ["patch", folder, "--json", "--vermagic", WANTED];
+    let (planned, last) = run(&[&arguments[..], &["-n"]].concat(), &state, &paths);
+    let last = last.unwrap();
+    let (_, digest) = last.split_once("\"digest\":\"").unwrap();
+    let (digest, rest) = digest.split_once('"').unwrap();
+    assert_eq!(rest, format!(",\"modules\":{modules},\"as_wished\":0,\"refused\":0,\"failed\":0}}"));
+    let (patched, _) = run(&[&arguments[..], &["--confirm", digest]].concat(), &state, &paths);
+    let is_patched = |path: &PathBuf| fs::read(path).unwrap().windows(WANTED.len()).any(|w| w == WANTED.as_bytes());
+    assert!(paths.iter().all(is_patched));
+    let (verified, _) = run(&["verify", folder, "--json"], &state, &paths);
+    let (restored, _) = run(&["restore", folder], &state, &paths);
+    assert!(!paths.iter().any(is_patched));
+    assert_eq!(fs::read(&paths[0]).unwrap(), before);
+    [planned, patched, verified, restored]
+}
+
+/// Two runs are compared, not two moments of one: what is made ready for all modules is there from the start.
+#[test]
+fn five_times_as_many_modules_take_the_same_memory() {
+    let [few, many] = [1200, 6000].map(patch_and_restore);
+    println!("peaks of plan, patch, verify, restore of 1,200 modules: {few:?} KiB, of 6,000: {many:?} KiB");
+    for (few, many) in few.into_iter().zip(many) {
+        assert!(few > 1 << 10 && many < few + (2 << 10));
+    }
+}

@@ -1,0 +1,57 @@
+//! Kernels of which little is known: a string, or one of their modules. What is known decides; the rest is named.
+
+use std::path::Path;
+
+use kmodlab::kernel::{Kernel, Lookup, named};
+use kmodlab::module::container::DEFAULT_MAX_SIZE;
+use kmodlab::predict::errno::{EKEYREJECTED, ENOEXEC, EPERM};
+use kmodlab::predict::{Decision, Force, LoaderStep};
+
+use crate::predict::{assert_unknown, fixture, hello, insmod};
+
+fn kernel(name: &str) -> Kernel {
+    named(name.as_ref(), &Lookup { max_size: DEFAULT_MAX_SIZE, cache: None }).unwrap()
+}
+
+fn module(name: &str) -> Kernel {
+    kernel(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules").join(name).to_str().unwrap())
+}
+
+#[test]
+fn a_string_refuses_what_differs() {
+    let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
+    assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Decision::Refused, Some(LoaderStep::Vermagic), None));
+    // It does not tell whether its kernel insists on signatures or is locked down, which is looked at before.
+    assert_eq!(verdict.errnos, [EKEYREJECTED, EPERM, ENOEXEC]);
+    assert_eq!(verdict.undecided, [LoaderStep::Signature, LoaderStep::Elf, LoaderStep::ModuleLayout]);
+}
+
+#[test]
+fn a_string_that_is_equal_leaves_the_rest_unknown_by_name() {
+    let verdict =
+        insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP preempt mod_unload modversions "), Force::None);
+    assert_unknown(&verdict, &["machine", "CRC of module_layout", "_printk", "struct module", "signature"]);
+}
+
+#[test]
+fn a_reference_module_tells_machine_layout_and_crcs_too() {
+    let verdict = insmod(&hello(&[]), &module("hello-4-rt.ko"), Force::None);
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::ModuleLayout)));
+
+    let same = insmod(&hello(&[]), &module("exports.ko"), Force::None);
+    assert_unknown(&same, &["signature", "param_ops_charp"]);
+    let decided = |step| same.findings.iter().any(|f| f.step == step && f.result == kmodlab::predict::StepResult::Pass);
+    assert!([LoaderStep::Elf, LoaderStep::ModuleLayout, LoaderStep::Vermagic].into_iter().all(decided));
+}
+
+#[test]
+fn a_reference_module_of_another_machine_decides_at_once() {
+    let verdict = insmod(&fixture("modules/s390x.ko"), &module("hello-4.ko"), Force::None);
+    assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Elf)));
+}
+
+#[test]
+fn a_module_does_not_vouch_for_itself() {
+    let verdict = insmod(&hello(&[]), &module("hello-4.ko"), Force::None);
+    assert_unknown(&verdict, &["machine", "CRC of module_layout", "_printk, param_ops_charp", "struct module"]);
+}

@@ -1,0 +1,46 @@
+//! "Would a patch help?", for each way of patching.
+
+use kmodlab::predict::{Decision, Force, LoaderStep, PatchHelps, Verdict};
+
+use crate::predict::kernels::{debian, with_export, with_option};
+use crate::predict::{hello, insmod};
+
+fn helps(verdict: &Verdict) -> [PatchHelps; 2] {
+    verdict.patched.each_ref().map(|patched| patched.helps)
+}
+
+#[test]
+fn no_need_where_it_loads() {
+    assert_eq!(helps(&insmod(&hello(&[]), &debian("6.1.0"), Force::None)), [PatchHelps::No; 2]);
+}
+
+#[test]
+fn pointless_where_the_kernel_does_not_look_at_what_differs() {
+    assert_eq!(helps(&insmod(&hello(&[]), &debian("6.1.9"), Force::None))[0], PatchHelps::Pointless);
+}
+
+#[test]
+fn it_would_load_where_vermagic_alone_stands_in_the_way() {
+    let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &debian("6.1.0"), Force::None);
+    assert_eq!(helps(&verdict), [PatchHelps::Yes; 2]);
+    let [rewritten, blanked] = &verdict.patched;
+    assert_eq!((rewritten.verdict, rewritten.note.as_str()), (Decision::Accepted, "it would load, and taint OE"));
+    assert_eq!((blanked.verdict, blanked.note.as_str()), (Decision::Accepted, "it would load, and taint FOE"));
+}
+
+#[test]
+fn blanking_needs_a_kernel_that_can_be_forced() {
+    let kernel = with_option(debian("6.1.0"), "MODULE_FORCE_LOAD", false);
+    let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &kernel, Force::None);
+    assert_eq!(helps(&verdict), [PatchHelps::Yes, PatchHelps::Insufficient]);
+}
+
+#[test]
+fn insufficient_where_something_else_stands_in_the_way_too() {
+    let kernel = with_export(debian("6.1.0"), "_printk", |export| export.crc = Some(7));
+    let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &kernel, Force::None);
+    assert_eq!(helps(&verdict), [PatchHelps::Insufficient; 2]);
+    let [rewritten, _] = &verdict.patched;
+    assert_eq!(rewritten.stage, Some(LoaderStep::Symbols));
+    assert_eq!(rewritten.note, "1 of 2 CRCs differ: _printk");
+}

@@ -1,0 +1,171 @@
+//! Promise: the exports read from an image are all that the kernel has, with the CRCs, licences and namespaces that its
+//! build recorded. `Module.symvers` of the headers package and the imports of the kernel's own modules are the measure.
+//!
+//! Every kernel whose packages are in target/real/deb is compared; `tests/real/fetch --all` fetches eight architectures.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use kmodlab::kernel::package;
+use kmodlab::kernel::{self, Export, Exports, Lookup};
+use kmodlab::module::Module;
+use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
+
+use crate::real::{alone, fetched, on_all_cores, run};
+
+/// Kernels that must be there: those that `tests/real/fetch` fetches without `--all`.
+const REQUIRED: [&str; 13] = [
+    "amd64-5.10-cloud",
+    "amd64-6.1",
+    "amd64-6.1-cloud",
+    "amd64-6.1-cloud-old",
+    "amd64-6.1-rt",
+    "amd64-6.12",
+    "amd64-7.2",
+    "amd64-7.2-cloud",
+    "amd64-7.2-rt",
+    "amd64-7.3-cloud",
+    "arm64-6.12",
+    "i386-5.10",
+    "s390x-6.12",
+];
+
+const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
+
+/// The packages of a kernel.
+struct Packages {
+    name: String,
+    files: Vec<PathBuf>,
+}
+
+impl Packages {
+    /// Those whose names begin with one of these words.
+    fn of(&self, words: &[&str]) -> Vec<&Path> {
+        let starts = |file: &&PathBuf| {
+            let name = file.file_name().unwrap().to_string_lossy();
+            words.iter().any(|word| name.starts_with(word))
+        };
+        self.files.iter().filter(starts).map(PathBuf::as_path).collect()
+    }
+
+    /// The bytes of the files that one pattern of tar names.
+    fn member(&self, words: &[&str], pattern: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for package in self.of(words) {
+            let line = r#"dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "$2" 2>/dev/null"#;
+            bytes.extend(
+                run("sh", ["-c".as_ref(), line.as_ref(), "sh".as_ref(), package.as_os_str(), pattern.as_ref()]).stdout,
+            );
+        }
+        bytes
+    }
+
+    /// What the image alone exports: modules of the same package add nothing.
+    fn exports_of_image(&self) -> Exports {
+        let words = ["linux-image", "linux-binary"];
+        let mut image = self.member(&words, "./boot/vmlinu*");
+        if image.is_empty() {
+            image = self.member(&words, "./usr/lib/modules/*/vmlinu*");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vmlinuz");
+        std::fs::write(&file, image).unwrap();
+        let kernel = kernel::named(file.as_os_str(), &LOOKUP).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let exports = kernel.facts.exports.unwrap_or_else(|| panic!("{}: no exports in its image", self.name));
+        assert!(exports.value.complete, "{}", self.name);
+        exports.value
+    }
+
+    /// `Module.symvers` of the headers package: the image's exports by name, and the names of the modules'.
+    fn symvers(&self) -> (HashMap<String, Export>, BTreeSet<String>) {
+        let text = String::from_utf8(self.member(&["linux-headers"], "*/Module.symvers")).unwrap();
+        assert!(!text.is_empty(), "{} has no Module.symvers: run tests/real/fetch {}", self.name, self.name);
+        let (mut image, mut modules) = (HashMap::new(), BTreeSet::new());
+        for line in text.lines() {
+            let [crc, name, owner, kind, namespace] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{}: {line}", self.name)
+            };
+            if owner != "vmlinux" {
+                modules.insert(name.to_owned());
+                continue;
+            }
+            // Without CONFIG_MODVERSIONS all are 0.
+            let crc = u32::from_str_radix(crc.strip_prefix("0x").unwrap(), 16).unwrap();
+            let export = Export {
+                crc: Some(crc),
+                gpl_only: Some(kind == "EXPORT_SYMBOL_GPL"),
+                namespace: Some(namespace.to_owned()),
+            };
+            image.insert(name.to_owned(), export);
+        }
+        if image.values().all(|export| export.crc == Some(0)) {
+            image.values_mut().for_each(|export| export.crc = None);
+        }
+        (image, modules)
+    }
+
+    /// The CRC of each symbol that a module imports.
+    fn imports(&self) -> HashMap<String, u32> {
+        let mut crcs = HashMap::new();
+        for package in self.of(&["linux-image", "linux-modules"]) {
+            let each = |path: String, stored: Vec<u8>| {
+                let bytes = Container::of(&stored).decompress(&stored, DEFAULT_MAX_SIZE)?;
+                for (name, crc) in Module::read(&bytes)?.versions.by_symbol() {
+                    let name = String::from_utf8(name.to_vec()).unwrap();
+                    let crc = u32::try_from(crc).unwrap();
+                    assert_eq!(*crcs.entry(name).or_insert(crc), crc, "{}: {path}", self.name);
+                }
+                Ok(())
+            };
+            package::each_module(package, DEFAULT_MAX_SIZE, each).unwrap();
+        }
+        crcs
+    }
+}
+
+fn all() -> Vec<Packages> {
+    let entries =
+        std::fs::read_dir(fetched::top().join("deb")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries.filter(|folder| folder.join(".complete").is_file()).collect();
+    folders.sort();
+    let packages = |folder: PathBuf| {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        Packages { name, files: files.filter(|file| file.extension().is_some_and(|end| end == "deb")).collect() }
+    };
+    folders.into_iter().map(packages).collect()
+}
+
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn all_exports_of_each_image_are_those_that_its_build_recorded() {
+    let _alone = alone();
+    let kernels = all();
+    REQUIRED.into_iter().for_each(|name| drop(fetched::folder(name)));
+    on_all_cores(&kernels, |kernel| {
+        let name = &kernel.name;
+        let exports = kernel.exports_of_image().symbols;
+        let (symvers, of_modules) = kernel.symvers();
+        let same = symvers.iter().filter(|(symbol, export)| exports.get(*symbol) == Some(export)).count();
+        // Modules of a kernel without symbol versions name no CRC.
+        let has_crcs = exports.values().any(|export| export.crc.is_some());
+        let imports = if has_crcs { kernel.imports() } else { HashMap::new() };
+        let nobodys: Vec<_> =
+            imports.keys().filter(|symbol| !exports.contains_key(*symbol) && !of_modules.contains(*symbol)).collect();
+        let of_image: Vec<_> =
+            imports.iter().filter_map(|(symbol, crc)| Some((exports.get(symbol)?.crc, crc))).collect();
+        let equal = of_image.iter().filter(|(ours, crc)| *ours == Some(**crc)).count();
+        println!(
+            "{name:<20} {same} of {} exports as in Module.symvers, {} more; {equal} of {} CRCs as modules import them",
+            symvers.len(),
+            exports.keys().filter(|symbol| !symvers.contains_key(*symbol)).count(),
+            of_image.len(),
+        );
+        let differing: Vec<_> =
+            symvers.iter().filter(|(symbol, export)| exports.get(*symbol) != Some(export)).collect();
+        assert!(differing.is_empty(), "{name}: {:?}", &differing[..differing.len().min(5)]);
+        assert_eq!(exports.len(), symvers.len(), "{name}");
+        assert_eq!(equal, of_image.len(), "{name}");
+        assert_eq!(nobodys, [] as [&String; 0], "{name}");
+    });
+}

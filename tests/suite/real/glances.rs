@@ -1,0 +1,72 @@
+//! A glance shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders;
+//! and a scan of a package sees the modules that dpkg unpacks.
+
+use std::path::Path;
+
+use kmodlab::kernel::package;
+use kmodlab::module;
+use kmodlab::module::container::DEFAULT_MAX_SIZE;
+use kmodlab::module::glance::{Glance, Looker, MARK};
+
+use crate::real::kernels::{kernel_name, unpacked};
+use crate::real::{ALL, alone, modules, on_all_cores};
+
+#[test]
+#[ignore = "needs the packages of tests/real/fetch"]
+fn a_glance_at_each_module_shows_what_the_full_reader_shows() {
+    let _alone = alone();
+    for package in ALL {
+        let paths = modules(package);
+        let parts: Vec<_> = paths.chunks(64).collect();
+        let counts = on_all_cores(&parts, |paths| {
+            let mut looker = Looker::default();
+            for path in *paths {
+                let (stored, module) = module::open(path, DEFAULT_MAX_SIZE).unwrap();
+                let name = module.name();
+                let full = Glance {
+                    container: stored.container,
+                    stored_size: stored.size,
+                    size: module.size as u64,
+                    class: module.class,
+                    endian: module.endian,
+                    machine: module.machine,
+                    name: name.as_deref().map(str::as_bytes),
+                    vermagic: module.modinfo.first("vermagic"),
+                    vermagics: module.modinfo.all("vermagic").count(),
+                    visible: module.modinfo.visible,
+                    mark: module.modinfo.first(MARK),
+                    versions: module.versions.kind(),
+                    versions_visible: module.versions.visible,
+                    btf: module.btf,
+                    is_signed: module.trailer.is_some(),
+                    signer: module.trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()),
+                    unclaimed: module.unclaimed as u64,
+                };
+                assert_eq!(looker.file(path, DEFAULT_MAX_SIZE).unwrap(), full, "{}", path.display());
+            }
+            paths.len()
+        });
+        println!("{package}: a glance agrees with the full reader on {} modules", counts.iter().sum::<usize>());
+    }
+}
+
+#[test]
+#[ignore = "needs the packages of tests/real/fetch"]
+fn a_package_hands_on_each_module_that_dpkg_unpacks() {
+    let _alone = alone();
+    let name = kernel_name("amd64-6.1-cloud", &["linux-image"]);
+    let place = tempfile::tempdir().unwrap();
+    let mut unpacked = unpacked("amd64-6.1-cloud", &["linux-image"], place.path());
+    let mut seen = Vec::new();
+    package::each_module(Path::new(&name), DEFAULT_MAX_SIZE, |path, bytes| {
+        let path = place.path().join(path);
+        assert!(std::fs::read(&path).unwrap() == bytes, "{}", path.display());
+        seen.push(path);
+        Ok(())
+    })
+    .unwrap();
+    seen.sort();
+    unpacked.sort();
+    assert_eq!(seen, unpacked);
+    println!("{} modules out of a package are those that dpkg unpacks", seen.len());
+}

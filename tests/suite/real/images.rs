@@ -1,0 +1,295 @@
+//! Promise: the image of a real kernel tells its release, its version magic, what it exports, and what its loader says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use kmodlab::kernel::{self, Export, Kernel, Lookup};
+use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
+
+use object::{Object, ObjectSection};
+
+use crate::real::{alone, collect, fetched, on_all_cores, run};
+use crate::support::facts::Facts;
+
+const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
+
+/// A package's files, in a folder.
+pub(super) struct Package(PathBuf);
+
+/// Where `tests/real/fetch` has unpacked a package, or else below Cargo's folder for tests, where it is kept.
+pub(super) fn package(name: &str) -> Package {
+    let archives = fetched::packages(name);
+    if fetched::top().join(name).is_dir() {
+        return Package(fetched::top().join(name));
+    }
+    // The first one's name tells the version, so that an older one is not taken for it.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(archives[0].file_stem().unwrap());
+    if !folder.is_dir() {
+        let part = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for archive in archives {
+            let unpack = run("dpkg", [Path::new("-x"), &archive, part.path()]);
+            assert!(unpack.status.success(), "{unpack:?}");
+        }
+        std::fs::rename(part.keep(), &folder).unwrap();
+    }
+    Package(folder)
+}
+
+impl Package {
+    /// The one image in it.
+    pub(super) fn image(&self) -> PathBuf {
+        let places =
+            ["boot".to_owned()].into_iter().chain(self.releases().into_iter().map(|r| format!("usr/lib/modules/{r}")));
+        let folders = places.map(|place| self.0.join(place)).filter(|folder| folder.is_dir());
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        let mut images = files.filter(|file| file.file_name().unwrap().to_string_lossy().starts_with("vmlinuz"));
+        let image = images.next().unwrap();
+        assert_eq!(images.next(), None);
+        image
+    }
+
+    fn releases(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.0.join("usr/lib/modules")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    pub(super) fn modules(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        collect(&self.0, &mut found);
+        found.sort();
+        assert!(found.len() > 100, "{} has only {} modules", self.0.display(), found.len());
+        found
+    }
+
+    pub(super) fn kernel(&self) -> Kernel {
+        kernel::named(self.image().as_os_str(), &LOOKUP).unwrap()
+    }
+}
+
+/// Packages whose images have section headers.
+const WITH_TABLES: [&str; 7] =
+    ["i386-5.10", "amd64-5.10-cloud", "amd64-6.1", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
+
+/// An entry of a table of exports: three distances, or three pointers of 32 bits (include/linux/export.h).
+const ENTRY: u64 = 12;
+
+/// How many symbols an image exports, by the sizes in its section headers.
+fn by_section_headers(package: &Package) -> usize {
+    let image = std::fs::read(package.image()).unwrap();
+    let image = kernel::image::unpacked(&image, DEFAULT_MAX_SIZE).unwrap();
+    let file = object::File::parse(&*image).unwrap();
+    let tables = ["__ksymtab", "__ksymtab_gpl"].into_iter().filter_map(|name| file.section_by_name(name));
+    usize::try_from(tables.map(|table| table.size()).sum::<u64>() / ENTRY).unwrap()
+}
+
+/// What the modules of a package say of the symbols that they import.
+struct Imports {
+    vermagic: Vec<u8>,
+    /// Each symbol with its CRC, where there are symbol versions.
+    crcs: HashMap<String, u32>,
+    /// What any module of the package exports.
+    exported: HashMap<String, Export>,
+}
+
+fn imports(package: &Package) -> Imports {
+    let modules = package.modules();
+    let opened = on_all_cores(&modules, |path| module::open_unhashed(path, DEFAULT_MAX_SIZE).unwrap());
+    let mut all = Imports { vermagic: Vec::new(), crcs: HashMap::new(), exported: HashMap::new() };
+    for module in opened {
+        all.vermagic = module.vermagic().unwrap().as_bytes().to_vec();
+        for (name, crc) in module.versions.by_symbol() {
+            let name = String::from_utf8(name.to_vec()).unwrap();
+            let crc = u32::try_from(crc).unwrap();
+            assert_eq!(*all.crcs.entry(name).or_insert(crc), crc, "the modules of one kernel agree");
+        }
+        for export in module.exports {
+            all.exported.insert(String::from_utf8(export.name).unwrap(), Export::default());
+        }
+    }
+    all
+}
+
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn an_image_exports_what_its_modules_import_with_the_same_crcs() {
+    let _alone = alone();
+    for name in WITH_TABLES {
+        let package = package(name);
+        let count = by_section_headers(&package);
+        let (kernel, imports) = (package.kernel(), imports(&package));
+        let exports = &kernel.facts.exports.as_ref().unwrap().value;
+        assert!(exports.complete);
+        assert_eq!(exports.symbols.len(), count, "{name}");
+        assert_eq!(kernel.vermagic.as_ref().unwrap().value.as_bytes(), imports.vermagic, "{name}");
+
+        let of_image: Vec<_> =
+            imports.crcs.iter().filter_map(|(n, crc)| Some((exports.symbols.get(n)?, crc))).collect();
+        let agree = of_image.iter().filter(|(export, crc)| export.crc == Some(**crc)).count();
+        let nowhere =
+            imports.crcs.keys().filter(|n| !exports.symbols.contains_key(*n) && !imports.exported.contains_key(*n));
+        let nowhere: Vec<_> = nowhere.collect();
+        let gpl_only = exports.symbols.values().filter(|e| e.gpl_only == Some(true)).count();
+        let in_namespace = exports.symbols.values().filter(|e| e.namespace.as_deref() != Some("")).count();
+        println!(
+            "{name:<18} {count} exports, {gpl_only} GPL-only, {in_namespace} in namespaces; {agree} of {} CRCs agree; {} imports of nobody's",
+            of_image.len(),
+            nowhere.len()
+        );
+        assert_eq!(agree, of_image.len(), "{name}");
+        assert_eq!(nowhere, Vec::<&String>::new(), "{name}");
+        assert!(gpl_only > count / 3 && gpl_only < count, "{name}: {gpl_only}");
+        // Debian's 7.2 is built without symbol versions.
+        if Facts::of(name).is_set("MODVERSIONS") {
+            assert!(agree > 4000 && exports.symbols.values().all(|e| e.crc.is_some()), "{name}: {agree}");
+        } else {
+            assert!(of_image.is_empty() && exports.symbols.values().all(|e| e.crc.is_none()), "{name}");
+        }
+    }
+}
+
+/// A namespace and its one user are picked; the rest follows from the tables.
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn licences_and_namespaces_are_those_of_the_sources() {
+    let _alone = alone();
+    let known = |name: &str, symbol: &str| {
+        let export = package(name).kernel().facts.exports.unwrap().value.symbols.remove(symbol).unwrap();
+        (export.gpl_only.unwrap(), export.namespace.unwrap())
+    };
+    // kernel/dma/mapping.c, drivers/dma-buf/dma-buf.c, kernel/printk/printk.c, arch/x86/lib/memcpy_64.S
+    assert_eq!(known("amd64-6.1", "dma_alloc_attrs"), (false, String::new()));
+    assert_eq!(known("amd64-6.1", "dma_buf_get"), (true, "DMA_BUF".to_owned()));
+    assert_eq!(known("amd64-7.2", "dma_buf_get"), (true, "DMA_BUF".to_owned()));
+    assert_eq!(known("amd64-7.2", "_printk"), (false, String::new()));
+    assert_eq!(known("amd64-6.1", "memcpy"), (false, String::new()));
+}
+
+/// arm64: flat as it is. s390x: big-endian, packed at a place that no header tells.
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn an_image_without_sections_tells_what_it_says() {
+    let _alone = alone();
+    for name in ["arm64-6.12", "s390x-6.12"] {
+        let package = package(name);
+        let kernel = package.kernel();
+        let modules = package.modules();
+        let module = module::open_unhashed(&modules[0], DEFAULT_MAX_SIZE).unwrap();
+        assert_eq!(kernel.vermagic.map(|known| known.value), module.vermagic());
+        assert_eq!(kernel.facts.machine.unwrap().value, kernel::Machine::of(&module));
+        let btf = kernel.facts.btf.unwrap().value;
+        assert!(btf.len() > 3 << 20, "{name}: {} bytes of BTF", btf.len());
+        let layout = kernel.facts.layout.unwrap().value;
+        assert!(layout.iter().any(|member| member.name == "init_layout" || member.name == "init"), "{name}");
+        assert_eq!(kernel.facts.fingerprint.unwrap().value, module.this_module.unwrap().fingerprint, "{name}");
+        assert!(kernel.facts.exports.unwrap().value.complete, "{name}");
+    }
+}
+
+/// Each message with the kernels that can print it, as a table: what ARCHITECTURE.md says of them is from here.
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches"]
+fn each_kernel_has_the_messages_of_its_version() {
+    let _alone = alone();
+    let mut table: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut builds = Vec::new();
+    for name in WITH_TABLES.into_iter().chain(["arm64-6.12"]) {
+        let kernel = package(name).kernel();
+        builds.push((name, Facts::of(name)));
+        for message in kernel.facts.messages.unwrap().value {
+            table.entry(message).or_default().push(name);
+        }
+    }
+    for (message, kernels) in &table {
+        println!("{message:<72} {}", kernels.join(" "));
+    }
+    for (message, is_expected) in TOLD_BY {
+        for (name, build) in &builds {
+            let has = table.get(message).is_some_and(|names| names.contains(name));
+            if let Some(expected) = is_expected(build) {
+                assert_eq!(has, expected, "{name}, {:?}: {message}", build.version());
+            }
+        }
+    }
+}
+
+/// Does this kernel have the message? `None` where a stable release decides that the two numbers do not tell.
+type IsExpected = fn(&Facts) -> Option<bool>;
+
+const TOLD_BY: [(&str, IsExpected); 7] = [
+    ("bad vermagic", |_| Some(true)),
+    // 5.10 prints one line until a stable release, 5.12 to 5.15 were not read (kernel/module.c).
+    ("Module has invalid ELF structures", |build| (build.version() >= (5, 16)).then_some(false)),
+    ("no flags for exported symbols", |build| Some(build.version() >= (7, 1))),
+    // From 6.3 on, so that 6.1 tolerates without a line (kernel/bpf/btf.c).
+    ("Kernel module BTF mismatch detected", |build| {
+        Some(build.version() >= (6, 3) && build.is_set("MODULE_ALLOW_BTF_MISMATCH"))
+    }),
+    // Where none of the two is, SHA-512 is a module (CONFIG_CRYPTO_SHA512=m). The library took over in 6.16.
+    ("sha512-generic", |build| Some(build.version() < (6, 16) && build.is_set("CRYPTO_SHA512"))),
+    ("sha512-lib", |build| Some(build.version() >= (6, 16) && build.is_set("CRYPTO_SHA512"))),
+    // Said otherwise from 6.5 on; i386 does not look (arch/x86/kernel/module.c).
+    ("Skipping invalid relocation target", |build| {
+        Some(build.is_of(object::elf::EM_X86_64.0) && build.version() < (6, 5))
+    }),
+];
+
+/// How the kernel's build packs (scripts/Makefile.lib, scripts/xz_wrap.sh), and whether it appends the size.
+const PACKERS: [(&str, &str, bool); 7] = [
+    ("gzip", "gzip -n -9", false),
+    ("bzip2", "bzip2 -9", true),
+    ("lzma", "xz --format=lzma -9", true),
+    ("xz", "xz --check=crc32 --x86 --lzma2=,dict=32MiB", true),
+    ("lzo", "lzop -9", true),
+    ("lz4", "lz4 -l -9 - -", true),
+    ("zstd", "zstd -22 --ultra", true),
+];
+
+#[test]
+#[ignore = "needs the packages that tests/real/fetch fetches, and each packer"]
+fn a_kernel_tells_the_same_however_it_is_packed() {
+    let _alone = alone();
+    let image = package("i386-5.10").image();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let bytes = std::fs::read(&image).unwrap();
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let start = (usize::from(bytes[0x1f1]) + 1) * 512 + number(0x248);
+    // Debian packs this one by xz, with the size behind it.
+    std::fs::write(at("packed"), &bytes[start..start + number(0x24c) - 4]).unwrap();
+    let shell = |line: &str| {
+        let done = run("sh", ["-c", &format!("cd '{}' && {line}", folder.path().display())]);
+        assert!(done.status.success(), "{line}: {done:?}");
+    };
+    shell("xz -dc <packed >vmlinux");
+    let size = u32::try_from(std::fs::metadata(at("vmlinux")).unwrap().len()).unwrap();
+
+    let facts = |path: &Path| {
+        let mut kernel = kernel::named(path.as_os_str(), &LOOKUP).unwrap();
+        let exports = kernel.facts.exports.take().unwrap().value;
+        (
+            exports,
+            kernel.vermagic.unwrap().value,
+            kernel.facts.banner.unwrap().value,
+            kernel.facts.messages.unwrap().value,
+        )
+    };
+    let plain = facts(&at("vmlinux"));
+    assert!(plain == facts(&image));
+    for (name, command, appends) in PACKERS {
+        shell(&format!("{command} <vmlinux >payload"));
+        let mut payload = std::fs::read(at("payload")).unwrap();
+        if appends {
+            payload.extend(size.to_le_bytes());
+        }
+        let mut packed = bytes[..start].to_vec();
+        packed[0x24c..0x250].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+        packed.extend(&payload);
+        std::fs::write(at("vmlinuz"), &packed).unwrap();
+        assert!(facts(&at("vmlinuz")) == plain, "{name}");
+        // And where the setup header does not tell, as before boot protocol 2.08.
+        packed[0x206] = 7;
+        std::fs::write(at("vmlinuz"), &packed).unwrap();
+        assert!(facts(&at("vmlinuz")) == plain, "{name}, searched for");
+        println!("{name}: {} bytes, the same facts, by the header and by search", payload.len());
+    }
+}

@@ -1,0 +1,170 @@
+//! Promise: a version magic may grow. For each module of four real kernels, plain and in xz, 32 and 64 bit, both byte
+//! orders: what has no room gets another place, no byte but the plan's differs, other tools read the outcome as they read
+//! the original, and a restore gives every byte back.
+//!
+//! `tests/run` takes some of the modules; all of them with `KMODLAB_ALL_MODULES=1`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kmodlab::edit::{self, Edit};
+use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
+use kmodlab::module::{Module, sha256};
+use kmodlab::patch::apply::{Record, apply};
+use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
+use kmodlab::vault::Vault;
+use kmodlab::vault::state::{State, standing};
+use kmodlab::vault::target::Target;
+
+use crate::real::round_trip::{give_metadata, metadata};
+use crate::real::{alone, modules, on_all_cores, run};
+
+const PACKAGES: [&str; 4] = ["amd64-6.1", "amd64-6.12", "i386-5.10", "s390x-6.12"];
+
+/// By how many bytes the version magic grows.
+const GROWN: [usize; 4] = [1, 3, 40, 200];
+
+/// Of how many modules one is taken, where not all are.
+const ONE_OF: usize = 151;
+
+#[test]
+#[ignore = "needs fetched kernels: tests/run runs it"]
+fn each_version_magic_may_grow() {
+    let _alone = alone();
+    let step = if std::env::var_os("KMODLAB_ALL_MODULES").is_some() { 1 } else { ONE_OF };
+    for package in PACKAGES {
+        let modules: Vec<_> = modules(package).into_iter().step_by(step).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let numbered: Vec<_> = modules.iter().enumerate().collect();
+        let counts = on_all_cores(&numbered, |(number, module)| {
+            let place = folder.path().join(number.to_string());
+            std::fs::create_dir(&place).unwrap();
+            let count = grow(&place, module);
+            std::fs::remove_dir_all(&place).unwrap();
+            count
+        });
+        let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
+        println!(
+            "{package}: {} modules, {} grown ({} had room in place), shown, verified and restored; modinfo and readelf \
+             take all, eu-elflint takes {} as it took {} originals, and says of the others what it said; {} planned bytes, \
+             0 others",
+            modules.len(),
+            sum(|c| c.grown),
+            sum(|c| c.in_place),
+            sum(|c| c.accepted),
+            sum(|c| c.accepted_before),
+            sum(|c| c.bytes),
+        );
+        assert_eq!(sum(|c| c.grown), GROWN.len() * modules.len());
+        assert!(sum(|c| c.in_place) * 2 < sum(|c| c.grown), "most are to get another place");
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    grown: usize,
+    in_place: usize,
+    accepted: usize,
+    accepted_before: usize,
+    bytes: usize,
+}
+
+/// A module by all sizes, each time from its original.
+fn grow(place: &Path, module: &Path) -> Count {
+    let copy = place.join(module.file_name().unwrap());
+    std::fs::copy(module, &copy).unwrap();
+    give_metadata(&copy);
+    let original = std::fs::read(&copy).unwrap();
+    let inside = uncompressed(&original);
+    let mut count = Count::default();
+    let before = Said::of(place, &inside);
+    for by in GROWN {
+        let magic = Module::read(&inside).unwrap().vermagic().unwrap();
+        let (release, rest) = magic.as_bytes().split_at(magic.as_bytes().iter().position(|b| *b == b' ').unwrap());
+        let wish = [release, &vec![b'x'; by], rest].concat();
+        let plan = Plan::make(&original, &Request::new(Wish::Rewrite(wish.clone()), Signature::Keep)).unwrap();
+        let patched = round_trip(place, &copy, &original, &plan);
+        count.bytes += only_planned_bytes_differ(&inside, &patched, &plan.edits);
+        let shown = run("modinfo", ["-F", "vermagic", place.join("inside.ko").to_str().unwrap()]);
+        assert_eq!(String::from_utf8(shown.stdout).unwrap().trim_end_matches('\n').as_bytes(), wish);
+        let is_marked = Module::read(&patched).unwrap().modinfo.first(MARK).map(<[u8]>::to_vec);
+        assert_eq!(is_marked, (!plan.is_in_place()).then(|| sha256(&original)[..12].into()));
+        let after = Said::of(place, &patched);
+        assert_eq!(before, after, "{} grown by {by}", module.display());
+        count.grown += 1;
+        count.in_place += usize::from(!plan.grows);
+        count.accepted_before += usize::from(before.elflint.is_empty());
+        count.accepted += usize::from(after.elflint.is_empty());
+    }
+    count
+}
+
+/// Patches, verifies, restores; returns what was inside meanwhile, which stays in `inside.ko`.
+fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8> {
+    let vault = Vault::at(place.join("state"));
+    let before = metadata(copy);
+    let mut locked = vault.lock().unwrap();
+    let target = Target::open(copy).unwrap();
+    apply(&mut locked, &target, plan, Record::default(), None).unwrap();
+    drop((target, locked));
+
+    let stored = std::fs::read(copy).unwrap();
+    assert_eq!((sha256(&stored), Container::of(&stored)), (plan.after.clone(), Container::of(original)));
+    let patched = uncompressed(&stored);
+    std::fs::write(place.join("inside.ko"), &patched).unwrap();
+    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
+    let mut then = metadata(copy);
+    (then.modified, then.accessed) = (before.modified, before.accessed);
+    assert_eq!(then, before, "mode, owner and attributes stay");
+
+    let mut locked = vault.lock().unwrap();
+    let target = Target::open(copy).unwrap();
+    let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
+    locked.restore(&target, &restore, false).unwrap().unwrap();
+    assert!(std::fs::read(copy).unwrap() == original);
+    assert!(metadata(copy).same_but_access(&before));
+    patched
+}
+
+fn uncompressed(stored: &[u8]) -> Vec<u8> {
+    Container::of(stored).decompress(stored, DEFAULT_MAX_SIZE).unwrap()
+}
+
+/// How many bytes differ, or were added; none but the edits' do.
+fn only_planned_bytes_differ(original: &[u8], patched: &[u8], edits: &[Edit]) -> usize {
+    let (kept, ends): (Vec<&Edit>, Vec<&Edit>) = edits.iter().partition(|edit| edit.keeps_length());
+    let end = ends.first().map_or(original.len(), |edit| edit.offset as usize);
+    let differing = edit::between(&original[..end], &patched[..end]).unwrap();
+    assert!(differing.iter().all(|run| run.range().all(|at| kept.iter().any(|edit| edit.range().contains(&at)))));
+    assert!(ends.iter().all(|edit| edit.new == patched[end..] && edit.old == original[end..]));
+    differing.iter().map(|run| run.new.len()).sum::<usize>() + patched.len() - original.len()
+}
+
+/// What other tools say of a module.
+#[derive(Debug, PartialEq)]
+struct Said {
+    /// How readelf ends, and what it complains of.
+    readelf: (bool, String),
+    /// eu-elflint's complaints, each with how often it has it.
+    elflint: BTreeMap<String, usize>,
+}
+
+impl Said {
+    fn of(place: &Path, inside: &[u8]) -> Said {
+        let file = place.join("look.ko");
+        std::fs::write(&file, inside).unwrap();
+        let readelf = run("readelf", ["-aW", file.to_str().unwrap()]);
+        let elflint = run("eu-elflint", ["--gnu-ld", "-q", file.to_str().unwrap()]);
+        let mut complaints = BTreeMap::new();
+        for line in String::from_utf8_lossy(&[elflint.stdout, elflint.stderr].concat()).lines() {
+            *complaints.entry(line.to_owned()).or_default() += 1;
+        }
+        assert_eq!(elflint.status.success(), complaints.is_empty());
+        let said = Said {
+            readelf: (readelf.status.success(), String::from_utf8_lossy(&readelf.stderr).into_owned()),
+            elflint: complaints,
+        };
+        assert!(said.readelf.0 && !readelf.stdout.is_empty());
+        said
+    }
+}

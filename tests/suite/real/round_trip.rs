@@ -1,0 +1,124 @@
+//! Promise: a patch changes the planned bytes and no others, and a restore gives back every byte, mode, owner, time
+//! and extended attribute; for each module of two real kernels. `tests/run` takes one of five; all of them with
+//! `KMODLAB_ALL_MODULES=1`.
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use kmodlab::edit;
+use kmodlab::module::sha256;
+use kmodlab::patch::apply::{Record, apply};
+use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
+use kmodlab::vault::metadata::Metadata;
+use kmodlab::vault::state::{State, standing};
+use kmodlab::vault::target::Target;
+use kmodlab::vault::{Vault, journal::How};
+
+use crate::real::{UNCOMPRESSED, alone, modules, on_all_cores};
+
+#[test]
+#[ignore = "needs fetched kernels: tests/run runs it"]
+fn each_module_is_patched_verified_and_restored_exactly() {
+    let _alone = alone();
+    let step = if std::env::var_os("KMODLAB_ALL_MODULES").is_some() { 1 } else { 5 };
+    for package in UNCOMPRESSED {
+        let modules: Vec<_> = modules(package).into_iter().step_by(step).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let numbered: Vec<_> = modules.iter().enumerate().collect();
+        let counts = on_all_cores(&numbered, |(number, module)| {
+            let place = folder.path().join(number.to_string());
+            std::fs::create_dir(&place).unwrap();
+            let count = round_trips(&place, module);
+            std::fs::remove_dir_all(&place).unwrap();
+            count
+        });
+        let trips: usize = counts.iter().map(|c| c.trips).sum();
+        let bytes: usize = counts.iter().map(|c| c.bytes).sum();
+        println!("{package}: {} modules, {trips} round trips, {bytes} planned bytes changed, 0 others", modules.len());
+        println!("{package}: after restore SHA-256, mode, owner, times, extended attributes as before in all {trips}");
+        assert_eq!(trips, 3 * modules.len());
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    trips: usize,
+    bytes: usize,
+}
+
+/// A string of the same length, a shorter one, and a shorter one with the trailer stripped.
+fn round_trips(place: &Path, module: &Path) -> Count {
+    let copy = place.join(module.file_name().unwrap());
+    std::fs::copy(module, &copy).unwrap();
+    give_metadata(&copy);
+    let original = std::fs::read(&copy).unwrap();
+    let magic = kmodlab::module::Module::read(&original).unwrap().vermagic().unwrap();
+    let same = [b"9", magic.as_bytes().get(1..).unwrap()].concat();
+    let shorter = b"6.6.6-lab SMP mod_unload ".to_vec();
+    let mut count = Count::default();
+    for (wish, signature, how) in [
+        (same, Signature::Keep, How::InPlace),
+        (shorter.clone(), Signature::Keep, How::InPlace),
+        (shorter, Signature::Strip, How::Replace),
+    ] {
+        count.bytes += round_trip(place, &copy, &original, wish, signature, how);
+        count.trips += 1;
+    }
+    count
+}
+
+/// Patches, verifies, restores; returns how many planned bytes differed meanwhile.
+fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signature: Signature, how: How) -> usize {
+    let vault = Vault::at(place.join("state"));
+    let before = metadata(copy);
+
+    let plan = Plan::make(
+        original,
+        &Request { drop_btf: true, mark: Mark::Never, ..Request::new(Wish::Rewrite(wish), signature) },
+    )
+    .unwrap();
+    let entry = {
+        let mut locked = vault.lock().unwrap();
+        let target = Target::open(copy).unwrap();
+        apply(&mut locked, &target, &plan, Record::default(), None).unwrap()
+    };
+    assert_eq!(entry.change.unwrap().how, how);
+
+    let patched = std::fs::read(copy).unwrap();
+    assert_eq!(sha256(&patched), plan.after);
+    let changed = only_planned_bytes_differ(original, &patched, &plan);
+    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
+
+    let mut locked = vault.lock().unwrap();
+    let target = Target::open(copy).unwrap();
+    let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
+    locked.restore(&target, &restore, false).unwrap().unwrap();
+    assert!(std::fs::read(copy).unwrap() == original);
+    let after = metadata(copy);
+    assert!(after.same_but_access(&before), "{before:?}\n{after:?}");
+    changed
+}
+
+fn only_planned_bytes_differ(original: &[u8], patched: &[u8], plan: &Plan) -> usize {
+    let kept = &original[..patched.len()];
+    let planned = |at: u64| plan.edits.iter().any(|edit| edit.range().contains(&at));
+    let differing = edit::between(kept, patched).unwrap();
+    assert!(differing.iter().all(|run| run.range().all(planned)));
+    assert!((patched.len() as u64..original.len() as u64).all(planned));
+    differing.iter().map(|run| run.old.len()).sum::<usize>() + (original.len() - patched.len())
+}
+
+/// What a file has besides its bytes.
+pub(crate) fn metadata(file: &Path) -> Metadata {
+    Metadata::of(&File::open(file).unwrap()).unwrap()
+}
+
+/// Metadata that a careless write would lose: an odd mode, an attribute, an old time with nanoseconds.
+pub(crate) fn give_metadata(file: &Path) {
+    std::fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
+    let value = b"kept by restore";
+    rustix::fs::setxattr(file, "user.kmodlab-test", value, rustix::fs::XattrFlags::empty()).unwrap();
+    let old = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
+    File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
+}

@@ -1,0 +1,116 @@
+//! A glance agrees with the full reader: in what it shows, and in what it refuses.
+
+use std::path::Path;
+
+use kmodlab::error::Error;
+use kmodlab::module::container::DEFAULT_MAX_SIZE;
+use kmodlab::module::glance::{Glance, Looker, MARK};
+use kmodlab::module::{self, Module};
+
+use crate::scan::fixtures;
+
+/// What the full reader says of a file, as far as a glance shows it, and what the glance shows.
+fn both(path: &Path, looker: &mut Looker) -> (Result<String, Error>, Result<String, Error>) {
+    let full = module::open(path, DEFAULT_MAX_SIZE).map(|(stored, module)| {
+        let name = module.name();
+        let module: &Module = &module;
+        let glance = Glance {
+            container: stored.container,
+            stored_size: stored.size,
+            size: module.size as u64,
+            class: module.class,
+            endian: module.endian,
+            machine: module.machine,
+            name: name.as_deref().map(str::as_bytes),
+            vermagic: module.modinfo.first("vermagic"),
+            vermagics: module.modinfo.all("vermagic").count(),
+            visible: module.modinfo.visible,
+            mark: module.modinfo.first(MARK),
+            versions: module.versions.kind(),
+            versions_visible: module.versions.visible,
+            btf: module.btf,
+            is_signed: module.trailer.is_some(),
+            signer: module.trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()),
+            unclaimed: module.unclaimed as u64,
+        };
+        format!("{glance:?}")
+    });
+    (full, looker.file(path, DEFAULT_MAX_SIZE).map(|glance| format!("{glance:?}")))
+}
+
+#[test]
+fn a_glance_shows_what_the_full_reader_shows() {
+    let mut looker = Looker::default();
+    for path in ["modules", "ambiguous"].into_iter().flat_map(fixtures) {
+        let (full, glance) = both(&path, &mut looker);
+        assert_eq!(glance.unwrap(), full.unwrap(), "{}", path.display());
+    }
+}
+
+/// What lies in parts of a file that a glance does not look at: symbols, relocations, notes, entries of symbol versions.
+const NOT_LOOKED_AT: [&str; 6] = [
+    "extended-names-unterminated.ko",
+    "extended-out-of-step.ko",
+    "note-lies.ko",
+    "reloc-symbol.ko",
+    "symbol-name.ko",
+    "versions-unterminated.ko",
+];
+
+#[test]
+fn what_the_full_reader_refuses_a_glance_refuses_in_the_same_words() {
+    let mut looker = Looker::default();
+    let mut passed_over = Vec::new();
+    for path in fixtures("hostile") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match both(&path, &mut looker) {
+            (Err(full), Err(glance)) => {
+                assert_eq!((glance.kind(), glance.to_string()), (full.kind(), full.to_string()), "{name}");
+            }
+            (Ok(full), Ok(glance)) => assert_eq!(glance, full, "{name}"),
+            (Err(_), Ok(_)) => passed_over.push(name),
+            (Ok(_), Err(error)) => panic!("{name}: only the glance refuses it: {error}"),
+        }
+    }
+    assert_eq!(passed_over, NOT_LOOKED_AT);
+}
+
+/// Each file of these, cut at each byte of its ends and with each byte of its headers changed: whatever is wrong with
+/// them, a glance shows what the full reader shows, or passes over what it does not look at, and never refuses alone.
+#[test]
+fn of_damaged_files_a_glance_says_nothing_else_than_the_full_reader() {
+    let mut looker = Looker::default();
+    let (mut agree, mut passed_over) = (0, 0);
+    for name in ["modules/hello-4-signed.ko", "modules/ppc-be.ko", "modules/extended.ko"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+        let whole = std::fs::read(path).unwrap();
+        let cuts = (0..whole.len()).map(|len| whole[..len].to_vec());
+        let changes = (0..whole.len()).flat_map(|at| [0xff_u8, 0x01].map(|mask| (at, mask)));
+        let changed = changes.map(|(at, mask)| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= mask;
+            bytes
+        });
+        for bytes in cuts.chain(changed) {
+            let full = Module::read(&bytes);
+            match (full, looker.bytes(&bytes, DEFAULT_MAX_SIZE)) {
+                (Err(full), Err(glance)) => assert_eq!(glance.to_string(), full.to_string()),
+                (Ok(full), Ok(glance)) => {
+                    assert_eq!(glance.vermagic, full.modinfo.first("vermagic"));
+                    assert_eq!(glance.name.map(String::from_utf8_lossy).as_deref(), full.name().as_deref());
+                    assert_eq!((glance.is_signed, glance.btf), (full.trailer.is_some(), full.btf));
+                    assert_eq!((glance.versions, glance.visible), (full.versions.kind(), full.modinfo.visible));
+                    assert_eq!(glance.unclaimed, full.unclaimed as u64);
+                }
+                (Err(_), Ok(_)) => {
+                    passed_over += 1;
+                    continue;
+                }
+                (Ok(_), Err(error)) => panic!("{name}: only the glance refuses it: {error}"),
+            }
+            agree += 1;
+        }
+    }
+    println!("{agree} damaged files alike, {passed_over} passed over");
+    assert!(agree > 10 * passed_over, "{agree} alike, {passed_over} passed over");
+}

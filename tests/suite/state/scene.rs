@@ -1,0 +1,178 @@
+//! A folder with two modules, one of them patched, the other one with an interrupted patch, and all that a state folder can
+//! hold.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kmodlab::module::sha256;
+use kmodlab::vault::{Intent, Vault};
+use tempfile::TempDir;
+
+use crate::support::KMODLAB;
+
+/// The module that is patched.
+pub(crate) const PATCHED: &str = "poet_atkm.ko";
+
+/// The module whose patch was interrupted before it was written.
+pub(crate) const INTERRUPTED: &str = "hello-4.ko";
+
+/// No command of this program takes so long here, unless it waits for something that never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Scene {
+    folder: TempDir,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// What a folder holds: for each path its kind, mode, owner, and contents.
+pub(crate) type Snapshot = BTreeMap<PathBuf, (u32, u32, Vec<u8>)>;
+
+impl Scene {
+    /// Both modules, with a state folder that holds one of everything.
+    pub(crate) fn new() -> Scene {
+        let scene = Scene::bare();
+        scene.patch(PATCHED);
+        let line = scene.vault().journal().unwrap().entries.remove(0);
+        scene.patch(INTERRUPTED);
+        let other = scene.vault().journal().unwrap().entries.remove(1);
+        // Back to the moment before the second line: its intent is there, and the module is as before.
+        let text = fs::read_to_string(scene.state().join("journal.jsonl")).unwrap();
+        write(&scene.state().join("journal.jsonl"), text.split_inclusive('\n').next().unwrap().as_bytes());
+        assert_eq!(scene.vault().journal().unwrap().entries, [line]);
+        fs::copy(fixture(INTERRUPTED), scene.path(INTERRUPTED)).unwrap();
+        let intent = Intent {
+            schema_version: other.schema_version,
+            id: other.id,
+            operation: other.operation,
+            identity: (0, 0),
+            change: other.change.unwrap(),
+            metadata_after: None,
+            temporary: None,
+            note: None,
+            checksum: String::new(),
+        };
+        scene.announce(&[intent]);
+        for name in ["lab-machine.json", "lab-machine.json.tmp", "intents/1-1.json.tmp", &half_a_backup()] {
+            write(&scene.state().join(name), b"{}");
+        }
+        scene
+    }
+
+    /// Both modules, and no state folder.
+    pub(crate) fn bare() -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().unwrap() };
+        for module in [PATCHED, INTERRUPTED] {
+            fs::copy(fixture(module), scene.path(module)).unwrap();
+        }
+        scene
+    }
+
+    /// A patch that is confirmed.
+    fn patch(&self, module: &str) {
+        let patch = ["patch", module, "--vermagic", "2.6.5", "--allow-abi-mismatch"];
+        let plan = self.run(patch.into_iter().chain(["-n"])).out;
+        let digest = plan.lines().find_map(|line| line.trim().strip_prefix("digest")).unwrap().trim();
+        let answer = self.run(patch.into_iter().chain(["--confirm", digest]));
+        assert_eq!(answer.status, 0, "{answer:?}");
+    }
+
+    /// Writes intents, each with its checksum, as an interrupted run leaves them: one alone in a file, several in one.
+    pub(crate) fn announce(&self, intents: &[Intent]) -> PathBuf {
+        let mut text = Vec::new();
+        for intent in intents {
+            let bare = Intent { checksum: String::new(), ..intent.clone() };
+            let checksum = sha256(&serde_json::to_vec(&bare).unwrap());
+            text.extend(serde_json::to_vec(&Intent { checksum, ..bare }).unwrap());
+            text.push(b'\n');
+        }
+        let name = if intents.len() == 1 { "7-7.json" } else { "7-7.jsonl" };
+        let path = self.state().join("intents").join(name);
+        write(&path, &text);
+        path
+    }
+
+    /// The one intent that waits.
+    pub(crate) fn intent(&self) -> Intent {
+        self.vault().pending().unwrap().remove(0)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    pub(crate) fn vault(&self) -> Vault {
+        Vault::at(self.state())
+    }
+
+    /// Runs the program in the folder, with the state folder given relative to it. It must end.
+    pub(crate) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Answer {
+        let mut command = Command::new(KMODLAB);
+        command.args(arguments).current_dir(self.folder.path()).env("KMODLAB_STATE_DIR", "state").env("NO_COLOR", "1");
+        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it blocks: {command:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Answer { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// All that is in the folder.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new();
+        add(self.folder.path(), &mut snapshot);
+        snapshot
+    }
+}
+
+fn add(path: &Path, snapshot: &mut Snapshot) {
+    let meta = path.symlink_metadata().unwrap();
+    let contents = match meta.file_type() {
+        kind if kind.is_file() => fs::read(path).unwrap(),
+        kind if kind.is_symlink() => fs::read_link(path).unwrap().into_os_string().into_encoded_bytes(),
+        _ => Vec::new(),
+    };
+    snapshot.insert(path.to_owned(), (meta.mode(), meta.uid(), contents));
+    if meta.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            add(&entry.unwrap().path(), snapshot);
+        }
+    }
+}
+
+/// The name of a backup whose writer was stopped, in the state folder.
+fn half_a_backup() -> String {
+    format!("objects/{}.tmp", sha256(b"half"))
+}
+
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules").join(name)
+}
+
+/// Writes a file as the program does: nobody else may write to it, whatever the umask.
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    std::io::Write::write_all(&mut file.unwrap(), bytes).unwrap();
+}

@@ -1,0 +1,43 @@
+//! What `tree` says of a kernel's build tree, and what it changes there.
+//!
+//! - [`guide`]: the module guide's tree, from the wrong release to the right one and back
+//! - [`wrong`]: trees that something is the matter with: the right advice, or one clear line
+//! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
+//! - [`mends`]: what it tells to change and to type, done in a build folder of that source
+//! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
+//! - [`foreign`]: headers packages of other architectures, read, and the version magic of the kernel of the same version
+//!
+//! The first two make their trees themselves, in temporary folders, with compilers that are scripts of theirs. The others
+//! need what was fetched before, and are left out of a plain `cargo test`. `tests/run` runs them. Where something is
+//! missing they fail.
+
+mod configurations;
+mod foreign;
+mod guide;
+mod headers;
+mod mends;
+mod stage;
+mod wrong;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use crate::support::{KMODLAB, fetched};
+
+/// What was fetched, by the path that it has inside the small systems, too: without links.
+fn top() -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real");
+    std::fs::canonicalize(folder).unwrap_or_else(|error| panic!("{folder}: {error}: run tests/real/fetch"))
+}
+
+/// What a command says and does in one of the small systems.
+fn inside(system: &str, command: &[&str]) -> Output {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/chroot");
+    Command::new(script).args(["--in", system]).args(command).output().unwrap()
+}
+
+/// The answer as JSON, if the program could give one.
+fn json(output: &Output) -> Result<serde_json::Value, String> {
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{error}: {} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+}

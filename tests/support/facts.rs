@@ -1,0 +1,69 @@
+//! What a kernel says of itself, so that a test claims of it nothing else: its version, its configuration, its messages.
+//!
+//! The configuration is that of the headers package of the same release. Messages are looked for in the whole image, not
+//! among those that the program looks for.
+
+use std::collections::BTreeSet;
+
+use kmodlab::kernel::files;
+use kmodlab::kernel::image::unpacked;
+use kmodlab::kernel::{self, Config, Kernel, Lookup};
+
+use super::fetched;
+
+const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
+
+/// A kernel that `tests/real/fetch` keeps.
+pub(crate) struct Facts {
+    name: String,
+    pub(crate) kernel: Kernel,
+    /// Its options that are set, without `CONFIG_`.
+    options: Config,
+}
+
+impl Facts {
+    pub(crate) fn of(name: &str) -> Facts {
+        let kernel = kernel::named(&fetched::named(name), &LOOKUP).unwrap();
+        // Of some kernels only the headers package has it.
+        let options = kernel::named(fetched::headers(name).as_os_str(), &LOOKUP).unwrap().facts.config.unwrap().value;
+        Facts { name: name.to_owned(), kernel, options }
+    }
+
+    /// Major and minor number.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        let release = &self.kernel.facts.release.as_ref().unwrap().value;
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
+    /// Was it built with this option?
+    pub(crate) fn is_set(&self, option: &str) -> bool {
+        self.options.get(option).is_some_and(|value| value == "y")
+    }
+
+    /// Is it for this machine (e_machine)?
+    pub(crate) fn is_of(&self, machine: u16) -> bool {
+        self.kernel.facts.machine.as_ref().unwrap().value.number == machine
+    }
+
+    /// Has it this module, as a file and not built in?
+    pub(crate) fn has_module(&self, name: &str) -> bool {
+        self.kernel.facts.tree.as_ref().unwrap().value.modules.iter().any(|module| module.name == name)
+    }
+
+    /// Does its image hold this text?
+    pub(crate) fn can_say(&self, text: &str) -> bool {
+        let files = files::of(&fetched::named(&self.name), &BTreeSet::new(), &LOOKUP).unwrap();
+        let (_, image) = files.image.unwrap();
+        let image = unpacked(&image, LOOKUP.max_size).unwrap();
+        memchr::memmem::find(&image, text.as_bytes()).is_some()
+    }
+
+    /// Which modules it unpacks itself: gzip, xz or zstd (kernel/module/decompress.c, 5.17 and later).
+    pub(crate) fn unpacks(&self) -> Option<&'static str> {
+        let format = |(option, name)| self.is_set(option).then_some(name);
+        let formats =
+            [("MODULE_COMPRESS_GZIP", "gzip"), ("MODULE_COMPRESS_XZ", "xz"), ("MODULE_COMPRESS_ZSTD", "zstd")];
+        formats.into_iter().find_map(format).filter(|_| self.is_set("MODULE_DECOMPRESS"))
+    }
+}
