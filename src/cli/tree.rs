@@ -7,12 +7,14 @@ mod shown;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::buildtree::beyond::{self, Beyond};
-use crate::buildtree::commands::Command;
-use crate::buildtree::distribution::{self, Distribution};
-use crate::buildtree::lacking;
-use crate::buildtree::mend::{self, Change, Mend, Mending};
-use crate::buildtree::outlook::{Outlooks, config_of};
+use crate::buildtree::advising::abi_options::{self, Beyond};
+use crate::buildtree::advising::commands::Command;
+use crate::buildtree::advising::distribution::{self, Distribution};
+use crate::buildtree::advising::fix::{Change, Mend, Mending};
+use crate::buildtree::advising::fixes;
+use crate::buildtree::advising::missing;
+use crate::buildtree::evaluating::current::Outlooks;
+use crate::buildtree::reading::options::config_of;
 use crate::buildtree::{BuildTree, Call};
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Session, waiting};
@@ -84,7 +86,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let named_kernel = args.kernel.clone().unwrap_or_else(|| "running".into());
     let name = named_kernel.to_string_lossy().into_owned();
     let tree = waiting("reading the tree", || BuildTree::read(&args.tree, &Call::from_environment()))?;
-    let outlooks = tree.outlooks().map_err(|e| in_tree(e, &tree))?;
+    let outlooks = Outlooks::of(&tree)?;
     let kernel = match waiting(&format!("reading {name}"), || kernel::named(&named_kernel, &lookup)) {
         Ok(kernel) => kernel,
         // Nobody named it: what the tree itself says is told all the same.
@@ -124,18 +126,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
 }
 
-/// A header's error has its place below the tree.
-fn in_tree(error: crate::error::Error, tree: &BuildTree) -> crate::error::Error {
-    match error.path() {
-        Some(path) if path.is_absolute() => error,
-        Some(path) => {
-            let path = tree.layout.source.value.join(path);
-            error.on(path)
-        }
-        None => error.on(&tree.layout.object),
-    }
-}
-
 impl Study {
     fn of(
         tree: BuildTree,
@@ -145,10 +135,10 @@ impl Study {
         module: Option<&Module>,
     ) -> Result<Study> {
         let wanted = kernel.known_vermagic()?.clone();
-        let mending = mend::mending(&tree, &outlooks, &kernel).map_err(|e| in_tree(e, &tree))?;
+        let mending = fixes::mending(&tree, &outlooks, &kernel)?;
         let options = tree.auto.as_ref().or(tree.config.as_ref()).map(config_of);
         let beyond = match (&options, &kernel.facts.config) {
-            (Some(own), Some(theirs)) => beyond::differing(own, &theirs.value, Some(tree.version.numbers())),
+            (Some(own), Some(theirs)) => abi_options::differing(own, &theirs.value, Some(tree.version.numbers())),
             _ => Vec::new(),
         };
         let release = wanted.value.release().map(|token| token.text.clone()).unwrap_or_default();
@@ -164,7 +154,7 @@ impl Study {
 /// What to type, in order: our own command first, where it has something to do.
 fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Named<'_>) -> Vec<Command> {
     let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
-    let mut commands = lacking::commands(tree, mending, kernel, &machine);
+    let mut commands = missing::commands(tree, mending, kernel, &machine);
     let is_text = |mend: &Mend| matches!(mend.change, Change::Line { .. } | Change::Empty { .. });
     if mending.never.is_none() && mending.mends.iter().any(is_text) {
         let tree = std::path::absolute(named.tree).unwrap_or_else(|_| named.tree.to_owned());

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::limits::{MOST_NESTED, too_much};
 use super::token::{Kind, Spot, Token, tokens_of};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// A macro's name or a parameter's.
 pub(super) type Name = Rc<[u8]>;
@@ -123,9 +124,6 @@ pub(super) struct Macros {
     /// Names that `#` made texts of, though they are no macros.
     pub(super) quoted: Vec<Token>,
 }
-
-/// Arguments within arguments, and brackets within brackets in an expression.
-pub(super) const MOST_NESTED: usize = 100;
 
 /// A stretch of tokens that is being read; a macro's, if it has a name.
 struct Stretch {
@@ -397,8 +395,4 @@ fn quote(argument: &[Token], sign: &Token) -> Token {
         spot: from.spot,
         branch: from.branch,
     }
-}
-
-pub(super) fn too_much(why: &str) -> Error {
-    Error::new(ErrorKind::TooLarge, format!("its headers can't be evaluated: {why}")).hint("is this a kernel's tree?")
 }

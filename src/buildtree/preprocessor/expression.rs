@@ -1,6 +1,6 @@
 //! The expressions of `#if` (C11 6.10.1): whole numbers of 64 bits, with C's operators.
 
-use super::expansion::MOST_NESTED;
+use super::limits::MOST_NESTED;
 use super::token::{Kind, Token};
 
 /// Is the expression true? Its macros are expanded already; `is_defined` answers `defined`. What is wrong with it

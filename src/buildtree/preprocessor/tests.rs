@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A tree in memory.
 struct Tree(BTreeMap<String, Vec<u8>>);
@@ -176,12 +176,12 @@ fn each_part_says_its_line_and_what_put_it_there() {
     let tree = tree(&[("include/it.h", header)]);
     let folders = include();
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
-    source.define("CONFIG_B", "1", &Place { file: ".config".into(), line: 3 });
+    source.define("CONFIG_B", "1", &Location { file: ".config".into(), line: 3 });
     source.include("it.h").unwrap();
     let expansion = source.expand("IT").unwrap().unwrap();
     assert_eq!(expansion.reached, ["IT", "W"]);
     let [part] = expansion.parts.as_slice() else { panic!("one part") };
-    assert_eq!(part.place, Place { file: "include/it.h".into(), line: 4 });
+    assert_eq!(part.place, Location { file: "include/it.h".into(), line: 4 });
     let need = |name: &str, set: bool| Need { name: name.to_owned(), set };
     let needs = |conditions: &[Condition]| -> Vec<Need> {
         conditions.iter().flat_map(|condition| condition.needs.clone().expect("it comes down to that")).collect()
@@ -202,7 +202,7 @@ fn a_pinned_name_stays_what_was_given() {
     let tree = tree(&[("include/it.h", "#undef IT\n#define IT \"stale\"\n")]);
     let folders = include();
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
-    source.pin("IT", "\"new\"", &Place { file: "Makefile".into(), line: 4 });
+    source.pin("IT", "\"new\"", &Location { file: "Makefile".into(), line: 4 });
     source.include("it.h").unwrap();
     assert_eq!(told(&source.expand("IT").unwrap().unwrap()), "new");
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use similar::TextDiff;
 
-use crate::buildtree::layout::TreeKind;
-use crate::buildtree::mend::Change;
+use crate::buildtree::advising::fix::Change;
+use crate::buildtree::reading::layout::TreeKind;
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::tree::{Args, Study};

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::Parser;
 use serde::Serialize;
 
-use crate::buildtree::prove;
+use crate::buildtree::evaluating::test_build;
 use crate::cli::output::{self, Failure, Paint, Session, Text, waiting};
 use crate::cli::tree::{Args, Study};
 use crate::cli::{Cli, Status};
@@ -47,7 +47,7 @@ pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Resu
     let folder = tempfile::Builder::new().prefix("kmodlab-proof-").tempdir();
     let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
     let what = format!("building a module by {}", output::path(&args.tree));
-    let path = waiting(&what, || prove::build(&study.tree, folder.path()))?;
+    let path = waiting(&what, || test_build::build(&study.tree, folder.path()))?;
     let load = LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() };
     let (vermagic, verdict) = module::with_bytes(&path, session.max_size, |bytes| {
         let module = Module::read(bytes).map_err(|e| e.on(&path))?;
@@ -92,7 +92,7 @@ pub(super) fn print(proof: &Proof, session: &mut Session<'_>) -> Result<(), Fail
 
 /// Loads it in a virtual machine, as `kmodlab try` does.
 pub(super) fn try_it(proof: &Proof, kernel: &OsStr, json: bool, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let module = proof.folder.path().join(format!("{}.ko", prove::MODULE));
+    let module = proof.folder.path().join(format!("{}.ko", test_build::MODULE));
     let mut words: Vec<OsString> = ["kmodlab", "try"].map(OsString::from).to_vec();
     words.extend([module.into_os_string(), "--kernel".into(), kernel.to_owned(), "--ways".into(), "original".into()]);
     if json {

@@ -5,16 +5,17 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::buildtree::BuildTree;
-use crate::buildtree::beyond::{Beyond, Caught, Kind};
-use crate::buildtree::commands::Command;
-use crate::buildtree::compiler::Compilers;
-use crate::buildtree::distribution::{Distribution, STRANGER};
-use crate::buildtree::generated::Part;
-use crate::buildtree::layout::{Layout, TreeKind};
-use crate::buildtree::mend::{Change, Mend};
-use crate::buildtree::options::Stale;
-use crate::buildtree::outlook::{Outlook, Outlooks, Traced};
-use crate::buildtree::place::Place;
+use crate::buildtree::advising::abi_options::{Beyond, Caught, Kind};
+use crate::buildtree::advising::commands::Command;
+use crate::buildtree::advising::distribution::{Distribution, STRANGER};
+use crate::buildtree::advising::fix::{Change, Mend};
+use crate::buildtree::evaluating::current::Outlooks;
+use crate::buildtree::evaluating::prediction::{Outlook, Traced};
+use crate::buildtree::file_line::Place;
+use crate::buildtree::reading::compiler::Compilers;
+use crate::buildtree::reading::generated::Part;
+use crate::buildtree::reading::layout::{Layout, TreeKind};
+use crate::buildtree::reading::options::Stale;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count};
 use crate::cli::tree::Study;
 use crate::cli::tree::prove::Proof;
@@ -70,7 +71,7 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
     lacking(study, &mut page)?;
     commands(study, &mut page)?;
     let of_kernel = study.kernel.facts.notes.iter().map(ToString::to_string);
-    for note in study.tree.notes.iter().cloned().chain(of_kernel) {
+    for note in study.tree.notes.iter().chain(&study.outlooks.notes).cloned().chain(of_kernel) {
         let label = page.session.paint(Paint::Odd, format_args!("{:<8}", "mind"));
         writeln!(page.session.out, "{label}{}", for_eyes(&note))?;
     }
@@ -395,7 +396,7 @@ pub(super) struct Document<'d> {
     compilers: &'d Compilers,
     not_exported: Option<&'d [String]>,
     commands: &'d [Command],
-    notes: &'d [String],
+    notes: Vec<&'d String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<&'d Proof>,
 }
@@ -448,7 +449,7 @@ impl<'d> Document<'d> {
             compilers: &study.tree.compilers,
             not_exported: study.not_exported.as_deref(),
             commands: &study.commands,
-            notes: &study.tree.notes,
+            notes: study.tree.notes.iter().chain(&study.outlooks.notes).collect(),
             proof,
         }
     }

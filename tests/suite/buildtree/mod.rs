@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kmodlab::buildtree::release::PieceFrom;
+use kmodlab::buildtree::evaluating::draft::Draft;
+use kmodlab::buildtree::evaluating::release::{PieceFrom, Releases};
 use kmodlab::buildtree::{BuildTree, Call};
 
 /// What tells how each age of the script asks git. Each has only the lines that do, in a form of our own.
@@ -93,9 +94,13 @@ impl Tree {
         BuildTree::read(&self.path, &call).unwrap_or_else(|e| panic!("{e}"))
     }
 
+    fn releases(&self, localversion: Option<&str>) -> Releases {
+        Draft::of(&self.read(localversion)).releases()
+    }
+
     fn anew(&self, localversion: Option<&str>) -> String {
-        let tree = self.read(localversion);
-        tree.release.anew.unwrap_or_else(|| panic!("{:?}", tree.release.unknown))
+        let release = self.releases(localversion);
+        release.anew.unwrap_or_else(|| panic!("{:?}", release.unknown))
     }
 }
 
@@ -160,7 +165,7 @@ fn a_plus_without_localversion_auto_unless_localversion_is_set() {
         assert_eq!(tree.anew(None), "6.1.0-c+");
         assert_eq!(tree.anew(Some("")), "6.1.0-c");
         assert_eq!(tree.anew(Some("-mine")), "6.1.0-c-mine");
-        let piece = tree.read(None).release.pieces.pop().unwrap();
+        let piece = tree.releases(None).pieces.pop().unwrap();
         assert_eq!((piece.text.as_str(), piece.from, piece.place.file), ("+", PieceFrom::Scm, tree.path.join(".git")));
         tree.git(&["tag", "-am", "6.1", "v6.1"]);
         assert_eq!(tree.anew(None), "6.1.0-c");
@@ -208,12 +213,12 @@ fn only_a_repository_of_its_own_counts() {
         moved.unwrap();
     }
     let read = BuildTree::read(&inner, &Call::default()).unwrap();
-    assert_eq!(read.release.anew.as_deref(), Some("6.1.0-c"));
+    assert_eq!(Draft::of(&read).releases().anew.as_deref(), Some("6.1.0-c"));
     assert_eq!(read.scm.why, "the source is no repository");
     // Up to 2.6.35 any did.
     fs::write(inner.join("Makefile"), format!("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 31\n{BY_MAKEFILE}")).unwrap();
     fs::write(inner.join("scripts/setlocalversion"), EXACT).unwrap();
-    let anew = BuildTree::read(&inner, &Call::default()).unwrap().release.anew.unwrap();
+    let anew = Draft::of(&BuildTree::read(&inner, &Call::default()).unwrap()).releases().anew.unwrap();
     assert_eq!(anew, format!("2.6.31-c-g{}", &FIRST[..7]));
 }
 
@@ -275,11 +280,11 @@ fn the_guides_tree_carries_another_release_than_it_would_make() {
         "#define UTS_RELEASE \"2.6.5-1.358custom\"\n#define LINUX_VERSION_CODE 132613\n",
     );
     tree.put(".config", "CONFIG_X86=y\nCONFIG_MODULES=y\nCONFIG_M686=y\n");
-    let read = tree.read(None);
-    let now = read.release.now.as_ref().unwrap();
+    let release = tree.releases(None);
+    let now = release.now.as_ref().unwrap();
     assert_eq!((now.text.as_str(), now.place.line), ("2.6.5-1.358custom", 1));
     assert_eq!(now.place.file, tree.path.join("include/linux/version.h"));
-    assert_eq!(read.release.anew.as_deref(), Some("2.6.5-1.358"));
+    assert_eq!(release.anew.as_deref(), Some("2.6.5-1.358"));
 }
 
 #[test]
@@ -289,7 +294,7 @@ fn without_a_script_the_suffix_is_unknown_and_not_guessed() {
     tree.put(".scmversion", "-given\n");
     assert_eq!(tree.anew(None), "6.1.0-c-given");
     fs::remove_file(tree.path.join("scripts/setlocalversion")).unwrap();
-    let release = tree.read(None).release;
+    let release = tree.releases(None);
     assert_eq!(release.anew, None);
     assert!(release.unknown.unwrap().ends_with("the script that would tell is not there"));
     tree.put("scripts/setlocalversion", "#!/bin/sh\ngit describe --exact-match\nres=\"$res-android12-9\"\n");

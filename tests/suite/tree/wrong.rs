@@ -50,10 +50,7 @@ fn stale_headers() {
         1,
         &["include/generated/utsrelease.h:1  is stale, make it anew: 6.1.0-8  →  6.1.0-9", "type    make"],
     );
-    told.assert_says(
-        1,
-        &["kernel.release:1 says 6.1.0-9, ", "the build was interrupted, or a file was changed by hand"],
-    );
+    told.assert_says(1, &["kernel.release:1 has 6.1.0-9, ", "a build was interrupted, or a file was edited by hand"]);
 }
 
 #[test]
@@ -177,7 +174,7 @@ fn a_dirty_repository() {
 fn a_release_longer_than_make_takes() {
     let long = "x".repeat(70);
     let stage = wrong(|stage| stage.put("linux/localversion", format!("-{long}\n")));
-    told(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it says -{long})"), "make takes 64"]);
+    told(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it says -{long})"), "make accepts at most 64"]);
     // What is no part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
     told(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");

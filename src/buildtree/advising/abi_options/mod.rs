@@ -1,0 +1,204 @@
+//! What may differ between a build tree and a kernel while their version magic is equal: options of the configuration
+//! that change `struct module`, structures that modules share with the kernel, or how code is called. Pure.
+//!
+//! For `struct module` the list is whole for the kernels that were read: every `#ifdef` within it, within what it
+//! holds, and in each `struct mod_arch_specific`, of 2.6.12, 2.6.32, 3.10, 4.9, 4.19, 5.10, 5.11, 5.18, 6.1, 6.12, 7.2
+//! and 7.3 (include/linux/module.h, arch/*/include/asm/module.h; 3.10 and 4.19 in trees of Android, 4.9 in one of
+//! NVIDIA, 5.10 and from 6.1 on in Debian's). Between two that were read an option counts as if it were there. For all
+//! else it is a list of what is known to matter, and an equal configuration here proves nothing.
+//!
+//! What the version magic shows by itself is not here: SMP, the preemption model, MODULE_UNLOAD, MODVERSIONS,
+//! RANDSTRUCT.
+
+mod module_rows;
+mod row;
+mod structure_rows;
+
+use serde::Serialize;
+
+use crate::kernel::Config;
+
+pub use row::{Kind, Version};
+
+/// One thing that an option changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Effect {
+    /// Of which kind it is.
+    pub kind: Kind,
+    /// The members, structures or calls.
+    pub what: &'static str,
+    /// The kernels that were read and have it: `5.10 to 7.2`.
+    pub seen: &'static str,
+    /// The source file of the fact.
+    pub source: &'static str,
+}
+
+/// Would a kernel notice?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Caught {
+    /// Both have MODVERSIONS, and it changes `struct module`: the CRC of `module_layout` (before 2.6.30
+    /// `struct_module`) is made of it, and every module carries it. The module is refused.
+    ModuleLayout,
+    /// Both have MODVERSIONS: the CRC of each function is made of all structures that its declaration reaches. A module
+    /// that calls one is refused; one that gets at the structure in another way is not.
+    SymbolsThatReachIt,
+    /// Nothing notices: the module is loaded.
+    Nothing,
+}
+
+/// An option that differs, and what hangs on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Beyond {
+    /// The option, without `CONFIG_`.
+    pub option: &'static str,
+    /// Its value in the tree; `n` where it is not set.
+    pub tree: String,
+    /// Its value in the kernel.
+    pub kernel: String,
+    /// What it changes, the worst first; never empty.
+    pub effects: Vec<Effect>,
+    /// Would a kernel notice the worst of it?
+    pub caught: Caught,
+}
+
+impl Beyond {
+    /// The worst that it changes.
+    pub fn kind(&self) -> Kind {
+        self.effects.iter().map(|effect| effect.kind).min().unwrap_or(Kind::SharedStructure)
+    }
+}
+
+/// What differs between two configurations, the worst first. Options that did not matter yet, or no more, in the kernel
+/// of this version are left out where it is known. Both configurations are whole ones: what is not there is not set.
+/// `m` and `y` are the same here, for the structures ask for either.
+pub fn differing(tree: &Config, kernel: &Config, version: Option<Version>) -> Vec<Beyond> {
+    let versions = is_set(tree, "MODVERSIONS") && is_set(kernel, "MODVERSIONS");
+    let mut found: Vec<Beyond> = Vec::new();
+    for row in module_rows::ROWS.iter().chain(structure_rows::ROWS) {
+        let holds = version.is_none_or(|version| row.from <= version && row.until.is_none_or(|until| version < until));
+        let asked = row.only.is_none_or(|only| is_set(tree, only) && is_set(kernel, only));
+        let differs = match row.by_value {
+            true => tree.get(row.option) != kernel.get(row.option),
+            false => is_set(tree, row.option) != is_set(kernel, row.option),
+        };
+        if !(holds && asked && differs) {
+            continue;
+        }
+        let effect = Effect { kind: row.kind, what: row.what, seen: row.seen, source: row.source };
+        match found.iter_mut().find(|beyond| beyond.option == row.option) {
+            Some(beyond) => beyond.effects.push(effect),
+            None => {
+                let value = |config: &Config| config.get(row.option).cloned().unwrap_or_else(|| "n".to_owned());
+                let (tree, kernel) = (value(tree), value(kernel));
+                found.push(Beyond { option: row.option, tree, kernel, effects: vec![effect], caught: Caught::Nothing });
+            }
+        }
+    }
+    for beyond in &mut found {
+        beyond.effects.sort_by_key(|effect| effect.kind);
+        beyond.caught = match beyond.kind() {
+            Kind::BeforeInit | Kind::StructModule if versions => Caught::ModuleLayout,
+            Kind::SharedStructure if versions => Caught::SymbolsThatReachIt,
+            _ => Caught::Nothing,
+        };
+    }
+    found.sort_by_key(Beyond::kind);
+    found
+}
+
+fn is_set(config: &Config, option: &str) -> bool {
+    config.get(option).is_some_and(|value| value != "n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let options = text.split_whitespace().filter_map(|word| word.split_once('='));
+        options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn names(found: &[Beyond]) -> Vec<&str> {
+        found.iter().map(|beyond| beyond.option).collect()
+    }
+
+    #[test]
+    fn equal_configurations_differ_in_nothing() {
+        let one = config("LIVEPATCH=y NR_CPUS=8192 KUNIT=m");
+        assert_eq!(differing(&one, &one, None), []);
+        assert_eq!(differing(&Config::new(), &Config::new(), None), []);
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_an_option_once() {
+        let found = differing(&config("NUMA=y KASAN=y MODULE_SIG=y LIVEPATCH=y"), &Config::new(), Some((6, 1, 0)));
+        assert_eq!(names(&found), ["MODULE_SIG", "LIVEPATCH", "KASAN", "NUMA"]);
+        let livepatch = &found[1];
+        assert_eq!((livepatch.tree.as_str(), livepatch.kernel.as_str()), ("y", "n"));
+        // It is in struct module, and in task_struct.
+        let kinds: Vec<Kind> = livepatch.effects.iter().map(|effect| effect.kind).collect();
+        assert_eq!(kinds, [Kind::StructModule, Kind::SharedStructure]);
+    }
+
+    #[test]
+    fn a_module_of_kunit_is_as_good_as_one_built_in() {
+        assert_eq!(differing(&config("KUNIT=m"), &config("KUNIT=y"), None), []);
+        assert_eq!(names(&differing(&config("KUNIT=m"), &config("KUNIT=n"), None)), ["KUNIT"]);
+    }
+
+    #[test]
+    fn values_are_compared_where_they_are_sizes() {
+        let found = differing(&config("NR_CPUS=8192 HZ=250"), &config("NR_CPUS=512 HZ=250"), Some((6, 12, 0)));
+        assert_eq!(names(&found), ["NR_CPUS"]);
+        assert_eq!((found[0].tree.as_str(), found[0].kernel.as_str()), ("8192", "512"));
+        assert_eq!(found[0].kind(), Kind::SharedStructure);
+        // Before 2.6.32 a module counted its users for each processor by itself.
+        let unload = |cpus: &str| config(&format!("NR_CPUS={cpus} MODULE_UNLOAD=y"));
+        assert_eq!(differing(&unload("8"), &unload("32"), Some((2, 6, 5)))[0].kind(), Kind::StructModule);
+    }
+
+    #[test]
+    fn what_a_version_does_not_have_does_not_matter_to_it() {
+        let tree = config("STACKTRACE_BUILD_ID=y");
+        assert_eq!(differing(&tree, &Config::new(), Some((5, 10, 0))), []);
+        assert_eq!(names(&differing(&tree, &Config::new(), Some((6, 1, 0)))), ["STACKTRACE_BUILD_ID"]);
+        assert_eq!(names(&differing(&tree, &Config::new(), None)), ["STACKTRACE_BUILD_ID"]);
+        // 6.1 looks at a type before each function, and has no cfi_check any more.
+        let found = differing(&config("CFI_CLANG=y"), &Config::new(), Some((6, 1, 0)));
+        assert_eq!(found[0].kind(), Kind::Code);
+        assert_eq!(differing(&config("CFI_CLANG=y"), &Config::new(), Some((5, 18, 0)))[0].kind(), Kind::BeforeInit);
+    }
+
+    #[test]
+    fn an_architectures_own_part_asks_for_the_architecture() {
+        let tracer =
+            |arch: &str| differing(&config(&format!("FUNCTION_TRACER=y {arch}")), &config(arch), Some((6, 1, 0)));
+        assert_eq!(tracer("S390=y")[0].kind(), Kind::StructModule);
+        assert_eq!(tracer("X86_64=y")[0].kind(), Kind::Code);
+    }
+
+    #[test]
+    fn symbol_versions_notice_structures_and_never_code() {
+        let both =
+            |options: &str| differing(&config(&format!("MODVERSIONS=y {options}")), &config("MODVERSIONS=y"), None);
+        assert_eq!(both("LIVEPATCH=y")[0].caught, Caught::ModuleLayout);
+        assert_eq!(both("DEBUG_RWSEMS=y")[0].caught, Caught::SymbolsThatReachIt);
+        assert_eq!(both("KASAN_OUTLINE=y")[0].caught, Caught::Nothing);
+        let one = differing(&config("MODVERSIONS=y LIVEPATCH=y"), &Config::new(), None);
+        assert_eq!(one[0].caught, Caught::Nothing);
+    }
+
+    #[test]
+    fn no_row_stands_twice_and_none_is_of_the_version_magic() {
+        let mut seen = std::collections::HashSet::new();
+        for row in module_rows::ROWS.iter().chain(structure_rows::ROWS) {
+            assert!(seen.insert((row.option, row.kind, row.from)), "{} twice", row.option);
+            assert!(
+                !["SMP", "PREEMPT", "PREEMPT_RT", "MODULE_UNLOAD", "MODVERSIONS", "RANDSTRUCT"].contains(&row.option)
+            );
+            assert!(row.until.is_none_or(|until| row.from < until), "{}", row.option);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a tree lacks, once it is known how it stands to a kernel, in the words that the commands are asked for in.
+
+use std::path::Path;
+
+use crate::buildtree::BuildTree;
+use crate::buildtree::advising::architecture;
+use crate::buildtree::advising::commands::{self, Command, Lacking};
+use crate::buildtree::advising::fix::{Change, Mending};
+use crate::buildtree::reading::layout::TreeKind;
+use crate::escape::shell_word;
+use crate::kernel::Kernel;
+use crate::vermagic::{Release, TokenKind};
+
+/// What to type, in order, on a machine (`uname -m`); none where no change of this tree would do.
+pub fn commands(tree: &BuildTree, mending: &Mending, kernel: &Kernel, machine: &str) -> Vec<Command> {
+    if mending.never.is_some() {
+        return Vec::new();
+    }
+    let changes = || mending.mends.iter().map(|mend| &mend.change);
+    let config = changes().find_map(|change| match change {
+        Change::Config { from, .. } if Path::new(from).is_file() => Some(shell_word(Path::new(from))),
+        _ => None,
+    });
+    let makes_stale = |change: &Change| {
+        !matches!(
+            change,
+            Change::VersionControl { .. } | Change::Compiler { .. } | Change::Seed { .. } | Change::Symvers { .. }
+        )
+    };
+    let is_package = tree.layout.kind == TreeKind::Headers;
+    let (source, object) = (absolute(&tree.layout.source.value), absolute(&tree.layout.object));
+    // Of a package in two halves the one that is named leads to the other.
+    let (folder, output) = match tree.layout.is_split() && !is_package {
+        true => (&source, Some(object.as_str())),
+        false => (&object, None),
+    };
+    let arch = match (&tree.call.arch, &tree.layout.srcarch) {
+        _ if is_package => None,
+        (Some(arch), _) => Some(arch.clone()),
+        (None, Some(own)) => architecture::to_give(&own.value, tree.options(), machine),
+        (None, None) => None,
+    };
+    let (options, symvers) = (set_options(tree, mending), symvers(kernel));
+    commands::commands(&Lacking {
+        version: tree.version.numbers(),
+        folder,
+        output,
+        arch: arch.as_deref().filter(|arch| is_plain(arch)),
+        cross: tree.call.cross_compile.as_deref().filter(|cross| is_plain(cross)),
+        cc: tree.call.cc.as_deref().filter(|cc| is_plain(cc)),
+        without_localversion: changes().any(|change| matches!(change, Change::VersionControl { .. })),
+        is_unconfigured: tree.options().is_none(),
+        config: config.as_deref(),
+        options: options.as_deref(),
+        symvers: symvers.as_deref().filter(|_| changes().any(|change| matches!(change, Change::Symvers { .. }))),
+        is_stale: !is_package && (!tree.stale_options.is_empty() || changes().any(makes_stale)),
+        is_unbuilt: tree.generated.missing().any(|part| part.path.ends_with("modpost")),
+        has_no_symvers: !tree.layout.object.join("Module.symvers").exists(),
+        has_versions: kernel.vermagic.as_ref().is_some_and(|vermagic| vermagic.value.has(TokenKind::Modversions)),
+        is_package,
+        module: "\"$PWD\"",
+    })
+}
+
+/// A folder as a shell wants it, wherever the shell is.
+fn absolute(folder: &Path) -> String {
+    shell_word(&std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()))
+}
+
+/// The options of the mends, set by the tree's own script (scripts/config, since 2.6.30).
+fn set_options(tree: &BuildTree, mending: &Mending) -> Option<String> {
+    let script = tree.layout.source.value.join("scripts/config");
+    if !script.is_file() {
+        return None;
+    }
+    let words = mending.mends.iter().filter_map(|mend| match &mend.change {
+        Change::Option { option, after, .. } => {
+            let name = option.strip_prefix("CONFIG_").unwrap_or(option);
+            Some(format!("{} {name}", if after == "y" { "-e" } else { "-d" }))
+        }
+        // Where LOCALVERSION_AUTO is off already nothing comes of it.
+        Change::VersionControl { .. } => Some("-d LOCALVERSION_AUTO".to_owned()),
+        _ => None,
+    });
+    let words: Vec<String> = words.collect();
+    let file = absolute(&tree.layout.object.join(".config"));
+    (!words.is_empty()).then(|| format!("{} --file {file} {}", absolute(&script), words.join(" ")))
+}
+
+/// The kernel's own `Module.symvers`, where its headers are installed here.
+fn symvers(kernel: &Kernel) -> Option<String> {
+    let vermagic = &kernel.vermagic.as_ref()?.value;
+    let release = vermagic.release().map(|token| token.text.as_str()).filter(|text| Release::is_plain(text))?;
+    let places = [
+        format!("/lib/modules/{release}/build/Module.symvers"),
+        format!("/usr/src/linux-headers-{release}/Module.symvers"),
+        format!("/usr/src/kernels/{release}/Module.symvers"),
+    ];
+    places.iter().map(Path::new).find(|place| place.is_file()).map(shell_word)
+}
+
+/// Can it stand in a command as it is?
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+}

@@ -1,0 +1,381 @@
+//! The version magic that a tree's own headers give its modules, each part with the line it comes from. Pure.
+//!
+//! Every kernel since 2.5.5x makes the string by the macro `VERMAGIC_STRING` of `include/linux/vermagic.h`, out of
+//! `UTS_RELEASE`, of words that hang on options, and of the architecture's `MODULE_ARCH_VERMAGIC`, which stands in
+//! `asm/vermagic.h` since 5.8 and in `asm/module.h` before. Vendors add words. So no rules are kept here: the headers
+//! are preprocessed, as for the file that modpost writes beside each module (`NAME.mod.c`; `add_header()` in
+//! `scripts/mod/modpost.c`), which includes `linux/module.h`, then `linux/vermagic.h`.
+//!
+//! `linux/module.h` includes half of the kernel, and next to nothing of it can reach the string. So at first only those
+//! headers are looked into that can: what the two files `vermagic.h` include, `module.h` of the architecture, and the
+//! generated ones. If a name is left over then that nothing defines, all headers are looked into.
+
+mod arguments;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::buildtree::file_line::Place;
+use crate::buildtree::preprocessor::{
+    Condition, Expansion, Folder, Headers, Limits, Location, Need, Note, NoteKind, Part, Preprocessor, Spelled,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Config;
+use crate::vermagic::Vermagic;
+use arguments::Argument;
+
+/// What the headers are evaluated with.
+#[derive(Clone, Debug)]
+pub struct Given<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The architecture's folder below `arch/` (`SRCARCH`): `x86`, `arm64`. Before 2.6.24 `i386` and `x86_64` are two.
+    pub architecture: &'a str,
+    /// The release that modules are to carry, and where that is told; without one, what the tree's generated headers
+    /// say (`generated/utsrelease.h` since 2.6.33, `linux/utsrelease.h` since 2.6.18, `linux/version.h` before).
+    pub release: Option<(&'a str, Place)>,
+    /// The compiler's first two numbers, as `__GNUC__` and `__GNUC_MINOR__` have them: of `gcc-3.3`, before 2.6.20.
+    pub compiler: Option<(u32, u32)>,
+}
+
+/// The version magic that modules of a tree carry.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// What the string is made of, in its order.
+    pub pieces: Vec<Piece>,
+    /// What its parts would be under other conditions: also nothing at all.
+    pub others: Vec<Other>,
+    /// What a compiler would have said of the headers.
+    pub notes: Vec<Note>,
+    /// How many headers were read.
+    pub headers: usize,
+}
+
+/// A part of the string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its text, or the name of a macro that should have given one and that nothing defines (`RANDSTRUCT_HASHED_SEED`
+    /// before its header is made).
+    pub said: Spelled,
+    /// The line that the text is written on.
+    pub place: Place,
+    /// The conditions that put it there, the outermost first; without those that no option decides (include guards).
+    pub conditions: Vec<Condition>,
+}
+
+/// What a part of the string would be under other conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// The macro that would be defined otherwise: `MODULE_VERMAGIC_SMP`.
+    pub name: String,
+    /// What it is now: empty where it stands for nothing, `None` where nothing defines it.
+    pub now: Option<Vec<u8>>,
+    /// What it would be.
+    pub text: Vec<u8>,
+    /// Names within it that nothing defines as things are; the text has nothing in their places.
+    pub unknown: Vec<String>,
+    /// Where that is defined.
+    pub place: Place,
+    /// The conditions that would have to hold, the outermost first.
+    pub conditions: Vec<Condition>,
+}
+
+/// What of a version magic is not known, and where it was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// The macro that nothing defines.
+    pub name: String,
+    /// The line that names it.
+    pub place: Place,
+}
+
+impl Carried {
+    /// The string, if all of it is known.
+    pub fn vermagic(&self) -> Option<Vermagic> {
+        self.unknown().is_empty().then(|| Vermagic::parse(&self.known()))
+    }
+
+    /// The string with nothing in the places of what is not known.
+    pub fn known(&self) -> Vec<u8> {
+        text_of(&self.pieces)
+    }
+
+    /// What of it is not known.
+    pub fn unknown(&self) -> Vec<Unknown> {
+        let unknown = |piece: &Piece| match &piece.said {
+            Spelled::Token(name) => Some(Unknown { name: name.clone(), place: piece.place.clone() }),
+            Spelled::Text(_) => None,
+        };
+        self.pieces.iter().filter_map(unknown).collect()
+    }
+
+    /// The pieces that bytes of [`Carried::known`] come from: of a token, by its range.
+    pub fn behind(&self, range: &Range<usize>) -> Vec<&Piece> {
+        let mut at = 0;
+        let mut found = Vec::new();
+        for piece in &self.pieces {
+            let Spelled::Text(text) = &piece.said else { continue };
+            let (start, end) = (at, at + text.len());
+            at = end;
+            if start < range.end && range.start < end {
+                found.push(piece);
+            }
+        }
+        found
+    }
+}
+
+/// Evaluates the version magic of a tree's headers.
+///
+/// Fails where there is no `include/linux/vermagic.h` or it defines no `VERMAGIC_STRING` (`NotFound`), where a header
+/// can't be read, and where the headers would take too long (`TooLarge`). What a compiler would refuse besides is told
+/// in the notes, and a name that nothing defines is a piece of its own.
+pub fn vermagic(headers: &impl Headers, given: &Given) -> Result<Carried> {
+    let arguments = arguments::arguments(headers, given.architecture, given.config)?;
+    let folders = arguments::folders(given.architecture, given.config);
+    let near = evaluate(headers, given, &arguments, &folders, &reaches_the_string)?;
+    if near.left_over.is_empty() {
+        return Ok(near.carried);
+    }
+    match evaluate(headers, given, &arguments, &folders, &|name, _| !is_configuration(name)) {
+        // What half of the kernel's headers miss (generated ones, a compiler's own) says nothing of the string.
+        Ok(far) => Ok(Carried { notes: near.carried.notes, ..far.carried }),
+        Err(error) if error.kind() == ErrorKind::TooLarge => {
+            let mut carried = near.carried;
+            let place = Location { file: error.path().unwrap_or(VERMAGIC_H.as_ref()).to_owned(), line: 0 };
+            let text = format!("{}; looked for: {}", error.what(), near.left_over.join(", "));
+            carried.notes.push(Note { kind: NoteKind::TooMuch, place, text });
+            Ok(carried)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+const VERMAGIC_H: &str = "include/linux/vermagic.h";
+const STRING: &str = "VERMAGIC_STRING";
+
+/// Names that stand for what is made beside the headers, and so may be missing without anything else being wrong.
+const MADE: [&str; 4] = ["UTS_RELEASE", "RANDSTRUCT_HASHED_SEED", "__GNUC__", "__GNUC_MINOR__"];
+
+/// hexagon's word, which nothing defines, at least in 5.10 to 7.2: its modules carry the name itself.
+const NEVER_DEFINED: &str = "PROCESSOR_MODEL_NAME";
+
+/// Names that say for whom a header is read; for a module they are always the same.
+const ALWAYS: [&str; 6] = ["__KERNEL__", "MODULE", "INCLUDE_VERMAGIC", "__ASSEMBLY__", "__ASSEMBLER__", "__GENKSYMS__"];
+
+/// The configuration as headers have it. It is given, so that a configuration can be tried that is not made yet.
+fn is_configuration(name: &str) -> bool {
+    matches!(name, "linux/autoconf.h" | "generated/autoconf.h" | "linux/config.h")
+}
+
+/// Can a header that is named in another reach the string?
+fn reaches_the_string(name: &str, within: &str) -> bool {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let names_the_string = last(within) == "vermagic.h";
+    let is_of_the_string = matches!(
+        last(name).as_str(),
+        "vermagic.h"
+            | "module.h"
+            | "mach_module.h"
+            | "version.h"
+            | "utsrelease.h"
+            | "stringify.h"
+            | "kconfig.h"
+            | "randomize_layout_hash.h"
+            | "randstruct_hash.h"
+    );
+    !is_configuration(name) && (names_the_string || is_of_the_string)
+}
+
+struct Evaluated {
+    carried: Carried,
+    /// Names that nothing defines, though something in the string hangs on them.
+    left_over: Vec<String>,
+}
+
+fn evaluate<H: Headers>(
+    headers: &H,
+    given: &Given,
+    arguments: &[Argument],
+    folders: &[Folder],
+    follows: &dyn Fn(&str, &str) -> bool,
+) -> Result<Evaluated> {
+    let mut source = Preprocessor::new(headers, folders, follows, Limits::default());
+    define(&mut source, given, arguments);
+    // What the compiler is told to include before all else: kconfig.h since 3.1, compiler-version.h since 5.12.
+    source.include("linux/compiler-version.h")?;
+    source.include("linux/kconfig.h")?;
+    source.include("linux/module.h")?;
+    source.include("asm/module.h")?;
+    if !source.include("linux/vermagic.h")? {
+        let error = Error::new(ErrorKind::NotFound, "no such file, so nothing says which version magic modules carry");
+        return Err(error.on(VERMAGIC_H).hint("name the top folder of a kernel's source, headers or build tree"));
+    }
+    let Some(expansion) = source.expand(STRING)? else {
+        let error = Error::new(ErrorKind::NotFound, format!("it defines no {STRING}"));
+        return Err(error.on(VERMAGIC_H).hint("a kernel before 2.6, or a header that was cut"));
+    };
+    let Expansion { parts, mut reached, quoted } = expansion;
+    let mut pieces = pieces(&source, arguments, parts);
+    for piece in &mut pieces {
+        // `#` makes a text of a name that nothing defines, and no compiler says so. It is no word of the string.
+        if let Spelled::Text(text) = &piece.said
+            && let Some(name) = quoted.iter().find(|name| name.as_bytes() == text && *name != NEVER_DEFINED)
+        {
+            piece.said = Spelled::Token(name.clone());
+        }
+    }
+    let mut left_over: BTreeSet<String> = quoted.into_iter().collect();
+    for piece in &pieces {
+        if let Spelled::Token(name) = &piece.said {
+            left_over.insert(name.clone());
+            reached.push(name.clone());
+        }
+    }
+    let others = others(&mut source, arguments, &reached)?;
+    let conditions = pieces.iter().map(|piece| &piece.conditions).chain(others.iter().map(|other| &other.conditions));
+    for name in conditions.flatten().flat_map(|condition| &condition.names) {
+        let is_known = name.starts_with("CONFIG_") || source.was_defined(name);
+        if !is_known && !arguments.iter().any(|argument| argument.name == name) {
+            left_over.insert(name.clone());
+        }
+    }
+    let mut notes = source.notes().to_vec();
+    if given.release.is_some() {
+        // The header that would have told the release is not needed then.
+        notes.retain(|note| note.kind != NoteKind::MissingHeader || !note.text.ends_with("utsrelease.h"));
+    }
+    let carried = Carried { pieces, others, notes, headers: source.files_read() };
+    let left_over = left_over.into_iter().filter(|name| !MADE.contains(&name.as_str())).collect();
+    Ok(Evaluated { carried, left_over })
+}
+
+/// What the compiler is told on its command line, and by the configuration.
+fn define<H: Headers>(source: &mut Preprocessor<H>, given: &Given, arguments: &[Argument]) {
+    let kbuild = Location { file: "Makefile".into(), line: 0 };
+    for name in ["__KERNEL__", "MODULE", "INCLUDE_VERMAGIC"] {
+        source.define(name, "1", &kbuild);
+    }
+    let config = Location { file: ".config".into(), line: 0 };
+    for (name, value) in given.config {
+        match value.as_str() {
+            "n" => {}
+            "y" => source.define(&format!("CONFIG_{name}"), "1", &config),
+            "m" => source.define(&format!("CONFIG_{name}_MODULE"), "1", &config),
+            value if is_number(value) => source.define(&format!("CONFIG_{name}"), value, &config),
+            value => source.define(&format!("CONFIG_{name}"), &literal(value), &config),
+        }
+    }
+    if let Some((major, minor)) = given.compiler {
+        let compiler = Location { file: "gcc".into(), line: 0 };
+        source.define("__GNUC__", &major.to_string(), &compiler);
+        source.define("__GNUC_MINOR__", &minor.to_string(), &compiler);
+    }
+    for argument in arguments.iter().filter(|argument| argument.is_given) {
+        source.define(argument.name, &argument.value, &argument.place);
+    }
+    if let Some((release, place)) = &given.release {
+        source.pin("UTS_RELEASE", &literal(release), &place.into());
+    }
+}
+
+fn is_number(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+fn literal(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn text_of(pieces: &[Piece]) -> Vec<u8> {
+    let text = |piece: &Piece| match &piece.said {
+        Spelled::Text(text) => text.clone(),
+        Spelled::Token(_) => Vec::new(),
+    };
+    pieces.iter().flat_map(text).collect()
+}
+
+fn pieces<H: Headers>(source: &Preprocessor<H>, arguments: &[Argument], parts: Vec<Part>) -> Vec<Piece> {
+    let piece = |part: Part| {
+        let mut conditions = decisive(source, arguments, part.conditions);
+        // What came by the command line did so by an option of its own.
+        let argument = arguments.iter().find(|argument| argument.is_given && argument.place == part.place);
+        conditions.extend(argument.map(Argument::condition));
+        Piece { said: part.text, place: part.place.into(), conditions }
+    };
+    parts.into_iter().map(piece).collect()
+}
+
+/// The conditions that options decide, or names that nothing defines; those of include guards say nothing.
+fn decisive<H: Headers>(
+    source: &Preprocessor<H>,
+    arguments: &[Argument],
+    conditions: Vec<Condition>,
+) -> Vec<Condition> {
+    let counts = |name: &String| {
+        let is_argument = arguments.iter().any(|argument| argument.name == name);
+        let is_decided = ALWAYS.contains(&name.as_str()) || source.was_defined(name);
+        is_argument || name.starts_with("CONFIG_") || !is_decided
+    };
+    let kept = conditions.into_iter().filter(|condition| condition.names.iter().any(counts));
+    kept.map(|condition| Condition { needs: condition.needs.map(|needs| by_option(arguments, needs)), ..condition })
+        .collect()
+}
+
+/// What a name on the command line needs is the option that puts it there.
+fn by_option(arguments: &[Argument], needs: Vec<Need>) -> Vec<Need> {
+    let option = |need: Need| {
+        let mut behind = arguments.iter().filter(|argument| argument.name == need.name);
+        match (behind.next(), behind.next()) {
+            (Some(argument), None) => Need { name: argument.option.clone(), set: need.set },
+            _ => need,
+        }
+    };
+    needs.into_iter().map(option).collect()
+}
+
+/// What the macros in the string would be under other conditions.
+fn others<H: Headers>(source: &mut Preprocessor<H>, arguments: &[Argument], reached: &[String]) -> Result<Vec<Other>> {
+    let mut others = Vec::new();
+    for name in reached {
+        let alternatives = source.alternatives(name)?;
+        let by_argument = arguments.iter().filter(|argument| argument.name == name && !argument.is_given);
+        if alternatives.is_empty() && by_argument.clone().next().is_none() {
+            continue;
+        }
+        let now = source.expand(name)?.map(|expansion| text_of(&pieces(source, arguments, expansion.parts)));
+        for alternative in alternatives {
+            let mut unknown = Vec::new();
+            let mut text = Vec::new();
+            for part in alternative.parts {
+                match part.text {
+                    Spelled::Text(bytes) => text.extend(bytes),
+                    Spelled::Token(name) => unknown.push(name),
+                }
+            }
+            if unknown.is_empty() && now.as_ref() == Some(&text) {
+                continue;
+            }
+            let conditions = decisive(source, arguments, alternative.conditions);
+            let (name, now, place) = (name.clone(), now.clone(), alternative.place.into());
+            others.push(Other { name, now, text, unknown, place, conditions });
+        }
+        let now = arguments.iter().find(|argument| argument.name == name && argument.is_given);
+        let now = now.map(|argument| argument.value.clone().into_bytes());
+        for argument in by_argument {
+            let (name, place, text) =
+                (name.clone(), argument.place.clone().into(), argument.value.clone().into_bytes());
+            let conditions = vec![argument.condition()];
+            others.push(Other { name, now: now.clone(), text, unknown: Vec::new(), place, conditions });
+        }
+    }
+    Ok(others)
+}

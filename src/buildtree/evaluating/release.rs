@@ -1,0 +1,244 @@
+//! The release that a tree's modules carry now, and the one that a build would make anew. Pure.
+//!
+//! `KERNELVERSION`, then `localversion*` files, then `CONFIG_LOCALVERSION`, then `LOCALVERSION` of the environment, then
+//! what version control adds. Up to 2.6.13 the environment adds nothing, and up to 2.6.34 only where
+//! CONFIG_LOCALVERSION_AUTO is set (the top Makefile of each).
+
+use serde::Serialize;
+
+use crate::buildtree::file_line::Place;
+use crate::buildtree::reading::localversion::{Gathering, LocalVersion};
+use crate::buildtree::reading::makefile::Version;
+use crate::buildtree::reading::scm::Scm;
+
+/// A tree's two releases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Releases {
+    /// The one that a module built now carries, and the line that says so; `None` where nothing was built yet.
+    pub now: Option<Piece>,
+    /// The pieces of the one that would be made anew, in their order, as far as they are known.
+    pub pieces: Vec<Piece>,
+    /// Those as one; `None` where one of them can't be told, or none would be made.
+    pub anew: Option<String>,
+    /// Why it can't be told, in words.
+    pub unknown: Option<String>,
+}
+
+/// A piece of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Piece {
+    /// The text, with the dot or hyphen that belongs to it.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub from: PieceFrom,
+}
+
+/// What a piece of a release is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PieceFrom {
+    /// `VERSION` of the Makefile.
+    Version,
+    /// `PATCHLEVEL`.
+    Patchlevel,
+    /// `SUBLEVEL`.
+    Sublevel,
+    /// `EXTRAVERSION`.
+    Extraversion,
+    /// A `localversion*` file.
+    LocalversionFile,
+    /// `CONFIG_LOCALVERSION`.
+    ConfigLocalversion,
+    /// `LOCALVERSION` of the environment.
+    Environment,
+    /// Version control.
+    Scm,
+    /// A generated file, as a whole.
+    Generated,
+    /// `override KERNELRELEASE` of a package's makefiles.
+    Forced,
+}
+
+/// What a release is made of.
+pub(super) struct Ingredients<'t> {
+    pub(super) version: &'t Version,
+    pub(super) gathering: Gathering,
+    pub(super) files: &'t [LocalVersion],
+    /// `CONFIG_LOCALVERSION`; `None` where nothing is configured yet.
+    pub(super) config: Option<(String, Place)>,
+    /// Is CONFIG_LOCALVERSION_AUTO set?
+    pub(super) auto: bool,
+    /// `LOCALVERSION`, and the Makefile that would read it.
+    pub(super) environment: Option<(String, Place)>,
+    pub(super) scm: &'t Scm,
+    /// `override KERNELRELEASE`.
+    pub(super) forced: Option<(String, Place)>,
+    /// Why no build of this tree makes a release, where that is so.
+    pub(super) kept: Option<&'static str>,
+}
+
+impl Releases {
+    /// Puts them together. `now` is the generated header's, with its place.
+    pub(super) fn assemble(of: &Ingredients, now: Option<(String, Place)>) -> Self {
+        let now = now.map(|(text, place)| Piece { text, place, from: PieceFrom::Generated });
+        if let Some((text, place)) = &of.forced {
+            let piece = Piece { text: text.clone(), place: place.clone(), from: PieceFrom::Forced };
+            return Releases { now, anew: Some(piece.text.clone()), pieces: vec![piece], unknown: None };
+        }
+        let pieces = of.pieces();
+        let unknown = of.unknown();
+        let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        let anew = unknown.is_none().then(|| as_echoed(&whole));
+        Releases { now, pieces, anew, unknown }
+    }
+
+    /// The longest that a release may be: more, and make stops (`uts_len` of the top Makefile).
+    pub const LONGEST: usize = 64;
+}
+
+/// A release as the header has it: `echo \#define UTS_RELEASE \"$(KERNELRELEASE)\"` (top Makefile, since 2.6.18) parts it into
+/// words, and puts one space between them.
+fn as_echoed(release: &str) -> String {
+    let mut echoed = String::with_capacity(release.len());
+    for c in release.chars().map(|c| if matches!(c, '\t' | '\n') { ' ' } else { c }) {
+        if c != ' ' || !echoed.ends_with(' ') {
+            echoed.push(c);
+        }
+    }
+    echoed
+}
+
+impl Ingredients<'_> {
+    fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut add = |text: String, place: &Place, from| {
+            if !text.is_empty() {
+                pieces.push(Piece { text, place: place.clone(), from });
+            }
+        };
+        let Version { version, patchlevel, sublevel, extraversion, .. } = self.version;
+        let dotted = |value: &str| if value.is_empty() { String::new() } else { format!(".{value}") };
+        add(version.value.clone(), &version.place, PieceFrom::Version);
+        add(dotted(&patchlevel.value), &patchlevel.place, PieceFrom::Patchlevel);
+        add(dotted(&sublevel.value), &sublevel.place, PieceFrom::Sublevel);
+        add(extraversion.value.clone(), &extraversion.place, PieceFrom::Extraversion);
+        if self.gathering == Gathering::Never {
+            return pieces;
+        }
+        for file in self.files {
+            add(file.text.clone(), &file.place, PieceFrom::LocalversionFile);
+        }
+        if let Some((text, place)) = &self.config {
+            add(self.gathering.text(text), place, PieceFrom::ConfigLocalversion);
+        }
+        if let Some((text, place)) = self.environment.as_ref().filter(|_| self.reads_environment()) {
+            add(text.clone(), place, PieceFrom::Environment);
+        }
+        add(self.scm.suffix.clone().unwrap_or_default(), &self.scm.place, PieceFrom::Scm);
+        pieces
+    }
+
+    /// Does this age append `LOCALVERSION` of the environment?
+    fn reads_environment(&self) -> bool {
+        match self.gathering {
+            Gathering::Never | Gathering::Listed => false,
+            // 2.6.10 to 2.6.13 set it themselves; since 2.6.14 it is a part of what LOCALVERSION_AUTO adds.
+            Gathering::Sorted | Gathering::Found => self.auto && self.version.numbers() >= (2, 6, 14),
+            Gathering::Script => true,
+        }
+    }
+
+    /// Why it can't be told.
+    fn unknown(&self) -> Option<String> {
+        let Version { version, patchlevel, sublevel, extraversion, windows_lines } = self.version;
+        if let Some(why) = self.kept {
+            return Some(why.to_owned());
+        }
+        if let Some(line) = windows_lines.first() {
+            let file = Place::new(&version.place.file, *line);
+            return Some(format!("{file} ends as on Windows: make takes the carriage return into the release"));
+        }
+        let of_make = [version, patchlevel, sublevel, extraversion].into_iter().find(|a| a.value.contains("$("));
+        if let Some(assigned) = of_make {
+            return Some(format!("{}: only make knows what {} is", assigned.place, assigned.value));
+        }
+        if self.config.is_none() && self.gathering != Gathering::Never {
+            return Some("the tree is not configured".to_owned());
+        }
+        match &self.scm.suffix {
+            Some(_) => None,
+            None => Some(format!("{}: {}", self.scm.place, self.scm.why)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn version(text: &str) -> Version {
+        Version::parse(text, Path::new("Makefile")).unwrap()
+    }
+
+    const GUIDE: &str = "VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\nEXTRAVERSION = -1.358custom\n";
+    const NEW: &str = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\n";
+
+    fn scm(suffix: Option<&str>) -> Scm {
+        Scm { suffix: suffix.map(str::to_owned), place: Place::whole("script"), why: "why".to_owned() }
+    }
+
+    fn releases(text: &str, gathering: Gathering, suffix: Option<&str>, auto: bool) -> Releases {
+        let file = LocalVersion { place: Place::new("localversion", 1), text: "-rt1".to_owned() };
+        let of = Ingredients {
+            version: &version(text),
+            gathering,
+            files: &[file],
+            config: Some(("-a b".to_owned(), Place::new(".config", 9))),
+            auto,
+            environment: Some(("-env".to_owned(), Place::whole("Makefile"))),
+            scm: &scm(suffix),
+            forced: None,
+            kept: None,
+        };
+        Releases::assemble(&of, Some(("2.6.5-1.358".to_owned(), Place::new("version.h", 1))))
+    }
+
+    #[test]
+    fn the_guides_tree_has_four_lines() {
+        let releases = releases(GUIDE, Gathering::Never, Some(""), false);
+        let pieces: Vec<String> =
+            releases.pieces.iter().map(|piece| format!("{} {}", piece.place, piece.text)).collect();
+        assert_eq!(pieces, ["Makefile:1 2", "Makefile:2 .6", "Makefile:3 .5", "Makefile:4 -1.358custom"]);
+        assert_eq!(releases.anew.as_deref(), Some("2.6.5-1.358custom"));
+        assert_eq!(releases.now.unwrap().text, "2.6.5-1.358");
+    }
+
+    #[test]
+    fn white_space_in_the_middle_becomes_one_space() {
+        assert_eq!(as_echoed("6.1.192 -one  -two\tand more"), "6.1.192 -one -two and more");
+    }
+
+    #[test]
+    fn each_age_in_its_order() {
+        let anew = |gathering, auto| releases(NEW, gathering, Some("+"), auto).anew.unwrap();
+        assert_eq!(anew(Gathering::Script, false), "6.1.0-rc1-rt1-a b-env+");
+        assert_eq!(anew(Gathering::Found, true), "6.1.0-rc1-rt1-ab-env+");
+        assert_eq!(anew(Gathering::Found, false), "6.1.0-rc1-rt1-ab+");
+        assert_eq!(releases(GUIDE, Gathering::Sorted, Some(""), true).anew.unwrap(), "2.6.5-1.358custom-rt1-ab");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_put_together() {
+        let releases_of = |text, suffix| releases(text, Gathering::Script, suffix, true);
+        let unknown = releases_of(NEW, None);
+        assert_eq!((unknown.anew.as_deref(), unknown.unknown.as_deref()), (None, Some("script: why")));
+        let windows = releases_of("VERSION = 6\nPATCHLEVEL = 1\r\nSUBLEVEL = 0\n", Some(""));
+        assert!(windows.unknown.unwrap().starts_with("Makefile:2 ends as on Windows"));
+        let made = releases_of("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION = $(shell date)\n", Some(""));
+        assert_eq!(made.anew, None);
+    }
+}

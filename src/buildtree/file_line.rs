@@ -1,0 +1,60 @@
+//! Where in a tree something stands. Pure.
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use crate::buildtree::preprocessor::Location;
+use crate::escape;
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file, as it was opened: below the folder that was named, where it is in it.
+    #[serde(serialize_with = "lossy")]
+    pub file: PathBuf,
+    /// Its line, counted from 1; 0 is the file as a whole.
+    pub line: usize,
+}
+
+/// A path for a document, which has no bytes: what is not UTF-8 becomes U+FFFD.
+pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+impl Place {
+    /// A line of a file.
+    pub fn new(file: impl AsRef<Path>, line: usize) -> Self {
+        Place { file: file.as_ref().to_owned(), line }
+    }
+
+    /// A file as a whole.
+    pub fn whole(file: impl AsRef<Path>) -> Self {
+        Place::new(file, 0)
+    }
+}
+
+impl fmt::Display for Place {
+    /// `FILE:LINE`, or `FILE` for the whole; what a terminal would obey is escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape::bytes_for_eyes(self.file.as_os_str().as_bytes()))?;
+        match self.line {
+            0 => Ok(()),
+            line => write!(f, ":{line}"),
+        }
+    }
+}
+
+impl From<Location> for Place {
+    fn from(location: Location) -> Self {
+        Place { file: location.file, line: location.line }
+    }
+}
+
+impl From<&Place> for Location {
+    fn from(line: &Place) -> Self {
+        Location { file: line.file.clone(), line: line.line }
+    }
+}

@@ -1,0 +1,182 @@
+//! The conditions under which a line of a header counts, told so that a person can make them hold.
+
+use std::rc::Rc;
+
+use super::limits::MOST_NESTED;
+use super::location::Location;
+use super::token::{Kind, Spot, Token};
+
+/// A condition under which something stands in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Where the header asks.
+    pub place: Location,
+    /// The question as it is written: `#ifdef CONFIG_SMP`. Escape it before showing it.
+    pub text: String,
+    /// Must the answer be yes? No for what stands in a later branch of the same question (`#else`).
+    pub holds: bool,
+    /// The names that the answer hangs on: options with `CONFIG_`, and other macros.
+    pub names: Vec<String>,
+    /// What each name must be, if the condition comes down to that; `None` where it can be had in several ways, or
+    /// asks for more than whether a name is set.
+    pub needs: Option<Vec<Need>>,
+}
+
+/// A name that must be set, or must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The name: `CONFIG_SMP`.
+    pub name: String,
+    /// Must it be set?
+    pub set: bool,
+}
+
+/// A question that a header asks.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) spot: Spot,
+    /// As it is written, from `#` on.
+    pub(super) text: String,
+    /// The tokens of the expression; for `#ifdef X` those of `defined X`, for `#ifndef X` of `!defined X`.
+    pub(super) tokens: Vec<Token>,
+}
+
+/// A branch: an answer to a question, within another branch.
+pub(super) struct Branch {
+    within: u32,
+    test: Rc<Test>,
+    wanted: bool,
+}
+
+/// All branches that were seen; number 0 is where nothing was asked.
+#[derive(Default)]
+pub(super) struct Branches(Vec<Branch>);
+
+impl Branches {
+    /// The branch in which `test` is answered as wanted, within another.
+    pub(super) fn add(&mut self, within: u32, test: Rc<Test>, wanted: bool) -> u32 {
+        self.0.push(Branch { within, test, wanted });
+        u32::try_from(self.0.len()).unwrap_or(0)
+    }
+
+    /// The questions and wanted answers that lead to a branch, the outermost first.
+    pub(super) fn way_to(&self, branch: u32) -> Vec<(&Test, bool)> {
+        let mut way = Vec::new();
+        let mut at = branch;
+        while let Some(branch) = usize::try_from(at).ok().and_then(|at| self.0.get(at.checked_sub(1)?)) {
+            way.push((&*branch.test, branch.wanted));
+            at = branch.within;
+        }
+        way.reverse();
+        way
+    }
+}
+
+/// The names of one expression that are told.
+const MOST_NAMES: usize = 64;
+
+/// The names in an expression, each once.
+pub(super) fn names(test: &Test) -> Vec<String> {
+    let mut names = Vec::new();
+    for token in test.tokens.iter().filter(|token| token.kind == Kind::Name) {
+        let name = String::from_utf8_lossy(&token.text).into_owned();
+        if names.len() < MOST_NAMES && name != "defined" && !ASKS.contains(&name.as_str()) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What each name must be for a test to be answered as wanted, if it comes down to that.
+pub(super) fn needs(test: &Test, wanted: bool) -> Option<Vec<Need>> {
+    let mut reader = Reader { tokens: &test.tokens, at: 0, depth: 0 };
+    let logic = reader.any()?;
+    let mut needs = Vec::new();
+    (reader.at == test.tokens.len() && collect(&logic, wanted, &mut needs)).then_some(needs)
+}
+
+/// The macros of `include/linux/kconfig.h` (3.1) that ask whether an option is set.
+const ASKS: [&str; 4] = ["IS_ENABLED", "IS_BUILTIN", "IS_MODULE", "IS_REACHABLE"];
+
+/// What an expression asks, as far as it asks whether names are set.
+enum Logic {
+    Name(String),
+    Not(Box<Logic>),
+    All(Vec<Logic>),
+    Any(Vec<Logic>),
+}
+
+fn collect(logic: &Logic, wanted: bool, needs: &mut Vec<Need>) -> bool {
+    match logic {
+        Logic::Name(name) => {
+            needs.push(Need { name: name.clone(), set: wanted });
+            true
+        }
+        Logic::Not(inner) => collect(inner, !wanted, needs),
+        Logic::All(parts) if wanted => parts.iter().all(|part| collect(part, true, needs)),
+        Logic::Any(parts) if !wanted => parts.iter().all(|part| collect(part, false, needs)),
+        Logic::All(_) | Logic::Any(_) => false,
+    }
+}
+
+struct Reader<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, sign: &[u8]) -> bool {
+        let is_it = self.tokens.get(self.at).is_some_and(|token| token.is(sign));
+        self.at += usize::from(is_it);
+        is_it
+    }
+
+    fn name(&mut self) -> Option<String> {
+        let token = self.tokens.get(self.at).filter(|token| token.kind == Kind::Name)?;
+        self.at += 1;
+        Some(String::from_utf8_lossy(&token.text).into_owned())
+    }
+
+    fn any(&mut self) -> Option<Logic> {
+        let first = self.all()?;
+        let mut parts = vec![first];
+        while self.take(b"||") {
+            parts.push(self.all()?);
+        }
+        if parts.len() == 1 { parts.pop() } else { Some(Logic::Any(parts)) }
+    }
+
+    fn all(&mut self) -> Option<Logic> {
+        let first = self.one()?;
+        let mut parts = vec![first];
+        while self.take(b"&&") {
+            parts.push(self.one()?);
+        }
+        if parts.len() == 1 { parts.pop() } else { Some(Logic::All(parts)) }
+    }
+
+    fn one(&mut self) -> Option<Logic> {
+        self.depth += 1;
+        if self.depth > MOST_NESTED {
+            return None;
+        }
+        let logic = if self.take(b"!") {
+            Logic::Not(Box::new(self.one()?))
+        } else if self.take(b"(") {
+            let inner = self.any()?;
+            self.take(b")").then_some(inner)?
+        } else {
+            let name = self.name()?;
+            if name == "defined" || ASKS.contains(&name.as_str()) {
+                let opens = self.take(b"(");
+                let asked = self.name()?;
+                (!opens || self.take(b")")).then_some(Logic::Name(asked))?
+            } else {
+                Logic::Name(name)
+            }
+        };
+        self.depth -= 1;
+        Some(logic)
+    }
+}

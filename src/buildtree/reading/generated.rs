@@ -1,0 +1,267 @@
+//! What the last build left in a tree: the files that hold its release, and what modules are built with.
+//!
+//! | kernel | the header with `UTS_RELEASE` | the file that make reads |
+//! |---|---|---|
+//! | 2.6.0 to 2.6.17 | include/linux/version.h | none; 2.6.16 and 2.6.17 `.kernelrelease` |
+//! | 2.6.18 to 2.6.32 | include/linux/utsrelease.h | `.kernelrelease`, since 2.6.20 include/config/kernel.release |
+//! | 2.6.33 on | include/generated/utsrelease.h | include/config/kernel.release |
+//!
+//! Which header counts is told by what the tree's include/linux/vermagic.h includes, and by the version only where that
+//! is not there.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::buildtree::file_line::Place;
+use crate::buildtree::reading::files::read_text;
+use crate::buildtree::reading::layout::Layout;
+use crate::buildtree::reading::options::Options;
+use crate::error::Result;
+
+/// What the last build left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Generated {
+    /// Each file that holds a release, as far as they are there.
+    pub releases: Vec<ReleaseFile>,
+    /// The header whose `UTS_RELEASE` modules carry, of those; `None` where there is none yet.
+    pub header: Option<ReleaseFile>,
+    /// Where that header is, or would be, below the object folder.
+    pub header_path: &'static str,
+    /// What `make` makes before modules can be built, there or missing.
+    pub parts: Vec<Part>,
+}
+
+/// A generated file with a release in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReleaseFile {
+    /// The file and the line in it.
+    pub place: Place,
+    /// The release.
+    pub release: String,
+    /// Does the preprocessor read it (`UTS_RELEASE`), or only make?
+    pub is_header: bool,
+}
+
+/// A file that is made before modules are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Where it is, or would be.
+    #[serde(serialize_with = "crate::buildtree::file_line::lossy")]
+    pub path: PathBuf,
+    /// What it is for, in words.
+    pub role: &'static str,
+    /// Is it there?
+    pub present: bool,
+    /// Do modules of this tree need it?
+    pub needed: bool,
+    /// What makes it.
+    pub made_by: MadeBy,
+}
+
+/// What makes a missing part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MadeBy {
+    /// `make modules_prepare` (before 2.6.11: `make`).
+    ModulesPrepare,
+    /// Only a full `make`.
+    Make,
+}
+
+/// A version that decides what a tree has.
+type Numbers = (u32, u32, u32);
+
+/// The files that may hold a release, and whether it is a header.
+const FILES: [(&str, bool); 5] = [
+    ("include/linux/version.h", true),
+    ("include/linux/utsrelease.h", true),
+    ("include/generated/utsrelease.h", true),
+    ("include/config/kernel.release", false),
+    (".kernelrelease", false),
+];
+
+impl Generated {
+    /// Looks for it.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`] for a release file that is there and can't be read.
+    pub fn read(layout: &Layout, version: Numbers, options: Option<&Options>) -> Result<Self> {
+        let header_path = header_path(&layout.source.value, version)?;
+        let mut folders = vec![&layout.object];
+        if layout.is_split() {
+            folders.push(&layout.source.value);
+        }
+        let mut releases = Vec::new();
+        let mut header = None;
+        for folder in folders {
+            for (below, is_header) in FILES {
+                let path = folder.join(below);
+                let Some(text) = read_text(&path)? else { continue };
+                let found = if is_header { uts_releases(&text) } else { first_line(&text).into_iter().collect() };
+                for (line, release) in found {
+                    let file = ReleaseFile { place: Place::new(&path, line), release, is_header };
+                    if below == header_path && header.is_none() {
+                        header = Some(file.clone());
+                    }
+                    releases.push(file);
+                }
+            }
+        }
+        let parts = parts(layout, header_path, version, options);
+        Ok(Generated { releases, header, header_path, parts })
+    }
+
+    /// The parts that modules need and that are missing.
+    pub fn missing(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.needed && !part.present)
+    }
+}
+
+/// The header that the version magic's own header includes.
+///
+/// # Errors
+///
+/// [`crate::error::ErrorKind::Io`] if that is there and can't be read.
+fn header_path(source: &Path, version: Numbers) -> Result<&'static str> {
+    let text = read_text(&source.join("include/linux/vermagic.h"))?.unwrap_or_default();
+    let included = FILES.iter().filter(|(_, is_header)| *is_header).find(|(below, _)| {
+        let name = below.strip_prefix("include/").unwrap_or(below);
+        text.lines().any(|line| {
+            let line = line.trim_start();
+            line.strip_prefix('#').is_some_and(|rest| rest.trim_start().starts_with("include"))
+                && line.contains(&format!("<{name}>"))
+        })
+    });
+    Ok(match (included, version) {
+        (Some((below, _)), _) => below,
+        (None, (2, 6, ..=17)) => "include/linux/version.h",
+        (None, (2, 6, ..=32)) => "include/linux/utsrelease.h",
+        (None, _) => "include/generated/utsrelease.h",
+    })
+}
+
+/// Each `#define UTS_RELEASE "…"`, with its line. Red Hat's of 2.6 had several, of which a preprocessor takes one.
+fn uts_releases(text: &str) -> Vec<(usize, String)> {
+    let found = text.lines().enumerate().filter_map(|(at, line)| {
+        let rest = line.trim_start().strip_prefix('#')?.trim_start().strip_prefix("define")?.trim_start();
+        let rest = rest.strip_prefix("UTS_RELEASE").filter(|rest| rest.starts_with([' ', '\t']))?;
+        let (_, rest) = rest.split_once('"')?;
+        Some((at + 1, rest.split('"').next()?.to_owned()))
+    });
+    found.collect()
+}
+
+fn first_line(text: &str) -> Option<(usize, String)> {
+    let line = text.lines().next()?.trim();
+    (!line.is_empty()).then(|| (1, line.to_owned()))
+}
+
+/// What is made before modules are, by age and configuration (targets `prepare` and `scripts` of the top Makefile).
+fn parts(layout: &Layout, header_path: &'static str, version: Numbers, options: Option<&Options>) -> Vec<Part> {
+    let is = |name: &str| options.is_some_and(|options| options.is_yes(name));
+    let since = |patch: Numbers| version >= patch;
+    let modversions = is("MODVERSIONS");
+    let dwarf = is("GENDWARFKSYMS");
+    let prepare = MadeBy::ModulesPrepare;
+    let autoconf = if since((2, 6, 33)) { "include/generated/autoconf.h" } else { "include/linux/autoconf.h" };
+    let modpost = if since((2, 6, 6)) { "scripts/mod/modpost" } else { "scripts/modpost" };
+    let wanted: [(&str, &'static str, bool, bool, MadeBy); 15] = [
+        // path, role, does this age have it, is it needed, what makes it
+        (".config", "the configuration", true, false, prepare),
+        ("include/config/auto.conf", "the options that make reads", since((2, 6, 18)), true, prepare),
+        (autoconf, "the options that the compiler reads", true, true, prepare),
+        (header_path, "the release that modules carry", true, true, prepare),
+        ("include/config/kernel.release", "the release that make reads", since((2, 6, 20)), false, prepare),
+        ("include/generated/bounds.h", "sizes that headers need", since((2, 6, 33)), true, prepare),
+        ("scripts/basic/fixdep", "the build's own dependencies", true, true, prepare),
+        (modpost, "what writes the version magic into modules", true, true, prepare),
+        ("scripts/genksyms/genksyms", "symbol versions", true, modversions && !dwarf, prepare),
+        ("scripts/gendwarfksyms/gendwarfksyms", "symbol versions", dwarf, modversions, prepare),
+        ("tools/objtool/objtool", "what objects are checked with", since((4, 6, 0)), objtool(options), prepare),
+        ("scripts/module.lds", "how modules are linked", since((5, 10, 0)), true, prepare),
+        ("Module.symvers", "what the kernel exports, and the symbol versions", true, modversions, MadeBy::Make),
+        ("System.map", "addresses in the image", true, false, MadeBy::Make),
+        ("vmlinux", "the image, for BTF of modules", is("DEBUG_INFO_BTF_MODULES"), false, MadeBy::Make),
+    ];
+    let part = |(below, role, _, needed, made_by)| {
+        let mut path = layout.object.join(below);
+        // Debian's headers keep it where it was up to 5.9.
+        if let Some(srcarch) = layout.srcarch.as_ref().filter(|_| below == "scripts/module.lds" && !path.exists()) {
+            let kept = layout.object.join("arch").join(&srcarch.value).join("module.lds");
+            path = if kept.exists() { kept } else { path };
+        }
+        Part { present: path.exists(), path, role, needed, made_by }
+    };
+    wanted.into_iter().filter(|(_, _, exists, ..)| *exists).map(part).collect()
+}
+
+/// Does a build of modules run objtool? CONFIG_OBJTOOL since 5.19, CONFIG_STACK_VALIDATION before.
+fn objtool(options: Option<&Options>) -> bool {
+    options.is_some_and(|options| options.is_yes("OBJTOOL") || options.is_yes("STACK_VALIDATION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_header_of_each_age() {
+        let text = "#define UTS_RELEASE \"2.6.5-1.358custom\"\n#define LINUX_VERSION_CODE 132613\n";
+        assert_eq!(uts_releases(text), [(1, "2.6.5-1.358custom".to_owned())]);
+        assert_eq!(uts_releases("#define UTS_RELEASE_X \"a\"\n/* UTS_RELEASE \"b\" */\n"), []);
+        assert_eq!(uts_releases("# define  UTS_RELEASE\t\"a\"\n#define UTS_RELEASE \"b\"\n").len(), 2);
+        let none = Path::new("/nonexistent");
+        assert_eq!(header_path(none, (2, 6, 5)).unwrap(), "include/linux/version.h");
+        assert_eq!(header_path(none, (2, 6, 18)).unwrap(), "include/linux/utsrelease.h");
+        assert_eq!(header_path(none, (2, 6, 33)).unwrap(), "include/generated/utsrelease.h");
+    }
+
+    #[test]
+    fn the_trees_own_header_decides_before_its_version() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("include/linux")).unwrap();
+        fs::write(
+            root.path().join("include/linux/vermagic.h"),
+            "#include <linux/version.h>\n#include <linux/module.h>\n",
+        )
+        .unwrap();
+        assert_eq!(header_path(root.path(), (6, 1, 0)).unwrap(), "include/linux/version.h");
+    }
+
+    #[test]
+    fn half_built_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |below: &str, text: &str| {
+            let path = root.path().join(below);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("Makefile", "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n");
+        put("init/main.c", "");
+        put("include/linux/module.h", "");
+        put("include/config/kernel.release", "6.1.0-new\n");
+        put("include/generated/utsrelease.h", "#define UTS_RELEASE \"6.1.0-old\"\n");
+        put("scripts/basic/fixdep", "");
+        let layout = Layout::read(root.path(), None).unwrap();
+        let options = Options::parse("CONFIG_MODVERSIONS=y\nCONFIG_OBJTOOL=y\n", Path::new(".config"));
+        let generated = Generated::read(&layout, (6, 1, 0), Some(&options)).unwrap();
+        assert_eq!(generated.header.as_ref().unwrap().release, "6.1.0-old");
+        assert_eq!(generated.releases.len(), 2);
+        let missing: Vec<_> = generated.missing().map(|part| part.path.strip_prefix(root.path()).unwrap()).collect();
+        let expected = [
+            "include/config/auto.conf",
+            "include/generated/autoconf.h",
+            "include/generated/bounds.h",
+            "scripts/mod/modpost",
+            "scripts/genksyms/genksyms",
+            "tools/objtool/objtool",
+            "scripts/module.lds",
+            "Module.symvers",
+        ];
+        assert_eq!(missing, expected.map(Path::new));
+    }
+}

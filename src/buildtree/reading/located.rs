@@ -1,0 +1,25 @@
+//! A value, where it was read, and how it was determined. Pure.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::buildtree::file_line::Place;
+
+/// A value, where it was read, and how it was determined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Known<T> {
+    /// The value.
+    pub value: T,
+    /// The line that it comes from.
+    pub place: Place,
+    /// How it was determined, in words: "its Makefile includes the source's".
+    pub how: String,
+}
+
+/// A [`Known`] path, written as [`lossy`](crate::buildtree::file_line::lossy) writes one.
+pub(super) fn known_path<S: serde::Serializer>(known: &Known<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Known { value, place, how } = known;
+    let value = value.to_string_lossy().into_owned();
+    Known { value, place: place.clone(), how: how.clone() }.serialize(serializer)
+}

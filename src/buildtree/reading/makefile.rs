@@ -1,0 +1,242 @@
+//! `VERSION`, `PATCHLEVEL`, `SUBLEVEL`, `EXTRAVERSION` of a kernel's top Makefile. Pure.
+//!
+//! They are the first lines of it in every age, and are put together as `VERSION.PATCHLEVEL.SUBLEVEL` and
+//! `EXTRAVERSION` (`KERNELVERSION`, up to 2.6.14 a part of `KERNELRELEASE`). Since 3.0 an empty `PATCHLEVEL` or
+//! `SUBLEVEL` takes its dot with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::buildtree::file_line::Place;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The version that a Makefile gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// `VERSION`.
+    pub version: Assigned,
+    /// `PATCHLEVEL`.
+    pub patchlevel: Assigned,
+    /// `SUBLEVEL`.
+    pub sublevel: Assigned,
+    /// `EXTRAVERSION`, with its hyphen. Where the Makefile does not have it: empty, and the file as a whole.
+    pub extraversion: Assigned,
+    /// Those of the four lines that end as on Windows: make takes the carriage return into the value.
+    pub windows_lines: Vec<usize>,
+}
+
+/// A variable's value, and the line that gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Assigned {
+    /// As it is meant: without white space around it, without a comment, without a carriage return.
+    pub value: String,
+    /// The assignment that counts: the last one.
+    pub place: Place,
+}
+
+impl Version {
+    /// The version in a kernel's top Makefile.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`] if it has none of them or some are no numbers, [`ErrorKind::Unsupported`] for a kernel
+    /// before 2.6, whose modules have no version magic.
+    pub fn parse(text: &str, file: &Path) -> Result<Self> {
+        let mut windows_lines = Vec::new();
+        let mut last: BTreeMap<&str, Assigned> = BTreeMap::new();
+        for Line { name, value, line, windows } in assignments(text) {
+            if !NAMES.contains(&name) {
+                continue;
+            }
+            if windows {
+                windows_lines.push(line);
+            }
+            last.insert(name, Assigned { value: value.to_owned(), place: Place::new(file, line) });
+        }
+        let mut take = |name: &str| {
+            last.remove(name).ok_or_else(|| {
+                let what = format!("no kernel's top Makefile: it does not set {name}");
+                Error::new(ErrorKind::Malformed, what).hint(HINT).on(file)
+            })
+        };
+        let version = Version {
+            version: take("VERSION")?,
+            patchlevel: take("PATCHLEVEL")?,
+            sublevel: take("SUBLEVEL")?,
+            extraversion: take("EXTRAVERSION")
+                .unwrap_or_else(|_| Assigned { value: String::new(), place: Place::whole(file) }),
+            windows_lines,
+        };
+        version.must_be_linux(file)?;
+        Ok(version)
+    }
+
+    /// The three numbers; an empty one is 0.
+    pub fn numbers(&self) -> (u32, u32, u32) {
+        let number = |assigned: &Assigned| assigned.value.parse().unwrap_or(0);
+        (number(&self.version), number(&self.patchlevel), number(&self.sublevel))
+    }
+
+    /// `KERNELVERSION`, as make puts it together.
+    pub fn kernelversion(&self) -> String {
+        let dotted = |assigned: &Assigned| match assigned.value.as_str() {
+            "" => String::new(),
+            value => format!(".{value}"),
+        };
+        let Version { version, patchlevel, sublevel, extraversion, .. } = self;
+        format!("{}{}{}{}", version.value, dotted(patchlevel), dotted(sublevel), extraversion.value)
+    }
+
+    /// # Errors
+    ///
+    /// As [`Version::parse`].
+    fn must_be_linux(&self, file: &Path) -> Result<()> {
+        for (name, assigned) in
+            [("VERSION", &self.version), ("PATCHLEVEL", &self.patchlevel), ("SUBLEVEL", &self.sublevel)]
+        {
+            let may_be_empty = name != "VERSION";
+            if assigned.value.parse::<u32>().is_err() && !(may_be_empty && assigned.value.is_empty()) {
+                let what = format!("line {}: {name} is '{}', which is no number", assigned.place.line, assigned.value);
+                return Err(Error::new(ErrorKind::Malformed, what).hint(HINT).on(file));
+            }
+        }
+        match self.numbers() {
+            (2, patchlevel @ 0..=5, sublevel) => {
+                let what =
+                    format!("the source of Linux 2.{patchlevel}.{sublevel}, whose modules have no version magic");
+                Err(Error::new(ErrorKind::Unsupported, what).hint("name a tree of Linux 2.6 or later").on(file))
+            }
+            (2..=99, _, _) => Ok(()),
+            (version, _, _) => {
+                let what = format!("no kernel's top Makefile: its VERSION is {version}");
+                Err(Error::new(ErrorKind::Malformed, what).hint(HINT).on(file))
+            }
+        }
+    }
+}
+
+const NAMES: [&str; 4] = ["VERSION", "PATCHLEVEL", "SUBLEVEL", "EXTRAVERSION"];
+
+const HINT: &str = "name the top folder of a kernel's source, headers or build tree";
+
+/// Does a Makefile set all numbers of a kernel's version? A generated one of `make O=` sets but the first two.
+pub(super) fn is_top(text: &str) -> bool {
+    let names: Vec<&str> = assignments(text).map(|line| line.name).collect();
+    ["VERSION", "PATCHLEVEL", "SUBLEVEL"].iter().all(|name| names.contains(name))
+}
+
+/// The variables that a Makefile sets at the left margin, the last value of each, as far as plain text goes.
+pub(super) fn variables(text: &str) -> BTreeMap<&str, &str> {
+    assignments(text).map(|line| (line.name, line.value)).collect()
+}
+
+/// An assignment.
+pub(super) struct Line<'t> {
+    /// The variable, without `export` or `override` before it.
+    pub(super) name: &'t str,
+    /// Its text.
+    pub(super) value: &'t str,
+    /// Its line, from 1.
+    pub(super) line: usize,
+    /// Does it end as on Windows?
+    windows: bool,
+}
+
+/// The assignments at the left margin: `NAME = value`, by any of make's operators but `+=`.
+pub(super) fn assignments(text: &str) -> impl Iterator<Item = Line<'_>> {
+    text.split('\n').enumerate().filter_map(|(at, raw)| {
+        let windows = raw.ends_with('\r');
+        let code = without_comment(raw);
+        let (left, value) = code.split_once('=')?;
+        let name = left.trim_end_matches([':', '?']).trim_end();
+        let name = ["export", "override"].iter().fold(name, |name, word| {
+            name.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t'])).map_or(name, str::trim_start)
+        });
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        (!name.is_empty() && name.chars().all(is_name)).then_some(Line {
+            name,
+            value: value.trim(),
+            line: at + 1,
+            windows,
+        })
+    })
+}
+
+/// A line up to its comment. An escaped `#` is text.
+fn without_comment(line: &str) -> &str {
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        match c {
+            '#' if !escaped => return line.get(..at).unwrap_or(line),
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Version> {
+        Version::parse(text, Path::new("Makefile"))
+    }
+
+    #[test]
+    fn the_guides_tree() {
+        let version =
+            parse("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\nEXTRAVERSION = -1.358custom\nNAME=Zonked\n").unwrap();
+        assert_eq!(version.kernelversion(), "2.6.5-1.358custom");
+        assert_eq!(version.extraversion.place.to_string(), "Makefile:4");
+        assert_eq!(version.numbers(), (2, 6, 5));
+    }
+
+    #[test]
+    fn the_last_assignment_counts_and_comments_do_not() {
+        let version = parse(
+            "# SPDX-License-Identifier: GPL-2.0\nVERSION = 6\nPATCHLEVEL := 1\nSUBLEVEL = 192 # stable\n\
+             EXTRAVERSION = -a\n#EXTRAVERSION = -b\nEXTRAVERSION ?= -c\nEXTRAVERSION_X = -d\n",
+        )
+        .unwrap();
+        assert_eq!(version.kernelversion(), "6.1.192-c");
+        assert_eq!(version.extraversion.place.line, 7);
+    }
+
+    #[test]
+    fn an_empty_extraversion_is_empty() {
+        assert_eq!(
+            parse("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION =\n").unwrap().kernelversion(),
+            "6.1.0"
+        );
+        let without = parse("VERSION = 3\nPATCHLEVEL = 0\nSUBLEVEL =\n").unwrap();
+        assert_eq!((without.kernelversion().as_str(), without.extraversion.place.line), ("3.0", 0));
+    }
+
+    #[test]
+    fn windows_lines_are_told() {
+        let version = parse("VERSION = 6\r\nPATCHLEVEL = 1\r\nSUBLEVEL = 0\nEXTRAVERSION = -x\r\n").unwrap();
+        assert_eq!((version.kernelversion().as_str(), version.windows_lines.as_slice()), ("6.1.0-x", &[1, 2, 4][..]));
+    }
+
+    #[test]
+    fn what_is_no_linux_is_refused() {
+        let kind = |text| parse(text).unwrap_err().kind();
+        assert_eq!(kind("all:\n\tcc x.c\n"), ErrorKind::Malformed);
+        assert_eq!(kind("VERSION = 2\nPATCHLEVEL = 4\nSUBLEVEL = 37\nEXTRAVERSION =\n"), ErrorKind::Unsupported);
+        // U-Boot and busybox have the same variables.
+        assert_eq!(kind("VERSION = 2024\nPATCHLEVEL = 01\nSUBLEVEL =\nEXTRAVERSION =\n"), ErrorKind::Malformed);
+        assert_eq!(kind("VERSION = 1\nPATCHLEVEL = 36\nSUBLEVEL = 1\n"), ErrorKind::Malformed);
+        assert_eq!(kind("VERSION = 6\nPATCHLEVEL = x\nSUBLEVEL = 1\n"), ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn what_an_output_folders_makefile_sets_is_not_enough() {
+        assert!(!is_top("VERSION = 2\nPATCHLEVEL = 6\nKERNELSRC := /src\nMAKEARGS := -C $(KERNELSRC)\n"));
+        assert!(is_top("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\n"));
+        let words = variables("override ARCH = x86\noverride KERNELRELEASE = 6.1.0-56-amd64\nifneq ($(A),$(B))\n");
+        assert_eq!(words["KERNELRELEASE"], "6.1.0-56-amd64");
+    }
+}
