@@ -8,7 +8,9 @@
 //! - [`edit`]: bytes that become others; pure
 //! - [`vermagic`]: the grammar of version magic; pure
 //! - [`btf`]: the types of kernels and modules; pure
+//! - [`parallel`]: work on many items on all cores
 //! - [`module`]: what a module file says
+//! - [`walk`]: the directory walk
 //! - [`kernel`]: the facts of a kernel
 //! - [`buildtree`]: a kernel source, headers or build tree
 //! - [`predict`]: what a kernel will answer; pure
@@ -44,9 +46,11 @@ pub mod guard;
 pub mod kernel;
 pub mod lab;
 pub mod module;
+pub mod parallel;
 pub mod patch;
 pub mod predict;
 pub mod report;
 pub mod text;
 pub mod vault;
 pub mod vermagic;
+pub mod walk;

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Session, count};
-use crate::cli::walk::{self, Walk};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::{file, sha256};
 use crate::vault::history::Trail;
@@ -18,6 +17,7 @@ use crate::vault::sorter::Sorter;
 use crate::vault::spool::{Place, Spool, bytes_of_path};
 use crate::vault::stock::Doubt;
 use crate::vault::{Intent, Vault, target};
+use crate::walk::{self, Walk};
 
 /// So many are looked at before they are told of, or selected.
 pub(super) const STEP: usize = 256;
@@ -157,7 +157,7 @@ impl Selecting<'_> {
     }
 
     fn add_folder(&self, path: PathBuf, selection: &mut Selection) -> Result<()> {
-        let mut files = Walk::new(path.clone()).peekable();
+        let mut files = Walk::modules(path.clone()).peekable();
         let (mut all, mut known) = (0, 0);
         let mut nothing = None;
         loop {

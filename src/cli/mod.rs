@@ -11,7 +11,6 @@ mod diff;
 mod doctor;
 mod enrol;
 mod hexview;
-mod in_order;
 mod kernel;
 mod known;
 mod lab;
@@ -32,7 +31,6 @@ mod tree;
 mod r#try;
 mod vault;
 mod verify;
-mod walk;
 mod words;
 
 use std::ffi::OsString;

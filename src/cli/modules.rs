@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output;
-use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::{index, target};
+use crate::walk::Walk;
 
 // The modules that a command is about. One without any is left to the command: some want one, some then mean all that
 // they know. (No doc comment: clap would take it for what the command does.)
@@ -79,7 +79,7 @@ impl Modules {
     /// Those of [`Modules::named`]. Each item may be an error too: those of the list, and those of [`Walk`].
     pub(super) fn files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
         Ok(self.named()?.flat_map(|named| match named {
-            Ok(path) if path.is_dir() => Meant::Below(Walk::new(path)),
+            Ok(path) if path.is_dir() => Meant::Below(Walk::modules(path)),
             named => Meant::Itself(Some(named)),
         }))
     }

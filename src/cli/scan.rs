@@ -15,20 +15,20 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::cli::Status;
-use crate::cli::in_order::in_order;
 use crate::cli::modules::Modules;
 use crate::cli::output::{Counter, Failure, Session};
-use crate::cli::walk::{Folder, Found, Open, Walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, package};
 use crate::module::elf::{self, Class, Endian};
 use crate::module::glance::{Glance, Looker};
 use crate::module::versions::Kind;
 use crate::module::{file, is_module_name, sha256};
+use crate::parallel::in_order;
 use crate::vault::history::History;
 use crate::vault::index::Index;
 use crate::vault::state::{State, state_of};
 use crate::vault::target;
+use crate::walk::{OpenDirectory, Walk, WalkedDirectory, WalkedFile};
 use record::Place;
 use tally::{KEPT, Odd, Recorded, Tally, Traits};
 
@@ -188,7 +188,7 @@ enum Item {
     /// A file that was named.
     Named(PathBuf),
     /// A file in a folder that was named.
-    Found(Found),
+    Found(WalkedFile),
     /// A module in a package.
     Packed { package: Arc<Path>, path: PathBuf, bytes: Vec<u8> },
     /// What can't be gone into.
@@ -233,7 +233,7 @@ impl Source {
         while room > 0 && folders < self.folders {
             let Some(item) = self.next() else { break };
             let folder = match &item {
-                Item::Found(found) => Some(Arc::as_ptr(found.folder())),
+                Item::Found(found) => Some(Arc::as_ptr(found.directory())),
                 _ => None,
             };
             folders += usize::from(folder != last);
@@ -261,7 +261,7 @@ impl Source {
                     }
                     Err(error) => return Some(Item::Failed(error)),
                 },
-                Inside::Folder(files) => match files.next_found() {
+                Inside::Folder(files) => match files.next_file() {
                     Some(Ok(found)) => return Some(Item::Found(found)),
                     Some(Err(error)) => return Some(Item::Failed(error)),
                     None => self.inside = Inside::Nothing,
@@ -292,7 +292,7 @@ impl Source {
     /// Begins with what is named; a file is an item at once.
     fn enter(&mut self, path: PathBuf) -> Option<Item> {
         if path.is_dir() {
-            self.inside = Inside::Folder(Walk::new(path));
+            self.inside = Inside::Folder(Walk::modules(path));
             return None;
         }
         if is_module_name(&path) {
@@ -384,15 +384,15 @@ impl Shared {
 
 /// The last folder that a module was looked for in, if it could be opened.
 #[derive(Default)]
-struct Here(Option<(Arc<Folder>, Option<Open>)>);
+struct Here(Option<(Arc<WalkedDirectory>, Option<OpenDirectory>)>);
 
 impl Here {
     /// Goes to the folder that a module is in.
-    fn at(&mut self, found: &mut Found) -> Option<&Open> {
+    fn at(&mut self, found: &mut WalkedFile) -> Option<&OpenDirectory> {
         let open = found.take_open();
-        let is_here = matches!(&self.0, Some((folder, _)) if Arc::ptr_eq(folder, found.folder()));
+        let is_here = matches!(&self.0, Some((folder, _)) if Arc::ptr_eq(folder, found.directory()));
         if open.is_some() || !is_here {
-            let folder = found.folder().clone();
+            let folder = found.directory().clone();
             let open = open.or_else(|| folder.open());
             self.0 = Some((folder, open));
         }
@@ -427,7 +427,7 @@ impl Worker {
                     let here = self.here.at(found);
                     let (name, path) = (found.name(), || found.path());
                     let looked = match here {
-                        Some(open) => self.looker.file_in(open.folder(), name, path, max_size),
+                        Some(open) => self.looker.file_in(open.descriptor(), name, path, max_size),
                         None => self.looker.file(&path(), max_size),
                     };
                     looked.and_then(|glance| Ok((known.file(name, path, glance.stored_size)?, glance)))
@@ -532,7 +532,7 @@ fn traits(
 #[derive(Default)]
 struct Trees {
     /// The last folder that modules were in, and the tree of all of them.
-    folder: Option<(Arc<Folder>, Option<Arc<Path>>)>,
+    folder: Option<(Arc<WalkedDirectory>, Option<Arc<Path>>)>,
     /// The last module tree.
     last: Option<Arc<Path>>,
 }
@@ -545,10 +545,10 @@ impl Trees {
             Item::Packed { package, .. } => Some(package.clone()),
             Item::Named(path) => self.module_tree(path),
             Item::Found(found) => match &self.folder {
-                Some((folder, tree)) if Arc::ptr_eq(folder, found.folder()) => tree.clone(),
+                Some((folder, tree)) if Arc::ptr_eq(folder, found.directory()) => tree.clone(),
                 _ => {
-                    let tree = self.module_tree(&found.path()).or_else(|| Some(found.folder().top().clone()));
-                    self.folder = Some((found.folder().clone(), tree.clone()));
+                    let tree = self.module_tree(&found.path()).or_else(|| Some(found.directory().top().clone()));
+                    self.folder = Some((found.directory().clone(), tree.clone()));
                     tree
                 }
             },

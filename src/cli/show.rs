@@ -10,12 +10,12 @@ use crate::cli::modinfo::{self, Kmod, Listing, Origin};
 use crate::cli::module_tree::{self, Found, Tree};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
-use crate::cli::walk::Walk;
 use crate::error::{Error, ErrorKind};
 use crate::escape::bytes_for_eyes;
 use crate::module::trailer::KeyIdKind;
 use crate::module::versions::Kind;
 use crate::module::{self, Module, Stored, elf};
+use crate::walk::Walk;
 
 #[derive(clap::Args)]
 #[command(args_override_self = true, mut_group("Modules", |group| group.required(true)))]
@@ -113,7 +113,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         match named {
             // With -k and -b a word is a name, whatever lies in the working folder.
             Ok(folder) if args.release.is_none() && args.root.is_none() && folder.is_dir() => {
-                for file in Walk::new(folder) {
+                for file in Walk::modules(folder) {
                     one(file, session)?;
                 }
             }

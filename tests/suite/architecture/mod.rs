@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up: a room imports only from those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 17] = [
     "escape",
     "text",
     "error",
     "edit",
     "vermagic",
     "btf",
+    "parallel",
     "module",
+    "walk",
     "kernel",
     "buildtree",
     "predict",

@@ -1,0 +1,5 @@
+//! Work on many items on all cores.
+
+mod ordered;
+
+pub use ordered::in_order;
