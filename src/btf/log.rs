@@ -4,7 +4,7 @@
 //! and 7.2.13, which print the same lines. Each part of a message is a line of its own: the type, its details, a blank, the
 //! reason, an empty line. Pure.
 
-use crate::btf::{Kind, Type};
+use crate::btf::types::{Kind, Type};
 
 /// Why a kernel rejects BTF.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::btf::{Btf, Kind, Type};
+use crate::btf::types::{Btf, Kind, Type};
 
 /// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ pub fn differences_of(before: &[Member], after: &[Member]) -> Vec<Difference> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::tests::{info, kernel};
+    use crate::btf::types::tests::{info, kernel};
 
     #[test]
     fn members_of_anonymous_unions_stand_under_their_own_names() {
@@ -193,5 +193,21 @@ mod tests {
         let bytes = maker.finish();
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!((btf.struct_members("endless"), btf.struct_members("round")), (None, None));
+    }
+
+    #[test]
+    fn btf_cut_or_changed_anywhere_never_panics() {
+        let bytes = kernel(false).finish();
+        for at in 0..bytes.len() {
+            assert!(Btf::parse(&bytes[..at]).is_err(), "cut at {at}");
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut hostile = bytes.clone();
+                hostile[at] = byte;
+                if let Ok(btf) = Btf::parse(&hostile) {
+                    let _ = btf.struct_members("module");
+                    let _ = differences(&btf, &btf, "module");
+                }
+            }
+        }
     }
 }

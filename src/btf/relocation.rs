@@ -14,8 +14,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::btf::log::Rejection;
+use crate::btf::types::{Btf, Kind, Type};
 use crate::btf::validity::{Check, EINVAL, Found, Validity};
-use crate::btf::{Btf, Kind, Type};
 
 const ENOENT: i32 = 2;
 
@@ -326,7 +326,7 @@ fn called(found: &Type<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::tests::{Maker, info, kernel};
+    use crate::btf::types::tests::{Maker, info, kernel};
 
     const V7_2: Option<(u32, u32)> = Some((7, 2));
     const EMPTY: &[u32] = &[];

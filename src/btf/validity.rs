@@ -9,7 +9,7 @@
 //! not read, the answer is [`Validity::Unsure`].
 
 use crate::btf::log::{Described, Rejection};
-use crate::btf::{Btf, Kind, Order, TYPE, Type};
+use crate::btf::types::{Btf, Kind, Order, TYPE, Type};
 
 /// What a kernel finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -512,7 +512,7 @@ fn is_high_letter(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::tests::{Maker, info, kernel};
+    use crate::btf::types::tests::{Maker, info, kernel};
 
     const V6_12: Option<(u32, u32)> = Some((6, 12));
     const V7_2: Option<(u32, u32)> = Some((7, 2));

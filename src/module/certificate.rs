@@ -175,7 +175,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The certificate of the key that signs fixtures, in DER.
-    pub(in crate::module) fn of_fixtures() -> Vec<u8> {
+    pub(crate) fn of_fixtures() -> Vec<u8> {
         let pem = include_str!("../../fixtures/keys/cert.pem");
         let digits = pem.lines().filter(|line| !line.starts_with('-')).flat_map(str::bytes).filter(|b| *b != b'=');
         let value = |digit: u8| match digit {

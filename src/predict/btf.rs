@@ -3,10 +3,11 @@
 use crate::btf::Rejection;
 use crate::btf::relocation::validate_with_base;
 use crate::btf::validity::{Validity, validate_module};
+use crate::predict::attempt::Attempt;
 use crate::predict::loaded::{Loaded, Section};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, LoaderStep};
+use crate::predict::verdict::LoaderStep;
 
 /// The line, once per boot, of a kernel that loads modules whose BTF does not fit; 6.3 and later (6.12.118 and 7.2.13 read).
 const MISMATCH: &str = "Kernel module BTF mismatch detected";

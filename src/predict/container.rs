@@ -10,10 +10,13 @@
 use std::borrow::Cow;
 
 use crate::module::container::{After, Container, Header, Packing};
+use crate::predict::errno;
 use crate::predict::loaded::{self, number};
+use crate::predict::options::{Candidate, Force, LoadOptions, Loader};
 use crate::predict::record::Record;
 use crate::predict::rules::Rules;
-use crate::predict::{Candidate, Decision, Force, LoadOptions, Loader, LoaderStep, StepResult, errno, errno_name};
+use crate::predict::userspace::errno_name;
+use crate::predict::verdict::{Decision, LoaderStep, StepResult};
 
 /// What happens to a file on its way to the loader's first check.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +97,7 @@ pub(super) fn attempt(
         record.otherwise = others.to_vec();
     }
     let at = record.findings.iter().position(|finding| finding.step != LoaderStep::Permission);
-    let finding = super::Finding::new(LoaderStep::Container, result, note);
+    let finding = crate::predict::verdict::Finding::new(LoaderStep::Container, result, note);
     record.findings.insert(at.unwrap_or(record.findings.len()), finding);
     record
 }
@@ -423,7 +426,7 @@ fn check_name(check: u8) -> Cow<'static, str> {
 /// first `vermagic=` becomes zeros, `__versions` loses SHF_ALLOC. All else stays, the trailer too.
 fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
     let mut edited = bytes.to_vec();
-    let machine = super::machine_of(bytes);
+    let machine = loaded::machine_of(bytes);
     let Some(header) = loaded::Header::read(bytes, machine.class, machine.endian) else { return edited };
     let sections = header.sections(bytes);
     let find = |name: &str| loaded::find(bytes, &header, &sections, name, false);

@@ -6,11 +6,14 @@
 
 use crate::kernel::{Machine, Own, Owner};
 use crate::predict::arch::Relocation;
+use crate::predict::attempt::Attempt;
+use crate::predict::loaded::machine_of;
 use crate::predict::loaded::{Loaded, SHT_REL, SHT_RELA, Section, number, string};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, LoaderStep, errno, machine_of, relocations};
+use crate::predict::verdict::LoaderStep;
+use crate::predict::{errno, relocations};
 
 /// The tables of exports, and the tables of their CRCs.
 const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl", "__kcrctab_gpl")];

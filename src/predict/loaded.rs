@@ -2,6 +2,7 @@
 //! kernel believes them. [`crate::module`] refuses a file that contradicts itself; here it is read on, because the
 //! question is what a kernel says to it.
 
+use crate::kernel::Machine;
 use crate::module::elf::{Class, Endian};
 
 /// Section types and flags (include/uapi/linux/elf.h).
@@ -289,4 +290,11 @@ pub(super) fn find(file: &[u8], header: &Header, sections: &[Section], name: &st
 pub(super) fn values(bytes: &[u8], key: String) -> impl Iterator<Item = &[u8]> {
     let strings = bytes.split(|byte| *byte == 0);
     strings.filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The machine that an ELF header names, in its own class and byte order.
+pub(super) fn machine_of(file: &[u8]) -> Machine {
+    let class = if file.get(4) == Some(&1) { Class::Elf32 } else { Class::Elf64 };
+    let endian = if file.get(5) == Some(&2) { Endian::Big } else { Endian::Little };
+    Machine { class, endian, number: number(file, endian, 18, 2) as u16 }
 }

@@ -2,9 +2,11 @@
 //!
 //! `move_module` and `percpu_modalloc` (kernel/module/main.c 6.12; kernel/module.c before 5.18), `pcpu_alloc` (mm/percpu.c).
 
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
-use crate::predict::{Attempt, LoaderStep, errno};
+use crate::predict::verdict::LoaderStep;
 use crate::vermagic::TokenKind;
 
 /// The section of per-CPU data (`find_pcpusec`), which has memory of its own.

@@ -1,8 +1,10 @@
 //! Whether the kernel takes modules at all, and this name: modules_disabled, the blacklist, names that are taken.
 
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
-use crate::predict::{Attempt, LoaderStep, errno};
+use crate::predict::verdict::LoaderStep;
 
 /// `may_init_module`: a system that was told to load no more modules.
 pub(super) fn permission(attempt: &Attempt<'_>, record: &mut Record) -> Flow {

@@ -1,58 +1,7 @@
 //! Would a patch help? The same attempt again, on the module as a patch would leave it.
 
-use serde::Serialize;
-
 use crate::predict::record::Record;
-use crate::predict::{Decision, LoaderStep, StepResult};
-
-/// What a patch changes: the version magic, and the trailer goes with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PatchMode {
-    /// It becomes the kernel's.
-    Rewrite,
-    /// It goes.
-    Blank,
-}
-
-impl PatchMode {
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            PatchMode::Rewrite => "rewrite",
-            PatchMode::Blank => "blank",
-        }
-    }
-}
-
-/// Would a patch of the version magic help?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PatchHelps {
-    /// It would load, or at least pass this check as far as that is known.
-    Yes,
-    /// There is nothing to help: it loads, or is refused before or for something that no patch touches.
-    No,
-    /// The strings differ, but only where this kernel does not look.
-    Pointless,
-    /// Something else stands in the way, too or alone.
-    Insufficient,
-}
-
-/// What one way of patching would lead to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PatchPrediction {
-    /// The way.
-    pub mode: PatchMode,
-    /// Would it help?
-    pub helps: PatchHelps,
-    /// The answer to the patched module.
-    pub verdict: Decision,
-    /// The step that refuses the patched module.
-    pub stage: Option<LoaderStep>,
-    /// Why it refuses, in words; for what would load, the taints that it leaves.
-    pub note: String,
-}
+use crate::predict::verdict::{Decision, LoaderStep, PatchHelps, PatchMode, PatchPrediction, StepResult};
 
 /// Judges one way, by the attempt that was asked for and one on the patched module.
 pub(super) fn judge(change: PatchMode, asked: &Record, attempt: impl Fn(PatchMode) -> Record) -> PatchPrediction {
@@ -89,13 +38,6 @@ pub(super) fn judge(change: PatchMode, asked: &Record, attempt: impl Fn(PatchMod
         (None, _) => "past this check, as far as is known".to_owned(),
     };
     PatchPrediction { mode: change, helps, verdict: patched.answer(), stage, note }
-}
-
-impl PatchPrediction {
-    /// The same, for a file that is no module: there is nothing to patch.
-    pub(super) fn of_no_module(self) -> PatchPrediction {
-        PatchPrediction { helps: PatchHelps::No, ..self }
-    }
 }
 
 fn passes_vermagic(asked: &Record) -> bool {

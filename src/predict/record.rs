@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use crate::kernel::Origin;
-use crate::predict::rules::Rules;
-use crate::predict::taints::Taints;
-use crate::predict::{Decision, Finding, LoaderStep, StepResult};
+use crate::predict::errno;
+use crate::predict::rules::{Rule, Rules};
+use crate::predict::taint::Taints;
+use crate::predict::verdict::{Decision, Finding, LoaderStep, StepResult};
 
 /// How a step ends for the loader: it goes on, or refuses with a step and an errno.
 pub(super) type Flow = Result<(), (LoaderStep, i32)>;
@@ -74,7 +75,7 @@ impl Record {
         let Some((step, errno)) = self.refused else { return Vec::new() };
         let of_step = |step: LoaderStep| match (step, &self.signature_errnos) {
             (LoaderStep::Signature, Some(errnos)) => errnos.as_slice(),
-            _ => step.errnos(rules),
+            _ => errnos_of(step, rules),
         };
         let before = self.undecided().into_iter().filter(|undecided| *undecided != step);
         let all = before.flat_map(of_step).copied().chain(self.otherwise.iter().copied()).chain([errno]);
@@ -119,5 +120,30 @@ impl Record {
         let source = source.map(Origin::to_string);
         self.findings.push(Finding { source, ..Finding::new(step, StepResult::Fail, note) });
         Err((step, errno))
+    }
+}
+
+/// What the system call may return for a module that a step refuses, on the architectures with the usual numbers.
+fn errnos_of(step: LoaderStep, rules: &Rules<'_>) -> &'static [i32] {
+    match step {
+        LoaderStep::Permission => &[errno::EPERM, errno::ENOSYS],
+        LoaderStep::Blacklist => &[errno::EPERM],
+        LoaderStep::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
+        // What it may return for this module is noted where it is left undecided.
+        LoaderStep::Signature => &[errno::EKEYREJECTED],
+        // Only some kernels keep symbols from modules that they can't verify.
+        LoaderStep::Exports if rules.surely(Rule::SigProtect) => &[errno::ENOEXEC, errno::EACCES],
+        LoaderStep::Symbols if rules.surely(Rule::SigProtect) => &[errno::ENOENT, errno::EINVAL, errno::EACCES],
+        LoaderStep::Elf
+        | LoaderStep::ModuleLayout
+        | LoaderStep::Vermagic
+        | LoaderStep::Livepatch
+        | LoaderStep::Sections
+        | LoaderStep::Exports => &[errno::ENOEXEC],
+        LoaderStep::Memory => &[errno::ENOMEM],
+        LoaderStep::Name => &[errno::EEXIST, errno::EINVAL],
+        LoaderStep::Symbols => &[errno::ENOENT, errno::EINVAL],
+        LoaderStep::Relocations => &[errno::ENOEXEC, errno::EINVAL, errno::ENOENT],
+        LoaderStep::Btf => &[errno::EINVAL],
     }
 }

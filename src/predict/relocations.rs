@@ -8,11 +8,13 @@
 use crate::module::elf::Class;
 use crate::predict::arch::value::{Value, Whereabouts};
 use crate::predict::arch::{self, Applied, Arch, Base, Effect, Refusal, Relocation, Site, Table, Tables};
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE, SHT_REL, SHT_RELA, Section, Symbol, number};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::structure;
-use crate::predict::{Attempt, LoaderStep, errno};
+use crate::predict::verdict::LoaderStep;
 
 const EM_X86_64: u16 = 62;
 

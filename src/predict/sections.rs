@@ -1,9 +1,11 @@
 //! Steps that look at sections and marks: livepatch, no section both writable and executable, one table of constructors.
 
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, LoaderStep, errno};
+use crate::predict::verdict::LoaderStep;
 
 /// `check_modinfo_livepatch` (6.12).
 pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {

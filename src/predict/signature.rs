@@ -3,10 +3,13 @@
 
 use crate::module::Module;
 use crate::module::verification::{self, Abilities, Verification, Verified};
-use crate::predict::patched::PatchMode;
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
+use crate::predict::options::Force;
 use crate::predict::record::Record;
 use crate::predict::rules::Rule;
-use crate::predict::{Attempt, LoaderStep, errno};
+use crate::predict::verdict::LoaderStep;
+use crate::predict::verdict::PatchMode;
 
 /// What stands at the end of a signed file.
 const MARKER: &[u8] = b"~Module signature appended~\n";
@@ -72,7 +75,7 @@ pub(super) fn check<'a>(
             return Ok(Seen { is_unsigned: false, ..whole });
         }
     }
-    let forced = attempt.load.force != crate::predict::Force::None;
+    let forced = attempt.load.force != Force::None;
     let (looked, why) = match (file.strip_suffix(MARKER), attempt.change) {
         // A patch takes the trailer off.
         (Some(rest), Some(PatchMode::Rewrite | PatchMode::Blank)) => {
@@ -208,7 +211,7 @@ fn enforced(
 fn undecided(attempt: &Attempt<'_>, record: &mut Record, note: impl Into<String>) {
     record.unknown(LoaderStep::Signature, note);
     let rules = attempt.rules;
-    let is_forced = attempt.load.force != crate::predict::Force::None;
+    let is_forced = attempt.load.force != Force::None;
     let rest = attempt.subject.bytes.strip_suffix(MARKER).filter(|_| attempt.change.is_none() && !is_forced);
     let (has_reasons, mut errnos) = (rules.has(Rule::SignatureReasons), Vec::new());
     if rest.is_some() || has_reasons != Some(false) {

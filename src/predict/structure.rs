@@ -1,10 +1,11 @@
 //! `struct module` on a kernel whose own is another: what do the module's pointers to its init and exit functions meet there?
 
 use crate::kernel::Member;
+use crate::predict::attempt::Attempt;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::Record;
 use crate::predict::symbol_versions;
-use crate::predict::{Attempt, LoaderStep};
+use crate::predict::verdict::LoaderStep;
 
 const EM_X86_64: u16 = 62;
 

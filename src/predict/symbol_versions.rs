@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use crate::kernel::Machine;
 use crate::module::glance::MARK;
 use crate::predict::arch;
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::{Loaded, number, string};
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, Finding, LoaderStep, StepResult, errno};
+use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 
 /// Size of an entry of `__versions`, in bytes.
 const ENTRY: usize = 64;

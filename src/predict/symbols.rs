@@ -5,11 +5,13 @@
 
 use crate::kernel::{Known, Origin, Owner, TreeModule};
 use crate::predict::arch;
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::Loaded;
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::symbol_versions::{Compared, Versions, line};
-use crate::predict::{Attempt, LoaderStep, errno};
+use crate::predict::verdict::LoaderStep;
 
 /// Special section indexes (include/uapi/linux/elf.h; SHN_LIVEPATCH is the kernel's own).
 const SHN_UNDEF: u16 = 0;

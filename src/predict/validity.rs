@@ -7,11 +7,11 @@
 use crate::kernel::Machine;
 use crate::module::elf::machine_name;
 use crate::predict::arch;
+use crate::predict::loaded::machine_of;
 use crate::predict::loaded::{
     self, Header, Loaded, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, Section, bytes_of, header_size, section_size,
     symbol_size,
 };
-use crate::predict::machine_of;
 use crate::predict::rules::{Rule, Rules};
 
 /// The sections that the loader asks for by name.

@@ -2,12 +2,14 @@
 //! kernel/module.c before 5.18).
 
 use crate::kernel::{Fact, Origin};
+use crate::predict::attempt::Attempt;
+use crate::predict::errno;
 use crate::predict::loaded::Loaded;
-use crate::predict::patched::PatchMode;
 use crate::predict::record::{Flow, Record};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
-use crate::predict::{Attempt, Finding, LoaderStep, StepResult, errno};
+use crate::predict::verdict::PatchMode;
+use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 use crate::vermagic::{Vermagic, compare};
 
 /// The step.

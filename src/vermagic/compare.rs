@@ -8,7 +8,19 @@ use serde::{Serialize, Serializer};
 
 use crate::escape;
 use crate::vermagic::architecture::architecture_word;
-use crate::vermagic::{Release, Token, TokenKind, Vermagic};
+use crate::vermagic::grammar::{Token, TokenKind, Vermagic};
+use crate::vermagic::release::Release;
+
+impl Vermagic {
+    /// Is a space at the end all that the other string has more, or less, apart from the release?
+    pub fn differs_by_last_space(&self, other: &Vermagic) -> bool {
+        let (ours, theirs) = (self.raw.as_slice(), other.raw.as_slice());
+        let more = |long: &[u8], short: &[u8]| {
+            long.strip_suffix(b" ").is_some_and(|long| long.contains(&b' ') && equal_after_release(long, short))
+        };
+        more(ours, theirs) || more(theirs, ours)
+    }
+}
 
 /// What differs between a module's and a kernel's version magic: see [`compare`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::escape;
-use crate::vermagic::UTS_RELEASE_MAX;
+use crate::vermagic::architecture::architecture_word;
+use crate::vermagic::grammar::{Token, TokenKind, UTS_RELEASE_MAX, Vermagic};
 
 /// What speaks against a version magic string that someone wants to write into a module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,5 +63,44 @@ impl fmt::Display for Problem {
                 write!(f, "a space at the end, after {}; a kernel's string has none there", escape::for_eyes(after))
             }
         }
+    }
+}
+
+impl Vermagic {
+    /// What speaks against writing this string into a module, worst first. Empty for every string that a kernel's
+    /// own build makes.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.raw.iter().all(|&byte| byte == b' ') {
+            return vec![Problem::Empty];
+        }
+        if let Some((at, &byte)) = self.raw.iter().enumerate().find(|(_, byte)| byte.is_ascii_control()) {
+            problems.push(Problem::Control { at, byte });
+        }
+        match self.release() {
+            None => problems.push(Problem::NoRelease),
+            Some(release) if release.range.len() > UTS_RELEASE_MAX => {
+                problems.push(Problem::LongRelease { length: release.range.len() });
+            }
+            Some(_) => {}
+        }
+        if let Some(last) = self.tokens.last() {
+            match (ends_in_space(last), self.raw.ends_with(b" ")) {
+                (Some(true), false) => problems.push(Problem::NoSpaceAtEnd { after: last.text.clone() }),
+                (Some(false), true) => problems.push(Problem::SpaceAtEnd { after: last.text.clone() }),
+                _ => {}
+            }
+        }
+        problems
+    }
+}
+
+/// Does a string whose last token this is end in a space? None where that is not known.
+fn ends_in_space(last: &Token) -> Option<bool> {
+    match last.kind {
+        TokenKind::Randstruct | TokenKind::Compiler => Some(false),
+        TokenKind::Unknown => None,
+        TokenKind::Arch => architecture_word(last.text.as_bytes()).map(|word| word.pattern.ends_with(' ')),
+        _ => Some(true),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Modules are built with long calls, so that three types are all that they have.
 
-use super::{Arch, Effect, PLAIN, Tables, not_known, row};
+use crate::predict::arch::table::{Arch, Effect, PLAIN, Tables, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const ARC: Arch = Arch {

@@ -1,11 +1,11 @@
 //! arm (arch/arm/kernel/module.c, module-plts.c and elf.c of 5.10, 6.1 and 7.2). Asked on real kernels.
 
-use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit,
-    not_known, row, since,
-};
 use crate::kernel::Machine;
+use crate::predict::arch::table::{
+    Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit, not_known, row,
+    since,
+};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::loaded::{Header, SHF_EXECINSTR, Section};
 
@@ -75,13 +75,13 @@ fn accepts(header: &Header, _: Machine) -> bool {
 }
 
 /// How most of its lines begin.
-pub(in crate::predict) fn about(site: &Site<'_>, what: &str) -> String {
+pub(crate) fn about(site: &Site<'_>, what: &str) -> String {
     let (module, symbol) = (site.module(), site.symbol_name());
     format!("{module}: section {} reloc {} sym '{symbol}': {what}", site.section, site.index)
 }
 
 /// Each place must lie in its section: the only architecture that looks (`apply_relocate`).
-pub(in crate::predict) fn out_of_bounds(site: &Site<'_>) -> Option<Refusal> {
+pub(crate) fn out_of_bounds(site: &Site<'_>) -> Option<Refusal> {
     let (offset, size) = (site.relocation.offset, site.target.size);
     if offset <= size.wrapping_sub(4) & 0xffff_ffff {
         return None;

@@ -1,11 +1,11 @@
 //! arm64 (arch/arm64/kernel/module.c and module-plts.c of 5.10, 6.1, 6.12 and 7.2; arch/arm64/include/asm/elf.h). Asked on
 //! real kernels.
 
-use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Type, Wanted,
-    does_not_fit, not_known, row,
+use crate::predict::arch::table::{
+    Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Type, Wanted, does_not_fit,
+    not_known, row,
 };
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::loaded::{SHF_EXECINSTR, Section};
 

@@ -1,6 +1,6 @@
 //! csky (arch/csky/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/csky/include/asm/elf.h). Not measured.
 
-use super::{Arch, Effect, PLAIN, Tables, row};
+use crate::predict::arch::table::{Arch, Effect, PLAIN, Tables, row};
 
 pub(super) const CSKY: Arch = Arch {
     name: "csky",

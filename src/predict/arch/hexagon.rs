@@ -1,7 +1,7 @@
 //! hexagon (arch/hexagon/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/hexagon/include/asm/elf.h). Not measured.
 
-use super::value::Range;
-use super::{Arch, Base, Effect, PLAIN, Refusal, Site, Tables, does_not_fit, not_known, row};
+use crate::predict::arch::table::{Arch, Base, Effect, PLAIN, Refusal, Site, Tables, does_not_fit, not_known, row};
+use crate::predict::arch::value::Range;
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const HEXAGON: Arch = Arch {

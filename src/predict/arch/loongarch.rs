@@ -1,8 +1,10 @@
 //! loongarch (arch/loongarch/kernel/module.c and module-sections.c of 6.1, 6.12 and 7.2). Not measured.
 
-use super::value::Range;
-use super::{Addresses, Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, not_known, row, since};
 use crate::module::elf::Class;
+use crate::predict::arch::table::{
+    Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, not_known, row, since,
+};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{EINVAL, ENOEXEC};
 
 const EM_LOONGARCH: u16 = 258;

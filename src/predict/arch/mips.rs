@@ -4,9 +4,11 @@
 //! Its relocations fail with EINVAL where their type is not known; other numbers of errors are its own
 //! ([`crate::predict::errno`]).
 
-use super::value::Range;
-use super::{Addresses, Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row};
 use crate::kernel::Machine;
+use crate::predict::arch::table::{
+    Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row,
+};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{EINVAL, ENOEXEC};
 use crate::predict::loaded::Header;
 

@@ -2,8 +2,9 @@
 //!
 //! A relocation against a symbol whose value is 0 is refused: `Unknown symbol`, ENOENT.
 
-use super::{Addresses, Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
 use crate::module::elf::Class;
+use crate::predict::arch::table::{Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
+use crate::predict::arch::value::Addresses;
 use crate::predict::errno::{ENOENT, ENOEXEC};
 
 const EM_PARISC: u16 = 15;

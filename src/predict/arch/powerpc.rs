@@ -3,12 +3,12 @@
 
 use std::cmp::Reverse;
 
-use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit,
-    not_known, row, since,
-};
 use crate::module::elf::Endian;
+use crate::predict::arch::table::{
+    Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit, not_known, row,
+    since,
+};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{ENOENT, ENOEXEC};
 use crate::predict::loaded::Section;
 use crate::predict::rules::Rules;
@@ -104,7 +104,7 @@ pub(super) const PPC32: Arch = Arch {
 
 /// The ABI that a module's e_flags name must be the kernel's (`module_elf_check_arch`, 6.12; not in 6.1): the second on
 /// little-endian kernels. Big-endian ones can have either.
-pub(in crate::predict) fn has_another_abi(flags: u32, endian: Endian) -> bool {
+pub(crate) fn has_another_abi(flags: u32, endian: Endian) -> bool {
     endian == Endian::Little && flags & 3 != 2
 }
 

@@ -3,11 +3,11 @@
 //!
 //! Its relocations fail with EINVAL. What comes of additions and subtractions is not looked at.
 
-use super::value::Range;
-use super::{
-    Addresses, Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, does_not_fit, not_known, row, since,
-};
 use crate::module::elf::Class;
+use crate::predict::arch::table::{
+    Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, does_not_fit, not_known, row, since,
+};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::EINVAL;
 
 const EM_RISCV: u16 = 243;

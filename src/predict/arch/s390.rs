@@ -1,8 +1,10 @@
 //! s390x (arch/s390/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/s390/include/asm/elf.h). Asked on real kernels.
 
-use super::value::Range;
-use super::{Addresses, Applied, Arch, Base, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row};
 use crate::module::elf::Class;
+use crate::predict::arch::table::{
+    Applied, Arch, Base, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row,
+};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::rules::Rules;
 

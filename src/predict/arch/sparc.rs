@@ -1,6 +1,7 @@
 //! sparc and sparc64 (arch/sparc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2). Not measured.
 
-use super::{Addresses, Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
+use crate::predict::arch::table::{Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
+use crate::predict::arch::value::Addresses;
 use crate::predict::errno::ENOEXEC;
 
 const EM_SPARCV9: u16 = 43;

@@ -3,28 +3,38 @@
 //!
 //! S is the symbol's address, A the addend and P the place that is filled in, as in each psABI.
 
-use super::Addresses;
+/// Where modules and the kernel lie, as signed numbers of the machine's word.
+pub(crate) struct Addresses {
+    /// Where a module may be.
+    pub(crate) modules: (i128, i128),
+    /// Where an exported symbol may be.
+    pub(crate) kernel: (i128, i128),
+    /// The most that a module and what it imports are apart.
+    pub(crate) reach: i128,
+    /// The most that two sections of a module are apart; with the addend, that reaches as far as the architecture promises.
+    pub(crate) apart: i128,
+}
 
 /// Numbers from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::predict) struct Span {
-    pub(in crate::predict) min: i128,
-    pub(in crate::predict) max: i128,
+pub(crate) struct Span {
+    pub(crate) min: i128,
+    pub(crate) max: i128,
 }
 
 impl Span {
-    pub(in crate::predict) fn exactly(value: i128) -> Span {
+    pub(crate) fn exactly(value: i128) -> Span {
         Span { min: value, max: value }
     }
 
-    pub(in crate::predict) fn within(distance: i128) -> Span {
+    pub(crate) fn within(distance: i128) -> Span {
         Span { min: -distance, max: distance }
     }
 
     /// Any number at all.
-    pub(in crate::predict) const ANY: Span = Span { min: -(1 << 64), max: 1 << 64 };
+    pub(crate) const ANY: Span = Span { min: -(1 << 64), max: 1 << 64 };
 
-    pub(in crate::predict) fn of((min, max): (i128, i128)) -> Span {
+    pub(crate) fn of((min, max): (i128, i128)) -> Span {
         Span { min, max }
     }
 
@@ -42,7 +52,7 @@ impl Span {
 
 /// What fits.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::predict) struct Range {
+pub(crate) struct Range {
     min: i128,
     max: i128,
     /// A multiple of this.
@@ -51,47 +61,47 @@ pub(in crate::predict) struct Range {
 
 impl Range {
     /// Signed numbers of so many bits.
-    pub(in crate::predict) const fn signed(bits: u32) -> Range {
+    pub(crate) const fn signed(bits: u32) -> Range {
         Range { min: -(1 << (bits - 1)), max: (1 << (bits - 1)) - 1, step: 1 }
     }
 
     /// Unsigned numbers of so many bits.
-    pub(in crate::predict) const fn unsigned(bits: u32) -> Range {
+    pub(crate) const fn unsigned(bits: u32) -> Range {
         Range { min: 0, max: (1 << bits) - 1, step: 1 }
     }
 
     /// From the first up to, and without, the second.
-    pub(in crate::predict) const fn from(min: i128, end: i128) -> Range {
+    pub(crate) const fn from(min: i128, end: i128) -> Range {
         Range { min, max: end - 1, step: 1 }
     }
 
     /// Only multiples.
-    pub(in crate::predict) const fn by(self, step: i128) -> Range {
+    pub(crate) const fn by(self, step: i128) -> Range {
         Range { step, ..self }
     }
 
     /// Multiples, of any size.
-    pub(in crate::predict) const fn any() -> Range {
+    pub(crate) const fn any() -> Range {
         Range { min: i128::MIN, max: i128::MAX, step: 1 }
     }
 }
 
 /// What is known of one relocation's value.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::predict) struct Value {
+pub(crate) struct Value {
     /// S + A, before a word cuts it off.
-    pub(in crate::predict) sum: Span,
+    pub(crate) sum: Span,
     /// S + A − P.
-    pub(in crate::predict) distance: Span,
+    pub(crate) distance: Span,
     /// What S + A and S + A − P leave when they are divided by 16; `None` where alignment does not tell.
-    pub(in crate::predict) low: Option<(i128, i128)>,
+    pub(crate) low: Option<(i128, i128)>,
     /// Bits of the machine's word.
-    pub(in crate::predict) bits: u32,
+    pub(crate) bits: u32,
 }
 
 /// Where a symbol is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::predict) enum Whereabouts {
+pub(crate) enum Whereabouts {
     /// Its address is a number: absolute, or 0 where nobody exports a weak symbol.
     Number(i128),
     /// Exported by the kernel or another module.
@@ -108,13 +118,7 @@ pub(in crate::predict) enum Whereabouts {
 
 impl Value {
     /// What is known of S + A and S + A − P for a place at an offset in its section.
-    pub(in crate::predict) fn of(
-        at: Whereabouts,
-        addend: i128,
-        offset: i128,
-        bits: u32,
-        addresses: &Addresses,
-    ) -> Value {
+    pub(crate) fn of(at: Whereabouts, addend: i128, offset: i128, bits: u32, addresses: &Addresses) -> Value {
         let (modules, kernel) = (Span::of(addresses.modules), Span::of(addresses.kernel));
         let low = |symbol: i128| Some(((symbol + addend).rem_euclid(16), (symbol + addend - offset).rem_euclid(16)));
         let (symbol, distance, low) = match at {
@@ -131,23 +135,23 @@ impl Value {
     }
 
     /// S + A, where it is one number, as the machine's word holds it.
-    pub(in crate::predict) fn exact(&self) -> Option<u64> {
+    pub(crate) fn exact(&self) -> Option<u64> {
         let mask = if self.bits == 32 { u64::from(u32::MAX) } else { u64::MAX };
         (self.sum.min == self.sum.max).then_some(self.sum.min as u64 & mask)
     }
 
     /// Is S + A in a range? `None` if it can be either.
-    pub(in crate::predict) fn sum_fits(&self, range: Range) -> Option<bool> {
+    pub(crate) fn sum_fits(&self, range: Range) -> Option<bool> {
         fits(self.sum, range, self.bits, self.low.map(|(sum, _)| sum))
     }
 
     /// Is S + A − P in a range?
-    pub(in crate::predict) fn distance_fits(&self, range: Range) -> Option<bool> {
+    pub(crate) fn distance_fits(&self, range: Range) -> Option<bool> {
         fits(self.distance, range, self.bits, self.low.map(|(_, distance)| distance))
     }
 
     /// Is Page(S + A) − Page(P) in a range?
-    pub(in crate::predict) fn page_fits(&self, range: Range) -> Option<bool> {
+    pub(crate) fn page_fits(&self, range: Range) -> Option<bool> {
         let Span { min, max } = self.distance;
         fits(Span { min: min - 0xfff, max: max + 0xfff }, range, self.bits, None)
     }

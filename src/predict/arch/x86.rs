@@ -2,8 +2,8 @@
 //!
 //! On x86-64 a place must hold zeros before it is filled in: [`crate::predict::relocations`] looks at that.
 
-use super::value::Range;
-use super::{Addresses, Arch, Base, Effect, PLAIN, Refusal, Since, Tables, not_known, row, since};
+use crate::predict::arch::table::{Arch, Base, Effect, PLAIN, Refusal, Since, Tables, not_known, row, since};
+use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 
 /// Modules and the kernel share the uppermost 2 GiB (arch/x86/include/asm/pgtable_64_types.h).

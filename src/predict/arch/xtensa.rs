@@ -1,6 +1,6 @@
 //! xtensa (arch/xtensa/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/xtensa/include/asm/elf.h). Not measured.
 
-use super::{Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
+use crate::predict::arch::table::{Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const XTENSA: Arch = Arch {

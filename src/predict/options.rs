@@ -1,0 +1,85 @@
+//! What is loaded, and how.
+
+use serde::{Deserialize, Serialize};
+
+use crate::module::Module;
+use crate::module::container::Packing;
+
+/// What the kernel is told to ignore (flags of finit_module(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Force {
+    /// Nothing.
+    #[default]
+    None,
+    /// MODULE_INIT_IGNORE_VERMAGIC (2): kmod's `--force-vermagic`.
+    Vermagic,
+    /// MODULE_INIT_IGNORE_MODVERSIONS (1): kmod's `--force-modversion`.
+    Modversions,
+    /// Both (3): kmod's `--force`.
+    Both,
+}
+
+impl Force {
+    /// Is the version magic ignored?
+    pub fn vermagic(self) -> bool {
+        matches!(self, Force::Vermagic | Force::Both)
+    }
+
+    /// Are symbol versions ignored?
+    pub fn modversions(self) -> bool {
+        matches!(self, Force::Modversions | Force::Both)
+    }
+
+    /// Its name on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Force::None => "none",
+            Force::Vermagic => "vermagic",
+            Force::Modversions => "modversions",
+            Force::Both => "both",
+        }
+    }
+}
+
+/// Who loads a compressed module file. Plain files are loaded alike by all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loader {
+    /// Not known. Where kmod's versions differ, the verdict is unknown.
+    #[default]
+    Any,
+    /// kmod up to 30: it unpacks the file itself.
+    Kmod30,
+    /// kmod 31 to 33: it lets the kernel unpack what the kernel can.
+    Kmod31,
+    /// kmod 34: the same, and it takes one zstd frame of a known size only.
+    Kmod34,
+    /// finit_module(2) with MODULE_INIT_COMPRESSED_FILE (4): the kernel unpacks the file.
+    Kernel,
+}
+
+/// How the module is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// What the kernel is told to ignore.
+    pub force: Force,
+    /// A bare insmod: the modules that it needs are not there. Else they count as loaded before it.
+    pub alone: bool,
+    /// Who loads it, if the file is compressed.
+    pub loader: Loader,
+    /// The module was patched: its CRCs may not be those that it was compiled with, and prove nothing about its layout. A
+    /// module that says so itself (`kmodlab_patched=`) needs no telling.
+    pub is_patched: bool,
+}
+
+/// A module as it is handed to the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'f> {
+    /// The file's bytes, decompressed, with the trailer.
+    pub bytes: &'f [u8],
+    /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
+    pub module: Option<&'f Module>,
+    /// How the file is compressed; `None` for a plain one, or where the bytes are handed over as they are.
+    pub packing: Option<&'f Packing>,
+}

@@ -1,0 +1,223 @@
+//! The verdict: the decision, the loader's steps, the findings and what a patch would change.
+
+use serde::{Deserialize, Serialize};
+
+use crate::predict::danger::Danger;
+use crate::predict::userspace::{errno_name, errno_words};
+
+/// What the kernel will answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The loader takes it. What its own init function then does is another matter.
+    Accepted,
+    /// The loader refuses it.
+    Refused,
+    /// A fact is missing that would decide it.
+    Unknown,
+}
+
+/// A step of the loader's, in the order of 6.5 and later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoaderStep {
+    /// May modules be loaded at all?
+    Permission,
+    /// How the file is compressed, and who unpacks it.
+    Container,
+    /// The appended signature.
+    Signature,
+    /// Is it an ELF file of this kernel's machine, with the sections that a module has?
+    Elf,
+    /// Is its name on the kernel's blacklist?
+    Blacklist,
+    /// The CRC of `module_layout`.
+    ModuleLayout,
+    /// The version magic.
+    Vermagic,
+    /// A livepatch on a kernel that takes them?
+    Livepatch,
+    /// Is its name taken?
+    Name,
+    /// No section both writable and executable.
+    Sections,
+    /// Memory for its sections, and for its per-CPU data.
+    Memory,
+    /// Exports with what belongs to them, and none that is there already.
+    Exports,
+    /// Each imported symbol is exported by somebody, and is the same.
+    Symbols,
+    /// Relocations, and where `struct module` is written to.
+    Relocations,
+    /// The module's BTF.
+    Btf,
+}
+
+impl LoaderStep {
+    /// Its name in messages and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            LoaderStep::Permission => "permission",
+            LoaderStep::Container => "container",
+            LoaderStep::Signature => "signature",
+            LoaderStep::Elf => "elf",
+            LoaderStep::Blacklist => "blacklist",
+            LoaderStep::ModuleLayout => "module-layout",
+            LoaderStep::Vermagic => "vermagic",
+            LoaderStep::Livepatch => "livepatch",
+            LoaderStep::Name => "name",
+            LoaderStep::Sections => "sections",
+            LoaderStep::Memory => "memory",
+            LoaderStep::Exports => "exports",
+            LoaderStep::Symbols => "symbols",
+            LoaderStep::Relocations => "relocations",
+            LoaderStep::Btf => "btf",
+        }
+    }
+}
+
+/// How a step ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepResult {
+    /// The module passes it.
+    Pass,
+    /// The kernel refuses the module here.
+    Fail,
+    /// The kernel does not look.
+    Skip,
+    /// A fact is missing.
+    Unknown,
+}
+
+/// One reason in a verdict: the loader's step, what the module has, what the kernel has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which step.
+    pub step: LoaderStep,
+    /// How it ends.
+    pub result: StepResult,
+    /// What the module has, for eyes.
+    pub module: Option<String>,
+    /// What the kernel has, for eyes.
+    pub kernel: Option<String>,
+    /// Where the kernel's side was read.
+    pub source: Option<String>,
+    /// Why, in words; for an unknown step, what would decide it.
+    pub note: String,
+}
+
+impl Finding {
+    pub(super) fn new(step: LoaderStep, result: StepResult, note: impl Into<String>) -> Finding {
+        Finding { step, result, module: None, kernel: None, source: None, note: note.into() }
+    }
+}
+
+/// The kernel's answer, with its reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The answer.
+    pub answer: Decision,
+    /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal, if it is
+    /// the same whichever step refuses.
+    pub errno: Option<i32>,
+    /// The same as asm-generic numbers it, by which it has its name ([`errno_name`]).
+    pub generic_errno: Option<i32>,
+    /// All that it may return, for a refusal, as the kernel's architecture numbers it.
+    pub errnos: Vec<i32>,
+    /// The steps before [`Verdict::stage`] that are not decided, for a refusal. One of them may refuse first; then the lines
+    /// are its own. Empty where all is certain.
+    pub undecided: Vec<LoaderStep>,
+    /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before; if the
+    /// steps that are not decided pass.
+    pub dmesg: Vec<String>,
+    /// The loader may print further lines, about what is not known and refuses nothing.
+    pub is_dmesg_open: bool,
+    /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
+    pub taint: Option<String>,
+    /// The step that refuses at the latest.
+    pub stage: Option<LoaderStep>,
+    /// It is refused because it was changed after somebody whose key the kernel has signed it.
+    pub is_changed: bool,
+    /// The reasons, in the loader's order.
+    pub findings: Vec<Finding>,
+    /// The modules that it needs, to be loaded before it.
+    pub needs: Vec<String>,
+    /// Would a patch of the file help? For each way to change the version magic.
+    pub patched: [PatchPrediction; 2],
+    /// What is unsafe about it, should it be loaded all the same; worst first.
+    pub dangers: Vec<Danger>,
+}
+
+impl Verdict {
+    /// The errno with its name and the kernel's own number: "ENOEXEC (8)".
+    pub fn errno_words(&self) -> Option<String> {
+        let (number, generic) = (self.errno?, self.generic_errno?);
+        Some(match number == generic {
+            true => errno_words(number),
+            false => format!("{} ({number})", errno_name(generic)),
+        })
+    }
+
+    /// Would a rewritten version magic help?
+    pub fn patch_helps(&self) -> PatchHelps {
+        let [rewritten, _] = &self.patched;
+        rewritten.helps
+    }
+}
+
+/// What a patch changes: the version magic, and the trailer goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatchMode {
+    /// It becomes the kernel's.
+    Rewrite,
+    /// It goes.
+    Blank,
+}
+
+impl PatchMode {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            PatchMode::Rewrite => "rewrite",
+            PatchMode::Blank => "blank",
+        }
+    }
+}
+
+/// Would a patch of the version magic help?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatchHelps {
+    /// It would load, or at least pass this check as far as that is known.
+    Yes,
+    /// There is nothing to help: it loads, or is refused before or for something that no patch touches.
+    No,
+    /// The strings differ, but only where this kernel does not look.
+    Pointless,
+    /// Something else stands in the way, too or alone.
+    Insufficient,
+}
+
+/// What one way of patching would lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PatchPrediction {
+    /// The way.
+    pub mode: PatchMode,
+    /// Would it help?
+    pub helps: PatchHelps,
+    /// The answer to the patched module.
+    pub verdict: Decision,
+    /// The step that refuses the patched module.
+    pub stage: Option<LoaderStep>,
+    /// Why it refuses, in words; for what would load, the taints that it leaves.
+    pub note: String,
+}
+
+impl PatchPrediction {
+    /// The same, for a file that is no module: there is nothing to patch.
+    pub(super) fn of_no_module(self) -> PatchPrediction {
+        PatchPrediction { helps: PatchHelps::No, ..self }
+    }
+}
