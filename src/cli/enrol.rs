@@ -24,8 +24,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let root = Path::new("/");
     let vault = session.vault()?;
     if args.undo {
-        let (mut locked, _) = recover::first(&vault, session)?;
-        enrol::unenrol(&mut locked)?;
+        let mut writer = recover::writer(&vault, session)?;
+        enrol::unenrol(&mut writer)?;
         writeln!(session.out, "this machine is no lab machine")?;
         return Ok(Status::Done);
     }
@@ -55,8 +55,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     let question = Question { to: "declare it a lab machine", word: &name, digest: &machine, see: "enrol -n" };
     confirm(&question, args.confirm.as_deref(), session)?;
-    let (mut locked, _) = recover::first(&vault, session)?;
-    enrol::enrol(&mut locked, root)?;
+    let mut writer = recover::writer(&vault, session)?;
+    enrol::enrol(&mut writer, root)?;
     writeln!(session.out, "this machine is a lab machine now; kmodlab enrol --undo takes it back")?;
     Ok(Status::Done)
 }

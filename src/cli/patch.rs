@@ -67,8 +67,7 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
         return Err(apply::exists_already(out).into());
     }
     if !args.dry_run && vault.folder().exists() {
-        let (_locked, outcomes) = recover::first(&vault, session)?;
-        recover::must_be_settled(&outcomes, &path)?;
+        recover::writer(&vault, session)?.must_be_settled(&path)?;
     } else if vault.pending()?.iter().any(|intent| intent.change.path == path) {
         session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
     }
@@ -124,8 +123,8 @@ fn carry_out(
     args: &Args,
     session: &mut Session<'_>,
 ) -> Result<Status, Failure> {
-    let (mut locked, outcomes) = recover::first(vault, session)?;
-    recover::must_be_settled(&outcomes, &proposal.path)?;
+    let mut writer = recover::writer(vault, session)?;
+    writer.must_be_settled(&proposal.path)?;
     let target = match proposal.out {
         Some(_) => Target::open_for_reading(&proposal.path)?,
         None => Target::open(&proposal.path)?,
@@ -137,7 +136,7 @@ fn carry_out(
         return Err(error.on(&target.path).into());
     }
     let record = Record { module: proposal.name.clone(), digest: proposal.digest.clone(), overrides };
-    let entry = apply::apply(&mut locked, &target, &plan, record, proposal.out.as_deref())?;
+    let entry = apply::apply(&mut writer, &target, &plan, record, proposal.out.as_deref())?;
     let written = proposal.written();
     if args.json {
         session.json(&Applied::of(proposal, Some(entry.seq)))?;

@@ -1,12 +1,10 @@
 //! `recover`: finishes or undoes what an interrupted run left. Every command that writes does it first.
 
-use std::path::Path;
-
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
-use crate::error::{Error, ErrorKind, Remedy};
-use crate::vault::recovery::{Outcome, Recovered};
-use crate::vault::{Locked, Vault, restore};
+use crate::error::Error;
+use crate::vault::recovery::Outcome;
+use crate::vault::{Vault, Writer};
 
 #[derive(clap::Args)]
 pub(super) struct Args {}
@@ -14,7 +12,7 @@ pub(super) struct Args {}
 pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault()?;
     // Without a state folder nothing was interrupted, and none is made to find that out.
-    let outcomes = if vault.is_there() { vault.lock()?.recover()? } else { Vec::new() };
+    let outcomes = if vault.is_there() { vault.writer()?.recovered().to_vec() } else { Vec::new() };
     if outcomes.is_empty() {
         writeln!(session.out, "nothing to recover")?;
     }
@@ -41,11 +39,10 @@ pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure>
     })
 }
 
-/// Locks the vault and recovers, before a command writes. What was found is told on stderr.
-pub(super) fn first<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<(Locked<'v>, Vec<Recovered>), Error> {
-    let mut locked = vault.lock()?;
-    let outcomes = locked.recover()?;
-    for recovered in &outcomes {
+/// The vault's writer, for a command that writes. What was recovered is reported on stderr.
+pub(super) fn writer<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<Writer<'v>, Error> {
+    let writer = vault.writer()?;
+    for recovered in writer.recovered() {
         let what = match &recovered.outcome {
             Outcome::Done => "an interrupted run was finished".to_owned(),
             Outcome::Undone => "an interrupted run was undone".to_owned(),
@@ -53,20 +50,5 @@ pub(super) fn first<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<(
         };
         session.remark(format_args!("{}: {what} ({})", output::path(&recovered.path), recovered.operation.name()));
     }
-    Ok((locked, outcomes))
-}
-
-/// Refuses a file whose interrupted operation could not be settled.
-pub(super) fn must_be_settled<'r>(outcomes: impl IntoIterator<Item = &'r Recovered>, path: &Path) -> Result<(), Error> {
-    for recovered in outcomes.into_iter().filter(|r| r.path == path) {
-        match &recovered.outcome {
-            Outcome::Done | Outcome::Undone => {}
-            Outcome::Conflict(_) => return Err(restore::conflict(path)),
-            Outcome::Later(why) => {
-                let what = format!("an interrupted run is not settled: {why}");
-                return Err(Error::new(ErrorKind::NeedsRecovery, what).remedy(Remedy::FixThenRecover).on(path));
-            }
-        }
-    }
-    Ok(())
+    Ok(writer)
 }

@@ -14,11 +14,11 @@ use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::{Status, recover};
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::module::{Sha256Hex, file, sha256};
-use crate::vault::Locked;
+use crate::vault::Writer;
 use crate::vault::history::Trail;
 use crate::vault::index::Index;
 use crate::vault::journal::{Entry, How};
-use crate::vault::recovery::Recovered;
+use crate::vault::recovery::{self, Recovered};
 use crate::vault::restore::{self, RestorePlan, Step};
 use crate::vault::target::{self, Target};
 
@@ -50,12 +50,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     // Without a state folder nothing was patched, and none is made to find that out.
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
-        false => Some(recover::first(&vault, session)?),
+        false => Some(recover::writer(&vault, session)?),
     };
     let index = vault.index()?;
     let pending = vault.pending()?;
     let (is_torn, was_interrupted) = match &writer {
-        Some((locked, outcomes)) => (locked.was_torn(), !outcomes.is_empty()),
+        Some(writer) => (writer.was_torn(), !writer.recovered().is_empty()),
         None => (index.is_torn(), !pending.is_empty()),
     };
     if !was_interrupted {
@@ -74,14 +74,14 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut told = Told { index: &index, statuses: Statuses::default(), failed: None };
     match &mut writer {
         None => foresee_all(&mut selection, &known, &mut told, session)?,
-        Some((locked, _)) if args.discard_changes => {
+        Some(writer) if args.discard_changes => {
             for named in selection.iter()? {
                 let named = named?;
-                let done = named.path().and_then(|path| one(path, &args, locked, session));
+                let done = named.path().and_then(|path| one(path, &args, writer, session));
                 told.hear(&named, done, session)?;
             }
         }
-        Some((locked, outcomes)) => all(&mut selection, &known, locked, outcomes, &mut told, session)?,
+        Some(writer) => all(&mut selection, &known, writer, &mut told, session)?,
     }
     if let Some(failed) = told.failed {
         return Err(failed);
@@ -169,13 +169,12 @@ fn foresee_all(
 fn all(
     selection: &mut Selection,
     known: &Selecting<'_>,
-    locked: &mut Locked<'_>,
-    outcomes: &[Recovered],
+    writer: &mut Writer<'_>,
     told: &mut Told<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
     let count = selection.len_of_real();
-    let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
+    let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
     let looks: Mutex<BTreeMap<usize, Vec<String>>> = Mutex::default();
     let progress = Mutex::new(Some(Progress::new("module", count)));
     let objects = known.vault.objects();
@@ -183,7 +182,7 @@ fn all(
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
-        recover::must_be_settled(unsettled.iter().copied(), &target.path)?;
+        recovery::must_be_settled(&unsettled, &target.path)?;
         let plan = restore::plan_by(known.index, known.pending, &target.path, target.sha256())?;
         let wanted = restore::wanted(target, &plan, &objects, false)?;
         let others = plan.looks_put_back(target);
@@ -211,7 +210,7 @@ fn all(
         Err(error) => Some(Err(error)),
     });
     let (mut reached, mut broken) = (0, Ok(()));
-    let done = locked.carry_out_all(count, files, decide, |real, (at, path), done| {
+    let done = writer.carry_out_all(count, files, decide, |real, (at, path), done| {
         // Its line goes before others are printed.
         progress.lock().unwrap_or_else(|e| e.into_inner()).take();
         reached += 1;
@@ -263,9 +262,9 @@ fn print_restored(path: &Path, now: &Sha256Hex, looks: &[String], session: &mut 
 }
 
 /// Puts one back over what somebody else wrote, if there is such, after a confirmation of its own.
-fn one(path: &Path, args: &Args, locked: &mut Locked<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
+fn one(path: &Path, args: &Args, writer: &mut Writer<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
     let target = Target::open(path)?;
-    let plan = locked.plan_restore(path, target.sha256())?;
+    let plan = writer.plan_restore(path, target.sha256())?;
     if plan.step == Step::Conflict {
         describe(path, &plan, session)?;
         let question = Question {
@@ -279,12 +278,12 @@ fn one(path: &Path, args: &Args, locked: &mut Locked<'_>, session: &mut Session<
         confirm(&question, given.map(String::as_str), session)?;
     }
     let looks = plan.looks_put_back(&target);
-    match locked.restore(&target, &plan, true)? {
+    match writer.restore(&target, &plan, true)? {
         None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
         Some(_) => {
             print_restored(path, &plan.original, &looks, session)?;
             if plan.step == Step::Conflict {
-                let backup = locked.vault().objects().path(&plan.current);
+                let backup = writer.vault().objects().path(&plan.current);
                 writeln!(session.out, "  backup of what was discarded  {}", output::path(&backup))?;
             }
         }

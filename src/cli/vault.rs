@@ -245,7 +245,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
 fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
-        false => Some(recover::first(vault, session)?.0),
+        false => Some(recover::writer(vault, session)?),
     };
     let stock = stock(vault, session)?;
     let given: Vec<String> = args.backups.iter().map(|sha| sha.to_ascii_lowercase()).collect();

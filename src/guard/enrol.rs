@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Sha256Hex, sha256};
 use crate::vault::journal::Operation;
-use crate::vault::{Locked, Vault};
+use crate::vault::{Vault, Writer};
 
 /// What the file in the state folder says.
 #[derive(Serialize, Deserialize)]
@@ -49,11 +49,11 @@ pub fn is_enrolled(vault: &Vault, root: &Path) -> bool {
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] without a machine id, [`ErrorKind::Io`].
-pub fn enrol(locked: &mut Locked<'_>, root: &Path) -> Result<()> {
+pub fn enrol(writer: &mut Writer<'_>, root: &Path) -> Result<()> {
     let enrolment = Enrolment { schema_version: 1, machine: machine(root)? };
     let text = serde_json::to_vec_pretty(&enrolment).map_err(|e| Error::io("writing the enrolment", e))?;
-    locked.note(Operation::Enrol, "this machine was declared a lab machine")?;
-    locked.vault().keep(FILE, &text)
+    writer.note(Operation::Enrol, "this machine was declared a lab machine")?;
+    writer.vault().keep(FILE, &text)
 }
 
 /// Takes an enrolment back; there need not be one.
@@ -61,9 +61,9 @@ pub fn enrol(locked: &mut Locked<'_>, root: &Path) -> Result<()> {
 /// # Errors
 ///
 /// [`ErrorKind::Io`].
-pub fn unenrol(locked: &mut Locked<'_>) -> Result<()> {
-    if !locked.vault().discard(FILE)? {
+pub fn unenrol(writer: &mut Writer<'_>) -> Result<()> {
+    if !writer.vault().discard(FILE)? {
         return Ok(());
     }
-    locked.note(Operation::Unenrol, "this machine is no lab machine any more").map(drop)
+    writer.note(Operation::Unenrol, "this machine is no lab machine any more").map(drop)
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::Sha256Hex;
 use crate::module::container::Container;
 use crate::patch::Plan;
-use crate::vault::Locked;
+use crate::vault::Writer;
 use crate::vault::group::Wanted;
 use crate::vault::journal::{Entry, Operation};
 use crate::vault::target::Target;
@@ -28,9 +28,9 @@ pub struct Record {
 /// # Errors
 ///
 /// [`ErrorKind::Changed`] if the file is not the one that was planned for; [`ErrorKind::Usage`] if `out` exists already;
-/// those of [`Locked::carry_out`].
+/// those of [`Writer::carry_out`].
 pub fn apply(
-    locked: &mut Locked<'_>,
+    locked: &mut Writer<'_>,
     target: &Target,
     plan: &Plan,
     record: Record,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::{Sha256Hex, file, sha256};
-use crate::vault::Locked;
+use crate::vault::Writer;
 use crate::vault::history::History;
 use crate::vault::journal::{self, Entry, FileChange, News, Operation};
 
@@ -70,7 +70,7 @@ fn let_go(first: &FileChange, last: &FileChange) -> FileChange {
     }
 }
 
-impl Locked<'_> {
+impl Writer<'_> {
     /// Lets go of paths, each by its plan: a line in the journal for each change, by one flush. No file is written.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Sha256Hex;
 use crate::module::container::Container;
-use crate::vault::Locked;
+use crate::vault::Writer;
 use crate::vault::disk::{self, Flusher};
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{self, Entry, FileChange, How, News, Operation};
@@ -99,7 +99,7 @@ impl Deref for Held<'_> {
     }
 }
 
-impl Locked<'_> {
+impl Writer<'_> {
     /// Carries a change of one file out, by the protocol. With `create` a new file is made there, where there must be
     /// none, and the target is left alone.
     ///

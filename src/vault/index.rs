@@ -409,7 +409,7 @@ mod tests {
         for _ in 0..100 {
             let folder = tempfile::tempdir().unwrap();
             let vault = Vault::at(folder.path());
-            let mut locked = vault.lock().unwrap();
+            let mut locked = vault.writer().unwrap();
             std::thread::scope(|scope| {
                 scope.spawn(|| locked.note(Operation::Enrol, "the first line").unwrap());
                 let mut is_there = false;

@@ -46,6 +46,7 @@ use intent::Sheet;
 use journal::{Entry, Journal};
 use objects::Objects;
 use ownership::StateFolder;
+use recovery::Recovered;
 
 pub use intent::Intent;
 
@@ -63,12 +64,15 @@ pub struct Vault {
     opened: Arc<OnceLock<StateFolder>>,
 }
 
-/// A vault of which this process is the only writer.
-pub struct Locked<'v> {
+/// A vault of which this process is the only writer, with every interrupted operation recovered.
+///
+/// [`Vault::writer`] is the only way to get one.
+pub struct Writer<'v> {
     vault: &'v Vault,
     lock: File,
     tail: journal::Tail,
     was_torn: bool,
+    recovered: Vec<Recovered>,
 }
 
 impl Vault {
@@ -163,7 +167,7 @@ impl Vault {
     /// # Errors
     ///
     /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
-    pub fn discard(&self, name: &str) -> Result<bool> {
+    pub(crate) fn discard(&self, name: &str) -> Result<bool> {
         let Some(_) = self.kept(name)? else { return Ok(false) };
         disk::remove_durably(self.state()?.dir(), name.as_ref()).map_err(|e| e.on(self.folder.join(name)))?;
         Ok(true)
@@ -224,17 +228,26 @@ impl Vault {
     /// # Errors
     ///
     /// [`ErrorKind::Io`].
-    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
         disk::create_durably(self.state()?, name, bytes, 0o600)
     }
 
-    /// Makes the vault's folders where they are missing, and takes its lock.
+    /// Creates the vault's folders where they are missing, takes its lock, and recovers every interrupted operation.
+    ///
+    /// An operation that can't be settled now does not keep the others from it: [`Writer::recovered`] has the outcomes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] if another run has it; [`ErrorKind::Io`] if the folder can't be made or written;
-    /// [`ErrorKind::Damaged`] if the journal is.
-    pub fn lock(&self) -> Result<Locked<'_>> {
+    /// [`ErrorKind::Busy`] if another run has the lock; [`ErrorKind::Io`] if the folder can't be created or written;
+    /// [`ErrorKind::Damaged`] if the journal or an intent is.
+    pub fn writer(&self) -> Result<Writer<'_>> {
+        let mut writer = self.lock()?;
+        writer.recovered = writer.recover()?;
+        Ok(writer)
+    }
+
+    /// Takes the lock.
+    fn lock(&self) -> Result<Writer<'_>> {
         self.make_folders()?;
         let path = self.folder.join(LOCK);
         let lock = self.state()?.file(LOCK, "opening the lock", OFlags::RDWR | OFlags::CREATE)?;
@@ -248,7 +261,7 @@ impl Vault {
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
         let journal::Course { tail, is_torn } = self.go_through(|_| {})?;
-        Ok(Locked { vault: self, lock, was_torn: is_torn, tail })
+        Ok(Writer { vault: self, lock, was_torn: is_torn, tail, recovered: Vec::new() })
     }
 
     /// Makes the folders where they are missing, and makes their names last, up to the root: a backup whose folder is
@@ -279,17 +292,31 @@ impl Vault {
     }
 }
 
-impl Drop for Locked<'_> {
+impl Drop for Writer<'_> {
     /// Gives the lock back even if a child process, between its fork and its exec, holds a copy of the descriptor.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
 }
 
-impl Locked<'_> {
+impl Writer<'_> {
     /// The vault.
     pub fn vault(&self) -> &Vault {
         self.vault
+    }
+
+    /// What became of each operation that was interrupted before the lock was taken.
+    pub fn recovered(&self) -> &[Recovered] {
+        &self.recovered
+    }
+
+    /// Refuses a file whose interrupted operation could not be settled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recovery::must_be_settled`].
+    pub fn must_be_settled(&self, path: &Path) -> Result<()> {
+        recovery::must_be_settled(&self.recovered, path)
     }
 
     /// Was there text behind the journal's last whole line when the lock was taken? The next line takes its place.
@@ -311,7 +338,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Io`].
-    pub fn note(&mut self, operation: journal::Operation, note: &str) -> Result<Entry> {
+    pub(crate) fn note(&mut self, operation: journal::Operation, note: &str) -> Result<Entry> {
         let id = journal::new_id();
         let note = Some(note.to_owned());
         self.append(journal::News { id, operation, recovered: false, change: None, dropped: Vec::new(), note })

@@ -416,7 +416,7 @@ mod tests {
 
     fn objects_in(folder: &tempfile::TempDir, compress: bool) -> Objects {
         let vault = Vault::at(folder.path()).compressing(compress);
-        drop(vault.lock().unwrap());
+        drop(vault.writer().unwrap());
         vault.objects()
     }
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::edit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::sha256;
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk::Flusher;
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{How, News, Operation};
 use crate::vault::target::{self, Target};
-use crate::vault::{JOURNAL, Locked, disk, intent, objects, write};
+use crate::vault::{JOURNAL, Writer, disk, intent, objects, restore, write};
 
 /// What became of one interrupted operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,26 @@ pub enum Outcome {
     Later(String),
 }
 
+/// Refuses a file whose interrupted operation could not be settled.
+///
+/// # Errors
+///
+/// [`ErrorKind::Conflict`] if somebody else changed the file meanwhile; [`ErrorKind::NeedsRecovery`] if recovery failed for
+/// another reason, which the message has.
+pub fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<()> {
+    for recovered in outcomes.iter().filter(|recovered| recovered.path == path) {
+        match &recovered.outcome {
+            Outcome::Done | Outcome::Undone => {}
+            Outcome::Conflict(_) => return Err(restore::conflict(path)),
+            Outcome::Later(why) => {
+                let what = format!("an interrupted run is not settled: {why}");
+                return Err(Error::new(ErrorKind::NeedsRecovery, what).remedy(Remedy::FixThenRecover).on(path));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// So many interrupted operations are settled together: they share their flushes.
 const TOGETHER: usize = 256;
 
@@ -60,7 +80,7 @@ enum Way {
     Stay(Outcome),
 }
 
-impl Locked<'_> {
+impl Writer<'_> {
     /// Finishes or undoes each operation that an intent tells of, and clears away temporary files. One file that can't
     /// be settled does not keep the others from it.
     ///
@@ -68,7 +88,7 @@ impl Locked<'_> {
     ///
     /// [`ErrorKind::Io`] if the vault itself can't be read or written; [`ErrorKind::Damaged`] for an intent that can't
     /// be read.
-    pub fn recover(&mut self) -> Result<Vec<Recovered>> {
+    pub(super) fn recover(&mut self) -> Result<Vec<Recovered>> {
         // Read first: where one of them is refused, nothing is done.
         let intents = self.vault.intents()?;
         let sheets = Sheet::all(&intents)?;

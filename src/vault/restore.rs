@@ -7,7 +7,7 @@ use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
 use crate::module::{Sha256Hex, sha256};
-use crate::vault::Locked;
+use crate::vault::Writer;
 use crate::vault::group::Wanted;
 use crate::vault::history::{DISCARD, History};
 use crate::vault::index::Index;
@@ -215,7 +215,7 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
     }))
 }
 
-impl Locked<'_> {
+impl Writer<'_> {
     /// Plans the restore of the file at a real path, as it is now. (For many, [`plan_by`] with one [`Index`].)
     ///
     /// # Errors
@@ -229,7 +229,7 @@ impl Locked<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`wanted`] and of [`Locked::carry_out`].
+    /// Those of [`wanted`] and of [`Writer::carry_out`].
     pub fn restore(&mut self, target: &Target, restore: &RestorePlan, discard: bool) -> Result<Option<Entry>> {
         let Some(wanted) = wanted(target, restore, &self.vault.objects(), discard)? else { return Ok(None) };
         if restore.step == Step::Conflict {

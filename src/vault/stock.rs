@@ -8,7 +8,7 @@ use crate::module::Sha256Hex;
 use crate::vault::history::{self, History};
 use crate::vault::journal::{self, Entry, News, Operation};
 use crate::vault::objects::Object;
-use crate::vault::{Intent, Locked, Vault};
+use crate::vault::{Intent, Vault, Writer};
 
 /// Why a backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn needed(history: &History<'_>, pending: &[Intent]) -> BTreeMap<Sha256Hex, BTre
     needed
 }
 
-impl Locked<'_> {
+impl Writer<'_> {
     /// Drops backups, durably; the journal gets a line first. None goes if one of them is needed.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Locked<'_> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Guard`] and [`ErrorKind::NotFound`], as for [`Locked::drop_backups`].
+/// [`ErrorKind::Guard`] and [`ErrorKind::NotFound`], as for [`Writer::drop_backups`].
 pub fn may_be_dropped(stock: &Stock, shas: &BTreeSet<&str>) -> Result<()> {
     let there: BTreeMap<&str, &Why> = stock.objects.iter().map(|kept| (kept.object.sha.as_str(), &kept.why)).collect();
     for sha in shas {

@@ -96,7 +96,8 @@ fn interrupted() -> (Scene, Span) {
 
 /// What recovery says of the one interrupted operation.
 fn recover(shop: &Workshop) -> Outcome {
-    let outcomes = Vault::at(&shop.state).lock().unwrap().recover().unwrap();
+    let vault = Vault::at(&shop.state);
+    let outcomes = vault.writer().unwrap().recovered().to_vec();
     assert_eq!(outcomes.len(), 1);
     outcomes[0].outcome.clone()
 }

@@ -15,7 +15,7 @@ use crate::guard::machine::Machine;
 use crate::kernel::Kernel;
 use crate::patch::Request;
 use crate::vault::Vault;
-use crate::vault::recovery::Recovered;
+use crate::vault::recovery::{self, Recovered};
 use crate::vault::side_by_side::each_file;
 use crate::vault::spool::Spool;
 use crate::vault::target::Target;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     let vault = session.vault()?.compressing(args.vault_compress);
     let mut unsettled = Vec::new();
     if !args.dry_run && vault.folder().exists() {
-        unsettled = recover::first(&vault, session)?.1;
+        unsettled = recover::writer(&vault, session)?.recovered().to_vec();
     } else if !vault.pending()?.is_empty() {
         session.remark("an interrupted run left something: kmodlab recover comes first, and may change the plan");
     }
@@ -121,7 +121,7 @@ impl Looking<'_> {
     }
 
     fn look(&self, path: &Path) -> Result<Look> {
-        recover::must_be_settled(self.unsettled, path)?;
+        recovery::must_be_settled(self.unsettled, path)?;
         let proposal = Proposal::make(path, None, self.request, self.kernel)?;
         if proposal.plan.edits.is_empty() {
             return Ok(Look::AsWished);
@@ -149,17 +149,17 @@ fn carry_out(
     args: &Args,
     session: &mut Session<'_>,
 ) -> Result<Status, Failure> {
-    let (mut locked, outcomes) = recover::first(vault, session)?;
-    let unsettled: Vec<&Recovered> = outcomes.iter().filter(|outcome| !outcome.is_settled()).collect();
+    let mut writer = recover::writer(vault, session)?;
+    let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
     let files = items.iter()?.map(|item| item.map(|item| (item.path().to_owned(), item)));
     let decide = |item: &Item, target: &Target| {
-        recover::must_be_settled(unsettled.iter().copied(), &target.path)?;
+        recovery::must_be_settled(&unsettled, &target.path)?;
         item.wanted(target, request).map(Some)
     };
     let progress = Progress::new("module", whole.wanted());
     let (mut written, mut unwritten, mut reached, mut lines) = (0, 0, 0, None);
     let mut printed: Result<(), Failure> = Ok(());
-    let done = locked.carry_out_all(whole.wanted(), files, decide, |path, _, done| {
+    let done = writer.carry_out_all(whole.wanted(), files, decide, |path, _, done| {
         progress.step();
         reached += 1;
         match done {

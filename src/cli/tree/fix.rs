@@ -305,9 +305,9 @@ fn carry_out(
     session: &mut Session<'_>,
 ) -> Result<Status, Failure> {
     let vault = session.vault()?;
-    let (mut locked, outcomes) = recover::first(&vault, session)?;
+    let mut writer = recover::writer(&vault, session)?;
     for edited in edits {
-        recover::must_be_settled(&outcomes, &edited.path)?;
+        writer.must_be_settled(&edited.path)?;
     }
     let files = edits.iter().map(|edited| Ok((edited.path.clone(), edited)));
     let decide = |edited: &&Edited, target: &Target| -> Result<Option<Wanted>> {
@@ -319,7 +319,7 @@ fn carry_out(
     };
     let mut failed: Vec<Error> = Vec::new();
     let mut done = 0;
-    locked.carry_out_all(edits.len(), files, decide, |_, _, result| match result {
+    writer.carry_out_all(edits.len(), files, decide, |_, _, result| match result {
         Ok(_) => done += 1,
         Err(error) => failed.push(error),
     })?;

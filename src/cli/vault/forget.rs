@@ -29,7 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
-        false => Some(recover::first(vault, session)?),
+        false => Some(recover::writer(vault, session)?),
     };
     let journal = vault.journal()?;
     let history = History::of(&journal.entries);
@@ -39,8 +39,8 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
     };
     let mut plans: BTreeMap<PathBuf, ForgetPlan> = BTreeMap::new();
     for path in args.paths.iter().map(real) {
-        if let Some((_, outcomes)) = &writer {
-            recover::must_be_settled(outcomes, &path)?;
+        if let Some(writer) = &writer {
+            writer.must_be_settled(&path)?;
         }
         let plan = forget::plan(&history, &path)?;
         plans.insert(path, plan);
@@ -59,7 +59,7 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
         writeln!(session.out, "{paths} would be let go of: nothing is expected there, and no backup is kept for it")?;
         writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, &digest))?;
     }
-    let Some((locked, _)) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
+    let Some(locked) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
     let word = plans.len().to_string();
     let to = if plans.len() == 1 { "let go of this path" } else { "let go of these paths" };
     let question = Question { to, word: &word, digest: &digest, see: "vault forget -n" };

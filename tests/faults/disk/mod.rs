@@ -228,9 +228,9 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     state.put(&shop.home);
     let vault = Vault::at(&shop.state);
     let said = |e: kmodlab::error::Error| e.to_string();
-    let mut locked = vault.lock().map_err(said)?;
-    for recovered in locked.recover().map_err(said)? {
-        match recovered.outcome {
+    let mut locked = vault.writer().map_err(said)?;
+    for recovered in locked.recovered() {
+        match &recovered.outcome {
             Outcome::Done | Outcome::Undone => {}
             Outcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
             Outcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,

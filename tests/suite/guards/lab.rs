@@ -33,9 +33,9 @@ fn a_machine_is_enrolled_until_that_is_taken_back_and_the_journal_has_both() {
     let root = root(THIS);
     let vault = Vault::at(state(&root));
     assert!(!is_enrolled(&vault, root.path()));
-    enrol(&mut vault.lock().unwrap(), root.path()).unwrap();
+    enrol(&mut vault.writer().unwrap(), root.path()).unwrap();
     assert!(is_enrolled(&vault, root.path()));
-    unenrol(&mut vault.lock().unwrap()).unwrap();
+    unenrol(&mut vault.writer().unwrap()).unwrap();
     assert!(!is_enrolled(&vault, root.path()));
     assert_eq!(operations(&vault), ["enrol", "unenrol"]);
 }
@@ -44,7 +44,7 @@ fn a_machine_is_enrolled_until_that_is_taken_back_and_the_journal_has_both() {
 fn taking_back_what_was_never_given_is_no_operation() {
     let root = root(THIS);
     let vault = Vault::at(state(&root));
-    unenrol(&mut vault.lock().unwrap()).unwrap();
+    unenrol(&mut vault.writer().unwrap()).unwrap();
     assert_eq!(operations(&vault), Vec::<&str>::new());
 }
 
@@ -52,7 +52,7 @@ fn taking_back_what_was_never_given_is_no_operation() {
 fn a_state_folder_that_is_copied_enrols_no_other_machine() {
     let (here, there) = (root(THIS), root(OTHER));
     let vault = Vault::at(state(&here));
-    enrol(&mut vault.lock().unwrap(), here.path()).unwrap();
+    enrol(&mut vault.writer().unwrap(), here.path()).unwrap();
     assert!(!is_enrolled(&vault, there.path()));
 }
 
@@ -61,7 +61,7 @@ fn a_machine_without_an_id_cannot_be_enrolled() {
     for id in ["", "uninitialized\n", "0123456789abcdef", "0123456789abcdef0123456789abcdeg\n"] {
         let root = root(id);
         let vault = Vault::at(state(&root));
-        let error = enrol(&mut vault.lock().unwrap(), root.path()).unwrap_err();
+        let error = enrol(&mut vault.writer().unwrap(), root.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(!is_enrolled(&vault, root.path()));
         assert_eq!(operations(&vault), Vec::<&str>::new());

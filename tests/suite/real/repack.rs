@@ -103,7 +103,7 @@ fn grow(place: &Path, module: &Path) -> Count {
 fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8> {
     let vault = Vault::at(place.join("state"));
     let before = metadata(copy);
-    let mut locked = vault.lock().unwrap();
+    let mut locked = vault.writer().unwrap();
     let target = Target::open(copy).unwrap();
     apply(&mut locked, &target, plan, Record::default(), None).unwrap();
     drop((target, locked));
@@ -117,7 +117,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8
     (then.modified, then.accessed) = (before.modified, before.accessed);
     assert_eq!(then, before, "mode, owner and attributes stay");
 
-    let mut locked = vault.lock().unwrap();
+    let mut locked = vault.writer().unwrap();
     let target = Target::open(copy).unwrap();
     let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
     locked.restore(&target, &restore, false).unwrap().unwrap();

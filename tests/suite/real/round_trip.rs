@@ -79,7 +79,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     )
     .unwrap();
     let entry = {
-        let mut locked = vault.lock().unwrap();
+        let mut locked = vault.writer().unwrap();
         let target = Target::open(copy).unwrap();
         apply(&mut locked, &target, &plan, Record::default(), None).unwrap()
     };
@@ -90,7 +90,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let changed = only_planned_bytes_differ(original, &patched, &plan);
     assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
 
-    let mut locked = vault.lock().unwrap();
+    let mut locked = vault.writer().unwrap();
     let target = Target::open(copy).unwrap();
     let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
     locked.restore(&target, &restore, false).unwrap().unwrap();

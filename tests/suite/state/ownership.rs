@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use kmodlab::error::ErrorKind;
+use kmodlab::guard::enrol::{enrol, unenrol};
 use rustix::fs::{FileType, Mode};
 
 use crate::state::scene::{INTERRUPTED, PATCHED, Scene};
@@ -175,7 +176,7 @@ fn what_is_put_into_a_vault_that_is_open_is_refused_when_it_is_opened() {
         assert_eq!(vault.objects().check(&sha).unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
         harm.befall(&scene, &scene.state().join("lock"));
         fs::remove_file(scene.path("moved")).ok();
-        assert_eq!(vault.lock().err().unwrap().kind(), ErrorKind::Untrusted, "{harm:?}");
+        assert_eq!(vault.writer().err().unwrap().kind(), ErrorKind::Untrusted, "{harm:?}");
         harm.befall(&scene, &scene.state().join("journal.jsonl"));
         assert_eq!(vault.journal().unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
         assert_eq!(vault.index().err().unwrap().kind(), ErrorKind::Untrusted, "{harm:?}");
@@ -187,15 +188,14 @@ fn what_is_put_into_a_vault_that_is_open_is_refused_when_it_is_opened() {
 fn a_state_folder_that_is_exchanged_during_a_run_changes_nothing_elsewhere() {
     let (scene, other) = (Scene::new(), Scene::new());
     let vault = scene.vault();
-    let mut locked = vault.lock().unwrap();
+    vault.must_be_trusted().unwrap();
     fs::rename(scene.state(), scene.path("moved")).unwrap();
     symlink(other.state(), scene.state()).unwrap();
     let before = other.snapshot();
-    locked.recover().unwrap();
-    locked.note(kmodlab::vault::journal::Operation::Enrol, "a note").unwrap();
+    unenrol(&mut vault.writer().unwrap()).unwrap();
     assert_eq!(other.snapshot(), before);
     let journal = fs::read_to_string(scene.path("moved/journal.jsonl")).unwrap();
-    assert!(journal.contains("a note"), "{journal}");
+    assert!(journal.contains("no lab machine any more"), "{journal}");
 }
 
 /// A link above the state folder is somebody's layout of disks. One that is the state folder is not.
@@ -223,10 +223,16 @@ fn what_this_program_makes_it_takes_for_its_own_whatever_the_umask() {
     }
     let scene = Scene::bare();
     fs::set_permissions(scene.path(""), fs::Permissions::from_mode(0o2777)).unwrap();
+    fs::create_dir(scene.path("etc")).unwrap();
+    fs::write(
+        scene.path("etc/machine-id"),
+        "0123456789abcdef0123456789abcdef
+",
+    )
+    .unwrap();
     rustix::process::umask(Mode::empty());
     let vault = scene.vault();
-    vault.lock().unwrap().note(kmodlab::vault::journal::Operation::Enrol, "a note").unwrap();
-    vault.keep("lab-machine.json", b"{}").unwrap();
+    enrol(&mut vault.writer().unwrap(), &scene.path("")).unwrap();
     let answer = scene.run(["log"]);
     assert_eq!((answer.status, answer.err.as_str()), (0, ""), "{answer:?}");
 }
