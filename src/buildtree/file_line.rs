@@ -11,7 +11,7 @@ use crate::escape;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct FileLine {
     /// The file, as it was opened: below the folder that was named, where it is in it.
     #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
@@ -24,19 +24,19 @@ pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-impl Place {
+impl FileLine {
     /// A line of a file.
     pub fn new(file: impl AsRef<Path>, line: usize) -> Self {
-        Place { file: file.as_ref().to_owned(), line }
+        FileLine { file: file.as_ref().to_owned(), line }
     }
 
     /// A file as a whole.
     pub fn whole(file: impl AsRef<Path>) -> Self {
-        Place::new(file, 0)
+        FileLine::new(file, 0)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     /// `FILE:LINE`, or `FILE` for the whole; what a terminal would obey is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escape::bytes_for_eyes(self.file.as_os_str().as_bytes()))?;
@@ -47,14 +47,14 @@ impl fmt::Display for Place {
     }
 }
 
-impl From<Location> for Place {
+impl From<Location> for FileLine {
     fn from(location: Location) -> Self {
-        Place { file: location.file, line: location.line }
+        FileLine { file: location.file, line: location.line }
     }
 }
 
-impl From<&Place> for Location {
-    fn from(line: &Place) -> Self {
+impl From<&FileLine> for Location {
+    fn from(line: &FileLine) -> Self {
         Location { file: line.file.clone(), line: line.line }
     }
 }

@@ -15,4 +15,4 @@ pub mod file_line;
 pub mod preprocessor;
 pub mod reading;
 
-pub use reading::tree::{BuildTree, Call};
+pub use reading::tree::{BuildTree, MakeArguments};

@@ -7,15 +7,15 @@ mod shown;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::buildtree::advising::abi_options::{self, Beyond};
-use crate::buildtree::advising::commands::Command;
+use crate::buildtree::advising::abi_options::{self, AbiDifference};
+use crate::buildtree::advising::commands::BuildCommand;
 use crate::buildtree::advising::distribution::{self, Distribution};
-use crate::buildtree::advising::fix::{Change, Mend, Mending};
+use crate::buildtree::advising::fix::{Fix, FixPlan, TreeChange};
 use crate::buildtree::advising::fixes;
 use crate::buildtree::advising::missing;
-use crate::buildtree::evaluating::current::Outlooks;
+use crate::buildtree::evaluating::current::VermagicPredictions;
 use crate::buildtree::reading::options::config_of;
-use crate::buildtree::{BuildTree, Call};
+use crate::buildtree::{BuildTree, MakeArguments};
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Session, waiting};
 use crate::error::Result;
@@ -64,17 +64,17 @@ struct Named<'n> {
 /// A tree beside a kernel.
 struct Study {
     tree: BuildTree,
-    outlooks: Outlooks,
+    predictions: VermagicPredictions,
     kernel: Kernel,
     /// The kernel's version magic.
     wanted: Fact<Vermagic>,
-    mending: Mending,
+    plan: FixPlan,
     /// Options that differ and change structures or calls.
-    beyond: Vec<Beyond>,
+    beyond: Vec<AbiDifference>,
     /// Whose kernel it is, and which package has its headers.
     distribution: Option<Distribution>,
     /// What to type, in order.
-    commands: Vec<Command>,
+    commands: Vec<BuildCommand>,
     /// Imports of the module that was named which the kernel does not export; `None` where that is not known.
     not_exported: Option<Vec<String>>,
     /// Was a module named?
@@ -85,20 +85,20 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let lookup = session.lookup();
     let named_kernel = args.kernel.clone().unwrap_or_else(|| "running".into());
     let name = named_kernel.to_string_lossy().into_owned();
-    let tree = waiting("reading the tree", || BuildTree::read(&args.tree, &Call::from_environment()))?;
-    let outlooks = Outlooks::of(&tree)?;
+    let tree = waiting("reading the tree", || BuildTree::read(&args.tree, &MakeArguments::from_environment()))?;
+    let predictions = VermagicPredictions::of(&tree)?;
     let kernel = match waiting(&format!("reading {name}"), || kernel::named(&named_kernel, &lookup)) {
         Ok(kernel) => kernel,
         // Nobody named it: what the tree itself says is told all the same.
         Err(error) if args.kernel.is_none() && !(args.json || args.fix || args.prove) => {
-            shown::print_alone(&args.tree, &tree, &outlooks, session)?;
+            shown::print_alone(&args.tree, &tree, &predictions, session)?;
             return Err(error.hint("name the kernel that modules are to fit: --for K").into());
         }
         Err(error) => return Err(error.into()),
     };
     let module = args.module.as_deref().map(|path| module::open(path, lookup.max_size)).transpose()?;
     let named = Named { tree: &args.tree, kernel: &named_kernel };
-    let study = Study::of(tree, outlooks, kernel, &named, module.as_ref().map(|(_, module)| module))?;
+    let study = Study::of(tree, predictions, kernel, &named, module.as_ref().map(|(_, module)| module))?;
     if args.fix {
         return fix::run(&study, &args, session);
     }
@@ -115,7 +115,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             }
         }
     }
-    let is_good = study.mending.matches && proof.as_ref().is_none_or(|proof| proof.is_good());
+    let is_good = study.plan.matches && proof.as_ref().is_none_or(|proof| proof.is_good());
     let status = if is_good { Status::Done } else { Status::Negative };
     match (args.vm, &proof) {
         (true, Some(proof)) => {
@@ -129,13 +129,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 impl Study {
     fn of(
         tree: BuildTree,
-        outlooks: Outlooks,
+        predictions: VermagicPredictions,
         kernel: Kernel,
         named: &Named<'_>,
         module: Option<&Module>,
     ) -> Result<Study> {
         let wanted = kernel.known_vermagic()?.clone();
-        let mending = fixes::mending(&tree, &outlooks, &kernel)?;
+        let plan = fixes::fix_plan(&tree, &predictions, &kernel)?;
         let options = tree.auto.as_ref().or(tree.config.as_ref()).map(config_of);
         let beyond = match (&options, &kernel.facts.config) {
             (Some(own), Some(theirs)) => abi_options::differing(own, &theirs.value, Some(tree.version.numbers())),
@@ -144,23 +144,24 @@ impl Study {
         let release = wanted.value.release().map(|token| token.text.clone()).unwrap_or_default();
         let banner = kernel.facts.banner.as_ref().map(|banner| banner.value.as_str());
         let distribution = distribution::of(&release, banner);
-        let commands = commands_for(&tree, &mending, &kernel, named);
+        let commands = commands_for(&tree, &plan, &kernel, named);
         let has_module = module.is_some();
         let not_exported = module.and_then(|module| not_exported(module, &kernel));
-        Ok(Study { tree, outlooks, kernel, wanted, mending, beyond, distribution, commands, not_exported, has_module })
+        Ok(Study { tree, predictions, kernel, wanted, plan, beyond, distribution, commands, not_exported, has_module })
     }
 }
 
 /// What to type, in order: our own command first, where it has something to do.
-fn commands_for(tree: &BuildTree, mending: &Mending, kernel: &Kernel, named: &Named<'_>) -> Vec<Command> {
+fn commands_for(tree: &BuildTree, plan: &FixPlan, kernel: &Kernel, named: &Named<'_>) -> Vec<BuildCommand> {
     let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
-    let mut commands = missing::commands(tree, mending, kernel, &machine);
-    let is_text = |mend: &Mend| matches!(mend.change, Change::Line { .. } | Change::Empty { .. });
-    if mending.never.is_none() && mending.mends.iter().any(is_text) {
+    let mut commands = missing::commands(tree, plan, kernel, &machine);
+    let is_text = |mend: &Fix| matches!(mend.change, TreeChange::Line { .. } | TreeChange::Empty { .. });
+    if plan.never.is_none() && plan.fixes.iter().any(is_text) {
         let tree = std::path::absolute(named.tree).unwrap_or_else(|_| named.tree.to_owned());
         let (tree, kernel) = (output::shell_word(&tree), output::shell_word(Path::new(named.kernel)));
         let line = format!("kmodlab tree {tree} --for {kernel} --fix");
-        commands.insert(0, Command { line, why: "makes the changes that are mere text; kmodlab restore undoes them" });
+        commands
+            .insert(0, BuildCommand { line, why: "makes the changes that are mere text; kmodlab restore undoes them" });
     }
     commands
 }

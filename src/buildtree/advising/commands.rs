@@ -17,14 +17,14 @@
 
 use serde::Serialize;
 
-use crate::buildtree::advising::abi_options::Version;
+use crate::buildtree::reading::makefile::KernelNumbers;
 
 /// A tree, and what it lacks. Paths are absolute, for make changes its folder, and words for a shell already: quoted
 /// where they must be.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lacking<'a> {
+pub struct BuildNeeds<'a> {
     /// The version that the tree's Makefile has.
-    pub version: Version,
+    pub version: KernelNumbers,
     /// The folder of the source, or of the headers.
     pub folder: &'a str,
     /// The folder of the build, where it is another (`O=`).
@@ -62,7 +62,7 @@ pub struct Lacking<'a> {
 
 /// A command to paste, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Command {
+pub struct BuildCommand {
     /// The line.
     pub line: String,
     /// What it does, in one sentence without its end.
@@ -71,40 +71,40 @@ pub struct Command {
 
 /// The commands, in order; the last one builds the module. None for kernels before 2.6, and none for a package of
 /// headers that lacks something: what is made there by hand is not what its kernel was built with.
-pub fn commands(lacking: &Lacking) -> Vec<Command> {
-    let Lacking { version, is_stale, is_unbuilt, has_no_symvers, has_versions, is_package, .. } = *lacking;
-    let lacks_symvers = has_no_symvers && lacking.symvers.is_none();
-    let is_copied_to = lacking.config.is_some() || lacking.symvers.is_some();
+pub fn commands(needs: &BuildNeeds) -> Vec<BuildCommand> {
+    let BuildNeeds { version, is_stale, is_unbuilt, has_no_symvers, has_versions, is_package, .. } = *needs;
+    let lacks_symvers = has_no_symvers && needs.symvers.is_none();
+    let is_copied_to = needs.config.is_some() || needs.symvers.is_some();
     let lacks_something = is_stale || is_unbuilt || is_copied_to || (lacks_symvers && has_versions);
     if version < (2, 6, 0) || (is_package && lacks_something) {
         return Vec::new();
     }
     let mut commands = Vec::new();
-    let mut push = |line: String, why| commands.push(Command { line, why });
-    let build = lacking.output.unwrap_or(lacking.folder);
-    if lacking.is_unconfigured && lacking.config.is_none() && !is_package {
+    let mut push = |line: String, why| commands.push(BuildCommand { line, why });
+    let build = needs.output.unwrap_or(needs.folder);
+    if needs.is_unconfigured && needs.config.is_none() && !is_package {
         // It is of all ages (2.6.0 to 7.2).
         let why =
             "a configuration to begin with; the kernel's own (/boot/config-RELEASE), copied to .config, is better";
-        push(lacking.make("defconfig"), why);
+        push(needs.make("defconfig"), why);
     }
-    if let Some(config) = lacking.config {
+    if let Some(config) = needs.config {
         let line = match config.trim_end_matches('\'').ends_with(".gz") {
             true => format!("gzip -dc {config} > {build}/.config"),
             false => format!("cp {config} {build}/.config"),
         };
         push(line, "the kernel's own configuration");
     }
-    if lacking.config.is_some() || is_stale {
-        if let Some(options) = lacking.options {
+    if needs.config.is_some() || is_stale {
+        if let Some(options) = needs.options {
             push(options.to_owned(), "the options that make the kernel's tokens");
         }
         match version {
             version if version < (3, 7, 0) => {
                 let why = "makes the configuration whole; answer what is new by Enter";
-                push(lacking.make("oldconfig"), why);
+                push(needs.make("oldconfig"), why);
             }
-            _ => push(lacking.make("olddefconfig"), "makes the configuration whole; what is new gets its default"),
+            _ => push(needs.make("olddefconfig"), "makes the configuration whole; what is new gets its default"),
         }
     }
     if lacks_symvers && has_versions {
@@ -113,19 +113,19 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
         } else {
             "builds the kernel and its modules, which alone makes Module.symvers: without it no symbol has its version"
         };
-        push(lacking.make("vmlinux modules"), why);
-    } else if lacking.config.is_some() || is_stale || is_unbuilt {
+        push(needs.make("vmlinux modules"), why);
+    } else if needs.config.is_some() || is_stale || is_unbuilt {
         match version {
             version if version < (2, 6, 6) => {
                 push(
-                    lacking.make("vmlinux modules"),
+                    needs.make("vmlinux modules"),
                     "makes the generated files and the programs of the build, with all else",
                 );
             }
-            _ => push(lacking.make("modules_prepare"), "makes the generated files and the programs of the build"),
+            _ => push(needs.make("modules_prepare"), "makes the generated files and the programs of the build"),
         }
     }
-    if let Some(symvers) = lacking.symvers {
+    if let Some(symvers) = needs.symvers {
         push(format!("cp {symvers} {build}/Module.symvers"), "the kernel's own exports with their versions");
     }
     let module = if version < (2, 6, 7) { "SUBDIRS" } else { "M" };
@@ -136,11 +136,11 @@ pub fn commands(lacking: &Lacking) -> Vec<Command> {
     } else {
         "builds the module; missing symbols are only warned of: the tree has no Module.symvers"
     };
-    push(lacking.make(&format!("{warn}{module}={} modules", lacking.module)), why);
+    push(needs.make(&format!("{warn}{module}={} modules", needs.module)), why);
     commands
 }
 
-impl Lacking<'_> {
+impl BuildNeeds<'_> {
     /// One run of make in this tree.
     pub fn make(&self, targets: &str) -> String {
         let variable = |name, value: Option<&str>| value.map(|value| format!("{name}={value} ")).unwrap_or_default();
@@ -160,7 +160,7 @@ impl Lacking<'_> {
 mod tests {
     use super::*;
 
-    const SOURCE: Lacking = Lacking {
+    const SOURCE: BuildNeeds = BuildNeeds {
         version: (6, 1, 192),
         folder: "/usr/src/linux",
         output: None,
@@ -180,20 +180,20 @@ mod tests {
         module: "\"$PWD\"",
     };
 
-    fn lines(lacking: &Lacking) -> Vec<String> {
-        commands(lacking).into_iter().map(|command| command.line).collect()
+    fn lines(needs: &BuildNeeds) -> Vec<String> {
+        commands(needs).into_iter().map(|command| command.line).collect()
     }
 
     #[test]
     fn a_tree_that_lacks_nothing_builds_at_once() {
         assert_eq!(lines(&SOURCE), ["make -C /usr/src/linux M=\"$PWD\" modules"]);
-        let package = Lacking { is_package: true, ..SOURCE };
+        let package = BuildNeeds { is_package: true, ..SOURCE };
         assert_eq!(lines(&package), lines(&SOURCE));
     }
 
     #[test]
     fn a_stale_tree_is_configured_and_prepared() {
-        let stale = Lacking { is_stale: true, ..SOURCE };
+        let stale = BuildNeeds { is_stale: true, ..SOURCE };
         assert_eq!(
             lines(&stale),
             [
@@ -202,21 +202,22 @@ mod tests {
                 "make -C /usr/src/linux M=\"$PWD\" modules",
             ]
         );
-        assert_eq!(lines(&Lacking { version: (3, 6, 11), ..stale })[0], "make -C /usr/src/linux oldconfig");
-        assert_eq!(lines(&Lacking { version: (3, 7, 0), ..stale })[0], "make -C /usr/src/linux olddefconfig");
+        assert_eq!(lines(&BuildNeeds { version: (3, 6, 11), ..stale })[0], "make -C /usr/src/linux oldconfig");
+        assert_eq!(lines(&BuildNeeds { version: (3, 7, 0), ..stale })[0], "make -C /usr/src/linux olddefconfig");
         // Without the programs of the build nothing is asked about the configuration.
-        assert_eq!(lines(&Lacking { is_unbuilt: true, ..SOURCE }).len(), 2);
+        assert_eq!(lines(&BuildNeeds { is_unbuilt: true, ..SOURCE }).len(), 2);
     }
 
     #[test]
     fn single_options_are_set_before_the_configuration_is_made_whole() {
-        let options = Lacking { options: Some("scripts/config -e SMP"), is_stale: true, cc: Some("gcc-12"), ..SOURCE };
-        let typed = lines(&Lacking { without_localversion: true, ..options });
+        let options =
+            BuildNeeds { options: Some("scripts/config -e SMP"), is_stale: true, cc: Some("gcc-12"), ..SOURCE };
+        let typed = lines(&BuildNeeds { without_localversion: true, ..options });
         assert_eq!(
             typed[..2],
             ["scripts/config -e SMP", "make -C /usr/src/linux CC=gcc-12 LOCALVERSION= olddefconfig"]
         );
-        let none = lines(&Lacking { is_unconfigured: true, is_stale: true, ..SOURCE });
+        let none = lines(&BuildNeeds { is_unconfigured: true, is_stale: true, ..SOURCE });
         assert_eq!(none[..2], ["make -C /usr/src/linux defconfig", "make -C /usr/src/linux olddefconfig"]);
     }
 
@@ -227,14 +228,18 @@ mod tests {
             ("'/a b/config.gz'", "gzip -dc '/a b/config.gz' > /usr/src/linux/.config"),
             ("/boot/config-gz", "cp /boot/config-gz /usr/src/linux/.config"),
         ] {
-            assert_eq!(lines(&Lacking { config: Some(config), ..SOURCE })[0], line);
+            assert_eq!(lines(&BuildNeeds { config: Some(config), ..SOURCE })[0], line);
         }
     }
 
     #[test]
     fn symbol_versions_need_a_whole_build_or_the_kernels_own_file() {
-        let bare =
-            Lacking { config: Some("/boot/config-6.1.0-56-amd64"), has_no_symvers: true, is_unbuilt: true, ..SOURCE };
+        let bare = BuildNeeds {
+            config: Some("/boot/config-6.1.0-56-amd64"),
+            has_no_symvers: true,
+            is_unbuilt: true,
+            ..SOURCE
+        };
         assert_eq!(
             lines(&bare),
             [
@@ -244,7 +249,7 @@ mod tests {
                 "make -C /usr/src/linux M=\"$PWD\" modules",
             ]
         );
-        let taken = Lacking { symvers: Some("/usr/src/linux-headers-6.1.0-56-amd64/Module.symvers"), ..bare };
+        let taken = BuildNeeds { symvers: Some("/usr/src/linux-headers-6.1.0-56-amd64/Module.symvers"), ..bare };
         assert_eq!(
             lines(&taken)[2..4],
             [
@@ -256,14 +261,14 @@ mod tests {
 
     #[test]
     fn without_versions_missing_exports_are_only_warned_of() {
-        let none = Lacking { version: (7, 2, 13), has_no_symvers: true, has_versions: false, ..SOURCE };
+        let none = BuildNeeds { version: (7, 2, 13), has_no_symvers: true, has_versions: false, ..SOURCE };
         assert_eq!(lines(&none), ["make -C /usr/src/linux KBUILD_MODPOST_WARN=1 M=\"$PWD\" modules"]);
-        assert_eq!(lines(&Lacking { version: (2, 6, 32), ..none }), ["make -C /usr/src/linux M=\"$PWD\" modules"]);
+        assert_eq!(lines(&BuildNeeds { version: (2, 6, 32), ..none }), ["make -C /usr/src/linux M=\"$PWD\" modules"]);
     }
 
     #[test]
     fn the_guides_kernel_is_built_whole() {
-        let guide = Lacking { version: (2, 6, 5), is_stale: true, has_versions: false, ..SOURCE };
+        let guide = BuildNeeds { version: (2, 6, 5), is_stale: true, has_versions: false, ..SOURCE };
         assert_eq!(
             lines(&guide),
             [
@@ -272,12 +277,12 @@ mod tests {
                 "make -C /usr/src/linux SUBDIRS=\"$PWD\" modules",
             ]
         );
-        assert_eq!(lines(&Lacking { version: (2, 6, 9), ..guide })[1], "make -C /usr/src/linux modules_prepare");
+        assert_eq!(lines(&BuildNeeds { version: (2, 6, 9), ..guide })[1], "make -C /usr/src/linux modules_prepare");
     }
 
     #[test]
     fn a_build_elsewhere_and_for_another_machine_is_said_in_each_run() {
-        let elsewhere = Lacking {
+        let elsewhere = BuildNeeds {
             output: Some("'/tmp/a b'"),
             arch: Some("arm64"),
             cross: Some("aarch64-linux-gnu-"),
@@ -299,15 +304,15 @@ mod tests {
 
     #[test]
     fn nothing_is_made_in_a_package_or_before_2_6() {
-        for lacking in [
-            Lacking { is_package: true, is_stale: true, ..SOURCE },
-            Lacking { is_package: true, is_unbuilt: true, ..SOURCE },
-            Lacking { is_package: true, has_no_symvers: true, ..SOURCE },
-            Lacking { is_package: true, config: Some("config"), ..SOURCE },
-            Lacking { is_package: true, symvers: Some("Module.symvers"), has_no_symvers: true, ..SOURCE },
-            Lacking { version: (2, 4, 37), is_stale: true, ..SOURCE },
+        for needs in [
+            BuildNeeds { is_package: true, is_stale: true, ..SOURCE },
+            BuildNeeds { is_package: true, is_unbuilt: true, ..SOURCE },
+            BuildNeeds { is_package: true, has_no_symvers: true, ..SOURCE },
+            BuildNeeds { is_package: true, config: Some("config"), ..SOURCE },
+            BuildNeeds { is_package: true, symvers: Some("Module.symvers"), has_no_symvers: true, ..SOURCE },
+            BuildNeeds { version: (2, 4, 37), is_stale: true, ..SOURCE },
         ] {
-            assert_eq!(commands(&lacking), []);
+            assert_eq!(commands(&needs), []);
         }
     }
 }

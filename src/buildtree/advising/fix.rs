@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::vermagic::{Comparison, Vermagic};
 
 /// How a tree stands to a kernel.
 #[derive(Clone, Debug)]
-pub struct Mending {
+pub struct FixPlan {
     /// Does a module that is built now carry the kernel's version magic?
     pub matches: bool,
     /// What differs in the version magic that a build would make anew; `None` where that can't be told.
     pub differences: Option<Comparison>,
     /// What to change, in order.
-    pub mends: Vec<Mend>,
+    pub fixes: Vec<Fix>,
     /// The version magic after all mends; `None` where it can't be told.
     pub after: Option<Vermagic>,
     /// Why this tree can never match, where it can't.
@@ -24,10 +24,10 @@ pub struct Mending {
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mend {
+pub struct Fix {
     /// The change.
     #[serde(flatten)]
-    pub change: Change,
+    pub change: TreeChange,
     /// Why, in words.
     pub why: String,
 }
@@ -35,11 +35,11 @@ pub struct Mend {
 /// What is changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
-pub enum Change {
+pub enum TreeChange {
     /// A line becomes another.
     Line {
         /// Where it stands; line 0 means that it is added at the file's end.
-        place: Place,
+        place: FileLine,
         /// The line as it is.
         before: String,
         /// The line as it is to be.
@@ -70,14 +70,14 @@ pub enum Change {
         /// Its value then.
         after: String,
         /// Its line.
-        place: Place,
+        place: FileLine,
     },
     /// Version control is to add nothing.
     VersionControl {
         /// What it adds.
         before: String,
         /// Where it is decided.
-        place: Place,
+        place: FileLine,
         /// What to do.
         how: String,
     },
@@ -91,7 +91,7 @@ pub enum Change {
     /// Generated files are to be made anew.
     Generate {
         /// The line that is stale; the file as a whole where it is missing.
-        place: Place,
+        place: FileLine,
         /// What it says.
         before: Option<String>,
         /// What it would say.

@@ -5,17 +5,17 @@
 
 use crate::buildtree::BuildTree;
 use crate::buildtree::advising::architecture;
-use crate::buildtree::advising::fix::{Change, Mend, Mending};
-use crate::buildtree::evaluating::current::Outlooks;
+use crate::buildtree::advising::fix::{Fix, FixPlan, TreeChange};
+use crate::buildtree::evaluating::current::VermagicPredictions;
 use crate::buildtree::evaluating::draft::{Draft, PREEMPT_BUILD};
-use crate::buildtree::evaluating::header::Other;
-use crate::buildtree::evaluating::prediction::Outlook;
+use crate::buildtree::evaluating::header::AlternativePiece;
+use crate::buildtree::evaluating::prediction::VermagicPrediction;
 use crate::buildtree::evaluating::release::Releases;
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::preprocessor::Need;
 use crate::buildtree::reading::compiler::Compiler;
 use crate::buildtree::reading::layout::TreeKind;
-use crate::buildtree::reading::makefile::Assigned;
+use crate::buildtree::reading::makefile::MakeVariable;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::vermagic::{Release, TokenKind, Vermagic, compare};
@@ -26,43 +26,43 @@ use crate::vermagic::{Release, TokenKind, Vermagic, compare};
 ///
 /// Those of [`crate::buildtree::evaluating::header::vermagic`]; [`ErrorKind::NoVermagic`](crate::error::ErrorKind::NoVermagic) if the
 /// kernel's version magic is not known.
-pub fn mending(tree: &BuildTree, outlooks: &Outlooks, kernel: &Kernel) -> Result<Mending> {
+pub fn fix_plan(tree: &BuildTree, predictions: &VermagicPredictions, kernel: &Kernel) -> Result<FixPlan> {
     let wanted = &kernel.known_vermagic()?.value;
-    let matches = outlooks.now.vermagic.as_ref() == Some(wanted);
-    let differences = outlooks.anew.vermagic.as_ref().map(|vermagic| compare(vermagic, wanted));
-    let mut mender = Mender { tree, kernel, wanted, draft: Draft::of(tree), mends: Vec::new(), is_unsure: false };
-    let never = mender.never();
+    let matches = predictions.current.vermagic.as_ref() == Some(wanted);
+    let differences = predictions.rebuilt.vermagic.as_ref().map(|vermagic| compare(vermagic, wanted));
+    let mut planner = FixPlanner { tree, kernel, wanted, draft: Draft::of(tree), fixes: Vec::new(), is_unsure: false };
+    let never = planner.never();
     if never.is_none() && tree.layout.kind != TreeKind::Headers {
-        mender.options()?;
-        mender.release();
+        planner.options()?;
+        planner.release();
         // First the compiler: without its numbers nothing is known of the string as a whole.
-        mender.compiler_token()?;
-        mender.tokens()?;
+        planner.compiler_token()?;
+        planner.tokens()?;
     }
     let after = match (&never, tree.layout.kind) {
-        (Some(_), _) | (_, TreeKind::Headers) => outlooks.anew.clone(),
-        _ => mender.draft.outlook()?,
+        (Some(_), _) | (_, TreeKind::Headers) => predictions.rebuilt.clone(),
+        _ => planner.draft.prediction()?,
     };
     if never.is_none() {
-        mender.compiler();
-        mender.generated(outlooks, &after);
-        mender.symvers();
+        planner.compiler();
+        planner.generated(predictions, &after);
+        planner.symvers();
     }
-    let after = after.vermagic.filter(|_| !mender.is_unsure);
-    Ok(Mending { matches, differences, mends: mender.mends, after, never })
+    let after = after.vermagic.filter(|_| !planner.is_unsure);
+    Ok(FixPlan { matches, differences, fixes: planner.fixes, after, never })
 }
 
-struct Mender<'t> {
+struct FixPlanner<'t> {
     tree: &'t BuildTree,
     kernel: &'t Kernel,
     wanted: &'t Vermagic,
     draft: Draft<'t>,
-    mends: Vec<Mend>,
+    fixes: Vec<Fix>,
     /// Is there a change of which it can't be told whether it can be made?
     is_unsure: bool,
 }
 
-impl Mender<'_> {
+impl FixPlanner<'_> {
     fn wanted(&self) -> &Vermagic {
         self.wanted
     }
@@ -71,8 +71,8 @@ impl Mender<'_> {
         self.wanted().release().map_or("", |token| token.text.as_str())
     }
 
-    fn add(&mut self, change: Change, why: impl Into<String>) {
-        self.mends.push(Mend { change, why: why.into() });
+    fn add(&mut self, change: TreeChange, why: impl Into<String>) {
+        self.fixes.push(Fix { change, why: why.into() });
     }
 
     /// Why no change of this tree would do.
@@ -112,20 +112,20 @@ impl Mender<'_> {
     /// The kernel's configuration, where it is known and would change the version magic.
     fn options(&mut self) -> Result<()> {
         let Some(theirs) = &self.kernel.facts.config else { return Ok(()) };
-        let without_release = |outlook: &Outlook| -> Option<Vec<u8>> {
-            let vermagic = outlook.vermagic.as_ref()?;
+        let without_release = |prediction: &VermagicPrediction| -> Option<Vec<u8>> {
+            let vermagic = prediction.vermagic.as_ref()?;
             let end = vermagic.release().map_or(0, |release| release.range.end);
             Some(vermagic.as_bytes().get(end..)?.to_vec())
         };
         let end = self.wanted().release().map_or(0, |release| release.range.end);
         let rest = self.wanted().as_bytes().get(end..).unwrap_or_default().to_vec();
-        let now = self.draft.outlook()?;
+        let now = self.draft.prediction()?;
         if self.draft.config.is_some() && without_release(&now).is_none_or(|own| own == rest) {
             return Ok(());
         }
         let mut copied = self.draft.clone();
         copied.config = Some(theirs.value.clone());
-        let then = copied.outlook()?;
+        let then = copied.prediction()?;
         let improves = without_release(&then).is_some_and(|own| own == rest) || self.draft.config.is_none();
         if improves {
             self.draft = copied;
@@ -134,7 +134,7 @@ impl Mender<'_> {
                 Some(_) => "its options make the kernel's tokens",
                 None => "the tree is not configured",
             };
-            self.add(Change::Config { from: theirs.source.to_string(), to }, why);
+            self.add(TreeChange::Config { from: theirs.source.to_string(), to }, why);
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Mender<'_> {
     /// The release: what stands behind the numbers.
     fn release(&mut self) {
         let wanted = self.release_wanted().to_owned();
-        let is_right = |draft: &Draft<'_>| draft.releases().anew.as_deref() == Some(wanted.as_str());
+        let is_right = |draft: &Draft<'_>| draft.releases().rebuilt.as_deref() == Some(wanted.as_str());
         if is_right(&self.draft) || wanted.is_empty() {
             return;
         }
@@ -176,19 +176,19 @@ impl Mender<'_> {
         if !files_stay {
             for file in std::mem::take(&mut self.draft.files).into_iter().filter(|file| !file.text.is_empty()) {
                 let why = format!("it appends {} to the release, and the kernel's has none of it", file.text);
-                self.add(Change::Empty { file: file.place.file, before: file.text }, why);
+                self.add(TreeChange::Empty { file: file.place.file, before: file.text }, why);
             }
         }
         if local_then != self.draft.option("LOCALVERSION") {
             self.local_version(local_then);
         }
         if extra_then != self.draft.version.extraversion.value {
-            let Assigned { value, place } = self.draft.version.extraversion.clone();
+            let MakeVariable { value, place } = self.draft.version.extraversion.clone();
             let line = |value: &str| {
                 if value.is_empty() { "EXTRAVERSION =".to_owned() } else { format!("EXTRAVERSION = {value}") }
             };
             let why = format!("the kernel's release is {wanted}");
-            self.add(Change::Line { place, before: line(&value), after: line(&extra_then) }, why);
+            self.add(TreeChange::Line { place, before: line(&value), after: line(&extra_then) }, why);
             self.draft.version.extraversion.value = extra_then;
         }
     }
@@ -198,7 +198,7 @@ impl Mender<'_> {
         let line = |value: &str| format!("CONFIG_LOCALVERSION=\"{value}\"");
         let (before, after) = (line(self.draft.option("LOCALVERSION")), line(&value));
         let why = format!("the kernel's release is {}", self.release_wanted());
-        self.add(Change::Line { place, before, after }, why);
+        self.add(TreeChange::Line { place, before, after }, why);
         if let Some(config) = &mut self.draft.config {
             config.insert("LOCALVERSION".to_owned(), value);
         }
@@ -210,9 +210,9 @@ impl Mender<'_> {
         else {
             return;
         };
-        let place = Place::whole(self.tree.layout.source.value.join("Makefile"));
+        let place = FileLine::whole(self.tree.layout.source.value.join("Makefile"));
         let how = "unset LOCALVERSION in the environment".to_owned();
-        self.add(Change::VersionControl { before, place, how }, "make appends LOCALVERSION to the release");
+        self.add(TreeChange::VersionControl { before, place, how }, "make appends LOCALVERSION to the release");
         self.draft.environment = None;
     }
 
@@ -228,7 +228,7 @@ impl Mender<'_> {
             }
             _ => "set CONFIG_LOCALVERSION_AUTO=n, and give make LOCALVERSION= (set, and empty)",
         };
-        self.add(Change::VersionControl { before, place: scm.place, how: how.to_owned() }, scm.why);
+        self.add(TreeChange::VersionControl { before, place: scm.place, how: how.to_owned() }, scm.why);
         self.draft.scm.suffix = Some(String::new());
     }
 
@@ -236,14 +236,14 @@ impl Mender<'_> {
     fn tokens(&mut self) -> Result<()> {
         // One option may bring another's token with it, so each round is looked at anew.
         for _ in 0..ROUNDS {
-            let outlook = self.draft.outlook()?;
-            let Some(own) = &outlook.vermagic else { break };
+            let prediction = self.draft.prediction()?;
+            let Some(own) = &prediction.vermagic else { break };
             let lacking = tokens_of(self.wanted()).into_iter().filter(|token| !tokens_of(own).contains(token));
             let surplus = tokens_of(own).into_iter().filter(|token| !tokens_of(self.wanted()).contains(token));
             let by_lack =
-                lacking.filter_map(|token| lead_to(&outlook.others, &token).map(|needs| (token, needs, true)));
+                lacking.filter_map(|token| lead_to(&prediction.others, &token).map(|needs| (token, needs, true)));
             let by_surplus = surplus
-                .filter_map(|token| lead_away(&outlook, &token, self.wanted()).map(|needs| (token, needs, false)));
+                .filter_map(|token| lead_away(&prediction, &token, self.wanted()).map(|needs| (token, needs, false)));
             // What was changed already is not changed back: then nothing here leads there.
             let is_new = |(_, needs, _): &(String, Vec<Need>, bool)| !needs.iter().all(|need| self.is_changed(need));
             let Some((token, needs, is_lacking)) = by_lack.chain(by_surplus).find(is_new) else { break };
@@ -259,10 +259,10 @@ impl Mender<'_> {
             let tokens = vermagic.tokens().iter().filter(|token| token.kind == TokenKind::Randstruct);
             tokens.map(|token| token.text.clone()).collect()
         };
-        let own = self.draft.outlook()?.vermagic.map(|own| seeds(&own)).unwrap_or_default();
+        let own = self.draft.prediction()?.vermagic.map(|own| seeds(&own)).unwrap_or_default();
         if let Some(token) = seeds(self.wanted()).into_iter().find(|token| !own.contains(token)) {
             let why = "its structures are shuffled by a seed that only whoever built it has".to_owned();
-            self.add(Change::Seed { token }, why);
+            self.add(TreeChange::Seed { token }, why);
         }
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Mender<'_> {
     /// Is an option among the changes already?
     fn is_changed(&self, need: &Need) -> bool {
         let name = if need.name.ends_with(PREEMPT_BUILD) { "CONFIG_PREEMPT" } else { need.name.as_str() };
-        self.mends.iter().any(|mend| matches!(&mend.change, Change::Option { option, .. } if option == name))
+        self.fixes.iter().any(|fix| matches!(&fix.change, TreeChange::Option { option, .. } if option == name))
     }
 
     fn set(&mut self, need: &Need, why: &str) {
@@ -321,7 +321,7 @@ impl Mender<'_> {
             ),
             false => why.to_owned(),
         };
-        let change = Change::Option { option: format!("CONFIG_{option}"), before, after: after.to_owned(), place };
+        let change = TreeChange::Option { option: format!("CONFIG_{option}"), before, after: after.to_owned(), place };
         self.add(change, why);
     }
 
@@ -332,7 +332,7 @@ impl Mender<'_> {
             token.map(|token| token.text.clone())
         };
         let Some(wanted) = token(self.wanted()) else { return Ok(()) };
-        if self.draft.outlook()?.vermagic.as_ref().and_then(token).as_ref() == Some(&wanted) {
+        if self.draft.prediction()?.vermagic.as_ref().and_then(token).as_ref() == Some(&wanted) {
             return Ok(());
         }
         let mut numbers = wanted.trim_start_matches("gcc-").split('.').map(|number| number.parse().ok());
@@ -340,7 +340,7 @@ impl Mender<'_> {
             self.draft.compiler = Some((major, minor));
         }
         let before = self.tree.compilers.here.as_ref().map(|here| here.text.clone());
-        self.add(Change::Compiler { before, after: wanted }, "its version is a token of the version magic");
+        self.add(TreeChange::Compiler { before, after: wanted }, "its version is a token of the version magic");
         Ok(())
     }
 
@@ -357,18 +357,18 @@ impl Mender<'_> {
             && !wanted.is_like(here)
         {
             let why = "the kernel was built by it; structures and calls may hang on what a compiler can do";
-            self.add(Change::Compiler { before, after: wanted.text.clone() }, why);
+            self.add(TreeChange::Compiler { before, after: wanted.text.clone() }, why);
         }
     }
 
     /// Generated files that are stale or missing.
-    fn generated(&mut self, outlooks: &Outlooks, after: &Outlook) {
+    fn generated(&mut self, predictions: &VermagicPredictions, after: &VermagicPrediction) {
         // No generated file has the compiler's numbers in it, and all else is known without them.
-        let tokens = |outlook: &'_ Outlook| -> Vec<String> {
-            let tokens = outlook.tokens.iter().filter(|token| token.kind != TokenKind::Compiler);
+        let tokens = |prediction: &'_ VermagicPrediction| -> Vec<String> {
+            let tokens = prediction.tokens.iter().filter(|token| token.kind != TokenKind::Compiler);
             tokens.map(|token| token.text.clone()).collect()
         };
-        if tokens(&outlooks.now) == tokens(after) || self.tree.layout.kind == TreeKind::Headers {
+        if tokens(&predictions.current) == tokens(after) || self.tree.layout.kind == TreeKind::Headers {
             return;
         }
         let now = self.tree.generated.header.as_ref().map(|now| now.release.clone());
@@ -378,12 +378,13 @@ impl Mender<'_> {
             return;
         }
         let header = self.tree.layout.object.join(self.tree.generated.header_path);
-        let place = self.tree.generated.header.as_ref().map_or_else(|| Place::whole(header), |now| now.place.clone());
+        let place =
+            self.tree.generated.header.as_ref().map_or_else(|| FileLine::whole(header), |now| now.place.clone());
         let why = match now {
             Some(_) => "modules carry what stands there, until a build makes it anew",
             None => "it is made by the build",
         };
-        self.add(Change::Generate { place, before: now, after: then }, why);
+        self.add(TreeChange::Generate { place, before: now, after: then }, why);
     }
 
     /// `Module.symvers`, without which modules get no symbol versions.
@@ -391,7 +392,7 @@ impl Mender<'_> {
         let file = self.tree.layout.object.join("Module.symvers");
         if self.wanted().has(TokenKind::Modversions) && !file.exists() {
             let why = "without it modules have no symbol versions, or others than the kernel's";
-            self.add(Change::Symvers { to: file }, why);
+            self.add(TreeChange::Symvers { to: file }, why);
         }
     }
 }
@@ -411,8 +412,8 @@ fn tokens_of(vermagic: &Vermagic) -> Vec<String> {
 }
 
 /// What must be set so that a token is there.
-fn lead_to(others: &[Other], token: &str) -> Option<Vec<Need>> {
-    let has = |other: &&Other| {
+fn lead_to(others: &[AlternativePiece], token: &str) -> Option<Vec<Need>> {
+    let has = |other: &&AlternativePiece| {
         let text = String::from_utf8_lossy(&other.text);
         text.split(' ').any(|word| word == token || token == "RANDSTRUCT" && word.starts_with("RANDSTRUCT_"))
     };
@@ -420,17 +421,18 @@ fn lead_to(others: &[Other], token: &str) -> Option<Vec<Need>> {
 }
 
 /// What must be set so that a token is gone, and none comes in its place that is not wanted.
-fn lead_away(outlook: &Outlook, token: &str, wanted: &Vermagic) -> Option<Vec<Need>> {
+fn lead_away(prediction: &VermagicPrediction, token: &str, wanted: &Vermagic) -> Option<Vec<Need>> {
     let wanted = tokens_of(wanted);
     let words = |text: &[u8]| -> Vec<String> {
         String::from_utf8_lossy(text).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
     };
-    let had = |other: &&Other| other.now.as_deref().is_some_and(|now| words(now).iter().any(|word| word == token));
-    let gone = |other: &&Other| words(&other.text).iter().all(|word| word != token && wanted.contains(word));
-    outlook.others.iter().filter(had).filter(gone).find_map(needs)
+    let had =
+        |other: &&AlternativePiece| other.now.as_deref().is_some_and(|now| words(now).iter().any(|word| word == token));
+    let gone = |other: &&AlternativePiece| words(&other.text).iter().all(|word| word != token && wanted.contains(word));
+    prediction.others.iter().filter(had).filter(gone).find_map(needs)
 }
 
-fn needs(other: &Other) -> Option<Vec<Need>> {
+fn needs(other: &AlternativePiece) -> Option<Vec<Need>> {
     let needs: Option<Vec<Vec<Need>>> = other.conditions.iter().map(|condition| condition.needs.clone()).collect();
     needs.map(|needs| needs.concat()).filter(|needs| needs.iter().any(|need| need.name.starts_with("CONFIG_")))
 }

@@ -4,27 +4,30 @@ use std::path::Path;
 
 use crate::buildtree::BuildTree;
 use crate::buildtree::advising::architecture;
-use crate::buildtree::advising::commands::{self, Command, Lacking};
-use crate::buildtree::advising::fix::{Change, Mending};
+use crate::buildtree::advising::commands::{self, BuildCommand, BuildNeeds};
+use crate::buildtree::advising::fix::{FixPlan, TreeChange};
 use crate::buildtree::reading::layout::TreeKind;
 use crate::escape::shell_word;
 use crate::kernel::Kernel;
 use crate::vermagic::{Release, TokenKind};
 
 /// What to type, in order, on a machine (`uname -m`); none where no change of this tree would do.
-pub fn commands(tree: &BuildTree, mending: &Mending, kernel: &Kernel, machine: &str) -> Vec<Command> {
-    if mending.never.is_some() {
+pub fn commands(tree: &BuildTree, plan: &FixPlan, kernel: &Kernel, machine: &str) -> Vec<BuildCommand> {
+    if plan.never.is_some() {
         return Vec::new();
     }
-    let changes = || mending.mends.iter().map(|mend| &mend.change);
+    let changes = || plan.fixes.iter().map(|fix| &fix.change);
     let config = changes().find_map(|change| match change {
-        Change::Config { from, .. } if Path::new(from).is_file() => Some(shell_word(Path::new(from))),
+        TreeChange::Config { from, .. } if Path::new(from).is_file() => Some(shell_word(Path::new(from))),
         _ => None,
     });
-    let makes_stale = |change: &Change| {
+    let makes_stale = |change: &TreeChange| {
         !matches!(
             change,
-            Change::VersionControl { .. } | Change::Compiler { .. } | Change::Seed { .. } | Change::Symvers { .. }
+            TreeChange::VersionControl { .. }
+                | TreeChange::Compiler { .. }
+                | TreeChange::Seed { .. }
+                | TreeChange::Symvers { .. }
         )
     };
     let is_package = tree.layout.kind == TreeKind::Headers;
@@ -40,19 +43,19 @@ pub fn commands(tree: &BuildTree, mending: &Mending, kernel: &Kernel, machine: &
         (None, Some(own)) => architecture::to_give(&own.value, tree.options(), machine),
         (None, None) => None,
     };
-    let (options, symvers) = (set_options(tree, mending), symvers(kernel));
-    commands::commands(&Lacking {
+    let (options, symvers) = (set_options(tree, plan), symvers(kernel));
+    commands::commands(&BuildNeeds {
         version: tree.version.numbers(),
         folder,
         output,
         arch: arch.as_deref().filter(|arch| is_plain(arch)),
         cross: tree.call.cross_compile.as_deref().filter(|cross| is_plain(cross)),
         cc: tree.call.cc.as_deref().filter(|cc| is_plain(cc)),
-        without_localversion: changes().any(|change| matches!(change, Change::VersionControl { .. })),
+        without_localversion: changes().any(|change| matches!(change, TreeChange::VersionControl { .. })),
         is_unconfigured: tree.options().is_none(),
         config: config.as_deref(),
         options: options.as_deref(),
-        symvers: symvers.as_deref().filter(|_| changes().any(|change| matches!(change, Change::Symvers { .. }))),
+        symvers: symvers.as_deref().filter(|_| changes().any(|change| matches!(change, TreeChange::Symvers { .. }))),
         is_stale: !is_package && (!tree.stale_options.is_empty() || changes().any(makes_stale)),
         is_unbuilt: tree.generated.missing().any(|part| part.path.ends_with("modpost")),
         has_no_symvers: !tree.layout.object.join("Module.symvers").exists(),
@@ -68,18 +71,18 @@ fn absolute(folder: &Path) -> String {
 }
 
 /// The options of the mends, set by the tree's own script (scripts/config, since 2.6.30).
-fn set_options(tree: &BuildTree, mending: &Mending) -> Option<String> {
+fn set_options(tree: &BuildTree, plan: &FixPlan) -> Option<String> {
     let script = tree.layout.source.value.join("scripts/config");
     if !script.is_file() {
         return None;
     }
-    let words = mending.mends.iter().filter_map(|mend| match &mend.change {
-        Change::Option { option, after, .. } => {
+    let words = plan.fixes.iter().filter_map(|fix| match &fix.change {
+        TreeChange::Option { option, after, .. } => {
             let name = option.strip_prefix("CONFIG_").unwrap_or(option);
             Some(format!("{} {name}", if after == "y" { "-e" } else { "-d" }))
         }
         // Where LOCALVERSION_AUTO is off already nothing comes of it.
-        Change::VersionControl { .. } => Some("-d LOCALVERSION_AUTO".to_owned()),
+        TreeChange::VersionControl { .. } => Some("-d LOCALVERSION_AUTO".to_owned()),
         _ => None,
     });
     let words: Vec<String> = words.collect();

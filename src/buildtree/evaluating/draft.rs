@@ -1,13 +1,13 @@
 //! A tree with changes applied to a copy of the values that decide its vermagic, and the prediction for it.
 
-use crate::buildtree::evaluating::prediction::{Inputs, Outlook, Source};
-use crate::buildtree::evaluating::release::{Ingredients, PieceFrom, Releases};
-use crate::buildtree::file_line::Place;
+use crate::buildtree::evaluating::prediction::{PredictionInputs, TokenSource, VermagicPrediction};
+use crate::buildtree::evaluating::release::{ReleaseInputs, ReleasePieceKind, Releases};
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::layout::TreeKind;
 use crate::buildtree::reading::localversion::LocalVersion;
-use crate::buildtree::reading::makefile::Version;
+use crate::buildtree::reading::makefile::{KernelNumbers, MakefileVersion};
 use crate::buildtree::reading::options::{Options, config_of};
-use crate::buildtree::reading::scm::Scm;
+use crate::buildtree::reading::scm::ScmSuffix;
 use crate::buildtree::reading::tree::BuildTree;
 use crate::error::Result;
 use crate::kernel::Config;
@@ -17,13 +17,13 @@ use crate::kernel::Config;
 pub struct Draft<'t> {
     tree: &'t BuildTree,
     /// The Makefile's variables.
-    pub version: Version,
+    pub version: MakefileVersion,
     /// The `localversion*` files.
     pub files: Vec<LocalVersion>,
     /// The options; `None` where the tree is not configured.
     pub config: Option<Config>,
     /// What version control appends.
-    pub scm: Scm,
+    pub scm: ScmSuffix,
     /// `LOCALVERSION` of the environment.
     pub environment: Option<String>,
     /// The compiler's first two numbers, where modules carry them.
@@ -55,20 +55,20 @@ impl<'t> Draft<'t> {
     pub fn releases(&self) -> Releases {
         let tree = self.tree;
         let place = tree.place_of("LOCALVERSION");
-        let of = Ingredients {
+        let of = ReleaseInputs {
             version: &self.version,
             gathering: tree.gathering,
             files: &self.files,
             config: self.config.as_ref().map(|_| (self.option("LOCALVERSION").to_owned(), place)),
             auto: self.option("LOCALVERSION_AUTO") == "y",
-            environment: self.environment.clone().map(|text| (text, Place::whole(&self.version.version.place.file))),
+            environment: self.environment.clone().map(|text| (text, FileLine::whole(&self.version.version.place.file))),
             scm: &self.scm,
             forced: tree.layout.forced_release.clone().map(|known| (known.value, known.place)),
             kept: (tree.layout.kind == TreeKind::Headers)
                 .then_some("a headers package keeps the release that it was made with"),
         };
-        let now = tree.generated.header.clone().map(|file| (file.release, file.place));
-        Releases::assemble(&of, now)
+        let current = tree.generated.header.clone().map(|file| (file.release, file.place));
+        Releases::assemble(&of, current)
     }
 
     /// The version magic that modules would carry.
@@ -76,16 +76,16 @@ impl<'t> Draft<'t> {
     /// # Errors
     ///
     /// Those of [`header::vermagic`](crate::buildtree::evaluating::header::vermagic).
-    pub fn outlook(&self) -> Result<Outlook> {
+    pub fn prediction(&self) -> Result<VermagicPrediction> {
         let Some(config) = &self.config else {
-            return Ok(Outlook::unknown("the tree is not configured".to_owned()));
+            return Ok(VermagicPrediction::unknown("the tree is not configured".to_owned()));
         };
         let config = &settled(config, self.version.numbers());
         let releases = self.releases();
-        let Some(release) = &releases.anew else {
-            return Ok(Outlook::unknown(releases.unknown.unwrap_or_default()));
+        let Some(release) = &releases.rebuilt else {
+            return Ok(VermagicPrediction::unknown(releases.unknown.unwrap_or_default()));
         };
-        let sources = releases.pieces.iter().map(|piece| Source {
+        let sources = releases.pieces.iter().map(|piece| TokenSource {
             place: piece.place.clone(),
             text: piece.text.clone(),
             what: what(piece.from).map(str::to_owned),
@@ -94,30 +94,30 @@ impl<'t> Draft<'t> {
         let none =
             Options { file: self.tree.layout.object.join(".config"), settings: Default::default(), is_header: false };
         let file = self.tree.options().unwrap_or(&none);
-        let inputs = Inputs { config, file, release, sources: sources.collect(), compiler: self.compiler };
-        Outlook::of(self.tree, inputs)
+        let inputs = PredictionInputs { config, file, release, sources: sources.collect(), compiler: self.compiler };
+        VermagicPrediction::of(self.tree, inputs)
     }
 }
 
 /// What a piece of a release is called.
-fn what(from: PieceFrom) -> Option<&'static str> {
+fn what(from: ReleasePieceKind) -> Option<&'static str> {
     Some(match from {
-        PieceFrom::Version => "VERSION",
-        PieceFrom::Patchlevel => "PATCHLEVEL",
-        PieceFrom::Sublevel => "SUBLEVEL",
-        PieceFrom::Extraversion => "EXTRAVERSION",
-        PieceFrom::LocalversionFile => return None,
-        PieceFrom::ConfigLocalversion => "CONFIG_LOCALVERSION",
-        PieceFrom::Environment => "LOCALVERSION of the environment",
-        PieceFrom::Scm => "scripts/setlocalversion",
-        PieceFrom::Generated => "UTS_RELEASE",
-        PieceFrom::Forced => "override KERNELRELEASE",
+        ReleasePieceKind::Version => "VERSION",
+        ReleasePieceKind::Patchlevel => "PATCHLEVEL",
+        ReleasePieceKind::Sublevel => "SUBLEVEL",
+        ReleasePieceKind::Extraversion => "EXTRAVERSION",
+        ReleasePieceKind::LocalversionFile => return None,
+        ReleasePieceKind::ConfigLocalversion => "CONFIG_LOCALVERSION",
+        ReleasePieceKind::Environment => "LOCALVERSION of the environment",
+        ReleasePieceKind::Scm => "scripts/setlocalversion",
+        ReleasePieceKind::Generated => "UTS_RELEASE",
+        ReleasePieceKind::Forced => "override KERNELRELEASE",
     })
 }
 
 /// A configuration as `make` makes it whole, as far as the version magic hangs on it: PREEMPT_BUILD, which nobody sets, is
 /// selected by what people set (kernel/Kconfig.preempt, 5.16 to 7.2).
-fn settled(config: &Config, version: (u32, u32, u32)) -> Config {
+fn settled(config: &Config, version: KernelNumbers) -> Config {
     let mut config = config.clone();
     if version >= (5, 16, 0) {
         let selects = ["PREEMPT", "PREEMPT_DYNAMIC", "PREEMPT_LAZY"];

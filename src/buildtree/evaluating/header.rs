@@ -19,57 +19,58 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::preprocessor::{
-    Condition, Expansion, Folder, Headers, Limits, Location, Need, Note, NoteKind, Part, Preprocessor, Spelled,
+    Condition, Diagnostic, DiagnosticKind, ExpandedPart, Expansion, HeaderSource, IncludeFolder, Location, Need,
+    Preprocessor, PreprocessorLimits, Spelled,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Config;
 use crate::vermagic::Vermagic;
-use arguments::Argument;
+use arguments::CompilerArgument;
 
 /// What the headers are evaluated with.
 #[derive(Clone, Debug)]
-pub struct Given<'a> {
+pub struct HeaderInputs<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The architecture's folder below `arch/` (`SRCARCH`): `x86`, `arm64`. Before 2.6.24 `i386` and `x86_64` are two.
     pub architecture: &'a str,
     /// The release that modules are to carry, and where that is told; without one, what the tree's generated headers
     /// say (`generated/utsrelease.h` since 2.6.33, `linux/utsrelease.h` since 2.6.18, `linux/version.h` before).
-    pub release: Option<(&'a str, Place)>,
+    pub release: Option<(&'a str, FileLine)>,
     /// The compiler's first two numbers, as `__GNUC__` and `__GNUC_MINOR__` have them: of `gcc-3.3`, before 2.6.20.
     pub compiler: Option<(u32, u32)>,
 }
 
 /// The version magic that modules of a tree carry.
 #[derive(Clone, Debug)]
-pub struct Carried {
+pub struct HeaderVermagic {
     /// What the string is made of, in its order.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<VermagicPiece>,
     /// What its parts would be under other conditions: also nothing at all.
-    pub others: Vec<Other>,
+    pub others: Vec<AlternativePiece>,
     /// What a compiler would have said of the headers.
-    pub notes: Vec<Note>,
+    pub notes: Vec<Diagnostic>,
     /// How many headers were read.
     pub headers: usize,
 }
 
 /// A part of the string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct VermagicPiece {
     /// Its text, or the name of a macro that should have given one and that nothing defines (`RANDSTRUCT_HASHED_SEED`
     /// before its header is made).
     pub said: Spelled,
     /// The line that the text is written on.
-    pub place: Place,
+    pub place: FileLine,
     /// The conditions that put it there, the outermost first; without those that no option decides (include guards).
     pub conditions: Vec<Condition>,
 }
 
 /// What a part of the string would be under other conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Other {
+pub struct AlternativePiece {
     /// The macro that would be defined otherwise: `MODULE_VERMAGIC_SMP`.
     pub name: String,
     /// What it is now: empty where it stands for nothing, `None` where nothing defines it.
@@ -79,21 +80,21 @@ pub struct Other {
     /// Names within it that nothing defines as things are; the text has nothing in their places.
     pub unknown: Vec<String>,
     /// Where that is defined.
-    pub place: Place,
+    pub place: FileLine,
     /// The conditions that would have to hold, the outermost first.
     pub conditions: Vec<Condition>,
 }
 
 /// What of a version magic is not known, and where it was wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unknown {
+pub struct UndefinedName {
     /// The macro that nothing defines.
     pub name: String,
     /// The line that names it.
-    pub place: Place,
+    pub place: FileLine,
 }
 
-impl Carried {
+impl HeaderVermagic {
     /// The string, if all of it is known.
     pub fn vermagic(&self) -> Option<Vermagic> {
         self.unknown().is_empty().then(|| Vermagic::parse(&self.known()))
@@ -105,16 +106,16 @@ impl Carried {
     }
 
     /// What of it is not known.
-    pub fn unknown(&self) -> Vec<Unknown> {
-        let unknown = |piece: &Piece| match &piece.said {
-            Spelled::Token(name) => Some(Unknown { name: name.clone(), place: piece.place.clone() }),
+    pub fn unknown(&self) -> Vec<UndefinedName> {
+        let unknown = |piece: &VermagicPiece| match &piece.said {
+            Spelled::Token(name) => Some(UndefinedName { name: name.clone(), place: piece.place.clone() }),
             Spelled::Text(_) => None,
         };
         self.pieces.iter().filter_map(unknown).collect()
     }
 
-    /// The pieces that bytes of [`Carried::known`] come from: of a token, by its range.
-    pub fn behind(&self, range: &Range<usize>) -> Vec<&Piece> {
+    /// The pieces that bytes of [`HeaderVermagic::known`] come from: of a token, by its range.
+    pub fn behind(&self, range: &Range<usize>) -> Vec<&VermagicPiece> {
         let mut at = 0;
         let mut found = Vec::new();
         for piece in &self.pieces {
@@ -134,7 +135,7 @@ impl Carried {
 /// Fails where there is no `include/linux/vermagic.h` or it defines no `VERMAGIC_STRING` (`NotFound`), where a header
 /// can't be read, and where the headers would take too long (`TooLarge`). What a compiler would refuse besides is told
 /// in the notes, and a name that nothing defines is a piece of its own.
-pub fn vermagic(headers: &impl Headers, given: &Given) -> Result<Carried> {
+pub fn vermagic(headers: &impl HeaderSource, given: &HeaderInputs) -> Result<HeaderVermagic> {
     let arguments = arguments::arguments(headers, given.architecture, given.config)?;
     let folders = arguments::folders(given.architecture, given.config);
     let near = evaluate(headers, given, &arguments, &folders, &reaches_the_string)?;
@@ -143,12 +144,12 @@ pub fn vermagic(headers: &impl Headers, given: &Given) -> Result<Carried> {
     }
     match evaluate(headers, given, &arguments, &folders, &|name, _| !is_configuration(name)) {
         // What half of the kernel's headers miss (generated ones, a compiler's own) says nothing of the string.
-        Ok(far) => Ok(Carried { notes: near.carried.notes, ..far.carried }),
+        Ok(far) => Ok(HeaderVermagic { notes: near.carried.notes, ..far.carried }),
         Err(error) if error.kind() == ErrorKind::TooLarge => {
             let mut carried = near.carried;
             let place = Location { file: error.path().unwrap_or(VERMAGIC_H.as_ref()).to_owned(), line: 0 };
             let text = format!("{}; looked for: {}", error.what(), near.left_over.join(", "));
-            carried.notes.push(Note { kind: NoteKind::TooMuch, place, text });
+            carried.notes.push(Diagnostic { kind: DiagnosticKind::TooMuch, place, text });
             Ok(carried)
         }
         Err(error) => Err(error),
@@ -192,19 +193,19 @@ fn reaches_the_string(name: &str, within: &str) -> bool {
 }
 
 struct Evaluated {
-    carried: Carried,
+    carried: HeaderVermagic,
     /// Names that nothing defines, though something in the string hangs on them.
     left_over: Vec<String>,
 }
 
-fn evaluate<H: Headers>(
+fn evaluate<H: HeaderSource>(
     headers: &H,
-    given: &Given,
-    arguments: &[Argument],
-    folders: &[Folder],
+    given: &HeaderInputs,
+    arguments: &[CompilerArgument],
+    folders: &[IncludeFolder],
     follows: &dyn Fn(&str, &str) -> bool,
 ) -> Result<Evaluated> {
-    let mut source = Preprocessor::new(headers, folders, follows, Limits::default());
+    let mut source = Preprocessor::new(headers, folders, follows, PreprocessorLimits::default());
     define(&mut source, given, arguments);
     // What the compiler is told to include before all else: kconfig.h since 3.1, compiler-version.h since 5.12.
     source.include("linux/compiler-version.h")?;
@@ -247,15 +248,15 @@ fn evaluate<H: Headers>(
     let mut notes = source.notes().to_vec();
     if given.release.is_some() {
         // The header that would have told the release is not needed then.
-        notes.retain(|note| note.kind != NoteKind::MissingHeader || !note.text.ends_with("utsrelease.h"));
+        notes.retain(|note| note.kind != DiagnosticKind::MissingHeader || !note.text.ends_with("utsrelease.h"));
     }
-    let carried = Carried { pieces, others, notes, headers: source.files_read() };
+    let carried = HeaderVermagic { pieces, others, notes, headers: source.files_read() };
     let left_over = left_over.into_iter().filter(|name| !MADE.contains(&name.as_str())).collect();
     Ok(Evaluated { carried, left_over })
 }
 
 /// What the compiler is told on its command line, and by the configuration.
-fn define<H: Headers>(source: &mut Preprocessor<H>, given: &Given, arguments: &[Argument]) {
+fn define<H: HeaderSource>(source: &mut Preprocessor<H>, given: &HeaderInputs, arguments: &[CompilerArgument]) {
     let kbuild = Location { file: "Makefile".into(), line: 0 };
     for name in ["__KERNEL__", "MODULE", "INCLUDE_VERMAGIC"] {
         source.define(name, "1", &kbuild);
@@ -295,29 +296,33 @@ fn literal(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn text_of(pieces: &[Piece]) -> Vec<u8> {
-    let text = |piece: &Piece| match &piece.said {
+fn text_of(pieces: &[VermagicPiece]) -> Vec<u8> {
+    let text = |piece: &VermagicPiece| match &piece.said {
         Spelled::Text(text) => text.clone(),
         Spelled::Token(_) => Vec::new(),
     };
     pieces.iter().flat_map(text).collect()
 }
 
-fn pieces<H: Headers>(source: &Preprocessor<H>, arguments: &[Argument], parts: Vec<Part>) -> Vec<Piece> {
-    let piece = |part: Part| {
+fn pieces<H: HeaderSource>(
+    source: &Preprocessor<H>,
+    arguments: &[CompilerArgument],
+    parts: Vec<ExpandedPart>,
+) -> Vec<VermagicPiece> {
+    let piece = |part: ExpandedPart| {
         let mut conditions = decisive(source, arguments, part.conditions);
         // What came by the command line did so by an option of its own.
         let argument = arguments.iter().find(|argument| argument.is_given && argument.place == part.place);
-        conditions.extend(argument.map(Argument::condition));
-        Piece { said: part.text, place: part.place.into(), conditions }
+        conditions.extend(argument.map(CompilerArgument::condition));
+        VermagicPiece { said: part.text, place: part.place.into(), conditions }
     };
     parts.into_iter().map(piece).collect()
 }
 
 /// The conditions that options decide, or names that nothing defines; those of include guards say nothing.
-fn decisive<H: Headers>(
+fn decisive<H: HeaderSource>(
     source: &Preprocessor<H>,
-    arguments: &[Argument],
+    arguments: &[CompilerArgument],
     conditions: Vec<Condition>,
 ) -> Vec<Condition> {
     let counts = |name: &String| {
@@ -331,7 +336,7 @@ fn decisive<H: Headers>(
 }
 
 /// What a name on the command line needs is the option that puts it there.
-fn by_option(arguments: &[Argument], needs: Vec<Need>) -> Vec<Need> {
+fn by_option(arguments: &[CompilerArgument], needs: Vec<Need>) -> Vec<Need> {
     let option = |need: Need| {
         let mut behind = arguments.iter().filter(|argument| argument.name == need.name);
         match (behind.next(), behind.next()) {
@@ -343,7 +348,11 @@ fn by_option(arguments: &[Argument], needs: Vec<Need>) -> Vec<Need> {
 }
 
 /// What the macros in the string would be under other conditions.
-fn others<H: Headers>(source: &mut Preprocessor<H>, arguments: &[Argument], reached: &[String]) -> Result<Vec<Other>> {
+fn others<H: HeaderSource>(
+    source: &mut Preprocessor<H>,
+    arguments: &[CompilerArgument],
+    reached: &[String],
+) -> Result<Vec<AlternativePiece>> {
     let mut others = Vec::new();
     for name in reached {
         let alternatives = source.alternatives(name)?;
@@ -366,7 +375,7 @@ fn others<H: Headers>(source: &mut Preprocessor<H>, arguments: &[Argument], reac
             }
             let conditions = decisive(source, arguments, alternative.conditions);
             let (name, now, place) = (name.clone(), now.clone(), alternative.place.into());
-            others.push(Other { name, now, text, unknown, place, conditions });
+            others.push(AlternativePiece { name, now, text, unknown, place, conditions });
         }
         let now = arguments.iter().find(|argument| argument.name == name && argument.is_given);
         let now = now.map(|argument| argument.value.clone().into_bytes());
@@ -374,7 +383,7 @@ fn others<H: Headers>(source: &mut Preprocessor<H>, arguments: &[Argument], reac
             let (name, place, text) =
                 (name.clone(), argument.place.clone().into(), argument.value.clone().into_bytes());
             let conditions = vec![argument.condition()];
-            others.push(Other { name, now: now.clone(), text, unknown: Vec::new(), place, conditions });
+            others.push(AlternativePiece { name, now: now.clone(), text, unknown: Vec::new(), place, conditions });
         }
     }
     Ok(others)

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::buildtree::evaluating::header::{self, Carried, Given, Other, Piece};
-use crate::buildtree::file_line::Place;
-use crate::buildtree::preprocessor::{Header, Headers, Spelled};
+use crate::buildtree::evaluating::header::{self, AlternativePiece, HeaderInputs, HeaderVermagic, VermagicPiece};
+use crate::buildtree::file_line::FileLine;
+use crate::buildtree::preprocessor::{HeaderFile, HeaderSource, Spelled};
 use crate::buildtree::reading::files::read_text;
-use crate::buildtree::reading::layout::Layout;
+use crate::buildtree::reading::layout::TreeLayout;
 use crate::buildtree::reading::options::Options;
 use crate::buildtree::reading::tree::BuildTree;
 use crate::error::Result;
@@ -17,57 +17,57 @@ use crate::vermagic::{TokenKind, Vermagic};
 
 /// A version magic with where it comes from.
 #[derive(Clone, Debug, Default)]
-pub struct Outlook {
+pub struct VermagicPrediction {
     /// The string; `None` where a part of it can't be told.
     pub vermagic: Option<Vermagic>,
     /// Its tokens in their order, as far as they are known.
-    pub tokens: Vec<Traced>,
+    pub tokens: Vec<TracedToken>,
     /// Why it can't be told, one line each.
     pub unknown: Vec<String>,
     /// What its parts would be under other conditions.
-    pub others: Vec<Other>,
+    pub others: Vec<AlternativePiece>,
 }
 
 /// A token, and where it comes from.
 #[derive(Clone, Debug, Serialize)]
-pub struct Traced {
+pub struct TracedToken {
     /// What it says.
     pub kind: TokenKind,
     /// Its text. Escape it before showing it.
     pub text: String,
     /// The lines that give it, in their order.
-    pub sources: Vec<Source>,
+    pub sources: Vec<TokenSource>,
 }
 
 /// A line that gives a token, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Source {
+pub struct TokenSource {
     /// Where it stands.
-    pub place: Place,
+    pub place: FileLine,
     /// What of the token it gives.
     pub text: String,
     /// What it is, or what puts it there: `EXTRAVERSION`, `CONFIG_SMP`.
     pub what: Option<String>,
     /// The line of the option that puts it there.
-    pub decided: Option<Place>,
+    pub decided: Option<FileLine>,
 }
 
 /// What a prediction starts from.
-pub(super) struct Inputs<'i> {
+pub(super) struct PredictionInputs<'i> {
     /// The configuration.
     pub(super) config: &'i Config,
     /// The file that names the lines of its options.
     pub(super) file: &'i Options,
     /// The release, and the lines that it comes from.
     pub(super) release: &'i str,
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<TokenSource>,
     /// The first two numbers of the compiler's version.
     pub(super) compiler: Option<(u32, u32)>,
 }
 
-impl Outlook {
-    pub(super) fn unknown(why: String) -> Outlook {
-        Outlook { unknown: vec![why], ..Outlook::default() }
+impl VermagicPrediction {
+    pub(super) fn unknown(why: String) -> VermagicPrediction {
+        VermagicPrediction { unknown: vec![why], ..VermagicPrediction::default() }
     }
 
     /// The prediction for a tree with these inputs.
@@ -75,13 +75,13 @@ impl Outlook {
     /// # Errors
     ///
     /// Those of [`header::vermagic`].
-    pub(super) fn of(tree: &BuildTree, inputs: Inputs<'_>) -> Result<Outlook> {
+    pub(super) fn of(tree: &BuildTree, inputs: PredictionInputs<'_>) -> Result<VermagicPrediction> {
         let Some(architecture) = &tree.layout.srcarch else {
-            return Ok(Outlook::unknown("nothing here tells the architecture; set ARCH".to_owned()));
+            return Ok(VermagicPrediction::unknown("nothing here tells the architecture; set ARCH".to_owned()));
         };
         let place =
-            inputs.sources.first().map_or_else(|| Place::whole(&tree.layout.object), |source| source.place.clone());
-        let given = Given {
+            inputs.sources.first().map_or_else(|| FileLine::whole(&tree.layout.object), |source| source.place.clone());
+        let given = HeaderInputs {
             config: inputs.config,
             architecture: &architecture.value,
             release: Some((inputs.release, place)),
@@ -89,12 +89,12 @@ impl Outlook {
         };
         let carried =
             header::vermagic(&TreeHeaders { layout: &tree.layout }, &given).map_err(|e| e.on(&tree.layout.object))?;
-        Ok(Outlook::traced(carried, inputs.file, &inputs.sources))
+        Ok(VermagicPrediction::traced(carried, inputs.file, &inputs.sources))
     }
 
-    fn traced(carried: Carried, file: &Options, release: &[Source]) -> Outlook {
+    fn traced(carried: HeaderVermagic, file: &Options, release: &[TokenSource]) -> VermagicPrediction {
         let known = Vermagic::parse(&carried.known());
-        let traced = |token: &crate::vermagic::Token| Traced {
+        let traced = |token: &crate::vermagic::Token| TracedToken {
             kind: token.kind,
             text: token.text.clone(),
             sources: match token.kind {
@@ -102,7 +102,7 @@ impl Outlook {
                 TokenKind::Compiler => carried
                     .behind(&token.range)
                     .first()
-                    .map(|piece| Source {
+                    .map(|piece| TokenSource {
                         text: token.text.clone(),
                         what: Some("the compiler's own numbers".to_owned()),
                         ..source(piece, file)
@@ -118,7 +118,7 @@ impl Outlook {
             }
             name => format!("{}: nothing defines {name}", one.place),
         });
-        Outlook {
+        VermagicPrediction {
             vermagic: carried.vermagic(),
             // Without its numbers a compiler's token says nothing.
             tokens: known
@@ -133,7 +133,7 @@ impl Outlook {
     }
 }
 
-fn source(piece: &Piece, file: &Options) -> Source {
+fn source(piece: &VermagicPiece, file: &Options) -> TokenSource {
     let text = match &piece.said {
         Spelled::Text(text) => String::from_utf8_lossy(text).trim_end().to_owned(),
         Spelled::Token(name) => name.clone(),
@@ -143,21 +143,21 @@ fn source(piece: &Piece, file: &Options) -> Source {
         Some((name.clone(), file.settings.get(option).map(|_| file.place(option))))
     });
     let (what, decided) = option.map_or((None, None), |(name, place)| (Some(name), place));
-    Source { place: piece.place.clone(), text, what, decided }
+    TokenSource { place: piece.place.clone(), text, what, decided }
 }
 
 /// A tree's headers: those of the object folder before those of the source.
 struct TreeHeaders<'l> {
-    layout: &'l Layout,
+    layout: &'l TreeLayout,
 }
 
-impl Headers for TreeHeaders<'_> {
-    fn read(&self, path: &str) -> Result<Option<Header>> {
+impl HeaderSource for TreeHeaders<'_> {
+    fn read(&self, path: &str) -> Result<Option<HeaderFile>> {
         let folders: [&Path; 2] = [&self.layout.object, &self.layout.source.value];
         for folder in folders.iter().take(if self.layout.is_split() { 2 } else { 1 }) {
             let file = folder.join(path);
             if let Some(text) = read_text(&file)? {
-                return Ok(Some(Header { file, bytes: text.into_bytes() }));
+                return Ok(Some(HeaderFile { file, bytes: text.into_bytes() }));
             }
         }
         Ok(None)

@@ -6,39 +6,39 @@
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::localversion::{Gathering, LocalVersion};
-use crate::buildtree::reading::makefile::Version;
-use crate::buildtree::reading::scm::Scm;
+use crate::buildtree::reading::makefile::MakefileVersion;
+use crate::buildtree::reading::scm::ScmSuffix;
 
 /// A tree's two releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Releases {
     /// The one that a module built now carries, and the line that says so; `None` where nothing was built yet.
-    pub now: Option<Piece>,
+    pub current: Option<ReleasePiece>,
     /// The pieces of the one that would be made anew, in their order, as far as they are known.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ReleasePiece>,
     /// Those as one; `None` where one of them can't be told, or none would be made.
-    pub anew: Option<String>,
+    pub rebuilt: Option<String>,
     /// Why it can't be told, in words.
     pub unknown: Option<String>,
 }
 
 /// A piece of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Piece {
+pub struct ReleasePiece {
     /// The text, with the dot or hyphen that belongs to it.
     pub text: String,
     /// Where it stands.
-    pub place: Place,
+    pub place: FileLine,
     /// What it is.
-    pub from: PieceFrom,
+    pub from: ReleasePieceKind,
 }
 
 /// What a piece of a release is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PieceFrom {
+pub enum ReleasePieceKind {
     /// `VERSION` of the Makefile.
     Version,
     /// `PATCHLEVEL`.
@@ -62,36 +62,36 @@ pub enum PieceFrom {
 }
 
 /// What a release is made of.
-pub(super) struct Ingredients<'t> {
-    pub(super) version: &'t Version,
+pub(super) struct ReleaseInputs<'t> {
+    pub(super) version: &'t MakefileVersion,
     pub(super) gathering: Gathering,
     pub(super) files: &'t [LocalVersion],
     /// `CONFIG_LOCALVERSION`; `None` where nothing is configured yet.
-    pub(super) config: Option<(String, Place)>,
+    pub(super) config: Option<(String, FileLine)>,
     /// Is CONFIG_LOCALVERSION_AUTO set?
     pub(super) auto: bool,
     /// `LOCALVERSION`, and the Makefile that would read it.
-    pub(super) environment: Option<(String, Place)>,
-    pub(super) scm: &'t Scm,
+    pub(super) environment: Option<(String, FileLine)>,
+    pub(super) scm: &'t ScmSuffix,
     /// `override KERNELRELEASE`.
-    pub(super) forced: Option<(String, Place)>,
+    pub(super) forced: Option<(String, FileLine)>,
     /// Why no build of this tree makes a release, where that is so.
     pub(super) kept: Option<&'static str>,
 }
 
 impl Releases {
     /// Puts them together. `now` is the generated header's, with its place.
-    pub(super) fn assemble(of: &Ingredients, now: Option<(String, Place)>) -> Self {
-        let now = now.map(|(text, place)| Piece { text, place, from: PieceFrom::Generated });
+    pub(super) fn assemble(of: &ReleaseInputs, current: Option<(String, FileLine)>) -> Self {
+        let current = current.map(|(text, place)| ReleasePiece { text, place, from: ReleasePieceKind::Generated });
         if let Some((text, place)) = &of.forced {
-            let piece = Piece { text: text.clone(), place: place.clone(), from: PieceFrom::Forced };
-            return Releases { now, anew: Some(piece.text.clone()), pieces: vec![piece], unknown: None };
+            let piece = ReleasePiece { text: text.clone(), place: place.clone(), from: ReleasePieceKind::Forced };
+            return Releases { current, rebuilt: Some(piece.text.clone()), pieces: vec![piece], unknown: None };
         }
         let pieces = of.pieces();
         let unknown = of.unknown();
         let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
-        let anew = unknown.is_none().then(|| as_echoed(&whole));
-        Releases { now, pieces, anew, unknown }
+        let rebuilt = unknown.is_none().then(|| as_echoed(&whole));
+        Releases { current, pieces, rebuilt, unknown }
     }
 
     /// The longest that a release may be: more, and make stops (`uts_len` of the top Makefile).
@@ -110,33 +110,33 @@ fn as_echoed(release: &str) -> String {
     echoed
 }
 
-impl Ingredients<'_> {
-    fn pieces(&self) -> Vec<Piece> {
+impl ReleaseInputs<'_> {
+    fn pieces(&self) -> Vec<ReleasePiece> {
         let mut pieces = Vec::new();
-        let mut add = |text: String, place: &Place, from| {
+        let mut add = |text: String, place: &FileLine, from| {
             if !text.is_empty() {
-                pieces.push(Piece { text, place: place.clone(), from });
+                pieces.push(ReleasePiece { text, place: place.clone(), from });
             }
         };
-        let Version { version, patchlevel, sublevel, extraversion, .. } = self.version;
+        let MakefileVersion { version, patchlevel, sublevel, extraversion, .. } = self.version;
         let dotted = |value: &str| if value.is_empty() { String::new() } else { format!(".{value}") };
-        add(version.value.clone(), &version.place, PieceFrom::Version);
-        add(dotted(&patchlevel.value), &patchlevel.place, PieceFrom::Patchlevel);
-        add(dotted(&sublevel.value), &sublevel.place, PieceFrom::Sublevel);
-        add(extraversion.value.clone(), &extraversion.place, PieceFrom::Extraversion);
+        add(version.value.clone(), &version.place, ReleasePieceKind::Version);
+        add(dotted(&patchlevel.value), &patchlevel.place, ReleasePieceKind::Patchlevel);
+        add(dotted(&sublevel.value), &sublevel.place, ReleasePieceKind::Sublevel);
+        add(extraversion.value.clone(), &extraversion.place, ReleasePieceKind::Extraversion);
         if self.gathering == Gathering::Never {
             return pieces;
         }
         for file in self.files {
-            add(file.text.clone(), &file.place, PieceFrom::LocalversionFile);
+            add(file.text.clone(), &file.place, ReleasePieceKind::LocalversionFile);
         }
         if let Some((text, place)) = &self.config {
-            add(self.gathering.text(text), place, PieceFrom::ConfigLocalversion);
+            add(self.gathering.text(text), place, ReleasePieceKind::ConfigLocalversion);
         }
         if let Some((text, place)) = self.environment.as_ref().filter(|_| self.reads_environment()) {
-            add(text.clone(), place, PieceFrom::Environment);
+            add(text.clone(), place, ReleasePieceKind::Environment);
         }
-        add(self.scm.suffix.clone().unwrap_or_default(), &self.scm.place, PieceFrom::Scm);
+        add(self.scm.suffix.clone().unwrap_or_default(), &self.scm.place, ReleasePieceKind::Scm);
         pieces
     }
 
@@ -152,12 +152,12 @@ impl Ingredients<'_> {
 
     /// Why it can't be told.
     fn unknown(&self) -> Option<String> {
-        let Version { version, patchlevel, sublevel, extraversion, windows_lines } = self.version;
+        let MakefileVersion { version, patchlevel, sublevel, extraversion, windows_lines } = self.version;
         if let Some(why) = self.kept {
             return Some(why.to_owned());
         }
         if let Some(line) = windows_lines.first() {
-            let file = Place::new(&version.place.file, *line);
+            let file = FileLine::new(&version.place.file, *line);
             return Some(format!("{file} ends as on Windows: make takes the carriage return into the release"));
         }
         let of_make = [version, patchlevel, sublevel, extraversion].into_iter().find(|a| a.value.contains("$("));
@@ -180,31 +180,31 @@ mod tests {
 
     use super::*;
 
-    fn version(text: &str) -> Version {
-        Version::parse(text, Path::new("Makefile")).unwrap()
+    fn version(text: &str) -> MakefileVersion {
+        MakefileVersion::parse(text, Path::new("Makefile")).unwrap()
     }
 
     const GUIDE: &str = "VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\nEXTRAVERSION = -1.358custom\n";
     const NEW: &str = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\n";
 
-    fn scm(suffix: Option<&str>) -> Scm {
-        Scm { suffix: suffix.map(str::to_owned), place: Place::whole("script"), why: "why".to_owned() }
+    fn scm(suffix: Option<&str>) -> ScmSuffix {
+        ScmSuffix { suffix: suffix.map(str::to_owned), place: FileLine::whole("script"), why: "why".to_owned() }
     }
 
     fn releases(text: &str, gathering: Gathering, suffix: Option<&str>, auto: bool) -> Releases {
-        let file = LocalVersion { place: Place::new("localversion", 1), text: "-rt1".to_owned() };
-        let of = Ingredients {
+        let file = LocalVersion { place: FileLine::new("localversion", 1), text: "-rt1".to_owned() };
+        let of = ReleaseInputs {
             version: &version(text),
             gathering,
             files: &[file],
-            config: Some(("-a b".to_owned(), Place::new(".config", 9))),
+            config: Some(("-a b".to_owned(), FileLine::new(".config", 9))),
             auto,
-            environment: Some(("-env".to_owned(), Place::whole("Makefile"))),
+            environment: Some(("-env".to_owned(), FileLine::whole("Makefile"))),
             scm: &scm(suffix),
             forced: None,
             kept: None,
         };
-        Releases::assemble(&of, Some(("2.6.5-1.358".to_owned(), Place::new("version.h", 1))))
+        Releases::assemble(&of, Some(("2.6.5-1.358".to_owned(), FileLine::new("version.h", 1))))
     }
 
     #[test]
@@ -213,8 +213,8 @@ mod tests {
         let pieces: Vec<String> =
             releases.pieces.iter().map(|piece| format!("{} {}", piece.place, piece.text)).collect();
         assert_eq!(pieces, ["Makefile:1 2", "Makefile:2 .6", "Makefile:3 .5", "Makefile:4 -1.358custom"]);
-        assert_eq!(releases.anew.as_deref(), Some("2.6.5-1.358custom"));
-        assert_eq!(releases.now.unwrap().text, "2.6.5-1.358");
+        assert_eq!(releases.rebuilt.as_deref(), Some("2.6.5-1.358custom"));
+        assert_eq!(releases.current.unwrap().text, "2.6.5-1.358");
     }
 
     #[test]
@@ -224,21 +224,21 @@ mod tests {
 
     #[test]
     fn each_age_in_its_order() {
-        let anew = |gathering, auto| releases(NEW, gathering, Some("+"), auto).anew.unwrap();
-        assert_eq!(anew(Gathering::Script, false), "6.1.0-rc1-rt1-a b-env+");
-        assert_eq!(anew(Gathering::Found, true), "6.1.0-rc1-rt1-ab-env+");
-        assert_eq!(anew(Gathering::Found, false), "6.1.0-rc1-rt1-ab+");
-        assert_eq!(releases(GUIDE, Gathering::Sorted, Some(""), true).anew.unwrap(), "2.6.5-1.358custom-rt1-ab");
+        let rebuilt = |gathering, auto| releases(NEW, gathering, Some("+"), auto).rebuilt.unwrap();
+        assert_eq!(rebuilt(Gathering::Script, false), "6.1.0-rc1-rt1-a b-env+");
+        assert_eq!(rebuilt(Gathering::Found, true), "6.1.0-rc1-rt1-ab-env+");
+        assert_eq!(rebuilt(Gathering::Found, false), "6.1.0-rc1-rt1-ab+");
+        assert_eq!(releases(GUIDE, Gathering::Sorted, Some(""), true).rebuilt.unwrap(), "2.6.5-1.358custom-rt1-ab");
     }
 
     #[test]
     fn what_is_not_known_is_not_put_together() {
         let releases_of = |text, suffix| releases(text, Gathering::Script, suffix, true);
         let unknown = releases_of(NEW, None);
-        assert_eq!((unknown.anew.as_deref(), unknown.unknown.as_deref()), (None, Some("script: why")));
+        assert_eq!((unknown.rebuilt.as_deref(), unknown.unknown.as_deref()), (None, Some("script: why")));
         let windows = releases_of("VERSION = 6\nPATCHLEVEL = 1\r\nSUBLEVEL = 0\n", Some(""));
         assert!(windows.unknown.unwrap().starts_with("Makefile:2 ends as on Windows"));
         let made = releases_of("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION = $(shell date)\n", Some(""));
-        assert_eq!(made.anew, None);
+        assert_eq!(made.rebuilt, None);
     }
 }

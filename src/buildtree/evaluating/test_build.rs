@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::buildtree::BuildTree;
-use crate::buildtree::reading::external::{Answer, Silent, ask};
+use crate::buildtree::reading::external::{ProgramFailure, ProgramOutput, ask};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The module's name.
@@ -40,11 +40,11 @@ pub fn build(tree: &BuildTree, folder: &Path) -> Result<PathBuf> {
     }
     make.arg("modules").env("LC_ALL", "C").env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
     let no = |what: String| Error::new(ErrorKind::Unsupported, what).on(&tree.layout.object);
-    let Answer { ok, stdout, stderr } = ask(&mut make, LIMIT).map_err(|silent| match silent {
-        Silent::Missing => {
+    let ProgramOutput { ok, stdout, stderr } = ask(&mut make, LIMIT).map_err(|silent| match silent {
+        ProgramFailure::Missing => {
             Error::new(ErrorKind::NotFound, "no make here to build with").hint("install make and the compiler")
         }
-        Silent::Failed(why) => no(format!("building in it: {why}")),
+        ProgramFailure::Failed(why) => no(format!("building in it: {why}")),
     })?;
     let module = folder.join(format!("{MODULE}.ko"));
     if ok && module.is_file() {

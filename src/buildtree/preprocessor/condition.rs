@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::limits::MOST_NESTED;
 use super::location::Location;
-use super::token::{Kind, Spot, Token};
+use super::token::{PreprocessorToken, TokenClass, TokenPosition};
 
 /// A condition under which something stands in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub struct Need {
 /// A question that a header asks.
 #[derive(Debug)]
 pub(super) struct Test {
-    pub(super) spot: Spot,
+    pub(super) spot: TokenPosition,
     /// As it is written, from `#` on.
     pub(super) text: String,
     /// The tokens of the expression; for `#ifdef X` those of `defined X`, for `#ifndef X` of `!defined X`.
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Vec<PreprocessorToken>,
 }
 
 /// A branch: an answer to a question, within another branch.
@@ -78,7 +78,7 @@ const MOST_NAMES: usize = 64;
 /// The names in an expression, each once.
 pub(super) fn names(test: &Test) -> Vec<String> {
     let mut names = Vec::new();
-    for token in test.tokens.iter().filter(|token| token.kind == Kind::Name) {
+    for token in test.tokens.iter().filter(|token| token.kind == TokenClass::Name) {
         let name = String::from_utf8_lossy(&token.text).into_owned();
         if names.len() < MOST_NAMES && name != "defined" && !ASKS.contains(&name.as_str()) && !names.contains(&name) {
             names.push(name);
@@ -89,7 +89,7 @@ pub(super) fn names(test: &Test) -> Vec<String> {
 
 /// What each name must be for a test to be answered as wanted, if it comes down to that.
 pub(super) fn needs(test: &Test, wanted: bool) -> Option<Vec<Need>> {
-    let mut reader = Reader { tokens: &test.tokens, at: 0, depth: 0 };
+    let mut reader = LogicParser { tokens: &test.tokens, at: 0, depth: 0 };
     let logic = reader.any()?;
     let mut needs = Vec::new();
     (reader.at == test.tokens.len() && collect(&logic, wanted, &mut needs)).then_some(needs)
@@ -119,13 +119,13 @@ fn collect(logic: &Logic, wanted: bool, needs: &mut Vec<Need>) -> bool {
     }
 }
 
-struct Reader<'a> {
-    tokens: &'a [Token],
+struct LogicParser<'a> {
+    tokens: &'a [PreprocessorToken],
     at: usize,
     depth: usize,
 }
 
-impl Reader<'_> {
+impl LogicParser<'_> {
     fn take(&mut self, sign: &[u8]) -> bool {
         let is_it = self.tokens.get(self.at).is_some_and(|token| token.is(sign));
         self.at += usize::from(is_it);
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     fn name(&mut self) -> Option<String> {
-        let token = self.tokens.get(self.at).filter(|token| token.kind == Kind::Name)?;
+        let token = self.tokens.get(self.at).filter(|token| token.kind == TokenClass::Name)?;
         self.at += 1;
         Some(String::from_utf8_lossy(&token.text).into_owned())
     }

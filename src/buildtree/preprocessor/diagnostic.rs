@@ -4,18 +4,18 @@ use super::location::Location;
 
 /// What was met on the way that a compiler would have said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Diagnostic {
     /// What it is.
-    pub kind: NoteKind,
+    pub kind: DiagnosticKind,
     /// The line of which it is said.
     pub place: Location,
     /// A header's name, an error's text, or what is wrong. Escape it before showing it.
     pub text: String,
 }
 
-/// What a [`Note`] is about.
+/// What a [`Diagnostic`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoteKind {
+pub enum DiagnosticKind {
     /// A header that is in no folder.
     MissingHeader,
     /// An `#error` that would have stopped the compiler.

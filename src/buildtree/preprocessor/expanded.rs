@@ -5,7 +5,7 @@ use super::location::Location;
 
 /// One part of what a macro became.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct ExpandedPart {
     /// A string literal's bytes, or a token that is none.
     pub text: Spelled,
     /// Where it was written.
@@ -27,7 +27,7 @@ pub enum Spelled {
 #[derive(Clone, Debug)]
 pub struct Expansion {
     /// Its parts, in their order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<ExpandedPart>,
     /// The macros that were expanded for it, itself among them, each once.
     pub reached: Vec<String>,
     /// Names that `#` made texts of, though nothing defines them.
@@ -42,5 +42,5 @@ pub struct Alternative {
     /// The conditions that would have to hold, the outermost first.
     pub conditions: Vec<Condition>,
     /// What it would become.
-    pub parts: Vec<Part>,
+    pub parts: Vec<ExpandedPart>,
 }

@@ -4,26 +4,26 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::limits::{MOST_NESTED, too_much};
-use super::token::{Kind, Spot, Token, tokens_of};
+use super::token::{PreprocessorToken, TokenClass, TokenPosition, tokens_of};
 use crate::error::Result;
 
 /// A macro's name or a parameter's.
-pub(super) type Name = Rc<[u8]>;
+pub(super) type MacroName = Rc<[u8]>;
 
 /// What a name stands for.
 #[derive(Debug)]
 pub(super) struct Macro {
     /// `None` for an object-like one.
-    parameters: Option<Vec<Name>>,
+    parameters: Option<Vec<MacroName>>,
     /// Does the last parameter take all further arguments?
     variadic: bool,
-    body: Vec<Part>,
-    pub(super) spot: Spot,
+    body: Vec<BodyPart>,
+    pub(super) spot: TokenPosition,
 }
 
 #[derive(Debug)]
-enum Part {
-    Token(Token),
+enum BodyPart {
+    Token(PreprocessorToken),
     /// A parameter, by its number; raw beside `##`, where its argument is not expanded.
     Argument {
         number: usize,
@@ -33,7 +33,7 @@ enum Part {
     /// `#parameter`
     Quoted {
         number: usize,
-        token: Token,
+        token: PreprocessorToken,
     },
     /// `##`
     Paste,
@@ -41,13 +41,13 @@ enum Part {
 
 impl Macro {
     /// A macro of the tokens behind its name. What is wrong with it otherwise.
-    pub(super) fn of(spot: Spot, tokens: Vec<Token>) -> Result<Macro, &'static str> {
+    pub(super) fn of(spot: TokenPosition, tokens: Vec<PreprocessorToken>) -> Result<Macro, &'static str> {
         let is_function = tokens.first().is_some_and(|token| token.is(b"(") && !token.spaced);
         if !is_function {
             return Ok(Macro { parameters: None, variadic: false, body: body(tokens, None)?, spot });
         }
         let mut tokens = tokens.into_iter().skip(1);
-        let mut parameters: Vec<Name> = Vec::new();
+        let mut parameters: Vec<MacroName> = Vec::new();
         let mut variadic = false;
         loop {
             match tokens.next() {
@@ -56,7 +56,7 @@ impl Macro {
                     variadic = true;
                     parameters.push((*b"__VA_ARGS__").into());
                 }
-                Some(token) if token.kind == Kind::Name && !variadic => {
+                Some(token) if token.kind == TokenClass::Name && !variadic => {
                     parameters.push(token.text);
                     match tokens.next() {
                         Some(token) if token.is(b"...") => variadic = true,
@@ -73,18 +73,18 @@ impl Macro {
     }
 
     /// The tokens of an object-like macro, as they are written.
-    pub(super) fn tokens(&self) -> Vec<Token> {
-        let token = |part: &Part| match part {
-            Part::Token(token) => Some(token.clone()),
+    pub(super) fn tokens(&self) -> Vec<PreprocessorToken> {
+        let token = |part: &BodyPart| match part {
+            BodyPart::Token(token) => Some(token.clone()),
             _ => None,
         };
         self.body.iter().filter_map(token).collect()
     }
 }
 
-fn body(tokens: Vec<Token>, parameters: Option<&[Name]>) -> Result<Vec<Part>, &'static str> {
-    let number_of = |token: &Token| {
-        let is_it = |parameter: &Name| token.is_name(parameter);
+fn body(tokens: Vec<PreprocessorToken>, parameters: Option<&[MacroName]>) -> Result<Vec<BodyPart>, &'static str> {
+    let number_of = |token: &PreprocessorToken| {
+        let is_it = |parameter: &MacroName| token.is_name(parameter);
         parameters.and_then(|parameters| parameters.iter().position(is_it))
     };
     let mut parts = Vec::with_capacity(tokens.len());
@@ -94,20 +94,20 @@ fn body(tokens: Vec<Token>, parameters: Option<&[Name]>) -> Result<Vec<Part>, &'
             if parts.is_empty() || tokens.peek().is_none() {
                 return Err("'##' stands at an end of it");
             }
-            if let Some(Part::Argument { raw, .. }) = parts.last_mut() {
+            if let Some(BodyPart::Argument { raw, .. }) = parts.last_mut() {
                 *raw = true;
             }
-            parts.push(Part::Paste);
+            parts.push(BodyPart::Paste);
         } else if token.is(b"#") && parameters.is_some() {
             let Some(number) = tokens.next().and_then(|token| number_of(&token)) else {
                 return Err("'#' is not followed by a parameter");
             };
-            parts.push(Part::Quoted { number, token });
+            parts.push(BodyPart::Quoted { number, token });
         } else if let Some(number) = number_of(&token) {
-            let raw = matches!(parts.last(), Some(Part::Paste));
-            parts.push(Part::Argument { number, raw, spaced: token.spaced });
+            let raw = matches!(parts.last(), Some(BodyPart::Paste));
+            parts.push(BodyPart::Argument { number, raw, spaced: token.spaced });
         } else {
-            parts.push(Part::Token(token));
+            parts.push(BodyPart::Token(token));
         }
     }
     Ok(parts)
@@ -115,20 +115,20 @@ fn body(tokens: Vec<Token>, parameters: Option<&[Name]>) -> Result<Vec<Part>, &'
 
 /// All macros, and the work that may still be done.
 pub(super) struct Macros {
-    pub(super) table: HashMap<Name, Rc<Macro>>,
+    pub(super) table: HashMap<MacroName, Rc<Macro>>,
     /// Those that are being expanded.
-    busy: HashSet<Name>,
+    busy: HashSet<MacroName>,
     steps: u64,
     /// Macros that were expanded, in the order in which they were.
-    pub(super) reached: Vec<Name>,
+    pub(super) reached: Vec<MacroName>,
     /// Names that `#` made texts of, though they are no macros.
-    pub(super) quoted: Vec<Token>,
+    pub(super) quoted: Vec<PreprocessorToken>,
 }
 
 /// A stretch of tokens that is being read; a macro's, if it has a name.
-struct Stretch {
-    tokens: std::vec::IntoIter<Token>,
-    of: Option<Name>,
+struct TokenRun {
+    tokens: std::vec::IntoIter<PreprocessorToken>,
+    of: Option<MacroName>,
 }
 
 impl Macros {
@@ -148,19 +148,28 @@ impl Macros {
     }
 
     /// What tokens become. In a condition what `defined` asks about stays as it is.
-    pub(super) fn expand(&mut self, tokens: Vec<Token>, in_condition: bool) -> Result<Vec<Token>> {
+    pub(super) fn expand(
+        &mut self,
+        tokens: Vec<PreprocessorToken>,
+        in_condition: bool,
+    ) -> Result<Vec<PreprocessorToken>> {
         self.busy.clear();
         self.expand_within(tokens, in_condition, 0)
     }
 
-    fn expand_within(&mut self, tokens: Vec<Token>, in_condition: bool, depth: usize) -> Result<Vec<Token>> {
+    fn expand_within(
+        &mut self,
+        tokens: Vec<PreprocessorToken>,
+        in_condition: bool,
+        depth: usize,
+    ) -> Result<Vec<PreprocessorToken>> {
         if depth > MOST_NESTED {
             return Err(too_much("their macros are nested too deeply"));
         }
         let mut out = Vec::new();
-        let mut input = vec![Stretch { tokens: tokens.into_iter(), of: None }];
+        let mut input = vec![TokenRun { tokens: tokens.into_iter(), of: None }];
         while let Some(mut token) = self.take(&mut input)? {
-            if token.kind != Kind::Name || token.settled {
+            if token.kind != TokenClass::Name || token.settled {
                 out.push(token);
                 continue;
             }
@@ -199,13 +208,13 @@ impl Macros {
             self.reached.push(token.text.clone());
             let replaced = self.replace(&definition, &token, arguments, in_condition, depth)?;
             self.busy.insert(token.text.clone());
-            input.push(Stretch { tokens: replaced.into_iter(), of: Some(token.text) });
+            input.push(TokenRun { tokens: replaced.into_iter(), of: Some(token.text) });
         }
         Ok(out)
     }
 
     /// The next token; whatever has ended is left.
-    fn take(&mut self, input: &mut Vec<Stretch>) -> Result<Option<Token>> {
+    fn take(&mut self, input: &mut Vec<TokenRun>) -> Result<Option<PreprocessorToken>> {
         self.spend(1)?;
         while let Some(last) = input.last_mut() {
             if let Some(token) = last.tokens.next() {
@@ -216,14 +225,14 @@ impl Macros {
         Ok(None)
     }
 
-    fn leave(&mut self, input: &mut Vec<Stretch>) {
+    fn leave(&mut self, input: &mut Vec<TokenRun>) {
         if let Some(name) = input.pop().and_then(|stretch| stretch.of) {
             self.busy.remove(&name);
         }
     }
 
     /// Is the next token an opening bracket? Then it is taken.
-    fn opens(&mut self, input: &mut Vec<Stretch>) -> bool {
+    fn opens(&mut self, input: &mut Vec<TokenRun>) -> bool {
         let next = input.iter().rev().find_map(|stretch| stretch.tokens.as_slice().first());
         if !next.is_some_and(|token| token.is(b"(")) {
             return false;
@@ -235,7 +244,7 @@ impl Macros {
     }
 
     /// `X` or `(X)` behind `defined`, unexpanded.
-    fn keep_asked(&mut self, input: &mut Vec<Stretch>, out: &mut Vec<Token>) -> Result<()> {
+    fn keep_asked(&mut self, input: &mut Vec<TokenRun>, out: &mut Vec<PreprocessorToken>) -> Result<()> {
         let Some(token) = self.take(input)? else { return Ok(()) };
         let opens = token.is(b"(");
         out.push(token);
@@ -249,8 +258,13 @@ impl Macros {
 
     /// The arguments up to the closing bracket; `None` if there are too few or too many, or no end. Those of `...` may
     /// be missing.
-    fn arguments(&mut self, input: &mut Vec<Stretch>, count: usize, variadic: bool) -> Result<Option<Vec<Vec<Token>>>> {
-        let mut arguments: Vec<Vec<Token>> = Vec::new();
+    fn arguments(
+        &mut self,
+        input: &mut Vec<TokenRun>,
+        count: usize,
+        variadic: bool,
+    ) -> Result<Option<Vec<Vec<PreprocessorToken>>>> {
+        let mut arguments: Vec<Vec<PreprocessorToken>> = Vec::new();
         let mut argument = Vec::new();
         let mut open = 0_usize;
         loop {
@@ -279,31 +293,31 @@ impl Macros {
     fn replace(
         &mut self,
         definition: &Macro,
-        name: &Token,
-        arguments: Vec<Vec<Token>>,
+        name: &PreprocessorToken,
+        arguments: Vec<Vec<PreprocessorToken>>,
         in_condition: bool,
         depth: usize,
-    ) -> Result<Vec<Token>> {
-        let mut out: Vec<Token> = Vec::with_capacity(definition.body.len());
-        let mut expanded: Vec<Option<Vec<Token>>> = vec![None; arguments.len()];
+    ) -> Result<Vec<PreprocessorToken>> {
+        let mut out: Vec<PreprocessorToken> = Vec::with_capacity(definition.body.len());
+        let mut expanded: Vec<Option<Vec<PreprocessorToken>>> = vec![None; arguments.len()];
         let mut pasting = false;
         let all = definition.parameters.as_ref().filter(|_| definition.variadic).map(|names| names.len() - 1);
         for part in &definition.body {
             let pasted = std::mem::replace(&mut pasting, false);
             let tokens = match part {
-                Part::Paste => {
+                BodyPart::Paste => {
                     pasting = true;
                     continue;
                 }
-                Part::Token(token) => vec![token.clone()],
-                Part::Quoted { number, token } => {
+                BodyPart::Token(token) => vec![token.clone()],
+                BodyPart::Quoted { number, token } => {
                     let argument = arguments.get(*number).map(Vec::as_slice).unwrap_or_default();
-                    self.quoted.extend(argument.iter().filter(|token| token.kind == Kind::Name).cloned());
+                    self.quoted.extend(argument.iter().filter(|token| token.kind == TokenClass::Name).cloned());
                     let quoted = quote(argument, token);
                     self.spend(quoted.text.len())?;
                     vec![quoted]
                 }
-                Part::Argument { number, raw, spaced } => {
+                BodyPart::Argument { number, raw, spaced } => {
                     let argument = arguments.get(*number).map(Vec::as_slice).unwrap_or_default();
                     if pasted && all == Some(*number) && out.last().is_some_and(|token| token.is(b",")) {
                         // gcc: the comma goes where the argument is missing, not where it is empty (unless it is the
@@ -339,7 +353,7 @@ impl Macros {
             }
             out.extend(tokens);
         }
-        out.retain(|token| token.kind != Kind::Nothing);
+        out.retain(|token| token.kind != TokenClass::Nothing);
         if let Some(first) = out.first_mut() {
             first.spaced = name.spaced;
         }
@@ -347,37 +361,37 @@ impl Macros {
     }
 }
 
-fn nothing(beside: &Token) -> Token {
-    Token { kind: Kind::Nothing, text: (*b"").into(), ..beside.clone() }
+fn nothing(beside: &PreprocessorToken) -> PreprocessorToken {
+    PreprocessorToken { kind: TokenClass::Nothing, text: (*b"").into(), ..beside.clone() }
 }
 
 /// Two tokens as one. Where that is none, they stay two, as in gcc (which says so).
-fn paste(left: Token, right: Token, out: &mut Vec<Token>) {
-    if left.kind == Kind::Nothing {
-        out.push(Token { spaced: left.spaced, ..right });
+fn paste(left: PreprocessorToken, right: PreprocessorToken, out: &mut Vec<PreprocessorToken>) {
+    if left.kind == TokenClass::Nothing {
+        out.push(PreprocessorToken { spaced: left.spaced, ..right });
         return;
     }
-    if right.kind == Kind::Nothing {
+    if right.kind == TokenClass::Nothing {
         out.push(left);
         return;
     }
     let text = [&*left.text, &*right.text].concat();
     let mut made = tokens_of(&text, left.spot, left.branch);
     match (made.pop(), made.is_empty()) {
-        (Some(token), true) => out.push(Token { spaced: left.spaced, ..token }),
+        (Some(token), true) => out.push(PreprocessorToken { spaced: left.spaced, ..token }),
         _ => out.extend([left, right]),
     }
 }
 
 /// The text of an argument (C11 6.10.3.2): spaces between tokens are one, literals keep their marks and escapes.
 /// It says of itself that it was written where its argument was.
-fn quote(argument: &[Token], sign: &Token) -> Token {
+fn quote(argument: &[PreprocessorToken], sign: &PreprocessorToken) -> PreprocessorToken {
     let mut text = vec![b'"'];
     for (number, token) in argument.iter().enumerate() {
         if number > 0 && token.spaced {
             text.push(b' ');
         }
-        let is_literal = matches!(token.kind, Kind::Text | Kind::Character);
+        let is_literal = matches!(token.kind, TokenClass::Text | TokenClass::Character);
         for &byte in &*token.text {
             if is_literal && matches!(byte, b'"' | b'\\') {
                 text.push(b'\\');
@@ -387,8 +401,8 @@ fn quote(argument: &[Token], sign: &Token) -> Token {
     }
     text.push(b'"');
     let from = argument.first().unwrap_or(sign);
-    Token {
-        kind: Kind::Text,
+    PreprocessorToken {
+        kind: TokenClass::Text,
         text: text.into(),
         spaced: sign.spaced,
         settled: false,

@@ -1,12 +1,12 @@
 //! The expressions of `#if` (C11 6.10.1): whole numbers of 64 bits, with C's operators.
 
 use super::limits::MOST_NESTED;
-use super::token::{Kind, Token};
+use super::token::{PreprocessorToken, TokenClass};
 
 /// Is the expression true? Its macros are expanded already; `is_defined` answers `defined`. What is wrong with it
 /// otherwise.
-pub(super) fn evaluate(tokens: &[Token], is_defined: &dyn Fn(&[u8]) -> bool) -> Result<bool, &'static str> {
-    let mut parser = Parser { tokens, at: 0, is_defined, depth: 0 };
+pub(super) fn evaluate(tokens: &[PreprocessorToken], is_defined: &dyn Fn(&[u8]) -> bool) -> Result<bool, &'static str> {
+    let mut parser = ExpressionParser { tokens, at: 0, is_defined, depth: 0 };
     let value = parser.ternary(true)?;
     match parser.peek() {
         None => Ok(value.bits != 0),
@@ -15,14 +15,14 @@ pub(super) fn evaluate(tokens: &[Token], is_defined: &dyn Fn(&[u8]) -> bool) -> 
 }
 
 #[derive(Clone, Copy)]
-struct Value {
+struct ExpressionValue {
     bits: u64,
     unsigned: bool,
 }
 
-impl Value {
+impl ExpressionValue {
     fn truth(is: bool) -> Self {
-        Value { bits: u64::from(is), unsigned: false }
+        ExpressionValue { bits: u64::from(is), unsigned: false }
     }
 
     fn signed(self) -> i64 {
@@ -30,8 +30,8 @@ impl Value {
     }
 }
 
-struct Parser<'a> {
-    tokens: &'a [Token],
+struct ExpressionParser<'a> {
+    tokens: &'a [PreprocessorToken],
     at: usize,
     is_defined: &'a dyn Fn(&[u8]) -> bool,
     depth: usize,
@@ -51,8 +51,8 @@ const LEVELS: [&[&[u8]]; 10] = [
     &[b"*", b"/", b"%"],
 ];
 
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a Token> {
+impl<'a> ExpressionParser<'a> {
+    fn peek(&self) -> Option<&'a PreprocessorToken> {
         self.tokens.get(self.at)
     }
 
@@ -68,7 +68,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `a ? b : c`. What is not live is read and not computed: a division by zero in it is none.
-    fn ternary(&mut self, live: bool) -> Result<Value, &'static str> {
+    fn ternary(&mut self, live: bool) -> Result<ExpressionValue, &'static str> {
         self.deeper()?;
         let condition = self.binary(0, live)?;
         let value = if self.take_sign(b"?") {
@@ -79,7 +79,7 @@ impl<'a> Parser<'a> {
             }
             let no = self.ternary(live && !is)?;
             let chosen = if is { yes } else { no };
-            Value { bits: chosen.bits, unsigned: yes.unsigned || no.unsigned }
+            ExpressionValue { bits: chosen.bits, unsigned: yes.unsigned || no.unsigned }
         } else {
             condition
         };
@@ -87,7 +87,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn binary(&mut self, level: usize, live: bool) -> Result<Value, &'static str> {
+    fn binary(&mut self, level: usize, live: bool) -> Result<ExpressionValue, &'static str> {
         let Some(&signs) = LEVELS.get(level) else { return self.unary(live) };
         let mut left = self.binary(level + 1, live)?;
         while let Some(sign) = self.peek().filter(|token| signs.iter().any(|sign| token.is(sign))) {
@@ -104,17 +104,17 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    fn unary(&mut self, live: bool) -> Result<Value, &'static str> {
+    fn unary(&mut self, live: bool) -> Result<ExpressionValue, &'static str> {
         let Some(token) = self.peek() else { return Err("it ends too early") };
         self.at += 1;
         match token.kind {
-            Kind::Number => number(&token.text),
-            Kind::Character => character(&token.text),
-            Kind::Name if *token.text == *b"defined" => self.defined(),
+            TokenClass::Number => number(&token.text),
+            TokenClass::Character => character(&token.text),
+            TokenClass::Name if *token.text == *b"defined" => self.defined(),
             // All other names are 0, as is what looks like a call of one: gcc makes that an error.
-            Kind::Name if self.peek().is_some_and(|next| next.is(b"(")) => Err("it calls what is no macro"),
-            Kind::Name => Ok(Value { bits: 0, unsigned: false }),
-            Kind::Sign => {
+            TokenClass::Name if self.peek().is_some_and(|next| next.is(b"(")) => Err("it calls what is no macro"),
+            TokenClass::Name => Ok(ExpressionValue { bits: 0, unsigned: false }),
+            TokenClass::Sign => {
                 self.deeper()?;
                 let value = match &*token.text {
                     b"(" => {
@@ -124,14 +124,14 @@ impl<'a> Parser<'a> {
                         }
                         value
                     }
-                    b"!" => Value::truth(self.unary(live)?.bits == 0),
+                    b"!" => ExpressionValue::truth(self.unary(live)?.bits == 0),
                     b"~" => {
                         let value = self.unary(live)?;
-                        Value { bits: !value.bits, ..value }
+                        ExpressionValue { bits: !value.bits, ..value }
                     }
                     b"-" => {
                         let value = self.unary(live)?;
-                        Value { bits: value.bits.wrapping_neg(), ..value }
+                        ExpressionValue { bits: value.bits.wrapping_neg(), ..value }
                     }
                     b"+" => self.unary(live)?,
                     _ => return Err("an operator has no operand"),
@@ -139,29 +139,34 @@ impl<'a> Parser<'a> {
                 self.depth -= 1;
                 Ok(value)
             }
-            Kind::Text | Kind::Nothing => Err("it holds a text"),
+            TokenClass::Text | TokenClass::Nothing => Err("it holds a text"),
         }
     }
 
-    fn defined(&mut self) -> Result<Value, &'static str> {
+    fn defined(&mut self) -> Result<ExpressionValue, &'static str> {
         let opens = self.take_sign(b"(");
-        let Some(name) = self.peek().filter(|token| token.kind == Kind::Name) else {
+        let Some(name) = self.peek().filter(|token| token.kind == TokenClass::Name) else {
             return Err("'defined' has no name");
         };
         self.at += 1;
         if opens && !self.take_sign(b")") {
             return Err("a bracket is not closed");
         }
-        Ok(Value::truth((self.is_defined)(&name.text)))
+        Ok(ExpressionValue::truth((self.is_defined)(&name.text)))
     }
 }
 
-fn compute(left: Value, sign: &[u8], right: Value, live: bool) -> Result<Value, &'static str> {
+fn compute(
+    left: ExpressionValue,
+    sign: &[u8],
+    right: ExpressionValue,
+    live: bool,
+) -> Result<ExpressionValue, &'static str> {
     let unsigned = left.unsigned || right.unsigned;
     let (a, b) = (left.bits, right.bits);
     let is_less = if unsigned { a < b } else { left.signed() < right.signed() };
-    let number = |bits: u64| Ok(Value { bits, unsigned });
-    let truth = |is: bool| Ok(Value::truth(is));
+    let number = |bits: u64| Ok(ExpressionValue { bits, unsigned });
+    let truth = |is: bool| Ok(ExpressionValue::truth(is));
     match sign {
         b"||" => truth(a != 0 || b != 0),
         b"&&" => truth(a != 0 && b != 0),
@@ -174,14 +179,16 @@ fn compute(left: Value, sign: &[u8], right: Value, live: bool) -> Result<Value, 
         b">=" => truth(!is_less),
         b">" => truth(!is_less && a != b),
         b"<=" => truth(is_less || a == b),
-        b"<<" => Ok(Value { bits: u32::try_from(b).ok().and_then(|by| a.checked_shl(by)).unwrap_or(0), ..left }),
+        b"<<" => {
+            Ok(ExpressionValue { bits: u32::try_from(b).ok().and_then(|by| a.checked_shl(by)).unwrap_or(0), ..left })
+        }
         b">>" => {
             let by = u32::try_from(b).unwrap_or(u32::MAX);
             let bits = match left.unsigned {
                 true => a.checked_shr(by).unwrap_or(0),
                 false => (left.signed() >> by.min(63)).cast_unsigned(),
             };
-            Ok(Value { bits, ..left })
+            Ok(ExpressionValue { bits, ..left })
         }
         b"+" => number(a.wrapping_add(b)),
         b"-" => number(a.wrapping_sub(b)),
@@ -196,7 +203,7 @@ fn compute(left: Value, sign: &[u8], right: Value, live: bool) -> Result<Value, 
 }
 
 /// A whole number: decimal, `0x`, `0b` (gcc's), octal; with `u` and `l` behind it.
-fn number(text: &[u8]) -> Result<Value, &'static str> {
+fn number(text: &[u8]) -> Result<ExpressionValue, &'static str> {
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
     let digits = text.trim_end_matches(['u', 'l']);
     let suffix = text.get(digits.len()..).unwrap_or_default();
@@ -207,15 +214,15 @@ fn number(text: &[u8]) -> Result<Value, &'static str> {
         _ => (10, digits),
     };
     let bits = u64::from_str_radix(digits, radix).map_err(|_| "a number in it can't be read")?;
-    Ok(Value { bits, unsigned: suffix.contains('u') || (bits > i64::MAX as u64) })
+    Ok(ExpressionValue { bits, unsigned: suffix.contains('u') || (bits > i64::MAX as u64) })
 }
 
 /// A character constant of one character.
-fn character(text: &[u8]) -> Result<Value, &'static str> {
+fn character(text: &[u8]) -> Result<ExpressionValue, &'static str> {
     let from = text.iter().position(|&byte| byte == b'\'').map_or(0, |at| at + 1);
     let inner = text.get(from..text.len().saturating_sub(1)).unwrap_or_default();
     match super::literal::unescaped(inner).as_deref() {
-        Some([byte]) => Ok(Value { bits: u64::from(*byte), unsigned: false }),
+        Some([byte]) => Ok(ExpressionValue { bits: u64::from(*byte), unsigned: false }),
         _ => Err("a character in it can't be read"),
     }
 }

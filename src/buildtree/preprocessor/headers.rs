@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use crate::error::Result;
 
 /// Where headers come from.
-pub trait Headers {
+pub trait HeaderSource {
     /// The file at a path below the tree (`include/linux/vermagic.h`), or `None` where there is none. A tree of several
     /// folders (an `O=` build, a package that is split) looks in each. An error is for a file that is there and can't
     /// be read.
-    fn read(&self, path: &str) -> Result<Option<Header>>;
+    fn read(&self, path: &str) -> Result<Option<HeaderFile>>;
 }
 
 /// A header as it was found.
 #[derive(Clone, Debug)]
-pub struct Header {
+pub struct HeaderFile {
     /// The file, as it was opened.
     pub file: PathBuf,
     /// What is in it.
@@ -23,7 +23,7 @@ pub struct Header {
 
 /// Where `#include` looks, as the compiler's `-I` says it: one folder after the other.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub struct IncludeFolder {
     /// Names that do not begin so are not looked for here. Empty for a folder as `-I` names one; `asm/` where that is
     /// a link that a build makes, and may not be made yet.
     pub prefix: String,

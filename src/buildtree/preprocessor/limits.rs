@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 
 /// How much is read and done before it is an error. No kernel's headers come near.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct PreprocessorLimits {
     /// Files that are read.
     pub files: usize,
     /// Bytes of all files.
@@ -15,9 +15,9 @@ pub struct Limits {
     pub steps: u64,
 }
 
-impl Default for Limits {
+impl Default for PreprocessorLimits {
     fn default() -> Self {
-        Limits { files: 5_000, bytes: 64 << 20, depth: 100, steps: 3_000_000 }
+        PreprocessorLimits { files: 5_000, bytes: 64 << 20, depth: 100, steps: 3_000_000 }
     }
 }
 

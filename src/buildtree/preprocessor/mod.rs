@@ -24,9 +24,9 @@ mod tests;
 mod token;
 
 pub use condition::{Condition, Need};
-pub use diagnostic::{Note, NoteKind};
-pub use expanded::{Alternative, Expansion, Part, Spelled};
-pub use headers::{Folder, Header, Headers};
-pub use limits::Limits;
+pub use diagnostic::{Diagnostic, DiagnosticKind};
+pub use expanded::{Alternative, ExpandedPart, Expansion, Spelled};
+pub use headers::{HeaderFile, HeaderSource, IncludeFolder};
+pub use limits::PreprocessorLimits;
 pub use location::Location;
 pub use processor::Preprocessor;

@@ -5,53 +5,53 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::condition::{self, Branches, Condition, Test};
-use super::diagnostic::{Note, NoteKind};
-use super::expanded::{Alternative, Expansion, Part, Spelled};
-use super::expansion::{Macro, Macros, Name};
-use super::headers::{Folder, Headers, below};
-use super::limits::{Limits, too_much};
+use super::diagnostic::{Diagnostic, DiagnosticKind};
+use super::expanded::{Alternative, ExpandedPart, Expansion, Spelled};
+use super::expansion::{Macro, MacroName, Macros};
+use super::headers::{HeaderSource, IncludeFolder, below};
+use super::limits::{PreprocessorLimits, too_much};
 use super::location::Location;
-use super::token::{self, Directive, Kind, Spot, Token, tokens_of};
+use super::token::{self, Directive, PreprocessorToken, TokenClass, TokenPosition, tokens_of};
 use super::{expression, literal};
 use crate::error::Result;
 
 /// Macros, and the files that they come from.
 pub struct Preprocessor<'a, H> {
     headers: &'a H,
-    folders: &'a [Folder],
+    folders: &'a [IncludeFolder],
     follows: &'a dyn Fn(&str, &str) -> bool,
-    limits: Limits,
+    limits: PreprocessorLimits,
     macros: Macros,
     /// Names that no file may define: what they stand for was given.
-    pinned: HashSet<Name>,
+    pinned: HashSet<MacroName>,
     /// Every name that was a macro once.
-    ever: HashSet<Name>,
-    skipped: HashMap<Name, Vec<Skipped>>,
+    ever: HashSet<MacroName>,
+    skipped: HashMap<MacroName, Vec<SkippedDefinition>>,
     /// Where things are written: the files, in the order in which they were met.
     files: Vec<PathBuf>,
-    read: HashMap<String, Option<Rc<Source>>>,
+    read: HashMap<String, Option<Rc<HeaderText>>>,
     bytes: usize,
     once: HashSet<u32>,
     branches: Branches,
     branch: u32,
-    notes: Vec<Note>,
+    notes: Vec<Diagnostic>,
 }
 
-struct Source {
+struct HeaderText {
     number: u32,
     /// Its path below the tree.
     path: String,
     directives: Vec<Directive>,
 }
 
-struct Skipped {
-    source: Rc<Source>,
+struct SkippedDefinition {
+    source: Rc<HeaderText>,
     directive: usize,
     branch: u32,
 }
 
 /// One `#if` to its `#endif`.
-struct Group {
+struct ConditionalGroup {
     /// Does what is around it count?
     outer: bool,
     /// Does the branch count that is being read?
@@ -65,15 +65,20 @@ struct Group {
 }
 
 /// Notes beyond these say nothing new.
-const MOST_NOTES: usize = 200;
+const MOST_DIAGNOSTICS: usize = 200;
 
 /// The alternatives of one macro. A processor's family has some thirty.
 const MOST_ALTERNATIVES: usize = 200;
 
-impl<'a, H: Headers> Preprocessor<'a, H> {
+impl<'a, H: HeaderSource> Preprocessor<'a, H> {
     /// No macros yet. `follows` says of a header's name, and of the path of the header that names it, whether it is
     /// looked into; what is not is passed over silently.
-    pub fn new(headers: &'a H, folders: &'a [Folder], follows: &'a dyn Fn(&str, &str) -> bool, limits: Limits) -> Self {
+    pub fn new(
+        headers: &'a H,
+        folders: &'a [IncludeFolder],
+        follows: &'a dyn Fn(&str, &str) -> bool,
+        limits: PreprocessorLimits,
+    ) -> Self {
         Preprocessor {
             headers,
             folders,
@@ -128,7 +133,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
     }
 
     /// What was met on the way.
-    pub fn notes(&self) -> &[Note] {
+    pub fn notes(&self) -> &[Diagnostic] {
         &self.notes
     }
 
@@ -155,7 +160,10 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
         let mut quoted = Vec::new();
         for token in std::mem::take(&mut self.macros.quoted) {
             let name = String::from_utf8_lossy(&token.text).into_owned();
-            if quoted.len() < MOST_NOTES && !self.macros.table.contains_key(&token.text) && !quoted.contains(&name) {
+            if quoted.len() < MOST_DIAGNOSTICS
+                && !self.macros.table.contains_key(&token.text)
+                && !quoted.contains(&name)
+            {
                 quoted.push(name);
             }
         }
@@ -183,14 +191,18 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
         Ok(found)
     }
 
-    fn parts(&mut self, tokens: Vec<Token>) -> Result<Vec<Part>> {
+    fn parts(&mut self, tokens: Vec<PreprocessorToken>) -> Result<Vec<ExpandedPart>> {
         let mut parts = Vec::new();
         for token in tokens {
             let text = match (token.kind, literal::bytes(&token.text)) {
-                (Kind::Text, Some(bytes)) => Spelled::Text(bytes),
+                (TokenClass::Text, Some(bytes)) => Spelled::Text(bytes),
                 _ => Spelled::Token(String::from_utf8_lossy(&token.text).into_owned()),
             };
-            parts.push(Part { text, place: self.place(token.spot), conditions: self.conditions(token.branch)? });
+            parts.push(ExpandedPart {
+                text,
+                place: self.place(token.spot),
+                conditions: self.conditions(token.branch)?,
+            });
         }
         Ok(parts)
     }
@@ -209,12 +221,12 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
         Ok(way.into_iter().map(condition).collect())
     }
 
-    fn place(&self, spot: Spot) -> Location {
+    fn place(&self, spot: TokenPosition) -> Location {
         let file = usize::try_from(spot.file).ok().and_then(|number| self.files.get(number));
         Location { file: file.cloned().unwrap_or_default(), line: spot.line as usize }
     }
 
-    fn spot_of(&mut self, place: &Location) -> Spot {
+    fn spot_of(&mut self, place: &Location) -> TokenPosition {
         let line = u32::try_from(place.line).unwrap_or(0);
         // Thousands of options come from one file: the last one is looked at first.
         let known = self.files.iter().rposition(|file| *file == place.file);
@@ -222,24 +234,24 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
             self.files.push(place.file.clone());
             self.files.len() - 1
         });
-        Spot { file: u32::try_from(file).unwrap_or(0), line }
+        TokenPosition { file: u32::try_from(file).unwrap_or(0), line }
     }
 
-    fn put(&mut self, name: Name, definition: Macro) {
+    fn put(&mut self, name: MacroName, definition: Macro) {
         if !self.pinned.contains(&name) {
             self.ever.insert(name.clone());
             self.macros.table.insert(name, Rc::new(definition));
         }
     }
 
-    fn note(&mut self, kind: NoteKind, spot: Spot, text: String) {
-        if self.notes.len() < MOST_NOTES {
-            self.notes.push(Note { kind, place: self.place(spot), text });
+    fn note(&mut self, kind: DiagnosticKind, spot: TokenPosition, text: String) {
+        if self.notes.len() < MOST_DIAGNOSTICS {
+            self.notes.push(Diagnostic { kind, place: self.place(spot), text });
         }
     }
 
     /// The file that a name means, `beside` the file that names it first (`"…"`).
-    fn find(&mut self, name: &str, beside: Option<&str>) -> Result<Option<Rc<Source>>> {
+    fn find(&mut self, name: &str, beside: Option<&str>) -> Result<Option<Rc<HeaderText>>> {
         if let Some(path) = beside.and_then(|path| below(path.rsplit_once('/').map_or("", |(folder, _)| folder), name))
             && let Some(source) = self.open(path)?
         {
@@ -258,7 +270,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
     }
 
     /// A file, read once.
-    fn open(&mut self, path: String) -> Result<Option<Rc<Source>>> {
+    fn open(&mut self, path: String) -> Result<Option<Rc<HeaderText>>> {
         if let Some(known) = self.read.get(&path) {
             return Ok(known.clone());
         }
@@ -275,14 +287,14 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
                 }
                 let spot = self.spot_of(&Location { file: header.file, line: 0 });
                 let directives = token::directives(&header.bytes);
-                Some(Rc::new(Source { number: spot.file, path: path.clone(), directives }))
+                Some(Rc::new(HeaderText { number: spot.file, path: path.clone(), directives }))
             }
         };
         self.read.insert(path, source.clone());
         Ok(source)
     }
 
-    fn process(&mut self, source: &Rc<Source>, depth: usize) -> Result<()> {
+    fn process(&mut self, source: &Rc<HeaderText>, depth: usize) -> Result<()> {
         if self.once.contains(&source.number) {
             return Ok(());
         }
@@ -290,10 +302,10 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
             return Err(too_much("they include each other without an end").on(self.place_of(source).file));
         }
         let outer_branch = self.branch;
-        let mut groups: Vec<Group> = Vec::new();
+        let mut groups: Vec<ConditionalGroup> = Vec::new();
         for (number, directive) in source.directives.iter().enumerate() {
             self.macros.spend(1 + directive.length() / 8)?;
-            let spot = Spot { file: source.number, line: directive.line() };
+            let spot = TokenPosition { file: source.number, line: directive.line() };
             let (name, behind) = directive.name();
             let counts = groups.last().is_none_or(|group| group.counts);
             match name {
@@ -302,11 +314,18 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
                     let holds = counts && self.holds(&test)?;
                     let (around, outer_branch) = (self.branch, self.branch);
                     self.branch = self.branches.add(around, test.clone(), true);
-                    groups.push(Group { outer: counts, counts: holds, done: holds, around, last: test, outer_branch });
+                    groups.push(ConditionalGroup {
+                        outer: counts,
+                        counts: holds,
+                        done: holds,
+                        around,
+                        last: test,
+                        outer_branch,
+                    });
                 }
                 b"elif" | b"elifdef" | b"elifndef" | b"else" => {
                     let Some(group) = groups.last_mut() else {
-                        self.note(NoteKind::BadDirective, spot, "it belongs to no #if".to_owned());
+                        self.note(DiagnosticKind::BadDirective, spot, "it belongs to no #if".to_owned());
                         continue;
                     };
                     group.around = self.branches.add(group.around, group.last.clone(), false);
@@ -328,7 +347,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
                 }
                 b"endif" => match groups.pop() {
                     Some(group) => self.branch = group.outer_branch,
-                    None => self.note(NoteKind::BadDirective, spot, "it belongs to no #if".to_owned()),
+                    None => self.note(DiagnosticKind::BadDirective, spot, "it belongs to no #if".to_owned()),
                 },
                 b"define" if !counts => self.skip(source, number, directive, behind),
                 _ if !counts => {}
@@ -342,7 +361,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
                 b"include" | b"include_next" | b"import" => self.include_as(source, directive, behind, spot, depth)?,
                 b"error" => {
                     let text = String::from_utf8_lossy(directive.rest(behind)).into_owned();
-                    self.note(NoteKind::Error, spot, text);
+                    self.note(DiagnosticKind::Error, spot, text);
                 }
                 b"pragma" if directive.rest(behind) == b"once" => {
                     self.once.insert(source.number);
@@ -351,20 +370,20 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
                 _ if name.is_empty() && directive.rest(behind).is_empty() => {}
                 _ => {
                     let text = format!("no directive: #{}", String::from_utf8_lossy(directive.rest(0)));
-                    self.note(NoteKind::BadDirective, spot, text);
+                    self.note(DiagnosticKind::BadDirective, spot, text);
                 }
             }
         }
         if let Some(open) = groups.last() {
             let spot = open.last.spot;
-            self.note(NoteKind::BadDirective, spot, "it has no #endif".to_owned());
+            self.note(DiagnosticKind::BadDirective, spot, "it has no #endif".to_owned());
         }
         self.branch = outer_branch;
         Ok(())
     }
 
-    fn place_of(&self, source: &Source) -> Location {
-        self.place(Spot { file: source.number, line: 0 })
+    fn place_of(&self, source: &HeaderText) -> Location {
+        self.place(TokenPosition { file: source.number, line: 0 })
     }
 
     fn holds(&mut self, test: &Test) -> Result<bool> {
@@ -375,51 +394,51 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
         match expression::evaluate(&tokens, &|name| table.contains_key(name)) {
             Ok(holds) => Ok(holds),
             Err(why) => {
-                self.note(NoteKind::BadExpression, test.spot, format!("{}: {why}", test.text));
+                self.note(DiagnosticKind::BadExpression, test.spot, format!("{}: {why}", test.text));
                 Ok(false)
             }
         }
     }
 
-    fn define_as(&mut self, directive: &Directive, behind: usize, spot: Spot) -> Result<()> {
+    fn define_as(&mut self, directive: &Directive, behind: usize, spot: TokenPosition) -> Result<()> {
         let tokens = directive.tokens(behind, spot.file, self.branch);
         self.macros.spend(tokens.len())?;
         let mut tokens = tokens.into_iter();
         match tokens.next() {
-            Some(name) if name.kind == Kind::Name && !name.is_name(b"defined") => {
+            Some(name) if name.kind == TokenClass::Name && !name.is_name(b"defined") => {
                 match Macro::of(spot, tokens.collect()) {
                     Ok(definition) => self.put(name.text, definition),
                     Err(why) => {
                         let text = format!("{}: {why}", String::from_utf8_lossy(&name.text));
-                        self.note(NoteKind::BadDirective, spot, text);
+                        self.note(DiagnosticKind::BadDirective, spot, text);
                     }
                 }
             }
-            _ => self.note(NoteKind::BadDirective, spot, "it defines no name".to_owned()),
+            _ => self.note(DiagnosticKind::BadDirective, spot, "it defines no name".to_owned()),
         }
         Ok(())
     }
 
     /// Remembers a definition that does not count, by its place alone: most are never asked for.
-    fn skip(&mut self, source: &Rc<Source>, number: usize, directive: &Directive, behind: usize) {
+    fn skip(&mut self, source: &Rc<HeaderText>, number: usize, directive: &Directive, behind: usize) {
         let rest = directive.rest(behind);
         let length = rest.iter().position(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_'));
-        let name: Name = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default().into();
+        let name: MacroName = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default().into();
         let known = self.skipped.entry(name).or_default();
         // A header that is read twice would tell each twice.
         if known.len() < MOST_ALTERNATIVES
             && !known.iter().any(|known| known.source.number == source.number && known.directive == number)
         {
-            known.push(Skipped { source: source.clone(), directive: number, branch: self.branch });
+            known.push(SkippedDefinition { source: source.clone(), directive: number, branch: self.branch });
         }
     }
 
     fn include_as(
         &mut self,
-        source: &Rc<Source>,
+        source: &Rc<HeaderText>,
         directive: &Directive,
         behind: usize,
-        spot: Spot,
+        spot: TokenPosition,
         depth: usize,
     ) -> Result<()> {
         let mut written = String::from_utf8_lossy(directive.rest(behind)).into_owned();
@@ -434,7 +453,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
             (quoted.map(|(name, _)| name), Some(source.path.as_str()))
         };
         let Some(name) = name.filter(|name| !name.is_empty()) else {
-            self.note(NoteKind::BadDirective, spot, format!("it names no header: {written}"));
+            self.note(DiagnosticKind::BadDirective, spot, format!("it names no header: {written}"));
             return Ok(());
         };
         if !(self.follows)(name, &source.path) {
@@ -443,7 +462,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
         match self.find(name, beside)? {
             Some(found) => self.process(&found, depth + 1),
             None => {
-                self.note(NoteKind::MissingHeader, spot, name.to_owned());
+                self.note(DiagnosticKind::MissingHeader, spot, name.to_owned());
                 Ok(())
             }
         }
@@ -451,7 +470,7 @@ impl<'a, H: Headers> Preprocessor<'a, H> {
 }
 
 /// The question that `#if` and its like ask; in what follows, as if it were written out.
-fn test(directive: &Directive, spot: Spot, branch: u32) -> Test {
+fn test(directive: &Directive, spot: TokenPosition, branch: u32) -> Test {
     let (name, behind) = directive.name();
     let mut tokens = directive.tokens(behind, spot.file, branch);
     let before: &[u8] = match name {
@@ -468,7 +487,7 @@ fn test(directive: &Directive, spot: Spot, branch: u32) -> Test {
 }
 
 /// As behind a space: so a bracket at the start is no list of parameters.
-fn spaced(mut tokens: Vec<Token>) -> Vec<Token> {
+fn spaced(mut tokens: Vec<PreprocessorToken>) -> Vec<PreprocessorToken> {
     if let Some(first) = tokens.first_mut() {
         first.spaced = true;
     }

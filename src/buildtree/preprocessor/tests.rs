@@ -8,24 +8,24 @@ use super::*;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A tree in memory.
-struct Tree(BTreeMap<String, Vec<u8>>);
+struct MemoryTree(BTreeMap<String, Vec<u8>>);
 
-impl Headers for Tree {
-    fn read(&self, path: &str) -> Result<Option<Header>> {
-        Ok(self.0.get(path).map(|bytes| Header { file: path.into(), bytes: bytes.clone() }))
+impl HeaderSource for MemoryTree {
+    fn read(&self, path: &str) -> Result<Option<HeaderFile>> {
+        Ok(self.0.get(path).map(|bytes| HeaderFile { file: path.into(), bytes: bytes.clone() }))
     }
 }
 
-fn tree(files: &[(&str, &str)]) -> Tree {
-    Tree(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect())
+fn tree(files: &[(&str, &str)]) -> MemoryTree {
+    MemoryTree(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect())
 }
 
-fn include() -> Vec<Folder> {
-    vec![Folder { prefix: String::new(), path: "include/".to_owned() }]
+fn include() -> Vec<IncludeFolder> {
+    vec![IncludeFolder { prefix: String::new(), path: "include/".to_owned() }]
 }
 
 fn told(expansion: &Expansion) -> String {
-    let word = |part: &Part| match &part.text {
+    let word = |part: &ExpandedPart| match &part.text {
         Spelled::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Spelled::Token(token) => format!("<{token}>"),
     };
@@ -36,13 +36,13 @@ fn told(expansion: &Expansion) -> String {
 fn becomes(header: &str) -> String {
     let tree = tree(&[("include/it.h", header)]);
     let folders = include();
-    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
+    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     assert!(source.include("it.h").unwrap());
     told(&source.expand("IT").unwrap().expect("IT is defined"))
 }
 
 /// The error by which a header is given up.
-fn gives_up(files: &[(&str, &str)], limits: Limits) -> Error {
+fn gives_up(files: &[(&str, &str)], limits: PreprocessorLimits) -> Error {
     let tree = tree(files);
     let folders = include();
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, limits);
@@ -133,17 +133,17 @@ fn what_can_not_be_read_is_a_note_with_its_line() {
         "#define IT \"\"\n#include <gone.h>\n#error no family\n#if 1 / 0\n#endif\n#frob x\n#if 1\n",
     )]);
     let folders = include();
-    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
+    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     source.include("it.h").unwrap();
-    let notes: Vec<(NoteKind, usize)> = source.notes().iter().map(|note| (note.kind, note.place.line)).collect();
+    let notes: Vec<(DiagnosticKind, usize)> = source.notes().iter().map(|note| (note.kind, note.place.line)).collect();
     assert_eq!(
         notes,
         [
-            (NoteKind::MissingHeader, 2),
-            (NoteKind::Error, 3),
-            (NoteKind::BadExpression, 4),
-            (NoteKind::BadDirective, 6),
-            (NoteKind::BadDirective, 7),
+            (DiagnosticKind::MissingHeader, 2),
+            (DiagnosticKind::Error, 3),
+            (DiagnosticKind::BadExpression, 4),
+            (DiagnosticKind::BadDirective, 6),
+            (DiagnosticKind::BadDirective, 7),
         ]
     );
 }
@@ -161,8 +161,8 @@ fn headers_are_found_beside_and_in_folders_in_their_order() {
     ];
     let tree = tree(&files);
     let mut folders = include();
-    folders.push(Folder { prefix: "asm/".to_owned(), path: "include/asm-i386/".to_owned() });
-    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
+    folders.push(IncludeFolder { prefix: "asm/".to_owned(), path: "include/asm-i386/".to_owned() });
+    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     assert!(source.include("it.h").unwrap());
     assert_eq!(told(&source.expand("IT").unwrap().unwrap()), "near i386 named");
     for no_name in ["../../etc/passwd", "/etc/passwd", "a\0b.h", &"x".repeat(256)] {
@@ -175,7 +175,7 @@ fn each_part_says_its_line_and_what_put_it_there() {
     let header = "#ifdef CONFIG_A\n# define W \"a \"\n#elif defined CONFIG_B && !defined(CONFIG_C)\n# define W \"b \"\n#else\n# define W \"\"\n#endif\n#define IT \\\n\tW\n";
     let tree = tree(&[("include/it.h", header)]);
     let folders = include();
-    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
+    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     source.define("CONFIG_B", "1", &Location { file: ".config".into(), line: 3 });
     source.include("it.h").unwrap();
     let expansion = source.expand("IT").unwrap().unwrap();
@@ -201,7 +201,7 @@ fn each_part_says_its_line_and_what_put_it_there() {
 fn a_pinned_name_stays_what_was_given() {
     let tree = tree(&[("include/it.h", "#undef IT\n#define IT \"stale\"\n")]);
     let folders = include();
-    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, Limits::default());
+    let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     source.pin("IT", "\"new\"", &Location { file: "Makefile".into(), line: 4 });
     source.include("it.h").unwrap();
     assert_eq!(told(&source.expand("IT").unwrap().unwrap()), "new");
@@ -209,11 +209,11 @@ fn a_pinned_name_stays_what_was_given() {
 
 #[test]
 fn what_never_ends_is_an_error() {
-    let loops = gives_up(&[("include/it.h", "#include \"it.h\"\n")], Limits::default());
+    let loops = gives_up(&[("include/it.h", "#include \"it.h\"\n")], PreprocessorLimits::default());
     assert_eq!(loops.kind(), ErrorKind::TooLarge);
     let doubles = gives_up(
         &[("include/it.h", "#include \"a.h\"\n#include \"a.h\"\n"), ("include/a.h", "#include \"it.h\"\n")],
-        Limits::default(),
+        PreprocessorLimits::default(),
     );
     assert_eq!(doubles.kind(), ErrorKind::TooLarge);
 
@@ -221,20 +221,26 @@ fn what_never_ends_is_an_error() {
     for n in 1..=30 {
         bomb += &format!("#define X{n} X{0} X{0}\n", n - 1);
     }
-    assert_eq!(gives_up(&[("include/it.h", &bomb)], Limits::default()).kind(), ErrorKind::TooLarge);
+    assert_eq!(gives_up(&[("include/it.h", &bomb)], PreprocessorLimits::default()).kind(), ErrorKind::TooLarge);
 
     let mut paste = "#define CAT(a) CAT_(a)\n#define CAT_(a) a##a\n#define IT ".to_owned();
     paste += &"CAT(".repeat(40);
     paste += "x";
     paste += &")".repeat(40);
-    assert_eq!(gives_up(&[("include/it.h", &(paste + "\n"))], Limits::default()).kind(), ErrorKind::TooLarge);
+    assert_eq!(
+        gives_up(&[("include/it.h", &(paste + "\n"))], PreprocessorLimits::default()).kind(),
+        ErrorKind::TooLarge
+    );
 
     let mut nested = "#define F(x) x\n#define IT ".to_owned();
     nested += &"F(".repeat(5000);
     nested += &")".repeat(5000);
-    assert_eq!(gives_up(&[("include/it.h", &(nested + "\n"))], Limits::default()).kind(), ErrorKind::TooLarge);
+    assert_eq!(
+        gives_up(&[("include/it.h", &(nested + "\n"))], PreprocessorLimits::default()).kind(),
+        ErrorKind::TooLarge
+    );
 
-    let few = Limits { bytes: 10, ..Limits::default() };
+    let few = PreprocessorLimits { bytes: 10, ..PreprocessorLimits::default() };
     assert_eq!(gives_up(&[("include/it.h", "#define IT \"long\"\n")], few).kind(), ErrorKind::TooLarge);
 }
 
@@ -254,9 +260,9 @@ proptest! {
         let mut bytes = words.concat().into_bytes();
         bytes.extend(&noise);
         bytes.extend_from_slice(words.concat().as_bytes());
-        let tree = Tree(BTreeMap::from([("include/it.h".to_owned(), bytes)]));
+        let tree = MemoryTree(BTreeMap::from([("include/it.h".to_owned(), bytes)]));
         let folders = include();
-        let limits = Limits { steps: 20_000, depth: 10, ..Limits::default() };
+        let limits = PreprocessorLimits { steps: 20_000, depth: 10, ..PreprocessorLimits::default() };
         let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, limits);
         if source.include("it.h").is_ok() {
             let _ = source.expand("A");

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 /// What a token is, as far as preprocessing tells tokens apart (C11 6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenClass {
     /// A name: what may be a macro.
     Name,
     /// A preprocessing number.
@@ -21,32 +21,32 @@ pub(super) enum Kind {
 
 /// Where a token was written: the number of its file, and its line there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(super) struct TokenPosition {
     pub(super) file: u32,
     pub(super) line: u32,
 }
 
 /// One token.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+pub(super) struct PreprocessorToken {
+    pub(super) kind: TokenClass,
     pub(super) text: Rc<[u8]>,
     /// Is there a space before it?
     pub(super) spaced: bool,
     /// A macro's name within its own expansion: never expanded again (C11 6.10.3.4).
     pub(super) settled: bool,
-    pub(super) spot: Spot,
+    pub(super) spot: TokenPosition,
     /// The number of the conditions under which it was written.
     pub(super) branch: u32,
 }
 
-impl Token {
+impl PreprocessorToken {
     pub(super) fn is(&self, sign: &[u8]) -> bool {
-        self.kind == Kind::Sign && *self.text == *sign
+        self.kind == TokenClass::Sign && *self.text == *sign
     }
 
     pub(super) fn is_name(&self, name: &[u8]) -> bool {
-        self.kind == Kind::Name && *self.text == *name
+        self.kind == TokenClass::Name && *self.text == *name
     }
 }
 
@@ -83,11 +83,11 @@ impl Directive {
     }
 
     /// The tokens behind an offset.
-    pub(super) fn tokens(&self, from: usize, file: u32, branch: u32) -> Vec<Token> {
+    pub(super) fn tokens(&self, from: usize, file: u32, branch: u32) -> Vec<PreprocessorToken> {
         let spot = |at: usize| {
             let behind = self.lines.partition_point(|&(offset, _)| offset <= at);
             let line = self.lines.get(behind.saturating_sub(1)).map_or(0, |&(_, line)| line);
-            Spot { file, line }
+            TokenPosition { file, line }
         };
         let mut tokens = Vec::new();
         let mut at = from;
@@ -95,21 +95,28 @@ impl Directive {
             let text = self.text.get(piece.start..piece.end).unwrap_or_default().into();
             let spaced = piece.start > at;
             at = piece.end;
-            tokens.push(Token { kind: piece.kind, text, spaced, settled: false, spot: spot(piece.start), branch });
+            tokens.push(PreprocessorToken {
+                kind: piece.kind,
+                text,
+                spaced,
+                settled: false,
+                spot: spot(piece.start),
+                branch,
+            });
         }
         tokens
     }
 }
 
 /// The tokens of a text that is no file's: of a definition that was given, of two tokens pasted together.
-pub(super) fn tokens_of(text: &[u8], spot: Spot, branch: u32) -> Vec<Token> {
+pub(super) fn tokens_of(text: &[u8], spot: TokenPosition, branch: u32) -> Vec<PreprocessorToken> {
     Directive { text: text.to_vec(), lines: vec![(0, spot.line)] }.tokens(0, spot.file, branch)
 }
 
 /// The directives of a file, in their order.
 pub(super) fn directives(bytes: &[u8]) -> Vec<Directive> {
     let mut found = Vec::new();
-    let mut reader = Reader { bytes, at: 0, line: 1 };
+    let mut reader = SourceReader { bytes, at: 0, line: 1 };
     while reader.at < bytes.len() {
         if let Some(directive) = logical_line(&mut reader) {
             found.push(directive);
@@ -119,13 +126,13 @@ pub(super) fn directives(bytes: &[u8]) -> Vec<Directive> {
 }
 
 /// Bytes without splices (C11 5.1.1.2, phase 2).
-struct Reader<'a> {
+struct SourceReader<'a> {
     bytes: &'a [u8],
     at: usize,
     line: u32,
 }
 
-impl Reader<'_> {
+impl SourceReader<'_> {
     /// Passes over backslashes at ends of lines. As gcc does, spaces between the two are allowed, and `\r\n` is an end.
     fn splice(&mut self) {
         while self.bytes.get(self.at) == Some(&b'\\') {
@@ -155,7 +162,7 @@ impl Reader<'_> {
 }
 
 /// Reads one line to its end; a directive's text if it is one.
-fn logical_line(reader: &mut Reader) -> Option<Directive> {
+fn logical_line(reader: &mut SourceReader) -> Option<Directive> {
     let mut text: Vec<u8> = Vec::new();
     let mut lines: Vec<(usize, u32)> = Vec::new();
     let mut is_directive = None;
@@ -221,14 +228,14 @@ fn logical_line(reader: &mut Reader) -> Option<Directive> {
     (is_directive == Some(true)).then_some(Directive { text, lines })
 }
 
-struct Piece {
-    kind: Kind,
+struct Lexeme {
+    kind: TokenClass,
     start: usize,
     end: usize,
 }
 
 /// The token at or behind an offset.
-fn next(text: &[u8], from: usize) -> Option<Piece> {
+fn next(text: &[u8], from: usize) -> Option<Lexeme> {
     let start = from + text.get(from..)?.iter().position(|&byte| !is_space(byte))?;
     let rest = text.get(start..)?;
     let first = *rest.first()?;
@@ -240,15 +247,15 @@ fn next(text: &[u8], from: usize) -> Option<Piece> {
                     let (kind, quoted) = quoted(rest.get(length..).unwrap_or_default(), quote);
                     (kind, length + quoted)
                 }
-                _ => (Kind::Name, length),
+                _ => (TokenClass::Name, length),
             }
         }
         b'"' | b'\'' => quoted(rest, first),
-        b'0'..=b'9' => (Kind::Number, number(rest)),
-        b'.' if rest.get(1).is_some_and(u8::is_ascii_digit) => (Kind::Number, number(rest)),
-        _ => (Kind::Sign, SIGNS.iter().find(|sign| rest.starts_with(sign)).map_or(1, |sign| sign.len())),
+        b'0'..=b'9' => (TokenClass::Number, number(rest)),
+        b'.' if rest.get(1).is_some_and(u8::is_ascii_digit) => (TokenClass::Number, number(rest)),
+        _ => (TokenClass::Sign, SIGNS.iter().find(|sign| rest.starts_with(sign)).map_or(1, |sign| sign.len())),
     };
-    Some(Piece { kind, start, end: start + length })
+    Some(Lexeme { kind, start, end: start + length })
 }
 
 /// Those of more than one character, the longest first (C11 6.4.6).
@@ -278,15 +285,15 @@ fn number(bytes: &[u8]) -> usize {
 }
 
 /// A literal from its quotation mark on. One that does not end is no literal, and what follows it can't be told apart.
-fn quoted(bytes: &[u8], quote: u8) -> (Kind, usize) {
+fn quoted(bytes: &[u8], quote: u8) -> (TokenClass, usize) {
     let mut at = 1;
     while let Some(&byte) = bytes.get(at) {
         at += if byte == b'\\' { 2 } else { 1 };
         if byte == quote {
-            return (if quote == b'"' { Kind::Text } else { Kind::Character }, at);
+            return (if quote == b'"' { TokenClass::Text } else { TokenClass::Character }, at);
         }
     }
-    (Kind::Sign, bytes.len())
+    (TokenClass::Sign, bytes.len())
 }
 
 pub(super) fn is_space(byte: u8) -> bool {
@@ -304,8 +311,9 @@ mod tests {
 
     fn told(text: &str) -> Vec<(String, Vec<String>)> {
         let directives = directives(text.as_bytes());
-        let words = |tokens: Vec<Token>| {
-            let word = |token: Token| format!("{}@{}", String::from_utf8_lossy(&token.text), token.spot.line);
+        let words = |tokens: Vec<PreprocessorToken>| {
+            let word =
+                |token: PreprocessorToken| format!("{}@{}", String::from_utf8_lossy(&token.text), token.spot.line);
             tokens.into_iter().map(word).collect()
         };
         directives

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::files::names_in;
-use crate::buildtree::reading::located::Known;
+use crate::buildtree::reading::located::Located;
 use crate::buildtree::reading::options::Options;
 
 /// The two folders of a tree, which are often the same.
@@ -20,30 +20,30 @@ impl TreeRoots<'_> {
     pub(super) fn find_srcarch(
         &self,
         asked: Option<&str>,
-        forced: Option<Known<String>>,
+        forced: Option<Located<String>>,
         options: Option<&(Options, Option<String>)>,
-    ) -> Option<Known<String>> {
+    ) -> Option<Located<String>> {
         if let Some(forced) = forced {
-            return Some(Known { value: self.below_arch(&forced.value), ..forced });
+            return Some(Located { value: self.below_arch(&forced.value), ..forced });
         }
         if let Some(arch) = asked.filter(|arch| !arch.is_empty()) {
-            let (place, how) = (Place::whole(self.source), "ARCH of the environment".to_owned());
-            return Some(Known { value: self.below_arch(arch), place, how });
+            let (place, how) = (FileLine::whole(self.source), "ARCH of the environment".to_owned());
+            return Some(Located { value: self.below_arch(arch), place, how });
         }
         if let Some((link, arch)) = self.asm_link() {
-            return Some(Known {
+            return Some(Located {
                 value: arch,
-                place: Place::whole(link),
+                place: FileLine::whole(link),
                 how: "the link to its asm headers".to_owned(),
             });
         }
         if let Some((options, title)) = options {
             if let Some((arch, option)) = self.by_option(options) {
-                return Some(Known { value: arch, place: options.place(option), how: format!("CONFIG_{option}") });
+                return Some(Located { value: arch, place: options.place(option), how: format!("CONFIG_{option}") });
             }
             if let Some(arch) = title {
-                let (place, how) = (Place::whole(&options.file), "the configuration's title".to_owned());
-                return Some(Known { value: self.below_arch(arch), place, how });
+                let (place, how) = (FileLine::whole(&options.file), "the configuration's title".to_owned());
+                return Some(Located { value: self.below_arch(arch), place, how });
             }
         }
         let generated = |folder: &Path| folder.join("include/generated").is_dir();
@@ -54,7 +54,11 @@ impl TreeRoots<'_> {
             let arch = root.join("arch");
             let found: Vec<String> = names_in(&arch).into_iter().filter(|name| holds(&arch.join(name))).collect();
             if let [only] = found.as_slice() {
-                return Some(Known { value: only.clone(), place: Place::whole(arch.join(only)), how: how.to_owned() });
+                return Some(Located {
+                    value: only.clone(),
+                    place: FileLine::whole(arch.join(only)),
+                    how: how.to_owned(),
+                });
             }
         }
         None
@@ -92,7 +96,7 @@ impl TreeRoots<'_> {
     }
 
     /// The architecture that options are of, and the place of the option that says so.
-    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, Place)> {
+    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, FileLine)> {
         self.by_option(options).map(|(arch, option)| (arch, options.place(option)))
     }
 

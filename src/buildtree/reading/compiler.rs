@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
-use crate::buildtree::reading::external::{Silent, ask};
+use crate::buildtree::file_line::FileLine;
+use crate::buildtree::reading::external::{ProgramFailure, ask};
 use crate::buildtree::reading::files::read_text;
-use crate::buildtree::reading::layout::Layout;
+use crate::buildtree::reading::layout::TreeLayout;
 use crate::buildtree::reading::options::Options;
 use crate::error::Result;
 
@@ -32,7 +32,7 @@ pub struct Compilers {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Compiler {
     /// `gcc` or `clang`.
-    pub family: Family,
+    pub family: CompilerFamily,
     /// Its major version.
     pub major: u32,
     /// Its whole version: `12.2.0`.
@@ -40,13 +40,13 @@ pub struct Compiler {
     /// The line that says so.
     pub text: String,
     /// Where it is recorded; `None` for what a program said.
-    pub place: Option<Place>,
+    pub place: Option<FileLine>,
 }
 
 /// A family of compilers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Family {
+pub enum CompilerFamily {
     /// GNU C.
     Gcc,
     /// LLVM.
@@ -62,7 +62,7 @@ impl Compilers {
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`] for a record that is there and can't be read.
-    pub fn read(layout: &Layout, config: Option<&Options>, cc: Option<&str>, cross: Option<&str>) -> Result<Self> {
+    pub fn read(layout: &TreeLayout, config: Option<&Options>, cc: Option<&str>, cross: Option<&str>) -> Result<Self> {
         let recorded = recorded(layout, config)?;
         let command = command(layout, cc, cross);
         let mut words = command.split_whitespace();
@@ -73,8 +73,8 @@ impl Compilers {
                 Some(compiler) => (Some(compiler), None),
                 None => (None, Some(format!("{command} --version says no version"))),
             },
-            Err(Silent::Missing) => (None, Some(format!("{program} is not installed here"))),
-            Err(Silent::Failed(why)) => (None, Some(format!("{command} could not be asked: {why}"))),
+            Err(ProgramFailure::Missing) => (None, Some(format!("{program} is not installed here"))),
+            Err(ProgramFailure::Failed(why)) => (None, Some(format!("{command} could not be asked: {why}"))),
         };
         Ok(Compilers { recorded, here, command, missing })
     }
@@ -94,12 +94,12 @@ impl Compiler {
     }
 
     /// Reads the line by which a compiler tells its version, or by which a kernel records it.
-    pub fn parse(text: &str, place: Option<Place>) -> Option<Self> {
+    pub fn parse(text: &str, place: Option<FileLine>) -> Option<Self> {
         let after = |words: &str| text.split_once(words).and_then(|(_, rest)| rest.split_whitespace().next());
         let (family, version) = match (after("clang version "), after("gcc version ")) {
-            (Some(version), _) => (Family::Clang, version),
-            (None, Some(version)) => (Family::Gcc, version),
-            (None, None) => (Family::Gcc, behind_the_brackets(text)?),
+            (Some(version), _) => (CompilerFamily::Clang, version),
+            (None, Some(version)) => (CompilerFamily::Gcc, version),
+            (None, None) => (CompilerFamily::Gcc, behind_the_brackets(text)?),
         };
         let end = version.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(version.len());
         let version = version.get(..end)?.trim_end_matches('.');
@@ -140,14 +140,16 @@ fn behind_the_brackets(text: &str) -> Option<&str> {
 /// # Errors
 ///
 /// As [`Compilers::read`].
-fn recorded(layout: &Layout, config: Option<&Options>) -> Result<Option<Compiler>> {
+fn recorded(layout: &TreeLayout, config: Option<&Options>) -> Result<Option<Compiler>> {
     if let Some(config) = config {
         let text = config.get("CC_VERSION_TEXT").filter(|text| !text.is_empty());
         let found = text.and_then(|text| Compiler::parse(text, Some(config.place("CC_VERSION_TEXT"))));
         if found.is_some() {
             return Ok(found);
         }
-        for (family, name, option) in [(Family::Clang, "clang", "CLANG_VERSION"), (Family::Gcc, "gcc", "GCC_VERSION")] {
+        for (family, name, option) in
+            [(CompilerFamily::Clang, "clang", "CLANG_VERSION"), (CompilerFamily::Gcc, "gcc", "GCC_VERSION")]
+        {
             // 120200 is 12.2.0.
             let Some(number) = config.get(option).and_then(|text| text.parse::<u32>().ok()).filter(|n| *n >= 10_000)
             else {
@@ -162,7 +164,7 @@ fn recorded(layout: &Layout, config: Option<&Options>) -> Result<Option<Compiler
     let file = layout.object.join(".config");
     let comment = read_text(&file)?.and_then(|text| {
         let (at, line) = text.lines().take(16).enumerate().find(|(_, line)| line.starts_with("# Compiler: "))?;
-        Compiler::parse(line.strip_prefix("# Compiler: ")?, Some(Place::new(&file, at + 1)))
+        Compiler::parse(line.strip_prefix("# Compiler: ")?, Some(FileLine::new(&file, at + 1)))
     });
     if comment.is_some() {
         return Ok(comment);
@@ -172,7 +174,7 @@ fn recorded(layout: &Layout, config: Option<&Options>) -> Result<Option<Compiler
         let Some(text) = read_text(&file)? else { continue };
         for (at, line) in text.lines().enumerate() {
             let value = line.strip_prefix("#define LINUX_COMPILER ").map(|value| value.trim().trim_matches('"'));
-            if let Some(found) = value.and_then(|value| Compiler::parse(value, Some(Place::new(&file, at + 1)))) {
+            if let Some(found) = value.and_then(|value| Compiler::parse(value, Some(FileLine::new(&file, at + 1)))) {
                 return Ok(Some(found));
             }
         }
@@ -182,7 +184,7 @@ fn recorded(layout: &Layout, config: Option<&Options>) -> Result<Option<Compiler
 
 /// What make would call: `CC` of the caller, else the one that a package forces, else `gcc` with the prefix. What a tree
 /// names is only called if it is the bare name of a compiler, since a tree may be anyone's.
-fn command(layout: &Layout, cc: Option<&str>, cross: Option<&str>) -> String {
+fn command(layout: &TreeLayout, cc: Option<&str>, cross: Option<&str>) -> String {
     if let Some(cc) = cc.filter(|cc| !cc.trim().is_empty()) {
         return cc.trim().to_owned();
     }
@@ -217,28 +219,28 @@ mod tests {
             |banner: &str| Compiler::of_banner(banner).map(|found| (found.family, found.major, found.text)).unwrap();
         let debian = "Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) \
                       12.2.0, GNU ld (GNU Binutils for Debian) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2";
-        assert_eq!(of(debian), (Family::Gcc, 12, "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0".to_owned()));
+        assert_eq!(of(debian), (CompilerFamily::Gcc, 12, "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0".to_owned()));
         let old = "Linux version 4.19.0 (me@here) (gcc version 8.3.0 (Debian 8.3.0-6)) #1 SMP Debian 4.19.1";
         assert_eq!(of(old).1, 8);
         let clang = "Linux version 6.6.1 (me@here) (Debian clang version 17.0.6, LLD 17.0.6) #2 SMP";
-        assert_eq!((of(clang).0, of(clang).1), (Family::Clang, 17));
+        assert_eq!((of(clang).0, of(clang).1), (CompilerFamily::Clang, 17));
         assert!(Compiler::of_banner("Linux version 2.6.5").is_none());
     }
 
     #[test]
     fn every_form_of_a_version() {
         for (text, family, major, version) in [
-            ("gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0", Family::Gcc, 12, "12.2.0"),
-            ("gcc (GCC) 13.2.1 20230801", Family::Gcc, 13, "13.2.1"),
-            ("x86_64-linux-gnu-gcc-16 (Debian 16.1.0-3) 16.1.0", Family::Gcc, 16, "16.1.0"),
-            ("gcc (GCC) 3.3.3 20040412 (Red Hat Linux 3.3.3-7)", Family::Gcc, 3, "3.3.3"),
-            ("gcc (GCC) 4.8.5 20150623 (Red Hat 4.8.5-44)", Family::Gcc, 4, "4.8.5"),
-            ("gcc (x (y 1.2) 3.4) 5.6.7 (z 8.9)", Family::Gcc, 5, "5.6.7"),
-            ("gcc version 4.1.2 20061115 (prerelease) (Debian 4.1.1-21)", Family::Gcc, 4, "4.1.2"),
-            ("gcc version 3.3.3 20040412 (Red Hat Linux 3.3.3-7)", Family::Gcc, 3, "3.3.3"),
-            ("Debian clang version 14.0.6", Family::Clang, 14, "14.0.6"),
-            ("Ubuntu clang version 18.1.3 (1ubuntu1)", Family::Clang, 18, "18.1.3"),
-            ("clang version 17.0.0 (https://example.org (a.b) 1.2)", Family::Clang, 17, "17.0.0"),
+            ("gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0", CompilerFamily::Gcc, 12, "12.2.0"),
+            ("gcc (GCC) 13.2.1 20230801", CompilerFamily::Gcc, 13, "13.2.1"),
+            ("x86_64-linux-gnu-gcc-16 (Debian 16.1.0-3) 16.1.0", CompilerFamily::Gcc, 16, "16.1.0"),
+            ("gcc (GCC) 3.3.3 20040412 (Red Hat Linux 3.3.3-7)", CompilerFamily::Gcc, 3, "3.3.3"),
+            ("gcc (GCC) 4.8.5 20150623 (Red Hat 4.8.5-44)", CompilerFamily::Gcc, 4, "4.8.5"),
+            ("gcc (x (y 1.2) 3.4) 5.6.7 (z 8.9)", CompilerFamily::Gcc, 5, "5.6.7"),
+            ("gcc version 4.1.2 20061115 (prerelease) (Debian 4.1.1-21)", CompilerFamily::Gcc, 4, "4.1.2"),
+            ("gcc version 3.3.3 20040412 (Red Hat Linux 3.3.3-7)", CompilerFamily::Gcc, 3, "3.3.3"),
+            ("Debian clang version 14.0.6", CompilerFamily::Clang, 14, "14.0.6"),
+            ("Ubuntu clang version 18.1.3 (1ubuntu1)", CompilerFamily::Clang, 18, "18.1.3"),
+            ("clang version 17.0.0 (https://example.org (a.b) 1.2)", CompilerFamily::Clang, 17, "17.0.0"),
         ] {
             let compiler = Compiler::parse(text, None).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(

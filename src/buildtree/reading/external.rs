@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a program answered.
-pub(in crate::buildtree) struct Answer {
+pub(in crate::buildtree) struct ProgramOutput {
     /// Did it end well?
     pub(in crate::buildtree) ok: bool,
     /// What it wrote, without white space at its end.
@@ -16,7 +16,7 @@ pub(in crate::buildtree) struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(in crate::buildtree) enum Silent {
+pub(in crate::buildtree) enum ProgramFailure {
     /// There is no such program.
     Missing,
     /// It took longer than it may, or could not be run; in words.
@@ -27,11 +27,11 @@ pub(in crate::buildtree) enum Silent {
 const MOST: u64 = 1 << 20;
 
 /// Runs a program to its end, or to the end of its time.
-pub(in crate::buildtree) fn ask(command: &mut Command, limit: Duration) -> Result<Answer, Silent> {
+pub(in crate::buildtree) fn ask(command: &mut Command, limit: Duration) -> Result<ProgramOutput, ProgramFailure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Silent::Missing,
-        _ => Silent::Failed(e.to_string()),
+        std::io::ErrorKind::NotFound => ProgramFailure::Missing,
+        _ => ProgramFailure::Failed(e.to_string()),
     })?;
     let (out, err) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let end = Instant::now() + limit;
@@ -42,15 +42,15 @@ pub(in crate::buildtree) fn ask(command: &mut Command, limit: Duration) -> Resul
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(Silent::Failed(format!("it took more than {} seconds", limit.as_secs())));
+                return Err(ProgramFailure::Failed(format!("it took more than {} seconds", limit.as_secs())));
             }
-            Err(e) => return Err(Silent::Failed(e.to_string())),
+            Err(e) => return Err(ProgramFailure::Failed(e.to_string())),
         }
     };
     let text = |thread: std::thread::JoinHandle<Vec<u8>>| {
         String::from_utf8_lossy(&thread.join().unwrap_or_default()).trim_end().to_owned()
     };
-    Ok(Answer { ok: status.success(), stdout: text(out), stderr: text(err) })
+    Ok(ProgramOutput { ok: status.success(), stdout: text(out), stderr: text(err) })
 }
 
 /// Reads all that a program writes, so that it never waits; the beginning is kept.
@@ -73,8 +73,11 @@ mod tests {
     fn what_stands_still_is_ended() {
         let start = Instant::now();
         let silent = ask(Command::new("sleep").arg("30"), Duration::from_millis(50));
-        assert!(matches!(silent, Err(Silent::Failed(_))) && start.elapsed() < Duration::from_secs(5));
-        assert!(matches!(ask(&mut Command::new("kmodlab-no-such"), Duration::from_secs(1)), Err(Silent::Missing)));
+        assert!(matches!(silent, Err(ProgramFailure::Failed(_))) && start.elapsed() < Duration::from_secs(5));
+        assert!(matches!(
+            ask(&mut Command::new("kmodlab-no-such"), Duration::from_secs(1)),
+            Err(ProgramFailure::Missing)
+        ));
     }
 
     #[test]

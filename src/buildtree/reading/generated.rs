@@ -13,15 +13,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::files::read_text;
-use crate::buildtree::reading::layout::Layout;
+use crate::buildtree::reading::layout::TreeLayout;
+use crate::buildtree::reading::makefile::KernelNumbers;
 use crate::buildtree::reading::options::Options;
 use crate::error::Result;
 
 /// What the last build left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Generated {
+pub struct GeneratedFiles {
     /// Each file that holds a release, as far as they are there.
     pub releases: Vec<ReleaseFile>,
     /// The header whose `UTS_RELEASE` modules carry, of those; `None` where there is none yet.
@@ -29,14 +30,14 @@ pub struct Generated {
     /// Where that header is, or would be, below the object folder.
     pub header_path: &'static str,
     /// What `make` makes before modules can be built, there or missing.
-    pub parts: Vec<Part>,
+    pub parts: Vec<GeneratedPart>,
 }
 
 /// A generated file with a release in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleaseFile {
     /// The file and the line in it.
-    pub place: Place,
+    pub place: FileLine,
     /// The release.
     pub release: String,
     /// Does the preprocessor read it (`UTS_RELEASE`), or only make?
@@ -45,7 +46,7 @@ pub struct ReleaseFile {
 
 /// A file that is made before modules are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
+pub struct GeneratedPart {
     /// Where it is, or would be.
     #[serde(serialize_with = "crate::buildtree::file_line::lossy")]
     pub path: PathBuf,
@@ -69,9 +70,6 @@ pub enum MadeBy {
     Make,
 }
 
-/// A version that decides what a tree has.
-type Numbers = (u32, u32, u32);
-
 /// The files that may hold a release, and whether it is a header.
 const FILES: [(&str, bool); 5] = [
     ("include/linux/version.h", true),
@@ -81,13 +79,13 @@ const FILES: [(&str, bool); 5] = [
     (".kernelrelease", false),
 ];
 
-impl Generated {
+impl GeneratedFiles {
     /// Looks for it.
     ///
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`] for a release file that is there and can't be read.
-    pub fn read(layout: &Layout, version: Numbers, options: Option<&Options>) -> Result<Self> {
+    pub fn read(layout: &TreeLayout, version: KernelNumbers, options: Option<&Options>) -> Result<Self> {
         let header_path = header_path(&layout.source.value, version)?;
         let mut folders = vec![&layout.object];
         if layout.is_split() {
@@ -101,7 +99,7 @@ impl Generated {
                 let Some(text) = read_text(&path)? else { continue };
                 let found = if is_header { uts_releases(&text) } else { first_line(&text).into_iter().collect() };
                 for (line, release) in found {
-                    let file = ReleaseFile { place: Place::new(&path, line), release, is_header };
+                    let file = ReleaseFile { place: FileLine::new(&path, line), release, is_header };
                     if below == header_path && header.is_none() {
                         header = Some(file.clone());
                     }
@@ -110,11 +108,11 @@ impl Generated {
             }
         }
         let parts = parts(layout, header_path, version, options);
-        Ok(Generated { releases, header, header_path, parts })
+        Ok(GeneratedFiles { releases, header, header_path, parts })
     }
 
     /// The parts that modules need and that are missing.
-    pub fn missing(&self) -> impl Iterator<Item = &Part> {
+    pub fn missing(&self) -> impl Iterator<Item = &GeneratedPart> {
         self.parts.iter().filter(|part| part.needed && !part.present)
     }
 }
@@ -124,7 +122,7 @@ impl Generated {
 /// # Errors
 ///
 /// [`crate::error::ErrorKind::Io`] if that is there and can't be read.
-fn header_path(source: &Path, version: Numbers) -> Result<&'static str> {
+fn header_path(source: &Path, version: KernelNumbers) -> Result<&'static str> {
     let text = read_text(&source.join("include/linux/vermagic.h"))?.unwrap_or_default();
     let included = FILES.iter().filter(|(_, is_header)| *is_header).find(|(below, _)| {
         let name = below.strip_prefix("include/").unwrap_or(below);
@@ -159,9 +157,14 @@ fn first_line(text: &str) -> Option<(usize, String)> {
 }
 
 /// What is made before modules are, by age and configuration (targets `prepare` and `scripts` of the top Makefile).
-fn parts(layout: &Layout, header_path: &'static str, version: Numbers, options: Option<&Options>) -> Vec<Part> {
+fn parts(
+    layout: &TreeLayout,
+    header_path: &'static str,
+    version: KernelNumbers,
+    options: Option<&Options>,
+) -> Vec<GeneratedPart> {
     let is = |name: &str| options.is_some_and(|options| options.is_yes(name));
-    let since = |patch: Numbers| version >= patch;
+    let since = |patch: KernelNumbers| version >= patch;
     let modversions = is("MODVERSIONS");
     let dwarf = is("GENDWARFKSYMS");
     let prepare = MadeBy::ModulesPrepare;
@@ -192,7 +195,7 @@ fn parts(layout: &Layout, header_path: &'static str, version: Numbers, options: 
             let kept = layout.object.join("arch").join(&srcarch.value).join("module.lds");
             path = if kept.exists() { kept } else { path };
         }
-        Part { present: path.exists(), path, role, needed, made_by }
+        GeneratedPart { present: path.exists(), path, role, needed, made_by }
     };
     wanted.into_iter().filter(|(_, _, exists, ..)| *exists).map(part).collect()
 }
@@ -246,9 +249,9 @@ mod tests {
         put("include/config/kernel.release", "6.1.0-new\n");
         put("include/generated/utsrelease.h", "#define UTS_RELEASE \"6.1.0-old\"\n");
         put("scripts/basic/fixdep", "");
-        let layout = Layout::read(root.path(), None).unwrap();
+        let layout = TreeLayout::read(root.path(), None).unwrap();
         let options = Options::parse("CONFIG_MODVERSIONS=y\nCONFIG_OBJTOOL=y\n", Path::new(".config"));
-        let generated = Generated::read(&layout, (6, 1, 0), Some(&options)).unwrap();
+        let generated = GeneratedFiles::read(&layout, (6, 1, 0), Some(&options)).unwrap();
         assert_eq!(generated.header.as_ref().unwrap().release, "6.1.0-old");
         assert_eq!(generated.releases.len(), 2);
         let missing: Vec<_> = generated.missing().map(|part| part.path.strip_prefix(root.path()).unwrap()).collect();

@@ -11,17 +11,17 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::architecture::TreeRoots;
 use crate::buildtree::reading::files::{names_in, read_text};
-use crate::buildtree::reading::located::{Known, known_path};
+use crate::buildtree::reading::located::{Located, located_path};
 use crate::buildtree::reading::makefile;
 use crate::buildtree::reading::options::Options;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which folder holds what, and what kind of tree it is.
 #[derive(Clone, Debug, Serialize)]
-pub struct Layout {
+pub struct TreeLayout {
     /// What kind of tree it is.
     pub kind: TreeKind,
     /// Whose package it is, as far as its form tells; `None` for what no package made, or a plain one.
@@ -30,16 +30,16 @@ pub struct Layout {
     #[serde(serialize_with = "crate::buildtree::file_line::lossy")]
     pub object: PathBuf,
     /// Where the source's Makefile, `scripts/` and `arch/` are.
-    #[serde(serialize_with = "known_path")]
-    pub source: Known<PathBuf>,
+    #[serde(serialize_with = "located_path")]
+    pub source: Located<PathBuf>,
     /// The name of the folder below `arch/`: `x86`, in old trees `i386` or `x86_64`. `None` where nothing tells.
-    pub srcarch: Option<Known<String>>,
+    pub srcarch: Option<Located<String>>,
     /// The release that the tree's own makefiles force upon every build (`override KERNELRELEASE`, Debian's headers).
-    pub forced_release: Option<Known<String>>,
+    pub forced_release: Option<Located<String>>,
     /// The compiler that they set (`CC`), likewise.
-    pub forced_compiler: Option<Known<String>>,
+    pub forced_compiler: Option<Located<String>>,
     /// What they put before the names of compilers (`override CROSS_COMPILE`).
-    pub forced_cross: Option<Known<String>>,
+    pub forced_cross: Option<Located<String>>,
     /// What is odd about it, one line each.
     pub notes: Vec<String>,
 }
@@ -74,7 +74,7 @@ pub enum Packager {
     Suse,
 }
 
-impl Layout {
+impl TreeLayout {
     /// Looks at a folder. `arch` is what would be given as `ARCH=`, where that is known.
     ///
     /// # Errors
@@ -87,17 +87,17 @@ impl Layout {
         let object = object_folder(named, &mut notes)?;
         let makefile = object.join("Makefile");
         let source = match read_text(&makefile)? {
-            Some(text) if makefile::is_top(&text) => Known {
+            Some(text) if makefile::is_top(&text) => Located {
                 value: object.clone(),
-                place: Place::whole(&makefile),
+                place: FileLine::whole(&makefile),
                 how: "its own Makefile is a kernel's".to_owned(),
             },
             Some(text) => led_to(&object, &makefile, &text)?,
             None => without_makefile(&object, &mut notes)?,
         };
-        let forced = Forced::read(&object)?;
+        let forced = ForcedVariables::read(&object)?;
         let options = configuration(&object)?;
-        let mut layout = Layout {
+        let mut layout = TreeLayout {
             kind: kind(&object, &source.value, options.is_some()),
             packager: packager(&object, &source.value),
             srcarch: None,
@@ -119,7 +119,7 @@ impl Layout {
     }
 
     /// The architecture that options are of, and the place of the option that says so.
-    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, Place)> {
+    pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, FileLine)> {
         self.roots().architecture_of(options)
     }
 
@@ -214,13 +214,13 @@ fn object_folder(named: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
 /// # Errors
 ///
 /// [`ErrorKind::Malformed`] if it leads nowhere, [`ErrorKind::NotFound`] if that is not there.
-fn led_to(object: &Path, makefile: &Path, text: &str) -> Result<Known<PathBuf>> {
+fn led_to(object: &Path, makefile: &Path, text: &str) -> Result<Located<PathBuf>> {
     let Some((line, target, how)) = leads_to(text) else {
         let what = "no kernel's top Makefile: it sets no version, and includes no Makefile that does";
         let hint = "name the top folder of a kernel's source, headers or build tree";
         return Err(Error::new(ErrorKind::Malformed, what).hint(hint).on(makefile));
     };
-    let place = Place::new(makefile, line);
+    let place = FileLine::new(makefile, line);
     let target = Path::new(&target);
     for folder in candidates(object, target) {
         let top = folder.join("Makefile");
@@ -230,7 +230,7 @@ fn led_to(object: &Path, makefile: &Path, text: &str) -> Result<Known<PathBuf>> 
                     true => how.to_owned(),
                     false => format!("{how} as {}, which is not there; found beside it", target.display()),
                 };
-                return Ok(Known { value: folder, place, how });
+                return Ok(Located { value: folder, place, how });
             }
             Ok(Some(_)) => {
                 let what =
@@ -308,14 +308,14 @@ fn tidy(path: &Path) -> PathBuf {
 /// # Errors
 ///
 /// [`ErrorKind::Malformed`] if it has none.
-fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Known<PathBuf>> {
+fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Located<PathBuf>> {
     let link = object.join("source");
     if read_text(&link.join("Makefile"))?.is_some_and(|text| makefile::is_top(&text)) {
         notes.push(format!("{} has no Makefile; make -C would fail in it", object.display()));
         let how = "its link source".to_owned();
-        return Ok(Known {
+        return Ok(Located {
             value: fs::canonicalize(&link).unwrap_or_else(|_| link.clone()),
-            place: Place::whole(link),
+            place: FileLine::whole(link),
             how,
         });
     }
@@ -335,25 +335,25 @@ fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Known<Path
 
 /// What a tree's `.kernelvariables` force: Debian's Makefile reads it before all else.
 #[derive(Default)]
-struct Forced {
-    release: Option<Known<String>>,
-    compiler: Option<Known<String>>,
-    cross: Option<Known<String>>,
-    arch: Option<Known<String>>,
+struct ForcedVariables {
+    release: Option<Located<String>>,
+    compiler: Option<Located<String>>,
+    cross: Option<Located<String>>,
+    arch: Option<Located<String>>,
 }
 
-impl Forced {
+impl ForcedVariables {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] if it is there and can't be read.
     fn read(object: &Path) -> Result<Self> {
         let file = object.join(".kernelvariables");
-        let Some(text) = read_text(&file)? else { return Ok(Forced::default()) };
-        let mut forced = Forced::default();
+        let Some(text) = read_text(&file)? else { return Ok(ForcedVariables::default()) };
+        let mut forced = ForcedVariables::default();
         for assignment in makefile::assignments(&text) {
-            let known = Known {
+            let known = Located {
                 value: assignment.value.to_owned(),
-                place: Place::new(&file, assignment.line),
+                place: FileLine::new(&file, assignment.line),
                 how: "the package's .kernelvariables".to_owned(),
             };
             match assignment.name {
@@ -452,11 +452,11 @@ mod tests {
     fn a_source_and_what_is_built_in_it() {
         let root = tempfile::tempdir().unwrap();
         source(root.path());
-        let layout = Layout::read(root.path(), None).unwrap();
+        let layout = TreeLayout::read(root.path(), None).unwrap();
         assert_eq!((layout.kind, layout.srcarch), (TreeKind::Source, None));
-        assert_eq!(Layout::read(root.path(), Some("x86_64")).unwrap().srcarch.unwrap().value, "x86");
+        assert_eq!(TreeLayout::read(root.path(), Some("x86_64")).unwrap().srcarch.unwrap().value, "x86");
         put(root.path(), ".config", "#\n# Linux/arm64 6.1.0 Kernel Configuration\n#\nCONFIG_ARM64=y\n");
-        let layout = Layout::read(root.path(), None).unwrap();
+        let layout = TreeLayout::read(root.path(), None).unwrap();
         let srcarch = layout.srcarch.unwrap();
         assert_eq!((layout.kind, srcarch.value.as_str(), srcarch.place.line), (TreeKind::InTree, "arm64", 4));
     }
@@ -481,13 +481,13 @@ mod tests {
         ] {
             let output = root.path().join("out");
             put(&output, "Makefile", &text);
-            let layout = Layout::read(&output, None).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let layout = TreeLayout::read(&output, None).unwrap_or_else(|e| panic!("{e}\n{text}"));
             assert_eq!(layout.kind, TreeKind::Output);
             assert_eq!(fs::canonicalize(&layout.source.value).unwrap(), fs::canonicalize(&tree).unwrap());
         }
         fs::remove_file(root.path().join("out/Makefile")).unwrap();
         symlink(&tree, root.path().join("out/source")).unwrap();
-        assert!(Layout::read(&root.path().join("out"), None).unwrap().notes[0].contains("has no Makefile"));
+        assert!(TreeLayout::read(&root.path().join("out"), None).unwrap().notes[0].contains("has no Makefile"));
     }
 
     #[test]
@@ -501,13 +501,13 @@ mod tests {
             "override ARCH = x86\noverride KERNELRELEASE = 9.9.0-1-amd64\nCC = $(CROSS_COMPILE)gcc-12\n",
         );
         symlink("../../lib/linux-kbuild-9.9/scripts", folder.join("scripts")).unwrap();
-        let error = Layout::read(&folder, None).unwrap_err();
+        let error = TreeLayout::read(&folder, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("line 1: it leads to /usr/src/linux-headers-9.9.0-1-common"), "{error}");
         let common = root.path().join("x/usr/src/linux-headers-9.9.0-1-common");
         put(&common, "Makefile", TOP);
         put(&common, "include/linux/module.h", "");
-        let layout = Layout::read(&folder, None).unwrap();
+        let layout = TreeLayout::read(&folder, None).unwrap();
         assert_eq!((layout.kind, layout.packager), (TreeKind::Headers, Some(Packager::Debian)));
         assert_eq!(layout.source.value, common);
         assert_eq!(layout.forced_release.unwrap().value, "9.9.0-1-amd64");
@@ -516,9 +516,9 @@ mod tests {
         let modules = root.path().join("x/lib/modules/9.9.0-1-amd64");
         fs::create_dir_all(&modules).unwrap();
         symlink("/usr/src/linux-headers-9.9.0-1-amd64", modules.join("build")).unwrap();
-        assert_eq!(Layout::read(&modules, None).unwrap().object, folder);
+        assert_eq!(TreeLayout::read(&modules, None).unwrap().object, folder);
         fs::remove_file(folder.join("Makefile")).unwrap();
-        assert!(Layout::read(&modules, None).unwrap_err().to_string().contains("install the headers package"));
+        assert!(TreeLayout::read(&modules, None).unwrap_err().to_string().contains("install the headers package"));
     }
 
     #[test]
@@ -529,14 +529,14 @@ mod tests {
         put(root.path(), "arch/i386/Makefile", "");
         put(root.path(), "arch/x86_64/Makefile", "");
         symlink("asm-i386", root.path().join("include/asm")).unwrap();
-        let srcarch = Layout::read(root.path(), None).unwrap().srcarch.unwrap();
+        let srcarch = TreeLayout::read(root.path(), None).unwrap().srcarch.unwrap();
         assert_eq!((srcarch.value.as_str(), srcarch.how.as_str()), ("i386", "the link to its asm headers"));
     }
 
     #[test]
     fn wrong_trees_are_told_in_one_line() {
         let root = tempfile::tempdir().unwrap();
-        let error = |below: &str| Layout::read(&root.path().join(below), None).unwrap_err();
+        let error = |below: &str| TreeLayout::read(&root.path().join(below), None).unwrap_err();
         fs::create_dir(root.path().join("empty")).unwrap();
         assert_eq!((error("none").kind(), error("empty").kind()), (ErrorKind::NotFound, ErrorKind::Malformed));
         symlink("b", root.path().join("a")).unwrap();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::files::{names_in, read_text};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocalVersion {
     /// The file.
-    pub place: Place,
+    pub place: FileLine,
     /// What it appends, as the tree's age takes it. Empty for a file that holds nothing.
     pub text: String,
 }
@@ -108,7 +108,7 @@ impl Gathering {
                     let what = format!("it has {} bytes, and a release has 64 characters at most", text.len());
                     return Err(Error::new(ErrorKind::TooLarge, what).hint("remove it, or make it empty").on(file));
                 }
-                found.push(LocalVersion { place: Place::new(&file, 1), text: self.text(&text) });
+                found.push(LocalVersion { place: FileLine::new(&file, 1), text: self.text(&text) });
             }
         }
         Ok(found)

@@ -4,22 +4,22 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 
 /// A value, where it was read, and how it was determined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Known<T> {
+pub struct Located<T> {
     /// The value.
     pub value: T,
     /// The line that it comes from.
-    pub place: Place,
+    pub place: FileLine,
     /// How it was determined, in words: "its Makefile includes the source's".
     pub how: String,
 }
 
-/// A [`Known`] path, written as [`lossy`](crate::buildtree::file_line::lossy) writes one.
-pub(super) fn known_path<S: serde::Serializer>(known: &Known<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    let Known { value, place, how } = known;
+/// A [`Located`] path, written as [`lossy`](crate::buildtree::file_line::lossy) writes one.
+pub(super) fn located_path<S: serde::Serializer>(known: &Located<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Located { value, place, how } = known;
     let value = value.to_string_lossy().into_owned();
-    Known { value, place: place.clone(), how: how.clone() }.serialize(serializer)
+    Located { value, place: place.clone(), how: how.clone() }.serialize(serializer)
 }

@@ -9,34 +9,37 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::error::{Error, ErrorKind, Result};
+
+/// The three numbers of a kernel's version: 2.6.32 is `(2, 6, 32)`.
+pub type KernelNumbers = (u32, u32, u32);
 
 /// The version that a Makefile gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Version {
+pub struct MakefileVersion {
     /// `VERSION`.
-    pub version: Assigned,
+    pub version: MakeVariable,
     /// `PATCHLEVEL`.
-    pub patchlevel: Assigned,
+    pub patchlevel: MakeVariable,
     /// `SUBLEVEL`.
-    pub sublevel: Assigned,
+    pub sublevel: MakeVariable,
     /// `EXTRAVERSION`, with its hyphen. Where the Makefile does not have it: empty, and the file as a whole.
-    pub extraversion: Assigned,
+    pub extraversion: MakeVariable,
     /// Those of the four lines that end as on Windows: make takes the carriage return into the value.
     pub windows_lines: Vec<usize>,
 }
 
 /// A variable's value, and the line that gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Assigned {
+pub struct MakeVariable {
     /// As it is meant: without white space around it, without a comment, without a carriage return.
     pub value: String,
     /// The assignment that counts: the last one.
-    pub place: Place,
+    pub place: FileLine,
 }
 
-impl Version {
+impl MakefileVersion {
     /// The version in a kernel's top Makefile.
     ///
     /// # Errors
@@ -45,15 +48,15 @@ impl Version {
     /// before 2.6, whose modules have no version magic.
     pub fn parse(text: &str, file: &Path) -> Result<Self> {
         let mut windows_lines = Vec::new();
-        let mut last: BTreeMap<&str, Assigned> = BTreeMap::new();
-        for Line { name, value, line, windows } in assignments(text) {
+        let mut last: BTreeMap<&str, MakeVariable> = BTreeMap::new();
+        for MakeAssignment { name, value, line, windows } in assignments(text) {
             if !NAMES.contains(&name) {
                 continue;
             }
             if windows {
                 windows_lines.push(line);
             }
-            last.insert(name, Assigned { value: value.to_owned(), place: Place::new(file, line) });
+            last.insert(name, MakeVariable { value: value.to_owned(), place: FileLine::new(file, line) });
         }
         let mut take = |name: &str| {
             last.remove(name).ok_or_else(|| {
@@ -61,12 +64,12 @@ impl Version {
                 Error::new(ErrorKind::Malformed, what).hint(HINT).on(file)
             })
         };
-        let version = Version {
+        let version = MakefileVersion {
             version: take("VERSION")?,
             patchlevel: take("PATCHLEVEL")?,
             sublevel: take("SUBLEVEL")?,
             extraversion: take("EXTRAVERSION")
-                .unwrap_or_else(|_| Assigned { value: String::new(), place: Place::whole(file) }),
+                .unwrap_or_else(|_| MakeVariable { value: String::new(), place: FileLine::whole(file) }),
             windows_lines,
         };
         version.must_be_linux(file)?;
@@ -74,24 +77,24 @@ impl Version {
     }
 
     /// The three numbers; an empty one is 0.
-    pub fn numbers(&self) -> (u32, u32, u32) {
-        let number = |assigned: &Assigned| assigned.value.parse().unwrap_or(0);
+    pub fn numbers(&self) -> KernelNumbers {
+        let number = |assigned: &MakeVariable| assigned.value.parse().unwrap_or(0);
         (number(&self.version), number(&self.patchlevel), number(&self.sublevel))
     }
 
     /// `KERNELVERSION`, as make puts it together.
     pub fn kernelversion(&self) -> String {
-        let dotted = |assigned: &Assigned| match assigned.value.as_str() {
+        let dotted = |assigned: &MakeVariable| match assigned.value.as_str() {
             "" => String::new(),
             value => format!(".{value}"),
         };
-        let Version { version, patchlevel, sublevel, extraversion, .. } = self;
+        let MakefileVersion { version, patchlevel, sublevel, extraversion, .. } = self;
         format!("{}{}{}{}", version.value, dotted(patchlevel), dotted(sublevel), extraversion.value)
     }
 
     /// # Errors
     ///
-    /// As [`Version::parse`].
+    /// As [`MakefileVersion::parse`].
     fn must_be_linux(&self, file: &Path) -> Result<()> {
         for (name, assigned) in
             [("VERSION", &self.version), ("PATCHLEVEL", &self.patchlevel), ("SUBLEVEL", &self.sublevel)]
@@ -133,7 +136,7 @@ pub(super) fn variables(text: &str) -> BTreeMap<&str, &str> {
 }
 
 /// An assignment.
-pub(super) struct Line<'t> {
+pub(super) struct MakeAssignment<'t> {
     /// The variable, without `export` or `override` before it.
     pub(super) name: &'t str,
     /// Its text.
@@ -145,7 +148,7 @@ pub(super) struct Line<'t> {
 }
 
 /// The assignments at the left margin: `NAME = value`, by any of make's operators but `+=`.
-pub(super) fn assignments(text: &str) -> impl Iterator<Item = Line<'_>> {
+pub(super) fn assignments(text: &str) -> impl Iterator<Item = MakeAssignment<'_>> {
     text.split('\n').enumerate().filter_map(|(at, raw)| {
         let windows = raw.ends_with('\r');
         let code = without_comment(raw);
@@ -155,7 +158,7 @@ pub(super) fn assignments(text: &str) -> impl Iterator<Item = Line<'_>> {
             name.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t'])).map_or(name, str::trim_start)
         });
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        (!name.is_empty() && name.chars().all(is_name)).then_some(Line {
+        (!name.is_empty() && name.chars().all(is_name)).then_some(MakeAssignment {
             name,
             value: value.trim(),
             line: at + 1,
@@ -181,8 +184,8 @@ fn without_comment(line: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Version> {
-        Version::parse(text, Path::new("Makefile"))
+    fn parse(text: &str) -> Result<MakefileVersion> {
+        MakefileVersion::parse(text, Path::new("Makefile"))
     }
 
     #[test]

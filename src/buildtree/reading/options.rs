@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
+use crate::buildtree::file_line::FileLine;
 use crate::kernel::Config;
 
 /// The options of one file.
@@ -34,13 +34,13 @@ pub struct Setting {
 
 /// An option in which `.config` and what the build reads differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stale {
+pub struct StaleOption {
     /// Its name, without `CONFIG_`.
     pub name: String,
     /// What `.config` has, and where; `None` where it does not speak of it.
-    pub config: Option<(Option<String>, Place)>,
+    pub config: Option<(Option<String>, FileLine)>,
     /// What the build reads; likewise.
-    pub auto: Option<(Option<String>, Place)>,
+    pub auto: Option<(Option<String>, FileLine)>,
 }
 
 impl Options {
@@ -93,18 +93,18 @@ impl Options {
     }
 
     /// The line of an option; the file as a whole where it does not speak of it.
-    pub fn place(&self, name: &str) -> Place {
-        Place::new(&self.file, self.settings.get(name).map_or(0, |setting| setting.line))
+    pub fn place(&self, name: &str) -> FileLine {
+        FileLine::new(&self.file, self.settings.get(name).map_or(0, |setting| setting.line))
     }
 
     /// In which options `.config` (`self`) and what the build reads differ, in the order of their names. Not set, and
     /// not spoken of, are the same: `auto.conf` leaves out what is not set, and an empty string is one that is not set,
     /// since old trees left it out.
-    pub fn stale(&self, auto: &Options) -> Vec<Stale> {
+    pub fn stale(&self, auto: &Options) -> Vec<StaleOption> {
         let names: BTreeSet<&String> = self.settings.keys().chain(auto.settings.keys()).collect();
         let said = |options: &Options, name: &String| {
             let setting = options.settings.get(name)?;
-            Some((setting.value.clone(), Place::new(&options.file, setting.line)))
+            Some((setting.value.clone(), FileLine::new(&options.file, setting.line)))
         };
         // A header writes 1 for `y` and for the number 1.
         let one = |value: &str| if auto.is_header && value == "1" { "y".to_owned() } else { value.to_owned() };
@@ -115,7 +115,7 @@ impl Options {
         names
             .into_iter()
             .filter(differ)
-            .map(|name| Stale { name: name.clone(), config: said(self, name), auto: said(auto, name) })
+            .map(|name| StaleOption { name: name.clone(), config: said(self, name), auto: said(auto, name) })
             .collect()
     }
 }
@@ -189,7 +189,7 @@ mod tests {
         let stale = config("# CONFIG_SMP is not set\nCONFIG_LOCALVERSION=\"-new\"\n").stale(&auto);
         let names: Vec<&str> = stale.iter().map(|stale| stale.name.as_str()).collect();
         assert_eq!(names, ["LOCALVERSION", "SMP"]);
-        assert_eq!(stale[0].config, Some((Some("-new".to_owned()), Place::new(".config", 2))));
-        assert_eq!(stale[1].auto, Some((Some("y".to_owned()), Place::new("auto.conf", 1))));
+        assert_eq!(stale[0].config, Some((Some("-new".to_owned()), FileLine::new(".config", 2))));
+        assert_eq!(stale[1].auto, Some((Some("y".to_owned()), FileLine::new("auto.conf", 1))));
     }
 }

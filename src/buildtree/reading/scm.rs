@@ -32,25 +32,28 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::buildtree::file_line::Place;
-use crate::buildtree::reading::external::{Answer, Silent, ask};
+use crate::buildtree::file_line::FileLine;
+use crate::buildtree::reading::external::{ProgramFailure, ProgramOutput, ask};
 use crate::buildtree::reading::files::{names_in, read_text};
 use crate::error::Result;
-use script::{Asked, Count, Dirty, Form, Hash, Repository, Script, Short, Strange, Tagged};
+use script::{
+    CommitCount, DirtyCheck, DirtyCommand, HashForm, RepositoryRule, ScriptForm, SetlocalversionScript, ShortForm,
+    TagRule, UnknownLine,
+};
 
 /// What is appended for version control, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Scm {
+pub struct ScmSuffix {
     /// What is appended: `+`, `-00003-g0123456789ab-dirty`, or nothing. `None` where it can't be told.
     pub suffix: Option<String>,
     /// What decides it: the script, `.scmversion`, the repository.
-    pub place: Place,
+    pub place: FileLine,
     /// Why, in words; for `None` what is missing.
     pub why: String,
 }
 
 /// What the script is called with.
-pub struct Question<'q> {
+pub struct ScmInputs<'q> {
     /// The folder that make runs in.
     pub object: &'q Path,
     /// The source, which is the folder of the repository.
@@ -70,96 +73,96 @@ pub struct Question<'q> {
 /// The longest that git may take: `git status` reads the times of 90,000 files, from a cold disk.
 const LIMIT: Duration = Duration::from_secs(60);
 
-impl Scm {
+impl ScmSuffix {
     /// What the script would append.
     ///
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`] for a script or `.scmversion` that can't be read.
-    pub fn read(question: &Question) -> Result<Self> {
+    pub fn read(question: &ScmInputs) -> Result<Self> {
         let file = question.source.join("scripts/setlocalversion");
         if !question.makefile.contains("setlocalversion") {
             return Ok(known(
                 "",
-                Place::whole(question.source.join("Makefile")),
+                FileLine::whole(question.source.join("Makefile")),
                 "this Makefile asks no version control",
             ));
         }
         let Some(text) = read_text(&file)? else {
-            return Ok(unknown(Place::whole(file), "the script that would tell is not there"));
+            return Ok(unknown(FileLine::whole(file), "the script that would tell is not there"));
         };
-        let script = match Script::parse(&text) {
+        let script = match SetlocalversionScript::parse(&text) {
             Ok(script) => script,
-            Err(Strange { line, text }) => {
+            Err(UnknownLine { line, text }) => {
                 let why = format!("the script prints what no kernel's own script prints ({text})");
-                return Ok(unknown(Place::new(file, line), why));
+                return Ok(unknown(FileLine::new(file, line), why));
             }
         };
         script.answer(question, &file)
     }
 }
 
-fn known(suffix: impl Into<String>, place: Place, why: impl Into<String>) -> Scm {
-    Scm { suffix: Some(suffix.into()), place, why: why.into() }
+fn known(suffix: impl Into<String>, place: FileLine, why: impl Into<String>) -> ScmSuffix {
+    ScmSuffix { suffix: Some(suffix.into()), place, why: why.into() }
 }
 
-fn unknown(place: Place, why: impl Into<String>) -> Scm {
-    Scm { suffix: None, place, why: why.into() }
+fn unknown(place: FileLine, why: impl Into<String>) -> ScmSuffix {
+    ScmSuffix { suffix: None, place, why: why.into() }
 }
 
-impl Script {
-    fn answer(&self, question: &Question, file: &Path) -> Result<Scm> {
-        let place = || Place::whole(file);
+impl SetlocalversionScript {
+    fn answer(&self, question: &ScmInputs, file: &Path) -> Result<ScmSuffix> {
+        let place = || FileLine::whole(file);
         let short = match (question.auto, self.form, question.localversion_set) {
             (true, ..) if !self.full => {
                 return Ok(known("", place(), "the script appends nothing for version control"));
             }
             (true, ..) => false,
-            (false, Form::Whole, false) if self.short != Short::Nothing => true,
-            (false, Form::Whole, true) => {
+            (false, ScriptForm::Whole, false) if self.short != ShortForm::Nothing => true,
+            (false, ScriptForm::Whole, true) => {
                 return Ok(known("", place(), "LOCALVERSION is set, and CONFIG_LOCALVERSION_AUTO is not"));
             }
             (false, ..) => return Ok(known("", place(), "CONFIG_LOCALVERSION_AUTO is not set")),
         };
-        let told = if self.form == Form::Whole { question.source } else { question.object }.join(".scmversion");
-        let is_told = self.scmversion || (self.form == Form::Suffix && question.makefile.contains(".scmversion"));
+        let told = if self.form == ScriptForm::Whole { question.source } else { question.object }.join(".scmversion");
+        let is_told = self.scmversion || (self.form == ScriptForm::Suffix && question.makefile.contains(".scmversion"));
         if is_told && let Some(text) = read_text(&told)? {
             let text = text.trim_end_matches('\n').replace('\n', " ");
-            return Ok(known(self.shortened(short, text), Place::whole(told), "the file .scmversion says so"));
+            return Ok(known(self.shortened(short, text), FileLine::whole(told), "the file .scmversion says so"));
         }
-        if self.form == Form::Perl {
+        if self.form == ScriptForm::Perl {
             return perl(question.source);
         }
         let scm = match self.git(question, short) {
             Ok(Some((suffix, why))) => {
-                known(self.shortened(short, suffix), Place::whole(question.source.join(".git")), why)
+                known(self.shortened(short, suffix), FileLine::whole(question.source.join(".git")), why)
             }
             Ok(None) => self.others(question.source, file),
-            Err(why) => unknown(Place::whole(question.source.join(".git")), why),
+            Err(why) => unknown(FileLine::whole(question.source.join(".git")), why),
         };
         Ok(scm)
     }
 
     /// What is asked where there is no git repository.
-    fn others(&self, source: &Path, file: &Path) -> Scm {
+    fn others(&self, source: &Path, file: &Path) -> ScmSuffix {
         for (asked, folder, name) in [(self.hg, ".hg", "hg"), (self.svn, ".svn", "svn")] {
             if asked && source.join(folder).exists() {
-                return unknown(Place::whole(source.join(folder)), format!("the script would ask {name}"));
+                return unknown(FileLine::whole(source.join(folder)), format!("the script would ask {name}"));
             }
         }
-        known("", Place::whole(file), "the source is no repository")
+        known("", FileLine::whole(file), "the source is no repository")
     }
 
     /// What git says; `None` where there is no repository that counts.
-    fn git(&self, question: &Question, short: bool) -> std::result::Result<Option<(String, String)>, String> {
+    fn git(&self, question: &ScmInputs, short: bool) -> std::result::Result<Option<(String, String)>, String> {
         let source = question.source;
         let there = match self.repository {
-            Repository::Any => {
+            RepositoryRule::Any => {
                 let whole = fs::canonicalize(source).unwrap_or_else(|_| source.to_owned());
                 whole.ancestors().any(|folder| folder.join(".git").exists())
             }
-            Repository::GitFolder => source.join(".git").is_dir(),
-            Repository::Top => source.join(".git").exists(),
+            RepositoryRule::GitFolder => source.join(".git").is_dir(),
+            RepositoryRule::Top => source.join(".git").exists(),
         };
         if !there {
             return Ok(None);
@@ -172,7 +175,7 @@ impl Script {
             }
             return Ok(None);
         }
-        if self.repository == Repository::Top && !git(source, &["rev-parse", "--show-cdup"])?.stdout.is_empty() {
+        if self.repository == RepositoryRule::Top && !git(source, &["rev-parse", "--show-cdup"])?.stdout.is_empty() {
             return Ok(None);
         }
         let mut suffix = String::new();
@@ -205,11 +208,11 @@ impl Script {
     }
 
     /// `None` on a tagged commit; else what `git describe` gives, and that in words.
-    fn past(&self, question: &Question) -> std::result::Result<Option<(Option<String>, String)>, String> {
+    fn past(&self, question: &ScmInputs) -> std::result::Result<Option<(Option<String>, String)>, String> {
         let source = question.source;
         let untagged = || Some((None, "no tag before the commit".to_owned()));
         match self.tagged {
-            Tagged::NameRev { exact } => {
+            TagRule::NameRev { exact } => {
                 let name = git(source, &["name-rev", "--tags", "HEAD"])?.stdout;
                 let name = name.split_whitespace().nth(1).unwrap_or("undefined");
                 let before_a_tag = name.rsplit_once('~').is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
@@ -220,15 +223,15 @@ impl Script {
                     return Ok(untagged());
                 }
             }
-            Tagged::ExactMatch => {
+            TagRule::ExactMatch => {
                 if !git(source, &["describe", "--exact-match"])?.stdout.is_empty() {
                     return Ok(None);
                 }
             }
-            Tagged::KernelVersion { describe } => return kernel_version(question, describe),
+            TagRule::KernelVersion { describe } => return kernel_version(question, describe),
         }
         let abbrev: &[&str] = match self.counts {
-            Some(Count::WithCutHash) => &["describe", "--abbrev=12"],
+            Some(CommitCount::WithCutHash) => &["describe", "--abbrev=12"],
             _ => &["describe"],
         };
         let described = git(source, abbrev)?;
@@ -241,8 +244,8 @@ impl Script {
         // What awk takes for a number: its digits, else 0.
         let count: u64 = count.parse().unwrap_or(0);
         let past = match self.counts {
-            Some(Count::WithHash) => format!("-{count:05}-{hash}"),
-            Some(Count::WithCutHash) => format!("-{count:05}-{}", hash.get(..cut_by_awk()?).unwrap_or(hash)),
+            Some(CommitCount::WithHash) => format!("-{count:05}-{hash}"),
+            Some(CommitCount::WithCutHash) => format!("-{count:05}-{}", hash.get(..cut_by_awk()?).unwrap_or(hash)),
             _ => format!("-{count:05}"),
         };
         Ok(Some((Some(past), words)))
@@ -250,8 +253,8 @@ impl Script {
 
     fn hash(&self, source: &Path, head: &str) -> std::result::Result<String, String> {
         match self.hash {
-            Hash::Cut(digits) => Ok(head.get(..digits).unwrap_or(head).to_owned()),
-            Hash::Short => Ok(git(source, &["rev-parse", "--verify", "--short", "HEAD"])?.stdout),
+            HashForm::Cut(digits) => Ok(head.get(..digits).unwrap_or(head).to_owned()),
+            HashForm::Short => Ok(git(source, &["rev-parse", "--verify", "--short", "HEAD"])?.stdout),
         }
     }
 }
@@ -259,7 +262,7 @@ impl Script {
 /// The tags of a kernel since 6.3: that of a localversion file (linux-next), of the version with it (linux-rt), of the
 /// version. The first that is annotated and before the commit counts.
 fn kernel_version(
-    question: &Question,
+    question: &ScmInputs,
     describe: bool,
 ) -> std::result::Result<Option<(Option<String>, String)>, String> {
     let version_tag = version_tag(question.kernelversion);
@@ -324,11 +327,11 @@ fn version_tag(kernelversion: &str) -> String {
 }
 
 /// The first file with uncommitted changes.
-fn is_dirty(source: &Path, dirty: Dirty) -> std::result::Result<Option<String>, String> {
+fn is_dirty(source: &Path, dirty: DirtyCheck) -> std::result::Result<Option<String>, String> {
     let (arguments, prefix): (&[&str], usize) = match dirty.asked {
-        Asked::Status => (&["status", "-uno", "--porcelain", "--ignore-submodules=dirty"], 3),
-        Asked::DiffFiles => (&["diff-files", "--name-only", "--ignore-submodules=dirty"], 0),
-        Asked::DiffIndex => (&["diff-index", "--name-only", "--ignore-submodules=dirty", "HEAD"], 0),
+        DirtyCommand::Status => (&["status", "-uno", "--porcelain", "--ignore-submodules=dirty"], 3),
+        DirtyCommand::DiffFiles => (&["diff-files", "--name-only", "--ignore-submodules=dirty"], 0),
+        DirtyCommand::DiffIndex => (&["diff-index", "--name-only", "--ignore-submodules=dirty", "HEAD"], 0),
     };
     must_run_nothing(source)?;
     let answer = git(source, arguments)?;
@@ -365,7 +368,7 @@ fn cut_by_awk() -> std::result::Result<usize, String> {
 }
 
 /// Asks git about the repository of a folder.
-fn git(source: &Path, arguments: &[&str]) -> std::result::Result<Answer, String> {
+fn git(source: &Path, arguments: &[&str]) -> std::result::Result<ProgramOutput, String> {
     let mut command = Command::new("git");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GIT_") {
@@ -382,15 +385,15 @@ fn git(source: &Path, arguments: &[&str]) -> std::result::Result<Answer, String>
         .arg(source)
         .args(arguments);
     ask(&mut command, LIMIT).map_err(|silent| match silent {
-        Silent::Missing => "git is not installed here, and the source is a repository".to_owned(),
-        Silent::Failed(why) => format!("git could not be asked: {why}"),
+        ProgramFailure::Missing => "git is not installed here, and the source is a repository".to_owned(),
+        ProgramFailure::Failed(why) => format!("git could not be asked: {why}"),
     })
 }
 
 /// What the script of 2.6.14 makes of `.git` by itself: it knows no packed tags, and a HEAD that is a commit.
-fn perl(source: &Path) -> Result<Scm> {
+fn perl(source: &Path) -> Result<ScmSuffix> {
     let file = source.join(".git/HEAD");
-    let place = Place::new(&file, 1);
+    let place = FileLine::new(&file, 1);
     let Some(text) = read_text(&file)? else { return Ok(known("", place, "the source is no repository")) };
     let head = text.lines().next().unwrap_or_default();
     if head.len() < 8 || !head.bytes().all(|byte| byte.is_ascii_hexdigit()) {

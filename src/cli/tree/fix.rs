@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use similar::TextDiff;
 
-use crate::buildtree::advising::fix::Change;
+use crate::buildtree::advising::fix::TreeChange;
 use crate::buildtree::reading::layout::TreeKind;
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Session, count};
@@ -128,13 +128,13 @@ fn makefiles(study: &Study) -> Vec<PathBuf> {
 fn edits(study: &Study) -> Result<(Vec<Edited>, usize)> {
     let mut files: BTreeMap<PathBuf, Edited> = BTreeMap::new();
     let mut left = 0;
-    for mend in &study.mending.mends {
+    for mend in &study.plan.fixes {
         let (path, make): (&Path, Box<Make<'_>>) = match &mend.change {
-            Change::Line { place, before, after } => {
+            TreeChange::Line { place, before, after } => {
                 (&place.file, Box::new(move |bytes| with_line(bytes, place.line, before, after)))
             }
-            Change::Empty { file, .. } => (file, Box::new(|_| Ok(Vec::new()))),
-            Change::Config { from, to } if is_text(from) && to.is_file() => {
+            TreeChange::Empty { file, .. } => (file, Box::new(|_| Ok(Vec::new()))),
+            TreeChange::Config { from, to } if is_text(from) && to.is_file() => {
                 (to, Box::new(move |_| configuration(Path::new(from))))
             }
             _ => {
@@ -282,12 +282,12 @@ fn show(
 
 /// Nothing of it is mere text.
 fn nothing(study: &Study, left: usize, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let status = if study.mending.matches { Status::Done } else { Status::Negative };
+    let status = if study.plan.matches { Status::Done } else { Status::Negative };
     if args.json {
         session.json(&fixed(&[], &digest(&[]), false, left))?;
         return Ok(status);
     }
-    let why = match (left, &study.mending.never) {
+    let why = match (left, &study.plan.never) {
         (_, Some(_)) => "this tree can't match; kmodlab tree without --fix says why",
         (0, None) => "nothing to change; nothing was written",
         (_, None) => "nothing that is mere text; kmodlab tree without --fix says what to do",
@@ -358,8 +358,8 @@ fn carry_out(
 }
 
 fn wanted(study: &Study, edited: &Edited, digest: &str) -> Wanted {
-    let own = study.outlooks.now.vermagic.as_ref().map(ToString::to_string);
-    let after = study.mending.after.as_ref().map(ToString::to_string);
+    let own = study.predictions.current.vermagic.as_ref().map(ToString::to_string);
+    let after = study.plan.after.as_ref().map(ToString::to_string);
     Wanted {
         operation: Operation::Patch,
         after: Some(edited.after.clone()),

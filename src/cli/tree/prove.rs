@@ -57,7 +57,7 @@ pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Resu
             predict::predict(&Candidate { bytes, module: Some(&module), packing: None }, &study.kernel, &load),
         ))
     })??;
-    let predicted = study.outlooks.now.vermagic.as_ref();
+    let predicted = study.predictions.current.vermagic.as_ref();
     Ok(Proof {
         as_predicted: predicted.is_some_and(|predicted| predicted.as_bytes() == vermagic),
         vermagic: Text::of(&vermagic),

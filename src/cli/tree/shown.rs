@@ -5,17 +5,17 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::buildtree::BuildTree;
-use crate::buildtree::advising::abi_options::{Beyond, Caught, Kind};
-use crate::buildtree::advising::commands::Command;
+use crate::buildtree::advising::abi_options::{AbiDifference, AbiEffectKind, Detection};
+use crate::buildtree::advising::commands::BuildCommand;
 use crate::buildtree::advising::distribution::{Distribution, STRANGER};
-use crate::buildtree::advising::fix::{Change, Mend};
-use crate::buildtree::evaluating::current::Outlooks;
-use crate::buildtree::evaluating::prediction::{Outlook, Traced};
-use crate::buildtree::file_line::Place;
+use crate::buildtree::advising::fix::{Fix, TreeChange};
+use crate::buildtree::evaluating::current::VermagicPredictions;
+use crate::buildtree::evaluating::prediction::{TracedToken, VermagicPrediction};
+use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::compiler::Compilers;
-use crate::buildtree::reading::generated::Part;
-use crate::buildtree::reading::layout::{Layout, TreeKind};
-use crate::buildtree::reading::options::Stale;
+use crate::buildtree::reading::generated::GeneratedPart;
+use crate::buildtree::reading::layout::{TreeKind, TreeLayout};
+use crate::buildtree::reading::options::StaleOption;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count};
 use crate::cli::tree::Study;
 use crate::cli::tree::prove::Proof;
@@ -47,21 +47,21 @@ impl Page<'_, '_> {
     }
 
     /// A place below the folder that was named, or as a whole.
-    fn place_in_full(&self, at: &Place) -> String {
+    fn place_in_full(&self, at: &FileLine) -> String {
         let [object, _] = self.roots;
-        Place::new(at.file.strip_prefix(object).unwrap_or(&at.file), at.line).to_string()
+        FileLine::new(at.file.strip_prefix(object).unwrap_or(&at.file), at.line).to_string()
     }
 
     /// A place, as far as it can be below the tree's two folders.
-    fn place(&self, at: &Place) -> String {
+    fn place(&self, at: &FileLine) -> String {
         let below = self.roots.iter().find_map(|root| at.file.strip_prefix(root).ok());
-        Place::new(below.unwrap_or(&at.file), at.line).to_string()
+        FileLine::new(below.unwrap_or(&at.file), at.line).to_string()
     }
 }
 
 pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> Result<(), Failure> {
     let mut page = Page { roots: [&study.tree.layout.object, &study.tree.layout.source.value], session };
-    tree_itself(named, &study.tree, &study.outlooks, &mut page)?;
+    tree_itself(named, &study.tree, &study.predictions, &mut page)?;
     let wanted = &study.wanted;
     page.heading("kernel", &output::vermagic(wanted.value.as_bytes()))?;
     page.row("read from", &for_eyes(&wanted.source.to_string()))?;
@@ -71,7 +71,7 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
     lacking(study, &mut page)?;
     commands(study, &mut page)?;
     let of_kernel = study.kernel.facts.notes.iter().map(ToString::to_string);
-    for note in study.tree.notes.iter().chain(&study.outlooks.notes).cloned().chain(of_kernel) {
+    for note in study.tree.notes.iter().chain(&study.predictions.notes).cloned().chain(of_kernel) {
         let label = page.session.paint(Paint::Odd, format_args!("{:<8}", "mind"));
         writeln!(page.session.out, "{label}{}", for_eyes(&note))?;
     }
@@ -82,14 +82,19 @@ pub(super) fn print(named: &Path, study: &Study, session: &mut Session<'_>) -> R
 pub(super) fn print_alone(
     named: &Path,
     tree: &BuildTree,
-    outlooks: &Outlooks,
+    predictions: &VermagicPredictions,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let mut page = Page { roots: [&tree.layout.object, &tree.layout.source.value], session };
-    tree_itself(named, tree, outlooks, &mut page)
+    tree_itself(named, tree, predictions, &mut page)
 }
 
-fn tree_itself(named: &Path, tree: &BuildTree, outlooks: &Outlooks, page: &mut Page<'_, '_>) -> Result<(), Failure> {
+fn tree_itself(
+    named: &Path,
+    tree: &BuildTree,
+    predictions: &VermagicPredictions,
+    page: &mut Page<'_, '_>,
+) -> Result<(), Failure> {
     let kind = match tree.layout.kind {
         TreeKind::Source => ("a source tree", ", not configured"),
         TreeKind::InTree => ("a source tree", ", built in place"),
@@ -102,14 +107,15 @@ fn tree_itself(named: &Path, tree: &BuildTree, outlooks: &Outlooks, page: &mut P
     if tree.layout.is_split() {
         page.row("source", &output::path(&tree.layout.source.value))?;
     }
-    let (now, anew) = (&outlooks.now, &outlooks.anew);
+    let (now, anew) = (&predictions.current, &predictions.rebuilt);
     outlook("now", now, &now.tokens, page)?;
     if anew.vermagic != now.vermagic || now.vermagic.is_none() {
         // What is the same is not told twice.
-        let is_new = |token: &&Traced| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
-        let tokens: Vec<Traced> = anew.tokens.iter().filter(is_new).cloned().collect();
+        let is_new =
+            |token: &&TracedToken| !now.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
+        let tokens: Vec<TracedToken> = anew.tokens.iter().filter(is_new).cloned().collect();
         let unknown = anew.unknown.iter().filter(|why| !now.unknown.contains(why)).cloned().collect();
-        let anew = Outlook { vermagic: anew.vermagic.clone(), unknown, ..Outlook::default() };
+        let anew = VermagicPrediction { vermagic: anew.vermagic.clone(), unknown, ..VermagicPrediction::default() };
         if anew.vermagic.is_some() || !anew.unknown.is_empty() || !tokens.is_empty() {
             outlook("anew", &anew, &tokens, page)?;
         }
@@ -117,7 +123,12 @@ fn tree_itself(named: &Path, tree: &BuildTree, outlooks: &Outlooks, page: &mut P
     Ok(())
 }
 
-fn outlook(label: &str, outlook: &Outlook, tokens: &[Traced], page: &mut Page<'_, '_>) -> Result<(), Failure> {
+fn outlook(
+    label: &str,
+    outlook: &VermagicPrediction,
+    tokens: &[TracedToken],
+    page: &mut Page<'_, '_>,
+) -> Result<(), Failure> {
     match &outlook.vermagic {
         Some(vermagic) => page.heading(label, &output::vermagic(vermagic.as_bytes()))?,
         None => {
@@ -146,19 +157,19 @@ fn outlook(label: &str, outlook: &Outlook, tokens: &[Traced], page: &mut Page<'_
 }
 
 fn verdict(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
-    let answer = match study.mending.matches {
+    let answer = match study.plan.matches {
         true => page.session.paint(Paint::Good, "a module built here carries the kernel's version magic"),
-        false => match &study.outlooks.now.vermagic {
+        false => match &study.predictions.current.vermagic {
             Some(_) => page.session.paint(Paint::Bad, "a module built here carries another version magic"),
             None => page.session.paint(Paint::Bad, "no module can be built here yet"),
         },
     };
     page.heading("", &answer)?;
-    if study.mending.matches && study.mending.differences.as_ref().is_some_and(|differ| !differ.is_equal()) {
+    if study.plan.matches && study.plan.differences.as_ref().is_some_and(|differ| !differ.is_equal()) {
         let text = page.session.paint(Paint::Odd, "but the next make here would give it another (anew):");
         page.heading("", &text)?;
     }
-    let differences = study.mending.differences.iter().flat_map(|comparison| comparison.differences());
+    let differences = study.plan.differences.iter().flat_map(|comparison| comparison.differences());
     for difference in differences {
         let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
         let (own, theirs) = (side(&difference.module), side(&difference.kernel));
@@ -168,7 +179,7 @@ fn verdict(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
 }
 
 fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
-    if let Some(never) = &study.mending.never {
+    if let Some(never) = &study.plan.never {
         let never = for_eyes(never);
         let text = page.session.paint(Paint::Bad, format_args!("this tree can't match: {never}"));
         page.heading("mend", &text)?;
@@ -179,26 +190,26 @@ fn mends(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         let text = page.session.paint(Paint::Odd, text);
         return page.heading("mend", &text);
     }
-    for (index, mend) in study.mending.mends.iter().enumerate() {
+    for (index, mend) in study.plan.fixes.iter().enumerate() {
         let label = if index == 0 { "mend" } else { "" };
         let text = change(&mend.change, page);
         page.heading(label, &text)?;
         let why = page.session.paint(Paint::Faint, format_args!("because {}", for_eyes(&mend.why)));
         writeln!(page.session.out, "{:10}{why}", "")?;
     }
-    if study.mending.matches {
+    if study.plan.matches {
         return Ok(());
     }
-    if study.mending.mends.is_empty() {
+    if study.plan.fixes.is_empty() {
         // Where nothing can be told yet, the outlook says why.
-        if study.mending.after.is_none() {
+        if study.plan.after.is_none() {
             return Ok(());
         }
         let text = page.session.paint(Paint::Bad, "nothing to change here leads to the kernel's version magic");
         page.heading("mend", &text)?;
         return package(study, page);
     }
-    match &study.mending.after {
+    match &study.plan.after {
         Some(after) if *after == study.wanted.value => {
             let text = page.session.paint(Paint::Good, "the kernel's version magic");
             page.heading("then", &text)
@@ -224,39 +235,39 @@ fn only_spaces_differ(study: &Study) -> bool {
     };
     let wanted = study.wanted.value.as_bytes();
     study
-        .outlooks
-        .anew
+        .predictions
+        .rebuilt
         .vermagic
         .as_ref()
         .is_some_and(|own| own.as_bytes() != wanted && words(own.as_bytes()) == words(wanted))
 }
 
 /// One change, in a line. What is in the source of a build folder is named in full: it is the source of others, too.
-fn change(change: &Change, page: &Page<'_, '_>) -> String {
+fn change(change: &TreeChange, page: &Page<'_, '_>) -> String {
     let arrow = |before: &str, after: &str| format!("{}  →  {}", for_eyes(before), for_eyes(after));
     match change {
-        Change::Line { place, before, after } => format!("{}  {}", page.place_in_full(place), arrow(before, after)),
-        Change::Empty { file, before } => {
-            format!("{}  make it empty (it says {})", page.place_in_full(&Place::whole(file)), for_eyes(before))
+        TreeChange::Line { place, before, after } => format!("{}  {}", page.place_in_full(place), arrow(before, after)),
+        TreeChange::Empty { file, before } => {
+            format!("{}  make it empty (it says {})", page.place_in_full(&FileLine::whole(file)), for_eyes(before))
         }
-        Change::Config { from, to } => {
+        TreeChange::Config { from, to } => {
             format!(
                 "{}  copy the kernel's configuration over it: {}",
-                page.place_in_full(&Place::whole(to)),
+                page.place_in_full(&FileLine::whole(to)),
                 for_eyes(from)
             )
         }
-        Change::Option { option, before, after, place } => {
+        TreeChange::Option { option, before, after, place } => {
             format!("{}  {}  {}", page.place_in_full(place), for_eyes(option), arrow(before, after))
         }
-        Change::VersionControl { before, place, how } => {
+        TreeChange::VersionControl { before, place, how } => {
             format!("{}  it adds {}: {how}", page.place_in_full(place), for_eyes(before))
         }
-        Change::Compiler { before, after } => {
+        TreeChange::Compiler { before, after } => {
             let before = before.as_deref().map(for_eyes).unwrap_or_else(|| "none here".to_owned());
             format!("compiler  {before}  →  {}", for_eyes(after))
         }
-        Change::Generate { place, before, after } => {
+        TreeChange::Generate { place, before, after } => {
             let after = after.as_deref().map(for_eyes).unwrap_or_else(|| "not known".to_owned());
             match before {
                 Some(before) if for_eyes(before) != after => {
@@ -266,11 +277,13 @@ fn change(change: &Change, page: &Page<'_, '_>) -> String {
                 None => format!("{}  is to be made: {after}", page.place_in_full(place)),
             }
         }
-        Change::Seed { token } => format!("{}: no tree but that of the kernel's own build can match", for_eyes(token)),
-        Change::Symvers { to } => {
+        TreeChange::Seed { token } => {
+            format!("{}: no tree but that of the kernel's own build can match", for_eyes(token))
+        }
+        TreeChange::Symvers { to } => {
             format!(
                 "{}  take the kernel's own, of its headers package, or build the whole kernel",
-                page.place_in_full(&Place::whole(to))
+                page.place_in_full(&FileLine::whole(to))
             )
         }
     }
@@ -304,8 +317,8 @@ fn package(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
 fn beyond(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     let Some(first) = study.beyond.first() else { return Ok(()) };
     let worst = match first.kind() {
-        Kind::BeforeInit | Kind::StructModule => Paint::Bad,
-        Kind::Code | Kind::SharedStructure => Paint::Odd,
+        AbiEffectKind::BeforeInit | AbiEffectKind::StructModule => Paint::Bad,
+        AbiEffectKind::Code | AbiEffectKind::SharedStructure => Paint::Odd,
     };
     let all = count(study.beyond.len(), "option");
     let verb = if study.beyond.len() == 1 { "differs" } else { "differ" };
@@ -314,12 +327,12 @@ fn beyond(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
         .paint(worst, format_args!("{all} {verb} that no version magic shows, and that change what both share"));
     page.heading("beyond", &text)?;
     for beyond in study.beyond.iter().take(OPTIONS_SHOWN) {
-        let Beyond { option, tree, kernel, effects, caught } = beyond;
+        let AbiDifference { option, tree, kernel, effects, caught } = beyond;
         let what = effects.first().map(|effect| effect.what).unwrap_or_default();
         let caught = match caught {
-            Caught::ModuleLayout => "; symbol versions catch it",
-            Caught::SymbolsThatReachIt => "; symbol versions catch it where a symbol reaches it",
-            Caught::Nothing => "; nothing catches it",
+            Detection::ModuleLayout => "; symbol versions catch it",
+            Detection::SymbolsThatReachIt => "; symbol versions catch it where a symbol reaches it",
+            Detection::Nothing => "; nothing catches it",
         };
         let line = format!("CONFIG_{option}  {} here, {} there: {what}{caught}", for_eyes(tree), for_eyes(kernel));
         writeln!(page.session.out, "  {line}")?;
@@ -331,7 +344,7 @@ fn beyond(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
 }
 
 fn lacking(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
-    for (index, Stale { name, .. }) in study.tree.stale_options.iter().take(STALE_SHOWN).enumerate() {
+    for (index, StaleOption { name, .. }) in study.tree.stale_options.iter().take(STALE_SHOWN).enumerate() {
         let more = study.tree.stale_options.len().saturating_sub(STALE_SHOWN);
         let rest = if index + 1 == STALE_SHOWN && more > 0 { format!(", and {more} more") } else { String::new() };
         let label = if index == 0 { "stale" } else { "" };
@@ -339,7 +352,7 @@ fn lacking(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     }
     for (index, part) in study.tree.generated.missing().enumerate() {
         let label = if index == 0 { "missing" } else { "" };
-        let place = page.place(&Place::whole(&part.path));
+        let place = page.place(&FileLine::whole(&part.path));
         page.heading(label, &format!("{place}: {}", part.role))?;
     }
     if let Some(missing) = &study.tree.compilers.missing {
@@ -363,7 +376,7 @@ fn lacking(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
 }
 
 fn commands(study: &Study, page: &mut Page<'_, '_>) -> Result<(), Failure> {
-    for (index, Command { line, why }) in study.commands.iter().enumerate() {
+    for (index, BuildCommand { line, why }) in study.commands.iter().enumerate() {
         let label = if index == 0 { "type" } else { "" };
         page.heading(label, line)?;
         let why = page.session.paint(Paint::Faint, format_args!("# {why}"));
@@ -379,23 +392,23 @@ pub(super) struct Document<'d> {
     tree: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tree_hex: Option<String>,
-    layout: &'d Layout,
+    layout: &'d TreeLayout,
     version: String,
     now: ShownOutlook<'d>,
     anew: ShownOutlook<'d>,
     kernel: ShownKernel<'d>,
     matches: bool,
     differences: Option<&'d Comparison>,
-    mends: &'d [Mend],
+    mends: &'d [Fix],
     after: Option<Text>,
     never: Option<&'d str>,
     distribution: Option<&'d Distribution>,
-    beyond: &'d [Beyond],
-    stale_options: &'d [Stale],
-    missing: Vec<&'d Part>,
+    beyond: &'d [AbiDifference],
+    stale_options: &'d [StaleOption],
+    missing: Vec<&'d GeneratedPart>,
     compilers: &'d Compilers,
     not_exported: Option<&'d [String]>,
-    commands: &'d [Command],
+    commands: &'d [BuildCommand],
     notes: Vec<&'d String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<&'d Proof>,
@@ -404,7 +417,7 @@ pub(super) struct Document<'d> {
 #[derive(Serialize)]
 struct ShownOutlook<'d> {
     vermagic: Option<Text>,
-    tokens: &'d [Traced],
+    tokens: &'d [TracedToken],
     unknown: &'d [String],
 }
 
@@ -418,7 +431,7 @@ struct ShownKernel<'d> {
 
 impl<'d> Document<'d> {
     pub(super) fn of(named: &'d Path, study: &'d Study, proof: Option<&'d Proof>) -> Document<'d> {
-        let outlook = |outlook: &'d Outlook| ShownOutlook {
+        let outlook = |outlook: &'d VermagicPrediction| ShownOutlook {
             vermagic: outlook.vermagic.as_ref().map(|vermagic| Text::of(vermagic.as_bytes())),
             tokens: &outlook.tokens,
             unknown: &outlook.unknown,
@@ -429,19 +442,19 @@ impl<'d> Document<'d> {
             tree_hex: output::path_hex(named),
             layout: &study.tree.layout,
             version: study.tree.version.kernelversion(),
-            now: outlook(&study.outlooks.now),
-            anew: outlook(&study.outlooks.anew),
+            now: outlook(&study.predictions.current),
+            anew: outlook(&study.predictions.rebuilt),
             kernel: ShownKernel {
                 name: &study.kernel.name,
                 vermagic: Text::of(study.wanted.value.as_bytes()),
                 source: &study.wanted.source,
                 config: study.kernel.facts.config.as_ref().map(|config| &config.source),
             },
-            matches: study.mending.matches,
-            differences: study.mending.differences.as_ref(),
-            mends: &study.mending.mends,
-            after: study.mending.after.as_ref().map(|vermagic| Text::of(vermagic.as_bytes())),
-            never: study.mending.never.as_deref(),
+            matches: study.plan.matches,
+            differences: study.plan.differences.as_ref(),
+            mends: &study.plan.fixes,
+            after: study.plan.after.as_ref().map(|vermagic| Text::of(vermagic.as_bytes())),
+            never: study.plan.never.as_deref(),
             distribution: study.distribution.as_ref(),
             beyond: &study.beyond,
             stale_options: &study.tree.stale_options,
@@ -449,7 +462,7 @@ impl<'d> Document<'d> {
             compilers: &study.tree.compilers,
             not_exported: study.not_exported.as_deref(),
             commands: &study.commands,
-            notes: study.tree.notes.iter().chain(&study.outlooks.notes).collect(),
+            notes: study.tree.notes.iter().chain(&study.predictions.notes).collect(),
             proof,
         }
     }

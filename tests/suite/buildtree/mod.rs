@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kmodlab::buildtree::evaluating::draft::Draft;
-use kmodlab::buildtree::evaluating::release::{PieceFrom, Releases};
-use kmodlab::buildtree::{BuildTree, Call};
+use kmodlab::buildtree::evaluating::release::{ReleasePieceKind, Releases};
+use kmodlab::buildtree::{BuildTree, MakeArguments};
 
 /// What tells how each age of the script asks git. Each has only the lines that do, in a form of our own.
 const NAME_REV: &str = "#!/bin/sh\ngit name-rev --tags HEAD | grep 'undefined'\nprintf '%s%s' -g `echo \"$head\" | cut -c1-8`\n\
@@ -90,7 +90,7 @@ impl Tree {
     }
 
     fn read(&self, localversion: Option<&str>) -> BuildTree {
-        let call = Call { localversion: localversion.map(str::to_owned), ..Call::default() };
+        let call = MakeArguments { localversion: localversion.map(str::to_owned), ..MakeArguments::default() };
         BuildTree::read(&self.path, &call).unwrap_or_else(|e| panic!("{e}"))
     }
 
@@ -98,9 +98,9 @@ impl Tree {
         Draft::of(&self.read(localversion)).releases()
     }
 
-    fn anew(&self, localversion: Option<&str>) -> String {
+    fn rebuilt(&self, localversion: Option<&str>) -> String {
         let release = self.releases(localversion);
-        release.anew.unwrap_or_else(|| panic!("{:?}", release.unknown))
+        release.rebuilt.unwrap_or_else(|| panic!("{:?}", release.unknown))
     }
 }
 
@@ -139,16 +139,16 @@ fn each_age_of_the_script() {
     };
     for (script, makefile, forms) in ages {
         let tree = Tree::new(makefile, script, AUTO).commit_first();
-        let mut found = vec![tree.anew(None)];
+        let mut found = vec![tree.rebuilt(None)];
         tree.git(&["tag", "-am", "6.1", "v6.1"]);
-        found.push(tree.anew(None));
+        found.push(tree.rebuilt(None));
         tree.commit("second\n");
         tree.commit("third\n");
-        found.push(tree.anew(None));
+        found.push(tree.rebuilt(None));
         tree.put("README", "changed\n");
-        found.push(tree.anew(None));
+        found.push(tree.rebuilt(None));
         tree.git(&["add", "README"]);
-        found.push(tree.anew(None));
+        found.push(tree.rebuilt(None));
         assert_eq!(found, forms.map(expected), "{script}");
     }
 }
@@ -162,18 +162,21 @@ const LATER: &str = "c830a2a2aa82";
 fn a_plus_without_localversion_auto_unless_localversion_is_set() {
     for (script, dirty_tag) in [(WHOLE, "6.1.0-c+"), (VERSIONED, "6.1.0-c-dirty")] {
         let tree = Tree::new(BY_SCRIPT, script, "").commit_first();
-        assert_eq!(tree.anew(None), "6.1.0-c+");
-        assert_eq!(tree.anew(Some("")), "6.1.0-c");
-        assert_eq!(tree.anew(Some("-mine")), "6.1.0-c-mine");
+        assert_eq!(tree.rebuilt(None), "6.1.0-c+");
+        assert_eq!(tree.rebuilt(Some("")), "6.1.0-c");
+        assert_eq!(tree.rebuilt(Some("-mine")), "6.1.0-c-mine");
         let piece = tree.releases(None).pieces.pop().unwrap();
-        assert_eq!((piece.text.as_str(), piece.from, piece.place.file), ("+", PieceFrom::Scm, tree.path.join(".git")));
+        assert_eq!(
+            (piece.text.as_str(), piece.from, piece.place.file),
+            ("+", ReleasePieceKind::Scm, tree.path.join(".git"))
+        );
         tree.git(&["tag", "-am", "6.1", "v6.1"]);
-        assert_eq!(tree.anew(None), "6.1.0-c");
+        assert_eq!(tree.rebuilt(None), "6.1.0-c");
         tree.put("README", "changed\n");
-        assert_eq!(tree.anew(None), dirty_tag);
+        assert_eq!(tree.rebuilt(None), dirty_tag);
     }
     // Before 2.6.35 there is no plus.
-    assert_eq!(Tree::new(BY_MAKEFILE, EXACT, "").commit_first().anew(None), "6.1.0-c");
+    assert_eq!(Tree::new(BY_MAKEFILE, EXACT, "").commit_first().rebuilt(None), "6.1.0-c");
 }
 
 #[test]
@@ -182,11 +185,11 @@ fn tags_of_localversion_files_count_since_6_3() {
     let tree = Tree::new(BY_SCRIPT, VERSIONED, AUTO).commit_first();
     tree.put("localversion-next", "-next-20250101\n");
     tree.git(&["tag", "-am", "next", "next-20250101"]);
-    assert_eq!(tree.anew(None), "6.1.0-next-20250101-c");
+    assert_eq!(tree.rebuilt(None), "6.1.0-next-20250101-c");
     // A tag without a message is none.
     let tree = Tree::new(BY_SCRIPT, VERSIONED, "").commit_first();
     tree.git(&["tag", "v6.1"]);
-    assert_eq!(tree.anew(None), "6.1.0-c+");
+    assert_eq!(tree.rebuilt(None), "6.1.0-c+");
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn changes_below_scripts_package_did_not_count_once() {
         tree.git(&["commit", "-qm", "package"]);
         tree.git(&["tag", "-am", "6.1", "v6.1"]);
         tree.put("scripts/package/mkspec", "2\n");
-        assert_eq!(tree.anew(None), format!("6.1.0-c{ending}"));
+        assert_eq!(tree.rebuilt(None), format!("6.1.0-c{ending}"));
     }
 }
 
@@ -212,14 +215,14 @@ fn only_a_repository_of_its_own_counts() {
         let moved = fs::rename(tree.path.join(below), inner.join(below));
         moved.unwrap();
     }
-    let read = BuildTree::read(&inner, &Call::default()).unwrap();
-    assert_eq!(Draft::of(&read).releases().anew.as_deref(), Some("6.1.0-c"));
+    let read = BuildTree::read(&inner, &MakeArguments::default()).unwrap();
+    assert_eq!(Draft::of(&read).releases().rebuilt.as_deref(), Some("6.1.0-c"));
     assert_eq!(read.scm.why, "the source is no repository");
     // Up to 2.6.35 any did.
     fs::write(inner.join("Makefile"), format!("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 31\n{BY_MAKEFILE}")).unwrap();
     fs::write(inner.join("scripts/setlocalversion"), EXACT).unwrap();
-    let anew = Draft::of(&BuildTree::read(&inner, &Call::default()).unwrap()).releases().anew.unwrap();
-    assert_eq!(anew, format!("2.6.31-c-g{}", &FIRST[..7]));
+    let rebuilt = Draft::of(&BuildTree::read(&inner, &MakeArguments::default()).unwrap()).releases().rebuilt.unwrap();
+    assert_eq!(rebuilt, format!("2.6.31-c-g{}", &FIRST[..7]));
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn reading_runs_nothing_of_the_repository_and_writes_nothing() {
     fs::write(tree.path.join("scripts/setlocalversion"), format!("{VERSIONED}touch {}\n", ran.display())).unwrap();
     let index = tree.path.join(".git/index");
     let before = (fs::read(&index).unwrap(), fs::metadata(&index).unwrap().modified().unwrap(), names(&tree.path));
-    assert_eq!(tree.anew(None), format!("6.1.0-c-g{}", &FIRST[..12]));
+    assert_eq!(tree.rebuilt(None), format!("6.1.0-c-g{}", &FIRST[..12]));
     assert_eq!(
         before,
         (fs::read(&index).unwrap(), fs::metadata(&index).unwrap().modified().unwrap(), names(&tree.path))
@@ -281,21 +284,21 @@ fn the_guides_tree_carries_another_release_than_it_would_make() {
     );
     tree.put(".config", "CONFIG_X86=y\nCONFIG_MODULES=y\nCONFIG_M686=y\n");
     let release = tree.releases(None);
-    let now = release.now.as_ref().unwrap();
-    assert_eq!((now.text.as_str(), now.place.line), ("2.6.5-1.358custom", 1));
-    assert_eq!(now.place.file, tree.path.join("include/linux/version.h"));
-    assert_eq!(release.anew.as_deref(), Some("2.6.5-1.358"));
+    let current = release.current.as_ref().unwrap();
+    assert_eq!((current.text.as_str(), current.place.line), ("2.6.5-1.358custom", 1));
+    assert_eq!(current.place.file, tree.path.join("include/linux/version.h"));
+    assert_eq!(release.rebuilt.as_deref(), Some("2.6.5-1.358"));
 }
 
 #[test]
 fn without_a_script_the_suffix_is_unknown_and_not_guessed() {
     let tree = Tree::new(BY_SCRIPT, WHOLE, AUTO);
-    assert_eq!(tree.anew(None), "6.1.0-c");
+    assert_eq!(tree.rebuilt(None), "6.1.0-c");
     tree.put(".scmversion", "-given\n");
-    assert_eq!(tree.anew(None), "6.1.0-c-given");
+    assert_eq!(tree.rebuilt(None), "6.1.0-c-given");
     fs::remove_file(tree.path.join("scripts/setlocalversion")).unwrap();
     let release = tree.releases(None);
-    assert_eq!(release.anew, None);
+    assert_eq!(release.rebuilt, None);
     assert!(release.unknown.unwrap().ends_with("the script that would tell is not there"));
     tree.put("scripts/setlocalversion", "#!/bin/sh\ngit describe --exact-match\nres=\"$res-android12-9\"\n");
     let scm = tree.read(None).scm;

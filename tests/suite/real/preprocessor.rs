@@ -4,15 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use kmodlab::buildtree::preprocessor::{Folder, Header, Headers, Limits, Preprocessor, Spelled};
+use kmodlab::buildtree::preprocessor::{
+    HeaderFile, HeaderSource, IncludeFolder, Preprocessor, PreprocessorLimits, Spelled,
+};
 use kmodlab::error::Result;
 
 /// One header in memory.
 struct One(String);
 
-impl Headers for One {
-    fn read(&self, path: &str) -> Result<Option<Header>> {
-        Ok((path == "it.h").then(|| Header { file: PathBuf::from(path), bytes: self.0.clone().into_bytes() }))
+impl HeaderSource for One {
+    fn read(&self, path: &str) -> Result<Option<HeaderFile>> {
+        Ok((path == "it.h").then(|| HeaderFile { file: PathBuf::from(path), bytes: self.0.clone().into_bytes() }))
     }
 }
 
@@ -115,8 +117,8 @@ fn gcc(header: &str) -> Option<Vec<String>> {
 
 fn ours(header: &str) -> Vec<String> {
     let headers = One(header.to_owned());
-    let folders = [Folder { prefix: String::new(), path: String::new() }];
-    let mut source = Preprocessor::new(&headers, &folders, &|_, _| true, Limits::default());
+    let folders = [IncludeFolder { prefix: String::new(), path: String::new() }];
+    let mut source = Preprocessor::new(&headers, &folders, &|_, _| true, PreprocessorLimits::default());
     assert!(source.include("it.h").unwrap());
     let expansion = source.expand("IT").unwrap().unwrap();
     let word = |spelled: &Spelled| match spelled {

@@ -16,15 +16,16 @@ mod structure_rows;
 
 use serde::Serialize;
 
+use crate::buildtree::reading::makefile::KernelNumbers;
 use crate::kernel::Config;
 
-pub use row::{Kind, Version};
+pub use row::AbiEffectKind;
 
 /// One thing that an option changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Effect {
+pub struct AbiEffect {
     /// Of which kind it is.
-    pub kind: Kind,
+    pub kind: AbiEffectKind,
     /// The members, structures or calls.
     pub what: &'static str,
     /// The kernels that were read and have it: `5.10 to 7.2`.
@@ -36,7 +37,7 @@ pub struct Effect {
 /// Would a kernel notice?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Caught {
+pub enum Detection {
     /// Both have MODVERSIONS, and it changes `struct module`: the CRC of `module_layout` (before 2.6.30
     /// `struct_module`) is made of it, and every module carries it. The module is refused.
     ModuleLayout,
@@ -49,7 +50,7 @@ pub enum Caught {
 
 /// An option that differs, and what hangs on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Beyond {
+pub struct AbiDifference {
     /// The option, without `CONFIG_`.
     pub option: &'static str,
     /// Its value in the tree; `n` where it is not set.
@@ -57,24 +58,24 @@ pub struct Beyond {
     /// Its value in the kernel.
     pub kernel: String,
     /// What it changes, the worst first; never empty.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<AbiEffect>,
     /// Would a kernel notice the worst of it?
-    pub caught: Caught,
+    pub caught: Detection,
 }
 
-impl Beyond {
+impl AbiDifference {
     /// The worst that it changes.
-    pub fn kind(&self) -> Kind {
-        self.effects.iter().map(|effect| effect.kind).min().unwrap_or(Kind::SharedStructure)
+    pub fn kind(&self) -> AbiEffectKind {
+        self.effects.iter().map(|effect| effect.kind).min().unwrap_or(AbiEffectKind::SharedStructure)
     }
 }
 
 /// What differs between two configurations, the worst first. Options that did not matter yet, or no more, in the kernel
 /// of this version are left out where it is known. Both configurations are whole ones: what is not there is not set.
 /// `m` and `y` are the same here, for the structures ask for either.
-pub fn differing(tree: &Config, kernel: &Config, version: Option<Version>) -> Vec<Beyond> {
+pub fn differing(tree: &Config, kernel: &Config, version: Option<KernelNumbers>) -> Vec<AbiDifference> {
     let versions = is_set(tree, "MODVERSIONS") && is_set(kernel, "MODVERSIONS");
-    let mut found: Vec<Beyond> = Vec::new();
+    let mut found: Vec<AbiDifference> = Vec::new();
     for row in module_rows::ROWS.iter().chain(structure_rows::ROWS) {
         let holds = version.is_none_or(|version| row.from <= version && row.until.is_none_or(|until| version < until));
         let asked = row.only.is_none_or(|only| is_set(tree, only) && is_set(kernel, only));
@@ -85,25 +86,31 @@ pub fn differing(tree: &Config, kernel: &Config, version: Option<Version>) -> Ve
         if !(holds && asked && differs) {
             continue;
         }
-        let effect = Effect { kind: row.kind, what: row.what, seen: row.seen, source: row.source };
-        match found.iter_mut().find(|beyond| beyond.option == row.option) {
-            Some(beyond) => beyond.effects.push(effect),
+        let effect = AbiEffect { kind: row.kind, what: row.what, seen: row.seen, source: row.source };
+        match found.iter_mut().find(|difference| difference.option == row.option) {
+            Some(difference) => difference.effects.push(effect),
             None => {
                 let value = |config: &Config| config.get(row.option).cloned().unwrap_or_else(|| "n".to_owned());
                 let (tree, kernel) = (value(tree), value(kernel));
-                found.push(Beyond { option: row.option, tree, kernel, effects: vec![effect], caught: Caught::Nothing });
+                found.push(AbiDifference {
+                    option: row.option,
+                    tree,
+                    kernel,
+                    effects: vec![effect],
+                    caught: Detection::Nothing,
+                });
             }
         }
     }
-    for beyond in &mut found {
-        beyond.effects.sort_by_key(|effect| effect.kind);
-        beyond.caught = match beyond.kind() {
-            Kind::BeforeInit | Kind::StructModule if versions => Caught::ModuleLayout,
-            Kind::SharedStructure if versions => Caught::SymbolsThatReachIt,
-            _ => Caught::Nothing,
+    for difference in &mut found {
+        difference.effects.sort_by_key(|effect| effect.kind);
+        difference.caught = match difference.kind() {
+            AbiEffectKind::BeforeInit | AbiEffectKind::StructModule if versions => Detection::ModuleLayout,
+            AbiEffectKind::SharedStructure if versions => Detection::SymbolsThatReachIt,
+            _ => Detection::Nothing,
         };
     }
-    found.sort_by_key(Beyond::kind);
+    found.sort_by_key(AbiDifference::kind);
     found
 }
 
@@ -120,8 +127,8 @@ mod tests {
         options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    fn names(found: &[Beyond]) -> Vec<&str> {
-        found.iter().map(|beyond| beyond.option).collect()
+    fn names(found: &[AbiDifference]) -> Vec<&str> {
+        found.iter().map(|difference| difference.option).collect()
     }
 
     #[test]
@@ -138,8 +145,8 @@ mod tests {
         let livepatch = &found[1];
         assert_eq!((livepatch.tree.as_str(), livepatch.kernel.as_str()), ("y", "n"));
         // It is in struct module, and in task_struct.
-        let kinds: Vec<Kind> = livepatch.effects.iter().map(|effect| effect.kind).collect();
-        assert_eq!(kinds, [Kind::StructModule, Kind::SharedStructure]);
+        let kinds: Vec<AbiEffectKind> = livepatch.effects.iter().map(|effect| effect.kind).collect();
+        assert_eq!(kinds, [AbiEffectKind::StructModule, AbiEffectKind::SharedStructure]);
     }
 
     #[test]
@@ -153,10 +160,10 @@ mod tests {
         let found = differing(&config("NR_CPUS=8192 HZ=250"), &config("NR_CPUS=512 HZ=250"), Some((6, 12, 0)));
         assert_eq!(names(&found), ["NR_CPUS"]);
         assert_eq!((found[0].tree.as_str(), found[0].kernel.as_str()), ("8192", "512"));
-        assert_eq!(found[0].kind(), Kind::SharedStructure);
+        assert_eq!(found[0].kind(), AbiEffectKind::SharedStructure);
         // Before 2.6.32 a module counted its users for each processor by itself.
         let unload = |cpus: &str| config(&format!("NR_CPUS={cpus} MODULE_UNLOAD=y"));
-        assert_eq!(differing(&unload("8"), &unload("32"), Some((2, 6, 5)))[0].kind(), Kind::StructModule);
+        assert_eq!(differing(&unload("8"), &unload("32"), Some((2, 6, 5)))[0].kind(), AbiEffectKind::StructModule);
     }
 
     #[test]
@@ -167,27 +174,30 @@ mod tests {
         assert_eq!(names(&differing(&tree, &Config::new(), None)), ["STACKTRACE_BUILD_ID"]);
         // 6.1 looks at a type before each function, and has no cfi_check any more.
         let found = differing(&config("CFI_CLANG=y"), &Config::new(), Some((6, 1, 0)));
-        assert_eq!(found[0].kind(), Kind::Code);
-        assert_eq!(differing(&config("CFI_CLANG=y"), &Config::new(), Some((5, 18, 0)))[0].kind(), Kind::BeforeInit);
+        assert_eq!(found[0].kind(), AbiEffectKind::Code);
+        assert_eq!(
+            differing(&config("CFI_CLANG=y"), &Config::new(), Some((5, 18, 0)))[0].kind(),
+            AbiEffectKind::BeforeInit
+        );
     }
 
     #[test]
     fn an_architectures_own_part_asks_for_the_architecture() {
         let tracer =
             |arch: &str| differing(&config(&format!("FUNCTION_TRACER=y {arch}")), &config(arch), Some((6, 1, 0)));
-        assert_eq!(tracer("S390=y")[0].kind(), Kind::StructModule);
-        assert_eq!(tracer("X86_64=y")[0].kind(), Kind::Code);
+        assert_eq!(tracer("S390=y")[0].kind(), AbiEffectKind::StructModule);
+        assert_eq!(tracer("X86_64=y")[0].kind(), AbiEffectKind::Code);
     }
 
     #[test]
     fn symbol_versions_notice_structures_and_never_code() {
         let both =
             |options: &str| differing(&config(&format!("MODVERSIONS=y {options}")), &config("MODVERSIONS=y"), None);
-        assert_eq!(both("LIVEPATCH=y")[0].caught, Caught::ModuleLayout);
-        assert_eq!(both("DEBUG_RWSEMS=y")[0].caught, Caught::SymbolsThatReachIt);
-        assert_eq!(both("KASAN_OUTLINE=y")[0].caught, Caught::Nothing);
+        assert_eq!(both("LIVEPATCH=y")[0].caught, Detection::ModuleLayout);
+        assert_eq!(both("DEBUG_RWSEMS=y")[0].caught, Detection::SymbolsThatReachIt);
+        assert_eq!(both("KASAN_OUTLINE=y")[0].caught, Detection::Nothing);
         let one = differing(&config("MODVERSIONS=y LIVEPATCH=y"), &Config::new(), None);
-        assert_eq!(one[0].caught, Caught::Nothing);
+        assert_eq!(one[0].caught, Detection::Nothing);
     }
 
     #[test]

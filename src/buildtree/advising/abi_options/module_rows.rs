@@ -1,39 +1,46 @@
 //! The options that change `struct module`, how code is called, or structures of every kind: a table.
 
-use crate::buildtree::advising::abi_options::row::{ALWAYS, Kind, Row, Version};
+use crate::buildtree::advising::abi_options::row::{ALWAYS, AbiEffectKind, OptionRow};
+use crate::buildtree::reading::makefile::KernelNumbers;
 
 const MODULE_H: &str = "include/linux/module.h";
 
-const fn member(option: &'static str, kind: Kind, what: &'static str, from: Version, seen: &'static str) -> Row {
-    Row { option, kind, what, from, until: None, seen, source: MODULE_H, only: None, by_value: false }
+const fn member(
+    option: &'static str,
+    kind: AbiEffectKind,
+    what: &'static str,
+    from: KernelNumbers,
+    seen: &'static str,
+) -> OptionRow {
+    OptionRow { option, kind, what, from, until: None, seen, source: MODULE_H, only: None, by_value: false }
 }
 
-impl Row {
-    const fn until(mut self, version: Version) -> Row {
+impl OptionRow {
+    const fn until(mut self, version: KernelNumbers) -> OptionRow {
         self.until = Some(version);
         self
     }
 
-    const fn source(mut self, file: &'static str) -> Row {
+    const fn source(mut self, file: &'static str) -> OptionRow {
         self.source = file;
         self
     }
 
-    const fn only(mut self, option: &'static str) -> Row {
+    const fn only(mut self, option: &'static str) -> OptionRow {
         self.only = Some(option);
         self
     }
 
-    const fn by_value(mut self) -> Row {
+    const fn by_value(mut self) -> OptionRow {
         self.by_value = true;
         self
     }
 }
 
-const fn code(option: &'static str, what: &'static str, source: &'static str) -> Row {
-    Row {
+const fn code(option: &'static str, what: &'static str, source: &'static str) -> OptionRow {
+    OptionRow {
         option,
-        kind: Kind::Code,
+        kind: AbiEffectKind::Code,
         what,
         from: ALWAYS,
         until: None,
@@ -44,16 +51,16 @@ const fn code(option: &'static str, what: &'static str, source: &'static str) ->
     }
 }
 
-const fn everywhere(option: &'static str, what: &'static str, source: &'static str) -> Row {
+const fn everywhere(option: &'static str, what: &'static str, source: &'static str) -> OptionRow {
     let mut row = code(option, what, source).by_value();
-    row.kind = Kind::SharedStructure;
+    row.kind = AbiEffectKind::SharedStructure;
     row
 }
 
-use Kind::{BeforeInit, StructModule};
+use AbiEffectKind::{BeforeInit, StructModule};
 
 /// `struct module`, then code, then what changes structures everywhere. The order within a kind is that of severity.
-pub(super) const ROWS: &[Row] = &[
+pub(super) const ROWS: &[OptionRow] = &[
     // struct module, before init.
     member("STACKTRACE_BUILD_ID", BeforeInit, "build_id", (5, 12, 0), "5.18 to 7.3"),
     member("SYSFS", BeforeInit, "param_lock", (3, 11, 0), "4.9 to 7.3"),

@@ -2,13 +2,12 @@
 
 use serde::Serialize;
 
-/// A version: 2.6.32 is `(2, 6, 32)`.
-pub type Version = (u32, u32, u32);
+use crate::buildtree::reading::makefile::KernelNumbers;
 
 /// What an option changes, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum AbiEffectKind {
     /// `struct module` before its member `init`: the kernel finds another init, or none, and says nothing.
     BeforeInit,
     /// `struct module` elsewhere: its size, its `exit`, or what the kernel looks for in it.
@@ -20,14 +19,14 @@ pub enum Kind {
 }
 
 /// A row of the tables.
-pub(super) struct Row {
+pub(super) struct OptionRow {
     pub(super) option: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: AbiEffectKind,
     pub(super) what: &'static str,
     /// The first version that may have it.
-    pub(super) from: Version,
+    pub(super) from: KernelNumbers,
     /// The first that was read and has it no more.
-    pub(super) until: Option<Version>,
+    pub(super) until: Option<KernelNumbers>,
     pub(super) seen: &'static str,
     pub(super) source: &'static str,
     /// Only where this is set too: an architecture, or what the option is looked at under.
@@ -37,4 +36,4 @@ pub(super) struct Row {
 }
 
 /// From the first kernel on that has such modules.
-pub(super) const ALWAYS: Version = (0, 0, 0);
+pub(super) const ALWAYS: KernelNumbers = (0, 0, 0);

@@ -5,16 +5,16 @@
 //! that of how many modules a structure reaches: locks, then what all drivers have, then networking, block devices,
 //! memory.
 
-use crate::buildtree::advising::abi_options::row::{ALWAYS, Kind, Row};
+use crate::buildtree::advising::abi_options::row::{ALWAYS, AbiEffectKind, OptionRow};
 
-const fn row(option: &'static str, what: &'static str, seen: &'static str, source: &'static str) -> Row {
-    let kind = Kind::SharedStructure;
-    Row { option, kind, what, from: ALWAYS, until: None, seen, source, only: None, by_value: false }
+const fn row(option: &'static str, what: &'static str, seen: &'static str, source: &'static str) -> OptionRow {
+    let kind = AbiEffectKind::SharedStructure;
+    OptionRow { option, kind, what, from: ALWAYS, until: None, seen, source, only: None, by_value: false }
 }
 
 /// An option, the structures, the kernels that were read and have it, the headers.
 #[rustfmt::skip]
-pub(super) const ROWS: &[Row] = &[
+pub(super) const ROWS: &[OptionRow] = &[
     row("DEBUG_LOCK_ALLOC", "spinlock_t, struct mutex, struct rw_semaphore, struct vm_area_struct",
         "5.10 to 7.2", "include/linux/spinlock_types.h, include/linux/mutex.h, include/linux/rwsem.h, include/linux/mm_types.h"),
     row("DEBUG_SPINLOCK", "spinlock_t", "5.10 to 7.2", "include/linux/spinlock_types.h"),

@@ -1,13 +1,13 @@
 //! What a kernel's Makefiles tell the compiler, as far as it reaches the version magic: where headers are, and macros
 //! that no header defines.
 
-use crate::buildtree::preprocessor::{Condition, Folder, Headers, Location, Need};
+use crate::buildtree::preprocessor::{Condition, HeaderSource, IncludeFolder, Location, Need};
 use crate::error::Result;
 use crate::kernel::Config;
 
 /// A macro of the compiler's command line (`-D`) that an option puts there.
 #[derive(Debug)]
-pub(super) struct Argument {
+pub(super) struct CompilerArgument {
     pub(super) name: &'static str,
     pub(super) value: String,
     /// The line of the Makefile.
@@ -18,7 +18,7 @@ pub(super) struct Argument {
     pub(super) is_given: bool,
 }
 
-impl Argument {
+impl CompilerArgument {
     pub(super) fn condition(&self) -> Condition {
         Condition {
             place: self.place.clone(),
@@ -31,7 +31,11 @@ impl Argument {
 }
 
 /// All that matter to the version magic, those that are not there too.
-pub(super) fn arguments(headers: &impl Headers, architecture: &str, config: &Config) -> Result<Vec<Argument>> {
+pub(super) fn arguments(
+    headers: &impl HeaderSource,
+    architecture: &str,
+    config: &Config,
+) -> Result<Vec<CompilerArgument>> {
     let mut found = Vec::new();
     for switch in SWITCHES {
         let is_here = headers.read(switch.makefile)?;
@@ -39,7 +43,7 @@ pub(super) fn arguments(headers: &impl Headers, architecture: &str, config: &Con
             Some(header) => Location { file: header.file.clone(), line: line_with(&header.bytes, switch.name) },
             None => Location { file: switch.makefile.into(), line: 0 },
         };
-        found.push(Argument {
+        found.push(CompilerArgument {
             name: switch.name,
             value: "1".to_owned(),
             place,
@@ -53,19 +57,23 @@ pub(super) fn arguments(headers: &impl Headers, architecture: &str, config: &Con
     Ok(found)
 }
 
-struct Switch {
+struct CompilerSwitch {
     name: &'static str,
     option: &'static str,
     makefile: &'static str,
 }
 
-const SWITCHES: &[Switch] = &[
+const SWITCHES: &[CompilerSwitch] = &[
     // 4.13 to 5.18
-    Switch { name: "RANDSTRUCT_PLUGIN", option: "GCC_PLUGIN_RANDSTRUCT", makefile: "scripts/Makefile.gcc-plugins" },
+    CompilerSwitch {
+        name: "RANDSTRUCT_PLUGIN",
+        option: "GCC_PLUGIN_RANDSTRUCT",
+        makefile: "scripts/Makefile.gcc-plugins",
+    },
     // 5.19 and later, by gcc's plugin or by clang itself
-    Switch { name: "RANDSTRUCT", option: "RANDSTRUCT", makefile: "scripts/Makefile.randstruct" },
+    CompilerSwitch { name: "RANDSTRUCT", option: "RANDSTRUCT", makefile: "scripts/Makefile.randstruct" },
     // 4.6 to 5.7: the option is there if the compiler passed the test for it
-    Switch { name: "CC_USING_MPROFILE_KERNEL", option: "MPROFILE_KERNEL", makefile: "arch/powerpc/Makefile" },
+    CompilerSwitch { name: "CC_USING_MPROFILE_KERNEL", option: "MPROFILE_KERNEL", makefile: "arch/powerpc/Makefile" },
 ];
 
 fn line_with(text: &[u8], word: &str) -> usize {
@@ -82,9 +90,9 @@ const ARM_VERSION: &str = "__LINUX_ARM_ARCH__";
 
 /// `arch-$(CONFIG_CPU_32v7) =-D__LINUX_ARM_ARCH__=7 …` (before 5.17; `cpp-$(…)` since), from the architecture's own
 /// Makefile. The last line whose option is set decides, as it does for make.
-fn arm_versions(headers: &impl Headers, architecture: &str, config: &Config) -> Result<Vec<Argument>> {
+fn arm_versions(headers: &impl HeaderSource, architecture: &str, config: &Config) -> Result<Vec<CompilerArgument>> {
     let makefile = format!("arch/{}/Makefile", architecture);
-    let mut found: Vec<Argument> = match headers.read(&makefile)? {
+    let mut found: Vec<CompilerArgument> = match headers.read(&makefile)? {
         Some(header) => {
             let text = String::from_utf8_lossy(&header.bytes).into_owned();
             let counting = lines_that_count(&text, config);
@@ -112,12 +120,12 @@ fn arm_versions(headers: &impl Headers, architecture: &str, config: &Config) -> 
     Ok(found)
 }
 
-fn version(option: &str, value: &str, place: Location) -> Argument {
-    Argument { name: ARM_VERSION, value: value.to_owned(), place, option: option.to_owned(), is_given: false }
+fn version(option: &str, value: &str, place: Location) -> CompilerArgument {
+    CompilerArgument { name: ARM_VERSION, value: value.to_owned(), place, option: option.to_owned(), is_given: false }
 }
 
 /// A Makefile's lines with their numbers, without those behind `ifeq ($(CONFIG_…),y)` where the option is not set: the
-/// ARMv6K line counts for ARMv6 alone, since ARMv7 sets its option too. Other conditions are taken to hold.
+/// ARMv6K line counts for ARMv6 alone, since ARMv7 sets its option too. AlternativePiece conditions are taken to hold.
 fn lines_that_count<'a>(text: &'a str, config: &'a Config) -> impl Iterator<Item = (usize, &'a str)> {
     let mut open: Vec<bool> = Vec::new();
     text.lines().enumerate().filter_map(move |(number, line)| {
@@ -162,9 +170,9 @@ const ARM_VERSIONS: [(&str, &str); 8] = [
 ];
 
 /// Where headers are, by `LINUXINCLUDE` of the top Makefile in every age, and by the architecture's own.
-pub(super) fn folders(architecture: &str, config: &Config) -> Vec<Folder> {
+pub(super) fn folders(architecture: &str, config: &Config) -> Vec<IncludeFolder> {
     let mut folders = Vec::new();
-    let mut add = |prefix: &str, path: String| folders.push(Folder { prefix: prefix.to_owned(), path });
+    let mut add = |prefix: &str, path: String| folders.push(IncludeFolder { prefix: prefix.to_owned(), path });
     let names = names(architecture, config);
     for name in &names {
         // 2.6.28 on; what is generated there, 3.2 on.

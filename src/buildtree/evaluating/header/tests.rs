@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::buildtree::preprocessor::Header;
+use crate::buildtree::preprocessor::HeaderFile;
 use crate::vermagic::TokenKind;
 
-struct Tree(BTreeMap<String, String>);
+struct HeaderTree(BTreeMap<String, String>);
 
-impl Headers for Tree {
-    fn read(&self, path: &str) -> Result<Option<Header>> {
-        Ok(self.0.get(path).map(|text| Header { file: path.into(), bytes: text.clone().into_bytes() }))
+impl HeaderSource for HeaderTree {
+    fn read(&self, path: &str) -> Result<Option<HeaderFile>> {
+        Ok(self.0.get(path).map(|text| HeaderFile { file: path.into(), bytes: text.clone().into_bytes() }))
     }
 }
 
-fn tree(files: &[(&str, &str)]) -> Tree {
-    Tree(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
+fn tree(files: &[(&str, &str)]) -> HeaderTree {
+    HeaderTree(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
 }
 
 /// `CONFIG_X=y` for each, or `X=value`.
@@ -27,18 +27,18 @@ fn config(options: &[&str]) -> Config {
     options.iter().map(option).collect()
 }
 
-fn evaluated(tree: &Tree, architecture: &str, options: &[&str]) -> Carried {
+fn evaluated(tree: &HeaderTree, architecture: &str, options: &[&str]) -> HeaderVermagic {
     let config = config(options);
-    vermagic(tree, &Given { config: &config, architecture, release: None, compiler: Some((3, 3)) }).unwrap()
+    vermagic(tree, &HeaderInputs { config: &config, architecture, release: None, compiler: Some((3, 3)) }).unwrap()
 }
 
-fn string(carried: &Carried) -> String {
+fn string(carried: &HeaderVermagic) -> String {
     assert_eq!(carried.unknown(), []);
     String::from_utf8(carried.known()).unwrap()
 }
 
 /// The place of a token's first piece, and what it needs.
-fn behind(carried: &Carried, kind: TokenKind) -> (String, usize, Vec<(String, bool)>) {
+fn behind(carried: &HeaderVermagic, kind: TokenKind) -> (String, usize, Vec<(String, bool)>) {
     let vermagic = carried.vermagic().unwrap();
     let token = vermagic.tokens().iter().find(|token| token.kind == kind).unwrap();
     let piece = carried.behind(&token.range)[0];
@@ -86,7 +86,7 @@ const STRINGIFY: (&str, &str) =
     ("include/linux/stringify.h", "#define __stringify_1(x...) #x\n#define __stringify(x...) __stringify_1(x)\n");
 
 /// A tree of 5.8 or later with an architecture's header.
-fn new(path: &str, header: &str) -> Tree {
+fn new(path: &str, header: &str) -> HeaderTree {
     tree(&[("include/linux/vermagic.h", NEW), RELEASE, STRINGIFY, (path, header)])
 }
 
@@ -107,7 +107,7 @@ const OLDEST: &str = "#include <linux/version.h>
 \t\"gcc-\" __stringify(__GNUC__) \".\" __stringify(__GNUC_MINOR__)
 ";
 
-fn oldest(path: &str, header: &str) -> Tree {
+fn oldest(path: &str, header: &str) -> HeaderTree {
     tree(&[
         ("include/linux/vermagic.h", OLDEST),
         ("include/linux/version.h", "#define UTS_RELEASE \"2.6.5-1.358custom\"\n"),
@@ -164,8 +164,8 @@ fn the_module_guides_tree_of_2_6_5() {
 fn a_release_that_is_given_goes_before_a_stale_header() {
     let tree = oldest("include/asm/module.h", I386);
     let config = config(&["M586"]);
-    let release = Some(("2.6.5-1.358", Place { file: "Makefile".into(), line: 4 }));
-    let given = Given { config: &config, architecture: "i386", release, compiler: Some((3, 3)) };
+    let release = Some(("2.6.5-1.358", FileLine { file: "Makefile".into(), line: 4 }));
+    let given = HeaderInputs { config: &config, architecture: "i386", release, compiler: Some((3, 3)) };
     let carried = vermagic(&tree, &given).unwrap();
     assert_eq!(string(&carried), "2.6.5-1.358 586 gcc-3.3");
     assert_eq!(behind(&carried, TokenKind::Release), ("Makefile".to_owned(), 4, vec![]));
@@ -175,14 +175,14 @@ fn a_release_that_is_given_goes_before_a_stale_header() {
 fn what_nothing_defines_is_named_and_the_headers_error_told() {
     let tree = oldest("include/asm-i386/module.h", I386);
     let config = config(&[]);
-    let given = Given { config: &config, architecture: "i386", release: None, compiler: None };
+    let given = HeaderInputs { config: &config, architecture: "i386", release: None, compiler: None };
     let carried = vermagic(&tree, &given).unwrap();
     assert_eq!(carried.vermagic(), None);
     let unknown = carried.unknown();
     assert_eq!((unknown[0].name.as_str(), unknown[0].place.line), ("FAMILY", 18));
     let names: Vec<&str> = unknown.iter().map(|unknown| unknown.name.as_str()).collect();
     assert_eq!(names, ["FAMILY", "__GNUC__", "__GNUC_MINOR__"]);
-    let told = |note: &&Note| note.kind == NoteKind::Error;
+    let told = |note: &&Diagnostic| note.kind == DiagnosticKind::Error;
     assert_eq!(carried.notes.iter().find(told).unwrap().text, "unknown processor family");
     assert!(carried.others.iter().any(|other| other.text == b"686 " && other.now.is_none()));
 }
@@ -247,7 +247,7 @@ fn arms_version_is_what_its_makefile_tells_the_compiler() {
     let carried = evaluated(&tree, "arm", &["CPU_32v7", "CPU_32v6K"]);
     assert_eq!(string(&carried), "6.1.0 ARMv7 ");
     let version = carried.pieces.iter().find(|piece| piece.said == Spelled::Text(b"7".to_vec())).unwrap();
-    assert_eq!(version.place, Place { file: "arch/arm/Makefile".into(), line: 1 });
+    assert_eq!(version.place, FileLine { file: "arch/arm/Makefile".into(), line: 1 });
     assert_eq!(needs(&version.conditions), [set("CONFIG_CPU_32v7")]);
     let other = carried.others.iter().find(|other| other.text == b"5").unwrap();
     assert_eq!((other.place.line, needs(&other.conditions)), (6, vec![set("CONFIG_CPU_32v5")]));
@@ -315,7 +315,7 @@ fn a_vendors_words_and_a_vendors_release_come_out_as_they_stand() {
 
 #[test]
 fn a_folder_that_is_no_kernels_is_told_so() {
-    let given = Given { config: &Config::new(), architecture: "x86", release: None, compiler: None };
+    let given = HeaderInputs { config: &Config::new(), architecture: "x86", release: None, compiler: None };
     let error = vermagic(&tree(&[]), &given).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(
@@ -330,6 +330,6 @@ fn a_folder_that_is_no_kernels_is_told_so() {
 #[test]
 fn headers_that_never_end_are_an_error() {
     let tree = new("arch/x86/include/asm/vermagic.h", "#include \"vermagic.h\"\n");
-    let given = Given { config: &Config::new(), architecture: "x86", release: None, compiler: None };
+    let given = HeaderInputs { config: &Config::new(), architecture: "x86", release: None, compiler: None };
     assert_eq!(vermagic(&tree, &given).unwrap_err().kind(), ErrorKind::TooLarge);
 }

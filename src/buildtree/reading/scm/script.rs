@@ -2,19 +2,19 @@
 
 /// What a script does, by its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Script {
-    pub(super) form: Form,
+pub(super) struct SetlocalversionScript {
+    pub(super) form: ScriptForm,
     /// Does it take `.scmversion` for an answer?
     pub(super) scmversion: bool,
-    pub(super) repository: Repository,
-    pub(super) tagged: Tagged,
+    pub(super) repository: RepositoryRule,
+    pub(super) tagged: TagRule,
     /// Does it print the number of commits since the tag?
-    pub(super) counts: Option<Count>,
-    pub(super) hash: Hash,
-    pub(super) dirty: Option<Dirty>,
+    pub(super) counts: Option<CommitCount>,
+    pub(super) hash: HashForm,
+    pub(super) dirty: Option<DirtyCheck>,
     /// Is the suffix appended with CONFIG_LOCALVERSION_AUTO? Some vendors took that out.
     pub(super) full: bool,
-    pub(super) short: Short,
+    pub(super) short: ShortForm,
     pub(super) git_svn: bool,
     pub(super) hg: bool,
     pub(super) svn: bool,
@@ -22,7 +22,7 @@ pub(super) struct Script {
 
 /// What the script prints as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ScriptForm {
     /// The Perl script of 2.6.14.
     Perl,
     /// The suffix, and only where CONFIG_LOCALVERSION_AUTO is set.
@@ -33,7 +33,7 @@ pub(super) enum Form {
 
 /// Which repository counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repository {
+pub(super) enum RepositoryRule {
     /// That of any folder above.
     Any,
     /// Where `.git` is a folder of the source.
@@ -44,7 +44,7 @@ pub(super) enum Repository {
 
 /// What a tagged commit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tagged {
+pub(super) enum TagRule {
     /// `git name-rev --tags` is not undefined; since 2.6.25 and names no commit before a tag.
     NameRev { exact: bool },
     /// `git describe --exact-match`.
@@ -55,7 +55,7 @@ pub(super) enum Tagged {
 
 /// How the number of commits is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
+pub(super) enum CommitCount {
     /// `-00003-gHASH`, both of `git describe`.
     WithHash,
     /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: 11 digits or 12, by the awk.
@@ -66,7 +66,7 @@ pub(super) enum Count {
 
 /// How a hash is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(super) enum HashForm {
     /// So many digits.
     Cut(usize),
     /// As `git rev-parse --short` has it.
@@ -75,17 +75,17 @@ pub(super) enum Hash {
 
 /// What says that there are changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dirty {
+pub(super) struct DirtyCheck {
     pub(super) word: &'static str,
     /// Are changes below `scripts/package` passed over?
     pub(super) without_package: bool,
     /// What is asked, and its answer's form.
-    pub(super) asked: Asked,
+    pub(super) asked: DirtyCommand,
 }
 
 /// How a script asks for changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum DirtyCommand {
     /// `git status -uno --porcelain`; scripts that refresh the index before they ask get the same answer.
     Status,
     /// `git diff-files`, without a refresh: what was touched counts, what is in the index does not.
@@ -96,7 +96,7 @@ pub(super) enum Asked {
 
 /// What becomes of the suffix without CONFIG_LOCALVERSION_AUTO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Short {
+pub(super) enum ShortForm {
     /// Nothing.
     Nothing,
     /// `+` for whatever it is (`${scm:++}`).
@@ -107,63 +107,63 @@ pub(super) enum Short {
 
 /// A line that prints what is not known.
 #[derive(Debug)]
-pub(super) struct Strange {
+pub(super) struct UnknownLine {
     pub(super) line: usize,
     pub(super) text: String,
 }
 
-impl Script {
-    pub(super) fn parse(text: &str) -> std::result::Result<Script, Strange> {
+impl SetlocalversionScript {
+    pub(super) fn parse(text: &str) -> std::result::Result<SetlocalversionScript, UnknownLine> {
         if text.starts_with("#!") && text.lines().next().is_some_and(|line| line.contains("perl")) {
-            return Ok(Script::perl());
+            return Ok(SetlocalversionScript::perl());
         }
         let code = code(text);
         if let Some((line, text)) = code.iter().find(|(_, line)| is_strange(line)) {
-            return Err(Strange { line: *line, text: (*text).to_owned() });
+            return Err(UnknownLine { line: *line, text: (*text).to_owned() });
         }
         let has = |words: &str| code.iter().any(|(_, line)| line.contains(words));
         let whole = has("collect_files");
         let tagged = match () {
-            () if has("try_tag") => Tagged::KernelVersion { describe: false },
-            () if has("--match=$tag") => Tagged::KernelVersion { describe: true },
-            () if has("describe --exact-match") => Tagged::ExactMatch,
-            () if has("name-rev") => Tagged::NameRev { exact: has("~[0-9]*") },
-            () => return Err(Strange { line: 0, text: "it asks git nothing that is known".to_owned() }),
+            () if has("try_tag") => TagRule::KernelVersion { describe: false },
+            () if has("--match=$tag") => TagRule::KernelVersion { describe: true },
+            () if has("describe --exact-match") => TagRule::ExactMatch,
+            () if has("name-rev") => TagRule::NameRev { exact: has("~[0-9]*") },
+            () => return Err(UnknownLine { line: 0, text: "it asks git nothing that is known".to_owned() }),
         };
         let counts = match () {
-            () if has("substr($(NF),0,13)") => Some(Count::WithCutHash),
-            () if has("-%05d-%s") => Some(Count::WithHash),
-            () if has("%05d") => Some(Count::Alone),
+            () if has("substr($(NF),0,13)") => Some(CommitCount::WithCutHash),
+            () if has("-%05d-%s") => Some(CommitCount::WithHash),
+            () if has("%05d") => Some(CommitCount::Alone),
             () => None,
         };
         let hash = match () {
-            () if has("cut -c1-8") => Hash::Cut(8),
-            () if has("cut -c1-12") || has("%.12s") => Hash::Cut(12),
-            () => Hash::Short,
+            () if has("cut -c1-8") => HashForm::Cut(8),
+            () if has("cut -c1-12") || has("%.12s") => HashForm::Cut(12),
+            () => HashForm::Short,
         };
         let word = ["-git_dirty", "-dirty"].into_iter().find(|word| has(word) && has("diff-"));
-        let dirty = word.map(|word| Dirty {
+        let dirty = word.map(|word| DirtyCheck {
             word,
             without_package: has("scripts/package"),
             asked: match () {
-                () if has("status -uno") || has("update-index --refresh") => Asked::Status,
-                () if has("diff-files") => Asked::DiffFiles,
-                () => Asked::DiffIndex,
+                () if has("status -uno") || has("update-index --refresh") => DirtyCommand::Status,
+                () if has("diff-files") => DirtyCommand::DiffFiles,
+                () => DirtyCommand::DiffIndex,
             },
         });
         let short = match () {
-            () if !whole || !has("scm_version --short") => Short::Nothing,
-            () if has("${scm:++}") => Short::Plus,
-            () if has("$res$scm\"") || has("${scm_version}") => Short::AsIs,
-            () => Short::Nothing,
+            () if !whole || !has("scm_version --short") => ShortForm::Nothing,
+            () if has("${scm:++}") => ShortForm::Plus,
+            () if has("$res$scm\"") || has("${scm_version}") => ShortForm::AsIs,
+            () => ShortForm::Nothing,
         };
-        Ok(Script {
-            form: if whole { Form::Whole } else { Form::Suffix },
+        Ok(SetlocalversionScript {
+            form: if whole { ScriptForm::Whole } else { ScriptForm::Suffix },
             scmversion: has("cat .scmversion"),
             repository: match () {
-                () if has("--show-cdup") => Repository::Top,
-                () if has("test -d .git ") => Repository::GitFolder,
-                () => Repository::Any,
+                () if has("--show-cdup") => RepositoryRule::Top,
+                () if has("test -d .git ") => RepositoryRule::GitFolder,
+                () => RepositoryRule::Any,
             },
             tagged,
             counts,
@@ -178,17 +178,17 @@ impl Script {
         })
     }
 
-    pub(super) fn perl() -> Script {
-        Script {
-            form: Form::Perl,
+    pub(super) fn perl() -> SetlocalversionScript {
+        SetlocalversionScript {
+            form: ScriptForm::Perl,
             scmversion: false,
-            repository: Repository::GitFolder,
-            tagged: Tagged::NameRev { exact: false },
+            repository: RepositoryRule::GitFolder,
+            tagged: TagRule::NameRev { exact: false },
             counts: None,
-            hash: Hash::Cut(8),
+            hash: HashForm::Cut(8),
             dirty: None,
             full: true,
-            short: Short::Nothing,
+            short: ShortForm::Nothing,
             git_svn: false,
             hg: false,
             svn: false,
@@ -197,14 +197,14 @@ impl Script {
 
     pub(super) fn shortened(&self, short: bool, suffix: String) -> String {
         match (short, self.short) {
-            (true, Short::Plus) if !suffix.is_empty() => "+".to_owned(),
+            (true, ShortForm::Plus) if !suffix.is_empty() => "+".to_owned(),
             _ => suffix,
         }
     }
 
     /// Is the hash still to be printed?
     pub(super) fn appends_hash(&self, past: &str) -> bool {
-        past.is_empty() || self.counts == Some(Count::Alone)
+        past.is_empty() || self.counts == Some(CommitCount::Alone)
     }
 }
 
@@ -262,10 +262,10 @@ mod tests {
     #[test]
     fn a_script_that_prints_another_thing_is_not_guessed_at() {
         let vendor = "#!/bin/sh\nif git describe --exact-match; then :; fi\nres=\"$res-android12-9\"\n";
-        assert_eq!(Script::parse(vendor).map_err(|strange| strange.line).unwrap_err(), 3);
-        assert!(Script::parse("#!/bin/sh\n# nothing at all\n").is_err());
+        assert_eq!(SetlocalversionScript::parse(vendor).map_err(|strange| strange.line).unwrap_err(), 3);
+        assert!(SetlocalversionScript::parse("#!/bin/sh\n# nothing at all\n").is_err());
         // A comment prints nothing.
         let quiet = "#!/bin/sh\n#\techo \"-mine\"\ngit describe --exact-match\nprintf '%s%s' -g $head\n";
-        assert_eq!(Script::parse(quiet).unwrap().dirty, None);
+        assert_eq!(SetlocalversionScript::parse(quiet).unwrap().dirty, None);
     }
 }
