@@ -5,6 +5,7 @@
 //!
 //! - [`escape`], [`text`], [`error`]: text that a terminal does not obey; quantities, paths and bytes in words and JSON; what
 //!   can go wrong
+//! - [`digest`]: SHA-256
 //! - [`edit`]: bytes that become others; pure
 //! - [`vermagic`]: the grammar of version magic; pure
 //! - [`btf`]: the types of kernels and modules; pure
@@ -39,6 +40,7 @@
 pub mod btf;
 pub mod buildtree;
 pub mod cli;
+pub mod digest;
 pub mod edit;
 pub mod error;
 pub mod escape;

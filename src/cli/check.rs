@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::{Status, words};
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
 use crate::kernel::{self, Kernel};
@@ -169,7 +170,7 @@ fn is_patched(path: &Path, journal: &Index) -> bool {
     let is_copy = || {
         let size = path.metadata().ok()?.len();
         let contents = journal.sizes().contains(&size).then(|| file::read(path).ok()).flatten()?;
-        journal.knows_content(&module::sha256(contents.bytes())).ok()
+        journal.knows_content(sha256(contents.bytes())).ok()
     };
     at_its_place().unwrap_or(false) || is_copy().unwrap_or(false)
 }

@@ -4,6 +4,7 @@ use dialoguer::Input;
 use dialoguer::console::Term;
 
 use crate::cli::output::Session;
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is to be confirmed.
@@ -13,7 +14,7 @@ pub(super) struct Question<'q> {
     /// The word to be typed.
     pub(super) word: &'q str,
     /// The digest that stands for it where nobody can be asked.
-    pub(super) digest: &'q str,
+    pub(super) digest: Sha256,
     /// How to see what is to be confirmed, for the hint.
     pub(super) see: &'q str,
 }
@@ -28,7 +29,7 @@ pub(super) fn confirm(question: &Question<'_>, given: Option<&str>, session: &mu
         Err(Error::new(ErrorKind::NotConfirmed, format!("refused by the guard confirmed: {what}")).hint(hint))
     };
     if let Some(given) = given {
-        if given.eq_ignore_ascii_case(question.digest) {
+        if given.to_ascii_lowercase().parse() == Ok(question.digest) {
             return Ok(());
         }
         return not(

@@ -10,6 +10,7 @@ use crate::cli::Status;
 use crate::cli::lab::{LabArgs, specimens};
 use crate::cli::output::{Failure, waiting};
 use crate::cli::tour::{RECORDS, Tour, digest};
+use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::kernel::Lookup;
@@ -17,7 +18,7 @@ use crate::lab::experiment::Target;
 use crate::lab::record::{Cell, Outcome, Role, Way};
 use crate::lab::specimen::Specimen;
 use crate::lab::store;
-use crate::module::{Module, sha256};
+use crate::module::Module;
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Candidate, Decision, Force, LoadOptions};
 
@@ -130,7 +131,7 @@ fn tries_own(lab: &Lab, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tries(tour, &["try", FILE, "--kernel", &lab.kernel, "--ways", "original", "--out", RECORDS])?;
     let path = tour.folder().join(FILE);
     let bytes = std::fs::read(&path).map_err(|e| Error::io("reading", e).on(path))?;
-    concludes(tour, &sha256(&bytes), &[Way::Original])
+    concludes(tour, &sha256(&bytes).to_string(), &[Way::Original])
 }
 
 /// Runs `try`. That a prediction was wrong is told in its table, and no reason to stop.

@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if args.dry_run {
         return Ok(Status::Done);
     }
-    let question = Question { to: "declare it a lab machine", word: &name, digest: &machine, see: "enrol -n" };
+    let question = Question { to: "declare it a lab machine", word: &name, digest: machine, see: "enrol -n" };
     confirm(&question, args.confirm.as_deref(), session)?;
     let mut writer = recover::writer(&vault, session)?;
     enrol::enrol(&mut writer, root)?;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Session, count};
+use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::module::{file, sha256};
+use crate::module::file;
 use crate::vault::history::Trail;
 use crate::vault::index::{self, Index};
 use crate::vault::sorter::Sorter;
@@ -212,7 +213,7 @@ impl Selecting<'_> {
             return Ok(false);
         }
         match file::read(path) {
-            Ok(contents) => self.index.knows_content(&sha256(contents.bytes())),
+            Ok(contents) => self.index.knows_content(sha256(contents.bytes())),
             Err(_) => Ok(false),
         }
     }

@@ -74,7 +74,7 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
 
     let proposal = Proposal::make(&path, out.as_deref(), &request, kernel.as_ref())?;
     let given = args.confirm.as_deref();
-    let is_confirmed = given.is_some_and(|digest| digest.eq_ignore_ascii_case(&proposal.digest));
+    let is_confirmed = given.is_some_and(|digest| digest.to_ascii_lowercase().parse() == Ok(proposal.digest));
     let answers = proposal.ask(&session.machine(&vault), args.overrides.overrides(), is_confirmed)?;
     if args.dry_run {
         match args.json {
@@ -102,17 +102,17 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
     if given.is_none() && session.may_ask {
         shown::print(&proposal, &answers, session)?;
     }
-    let question = Question { to: "patch it", word: &proposal.name, digest: &proposal.digest, see: "-n" };
+    let question = Question { to: "patch it", word: &proposal.name, digest: proposal.digest, see: "-n" };
     confirm(&question, given, session).map_err(|e| e.on(module))?;
     carry_out(&proposal, overridden(&answers), &request, &vault, args, session)
 }
 
 /// Is the file other than its last patch left it, and other than its original?
 fn is_news(vault: &Vault, proposal: &Proposal<'_>) -> Result<bool> {
-    let entries = vault.index()?.about(&proposal.path, &[&proposal.plan.before])?;
+    let entries = vault.index()?.about(&proposal.path, &[proposal.plan.before])?;
     let history = History::of(&entries);
     let is_patched = history.at(&proposal.path).is_some_and(|trail| trail.root().is_some());
-    Ok(is_patched && proposal.out.is_none() && history.origins(&proposal.path, &proposal.plan.before).is_empty())
+    Ok(is_patched && proposal.out.is_none() && history.origins(&proposal.path, proposal.plan.before).is_empty())
 }
 
 fn carry_out(
@@ -135,7 +135,7 @@ fn carry_out(
         let error = Error::new(ErrorKind::Changed, "changed since the plan was confirmed; nothing was written");
         return Err(error.on(&target.path).into());
     }
-    let record = Record { module: proposal.name.clone(), digest: proposal.digest.clone(), overrides };
+    let record = Record { module: proposal.name.clone(), digest: proposal.digest, overrides };
     let entry = apply::apply(&mut writer, &target, &plan, record, proposal.out.as_deref())?;
     let written = proposal.written();
     if args.json {
@@ -146,7 +146,7 @@ fn carry_out(
     writeln!(session.out, "{done}  {}", output::path(written))?;
     writeln!(session.out, "  before  {}", plan.before)?;
     writeln!(session.out, "  after   {}", plan.after)?;
-    writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&plan.before)))?;
+    writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(plan.before)))?;
     writeln!(session.out, "  undo    kmodlab {}restore {}", session.state_option(), output::shell_word(written))?;
     Ok(Status::Done)
 }

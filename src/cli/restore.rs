@@ -12,8 +12,9 @@ use crate::cli::known::{self, Named, Selecting, Selection};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::{Status, recover};
+use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Remedy};
-use crate::module::{Sha256Hex, file, sha256};
+use crate::module::file;
 use crate::vault::Writer;
 use crate::vault::history::Trail;
 use crate::vault::index::Index;
@@ -142,7 +143,7 @@ fn foresee_all(
     let look = |path: &Path| -> Result<RestorePlan, Error> {
         target::must_be_writable(path)?;
         let current = sha256(file::read(path)?.bytes());
-        let plan = restore::plan_by(known.index, known.pending, path, &current)?;
+        let plan = restore::plan_by(known.index, known.pending, path, current)?;
         // A restore whose backup can't be had is none.
         plan.backup(&known.vault.objects())?;
         Ok(plan)
@@ -245,12 +246,12 @@ fn restored(named: &Named, entry: Option<&Entry>, looks: &[String], session: &mu
     let path = named.path()?;
     match entry.and_then(|entry| entry.change.as_ref()) {
         None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
-        Some(change) => print_restored(path, &change.after, looks, session)?,
+        Some(change) => print_restored(path, change.after, looks, session)?,
     }
     Ok(())
 }
 
-fn print_restored(path: &Path, now: &Sha256Hex, looks: &[String], session: &mut Session<'_>) -> Result<(), Failure> {
+fn print_restored(path: &Path, now: Sha256, looks: &[String], session: &mut Session<'_>) -> Result<(), Failure> {
     let done = session.paint(Paint::Good, "restored");
     writeln!(session.out, "{done}  {}", output::path(path))?;
     writeln!(session.out, "  now     {now}")?;
@@ -270,20 +271,24 @@ fn one(path: &Path, args: &Args, writer: &mut Writer<'_>, session: &mut Session<
         let question = Question {
             to: "discard these changes",
             word: &plan.module,
-            digest: &plan.digest,
+            digest: plan.digest,
             see: "restore -n --discard-changes",
         };
         // Of several digests, that of this module; if none is, any of them is one that does not fit.
-        let given = args.confirm.iter().find(|given| given.eq_ignore_ascii_case(&plan.digest)).or(args.confirm.first());
+        let given = args
+            .confirm
+            .iter()
+            .find(|given| given.to_ascii_lowercase().parse() == Ok(plan.digest))
+            .or(args.confirm.first());
         confirm(&question, given.map(String::as_str), session)?;
     }
     let looks = plan.looks_put_back(&target);
     match writer.restore(&target, &plan, true)? {
         None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
         Some(_) => {
-            print_restored(path, &plan.original, &looks, session)?;
+            print_restored(path, plan.original, &looks, session)?;
             if plan.step == Step::Conflict {
-                let backup = writer.vault().objects().path(&plan.current);
+                let backup = writer.vault().objects().path(plan.current);
                 writeln!(session.out, "  backup of what was discarded  {}", output::path(&backup))?;
             }
         }

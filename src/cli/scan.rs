@@ -17,12 +17,13 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use crate::cli::Status;
 use crate::cli::modules::Modules;
 use crate::cli::output::{Counter, Failure, Session};
+use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, package};
 use crate::module::elf::{self, Class, Endian};
 use crate::module::glance::{Glance, Looker};
 use crate::module::versions::Kind;
-use crate::module::{file, is_module_name, sha256};
+use crate::module::{file, is_module_name};
 use crate::parallel::in_order;
 use crate::vault::history::History;
 use crate::vault::index::Index;
@@ -153,14 +154,14 @@ impl Known {
         match patched_place(index, name, &path)? {
             Some(real) => {
                 let sha = sha()?;
-                let entries = index.about(&real, &[&sha])?;
-                Ok(Some(match state_of(&History::of(&entries), &real, Some(&sha)).0 {
+                let entries = index.about(&real, &[sha])?;
+                Ok(Some(match state_of(&History::of(&entries), &real, Some(sha)).0 {
                     State::Patched => Recorded::Patched,
                     State::Original => Recorded::Original,
                     State::Changed | State::Missing | State::Unknown => Recorded::Changed,
                 }))
             }
-            None if index.sizes().contains(&size) => Ok(index.knows_content(&sha()?)?.then_some(Recorded::Patched)),
+            None if index.sizes().contains(&size) => Ok(index.knows_content(sha()?)?.then_some(Recorded::Patched)),
             None => Ok(None),
         }
     }
@@ -170,7 +171,7 @@ impl Known {
         let Some(index) = self.0.as_ref().filter(|index| index.sizes().contains(&(bytes.len() as u64))) else {
             return Ok(None);
         };
-        Ok(index.knows_content(&sha256(bytes))?.then_some(Recorded::Patched))
+        Ok(index.knows_content(sha256(bytes))?.then_some(Recorded::Patched))
     }
 }
 

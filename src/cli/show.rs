@@ -10,6 +10,7 @@ use crate::cli::modinfo::{self, Kmod, Listing, Origin};
 use crate::cli::module_tree::{self, Found, Tree};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::escape::bytes_for_eyes;
 use crate::module::trailer::KeyIdKind;
@@ -237,7 +238,8 @@ fn file_lines(path: &Path, stored: &Stored, module: &Module) -> Vec<String> {
             grouped(module.size as u64)
         ),
     };
-    let mut lines = vec![size, format!("SHA-256 {}", stored.sha256.as_deref().unwrap_or_default())];
+    let mut lines =
+        vec![size, format!("SHA-256 {}", stored.sha256.map(|digest| digest.to_string()).unwrap_or_default())];
     if let Some(text) = module.after_signature(stored.container, path) {
         lines.push(text);
     } else if module.unclaimed > 0 {
@@ -371,7 +373,7 @@ fn modinfo_lines(module: &Module) -> Vec<String> {
 
 /// A module as JSON.
 #[derive(Serialize)]
-struct Shown<'m> {
+struct Shown {
     schema_version: u32,
     path: String,
     /// The path's bytes in hexadecimal, where they are not UTF-8.
@@ -381,7 +383,7 @@ struct Shown<'m> {
     container: module::container::Container,
     stored_size: u64,
     size: usize,
-    sha256: Option<&'m str>,
+    sha256: Option<Sha256>,
     class: elf::Class,
     endian: elf::Endian,
     machine: String,
@@ -458,8 +460,8 @@ struct ShownExport {
     crc: Option<String>,
 }
 
-impl<'m> Shown<'m> {
-    fn of(path: &Path, stored: &'m Stored, module: &Module) -> Shown<'m> {
+impl Shown {
+    fn of(path: &Path, stored: &Stored, module: &Module) -> Shown {
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let crc = |crc: u64| format!("0x{crc:08x}");
         let versions = |list: &Option<Vec<module::versions::Version>>| {
@@ -474,7 +476,7 @@ impl<'m> Shown<'m> {
             container: stored.container,
             stored_size: stored.size,
             size: module.size,
-            sha256: stored.sha256.as_deref(),
+            sha256: stored.sha256,
             class: module.class,
             endian: module.endian,
             machine: elf::machine_name(module.machine),

@@ -11,12 +11,12 @@ use serde::Serialize;
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
 use crate::cli::{Status, known, recover};
+use crate::digest::{Sha256, sha256};
 use crate::error::Error;
-use crate::module::sha256;
 use crate::vault::Vault;
 use crate::vault::journal::Operation;
 use crate::vault::objects::Object;
-use crate::vault::stock::{Kept, Missing, Source, Stock, Why, may_be_dropped};
+use crate::vault::stock::{Kept, Missing, Source, Stock, Why, may_be_dropped, no_such_backup};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -96,7 +96,7 @@ fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status,
             session.json(&Shown::of(kept, None))?;
         }
         for (sha, missing) in &stock.missing {
-            session.json(&Gone::of(sha, missing))?;
+            session.json(&Gone::of(*sha, missing))?;
         }
         return Ok(status);
     }
@@ -197,12 +197,12 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
     };
     progress.lock().unwrap_or_else(|e| e.into_inner()).take();
     // A backup may be there in both forms, of which one is damaged.
-    let whole_forms: BTreeMap<&str, &Object> = stock
+    let whole_forms: BTreeMap<Sha256, &Object> = stock
         .objects
         .iter()
         .zip(&whole)
         .filter(|(_, is_whole)| **is_whole)
-        .map(|(kept, _)| (kept.object.sha.as_str(), &kept.object))
+        .map(|(kept, _)| (kept.object.sha, &kept.object))
         .collect();
     let mut damaged = 0;
     for (kept, is_whole) in stock.objects.iter().zip(&whole) {
@@ -212,7 +212,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
         } else if !is_whole {
             let what = session.paint(Paint::Bad, "DAMAGED: its bytes are not those of its name");
             writeln!(session.out, "{}: {what}", kept.object.file_name())?;
-            match (whole_forms.get(kept.object.sha.as_str()), &kept.why) {
+            match (whole_forms.get(&kept.object.sha), &kept.why) {
                 (Some(other), _) => {
                     let (other, this) = (other.file_name(), kept.object.file_name());
                     writeln!(
@@ -229,7 +229,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
     }
     for (sha, missing) in &stock.missing {
         if json {
-            session.json(&Gone::of(sha, missing))?;
+            session.json(&Gone::of(*sha, missing))?;
             continue;
         }
         let by = missing.dropped_by.map(|line| format!(": line {line} of the journal dropped it")).unwrap_or_default();
@@ -248,35 +248,39 @@ fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status,
         false => Some(recover::writer(vault, session)?),
     };
     let stock = stock(vault, session)?;
-    let given: Vec<String> = args.backups.iter().map(|sha| sha.to_ascii_lowercase()).collect();
-    let shas: BTreeSet<&str> = match args.unneeded {
+    let shas: BTreeSet<Sha256> = match args.unneeded {
         true => stock.unneeded(),
-        false => given.iter().map(String::as_str).collect(),
+        false => args.backups.iter().map(|name| named(name)).collect::<Result<_, Error>>()?,
     };
     may_be_dropped(&stock, &shas)?;
     if shas.is_empty() {
         writeln!(session.out, "nothing is unneeded")?;
         return Ok(Status::Done);
     }
-    let list: Vec<&str> = shas.iter().copied().collect();
+    let list: Vec<String> = shas.iter().map(Sha256::to_string).collect();
     let digest = sha256(format!("drop\n{}\n", list.join("\n")).as_bytes());
     let backups = count(shas.len(), "backup");
     if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        for kept in stock.objects.iter().filter(|kept| shas.contains(kept.object.sha.as_str())) {
+        for kept in stock.objects.iter().filter(|kept| shas.contains(&kept.object.sha)) {
             print(kept, session)?;
         }
         writeln!(session.out, "{backups} would go for good: patched copies elsewhere could not be restored any more")?;
-        writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, &digest))?;
+        writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, digest))?;
     }
     let Some(locked) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
     let these = if shas.len() == 1 { "this backup" } else { "these backups" };
     let to = format!("drop {these}, and with that the way back of patched copies elsewhere");
     let word = shas.len().to_string();
-    let question = Question { to: &to, word: &word, digest: &digest, see: "vault drop -n" };
+    let question = Question { to: &to, word: &word, digest, see: "vault drop -n" };
     confirm(&question, args.confirm.as_deref(), session)?;
     locked.drop_backups(&shas)?;
     writeln!(session.out, "{} {backups}", session.paint(Paint::Good, "dropped"))?;
     Ok(Status::Done)
+}
+
+/// The backup that a person names, in digits of either case.
+fn named(name: &str) -> Result<Sha256, Error> {
+    name.to_ascii_lowercase().parse().map_err(|_| no_such_backup(name))
 }
 
 fn texts(paths: &BTreeSet<std::path::PathBuf>) -> Vec<String> {
@@ -285,9 +289,9 @@ fn texts(paths: &BTreeSet<std::path::PathBuf>) -> Vec<String> {
 
 /// A backup as JSON.
 #[derive(Serialize)]
-struct Shown<'o> {
+struct Shown {
     schema_version: u32,
-    sha256: &'o str,
+    sha256: Sha256,
     size: u64,
     compressed: bool,
     /// needed, discarded, unneeded or orphan
@@ -310,8 +314,8 @@ struct Line {
     module: String,
 }
 
-impl<'o> Shown<'o> {
-    fn of(kept: &'o Kept, whole: Option<bool>) -> Shown<'o> {
+impl Shown {
+    fn of(kept: &Kept, whole: Option<bool>) -> Shown {
         let (state, needed_by, needed_by_hex) = match &kept.why {
             Why::Needed(by) => ("needed", texts(by), output::paths_hex(by)),
             Why::Discarded => ("discarded", Vec::new(), None),
@@ -325,7 +329,7 @@ impl<'o> Shown<'o> {
         };
         Shown {
             schema_version: 1,
-            sha256: &kept.object.sha,
+            sha256: kept.object.sha,
             size: kept.object.size,
             compressed: kept.object.is_compressed,
             state,
@@ -339,9 +343,9 @@ impl<'o> Shown<'o> {
 
 /// A backup that is needed and is not there, as JSON.
 #[derive(Serialize)]
-struct Gone<'m> {
+struct Gone {
     schema_version: u32,
-    sha256: &'m str,
+    sha256: Sha256,
     state: &'static str,
     needed_by: Vec<String>,
     /// The bytes of their paths in hexadecimal, each in its place, where one of them is not UTF-8.
@@ -352,8 +356,8 @@ struct Gone<'m> {
     dropped_by: Option<u64>,
 }
 
-impl<'m> Gone<'m> {
-    fn of(sha: &'m str, missing: &Missing) -> Gone<'m> {
+impl Gone {
+    fn of(sha: Sha256, missing: &Missing) -> Gone {
         Gone {
             schema_version: 1,
             sha256: sha,

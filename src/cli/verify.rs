@@ -11,6 +11,7 @@ use crate::cli::Status;
 use crate::cli::known::{self, Named, Selecting};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session};
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::vault::history::Trail;
 use crate::vault::state::{Backup, Standing, State, standing};
@@ -147,15 +148,15 @@ fn print(standing: &Standing, interrupted: bool, session: &mut Session<'_>) -> R
 
 /// A module's standing as JSON.
 #[derive(Serialize)]
-struct Verified<'s> {
+struct Verified {
     schema_version: u32,
     module: String,
     /// The path's bytes in hexadecimal, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
     state: State,
-    current: Option<&'s str>,
-    original: Option<&'s str>,
+    current: Option<Sha256>,
+    original: Option<Sha256>,
     backup: Backup,
     /// The number of the journal's line, if the backup was dropped
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,15 +167,15 @@ struct Verified<'s> {
     interrupted: bool,
 }
 
-impl<'s> Verified<'s> {
-    fn of(standing: &'s Standing, interrupted: bool) -> Verified<'s> {
+impl Verified {
+    fn of(standing: &Standing, interrupted: bool) -> Verified {
         Verified {
             schema_version: 1,
             module: output::path_text(&standing.path).into_owned(),
             path_hex: output::path_hex(&standing.path),
             state: standing.state,
-            current: standing.current.as_deref(),
-            original: standing.original.as_deref(),
+            current: standing.current,
+            original: standing.original,
             backup: standing.backup,
             dropped_by: standing.dropped_by,
             recorded_at: standing.recorded_at.iter().map(|path| output::path_text(path).into_owned()).collect(),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::{Sha256Hex, sha256};
 use crate::vault::journal::Operation;
 use crate::vault::{Vault, Writer};
 
@@ -14,7 +14,7 @@ use crate::vault::{Vault, Writer};
 struct Enrolment {
     schema_version: u32,
     /// SHA-256 of the machine's id: a state folder that is copied to another machine enrols nothing there.
-    machine: Sha256Hex,
+    machine: Sha256,
 }
 
 /// The file in the state folder.
@@ -25,7 +25,7 @@ const FILE: &str = "lab-machine.json";
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if the machine has no id: then it can't be enrolled.
-pub fn machine(root: &Path) -> Result<Sha256Hex> {
+pub fn machine(root: &Path) -> Result<Sha256> {
     let path = root.join("etc/machine-id");
     let id = std::fs::read_to_string(&path).unwrap_or_default();
     let id = id.trim();

@@ -19,13 +19,13 @@ use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::digest::{Sha256, Sha256Hasher, sha256};
 use crate::error::Result;
 use crate::kernel::cache::folder::{CacheFolder, is_new, is_number};
 use crate::kernel::files::Found;
 use crate::kernel::{Fact, Facts, Lookup, Origin, image};
-use crate::module::{self, sha256};
+use crate::module;
 
 /// What a kept file begins with. The number is the form's: it goes up with each change of [`Facts`] or of the meaning of
 /// a fact.
@@ -68,7 +68,7 @@ pub(super) fn image(source: &Origin, file: &Path, lookup: &Lookup) -> Result<Fac
 /// Those of [`image::facts`].
 pub(super) fn image_bytes(source: &Origin, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
     let kind = format!("image-{}-{}", lookup.max_size, bytes.len());
-    kept(lookup, &kind, || sha256(bytes), source, |name| image::facts(name, bytes, lookup.max_size))
+    kept(lookup, &kind, || sha256(bytes).to_string(), source, |name| image::facts(name, bytes, lookup.max_size))
 }
 
 /// The facts of a package whose bytes these are; `read` makes them anew, and gets its name.
@@ -83,7 +83,7 @@ pub(super) fn package(
     read: impl FnOnce(&Origin) -> Result<Facts> + Send,
 ) -> Result<Facts> {
     let kind = format!("package-{}-{}", lookup.max_size, bytes.len());
-    kept(lookup, &kind, || sha256(bytes), name, read)
+    kept(lookup, &kind, || sha256(bytes).to_string(), name, read)
 }
 
 /// The facts of a module tree with these files; `read` makes them anew, and gets its name.
@@ -94,7 +94,7 @@ pub(super) fn tree(
     read: impl FnOnce(&Origin) -> Facts + Send,
 ) -> Facts {
     let hash = || {
-        let mut hash = Sha256::new();
+        let mut hash = Sha256Hasher::new();
         for file in files {
             // Of a file that is gone by now nothing will be read either.
             let Ok(meta) = folder.join(file).symlink_metadata() else { continue };
@@ -106,7 +106,7 @@ pub(super) fn tree(
                 hash.update(number.to_le_bytes());
             }
         }
-        hex::encode(hash.finalize())
+        hash.finish().to_string()
     };
     let kind = format!("tree-{}-{}", lookup.max_size, files.len());
     let name = Origin::File(folder.to_owned());
@@ -216,7 +216,7 @@ fn load(folder: &CacheFolder, key: &str) -> Option<Facts> {
     let (btf, mut facts) = load_value::<WithoutBtf>(folder, MAGIC, key)?;
     if let Some((source, checksum)) = btf {
         let btf = folder.read(&btf_file(key))?;
-        if Sha256::digest(&btf).as_slice() != checksum {
+        if *sha256(&btf).as_bytes() != checksum {
             return None;
         }
         facts.btf = Some(Fact { value: Arc::from(btf), source });
@@ -228,7 +228,7 @@ fn load(folder: &CacheFolder, key: &str) -> Option<Facts> {
 fn load_value<T: DeserializeOwned>(folder: &CacheFolder, magic: &[u8], key: &str) -> Option<T> {
     let bytes = folder.read(key)?;
     let (checksum, payload) = bytes.strip_prefix(magic)?.split_first_chunk::<32>()?;
-    if Sha256::digest(payload).as_slice() != checksum {
+    if sha256(payload).as_bytes() != checksum {
         return None;
     }
     let kept: Kept<T> = postcard::from_bytes(payload).ok()?;
@@ -250,7 +250,7 @@ fn store(folder: &CacheFolder, key: &str, facts: &Facts) -> Option<()> {
         None => None,
         Some(Fact { value, source }) => {
             folder.write(&btf_file(key), &[&value])?;
-            Some((source, Sha256::digest(&value).into()))
+            Some((source, *sha256(&value).as_bytes()))
         }
     };
     store_value(folder, MAGIC, key.to_owned(), (btf, facts))?;
@@ -262,7 +262,7 @@ fn store(folder: &CacheFolder, key: &str, facts: &Facts) -> Option<()> {
 fn store_value<T: Serialize>(folder: &CacheFolder, magic: &[u8], key: String, value: T) -> Option<()> {
     let name = key.clone();
     let payload = postcard::to_stdvec(&Kept { key, program: Program::this(), value }).ok()?;
-    folder.write(&name, &[magic, &Sha256::digest(&payload), &payload])
+    folder.write(&name, &[magic, sha256(&payload).as_bytes(), &payload])
 }
 
 /// Is this the name of a kept file, as this program makes them?
@@ -270,9 +270,7 @@ fn is_key(name: &str) -> bool {
     let mut parts = name.split('-');
     let is_kind = parts.next().is_some_and(|kind| KINDS.contains(&kind));
     let has_numbers = [parts.next(), parts.next()].iter().all(|part| part.is_some_and(is_number));
-    let has_hash = parts.next().is_some_and(|hash| {
-        hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
-    });
+    let has_hash = parts.next().is_some_and(|hash| hash.parse::<Sha256>().is_ok());
     is_kind && has_numbers && has_hash && parts.next().is_none()
 }
 

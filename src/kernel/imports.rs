@@ -12,8 +12,8 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::digest::Sha256Hasher;
 use crate::kernel::TreeModule;
 use crate::module::Module;
 use crate::module::glance::MARK;
@@ -124,7 +124,7 @@ impl Statement {
     }
 
     fn identity(&self) -> Identity {
-        let mut hash = Sha256::new();
+        let mut hash = Sha256Hasher::new();
         let mut add = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
@@ -139,9 +139,9 @@ impl Statement {
             add(name.as_bytes());
             add(&crc.map(u32::to_le_bytes).unwrap_or_default());
         }
-        let digest: [u8; 32] = hash.finalize().into();
+        let digest = hash.finish();
         let mut identity = Identity::default();
-        identity.copy_from_slice(digest.split_at(size_of::<Identity>()).0);
+        identity.copy_from_slice(digest.as_bytes().split_at(size_of::<Identity>()).0);
         identity
     }
 }

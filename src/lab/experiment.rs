@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::guard::{self, Guard, Overrides};
@@ -18,7 +19,7 @@ use crate::lab::outcome;
 use crate::lab::record::*;
 use crate::lab::specimen::Specimen;
 use crate::lab::wire::{Force, Order};
-use crate::module::{Module, sha256};
+use crate::module::Module;
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Candidate, LoadOptions, LoaderStep};
 
@@ -169,7 +170,7 @@ pub fn run(
     each: &(dyn Fn(&Cell) + Sync),
 ) -> Vec<Cell> {
     let image = target.files.image.as_ref().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
-    let image_sha256 = sha256(image);
+    let image_sha256 = sha256(image).to_string();
     let prepared: Vec<Prepared<'_>> =
         questions.iter().map(|question| prepare(question, target, conditions, &image_sha256)).collect();
     let is_open = |prepared: &&Prepared<'_>| !known.contains_key(&prepared.id) && prepared.bytes.is_some();
@@ -314,7 +315,7 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
         &SCHEMA_VERSION.to_string(),
         &specimen.seen.sha256,
         &specimen.seen.path,
-        &sha256(bytes.as_deref().unwrap_or_default()),
+        &sha256(bytes.as_deref().unwrap_or_default()).to_string(),
         image,
         &vermagic(&target.kernel),
         question.way.name(),
@@ -323,7 +324,7 @@ fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions
         &conditions.settings.witness.join("\0"),
         &conditions.settings.command_line,
     ];
-    let mut id = sha256(what.join("\n").as_bytes());
+    let mut id = sha256(what.join("\n").as_bytes()).to_string();
     id.truncate(24);
     Prepared {
         question: *question,
@@ -388,7 +389,7 @@ fn change(plan: &Plan, specimen: &Specimen, kernel: &Kernel) -> Change {
         say: answer.say.name().to_owned(),
         why: answer.why,
     });
-    Change { edits: edits.collect(), sha256: plan.after.clone(), guards: guards.collect(), impossible: None }
+    Change { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
 }
 
 /// Judges what happened.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::record::ModuleSeen;
 use crate::lab::wire::Exercise;
-use crate::module::{self, Module, name_of_file, sha256};
+use crate::module::{self, Module, name_of_file};
 
 /// A module that is tried.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ impl Specimen {
             name,
             path: path.display().to_string(),
             origin,
-            sha256: sha256(&bytes),
+            sha256: sha256(&bytes).to_string(),
             vermagic: vermagic.map(|vermagic| String::from_utf8_lossy(vermagic.as_bytes()).into_owned()),
         };
         Specimen { seen, bytes, module }

@@ -24,8 +24,7 @@ mod wrapper;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::shell_word;
 use crate::vermagic::Vermagic;
@@ -37,25 +36,6 @@ use this_module::ThisModule;
 use trailer::Trailer;
 use versions::SymbolVersions;
 
-/// A SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
-pub type Sha256Hex = String;
-
-/// The SHA-256 of bytes.
-pub fn sha256(bytes: &[u8]) -> Sha256Hex {
-    hex::encode(Sha256::digest(bytes))
-}
-
-/// The SHA-256 of two versions of a file that do not differ before byte `common`: what they share is hashed once.
-pub fn sha256_of_both(before: &[u8], after: &[u8], common: usize) -> (Sha256Hex, Sha256Hex) {
-    let common = common.min(before.len()).min(after.len());
-    let (shared, rest) = before.split_at(common);
-    let mut sum = Sha256::new_with_prefix(shared);
-    let mut other = sum.clone();
-    sum.update(rest);
-    other.update(after.get(common..).unwrap_or_default());
-    (hex::encode(sum.finalize()), hex::encode(other.finalize()))
-}
-
 /// How a module file is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -64,7 +44,7 @@ pub struct Stored {
     /// Its size on disk, in bytes.
     pub size: u64,
     /// The SHA-256 of the file as it is on disk, if it was asked for: hashing takes longer than all the rest.
-    pub sha256: Option<Sha256Hex>,
+    pub sha256: Option<Sha256>,
 }
 
 /// All that a module says about itself.
@@ -273,15 +253,6 @@ pub fn is_module_name(name: impl AsRef<OsStr>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_versions_are_hashed_as_if_each_alone() {
-        let (before, after) = ([1_u8; 1000], [[1_u8; 500], [2; 500]].concat());
-        for common in [0, 1, 63, 64, 65, 499, 500] {
-            assert_eq!(sha256_of_both(&before, &after, common), (sha256(&before), sha256(&after)));
-        }
-        assert_eq!(sha256_of_both(b"a", b"", 7), (sha256(b"a"), sha256(b"")));
-    }
 
     #[test]
     fn bytes_behind_a_whole_signature_hide_it_and_are_named() {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::digest::Sha256;
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::Sha256Hex;
 use crate::module::container::Container;
 use crate::patch::Plan;
 use crate::vault::Writer;
@@ -13,12 +13,12 @@ use crate::vault::journal::{Entry, Operation};
 use crate::vault::target::Target;
 
 /// What the journal is to say beside the edits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Record {
     /// The module's name.
     pub module: String,
     /// The digest of the plan that was confirmed.
-    pub digest: String,
+    pub digest: Sha256,
     /// The overrides that were used, by the guards' names.
     pub overrides: Vec<String>,
 }
@@ -56,7 +56,7 @@ pub fn wanted(plan: Plan, record: Record) -> Wanted {
 /// What an uncompressed file is to become by edits alone: the SHA-256 of what they make, the edits, and what the journal is
 /// to say.
 pub fn in_place(
-    after_sha256: Sha256Hex,
+    after_sha256: Sha256,
     edits: Vec<Edit>,
     vermagic: (Option<String>, Option<String>),
     record: Record,

@@ -2,17 +2,21 @@
 
 use std::cell::OnceCell;
 
+use crate::digest::{Sha256, sha256, sha256_of_both};
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::module::Module;
 use crate::module::container::Container;
 use crate::module::elf::Elf;
 use crate::module::modinfo::Entry;
-use crate::module::{Module, Sha256Hex, sha256, sha256_of_both};
 use crate::patch::repack;
 use crate::patch::request::{Mark, Mode, Request, Signature, Wish};
 use crate::patch::strings::{self, Strings};
 use crate::patch::versions::Versioned;
 use crate::vermagic::{Comparison, Vermagic, compare_whole};
+
+/// Stands for the digests of a plan until [`Plan::stored`] computes them.
+const NOT_HASHED: Sha256 = Sha256::from_bytes([0; 32]);
 
 /// The exact edits, and what they lead to.
 #[derive(Clone, Debug)]
@@ -42,9 +46,9 @@ pub struct Plan {
     /// How long a new string may be in place, in bytes: the old one and the NULs behind it, but the one that ends it.
     pub room: usize,
     /// SHA-256 of the file before.
-    pub before: Sha256Hex,
+    pub before: Sha256,
     /// SHA-256 of the file after.
-    pub after: Sha256Hex,
+    pub after: Sha256,
     /// The file after.
     pub bytes_after: Vec<u8>,
     /// What is inside the file after, where it is compressed.
@@ -75,7 +79,7 @@ impl Plan {
     /// # Errors
     ///
     /// Those of [`Plan::make`].
-    pub fn make_of_known(file: &[u8], before: Sha256Hex, request: &Request) -> Result<Plan> {
+    pub fn make_of_known(file: &[u8], before: Sha256, request: &Request) -> Result<Plan> {
         Plan::make_of(File { bytes: file, sha256: OnceCell::from(before) }, request)
     }
 
@@ -125,8 +129,8 @@ impl Plan {
             vermagic_before: Vermagic::parse(&entry.value),
             vermagic_after,
             room,
-            after: String::new(),
-            before: String::new(),
+            after: NOT_HASHED,
+            before: NOT_HASHED,
             bytes_after: Vec::new(),
             inside_after: None,
             notes,
@@ -143,14 +147,8 @@ impl Plan {
         if self.edits.is_empty() {
             // Packed anew it would be another file, for nothing.
             let inside_after = (self.container != Container::None).then_some(inside);
-            let sha256 = file.sha256().to_owned();
-            return Ok(Plan {
-                before: sha256.clone(),
-                after: sha256,
-                bytes_after: file.bytes.to_vec(),
-                inside_after,
-                ..self
-            });
+            let sha256 = file.sha256();
+            return Ok(Plan { before: sha256, after: sha256, bytes_after: file.bytes.to_vec(), inside_after, ..self });
         }
         if self.container == Container::None {
             let (before, after) = match file.sha256.into_inner() {
@@ -164,7 +162,7 @@ impl Plan {
             return Err(Error::new(ErrorKind::Malformed, "packed anew it unpacks to something else")
                 .hint("nothing was changed; please report this"));
         }
-        let (before, after) = (file.sha256().to_owned(), sha256(&bytes_after));
+        let (before, after) = (file.sha256(), sha256(&bytes_after));
         Ok(Plan { before, after, bytes_after, inside_after: Some(inside), ..self })
     }
 
@@ -185,7 +183,7 @@ impl Plan {
 
     /// What a confirmation names: a SHA-256 over the file's place and the exact edits. Any other file, other bytes or
     /// other edits give another one.
-    pub fn digest(&self, path: &std::path::Path) -> Sha256Hex {
+    pub fn digest(&self, path: &std::path::Path) -> Sha256 {
         use std::os::unix::ffi::OsStrExt;
         let mut text = b"kmodlab patch 1\n".to_vec();
         text.extend_from_slice(path.as_os_str().as_bytes());
@@ -256,12 +254,12 @@ impl Plan {
 struct File<'f> {
     bytes: &'f [u8],
     /// Its hash, from when it is first needed: to hash takes longer than to plan.
-    sha256: OnceCell<Sha256Hex>,
+    sha256: OnceCell<Sha256>,
 }
 
 impl File<'_> {
-    fn sha256(&self) -> &str {
-        self.sha256.get_or_init(|| sha256(self.bytes))
+    fn sha256(&self) -> Sha256 {
+        *self.sha256.get_or_init(|| sha256(self.bytes))
     }
 }
 

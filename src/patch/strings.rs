@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::digest::Sha256;
 use crate::module::modinfo::{Entry, Modinfo};
 
 pub use crate::module::glance::MARK;
@@ -105,8 +106,8 @@ impl Strings {
 }
 
 /// What the mark says of an original, by its SHA-256: its first twelve digits.
-pub(super) fn mark(original: &str) -> String {
-    format!("{MARK}={}", original.get(..12).unwrap_or(original))
+pub(super) fn mark(original: Sha256) -> String {
+    format!("{MARK}={original:.12}")
 }
 
 /// Does the module say already that it was patched? Then it names the first original, and keeps doing so.

@@ -13,10 +13,9 @@ use std::sync::OnceLock;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
+use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::Sha256Hex;
 use crate::vault::beneath::open_beneath;
 use crate::vault::ownership::StateFolder;
 
@@ -71,13 +70,13 @@ pub(crate) fn read_whole(file: &File) -> Result<Vec<u8>> {
 }
 
 /// The SHA-256 of the whole file, read by its descriptor from its start; never all of it in memory.
-pub(crate) fn sha256_of(file: &File) -> Result<Sha256Hex> {
-    let mut sum = Sha256::new();
+pub(crate) fn sha256_of(file: &File) -> Result<Sha256> {
+    let mut sum = Sha256Hasher::new();
     each_piece(file, |piece| {
         sum.update(piece);
         true
     })?;
-    Ok(hex::encode(sum.finalize()))
+    Ok(sum.finish())
 }
 
 /// Does the whole file, read by its descriptor from its start, hold these bytes? Never all of it is in memory.
@@ -105,15 +104,12 @@ fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
 }
 
 /// The SHA-256 of what comes from a stream, of which each piece is shown to `seen`; never all of it in memory.
-pub(crate) fn sha256_of_stream(
-    mut stream: impl std::io::Read,
-    mut seen: impl FnMut(&[u8]),
-) -> std::io::Result<Sha256Hex> {
-    let mut sum = Sha256::new();
+pub(crate) fn sha256_of_stream(mut stream: impl std::io::Read, mut seen: impl FnMut(&[u8])) -> std::io::Result<Sha256> {
+    let mut sum = Sha256Hasher::new();
     let mut piece = vec![0; PIECE];
     loop {
         match stream.read(&mut piece) {
-            Ok(0) => return Ok(hex::encode(sum.finalize())),
+            Ok(0) => return Ok(sum.finish()),
             Ok(n) => {
                 let piece = piece.get(..n).unwrap_or_default();
                 sum.update(piece);

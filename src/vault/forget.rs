@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
+use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::module::{Sha256Hex, file, sha256};
+use crate::module::file;
 use crate::vault::Writer;
 use crate::vault::history::History;
 use crate::vault::journal::{self, Entry, FileChange, News, Operation};
@@ -15,7 +16,7 @@ pub struct ForgetPlan {
     /// The changes that are let go of, each from the first one's content before to the last one's content after.
     pub changes: Vec<FileChange>,
     /// What a confirmation of exactly this names.
-    pub digest: Sha256Hex,
+    pub digest: Sha256,
 }
 
 /// Finds what there is to let go of at a real path.
@@ -42,7 +43,7 @@ pub fn plan(history: &History<'_>, path: &Path) -> Result<ForgetPlan> {
         .on(path));
     }
     let mut text = format!("forget\n{}\n", path.display());
-    changes.iter().for_each(|change| text.extend([change.before.as_str(), "\n", change.after.as_str(), "\n"]));
+    changes.iter().for_each(|change| text.push_str(&format!("{}\n{}\n", change.before, change.after)));
     Ok(ForgetPlan { changes, digest: sha256(text.as_bytes()) })
 }
 
@@ -53,7 +54,7 @@ fn is_patched(history: &History<'_>, path: &Path) -> Result<bool> {
         return Ok(false);
     }
     match file::read(path) {
-        Ok(contents) => Ok(history.knows(&sha256(contents.bytes()))),
+        Ok(contents) => Ok(history.knows(sha256(contents.bytes()))),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotAModule) => Ok(false),
         Err(e) => Err(e),
     }
@@ -61,7 +62,7 @@ fn is_patched(history: &History<'_>, path: &Path) -> Result<bool> {
 
 fn let_go(first: &FileChange, last: &FileChange) -> FileChange {
     FileChange {
-        after: last.after.clone(),
+        after: last.after,
         size_after: last.size_after,
         edits: Vec::new(),
         plan: None,

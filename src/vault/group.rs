@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::digest::Sha256;
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::Sha256Hex;
 use crate::module::container::Container;
 use crate::vault::Writer;
 use crate::vault::disk::{self, Flusher};
@@ -51,7 +51,7 @@ pub struct Wanted {
     /// in memory twice.
     pub after: Option<Vec<u8>>,
     /// Their SHA-256. A wrong one is found when the file is verified, and undone.
-    pub after_sha256: Sha256Hex,
+    pub after_sha256: Sha256,
     /// The exact edits that were planned. Where they keep the length and lead to `after`, they are written in place;
     /// else a whole new file takes the old one's place.
     pub edits: Vec<Edit>,
@@ -62,7 +62,7 @@ pub struct Wanted {
     /// Version magic before and after, for the journal.
     pub vermagic: (Option<String>, Option<String>),
     /// Digest of the plan that was confirmed, for the journal.
-    pub plan: Option<String>,
+    pub plan: Option<Sha256>,
     /// Overrides used, for the journal.
     pub overrides: Vec<String>,
     /// Anything else for the journal.
@@ -261,7 +261,7 @@ impl Intent {
             path: at.to_owned(),
             module: wanted.module,
             how,
-            before: target.sha256().to_owned(),
+            before: target.sha256(),
             after: wanted.after_sha256,
             size_before: target.size(),
             size_after,
@@ -282,7 +282,7 @@ impl Intent {
             metadata_after: wanted.metadata_after,
             temporary,
             note: wanted.note,
-            checksum: String::new(),
+            checksum: None,
         }
     }
 }
@@ -473,9 +473,9 @@ impl<'t> Group<'t> {
             let (target, intent) = (&member.target, &member.intent);
             let path = &intent.change.path;
             match member.is_in_place() {
-                true => write::verify(path, &intent.change.after, Some(target.identity))
+                true => write::verify(path, intent.change.after, Some(target.identity))
                     .map_err(|e| write::undo(target, intent, e)),
-                false => write::verify(path, &intent.change.after, None).map_err(write::unfinished),
+                false => write::verify(path, intent.change.after, None).map_err(write::unfinished),
             }
         });
     }
@@ -535,7 +535,7 @@ fn not_named(member: &Member<'_>, dir: &File, error: Error) -> Error {
     let change = &member.intent.change;
     let is_as_before = match change.how {
         How::Create => error.kind() == ErrorKind::Usage || !change.path.exists(),
-        How::InPlace | How::Replace => write::verify(&change.path, &change.before, None).is_ok(),
+        How::InPlace | How::Replace => write::verify(&change.path, change.before, None).is_ok(),
     };
     write::take_away(dir, &member.temporary(), is_as_before, error.on(&change.path))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::module::Sha256Hex;
+use crate::digest::Sha256;
 use crate::vault::journal::{Entry, FileChange, Operation};
 
 /// What a restore's line has among its overrides if a person discarded what somebody else wrote.
@@ -27,8 +27,8 @@ impl<'j> Trail<'j> {
     }
 
     /// What the file should be now, by its SHA-256.
-    pub fn expected(&self) -> Option<&'j str> {
-        self.last.map(|change| change.after.as_str())
+    pub fn expected(&self) -> Option<Sha256> {
+        self.last.map(|change| change.after)
     }
 }
 
@@ -36,7 +36,7 @@ impl<'j> Trail<'j> {
 #[derive(Clone, Debug)]
 pub struct Origin<'j> {
     /// SHA-256 of the original.
-    pub original: &'j str,
+    pub original: Sha256,
     /// The change whose metadata is the original's.
     pub change: &'j FileChange,
     /// Known by the file's own place, not by its content alone.
@@ -50,16 +50,16 @@ pub struct Origin<'j> {
 pub struct History<'j> {
     trails: BTreeMap<&'j Path, Trail<'j>>,
     /// For each content that came out of a patch, the changes whose `before` is its original.
-    roots: BTreeMap<&'j str, Vec<&'j FileChange>>,
+    roots: BTreeMap<Sha256, Vec<&'j FileChange>>,
     /// For each original, the first patch of it.
-    originals: BTreeMap<&'j str, &'j FileChange>,
+    originals: BTreeMap<Sha256, &'j FileChange>,
     /// The sizes of what came out of patches.
     sizes: BTreeSet<u64>,
     /// Patched files in whose places others were found: they may be elsewhere now. What they came out as, and where they
     /// were.
     displaced: Vec<(&'j Path, Vec<&'j FileChange>)>,
     /// Backups that a person dropped, and that nobody made again, each with the line that says so.
-    dropped: BTreeMap<&'j str, u64>,
+    dropped: BTreeMap<Sha256, u64>,
 }
 
 impl<'j> History<'j> {
@@ -67,13 +67,13 @@ impl<'j> History<'j> {
     pub fn of(entries: impl IntoIterator<Item = &'j Entry>) -> History<'j> {
         let mut history = History::default();
         for entry in entries {
-            history.dropped.extend(entry.dropped.iter().map(|sha| (sha.as_str(), entry.seq)));
+            history.dropped.extend(entry.dropped.iter().map(|sha| (*sha, entry.seq)));
             let Some(change) = &entry.change else { continue };
             if entry.operation == Operation::Forget {
                 history.forget(change);
                 continue;
             }
-            history.dropped.remove(change.before.as_str());
+            history.dropped.remove(&change.before);
             match entry.operation {
                 // What was given up stays on the trail: it leads back to the original, whatever stands there now.
                 Operation::Patch | Operation::GivenUp => history.patched(change),
@@ -115,16 +115,16 @@ impl<'j> History<'j> {
         trail.patches.push(change);
         self.sizes.insert(change.size_after);
         trail.last = Some(change);
-        let roots = match self.roots.get(change.before.as_str()) {
+        let roots = match self.roots.get(&change.before) {
             Some(roots) => roots.clone(),
             None => {
-                self.originals.entry(&change.before).or_insert(change);
+                self.originals.entry(change.before).or_insert(change);
                 vec![change]
             }
         };
         // A patch that leads back to an original makes nothing that a restore would have to undo.
-        if !self.originals.contains_key(change.after.as_str()) {
-            let known = self.roots.entry(&change.after).or_default();
+        if !self.originals.contains_key(&change.after) {
+            let known = self.roots.entry(change.after).or_default();
             known.extend(
                 roots.into_iter().filter(|root| !known.iter().any(|k| std::ptr::eq(*k, *root))).collect::<Vec<_>>(),
             );
@@ -154,15 +154,15 @@ impl<'j> History<'j> {
 
     /// What this content at this place was originally: by the place's own record, or, for a file that was moved or
     /// copied, by the content alone. Several if the content came of several originals; none if nothing is known.
-    pub fn origins(&self, path: &Path, sha: &str) -> Vec<Origin<'j>> {
+    pub fn origins(&self, path: &Path, sha: Sha256) -> Vec<Origin<'j>> {
         if let Some(trail) = self.at(path)
             && let Some(root) = trail.root()
             && (trail.expected() == Some(sha) || root.before == sha)
         {
             // The first patch here may have been of a copy that was patched elsewhere before.
-            let original = match self.distinct(&root.before).as_slice() {
+            let original = match self.distinct(root.before).as_slice() {
                 [one] => one.original,
-                _ => &root.before,
+                _ => root.before,
             };
             return vec![Origin { original, change: root, is_here: true, times_agree: true }];
         }
@@ -170,12 +170,12 @@ impl<'j> History<'j> {
     }
 
     /// The originals of a content, each once.
-    fn distinct(&self, sha: &str) -> Vec<Origin<'j>> {
+    fn distinct(&self, sha: Sha256) -> Vec<Origin<'j>> {
         let mut origins: Vec<Origin<'j>> = Vec::new();
-        for change in self.roots.get(sha).into_iter().flatten() {
+        for change in self.roots.get(&sha).into_iter().flatten() {
             match origins.iter_mut().find(|o| o.original == change.before) {
                 Some(known) => known.times_agree &= known.change.metadata.modified == change.metadata.modified,
-                None => origins.push(Origin { original: &change.before, change, is_here: false, times_agree: true }),
+                None => origins.push(Origin { original: change.before, change, is_here: false, times_agree: true }),
             }
         }
         origins
@@ -187,20 +187,20 @@ impl<'j> History<'j> {
     }
 
     /// Did this content come out of a patch, wherever that was?
-    pub fn knows(&self, sha: &str) -> bool {
-        self.roots.contains_key(sha)
+    pub fn knows(&self, sha: Sha256) -> bool {
+        self.roots.contains_key(&sha)
     }
 
     /// The originals that patched files still need, each with the places of those files: where they are now, by the
     /// journal, or were before another file was found there.
-    pub fn needed(&self) -> BTreeMap<&'j str, BTreeSet<&'j Path>> {
-        let mut needed: BTreeMap<&str, BTreeSet<&Path>> = BTreeMap::new();
+    pub fn needed(&self) -> BTreeMap<Sha256, BTreeSet<&'j Path>> {
+        let mut needed: BTreeMap<Sha256, BTreeSet<&Path>> = BTreeMap::new();
         let here = self.trails.iter().filter_map(|(path, trail)| Some((*path, trail.root()?)));
         let elsewhere = self.displaced.iter().filter_map(|(path, patches)| Some((*path, *patches.first()?)));
         for (path, root) in here.chain(elsewhere) {
-            needed.entry(&root.before).or_default().insert(path);
+            needed.entry(root.before).or_default().insert(path);
             // The first patch here may have been of a copy that was patched elsewhere before.
-            for origin in self.distinct(&root.before) {
+            for origin in self.distinct(root.before) {
                 needed.entry(origin.original).or_default().insert(path);
             }
         }
@@ -208,22 +208,22 @@ impl<'j> History<'j> {
     }
 
     /// The number of the journal's line by which a person dropped this backup, if that was done.
-    pub fn dropped_by(&self, sha: &str) -> Option<u64> {
-        self.dropped.get(sha).copied()
+    pub fn dropped_by(&self, sha: Sha256) -> Option<u64> {
+        self.dropped.get(&sha).copied()
     }
 
     /// Is this content an original that was patched somewhere?
-    pub fn is_original(&self, sha: &str) -> bool {
-        self.originals.contains_key(sha)
+    pub fn is_original(&self, sha: Sha256) -> bool {
+        self.originals.contains_key(&sha)
     }
 
     /// The first patch of this original, wherever it was.
-    pub fn patch_of(&self, original: &str) -> Option<&'j FileChange> {
-        self.originals.get(original).copied()
+    pub fn patch_of(&self, original: Sha256) -> Option<&'j FileChange> {
+        self.originals.get(&original).copied()
     }
 
     /// Where this content is recorded as the outcome of a patch.
-    pub fn places_of(&self, sha: &str) -> Vec<PathBuf> {
+    pub fn places_of(&self, sha: Sha256) -> Vec<PathBuf> {
         self.patched_files()
             .filter(|(_, trail)| trail.expected() == Some(sha))
             .map(|(path, _)| path.to_owned())
@@ -232,11 +232,11 @@ impl<'j> History<'j> {
 }
 
 /// The backups that a journal refers to, by their SHA-256, each with the lines for which it was made.
-pub fn backups(entries: &[Entry]) -> BTreeMap<&Sha256Hex, Vec<&Entry>> {
-    let mut backups: BTreeMap<&Sha256Hex, Vec<&Entry>> = BTreeMap::new();
+pub fn backups(entries: &[Entry]) -> BTreeMap<Sha256, Vec<&Entry>> {
+    let mut backups: BTreeMap<Sha256, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
         if let Some(change) = &entry.change {
-            backups.entry(&change.before).or_default().push(entry);
+            backups.entry(change.before).or_default().push(entry);
         }
     }
     backups
@@ -254,14 +254,21 @@ mod tests {
     use crate::vault::journal::How;
     use crate::vault::metadata::{Metadata, Time};
 
-    fn entry(operation: Operation, path: &str, before: &str, after: &str) -> Entry {
+    const A: Sha256 = Sha256::from_bytes([b'A'; 32]);
+    const B: Sha256 = Sha256::from_bytes([b'B'; 32]);
+    const C: Sha256 = Sha256::from_bytes([b'C'; 32]);
+    const D: Sha256 = Sha256::from_bytes([b'D'; 32]);
+    const X: Sha256 = Sha256::from_bytes([b'X'; 32]);
+    const Y: Sha256 = Sha256::from_bytes([b'Y'; 32]);
+
+    fn entry(operation: Operation, path: &str, before: Sha256, after: Sha256) -> Entry {
         let epoch = Time { seconds: 0, nanoseconds: 0 };
         let change = FileChange {
             path: path.into(),
             module: "m".into(),
             how: How::InPlace,
-            before: before.into(),
-            after: after.into(),
+            before,
+            after,
             size_before: 0,
             size_after: 0,
             edits: vec![],
@@ -283,100 +290,98 @@ mod tests {
             dropped: vec![],
             note: None,
             tool: String::new(),
-            prev: String::new(),
+            prev: A,
         }
     }
 
     #[test]
     fn a_file_patched_twice_has_the_first_state_as_its_original() {
-        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "C")];
+        let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", B, C)];
         let history = History::of(&journal);
-        assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, "A");
-        assert_eq!(history.origins(Path::new("/moved.ko"), "C")[0].original, "A");
-        assert!(history.is_original("A") && !history.is_original("B"));
+        assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, A);
+        assert_eq!(history.origins(Path::new("/moved.ko"), C)[0].original, A);
+        assert!(history.is_original(A) && !history.is_original(B));
     }
 
     #[test]
     fn a_restored_file_is_patched_no_more() {
-        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Restore, "/m.ko", "B", "A")];
+        let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Restore, "/m.ko", B, A)];
         let history = History::of(&journal);
         assert_eq!(history.patched_files().count(), 0);
-        assert_eq!(history.at(Path::new("/m.ko")).unwrap().expected(), Some("A"));
+        assert_eq!(history.at(Path::new("/m.ko")).unwrap().expected(), Some(A));
     }
 
     #[test]
     fn a_patch_back_to_the_original_makes_no_circle() {
-        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "A")];
+        let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", B, A)];
         let history = History::of(&journal);
-        assert!(history.is_original("A"));
-        assert!(history.origins(Path::new("/moved.ko"), "A").is_empty());
+        assert!(history.is_original(A));
+        assert!(history.origins(Path::new("/moved.ko"), A).is_empty());
     }
 
     #[test]
     fn two_originals_that_became_the_same_are_both_named() {
-        let journal = [entry(Operation::Patch, "/1.ko", "A", "B"), entry(Operation::Patch, "/2.ko", "C", "B")];
+        let journal = [entry(Operation::Patch, "/1.ko", A, B), entry(Operation::Patch, "/2.ko", C, B)];
         let history = History::of(&journal);
-        let originals =
-            |path: &str| history.origins(Path::new(path), "B").iter().map(|o| o.original).collect::<Vec<_>>();
-        assert_eq!(originals("/moved.ko"), ["A", "C"]);
-        assert_eq!(originals("/2.ko"), ["C"]);
-        assert_eq!(history.at(Path::new("/2.ko")).unwrap().root().unwrap().before, "C");
+        let originals = |path: &str| history.origins(Path::new(path), B).iter().map(|o| o.original).collect::<Vec<_>>();
+        assert_eq!(originals("/moved.ko"), [A, C]);
+        assert_eq!(originals("/2.ko"), [C]);
+        assert_eq!(history.at(Path::new("/2.ko")).unwrap().root().unwrap().before, C);
     }
 
     #[test]
     fn a_file_that_took_the_place_of_a_patched_one_is_an_original_of_its_own() {
-        let journal = [entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "X", "Y")];
+        let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", X, Y)];
         let history = History::of(&journal);
-        assert_eq!(history.origins(Path::new("/m.ko"), "Y")[0].original, "X");
+        assert_eq!(history.origins(Path::new("/m.ko"), Y)[0].original, X);
     }
 
     #[test]
     fn an_original_is_needed_until_its_file_is_restored_wherever_that_is_now() {
-        let needed =
-            |journal: &[Entry]| History::of(journal).needed().into_keys().map(str::to_owned).collect::<Vec<_>>();
-        let mut journal = vec![entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "B", "C")];
-        assert_eq!(needed(&journal), ["A"]);
+        let needed = |journal: &[Entry]| History::of(journal).needed().into_keys().collect::<Vec<_>>();
+        let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", B, C)];
+        assert_eq!(needed(&journal), [A]);
         // It was moved, and another took its place.
-        journal.push(entry(Operation::Patch, "/m.ko", "X", "Y"));
-        assert_eq!(needed(&journal), ["A", "X"]);
-        journal.push(entry(Operation::Restore, "/moved.ko", "C", "A"));
-        assert_eq!(needed(&journal), ["X"]);
-        journal.push(entry(Operation::Restore, "/m.ko", "Y", "X"));
-        assert_eq!(needed(&journal), Vec::<String>::new());
+        journal.push(entry(Operation::Patch, "/m.ko", X, Y));
+        assert_eq!(needed(&journal), [A, X]);
+        journal.push(entry(Operation::Restore, "/moved.ko", C, A));
+        assert_eq!(needed(&journal), [X]);
+        journal.push(entry(Operation::Restore, "/m.ko", Y, X));
+        assert_eq!(needed(&journal), Vec::<Sha256>::new());
     }
 
     #[test]
     fn a_path_that_is_forgotten_needs_nothing_and_its_content_stays_known() {
         let needed = |journal: &[Entry]| History::of(journal).needed().len();
-        let mut journal = vec![entry(Operation::Patch, "/m.ko", "A", "B"), entry(Operation::Patch, "/m.ko", "X", "Y")];
-        journal.push(entry(Operation::Patch, "/n.ko", "A", "B"));
+        let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", X, Y)];
+        journal.push(entry(Operation::Patch, "/n.ko", A, B));
         assert_eq!(needed(&journal), 2);
         // The one that was displaced, alone.
-        journal.push(entry(Operation::Forget, "/m.ko", "A", "B"));
+        journal.push(entry(Operation::Forget, "/m.ko", A, B));
         let history = History::of(&journal);
         assert_eq!(history.displaced_from(Path::new("/m.ko")).count(), 0);
-        assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, "X");
-        journal.push(entry(Operation::Forget, "/n.ko", "A", "B"));
+        assert_eq!(history.at(Path::new("/m.ko")).unwrap().root().unwrap().before, X);
+        journal.push(entry(Operation::Forget, "/n.ko", A, B));
         assert_eq!(needed(&journal), 1);
         let history = History::of(&journal);
         assert!(history.at(Path::new("/n.ko")).is_none());
-        assert_eq!(history.origins(Path::new("/elsewhere.ko"), "B")[0].original, "A");
+        assert_eq!(history.origins(Path::new("/elsewhere.ko"), B)[0].original, A);
     }
 
     #[test]
     fn a_dropped_backup_that_is_made_again_is_dropped_no_more() {
-        let mut drop = entry(Operation::Drop, "/m.ko", "", "");
-        (drop.change, drop.dropped) = (None, vec!["A".into()]);
+        let mut drop = entry(Operation::Drop, "/m.ko", A, A);
+        (drop.change, drop.dropped) = (None, vec![A]);
         let mut journal = vec![drop];
-        assert_eq!(History::of(&journal).dropped_by("A"), Some(0));
-        journal.push(entry(Operation::Patch, "/m.ko", "A", "B"));
-        assert_eq!(History::of(&journal).dropped_by("A"), None);
+        assert_eq!(History::of(&journal).dropped_by(A), Some(0));
+        journal.push(entry(Operation::Patch, "/m.ko", A, B));
+        assert_eq!(History::of(&journal).dropped_by(A), None);
     }
 
     #[test]
     fn a_patched_copy_that_is_patched_again_leads_back_to_the_first_original() {
-        let journal = [entry(Operation::Patch, "/c.ko", "A", "B"), entry(Operation::Patch, "/copy.ko", "B", "D")];
+        let journal = [entry(Operation::Patch, "/c.ko", A, B), entry(Operation::Patch, "/copy.ko", B, D)];
         let history = History::of(&journal);
-        assert_eq!(history.origins(Path::new("/copy.ko"), "D")[0].original, "A");
+        assert_eq!(history.origins(Path::new("/copy.ko"), D)[0].original, A);
     }
 }

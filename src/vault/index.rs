@@ -9,8 +9,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::Vault;
 use crate::vault::history::History;
@@ -46,10 +45,10 @@ enum By {
 }
 
 fn key(by: By, text: &[u8]) -> Key {
-    let mut sum = Sha256::new();
+    let mut sum = Sha256Hasher::new();
     sum.update([by as u8]);
     sum.update(text);
-    sum.finalize().first_chunk().copied().map(Key::from_le_bytes).unwrap_or_default()
+    sum.finish().as_bytes().first_chunk().copied().map(Key::from_le_bytes).unwrap_or_default()
 }
 
 /// What stands for a path: of 16 bytes of its hash no two are alike, whoever chose the paths.
@@ -129,7 +128,7 @@ impl Index {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] or [`ErrorKind::Changed`] if a line can't be read again.
-    pub fn about(&self, path: &Path, contents: &[&str]) -> Result<Vec<Entry>> {
+    pub fn about(&self, path: &Path, contents: &[Sha256]) -> Result<Vec<Entry>> {
         Ok(self.found(path, contents, false)?.into_values().collect())
     }
 
@@ -138,7 +137,7 @@ impl Index {
     /// # Errors
     ///
     /// Those of [`Index::about`].
-    pub fn about_with_places(&self, path: &Path, contents: &[&str]) -> Result<Vec<Entry>> {
+    pub fn about_with_places(&self, path: &Path, contents: &[Sha256]) -> Result<Vec<Entry>> {
         Ok(self.found(path, contents, true)?.into_values().collect())
     }
 
@@ -172,7 +171,7 @@ impl Index {
     /// # Errors
     ///
     /// Those of [`Index::about`].
-    pub fn knows_content(&self, sha: &str) -> Result<bool> {
+    pub fn knows_content(&self, sha: Sha256) -> Result<bool> {
         let none = Path::new("");
         Ok(History::of(&self.about(none, &[sha])?).knows(sha))
     }
@@ -207,11 +206,11 @@ impl Index {
         done
     }
 
-    fn found(&self, path: &Path, contents: &[&str], with_places: bool) -> Result<BTreeMap<u64, Entry>> {
+    fn found(&self, path: &Path, contents: &[Sha256], with_places: bool) -> Result<BTreeMap<u64, Entry>> {
         let mut found = self.at_place(path)?;
         let mut wanted = self.beyond(&History::of(found.values()), path, contents);
         if with_places {
-            let elsewhere: Vec<&String> = wanted.iter().filter(|sha| contents.contains(&sha.as_str())).collect();
+            let elsewhere: Vec<Sha256> = wanted.iter().copied().filter(|sha| contents.contains(sha)).collect();
             for sha in elsewhere {
                 for at in self.lines.all(key(By::After, sha.as_bytes()))? {
                     if let Some(change) = self.entry(at)?.change {
@@ -222,14 +221,14 @@ impl Index {
         }
         let mut seen = BTreeSet::new();
         while let Some(sha) = wanted.pop() {
-            if !seen.insert(sha.clone()) {
+            if !seen.insert(sha) {
                 continue;
             }
             let sha = sha.as_bytes();
             // What left it leads back to what it was originally.
             for at in self.lines.all(key(By::After, sha))? {
                 let entry = self.entry(at)?;
-                wanted.extend(entry.change.as_ref().map(|change| change.before.clone()));
+                wanted.extend(entry.change.as_ref().map(|change| change.before));
                 found.insert(at, entry);
             }
             // Whether it is an original its first patch tells.
@@ -248,17 +247,16 @@ impl Index {
     }
 
     /// The contents of which more must be known than what was done at this place.
-    fn beyond(&self, here: &History<'_>, path: &Path, contents: &[&str]) -> Vec<String> {
+    fn beyond(&self, here: &History<'_>, path: &Path, contents: &[Sha256]) -> Vec<Sha256> {
         let trail = here.at(path);
         let root: Option<&FileChange> = trail.and_then(|trail| trail.root());
         let expected = trail.and_then(|trail| trail.expected());
-        let is_here = |sha: &str| root.is_some_and(|root| root.before == sha || expected == Some(sha));
-        let mut wanted: Vec<String> =
-            contents.iter().filter(|sha| !is_here(sha)).map(|sha| (*sha).to_owned()).collect();
+        let is_here = |sha: Sha256| root.is_some_and(|root| root.before == sha || expected == Some(sha));
+        let mut wanted: Vec<Sha256> = contents.iter().copied().filter(|sha| !is_here(*sha)).collect();
         match root {
-            Some(root) => wanted.push(root.before.clone()),
+            Some(root) => wanted.push(root.before),
             // What was restored is an original.
-            None => wanted.extend(expected.map(str::to_owned)),
+            None => wanted.extend(expected),
         }
         wanted
     }
@@ -281,13 +279,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::digest::sha256;
     use crate::vault::journal::{How, News, Tail};
     use crate::vault::metadata::{Metadata, Time};
     use crate::vault::restore;
     use crate::vault::state::state_of;
 
     const PATHS: [&str; 4] = ["/a.ko", "/b.ko", "/c/a.ko", "/d.ko"];
-    const CONTENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
+    /// The contents: the digests of one letter each.
+    fn contents() -> [Sha256; 5] {
+        ["A", "B", "C", "D", "E"].map(|name| sha256(name.as_bytes()))
+    }
 
     /// What is done: operation, path, contents before and after, a time.
     type Done = (Operation, usize, usize, usize, i64);
@@ -299,8 +301,8 @@ mod tests {
             path: PATHS[path].into(),
             module: "m".into(),
             how: if time.seconds == 2 { How::Create } else { How::InPlace },
-            before: CONTENTS[before].into(),
-            after: CONTENTS[after].into(),
+            before: contents()[before],
+            after: contents()[after],
             size_before: 1,
             size_after: after as u64,
             edits: vec![],
@@ -316,7 +318,7 @@ mod tests {
             id: journal::new_id(),
             operation,
             recovered: false,
-            dropped: if is_drop { vec![CONTENTS[before].into(), CONTENTS[after].into()] } else { vec![] },
+            dropped: if is_drop { vec![contents()[before], contents()[after]] } else { vec![] },
             change: (!is_drop).then_some(change),
             note: None,
         }
@@ -340,7 +342,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(400))]
         #[test]
         fn the_lines_that_are_found_tell_the_same_as_all_lines(
-            done in prop::collection::vec((operation(), 0..PATHS.len(), 0..CONTENTS.len(), 0..CONTENTS.len(), 0..3_i64), 0..14)
+            done in prop::collection::vec((operation(), 0..PATHS.len(), 0..contents().len(), 0..contents().len(), 0..3_i64), 0..14)
         ) {
             let (_folder, vault) = vault(&done);
             let journal = vault.journal().unwrap();
@@ -348,7 +350,7 @@ mod tests {
             let index = vault.index().unwrap();
             prop_assert_eq!(index.sizes(), all.sizes());
             let said = |plan: Result<restore::RestorePlan>| plan.map_err(|e| e.to_string());
-            for sha in CONTENTS {
+            for sha in contents() {
                 prop_assert_eq!(index.knows_content(sha).unwrap(), all.knows(sha));
                 for path in PATHS.map(Path::new) {
                     let found = index.about(path, &[sha]).unwrap();
@@ -391,7 +393,7 @@ mod tests {
     fn a_journal_that_is_not_there_knows_nothing() {
         let index = Vault::at("/not/there").index().unwrap();
         assert!(index.is_empty() && !index.is_torn());
-        assert!(!index.knows_place(Path::new("/a.ko")).unwrap() && !index.knows_content("A").unwrap());
+        assert!(!index.knows_place(Path::new("/a.ko")).unwrap() && !index.knows_content(sha256(b"A")).unwrap());
     }
 
     #[test]
@@ -400,8 +402,8 @@ mod tests {
         let (_folder, vault) = vault(&done[..4]);
         let index = vault.index().unwrap();
         // Its own, which is the first patch of this original too; the others' are not asked for.
-        assert_eq!(index.about(Path::new("/a.ko"), &["B"]).unwrap().len(), 1);
-        assert_eq!(index.about(Path::new("/moved.ko"), &["B"]).unwrap().len(), 4);
+        assert_eq!(index.about(Path::new("/a.ko"), &[sha256(b"B")]).unwrap().len(), 1);
+        assert_eq!(index.about(Path::new("/moved.ko"), &[sha256(b"B")]).unwrap().len(), 4);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::Component;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk;
 use crate::vault::journal::{FileChange, How, LONGEST_LINE, Operation};
 use crate::vault::metadata::Metadata;
@@ -35,8 +35,9 @@ pub struct Intent {
     pub temporary: Option<String>,
     /// A note for the journal.
     pub note: Option<String>,
-    /// SHA-256 of this structure with an empty checksum.
-    pub checksum: Sha256Hex,
+    /// SHA-256 of this structure's JSON with an empty checksum; `None` until it is computed, and `""` in JSON.
+    #[serde(with = "checksum_text")]
+    pub checksum: Option<Sha256>,
 }
 
 impl Intent {
@@ -64,8 +65,8 @@ impl Intent {
         None
     }
 
-    fn sum(&self) -> Result<Sha256Hex> {
-        let bare = Intent { checksum: String::new(), ..self.clone() };
+    fn sum(&self) -> Result<Sha256> {
+        let bare = Intent { checksum: None, ..self.clone() };
         let text = serde_json::to_vec(&bare).map_err(|e| Error::io("writing the intent", e))?;
         // Its line in the journal is about as long. That is to be known before anything is written.
         if text.len() as u64 > LONGEST_LINE / 2 {
@@ -73,6 +74,26 @@ impl Intent {
             return Err(error.on(&self.change.path));
         }
         Ok(sha256(&text))
+    }
+}
+
+/// An intent's checksum in JSON: its digits, or nothing between the quotes.
+mod checksum_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::digest::Sha256;
+
+    #[allow(clippy::ref_option, reason = "serde's `with` passes the field by reference")]
+    pub(super) fn serialize<S: Serializer>(checksum: &Option<Sha256>, serializer: S) -> Result<S::Ok, S::Error> {
+        match checksum {
+            Some(checksum) => serializer.collect_str(checksum),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sha256>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(de::Error::custom) }
     }
 }
 
@@ -100,7 +121,7 @@ pub(super) struct Sheet {
 impl Sheet {
     /// Puts intents on disk, durably.
     pub(super) fn write(folder: &StateFolder, mut intents: Vec<Intent>) -> Result<Sheet> {
-        let signed = each(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = sum));
+        let signed = each(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = Some(sum)));
         signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
         let [one, several] = ENDINGS;
@@ -153,7 +174,7 @@ impl Sheet {
             let text = disk::read_whole(&file).map_err(|e| e.on(&path))?;
             let read = serde_json::Deserializer::from_slice(&text).into_iter::<Intent>();
             let intents: Vec<Intent> = read.collect::<Result<_, _>>().unwrap_or_default();
-            let fits = |intent: &Intent| intent.sum().is_ok_and(|sum| sum == intent.checksum);
+            let fits = |intent: &Intent| intent.sum().is_ok_and(|sum| Some(sum) == intent.checksum);
             if let Some(what) = intents.iter().filter(|intent| fits(intent)).find_map(Intent::oddity) {
                 return Err(Error::new(ErrorKind::Damaged, format!("this intent is refused: {what}"))
                     .hint("this program never wrote it; look at it by hand, then move it away")

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{Sha256, sha256};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
-use crate::module::{Sha256Hex, sha256};
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
 use crate::vault::ownership::StateFolder;
@@ -30,7 +30,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub(super) const LONGEST_LINE: u64 = 256 << 20;
 
 /// What the first line names as the line before it.
-const NO_LINE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,9 +93,9 @@ pub struct FileChange {
     /// How its bytes were changed.
     pub how: How,
     /// SHA-256 before; the backup has this name.
-    pub before: Sha256Hex,
+    pub before: Sha256,
     /// SHA-256 after.
-    pub after: Sha256Hex,
+    pub after: Sha256,
     /// Size before, in bytes.
     pub size_before: u64,
     /// Size after, in bytes.
@@ -115,7 +115,7 @@ pub struct FileChange {
     pub vermagic_after: Option<String>,
     /// The digest of the plan that was confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Sha256Hex>,
+    pub plan: Option<Sha256>,
     /// The overrides that were used, by the guards' names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
@@ -142,14 +142,14 @@ pub struct Entry {
     pub change: Option<FileChange>,
     /// The backups that were dropped, by their SHA-256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dropped: Vec<Sha256Hex>,
+    pub dropped: Vec<Sha256>,
     /// Anything else worth keeping, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The program that wrote it.
     pub tool: String,
     /// The hash of the line before.
-    pub prev: Sha256Hex,
+    pub prev: Sha256,
 }
 
 /// What a caller says of an operation; the journal adds number, time, tool and chain.
@@ -158,7 +158,7 @@ pub(super) struct News {
     pub(super) operation: Operation,
     pub(super) recovered: bool,
     pub(super) change: Option<FileChange>,
-    pub(super) dropped: Vec<Sha256Hex>,
+    pub(super) dropped: Vec<Sha256>,
     pub(super) note: Option<String>,
 }
 
@@ -209,7 +209,7 @@ pub(super) struct Course {
 pub(super) struct Tail {
     /// How many lines there are.
     count: u64,
-    last_hash: Option<Sha256Hex>,
+    last_hash: Option<Sha256>,
     /// Length of the whole lines, in bytes; what follows was torn off by a crash and never counted.
     whole: u64,
     /// Is the last line whole but for the line feed, which `whole` counts already?
@@ -341,17 +341,17 @@ fn is_over(text: &mut impl BufRead) -> Result<bool> {
 }
 
 /// The line that follows these, and its hash; or what is wrong with it.
-fn next_line(body: &[u8], tail: &Tail) -> Result<(Entry, Sha256Hex), &'static str> {
+fn next_line(body: &[u8], tail: &Tail) -> Result<(Entry, Sha256), &'static str> {
     let (signed, hash) = split_hash(body).ok_or("is no journal line")?;
     let entry: Entry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
     if entry.schema_version != SCHEMA_VERSION {
         return Err("is of another version of this program");
     }
-    let previous = tail.last_hash.as_deref().unwrap_or(NO_LINE);
+    let previous = tail.last_hash.unwrap_or(NO_LINE);
     if sha256(signed) != hash || entry.prev != previous || entry.seq != tail.count + 1 {
         return Err("breaks the hash chain: it, or a line before it, was changed");
     }
-    Ok((entry, hash.to_owned()))
+    Ok((entry, hash))
 }
 
 /// A line that is as it was written, wherever it stands.
@@ -364,7 +364,7 @@ impl Tail {
     /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
     pub(super) fn append(&mut self, state: &StateFolder, news: Vec<News>) -> Result<Vec<Entry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
-        let mut last_hash = self.last_hash.clone();
+        let mut last_hash = self.last_hash;
         for (seq, news) in (self.count + 1..).zip(news) {
             let entry = Entry {
                 schema_version: SCHEMA_VERSION,
@@ -377,7 +377,7 @@ impl Tail {
                 dropped: news.dropped,
                 note: news.note,
                 tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
-                prev: last_hash.take().unwrap_or_else(|| NO_LINE.to_owned()),
+                prev: last_hash.unwrap_or(NO_LINE),
             };
             let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
             // A path may hold marks that a terminal obeys; the journal must be safe to cat.
@@ -390,7 +390,7 @@ impl Tail {
             }
             lines.push_str(signed);
             lines.push_str(",\"hash\":\"");
-            lines.push_str(&hash);
+            lines.push_str(&hash.to_string());
             lines.push_str("\"}\n");
             last_hash = Some(hash);
             entries.push(entry);
@@ -447,10 +447,10 @@ pub(super) fn line_at(file: &File, at: u64) -> Result<Entry> {
 }
 
 /// The text that the hash is of, and the hash.
-fn split_hash(line: &[u8]) -> Option<(&[u8], &str)> {
+fn split_hash(line: &[u8]) -> Option<(&[u8], Sha256)> {
     let line = line.strip_suffix(b"\"}")?;
     let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;
-    Some((rest.strip_suffix(b",\"hash\":\"")?, std::str::from_utf8(hash).ok()?))
+    Some((rest.strip_suffix(b",\"hash\":\"")?, std::str::from_utf8(hash).ok()?.parse().ok()?))
 }
 
 /// A path in JSON: as text where it is UTF-8, else as `{"hex": …}`, so that any name comes back as it was.

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 
+use crate::digest::{Sha256, sha256};
 use crate::edit::{Differences, Edit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::{Sha256Hex, sha256};
 use crate::vault::disk::{self, Flusher};
 use crate::vault::ownership::StateFolder;
 use crate::vault::side_by_side::each;
@@ -43,7 +43,7 @@ pub struct Objects {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
     /// Its name: the SHA-256 of what it keeps.
-    pub sha: Sha256Hex,
+    pub sha: Sha256,
     /// Is it a Zstandard frame?
     pub is_compressed: bool,
     /// Its size on disk, in bytes.
@@ -64,13 +64,13 @@ impl Objects {
     }
 
     /// Where the backup of this SHA-256 is, or would be.
-    pub fn path(&self, sha: &str) -> PathBuf {
+    pub fn path(&self, sha: Sha256) -> PathBuf {
         let [plain, compressed] = self.places(sha);
         if plain.exists() || !(self.compress || compressed.exists()) { plain } else { compressed }
     }
 
-    fn places(&self, sha: &str) -> [PathBuf; 2] {
-        [self.folder.join(sha), self.folder.join(format!("{sha}{COMPRESSED}"))]
+    fn places(&self, sha: Sha256) -> [PathBuf; 2] {
+        [self.folder.join(sha.to_string()), self.folder.join(format!("{sha}{COMPRESSED}"))]
     }
 
     /// The backup of this SHA-256, plain or compressed, checked against its name.
@@ -79,7 +79,7 @@ impl Objects {
     ///
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others, [`ErrorKind::Untrusted`] if
     /// another user could have written it.
-    pub fn get(&self, sha: &str) -> Result<Vec<u8>> {
+    pub fn get(&self, sha: Sha256) -> Result<Vec<u8>> {
         self.first_of(sha, |mut file, is_compressed| {
             let mut bytes = Vec::new();
             match is_compressed {
@@ -96,7 +96,7 @@ impl Objects {
     /// # Errors
     ///
     /// Those of [`Objects::get`].
-    pub(super) fn edits_of(&self, bytes: &[u8], sha: &str, most: usize) -> Result<Option<Vec<Edit>>> {
+    pub(super) fn edits_of(&self, bytes: &[u8], sha: Sha256, most: usize) -> Result<Option<Vec<Edit>>> {
         self.first_of(sha, |file, is_compressed| {
             // Whoever then asks for all of it has it checked.
             if !is_compressed && file.metadata()?.len() != bytes.len() as u64 {
@@ -125,13 +125,11 @@ impl Objects {
                 Some(sha) => (sha, true),
                 None => (name, false),
             };
-            if !is_sha256(sha) {
-                continue;
-            }
+            let Ok(sha) = sha.parse() else { continue };
             let stat = rustix::fs::statat(folder.dir(), name, AtFlags::SYMLINK_NOFOLLOW);
             let stat = stat.map_err(|e| Error::io("looking at the backup", e).on(self.folder.join(name)))?;
             let size = u64::try_from(stat.st_size).unwrap_or_default();
-            objects.push(Object { sha: sha.to_owned(), is_compressed, size });
+            objects.push(Object { sha, is_compressed, size });
         }
         objects.sort();
         Ok(objects)
@@ -148,12 +146,12 @@ impl Objects {
     /// # Errors
     ///
     /// Those of [`Objects::get`].
-    pub fn check(&self, sha: &str) -> Result<PathBuf> {
+    pub fn check(&self, sha: Sha256) -> Result<PathBuf> {
         self.checked(sha).map(|(name, _)| self.folder.join(name))
     }
 
     /// The same: its file name, and the open file.
-    fn checked(&self, sha: &str) -> Result<(OsString, File)> {
+    fn checked(&self, sha: Sha256) -> Result<(OsString, File)> {
         self.first_of(sha, |file, is_compressed| {
             let found = hash_of(file.try_clone()?, is_compressed, |_| ())?;
             let name = format!("{sha}{}", if is_compressed { COMPRESSED } else { "" });
@@ -167,9 +165,9 @@ impl Objects {
     }
 
     /// Takes backups away, in either form, durably.
-    pub(super) fn remove(&self, shas: &BTreeSet<&str>) -> Result<()> {
+    pub(super) fn remove(&self, shas: &BTreeSet<Sha256>) -> Result<()> {
         let folder = self.open()?;
-        for place in shas.iter().filter(|sha| is_sha256(sha)).flat_map(|sha| self.places(sha)) {
+        for place in shas.iter().flat_map(|sha| self.places(*sha)) {
             disk::remove(folder.dir(), place.file_name().unwrap_or_default()).map_err(|e| e.on(&place))?;
         }
         disk::sync(folder.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.folder))
@@ -177,10 +175,7 @@ impl Objects {
 
     /// What `read` makes of the plain backup, or, where there is no whole one, of the compressed one. It answers `None` where
     /// the bytes are others.
-    fn first_of<R>(&self, sha: &str, read: impl Fn(File, bool) -> std::io::Result<Option<R>>) -> Result<R> {
-        if !is_sha256(sha) {
-            return Err(Error::new(ErrorKind::NotFound, "no backup has such a name").on(self.folder.join(sha)));
-        }
+    fn first_of<R>(&self, sha: Sha256, read: impl Fn(File, bool) -> std::io::Result<Option<R>>) -> Result<R> {
         let [plain, compressed] = self.places(sha);
         let folder = self.open().map_err(|e| if e.kind() == ErrorKind::NotFound { e.on(&plain) } else { e })?;
         let open = |place: &Path| folder.file(place.file_name().unwrap_or_default(), READING, OFlags::RDONLY);
@@ -208,7 +203,7 @@ impl Objects {
 }
 
 /// The SHA-256 of what a backup keeps, of which each piece is shown to `seen`.
-fn hash_of(file: File, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256Hex> {
+fn hash_of(file: File, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256> {
     match is_compressed {
         true => disk::sha256_of_stream(zstd::Decoder::new(file)?, seen),
         false => disk::sha256_of_stream(file, seen),
@@ -219,15 +214,10 @@ fn damaged(place: PathBuf) -> Error {
     Error::new(ErrorKind::Damaged, "this backup's bytes are not those of its name").on(place)
 }
 
-/// Is this a SHA-256, as backups are named? Journal and intents are text: what they name must lead nowhere else.
-fn is_sha256(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
-}
-
 /// Is this the name of a backup that was being written, plain or compressed?
 pub(super) fn is_temporary(name: &str) -> bool {
     let name = name.strip_suffix(disk::TEMPORARY);
-    name.is_some_and(|name| is_sha256(name.strip_suffix(COMPRESSED).unwrap_or(name)))
+    name.is_some_and(|name| name.strip_suffix(COMPRESSED).unwrap_or(name).parse::<Sha256>().is_ok())
 }
 
 /// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
@@ -238,7 +228,7 @@ pub(super) struct Staging<'o> {
     files: usize,
     device: u64,
     flusher: Flusher,
-    staged: Mutex<BTreeMap<Sha256Hex, Staged>>,
+    staged: Mutex<BTreeMap<Sha256, Staged>>,
     /// Did the file system refuse to share blocks? Then it is not asked again.
     shares_nothing: AtomicBool,
 }
@@ -278,29 +268,29 @@ impl<'o> Staging<'o> {
 
     /// Writes a backup of `bytes`, which were read from `source`. One that is there already, and whole, is left as it
     /// is; but whoever made it may have been stopped before its name lasted, so it is flushed again.
-    pub(super) fn stage(&self, sha: &str, bytes: &[u8], source: &File) -> Result<()> {
+    pub(super) fn stage(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<()> {
         {
             let mut staged = self.staged.lock().unwrap_or_else(|e| e.into_inner());
-            if staged.contains_key(sha) {
+            if staged.contains_key(&sha) {
                 return Ok(());
             }
             // From here on it is this call's: two modules with the same bytes have one backup.
             let name =
-                OsString::from(if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_owned() });
-            staged.insert(sha.to_owned(), Staged { name, file: None, is_old: false, is_read: false });
+                OsString::from(if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_string() });
+            staged.insert(sha, Staged { name, file: None, is_old: false, is_read: false });
         }
         let done = self.write(sha, bytes, source).map_err(|e| e.on(self.objects.path(sha)))?;
-        self.staged.lock().unwrap_or_else(|e| e.into_inner()).insert(sha.to_owned(), done);
+        self.staged.lock().unwrap_or_else(|e| e.into_inner()).insert(sha, done);
         Ok(())
     }
 
-    fn write(&self, sha: &str, bytes: &[u8], source: &File) -> Result<Staged> {
+    fn write(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<Staged> {
         match self.objects.checked(sha) {
             Ok((name, file)) => return Ok(Staged { name, file: Some(file), is_old: true, is_read: true }),
             Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
             Err(_) => {}
         }
-        let name = if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_owned() };
+        let name = if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_string() };
         let mut new = Staged { name: name.into(), file: None, is_old: false, is_read: false };
         let file = self.create(&new.temporary())?;
         if self.objects.compress {
@@ -361,34 +351,34 @@ impl<'o> Staging<'o> {
         done
     }
 
-    fn make_last(&self, staged: &BTreeMap<Sha256Hex, Staged>) -> Result<()> {
-        let failed = |what, e: Errno, sha: &str| Error::io(what, e).on(self.objects.path(sha));
+    fn make_last(&self, staged: &BTreeMap<Sha256, Staged>) -> Result<()> {
+        let failed = |what, e: Errno, sha: Sha256| Error::io(what, e).on(self.objects.path(sha));
         let files: Vec<(u64, &File)> =
             staged.values().filter_map(|s| s.file.as_ref()).map(|f| (self.device, f)).collect();
         for (sha, flushed) in staged.keys().zip(self.flusher.flush(&files)) {
-            flushed.map_err(|e| failed("flushing to disk", e, sha))?;
+            flushed.map_err(|e| failed("flushing to disk", e, *sha))?;
         }
-        let read: Vec<(&Sha256Hex, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
-        each(read, |(sha, staged)| self.read_back(sha, staged)).into_iter().collect::<Result<()>>()?;
+        let read: Vec<(&Sha256, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
+        each(read, |(sha, staged)| self.read_back(*sha, staged)).into_iter().collect::<Result<()>>()?;
         for (sha, new) in staged.iter().filter(|(_, s)| !s.is_old) {
             rustix::fs::renameat(self.folder.dir(), new.temporary(), self.folder.dir(), &new.name)
-                .map_err(|e| failed("renaming", e, sha))?;
+                .map_err(|e| failed("renaming", e, *sha))?;
         }
         let flushed = disk::sync(self.folder.dir());
         flushed.map_err(|e| Error::io("flushing the folder to disk", e).on(&self.objects.folder))
     }
 
-    fn read_back(&self, sha: &str, staged: &Staged) -> Result<()> {
-        let found = match (&staged.file, self.objects.compress) {
+    fn read_back(&self, sha: Sha256, staged: &Staged) -> Result<()> {
+        let found: Result<Option<Sha256>> = match (&staged.file, self.objects.compress) {
             (Some(file), true) => {
                 let mut from_start = file;
                 let read = from_start.rewind().and_then(|()| disk::sha256_of_stream(zstd::Decoder::new(file)?, |_| ()));
-                read.map_err(|e| Error::io("reading the backup", e))
+                read.map(Some).map_err(|e| Error::io("reading the backup", e))
             }
-            (Some(file), false) => disk::sha256_of(file),
-            (None, _) => Ok(String::new()),
+            (Some(file), false) => disk::sha256_of(file).map(Some),
+            (None, _) => Ok(None),
         };
-        if found? == *sha {
+        if found? == Some(sha) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Io, "reads back other than it was written")
@@ -396,7 +386,7 @@ impl<'o> Staging<'o> {
             .on(self.objects.path(sha)))
     }
 
-    fn remove(&self, staged: &BTreeMap<Sha256Hex, Staged>) {
+    fn remove(&self, staged: &BTreeMap<Sha256, Staged>) {
         for new in staged.values().filter(|s| !s.is_old) {
             let _ = rustix::fs::unlinkat(self.folder.dir(), new.temporary(), AtFlags::empty());
         }
@@ -420,7 +410,7 @@ mod tests {
         vault.objects()
     }
 
-    fn kept(compress: bool) -> (tempfile::TempDir, Objects, Vec<u8>, String) {
+    fn kept(compress: bool) -> (tempfile::TempDir, Objects, Vec<u8>, Sha256) {
         let folder = tempfile::tempdir().unwrap();
         let objects = objects_in(&folder, compress);
         let bytes = b"a module, a module, a module".repeat(40);
@@ -428,8 +418,8 @@ mod tests {
         std::fs::write(&source, &bytes).unwrap();
         let sha = sha256(&bytes);
         let staging = Staging::begin(&objects, 1).unwrap();
-        staging.stage(&sha, &bytes, &File::open(source).unwrap()).unwrap();
-        assert_eq!(objects.get(&sha).unwrap_err().kind(), ErrorKind::NotFound, "it has no name before it is settled");
+        staging.stage(sha, &bytes, &File::open(source).unwrap()).unwrap();
+        assert_eq!(objects.get(sha).unwrap_err().kind(), ErrorKind::NotFound, "it has no name before it is settled");
         staging.settle().unwrap();
         (folder, objects, bytes, sha)
     }
@@ -438,7 +428,7 @@ mod tests {
     fn plain_or_compressed_a_backup_is_the_same_bytes() {
         for compress in [false, true] {
             let (_folder, objects, bytes, sha) = kept(compress);
-            assert_eq!(objects.get(&sha).unwrap(), bytes);
+            assert_eq!(objects.get(sha).unwrap(), bytes);
             let all = objects.all().unwrap();
             assert_eq!((all.len(), all[0].is_compressed, all[0].size < bytes.len() as u64), (1, compress, compress));
             assert!(objects.is_whole(&all[0]));
@@ -451,15 +441,15 @@ mod tests {
             let (_folder, objects, bytes, sha) = kept(compress);
             let mut changed = bytes.clone();
             changed[10..13].copy_from_slice(b"XYZ");
-            let edits = objects.edits_of(&changed, &sha, 3).unwrap().unwrap();
+            let edits = objects.edits_of(&changed, sha, 3).unwrap().unwrap();
             assert_eq!(edits, [Edit { offset: 10, old: b"XYZ".to_vec(), new: bytes[10..13].to_vec() }]);
-            assert_eq!(objects.edits_of(&changed, &sha, 2).unwrap(), None, "too many differ");
-            assert_eq!(objects.edits_of(&changed[1..], &sha, 3).unwrap(), None, "of another length");
-            let place = objects.path(&sha);
+            assert_eq!(objects.edits_of(&changed, sha, 2).unwrap(), None, "too many differ");
+            assert_eq!(objects.edits_of(&changed[1..], sha, 3).unwrap(), None, "of another length");
+            let place = objects.path(sha);
             std::fs::remove_file(&place).unwrap();
-            assert_eq!(objects.edits_of(&changed, &sha, 3).unwrap_err().kind(), ErrorKind::NotFound);
+            assert_eq!(objects.edits_of(&changed, sha, 3).unwrap_err().kind(), ErrorKind::NotFound);
             std::fs::write(&place, changed).unwrap();
-            assert_eq!(objects.edits_of(&bytes, &sha, 3).unwrap_err().kind(), ErrorKind::Damaged);
+            assert_eq!(objects.edits_of(&bytes, sha, 3).unwrap_err().kind(), ErrorKind::Damaged);
         }
     }
 
@@ -467,14 +457,14 @@ mod tests {
     fn a_changed_byte_is_seen_in_either_form() {
         for compress in [false, true] {
             let (_folder, objects, bytes, sha) = kept(compress);
-            let place = objects.path(&sha);
+            let place = objects.path(sha);
             let whole = std::fs::read(&place).unwrap();
             std::fs::remove_file(&place).unwrap();
             for at in 0..whole.len() {
                 let mut changed = whole.clone();
                 changed[at] ^= 1;
                 std::fs::write(&place, changed).unwrap();
-                match objects.get(&sha) {
+                match objects.get(sha) {
                     // Some bits of a frame's header say nothing of what is in it.
                     Ok(read) => assert!(compress && read == bytes, "byte {at}"),
                     Err(_) => assert!(!objects.is_whole(&objects.all().unwrap()[0]), "byte {at}"),
@@ -489,7 +479,7 @@ mod tests {
         let objects = objects_in(&folder, false);
         let source = tempfile::tempfile().unwrap();
         let staging = Staging::begin(&objects, 1).unwrap();
-        staging.stage(&sha256(b"x"), b"x", &source).unwrap();
+        staging.stage(sha256(b"x"), b"x", &source).unwrap();
         assert_eq!(std::fs::read_dir(objects.folder()).unwrap().count(), 1);
         drop(staging);
         assert_eq!(std::fs::read_dir(objects.folder()).unwrap().count(), 0);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::digest::sha256;
 use crate::edit;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::module::sha256;
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk::Flusher;
 use crate::vault::intent::{Intent, Sheet};
@@ -274,7 +274,7 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
         Some(old) if sha256(&old) == change.before => {
             target.look_again()?;
             write::write_back(&target, &change.edits, &change.metadata)?;
-            write::verify(&change.path, &change.before, Some(target.identity))?;
+            write::verify(&change.path, change.before, Some(target.identity))?;
             Ok(undone(None))
         }
         _ => Ok(Way::Stay(conflict("somebody else changed it meanwhile"))),

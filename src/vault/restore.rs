@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::digest::{Sha256, sha256};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
-use crate::module::{Sha256Hex, sha256};
 use crate::vault::Writer;
 use crate::vault::group::Wanted;
 use crate::vault::history::{DISCARD, History};
@@ -28,9 +28,9 @@ pub struct RestorePlan {
     /// The module's name, as recorded.
     pub module: String,
     /// SHA-256 of the file now.
-    pub current: Sha256Hex,
+    pub current: Sha256,
     /// SHA-256 of its original.
-    pub original: Sha256Hex,
+    pub original: Sha256,
     /// The metadata of the original.
     pub metadata: Metadata,
     /// Is the file known by its content alone? Then mode, owner and attributes are its own, and stay.
@@ -40,7 +40,7 @@ pub struct RestorePlan {
     /// Do the records agree about the original's time? Else the file keeps its own.
     times_agree: bool,
     /// What a confirmation of exactly this restore names.
-    pub digest: Sha256Hex,
+    pub digest: Sha256,
     /// Version magic before and after, where the patch recorded it.
     vermagic: (Option<String>, Option<String>),
 }
@@ -52,12 +52,12 @@ impl RestorePlan {
     ///
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had; that a person dropped it is said.
     pub fn backup(&self, objects: &Objects) -> Result<Vec<u8>> {
-        objects.get(&self.original).map_err(|e| self.unless_dropped(e))
+        objects.get(self.original).map_err(|e| self.unless_dropped(e))
     }
 
     /// The same, as edits of `bytes`; `None` where a whole new file has to be written.
     fn edits_of(&self, bytes: &[u8], objects: &Objects) -> Result<Option<Vec<Edit>>> {
-        objects.edits_of(bytes, &self.original, MAX_SPANS).map_err(|e| self.unless_dropped(e))
+        objects.edits_of(bytes, self.original, MAX_SPANS).map_err(|e| self.unless_dropped(e))
     }
 
     fn unless_dropped(&self, error: Error) -> Error {
@@ -114,13 +114,13 @@ pub enum Step {
 ///
 /// [`ErrorKind::NotFound`] if the journal knows neither path nor content; [`ErrorKind::Ambiguous`] if the content came
 /// of two originals.
-pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &str) -> Result<RestorePlan> {
+pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
     let trail = history.at(path);
-    let planned = |step, original: &str, root: &FileChange| RestorePlan {
+    let planned = |step, original: Sha256, root: &FileChange| RestorePlan {
         step,
         module: root.module.clone(),
-        current: current.to_owned(),
-        original: original.to_owned(),
+        current,
+        original,
         metadata: root.metadata.clone(),
         by_content: false,
         dropped_by: history.dropped_by(original),
@@ -138,7 +138,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
             return Ok(RestorePlan { by_content: !origin.is_here, times_agree: origin.times_agree, ..plan });
         }
         several => {
-            let list: Vec<&str> = several.iter().map(|o| o.original).collect();
+            let list: Vec<String> = several.iter().map(|o| o.original.to_string()).collect();
             let what = format!("these bytes came of {} originals ({})", several.len(), list.join(", "));
             return Err(
                 Error::new(ErrorKind::Ambiguous, what).hint("copy the right one from objects/ in the state folder")
@@ -146,19 +146,19 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
         }
     }
     if let Some(root) = trail.and_then(|t| t.root()) {
-        return Ok(planned(Step::Conflict, &root.before, root));
+        return Ok(planned(Step::Conflict, root.before, root));
     }
     if let Some(intent) = pending.iter().find(|i| i.change.path == path) {
-        let origins = history.origins(path, &intent.change.before);
-        let original = origins.first().map_or(intent.change.before.as_str(), |o| o.original);
+        let origins = history.origins(path, intent.change.before);
+        let original = origins.first().map_or(intent.change.before, |o| o.original);
         return Ok(planned(Step::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
     }
     if let Some(last) = trail.and_then(|t| t.last) {
         // Restored before: what the restore left is the original. Its metadata stands in the line of the patch that was
         // taken back; the restore's own line has what was there before it.
         let step = if current == last.after { Step::Nothing } else { Step::Conflict };
-        let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(&last.after)).unwrap_or(last);
-        return Ok(planned(step, &last.after, patch));
+        let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(last.after)).unwrap_or(last);
+        return Ok(planned(step, last.after, patch));
     }
     let what = match history.is_original(current) {
         true => "this is an original: nothing was done to it",
@@ -172,9 +172,9 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: &st
 /// # Errors
 ///
 /// Those of [`plan`] and of [`Index::about`].
-pub fn plan_by(index: &Index, pending: &[Intent], path: &Path, current: &str) -> Result<RestorePlan> {
+pub fn plan_by(index: &Index, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
     let mut contents = vec![current];
-    contents.extend(pending.iter().filter(|i| i.change.path == path).map(|i| i.change.before.as_str()));
+    contents.extend(pending.iter().filter(|i| i.change.path == path).map(|i| i.change.before));
     plan(&History::of(&index.about(path, &contents)?), pending, path, current)
 }
 
@@ -203,12 +203,12 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
     Ok(Some(Wanted {
         operation: Operation::Restore,
         after,
-        after_sha256: restore.original.clone(),
+        after_sha256: restore.original,
         edits,
         metadata_after: Some(restore.metadata_for(target)),
         module: restore.module.clone(),
         vermagic: restore.vermagic.clone(),
-        plan: is_conflict.then(|| restore.digest.clone()),
+        plan: is_conflict.then(|| restore.digest),
         overrides: if is_conflict { vec![DISCARD.to_owned()] } else { Vec::new() },
         note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
         container: Container::None,
@@ -221,7 +221,7 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// Those of [`plan_by`].
-    pub fn plan_restore(&self, path: &Path, current: &str) -> Result<RestorePlan> {
+    pub fn plan_restore(&self, path: &Path, current: Sha256) -> Result<RestorePlan> {
         plan_by(&self.vault.index()?, &self.vault.pending()?, path, current)
     }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::digest::{Sha256, sha256};
 use crate::error::{ErrorKind, Result};
-use crate::module::{Sha256Hex, file, sha256};
+use crate::module::file;
 use crate::vault::Vault;
 use crate::vault::history::History;
 use crate::vault::index::Index;
@@ -50,9 +51,9 @@ pub struct Standing {
     /// What it is now.
     pub state: State,
     /// SHA-256 of its bytes now.
-    pub current: Option<Sha256Hex>,
+    pub current: Option<Sha256>,
     /// SHA-256 of its original.
-    pub original: Option<Sha256Hex>,
+    pub original: Option<Sha256>,
     /// Is the original's backup whole?
     pub backup: Backup,
     /// The journal's line by which the backup was dropped, if it was.
@@ -69,10 +70,10 @@ impl Standing {
 }
 
 /// What a content is, by its SHA-256, at a real path, and what it was originally; no content is no file. Pure.
-pub fn state_of<'j>(history: &History<'j>, path: &Path, current: Option<&str>) -> (State, Option<&'j str>) {
+pub fn state_of(history: &History<'_>, path: &Path, current: Option<Sha256>) -> (State, Option<Sha256>) {
     let trail = history.at(path);
     let origins = current.map(|sha| history.origins(path, sha)).unwrap_or_default();
-    let of_trail = || trail.and_then(|t| t.root().map(|root| root.before.as_str()).or(t.expected()));
+    let of_trail = || trail.and_then(|t| t.root().map(|root| root.before).or(t.expected()));
     let original = origins.first().map(|o| o.original).or_else(of_trail);
     let state = match (current, origins.is_empty(), trail) {
         (None, _, _) => State::Missing,
@@ -101,17 +102,16 @@ pub fn standing(vault: &Vault, index: &Index, path: &Path) -> Result<Standing> {
         Err(e) if e.kind() == ErrorKind::NotAModule && is_place => Some(sha256(b"")),
         Err(e) => return Err(e),
     };
-    let entries = index.about_with_places(path, current.as_deref().as_slice())?;
+    let entries = index.about_with_places(path, current.as_slice())?;
     let history = &History::of(&entries);
     let trail = history.at(path);
-    let (state, original) = state_of(history, path, current.as_deref());
-    let original = original.map(str::to_owned);
+    let (state, original) = state_of(history, path, current);
     let state = match state {
         State::Missing => State::Missing,
         _ if is_link => State::Changed,
         state => state,
     };
-    let backup = match &original {
+    let backup = match original {
         None => Backup::None,
         // It is the original itself, and a person dropped the backup that it does not need.
         Some(sha) if state == State::Original && history.dropped_by(sha).is_some() => Backup::None,
@@ -123,11 +123,11 @@ pub fn standing(vault: &Vault, index: &Index, path: &Path) -> Result<Standing> {
             Err(_) => Backup::Missing,
         },
     };
-    let known_here = trail.and_then(|t| t.expected()) == current.as_deref();
-    let recorded_at = match &current {
+    let known_here = trail.and_then(|t| t.expected()) == current;
+    let recorded_at = match current {
         Some(sha) if !known_here => history.places_of(sha),
         _ => Vec::new(),
     };
-    let dropped_by = original.as_deref().filter(|_| backup == Backup::Dropped).and_then(|sha| history.dropped_by(sha));
+    let dropped_by = original.filter(|_| backup == Backup::Dropped).and_then(|sha| history.dropped_by(sha));
     Ok(Standing { path: path.to_owned(), state, current, original, backup, dropped_by, recorded_at })
 }

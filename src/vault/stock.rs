@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::module::Sha256Hex;
 use crate::vault::history::{self, History};
 use crate::vault::journal::{self, Entry, News, Operation};
 use crate::vault::objects::Object;
@@ -80,7 +80,7 @@ pub struct Stock {
     /// Each backup.
     pub objects: Vec<Kept>,
     /// Backups that are needed and are not there.
-    pub missing: BTreeMap<Sha256Hex, Missing>,
+    pub missing: BTreeMap<Sha256, Missing>,
 }
 
 impl Stock {
@@ -103,13 +103,13 @@ impl Stock {
                 None if !lines.is_empty() => Why::Unneeded,
                 None => Why::Orphan,
             };
-            there.insert(object.sha.clone());
+            there.insert(object.sha);
             let sources = lines.iter().filter_map(|entry| Source::of(entry)).collect();
             stock.objects.push(Kept { object, why, sources });
         }
         needed.retain(|sha, _| !there.contains(sha));
-        let missing = |(sha, by): (Sha256Hex, _)| {
-            let dropped_by = history.dropped_by(&sha);
+        let missing = |(sha, by): (Sha256, _)| {
+            let dropped_by = history.dropped_by(sha);
             (sha, Missing { by, dropped_by })
         };
         stock.missing = needed.into_iter().map(missing).collect();
@@ -118,9 +118,9 @@ impl Stock {
 
     /// The backups that the journal names and nothing needs, by their SHA-256. What may be the only copy of something is
     /// not among them: orphans, and what was discarded.
-    pub fn unneeded(&self) -> BTreeSet<&str> {
+    pub fn unneeded(&self) -> BTreeSet<Sha256> {
         let unneeded = self.objects.iter().filter(|kept| kept.why == Why::Unneeded);
-        unneeded.map(|kept| kept.object.sha.as_str()).collect()
+        unneeded.map(|kept| kept.object.sha).collect()
     }
 }
 
@@ -132,15 +132,15 @@ impl Source {
 }
 
 /// What patched files and interrupted runs need, and by which files.
-fn needed(history: &History<'_>, pending: &[Intent]) -> BTreeMap<Sha256Hex, BTreeSet<PathBuf>> {
-    let mut needed: BTreeMap<Sha256Hex, BTreeSet<PathBuf>> = BTreeMap::new();
+fn needed(history: &History<'_>, pending: &[Intent]) -> BTreeMap<Sha256, BTreeSet<PathBuf>> {
+    let mut needed: BTreeMap<Sha256, BTreeSet<PathBuf>> = BTreeMap::new();
     for (sha, paths) in history.needed() {
-        needed.entry(sha.to_owned()).or_default().extend(paths.into_iter().map(PathBuf::from));
+        needed.entry(sha).or_default().extend(paths.into_iter().map(PathBuf::from));
     }
     for change in pending.iter().map(|intent| &intent.change) {
-        let origins = history.origins(&change.path, &change.before);
-        for sha in origins.iter().map(|origin| origin.original).chain([change.before.as_str()]) {
-            needed.entry(sha.to_owned()).or_default().insert(change.path.clone());
+        let origins = history.origins(&change.path, change.before);
+        for sha in origins.iter().map(|origin| origin.original).chain([change.before]) {
+            needed.entry(sha).or_default().insert(change.path.clone());
         }
     }
     needed
@@ -153,7 +153,7 @@ impl Writer<'_> {
     ///
     /// [`ErrorKind::Guard`] for one that a patched file or an interrupted run needs; [`ErrorKind::NotFound`] for one that
     /// is not there; [`ErrorKind::Io`].
-    pub fn drop_backups(&mut self, shas: &BTreeSet<&str>) -> Result<Entry> {
+    pub fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<Entry> {
         let stock = Stock::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
         may_be_dropped(&stock, shas)?;
         let entry = self.append(News {
@@ -161,7 +161,7 @@ impl Writer<'_> {
             operation: Operation::Drop,
             recovered: false,
             change: None,
-            dropped: shas.iter().map(|sha| (*sha).to_owned()).collect(),
+            dropped: shas.iter().copied().collect(),
             note: Some(match shas.len() {
                 1 => "1 backup".to_owned(),
                 several => format!("{several} backups"),
@@ -172,17 +172,20 @@ impl Writer<'_> {
     }
 }
 
+/// The error for a backup of this name that is not there.
+pub fn no_such_backup(name: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no backup of this name: {name}")).remedy(Remedy::ListBackups)
+}
+
 /// May these be dropped?
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Guard`] and [`ErrorKind::NotFound`], as for [`Writer::drop_backups`].
-pub fn may_be_dropped(stock: &Stock, shas: &BTreeSet<&str>) -> Result<()> {
-    let there: BTreeMap<&str, &Why> = stock.objects.iter().map(|kept| (kept.object.sha.as_str(), &kept.why)).collect();
+pub fn may_be_dropped(stock: &Stock, shas: &BTreeSet<Sha256>) -> Result<()> {
+    let there: BTreeMap<Sha256, &Why> = stock.objects.iter().map(|kept| (kept.object.sha, &kept.why)).collect();
     for sha in shas {
-        let why = there.get(sha).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("no backup of this name: {sha}")).remedy(Remedy::ListBackups)
-        })?;
+        let why = there.get(sha).ok_or_else(|| no_such_backup(sha))?;
         if let Why::Needed(by) = why {
             let first = by.first().cloned().unwrap_or_default();
             let more = match by.len() {

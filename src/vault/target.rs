@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use rustix::fs::{Access, AtFlags, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file::open_unnoticed;
-use crate::module::sha256;
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
 use crate::vault::metadata::Metadata;
@@ -136,7 +136,7 @@ pub struct Target {
     pub bytes: Vec<u8>,
     /// Its size in bytes when it was read.
     size: u64,
-    sha: OnceLock<String>,
+    sha: OnceLock<Sha256>,
     /// Its metadata before anything was read or written.
     pub metadata: Metadata,
     /// Device and inode.
@@ -180,9 +180,9 @@ impl Target {
 
     /// Takes a SHA-256 for that of the bytes, made when the file had this stamp, if it still has. (A wrong one would be
     /// found all the same, when the backup is read back, or the file is verified.)
-    pub fn trust(&self, stamp: Stamp, sha: &str) {
+    pub fn trust(&self, stamp: Stamp, sha: Sha256) {
         if self.stamp_now() == stamp {
-            let _ = self.sha.set(sha.to_owned());
+            let _ = self.sha.set(sha);
         }
     }
 
@@ -240,8 +240,8 @@ impl Target {
     }
 
     /// SHA-256 of its bytes, made once.
-    pub fn sha256(&self) -> &str {
-        self.sha.get_or_init(|| sha256(&self.bytes))
+    pub fn sha256(&self) -> Sha256 {
+        *self.sha.get_or_init(|| sha256(&self.bytes))
     }
 
     /// Its size in bytes when it was read.

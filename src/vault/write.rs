@@ -7,9 +7,9 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::digest::{Sha256, sha256};
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::module::{Sha256Hex, sha256};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
 use crate::vault::intent::Intent;
@@ -40,7 +40,7 @@ pub(super) fn undo(target: &Target, intent: &Intent, error: Error) -> Error {
     let change = &intent.change;
     let undone = must_be_torn(&target.file, change)
         .and_then(|()| write_back(target, &change.edits, &target.metadata))
-        .and_then(|()| verify(&target.path, &change.before, Some(target.identity)));
+        .and_then(|()| verify(&target.path, change.before, Some(target.identity)));
     match undone {
         Ok(()) => error.hint("nothing was changed"),
         Err(_) => unfinished(error),
@@ -71,8 +71,8 @@ pub(super) fn unfinished(error: Error) -> Error {
 }
 
 /// Reads the file through a fresh descriptor and compares its hash, and where it is given, its device and inode.
-pub(super) fn verify(path: &Path, sha: &str, identity: Option<(u64, u64)>) -> Result<()> {
-    let open = || -> Result<(File, Sha256Hex)> {
+pub(super) fn verify(path: &Path, sha: Sha256, identity: Option<(u64, u64)>) -> Result<()> {
+    let open = || -> Result<(File, Sha256)> {
         let file = open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening to verify", e))?;
         let found = disk::sha256_of(&file)?;
         Ok((file, found))

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kmodlab::digest::Sha256;
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
 use kmodlab::vault::recovery::Outcome;
@@ -35,7 +36,7 @@ pub(crate) struct Crowd {
     /// Each module, as it was at first.
     originals: Vec<(PathBuf, Looks)>,
     /// Its SHA-256 before the command, and after it.
-    sides: Vec<[String; 2]>,
+    sides: Vec<[Sha256; 2]>,
     /// What was proven good already.
     seen: RefCell<HashSet<Tree>>,
 }
@@ -133,7 +134,7 @@ impl Crowd {
 
     /// On which side of the change is each module?
     fn now(&self) -> Result<Vec<Side>, String> {
-        let side = |((path, _), [before, after]): (&(PathBuf, Looks), &[String; 2])| match Looks::of(path) {
+        let side = |((path, _), [before, after]): (&(PathBuf, Looks), &[Sha256; 2])| match Looks::of(path) {
             Some(looks) if looks.sha() == *before => Ok(Side::Before),
             Some(looks) if looks.sha() == *after => Ok(Side::After),
             _ => Err(format!("{} is between before and after", path.display())),
@@ -222,18 +223,18 @@ impl Played for Crowd {
         for (((path, original), [before, after]), side) in self.originals.iter().zip(&self.sides).zip(&sides) {
             let now = if *side == Side::Before { before } else { after };
             match history.at(path).and_then(|trail| trail.expected()) {
-                Some(sha) if sha != now => Err("the journal says otherwise than the file")?,
+                Some(sha) if sha != *now => Err("the journal says otherwise than the file")?,
                 None if *side == Side::After => Err("the journal knows nothing of it")?,
                 _ => {}
             }
-            if *now != original.sha() && !shop.has_backup(&original.sha()) {
+            if *now != original.sha() && !shop.has_backup(original.sha()) {
                 Err("the original is lost")?;
             }
             if *now == original.sha() && Looks::of(path).as_ref() != Some(original) {
                 Err("the module's bytes came back, but not its looks")?;
             }
         }
-        if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(sha)) {
+        if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(*sha)) {
             Err(format!("a backup that the journal names is lost: {sha}"))?;
         }
         match shop.leftover() {

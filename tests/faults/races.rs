@@ -135,7 +135,7 @@ fn must_be_sound(shop: &Workshop, ran: &Ran) {
     let vault = Vault::at(&shop.state);
     let entries = vault.journal().unwrap().entries;
     let pending = vault.pending().unwrap();
-    let read = pending.iter().map(|intent| &intent.change.before).chain(backups(&entries).into_keys());
+    let read = pending.iter().map(|intent| intent.change.before).chain(backups(&entries).into_keys());
     for sha in read {
         assert!(shop.has_backup(sha), "{sha} was written over and is lost");
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kmodlab::digest::Sha256;
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::History;
 
@@ -25,9 +26,9 @@ pub(crate) struct Scene {
     /// All files as they are when it starts.
     pub(crate) start: Tree,
     /// SHA-256 of the file before; `None` if there is none.
-    pub(crate) before: Option<String>,
+    pub(crate) before: Option<Sha256>,
     /// SHA-256 of the file after.
-    pub(crate) after: Option<String>,
+    pub(crate) after: Option<Sha256>,
     /// Somebody else changed the file: only a restore that discards that helps.
     pub(crate) is_conflict: bool,
     /// What was proven of what a fault left: the same files again need no second proof.
@@ -196,9 +197,9 @@ impl Scene {
         let shop = &self.shop;
         assert_eq!(self.side(), Some(Side::After), "it said that it was done");
         assert_eq!(shop.leftover(), None);
-        assert!(shop.has_backup(&shop.original.sha()), "the original is lost");
+        assert!(shop.has_backup(shop.original.sha()), "the original is lost");
         let entries = Vault::at(&shop.state).journal().unwrap().entries;
-        let trail = History::of(&entries).at(&self.file).and_then(|trail| trail.expected().map(str::to_owned));
+        let trail = History::of(&entries).at(&self.file).and_then(|trail| trail.expected());
         assert_eq!(trail, self.after, "the journal says otherwise");
         if self.after == Some(shop.original.sha()) {
             assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");
@@ -222,9 +223,9 @@ impl Scene {
         let side = self.side().expect("neither as before nor as after");
         if self.is_conflict && side == Side::Before {
             assert!(matches!(recovered.code, Some(0 | 5)), "{recovered:?}");
-            assert!(shop.has_backup(&shop.original.sha()), "the original is lost");
+            assert!(shop.has_backup(shop.original.sha()), "the original is lost");
             shop.run(&shop.discard()).with(0);
-            assert!(shop.has_backup(self.before.as_ref().unwrap()), "what was discarded is lost");
+            assert!(shop.has_backup(self.before.unwrap()), "what was discarded is lost");
         } else {
             recovered.with(0);
         }
@@ -234,7 +235,7 @@ impl Scene {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
         if shop.now().bytes != shop.original.bytes {
-            assert!(shop.has_backup(&shop.original.sha()), "the original is lost");
+            assert!(shop.has_backup(shop.original.sha()), "the original is lost");
             shop.run(&shop.restore()).with(0);
         }
         assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");

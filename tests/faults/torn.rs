@@ -178,7 +178,7 @@ fn a_conflict_stops_every_command_until_a_person_discards_it() {
 
     shop.run(&discard).with(0);
     assert!(shop.now() == shop.original);
-    assert!(shop.has_backup(&foreign.sha()), "what was discarded is lost");
+    assert!(shop.has_backup(foreign.sha()), "what was discarded is lost");
     shop.run(&["recover"]).with(0);
     shop.run(&["verify"]).with(0);
     assert_eq!(shop.leftover(), None);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kmodlab::module::sha256;
+use kmodlab::digest::{Sha256, sha256};
 use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ impl Looks {
     }
 
     /// What its bytes are, in a word.
-    pub(crate) fn sha(&self) -> String {
+    pub(crate) fn sha(&self) -> Sha256 {
         sha256(&self.bytes)
     }
 }
@@ -277,8 +277,8 @@ impl Workshop {
     }
 
     /// Is there a whole backup of these bytes?
-    pub(crate) fn has_backup(&self, sha: &str) -> bool {
-        fs::read(self.state.join("objects").join(sha)).is_ok_and(|bytes| sha256(&bytes) == sha)
+    pub(crate) fn has_backup(&self, sha: Sha256) -> bool {
+        fs::read(self.state.join("objects").join(sha.to_string())).is_ok_and(|bytes| sha256(&bytes) == sha)
     }
 
     /// A temporary file beside the module or in the state folder, or an intent: nothing of the kind may be left.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::patch::proposal::Proposal;
+use crate::digest::Sha256;
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::patch::apply::{self, Record};
@@ -21,7 +22,7 @@ const SMALL: usize = 4096;
 pub(super) struct Item {
     #[serde(with = "bytes_of_path")]
     path: PathBuf,
-    digest: [u8; 32],
+    digest: Sha256,
     overrides: Vec<String>,
     /// What its plan comes to, where that is small.
     kept: Option<Kept>,
@@ -33,8 +34,8 @@ struct Kept {
     name: String,
     /// What the file looked like when its plan was made, if it was at rest then.
     stamp: Option<Stamp>,
-    before: String,
-    after: String,
+    before: Sha256,
+    after: Sha256,
     edits: Vec<Edit>,
     vermagic: (Option<String>, Option<String>),
 }
@@ -42,9 +43,7 @@ struct Kept {
 impl Item {
     /// The module that is proposed to be patched, with the guards that a person overrides for it.
     pub(super) fn of(proposal: &Proposal<'_>, overrides: Vec<String>) -> Item {
-        let mut digest = [0; 32];
-        let _ = hex::decode_to_slice(&proposal.digest, &mut digest);
-        Item { path: proposal.path.clone(), digest, overrides, kept: Kept::of(proposal) }
+        Item { path: proposal.path.clone(), digest: proposal.digest, overrides, kept: Kept::of(proposal) }
     }
 
     /// The real path of the module.
@@ -53,8 +52,8 @@ impl Item {
     }
 
     /// The digest of its plan.
-    pub(super) fn digest(&self) -> &[u8; 32] {
-        &self.digest
+    pub(super) fn digest(&self) -> Sha256 {
+        self.digest
     }
 
     /// The guards that a person overrides for it.
@@ -74,8 +73,8 @@ impl Item {
             return Ok(kept.wanted(self.record(kept.name.clone())));
         }
         // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
-        let plan = Plan::make_of_known(&target.bytes, target.sha256().to_owned(), request)?;
-        if plan.digest(&target.path) != hex::encode(self.digest) {
+        let plan = Plan::make_of_known(&target.bytes, target.sha256(), request)?;
+        if plan.digest(&target.path) != self.digest {
             let what = "changed since the plan was confirmed; nothing was written";
             return Err(Error::new(ErrorKind::Changed, what));
         }
@@ -84,7 +83,7 @@ impl Item {
     }
 
     fn record(&self, module: String) -> Record {
-        Record { module, digest: hex::encode(self.digest), overrides: self.overrides.clone() }
+        Record { module, digest: self.digest, overrides: self.overrides.clone() }
     }
 }
 
@@ -95,8 +94,8 @@ impl Kept {
         (plan.is_in_place() && size <= SMALL).then(|| Kept {
             name: proposal.name.clone(),
             stamp: proposal.stamp,
-            before: plan.before.clone(),
-            after: plan.after.clone(),
+            before: plan.before,
+            after: plan.after,
             edits: plan.edits.clone(),
             vermagic: apply::vermagic(plan),
         })
@@ -105,13 +104,13 @@ impl Kept {
     /// Is the target the file that the plan was made for?
     fn holds_for(&self, target: &Target) -> bool {
         if let Some(stamp) = self.stamp {
-            target.trust(stamp, &self.before);
+            target.trust(stamp, self.before);
         }
         target.sha256() == self.before
     }
 
     fn wanted(&self, record: Record) -> Wanted {
-        apply::in_place(self.after.clone(), self.edits.clone(), self.vermagic.clone(), record)
+        apply::in_place(self.after, self.edits.clone(), self.vermagic.clone(), record)
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     whole.tell_refusals(session);
     if args.dry_run {
         match args.json {
-            true => session.json(&whole.shown(&digest))?,
-            false => whole.print(&request, kernel.as_ref(), &digest, session)?,
+            true => session.json(&whole.shown(digest))?,
+            false => whole.print(&request, kernel.as_ref(), digest, session)?,
         }
         // What guards say is in the plan; what can't be planned for is an error all the same.
         return Ok(if whole.failed() > 0 { whole.status(0) } else { Status::Done });
@@ -64,11 +64,11 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     }
     let given = args.confirm.as_deref();
     if given.is_none() && session.may_ask {
-        whole.print(&request, kernel.as_ref(), &digest, session)?;
+        whole.print(&request, kernel.as_ref(), digest, session)?;
     }
     let number = whole.wanted().to_string();
     let to = format!("patch {}", count(whole.wanted(), "module"));
-    confirm(&Question { to: &to, word: &number, digest: &digest, see: "-n" }, given, session)?;
+    confirm(&Question { to: &to, word: &number, digest, see: "-n" }, given, session)?;
     carry_out(&whole, &mut items, &request, &vault, args, session)
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::guard::{self, Answer, Overrides, Say, Subject};
@@ -20,7 +21,7 @@ pub(super) struct Proposal<'k> {
     pub(super) out: Option<PathBuf>,
     pub(super) name: String,
     pub(super) plan: Plan,
-    pub(super) digest: String,
+    pub(super) digest: Sha256,
     /// What the file looked like, if it was at rest.
     pub(super) stamp: Option<Stamp>,
     /// The kernel that it is to fit, if one was named.

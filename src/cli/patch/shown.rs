@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::cli::hexview;
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::patch::proposal::Proposal;
+use crate::digest::Sha256;
 use crate::edit::Edit;
 use crate::guard::{Answer, Say};
 use crate::module::container::Container;
@@ -46,7 +47,7 @@ pub(super) fn print(proposal: &Proposal<'_>, answers: &[Answer], session: &mut S
         };
         writeln!(session.out, "    {:<15} {say} {}", answer.guard.name(), crate::escape::for_eyes(&answer.why))?;
     }
-    writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, &proposal.digest))?;
+    writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, proposal.digest))?;
     Ok(())
 }
 
@@ -228,7 +229,7 @@ pub(super) struct Shown<'p> {
     /// The path's bytes in hexadecimal, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    digest: &'p str,
+    digest: Sha256,
     mode: Mode,
     signature: Signature,
     modversions: &'static str,
@@ -239,8 +240,8 @@ pub(super) struct Shown<'p> {
     container: Container,
     grows: bool,
     in_place: bool,
-    before: &'p str,
-    after: &'p str,
+    before: Sha256,
+    after: Sha256,
     edits: &'p [Edit],
     /// What the kernel answers before and after, if one was named.
     verdicts: Option<[ShownVerdict<'p>; 2]>,
@@ -292,7 +293,7 @@ impl<'p> Shown<'p> {
             schema_version: 1,
             module: output::path_text(&proposal.path).into_owned(),
             path_hex: output::path_hex(&proposal.path),
-            digest: &proposal.digest,
+            digest: proposal.digest,
             mode: proposal.plan.mode,
             signature: proposal.plan.signature,
             modversions: proposal.plan.modversions,
@@ -302,8 +303,8 @@ impl<'p> Shown<'p> {
             container: proposal.plan.container,
             grows: proposal.plan.grows,
             in_place: proposal.plan.is_in_place(),
-            before: &proposal.plan.before,
-            after: &proposal.plan.after,
+            before: proposal.plan.before,
+            after: proposal.plan.after,
             edits: &proposal.plan.edits,
             verdicts: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(ShownVerdict::of)),
             guards: guards.collect(),
@@ -314,41 +315,41 @@ impl<'p> Shown<'p> {
 
 /// An applied plan as JSON.
 #[derive(Serialize)]
-pub(super) struct Applied<'p> {
+pub(super) struct Applied {
     schema_version: u32,
     module: String,
     /// The path's bytes in hexadecimal, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    digest: Option<&'p str>,
-    before: &'p str,
-    after: &'p str,
+    digest: Option<Sha256>,
+    before: Sha256,
+    after: Sha256,
     /// The number of the journal's line; none if nothing had to be written.
     journal: Option<u64>,
 }
 
-impl<'p> Applied<'p> {
-    pub(super) fn of(proposal: &'p Proposal<'_>, journal: Option<u64>) -> Applied<'p> {
+impl Applied {
+    pub(super) fn of(proposal: &Proposal<'_>, journal: Option<u64>) -> Applied {
         let written = proposal.out.as_deref().unwrap_or(&proposal.path);
         Applied {
             schema_version: 1,
             module: output::path_text(written).into_owned(),
             path_hex: output::path_hex(written),
-            digest: Some(&proposal.digest),
-            before: &proposal.plan.before,
-            after: &proposal.plan.after,
+            digest: Some(proposal.digest),
+            before: proposal.plan.before,
+            after: proposal.plan.after,
             journal,
         }
     }
 
-    pub(super) fn of_change(change: &'p FileChange, journal: Option<u64>) -> Applied<'p> {
+    pub(super) fn of_change(change: &FileChange, journal: Option<u64>) -> Applied {
         Applied {
             schema_version: 1,
             module: output::path_text(&change.path).into_owned(),
             path_hex: output::path_hex(&change.path),
-            digest: change.plan.as_deref(),
-            before: &change.before,
-            after: &change.after,
+            digest: change.plan,
+            before: change.before,
+            after: change.after,
             journal,
         }
     }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
 use crate::cli::patch::item::Item;
 use crate::cli::patch::shown;
 use crate::cli::{Status, words};
+use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::Error;
 use crate::escape;
 use crate::kernel::Kernel;
@@ -77,7 +77,7 @@ pub(super) struct Whole {
     /// The first of them.
     named: Vec<PathBuf>,
     /// Over the digests of their plans, up to now.
-    sum: Sha256,
+    sum: Sha256Hasher,
     groups: BTreeMap<Group, usize>,
     /// Those to be patched for which there were too many groups.
     others: usize,
@@ -148,7 +148,7 @@ impl Group {
 
 impl Default for Whole {
     fn default() -> Whole {
-        let mut sum = Sha256::new();
+        let mut sum = Sha256Hasher::new();
         sum.update(b"kmodlab patch many 1\n");
         Whole {
             sum,
@@ -207,7 +207,7 @@ impl Whole {
                     *self.overridden.entry(guard.clone()).or_default() += 1;
                 }
                 self.wanted += 1;
-                self.sum.update(item.digest());
+                self.sum.update(item.digest().as_bytes());
                 if self.named.len() < NAMED {
                     self.named.push(path.to_owned());
                 }
@@ -263,8 +263,8 @@ impl Whole {
     }
 
     /// What a confirmation of all names: a SHA-256 over the digests of each plan, in order.
-    pub(super) fn digest(&self) -> String {
-        hex::encode(self.sum.clone().finalize())
+    pub(super) fn digest(&self) -> Sha256 {
+        self.sum.clone().finish()
     }
 
     fn refused(&self) -> usize {
@@ -312,7 +312,7 @@ impl Whole {
         &self,
         request: &Request,
         kernel: Option<&Kernel>,
-        digest: &str,
+        digest: Sha256,
         session: &mut Session<'_>,
     ) -> Result<(), Failure> {
         let modules = session.paint(Paint::Strong, count(self.wanted, "module"));
@@ -361,7 +361,7 @@ impl Whole {
     }
 
     /// It as JSON.
-    pub(super) fn shown<'w>(&self, digest: &'w str) -> WholeShown<'w> {
+    pub(super) fn shown(&self, digest: Sha256) -> WholeShown {
         WholeShown {
             schema_version: 1,
             digest,
@@ -441,10 +441,10 @@ impl<'t> Trouble<'t> {
 
 /// The plan of all as JSON: the last line, behind a line for each module.
 #[derive(Serialize)]
-pub(super) struct WholeShown<'w> {
+pub(super) struct WholeShown {
     schema_version: u32,
     /// What `--confirm` names.
-    digest: &'w str,
+    digest: Sha256,
     modules: usize,
     as_wished: usize,
     refused: usize,
@@ -454,6 +454,7 @@ pub(super) struct WholeShown<'w> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::sha256;
     use crate::error::ErrorKind;
 
     fn group(before: String) -> Group {
@@ -465,7 +466,7 @@ mod tests {
         let mut session = Session::unattended(&mut out, &mut err);
         let request = Request::new(crate::patch::Wish::Blank, Signature::Refuse);
         whole.tell_refusals(&mut session);
-        whole.print(&request, None, "", &mut session).unwrap();
+        whole.print(&request, None, sha256(b""), &mut session).unwrap();
         [out, err].map(|text| String::from_utf8(text).unwrap())
     }
 

@@ -12,13 +12,14 @@ use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::tree::{Args, Study};
 use crate::cli::{Status, recover};
+use crate::digest::{Sha256, sha256};
 use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::guard::Guard;
 use crate::kernel::{config, packed};
 use crate::module::container::Container;
-use crate::module::{Sha256Hex, file, sha256};
+use crate::module::file;
 use crate::vault::group::Wanted;
 use crate::vault::journal::Operation;
 use crate::vault::target::{self, Target};
@@ -42,7 +43,7 @@ impl Edited {
         TextDiff::from_lines(before.as_ref(), after.as_ref()).unified_diff().context_radius(1).to_string()
     }
 
-    fn sha256(&self) -> (Sha256Hex, Sha256Hex) {
+    fn sha256(&self) -> (Sha256, Sha256) {
         (sha256(&self.before), sha256(&self.after))
     }
 }
@@ -52,7 +53,7 @@ impl Edited {
 struct Fixed {
     schema_version: u32,
     done: bool,
-    digest: String,
+    digest: Sha256,
     files: Vec<FixedFile>,
     /// How many changes are left that are not mere text.
     left: usize,
@@ -61,8 +62,8 @@ struct Fixed {
 #[derive(Serialize)]
 struct FixedFile {
     path: String,
-    before: Sha256Hex,
-    after: Sha256Hex,
+    before: Sha256,
+    after: Sha256,
     /// What becomes of it, as a unified diff.
     diff: String,
 }
@@ -97,19 +98,19 @@ pub(super) fn run(study: &Study, args: &Args, session: &mut Session<'_>) -> Resu
     }
     let digest = digest(&edits);
     if args.json && args.dry_run {
-        session.json(&fixed(&edits, &digest, false, left))?;
+        session.json(&fixed(&edits, digest, false, left))?;
         return Ok(Status::Done);
     }
     if args.dry_run || (args.confirm.is_none() && session.may_ask) {
-        show(study, &edits, &digest, args.dry_run, session)?;
+        show(study, &edits, digest, args.dry_run, session)?;
     }
     if args.dry_run {
         return Ok(Status::Done);
     }
     let word = name_of(&study.tree.layout.object);
-    let question = Question { to: "change it so", word: &word, digest: &digest, see: "--fix -n" };
+    let question = Question { to: "change it so", word: &word, digest, see: "--fix -n" };
     confirm(&question, args.confirm.as_deref(), session).map_err(|e| e.on(&args.tree))?;
-    carry_out(study, &edits, &digest, left, args, session)
+    carry_out(study, &edits, digest, left, args, session)
 }
 
 /// The name that is typed: the folder's.
@@ -231,28 +232,28 @@ fn no_plain_line(line: &str) -> Error {
 }
 
 /// Of exactly these files, before and after.
-fn digest(edits: &[Edited]) -> String {
+fn digest(edits: &[Edited]) -> Sha256 {
     let mut text = String::from("kmodlab tree fix 1\n");
     for edited in edits {
         let (before, after) = edited.sha256();
         text.push_str(&format!("{} {before} {after}\n", hex::encode(edited.path.as_os_str().as_encoded_bytes())));
     }
-    sha256(text.as_bytes()).to_string()
+    sha256(text.as_bytes())
 }
 
-fn fixed(edits: &[Edited], digest: &str, done: bool, left: usize) -> Fixed {
+fn fixed(edits: &[Edited], digest: Sha256, done: bool, left: usize) -> Fixed {
     let file = |edited: &Edited| {
         let (before, after) = edited.sha256();
         FixedFile { path: output::path_text(&edited.path).into_owned(), before, after, diff: edited.diff() }
     };
-    Fixed { schema_version: 1, done, digest: digest.to_owned(), files: edits.iter().map(file).collect(), left }
+    Fixed { schema_version: 1, done, digest, files: edits.iter().map(file).collect(), left }
 }
 
 /// The changes as a unified diff.
 fn show(
     study: &Study,
     edits: &[Edited],
-    digest: &str,
+    digest: Sha256,
     is_whole: bool,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
@@ -284,7 +285,7 @@ fn show(
 fn nothing(study: &Study, left: usize, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let status = if study.plan.matches { Status::Done } else { Status::Negative };
     if args.json {
-        session.json(&fixed(&[], &digest(&[]), false, left))?;
+        session.json(&fixed(&[], digest(&[]), false, left))?;
         return Ok(status);
     }
     let why = match (left, &study.plan.never) {
@@ -299,7 +300,7 @@ fn nothing(study: &Study, left: usize, args: &Args, session: &mut Session<'_>) -
 fn carry_out(
     study: &Study,
     edits: &[Edited],
-    digest: &str,
+    digest: Sha256,
     left: usize,
     args: &Args,
     session: &mut Session<'_>,
@@ -333,7 +334,7 @@ fn carry_out(
             let (before, _) = edited.sha256();
             let changed = session.paint(Paint::Good, "changed");
             writeln!(session.out, "{changed}  {}", output::path(&edited.path))?;
-            writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(&before)))?;
+            writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(before)))?;
             writeln!(
                 session.out,
                 "  undo    kmodlab {}restore {}",
@@ -357,7 +358,7 @@ fn carry_out(
     })
 }
 
-fn wanted(study: &Study, edited: &Edited, digest: &str) -> Wanted {
+fn wanted(study: &Study, edited: &Edited, digest: Sha256) -> Wanted {
     let own = study.predictions.current.vermagic.as_ref().map(ToString::to_string);
     let after = study.plan.after.as_ref().map(ToString::to_string);
     Wanted {
@@ -368,7 +369,7 @@ fn wanted(study: &Study, edited: &Edited, digest: &str) -> Wanted {
         metadata_after: None,
         module: name_of(&edited.path),
         vermagic: (own, after),
-        plan: Some(digest.to_owned()),
+        plan: Some(digest),
         overrides: Vec::new(),
         note: Some(format!("tree --fix for {}", study.kernel.name)),
         container: Container::None,

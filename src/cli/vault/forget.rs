@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::{Status, recover};
-use crate::module::sha256;
+use crate::digest::sha256;
 use crate::vault::Vault;
 use crate::vault::forget::{self, ForgetPlan};
 use crate::vault::history::History;
@@ -57,12 +57,12 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
             }
         }
         writeln!(session.out, "{paths} would be let go of: nothing is expected there, and no backup is kept for it")?;
-        writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, &digest))?;
+        writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, digest))?;
     }
     let Some(locked) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
     let word = plans.len().to_string();
     let to = if plans.len() == 1 { "let go of this path" } else { "let go of these paths" };
-    let question = Question { to, word: &word, digest: &digest, see: "vault forget -n" };
+    let question = Question { to, word: &word, digest, see: "vault forget -n" };
     confirm(&question, args.confirm.as_deref(), session)?;
     locked.forget(&plans.into_values().collect::<Vec<_>>())?;
     writeln!(session.out, "{} {paths}", session.paint(Paint::Good, "forgot"))?;

@@ -242,22 +242,22 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     let entries = locked.journal().map_err(said)?.entries;
     let history = History::of(&entries);
     match history.at(&scene.file).and_then(|trail| trail.expected()) {
-        Some(sha) if Some(sha) != now.as_deref() && !foreign => Err("the journal says otherwise than the file")?,
+        Some(sha) if Some(sha) != now && !foreign => Err("the journal says otherwise than the file")?,
         None if side == Side::After => Err("the journal knows nothing of it")?,
         _ => {}
     }
-    if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(sha)) {
+    if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(*sha)) {
         Err(format!("a backup that the journal names is lost: {sha}"))?;
     }
     let module = shop.now();
     if module.bytes != shop.original.bytes {
-        if !shop.has_backup(&shop.original.sha()) {
+        if !shop.has_backup(shop.original.sha()) {
             Err("the original is lost")?;
         }
         let target = Target::open(&shop.module).map_err(said)?;
-        let plan = locked.plan_restore(&shop.module, &module.sha()).map_err(said)?;
+        let plan = locked.plan_restore(&shop.module, module.sha()).map_err(said)?;
         locked.restore(&target, &plan, foreign).map_err(said)?;
-        if foreign && !shop.has_backup(&module.sha()) {
+        if foreign && !shop.has_backup(module.sha()) {
             Err("what was discarded is lost")?;
         }
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kmodlab::module::sha256;
+use kmodlab::digest::sha256;
 use kmodlab::vault::{Intent, Vault};
 use snapbox::str;
 use tempfile::TempDir;
@@ -55,9 +55,9 @@ impl Scene {
             metadata_after: None,
             temporary: None,
             note: None,
-            checksum: String::new(),
+            checksum: None,
         };
-        intent.checksum = sha256(&serde_json::to_vec(&intent).unwrap());
+        intent.checksum = Some(sha256(&serde_json::to_vec(&intent).unwrap()));
         let name = format!("intents/{}.json", intent.id);
         fs::write(state.join(name), serde_json::to_vec(&intent).unwrap()).unwrap();
     }
@@ -197,7 +197,7 @@ kmodlab: [CWD]/poet_atkm.ko: somebody else changed this file since it was patche
     let digest = plan.lines().find_map(|line| line.trim().strip_prefix("digest")).unwrap().trim();
     scene.says(&format!("restore --discard-changes poet_atkm.ko --confirm {digest}"));
     assert_eq!(fs::read(scene.module()).unwrap(), scene.before);
-    assert_eq!(fs::read(scene.folder.path().join("state/objects").join(sha256(&theirs))).unwrap(), theirs);
+    assert_eq!(fs::read(scene.folder.path().join("state/objects").join(sha256(&theirs).to_string())).unwrap(), theirs);
     snapbox::assert_data_eq!(
         scene.says("recover"),
         str![[r#"

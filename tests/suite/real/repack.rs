@@ -7,16 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kmodlab::digest::sha256;
 use kmodlab::edit::{self, Edit};
+use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
-use kmodlab::module::{Module, sha256};
-use kmodlab::patch::apply::{Record, apply};
+use kmodlab::patch::apply::apply;
 use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
 use kmodlab::vault::state::{State, standing};
 use kmodlab::vault::target::Target;
 
-use crate::real::round_trip::{give_metadata, metadata};
+use crate::real::round_trip::{give_metadata, metadata, record};
 use crate::real::{alone, modules, on_all_cores, run};
 
 const PACKAGES: [&str; 4] = ["amd64-6.1", "amd64-6.12", "i386-5.10", "s390x-6.12"];
@@ -88,7 +89,7 @@ fn grow(place: &Path, module: &Path) -> Count {
         let shown = run("modinfo", ["-F", "vermagic", place.join("inside.ko").to_str().unwrap()]);
         assert_eq!(String::from_utf8(shown.stdout).unwrap().trim_end_matches('\n').as_bytes(), wish);
         let is_marked = Module::read(&patched).unwrap().modinfo.first(MARK).map(<[u8]>::to_vec);
-        assert_eq!(is_marked, (!plan.is_in_place()).then(|| sha256(&original)[..12].into()));
+        assert_eq!(is_marked, (!plan.is_in_place()).then(|| format!("{:.12}", sha256(&original)).into_bytes()));
         let after = Said::of(place, &patched);
         assert_eq!(before, after, "{} grown by {by}", module.display());
         count.grown += 1;
@@ -105,11 +106,11 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8
     let before = metadata(copy);
     let mut locked = vault.writer().unwrap();
     let target = Target::open(copy).unwrap();
-    apply(&mut locked, &target, plan, Record::default(), None).unwrap();
+    apply(&mut locked, &target, plan, record(copy, plan), None).unwrap();
     drop((target, locked));
 
     let stored = std::fs::read(copy).unwrap();
-    assert_eq!((sha256(&stored), Container::of(&stored)), (plan.after.clone(), Container::of(original)));
+    assert_eq!((sha256(&stored), Container::of(&stored)), (plan.after, Container::of(original)));
     let patched = uncompressed(&stored);
     std::fs::write(place.join("inside.ko"), &patched).unwrap();
     assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
@@ -119,7 +120,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8
 
     let mut locked = vault.writer().unwrap();
     let target = Target::open(copy).unwrap();
-    let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
+    let restore = locked.plan_restore(copy, sha256(&target.bytes)).unwrap();
     locked.restore(&target, &restore, false).unwrap().unwrap();
     assert!(std::fs::read(copy).unwrap() == original);
     assert!(metadata(copy).same_but_access(&before));

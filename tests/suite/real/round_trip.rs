@@ -6,8 +6,8 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use kmodlab::digest::sha256;
 use kmodlab::edit;
-use kmodlab::module::sha256;
 use kmodlab::patch::apply::{Record, apply};
 use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
 use kmodlab::vault::metadata::Metadata;
@@ -81,7 +81,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let entry = {
         let mut locked = vault.writer().unwrap();
         let target = Target::open(copy).unwrap();
-        apply(&mut locked, &target, &plan, Record::default(), None).unwrap()
+        apply(&mut locked, &target, &plan, record(copy, &plan), None).unwrap()
     };
     assert_eq!(entry.change.unwrap().how, how);
 
@@ -92,7 +92,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
 
     let mut locked = vault.writer().unwrap();
     let target = Target::open(copy).unwrap();
-    let restore = locked.plan_restore(copy, &sha256(&target.bytes)).unwrap();
+    let restore = locked.plan_restore(copy, sha256(&target.bytes)).unwrap();
     locked.restore(&target, &restore, false).unwrap().unwrap();
     assert!(std::fs::read(copy).unwrap() == original);
     let after = metadata(copy);
@@ -121,4 +121,9 @@ pub(crate) fn give_metadata(file: &Path) {
     rustix::fs::setxattr(file, "user.kmodlab-test", value, rustix::fs::XattrFlags::empty()).unwrap();
     let old = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
     File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
+}
+
+/// What the journal says of a plan that was confirmed as it is.
+pub(super) fn record(path: &Path, plan: &Plan) -> Record {
+    Record { module: String::new(), digest: plan.digest(path), overrides: Vec::new() }
 }

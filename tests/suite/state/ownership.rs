@@ -161,7 +161,7 @@ fn what_is_put_into_a_vault_that_is_open_is_refused_when_it_is_opened() {
         let scene = Scene::new();
         let vault = scene.vault();
         vault.must_be_trusted().unwrap();
-        let sha = vault.journal().unwrap().entries[0].change.as_ref().unwrap().before.clone();
+        let sha = vault.journal().unwrap().entries[0].change.as_ref().unwrap().before;
         let mut intents = fs::read_dir(scene.state().join("intents")).unwrap().map(|entry| entry.unwrap().path());
         let intent = intents.find(|path| path.extension().is_some_and(|e| e == "json")).unwrap();
         harm.befall(&scene, &intent);
@@ -170,10 +170,10 @@ fn what_is_put_into_a_vault_that_is_open_is_refused_when_it_is_opened() {
         harm.befall(&scene, &scene.state().join("lab-machine.json"));
         fs::remove_file(scene.path("moved")).ok();
         assert_eq!(vault.kept("lab-machine.json").unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
-        harm.befall(&scene, &scene.state().join("objects").join(&sha));
+        harm.befall(&scene, &scene.state().join("objects").join(sha.to_string()));
         fs::remove_file(scene.path("moved")).ok();
-        assert_eq!(vault.objects().get(&sha).unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
-        assert_eq!(vault.objects().check(&sha).unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
+        assert_eq!(vault.objects().get(sha).unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
+        assert_eq!(vault.objects().check(sha).unwrap_err().kind(), ErrorKind::Untrusted, "{harm:?}");
         harm.befall(&scene, &scene.state().join("lock"));
         fs::remove_file(scene.path("moved")).ok();
         assert_eq!(vault.writer().err().unwrap().kind(), ErrorKind::Untrusted, "{harm:?}");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kmodlab::module::sha256;
+use kmodlab::digest::sha256;
 use kmodlab::vault::{Intent, Vault};
 use tempfile::TempDir;
 
@@ -60,7 +60,7 @@ impl Scene {
             metadata_after: None,
             temporary: None,
             note: None,
-            checksum: String::new(),
+            checksum: None,
         };
         scene.announce(&[intent]);
         for name in ["lab-machine.json", "lab-machine.json.tmp", "intents/1-1.json.tmp", &half_a_backup()] {
@@ -91,9 +91,9 @@ impl Scene {
     pub(crate) fn announce(&self, intents: &[Intent]) -> PathBuf {
         let mut text = Vec::new();
         for intent in intents {
-            let bare = Intent { checksum: String::new(), ..intent.clone() };
+            let bare = Intent { checksum: None, ..intent.clone() };
             let checksum = sha256(&serde_json::to_vec(&bare).unwrap());
-            text.extend(serde_json::to_vec(&Intent { checksum, ..bare }).unwrap());
+            text.extend(serde_json::to_vec(&Intent { checksum: Some(checksum), ..bare }).unwrap());
             text.push(b'\n');
         }
         let name = if intents.len() == 1 { "7-7.json" } else { "7-7.jsonl" };

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use kmodlab::digest::sha256;
 use kmodlab::edit::{Edit, apply};
-use kmodlab::module::sha256;
 use kmodlab::vault::Intent;
 use kmodlab::vault::journal::Operation;
 
