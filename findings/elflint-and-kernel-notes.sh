@@ -3,7 +3,7 @@
 # .note.Linux, the build salt (0x100, Linux 4.19 on) and the LTO flag (0x101), which every such module carries. So its exit
 # status 1 says nothing about a module.
 #
-# elfutils 0.188-2.1 (Debian 12). Observed, on the two notes alone and on each module of Debian's 6.1 that was tried:
+# elfutils 0.188-2.1 (Debian 12). Observed, on these two notes and on each module of Debian's 6.1 that was tried:
 #
 #   section [ 2] '.note.Linux': unknown object file note type 257 with owner name 'Linux' at offset 24
 #   section [ 2] '.note.Linux': unknown object file note type 256 with owner name 'Linux' at offset 60

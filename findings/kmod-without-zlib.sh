@@ -11,7 +11,7 @@
 #
 # Why: without zlib the ending .ko.gz is not among those that kmod takes for a module's (kmod 30, libkmod/libkmod-file.c and
 # shared/util.c), so the path is looked up as a module's name, and depmod passes the file over as it does any other file.
-# `modinfo --version` tells: it prints -ZLIB.
+# `modinfo --version` shows it: it prints -ZLIB.
 set -euo pipefail
 export LC_ALL=C
 modules=$(realpath "$(dirname "$0")/../fixtures/modules")

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# LIEF reads a signed module, is asked for no change, and writes another file: the string table and what points into it are
-# others. The appended signature comes along as "overlay", and fits no more. modinfo prints the signer as before.
+# LIEF reads a signed module, changes nothing, and writes a different file: the string table and the references to it differ.
+# The appended signature is kept as "overlay" and is invalid now. modinfo prints the signer as before.
 #
 # lief 0.15.1 (PyPI, with its wheel for CPython 3). Observed, for `lief.parse("in.ko").write("out.ko")`:
 #
 #   in.ko and out.ko have 3393 bytes each, 220 bytes differ, and both end with "~Module signature appended~"
 #
-# Why: LIEF's ELF builder makes the string table and the symbol table anew from what it read; it does not take over bytes.
+# Why: LIEF's ELF builder regenerates the string table and the symbol table from what it parsed; it does not copy bytes.
 # So for a file that is signed as a whole LIEF is for reading only.
 set -euo pipefail
 export LC_ALL=C

@@ -1,5 +1,5 @@
-//! What a scan of compressed modules can't do without: reads each file in a folder and undoes its compression, with the
-//! libraries that kmodlab uses, on all cores. What comes out is thrown away at once.
+//! The minimum that a scan of compressed modules needs: reads each file in a folder and decompresses it, with the
+//! libraries that kmodlab uses, on all cores. The output is discarded.
 //!
 //!     cargo run --release --example decompress -- FOLDER
 

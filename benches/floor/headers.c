@@ -1,5 +1,5 @@
-/* What a scan can't do without: goes through a folder, opens each module, reads its ELF header and its section headers.
- * Nothing is looked at, nothing is printed but how many there were. On two threads, or as many as are named.
+/* The minimum that a scan needs: walks a folder, opens each module, reads its ELF header and its section headers. It
+ * interprets nothing and prints only their number. On two threads, or THREADS.
  *
  *   cc -O2 -pthread -o headers benches/floor/headers.c && ./headers FOLDER [THREADS]
  */
