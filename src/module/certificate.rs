@@ -10,8 +10,8 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use crate::module::der::{
-    BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1_PRIMITIVE, CONTEXT_2_PRIMITIVE, CONTEXT_3, GENERALIZED_TIME, INTEGER,
-    OCTET_STRING, OID, Reader, SEQUENCE, SET, UTC_TIME, magnitude, oid,
+    BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1_PRIMITIVE, CONTEXT_2_PRIMITIVE, CONTEXT_3, Elements, GENERALIZED_TIME,
+    INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, magnitude, oid,
 };
 
 /// A certificate, as far as a module's signature needs it.
@@ -63,8 +63,8 @@ pub fn find_all(bytes: &[u8]) -> Vec<Certificate> {
 
 /// The bytes of a certificate, if these begin like one: with lengths that fit, a version, a serial number and an algorithm.
 fn candidate(bytes: &[u8]) -> Option<&[u8]> {
-    let whole = Reader(bytes.get(..LARGEST).unwrap_or(bytes)).whole(SEQUENCE)?;
-    let mut body = Reader(whole).expect_definite(SEQUENCE)?.expect_definite(SEQUENCE)?;
+    let whole = Elements::new(bytes.get(..LARGEST).unwrap_or(bytes)).whole(SEQUENCE)?;
+    let mut body = Elements::new(whole).expect_definite(SEQUENCE)?.expect_definite(SEQUENCE)?;
     version(&mut body)?;
     body.expect_definite(INTEGER)?;
     body.expect_definite(SEQUENCE)?.expect_definite(OID)?;
@@ -72,11 +72,11 @@ fn candidate(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// Passes over the version, which need not be there. `None` if it is none.
-fn version(body: &mut Reader<'_>) -> Option<()> {
-    if body.0.first() == Some(&CONTEXT_0) {
+fn version(body: &mut Elements<'_>) -> Option<()> {
+    if body.bytes.first() == Some(&CONTEXT_0) {
         let mut version = body.expect_definite(CONTEXT_0)?;
         let number = version.expect_definite(INTEGER)?;
-        (version.is_empty() && matches!(number.0, [0..=2])).then_some(())?;
+        (version.is_empty() && matches!(number.bytes, [0..=2])).then_some(())?;
     }
     Some(())
 }
@@ -92,27 +92,27 @@ impl Certificate {
     ///            SEQUENCE { OID, … }, BIT STRING }            algorithm again, signature
     /// ```
     pub fn read(bytes: &[u8]) -> Option<(Certificate, &[u8])> {
-        let mut outer = Reader(bytes);
+        let mut outer = Elements::new(bytes);
         let mut certificate = outer.expect_definite(SEQUENCE)?;
         let mut body = certificate.expect_definite(SEQUENCE)?;
 
         version(&mut body)?;
-        let serial = magnitude(body.expect_definite(INTEGER)?.0)?;
+        let serial = magnitude(body.expect_definite(INTEGER)?.bytes)?;
         let algorithm = body.whole(SEQUENCE)?;
-        Reader(algorithm).expect_definite(SEQUENCE)?.expect_definite(OID)?;
+        Elements::new(algorithm).expect_definite(SEQUENCE)?.expect_definite(OID)?;
         let issuer = body.whole(SEQUENCE)?;
         common_name(issuer)?;
         let mut validity = body.expect_definite(SEQUENCE)?;
         for _ in 0..2 {
             let (tag, time) = validity.next()?;
-            let digits = time.0.strip_suffix(b"Z").unwrap_or(time.0);
+            let digits = time.bytes.strip_suffix(b"Z").unwrap_or(time.bytes);
             if !matches!(tag, UTC_TIME | GENERALIZED_TIME) || digits.len() < 10 || !digits.is_ascii() {
                 return None;
             }
         }
         let subject = common_name(body.whole(SEQUENCE)?)?;
         let key = body.whole(SEQUENCE)?;
-        let mut info = Reader(key).expect_definite(SEQUENCE)?;
+        let mut info = Elements::new(key).expect_definite(SEQUENCE)?;
         info.expect_definite(SEQUENCE)?.expect_definite(OID)?;
         info.expect_definite(BIT_STRING)?;
         body.skip(CONTEXT_1_PRIMITIVE);
@@ -126,25 +126,25 @@ impl Certificate {
         certificate.expect_definite(BIT_STRING)?;
         let at_end = validity.is_empty() && info.is_empty() && body.is_empty() && certificate.is_empty();
         let all = Certificate { subject, issuer: issuer.to_vec(), serial, key_id, key: key.to_vec() };
-        (same_algorithm && at_end).then_some((all, outer.0))
+        (same_algorithm && at_end).then_some((all, outer.bytes))
     }
 }
 
 /// The common name in a name, or else its last part; nothing for an empty name. `None` if it is no name.
 fn common_name(name: &[u8]) -> Option<String> {
-    let mut parts = Reader(name).expect_definite(SEQUENCE)?;
+    let mut parts = Elements::new(name).expect_definite(SEQUENCE)?;
     let mut chosen: Option<(bool, &[u8])> = None;
     while !parts.is_empty() {
         let mut set = parts.expect_definite(SET)?;
         while !set.is_empty() {
             let mut part = set.expect_definite(SEQUENCE)?;
-            let is_common = oid(part.expect_definite(OID)?.0) == OID_COMMON_NAME;
+            let is_common = oid(part.expect_definite(OID)?.bytes) == OID_COMMON_NAME;
             let (_, value) = part.next()?;
             if !part.is_empty() {
                 return None;
             }
             if !chosen.is_some_and(|(common, _)| common) {
-                chosen = Some((is_common, value.0));
+                chosen = Some((is_common, value.bytes));
             }
         }
     }
@@ -152,19 +152,19 @@ fn common_name(name: &[u8]) -> Option<String> {
 }
 
 /// The subject key identifier among the extensions. The outer `None`: these are no extensions.
-fn subject_key_id(mut wrapped: Reader<'_>) -> Option<Option<Vec<u8>>> {
+fn subject_key_id(mut wrapped: Elements<'_>) -> Option<Option<Vec<u8>>> {
     let mut extensions = wrapped.expect_definite(SEQUENCE)?;
     let mut found = None;
     while !extensions.is_empty() {
         let mut extension = extensions.expect_definite(SEQUENCE)?;
-        let kind = oid(extension.expect_definite(OID)?.0);
+        let kind = oid(extension.expect_definite(OID)?.bytes);
         extension.skip(BOOLEAN);
         let mut value = extension.expect_definite(OCTET_STRING)?;
         if !extension.is_empty() {
             return None;
         }
         if kind == OID_SUBJECT_KEY_ID {
-            found = Some(value.expect_definite(OCTET_STRING)?.0.to_vec());
+            found = Some(value.expect_definite(OCTET_STRING)?.bytes.to_vec());
         }
     }
     wrapped.is_empty().then_some(found)

@@ -23,41 +23,72 @@ pub(crate) const CONTEXT_3: u8 = 0xa3;
 /// How deep elements of indefinite length may lie in each other.
 const DEPTH: usize = 16;
 
+/// Which encodings are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoder {
+    /// BER with tags of one byte, as OpenSSL accepts it.
+    Ber,
+    /// The kernel's decoder (`asn1_ber_decoder`, lib/asn1_decoder.c): lengths of at most two bytes.
+    Kernel,
+}
+
 /// The elements that are still to be read.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Elements<'a> {
+    /// The bytes of the elements.
+    pub(crate) bytes: &'a [u8],
+    decoder: Decoder,
+}
 
-impl<'a> Reader<'a> {
-    /// The next element: its tag and what is in it.
-    pub(crate) fn next(&mut self) -> Option<(u8, Reader<'a>)> {
+impl<'a> Elements<'a> {
+    /// Elements in BER.
+    pub(crate) fn new(bytes: &'a [u8]) -> Elements<'a> {
+        Elements { bytes, decoder: Decoder::Ber }
+    }
+
+    /// Elements as the kernel's decoder accepts them.
+    pub(crate) fn as_kernel(bytes: &'a [u8]) -> Elements<'a> {
+        Elements { bytes, decoder: Decoder::Kernel }
+    }
+
+    /// Are these read as the kernel's decoder reads them?
+    pub(crate) fn is_as_kernel(&self) -> bool {
+        self.decoder == Decoder::Kernel
+    }
+
+    /// The next element: its tag and its content.
+    pub(crate) fn next(&mut self) -> Option<(u8, Elements<'a>)> {
+        if self.decoder == Decoder::Kernel {
+            matches!(self.bytes, [tag, length, ..] if tag & 0x1f != 0x1f && *length <= 0x82).then_some(())?;
+        }
         self.element(DEPTH)
     }
 
     /// What is in the next element, if it has this tag.
-    pub(crate) fn expect(&mut self, tag: u8) -> Option<Reader<'a>> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Option<Elements<'a>> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 
     /// Is nothing left?
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 
     /// What is in the next element, if it has this tag and says its length, as DER wants it.
-    pub(crate) fn expect_definite(&mut self, tag: u8) -> Option<Reader<'a>> {
-        (self.0.get(1) != Some(&0x80)).then_some(())?;
+    pub(crate) fn expect_definite(&mut self, tag: u8) -> Option<Elements<'a>> {
+        (self.bytes.get(1) != Some(&0x80)).then_some(())?;
         self.expect(tag)
     }
 
     /// The next element with its tag and length, if it has this tag and says its length.
     pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let before = self.0;
+        let before = self.bytes;
         self.expect_definite(tag)?;
-        before.get(..before.len().checked_sub(self.0.len())?)
+        before.get(..before.len().checked_sub(self.bytes.len())?)
     }
 
     /// What is in the next element, if it has this tag; else it stays.
-    pub(crate) fn take(&mut self, tag: u8) -> Option<Reader<'a>> {
+    pub(crate) fn take(&mut self, tag: u8) -> Option<Elements<'a>> {
         let mut ahead = *self;
         let content = ahead.expect(tag)?;
         *self = ahead;
@@ -69,8 +100,8 @@ impl<'a> Reader<'a> {
         self.take(tag);
     }
 
-    fn element(&mut self, depth: usize) -> Option<(u8, Reader<'a>)> {
-        let (&[tag, length], rest) = self.0.split_first_chunk()?;
+    fn element(&mut self, depth: usize) -> Option<(u8, Elements<'a>)> {
+        let (&[tag, length], rest) = self.bytes.split_first_chunk()?;
         let (length, rest) = match length {
             0x80 => return self.indefinite(tag, rest, depth.checked_sub(1)?),
             ..0x80 => (usize::from(length), rest),
@@ -81,19 +112,19 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, Reader(content)))
+        self.bytes = rest;
+        Some((tag, Elements { bytes: content, ..*self }))
     }
 
     /// An element without a length: two zero bytes, where an element should start, are its end.
-    fn indefinite(&mut self, tag: u8, content: &'a [u8], depth: usize) -> Option<(u8, Reader<'a>)> {
-        let mut ahead = Reader(content);
-        while !ahead.0.starts_with(&[0, 0]) {
+    fn indefinite(&mut self, tag: u8, content: &'a [u8], depth: usize) -> Option<(u8, Elements<'a>)> {
+        let mut ahead = Elements { bytes: content, ..*self };
+        while !ahead.bytes.starts_with(&[0, 0]) {
             ahead.element(depth)?;
         }
-        let inner = content.get(..content.len() - ahead.0.len())?;
-        self.0 = ahead.0.get(2..)?;
-        (tag & CONSTRUCTED != 0).then_some((tag, Reader(inner)))
+        let inner = content.get(..content.len() - ahead.bytes.len())?;
+        self.bytes = ahead.bytes.get(2..)?;
+        (tag & CONSTRUCTED != 0).then_some((tag, Elements { bytes: inner, ..*self }))
     }
 }
 
@@ -111,13 +142,13 @@ pub(crate) fn magnitude(integer: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A string of octets; BER may cut it into parts.
-pub(crate) fn octets(tag: u8, mut content: Reader<'_>) -> Option<Vec<u8>> {
+pub(crate) fn octets(tag: u8, mut content: Elements<'_>) -> Option<Vec<u8>> {
     if tag & CONSTRUCTED == 0 {
-        return Some(content.0.to_vec());
+        return Some(content.bytes.to_vec());
     }
     let mut whole = Vec::new();
-    while !content.0.is_empty() {
-        whole.extend_from_slice(content.expect(OCTET_STRING)?.0);
+    while !content.bytes.is_empty() {
+        whole.extend_from_slice(content.expect(OCTET_STRING)?.bytes);
     }
     Some(whole)
 }

@@ -12,6 +12,7 @@ pub mod file;
 pub mod glance;
 pub mod licence;
 pub mod modinfo;
+mod pkcs7;
 mod public_key;
 mod registry;
 pub mod symbols;

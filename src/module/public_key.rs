@@ -10,7 +10,7 @@ use ring::signature::{
 };
 
 use crate::module::certificate::Certificate;
-use crate::module::der::{BIT_STRING, INTEGER, OID, Reader, SEQUENCE, magnitude, oid};
+use crate::module::der::{BIT_STRING, Elements, INTEGER, OID, SEQUENCE, magnitude, oid};
 
 pub(super) const OID_RSA: &str = "1.2.840.113549.1.1.1";
 const OID_EC_KEY: &str = "1.2.840.10045.2.1";
@@ -45,11 +45,11 @@ pub(super) enum Kind {
 /// Is this the signature of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is not
 /// computed here.
 pub(super) fn fits((kind, hash): (Kind, Hash), signed: &[u8], signature: &[u8], key: &[u8]) -> Option<bool> {
-    let mut info = Reader(key).expect(SEQUENCE)?;
+    let mut info = Elements::new(key).expect(SEQUENCE)?;
     let mut algorithm = info.expect(SEQUENCE)?;
-    let key_kind = oid(algorithm.expect(OID)?.0);
+    let key_kind = oid(algorithm.expect(OID)?.bytes);
     // The first byte of a BIT STRING says how many bits of the last do not count.
-    let point = info.expect(BIT_STRING)?.0.strip_prefix(&[0])?;
+    let point = info.expect(BIT_STRING)?.bytes.strip_prefix(&[0])?;
     let computed: &'static dyn VerificationAlgorithm = match (key_kind.as_str(), kind) {
         (OID_RSA, Kind::Rsa) => {
             let bits = bits_of_rsa(point)?;
@@ -61,7 +61,7 @@ pub(super) fn fits((kind, hash): (Kind, Hash), signed: &[u8], signature: &[u8], 
             }
         }
         (OID_EC_KEY, Kind::Ecdsa) => {
-            let curve = oid(algorithm.expect(OID)?.0);
+            let curve = oid(algorithm.expect(OID)?.bytes);
             match (curve.as_str(), hash) {
                 (OID_P256, Hash::Sha256) => &ECDSA_P256_SHA256_ASN1,
                 (OID_P256, Hash::Sha384) => &ECDSA_P256_SHA384_ASN1,
@@ -90,15 +90,15 @@ fn fits_ml_dsa<P: MlDsaParams>(signed: &[u8], signature: &[u8], key: &[u8]) -> b
 /// Did a certificate's own key sign it (`x509_check_for_self_signed`)? Only for algorithms that every kernel here knows.
 pub(super) fn is_signed_by_itself(der: &[u8]) -> bool {
     let read = || {
-        let mut outer = Reader(der).expect_definite(SEQUENCE)?;
+        let mut outer = Elements::new(der).expect_definite(SEQUENCE)?;
         let signed = outer.whole(SEQUENCE)?;
-        let kind = match oid(outer.expect_definite(SEQUENCE)?.expect_definite(OID)?.0).as_str() {
+        let kind = match oid(outer.expect_definite(SEQUENCE)?.expect_definite(OID)?.bytes).as_str() {
             "1.2.840.113549.1.1.11" => (Kind::Rsa, Hash::Sha256),
             "1.2.840.113549.1.1.12" => (Kind::Rsa, Hash::Sha384),
             "1.2.840.113549.1.1.13" => (Kind::Rsa, Hash::Sha512),
             _ => return None,
         };
-        let signature = outer.expect_definite(BIT_STRING)?.0.strip_prefix(&[0])?;
+        let signature = outer.expect_definite(BIT_STRING)?.bytes.strip_prefix(&[0])?;
         let (certificate, _) = Certificate::read(der)?;
         fits(kind, signed, signature, &certificate.key)
     };
@@ -107,9 +107,9 @@ pub(super) fn is_signed_by_itself(der: &[u8]) -> bool {
 
 /// The size of an RSA key's modulus in bits, for keys that can be computed with here.
 fn bits_of_rsa(key: &[u8]) -> Option<usize> {
-    let mut key = Reader(key).expect(SEQUENCE)?;
-    let modulus = magnitude(key.expect(INTEGER)?.0)?;
-    let exponent = magnitude(key.expect(INTEGER)?.0)?;
+    let mut key = Elements::new(key).expect(SEQUENCE)?;
+    let modulus = magnitude(key.expect(INTEGER)?.bytes)?;
+    let exponent = magnitude(key.expect(INTEGER)?.bytes)?;
     let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
     let in_range = modulus.len() <= 1024 && exponent.len() <= 4 && exponent != [1];
     (in_range && odd(&modulus) && odd(&exponent)).then_some(8 * modulus.len())

@@ -10,18 +10,12 @@
 //! Sources: `include/linux/module_signature.h` and `kernel/module_signature.c` (6.12) for the layout;
 //! `scripts/sign-file.c` for who writes it; the enumerations of 3.7's `include/crypto/public_key.h` for the older
 //! formats; modinfo(8) of kmod 30 for what is printed, measured over real and crafted modules.
-//!
-//! The PKCS#7 message is walked here rather than with a DER crate: the kernel and modinfo (through OpenSSL) both take
-//! BER with indefinite lengths, serial numbers of any length and certificates of any making, which strict crates
-//! refuse; and a trailer that a kernel accepts must not be called broken.
 
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::der::{
-    CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, INTEGER, OCTET_STRING, OCTET_STRING_IN_PARTS, OID, Reader, SEQUENCE,
-    SET, magnitude, octets, oid,
-};
+use crate::module::der::{CONTEXT_0_PRIMITIVE, Elements, INTEGER, OCTET_STRING, OID, SEQUENCE, magnitude, octets, oid};
+use crate::module::pkcs7::{ContentInfo, NameAttribute, NameAttributes, SignerIdentifier, SignerInfo};
 
 /// What a signed module ends in.
 pub const MAGIC: &[u8] = b"~Module signature appended~\n";
@@ -291,7 +285,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-// ---- The PKCS#7 message (RFC 2315 and RFC 5652, section 5) ---------------------------------------------------------
+// ---- The PKCS#7 message ([`pkcs7`](crate::module::pkcs7)) -----------------------------------------------------------
 
 /// signedData and commonName, each in DER, as which nearly all messages have them, and as BER may have them too.
 const SIGNED_DATA: (&[u8], &str) = (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02], "1.2.840.113549.1.7.2");
@@ -325,56 +319,41 @@ struct Message<'a> {
     issuer: Option<&'a [u8]>,
     key_id_kind: KeyIdKind,
     /// Tag and content, as those of the signature.
-    key_id: (u8, Reader<'a>),
+    key_id: (u8, Elements<'a>),
     /// The digest's object identifier.
     digest: &'a [u8],
-    signature: (u8, Reader<'a>),
+    signature: (u8, Elements<'a>),
     junk: usize,
 }
 
 impl<'a> Message<'a> {
-    /// ```text
-    /// SEQUENCE { OID signedData, [0] { SEQUENCE {                         ContentInfo, SignedData
-    ///     INTEGER, SET, SEQUENCE, [0]?, [1]?,                             version, digests, content, certificates, CRLs
-    ///     SET { SEQUENCE {                                                SignerInfo
-    ///         INTEGER,                                                    version
-    ///         SEQUENCE { SEQUENCE issuer, INTEGER serial } or [0] bytes,  who
-    ///         SEQUENCE { OID, … }, [0]?, SEQUENCE, OCTET STRING, …        digest, attributes, algorithm, signature
-    /// ```
     fn read(blob: &'a [u8]) -> Option<Message<'a>> {
-        let mut blob = Reader(blob);
-        let mut content = blob.expect(SEQUENCE)?;
-        if !is_oid(content.expect(OID)?.0, SIGNED_DATA) {
-            return None;
-        }
-        let mut data = content.expect(CONTEXT_0)?.expect(SEQUENCE)?;
-        data.expect(INTEGER)?;
-        data.expect(SET)?;
-        data.expect(SEQUENCE)?;
-        data.skip(CONTEXT_0);
-        data.skip(CONTEXT_1);
-        let mut info = data.expect(SET)?.expect(SEQUENCE)?;
-
-        info.expect(INTEGER)?;
-        let (tag, mut who) = info.next()?;
-        let (key_id_kind, issuer, key_id) = match tag {
-            SEQUENCE => {
-                let issuer = issuer(who.expect(SEQUENCE)?)?;
-                (KeyIdKind::SerialNumber, issuer, (INTEGER, who.expect(INTEGER)?))
+        let content = ContentInfo::read(Elements::new(blob)).filter(|content| is_oid(content.kind, SIGNED_DATA))?;
+        let junk = content.junk;
+        let mut data = content.signed_data()?;
+        data.version()?;
+        data.digest_algorithms()?;
+        data.content()?;
+        data.certificates();
+        data.revocation_lists();
+        let mut info = SignerInfo::next(&mut data.signers()?)?;
+        info.version()?;
+        let (key_id_kind, issuer, key_id) = match info.identifier()? {
+            SignerIdentifier::IssuerAndSerial(mut signer) => {
+                let issuer = issuer(signer.issuer()?.1)?;
+                (KeyIdKind::SerialNumber, issuer, (INTEGER, signer.serial()?))
             }
-            CONTEXT_0_PRIMITIVE | CONTEXT_0 => (KeyIdKind::SubjectKeyIdentifier, None, (tag, who)),
-            _ => return None,
+            SignerIdentifier::SubjectKeyIdentifier(tag, id) => (KeyIdKind::SubjectKeyIdentifier, None, (tag, id)),
         };
-        let digest = info.expect(SEQUENCE)?.expect(OID)?.0;
-        info.skip(CONTEXT_0);
-        info.expect(SEQUENCE)?;
-        let signature = info.next().filter(|(tag, _)| matches!(*tag, OCTET_STRING | OCTET_STRING_IN_PARTS))?;
-        Some(Message { issuer, key_id_kind, key_id, digest, signature, junk: blob.0.len() })
+        let digest = info.fields().expect(SEQUENCE)?.expect(OID)?.bytes;
+        info.signed_attributes();
+        info.fields().expect(SEQUENCE)?;
+        Some(Message { issuer, key_id_kind, key_id, digest, signature: info.signature()?, junk })
     }
 
     /// Can all of it be read? What lies in one piece can.
     fn is_whole(&self) -> bool {
-        let is_one_piece = |(tag, content): (u8, Reader<'_>)| {
+        let is_one_piece = |(tag, content): (u8, Elements<'_>)| {
             matches!(tag, INTEGER | OCTET_STRING | CONTEXT_0_PRIMITIVE) && !content.is_empty()
         };
         (is_one_piece(self.key_id) || self.key_id().is_some())
@@ -383,7 +362,7 @@ impl<'a> Message<'a> {
 
     fn key_id(&self) -> Option<Vec<u8>> {
         let (tag, content) = self.key_id;
-        if tag == INTEGER { magnitude(content.0) } else { octets(tag, content) }
+        if tag == INTEGER { magnitude(content.bytes) } else { octets(tag, content) }
     }
 
     fn signature(&self) -> Option<Vec<u8>> {
@@ -399,17 +378,13 @@ impl<'a> Message<'a> {
 
 /// The first common name in an issuer's name, or else the last part of the name, as modinfo chooses. The inner None:
 /// the name is empty.
-fn issuer<'a>(mut name: Reader<'a>) -> Option<Option<&'a [u8]>> {
+fn issuer(name: NameAttributes<'_>) -> Option<Option<&[u8]>> {
     let mut last = None;
-    while !name.0.is_empty() {
-        let mut set = name.expect(SET)?;
-        while !set.0.is_empty() {
-            let mut part = set.expect(SEQUENCE)?;
-            let kind = part.expect(OID)?.0;
-            last = Some(part.next()?.1.0);
-            if is_oid(kind, COMMON_NAME) {
-                return Some(last);
-            }
+    for attribute in name {
+        let NameAttribute { kind, mut value } = attribute?;
+        last = Some(value.next()?.1.bytes);
+        if is_oid(kind, COMMON_NAME) {
+            return Some(last);
         }
     }
     Some(last)
@@ -418,6 +393,7 @@ fn issuer<'a>(mut name: Reader<'a>) -> Option<Option<&'a [u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::module::der::{CONTEXT_0, OCTET_STRING_IN_PARTS, SET};
 
     /// An element in DER.
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {

@@ -9,10 +9,8 @@
 //! Boot's db, MOK), which the files do not show.
 
 use crate::module::certificate::Certificate;
-use crate::module::der::{
-    CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, CONTEXT_2, CONTEXT_3, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET,
-    magnitude, oid,
-};
+use crate::module::der::{CONTEXT_0, Elements, OCTET_STRING, OID, SEQUENCE, SET, magnitude, oid};
+use crate::module::pkcs7::{ContentInfo, NameAttribute, NameAttributes, SignerIdentifier, SignerInfo};
 use crate::module::public_key::{self, Hash, Kind, OID_ML_DSA_44, OID_ML_DSA_65, OID_ML_DSA_87, OID_RSA, fits};
 use crate::module::registry::{Known, Registry};
 
@@ -230,7 +228,7 @@ impl<'a> Parser<'a> {
     /// The object identifier of an algorithm; parameters may follow it.
     fn algorithm(&mut self, from: &mut Elements<'a>) -> Result<String, Verification> {
         let mut parts = from.expect(SEQUENCE).ok_or(BROKEN)?;
-        let name = self.note(parts.expect(OID).ok_or(BROKEN)?.0);
+        let name = self.note(parts.expect(OID).ok_or(BROKEN)?.bytes);
         if !parts.is_empty() {
             parts.next().ok_or(BROKEN)?;
         }
@@ -239,15 +237,12 @@ impl<'a> Parser<'a> {
     }
 
     /// A name: sets of pairs of an object identifier and a value.
-    fn walk_name(&mut self, mut parts: Elements<'a>) -> Result<(), Verification> {
-        while !parts.is_empty() {
-            let mut set = parts.expect(SET).ok_or(BROKEN)?;
-            while !set.is_empty() {
-                let mut part = set.expect(SEQUENCE).ok_or(BROKEN)?;
-                self.note(part.expect(OID).ok_or(BROKEN)?.0);
-                part.next().ok_or(BROKEN)?;
-                ended(part)?;
-            }
+    fn walk_name(&mut self, name: NameAttributes<'a>) -> Result<(), Verification> {
+        for attribute in name {
+            let NameAttribute { kind, mut value } = attribute.ok_or(BROKEN)?;
+            self.note(kind);
+            value.next().ok_or(BROKEN)?;
+            ended(value)?;
         }
         Ok(())
     }
@@ -267,7 +262,7 @@ impl<'a> Parser<'a> {
         let mut seen: Vec<String> = Vec::new();
         while !list.is_empty() {
             let mut attribute = list.expect(SEQUENCE).ok_or(BROKEN)?;
-            let name = self.note(attribute.expect(OID).ok_or(BROKEN)?.0);
+            let name = self.note(attribute.expect(OID).ok_or(BROKEN)?.bytes);
             let mut values = attribute.expect(SET).ok_or(BROKEN)?;
             ended(attribute)?;
             while !values.is_empty() {
@@ -286,7 +281,7 @@ impl<'a> Parser<'a> {
                 }
                 seen.push(name.clone());
                 match name.as_str() {
-                    OID_CONTENT_TYPE if (oid(value.0) == OID_DATA) != is_data => {
+                    OID_CONTENT_TYPE if (oid(value.bytes) == OID_DATA) != is_data => {
                         // The line names both by numbers that no version shares.
                         return Err(Verification::Undecided);
                     }
@@ -311,26 +306,25 @@ impl<'a> Parser<'a> {
 impl<'a> Message<'a> {
     /// The steps of pkcs7.asn1 in their order, since the first that fails gives the errno.
     fn read(parser: &mut Parser<'a>) -> Result<Message<'a>, Verification> {
-        let mut content = Elements(parser.blob).expect(SEQUENCE).ok_or(BROKEN)?;
-        if parser.note(content.expect(OID).ok_or(BROKEN)?.0) != OID_SIGNED_DATA {
+        let content = ContentInfo::read(Elements::as_kernel(parser.blob)).ok_or(BROKEN)?;
+        if parser.note(content.kind) != OID_SIGNED_DATA {
             return parser.refuse("Only support pkcs7_signedData type", INVALID);
         }
         if content.is_empty() {
             // Without content it has no signer.
             return Err(INVALID);
         }
-        let mut explicit = content.expect(CONTEXT_0).ok_or(BROKEN)?;
-        let mut data = explicit.expect(SEQUENCE).ok_or(BROKEN)?;
-        let version = match data.expect(INTEGER).ok_or(BROKEN)?.0 {
+        let mut data = content.signed_data().ok_or(BROKEN)?;
+        let version = match data.version().ok_or(BROKEN)? {
             [version @ (1 | 3)] => *version,
             _ => return parser.refuse("Unsupported SignedData version", INVALID),
         };
-        let mut digests = set_or_sequence(&mut data).ok_or(BROKEN)?;
+        let mut digests = data.digest_algorithms().ok_or(BROKEN)?;
         while !digests.is_empty() {
             parser.algorithm(&mut digests)?;
         }
-        let mut info = data.expect(SEQUENCE).ok_or(BROKEN)?;
-        let data_kind = oid(info.expect(OID).ok_or(BROKEN)?.0);
+        let mut info = data.content().ok_or(BROKEN)?;
+        let data_kind = oid(info.expect(OID).ok_or(BROKEN)?.bytes);
         let own_data = info.take(CONTEXT_0);
         if let Some(mut own_data) = own_data {
             own_data.next().ok_or(BROKEN)?;
@@ -344,29 +338,29 @@ impl<'a> Message<'a> {
         }
         let is_data = data_kind == OID_DATA;
         let mut certificates = Vec::new();
-        if let Some(list) = data.take(CONTEXT_0).or_else(|| data.take(CONTEXT_2)) {
-            let mut rest = list.0;
+        if let Some(list) = data.certificates() {
+            let mut rest = list.bytes;
             while !rest.is_empty() {
                 let (certificate, behind) = Certificate::read(rest).ok_or(Verification::Undecided)?;
                 certificates.push((certificate, rest.get(..rest.len() - behind.len()).unwrap_or(rest)));
                 rest = behind;
             }
         }
-        if data.take(CONTEXT_1).or_else(|| data.take(CONTEXT_3)).is_some_and(|lists| !lists.is_empty()) {
+        if data.revocation_lists().is_some_and(|lists| !lists.is_empty()) {
             // Lists of revoked certificates are read as certificates.
             return Err(Verification::Undecided);
         }
-        let mut signers = set_or_sequence(&mut data).ok_or(BROKEN)?;
+        let mut signers = data.signers().ok_or(BROKEN)?;
         let signer = match signers.is_empty() {
             true => None,
-            false => Some(Signer::read(signers.expect(SEQUENCE).ok_or(BROKEN)?, (version, is_data), parser)?),
+            false => Some(Signer::read(SignerInfo::next(&mut signers).ok_or(BROKEN)?, (version, is_data), parser)?),
         };
         if !signers.is_empty() {
             // Several signers: each is tried, and the worst counts. Nobody signs modules so.
             return Err(Verification::Undecided);
         }
-        for outer in [data, explicit, content] {
-            ended(outer)?;
+        if !data.is_at_end() {
+            return Err(BROKEN);
         }
         // "Inconsistently supplied authAttrs" (pkcs7_check_authattrs)
         let Some(signer) = signer else {
@@ -378,25 +372,24 @@ impl<'a> Message<'a> {
 
 impl<'a> Signer<'a> {
     fn read(
-        mut info: Elements<'a>,
+        mut info: SignerInfo<'a>,
         (version, is_data): (u8, bool),
         parser: &mut Parser<'a>,
     ) -> Result<Signer<'a>, Verification> {
-        match info.expect(INTEGER).ok_or(BROKEN)?.0 {
+        match info.version().ok_or(BROKEN)? {
             [own @ (1 | 3)] if *own == version => {}
             [1 | 3] => return parser.refuse("SignedData-SignerInfo version mismatch", BROKEN),
             _ => return parser.refuse("Unsupported SignerInfo version", INVALID),
         }
-        let name = match info.take(CONTEXT_0_PRIMITIVE) {
-            Some(id) => Name::KeyId(id.0),
-            None => {
-                let mut who = info.expect(SEQUENCE).ok_or(BROKEN)?;
-                let issuer = who.0;
-                let parts = who.expect(SEQUENCE).ok_or(BROKEN)?;
-                let issuer = issuer.get(..issuer.len() - who.0.len()).ok_or(BROKEN)?;
-                parser.walk_name(parts)?;
-                let serial = who.expect(INTEGER).and_then(|n| magnitude(n.0)).ok_or(BROKEN)?;
-                ended(who)?;
+        let name = match info.identifier().ok_or(BROKEN)? {
+            SignerIdentifier::SubjectKeyIdentifier(_, id) => Name::KeyId(id.bytes),
+            SignerIdentifier::IssuerAndSerial(mut signer) => {
+                let (issuer, name) = signer.issuer().ok_or(BROKEN)?;
+                parser.walk_name(name)?;
+                let serial = signer.serial().and_then(|n| magnitude(n.bytes)).ok_or(BROKEN)?;
+                if !signer.is_at_end() {
+                    return Err(BROKEN);
+                }
                 Name::Serial { issuer, serial }
             }
         };
@@ -404,7 +397,7 @@ impl<'a> Signer<'a> {
             // The kernel takes the name that the version announces, and here that is the other one.
             return Err(Verification::Undecided);
         }
-        let digest = parser.algorithm(&mut info)?;
+        let digest = parser.algorithm(info.fields())?;
         match parser.registry.map_or(Known::Unclear, |registry| registry.takes_digest(&digest)) {
             Known::No => return Err(parser.unsupported("digest", &digest)),
             Known::Yes | Known::Unclear => {}
@@ -415,19 +408,12 @@ impl<'a> Signer<'a> {
             "2.16.840.1.101.3.4.2.3" => Hash::Sha512,
             _ => Hash::Other,
         };
-        let mut has_attributes = true;
-        match info.take(CONTEXT_0) {
-            Some(set) => parser.attributes(set, is_data)?,
-            None => match info.take(CONTEXT_2) {
-                Some(mut explicit) => {
-                    let sequence = explicit.expect(SEQUENCE).ok_or(BROKEN)?;
-                    ended(explicit)?;
-                    parser.attributes(sequence, is_data)?;
-                }
-                None => has_attributes = false,
-            },
+        let attributes = info.signed_attributes();
+        let has_attributes = attributes.is_some();
+        if let Some(attributes) = attributes {
+            parser.attributes(attributes.ok_or(BROKEN)?, is_data)?;
         }
-        let algorithm = parser.algorithm(&mut info)?;
+        let algorithm = parser.algorithm(info.fields())?;
         match parser.registry.map_or(Known::Unclear, |registry| registry.takes_algorithm(&algorithm)) {
             Known::No => return Err(parser.unsupported("pkey", &algorithm)),
             // Between versions, one stops here and another goes on.
@@ -441,8 +427,8 @@ impl<'a> Signer<'a> {
             name if name == "1.2.840.10045.4.1" || name.starts_with("1.2.840.10045.4.3.") => Kind::Ecdsa,
             _ => Kind::Other,
         };
-        let signature = info.expect(OCTET_STRING).ok_or(BROKEN)?.0;
-        if let Some(mut list) = info.take(CONTEXT_1).or_else(|| info.take(CONTEXT_3)) {
+        let signature = info.signature().ok_or(BROKEN)?.1.bytes;
+        if let Some(mut list) = info.unsigned_attributes() {
             while !list.is_empty() {
                 let mut attribute = list.expect(SEQUENCE).ok_or(BROKEN)?;
                 attribute.expect(OID).ok_or(BROKEN)?;
@@ -450,7 +436,9 @@ impl<'a> Signer<'a> {
                 ended(attribute)?;
             }
         }
-        ended(info)?;
+        if !info.is_at_end() {
+            return Err(BROKEN);
+        }
         if !is_data && !has_attributes {
             return parser.refuse("Authenticode requires AuthAttrs", BROKEN);
         }
@@ -464,35 +452,6 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// Elements as the kernel's decoder takes them (`asn1_ber_decoder`): no tags of several bytes, no lengths of more than two.
-#[derive(Clone, Copy)]
-struct Elements<'a>(&'a [u8]);
-
-impl<'a> Elements<'a> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn next(&mut self) -> Option<(u8, Elements<'a>)> {
-        matches!(self.0, [tag, length, ..] if tag & 0x1f != 0x1f && *length <= 0x82).then_some(())?;
-        let mut reader = Reader(self.0);
-        let (tag, content) = reader.next()?;
-        self.0 = reader.0;
-        Some((tag, Elements(content.0)))
-    }
-
-    fn expect(&mut self, tag: u8) -> Option<Elements<'a>> {
-        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
-    }
-
-    fn take(&mut self, tag: u8) -> Option<Elements<'a>> {
-        let mut ahead = *self;
-        let content = ahead.expect(tag)?;
-        *self = ahead;
-        Some(content)
-    }
-}
-
 /// Nothing may follow.
 fn ended(rest: Elements<'_>) -> Result<(), Verification> {
     match rest.is_empty() {
@@ -501,13 +460,10 @@ fn ended(rest: Elements<'_>) -> Result<(), Verification> {
     }
 }
 
-fn set_or_sequence<'a>(from: &mut Elements<'a>) -> Option<Elements<'a>> {
-    from.take(SET).or_else(|| from.take(SEQUENCE))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::module::der::INTEGER;
     use crate::module::{certificate, trailer};
 
     const ALL: Abilities = Abilities { version: Some((6, 12)), sha512: Some(true), waives_attributes: Some(false) };

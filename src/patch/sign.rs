@@ -22,7 +22,7 @@ use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaE
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::certificate::Certificate;
-use crate::module::der::{BIT_STRING, CONTEXT_0, INTEGER, OID, Reader, SEQUENCE, oid};
+use crate::module::der::{BIT_STRING, CONTEXT_0, Elements, INTEGER, OID, SEQUENCE, oid};
 use crate::module::trailer::MAGIC;
 
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
@@ -255,23 +255,23 @@ fn certificate(der: &[u8]) -> Result<(Certificate, Vec<u8>)> {
 
 /// The algorithm that a PKCS#8 key says it is for (RFC 5958, section 2).
 fn algorithm_of_pkcs8(der: &[u8]) -> Option<String> {
-    let mut info = Reader(der).expect(SEQUENCE)?;
+    let mut info = Elements::new(der).expect(SEQUENCE)?;
     info.expect(INTEGER)?;
-    Some(oid(info.expect(SEQUENCE)?.expect(OID)?.0))
+    Some(oid(info.expect(SEQUENCE)?.expect(OID)?.bytes))
 }
 
 /// The RSAPublicKey in a SubjectPublicKeyInfo.
 fn rsa_key(info: &[u8]) -> Option<&[u8]> {
-    let mut info = Reader(info).expect(SEQUENCE)?;
-    let algorithm = oid(info.expect(SEQUENCE)?.expect(OID)?.0);
-    let bits = info.expect(BIT_STRING)?.0;
+    let mut info = Elements::new(info).expect(SEQUENCE)?;
+    let algorithm = oid(info.expect(SEQUENCE)?.expect(OID)?.bytes);
+    let bits = info.expect(BIT_STRING)?.bytes;
     // The first byte says how many bits of the last do not count.
     bits.strip_prefix(&[0]).filter(|_| algorithm == OID_RSA)
 }
 
 /// A certificate's serial number, with tag and length.
 fn serial(certificate: &[u8]) -> Option<&[u8]> {
-    let mut body = Reader(certificate).expect(SEQUENCE)?.expect(SEQUENCE)?;
+    let mut body = Elements::new(certificate).expect(SEQUENCE)?.expect(SEQUENCE)?;
     body.skip(CONTEXT_0);
     body.whole(INTEGER)
 }
