@@ -1,6 +1,6 @@
 //! `demo`: the whole story on built-in modules, in a temporary folder; a guided tour that runs the real commands.
 
-use crate::cli::demo_vm::Lab;
+use crate::cli::demo_vm::VmDemo;
 use crate::cli::output::{Failure, Session};
 use crate::cli::tour::{Tour, digest};
 use crate::cli::{Status, demo_vm};
@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     // What the second half lacks is told before the first begins.
-    let lab = args.vm.map(|kernel| Lab::open(kernel, args.built_for, &session.lookup())).transpose()?;
+    let lab = args.vm.map(|kernel| VmDemo::open(kernel, args.built_for, &session.lookup())).transpose()?;
     let folder = tempfile::Builder::new().prefix("kmodlab-demo-").tempdir();
     let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
     let mut tour = Tour::new(session, folder.path());

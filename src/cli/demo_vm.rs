@@ -1,23 +1,23 @@
 //! The second half of `demo --vm`: what the first half told of files is seen on a kernel that runs, in a virtual machine.
 //!
 //! What happens hangs on the kernels that were named, so nothing is told before it happened: each conclusion is made from
-//! the recorded cell.
+//! the recorded trial.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use crate::cli::Status;
-use crate::cli::lab::{LabArgs, specimens};
+use crate::cli::lab::{LabArgs, subjects};
 use crate::cli::output::{Failure, waiting};
 use crate::cli::tour::{RECORDS, Tour, digest};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::kernel::Lookup;
-use crate::lab::experiment::Target;
-use crate::lab::record::{Cell, Outcome, Role, Way};
-use crate::lab::specimen::Specimen;
+use crate::lab::experiment::TargetKernel;
+use crate::lab::record::{LoadMode, Trial, TrialOutcome, TrialRole};
 use crate::lab::store;
+use crate::lab::subject::TrialSubject;
 use crate::module::Module;
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Candidate, Decision, Force, LoadOptions};
@@ -30,35 +30,35 @@ const MODULE: &str = "dummy";
 const FILE: &str = "dummy.ko";
 
 /// What the tour needs, read before it begins.
-pub(super) struct Lab {
+pub(super) struct VmDemo {
     /// The kernel that is booted, as it was named.
     kernel: String,
-    target: Target,
+    target: TargetKernel,
     /// Its own module.
-    own: Specimen,
+    own: TrialSubject,
     /// Modules of other kernels: what the kernel was called, and its module.
-    others: Vec<(String, Specimen)>,
+    others: Vec<(String, TrialSubject)>,
 }
 
-impl Lab {
+impl VmDemo {
     /// Reads the kernels, and looks that there is a virtual machine.
     ///
     /// # Errors
     ///
-    /// Those of [`Target::open`] and [`specimens`]; [`ErrorKind::NotFound`] for a kernel that has no module `dummy`.
-    pub(super) fn open(kernel: String, built_for: Vec<String>, lookup: &Lookup) -> Result<Lab> {
+    /// Those of [`TargetKernel::open`] and [`subjects`]; [`ErrorKind::NotFound`] for a kernel that has no module `dummy`.
+    pub(super) fn open(kernel: String, built_for: Vec<String>, lookup: &Lookup) -> Result<VmDemo> {
         let settings = LabArgs::default().conditions(lookup)?.settings;
         waiting("reading the kernels", || {
             let names = BTreeSet::from([MODULE.to_owned()]);
-            let target = Target::open(OsStr::new(&kernel), &names, &settings, lookup)?;
+            let target = TargetKernel::open(OsStr::new(&kernel), &names, &settings, lookup)?;
             let missing = || Error::new(ErrorKind::NotFound, format!("no module {MODULE} there")).on(&kernel);
             let own = target.own(MODULE).ok_or_else(missing)?;
             let mut others = Vec::new();
             for name in built_for {
-                let found = specimens(&[OsString::from(MODULE)], &[OsString::from(&name)], lookup)?;
-                others.extend(found.into_iter().map(|specimen| (name.clone(), specimen)));
+                let found = subjects(&[OsString::from(MODULE)], &[OsString::from(&name)], lookup)?;
+                others.extend(found.into_iter().map(|subject| (name.clone(), subject)));
             }
-            Ok(Lab { kernel, target, own, others })
+            Ok(VmDemo { kernel, target, own, others })
         })
     }
 
@@ -66,7 +66,7 @@ impl Lab {
     /// the other kernels, or its own without the word SMP.
     fn foreign_vermagic(&self) -> Option<String> {
         let own = self.own.seen.vermagic.as_deref()?;
-        let others = self.others.iter().filter_map(|(_, specimen)| specimen.seen.vermagic.clone());
+        let others = self.others.iter().filter_map(|(_, subject)| subject.seen.vermagic.clone());
         let without_smp = own.contains(" SMP ").then(|| own.replacen(" SMP ", " ", 1));
         others.chain(without_smp).find(|vermagic| self.is_refused(vermagic))
     }
@@ -76,26 +76,40 @@ impl Lab {
         let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
         let Some(plan) = Plan::make(&self.own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
         let module = Module::read(&plan.bytes_after).ok();
-        let subject = Candidate { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
+        let loaded = Candidate { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
         let load = LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() };
-        predict::predict(&subject, &self.target.kernel, &load).answer == Decision::Refused
+        predict::predict(&loaded, &self.target.kernel, &load).answer == Decision::Refused
     }
 }
 
 /// The stops in the virtual machine.
-pub(super) fn run(lab: &Lab, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tour.keep(FILE, &lab.own.bytes)?;
     tour.says(
         "Up to here no kernel was asked. Now one is, in a virtual machine that is thrown away: first its own dummy.ko, \
          which makes a network device.",
     )?;
     tries_own(lab, tour)?;
-    for (name, specimen) in &lab.others {
-        let origin = specimen.seen.origin.as_deref().unwrap_or(name);
+    for (name, subject) in &lab.others {
+        let origin = subject.seen.origin.as_deref().unwrap_or(name);
         tour.says(&format!("The same module, built for {}, as it is and forced:", for_eyes(origin)))?;
-        let ways = "original,forced";
-        tries(tour, &["try", MODULE, "--built-for", name, "--kernel", &lab.kernel, "--ways", ways, "--out", RECORDS])?;
-        concludes(tour, &specimen.seen.sha256, &[Way::Original, Way::Forced])?;
+        let load_modes = "original,forced";
+        tries(
+            tour,
+            &[
+                "try",
+                MODULE,
+                "--built-for",
+                name,
+                "--kernel",
+                &lab.kernel,
+                "--load-modes",
+                load_modes,
+                "--out",
+                RECORDS,
+            ],
+        )?;
+        concludes(tour, &subject.seen.sha256, &[LoadMode::Original, LoadMode::Forced])?;
     }
     if let Some(vermagic) = lab.foreign_vermagic() {
         round_trip(lab, &vermagic, tour)?;
@@ -105,7 +119,7 @@ pub(super) fn run(lab: &Lab, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
 }
 
 /// The kernel's own module is patched so that it is refused, and restored.
-fn round_trip(lab: &Lab, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tour.says(
         "The version magic alone, on the kernel's own module. It is made to look as if built for another kernel:",
     )?;
@@ -127,11 +141,11 @@ fn round_trip(lab: &Lab, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), 
 }
 
 /// The file in the tour's folder, as it is now.
-fn tries_own(lab: &Lab, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
-    tries(tour, &["try", FILE, "--kernel", &lab.kernel, "--ways", "original", "--out", RECORDS])?;
+fn tries_own(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+    tries(tour, &["try", FILE, "--kernel", &lab.kernel, "--load-modes", "original", "--out", RECORDS])?;
     let path = tour.folder().join(FILE);
     let bytes = std::fs::read(&path).map_err(|e| Error::io("reading", e).on(path))?;
-    concludes(tour, &sha256(&bytes).to_string(), &[Way::Original])
+    concludes(tour, &sha256(&bytes).to_string(), &[LoadMode::Original])
 }
 
 /// Runs `try`. That a prediction was wrong is told in its table, and no reason to stop.
@@ -145,34 +159,36 @@ fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
     }
 }
 
-/// Says what came of a module, by its recorded cells.
-fn concludes(tour: &mut Tour<'_, '_>, module: &str, ways: &[Way]) -> Result<(), Failure> {
-    let cells = store::read(&tour.folder().join(RECORDS))?.cells;
-    let of = |way: &Way| {
-        cells.iter().rev().find(|cell| cell.role == Role::Asked && cell.module.sha256 == module && cell.way == *way)
+/// Says what came of a module, by its recorded trials.
+fn concludes(tour: &mut Tour<'_, '_>, module: &str, load_modes: &[LoadMode]) -> Result<(), Failure> {
+    let trials = store::read(&tour.folder().join(RECORDS))?.trials;
+    let of = |load_mode: &LoadMode| {
+        trials.iter().rev().find(|trial| {
+            trial.role == TrialRole::Asked && trial.module.sha256 == module && trial.load_mode == *load_mode
+        })
     };
-    let said: Vec<String> = ways.iter().filter_map(of).map(conclusion).collect();
+    let said: Vec<String> = load_modes.iter().filter_map(of).map(conclusion).collect();
     tour.concludes(&format!("So: {}.", said.join("; ")))
 }
 
-/// What came of a cell, in a few words.
-fn conclusion(cell: &Cell) -> String {
-    let way = if cell.way == Way::Forced { "forced" } else { "as it is" };
-    let what = match cell.outcome {
-        Outcome::Refused if cell.way == Way::Forced => "refused all the same".to_owned(),
-        Outcome::Crash => "dead".to_owned(),
-        Outcome::Hang => "it stands still".to_owned(),
-        Outcome::Misbehaves => "loaded and silently broken".to_owned(),
-        Outcome::InitNeverRan => "listed as loaded, and its init never ran".to_owned(),
-        Outcome::InitFailed => "loaded, and its own init gave up".to_owned(),
-        Outcome::Warned => "loaded, and the kernel complains".to_owned(),
-        Outcome::NoDifference if cell.way == Way::Forced => {
+/// What came of a trial, in a few words.
+fn conclusion(trial: &Trial) -> String {
+    let load_mode = if trial.load_mode == LoadMode::Forced { "forced" } else { "as it is" };
+    let what = match trial.outcome {
+        TrialOutcome::Refused if trial.load_mode == LoadMode::Forced => "refused all the same".to_owned(),
+        TrialOutcome::Crash => "dead".to_owned(),
+        TrialOutcome::Hang => "it stands still".to_owned(),
+        TrialOutcome::Misbehaves => "loaded and silently broken".to_owned(),
+        TrialOutcome::InitNeverRan => "listed as loaded, and its init never ran".to_owned(),
+        TrialOutcome::InitFailed => "loaded, and its own init gave up".to_owned(),
+        TrialOutcome::Warned => "loaded, and the kernel complains".to_owned(),
+        TrialOutcome::NoDifference if trial.load_mode == LoadMode::Forced => {
             "loaded, and no difference was seen, which proves nothing".to_owned()
         }
-        Outcome::NoDifference => "loaded and well".to_owned(),
+        TrialOutcome::NoDifference => "loaded and well".to_owned(),
         other => other.name().to_owned(),
     };
-    format!("{way}, {what}")
+    format!("{load_mode}, {what}")
 }
 
 /// Does a guard refuse the plan that `patch -n --json` printed?

@@ -14,9 +14,9 @@ use crate::cli::output::{self, Failure, Paint, Session, grouped};
 use crate::escape::for_eyes;
 use crate::kernel::installed::{Installed, installed};
 use crate::lab::acceleration::{self, Acceleration};
-use crate::lab::board::{BOARDS, Board};
-use crate::lab::distribution::{Program, install};
+use crate::lab::distribution::{QemuProgram, install};
 use crate::lab::guest::find_qemu;
+use crate::lab::machine_type::{MACHINE_TYPES, MachineType};
 
 /// What the temporary folder must hold, in MiB: an unpacked image, its initramfs, and the memory of a guest.
 const ROOM: u64 = 600;
@@ -112,12 +112,12 @@ struct Guards {
 
 impl Examination {
     fn of_this_machine(session: &Session<'_>) -> Examination {
-        let qemu: Vec<Emulator> = BOARDS.iter().map(Emulator::of).collect();
+        let qemu: Vec<Emulator> = MACHINE_TYPES.iter().map(Emulator::of).collect();
         let cache = session.lookup().cache;
         let kvm = Kvm {
             is_there: Path::new("/dev/kvm").exists(),
             opens: acceleration::kvm_opens(),
-            found: acceleration::Memory::here(cache.clone()).recall(),
+            found: acceleration::AccelerationCache::here(cache.clone()).recall(),
         };
         let temporary = std::env::temp_dir();
         let temporary = Folder::at(std::path::absolute(&temporary).unwrap_or(temporary));
@@ -132,7 +132,7 @@ impl Examination {
                 .push("a virtual machine for this processor: there are some for x86-64, i386 and arm64".to_owned()),
             Some(emulator) if emulator.path.is_none() => {
                 missing.push(format!("{}, which is not on PATH", emulator.program));
-                programs.push(Program::Qemu(emulator.program));
+                programs.push(QemuProgram::Qemu(emulator.program));
             }
             Some(emulator) if emulator.version.is_none() => {
                 missing.push(format!("{}, which is there and does not tell its version", emulator.program));
@@ -149,7 +149,7 @@ impl Examination {
             missing.push(format!("{MEMORY} MiB of free memory"));
         }
         if modinfo.is_none() {
-            programs.push(Program::Kmod);
+            programs.push(QemuProgram::Kmod);
         }
         let os_release =
             ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
@@ -183,10 +183,10 @@ impl Examination {
 }
 
 impl Emulator {
-    fn of(board: &Board) -> Emulator {
-        let path = find_qemu(board).ok();
+    fn of(machine_type: &MachineType) -> Emulator {
+        let path = find_qemu(machine_type).ok();
         let version = path.as_deref().and_then(told).as_deref().and_then(version).map(str::to_owned);
-        Emulator { program: board.qemu, is_native: board.is_native(), path, version }
+        Emulator { program: machine_type.qemu, is_native: machine_type.is_native(), path, version }
     }
 }
 

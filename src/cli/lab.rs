@@ -1,4 +1,4 @@
-//! What `try`, `matrix` and `report` share: the options of the lab, where modules come from, and the cells of earlier runs.
+//! What `try`, `matrix` and `report` share: the options of the lab, where modules come from, and the trials of earlier runs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,37 +11,37 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Lookup, files};
 use crate::lab::acceleration::Acceleration;
 use crate::lab::experiment::{Conditions, Depth};
-use crate::lab::guest::{Isolation, Limits, Settings};
-use crate::lab::record::Way;
-use crate::lab::specimen::Specimen;
-use crate::lab::store::{self, Stored};
-use crate::lab::wire::Force;
+use crate::lab::guest::{GuestLimits, GuestSettings, Isolation};
+use crate::lab::record::{LoadMode, Trial};
+use crate::lab::store;
+use crate::lab::subject::TrialSubject;
+use crate::lab::wire::UnloadMode;
 use crate::module::{is_module_name, name_of_file};
 
 #[derive(clap::Args, Default)]
 #[command(next_help_heading = "Options of the lab")]
 pub(super) struct LabArgs {
-    /// The ways to load a module [default: all]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "WAY")]
-    ways: Vec<WayArg>,
+    /// How to load each module [default: all modes]
+    #[arg(long, alias = "ways", value_enum, value_delimiter = ',', value_name = "MODE")]
+    load_modes: Vec<LoadModeArg>,
     /// How many guests run side by side [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// A program of your own that looks at the loaded module in the guest: each line that it prints, WHAT: HOW, is held
     /// beside what it prints for the kernel's own module
     /// (it has ten seconds, and finds its interpreter and libraries, its arguments, and the module's name as MODULE)
-    #[arg(long, value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    witness: Option<String>,
+    #[arg(long, alias = "witness", value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    probe: Option<String>,
     /// Unload with force, as rmmod -f does
     #[arg(long)]
     rmmod_force: bool,
     /// Load the module, and neither use nor unload it
-    #[arg(long, conflicts_with_all = ["witness", "rmmod_force"])]
+    #[arg(long, conflicts_with_all = ["probe", "rmmod_force"])]
     load_only: bool,
     /// A bare insmod: what the module needs is not loaded before it
     #[arg(long)]
     alone: bool,
-    /// Boot the kernel anew for each cell, instead of cloning a guest that waits
+    /// Boot the kernel anew for each trial, instead of cloning a guest that waits
     #[arg(long)]
     boot_each: bool,
     /// Run guests on the processor (kvm) or translated (tcg) [default: kvm where a guest comes up on it]
@@ -63,7 +63,7 @@ enum AccelArg {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum WayArg {
+enum LoadModeArg {
     Original,
     ForcedVermagic,
     ForcedModversions,
@@ -73,42 +73,42 @@ enum WayArg {
 
 impl LabArgs {
     /// The ways that are wished for, in the order of tables.
-    pub(super) fn ways(&self) -> Vec<Way> {
-        let wished = self.ways.iter().map(|way| match way {
-            WayArg::Original => Way::Original,
-            WayArg::ForcedVermagic => Way::ForcedVermagic,
-            WayArg::ForcedModversions => Way::ForcedModversions,
-            WayArg::Forced => Way::Forced,
-            WayArg::Patched => Way::Patched,
+    pub(super) fn load_modes(&self) -> Vec<LoadMode> {
+        let wished = self.load_modes.iter().map(|load_mode| match load_mode {
+            LoadModeArg::Original => LoadMode::Original,
+            LoadModeArg::ForcedVermagic => LoadMode::ForcedVermagic,
+            LoadModeArg::ForcedModversions => LoadMode::ForcedModversions,
+            LoadModeArg::Forced => LoadMode::Forced,
+            LoadModeArg::Patched => LoadMode::Patched,
         });
-        let wished: BTreeSet<Way> = wished.collect();
-        if wished.is_empty() { Way::ALL.to_vec() } else { wished.into_iter().collect() }
+        let wished: BTreeSet<LoadMode> = wished.collect();
+        if wished.is_empty() { LoadMode::ALL.to_vec() } else { wished.into_iter().collect() }
     }
 
-    /// What is the same for all cells.
+    /// What is the same for all trials.
     pub(super) fn conditions(&self, lookup: &Lookup) -> Result<Conditions> {
         let kmodlab = std::env::current_exe().map_err(|e| Error::io("finding this program's own file", e))?;
-        let witness: Vec<String> =
-            self.witness.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect();
-        let witness = absolute(witness)?;
+        let probe: Vec<String> =
+            self.probe.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect();
+        let probe = absolute(probe)?;
         Ok(Conditions {
-            settings: Settings {
+            settings: GuestSettings {
                 kmodlab,
                 agent: self.agent.clone(),
                 cache: lookup.cache.clone(),
-                limits: Limits::default(),
+                limits: GuestLimits::default(),
                 acceleration: self.accel.map(|accel| match accel {
                     AccelArg::Kvm => Acceleration::Kvm,
                     AccelArg::Tcg => Acceleration::Tcg,
                 }),
                 isolation: if self.boot_each { Isolation::Boot } else { Isolation::Clone },
                 command_line: self.append.clone(),
-                witness,
+                probe,
             },
             depth: match (self.load_only, self.rmmod_force) {
                 (true, _) => Depth::Load,
-                (false, true) => Depth::Use(Force::Yes),
-                (false, false) => Depth::Use(Force::No),
+                (false, true) => Depth::Use(UnloadMode::Forced),
+                (false, false) => Depth::Use(UnloadMode::Plain),
             },
             alone: self.alone,
             jobs: self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), usize::from),
@@ -128,21 +128,21 @@ fn command_line(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The witness by its whole path, as it is found in the guest, too.
-fn absolute(mut witness: Vec<String>) -> Result<Vec<String>> {
-    if let Some(program) = witness.first_mut() {
-        let path = Path::new(program).canonicalize().map_err(|e| Error::io("finding the witness", e).on(&*program))?;
+/// The probe by its whole path, as it is found in the guest, too.
+fn absolute(mut probe: Vec<String>) -> Result<Vec<String>> {
+    if let Some(program) = probe.first_mut() {
+        let path = Path::new(program).canonicalize().map_err(|e| Error::io("finding the probe", e).on(&*program))?;
         *program = path
             .to_str()
             .map(str::to_owned)
-            .ok_or_else(|| Error::new(ErrorKind::Usage, "the witness's path must be UTF-8 text").on(&path))?;
+            .ok_or_else(|| Error::new(ErrorKind::Usage, "the probe's path must be UTF-8 text").on(&path))?;
     }
-    Ok(witness)
+    Ok(probe)
 }
 
 /// The modules that are meant: files, files in folders, or names, which are taken out of the kernels that they were built
 /// for.
-pub(super) fn specimens(names: &[OsString], built_for: &[OsString], lookup: &Lookup) -> Result<Vec<Specimen>> {
+pub(super) fn subjects(names: &[OsString], built_for: &[OsString], lookup: &Lookup) -> Result<Vec<TrialSubject>> {
     let mut found = Vec::new();
     let mut wanted = BTreeSet::new();
     for name in names {
@@ -160,10 +160,10 @@ pub(super) fn specimens(names: &[OsString], built_for: &[OsString], lookup: &Loo
                 return Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(path));
             }
             for file in files {
-                found.push(Specimen::open(&file, lookup.max_size)?);
+                found.push(TrialSubject::open(&file, lookup.max_size)?);
             }
         } else if path.exists() || path.components().count() > 1 {
-            found.push(Specimen::open(path, lookup.max_size)?);
+            found.push(TrialSubject::open(path, lookup.max_size)?);
         } else {
             wanted.insert(name_of_file(path));
         }
@@ -181,21 +181,25 @@ pub(super) fn specimens(names: &[OsString], built_for: &[OsString], lookup: &Loo
             let file = files.modules.remove(name).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("no module {name} there")).on(Path::new(kernel))
             })?;
-            let mut specimen = Specimen::new(file.bytes, Path::new(&file.path), None);
-            let release = specimen.seen.vermagic.as_deref().and_then(|text| text.split(' ').next());
-            specimen.seen.origin = release.map(str::to_owned).or_else(|| Some(kernel.to_string_lossy().into_owned()));
-            found.push(specimen);
+            let mut subject = TrialSubject::new(file.bytes, Path::new(&file.path), None);
+            let release = subject.seen.vermagic.as_deref().and_then(|text| text.split(' ').next());
+            subject.seen.origin = release.map(str::to_owned).or_else(|| Some(kernel.to_string_lossy().into_owned()));
+            found.push(subject);
         }
     }
     Ok(found)
 }
 
-/// Reads a file of cells. A cut last line is told and left out.
-pub(super) fn stored(path: &Path, session: &mut Session<'_>) -> Result<Stored> {
-    let stored = store::read(path)?;
-    if stored.is_cut {
-        let path = output::path(path);
-        session.remark(format_args!("{path}: the last line is cut short, by an interrupted run; it is left out"));
+/// Reads the trials of a file, or of the files in a folder. A last line that is cut short is reported and left out.
+pub(super) fn stored(path: &Path, session: &mut Session<'_>) -> Result<Vec<Trial>> {
+    let mut all = Vec::new();
+    for file in store::files_of(path) {
+        let stored = store::read_file(&file)?;
+        if stored.is_cut {
+            let path = output::path(&file);
+            session.remark(format_args!("{path}: the last line is cut short by an interrupted run; it is left out"));
+        }
+        all.extend(stored.trials);
     }
-    Ok(stored)
+    Ok(all)
 }

@@ -1,4 +1,4 @@
-//! `report`: recorded cells as a page, as JSON, and as JUnit XML.
+//! `report`: recorded trials as a page, as JSON, and as JUnit XML.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,17 +10,17 @@ use crate::cli::lab::stored;
 use crate::cli::output::{self, Failure, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::store;
-use crate::report::{self, Summary};
+use crate::report::{self, TrialSummary};
 
 /// What the page is called where nothing is said.
 const PAGE: &str = "report.html";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Recorded cells: files in the form of cells.jsonl, or folders with a cells.jsonl
-    #[arg(required = true, value_name = "CELLS")]
-    cells: Vec<PathBuf>,
-    /// Write one self-contained page here; without any FILE it is report.html beside the first CELLS (- is stdout)
+    /// Files of recorded trials (trials.jsonl), or their folders
+    #[arg(required = true, value_name = "TRIALS")]
+    trials: Vec<PathBuf>,
+    /// Write one self-contained page here; without any FILE it is report.html beside the first TRIALS (- is stdout)
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write one JSON document here
@@ -32,8 +32,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let mut cells = Vec::new();
-    let files: Vec<PathBuf> = args.cells.iter().map(|path| store::file_of(path)).collect();
+    let mut trials = Vec::new();
+    let files: Vec<PathBuf> = args.trials.iter().flat_map(|path| store::files_of(path)).collect();
     let to_stdout = check_targets(&args, &files)?;
     let is_nowhere = |file: &&PathBuf| file.metadata().is_ok_and(|meta| !meta.is_file());
     if let (None, None, None, Some(file)) = (&args.html, &args.json, &args.junit, files.iter().find(is_nowhere)) {
@@ -41,12 +41,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Err(error.hint("say where: --html FILE").on(file).into());
     }
     for file in &files {
-        cells.extend(stored(file, session)?.cells);
+        trials.extend(stored(file, session)?);
     }
-    if cells.is_empty() {
+    if trials.is_empty() {
         let error =
-            Error::new(ErrorKind::NotFound, "no cells in it").hint("kmodlab try and matrix record them with --out");
-        return Err(error.on(args.cells.first().map_or(Path::new(""), PathBuf::as_path)).into());
+            Error::new(ErrorKind::NotFound, "no trials in it").hint("kmodlab try and matrix record them with --out");
+        return Err(error.on(args.trials.first().map_or(Path::new(""), PathBuf::as_path)).into());
     }
     let beside = files.first().map(|file| file.with_file_name(PAGE));
     let html = match (&args.html, &args.json, &args.junit) {
@@ -65,12 +65,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         Ok(())
     };
-    put("page", html, &|| Ok(report::page(&cells)))?;
-    put("JSON", args.json, &|| report::json(&cells).map_err(|e| Error::io("writing JSON", io::Error::from(e))))?;
-    put("JUnit", args.junit, &|| Ok(report::junit(&cells)))?;
+    put("page", html, &|| Ok(report::page(&trials)))?;
+    put("JSON", args.json, &|| report::json(&trials).map_err(|e| Error::io("writing JSON", io::Error::from(e))))?;
+    put("JUnit", args.junit, &|| Ok(report::junit(&trials)))?;
     // Where stdout has a document, nothing else may stand in it.
     if !to_stdout {
-        writeln!(session.out, "{}", Summary::of(&cells))?;
+        writeln!(session.out, "{}", TrialSummary::of(&trials))?;
         for (what, path) in written {
             writeln!(session.out, "  {what:<7} {}", output::path(&path))?;
         }

@@ -39,40 +39,40 @@ const FILE: &str = "acceleration";
 
 /// What is remembered, and of which machine.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Remembered {
+struct CachedAcceleration {
     machine: String,
     acceleration: Acceleration,
 }
 
 /// What is known of this machine, in the cache folder.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct AccelerationCache {
     folder: Option<PathBuf>,
     machine: String,
 }
 
-impl Memory {
+impl AccelerationCache {
     /// This machine's, in this folder; without a folder nothing is remembered.
-    pub fn here(folder: Option<PathBuf>) -> Memory {
+    pub fn here(folder: Option<PathBuf>) -> AccelerationCache {
         // Another kernel or processor may do better.
         let system = rustix::system::uname();
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or_default();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-        Memory { folder, machine: format!("{} {} {cpu}", text(system.release()), text(system.version())) }
+        AccelerationCache { folder, machine: format!("{} {} {cpu}", text(system.release()), text(system.version())) }
     }
 
     /// What was found before.
     pub fn recall(&self) -> Option<Acceleration> {
         let text = CacheFolder::open(self.folder.as_ref()?)?.read(FILE)?;
-        let remembered: Remembered = serde_json::from_slice(&text).ok()?;
+        let remembered: CachedAcceleration = serde_json::from_slice(&text).ok()?;
         (remembered.machine == self.machine).then_some(remembered.acceleration)
     }
 
     /// Remembers it. That it can't be remembered costs time, and is no error.
     pub fn remember(&self, acceleration: Acceleration) {
         let Some(folder) = &self.folder else { return };
-        let remembered = Remembered { machine: self.machine.clone(), acceleration };
+        let remembered = CachedAcceleration { machine: self.machine.clone(), acceleration };
         if let Ok(text) = serde_json::to_vec(&remembered) {
             let _ = CacheFolder::make(folder).and_then(|folder| folder.write(FILE, &[&text]));
         }
@@ -91,11 +91,11 @@ mod tests {
     #[test]
     fn what_was_found_is_remembered_for_this_machine_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = Memory::here(Some(folder.path().join("cache")));
+        let memory = AccelerationCache::here(Some(folder.path().join("cache")));
         assert_eq!(memory.recall(), None);
         memory.remember(Acceleration::Tcg);
         assert_eq!(memory.recall(), Some(Acceleration::Tcg));
-        let other = Memory { machine: "another".to_owned(), ..memory };
+        let other = AccelerationCache { machine: "another".to_owned(), ..memory };
         assert_eq!(other.recall(), None);
     }
 
@@ -105,7 +105,7 @@ mod tests {
         let (cache, elsewhere) = (folder.path().join("cache"), folder.path().join("elsewhere"));
         std::fs::create_dir(&elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &cache).unwrap();
-        let memory = Memory::here(Some(cache));
+        let memory = AccelerationCache::here(Some(cache));
         memory.remember(Acceleration::Tcg);
         assert_eq!(memory.recall(), None);
         assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);

@@ -1,18 +1,18 @@
 //! Is what happened what was predicted? Pure.
 //!
-//! A cell agrees if the verdict, the errno and the first of the loader's lines are as predicted. Where a step before the
+//! A trial agrees if the verdict, the errno and the first of the loader's lines are as predicted. Where a step before the
 //! refusal is not decided, errno and lines are not predicted, and so neither agree nor disagree. Which lines are the
 //! loader's is told by their form.
 
-use crate::lab::record::{Agreement, End, Observed, Phase, Prediction};
+use crate::lab::record::{Agreement, End, Observed, Phase, TrialPrediction};
 use crate::predict::{Decision, errno_words};
 
 /// Compares; with why it is not as predicted, or why that can't be said.
-pub fn compare(seen: &Observed, prediction: &Prediction) -> (Agreement, String) {
+pub fn compare(seen: &Observed, prediction: &TrialPrediction) -> (Agreement, String) {
     let no_answer = |why: &str| (Agreement::Unknown, why.to_owned());
     match &seen.end {
         End::NotRun => return no_answer("it was not run"),
-        End::Engine(why) | End::NoBoot(why) | End::Broken(why) => return no_answer(why),
+        End::Qemu(why) | End::NoBoot(why) | End::Broken(why) => return no_answer(why),
         _ => {}
     }
     if !seen.missing.is_empty() {
@@ -214,7 +214,7 @@ pub fn is_loader_line(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::record::{Line, example};
+    use crate::lab::record::{LogLine, example};
 
     #[test]
     fn lines_of_the_loader_are_told_from_those_of_others() {
@@ -239,18 +239,18 @@ mod tests {
     }
 
     fn refused(errno: i32, line: &str) -> Observed {
-        let log = vec![Line { phase: Phase::Load, text: line.to_owned() }];
+        let log = vec![LogLine { phase: Phase::Load, text: line.to_owned() }];
         Observed { end: End::Done, errno: Some(errno), log, ..Observed::default() }
     }
 
     #[test]
     fn verdict_errno_and_first_line_must_be_as_predicted() {
         let line = "x: disagrees about version of symbol module_layout";
-        let prediction = Prediction {
+        let prediction = TrialPrediction {
             verdict: Decision::Refused,
             errno: Some(8),
             dmesg: vec![line.to_owned()],
-            ..example::cell("1").prediction
+            ..example::trial("1").prediction
         };
         let compared = |seen: Observed| compare(&seen, &prediction);
         assert_eq!(compared(refused(8, line)), (Agreement::Agree, String::new()));
@@ -260,7 +260,7 @@ mod tests {
             (Agreement::Disagree, "ENOEXEC (8) was predicted, and it was EINVAL (22)")
         );
         assert_eq!(compared(refused(8, "x: no symbol version for y")).0, Agreement::Disagree);
-        let open = Prediction {
+        let open = TrialPrediction {
             errno: None,
             errnos: vec![2, 22],
             undecided: vec!["symbols".to_owned()],

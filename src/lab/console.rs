@@ -24,7 +24,7 @@
 mod line;
 
 use crate::lab::record::{Crash, CrashKind, Phase};
-use line::{Call, Ends, Event, bare, call, event, function, is_trace_begin, place};
+use line::{ConsoleEvent, ReportEnd, TraceLine, bare, call, event, function, is_trace_begin, place};
 
 /// What the agent in the guest prints at the start of each phase, before [`Phase::name`].
 pub const PHASE_MARK: &str = "kmodlab: phase ";
@@ -40,7 +40,7 @@ pub const LONGEST_LINE: usize = 1024;
 
 /// What a console said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct ConsoleReading {
     /// The crash or standstill, if there was one.
     pub crash: Option<Crash>,
     /// What else the kernel found wrong, each by its first line.
@@ -51,8 +51,8 @@ pub struct Reading {
 }
 
 /// Reads a guest's console.
-pub fn read(console: &str) -> Reading {
-    let mut reader = Reader::default();
+pub fn read(console: &str) -> ConsoleReading {
+    let mut reader = ConsoleReader::default();
     let (whole, rest) = console.split_at(console.rfind('\n').map_or(0, |at| at + 1));
     for line in whole.lines() {
         reader.line(bare(line), true);
@@ -61,7 +61,7 @@ pub fn read(console: &str) -> Reading {
         reader.line(bare(rest), false);
     }
     let is_cut = !rest.is_empty() || reader.report.is_some_and(|report| !report.is_whole());
-    Reading { crash: reader.crash, warnings: reader.warnings, is_cut }
+    ConsoleReading { crash: reader.crash, warnings: reader.warnings, is_cut }
 }
 
 /// Is it a standstill, rather than a fault?
@@ -69,74 +69,74 @@ fn is_standstill(kind: CrashKind) -> bool {
     kind < CrashKind::Bug
 }
 
-struct Reader {
+struct ConsoleReader {
     phase: Phase,
     crash: Option<Crash>,
     warnings: Vec<String>,
-    report: Option<Report>,
+    report: Option<CrashReport>,
 }
 
-impl Default for Reader {
+impl Default for ConsoleReader {
     fn default() -> Self {
-        Reader { phase: Phase::Boot, crash: None, warnings: Vec::new(), report: None }
+        ConsoleReader { phase: Phase::Boot, crash: None, warnings: Vec::new(), report: None }
     }
 }
 
 /// The report that is being read.
-struct Report {
+struct CrashReport {
     /// Do its place and trace belong to the crash? Else they are a warning's, or those of what came after the crash.
     is_crash: bool,
-    ends: Ends,
+    ends: ReportEnd,
     has_place: bool,
-    trace: Trace,
+    trace: TraceProgress,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Trace {
+enum TraceProgress {
     Before,
     Within,
     Behind,
 }
 
-impl Report {
-    fn new(is_crash: bool, ends: Ends) -> Report {
-        Report { is_crash, ends, has_place: false, trace: Trace::Before }
+impl CrashReport {
+    fn new(is_crash: bool, ends: ReportEnd) -> CrashReport {
+        CrashReport { is_crash, ends, has_place: false, trace: TraceProgress::Before }
     }
 
     /// Nothing more has to come, if nothing more comes.
     fn is_whole(&self) -> bool {
         match self.ends {
-            Ends::AtMark => false,
-            Ends::WithTrace => self.trace == Trace::Behind,
-            Ends::Anywhere => self.trace != Trace::Within,
+            ReportEnd::AtMark => false,
+            ReportEnd::WithTrace => self.trace == TraceProgress::Behind,
+            ReportEnd::Anywhere => self.trace != TraceProgress::Within,
         }
     }
 }
 
-impl Reader {
+impl ConsoleReader {
     /// One line. `is_whole` if its end was seen.
     fn line(&mut self, line: &str, is_whole: bool) {
         if let Some(name) = line.strip_prefix(PHASE_MARK) {
             let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
             self.phase = phase.filter(|_| is_whole).unwrap_or(self.phase);
             // The guest is alive: what has no end mark is over.
-            self.report = self.report.take().filter(|report| !is_whole || report.ends == Ends::AtMark);
+            self.report = self.report.take().filter(|report| !is_whole || report.ends == ReportEnd::AtMark);
             return;
         }
         match event(line, is_whole) {
-            Some(Event::Crash(kind)) => self.crash(kind, line),
-            Some(Event::Died) => self.died(line),
-            Some(Event::Panic(kind)) => self.panic(kind, line),
-            Some(Event::Warning(ends)) => {
+            Some(ConsoleEvent::Crash(kind)) => self.crash(kind, line),
+            Some(ConsoleEvent::Died) => self.died(line),
+            Some(ConsoleEvent::Panic(kind)) => self.panic(kind, line),
+            Some(ConsoleEvent::Warning(ends)) => {
                 self.warn(line);
                 // Broken lists and counters are told in the midst of a WARN or a BUG that has begun already.
                 match &self.report {
-                    Some(report) if report.ends == Ends::AtMark && report.trace == Trace::Before => {}
-                    _ => self.report = Some(Report::new(false, ends)),
+                    Some(report) if report.ends == ReportEnd::AtMark && report.trace == TraceProgress::Before => {}
+                    _ => self.report = Some(CrashReport::new(false, ends)),
                 }
             }
-            Some(Event::Begin) => self.report = Some(Report::new(false, Ends::AtMark)),
-            Some(Event::End) => self.report = None,
+            Some(ConsoleEvent::Begin) => self.report = Some(CrashReport::new(false, ReportEnd::AtMark)),
+            Some(ConsoleEvent::End) => self.report = None,
             None => self.detail(line),
         }
     }
@@ -152,14 +152,17 @@ impl Reader {
             let line = line.trim_end().to_owned();
             self.crash = Some(Crash { kind, line, phase: self.phase, place: None, trace: Vec::new() });
         }
-        let ends = if is_standstill(kind) { Ends::WithTrace } else { Ends::AtMark };
-        self.report = Some(Report::new(is_crash, ends));
+        let ends = if is_standstill(kind) { ReportEnd::WithTrace } else { ReportEnd::AtMark };
+        self.report = Some(CrashReport::new(is_crash, ends));
     }
 
     /// The line with the number of the oops: behind a BUG or a fault's own line it belongs to that report.
     fn died(&mut self, line: &str) {
-        let goes_on = |report: &Report| {
-            report.is_crash && report.ends == Ends::AtMark && !report.has_place && report.trace == Trace::Before
+        let goes_on = |report: &CrashReport| {
+            report.is_crash
+                && report.ends == ReportEnd::AtMark
+                && !report.has_place
+                && report.trace == TraceProgress::Before
         };
         if !self.report.as_ref().is_some_and(goes_on) {
             self.crash(CrashKind::Oops, line);
@@ -171,7 +174,7 @@ impl Reader {
         let after_fault = self.crash.as_ref().is_some_and(|before| !is_standstill(before.kind));
         self.crash(kind, line);
         if let Some(report) = &mut self.report {
-            report.ends = if after_fault { Ends::Anywhere } else { Ends::WithTrace };
+            report.ends = if after_fault { ReportEnd::Anywhere } else { ReportEnd::WithTrace };
         }
         let place = line.split_once("stack is corrupted in: ").and_then(|(_, place)| function(place));
         if let (Some(report), Some(place)) = (&self.report, place)
@@ -201,29 +204,29 @@ impl Reader {
     /// A line that begins nothing: it may belong to the report that is being read.
     fn detail(&mut self, line: &str) {
         let Some(report) = &mut self.report else { return };
-        if report.trace == Trace::Within {
+        if report.trace == TraceProgress::Within {
             match call(line) {
-                Call::Sure(function) => {
+                TraceLine::Sure(function) => {
                     if let Some(crash) = self.crash.as_mut().filter(|_| report.is_crash)
                         && crash.trace.len() < MOST_CALLS
                     {
                         crash.trace.push(function.to_owned());
                     }
                 }
-                Call::Unsure => {}
-                Call::Between => {
+                TraceLine::Unsure => {}
+                TraceLine::Between => {
                     // Where the watchdog's interrupt came is where the processor hangs.
                     let is_hanging = self.crash.as_ref().is_some_and(|crash| is_standstill(crash.kind));
                     if let Some(place) = place(line).filter(|_| is_hanging) {
                         self.set_place(place.to_owned());
                     }
                 }
-                Call::Last | Call::None => report.trace = Trace::Behind,
+                TraceLine::Last | TraceLine::None => report.trace = TraceProgress::Behind,
             }
             return;
         }
-        if report.trace == Trace::Before && is_trace_begin(line) {
-            report.trace = Trace::Within;
+        if report.trace == TraceProgress::Before && is_trace_begin(line) {
+            report.trace = TraceProgress::Within;
         } else if let Some(place) = place(line) {
             // What has a place has died, and says so first; a report does not have two.
             self.set_place(place.to_owned());

@@ -18,7 +18,7 @@ const FILE: u32 = 0o100_755;
 ///
 /// [`ErrorKind::TooLarge`] for a file of 4 GiB or more, which the form can't hold.
 pub(super) fn archive<'f>(files: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Vec<u8>> {
-    let mut archive = Archive::default();
+    let mut archive = CpioArchive::default();
     // PID 1's first console, before devtmpfs is mounted.
     archive.folders_of("dev/console")?;
     archive.entry("dev/console", CHARACTER_DEVICE, (5, 1), &[])?;
@@ -31,13 +31,13 @@ pub(super) fn archive<'f>(files: impl IntoIterator<Item = (&'f str, &'f [u8])>) 
 }
 
 #[derive(Default)]
-struct Archive {
+struct CpioArchive {
     bytes: Vec<u8>,
     folders: BTreeSet<String>,
     inode: u32,
 }
 
-impl Archive {
+impl CpioArchive {
     fn folders_of(&mut self, name: &str) -> Result<()> {
         for (at, _) in name.match_indices('/') {
             let folder = name.get(..at).unwrap_or_default();

@@ -4,7 +4,7 @@
 
 /// A program that other packages bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
+pub enum QemuProgram {
     /// QEMU for guests of this board, by the name of its program: `qemu-system-x86_64`.
     Qemu(&'static str),
     /// modinfo and its like, of the project kmod.
@@ -12,36 +12,36 @@ pub enum Program {
 }
 
 /// The families that are known: how each calls itself, its command, and its packages.
-const FAMILIES: [Family; 5] = [
-    Family {
+const FAMILIES: [DistributionFamily; 5] = [
+    DistributionFamily {
         ids: &["debian", "ubuntu"],
         command: "apt-get install",
         x86: "qemu-system-x86",
         i386: "qemu-system-x86",
         arm64: "qemu-system-arm",
     },
-    Family {
+    DistributionFamily {
         ids: &["fedora", "rhel", "centos"],
         command: "dnf install",
         x86: "qemu-system-x86",
         i386: "qemu-system-x86",
         arm64: "qemu-system-aarch64",
     },
-    Family {
+    DistributionFamily {
         ids: &["arch", "archlinux"],
         command: "pacman -S",
         x86: "qemu-system-x86",
         i386: "qemu-system-x86",
         arm64: "qemu-system-aarch64",
     },
-    Family {
+    DistributionFamily {
         ids: &["suse", "opensuse", "sles"],
         command: "zypper install",
         x86: "qemu-x86",
         i386: "qemu-x86",
         arm64: "qemu-arm",
     },
-    Family {
+    DistributionFamily {
         ids: &["alpine"],
         command: "apk add",
         x86: "qemu-system-x86_64",
@@ -50,7 +50,7 @@ const FAMILIES: [Family; 5] = [
     },
 ];
 
-struct Family {
+struct DistributionFamily {
     ids: &'static [&'static str],
     command: &'static str,
     x86: &'static str,
@@ -58,21 +58,21 @@ struct Family {
     arm64: &'static str,
 }
 
-impl Family {
-    fn package(&self, program: Program) -> Option<&'static str> {
+impl DistributionFamily {
+    fn package(&self, program: QemuProgram) -> Option<&'static str> {
         match program {
-            Program::Kmod => Some("kmod"),
-            Program::Qemu("qemu-system-x86_64") => Some(self.x86),
-            Program::Qemu("qemu-system-i386") => Some(self.i386),
-            Program::Qemu("qemu-system-aarch64") => Some(self.arm64),
-            Program::Qemu(_) => None,
+            QemuProgram::Kmod => Some("kmod"),
+            QemuProgram::Qemu("qemu-system-x86_64") => Some(self.x86),
+            QemuProgram::Qemu("qemu-system-i386") => Some(self.i386),
+            QemuProgram::Qemu("qemu-system-aarch64") => Some(self.arm64),
+            QemuProgram::Qemu(_) => None,
         }
     }
 }
 
 /// The one command that installs these programs where `/etc/os-release` has this text. `None` if nothing is missing, or
 /// the distribution is not known here. It needs root.
-pub fn install(os_release: &str, missing: &[Program]) -> Option<String> {
+pub fn install(os_release: &str, missing: &[QemuProgram]) -> Option<String> {
     let family = family(os_release)?;
     let mut packages: Vec<&str> = Vec::new();
     for package in missing.iter().filter_map(|program| family.package(*program)) {
@@ -84,7 +84,7 @@ pub fn install(os_release: &str, missing: &[Program]) -> Option<String> {
 }
 
 /// `ID` first, then `ID_LIKE` from the nearest to the farthest, as os-release(5) orders it.
-fn family(os_release: &str) -> Option<&'static Family> {
+fn family(os_release: &str) -> Option<&'static DistributionFamily> {
     let value = |key: &str| {
         let lines = os_release.lines().filter_map(|line| line.trim().split_once('='));
         let text = lines.filter(|(name, _)| *name == key).map(|(_, value)| value).next_back();
@@ -103,7 +103,7 @@ fn family(os_release: &str) -> Option<&'static Family> {
 mod tests {
     use super::*;
 
-    const QEMU: Program = Program::Qemu("qemu-system-x86_64");
+    const QEMU: QemuProgram = QemuProgram::Qemu("qemu-system-x86_64");
 
     #[test]
     fn one_command_installs_all() {
@@ -116,13 +116,13 @@ mod tests {
             ("ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n", "zypper install qemu-x86 kmod"),
             ("ID=alpine\n", "apk add qemu-system-x86_64 kmod"),
         ] {
-            assert_eq!(install(os_release, &[QEMU, Program::Kmod]).as_deref(), Some(expected), "{os_release}");
+            assert_eq!(install(os_release, &[QEMU, QemuProgram::Kmod]).as_deref(), Some(expected), "{os_release}");
         }
     }
 
     #[test]
     fn a_package_is_named_once() {
-        let both = [QEMU, Program::Qemu("qemu-system-i386")];
+        let both = [QEMU, QemuProgram::Qemu("qemu-system-i386")];
         assert_eq!(install("ID=debian\n", &both).as_deref(), Some("apt-get install qemu-system-x86"));
         assert_eq!(install("ID=alpine\n", &both).as_deref(), Some("apk add qemu-system-x86_64 qemu-system-i386"));
     }

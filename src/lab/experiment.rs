@@ -14,14 +14,17 @@ use crate::guard::{self, Guard, Overrides};
 use crate::kernel::files::{self, Files};
 use crate::kernel::{Fact, Kernel, Lookup, Policy};
 use crate::lab::agreement;
-use crate::lab::guest::{self, Contents, Guest, Isolation, NoGuest, Settings};
+use crate::lab::guest::{self, BootFailure, Guest, GuestContents, GuestSettings, Isolation};
 use crate::lab::outcome;
 use crate::lab::record::*;
-use crate::lab::specimen::Specimen;
-use crate::lab::wire::{Force, Order};
+use crate::lab::subject::TrialSubject;
+use crate::lab::wire::{TrialOrder, UnloadMode};
 use crate::module::Module;
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Candidate, LoadOptions, LoaderStep};
+
+/// The form of a trial's identifier. It is part of the identifier, and the one in files of schema 1 as well.
+const IDENTITY_FORM: &str = "1";
 
 /// How many bytes of an edit are recorded, at most.
 const EDIT_KEPT: usize = 256;
@@ -32,13 +35,13 @@ const FOR_FILESYSTEMS: [&str; 3] = ["brd", "nls_cp437", "nls_ascii"];
 
 /// A question.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'q> {
+pub struct TrialSpec<'q> {
     /// Is it what was asked about, or a control?
-    pub role: Role,
+    pub role: TrialRole,
     /// The module.
-    pub specimen: &'q Specimen,
+    pub subject: &'q TrialSubject,
     /// How it is loaded.
-    pub way: Way,
+    pub load_mode: LoadMode,
 }
 
 /// How far a module is tried.
@@ -47,14 +50,14 @@ pub enum Depth {
     /// It is loaded, and that is all.
     Load,
     /// It is loaded, used, and unloaded.
-    Use(Force),
+    Use(UnloadMode),
 }
 
 /// What is the same for all questions.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     /// How guests are run.
-    pub settings: Settings,
+    pub settings: GuestSettings,
     /// How far modules are tried.
     pub depth: Depth,
     /// Is the module loaded without what it needs, as by a bare insmod?
@@ -64,17 +67,17 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// What is not as usual, as it is typed.
-    fn options(&self) -> Vec<String> {
-        let words = |name: &str, words: &str| (!words.is_empty()).then(|| format!("{name} {words}"));
-        let flag = |is_set: bool, name: &str| is_set.then(|| name.to_owned());
+    /// The conditions that differ from the defaults.
+    fn recorded(&self) -> Vec<TrialCondition> {
+        let GuestSettings { command_line, probe, isolation, .. } = &self.settings;
+        let when = |is_so: bool, condition: TrialCondition| is_so.then_some(condition);
         [
-            words("--append", &self.settings.command_line),
-            words("--witness", &self.settings.witness.join(" ")),
-            flag(self.depth == Depth::Load, "--load-only"),
-            flag(self.depth == Depth::Use(Force::Yes), "--rmmod-force"),
-            flag(self.alone, "--alone"),
-            flag(self.settings.isolation == Isolation::Boot, "--boot-each"),
+            when(!command_line.is_empty(), TrialCondition::KernelArguments(command_line.clone())),
+            when(!probe.is_empty(), TrialCondition::Probe(probe.join(" "))),
+            when(self.depth == Depth::Load, TrialCondition::LoadOnly),
+            when(self.depth == Depth::Use(UnloadMode::Forced), TrialCondition::ForcedUnload),
+            when(self.alone, TrialCondition::NoDependencies),
+            when(*isolation == Isolation::Boot, TrialCondition::OwnBoot),
         ]
         .into_iter()
         .flatten()
@@ -84,14 +87,14 @@ impl Conditions {
 
 /// A kernel to be asked, with its image and its own modules.
 #[derive(Debug)]
-pub struct Target {
+pub struct TargetKernel {
     /// Its facts.
     pub kernel: Kernel,
     /// Its files.
     pub files: Files,
 }
 
-impl Target {
+impl TargetKernel {
     /// Takes its image, and the modules of these names with all that they need, out of where the kernel is, which is
     /// named as in [`crate::kernel::named`].
     ///
@@ -99,7 +102,12 @@ impl Target {
     ///
     /// Those of [`crate::kernel::named`], [`guest::ready`] and [`files::of`]; [`ErrorKind::NotFound`] if there is no image
     /// to boot.
-    pub fn open(name: &OsStr, modules: &BTreeSet<String>, settings: &Settings, lookup: &Lookup) -> Result<Target> {
+    pub fn open(
+        name: &OsStr,
+        modules: &BTreeSet<String>,
+        settings: &GuestSettings,
+        lookup: &Lookup,
+    ) -> Result<TargetKernel> {
         let no_image = || {
             let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
             Error::new(ErrorKind::NotFound, "there is no image to boot there").hint(hint).on(Path::new(name))
@@ -117,13 +125,13 @@ impl Target {
         if files.image.is_none() {
             return Err(no_image());
         }
-        Ok(Target { kernel, files })
+        Ok(TargetKernel { kernel, files })
     }
 
     /// The kernel's own module of a name.
-    pub fn own(&self, name: &str) -> Option<Specimen> {
+    pub fn own(&self, name: &str) -> Option<TrialSubject> {
         let file = self.files.modules.get(name)?;
-        Some(Specimen::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.clone())))
+        Some(TrialSubject::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.clone())))
     }
 }
 
@@ -147,33 +155,33 @@ fn policy(command_line: &str) -> Fact<Policy> {
 }
 
 /// A question with what is known before it is tried.
-struct Prepared<'q> {
-    question: Question<'q>,
+struct PreparedTrial<'q> {
+    question: TrialSpec<'q>,
     id: String,
-    prediction: Prediction,
-    change: Option<Change>,
+    prediction: TrialPrediction,
+    change: Option<RecordedPatch>,
     /// What is loaded; nothing if there is nothing to load.
     bytes: Option<Vec<u8>>,
     /// The names of the kernel's own modules that are loaded before it.
     before: Vec<String>,
-    /// What is recorded of the conditions.
-    options: Vec<String>,
+    /// The conditions that differ from the defaults.
+    conditions: Vec<TrialCondition>,
 }
 
-/// Asks all, and gives the cells in the order of the questions. `known` are cells that were done before, by their ids: they
-/// are not tried again, only judged. `each` is told of each cell when it is done, in any order, controls first.
+/// Asks all, and gives the trials in the order of the questions. `known` are trials that were done before, by their ids: they
+/// are not tried again, only judged. `each` is told of each trial when it is done, in any order, controls first.
 pub fn run(
-    target: &Target,
-    questions: &[Question<'_>],
+    target: &TargetKernel,
+    questions: &[TrialSpec<'_>],
     conditions: &Conditions,
-    known: &HashMap<String, Cell>,
-    each: &(dyn Fn(&Cell) + Sync),
-) -> Vec<Cell> {
+    known: &HashMap<String, Trial>,
+    each: &(dyn Fn(&Trial) + Sync),
+) -> Vec<Trial> {
     let image = target.files.image.as_ref().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
     let image_sha256 = sha256(image).to_string();
-    let prepared: Vec<Prepared<'_>> =
+    let prepared: Vec<PreparedTrial<'_>> =
         questions.iter().map(|question| prepare(question, target, conditions, &image_sha256)).collect();
-    let is_open = |prepared: &&Prepared<'_>| !known.contains_key(&prepared.id) && prepared.bytes.is_some();
+    let is_open = |prepared: &&PreparedTrial<'_>| !known.contains_key(&prepared.id) && prepared.bytes.is_some();
     let mut places: HashMap<&[u8], String> = HashMap::new();
     let mut files: Vec<(String, &[u8])> = Vec::new();
     let mut own: BTreeSet<&str> = BTreeSet::new();
@@ -193,19 +201,19 @@ pub fn run(
     }
     let guest = (!files.is_empty()).then(|| {
         let machine = target.kernel.facts.machine.as_ref().map_or(0, |machine| machine.value.number);
-        Guest::boot(&Contents { machine, image, files: &files }, &conditions.settings)
+        Guest::boot(&GuestContents { machine, image, files: &files }, &conditions.settings)
     });
-    let tried = |prepared: &Prepared<'_>, number: usize| {
+    let tried = |prepared: &PreparedTrial<'_>, number: usize| {
         let Some(bytes) = &prepared.bytes else { return Observed::default() };
         match &guest {
             Some(Ok(guest)) => {
                 let file = places.get(bytes.as_slice()).cloned().unwrap_or_default();
                 guest.run(&order(prepared, number, file, conditions))
             }
-            Some(Err(NoGuest::Engine(error))) => {
-                Observed { end: End::Engine(error.to_string()), ..Observed::default() }
+            Some(Err(BootFailure::Qemu(error))) => {
+                Observed { end: End::Qemu(error.to_string()), ..Observed::default() }
             }
-            Some(Err(NoGuest::NoBoot(why, console))) => {
+            Some(Err(BootFailure::NoBoot(why, console))) => {
                 Observed { end: End::NoBoot(why.clone()), console: console.clone(), ..Observed::default() }
             }
             None => Observed::default(),
@@ -214,31 +222,31 @@ pub fn run(
     let release = guest.as_ref().and_then(|guest| guest.as_ref().ok()).map(|guest| guest.release.clone());
     let facts = &target.kernel.facts;
     let release = release.or_else(|| facts.release.as_ref().map(|release| release.value.clone()));
-    let kernel = KernelSeen {
+    let kernel = TrialKernel {
         name: target.kernel.name.clone(),
         release: release.unwrap_or_default(),
         vermagic: vermagic(&target.kernel),
     };
-    let cells: Mutex<BTreeMap<usize, Cell>> = Mutex::new(BTreeMap::new());
-    for role in [Role::Control, Role::Asked] {
-        let wanted: Vec<(usize, &Prepared<'_>)> =
+    let trials: Mutex<BTreeMap<usize, Trial>> = Mutex::new(BTreeMap::new());
+    for role in [TrialRole::Control, TrialRole::Asked] {
+        let wanted: Vec<(usize, &PreparedTrial<'_>)> =
             prepared.iter().enumerate().filter(|(_, prepared)| prepared.question.role == role).collect();
-        let controls: Vec<Cell> = lock(&cells).values().cloned().collect();
+        let controls: Vec<Trial> = lock(&trials).values().cloned().collect();
         side_by_side(conditions.jobs, &wanted, |(number, prepared)| {
-            let cell = match known.get(&prepared.id) {
+            let trial = match known.get(&prepared.id) {
                 // What was seen stays; what it is called, and whether it was foretold, may be known better by now.
-                Some(cell) => record(prepared, &cell.kernel, cell.observed.clone(), cell.seconds, &controls),
+                Some(trial) => record(prepared, &trial.kernel, trial.observed.clone(), trial.seconds, &controls),
                 None => {
                     let begun = Instant::now();
                     let observed = tried(prepared, *number);
                     record(prepared, &kernel, observed, begun.elapsed().as_secs_f64(), &controls)
                 }
             };
-            each(&cell);
-            lock(&cells).insert(*number, cell);
+            each(&trial);
+            lock(&trials).insert(*number, trial);
         });
     }
-    cells.into_inner().unwrap_or_else(|e| e.into_inner()).into_values().collect()
+    trials.into_inner().unwrap_or_else(|e| e.into_inner()).into_values().collect()
 }
 
 /// Does it to all, so many at the same time.
@@ -264,14 +272,14 @@ fn of_kernel(name: &str) -> String {
     format!("k/{name}.ko")
 }
 
-fn order(prepared: &Prepared<'_>, number: usize, file: String, conditions: &Conditions) -> Order {
-    let specimen = prepared.question.specimen;
-    let exercise = specimen.exercise(&conditions.settings.witness);
-    Order {
-        cell: number as u32,
-        name: specimen.seen.name.clone(),
+fn order(prepared: &PreparedTrial<'_>, number: usize, file: String, conditions: &Conditions) -> TrialOrder {
+    let subject = prepared.question.subject;
+    let exercise = subject.exercise(&conditions.settings.probe);
+    TrialOrder {
+        trial: number as u32,
+        name: subject.seen.name.clone(),
         file,
-        flags: prepared.question.way.flags(),
+        flags: prepared.question.load_mode.flags(),
         params: String::new(),
         before: prepared.before.iter().map(|name| of_kernel(name)).collect(),
         exercise: (conditions.depth != Depth::Load).then_some(exercise),
@@ -282,58 +290,74 @@ fn order(prepared: &Prepared<'_>, number: usize, file: String, conditions: &Cond
     }
 }
 
-fn prepare<'q>(question: &Question<'q>, target: &Target, conditions: &Conditions, image: &str) -> Prepared<'q> {
-    let specimen = question.specimen;
-    let load = LoadOptions { force: question.way.force(), alone: conditions.alone, ..LoadOptions::default() };
+fn prepare<'q>(
+    question: &TrialSpec<'q>,
+    target: &TargetKernel,
+    conditions: &Conditions,
+    image: &str,
+) -> PreparedTrial<'q> {
+    let subject = question.subject;
+    let load = LoadOptions { force: question.load_mode.force(), alone: conditions.alone, ..LoadOptions::default() };
     let verdict = |bytes: &[u8], module: Option<&Module>| {
         predict::predict(&Candidate { bytes, module, packing: None }, &target.kernel, &load)
     };
-    let (bytes, verdict, change) = match question.way {
-        Way::Patched => match patched(specimen, &target.kernel, &load) {
+    let (bytes, verdict, change) = match question.load_mode {
+        LoadMode::Patched => match patched(subject, &target.kernel, &load) {
             Ok(plan) => {
                 let verdict = verdict(&plan.bytes_after, Module::read(&plan.bytes_after).ok().as_ref());
-                let change = change(&plan, specimen, &target.kernel);
+                let change = change(&plan, subject, &target.kernel);
                 (Some(plan.bytes_after), verdict, Some(change))
             }
             Err(error) => {
                 let impossible = Some(error.to_string());
-                let change = Change { edits: Vec::new(), sha256: String::new(), guards: Vec::new(), impossible };
-                (None, verdict(&specimen.bytes, specimen.module.as_ref()), Some(change))
+                let change = RecordedPatch { edits: Vec::new(), sha256: String::new(), guards: Vec::new(), impossible };
+                (None, verdict(&subject.bytes, subject.module.as_ref()), Some(change))
             }
         },
-        _ => (Some(specimen.bytes.clone()), verdict(&specimen.bytes, specimen.module.as_ref()), None),
+        _ => (Some(subject.bytes.clone()), verdict(&subject.bytes, subject.module.as_ref()), None),
     };
     let mut before = if conditions.alone { Vec::new() } else { verdict.needs.clone() };
-    if !specimen.exercise(&[]).filesystems.is_empty() && conditions.depth != Depth::Load {
-        let missing = FOR_FILESYSTEMS.into_iter().filter(|name| *name != specimen.seen.name);
+    if !subject.exercise(&[]).filesystems.is_empty() && conditions.depth != Depth::Load {
+        let missing = FOR_FILESYSTEMS.into_iter().filter(|name| *name != subject.seen.name);
         before.extend(missing.map(str::to_owned).filter(|name| !verdict.needs.contains(name)));
     }
     before.retain(|name| target.files.modules.contains_key(name));
+    // These texts are part of identifiers in files of trials: another word would run a known trial again.
+    let role = match question.role {
+        TrialRole::Control => "Control",
+        TrialRole::Asked => "Asked",
+    };
+    let depth = match conditions.depth {
+        Depth::Load => "Load",
+        Depth::Use(UnloadMode::Plain) => "Use(No)",
+        Depth::Use(UnloadMode::Forced) => "Use(Yes)",
+    };
+    let alone = if conditions.alone { "true" } else { "false" };
     let what = [
         "kmodlab cell",
         env!("CARGO_PKG_VERSION"),
-        &SCHEMA_VERSION.to_string(),
-        &specimen.seen.sha256,
-        &specimen.seen.path,
+        IDENTITY_FORM,
+        &subject.seen.sha256,
+        &subject.seen.path,
         &sha256(bytes.as_deref().unwrap_or_default()).to_string(),
         image,
         &vermagic(&target.kernel),
-        question.way.name(),
-        &format!("{:?} {:?} {}", question.role, conditions.depth, conditions.alone),
+        question.load_mode.name(),
+        &[role, depth, alone].join(" "),
         &before.join(" "),
-        &conditions.settings.witness.join("\0"),
+        &conditions.settings.probe.join("\0"),
         &conditions.settings.command_line,
     ];
     let mut id = sha256(what.join("\n").as_bytes()).to_string();
     id.truncate(24);
-    Prepared {
+    PreparedTrial {
         question: *question,
         id,
-        prediction: Prediction::of(&verdict),
+        prediction: TrialPrediction::of(&verdict),
         change,
         bytes,
         before,
-        options: conditions.options(),
+        conditions: conditions.recorded(),
     }
 }
 
@@ -345,23 +369,23 @@ fn vermagic(kernel: &Kernel) -> String {
 
 /// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
 /// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
-fn patched(specimen: &Specimen, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
+fn patched(subject: &TrialSubject, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
     let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
     let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
-    let plan = Plan::make(&specimen.bytes, &request)?;
+    let plan = Plan::make(&subject.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;
-    let subject = Candidate { bytes: &plan.bytes_after, module: Some(&module), packing: None };
-    if predict::predict(&subject, kernel, load).stage == Some(LoaderStep::Btf) {
-        return Plan::make(&specimen.bytes, &Request { drop_btf: true, ..request });
+    let after = Candidate { bytes: &plan.bytes_after, module: Some(&module), packing: None };
+    if predict::predict(&after, kernel, load).stage == Some(LoaderStep::Btf) {
+        return Plan::make(&subject.bytes, &Request { drop_btf: true, ..request });
     }
     Ok(plan)
 }
 
 /// What the plan changes, and what the guards that look at module and kernel say to it. The others look at files of this
 /// machine, and none of them is written.
-fn change(plan: &Plan, specimen: &Specimen, kernel: &Kernel) -> Change {
+fn change(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> RecordedPatch {
     let kept = |bytes: &[u8]| bytes.get(..EDIT_KEPT).unwrap_or(bytes).to_vec();
-    let edits = plan.edits.iter().map(|edit| Spot {
+    let edits = plan.edits.iter().map(|edit| RecordedEdit {
         offset: edit.offset,
         old: kept(&edit.old),
         new: kept(&edit.new),
@@ -370,42 +394,48 @@ fn change(plan: &Plan, specimen: &Specimen, kernel: &Kernel) -> Change {
     });
     let all =
         Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
-    let guards = specimen.module.as_ref().and_then(|module| {
-        let subject = guard::Subject {
-            path: Path::new(&specimen.seen.path),
+    let guards = subject.module.as_ref().and_then(|module| {
+        let guarded = guard::Subject {
+            path: Path::new(&subject.seen.path),
             is_new: true,
             module,
-            name: &specimen.seen.name,
+            name: &subject.seen.name,
             plan,
             kernel: Some(kernel),
             is_confirmed: true,
         };
-        guard::ask(&subject, &Machine::here(false), all).ok()
+        guard::ask(&guarded, &Machine::here(false), all).ok()
     });
     let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc];
     let guards = guards.unwrap_or_default().into_iter().filter(|answer| of_module.contains(&answer.guard));
-    let guards = guards.map(|answer| GuardSaid {
+    let guards = guards.map(|answer| GuardReport {
         guard: answer.guard.name().to_owned(),
-        say: answer.say.name().to_owned(),
+        result: answer.say.name().to_owned(),
         why: answer.why,
     });
-    Change { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
+    RecordedPatch { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
 }
 
 /// Judges what happened.
-fn record(prepared: &Prepared<'_>, kernel: &KernelSeen, observed: Observed, seconds: f64, controls: &[Cell]) -> Cell {
-    let Question { role, specimen, way } = prepared.question;
-    let control = control_of(controls, &specimen.seen.name, way).filter(|_| role == Role::Asked);
-    let outcome = outcome::decide(&observed, &prepared.prediction, control, specimen.has_init());
+fn record(
+    prepared: &PreparedTrial<'_>,
+    kernel: &TrialKernel,
+    observed: Observed,
+    seconds: f64,
+    controls: &[Trial],
+) -> Trial {
+    let TrialSpec { role, subject, load_mode } = prepared.question;
+    let control = control_of(controls, &subject.seen.name, load_mode).filter(|_| role == TrialRole::Asked);
+    let outcome = outcome::decide(&observed, &prepared.prediction, control, subject.has_init());
     let (agreement, disagreement) = agreement::compare(&observed, &prepared.prediction);
-    Cell {
+    Trial {
         schema_version: SCHEMA_VERSION,
         id: prepared.id.clone(),
         role,
-        module: specimen.seen.clone(),
+        module: subject.seen.clone(),
         kernel: kernel.clone(),
-        way,
-        conditions: prepared.options.clone(),
+        load_mode,
+        conditions: prepared.conditions.clone(),
         prediction: prepared.prediction.clone(),
         change: prepared.change.clone(),
         observed,
@@ -416,13 +446,15 @@ fn record(prepared: &Prepared<'_>, kernel: &KernelSeen, observed: Observed, seco
     }
 }
 
-/// The control to a cell: the kernel's own module of the same name, forced where the cell is.
-pub fn control_of<'c>(controls: &'c [Cell], name: &str, way: Way) -> Option<&'c Cell> {
-    let way = match way {
-        Way::Original | Way::Patched => Way::Original,
-        _ => Way::Forced,
+/// The control to a trial: the kernel's own module of the same name, forced where the trial is.
+pub fn control_of<'c>(controls: &'c [Trial], name: &str, load_mode: LoadMode) -> Option<&'c Trial> {
+    let load_mode = match load_mode {
+        LoadMode::Original | LoadMode::Patched => LoadMode::Original,
+        _ => LoadMode::Forced,
     };
-    controls.iter().find(|cell| cell.role == Role::Control && cell.module.name == name && cell.way == way)
+    controls
+        .iter()
+        .find(|trial| trial.role == TrialRole::Control && trial.module.name == name && trial.load_mode == load_mode)
 }
 
 #[cfg(test)]

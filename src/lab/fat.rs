@@ -1,4 +1,4 @@
-//! A small empty FAT12 file system, for the witness of vfat and msdos (Microsoft's "FAT: General Overview of On-Disk
+//! A small empty FAT12 file system, for the probe of vfat and msdos (Microsoft's "FAT: General Overview of On-Disk
 //! Format"; the kernel's reader is fs/fat/inode.c).
 
 /// Its size in sectors of 512 bytes: that of a floppy disk.

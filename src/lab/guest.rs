@@ -1,7 +1,7 @@
-//! A guest that waits, and its clones: one boot a kernel, and for each cell a copy that is thrown away.
+//! A guest that waits, and its clones: one boot a kernel, and for each trial a copy that is thrown away.
 //!
 //! The waiting guest's memory is a file. A clone maps it copy-on-write and is given the rest of the state, some hundred
-//! kilobytes; so it costs a fraction of a boot, and no taint, no module and no damage passes from one cell to the next.
+//! kilobytes; so it costs a fraction of a boot, and no taint, no module and no damage passes from one trial to the next.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,33 +9,33 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::lab::acceleration::{self, Acceleration, FIRST_BYTE};
-use crate::lab::board::Board;
 use crate::lab::console;
-use crate::lab::engine::{Engine, Memory, Parts, Silence};
-use crate::lab::folder::Folder;
-use crate::lab::initramfs::Base;
-use crate::lab::record::{End, Init, Line, Observed, Phase, Unload};
-use crate::lab::wire::{self, AGENT, Force, Order, PHASE_MARK, Said};
+use crate::lab::initramfs::InitramfsBase;
+use crate::lab::machine_type::MachineType;
+use crate::lab::qemu::{GuestMemory, Qemu, QemuSetup, ReceiveError};
+use crate::lab::record::{End, Init, LogLine, Observed, Phase, UnloadReport};
+use crate::lab::temporary_folder::TemporaryFolder;
+use crate::lab::wire::{self, AGENT, AgentMessage, PHASE_MARK, TrialOrder, UnloadMode};
 
 /// How long guests may take. Without hardware acceleration on a busy machine all takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct GuestLimits {
     /// A kernel's boot, up to the agent.
     pub boot: Duration,
     /// No sign of life. The guest's own watchdog gives a processor that does not come back from the kernel half of that.
     pub heartbeat: Duration,
-    /// A cell: the limits of its phases, and something for a busy machine.
-    pub cell: Duration,
+    /// A trial: the limits of its phases, and something for a busy machine.
+    pub trial: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
+impl Default for GuestLimits {
+    fn default() -> GuestLimits {
         let of = Duration::from_secs;
-        Limits { boot: of(120), heartbeat: of(25), cell: of(90) }
+        GuestLimits { boot: of(120), heartbeat: of(25), trial: of(90) }
     }
 }
 
-/// The most bytes of records of one cell. One with 400 lines in each phase has a tenth of that.
+/// The most bytes of records of one trial. One with 400 lines in each phase has a tenth of that.
 const MOST_BYTES: usize = 4 << 20;
 
 /// How much of the console is kept in a record, in bytes: an oops with its trace has about five thousand.
@@ -51,7 +51,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// What a guest has beside its initramfs, in MiB.
 const MEMORY: u64 = 256;
 
-/// Where a cell comes from.
+/// Where a trial comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
     /// A copy of a guest that waits.
@@ -63,7 +63,7 @@ pub enum Isolation {
 
 /// How guests are run.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct GuestSettings {
     /// The file of this program, which starts QEMU and is the agent.
     pub kmodlab: PathBuf,
     /// Another build of it, for guests of another architecture.
@@ -71,19 +71,19 @@ pub struct Settings {
     /// The folder where it is remembered whether hardware acceleration works.
     pub cache: Option<PathBuf>,
     /// How long guests may take.
-    pub limits: Limits,
+    pub limits: GuestLimits,
     /// Hardware acceleration or none, where a person decided it.
     pub acceleration: Option<Acceleration>,
-    /// Where cells come from.
+    /// Where trials come from.
     pub isolation: Isolation,
     /// More words for the kernel's command line.
     pub command_line: String,
-    /// The user's own witness: a program with its arguments.
-    pub witness: Vec<String>,
+    /// The user's own probe: a program with its arguments.
+    pub probe: Vec<String>,
 }
 
 /// What a guest is made of: a kernel's image, and the files that it finds, by their names.
-pub struct Contents<'c> {
+pub struct GuestContents<'c> {
     /// The ELF machine of the kernel.
     pub machine: u16,
     /// The image, as QEMU boots it.
@@ -94,29 +94,29 @@ pub struct Contents<'c> {
 
 /// A booted guest that waits.
 pub struct Guest {
-    parts: Parts,
-    /// What a clone is given; `None` if each cell is booted.
+    parts: QemuSetup,
+    /// What a clone is given; `None` if each trial is booted.
     state: Option<Vec<u8>>,
     /// What the kernel calls itself (`uname -r`).
     pub release: String,
     started: AtomicUsize,
-    limits: Limits,
+    limits: GuestLimits,
     /// Holds the folder as long as there may be clones.
-    _folder: Folder,
+    _folder: TemporaryFolder,
 }
 
 /// Why there is no guest.
 #[derive(Debug)]
-pub enum NoGuest {
-    /// The engine did not start, or broke.
-    Engine(Error),
+pub enum BootFailure {
+    /// QEMU did not start, or broke.
+    Qemu(Error),
     /// The kernel did not come up to the agent: why, and the end of what the console showed.
     NoBoot(String, String),
 }
 
-impl From<Error> for NoGuest {
-    fn from(error: Error) -> NoGuest {
-        NoGuest::Engine(error)
+impl From<Error> for BootFailure {
+    fn from(error: Error) -> BootFailure {
+        BootFailure::Qemu(error)
     }
 }
 
@@ -125,20 +125,20 @@ impl From<Error> for NoGuest {
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if it is not there.
-pub fn find_qemu(board: &Board) -> Result<PathBuf> {
+pub fn find_qemu(machine_type: &MachineType) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(board.qemu)).find(|file| file.is_file());
+    let found = std::env::split_paths(&path).map(|folder| folder.join(machine_type.qemu)).find(|file| file.is_file());
     found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("{} is not on PATH", board.qemu)).remedy(Remedy::InstallMissing)
+        Error::new(ErrorKind::NotFound, format!("{} is not on PATH", machine_type.qemu)).remedy(Remedy::InstallMissing)
     })
 }
 
 /// What a guest needs of this machine.
 #[derive(Debug)]
-pub struct Ready {
-    board: &'static Board,
+pub struct GuestRequirements {
+    machine_type: &'static MachineType,
     qemu: PathBuf,
-    base: Base,
+    base: InitramfsBase,
 }
 
 /// Is all there that guests of an ELF machine need: QEMU, and a program that can be their agent?
@@ -146,24 +146,24 @@ pub struct Ready {
 /// # Errors
 ///
 /// [`ErrorKind::Unsupported`] for a machine that has no guests here, or whose guests this program can't run in;
-/// [`ErrorKind::NotFound`] without QEMU; those of [`Base::new`].
-pub fn ready(machine: u16, settings: &Settings) -> Result<Ready> {
-    let board = Board::of(machine)?;
-    let qemu = find_qemu(board)?;
+/// [`ErrorKind::NotFound`] without QEMU; those of [`InitramfsBase::new`].
+pub fn ready(machine: u16, settings: &GuestSettings) -> Result<GuestRequirements> {
+    let machine_type = MachineType::of(machine)?;
+    let qemu = find_qemu(machine_type)?;
     let temporary = std::env::temp_dir();
     if !temporary.is_dir() {
         let what = "no folder for temporary files";
         return Err(Error::new(ErrorKind::NotFound, what).hint("TMPDIR names one").on(temporary));
     }
-    let mut base = Base::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
-    if base.machine != board.machine {
-        let what = format!("the kernel wants {}, and this program can't run there", board.qemu);
+    let mut base = InitramfsBase::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
+    if base.machine != machine_type.machine {
+        let what = format!("the kernel wants {}, and this program can't run there", machine_type.qemu);
         return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::SupplyAgent));
     }
-    if let Some(program) = settings.witness.first() {
+    if let Some(program) = settings.probe.first() {
         base.add_program(Path::new(program))?;
     }
-    Ok(Ready { board, qemu, base })
+    Ok(GuestRequirements { machine_type, qemu, base })
 }
 
 impl Guest {
@@ -171,10 +171,10 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// [`NoGuest`].
-    pub fn boot(contents: &Contents<'_>, settings: &Settings) -> Result<Guest, NoGuest> {
-        let Ready { board, qemu, base } = ready(contents.machine, settings)?;
-        let folder = Folder::new()?;
+    /// [`BootFailure`].
+    pub fn boot(contents: &GuestContents<'_>, settings: &GuestSettings) -> Result<Guest, BootFailure> {
+        let GuestRequirements { machine_type, qemu, base } = ready(contents.machine, settings)?;
+        let folder = TemporaryFolder::new()?;
         let archive = base.archive(contents.files.iter().map(|(name, bytes)| (name.as_str(), *bytes)))?;
         // The kernel holds the archive and what it unpacked from it at the same time.
         let memory = MEMORY + 2 * (archive.len() as u64).div_ceil(1 << 20);
@@ -182,10 +182,10 @@ impl Guest {
         for (path, bytes) in [(&image, contents.image), (&initramfs, &archive)] {
             std::fs::write(path, bytes).map_err(|e| Error::io("writing", e).on(path))?;
         }
-        let parts = Parts {
+        let parts = QemuSetup {
             kmodlab: settings.kmodlab.clone(),
             qemu,
-            board,
+            machine_type,
             acceleration: Acceleration::Tcg,
             image,
             initramfs,
@@ -193,7 +193,7 @@ impl Guest {
                 // A busy machine runs a guest in slices. An x86 kernel that counts timer interrupts meanwhile, to see whether they
                 // come at all, would count none and panic (`timer_irq_works`, arch/x86/kernel/apic/io_apic.c).
                 "{} console={} panic=-1 softlockup_panic=1 no_timer_check ignore_loglevel ipv6.disable=1 rdinit=/{AGENT}",
-                settings.command_line, board.console
+                settings.command_line, machine_type.console
             ),
             memory: memory.next_multiple_of(16),
             folder: folder.path().to_owned(),
@@ -202,7 +202,7 @@ impl Guest {
         let state = match settings.isolation {
             Isolation::Clone => {
                 std::thread::sleep(SETTLING);
-                Some(up.engine.save()?)
+                Some(up.qemu.save()?)
             }
             Isolation::Boot => None,
         };
@@ -210,68 +210,68 @@ impl Guest {
         Ok(Guest { parts, state, release, started: AtomicUsize::new(0), limits: settings.limits, _folder: folder })
     }
 
-    /// Runs one cell in a guest of its own. It is the calling thread's: QEMU ends with it.
-    pub fn run(&self, order: &Order) -> Observed {
+    /// Runs one trial in a guest of its own. It is the calling thread's: QEMU ends with it.
+    pub fn run(&self, order: &TrialOrder) -> Observed {
         let mut observed = Observed::default();
-        let Fresh { mut engine, own_folder } = match self.fresh() {
+        let WaitingGuest { mut qemu, own_folder } = match self.fresh() {
             Ok(fresh) => fresh,
-            Err(NoGuest::Engine(error)) => {
-                observed.end = End::Engine(error.to_string());
+            Err(BootFailure::Qemu(error)) => {
+                observed.end = End::Qemu(error.to_string());
                 return observed;
             }
-            Err(NoGuest::NoBoot(why, console)) => {
+            Err(BootFailure::NoBoot(why, console)) => {
                 observed.end = End::NoBoot(why);
                 observed.console = console;
                 return observed;
             }
         };
-        let mut hearing = Hearing { observed, phase: Phase::Boot, cell: order.cell, bytes: 0 };
-        let end = hearing.all(&mut engine, order, &self.limits);
+        let mut hearing = GuestListener { observed, phase: Phase::Boot, trial: order.trial, bytes: 0 };
+        let end = hearing.all(&mut qemu, order, &self.limits);
         let mut observed = hearing.observed;
         if end != End::Done {
             std::thread::sleep(LAST_WORDS);
         }
         observed.end = end;
-        let console = engine.console();
-        drop(engine);
+        let console = qemu.console();
+        drop(qemu);
         drop(own_folder);
         judge_console(&mut observed, &console);
         observed
     }
 
     /// A guest that waits for its order.
-    fn fresh(&self) -> Result<Fresh, NoGuest> {
+    fn fresh(&self) -> Result<WaitingGuest, BootFailure> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         match &self.state {
             Some(state) => {
-                let mut engine = Engine::start(&self.parts, Memory::Copied, &format!("cell-{number}"))?;
-                engine.restore(state)?;
-                Ok(Fresh { engine, own_folder: None })
+                let mut qemu = Qemu::start(&self.parts, GuestMemory::Copied, &format!("trial-{number}"))?;
+                qemu.restore(state)?;
+                Ok(WaitingGuest { qemu, own_folder: None })
             }
             None => {
-                // Cells side by side need memory files of their own.
+                // Trials side by side need memory files of their own.
                 let folder = tempfile::tempdir_in(&self.parts.folder).map_err(|e| Error::io("making a folder", e))?;
-                let parts = Parts { folder: folder.path().to_owned(), ..self.parts.clone() };
-                let up = up(&parts, &format!("cell-{number}"), self.limits.boot, None)?;
-                Ok(Fresh { engine: up.engine, own_folder: Some(folder) })
+                let parts = QemuSetup { folder: folder.path().to_owned(), ..self.parts.clone() };
+                let up = up(&parts, &format!("trial-{number}"), self.limits.boot, None)?;
+                Ok(WaitingGuest { qemu: up.qemu, own_folder: Some(folder) })
             }
         }
     }
 }
 
 /// A guest that waits for its order.
-struct Fresh {
-    engine: Engine,
-    /// Its memory's folder, if that is not shared; it goes with the cell.
+struct WaitingGuest {
+    qemu: Qemu,
+    /// Its memory's folder, if that is not shared; it goes with the trial.
     own_folder: Option<tempfile::TempDir>,
 }
 
 /// Boots with hardware acceleration if that works, else without.
-fn accelerated(parts: Parts, settings: &Settings) -> Result<(Parts, Up), NoGuest> {
-    let memory = acceleration::Memory::here(settings.cache.clone());
-    let decided = settings.acceleration.or_else(|| memory.recall()).filter(|_| parts.board.is_native());
-    let with = |acceleration| Parts { acceleration, ..parts.clone() };
-    let is_tried = decided.is_none() && parts.board.is_native() && acceleration::kvm_opens();
+fn accelerated(parts: QemuSetup, settings: &GuestSettings) -> Result<(QemuSetup, BootedGuest), BootFailure> {
+    let memory = acceleration::AccelerationCache::here(settings.cache.clone());
+    let decided = settings.acceleration.or_else(|| memory.recall()).filter(|_| parts.machine_type.is_native());
+    let with = |acceleration| QemuSetup { acceleration, ..parts.clone() };
+    let is_tried = decided.is_none() && parts.machine_type.is_native() && acceleration::kvm_opens();
     if is_tried {
         let parts = with(Acceleration::Kvm);
         if let Ok(up) = up(&parts, "boot-kvm", settings.limits.boot / 4, Some(FIRST_BYTE)) {
@@ -288,64 +288,69 @@ fn accelerated(parts: Parts, settings: &Settings) -> Result<(Parts, Up), NoGuest
 }
 
 /// A guest that came up.
-struct Up {
-    engine: Engine,
+struct BootedGuest {
+    qemu: Qemu,
     release: String,
 }
 
 /// Starts a guest and waits for its agent; with `first_byte`, no longer than that for the first word on the console.
-fn up(parts: &Parts, name: &str, limit: Duration, first_byte: Option<Duration>) -> Result<Up, NoGuest> {
+fn up(
+    parts: &QemuSetup,
+    name: &str,
+    limit: Duration,
+    first_byte: Option<Duration>,
+) -> Result<BootedGuest, BootFailure> {
     let begun = Instant::now();
-    let mut engine = Engine::start(parts, Memory::Shared, name)?;
-    let no_boot = |why: &str, engine: &Engine| {
+    let mut qemu = Qemu::start(parts, GuestMemory::Shared, name)?;
+    let no_boot = |why: &str, qemu: &Qemu| {
         std::thread::sleep(LAST_WORDS);
-        NoGuest::NoBoot(why.to_owned(), tail(&engine.console()))
+        BootFailure::NoBoot(why.to_owned(), tail(&qemu.console()))
     };
     if let Some(first_byte) = first_byte {
-        while engine.console_len() == 0 {
+        while qemu.console_len() == 0 {
             if begun.elapsed() > first_byte {
-                return Err(no_boot("not a byte on the console", &engine));
+                return Err(no_boot("not a byte on the console", &qemu));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    let line = engine.receive(limit).map_err(|silence| match silence {
-        Silence::Timeout => no_boot("the agent did not answer in time", &engine),
-        Silence::Ended => no_boot("the guest ended before the agent answered", &engine),
+    let line = qemu.receive(limit).map_err(|silence| match silence {
+        ReceiveError::Timeout => no_boot("the agent did not answer in time", &qemu),
+        ReceiveError::Ended => no_boot("the guest ended before the agent answered", &qemu),
     })?;
     match wire::decode(0, &line) {
-        Ok(Said::Ready { release, .. }) => Ok(Up { engine, release }),
-        Ok(_) => Err(no_boot("the agent did not say that it is ready", &engine)),
-        Err(why) => Err(no_boot(&why, &engine)),
+        Ok(AgentMessage::Ready { release, .. }) => Ok(BootedGuest { qemu, release }),
+        Ok(_) => Err(no_boot("the agent did not say that it is ready", &qemu)),
+        Err(why) => Err(no_boot(&why, &qemu)),
     }
 }
 
-/// What is heard of one cell.
-struct Hearing {
+/// What is heard of one trial.
+struct GuestListener {
     observed: Observed,
     phase: Phase,
-    cell: u32,
+    trial: u32,
     bytes: usize,
 }
 
-impl Hearing {
+impl GuestListener {
     /// Gives the order, and hears all until the end.
-    fn all(&mut self, engine: &mut Engine, order: &Order, limits: &Limits) -> End {
+    fn all(&mut self, qemu: &mut Qemu, order: &TrialOrder, limits: &GuestLimits) -> End {
         let line = match wire::encode(0, order) {
             Ok(line) => line,
-            Err(e) => return End::Engine(e.to_string()),
+            Err(e) => return End::Qemu(e.to_string()),
         };
-        if !engine.send(&line) {
+        if !qemu.send(&line) {
             return End::Ended(Phase::Boot);
         }
-        let limit = Instant::now() + limits.cell;
+        let limit = Instant::now() + limits.trial;
         // The agent said that it is ready in record 0.
         for seq in 1.. {
             let left = limit.saturating_duration_since(Instant::now());
-            let line = match engine.receive(limits.heartbeat.min(left)) {
+            let line = match qemu.receive(limits.heartbeat.min(left)) {
                 Ok(line) => line,
-                Err(Silence::Ended) => return End::Ended(self.phase),
-                Err(Silence::Timeout) => return End::Silent(self.phase),
+                Err(ReceiveError::Ended) => return End::Ended(self.phase),
+                Err(ReceiveError::Timeout) => return End::Silent(self.phase),
             };
             self.bytes += line.len();
             if self.bytes > MOST_BYTES {
@@ -361,48 +366,50 @@ impl Hearing {
         End::Done
     }
 
-    /// Takes one record; gives the end of the cell, if it is one.
-    fn hear(&mut self, said: Said, order: &Order) -> Result<Option<End>, String> {
+    /// Takes one record; gives the end of the trial, if it is one.
+    fn hear(&mut self, said: AgentMessage, order: &TrialOrder) -> Result<Option<End>, String> {
         let seen = &mut self.observed;
         let out_of_place = |what: &str, phase: Phase| Err(format!("{what} in the phase {}", phase.name()));
         match said {
-            Said::Beat => {}
-            Said::Begin { cell } if cell == self.cell => {}
-            Said::Begin { cell } => return Err(format!("a record of cell {cell}, which was not asked for")),
-            Said::Phase { phase } if phase > self.phase => self.phase = phase,
-            Said::Phase { phase } => return out_of_place(phase.name(), self.phase),
-            Said::Log { phase, lines } => seen.log.extend(lines.into_iter().map(|text| Line { phase, text })),
-            Said::Prepared { taint, failed } if self.phase == Phase::Prepare => {
+            AgentMessage::Beat => {}
+            AgentMessage::Begin { trial } if trial == self.trial => {}
+            AgentMessage::Begin { trial } => return Err(format!("a record of trial {trial}, which was not asked for")),
+            AgentMessage::Phase { phase } if phase > self.phase => self.phase = phase,
+            AgentMessage::Phase { phase } => return out_of_place(phase.name(), self.phase),
+            AgentMessage::Log { phase, lines } => {
+                seen.log.extend(lines.into_iter().map(|text| LogLine { phase, text }))
+            }
+            AgentMessage::Prepared { taint, failed } if self.phase == Phase::Prepare => {
                 (seen.taint_before, seen.taint_after) = (taint, taint);
                 seen.missing = failed.into_iter().map(|(file, errno)| (of_file(&file), errno)).collect();
             }
-            Said::Loaded { errno, accepted, init, state } if self.phase == Phase::Load => {
+            AgentMessage::Loaded { errno, accepted, init, state } if self.phase == Phase::Load => {
                 (seen.errno, seen.accepted, seen.init, seen.state) = (errno, accepted, init, state);
             }
-            Said::Exercised { witness } if self.phase == Phase::Exercise => {
-                if let Some(failed) = witness.iter().find(|seen| seen.what == wire::WITNESS_FAILED) {
+            AgentMessage::Exercised { probe } if self.phase == Phase::Exercise => {
+                if let Some(failed) = probe.iter().find(|seen| seen.what == wire::PROBE_FAILED) {
                     return Err(format!("{}: {}", failed.what, failed.how));
                 }
-                seen.witness = witness;
+                seen.probe = probe;
             }
-            Said::Unloaded { errno, gone } if self.phase == Phase::Unload => {
-                seen.unload = Some(Unload { forced: order.unload == Some(Force::Yes), errno, gone });
+            AgentMessage::Unloaded { errno, gone } if self.phase == Phase::Unload => {
+                seen.unload = Some(UnloadReport { forced: order.unload == Some(UnloadMode::Forced), errno, gone });
             }
-            Said::Stuck { phase } if phase == self.phase => {
+            AgentMessage::Stuck { phase } if phase == self.phase => {
                 // What follows is only the end; but the phase is over its time, whatever that says.
                 return Ok(Some(End::Stuck(phase)));
             }
-            Said::Done { taint } if self.phase >= Phase::Load => {
+            AgentMessage::Done { taint } if self.phase >= Phase::Load => {
                 seen.taint_after = taint;
                 return Ok(Some(End::Done));
             }
-            Said::Done { .. } => return Ok(Some(End::Ended(self.phase))),
-            Said::Ready { .. } => return out_of_place("a second boot", self.phase),
-            Said::Prepared { .. } => return out_of_place("what was prepared", self.phase),
-            Said::Loaded { .. } => return out_of_place("what was loaded", self.phase),
-            Said::Exercised { .. } => return out_of_place("what a witness saw", self.phase),
-            Said::Unloaded { .. } => return out_of_place("what was unloaded", self.phase),
-            Said::Stuck { .. } => return out_of_place("another phase that is stuck", self.phase),
+            AgentMessage::Done { .. } => return Ok(Some(End::Ended(self.phase))),
+            AgentMessage::Ready { .. } => return out_of_place("a second boot", self.phase),
+            AgentMessage::Prepared { .. } => return out_of_place("what was prepared", self.phase),
+            AgentMessage::Loaded { .. } => return out_of_place("what was loaded", self.phase),
+            AgentMessage::Exercised { .. } => return out_of_place("what a probe saw", self.phase),
+            AgentMessage::Unloaded { .. } => return out_of_place("what was unloaded", self.phase),
+            AgentMessage::Stuck { .. } => return out_of_place("another phase that is stuck", self.phase),
         }
         Ok(None)
     }
@@ -435,7 +442,7 @@ fn judge_console(observed: &mut Observed, console: &str) {
 }
 
 /// The log as a console would have shown it, with marks of the phases.
-fn as_console(log: &[Line]) -> String {
+fn as_console(log: &[LogLine]) -> String {
     let mut text = String::new();
     let mut phase = None;
     for line in log {

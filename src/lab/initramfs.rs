@@ -1,4 +1,4 @@
-//! What is in a guest: this program as its first process with the libraries that it needs, the user's own witness, and
+//! What is in a guest: this program as its first process with the libraries that it needs, the user's own probe, and
 //! the modules.
 
 use std::collections::BTreeMap;
@@ -18,23 +18,23 @@ const DEPTH: u32 = 4;
 
 /// What a guest starts with, before modules are added.
 #[derive(Clone, Debug)]
-pub struct Base {
+pub struct InitramfsBase {
     /// Files by their names, without a leading slash.
     files: BTreeMap<String, Vec<u8>>,
     /// The machine (`e_machine`) that the agent is built for.
     pub machine: u16,
 }
 
-impl Base {
+impl InitramfsBase {
     /// This program, or another build of it for the guest's architecture, as the agent.
     ///
     /// # Errors
     ///
     /// Those of reading files; [`ErrorKind::Unsupported`] for an agent of another architecture that needs libraries.
-    pub fn new(agent: &Path) -> Result<Base> {
-        let mut base = Base { files: BTreeMap::new(), machine: 0 };
+    pub fn new(agent: &Path) -> Result<InitramfsBase> {
+        let mut base = InitramfsBase { files: BTreeMap::new(), machine: 0 };
         let bytes = read(agent)?;
-        let program = Program::read(&bytes).map_err(|e| e.on(agent))?;
+        let program = GuestProgram::read(&bytes).map_err(|e| e.on(agent))?;
         base.machine = program.machine;
         base.add_libraries(agent, &program)?;
         // Whatever lies behind what is mapped, such as debugging information, is of no use there.
@@ -47,7 +47,7 @@ impl Base {
     ///
     /// # Errors
     ///
-    /// As [`Base::new`].
+    /// As [`InitramfsBase::new`].
     pub fn add_program(&mut self, path: &Path) -> Result<()> {
         self.add_with_interpreters(path, DEPTH)
     }
@@ -62,14 +62,14 @@ impl Base {
             })?;
             self.add_with_interpreters(&interpreter, depth - 1)?;
         } else {
-            let program = Program::read(&bytes).map_err(|e| e.on(path))?;
+            let program = GuestProgram::read(&bytes).map_err(|e| e.on(path))?;
             self.add_libraries(path, &program)?;
         }
         self.files.insert(in_guest(path)?, bytes);
         Ok(())
     }
 
-    fn add_libraries(&mut self, path: &Path, program: &Program) -> Result<()> {
+    fn add_libraries(&mut self, path: &Path, program: &GuestProgram) -> Result<()> {
         for library in libraries(path, program)? {
             let bytes = read(&library)?;
             self.files.insert(in_guest(&library)?, bytes);
@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// What the lab needs to know of a program.
-struct Program {
+struct GuestProgram {
     machine: u16,
     /// Its dynamic linker.
     interpreter: Option<PathBuf>,
@@ -107,19 +107,19 @@ struct Program {
     mapped: usize,
 }
 
-impl Program {
-    fn read(bytes: &[u8]) -> Result<Program> {
+impl GuestProgram {
+    fn read(bytes: &[u8]) -> Result<GuestProgram> {
         match bytes.get(4) {
-            Some(class) if *class == object::elf::ELFCLASS32.0 => Program::of::<FileHeader32<Endianness>>(bytes),
-            _ => Program::of::<FileHeader64<Endianness>>(bytes),
+            Some(class) if *class == object::elf::ELFCLASS32.0 => GuestProgram::of::<FileHeader32<Endianness>>(bytes),
+            _ => GuestProgram::of::<FileHeader64<Endianness>>(bytes),
         }
     }
 
-    fn of<Elf: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Program> {
+    fn of<Elf: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<GuestProgram> {
         let no_program = |_| Error::new(ErrorKind::Unsupported, "neither an ELF program nor a script");
         let header = Elf::parse(bytes).map_err(no_program)?;
         let endian = header.endian().map_err(no_program)?;
-        let mut program = Program { machine: header.e_machine(endian).0, interpreter: None, mapped: 0 };
+        let mut program = GuestProgram { machine: header.e_machine(endian).0, interpreter: None, mapped: 0 };
         for segment in header.program_headers(endian, bytes).map_err(no_program)? {
             let (start, size): (u64, u64) = (segment.p_offset(endian).into(), segment.p_filesz(endian).into());
             let end = usize::try_from(start.saturating_add(size)).unwrap_or(usize::MAX).min(bytes.len());
@@ -148,7 +148,7 @@ pub fn host_machine() -> u16 {
 }
 
 /// The dynamic linker and the libraries that it would load, as the linker itself says (ld.so(8), `--list`).
-fn libraries(path: &Path, program: &Program) -> Result<Vec<PathBuf>> {
+fn libraries(path: &Path, program: &GuestProgram) -> Result<Vec<PathBuf>> {
     let Some(interpreter) = &program.interpreter else { return Ok(Vec::new()) };
     if program.machine != host_machine() {
         let what = "a program of another architecture that needs libraries";
@@ -190,16 +190,16 @@ mod tests {
 
     #[test]
     fn what_is_no_program_says_so() {
-        let error = Program::read(b"hello").map(|program| program.machine).unwrap_err();
+        let error = GuestProgram::read(b"hello").map(|program| program.machine).unwrap_err();
         assert_eq!(error.what(), "neither an ELF program nor a script");
     }
 
     #[test]
     fn a_script_brings_its_interpreter() {
         let folder = tempfile::tempdir().unwrap();
-        let script = folder.path().join("witness");
+        let script = folder.path().join("probe");
         std::fs::write(&script, "#!/bin/sh\necho it is: here\n").unwrap();
-        let mut base = Base { files: BTreeMap::new(), machine: host_machine() };
+        let mut base = InitramfsBase { files: BTreeMap::new(), machine: host_machine() };
         base.add_program(&script).unwrap();
         assert!(base.files.contains_key("bin/sh"), "{:?}", base.files.keys());
         assert!(base.files.keys().any(|name| name.contains("libc")), "{:?}", base.files.keys());

@@ -1,122 +1,128 @@
-//! What the outcome of a cell is called, what the name means, and which line decided it. Pure.
+//! What the outcome of a trial is called, what the name means, and which line decided it. Pure.
 
 use crate::lab::agreement::{is_loader_line, is_same_line};
-use crate::lab::record::{Cell, Crash, CrashKind, End, Init, Line, Observed, Outcome, Phase, Prediction, Role};
+use crate::lab::record::{
+    Crash, CrashKind, End, Init, LogLine, Observed, Phase, Trial, TrialOutcome, TrialPrediction, TrialRole,
+};
 use crate::predict::{errno_name, taint_bits, taint_letters};
 
-impl Outcome {
+impl TrialOutcome {
     /// All of them, in the order of tables.
-    pub const ALL: [Outcome; 12] = [
-        Outcome::EngineError,
-        Outcome::NoBoot,
-        Outcome::InitNeverRan,
-        Outcome::Crash,
-        Outcome::Hang,
-        Outcome::Refused,
-        Outcome::InitFailed,
-        Outcome::Misbehaves,
-        Outcome::Warned,
-        Outcome::NoDifference,
-        Outcome::RecordBroken,
-        Outcome::NotRun,
+    pub const ALL: [TrialOutcome; 12] = [
+        TrialOutcome::QemuError,
+        TrialOutcome::NoBoot,
+        TrialOutcome::InitNeverRan,
+        TrialOutcome::Crash,
+        TrialOutcome::Hang,
+        TrialOutcome::Refused,
+        TrialOutcome::InitFailed,
+        TrialOutcome::Misbehaves,
+        TrialOutcome::Warned,
+        TrialOutcome::NoDifference,
+        TrialOutcome::RecordBroken,
+        TrialOutcome::NotRun,
     ];
 
     /// Its name, for tables.
     pub fn name(self) -> &'static str {
         match self {
-            Outcome::EngineError => "engine error",
-            Outcome::NoBoot => "no boot",
-            Outcome::InitNeverRan => "init never ran",
-            Outcome::Crash => "crash",
-            Outcome::Hang => "hang",
-            Outcome::Refused => "refused",
-            Outcome::InitFailed => "init failed",
-            Outcome::Misbehaves => "misbehaves",
-            Outcome::Warned => "warned",
-            Outcome::NoDifference => "no difference",
-            Outcome::RecordBroken => "record broken",
-            Outcome::NotRun => "not run",
+            TrialOutcome::QemuError => "QEMU error",
+            TrialOutcome::NoBoot => "no boot",
+            TrialOutcome::InitNeverRan => "init never ran",
+            TrialOutcome::Crash => "crash",
+            TrialOutcome::Hang => "hang",
+            TrialOutcome::Refused => "refused",
+            TrialOutcome::InitFailed => "init failed",
+            TrialOutcome::Misbehaves => "misbehaves",
+            TrialOutcome::Warned => "warned",
+            TrialOutcome::NoDifference => "no difference",
+            TrialOutcome::RecordBroken => "record broken",
+            TrialOutcome::NotRun => "not run",
         }
     }
 
     /// What it means, in one sentence for people who see it for the first time.
     pub fn sentence(self) -> &'static str {
         match self {
-            Outcome::EngineError => "The virtual machine did not start, or broke: nothing was learnt about the module.",
-            Outcome::NoBoot => "The kernel did not come up, so the module was never tried.",
-            Outcome::InitNeverRan => {
+            TrialOutcome::QemuError => {
+                "The virtual machine did not start, or broke: nothing was learnt about the module."
+            }
+            TrialOutcome::NoBoot => "The kernel did not come up, so the module was never tried.",
+            TrialOutcome::InitNeverRan => {
                 "The kernel took the module and reported success, but looked for its init function at another place \
                  than the module has it, and called nothing: it is there, does nothing, and nobody says so."
             }
-            Outcome::Crash => {
+            TrialOutcome::Crash => {
                 "The kernel ran into a fault of its own (panic, oops or BUG): on a real machine, unsaved work is lost \
                  and data may be damaged."
             }
-            Outcome::Hang => {
+            TrialOutcome::Hang => {
                 "The machine, or the call that loads the module, stood still and did not come back in time: on a real \
                  machine only a reset would help."
             }
-            Outcome::Refused => "The loader turned the module away before any of its code ran: no harm was done.",
-            Outcome::InitFailed => {
+            TrialOutcome::Refused => "The loader turned the module away before any of its code ran: no harm was done.",
+            TrialOutcome::InitFailed => {
                 "The loader took the module, and the module's own init function gave up with an error, so that it was \
                  unloaded again."
             }
-            Outcome::Misbehaves => {
+            TrialOutcome::Misbehaves => {
                 "It was loaded and nobody complained, but it does not do what the kernel's own module does: wrong, and \
                  silent."
             }
-            Outcome::Warned => "It was loaded, and the kernel warned about itself or has a taint that nobody expected.",
-            Outcome::NoDifference => {
+            TrialOutcome::Warned => {
+                "It was loaded, and the kernel warned about itself or has a taint that nobody expected."
+            }
+            TrialOutcome::NoDifference => {
                 "It was loaded, and nothing that was looked at differs from the kernel's own module; that is no proof \
                  that it is safe."
             }
-            Outcome::RecordBroken => "What the guest told does not fit together, so nothing of it is believed.",
-            Outcome::NotRun => "It was not tried, because there was nothing to load.",
+            TrialOutcome::RecordBroken => "What the guest told does not fit together, so nothing of it is believed.",
+            TrialOutcome::NotRun => "It was not tried, because there was nothing to load.",
         }
     }
 }
 
 /// Decides. `control` is the kernel's own module, loaded in the same way as far as
 /// force goes; a control has none. `has_init` says that the module has an init function.
-pub fn decide(seen: &Observed, prediction: &Prediction, control: Option<&Cell>, has_init: bool) -> Outcome {
+pub fn decide(seen: &Observed, prediction: &TrialPrediction, control: Option<&Trial>, has_init: bool) -> TrialOutcome {
     match &seen.end {
-        End::NotRun => return Outcome::NotRun,
-        End::Engine(_) => return Outcome::EngineError,
-        End::NoBoot(_) => return Outcome::NoBoot,
+        End::NotRun => return TrialOutcome::NotRun,
+        End::Qemu(_) => return TrialOutcome::QemuError,
+        End::NoBoot(_) => return TrialOutcome::NoBoot,
         _ => {}
     }
     // Before the crash that it may lead to later, when the module is unloaded.
     if has_init && seen.errno == Some(0) && seen.accepted && seen.init == Init::NeverRan {
-        return Outcome::InitNeverRan;
+        return TrialOutcome::InitNeverRan;
     }
     match &seen.crash {
-        Some(crash) if is_hang(crash) => return Outcome::Hang,
-        Some(_) => return Outcome::Crash,
+        Some(crash) if is_hang(crash) => return TrialOutcome::Hang,
+        Some(_) => return TrialOutcome::Crash,
         None => {}
     }
     match &seen.end {
-        End::Stuck(_) | End::Silent(_) => return Outcome::Hang,
+        End::Stuck(_) | End::Silent(_) => return TrialOutcome::Hang,
         // It is gone without a word: only a kernel that died does that.
-        End::Ended(_) => return Outcome::Crash,
-        End::Broken(_) => return Outcome::RecordBroken,
+        End::Ended(_) => return TrialOutcome::Crash,
+        End::Broken(_) => return TrialOutcome::RecordBroken,
         _ => {}
     }
     match (seen.accepted, seen.errno) {
-        (_, None) => return Outcome::RecordBroken,
-        (false, Some(0)) => return Outcome::RecordBroken,
-        (false, Some(_)) => return Outcome::Refused,
+        (_, None) => return TrialOutcome::RecordBroken,
+        (false, Some(0)) => return TrialOutcome::RecordBroken,
+        (false, Some(_)) => return TrialOutcome::Refused,
         (true, Some(0)) => {}
-        (true, Some(_)) => return Outcome::InitFailed,
+        (true, Some(_)) => return TrialOutcome::InitFailed,
     }
     if control.is_some_and(|control| !differences(seen, &control.observed).is_empty()) {
-        return Outcome::Misbehaves;
+        return TrialOutcome::Misbehaves;
     }
     let quiet = control.map_or(&[][..], |control| &control.observed.warnings);
     let new_warnings = seen.warnings.iter().any(|warning| !quiet.contains(warning));
     if new_warnings || unexpected_taint(seen, prediction) != 0 {
-        return Outcome::Warned;
+        return TrialOutcome::Warned;
     }
-    Outcome::NoDifference
+    TrialOutcome::NoDifference
 }
 
 /// Is it a kind of standing still?
@@ -130,16 +136,16 @@ pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for theirs in &control.witness {
-        let ours = seen.witness.iter().find(|ours| ours.what == theirs.what);
+    for theirs in &control.probe {
+        let ours = seen.probe.iter().find(|ours| ours.what == theirs.what);
         let how = ours.map_or("not seen", |ours| ours.how.as_str());
         if how != theirs.how {
             found.push(format!("{}: {how}, the kernel's own: {}", theirs.what, theirs.how));
         }
     }
-    let is_known = |what: &String| control.witness.iter().any(|theirs| theirs.what == *what);
+    let is_known = |what: &String| control.probe.iter().any(|theirs| theirs.what == *what);
     found.extend(
-        seen.witness
+        seen.probe
             .iter()
             .filter(|ours| !is_known(&ours.what))
             .map(|ours| format!("{}: {}, the kernel's own: not seen", ours.what, ours.how)),
@@ -161,7 +167,7 @@ pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
 }
 
 /// The taint bits that are there, were not before, and were not predicted; none where nothing was predicted.
-pub fn unexpected_taint(seen: &Observed, prediction: &Prediction) -> u64 {
+pub fn unexpected_taint(seen: &Observed, prediction: &TrialPrediction) -> u64 {
     let Some(letters) = &prediction.taint else { return 0 };
     seen.taint_after & !seen.taint_before & !taint_bits(letters)
 }
@@ -171,24 +177,25 @@ pub fn unexpected_taint(seen: &Observed, prediction: &Prediction) -> u64 {
 /// For a refusal it is the last of the loader's predicted lines that is there, since those before it only lead up to it;
 /// or else the loader's last one; or else the first one of the load. For distress it is the line that says so, for a
 /// silence the last one before it, for a warning its first line.
-pub fn decisive_place(cell: &Cell) -> Option<usize> {
-    let seen = &cell.observed;
-    let first = |fits: &dyn Fn(&Line) -> bool| seen.log.iter().position(fits);
-    let last = |fits: &dyn Fn(&Line) -> bool| seen.log.iter().rposition(fits);
-    let loads = |line: &Line| line.phase == Phase::Load;
-    match cell.outcome {
-        Outcome::Refused => {
-            let is_predicted = |line: &Line| cell.prediction.dmesg.iter().any(|ours| is_same_line(&line.text, ours));
+pub fn decisive_place(trial: &Trial) -> Option<usize> {
+    let seen = &trial.observed;
+    let first = |fits: &dyn Fn(&LogLine) -> bool| seen.log.iter().position(fits);
+    let last = |fits: &dyn Fn(&LogLine) -> bool| seen.log.iter().rposition(fits);
+    let loads = |line: &LogLine| line.phase == Phase::Load;
+    match trial.outcome {
+        TrialOutcome::Refused => {
+            let is_predicted =
+                |line: &LogLine| trial.prediction.dmesg.iter().any(|ours| is_same_line(&line.text, ours));
             last(&|line| loads(line) && is_predicted(line))
                 .or_else(|| last(&|line| loads(line) && is_loader_line(&line.text)))
                 .or_else(|| first(&loads))
         }
-        Outcome::Crash | Outcome::Hang => match &seen.crash {
+        TrialOutcome::Crash | TrialOutcome::Hang => match &seen.crash {
             Some(crash) => first(&|line| line.phase == crash.phase && line.text == crash.line)
                 .or_else(|| first(&|line| line.text == crash.line)),
             None => seen.log.len().checked_sub(1),
         },
-        Outcome::Warned => {
+        TrialOutcome::Warned => {
             let warning = seen.warnings.first()?;
             first(&|line| line.text == *warning)
         }
@@ -197,29 +204,29 @@ pub fn decisive_place(cell: &Cell) -> Option<usize> {
 }
 
 /// What decided the outcome, in one line: the one at [`decisive_place`], or what stands for it where the log has none.
-pub fn decisive_line(cell: &Cell) -> Option<&str> {
-    let seen = &cell.observed;
-    match (cell.outcome, &seen.end) {
-        (Outcome::EngineError | Outcome::NoBoot | Outcome::RecordBroken, end) => match end {
-            End::Engine(why) | End::NoBoot(why) | End::Broken(why) => return Some(why),
+pub fn decisive_line(trial: &Trial) -> Option<&str> {
+    let seen = &trial.observed;
+    match (trial.outcome, &seen.end) {
+        (TrialOutcome::QemuError | TrialOutcome::NoBoot | TrialOutcome::RecordBroken, end) => match end {
+            End::Qemu(why) | End::NoBoot(why) | End::Broken(why) => return Some(why),
             _ => {}
         },
         // The line may have come over the console alone.
-        (Outcome::Crash | Outcome::Hang, _) if seen.crash.is_some() => {
+        (TrialOutcome::Crash | TrialOutcome::Hang, _) if seen.crash.is_some() => {
             return seen.crash.as_ref().map(|crash| crash.line.as_str());
         }
-        (Outcome::Warned, _) => return seen.warnings.first().map(String::as_str),
+        (TrialOutcome::Warned, _) => return seen.warnings.first().map(String::as_str),
         _ => {}
     }
-    decisive_place(cell).and_then(|place| seen.log.get(place)).map(|line| line.text.as_str())
+    decisive_place(trial).and_then(|place| seen.log.get(place)).map(|line| line.text.as_str())
 }
 
-/// What the cell came to, in words: the outcome, with what is special about it.
-pub fn words(cell: &Cell) -> String {
-    let seen = &cell.observed;
+/// What the trial came to, in words: the outcome, with what is special about it.
+pub fn words(trial: &Trial) -> String {
+    let seen = &trial.observed;
     let returned = |errno: Option<i32>| errno.map_or("nothing".to_owned(), |errno| errno_name(errno).into_owned());
-    match cell.outcome {
-        Outcome::Crash => {
+    match trial.outcome {
+        TrialOutcome::Crash => {
             let (kind, phase, place) = match &seen.crash {
                 Some(crash) => {
                     let place = crash.place.as_deref().map(|place| format!(" in {place}")).unwrap_or_default();
@@ -229,22 +236,22 @@ pub fn words(cell: &Cell) -> String {
             };
             format!("{kind} in the phase {}{place}", phase.name())
         }
-        Outcome::Hang => {
+        TrialOutcome::Hang => {
             let what = seen.crash.as_ref().map_or("no sign of life", |crash| crash.kind.name());
             format!("hang in the phase {}: {what}", last_phase(seen).name())
         }
-        Outcome::Refused => format!("refused: {}", returned(seen.errno)),
-        Outcome::InitFailed => format!("its init failed: {}", returned(seen.errno)),
-        Outcome::InitNeverRan => match &seen.crash {
+        TrialOutcome::Refused => format!("refused: {}", returned(seen.errno)),
+        TrialOutcome::InitFailed => format!("its init failed: {}", returned(seen.errno)),
+        TrialOutcome::InitNeverRan => match &seen.crash {
             Some(crash) => format!("init never ran; then {} in the phase {}", crash.kind.name(), crash.phase.name()),
             None => "init never ran".to_owned(),
         },
-        Outcome::Warned => match seen.warnings.first() {
+        TrialOutcome::Warned => match seen.warnings.first() {
             Some(_) => "loaded, and the kernel warned".to_owned(),
-            None => format!("loaded, with the taint {}", taint_letters(unexpected_taint(seen, &cell.prediction))),
+            None => format!("loaded, with the taint {}", taint_letters(unexpected_taint(seen, &trial.prediction))),
         },
-        Outcome::NoDifference if cell.role == Role::Control => "loaded and used: clean".to_owned(),
-        Outcome::NoDifference => "loaded; no difference seen".to_owned(),
+        TrialOutcome::NoDifference if trial.role == TrialRole::Control => "loaded and used: clean".to_owned(),
+        TrialOutcome::NoDifference => "loaded; no difference seen".to_owned(),
         other => other.name().to_owned(),
     }
 }
@@ -262,21 +269,21 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::lab::record::{Seen, Unload, example};
+    use crate::lab::record::{ProbeResult, UnloadReport, example};
     use crate::predict::Decision;
 
     fn loaded() -> Observed {
-        let witness = vec![Seen { what: "dummy0 counts as sent".to_owned(), how: "3 packets".to_owned() }];
-        let unload = Some(Unload { forced: false, errno: Some(0), gone: true });
+        let probe = vec![ProbeResult { what: "dummy0 counts as sent".to_owned(), how: "3 packets".to_owned() }];
+        let unload = Some(UnloadReport { forced: false, errno: Some(0), gone: true });
         let (errno, accepted, init) = (Some(0), true, Init::Returned(0));
-        Observed { end: End::Done, errno, accepted, init, witness, unload, ..Observed::default() }
+        Observed { end: End::Done, errno, accepted, init, probe, unload, ..Observed::default() }
     }
 
-    fn prediction(taint: &str) -> Prediction {
-        Prediction { verdict: Decision::Accepted, taint: Some(taint.to_owned()), ..example::cell("1").prediction }
+    fn prediction(taint: &str) -> TrialPrediction {
+        TrialPrediction { verdict: Decision::Accepted, taint: Some(taint.to_owned()), ..example::trial("1").prediction }
     }
 
-    fn decided(seen: &Observed) -> Outcome {
+    fn decided(seen: &Observed) -> TrialOutcome {
         decide(seen, &prediction(""), None, true)
     }
 
@@ -287,23 +294,23 @@ mod tests {
             Some(Crash { kind, line, phase: Phase::Unload, place: None, trace })
         };
         for (seen, outcome) in [
-            (loaded(), Outcome::NoDifference),
-            (Observed::default(), Outcome::NotRun),
-            (Observed { end: End::Engine("x".to_owned()), ..loaded() }, Outcome::EngineError),
-            (Observed { end: End::NoBoot("x".to_owned()), ..loaded() }, Outcome::NoBoot),
-            (Observed { init: Init::NeverRan, crash: crash(CrashKind::Bug), ..loaded() }, Outcome::InitNeverRan),
-            (Observed { crash: crash(CrashKind::Oops), ..loaded() }, Outcome::Crash),
-            (Observed { crash: crash(CrashKind::SoftLockup), ..loaded() }, Outcome::Hang),
-            (Observed { end: End::Silent(Phase::Load), ..loaded() }, Outcome::Hang),
-            (Observed { end: End::Stuck(Phase::Load), errno: None, ..loaded() }, Outcome::Hang),
-            (Observed { end: End::Ended(Phase::Load), errno: None, ..loaded() }, Outcome::Crash),
-            (Observed { end: End::Broken("x".to_owned()), ..loaded() }, Outcome::RecordBroken),
-            (Observed { errno: Some(8), accepted: false, ..loaded() }, Outcome::Refused),
-            (Observed { errno: Some(0), accepted: false, ..loaded() }, Outcome::RecordBroken),
-            (Observed { errno: None, ..loaded() }, Outcome::RecordBroken),
-            (Observed { errno: Some(19), init: Init::Returned(-19), ..loaded() }, Outcome::InitFailed),
-            (Observed { warnings: vec!["WARNING: CPU: 0".to_owned()], ..loaded() }, Outcome::Warned),
-            (Observed { taint_after: 2, ..loaded() }, Outcome::Warned),
+            (loaded(), TrialOutcome::NoDifference),
+            (Observed::default(), TrialOutcome::NotRun),
+            (Observed { end: End::Qemu("x".to_owned()), ..loaded() }, TrialOutcome::QemuError),
+            (Observed { end: End::NoBoot("x".to_owned()), ..loaded() }, TrialOutcome::NoBoot),
+            (Observed { init: Init::NeverRan, crash: crash(CrashKind::Bug), ..loaded() }, TrialOutcome::InitNeverRan),
+            (Observed { crash: crash(CrashKind::Oops), ..loaded() }, TrialOutcome::Crash),
+            (Observed { crash: crash(CrashKind::SoftLockup), ..loaded() }, TrialOutcome::Hang),
+            (Observed { end: End::Silent(Phase::Load), ..loaded() }, TrialOutcome::Hang),
+            (Observed { end: End::Stuck(Phase::Load), errno: None, ..loaded() }, TrialOutcome::Hang),
+            (Observed { end: End::Ended(Phase::Load), errno: None, ..loaded() }, TrialOutcome::Crash),
+            (Observed { end: End::Broken("x".to_owned()), ..loaded() }, TrialOutcome::RecordBroken),
+            (Observed { errno: Some(8), accepted: false, ..loaded() }, TrialOutcome::Refused),
+            (Observed { errno: Some(0), accepted: false, ..loaded() }, TrialOutcome::RecordBroken),
+            (Observed { errno: None, ..loaded() }, TrialOutcome::RecordBroken),
+            (Observed { errno: Some(19), init: Init::Returned(-19), ..loaded() }, TrialOutcome::InitFailed),
+            (Observed { warnings: vec!["WARNING: CPU: 0".to_owned()], ..loaded() }, TrialOutcome::Warned),
+            (Observed { taint_after: 2, ..loaded() }, TrialOutcome::Warned),
         ] {
             assert_eq!(decided(&seen), outcome, "{seen:?}");
         }
@@ -312,7 +319,7 @@ mod tests {
     #[test]
     fn a_module_without_an_init_function_has_none_to_run() {
         let seen = Observed { init: Init::NeverRan, ..loaded() };
-        assert_eq!(decide(&seen, &prediction(""), None, false), Outcome::NoDifference);
+        assert_eq!(decide(&seen, &prediction(""), None, false), TrialOutcome::NoDifference);
     }
 
     #[test]
@@ -324,8 +331,8 @@ mod tests {
     #[test]
     fn what_the_kernels_own_module_does_otherwise_is_said() {
         let mut seen = loaded();
-        seen.witness[0].how = "0 packets".to_owned();
-        seen.unload = Some(Unload { forced: false, errno: Some(16), gone: false });
+        seen.probe[0].how = "0 packets".to_owned();
+        seen.unload = Some(UnloadReport { forced: false, errno: Some(16), gone: false });
         assert_eq!(
             differences(&seen, &loaded()),
             [
@@ -338,20 +345,23 @@ mod tests {
 
     #[test]
     fn each_outcome_has_a_name_and_a_sentence_of_its_own() {
-        for words in [Outcome::name, Outcome::sentence] {
-            assert_eq!(Outcome::ALL.map(words).into_iter().collect::<BTreeSet<_>>().len(), Outcome::ALL.len());
+        for words in [TrialOutcome::name, TrialOutcome::sentence] {
+            assert_eq!(
+                TrialOutcome::ALL.map(words).into_iter().collect::<BTreeSet<_>>().len(),
+                TrialOutcome::ALL.len()
+            );
         }
-        assert!(Outcome::ALL.into_iter().all(|outcome| outcome.sentence().ends_with('.')));
+        assert!(TrialOutcome::ALL.into_iter().all(|outcome| outcome.sentence().ends_with('.')));
     }
 
-    /// A cell with such an outcome, these lines of the load, and such predicted ones.
-    fn cell(outcome: Outcome, load: &[&str], predicted: &[&str]) -> Cell {
-        let mut cell = example::cell("1");
-        cell.outcome = outcome;
-        cell.prediction.dmesg = predicted.iter().map(|text| (*text).to_owned()).collect();
-        let line = |text: &&str| Line { phase: Phase::Load, text: (*text).to_owned() };
-        cell.observed.log = load.iter().map(line).collect();
-        cell
+    /// A trial with such an outcome, these lines of the load, and such predicted ones.
+    fn trial(outcome: TrialOutcome, load: &[&str], predicted: &[&str]) -> Trial {
+        let mut trial = example::trial("1");
+        trial.outcome = outcome;
+        trial.prediction.dmesg = predicted.iter().map(|text| (*text).to_owned()).collect();
+        let line = |text: &&str| LogLine { phase: Phase::Load, text: (*text).to_owned() };
+        trial.observed.log = load.iter().map(line).collect();
+        trial
     }
 
     #[test]
@@ -359,19 +369,19 @@ mod tests {
         let forced = "m: module_layout: kernel tainted.";
         let refusal = "m: disagrees about version of symbol printk";
         let load = ["m: hello", forced, refusal, "m: Unknown symbol printk (err -22)", "tsc: refined"];
-        assert_eq!(decisive_line(&cell(Outcome::Refused, &load, &[forced, refusal])), Some(refusal));
+        assert_eq!(decisive_line(&trial(TrialOutcome::Refused, &load, &[forced, refusal])), Some(refusal));
         assert_eq!(
-            decisive_line(&cell(Outcome::Refused, &load, &["another"])),
+            decisive_line(&trial(TrialOutcome::Refused, &load, &["another"])),
             Some("m: Unknown symbol printk (err -22)")
         );
-        assert_eq!(decisive_line(&cell(Outcome::Refused, &["tsc: refined", "more"], &[])), Some("tsc: refined"));
-        assert_eq!(decisive_line(&cell(Outcome::Refused, &[], &[forced])), None);
+        assert_eq!(decisive_line(&trial(TrialOutcome::Refused, &["tsc: refined", "more"], &[])), Some("tsc: refined"));
+        assert_eq!(decisive_line(&trial(TrialOutcome::Refused, &[], &[forced])), None);
     }
 
     #[test]
     fn before_a_silence_the_last_line_counts() {
-        assert_eq!(decisive_place(&cell(Outcome::Hang, &["one", "two"], &[])), Some(1));
-        assert_eq!(decisive_place(&cell(Outcome::Hang, &[], &[])), None);
-        assert_eq!(decisive_place(&cell(Outcome::NoDifference, &["one"], &[])), None);
+        assert_eq!(decisive_place(&trial(TrialOutcome::Hang, &["one", "two"], &[])), Some(1));
+        assert_eq!(decisive_place(&trial(TrialOutcome::Hang, &[], &[])), None);
+        assert_eq!(decisive_place(&trial(TrialOutcome::NoDifference, &["one"], &[])), None);
     }
 }

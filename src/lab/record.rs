@@ -1,6 +1,6 @@
-//! What one cell leaves: a module on a kernel in one way, what was predicted, what happened.
+//! What one trial leaves: a module on a kernel in one way, what was predicted, what happened.
 //!
-//! These are the lines of `cells.jsonl`, which `try` and `matrix` write and `report` reads. Everything in them that
+//! These are the lines of `trials.jsonl`, which `try` and `matrix` write and `report` reads. Everything in them that
 //! came out of a guest is a stranger's text.
 
 use serde::{Deserialize, Serialize};
@@ -8,34 +8,38 @@ use serde::{Deserialize, Serialize};
 use crate::predict::{Decision, Finding, Force, Verdict};
 
 /// The form of these records; another number is another form.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
-/// A cell, done.
+/// The oldest form that is read. Form 1 has other names for some fields and values, which are read as aliases.
+pub const OLDEST_SCHEMA_VERSION: u32 = 1;
+
+/// A trial, done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
+pub struct Trial {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The same for the same question: a hash of the module's bytes, the kernel, the way and what was asked for.
     pub id: String,
     /// Is it what was asked about, or a control beside it?
-    pub role: Role,
+    pub role: TrialRole,
     /// The module.
-    pub module: ModuleSeen,
+    pub module: TrialModule,
     /// The kernel.
-    pub kernel: KernelSeen,
-    /// How it was loaded.
-    pub way: Way,
-    /// What was asked for beside: the options that are not as usual, as they are typed.
+    pub kernel: TrialKernel,
+    /// How it was loaded. Form 1 calls it `way`.
+    #[serde(alias = "way")]
+    pub load_mode: LoadMode,
+    /// The conditions that differ from the defaults.
     #[serde(default)]
-    pub conditions: Vec<String>,
+    pub conditions: Vec<TrialCondition>,
     /// What was predicted.
-    pub prediction: Prediction,
+    pub prediction: TrialPrediction,
     /// What was changed of the file, for a patched one.
-    pub change: Option<Change>,
+    pub change: Option<RecordedPatch>,
     /// What happened.
     pub observed: Observed,
     /// What that is called.
-    pub outcome: Outcome,
+    pub outcome: TrialOutcome,
     /// Is it as predicted?
     pub agreement: Agreement,
     /// Why the prediction was wrong, or can't be compared; empty if it was right.
@@ -44,10 +48,45 @@ pub struct Cell {
     pub seconds: f64,
 }
 
-/// What a cell is there for.
+/// A condition of a trial that differs from the default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialCondition {
+    /// The kernel was booted with these additional arguments.
+    KernelArguments(String),
+    /// This command of the user's looked at the loaded module.
+    Probe(String),
+    /// The module was loaded, and neither used nor unloaded.
+    LoadOnly,
+    /// The module was unloaded with force, as by `rmmod -f`.
+    ForcedUnload,
+    /// The modules that it needs were not loaded before it.
+    NoDependencies,
+    /// The kernel was booted for this trial, and the guest is not a clone.
+    OwnBoot,
+    /// As form 1 recorded it: an option and its value, as they were typed.
+    #[serde(untagged)]
+    AsTyped(String),
+}
+
+impl std::fmt::Display for TrialCondition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TrialCondition::KernelArguments(arguments) => write!(f, "kernel arguments: {arguments}"),
+            TrialCondition::Probe(command) => write!(f, "probe: {command}"),
+            TrialCondition::LoadOnly => f.write_str("loaded only, neither used nor unloaded"),
+            TrialCondition::ForcedUnload => f.write_str("unloaded with force"),
+            TrialCondition::NoDependencies => f.write_str("the modules it needs were not loaded"),
+            TrialCondition::OwnBoot => f.write_str("booted for this trial, not cloned"),
+            TrialCondition::AsTyped(option) => f.write_str(option),
+        }
+    }
+}
+
+/// What a trial is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum TrialRole {
     /// The kernel's own module: it separates what forcing does from what the mismatch does.
     Control,
     /// What was asked about.
@@ -57,7 +96,7 @@ pub enum Role {
 /// How a module is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum LoadMode {
     /// As it is.
     Original,
     /// With flag 2, as by `modprobe --force-vermagic`.
@@ -70,28 +109,34 @@ pub enum Way {
     Patched,
 }
 
-impl Way {
+impl LoadMode {
     /// All of them, in the order of tables.
-    pub const ALL: [Way; 5] = [Way::Original, Way::ForcedVermagic, Way::ForcedModversions, Way::Forced, Way::Patched];
+    pub const ALL: [LoadMode; 5] = [
+        LoadMode::Original,
+        LoadMode::ForcedVermagic,
+        LoadMode::ForcedModversions,
+        LoadMode::Forced,
+        LoadMode::Patched,
+    ];
 
     /// Its name, on the command line and in records.
     pub fn name(self) -> &'static str {
         match self {
-            Way::Original => "original",
-            Way::ForcedVermagic => "forced-vermagic",
-            Way::ForcedModversions => "forced-modversions",
-            Way::Forced => "forced",
-            Way::Patched => "patched",
+            LoadMode::Original => "original",
+            LoadMode::ForcedVermagic => "forced-vermagic",
+            LoadMode::ForcedModversions => "forced-modversions",
+            LoadMode::Forced => "forced",
+            LoadMode::Patched => "patched",
         }
     }
 
     /// What the kernel is told to ignore.
     pub fn force(self) -> Force {
         match self {
-            Way::Original | Way::Patched => Force::None,
-            Way::ForcedVermagic => Force::Vermagic,
-            Way::ForcedModversions => Force::Modversions,
-            Way::Forced => Force::Both,
+            LoadMode::Original | LoadMode::Patched => Force::None,
+            LoadMode::ForcedVermagic => Force::Vermagic,
+            LoadMode::ForcedModversions => Force::Modversions,
+            LoadMode::Forced => Force::Both,
         }
     }
 
@@ -106,9 +151,9 @@ impl Way {
     }
 }
 
-/// The module of a cell.
+/// The module of a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModuleSeen {
+pub struct TrialModule {
     /// Its name.
     pub name: String,
     /// Its file, or its path in the package that it was taken from.
@@ -121,9 +166,9 @@ pub struct ModuleSeen {
     pub vermagic: Option<String>,
 }
 
-/// The kernel of a cell.
+/// The kernel of a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KernelSeen {
+pub struct TrialKernel {
     /// What it was called on the command line.
     pub name: String,
     /// What the booted kernel called itself (`uname -r`); from its facts if it never came up.
@@ -134,7 +179,7 @@ pub struct KernelSeen {
 
 /// What was predicted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prediction {
+pub struct TrialPrediction {
     /// The answer.
     pub verdict: Decision,
     /// What finit_module returns, as a positive number, for a refusal; `None` where that depends on a step that is not
@@ -160,10 +205,10 @@ pub struct Prediction {
     pub dangers: Vec<String>,
 }
 
-impl Prediction {
+impl TrialPrediction {
     /// What is recorded of a verdict.
-    pub fn of(verdict: &Verdict) -> Prediction {
-        Prediction {
+    pub fn of(verdict: &Verdict) -> TrialPrediction {
+        TrialPrediction {
             verdict: verdict.answer,
             errno: verdict.errno,
             errnos: if verdict.undecided.is_empty() { Vec::new() } else { verdict.errnos.clone() },
@@ -180,20 +225,20 @@ impl Prediction {
 
 /// What a patch changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct RecordedPatch {
     /// The edits, by offset.
-    pub edits: Vec<Spot>,
+    pub edits: Vec<RecordedEdit>,
     /// SHA-256 after it.
     pub sha256: String,
     /// What the guards would have said to it outside the lab.
-    pub guards: Vec<GuardSaid>,
-    /// Why there was nothing to try, where the patch can't be made; the cell is then not run.
+    pub guards: Vec<GuardReport>,
+    /// Why there was nothing to try, where the patch can't be made; the trial is then not run.
     pub impossible: Option<String>,
 }
 
 /// Bytes before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spot {
+pub struct RecordedEdit {
     /// Where, in bytes from the start of the file.
     pub offset: u64,
     /// The old bytes; of many, the first ones.
@@ -210,26 +255,27 @@ pub struct Spot {
 
 /// A guard's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GuardSaid {
+pub struct GuardReport {
     /// Its name.
     pub guard: String,
-    /// pass, refuse or overridden.
-    pub say: String,
+    /// pass, refuse or overridden. Form 1 calls it `say`.
+    #[serde(alias = "say")]
+    pub result: String,
     /// Why, in words.
     pub why: String,
 }
 
-/// A phase of a cell, in the guest.
+/// A phase of a trial, in the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Up to the waiting agent.
     Boot,
-    /// What the module needs is loaded, and the witness looks at the kernel without it.
+    /// What the module needs is loaded, and the probe looks at the kernel without it.
     Prepare,
     /// finit_module(2).
     Load,
-    /// The witness uses what the module brought.
+    /// The probe uses what the module brought.
     Exercise,
     /// delete_module(2), and a last look.
     Unload,
@@ -255,7 +301,7 @@ impl Phase {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Observed {
-    /// How the cell ended.
+    /// How the trial ended.
     pub end: End,
     /// The errno of finit_module, 0 if it returned 0; `None` if it never returned.
     pub errno: Option<i32>,
@@ -264,7 +310,7 @@ pub struct Observed {
     /// What became of its init function.
     pub init: Init,
     /// The kernel's log, from the first phase to the last.
-    pub log: Vec<Line>,
+    pub log: Vec<LogLine>,
     /// What the module needs and could not be loaded before it, with the errno.
     pub missing: Vec<(String, i32)>,
     /// The kernel's taint before, as the bits of /proc/sys/kernel/tainted.
@@ -272,11 +318,12 @@ pub struct Observed {
     /// The same at the last look.
     pub taint_after: u64,
     /// /sys/module/NAME after it was loaded.
-    pub state: Option<State>,
-    /// What the witness saw with the module; empty where it was not loaded.
-    pub witness: Vec<Seen>,
+    pub state: Option<ModuleState>,
+    /// What the probe saw with the module; empty where it was not loaded.
+    #[serde(alias = "witness")]
+    pub probe: Vec<ProbeResult>,
     /// What became of the unloading, where it was tried.
-    pub unload: Option<Unload>,
+    pub unload: Option<UnloadReport>,
     /// The worst that the kernel said about itself.
     pub crash: Option<Crash>,
     /// Warnings of the kernel about itself (WARN and its like), each its first line.
@@ -287,7 +334,7 @@ pub struct Observed {
     pub console: String,
 }
 
-/// How a cell ended.
+/// How a trial ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", content = "why", rename_all = "kebab-case")]
 pub enum End {
@@ -296,8 +343,9 @@ pub enum End {
     /// It was not run, for the reason given.
     #[default]
     NotRun,
-    /// The engine did not start, or broke.
-    Engine(String),
+    /// QEMU did not start, or broke.
+    #[serde(alias = "engine")]
+    Qemu(String),
     /// The guest never came up to the agent.
     NoBoot(String),
     /// This phase did not end within its time, while the guest went on.
@@ -306,7 +354,7 @@ pub enum End {
     Silent(Phase),
     /// The guest ended in this phase.
     Ended(Phase),
-    /// What came over the result port is no record of this cell.
+    /// What came over the result port is no record of this trial.
     Broken(String),
 }
 
@@ -327,7 +375,7 @@ pub enum Init {
 
 /// A line of the kernel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LogLine {
     /// When it came.
     pub phase: Phase,
     /// Without timestamp.
@@ -336,16 +384,16 @@ pub struct Line {
 
 /// What /sys/module/NAME says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct ModuleState {
     /// live, coming or going (`initstate`).
     pub initstate: String,
     /// The module's own taint letters.
     pub taint: String,
 }
 
-/// One thing that the witness saw: what, and how it was.
+/// One thing that the probe saw: what, and how it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Seen {
+pub struct ProbeResult {
     /// What was looked at: "dummy0 sends".
     pub what: String,
     /// How it was: "3 packets".
@@ -354,7 +402,7 @@ pub struct Seen {
 
 /// What became of unloading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unload {
+pub struct UnloadReport {
     /// With O_TRUNC, as `rmmod -f` (delete_module(2); needs CONFIG_MODULE_FORCE_UNLOAD).
     pub forced: bool,
     /// delete_module's errno, 0 if it returned 0; `None` if it never returned.
@@ -413,12 +461,13 @@ impl CrashKind {
     }
 }
 
-/// What the outcome of a cell is called, in the order of tables.
+/// What the outcome of a trial is called, in the order of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The engine did not start, or broke.
-    EngineError,
+pub enum TrialOutcome {
+    /// QEMU did not start, or broke.
+    #[serde(alias = "engine-error")]
+    QemuError,
     /// The kernel never came up to the agent.
     NoBoot,
     /// The loader took it, but the kernel never called its init function.
@@ -455,17 +504,17 @@ pub enum Agreement {
     Disagree,
 }
 
-/// A cell for unit tests.
+/// A trial for unit tests.
 #[cfg(test)]
 pub(crate) mod example {
     use serde_json::json;
 
-    use super::Cell;
+    use super::{SCHEMA_VERSION, Trial};
 
-    /// A cell of which nothing is known but its id: the forced module m on the kernel k, not run, with no prediction.
-    pub(crate) fn cell(id: &str) -> Cell {
+    /// A trial of which nothing is known but its id: the forced module m on the kernel k, not run, with no prediction.
+    pub(crate) fn trial(id: &str) -> Trial {
         let value = json!({
-            "schema_version": 1, "id": id, "role": "asked", "way": "forced", "seconds": 1.0,
+            "schema_version": SCHEMA_VERSION, "id": id, "role": "asked", "load_mode": "forced", "seconds": 1.0,
             "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
             "kernel": {"name": "k", "release": "k", "vermagic": "k "},
             "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
@@ -473,5 +522,40 @@ pub(crate) mod example {
             "change": null, "observed": {}, "outcome": "not-run", "agreement": "unknown", "disagreement": "",
         });
         serde_json::from_value(value).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of form 1, with each name that form 2 calls otherwise.
+    #[test]
+    fn names_of_form_1_are_read() {
+        let text = r#"{"schema_version": 1, "id": "1", "role": "asked", "way": "forced", "seconds": 1.0,
+            "conditions": ["--append quiet", "--load-only"],
+            "module": {"name": "m", "path": "m.ko", "origin": null, "sha256": "", "vermagic": null},
+            "kernel": {"name": "k", "release": "k", "vermagic": "k "},
+            "prediction": {"verdict": "unknown", "errno": null, "dmesg": [], "taint": null, "stage": null,
+                "findings": [], "needs": [], "dangers": []},
+            "change": {"edits": [], "sha256": "", "impossible": null,
+                "guards": [{"guard": "crc", "say": "refuse", "why": "it differs"}]},
+            "observed": {"end": {"end": "engine", "why": "no"}, "witness": [{"what": "m", "how": "ok"}]},
+            "outcome": "engine-error", "agreement": "unknown", "disagreement": ""}"#;
+        let trial: Trial = serde_json::from_str(text).unwrap();
+        assert_eq!((trial.load_mode, trial.outcome), (LoadMode::Forced, TrialOutcome::QemuError));
+        assert_eq!(trial.observed.end, End::Qemu("no".to_owned()));
+        assert_eq!(trial.observed.probe.first().map(|result| result.how.as_str()), Some("ok"));
+        assert_eq!(trial.change.unwrap().guards[0].result, "refuse");
+        let typed = ["--append quiet", "--load-only"].map(|option| TrialCondition::AsTyped(option.to_owned()));
+        assert_eq!(trial.conditions, typed);
+    }
+
+    #[test]
+    fn conditions_are_written_as_they_are_read() {
+        let conditions = [TrialCondition::KernelArguments("quiet".to_owned()), TrialCondition::LoadOnly];
+        let text = serde_json::to_string(&conditions).unwrap();
+        assert_eq!(text, r#"[{"kernel-arguments":"quiet"},"load-only"]"#);
+        assert_eq!(serde_json::from_str::<[TrialCondition; 2]>(&text).unwrap(), conditions);
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::lab::record::{Init, Phase, Seen, State};
+use crate::lab::record::{Init, ModuleState, Phase, ProbeResult};
 
 /// The name that this program is started by as the first process of a guest.
 pub const AGENT: &str = "kmodlab-agent";
@@ -18,15 +18,15 @@ pub const LONGEST_LINE: u64 = 64 << 10;
 /// The text of the line by which the agent marks a phase in the kernel's log.
 pub const PHASE_MARK: &str = "kmodlab: phase ";
 
-/// What is noted of a user's witness that could not be started: then nothing was looked at.
-pub const WITNESS_FAILED: &str = "the witness can't be started";
+/// What is noted of a user's probe that could not be started: then nothing was looked at.
+pub const PROBE_FAILED: &str = "the probe can't be started";
 
-/// What the agent is to do: one cell.
+/// What the agent is to do: one trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Order {
-    /// The cell's number, which comes back in what is said of it.
-    pub cell: u32,
+pub struct TrialOrder {
+    /// The trial's number, which comes back in what is said of it.
+    pub trial: u32,
     /// The module's name.
     pub name: String,
     /// Its file in the initramfs.
@@ -45,7 +45,7 @@ pub struct Order {
     pub exercise: Option<Exercise>,
     /// Is it to be unloaded, and with force?
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unload: Option<Force>,
+    pub unload: Option<UnloadMode>,
 }
 
 /// What is not said need not be read: each byte costs a clone its time.
@@ -54,7 +54,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// What the witness needs to know.
+/// What the probe needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Exercise {
@@ -64,7 +64,7 @@ pub struct Exercise {
     /// The file systems that it says it has (its aliases `fs-NAME`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystems: Vec<String>,
-    /// The user's own witness: program and arguments.
+    /// The user's own probe: program and arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }
@@ -72,17 +72,17 @@ pub struct Exercise {
 /// How a module is unloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Force {
+pub enum UnloadMode {
     /// As by `rmmod`.
-    No,
+    Plain,
     /// As by `rmmod -f`: O_TRUNC, for kernels with CONFIG_MODULE_FORCE_UNLOAD (delete_module(2)).
-    Yes,
+    Forced,
 }
 
 /// What the agent says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "kebab-case")]
-pub enum Said {
+pub enum AgentMessage {
     /// It waits for an order.
     Ready {
         /// `uname -r`.
@@ -90,10 +90,10 @@ pub enum Said {
         /// Are there the trace events that tell what the loader and the module's init did?
         traces: bool,
     },
-    /// It has the order of this cell.
+    /// It has the order of this trial.
     Begin {
-        /// The cell's number.
-        cell: u32,
+        /// The trial's number.
+        trial: u32,
     },
     /// A phase begins.
     Phase {
@@ -118,12 +118,12 @@ pub enum Said {
         /// What became of the init function.
         init: Init,
         /// /sys/module/NAME.
-        state: Option<State>,
+        state: Option<ModuleState>,
     },
-    /// What the witness saw.
+    /// What the probe saw.
     Exercised {
         /// All of it.
-        witness: Vec<Seen>,
+        probe: Vec<ProbeResult>,
     },
     /// delete_module came back, or its thread is gone.
     Unloaded {
@@ -139,12 +139,12 @@ pub enum Said {
         /// The lines.
         lines: Vec<String>,
     },
-    /// The phase's thread does not come back: the rest of the cell is left out.
+    /// The phase's thread does not come back: the rest of the trial is left out.
     Stuck {
         /// Which phase.
         phase: Phase,
     },
-    /// The cell is over.
+    /// The trial is over.
     Done {
         /// The kernel's taint.
         taint: u64,
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_as_it_was() {
-        let said = Said::Log { phase: Phase::Load, lines: vec!["dummy: \u{7f}\"loading\"".to_owned()] };
+        let said = AgentMessage::Log { phase: Phase::Load, lines: vec!["dummy: \u{7f}\"loading\"".to_owned()] };
         let line = encode(7, &said).unwrap();
         assert_eq!(line.matches('\n').count(), 1);
         assert_eq!(decode(7, &line), Ok(said));
@@ -206,12 +206,12 @@ mod tests {
 
     #[test]
     fn lies_are_named() {
-        let line = encode(7, &Said::Beat).unwrap();
-        assert_eq!(decode::<Said>(8, &line), Err("record 7 where 8 is due".to_owned()));
-        assert_eq!(decode::<Said>(7, "hello"), Err("a line that is no record".to_owned()));
+        let line = encode(7, &AgentMessage::Beat).unwrap();
+        assert_eq!(decode::<AgentMessage>(8, &line), Err("record 7 where 8 is due".to_owned()));
+        assert_eq!(decode::<AgentMessage>(7, "hello"), Err("a line that is no record".to_owned()));
         let forged = line.replace("beat", "bead");
-        assert_eq!(decode::<Said>(7, &forged), Err("record 7 does not fit its checksum".to_owned()));
+        assert_eq!(decode::<AgentMessage>(7, &forged), Err("record 7 does not fit its checksum".to_owned()));
         let other = encode(7, &"beat").unwrap();
-        assert_eq!(decode::<Said>(7, &other), Err("record 7 is of no kind that is known".to_owned()));
+        assert_eq!(decode::<AgentMessage>(7, &other), Err("record 7 is of no kind that is known".to_owned()));
     }
 }

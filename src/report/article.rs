@@ -1,15 +1,17 @@
-//! One cell, told in full: what was predicted, what happened, and what there is to see of it.
+//! One trial, told in full: what was predicted, what happened, and what there is to see of it.
 
 use maud::{Markup, html};
 
 use crate::lab::agreement::loader_lines;
 use crate::lab::outcome;
-use crate::lab::record::{Agreement, Cell, Change, Crash, End, Observed, Role, Spot, Unload};
-use crate::predict::{Decision, StepResult as StepEnd, errno_words, taint_letters, taints};
-use crate::report::bytes::{self, Row};
-use crate::report::control::{self, Pair};
-use crate::report::grid::Placed;
-use crate::report::log::{self, Part};
+use crate::lab::record::{
+    Agreement, Crash, End, Observed, RecordedEdit, RecordedPatch, Trial, TrialRole, UnloadReport,
+};
+use crate::predict::{Decision, StepResult, errno_words, taint_letters, taints};
+use crate::report::bytes::{self, HexRow};
+use crate::report::control::{self, ProbePair};
+use crate::report::grid::PlacedTrial;
+use crate::report::log::{self, LogExcerpt};
 use crate::report::text;
 use crate::report::words;
 
@@ -19,25 +21,25 @@ const CONSOLE_LINES: usize = 60;
 /// The most lines of a call trace that are shown.
 const TRACE_LINES: usize = 40;
 
-/// What stands around a cell.
-pub(super) struct Around<'p, 'c> {
-    /// The cell before it, where there is one.
-    pub(super) previous: Option<&'p Placed<'c>>,
+/// What stands around a trial.
+pub(super) struct ArticleContext<'p, 'c> {
+    /// The trial before it, where there is one.
+    pub(super) previous: Option<&'p PlacedTrial<'c>>,
     /// The one behind it.
-    pub(super) next: Option<&'p Placed<'c>>,
+    pub(super) next: Option<&'p PlacedTrial<'c>>,
     /// Its control.
-    pub(super) control: Option<&'c Cell>,
+    pub(super) control: Option<&'c Trial>,
     /// What its kernel is called in the heat map.
     pub(super) kernel: &'p str,
 }
 
-/// The article of a cell.
-pub(super) fn article(placed: &Placed<'_>, around: &Around<'_, '_>) -> Markup {
-    let Placed { cell, anchor } = placed;
-    let observed = &cell.observed;
-    let class = words::class(cell.outcome);
+/// The article of a trial.
+pub(super) fn article(placed: &PlacedTrial<'_>, around: &ArticleContext<'_, '_>) -> Markup {
+    let PlacedTrial { trial, anchor } = placed;
+    let observed = &trial.observed;
+    let class = words::class(trial.outcome);
     html! {
-        article id=(anchor) class={ (class) @if is_printed(cell) { " p" } } {
+        article id=(anchor) class={ (class) @if is_printed(trial) { " p" } } {
             nav {
                 @match around.previous {
                     Some(previous) => a href={ "#" (previous.anchor) } { "\u{2190} previous" },
@@ -50,44 +52,48 @@ pub(super) fn article(placed: &Placed<'_>, around: &Around<'_, '_>) -> Markup {
                 a.x href={ "#b" (anchor) } { "close \u{00d7}" }
             }
             h3 {
-                (text::name(&cell.module.name))
+                (text::name(&trial.module.name))
                 small {
-                    @if cell.role == Role::Control { "control, " }
-                    (words::way(cell.way)) " \u{00b7} on " (around.kernel)
+                    @if trial.role == TrialRole::Control { "control, " }
+                    (words::load_mode(trial.load_mode)) " \u{00b7} on " (around.kernel)
                 }
             }
-            p.o { b.s.(class) { (words::sign(cell.outcome)) } strong { (text::line(&outcome::words(cell))) "." } " " (cell.outcome.sentence()) }
-            @if !cell.conditions.is_empty() {
-                p { "Asked with " (text::line(&cell.conditions.join(" "))) "." }
+            p.o { b.s.(class) { (words::sign(trial.outcome)) } strong { (text::line(&outcome::words(trial))) "." } " " (trial.outcome.sentence()) }
+            @if !trial.conditions.is_empty() {
+                p { "Conditions: " (text::line(&conditions(trial))) "." }
             }
-            (agreement(cell))
-            (compared(cell))
+            (agreement(trial))
+            (compared(trial))
             @if let Some(crash) = &observed.crash { (distress(crash)) }
             @if observed.is_cut { p { "The console ended in the middle of a report: what the kernel said behind it is lost." } }
-            @if let Some(change) = &cell.change { (changed(change)) }
-            (the_log(cell))
+            @if let Some(change) = &trial.change { (changed(change)) }
+            (the_log(trial))
             @if !observed.warnings.is_empty() {
                 h4 { "Warnings of the kernel about itself" }
                 ul { @for warning in &observed.warnings { li { code { (text::line(warning)) } } } }
             }
-            (witness(cell, around.control))
+            (probe(trial, around.control))
             (marks(observed))
-            (reasons(cell))
+            (reasons(trial))
             (console(observed))
-            (about(cell))
+            (about(trial))
         }
     }
 }
 
-/// Is the article on paper too?
-pub(super) fn is_printed(cell: &Cell) -> bool {
-    use crate::lab::record::Outcome::{Crash, Hang};
-    cell.agreement == Agreement::Disagree || matches!(cell.outcome, Crash | Hang)
+fn conditions(trial: &Trial) -> String {
+    trial.conditions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn agreement(cell: &Cell) -> Markup {
+/// Is the article on paper too?
+pub(super) fn is_printed(trial: &Trial) -> bool {
+    use crate::lab::record::TrialOutcome::{Crash, Hang};
+    trial.agreement == Agreement::Disagree || matches!(trial.outcome, Crash | Hang)
+}
+
+fn agreement(trial: &Trial) -> Markup {
     // What is predicted is the loader's answer: that a crash behind it is "as predicted" would be misread.
-    let (class, words) = match cell.agreement {
+    let (class, words) = match trial.agreement {
         Agreement::Agree => ("a", "The loader answered as predicted"),
         Agreement::Unknown => ("u", "The answer can\u{2019}t be compared with the prediction"),
         Agreement::Disagree => ("d", "\u{2260} The answer is not as predicted"),
@@ -95,14 +101,14 @@ fn agreement(cell: &Cell) -> Markup {
     html! {
         p.g.(class) {
             strong { (words) }
-            @if !cell.disagreement.is_empty() { ": " (text::line(&cell.disagreement)) }
+            @if !trial.disagreement.is_empty() { ": " (text::line(&trial.disagreement)) }
         }
     }
 }
 
 /// What was predicted, beside what happened.
-fn compared(cell: &Cell) -> Markup {
-    let (prediction, observed) = (&cell.prediction, &cell.observed);
+fn compared(trial: &Trial) -> Markup {
+    let (prediction, observed) = (&trial.prediction, &trial.observed);
     let happened = match (observed.accepted, observed.errno) {
         (true, _) => "the loader took it",
         (false, Some(errno)) if errno != 0 => "the loader refused it",
@@ -183,7 +189,7 @@ fn or_none(letters: String) -> String {
     if letters.is_empty() { "none".to_owned() } else { letters }
 }
 
-fn unloaded(unload: Unload) -> String {
+fn unloaded(unload: UnloadReport) -> String {
     let how = if unload.forced { "by force: " } else { "" };
     let answer = match unload.errno {
         Some(0) => "delete_module returned 0".to_owned(),
@@ -210,8 +216,8 @@ fn distress(crash: &Crash) -> Markup {
     }
 }
 
-fn the_log(cell: &Cell) -> Markup {
-    let parts = log::parts(cell);
+fn the_log(trial: &Trial) -> Markup {
+    let parts = log::parts(trial);
     html! {
         h4 { "The kernel's log" }
         @if parts.is_empty() { p { "Nothing." } }
@@ -229,7 +235,7 @@ fn the_log(cell: &Cell) -> Markup {
     }
 }
 
-fn lines(part: &Part<'_>) -> Markup {
+fn lines(part: &LogExcerpt<'_>) -> Markup {
     html! {
         pre {
             @if part.before > 0 { i { (text::count(part.before, "line")) " before these\n" } }
@@ -242,11 +248,11 @@ fn lines(part: &Part<'_>) -> Markup {
     }
 }
 
-fn witness(cell: &Cell, control: Option<&Cell>) -> Markup {
-    let seen = &cell.observed.witness;
-    let beside = control.map(|control| control.observed.witness.as_slice()).unwrap_or_default();
-    // A module that was not loaded has no witness, and nothing is missing of what it would have seen.
-    if seen.is_empty() && (beside.is_empty() || !cell.observed.accepted) {
+fn probe(trial: &Trial, control: Option<&Trial>) -> Markup {
+    let seen = &trial.observed.probe;
+    let beside = control.map(|control| control.observed.probe.as_slice()).unwrap_or_default();
+    // A module that was not loaded has no probe, and nothing is missing of what it would have seen.
+    if seen.is_empty() && (beside.is_empty() || !trial.observed.accepted) {
         return html! {};
     }
     html! {
@@ -256,13 +262,13 @@ fn witness(cell: &Cell, control: Option<&Cell>) -> Markup {
                 tr { th scope="col" { "looked at" } th scope="col" { "seen" } @if control.is_some() { th scope="col" { "with the kernel's own" } } }
             }
             tbody {
-                @for pair in control::pairs(seen, beside) { (pair_of_witnesses(pair, control.is_some())) }
+                @for pair in control::pairs(seen, beside) { (pair_of_probes(pair, control.is_some())) }
             }
         }
     }
 }
 
-fn pair_of_witnesses(pair: Pair<'_>, has_control: bool) -> Markup {
+fn pair_of_probes(pair: ProbePair<'_>, has_control: bool) -> Markup {
     let differs = has_control && pair.how != pair.control;
     html! {
         tr.d[differs] {
@@ -295,12 +301,12 @@ fn marks(observed: &Observed) -> Markup {
 }
 
 /// The steps of the prediction that say something; the names of those that just pass.
-fn reasons(cell: &Cell) -> Markup {
-    let prediction = &cell.prediction;
-    let with = |end: StepEnd| prediction.findings.iter().filter(move |finding| finding.result == end);
-    let names = |end: StepEnd| with(end).map(|finding| finding.step.name()).collect::<Vec<_>>().join(", ");
-    let telling = prediction.findings.iter().filter(|f| matches!(f.result, StepEnd::Fail | StepEnd::Unknown));
-    let (passed, skipped) = (names(StepEnd::Pass), names(StepEnd::Skip));
+fn reasons(trial: &Trial) -> Markup {
+    let prediction = &trial.prediction;
+    let with = |end: StepResult| prediction.findings.iter().filter(move |finding| finding.result == end);
+    let names = |end: StepResult| with(end).map(|finding| finding.step.name()).collect::<Vec<_>>().join(", ");
+    let telling = prediction.findings.iter().filter(|f| matches!(f.result, StepResult::Fail | StepResult::Unknown));
+    let (passed, skipped) = (names(StepResult::Pass), names(StepResult::Skip));
     if prediction.findings.is_empty() && prediction.dangers.is_empty() && prediction.dmesg.len() < 2 {
         return html! {};
     }
@@ -309,7 +315,7 @@ fn reasons(cell: &Cell) -> Markup {
         ul {
             @for finding in telling {
                 li {
-                    b { (finding.step.name()) @if finding.result == StepEnd::Unknown { ", unknown" } } ": " (text::line(&finding.note))
+                    b { (finding.step.name()) @if finding.result == StepResult::Unknown { ", unknown" } } ": " (text::line(&finding.note))
                     @if let Some(source) = &finding.source { " " small { "(from " (text::line(source)) ")" } }
                 }
             }
@@ -324,9 +330,9 @@ fn reasons(cell: &Cell) -> Markup {
     }
 }
 
-fn changed(change: &Change) -> Markup {
-    let with = |say: &'static str| change.guards.iter().filter(move |guard| guard.say == say);
-    let others = change.guards.iter().filter(|guard| guard.say != "pass");
+fn changed(change: &RecordedPatch) -> Markup {
+    let with = |result: &'static str| change.guards.iter().filter(move |guard| guard.result == result);
+    let others = change.guards.iter().filter(|guard| guard.result != "pass");
     let passed = with("pass").map(|guard| text::name(&guard.guard)).collect::<Vec<_>>().join(", ");
     html! {
         h4 { "What the patch changed" }
@@ -336,7 +342,7 @@ fn changed(change: &Change) -> Markup {
             p { "Outside the lab, the guards would have said:" }
             ul {
                 @for guard in others {
-                    li { b { (text::name(&guard.guard)) } " " (text::line(&guard.say)) ": " (text::line(&guard.why)) }
+                    li { b { (text::name(&guard.guard)) } " " (text::line(&guard.result)) ": " (text::line(&guard.why)) }
                 }
                 @if !passed.is_empty() { li { "pass: " (passed) } }
             }
@@ -344,7 +350,7 @@ fn changed(change: &Change) -> Markup {
     }
 }
 
-fn hex_view(spot: &Spot) -> Markup {
+fn hex_view(spot: &RecordedEdit) -> Markup {
     html! {
         pre.h {
             @for (side, rows, left) in bytes::sides(spot) {
@@ -356,7 +362,7 @@ fn hex_view(spot: &Spot) -> Markup {
     }
 }
 
-fn hex_row(row: &Row) -> Markup {
+fn hex_row(row: &HexRow) -> Markup {
     let runs = |runs: &[(String, bool)]| html! { @for (run, is_changed) in runs { @if *is_changed { b { (run) } } @else { (run) } } };
     html! {
         (format!("{:08x} ", row.offset)) (runs(&row.hex)) (" ".repeat(row.padding)) "  |" (runs(&row.text)) "|\n"
@@ -381,22 +387,25 @@ fn console(observed: &Observed) -> Markup {
 }
 
 /// Which module and which kernel it was. One text and no table: there are thousands of these in a page.
-fn about(cell: &Cell) -> Markup {
-    let (module, kernel) = (&cell.module, &cell.kernel);
+fn about(trial: &Trial) -> Markup {
+    let (module, kernel) = (&trial.module, &trial.kernel);
     let mut facts = String::new();
     let mut fact = |what: &str, text: String| facts.push_str(&format!("{what:<11} {text}\n"));
     fact("module", text::line(&module.path));
     module.origin.iter().for_each(|origin| fact("from", text::line(origin)));
     module.vermagic.iter().for_each(|vermagic| fact("vermagic", text::vermagic(vermagic)));
     fact("SHA-256", text::name(&module.sha256));
-    cell.change.iter().for_each(|change| fact("patched", text::name(&change.sha256)));
+    trial.change.iter().for_each(|change| fact("patched", text::name(&change.sha256)));
     fact("kernel", text::line(&kernel.name));
     if kernel.release != kernel.name {
         fact("release", text::line(&kernel.release));
     }
     fact("vermagic", text::vermagic(&kernel.vermagic));
-    fact("loaded", format!("{}, flags {}, {:.2} s in the guest", cell.way.name(), cell.way.flags(), cell.seconds));
-    fact("id", text::name(&cell.id));
+    fact(
+        "loaded",
+        format!("{}, flags {}, {:.2} s in the guest", trial.load_mode.name(), trial.load_mode.flags(), trial.seconds),
+    );
+    fact("id", text::name(&trial.id));
     html! {
         details {
             summary { "Module and kernel" }

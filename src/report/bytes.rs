@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::lab::record::Spot;
+use crate::lab::record::RecordedEdit;
 
 /// The most rows of a change that are shown.
 const ROWS: usize = 16;
@@ -15,7 +15,7 @@ pub(super) type Runs = Vec<(String, bool)>;
 
 /// One row of one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct HexRow {
     /// Where in the file it begins.
     pub(super) offset: u64,
     /// The bytes in hexadecimal, in runs that are or are not changed.
@@ -27,7 +27,7 @@ pub(super) struct Row {
 }
 
 /// The rows of one side; how many bytes are not shown. A byte is changed if the other side has another at its place.
-pub(super) fn rows(offset: u64, side: &[u8], other: &[u8], whole: u64) -> (Vec<Row>, u64) {
+pub(super) fn rows(offset: u64, side: &[u8], other: &[u8], whole: u64) -> (Vec<HexRow>, u64) {
     let shown = side.iter().take(ROWS * WIDTH);
     let left = whole.saturating_sub(shown.len() as u64);
     let bytes: Vec<(u8, bool)> =
@@ -37,13 +37,13 @@ pub(super) fn rows(offset: u64, side: &[u8], other: &[u8], whole: u64) -> (Vec<R
 }
 
 /// Both sides of a change.
-pub(super) fn sides(spot: &Spot) -> [(&'static str, Vec<Row>, u64); 2] {
+pub(super) fn sides(spot: &RecordedEdit) -> [(&'static str, Vec<HexRow>, u64); 2] {
     let (old, old_left) = rows(spot.offset, &spot.old, &spot.new, spot.old_len);
     let (new, new_left) = rows(spot.offset, &spot.new, &spot.old, spot.new_len);
     [("before", old, old_left), ("after", new, new_left)]
 }
 
-fn row(offset: u64, chunk: &[(u8, bool)]) -> Row {
+fn row(offset: u64, chunk: &[(u8, bool)]) -> HexRow {
     let (mut hex, mut text) = (Runs::new(), Runs::new());
     for (place, (byte, is_changed)) in chunk.iter().enumerate() {
         let gap = if place == WIDTH / 2 { "  " } else { " " };
@@ -58,7 +58,7 @@ fn row(offset: u64, chunk: &[(u8, bool)]) -> Row {
         }
     }
     let used: usize = hex.iter().map(|(run, _)| run.len()).sum();
-    Row { offset, hex, padding: (3 * WIDTH + 1).saturating_sub(used), text }
+    HexRow { offset, hex, padding: (3 * WIDTH + 1).saturating_sub(used), text }
 }
 
 #[cfg(test)]
@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn changed_bytes_are_apart_from_those_that_stay() {
-        let spot = Spot { offset: 0x40, old: b"6.1.0\0".to_vec(), new: b"6.2.0\0".to_vec(), old_len: 6, new_len: 6 };
+        let spot =
+            RecordedEdit { offset: 0x40, old: b"6.1.0\0".to_vec(), new: b"6.2.0\0".to_vec(), old_len: 6, new_len: 6 };
         let [(_, old, left), (_, new, _)] = sides(&spot);
         let run = |text: &str, is_changed| (text.to_owned(), is_changed);
         assert_eq!(old[0].hex, [run(" 36 2e", false), run(" 31", true), run(" 2e 30 00", false)]);

@@ -1,20 +1,20 @@
-//! The cells as one JSON document.
+//! The trials as one JSON document.
 
 use serde::Serialize;
 
 use crate::escape::json_for_eyes;
-use crate::lab::record::{Cell, SCHEMA_VERSION};
-use crate::report::summary::Summary;
+use crate::lab::record::{SCHEMA_VERSION, Trial};
+use crate::report::summary::TrialSummary;
 
 #[derive(Serialize)]
-struct Document<'c> {
+struct ReportDocument<'c> {
     schema_version: u32,
-    summary: Summary,
-    cells: &'c [&'c Cell],
+    summary: TrialSummary,
+    trials: &'c [&'c Trial],
 }
 
-pub(super) fn json(cells: &[&Cell]) -> Result<String, serde_json::Error> {
-    let document = Document { schema_version: SCHEMA_VERSION, summary: Summary::of_latest(cells), cells };
+pub(super) fn json(trials: &[&Trial]) -> Result<String, serde_json::Error> {
+    let document = ReportDocument { schema_version: SCHEMA_VERSION, summary: TrialSummary::of_latest(trials), trials };
     let mut text = json_for_eyes(&serde_json::to_string(&document)?);
     text.push('\n');
     Ok(text)

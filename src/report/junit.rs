@@ -1,25 +1,25 @@
-//! The cells as JUnit XML, which build servers read.
+//! The trials as JUnit XML, which build servers read.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::escape::for_eyes;
-use crate::lab::record::{Agreement, Cell, Role};
+use crate::lab::record::{Agreement, Trial, TrialRole};
 use crate::report::grid::columns;
 
-pub(super) fn junit(cells: &[&Cell]) -> String {
+pub(super) fn junit(trials: &[&Trial]) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(out, "<testsuites name=\"kmodlab\" {}>", counts(cells));
-    let mut suites: HashMap<&str, Vec<&Cell>> = HashMap::new();
-    for cell in cells {
-        suites.entry(&cell.kernel.name).or_default().push(cell);
+    let _ = writeln!(out, "<testsuites name=\"kmodlab\" {}>", counts(trials));
+    let mut suites: HashMap<&str, Vec<&Trial>> = HashMap::new();
+    for trial in trials {
+        suites.entry(&trial.kernel.name).or_default().push(trial);
     }
-    for kernel in columns(cells.iter().copied()) {
-        let cells = suites.remove(kernel.name).unwrap_or_default();
-        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", quoted(&kernel.label), counts(&cells));
-        let names = names(&cells);
-        for (cell, name) in cells.iter().zip(names) {
-            testcase(&mut out, cell, &name);
+    for kernel in columns(trials.iter().copied()) {
+        let trials = suites.remove(kernel.name).unwrap_or_default();
+        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", quoted(&kernel.label), counts(&trials));
+        let names = names(&trials);
+        for (trial, name) in trials.iter().zip(names) {
+            testcase(&mut out, trial, &name);
         }
         out.push_str("  </testsuite>\n");
     }
@@ -27,11 +27,11 @@ pub(super) fn junit(cells: &[&Cell]) -> String {
     out
 }
 
-fn testcase(out: &mut String, cell: &Cell, name: &str) {
-    let (class, name) = (quoted(&cell.module.name), quoted(name));
-    let _ = write!(out, "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{:.3}\"", seconds(cell));
-    let outcome = cell.outcome.name();
-    let (element, text) = match cell.agreement {
+fn testcase(out: &mut String, trial: &Trial, name: &str) {
+    let (class, name) = (quoted(&trial.module.name), quoted(name));
+    let _ = write!(out, "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{:.3}\"", seconds(trial));
+    let outcome = trial.outcome.name();
+    let (element, text) = match trial.agreement {
         Agreement::Agree => {
             out.push_str("/>\n");
             return;
@@ -39,45 +39,45 @@ fn testcase(out: &mut String, cell: &Cell, name: &str) {
         Agreement::Disagree => ("failure", outcome),
         Agreement::Unknown => ("skipped", outcome),
     };
-    let why = quoted(&format!("{text}: {}", cell.disagreement));
+    let why = quoted(&format!("{text}: {}", trial.disagreement));
     let _ = writeln!(out, ">\n      <{element} message=\"{why}\"/>\n    </testcase>");
 }
 
 /// The names of a suite's cases: the way; with more where two would be called the same, since readers take those for one.
-fn names(cells: &[&Cell]) -> Vec<String> {
-    let short = |cell: &Cell| match cell.role {
-        Role::Asked => cell.way.name().to_owned(),
-        Role::Control => format!("{}, control", cell.way.name()),
+fn names(trials: &[&Trial]) -> Vec<String> {
+    let short = |trial: &Trial| match trial.role {
+        TrialRole::Asked => trial.load_mode.name().to_owned(),
+        TrialRole::Control => format!("{}, control", trial.load_mode.name()),
     };
-    let long = |cell: &Cell| match &cell.module.origin {
-        Some(origin) => format!("{}, of {origin}", short(cell)),
-        None => format!("{}, {}", short(cell), cell.module.path),
+    let long = |trial: &Trial| match &trial.module.origin {
+        Some(origin) => format!("{}, of {origin}", short(trial)),
+        None => format!("{}, {}", short(trial), trial.module.path),
     };
     let mut known: HashMap<(&str, String), usize> = HashMap::new();
-    for cell in cells {
-        for name in [short(cell), long(cell)] {
-            *known.entry((&cell.module.name, name)).or_default() += 1;
+    for trial in trials {
+        for name in [short(trial), long(trial)] {
+            *known.entry((&trial.module.name, name)).or_default() += 1;
         }
     }
-    let is_alone = |cell: &Cell, name: &String| known.get(&(cell.module.name.as_str(), name.clone())) == Some(&1);
-    let name = |cell: &&Cell| match (short(cell), long(cell)) {
-        (short, _) if is_alone(cell, &short) => short,
-        (_, long) if is_alone(cell, &long) => long,
-        (_, long) => format!("{long}, {}", cell.id),
+    let is_alone = |trial: &Trial, name: &String| known.get(&(trial.module.name.as_str(), name.clone())) == Some(&1);
+    let name = |trial: &&Trial| match (short(trial), long(trial)) {
+        (short, _) if is_alone(trial, &short) => short,
+        (_, long) if is_alone(trial, &long) => long,
+        (_, long) => format!("{long}, {}", trial.id),
     };
-    cells.iter().map(name).collect()
+    trials.iter().map(name).collect()
 }
 
-fn counts(cells: &[&Cell]) -> String {
-    let with = |agreement| cells.iter().filter(|cell| cell.agreement == agreement).count();
-    let time: f64 = cells.iter().map(|cell| seconds(cell)).sum();
-    let (all, failures, skipped) = (cells.len(), with(Agreement::Disagree), with(Agreement::Unknown));
+fn counts(trials: &[&Trial]) -> String {
+    let with = |agreement| trials.iter().filter(|trial| trial.agreement == agreement).count();
+    let time: f64 = trials.iter().map(|trial| seconds(trial)).sum();
+    let (all, failures, skipped) = (trials.len(), with(Agreement::Disagree), with(Agreement::Unknown));
     format!("tests=\"{all}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\"")
 }
 
-/// The time of a cell; a record's number is anyone's.
-fn seconds(cell: &Cell) -> f64 {
-    if cell.seconds.is_finite() { cell.seconds.clamp(0.0, 1e9) } else { 0.0 }
+/// The time of a trial; a record's number is anyone's.
+fn seconds(trial: &Trial) -> f64 {
+    if trial.seconds.is_finite() { trial.seconds.clamp(0.0, 1e9) } else { 0.0 }
 }
 
 /// A text for an attribute's value: escaped as XML wants it, and without what XML 1.0 has no way to write (section 2.2).

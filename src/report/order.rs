@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 /// A name that is ordered so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Natural<'n>(pub(super) &'n str);
+pub(super) struct NaturalOrder<'n>(pub(super) &'n str);
 
-impl Ord for Natural<'_> {
+impl Ord for NaturalOrder<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let (mut ours, mut theirs) = (self.0, other.0);
         loop {
@@ -32,7 +32,7 @@ impl Ord for Natural<'_> {
     }
 }
 
-impl PartialOrd for Natural<'_> {
+impl PartialOrd for NaturalOrder<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn releases_come_in_the_order_of_their_numbers() {
         let mut names = ["6.12.1", "6.1.0-56", "5.10.0", "6.1.0-7", "x", "", "6.01.0-7", "99999999999999999999999"];
-        names.sort_by_key(|name| Natural(name));
+        names.sort_by_key(|name| NaturalOrder(name));
         assert_eq!(names, ["", "5.10.0", "6.01.0-7", "6.1.0-7", "6.1.0-56", "6.12.1", "99999999999999999999999", "x"]);
     }
 }

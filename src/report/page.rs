@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::lab::outcome;
-use crate::lab::record::{Agreement, Cell, Outcome, Role};
-use crate::report::article::{Around, article};
+use crate::lab::record::{Agreement, Trial, TrialOutcome, TrialRole};
+use crate::report::article::{ArticleContext, article};
 use crate::report::control::Controls;
-use crate::report::grid::{Grid, Placed, Row, columns, place};
-use crate::report::summary::Summary;
+use crate::report::grid::{Grid, ModuleRow, PlacedTrial, columns, place};
+use crate::report::summary::TrialSummary;
 use crate::report::text;
 use crate::report::words;
 
@@ -30,26 +30,26 @@ const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is
 const END: &str = "All of this was recorded in throwaway virtual machines. It is true of these modules on these kernels; that \
                    nothing was seen is no proof that nothing is there.";
 
-/// So many cells that are not as predicted are listed in view; a longer list is folded.
+/// So many trials that are not as predicted are listed in view; a longer list is folded.
 const IN_VIEW: usize = 6;
 
-pub(super) fn page(cells: &[&Cell]) -> String {
-    let summary = Summary::of_latest(cells);
+pub(super) fn page(trials: &[&Trial]) -> String {
+    let summary = TrialSummary::of_latest(trials);
     let labels: HashMap<&str, String> =
-        columns(cells.iter().copied()).into_iter().map(|column| (column.name, column.label)).collect();
+        columns(trials.iter().copied()).into_iter().map(|column| (column.name, column.label)).collect();
     let label = |kernel: &str| labels.get(kernel).cloned().unwrap_or_else(|| text::name(kernel));
     let (asked, controls): (Vec<_>, Vec<_>) =
-        place(cells).into_iter().partition(|placed| placed.cell.role == Role::Asked);
+        place(trials).into_iter().partition(|placed| placed.trial.role == TrialRole::Asked);
     let (asked, controls) = (Grid::of(&asked), Grid::of(&controls));
-    let beside = Controls::of(cells);
-    let all: Vec<&Placed<'_>> = asked.cells().chain(controls.cells()).collect();
-    let wrong: Vec<&Placed<'_>> =
-        all.iter().copied().filter(|placed| placed.cell.agreement == Agreement::Disagree).collect();
-    let around = |number: usize, placed: &Placed<'_>| {
-        let kernel = label(&placed.cell.kernel.name);
+    let beside = Controls::of(trials);
+    let all: Vec<&PlacedTrial<'_>> = asked.trials().chain(controls.trials()).collect();
+    let wrong: Vec<&PlacedTrial<'_>> =
+        all.iter().copied().filter(|placed| placed.trial.agreement == Agreement::Disagree).collect();
+    let around = |number: usize, placed: &PlacedTrial<'_>| {
+        let kernel = label(&placed.trial.kernel.name);
         let previous = number.checked_sub(1).and_then(|before| all.get(before)).copied();
-        let control = beside.beside(placed.cell);
-        article(placed, &Around { previous, next: all.get(number + 1).copied(), control, kernel: &kernel })
+        let control = beside.beside(placed.trial);
+        article(placed, &ArticleContext { previous, next: all.get(number + 1).copied(), control, kernel: &kernel })
     };
     let page = html! {
         (DOCTYPE)
@@ -67,17 +67,17 @@ pub(super) fn page(cells: &[&Cell]) -> String {
                 header { (head(&summary)) }
                 main {
                     @if !wrong.is_empty() { (not_as_predicted(&wrong, &label)) }
-                    @if summary.cells == 0 { p { "There are no cells: nothing was tried yet." } }
+                    @if summary.trials == 0 { p { "There are no trials: nothing was tried yet." } }
                     div.both {
                         section id="legend" { (legend(&summary)) }
                         div.maps {
-                            @if asked.cells().next().is_some() {
+                            @if asked.trials().next().is_some() {
                                 section id="map" {
                                     h2 { "Modules on kernels" }
                                     (map(&asked, "Modules on kernels", &label))
                                 }
                             }
-                            @if controls.cells().next().is_some() {
+                            @if controls.trials().next().is_some() {
                                 section id="controls" {
                                     h2 { "Controls" }
                                     p { (CONTROLS) }
@@ -86,8 +86,8 @@ pub(super) fn page(cells: &[&Cell]) -> String {
                             }
                         }
                     }
-                    section id="cells" {
-                        h2 { "Cells" }
+                    section id="trials" {
+                        h2 { "Trials" }
                         @for (number, placed) in all.iter().enumerate() { (around(number, placed)) }
                     }
                 }
@@ -98,7 +98,7 @@ pub(super) fn page(cells: &[&Cell]) -> String {
     page.into_string()
 }
 
-fn head(summary: &Summary) -> Markup {
+fn head(summary: &TrialSummary) -> Markup {
     let figure = |class: &str, amount: usize, what: &str| {
         html! { div.(class) { dd { (text::grouped(amount as u64)) } dt { (what) } } }
     };
@@ -106,14 +106,14 @@ fn head(summary: &Summary) -> Markup {
         p.k { "kmodlab" }
         h1 { "What kernels answered" }
         dl.n {
-            (figure("all", summary.cells, if summary.cells == 1 { "cell" } else { "cells" }))
+            (figure("all", summary.trials, if summary.trials == 1 { "trial" } else { "trials" }))
             (figure("agree", summary.agree, "as predicted"))
             (figure("unsure", summary.unknown, "can\u{2019}t be compared"))
             (figure(if summary.disagree > 0 { "wrong" } else { "none" }, summary.disagree, "not as predicted"))
         }
-        @if summary.cells > 0 {
+        @if summary.trials > 0 {
             div.bar role="img" aria-label=(bar_in_words(summary)) {
-                @for outcome in Outcome::ALL {
+                @for outcome in TrialOutcome::ALL {
                     @let amount = summary.outcome(outcome);
                     @if amount > 0 {
                         span.(words::class(outcome)) style={ "flex-grow:" (amount) } title={ (outcome.name()) ": " (text::grouped(amount as u64)) } { (words::sign(outcome)) }
@@ -124,23 +124,23 @@ fn head(summary: &Summary) -> Markup {
     }
 }
 
-fn bar_in_words(summary: &Summary) -> String {
-    let present = Outcome::ALL.into_iter().filter(|outcome| summary.outcome(*outcome) > 0);
+fn bar_in_words(summary: &TrialSummary) -> String {
+    let present = TrialOutcome::ALL.into_iter().filter(|outcome| summary.outcome(*outcome) > 0);
     let words = present.map(|outcome| format!("{} {}", text::grouped(summary.outcome(outcome) as u64), outcome.name()));
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn not_as_predicted(wrong: &[&Placed<'_>], label: &dyn Fn(&str) -> String) -> Markup {
+fn not_as_predicted(wrong: &[&PlacedTrial<'_>], label: &dyn Fn(&str) -> String) -> Markup {
     html! {
         section id="wrong" {
             h2 { "Not as predicted" }
             details open[wrong.len() <= IN_VIEW] {
-                summary { (text::count(wrong.len(), "cell")) }
+                summary { (text::count(wrong.len(), "trial")) }
                 ul {
-                    @for Placed { cell, anchor } in wrong {
+                    @for PlacedTrial { trial, anchor } in wrong {
                         li {
-                            a href={ "#" (anchor) } { (text::name(&cell.module.name)) " on " (label(&cell.kernel.name)) }
-                            ", " (words::way(cell.way)) ": " b { (text::line(&outcome::words(cell))) } " \u{2013} " (text::line(&cell.disagreement))
+                            a href={ "#" (anchor) } { (text::name(&trial.module.name)) " on " (label(&trial.kernel.name)) }
+                            ", " (words::load_mode(trial.load_mode)) ": " b { (text::line(&outcome::words(trial))) } " \u{2013} " (text::line(&trial.disagreement))
                         }
                     }
                 }
@@ -150,7 +150,7 @@ fn not_as_predicted(wrong: &[&Placed<'_>], label: &dyn Fn(&str) -> String) -> Ma
 }
 
 /// A row for each outcome. Choosing one dims all other boxes, by style alone.
-fn legend(summary: &Summary) -> Markup {
+fn legend(summary: &TrialSummary) -> Markup {
     html! {
         h2 { "What the signs mean" }
         p.q {
@@ -161,26 +161,26 @@ fn legend(summary: &Summary) -> Markup {
             label.f { input type="radio" name="f" id="f-wrong"; " only those not as predicted" }
         }
         ul {
-            @for outcome in Outcome::ALL { (legend_row(outcome, summary.outcome(outcome))) }
+            @for outcome in TrialOutcome::ALL { (legend_row(outcome, summary.outcome(outcome))) }
         }
     }
 }
 
-fn legend_row(outcome: Outcome, amount: usize) -> Markup {
+fn legend_row(outcome: TrialOutcome, amount: usize) -> Markup {
     let class = words::class(outcome);
     html! {
         li.z[amount == 0] {
             label {
                 input type="radio" name="f" id={ "f-" (class) } disabled[amount == 0];
                 b.s.(class) { (words::sign(outcome)) }
-                span { strong { (outcome.name()) } i { ", " (text::count(amount, "cell")) ". " } (outcome.sentence()) }
+                span { strong { (outcome.name()) } i { ", " (text::count(amount, "trial")) ". " } (outcome.sentence()) }
             }
         }
     }
 }
 
 fn map(grid: &Grid<'_>, title: &str, label: &dyn Fn(&str) -> String) -> Markup {
-    let width = 1 + grid.kernels.len() * grid.ways.len();
+    let width = 1 + grid.kernels.len() * grid.load_modes.len();
     html! {
         div.map tabindex="0" role="region" aria-label=(title) {
             table {
@@ -188,13 +188,13 @@ fn map(grid: &Grid<'_>, title: &str, label: &dyn Fn(&str) -> String) -> Markup {
                     tr {
                         th rowspan="2" scope="col" { "module" }
                         @for kernel in &grid.kernels {
-                            th.k colspan=(grid.ways.len()) scope="colgroup" title=(text::name(kernel.name)) { span { (label(kernel.name)) } }
+                            th.k colspan=(grid.load_modes.len()) scope="colgroup" title=(text::name(kernel.name)) { span { (label(kernel.name)) } }
                         }
                     }
                     tr {
                         @for _ in &grid.kernels {
-                            @for (number, way) in grid.ways.iter().enumerate() {
-                                th.w.k[number == 0] scope="col" { span { (way.name()) } }
+                            @for (number, load_mode) in grid.load_modes.iter().enumerate() {
+                                th.w.k[number == 0] scope="col" { span { (load_mode.name()) } }
                             }
                         }
                     }
@@ -206,7 +206,7 @@ fn map(grid: &Grid<'_>, title: &str, label: &dyn Fn(&str) -> String) -> Markup {
                                 span { @match group.origin { Some(origin) => { "from " (label(origin)) }, None => "files" } }
                             }
                         }
-                        @for row in &group.rows { (map_row(row, grid.ways.len())) }
+                        @for row in &group.rows { (map_row(row, grid.load_modes.len())) }
                     }
                 }
             }
@@ -214,30 +214,30 @@ fn map(grid: &Grid<'_>, title: &str, label: &dyn Fn(&str) -> String) -> Markup {
     }
 }
 
-fn map_row(row: &Row<'_>, ways: usize) -> Markup {
+fn map_row(row: &ModuleRow<'_>, load_modes: usize) -> Markup {
     html! {
         tr {
             th scope="row" title=(text::line(row.path)) {
                 (text::name(row.name))
                 @if row.is_ambiguous { small { (text::name(row.path)) } }
             }
-            @for (number, cells) in row.boxes.iter().enumerate() {
-                td.k[number.checked_rem(ways) == Some(0)] { @for placed in cells { (heat_box(placed)) } }
+            @for (number, trials) in row.boxes.iter().enumerate() {
+                td.k[number.checked_rem(load_modes) == Some(0)] { @for placed in trials { (heat_box(placed)) } }
             }
         }
     }
 }
 
-fn heat_box(Placed { cell, anchor }: &Placed<'_>) -> Markup {
-    let (class, mark) = match cell.agreement {
+fn heat_box(PlacedTrial { trial, anchor }: &PlacedTrial<'_>) -> Markup {
+    let (class, mark) = match trial.agreement {
         Agreement::Agree => ("", ""),
         Agreement::Unknown => (" u", "?"),
         Agreement::Disagree => (" d", "\u{2260}"),
     };
-    let said = format!("{}, {}", cell.outcome.name(), words::agreement(cell.agreement));
+    let said = format!("{}, {}", trial.outcome.name(), words::agreement(trial.agreement));
     html! {
-        a class={ "b " (words::class(cell.outcome)) (class) } id={ "b" (anchor) } href={ "#" (anchor) } title=(said) aria-label=(said) {
-            (words::sign(cell.outcome)) @if !mark.is_empty() { sup { (mark) } }
+        a class={ "b " (words::class(trial.outcome)) (class) } id={ "b" (anchor) } href={ "#" (anchor) } title=(said) aria-label=(said) {
+            (words::sign(trial.outcome)) @if !mark.is_empty() { sup { (mark) } }
         }
     }
 }

@@ -1,18 +1,18 @@
-//! The cells, counted.
+//! The trials, counted.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::lab::record::{Agreement, Cell, Outcome};
+use crate::lab::record::{Agreement, Trial, TrialOutcome};
 use crate::lab::store::latest;
 use crate::report::text::{count, grouped};
 
-/// How many cells there are of each kind.
+/// How many trials there are of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub struct TrialSummary {
     /// All.
-    pub cells: usize,
+    pub trials: usize,
     /// Those that are as predicted.
     pub agree: usize,
     /// Those that can't be compared with a prediction.
@@ -20,38 +20,38 @@ pub struct Summary {
     /// Those that are not as predicted.
     pub disagree: usize,
     /// How many have each outcome; each outcome is there.
-    pub outcomes: BTreeMap<Outcome, usize>,
+    pub outcomes: BTreeMap<TrialOutcome, usize>,
 }
 
-impl Summary {
-    /// Counts cells; of several with one id the last one counts.
-    pub fn of(cells: &[Cell]) -> Summary {
-        Summary::of_latest(&latest(cells))
+impl TrialSummary {
+    /// Counts trials; of several with one id the last one counts.
+    pub fn of(trials: &[Trial]) -> TrialSummary {
+        TrialSummary::of_latest(&latest(trials))
     }
 
-    pub(super) fn of_latest(cells: &[&Cell]) -> Summary {
-        let with = |agreement| cells.iter().filter(|cell| cell.agreement == agreement).count();
-        let of = |outcome| (outcome, cells.iter().filter(|cell| cell.outcome == outcome).count());
-        Summary {
-            cells: cells.len(),
+    pub(super) fn of_latest(trials: &[&Trial]) -> TrialSummary {
+        let with = |agreement| trials.iter().filter(|trial| trial.agreement == agreement).count();
+        let of = |outcome| (outcome, trials.iter().filter(|trial| trial.outcome == outcome).count());
+        TrialSummary {
+            trials: trials.len(),
             agree: with(Agreement::Agree),
             unknown: with(Agreement::Unknown),
             disagree: with(Agreement::Disagree),
-            outcomes: Outcome::ALL.into_iter().map(of).collect(),
+            outcomes: TrialOutcome::ALL.into_iter().map(of).collect(),
         }
     }
 
     /// How many have this outcome.
-    pub fn outcome(&self, outcome: Outcome) -> usize {
+    pub fn outcome(&self, outcome: TrialOutcome) -> usize {
         self.outcomes.get(&outcome).copied().unwrap_or_default()
     }
 }
 
-impl std::fmt::Display for Summary {
-    /// "2,400 cells: 2,398 agree, 1 unknown, 1 disagrees".
+impl std::fmt::Display for TrialSummary {
+    /// "2,400 trials: 2,398 agree, 1 unknown, 1 disagrees".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let verb = |n: usize, verb: &str| format!("{} {verb}{}", grouped(n as u64), if n == 1 { "s" } else { "" });
-        let (cells, unknown) = (count(self.cells, "cell"), grouped(self.unknown as u64));
-        write!(f, "{cells}: {}, {unknown} unknown, {}", verb(self.agree, "agree"), verb(self.disagree, "disagree"))
+        let (trials, unknown) = (count(self.trials, "trial"), grouped(self.unknown as u64));
+        write!(f, "{trials}: {}, {unknown} unknown, {}", verb(self.agree, "agree"), verb(self.disagree, "disagree"))
     }
 }

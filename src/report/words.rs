@@ -1,29 +1,29 @@
 //! What the parts of a record are called on the page, and the sign of each outcome.
 
-use crate::lab::record::{Agreement, End, Init, Outcome, Phase, Way};
+use crate::lab::record::{Agreement, End, Init, LoadMode, Phase, TrialOutcome};
 use crate::predict::{Decision, errno_words};
 
 /// The sign that stands for an outcome in the heat map, so that none is told by its colour alone.
-pub fn sign(outcome: Outcome) -> &'static str {
+pub fn sign(outcome: TrialOutcome) -> &'static str {
     match outcome {
-        Outcome::EngineError => "E",
-        Outcome::NoBoot => "B",
-        Outcome::InitNeverRan => "N",
-        Outcome::Crash => "C",
-        Outcome::Hang => "H",
-        Outcome::Refused => "R",
-        Outcome::InitFailed => "I",
-        Outcome::Misbehaves => "M",
-        Outcome::Warned => "W",
-        Outcome::NoDifference => "=",
-        Outcome::RecordBroken => "!",
-        Outcome::NotRun => "–",
+        TrialOutcome::QemuError => "E",
+        TrialOutcome::NoBoot => "B",
+        TrialOutcome::InitNeverRan => "N",
+        TrialOutcome::Crash => "C",
+        TrialOutcome::Hang => "H",
+        TrialOutcome::Refused => "R",
+        TrialOutcome::InitFailed => "I",
+        TrialOutcome::Misbehaves => "M",
+        TrialOutcome::Warned => "W",
+        TrialOutcome::NoDifference => "=",
+        TrialOutcome::RecordBroken => "!",
+        TrialOutcome::NotRun => "–",
     }
 }
 
 /// The class of an outcome in the page's style sheet.
-pub(super) fn class(outcome: Outcome) -> String {
-    outcome.name().replace(' ', "-")
+pub(super) fn class(outcome: TrialOutcome) -> String {
+    outcome.name().replace(' ', "-").to_lowercase()
 }
 
 /// Is it as predicted, in words?
@@ -36,13 +36,13 @@ pub fn agreement(agreement: Agreement) -> &'static str {
 }
 
 /// How a module is loaded, in words.
-pub fn way(way: Way) -> &'static str {
-    match way {
-        Way::Original => "as it is",
-        Way::ForcedVermagic => "forced past the version magic",
-        Way::ForcedModversions => "forced past the symbol versions",
-        Way::Forced => "forced past both",
-        Way::Patched => "patched",
+pub fn load_mode(load_mode: LoadMode) -> &'static str {
+    match load_mode {
+        LoadMode::Original => "as it is",
+        LoadMode::ForcedVermagic => "forced past the version magic",
+        LoadMode::ForcedModversions => "forced past the symbol versions",
+        LoadMode::Forced => "forced past both",
+        LoadMode::Patched => "patched",
     }
 }
 
@@ -55,17 +55,17 @@ pub(super) fn answer(answer: Decision) -> &'static str {
     }
 }
 
-/// How a cell ended, in words.
+/// How a trial ended, in words.
 pub(super) fn end(end: &End) -> String {
     match end {
         End::Done => "ran to its end".to_owned(),
         End::NotRun => "was not started".to_owned(),
-        End::Engine(why) => format!("broke, or did not start: {why}"),
+        End::Qemu(why) => format!("broke, or did not start: {why}"),
         End::NoBoot(why) => format!("did not come up: {why}"),
         End::Stuck(phase) => format!("went on, but {} did not end in its time", phase_of(*phase)),
         End::Silent(phase) => format!("stood still in {}", phase_of(*phase)),
         End::Ended(phase) => format!("ended in {}", phase_of(*phase)),
-        End::Broken(why) => format!("sent no record of this cell: {why}"),
+        End::Broken(why) => format!("sent no record of this trial: {why}"),
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn each_outcome_has_a_sign_of_its_own() {
-        assert_eq!(Outcome::ALL.map(sign).into_iter().collect::<BTreeSet<_>>().len(), Outcome::ALL.len());
+        assert_eq!(TrialOutcome::ALL.map(sign).into_iter().collect::<BTreeSet<_>>().len(), TrialOutcome::ALL.len());
     }
 
     #[test]

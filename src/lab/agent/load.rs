@@ -1,4 +1,4 @@
-//! One cell, phase by phase.
+//! One trial, phase by phase.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -8,13 +8,13 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::system::{delete_module, finit_module};
 
-use crate::lab::agent::guarded::{Ended, Worker};
-use crate::lab::agent::log::Log;
-use crate::lab::agent::port::Port;
+use crate::lab::agent::log::KernelLog;
+use crate::lab::agent::port::ResultPort;
+use crate::lab::agent::probe::{self, SystemSnapshot};
 use crate::lab::agent::trace;
-use crate::lab::agent::witness::{self, Before};
-use crate::lab::record::{Init, Phase, State};
-use crate::lab::wire::{Force, Order, Said};
+use crate::lab::agent::worker::{GuardedWorker, WorkEnd};
+use crate::lab::record::{Init, ModuleState, Phase};
+use crate::lab::wire::{AgentMessage, TrialOrder, UnloadMode};
 
 /// How long a phase may take. The longest init function of a module that is known here measures for two seconds.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -26,35 +26,35 @@ const LOT: usize = 20;
 const DELETE_PLAIN: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 const DELETE_FORCED: i32 = DELETE_PLAIN | rustix::fs::OFlags::TRUNC.bits() as i32;
 
-/// What a cell is done with.
-pub(super) struct Hands {
-    pub(super) port: Port,
-    pub(super) log: Log,
-    pub(super) worker: Worker,
+/// What a trial is done with.
+pub(super) struct TrialRunner {
+    pub(super) port: ResultPort,
+    pub(super) log: KernelLog,
+    pub(super) worker: GuardedWorker,
     /// What there was when the guest was booted.
-    pub(super) at_boot: Arc<Before>,
+    pub(super) at_boot: Arc<SystemSnapshot>,
 }
 
-impl Hands {
+impl TrialRunner {
     /// Does what the order says. An error is one of the port, and the end of everything.
-    pub(super) fn cell(&mut self, order: &Order) -> Result<(), String> {
+    pub(super) fn trial(&mut self, order: &TrialOrder) -> Result<(), String> {
         self.log.read();
-        self.port.say(&Said::Begin { cell: order.cell })?;
+        self.port.say(&AgentMessage::Begin { trial: order.trial })?;
         self.phases(order)?;
-        self.port.say(&Said::Done { taint: taint() })
+        self.port.say(&AgentMessage::Done { taint: taint() })
     }
 
-    fn phases(&mut self, order: &Order) -> Result<(), String> {
+    fn phases(&mut self, order: &TrialOrder) -> Result<(), String> {
         let Some(before) = self.prepare(order)? else { return Ok(()) };
         if !self.load(order)? {
             return Ok(());
         }
         let Some(exercise) = order.exercise.clone() else { return Ok(()) };
         let name = order.name.clone();
-        match self.phase(Phase::Exercise, move || witness::look(&name, &exercise, &before))? {
-            Ended::With(witness) => self.port.say(&Said::Exercised { witness })?,
-            Ended::Killed => return Ok(()),
-            Ended::Not => return self.port.say(&Said::Stuck { phase: Phase::Exercise }),
+        match self.phase(Phase::Exercise, move || probe::look(&name, &exercise, &before))? {
+            WorkEnd::With(probe) => self.port.say(&AgentMessage::Exercised { probe })?,
+            WorkEnd::Killed => return Ok(()),
+            WorkEnd::Not => return self.port.say(&AgentMessage::Stuck { phase: Phase::Exercise }),
         }
         self.unload(order)
     }
@@ -64,71 +64,71 @@ impl Hands {
         &mut self,
         phase: Phase,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Ended<T>, String> {
-        Log::mark(phase);
-        self.port.say(&Said::Phase { phase })?;
-        let ended = self.worker.run(LIMIT, work, || self.port.say(&Said::Beat))?;
+    ) -> Result<WorkEnd<T>, String> {
+        KernelLog::mark(phase);
+        self.port.say(&AgentMessage::Phase { phase })?;
+        let ended = self.worker.run(LIMIT, work, || self.port.say(&AgentMessage::Beat))?;
         for lines in self.log.read().chunks(LOT) {
-            self.port.say(&Said::Log { phase, lines: lines.to_vec() })?;
+            self.port.say(&AgentMessage::Log { phase, lines: lines.to_vec() })?;
         }
         Ok(ended)
     }
 
     /// Loads what the module needs, and looks at what there is without it.
-    fn prepare(&mut self, order: &Order) -> Result<Option<Arc<Before>>, String> {
+    fn prepare(&mut self, order: &TrialOrder) -> Result<Option<Arc<SystemSnapshot>>, String> {
         let (files, at_boot) = (order.before.clone(), Arc::clone(&self.at_boot));
         let work = move || {
             let load = |file: &String| finit(file, "", 0);
             let failed: Vec<(String, i32)> =
                 files.iter().map(|file| (file.clone(), load(file))).filter(|(_, errno)| *errno != 0).collect();
             // What was loaded may have brought devices of its own.
-            (failed, if files.is_empty() { at_boot } else { Arc::new(Before::look()) })
+            (failed, if files.is_empty() { at_boot } else { Arc::new(SystemSnapshot::look()) })
         };
         match self.phase(Phase::Prepare, work)? {
-            Ended::With((failed, before)) => {
-                self.port.say(&Said::Prepared { taint: taint(), failed })?;
+            WorkEnd::With((failed, before)) => {
+                self.port.say(&AgentMessage::Prepared { taint: taint(), failed })?;
                 Ok(Some(before))
             }
-            Ended::Killed => Ok(None),
-            Ended::Not => self.port.say(&Said::Stuck { phase: Phase::Prepare }).map(|()| None),
+            WorkEnd::Killed => Ok(None),
+            WorkEnd::Not => self.port.say(&AgentMessage::Stuck { phase: Phase::Prepare }).map(|()| None),
         }
     }
 
     /// Loads the module. Is it there to be used?
-    fn load(&mut self, order: &Order) -> Result<bool, String> {
+    fn load(&mut self, order: &TrialOrder) -> Result<bool, String> {
         let (file, params, flags) = (order.file.clone(), order.params.clone(), order.flags);
         let ended = self.phase(Phase::Load, move || finit(&file, &params, flags))?;
         let (traced, init) = trace::read(&order.name);
         let errno = match ended {
-            Ended::With(errno) => Some(errno),
-            Ended::Killed | Ended::Not => None,
+            WorkEnd::With(errno) => Some(errno),
+            WorkEnd::Killed | WorkEnd::Not => None,
         };
         // A kernel without the trace events tells less: that it took a module shows by success alone.
         let accepted = traced || errno == Some(0);
         let init = if accepted && !traced { Init::Returned(0) } else { init };
-        self.port.say(&Said::Loaded { errno, accepted, init, state: state(&order.name) })?;
-        if ended == Ended::Not {
-            self.port.say(&Said::Stuck { phase: Phase::Load })?;
+        self.port.say(&AgentMessage::Loaded { errno, accepted, init, state: state(&order.name) })?;
+        if ended == WorkEnd::Not {
+            self.port.say(&AgentMessage::Stuck { phase: Phase::Load })?;
         }
         Ok(errno == Some(0))
     }
 
-    fn unload(&mut self, order: &Order) -> Result<(), String> {
+    fn unload(&mut self, order: &TrialOrder) -> Result<(), String> {
         let Some(force) = order.unload else { return Ok(()) };
         let flags = match force {
-            Force::No => DELETE_PLAIN,
-            Force::Yes => DELETE_FORCED,
+            UnloadMode::Plain => DELETE_PLAIN,
+            UnloadMode::Forced => DELETE_FORCED,
         };
         let name = order.name.clone();
         let delete = move || CString::new(name).map_err(|_| Errno::INVAL).and_then(|name| delete_module(&name, flags));
         let ended = self.phase(Phase::Unload, move || errno(delete()))?;
         let errno = match ended {
-            Ended::With(errno) => Some(errno),
-            Ended::Killed | Ended::Not => None,
+            WorkEnd::With(errno) => Some(errno),
+            WorkEnd::Killed | WorkEnd::Not => None,
         };
-        self.port.say(&Said::Unloaded { errno, gone: state(&order.name).is_none() })?;
-        if ended == Ended::Not {
-            self.port.say(&Said::Stuck { phase: Phase::Unload })?;
+        self.port.say(&AgentMessage::Unloaded { errno, gone: state(&order.name).is_none() })?;
+        if ended == WorkEnd::Not {
+            self.port.say(&AgentMessage::Stuck { phase: Phase::Unload })?;
         }
         Ok(())
     }
@@ -154,8 +154,8 @@ fn taint() -> u64 {
 }
 
 /// What /sys/module says of a module that can be loaded; `None` if it is not there.
-fn state(name: &str) -> Option<State> {
+fn state(name: &str) -> Option<ModuleState> {
     let read = |file: &str| fs::read_to_string(format!("/sys/module/{name}/{file}")).map(|text| text.trim().to_owned());
     let initstate = read("initstate").ok()?;
-    Some(State { initstate, taint: read("taint").unwrap_or_default() })
+    Some(ModuleState { initstate, taint: read("taint").unwrap_or_default() })
 }

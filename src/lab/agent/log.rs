@@ -10,15 +10,15 @@ use crate::lab::wire::PHASE_MARK;
 /// The most lines that are told of one phase: the first and the last half of it.
 const MOST_LINES: usize = 400;
 
-pub(super) struct Log {
+pub(super) struct KernelLog {
     file: File,
 }
 
-impl Log {
-    pub(super) fn open() -> Result<Log, String> {
+impl KernelLog {
+    pub(super) fn open() -> Result<KernelLog, String> {
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let file = File::options().read(true).custom_flags(nonblocking).open("/dev/kmsg");
-        Ok(Log { file: file.map_err(|e| format!("/dev/kmsg: {e}"))? })
+        Ok(KernelLog { file: file.map_err(|e| format!("/dev/kmsg: {e}"))? })
     }
 
     /// The lines since the last call.

@@ -4,13 +4,13 @@
 //! Each phase runs in a thread of its own with a time limit: a thread that oopses in the kernel is gone, one that waits
 //! for ever is left behind, and the first thread goes on reporting. What it can't do it says on the console.
 
-mod guarded;
 mod load;
 mod log;
 mod netlink;
 mod port;
+mod probe;
 mod trace;
-mod witness;
+mod worker;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 
 use rustix::mount::{MountFlags, mount};
 
-use crate::lab::wire::{AGENT, Order, Said};
-use guarded::Worker;
-use load::Hands;
-use log::Log;
-use port::Port;
-use witness::Before;
+use crate::lab::wire::{AGENT, AgentMessage, TrialOrder};
+use load::TrialRunner;
+use log::KernelLog;
+use port::ResultPort;
+use probe::SystemSnapshot;
+use worker::GuardedWorker;
 
-/// Where witnesses put things. The rest of the tree holds what the initramfs brought, /tmp too.
+/// Where probes put things. The rest of the tree holds what the initramfs brought, /tmp too.
 const SCRATCH: &str = "/kmodlab";
 
 /// Is this process a guest's first one? A container's first process is called otherwise.
@@ -58,18 +58,18 @@ fn serve() -> Result<(), String> {
         // Some kernels mount devtmpfs themselves, and some have no traces: what is missing shows when it is used.
         let _ = mount(kind, place, kind, MountFlags::empty(), None);
     }
-    let log = Log::open()?;
+    let log = KernelLog::open()?;
     // Twice this many seconds without a scheduled task is a soft lockup, and the command line makes it a panic.
     let _ = fs::write("/proc/sys/kernel/watchdog_thresh", "6");
-    let (mut port, worker) = (Port::open()?, Worker::start()?);
+    let (mut port, worker) = (ResultPort::open()?, GuardedWorker::start()?);
     let traces = trace::enable();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    let at_boot = Arc::new(Before::look());
-    port.say(&Said::Ready { release, traces })?;
-    let mut hands = Hands { port, log, worker, at_boot };
+    let at_boot = Arc::new(SystemSnapshot::look());
+    port.say(&AgentMessage::Ready { release, traces })?;
+    let mut hands = TrialRunner { port, log, worker, at_boot };
     loop {
-        let order: Order = hands.port.hear()?;
-        hands.cell(&order)?;
+        let order: TrialOrder = hands.port.hear()?;
+        hands.trial(&order)?;
     }
 }
 

@@ -68,7 +68,7 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 /// Sends one request, and waits for its answer.
 fn ask(kind: u16, flags: u16, body: &[u8]) -> Result<(), String> {
-    let words = |e: rustix::io::Errno| crate::lab::agent::witness::errno(e.raw_os_error());
+    let words = |e: rustix::io::Errno| crate::lab::agent::probe::errno(e.raw_os_error());
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).map_err(words)?;
     let mut message = ((body.len() + 16) as u32).to_ne_bytes().to_vec();
     message.extend_from_slice(&kind.to_ne_bytes());
@@ -84,7 +84,7 @@ fn ask(kind: u16, flags: u16, body: &[u8]) -> Result<(), String> {
     let errno = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
     match (kind, errno) {
         (Some(NLMSG_ERROR), Some(0)) => Ok(()),
-        (Some(NLMSG_ERROR), Some(errno)) => Err(crate::lab::agent::witness::errno(-errno)),
+        (Some(NLMSG_ERROR), Some(errno)) => Err(crate::lab::agent::probe::errno(-errno)),
         _ => Err("an answer of no known kind".to_owned()),
     }
 }

@@ -6,26 +6,26 @@ use std::io::{BufRead, BufReader, Write};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde::de::DeserializeOwned;
 
-use crate::lab::board::RESULT_PORTS;
-use crate::lab::wire::{self, Said};
+use crate::lab::machine_type::RESULT_PORTS;
+use crate::lab::wire::{self, AgentMessage};
 
-pub(super) struct Port {
+pub(super) struct ResultPort {
     input: BufReader<File>,
     output: File,
     said: u64,
     heard: u64,
 }
 
-impl Port {
+impl ResultPort {
     /// The first that is there. Numbers of ports that have no hardware are there, too, and can't be asked anything.
-    pub(super) fn open() -> Result<Port, String> {
+    pub(super) fn open() -> Result<ResultPort, String> {
         let output = RESULT_PORTS.iter().find_map(|path| raw(path).ok());
         let output = output.ok_or("no result port: this kernel has no driver for it built in")?;
         let input = output.try_clone().map_err(|e| format!("the result port: {e}"))?;
-        Ok(Port { input: BufReader::new(input), output, said: 0, heard: 0 })
+        Ok(ResultPort { input: BufReader::new(input), output, said: 0, heard: 0 })
     }
 
-    pub(super) fn say(&mut self, said: &Said) -> Result<(), String> {
+    pub(super) fn say(&mut self, said: &AgentMessage) -> Result<(), String> {
         let line = wire::encode(self.said, said).map_err(|e| format!("a record: {e}"))?;
         self.said += 1;
         self.output.write_all(line.as_bytes()).map_err(|e| format!("the result port: {e}"))

@@ -6,7 +6,7 @@ use super::LONGEST_LINE;
 use crate::lab::record::CrashKind;
 
 /// What a line says by itself.
-pub(super) enum Event {
+pub(super) enum ConsoleEvent {
     /// A standstill, or the first line of a fault.
     Crash(CrashKind),
     /// An oops's number.
@@ -14,7 +14,7 @@ pub(super) enum Event {
     /// The kernel gives up: a panic, or the standstill that a watchdog panicked for.
     Panic(CrashKind),
     /// A report that the kernel survives.
-    Warning(Ends),
+    Warning(ReportEnd),
     /// A WARN or a BUG comes.
     Begin,
     /// The end of a report.
@@ -23,7 +23,7 @@ pub(super) enum Event {
 
 /// What ends a report.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
+pub(super) enum ReportEnd {
     /// `---[ end trace`: WARN, BUG and oopses.
     AtMark,
     /// The end of its trace: standstills and bare panics.
@@ -35,34 +35,34 @@ pub(super) enum Ends {
 /// What a line begins or ends, if it does.
 ///
 /// If the beginning of a line matches, so does the whole line: a cut log must not look worse than it was.
-pub(super) fn event(line: &str, is_whole: bool) -> Option<Event> {
+pub(super) fn event(line: &str, is_whole: bool) -> Option<ConsoleEvent> {
     // Nearly all lines go here.
     if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') {
         return None;
     }
     if line.starts_with("------------[ cut here ]") {
-        return Some(Event::Begin);
+        return Some(ConsoleEvent::Begin);
     }
     let ends = ["---[ end ", "Kernel Offset: ", "Rebooting in "];
     if ends.iter().any(|end| line.starts_with(end)) {
-        return Some(Event::End);
+        return Some(ConsoleEvent::End);
     }
     if let Some(reason) = line.strip_prefix("Kernel panic - not syncing") {
-        return panic_kind(reason.trim_start_matches([':', ' ']), is_whole).map(Event::Panic);
+        return panic_kind(reason.trim_start_matches([':', ' ']), is_whole).map(ConsoleEvent::Panic);
     }
     if let Some(kind) = standstill(line) {
-        return Some(Event::Crash(kind));
+        return Some(ConsoleEvent::Crash(kind));
     }
     if is_bug(line) {
-        return Some(Event::Crash(CrashKind::Bug));
+        return Some(ConsoleEvent::Crash(CrashKind::Bug));
     }
     if is_fault(line) {
-        return Some(Event::Crash(CrashKind::Oops));
+        return Some(ConsoleEvent::Crash(CrashKind::Oops));
     }
     if has_oops_number(line) {
-        return Some(Event::Died);
+        return Some(ConsoleEvent::Died);
     }
-    warning(line).map(Event::Warning)
+    warning(line).map(ConsoleEvent::Warning)
 }
 
 /// What panicked: the kernel, or a watchdog in its name. `None` if the line breaks off before that is decided.
@@ -176,7 +176,7 @@ fn has_oops_number(line: &str) -> bool {
 }
 
 /// What the kernel reports and survives, and how such a report ends.
-fn warning(line: &str) -> Option<Ends> {
+fn warning(line: &str) -> Option<ReportEnd> {
     const BUGS: [&str; 23] = [
         "KASAN: ",
         "KFENCE: ",
@@ -234,9 +234,9 @@ fn warning(line: &str) -> Option<Ends> {
     if let Some(what) = line.strip_prefix("WARNING: ") {
         // Up to 6.18 or so "CPU: 0 PID: 1 at FILE:LINE FUNCTION", then "FILE:LINE at FUNCTION, CPU#0: NAME/PID".
         if what.starts_with("CPU: ") || what.contains(", CPU#") {
-            return Some(Ends::AtMark);
+            return Some(ReportEnd::AtMark);
         }
-        return begins(&LOCKS, what).then_some(Ends::Anywhere);
+        return begins(&LOCKS, what).then_some(ReportEnd::Anywhere);
     }
     let is_it = match line.strip_prefix("BUG: ") {
         Some(what) => begins(&BUGS, what),
@@ -245,7 +245,7 @@ fn warning(line: &str) -> Option<Ends> {
         None if line.starts_with("UBSAN: ") => line.contains(" in "),
         None => begins(&OTHERS, line),
     };
-    is_it.then_some(Ends::Anywhere)
+    is_it.then_some(ReportEnd::Anywhere)
 }
 
 pub(super) fn is_trace_begin(line: &str) -> bool {
@@ -254,7 +254,7 @@ pub(super) fn is_trace_begin(line: &str) -> bool {
 }
 
 /// A line of a trace.
-pub(super) enum Call<'l> {
+pub(super) enum TraceLine<'l> {
     /// A function, as the kernel prints it.
     Sure(&'l str),
     /// A function's address was found on the stack; it may be a leftover.
@@ -267,33 +267,33 @@ pub(super) enum Call<'l> {
     None,
 }
 
-pub(super) fn call(line: &str) -> Call<'_> {
+pub(super) fn call(line: &str) -> TraceLine<'_> {
     if let Some(stack) = line.trim().strip_prefix('<') {
         // "<TASK>" is the last stack; below "<IRQ>" and its like there is another.
         return match stack {
-            "/TASK>" => Call::Last,
-            stack if stack.ends_with('>') && !stack.contains(' ') => Call::Between,
-            _ => Call::None,
+            "/TASK>" => TraceLine::Last,
+            stack if stack.ends_with('>') && !stack.contains(' ') => TraceLine::Between,
+            _ => TraceLine::None,
         };
     }
     if is_register(line) {
-        return Call::Between;
+        return TraceLine::Between;
     }
     let (is_indented, text) = (line.starts_with([' ', '\t']), line.trim());
     // s390 puts what it is not sure of in parentheses.
     if text.starts_with("([<") || text.starts_with("? ") {
-        return Call::Unsure;
+        return TraceLine::Unsure;
     }
     let plain = behind_addresses(text);
     let had_address = plain.len() < text.len();
     if had_address && plain.starts_with("? ") || plain.ends_with(" (unreliable)") {
-        return Call::Unsure;
+        return TraceLine::Unsure;
     }
     match function(plain) {
-        Some(function) if is_indented || had_address => Call::Sure(function),
+        Some(function) if is_indented || had_address => TraceLine::Sure(function),
         // A function without a name.
-        None if had_address || is_indented && is_address(text) => Call::Between,
-        _ => Call::None,
+        None if had_address || is_indented && is_address(text) => TraceLine::Between,
+        _ => TraceLine::None,
     }
 }
 

@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use kmodlab::kernel::files::Files;
-use kmodlab::lab::experiment::{self, Question, Target};
-use kmodlab::lab::record::{Role, Way};
-use kmodlab::lab::specimen::Specimen;
-use kmodlab::lab::store::{self, Writer};
+use kmodlab::lab::experiment::{self, TargetKernel, TrialSpec};
+use kmodlab::lab::record::{LoadMode, TrialRole};
+use kmodlab::lab::store::{self, TrialWriter};
+use kmodlab::lab::subject::TrialSubject;
 
 use crate::vm::kernels::{LOOKUP, chosen, deb};
 use crate::vm::tally::Tally;
@@ -163,7 +163,7 @@ pub(crate) const TRAILER: usize = 12 + 28;
 const NAME_AT: usize = 24;
 
 /// What each of five kernels of Debian's can be asked, with `KMODLAB_BREAKAGE=all`; else it is half: those without symbol versions or BTF can be asked less.
-const CELLS_OF_FIVE: usize = 1024;
+const TRIALS_OF_FIVE: usize = 1024;
 
 #[test]
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
@@ -172,50 +172,56 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
     let conditions = load_only();
     let good = ["dummy", "crc_itu_t"].map(str::to_owned).into();
     let kernels = chosen();
-    let mut cells = Vec::new();
+    let mut trials = Vec::new();
     let is_all = std::env::var_os("KMODLAB_BREAKAGE").is_some_and(|wish| wish == "all");
     for (nth, name) in kernels.iter().enumerate() {
         let begun = std::time::Instant::now();
-        let target = Target::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();
-        let mut specimens = broken(name, &target.files);
+        let target = TargetKernel::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();
+        let mut subjects = broken(name, &target.files);
         if !is_all {
             // In turn, so that each way comes at two or three of the kernels.
             let mut index = nth;
-            specimens.retain(|_| {
+            subjects.retain(|_| {
                 index += 1;
                 index.is_multiple_of(2)
             });
         }
-        let questions: Vec<Question<'_>> = specimens
+        let questions: Vec<TrialSpec<'_>> = subjects
             .iter()
-            .flat_map(|specimen| [Way::Original, Way::Forced].map(|way| Question { role: Role::Asked, specimen, way }))
+            .flat_map(|subject| {
+                [LoadMode::Original, LoadMode::Forced].map(|load_mode| TrialSpec {
+                    role: TrialRole::Asked,
+                    subject,
+                    load_mode,
+                })
+            })
             .collect();
-        cells.extend(experiment::run(&target, &questions, &conditions, &HashMap::new(), &|_| {}));
-        println!("{name}: {} ways of breaking, {} cells, {:?}", specimens.len(), questions.len(), begun.elapsed());
+        trials.extend(experiment::run(&target, &questions, &conditions, &HashMap::new(), &|_| {}));
+        println!("{name}: {} ways of breaking, {} trials, {:?}", subjects.len(), questions.len(), begun.elapsed());
     }
     // For who wants to look.
-    let mut writer = Writer::open(&emptied("target/report/broken").join(store::FILE), false).unwrap();
-    cells.iter().for_each(|cell| writer.add(cell).unwrap());
-    Tally::of(&cells).judge("broken modules");
-    let least = if is_all { CELLS_OF_FIVE } else { CELLS_OF_FIVE / 2 - 5 };
-    assert!(kernels.len() < 5 || cells.len() >= least, "{} cells", cells.len());
+    let mut writer = TrialWriter::open(&emptied("target/report/broken").join(store::FILE)).unwrap();
+    trials.iter().for_each(|trial| writer.add(trial).unwrap());
+    Tally::of(&trials).judge("broken modules");
+    let least = if is_all { TRIALS_OF_FIVE } else { TRIALS_OF_FIVE / 2 - 5 };
+    assert!(kernels.len() < 5 || trials.len() >= least, "{} trials", trials.len());
 }
 
 /// All that can be broken of a kernel's modules. The way is the path, where people look for it.
-fn broken(kernel: &str, files: &Files) -> Vec<Specimen> {
-    let mut specimens = Vec::new();
-    for (module, is_signed, ways) in
+fn broken(kernel: &str, files: &Files) -> Vec<TrialSubject> {
+    let mut subjects = Vec::new();
+    for (module, is_signed, load_modes) in
         [("dummy", false, WAYS), ("dummy", true, TRAILER_WAYS), ("crc_itu_t", false, EXPORT_WAYS)]
     {
         let good = Elf { bytes: files.modules[module].bytes.clone() };
-        for (name, way) in ways {
+        for (name, load_mode) in load_modes {
             let mut elf = good.clone();
             if !is_signed {
                 let len = elf.signature().expect("Debian's modules are signed") + TRAILER;
                 elf.bytes.truncate(elf.bytes.len() - len);
             }
             let before = elf.bytes.clone();
-            if way(&mut elf).is_none() {
+            if load_mode(&mut elf).is_none() {
                 // The one thing that a kernel's own module may lack; any other is a mistake here.
                 let (has_versions, has_btf) = (good.section("__versions").is_some(), good.section(".BTF").is_some());
                 let is_absent = name.starts_with("versions:") && !has_versions
@@ -227,10 +233,10 @@ fn broken(kernel: &str, files: &Files) -> Vec<Specimen> {
             }
             assert!(before != elf.bytes || name.ends_with("good") || name.starts_with("nothing"), "{name}");
             let path = Path::new(name).join(format!("{module}.ko"));
-            specimens.push(Specimen::new(elf.bytes, &path, Some("broken".to_owned())));
+            subjects.push(TrialSubject::new(elf.bytes, &path, Some("broken".to_owned())));
         }
     }
-    specimens
+    subjects
 }
 
 /// A 64-bit little-endian ELF file that may be broken. Places that are not there are `None`.

@@ -2,16 +2,16 @@
 
 use std::process::Command;
 
-use kmodlab::lab::record::{Agreement, Cell, Outcome, Role};
+use kmodlab::lab::record::{Agreement, Trial, TrialCondition, TrialOutcome, TrialRole};
 
 use crate::vm::kernels::deb;
 use crate::vm::{KMODLAB, alone};
 
 /// The kernel's own module, forced, under some words for the command line.
-fn forced_under(words: &str) -> Vec<Cell> {
+fn forced_under(words: &str) -> Vec<Trial> {
     let kernel = deb("amd64-6.1-cloud");
     let mut command = Command::new(KMODLAB);
-    command.args(["try", "dummy", "--json", "--accel", "tcg", "--ways", "forced", "--append", words]);
+    command.args(["try", "dummy", "--json", "--accel", "tcg", "--load-modes", "forced", "--append", words]);
     let output = command.arg("--built-for").arg(&kernel).arg("--kernel").arg(&kernel).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -23,13 +23,13 @@ fn forced_under(words: &str) -> Vec<Cell> {
 fn a_kernel_that_insists_on_signatures_refuses_what_is_forced() {
     let _alone = alone();
     for (words, errno) in [("module.sig_enforce=1", 129), ("lockdown=integrity", 1)] {
-        let cells = forced_under(words);
-        for cell in &cells {
-            assert_eq!(cell.agreement, Agreement::Agree, "{words}: {cell:#?}");
-            assert_eq!(cell.conditions, [format!("--append {words}")]);
+        let trials = forced_under(words);
+        for trial in &trials {
+            assert_eq!(trial.agreement, Agreement::Agree, "{words}: {trial:#?}");
+            assert_eq!(trial.conditions, [TrialCondition::KernelArguments(words.to_owned())]);
         }
         // A force flag leaves the signature out of sight, so that the module counts as unsigned.
-        let asked = cells.iter().find(|cell| cell.role == Role::Asked).unwrap();
-        assert_eq!((asked.outcome, asked.observed.errno), (Outcome::Refused, Some(errno)), "{words}");
+        let asked = trials.iter().find(|trial| trial.role == TrialRole::Asked).unwrap();
+        assert_eq!((asked.outcome, asked.observed.errno), (TrialOutcome::Refused, Some(errno)), "{words}");
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Their blocks marked `console lab` are run as written, one document in one shell, in a folder that looks like a
 //! checkout with fetched kernels. Kernels move on, and with them addresses and names of functions; so of `try` and `matrix`
-//! it is compared what the cells came to, and of all other commands what they print.
+//! it is compared what the trials came to, and of all other commands what they print.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kmodlab::lab::record::Outcome;
+use kmodlab::lab::record::TrialOutcome;
 
 use crate::support::premises::Pair;
 use crate::support::sessions::{fits, steps};
@@ -62,7 +62,7 @@ fn runs_as_written(document: &str) {
     assert_eq!(printed.split('\u{1e}').count(), steps.len() + 1, "the shell ended early: {printed}");
 }
 
-/// Did all cells come out as predicted?
+/// Did all trials come out as predicted?
 fn all_as_predicted(printed: &str) -> bool {
     printed.lines().any(|line| line.contains(" as predicted, 0 can't be compared, 0 not as predicted"))
 }
@@ -72,7 +72,7 @@ fn all_as_predicted(printed: &str) -> bool {
 fn premises_hold(command: &str) -> bool {
     let built_for = command.split_once("--built-for ").map_or("$old", |(_, rest)| rest);
     let built_for = built_for.split(' ').next().unwrap();
-    let is_forced = command.contains(" --ways forced ") || command.contains(" --force both");
+    let is_forced = command.contains(" --load-modes forced ") || command.contains(" --force both");
     let pair = |name| Pair::of(name, "amd64-6.1-cloud");
     match built_for {
         "$old" if command.starts_with("kmodlab check ") && is_forced => pair("amd64-6.1-cloud-old").can_be_forced(),
@@ -86,9 +86,9 @@ fn premises_hold(command: &str) -> bool {
     }
 }
 
-/// The lines that say what cells came to, with the module's own functions of a trace.
+/// The lines that say what trials came to, with the module's own functions of a trace.
 fn came_to(text: &str) -> Vec<&str> {
-    let is_conclusion = |line: &str| Outcome::ALL.iter().any(|outcome| line.ends_with(outcome.sentence()));
+    let is_conclusion = |line: &str| TrialOutcome::ALL.iter().any(|outcome| line.ends_with(outcome.sentence()));
     let is_outcome = |line: &&str| is_conclusion(line) || line.contains(" as predicted, ") || line.ends_with("[dummy]");
     let lines = text.lines().filter(is_outcome);
     lines

@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-use kmodlab::lab::record::{Cell, CrashKind, Init, Observed, Outcome, Phase, Role, Way};
+use kmodlab::lab::record::{CrashKind, Init, LoadMode, Observed, Phase, Trial, TrialOutcome, TrialRole};
 
 use crate::support::premises::Pair;
 use crate::vm::kernels::deb;
@@ -19,32 +19,37 @@ const CORRUPTION: &str = "list_del corruption";
 /// How often each is done.
 const TIMES: usize = 3;
 
-/// Tries modules of one kernel on another; gives the asked cells, in the order of modules and ways. The controls must be
+/// Tries modules of one kernel on another; gives the asked trials, in the order of modules and ways. The controls must be
 /// clean, and all must be as predicted.
-fn tried(modules: &[&str], built_for: &str, kernel: &str, ways: &[Way]) -> Vec<Cell> {
+fn tried(modules: &[&str], built_for: &str, kernel: &str, load_modes: &[LoadMode]) -> Vec<Trial> {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(KMODLAB);
-    command.args(["matrix", "--json", "--accel", "tcg", "--modules", &modules.join(","), "--ways"]);
-    command.arg(ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(",")).arg("--out").arg(folder.path());
+    command.args(["matrix", "--json", "--accel", "tcg", "--modules", &modules.join(","), "--load-modes"]);
+    command
+        .arg(load_modes.iter().map(|load_mode| load_mode.name()).collect::<Vec<_>>().join(","))
+        .arg("--out")
+        .arg(folder.path());
     let output = command.arg("--built-for").arg(deb(built_for)).arg("--kernels").arg(deb(kernel)).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{modules:?} of {built_for} on {kernel}: {said}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let cells: Vec<Cell> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let (controls, asked): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(|cell| cell.role == Role::Control);
+    let trials: Vec<Trial> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (controls, asked): (Vec<Trial>, Vec<Trial>) =
+        trials.into_iter().partition(|trial| trial.role == TrialRole::Control);
     assert_eq!(controls.len(), 2 * modules.len());
     for control in &controls {
-        assert_eq!(control.outcome, Outcome::NoDifference, "{kernel}'s own: {control:#?}");
+        assert_eq!(control.outcome, TrialOutcome::NoDifference, "{kernel}'s own: {control:#?}");
         assert!(control.observed.warnings.is_empty() && control.observed.crash.is_none(), "{control:#?}");
     }
     for pair in controls.chunks(2) {
         // Forcing alone changes nothing but the taint.
-        assert_eq!((pair[0].way, pair[1].way), (Way::Original, Way::Forced));
-        assert_eq!(pair[0].observed.witness, pair[1].observed.witness);
+        assert_eq!((pair[0].load_mode, pair[1].load_mode), (LoadMode::Original, LoadMode::Forced));
+        assert_eq!(pair[0].observed.probe, pair[1].observed.probe);
         assert_eq!((pair[0].observed.taint_after, taints(&pair[1].observed)), (0, "FE".to_owned()));
     }
-    let wanted = modules.iter().flat_map(|module| ways.iter().map(|way| (*module, *way))).collect::<Vec<_>>();
-    assert_eq!(asked.iter().map(|cell| (cell.module.name.as_str(), cell.way)).collect::<Vec<_>>(), wanted);
+    let wanted =
+        modules.iter().flat_map(|module| load_modes.iter().map(|load_mode| (*module, *load_mode))).collect::<Vec<_>>();
+    assert_eq!(asked.iter().map(|trial| (trial.module.name.as_str(), trial.load_mode)).collect::<Vec<_>>(), wanted);
     asked
 }
 
@@ -53,17 +58,18 @@ fn taints(seen: &Observed) -> String {
 }
 
 /// The lines of the log are those that were predicted, in their order, and what follows any taint (kernel/panic.c).
-fn assert_nothing_but_what_was_predicted(cell: &Cell) {
-    let told = lines(&cell.observed).into_iter().filter(|line| *line != "Disabling lock debugging due to kernel taint");
-    assert_eq!(told.collect::<Vec<_>>(), cell.prediction.dmesg, "{cell:#?}");
+fn assert_nothing_but_what_was_predicted(trial: &Trial) {
+    let told =
+        lines(&trial.observed).into_iter().filter(|line| *line != "Disabling lock debugging due to kernel taint");
+    assert_eq!(told.collect::<Vec<_>>(), trial.prediction.dmesg, "{trial:#?}");
 }
 
 fn lines(seen: &Observed) -> Vec<&str> {
     seen.log.iter().map(|line| line.text.as_str()).collect()
 }
 
-fn witnessed<'s>(seen: &'s Observed, what: &str) -> Option<&'s str> {
-    seen.witness.iter().find(|seen| seen.what == what).map(|seen| seen.how.as_str())
+fn probed<'s>(seen: &'s Observed, what: &str) -> Option<&'s str> {
+    seen.probe.iter().find(|seen| seen.what == what).map(|seen| seen.how.as_str())
 }
 
 /// An experiment, three times.
@@ -83,11 +89,11 @@ fn refused_a_module_of_another_abi() {
     let is_another_abi = pair.is_another_abi();
     three_times("refused", || {
         let modules = ["brd", "dummy", "loop", "veth"];
-        for cell in tried(&modules, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Original]) {
+        for trial in tried(&modules, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[LoadMode::Original]) {
             if is_another_abi {
-                assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
-                let line = format!("{}: disagrees about version of symbol module_layout", cell.module.name);
-                assert_eq!(lines(&cell.observed), [line]);
+                assert_eq!((trial.outcome, trial.observed.errno), (TrialOutcome::Refused, Some(8)));
+                let line = format!("{}: disagrees about version of symbol module_layout", trial.module.name);
+                assert_eq!(lines(&trial.observed), [line]);
             }
         }
     });
@@ -99,11 +105,11 @@ fn pointless_where_symbol_versions_decide() {
     let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
     let is_another_abi = pair.is_another_abi();
     three_times("pointless", || {
-        let ways = [Way::ForcedVermagic, Way::Patched];
-        for cell in tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &ways) {
+        let load_modes = [LoadMode::ForcedVermagic, LoadMode::Patched];
+        for trial in tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &load_modes) {
             if is_another_abi {
-                assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
-                assert_eq!(lines(&cell.observed), ["dummy: disagrees about version of symbol module_layout"]);
+                assert_eq!((trial.outcome, trial.observed.errno), (TrialOutcome::Refused, Some(8)));
+                assert_eq!(lines(&trial.observed), ["dummy: disagrees about version of symbol module_layout"]);
             }
         }
     });
@@ -116,13 +122,13 @@ fn oops_of_a_module_for_a_realtime_kernel() {
         ["amd64-6.1-cloud", "amd64-6.1"].map(|kernel| (kernel, Pair::of("amd64-6.1-rt", kernel).bus_is_overwritten()));
     three_times("oops", || {
         for (kernel, is_hit) in kernels {
-            let [cell] = &tried(&["dummy"], "amd64-6.1-rt", kernel, &[Way::Forced])[..] else { panic!() };
+            let [trial] = &tried(&["dummy"], "amd64-6.1-rt", kernel, &[LoadMode::Forced])[..] else { panic!() };
             if !is_hit {
                 continue;
             }
-            let seen = &cell.observed;
-            let crash = seen.crash.as_ref().unwrap_or_else(|| panic!("{kernel}: {cell:#?}"));
-            assert_eq!((cell.outcome, crash.kind, crash.phase), (Outcome::Crash, CrashKind::Oops, Phase::Load));
+            let seen = &trial.observed;
+            let crash = seen.crash.as_ref().unwrap_or_else(|| panic!("{kernel}: {trial:#?}"));
+            assert_eq!((trial.outcome, crash.kind, crash.phase), (TrialOutcome::Crash, CrashKind::Oops, Phase::Load));
             assert!(crash.line.starts_with("BUG: unable to handle page fault"), "{}", crash.line);
             let at = |name: &str| crash.trace.iter().position(|line| line.starts_with(name));
             let (register, init) = (at("register_netdevice+"), at("dummy_init_module+"));
@@ -141,17 +147,19 @@ fn silent_damage_with_an_old_layout() {
     let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
     let is_silent = pair.damage_is_silent();
     three_times("silent", || {
-        let [cell] = &tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[Way::Forced])[..] else { panic!() };
-        let seen = &cell.observed;
+        let [trial] = &tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[LoadMode::Forced])[..] else {
+            panic!()
+        };
+        let seen = &trial.observed;
         if is_silent {
-            assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::Misbehaves, Some(0), Init::Returned(0)));
-            assert_eq!(witnessed(seen, "new network devices"), Some("dummy0"));
-            assert_eq!(witnessed(seen, "dummy0 is given 3 packets"), Some("ok"));
-            assert_eq!(witnessed(seen, "dummy0 counts as sent"), Some("0 packets"));
-            assert_eq!(witnessed(seen, "dummy0 is deleted"), Some("EOPNOTSUPP"));
+            assert_eq!((trial.outcome, seen.errno, seen.init), (TrialOutcome::Misbehaves, Some(0), Init::Returned(0)));
+            assert_eq!(probed(seen, "new network devices"), Some("dummy0"));
+            assert_eq!(probed(seen, "dummy0 is given 3 packets"), Some("ok"));
+            assert_eq!(probed(seen, "dummy0 counts as sent"), Some("0 packets"));
+            assert_eq!(probed(seen, "dummy0 is deleted"), Some("EOPNOTSUPP"));
             // The log speaks of the taint, and of types where the two kernels' types say so. Nothing speaks of the damage.
             assert!(seen.crash.is_none() && seen.warnings.is_empty());
-            assert_nothing_but_what_was_predicted(cell);
+            assert_nothing_but_what_was_predicted(trial);
             assert_eq!(taints(seen), "FE");
         }
     });
@@ -166,16 +174,16 @@ fn no_init_where_the_pointer_is_elsewhere() {
     let is_called = pair.premise("exit is at the same place", ours == theirs);
     let is_checked = pair.premise("the kernel checks its lists", pair.kernel.can_say(CORRUPTION));
     three_times("no init", || {
-        let [cell] = &tried(&["dummy"], "amd64-7.2-rt", "amd64-7.2-cloud", &[Way::Patched])[..] else { panic!() };
-        let seen = &cell.observed;
+        let [trial] = &tried(&["dummy"], "amd64-7.2-rt", "amd64-7.2-cloud", &[LoadMode::Patched])[..] else { panic!() };
+        let seen = &trial.observed;
         if is_elsewhere {
-            assert_eq!((cell.outcome, seen.errno, seen.init), (Outcome::InitNeverRan, Some(0), Init::NeverRan));
+            assert_eq!((trial.outcome, seen.errno, seen.init), (TrialOutcome::InitNeverRan, Some(0), Init::NeverRan));
             assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("live"));
-            assert_eq!(witnessed(seen, "new network devices"), None);
+            assert_eq!(probed(seen, "new network devices"), None);
             // A patch leaves no F: the mark by which others could tell is gone.
             assert!(!taints(seen).contains('F'), "{}", taints(seen));
             // The strings have room in place, and the BTF that would give the module away is hidden.
-            let change = cell.change.as_ref().unwrap();
+            let change = trial.change.as_ref().unwrap();
             assert_eq!((change.impossible.as_deref(), change.edits.len()), (None, 3), "{change:#?}");
         }
         if is_elsewhere && is_called && is_checked {
@@ -183,8 +191,8 @@ fn no_init_where_the_pointer_is_elsewhere() {
             // A warning, or the end of the task (`CHECK_DATA_CORRUPTION`, include/linux/bug.h).
             let crash = seen.crash.as_ref().map(|crash| (crash.kind, crash.phase));
             let expected = pair.kernel.is_set("BUG_ON_DATA_CORRUPTION").then_some((CrashKind::Bug, Phase::Unload));
-            assert_eq!(crash, expected, "{cell:#?}");
-            assert!(crash.is_some() || !seen.warnings.is_empty(), "{cell:#?}");
+            assert_eq!(crash, expected, "{trial:#?}");
+            assert!(crash.is_some() || !seen.warnings.is_empty(), "{trial:#?}");
         }
     });
 }
@@ -195,12 +203,14 @@ fn plain_refusal_by_version_magic() {
     let pair = Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud");
     let is_compared = pair.vermagic_decides();
     three_times("plain", || {
-        let [cell] = &tried(&["dummy"], "amd64-7.3-cloud", "amd64-7.2-cloud", &[Way::Original])[..] else { panic!() };
+        let [trial] = &tried(&["dummy"], "amd64-7.3-cloud", "amd64-7.2-cloud", &[LoadMode::Original])[..] else {
+            panic!()
+        };
         if is_compared {
-            assert_eq!((cell.outcome, cell.observed.errno), (Outcome::Refused, Some(8)));
-            let (ours, theirs) = (cell.module.vermagic.as_ref().unwrap(), &cell.kernel.vermagic);
+            assert_eq!((trial.outcome, trial.observed.errno), (TrialOutcome::Refused, Some(8)));
+            let (ours, theirs) = (trial.module.vermagic.as_ref().unwrap(), &trial.kernel.vermagic);
             assert_ne!(ours, theirs);
-            assert_eq!(lines(&cell.observed), [format!("dummy: version magic '{ours}' should be '{theirs}'")]);
+            assert_eq!(lines(&trial.observed), [format!("dummy: version magic '{ours}' should be '{theirs}'")]);
         }
     });
 }

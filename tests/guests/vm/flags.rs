@@ -5,9 +5,9 @@
 
 use std::process::Command;
 
-use kmodlab::lab::guest::{Contents, Guest};
-use kmodlab::lab::record::{End, Line, Phase};
-use kmodlab::lab::wire::Order;
+use kmodlab::lab::guest::{Guest, GuestContents};
+use kmodlab::lab::record::{End, LogLine, Phase};
+use kmodlab::lab::wire::TrialOrder;
 
 use crate::bystanders::is_of_bystanders;
 use crate::support::facts::Facts;
@@ -59,12 +59,13 @@ fn compressed_files_and_unknown_flags() {
         let rows = rows(&facts);
         let packed = packed(plain, facts.unpacks().unwrap_or("xz"));
         let files: [(String, &[u8]); 2] = [("plain.ko".to_owned(), plain), ("packed.ko".to_owned(), &packed)];
-        let guest = Guest::boot(&Contents { machine: X86_64, image: &image, files: &files }, &settings()).unwrap();
-        for (cell, (file, flags, errno, line)) in (1..).zip(rows) {
-            let order = Order { cell, name: "dummy".to_owned(), file: file.to_owned(), flags, ..Order::default() };
+        let guest = Guest::boot(&GuestContents { machine: X86_64, image: &image, files: &files }, &settings()).unwrap();
+        for (trial, (file, flags, errno, line)) in (1..).zip(rows) {
+            let order =
+                TrialOrder { trial, name: "dummy".to_owned(), file: file.to_owned(), flags, ..TrialOrder::default() };
             let seen = guest.run(&order);
             // Clocks of a young guest talk, too.
-            let is_of_load = |line: &&Line| line.phase == Phase::Load && !is_of_bystanders(&line.text);
+            let is_of_load = |line: &&LogLine| line.phase == Phase::Load && !is_of_bystanders(&line.text);
             let first = seen.log.iter().find(is_of_load).map(|line| line.text.as_str());
             let answer = (&seen.end, seen.errno, seen.accepted, first);
             assert_eq!(

@@ -1,12 +1,12 @@
-//! A guest that stands still, floods, or lies ends its cell within its limit, with the name for that, and takes no more
+//! A guest that stands still, floods, or lies ends its trial within its limit, with the name for that, and takes no more
 //! memory than it may.
 
 use std::time::{Duration, Instant};
 
-use kmodlab::lab::guest::{Contents, Guest, Limits, Settings};
+use kmodlab::lab::guest::{Guest, GuestContents, GuestLimits, GuestSettings};
 use kmodlab::lab::outcome::decide;
-use kmodlab::lab::record::{End, Observed, Outcome, Phase, Prediction};
-use kmodlab::lab::wire::Order;
+use kmodlab::lab::record::{End, Observed, Phase, TrialOutcome, TrialPrediction};
+use kmodlab::lab::wire::TrialOrder;
 use kmodlab::predict::Decision;
 
 use crate::support::{alone, in_own_process};
@@ -14,14 +14,14 @@ use crate::vm::kernels::{X86_64, files_of};
 use crate::vm::{compiled, settings};
 
 /// For guests that only a limit ends: short, so that the test is.
-const SHORT: Limits = limits(4, 8);
+const SHORT: GuestLimits = limits(4, 8);
 
 /// For guests that are ended by what they say, however slowly a busy machine lets them say it. The limits are far off.
-const LONG: Limits = limits(150, 300);
+const LONG: GuestLimits = limits(150, 300);
 
-const fn limits(heartbeat: u64, cell: u64) -> Limits {
+const fn limits(heartbeat: u64, trial: u64) -> GuestLimits {
     let of = Duration::from_secs;
-    Limits { boot: of(300), heartbeat: of(heartbeat), cell: of(cell) }
+    GuestLimits { boot: of(300), heartbeat: of(heartbeat), trial: of(trial) }
 }
 
 /// What a machine on which eight other processes compete for each second may add to a limit: the time to start a guest, to
@@ -29,25 +29,25 @@ const fn limits(heartbeat: u64, cell: u64) -> Limits {
 const SLACK: Duration = Duration::from_secs(90);
 
 /// A guest whose first process is `liar.c`.
-fn liar(limits: Limits) -> Guest {
+fn liar(limits: GuestLimits) -> Guest {
     let folder = tempfile::tempdir().unwrap();
-    let agent = compiled("tests/guests/vm/liar.c", folder.path());
-    let settings = Settings { agent: Some(agent), limits, ..settings() };
+    let agent = compiled("tests/vm/liar.c", folder.path());
+    let settings = GuestSettings { agent: Some(agent), limits, ..settings() };
     let (_, image) = files_of("amd64-6.1-cloud", &[]).image.unwrap();
-    Guest::boot(&Contents { machine: X86_64, image: &image, files: &[] }, &settings).unwrap()
+    Guest::boot(&GuestContents { machine: X86_64, image: &image, files: &[] }, &settings).unwrap()
 }
 
-fn asked(guest: &Guest, name: &str, limits: Limits) -> Observed {
+fn asked(guest: &Guest, name: &str, limits: GuestLimits) -> Observed {
     let begun = Instant::now();
-    let order = Order { cell: 1, name: name.to_owned(), file: "m/0.ko".to_owned(), ..Order::default() };
+    let order = TrialOrder { trial: 1, name: name.to_owned(), file: "m/0.ko".to_owned(), ..TrialOrder::default() };
     let observed = guest.run(&order);
-    assert!(begun.elapsed() < limits.cell + SLACK, "{name}: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < limits.trial + SLACK, "{name}: {:?}", begun.elapsed());
     println!("{name}: {:?} after {:?}", observed.end, begun.elapsed());
     observed
 }
 
-fn outcome(observed: &Observed) -> Outcome {
-    let prediction = Prediction {
+fn outcome(observed: &Observed) -> TrialOutcome {
+    let prediction = TrialPrediction {
         verdict: Decision::Accepted,
         errno: None,
         errnos: Vec::new(),
@@ -82,7 +82,7 @@ fn a_guest_that_lies_or_stands_still_is_told_and_bounded() {
     for (name, why) in [
         ("wrong-number", "record 7 where 1 is due"),
         ("wrong-checksum", "record 1 does not fit its checksum"),
-        ("another-cell", "a record of cell 2, which was not asked for"),
+        ("another-trial", "a record of trial 2, which was not asked for"),
         ("no-json", "a line that is no record"),
         ("loaded-before-it-began", "what was loaded in the phase boot"),
         ("unknown-record", "record 1 is of no kind that is known"),
@@ -91,17 +91,17 @@ fn a_guest_that_lies_or_stands_still_is_told_and_bounded() {
     ] {
         let observed = asked(&guest, name, LONG);
         assert_eq!(observed.end, End::Broken(why.to_owned()), "{name}");
-        assert_eq!(outcome(&observed), Outcome::RecordBroken, "{name}");
+        assert_eq!(outcome(&observed), TrialOutcome::RecordBroken, "{name}");
     }
     // PID 1 must not end: the kernel panics over it, and the guest is gone.
     let observed = asked(&guest, "ends", LONG);
     assert_eq!(observed.end, End::Ended(Phase::Boot));
-    assert_eq!(outcome(&observed), Outcome::Crash);
+    assert_eq!(outcome(&observed), TrialOutcome::Crash);
     let guest = liar(SHORT);
     for name in ["says-nothing", "floods-the-console", "beats-for-ever"] {
         let observed = asked(&guest, name, SHORT);
         assert_eq!(observed.end, End::Silent(Phase::Boot), "{name}");
-        assert_eq!(outcome(&observed), Outcome::Hang, "{name}");
+        assert_eq!(outcome(&observed), TrialOutcome::Hang, "{name}");
         assert!(observed.console.len() <= 16 << 10, "{name}");
     }
     let more = resident().saturating_sub(before);

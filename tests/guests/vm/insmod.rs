@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kmodlab::lab::initramfs::Base;
+use kmodlab::lab::initramfs::InitramfsBase;
 use kmodlab::predict::{Decision, Userspace, Verdict};
 
 use crate::bystanders::is_of_bystanders;
@@ -41,7 +41,7 @@ pub(crate) struct Trial {
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ProbeResult {
     /// The errno of finit_module(2), or the exit status of insmod; 0 for success.
     pub(crate) error: i32,
     /// What insmod complained about.
@@ -58,7 +58,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BOOT: Duration = Duration::from_secs(300);
 
 /// Boots a kernel's image and makes all trials in their order.
-pub(crate) fn load(image: &[u8], trials: &[&Trial]) -> Vec<Seen> {
+pub(crate) fn load(image: &[u8], trials: &[&Trial]) -> Vec<ProbeResult> {
     let folder = tempfile::tempdir().unwrap();
     let program = compiled("tests/guests/vm/insmod.c", folder.path());
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -81,7 +81,7 @@ pub(crate) fn load(image: &[u8], trials: &[&Trial]) -> Vec<Seen> {
         files.entry(file).or_insert_with(|| trial.bytes.clone());
     }
     files.insert("trials".to_owned(), lines.into_bytes());
-    let base = Base::new(&program).unwrap();
+    let base = InitramfsBase::new(&program).unwrap();
     let archive = base.archive(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))).unwrap();
     let patience = BOOT + PATIENCE * trials.len() as u32;
     read(&run(folder.path(), image, &archive, patience), trials.len())
@@ -114,7 +114,7 @@ fn kmod(system: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Is what was seen what was predicted? Of lines that are printed once a boot, those that `said` has are not due again.
-pub(crate) fn compare(verdict: &Verdict, seen: &Seen, said: &[&str]) -> Result<(), String> {
+pub(crate) fn compare(verdict: &Verdict, seen: &ProbeResult, said: &[&str]) -> Result<(), String> {
     let once = |line: &str| {
         let what = ["module verification failed: ", ": kernel tainted.", "module license '"];
         what.iter().any(|what| line.contains(what) && said.iter().any(|said| said.contains(what)))
@@ -201,8 +201,8 @@ fn run(folder: &Path, image: &[u8], archive: &[u8], patience: Duration) -> Strin
     }
 }
 
-fn read(text: &str, count: usize) -> Vec<Seen> {
-    let (mut all, mut seen) = (Vec::new(), Seen::default());
+fn read(text: &str, count: usize) -> Vec<ProbeResult> {
+    let (mut all, mut seen) = (Vec::new(), ProbeResult::default());
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {

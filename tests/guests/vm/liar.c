@@ -92,11 +92,11 @@ int main(void)
 			record(seq, log);
 	}
 	if (is(order, "wrong-number"))
-		record(7, "{\"say\":\"begin\",\"cell\":1}");
+		record(7, "{\"say\":\"begin\",\"trial\":1}");
 	if (is(order, "wrong-checksum"))
-		dprintf(port, "{\"seq\":1,\"crc\":1,\"body\":{\"say\":\"begin\",\"cell\":1}}\n");
-	if (is(order, "another-cell"))
-		record(1, "{\"say\":\"begin\",\"cell\":2}");
+		dprintf(port, "{\"seq\":1,\"crc\":1,\"body\":{\"say\":\"begin\",\"trial\":1}}\n");
+	if (is(order, "another-trial"))
+		record(1, "{\"say\":\"begin\",\"trial\":2}");
 	if (is(order, "no-json"))
 		dprintf(port, "\x1b[2Jhello\n");
 	if (is(order, "loaded-before-it-began"))

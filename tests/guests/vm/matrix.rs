@@ -2,7 +2,7 @@
 //! where it was left.
 //!
 //! Five kernels are given modules of all five, twelve of each or with `KMODLAB_MATRIX=all` twenty-four, by the program as a
-//! user runs it. The cells and the report of them are kept in `target/report/matrix`.
+//! user runs it. The trials and the report of them are kept in `target/report/matrix`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use kmodlab::lab::record::{Agreement, Cell, Outcome, Role, Way};
+use kmodlab::lab::record::{Agreement, LoadMode, Trial, TrialOutcome, TrialRole};
 use kmodlab::lab::store;
 
 use crate::vm::kernels::{KERNELS, chosen, deb, modules, there, wanted};
 use crate::vm::tally::{Tally, called};
 use crate::vm::{KMODLAB, alone, emptied};
 
-/// How many cells are run again after an interruption.
+/// How many trials are run again after an interruption.
 const LOST: usize = 10;
 
 #[test]
@@ -27,15 +27,15 @@ fn real_kernels_answer_to_real_modules_as_predicted() {
     let kernels = chosen();
     let lab = Lab { out: emptied("target/report/matrix"), cache: tempfile::tempdir().unwrap(), kernels };
     let first = lab.matrix();
-    let cells = lab.cells();
-    let asked = lab.kernels.len() * there().len() * modules().len() * Way::ALL.len();
+    let trials = lab.trials();
+    let asked = lab.kernels.len() * there().len() * modules().len() * LoadMode::ALL.len();
     let controls = lab.kernels.len() * modules().len() * 2;
-    assert_eq!(cells.len(), asked + controls);
+    assert_eq!(trials.len(), asked + controls);
     let is_whole = lab.kernels.len() == KERNELS.len() && modules().len() == wanted().len();
-    assert!(!is_whole || cells.len() >= 800, "{} cells", cells.len());
-    lab.report(cells.len());
-    assert_controls(&cells);
-    Tally::of(&cells).judge("real modules");
+    assert!(!is_whole || trials.len() >= 800, "{} trials", trials.len());
+    lab.report(trials.len());
+    assert_controls(&trials);
+    Tally::of(&trials).judge("real modules");
     assert!(first.status.success(), "{}", first.status);
 
     lab.is_not_run_again(&first);
@@ -75,15 +75,15 @@ impl Lab {
         self.out.join(store::FILE)
     }
 
-    fn cells(&self) -> Vec<Cell> {
+    fn trials(&self) -> Vec<Trial> {
         let stored = store::read(&self.file()).unwrap();
         assert!(!stored.is_cut);
-        assert_eq!(store::latest(&stored.cells).len(), stored.cells.len(), "two cells of one question");
-        stored.cells
+        assert_eq!(store::latest(&stored.trials).len(), stored.trials.len(), "two trials of one question");
+        stored.trials
     }
 
-    /// The page, for eyes; the others, for programs, have all cells.
-    fn report(&self, cells: usize) {
+    /// The page, for eyes; the others, for programs, have all trials.
+    fn report(&self, trials: usize) {
         let file = |name: &str| self.out.join(name);
         let (html, json, junit) = (file("report.html"), file("report.json"), file("report.xml"));
         let mut arguments: Vec<OsString> = vec!["report".into(), self.out.clone().into()];
@@ -96,8 +96,8 @@ impl Lab {
         let text = |file: &Path| std::fs::read_to_string(file).unwrap();
         assert!(text(&html).ends_with("</html>\n") || text(&html).ends_with("</html>"));
         let value: serde_json::Value = serde_json::from_str(&text(&json)).unwrap();
-        assert_eq!(value["cells"].as_array().unwrap().len(), cells);
-        assert!(text(&junit).contains(&format!("<testsuites name=\"kmodlab\" tests=\"{cells}\" ")));
+        assert_eq!(value["trials"].as_array().unwrap().len(), trials);
+        assert!(text(&junit).contains(&format!("<testsuites name=\"kmodlab\" tests=\"{trials}\" ")));
     }
 
     /// Run again, it says the same, and not a byte is written.
@@ -106,13 +106,13 @@ impl Lab {
         let again = self.matrix();
         assert_eq!(again.status, first.status);
         assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&first.stdout));
-        assert!(std::fs::read(self.file()).unwrap() == before, "cells were run again");
+        assert!(std::fs::read(self.file()).unwrap() == before, "trials were run again");
     }
 
-    /// A run that was interrupted while it wrote a line, ten cells before its end: those are run again, no others, and
+    /// A run that was interrupted while it wrote a line, ten trials before its end: those are run again, no others, and
     /// they come out as they did.
     fn is_taken_up_where_it_was_left(&self) {
-        let before = self.cells();
+        let before = self.trials();
         let text = std::fs::read_to_string(self.file()).unwrap();
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let (kept, lost) = lines.split_at(lines.len() - LOST);
@@ -124,16 +124,16 @@ impl Lab {
         let now = std::fs::read_to_string(self.file()).unwrap();
         let added = now.strip_prefix(&kept).expect("what was whole stays");
         assert_eq!(added.lines().count(), LOST);
-        let came_out = |cells: &[Cell]| -> BTreeMap<String, (Outcome, Agreement)> {
-            cells.iter().map(|cell| (cell.id.clone(), (cell.outcome, cell.agreement))).collect()
+        let came_out = |trials: &[Trial]| -> BTreeMap<String, (TrialOutcome, Agreement)> {
+            trials.iter().map(|trial| (trial.id.clone(), (trial.outcome, trial.agreement))).collect()
         };
-        assert_eq!(came_out(&self.cells()), came_out(&before));
+        assert_eq!(came_out(&self.trials()), came_out(&before));
     }
 }
 
 /// A kernel's own module, unforced and forced, works on it.
-fn assert_controls(cells: &[Cell]) {
-    let is_odd = |cell: &&Cell| cell.role == Role::Control && cell.outcome != Outcome::NoDifference;
-    let odd: Vec<String> = cells.iter().filter(is_odd).map(called).collect();
+fn assert_controls(trials: &[Trial]) {
+    let is_odd = |trial: &&Trial| trial.role == TrialRole::Control && trial.outcome != TrialOutcome::NoDifference;
+    let odd: Vec<String> = trials.iter().filter(is_odd).map(called).collect();
     assert!(odd.is_empty(), "{} controls are not as they should be:\n{}", odd.len(), odd.join("\n"));
 }

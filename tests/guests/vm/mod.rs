@@ -14,24 +14,24 @@ mod flags;
 mod hostile;
 mod insmod;
 mod kernels;
+mod load_modes;
 mod matrix;
 mod own_base;
 mod packing;
 mod parent;
+mod probe;
 mod repack;
 mod right_way;
 mod signatures;
 mod tally;
 mod trusting;
-mod ways;
-mod witness;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kmodlab::lab::acceleration::Acceleration;
 use kmodlab::lab::experiment::{Conditions, Depth};
-use kmodlab::lab::guest::{Isolation, Limits, Settings};
+use kmodlab::lab::guest::{GuestLimits, GuestSettings, Isolation};
 
 use crate::support::{KMODLAB, alone, fetched};
 
@@ -50,16 +50,16 @@ fn load_only() -> Conditions {
 }
 
 /// Guests as they run on any machine.
-fn settings() -> Settings {
-    Settings {
+fn settings() -> GuestSettings {
+    GuestSettings {
         kmodlab: KMODLAB.into(),
         agent: None,
         cache: None,
-        limits: Limits::default(),
+        limits: GuestLimits::default(),
         acceleration: Some(Acceleration::Tcg),
         isolation: Isolation::Clone,
         command_line: String::new(),
-        witness: Vec::new(),
+        probe: Vec::new(),
     }
 }
 

@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kmodlab::lab::experiment::{self, Question, Target};
-use kmodlab::lab::record::{Agreement, Role, Way};
-use kmodlab::lab::specimen::Specimen;
+use kmodlab::lab::experiment::{self, TargetKernel, TrialSpec};
+use kmodlab::lab::record::{Agreement, LoadMode, TrialRole};
+use kmodlab::lab::subject::TrialSubject;
 
 use crate::support::facts::Facts;
 use crate::vm::breakage::{Elf, TRAILER};
@@ -138,38 +138,39 @@ fn a_base_of_a_module_s_own_is_followed_as_predicted() {
         assert!(facts.can_say("is not mapped to base BTF id"), "{kernel} knows no bases");
         // Such a kernel says of BTF that does not fit that it does not, and takes the module.
         let is_tolerant = facts.is_set("MODULE_ALLOW_BTF_MISMATCH");
-        let target = Target::open(&deb(kernel), &["dummy".to_owned()].into(), &conditions.settings, &LOOKUP).unwrap();
+        let target =
+            TargetKernel::open(&deb(kernel), &["dummy".to_owned()].into(), &conditions.settings, &LOOKUP).unwrap();
         let mut good = Elf { bytes: target.files.modules["dummy"].bytes.clone() };
         let trailer = good.signature().expect("Debian's modules are signed") + TRAILER;
         good.bytes.truncate(good.bytes.len() - trailer);
-        let specimens: Vec<Specimen> = cases
+        let subjects: Vec<TrialSubject> = cases
             .iter()
             .map(|(name, case, _)| {
                 let mut elf = good.clone();
                 let types = elf.section(".BTF").expect("Debian's modules have BTF");
                 elf.rewrite(types, &case.module()).unwrap();
                 elf.add_section(".BTF.base", &case.base.bytes()).unwrap();
-                Specimen::new(elf.bytes, &Path::new(name).join("dummy.ko"), None)
+                TrialSubject::new(elf.bytes, &Path::new(name).join("dummy.ko"), None)
             })
             .collect();
-        let question = |specimen| Question { role: Role::Asked, specimen, way: Way::Original };
-        let questions: Vec<Question<'_>> = specimens.iter().map(question).collect();
-        let cells = experiment::run(&target, &questions, &conditions, &HashMap::new(), &|_| {});
-        assert_eq!(cells.len(), cases.len());
+        let question = |subject| TrialSpec { role: TrialRole::Asked, subject, load_mode: LoadMode::Original };
+        let questions: Vec<TrialSpec<'_>> = subjects.iter().map(question).collect();
+        let trials = experiment::run(&target, &questions, &conditions, &HashMap::new(), &|_| {});
+        assert_eq!(trials.len(), cases.len());
         let mut taken = 0;
-        for (cell, (name, _, answer)) in cells.iter().zip(&cases) {
-            assert_eq!(cell.agreement, Agreement::Agree, "{kernel}: {name}: {cell:#?}");
-            taken += usize::from(cell.observed.accepted);
-            let observed = (cell.observed.accepted, cell.observed.errno);
+        for (trial, (name, _, answer)) in trials.iter().zip(&cases) {
+            assert_eq!(trial.agreement, Agreement::Agree, "{kernel}: {name}: {trial:#?}");
+            taken += usize::from(trial.observed.accepted);
+            let observed = (trial.observed.accepted, trial.observed.errno);
             match is_tolerant {
                 true => {
-                    let is_told = cell.observed.log.iter().any(|line| line.text.contains("BTF mismatch detected"));
+                    let is_told = trial.observed.log.iter().any(|line| line.text.contains("BTF mismatch detected"));
                     assert_eq!((observed, is_told), ((true, Some(0)), *answer != 0), "{kernel}: {name}");
                 }
                 false => assert_eq!(observed, (*answer == 0, Some(*answer)), "{kernel}: {name}"),
             }
         }
-        let count = cells.len();
+        let count = trials.len();
         println!(
             "{kernel}: {count} bases, {taken} taken, all as predicted; takes what does not fit: {is_tolerant}; {:?}",
             begun.elapsed()

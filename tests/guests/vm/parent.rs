@@ -74,12 +74,15 @@ fn the_lab_needs_neither_root_nor_a_network_and_leaves_nothing() {
     // Nobody, in a network namespace in which there is nothing.
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "unshare", "--user", "--net"]);
-    command.arg(&program).args(["try", "dummy", "--ways", "forced", "--accel", "tcg", "--built-for"]).arg(&kernel);
+    command
+        .arg(&program)
+        .args(["try", "dummy", "--load-modes", "forced", "--accel", "tcg", "--built-for"])
+        .arg(&kernel);
     command.arg("--kernel").arg(&kernel).env("TMPDIR", &temporary).env_remove("HOME").env_remove("XDG_CACHE_HOME");
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
-    assert!(out.contains("3 of 3 cells as predicted"), "{out}");
+    assert!(out.contains("3 of 3 trials as predicted"), "{out}");
     let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

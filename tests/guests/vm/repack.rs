@@ -14,9 +14,9 @@ use std::time::Instant;
 use kmodlab::kernel::files::{self, Files};
 use kmodlab::kernel::{Fact, Kernel, Policy, TreeModule};
 use kmodlab::lab::agreement;
-use kmodlab::lab::guest::{Contents, Guest, Settings};
-use kmodlab::lab::record::{Agreement, Observed, Prediction};
-use kmodlab::lab::wire::Order;
+use kmodlab::lab::guest::{Guest, GuestContents, GuestSettings};
+use kmodlab::lab::record::{Agreement, Observed, TrialPrediction};
+use kmodlab::lab::wire::TrialOrder;
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
 use kmodlab::patch::sign::Signer;
@@ -24,9 +24,9 @@ use kmodlab::predict::{Candidate, Decision, LoadOptions, predict, taint_letters}
 
 use crate::support::facts::Facts;
 use crate::vm::kernels::{X86_64, chosen, files_of};
+use crate::vm::load_modes::{Expected, Repacked, repacked};
 use crate::vm::tally::of_the_loader;
 use crate::vm::trusting::Trusting;
-use crate::vm::ways::{Expected, Repacked, repacked};
 use crate::vm::{alone, settings};
 
 /// The one that is left out: its signatures are checked by the code of 6.1 cloud.
@@ -236,8 +236,8 @@ impl Stage<'_> {
         });
         let others = needed.iter().map(|(name, bytes)| (format!("k/{name}.ko"), bytes.as_slice()));
         let files: Vec<(String, &[u8])> = own.chain(others).collect();
-        let settings = Settings { command_line: COMMAND_LINE.to_owned(), ..settings() };
-        let guest = Guest::boot(&Contents { machine: X86_64, image, files: &files }, &settings).unwrap();
+        let settings = GuestSettings { command_line: COMMAND_LINE.to_owned(), ..settings() };
+        let guest = Guest::boot(&GuestContents { machine: X86_64, image, files: &files }, &settings).unwrap();
         assert_eq!(guest.release, *release);
 
         let next = AtomicUsize::new(0);
@@ -248,18 +248,18 @@ impl Stage<'_> {
                 let Some(case) = cases.get(number) else { return };
                 let module = Module::read(&case.inside).ok();
                 let subject = Candidate { bytes: &case.inside, module: module.as_ref(), packing: None };
-                let prediction = Prediction::of(&predict(&subject, &kernel, &LoadOptions::default()));
+                let prediction = TrialPrediction::of(&predict(&subject, &kernel, &LoadOptions::default()));
                 let before = prediction.needs.iter().map(|name| {
                     assert!(needed.contains_key(name), "{}: {name} is needed, and was not foreseen", case.name);
                     format!("k/{name}.ko")
                 });
-                let order = Order {
-                    cell: number as u32,
+                let order = TrialOrder {
+                    trial: number as u32,
                     name: case.name.clone(),
                     file: format!("m/{number}"),
                     flags: if is_packed(case) { COMPRESSED } else { 0 },
                     before: before.collect(),
-                    ..Order::default()
+                    ..TrialOrder::default()
                 };
                 let seen = guest.run(&order);
                 let wrong = judged(case, &prediction, &seen);
@@ -310,7 +310,7 @@ fn image_of(bytes: &[u8]) -> &[u8] {
 }
 
 /// Why it is not as predicted, or not as it must be.
-fn judged(case: &Repacked, prediction: &Prediction, seen: &Observed) -> Option<String> {
+fn judged(case: &Repacked, prediction: &TrialPrediction, seen: &Observed) -> Option<String> {
     let (agreement, why) = agreement::compare(seen, prediction);
     if agreement != Agreement::Agree {
         return Some(format!("{agreement:?}: {why}\n  {:?} {:?}\n  {seen:?}", prediction.verdict, prediction.dmesg));

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use kmodlab::kernel::image::unpacked;
 use kmodlab::kernel::{self, Certificate, Kernel};
-use kmodlab::lab::record::{Agreement, Cell, Role};
+use kmodlab::lab::record::{Agreement, Trial, TrialRole};
 use kmodlab::module::trailer;
 use kmodlab::module::verification::{Abilities, Verification, verify};
 use kmodlab::patch::sign::Signer;
@@ -159,18 +159,27 @@ fn a_kernel_in_a_folder_takes_what_was_signed_for_it_by_command() {
     let done = kmodlab(folder.path(), &[&patch[..], &["--confirm", digest]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
-    let words =
-        ["--kernel", "root", "--append", "module.sig_enforce=1", "--ways", "original", "--accel", "tcg", "--json"];
+    let words = [
+        "--kernel",
+        "root",
+        "--append",
+        "module.sig_enforce=1",
+        "--load-modes",
+        "original",
+        "--accel",
+        "tcg",
+        "--json",
+    ];
     let tried = kmodlab(folder.path(), &[&["try", "signed.ko"], &words[..]].concat());
     assert_eq!(tried.status.code(), Some(0), "{}", String::from_utf8_lossy(&tried.stderr));
     let text = String::from_utf8(tried.stdout).unwrap();
-    let cells: Vec<Cell> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of = |role: Role| cells.iter().find(|cell| cell.role == role).unwrap();
-    for cell in &cells {
-        assert_eq!(cell.agreement, Agreement::Agree, "{cell:#?}");
+    let trials: Vec<Trial> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |role: TrialRole| trials.iter().find(|trial| trial.role == role).unwrap();
+    for trial in &trials {
+        assert_eq!(trial.agreement, Agreement::Agree, "{trial:#?}");
     }
     // What Debian signed with the certificate that ours replaced is a stranger's now.
-    let (control, asked) = (&of(Role::Control).observed, &of(Role::Asked).observed);
+    let (control, asked) = (&of(TrialRole::Control).observed, &of(TrialRole::Asked).observed);
     let expected = if was_signed_by(&dummy, &trusting.replaced) { (false, Some(129)) } else { (true, Some(0)) };
     println!("{name}: the kernel's own module: {expected:?}");
     assert_eq!((control.accepted, control.errno), expected);

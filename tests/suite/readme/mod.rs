@@ -86,6 +86,6 @@ fn the_labs_commands_are_ones_that_the_program_knows() {
         }
     }
     assert!(known > 10, "only {known} commands found");
-    let printed = run("kmodlab try dummy --ways none --help 2>&1", folder.path());
+    let printed = run("kmodlab try dummy --load-modes none --help 2>&1", folder.path());
     assert!(!printed.contains("Usage: kmodlab "), "a wrong call is told from a right one: {printed}");
 }

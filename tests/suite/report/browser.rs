@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kmodlab::lab::record::{Agreement, Outcome};
+use kmodlab::lab::record::{Agreement, TrialOutcome};
 use kmodlab::report;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -275,14 +275,14 @@ impl Picture {
 
 #[test]
 #[ignore = "needs chromium: tests/run runs it"]
-fn a_page_of_thousands_of_cells_opens_in_two_seconds() {
+fn a_page_of_thousands_of_trials_opens_in_two_seconds() {
     let mut browser = Browser::start();
-    for (what, cells) in [
-        ("1,000 cells", scene::many(1_000)),
-        ("2,400 cells", scene::many(2_400)),
-        ("2,400 cells of talkative kernels", scene::talkative(2_400)),
+    for (what, trials) in [
+        ("1,000 trials", scene::many(1_000)),
+        ("2,400 trials", scene::many(2_400)),
+        ("2,400 trials of talkative kernels", scene::talkative(2_400)),
     ] {
-        let page = report::page(&cells);
+        let page = report::page(&trials);
         // Whatever else the machine does adds to a time and never takes from it: the least one is the page's own.
         let mut times: Vec<Duration> = (0..5).map(|_| browser.open(&page)).collect();
         times.sort();
@@ -291,14 +291,14 @@ fn a_page_of_thousands_of_cells_opens_in_two_seconds() {
         let size = page.len() >> 10;
         println!("{what}, {size} KiB: loaded after {times:?}; first painted after {painted} ms");
         assert!(times[0] < MOST, "{what} take {:?}", times[0]);
-        assert_eq!(browser.number("document.querySelectorAll('.map a.b').length"), cells.len() as u64);
+        assert_eq!(browser.number("document.querySelectorAll('.map a.b').length"), trials.len() as u64);
     }
     assert_eq!(browser.complaints, Vec::<Value>::new());
 }
 
 #[test]
 #[ignore = "needs chromium: tests/run runs it"]
-fn a_click_on_a_box_shows_its_cell() {
+fn a_click_on_a_box_shows_its_trial() {
     let mut browser = Browser::start();
     browser.open(&report::page(&scene::story()));
     let shown = "[...document.querySelectorAll('article')].filter(a => getComputedStyle(a).display != 'none').length";
@@ -329,21 +329,21 @@ fn a_click_on_a_box_shows_its_cell() {
 #[ignore = "needs chromium: tests/run runs it"]
 fn an_outcome_chosen_in_the_legend_dims_the_others() {
     let mut browser = Browser::start();
-    let cells = scene::many(200);
-    browser.open(&report::page(&cells));
+    let trials = scene::many(200);
+    browser.open(&report::page(&trials));
     let clear = "[...document.querySelectorAll('.map .b')].filter(b => getComputedStyle(b).opacity == 1).length";
     assert_eq!(browser.number(clear), 200);
-    for outcome in Outcome::ALL {
+    for outcome in TrialOutcome::ALL {
         let class = outcome.name().replace(' ', "-");
-        let with = cells.iter().filter(|cell| cell.outcome == outcome).count();
+        let with = trials.iter().filter(|trial| trial.outcome == outcome).count();
         browser.value(&format!("document.querySelector('#f-{class}').click()"));
-        // One that no cell has can't be chosen.
+        // One that no trial has can't be chosen.
         if with > 0 {
             assert_eq!(browser.number(clear), with as u64, "{class}");
         }
     }
     browser.value("document.querySelector('#f-wrong').click()");
-    let wrong = cells.iter().filter(|cell| cell.agreement == Agreement::Disagree).count();
+    let wrong = trials.iter().filter(|trial| trial.agreement == Agreement::Disagree).count();
     assert_eq!(browser.number(clear), wrong as u64);
 }
 
@@ -351,8 +351,8 @@ fn an_outcome_chosen_in_the_legend_dims_the_others() {
 #[ignore = "needs chromium: tests/run runs it"]
 fn a_hostile_page_runs_nothing_and_asks_for_nothing() {
     let mut browser = Browser::start();
-    let cells = [scene::story(), scene::hostile()].concat();
-    browser.open(&report::page(&cells));
+    let trials = [scene::story(), scene::hostile()].concat();
+    browser.open(&report::page(&trials));
     let elements = "document.querySelectorAll('script, img, iframe, object, embed, link, form, base, svg').length";
     assert_eq!(browser.number(elements), 0);
     let handlers = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).filter(a => a.name.startsWith('on')).length";
@@ -421,7 +421,7 @@ fn a_phone_shows_it_without_scrolling_sideways() {
     let width = browser.number("document.querySelector('article:target').getBoundingClientRect().width");
     assert_eq!(width, 390);
     assert!(browser.number("document.querySelector('article:target').scrollWidth") <= 390);
-    browser.picture("phone-cell.png");
+    browser.picture("phone-trial.png");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Promise: a report shows all that was recorded, to people and programs, and obeys none of it.
 //!
-//! `scene` makes records up: a story of a few cells, and any number of them with hostile texts in all places. The tests
+//! `scene` makes records up: a story of a few trials, and any number of them with hostile texts in all places. The tests
 //! here read what `report` makes of them; those in `browser` open it in Chromium.
 
 mod browser;
@@ -10,24 +10,24 @@ mod scene;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use kmodlab::lab::record::{Agreement, Cell, Outcome, Role};
+use kmodlab::lab::record::{Agreement, Trial, TrialOutcome, TrialRole};
 use kmodlab::lab::store;
-use kmodlab::report::{self, Summary, words};
+use kmodlab::report::{self, TrialSummary, words};
 
 /// What stands between two marks in a text, for each place where it is so.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
     text.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
 }
 
-/// The article of a cell: from its anchor to its end.
+/// The article of a trial: from its anchor to its end.
 fn article_of<'p>(page: &'p str, name: &str) -> &'p str {
     between(page, "<article ", "</article>").into_iter().find(|a| a.contains(&format!("<h3>{name}<"))).unwrap()
 }
 
 #[test]
-fn every_cell_is_in_the_map_and_has_its_article() {
-    let cells = scene::many(1_200);
-    let page = report::page(&cells);
+fn every_trial_is_in_the_map_and_has_its_article() {
+    let trials = scene::many(1_200);
+    let page = report::page(&trials);
     let anchors = between(&page, "<article id=\"", "\"");
     assert_eq!(anchors.len(), 1_200);
     assert_eq!(anchors.iter().collect::<BTreeSet<_>>().len(), 1_200, "each anchor is there once");
@@ -43,20 +43,20 @@ fn every_cell_is_in_the_map_and_has_its_article() {
 }
 
 #[test]
-fn the_counts_are_those_of_the_cells() {
-    let cells = scene::many(1_000);
-    let summary = Summary::of(&cells);
-    let with = |outcome| cells.iter().filter(|cell| cell.outcome == outcome).count();
-    for outcome in Outcome::ALL {
+fn the_counts_are_those_of_the_trials() {
+    let trials = scene::many(1_000);
+    let summary = TrialSummary::of(&trials);
+    let with = |outcome| trials.iter().filter(|trial| trial.outcome == outcome).count();
+    for outcome in TrialOutcome::ALL {
         assert!(with(outcome) > 0, "the scene lacks {outcome:?}");
         assert_eq!(summary.outcome(outcome), with(outcome));
     }
     assert_eq!(summary.agree + summary.unknown + summary.disagree, 1_000);
-    let page = report::page(&cells);
+    let page = report::page(&trials);
     let title = between(&page, "<title>", "</title>")[0];
     let (agree, unknown, disagree) = (summary.agree, summary.unknown, summary.disagree);
-    assert_eq!(title, format!("kmodlab: 1,000 cells: {agree} agree, {unknown} unknown, {disagree} disagree"));
-    for outcome in Outcome::ALL {
+    assert_eq!(title, format!("kmodlab: 1,000 trials: {agree} agree, {unknown} unknown, {disagree} disagree"));
+    for outcome in TrialOutcome::ALL {
         assert!(page.contains(&outcome.sentence().replace('&', "&amp;")), "the legend explains {outcome:?}");
     }
 }
@@ -66,7 +66,7 @@ fn no_outcome_is_told_by_its_colour_alone() {
     let page = report::page(&scene::story());
     for line in between(&page, "<a class=\"b ", "</a>") {
         let (attributes, sign) = line.split_once('>').unwrap();
-        let outcome = Outcome::ALL.into_iter().find(|o| attributes.contains(&format!("\"{},", o.name())));
+        let outcome = TrialOutcome::ALL.into_iter().find(|o| attributes.contains(&format!("\"{},", o.name())));
         let outcome = outcome.unwrap_or_else(|| panic!("the box says no outcome: {attributes}"));
         assert!(sign.starts_with(words::sign(outcome)), "{sign}");
         assert_eq!(attributes.contains("not as predicted"), sign.contains("<sup>\u{2260}</sup>"));
@@ -76,9 +76,9 @@ fn no_outcome_is_told_by_its_colour_alone() {
 
 #[test]
 fn what_a_stranger_wrote_is_text() {
-    let mut cells = scene::story();
-    cells.extend(scene::hostile());
-    let page = report::page(&cells);
+    let mut trials = scene::story();
+    trials.extend(scene::hostile());
+    let page = report::page(&trials);
     let body = page.split("</style>").nth(1).unwrap();
     for element in ["<script", "<img", "<iframe", "<svg", "<object", "<link", "<form", "<base", "<!--", "</style"] {
         assert!(!body.contains(element), "{element} is an element");
@@ -156,52 +156,53 @@ fn controls_stand_apart() {
     let (map, controls) = page.split_once("<section id=\"controls\">").unwrap();
     let map = map.split("<section id=\"map\">").nth(1).unwrap();
     let controls = controls.split("</section>").next().unwrap();
-    let (asked, own): (Vec<_>, Vec<_>) = scene::story().into_iter().partition(|cell| cell.role == Role::Asked);
+    let (asked, own): (Vec<_>, Vec<_>) = scene::story().into_iter().partition(|trial| trial.role == TrialRole::Asked);
     assert_eq!(between(map, "<a class=\"b ", "\"").len(), asked.len());
     assert_eq!(between(controls, "<a class=\"b ", "\"").len(), own.len());
 }
 
 #[test]
 fn on_paper_is_what_went_wrong() {
-    let cells = scene::many(1_000);
-    let page = report::page(&cells);
+    let trials = scene::many(1_000);
+    let page = report::page(&trials);
     let printed = between(&page, "<article id=\"", ">").into_iter().filter(|tag| tag.ends_with(" p\"")).count();
-    let wrong =
-        |cell: &&Cell| cell.agreement == Agreement::Disagree || matches!(cell.outcome, Outcome::Crash | Outcome::Hang);
-    assert_eq!(printed, cells.iter().filter(wrong).count());
+    let wrong = |trial: &&Trial| {
+        trial.agreement == Agreement::Disagree || matches!(trial.outcome, TrialOutcome::Crash | TrialOutcome::Hang)
+    };
+    assert_eq!(printed, trials.iter().filter(wrong).count());
 }
 
 #[test]
 fn a_later_record_replaces_an_earlier_one() {
-    let mut cells = scene::story();
-    let mut again = cells[2].clone();
-    again.outcome = Outcome::Hang;
-    let count = cells.len();
-    cells.push(again);
-    let document: serde_json::Value = serde_json::from_str(&report::json(&cells).unwrap()).unwrap();
-    assert_eq!(document["summary"]["cells"], count);
-    assert_eq!(document["cells"].as_array().unwrap().len(), count);
-    assert_eq!(document["cells"][2]["outcome"], "hang");
-    assert_eq!(between(&report::page(&cells), "<article ", ">").len(), count);
+    let mut trials = scene::story();
+    let mut again = trials[2].clone();
+    again.outcome = TrialOutcome::Hang;
+    let count = trials.len();
+    trials.push(again);
+    let document: serde_json::Value = serde_json::from_str(&report::json(&trials).unwrap()).unwrap();
+    assert_eq!(document["summary"]["trials"], count);
+    assert_eq!(document["trials"].as_array().unwrap().len(), count);
+    assert_eq!(document["trials"][2]["outcome"], "hang");
+    assert_eq!(between(&report::page(&trials), "<article ", ">").len(), count);
 }
 
 #[test]
 fn json_has_the_records_as_they_are() {
-    let cells = [scene::many(200), scene::hostile()].concat();
-    let text = report::json(&cells).unwrap();
+    let trials = [scene::many(200), scene::hostile()].concat();
+    let text = report::json(&trials).unwrap();
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(document["schema_version"], 1);
-    let read: Vec<Cell> = serde_json::from_value(document["cells"].clone()).unwrap();
-    assert!(read == cells, "what is read back is what was written");
+    assert_eq!(document["schema_version"], 2);
+    let read: Vec<Trial> = serde_json::from_value(document["trials"].clone()).unwrap();
+    assert!(read == trials, "what is read back is what was written");
     let outcomes = document["summary"]["outcomes"].as_object().unwrap();
-    assert_eq!(outcomes.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), cells.len() as u64);
+    assert_eq!(outcomes.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), trials.len() as u64);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
 }
 
 #[test]
-fn junit_is_xml_with_a_suite_a_kernel_and_a_case_a_cell() {
-    let cells = [scene::many(1_000), scene::hostile()].concat();
-    let text = report::junit(&cells);
+fn junit_is_xml_with_a_suite_a_kernel_and_a_case_a_trial() {
+    let trials = [scene::many(1_000), scene::hostile()].concat();
+    let text = report::junit(&trials);
     let allowed =
         |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     assert_eq!(text.chars().find(|c| !allowed(*c)), None);
@@ -210,11 +211,11 @@ fn junit_is_xml_with_a_suite_a_kernel_and_a_case_a_cell() {
     std::fs::write(&file, &text).unwrap();
     let suites = xml::elements(&text);
     let count = |name: &str| suites.iter().filter(|element| element.name == name).count();
-    let summary = Summary::of(&cells);
-    assert_eq!(count("testcase"), cells.len());
+    let summary = TrialSummary::of(&trials);
+    assert_eq!(count("testcase"), trials.len());
     assert_eq!(count("failure"), summary.disagree);
     assert_eq!(count("skipped"), summary.unknown);
-    let kernels: BTreeSet<&str> = cells.iter().map(|cell| cell.kernel.name.as_str()).collect();
+    let kernels: BTreeSet<&str> = trials.iter().map(|trial| trial.kernel.name.as_str()).collect();
     assert_eq!(count("testsuite"), kernels.len());
     let mut cases: HashMap<(usize, &str, &str), usize> = HashMap::new();
     let mut suite = 0;
@@ -272,16 +273,16 @@ mod xml {
 
 #[test]
 fn records_are_read_back_as_they_were_written() {
-    let cells = [scene::story(), scene::hostile()].concat();
-    let lines = scene::lines(&cells);
+    let trials = [scene::story(), scene::hostile()].concat();
+    let lines = scene::lines(&trials);
     let read = store::parse(lines.as_bytes()).unwrap();
-    assert!(read.cells == cells && !read.is_cut);
+    assert!(read.trials == trials && !read.is_cut);
     let cut = &lines.as_bytes()[..lines.len() - 40];
     let read = store::parse(cut).unwrap();
-    assert!(read.is_cut && read.cells == cells[..cells.len() - 1]);
+    assert!(read.is_cut && read.trials == trials[..trials.len() - 1]);
     // Whole, but for its line feed.
     let whole = store::parse(&lines.as_bytes()[..lines.len() - 1]).unwrap();
-    assert!(!whole.is_cut && whole.cells == cells);
+    assert!(!whole.is_cut && whole.trials == trials);
 }
 
 #[test]
@@ -289,21 +290,35 @@ fn no_cut_and_no_damage_makes_it_panic() {
     let line = scene::lines(&scene::hostile()[..1]);
     for end in 0..line.len() {
         let read = store::parse(&line.as_bytes()[..end]).unwrap();
-        assert!(read.cells.len() <= 1);
+        assert!(read.trials.len() <= 1);
     }
     for place in (0..line.len()).step_by(7) {
         let mut bytes = line.clone().into_bytes();
         bytes[place] ^= 0x15;
         if let Ok(read) = store::parse(&bytes) {
-            let _ = (report::page(&read.cells), report::json(&read.cells), report::junit(&read.cells));
+            let _ = (report::page(&read.trials), report::json(&read.trials), report::junit(&read.trials));
         }
+    }
+}
+
+/// The same story as the version before form 2 recorded it.
+#[test]
+fn records_of_form_1_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli/report/form-1.in/lab");
+    let old = store::read(&folder).unwrap().trials;
+    let story = scene::story();
+    assert_eq!(old.len(), story.len());
+    for (old, new) in old.iter().zip(&story) {
+        assert_eq!((old.schema_version, &old.id), (2, &new.id));
+        assert_eq!((old.load_mode, old.outcome, old.agreement), (new.load_mode, new.outcome, new.agreement));
+        assert_eq!((&old.observed.probe, &old.change), (&new.observed.probe, &new.change));
     }
 }
 
 /// The recorded sessions of `kmodlab report` work on this story. `TRYCMD=overwrite` writes it anew.
 #[test]
 fn the_sessions_tell_the_story() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli/report/report.in/lab/cells.jsonl");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli/report/report.in/lab/trials.jsonl");
     let lines = scene::lines(&scene::story());
     if std::env::var_os("TRYCMD").is_some_and(|what| what == "overwrite") {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kmodlab::lab::record::Outcome;
+use kmodlab::lab::record::TrialOutcome;
 use kmodlab::report;
 
 /// The relative luminance of a colour (WCAG 2.2).
@@ -46,8 +46,8 @@ fn text_can_be_read_on_its_ground() {
             }
         }
         pairs.push(("mark-ink".to_owned(), "mark".to_owned()));
-        for outcome in Outcome::ALL {
-            let class = outcome.name().replace(' ', "-");
+        for outcome in TrialOutcome::ALL {
+            let class = outcome.name().replace(' ', "-").to_lowercase();
             pairs.push((format!("{class}-ink"), class));
         }
         for (text, ground) in pairs {

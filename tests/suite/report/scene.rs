@@ -1,42 +1,43 @@
 //! Made-up records: nobody ran these.
 
 use kmodlab::lab::record::{
-    Agreement, Cell, Change, Crash, CrashKind, End, GuardSaid, Init, KernelSeen, Line, ModuleSeen, Observed, Outcome,
-    Phase, Prediction, Role, SCHEMA_VERSION, Seen, Spot, State, Unload, Way,
+    Agreement, Crash, CrashKind, End, GuardReport, Init, LoadMode, LogLine, ModuleState, Observed, Phase, ProbeResult,
+    RecordedEdit, RecordedPatch, SCHEMA_VERSION, Trial, TrialKernel, TrialModule, TrialOutcome, TrialPrediction,
+    TrialRole, UnloadReport,
 };
-use kmodlab::predict::{Decision, Finding, LoaderStep, StepResult as StepEnd};
+use kmodlab::predict::{Decision, Finding, LoaderStep, StepResult};
 use sha2::{Digest, Sha256};
 
 const HOME: &str = "6.1.0-56-cloud-amd64";
 const ABROAD: &str = "6.1.0-47-cloud-amd64";
 
 /// Records as a file has them.
-pub(crate) fn lines(cells: &[Cell]) -> String {
-    cells.iter().map(|cell| format!("{}\n", serde_json::to_string(cell).unwrap())).collect()
+pub(crate) fn lines(trials: &[Trial]) -> String {
+    trials.iter().map(|trial| format!("{}\n", serde_json::to_string(trial).unwrap())).collect()
 }
 
 fn vermagic(release: &str) -> String {
     format!("{release} SMP preempt mod_unload modversions ")
 }
 
-/// A cell of a module that was loaded, and with which all is well.
-fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
+/// A trial of a module that was loaded, and with which all is well.
+fn trial(module: &str, origin: &str, kernel: &str, load_mode: LoadMode) -> Trial {
     let hash = |text: &str| hex::encode(Sha256::digest(text));
-    let mut cell = Cell {
+    let mut trial = Trial {
         schema_version: SCHEMA_VERSION,
-        id: hash(&format!("{module} {origin} {kernel} {}", way.name())),
-        role: if origin == kernel { Role::Control } else { Role::Asked },
-        module: ModuleSeen {
+        id: hash(&format!("{module} {origin} {kernel} {}", load_mode.name())),
+        role: if origin == kernel { TrialRole::Control } else { TrialRole::Asked },
+        module: TrialModule {
             name: module.to_owned(),
             path: format!("lib/modules/{origin}/kernel/drivers/net/{module}.ko"),
             origin: Some(origin.to_owned()),
             sha256: hash(&format!("{module} {origin}")),
             vermagic: Some(vermagic(origin)),
         },
-        kernel: KernelSeen { name: kernel.to_owned(), release: kernel.to_owned(), vermagic: vermagic(kernel) },
-        way,
+        kernel: TrialKernel { name: kernel.to_owned(), release: kernel.to_owned(), vermagic: vermagic(kernel) },
+        load_mode,
         conditions: Vec::new(),
-        prediction: Prediction {
+        prediction: TrialPrediction {
             verdict: Decision::Accepted,
             errno: None,
             errnos: Vec::new(),
@@ -55,27 +56,27 @@ fn cell(module: &str, origin: &str, kernel: &str, way: Way) -> Cell {
             accepted: true,
             init: Init::Returned(0),
             log: vec![line(Phase::Boot, "Run /init as init process")],
-            state: Some(State { initstate: "live".to_owned(), taint: String::new() }),
-            unload: Some(Unload { forced: false, errno: Some(0), gone: true }),
+            state: Some(ModuleState { initstate: "live".to_owned(), taint: String::new() }),
+            unload: Some(UnloadReport { forced: false, errno: Some(0), gone: true }),
             ..Observed::default()
         },
-        outcome: Outcome::NoDifference,
+        outcome: TrialOutcome::NoDifference,
         agreement: Agreement::Agree,
         disagreement: String::new(),
         seconds: 0.62,
     };
     for step in [LoaderStep::Permission, LoaderStep::Signature, LoaderStep::Elf] {
-        cell.prediction.findings.push(finding(step, StepEnd::Pass, "nothing speaks against it"));
+        trial.prediction.findings.push(finding(step, StepResult::Pass, "nothing speaks against it"));
     }
-    if way.flags() != 0 {
+    if load_mode.flags() != 0 {
         let said = format!("{module}: bad vermagic: kernel tainted.");
-        cell.prediction.taint = Some("F".to_owned());
-        cell.prediction.dmesg = vec![said.clone()];
-        cell.observed.log.push(line(Phase::Load, &said));
-        cell.observed.taint_after = 1 << 1;
-        cell.observed.state = Some(State { initstate: "live".to_owned(), taint: "F".to_owned() });
+        trial.prediction.taint = Some("F".to_owned());
+        trial.prediction.dmesg = vec![said.clone()];
+        trial.observed.log.push(line(Phase::Load, &said));
+        trial.observed.taint_after = 1 << 1;
+        trial.observed.state = Some(ModuleState { initstate: "live".to_owned(), taint: "F".to_owned() });
     }
-    cell
+    trial
 }
 
 /// What a module needs of others.
@@ -91,52 +92,52 @@ fn needs(module: &str) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn line(phase: Phase, text: &str) -> Line {
-    Line { phase, text: text.to_owned() }
+fn line(phase: Phase, text: &str) -> LogLine {
+    LogLine { phase, text: text.to_owned() }
 }
 
-fn finding(step: LoaderStep, result: StepEnd, note: &str) -> Finding {
+fn finding(step: LoaderStep, result: StepResult, note: &str) -> Finding {
     Finding { step, result, module: None, kernel: None, source: None, note: note.to_owned() }
 }
 
-fn seen(cell: &mut Cell, what: &str, how: &str) {
-    cell.observed.witness.push(Seen { what: what.to_owned(), how: how.to_owned() });
+fn seen(trial: &mut Trial, what: &str, how: &str) {
+    trial.observed.probe.push(ProbeResult { what: what.to_owned(), how: how.to_owned() });
 }
 
-/// What the witness sees of a network module that works.
-fn works(cell: &mut Cell) {
-    let name = format!("{}0", cell.module.name);
-    seen(cell, &format!("{name} exists"), "yes");
-    seen(cell, &format!("{name} sends"), "3 packets");
-    seen(cell, &format!("{name} can be deleted"), "yes");
+/// What the probe sees of a network module that works.
+fn works(trial: &mut Trial) {
+    let name = format!("{}0", trial.module.name);
+    seen(trial, &format!("{name} exists"), "yes");
+    seen(trial, &format!("{name} sends"), "3 packets");
+    seen(trial, &format!("{name} can be deleted"), "yes");
 }
 
-fn refused(cell: &mut Cell) {
-    let said = format!("{}: disagrees about version of symbol module_layout", cell.module.name);
-    cell.prediction.verdict = Decision::Refused;
-    cell.prediction.errno = Some(8);
-    cell.prediction.stage = Some("module-layout".to_owned());
-    cell.prediction.dmesg = vec![said.clone()];
+fn refused(trial: &mut Trial) {
+    let said = format!("{}: disagrees about version of symbol module_layout", trial.module.name);
+    trial.prediction.verdict = Decision::Refused;
+    trial.prediction.errno = Some(8);
+    trial.prediction.stage = Some("module-layout".to_owned());
+    trial.prediction.dmesg = vec![said.clone()];
     let mut reason =
-        finding(LoaderStep::ModuleLayout, StepEnd::Fail, "module_layout: module 0x1a2b3c4d, kernel 0x9f949ae7");
-    reason.source = Some(format!("boot/vmlinuz-{}", cell.kernel.release));
-    cell.prediction.findings.push(reason);
-    cell.prediction.dangers = vec!["3 of 41 symbol CRCs differ: module_layout, netif_rx, free_netdev".to_owned()];
-    cell.observed = Observed {
+        finding(LoaderStep::ModuleLayout, StepResult::Fail, "module_layout: module 0x1a2b3c4d, kernel 0x9f949ae7");
+    reason.source = Some(format!("boot/vmlinuz-{}", trial.kernel.release));
+    trial.prediction.findings.push(reason);
+    trial.prediction.dangers = vec!["3 of 41 symbol CRCs differ: module_layout, netif_rx, free_netdev".to_owned()];
+    trial.observed = Observed {
         end: End::Done,
         errno: Some(8),
         log: vec![line(Phase::Boot, "Run /init as init process"), line(Phase::Load, &said)],
         ..Observed::default()
     };
-    cell.outcome = Outcome::Refused;
+    trial.outcome = TrialOutcome::Refused;
 }
 
-fn crashed(cell: &mut Cell) {
+fn crashed(trial: &mut Trial) {
     let said = "BUG: unable to handle page fault for address: ffffffffc0a81f3e";
-    let init = format!("{}_init+0x2d/0x1000 [{}]", cell.module.name, cell.module.name);
+    let init = format!("{}_init+0x2d/0x1000 [{}]", trial.module.name, trial.module.name);
     let trace = ["register_netdevice+0x38/0x5c0", &init, "do_one_initcall+0x59/0x220", "do_init_module+0x4a/0x1f0"];
     let trace: Vec<String> = trace.map(str::to_owned).to_vec();
-    let observed = &mut cell.observed;
+    let observed = &mut trial.observed;
     observed.log.push(line(Phase::Load, said));
     observed.log.push(line(Phase::Load, "#PF: supervisor read access in kernel mode"));
     observed.log.push(line(Phase::Load, "Oops: 0000 [#1] PREEMPT SMP PTI"));
@@ -155,25 +156,25 @@ fn crashed(cell: &mut Cell) {
         place: trace.first().cloned(),
         trace,
     });
-    cell.outcome = Outcome::Crash;
+    trial.outcome = TrialOutcome::Crash;
 }
 
-fn patched(cell: &mut Cell) {
-    let (old, new) = (vermagic(&cell.module.origin.clone().unwrap_or_default()), vermagic(&cell.kernel.release));
-    let guard = |guard: &str, say: &str, why: &str| GuardSaid {
+fn patched(trial: &mut Trial) {
+    let (old, new) = (vermagic(&trial.module.origin.clone().unwrap_or_default()), vermagic(&trial.kernel.release));
+    let guard = |guard: &str, result: &str, why: &str| GuardReport {
         guard: guard.to_owned(),
-        say: say.to_owned(),
+        result: result.to_owned(),
         why: why.to_owned(),
     };
-    cell.change = Some(Change {
-        edits: vec![Spot {
+    trial.change = Some(RecordedPatch {
+        edits: vec![RecordedEdit {
             offset: 0x158,
             old_len: old.len() as u64,
             new_len: new.len() as u64,
             old: old.into_bytes(),
             new: new.into_bytes(),
         }],
-        sha256: hex::encode(Sha256::digest(&cell.id)),
+        sha256: hex::encode(Sha256::digest(&trial.id)),
         guards: vec![
             guard("file-kind", "pass", "a regular file with one name"),
             guard("live-tree", "pass", "not in the running kernel's module tree"),
@@ -184,92 +185,92 @@ fn patched(cell: &mut Cell) {
 }
 
 /// What an outcome leaves.
-fn gets(cell: &mut Cell, outcome: Outcome) {
-    let module = cell.module.name.clone();
-    let observed = &mut cell.observed;
+fn gets(trial: &mut Trial, outcome: TrialOutcome) {
+    let module = trial.module.name.clone();
+    let observed = &mut trial.observed;
     match outcome {
-        Outcome::Refused => return refused(cell),
-        Outcome::Crash => return crashed(cell),
-        Outcome::EngineError | Outcome::NoBoot | Outcome::NotRun => {
+        TrialOutcome::Refused => return refused(trial),
+        TrialOutcome::Crash => return crashed(trial),
+        TrialOutcome::QemuError | TrialOutcome::NoBoot | TrialOutcome::NotRun => {
             *observed = Observed::default();
             match outcome {
-                Outcome::EngineError => observed.end = End::Engine("qemu: could not map guest memory".to_owned()),
-                Outcome::NoBoot => observed.end = End::NoBoot("no first line within 60 s".to_owned()),
+                TrialOutcome::QemuError => observed.end = End::Qemu("qemu: could not map guest memory".to_owned()),
+                TrialOutcome::NoBoot => observed.end = End::NoBoot("no first line within 60 s".to_owned()),
                 _ => {}
             }
-            cell.agreement = Agreement::Unknown;
-            cell.disagreement = "there is no answer to compare with".to_owned();
+            trial.agreement = Agreement::Unknown;
+            trial.disagreement = "there is no answer to compare with".to_owned();
         }
-        Outcome::InitNeverRan => {
+        TrialOutcome::InitNeverRan => {
             observed.init = Init::NeverRan;
-            seen(cell, &format!("{module}0 exists"), "no");
+            seen(trial, &format!("{module}0 exists"), "no");
         }
-        Outcome::Hang => {
+        TrialOutcome::Hang => {
             observed.end = End::Silent(Phase::Exercise);
             observed.log.push(line(Phase::Exercise, &format!("{module}0: link becomes ready")));
             observed.unload = None;
             observed.console = "[   12.001] watchdog: BUG: soft lockup - CPU#0 stuck for 2".to_owned();
             observed.is_cut = true;
         }
-        Outcome::InitFailed => {
+        TrialOutcome::InitFailed => {
             observed.init = Init::Returned(-19);
             observed.errno = Some(19);
             observed.state = None;
             observed.unload = None;
         }
-        Outcome::Misbehaves => {
-            seen(cell, &format!("{module}0 exists"), "yes");
-            seen(cell, &format!("{module}0 sends"), "0 packets");
-            seen(cell, &format!("{module}0 can be deleted"), "no: EOPNOTSUPP (95)");
+        TrialOutcome::Misbehaves => {
+            seen(trial, &format!("{module}0 exists"), "yes");
+            seen(trial, &format!("{module}0 sends"), "0 packets");
+            seen(trial, &format!("{module}0 can be deleted"), "no: EOPNOTSUPP (95)");
         }
-        Outcome::Warned => {
+        TrialOutcome::Warned => {
             let said = "WARNING: CPU: 0 PID: 1 at net/core/dev.c:10876 unregister_netdevice_many+0x6b2/0x760";
             observed.log.push(line(Phase::Unload, said));
             observed.warnings.push(said.to_owned());
             observed.taint_after |= 1 << 9;
         }
-        Outcome::NoDifference => works(cell),
-        Outcome::RecordBroken => {
+        TrialOutcome::NoDifference => works(trial),
+        TrialOutcome::RecordBroken => {
             observed.end = End::Broken("the phase load ended twice".to_owned());
-            cell.agreement = Agreement::Unknown;
-            cell.disagreement = "the record contradicts itself".to_owned();
+            trial.agreement = Agreement::Unknown;
+            trial.disagreement = "the record contradicts itself".to_owned();
         }
     }
-    cell.outcome = outcome;
+    trial.outcome = outcome;
 }
 
-fn told(module: &str, origin: &str, kernel: &str, way: Way, outcome: Outcome) -> Cell {
-    let mut cell = cell(module, origin, kernel, way);
-    gets(&mut cell, outcome);
-    if way == Way::Patched {
-        patched(&mut cell);
+fn told(module: &str, origin: &str, kernel: &str, load_mode: LoadMode, outcome: TrialOutcome) -> Trial {
+    let mut trial = trial(module, origin, kernel, load_mode);
+    gets(&mut trial, outcome);
+    if load_mode == LoadMode::Patched {
+        patched(&mut trial);
     }
-    cell
+    trial
 }
 
-/// A few cells, each another story.
-pub(crate) fn story() -> Vec<Cell> {
-    let mut wrong = told("tun", ABROAD, HOME, Way::Original, Outcome::Refused);
+/// A few trials, each another story.
+pub(crate) fn story() -> Vec<Trial> {
+    let mut wrong = told("tun", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused);
     wrong.prediction.verdict = Decision::Accepted;
     wrong.prediction.errno = None;
     wrong.prediction.dmesg.clear();
     wrong.agreement = Agreement::Disagree;
     wrong.disagreement = "predicted to be taken, and was refused with ENOEXEC (8)".to_owned();
-    let mut lacking = told("vxlan", ABROAD, HOME, Way::Forced, Outcome::Refused);
+    let mut lacking = told("vxlan", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Refused);
     lacking.observed.missing = vec![("udp_tunnel".to_owned(), 8)];
     lacking.agreement = Agreement::Unknown;
     lacking.disagreement = "what it needs could not be loaded before it".to_owned();
     vec![
-        told("dummy", HOME, HOME, Way::Original, Outcome::NoDifference),
-        told("dummy", HOME, HOME, Way::Forced, Outcome::NoDifference),
-        told("dummy", ABROAD, HOME, Way::Forced, Outcome::Misbehaves),
-        told("nlmon", ABROAD, HOME, Way::Original, Outcome::Refused),
-        told("veth", ABROAD, HOME, Way::Forced, Outcome::Crash),
-        told("ifb", ABROAD, HOME, Way::Patched, Outcome::InitNeverRan),
+        told("dummy", HOME, HOME, LoadMode::Original, TrialOutcome::NoDifference),
+        told("dummy", HOME, HOME, LoadMode::Forced, TrialOutcome::NoDifference),
+        told("dummy", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Misbehaves),
+        told("nlmon", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused),
+        told("veth", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Crash),
+        told("ifb", ABROAD, HOME, LoadMode::Patched, TrialOutcome::InitNeverRan),
         wrong,
-        told("macvlan", ABROAD, HOME, Way::ForcedModversions, Outcome::RecordBroken),
-        told("bonding", ABROAD, HOME, Way::Forced, Outcome::Hang),
-        told("geneve", ABROAD, HOME, Way::ForcedVermagic, Outcome::Warned),
+        told("macvlan", ABROAD, HOME, LoadMode::ForcedModversions, TrialOutcome::RecordBroken),
+        told("bonding", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Hang),
+        told("geneve", ABROAD, HOME, LoadMode::ForcedVermagic, TrialOutcome::Warned),
         lacking,
     ]
 }
@@ -288,47 +289,47 @@ pub(crate) const HOSTILE: [&str; 10] = [
     "' onmouseover='owned=1\r\nX: y\u{ffff}\u{9b}31m",
 ];
 
-/// Cells with such text in all places.
-pub(crate) fn hostile() -> Vec<Cell> {
-    let cell = |(number, text): (usize, &&str)| {
+/// Trials with such text in all places.
+pub(crate) fn hostile() -> Vec<Trial> {
+    let trial = |(number, text): (usize, &&str)| {
         let text = (*text).to_owned();
-        let mut cell = told("dummy", ABROAD, HOME, Way::Patched, Outcome::Crash);
-        cell.id = format!("{text}{number}");
-        cell.module.name.clone_from(&text);
-        cell.module.path.clone_from(&text);
-        cell.module.sha256.clone_from(&text);
-        cell.module.origin = Some(text.clone());
-        cell.module.vermagic = Some(text.clone());
-        cell.kernel = KernelSeen { name: text.clone(), release: text.clone(), vermagic: text.clone() };
-        cell.prediction.dmesg = vec![text.clone(), text.clone()];
-        cell.prediction.taint = Some(text.clone());
-        cell.prediction.stage = Some(text.clone());
-        cell.prediction.dangers = vec![text.clone()];
-        cell.prediction.findings = vec![finding(LoaderStep::Elf, StepEnd::Fail, &text)];
-        cell.agreement = Agreement::Disagree;
-        cell.disagreement.clone_from(&text);
-        cell.observed.log.push(line(Phase::Load, &text));
-        cell.prediction.needs = vec![text.clone()];
-        cell.observed.missing = vec![(text.clone(), i32::MIN)];
-        cell.observed.warnings = vec![text.clone()];
-        cell.observed.console = format!("{text}\n{text}");
-        cell.observed.end = End::Broken(text.clone());
-        cell.observed.state = Some(State { initstate: text.clone(), taint: text.clone() });
-        cell.observed.taint_after = u64::MAX;
-        seen(&mut cell, &text, &text);
-        if let Some(change) = &mut cell.change {
-            change.guards.push(GuardSaid { guard: text.clone(), say: text.clone(), why: text.clone() });
+        let mut trial = told("dummy", ABROAD, HOME, LoadMode::Patched, TrialOutcome::Crash);
+        trial.id = format!("{text}{number}");
+        trial.module.name.clone_from(&text);
+        trial.module.path.clone_from(&text);
+        trial.module.sha256.clone_from(&text);
+        trial.module.origin = Some(text.clone());
+        trial.module.vermagic = Some(text.clone());
+        trial.kernel = TrialKernel { name: text.clone(), release: text.clone(), vermagic: text.clone() };
+        trial.prediction.dmesg = vec![text.clone(), text.clone()];
+        trial.prediction.taint = Some(text.clone());
+        trial.prediction.stage = Some(text.clone());
+        trial.prediction.dangers = vec![text.clone()];
+        trial.prediction.findings = vec![finding(LoaderStep::Elf, StepResult::Fail, &text)];
+        trial.agreement = Agreement::Disagree;
+        trial.disagreement.clone_from(&text);
+        trial.observed.log.push(line(Phase::Load, &text));
+        trial.prediction.needs = vec![text.clone()];
+        trial.observed.missing = vec![(text.clone(), i32::MIN)];
+        trial.observed.warnings = vec![text.clone()];
+        trial.observed.console = format!("{text}\n{text}");
+        trial.observed.end = End::Broken(text.clone());
+        trial.observed.state = Some(ModuleState { initstate: text.clone(), taint: text.clone() });
+        trial.observed.taint_after = u64::MAX;
+        seen(&mut trial, &text, &text);
+        if let Some(change) = &mut trial.change {
+            change.guards.push(GuardReport { guard: text.clone(), result: text.clone(), why: text.clone() });
             change.impossible = Some(text.clone());
             change.sha256.clone_from(&text);
         }
-        if let Some(crash) = &mut cell.observed.crash {
+        if let Some(crash) = &mut trial.observed.crash {
             crash.line.clone_from(&text);
             crash.place = Some(text.clone());
             crash.trace = vec![text.clone()];
         }
-        cell
+        trial
     };
-    HOSTILE.iter().enumerate().map(cell).collect()
+    HOSTILE.iter().enumerate().map(trial).collect()
 }
 
 const RELEASES: [&str; 5] = [
@@ -366,47 +367,47 @@ const MODULES: [&str; 24] = [
     "zram",
 ];
 
-/// So many cells: modules of five kernels on the four others, in all ways, with all outcomes among them.
-pub(crate) fn many(count: usize) -> Vec<Cell> {
-    let mut cells = Vec::with_capacity(count);
+/// So many trials: modules of five kernels on the four others, in all ways, with all outcomes among them.
+pub(crate) fn many(count: usize) -> Vec<Trial> {
+    let mut trials = Vec::with_capacity(count);
     let mut dice = Sha256::digest("dice").to_vec();
     for number in 0.. {
         for origin in RELEASES {
             for kernel in RELEASES.into_iter().filter(|kernel| *kernel != origin) {
-                for way in Way::ALL {
-                    if cells.len() == count {
-                        return cells;
+                for load_mode in LoadMode::ALL {
+                    if trials.len() == count {
+                        return trials;
                     }
                     dice = Sha256::digest(&dice).to_vec();
                     let name = match number / MODULES.len() {
                         0 => MODULES[number].to_owned(),
                         round => format!("{}_{round}", MODULES[number % MODULES.len()]),
                     };
-                    let mut cell = told(&name, origin, kernel, way, thrown(way, dice[0]));
-                    if dice[1] < 4 && cell.agreement == Agreement::Agree {
-                        cell.agreement = Agreement::Disagree;
-                        cell.disagreement = "predicted to be taken without a line, and the loader said one".to_owned();
+                    let mut trial = told(&name, origin, kernel, load_mode, thrown(load_mode, dice[0]));
+                    if dice[1] < 4 && trial.agreement == Agreement::Agree {
+                        trial.agreement = Agreement::Disagree;
+                        trial.disagreement = "predicted to be taken without a line, and the loader said one".to_owned();
                     }
-                    cells.push(cell);
+                    trials.push(trial);
                 }
             }
         }
     }
-    cells
+    trials
 }
 
 /// The same, with as much of log and console as real kernels write.
-pub(crate) fn talkative(count: usize) -> Vec<Cell> {
-    let mut cells = many(count);
-    for cell in &mut cells {
+pub(crate) fn talkative(count: usize) -> Vec<Trial> {
+    let mut trials = many(count);
+    for trial in &mut trials {
         let boot =
             (0..300).map(|n| line(Phase::Boot, &format!("pci 0000:00:{n:02x}.0: [8086:29c0] type 00 class 0x060000")));
-        cell.observed.log.splice(0..0, boot);
-        if cell.outcome == Outcome::Crash {
+        trial.observed.log.splice(0..0, boot);
+        if trial.outcome == TrialOutcome::Crash {
             let register =
                 |n: u32| format!("R{n:02}: ffffffffc0a81f3e R{n:02}: 0000000000000000 R{n:02}: ffff88800323f0c8");
-            cell.observed.log.extend((0..80).map(|n| line(Phase::Load, &register(n))));
-            cell.observed.console = (0..300).map(|n| format!("[    2.417153] {}\r\n", register(n))).collect();
+            trial.observed.log.extend((0..80).map(|n| line(Phase::Load, &register(n))));
+            trial.observed.console = (0..300).map(|n| format!("[    2.417153] {}\r\n", register(n))).collect();
         }
         for step in [
             LoaderStep::Blacklist,
@@ -416,23 +417,23 @@ pub(crate) fn talkative(count: usize) -> Vec<Cell> {
             LoaderStep::Sections,
             LoaderStep::Symbols,
         ] {
-            cell.prediction.findings.push(finding(step, StepEnd::Pass, "nothing speaks against it"));
+            trial.prediction.findings.push(finding(step, StepResult::Pass, "nothing speaks against it"));
         }
     }
-    cells
+    trials
 }
 
 /// A likely outcome for a way; now and then any.
-fn thrown(way: Way, die: u8) -> Outcome {
-    let any = Outcome::ALL[usize::from(die) % Outcome::ALL.len()];
-    match (way, die) {
+fn thrown(load_mode: LoadMode, die: u8) -> TrialOutcome {
+    let any = TrialOutcome::ALL[usize::from(die) % TrialOutcome::ALL.len()];
+    match (load_mode, die) {
         (_, 0..24) => any,
-        (Way::Original | Way::ForcedVermagic, _) => Outcome::Refused,
-        (Way::ForcedModversions | Way::Forced, 24..70) => Outcome::Crash,
-        (Way::ForcedModversions | Way::Forced, 70..110) => Outcome::Misbehaves,
-        (Way::ForcedModversions | Way::Forced, 110..130) => Outcome::Warned,
-        (Way::ForcedModversions | Way::Forced, _) => Outcome::NoDifference,
-        (Way::Patched, 24..120) => Outcome::InitNeverRan,
-        (Way::Patched, _) => Outcome::Refused,
+        (LoadMode::Original | LoadMode::ForcedVermagic, _) => TrialOutcome::Refused,
+        (LoadMode::ForcedModversions | LoadMode::Forced, 24..70) => TrialOutcome::Crash,
+        (LoadMode::ForcedModversions | LoadMode::Forced, 70..110) => TrialOutcome::Misbehaves,
+        (LoadMode::ForcedModversions | LoadMode::Forced, 110..130) => TrialOutcome::Warned,
+        (LoadMode::ForcedModversions | LoadMode::Forced, _) => TrialOutcome::NoDifference,
+        (LoadMode::Patched, 24..120) => TrialOutcome::InitNeverRan,
+        (LoadMode::Patched, _) => TrialOutcome::Refused,
     }
 }

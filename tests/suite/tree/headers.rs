@@ -100,7 +100,7 @@ fn in_a_guest(module: &Path, packages: &str) -> serde_json::Value {
     let output = Command::new(KMODLAB)
         .arg("try")
         .arg(module)
-        .args(["--kernel", packages, "--ways", "original", "--json"])
+        .args(["--kernel", packages, "--load-modes", "original", "--json"])
         .output()
         .unwrap();
     json(&output).unwrap_or_else(|error| panic!("{}: {error}", module.display()))

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kmodlab::lab::console::{self, LONGEST_LINE, MOST_CALLS, MOST_WARNINGS, Reading};
+use kmodlab::lab::console::{self, ConsoleReading, LONGEST_LINE, MOST_CALLS, MOST_WARNINGS};
 use kmodlab::lab::record::CrashKind;
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn text(log: &Path) -> String {
 }
 
 /// A reading for eyes.
-fn shown(reading: &Reading) -> String {
+fn shown(reading: &ConsoleReading) -> String {
     let mut out = String::new();
     match &reading.crash {
         None => out.push_str("no crash\n"),
@@ -88,8 +88,8 @@ fn a_log_cut_anywhere_looks_no_worse_than_the_whole() {
     }
 }
 
-fn check_bounds(reading: &Reading) {
-    let Reading { crash, warnings, is_cut: _ } = reading;
+fn check_bounds(reading: &ConsoleReading) {
+    let ConsoleReading { crash, warnings, is_cut: _ } = reading;
     assert!(warnings.len() <= MOST_WARNINGS);
     assert!(warnings.iter().all(|line| line.len() <= LONGEST_LINE));
     let Some(crash) = crash else { return };

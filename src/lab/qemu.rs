@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::lab::acceleration::Acceleration;
-use crate::lab::board::Board;
 use crate::lab::launcher;
+use crate::lab::machine_type::MachineType;
 use crate::lab::wire::LONGEST_LINE;
 
 /// How much of the console is kept at its beginning, and as much at its end, in bytes.
@@ -41,12 +41,12 @@ const LARGEST_STATE: u64 = 64 << 20;
 
 /// What a machine is made of. A clone has the same, or its state does not fit.
 #[derive(Clone, Debug)]
-pub(crate) struct Parts {
+pub(crate) struct QemuSetup {
     /// This program, which starts QEMU.
     pub(crate) kmodlab: PathBuf,
     /// QEMU's program.
     pub(crate) qemu: PathBuf,
-    pub(crate) board: &'static Board,
+    pub(crate) machine_type: &'static MachineType,
     pub(crate) acceleration: Acceleration,
     pub(crate) image: PathBuf,
     pub(crate) initramfs: PathBuf,
@@ -60,7 +60,7 @@ pub(crate) struct Parts {
 
 /// How the guest's memory is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
+pub(crate) enum GuestMemory {
     /// What the guest writes goes to the file, from which clones start.
     Shared,
     /// The guest has the file's content and its own copy of what it writes; it waits for its state.
@@ -68,11 +68,11 @@ pub(crate) enum Memory {
 }
 
 /// A running QEMU, which ends with this value.
-pub(crate) struct Engine {
+pub(crate) struct Qemu {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
-    console: Arc<Mutex<Console>>,
+    console: Arc<Mutex<ConsoleBuffer>>,
     qmp: BufReader<UnixStream>,
     /// The machine's folder; paths of sockets in it would be too long for some temporary folders.
     folder: File,
@@ -81,7 +81,7 @@ pub(crate) struct Engine {
 
 /// Why there is no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Silence {
+pub(crate) enum ReceiveError {
     /// The time is over.
     Timeout,
     /// The machine ended.
@@ -92,9 +92,9 @@ fn failed(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Lab, what)
 }
 
-impl Engine {
+impl Qemu {
     /// Starts it. `name` is for its sockets, and must not be in use in the folder.
-    pub(crate) fn start(parts: &Parts, memory: Memory, name: &str) -> Result<Engine> {
+    pub(crate) fn start(parts: &QemuSetup, memory: GuestMemory, name: &str) -> Result<Qemu> {
         let folder = File::open(&parts.folder).map_err(|e| Error::io("opening", e).on(&parts.folder))?;
         let mut command = launcher::command(&parts.kmodlab, &parts.qemu, BESIDE_GUEST + (parts.memory << 20));
         command.args(arguments(parts, memory, name));
@@ -104,7 +104,7 @@ impl Engine {
         else {
             return Err(failed("QEMU has no pipes"));
         };
-        let console = Arc::new(Mutex::new(Console::default()));
+        let console = Arc::new(Mutex::new(ConsoleBuffer::default()));
         std::thread::spawn({
             let console = Arc::clone(&console);
             move || drain(errors, &console)
@@ -135,11 +135,11 @@ impl Engine {
                 return Err(failed(format!("QEMU did not start: {said}")).remedy(Remedy::FindMissing));
             }
         };
-        let mut engine = Engine { child, input, lines, console, qmp, folder, name: name.to_owned() };
+        let mut qemu = Qemu { child, input, lines, console, qmp, folder, name: name.to_owned() };
         let mut greeting = String::new();
-        engine.qmp.read_line(&mut greeting).map_err(|e| Error::io("waiting for QEMU's greeting", e))?;
-        engine.qmp("qmp_capabilities", json!({}))?;
-        Ok(engine)
+        qemu.qmp.read_line(&mut greeting).map_err(|e| Error::io("waiting for QEMU's greeting", e))?;
+        qemu.qmp("qmp_capabilities", json!({}))?;
+        Ok(qemu)
     }
 
     /// Asks QEMU itself (QEMU Machine Protocol).
@@ -225,10 +225,10 @@ impl Engine {
     }
 
     /// The next line from the guest's result port.
-    pub(crate) fn receive(&mut self, limit: Duration) -> Result<String, Silence> {
+    pub(crate) fn receive(&mut self, limit: Duration) -> Result<String, ReceiveError> {
         self.lines.recv_timeout(limit).map_err(|e| match e {
-            RecvTimeoutError::Timeout => Silence::Timeout,
-            RecvTimeoutError::Disconnected => Silence::Ended,
+            RecvTimeoutError::Timeout => ReceiveError::Timeout,
+            RecvTimeoutError::Disconnected => ReceiveError::Ended,
         })
     }
 
@@ -243,7 +243,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for Qemu {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -251,25 +251,25 @@ impl Drop for Engine {
     }
 }
 
-fn arguments(parts: &Parts, memory: Memory, name: &str) -> Vec<OsString> {
-    let share = if memory == Memory::Shared { "on" } else { "off" };
+fn arguments(parts: &QemuSetup, memory: GuestMemory, name: &str) -> Vec<OsString> {
+    let share = if memory == GuestMemory::Shared { "on" } else { "off" };
     let size = format!("{}M", parts.memory);
     let mut arguments: Vec<OsString> =
         ["-nodefaults", "-no-user-config", "-nic", "none", "-display", "none", "-no-reboot"].map(OsString::from).into();
     let mut add = |more: &[&str]| arguments.extend(more.iter().map(OsString::from));
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     add(&["-accel", parts.acceleration.name()]);
-    if let Some(cpu) = parts.board.cpu.or((parts.acceleration == Acceleration::Kvm).then_some("host")) {
+    if let Some(cpu) = parts.machine_type.cpu.or((parts.acceleration == Acceleration::Kvm).then_some("host")) {
         add(&["-cpu", cpu]);
     }
-    add(&["-M", &format!("{},memory-backend=m", parts.board.kind), "-m", &size, "-smp", "1"]);
+    add(&["-M", &format!("{},memory-backend=m", parts.machine_type.kind), "-m", &size, "-smp", "1"]);
     add(&["-object", &format!("memory-backend-file,id=m,size={size},mem-path=memory,share={share}")]);
     add(&["-chardev", "file,id=console,path=/dev/stderr", "-serial", "chardev:console"]);
     add(&["-chardev", "stdio,id=result,signal=off"]);
-    add(parts.board.result_port);
+    add(parts.machine_type.result_port);
     add(&["-qmp", &format!("unix:{name},server=on,wait=off")]);
     add(&["-append", &parts.command_line]);
-    if memory == Memory::Copied {
+    if memory == GuestMemory::Copied {
         add(&["-incoming", "defer"]);
     }
     arguments.extend(["-kernel".into(), parts.image.clone().into(), "-initrd".into(), parts.initramfs.clone().into()]);
@@ -300,13 +300,13 @@ fn connect(socket: &Path, child: &mut Child) -> Result<BufReader<UnixStream>, St
 
 /// What the console showed, of a flood only its beginning and its end.
 #[derive(Default)]
-struct Console {
+struct ConsoleBuffer {
     head: Vec<u8>,
     tail: std::collections::VecDeque<u8>,
     total: usize,
 }
 
-impl Console {
+impl ConsoleBuffer {
     fn add(&mut self, bytes: &[u8]) {
         self.total = self.total.saturating_add(bytes.len());
         let (head, rest) = bytes.split_at(bytes.len().min(CONSOLE_KEPT - self.head.len()));
@@ -327,11 +327,11 @@ impl Console {
     }
 }
 
-fn lock(console: &Mutex<Console>) -> MutexGuard<'_, Console> {
+fn lock(console: &Mutex<ConsoleBuffer>) -> MutexGuard<'_, ConsoleBuffer> {
     console.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-fn drain(mut from: impl Read, console: &Mutex<Console>) {
+fn drain(mut from: impl Read, console: &Mutex<ConsoleBuffer>) {
     let mut bytes = [0; 4096];
     while let Ok(read) = from.read(&mut bytes) {
         let Some(bytes) = bytes.get(..read).filter(|bytes| !bytes.is_empty()) else { return };
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn of_a_flood_beginning_and_end_are_kept() {
-        let mut console = Console::default();
+        let mut console = ConsoleBuffer::default();
         console.add(b"first\r\n");
         for _ in 0..10_000 {
             console.add(&[b'x'; 1000]);

@@ -43,20 +43,20 @@ const ENOEXEC: i32 = 8;
 const LONGER: &[u8] = b"-and-a-tail-that-no-entry-has-room-for-in-place";
 
 /// The ways, in turn.
-const WAYS: [Way; 9] = [
-    Way::Marked,
-    Way::LongerRelease,
-    Way::Packed(Container::Xz),
-    Way::CrcsPutRight,
-    Way::WithoutBtf,
-    Way::Packed(Container::Gzip),
-    Way::AllAtOnce,
-    Way::Packed(Container::Zstd),
-    Way::VersionsHidden,
+const WAYS: [LoadMode; 9] = [
+    LoadMode::Marked,
+    LoadMode::LongerRelease,
+    LoadMode::Packed(Container::Xz),
+    LoadMode::CrcsPutRight,
+    LoadMode::WithoutBtf,
+    LoadMode::Packed(Container::Gzip),
+    LoadMode::AllAtOnce,
+    LoadMode::Packed(Container::Zstd),
+    LoadMode::VersionsHidden,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum LoadMode {
     Marked,
     LongerRelease,
     Packed(Container),
@@ -68,18 +68,18 @@ enum Way {
     AllAtOnce,
 }
 
-impl Way {
+impl LoadMode {
     fn name(self) -> &'static str {
         match self {
-            Way::Marked => "marked",
-            Way::LongerRelease => "longer vermagic",
-            Way::Packed(Container::Xz) => "packed anew in xz",
-            Way::Packed(Container::Gzip) => "packed anew in gzip",
-            Way::Packed(_) => "packed anew in zstd",
-            Way::CrcsPutRight => "CRCs rewritten",
-            Way::VersionsHidden => "symbol versions hidden",
-            Way::WithoutBtf => "BTF dropped",
-            Way::AllAtOnce => "longer, without BTF, in xz",
+            LoadMode::Marked => "marked",
+            LoadMode::LongerRelease => "longer vermagic",
+            LoadMode::Packed(Container::Xz) => "packed anew in xz",
+            LoadMode::Packed(Container::Gzip) => "packed anew in gzip",
+            LoadMode::Packed(_) => "packed anew in zstd",
+            LoadMode::CrcsPutRight => "CRCs rewritten",
+            LoadMode::VersionsHidden => "symbol versions hidden",
+            LoadMode::WithoutBtf => "BTF dropped",
+            LoadMode::AllAtOnce => "longer, without BTF, in xz",
         }
     }
 }
@@ -94,7 +94,7 @@ pub(crate) fn repacked(
     forces: bool,
     signer: &Signer,
 ) -> Repacked {
-    let way = WAYS[number % WAYS.len()];
+    let load_mode = WAYS[number % WAYS.len()];
     let digest = [Digest::Sha256, Digest::Sha384, Digest::Sha512][number % 3];
     // Without symbol versions the release is compared, and nothing else can be wrong with them.
     let has_versions = kernel.vermagic.as_ref().unwrap().value.has(TokenKind::Modversions);
@@ -104,14 +104,14 @@ pub(crate) fn repacked(
         ..Request::new(Wish::Keep, Signature::Renew)
     };
     let longer = Request { wish: Wish::Rewrite(longer(module)), ..plain.clone() };
-    let (file, request) = match way {
-        Way::Marked => (module.to_vec(), plain),
-        Way::LongerRelease => (module.to_vec(), longer),
-        Way::Packed(container) => (container.compress(module).unwrap(), plain),
-        Way::CrcsPutRight => (with_other_crcs(module), Request { modversions: crcs_of(kernel), ..plain }),
-        Way::VersionsHidden => (module.to_vec(), Request { modversions: Modversions::Blank, ..plain }),
-        Way::WithoutBtf => (module.to_vec(), Request { drop_btf: true, ..plain }),
-        Way::AllAtOnce => (Container::Xz.compress(module).unwrap(), Request { drop_btf: true, ..longer }),
+    let (file, request) = match load_mode {
+        LoadMode::Marked => (module.to_vec(), plain),
+        LoadMode::LongerRelease => (module.to_vec(), longer),
+        LoadMode::Packed(container) => (container.compress(module).unwrap(), plain),
+        LoadMode::CrcsPutRight => (with_other_crcs(module), Request { modversions: crcs_of(kernel), ..plain }),
+        LoadMode::VersionsHidden => (module.to_vec(), Request { modversions: Modversions::Blank, ..plain }),
+        LoadMode::WithoutBtf => (module.to_vec(), Request { drop_btf: true, ..plain }),
+        LoadMode::AllAtOnce => (Container::Xz.compress(module).unwrap(), Request { drop_btf: true, ..longer }),
     };
     let plan = Plan::make(&file, &request).unwrap();
     let inside = plan.inside_after().to_vec();
@@ -119,14 +119,23 @@ pub(crate) fn repacked(
     assert!(after.modinfo.first(MARK).is_some(), "{name} is not marked");
     assert_eq!(after.trailer.as_ref().unwrap().hash, digest.name());
     assert!(!request.drop_btf || after.btf.is_none());
-    let expected = match way {
-        Way::LongerRelease | Way::AllAtOnce if !has_versions => Expected::Refused(ENOEXEC, Some("version magic '")),
+    let expected = match load_mode {
+        LoadMode::LongerRelease | LoadMode::AllAtOnce if !has_versions => {
+            Expected::Refused(ENOEXEC, Some("version magic '"))
+        }
         // A module without any symbol versions is as if forced, where that is possible (`try_to_force_load`).
-        Way::VersionsHidden if has_versions && forces => Expected::Forced,
-        Way::VersionsHidden if has_versions => Expected::Refused(ENOEXEC, None),
+        LoadMode::VersionsHidden if has_versions && forces => Expected::Forced,
+        LoadMode::VersionsHidden if has_versions => Expected::Refused(ENOEXEC, None),
         _ => Expected::Clean,
     };
-    Repacked { what: way.name(), name: name.to_owned(), file: plan.bytes_after, inside, grew: plan.grows, expected }
+    Repacked {
+        what: load_mode.name(),
+        name: name.to_owned(),
+        file: plan.bytes_after,
+        inside,
+        grew: plan.grows,
+        expected,
+    }
 }
 
 /// The version magic of a module with a longer release.

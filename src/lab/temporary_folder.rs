@@ -17,22 +17,22 @@ const LOCK: &str = "lock";
 
 /// A folder of this run.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct TemporaryFolder {
     folder: TempDir,
     /// Holds the lock.
     _lock: File,
 }
 
-impl Folder {
+impl TemporaryFolder {
     /// Makes one, and removes those of runs that are over.
-    pub(super) fn new() -> Result<Folder> {
+    pub(super) fn new() -> Result<TemporaryFolder> {
         sweep(&std::env::temp_dir());
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir();
         let folder = folder.map_err(|e| Error::io("making a temporary folder", e).on(std::env::temp_dir()))?;
         let io = |e| Error::io("locking a temporary folder", e).on(folder.path());
         let lock = File::create(folder.path().join(LOCK)).map_err(io)?;
         lock.lock().map_err(io)?;
-        Ok(Folder { folder, _lock: lock })
+        Ok(TemporaryFolder { folder, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {

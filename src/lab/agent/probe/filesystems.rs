@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::lab::agent::SCRATCH;
-use crate::lab::agent::witness::{Notes, errno, outcome, words};
+use crate::lab::agent::probe::{ProbeNotes, errno, outcome, words};
 use crate::lab::fat;
 
 /// The names in /proc/filesystems.
@@ -23,7 +23,7 @@ fn needs_a_device(name: &str) -> bool {
 }
 
 /// Mounts it, and writes and reads a file on it.
-pub(super) fn use_one(name: &str, seen: &mut Notes) {
+pub(super) fn use_one(name: &str, seen: &mut ProbeNotes) {
     let place = format!("{SCRATCH}/on-{name}");
     let _ = fs::create_dir_all(&place);
     let source = match needs_a_device(name) {

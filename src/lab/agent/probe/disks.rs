@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use crate::lab::agent::witness::{Notes, outcome, read_little, words};
+use crate::lab::agent::probe::{ProbeNotes, outcome, read_little, words};
 
 /// How much is written and read: a page.
 const BYTES: usize = 4096;
 
-pub(super) fn use_one(name: &str, seen: &mut Notes) {
+pub(super) fn use_one(name: &str, seen: &mut ProbeNotes) {
     let sectors = read_little(format!("/sys/block/{name}/size").as_ref());
     seen.note(format!("{name} has"), format!("{sectors} sectors"));
     if sectors == "0" {

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use crate::lab::agent::netlink;
-use crate::lab::agent::witness::{MOST, Notes, names as entries, read_little};
+use crate::lab::agent::probe::{MOST, ProbeNotes, names as entries, read_little};
 
 /// The packets that are sent over a device.
 const PACKETS: usize = 3;
@@ -17,7 +17,7 @@ pub(super) fn names() -> BTreeSet<String> {
 }
 
 /// Uses the new devices. Of kinds of which none is there by itself, one is made.
-pub(super) fn use_all(links: &[&String], kinds: &[String], seen: &mut Notes) {
+pub(super) fn use_all(links: &[&String], kinds: &[String], seen: &mut ProbeNotes) {
     for (number, name) in links.iter().take(MOST).enumerate() {
         use_one(name, number, seen);
     }
@@ -34,7 +34,7 @@ pub(super) fn use_all(links: &[&String], kinds: &[String], seen: &mut Notes) {
     }
 }
 
-fn use_one(name: &str, number: usize, seen: &mut Notes) {
+fn use_one(name: &str, number: usize, seen: &mut ProbeNotes) {
     let about = |what: &str| read_little(format!("/sys/class/net/{name}/{what}").as_ref());
     for what in ["mtu", "type", "addr_len"] {
         seen.note(format!("{name} {what}"), about(what));

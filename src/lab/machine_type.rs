@@ -5,7 +5,7 @@ use crate::lab::initramfs::host_machine;
 
 /// A virtual machine of QEMU's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Board {
+pub struct MachineType {
     /// The architecture's number (`e_machine`).
     pub machine: u16,
     /// QEMU's program.
@@ -25,8 +25,8 @@ pub struct Board {
 pub const RESULT_PORTS: [&str; 2] = ["/dev/ttyS1", "/dev/ttyS0"];
 
 /// All of them. Those for x86 were tried with many kernels, the one for arm64 was not tried.
-pub const BOARDS: [Board; 3] = [
-    Board {
+pub const MACHINE_TYPES: [MachineType; 3] = [
+    MachineType {
         machine: object::elf::EM_X86_64.0,
         qemu: "qemu-system-x86_64",
         kind: "q35",
@@ -34,7 +34,7 @@ pub const BOARDS: [Board; 3] = [
         console: "ttyS0",
         result_port: &["-serial", "chardev:result"],
     },
-    Board {
+    MachineType {
         machine: object::elf::EM_386.0,
         qemu: "qemu-system-i386",
         kind: "q35",
@@ -42,7 +42,7 @@ pub const BOARDS: [Board; 3] = [
         console: "ttyS0",
         result_port: &["-serial", "chardev:result"],
     },
-    Board {
+    MachineType {
         machine: object::elf::EM_AARCH64.0,
         qemu: "qemu-system-aarch64",
         kind: "virt",
@@ -52,14 +52,14 @@ pub const BOARDS: [Board; 3] = [
     },
 ];
 
-impl Board {
+impl MachineType {
     /// The one for kernels of a machine.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] if there is none.
-    pub fn of(machine: u16) -> Result<&'static Board> {
-        BOARDS.iter().find(|board| board.machine == machine).ok_or_else(|| {
+    pub fn of(machine: u16) -> Result<&'static MachineType> {
+        MACHINE_TYPES.iter().find(|machine_type| machine_type.machine == machine).ok_or_else(|| {
             let what = format!("no virtual machine is known here for kernels of ELF machine {machine}");
             Error::new(ErrorKind::Unsupported, what).hint("there are some for x86-64, i386 and arm64")
         })

@@ -4,48 +4,48 @@ use std::path::Path;
 
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lab::record::ModuleSeen;
+use crate::lab::record::TrialModule;
 use crate::lab::wire::Exercise;
 use crate::module::{self, Module, name_of_file};
 
 /// A module that is tried.
 #[derive(Clone, Debug)]
-pub struct Specimen {
+pub struct TrialSubject {
     /// What is recorded of it.
-    pub seen: ModuleSeen,
+    pub seen: TrialModule,
     /// Its bytes, decompressed, with the trailer.
     pub bytes: Vec<u8>,
     /// The same, read; `None` for one that contradicts itself.
     pub module: Option<Module>,
 }
 
-impl Specimen {
+impl TrialSubject {
     /// A module file.
     ///
     /// # Errors
     ///
     /// Those of [`module::with_bytes`]; [`ErrorKind::NotAModule`] for what does not begin as ELF does.
-    pub fn open(path: &Path, max_size: u64) -> Result<Specimen> {
+    pub fn open(path: &Path, max_size: u64) -> Result<TrialSubject> {
         let bytes = module::with_bytes(path, max_size, <[u8]>::to_vec)?;
         if !bytes.starts_with(b"\x7fELF") {
             return Err(Error::new(ErrorKind::NotAModule, "not an ELF file").on(path));
         }
-        Ok(Specimen::new(bytes, path, None))
+        Ok(TrialSubject::new(bytes, path, None))
     }
 
     /// A module by its bytes: where they were read, and the kernel that they were taken from.
-    pub fn new(bytes: Vec<u8>, path: &Path, origin: Option<String>) -> Specimen {
+    pub fn new(bytes: Vec<u8>, path: &Path, origin: Option<String>) -> TrialSubject {
         let module = Module::read(&bytes).ok();
         let name = module.as_ref().map_or_else(|| name_of_file(path), |module| module.name_or_stem(path));
         let vermagic = module.as_ref().and_then(Module::vermagic);
-        let seen = ModuleSeen {
+        let seen = TrialModule {
             name,
             path: path.display().to_string(),
             origin,
             sha256: sha256(&bytes).to_string(),
             vermagic: vermagic.map(|vermagic| String::from_utf8_lossy(vermagic.as_bytes()).into_owned()),
         };
-        Specimen { seen, bytes, module }
+        TrialSubject { seen, bytes, module }
     }
 
     /// Has it an init function, as far as `struct module` tells?
@@ -54,14 +54,14 @@ impl Specimen {
         this_module.is_some_and(|this_module| this_module.fingerprint.init.is_some())
     }
 
-    /// What the witness must know: what kinds of links and file systems it says that it has.
-    pub fn exercise(&self, witness: &[String]) -> Exercise {
+    /// What the probe must know: what kinds of links and file systems it says that it has.
+    pub fn exercise(&self, probe: &[String]) -> Exercise {
         let aliases = |prefix: &str| {
             let entries = self.module.iter().flat_map(|module| &module.modinfo.entries);
             let aliases = entries.filter(|entry| entry.key == b"alias");
             let names = aliases.filter_map(|entry| entry.value.strip_prefix(prefix.as_bytes()));
             names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
         };
-        Exercise { links: aliases("rtnl-link-"), filesystems: aliases("fs-"), command: witness.to_vec() }
+        Exercise { links: aliases("rtnl-link-"), filesystems: aliases("fs-"), command: probe.to_vec() }
     }
 }

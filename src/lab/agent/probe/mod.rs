@@ -1,4 +1,4 @@
-//! The witness: what a module should do, checked from outside it. What is new since the module came is used, as a user
+//! The probe: what a module should do, checked from outside it. What is new since the module came is used, as a user
 //! would; what is seen is put down in plain words, to be held beside what the kernel's own module does.
 
 mod command;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::lab::record::Seen;
+use crate::lab::record::ProbeResult;
 use crate::lab::wire::Exercise;
 use crate::predict::errno_name;
 
@@ -20,7 +20,7 @@ const MOST: usize = 4;
 
 /// What was there before the module.
 #[derive(Debug, Default)]
-pub(in crate::lab::agent) struct Before {
+pub(in crate::lab::agent) struct SystemSnapshot {
     links: BTreeSet<String>,
     disks: BTreeSet<String>,
     filesystems: BTreeSet<String>,
@@ -28,9 +28,9 @@ pub(in crate::lab::agent) struct Before {
     proc: BTreeSet<String>,
 }
 
-impl Before {
-    pub(in crate::lab::agent) fn look() -> Before {
-        Before {
+impl SystemSnapshot {
+    pub(in crate::lab::agent) fn look() -> SystemSnapshot {
+        SystemSnapshot {
             links: links::names(),
             disks: names("/sys/block"),
             filesystems: filesystems::known(),
@@ -41,9 +41,9 @@ impl Before {
 }
 
 /// Uses what the module brought.
-pub(in crate::lab::agent) fn look(module: &str, exercise: &Exercise, before: &Before) -> Vec<Seen> {
-    let now = Before::look();
-    let mut seen = Notes::default();
+pub(in crate::lab::agent) fn look(module: &str, exercise: &Exercise, before: &SystemSnapshot) -> Vec<ProbeResult> {
+    let now = SystemSnapshot::look();
+    let mut seen = ProbeNotes::default();
     let links: Vec<&String> = now.links.difference(&before.links).collect();
     seen.list("network devices", &links);
     links::use_all(&links, &exercise.links, &mut seen);
@@ -74,7 +74,7 @@ pub(in crate::lab::agent) fn look(module: &str, exercise: &Exercise, before: &Be
 }
 
 /// What its parameters say, as far as they can be read.
-fn parameters(module: &str, seen: &mut Notes) {
+fn parameters(module: &str, seen: &mut ProbeNotes) {
     let folder = format!("/sys/module/{module}/parameters");
     for name in names(&folder).into_iter().take(4 * MOST) {
         let value = read_little(&Path::new(&folder).join(&name));
@@ -84,11 +84,11 @@ fn parameters(module: &str, seen: &mut Notes) {
 
 /// What was seen, in the order in which it was looked at.
 #[derive(Default)]
-struct Notes(Vec<Seen>);
+struct ProbeNotes(Vec<ProbeResult>);
 
-impl Notes {
+impl ProbeNotes {
     fn note(&mut self, what: impl Into<String>, how: impl Into<String>) {
-        self.0.push(Seen { what: what.into(), how: how.into() });
+        self.0.push(ProbeResult { what: what.into(), how: how.into() });
     }
 
     /// A list, where there is something in it.

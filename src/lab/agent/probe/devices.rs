@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::lab::agent::witness::{Notes, words};
+use crate::lab::agent::probe::{ProbeNotes, words};
 
 /// The nodes of character devices under /dev.
 pub(super) fn nodes() -> BTreeSet<PathBuf> {
@@ -28,7 +28,7 @@ fn gather(folder: &Path, found: &mut BTreeSet<PathBuf>) {
 }
 
 /// Opens it and reads a little, without waiting for it.
-pub(super) fn use_one(path: &Path, seen: &mut Notes) {
+pub(super) fn use_one(path: &Path, seen: &mut ProbeNotes) {
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32;
     let options = || {
         let mut options = File::options();
