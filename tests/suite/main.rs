@@ -30,6 +30,7 @@ mod patch;
 mod predict;
 mod readme;
 mod real;
+mod recorded;
 mod report;
 mod scan;
 mod show;
