@@ -23,20 +23,17 @@
 
 mod line;
 
-use crate::lab::record::{Crash, CrashKind, Phase};
-use line::{ConsoleEvent, ReportEnd, TraceLine, bare, call, event, function, is_trace_begin, place};
+pub use line::LONGEST_LINE;
 
-/// What the agent in the guest prints at the start of each phase, before [`Phase::name`].
-pub const PHASE_MARK: &str = "kmodlab: phase ";
+use crate::lab::record::{Crash, CrashKind, Phase};
+use crate::lab::wire::PHASE_MARK;
+use line::{ConsoleEvent, ReportEnd, TraceLine, bare, call, event, function, is_trace_begin, place};
 
 /// The most functions of a trace that are kept.
 pub const MOST_CALLS: usize = 32;
 
 /// The most warnings that are kept; one that was said before is not kept again.
 pub const MOST_WARNINGS: usize = 64;
-
-/// Of each line, so many bytes are read and kept. The kernel's own lines are shorter (LOG_LINE_MAX, 1024 less a prefix).
-pub const LONGEST_LINE: usize = 1024;
 
 /// What a console said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -23,11 +23,8 @@ use crate::lab::wire::{AGENT, AgentMessage, TrialOrder};
 use load::TrialRunner;
 use log::KernelLog;
 use port::ResultPort;
-use probe::SystemSnapshot;
+use probe::{SCRATCH, SystemSnapshot};
 use worker::GuardedWorker;
-
-/// Where probes put things. The rest of the tree holds what the initramfs brought, /tmp too.
-const SCRATCH: &str = "/kmodlab";
 
 /// Is this process a guest's first one? A container's first process is called otherwise.
 pub fn is_agent(name: &OsString) -> bool {

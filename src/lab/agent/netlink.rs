@@ -3,6 +3,8 @@
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
+use crate::predict::errno_name;
+
 // include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h, netlink.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -68,7 +70,7 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 /// Sends one request, and waits for its answer.
 fn ask(kind: u16, flags: u16, body: &[u8]) -> Result<(), String> {
-    let words = |e: rustix::io::Errno| crate::lab::agent::probe::errno(e.raw_os_error());
+    let words = |e: rustix::io::Errno| errno_name(e.raw_os_error()).into_owned();
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).map_err(words)?;
     let mut message = ((body.len() + 16) as u32).to_ne_bytes().to_vec();
     message.extend_from_slice(&kind.to_ne_bytes());
@@ -84,7 +86,7 @@ fn ask(kind: u16, flags: u16, body: &[u8]) -> Result<(), String> {
     let errno = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
     match (kind, errno) {
         (Some(NLMSG_ERROR), Some(0)) => Ok(()),
-        (Some(NLMSG_ERROR), Some(errno)) => Err(crate::lab::agent::probe::errno(-errno)),
+        (Some(NLMSG_ERROR), Some(errno)) => Err(errno_name(-errno).into_owned()),
         _ => Err("an answer of no known kind".to_owned()),
     }
 }

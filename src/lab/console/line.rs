@@ -2,8 +2,10 @@
 //!
 //! Pure. Which sources the forms are from, [`super`] says.
 
-use super::LONGEST_LINE;
 use crate::lab::record::CrashKind;
+
+/// Of each line, so many bytes are read and kept. The kernel's own lines are shorter (LOG_LINE_MAX, 1024 less a prefix).
+pub const LONGEST_LINE: usize = 1024;
 
 /// What a line says by itself.
 pub(super) enum ConsoleEvent {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::lab::agent::probe::{ProbeNotes, words};
+use crate::lab::agent::probe::notes::{ProbeNotes, words};
 use crate::lab::wire::PROBE_FAILED;
 
 /// The most lines that count.

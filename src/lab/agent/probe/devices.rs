@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::lab::agent::probe::{ProbeNotes, words};
+use crate::lab::agent::probe::notes::{ProbeNotes, words};
 
 /// The nodes of character devices under /dev.
 pub(super) fn nodes() -> BTreeSet<PathBuf> {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use crate::lab::agent::probe::{ProbeNotes, outcome, read_little, words};
+use crate::lab::agent::probe::notes::{ProbeNotes, outcome, read_little, words};
 
 /// How much is written and read: a page.
 const BYTES: usize = 4096;

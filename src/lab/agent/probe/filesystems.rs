@@ -7,8 +7,7 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::lab::agent::SCRATCH;
-use crate::lab::agent::probe::{ProbeNotes, errno, outcome, words};
+use crate::lab::agent::probe::notes::{ProbeNotes, SCRATCH, errno, outcome, words};
 use crate::lab::fat;
 
 /// The names in /proc/filesystems.

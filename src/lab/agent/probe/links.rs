@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use crate::lab::agent::netlink;
-use crate::lab::agent::probe::{MOST, ProbeNotes, names as entries, read_little};
+use crate::lab::agent::probe::notes::{MOST, ProbeNotes, names as entries, outcome, read_little};
 
 /// The packets that are sent over a device.
 const PACKETS: usize = 3;
@@ -64,7 +64,7 @@ fn send(to: [u8; 4]) -> String {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         (0..PACKETS).try_for_each(|_| socket.send_to(b"kmodlab", (std::net::Ipv4Addr::from(to), 9)).map(drop))
     };
-    super::outcome(send())
+    outcome(send())
 }
 
 fn as_words(result: &Result<(), String>) -> String {

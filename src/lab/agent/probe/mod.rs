@@ -6,21 +6,20 @@ mod devices;
 mod disks;
 mod filesystems;
 mod links;
+mod notes;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::lab::record::ProbeResult;
 use crate::lab::wire::Exercise;
-use crate::predict::errno_name;
+use notes::{MOST, ProbeNotes, names, read_little};
 
-/// The most of one kind that is used: some modules make dozens of devices.
-const MOST: usize = 4;
+pub(super) use notes::SCRATCH;
 
 /// What was there before the module.
 #[derive(Debug, Default)]
-pub(in crate::lab::agent) struct SystemSnapshot {
+pub(crate) struct SystemSnapshot {
     links: BTreeSet<String>,
     disks: BTreeSet<String>,
     filesystems: BTreeSet<String>,
@@ -29,7 +28,7 @@ pub(in crate::lab::agent) struct SystemSnapshot {
 }
 
 impl SystemSnapshot {
-    pub(in crate::lab::agent) fn look() -> SystemSnapshot {
+    pub(crate) fn look() -> SystemSnapshot {
         SystemSnapshot {
             links: links::names(),
             disks: names("/sys/block"),
@@ -41,7 +40,7 @@ impl SystemSnapshot {
 }
 
 /// Uses what the module brought.
-pub(in crate::lab::agent) fn look(module: &str, exercise: &Exercise, before: &SystemSnapshot) -> Vec<ProbeResult> {
+pub(crate) fn look(module: &str, exercise: &Exercise, before: &SystemSnapshot) -> Vec<ProbeResult> {
     let now = SystemSnapshot::look();
     let mut seen = ProbeNotes::default();
     let links: Vec<&String> = now.links.difference(&before.links).collect();
@@ -82,55 +81,7 @@ fn parameters(module: &str, seen: &mut ProbeNotes) {
     }
 }
 
-/// What was seen, in the order in which it was looked at.
-#[derive(Default)]
-struct ProbeNotes(Vec<ProbeResult>);
-
-impl ProbeNotes {
-    fn note(&mut self, what: impl Into<String>, how: impl Into<String>) {
-        self.0.push(ProbeResult { what: what.into(), how: how.into() });
-    }
-
-    /// A list, where there is something in it.
-    fn list(&mut self, what: &str, items: &[impl AsRef<str>]) {
-        if !items.is_empty() {
-            let shown: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
-            self.note(format!("new {what}"), shown.join(" "));
-        }
-    }
-}
-
-fn names(folder: &str) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-}
-
 /// Processes have folders named by numbers.
 fn is_process(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The first line of a file, or why it can't be read.
-fn read_little(path: &Path) -> String {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(120).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => String::from_utf8_lossy(&bytes).lines().next().unwrap_or("empty").to_owned(),
-        Err(e) => words(&e),
-    }
-}
-
-/// An error by the kernel's name for it.
-pub(super) fn errno(number: i32) -> String {
-    errno_name(number).into_owned()
-}
-
-/// What an operation came to.
-fn outcome<T>(result: std::io::Result<T>) -> String {
-    result.map_or_else(|e| words(&e), |_| "ok".to_owned())
-}
-
-fn words(error: &std::io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.kind().to_string(), errno)
 }
