@@ -1,26 +1,26 @@
 //! kmodlab looks into Linux kernel modules, says what a kernel would answer to them, rewrites their version magic for
 //! lab use, and puts them back exactly as they were.
 //!
-//! The rooms, from the ground up; a room imports only from those before it in this list:
+//! The layers, from the ground up; a layer imports only from those before it in this list:
 //!
-//! - [`escape`], [`text`], [`error`]: text that a terminal does not obey; quantities, paths and bytes in words and JSON; what
+//! - `escape`, `text`, `error`: text that a terminal does not obey; quantities, paths and bytes in words and JSON; what
 //!   can go wrong
-//! - [`digest`]: SHA-256
-//! - [`edit`]: bytes that become others; pure
-//! - [`vermagic`]: the grammar of version magic; pure
-//! - [`btf`]: the types of kernels and modules; pure
-//! - [`parallel`]: work on many items on all cores
-//! - [`module`]: what a module file says
-//! - [`walk`]: the directory walk
-//! - [`kernel`]: the facts of a kernel
-//! - [`buildtree`]: a kernel source, headers or build tree
-//! - [`predict`]: what a kernel will answer; pure
-//! - [`vault`]: backups, journal, the write protocol, recovery, restore
-//! - [`patch`]: the plan, and its application
-//! - [`guard`]: the safety checks before a write
-//! - [`lab`]: the throwaway virtual machine
-//! - [`report`]: what people look at afterwards: a page, JSON, JUnit XML; pure
-//! - [`cli`]: the program's commands
+//! - `digest`: SHA-256
+//! - `edit`: bytes that become others; pure
+//! - `vermagic`: the grammar of version magic; pure
+//! - `btf`: the types of kernels and modules; pure
+//! - `parallel`: work on many items on all cores
+//! - `module`: what a module file says
+//! - `walk`: the directory walk
+//! - `kernel`: the facts of a kernel
+//! - `buildtree`: a kernel source, headers or build tree
+//! - `predict`: what a kernel will answer; pure
+//! - `vault`: backups, journal, the write protocol, recovery, restore
+//! - `patch`: the plan, and its application
+//! - `guard`: the safety checks before a write
+//! - `lab`: the throwaway virtual machine
+//! - `report`: what people look at afterwards: a page, JSON, JUnit XML; pure
+//! - `cli`: the program's commands
 //!
 //! To look into a module:
 //!
@@ -36,23 +36,87 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
+// Items that only tests use, or only some features, are dead without them.
+#![cfg_attr(not(all(feature = "program", feature = "internals")), allow(dead_code, unused_imports, unreachable_pub))]
 
+#[cfg(feature = "internals")]
 pub mod btf;
+#[cfg(not(feature = "internals"))]
+mod btf;
+#[cfg(all(feature = "tree", feature = "internals"))]
 pub mod buildtree;
+#[cfg(all(feature = "tree", not(feature = "internals")))]
+mod buildtree;
+#[cfg(all(feature = "program", feature = "internals"))]
 pub mod cli;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod cli;
+#[cfg(feature = "internals")]
 pub mod digest;
+#[cfg(not(feature = "internals"))]
+mod digest;
+#[cfg(feature = "internals")]
 pub mod edit;
+#[cfg(not(feature = "internals"))]
+mod edit;
+#[cfg(feature = "internals")]
 pub mod error;
+#[cfg(not(feature = "internals"))]
+mod error;
+#[cfg(feature = "internals")]
 pub mod escape;
+#[cfg(not(feature = "internals"))]
+mod escape;
+#[cfg(all(feature = "patch", feature = "internals"))]
 pub mod guard;
+#[cfg(all(feature = "patch", not(feature = "internals")))]
+mod guard;
+#[cfg(feature = "internals")]
 pub mod kernel;
+#[cfg(not(feature = "internals"))]
+mod kernel;
+#[cfg(all(feature = "lab", feature = "internals"))]
 pub mod lab;
+#[cfg(all(feature = "lab", not(feature = "internals")))]
+mod lab;
+#[cfg(feature = "internals")]
 pub mod module;
+#[cfg(not(feature = "internals"))]
+mod module;
+#[cfg(feature = "internals")]
 pub mod parallel;
+#[cfg(not(feature = "internals"))]
+mod parallel;
+#[cfg(all(feature = "patch", feature = "internals"))]
 pub mod patch;
+#[cfg(all(feature = "patch", not(feature = "internals")))]
+mod patch;
+#[cfg(feature = "internals")]
 pub mod predict;
+#[cfg(not(feature = "internals"))]
+mod predict;
+#[cfg(all(feature = "report", feature = "internals"))]
 pub mod report;
+#[cfg(all(feature = "report", not(feature = "internals")))]
+mod report;
+#[cfg(feature = "internals")]
 pub mod text;
+#[cfg(not(feature = "internals"))]
+mod text;
+#[cfg(all(feature = "patch", feature = "internals"))]
 pub mod vault;
+#[cfg(all(feature = "patch", not(feature = "internals")))]
+mod vault;
+#[cfg(feature = "internals")]
 pub mod vermagic;
+#[cfg(not(feature = "internals"))]
+mod vermagic;
+#[cfg(feature = "internals")]
 pub mod walk;
+#[cfg(not(feature = "internals"))]
+mod walk;
+
+/// The program: runs the command that this process was started with. Not part of the library; `src/main.rs` calls it.
+#[cfg(feature = "program")]
+#[doc(hidden)]
+pub use cli::program;

@@ -36,6 +36,7 @@ mod words;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -43,6 +44,7 @@ use crate::error::{Error, ErrorKind};
 use crate::guard::enrol::is_enrolled;
 use crate::guard::machine::Machine;
 use crate::kernel::Lookup;
+use crate::lab::{agent, launcher};
 use crate::module::container::DEFAULT_MAX_SIZE;
 use crate::vault::Vault;
 use output::{Failure, Session};
@@ -178,7 +180,22 @@ enum Command {
     Demo(demo::Args),
 }
 
-/// Runs the program with this process's arguments, environment and streams.
+/// The whole program: a command; or, under the names by which the lab starts it, the first process of a guest, or the
+/// process that becomes QEMU.
+pub fn program() -> ExitCode {
+    let mut arguments = std::env::args_os().peekable();
+    match arguments.peek() {
+        Some(name) if agent::is_agent(name) => agent::run(),
+        Some(name) if launcher::is_launcher(name) => {
+            let error = launcher::launch(arguments.skip(1));
+            let _ = writeln!(io::stderr(), "kmodlab: {error}");
+            ExitCode::from(Status::Failed.code())
+        }
+        _ => ExitCode::from(main(arguments).code()),
+    }
+}
+
+/// Runs a command with this process's environment and streams.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
