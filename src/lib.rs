@@ -16,6 +16,7 @@
 //! - `buildtree`: a kernel source, headers or build tree
 //! - `predict`: what a kernel will answer; pure
 //! - `vault`: backups, journal, the write protocol, recovery, restore
+//! - `scan`: a summary of very many modules
 //! - `patch`: the plan, and its application
 //! - `guard`: the safety checks before a write
 //! - `lab`: the throwaway virtual machine
@@ -99,6 +100,10 @@ mod predict;
 pub mod report;
 #[cfg(all(feature = "report", not(feature = "internals")))]
 mod report;
+#[cfg(all(feature = "program", feature = "internals"))]
+pub mod scan;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod scan;
 #[cfg(feature = "internals")]
 pub mod text;
 #[cfg(not(feature = "internals"))]

@@ -108,10 +108,14 @@ impl Session<'_> {
 
     /// One JSON object in one line.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(value).map_err(io::Error::from)?;
-        writeln!(self.out, "{}", escape::json_for_eyes(&text))?;
-        Ok(())
+        Ok(write_json(value, &mut self.out)?)
     }
+}
+
+/// Writes one JSON object in one line. All JSON of the program is written here.
+pub(super) fn write_json(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    let text = serde_json::to_string(value)?;
+    writeln!(out, "{}", escape::json_for_eyes(&text))
 }
 
 /// Does something that may take long. After a second a terminal behind stderr says what; at the end the line is gone.

@@ -1,15 +1,15 @@
-//! What was scanned, for eyes: a block a tree, grouped by what matters, with the odd ones out named.
+//! The table of a scan: one block per tree, with modules grouped by traits, and paths of those that differ from most.
 
 use std::io;
 
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
-use crate::cli::scan::tally::{Groups, Sample, Tally, Tree};
 use crate::escape::{bytes_for_eyes, for_eyes};
+use crate::scan::{GroupedModules, JournalState, Oddity, SampledModules, Tally, TreeTally};
 
-/// How many groups of one kind are shown.
+/// How many groups by one trait are shown.
 const SHOWN: usize = 12;
 
-/// Prints all trees, and the sum of several.
+/// Prints all trees, and the sum if there are several.
 pub(super) fn print(tally: &Tally, session: &mut Session<'_>) -> Result<(), Failure> {
     let (mut trees, mut modules, mut unreadable) = (0, 0, 0);
     for (name, tree) in tally.trees() {
@@ -35,7 +35,7 @@ pub(super) fn print(tally: &Tally, session: &mut Session<'_>) -> Result<(), Fail
     Ok(())
 }
 
-fn print_tree(tree: &Tree, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print_tree(tree: &TreeTally, session: &mut Session<'_>) -> Result<(), Failure> {
     let vermagic =
         |key: Option<&[u8]>| key.map_or("none: a kernel takes them only when forced".to_owned(), output::vermagic);
     let machine = |key: Option<&[u8]>| key.map(bytes_for_eyes).unwrap_or_default();
@@ -44,13 +44,13 @@ fn print_tree(tree: &Tree, session: &mut Session<'_>) -> Result<(), Failure> {
         Some(b"") => "by an unnamed signer".to_owned(),
         Some(name) => format!("by {}", bytes_for_eyes(name)),
     };
-    // What has no version magic is odd, however many they are; where nobody signs, nobody is odd.
+    // Modules without a vermagic are odd, however many there are; unsigned ones are not, if none is signed.
     groups("vermagic", &tree.vermagics, vermagic, |key| key.is_none(), session)?;
     groups("class", &tree.machines, machine, |_| false, session)?;
     groups("signature", &tree.signers, signer, |_| false, session)?;
     let mut label = "patched";
-    let recorded = tree.recorded.iter().map(|(recorded, sample)| (recorded.words(), sample));
-    for (how, sample) in [("by their own mark", &tree.marked)].into_iter().chain(recorded) {
+    let by_journal = tree.journal.iter().map(|(state, sample)| (journal_words(*state), sample));
+    for (how, sample) in [("by their own mark", &tree.marked)].into_iter().chain(by_journal) {
         if sample.count > 0 {
             line(label, sample.count, &session.paint(Paint::Odd, how), session)?;
             few(sample, session)?;
@@ -58,8 +58,8 @@ fn print_tree(tree: &Tree, session: &mut Session<'_>) -> Result<(), Failure> {
         }
     }
     let mut label = "odd";
-    for (odd, sample) in &tree.odd {
-        line(label, sample.count, &session.paint(Paint::Odd, odd.words()), session)?;
+    for (oddity, sample) in &tree.oddities {
+        line(label, sample.count, &session.paint(Paint::Odd, oddity_words(*oddity)), session)?;
         few(sample, session)?;
         label = "";
     }
@@ -70,20 +70,20 @@ fn print_tree(tree: &Tree, session: &mut Session<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The groups by one trait. Of those that are not the largest, paths are named.
+/// The groups by one trait, with paths for all but the largest group.
 fn groups(
     label: &str,
-    groups: &Groups,
+    groups: &GroupedModules,
     words: impl Fn(Option<&[u8]>) -> String,
     is_odd: impl Fn(Option<&[u8]>) -> bool,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let sorted = groups.sorted();
     let largest = sorted.first().map_or(0, |(_, sample)| sample.count);
-    let is_alone = sorted.iter().filter(|(_, sample)| sample.count == largest).count() == 1;
+    let is_unique = sorted.iter().filter(|(_, sample)| sample.count == largest).count() == 1;
     let mut label = label;
     for (key, sample) in sorted.iter().take(SHOWN) {
-        let is_most = is_alone && sample.count == largest;
+        let is_most = is_unique && sample.count == largest;
         let is_named = !is_most || is_odd(*key);
         let paint = if is_named { Paint::Odd } else { Paint::Good };
         line(label, sample.count, &session.paint(paint, words(*key)), session)?;
@@ -104,13 +104,30 @@ fn line(label: &str, number: usize, text: &str, session: &mut Session<'_>) -> io
     writeln!(session.out, "  {label} {:>9}  {text}", grouped(number as u64))
 }
 
-/// The paths that are kept of some.
-fn few(sample: &Sample, session: &mut Session<'_>) -> io::Result<()> {
+/// The paths of the first modules.
+fn few(sample: &SampledModules, session: &mut Session<'_>) -> io::Result<()> {
     for path in &sample.first {
         writeln!(session.out, "{:24}  {}", "", for_eyes(path))?;
     }
     match sample.count - sample.first.len() {
         0 => Ok(()),
         more => writeln!(session.out, "{:24}  and {} more (--json lists all)", "", grouped(more as u64)),
+    }
+}
+
+fn journal_words(state: JournalState) -> &'static str {
+    match state {
+        JournalState::Patched => "by the journal",
+        JournalState::Changed => "by the journal, but changed since",
+        JournalState::Original => "by the journal, but the original again",
+    }
+}
+
+fn oddity_words(oddity: Oddity) -> &'static str {
+    match oddity {
+        Oddity::SeveralVermagics => "several vermagic entries: the kernel takes the first",
+        Oddity::ModinfoNotAllocated => ".modinfo is not marked SHF_ALLOC: kernels up to 6.3 do not see it",
+        Oddity::VersionsNotAllocated => "__versions is not marked SHF_ALLOC: no kernel sees the symbol versions",
+        Oddity::UnclaimedBytes => "bytes after the ELF image that belong to nothing",
     }
 }

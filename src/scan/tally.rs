@@ -1,43 +1,44 @@
-//! Very many modules, counted by what matters: what most of a tree are, and which are the odd ones out. Pure, and of bounded
-//! size: of each group a few paths are kept, of hostile trees a bounded number of groups.
+//! Modules counted by traits: the traits of most modules in a tree, and the modules that differ.
+//!
+//! Pure, and of bounded size: a few paths are kept per group, and a bounded number of groups and trees, however hostile they are.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
+use crate::error::{Error, Result};
+use crate::scan::journal::JournalState;
+use crate::text;
 
-use crate::error::Error;
-
-/// How many paths are kept of a group.
+/// How many paths are kept per group.
 pub(super) const KEPT: usize = 5;
 
-/// How many groups of one kind are kept apart in a tree, and how many trees.
+/// How many groups by one trait are kept apart per tree, and how many trees.
 const MOST_GROUPS: usize = 256;
 const MOST_TREES: usize = 1024;
 
 /// The longest text by which modules are grouped, in bytes; of a longer one the start counts.
 const LONGEST: usize = 512;
 
-/// What a module is, as far as it is counted.
+/// The traits by which modules are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traits {
-    /// The first version magic.
+    /// The first vermagic.
     pub(super) vermagic: Option<Arc<[u8]>>,
-    /// Who signed it; `None` for nobody.
+    /// Who signed it; `None` if it is not signed.
     pub(super) signer: Option<Arc<[u8]>>,
     /// Class, byte order and machine, in words.
     pub(super) machine: Arc<[u8]>,
-    /// It says itself that it was patched.
+    /// Does it have the mark of a patched module?
     pub(super) has_mark: bool,
-    /// What the journal says of it.
-    pub(super) recorded: Option<Recorded>,
-    /// What is odd about it.
-    pub(super) odd: Vec<Odd>,
+    /// Its state by the journal.
+    pub(super) journal: Option<JournalState>,
+    /// Its oddities.
+    pub(super) oddities: Vec<Oddity>,
 }
 
 impl Traits {
-    /// Are they the same? Quick where they share their texts, as those that one thread has looked at do.
+    /// Are the traits equal? Fast if they share their texts, as traits from one thread do.
     pub(super) fn is_alike(&self, other: &Traits) -> bool {
         let is_same = |ours: &Option<Arc<[u8]>>, theirs: &Option<Arc<[u8]>>| match (ours, theirs) {
             (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours == theirs,
@@ -46,76 +47,34 @@ impl Traits {
         is_same(&self.vermagic, &other.vermagic)
             && is_same(&self.signer, &other.signer)
             && (Arc::ptr_eq(&self.machine, &other.machine) || self.machine == other.machine)
-            && (self.has_mark, self.recorded, &self.odd) == (other.has_mark, other.recorded, &other.odd)
+            && (self.has_mark, self.journal, &self.oddities) == (other.has_mark, other.journal, &other.oddities)
     }
 }
 
-/// What a module is by the journal, by its bytes; the words are those of `verify`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Recorded {
-    /// Its bytes are what a patch left, here or elsewhere.
-    Patched,
-    /// It was patched and not restored, and its bytes are others now.
-    Changed,
-    /// It was patched and not restored, and its bytes are those of before all the same.
-    Original,
-}
-
-impl Recorded {
-    /// Its word in JSON and CSV.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Recorded::Patched => "patched",
-            Recorded::Changed => "changed",
-            Recorded::Original => "original",
-        }
-    }
-
-    /// In words.
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Recorded::Patched => "by the journal",
-            Recorded::Changed => "by the journal, but changed since",
-            Recorded::Original => "by the journal, but the original again",
-        }
-    }
-}
-
-/// What is odd about a module, beside having no version magic.
+/// An unusual trait of a module, other than a missing vermagic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Odd {
+#[non_exhaustive]
+pub enum Oddity {
     /// More than one `vermagic=`.
-    Several,
+    SeveralVermagics,
     /// `.modinfo` is not marked SHF_ALLOC.
-    Hidden,
-    /// Nor is `__versions`.
-    VersionsHidden,
-    /// Bytes behind the ELF image that belong to nothing.
-    Unclaimed,
+    ModinfoNotAllocated,
+    /// `__versions` is not marked SHF_ALLOC.
+    VersionsNotAllocated,
+    /// Bytes after the ELF image that belong to nothing.
+    UnclaimedBytes,
 }
 
-impl Odd {
-    /// In words.
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Odd::Several => "several vermagic entries: the kernel takes the first",
-            Odd::Hidden => ".modinfo is not marked SHF_ALLOC: kernels up to 6.3 do not see it",
-            Odd::VersionsHidden => "__versions is not marked SHF_ALLOC: no kernel sees the symbol versions",
-            Odd::Unclaimed => "bytes behind the ELF image that belong to nothing",
-        }
-    }
-}
-
-/// Some modules of which a few are named.
+/// A number of modules, and the paths of the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sample {
-    pub(super) count: usize,
-    /// The first of them.
-    pub(super) first: Vec<String>,
+pub struct SampledModules {
+    /// How many modules there are.
+    pub count: usize,
+    /// The paths of the first ones, relative to their tree, escaped; for unreadable modules with the error.
+    pub first: Vec<String>,
 }
 
-impl Sample {
+impl SampledModules {
     fn add(&mut self, count: usize, first: impl Iterator<Item = String>) {
         self.count += count;
         self.first.extend(first.take(KEPT - self.first.len().min(KEPT)));
@@ -124,13 +83,13 @@ impl Sample {
 
 /// Modules grouped by one trait.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Groups {
-    groups: HashMap<Option<Arc<[u8]>>, Sample>,
-    /// Those for which there were too many groups.
-    pub(super) others: Sample,
+pub struct GroupedModules {
+    groups: HashMap<Option<Arc<[u8]>>, SampledModules>,
+    /// Modules in further groups, after the limit of groups was reached.
+    pub others: SampledModules,
 }
 
-impl Groups {
+impl GroupedModules {
     fn add(&mut self, key: Option<&Arc<[u8]>>, count: usize, first: impl Iterator<Item = String>) {
         let key = key.map(|key| key.get(..LONGEST).map_or_else(|| key.clone(), Arc::from));
         let is_full = self.groups.len() >= MOST_GROUPS;
@@ -141,8 +100,8 @@ impl Groups {
         }
     }
 
-    /// The largest first; of two as large the one that sorts first.
-    pub(super) fn sorted(&self) -> Vec<(Option<&[u8]>, &Sample)> {
+    /// The groups by size, the largest first; of two equal ones the one whose key sorts first.
+    pub fn sorted(&self) -> Vec<(Option<&[u8]>, &SampledModules)> {
         let mut groups: Vec<_> = self.groups.iter().map(|(key, group)| (key.as_deref(), group)).collect();
         groups.sort_by(|(a, one), (b, other)| other.count.cmp(&one.count).then_with(|| a.cmp(b)));
         groups
@@ -151,58 +110,67 @@ impl Groups {
 
 /// The modules of one tree.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
-    pub(super) count: usize,
-    pub(super) vermagics: Groups,
-    pub(super) signers: Groups,
-    pub(super) machines: Groups,
-    pub(super) marked: Sample,
-    pub(super) recorded: BTreeMap<Recorded, Sample>,
-    pub(super) odd: Vec<(Odd, Sample)>,
-    pub(super) unreadable: Sample,
+pub struct TreeTally {
+    /// All modules, including those that cannot be read.
+    pub count: usize,
+    /// By vermagic; `None` is no vermagic.
+    pub vermagics: GroupedModules,
+    /// By signer; `None` is no signature, an empty name an unnamed signer.
+    pub signers: GroupedModules,
+    /// By class, byte order and machine, in words.
+    pub machines: GroupedModules,
+    /// Modules with the mark of a patched module.
+    pub marked: SampledModules,
+    /// Modules that the journal knows, by state.
+    pub journal: BTreeMap<JournalState, SampledModules>,
+    /// Modules with oddities, in the order of the first module of each.
+    pub oddities: Vec<(Oddity, SampledModules)>,
+    /// Modules that cannot be read.
+    pub unreadable: SampledModules,
 }
 
-/// All trees, in the order in which they came.
+/// All modules by tree, in the order of the trees' first modules.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    trees: Vec<(Option<Arc<Path>>, Tree)>,
+pub struct Tally {
+    trees: Vec<(Option<Arc<Path>>, TreeTally)>,
     by_name: HashMap<Option<Arc<Path>>, usize>,
-    /// How many trees were too many to be kept apart; the last one has their modules.
-    pub(super) has_more: bool,
+    /// Were there more trees than the limit? The last one then counts the modules of all further ones.
+    pub has_more: bool,
 }
 
 impl Tally {
-    fn tree(&mut self, name: &Option<Arc<Path>>) -> Option<&mut Tree> {
-        let place = match self.by_name.get(name) {
-            Some(place) => *place,
+    fn tree(&mut self, name: &Option<Arc<Path>>) -> Option<&mut TreeTally> {
+        let index = match self.by_name.get(name) {
+            Some(index) => *index,
             None if self.trees.len() >= MOST_TREES => {
                 self.has_more = true;
                 self.trees.len() - 1
             }
             None => {
-                self.trees.push((name.clone(), Tree::default()));
+                self.trees.push((name.clone(), TreeTally::default()));
                 self.by_name.insert(name.clone(), self.trees.len() - 1);
                 self.trees.len() - 1
             }
         };
-        self.trees.get_mut(place).map(|(_, tree)| tree)
+        self.trees.get_mut(index).map(|(_, tree)| tree)
     }
 
-    /// Adds so many modules that are alike. `first` are the first paths in the tree, for eyes; few are wanted.
+    /// Adds `count` modules of a tree with equal traits, of which `first` are the first paths.
     pub(super) fn add(
         &mut self,
-        tree: &Option<Arc<Path>>,
-        looked: &Result<Traits, Error>,
+        name: &Option<Arc<Path>>,
+        traits: &Result<Traits, Error>,
         count: usize,
-        first: impl Iterator<Item = String> + Clone,
+        first: &[PathBuf],
     ) {
-        let Some(tree) = self.tree(tree) else { return };
+        let Some(tree) = self.tree(name) else { return };
+        let first = first.iter().map(|path| relative(name, path));
         tree.count += count;
-        let traits = match looked {
+        let traits = match traits {
             Ok(traits) => traits,
             Err(error) => {
-                let told = |path| format!("{path}: {}", crate::escape::for_eyes(error.what()));
-                return tree.unreadable.add(count, first.map(told));
+                let with_error = |path| format!("{path}: {}", crate::escape::for_eyes(error.what()));
+                return tree.unreadable.add(count, first.map(with_error));
             }
         };
         tree.vermagics.add(traits.vermagic.as_ref(), count, first.clone());
@@ -211,27 +179,33 @@ impl Tally {
         if traits.has_mark {
             tree.marked.add(count, first.clone());
         }
-        if let Some(recorded) = traits.recorded {
-            tree.recorded.entry(recorded).or_default().add(count, first.clone());
+        if let Some(state) = traits.journal {
+            tree.journal.entry(state).or_default().add(count, first.clone());
         }
-        for odd in &traits.odd {
-            let place = tree.odd.iter().position(|(known, _)| known == odd).unwrap_or_else(|| {
-                tree.odd.push((*odd, Sample::default()));
-                tree.odd.len() - 1
+        for oddity in &traits.oddities {
+            let index = tree.oddities.iter().position(|(known, _)| known == oddity).unwrap_or_else(|| {
+                tree.oddities.push((*oddity, SampledModules::default()));
+                tree.oddities.len() - 1
             });
-            if let Some((_, sample)) = tree.odd.get_mut(place) {
+            if let Some((_, sample)) = tree.oddities.get_mut(index) {
                 sample.add(count, first.clone());
             }
         }
     }
 
-    /// The trees; without a name, files that were named one by one.
-    pub(super) fn trees(&self) -> impl Iterator<Item = (Option<&Path>, &Tree)> {
+    /// The trees by name; `None` for files that were named one by one and are in no module tree.
+    pub fn trees(&self) -> impl Iterator<Item = (Option<&Path>, &TreeTally)> {
         self.trees.iter().map(|(name, tree)| (name.as_deref(), tree))
     }
 }
 
-/// The module tree that a path is in, by its `lib/modules/RELEASE/`: how many bytes of the path it has.
+/// A path relative to its tree, escaped.
+fn relative(tree: &Option<Arc<Path>>, path: &Path) -> String {
+    let below = tree.as_deref().and_then(|tree| path.strip_prefix(tree).ok());
+    text::path(below.unwrap_or(path))
+}
+
+/// The length of the path of the module tree in a module's path, by its `lib/modules/RELEASE/`.
 pub(super) fn module_tree(path: &[u8]) -> Option<usize> {
     let part = b"lib/modules/";
     let mut places = memchr::memmem::find_iter(path, part).filter(|at| *at == 0 || path.get(at - 1) == Some(&b'/'));
@@ -249,11 +223,11 @@ mod tests {
     }
 
     fn add(tally: &mut Tally, tree: &Option<Arc<Path>>, path: &str, traits: Traits) {
-        tally.add(tree, &Ok(traits), 1, std::iter::once(path.to_owned()));
+        tally.add(tree, &Ok(traits), 1, &[path.into()]);
     }
 
     #[test]
-    fn a_module_tree_is_told_by_its_place() {
+    fn a_module_tree_is_known_by_its_path() {
         let tree = |path: &str| module_tree(path.as_bytes()).map(|len| path[..len].to_owned());
         assert_eq!(tree("/x/lib/modules/6.1/kernel/a.ko").as_deref(), Some("/x/lib/modules/6.1"));
         assert_eq!(tree("lib/modules/6.1/a.ko").as_deref(), Some("lib/modules/6.1"));
@@ -264,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_group_comes_first_and_few_paths_are_kept() {
+    fn the_largest_group_is_first_and_few_paths_are_kept() {
         let mut tally = Tally::default();
         let module = |vermagic: &str| Traits { vermagic: text(vermagic), ..Traits::default() };
         add(&mut tally, &None, "odd.ko", module("5.10 "));
@@ -278,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_tree_fills_no_memory() {
+    fn a_hostile_tree_takes_bounded_memory() {
         let mut tally = Tally::default();
         for number in 0..3000 {
             let vermagic = text(&format!("{number}{}", "x".repeat(2 * LONGEST)));
