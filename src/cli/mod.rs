@@ -166,13 +166,13 @@ enum Command {
     Recover(recover::Args),
     /// Which backups are kept, and what needs them; verify them all; drop what nothing needs
     Vault(vault::Args),
-    /// Recorded cells as a page to look at, as JSON, and as JUnit XML
+    /// Show recorded trials as an HTML page, as JSON, or as JUnit XML
     Report(report::Args),
     /// Declare this machine a lab machine, where modules in use may be patched
     Enrol(enrol::Args),
-    /// Try a module in a throwaway virtual machine: as it is, forced and patched, beside the kernel's own
+    /// Try a module in a temporary virtual machine: unchanged, forced and patched
     Try(r#try::Args),
-    /// Try many modules on many kernels in many ways
+    /// Try many modules on many kernels, in several load modes
     Matrix(matrix::Args),
     /// What this machine can do, and the command that installs what is missing
     Doctor(doctor::Args),
