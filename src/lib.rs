@@ -10,6 +10,8 @@
 //! - `vermagic`: the grammar of version magic; pure
 //! - `btf`: the types of kernels and modules; pure
 //! - `parallel`: work on many items on all cores
+//! - `spill`: collections for more items than memory should hold
+//! - `private_folder`: a folder that only its own user may write
 //! - `module`: what a module file says
 //! - `walk`: the directory walk
 //! - `kernel`: the facts of a kernel
@@ -96,6 +98,7 @@ mod patch;
 pub mod predict;
 #[cfg(not(feature = "internals"))]
 mod predict;
+mod private_folder;
 #[cfg(all(feature = "report", feature = "internals"))]
 pub mod report;
 #[cfg(all(feature = "report", not(feature = "internals")))]
@@ -104,6 +107,8 @@ mod report;
 pub mod scan;
 #[cfg(all(feature = "program", not(feature = "internals")))]
 mod scan;
+#[cfg(feature = "patch")]
+mod spill;
 #[cfg(feature = "internals")]
 pub mod text;
 #[cfg(not(feature = "internals"))]

@@ -12,10 +12,9 @@ use crate::cli::output::{self, Failure, Session, count};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
+use crate::spill::{Sorter, Spool, SpooledPath, path_bytes};
 use crate::vault::history::Trail;
 use crate::vault::index::{self, Index};
-use crate::vault::sorter::Sorter;
-use crate::vault::spool::{Place, Spool, bytes_of_path};
 use crate::vault::stock::Doubt;
 use crate::vault::{Intent, Vault, target};
 use crate::walk::{self, Walk};
@@ -72,9 +71,9 @@ pub(super) struct Selection {
 /// A module as it is put by.
 #[derive(Serialize, Deserialize)]
 struct Found {
-    #[serde(with = "bytes_of_path")]
+    #[serde(with = "path_bytes")]
     path: PathBuf,
-    #[serde(with = "bytes_of_path")]
+    #[serde(with = "path_bytes")]
     real: PathBuf,
 }
 
@@ -227,14 +226,14 @@ impl Selecting<'_> {
         let waiting: BTreeSet<&Path> = self.pending.iter().map(|intent| intent.change.path.as_path()).collect();
         let mut sorter = Sorter::new(Some(self.vault.folder()), SORTED);
         for path in waiting.iter().filter(|path| is_wanted(path)) {
-            sorter.push(Place(path.to_path_buf()))?;
+            sorter.push(SpooledPath(path.to_path_buf()))?;
         }
         let is_other = |path: &Path| !waiting.contains(path) && is_wanted(path);
         self.index.each_file(self.vault, is_other, |path, history| {
             let is_expected = history.at(path).is_some_and(self.is_expected);
-            if is_expected { sorter.push(Place(path.to_owned())) } else { Ok(()) }
+            if is_expected { sorter.push(SpooledPath(path.to_owned())) } else { Ok(()) }
         })?;
-        sorter.each(|Place(path)| each(path))
+        sorter.each(|SpooledPath(path)| each(path))
     }
 }
 

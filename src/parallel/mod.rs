@@ -1,5 +1,8 @@
-//! Work on many items on all cores.
+//! Work on many items on all cores: on a list ([`map`], [`map_files`]), or on a stream whose items do not fit into memory
+//! ([`in_order`]).
 
+mod batch;
 mod ordered;
 
+pub(crate) use batch::{map, map_files};
 pub use ordered::in_order;

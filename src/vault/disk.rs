@@ -16,8 +16,8 @@ use rustix::io::Errno;
 
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, ErrorKind, Result};
+use crate::private_folder::PrivateFolder;
 use crate::vault::beneath::open_beneath;
-use crate::vault::ownership::StateFolder;
 
 /// How often a call that a signal interrupted is made again before it counts as failed: bounded, so that a storm of
 /// signals is an error and not a hang.
@@ -228,7 +228,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 
 /// Makes a file of the state last that is there already, with its name: whoever made it may have been stopped before it
 /// did.
-pub(super) fn sync_by_name(folder: &StateFolder, name: &str) -> Result<()> {
+pub(super) fn sync_by_name(folder: &PrivateFolder, name: &str) -> Result<()> {
     const DOING: &str = "flushing to disk";
     let failed = |e| Error::io(DOING, e).on(folder.path().join(name));
     sync(folder.file(name, DOING, OFlags::RDONLY)?).map_err(failed)?;
@@ -240,7 +240,7 @@ pub(super) const TEMPORARY: &str = ".tmp";
 
 /// Makes a file in a folder so that after this returns it is there whole, and before this returns not at all or whole:
 /// a temporary file, its bytes, fsync, reading back, rename, fsync of the folder. A file of that name is replaced.
-pub(super) fn create_durably(folder: &StateFolder, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
+pub(super) fn create_durably(folder: &PrivateFolder, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
     let at = folder.path().join(name);
     let dir = folder.dir();
     let temporary = format!("{name}{TEMPORARY}");

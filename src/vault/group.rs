@@ -17,13 +17,13 @@ use crate::digest::Sha256;
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
+use crate::parallel;
 use crate::vault::Writer;
 use crate::vault::disk::{self, Flusher};
 use crate::vault::intent::{Intent, Sheet};
 use crate::vault::journal::{self, Entry, FileChange, How, News, Operation};
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Staging;
-use crate::vault::side_by_side::{each, each_file};
 use crate::vault::target::{self, Target};
 use crate::vault::write;
 
@@ -150,7 +150,7 @@ impl Writer<'_> {
                 if some.is_empty() {
                     break;
                 }
-                let looked = each_file(
+                let looked = parallel::map_files(
                     some.iter().collect(),
                     |(path, _)| path,
                     |(path, own)| look(path, own, &decide, &backups),
@@ -522,7 +522,7 @@ fn each_going<'t>(
     work: impl Fn(&mut Member<'t>) -> Result<()> + Sync + Send,
 ) {
     let going = members.iter_mut().zip(fates).filter(|(_, fate)| fate.is_ok()).collect();
-    each(going, |(member, fate)| *fate = work(member));
+    parallel::map(going, |(member, fate)| *fate = work(member));
 }
 
 fn folder_of<'f>(folders: &'f BTreeMap<PathBuf, (u64, File)>, path: &Path) -> Result<&'f File> {

@@ -11,10 +11,10 @@ use std::path::Path;
 
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, ErrorKind, Result};
+use crate::spill::multimap::{Key, Multimap, MultimapBuilder};
 use crate::vault::Vault;
 use crate::vault::history::History;
 use crate::vault::journal::{self, Entry, FileChange, Operation};
-use crate::vault::multimap::{Builder, Key, Multimap};
 
 /// A journal, as it was when it was read.
 pub struct Index {
@@ -64,7 +64,7 @@ impl Vault {
     ///
     /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
     pub fn index(&self) -> Result<Index> {
-        let mut lines = Builder::new(self.folder());
+        let mut lines = MultimapBuilder::new(self.folder());
         let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
         let each = |line: journal::Line<'_>| {
             count += 1;
@@ -92,7 +92,7 @@ impl Vault {
     }
 }
 
-fn enter(entry: &Entry, at: u64, lines: &mut Builder) -> Result<()> {
+fn enter(entry: &Entry, at: u64, lines: &mut MultimapBuilder) -> Result<()> {
     entry.dropped.iter().try_for_each(|sha| lines.add(key(By::Drop, sha.as_bytes()), at))?;
     let Some(change) = &entry.change else { return Ok(()) };
     lines.add(key_of_path(&change.path), at)?;

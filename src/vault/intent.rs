@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
+use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::journal::{FileChange, How, LONGEST_LINE, Operation};
 use crate::vault::metadata::Metadata;
-use crate::vault::ownership::StateFolder;
-use crate::vault::side_by_side::each;
 
 /// What the names of files with one intent, and with several, end with.
 const ENDINGS: [&str; 2] = ["json", "jsonl"];
@@ -120,8 +120,9 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// Puts intents on disk, durably.
-    pub(super) fn write(folder: &StateFolder, mut intents: Vec<Intent>) -> Result<Sheet> {
-        let signed = each(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = Some(sum)));
+    pub(super) fn write(folder: &PrivateFolder, mut intents: Vec<Intent>) -> Result<Sheet> {
+        let signed =
+            parallel::map(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = Some(sum)));
         signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
         let [one, several] = ENDINGS;
@@ -131,7 +132,7 @@ impl Sheet {
         Ok(sheet)
     }
 
-    fn put(&self, folder: &StateFolder) -> Result<()> {
+    fn put(&self, folder: &PrivateFolder) -> Result<()> {
         let mut text = Vec::new();
         let failed = |e: serde_json::Error| Error::io("writing the intent", e);
         match self.intents.as_slice() {
@@ -147,7 +148,7 @@ impl Sheet {
     }
 
     /// Takes off the disk, durably, what is settled: what it announced is done or undone.
-    pub(super) fn retire(&mut self, folder: &StateFolder, is_settled: impl Fn(&Intent) -> bool) -> Result<()> {
+    pub(super) fn retire(&mut self, folder: &PrivateFolder, is_settled: impl Fn(&Intent) -> bool) -> Result<()> {
         let before = self.intents.len();
         self.intents.retain(|intent| !is_settled(intent));
         match self.intents.len() {
@@ -166,7 +167,7 @@ impl Sheet {
     ///
     /// [`ErrorKind::Io`]; [`ErrorKind::Untrusted`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off, or that
     /// names what this program never would.
-    pub(super) fn all(folder: &StateFolder) -> Result<Vec<Sheet>> {
+    pub(super) fn all(folder: &PrivateFolder) -> Result<Vec<Sheet>> {
         let mut sheets = Vec::new();
         for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
             let path = folder.path().join(&name);

@@ -17,9 +17,9 @@ use crate::digest::{Sha256, sha256};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
+use crate::private_folder::PrivateFolder;
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
-use crate::vault::ownership::StateFolder;
 use crate::vault::{JOURNAL, disk};
 
 /// The form of a line. A reader that meets a higher number must not guess.
@@ -362,7 +362,7 @@ fn whole_line(body: &[u8]) -> Option<Entry> {
 
 impl Tail {
     /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
-    pub(super) fn append(&mut self, state: &StateFolder, news: Vec<News>) -> Result<Vec<Entry>> {
+    pub(super) fn append(&mut self, state: &PrivateFolder, news: Vec<News>) -> Result<Vec<Entry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash;
         for (seq, news) in (self.count + 1..).zip(news) {
@@ -401,7 +401,7 @@ impl Tail {
         Ok(entries)
     }
 
-    fn append_text(&self, state: &StateFolder, lines: &[u8]) -> Result<()> {
+    fn append_text(&self, state: &PrivateFolder, lines: &[u8]) -> Result<()> {
         const DOING: &str = "writing the journal";
         let doing = |e: rustix::io::Errno| Error::io(DOING, e);
         let file = state.file(JOURNAL, DOING, OFlags::WRONLY | OFlags::CREATE)?;
@@ -507,7 +507,7 @@ mod tests {
     fn three_lines() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        let state = StateFolder::open(folder.path()).unwrap();
+        let state = PrivateFolder::open(folder.path()).unwrap();
         let mut tail = Tail::default();
         tail.append(&state, vec![news("a")]).unwrap();
         tail.append(&state, vec![news("b"), news("c")]).unwrap();
@@ -603,7 +603,7 @@ mod tests {
             assert_eq!(journal.entries.len(), whole);
             let (course, _) = walk(&mut Cursor::new(&text[..cut]), &mut Vec::new(), |_| {}).unwrap();
             let mut tail = course.tail;
-            tail.append(&StateFolder::open(folder.path()).unwrap(), vec![news("next")]).unwrap();
+            tail.append(&PrivateFolder::open(folder.path()).unwrap(), vec![news("next")]).unwrap();
             assert_eq!(read(&path).entries.len(), whole + 1);
         }
     }

@@ -20,14 +20,9 @@ pub mod index;
 mod intent;
 pub mod journal;
 pub mod metadata;
-mod multimap;
 pub mod objects;
-mod ownership;
 pub mod recovery;
 pub mod restore;
-pub(crate) mod side_by_side;
-pub mod sorter;
-pub mod spool;
 pub mod state;
 pub mod stock;
 pub mod target;
@@ -42,10 +37,10 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::OFlags;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::private_folder::PrivateFolder;
 use intent::Sheet;
 use journal::{Entry, Journal};
 use objects::Objects;
-use ownership::StateFolder;
 use recovery::Recovered;
 
 pub use intent::Intent;
@@ -61,7 +56,7 @@ pub struct Vault {
     folder: PathBuf,
     compress: bool,
     /// The folder, once it was opened and everything in it was checked.
-    opened: Arc<OnceLock<StateFolder>>,
+    opened: Arc<OnceLock<PrivateFolder>>,
 }
 
 /// A vault of which this process is the only writer, with every interrupted operation recovered.
@@ -112,11 +107,11 @@ impl Vault {
 
     /// The folder, opened, with everything in it checked. From then on this vault is the folder that was opened, whatever
     /// has its path.
-    fn state(&self) -> Result<&StateFolder> {
+    fn state(&self) -> Result<&PrivateFolder> {
         if let Some(state) = self.opened.get() {
             return Ok(state);
         }
-        let state = StateFolder::open(&self.folder)?;
+        let state = PrivateFolder::open(&self.folder)?;
         state.check_all()?;
         for name in [OBJECTS, INTENTS] {
             match state.folder(name) {
@@ -132,7 +127,7 @@ impl Vault {
         Objects { folder: self.folder.join(OBJECTS), vault: self.clone(), compress: self.compress }
     }
 
-    fn intents(&self) -> Result<StateFolder> {
+    fn intents(&self) -> Result<PrivateFolder> {
         self.state()?.folder(INTENTS)
     }
 

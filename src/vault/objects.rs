@@ -17,9 +17,9 @@ use rustix::io::Errno;
 use crate::digest::{Sha256, sha256};
 use crate::edit::{Differences, Edit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
+use crate::private_folder::PrivateFolder;
 use crate::vault::disk::{self, Flusher};
-use crate::vault::ownership::StateFolder;
-use crate::vault::side_by_side::each;
 use crate::vault::{OBJECTS, Vault, target};
 
 /// What the name of a compressed backup ends with.
@@ -160,7 +160,7 @@ impl Objects {
     }
 
     /// Opens the folder.
-    pub(super) fn open(&self) -> Result<StateFolder> {
+    pub(super) fn open(&self) -> Result<PrivateFolder> {
         self.vault.state()?.folder(OBJECTS)
     }
 
@@ -223,7 +223,7 @@ pub(super) fn is_temporary(name: &str) -> bool {
 /// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
 pub(super) struct Staging<'o> {
     objects: &'o Objects,
-    folder: StateFolder,
+    folder: PrivateFolder,
     /// About how many files there will be.
     files: usize,
     device: u64,
@@ -359,7 +359,7 @@ impl<'o> Staging<'o> {
             flushed.map_err(|e| failed("flushing to disk", e, *sha))?;
         }
         let read: Vec<(&Sha256, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
-        each(read, |(sha, staged)| self.read_back(*sha, staged)).into_iter().collect::<Result<()>>()?;
+        parallel::map(read, |(sha, staged)| self.read_back(*sha, staged)).into_iter().collect::<Result<()>>()?;
         for (sha, new) in staged.iter().filter(|(_, s)| !s.is_old) {
             rustix::fs::renameat(self.folder.dir(), new.temporary(), self.folder.dir(), &new.name)
                 .map_err(|e| failed("renaming", e, *sha))?;

@@ -10,8 +10,8 @@ use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::patch::apply::{self, Record};
 use crate::patch::{Plan, Request};
+use crate::spill::path_bytes;
 use crate::vault::group::Wanted;
-use crate::vault::spool::bytes_of_path;
 use crate::vault::target::{Stamp, Target};
 
 /// The most bytes that the edits of a plan that is kept may have; a larger plan is made again.
@@ -20,7 +20,7 @@ const SMALL: usize = 4096;
 /// A module that is to be patched: as much of its plan as names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Item {
-    #[serde(with = "bytes_of_path")]
+    #[serde(with = "path_bytes")]
     path: PathBuf,
     digest: Sha256,
     overrides: Vec<String>,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::edit;
     use crate::patch::{Signature, Wish};
-    use crate::vault::spool::Spool;
+    use crate::spill::Spool;
 
     const MODULE: &[u8] = include_bytes!("../../../fixtures/modules/hello-4.ko");
 

@@ -13,11 +13,11 @@ use crate::cli::{Status, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
 use crate::kernel::Kernel;
+use crate::parallel;
 use crate::patch::Request;
+use crate::spill::Spool;
 use crate::vault::Vault;
 use crate::vault::recovery::{self, Recovered};
-use crate::vault::side_by_side::each_file;
-use crate::vault::spool::Spool;
 use crate::vault::target::Target;
 
 /// How many modules are looked at before what is to be told of them is told: enough to keep all cores at work.
@@ -94,7 +94,7 @@ impl Looking<'_> {
                 return Ok(whole);
             }
             let looks: Vec<(PathBuf, Look)> =
-                each_file(batch, |path| path.as_deref().unwrap_or(Path::new("")), |path| self.at(path));
+                parallel::map_files(batch, |path| path.as_deref().unwrap_or(Path::new("")), |path| self.at(path));
             for (path, look) in looks {
                 let item = whole.add(&path, look, self.is_json, session)?;
                 if let (Some(items), Some(item)) = (&mut items, item) {

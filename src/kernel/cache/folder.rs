@@ -1,19 +1,17 @@
-//! The cache folder, opened only if no other user could have written it.
-//!
-//! Files are replaced and removed in it, perhaps by root with another user's `XDG_CACHE_HOME`. So it is opened once for each
-//! use, without following a link in its last component, and checked by its descriptor: the effective user owns it, and
-//! nobody else can write it. Everything else is opened relative to that descriptor: whoever owns a folder above can put
-//! another one in its place, and changes nothing by that.
+//! The cache folder: a [`PrivateFolder`] whose files are replaced and removed, perhaps by root with another user's
+//! `XDG_CACHE_HOME`. It is opened once per use. A folder or file that another user could have written is not used.
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use crate::private_folder::PrivateFolder;
 
 /// What the names of files begin with that are still being written.
 const NEW: &str = ".new-";
@@ -21,7 +19,7 @@ const NEW: &str = ".new-";
 /// The cache folder of facts.
 #[derive(Debug)]
 pub struct CacheFolder {
-    dir: File,
+    folder: PrivateFolder,
 }
 
 /// A regular file in it, as its metadata tell.
@@ -36,13 +34,7 @@ impl CacheFolder {
     /// Opens it. `None` if it is not there, is a link, belongs to another user, or if others may write it: nothing is read
     /// from it then, and nothing is written.
     pub fn open(path: &Path) -> Option<CacheFolder> {
-        // Without a slash or a dot at its end, by which the kernel would follow a link in spite of O_NOFOLLOW.
-        let path: PathBuf = path.components().collect();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
-        let meta = dir.metadata().ok()?;
-        let is_own = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0;
-        is_own.then_some(CacheFolder { dir })
+        Some(CacheFolder { folder: PrivateFolder::open(path).ok()? })
     }
 
     /// The same; it is made where it is missing.
@@ -66,9 +58,7 @@ impl CacheFolder {
     }
 
     fn file(&self, name: &str) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(&self.dir, name, flags, Mode::empty()).ok()?);
-        file.metadata().ok()?.is_file().then_some(file)
+        self.folder.file(name, "opening a cached file", OFlags::RDONLY).ok()
     }
 
     /// Writes a file: all of it or nothing, and for its owner's eyes alone. `None` if that can't be done.
@@ -78,7 +68,7 @@ impl CacheFolder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // A run of the same number that was killed left it.
         self.remove(&new);
-        let dir = self.dir.as_fd();
+        let dir = self.folder.dir().as_fd();
         let mut file = File::from(rustix::fs::openat(dir, &new, flags, Mode::RUSR | Mode::WUSR).ok()?);
         let written = parts.iter().try_for_each(|part| file.write_all(part)).ok();
         let named = written.and_then(|()| rustix::fs::renameat(dir, &new, dir, name).ok());
@@ -90,14 +80,14 @@ impl CacheFolder {
 
     /// Removes a file, if it is there.
     pub(super) fn remove(&self, name: &str) {
-        let _ = rustix::fs::unlinkat(&self.dir, name, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(self.folder.dir(), name, AtFlags::empty());
     }
 
     /// The regular files in it.
     pub(super) fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for name in self.names() {
-            let Ok(stat) = rustix::fs::statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let Ok(stat) = rustix::fs::statat(self.folder.dir(), &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
                 let seconds = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or_default());
                 let modified = SystemTime::UNIX_EPOCH.checked_add(seconds);
@@ -110,8 +100,8 @@ impl CacheFolder {
 
     /// All names in it that are UTF-8.
     pub(super) fn names(&self) -> Vec<String> {
-        let entries = Dir::read_from(&self.dir).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned)).collect()
+        let names = self.folder.names(|_| true).unwrap_or_default();
+        names.into_iter().filter_map(|name| name.into_string().ok()).collect()
     }
 }
 

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up: a room imports only from those before it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 21] = [
     "escape",
     "text",
     "error",
+    "digest",
     "edit",
     "vermagic",
     "btf",
     "parallel",
+    "spill",
+    "private_folder",
     "module",
     "walk",
     "kernel",

@@ -113,7 +113,7 @@ fn all_refuse(harms: &[Harm]) {
                 let of = format!("{call:?} with {harm:?} of {}: {answer:?}", part.display());
                 assert_eq!((answer.status, answer.out.as_str()), (2, ""), "{of}");
                 assert_eq!(answer.err.lines().count(), 1, "{of}");
-                assert!(answer.err.contains("refused as state, because"), "{of}");
+                assert!(answer.err.contains("not trusted: "), "{of}");
                 assert_eq!(scene.snapshot(), before, "{of}");
                 refused += 1;
             }
@@ -121,7 +121,7 @@ fn all_refuse(harms: &[Harm]) {
                 let answer = scene.run(call.iter().copied());
                 let of = format!("{call:?} with {harm:?} of {}: {answer:?}", part.display());
                 assert!(answer.status != 2 && !answer.out.is_empty(), "{of}");
-                assert_eq!(answer.err.contains("refused as state, because"), TELLING.contains(&call[0]), "{of}");
+                assert_eq!(answer.err.contains("not trusted: "), TELLING.contains(&call[0]), "{of}");
                 went_on += 1;
             }
             // What was read may be in the cache of facts, which is none of the state.

@@ -1,23 +1,23 @@
-//! Work on many things on all cores, with bounded memory.
+//! A parallel map over a list. The results are in the order of the items.
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
-/// Larger files than this, in bytes, are worked on one after the other, beside the small ones: each is in memory, often as it
-/// is and as it is to be.
+/// Files larger than this, in bytes, are processed one after the other, next to the small ones: each is in memory, often in its
+/// old and its new version.
 const LARGE: u64 = 4 << 20;
 
-/// Does something with each, side by side; by one thread, if there is but one or one thing, in their order.
-pub(super) fn each<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
-    if things.len() < 2 || rayon::current_num_threads() == 1 {
-        return things.into_iter().map(work).collect();
+/// Applies `work` to each item. With one thread, or fewer than two items, the calling thread does it, in order.
+pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+    if items.len() < 2 || rayon::current_num_threads() == 1 {
+        return items.into_iter().map(work).collect();
     }
-    things.into_par_iter().map(work).collect()
+    items.into_par_iter().map(work).collect()
 }
 
-/// The same, of files, with no two large ones at once.
-pub(crate) fn each_file<T: Send, R: Send>(
+/// Applies `work` to each item that stands for a file, and never to two large files at the same time.
+pub(crate) fn map_files<T: Send, R: Send>(
     files: Vec<T>,
     path: impl Fn(&T) -> &Path,
     work: impl Fn(T) -> R + Sync + Send,
@@ -26,8 +26,8 @@ pub(crate) fn each_file<T: Send, R: Send>(
     let (large, small): (Vec<_>, Vec<_>) = files.into_iter().enumerate().partition(|(_, file)| is_large(file));
     let work = |(at, file): (usize, T)| (at, work(file));
     let (mut done, of_large) = match large.is_empty() {
-        true => (each(small, work), Vec::new()),
-        false => rayon::join(|| each(small, work), || large.into_iter().map(work).collect::<Vec<_>>()),
+        true => (map(small, work), Vec::new()),
+        false => rayon::join(|| map(small, work), || large.into_iter().map(work).collect::<Vec<_>>()),
     };
     done.extend(of_large);
     done.sort_by_key(|(at, _)| *at);
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_in_order_and_no_two_large_files_are_worked_on_at_once() {
+    fn results_are_in_order_and_no_two_large_files_are_processed_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let files: Vec<_> = (0..40).map(|n| (n, folder.path().join(n.to_string()))).collect();
         for (n, path) in &files {
@@ -57,7 +57,7 @@ mod tests {
             n
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
-        let done = pool.install(|| each_file(files, |(_, path)| path, work));
+        let done = pool.install(|| map_files(files, |(_, path)| path, work));
         assert_eq!(done, (0..40).collect::<Vec<_>>());
         assert_eq!(together.into_inner(), 1);
     }

@@ -1,5 +1,5 @@
-//! From keys to numbers, for very many of both: in memory while they are few, then sorted in files without a name, so that the
-//! memory for a million is that for some ten thousand.
+//! A map from keys to numbers that is built once and then only read. Few pairs stay in memory; more are sorted in a file without a
+//! name and found by interpolation search, so that a million take the memory of some ten thousand.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,33 +7,33 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::vault::sorter::Sorter;
-use crate::vault::spool;
+use crate::spill::sorter::Sorter;
+use crate::spill::spool::temporary_folder;
 
 /// How many pairs are sorted in memory.
 const IN_MEMORY: usize = 1 << 16;
 
-/// How many pairs of a file are read at a time. Keys are hashes, so where one must be can be told but for some.
+/// How many pairs of a file are read at a time. Keys are hashes, so the place of a key is known except for a few pairs.
 const AT_A_TIME: u64 = 128;
 
-/// A key and a number, as they are in a file: 16 bytes and 8, little-endian.
+/// The size of a key and its number in a file: 16 and 8 bytes, little-endian.
 const PAIR: usize = 24;
 
-/// A key: a hash of what is looked for, of which two are not the same.
-pub(super) type Key = u128;
+/// A key: 128 bits of a hash of the text to find. No two texts have the same key.
+pub(crate) type Key = u128;
 
 type Pair = (Key, u64);
 
-/// What is being put together.
-pub(super) struct Builder {
+/// Collects the pairs.
+pub(crate) struct MultimapBuilder {
     folder: PathBuf,
     pairs: Sorter<Pair>,
     count: u64,
     most: usize,
 }
 
-/// What can be looked up: for each key its numbers, in ascending order.
-pub(super) struct Multimap {
+/// For each key its numbers, in ascending order.
+pub(crate) struct Multimap {
     pairs: Pairs,
 }
 
@@ -42,34 +42,34 @@ enum Pairs {
     Many { file: File, count: u64 },
 }
 
-impl Builder {
-    /// An empty one. Its files are made in `folder`, or, where that is not there or not ours to write, where temporary files
-    /// are made.
-    pub(super) fn new(folder: &Path) -> Builder {
-        Builder::with_room_for(IN_MEMORY, folder)
+impl MultimapBuilder {
+    /// An empty builder. Its files are created in `folder`, or, if that does not exist or is not writable, in the folder for temporary
+    /// files.
+    pub(crate) fn new(folder: &Path) -> MultimapBuilder {
+        MultimapBuilder::with_limit(IN_MEMORY, folder)
     }
 
-    fn with_room_for(most: usize, folder: &Path) -> Builder {
-        Builder { folder: folder.to_owned(), pairs: Sorter::new(Some(folder), most), count: 0, most }
+    fn with_limit(most: usize, folder: &Path) -> MultimapBuilder {
+        MultimapBuilder { folder: folder.to_owned(), pairs: Sorter::new(Some(folder), most), count: 0, most }
     }
 
     /// Adds a pair.
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Io`] if there is no room for it.
-    pub(super) fn add(&mut self, key: Key, number: u64) -> Result<()> {
+    /// [`crate::error::ErrorKind::Io`] if a temporary file can't be written.
+    pub(crate) fn add(&mut self, key: Key, number: u64) -> Result<()> {
         self.count += 1;
         self.pairs.push((key, number))
     }
 
-    /// All of them, to be looked up.
+    /// The map of all pairs that were added.
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Io`] if there is no room for them.
-    pub(super) fn done(self) -> Result<Multimap> {
-        let Builder { folder, pairs, count, most } = self;
+    /// [`crate::error::ErrorKind::Io`] if a temporary file can't be written.
+    pub(crate) fn done(self) -> Result<Multimap> {
+        let MultimapBuilder { folder, pairs, count, most } = self;
         if count <= most as u64 {
             let mut few = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
             pairs.each(|pair| {
@@ -78,7 +78,7 @@ impl Builder {
             })?;
             return Ok(Multimap { pairs: Pairs::Few(few) });
         }
-        let file = tempfile::tempfile_in(spool::folder_for_files(Some(&folder))).map_err(failed)?;
+        let file = tempfile::tempfile_in(temporary_folder(Some(&folder))).map_err(failed)?;
         let mut all = BufWriter::with_capacity(1 << 16, file);
         pairs.each(|(key, number)| {
             let written = all.write_all(&key.to_le_bytes()).and_then(|()| all.write_all(&number.to_le_bytes()));
@@ -90,12 +90,12 @@ impl Builder {
 }
 
 impl Multimap {
-    /// The numbers of a key.
+    /// All numbers of a key.
     ///
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`].
-    pub(super) fn all(&self, key: Key) -> Result<Vec<u64>> {
+    pub(crate) fn all(&self, key: Key) -> Result<Vec<u64>> {
         let mut numbers = Vec::new();
         self.each(key, |number| {
             numbers.push(number);
@@ -104,12 +104,12 @@ impl Multimap {
         Ok(numbers)
     }
 
-    /// The least number of a key.
+    /// The smallest number of a key.
     ///
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`].
-    pub(super) fn first(&self, key: Key) -> Result<Option<u64>> {
+    pub(crate) fn first(&self, key: Key) -> Result<Option<u64>> {
         let mut first = None;
         self.each(key, |number| {
             first = Some(number);
@@ -118,7 +118,7 @@ impl Multimap {
         Ok(first)
     }
 
-    /// The numbers of a key, until `wants_more` says no.
+    /// Calls `wants_more` with each number of a key until it returns false.
     fn each(&self, key: Key, mut wants_more: impl FnMut(u64) -> bool) -> Result<()> {
         match &self.pairs {
             Pairs::Few(pairs) => {
@@ -146,10 +146,10 @@ impl Multimap {
     }
 }
 
-/// The place of the first pair whose key is not below this one.
+/// The index of the first pair whose key is not less than this one.
 fn lower_bound(file: &File, count: u64, key: Key) -> Result<u64> {
-    // Before `low` all are below it, from `high` on none is. Since keys are hashes, a key's size tells about where it is;
-    // from the second guess on half of what is left goes each time, whatever the keys are.
+    // Every pair before `low` is less, and no pair from `high` on. Keys are hashes, so the first guess is near; from the second
+    // guess on it is a binary search, whatever the keys are.
     let (mut low, mut high) = (0, count);
     let near = ((key >> 64) * u128::from(count)) >> 64;
     let mut guess = u64::try_from(near).unwrap_or(count).saturating_sub(AT_A_TIME / 2);
@@ -171,7 +171,7 @@ fn lower_bound(file: &File, count: u64, key: Key) -> Result<u64> {
     Ok(low)
 }
 
-/// Some pairs from a place on, before another.
+/// Up to [`AT_A_TIME`] pairs from `start` on, before `end`.
 fn read_some(file: &File, start: u64, end: u64) -> Result<Vec<Pair>> {
     let count = end.saturating_sub(start).min(AT_A_TIME);
     let mut bytes = vec![0; usize::try_from(count).unwrap_or_default() * PAIR];
@@ -187,7 +187,7 @@ fn unpacked(pair: &[u8; PAIR]) -> Pair {
 }
 
 fn failed(error: std::io::Error) -> Error {
-    Error::io("sorting what the journal says", error).hint("is there room for temporary files?")
+    Error::io("sorting in a temporary file", error).hint("is there space for temporary files?")
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[Pair], most: usize) -> Multimap {
-        let mut builder = Builder::with_room_for(most, Path::new("/not/there"));
+        let mut builder = MultimapBuilder::with_limit(most, Path::new("/not/there"));
         pairs.iter().for_each(|(key, number)| builder.add(*key, *number).unwrap());
         builder.done().unwrap()
     }
@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_key_has_its_numbers_in_memory_and_in_files(
+        fn each_key_has_its_numbers_in_memory_and_in_a_file(
             keys in prop::collection::vec(prop_oneof![any::<Key>(), 0..5_u128, (0..5_u128).prop_map(|k| Key::MAX - k)], 0..900),
             most in 1..400_usize,
         ) {

@@ -1,5 +1,4 @@
-//! Things put by for later, in the order in which they came: in memory while they are few, then in a file without a name. So
-//! a plan of very many modules takes no more memory than one of some hundred.
+//! A queue of items that is written once and can be read several times.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -12,62 +11,57 @@ use tempfile::SpooledTempFile;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many bytes are kept in memory.
+/// How many bytes stay in memory.
 const IN_MEMORY: usize = 1 << 20;
 
-/// The largest thing, in bytes, as it is put by: more is not what was written.
+/// The size of the largest serialized item, in bytes. A larger length in the file was not written by [`Spool::push`].
 const LARGEST: u32 = 1 << 30;
 
-const PUTTING: &str = "putting by what is planned";
-const READING: &str = "reading what was planned";
+const WRITING: &str = "writing a temporary file";
+const READING: &str = "reading a temporary file";
 
-/// Things put by.
-pub struct Spool<T> {
+/// Items in the order in which they were added.
+pub(crate) struct Spool<T> {
     file: BufWriter<SpooledTempFile>,
     count: usize,
     of: PhantomData<fn(T) -> T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Spool<T> {
-    /// An empty one. Its file, should it need one, has no name, and is made in `folder`, or, where that is not there or not
-    /// ours to write, where temporary files are made.
-    pub fn new(folder: Option<&Path>) -> Spool<T> {
-        let file = BufWriter::new(SpooledTempFile::new_in(IN_MEMORY, folder_for_files(folder)));
+    /// An empty spool. A file that it needs has no name and is created in `folder`, or, if that does not exist or is not writable, in
+    /// the folder for temporary files.
+    pub(crate) fn new(folder: Option<&Path>) -> Spool<T> {
+        let file = BufWriter::new(SpooledTempFile::new_in(IN_MEMORY, temporary_folder(folder)));
         Spool { file, count: 0, of: PhantomData }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    /// The number of items.
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Is there none?
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Puts one by.
+    /// Adds an item.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if there is no room for it.
-    pub fn push(&mut self, thing: &T) -> Result<()> {
-        let bytes = postcard::to_stdvec(thing).map_err(|e| failed(PUTTING, std::io::Error::other(e)))?;
-        let too_large = || Error::new(ErrorKind::TooLarge, "too large to be put by");
+    /// [`ErrorKind::Io`] if the temporary file can't be written; [`ErrorKind::TooLarge`] for an item of more than a GiB.
+    pub(crate) fn push(&mut self, item: &T) -> Result<()> {
+        let bytes = postcard::to_stdvec(item).map_err(|e| failed(WRITING, std::io::Error::other(e)))?;
+        let too_large = || Error::new(ErrorKind::TooLarge, "too large for a temporary file");
         let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= LARGEST).ok_or_else(too_large)?;
         let written = self.file.write_all(&len.to_le_bytes()).and_then(|()| self.file.write_all(&bytes));
-        written.map_err(|e| failed(PUTTING, e))?;
+        written.map_err(|e| failed(WRITING, e))?;
         self.count += 1;
         Ok(())
     }
 
-    /// All of them, the oldest first. What can't be read is an error, and ends it.
+    /// All items, the oldest first. The first item that can't be read is an error, and the last one.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if what was put by can't be read again.
-    pub fn iter(&mut self) -> Result<impl Iterator<Item = Result<T>> + Send + use<'_, T>> {
-        self.file.flush().map_err(|e| failed(PUTTING, e))?;
+    /// [`ErrorKind::Io`] if the temporary file can't be read.
+    pub(crate) fn iter(&mut self) -> Result<impl Iterator<Item = Result<T>> + Send + use<'_, T>> {
+        self.file.flush().map_err(|e| failed(WRITING, e))?;
         let (file, mut left) = (self.file.get_mut(), self.count);
         file.seek(SeekFrom::Start(0)).map_err(|e| failed(READING, e))?;
         let mut file = BufReader::new(file);
@@ -81,27 +75,27 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
         };
         Ok(std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let thing = next().map_err(|e| failed(READING, e));
-            if thing.is_err() {
+            let item = next().map_err(|e| failed(READING, e));
+            if item.is_err() {
                 left = 0;
             }
-            Some(thing)
+            Some(item)
         }))
     }
 }
 
-/// The folder, if files can be made in it, else that of temporary files.
-pub(super) fn folder_for_files(folder: Option<&Path>) -> PathBuf {
+/// The folder, if this user can create files in it, else the folder for temporary files.
+pub(crate) fn temporary_folder(folder: Option<&Path>) -> PathBuf {
     let can_write = |folder: &&Path| rustix::fs::access(*folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
     folder.filter(can_write).map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
 fn failed(what: &str, error: std::io::Error) -> Error {
-    Error::io(what, error).hint("is there room for temporary files?")
+    Error::io(what, error).hint("is there space for temporary files?")
 }
 
-/// A path as it is put by: any bytes.
-pub mod bytes_of_path {
+/// Serde for a path of any bytes.
+pub(crate) mod path_bytes {
     use std::ffi::OsString;
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     use std::path::{Path, PathBuf};
@@ -113,7 +107,7 @@ pub mod bytes_of_path {
     /// # Errors
     ///
     /// The serializer's own.
-    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
         path.as_os_str().as_bytes().serialize(serializer)
     }
 
@@ -122,36 +116,36 @@ pub mod bytes_of_path {
     /// # Errors
     ///
     /// The deserializer's own.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         Ok(OsString::from_vec(Vec::<u8>::deserialize(deserializer)?).into())
     }
 }
 
-/// A path alone, to be put by.
+/// A path as an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
-pub struct Place(#[serde(with = "bytes_of_path")] pub PathBuf);
+pub(crate) struct SpooledPath(#[serde(with = "path_bytes")] pub(crate) PathBuf);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_by_comes_again_in_its_order_be_it_little_or_much() {
+    fn items_are_read_in_order_from_memory_and_from_a_file() {
         for count in [0, 3, 60_000] {
             let mut spool = Spool::new(None);
-            let things = || (0..count).map(|number: u32| (number, "x".repeat(number as usize % 60)));
-            things().for_each(|thing| spool.push(&thing).unwrap());
+            let items = || (0..count).map(|number: u32| (number, "x".repeat(number as usize % 60)));
+            items().for_each(|item| spool.push(&item).unwrap());
             assert_eq!(spool.len(), count as usize);
             for _ in 0..2 {
-                assert!(spool.iter().unwrap().map(Result::unwrap).eq(things()));
+                assert!(spool.iter().unwrap().map(Result::unwrap).eq(items()));
             }
         }
     }
 
     #[test]
-    fn a_path_of_any_bytes_comes_again() {
+    fn a_path_of_any_bytes_is_read_again() {
         use std::os::unix::ffi::OsStrExt;
-        let path = Place(Path::new(std::ffi::OsStr::from_bytes(b"/a\xff\nb.ko")).to_owned());
+        let path = SpooledPath(Path::new(std::ffi::OsStr::from_bytes(b"/a\xff\nb.ko")).to_owned());
         let mut spool = Spool::new(Some(Path::new("/not/there")));
         spool.push(&path).unwrap();
         assert_eq!(spool.iter().unwrap().next().unwrap().unwrap(), path);
