@@ -39,6 +39,8 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
+// Every type in the public interface has a name there.
+#![cfg_attr(not(feature = "internals"), warn(unnameable_types))]
 // Items that only tests use, or only some features, are dead without them.
 #![cfg_attr(not(all(feature = "program", feature = "internals")), allow(dead_code, unused_imports, unreachable_pub))]
 
@@ -58,6 +60,7 @@ mod cli;
 pub mod digest;
 #[cfg(not(feature = "internals"))]
 mod digest;
+mod door;
 #[cfg(feature = "internals")]
 pub mod edit;
 #[cfg(not(feature = "internals"))]
@@ -130,3 +133,15 @@ mod walk;
 #[cfg(feature = "program")]
 #[doc(hidden)]
 pub use cli::program;
+
+pub use digest::{ParseSha256Error, Sha256};
+pub use error::{Error, ErrorKind, Remedy, Result};
+pub use kernel::{Kernel, Lookup};
+pub use module::Module;
+pub use module::container::Container;
+pub use predict::danger::Danger;
+pub use predict::{
+    Candidate, Decision, Finding, Force, LoadOptions, Loader, LoaderStep, PatchHelps, PatchMode, PatchPrediction,
+    StepResult, Verdict, predict,
+};
+pub use vermagic::{Token, TokenKind, Vermagic};

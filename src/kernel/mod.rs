@@ -32,6 +32,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::door::{internal_fields, internal_fn};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module;
 use crate::module::file::Contents;
@@ -46,34 +47,38 @@ pub use imports::{Imported, Imports, Own};
 pub use note::Note;
 pub use origin::Origin;
 
-/// A kernel: its version magic, if that is known, and what else is known about it.
-#[derive(Clone, Debug)]
-pub struct Kernel {
-    /// What it was called on the command line.
-    pub name: String,
-    /// Its version magic. `None` where it is not known ([`Kernel::why_no_vermagic`]): the image holds no string that is
-    /// certainly it, modules are disabled, or all modules are stripped.
-    pub vermagic: Option<Fact<Vermagic>>,
-    /// Everything else, as far as it is known.
-    pub facts: Facts,
+internal_fields! {
+    /// A kernel: its version magic, if that is known, and what else is known about it.
+    #[derive(Clone, Debug)]
+    pub struct Kernel {
+        /// What it was called on the command line.
+        name: String,
+        /// Its version magic. `None` where it is not known ([`Kernel::why_no_vermagic`]): the image holds no string that is
+        /// certainly it, modules are disabled, or all modules are stripped.
+        vermagic: Option<Fact<Vermagic>>,
+        /// Everything else, as far as it is known.
+        facts: Facts,
+    }
 }
 
 impl Kernel {
-    /// Its version magic.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NoVermagic`] if it is not known, with the reason.
-    pub fn known_vermagic(&self) -> Result<&Fact<Vermagic>> {
-        self.vermagic.as_ref().ok_or_else(|| {
-            let what = format!("the kernel's version magic is not known: {}", self.why_no_vermagic());
-            let hint = match (self.without_modules(), &self.facts.stripped) {
-                (Some(_), _) => "no patch of a module helps there",
-                (None, Some(_)) => "its loader does not compare it, so no patch is needed",
-                (None, None) => "give the string by hand: vermagic:'STRING'",
-            };
-            Error::new(ErrorKind::NoVermagic, what).hint(hint).on(&self.name)
-        })
+    internal_fn! {
+        /// Its version magic.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::NoVermagic`] if it is not known, with the reason.
+        fn known_vermagic(&self) -> Result<&Fact<Vermagic>> {
+            self.vermagic.as_ref().ok_or_else(|| {
+                let what = format!("the kernel's version magic is not known: {}", self.why_no_vermagic());
+                let hint = match (self.without_modules(), &self.facts.stripped) {
+                    (Some(_), _) => "no patch of a module helps there",
+                    (None, Some(_)) => "its loader does not compare it, so no patch is needed",
+                    (None, None) => "give the string by hand: vermagic:'STRING'",
+                };
+                Error::new(ErrorKind::NoVermagic, what).hint(hint).on(&self.name)
+            })
+        }
     }
 
     /// Why its version magic is not known, in words.
@@ -91,11 +96,18 @@ impl Kernel {
         }
     }
 
-    /// Where it is written that the kernel loads no modules (CONFIG_MODULES), if it is. A configuration says so only of a
-    /// kernel without a version magic: who has one loads modules.
-    pub fn without_modules(&self) -> Option<&Origin> {
-        let config = self.facts.config.as_ref().filter(|_| self.vermagic.is_none())?;
-        (!config.value.contains_key("MODULES")).then_some(&config.source)
+    internal_fn! {
+        /// Where it is written that the kernel loads no modules (CONFIG_MODULES), if it is. A configuration says so only of a
+        /// kernel without a version magic: who has one loads modules.
+        fn without_modules(&self) -> Option<&Origin> {
+            let config = self.facts.config.as_ref().filter(|_| self.vermagic.is_none())?;
+            (!config.value.contains_key("MODULES")).then_some(&config.source)
+        }
+    }
+
+    /// Its version magic, if that is known: a file that shows no string that is certainly it leaves it unknown.
+    pub fn vermagic(&self) -> Option<&Vermagic> {
+        self.vermagic.as_ref().map(|fact| &fact.value)
     }
 
     /// Its release. The version magic's first word is another one where a vendor has put a constant string there.
@@ -104,9 +116,11 @@ impl Kernel {
         self.facts.release.as_ref().map(|release| release.value.as_str()).or_else(of_vermagic)
     }
 
-    /// Its release, split into what the Makefile numbers and what stands behind the numbers.
-    pub fn release_parts(&self) -> Option<Release> {
-        self.release().map(Release::of)
+    internal_fn! {
+        /// Its release, split into what the Makefile numbers and what stands behind the numbers.
+        fn release_parts(&self) -> Option<Release> {
+            self.release().map(Release::of)
+        }
     }
 
     /// The same kernel without what only this module tells of it: a module does not vouch for itself. `None` where there is

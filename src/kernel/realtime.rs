@@ -3,6 +3,7 @@
 //! A realtime kernel has other locks: `spinlock_t` is a structure of another size that sleeps, and code inlined into modules
 //! follows it. The version magic does not always show it ([`Vermagic::realtime`](crate::vermagic::Vermagic::realtime)).
 
+use crate::door::internal_fn;
 use crate::kernel::{Fact, Kernel, Origin};
 use crate::module::Module;
 
@@ -44,42 +45,44 @@ fn by_symbols(has: impl Fn(&str) -> bool) -> Option<(bool, &'static str)> {
 }
 
 impl Kernel {
-    /// Is it built with CONFIG_PREEMPT_RT? Shown by its configuration, its version magic, its version line (5.10 on, init/Makefile,
-    /// before 6.1 scripts/mkcompile_h), or its exports. `None` where none of them shows it.
-    pub fn realtime(&self) -> Option<Fact<bool>> {
-        let facts = &self.facts;
-        if let Some(config) = &facts.config {
-            let value = ["PREEMPT_RT", "PREEMPT_RT_FULL"].iter().any(|option| config.value.contains_key(*option));
-            return Some(Fact {
-                value,
-                source: Origin::ConfigOption {
-                    option: "CONFIG_PREEMPT_RT".to_owned(),
-                    of: Box::new(config.source.clone()),
-                },
-            });
-        }
-        let version = self.release_parts().and_then(|release| release.version());
-        if let Some(banner) = &facts.banner
-            && let Some((_, build)) = banner.value.split_once(" #")
-        {
-            let source = Origin::VersionLine(Box::new(banner.source.clone()));
-            match build.contains("PREEMPT_RT") || build.contains("PREEMPT RT") {
-                true => return Some(Fact { value: true, source }),
-                false if version >= Some((5, 10)) => return Some(Fact { value: false, source }),
-                false => {}
+    internal_fn! {
+        /// Is it built with CONFIG_PREEMPT_RT? Shown by its configuration, its version magic, its version line (5.10 on, init/Makefile,
+        /// before 6.1 scripts/mkcompile_h), or its exports. `None` where none of them shows it.
+        fn realtime(&self) -> Option<Fact<bool>> {
+            let facts = &self.facts;
+            if let Some(config) = &facts.config {
+                let value = ["PREEMPT_RT", "PREEMPT_RT_FULL"].iter().any(|option| config.value.contains_key(*option));
+                return Some(Fact {
+                    value,
+                    source: Origin::ConfigOption {
+                        option: "CONFIG_PREEMPT_RT".to_owned(),
+                        of: Box::new(config.source.clone()),
+                    },
+                });
             }
+            let version = self.release_parts().and_then(|release| release.version());
+            if let Some(banner) = &facts.banner
+                && let Some((_, build)) = banner.value.split_once(" #")
+            {
+                let source = Origin::VersionLine(Box::new(banner.source.clone()));
+                match build.contains("PREEMPT_RT") || build.contains("PREEMPT RT") {
+                    true => return Some(Fact { value: true, source }),
+                    false if version >= Some((5, 10)) => return Some(Fact { value: false, source }),
+                    false => {}
+                }
+            }
+            if let Some(vermagic) = &self.vermagic
+                && let Some((value, what)) = vermagic.value.realtime()
+            {
+                return Some(Fact {
+                    value,
+                    source: Origin::VermagicWord { word: what.to_string(), of: Box::new(vermagic.source.clone()) },
+                });
+            }
+            let exports = facts.exports.as_ref()?;
+            let (value, symbol) = by_symbols(|name| exports.value.symbols.contains_key(name))?;
+            Some(Fact { value, source: Origin::Export { symbol: symbol.to_owned(), of: Box::new(exports.source.clone()) } })
         }
-        if let Some(vermagic) = &self.vermagic
-            && let Some((value, what)) = vermagic.value.realtime()
-        {
-            return Some(Fact {
-                value,
-                source: Origin::VermagicWord { word: what.to_string(), of: Box::new(vermagic.source.clone()) },
-            });
-        }
-        let exports = facts.exports.as_ref()?;
-        let (value, symbol) = by_symbols(|name| exports.value.symbols.contains_key(name))?;
-        Some(Fact { value, source: Origin::Export { symbol: symbol.to_owned(), of: Box::new(exports.source.clone()) } })
     }
 }
 

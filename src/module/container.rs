@@ -7,6 +7,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::elf::{self, Extent};
 use crate::module::wrapper;
@@ -110,16 +111,18 @@ impl Container {
         }
     }
 
-    /// As [`Container::decompress_into`], and says how the file is packed. Bytes behind the streams are no error here:
-    /// some loaders ignore them. Neither is what is no ELF file, as long as it is no larger than modules can be.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::Unsupported`] if it
-    /// asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit; what is in the buffer then means
-    /// nothing.
-    pub fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
-        self.unpack_bounded(image, stored, max, false)
+    internal_fn! {
+        /// As [`Container::decompress_into`], and says how the file is packed. Bytes behind the streams are no error here:
+        /// some loaders ignore them. Neither is what is no ELF file, as long as it is no larger than modules can be.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::Unsupported`] if it
+        /// asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit; what is in the buffer then means
+        /// nothing.
+        fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
+            self.unpack_bounded(image, stored, max, false)
+        }
     }
 
     fn unpack_bounded(self, image: &mut Vec<u8>, stored: &[u8], max: u64, must_be_elf: bool) -> Result<Packing> {

@@ -26,6 +26,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::digest::{Sha256, sha256};
+use crate::door::internal_fields;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::shell_word;
 use crate::vermagic::Vermagic;
@@ -48,38 +49,40 @@ pub struct Stored {
     pub sha256: Option<Sha256>,
 }
 
-/// All that a module says about itself.
-#[derive(Clone, Debug)]
-pub struct Module {
-    /// Size of the uncompressed file, with its trailer, in bytes.
-    pub size: usize,
-    /// 32 or 64 bit.
-    pub class: Class,
-    /// Byte order.
-    pub endian: Endian,
-    /// `e_machine` of the ELF header.
-    pub machine: u16,
-    /// The strings of `.modinfo`.
-    pub modinfo: Modinfo,
-    /// Symbol versions.
-    pub versions: SymbolVersions,
-    /// `struct module` as built; `None` where the section is missing.
-    pub this_module: Option<ThisModule>,
-    /// What it needs.
-    pub imports: Vec<Import>,
-    /// What it offers.
-    pub exports: Vec<Export>,
-    /// The GNU build-id.
-    pub build_id: Option<Vec<u8>>,
-    /// The appended signature.
-    pub trailer: Option<Trailer>,
-    /// Size of `.BTF` in bytes, where there is one.
-    pub btf: Option<u64>,
-    /// Bytes behind the ELF image that are neither its own nor a trailer's.
-    pub unclaimed: usize,
-    /// Where a whole signature ends that other bytes follow, in bytes from the start of the file. A kernel looks for a
-    /// signature at the end of the file alone, and takes the module for an unsigned one.
-    pub buried_signature: Option<usize>,
+internal_fields! {
+    /// All that a module says about itself.
+    #[derive(Clone, Debug)]
+    pub struct Module {
+        /// Size of the uncompressed file, with its trailer, in bytes.
+        size: usize,
+        /// 32 or 64 bit.
+        class: Class,
+        /// Byte order.
+        endian: Endian,
+        /// `e_machine` of the ELF header.
+        machine: u16,
+        /// The strings of `.modinfo`.
+        modinfo: Modinfo,
+        /// Symbol versions.
+        versions: SymbolVersions,
+        /// `struct module` as built; `None` where the section is missing.
+        this_module: Option<ThisModule>,
+        /// What it needs.
+        imports: Vec<Import>,
+        /// What it offers.
+        exports: Vec<Export>,
+        /// The GNU build-id.
+        build_id: Option<Vec<u8>>,
+        /// The appended signature.
+        trailer: Option<Trailer>,
+        /// Size of `.BTF` in bytes, where there is one.
+        btf: Option<u64>,
+        /// Bytes behind the ELF image that are neither its own nor a trailer's.
+        unclaimed: usize,
+        /// Where a whole signature ends that other bytes follow, in bytes from the start of the file. A kernel looks for a
+        /// signature at the end of the file alone, and takes the module for an unsigned one.
+        buried_signature: Option<usize>,
+    }
 }
 
 /// Opens a module file, decompresses it up to `max_size` bytes where needed, reads it, and hashes it.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::door::internal_fields;
 use crate::module::Module;
 use crate::module::container::Packing;
 
@@ -73,13 +74,15 @@ pub struct LoadOptions {
     pub is_patched: bool,
 }
 
-/// A module as it is handed to the kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate<'f> {
-    /// The file's bytes, decompressed, with the trailer.
-    pub bytes: &'f [u8],
-    /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
-    pub module: Option<&'f Module>,
-    /// How the file is compressed; `None` for a plain one, or where the bytes are handed over as they are.
-    pub packing: Option<&'f Packing>,
+internal_fields! {
+    /// A module as it is handed to the kernel.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Candidate<'f> {
+        /// The file's bytes, decompressed, with the trailer.
+        bytes: &'f [u8],
+        /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
+        module: Option<&'f Module>,
+        /// How the file is compressed; `None` for a plain one, or where the bytes are handed over as they are.
+        packing: Option<&'f Packing>,
+    }
 }

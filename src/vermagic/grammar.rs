@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::door::internal_fn;
 use crate::escape;
 use crate::vermagic::architecture::{ARCHITECTURES, is_architecture};
 use crate::vermagic::release::Release;
@@ -52,9 +53,11 @@ impl Vermagic {
         self.tokens.first().filter(|token| token.kind == TokenKind::Release)
     }
 
-    /// The release, split into what the Makefile numbers and what stands behind the numbers.
-    pub fn release_parts(&self) -> Option<Release> {
-        self.release().map(|token| Release::of(&token.text))
+    internal_fn! {
+        /// The release, split into what the Makefile numbers and what stands behind the numbers.
+        fn release_parts(&self) -> Option<Release> {
+            self.release().map(|token| Release::of(&token.text))
+        }
     }
 
     /// Is it a release and nothing else, as people write it who know no more of a kernel? No kernel's string is: on each

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::door::internal_fn;
 use crate::escape;
 use crate::vermagic::architecture::architecture_word;
 use crate::vermagic::grammar::{Token, TokenKind, UTS_RELEASE_MAX, Vermagic};
@@ -67,31 +68,33 @@ impl fmt::Display for Problem {
 }
 
 impl Vermagic {
-    /// What speaks against writing this string into a module, worst first. Empty for every string that a kernel's
-    /// own build makes.
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.raw.iter().all(|&byte| byte == b' ') {
-            return vec![Problem::Empty];
-        }
-        if let Some((at, &byte)) = self.raw.iter().enumerate().find(|(_, byte)| byte.is_ascii_control()) {
-            problems.push(Problem::Control { at, byte });
-        }
-        match self.release() {
-            None => problems.push(Problem::NoRelease),
-            Some(release) if release.range.len() > UTS_RELEASE_MAX => {
-                problems.push(Problem::LongRelease { length: release.range.len() });
+    internal_fn! {
+        /// What speaks against writing this string into a module, worst first. Empty for every string that a kernel's
+        /// own build makes.
+        fn problems(&self) -> Vec<Problem> {
+            let mut problems = Vec::new();
+            if self.raw.iter().all(|&byte| byte == b' ') {
+                return vec![Problem::Empty];
             }
-            Some(_) => {}
-        }
-        if let Some(last) = self.tokens.last() {
-            match (ends_in_space(last), self.raw.ends_with(b" ")) {
-                (Some(true), false) => problems.push(Problem::NoSpaceAtEnd { after: last.text.clone() }),
-                (Some(false), true) => problems.push(Problem::SpaceAtEnd { after: last.text.clone() }),
-                _ => {}
+            if let Some((at, &byte)) = self.raw.iter().enumerate().find(|(_, byte)| byte.is_ascii_control()) {
+                problems.push(Problem::Control { at, byte });
             }
+            match self.release() {
+                None => problems.push(Problem::NoRelease),
+                Some(release) if release.range.len() > UTS_RELEASE_MAX => {
+                    problems.push(Problem::LongRelease { length: release.range.len() });
+                }
+                Some(_) => {}
+            }
+            if let Some(last) = self.tokens.last() {
+                match (ends_in_space(last), self.raw.ends_with(b" ")) {
+                    (Some(true), false) => problems.push(Problem::NoSpaceAtEnd { after: last.text.clone() }),
+                    (Some(false), true) => problems.push(Problem::SpaceAtEnd { after: last.text.clone() }),
+                    _ => {}
+                }
+            }
+            problems
         }
-        problems
     }
 }
 
