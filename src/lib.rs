@@ -15,8 +15,8 @@
 //! - `module`: what a module file says
 //! - `walk`: the directory walk
 //! - `kernel`: the facts of a kernel
-//! - `buildtree`: a kernel source, headers or build tree
 //! - `predict`: what a kernel will answer; pure
+//! - `buildtree`: a kernel source, headers or build tree
 //! - `vault`: backups, journal, the write protocol, recovery, restore
 //! - `scan`: a summary of very many modules
 //! - `patch`: the plan, and its application

@@ -7,12 +7,17 @@
 //!   the error type.
 //! - [`file_line`]: a line of a file, for every statement that names its source.
 //!
-//! Within the layer the order is `preprocessor` and `file_line`, `reading`, `evaluating`, `advising`.
+//! - [`proof`]: a module really built with the tree, and the kernel's verdict on it
+//! - [`report`]: everything above as one value that can be serialised
+//!
+//! Within the layer the order is `preprocessor`, `file_line`, `reading`, `evaluating`, `advising`, `proof`, `report`.
 
 pub mod advising;
 pub mod evaluating;
 pub mod file_line;
 pub mod preprocessor;
+pub mod proof;
 pub mod reading;
+pub mod report;
 
 pub use reading::tree::{BuildTree, MakeArguments};

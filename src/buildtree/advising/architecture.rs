@@ -3,16 +3,15 @@
 use crate::buildtree::reading::options::Options;
 use crate::vermagic::Vermagic;
 
-/// What speaks against a version magic for a tree of this name below `arch/`: that it is of another architecture, as far as
-/// it tells. 32 and 64 bit of one source are one here.
-pub(super) fn other(own: &str, wanted: &Vermagic) -> Option<String> {
+/// Is a vermagic of another architecture than a tree with this name below `arch/`, as far as it shows? 32 and 64 bit of one
+/// source count as one.
+pub(super) fn is_other(own: &str, wanted: &Vermagic) -> bool {
     let theirs = wanted.architectures();
     let folder = |name: &'static str| if matches!(name, "x86-64" | "i386") { "x86" } else { name };
     let own_folder = modern(own);
-    let is_other = IN_VERMAGIC.contains(&own_folder)
+    IN_VERMAGIC.contains(&own_folder)
         && !theirs.is_empty()
-        && !theirs.into_iter().any(|name| folder(name) == own_folder);
-    is_other.then(|| format!("it is configured for {own}, and the kernel's version magic is of another architecture"))
+        && !theirs.into_iter().any(|name| folder(name) == own_folder)
 }
 
 /// What a folder of an old tree is called now.
@@ -88,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_string_without_an_architectures_word_fits_those_that_have_none() {
-        let other = |own, text: &str| other(own, &Vermagic::parse(text.as_bytes())).is_some();
+        let other = |own, text: &str| is_other(own, &Vermagic::parse(text.as_bytes()));
         assert!(
             !other("x86", "6.1.0 SMP mod_unload ") && !other("x86", "6.1.0 SMP 686 ") && !other("i386", "2.6.9 686 ")
         );

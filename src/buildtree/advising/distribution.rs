@@ -26,7 +26,7 @@ pub struct Distribution {
 }
 
 /// What to say of a kernel that [`of`] does not know: a vendor's, or somebody's own.
-pub const STRANGER: &str = "no distribution names its kernels so: ask whoever built it for the kernel \
+pub const NO_DISTRIBUTION: &str = "no distribution names its kernels so: ask whoever built it for the kernel \
     sources, which the GPL obliges them to give, with its .config and Module.symvers";
 
 /// The distribution that a kernel of this release is of; its banner (the line of `/proc/version`) tells where the

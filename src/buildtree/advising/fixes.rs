@@ -1,11 +1,11 @@
-//! What to change in a tree so that its modules carry a kernel's version magic. Reads headers of the tree; decides by values.
+//! What to change in a tree so that its modules have a kernel's vermagic. Reads headers of the tree; decides by values.
 //!
-//! Each mend is tried on a draft of the tree before it is said, and the version magic that all of them lead to is told: so
-//! mends that do not suffice are not taken for ones that do.
+//! Each fix is tried on a draft of the tree, and the plan contains the vermagic after all fixes. So fixes that are not
+//! sufficient are recognised.
 
 use crate::buildtree::BuildTree;
 use crate::buildtree::advising::architecture;
-use crate::buildtree::advising::fix::{Fix, FixPlan, TreeChange};
+use crate::buildtree::advising::fix::{Fix, FixPlan, FixReason, Impossible, SuffixRemoval, TreeChange};
 use crate::buildtree::evaluating::current::VermagicPredictions;
 use crate::buildtree::evaluating::draft::{Draft, PREEMPT_BUILD};
 use crate::buildtree::evaluating::header::AlternativePiece;
@@ -20,36 +20,36 @@ use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::vermagic::{Release, TokenKind, Vermagic, compare};
 
-/// How a tree stands to a kernel, and what to change.
+/// How a tree differs from a kernel, and what to change.
 ///
 /// # Errors
 ///
-/// Those of [`crate::buildtree::evaluating::header::vermagic`]; [`ErrorKind::NoVermagic`](crate::error::ErrorKind::NoVermagic) if the
-/// kernel's version magic is not known.
+/// Those of [`crate::buildtree::evaluating::header::vermagic`]; [`ErrorKind::NoVermagic`](crate::error::ErrorKind::NoVermagic)
+/// if the kernel's vermagic is not known.
 pub fn fix_plan(tree: &BuildTree, predictions: &VermagicPredictions, kernel: &Kernel) -> Result<FixPlan> {
     let wanted = &kernel.known_vermagic()?.value;
     let matches = predictions.current.vermagic.as_ref() == Some(wanted);
     let differences = predictions.rebuilt.vermagic.as_ref().map(|vermagic| compare(vermagic, wanted));
     let mut planner = FixPlanner { tree, kernel, wanted, draft: Draft::of(tree), fixes: Vec::new(), is_unsure: false };
-    let never = planner.never();
-    if never.is_none() && tree.layout.kind != TreeKind::Headers {
+    let impossible = planner.impossible();
+    if impossible.is_none() && tree.layout.kind != TreeKind::Headers {
         planner.options()?;
         planner.release();
-        // First the compiler: without its numbers nothing is known of the string as a whole.
+        // The compiler comes first: without its version the vermagic as a whole is unknown.
         planner.compiler_token()?;
         planner.tokens()?;
     }
-    let after = match (&never, tree.layout.kind) {
+    let after = match (&impossible, tree.layout.kind) {
         (Some(_), _) | (_, TreeKind::Headers) => predictions.rebuilt.clone(),
         _ => planner.draft.prediction()?,
     };
-    if never.is_none() {
+    if impossible.is_none() {
         planner.compiler();
         planner.generated(predictions, &after);
         planner.symvers();
     }
     let after = after.vermagic.filter(|_| !planner.is_unsure);
-    Ok(FixPlan { matches, differences, fixes: planner.fixes, after, never })
+    Ok(FixPlan { matches, differences, fixes: planner.fixes, after, impossible })
 }
 
 struct FixPlanner<'t> {
@@ -58,7 +58,7 @@ struct FixPlanner<'t> {
     wanted: &'t Vermagic,
     draft: Draft<'t>,
     fixes: Vec<Fix>,
-    /// Is there a change of which it can't be told whether it can be made?
+    /// Is it unknown whether one of the changes can be made?
     is_unsure: bool,
 }
 
@@ -71,45 +71,42 @@ impl FixPlanner<'_> {
         self.wanted().release().map_or("", |token| token.text.as_str())
     }
 
-    fn add(&mut self, change: TreeChange, why: impl Into<String>) {
-        self.fixes.push(Fix { change, why: why.into() });
+    fn add(&mut self, change: TreeChange, why: FixReason) {
+        self.fixes.push(Fix { change, why });
     }
 
-    /// Why no change of this tree would do.
-    fn never(&self) -> Option<String> {
+    /// Why no change of this tree makes it match.
+    fn impossible(&self) -> Option<Impossible> {
         let wanted = self.release_wanted();
-        // What stands in a makefile is read by make and a shell, and whoever named the kernel may have been told its name.
+        // make and a shell interpret the text of a makefile, and the kernel's name can come from somebody else.
         if !Release::is_plain(wanted) {
-            return Some(format!("no build makes a release like {wanted}: it has other characters than releases have"));
+            return Some(Impossible::ReleaseCharacters { release: wanted.to_owned() });
         }
         if wanted.len() > Releases::LONGEST {
-            return Some(format!("no build makes a release of more than {} characters", Releases::LONGEST));
+            return Some(Impossible::ReleaseTooLong);
         }
-        let carried = self.tree.generated.header.as_ref().map(|now| now.release.as_str());
+        let built = self.tree.generated.header.as_ref().map(|header| header.release.as_str());
         if self.tree.layout.kind == TreeKind::Headers || self.tree.layout.forced_release.is_some() {
-            let own = self.tree.layout.forced_release.as_ref().map(|forced| forced.value.as_str()).or(carried)?;
-            return (own != wanted).then(|| format!("this is a package of {own}, made for that kernel alone"));
+            let own = self.tree.layout.forced_release.as_ref().map(|forced| forced.value.as_str()).or(built)?;
+            return (own != wanted).then(|| Impossible::OtherPackage { release: own.to_owned() });
         }
         let base = Release::of(wanted).base;
-        let own = self.tree.version.kernelversion();
-        let own_base = Release::of(&own).base;
-        if base == own_base {
-            return self.tree.layout.srcarch.as_ref().and_then(|own| architecture::other(&own.value, self.wanted()));
+        let version = Release::of(&self.tree.version.kernelversion()).base;
+        if base == version {
+            let own = &self.tree.layout.srcarch.as_ref()?.value;
+            return architecture::is_other(own, self.wanted())
+                .then(|| Impossible::OtherArchitecture { own: own.clone() });
         }
         let banner = self.kernel.facts.banner.as_ref();
-        Some(match banner.filter(|banner| names_version(&banner.value, &own_base)) {
-            Some(_) => format!(
-                "the kernel was made of a source {own_base} too, but is called {wanted} by whoever packaged it: no build \
-                 of the source calls itself so"
-            ),
-            None if base.is_empty() => {
-                format!("this is the source of {own_base}, and no source makes a release like {wanted}")
-            }
-            None => format!("this is the source of {own_base}, and the kernel is of {base}"),
+        let release = wanted.to_owned();
+        Some(match banner.filter(|banner| names_version(&banner.value, &version)) {
+            Some(_) => Impossible::RenamedByPackager { version, release },
+            None if base.is_empty() => Impossible::NoSuchRelease { version, release },
+            None => Impossible::OtherVersion { version, kernel: base },
         })
     }
 
-    /// The kernel's configuration, where it is known and would change the version magic.
+    /// Uses the kernel's configuration, if it is known and changes the vermagic.
     fn options(&mut self) -> Result<()> {
         let Some(theirs) = &self.kernel.facts.config else { return Ok(()) };
         let without_release = |prediction: &VermagicPrediction| -> Option<Vec<u8>> {
@@ -131,15 +128,15 @@ impl FixPlanner<'_> {
             self.draft = copied;
             let to = self.tree.layout.object.join(".config");
             let why = match &self.tree.config {
-                Some(_) => "its options make the kernel's tokens",
-                None => "the tree is not configured",
+                Some(_) => FixReason::ConfigTokens,
+                None => FixReason::NotConfigured,
             };
             self.add(TreeChange::Config { from: theirs.source.to_string(), to }, why);
         }
         Ok(())
     }
 
-    /// The release: what stands behind the numbers.
+    /// The part of the release after the numbers.
     fn release(&mut self) {
         let wanted = self.release_wanted().to_owned();
         let is_right = |draft: &Draft<'_>| draft.releases().rebuilt.as_deref() == Some(wanted.as_str());
@@ -150,11 +147,11 @@ impl FixPlanner<'_> {
         self.version_control(&wanted);
         let base = Release::of(&self.draft.version.kernelversion()).base;
         let Some(rest) = wanted.strip_prefix(&base).map(str::to_owned) else { return };
-        // One change, of what is next to hand: then another; then all.
+        // Prefer one change, of EXTRAVERSION or CONFIG_LOCALVERSION; then several.
         let files: String = self.draft.files.iter().map(|file| file.text.as_str()).collect();
         let extra = self.draft.version.extraversion.value.clone();
         let local = self.draft.option("LOCALVERSION").to_owned();
-        // The kernel's own configuration says what of it is CONFIG_LOCALVERSION.
+        // The kernel's configuration contains its CONFIG_LOCALVERSION.
         let theirs = self.kernel.facts.config.as_ref().and_then(|config| config.value.get("LOCALVERSION")).cloned();
         let ends = |tail: &str| rest.strip_suffix(tail).map(str::to_owned);
         let (extra_then, files_stay, local_then) = match theirs {
@@ -175,7 +172,7 @@ impl FixPlanner<'_> {
         };
         if !files_stay {
             for file in std::mem::take(&mut self.draft.files).into_iter().filter(|file| !file.text.is_empty()) {
-                let why = format!("it appends {} to the release, and the kernel's has none of it", file.text);
+                let why = FixReason::Appended(file.text.clone());
                 self.add(TreeChange::Empty { file: file.place.file, before: file.text }, why);
             }
         }
@@ -187,7 +184,7 @@ impl FixPlanner<'_> {
             let line = |value: &str| {
                 if value.is_empty() { "EXTRAVERSION =".to_owned() } else { format!("EXTRAVERSION = {value}") }
             };
-            let why = format!("the kernel's release is {wanted}");
+            let why = FixReason::Release(wanted.clone());
             self.add(TreeChange::Line { place, before: line(&value), after: line(&extra_then) }, why);
             self.draft.version.extraversion.value = extra_then;
         }
@@ -197,44 +194,44 @@ impl FixPlanner<'_> {
         let place = self.tree.place_of("LOCALVERSION");
         let line = |value: &str| format!("CONFIG_LOCALVERSION=\"{value}\"");
         let (before, after) = (line(self.draft.option("LOCALVERSION")), line(&value));
-        let why = format!("the kernel's release is {}", self.release_wanted());
+        let why = FixReason::Release(self.release_wanted().to_owned());
         self.add(TreeChange::Line { place, before, after }, why);
         if let Some(config) = &mut self.draft.config {
             config.insert("LOCALVERSION".to_owned(), value);
         }
     }
 
-    /// What LOCALVERSION of the environment adds, where the kernel's release does not end so.
+    /// Removes LOCALVERSION of the environment, if the kernel's release does not end with it.
     fn environment(&mut self, wanted: &str) {
         let Some(before) = self.draft.environment.clone().filter(|text| !text.is_empty() && !wanted.ends_with(text))
         else {
             return;
         };
         let place = FileLine::whole(self.tree.layout.source.value.join("Makefile"));
-        let how = "unset LOCALVERSION in the environment".to_owned();
-        self.add(TreeChange::VersionControl { before, place, how }, "make appends LOCALVERSION to the release");
+        let how = SuffixRemoval::UnsetLocalversion;
+        self.add(TreeChange::VersionControl { before, place, how }, FixReason::Environment);
         self.draft.environment = None;
     }
 
-    /// What version control adds, where the kernel's release does not end so.
+    /// Removes the suffix of version control, if the kernel's release does not end with it.
     fn version_control(&mut self, wanted: &str) {
         let scm = self.draft.scm.clone();
-        // Where it can't be told what is added, the outlook says so.
+        // If the suffix is unknown, the prediction says so.
         let Some(before) = scm.suffix.filter(|suffix| !suffix.is_empty() && !wanted.ends_with(suffix)) else { return };
         let how = match before.as_str() {
-            "+" => "give make LOCALVERSION= (set, and empty): then no + is added",
+            "+" => SuffixRemoval::EmptyLocalversion,
             _ if before.ends_with("dirty") && self.draft.option("LOCALVERSION_AUTO") != "y" => {
-                "commit or drop the local changes"
+                SuffixRemoval::CommitChanges
             }
-            _ => "set CONFIG_LOCALVERSION_AUTO=n, and give make LOCALVERSION= (set, and empty)",
+            _ => SuffixRemoval::DisableAuto,
         };
-        self.add(TreeChange::VersionControl { before, place: scm.place, how: how.to_owned() }, scm.why);
+        self.add(TreeChange::VersionControl { before, place: scm.place, how }, FixReason::VersionControl(scm.why));
         self.draft.scm.suffix = Some(String::new());
     }
 
-    /// Tokens that still differ: by the option that each hangs on.
+    /// Tokens that still differ: sets the options that they depend on.
     fn tokens(&mut self) -> Result<()> {
-        // One option may bring another's token with it, so each round is looked at anew.
+        // Setting one option can add the token of another, so each round evaluates the draft again.
         for _ in 0..ROUNDS {
             let prediction = self.draft.prediction()?;
             let Some(own) = &prediction.vermagic else { break };
@@ -244,15 +241,11 @@ impl FixPlanner<'_> {
                 lacking.filter_map(|token| lead_to(&prediction.others, &token).map(|needs| (token, needs, true)));
             let by_surplus = surplus
                 .filter_map(|token| lead_away(&prediction, &token, self.wanted()).map(|needs| (token, needs, false)));
-            // What was changed already is not changed back: then nothing here leads there.
+            // An option that was changed is not changed back: then no option leads to the kernel's vermagic.
             let is_new = |(_, needs, _): &(String, Vec<Need>, bool)| !needs.iter().all(|need| self.is_changed(need));
-            let Some((token, needs, is_lacking)) = by_lack.chain(by_surplus).find(is_new) else { break };
-            let why = match is_lacking {
-                true => format!("the kernel has {token}"),
-                false => format!("the kernel has no {token}"),
-            };
+            let Some((token, needs, wanted)) = by_lack.chain(by_surplus).find(is_new) else { break };
             for need in needs {
-                self.set(&need, &why);
+                self.set(&need, &token, wanted);
             }
         }
         let seeds = |vermagic: &Vermagic| -> Vec<String> {
@@ -261,45 +254,45 @@ impl FixPlanner<'_> {
         };
         let own = self.draft.prediction()?.vermagic.map(|own| seeds(&own)).unwrap_or_default();
         if let Some(token) = seeds(self.wanted()).into_iter().find(|token| !own.contains(token)) {
-            let why = "its structures are shuffled by a seed that only whoever built it has".to_owned();
-            self.add(TreeChange::Seed { token }, why);
+            self.add(TreeChange::Seed { token }, FixReason::ShuffledStructures);
         }
         Ok(())
     }
 
-    /// Is an option among the changes already?
+    /// Is the option already changed?
     fn is_changed(&self, need: &Need) -> bool {
         let name = if need.name.ends_with(PREEMPT_BUILD) { "CONFIG_PREEMPT" } else { need.name.as_str() };
         self.fixes.iter().any(|fix| matches!(&fix.change, TreeChange::Option { option, .. } if option == name))
     }
 
-    fn set(&mut self, need: &Need, why: &str) {
+    /// Sets an option or what selects it. The token that differs, and whether the kernel has it, are the reason.
+    fn set(&mut self, need: &Need, token: &str, wanted: bool) {
         let Some(option) = need.name.strip_prefix("CONFIG_") else { return };
         if option == PREEMPT_BUILD {
-            // Nobody sets it: it is selected.
+            // No user sets it; other options select it.
             return match need.set {
-                true => self.set_option("PREEMPT", true, why),
+                true => self.set_option("PREEMPT", true, token, wanted),
                 false => {
-                    self.set_option("PREEMPT_DYNAMIC", false, why);
-                    self.set_option("PREEMPT", false, why);
+                    self.set_option("PREEMPT_DYNAMIC", false, token, wanted);
+                    self.set_option("PREEMPT", false, token, wanted);
                     if let Some(config) = &mut self.draft.config {
-                        // What the choice falls back to.
+                        // The fallback of the choice.
                         config.entry("PREEMPT_NONE".to_owned()).or_insert_with(|| "y".to_owned());
                     }
                 }
             };
         }
         if option == "RANDSTRUCT" && need.set {
-            // Nor is this one: it stands for two that are chosen among.
-            self.set_option("RANDSTRUCT_FULL", true, why);
+            // Nor this one: it stands for a choice of two.
+            self.set_option("RANDSTRUCT_FULL", true, token, wanted);
         }
         if option == "X86_32" {
-            return self.set_option("64BIT", !need.set, why);
+            return self.set_option("64BIT", !need.set, token, wanted);
         }
-        self.set_option(option, need.set, why);
+        self.set_option(option, need.set, token, wanted);
     }
 
-    fn set_option(&mut self, option: &str, set: bool, why: &str) {
+    fn set_option(&mut self, option: &str, set: bool, token: &str, wanted: bool) {
         let (file, place) = (self.tree.options(), self.tree.place_of(option));
         let Some(config) = &mut self.draft.config else { return };
         let before = config.get(option).cloned().unwrap_or_else(|| "n".to_owned());
@@ -311,21 +304,16 @@ impl FixPlanner<'_> {
             true => config.insert(option.to_owned(), after.to_owned()),
             false => config.remove(option),
         };
-        // A whole configuration speaks of each option that can be set as things are.
-        let is_whole = file.is_some_and(|file| file.settings.values().any(|setting| setting.value.is_none()));
-        let hangs = set && is_whole && file.is_some_and(|file| !file.settings.contains_key(option));
-        self.is_unsure |= hangs;
-        let why = match hangs {
-            true => format!(
-                "{why}; .config does not speak of it: what it hangs on is off, and make menuconfig says what that is"
-            ),
-            false => why.to_owned(),
-        };
+        // A complete configuration has an entry for each option that can be set as things are.
+        let is_complete = file.is_some_and(|file| file.settings.values().any(|setting| setting.value.is_none()));
+        let without_entry = set && is_complete && file.is_some_and(|file| !file.settings.contains_key(option));
+        self.is_unsure |= without_entry;
+        let why = FixReason::Token { token: token.to_owned(), wanted, without_entry };
         let change = TreeChange::Option { option: format!("CONFIG_{option}"), before, after: after.to_owned(), place };
         self.add(change, why);
     }
 
-    /// The compiler, where its numbers are a token of the version magic: before 2.6.20, and on ia64.
+    /// The compiler, if its version is a token of the vermagic: before 2.6.20, and on ia64.
     fn compiler_token(&mut self) -> Result<()> {
         let token = |vermagic: &Vermagic| {
             let token = vermagic.tokens().iter().find(|token| token.kind == TokenKind::Compiler);
@@ -340,11 +328,11 @@ impl FixPlanner<'_> {
             self.draft.compiler = Some((major, minor));
         }
         let before = self.tree.compilers.here.as_ref().map(|here| here.text.clone());
-        self.add(TreeChange::Compiler { before, after: wanted }, "its version is a token of the version magic");
+        self.add(TreeChange::Compiler { before, after: wanted }, FixReason::CompilerToken);
         Ok(())
     }
 
-    /// The compiler that the kernel was built with, where no token shows it.
+    /// The compiler that the kernel was built with, if no token shows it.
     fn compiler(&mut self) {
         let compilers = &self.tree.compilers;
         let before = compilers.here.as_ref().map(|here| here.text.clone());
@@ -356,14 +344,13 @@ impl FixPlanner<'_> {
         if let (Some(wanted), Some(here)) = (wanted, compilers.here.as_ref())
             && !wanted.is_like(here)
         {
-            let why = "the kernel was built by it; structures and calls may hang on what a compiler can do";
-            self.add(TreeChange::Compiler { before, after: wanted.text.clone() }, why);
+            self.add(TreeChange::Compiler { before, after: wanted.text.clone() }, FixReason::CompilerOfKernel);
         }
     }
 
     /// Generated files that are stale or missing.
     fn generated(&mut self, predictions: &VermagicPredictions, after: &VermagicPrediction) {
-        // No generated file has the compiler's numbers in it, and all else is known without them.
+        // No generated file contains the compiler's version, and the other tokens are known without it.
         let tokens = |prediction: &'_ VermagicPrediction| -> Vec<String> {
             let tokens = prediction.tokens.iter().filter(|token| token.kind != TokenKind::Compiler);
             tokens.map(|token| token.text.clone()).collect()
@@ -373,7 +360,7 @@ impl FixPlanner<'_> {
         }
         let now = self.tree.generated.header.as_ref().map(|now| now.release.clone());
         let then = after.tokens.iter().find(|token| token.kind == TokenKind::Release).map(|token| token.text.clone());
-        // What can't be told is no reason to call it stale.
+        // An unknown release does not make the file stale.
         if then.is_none() && now.as_deref() == Some(self.release_wanted()) {
             return;
         }
@@ -381,26 +368,25 @@ impl FixPlanner<'_> {
         let place =
             self.tree.generated.header.as_ref().map_or_else(|| FileLine::whole(header), |now| now.place.clone());
         let why = match now {
-            Some(_) => "modules carry what stands there, until a build makes it anew",
-            None => "it is made by the build",
+            Some(_) => FixReason::StaleRelease,
+            None => FixReason::NotBuilt,
         };
         self.add(TreeChange::Generate { place, before: now, after: then }, why);
     }
 
-    /// `Module.symvers`, without which modules get no symbol versions.
+    /// `Module.symvers`: without it modules get no symbol versions.
     fn symvers(&mut self) {
         let file = self.tree.layout.object.join("Module.symvers");
         if self.wanted().has(TokenKind::Modversions) && !file.exists() {
-            let why = "without it modules have no symbol versions, or others than the kernel's";
-            self.add(TreeChange::Symvers { to: file }, why);
+            self.add(TreeChange::Symvers { to: file }, FixReason::SymbolVersions);
         }
     }
 }
 
-/// More options than these no string hangs on.
+/// No vermagic depends on more options.
 const ROUNDS: usize = 12;
 
-/// The tokens behind the release, as text; a seed's is a seed's, whatever it says.
+/// The tokens after the release, as text. All seeds are the same token here.
 fn tokens_of(vermagic: &Vermagic) -> Vec<String> {
     let tokens = vermagic.tokens().iter();
     let counts = |kind| !matches!(kind, TokenKind::Release | TokenKind::Compiler);
@@ -411,7 +397,7 @@ fn tokens_of(vermagic: &Vermagic) -> Vec<String> {
     tokens.filter(|token| counts(token.kind)).map(text).collect()
 }
 
-/// What must be set so that a token is there.
+/// What must be set so that the vermagic has a token.
 fn lead_to(others: &[AlternativePiece], token: &str) -> Option<Vec<Need>> {
     let has = |other: &&AlternativePiece| {
         let text = String::from_utf8_lossy(&other.text);
@@ -420,7 +406,7 @@ fn lead_to(others: &[AlternativePiece], token: &str) -> Option<Vec<Need>> {
     others.iter().filter(has).find_map(needs)
 }
 
-/// What must be set so that a token is gone, and none comes in its place that is not wanted.
+/// What must be set so that a token disappears, and no unwanted token replaces it.
 fn lead_away(prediction: &VermagicPrediction, token: &str, wanted: &Vermagic) -> Option<Vec<Need>> {
     let wanted = tokens_of(wanted);
     let words = |text: &[u8]| -> Vec<String> {
@@ -437,8 +423,8 @@ fn needs(other: &AlternativePiece) -> Option<Vec<Need>> {
     needs.map(|needs| needs.concat()).filter(|needs| needs.iter().any(|need| need.name.starts_with("CONFIG_")))
 }
 
-/// Does a version line speak of this version, as Debian's does behind its `#`?
+/// Does a banner name this version, as Debian's does after its `#`?
 fn names_version(banner: &str, version: &str) -> bool {
-    let behind = banner.split_once('#').map_or("", |(_, behind)| behind);
-    behind.split([' ', '-', '(']).any(|word| word == version)
+    let after = banner.split_once('#').map_or("", |(_, after)| after);
+    after.split([' ', '-', '(']).any(|word| word == version)
 }

@@ -13,7 +13,7 @@ use crate::vermagic::{Release, TokenKind};
 
 /// What to type, in order, on a machine (`uname -m`); none where no change of this tree would do.
 pub fn commands(tree: &BuildTree, plan: &FixPlan, kernel: &Kernel, machine: &str) -> Vec<BuildCommand> {
-    if plan.never.is_some() {
+    if plan.impossible.is_some() {
         return Vec::new();
     }
     let changes = || plan.fixes.iter().map(|fix| &fix.change);

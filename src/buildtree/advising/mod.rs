@@ -1,6 +1,7 @@
 //! What to change in a tree so that its modules match a kernel, and what to type.
 //!
-//! - [`fixes`]: the changes, each tried on a draft of the tree
+//! - [`fix`]: a change and its reason; [`fixes`]: which ones, each tried on a draft of the tree; [`edits`]: those that edit
+//!   text files
 //! - [`abi_options`]: options that change the binary interface without changing the vermagic
 //! - [`distribution`]: the distribution that built a kernel, and the package with its headers
 //! - [`missing`]: what the tree lacks for a build; [`commands`]: the commands that provide it
@@ -9,6 +10,7 @@ pub mod abi_options;
 pub(super) mod architecture;
 pub mod commands;
 pub mod distribution;
+pub mod edits;
 pub mod fix;
 pub mod fixes;
 pub mod missing;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::buildtree::evaluating::header::{self, AlternativePiece, HeaderInputs, HeaderVermagic, VermagicPiece};
 use crate::buildtree::file_line::FileLine;
@@ -13,19 +13,30 @@ use crate::buildtree::reading::options::Options;
 use crate::buildtree::reading::tree::BuildTree;
 use crate::error::Result;
 use crate::kernel::Config;
+use crate::text::JsonText;
 use crate::vermagic::{TokenKind, Vermagic};
 
 /// A version magic with where it comes from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct VermagicPrediction {
     /// The string; `None` where a part of it can't be told.
+    #[serde(serialize_with = "vermagic_or_null")]
     pub vermagic: Option<Vermagic>,
     /// Its tokens in their order, as far as they are known.
     pub tokens: Vec<TracedToken>,
     /// Why it can't be told, one line each.
     pub unknown: Vec<String>,
     /// What its parts would be under other conditions.
+    #[serde(skip)]
     pub others: Vec<AlternativePiece>,
+}
+
+/// A vermagic in a document; null if it is not known.
+pub(in crate::buildtree) fn vermagic_or_null<S: Serializer>(
+    vermagic: &Option<Vermagic>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    vermagic.as_ref().map(|vermagic| JsonText::of(vermagic.as_bytes())).serialize(serializer)
 }
 
 /// A token, and where it comes from.

@@ -48,7 +48,7 @@ fn each_carries_what_its_own_build_gives_a_module() {
                         tree.name, tree.now
                     ));
                 }
-                for (when, real) in [("now", &tree.now), ("anew", &tree.anew)] {
+                for (when, real) in [("current", &tree.now), ("rebuilt", &tree.anew)] {
                     if said[when]["vermagic"]["value"].as_str() != Some(real) {
                         wrong.push(format!(
                             "{}: {when} really {real:?}, said {}",

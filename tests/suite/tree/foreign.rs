@@ -38,7 +38,7 @@ fn compared(name: &str) -> Result<String, String> {
     let mut command = Command::new(KMODLAB);
     command.arg("tree").arg(&headers).args(["--json", "--for"]).arg(fetched::named(name));
     let said = json(&command.output().unwrap()).map_err(|error| format!("{name}: {error}"))?;
-    let (now, kernel) = (&said["now"]["vermagic"]["value"], &said["kernel"]["vermagic"]["value"]);
+    let (now, kernel) = (&said["current"]["vermagic"]["value"], &said["kernel"]["vermagic"]["value"]);
     let is_of_release = now.as_str().is_some_and(|text| text.starts_with(&format!("{release} ")));
     match is_of_release && now == kernel && said["matches"] == true {
         true => Ok(now.to_string()),

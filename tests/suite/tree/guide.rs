@@ -56,12 +56,12 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     stage.tree("guide", KERNEL).assert_says(
         1,
         &[
-            "now     2.6.5-1.358custom 686 REGPARM 4KSTACKS gcc-3.3\n",
+            "current 2.6.5-1.358custom 686 REGPARM 4KSTACKS gcc-3.3\n",
             "include/linux/version.h:1 (UTS_RELEASE)\n",
             "  release        2.6.5-1.358custom  →  2.6.5-1.358\n",
-            "mend    Makefile:4  EXTRAVERSION = -1.358custom  →  EXTRAVERSION = -1.358\n",
-            "include/linux/version.h:1  is stale, make it anew: 2.6.5-1.358custom  →  2.6.5-1.358\n",
-            "then    the kernel's version magic\n",
+            "fix     Makefile:4  EXTRAVERSION = -1.358custom  →  EXTRAVERSION = -1.358\n",
+            "include/linux/version.h:1  is stale, regenerate it: 2.6.5-1.358custom  →  2.6.5-1.358\n",
+            "then    the kernel's vermagic\n",
         ],
     );
 
@@ -92,9 +92,9 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     stage.tree("guide", KERNEL).assert_says(
         1,
         &[
-            "now     2.6.5-1.358custom 686 REGPARM 4KSTACKS gcc-3.3\n",
-            "anew    2.6.5-1.358 686 REGPARM 4KSTACKS gcc-3.3\n",
-            "mend    include/linux/version.h:1  is stale, make it anew: 2.6.5-1.358custom  →  2.6.5-1.358\n",
+            "current 2.6.5-1.358custom 686 REGPARM 4KSTACKS gcc-3.3\n",
+            "rebuilt 2.6.5-1.358 686 REGPARM 4KSTACKS gcc-3.3\n",
+            "fix     include/linux/version.h:1  is stale, regenerate it: 2.6.5-1.358custom  →  2.6.5-1.358\n",
         ],
     );
     // And is no text that --fix would write.
@@ -107,8 +107,8 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     assert!(make.status().unwrap().success());
     assert!(stage.read("guide/include/linux/version.h").starts_with("#define UTS_RELEASE \"2.6.5-1.358\"\n"));
     let matches = stage.tree("guide", KERNEL);
-    matches.assert_says(0, &["a module built here carries the kernel's version magic"]);
-    assert!(!matches.out.contains("mend"), "{}", matches.out);
+    matches.assert_says(0, &["a module built here has the kernel's vermagic"]);
+    assert!(!matches.out.contains("\nfix "), "{}", matches.out);
 
     // The vault knows it, and brings it back as it was.
     let path = makefile.to_str().unwrap();
@@ -117,8 +117,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     stage.run(&["restore", path]).assert_says(0, &["restored  "]);
     assert_eq!(looks(&makefile), old);
     // What was built stays built, until the next make.
-    let says =
-        ["but the next make here would give it another (anew):", "mend    Makefile:4  EXTRAVERSION = -1.358custom"];
+    let says = ["but the next make here would change it (rebuilt):", "fix     Makefile:4  EXTRAVERSION = -1.358custom"];
     stage.tree("guide", KERNEL).assert_says(0, &says);
 }
 
@@ -129,7 +128,7 @@ fn what_is_stale_is_told_without_a_compiler_too() {
     let told = stage.tree("guide", KERNEL);
     told.assert_says(
         1,
-        &["Makefile:4  EXTRAVERSION", "version.h:1  is stale, make it anew", "compiler  none here  →  gcc-3.3"],
+        &["Makefile:4  EXTRAVERSION", "version.h:1  is stale, regenerate it", "compiler  none installed  →  gcc-3.3"],
     );
     assert!(told.out.contains("__GNUC__ is the compiler's own, and none could be asked"), "{}", told.out);
     stage.fix("guide", KERNEL).assert_says(0, &["changed  "]);
@@ -145,7 +144,7 @@ fn json_says_the_same() {
     let document: serde_json::Value = serde_json::from_str(&told.out).unwrap();
     assert_eq!((told.status, &document["matches"]), (1, &false.into()));
     assert_eq!(document["after"]["value"].as_str().unwrap_or_default(), &KERNEL["vermagic:".len()..], "{document}");
-    let place = &document["mends"][0]["place"];
+    let place = &document["fixes"][0]["place"];
     assert_eq!((&place["file"], &place["line"]), (&"guide/Makefile".into(), &4.into()), "{document}");
     let digest = stage.digest("guide", KERNEL);
     let shown = stage.run(&["tree", "guide", "--for", KERNEL, "--fix", "-n", "--json"]);
@@ -243,13 +242,17 @@ fn a_configuration_is_copied_and_comes_back() {
         let told = stage.tree("linux", &kernel);
         told.assert_says(
             1,
-            &["mend    .config  copy the kernel's configuration over it: ", "boot/config-6.1.0-9-k\n", "type    cp "],
+            &[
+                "fix     .config  replace it with the kernel's configuration: ",
+                "boot/config-6.1.0-9-k\n",
+                "type    cp ",
+            ],
         );
         stage.fix("linux", &kernel).assert_says(0, &["changed  ", "linux/.config\n"]);
         assert_eq!(stage.read("linux/.config"), theirs);
         let told = stage.tree("linux", &kernel);
-        told.assert_says(1, &["anew    6.1.0-9-k SMP preempt mod_unload", "then    the kernel's version magic"]);
-        assert!(!told.out.contains("copy the kernel's configuration"), "{}", told.out);
+        told.assert_says(1, &["rebuilt 6.1.0-9-k SMP preempt mod_unload", "then    the kernel's vermagic"]);
+        assert!(!told.out.contains("replace it with the kernel's configuration"), "{}", told.out);
         let path = stage.path("linux/.config");
         stage.run(&["restore", path.to_str().unwrap()]).assert_says(0, &["restored"]);
         assert_eq!(looks(&path), old);
@@ -280,16 +283,16 @@ fn localversion_files_are_emptied_with_other_changes() {
     stage.tree("linux", kernel).assert_says(
         1,
         &[
-            "localversion  make it empty (it says -mine)\n",
-            "localversion.10  make it empty (it says -10)\n",
+            "localversion  empty this file (it contains -mine)\n",
+            "localversion.10  empty this file (it contains -10)\n",
             "Makefile:4  EXTRAVERSION = -9  →  EXTRAVERSION = -10\n",
-            "utsrelease.h:1  is stale, make it anew: 6.1.0-9-mine-10  →  6.1.0-10\n",
+            "utsrelease.h:1  is stale, regenerate it: 6.1.0-9-mine-10  →  6.1.0-10\n",
         ],
     );
     let done = stage.fix("linux", kernel);
     assert_eq!((done.status, done.out.matches("changed  ").count()), (0, 3), "{}{}", done.out, done.err);
     assert_eq!((stage.read("linux/localversion"), stage.read("linux/localversion.10")), Default::default());
-    stage.tree("linux", kernel).assert_says(1, &["anew    6.1.0-10 SMP mod_unload"]);
+    stage.tree("linux", kernel).assert_says(1, &["rebuilt 6.1.0-10 SMP mod_unload"]);
     let changed: Vec<PathBuf> =
         ["Makefile", "localversion", "localversion.10"].map(|name| stage.path("linux").join(name)).into();
     for path in &changed {

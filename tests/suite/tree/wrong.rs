@@ -19,7 +19,7 @@ const KERNEL: &str = "vermagic:6.1.0-9 SMP mod_unload ";
 fn wrong(make: impl FnOnce(&Stage)) -> Stage {
     let stage = Stage::new(GCC_12);
     stage.built("linux", "6.1.0-9");
-    stage.tree("linux", KERNEL).assert_says(0, &["carries the kernel's version magic"]);
+    stage.tree("linux", KERNEL).assert_says(0, &["has the kernel's vermagic"]);
     make(&stage);
     stage
 }
@@ -48,7 +48,7 @@ fn stale_headers() {
     let told = told(&stage, "linux", KERNEL);
     told.assert_says(
         1,
-        &["include/generated/utsrelease.h:1  is stale, make it anew: 6.1.0-8  →  6.1.0-9", "type    make"],
+        &["include/generated/utsrelease.h:1  is stale, regenerate it: 6.1.0-8  →  6.1.0-9", "type    make"],
     );
     told.assert_says(1, &["kernel.release:1 has 6.1.0-9, ", "a build was interrupted, or a file was edited by hand"]);
 }
@@ -56,10 +56,8 @@ fn stale_headers() {
 #[test]
 fn a_configuration_newer_than_what_the_build_made_of_it() {
     let stage = wrong(|stage| stage.replace("linux/.config", "CONFIG_SMP=y", "# CONFIG_SMP is not set"));
-    told(&stage, "linux", KERNEL).assert_says(
-        0,
-        &["but the next make here would give it another", "CONFIG_SMP  n  →  y", "stale   CONFIG_SMP: "],
-    );
+    told(&stage, "linux", KERNEL)
+        .assert_says(0, &["but the next make here would change it", "CONFIG_SMP  n  →  y", "stale   CONFIG_SMP: "]);
 }
 
 #[test]
@@ -74,7 +72,7 @@ fn a_configuration_of_another_architecture() {
         1,
         &[
             "  architecture   aarch64  →  none\n",
-            "mend    this tree can't match: it is configured for arm64, and the kernel's version magic is of another",
+            "fix     this tree can't match: it is configured for arm64, and the kernel's vermagic is of another",
             "linux/.config:5 is of arm64, linux/include/config/auto.conf:5 of x86: a configuration of another architecture",
             "stale   CONFIG_64BIT: ",
         ],
@@ -112,7 +110,7 @@ fn half_built() {
         1,
         &[
             "no module can be built here yet",
-            "include/generated/utsrelease.h  is to be made: 6.1.0-9",
+            "include/generated/utsrelease.h  is missing, generate it: 6.1.0-9",
             "missing ",
             "scripts/mod/modpost",
             "modules_prepare",
@@ -167,14 +165,14 @@ fn a_dirty_repository() {
         stage.put("linux/init/main.c", "/* changed */\n");
     });
     let told = told(&stage, "linux", KERNEL);
-    told.assert_says(0, &["anew    6.1.0-9-g", "-dirty", "it adds -g", "LOCALVERSION="]);
+    told.assert_says(0, &["rebuilt 6.1.0-9-g", "-dirty", "it appends -g", "LOCALVERSION="]);
 }
 
 #[test]
 fn a_release_longer_than_make_takes() {
     let long = "x".repeat(70);
     let stage = wrong(|stage| stage.put("linux/localversion", format!("-{long}\n")));
-    told(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it says -{long})"), "make accepts at most 64"]);
+    told(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it contains -{long})"), "make accepts at most 64"]);
     // What is no part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
     told(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");
@@ -196,10 +194,10 @@ fn a_kernel_of_another_version() {
     for (kernel, says) in [
         ("vermagic:5.10.0-30-amd64 SMP mod_unload modversions ", "linux-headers-5.10.0-30-amd64 (Debian"),
         ("vermagic:6.12.63-1.fc41.x86_64 SMP preempt mod_unload ", "6.1.0"),
-        ("vermagic:not-a-release at all", "no source makes a release like not-a-release\n"),
+        ("vermagic:not-a-release at all", "no source gives a release like not-a-release\n"),
     ] {
         let told = told(&stage, "linux", kernel);
-        told.assert_says(1, &["mend    this tree can't match: ", says]);
+        told.assert_says(1, &["fix     this tree can't match: ", says]);
         assert!(!told.out.contains("\ntype "), "{}", told.out);
     }
 }
@@ -244,7 +242,7 @@ fn links_that_loop() {
         symlink("scripts2", stage.path("linux/scripts3")).unwrap();
         symlink("scripts3", stage.path("linux/scripts2")).unwrap();
     });
-    told(&stage, "linux", KERNEL).assert_says(0, &["carries the kernel's version magic"]);
+    told(&stage, "linux", KERNEL).assert_says(0, &["has the kernel's vermagic"]);
     // The preprocessor would not go around this one either.
     symlink("asm", stage.path("linux/include/asm")).unwrap();
     told(&stage, "linux", KERNEL).assert_refused("include/asm/module.h: opening: Too many levels of symbolic links");
@@ -420,7 +418,7 @@ fn files_that_can_t_be_read() {
 fn a_space_that_was_lost_in_copying() {
     let stage = wrong(|_| {});
     let lost = KERNEL.strip_suffix(' ').expect("a kernel's string ends in a space");
-    told(&stage, "linux", lost).assert_says(1, &["mend    the strings differ in their spaces alone"]);
+    told(&stage, "linux", lost).assert_says(1, &["fix     the strings differ only in their spaces"]);
 }
 
 #[test]
@@ -429,6 +427,6 @@ fn a_release_that_make_and_a_shell_would_obey() {
     for release in ["6.1.0-`id`", "6.1.0-$(id)", "6.1.0-a#b"] {
         let kernel = format!("vermagic:{release} SMP mod_unload ");
         told(&stage, "linux", &kernel)
-            .assert_says(1, &["mend    this tree can't match: no build makes a release like "]);
+            .assert_says(1, &["fix     this tree can't match: no build gives a release like "]);
     }
 }
