@@ -37,6 +37,8 @@ pub enum Verification {
     },
     /// What the kernel answers is beyond what is read or computed here.
     Undecided,
+    /// The key is known, but this build computes no signatures: it lacks the feature `sign`.
+    NotComputed,
 }
 
 /// What a kernel's verification of signatures knows.
@@ -73,6 +75,10 @@ const INVALID: Verification = Verification::Broken { errno: EINVAL };
 
 /// What a signature that is read and not taken comes to.
 const REJECTED: Verification = Verification::Broken { errno: EKEYREJECTED };
+
+/// What a key or an algorithm comes to that is not computed here.
+const NOT_COMPUTED: Verification =
+    if public_key::COMPUTES { Verification::Undecided } else { Verification::NotComputed };
 
 /// The most bytes that the kernel's decoder takes (`asn1_ber_decoder`, lib/asn1_decoder.c).
 const LONGEST: usize = 65535;
@@ -181,8 +187,9 @@ fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Resul
             {
                 Verification::Undecided
             }
+            None => NOT_COMPUTED,
             // A chain of certificates, which is not followed here.
-            Some(true) | None => Verification::Undecided,
+            Some(true) => Verification::Undecided,
             Some(false) => Verification::Mismatch { errno: EKEYREJECTED },
         });
     }
@@ -191,7 +198,7 @@ fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Resul
         Some(Some(true)) => Verification::Good,
         // pkcs7_validate_trust_one makes one errno of all that a key can say.
         Some(Some(false)) => Verification::Mismatch { errno: EKEYREJECTED },
-        Some(None) => Verification::Undecided,
+        Some(None) => NOT_COMPUTED,
     })
 }
 

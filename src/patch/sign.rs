@@ -9,73 +9,29 @@
 //!
 //! Pure: bytes in, bytes out. The private key stays in memory, and is in no message and no `Debug`.
 
+mod hash;
+#[cfg(feature = "sign")]
+mod key;
+#[cfg(not(feature = "sign"))]
+#[path = "sign/without_key.rs"]
+mod key;
 mod message;
 mod pem;
 
 use std::fmt;
 use std::sync::Arc;
 
-use ring::error::KeyRejected;
-use ring::rand::SystemRandom;
-use ring::rsa::KeyPair;
-use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding};
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::certificate::Certificate;
 use crate::module::der::{BIT_STRING, CONTEXT_0, Elements, INTEGER, OID, SEQUENCE, oid};
 use crate::module::trailer::MAGIC;
+pub use hash::Digest;
+use key::SigningKey;
 
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
-const OID_EC_KEY: &str = "1.2.840.10045.2.1";
 
 /// `id_type` of `struct module_signature` for a PKCS#7 message (include/linux/module_signature.h).
 const PKEY_ID_PKCS7: u8 = 2;
-
-/// What is signed of the module's bytes (CONFIG_MODULE_SIG_HASH). Every kernel that checks signatures knows these three.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Digest {
-    /// What Debian's kernels are built with.
-    #[default]
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512, the kernel's own default.
-    Sha512,
-}
-
-impl Digest {
-    /// The digest of a name, as sign-file and modinfo have them: `sha256`.
-    pub fn named(name: &str) -> Option<Digest> {
-        [Digest::Sha256, Digest::Sha384, Digest::Sha512].into_iter().find(|digest| digest.name() == name)
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Digest::Sha256 => "sha256",
-            Digest::Sha384 => "sha384",
-            Digest::Sha512 => "sha512",
-        }
-    }
-
-    /// Its object identifier's content (2.16.840.1.101.3.4.2.1 to 3).
-    fn oid(self) -> [u8; 9] {
-        let last = match self {
-            Digest::Sha256 => 1,
-            Digest::Sha384 => 2,
-            Digest::Sha512 => 3,
-        };
-        [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last]
-    }
-
-    fn padding(self) -> &'static dyn RsaEncoding {
-        match self {
-            Digest::Sha256 => &RSA_PKCS1_SHA256,
-            Digest::Sha384 => &RSA_PKCS1_SHA384,
-            Digest::Sha512 => &RSA_PKCS1_SHA512,
-        }
-    }
-}
 
 /// A key with its certificate, which signs modules.
 ///
@@ -90,7 +46,7 @@ impl Digest {
 /// ```
 #[derive(Clone)]
 pub struct Signer {
-    key: Arc<KeyPair>,
+    key: Arc<SigningKey>,
     /// The certificate, as verifiers read it.
     certificate: Certificate,
     /// The certificate in DER.
@@ -111,11 +67,11 @@ impl Signer {
     /// [`ErrorKind::Usage`] if the certificate is another key's. The message says which of both it is about, and has
     /// nothing of the key.
     pub fn from_pem(key: &[u8], cert: &[u8]) -> Result<Signer> {
-        let key = key_pair(key).map_err(|error| about("the signing key", error))?;
+        let key = SigningKey::from_pem(key).map_err(|error| about("the signing key", error))?;
         let in_certificate = |error| about("the signing certificate", error);
         let der = certificate_der(cert).map_err(in_certificate)?;
         let (certificate, serial) = certificate(&der).map_err(in_certificate)?;
-        if rsa_key(&certificate.key) != Some(key.public().as_ref()) {
+        if rsa_key(&certificate.key) != Some(key.public()) {
             let what = "the signing certificate is another key's: no kernel would take what the two sign";
             return Err(Error::new(ErrorKind::Usage, what).hint("name the certificate that was made with this key"));
         }
@@ -150,11 +106,7 @@ impl Signer {
     /// [`ErrorKind::Malformed`] if the key is damaged where [`Signer::from_pem`] does not look; [`ErrorKind::Unsupported`] if
     /// the message would be longer than 65,535 bytes.
     pub fn trailer(&self, image: &[u8]) -> Result<Vec<u8>> {
-        let mut signature = vec![0; self.key.public().modulus_len()];
-        // The randomness blinds the computation; the signature does not hang on it.
-        self.key
-            .sign(self.digest.padding(), &SystemRandom::new(), image, &mut signature)
-            .map_err(|_| Error::new(ErrorKind::Malformed, "the signing key's parts do not fit each other"))?;
+        let signature = self.key.sign(self.digest, image)?;
         let message = message::signed_data(&self.certificate.issuer, &self.serial, &self.digest.oid(), &signature);
         // Kernels take no longer message (`asn1_ber_decoder`, lib/asn1_decoder.c).
         let length = u16::try_from(message.len()).map_err(|_| {
@@ -187,53 +139,6 @@ fn about(which: &str, error: Error) -> Error {
     error.reworded(|what| format!("{which}: {what}"))
 }
 
-/// The RSA key in a PEM file.
-fn key_pair(file: &[u8]) -> Result<KeyPair> {
-    let encrypted = |what: &str| {
-        Error::new(ErrorKind::Unsupported, what).hint("openssl pkey -in KEY -out PLAIN takes the password off")
-    };
-    if pem::names(file, "ENCRYPTED PRIVATE KEY") {
-        return Err(encrypted("it is encrypted, and no password is asked for here"));
-    }
-    if let Some(der) = pem::block(file, "PRIVATE KEY")? {
-        return match algorithm_of_pkcs8(&der).as_deref() {
-            Some(OID_RSA) => KeyPair::from_pkcs8(&der).map_err(rejected),
-            Some(OID_EC_KEY) => Err(elliptic()),
-            Some(other) => {
-                let what = format!("a key of another kind ({other}), and only RSA keys sign here");
-                Err(Error::new(ErrorKind::Unsupported, what))
-            }
-            None => Err(Error::new(ErrorKind::Malformed, "no PKCS#8 key, or a damaged one")),
-        };
-    }
-    match pem::block(file, "RSA PRIVATE KEY") {
-        Ok(Some(der)) => KeyPair::from_der(&der).map_err(rejected),
-        Ok(None) if pem::names(file, "EC PRIVATE KEY") => Err(elliptic()),
-        Ok(None) => {
-            let what = "no private key in it: neither BEGIN PRIVATE KEY nor BEGIN RSA PRIVATE KEY";
-            Err(Error::new(ErrorKind::NotFound, what))
-        }
-        Err(error) if error.kind() == ErrorKind::Unsupported => Err(encrypted(error.what())),
-        Err(error) => Err(error),
-    }
-}
-
-fn elliptic() -> Error {
-    let what = "an elliptic curve key: its signatures differ each time, so that no plan could say what will be written";
-    Error::new(ErrorKind::Unsupported, what).hint("sign with an RSA key")
-}
-
-/// What ring says to an RSA key that it does not take, in our words.
-fn rejected(reason: KeyRejected) -> Error {
-    match reason.to_string().as_str() {
-        "TooSmall" | "TooLarge" | "PrivateModulusLenNotMultipleOf512Bits" => {
-            let what = "an RSA key of a size that does not sign here";
-            Error::new(ErrorKind::Unsupported, what).hint("take one of 2048, 3072 or 4096 bits")
-        }
-        reason => Error::new(ErrorKind::Malformed, format!("no sound RSA key ({reason})")),
-    }
-}
-
 /// The certificate in a file, as DER.
 fn certificate_der(file: &[u8]) -> Result<Vec<u8>> {
     match pem::block(file, "CERTIFICATE")? {
@@ -251,13 +156,6 @@ fn certificate(der: &[u8]) -> Result<(Certificate, Vec<u8>)> {
         return Err(Error::new(ErrorKind::Malformed, "there is more behind its end"));
     }
     Ok((certificate, serial(der).ok_or_else(damaged)?.to_vec()))
-}
-
-/// The algorithm that a PKCS#8 key says it is for (RFC 5958, section 2).
-fn algorithm_of_pkcs8(der: &[u8]) -> Option<String> {
-    let mut info = Elements::new(der).expect(SEQUENCE)?;
-    info.expect(INTEGER)?;
-    Some(oid(info.expect(SEQUENCE)?.expect(OID)?.bytes))
 }
 
 /// The RSAPublicKey in a SubjectPublicKeyInfo.

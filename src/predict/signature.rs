@@ -19,6 +19,8 @@ const SHA512_MODULES: [&str; 2] = ["sha512_generic", "sha512"];
 
 const KEY_UNKNOWN: &str = "does the kernel know the key? (the certificates in its image)";
 
+const NOT_COMPUTED: &str = "is the signature valid? (this build of kmodlab lacks the feature `sign`)";
+
 /// Size of `struct module_signature`, in bytes.
 const INFO: usize = 12;
 
@@ -340,6 +342,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Rec
             Looked::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
         }
         Verification::Undecided => Looked::Unknown { end, note: KEY_UNKNOWN },
+        Verification::NotComputed => Looked::Unknown { end, note: NOT_COMPUTED },
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn block(file: &[u8], label: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// Does a block of that label begin in it?
+#[cfg_attr(not(feature = "sign"), expect(dead_code, reason = "keys are only read where they sign"))]
 pub(super) fn names(file: &[u8], label: &str) -> bool {
     let begin = format!("-----BEGIN {label}-----");
     file.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == begin.as_bytes())
