@@ -105,6 +105,8 @@ pub enum Remedy {
     InstallMissing,
     /// Ask what is missing on this machine.
     FindMissing,
+    /// Name a file, or also the kernel from which the module is to be taken.
+    NameSourceKernel,
     /// Supply a build of this program for the guest's architecture.
     SupplyAgent,
     /// Run the report on the build tree without building: it lists what is missing.

@@ -7,20 +7,18 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use crate::cli::Status;
-use crate::cli::lab::{LabArgs, subjects};
+use crate::cli::lab::LabArgs;
 use crate::cli::output::{Failure, waiting};
 use crate::cli::tour::{RECORDS, Tour, digest};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
 use crate::kernel::Lookup;
-use crate::lab::experiment::TargetKernel;
+use crate::lab::patched::refused_vermagic;
 use crate::lab::record::{LoadMode, Trial, TrialOutcome, TrialRole};
 use crate::lab::store;
-use crate::lab::subject::TrialSubject;
-use crate::module::Module;
-use crate::patch::{Mark, Plan, Request, Signature, Wish};
-use crate::predict::{self, Candidate, Decision, Force, LoadOptions};
+use crate::lab::subject::{TrialSubject, subjects};
+use crate::lab::target::TargetKernel;
 
 /// The module of the tour: it makes a network device that counts what it is sent and throws it away, so it is easily seen
 /// whether it works. Every distribution has it.
@@ -62,23 +60,11 @@ impl VmDemo {
         })
     }
 
-    /// A version magic for the kernel's own module that fits into its place, and that the kernel refuses: that of one of
-    /// the other kernels, or its own without the word SMP.
+    /// A vermagic that fits in place of the own module's, and that the kernel refuses: that of another of the kernels, or
+    /// the module's own without the word SMP.
     fn foreign_vermagic(&self) -> Option<String> {
-        let own = self.own.seen.vermagic.as_deref()?;
-        let others = self.others.iter().filter_map(|(_, subject)| subject.seen.vermagic.clone());
-        let without_smp = own.contains(" SMP ").then(|| own.replacen(" SMP ", " ", 1));
-        others.chain(without_smp).find(|vermagic| self.is_refused(vermagic))
-    }
-
-    fn is_refused(&self, vermagic: &str) -> bool {
-        let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
-        let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
-        let Some(plan) = Plan::make(&self.own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
-        let module = Module::read(&plan.bytes_after).ok();
-        let loaded = Candidate { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
-        let load = LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() };
-        predict::predict(&loaded, &self.target.kernel, &load).answer == Decision::Refused
+        let others: Vec<String> = self.others.iter().filter_map(|(_, other)| other.seen.vermagic.clone()).collect();
+        refused_vermagic(&self.own, &self.target.kernel, &others)
     }
 }
 

@@ -1,22 +1,21 @@
 //! What `try`, `matrix` and `report` share: the options of the lab, where modules come from, and the trials of earlier runs.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::cli::Status;
 use crate::cli::output::{self, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Lookup, files};
+use crate::kernel::Lookup;
 use crate::lab::acceleration::Acceleration;
-use crate::lab::experiment::{Conditions, Depth};
+use crate::lab::conditions::{Conditions, Depth};
 use crate::lab::guest::{GuestLimits, GuestSettings, Isolation};
 use crate::lab::record::{LoadMode, Trial};
 use crate::lab::store;
-use crate::lab::subject::TrialSubject;
+use crate::lab::tally::Conclusion;
 use crate::lab::wire::UnloadMode;
-use crate::module::{is_module_name, name_of_file};
 
 #[derive(clap::Args, Default)]
 #[command(next_help_heading = "Options of the lab")]
@@ -140,56 +139,6 @@ fn absolute(mut probe: Vec<String>) -> Result<Vec<String>> {
     Ok(probe)
 }
 
-/// The modules that are meant: files, files in folders, or names, which are taken out of the kernels that they were built
-/// for.
-pub(super) fn subjects(names: &[OsString], built_for: &[OsString], lookup: &Lookup) -> Result<Vec<TrialSubject>> {
-    let mut found = Vec::new();
-    let mut wanted = BTreeSet::new();
-    for name in names {
-        let path = Path::new(name);
-        if path.is_dir() {
-            let mut files: Vec<PathBuf> = walkdir::WalkDir::new(path)
-                .sort_by_file_name()
-                .into_iter()
-                .flatten()
-                .map(walkdir::DirEntry::into_path)
-                .filter(|path| path.is_file() && is_module_name(path))
-                .collect();
-            files.sort();
-            if files.is_empty() {
-                return Err(Error::new(ErrorKind::NotFound, "no module in this folder").on(path));
-            }
-            for file in files {
-                found.push(TrialSubject::open(&file, lookup.max_size)?);
-            }
-        } else if path.exists() || path.components().count() > 1 {
-            found.push(TrialSubject::open(path, lookup.max_size)?);
-        } else {
-            wanted.insert(name_of_file(path));
-        }
-    }
-    if let (Some(name), true) = (wanted.first(), built_for.is_empty()) {
-        let hint = "name a file, or the kernel to take it from: --built-for K";
-        return Err(Error::new(ErrorKind::NotFound, format!("no such module file: {name}")).hint(hint));
-    }
-    if wanted.is_empty() {
-        return Ok(found);
-    }
-    for kernel in built_for {
-        let mut files = files::of(kernel, &wanted, lookup)?;
-        for name in &wanted {
-            let file = files.modules.remove(name).ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("no module {name} there")).on(Path::new(kernel))
-            })?;
-            let mut subject = TrialSubject::new(file.bytes, Path::new(&file.path), None);
-            let release = subject.seen.vermagic.as_deref().and_then(|text| text.split(' ').next());
-            subject.seen.origin = release.map(str::to_owned).or_else(|| Some(kernel.to_string_lossy().into_owned()));
-            found.push(subject);
-        }
-    }
-    Ok(found)
-}
-
 /// Reads the trials of a file, or of the files in a folder. A last line that is cut short is reported and left out.
 pub(super) fn stored(path: &Path, session: &mut Session<'_>) -> Result<Vec<Trial>> {
     let mut all = Vec::new();
@@ -202,4 +151,13 @@ pub(super) fn stored(path: &Path, session: &mut Session<'_>) -> Result<Vec<Trial
         all.extend(stored.trials);
     }
     Ok(all)
+}
+
+/// The exit status of a run of trials: a wrong prediction is a negative verdict, and a lab that could not run is an error.
+pub(super) fn status(trials: &[Trial]) -> Status {
+    match Conclusion::of(trials) {
+        Conclusion::LabFailed | Conclusion::NothingTried => Status::Failed,
+        Conclusion::NotAsPredicted => Status::Negative,
+        Conclusion::AsPredicted => Status::Done,
+    }
 }

@@ -1,21 +1,23 @@
 //! `try`: a module in a throwaway virtual machine, as it is, forced and patched, beside the kernel's own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use crate::cli::Status;
-use crate::cli::lab::{LabArgs, stored, subjects};
+use crate::cli::lab::{LabArgs, status, stored};
 use crate::cli::output::{self, Failure, Paint, Session, waiting};
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel;
-use crate::lab::experiment::{self, TargetKernel, TrialSpec, control_of};
+use crate::lab::experiment::run_in_order;
 use crate::lab::outcome::{self, decisive_line};
 use crate::lab::record::{Agreement, LoadMode, Trial, TrialOutcome, TrialRole};
+use crate::lab::spec::{control_of, specs};
 use crate::lab::store::{self, TrialWriter};
-use crate::lab::subject::TrialSubject;
+use crate::lab::subject::{TrialSubject, subjects};
+use crate::lab::tally::AgreementCounts;
+use crate::lab::target::TargetKernel;
 use crate::predict::{self, Decision, errno_name, taint_letters};
 
 #[derive(clap::Args)]
@@ -59,61 +61,27 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let target = waiting("reading the kernel and its modules", || {
         TargetKernel::open(&args.kernel, &BTreeSet::from([subject.seen.name.clone()]), &conditions.settings, &lookup)
     })?;
-    let own = target.own(&subject.seen.name);
-    let controls = own.iter().flat_map(|own| {
-        [LoadMode::Original, LoadMode::Forced].map(|load_mode| TrialSpec {
-            role: TrialRole::Control,
-            subject: own,
-            load_mode,
-        })
-    });
-    let asked =
-        args.lab.load_modes().into_iter().map(|load_mode| TrialSpec { role: TrialRole::Asked, subject, load_mode });
-    let questions: Vec<TrialSpec<'_>> = controls.chain(asked).collect();
+    let own: Vec<TrialSubject> = target.own(&subject.seen.name).into_iter().collect();
+    let specs = specs(&own, &found, &args.lab.load_modes());
     let mut writer = args.out.as_ref().map(|folder| writer(folder, session)).transpose()?;
     if !args.json {
-        heading(subject, &target, own.is_some(), session)?;
+        heading(subject, &target, !own.is_empty(), session)?;
     }
-    // Told in the order of the questions, as soon as all before are done.
-    let order: Vec<(TrialRole, LoadMode)> =
-        questions.iter().map(|question| (question.role, question.load_mode)).collect();
-    let done: Mutex<BTreeMap<usize, Trial>> = Mutex::new(BTreeMap::new());
-    let place = |trial: &Trial| order.iter().position(|at| *at == (trial.role, trial.load_mode)).unwrap_or_default();
-    let trials = std::thread::scope(|scope| {
-        let (sender, receiver) = std::sync::mpsc::channel::<()>();
-        let work = scope.spawn({
-            let (done, target, questions, conditions) = (&done, &target, &questions, &conditions);
-            move || {
-                // The sender is dropped with the last trial, and that ends the loop below.
-                let sender = Mutex::new(sender);
-                experiment::run(target, questions, conditions, &HashMap::new(), &|trial| {
-                    done.lock().unwrap_or_else(|e| e.into_inner()).insert(place(trial), trial.clone());
-                    let _ = sender.lock().unwrap_or_else(|e| e.into_inner()).send(());
-                })
+    let trials = run_in_order(&target, &specs, &conditions, |trials| {
+        let mut shown: Vec<Trial> = Vec::new();
+        while let Some(trial) = waiting("running it in a virtual machine", || trials.next()) {
+            if let Some(writer) = &mut writer {
+                writer.add(&trial)?;
             }
-        });
-        let mut told: Vec<Trial> = Vec::new();
-        loop {
-            let next = done.lock().unwrap_or_else(|e| e.into_inner()).remove(&told.len());
-            if let Some(trial) = next {
-                if let Some(writer) = &mut writer {
-                    writer.add(&trial)?;
-                }
-                if args.json {
-                    session.json(&trial)?;
-                } else {
-                    print(&trial, &told, session)?;
-                }
-                session.out.flush()?;
-                told.push(trial);
-            } else if waiting("trying it in a virtual machine", || receiver.recv()).is_err()
-                && !done.lock().unwrap_or_else(|e| e.into_inner()).contains_key(&told.len())
-            {
-                break;
+            if args.json {
+                session.json(&trial)?;
+            } else {
+                print(&trial, &shown, session)?;
             }
+            session.out.flush()?;
+            shown.push(trial);
         }
-        drop(work.join());
-        Ok::<_, Failure>(told)
+        Ok::<_, Failure>(shown)
     })?;
     if !args.json {
         conclude(&trials, session)?;
@@ -122,21 +90,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         session.remark(format_args!("the trials are in {}; kmodlab report makes a page of them", output::path(folder)));
     }
     Ok(status(&trials))
-}
-
-/// The exit status: a wrong prediction is a negative verdict, and a lab that could not be run is an error.
-pub(super) fn status(trials: &[Trial]) -> Status {
-    let is = |outcomes: &[TrialOutcome]| trials.iter().any(|trial| outcomes.contains(&trial.outcome));
-    if is(&[TrialOutcome::QemuError, TrialOutcome::NoBoot]) {
-        Status::Failed
-    } else if trials.iter().any(|trial| trial.agreement == Agreement::Disagree) {
-        Status::Negative
-    } else if trials.iter().all(|trial| trial.outcome == TrialOutcome::NotRun || trial.role == TrialRole::Control) {
-        // Nothing of what was asked about was tried.
-        Status::Failed
-    } else {
-        Status::Done
-    }
 }
 
 /// Opens the file of trials in a folder; what is there stays.
@@ -152,13 +105,12 @@ fn writer(folder: &Path, session: &mut Session<'_>) -> Result<TrialWriter, Error
 fn fits(subject: &TrialSubject, origin: &OsString, session: &mut Session<'_>) -> Result<(), Failure> {
     let lookup = session.lookup();
     let kernel = waiting("reading the kernel that it was built for", || kernel::named(origin, &lookup))?;
-    let ours = subject.seen.vermagic.as_deref().unwrap_or_default();
-    if kernel.vermagic.as_ref().is_some_and(|theirs| theirs.value.as_bytes() != ours.as_bytes()) {
+    if subject.differs_from(&kernel) {
         session.remark(format_args!(
-            "{} was not built for {}: its version magic is {}",
+            "{} was not built for {}: its vermagic is {}",
             for_eyes(&subject.seen.path),
             for_eyes(&kernel.name),
-            for_eyes(ours)
+            for_eyes(subject.seen.vermagic.as_deref().unwrap_or_default())
         ));
     }
     Ok(())
@@ -274,8 +226,7 @@ fn conclude(trials: &[Trial], session: &mut Session<'_>) -> Result<(), Failure> 
         let what = session.paint(Paint::Bad, "known to be unsafe");
         writeln!(session.out, "  {what}: {}", for_eyes(danger))?;
     }
-    let count = |agreement| trials.iter().filter(|trial| trial.agreement == agreement).count();
-    let (agree, unknown, disagree) = (count(Agreement::Agree), count(Agreement::Unknown), count(Agreement::Disagree));
+    let AgreementCounts { agree, unknown, disagree } = AgreementCounts::of(trials);
     writeln!(
         session.out,
         "  {agree} of {} trials as predicted, {unknown} can't be compared, {disagree} not as predicted",

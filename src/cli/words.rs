@@ -35,6 +35,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::ListBackups => "kmodlab vault --list has them",
         Remedy::InstallMissing => "kmodlab doctor says how to install it",
         Remedy::FindMissing => "kmodlab doctor looks for what is missing",
+        Remedy::NameSourceKernel => "name a file, or the kernel to take it from: --built-for K",
         Remedy::SupplyAgent => "--agent FILE names a kmodlab built for the guest's architecture",
         Remedy::ReportTree => "kmodlab tree without --prove says what is missing",
     };

@@ -1,158 +1,27 @@
 //! Questions to one kernel: each is predicted, tried in a guest of its own, and recorded; controls first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use crate::digest::sha256;
-use crate::error::{Error, ErrorKind, Result};
-use crate::guard::machine::Machine;
-use crate::guard::{self, Guard, Overrides};
-use crate::kernel::files::{self, Files};
-use crate::kernel::{Fact, Kernel, Lookup, Policy};
+use crate::kernel::Kernel;
 use crate::lab::agreement;
-use crate::lab::guest::{self, BootFailure, Guest, GuestContents, GuestSettings, Isolation};
+use crate::lab::conditions::{Conditions, Depth};
+use crate::lab::guest::{BootFailure, Guest, GuestContents};
 use crate::lab::outcome;
+use crate::lab::patched;
 use crate::lab::record::*;
-use crate::lab::subject::TrialSubject;
+use crate::lab::spec::{TrialSpec, control_of};
+use crate::lab::target::{FOR_FILESYSTEMS, TargetKernel};
 use crate::lab::wire::{TrialOrder, UnloadMode};
 use crate::module::Module;
-use crate::patch::{Mark, Plan, Request, Signature, Wish};
-use crate::predict::{self, Candidate, LoadOptions, LoaderStep};
+use crate::predict::{self, Candidate, LoadOptions};
 
 /// The form of a trial's identifier. It is part of the identifier, and the one in files of schema 1 as well.
 const IDENTITY_FORM: &str = "1";
-
-/// How many bytes of an edit are recorded, at most.
-const EDIT_KEPT: usize = 256;
-
-/// What a file system may need to be used, as far as the kernel has it as modules: a disk, and the character sets that
-/// FAT asks for in Debian's configuration.
-const FOR_FILESYSTEMS: [&str; 3] = ["brd", "nls_cp437", "nls_ascii"];
-
-/// A question.
-#[derive(Clone, Copy, Debug)]
-pub struct TrialSpec<'q> {
-    /// Is it what was asked about, or a control?
-    pub role: TrialRole,
-    /// The module.
-    pub subject: &'q TrialSubject,
-    /// How it is loaded.
-    pub load_mode: LoadMode,
-}
-
-/// How far a module is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// It is loaded, and that is all.
-    Load,
-    /// It is loaded, used, and unloaded.
-    Use(UnloadMode),
-}
-
-/// What is the same for all questions.
-#[derive(Clone, Debug)]
-pub struct Conditions {
-    /// How guests are run.
-    pub settings: GuestSettings,
-    /// How far modules are tried.
-    pub depth: Depth,
-    /// Is the module loaded without what it needs, as by a bare insmod?
-    pub alone: bool,
-    /// How many guests run at the same time.
-    pub jobs: usize,
-}
-
-impl Conditions {
-    /// The conditions that differ from the defaults.
-    fn recorded(&self) -> Vec<TrialCondition> {
-        let GuestSettings { command_line, probe, isolation, .. } = &self.settings;
-        let when = |is_so: bool, condition: TrialCondition| is_so.then_some(condition);
-        [
-            when(!command_line.is_empty(), TrialCondition::KernelArguments(command_line.clone())),
-            when(!probe.is_empty(), TrialCondition::Probe(probe.join(" "))),
-            when(self.depth == Depth::Load, TrialCondition::LoadOnly),
-            when(self.depth == Depth::Use(UnloadMode::Forced), TrialCondition::ForcedUnload),
-            when(self.alone, TrialCondition::NoDependencies),
-            when(*isolation == Isolation::Boot, TrialCondition::OwnBoot),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-}
-
-/// A kernel to be asked, with its image and its own modules.
-#[derive(Debug)]
-pub struct TargetKernel {
-    /// Its facts.
-    pub kernel: Kernel,
-    /// Its files.
-    pub files: Files,
-}
-
-impl TargetKernel {
-    /// Takes its image, and the modules of these names with all that they need, out of where the kernel is, which is
-    /// named as in [`crate::kernel::named`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`crate::kernel::named`], [`guest::ready`] and [`files::of`]; [`ErrorKind::NotFound`] if there is no image
-    /// to boot.
-    pub fn open(
-        name: &OsStr,
-        modules: &BTreeSet<String>,
-        settings: &GuestSettings,
-        lookup: &Lookup,
-    ) -> Result<TargetKernel> {
-        let no_image = || {
-            let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
-            Error::new(ErrorKind::NotFound, "there is no image to boot there").hint(hint).on(Path::new(name))
-        };
-        let mut kernel = crate::kernel::named(name, lookup)?;
-        // The guest's kernel is booted anew: what the running one has loaded, or was told, does not hold there.
-        kernel.facts.policy = Some(policy(&settings.command_line));
-        // The line of its version is in every image, and nowhere else.
-        let (Some(_), Some(machine)) = (&kernel.facts.banner, &kernel.facts.machine) else { return Err(no_image()) };
-        let machine = machine.value.number;
-        guest::ready(machine, settings)?;
-        let names: Vec<String> = modules.iter().cloned().chain(FOR_FILESYSTEMS.map(str::to_owned)).collect();
-        let wanted = files::with_dependencies(&kernel, &names).into_iter().collect();
-        let files = files::of(name, &wanted, lookup)?;
-        if files.image.is_none() {
-            return Err(no_image());
-        }
-        Ok(TargetKernel { kernel, files })
-    }
-
-    /// The kernel's own module of a name.
-    pub fn own(&self, name: &str) -> Option<TrialSubject> {
-        let file = self.files.modules.get(name)?;
-        Some(TrialSubject::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.clone())))
-    }
-}
-
-/// What a kernel is told by its command line (Documentation/admin-guide/kernel-parameters.txt). Of several words the last
-/// one counts.
-fn policy(command_line: &str) -> Fact<Policy> {
-    let last = |name: &str| {
-        let words = command_line.split_ascii_whitespace().rev();
-        words.filter_map(|word| word.strip_prefix(name)).find(|rest| rest.is_empty() || rest.starts_with('='))
-    };
-    let is_on = |rest: &str| matches!(rest.trim_start_matches('='), "" | "1" | "y" | "Y" | "on");
-    let names = last("module_blacklist").unwrap_or_default().trim_start_matches('=').split(',');
-    let value = Policy {
-        sig_enforce: last("module.sig_enforce").map(is_on).filter(|is_on| *is_on),
-        locked_down: last("lockdown").map(|rest| matches!(rest, "=integrity" | "=confidentiality")),
-        modules_disabled: last("nomodule").map(|_| true),
-        blacklist: names.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-        loaded: Vec::new(),
-    };
-    Fact { value, source: "the guest's command line".into() }
-}
 
 /// A question with what is known before it is tried.
 struct PreparedTrial<'q> {
@@ -172,10 +41,21 @@ struct PreparedTrial<'q> {
 /// are not tried again, only judged. `each` is told of each trial when it is done, in any order, controls first.
 pub fn run(
     target: &TargetKernel,
-    questions: &[TrialSpec<'_>],
+    specs: &[TrialSpec<'_>],
     conditions: &Conditions,
     known: &HashMap<String, Trial>,
     each: &(dyn Fn(&Trial) + Sync),
+) -> Vec<Trial> {
+    run_numbered(target, specs, conditions, known, &|_, trial| each(trial))
+}
+
+/// As [`run`]; `each` is given the position in `specs`, too.
+fn run_numbered(
+    target: &TargetKernel,
+    questions: &[TrialSpec<'_>],
+    conditions: &Conditions,
+    known: &HashMap<String, Trial>,
+    each: &(dyn Fn(usize, &Trial) + Sync),
 ) -> Vec<Trial> {
     let image = target.files.image.as_ref().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
     let image_sha256 = sha256(image).to_string();
@@ -242,11 +122,41 @@ pub fn run(
                     record(prepared, &kernel, observed, begun.elapsed().as_secs_f64(), &controls)
                 }
             };
-            each(&trial);
+            each(*number, &trial);
             lock(&trials).insert(*number, trial);
         });
     }
     trials.into_inner().unwrap_or_else(|e| e.into_inner()).into_values().collect()
+}
+
+/// As [`run`], with the trials in the order of their specifications, each as soon as it and all before it are done.
+/// `consume` takes them on the calling thread.
+pub fn run_in_order<R>(
+    target: &TargetKernel,
+    specs: &[TrialSpec<'_>],
+    conditions: &Conditions,
+    consume: impl FnOnce(&mut dyn Iterator<Item = Trial>) -> R,
+) -> R {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel::<(usize, Trial)>();
+        scope.spawn(move || {
+            // The sender ends with the last trial, and with it the iterator below.
+            let sender = Mutex::new(sender);
+            run_numbered(target, specs, conditions, &HashMap::new(), &|number, trial| {
+                let _ = lock(&sender).send((number, trial.clone()));
+            });
+        });
+        let mut waiting: BTreeMap<usize, Trial> = BTreeMap::new();
+        let mut next = 0;
+        consume(&mut std::iter::from_fn(|| {
+            while !waiting.contains_key(&next) {
+                let Ok((number, trial)) = receiver.recv() else { break };
+                waiting.insert(number, trial);
+            }
+            next += 1;
+            waiting.remove(&(next - 1))
+        }))
+    })
 }
 
 /// Does it to all, so many at the same time.
@@ -302,10 +212,10 @@ fn prepare<'q>(
         predict::predict(&Candidate { bytes, module, packing: None }, &target.kernel, &load)
     };
     let (bytes, verdict, change) = match question.load_mode {
-        LoadMode::Patched => match patched(subject, &target.kernel, &load) {
+        LoadMode::Patched => match patched::plan(subject, &target.kernel, &load) {
             Ok(plan) => {
                 let verdict = verdict(&plan.bytes_after, Module::read(&plan.bytes_after).ok().as_ref());
-                let change = change(&plan, subject, &target.kernel);
+                let change = patched::recorded(&plan, subject, &target.kernel);
                 (Some(plan.bytes_after), verdict, Some(change))
             }
             Err(error) => {
@@ -367,55 +277,6 @@ fn vermagic(kernel: &Kernel) -> String {
     String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
-/// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
-/// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
-fn patched(subject: &TrialSubject, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
-    let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
-    let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
-    let plan = Plan::make(&subject.bytes, &request)?;
-    let module = Module::read(&plan.bytes_after)?;
-    let after = Candidate { bytes: &plan.bytes_after, module: Some(&module), packing: None };
-    if predict::predict(&after, kernel, load).stage == Some(LoaderStep::Btf) {
-        return Plan::make(&subject.bytes, &Request { drop_btf: true, ..request });
-    }
-    Ok(plan)
-}
-
-/// What the plan changes, and what the guards that look at module and kernel say to it. The others look at files of this
-/// machine, and none of them is written.
-fn change(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> RecordedPatch {
-    let kept = |bytes: &[u8]| bytes.get(..EDIT_KEPT).unwrap_or(bytes).to_vec();
-    let edits = plan.edits.iter().map(|edit| RecordedEdit {
-        offset: edit.offset,
-        old: kept(&edit.old),
-        new: kept(&edit.new),
-        old_len: edit.old.len() as u64,
-        new_len: edit.new.len() as u64,
-    });
-    let all =
-        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
-    let guards = subject.module.as_ref().and_then(|module| {
-        let guarded = guard::Subject {
-            path: Path::new(&subject.seen.path),
-            is_new: true,
-            module,
-            name: &subject.seen.name,
-            plan,
-            kernel: Some(kernel),
-            is_confirmed: true,
-        };
-        guard::ask(&guarded, &Machine::here(false), all).ok()
-    });
-    let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc];
-    let guards = guards.unwrap_or_default().into_iter().filter(|answer| of_module.contains(&answer.guard));
-    let guards = guards.map(|answer| GuardReport {
-        guard: answer.guard.name().to_owned(),
-        result: answer.say.name().to_owned(),
-        why: answer.why,
-    });
-    RecordedPatch { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
-}
-
 /// Judges what happened.
 fn record(
     prepared: &PreparedTrial<'_>,
@@ -443,34 +304,5 @@ fn record(
         agreement,
         disagreement,
         seconds,
-    }
-}
-
-/// The control to a trial: the kernel's own module of the same name, forced where the trial is.
-pub fn control_of<'c>(controls: &'c [Trial], name: &str, load_mode: LoadMode) -> Option<&'c Trial> {
-    let load_mode = match load_mode {
-        LoadMode::Original | LoadMode::Patched => LoadMode::Original,
-        _ => LoadMode::Forced,
-    };
-    controls
-        .iter()
-        .find(|trial| trial.role == TrialRole::Control && trial.module.name == name && trial.load_mode == load_mode)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_command_line_says_of_modules_is_known() {
-        let told = |line: &str| policy(line).value;
-        assert_eq!(told("quiet"), Policy::default());
-        assert_eq!(told("module.sig_enforce=1").sig_enforce, Some(true));
-        assert_eq!(told("module.sig_enforce").sig_enforce, Some(true));
-        // It can't be taken back, and what the configuration says stays.
-        assert_eq!(told("module.sig_enforce=0").sig_enforce, None);
-        assert_eq!(told("lockdown=integrity quiet").locked_down, Some(true));
-        assert_eq!(told("module_blacklist=a module_blacklist=b,c").blacklist, ["b", "c"]);
-        assert_eq!(told("nomodules lockdownx=integrity"), Policy::default());
     }
 }

@@ -1,12 +1,16 @@
 //! A module that is tried: its bytes, and what the lab must know of them.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use crate::digest::sha256;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::kernel::{Kernel, Lookup, files};
 use crate::lab::record::TrialModule;
 use crate::lab::wire::Exercise;
 use crate::module::{self, Module, name_of_file};
+use crate::walk::Walk;
 
 /// A module that is tried.
 #[derive(Clone, Debug)]
@@ -48,6 +52,12 @@ impl TrialSubject {
         TrialSubject { seen, bytes, module }
     }
 
+    /// Is its vermagic another one than the kernel's, as far as that is known?
+    pub fn differs_from(&self, kernel: &Kernel) -> bool {
+        let ours = self.seen.vermagic.as_deref().unwrap_or_default();
+        kernel.vermagic.as_ref().is_some_and(|theirs| theirs.value.as_bytes() != ours.as_bytes())
+    }
+
     /// Has it an init function, as far as `struct module` tells?
     pub fn has_init(&self) -> bool {
         let this_module = self.module.as_ref().and_then(|module| module.this_module.as_ref());
@@ -64,4 +74,48 @@ impl TrialSubject {
         };
         Exercise { links: aliases("rtnl-link-"), filesystems: aliases("fs-"), command: probe.to_vec() }
     }
+}
+
+/// The modules that these names stand for: files, module files in and below directories, and names of modules, which are
+/// taken from each of the kernels `built_for`.
+///
+/// # Errors
+///
+/// Those of [`TrialSubject::open`], [`files::of`] and the directory walk; [`ErrorKind::NotFound`] for a name that no kernel
+/// has, or for which no kernel is given.
+pub fn subjects(names: &[OsString], built_for: &[OsString], lookup: &Lookup) -> Result<Vec<TrialSubject>> {
+    let mut found = Vec::new();
+    let mut named = BTreeSet::new();
+    for name in names {
+        let path = Path::new(name);
+        if path.is_dir() {
+            let mut walk = Walk::modules(path.to_owned());
+            while let Some(file) = walk.next_file() {
+                found.push(TrialSubject::open(&file?.path(), lookup.max_size)?);
+            }
+        } else if path.exists() || path.components().count() > 1 {
+            found.push(TrialSubject::open(path, lookup.max_size)?);
+        } else {
+            named.insert(name_of_file(path));
+        }
+    }
+    if let (Some(name), true) = (named.first(), built_for.is_empty()) {
+        let error = Error::new(ErrorKind::NotFound, format!("no such module file: {name}"));
+        return Err(error.remedy(Remedy::NameSourceKernel));
+    }
+    if named.is_empty() {
+        return Ok(found);
+    }
+    for kernel in built_for {
+        let mut files = files::of(kernel, &named, lookup)?;
+        for name in &named {
+            let missing = || Error::new(ErrorKind::NotFound, format!("no module {name} there")).on(Path::new(kernel));
+            let file = files.modules.remove(name).ok_or_else(missing)?;
+            let mut subject = TrialSubject::new(file.bytes, Path::new(&file.path), None);
+            let release = subject.seen.vermagic.as_deref().and_then(|text| text.split(' ').next());
+            subject.seen.origin = release.map(str::to_owned).or_else(|| Some(kernel.to_string_lossy().into_owned()));
+            found.push(subject);
+        }
+    }
+    Ok(found)
 }

@@ -107,9 +107,9 @@ fn head(summary: &TrialSummary) -> Markup {
         h1 { "What kernels answered" }
         dl.n {
             (figure("all", summary.trials, if summary.trials == 1 { "trial" } else { "trials" }))
-            (figure("agree", summary.agree, "as predicted"))
-            (figure("unsure", summary.unknown, "can\u{2019}t be compared"))
-            (figure(if summary.disagree > 0 { "wrong" } else { "none" }, summary.disagree, "not as predicted"))
+            (figure("agree", summary.agreement.agree, "as predicted"))
+            (figure("unsure", summary.agreement.unknown, "can\u{2019}t be compared"))
+            (figure(if summary.agreement.disagree > 0 { "wrong" } else { "none" }, summary.agreement.disagree, "not as predicted"))
         }
         @if summary.trials > 0 {
             div.bar role="img" aria-label=(bar_in_words(summary)) {

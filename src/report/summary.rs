@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::lab::record::{Agreement, Trial, TrialOutcome};
+use crate::lab::record::{Trial, TrialOutcome};
 use crate::lab::store::latest;
+use crate::lab::tally::AgreementCounts;
 use crate::report::text::{count, grouped};
 
 /// How many trials there are of each kind.
@@ -13,12 +14,9 @@ use crate::report::text::{count, grouped};
 pub struct TrialSummary {
     /// All.
     pub trials: usize,
-    /// Those that are as predicted.
-    pub agree: usize,
-    /// Those that can't be compared with a prediction.
-    pub unknown: usize,
-    /// Those that are not as predicted.
-    pub disagree: usize,
+    /// How many agree with their predictions.
+    #[serde(flatten)]
+    pub agreement: AgreementCounts,
     /// How many have each outcome; each outcome is there.
     pub outcomes: BTreeMap<TrialOutcome, usize>,
 }
@@ -30,13 +28,10 @@ impl TrialSummary {
     }
 
     pub(super) fn of_latest(trials: &[&Trial]) -> TrialSummary {
-        let with = |agreement| trials.iter().filter(|trial| trial.agreement == agreement).count();
         let of = |outcome| (outcome, trials.iter().filter(|trial| trial.outcome == outcome).count());
         TrialSummary {
             trials: trials.len(),
-            agree: with(Agreement::Agree),
-            unknown: with(Agreement::Unknown),
-            disagree: with(Agreement::Disagree),
+            agreement: AgreementCounts::of(trials.iter().copied()),
             outcomes: TrialOutcome::ALL.into_iter().map(of).collect(),
         }
     }
@@ -51,7 +46,8 @@ impl std::fmt::Display for TrialSummary {
     /// "2,400 trials: 2,398 agree, 1 unknown, 1 disagrees".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let verb = |n: usize, verb: &str| format!("{} {verb}{}", grouped(n as u64), if n == 1 { "s" } else { "" });
-        let (trials, unknown) = (count(self.trials, "trial"), grouped(self.unknown as u64));
-        write!(f, "{trials}: {}, {unknown} unknown, {}", verb(self.agree, "agree"), verb(self.disagree, "disagree"))
+        let AgreementCounts { agree, unknown, disagree } = self.agreement;
+        let (trials, unknown) = (count(self.trials, "trial"), grouped(unknown as u64));
+        write!(f, "{trials}: {}, {unknown} unknown, {}", verb(agree, "agree"), verb(disagree, "disagree"))
     }
 }

@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use kmodlab::kernel::files::Files;
-use kmodlab::lab::experiment::{self, TargetKernel, TrialSpec};
+use kmodlab::lab::experiment;
 use kmodlab::lab::record::{LoadMode, TrialRole};
+use kmodlab::lab::spec::TrialSpec;
 use kmodlab::lab::store::{self, TrialWriter};
 use kmodlab::lab::subject::TrialSubject;
+use kmodlab::lab::target::TargetKernel;
 
 use crate::vm::kernels::{LOOKUP, chosen, deb};
 use crate::vm::tally::Tally;

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kmodlab::lab::acceleration::Acceleration;
-use kmodlab::lab::experiment::{Conditions, Depth};
+use kmodlab::lab::conditions::{Conditions, Depth};
 use kmodlab::lab::guest::{GuestLimits, GuestSettings, Isolation};
 
 use crate::support::{KMODLAB, alone, fetched};

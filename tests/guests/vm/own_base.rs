@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kmodlab::lab::experiment::{self, TargetKernel, TrialSpec};
+use kmodlab::lab::experiment;
 use kmodlab::lab::record::{Agreement, LoadMode, TrialRole};
+use kmodlab::lab::spec::TrialSpec;
 use kmodlab::lab::subject::TrialSubject;
+use kmodlab::lab::target::TargetKernel;
 
 use crate::support::facts::Facts;
 use crate::vm::breakage::{Elf, TRAILER};

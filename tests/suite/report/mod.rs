@@ -51,10 +51,10 @@ fn the_counts_are_those_of_the_trials() {
         assert!(with(outcome) > 0, "the scene lacks {outcome:?}");
         assert_eq!(summary.outcome(outcome), with(outcome));
     }
-    assert_eq!(summary.agree + summary.unknown + summary.disagree, 1_000);
+    assert_eq!(summary.agreement.agree + summary.agreement.unknown + summary.agreement.disagree, 1_000);
     let page = report::page(&trials);
     let title = between(&page, "<title>", "</title>")[0];
-    let (agree, unknown, disagree) = (summary.agree, summary.unknown, summary.disagree);
+    let (agree, unknown, disagree) = (summary.agreement.agree, summary.agreement.unknown, summary.agreement.disagree);
     assert_eq!(title, format!("kmodlab: 1,000 trials: {agree} agree, {unknown} unknown, {disagree} disagree"));
     for outcome in TrialOutcome::ALL {
         assert!(page.contains(&outcome.sentence().replace('&', "&amp;")), "the legend explains {outcome:?}");
@@ -213,8 +213,8 @@ fn junit_is_xml_with_a_suite_a_kernel_and_a_case_a_trial() {
     let count = |name: &str| suites.iter().filter(|element| element.name == name).count();
     let summary = TrialSummary::of(&trials);
     assert_eq!(count("testcase"), trials.len());
-    assert_eq!(count("failure"), summary.disagree);
-    assert_eq!(count("skipped"), summary.unknown);
+    assert_eq!(count("failure"), summary.agreement.disagree);
+    assert_eq!(count("skipped"), summary.agreement.unknown);
     let kernels: BTreeSet<&str> = trials.iter().map(|trial| trial.kernel.name.as_str()).collect();
     assert_eq!(count("testsuite"), kernels.len());
     let mut cases: HashMap<(usize, &str, &str), usize> = HashMap::new();

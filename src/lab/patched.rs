@@ -1,0 +1,83 @@
+//! The patch that the lab tries, made in memory; no file is written.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::guard::machine::Machine;
+use crate::guard::{self, Guard, Overrides};
+use crate::kernel::Kernel;
+use crate::lab::record::{GuardReport, RecordedEdit, RecordedPatch};
+use crate::lab::subject::TrialSubject;
+use crate::module::Module;
+use crate::patch::{Mark, Plan, Request, Signature, Wish};
+use crate::predict::{self, Candidate, Decision, Force, LoadOptions, LoaderStep};
+
+/// How many bytes of an edit are recorded, at most.
+const EDIT_KEPT: usize = 256;
+
+/// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
+/// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
+pub(super) fn plan(subject: &TrialSubject, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
+    let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
+    let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
+    let plan = Plan::make(&subject.bytes, &request)?;
+    let module = Module::read(&plan.bytes_after)?;
+    let after = Candidate { bytes: &plan.bytes_after, module: Some(&module), packing: None };
+    if predict::predict(&after, kernel, load).stage == Some(LoaderStep::Btf) {
+        return Plan::make(&subject.bytes, &Request { drop_btf: true, ..request });
+    }
+    Ok(plan)
+}
+
+/// What the plan changes, and what the guards that look at module and kernel say to it. The others look at files of this
+/// machine, and none of them is written.
+pub(super) fn recorded(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> RecordedPatch {
+    let kept = |bytes: &[u8]| bytes.get(..EDIT_KEPT).unwrap_or(bytes).to_vec();
+    let edits = plan.edits.iter().map(|edit| RecordedEdit {
+        offset: edit.offset,
+        old: kept(&edit.old),
+        new: kept(&edit.new),
+        old_len: edit.old.len() as u64,
+        new_len: edit.new.len() as u64,
+    });
+    let all =
+        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
+    let guards = subject.module.as_ref().and_then(|module| {
+        let guarded = guard::Subject {
+            path: Path::new(&subject.seen.path),
+            is_new: true,
+            module,
+            name: &subject.seen.name,
+            plan,
+            kernel: Some(kernel),
+            is_confirmed: true,
+        };
+        guard::ask(&guarded, &Machine::here(false), all).ok()
+    });
+    let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc];
+    let guards = guards.unwrap_or_default().into_iter().filter(|answer| of_module.contains(&answer.guard));
+    let guards = guards.map(|answer| GuardReport {
+        guard: answer.guard.name().to_owned(),
+        result: answer.say.name().to_owned(),
+        why: answer.why,
+    });
+    RecordedPatch { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
+}
+
+/// A vermagic that the kernel's own module can take in place, and that the kernel refuses: the first such of these
+/// candidates, or its own without the word SMP.
+pub fn refused_vermagic(own: &TrialSubject, kernel: &Kernel, candidates: &[String]) -> Option<String> {
+    let vermagic = own.seen.vermagic.as_deref()?;
+    let without_smp = vermagic.contains(" SMP ").then(|| vermagic.replacen(" SMP ", " ", 1));
+    candidates.iter().cloned().chain(without_smp).find(|vermagic| is_refused(own, kernel, vermagic))
+}
+
+fn is_refused(own: &TrialSubject, kernel: &Kernel, vermagic: &str) -> bool {
+    let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
+    let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
+    let Some(plan) = Plan::make(&own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
+    let module = Module::read(&plan.bytes_after).ok();
+    let candidate = Candidate { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };
+    let load = LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() };
+    predict::predict(&candidate, kernel, &load).answer == Decision::Refused
+}
