@@ -111,6 +111,10 @@ pub enum Remedy {
     SupplyAgent,
     /// Run the report on the build tree without building: it lists what is missing.
     ReportTree,
+    /// Read the list of paths from a pipe or a FIFO as standard input.
+    ListFromPipe,
+    /// List the module's fields as modinfo does: the kernel's build kept the fields of built-in modules.
+    ListModinfo,
 }
 
 /// What happened, to which file, and what to do next.

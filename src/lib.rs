@@ -15,9 +15,11 @@
 //! - `module`: what a module file says
 //! - `walk`: the directory walk
 //! - `kernel`: the facts of a kernel
+//! - `comparison`: two modules compared; pure
 //! - `predict`: what a kernel will answer; pure
 //! - `buildtree`: a kernel source, headers or build tree
 //! - `vault`: backups, journal, the write protocol, recovery, restore
+//! - `selection`: which module files a request is about
 //! - `scan`: a summary of very many modules
 //! - `patch`: the plan, and its application
 //! - `guard`: the safety checks before a write
@@ -56,6 +58,10 @@ mod buildtree;
 pub mod cli;
 #[cfg(all(feature = "program", not(feature = "internals")))]
 mod cli;
+#[cfg(all(feature = "program", feature = "internals"))]
+pub mod comparison;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod comparison;
 #[cfg(feature = "internals")]
 pub mod digest;
 #[cfg(not(feature = "internals"))]
@@ -110,6 +116,10 @@ mod report;
 pub mod scan;
 #[cfg(all(feature = "program", not(feature = "internals")))]
 mod scan;
+#[cfg(all(feature = "program", feature = "internals"))]
+pub mod selection;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod selection;
 #[cfg(feature = "patch")]
 mod spill;
 #[cfg(feature = "internals")]

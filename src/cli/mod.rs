@@ -16,8 +16,6 @@ mod known;
 mod lab;
 mod log;
 mod matrix;
-mod modinfo;
-mod module_tree;
 mod modules;
 mod output;
 mod patch;

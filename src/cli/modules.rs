@@ -1,367 +1,68 @@
-//! Which modules a command line names: files, folders that are gone through, and lists of both in a file.
-//!
-//! All of it is streamed: a tree, or a list, of some hundred thousand modules takes no more memory than a small one.
+//! The arguments that select modules.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output;
-use crate::error::{Error, ErrorKind, Result};
-use crate::module::file;
-use crate::vault::{index, target};
-use crate::walk::Walk;
+use crate::error::Result;
+use crate::selection::FileSelection;
 
-// The modules that a command is about. One without any is left to the command: some want one, some then mean all that
-// they know. (No doc comment: clap would take it for what the command does.)
+// The modules that a command is about. Commands decide what none means. (No doc comment: clap would take it for the
+// command's description.)
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Modules {
-    /// Modules: files, or folders, which are gone through without following links, 64 folders deep
+    /// Modules: files, or folders, which are searched without following links, 64 folders deep
     #[arg(value_name = "MODULE")]
     modules: Vec<PathBuf>,
-    /// More of them, one in a line each, or each with a NUL behind it; '-' is stdin
+    /// More of them, one per line, or each terminated by a NUL; '-' is stdin
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
 }
 
-/// How much of a list is looked at for a NUL: the first path of one with NULs ends well before.
-const LOOKED_AT: u64 = 1 << 16;
-
-/// The longest line of a list, in bytes. No path is longer than 4096 (PATH_MAX, include/uapi/linux/limits.h).
-const LONGEST_LINE: u64 = 1 << 16;
-
 impl Modules {
-    /// Does the command line name none at all? An empty list is a list.
+    /// The selection that the arguments describe.
+    pub(super) fn selection(&self) -> FileSelection {
+        FileSelection { modules: self.modules.clone(), list: self.files_from.clone() }
+    }
+
+    /// Do the arguments name no module and no list?
     pub(super) fn is_empty(&self) -> bool {
         self.modules.is_empty() && self.files_from.is_none()
     }
 
-    /// Is one thing named, so that nothing can come twice?
+    /// [`FileSelection::is_single`]
     pub(super) fn is_single(&self) -> bool {
         self.modules.len() == 1 && self.files_from.is_none()
     }
 
-    /// The only one that is named, where that is no folder: what is to be told of it in full.
+    /// The only file that is named; `None` for several, for a directory, and with a list.
     pub(super) fn one(&self) -> Option<&Path> {
-        match (self.modules.as_slice(), &self.files_from) {
-            ([module], None) if !module.is_dir() => Some(module),
-            _ => None,
-        }
+        self.modules.first().map(PathBuf::as_path).filter(|module| self.is_single() && !module.is_dir())
     }
 
-    /// The words of the command line that name the same ones, as a shell wants them.
+    /// The words of the command line that select the same modules, quoted for a shell.
     pub(super) fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = self.modules.iter().map(|module| output::shell_word(module)).collect();
         words.extend(self.files_from.iter().map(|list| format!("--files-from {}", output::shell_word(list))));
         words
     }
 
-    /// What is named, as it is named: those of the command line, then those of the list. Folders are not gone into.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the list can't be opened. Each item may be an error: the list's, of
-    /// which none follow; [`ErrorKind::Usage`] if nothing is named but a list that is empty.
+    /// [`FileSelection::named`]
     pub(super) fn named(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        let mut list = self.files_from.as_deref().map(List::open).transpose()?;
-        if let Some(list) = &mut list {
-            list.may_be_empty = !self.modules.is_empty();
-        }
-        Ok(self.modules.clone().into_iter().map(Ok).chain(list.into_iter().flatten()))
+        self.selection().named()
     }
 
-    /// The files that are meant: those that are named, there or not, and the modules in folders that are named, sorted.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Modules::named`]. Each item may be an error too: those of the list, and those of [`Walk`].
+    /// [`FileSelection::files`]
     pub(super) fn files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        Ok(self.named()?.flat_map(|named| match named {
-            Ok(path) if path.is_dir() => Meant::Below(Walk::modules(path)),
-            named => Meant::Itself(Some(named)),
-        }))
+        self.selection().files()
     }
 
-    /// The real paths of [`Modules::files`], each once, in the order in which they are named. Where several things are named,
-    /// it takes 16 bytes for each file.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Modules::files`]; of each item those of [`target::real_path`] too.
+    /// [`FileSelection::real_files`]
     pub(super) fn real_files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        // A walk comes to each file once, and of a hash of 128 bits no two paths are alike, whoever chose them.
-        let mut seen = (!self.is_single()).then(HashSet::new);
-        let mut real = Real::default();
-        let files = self.files()?.map(move |path| path.and_then(|path| real.path(&path)));
-        Ok(files.filter(move |path| match (path, &mut seen) {
-            (Ok(path), Some(seen)) => seen.insert(index::key_of_path(path)),
-            _ => true,
-        }))
+        self.selection().real_files()
     }
 
-    /// How many files are meant, about, by a walk of its own. `None` where there is a list: that may be read but once.
+    /// [`FileSelection::count`]
     pub(super) fn count(&self) -> Option<usize> {
-        let files = self.files_from.is_none().then(|| self.files())?;
-        Some(output::waiting("counting", || files.map_or(0, Iterator::count)))
-    }
-}
-
-/// What makes paths real, and knows the last folder's.
-#[derive(Default)]
-struct Real {
-    /// A folder as it was named, and its real path. Files of one folder come one after the other.
-    last: Option<(PathBuf, PathBuf)>,
-}
-
-impl Real {
-    /// [`target::real_path`].
-    fn path(&mut self, path: &Path) -> Result<PathBuf> {
-        if let (Some((named, real)), Some(name)) = (&self.last, path.file_name())
-            && path.parent() == Some(named.as_path())
-        {
-            return Ok(real.join(name));
-        }
-        let real = target::real_path(path)?;
-        self.last = path.parent().zip(real.parent()).map(|(named, real)| (named.to_owned(), real.to_owned()));
-        Ok(real)
-    }
-}
-
-/// What one name stands for.
-enum Meant {
-    Itself(Option<Result<PathBuf>>),
-    Below(Walk),
-}
-
-impl Iterator for Meant {
-    type Item = Result<PathBuf>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Meant::Itself(named) => named.take(),
-            Meant::Below(files) => files.next(),
-        }
-    }
-}
-
-/// A list of paths, read as far as it is wanted.
-struct List {
-    name: PathBuf,
-    lines: Box<dyn BufRead + Send>,
-    /// What ends a path.
-    end: u8,
-    is_over: bool,
-    /// Is it no error if no path is in it?
-    may_be_empty: bool,
-}
-
-impl List {
-    /// Opens it; `-` is stdin.
-    fn open(name: &Path) -> Result<List> {
-        let (shown, file): (&Path, Box<dyn Read + Send>) = match name == Path::new("-") {
-            true => (Path::new("stdin"), Box::new(io::stdin())),
-            false => {
-                let hint = "--files-from - reads the list from a pipe or a FIFO";
-                let opened = file::open_text(name);
-                (name, Box::new(opened.map_err(|e| if e.kind() == ErrorKind::Usage { e.hint(hint) } else { e })?))
-            }
-        };
-        List::of(shown, file)
-    }
-
-    /// The list in a stream. A NUL can't be in a path, so one at its start tells how the paths end.
-    fn of(name: &Path, mut stream: Box<dyn Read + Send>) -> Result<List> {
-        let mut start = Vec::new();
-        let read = stream.by_ref().take(LOOKED_AT).read_to_end(&mut start);
-        read.map_err(|e| Error::io("reading", e).on(name))?;
-        let end = if start.contains(&0) { 0 } else { b'\n' };
-        let lines = Box::new(BufReader::new(io::Cursor::new(start).chain(stream)));
-        Ok(List { name: name.to_owned(), lines, end, is_over: false, may_be_empty: true })
-    }
-
-    fn line(&mut self) -> Result<Option<PathBuf>> {
-        let mut empty = 0;
-        loop {
-            let mut line = Vec::new();
-            let read = self.lines.by_ref().take(LONGEST_LINE).read_until(self.end, &mut line);
-            read.map_err(|e| Error::io("reading", e))?;
-            if line.is_empty() {
-                return Ok(None);
-            }
-            if line.len() as u64 == LONGEST_LINE && line.last() != Some(&self.end) {
-                let what = format!("a line of more than {LONGEST_LINE} bytes");
-                return Err(Error::new(ErrorKind::Usage, what).hint("a list has one path in a line"));
-            }
-            line.pop_if(|last| *last == self.end);
-            if line.contains(&0) {
-                return Err(Error::new(ErrorKind::Usage, "a NUL within a line").hint("a list has one path in a line"));
-            }
-            if !line.is_empty() {
-                return Ok(Some(PathBuf::from(OsString::from_vec(line))));
-            }
-            empty += 1;
-            if empty == LONGEST_LINE {
-                let what = format!("{LONGEST_LINE} empty lines one after the other");
-                return Err(Error::new(ErrorKind::Usage, what).hint("a list has one path in a line"));
-            }
-        }
-    }
-}
-
-impl Iterator for List {
-    type Item = Result<PathBuf>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
-            return None;
-        }
-        let nothing = || Error::new(ErrorKind::Usage, "the list names no module");
-        let line = match self.line().transpose() {
-            None if !self.may_be_empty => Some(Err(nothing())),
-            line => line,
-        };
-        self.is_over = !matches!(line, Some(Ok(_)));
-        self.may_be_empty = true;
-        line.map(|line| line.map_err(|e| e.on(&self.name)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn list(bytes: &[u8]) -> Vec<String> {
-        let list = List::of(Path::new("L"), Box::new(io::Cursor::new(bytes.to_vec()))).unwrap();
-        let shown = |line: Result<PathBuf>| line.map_or_else(|e| e.to_string(), |path| path.display().to_string());
-        list.map(shown).collect()
-    }
-
-    #[test]
-    fn a_list_has_a_path_a_line_and_its_last_may_lack_the_end() {
-        assert_eq!(list(b"a.ko\n\n b \nc"), ["a.ko", " b ", "c"]);
-        assert_eq!(list(b""), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn a_nul_at_the_start_makes_line_feeds_part_of_the_names() {
-        assert_eq!(list(b"a\nb.ko\0c.ko\0"), ["a\nb.ko", "c.ko"]);
-    }
-
-    #[test]
-    fn what_is_no_list_ends_it_with_one_error() {
-        let late = [b"a.ko\n".repeat(1 << 14), b"b\0c\nd\n".to_vec()].concat();
-        let lines = list(&late);
-        assert_eq!(lines.last().unwrap(), "L: a NUL within a line; a list has one path in a line");
-        assert_eq!(lines.len(), (1 << 14) + 1);
-        let long = [b"a.ko\n".to_vec(), vec![b'x'; 1 << 18]].concat();
-        assert_eq!(list(&long), ["a.ko", "L: a line of more than 65536 bytes; a list has one path in a line"]);
-    }
-
-    #[test]
-    fn an_empty_list_is_an_error_where_nothing_else_is_named() {
-        let list = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(names(&[], Some(list.path())), ["the list names no module"]);
-        assert_eq!(names(&[Path::new("a.ko")], Some(list.path())), ["a.ko"]);
-        fs::write(list.path(), "\n\n").unwrap();
-        assert_eq!(names(&[], Some(list.path())), ["the list names no module"]);
-    }
-
-    fn names(modules: &[&Path], files_from: Option<&Path>) -> Vec<String> {
-        let modules = Modules {
-            modules: modules.iter().map(|path| (*path).to_owned()).collect(),
-            files_from: files_from.map(Path::to_owned),
-        };
-        let shown = |file: Result<PathBuf>| match file {
-            Ok(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
-            Err(error) => error.what().to_owned(),
-        };
-        modules.files().unwrap().map(shown).collect()
-    }
-
-    #[test]
-    fn a_folder_stands_for_the_modules_in_it_and_links_lead_nowhere() {
-        let top = tempfile::tempdir().unwrap();
-        let [tree, other, empty] = ["tree", "other", "empty"].map(|name| top.path().join(name));
-        for folder in [tree.join("kernel/b"), tree.join("kernel-x"), other.clone(), empty.clone()] {
-            fs::create_dir_all(folder).unwrap();
-        }
-        for file in ["kernel/b/2.ko", "kernel/1.ko.xz", "kernel-x/0.ko.zst", "modules.dep", "kernel/x.ko.bak"] {
-            fs::write(tree.join(file), "").unwrap();
-        }
-        fs::write(other.join("far.ko"), "").unwrap();
-        std::os::unix::fs::symlink(&other, tree.join("build")).unwrap();
-        std::os::unix::fs::symlink(other.join("far.ko"), tree.join("link.ko")).unwrap();
-        assert_eq!(names(&[&tree], None), ["1.ko.xz", "2.ko", "0.ko.zst"]);
-        // What is named itself is meant, whatever it is.
-        assert_eq!(names(&[&tree.join("build"), &tree.join("link.ko")], None), ["far.ko", "link.ko"]);
-        assert_eq!(names(&[&empty, &tree.join("missing")], None), ["no module in this folder", "missing"]);
-        let list = top.path().join("list");
-        fs::write(&list, format!("{}\n{}\n", other.display(), tree.join("modules.dep").display())).unwrap();
-        assert_eq!(names(&[&tree.join("kernel/b")], Some(&list)), ["2.ko", "far.ko", "modules.dep"]);
-    }
-
-    #[test]
-    fn each_real_path_comes_once_in_the_order_of_the_names() {
-        let top = tempfile::tempdir().unwrap();
-        let top = top.path().canonicalize().unwrap();
-        for file in ["a/1.ko", "a/2.ko", "b/c/3.ko", "b/4.ko"] {
-            fs::create_dir_all(top.join(file).parent().unwrap()).unwrap();
-            fs::write(top.join(file), "").unwrap();
-        }
-        std::os::unix::fs::symlink(top.join("a"), top.join("link")).unwrap();
-        let list = top.join("list");
-        fs::write(&list, format!("{0}/b/4.ko\n{0}/a/./2.ko\n{0}/b/..\n", top.display())).unwrap();
-        let real = |named: &[&str], files_from: Option<&Path>| {
-            let named: Vec<PathBuf> = named.iter().map(|name| top.join(name)).collect();
-            let modules = Modules { modules: named, files_from: files_from.map(Path::to_owned) };
-            let shown = |path: Result<PathBuf>| path.unwrap().strip_prefix(&top).unwrap().display().to_string();
-            (modules.count(), modules.real_files().unwrap().map(shown).collect::<Vec<_>>())
-        };
-        assert_eq!(real(&["link"], None), (Some(2), vec!["a/1.ko".to_owned(), "a/2.ko".to_owned()]));
-        let (count, twice) = real(&["b", "link", "b/c", "a/1.ko", "b"], None);
-        assert_eq!((count, twice), (Some(8), ["b/4.ko", "b/c/3.ko", "a/1.ko", "a/2.ko"].map(str::to_owned).to_vec()));
-        let (count, listed) = real(&["a/1.ko"], Some(&list));
-        assert_eq!((count, listed), (None, ["a/1.ko", "b/4.ko", "a/2.ko", "b/c/3.ko"].map(str::to_owned).to_vec()));
-    }
-
-    #[test]
-    fn a_list_may_be_a_nameless_pipe_and_no_fifo_or_device() {
-        use std::io::Write;
-        use std::os::fd::AsRawFd;
-        let (reader, mut writer) = io::pipe().unwrap();
-        writer.write_all(b"a.ko\nb.ko\n").unwrap();
-        drop(writer);
-        let listed: Vec<String> = List::open(Path::new(&format!("/dev/fd/{}", reader.as_raw_fd())))
-            .unwrap()
-            .map(|path| path.unwrap().display().to_string())
-            .collect();
-        assert_eq!(listed, ["a.ko", "b.ko"]);
-        assert_eq!(List::open(Path::new("/dev/null")).unwrap().count(), 0);
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("fifo");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
-        for path in [fifo.as_path(), Path::new("/dev/zero"), folder.path()] {
-            let error = List::open(path).err().unwrap();
-            assert_eq!((error.kind(), error.what()), (ErrorKind::Usage, "not a regular file"), "{}", path.display());
-        }
-    }
-
-    #[test]
-    fn a_list_of_nothing_but_ends_is_not_read_for_ever() {
-        let mut list = List::of(Path::new("L"), Box::new(io::repeat(0))).unwrap();
-        assert_eq!(list.next().unwrap().unwrap_err().kind(), ErrorKind::Usage);
-        assert!(list.next().is_none());
-    }
-
-    #[test]
-    fn a_list_that_is_not_there_is_an_error_at_once() {
-        let modules = Modules { modules: vec![], files_from: Some("/not/there".into()) };
-        assert!(!modules.is_empty());
-        let error = modules.named().err().unwrap();
-        assert_eq!(error.to_string(), "/not/there: opening: No such file or directory");
+        output::waiting("counting", || self.selection().count())
     }
 }

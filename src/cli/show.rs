@@ -1,18 +1,18 @@
-//! `show`: what a module says about itself, for eyes, as modinfo prints it, or as JSON.
+//! `show`: the contents of module files as text, as modinfo lists them, or as JSON.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::Status;
-use crate::cli::modinfo::{self, Kmod, Listing, Origin};
-use crate::cli::module_tree::{self, Found, Tree};
 use crate::cli::modules::Modules;
-use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped};
-use crate::digest::Sha256;
-use crate::error::{Error, ErrorKind};
-use crate::escape::bytes_for_eyes;
+use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
+use crate::error::{Error, ErrorKind, Remedy};
+use crate::escape::{bytes_for_eyes, lines_for_eyes};
+use crate::kernel::module_index::{self, IndexedModule, ModuleIndex};
+use crate::module::description::ModuleReport;
+use crate::module::listing::{self, KmodVersion, ListedField, ListedItem, ListedModule, Listing};
 use crate::module::trailer::KeyIdKind;
 use crate::module::versions::Kind;
 use crate::module::{self, Module, Stored, elf};
@@ -55,18 +55,19 @@ pub(super) struct Args {
     #[arg(long)]
     modinfo: bool,
     /// As modinfo of this version of kmod prints them [default: 30]
-    #[arg(long, value_enum, value_name = "VERSION", hide_possible_values = true, conflicts_with_all = ["versions", "json"])]
-    as_kmod: Option<Kmod>,
+    #[arg(long, value_name = "VERSION", hide_possible_values = true, conflicts_with_all = ["versions", "json"])]
+    #[arg(value_parser = PossibleValuesParser::new(KmodVersion::NAMES).try_map(|name| name.parse::<KmodVersion>()))]
+    as_kmod: Option<KmodVersion>,
     /// Symbol versions, as modprobe --show-modversions prints them
     #[arg(long, conflicts_with_all = ["modinfo", "field", "null", "json"])]
     versions: bool,
-    /// One JSON object a module, in a line each
+    /// One JSON object per line and module
     #[arg(long, conflicts_with_all = ["modinfo", "field", "null", "author", "description", "license", "parameters", "filename"])]
     json: bool,
 }
 
 impl Args {
-    /// The listing of modinfo's, if that is what is wanted.
+    /// The listing of modinfo, if the arguments select it.
     fn listing(&self) -> Option<Listing> {
         let short = [
             (self.author, "author"),
@@ -131,20 +132,18 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 
 fn show(argument: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     let looks_like_path = argument.as_os_str().as_bytes().contains(&b'/') || argument.exists();
-    if module_tree::is_module_file(argument) || (looks_like_path && args.release.is_none() && args.root.is_none()) {
+    if module_index::is_module_file(argument) || (looks_like_path && args.release.is_none() && args.root.is_none()) {
         return show_file(argument, args, is_first, session);
     }
-    for found in Tree::of(args.release.as_deref(), args.root.as_deref()).find(&argument.to_string_lossy())? {
+    for found in ModuleIndex::of(args.release.as_deref(), args.root.as_deref()).find(&argument.to_string_lossy())? {
         match (found, args.listing()) {
-            (Found::File(path), _) => show_file(&path, args, is_first, session)?,
-            (Found::BuiltIn(name, fields), Some(listing)) => {
-                listing.print(session, &Origin::BuiltIn(name.into_bytes()), &fields)?
+            (IndexedModule::File(path), _) => show_file(&path, args, is_first, session)?,
+            (IndexedModule::BuiltIn(name, fields), Some(listing)) => {
+                print_listing(&listing, &ListedModule::BuiltIn(name.into_bytes()), &fields, session)?;
             }
-            (Found::BuiltIn(..), None) => {
-                let what = "is built into the kernel: there is no file to look into";
-                return Err(Error::new(ErrorKind::Unsupported, what)
-                    .hint("--modinfo prints what the kernel kept of it")
-                    .into());
+            (IndexedModule::BuiltIn(..), None) => {
+                let what = "is built into the kernel: there is no module file";
+                return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::ListModinfo).into());
             }
         }
     }
@@ -160,7 +159,7 @@ fn show_file(path: &Path, args: &Args, is_first: bool, session: &mut Session<'_>
     }
     let (stored, module) = module::open(path, session.max_size)?;
     if args.json {
-        return session.json(&Shown::of(path, &stored, &module));
+        return session.json(&ModuleReport::of(path, &stored, &module));
     }
     if !is_first {
         writeln!(session.out)?;
@@ -168,15 +167,43 @@ fn show_file(path: &Path, args: &Args, is_first: bool, session: &mut Session<'_>
     for_eyes(path, &stored, &module, session)
 }
 
-/// Prints a file's modinfo in modinfo's form.
+/// Prints a file's modinfo as modinfo lists it.
 fn list(path: &Path, listing: &Listing, session: &mut Session<'_>) -> Result<(), Failure> {
     let module = module::open_unhashed(path, session.max_size)?;
-    // kmod puts the working folder before a relative path and leaves the rest as it was written.
+    // kmod prefixes a relative path with the working directory and does not normalise it.
     let file = match std::env::current_dir() {
         Ok(here) if path.is_relative() => [here.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()].concat(),
         _ => path.as_os_str().as_bytes().to_vec(),
     };
-    listing.print(session, &Origin::File(file), &modinfo::fields(&module, listing.kmod))
+    print_listing(listing, &ListedModule::File(file), &listing::fields(&module, listing.kmod), session)
+}
+
+fn print_listing(
+    listing: &Listing,
+    module: &ListedModule,
+    fields: &[ListedField],
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    for item in listing.items(module, fields) {
+        match item {
+            ListedItem::Line(mut line) => {
+                if session.escapes {
+                    line = lines_for_eyes(&line).into_bytes();
+                }
+                line.push(if listing.nul { 0 } else { b'\n' });
+                session.out.write_all(&line)?;
+            }
+            ListedItem::MalformedParameter((key, value)) => {
+                let [key, value] = [key, value].map(|text| bytes_for_eyes(&text));
+                session.remark(format_args!("{key}={value} has no ':', and is left out"));
+            }
+            ListedItem::NoModinfo => {
+                let what = "built into the kernel, whose build kept no modinfo of it";
+                return Err(Error::new(ErrorKind::NotFound, what).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The form of `modprobe --show-modversions` (kmod 30), which leaves out the dot of old powerpc64 names.
@@ -369,162 +396,4 @@ fn modinfo_lines(module: &Module) -> Vec<String> {
     entries
         .map(|e| format!("{:<12} {}", bytes_for_eyes(&e.key), bytes_for_eyes(&e.value)).trim_end().to_owned())
         .collect()
-}
-
-/// A module as JSON.
-#[derive(Serialize)]
-struct Shown {
-    schema_version: u32,
-    path: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    name: String,
-    container: module::container::Container,
-    stored_size: u64,
-    size: usize,
-    sha256: Option<Sha256>,
-    class: elf::Class,
-    endian: elf::Endian,
-    machine: String,
-    vermagic: Option<ShownVermagic>,
-    symbol_versions: ShownVersions,
-    struct_module: Option<module::this_module::Fingerprint>,
-    build_id: Option<String>,
-    btf: Option<u64>,
-    signature: Option<ShownSignature>,
-    modinfo: Vec<ShownField>,
-    import_namespaces: Vec<String>,
-    imports: Vec<ShownImport>,
-    exports: Vec<ShownExport>,
-}
-
-#[derive(Serialize)]
-struct ShownVermagic {
-    #[serde(flatten)]
-    text: Text,
-    tokens: Vec<ShownToken>,
-    visible: bool,
-}
-
-#[derive(Serialize)]
-struct ShownToken {
-    kind: &'static str,
-    text: String,
-}
-
-#[derive(Serialize)]
-struct ShownVersions {
-    kind: Kind,
-    visible: bool,
-    basic: Vec<ShownVersion>,
-    extended: Vec<ShownVersion>,
-}
-
-#[derive(Serialize)]
-struct ShownVersion {
-    symbol: String,
-    crc: String,
-}
-
-#[derive(Serialize)]
-struct ShownSignature {
-    format: &'static str,
-    signer: Option<String>,
-    key_id: String,
-    hash: String,
-    signature: String,
-    start: usize,
-    len: usize,
-}
-
-#[derive(Serialize)]
-struct ShownField {
-    key: String,
-    #[serde(flatten)]
-    value: Text,
-}
-
-#[derive(Serialize)]
-struct ShownImport {
-    name: String,
-    weak: bool,
-    crc: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownExport {
-    name: String,
-    gpl_only: bool,
-    namespace: Option<String>,
-    crc: Option<String>,
-}
-
-impl Shown {
-    fn of(path: &Path, stored: &Stored, module: &Module) -> Shown {
-        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let crc = |crc: u64| format!("0x{crc:08x}");
-        let versions = |list: &Option<Vec<module::versions::Version>>| {
-            let list = list.iter().flatten();
-            list.map(|v| ShownVersion { symbol: lossy(&v.symbol), crc: crc(v.crc) }).collect()
-        };
-        Shown {
-            schema_version: 1,
-            path: output::path_text(path).into_owned(),
-            path_hex: output::path_hex(path),
-            name: module.name_or_stem(path),
-            container: stored.container,
-            stored_size: stored.size,
-            size: module.size,
-            sha256: stored.sha256,
-            class: module.class,
-            endian: module.endian,
-            machine: elf::machine_name(module.machine),
-            vermagic: module.vermagic().map(|v| ShownVermagic {
-                text: Text::of(v.as_bytes()),
-                tokens: v.tokens().iter().map(|t| ShownToken { kind: t.kind.name(), text: t.text.clone() }).collect(),
-                visible: module.modinfo.visible,
-            }),
-            symbol_versions: ShownVersions {
-                kind: module.versions.kind(),
-                visible: module.versions.visible,
-                basic: versions(&module.versions.basic),
-                extended: versions(&module.versions.extended),
-            },
-            struct_module: module.this_module.as_ref().map(|t| t.fingerprint),
-            build_id: module.build_id.as_ref().map(hex::encode),
-            btf: module.btf,
-            signature: module.trailer.as_ref().map(|t| ShownSignature {
-                format: t.format.name(),
-                signer: t.signer.as_deref().map(lossy),
-                key_id: hex::encode(&t.key_id),
-                hash: t.hash.clone(),
-                signature: hex::encode(&t.signature),
-                start: t.start,
-                len: t.len,
-            }),
-            modinfo: module
-                .modinfo
-                .entries
-                .iter()
-                .map(|e| ShownField { key: lossy(&e.key), value: Text::of(&e.value) })
-                .collect(),
-            import_namespaces: module.imported_namespaces().map(lossy).collect(),
-            imports: module
-                .imports
-                .iter()
-                .map(|i| ShownImport { name: lossy(&i.name), weak: i.is_weak, crc: i.crc.map(crc) })
-                .collect(),
-            exports: module
-                .exports
-                .iter()
-                .map(|e| ShownExport {
-                    name: lossy(&e.name),
-                    gpl_only: e.is_gpl_only,
-                    namespace: e.namespace.as_deref().map(lossy),
-                    crc: e.crc.map(|c| crc(c.into())),
-                })
-                .collect(),
-        }
-    }
 }

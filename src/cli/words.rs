@@ -37,6 +37,8 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::FindMissing => "kmodlab doctor looks for what is missing",
         Remedy::NameSourceKernel => "name a file, or the kernel to take it from: --built-for K",
         Remedy::SupplyAgent => "--agent FILE names a kmodlab built for the guest's architecture",
+        Remedy::ListFromPipe => "--files-from - reads the list from a pipe or a FIFO",
+        Remedy::ListModinfo => "--modinfo prints the fields that the kernel's build kept of it",
         Remedy::ReportTree => "kmodlab tree without --prove says what is missing",
     };
     text.to_owned()

@@ -16,6 +16,7 @@ mod folder;
 pub mod image;
 mod imports;
 pub mod installed;
+pub mod module_index;
 mod note;
 mod origin;
 pub mod package;

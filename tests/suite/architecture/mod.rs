@@ -20,7 +20,7 @@ use source::Sources;
 
 /// The layers from the ground up. `door` has the macros of the feature `internals`, `lib` is the crate's root, which names
 /// what is public, and `main` is the program.
-const LAYERS: [&str; 26] = [
+const LAYERS: [&str; 27] = [
     "door",
     "escape",
     "error",
@@ -34,11 +34,12 @@ const LAYERS: [&str; 26] = [
     "btf",
     "module",
     "walk",
-    "walk",
     "kernel",
+    "comparison",
     "predict",
     "buildtree",
     "vault",
+    "selection",
     "scan",
     "patch",
     "guard",

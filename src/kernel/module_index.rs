@@ -1,36 +1,40 @@
-//! A module named without a path: looked up in an installed kernel's module tree, as modinfo does it (`-k`, `-b`).
+//! The module index of an installed kernel: modules by name or alias, as modinfo(8) looks them up.
 //!
-//! Read are the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
-//! `modules.builtin.modinfo`; without `modules.dep` the tree is searched by file name, and of two files of one name depmod's
-//! choice counts ([`Preference`]).
+//! It reads the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
+//! `modules.builtin.modinfo`. Without `modules.dep` it searches the tree by file name; of two files with one name it takes the
+//! one that depmod prefers ([`Preference`]).
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::cli::modinfo::Field;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::preference::Preference;
+use crate::module::listing::ListedField;
 use crate::module::{file, is_module_name, name_of_file};
+use crate::walk::{Scope, Walk};
 
-/// A kernel's module tree.
-pub(super) struct Tree {
+/// The greatest depth of directories that are searched in a tree without `modules.dep`.
+const SEARCH_DEPTH: usize = 16;
+
+/// The indexes in a kernel's module tree (`lib/modules/RELEASE`).
+pub struct ModuleIndex {
     folder: PathBuf,
 }
 
-/// What a name leads to.
-pub(super) enum Found {
+/// A module that the index has.
+pub enum IndexedModule {
     /// A module file.
     File(PathBuf),
-    /// A module that is part of the kernel image: its name and its modinfo.
-    BuiltIn(String, Vec<Field>),
+    /// A module that is part of the kernel image: its name, and its modinfo if the kernel's build kept it.
+    BuiltIn(String, Vec<ListedField>),
 }
 
-impl Tree {
-    /// The tree of a release below a root folder; of the running kernel where none is named.
-    pub(super) fn of(release: Option<&str>, root: Option<&Path>) -> Tree {
+impl ModuleIndex {
+    /// The index of a release below a root directory; without a release, of the running kernel.
+    pub fn of(release: Option<&str>, root: Option<&Path>) -> ModuleIndex {
         let release =
             release.map_or_else(|| rustix::system::uname().release().to_string_lossy().into_owned(), str::to_owned);
-        // Put together as kmod does it, so that files have the same names: the root folder stays as it was written.
+        // Joined as kmod does, so that files have the same names: the root directory stays as it was written.
         let mut folder = root.map_or_else(OsString::new, |root| root.as_os_str().to_owned());
         if root.is_some_and(Path::is_relative)
             && let Ok(here) = std::env::current_dir()
@@ -39,17 +43,22 @@ impl Tree {
         }
         folder.push("/lib/modules/");
         folder.push(release);
-        Tree { folder: PathBuf::from(folder) }
+        ModuleIndex { folder: PathBuf::from(folder) }
     }
 
-    /// All that a name or alias stands for.
-    pub(super) fn find(&self, name: &str) -> Result<Vec<Found>> {
+    /// The modules with a name or alias: by precedence those with the name, with the alias, built-in ones with the name, and
+    /// built-in ones with the alias.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub fn find(&self, name: &str) -> Result<Vec<IndexedModule>> {
         let wanted = name.replace('-', "_");
         if let Some(file) = self.by_name(&wanted) {
-            return Ok(vec![Found::File(file)]);
+            return Ok(vec![IndexedModule::File(file)]);
         }
-        let by_alias: Vec<Found> =
-            self.by_alias(name).iter().filter_map(|module| self.by_name(module)).map(Found::File).collect();
+        let by_alias: Vec<IndexedModule> =
+            self.by_alias(name).iter().filter_map(|module| self.by_name(module)).map(IndexedModule::File).collect();
         if !by_alias.is_empty() {
             return Ok(by_alias);
         }
@@ -65,7 +74,7 @@ impl Tree {
     }
 
     fn index(&self, name: &str) -> Option<String> {
-        // A FIFO or a device is none.
+        // A FIFO or a device is not an index.
         let text = file::read_even_empty(&self.folder.join(name)).ok()?;
         Some(String::from_utf8_lossy(text.bytes()).into_owned())
     }
@@ -78,10 +87,11 @@ impl Tree {
             }
             None => {
                 let preference = Preference::of_tree(&self.folder);
-                let mut found = Vec::new();
-                search(&self.folder, wanted, 16, &mut found);
+                let scope = Scope { depth: SEARCH_DEPTH, ..Scope::MODULES };
+                let files = Walk::new(self.folder.clone(), scope).filter_map(Result::ok);
+                let found = files.filter(|file| name_of_file(file) == wanted);
                 let below = |file: &PathBuf| file.strip_prefix(&self.folder).unwrap_or(file).to_owned();
-                found.into_iter().min_by_key(|file| preference.rank(&below(file)))
+                found.min_by_key(|file| preference.rank(&below(file)))
             }
         }
     }
@@ -93,14 +103,14 @@ impl Tree {
         lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module.to_owned()).collect()
     }
 
-    fn built_in(&self, wanted: &str) -> Option<Found> {
+    fn built_in(&self, wanted: &str) -> Option<IndexedModule> {
         let list = self.index("modules.builtin")?;
         list.lines().find(|file| name_of_file(Path::new(file)) == wanted)?;
-        Some(self.kept_of(wanted))
+        Some(self.with_modinfo(wanted))
     }
 
-    /// The built-in modules that this is an alias of (`NAME.alias=PATTERN` in what the kernel kept of them).
-    fn built_in_by_alias(&self, alias: &str) -> Vec<Found> {
+    /// The built-in modules with this alias (`NAME.alias=PATTERN` in `modules.builtin.modinfo`).
+    fn built_in_by_alias(&self, alias: &str) -> Vec<IndexedModule> {
         let text = self.index("modules.builtin.modinfo").unwrap_or_default();
         let aliases = text.split('\0').filter_map(|string| string.split_once(".alias="));
         let alias = underscores(alias);
@@ -109,11 +119,11 @@ impl Tree {
             .map(|(name, _)| name)
             .collect();
         names.dedup();
-        names.into_iter().map(|name| self.kept_of(name)).collect()
+        names.into_iter().map(|name| self.with_modinfo(name)).collect()
     }
 
-    /// What the kernel kept of a built-in module.
-    fn kept_of(&self, wanted: &str) -> Found {
+    /// A built-in module with its strings in `modules.builtin.modinfo`.
+    fn with_modinfo(&self, wanted: &str) -> IndexedModule {
         let strings = file::read_even_empty(&self.folder.join("modules.builtin.modinfo"));
         let strings = strings.map(|file| file.bytes().to_vec()).unwrap_or_default();
         let own =
@@ -122,28 +132,16 @@ impl Tree {
             let eq = string.iter().position(|b| *b == b'=').unwrap_or(string.len());
             (string.get(..eq).unwrap_or_default().to_vec(), string.get(eq + 1..).unwrap_or_default().to_vec())
         });
-        Found::BuiltIn(wanted.to_owned(), fields.collect())
+        IndexedModule::BuiltIn(wanted.to_owned(), fields.collect())
     }
 }
 
-/// Is the argument a file, as modinfo tells it: there, regular, and with a module's ending?
-pub(super) fn is_module_file(path: &Path) -> bool {
+/// Does modinfo take the argument for a file: does a regular file with the suffix of a module exist?
+pub fn is_module_file(path: &Path) -> bool {
     is_module_name(path) && path.metadata().is_ok_and(|meta| meta.is_file())
 }
 
-/// The files of a module below a folder.
-fn search(folder: &Path, wanted: &str, depth: usize, found: &mut Vec<PathBuf>) {
-    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let is_folder = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        if is_folder && depth > 0 {
-            search(&path, wanted, depth - 1, found);
-        } else if is_module_file(&path) && name_of_file(&path) == wanted {
-            found.push(path);
-        }
-    }
-}
-
-/// The name or pattern with `_` for each `-`, but for those in brackets, which stand for a range.
+/// The name or pattern with `_` in place of `-`, except in brackets, where `-` denotes a range.
 fn underscores(pattern: &str) -> String {
     let mut in_brackets = false;
     let one = |c: char| {
