@@ -5,11 +5,13 @@
 //! - `imports`: which file depends on which
 //! - `planted`: each kind of violation, planted in a copy of the sources, is reported
 //! - `names`: what modules and types may be called
+//! - `words`: words that this project replaced by better ones
 
 mod imports;
 mod names;
 mod planted;
 mod source;
+mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -50,7 +50,6 @@ pub(super) struct TypeDefinition {
 pub(super) struct Text {
     pub(super) text: String,
     pub(super) line: usize,
-    #[allow(dead_code, reason = "read by the search for words")]
     pub(super) is_documentation: bool,
 }
 
