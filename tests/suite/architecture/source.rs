@@ -89,9 +89,15 @@ impl Sources {
         self.modules.insert(module.clone(), contents);
         for inner in below {
             let name = inner.ident.to_string();
-            let path: Module = module.iter().cloned().chain([name.trim_start_matches("r#").to_owned()]).collect();
+            let mut path: Module = module.iter().cloned().chain([name.trim_start_matches("r#").to_owned()]).collect();
             let at = folder_of(file).join(path.last().unwrap());
-            let found = [at.with_extension("rs"), at.join("mod.rs")].into_iter().find(|file| src.join(file).exists());
+            let mut found =
+                [at.with_extension("rs"), at.join("mod.rs")].into_iter().find(|file| src.join(file).exists());
+            if let Some(other) = path_attribute(&inner.attrs) {
+                // The module in another form, without a feature: a module of its own here.
+                path.last_mut().unwrap().push_str(&format!(" ({other})"));
+                found = Some(file.parent().unwrap().join(other));
+            }
             match (&inner.content, found.clone()) {
                 _ if is_for_tests(&inner.attrs) => {
                     // Its files are no part of the crate that is built.
@@ -141,6 +147,18 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
             _ => return false,
         };
         text == "test" || text.starts_with("all (test")
+    })
+}
+
+/// The file of `#[path = "…"]`.
+fn path_attribute(attributes: &[Attribute]) -> Option<String> {
+    attributes.iter().find_map(|attribute| match &attribute.meta {
+        syn::Meta::NameValue(syn::MetaNameValue {
+            path,
+            value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(file), .. }),
+            ..
+        }) if path.is_ident("path") => Some(file.value()),
+        _ => None,
     })
 }
 

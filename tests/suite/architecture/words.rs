@@ -33,14 +33,21 @@ const REPLACED: &[(&[&str], &str)] = &[
 ];
 
 /// Phrases in which one of the words is right.
-const EXCEPT: &[&str] =
-    &["cells.jsonl", "stands for", "left alone", "leave it alone", "leaves it alone", "leave the module alone", "packages alone"];
+const EXCEPT: &[&str] = &[
+    "cells.jsonl",
+    "stands for",
+    "left alone",
+    "leave it alone",
+    "leaves it alone",
+    "leave the module alone",
+    "packages alone",
+];
 
 /// Whole literals that files on disk are made with: they never change.
 const ON_DISK: &[&str] = &["witness", "kmodlab cell"];
 
 /// How many may still be there. The number may only become smaller.
-const LEFT: usize = 108;
+const LEFT: usize = 96;
 
 /// Where a text is, and the text.
 struct Place {
