@@ -24,6 +24,7 @@
 //! - `patch`: the plan, and its application
 //! - `guard`: the safety checks before a write
 //! - `lab`: the throwaway virtual machine
+//! - `doctor`: what this machine can do
 //! - `report`: what people look at afterwards: a page, JSON, JUnit XML; pure
 //! - `cli`: the program's commands
 //!
@@ -66,6 +67,10 @@ mod comparison;
 pub mod digest;
 #[cfg(not(feature = "internals"))]
 mod digest;
+#[cfg(all(feature = "program", feature = "internals"))]
+pub mod doctor;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod doctor;
 mod door;
 #[cfg(feature = "internals")]
 pub mod edit;

@@ -22,7 +22,7 @@ use source::Sources;
 
 /// The layers from the ground up. `door` has the macros of the feature `internals`, `lib` is the crate's root, which names
 /// what is public, and `main` is the program.
-const LAYERS: [&str; 27] = [
+const LAYERS: [&str; 28] = [
     "door",
     "escape",
     "error",
@@ -46,6 +46,7 @@ const LAYERS: [&str; 27] = [
     "patch",
     "guard",
     "lab",
+    "doctor",
     "report",
     "cli",
     "lib",
