@@ -11,6 +11,7 @@ pub mod description;
 pub mod elf;
 pub mod file;
 pub mod glance;
+mod interface;
 pub mod licence;
 pub mod listing;
 pub mod modinfo;
