@@ -11,7 +11,7 @@ use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 
 use crate::guard::machine::Machine;
-use crate::kernel::installed::{Installed, installed};
+use crate::kernel::installed::{InstalledKernel, installed};
 use crate::lab::acceleration::{self, Acceleration};
 use crate::lab::distribution::{QemuProgram, install};
 use crate::lab::guest::find_qemu;
@@ -42,7 +42,7 @@ pub struct Examination {
     /// Hardware acceleration.
     pub kvm: KvmState,
     /// The kernels that are installed.
-    pub kernels: Vec<Installed>,
+    pub kernels: Vec<InstalledKernel>,
     /// The folder for temporary files.
     pub temporary: FolderState,
     /// Free memory, in MiB; `None` if the system does not report it.

@@ -151,7 +151,7 @@ pub use cli::program;
 
 pub use digest::{ParseSha256Error, Sha256};
 pub use error::{Error, ErrorKind, Remedy, Result};
-pub use kernel::{Kernel, Lookup};
+pub use kernel::{Kernel, KernelName, Lookup, NoVermagic, Origin};
 pub use module::Module;
 pub use module::container::Container;
 pub use predict::danger::Danger;

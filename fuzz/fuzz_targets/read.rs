@@ -43,7 +43,7 @@ fn is_judged(module: &Module, bytes: &[u8]) {
         assert_eq!(compare(a, b).is_equal(), a.as_bytes() == b.as_bytes());
     }
     let kernel = Kernel {
-        name: "fuzz".to_owned(),
+        name: "fuzz".into(),
         vermagic: Some(Fact { value: kernel, source: "the fuzz target".into() }),
         facts: Facts { machine: Some(Fact { value: Machine::of(module), source: Default::default() }), ..Facts::default() },
     };

@@ -176,7 +176,7 @@ impl TreeReport {
             schema_version: 2,
             summary: TreeSummary::of(path, tree, predictions),
             kernel: KernelSummary {
-                name: kernel.name.clone(),
+                name: kernel.name.to_string(),
                 vermagic: wanted.value.clone(),
                 source: wanted.source.clone(),
                 config: kernel.facts.config.as_ref().map(|config| config.source.clone()),

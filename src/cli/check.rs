@@ -14,7 +14,7 @@ use crate::cli::{Status, words};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Kernel, KernelName};
 use crate::module::container::Container;
 use crate::module::{self, Module, file, name_of_file};
 use crate::predict::danger::Danger;
@@ -299,9 +299,10 @@ fn configuration_beside(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
         return None;
     }
     let release = kernel.facts.release.as_ref().map(|release| release.value.as_str())?;
-    let image = Path::new(&kernel.name);
+    let name = kernel.name.to_string();
+    let image = Path::new(&name);
     let config = image.with_file_name(format!("config-{}", release.replace('/', "_")));
-    let both = format!("{}+{}", kernel.name, config.to_str()?);
+    let both = format!("{}+{}", name, config.to_str()?);
     (image.is_file() && config.is_file()).then(|| output::shell_word(Path::new(&both)))
 }
 
@@ -366,9 +367,9 @@ fn right_way(kernel: &Kernel, verdict: &Verdict) -> Option<String> {
     if !is_foreign && verdict.stage != Some(LoaderStep::Vermagic) {
         return None;
     }
-    let running = (kernel.name == "running").then(|| kernel.release()).flatten();
+    let running = (kernel.name == KernelName::Running).then(|| kernel.release()).flatten();
     let tree = running.map_or_else(|| "TREE".to_owned(), |release| format!("/lib/modules/{release}/build"));
-    let (tree, name) = (output::shell_word(Path::new(&tree)), output::shell_word(Path::new(&kernel.name)));
+    let (tree, name) = (output::shell_word(Path::new(&tree)), output::shell_word(Path::new(&kernel.name.to_string())));
     Some(format!("kmodlab tree {tree} --for {name}"))
 }
 
@@ -384,7 +385,7 @@ struct Cell<'c> {
     /// The path's bytes in hexadecimal, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    kernel: &'c str,
+    kernel: &'c KernelName,
     force: Force,
     verdict: Decision,
     errno: Option<i32>,

@@ -12,8 +12,8 @@ use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped, wa
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel::{
-    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, Member, Note, Origin, Owner,
-    Policy, Tree,
+    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, KernelName, Member, ModuleTree,
+    Note, Origin, Policy, SymbolOwner,
 };
 use crate::module::elf::{Class, Endian};
 use crate::module::this_module::Fingerprint;
@@ -87,14 +87,14 @@ impl Sources {
 fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     let facts = &kernel.facts;
     let mut sources = Sources::default();
-    writeln!(session.out, "{}", session.paint(Paint::Strong, for_eyes(&kernel.name)))?;
+    writeln!(session.out, "{}", session.paint(Paint::Strong, for_eyes(&kernel.name.to_string())))?;
     fact("release", facts.release.as_ref(), |release| vec![for_eyes(release)], &mut sources, session)?;
     fact("version", facts.banner.as_ref(), |line| vec![for_eyes(line.trim_end())], &mut sources, session)?;
     match &kernel.vermagic {
         Some(_) => fact("vermagic", kernel.vermagic.as_ref(), vermagic_lines, &mut sources, session)?,
         None => {
             let label = session.paint(Paint::Faint, format_args!("{:<14}", "vermagic"));
-            let why = for_eyes(&kernel.why_no_vermagic());
+            let why = for_eyes(&kernel.why_no_vermagic().to_string());
             writeln!(session.out, "  {label} {}: {why}", session.paint(Paint::Odd, "not known"))?;
         }
     }
@@ -205,7 +205,7 @@ fn imports_line(imports: &Imports) -> String {
     format!("{}, {whose}", count(symbols, "symbol"))
 }
 
-fn tree_lines(tree: &Tree) -> Vec<String> {
+fn tree_lines(tree: &ModuleTree) -> Vec<String> {
     let exports = tree.modules.iter().map(|module| module.exports.len()).sum();
     let mut line = format!("{}, exporting {}", count(tree.modules.len(), "module"), count(exports, "symbol"));
     if !tree.has_files() && !tree.modules.is_empty() {
@@ -267,7 +267,7 @@ fn list_symbols(facts: &Facts, json: bool, session: &mut Session<'_>) -> Result<
         let is_listed = facts.exports.as_ref().is_some_and(|exports| exports.value.symbols.contains_key(name))
             || facts.tree.as_ref().is_some_and(|tree| tree.value.exporter(name).is_some());
         let known = facts.symbol(name, None).filter(|_| !is_listed)?;
-        let owner = if known.owner == Owner::Image { "vmlinux" } else { "?" };
+        let owner = if known.owner == SymbolOwner::Image { "vmlinux" } else { "?" };
         Some((name, owner, Export { crc: known.crc, gpl_only: known.gpl_only, namespace: known.namespace }))
     });
     let imported: Vec<(&str, &str, Export)> = imported.collect();
@@ -297,7 +297,7 @@ fn list_symbols(facts: &Facts, json: bool, session: &mut Session<'_>) -> Result<
 /// them (`write_dump`, scripts/mod/modpost.c, 6.12). An owner is `vmlinux`, or a module's path in the build tree, without
 /// its ending. Without symbol versions each CRC is 0.
 fn write_symvers(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
-    let unknown = |what: String| Error::new(ErrorKind::NotFound, what).on(&kernel.name);
+    let unknown = |what: String| Error::new(ErrorKind::NotFound, what).on(kernel.name.to_string());
     let exports = kernel.facts.exports.as_ref().filter(|exports| exports.value.complete);
     let Some(Fact { value: exports, .. }) = exports else {
         return Err(unknown("the exports of its image are not all known".to_owned())
@@ -361,7 +361,7 @@ impl<'k> ShownSymbol<'k> {
 #[derive(Serialize)]
 struct Shown<'k> {
     schema_version: u32,
-    kernel: &'k str,
+    kernel: &'k KernelName,
     release: Option<&'k Fact<String>>,
     banner: Option<&'k Fact<String>>,
     /// `null` where it is not known.
@@ -472,7 +472,7 @@ impl<'k> Shown<'k> {
             release: facts.release.as_ref(),
             banner: facts.banner.as_ref(),
             vermagic: kernel.vermagic.as_ref().map(ShownVermagic::of),
-            no_vermagic: kernel.vermagic.is_none().then(|| kernel.why_no_vermagic()),
+            no_vermagic: kernel.vermagic.is_none().then(|| kernel.why_no_vermagic().to_string()),
             machine: shown(&facts.machine, |machine| ShownMachine::of(&Architecture::from(*machine)))
                 .or_else(|| shown(&facts.architecture, ShownMachine::of)),
             fingerprint: facts.fingerprint.as_ref(),
@@ -526,7 +526,7 @@ impl ExportsCount {
 }
 
 impl TreeCount {
-    fn of(tree: &Tree) -> TreeCount {
+    fn of(tree: &ModuleTree) -> TreeCount {
         TreeCount {
             modules: tree.modules.len(),
             exports: tree.modules.iter().map(|module| module.exports.len()).sum(),

@@ -302,7 +302,7 @@ impl Statuses {
 pub(super) fn vermagic_of(kernel: &Kernel) -> String {
     match &kernel.vermagic {
         Some(known) => vermagic(known.value.as_bytes()),
-        None => format!("version magic not known: {}", escape::for_eyes(&kernel.why_no_vermagic())),
+        None => format!("version magic not known: {}", escape::for_eyes(&kernel.why_no_vermagic().to_string())),
     }
 }
 

@@ -109,7 +109,7 @@ fn fits(subject: &TrialSubject, origin: &OsString, session: &mut Session<'_>) ->
         session.remark(format_args!(
             "{} was not built for {}: its vermagic is {}",
             for_eyes(&subject.seen.path),
-            for_eyes(&kernel.name),
+            for_eyes(&kernel.name.to_string()),
             for_eyes(subject.seen.vermagic.as_deref().unwrap_or_default())
         ));
     }

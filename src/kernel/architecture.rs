@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Machine;
+use crate::module::Module;
 use crate::module::elf::{Class, Endian, machine_name};
 use crate::vermagic::{TokenKind, Vermagic};
 
@@ -27,6 +27,30 @@ pub struct Architecture {
     pub class: Option<Class>,
     /// Byte order; `None` if both are possible.
     pub endian: Option<Endian>,
+}
+
+/// A machine, as an ELF header tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// 32 or 64 bit.
+    pub class: Class,
+    /// Byte order.
+    pub endian: Endian,
+    /// `e_machine`.
+    pub number: u16,
+}
+
+impl Machine {
+    /// The machine that a module was built for.
+    pub fn of(module: &Module) -> Machine {
+        Machine { class: module.class, endian: module.endian, number: module.machine }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.class.name(), self.endian.name(), machine_name(self.number))
+    }
 }
 
 impl Architecture {

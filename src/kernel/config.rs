@@ -1,6 +1,7 @@
 //! A kernel's configuration: `.config`, `/boot/config-RELEASE`, `/proc/config.gz` unpacked.
 
-use crate::kernel::{Config, Fact, Facts, Origin};
+use crate::kernel::facts::{Config, Fact, Facts};
+use crate::kernel::origin::Origin;
 
 /// Does the text begin as one? Its first lines are comments, and then options follow.
 pub(crate) fn looks_like(text: &str) -> bool {

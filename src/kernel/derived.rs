@@ -4,7 +4,8 @@
 //! The rules are include/linux/vermagic.h's and the architectures' asm/vermagic.h's, for the architectures where they are
 //! certain. A vendor may have added words, so that the source says how the string was come by.
 
-use crate::kernel::{Config, Fact, Origin};
+use crate::kernel::facts::{Config, Fact};
+use crate::kernel::origin::Origin;
 use crate::vermagic::{Release, Vermagic};
 
 /// The version magic, or `None` where the rules are not certain.

@@ -3,59 +3,33 @@
 //! Facts are what a verdict needs; a virtual machine needs the files that they were read from. They are found where the
 //! facts are found, by the same readers: the same places count, and the same paths and bombs are refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use crate::error::Result;
+use crate::kernel::collect::FileSink;
+pub use crate::kernel::collect::{KernelFiles, ModuleFile};
+use crate::kernel::find;
+use crate::kernel::lookup::Lookup;
+use crate::kernel::model::Kernel;
+use crate::kernel::name::KernelName;
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::kernel::bundle::{self, Group, Place, Role};
-use crate::kernel::preference::{self, Preference};
-use crate::kernel::{Kernel, Lookup, Source, cache, folder, of_path, package, paths, running};
-use crate::module::container::Container;
-use crate::module::name_of_file;
-
-/// Files of one kernel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files {
-    /// The image with its path, for eyes: the file as it lies there, not unpacked, as boot loaders and QEMU take it.
-    /// `None` where what names the kernel has no image.
-    pub image: Option<(String, Vec<u8>)>,
-    /// The modules by name, with `_`. What was wanted and is not there is not among them.
-    pub modules: BTreeMap<String, ModuleFile>,
-}
-
-/// A module's file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModuleFile {
-    /// Its path, or that in the package.
-    pub path: String,
-    /// Its bytes, decompressed, with the trailer.
-    pub bytes: Vec<u8>,
-}
-
-/// The image and the wanted modules of a kernel that is named as in [`crate::kernel::named`]. Modules are told by the
-/// names of their files, as modprobe(8) does it, `-` and `_` being one; of two files of one module the one that depmod
-/// prefers counts ([`preference`]). A version magic, a module that stands for its kernel, and a text have no files to give.
+/// The image and the wanted modules of a kernel. Modules are found by the names of their files, as modprobe(8) finds them,
+/// with `-` and `_` treated alike; of two files of one module the one that depmod prefers is used
+/// ([`crate::kernel::preference`]). A version magic, a module that stands for its kernel, and a text have no files.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Ambiguous`] if there are files of more than one kernel; [`ErrorKind::Io`] for what is wanted and can't be
-/// read; those of [`Container::decompress`] for a module; those of [`crate::kernel::named`] for a package.
-pub fn of(kernel: &OsStr, wanted: &BTreeSet<String>, lookup: &Lookup) -> Result<Files> {
-    let mut found = Found::new(wanted);
-    match kernel.as_bytes() {
-        b"running" => running::files(Path::new("/"), &mut found, lookup)?,
-        bytes if bytes.starts_with(b"vermagic:") => {}
-        _ => paths(kernel).iter().try_for_each(|path| add(path, &mut found, lookup))?,
-    }
-    found.files(lookup.max_size).map_err(|e| e.on(kernel))
+/// [`ErrorKind::Ambiguous`](crate::error::ErrorKind::Ambiguous) if there are files of more than one kernel;
+/// [`ErrorKind::Io`](crate::error::ErrorKind::Io) for a wanted file that cannot be read; those of
+/// [`Container::decompress`](crate::module::container::Container::decompress) for a module; those of [`Kernel::read`] for a
+/// package.
+pub fn of(kernel: &OsStr, wanted: &BTreeSet<String>, lookup: &Lookup) -> Result<KernelFiles> {
+    find::files(&KernelName::from(kernel), FileSink::new(wanted), lookup)
 }
 
 /// Modules of a kernel with all that they need, in an order in which they can be loaded
-/// ([`Tree::in_load_order`](crate::kernel::Tree::in_load_order)). Of a kernel whose modules are not known it is the names
+/// ([`ModuleTree::in_load_order`](crate::kernel::ModuleTree::in_load_order)). Of a kernel whose modules are not known it is the names
 /// alone.
 pub fn with_dependencies(kernel: &Kernel, names: &[String]) -> Vec<String> {
     match &kernel.facts.tree {
@@ -64,192 +38,15 @@ pub fn with_dependencies(kernel: &Kernel, names: &[String]) -> Vec<String> {
     }
 }
 
-/// Adds what a path has.
-fn add(path: &Path, found: &mut Found, lookup: &Lookup) -> Result<()> {
-    match Source::of(path, lookup)? {
-        Source::Folder => folder::files(path, found, lookup),
-        Source::Package(bytes) => {
-            let read = |wanted: &BTreeSet<String>| {
-                let mut found = Found::new(wanted);
-                package::files(&bytes, &mut found, lookup.max_size).map(|()| found)
-            };
-            let theirs = cache::files(&bytes, &found.wanted, lookup, read).map_err(|e| e.on(path))?;
-            found.join(theirs, path);
-            Ok(())
-        }
-        Source::Image(contents) => {
-            let group = Group::Folder(String::new());
-            found.add(Role::Image, &group, &path.display().to_string(), contents.bytes().to_vec());
-            Ok(())
-        }
-        // They have none; what is no kernel at all is an error here as everywhere.
-        Source::Other(_) | Source::Nothing => of_path(path, lookup).map(|_| ()),
-    }
-}
-
-/// What was found so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Found {
-    wanted: BTreeSet<String>,
-    /// The releases of all kernels that are there, wanted or not.
-    releases: BTreeSet<String>,
-    image: Option<Stored>,
-    modules: BTreeMap<String, Stored>,
-}
-
-/// A file as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stored {
-    /// How well it serves; of two files the smaller number counts.
-    rank: u8,
-    path: String,
-    #[serde(with = "in_one_piece")]
-    bytes: Vec<u8>,
-}
-
-impl Found {
-    /// Nothing yet; the image and these modules are wanted.
-    pub(super) fn new(wanted: &BTreeSet<String>) -> Found {
-        let wanted = wanted.iter().map(|name| name.replace('-', "_")).collect();
-        Found { wanted, ..Found::default() }
-    }
-
-    /// Is the file at this place wanted? It is noted whose it is, in any case.
-    pub(super) fn wants(&mut self, place: &Place<'_>) -> bool {
-        let is_wanted = match place.role {
-            Role::Image => true,
-            Role::Module => self.wanted.contains(&name_of_file(Path::new(place.below))),
-            _ => return false,
-        };
-        if let Group::Release(release) = &place.group
-            && !self.releases.contains(release)
-        {
-            self.releases.insert(release.clone());
-        }
-        is_wanted
-    }
-
-    /// Adds a file that is wanted. An empty one is none.
-    pub(super) fn add(&mut self, role: Role, group: &Group, path: &str, bytes: Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        let path = path.to_owned();
-        match role {
-            Role::Image => {
-                let stored = Stored { rank: image_rank(group, &path), path, bytes };
-                if self.image.as_ref().is_none_or(|known| stored.rank < known.rank) {
-                    self.image = Some(stored);
-                }
-            }
-            Role::Module => {
-                let below = preference::below_tree(&path);
-                let rank = Preference::default().place(below);
-                self.add_module(name_of_file(Path::new(&path)), Stored { rank, path, bytes });
-            }
-            _ => {}
-        }
-    }
-
-    fn add_module(&mut self, name: String, stored: Stored) {
-        let is_better = |known: &Stored| (stored.rank, &stored.path) < (known.rank, &known.path);
-        if self.modules.get(&name).is_none_or(is_better) {
-            self.modules.insert(name, stored);
-        }
-    }
-
-    /// Takes over what was found in a package, as far as it is wanted.
-    fn join(&mut self, other: Found, package: &Path) {
-        self.releases.extend(other.releases);
-        if let Some(mut image) = other.image
-            && self.image.as_ref().is_none_or(|known| image.rank < known.rank)
-        {
-            image.path = format!("{} in {}", image.path, package.display());
-            self.image = Some(image);
-        }
-        for (name, stored) in other.modules {
-            if self.wanted.contains(&name) {
-                self.add_module(name, stored);
-            }
-        }
-    }
-
-    /// What was looked for, found or not.
-    pub(super) fn wanted(&self) -> &BTreeSet<String> {
-        &self.wanted
-    }
-
-    /// How many bytes the files have together.
-    pub(super) fn size(&self) -> u64 {
-        self.image.iter().chain(self.modules.values()).map(|stored| stored.bytes.len() as u64).sum()
-    }
-
-    /// The files, modules decompressed.
-    pub(super) fn files(self, max_size: u64) -> Result<Files> {
-        bundle::must_be_one(&self.releases.iter().map(String::as_str).collect())?;
-        let mut modules = BTreeMap::new();
-        for (name, Stored { path, bytes, .. }) in self.modules {
-            let bytes = match Container::of(&bytes) {
-                Container::None if bytes.len() as u64 > max_size => {
-                    let what = format!("it exceeds the limit of {max_size} bytes");
-                    return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path));
-                }
-                Container::None => bytes,
-                container => container.decompress(&bytes, max_size).map_err(|e| e.on(&path))?,
-            };
-            modules.insert(name, ModuleFile { path, bytes });
-        }
-        Ok(Files { image: self.image.map(|stored| (stored.path, stored.bytes)), modules })
-    }
-}
-
-/// Which of a kernel's images is booted. A boot loader takes `vmlinux` on few machines, and what lies among headers holds
-/// types, but no kernel.
-fn image_rank(group: &Group, path: &str) -> u8 {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    match group {
-        Group::Folder(folder) if folder.starts_with("usr/src/") => 3,
-        _ if name.starts_with("vmlinux") => 2,
-        _ if matches!(name, "uImage" | "vmlinuz.efi") => 1,
-        _ => 0,
-    }
-}
-
-/// Bytes written and read as a whole, not one by one.
-mod in_one_piece {
-    use std::fmt;
-
-    use serde::de::{Deserializer, Error, Visitor};
-    use serde::ser::Serializer;
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Vec<u8>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::ffi::OsString;
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::error::ErrorKind;
 
     const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
 
@@ -261,7 +58,7 @@ mod tests {
         fixture("packages").join(name)
     }
 
-    fn ask(kernel: impl AsRef<OsStr>, wanted: &[&str], lookup: &Lookup) -> Result<Files> {
+    fn ask(kernel: impl AsRef<OsStr>, wanted: &[&str], lookup: &Lookup) -> Result<KernelFiles> {
         of(kernel.as_ref(), &wanted.iter().map(|name| (*name).to_owned()).collect(), lookup)
     }
 
@@ -316,7 +113,7 @@ mod tests {
         ] {
             let path = package(name);
             let error = ask(&path, &["hello_4"], &LOOKUP).unwrap_err();
-            let of_facts = crate::kernel::named(path.as_os_str(), &LOOKUP).unwrap_err();
+            let of_facts = find::named(path.as_os_str(), &LOOKUP).unwrap_err();
             assert_eq!((error.kind(), error.to_string()), (kind, of_facts.to_string()));
         }
     }
@@ -381,13 +178,13 @@ mod tests {
         for (to, link) in links {
             std::os::unix::fs::symlink(fixture(to), root.path().join(link)).unwrap();
         }
-        assert_eq!(ask(root.path(), &["hello_4"], &LOOKUP).unwrap(), Files::default());
+        assert_eq!(ask(root.path(), &["hello_4"], &LOOKUP).unwrap(), KernelFiles::default());
     }
 
     #[test]
     fn what_has_no_files_gives_none_and_what_is_nothing_is_an_error() {
-        assert_eq!(ask("vermagic:6.1 SMP ", &["hello_4"], &LOOKUP).unwrap(), Files::default());
-        assert_eq!(ask(fixture("modules/hello-4.ko"), &["hello_4"], &LOOKUP).unwrap(), Files::default());
+        assert_eq!(ask("vermagic:6.1 SMP ", &["hello_4"], &LOOKUP).unwrap(), KernelFiles::default());
+        assert_eq!(ask(fixture("modules/hello-4.ko"), &["hello_4"], &LOOKUP).unwrap(), KernelFiles::default());
         assert_eq!(ask("/not/there", &[], &LOOKUP).unwrap_err().kind(), ErrorKind::NotFound);
     }
 

@@ -27,7 +27,11 @@ mod vmlinux;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Fact, Facts, Machine, Note, Origin, config};
+use crate::kernel::architecture::Machine;
+use crate::kernel::config;
+use crate::kernel::facts::{Fact, Facts};
+use crate::kernel::note::Note;
+use crate::kernel::origin::Origin;
 use crate::module::certificate;
 use container::Opened;
 use strings::Banner;

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Hasher;
-use crate::kernel::TreeModule;
+use crate::kernel::tree::TreeModule;
 use crate::module::Module;
 use crate::module::glance::MARK;
 
@@ -25,13 +25,13 @@ const MOST_KINDS: usize = 8;
 /// What modules import, and the modules that say so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
-    symbols: HashMap<String, Import>,
-    witnesses: Vec<Witness>,
+    symbols: HashMap<String, ImportTally>,
+    witnesses: Vec<ImportingModule>,
 }
 
 /// A module whose imports count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Witness {
+struct ImportingModule {
     identity: Identity,
     /// All modules that it depends on are known as they were when it was built.
     proves: bool,
@@ -43,7 +43,7 @@ type Identity = [u8; 16];
 
 /// What modules say of a symbol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Import {
+struct ImportTally {
     /// How many modules import it.
     users: u32,
     /// How many of them prove that it is the image's.
@@ -58,7 +58,7 @@ struct Import {
 
 /// What the imports of modules tell of a symbol that something exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imported<'i> {
+pub struct ImportedSymbol<'i> {
     /// The image exports it. Else it is not known who does.
     pub is_of_image: bool,
     /// Its CRC, by the majority. `None` where none is known, or as many say one as say another.
@@ -69,7 +69,7 @@ pub struct Imported<'i> {
 
 /// What one module says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Statement {
+pub(super) struct ModuleImports {
     name: String,
     pub(super) is_in_tree: bool,
     /// kmodlab changed the module: its CRCs may be those that a kernel wanted.
@@ -82,7 +82,7 @@ pub(super) struct Statement {
 
 /// The words of the module that is asked about, where it is one of the witnesses.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct OwnImports {
     statement: HashMap<String, Option<u32>>,
     namespaces: Vec<String>,
     is_in_tree: bool,
@@ -93,9 +93,9 @@ pub struct Own {
     is_only: bool,
 }
 
-impl Statement {
+impl ModuleImports {
     /// What a module says.
-    pub(super) fn of(module: &Module) -> Statement {
+    pub(super) fn of(module: &Module) -> ModuleImports {
         let mut namespaces: Vec<String> = module.modinfo.all("import_ns").map(text).collect();
         namespaces.sort();
         namespaces.dedup();
@@ -113,7 +113,7 @@ impl Statement {
         }
         imports.sort();
         imports.dedup_by(|a, b| a.0 == b.0);
-        Statement {
+        ModuleImports {
             name: module.name().map(|name| name.replace('-', "_")).unwrap_or_default(),
             is_in_tree: module.modinfo.first("intree").is_some(),
             is_patched: module.modinfo.first(MARK).is_some(),
@@ -155,7 +155,7 @@ fn is_resolved(crc: Option<u32>, is_in_tree: bool) -> bool {
 /// The modules that export each symbol, with its CRC.
 type Exporters<'m> = HashMap<&'m str, Vec<(String, Option<u32>)>>;
 
-impl Statement {
+impl ModuleImports {
     /// Are all modules there that it depends on, each with something that this one imports, as it was then? modpost lists
     /// no others. A module that exports nothing of it, or something of another CRC, is not the one that it was built with.
     fn has_its_dependencies(&self, exporters: &Exporters<'_>) -> bool {
@@ -181,7 +181,7 @@ impl Imports {
     /// tree, `built` those that were built with the kernel, among them copies that others have replaced. Where one of them
     /// exports a symbol, an import counts only if it proves that the image has that symbol as well.
     pub(super) fn of<'m>(
-        statements: impl IntoIterator<Item = Statement>,
+        statements: impl IntoIterator<Item = ModuleImports>,
         modules: impl IntoIterator<Item = &'m TreeModule>,
         built: impl IntoIterator<Item = &'m TreeModule>,
     ) -> Imports {
@@ -197,8 +197,8 @@ impl Imports {
         let mut all = Imports::default();
         for statement in statements {
             let proves = statement.has_its_dependencies(&exporters);
-            all.witnesses.push(Witness { identity: statement.identity(), proves });
-            let Statement { imports, namespaces, is_in_tree, depends, .. } = statement;
+            all.witnesses.push(ImportingModule { identity: statement.identity(), proves });
+            let ModuleImports { imports, namespaces, is_in_tree, depends, .. } = statement;
             let depends = depends.unwrap_or_default();
             for (name, crc) in imports {
                 let theirs = exporters.get(name.as_str());
@@ -238,7 +238,7 @@ impl Imports {
     }
 
     /// What is known of a symbol, without the words of the module that is asked about. `None` if nobody else imports it.
-    pub fn get(&self, symbol: &str, own: Option<&Own>) -> Option<Imported<'_>> {
+    pub fn get(&self, symbol: &str, own: Option<&OwnImports>) -> Option<ImportedSymbol<'_>> {
         let import = self.symbols.get(symbol)?;
         let said = own.and_then(|own| Some((own, *own.statement.get(symbol)?)));
         let copies = |is_same: bool| said.filter(|_| is_same).map_or(0, |(own, _)| own.counted(import));
@@ -250,7 +250,7 @@ impl Imports {
             .namespaces
             .iter()
             .filter(|(names, users)| *users > copies(said.is_some_and(|(own, _)| own.namespaces == *names)));
-        Some(Imported {
+        Some(ImportedSymbol {
             is_of_image: import.of_image > proving,
             crc: import.crc(said),
             namespaces: namespaces.map(|(names, _)| names.as_slice()).collect(),
@@ -258,17 +258,17 @@ impl Imports {
     }
 
     /// The CRC of a symbol by the majority, without the words of the module that is asked about.
-    pub fn crc(&self, symbol: &str, own: Option<&Own>) -> Option<u32> {
+    pub fn crc(&self, symbol: &str, own: Option<&OwnImports>) -> Option<u32> {
         self.symbols.get(symbol)?.crc(own.and_then(|own| Some((own, *own.statement.get(symbol)?))))
     }
 
     /// The words of a module, if it is one of those that these are from.
-    pub fn own(&self, module: &Module) -> Option<Own> {
-        let statement = Statement::of(module);
+    pub fn own(&self, module: &Module) -> Option<OwnImports> {
+        let statement = ModuleImports::of(module);
         let identity = statement.identity();
         let same = || self.witnesses.iter().filter(|witness| witness.identity == identity);
         let copies = same().count();
-        (copies > 0).then(|| Own {
+        (copies > 0).then(|| OwnImports {
             statement: statement.imports.into_iter().collect(),
             namespaces: statement.namespaces,
             is_in_tree: statement.is_in_tree,
@@ -293,8 +293,8 @@ impl Imports {
     }
 }
 
-impl Import {
-    fn crc(&self, said: Option<(&Own, Option<u32>)>) -> Option<u32> {
+impl ImportTally {
+    fn crc(&self, said: Option<(&OwnImports, Option<u32>)>) -> Option<u32> {
         let without = |(crc, users): &(u32, u32)| {
             let copies = said.filter(|(_, said)| *said == Some(*crc)).map_or(0, |(own, _)| own.counted(self));
             (*crc, users.saturating_sub(copies))
@@ -303,9 +303,9 @@ impl Import {
     }
 }
 
-impl Own {
+impl OwnImports {
     /// How many of its copies were counted there.
-    fn counted(&self, import: &Import) -> u32 {
+    fn counted(&self, import: &ImportTally) -> u32 {
         if import.is_disputed { self.proving } else { self.copies }
     }
 
@@ -348,14 +348,14 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn statement(name: &str, depends: Option<&[&str]>, imports: &[(&str, u32)]) -> Statement {
+    fn statement(name: &str, depends: Option<&[&str]>, imports: &[(&str, u32)]) -> ModuleImports {
         let owned = |name: &&str| (*name).to_owned();
-        Statement {
+        ModuleImports {
             name: name.to_owned(),
             is_in_tree: true,
             depends: depends.map(|names| names.iter().map(owned).collect()),
             imports: imports.iter().map(|(name, crc)| ((*name).to_owned(), Some(*crc))).collect(),
-            ..Statement::default()
+            ..ModuleImports::default()
         }
     }
 
@@ -369,15 +369,15 @@ mod tests {
         }
     }
 
-    fn of(statements: impl IntoIterator<Item = Statement>, modules: &[TreeModule]) -> Imports {
+    fn of(statements: impl IntoIterator<Item = ModuleImports>, modules: &[TreeModule]) -> Imports {
         Imports::of(statements, modules, modules)
     }
 
-    fn own(imports: &Imports, statement: &Statement) -> Own {
+    fn own(imports: &Imports, statement: &ModuleImports) -> OwnImports {
         let identity = statement.identity();
         let copies = imports.witnesses.iter().filter(|witness| witness.identity == identity).count() as u32;
         let proving = imports.witnesses.iter().filter(|w| w.identity == identity && w.proves).count() as u32;
-        Own {
+        OwnImports {
             statement: statement.imports.iter().cloned().collect(),
             namespaces: statement.namespaces.clone(),
             is_in_tree: true,
@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn the_majority_has_the_crc_and_without_one_it_is_not_known() {
         let says = |name: &str, crc| statement(name, Some(&[]), &[("symbol", crc)]);
-        let of = |statements: Vec<Statement>| super::tests::of(statements, &[]).get("symbol", None).unwrap().crc;
+        let of = |statements: Vec<ModuleImports>| super::tests::of(statements, &[]).get("symbol", None).unwrap().crc;
         assert_eq!(of(vec![says("a", 1), says("b", 2), says("c", 1)]), Some(1));
         assert_eq!(of(vec![says("a", 1), says("b", 2)]), None);
         assert_eq!(of(vec![says("a", 1), says("b", 2), says("c", 3), says("d", 3)]), Some(3));

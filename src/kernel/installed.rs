@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// A kernel that is installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Installed {
+pub struct InstalledKernel {
     /// Its release, by the names of its files.
     pub release: String,
     /// Its image.
@@ -20,9 +20,9 @@ pub struct Installed {
 
 /// The kernels below this root folder: images `boot/vmlinuz-RELEASE`, and folders `lib/modules/RELEASE` or
 /// `usr/lib/modules/RELEASE`, which may have the image in them. Sorted by release.
-pub fn installed(root: &Path) -> Vec<Installed> {
-    let mut kernels: BTreeMap<String, Installed> = BTreeMap::new();
-    let mut at = |release: &str, fill: &dyn Fn(&mut Installed)| {
+pub fn installed(root: &Path) -> Vec<InstalledKernel> {
+    let mut kernels: BTreeMap<String, InstalledKernel> = BTreeMap::new();
+    let mut at = |release: &str, fill: &dyn Fn(&mut InstalledKernel)| {
         let kernel = kernels.entry(release.to_owned()).or_default();
         kernel.release = release.to_owned();
         fill(kernel);
@@ -45,7 +45,7 @@ pub fn installed(root: &Path) -> Vec<Installed> {
             });
         }
     }
-    let mut kernels: Vec<Installed> = kernels.into_values().collect();
+    let mut kernels: Vec<InstalledKernel> = kernels.into_values().collect();
     for kernel in &mut kernels {
         kernel.is_readable = kernel.image.as_ref().is_some_and(|image| std::fs::File::open(image).is_ok());
     }

@@ -2,13 +2,13 @@
 //!
 //! It reads the text indexes that depmod(8) makes: `modules.dep`, `modules.alias`, `modules.builtin` and
 //! `modules.builtin.modinfo`. Without `modules.dep` it searches the tree by file name; of two files with one name it takes the
-//! one that depmod prefers ([`Preference`]).
+//! one that depmod prefers ([`DepmodOrder`]).
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::preference::Preference;
+use crate::kernel::preference::DepmodOrder;
 use crate::module::listing::ListedField;
 use crate::module::{file, is_module_name, name_of_file};
 use crate::walk::{Scope, Walk};
@@ -86,7 +86,7 @@ impl ModuleIndex {
                 files.find(|file| name_of_file(Path::new(file)) == wanted).map(|file| self.folder.join(file))
             }
             None => {
-                let preference = Preference::of_tree(&self.folder);
+                let preference = DepmodOrder::of_tree(&self.folder);
                 let scope = Scope { depth: SEARCH_DEPTH, ..Scope::MODULES };
                 let files = Walk::new(self.folder.clone(), scope).filter_map(Result::ok);
                 let found = files.filter(|file| name_of_file(file) == wanted);

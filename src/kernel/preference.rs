@@ -29,7 +29,7 @@ const LARGEST_LIST: u64 = 64 << 20;
 
 /// depmod's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Preference {
+pub struct DepmodOrder {
     /// Folders below the tree's, each with its place; the first is the best.
     searches: BTreeMap<String, usize>,
     /// How many folders were named, each as often as it was.
@@ -46,7 +46,7 @@ pub struct Preference {
 }
 
 /// How good a file is; the smaller is preferred.
-pub type Rank = (bool, usize, usize, PathBuf);
+pub type DepmodRank = (bool, usize, usize, PathBuf);
 
 /// The part of a path that is below a module tree `…/lib/modules/RELEASE/`; all of a path that is in none.
 pub(super) fn below_tree(path: &str) -> &str {
@@ -54,17 +54,17 @@ pub(super) fn below_tree(path: &str) -> &str {
     in_tree.map_or(path, |(_, below)| below)
 }
 
-impl Default for Preference {
-    fn default() -> Preference {
-        let mut usual = Preference::none();
+impl Default for DepmodOrder {
+    fn default() -> DepmodOrder {
+        let mut usual = DepmodOrder::none();
         usual.add(USUAL, "");
         usual
     }
 }
 
-impl Preference {
-    fn none() -> Preference {
-        Preference {
+impl DepmodOrder {
+    fn none() -> DepmodOrder {
+        DepmodOrder {
             searches: BTreeMap::new(),
             named: 0,
             built_in: None,
@@ -76,9 +76,9 @@ impl Preference {
 
     /// The order in a module tree: by its `modules.dep`, and by depmod.d of the root file system that it is in, as far as
     /// they are there.
-    pub fn of_tree(tree: &Path) -> Preference {
+    pub fn of_tree(tree: &Path) -> DepmodOrder {
         let release = tree.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut own = Preference::none();
+        let mut own = DepmodOrder::none();
         let mut left = MOST;
         for file in configuration_files(tree) {
             let Some(text) = read(&file, left.min(LARGEST)) else { continue };
@@ -128,7 +128,7 @@ impl Preference {
     }
 
     /// How good a file is, by its path below the tree's folder.
-    pub fn rank(&self, file: &Path) -> Rank {
+    pub fn rank(&self, file: &Path) -> DepmodRank {
         let text = file.to_string_lossy();
         let is_listed = self.listed.get(&name_of_file(file)).is_some_and(|listed| *listed == *text);
         let (folder, name) = text.rsplit_once('/').unwrap_or(("", &text));
@@ -185,7 +185,7 @@ fn read(file: &Path, most: u64) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn order(preference: &Preference, files: &[&str]) -> Vec<String> {
+    fn order(preference: &DepmodOrder, files: &[&str]) -> Vec<String> {
         let mut files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
         files.sort_by_key(|file| preference.rank(file));
         files.into_iter().map(|file| file.display().to_string()).collect()
@@ -197,11 +197,11 @@ mod tests {
     #[test]
     fn what_was_added_is_preferred_to_the_kernels_own() {
         let usual = ["updates/dkms/a.ko", "extra/a.ko.xz", "weak-updates/x/a.ko", "ubuntu/a.ko", "kernel/a.ko"];
-        assert_eq!(order(&Preference::default(), &FILES), usual);
+        assert_eq!(order(&DepmodOrder::default(), &FILES), usual);
     }
 
-    fn of(text: &str) -> Preference {
-        let mut preference = Preference::none();
+    fn of(text: &str) -> DepmodOrder {
+        let mut preference = DepmodOrder::none();
         preference.add(text, "6.1");
         preference
     }
@@ -256,19 +256,19 @@ mod tests {
                 std::fs::write(path, line.repeat((1 << 18) / line.len())).unwrap();
             }
         }
-        let preference = Preference::of_tree(&root.path().join("lib/modules/6.1"));
+        let preference = DepmodOrder::of_tree(&root.path().join("lib/modules/6.1"));
         // What is read is bounded, and so is what is kept of it.
         assert!(preference.commands <= MOST as usize / "override a * b\n".len());
         assert!(preference.overrides.len() <= 2 && preference.searches.len() <= 3);
         let files: Vec<String> = (0..5000).map(|number| format!("kernel/{number}/m{number}.ko")).collect();
-        let mut ranks: Vec<Rank> = files.iter().map(|file| preference.rank(Path::new(file))).collect();
+        let mut ranks: Vec<DepmodRank> = files.iter().map(|file| preference.rank(Path::new(file))).collect();
         ranks.dedup();
         assert_eq!(ranks.len(), files.len());
     }
 
     #[test]
     fn modules_dep_is_what_depmod_has_decided() {
-        let mut listed = Preference::default();
+        let mut listed = DepmodOrder::default();
         listed.list("weak-updates/x/a.ko: kernel/b.ko\nkernel/b.ko:\n");
         assert_eq!(order(&listed, &FILES)[0], "weak-updates/x/a.ko");
     }
@@ -281,7 +281,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        let first = |tree: &str| order(&Preference::of_tree(&root.path().join(tree)), &FILES)[0].clone();
+        let first = |tree: &str| order(&DepmodOrder::of_tree(&root.path().join(tree)), &FILES)[0].clone();
         for tree in ["lib/modules/6.1", "usr/lib/modules/6.1"] {
             put(&format!("{tree}/kernel/a.ko"), "");
             assert_eq!(first(tree), "updates/dkms/a.ko");

@@ -4,7 +4,9 @@
 //! follows it. The version magic does not always show it ([`Vermagic::realtime`](crate::vermagic::Vermagic::realtime)).
 
 use crate::door::internal_fn;
-use crate::kernel::{Fact, Kernel, Origin};
+use crate::kernel::facts::Fact;
+use crate::kernel::model::Kernel;
+use crate::kernel::origin::Origin;
 use crate::module::Module;
 
 /// Exported by realtime kernels only (kernel/locking/spinlock_rt.c and rtmutex_api.c, 6.1 to 7.2).

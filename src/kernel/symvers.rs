@@ -5,7 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::kernel::{Export, Exports, Fact, Facts, Note, Origin, Tree, TreeModule, packed};
+use crate::kernel::facts::{Fact, Facts};
+use crate::kernel::note::Note;
+use crate::kernel::origin::Origin;
+use crate::kernel::tree::{Export, Exports, TreeModule};
+use crate::kernel::{ModuleTree, packed};
 use crate::module::name_of_file;
 
 /// Does the text begin as one?
@@ -30,7 +34,8 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut modules: BTreeMap<&str, Vec<(String, Export)>> = BTreeMap::new();
     let mut bad = 0;
     for text in text.split_inclusive('\n') {
-        let Some(Line { crc, symbol, owner, gpl_only, namespace }) = text.strip_suffix('\n').and_then(line) else {
+        let Some(SymversLine { crc, symbol, owner, gpl_only, namespace }) = text.strip_suffix('\n').and_then(line)
+        else {
             bad += 1;
             continue;
         };
@@ -60,7 +65,7 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
             is_added: !has_image,
         })
         .collect();
-    let modules = Tree::new(all, Vec::new());
+    let modules = ModuleTree::new(all, Vec::new());
     // A kernel's own has the exports of all modules that are built with it.
     let modules = if has_image && bad == 0 { modules.listed([]) } else { modules };
     let note = match (exports.symbols.is_empty() && modules.modules.is_empty(), bad) {
@@ -76,7 +81,7 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     }
 }
 
-struct Line<'t> {
+struct SymversLine<'t> {
     crc: u32,
     symbol: &'t str,
     owner: &'t str,
@@ -86,7 +91,7 @@ struct Line<'t> {
 
 /// `CRC symbol owner kind`, with tabs; since 5.4 with a namespace, which stood behind the symbol up to 5.5 and has
 /// stood at the end since (scripts/mod/modpost.c, `write_dump`).
-fn line(line: &str) -> Option<Line<'_>> {
+fn line(line: &str) -> Option<SymversLine<'_>> {
     let fields: Vec<&str> = line.split('\t').collect();
     let (crc, symbol, owner, kind, namespace) = match fields.as_slice() {
         [crc, symbol, owner, kind, rest @ ..] if kind.starts_with("EXPORT_") => {
@@ -98,7 +103,7 @@ fn line(line: &str) -> Option<Line<'_>> {
         _ => return None,
     };
     let crc = u32::from_str_radix(crc.strip_prefix("0x")?, 16).ok()?;
-    Some(Line { crc, symbol, owner, gpl_only: kind.contains("GPL"), namespace: namespace.trim() })
+    Some(SymversLine { crc, symbol, owner, gpl_only: kind.contains("GPL"), namespace: namespace.trim() })
 }
 
 #[cfg(test)]

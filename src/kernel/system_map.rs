@@ -3,7 +3,9 @@
 //! An export has an entry of its own there, `__ksymtab_NAME` (include/linux/export.h, export-internal.h). Debian ships
 //! one line that names another package instead.
 
-use crate::kernel::{Export, Exports, Fact, Facts, Origin};
+use crate::kernel::facts::{Fact, Facts};
+use crate::kernel::origin::Origin;
+use crate::kernel::tree::{Export, Exports};
 
 /// Does the text begin as one?
 pub(super) fn looks_like(text: &str) -> bool {

@@ -1,319 +1,287 @@
-//! A kernel's modules, all of them: what each says on its own, and what they say of the image together.
-//!
-//! Every module tells the CRCs that its imports had when it was built, and on which modules it depends: so a tree alone knows
-//! a good part of what its kernel exports ([`crate::kernel::imports`]).
+//! A kernel's modules and its exports, as values. Pure.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use crate::kernel::imports::{Imports, Statement};
-use crate::kernel::preference::Preference;
-use crate::kernel::{BuiltIn, Export, Fact, Facts, Machine, Note, Origin, Tree, TreeModule};
-use crate::module::container::Container;
-use crate::module::licence::{self, OFFENDERS};
-use crate::module::this_module::Fingerprint;
-use crate::module::{self, Module, name_of_file};
-use crate::vermagic::Vermagic;
-
-/// What modules say, gathered one at a time, in any order.
-#[derive(Default)]
-pub(super) struct Gathered {
-    /// By version magic, since a tree may hold modules of another build beside its own.
-    builds: HashMap<Vec<u8>, Vec<Member>>,
-    /// Those that are stripped of it as OpenWrt strips modules.
-    stripped: Vec<Member>,
-    /// How many have none for another reason.
-    without: usize,
-    unreadable: usize,
+/// Exported symbols by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exports {
+    /// Each symbol with what is known of it.
+    pub symbols: HashMap<String, Export>,
+    /// Are these all that there are? A symbol that is not among them then does not exist.
+    pub complete: bool,
 }
 
-/// What one module says.
-struct Member {
-    module: TreeModule,
-    machine: Machine,
-    fingerprint: Option<Fingerprint>,
-    statement: Statement,
-    /// Its licence or its name makes it proprietary.
-    is_proprietary: bool,
+/// What is known of an exported symbol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its CRC. `None` in a kernel without symbol versions, or where it is not known.
+    pub crc: Option<u32>,
+    /// For modules under a GPL-compatible licence only? `None` where that is not known.
+    pub gpl_only: Option<bool>,
+    /// The namespace that users must import, empty for none; `None` where that is not known.
+    pub namespace: Option<String>,
 }
 
-impl Member {
-    /// How much the module tells of the kernel; the smaller is better. The kernel's own build marks its modules (`intree`,
-    /// scripts/mod/modpost.c, 3.2 on). What was added later was built elsewhere, against headers that may be others.
-    fn rank(&self) -> u8 {
-        let is_added = self.module.file.iter().next().is_some_and(|folder| ADDED.iter().any(|added| folder == *added));
-        match (self.statement.is_patched, is_added, self.statement.is_in_tree) {
-            (true, ..) => 3,
-            (false, true, _) => 2,
-            (false, false, false) => 1,
-            (false, false, true) => 0,
-        }
-    }
+/// A kernel's modules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleTree {
+    /// The modules, in the order of their paths.
+    pub modules: Vec<TreeModule>,
+    /// The modules that are built into the image. An empty list means that they are not known: there is always one.
+    pub built_in: Vec<BuiltIn>,
+    /// The names of the modules that the tree's own list has (`modules.order`, `modules.dep`), and that are not there.
+    /// `None` where there is no such list.
+    pub missing: Option<BTreeSet<String>>,
+    /// The files of the modules that are proprietary by their own licence or name.
+    proprietary: BTreeSet<PathBuf>,
+    /// The names of these and of all that use their symbols, made when it is first asked for.
+    #[serde(skip)]
+    tainted: OnceLock<HashSet<String>>,
+    /// Who exports what, made when it is first asked for.
+    #[serde(skip)]
+    exporters: OnceLock<HashMap<String, (usize, usize)>>,
 }
 
-/// The folders of a module tree that do not hold what the kernel's own build made: depmod's (depmod.d(5)), and Arch's.
-const ADDED: [&str; 4] = ["updates", "extra", "weak-updates", "extramodules"];
-
-/// What a tree's own lists say.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lists {
-    /// `modules.builtin` and `modules.builtin.modinfo`.
-    pub(super) built_in: Vec<BuiltIn>,
-    /// The modules that the kernel has, as `modules.order` or `modules.dep` name them.
-    pub(super) names: Option<Vec<String>>,
-}
-
-impl Gathered {
-    /// Adds a module: its path in the tree, and the bytes of its file. One that can't be read is counted.
-    pub(super) fn add(&mut self, file: &Path, stored: &[u8], max_size: u64) {
-        let read = match Container::of(stored) {
-            Container::None => Module::read(stored),
-            container => container.decompress(stored, max_size).and_then(|bytes| Module::read(&bytes)),
-        };
-        match read {
-            Ok(module) => self.add_module(file, &module),
-            Err(_) => self.unreadable += 1,
-        }
+impl ModuleTree {
+    /// A tree of these modules.
+    pub fn new(modules: Vec<TreeModule>, built_in: Vec<BuiltIn>) -> ModuleTree {
+        ModuleTree { modules, built_in, ..ModuleTree::default() }
     }
 
-    fn add_module(&mut self, file: &Path, module: &Module) {
-        let build = match module.modinfo.first("vermagic") {
-            Some(vermagic) => self.builds.entry(vermagic.to_vec()).or_default(),
-            None if module.is_stripped() => &mut self.stripped,
-            None => {
-                self.without += 1;
-                return;
-            }
-        };
-        let depends = module.modinfo.first("depends").unwrap_or_default().split(|byte| *byte == b',');
-        let exports = module.exports.iter().map(|export| {
-            let known = Export {
-                crc: export.crc,
-                gpl_only: Some(export.is_gpl_only),
-                namespace: Some(text(export.namespace.as_deref().unwrap_or_default())),
-            };
-            (text(&export.name), known)
-        });
-        let name = module.name_or_stem(file);
-        build.push(Member {
-            is_proprietary: !licence::is_compatible(module.modinfo.first("license"))
-                || OFFENDERS.contains(&name.as_str()),
-            module: TreeModule {
-                name,
-                file: file.to_owned(),
-                depends: depends.filter(|name| !name.is_empty()).map(text).collect(),
-                exports: exports.collect(),
-                is_added: false,
-            },
-            machine: Machine::of(module),
-            fingerprint: module.this_module.as_ref().map(|structure| structure.fingerprint),
-            statement: Statement::of(module),
-        });
-    }
-
-    /// Takes over what another has gathered.
-    pub(super) fn join(mut self, other: Gathered) -> Gathered {
-        self.unreadable += other.unreadable;
-        self.without += other.without;
-        self.stripped.extend(other.stripped);
-        for (vermagic, theirs) in other.builds {
-            self.builds.entry(vermagic).or_default().extend(theirs);
-        }
+    /// The same tree, in which these files are of proprietary modules. Files that are not in the tree do not count.
+    #[must_use]
+    pub fn with_proprietary(mut self, files: BTreeSet<PathBuf>) -> ModuleTree {
+        self.proprietary = files;
         self
     }
 
-    /// The facts that they tell together. `name` is the tree's, for [`Fact::source`]; `preference` says which of several
-    /// files of one module counts.
-    pub(super) fn facts(self, name: &Origin, lists: Lists, preference: &Preference) -> Facts {
-        let readable = self.without + self.stripped.len() + self.builds.values().map(Vec::len).sum::<usize>();
-        if readable == 0 && lists.built_in.is_empty() {
-            return Facts::default();
+    /// Is a module proprietary by its own licence or name, or does it use a symbol of one that is? Such a module inherits the
+    /// taint (`inherit_taint`, kernel/module/main.c, 5.9 on). modpost lists in `depends` all modules whose symbols are used.
+    ///
+    /// `None` where that is not known: a list of symbols names no licences. What the kernel's own build lists, by paths
+    /// within its source, is GPL-compatible as all of it.
+    pub fn is_proprietary(&self, module: &TreeModule) -> Option<bool> {
+        let is_within = || !module.file.is_absolute() && module.file.components().count() > 1;
+        if !is_file(module) && !is_within() {
+            return None;
         }
-        // The most common one among what was not added later, and of two as common the one with more modules of the kernel's
-        // own build; else the one that sorts first, so that the answer is the same each time. Modules of other builds, which this kernel would not load,
-        // tell nothing of it.
-        let of_rank = |build: &[Member], rank| build.iter().filter(|member| member.rank() <= rank).count();
-        let order = |(a, one): &(Vec<u8>, Vec<Member>), (b, other): &(Vec<u8>, Vec<Member>)| {
-            let counts = |build: &[Member]| [of_rank(build, 1), of_rank(build, 0), build.len()];
-            counts(one).cmp(&counts(other)).then_with(|| b.cmp(a))
-        };
-        let is_stripped = self.builds.is_empty() && self.without == 0 && !self.stripped.is_empty();
-        let (vermagic, members) = match is_stripped {
-            true => (None, self.stripped),
-            false => self
-                .builds
-                .into_iter()
-                .max_by(order)
-                .map_or_else(Default::default, |(vermagic, members)| (Some(vermagic), members)),
-        };
-        let best = members.iter().map(Member::rank).min().unwrap_or_default();
-        let (mut machines, mut fingerprints) = (Vec::new(), Vec::new());
-        let (mut own, mut statements) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
-        let mut proprietary = BTreeSet::new();
-        for mut member in members {
-            member.module.is_added = member.rank() > best;
-            if !member.module.is_added {
-                count(&mut machines, member.machine, 1);
-                member.fingerprint.into_iter().for_each(|one| count(&mut fingerprints, one, 1));
-                // What was patched tells its kernel's name, and no CRC that would be its own.
-                if !member.statement.is_patched {
-                    statements.push(member.statement);
+        if self.proprietary.is_empty() {
+            return Some(false);
+        }
+        let tainted = self.tainted.get_or_init(|| {
+            let mut users: HashMap<String, Vec<&TreeModule>> = HashMap::new();
+            for module in &self.modules {
+                for needed in &module.depends {
+                    users.entry(needed.replace('-', "_")).or_default().push(module);
                 }
             }
-            if member.is_proprietary {
-                proprietary.insert(member.module.file.clone());
+            let is_own = |module: &&TreeModule| self.proprietary.contains(&module.file);
+            let mut waiting: Vec<String> =
+                self.modules.iter().filter(is_own).map(|module| module.name.replace('-', "_")).collect();
+            let mut tainted = HashSet::new();
+            while let Some(name) = waiting.pop() {
+                if tainted.insert(name.clone()) {
+                    let users = users.get(&name).into_iter().flatten();
+                    waiting.extend(users.map(|user| user.name.replace('-', "_")));
+                }
             }
-            own.push(member.module);
+            tainted
+        });
+        Some(tainted.contains(&module.name.replace('-', "_")))
+    }
+
+    /// The same tree with the names of all modules that the kernel has.
+    #[must_use]
+    pub fn listed(mut self, names: impl IntoIterator<Item = String>) -> ModuleTree {
+        self.missing = Some(names.into_iter().collect());
+        self.remove_present();
+        self
+    }
+
+    /// Are these all modules that the kernel has? Then a symbol that none of them exports is no module's.
+    pub fn is_complete(&self) -> bool {
+        self.missing.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    /// What is there is not missing.
+    fn remove_present(&mut self) {
+        if let Some(missing) = &mut self.missing {
+            self.modules.iter().for_each(|module| {
+                missing.remove(&module.name.replace('-', "_"));
+            });
         }
-        let of_this_build = own.len();
-        // Before one file of each is chosen: what was replaced is what others were built with.
-        let built: Vec<TreeModule> = own.iter().filter(|module| !module.is_added).cloned().collect();
-        let own = preferred(own, preference);
-        let source = match (own.len(), self.unreadable) {
-            (0, 0) => Origin::BuiltInList(Box::new(name.clone())),
-            (count, unreadable) => Origin::Modules { count, unreadable, of: Box::new(name.clone()) },
+    }
+
+    /// Both trees' modules and lists, those of the first where both have one.
+    #[must_use]
+    pub(super) fn join(self, other: ModuleTree) -> ModuleTree {
+        let ModuleTree { mut modules, mut built_in, mut missing, mut proprietary, .. } = self;
+        let known: HashSet<String> = modules.iter().map(|module| module.name.clone()).collect();
+        modules.extend(other.modules.into_iter().filter(|module| !known.contains(&module.name)));
+        modules.sort_by(|a, b| a.file.cmp(&b.file));
+        if built_in.is_empty() {
+            built_in = other.built_in;
+        }
+        missing = match (missing, other.missing) {
+            (Some(ours), Some(theirs)) => Some(ours.union(&theirs).cloned().collect()),
+            (ours, theirs) => ours.or(theirs),
         };
-        let mut facts = Facts::default();
-        if readable > of_this_build {
-            facts.notes.push(Note::OtherBuilds { count: readable - of_this_build, of: name.clone() });
-        }
-        if of_this_build > own.len() {
-            facts.notes.push(Note::NotPreferred { count: of_this_build - own.len(), of: name.clone() });
-        }
-        if let Some(vermagic) = vermagic {
-            let vermagic = Vermagic::parse(&vermagic);
-            facts.release = vermagic.release().map(|token| Fact { value: token.text.clone(), source: source.clone() });
-            facts.vermagic = Some(Fact { value: vermagic, source: source.clone() });
-        }
-        facts.stripped = is_stripped.then(|| Fact { value: of_this_build, source: source.clone() });
-        if of_this_build > 0 {
-            facts.machine = most(&machines, |_| 0).map(|value| Fact { value, source: source.clone() });
-            // A module without an exit function has no pointer to it to be seen.
-            let pointers = |f: &Fingerprint| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
-            facts.fingerprint = most(&fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
-            let imports = Imports::of(statements, &own, &built);
-            if !imports.is_empty() {
-                facts.imports = Some(Fact { value: imports, source: source.imports() });
+        proprietary.extend(other.proprietary);
+        let mut both = ModuleTree { missing, proprietary, ..ModuleTree::new(modules, built_in) };
+        both.remove_present();
+        both
+    }
+
+    /// Was it read from module files? `Module.symvers` names modules too, without the ending of a file's name.
+    pub fn has_files(&self) -> bool {
+        self.modules.first().is_some_and(is_file)
+    }
+
+    /// The module that exports a symbol, and what is known of the symbol.
+    pub fn exporter(&self, symbol: &str) -> Option<(&TreeModule, &Export)> {
+        let exporters = self.exporters.get_or_init(|| {
+            let mut exporters = HashMap::new();
+            for (at, module) in self.modules.iter().enumerate() {
+                for (number, (name, _)) in module.exports.iter().enumerate() {
+                    exporters.entry(name.clone()).or_insert((at, number));
+                }
             }
-        }
-        let tree = Tree::new(own, lists.built_in).with_proprietary(proprietary);
-        let tree = match lists.names {
-            Some(names) => tree.listed(names),
-            None => tree,
+            exporters
+        });
+        let (at, number) = exporters.get(symbol)?;
+        let module = self.modules.get(*at)?;
+        module.exports.get(*number).map(|(_, export)| (module, export))
+    }
+
+    /// Modules with all that they need themselves, each once, in an order in which they can be loaded: what is needed
+    /// comes before who needs it. Told by `depends` of their modinfo, where older kernels have file names, with `-`; the
+    /// answer has `_`. What is built into the image is there already, and left out; what is not in the tree is kept.
+    pub fn in_load_order(&self, names: &[String]) -> Vec<String> {
+        let mut order = LoadOrder {
+            tree: self,
+            modules: HashMap::with_capacity(self.modules.len()),
+            under_way: self.built_in.iter().map(|built_in| built_in.name.replace('-', "_")).collect(),
+            order: Vec::new(),
         };
-        facts.tree = Some(Fact { value: tree, source });
-        facts
-    }
-}
-
-/// One file of each module, sorted by path: the one that depmod prefers.
-fn preferred(mut modules: Vec<TreeModule>, preference: &Preference) -> Vec<TreeModule> {
-    modules.sort_by_cached_key(|module| preference.rank(&module.file));
-    let mut known = HashSet::with_capacity(modules.len());
-    modules.retain(|module| known.insert(module.name.replace('-', "_")));
-    modules.sort_by(|a, b| a.file.cmp(&b.file));
-    modules
-}
-
-/// The names of the modules in a list of their files, a line each: `modules.order`, or `modules.dep` with a colon and more
-/// behind each. `None` if there are none.
-pub(super) fn names_in(list: &[u8]) -> Option<Vec<String>> {
-    let list = String::from_utf8_lossy(list);
-    let files = list.lines().map(|line| line.split(':').next().unwrap_or_default().trim());
-    let names: Vec<String> =
-        files.filter(|file| !file.is_empty()).map(|file| name_of_file(Path::new(file)).replace('-', "_")).collect();
-    (!names.is_empty()).then_some(names)
-}
-
-/// Gathers from module files in parallel: `files` are below `folder`.
-pub(super) fn gather(folder: &Path, files: &[PathBuf], max_size: u64) -> Gathered {
-    let add = |mut gathered: Gathered, file: &PathBuf| {
-        match module::file::read(&folder.join(file)) {
-            Ok(contents) => gathered.add(file, contents.bytes(), max_size),
-            Err(_) => gathered.unreadable += 1,
+        for (at, module) in self.modules.iter().enumerate() {
+            order.modules.entry(module.name.replace('-', "_")).or_insert(at);
         }
-        gathered
-    };
-    files.par_iter().fold(Gathered::default, add).reduce(Gathered::default, Gathered::join)
-}
-
-/// The built-in modules: `modules.builtin` lists them by file, `modules.builtin.modinfo` holds their modinfo, each
-/// string with the module's name and a dot before it. With a parameter or a version they have a folder in /sys/module
-/// from the start (`param_sysfs_builtin`, kernel/params.c, 6.1).
-pub(super) fn built_in(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Vec<BuiltIn> {
-    let mut names: HashMap<String, bool> = HashMap::new();
-    let list = String::from_utf8_lossy(list.unwrap_or_default());
-    for line in list.lines().filter(|line| !line.trim().is_empty()) {
-        names.insert(name_of_file(Path::new(line.trim())), false);
+        names.iter().for_each(|name| order.add(name, 0));
+        order.order
     }
-    for string in modinfo.unwrap_or_default().split(|byte| *byte == 0) {
-        let string = String::from_utf8_lossy(string);
-        let Some((name, field)) = string.split_once('.') else { continue };
-        let in_sysfs = field.starts_with("parm=") || field.starts_with("version=");
-        *names.entry(name.replace('-', "_")).or_default() |= in_sysfs;
+
+    /// Is it known which modules are built into the image?
+    pub fn knows_built_in(&self) -> bool {
+        !self.built_in.is_empty()
     }
-    let mut built_in: Vec<BuiltIn> = names.into_iter().map(|(name, in_sysfs)| BuiltIn { name, in_sysfs }).collect();
-    built_in.sort_by(|a, b| a.name.cmp(&b.name));
-    built_in
+
+    /// Is a module of this name in the tree? `-` and `_` are one.
+    pub fn has_module(&self, name: &str) -> bool {
+        self.modules.iter().any(|module| module.name.replace('-', "_") == name.replace('-', "_"))
+    }
+
+    /// Is a module of this name built into the image? `-` and `_` are one.
+    pub fn has_built_in(&self, name: &str) -> bool {
+        self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
+    }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn is_file(module: &TreeModule) -> bool {
+    module.file.file_name().is_some_and(|name| name.as_encoded_bytes().windows(3).any(|end| end == b".ko"))
 }
 
-/// There are one or two kinds of each, so that a list is enough; a tree made to have more is not worth more memory.
-fn count<T: PartialEq>(counts: &mut Vec<(T, usize)>, value: T, number: usize) {
-    match counts.iter_mut().find(|(known, _)| *known == value) {
-        Some((_, count)) => *count += number,
-        None => {
-            if counts.len() < 64 {
-                counts.push((value, number));
-            }
+/// A walk through what modules need.
+struct LoadOrder<'t> {
+    tree: &'t ModuleTree,
+    /// The place of each module in the tree.
+    modules: HashMap<String, usize>,
+    /// Those that are in the order already or will be, and those that are there without it.
+    under_way: HashSet<String>,
+    order: Vec<String>,
+}
+
+impl LoadOrder<'_> {
+    /// Modules need each other in chains of about ten; a tree that goes on for longer is made up.
+    const DEEPEST: usize = 64;
+
+    fn add(&mut self, name: &str, depth: usize) {
+        let name = name.replace('-', "_");
+        // A ring of modules that need each other can't be; depmod(8) would have told.
+        if depth == LoadOrder::DEEPEST || !self.under_way.insert(name.clone()) {
+            return;
         }
+        let module = self.modules.get(&name).and_then(|at| self.tree.modules.get(*at));
+        module.iter().flat_map(|module| &module.depends).for_each(|needed| self.add(needed, depth + 1));
+        self.order.push(name);
     }
 }
 
-/// The value that tells most, and of those the most common.
-fn most<T: Copy + std::fmt::Debug>(counts: &[(T, usize)], tells: impl Fn(&T) -> usize) -> Option<T> {
-    let order = |(value, count): &&(T, usize)| (tells(value), *count, std::cmp::Reverse(format!("{value:?}")));
-    counts.iter().max_by_key(order).map(|(value, _)| *value)
+/// A module of a kernel's tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeModule {
+    /// Its name.
+    pub name: String,
+    /// Its file, below the tree's folder.
+    pub file: PathBuf,
+    /// The names of the modules that it needs, as its modinfo has them.
+    pub depends: Vec<String>,
+    /// What it exports, by name.
+    pub exports: Vec<(String, Export)>,
+    /// It was not built with the kernel: that the kernel's image does not export the same is not proved by it.
+    pub is_added: bool,
+}
+
+/// A module that is built into the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltIn {
+    /// Its name.
+    pub name: String,
+    /// Has it parameters or a version, so that /sys/module/NAME is there from the start?
+    pub in_sysfs: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn gathered(files: &[&str]) -> Gathered {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules");
-        let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-        gather(&folder, &files, 1 << 30)
+    fn module(name: &str, depends: &[&str]) -> TreeModule {
+        TreeModule {
+            name: name.to_owned(),
+            file: PathBuf::from(format!("kernel/{name}.ko")),
+            depends: depends.iter().map(|name| (*name).to_owned()).collect(),
+            exports: Vec::new(),
+            is_added: false,
+        }
+    }
+
+    fn order(tree: &ModuleTree, names: &[&str]) -> Vec<String> {
+        tree.in_load_order(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn modules_of_another_build_tell_nothing_of_this_kernel() {
-        let facts = gathered(&["hello-4.ko", "exports.ko", "hello-4-rt.ko", "../hostile/text-file.ko"]).facts(
-            &"x".into(),
-            Lists::default(),
-            &Preference::default(),
-        );
-        let tree = facts.tree.unwrap();
-        let names: Vec<&str> = tree.value.modules.iter().map(|module| module.name.as_str()).collect();
-        assert_eq!(names, ["exports", "hello_4"]);
-        assert_eq!(tree.source.to_string(), "2 modules in x, and 1 more that can't be read");
-        assert_eq!(facts.notes, [Note::OtherBuilds { count: 1, of: "x".into() }]);
+    fn what_is_needed_comes_first_and_once() {
+        let modules = vec![
+            module("snd_hda_intel", &["snd-hda-codec", "snd-pcm", "snd"]),
+            module("snd_hda_codec", &["snd-pcm", "snd"]),
+            module("snd_pcm", &["snd-timer", "snd"]),
+            module("snd_timer", &["snd"]),
+            module("snd", &["soundcore"]),
+        ];
+        let tree = ModuleTree::new(modules, vec![BuiltIn { name: "soundcore".to_owned(), in_sysfs: false }]);
+        let all = ["snd", "snd_timer", "snd_pcm", "snd_hda_codec", "snd_hda_intel"];
+        assert_eq!(order(&tree, &["snd-hda-intel", "snd_timer"]), all);
+        assert_eq!(order(&tree, &["not_there", "soundcore"]), ["not_there"]);
     }
 
     #[test]
-    fn without_symbol_versions_what_is_needed_is_there_and_a_crc_is_not_lost() {
-        // text.ko has no symbol versions, and needs _printk as the other does.
-        let crc = |files: &[&str]| {
-            let imports =
-                gathered(files).facts(&"x".into(), Lists::default(), &Preference::default()).imports.unwrap().value;
-            imports.get("_printk", None).map(|imported| imported.crc)
-        };
-        assert_eq!(crc(&["text.ko"]), Some(None));
-        assert_eq!(crc(&["text.ko", "hello-4.ko"]), Some(Some(0x9299_7ed8)));
+    fn modules_that_need_each_other_or_go_on_for_ever_come_to_an_end() {
+        let tree = ModuleTree::new(vec![module("a", &["b"]), module("b", &["a"])], Vec::new());
+        assert_eq!(order(&tree, &["a"]), ["b", "a"]);
+        let chain = (0..1000).map(|n| module(&format!("m{n}"), &[&format!("m{}", n + 1)])).collect();
+        assert_eq!(order(&ModuleTree::new(chain, Vec::new()), &["m0"]).len(), LoadOrder::DEEPEST);
     }
 }

@@ -103,7 +103,7 @@ fn run_numbered(
     let facts = &target.kernel.facts;
     let release = release.or_else(|| facts.release.as_ref().map(|release| release.value.clone()));
     let kernel = TrialKernel {
-        name: target.kernel.name.clone(),
+        name: target.kernel.name.to_string(),
         release: release.unwrap_or_default(),
         vermagic: vermagic(&target.kernel),
     };

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::files::{self, Files};
+use crate::kernel::files::{self, KernelFiles};
 use crate::kernel::{Fact, Kernel, Lookup, Policy};
 use crate::lab::guest::{self, GuestSettings};
 use crate::lab::subject::TrialSubject;
@@ -20,7 +20,7 @@ pub struct TargetKernel {
     /// Its facts.
     pub kernel: Kernel,
     /// Its files.
-    pub files: Files,
+    pub files: KernelFiles,
 }
 
 impl TargetKernel {
@@ -60,7 +60,7 @@ impl TargetKernel {
     /// The kernel's own module of a name.
     pub fn own(&self, name: &str) -> Option<TrialSubject> {
         let file = self.files.modules.get(name)?;
-        Some(TrialSubject::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.clone())))
+        Some(TrialSubject::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.to_string())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One attempt at loading: what each step has to go by.
 
-use crate::kernel::{Kernel, Machine, Own};
+use crate::kernel::{Kernel, Machine, OwnImports};
 use crate::predict::loaded::{Loaded, machine_of};
 use crate::predict::options::{Candidate, LoadOptions};
 use crate::predict::rules::Rules;
@@ -11,7 +11,7 @@ pub(super) struct Attempt<'a> {
     pub(super) subject: &'a Candidate<'a>,
     pub(super) kernel: &'a Kernel,
     /// What the module says of the kernel itself, where the facts hold it.
-    pub(super) own: Option<&'a Own>,
+    pub(super) own: Option<&'a OwnImports>,
     pub(super) rules: &'a Rules<'a>,
     pub(super) load: &'a LoadOptions,
     /// What a patch would have changed before.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::escape::bytes_for_eyes;
-use crate::kernel::{Kernel, Machine, Own, realtime};
+use crate::kernel::{Kernel, Machine, OwnImports, realtime};
 use crate::module::Module;
 use crate::module::glance::MARK;
 use crate::vermagic::compare;
@@ -77,7 +77,7 @@ impl Danger {
 }
 
 /// All evidence that the facts give, except for the module's own.
-pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Danger> {
+pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> Vec<Danger> {
     let mut dangers = differences(module, kernel, own);
     if let Some(mark) = module.modinfo.first(MARK) {
         let mark = bytes_for_eyes(mark);
@@ -87,7 +87,7 @@ pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Dan
 }
 
 /// What differs from the kernel.
-fn differences(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Vec<Danger> {
+fn differences(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> Vec<Danger> {
     // What was built for another machine has nothing that could be compared.
     if kernel.facts.other_machine(Machine::of(module)).is_some() {
         return Vec::new();
@@ -126,7 +126,7 @@ pub fn crcs(module: &Module, kernel: &Kernel) -> Option<Danger> {
     crcs_but_own(module, kernel, own.as_ref())
 }
 
-fn crcs_but_own(module: &Module, kernel: &Kernel, own: Option<&Own>) -> Option<Danger> {
+fn crcs_but_own(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> Option<Danger> {
     let (mut compared, mut symbols) = (0, Vec::new());
     let versions = module.versions.by_symbol();
     for (symbol, ours) in &versions {

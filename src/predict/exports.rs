@@ -4,7 +4,7 @@
 //! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
 //! for when all relocations are applied.
 
-use crate::kernel::{Machine, Own, Owner};
+use crate::kernel::{Machine, OwnImports, SymbolOwner};
 use crate::predict::arch::Relocation;
 use crate::predict::attempt::Attempt;
 use crate::predict::loaded::machine_of;
@@ -92,17 +92,17 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
     let facts = &attempt.kernel.facts;
     let is_complete = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
     let mut source = facts.exports.as_ref().map(|exports| &exports.source);
-    let has_other_witnesses = facts.imports.is_some() && !attempt.own.is_some_and(Own::is_only_witness);
+    let has_other_witnesses = facts.imports.is_some() && !attempt.own.is_some_and(OwnImports::is_only_witness);
     let mut unknown = Vec::new();
     for name in &names {
         let known = facts.symbol(name, attempt.own);
         match known.as_ref().map(|known| (known.owner, known.source)) {
-            Some((Owner::Image, source)) => {
+            Some((SymbolOwner::Image, source)) => {
                 record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.own_name));
                 let note = format!("it exports {name}, which the kernel exports itself");
                 return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(source));
             }
-            Some((Owner::Module(owner), tree)) => {
+            Some((SymbolOwner::Module(owner), tree)) => {
                 let is_loaded = facts.policy.iter().any(|policy| policy.value.loaded.contains(&owner.name))
                     || record.needs.contains(&owner.name);
                 if owner.name != loaded.name && is_loaded {
@@ -120,8 +120,8 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
                     false => unknown.push(name),
                 }
             }
-            Some((Owner::Somebody, _)) | None if is_complete => {}
-            Some((Owner::Somebody, _)) | None => unknown.push(name),
+            Some((SymbolOwner::Somebody, _)) | None if is_complete => {}
+            Some((SymbolOwner::Somebody, _)) | None => unknown.push(name),
         }
     }
     match unknown.as_slice() {

@@ -277,7 +277,7 @@ impl Walk<'_> {
             Some(Effect::Fits(Base::Place, range)) => decided(site.value.distance_fits(range)),
             Some(Effect::Fits(Base::Page, range)) => decided(site.value.page_fits(range)),
             Some(Effect::Refused(refusal)) => Applied::Refused(refusal(site)),
-            Some(Effect::Own(function)) => function(site),
+            Some(Effect::OwnImports(function)) => function(site),
             Some(Effect::Unsure(note)) => Applied::Unsure(note.to_owned()),
         }
     }

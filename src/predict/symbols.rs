@@ -3,7 +3,7 @@
 //! `simplify_symbols`, `resolve_symbol`, `inherit_taint` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
 //! before 5.18). The errno is that of the last symbol that fails; each has its lines.
 
-use crate::kernel::{Known, Origin, Owner, TreeModule};
+use crate::kernel::{KnownSymbol, Origin, SymbolOwner, TreeModule};
 use crate::predict::arch;
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
@@ -25,11 +25,11 @@ const NAMED: usize = 4;
 /// Who exports a symbol.
 enum Exporter<'k> {
     /// The kernel image.
-    Kernel(Known<'k>),
+    Kernel(KnownSymbol<'k>),
     /// A module that counts as loaded.
-    Module(Known<'k>, &'k TreeModule),
+    Module(KnownSymbol<'k>, &'k TreeModule),
     /// The image or a module, it is not known which. All that it needs counts as loaded.
-    Somebody(Known<'k>),
+    Somebody(KnownSymbol<'k>),
     /// A module that is not loaded.
     NotLoaded(&'k str),
     /// Nobody that counts.
@@ -329,8 +329,8 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
         return if image && has_all_modules { Exporter::Nobody } else { Exporter::Unknown };
     };
     match known.owner {
-        Owner::Image => Exporter::Kernel(known),
-        Owner::Module(module) => {
+        SymbolOwner::Image => Exporter::Kernel(known),
+        SymbolOwner::Module(module) => {
             let is_there = facts.policy.iter().any(|policy| policy.value.loaded.contains(&module.name));
             if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
                 return Exporter::Module(known, module);
@@ -342,9 +342,9 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
             }
         }
         // The image does not export it, and no module is there.
-        Owner::Somebody if image && attempt.load.alone => Exporter::Nobody,
-        Owner::Somebody if attempt.load.alone => Exporter::Unknown,
-        Owner::Somebody => Exporter::Somebody(known),
+        SymbolOwner::Somebody if image && attempt.load.alone => Exporter::Nobody,
+        SymbolOwner::Somebody if attempt.load.alone => Exporter::Unknown,
+        SymbolOwner::Somebody => Exporter::Somebody(known),
     }
 }
 
@@ -352,7 +352,7 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
 fn namespace(
     attempt: &Attempt<'_>,
     loaded: &Loaded<'_>,
-    (name, known): (&str, &Known<'_>),
+    (name, known): (&str, &KnownSymbol<'_>),
     imports: &[&[u8]],
     record: &mut Record,
     tally: &mut Tally,

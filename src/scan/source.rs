@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, package};
+use crate::kernel::{KernelName, package};
 use crate::module::is_module_name;
 use crate::walk::{Walk, WalkedFile};
 
@@ -149,7 +149,8 @@ impl ModuleSource {
             self.current = Current::Package(package.clone(), unpack(package, self.max_size));
             return None;
         }
-        let packages = kernel::paths(path.as_os_str());
+        let name = KernelName::from(path.as_path());
+        let packages = name.paths().to_vec();
         if packages.len() > 1 {
             self.current = Current::Packages(packages.into());
             return None;

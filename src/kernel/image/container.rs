@@ -20,12 +20,12 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::architecture::{Architecture, Machine};
 use crate::kernel::image::room::Room;
 use crate::kernel::image::uimage::Stored;
 use crate::kernel::image::unpack::Packing;
 use crate::kernel::image::vmlinux::Vmlinux;
 use crate::kernel::image::{fit, strings, uimage, uki};
-use crate::kernel::{Architecture, Machine};
 use crate::module::elf::{Class, Endian};
 
 /// A kernel's own bytes: an ELF file, or flat.

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use crate::kernel::image::vmlinux::{Section, Vmlinux};
-use crate::kernel::{Export, Exports};
+use crate::kernel::tree::{Export, Exports};
 
 /// The tables: entries, CRCs, and whether they are for GPL-compatible modules only. The last three were there up to 5.11.
 const TABLES: [(&str, &str, bool); 5] = [

@@ -10,7 +10,7 @@
 //! It is read once from start to end. Names are not looked up: a property's name is compared where it is.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Architecture;
+use crate::kernel::architecture::Architecture;
 use crate::kernel::image::uimage::Stored;
 use crate::kernel::image::unpack::Packing;
 use crate::module::elf::Endian;

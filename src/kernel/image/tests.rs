@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::kernel::Export;
+use crate::kernel::tree::Export;
 use crate::module::elf::{Class, Endian};
 
 const MAX: u64 = 64 << 20;

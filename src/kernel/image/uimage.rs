@@ -2,7 +2,7 @@
 //! include/image.h of U-Boot, 2025.01).
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Architecture;
+use crate::kernel::architecture::Architecture;
 use crate::kernel::image::unpack::Packing;
 use crate::module::elf::Endian;
 

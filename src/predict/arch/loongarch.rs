@@ -50,7 +50,7 @@ pub(super) const LOONGARCH: Arch = Arch {
         row(51, "ADD64", Effect::Stored(8)),
         row(55, "SUB32", Effect::Stored(4)),
         row(56, "SUB64", Effect::Stored(8)),
-        row(66, "B26", Effect::Own(branch)),
+        row(66, "B26", Effect::OwnImports(branch)),
         row(71, "PCALA_HI20", Effect::Stored(4)),
         row(72, "PCALA_LO12", Effect::Stored(4)),
         row(73, "PCALA64_LO20", Effect::Stored(4)),

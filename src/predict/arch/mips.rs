@@ -25,30 +25,30 @@ const LO16: u32 = 6;
 const TYPES_32: &[Type] = &[
     row(0, "NONE", Effect::Ignored),
     row(2, "32", Effect::Stored(4)),
-    row(4, "26", Effect::Own(jump)),
-    row(5, "HI16", Effect::Own(upper_half)),
-    row(6, "LO16", Effect::Own(lower_half)),
-    row(10, "PC16", Effect::Own(branch)),
+    row(4, "26", Effect::OwnImports(jump)),
+    row(5, "HI16", Effect::OwnImports(upper_half)),
+    row(6, "LO16", Effect::OwnImports(lower_half)),
+    row(10, "PC16", Effect::OwnImports(branch)),
     // For tables with addends alone; others are warned of.
     row(18, "64", Effect::Refused(without_addend)),
     row(28, "HIGHER", Effect::Refused(without_addend)),
     row(29, "HIGHEST", Effect::Refused(without_addend)),
-    row(60, "PC21_S2", Effect::Own(branch)),
-    row(61, "PC26_S2", Effect::Own(branch)),
+    row(60, "PC21_S2", Effect::OwnImports(branch)),
+    row(61, "PC26_S2", Effect::OwnImports(branch)),
 ];
 
 const TYPES_64: &[Type] = &[
     row(0, "NONE", Effect::Ignored),
     row(2, "32", Effect::Stored(4)),
-    row(4, "26", Effect::Own(jump)),
+    row(4, "26", Effect::OwnImports(jump)),
     row(5, "HI16", Effect::Stored(4)),
     row(6, "LO16", Effect::Stored(4)),
-    row(10, "PC16", Effect::Own(branch)),
+    row(10, "PC16", Effect::OwnImports(branch)),
     row(18, "64", Effect::Stored(8)),
     row(28, "HIGHER", Effect::Stored(4)),
     row(29, "HIGHEST", Effect::Stored(4)),
-    row(60, "PC21_S2", Effect::Own(branch)),
-    row(61, "PC26_S2", Effect::Own(branch)),
+    row(60, "PC21_S2", Effect::OwnImports(branch)),
+    row(61, "PC26_S2", Effect::OwnImports(branch)),
 ];
 
 pub(super) const MIPS32: Arch = Arch {

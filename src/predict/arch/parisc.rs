@@ -8,7 +8,7 @@ use crate::predict::arch::value::Addresses;
 use crate::predict::errno::{ENOENT, ENOEXEC};
 
 const EM_PARISC: u16 = 15;
-const STORED: Effect = Effect::Own(stored);
+const STORED: Effect = Effect::OwnImports(stored);
 
 pub(super) const PARISC32: Arch = Arch {
     name: "parisc",

@@ -26,7 +26,7 @@ const fn entry(number: u32, name: &'static str) -> Type {
 
 /// A branch by way of the PLT must still go to an even address.
 const fn doubled(number: u32, name: &'static str) -> Type {
-    row(number, name, Effect::Own(even))
+    row(number, name, Effect::OwnImports(even))
 }
 
 const fn linked(number: u32, name: &'static str) -> Type {

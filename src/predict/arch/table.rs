@@ -152,7 +152,7 @@ pub(crate) enum Effect {
     /// Never applied: refused with this errno and line.
     Refused(fn(&Site<'_>) -> Refusal),
     /// Told by the architecture's own function.
-    Own(fn(&Site<'_>) -> Applied),
+    OwnImports(fn(&Site<'_>) -> Applied),
     /// Not followed here.
     Unsure(&'static str),
 }

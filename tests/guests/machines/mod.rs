@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use kmodlab::kernel::files::Files;
+use kmodlab::kernel::files::KernelFiles;
 
 use architectures::{ARCHITECTURES, Architecture, Machine};
 use guest::Guests;
@@ -128,7 +128,7 @@ fn ask(architecture: &Architecture, kernel: &str, is_sample: bool, top: &Path) -
     std::fs::create_dir_all(&folder).unwrap();
     let files = trials::files_of(kernel, &cache);
     let others = architecture.kernels.iter().filter(|other| !is_sample && **other != kernel);
-    let others: Vec<(&str, Files)> = others.map(|other| (*other, trials::files_of(other, &cache))).collect();
+    let others: Vec<(&str, KernelFiles)> = others.map(|other| (*other, trials::files_of(other, &cache))).collect();
     let subjects = trials::subjects(kernel, &files, &others);
     let trials = trials::in_order(&subjects, is_sample);
     let machine = architecture.machine(kernel);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use kmodlab::kernel::Lookup;
-use kmodlab::kernel::files::{self, Files};
+use kmodlab::kernel::files::{self, KernelFiles};
 
 use crate::machines::elf::Elf;
 use crate::machines::ways::{Breaking, EXPORT_WAYS, NAMESPACE_WAYS, TRAILER_WAYS, WAYS};
@@ -95,20 +95,20 @@ impl Subject {
 }
 
 /// The image of a kernel, and all modules that anything here asks for.
-pub(crate) fn files_of(kernel: &str, cache: &Path) -> Files {
+pub(crate) fn files_of(kernel: &str, cache: &Path) -> KernelFiles {
     let wanted: BTreeSet<String> = MODULES.iter().chain(&IN_A_NAMESPACE).map(|name| (*name).to_owned()).collect();
     let lookup = Lookup { max_size: 1 << 30, cache: Some(cache.to_owned()) };
     files::of(&fetched::named(kernel), &wanted, &lookup).unwrap()
 }
 
 /// The first modules of the list that a kernel has.
-fn chosen(files: &Files, count: usize) -> impl Iterator<Item = (&'static str, Elf)> {
+fn chosen(files: &KernelFiles, count: usize) -> impl Iterator<Item = (&'static str, Elf)> {
     let module = |name: &'static str| Some((name, Elf { bytes: files.modules.get(name)?.bytes.clone() }));
     MODULES.into_iter().filter_map(module).take(count)
 }
 
 /// All that a kernel is asked about. Others are the other kernels with their files.
-pub(crate) fn subjects(kernel: &str, files: &Files, others: &[(&str, Files)]) -> Vec<Subject> {
+pub(crate) fn subjects(kernel: &str, files: &KernelFiles, others: &[(&str, KernelFiles)]) -> Vec<Subject> {
     let mut subjects: Vec<Subject> =
         chosen(files, OWN).map(|(name, elf)| Subject::new(Origin::Own, name.to_owned(), elf)).collect();
     assert_eq!(subjects.len(), OWN, "{kernel} has too few of the modules");

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kmodlab::kernel::files::Files;
+use kmodlab::kernel::files::KernelFiles;
 use kmodlab::lab::experiment;
 use kmodlab::lab::record::{LoadMode, TrialRole};
 use kmodlab::lab::spec::TrialSpec;
@@ -210,7 +210,7 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
 }
 
 /// All that can be broken of a kernel's modules. The way is the path, where people look for it.
-fn broken(kernel: &str, files: &Files) -> Vec<TrialSubject> {
+fn broken(kernel: &str, files: &KernelFiles) -> Vec<TrialSubject> {
     let mut subjects = Vec::new();
     for (module, is_signed, load_modes) in
         [("dummy", false, WAYS), ("dummy", true, TRAILER_WAYS), ("crc_itu_t", false, EXPORT_WAYS)]

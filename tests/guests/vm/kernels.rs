@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::sync::OnceLock;
 
 use kmodlab::kernel::Lookup;
-use kmodlab::kernel::files::{self, Files};
+use kmodlab::kernel::files::{self, KernelFiles};
 
 use crate::support::facts::Facts;
 use crate::support::fetched;
@@ -104,7 +104,7 @@ pub(crate) fn deb(name: &str) -> OsString {
 }
 
 /// The image of a kernel, and these of its modules; all of them are there.
-pub(crate) fn files_of(name: &str, modules: &[&str]) -> Files {
+pub(crate) fn files_of(name: &str, modules: &[&str]) -> KernelFiles {
     let wanted: BTreeSet<String> = modules.iter().map(|module| (*module).to_owned()).collect();
     let files = files::of(&deb(name), &wanted, &LOOKUP).unwrap();
     assert!(files.image.is_some(), "{name} has no image");

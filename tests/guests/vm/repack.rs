@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use kmodlab::kernel::files::{self, Files};
+use kmodlab::kernel::files::{self, KernelFiles};
 use kmodlab::kernel::{Fact, Kernel, Policy, TreeModule};
 use kmodlab::lab::agreement;
 use kmodlab::lab::guest::{Guest, GuestContents, GuestSettings};
@@ -158,9 +158,9 @@ struct Stage<'s> {
     trusting: Trusting,
     names: Vec<String>,
     /// The modules as Debian built and signed them.
-    files: Files,
+    files: KernelFiles,
     /// What they need.
-    needed: Files,
+    needed: KernelFiles,
     stranger: &'s Signer,
     /// Does it decompress xz?
     unpacks: bool,

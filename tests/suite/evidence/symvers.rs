@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kmodlab::kernel::{self, Kernel, Lookup, Owner};
+use kmodlab::kernel::{self, Kernel, Lookup, SymbolOwner};
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
 use kmodlab::predict::{LoaderStep, StepResult};
 
@@ -105,8 +105,8 @@ fn packed_exports_that_are_named_join_what_is_named_with_them() {
         std::fs::write(&exports, pack(EXPORTS.as_bytes()).unwrap()).unwrap();
         let kernel = crate::evidence::named(Path::new(&format!("{}+{}", module.display(), exports.display())));
         let known = |symbol| kernel.facts.symbol(symbol, None).map(|known| known.owner);
-        assert_eq!(known("secret"), Some(Owner::Image));
-        assert!(matches!(known("of_helper"), Some(Owner::Module(module)) if module.name == "helper"));
+        assert_eq!(known("secret"), Some(SymbolOwner::Image));
+        assert!(matches!(known("of_helper"), Some(SymbolOwner::Module(module)) if module.name == "helper"));
     }
 }
 

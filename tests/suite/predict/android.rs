@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, Member, Tree};
+use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, Member, ModuleTree};
 use kmodlab::module::Module;
 use kmodlab::module::elf::{Class, Endian};
 use kmodlab::module::this_module::Fingerprint;
@@ -40,11 +40,11 @@ fn gki() -> Kernel {
         machine: fact(Machine { class: Class::Elf64, endian: Endian::Little, number: 183 }),
         fingerprint: fact(Fingerprint { size: 0x300, init: Some(0x138), exit: Some(0x2d8) }),
         exports: fact(Exports { symbols: HashMap::from(symbols), complete: true }),
-        tree: fact(Tree::default()),
+        tree: fact(ModuleTree::default()),
         config: fact(config),
         ..Facts::default()
     };
-    Kernel { name: RELEASE.to_owned(), vermagic: fact(vermagic), facts }
+    Kernel { name: RELEASE.into(), vermagic: fact(vermagic), facts }
 }
 
 /// A module that a vendor built for it.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, Tree};
+use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, ModuleTree};
 use kmodlab::module::elf::{Class, Endian};
 use kmodlab::module::this_module::Fingerprint;
 use kmodlab::predict::errno::*;
@@ -46,11 +46,11 @@ fn kernel(arch: &str, version: &str) -> Kernel {
         machine: fact(Machine { class, endian, number }),
         fingerprint: fact(fingerprint),
         exports: fact(Exports { symbols: HashMap::from([("_printk".to_owned(), printk)]), complete: true }),
-        tree: fact(Tree::default()),
+        tree: fact(ModuleTree::default()),
         config: fact(config),
         ..Facts::default()
     };
-    Kernel { name: version.to_owned(), vermagic: fact(vermagic), facts }
+    Kernel { name: version.into(), vermagic: fact(vermagic), facts }
 }
 
 /// A module for the kernel of that version, changed.

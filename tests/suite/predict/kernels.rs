@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, Tree};
+use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, ModuleTree};
 use kmodlab::module::elf::{Class, Endian};
 use kmodlab::module::this_module::Fingerprint;
 use kmodlab::vermagic::Vermagic;
@@ -31,11 +31,11 @@ fn built_by(builder: &str, package: &str, version: &str) -> Kernel {
         machine: fact(Machine { class: Class::Elf64, endian: Endian::Little, number: 62 }),
         fingerprint: fact(Fingerprint { size: 0x380, init: Some(0x138), exit: Some(0x350) }),
         exports: fact(Exports { symbols: HashMap::from(symbols), complete: true }),
-        tree: fact(Tree::default()),
+        tree: fact(ModuleTree::default()),
         config: fact(config),
         ..Facts::default()
     };
-    Kernel { name: release, vermagic: fact(vermagic), facts }
+    Kernel { name: release.as_str().into(), vermagic: fact(vermagic), facts }
 }
 
 /// A Debian kernel.

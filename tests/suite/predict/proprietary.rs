@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kmodlab::kernel::{BuiltIn, Export, Fact, Kernel, Policy, Tree, TreeModule};
+use kmodlab::kernel::{BuiltIn, Export, Fact, Kernel, ModuleTree, Policy, TreeModule};
 use kmodlab::predict::errno::*;
 use kmodlab::predict::{Decision, Force, LoadOptions, LoaderStep, Verdict};
 
@@ -28,7 +28,7 @@ fn kernel(version: &str) -> Kernel {
     kernel.facts.exports.as_mut().unwrap().value.symbols.insert("gpl_fn".to_owned(), export(true));
     let modules = vec![module("prop", &[], "prop_fn"), module("user", &["prop"], "user_fn")];
     let built_in = vec![BuiltIn { name: "tcp-cubic".to_owned(), in_sysfs: true }];
-    let tree = Tree::new(modules, built_in).with_proprietary(BTreeSet::from([PathBuf::from("updates/prop.ko")]));
+    let tree = ModuleTree::new(modules, built_in).with_proprietary(BTreeSet::from([PathBuf::from("updates/prop.ko")]));
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
     kernel
 }
@@ -90,7 +90,7 @@ fn a_list_of_symbols_of_another_build_names_no_licence() {
     for (file, answer) in [("drivers/net/prop", Decision::Accepted), ("/root/prop/prop", Decision::Unknown)] {
         tree.modules[0].file = file.into();
         let module = tree.modules[0].clone();
-        let tree = Tree::new(vec![module], Vec::new());
+        let tree = ModuleTree::new(vec![module], Vec::new());
         let mut kernel = without_versions("6.1.0");
         kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
         assert_eq!(using(&kernel, "license=GPL", &["prop_fn"]).answer, answer, "{file}");

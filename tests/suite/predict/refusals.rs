@@ -1,6 +1,6 @@
 //! Each step refuses, with its errno and its lines.
 
-use kmodlab::kernel::{BuiltIn, Fact, Policy, Tree, TreeModule};
+use kmodlab::kernel::{BuiltIn, Fact, ModuleTree, Policy, TreeModule};
 use kmodlab::predict::errno::*;
 use kmodlab::predict::{Decision, Force, LoadOptions, LoaderStep, StepResult};
 
@@ -147,7 +147,7 @@ fn what_another_module_exports_counts_as_loaded_unless_it_is_a_bare_insmod() {
         exports: vec![("param_ops_charp".to_owned(), crc)],
         is_added: false,
     };
-    let tree = Tree::new(vec![exporter], vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
+    let tree = ModuleTree::new(vec![exporter], vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
 
     let with_dependencies = judge(&hello(&[]), &kernel, LoadOptions::default());
@@ -202,7 +202,7 @@ fn a_system_may_take_no_modules_or_not_this_one() {
 fn a_built_in_module_with_parameters_has_the_name_already() {
     let mut kernel = debian("6.1.0");
     let built_in = BuiltIn { name: "hello-4".to_owned(), in_sysfs: true };
-    let tree = Tree::new(Vec::new(), vec![built_in]);
+    let tree = ModuleTree::new(Vec::new(), vec![built_in]);
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
     let lines = [OUT_OF_TREE, UNSIGNED, "hello_4: module is already loaded"];
     assert_refused(&insmod(&hello(&[]), &kernel, Force::None), LoaderStep::Name, EINVAL, &lines);

@@ -1,6 +1,6 @@
 //! A signature: with its key among those of the kernel, with another, changed since.
 
-use kmodlab::kernel::{BuiltIn, Certificate, Fact, Kernel, Tree, TreeModule};
+use kmodlab::kernel::{BuiltIn, Certificate, Fact, Kernel, ModuleTree, TreeModule};
 use kmodlab::patch::sign::{Digest, Signer};
 use kmodlab::predict::errno::{EBADMSG, EKEYREJECTED, ENOKEY, ENOPKG};
 use kmodlab::predict::{Decision, Finding, Force, LoadOptions, LoaderStep, StepResult, Verdict};
@@ -160,7 +160,7 @@ fn before_4_3_signatures_are_of_another_kind() {
 fn a_digest_that_a_kernel_before_5_4_does_not_know_is_refused() {
     let (signed, _) = over_sha512();
     let mut kernel = with_option(of_release("4.14.100"), "CRYPTO_SHA512", false);
-    kernel.facts.tree = Some(Fact { value: Tree::new(Vec::new(), Vec::new()), source: "this test".into() });
+    kernel.facts.tree = Some(Fact { value: ModuleTree::new(Vec::new(), Vec::new()), source: "this test".into() });
     assert_refused(&insmod(&signed, &kernel, Force::None), LoaderStep::Signature, ENOPKG, &[]);
 }
 
@@ -233,8 +233,10 @@ fn a_digest_that_is_a_module_is_needed_before() {
             exports: Vec::new(),
             is_added: false,
         };
-        let tree =
-            Tree::new(names.iter().map(module).collect(), vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }]);
+        let tree = ModuleTree::new(
+            names.iter().map(module).collect(),
+            vec![BuiltIn { name: "other".to_owned(), in_sysfs: false }],
+        );
         Some(Fact { value: tree, source: "this test".into() })
     };
     kernel.facts.tree = None;
@@ -257,7 +259,7 @@ fn a_digest_that_is_a_module_is_needed_before() {
 fn a_digest_is_computed_before_the_key_is_looked_for() {
     let (signed, mut kernel) = over_sha512();
     kernel.facts.keys.as_mut().unwrap().value.clear();
-    let tree = Tree::new(Vec::new(), Vec::new());
+    let tree = ModuleTree::new(Vec::new(), Vec::new());
     kernel.facts.tree = Some(Fact { value: tree, source: "this test".into() });
     let insisting = with_option(with_option(kernel, "CRYPTO_SHA512", false), "MODULE_SIG_FORCE", true);
     let line = "Loading of module with unsupported crypto is rejected";

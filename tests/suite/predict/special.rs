@@ -20,7 +20,7 @@ fn typed(string: &str) -> Kernel {
     let vermagic = Vermagic::parse(string.as_bytes());
     let vermagic = Fact { value: vermagic, source: kmodlab::kernel::Origin::Given };
     let facts = kmodlab::kernel::Facts { vermagic: Some(vermagic.clone()), ..Default::default() };
-    Kernel { name: format!("vermagic:{string}"), vermagic: Some(vermagic), facts }
+    Kernel { name: format!("vermagic:{string}").as_str().into(), vermagic: Some(vermagic), facts }
 }
 
 fn note(verdict: &Verdict, step: LoaderStep) -> (StepResult, &str) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kmodlab::kernel::files::{self, Files};
+use kmodlab::kernel::files::{self, KernelFiles};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::{Module, container::DEFAULT_MAX_SIZE, name_of_file, with_bytes};
 use kmodlab::patch::{Plan, Request, Signature, Wish};
@@ -16,7 +16,7 @@ use crate::support::premises::Pair;
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
 /// Its image, and the modules of these names with what they need.
-fn take(folder: &str, names: &[&str]) -> (Kernel, Vec<String>, Files) {
+fn take(folder: &str, names: &[&str]) -> (Kernel, Vec<String>, KernelFiles) {
     let name = fetched::named(folder);
     let kernel = kernel::named(name.as_ref(), &LOOKUP).unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -58,7 +58,7 @@ fn needs(bytes: &[u8]) -> Vec<String> {
 }
 
 /// What a kernel says to `dummy` of another, and the bytes of that.
-fn dummy(of: &Files, on: &Kernel, force: Force) -> (Verdict, Vec<u8>) {
+fn dummy(of: &KernelFiles, on: &Kernel, force: Force) -> (Verdict, Vec<u8>) {
     let bytes = of.modules["dummy"].bytes.clone();
     (ask(&bytes, on, force), bytes)
 }

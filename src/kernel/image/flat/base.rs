@@ -1,7 +1,8 @@
 //! Where a flat image is in memory, as far as its exports need it: the strings of a kernel's exports begin with the one
 //! that the lowest pointer points to.
 
-use super::{Budget, Image, LONGEST_NAME};
+use crate::kernel::image::exports::LONGEST_NAME;
+use crate::kernel::image::flat::layout::{Budget, FlatImage};
 
 /// The strings of exports (`__ksymtab_strings`).
 pub(super) struct Strings<'b> {
@@ -16,13 +17,13 @@ impl<'b> Strings<'b> {
     ///
     /// Pointers are addresses; the distance from here to the lowest is the base of the image in memory. Distances need no
     /// base, and then the lowest name has to be here.
-    pub(super) fn at(image: &Image<'b>, at: usize, names: &[u64], budget: &mut Budget) -> Option<Strings<'b>> {
+    pub(super) fn at(image: &FlatImage<'b>, at: usize, names: &[u64], budget: &mut Budget) -> Option<Strings<'b>> {
         budget.spend(names.len())?;
         Strings::from(image, at, *names.iter().min()?)
     }
 
     /// The strings at a place in the image, the first of which is pointed to by this.
-    pub(super) fn from(image: &Image<'b>, at: usize, first: u64) -> Option<Strings<'b>> {
+    pub(super) fn from(image: &FlatImage<'b>, at: usize, first: u64) -> Option<Strings<'b>> {
         if image.form.relative && first != at as u64 {
             return None;
         }
@@ -34,6 +35,17 @@ impl<'b> Strings<'b> {
     pub(super) fn text(&self, target: u64) -> Option<&'b [u8]> {
         let text = self.bytes.get(self.offset(target)?..)?;
         text.get(..memchr::memchr(0, text.get(..LONGEST_NAME).unwrap_or(text))?)
+    }
+
+    /// The namespace of the entry at a place. Exports of assembly files have none, not even the empty one
+    /// (include/asm-generic/export.h, up to 6.3), and before 5.4 no export has one.
+    pub(super) fn namespace(&self, image: &FlatImage<'_>, at: usize) -> Option<&'b [u8]> {
+        let member = at + 2 * image.form.word;
+        match image.form.members {
+            2 => Some(b""),
+            _ if image.number(member)? == 0 => Some(b""),
+            _ => self.text(image.target(member)?),
+        }
     }
 
     /// The string that a member points to, if it is not the end of another.

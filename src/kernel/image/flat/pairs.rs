@@ -4,15 +4,20 @@
 
 use std::ops::Range;
 
-use super::base::Strings;
-use super::search::FEWEST;
-use super::{Behind, Budget, Image, is_name};
+use crate::kernel::image::flat::base::Strings;
+use crate::kernel::image::flat::layout::{Budget, FlatImage, TablesAfter, is_name};
+use crate::kernel::image::flat::search::FEWEST;
 
 /// How many names are looked at before all are.
 const SAMPLES: usize = 8;
 
 /// The first entry of the table that ends at the end of this range and has this behind it; the one with the most entries.
-pub(super) fn start(image: &Image<'_>, range: Range<usize>, behind: &Behind, budget: &mut Budget) -> Option<usize> {
+pub(super) fn start(
+    image: &FlatImage<'_>,
+    range: Range<usize>,
+    behind: &TablesAfter,
+    budget: &mut Budget,
+) -> Option<usize> {
     let (entry, end) = (image.form.entry(), range.end);
     let most = range.len() / entry;
     budget.spend(range.len())?;

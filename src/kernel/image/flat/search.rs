@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::Image;
+use crate::kernel::image::flat::layout::FlatImage;
 
 /// How many entries lie between two places that are looked at. A kernel's longest row without a namespace is longer by
 /// far.
@@ -23,7 +23,7 @@ const KERNEL: u64 = 256 << 20;
 const MOST_READS: usize = 4;
 
 /// The places of what may be tables, in their order: from the first entry to behind the last.
-pub(super) fn tables<'i>(image: &'i Image<'_>) -> impl Iterator<Item = Range<usize>> + 'i {
+pub(super) fn tables<'i>(image: &'i FlatImage<'_>) -> impl Iterator<Item = Range<usize>> + 'i {
     let entry = image.form.entry();
     let mut at = 0_usize;
     let mut left = image.bytes.len().saturating_mul(MOST_READS) / entry;
@@ -44,7 +44,7 @@ pub(super) fn tables<'i>(image: &'i Image<'_>) -> impl Iterator<Item = Range<usi
 }
 
 /// The first of three entries in a row whose namespaces are the same, near a place. Members are aligned to their size.
-fn repeated<'i>(image: &'i Image<'_>, at: usize, window: &'i [u8]) -> impl Iterator<Item = usize> + 'i {
+fn repeated<'i>(image: &'i FlatImage<'_>, at: usize, window: &'i [u8]) -> impl Iterator<Item = usize> + 'i {
     let (entry, word) = (image.form.entry(), image.form.word);
     let is_repeated = move |phase: &usize| {
         let member = |row: usize| window.get(phase + row * entry..phase + row * entry + word);
@@ -63,7 +63,7 @@ fn repeated<'i>(image: &'i Image<'_>, at: usize, window: &'i [u8]) -> impl Itera
 }
 
 /// The first of three entries in a row, of two members each, whose names are near each other, near a place.
-fn near<'i>(image: &'i Image<'_>, at: usize) -> impl Iterator<Item = usize> + 'i {
+fn near<'i>(image: &'i FlatImage<'_>, at: usize) -> impl Iterator<Item = usize> + 'i {
     let entry = image.form.entry();
     let is_near = move |first: &usize| {
         image.name(*first).is_some_and(|pivot| (0..3).all(|row| is_pair(image, first + row * entry, pivot)))
@@ -72,7 +72,7 @@ fn near<'i>(image: &'i Image<'_>, at: usize) -> impl Iterator<Item = usize> + 'i
 }
 
 /// Can this be an entry of two members whose name is near another name?
-fn is_pair(image: &Image<'_>, at: usize, pivot: u64) -> bool {
+fn is_pair(image: &FlatImage<'_>, at: usize, pivot: u64) -> bool {
     let is_given = image.number(at).is_some_and(|number| number != 0) && image.number(at + image.form.word) != Some(0);
     is_given
         && image.name(at).is_some_and(|name| name.abs_diff(pivot) < SPREAD)
@@ -81,7 +81,7 @@ fn is_pair(image: &Image<'_>, at: usize, pivot: u64) -> bool {
 
 /// The table around an entry, as far as names and namespaces are near the last string of this one. `left` says how many
 /// entries may be looked at, in all.
-fn extend(image: &Image<'_>, first: usize, left: &mut usize) -> Option<Range<usize>> {
+fn extend(image: &FlatImage<'_>, first: usize, left: &mut usize) -> Option<Range<usize>> {
     let (entry, word) = (image.form.entry(), image.form.word);
     let pivot = image.target(first + entry - word)?;
     let mut is_entry = |at: usize| {

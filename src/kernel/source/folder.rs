@@ -1,6 +1,6 @@
 //! What a folder holds of a kernel: a root file system, an unpacked package, a module tree, a build tree.
 //!
-//! Only the places that [`crate::kernel::bundle`] knows are looked at: a root file system is not searched. Links are not
+//! Only the places that [`crate::kernel::place`] knows are looked at: a root file system is not searched. Links are not
 //! followed, but for the folder itself: `build` and `source` of a module tree lead to other places.
 
 use std::collections::BTreeMap;
@@ -10,10 +10,17 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::kernel::bundle::{self, Bundle, Group, Place, Role};
-use crate::kernel::files::Found;
-use crate::kernel::preference::{self, Preference, Rank};
-use crate::kernel::{Facts, Lookup, Note, Origin, cache, tree};
+use crate::kernel::bundle::Bundle;
+use crate::kernel::collect::FileSink;
+use crate::kernel::facts::Facts;
+use crate::kernel::lookup::Lookup;
+use crate::kernel::merge::FactSink;
+use crate::kernel::note::Note;
+use crate::kernel::origin::Origin;
+use crate::kernel::place::{self, BundlePath, FileRole, KernelGroup};
+use crate::kernel::preference::{self, DepmodOrder, DepmodRank};
+use crate::kernel::source::KernelSource;
+use crate::kernel::{cached, gather};
 use crate::module::{is_module_name, name_of_file};
 
 /// How deep modules lie in a tree, at most.
@@ -22,14 +29,27 @@ const DEPTH: usize = 24;
 /// How many entries a tree may have: a kernel's source has 90,000 files.
 const MOST: usize = 1 << 20;
 
+/// A folder.
+pub(in crate::kernel) struct Folder(pub(in crate::kernel) PathBuf);
+
+impl KernelSource for Folder {
+    fn add_facts(&self, sink: &mut FactSink, lookup: &Lookup) -> Result<()> {
+        sink.add(&Origin::File(self.0.clone()), facts(&self.0, lookup)?)
+    }
+
+    fn add_files(&self, sink: &mut FileSink, lookup: &Lookup) -> Result<()> {
+        files(&self.0, sink, lookup)
+    }
+}
+
 /// The facts in a folder.
 ///
 /// # Errors
 ///
 /// Those of [`Bundle::facts`], and [`ErrorKind::Io`] for what can't be read.
-pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
+pub(in crate::kernel) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
     let mut bundle = Bundle::new(lookup.max_size);
-    let Survey { files, trees } = survey(folder)?;
+    let FolderContents { files, trees } = survey(folder)?;
     for (role, group, file) in files {
         add_file(&mut bundle, role, group, &file, lookup)?;
     }
@@ -51,11 +71,11 @@ pub(super) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
 /// # Errors
 ///
 /// Those of [`survey`], and [`ErrorKind::Io`] for what is wanted and can't be read.
-pub(super) fn files(folder: &Path, found: &mut Found, lookup: &Lookup) -> Result<()> {
-    let Survey { files, trees } = survey(folder)?;
-    for (role, group, file) in files.into_iter().filter(|(role, _, file)| *role == Role::Image && is_there(file)) {
+pub(in crate::kernel) fn files(folder: &Path, found: &mut FileSink, lookup: &Lookup) -> Result<()> {
+    let FolderContents { files, trees } = survey(folder)?;
+    for (role, group, file) in files.into_iter().filter(|(role, _, file)| *role == FileRole::Image && is_there(file)) {
         let path = file.display().to_string();
-        if found.wants(&Place { role, group: group.clone(), below: &path }) {
+        if found.wants(&BundlePath { role, group: group.clone(), below: &path }) {
             found.add(role, &group, &path, read(&file, lookup.max_size)?);
         }
     }
@@ -70,39 +90,44 @@ pub(super) fn files(folder: &Path, found: &mut Found, lookup: &Lookup) -> Result
 /// # Errors
 ///
 /// [`ErrorKind::Io`] for what is wanted and can't be read.
-pub(super) fn tree_modules(folder: &Path, group: &Group, found: &mut Found, lookup: &Lookup) -> Result<()> {
-    let preference = Preference::of_tree(folder);
-    let mut best: BTreeMap<String, (Rank, PathBuf)> = BTreeMap::new();
+pub(in crate::kernel) fn tree_modules(
+    folder: &Path,
+    group: &KernelGroup,
+    found: &mut FileSink,
+    lookup: &Lookup,
+) -> Result<()> {
+    let preference = DepmodOrder::of_tree(folder);
+    let mut best: BTreeMap<String, (DepmodRank, PathBuf)> = BTreeMap::new();
     for file in tree_files(folder) {
         let Some(below) = file.to_str().filter(|below| is_module_name(below)) else { continue };
-        if found.wants(&Place { role: Role::Module, group: group.clone(), below }) {
+        if found.wants(&BundlePath { role: FileRole::Module, group: group.clone(), below }) {
             let rank = preference.rank(&file);
-            let is_better = |(known, _): &(Rank, PathBuf)| rank < *known;
+            let is_better = |(known, _): &(DepmodRank, PathBuf)| rank < *known;
             if best.get(&name_of_file(&file)).is_none_or(is_better) {
                 best.insert(name_of_file(&file), (rank, folder.join(&file)));
             }
         }
     }
     for (_, file) in best.into_values() {
-        found.add(Role::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
+        found.add(FileRole::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
     }
     Ok(())
 }
 
 /// What lies in a folder, by its places alone.
-struct Survey {
+struct FolderContents {
     /// All but modules and the lists of built-in ones.
-    files: Vec<(Role, Group, PathBuf)>,
+    files: Vec<(FileRole, KernelGroup, PathBuf)>,
     /// The module trees.
-    trees: Vec<(Group, PathBuf)>,
+    trees: Vec<(KernelGroup, PathBuf)>,
 }
 
-/// Looks for what [`crate::kernel::bundle`] knows.
+/// Looks for what [`crate::kernel::place`] knows.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Io`] if the folder can't be read, [`ErrorKind::Ambiguous`] if it is one of module trees.
-fn survey(folder: &Path) -> Result<Survey> {
+fn survey(folder: &Path) -> Result<FolderContents> {
     std::fs::read_dir(folder).map_err(|e| Error::io("reading the folder", e).on(folder))?;
     let mut trees = module_trees(folder);
     let mut places = files_in(folder, "boot");
@@ -114,8 +139,8 @@ fn survey(folder: &Path) -> Result<Survey> {
     let mut is_root = !trees.is_empty();
     let mut files = Vec::new();
     for below in places {
-        let Some(place) = bundle::place(&below) else { continue };
-        is_root |= place.role == Role::Image && below.starts_with("boot/");
+        let Some(place) = place::classify(&below) else { continue };
+        is_root |= place.role == FileRole::Image && below.starts_with("boot/");
         files.push((place.role, place.group, folder.join(&below)));
     }
     for (group, tree) in &trees {
@@ -123,49 +148,49 @@ fn survey(folder: &Path) -> Result<Survey> {
     }
     if !is_root {
         must_be_one_tree(folder)?;
-        let group = Group::Folder(String::new());
+        let group = KernelGroup::Folder(String::new());
         files.extend(beside(folder).into_iter().map(|(role, file)| (role, group.clone(), file)));
         trees.push((group, folder.to_owned()));
     }
-    Ok(Survey { files, trees })
+    Ok(FolderContents { files, trees })
 }
 
 /// What a module tree of a root file system holds beside modules.
-fn tree_others(tree: &Path) -> Vec<(Role, PathBuf)> {
+fn tree_others(tree: &Path) -> Vec<(FileRole, PathBuf)> {
     let names = names_in(tree).into_iter();
     let other = |name: String| {
-        let role = bundle::place(&name).map(|place| place.role).filter(|role| is_other(*role))?;
+        let role = place::classify(&name).map(|place| place.role).filter(|role| is_other(*role))?;
         Some((role, tree.join(name)))
     };
     names.filter_map(other).chain(in_build(tree)).collect()
 }
 
 /// The exports in the `build` of a module tree, if that is no link.
-fn in_build(tree: &Path) -> Option<(Role, PathBuf)> {
+fn in_build(tree: &Path) -> Option<(FileRole, PathBuf)> {
     let is_folder = tree.join("build").symlink_metadata().is_ok_and(|meta| meta.is_dir());
-    is_folder.then(|| (Role::Symvers, tree.join(bundle::IN_BUILD)))
+    is_folder.then(|| (FileRole::Symvers, tree.join(place::IN_BUILD)))
 }
 
 /// The files with the exports of a kernel in a root file system, as far as they lie in `/boot` and in its module trees.
-pub(super) fn symvers(root: &Path, release: &str, trees: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
-    let of_release = |name: &String| bundle::in_boot(name) == Some((Role::Symvers, release));
+pub(in crate::kernel) fn symvers(root: &Path, release: &str, trees: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let of_release = |name: &String| place::in_boot(name) == Some((FileRole::Symvers, release));
     let in_boot = names_in(&root.join("boot")).into_iter().filter(of_release).map(|name| root.join("boot").join(name));
-    let in_trees = trees.flat_map(|tree| tree_others(&tree)).filter(|(role, _)| *role == Role::Symvers);
+    let in_trees = trees.flat_map(|tree| tree_others(&tree)).filter(|(role, _)| *role == FileRole::Symvers);
     in_boot.chain(in_trees.map(|(_, file)| file)).filter(|file| is_there(file)).collect()
 }
 
 /// The module trees of a root file system. Where `/lib` is a link to `/usr/lib`, both are one.
-fn module_trees(root: &Path) -> Vec<(Group, PathBuf)> {
-    let mut trees: Vec<(Group, PathBuf)> = Vec::new();
+fn module_trees(root: &Path) -> Vec<(KernelGroup, PathBuf)> {
+    let mut trees: Vec<(KernelGroup, PathBuf)> = Vec::new();
     for modules in ["lib/modules", "usr/lib/modules"] {
         let modules = root.join(modules);
         for release in names_in(&modules) {
             let tree = modules.join(&release);
-            let is_known = |(_, known): &(Group, PathBuf)| known.canonicalize().ok() == tree.canonicalize().ok();
+            let is_known = |(_, known): &(KernelGroup, PathBuf)| known.canonicalize().ok() == tree.canonicalize().ok();
             // What headers leave behind is a folder with two links.
             let holds = |name: &String| !matches!(name.as_str(), "build" | "source");
             if names_in(&tree).iter().any(holds) && !trees.iter().any(is_known) {
-                trees.push((Group::Release(release), tree));
+                trees.push((KernelGroup::Release(release), tree));
             }
         }
     }
@@ -180,7 +205,7 @@ fn release_of(tree: &Path) -> Option<String> {
 }
 
 /// What lies in `boot` for a module tree that was named by itself.
-fn beside(tree: &Path) -> Vec<(Role, PathBuf)> {
+fn beside(tree: &Path) -> Vec<(FileRole, PathBuf)> {
     let Ok(tree) = tree.canonicalize() else { return Vec::new() };
     let Some(release) = release_of(&tree) else { return Vec::new() };
     let Some(lib) = tree.parent().and_then(Path::parent) else { return Vec::new() };
@@ -188,10 +213,10 @@ fn beside(tree: &Path) -> Vec<(Role, PathBuf)> {
     if let Some(usr) = lib.parent().filter(|usr| usr.ends_with("usr")) {
         roots.extend(usr.parent());
     }
-    let mut found: Vec<(Role, PathBuf)> = in_build(&tree).into_iter().collect();
+    let mut found: Vec<(FileRole, PathBuf)> = in_build(&tree).into_iter().collect();
     for root in roots {
         for name in names_in(&root.join("boot")) {
-            if let Some((role, _)) = bundle::in_boot(&name).filter(|(_, of)| *of == release) {
+            if let Some((role, _)) = place::in_boot(&name).filter(|(_, of)| *of == release) {
                 found.push((role, root.join("boot").join(name)));
             }
         }
@@ -213,7 +238,7 @@ fn build_files(root: &Path, folder: &str) -> Vec<String> {
     for arch in names_in(&root.join(format!("{folder}arch"))) {
         paths.extend(files_in(root, &format!("{folder}arch/{arch}/boot")));
     }
-    let is_other = |path: &String| bundle::place(path).is_some_and(|place| is_other(place.role));
+    let is_other = |path: &String| place::classify(path).is_some_and(|place| is_other(place.role));
     paths.into_iter().filter(is_other).collect()
 }
 
@@ -231,13 +256,13 @@ fn is_there(file: &Path) -> bool {
 }
 
 /// Adds a file that is there.
-fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: &Lookup) -> Result<()> {
+fn add_file(bundle: &mut Bundle, role: FileRole, group: KernelGroup, file: &Path, lookup: &Lookup) -> Result<()> {
     if !is_there(file) {
         return Ok(());
     }
     let source = Origin::File(file.to_owned());
-    if role == Role::Image {
-        match cache::image(&source, file, lookup) {
+    if role == FileRole::Image {
+        match cached::image(&source, file, lookup) {
             Ok(facts) => bundle.add_image(group, facts),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             // On some systems only root reads the image; what lies beside it tells much without it.
@@ -253,7 +278,7 @@ fn add_file(bundle: &mut Bundle, role: Role, group: Group, file: &Path, lookup: 
 }
 
 /// The whole of a small file.
-pub(super) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
+pub(in crate::kernel) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).map_err(|e| Error::io("opening", e).on(path))?;
     let mut bytes = Vec::new();
     file.take(max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
@@ -278,33 +303,33 @@ fn must_be_one_tree(folder: &Path) -> Result<()> {
 }
 
 /// The facts of a module tree; none where there is no module and no list of built-in ones.
-pub(super) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
+pub(in crate::kernel) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
     let files = tree_files(folder);
     if files.is_empty() {
         return Facts::default();
     }
     let keys: Vec<PathBuf> = files.iter().cloned().chain(preference::configuration_files(folder)).collect();
-    cache::tree(folder, &keys, lookup, |name| {
+    cached::tree(folder, &keys, lookup, |name| {
         let index = |name: &str| {
             let file = folder.join(name);
             let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
             is_file.then(|| read(&file, lookup.max_size).ok()).flatten()
         };
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
-        let lists = tree::Lists {
-            built_in: tree::built_in(list.as_deref(), modinfo.as_deref()),
+        let lists = gather::ModuleLists {
+            built_in: gather::built_in(list.as_deref(), modinfo.as_deref()),
             // What was built and is not here is in the first alone; trees without it have the second.
-            names: ["modules.order", "modules.dep"].iter().find_map(|list| tree::names_in(&index(list)?)),
+            names: ["modules.order", "modules.dep"].iter().find_map(|list| gather::names_in(&index(list)?)),
         };
         let is_module = |file: &&PathBuf| file.to_str().is_some_and(is_module_name);
         let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
-        tree::gather(folder, &modules, lookup.max_size).facts(name, lists, &Preference::of_tree(folder))
+        gather::gather(folder, &modules, lookup.max_size).facts(name, lists, &DepmodOrder::of_tree(folder))
     })
 }
 
 /// Is it a file that the reader of a module tree leaves alone?
-fn is_other(role: Role) -> bool {
-    !matches!(role, Role::Module | Role::BuiltIn | Role::BuiltInModinfo | Role::Order)
+fn is_other(role: FileRole) -> bool {
+    !matches!(role, FileRole::Module | FileRole::BuiltIn | FileRole::BuiltInModinfo | FileRole::Order)
 }
 
 /// The modules in a tree and its lists of modules, by their paths in it, sorted.

@@ -9,12 +9,39 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::bundle::{Group, Role};
-use crate::kernel::files::Found;
-use crate::kernel::{Fact, Facts, Lookup, Origin, Policy, cache, config, folder, merge, packed, symvers, system_map};
+use crate::kernel::collect::FileSink;
+use crate::kernel::facts::{Fact, Facts, Policy};
+use crate::kernel::lookup::Lookup;
+use crate::kernel::merge::{FactSink, merge};
+use crate::kernel::origin::Origin;
+use crate::kernel::place::{FileRole, KernelGroup};
+use crate::kernel::source::{KernelSource, folder};
+use crate::kernel::{cached, config, packed, symvers, system_map};
 
 /// The most that is read of a file of /proc or /sys.
 const MOST: u64 = 256 << 20;
+
+/// The kernel that runs below a root folder.
+pub(in crate::kernel) struct RunningSystem<'r> {
+    root: &'r Path,
+}
+
+impl<'r> RunningSystem<'r> {
+    /// The kernel of this machine with the root folder `/`; any other root folder is a test's.
+    pub(in crate::kernel) fn new(root: &'r Path) -> RunningSystem<'r> {
+        RunningSystem { root }
+    }
+}
+
+impl KernelSource for RunningSystem<'_> {
+    fn add_facts(&self, sink: &mut FactSink, lookup: &Lookup) -> Result<()> {
+        sink.add(&Origin::RunningSystem, facts(self.root, lookup)?)
+    }
+
+    fn add_files(&self, sink: &mut FileSink, lookup: &Lookup) -> Result<()> {
+        files(self.root, sink, lookup)
+    }
+}
 
 /// The facts of the kernel that runs, as far as its user may know them. `root` is `/`, or a made-up one.
 ///
@@ -22,7 +49,7 @@ const MOST: u64 = 256 << 20;
 ///
 /// [`ErrorKind::NotFound`] if nothing tells its version magic, [`ErrorKind::Malformed`] if what tells it is another
 /// kernel's.
-pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
+pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     let release = release(root);
     let fact = |value: Option<String>, path: &str| value.map(|value| Fact { value, source: proc(path) });
     let own = Facts {
@@ -86,16 +113,16 @@ pub(super) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
 /// # Errors
 ///
 /// [`ErrorKind::Io`] for what is there, and can't be read.
-pub(super) fn files(root: &Path, found: &mut Found, lookup: &Lookup) -> Result<()> {
+pub(in crate::kernel) fn files(root: &Path, found: &mut FileSink, lookup: &Lookup) -> Result<()> {
     let release = release(root);
     let banner = text(root, "proc/version");
-    let group = Group::Release(release.clone());
+    let group = KernelGroup::Release(release.clone());
     let trees: Vec<PathBuf> = trees(root, &release).collect();
     for image in images(root, &release).into_iter().chain(trees.iter().map(|tree| tree.join("vmlinuz"))) {
         let path = image.display().to_string();
-        match cache::image(&Origin::File(image.clone()), &image, lookup) {
+        match cached::image(&Origin::File(image.clone()), &image, lookup) {
             Ok(theirs) if is_running(banner.as_deref(), &theirs) => {
-                found.add(Role::Image, &group, &path, folder::read(&image, lookup.max_size)?);
+                found.add(FileRole::Image, &group, &path, folder::read(&image, lookup.max_size)?);
             }
             // On some systems only root reads the image.
             Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => return Err(error.on(image)),
@@ -131,7 +158,7 @@ fn trees(root: &Path, release: &str) -> impl Iterator<Item = PathBuf> {
 
 /// What an image tells beyond that, if it is there, can be read, and is the running one.
 fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
-    match cache::image(&Origin::File(image.to_owned()), image, lookup) {
+    match cached::image(&Origin::File(image.to_owned()), image, lookup) {
         Ok(theirs) if is_running(facts.banner.as_ref().map(|banner| banner.value.as_str()), &theirs) => {
             merge(facts, theirs)
         }
@@ -199,7 +226,7 @@ mod tests {
         put("sys/kernel/security/lockdown", b"none [integrity] confidentiality\n");
         put("sys/module/module/parameters/sig_enforce", b"N\n");
         put("sys/module/loop/refcnt", b"0\n");
-        let module = include_bytes!("../../fixtures/modules/hello-4.ko");
+        let module = include_bytes!("../../../fixtures/modules/hello-4.ko");
         put(&format!("lib/modules/{release}/kernel/hello-4.ko"), module);
         put(&format!("boot/config-{release}"), b"CONFIG_MODULES=y\n");
         root
@@ -239,7 +266,7 @@ mod tests {
     #[test]
     fn the_image_that_runs_may_have_a_constant_version_magic() {
         let root = machine("6.1.0-1-kmodlab");
-        let mut image = include_bytes!("../../fixtures/kernels/vmlinux-amd64").to_vec();
+        let mut image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64").to_vec();
         let at = memchr::memmem::find(&image, b"6.1.0-1-kmodlab SMP").unwrap();
         image[at..at + 15].copy_from_slice(b"vendor-constant");
         let banner = crate::kernel::image::facts(&Origin::default(), &image, 1 << 20).unwrap().banner.unwrap().value;
@@ -261,7 +288,7 @@ mod tests {
     #[test]
     fn an_image_that_was_replaced_since_tells_nothing() {
         let root = machine("6.1.0-47-amd64");
-        let image = include_bytes!("../../fixtures/kernels/vmlinux-amd64");
+        let image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64");
         fs::write(root.path().join("boot/vmlinuz-6.1.0-47-amd64"), image).unwrap();
         let facts = facts(root.path(), &LOOKUP).unwrap();
         assert!(!facts.exports.is_some_and(|exports| exports.value.complete));
@@ -271,12 +298,12 @@ mod tests {
     fn its_files_are_its_modules_and_the_image_that_it_was_booted_from() {
         let root = machine("6.1.0-1-kmodlab");
         let files = || {
-            let mut found = Found::new(&["hello_4".to_owned()].into());
+            let mut found = FileSink::new(&["hello_4".to_owned()].into());
             files(root.path(), &mut found, &LOOKUP).unwrap();
             found.files(LOOKUP.max_size).unwrap()
         };
         assert!(files().image.is_none() && files().modules.contains_key("hello_4"));
-        let image = include_bytes!("../../fixtures/kernels/vmlinux-amd64");
+        let image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64");
         fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
         // An update has put another of the same release in its place.
         assert!(files().image.is_none());

@@ -1,0 +1,12 @@
+//! The limits and the cache that all readers of kernels share.
+
+use std::path::PathBuf;
+
+/// How kernels are read.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The most bytes that a compressed file may have when it is decompressed.
+    pub max_size: u64,
+    /// The folder in which facts of large sources are cached; `None` caches nothing.
+    pub cache: Option<PathBuf>,
+}

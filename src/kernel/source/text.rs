@@ -1,0 +1,51 @@
+//! Text files with one kind of fact, compressed or not: Module.symvers, System.map, a configuration.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{ErrorKind, Result};
+use crate::kernel::facts::Facts;
+use crate::kernel::lookup::Lookup;
+use crate::kernel::merge::FactSink;
+use crate::kernel::origin::Origin;
+use crate::kernel::source::KernelSource;
+use crate::kernel::{config, packed, symvers, system_map};
+
+/// A text file with one kind of fact.
+pub(in crate::kernel) struct TextFile {
+    path: PathBuf,
+    text: String,
+    parse: fn(&str, &Origin) -> Facts,
+}
+
+impl TextFile {
+    /// Recognises the contents of a file; `None` if they are no text of a known kind.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`packed::unpack`], except for a compressed ELF file, which is no text.
+    pub(in crate::kernel) fn open(path: &Path, bytes: &[u8], max_size: u64) -> Result<Option<TextFile>> {
+        if bytes.starts_with(b"\x7fELF") {
+            return Ok(None);
+        }
+        let bytes = match packed::unpack(bytes, max_size) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.on(path)),
+        };
+        let Ok(text) = std::str::from_utf8(&bytes) else { return Ok(None) };
+        let parse = match text {
+            _ if symvers::looks_like(text) => symvers::facts,
+            _ if system_map::looks_like(text) => system_map::facts,
+            _ if config::looks_like(text) => config::facts,
+            _ => return Ok(None),
+        };
+        Ok(Some(TextFile { path: path.to_owned(), text: text.to_owned(), parse }))
+    }
+}
+
+impl KernelSource for TextFile {
+    fn add_facts(&self, facts: &mut FactSink, _: &Lookup) -> Result<()> {
+        let origin = Origin::File(self.path.clone());
+        facts.add(&origin, (self.parse)(&self.text, &origin))
+    }
+}
