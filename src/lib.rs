@@ -23,6 +23,7 @@
 //! - `scan`: a summary of very many modules
 //! - `patch`: the plan, and its application
 //! - `guard`: the safety checks before a write
+//! - `change`: changes of files: proposed, reviewed, confirmed, applied
 //! - `lab`: the throwaway virtual machine
 //! - `doctor`: what this machine can do
 //! - `report`: what people look at afterwards: a page, JSON, JUnit XML; pure
@@ -55,6 +56,10 @@ mod btf;
 pub mod buildtree;
 #[cfg(all(feature = "tree", not(feature = "internals")))]
 mod buildtree;
+#[cfg(all(feature = "patch", feature = "internals"))]
+pub mod change;
+#[cfg(all(feature = "patch", not(feature = "internals")))]
+mod change;
 #[cfg(all(feature = "program", feature = "internals"))]
 pub mod cli;
 #[cfg(all(feature = "program", not(feature = "internals")))]

@@ -1,46 +1,63 @@
-//! Confirmation: a person types the module's name, or names the digest of exactly the plan that was shown.
+//! Asks a person to confirm a change: the name is typed on a terminal, or the digest was given as an option.
 
 use dialoguer::Input;
 use dialoguer::console::Term;
 
+use crate::change::{Confirmable, Confirmation, Confirmed, Unconfirmed};
 use crate::cli::output::Session;
 use crate::digest::Sha256;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// What is to be confirmed.
 pub(super) struct Question<'q> {
-    /// What happens after it, as in "Type dummy to patch it".
+    /// What happens then, as in "Type dummy to patch it".
     pub(super) to: &'q str,
-    /// The word to be typed.
+    /// The name to be typed.
     pub(super) word: &'q str,
-    /// The digest that stands for it where nobody can be asked.
+    /// The digest that a person without a terminal gives.
     pub(super) digest: Sha256,
-    /// How to see what is to be confirmed, for the hint.
+    /// The command or option that shows the change, for the hint.
     pub(super) see: &'q str,
 }
 
-/// Asks, or compares the digest.
+/// Confirms a reviewed change: by the digest that was given, else by a name that a person types.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotConfirmed`], whatever else was typed or given, and if there is nobody to ask.
+/// [`crate::error::ErrorKind::NotConfirmed`] for another name or digest, and where nobody can be asked.
+pub(super) fn confirmed<C: Confirmable>(
+    change: C,
+    to: &str,
+    see: &str,
+    given: Option<&str>,
+    session: &mut Session<'_>,
+) -> Result<Confirmed<C>> {
+    let (word, digest) = (change.name_to_type(), change.digest());
+    let question = Question { to, word: &word, digest, see };
+    let answer = ask(&question, given, session)?;
+    change.confirm(&answer).map_err(|why| error(why, see))
+}
+
+/// As [`confirmed`], for a change of the state folder.
+///
+/// # Errors
+///
+/// Those of [`confirmed`].
 pub(super) fn confirm(question: &Question<'_>, given: Option<&str>, session: &mut Session<'_>) -> Result<()> {
-    let not = |what: &str, hint: String| {
-        Err(Error::new(ErrorKind::NotConfirmed, format!("refused by the guard confirmed: {what}")).hint(hint))
-    };
+    match ask(question, given, session)? {
+        Confirmation::Digest(digest) if digest.to_ascii_lowercase().parse() == Ok(question.digest) => Ok(()),
+        Confirmation::Digest(_) => Err(error(Unconfirmed::OtherDigest, question.see)),
+        Confirmation::Name(name) if name.trim().replace('-', "_") == question.word.replace('-', "_") => Ok(()),
+        Confirmation::Name(_) => Err(error(Unconfirmed::OtherName, question.see)),
+    }
+}
+
+fn ask(question: &Question<'_>, given: Option<&str>, session: &mut Session<'_>) -> Result<Confirmation> {
     if let Some(given) = given {
-        if given.to_ascii_lowercase().parse() == Ok(question.digest) {
-            return Ok(());
-        }
-        return not(
-            "this digest is not of this plan",
-            format!("{} prints the plan and its digest; nothing was changed", question.see),
-        );
+        return Ok(Confirmation::Digest(given.to_owned()));
     }
     if !session.may_ask {
-        let hint =
-            format!("{} prints the plan and its digest, then --confirm DIGEST applies exactly that", question.see);
-        return not("nobody here to type the name", hint);
+        return Err(error(Unconfirmed::NobodyToAsk, question.see));
     }
     let _ = session.out.flush();
     let terminal = Term::stderr();
@@ -48,14 +65,16 @@ pub(super) fn confirm(question: &Question<'_>, given: Option<&str>, session: &mu
     let typed = Input::<String>::new().with_prompt(prompt).allow_empty(true).interact_text_on(&terminal);
     // An interrupted prompt may leave the cursor hidden.
     let _ = terminal.show_cursor();
-    match typed {
-        Ok(typed) if same_name(typed.trim(), question.word) => Ok(()),
-        Ok(_) => not("another word was typed", "nothing was changed".to_owned()),
-        Err(_) => not("the question was left", "nothing was changed".to_owned()),
-    }
+    typed.map(Confirmation::Name).map_err(|_| error(Unconfirmed::Cancelled, question.see))
 }
 
-/// Module names are equal whether written with `-` or `_`, as for kmod.
-fn same_name(typed: &str, word: &str) -> bool {
-    typed.replace('-', "_") == word.replace('-', "_")
+fn error(why: Unconfirmed, see: &str) -> Error {
+    let hint = match why {
+        Unconfirmed::OtherDigest => format!("{see} prints the plan and its digest; nothing was changed"),
+        Unconfirmed::NobodyToAsk => {
+            format!("{see} prints the plan and its digest, and --confirm DIGEST applies exactly that plan")
+        }
+        Unconfirmed::OtherName | Unconfirmed::Cancelled => "nothing was changed".to_owned(),
+    };
+    Error::from(why).hint(hint)
 }

@@ -16,7 +16,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault_unchecked().ok();
-    let machine = vault.as_ref().map(|vault| session.machine(vault)).unwrap_or_else(|| Machine::here(false));
+    let machine = vault.as_ref().map(|vault| session.machine(vault)).unwrap_or_else(|| Machine::here(None));
     let state = vault.as_ref().map(|vault| vault.folder().to_owned());
     let examination = examine(&machine, state, session.lookup().cache);
     if let Some(Err(error)) = vault.map(|vault| vault.must_be_trusted()) {

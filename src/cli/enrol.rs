@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use crate::cli::confirmation::{Question, confirm};
+use crate::change::{Confirmable, Enrolment, withdraw};
+use crate::cli::confirmation::confirmed;
 use crate::cli::output::{Failure, Session};
 use crate::cli::{Status, recover};
-use crate::guard::enrol;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Take it back
+    /// Withdraw the enrolment
     #[arg(long, conflicts_with_all = ["dry_run", "confirm"])]
     undo: bool,
-    /// Say what it means, and the digest; write nothing
+    /// Print what an enrolment means, and its digest; write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Enrol the machine of this digest, which -n printed
@@ -21,42 +21,34 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let root = Path::new("/");
     let vault = session.vault()?;
     if args.undo {
-        let mut writer = recover::writer(&vault, session)?;
-        enrol::unenrol(&mut writer)?;
+        withdraw(&mut recover::writer(&vault, session)?)?;
         writeln!(session.out, "this machine is no lab machine")?;
         return Ok(Status::Done);
     }
-    let machine = enrol::machine(root)?;
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let enrolment = Enrolment::of(Path::new("/"))?;
     if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        let traces = session.machine(&vault).virtual_traces();
-        let traces = traces.unwrap_or_else(|| "nothing virtual".to_owned());
+        let machine = session.machine(&vault);
+        let traces = machine.virtual_traces().unwrap_or_else(|| "nothing virtual".to_owned());
         writeln!(
             session.out,
-            "a lab machine is one that nobody will miss: on it the guards live-tree and loaded no longer refuse"
+            "a lab machine is one that nobody will miss: on it the guards live-tree and loaded do not refuse"
         )?;
         writeln!(
             session.out,
             "  machine  {}, which looks like {traces} (that unlocks nothing)",
-            crate::escape::for_eyes(&name)
+            crate::escape::for_eyes(&enrolment.name_to_type())
         )?;
-        writeln!(
-            session.out,
-            "  now      {}",
-            if enrol::is_enrolled(&vault, root) { "enrolled" } else { "not enrolled" }
-        )?;
-        writeln!(session.out, "  digest   {machine}")?;
+        let now = if machine.is_lab_machine() { "enrolled" } else { "not enrolled" };
+        writeln!(session.out, "  now      {now}")?;
+        writeln!(session.out, "  digest   {}", enrolment.digest())?;
     }
     if args.dry_run {
         return Ok(Status::Done);
     }
-    let question = Question { to: "declare it a lab machine", word: &name, digest: machine, see: "enrol -n" };
-    confirm(&question, args.confirm.as_deref(), session)?;
-    let mut writer = recover::writer(&vault, session)?;
-    enrol::enrol(&mut writer, root)?;
-    writeln!(session.out, "this machine is a lab machine now; kmodlab enrol --undo takes it back")?;
+    let confirmed = confirmed(enrolment, "declare it a lab machine", "enrol -n", args.confirm.as_deref(), session)?;
+    confirmed.apply(&mut recover::writer(&vault, session)?)?;
+    writeln!(session.out, "this machine is a lab machine now; kmodlab enrol --undo withdraws that")?;
     Ok(Status::Done)
 }

@@ -1,35 +1,29 @@
-//! `recover`: finishes or undoes what an interrupted run left. Every command that writes does it first.
+//! `recover`: completes or rolls back interrupted operations. Every command that writes does it first.
+
+use serde::Serialize;
 
 use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::error::Error;
-use crate::vault::recovery::Outcome;
+use crate::vault::journal::Operation;
+use crate::vault::recovery::{Outcome, Recovered};
 use crate::vault::{Vault, Writer};
 
 #[derive(clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// One JSON object per line and interrupted operation
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault()?;
-    // Without a state folder nothing was interrupted, and none is made to find that out.
+    // Without a state folder nothing was interrupted, and none is created to find that out.
     let outcomes = if vault.is_there() { vault.writer()?.recovered().to_vec() } else { Vec::new() };
-    if outcomes.is_empty() {
-        writeln!(session.out, "nothing to recover")?;
-    }
-    for recovered in &outcomes {
-        let (paint, text) = match &recovered.outcome {
-            Outcome::Done => (Paint::Good, "finished: it is as after it".to_owned()),
-            Outcome::Undone => (Paint::Good, "undone: it is as before it".to_owned()),
-            Outcome::Conflict(why) => (
-                Paint::Bad,
-                format!(
-                    "conflict: {why}; nothing was written (kmodlab restore --discard-changes puts the original back)"
-                ),
-            ),
-            Outcome::Later(why) => (Paint::Bad, format!("not settled: {why}; run this again when that is mended")),
-        };
-        let text = session.paint(paint, text);
-        writeln!(session.out, "{}: interrupted {}, {text}", output::path(&recovered.path), recovered.operation.name())?;
+    if args.json {
+        outcomes.iter().try_for_each(|recovered| session.json(&RecoveredShown::of(recovered)))?;
+    } else {
+        print(&outcomes, session)?;
     }
     let any = |wanted: fn(&Outcome) -> bool| outcomes.iter().any(|r| wanted(&r.outcome));
     Ok(match (any(|o| matches!(o, Outcome::Later(_))), any(|o| matches!(o, Outcome::Conflict(_)))) {
@@ -39,16 +33,74 @@ pub(super) fn run(_: Args, session: &mut Session<'_>) -> Result<Status, Failure>
     })
 }
 
+fn print(outcomes: &[Recovered], session: &mut Session<'_>) -> Result<(), Failure> {
+    if outcomes.is_empty() {
+        writeln!(session.out, "nothing to recover")?;
+    }
+    for recovered in outcomes {
+        let (paint, text) = match &recovered.outcome {
+            Outcome::Done => (Paint::Good, "completed: the file has its new contents".to_owned()),
+            Outcome::Undone => (Paint::Good, "rolled back: the file has its old contents".to_owned()),
+            Outcome::Conflict(why) => (
+                Paint::Bad,
+                format!(
+                    "conflict: {why}; nothing was written (kmodlab restore --discard-changes puts the original back)"
+                ),
+            ),
+            Outcome::Later(why) => {
+                (Paint::Bad, format!("not settled: {why}; fix that, then run kmodlab recover again"))
+            }
+        };
+        let text = session.paint(paint, text);
+        writeln!(session.out, "{}: interrupted {}, {text}", output::path(&recovered.path), recovered.operation.name())?;
+    }
+    Ok(())
+}
+
 /// The vault's writer, for a command that writes. What was recovered is reported on stderr.
 pub(super) fn writer<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<Writer<'v>, Error> {
     let writer = vault.writer()?;
     for recovered in writer.recovered() {
         let what = match &recovered.outcome {
-            Outcome::Done => "an interrupted run was finished".to_owned(),
-            Outcome::Undone => "an interrupted run was undone".to_owned(),
-            Outcome::Conflict(why) | Outcome::Later(why) => format!("an interrupted run can't be settled: {why}"),
+            Outcome::Done => "an interrupted operation was completed".to_owned(),
+            Outcome::Undone => "an interrupted operation was rolled back".to_owned(),
+            Outcome::Conflict(why) | Outcome::Later(why) => format!("an interrupted operation can't be settled: {why}"),
         };
         session.remark(format_args!("{}: {what} ({})", output::path(&recovered.path), recovered.operation.name()));
     }
     Ok(writer)
+}
+
+/// An interrupted operation as JSON.
+#[derive(Serialize)]
+struct RecoveredShown<'r> {
+    schema_version: u32,
+    module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    operation: Operation,
+    /// completed, rolled_back, conflict or not_settled
+    outcome: &'static str,
+    /// Why, for a conflict and for an operation that is not settled.
+    why: Option<&'r str>,
+}
+
+impl<'r> RecoveredShown<'r> {
+    fn of(recovered: &'r Recovered) -> RecoveredShown<'r> {
+        let (outcome, why) = match &recovered.outcome {
+            Outcome::Done => ("completed", None),
+            Outcome::Undone => ("rolled_back", None),
+            Outcome::Conflict(why) => ("conflict", Some(why.as_str())),
+            Outcome::Later(why) => ("not_settled", Some(why.as_str())),
+        };
+        RecoveredShown {
+            schema_version: 1,
+            module: output::path_text(&recovered.path).into_owned(),
+            path_hex: output::path_hex(&recovered.path),
+            operation: recovered.operation,
+            outcome,
+            why,
+        }
+    }
 }

@@ -2,26 +2,25 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use rayon::prelude::*;
+use serde::Serialize;
 
-use crate::cli::confirmation::{Question, confirm};
+use crate::change::{Restore, Restored, Restores};
+use crate::cli::confirmation::confirmed;
 use crate::cli::known::{self, Named, Selecting, Selection};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::{Status, recover};
-use crate::digest::{Sha256, sha256};
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
-use crate::module::file;
 use crate::vault::Writer;
 use crate::vault::history::Trail;
 use crate::vault::index::Index;
-use crate::vault::journal::{Entry, How};
-use crate::vault::recovery::{self, Recovered};
-use crate::vault::restore::{self, RestorePlan, Step};
-use crate::vault::target::{self, Target};
+use crate::vault::journal::How;
+use crate::vault::restore::Step;
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows")))]
@@ -40,6 +39,9 @@ pub(super) struct Args {
     /// Discard exactly the changes of this digest, which -n printed; once for each module that somebody else changed
     #[arg(long, value_name = "DIGEST", requires = "discard_changes")]
     confirm: Vec<String>,
+    /// One JSON object per line and module
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -69,10 +71,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         false => known.named(&args.modules),
     })?;
     if selection.is_empty() && args.all {
-        writeln!(session.out, "nothing is patched")?;
+        if !args.json {
+            writeln!(session.out, "nothing is patched")?;
+        }
         return Ok(Status::Done);
     }
-    let mut told = Told { index: &index, statuses: Statuses::default(), failed: None };
+    let mut told = Told { index: &index, is_json: args.json, statuses: Statuses::default(), failed: None };
     match &mut writer {
         None => foresee_all(&mut selection, &known, &mut told, session)?,
         Some(writer) if args.discard_changes => {
@@ -87,13 +91,16 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if let Some(failed) = told.failed {
         return Err(failed);
     }
-    selection.tell_others(session)?;
+    if !args.json {
+        selection.tell_others(session)?;
+    }
     Ok(told.statuses.of_all())
 }
 
 /// What was told of each module, and whether stdout failed.
 struct Told<'i> {
     index: &'i Index,
+    is_json: bool,
     statuses: Statuses,
     failed: Option<Failure>,
 }
@@ -140,13 +147,10 @@ fn foresee_all(
     told: &mut Told<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let look = |path: &Path| -> Result<RestorePlan, Error> {
-        target::must_be_writable(path)?;
-        let current = sha256(file::read(path)?.bytes());
-        let plan = restore::plan_by(known.index, known.pending, path, current)?;
-        // A restore whose backup can't be had is none.
-        plan.backup(&known.vault.objects())?;
-        Ok(plan)
+    let look = |path: &Path| -> Result<Restore, Error> {
+        let restore = Restore::plan_by(known.index, known.pending, path)?;
+        restore.must_have_backup(known.vault)?;
+        Ok(restore)
     };
     let mut modules = selection.iter()?;
     loop {
@@ -156,9 +160,9 @@ fn foresee_all(
         }
         let looked: Vec<_> =
             some.par_iter().map(|named| Some(named.real.as_ref().ok()?).map(|path| look(path))).collect();
-        for (named, plan) in some.iter().zip(looked) {
-            let done = named.path().and_then(|path| match plan {
-                Some(plan) => describe(path, &plan?, session),
+        for (named, restore) in some.iter().zip(looked) {
+            let done = named.path().and_then(|_| match restore {
+                Some(restore) => describe(&restore?, told.is_json, session),
                 None => Ok(()),
             });
             told.hear(named, done, session)?;
@@ -166,7 +170,7 @@ fn foresee_all(
     }
 }
 
-/// Puts all back, in groups.
+/// Puts all originals back, in groups.
 fn all(
     selection: &mut Selection,
     known: &Selecting<'_>,
@@ -175,24 +179,13 @@ fn all(
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
     let count = selection.len_of_real();
-    let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
-    let looks: Mutex<BTreeMap<usize, Vec<String>>> = Mutex::default();
     let progress = Mutex::new(Some(Progress::new("module", count)));
-    let objects = known.vault.objects();
-    let decide = |(at, _): &(usize, PathBuf), target: &Target| {
+    let step = || {
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
-        recovery::must_be_settled(&unsettled, &target.path)?;
-        let plan = restore::plan_by(known.index, known.pending, &target.path, target.sha256())?;
-        let wanted = restore::wanted(target, &plan, &objects, false)?;
-        let others = plan.looks_put_back(target);
-        if wanted.is_some() && !others.is_empty() {
-            looks.lock().unwrap_or_else(|e| e.into_inner()).insert(*at, others);
-        }
-        Ok(wanted)
     };
-    // What could not even be looked for is told where it was named.
+    // A module that could not even be looked for is reported where it was named.
     let failed: RefCell<BTreeMap<usize, Named>> = RefCell::default();
     let tell_up_to = |end: usize, told: &mut Told<'_>, session: &mut Session<'_>| -> Result<(), Error> {
         while let Some((_, named)) = failed.borrow_mut().extract_if(..end, |_, _| true).next() {
@@ -211,13 +204,12 @@ fn all(
         Err(error) => Some(Err(error)),
     });
     let (mut reached, mut broken) = (0, Ok(()));
-    let done = writer.carry_out_all(count, files, decide, |real, (at, path), done| {
-        // Its line goes before others are printed.
+    let done = Restores::by(known.index, known.pending).apply(writer, count, files, step, |real, (at, path), done| {
+        // The progress line is cleared before others are printed.
         progress.lock().unwrap_or_else(|e| e.into_inner()).take();
         reached += 1;
         let named = Named { path, real: Ok(real.to_owned()) };
-        let looks = looks.lock().unwrap_or_else(|e| e.into_inner()).remove(&at).unwrap_or_default();
-        let printed = done.map_err(Failure::from).and_then(|entry| restored(&named, entry.as_ref(), &looks, session));
+        let printed = done.map_err(Failure::from).and_then(|done| print_restored(real, &done, told.is_json, session));
         let heard = tell_up_to(at, told, session).and_then(|()| told.hear(&named, printed, session));
         if broken.is_ok() {
             broken = heard;
@@ -241,72 +233,127 @@ fn all(
     tell_up_to(usize::MAX, told, session)
 }
 
-/// What was done to a module. The journal's line has all but what else was put back.
-fn restored(named: &Named, entry: Option<&Entry>, looks: &[String], session: &mut Session<'_>) -> Result<(), Failure> {
-    let path = named.path()?;
-    match entry.and_then(|entry| entry.change.as_ref()) {
-        None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
-        Some(change) => print_restored(path, change.after, looks, session)?,
+/// Prints what became of a module.
+fn print_restored(path: &Path, done: &Restored, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    if is_json {
+        return session.json(&RestoreShown::of_done(path, done));
+    }
+    let Some(change) = done.entry.as_ref().and_then(|entry| entry.change.as_ref()) else {
+        writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?;
+        return Ok(());
+    };
+    let restored = session.paint(Paint::Good, "restored");
+    writeln!(session.out, "{restored}  {}", output::path(path))?;
+    writeln!(session.out, "  now     {}", change.after)?;
+    for metadata in &done.metadata {
+        let metadata = crate::escape::for_eyes(metadata);
+        writeln!(session.out, "  also restored: {metadata} (the journal has the previous value)")?;
     }
     Ok(())
 }
 
-fn print_restored(path: &Path, now: Sha256, looks: &[String], session: &mut Session<'_>) -> Result<(), Failure> {
-    let done = session.paint(Paint::Good, "restored");
-    writeln!(session.out, "{done}  {}", output::path(path))?;
-    writeln!(session.out, "  now     {now}")?;
-    for look in looks {
-        let look = crate::escape::for_eyes(look);
-        writeln!(session.out, "  put back too: {look} (the journal keeps what was there)")?;
-    }
-    Ok(())
-}
-
-/// Puts one back over what somebody else wrote, if there is such, after a confirmation of its own.
+/// Restores one module. Changes that somebody else made are discarded after a confirmation of exactly that.
 fn one(path: &Path, args: &Args, writer: &mut Writer<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
-    let target = Target::open(path)?;
-    let plan = writer.plan_restore(path, target.sha256())?;
-    if plan.step == Step::Conflict {
-        describe(path, &plan, session)?;
-        let question = Question {
-            to: "discard these changes",
-            word: &plan.module,
-            digest: plan.digest,
-            see: "restore -n --discard-changes",
-        };
-        // Of several digests, that of this module; if none is, any of them is one that does not fit.
-        let given = args
-            .confirm
-            .iter()
-            .find(|given| given.to_ascii_lowercase().parse() == Ok(plan.digest))
-            .or(args.confirm.first());
-        confirm(&question, given.map(String::as_str), session)?;
-    }
-    let looks = plan.looks_put_back(&target);
-    match writer.restore(&target, &plan, true)? {
-        None => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
-        Some(_) => {
-            print_restored(path, plan.original, &looks, session)?;
-            if plan.step == Step::Conflict {
-                let backup = writer.vault().objects().path(plan.current);
-                writeln!(session.out, "  backup of what was discarded  {}", output::path(&backup))?;
-            }
+    let restore = Restore::plan(writer.vault(), path)?;
+    let discards = restore.discards_changes();
+    let confirmed = if discards {
+        // Of several digests, the one of this module; if none is, any of them is a digest of something else.
+        let digest = restore.details().digest;
+        let fits = |given: &&String| given.to_ascii_lowercase().parse() == Ok(digest);
+        let given = args.confirm.iter().find(fits).or(args.confirm.first());
+        if !args.json {
+            describe(&restore, false, session)?;
         }
+        let see = "restore -n --discard-changes";
+        confirmed(restore, "discard these changes", see, given.map(String::as_str), session)?
+    } else {
+        restore.without_discarding()?
+    };
+    let done = confirmed.apply(writer)?;
+    print_restored(path, &done, args.json, session)?;
+    if let (true, false, Some(change)) = (discards, args.json, done.entry.and_then(|entry| entry.change)) {
+        let backup = writer.vault().objects().path(change.before);
+        writeln!(session.out, "  backup of the discarded contents  {}", output::path(&backup))?;
     }
     Ok(())
 }
 
-fn describe(path: &Path, plan: &RestorePlan, session: &mut Session<'_>) -> Result<(), Failure> {
+/// Prints what a restore would do.
+fn describe(restore: &Restore, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    if is_json {
+        return session.json(&RestoreShown::of_plan(restore));
+    }
+    let plan = restore.details();
     let what = match plan.step {
         Step::PutBack => session.paint(Paint::Good, "would be restored"),
         Step::Nothing => "is the original already".to_owned(),
         Step::Conflict => session.paint(Paint::Bad, "was changed by somebody else"),
     };
-    writeln!(session.out, "{}: {what}", output::path(path))?;
+    writeln!(session.out, "{}: {what}", output::path(restore.path()))?;
     writeln!(session.out, "  now       {}", plan.current)?;
     writeln!(session.out, "  original  {}", plan.original)?;
     if plan.step == Step::Conflict {
-        writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, &plan.digest))?;
+        writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, plan.digest))?;
     }
     Ok(())
+}
+
+/// A restore, planned or done, as JSON.
+#[derive(Serialize)]
+struct RestoreShown<'r> {
+    schema_version: u32,
+    module: String,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    /// restored, original (it was already), planned, or conflict (somebody else changed it)
+    result: &'static str,
+    /// SHA-256 of the file before and after; none where it was the original already
+    before: Option<Sha256>,
+    after: Option<Sha256>,
+    /// The digest that confirms that the changes are discarded
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Sha256>,
+    /// The number of the journal's line; none if nothing was written.
+    journal: Option<u64>,
+    /// Mode, owner and attributes that were restored too, because somebody else had changed them
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    also_restored: &'r [String],
+}
+
+impl<'r> RestoreShown<'r> {
+    fn of_done(path: &Path, done: &'r Restored) -> RestoreShown<'r> {
+        let change = done.entry.as_ref().and_then(|entry| entry.change.as_ref());
+        RestoreShown {
+            schema_version: 1,
+            module: output::path_text(path).into_owned(),
+            path_hex: output::path_hex(path),
+            result: if change.is_some() { "restored" } else { "original" },
+            before: change.map(|change| change.before),
+            after: change.map(|change| change.after),
+            digest: None,
+            journal: done.entry.as_ref().map(|entry| entry.seq),
+            also_restored: &done.metadata,
+        }
+    }
+
+    fn of_plan(restore: &'r Restore) -> RestoreShown<'r> {
+        let plan = restore.details();
+        let result = match plan.step {
+            Step::PutBack => "planned",
+            Step::Nothing => "original",
+            Step::Conflict => "conflict",
+        };
+        RestoreShown {
+            schema_version: 1,
+            module: output::path_text(restore.path()).into_owned(),
+            path_hex: output::path_hex(restore.path()),
+            result,
+            before: Some(plan.current),
+            after: Some(plan.original),
+            digest: restore.discards_changes().then_some(plan.digest),
+            journal: None,
+            also_restored: &[],
+        }
+    }
 }

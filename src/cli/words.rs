@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Remedy};
 use crate::escape;
+use crate::guard::{self, Guard, GuardAnswer, LiftedBy, Override, Reason, Ruling};
 
 /// The next step that a remedy means in this program.
 pub(super) fn remedy(remedy: &Remedy) -> String {
@@ -64,5 +65,53 @@ pub(super) fn error(error: &Error) -> String {
         Some(path) if path.is_empty() => format!("'': {text}"),
         Some(path) => format!("{path}: {text}"),
         None => text,
+    }
+}
+
+/// The option or command that lifts a guard's refusal, where one does.
+pub(super) fn override_of(guard: Guard) -> Option<&'static str> {
+    match guard.lifted_by() {
+        LiftedBy::LabMachine => Some("kmodlab enrol"),
+        LiftedBy::Signature => Some("--signature strip"),
+        LiftedBy::DropBtf => Some("--drop-btf"),
+        LiftedBy::Named(Override::InstalledTree) => Some("--allow-installed"),
+        LiftedBy::Named(Override::Ima) => Some("--accept-ima-break"),
+        LiftedBy::Named(Override::AbiTokens) => Some("--allow-abi-mismatch"),
+        LiftedBy::Named(Override::StructModule) => Some("--allow-layout-mismatch"),
+        LiftedBy::Named(Override::Crc) => Some("--allow-crc-mismatch"),
+        LiftedBy::Nothing => None,
+    }
+}
+
+/// What to do next after a guard's refusal.
+pub(super) fn after_refusal(guard: Guard) -> Option<String> {
+    match guard.lifted_by() {
+        LiftedBy::Nothing => None,
+        LiftedBy::LabMachine => Some("only on a lab machine (kmodlab enrol); or patch a copy: -o OUT".to_owned()),
+        LiftedBy::Signature => Some(SIGNATURE_OPTIONS.to_owned()),
+        LiftedBy::DropBtf | LiftedBy::Named(_) => override_of(guard).map(|option| format!("{option} overrides it")),
+    }
+}
+
+const SIGNATURE_OPTIONS: &str =
+    "--signature strip makes it an unsigned module, --signature keep one that a kernel with this key rejects";
+
+/// The error of a guard's refusal.
+pub(super) fn refusal(guard: Guard, reason: &Reason) -> Error {
+    let error = guard::refusal(guard, reason);
+    match after_refusal(guard) {
+        Some(next) => error.hint(next),
+        None => error,
+    }
+}
+
+/// Why a guard passes or refuses, with the options that it refers to. Not escaped.
+pub(super) fn why(answer: &GuardAnswer) -> String {
+    match (&answer.reason, answer.ruling) {
+        (reason @ Reason::Signed { .. }, Ruling::Refuse) => format!("{reason}; {SIGNATURE_OPTIONS}"),
+        (Reason::NotConfirmed, _) => {
+            "not confirmed yet: type the module's name on a terminal, or give --confirm DIGEST".to_owned()
+        }
+        (reason, _) => reason.to_string(),
     }
 }

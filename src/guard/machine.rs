@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::guard::enrol;
 use crate::guard::owners::Owners;
+use crate::vault::Vault;
 
 /// A machine, seen from its root folder. Tests look at one of their own making.
 ///
@@ -29,22 +31,23 @@ pub struct Loaded {
     pub build_id: Option<Vec<u8>>,
 }
 
-impl Machine {
-    /// This machine. `is_lab_machine` is what [`crate::guard::enrol`] found.
-    pub fn here(is_lab_machine: bool) -> Machine {
-        Machine::at("/", &rustix::system::uname().release().to_string_lossy(), is_lab_machine)
+/// A machine whose root folder is elsewhere, for tests: what is there is made up.
+pub fn made_up(root: impl Into<PathBuf>, release: &str, is_lab_machine: bool) -> Machine {
+    Machine {
+        root: root.into(),
+        release: release.to_owned(),
+        is_lab_machine,
+        loaded: OnceLock::new(),
+        live_inodes: OnceLock::new(),
+        owners: OnceLock::new(),
     }
+}
 
-    /// A machine whose root folder is elsewhere.
-    pub fn at(root: impl Into<PathBuf>, release: &str, is_lab_machine: bool) -> Machine {
-        Machine {
-            root: root.into(),
-            release: release.to_owned(),
-            is_lab_machine,
-            loaded: OnceLock::new(),
-            live_inodes: OnceLock::new(),
-            owners: OnceLock::new(),
-        }
+impl Machine {
+    /// This machine. It is a lab machine if this vault has its enrolment.
+    pub fn here(vault: Option<&Vault>) -> Machine {
+        let is_lab_machine = vault.is_some_and(|vault| enrol::is_enrolled(vault, Path::new("/")));
+        made_up("/", &rustix::system::uname().release().to_string_lossy(), is_lab_machine)
     }
 
     /// Did a person declare it a lab machine?

@@ -1,27 +1,33 @@
-//! Guards: one safety check each before a write. Each has a name, what it looks at, and an override of its own.
+//! Guards: the safety checks before a module is written. Each has a name, one thing that it examines, and an override of its
+//! own.
 //!
-//! No override lifts two guards, and none lifts them all. What a guard can't see it does not pass in silence.
+//! No override lifts two guards, and none lifts all. A guard that can't examine something says so in its reason.
 
 pub mod enrol;
 pub mod machine;
+mod overrides;
 mod owners;
+mod reason;
 
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, realtime};
 use crate::module::Module;
 use crate::patch::{Plan, Signature};
 use crate::predict::danger;
-use crate::vault::target;
+use crate::vault::obstacle::{self, Obstacle};
 use machine::Machine;
 
+pub use overrides::{LiftedBy, Override, Overrides};
+pub use reason::Reason;
+
 /// A guard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Guard {
-    /// The file is no symbolic link, has one name, and can be written in place.
+    /// The file is a regular file with one name that can be written and restored.
     FileKind,
     /// The file is not in the running kernel's module tree.
     LiveTree,
@@ -33,20 +39,20 @@ pub enum Guard {
     Signed,
     /// No integrity measurement depends on the file's bytes.
     Ima,
-    /// Old and new version magic differ in the release alone.
+    /// The old and the new version magic differ only in the release.
     AbiTokens,
-    /// `struct module` is the kernel's that the module is to fit, as far as both are known.
+    /// The module's `struct module` is the kernel's, as far as both are known.
     StructModule,
-    /// The CRCs of its imports are that kernel's, as far as they are known, and the kernel goes on comparing them.
+    /// The CRCs of the module's imports are the kernel's, as far as they are known, and the kernel keeps comparing them.
     Crc,
-    /// The kernel goes on looking at the module's type information.
+    /// The kernel keeps checking the module's type information.
     Btf,
     /// A person confirmed exactly this plan.
     Confirmed,
 }
 
 impl Guard {
-    /// All of them, in the order in which they are looked at.
+    /// All guards, in the order in which they are asked.
     pub const ALL: [Guard; 11] = [
         Guard::FileKind,
         Guard::LiveTree,
@@ -78,76 +84,61 @@ impl Guard {
         }
     }
 
-    /// What overrides it: an option, or an act. `None` where nothing does.
-    pub fn overridden_by(self) -> Option<&'static str> {
+    /// What lifts its refusal.
+    pub fn lifted_by(self) -> LiftedBy {
         match self {
-            Guard::FileKind | Guard::Confirmed => None,
-            Guard::LiveTree | Guard::Loaded => Some("kmodlab enrol"),
-            Guard::InstalledTree => Some("--allow-installed"),
-            Guard::Signed => Some("--signature strip"),
-            Guard::Ima => Some("--accept-ima-break"),
-            Guard::AbiTokens => Some("--allow-abi-mismatch"),
-            Guard::StructModule => Some("--allow-layout-mismatch"),
-            Guard::Crc => Some("--allow-crc-mismatch"),
-            Guard::Btf => Some("--drop-btf"),
+            Guard::FileKind | Guard::Confirmed => LiftedBy::Nothing,
+            Guard::LiveTree | Guard::Loaded => LiftedBy::LabMachine,
+            Guard::InstalledTree => LiftedBy::Named(Override::InstalledTree),
+            Guard::Signed => LiftedBy::Signature,
+            Guard::Ima => LiftedBy::Named(Override::Ima),
+            Guard::AbiTokens => LiftedBy::Named(Override::AbiTokens),
+            Guard::StructModule => LiftedBy::Named(Override::StructModule),
+            Guard::Crc => LiftedBy::Named(Override::Crc),
+            Guard::Btf => LiftedBy::DropBtf,
         }
     }
 }
 
-/// What a guard says.
+/// A guard's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Say {
-    /// Nothing stands against it.
+pub enum Ruling {
+    /// It has no objection.
     Pass,
-    /// It is not to be done.
+    /// The file must not be written.
     Refuse,
     /// It would have refused, but a person overrode it.
     Overridden,
 }
 
-impl Say {
+impl Ruling {
     /// Its name, in JSON and records.
     pub fn name(self) -> &'static str {
         match self {
-            Say::Pass => "pass",
-            Say::Refuse => "refuse",
-            Say::Overridden => "overridden",
+            Ruling::Pass => "pass",
+            Ruling::Refuse => "refuse",
+            Ruling::Overridden => "overridden",
         }
     }
 }
 
-/// A guard's answer.
+/// A guard's answer to a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Which guard.
+pub struct GuardAnswer {
+    /// The guard.
     pub guard: Guard,
-    /// What it says.
-    pub say: Say,
-    /// Why, in words.
-    pub why: String,
+    /// Its decision.
+    pub ruling: Ruling,
+    /// Why.
+    pub reason: Reason,
 }
 
-/// The overrides that a person gave, each for one guard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// `--allow-installed`
-    pub installed: bool,
-    /// `--accept-ima-break`
-    pub ima_break: bool,
-    /// `--allow-abi-mismatch`
-    pub abi_mismatch: bool,
-    /// `--allow-layout-mismatch`
-    pub layout_mismatch: bool,
-    /// `--allow-crc-mismatch`
-    pub crc_mismatch: bool,
-}
-
-/// What is to be written.
-pub struct Subject<'s> {
-    /// The real path of the file that is to be written; with `is_new`, of the file that is to be made.
+/// A planned write, as the guards examine it.
+pub struct PlannedWrite<'s> {
+    /// The real path of the file to be written; with `is_new`, of the file to be created.
     pub path: &'s Path,
-    /// Is it a new file, made beside a module that is left alone?
+    /// Is it a new file, created next to a module that is not changed?
     pub is_new: bool,
     /// The module as it is.
     pub module: &'s Module,
@@ -155,138 +146,130 @@ pub struct Subject<'s> {
     pub name: &'s str,
     /// The plan.
     pub plan: &'s Plan,
-    /// The kernel that it is to fit, where one was named.
+    /// The kernel that the module is to fit, where one was named.
     pub kernel: Option<&'s Kernel>,
+    /// Why the file can't be written ([`obstacles`]).
+    pub obstacles: &'s [Obstacle],
     /// Has exactly this plan been confirmed already?
     pub is_confirmed: bool,
 }
 
-/// Asks all guards.
+/// The obstacles to writing a plan at this real path.
 ///
 /// # Errors
 ///
-/// [`crate::error::ErrorKind::NotFound`] or [`crate::error::ErrorKind::Io`] if the file can't be looked at.
-pub fn ask(subject: &Subject<'_>, machine: &Machine, overrides: Overrides) -> Result<Vec<Answer>> {
-    let lab = machine.is_lab_machine();
-    Guard::ALL
-        .into_iter()
-        .map(|guard| {
-            let (objection, overridden) = match guard {
-                Guard::FileKind => (file_kind(subject)?, false),
-                Guard::LiveTree => (live_tree(subject, machine), lab),
-                Guard::Loaded => (loaded(subject, machine), lab),
-                Guard::InstalledTree => (installed_tree(subject, machine), overrides.installed),
-                Guard::Signed => (signed(subject), subject.plan.signature != Signature::Refuse),
-                Guard::Ima => (ima(subject, machine), overrides.ima_break),
-                Guard::AbiTokens => (abi_tokens(subject), overrides.abi_mismatch),
-                Guard::StructModule => (struct_module(subject), overrides.layout_mismatch),
-                Guard::Crc => (crc(subject), overrides.crc_mismatch),
-                Guard::Btf => (btf(subject), subject.plan.drop_btf),
-                Guard::Confirmed => (confirmed(subject), false),
-            };
-            let say = match (&objection, overridden) {
-                (Ok(_), _) => Say::Pass,
-                (Err(_), true) => Say::Overridden,
-                (Err(_), false) => Say::Refuse,
-            };
-            let (Ok(why) | Err(why)) = objection;
-            Ok(Answer { guard, say, why })
-        })
-        .collect()
+/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be examined.
+pub fn obstacles(path: &Path, is_new: bool, plan: &Plan) -> Result<Vec<Obstacle>> {
+    if is_new {
+        return Ok(obstacle::of_folder(path));
+    }
+    let mut obstacles = obstacle::of_file(path)?;
+    if !plan.is_in_place() {
+        obstacles.extend(obstacle::of_folder(path));
+    }
+    Ok(obstacles)
 }
 
-/// What a guard sees: `Ok` with why nothing stands against it, `Err` with what does.
-type Seen = Result<String, String>;
-
-fn file_kind(subject: &Subject<'_>) -> Result<Seen> {
-    if subject.is_new {
-        let obstacles = target::folder_obstacles(subject.path);
-        return Ok(match obstacles.is_empty() {
-            true => Ok("a new file; the module is left alone".to_owned()),
-            false => Err(obstacles.join("; ")),
-        });
-    }
-    let mut obstacles = target::obstacles(subject.path)?;
-    if !subject.plan.is_in_place() {
-        obstacles.extend(target::folder_obstacles(subject.path));
-    }
-    Ok(match obstacles.is_empty() {
-        true => Ok("a regular file with one name".to_owned()),
-        false => Err(obstacles.join("; ")),
-    })
+/// The error of a refusal.
+pub fn refusal(guard: Guard, reason: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Guard, format!("refused by the guard {}: {reason}", guard.name()))
 }
 
-fn live_tree(subject: &Subject<'_>, machine: &Machine) -> Seen {
-    match machine.in_live_tree(subject.path) {
-        false => Ok("not in the running kernel's module tree".to_owned()),
-        true => Err(format!("it is in the module tree of the running kernel {}", machine.release())),
+/// Asks all guards.
+pub fn ask(write: &PlannedWrite<'_>, machine: &Machine, overrides: Overrides) -> Vec<GuardAnswer> {
+    let is_lifted = |guard: Guard| match guard.lifted_by() {
+        LiftedBy::Nothing => false,
+        LiftedBy::LabMachine => machine.is_lab_machine(),
+        LiftedBy::Signature => write.plan.signature != Signature::Refuse,
+        LiftedBy::DropBtf => write.plan.drop_btf,
+        LiftedBy::Named(one) => overrides.contains(one),
+    };
+    let answer = |guard| {
+        let examined = match guard {
+            Guard::FileKind => file_kind(write),
+            Guard::LiveTree => live_tree(write, machine),
+            Guard::Loaded => loaded(write, machine),
+            Guard::InstalledTree => installed_tree(write, machine),
+            Guard::Signed => signed(write),
+            Guard::Ima => ima(write, machine),
+            Guard::AbiTokens => abi_tokens(write),
+            Guard::StructModule => struct_module(write),
+            Guard::Crc => crc(write),
+            Guard::Btf => btf(write),
+            Guard::Confirmed => confirmed(write),
+        };
+        let (ruling, reason) = match examined {
+            Ok(reason) => (Ruling::Pass, reason),
+            Err(reason) if is_lifted(guard) => (Ruling::Overridden, reason),
+            Err(reason) => (Ruling::Refuse, reason),
+        };
+        GuardAnswer { guard, ruling, reason }
+    };
+    Guard::ALL.into_iter().map(answer).collect()
+}
+
+/// What a guard found: `Ok` with why it has no objection, `Err` with its objection.
+type Examined = std::result::Result<Reason, Reason>;
+
+fn file_kind(write: &PlannedWrite<'_>) -> Examined {
+    match (write.obstacles, write.is_new) {
+        ([], true) => Ok(Reason::NewFile),
+        ([], false) => Ok(Reason::RegularFile),
+        (obstacles, _) => Err(Reason::Obstacles(obstacles.to_vec())),
     }
 }
 
-fn loaded(subject: &Subject<'_>, machine: &Machine) -> Seen {
-    let same_name = |name: &str| name.replace('-', "_") == subject.name.replace('-', "_");
-    let same_build = |id: &Option<Vec<u8>>| id.is_some() && *id == subject.module.build_id;
+fn live_tree(write: &PlannedWrite<'_>, machine: &Machine) -> Examined {
+    match machine.in_live_tree(write.path) {
+        false => Ok(Reason::OutsideLiveTree),
+        true => Err(Reason::InLiveTree(machine.release().to_owned())),
+    }
+}
+
+fn loaded(write: &PlannedWrite<'_>, machine: &Machine) -> Examined {
+    let same_name = |name: &str| name.replace('-', "_") == write.name.replace('-', "_");
+    let same_build = |id: &Option<Vec<u8>>| id.is_some() && *id == write.module.build_id;
     let found = machine.loaded().iter().find(|l| same_name(&l.name) || same_build(&l.build_id));
     match found {
-        None => Ok("not loaded now".to_owned()),
-        Some(loaded) if same_build(&loaded.build_id) => {
-            Err(format!("this very build is loaded now, as {}", loaded.name))
-        }
-        Some(loaded) => Err(format!("a module named {} is loaded now", loaded.name)),
+        None => Ok(Reason::NotLoaded),
+        Some(loaded) if same_build(&loaded.build_id) => Err(Reason::SameBuildLoaded(loaded.name.clone())),
+        Some(loaded) => Err(Reason::SameNameLoaded(loaded.name.clone())),
     }
 }
 
-fn installed_tree(subject: &Subject<'_>, machine: &Machine) -> Seen {
-    if let Some(tree) = machine.installed_tree(subject.path) {
-        return Err(format!("it is where this system keeps its kernels' modules, {}", tree.display()));
+fn installed_tree(write: &PlannedWrite<'_>, machine: &Machine) -> Examined {
+    if let Some(tree) = machine.installed_tree(write.path) {
+        return Err(Reason::InInstalledTree(tree));
     }
-    match machine.owner(subject.path) {
-        Some(owner) => Err(format!("it belongs to the {owner}")),
-        None => Ok("in no installed kernel's tree, and no package owns it".to_owned()),
+    match machine.owner(write.path) {
+        Some(owner) => Err(Reason::OwnedBy(owner)),
+        None => Ok(Reason::NotInstalled),
     }
 }
 
-fn signed(subject: &Subject<'_>) -> Seen {
-    let Some(trailer) = &subject.module.trailer else { return Ok("not signed".to_owned()) };
-    let signer =
-        trailer.signer.as_deref().map(crate::escape::bytes_for_eyes).unwrap_or_else(|| "an unnamed signer".to_owned());
-    Err(match subject.plan.signature {
-        Signature::Refuse => format!(
-            "signed by {signer}, and a patch breaks the signature: --signature strip makes it an unsigned module, \
-             --signature keep one that a kernel with this key refuses"
-        ),
-        Signature::Strip => {
-            format!("signed by {signer}; the trailer goes, and kernels treat the module as unsigned (taint E)")
-        }
-        Signature::Keep => format!(
-            "signed by {signer}; the trailer stays: a kernel that knows this key refuses the module with EKEYREJECTED, \
-             one that does not treats it as unsigned"
-        ),
-        Signature::Renew => format!(
-            "signed by {signer}; another signature takes its place, which a kernel trusts only if it has that key"
-        ),
-    })
+fn signed(write: &PlannedWrite<'_>) -> Examined {
+    match &write.module.trailer {
+        None => Ok(Reason::NotSigned),
+        Some(trailer) => Err(Reason::Signed { signer: trailer.signer.clone(), signature: write.plan.signature }),
+    }
 }
 
-fn ima(subject: &Subject<'_>, machine: &Machine) -> Seen {
+fn ima(write: &PlannedWrite<'_>, machine: &Machine) -> Examined {
     let attributes = ["security.ima", "security.evm"];
-    // A query: rustix's getxattr into an empty buffer says 0 of an attribute of any size.
-    let has = |name: &&&str| !subject.is_new && rustix::fs::getxattr_query(subject.path, **name).is_ok();
-    let found: Vec<&str> = attributes.iter().filter(has).copied().collect();
+    // A query: rustix's getxattr into an empty buffer returns 0 for an attribute of any size.
+    let has = |name: &&'static str| !write.is_new && rustix::fs::getxattr_query(write.path, *name).is_ok();
+    let found: Vec<&'static str> = attributes.into_iter().filter(has).collect();
     if !found.is_empty() {
-        return Err(format!("the file carries {}, which will not fit the changed bytes", found.join(" and ")));
+        return Err(Reason::ImaAttributes(found));
     }
     match machine.ima_appraises_modules() {
-        Some(true) => Err("an IMA policy of this machine appraises modules".to_owned()),
-        Some(false) => Ok("no IMA attribute, and no policy appraises modules".to_owned()),
-        None => Ok("no IMA attribute; no IMA policy to be read".to_owned()),
+        Some(true) => Err(Reason::ImaPolicy),
+        policy => Ok(Reason::NoIma { is_policy_known: policy.is_some() }),
     }
 }
 
-fn abi_tokens(subject: &Subject<'_>) -> Seen {
-    let Some(comparison) = subject.plan.comparison() else {
-        return Ok("no new version magic to compare with".to_owned());
-    };
+fn abi_tokens(write: &PlannedWrite<'_>) -> Examined {
+    let Some(comparison) = write.plan.comparison() else { return Ok(Reason::NoNewVermagic) };
     let mut differing: Vec<String> = comparison
         .abi_differences()
         .map(|d| {
@@ -294,49 +277,45 @@ fn abi_tokens(subject: &Subject<'_>) -> Seen {
             format!("{} ({} becomes {})", d.kind.name(), side(&d.module), side(&d.kernel))
         })
         .collect();
-    differing.extend(subject.kernel.and_then(|kernel| realtime::difference(subject.module, kernel)));
+    differing.extend(write.kernel.and_then(|kernel| realtime::difference(write.module, kernel)));
     match differing.is_empty() {
-        true => Ok("SMP, preemption, architecture and randstruct stay as they are".to_owned()),
-        false => Err(format!("the new version magic claims another ABI: {}", differing.join(", "))),
+        true => Ok(Reason::SameAbi),
+        false => Err(Reason::OtherAbi(differing)),
     }
 }
 
-fn struct_module(subject: &Subject<'_>) -> Seen {
-    let Some(kernel) = subject.kernel else { return Ok("no kernel named to compare with".to_owned()) };
-    match danger::fingerprint(subject.module, kernel) {
-        Some(danger) => Err(danger.sentence()),
-        None if kernel.facts.fingerprint.is_none() => Ok("the kernel's struct module is not known".to_owned()),
-        None => Ok("size and pointers as in the kernel, which proves nothing about the rest".to_owned()),
+fn struct_module(write: &PlannedWrite<'_>) -> Examined {
+    let Some(kernel) = write.kernel else { return Ok(Reason::NoKernel) };
+    match danger::fingerprint(write.module, kernel) {
+        Some(danger) => Err(Reason::OtherLayout(danger)),
+        None if kernel.facts.fingerprint.is_none() => Ok(Reason::LayoutUnknown),
+        None => Ok(Reason::SameLayout),
     }
 }
 
-fn crc(subject: &Subject<'_>) -> Seen {
-    if subject.plan.versioned.as_ref().is_some_and(|versioned| versioned.hidden) {
-        return Err("its symbol versions are hidden: the kernel can compare none".to_owned());
+fn crc(write: &PlannedWrite<'_>) -> Examined {
+    if write.plan.versioned.as_ref().is_some_and(|versioned| versioned.hidden) {
+        return Err(Reason::VersionsHidden);
     }
-    let Some(kernel) = subject.kernel else { return Ok("no kernel named to compare with".to_owned()) };
-    match danger::crcs(subject.module, kernel) {
-        Some(danger) if subject.plan.versioned.is_some() => {
-            Err(format!("{}; the kernel's are written over them, and it can't tell any more", danger.sentence()))
-        }
-        Some(danger) => Err(danger.sentence()),
-        None => Ok("no symbol CRC is known to differ".to_owned()),
+    let Some(kernel) = write.kernel else { return Ok(Reason::NoKernel) };
+    match danger::crcs(write.module, kernel) {
+        Some(danger) if write.plan.versioned.is_some() => Err(Reason::CrcsOverwritten(danger)),
+        Some(danger) => Err(Reason::OtherCrcs(danger)),
+        None => Ok(Reason::NoCrcDiffers),
     }
 }
 
-fn btf(subject: &Subject<'_>) -> Seen {
-    match (subject.module.btf, subject.plan.drop_btf) {
-        (None, _) => Ok("no type information".to_owned()),
-        (Some(_), false) => Ok("type information stays, and kernels from 5.11 on look at it".to_owned()),
-        (Some(_), true) => {
-            Err("its type information is hidden: the kernel can't see any more that it is not for it".to_owned())
-        }
+fn btf(write: &PlannedWrite<'_>) -> Examined {
+    match (write.module.btf, write.plan.drop_btf) {
+        (None, _) => Ok(Reason::NoBtf),
+        (Some(_), false) => Ok(Reason::BtfKept),
+        (Some(_), true) => Err(Reason::BtfHidden),
     }
 }
 
-fn confirmed(subject: &Subject<'_>) -> Seen {
-    match subject.is_confirmed {
-        true => Ok("exactly this plan was confirmed".to_owned()),
-        false => Err("not confirmed yet: type the module's name on a terminal, or give --confirm DIGEST".to_owned()),
+fn confirmed(write: &PlannedWrite<'_>) -> Examined {
+    match write.is_confirmed {
+        true => Ok(Reason::Confirmed),
+        false => Err(Reason::NotConfirmed),
     }
 }

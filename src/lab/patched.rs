@@ -40,26 +40,25 @@ pub(super) fn recorded(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> 
         old_len: edit.old.len() as u64,
         new_len: edit.new.len() as u64,
     });
-    let all =
-        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
-    let guards = subject.module.as_ref().and_then(|module| {
-        let guarded = guard::Subject {
+    let guards = subject.module.as_ref().map(|module| {
+        let write = guard::PlannedWrite {
             path: Path::new(&subject.seen.path),
             is_new: true,
             module,
             name: &subject.seen.name,
             plan,
             kernel: Some(kernel),
+            obstacles: &[],
             is_confirmed: true,
         };
-        guard::ask(&guarded, &Machine::here(false), all).ok()
+        guard::ask(&write, &Machine::here(None), Overrides::all())
     });
     let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc];
     let guards = guards.unwrap_or_default().into_iter().filter(|answer| of_module.contains(&answer.guard));
     let guards = guards.map(|answer| GuardReport {
         guard: answer.guard.name().to_owned(),
-        result: answer.say.name().to_owned(),
-        why: answer.why,
+        result: answer.ruling.name().to_owned(),
+        why: answer.reason.to_string(),
     });
     RecordedPatch { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
 }

@@ -1,6 +1,5 @@
-//! A patch: a change of the module file itself. The plan is pure; applying it is the vault's protocol.
+//! A patch: a change of the module file itself. Pure: bytes and a request in, a plan out.
 
-pub mod apply;
 pub mod plan;
 mod repack;
 pub mod request;

@@ -77,7 +77,7 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Io`].
-    pub fn forget(&mut self, plans: &[ForgetPlan]) -> Result<Vec<Entry>> {
+    pub(crate) fn forget(&mut self, plans: &[ForgetPlan]) -> Result<Vec<Entry>> {
         let line = |change: &FileChange| News {
             id: journal::new_id(),
             operation: Operation::Forget,

@@ -106,7 +106,7 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// Any, with the file as it was before; but [`ErrorKind::NeedsRecovery`] where only `recover` can tell.
-    pub fn carry_out(&mut self, target: &Target, wanted: Wanted, create: Option<&Path>) -> Result<Entry> {
+    pub(crate) fn carry_out(&mut self, target: &Target, wanted: Wanted, create: Option<&Path>) -> Result<Entry> {
         let objects = self.vault.objects();
         let backups = Staging::begin(&objects, 1)?;
         backups.stage(target.sha256(), &target.bytes, &target.file)?;
@@ -127,7 +127,7 @@ impl Writer<'_> {
     ///
     /// What the vault itself can't do, or an error among `files`, which ends it: a file that was not told of is as it was
     /// before, but where the error is [`ErrorKind::NeedsRecovery`].
-    pub fn carry_out_all<T: Send + Sync>(
+    pub(crate) fn carry_out_all<T: Send + Sync>(
         &mut self,
         count: usize,
         files: impl IntoIterator<Item = Result<(PathBuf, T)>>,

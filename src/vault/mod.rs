@@ -21,6 +21,7 @@ mod intent;
 pub mod journal;
 pub mod metadata;
 pub mod objects;
+pub mod obstacle;
 pub mod recovery;
 pub mod restore;
 pub mod state;

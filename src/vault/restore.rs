@@ -79,8 +79,8 @@ impl RestorePlan {
         metadata
     }
 
-    /// What a restore gives back beside bytes and times, because somebody else changed it: in words, for telling.
-    pub fn looks_put_back(&self, target: &Target) -> Vec<String> {
+    /// What a restore puts back in addition to bytes and times, because somebody else changed it.
+    pub fn metadata_put_back(&self, target: &Target) -> Vec<String> {
         let (now, then) = (&target.metadata, self.metadata_for(target));
         let mut found = Vec::new();
         if now.mode != then.mode {
@@ -185,7 +185,12 @@ pub fn plan_by(index: &Index, pending: &[Intent], path: &Path, current: Sha256) 
 ///
 /// [`ErrorKind::Changed`] if the file is not as planned any more; [`ErrorKind::Conflict`] if somebody else changed it and
 /// `discard` is off; [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had.
-pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard: bool) -> Result<Option<Wanted>> {
+pub(crate) fn wanted(
+    target: &Target,
+    restore: &RestorePlan,
+    objects: &Objects,
+    discard: bool,
+) -> Result<Option<Wanted>> {
     if target.sha256() != restore.current {
         return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
     }
@@ -216,21 +221,12 @@ pub fn wanted(target: &Target, restore: &RestorePlan, objects: &Objects, discard
 }
 
 impl Writer<'_> {
-    /// Plans the restore of the file at a real path, as it is now. (For many, [`plan_by`] with one [`Index`].)
-    ///
-    /// # Errors
-    ///
-    /// Those of [`plan_by`].
-    pub fn plan_restore(&self, path: &Path, current: Sha256) -> Result<RestorePlan> {
-        plan_by(&self.vault.index()?, &self.vault.pending()?, path, current)
-    }
-
     /// Carries a planned restore out.
     ///
     /// # Errors
     ///
     /// Those of [`wanted`] and of [`Writer::carry_out`].
-    pub fn restore(&mut self, target: &Target, restore: &RestorePlan, discard: bool) -> Result<Option<Entry>> {
+    pub(crate) fn restore(&mut self, target: &Target, restore: &RestorePlan, discard: bool) -> Result<Option<Entry>> {
         let Some(wanted) = wanted(target, restore, &self.vault.objects(), discard)? else { return Ok(None) };
         if restore.step == Step::Conflict {
             self.give_up(&target.path)?;

@@ -153,7 +153,7 @@ impl Writer<'_> {
     ///
     /// [`ErrorKind::Guard`] for one that a patched file or an interrupted run needs; [`ErrorKind::NotFound`] for one that
     /// is not there; [`ErrorKind::Io`].
-    pub fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<Entry> {
+    pub(crate) fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<Entry> {
         let stock = Stock::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
         may_be_dropped(&stock, shas)?;
         let entry = self.append(News {

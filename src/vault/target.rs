@@ -1,11 +1,11 @@
 //! The file that is to be written: opened so that it can only be the file that was looked at.
 
 use std::fs::File;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::{Access, AtFlags, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Sha256, sha256};
@@ -14,6 +14,7 @@ use crate::module::file::open_unnoticed;
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
 use crate::vault::metadata::Metadata;
+use crate::vault::obstacle;
 
 /// The real path of a file: its folder with all links resolved, then its own name. The file itself is not followed: a
 /// module that is a symbolic link is a guard's business.
@@ -29,101 +30,6 @@ pub fn real_path(path: &Path) -> Result<PathBuf> {
     };
     let folder = folder.canonicalize().map_err(|e| Error::io("looking for its folder", e).on(path))?;
     Ok(folder.join(name))
-}
-
-/// Refuses a file that has [`obstacles`].
-///
-/// # Errors
-///
-/// [`ErrorKind::Guard`] with the first of them; those of [`obstacles`].
-pub fn must_be_writable(path: &Path) -> Result<()> {
-    match obstacles(path)?.into_iter().next() {
-        None => Ok(()),
-        Some(obstacle) => {
-            Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path))
-        }
-    }
-}
-
-/// Why a file can't be written in place whatever anybody wishes: what the guard file-kind looks at.
-///
-/// # Errors
-///
-/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if the file can't be looked at.
-pub fn obstacles(path: &Path) -> Result<Vec<String>> {
-    let meta = path.symlink_metadata().map_err(|e| Error::io("looking at the file", e).on(path))?;
-    let kind = meta.file_type();
-    let mut found = Vec::new();
-    if kind.is_symlink() {
-        let to = path.canonicalize().map(|p| p.display().to_string()).unwrap_or_else(|_| "nowhere".into());
-        return Ok(vec![format!("it is a symbolic link to {to}: name that file itself")]);
-    }
-    if !kind.is_file() {
-        let what = match kind {
-            k if k.is_dir() => "a folder",
-            k if k.is_fifo() => "a FIFO",
-            k if k.is_socket() => "a socket",
-            _ => "a device",
-        };
-        return Ok(vec![format!("it is {what}, not a regular file")]);
-    }
-    if meta.nlink() > 1 {
-        found.push(format!("it has {} hard links: a write would change them all", meta.nlink()));
-    }
-    let statx = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
-    let attributes = statx.map(|s| s.stx_attributes).unwrap_or(StatxAttributes::empty());
-    for (attribute, what) in [
-        (StatxAttributes::IMMUTABLE, "it is immutable (chattr +i)"),
-        (StatxAttributes::APPEND, "it is append-only (chattr +a)"),
-        (StatxAttributes::VERITY, "it is sealed by fs-verity"),
-    ] {
-        if attributes.contains(attribute) {
-            found.push(what.to_owned());
-        }
-    }
-    found.extend(no_way_back(path, &meta));
-    if rustix::fs::statvfs(path).is_ok_and(|s| s.f_flag.contains(StatVfsMountFlags::RDONLY)) {
-        found.push("it is on a read-only mount".to_owned());
-    }
-    Ok(found)
-}
-
-/// Why no whole new file can be made beside the file at this path, as one has to be where its length changes.
-pub fn folder_obstacles(path: &Path) -> Vec<String> {
-    let Some(folder) = path.parent() else { return vec!["it is in no folder".to_owned()] };
-    let mut found = Vec::new();
-    if rustix::fs::accessat(rustix::fs::CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
-        found.push("a new file has to be made in its folder, which this user can't write to".to_owned());
-    }
-    let statx = rustix::fs::statx(rustix::fs::CWD, folder, AtFlags::empty(), StatxFlags::BASIC_STATS);
-    let attributes = statx.map(|s| s.stx_attributes).unwrap_or(StatxAttributes::empty());
-    for (attribute, what) in [
-        (StatxAttributes::IMMUTABLE, "a new file has to be made in its folder, which is immutable (chattr +i)"),
-        (StatxAttributes::APPEND, "a file has to be replaced in its folder, which is append-only (chattr +a)"),
-    ] {
-        if attributes.contains(attribute) {
-            found.push(what.to_owned());
-        }
-    }
-    found
-}
-
-/// Why this user could write the file, but not put it back as it was: that takes its owner, or root.
-fn no_way_back(path: &Path, meta: &std::fs::Metadata) -> Option<String> {
-    let user = rustix::process::geteuid();
-    if user.is_root() {
-        return None;
-    }
-    if meta.uid() != user.as_raw() {
-        return Some("it belongs to another user: only that one or root could put its times and mode back".to_owned());
-    }
-    let groups = rustix::process::getgroups().unwrap_or_default();
-    let is_ours = |gid| rustix::process::getegid().as_raw() == gid || groups.iter().any(|g| g.as_raw() == gid);
-    if meta.mode() & 0o2000 != 0 && !is_ours(meta.gid()) {
-        return Some("it is set-gid for a group that you are not in: only root could put that back".to_owned());
-    }
-    let capability = rustix::fs::getxattr(path, "security.capability", &mut [0_u8; 64]).is_ok();
-    capability.then(|| "it carries file capabilities: a write drops them, and only root could put them back".to_owned())
 }
 
 /// A file opened for writing, locked, read whole, and pinned to what it was then.
@@ -191,10 +97,10 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Guard`] if it has [`obstacles`]; [`ErrorKind::Busy`] if another run has it locked;
+    /// [`ErrorKind::Guard`] if it has obstacles; [`ErrorKind::Busy`] if another run has it locked;
     /// [`ErrorKind::Changed`] or [`ErrorKind::Io`] otherwise.
     pub fn open(path: &Path) -> Result<Target> {
-        must_be_writable(path)?;
+        obstacle::must_be_writable(path)?;
         let named = |e: Error| e.on(path);
         let file = open_beneath(path, OFlags::RDWR).map_err(|e| Error::io("opening for writing", e)).map_err(named)?;
         file.try_lock()

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::cli::output::{self, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::Overrides;
+use crate::guard::{Override, Overrides};
 use crate::kernel::{self, Kernel};
 use crate::module::file;
 use crate::patch::sign::{Digest, Signer};
@@ -17,7 +17,7 @@ use crate::patch::{Mark, Modversions, Request, Signature, Wish};
 
 // What is to become of the module. (No doc comment, as below.)
 #[derive(clap::Args)]
-pub(super) struct Wanted {
+pub(super) struct RequestArgs {
     /// The kernel whose version magic it is to have: running, vermagic:STRING, an image (vmlinuz), a folder, a package
     /// (.deb, or A+B), or a module of that kernel
     #[arg(long, value_name = "K", conflicts_with = "vermagic")]
@@ -82,13 +82,14 @@ pub(super) struct OverrideArgs {
 
 impl OverrideArgs {
     pub(super) fn overrides(&self) -> Overrides {
-        Overrides {
-            installed: self.allow_installed,
-            ima_break: self.accept_ima_break,
-            abi_mismatch: self.allow_abi_mismatch,
-            layout_mismatch: self.allow_layout_mismatch,
-            crc_mismatch: self.allow_crc_mismatch,
-        }
+        let given = [
+            (self.allow_installed, Override::InstalledTree),
+            (self.accept_ima_break, Override::Ima),
+            (self.allow_abi_mismatch, Override::AbiTokens),
+            (self.allow_layout_mismatch, Override::StructModule),
+            (self.allow_crc_mismatch, Override::Crc),
+        ];
+        given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, guard)| guard).collect()
     }
 }
 
@@ -122,7 +123,7 @@ enum SignatureArg {
     Keep,
 }
 
-impl Wanted {
+impl RequestArgs {
     /// What the plan is asked for, and the kernel that it is to fit, where one is named.
     pub(super) fn request(&self, session: &Session<'_>) -> Result<(Request, Option<Kernel>)> {
         let wish = self.wish()?;

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::cli::hexview;
+use crate::change::{Proposal, Review};
 use crate::cli::output::{self, Failure, Paint, Session, count};
-use crate::cli::patch::proposal::Proposal;
+use crate::cli::{hexview, words};
 use crate::digest::Sha256;
 use crate::edit::Edit;
-use crate::guard::{Answer, Say};
+use crate::guard::Ruling;
 use crate::module::container::Container;
 use crate::patch::{Mode, Modversions, Request, Signature, Versioned, Wish};
 use crate::predict::{self, LoaderStep, StepResult, Verdict};
@@ -16,11 +16,13 @@ use crate::vault::journal::FileChange;
 /// How many names of a list are shown.
 const NAMES: usize = 5;
 
-pub(super) fn print(proposal: &Proposal<'_>, answers: &[Answer], session: &mut Session<'_>) -> Result<(), Failure> {
-    let plan = &proposal.plan;
-    let name = session.paint(Paint::Strong, crate::escape::for_eyes(&proposal.name));
-    writeln!(session.out, "plan for {name}  {}", output::path(&proposal.path))?;
-    if let Some(out) = &proposal.out {
+/// Prints the plan, the guards' answers and the digest. `given` is the digest that confirms it, where one was given.
+pub(super) fn print(review: &Review<'_>, given: Option<&str>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let proposal = review.proposal();
+    let plan = proposal.plan();
+    let name = session.paint(Paint::Strong, crate::escape::for_eyes(proposal.name()));
+    writeln!(session.out, "plan for {name}  {}", output::path(proposal.path()))?;
+    if let Some(out) = proposal.out() {
         writeln!(session.out, "  into        {}, a new file", output::path(out))?;
     }
     let old = session.paint(Paint::Bad, output::vermagic(plan.vermagic_before.as_bytes()));
@@ -39,20 +41,25 @@ pub(super) fn print(proposal: &Proposal<'_>, answers: &[Answer], session: &mut S
         print_edit(edit, session)?;
     }
     writeln!(session.out, "  guards")?;
-    for answer in answers {
-        let say = match answer.say {
-            Say::Pass => session.paint(Paint::Good, "pass      "),
-            Say::Refuse => session.paint(Paint::Bad, "refuse    "),
-            Say::Overridden => session.paint(Paint::Odd, "overridden"),
+    for answer in review.answers_with(given) {
+        let say = match answer.ruling {
+            Ruling::Pass => session.paint(Paint::Good, "pass      "),
+            Ruling::Refuse => session.paint(Paint::Bad, "refuse    "),
+            Ruling::Overridden => session.paint(Paint::Odd, "overridden"),
         };
-        writeln!(session.out, "    {:<15} {say} {}", answer.guard.name(), crate::escape::for_eyes(&answer.why))?;
+        writeln!(
+            session.out,
+            "    {:<15} {say} {}",
+            answer.guard.name(),
+            crate::escape::for_eyes(&words::why(&answer))
+        )?;
     }
-    writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, proposal.digest))?;
+    writeln!(session.out, "  digest      {}", session.paint(Paint::Strong, proposal.digest()))?;
     Ok(())
 }
 
 fn print_mode(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
-    let plan = &proposal.plan;
+    let plan = proposal.plan();
     match (plan.mode, &plan.vermagic_after) {
         (Mode::Rewrite, Some(after)) => {
             let new = session.paint(Paint::Good, output::vermagic(after.as_bytes()));
@@ -115,11 +122,11 @@ const HIDDEN: &str =
     "blank: hidden from the kernel, what --force-modversion does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F";
 
 fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
-    let old = proposal.plan.module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
-    if old.is_none() && proposal.plan.signature != Signature::Renew {
+    let old = proposal.plan().module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
+    if old.is_none() && proposal.plan().signature != Signature::Renew {
         return Ok(());
     }
-    let (word, then) = signature_words(proposal.plan.signature);
+    let (word, then) = signature_words(proposal.plan().signature);
     let old = old.map(|len| format!(" (trailer of {len})")).unwrap_or_default();
     writeln!(session.out, "  signature   {word}: {then}{old}")?;
     Ok(())
@@ -127,7 +134,7 @@ fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result
 
 /// Symbol versions, type information, the mark, and how the file changes.
 fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
-    let plan = &proposal.plan;
+    let plan = proposal.plan();
     match &plan.versioned {
         Some(versioned) if versioned.hidden => writeln!(session.out, "  versions    {HIDDEN}")?,
         Some(versioned) => {
@@ -146,7 +153,7 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
         }
         None => {}
     }
-    if let Some(size) = proposal.plan.module.btf.filter(|_| plan.drop_btf) {
+    if let Some(size) = proposal.plan().module.btf.filter(|_| plan.drop_btf) {
         writeln!(
             session.out,
             "  .BTF        dropped: {} stay where they are, under a name that no kernel looks for",
@@ -169,7 +176,7 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
             plan.container.name()
         )?;
     }
-    if !plan.is_in_place() && proposal.out.is_none() && !plan.edits.is_empty() {
+    if !plan.is_in_place() && proposal.out().is_none() && !plan.edits.is_empty() {
         writeln!(session.out, "  file        a whole new one takes its place, with its mode, owner and attributes")?;
     }
     Ok(())
@@ -178,7 +185,7 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
 /// What the kernel answers before and after, each in one line.
 fn print_verdicts(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
     const VERSIONS_HINT: &str = " (--modversions rewrite writes the kernel's CRCs)";
-    let Some(verdicts) = &proposal.verdicts else { return Ok(()) };
+    let Some(verdicts) = proposal.verdicts() else { return Ok(()) };
     for (when, verdict) in ["kernel says", "then"].into_iter().zip(verdicts) {
         let (paint, answer) = match verdict.answer {
             predict::Decision::Refused => (Paint::Bad, "refused"),
@@ -192,7 +199,7 @@ fn print_verdicts(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<
             (Some(finding), _) => {
                 let hint = match finding.step {
                     LoaderStep::Btf => " (--drop-btf hides it)",
-                    LoaderStep::ModuleLayout | LoaderStep::Symbols if proposal.plan.versioned.is_none() => {
+                    LoaderStep::ModuleLayout | LoaderStep::Symbols if proposal.plan().versioned.is_none() => {
                         VERSIONS_HINT
                     }
                     _ => "",
@@ -223,7 +230,7 @@ fn print_edit(edit: &Edit, session: &mut Session<'_>) -> Result<(), Failure> {
 
 /// A plan as JSON.
 #[derive(Serialize)]
-pub(super) struct Shown<'p> {
+pub(super) struct PlanShown<'p> {
     schema_version: u32,
     module: String,
     /// The path's bytes in hexadecimal, where they are not UTF-8.
@@ -245,7 +252,7 @@ pub(super) struct Shown<'p> {
     edits: &'p [Edit],
     /// What the kernel answers before and after, if one was named.
     verdicts: Option<[ShownVerdict<'p>; 2]>,
-    guards: Vec<ShownGuard<'p>>,
+    guards: Vec<ShownGuard>,
     notes: &'p [String],
 }
 
@@ -273,49 +280,50 @@ impl<'p> ShownVerdict<'p> {
 }
 
 #[derive(Serialize)]
-struct ShownGuard<'p> {
+struct ShownGuard {
     name: &'static str,
-    result: Say,
+    result: Ruling,
     #[serde(rename = "override")]
     overridden_by: Option<&'static str>,
-    why: &'p str,
+    why: String,
 }
 
-impl<'p> Shown<'p> {
-    pub(super) fn of(proposal: &'p Proposal<'_>, answers: &'p [Answer]) -> Shown<'p> {
-        let guards = answers.iter().map(|a| ShownGuard {
-            name: a.guard.name(),
-            result: a.say,
-            overridden_by: a.guard.overridden_by(),
-            why: &a.why,
+impl<'p> PlanShown<'p> {
+    pub(super) fn of(review: &'p Review<'_>, given: Option<&str>) -> PlanShown<'p> {
+        let (proposal, plan) = (review.proposal(), review.proposal().plan());
+        let guards = review.answers_with(given).into_iter().map(|answer| ShownGuard {
+            name: answer.guard.name(),
+            result: answer.ruling,
+            overridden_by: words::override_of(answer.guard),
+            why: words::why(&answer),
         });
-        Shown {
+        PlanShown {
             schema_version: 1,
-            module: output::path_text(&proposal.path).into_owned(),
-            path_hex: output::path_hex(&proposal.path),
-            digest: proposal.digest,
-            mode: proposal.plan.mode,
-            signature: proposal.plan.signature,
-            modversions: proposal.plan.modversions,
-            versioned: proposal.plan.versioned.as_ref(),
-            drop_btf: proposal.plan.drop_btf,
-            mark: proposal.plan.mark.as_deref(),
-            container: proposal.plan.container,
-            grows: proposal.plan.grows,
-            in_place: proposal.plan.is_in_place(),
-            before: proposal.plan.before,
-            after: proposal.plan.after,
-            edits: &proposal.plan.edits,
-            verdicts: proposal.verdicts.as_ref().map(|verdicts| verdicts.each_ref().map(ShownVerdict::of)),
+            module: output::path_text(proposal.path()).into_owned(),
+            path_hex: output::path_hex(proposal.path()),
+            digest: proposal.digest(),
+            mode: plan.mode,
+            signature: plan.signature,
+            modversions: plan.modversions,
+            versioned: plan.versioned.as_ref(),
+            drop_btf: plan.drop_btf,
+            mark: plan.mark.as_deref(),
+            container: plan.container,
+            grows: plan.grows,
+            in_place: plan.is_in_place(),
+            before: plan.before,
+            after: plan.after,
+            edits: &plan.edits,
+            verdicts: proposal.verdicts().map(|verdicts| verdicts.each_ref().map(ShownVerdict::of)),
             guards: guards.collect(),
-            notes: &proposal.plan.notes,
+            notes: &plan.notes,
         }
     }
 }
 
 /// An applied plan as JSON.
 #[derive(Serialize)]
-pub(super) struct Applied {
+pub(super) struct AppliedShown {
     schema_version: u32,
     module: String,
     /// The path's bytes in hexadecimal, where they are not UTF-8.
@@ -328,29 +336,30 @@ pub(super) struct Applied {
     journal: Option<u64>,
 }
 
-impl Applied {
-    pub(super) fn of(proposal: &Proposal<'_>, journal: Option<u64>) -> Applied {
-        let written = proposal.out.as_deref().unwrap_or(&proposal.path);
-        Applied {
+impl AppliedShown {
+    /// A module that has the wanted contents already.
+    pub(super) fn of_unchanged(proposal: &Proposal<'_>) -> AppliedShown {
+        AppliedShown {
             schema_version: 1,
-            module: output::path_text(written).into_owned(),
-            path_hex: output::path_hex(written),
-            digest: Some(proposal.digest),
-            before: proposal.plan.before,
-            after: proposal.plan.after,
-            journal,
+            module: output::path_text(proposal.path()).into_owned(),
+            path_hex: output::path_hex(proposal.path()),
+            digest: Some(proposal.digest()),
+            before: proposal.plan().before,
+            after: proposal.plan().after,
+            journal: None,
         }
     }
 
-    pub(super) fn of_change(change: &FileChange, journal: Option<u64>) -> Applied {
-        Applied {
+    /// A change that the journal has in this line.
+    pub(super) fn of(change: &FileChange, line: u64) -> AppliedShown {
+        AppliedShown {
             schema_version: 1,
             module: output::path_text(&change.path).into_owned(),
             path_hex: output::path_hex(&change.path),
             digest: change.plan,
             before: change.before,
             after: change.after,
-            journal,
+            journal: Some(line),
         }
     }
 }

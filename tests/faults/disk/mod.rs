@@ -17,10 +17,10 @@ use std::ffi::OsString;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
+use kmodlab::change::{Confirmable, Restore};
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
 use kmodlab::vault::recovery::Outcome;
-use kmodlab::vault::target::Target;
 
 use crate::crowd::{self, Crowd};
 use crate::scene::{Played, Scene, Side};
@@ -254,9 +254,13 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
         if !shop.has_backup(shop.original.sha()) {
             Err("the original is lost")?;
         }
-        let target = Target::open(&shop.module).map_err(said)?;
-        let plan = locked.plan_restore(&shop.module, module.sha()).map_err(said)?;
-        locked.restore(&target, &plan, foreign).map_err(said)?;
+        let restore = Restore::plan(&vault, &shop.module).map_err(said)?;
+        let digest = restore.digest();
+        let confirmed = match foreign {
+            true => restore.confirm_digest(&digest.to_string()).map_err(|why| why.to_string())?,
+            false => restore.without_discarding().map_err(said)?,
+        };
+        confirmed.apply(&mut locked).map_err(said)?;
         if foreign && !shop.has_backup(module.sha()) {
             Err("what was discarded is lost")?;
         }

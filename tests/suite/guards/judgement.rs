@@ -1,12 +1,12 @@
-//! Each guard asked by the library, on machines of the tests' own making.
+//! Each guard, asked through the library, on made-up machines.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kmodlab::guard::machine::Machine;
-use kmodlab::guard::{self, Answer, Overrides, Say, Subject};
+use kmodlab::guard::machine::{Machine, made_up};
+use kmodlab::guard::{self, GuardAnswer, Override, Overrides, PlannedWrite, Ruling};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
@@ -17,8 +17,7 @@ use crate::guards::fixture;
 
 /// The release that the made-up machines run.
 const RUNNING: &str = "6.1.0-47-amd64";
-const NONE: Overrides =
-    Overrides { installed: false, ima_break: false, abi_mismatch: false, layout_mismatch: false, crc_mismatch: false };
+const NONE: Overrides = Overrides::none();
 
 /// A made-up machine: a folder that looks like a root.
 struct Root {
@@ -55,20 +54,26 @@ impl Root {
     }
 
     fn machine(&self) -> Machine {
-        Machine::at(self.path(), RUNNING, false)
+        made_up(self.path(), RUNNING, false)
     }
 
     fn lab_machine(&self) -> Machine {
-        Machine::at(self.path(), RUNNING, true)
+        made_up(self.path(), RUNNING, true)
     }
 }
 
 /// What all guards say to a plan for the file at `path`, which is to be blanked.
-fn ask(path: &Path, machine: &Machine) -> Vec<Answer> {
+fn ask(path: &Path, machine: &Machine) -> Vec<GuardAnswer> {
     ask_for(path, machine, &Wish::Blank, Signature::Refuse, NONE)
 }
 
-fn ask_for(path: &Path, machine: &Machine, wish: &Wish, signature: Signature, overrides: Overrides) -> Vec<Answer> {
+fn ask_for(
+    path: &Path,
+    machine: &Machine,
+    wish: &Wish,
+    signature: Signature,
+    overrides: Overrides,
+) -> Vec<GuardAnswer> {
     ask_for_kernel(None, path, machine, wish, signature, overrides)
 }
 
@@ -88,7 +93,7 @@ fn ask_for_kernel(
     wish: &Wish,
     signature: Signature,
     overrides: Overrides,
-) -> Vec<Answer> {
+) -> Vec<GuardAnswer> {
     ask_about(&Request::new(wish.clone(), signature), kernel, path, machine, overrides)
 }
 
@@ -99,27 +104,37 @@ fn ask_about(
     path: &Path,
     machine: &Machine,
     overrides: Overrides,
-) -> Vec<Answer> {
+) -> Vec<GuardAnswer> {
     let bytes = fs::read(path).unwrap();
     let plan = Plan::make(&bytes, request).unwrap();
     let module = &plan.module;
-    let subject = Subject { path, is_new: false, module, name: "hello_4", plan: &plan, kernel, is_confirmed: true };
-    guard::ask(&subject, machine, overrides).unwrap()
+    let obstacles = guard::obstacles(path, false, &plan).unwrap();
+    let write = PlannedWrite {
+        path,
+        is_new: false,
+        module,
+        name: "hello_4",
+        plan: &plan,
+        kernel,
+        obstacles: &obstacles,
+        is_confirmed: true,
+    };
+    guard::ask(&write, machine, overrides)
 }
 
 /// The names of the guards that say this.
-fn who(answers: &[Answer], say: Say) -> Vec<&'static str> {
-    answers.iter().filter(|answer| answer.say == say).map(|answer| answer.guard.name()).collect()
+fn who(answers: &[GuardAnswer], ruling: Ruling) -> Vec<&'static str> {
+    answers.iter().filter(|answer| answer.ruling == ruling).map(|answer| answer.guard.name()).collect()
 }
 
 /// Why a guard says what it says.
-fn why<'a>(answers: &'a [Answer], guard: &str) -> &'a str {
-    &answers.iter().find(|answer| answer.guard.name() == guard).unwrap().why
+fn why(answers: &[GuardAnswer], guard: &str) -> String {
+    answers.iter().find(|answer| answer.guard.name() == guard).unwrap().reason.to_string()
 }
 
 #[track_caller]
-fn assert_refused_by(answers: &[Answer], guards: &[&str]) {
-    assert_eq!(who(answers, Say::Refuse), guards, "{answers:#?}");
+fn assert_refused_by(answers: &[GuardAnswer], guards: &[&str]) {
+    assert_eq!(who(answers, Ruling::Refuse), guards, "{answers:#?}");
 }
 
 #[test]
@@ -131,7 +146,7 @@ fn a_file_in_nobodys_way_passes_all_guards() {
     let module = root.module("home/person/hello-4.ko");
     let answers = ask(&module, &root.machine());
     assert_refused_by(&answers, &[]);
-    assert_eq!(who(&answers, Say::Pass).len(), guard::Guard::ALL.len());
+    assert_eq!(who(&answers, Ruling::Pass).len(), guard::Guard::ALL.len());
 }
 
 // ---- live-tree -----------------------------------------------------------------------------------------------------
@@ -194,16 +209,17 @@ fn live_tree_is_no_place_for_a_new_file_either() {
     let bytes = fs::read(module).unwrap();
     let plan = Plan::make(&bytes, &Request::new(Wish::Blank, Signature::Refuse)).unwrap();
     let module = Module::read(&bytes).unwrap();
-    let subject = Subject {
+    let write = PlannedWrite {
         path: &new,
         is_new: true,
         module: &module,
         name: "hello_4",
         plan: &plan,
         kernel: None,
+        obstacles: &[],
         is_confirmed: true,
     };
-    assert_refused_by(&guard::ask(&subject, &root.machine(), NONE).unwrap(), &["live-tree", "installed-tree"]);
+    assert_refused_by(&guard::ask(&write, &root.machine(), NONE), &["live-tree", "installed-tree"]);
 }
 
 #[test]
@@ -263,7 +279,7 @@ fn loaded_under_another_name_by_its_build_id() {
     root.write("sys/module/renamed/notes/.note.gnu.build-id", note(&build_id()));
     let answers = ask(&module, &root.machine());
     assert_refused_by(&answers, &["loaded"]);
-    assert_eq!(why(&answers, "loaded"), "this very build is loaded now, as renamed");
+    assert_eq!(why(&answers, "loaded"), "this build is loaded now, as renamed");
 }
 
 #[test]
@@ -293,7 +309,7 @@ fn installed_tree_of_a_kernel_that_does_not_run() {
     let module = root.module("lib/modules/5.10.0-1-amd64/kernel/hello-4.ko");
     let answers = ask(&module, &root.machine());
     assert_refused_by(&answers, &["installed-tree"]);
-    assert!(why(&answers, "installed-tree").starts_with("it is where this system keeps its kernels' modules, "));
+    assert!(why(&answers, "installed-tree").ends_with(", where this system keeps its kernels' modules"));
 }
 
 #[test]
@@ -355,7 +371,7 @@ fn a_folder_in_which_nothing_can_be_replaced_is_an_obstacle_for_a_whole_new_file
         assert!(ran.status.success(), "{ran:?}");
     };
     let longer = Wish::Rewrite([b"6.1.0-47-amd64 ".as_slice(), &[b'x'; 200]].concat());
-    let overrides = Overrides { abi_mismatch: true, ..NONE };
+    let overrides = NONE.with(Override::AbiTokens);
     for (flag, undo) in [("+a", "-a"), ("+i", "-i")] {
         chattr(flag);
         let whole = ask_for(&module, &root.machine(), &longer, Signature::Refuse, overrides);
@@ -377,7 +393,7 @@ fn signed_unless_something_is_decided_about_the_signature() {
         assert_refused_by(&say(Signature::Refuse), &["signed"]);
         for signature in [Signature::Strip, Signature::Keep] {
             assert_refused_by(&say(signature), &[]);
-            assert_eq!(who(&say(signature), Say::Overridden), ["signed"]);
+            assert_eq!(who(&say(signature), Ruling::Overridden), ["signed"]);
         }
     }
 }
@@ -387,7 +403,7 @@ fn what_is_not_signed_needs_no_decision() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
     let answers = ask_for(&module, &root.machine(), &Wish::Blank, Signature::Strip, NONE);
-    assert_eq!(who(&answers, Say::Overridden), Vec::<&str>::new());
+    assert_eq!(who(&answers, Ruling::Overridden), Vec::<&str>::new());
 }
 
 // ---- ima -----------------------------------------------------------------------------------------------------------
@@ -414,7 +430,7 @@ fn ima_by_a_policy_that_appraises_modules() {
 fn a_policy_that_cannot_be_read_is_said() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
-    assert_eq!(why(&ask(&module, &root.machine()), "ima"), "no IMA attribute; no IMA policy to be read");
+    assert_eq!(why(&ask(&module, &root.machine()), "ima"), "no IMA attribute; the IMA policy can't be read");
 }
 
 // ---- abi-tokens ----------------------------------------------------------------------------------------------------
@@ -468,11 +484,11 @@ fn each_override_lifts_its_own_guard_alone() {
     let none = ask_for_kernel(Some(&kernel), &module, &root.machine(), &wish, Signature::Refuse, NONE);
     assert_refused_by(&none, &all);
 
-    let installed = Overrides { installed: true, ..NONE };
-    let ima_break = Overrides { ima_break: true, ..NONE };
-    let abi_mismatch = Overrides { abi_mismatch: true, ..NONE };
-    let layout_mismatch = Overrides { layout_mismatch: true, ..NONE };
-    let crc_mismatch = Overrides { crc_mismatch: true, ..NONE };
+    let installed = NONE.with(Override::InstalledTree);
+    let ima_break = NONE.with(Override::Ima);
+    let abi_mismatch = NONE.with(Override::AbiTokens);
+    let layout_mismatch = NONE.with(Override::StructModule);
+    let crc_mismatch = NONE.with(Override::Crc);
     for (lifted, machine, signature, overrides) in [
         (&["installed-tree"][..], root.machine(), Signature::Refuse, installed),
         (&["ima"], root.machine(), Signature::Refuse, ima_break),
@@ -485,28 +501,27 @@ fn each_override_lifts_its_own_guard_alone() {
     ] {
         let answers = ask_for_kernel(Some(&kernel), &module, &machine, &wish, signature, overrides);
         assert_refused_by(&answers, &without(lifted));
-        assert_eq!(who(&answers, Say::Overridden), lifted, "all overrides that were used, and no others");
+        assert_eq!(who(&answers, Ruling::Overridden), lifted, "all overrides that were used, and no others");
     }
 }
 
 // ---- crc and btf: what the kernel would see ------------------------------------------------------------------------
 
 /// What the guards say to a change of symbol versions, with this override and without any.
-fn of_versions(modversions: Modversions, kernel: Option<&Kernel>) -> [Vec<Answer>; 2] {
+fn of_versions(modversions: Modversions, kernel: Option<&Kernel>) -> [Vec<GuardAnswer>; 2] {
     let root = Root::new();
     let module = root.module("hello-4.ko");
     let request = Request { modversions, ..Request::new(Wish::Keep, Signature::Refuse) };
-    [NONE, Overrides { crc_mismatch: true, ..NONE }]
-        .map(|overrides| ask_about(&request, kernel, &module, &root.machine(), overrides))
+    [NONE, NONE.with(Override::Crc)].map(|overrides| ask_about(&request, kernel, &module, &root.machine(), overrides))
 }
 
 #[test]
 fn symbol_versions_are_hidden_only_with_the_override_of_the_guard_crc() {
     let [without, with] = of_versions(Modversions::Blank, None);
     assert_refused_by(&without, &["crc"]);
-    assert_eq!(why(&without, "crc"), "its symbol versions are hidden: the kernel can compare none");
+    assert_eq!(why(&without, "crc"), "the plan hides its symbol versions, so the kernel can't compare them");
     assert_refused_by(&with, &[]);
-    assert_eq!(who(&with, Say::Overridden), ["crc"]);
+    assert_eq!(who(&with, Ruling::Overridden), ["crc"]);
 }
 
 #[test]
@@ -516,7 +531,9 @@ fn that_crcs_are_rewritten_does_not_make_them_equal() {
     let rewritten = || Modversions::Rewrite(Arc::new(kernel.facts.crcs()));
     let [without, with] = of_versions(rewritten(), Some(&kernel));
     assert_refused_by(&without, &["crc"]);
-    assert!(why(&without, "crc").ends_with("the kernel's are written over them, and it can't tell any more"));
+    assert!(
+        why(&without, "crc").ends_with("the plan overwrites them with the kernel's, which then detects no difference")
+    );
     assert_refused_by(&with, &[]);
 }
 
@@ -526,8 +543,8 @@ fn hidden_type_information_is_in_the_answers() {
     let module = root.write("btf.ko", fs::read(fixture("btf.ko")).unwrap());
     let request = |drop_btf| Request { drop_btf, ..Request::new(Wish::Blank, Signature::Refuse) };
     let says = |drop_btf| ask_about(&request(drop_btf), None, &module, &root.machine(), NONE);
-    assert_eq!(who(&says(true), Say::Overridden), ["btf"]);
-    assert_eq!(who(&says(false), Say::Overridden), [] as [&str; 0]);
+    assert_eq!(who(&says(true), Ruling::Overridden), ["btf"]);
+    assert_eq!(who(&says(false), Ruling::Overridden), [] as [&str; 0]);
 }
 
 #[test]
@@ -535,8 +552,7 @@ fn all_overrides_together_leave_what_nothing_overrides() {
     let (root, module, wish) = everything_against_it();
     let kernel = another_kernel();
     fs::hard_link(&module, root.path().join("second-name.ko")).unwrap();
-    let all =
-        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
+    let all = Overrides::all();
     let answers = ask_for_kernel(Some(&kernel), &module, &root.lab_machine(), &wish, Signature::Strip, all);
     assert_refused_by(&answers, &["file-kind"]);
 }
@@ -545,10 +561,9 @@ fn all_overrides_together_leave_what_nothing_overrides() {
 fn an_override_that_nothing_needs_is_not_used() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
-    let all =
-        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
+    let all = Overrides::all();
     let answers = ask_for(&module, &root.lab_machine(), &Wish::Blank, Signature::Strip, all);
-    assert_eq!(who(&answers, Say::Pass).len(), guard::Guard::ALL.len());
+    assert_eq!(who(&answers, Ruling::Pass).len(), guard::Guard::ALL.len());
 }
 
 #[test]
@@ -558,16 +573,16 @@ fn a_plan_that_nobody_confirmed_is_refused_by_that_guard() {
     let bytes = fs::read(&path).unwrap();
     let (module, plan) =
         (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Request::new(Wish::Blank, Signature::Refuse)).unwrap());
-    let subject = Subject {
+    let write = PlannedWrite {
         path: &path,
         is_new: false,
         module: &module,
         name: "hello_4",
         plan: &plan,
         kernel: None,
+        obstacles: &[],
         is_confirmed: false,
     };
-    let all =
-        Overrides { installed: true, ima_break: true, abi_mismatch: true, layout_mismatch: true, crc_mismatch: true };
-    assert_refused_by(&guard::ask(&subject, &root.lab_machine(), all).unwrap(), &["confirmed"]);
+    let all = Overrides::all();
+    assert_refused_by(&guard::ask(&write, &root.lab_machine(), all), &["confirmed"]);
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kmodlab::error::ErrorKind;
-use kmodlab::guard::enrol::{enrol, is_enrolled, machine, unenrol};
+use kmodlab::change::{Confirmable, Enrolment, withdraw};
+use kmodlab::error::{Error, ErrorKind};
+use kmodlab::guard::enrol::{is_enrolled, machine};
 use kmodlab::vault::Vault;
 use tempfile::TempDir;
 
@@ -23,6 +24,13 @@ fn state(root: &TempDir) -> PathBuf {
     root.path().join("state")
 }
 
+/// Enrols the machine with this root folder.
+fn enrol(vault: &Vault, root: &Path) -> Result<(), Error> {
+    let enrolment = Enrolment::of(root)?;
+    let digest = enrolment.digest();
+    enrolment.confirm_digest(&digest.to_string())?.apply(&mut vault.writer()?)
+}
+
 /// The operations that a journal has.
 fn operations(vault: &Vault) -> Vec<&'static str> {
     vault.journal().unwrap().entries.iter().map(|entry| entry.operation.name()).collect()
@@ -33,9 +41,9 @@ fn a_machine_is_enrolled_until_that_is_taken_back_and_the_journal_has_both() {
     let root = root(THIS);
     let vault = Vault::at(state(&root));
     assert!(!is_enrolled(&vault, root.path()));
-    enrol(&mut vault.writer().unwrap(), root.path()).unwrap();
+    enrol(&vault, root.path()).unwrap();
     assert!(is_enrolled(&vault, root.path()));
-    unenrol(&mut vault.writer().unwrap()).unwrap();
+    withdraw(&mut vault.writer().unwrap()).unwrap();
     assert!(!is_enrolled(&vault, root.path()));
     assert_eq!(operations(&vault), ["enrol", "unenrol"]);
 }
@@ -44,7 +52,7 @@ fn a_machine_is_enrolled_until_that_is_taken_back_and_the_journal_has_both() {
 fn taking_back_what_was_never_given_is_no_operation() {
     let root = root(THIS);
     let vault = Vault::at(state(&root));
-    unenrol(&mut vault.writer().unwrap()).unwrap();
+    withdraw(&mut vault.writer().unwrap()).unwrap();
     assert_eq!(operations(&vault), Vec::<&str>::new());
 }
 
@@ -52,7 +60,7 @@ fn taking_back_what_was_never_given_is_no_operation() {
 fn a_state_folder_that_is_copied_enrols_no_other_machine() {
     let (here, there) = (root(THIS), root(OTHER));
     let vault = Vault::at(state(&here));
-    enrol(&mut vault.writer().unwrap(), here.path()).unwrap();
+    enrol(&vault, here.path()).unwrap();
     assert!(!is_enrolled(&vault, there.path()));
 }
 
@@ -61,7 +69,7 @@ fn a_machine_without_an_id_cannot_be_enrolled() {
     for id in ["", "uninitialized\n", "0123456789abcdef", "0123456789abcdef0123456789abcdeg\n"] {
         let root = root(id);
         let vault = Vault::at(state(&root));
-        let error = enrol(&mut vault.writer().unwrap(), root.path()).unwrap_err();
+        let error = enrol(&vault, root.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(!is_enrolled(&vault, root.path()));
         assert_eq!(operations(&vault), Vec::<&str>::new());

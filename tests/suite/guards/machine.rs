@@ -527,7 +527,7 @@ fn a_file_of_somebody_else_could_not_be_put_back() {
     let plan = as_nobody(&machine, &home, &["patch", &module, "--mode", "blank", "-n"]);
     let confirmed = ["patch", &module, "--mode", "blank", "--confirm", &plan.digest()];
     let answer = as_nobody(&machine, &home, &confirmed);
-    let why = "it belongs to another user: only that one or root could put its times and mode back";
+    let why = "it belongs to another user; only that user or root can restore its times and mode";
     assert_eq!(answer.text, format!("kmodlab: /srv/hello-4.ko: refused by the guard file-kind: {why}\n"));
     assert_eq!(answer.status, 3);
 }

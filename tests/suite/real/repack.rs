@@ -11,13 +11,11 @@ use kmodlab::digest::sha256;
 use kmodlab::edit::{self, Edit};
 use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
-use kmodlab::patch::apply::apply;
 use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
 use kmodlab::vault::state::{State, standing};
-use kmodlab::vault::target::Target;
 
-use crate::real::round_trip::{give_metadata, metadata, record};
+use crate::real::round_trip::{give_metadata, metadata, patch, restore};
 use crate::real::{alone, modules, on_all_cores, run};
 
 const PACKAGES: [&str; 4] = ["amd64-6.1", "amd64-6.12", "i386-5.10", "s390x-6.12"];
@@ -83,8 +81,9 @@ fn grow(place: &Path, module: &Path) -> Count {
         let magic = Module::read(&inside).unwrap().vermagic().unwrap();
         let (release, rest) = magic.as_bytes().split_at(magic.as_bytes().iter().position(|b| *b == b' ').unwrap());
         let wish = [release, &vec![b'x'; by], rest].concat();
-        let plan = Plan::make(&original, &Request::new(Wish::Rewrite(wish.clone()), Signature::Keep)).unwrap();
-        let patched = round_trip(place, &copy, &original, &plan);
+        let request = Request::new(Wish::Rewrite(wish.clone()), Signature::Keep);
+        let plan = Plan::make(&original, &request).unwrap();
+        let patched = round_trip(place, &copy, &original, &plan, &request);
         count.bytes += only_planned_bytes_differ(&inside, &patched, &plan.edits);
         let shown = run("modinfo", ["-F", "vermagic", place.join("inside.ko").to_str().unwrap()]);
         assert_eq!(String::from_utf8(shown.stdout).unwrap().trim_end_matches('\n').as_bytes(), wish);
@@ -101,13 +100,10 @@ fn grow(place: &Path, module: &Path) -> Count {
 }
 
 /// Patches, verifies, restores; returns what was inside meanwhile, which stays in `inside.ko`.
-fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8> {
+fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan, request: &Request) -> Vec<u8> {
     let vault = Vault::at(place.join("state"));
     let before = metadata(copy);
-    let mut locked = vault.writer().unwrap();
-    let target = Target::open(copy).unwrap();
-    apply(&mut locked, &target, plan, record(copy, plan), None).unwrap();
-    drop((target, locked));
+    patch(&vault, copy, request);
 
     let stored = std::fs::read(copy).unwrap();
     assert_eq!((sha256(&stored), Container::of(&stored)), (plan.after, Container::of(original)));
@@ -118,10 +114,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan) -> Vec<u8
     (then.modified, then.accessed) = (before.modified, before.accessed);
     assert_eq!(then, before, "mode, owner and attributes stay");
 
-    let mut locked = vault.writer().unwrap();
-    let target = Target::open(copy).unwrap();
-    let restore = locked.plan_restore(copy, sha256(&target.bytes)).unwrap();
-    locked.restore(&target, &restore, false).unwrap().unwrap();
+    restore(&vault, copy);
     assert!(std::fs::read(copy).unwrap() == original);
     assert!(metadata(copy).same_but_access(&before));
     patched

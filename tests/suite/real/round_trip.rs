@@ -6,14 +6,16 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use kmodlab::change::{Applied, Confirmable, Proposal, Restore};
 use kmodlab::digest::sha256;
 use kmodlab::edit;
-use kmodlab::patch::apply::{Record, apply};
+use kmodlab::guard::Overrides;
+use kmodlab::guard::machine::made_up;
 use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
+use kmodlab::vault::Vault;
+use kmodlab::vault::journal::{Entry, How};
 use kmodlab::vault::metadata::Metadata;
 use kmodlab::vault::state::{State, standing};
-use kmodlab::vault::target::Target;
-use kmodlab::vault::{Vault, journal::How};
 
 use crate::real::{UNCOMPRESSED, alone, modules, on_all_cores};
 
@@ -73,16 +75,9 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let vault = Vault::at(place.join("state"));
     let before = metadata(copy);
 
-    let plan = Plan::make(
-        original,
-        &Request { drop_btf: true, mark: Mark::Never, ..Request::new(Wish::Rewrite(wish), signature) },
-    )
-    .unwrap();
-    let entry = {
-        let mut locked = vault.writer().unwrap();
-        let target = Target::open(copy).unwrap();
-        apply(&mut locked, &target, &plan, record(copy, &plan), None).unwrap()
-    };
+    let request = Request { drop_btf: true, mark: Mark::Never, ..Request::new(Wish::Rewrite(wish), signature) };
+    let plan = Plan::make(original, &request).unwrap();
+    let entry = patch(&vault, copy, &request);
     assert_eq!(entry.change.unwrap().how, how);
 
     let patched = std::fs::read(copy).unwrap();
@@ -90,14 +85,30 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let changed = only_planned_bytes_differ(original, &patched, &plan);
     assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
 
-    let mut locked = vault.writer().unwrap();
-    let target = Target::open(copy).unwrap();
-    let restore = locked.plan_restore(copy, sha256(&target.bytes)).unwrap();
-    locked.restore(&target, &restore, false).unwrap().unwrap();
+    restore(&vault, copy);
     assert!(std::fs::read(copy).unwrap() == original);
     let after = metadata(copy);
     assert!(after.same_but_access(&before), "{before:?}\n{after:?}");
     changed
+}
+
+/// Patches a module whatever guards can be overridden.
+pub(crate) fn patch(vault: &Vault, copy: &Path, request: &Request) -> Entry {
+    let machine = made_up("/not/there", "0.0.0", false);
+    let proposal = Proposal::make(&copy.canonicalize().unwrap(), None, request, None, &machine).unwrap();
+    let reviewed = proposal.review(Overrides::all()).unwrap();
+    let digest = reviewed.digest();
+    match reviewed.confirm_digest(&digest.to_string()).unwrap().apply(&mut vault.writer().unwrap()).unwrap() {
+        Applied::Written(entry) => *entry,
+        Applied::Unchanged => panic!("nothing to write"),
+    }
+}
+
+/// Puts the original back.
+pub(crate) fn restore(vault: &Vault, copy: &Path) {
+    let restore = Restore::plan(vault, &copy.canonicalize().unwrap()).unwrap();
+    let confirmed = restore.without_discarding().unwrap();
+    assert!(confirmed.apply(&mut vault.writer().unwrap()).unwrap().entry.is_some());
 }
 
 fn only_planned_bytes_differ(original: &[u8], patched: &[u8], plan: &Plan) -> usize {
@@ -121,9 +132,4 @@ pub(crate) fn give_metadata(file: &Path) {
     rustix::fs::setxattr(file, "user.kmodlab-test", value, rustix::fs::XattrFlags::empty()).unwrap();
     let old = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
     File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
-}
-
-/// What the journal says of a plan that was confirmed as it is.
-pub(super) fn record(path: &Path, plan: &Plan) -> Record {
-    Record { module: String::new(), digest: plan.digest(path), overrides: Vec::new() }
 }

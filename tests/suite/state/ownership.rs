@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use kmodlab::change::{Confirmable, Enrolment, withdraw};
 use kmodlab::error::ErrorKind;
-use kmodlab::guard::enrol::{enrol, unenrol};
 use rustix::fs::{FileType, Mode};
 
 use crate::state::scene::{INTERRUPTED, PATCHED, Scene};
@@ -192,7 +192,7 @@ fn a_state_folder_that_is_exchanged_during_a_run_changes_nothing_elsewhere() {
     fs::rename(scene.state(), scene.path("moved")).unwrap();
     symlink(other.state(), scene.state()).unwrap();
     let before = other.snapshot();
-    unenrol(&mut vault.writer().unwrap()).unwrap();
+    withdraw(&mut vault.writer().unwrap()).unwrap();
     assert_eq!(other.snapshot(), before);
     let journal = fs::read_to_string(scene.path("moved/journal.jsonl")).unwrap();
     assert!(journal.contains("no lab machine any more"), "{journal}");
@@ -232,7 +232,9 @@ fn what_this_program_makes_it_takes_for_its_own_whatever_the_umask() {
     .unwrap();
     rustix::process::umask(Mode::empty());
     let vault = scene.vault();
-    enrol(&mut vault.writer().unwrap(), &scene.path("")).unwrap();
+    let enrolment = Enrolment::of(&scene.path("")).unwrap();
+    let digest = enrolment.digest();
+    enrolment.confirm_digest(&digest.to_string()).unwrap().apply(&mut vault.writer().unwrap()).unwrap();
     let answer = scene.run(["log"]);
     assert_eq!((answer.status, answer.err.as_str()), (0, ""), "{answer:?}");
 }

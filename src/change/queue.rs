@@ -1,14 +1,14 @@
-//! A module that is to be patched, as it is put by between the look at it and the write.
+//! Modules of a batch, as they are kept between the review and the write.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::patch::proposal::Proposal;
+use crate::change::apply::{self, JournalNotes};
+use crate::change::proposal::Review;
 use crate::digest::Sha256;
 use crate::edit::Edit;
-use crate::error::{Error, ErrorKind, Result};
-use crate::patch::apply::{self, Record};
+use crate::error::Result;
 use crate::patch::{Plan, Request};
 use crate::spill::path_bytes;
 use crate::vault::group::Wanted;
@@ -17,22 +17,25 @@ use crate::vault::target::{Stamp, Target};
 /// The most bytes that the edits of a plan that is kept may have; a larger plan is made again.
 const SMALL: usize = 4096;
 
-/// A module that is to be patched: as much of its plan as names it.
+/// A reviewed module that waits for confirmation and write: its path, its plan's digest, and a small plan itself.
+///
+/// It is serialisable because a batch of many is kept in a temporary file; it is private to this layer, so that nobody else
+/// can create one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Item {
+pub(super) struct QueuedPatch {
     #[serde(with = "path_bytes")]
     path: PathBuf,
     digest: Sha256,
     overrides: Vec<String>,
-    /// What its plan comes to, where that is small.
-    kept: Option<Kept>,
+    /// The plan, where it is small.
+    plan: Option<PlannedPatch>,
 }
 
 /// A plan in place: its edits hold as long as the file is the one that they were made for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
+struct PlannedPatch {
     name: String,
-    /// What the file looked like when its plan was made, if it was at rest then.
+    /// The file's identity, size and times when its plan was made, if its last change was long enough ago.
     stamp: Option<Stamp>,
     before: Sha256,
     after: Sha256,
@@ -40,10 +43,16 @@ struct Kept {
     vermagic: (Option<String>, Option<String>),
 }
 
-impl Item {
-    /// The module that is proposed to be patched, with the guards that a person overrides for it.
-    pub(super) fn of(proposal: &Proposal<'_>, overrides: Vec<String>) -> Item {
-        Item { path: proposal.path.clone(), digest: proposal.digest, overrides, kept: Kept::of(proposal) }
+impl QueuedPatch {
+    /// The module of a review, with the guards that were overridden for it.
+    pub(super) fn of(review: &Review<'_>) -> QueuedPatch {
+        let proposal = review.proposal();
+        QueuedPatch {
+            path: proposal.path().to_owned(),
+            digest: proposal.digest(),
+            overrides: review.overridden_names(),
+            plan: PlannedPatch::of(review),
+        }
     }
 
     /// The real path of the module.
@@ -56,44 +65,38 @@ impl Item {
         self.digest
     }
 
-    /// The guards that a person overrides for it.
-    pub(super) fn overrides(&self) -> &[String] {
-        &self.overrides
-    }
-
-    /// What the target is to become, by the plan that was confirmed.
+    /// The write of the plan that was confirmed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Changed`] if the bytes that are there now lead to another plan; those of [`Plan::make_of_known`].
-    pub(super) fn wanted(&self, target: &Target, request: &Request) -> Result<Wanted> {
-        if let Some(kept) = &self.kept
-            && kept.holds_for(target)
+    /// [`crate::error::ErrorKind::Changed`] if the file leads to another plan now; those of [`Plan::make_of_known`].
+    pub(super) fn write(&self, target: &Target, request: &Request) -> Result<Wanted> {
+        if let Some(plan) = &self.plan
+            && plan.holds_for(target)
         {
-            return Ok(kept.wanted(self.record(kept.name.clone())));
+            return Ok(plan.write(self.notes(plan.name.clone())));
         }
         // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
         let plan = Plan::make_of_known(&target.bytes, target.sha256(), request)?;
         if plan.digest(&target.path) != self.digest {
-            let what = "changed since the plan was confirmed; nothing was written";
-            return Err(Error::new(ErrorKind::Changed, what));
+            return Err(apply::changed());
         }
         let module = plan.module.name_or_stem(&target.path);
-        Ok(apply::wanted(plan, self.record(module)))
+        Ok(apply::write_of(plan, self.notes(module)))
     }
 
-    fn record(&self, module: String) -> Record {
-        Record { module, digest: self.digest, overrides: self.overrides.clone() }
+    fn notes(&self, module: String) -> JournalNotes {
+        JournalNotes { module, digest: self.digest, overrides: self.overrides.clone() }
     }
 }
 
-impl Kept {
-    fn of(proposal: &Proposal<'_>) -> Option<Kept> {
-        let plan = &proposal.plan;
+impl PlannedPatch {
+    fn of(review: &Review<'_>) -> Option<PlannedPatch> {
+        let (proposal, plan) = (review.proposal(), review.proposal().plan());
         let size: usize = plan.edits.iter().map(|edit| edit.old.len()).sum();
-        (plan.is_in_place() && size <= SMALL).then(|| Kept {
-            name: proposal.name.clone(),
-            stamp: proposal.stamp,
+        (plan.is_in_place() && size <= SMALL).then(|| PlannedPatch {
+            name: proposal.name().to_owned(),
+            stamp: proposal.stamp(),
             before: plan.before,
             after: plan.after,
             edits: plan.edits.clone(),
@@ -109,8 +112,8 @@ impl Kept {
         target.sha256() == self.before
     }
 
-    fn wanted(&self, record: Record) -> Wanted {
-        apply::in_place(self.after, self.edits.clone(), self.vermagic.clone(), record)
+    fn write(&self, notes: JournalNotes) -> Wanted {
+        apply::write_in_place(self.after, self.edits.clone(), self.vermagic.clone(), notes)
     }
 }
 
@@ -120,32 +123,40 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
+    use crate::change::Proposal;
     use crate::edit;
+    use crate::error::ErrorKind;
+    use crate::guard::machine::made_up;
+    use crate::guard::{Override, Overrides};
     use crate::patch::{Signature, Wish};
     use crate::spill::Spool;
 
-    const MODULE: &[u8] = include_bytes!("../../../fixtures/modules/hello-4.ko");
+    const MODULE: &[u8] = include_bytes!("../../fixtures/modules/hello-4.ko");
 
-    fn item(path: &Path) -> (Item, Request) {
+    fn queued(path: &Path) -> (QueuedPatch, Request) {
         let request = Request::new(Wish::Rewrite(b"6.1.0-99-amd64 SMP mod_unload ".to_vec()), Signature::Refuse);
-        let proposal = Proposal::make(path, None, &request, None).unwrap();
-        (Item::of(&proposal, vec!["running-kernel".to_owned()]), request)
+        let machine = made_up("/not/there", "6.1.0-47-amd64", false);
+        let proposal = Proposal::make(path, None, &request, None, &machine).unwrap();
+        let reviewed = proposal.review(Overrides::none().with(Override::AbiTokens)).unwrap();
+        let queued = QueuedPatch::of(reviewed.review());
+        assert_eq!(queued.overrides, ["abi-tokens"]);
+        (queued, request)
     }
 
     #[test]
-    fn an_item_that_was_put_by_is_the_same_and_leads_to_the_same_file() {
+    fn a_module_read_back_from_the_queue_leads_to_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(OsStr::from_bytes(b"a\xff\nb.ko"));
         std::fs::write(&path, MODULE).unwrap();
-        let (item, request) = item(&path);
-        assert!(item.kept.is_some());
+        let (item, request) = queued(&path);
+        assert!(item.plan.is_some());
         let mut spool = Spool::new(None);
         spool.push(&item).unwrap();
         let again = spool.iter().unwrap().next().unwrap().unwrap();
         assert_eq!(again, item);
         let target = Target::open(&path).unwrap();
-        let planned = Item { kept: None, ..item.clone() };
-        let [kept, planned] = [&again, &planned].map(|item| item.wanted(&target, &request).unwrap());
+        let planned = QueuedPatch { plan: None, ..item.clone() };
+        let [kept, planned] = [&again, &planned].map(|item| item.write(&target, &request).unwrap());
         assert_eq!(kept.after, None);
         let made = edit::apply(MODULE, &kept.edits).unwrap();
         assert_ne!(made, MODULE);
@@ -155,16 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn an_item_of_other_bytes_is_refused() {
+    fn a_queued_module_whose_bytes_changed_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hello.ko");
         std::fs::write(&path, MODULE).unwrap();
-        let (item, request) = item(&path);
+        let (item, request) = queued(&path);
         let mut other = MODULE.to_vec();
         let at = other.windows(12).position(|bytes| bytes == b"description=").unwrap() + 12;
         other[at] ^= 1;
         std::fs::write(&path, other).unwrap();
         let target = Target::open(&path).unwrap();
-        assert_eq!(item.wanted(&target, &request).err().unwrap().kind(), ErrorKind::Changed);
+        assert_eq!(item.write(&target, &request).err().unwrap().kind(), ErrorKind::Changed);
     }
 }

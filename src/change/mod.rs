@@ -1,0 +1,37 @@
+//! Changes of files: proposed, reviewed, confirmed, applied. The only code that makes the vault write a file.
+//!
+//! ```text
+//! Proposal ── review(overrides) ──► Reviewed ── confirm ──► Confirmed ── apply(writer) ──► journal line
+//!    │                          └─► Refused                               plans again under the lock, and compares
+//!    └ module, request, kernel, machine
+//! ```
+//!
+//! - [`Proposal`]: one module. [`Batch`] and [`BatchPlan`]: many modules, one confirmation, one group commit.
+//! - [`TreeFix`]: text files of a build tree.
+//! - [`Restore`] and [`Restores`]: originals are put back. No guard is asked: the vault has the original, and nothing that
+//!   somebody else wrote is discarded unless a person confirms that.
+//! - [`Enrolment`]: this machine becomes a lab machine.
+//!
+//! Invariants: only this layer creates a [`Confirmed`]; a `Confirmed` can't be copied, read from a file, or used twice; every
+//! public function that writes takes one, and a [`crate::vault::Writer`], which exists only after recovery.
+
+mod apply;
+mod batch;
+mod confirmation;
+mod enrolment;
+mod proposal;
+mod queue;
+mod restore;
+mod summary;
+#[cfg(feature = "tree")]
+mod tree_fix;
+
+pub use apply::Applied;
+pub use batch::{Batch, BatchItem, BatchOutcome, BatchPlan};
+pub use confirmation::{Confirmable, Confirmation, Confirmed, Unconfirmed};
+pub use enrolment::{Enrolment, withdraw};
+pub use proposal::{Proposal, Refused, Review, Reviewed};
+pub use restore::{Restore, Restored, Restores};
+pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};
+#[cfg(feature = "tree")]
+pub use tree_fix::{FixedTree, TreeFix};

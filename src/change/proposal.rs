@@ -1,0 +1,323 @@
+//! One module: proposed, reviewed, confirmed, patched.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use crate::change::apply::{self, Applied, JournalNotes};
+use crate::change::confirmation;
+use crate::change::{Confirmable, Confirmed};
+use crate::digest::Sha256;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::machine::Machine;
+use crate::guard::{self, Guard, GuardAnswer, Overrides, PlannedWrite, Reason, Ruling};
+use crate::kernel::{Kernel, Machine as Architecture};
+use crate::module::container::Container;
+use crate::patch::{Plan, Request};
+use crate::predict::{self, Candidate, LoadOptions, Verdict};
+use crate::vault::Writer;
+use crate::vault::history::History;
+use crate::vault::index::Index;
+use crate::vault::obstacle::{self, Obstacle};
+use crate::vault::target::{Stamp, Target};
+
+/// A patch of one module that is proposed: the module's file, the request, the kernel that it is to fit, and the machine on
+/// which it is to be written. [`Proposal::review`] asks the guards.
+#[derive(Debug)]
+pub struct Proposal<'p> {
+    path: PathBuf,
+    out: Option<PathBuf>,
+    name: String,
+    plan: Plan,
+    digest: Sha256,
+    stamp: Option<Stamp>,
+    obstacles: Vec<Obstacle>,
+    request: &'p Request,
+    kernel: Option<&'p Kernel>,
+    machine: &'p Machine,
+    verdicts: Option<[Verdict; 2]>,
+}
+
+impl<'p> Proposal<'p> {
+    /// Plans a patch of the file at a real path ([`crate::vault::target::real_path`]), as it is now. With `out`, also a real
+    /// path, the module is not changed and a new file is to be created there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Guard`] for anything but a regular file; [`ErrorKind::DoesNotFit`] if the kernel is for another machine;
+    /// [`ErrorKind::Usage`] if `out` exists; those of [`Plan::make`]; [`ErrorKind::NotFound`] and [`ErrorKind::Io`].
+    pub fn make(
+        path: &Path,
+        out: Option<&Path>,
+        request: &'p Request,
+        kernel: Option<&'p Kernel>,
+        machine: &'p Machine,
+    ) -> Result<Proposal<'p>> {
+        if let Some(out) = out.filter(|out| out.symlink_metadata().is_ok()) {
+            return Err(apply::exists_already(out));
+        }
+        Proposal::make_or_obstacle(path, out, request, kernel, machine)?
+            .map_err(|obstacle| guard::refusal(Guard::FileKind, obstacle).on(path))
+    }
+
+    /// As [`Proposal::make`], with an obstacle because of which the file can't be read as a module.
+    pub(super) fn make_or_obstacle(
+        path: &Path,
+        out: Option<&Path>,
+        request: &'p Request,
+        kernel: Option<&'p Kernel>,
+        machine: &'p Machine,
+    ) -> Result<std::result::Result<Proposal<'p>, Obstacle>> {
+        // The guard file-kind describes better than an opening error why something is no regular file.
+        let obstacles = if out.is_none() { obstacle::of_file(path)? } else { Vec::new() };
+        if let Some(obstacle) = obstacles.into_iter().find(Obstacle::is_no_regular_file) {
+            return Ok(Err(obstacle));
+        }
+        let target = Target::open_for_reading(path)?;
+        let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(path))?;
+        let architecture = Architecture::of(&plan.module);
+        if let Some((other, _)) = kernel.and_then(|kernel| kernel.facts.other_machine(architecture)) {
+            let what = format!("built for {architecture}, that kernel is for {other}");
+            return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(path));
+        }
+        let written = out.unwrap_or(path);
+        let obstacles = guard::obstacles(written, out.is_some(), &plan)?;
+        let verdicts = match kernel {
+            None => None,
+            Some(kernel) => Some(verdicts(&target, &plan, kernel, request).map_err(|e| e.on(path))?),
+        };
+        Ok(Ok(Proposal {
+            path: path.to_owned(),
+            out: out.map(Path::to_owned),
+            name: plan.module.name_or_stem(path),
+            digest: plan.digest(written),
+            plan,
+            stamp: target.stamp(),
+            obstacles,
+            request,
+            kernel,
+            machine,
+            verdicts,
+        }))
+    }
+
+    /// The real path of the module.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The real path of the new file, where one is to be created.
+    pub fn out(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
+    /// The file that is to be written.
+    pub fn written(&self) -> &Path {
+        self.out.as_deref().unwrap_or(&self.path)
+    }
+
+    /// The module's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The digest of exactly this plan ([`Plan::digest`]).
+    pub fn digest(&self) -> Sha256 {
+        self.digest
+    }
+
+    /// What the kernel answers to the module before and after the patch, where a kernel was named.
+    pub fn verdicts(&self) -> Option<&[Verdict; 2]> {
+        self.verdicts.as_ref()
+    }
+
+    /// Is there anything to write?
+    pub fn writes_nothing(&self) -> bool {
+        self.plan.edits.is_empty() && self.out.is_none()
+    }
+
+    /// Was the file changed after its last patch, to other contents than its original? The current contents become the
+    /// new original.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::about`].
+    pub fn replaces_the_original(&self, index: &Index) -> Result<bool> {
+        let entries = index.about(&self.path, &[self.plan.before])?;
+        let history = History::of(&entries);
+        let is_patched = history.at(&self.path).is_some_and(|trail| trail.root().is_some());
+        Ok(is_patched && self.out.is_none() && history.origins(&self.path, self.plan.before).is_empty())
+    }
+
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
+    /// Asks all guards.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] if a guard refuses. (The guard confirmed does not count: confirmation is the next step.)
+    pub fn review(self, overrides: Overrides) -> std::result::Result<Reviewed<'p>, Box<Refused<'p>>> {
+        let write = PlannedWrite {
+            path: self.written(),
+            is_new: self.out.is_some(),
+            module: &self.plan.module,
+            name: &self.name,
+            plan: &self.plan,
+            kernel: self.kernel,
+            obstacles: &self.obstacles,
+            is_confirmed: false,
+        };
+        let answers = guard::ask(&write, self.machine, overrides);
+        let is_refused = objection(&answers).is_some();
+        let review = Review { proposal: self, answers };
+        if is_refused { Err(Box::new(Refused(review))) } else { Ok(Reviewed(review)) }
+    }
+}
+
+/// What the kernel answers to the module before and after the patch.
+fn verdicts(target: &Target, plan: &Plan, kernel: &Kernel, request: &Request) -> Result<[Verdict; 2]> {
+    // The plan may rewrite CRCs, and an earlier patch may have: they prove nothing about the layout.
+    let load = LoadOptions { is_patched: true, ..LoadOptions::default() };
+    let answer =
+        |bytes, module| predict::predict(&Candidate { bytes, module: Some(module), packing: None }, kernel, &load);
+    let inside = match plan.container {
+        Container::None => Cow::Borrowed(target.bytes.as_slice()),
+        packed => Cow::Owned(packed.decompress(&target.bytes, request.max_size)?),
+    };
+    Ok([answer(&inside, &plan.module), answer(plan.inside_after(), &plan.module_after)])
+}
+
+/// The first guard that refuses, except for the guard confirmed.
+fn objection(answers: &[GuardAnswer]) -> Option<&GuardAnswer> {
+    answers.iter().find(|answer| answer.ruling == Ruling::Refuse && answer.guard != Guard::Confirmed)
+}
+
+/// A proposal with the guards' answers.
+#[derive(Debug)]
+pub struct Review<'p> {
+    proposal: Proposal<'p>,
+    answers: Vec<GuardAnswer>,
+}
+
+impl<'p> Review<'p> {
+    /// The proposal.
+    pub fn proposal(&self) -> &Proposal<'p> {
+        &self.proposal
+    }
+
+    /// The answer of each guard.
+    pub fn answers(&self) -> &[GuardAnswer] {
+        &self.answers
+    }
+
+    /// The answers as they are once this digest is given as confirmation.
+    pub fn answers_with(&self, digest: Option<&str>) -> Vec<GuardAnswer> {
+        let is_confirmed = digest.is_some_and(|digest| confirmation::is_digest(digest, self.proposal.digest));
+        let with = |answer: &GuardAnswer| match answer.guard {
+            Guard::Confirmed if is_confirmed => {
+                GuardAnswer { guard: Guard::Confirmed, ruling: Ruling::Pass, reason: Reason::Confirmed }
+            }
+            _ => answer.clone(),
+        };
+        self.answers.iter().map(with).collect()
+    }
+
+    /// The guards that were overridden.
+    pub fn overridden(&self) -> impl Iterator<Item = Guard> {
+        self.answers.iter().filter(|answer| answer.ruling == Ruling::Overridden).map(|answer| answer.guard)
+    }
+
+    pub(super) fn overridden_names(&self) -> Vec<String> {
+        self.overridden().map(|guard| guard.name().to_owned()).collect()
+    }
+}
+
+/// A proposal to which no guard objects, or whose objections are overridden. A person may confirm it.
+#[derive(Debug)]
+pub struct Reviewed<'p>(Review<'p>);
+
+impl<'p> Reviewed<'p> {
+    /// The proposal and the guards' answers.
+    pub fn review(&self) -> &Review<'p> {
+        &self.0
+    }
+}
+
+/// A proposal that a guard refused. Nothing applies it.
+#[derive(Debug)]
+pub struct Refused<'p>(Review<'p>);
+
+impl<'p> Refused<'p> {
+    /// The proposal and the guards' answers.
+    pub fn review(&self) -> &Review<'p> {
+        &self.0
+    }
+
+    /// The first guard that refused.
+    pub fn guard(&self) -> Guard {
+        objection(&self.0.answers).map_or(Guard::FileKind, |answer| answer.guard)
+    }
+
+    /// Why it refused.
+    pub fn reason(&self) -> &Reason {
+        objection(&self.0.answers).map_or(&Reason::NotConfirmed, |answer| &answer.reason)
+    }
+}
+
+impl From<&Refused<'_>> for Error {
+    fn from(refused: &Refused<'_>) -> Error {
+        guard::refusal(refused.guard(), refused.reason()).on(&refused.0.proposal.path)
+    }
+}
+
+impl Confirmable for Reviewed<'_> {
+    /// The module's name.
+    fn name_to_type(&self) -> String {
+        self.0.proposal.name.clone()
+    }
+
+    fn digest(&self) -> Sha256 {
+        self.0.proposal.digest
+    }
+}
+
+impl Confirmed<Reviewed<'_>> {
+    /// Patches the module, if the bytes that are there now lead to exactly the plan that was confirmed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`] if the file leads to another plan now; [`ErrorKind::Usage`] if the new file exists already;
+    /// [`ErrorKind::Conflict`] and [`ErrorKind::NeedsRecovery`] for a file with an interrupted operation that could not be
+    /// settled; [`ErrorKind::Guard`], [`ErrorKind::Busy`] and [`ErrorKind::Io`]. The file is as before, except where the error
+    /// is [`ErrorKind::NeedsRecovery`].
+    pub fn apply(self, writer: &mut Writer<'_>) -> Result<Applied> {
+        let Reviewed(review) = self.into_change();
+        let overrides = review.overridden_names();
+        let Proposal { path, out, name, digest, request, plan, .. } = review.proposal;
+        writer.must_be_settled(&path)?;
+        if plan.edits.is_empty() && out.is_none() {
+            return Ok(Applied::Unchanged);
+        }
+        drop(plan);
+        let target = match out {
+            Some(_) => Target::open_for_reading(&path)?,
+            None => Target::open(&path)?,
+        };
+        let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(&path))?;
+        if plan.digest(out.as_deref().unwrap_or(&path)) != digest {
+            return Err(apply::changed().on(&path));
+        }
+        if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
+            return Err(apply::exists_already(out));
+        }
+        let notes = JournalNotes { module: name, digest, overrides };
+        let entry = writer.carry_out(&target, apply::write_of(plan, notes), out.as_deref())?;
+        Ok(Applied::Written(Box::new(entry)))
+    }
+}

@@ -1,0 +1,182 @@
+//! Restores: originals are put back, from the vault's backups.
+//!
+//! A restore has conditions of its own instead of guards: the journal knows the file or its contents, the vault has the
+//! original, and the contents that would be overwritten are those of a patch. Contents that somebody else wrote are discarded
+//! only after a confirmation of exactly that, and are backed up too.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use crate::change::{Confirmable, Confirmed};
+use crate::digest::{Sha256, sha256};
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::file;
+use crate::vault::index::Index;
+use crate::vault::journal::Entry;
+use crate::vault::recovery::{self, Recovered};
+use crate::vault::restore::{self, RestorePlan, Step};
+use crate::vault::target::Target;
+use crate::vault::{Intent, Vault, Writer, obstacle};
+
+/// A restore of one file that is proposed.
+#[derive(Debug)]
+pub struct Restore {
+    path: PathBuf,
+    plan: RestorePlan,
+}
+
+/// What became of a restore.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The journal's entry; `None` if the file was the original already.
+    pub entry: Option<Entry>,
+    /// What else was put back, because somebody else had changed it: mode, owner, extended attributes.
+    pub metadata: Vec<String>,
+}
+
+impl Restore {
+    /// Plans the restore of the file at a real path, as it is now. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the journal knows neither the path nor the contents; [`ErrorKind::Ambiguous`] if the
+    /// contents came from two originals; [`ErrorKind::Guard`] if the file can't be written; [`ErrorKind::Io`].
+    pub fn plan(vault: &Vault, path: &Path) -> Result<Restore> {
+        Restore::plan_by(&vault.index()?, &vault.pending()?, path)
+    }
+
+    /// As [`Restore::plan`], with an index of the journal for many files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Restore::plan`].
+    pub fn plan_by(index: &Index, pending: &[Intent], path: &Path) -> Result<Restore> {
+        obstacle::must_be_writable(path)?;
+        let current = sha256(file::read(path)?.bytes());
+        let plan = restore::plan_by(index, pending, path, current)?;
+        Ok(Restore { path: path.to_owned(), plan })
+    }
+
+    /// The real path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The plan: what is to be done, the file's hash now, and the original's.
+    pub fn details(&self) -> &RestorePlan {
+        &self.plan
+    }
+
+    /// Did somebody else change the file since it was patched?
+    pub fn discards_changes(&self) -> bool {
+        self.plan.step == Step::Conflict
+    }
+
+    /// Refuses a restore whose backup can't be had.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`].
+    pub fn must_have_backup(&self, vault: &Vault) -> Result<()> {
+        self.plan.backup(&vault.objects()).map(drop)
+    }
+
+    /// The restore as a confirmed one, if it discards nothing that somebody else wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if it would.
+    pub fn without_discarding(self) -> Result<Confirmed<Restore>> {
+        match self.discards_changes() {
+            true => Err(restore::conflict(&self.path)),
+            false => Ok(Confirmed::new(self)),
+        }
+    }
+}
+
+impl Confirmable for Restore {
+    /// The module's name, as recorded.
+    fn name_to_type(&self) -> String {
+        self.plan.module.clone()
+    }
+
+    fn digest(&self) -> Sha256 {
+        self.plan.digest
+    }
+}
+
+impl Confirmed<Restore> {
+    /// Puts the original back, if the file is still the one that the restore was planned for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`] if it is not; [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had;
+    /// [`ErrorKind::NeedsRecovery`] if an interrupted operation on it can't be settled, or a failed write can't be rolled
+    /// back; [`ErrorKind::Guard`], [`ErrorKind::Busy`], [`ErrorKind::Io`].
+    pub fn apply(self, writer: &mut Writer<'_>) -> Result<Restored> {
+        let Restore { path, plan } = self.into_change();
+        let target = Target::open(&path)?;
+        let now = restore::plan_by(&writer.vault().index()?, &writer.vault().pending()?, &path, target.sha256())?;
+        if (&now.digest, now.step) != (&plan.digest, plan.step) {
+            return Err(
+                Error::new(ErrorKind::Changed, "changed since the restore was planned; nothing was written").on(path)
+            );
+        }
+        let metadata = now.metadata_put_back(&target);
+        let entry = writer.restore(&target, &now, plan.step == Step::Conflict)?;
+        Ok(Restored { entry, metadata })
+    }
+}
+
+/// Restores of many files, none of which discards what somebody else wrote: such a file is an error of its own.
+pub struct Restores<'r> {
+    index: &'r Index,
+    pending: &'r [Intent],
+}
+
+impl<'r> Restores<'r> {
+    /// Restores by this index of the journal, and these intents.
+    pub fn by(index: &'r Index, pending: &'r [Intent]) -> Confirmed<Restores<'r>> {
+        Confirmed::new(Restores { index, pending })
+    }
+}
+
+impl Confirmed<Restores<'_>> {
+    /// Puts the originals of `count` files back, in groups. `files` are real paths, each once, and a value of the caller's
+    /// own for each. `progress` is called for each file as it is examined, on any thread; `report` gets each outcome, in
+    /// order, once its group is durable.
+    ///
+    /// # Errors
+    ///
+    /// The vault's own, or an error among `files`, which ends it: a file that was not reported is as before, except where the
+    /// error is [`ErrorKind::NeedsRecovery`].
+    pub fn apply<T: Send + Sync>(
+        self,
+        writer: &mut Writer<'_>,
+        count: usize,
+        files: impl IntoIterator<Item = Result<(PathBuf, T)>>,
+        progress: impl Fn() + Sync + Send,
+        mut report: impl FnMut(&Path, T, Result<Restored>),
+    ) -> Result<()> {
+        let Restores { index, pending } = self.into_change();
+        let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
+        let objects = writer.vault().objects();
+        let metadata: Mutex<BTreeMap<PathBuf, Vec<String>>> = Mutex::default();
+        let decide = |_: &T, target: &Target| {
+            progress();
+            recovery::must_be_settled(&unsettled, &target.path)?;
+            let plan = restore::plan_by(index, pending, &target.path, target.sha256())?;
+            let wanted = restore::wanted(target, &plan, &objects, false)?;
+            let others = plan.metadata_put_back(target);
+            if wanted.is_some() && !others.is_empty() {
+                metadata.lock().unwrap_or_else(|e| e.into_inner()).insert(target.path.clone(), others);
+            }
+            Ok(wanted)
+        };
+        writer.carry_out_all(count, files, decide, |path, own, done| {
+            let metadata = metadata.lock().unwrap_or_else(|e| e.into_inner()).remove(path).unwrap_or_default();
+            report(path, own, done.map(|entry| Restored { entry, metadata }));
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! The plan of a batch in numbers and a few names: of bounded size, however many modules there are and whatever is in them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::change::proposal::Review;
+use crate::escape;
+use crate::guard::{Guard, Reason};
+use crate::module::container::Container;
+use crate::patch::{Plan, Signature};
+use crate::predict::{Decision, Verdict};
+use crate::text;
+use crate::vermagic::Vermagic;
+
+/// How many paths of a group are kept.
+pub(super) const NAMED: usize = 5;
+
+/// How many groups are kept apart where files determine them: a hostile folder could make all different.
+pub(super) const MOST_GROUPS: usize = 256;
+
+/// How much of a text from a file distinguishes groups, in bytes.
+const LONGEST: usize = 512;
+
+/// A batch in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct BatchSummary {
+    /// How many modules are to be patched.
+    pub planned: usize,
+    /// The first of them.
+    pub named: Vec<PathBuf>,
+    /// How many of them are patched alike.
+    pub classes: BTreeMap<PatchClass, usize>,
+    /// How many of them are in no class, because there were too many.
+    pub other_classes: usize,
+    /// What the kernel answers before and after, and for how many.
+    pub answers: BTreeMap<[ShortVerdict; 2], usize>,
+    /// The guards that were overridden, and for how many.
+    pub overridden: BTreeMap<Guard, usize>,
+    /// Remarks on the request, and for how many modules.
+    pub notes: BTreeMap<String, usize>,
+    /// How many modules have the wanted contents already.
+    pub as_requested: usize,
+    /// The modules that guards refuse, by guard and reason.
+    pub refusals: BTreeMap<(Guard, String), RefusalGroup>,
+    /// How many refused modules are in no group, because there were too many.
+    pub other_refusals: usize,
+    /// How many modules can't be planned for.
+    pub failed: usize,
+}
+
+/// The modules that one guard refuses for one reason.
+#[derive(Clone, Debug, Default)]
+pub struct RefusalGroup {
+    /// The first of them.
+    pub paths: Vec<PathBuf>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// A kernel's answer in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShortVerdict {
+    /// The kernel accepts the module.
+    Accepted,
+    /// The kernel refuses the module at this step, if the step is known.
+    Refused(Option<&'static str>),
+    /// Nothing that is known refuses the module.
+    Unknown,
+}
+
+impl ShortVerdict {
+    fn of(verdict: &Verdict) -> ShortVerdict {
+        match verdict.answer {
+            Decision::Accepted => ShortVerdict::Accepted,
+            Decision::Refused => ShortVerdict::Refused(verdict.stage.map(|step| step.name())),
+            Decision::Unknown => ShortVerdict::Unknown,
+        }
+    }
+}
+
+/// How the version magic changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VermagicChange {
+    /// The entry is blanked.
+    Blanked,
+    /// The string stays.
+    Same,
+    /// The string becomes this, escaped.
+    To(String),
+}
+
+/// How the file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteMode {
+    /// Over the old bytes, in the file itself.
+    InPlace,
+    /// As a whole new file.
+    NewFile {
+        /// Is `.modinfo` moved to the end?
+        moves_modinfo: bool,
+    },
+    /// As a whole new file that is compressed again.
+    Repacked {
+        /// Is `.modinfo` moved to the end?
+        moves_modinfo: bool,
+    },
+}
+
+/// The properties that modules which are patched alike share.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PatchClass {
+    /// The version magic before, escaped and cut.
+    pub vermagic_before: String,
+    /// How it changes.
+    pub vermagic: VermagicChange,
+    /// How the file is written.
+    pub write: WriteMode,
+    /// What becomes of the signature; `None` where it is not affected.
+    pub signature: Option<SignatureChange>,
+    /// Are symbol versions hidden (`true`) or rewritten (`false`)? `None` if they stay.
+    pub hides_versions: Option<bool>,
+    /// Is `.BTF` hidden?
+    pub drops_btf: bool,
+    /// Is the module marked?
+    pub is_marked: bool,
+}
+
+/// What becomes of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SignatureChange {
+    /// It is removed.
+    Stripped,
+    /// It stays, although it is invalid afterwards.
+    KeptInvalid,
+    /// A new one is made.
+    Renewed,
+}
+
+impl PatchClass {
+    fn of(plan: &Plan) -> PatchClass {
+        let before = plan.vermagic_before.as_bytes();
+        let vermagic = match plan.vermagic_after.as_ref().map(Vermagic::as_bytes) {
+            None => VermagicChange::Blanked,
+            Some(after) if after == before => VermagicChange::Same,
+            Some(after) => VermagicChange::To(text::vermagic(after)),
+        };
+        let has_trailer = plan.module.trailer.is_some();
+        PatchClass {
+            vermagic_before: match before.get(..LONGEST) {
+                Some(start) if before.len() > LONGEST => format!("{}…", escape::bytes_for_eyes(start)),
+                _ => text::vermagic(before),
+            },
+            vermagic,
+            write: match plan.container {
+                Container::None if plan.is_in_place() => WriteMode::InPlace,
+                Container::None => WriteMode::NewFile { moves_modinfo: plan.grows },
+                _ => WriteMode::Repacked { moves_modinfo: plan.grows },
+            },
+            signature: match plan.signature {
+                Signature::Strip if has_trailer => Some(SignatureChange::Stripped),
+                Signature::Keep if has_trailer => Some(SignatureChange::KeptInvalid),
+                Signature::Renew => Some(SignatureChange::Renewed),
+                Signature::Strip | Signature::Keep | Signature::Refuse => None,
+            },
+            hides_versions: plan.versioned.as_ref().map(|versioned| versioned.hidden),
+            drops_btf: plan.drop_btf && plan.module.btf.is_some(),
+            is_marked: plan.mark.is_some(),
+        }
+    }
+}
+
+/// The facts of one planned module that the summary counts.
+pub(super) struct PlanFacts {
+    class: PatchClass,
+    answers: Option<[ShortVerdict; 2]>,
+    notes: Vec<String>,
+    overridden: Vec<Guard>,
+}
+
+impl PlanFacts {
+    pub(super) fn of(review: &Review<'_>) -> PlanFacts {
+        let plan = review.proposal().plan();
+        PlanFacts {
+            class: PatchClass::of(plan),
+            answers: review.proposal().verdicts().map(|verdicts| verdicts.each_ref().map(ShortVerdict::of)),
+            notes: plan.notes.clone(),
+            overridden: review.overridden().collect(),
+        }
+    }
+}
+
+impl BatchSummary {
+    /// How many modules guards refuse.
+    pub fn refused(&self) -> usize {
+        self.refusals.values().map(|refused| refused.count).sum::<usize>() + self.other_refusals
+    }
+
+    /// How many modules were reviewed.
+    pub fn all(&self) -> usize {
+        self.planned + self.as_requested + self.refused() + self.failed
+    }
+
+    pub(super) fn add_planned(&mut self, path: &Path, facts: PlanFacts) {
+        self.planned += 1;
+        if self.named.len() < NAMED {
+            self.named.push(path.to_owned());
+        }
+        self.count(facts.class);
+        if let Some(answers) = facts.answers {
+            *self.answers.entry(answers).or_default() += 1;
+        }
+        for note in facts.notes {
+            *self.notes.entry(note).or_default() += 1;
+        }
+        for guard in facts.overridden {
+            *self.overridden.entry(guard).or_default() += 1;
+        }
+    }
+
+    fn count(&mut self, class: PatchClass) {
+        let is_full = self.classes.len() >= MOST_GROUPS;
+        match self.classes.get_mut(&class) {
+            Some(number) => *number += 1,
+            None if is_full => self.other_classes += 1,
+            None => *self.classes.entry(class).or_default() += 1,
+        }
+    }
+
+    pub(super) fn add_refused(&mut self, path: &Path, guard: Guard, reason: &Reason) {
+        let key = (guard, cut(&reason.to_string()));
+        if self.refusals.len() >= MOST_GROUPS && !self.refusals.contains_key(&key) {
+            self.other_refusals += 1;
+            return;
+        }
+        let refused = self.refusals.entry(key).or_default();
+        refused.count += 1;
+        if refused.paths.len() < NAMED {
+            refused.paths.push(path.to_owned());
+        }
+    }
+}
+
+/// The start of a text from a file that may be long.
+fn cut(text: &str) -> String {
+    match text.len() > LONGEST {
+        true => format!("{}…", text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(vermagic_before: String) -> PatchClass {
+        PatchClass {
+            vermagic_before,
+            vermagic: VermagicChange::Blanked,
+            write: WriteMode::InPlace,
+            signature: None,
+            hides_versions: None,
+            drops_btf: false,
+            is_marked: false,
+        }
+    }
+
+    #[test]
+    fn groups_that_files_determine_are_bounded_and_every_module_is_counted() {
+        let mut summary = BatchSummary::default();
+        for number in 0..3000 {
+            summary.count(class(format!("{number:04}")));
+            let reason = Reason::OwnedBy(format!("package {number:04}{}", "x".repeat(900)));
+            summary.add_refused(Path::new("/a.ko"), Guard::InstalledTree, &reason);
+        }
+        summary.count(class("0007".to_owned()));
+        assert_eq!((summary.classes.len(), summary.refusals.len()), (MOST_GROUPS, MOST_GROUPS));
+        assert_eq!(summary.classes.values().sum::<usize>() + summary.other_classes, 3001);
+        assert_eq!(summary.refused(), 3000);
+        assert!(summary.refusals.keys().all(|(_, why)| why.len() <= LONGEST + "…".len()));
+        assert_eq!(summary.classes.get(&class("0007".to_owned())), Some(&2));
+        assert!(summary.refusals.values().all(|refused| refused.paths.len() <= NAMED));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_marked() {
+        assert_eq!(cut("short"), "short");
+        let long = format!("{}äb", "x".repeat(LONGEST - 1));
+        assert_eq!(cut(&long), format!("{}…", "x".repeat(LONGEST - 1)));
+    }
+}
