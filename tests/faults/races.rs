@@ -23,7 +23,7 @@ const SECOND: [&str; 4] = [
     "another kmodlab is writing with this state folder",
     "another run is writing this file",
     "changed since the plan was confirmed",
-    "already as wished",
+    "already as requested",
 ];
 
 /// Runs both at once: which was first? The other must say why it stopped.

@@ -94,7 +94,7 @@ exit 1
         scene.says("recover"),
         str![[r#"
 exit 0
-[CWD]/poet_atkm.ko: interrupted patch, finished: it is as after it
+[CWD]/poet_atkm.ko: interrupted patch, completed: the file has its new contents
 
 "#]]
     );
@@ -119,7 +119,7 @@ fn a_patch_that_was_torn_is_undone() {
         scene.says("recover"),
         str![[r#"
 exit 0
-[CWD]/poet_atkm.ko: interrupted patch, undone: it is as before it
+[CWD]/poet_atkm.ko: interrupted patch, rolled back: the file has its old contents
 
 "#]]
     );
@@ -143,7 +143,7 @@ fn each_command_that_writes_recovers_first() {
 exit 0
 restored  [CWD]/poet_atkm.ko
   now     651f8ca822419744abdddbb3005a28b0014687ec69f24daa5943650ad2f01b98
-kmodlab: [CWD]/poet_atkm.ko: an interrupted run was finished (patch)
+kmodlab: [CWD]/poet_atkm.ko: an interrupted operation was completed (patch)
 
 "#]]
     );
@@ -176,7 +176,7 @@ exit 1
         scene.says("patch --mode blank poet_atkm.ko"),
         str![[r#"
 exit 5
-kmodlab: [CWD]/poet_atkm.ko: an interrupted run can't be settled: somebody else changed it meanwhile (patch)
+kmodlab: [CWD]/poet_atkm.ko: an interrupted operation can't be settled: somebody else changed it meanwhile (patch)
 kmodlab: [CWD]/poet_atkm.ko: somebody else changed this file since it was patched; nothing was written; restore --discard-changes puts the original back and keeps a backup of what is there now
 
 "#]]
@@ -185,7 +185,7 @@ kmodlab: [CWD]/poet_atkm.ko: somebody else changed this file since it was patche
         scene.says("restore poet_atkm.ko"),
         str![[r#"
 exit 5
-kmodlab: [CWD]/poet_atkm.ko: an interrupted run can't be settled: somebody else changed it meanwhile (patch)
+kmodlab: [CWD]/poet_atkm.ko: an interrupted operation can't be settled: somebody else changed it meanwhile (patch)
 kmodlab: [CWD]/poet_atkm.ko: somebody else changed this file since it was patched; nothing was written; restore --discard-changes puts the original back and keeps a backup of what is there now
 
 "#]]

@@ -113,7 +113,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     // The vault knows it, and brings it back as it was.
     let path = makefile.to_str().unwrap();
     stage.run(&["verify"]).assert_says(0, &[path, "patched", "backup whole"]);
-    stage.run(&["log", path]).assert_says(0, &["patch ", "tree --fix for vermagic:2.6.5-1.358 686"]);
+    stage.run(&["log", path]).assert_says(0, &["patch ", "build tree changed to fit vermagic:2.6.5-1.358 686"]);
     stage.run(&["restore", path]).assert_says(0, &["restored  "]);
     assert_eq!(looks(&makefile), old);
     // What was built stays built, until the next make.
