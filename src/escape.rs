@@ -1,31 +1,31 @@
-//! A file's text is hostile: this turns it into text that a terminal or a page shows and never obeys, and paths into words that
-//! a shell takes as they are.
+//! Escaping: text from a file may be hostile. It is converted into text that a terminal or a page shows and does not interpret,
+//! and paths into words that a shell takes literally.
 //!
-//! What is escaped: control characters (C0, DEL and C1), the marks that reorder text (bidirectional controls,
+//! Escaped are control characters (C0, DEL and C1), the marks that reorder text (bidirectional controls,
 //! Unicode TR9 and TR36), line and paragraph separators, invisible joiners at which two names look alike, and bytes
-//! that are not UTF-8. The rest stays as it is, so that a German author's name is still readable.
+//! that are not UTF-8. Other characters are kept, so that a German author's name stays readable.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Text for eyes: one line, nothing in it that a terminal obeys.
+/// Text for a terminal or a page: one line, without anything that a terminal interprets.
 pub fn for_eyes(text: &str) -> String {
     escape(text, false)
 }
 
-/// Bytes for eyes: as [`for_eyes`], and each byte that is not UTF-8 as `\xNN`.
+/// Bytes for a terminal or a page: as [`for_eyes`], with each byte that is not UTF-8 as `\xNN`.
 pub fn bytes_for_eyes(bytes: &[u8]) -> String {
     escape_bytes(bytes, false)
 }
 
-/// Lines for eyes: as [`bytes_for_eyes`], but line feeds and tabs stay. For a listing in another tool's form, which
-/// breaks a long value into lines of its own.
+/// Lines for a terminal: as [`bytes_for_eyes`], but line feeds and tabs are kept. For a listing in the format of another tool,
+/// which breaks long values into several lines.
 pub fn lines_for_eyes(bytes: &[u8]) -> String {
     escape_bytes(bytes, true)
 }
 
-/// A path as a shell wants it: as it is, in quotes, or, where it holds what a terminal obeys, in the form of `$'…'`.
+/// A path quoted for a shell: literally, in quotes, or as `$'…'` if it contains what a terminal would interpret.
 pub fn shell_word(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(b);
@@ -55,8 +55,8 @@ fn escape_bytes(bytes: &[u8], keep_layout: bool) -> String {
     out
 }
 
-/// JSON for eyes and programs alike: the same document, with what a terminal might obey written as `\uNNNN`. What JSON
-/// itself escapes (C0) is expected to be escaped already; all else that needs it stands inside of strings.
+/// JSON for terminals and programs: the same document, with characters that a terminal might interpret as `\uNNNN`. The
+/// characters that JSON itself escapes (C0) must be escaped already; all others occur only in strings.
 pub fn json_for_eyes(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -92,7 +92,7 @@ fn escape(text: &str, keep_layout: bool) -> String {
     out
 }
 
-/// Marks that are not seen but change what is: bidirectional controls, separators, zero-width characters, tags.
+/// Invisible characters that change how other text appears: bidirectional controls, separators, zero-width characters, tags.
 fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_that_a_terminal_obeys() {
+    fn nothing_is_left_that_a_terminal_interprets() {
         assert_eq!(bytes_for_eyes(b"\x1b]0;owned\x07\n\x9b\xff"), "\\x1b]0;owned\\x07\\n\\x9b\\xff");
         assert_eq!(for_eyes("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
     }

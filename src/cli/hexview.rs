@@ -1,10 +1,10 @@
-//! Bytes for eyes: an offset, sixteen bytes in hexadecimal, the same as text.
+//! A hex view: an offset, sixteen bytes in hexadecimal, and the same bytes as text.
 
 use std::fmt::Write as _;
 
 use crate::cli::output::{Failure, Paint, Session, count};
 
-/// Prints what stands at an offset before and after, each at most `most` rows, behind an indent.
+/// Prints the bytes at an offset in two versions, at most `most` rows of each, indented.
 pub(super) fn print_sides(
     session: &mut Session<'_>,
     indent: &str,
@@ -37,7 +37,7 @@ fn row(offset: u64, bytes: &[u8]) -> String {
     format!("{offset:08x} {hex:<50} |{text}|")
 }
 
-/// The rows of a span, at most `most` of them; and how many bytes are left out.
+/// The rows of a span, at most `most` of them; and how many bytes are omitted.
 fn rows(offset: u64, bytes: &[u8], most: usize) -> (Vec<String>, usize) {
     let shown = bytes.len().min(most.saturating_mul(16));
     let rows = bytes.get(..shown).unwrap_or_default().chunks(16).enumerate();

@@ -1,4 +1,4 @@
-//! Where a command prints, and how: colour decided once, hostile text escaped, errors in one line.
+//! How commands print: colours, escaped text, one-line errors, JSON, and progress on a terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -16,17 +16,17 @@ pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
 pub(super) use crate::text::{JsonText as Text, count, grouped, path, path_hex, path_text, paths_hex, vermagic};
 
-/// What a command works with: its streams, and what holds for all commands.
+/// The streams of a command, and the settings of all commands.
 pub(super) struct Session<'s> {
     /// Data.
     pub(super) out: &'s mut dyn Write,
-    /// Everything else.
+    /// Errors, remarks and progress.
     pub(super) err: &'s mut dyn Write,
     /// Print in colour?
     pub(super) color: bool,
     /// Is stdout a terminal, so that a listing in another tool's form must be escaped?
     pub(super) escapes: bool,
-    /// Is somebody there who could be asked?
+    /// Can a person be asked for a confirmation?
     pub(super) may_ask: bool,
     /// `--state-dir`
     pub(super) state_dir: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub(super) struct Session<'s> {
 
 #[cfg(test)]
 impl<'s> Session<'s> {
-    /// One with nobody before it, for tests.
+    /// A session without a terminal, for tests.
     pub(super) fn unattended(out: &'s mut Vec<u8>, err: &'s mut Vec<u8>) -> Session<'s> {
         Session { out, err, color: false, escapes: false, may_ask: false, state_dir: None, max_size: 1 << 20 }
     }
@@ -47,7 +47,7 @@ impl<'s> Session<'s> {
 pub(super) enum Failure {
     /// The command's own error.
     Error(Error),
-    /// Stdout can't be written.
+    /// Stdout cannot be written.
     Output(io::Error),
 }
 
@@ -63,23 +63,23 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The colours: each has one meaning everywhere.
+/// The colours, each with one meaning in all commands.
 #[derive(Clone, Copy)]
 pub(super) enum Paint {
     /// A heading or a name.
     Strong,
     /// Less important.
     Faint,
-    /// Well: pass, equal, new bytes.
+    /// Good: pass, equal, new bytes.
     Good,
-    /// Ill: refused, old bytes.
+    /// Bad: refused, old bytes.
     Bad,
-    /// To be looked at.
+    /// Deserves attention.
     Odd,
 }
 
 impl Session<'_> {
-    /// Text in colour, where colours are wanted. The text is escaped by whoever has it from a file.
+    /// Text in colour, if the session has colours. The caller escapes text that comes from a file.
     pub(super) fn paint(&self, paint: Paint, text: impl Display) -> String {
         if !self.color {
             return text.to_string();
@@ -94,19 +94,19 @@ impl Session<'_> {
         format!("{style}{text}{style:#}")
     }
 
-    /// An error, in one line on stderr, after what was printed so far.
+    /// Prints an error in one line on stderr, after flushing stdout.
     pub(super) fn complain(&mut self, error: &Error) {
         let _ = self.out.flush();
         let _ = writeln!(self.err, "kmodlab: {}", words::error(error));
     }
 
-    /// A remark on stderr.
+    /// Prints a remark on stderr, after flushing stdout.
     pub(super) fn remark(&mut self, text: impl Display) {
         let _ = self.out.flush();
         let _ = writeln!(self.err, "kmodlab: {text}");
     }
 
-    /// One JSON object in one line.
+    /// Prints one JSON object in one line.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         Ok(write_json(value, &mut self.out)?)
     }
@@ -118,7 +118,7 @@ pub(super) fn write_json(value: &impl Serialize, out: &mut impl Write) -> io::Re
     writeln!(out, "{}", escape::json_for_eyes(&text))
 }
 
-/// Does something that may take long. After a second a terminal behind stderr says what; at the end the line is gone.
+/// Calls a function that may take long. If stderr is a terminal, it shows `what` after a second, and clears the line at the end.
 pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
     if !io::stderr().is_terminal() {
         return work();
@@ -147,8 +147,8 @@ pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// How far many things are, on a terminal behind stderr: done of all, and how long the rest will take, where it is known how
-/// many they are. At the end the line is gone.
+/// The progress of many items, if stderr is a terminal: how many are done, of how many, and the remaining time, if the total is
+/// known. The line is cleared at the end.
 pub(super) struct Progress {
     what: &'static str,
     all: Option<usize>,
@@ -161,17 +161,17 @@ pub(super) struct Progress {
 struct State {
     done: usize,
     doing: String,
-    /// When the line is written next: not more often than eyes follow.
+    /// When the line is written next, which limits how often it changes.
     next: Duration,
 }
 
 impl Progress {
-    /// Nothing is done yet.
+    /// A progress of `all` items, none of which is done.
     pub(super) fn new(what: &'static str, all: usize) -> Progress {
         Progress::of(what, || Some(all))
     }
 
-    /// The same of what must be counted first, about, and perhaps can't be: only where somebody sees it.
+    /// A progress whose total takes time to estimate, or is unknown: `all` is called only if the progress is shown.
     pub(super) fn of(what: &'static str, all: impl FnOnce() -> Option<usize>) -> Progress {
         let is_shown = io::stderr().is_terminal();
         let all = if is_shown { all() } else { None };
@@ -179,12 +179,12 @@ impl Progress {
         Progress { what, all, is_shown, state, begun }
     }
 
-    /// What is done now.
+    /// Shows the current item.
     pub(super) fn doing(&self, what: &str) {
         self.change(|state| state.doing = escape::for_eyes(what).chars().take(40).collect());
     }
 
-    /// One more is done.
+    /// One more item is done.
     pub(super) fn step(&self) {
         self.change(|state| state.done += 1);
     }
@@ -210,7 +210,7 @@ impl Drop for Progress {
     }
 }
 
-/// "3 of 4 modules, 1 s left"; or "3 modules (9 s)" where nobody knows of how many.
+/// "3 of 4 modules, 1 s left"; or "3 modules (9 s)" if the total is unknown.
 fn line(done: usize, all: Option<usize>, what: &str, passed: Duration) -> String {
     let Some(all) = all else { return format!("{} ({})", count(done, what), duration(passed.as_secs())) };
     let left = match done {
@@ -223,8 +223,8 @@ fn line(done: usize, all: Option<usize>, what: &str, passed: Duration) -> String
     format!("{done} of {}{left}", count(all, what))
 }
 
-/// How many things are done, of nobody knows how many, on a terminal behind stderr; after a second, and not more often than
-/// eyes follow. The line is taken away before anything else is printed, and at the end.
+/// The number of items done, of an unknown total, if stderr is a terminal: shown after a second, and at most five times per
+/// second. The line is cleared before other output, and at the end.
 pub(super) struct Counter {
     what: &'static str,
     is_wanted: bool,
@@ -234,13 +234,13 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Nothing is done yet. `is_wanted` is false where what is printed shows by itself how far it is.
+    /// A counter at zero. `is_wanted` is false if the output itself shows the progress.
     pub(super) fn new(what: &'static str, is_wanted: bool) -> Counter {
         let is_wanted = is_wanted && io::stderr().is_terminal();
         Counter { what, is_wanted, is_there: false, begun: std::time::Instant::now(), next: Duration::from_secs(1) }
     }
 
-    /// So many are done now.
+    /// Sets the number of items done.
     pub(super) fn at(&mut self, done: usize) {
         let passed = self.begun.elapsed();
         if self.is_wanted && passed >= self.next {
@@ -250,7 +250,7 @@ impl Counter {
         }
     }
 
-    /// Takes the line away.
+    /// Clears the line.
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.is_there) {
             let _ = write!(io::stderr(), "\r\x1b[K");
@@ -272,7 +272,7 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-/// How the files of a batch ended.
+/// The statuses of the files of a batch.
 #[derive(Default)]
 pub(super) struct Statuses {
     last: Option<Status>,
@@ -281,14 +281,14 @@ pub(super) struct Statuses {
 }
 
 impl Statuses {
-    /// One more.
+    /// Adds the status of one file.
     pub(super) fn add(&mut self, status: Status) {
         self.last = Some(status);
         self.count += 1;
         self.is_any_other |= status != Status::Done;
     }
 
-    /// The exit status of all: one file's own if there is but one, else "some failed".
+    /// The exit status of the batch: that of its only file, or [`Status::Partial`] if any of several is not [`Status::Done`].
     pub(super) fn of_all(&self) -> Status {
         match (self.count, self.last) {
             (1, Some(only)) => only,
@@ -298,7 +298,7 @@ impl Statuses {
     }
 }
 
-/// A kernel's version magic for eyes, or why it is not known.
+/// A kernel's vermagic, escaped, or why it is not known.
 pub(super) fn vermagic_of(kernel: &Kernel) -> String {
     match &kernel.vermagic {
         Some(known) => vermagic(known.value.as_bytes()),
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_progress_tells_what_is_left_where_that_is_known() {
+    fn a_progress_shows_the_remaining_time_if_the_total_is_known() {
         let passed = Duration::from_secs(3);
         assert_eq!(line(3, Some(4), "module", passed), "3 of 4 modules, 1 s left");
         assert_eq!(line(0, Some(4), "module", passed), "0 of 4 modules");

@@ -113,7 +113,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     };
     for named in args.modules.named()? {
         match named {
-            // With -k and -b a word is a name, whatever lies in the working folder.
+            // With -k and -b a word is a name, whatever the working folder contains.
             Ok(folder) if args.release.is_none() && args.root.is_none() && folder.is_dir() => {
                 for file in Walk::modules(folder) {
                     one(file, session)?;
@@ -122,7 +122,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             named => one(named, session)?,
         }
     }
-    // One bad file is an error; some of several are what modinfo's status 1 is for.
+    // One unreadable file is an error; if others were shown, the status is 1, as in modinfo.
     Ok(match (failed, shown) {
         (0, _) => Status::Done,
         (1, 0) => Status::Failed,
@@ -206,7 +206,7 @@ fn print_listing(
     Ok(())
 }
 
-/// The form of `modprobe --show-modversions` (kmod 30), which leaves out the dot of old powerpc64 names.
+/// Prints the symbol versions as `modprobe --show-modversions` (kmod 30), which omits the dot of old powerpc64 names.
 fn print_versions(module: &Module, session: &mut Session<'_>) -> Result<(), Failure> {
     let versions = module.versions.basic.as_ref().or(module.versions.extended.as_ref());
     let Some(versions) = versions else {
@@ -270,7 +270,7 @@ fn file_lines(path: &Path, stored: &Stored, module: &Module) -> Vec<String> {
     if let Some(text) = module.after_signature(stored.container, path) {
         lines.push(text);
     } else if module.unclaimed > 0 {
-        lines.push(format!("{} behind the ELF image that belong to nothing", count(module.unclaimed, "byte")));
+        lines.push(format!("{} after the ELF image that belong to nothing", count(module.unclaimed, "byte")));
     }
     lines
 }
@@ -295,7 +295,7 @@ fn vermagic_lines(module: &Module) -> Vec<String> {
     let architectures = vermagic.architectures();
     let here = elf::machine_name(module.machine);
     if !architectures.is_empty() && !architectures.iter().any(|a| same_architecture(a, &here)) {
-        lines.push(format!("these tokens are of {}, the ELF file is for {here}", architectures.join(", ")));
+        lines.push(format!("these tokens belong to {}, the ELF file is for {here}", architectures.join(", ")));
     }
     if !module.modinfo.visible {
         lines.push("not marked SHF_ALLOC: kernels up to 6.3 do not see it".to_owned());
@@ -306,7 +306,7 @@ fn vermagic_lines(module: &Module) -> Vec<String> {
     lines
 }
 
-/// Kernel and binutils name some architectures differently.
+/// Do the kernel's and binutils' names denote the same architecture?
 fn same_architecture(arch: &str, machine: &str) -> bool {
     let family = |name: &str| match name {
         "arm64" => "aarch64".to_owned(),
