@@ -55,7 +55,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let has_earlier = args.out.is_dir() && store::files_of(&args.out).iter().any(|file| file.exists());
     let earlier = if has_earlier { stored(&args.out, session)? } else { Vec::new() };
     let progress = Progress::new("trial", request.most_trials());
-    let report = request.run(&args.out, earlier, &lookup, &Shown(&progress))?;
+    let report = request.run(&args.out, earlier, &lookup, &ProgressLine(&progress))?;
     drop(progress);
     if args.json {
         report.trials.iter().try_for_each(|trial| session.json(trial))?;
@@ -71,9 +71,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 }
 
 /// The progress of a matrix, as a terminal shows it.
-struct Shown<'p>(&'p Progress);
+struct ProgressLine<'p>(&'p Progress);
 
-impl MatrixProgress for Shown<'_> {
+impl MatrixProgress for ProgressLine<'_> {
     fn kernel(&self, name: &OsStr) {
         self.0.doing(&name.to_string_lossy());
     }

@@ -13,6 +13,8 @@ mod article;
 mod bytes;
 mod control;
 mod document;
+pub mod files;
+mod format;
 mod grid;
 mod junit;
 mod log;
@@ -23,6 +25,7 @@ mod text;
 pub mod words;
 
 pub use crate::text::{count, grouped};
+pub use format::ReportFormat;
 pub use summary::TrialSummary;
 
 use crate::lab::record::Trial;
