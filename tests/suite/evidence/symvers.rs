@@ -198,7 +198,7 @@ fn a_named_file_that_is_damaged_is_an_error_in_one_line() {
         // Exports alone name no kernel.
         std::fs::write(&path, &packed).unwrap();
         let error = kernel::named(path.as_os_str(), &lookup).unwrap_err().to_string();
-        assert!(error.contains("nothing here tells the kernel's version magic"), "{error}");
+        assert!(error.contains("nothing here has the kernel's version magic"), "{error}");
     }
     assert!(VERMAGIC.starts_with("6.1.99-demo "));
 }

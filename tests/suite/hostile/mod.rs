@@ -4,7 +4,7 @@
 //! - [`refusals`]: each file of `fixtures/hostile` and `fixtures/ambiguous`, by name, with the reason it must be given
 //! - [`truncations`]: each module of `fixtures/modules`, cut at each byte
 //! - [`mutations`]: modules with one byte changed, and with escape sequences put in everywhere
-//! - [`packages`]: Debian packages with evil paths, cut, lying, or packed to burst
+//! - [`packages`]: Debian packages with unsafe paths, cut, lying, or packed to burst
 //! - [`bounds`]: how much memory the worst files take, and how long they last; bombs of 10 GB among them
 //! - [`kernels`]: images of kernels, cut, changed, lying, and packed to burst
 //! - [`properties`]: what holds for any bytes, any wish and any text

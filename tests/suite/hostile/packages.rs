@@ -14,16 +14,16 @@ const LOOKUP: Lookup = Lookup { max_size: 64 << 20, cache: None };
 
 /// A package, and words of the message that no other reason has.
 const REFUSED: [(&str, &str); 15] = [
-    ("dotdot.deb", "an evil path in the package, it leads out of the folder: ../../etc/cron.d/x"),
-    ("absolute.deb", "an evil path in the package, it is absolute: /etc/cron.d/x"),
-    ("through-link.deb", "an evil path in the package, it leads through a link: ./lib/modules/6.1/a.ko"),
+    ("dotdot.deb", "an unsafe path in the package, it leads out of the folder: ../../etc/cron.d/x"),
+    ("absolute.deb", "an unsafe path in the package, it is absolute: /etc/cron.d/x"),
+    ("through-link.deb", "an unsafe path in the package, it leads through a link: ./lib/modules/6.1/a.ko"),
     ("cut.deb", "the package is cut short"),
     ("lies.deb", "more than 64 times as large"),
     ("bomb.deb", "more than 64 times as large"),
     ("two-kernels.deb", "2 kernels in it: 6.1.0-1-kmodlab, 6.1.0-2-kmodlab"),
     ("nothing.deb", "nothing of a kernel in it"),
     ("no-data.deb", "a Debian package without data.tar"),
-    ("dotdot.tar.gz", "an evil path in the package, it leads out of the folder: ../../etc/cron.d/x"),
+    ("dotdot.tar.gz", "an unsafe path in the package, it leads out of the folder: ../../etc/cron.d/x"),
     ("bomb.tar.zst", "more than 64 times as large"),
     ("bomb.ipk", "more than 64 times as large"),
     ("nothing.tar.gz", "nothing of a kernel in it"),
