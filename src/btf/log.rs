@@ -4,7 +4,7 @@
 //! and 7.2.13, which print the same lines. Each part of a message is a line of its own: the type, its details, a blank, the
 //! reason, an empty line. Pure.
 
-use crate::btf::types::{Kind, Type};
+use crate::btf::types::{BtfKind, BtfType};
 
 /// Why a kernel rejects BTF.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Rejection {
 /// A type as the kernel describes it.
 pub(super) struct Described<'a> {
     pub(super) number: usize,
-    pub(super) found: Type<'a>,
+    pub(super) found: BtfType<'a>,
     /// The string at an offset, as printed.
     pub(super) name: &'a dyn Fn(u32) -> String,
 }
@@ -95,37 +95,37 @@ impl Described<'_> {
 }
 
 /// `btf_kind_str`.
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: BtfKind) -> &'static str {
     match kind {
-        Kind::Int => "INT",
-        Kind::Pointer => "PTR",
-        Kind::Array => "ARRAY",
-        Kind::Struct => "STRUCT",
-        Kind::Union => "UNION",
-        Kind::Enum => "ENUM",
-        Kind::Forward => "FWD",
-        Kind::Typedef => "TYPEDEF",
-        Kind::Volatile => "VOLATILE",
-        Kind::Const => "CONST",
-        Kind::Restrict => "RESTRICT",
-        Kind::Function => "FUNC",
-        Kind::Prototype => "FUNC_PROTO",
-        Kind::Variable => "VAR",
-        Kind::Section => "DATASEC",
-        Kind::Float => "FLOAT",
-        Kind::DeclarationTag => "DECL_TAG",
-        Kind::TypeTag => "TYPE_TAG",
-        Kind::Enum64 => "ENUM64",
+        BtfKind::Int => "INT",
+        BtfKind::Pointer => "PTR",
+        BtfKind::Array => "ARRAY",
+        BtfKind::Struct => "STRUCT",
+        BtfKind::Union => "UNION",
+        BtfKind::Enum => "ENUM",
+        BtfKind::Forward => "FWD",
+        BtfKind::Typedef => "TYPEDEF",
+        BtfKind::Volatile => "VOLATILE",
+        BtfKind::Const => "CONST",
+        BtfKind::Restrict => "RESTRICT",
+        BtfKind::Function => "FUNC",
+        BtfKind::Prototype => "FUNC_PROTO",
+        BtfKind::Variable => "VAR",
+        BtfKind::Section => "DATASEC",
+        BtfKind::Float => "FLOAT",
+        BtfKind::DeclarationTag => "DECL_TAG",
+        BtfKind::TypeTag => "TYPE_TAG",
+        BtfKind::Enum64 => "ENUM64",
     }
 }
 
 /// `log_details` of the kind: one line, or for a prototype one per parameter.
-fn details_of(found: &Type<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
+fn details_of(found: &BtfType<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
     let size = found.size_or_type;
     let parts = found.info & 0x00ff_ffff;
     let number = |index: usize| found.extra_number(index).unwrap_or(0);
     let line = match found.kind {
-        Kind::Int => {
+        BtfKind::Int => {
             let data = number(0);
             let encoding = match data >> 24 & 15 {
                 0 => "(none)",
@@ -136,20 +136,22 @@ fn details_of(found: &Type<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
             };
             format!("size={size} bits_offset={} nr_bits={} encoding={encoding}", data >> 16 & 255, data & 255)
         }
-        Kind::Pointer
-        | Kind::Typedef
-        | Kind::Volatile
-        | Kind::Const
-        | Kind::Restrict
-        | Kind::TypeTag
-        | Kind::Function => format!("type_id={size}"),
-        Kind::Forward => if found.flag() { "union" } else { "struct" }.to_owned(),
-        Kind::Array => format!("type_id={} index_type_id={} nr_elems={}", number(0), number(1), number(2)),
-        Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Section => format!("size={size} vlen={parts}"),
-        Kind::Variable => format!("type_id={size} linkage={}", number(0)),
-        Kind::Float => format!("size={size}"),
-        Kind::DeclarationTag => format!("type={size} component_idx={}", number(0).cast_signed()),
-        Kind::Prototype => return prototype(found, name),
+        BtfKind::Pointer
+        | BtfKind::Typedef
+        | BtfKind::Volatile
+        | BtfKind::Const
+        | BtfKind::Restrict
+        | BtfKind::TypeTag
+        | BtfKind::Function => format!("type_id={size}"),
+        BtfKind::Forward => if found.flag() { "union" } else { "struct" }.to_owned(),
+        BtfKind::Array => format!("type_id={} index_type_id={} nr_elems={}", number(0), number(1), number(2)),
+        BtfKind::Struct | BtfKind::Union | BtfKind::Enum | BtfKind::Enum64 | BtfKind::Section => {
+            format!("size={size} vlen={parts}")
+        }
+        BtfKind::Variable => format!("type_id={size} linkage={}", number(0)),
+        BtfKind::Float => format!("size={size}"),
+        BtfKind::DeclarationTag => format!("type={size} component_idx={}", number(0).cast_signed()),
+        BtfKind::Prototype => return prototype(found, name),
     };
     vec![format!("BPF: {line}")]
 }
@@ -158,7 +160,7 @@ fn details_of(found: &Type<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
 const MOST_PARAMETERS: usize = 256;
 
 /// `btf_func_proto_log`.
-fn prototype(found: &Type<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
+fn prototype(found: &BtfType<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
     let mut lines = vec![format!("BPF: return={} args=(", found.size_or_type)];
     let parameters: Vec<[u32; 2]> = found.groups::<2>().take(MOST_PARAMETERS).collect();
     match parameters.as_slice() {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::btf::types::{Btf, Kind, Type};
+use crate::btf::types::{Btf, BtfKind, BtfType};
 
 /// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct StructMember {
     /// Its name; members of anonymous structures stand under their own names.
     pub name: String,
     /// Offset in bytes. For a bit field, that of the byte that it starts in.
@@ -24,8 +24,9 @@ const MOST: usize = 65_536;
 impl Btf<'_> {
     /// The size of a structure in bytes, and its members, those of anonymous structures and unions among them. `None` if
     /// there is no such structure, or what it is made of can't be followed.
-    pub fn struct_members(&self, name: &str) -> Option<(u64, Vec<Member>)> {
-        let is_it = |found: &Type<'_>| found.kind == Kind::Struct && self.string(found.name) == Some(name.as_bytes());
+    pub fn struct_members(&self, name: &str) -> Option<(u64, Vec<StructMember>)> {
+        let is_it =
+            |found: &BtfType<'_>| found.kind == BtfKind::Struct && self.string(found.name) == Some(name.as_bytes());
         let structure = self.own().find(is_it).or_else(|| self.base.and_then(|base| base.own().find(is_it)))?;
         let mut members = Vec::new();
         let mut seen = 0;
@@ -35,8 +36,8 @@ impl Btf<'_> {
 
     /// The size of a pointer in bytes: that of `unsigned long`, which Linux makes the same everywhere.
     fn pointer(&self) -> u64 {
-        let named = |found: &Type<'_>| {
-            found.kind == Kind::Int
+        let named = |found: &BtfType<'_>| {
+            found.kind == BtfKind::Int
                 && matches!(self.string(found.name), Some(b"long unsigned int" | b"unsigned long" | b"long int"))
         };
         match self.base {
@@ -47,11 +48,11 @@ impl Btf<'_> {
 
     fn flatten(
         &self,
-        of: &Type<'_>,
+        of: &BtfType<'_>,
         (start, depth): (u64, usize),
         pointer: u64,
         seen: &mut usize,
-        into: &mut Vec<Member>,
+        into: &mut Vec<StructMember>,
     ) -> Option<()> {
         let depth = depth.checked_sub(1)?;
         for [name, kind, place] in of.groups::<3>() {
@@ -62,7 +63,7 @@ impl Btf<'_> {
             let bit = start.checked_add(bit.into())?;
             let name = self.string(name)?;
             if name.is_empty() {
-                if let Some(inner) = self.plain(kind).filter(|t| matches!(t.kind, Kind::Struct | Kind::Union)) {
+                if let Some(inner) = self.plain(kind).filter(|t| matches!(t.kind, BtfKind::Struct | BtfKind::Union)) {
                     self.flatten(&inner, (bit, depth), pointer, seen, into)?;
                 }
                 continue;
@@ -71,13 +72,13 @@ impl Btf<'_> {
                 0 => self.size(kind, pointer)?,
                 width => (bit % 8 + width).div_ceil(8),
             };
-            into.push(Member { name: String::from_utf8_lossy(name).into_owned(), offset: bit / 8, size });
+            into.push(StructMember { name: String::from_utf8_lossy(name).into_owned(), offset: bit / 8, size });
         }
         Some(())
     }
 
     /// A type without what modifies it.
-    fn plain(&self, number: u32) -> Option<Type<'_>> {
+    fn plain(&self, number: u32) -> Option<BtfType<'_>> {
         let mut found = self.get(number)?;
         for _ in 0..DEPTH {
             if !found.kind.is_modifier() {
@@ -94,12 +95,12 @@ impl Btf<'_> {
         for _ in 0..DEPTH {
             let found = self.plain(number)?;
             match found.kind {
-                Kind::Array => {
+                BtfKind::Array => {
                     number = found.extra_number(0)?;
                     times = times.checked_mul(found.extra_number(2)?.into())?;
                 }
-                Kind::Pointer => return times.checked_mul(pointer),
-                Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Float => {
+                BtfKind::Pointer => return times.checked_mul(pointer),
+                BtfKind::Int | BtfKind::Struct | BtfKind::Union | BtfKind::Enum | BtfKind::Enum64 | BtfKind::Float => {
                     return times.checked_mul(found.size_or_type.into());
                 }
                 _ => return None,
@@ -112,34 +113,35 @@ impl Btf<'_> {
 /// One difference between two structures of a name: where a member is, before and after. What only one has, was removed
 /// or added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct MemberDifference {
     /// The member's name.
     pub name: String,
     /// Where it is in the first.
-    pub before: Option<Member>,
+    pub before: Option<StructMember>,
     /// Where it is in the second.
-    pub after: Option<Member>,
+    pub after: Option<StructMember>,
 }
 
 /// How a structure differs between two kernels: the members that moved, changed their size, went or came, in the order
 /// of the first, then what came. Nothing if they are equal; `None` if one has no such structure.
-pub fn differences(a: &Btf<'_>, b: &Btf<'_>, name: &str) -> Option<Vec<Difference>> {
+pub fn differences(a: &Btf<'_>, b: &Btf<'_>, name: &str) -> Option<Vec<MemberDifference>> {
     let ((_, before), (_, after)) = (a.struct_members(name)?, b.struct_members(name)?);
     Some(differences_of(&before, &after))
 }
 
 /// The same for members that were read before.
-pub fn differences_of(before: &[Member], after: &[Member]) -> Vec<Difference> {
-    let by_name = |members: &[Member]| {
+pub fn differences_of(before: &[StructMember], after: &[StructMember]) -> Vec<MemberDifference> {
+    let by_name = |members: &[StructMember]| {
         members.iter().map(|member| (member.name.clone(), member.clone())).collect::<std::collections::HashMap<_, _>>()
     };
     let (old, new) = (by_name(before), by_name(after));
     let gone_or_moved = before.iter().filter(|member| new.get(&member.name) != Some(member)).map(|member| {
         let after = new.get(&member.name).cloned();
-        Difference { name: member.name.clone(), before: Some(member.clone()), after }
+        MemberDifference { name: member.name.clone(), before: Some(member.clone()), after }
     });
     let came = after.iter().filter(|member| !old.contains_key(&member.name));
-    let came = came.map(|member| Difference { name: member.name.clone(), before: None, after: Some(member.clone()) });
+    let came =
+        came.map(|member| MemberDifference { name: member.name.clone(), before: None, after: Some(member.clone()) });
     gone_or_moved.chain(came).collect()
 }
 
@@ -172,11 +174,11 @@ mod tests {
         let (a, b) = (Btf::parse(&a).unwrap(), Btf::parse(&b).unwrap());
         let found = differences(&a, &b, "module").unwrap();
         let [init] = found.as_slice() else { panic!("{found:?}") };
-        let offset = |member: &Option<Member>| member.as_ref().map(|member| member.offset);
+        let offset = |member: &Option<StructMember>| member.as_ref().map(|member| member.offset);
         assert_eq!((init.name.as_str(), offset(&init.before), offset(&init.after)), ("init", Some(72), Some(88)));
         assert_eq!(differences(&a, &a, "module"), Some(vec![]));
         assert_eq!(differences(&a, &b, "nobody"), None);
-        let member = |name: &str| Member { name: name.into(), offset: 0, size: 1 };
+        let member = |name: &str| StructMember { name: name.into(), offset: 0, size: 1 };
         let changes = differences_of(&[member("went")], &[member("came")]);
         assert!(changes[0].after.is_none() && changes[1].before.is_none());
     }

@@ -14,8 +14,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::btf::log::Rejection;
-use crate::btf::types::{Btf, Kind, Type};
-use crate::btf::validity::{Check, EINVAL, Found, Validity};
+use crate::btf::types::{Btf, BtfKind, BtfType};
+use crate::btf::validity::{Check, CheckResult, EINVAL, Validity};
 
 const ENOENT: i32 = 2;
 
@@ -47,7 +47,7 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     if version.is_none_or(|version| version < READ_FROM) {
         return Validity::Unsure("how this version of the kernel follows a module's own base is not known here".into());
     }
-    let relocation = Relocation { module: &module, base: &base, kernel: &kernel };
+    let relocation = BaseRelocation { module: &module, base: &base, kernel: &kernel };
     let all = relocation.run(module.count());
     // Before, the number of the module's own types was taken for the number behind its last.
     if version < Some(ALL_LOOKED_INTO) && relocation.run(module.offsets.len()) != all {
@@ -78,7 +78,7 @@ impl From<Rejection> for Stop {
 
 /// What a type of the base was found to be.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum BaseTypeMatch {
     Nowhere,
     /// Nothing yet, and a type of the module has it within itself: its size must be the same (`BTF_IS_EMBEDDED`).
     NowhereButEmbedded,
@@ -86,7 +86,7 @@ enum Place {
     At(u32),
 }
 
-struct Relocation<'a> {
+struct BaseRelocation<'a> {
     module: &'a Btf<'a>,
     base: &'a Btf<'a>,
     kernel: &'a Btf<'a>,
@@ -97,11 +97,11 @@ fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-impl Relocation<'_> {
+impl BaseRelocation<'_> {
     /// `btf_relocate`, which looks into the structures of the module up to the type of this number.
     fn run(&self, up_to: usize) -> Result<(), Stop> {
         self.kinds()?;
-        let mut places = vec![Place::Nowhere; self.base.count()];
+        let mut places = vec![BaseTypeMatch::Nowhere; self.base.count()];
         self.embedded(&mut places, up_to)?;
         let names = self.find(&mut places)?;
         self.references()?;
@@ -110,8 +110,8 @@ impl Relocation<'_> {
     }
 
     /// `btf_relocate_validate_distilled_base`: types of six kinds, all with names.
-    fn kinds(&self) -> Found {
-        use Kind::{Enum, Float, Forward, Int, Struct, Union};
+    fn kinds(&self) -> CheckResult {
+        use BtfKind::{Enum, Float, Forward, Int, Struct, Union};
         for (found, id) in self.base.own().zip(1u32..) {
             if !matches!(found.kind, Int | Float | Enum | Struct | Union | Forward) {
                 let kind = found.kind as u32;
@@ -128,7 +128,7 @@ impl Relocation<'_> {
     }
 
     /// `btf_mark_embedded_composite_type_ids`: marks the types of the base that lie within the module's.
-    fn embedded(&self, places: &mut [Place], up_to: usize) -> Result<(), Stop> {
+    fn embedded(&self, places: &mut [BaseTypeMatch], up_to: usize) -> Result<(), Stop> {
         for id in self.base.count()..up_to {
             let id = number(id);
             let Some(found) = self.module.get(id).filter(|found| is_composite(found.kind)) else { continue };
@@ -147,11 +147,11 @@ impl Relocation<'_> {
                     if is_composite(part.kind)
                         && let Some(place) = places.get_mut(usize::try_from(at).unwrap_or(usize::MAX))
                     {
-                        *place = Place::NowhereButEmbedded;
+                        *place = BaseTypeMatch::NowhereButEmbedded;
                     }
                     at = match part.kind {
                         kind if kind.is_modifier() => part.size_or_type,
-                        Kind::Array => part.extra_number(0).unwrap_or(0),
+                        BtfKind::Array => part.extra_number(0).unwrap_or(0),
                         _ => 0,
                     };
                 }
@@ -162,8 +162,8 @@ impl Relocation<'_> {
 
     /// `btf_relocate_map_distilled_base`: finds each type of the base in the kernel's. The names that are found, as
     /// offsets into the base's strings.
-    fn find(&self, places: &mut [Place]) -> Result<HashSet<u32>, Stop> {
-        let mut wanted: HashMap<&[u8], Vec<(u32, Type<'_>)>> = HashMap::new();
+    fn find(&self, places: &mut [BaseTypeMatch]) -> Result<HashSet<u32>, Stop> {
+        let mut wanted: HashMap<&[u8], Vec<(u32, BtfType<'_>)>> = HashMap::new();
         for (found, id) in self.base.own().zip(1u32..) {
             // A name that is too long is none of the kernel's.
             if let Some(name) = self.base.string(found.name) {
@@ -175,7 +175,7 @@ impl Relocation<'_> {
             .own()
             .zip(1u32..)
             .filter_map(|(found, id)| {
-                let can_be = is_composite(found.kind) || is_sized(found.kind) || found.kind == Kind::Forward;
+                let can_be = is_composite(found.kind) || is_sized(found.kind) || found.kind == BtfKind::Forward;
                 let name = self.kernel.string(found.name).filter(|name| can_be && !name.is_empty())?;
                 Some(BaseCandidate { id, found, wanted: wanted.get(name)? })
             })
@@ -196,11 +196,11 @@ impl Relocation<'_> {
                 if by_size && (want.size_or_type ^ found.size_or_type) & 0x7fff_ffff != 0 {
                     continue;
                 }
-                let is_embedded = *place == Place::NowhereButEmbedded;
+                let is_embedded = *place == BaseTypeMatch::NowhereButEmbedded;
                 if !fits(want, found, is_embedded) {
                     continue;
                 }
-                if let Place::At(other) = *place {
+                if let BaseTypeMatch::At(other) = *place {
                     let line = format!(
                         "distilled base BTF type '{}' [{own}], size {} has multiple candidates of the same size (ids \
                          [{id}, {other}]) in base BTF",
@@ -209,12 +209,12 @@ impl Relocation<'_> {
                     );
                     return Err(Stop::Wrong(Rejection::warning(EINVAL, line)));
                 }
-                *place = Place::At(*id);
+                *place = BaseTypeMatch::At(*id);
                 names.insert(want.name);
             }
         }
         for ((want, own), place) in self.base.own().zip(1u32..).zip(places.iter().skip(1)) {
-            if !matches!(place, Place::At(_)) {
+            if !matches!(place, BaseTypeMatch::At(_)) {
                 let (kind, name) = (called(&want), self.name(&want));
                 let line = format!("distilled base BTF type '{name}' [{own}] is not mapped to base BTF id");
                 let reason = format!("its base: the kernel has no {kind} as type {own} ({name})");
@@ -229,16 +229,20 @@ impl Relocation<'_> {
         let count = number(self.module.count());
         for (found, id) in self.module.own().zip(number(self.base.count())..) {
             let own = match found.kind {
-                Kind::Int | Kind::Float | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union | Kind::Section => {
-                    None
-                }
-                Kind::Array => found.extra_number(0).max(found.extra_number(1)),
+                BtfKind::Int
+                | BtfKind::Float
+                | BtfKind::Enum
+                | BtfKind::Enum64
+                | BtfKind::Struct
+                | BtfKind::Union
+                | BtfKind::Section => None,
+                BtfKind::Array => found.extra_number(0).max(found.extra_number(1)),
                 _ => Some(found.size_or_type),
             };
             let parts = match found.kind {
-                Kind::Struct | Kind::Union => found.groups::<3>().map(|[_, part, _]| part).max(),
-                Kind::Section => found.groups::<3>().map(|[part, ..]| part).max(),
-                Kind::Prototype => found.groups::<2>().map(|[_, part]| part).max(),
+                BtfKind::Struct | BtfKind::Union => found.groups::<3>().map(|[_, part, _]| part).max(),
+                BtfKind::Section => found.groups::<3>().map(|[part, ..]| part).max(),
+                BtfKind::Prototype => found.groups::<2>().map(|[_, part]| part).max(),
                 _ => None,
             };
             if let Some(beyond) = own.max(parts).filter(|reference| *reference >= count) {
@@ -249,7 +253,7 @@ impl Relocation<'_> {
     }
 
     /// `btf_relocate_rewrite_strs`: a name among the base's strings must be that of a type that was found.
-    fn strings(&self, names: &HashSet<u32>) -> Found {
+    fn strings(&self, names: &HashSet<u32>) -> CheckResult {
         let own_from = number(self.base.strings.len());
         let check = |id: u32, name: u32| match name == 0 || name >= own_from || names.contains(&name) {
             true => Ok(()),
@@ -262,8 +266,8 @@ impl Relocation<'_> {
         for (found, id) in self.module.own().zip(number(self.base.count())..) {
             check(id, found.name)?;
             match found.kind {
-                Kind::Enum | Kind::Prototype => found.groups::<2>().try_for_each(|[name, _]| check(id, name))?,
-                Kind::Struct | Kind::Union | Kind::Enum64 => {
+                BtfKind::Enum | BtfKind::Prototype => found.groups::<2>().try_for_each(|[name, _]| check(id, name))?,
+                BtfKind::Struct | BtfKind::Union | BtfKind::Enum64 => {
                     found.groups::<3>().try_for_each(|[name, ..]| check(id, name))?;
                 }
                 _ => {}
@@ -272,7 +276,7 @@ impl Relocation<'_> {
         Ok(())
     }
 
-    fn name(&self, of: &Type<'_>) -> String {
+    fn name(&self, of: &BtfType<'_>) -> String {
         String::from_utf8_lossy(self.base.string(of.name).unwrap_or_default()).into_owned()
     }
 }
@@ -280,45 +284,45 @@ impl Relocation<'_> {
 /// A type of the kernel, and those of the base that have its name.
 struct BaseCandidate<'a> {
     id: u32,
-    found: Type<'a>,
-    wanted: &'a [(u32, Type<'a>)],
+    found: BtfType<'a>,
+    wanted: &'a [(u32, BtfType<'a>)],
 }
 
-fn is_composite(kind: Kind) -> bool {
-    matches!(kind, Kind::Struct | Kind::Union)
+fn is_composite(kind: BtfKind) -> bool {
+    matches!(kind, BtfKind::Struct | BtfKind::Union)
 }
 
 /// Must the size always be the same?
-fn is_sized(kind: Kind) -> bool {
-    matches!(kind, Kind::Int | Kind::Float | Kind::Enum | Kind::Enum64)
+fn is_sized(kind: BtfKind) -> bool {
+    matches!(kind, BtfKind::Int | BtfKind::Float | BtfKind::Enum | BtfKind::Enum64)
 }
 
 /// Can a type of the base be this one of the kernel, which has its name?
-fn fits(want: &Type<'_>, found: &Type<'_>, is_embedded: bool) -> bool {
-    let encoding = |of: &Type<'_>| of.extra_number(0).map(|data| data >> 24 & 15);
+fn fits(want: &BtfType<'_>, found: &BtfType<'_>, is_embedded: bool) -> bool {
+    let encoding = |of: &BtfType<'_>| of.extra_number(0).map(|data| data >> 24 & 15);
     match want.kind {
-        Kind::Forward => match found.kind {
-            Kind::Forward => want.flag() == found.flag(),
-            Kind::Struct => !found.flag(),
-            Kind::Union => found.flag(),
+        BtfKind::Forward => match found.kind {
+            BtfKind::Forward => want.flag() == found.flag(),
+            BtfKind::Struct => !found.flag(),
+            BtfKind::Union => found.flag(),
             _ => false,
         },
-        Kind::Int => found.kind == Kind::Int && encoding(want) == encoding(found),
-        Kind::Float => found.kind == Kind::Float,
+        BtfKind::Int => found.kind == BtfKind::Int && encoding(want) == encoding(found),
+        BtfKind::Float => found.kind == BtfKind::Float,
         // A base has the wide ones as plain ones, too.
-        Kind::Enum => matches!(found.kind, Kind::Enum | Kind::Enum64),
-        Kind::Struct | Kind::Union => !is_embedded || want.size_or_type == found.size_or_type,
+        BtfKind::Enum => matches!(found.kind, BtfKind::Enum | BtfKind::Enum64),
+        BtfKind::Struct | BtfKind::Union => !is_embedded || want.size_or_type == found.size_or_type,
         _ => false,
     }
 }
 
 /// What a type of a base is called, with its size where that may count.
-fn called(found: &Type<'_>) -> String {
+fn called(found: &BtfType<'_>) -> String {
     let size = found.size_or_type;
     match found.kind {
-        Kind::Forward => "structure or declaration of that name".to_owned(),
-        Kind::Struct | Kind::Union => format!("structure of that name that will do (here {size} bytes)"),
-        Kind::Enum => format!("enumeration of that name and of {size} bytes"),
+        BtfKind::Forward => "structure or declaration of that name".to_owned(),
+        BtfKind::Struct | BtfKind::Union => format!("structure of that name that will do (here {size} bytes)"),
+        BtfKind::Enum => format!("enumeration of that name and of {size} bytes"),
         _ => format!("number of that name, sort, and of {size} bytes"),
     }
 }

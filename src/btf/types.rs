@@ -4,17 +4,17 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Byte order of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum BtfByteOrder {
     Little,
     Big,
 }
 
-impl Order {
+impl BtfByteOrder {
     /// By the magic number, 0xeb9f.
-    pub(super) fn of(bytes: &[u8]) -> Option<Order> {
+    pub(super) fn of(bytes: &[u8]) -> Option<BtfByteOrder> {
         match bytes {
-            [0x9f, 0xeb, ..] => Some(Order::Little),
-            [0xeb, 0x9f, ..] => Some(Order::Big),
+            [0x9f, 0xeb, ..] => Some(BtfByteOrder::Little),
+            [0xeb, 0x9f, ..] => Some(BtfByteOrder::Big),
             _ => None,
         }
     }
@@ -23,15 +23,15 @@ impl Order {
     pub(super) fn number(self, bytes: &[u8], at: usize) -> Option<u32> {
         let field = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
-            Order::Little => u32::from_le_bytes(field),
-            Order::Big => u32::from_be_bytes(field),
+            BtfByteOrder::Little => u32::from_le_bytes(field),
+            BtfByteOrder::Big => u32::from_be_bytes(field),
         })
     }
 }
 
 /// What a type is: `BTF_KIND_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum BtfKind {
     Int = 1,
     Pointer,
     Array,
@@ -53,10 +53,10 @@ pub(super) enum Kind {
     Enum64,
 }
 
-impl Kind {
-    pub(super) fn of(number: u32) -> Option<Kind> {
-        use Kind::*;
-        const ALL: [Kind; 19] = [
+impl BtfKind {
+    pub(super) fn of(number: u32) -> Option<BtfKind> {
+        use BtfKind::*;
+        const ALL: [BtfKind; 19] = [
             Int,
             Pointer,
             Array,
@@ -83,17 +83,17 @@ impl Kind {
     /// How many bytes follow a type with so many parts.
     pub(super) fn extra(self, parts: usize) -> usize {
         match self {
-            Kind::Int | Kind::Variable | Kind::DeclarationTag => 4,
-            Kind::Array => 12,
-            Kind::Struct | Kind::Union | Kind::Section | Kind::Enum64 => 12 * parts,
-            Kind::Enum | Kind::Prototype => 8 * parts,
+            BtfKind::Int | BtfKind::Variable | BtfKind::DeclarationTag => 4,
+            BtfKind::Array => 12,
+            BtfKind::Struct | BtfKind::Union | BtfKind::Section | BtfKind::Enum64 => 12 * parts,
+            BtfKind::Enum | BtfKind::Prototype => 8 * parts,
             _ => 0,
         }
     }
 
     /// Is it another type under a condition or a name, and of the same size?
     pub(super) fn is_modifier(self) -> bool {
-        matches!(self, Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag)
+        matches!(self, BtfKind::Typedef | BtfKind::Volatile | BtfKind::Const | BtfKind::Restrict | BtfKind::TypeTag)
     }
 }
 
@@ -105,25 +105,25 @@ pub(super) const TYPE: usize = 12;
 
 /// A type where it stands: `struct btf_type` and what follows it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Type<'a> {
-    pub(super) order: Order,
+pub(super) struct BtfType<'a> {
+    pub(super) order: BtfByteOrder,
     pub(super) name: u32,
     pub(super) info: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: BtfKind,
     /// Its size in bytes, or the type that it refers to.
     pub(super) size_or_type: u32,
     pub(super) extra: &'a [u8],
 }
 
-impl<'a> Type<'a> {
+impl<'a> BtfType<'a> {
     /// The type at the start of these bytes. `None` if its kind is unknown, or it is cut short.
-    pub(super) fn read(order: Order, bytes: &'a [u8]) -> Option<Type<'a>> {
+    pub(super) fn read(order: BtfByteOrder, bytes: &'a [u8]) -> Option<BtfType<'a>> {
         let field = |index: usize| order.number(bytes, 4 * index);
         let (name, info, size_or_type) = (field(0)?, field(1)?, field(2)?);
-        let kind = Kind::of(info >> 24 & 0x7f)?;
+        let kind = BtfKind::of(info >> 24 & 0x7f)?;
         let length = kind.extra(parts_of(info));
         let extra = bytes.get(TYPE..TYPE.checked_add(length)?)?;
-        Some(Type { order, name, info, kind, size_or_type, extra })
+        Some(BtfType { order, name, info, kind, size_or_type, extra })
     }
 
     /// `kind_flag`.
@@ -161,7 +161,7 @@ pub(super) fn parts_of(info: u32) -> usize {
 /// The types of a kernel, or of a module on top of its kernel's.
 #[derive(Clone, Debug)]
 pub struct Btf<'a> {
-    pub(super) order: Order,
+    pub(super) order: BtfByteOrder,
     pub(super) base: Option<&'a Btf<'a>>,
     pub(super) types: &'a [u8],
     pub(super) strings: &'a [u8],
@@ -191,7 +191,8 @@ impl<'a> Btf<'a> {
 
     pub(super) fn read(bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Result<Btf<'a>> {
         let malformed = |what: String| Error::new(ErrorKind::Malformed, what);
-        let order = Order::of(bytes).ok_or_else(|| malformed("not BTF: it does not start with its magic".into()))?;
+        let order =
+            BtfByteOrder::of(bytes).ok_or_else(|| malformed("not BTF: it does not start with its magic".into()))?;
         let cut = || Error::new(ErrorKind::Truncated, "the BTF ends before what its header says");
         let field = |index: usize| order.number(bytes, 4 * index).and_then(|n| usize::try_from(n).ok()).ok_or_else(cut);
         if bytes.get(2) != Some(&1) {
@@ -207,7 +208,7 @@ impl<'a> Btf<'a> {
         let mut offsets = Vec::new();
         let mut at = 0;
         while let Some(rest) = types.get(at..).filter(|rest| !rest.is_empty()) {
-            let Some(next) = Type::read(order, rest) else {
+            let Some(next) = BtfType::read(order, rest) else {
                 return Err(malformed(format!("BTF type {} is cut short or of an unknown kind", offsets.len() + 1)));
             };
             offsets.push(u32::try_from(at).unwrap_or(u32::MAX));
@@ -232,20 +233,20 @@ impl<'a> Btf<'a> {
     }
 
     /// The type of a number; `None` for `void`, and for what is not there.
-    pub(super) fn get(&self, number: u32) -> Option<Type<'a>> {
+    pub(super) fn get(&self, number: u32) -> Option<BtfType<'a>> {
         let number = usize::try_from(number).ok()?;
         match number.checked_sub(self.first()) {
             Some(own) => {
                 let at = usize::try_from(*self.offsets.get(own)?).ok()?;
-                Type::read(self.order, self.types.get(at..)?)
+                BtfType::read(self.order, self.types.get(at..)?)
             }
             None => self.base.and_then(|base| base.get(u32::try_from(number).ok()?)),
         }
     }
 
     /// All types of its own, in their order.
-    pub(super) fn own(&self) -> impl Iterator<Item = Type<'a>> {
-        self.offsets.iter().filter_map(|at| Type::read(self.order, self.types.get(usize::try_from(*at).ok()?..)?))
+    pub(super) fn own(&self) -> impl Iterator<Item = BtfType<'a>> {
+        self.offsets.iter().filter_map(|at| BtfType::read(self.order, self.types.get(usize::try_from(*at).ok()?..)?))
     }
 
     /// The string at an offset, without its NUL; `None` if there is none, or it is longer than any real one.

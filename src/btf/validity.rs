@@ -9,7 +9,7 @@
 //! not read, the answer is [`Validity::Unsure`].
 
 use crate::btf::log::{Described, Rejection};
-use crate::btf::types::{Btf, Kind, Order, TYPE, Type};
+use crate::btf::types::{Btf, BtfByteOrder, BtfKind, BtfType, TYPE};
 
 /// What a kernel finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,30 +52,30 @@ pub fn validate_module(module: &[u8], kernel: &[u8], version: Option<(u32, u32)>
     check.answer(found)
 }
 
-pub(super) type Found<T = ()> = Result<T, Rejection>;
+pub(super) type CheckResult<T = ()> = Result<T, Rejection>;
 
 /// Types and strings.
 type Sections<'a> = (&'a [u8], &'a [u8]);
 
-fn invalid<T>(message: &str) -> Found<T> {
+fn invalid<T>(message: &str) -> CheckResult<T> {
     Err(Rejection::line(EINVAL, message))
 }
 
 /// The checks of one kernel, and the first doubt that came up in them.
 pub(super) struct Check {
-    order: Order,
+    order: BtfByteOrder,
     version: Option<(u32, u32)>,
     unsure: Option<String>,
 }
 
 impl Check {
     /// As a kernel of this byte order and this version (major, minor) does it.
-    pub(super) fn of(order: Order, version: Option<(u32, u32)>) -> Check {
+    pub(super) fn of(order: BtfByteOrder, version: Option<(u32, u32)>) -> Check {
         Check { order, version, unsure: None }
     }
 
     /// What all that was found comes to.
-    pub(super) fn answer(self, found: Found) -> Validity {
+    pub(super) fn answer(self, found: CheckResult) -> Validity {
         match (found, self.unsure) {
             (Err(rejection), None) => Validity::Invalid(rejection),
             // An earlier doubt leaves the errno open, unless it is the errno of nearly all rejections; its lines, always.
@@ -95,7 +95,7 @@ impl Check {
     }
 
     /// A property that only some kernels reject: those within the first versions do, those within the second do not.
-    fn rejected_by(&mut self, by: [(u32, u32); 2], not_by: [(u32, u32); 2], rejection: Rejection) -> Found {
+    fn rejected_by(&mut self, by: [(u32, u32); 2], not_by: [(u32, u32); 2], rejection: Rejection) -> CheckResult {
         if self.is_within(by) {
             return Err(rejection);
         }
@@ -107,7 +107,7 @@ impl Check {
 
     /// Types that go on behind those of a base, or that are the base of others (`btf_parse_base`): read, if nothing is
     /// wrong with them.
-    pub(super) fn types<'a>(&mut self, bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Found<Btf<'a>> {
+    pub(super) fn types<'a>(&mut self, bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> CheckResult<Btf<'a>> {
         if !self.is_within([(6, 1), (u32::MAX, 0)]) {
             self.unsure = Some("what this version of the kernel checks in BTF is not known here".to_owned());
         }
@@ -129,7 +129,7 @@ impl Check {
     }
 
     /// `btf_parse_hdr`, `btf_check_sec_info`, `btf_parse_str_sec`: the types and the strings.
-    fn header<'a>(&mut self, bytes: &'a [u8], has_base: bool) -> Found<Sections<'a>> {
+    fn header<'a>(&mut self, bytes: &'a [u8], has_base: bool) -> CheckResult<Sections<'a>> {
         let order = self.order;
         let Some(length) = order.number(bytes, 4).and_then(|n| usize::try_from(n).ok()) else {
             return invalid("hdr_len not found");
@@ -149,7 +149,7 @@ impl Check {
         if has_layout && !self.is_within(NEWER) {
             self.unsure.get_or_insert_with(|| "its header has a section for layouts".to_owned());
         }
-        if Order::of(bytes) != Some(order) {
+        if BtfByteOrder::of(bytes) != Some(order) {
             return invalid("Invalid magic");
         }
         match header.get(2..4) {
@@ -205,7 +205,7 @@ impl Check {
     }
 
     /// `btf_check_meta` for the type at the start of these bytes: its length.
-    fn meta(&mut self, number: usize, rest: &[u8], names: &Names<'_>) -> Found<usize> {
+    fn meta(&mut self, number: usize, rest: &[u8], names: &Names<'_>) -> CheckResult<usize> {
         let order = self.order;
         let field = |index: usize| order.number(rest, 4 * index);
         let (Some(name), Some(info), Some(size)) = (field(0), field(1), field(2)) else {
@@ -216,15 +216,15 @@ impl Check {
             self.rejected_by(OLDER, NEWER, unknown_bits)?;
         }
         let kind = info >> 24 & 0x7f;
-        let Some(kind) = Kind::of(kind) else { return invalid(&format!("[{number}] Invalid kind:{kind}")) };
+        let Some(kind) = BtfKind::of(kind) else { return invalid(&format!("[{number}] Invalid kind:{kind}")) };
         if !names.has(name) {
             return invalid(&format!("[{number}] Invalid name_offset:{name}"));
         }
         let extra = kind.extra(usize::try_from(info & 0x00ff_ffff).unwrap_or(0));
         let length = TYPE.saturating_add(extra);
         let printed = |offset: u32| names.printed(offset);
-        let Some(found) = rest.get(..length).and_then(|bytes| Type::read(order, bytes)) else {
-            let found = Type { order, name, info, kind, size_or_type: size, extra: &[] };
+        let Some(found) = rest.get(..length).and_then(|bytes| BtfType::read(order, bytes)) else {
+            let found = BtfType { order, name, info, kind, size_or_type: size, extra: &[] };
             let message = format!("meta_left:{} meta_needed:{extra}", rest.len().saturating_sub(TYPE));
             let described = Described { number, found, name: &printed };
             return Err(Rejection::of_type(EINVAL, &described, false, &message));
@@ -234,7 +234,7 @@ impl Check {
     }
 
     /// `check_meta` of its kind. Conditions and messages are in the kernel's order.
-    fn one(&mut self, described: &Described<'_>, names: &Names<'_>) -> Found {
+    fn one(&mut self, described: &Described<'_>, names: &Names<'_>) -> CheckResult {
         let found = &described.found;
         let size = found.size_or_type;
         let parts = found.info & 0x00ff_ffff;
@@ -247,7 +247,7 @@ impl Check {
         let no_parts = || need(parts == 0, "vlen != 0");
         let no_flag = || need(!has_flag, "Invalid btf_info kind_flag");
         match found.kind {
-            Kind::Int => {
+            BtfKind::Int => {
                 no_parts()?;
                 no_flag()?;
                 let data = part(0);
@@ -263,27 +263,32 @@ impl Check {
                     _ => Err(Rejection::of_type(ENOTSUPP, described, true, "Unsupported encoding")),
                 }
             }
-            Kind::Pointer | Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
+            BtfKind::Pointer
+            | BtfKind::Typedef
+            | BtfKind::Volatile
+            | BtfKind::Const
+            | BtfKind::Restrict
+            | BtfKind::TypeTag => {
                 no_parts()?;
-                if has_flag && found.kind == Kind::TypeTag {
+                if has_flag && found.kind == BtfKind::TypeTag {
                     self.rejected_by(OLDER, NEWER, rejection("Invalid btf_info kind_flag"))?;
                 } else {
                     no_flag()?;
                 }
                 need(size <= MAX_TYPE, "Invalid type_id")?;
                 let is_named_well = match found.kind {
-                    Kind::Typedef => has_identifier,
-                    Kind::TypeTag => !names.is_empty(found.name),
+                    BtfKind::Typedef => has_identifier,
+                    BtfKind::TypeTag => !names.is_empty(found.name),
                     _ => !is_named,
                 };
                 need(is_named_well, "Invalid name")
             }
-            Kind::Forward => {
+            BtfKind::Forward => {
                 no_parts()?;
                 need(size == 0, "type != 0")?;
                 need(has_identifier, "Invalid name")
             }
-            Kind::Array => {
+            BtfKind::Array => {
                 need(!is_named, "Invalid name")?;
                 no_parts()?;
                 no_flag()?;
@@ -291,11 +296,11 @@ impl Check {
                 need(!is_void(part(0)), "Invalid elem")?;
                 need(!is_void(part(1)), "Invalid index")
             }
-            Kind::Struct | Kind::Union => structure(described, names),
-            Kind::Enum | Kind::Enum64 => {
+            BtfKind::Struct | BtfKind::Union => structure(described, names),
+            BtfKind::Enum | BtfKind::Enum64 => {
                 need(size <= 8 && size.is_power_of_two(), "Unexpected size")?;
                 need(!is_named || has_identifier, "Invalid name")?;
-                let width = if found.kind == Kind::Enum { 2 } else { 3 };
+                let width = if found.kind == BtfKind::Enum { 2 } else { 3 };
                 for index in 0..usize::try_from(parts).unwrap_or(0) {
                     let name = part(index.saturating_mul(width));
                     if !names.has(name) {
@@ -305,29 +310,29 @@ impl Check {
                 }
                 Ok(())
             }
-            Kind::Prototype => {
+            BtfKind::Prototype => {
                 need(!is_named, "Invalid name")?;
                 no_flag()
             }
-            Kind::Function => {
+            BtfKind::Function => {
                 need(has_identifier, "Invalid name")?;
                 need(parts <= 2, "Invalid func linkage")?;
                 no_flag()
             }
-            Kind::Variable => {
+            BtfKind::Variable => {
                 no_parts()?;
                 no_flag()?;
                 need(has_identifier, "Invalid name")?;
                 need(!is_void(size), "Invalid type_id")?;
                 need(part(0) <= 1, "Linkage not supported")
             }
-            Kind::Section => self.section(described, names),
-            Kind::Float => {
+            BtfKind::Section => self.section(described, names),
+            BtfKind::Float => {
                 no_parts()?;
                 no_flag()?;
                 need(matches!(size, 2 | 4 | 8 | 12 | 16), "Invalid type_size")
             }
-            Kind::DeclarationTag => {
+            BtfKind::DeclarationTag => {
                 need(!names.is_empty(found.name), "Invalid value")?;
                 no_parts()?;
                 if has_flag {
@@ -340,7 +345,7 @@ impl Check {
     }
 
     /// `btf_datasec_check_meta`. Its sums have 32 bits, as the kernel's.
-    fn section(&mut self, described: &Described<'_>, names: &Names<'_>) -> Found {
+    fn section(&mut self, described: &Described<'_>, names: &Names<'_>) -> CheckResult {
         let found = &described.found;
         let size = found.size_or_type;
         let rejection = |message: &str| Rejection::of_type(EINVAL, described, true, message);
@@ -370,20 +375,20 @@ impl Check {
 
     /// `btf_check_type_tags`, since 7.x `btf_check_modifier_chain_length`: chains of modifiers end, in a type that is
     /// there. Before 7.x, tags stand before the other modifiers.
-    fn chains(&mut self, module: &Btf<'_>) -> Found {
+    fn chains(&mut self, module: &Btf<'_>) -> CheckResult {
         let start = u32::try_from(module.first()).unwrap_or(u32::MAX);
         let end = u32::try_from(module.count()).unwrap_or(u32::MAX);
         let mut good = start.saturating_sub(1);
         for number in start..end {
             let Some(first) = module.get(number).filter(|first| first.kind.is_modifier()) else { continue };
             let (mut at, mut found, mut left) = (number, first, CHAIN);
-            let mut in_tags = first.kind == Kind::TypeTag;
+            let mut in_tags = first.kind == BtfKind::TypeTag;
             while found.kind.is_modifier() {
                 let Some(less) = left.checked_sub(1) else {
                     return Err(Rejection::line(ELOOP, "Max chain length or cycle detected"));
                 };
                 left = less;
-                if found.kind != Kind::TypeTag {
+                if found.kind != BtfKind::TypeTag {
                     in_tags = false;
                 } else if !in_tags {
                     let order = Rejection::line(EINVAL, "Type tags don't precede modifiers");
@@ -416,7 +421,7 @@ fn is_void(number: u32) -> bool {
 }
 
 /// `btf_struct_check_meta`.
-fn structure(described: &Described<'_>, names: &Names<'_>) -> Found {
+fn structure(described: &Described<'_>, names: &Names<'_>) -> CheckResult {
     let found = &described.found;
     if found.name != 0 && !names.is_identifier(found.name) {
         return Err(Rejection::of_type(EINVAL, described, true, "Invalid name"));
@@ -434,7 +439,7 @@ fn structure(described: &Described<'_>, names: &Names<'_>) -> Found {
         need(name == 0 || names.is_identifier(name), "Invalid name")?;
         need(!is_void(kind), "Invalid type_id")?;
         let bit = if found.flag() { place & 0x00ff_ffff } else { place };
-        need(found.kind == Kind::Struct || bit == 0, "Invalid member bits_offset")?;
+        need(found.kind == BtfKind::Struct || bit == 0, "Invalid member bits_offset")?;
         need(last <= bit, "Invalid member bits_offset")?;
         need(bit.div_ceil(8) <= found.size_or_type, "Member bits_offset exceeds its struct size")?;
         last = bit;

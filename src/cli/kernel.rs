@@ -12,11 +12,11 @@ use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped, wa
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel::{
-    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, KernelName, Member, ModuleTree,
-    Note, Origin, Policy, SymbolOwner,
+    self, Architecture, Certificate, Export, Exports, Fact, Facts, Imports, Kernel, KernelName, ModuleTree, Note,
+    Origin, Policy, StructMember, SymbolOwner,
 };
 use crate::module::elf::{Class, Endian};
-use crate::module::this_module::Fingerprint;
+use crate::module::this_module::ModuleLayout;
 use crate::vermagic::Vermagic;
 
 #[derive(clap::Args)]
@@ -169,9 +169,9 @@ fn vermagic_lines(vermagic: &Vermagic) -> Vec<String> {
     vec![output::vermagic(vermagic.as_bytes()), tokens]
 }
 
-fn fingerprint_lines(fingerprint: &Fingerprint) -> Vec<String> {
+fn fingerprint_lines(fingerprint: &ModuleLayout) -> Vec<String> {
     let place = |what: &str, at: Option<u64>| at.map(|at| format!(", {what} at {at:#x}")).unwrap_or_default();
-    let Fingerprint { size, init, exit } = fingerprint;
+    let ModuleLayout { size, init, exit } = fingerprint;
     vec![format!("{size:#x} bytes{}{}", place("init", *init), place("exit", *exit))]
 }
 
@@ -370,8 +370,8 @@ struct Shown<'k> {
     #[serde(skip_serializing_if = "Option::is_none")]
     no_vermagic: Option<String>,
     machine: Option<Fact<ShownMachine>>,
-    fingerprint: Option<&'k Fact<Fingerprint>>,
-    layout: Option<&'k Fact<Vec<Member>>>,
+    fingerprint: Option<&'k Fact<ModuleLayout>>,
+    layout: Option<&'k Fact<Vec<StructMember>>>,
     exports: Option<Fact<ExportsCount>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     imports: Option<Fact<ImportsCount>>,

@@ -14,8 +14,8 @@ use crate::kernel::module_index::{self, IndexedModule, ModuleIndex};
 use crate::module::description::ModuleReport;
 use crate::module::listing::{self, KmodVersion, ListedField, ListedItem, ListedModule, Listing};
 use crate::module::trailer::KeyIdKind;
-use crate::module::versions::Kind;
-use crate::module::{self, Module, Stored, elf};
+use crate::module::versions::VersionsFormat;
+use crate::module::{self, Module, StoredFile, elf};
 use crate::walk::Walk;
 
 #[derive(clap::Args)]
@@ -226,7 +226,7 @@ fn print_versions(module: &Module, session: &mut Session<'_>) -> Result<(), Fail
     Ok(())
 }
 
-fn for_eyes(path: &Path, stored: &Stored, module: &Module, session: &mut Session<'_>) -> Result<(), Failure> {
+fn for_eyes(path: &Path, stored: &StoredFile, module: &Module, session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.paint(Paint::Strong, crate::escape::for_eyes(&module.name_or_stem(path)));
     writeln!(session.out, "{name}  {}", output::path(path))?;
     for (label, lines) in [
@@ -255,7 +255,7 @@ fn for_eyes(path: &Path, stored: &Stored, module: &Module, session: &mut Session
     Ok(())
 }
 
-fn file_lines(path: &Path, stored: &Stored, module: &Module) -> Vec<String> {
+fn file_lines(path: &Path, stored: &StoredFile, module: &Module) -> Vec<String> {
     let size = match stored.container {
         module::container::Container::None => format!("{} bytes", grouped(stored.size)),
         container => format!(
@@ -322,10 +322,10 @@ fn versions_lines(module: &Module) -> Vec<String> {
     let count_of = |list: &Option<Vec<_>>| list.as_ref().map_or(0, Vec::len);
     let (basic, extended) = (count_of(&module.versions.basic), count_of(&module.versions.extended));
     let mut line = match module.versions.kind() {
-        Kind::None => "none: the release in the vermagic decides".to_owned(),
-        Kind::Basic => format!("{}, basic", count(basic, "symbol")),
-        Kind::Extended => format!("{}, extended", count(extended, "symbol")),
-        Kind::Both => format!("{}, basic; {extended}, extended", count(basic, "symbol")),
+        VersionsFormat::None => "none: the release in the vermagic decides".to_owned(),
+        VersionsFormat::Basic => format!("{}, basic", count(basic, "symbol")),
+        VersionsFormat::Extended => format!("{}, extended", count(extended, "symbol")),
+        VersionsFormat::Both => format!("{}, basic; {extended}, extended", count(basic, "symbol")),
     };
     if module.versions.basic.is_some() && !module.versions.visible {
         line.push_str("; not marked SHF_ALLOC, so no kernel sees the basic ones");

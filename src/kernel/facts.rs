@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::btf::Btf;
-pub use crate::btf::members::Member;
+pub use crate::btf::members::StructMember;
 use crate::kernel::architecture::{Architecture, Machine};
 use crate::kernel::imports::{Imports, OwnImports};
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
 use crate::kernel::tree::{Export, Exports, ModuleTree, TreeModule};
 pub use crate::module::certificate::Certificate;
-use crate::module::this_module::Fingerprint;
+use crate::module::this_module::ModuleLayout;
 use crate::vermagic::Vermagic;
 
 /// One thing known about a kernel, with where it was read.
@@ -39,9 +39,9 @@ pub struct Facts {
     /// What is certain of the machine where [`Facts::machine`] is not known.
     pub architecture: Option<Fact<Architecture>>,
     /// Size of its `struct module`, and where init and exit are in it.
-    pub fingerprint: Option<Fact<Fingerprint>>,
+    pub fingerprint: Option<Fact<ModuleLayout>>,
     /// The members of its `struct module`, from its BTF.
-    pub layout: Option<Fact<Vec<Member>>>,
+    pub layout: Option<Fact<Vec<StructMember>>>,
     /// What its image exports to modules, as read from the image or from what its build lists.
     pub exports: Option<Fact<Exports>>,
     /// What its modules import: something exports that, the image or another module.
@@ -231,7 +231,7 @@ impl Facts {
             return;
         };
         let offset = |name: &str| members.iter().find(|member| member.name == name).map(|member| member.offset);
-        let fingerprint = Fingerprint { size, init: offset("init"), exit: offset("exit") };
+        let fingerprint = ModuleLayout { size, init: offset("init"), exit: offset("exit") };
         let source = fact.source.clone();
         self.fingerprint.get_or_insert_with(|| Fact { value: fingerprint, source: source.clone() });
         self.layout.get_or_insert(Fact { value: members, source });

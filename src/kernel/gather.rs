@@ -18,7 +18,7 @@ use crate::kernel::preference::DepmodOrder;
 use crate::kernel::tree::{BuiltIn, Export, TreeModule};
 use crate::module::container::Container;
 use crate::module::licence::{self, OFFENDERS};
-use crate::module::this_module::Fingerprint;
+use crate::module::this_module::ModuleLayout;
 use crate::module::{self, Module, name_of_file};
 use crate::vermagic::Vermagic;
 
@@ -38,7 +38,7 @@ pub(super) struct GatheredModules {
 struct ModuleEvidence {
     module: TreeModule,
     machine: Machine,
-    fingerprint: Option<Fingerprint>,
+    fingerprint: Option<ModuleLayout>,
     statement: ModuleImports,
     /// Its licence or its name makes it proprietary.
     is_proprietary: bool,
@@ -196,7 +196,7 @@ impl GatheredModules {
         if of_this_build > 0 {
             facts.machine = most(&machines, |_| 0).map(|value| Fact { value, source: source.clone() });
             // A module without an exit function has no pointer to it to be seen.
-            let pointers = |f: &Fingerprint| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
+            let pointers = |f: &ModuleLayout| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
             facts.fingerprint = most(&fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
             let imports = Imports::of(statements, &own, &built);
             if !imports.is_empty() {

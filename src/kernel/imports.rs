@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256Hasher;
 use crate::kernel::tree::TreeModule;
 use crate::module::Module;
-use crate::module::glance::MARK;
+use crate::module::summary::MARK;
 
 /// How many CRCs of a symbol, and how many sets of namespaces of its users, are distinguished. There is one of each in a tree
 /// of one build.

@@ -43,7 +43,7 @@ mod tree;
 
 pub use architecture::{Architecture, Machine};
 pub use cache::folder::CacheFolder;
-pub use facts::{Certificate, Config, Fact, Facts, KnownSymbol, Member, Policy, SymbolOwner};
+pub use facts::{Certificate, Config, Fact, Facts, KnownSymbol, Policy, StructMember, SymbolOwner};
 pub use find::named;
 pub use imports::{ImportedSymbol, Imports, OwnImports};
 pub use lookup::Lookup;

@@ -104,10 +104,10 @@ impl Container {
             return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
         }
         match packing.after {
-            After::Other(_) => {
+            TrailingData::Other(_) => {
                 Err(Error::new(ErrorKind::Malformed, format!("bytes after the end of the {} stream", self.name())))
             }
-            After::Nothing | After::Padding => Ok(()),
+            TrailingData::Nothing | TrailingData::Padding => Ok(()),
         }
     }
 
@@ -127,14 +127,14 @@ impl Container {
 
     fn unpack_bounded(self, image: &mut Vec<u8>, stored: &[u8], max: u64, must_be_elf: bool) -> Result<Packing> {
         image.clear();
-        let mut packing = Packing { container: self, first: 0, pieces: 1, after: After::Nothing, header: None };
+        let mut packing = Packing { container: self, first: 0, pieces: 1, after: TrailingData::Nothing, header: None };
         if self == Container::None {
             image.try_reserve_exact(stored.len()).map_err(|_| self.too_large(max))?;
             image.extend_from_slice(stored);
             packing.first = image.len();
             return Ok(packing);
         }
-        packing.header = Header::read(self, stored);
+        packing.header = StreamHeader::read(self, stored);
         let mut bounds = Bounds {
             stored: stored.len(),
             plausible: (stored.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE),
@@ -154,7 +154,7 @@ impl Container {
                 Err(error) if matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Malformed) => {
                     // What looks like another stream and is none is read by nobody.
                     image.truncate(before);
-                    packing.after = After::Other(rest.len());
+                    packing.after = TrailingData::Other(rest.len());
                     break;
                 }
                 Err(error) => return Err(error),
@@ -189,18 +189,18 @@ impl Container {
     }
 
     /// The next stream, frame or member among the bytes behind one, and what they are.
-    fn next_piece(self, mut rest: &[u8]) -> (Option<&[u8]>, After) {
+    fn next_piece(self, mut rest: &[u8]) -> (Option<&[u8]>, TrailingData) {
         match self {
-            Container::None => (None, After::Nothing),
+            Container::None => (None, TrailingData::Nothing),
             Container::Xz => {
                 // Padding comes in multiples of four bytes (the xz file format, 2.2).
                 let zeros = rest.iter().take_while(|byte| **byte == 0).count();
                 let behind = rest.get(zeros..).unwrap_or_default();
                 match (zeros % 4, Container::of(behind)) {
-                    (0, Container::Xz) => (Some(behind), After::Nothing),
-                    (0, _) if rest.is_empty() => (None, After::Nothing),
-                    (0, _) if behind.is_empty() => (None, After::Padding),
-                    _ => (None, After::Other(rest.len())),
+                    (0, Container::Xz) => (Some(behind), TrailingData::Nothing),
+                    (0, _) if rest.is_empty() => (None, TrailingData::Nothing),
+                    (0, _) if behind.is_empty() => (None, TrailingData::Padding),
+                    _ => (None, TrailingData::Other(rest.len())),
                 }
             }
             Container::Zstd => {
@@ -208,16 +208,16 @@ impl Container {
                     rest = behind;
                 }
                 match Container::of(rest) {
-                    Container::Zstd => (Some(rest), After::Nothing),
-                    _ if rest.is_empty() => (None, After::Nothing),
-                    _ => (None, After::Other(rest.len())),
+                    Container::Zstd => (Some(rest), TrailingData::Nothing),
+                    _ if rest.is_empty() => (None, TrailingData::Nothing),
+                    _ => (None, TrailingData::Other(rest.len())),
                 }
             }
             Container::Gzip => match Container::of(rest) {
-                Container::Gzip => (Some(rest), After::Nothing),
-                _ if rest.is_empty() => (None, After::Nothing),
-                _ if rest.iter().all(|byte| *byte == 0) => (None, After::Padding),
-                _ => (None, After::Other(rest.len())),
+                Container::Gzip => (Some(rest), TrailingData::Nothing),
+                _ if rest.is_empty() => (None, TrailingData::Nothing),
+                _ if rest.iter().all(|byte| *byte == 0) => (None, TrailingData::Padding),
+                _ => (None, TrailingData::Other(rest.len())),
             },
         }
     }
@@ -322,14 +322,14 @@ pub struct Packing {
     /// How many streams, frames or members there are.
     pub pieces: usize,
     /// What follows them.
-    pub after: After,
+    pub after: TrailingData,
     /// What the first one's header says; `None` for gzip, whose header decides nothing.
-    pub header: Option<Header>,
+    pub header: Option<StreamHeader>,
 }
 
 /// What follows the compressed data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum TrailingData {
     /// Nothing, or frames that zstd skips.
     Nothing,
     /// Zeros that the format allows: xz's padding, and what gzip ignores.
@@ -340,7 +340,7 @@ pub enum After {
 
 /// What the header of a compressed file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
+pub enum StreamHeader {
     /// An xz file (the xz file format, 2.1.1 and 3.1).
     Xz {
         /// The number of the integrity check: 0 none, 1 CRC32, 4 CRC64, 10 SHA-256.
@@ -364,23 +364,23 @@ pub enum Header {
 /// LZMA2's number among the filters of xz.
 const LZMA2: u64 = 0x21;
 
-impl Header {
+impl StreamHeader {
     /// The header at the start of a file; `None` where it is not read, or can't be.
-    fn read(container: Container, stored: &[u8]) -> Option<Header> {
+    fn read(container: Container, stored: &[u8]) -> Option<StreamHeader> {
         match container {
             Container::None | Container::Gzip => None,
-            Container::Xz => Header::xz(stored),
-            Container::Zstd => Header::zstd(stored.get(4..)?),
+            Container::Xz => StreamHeader::xz(stored),
+            Container::Zstd => StreamHeader::zstd(stored.get(4..)?),
         }
     }
 
-    fn xz(stored: &[u8]) -> Option<Header> {
+    fn xz(stored: &[u8]) -> Option<StreamHeader> {
         let check = stored.get(7)? & 0x0f;
         let block = stored.get(12..)?;
         // Without a block the index follows, whose first byte is 0.
         let size = usize::from(*block.first()?);
         if size == 0 {
-            return Some(Header::Xz { check, filter: None, is_odd: false, dictionary: 0 });
+            return Some(StreamHeader::Xz { check, filter: None, is_odd: false, dictionary: 0 });
         }
         let mut rest = block.get(1..4 * (size + 1))?;
         let (&flags, tail) = rest.split_first()?;
@@ -405,10 +405,10 @@ impl Header {
                 filter = filter.or(Some(id));
             }
         }
-        Some(Header::Xz { check, filter, is_odd, dictionary })
+        Some(StreamHeader::Xz { check, filter, is_odd, dictionary })
     }
 
-    fn zstd(frame: &[u8]) -> Option<Header> {
+    fn zstd(frame: &[u8]) -> Option<StreamHeader> {
         let (&descriptor, mut rest) = frame.split_first()?;
         let is_single = descriptor & 0x20 != 0;
         let mut window = 0;
@@ -434,7 +434,7 @@ impl Header {
             2 => Some(little(4)?),
             _ => Some(little(8)?),
         };
-        Some(Header::Zstd { content, window: if is_single { content? } else { window } })
+        Some(StreamHeader::Zstd { content, window: if is_single { content? } else { window } })
     }
 }
 
@@ -449,7 +449,7 @@ const LARGEST_WINDOW: u64 = 128 << 20;
 /// [`ErrorKind::Unsupported`].
 fn readable_frame(stored: &[u8]) -> Result<()> {
     let frame = stored.get(4..).unwrap_or_default();
-    if let Some(Header::Zstd { window, .. }) = Header::zstd(frame)
+    if let Some(StreamHeader::Zstd { window, .. }) = StreamHeader::zstd(frame)
         && window > LARGEST_WINDOW + 1
     {
         let what = format!("its zstd window is {} MiB; kmod 30 and zstd take {}", window >> 20, LARGEST_WINDOW >> 20);
@@ -508,18 +508,21 @@ mod tests {
     fn all_streams_count_and_what_is_behind_them_is_told() {
         let (half, rest) = MODULE.split_at(MODULE.len() / 2);
         let other = b"other".as_slice();
-        for (container, padding) in
-            [(Container::Xz, After::Padding), (Container::Zstd, After::Other(8)), (Container::Gzip, After::Padding)]
-        {
+        for (container, padding) in [
+            (Container::Xz, TrailingData::Padding),
+            (Container::Zstd, TrailingData::Other(8)),
+            (Container::Gzip, TrailingData::Padding),
+        ] {
             let [first, second] = [half, rest].map(|part| container.compress(part).unwrap());
             let both = [first.as_slice(), &second].concat();
-            for (end, after) in [(&[][..], After::Nothing), (&[0; 8], padding), (other, After::Other(5))] {
+            for (end, after) in [(&[][..], TrailingData::Nothing), (&[0; 8], padding), (other, TrailingData::Other(5))]
+            {
                 let (image, packing) = unpacked(container, &[both.as_slice(), end].concat());
                 assert_eq!(image, MODULE, "{container:?}");
                 assert_eq!((packing.first, packing.pieces, packing.after), (half.len(), 2, after), "{container:?}");
             }
             let cut = [both.as_slice(), &first[..first.len() / 2]].concat();
-            assert_eq!(unpacked(container, &cut).1.after, After::Other(first.len() / 2));
+            assert_eq!(unpacked(container, &cut).1.after, TrailingData::Other(first.len() / 2));
             assert!(container.decompress(&cut, DEFAULT_MAX_SIZE).is_err());
         }
     }
@@ -531,7 +534,7 @@ mod tests {
         let (image, packing) = unpacked(Container::Xz, &[&first[..], &[0; 12], &second].concat());
         assert_eq!((image.as_slice(), packing.pieces), (MODULE, 2));
         let odd = [&first[..], &[0; 6]].concat();
-        assert_eq!(unpacked(Container::Xz, &odd).1.after, After::Other(6));
+        assert_eq!(unpacked(Container::Xz, &odd).1.after, TrailingData::Other(6));
     }
 
     #[test]
@@ -539,7 +542,7 @@ mod tests {
         let packed = Container::Zstd.compress(MODULE).unwrap();
         let skipped = [0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
         let (image, packing) = unpacked(Container::Zstd, &[&packed[..], &skipped].concat());
-        assert_eq!((image.as_slice(), packing.pieces, packing.after), (MODULE, 1, After::Nothing));
+        assert_eq!((image.as_slice(), packing.pieces, packing.after), (MODULE, 1, TrailingData::Nothing));
     }
 
     #[test]
@@ -573,14 +576,14 @@ mod tests {
     #[test]
     fn headers_tell_check_filter_dictionary_and_size() {
         let packed = Container::Xz.compress(MODULE).unwrap();
-        let header = Header::Xz { check: 1, filter: None, is_odd: false, dictionary: 1 << 20 };
+        let header = StreamHeader::Xz { check: 1, filter: None, is_odd: false, dictionary: 1 << 20 };
         assert_eq!(unpacked(Container::Xz, &packed).1.header, Some(header));
         let size = MODULE.len() as u64;
         let packed = Container::Zstd.compress(MODULE).unwrap();
-        let header = Header::Zstd { content: Some(size), window: size };
+        let header = StreamHeader::Zstd { content: Some(size), window: size };
         assert_eq!(unpacked(Container::Zstd, &packed).1.header, Some(header));
         for end in 0..packed.len().min(20) {
-            let _ = (Header::xz(&packed[..end]), Header::zstd(&packed[..end]));
+            let _ = (StreamHeader::xz(&packed[..end]), StreamHeader::zstd(&packed[..end]));
         }
     }
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::digest::Sha256;
 use crate::module::container::Container;
 use crate::module::elf::{self, Class, Endian};
-use crate::module::this_module::Fingerprint;
-use crate::module::versions::{Kind, Version};
-use crate::module::{Module, Stored};
+use crate::module::this_module::ModuleLayout;
+use crate::module::versions::{SymbolVersion, VersionsFormat};
+use crate::module::{Module, StoredFile};
 use crate::text::{self, JsonText};
 
 /// Everything that [`Module::read`] knows of a module file, as it is serialised.
@@ -29,7 +29,7 @@ pub struct ModuleReport {
     machine: String,
     vermagic: Option<VermagicReport>,
     symbol_versions: SymbolVersionsReport,
-    struct_module: Option<Fingerprint>,
+    struct_module: Option<ModuleLayout>,
     build_id: Option<String>,
     btf: Option<u64>,
     signature: Option<SignatureReport>,
@@ -55,7 +55,7 @@ struct TokenReport {
 
 #[derive(Serialize)]
 struct SymbolVersionsReport {
-    kind: Kind,
+    kind: VersionsFormat,
     visible: bool,
     basic: Vec<SymbolVersionReport>,
     extended: Vec<SymbolVersionReport>,
@@ -102,10 +102,10 @@ struct ExportReport {
 
 impl ModuleReport {
     /// The report of a module that [`crate::module::open`] returned.
-    pub fn of(path: &Path, stored: &Stored, module: &Module) -> ModuleReport {
+    pub fn of(path: &Path, stored: &StoredFile, module: &Module) -> ModuleReport {
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let crc = |crc: u64| format!("0x{crc:08x}");
-        let versions = |list: &Option<Vec<Version>>| {
+        let versions = |list: &Option<Vec<SymbolVersion>>| {
             let list = list.iter().flatten();
             list.map(|v| SymbolVersionReport { symbol: lossy(&v.symbol), crc: crc(v.crc) }).collect()
         };

@@ -149,7 +149,7 @@ pub struct Symbol<'d> {
     /// `st_value`: an offset in its section.
     pub value: u64,
     /// Where it is defined.
-    pub place: Place,
+    pub place: SymbolPlace,
     /// STB_WEAK: it may stay unresolved.
     pub is_weak: bool,
     /// STT_SECTION: it stands for its section as a whole.
@@ -158,7 +158,7 @@ pub struct Symbol<'d> {
 
 /// Where a symbol is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SymbolPlace {
     /// Nowhere here: an import.
     Undefined,
     /// SHN_ABS: its value is the thing itself.
@@ -537,14 +537,14 @@ fn read_symbols<'d, E: FileHeader<Endian = Endianness>>(
         named += name.len();
         must_have_room(named, bytes)?;
         let place = match symbol.st_shndx(endian) {
-            raw::SHN_UNDEF => Place::Undefined,
-            raw::SHN_ABS => Place::Absolute,
+            raw::SHN_UNDEF => SymbolPlace::Undefined,
+            raw::SHN_ABS => SymbolPlace::Absolute,
             _ => match table.symbol_section(endian, symbol, index) {
-                Ok(Some(section)) if section.0 < sections.len() => Place::Section(section.0),
+                Ok(Some(section)) if section.0 < sections.len() => SymbolPlace::Section(section.0),
                 Ok(Some(_)) | Err(_) => {
                     return Err(malformed(format!("symbol {} is in a section that is not there", index.0)));
                 }
-                Ok(None) => Place::Other,
+                Ok(None) => SymbolPlace::Other,
             },
         };
         symbols.push(Symbol {

@@ -3,7 +3,7 @@
 //! A mapped file that somebody truncates is a trap: touching the lost pages is SIGBUS, and no error value can stop it.
 //! A read lease (fcntl(2), `F_SETLEASE`) makes the kernel hold such a truncate back until we let go. Without a lease
 //! (another's file, a file that is open for writing, a file system without leases) the bytes are read into memory.
-//! Either way [`Contents`] is short-lived: facts are taken out of it as values, so that a reader who waits for a pager
+//! Either way [`FileContents`] is short-lived: facts are taken out of it as values, so that a reader who waits for a pager
 //! holds up nobody's write.
 
 use std::fs::File;
@@ -18,11 +18,11 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of a file as it is on disk, compressed or not.
-pub struct Contents {
-    bytes: Bytes,
+pub struct FileContents {
+    bytes: MappedOrRead,
 }
 
-enum Bytes {
+enum MappedOrRead {
     /// Mapped; the lease lives as long as the mapping. Fields drop in order: first the mapping goes, then the lease.
     Mapped {
         map: Mmap,
@@ -31,12 +31,12 @@ enum Bytes {
     Read(Vec<u8>),
 }
 
-impl Contents {
+impl FileContents {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
-            Bytes::Mapped { map, .. } => map,
-            Bytes::Read(bytes) => bytes,
+            MappedOrRead::Mapped { map, .. } => map,
+            MappedOrRead::Read(bytes) => bytes,
         }
     }
 }
@@ -49,7 +49,7 @@ impl Contents {
 ///
 /// [`ErrorKind::NotFound`], [`ErrorKind::Io`]; [`ErrorKind::NotAModule`] for a folder, a device or an empty file;
 /// [`ErrorKind::Changed`] if the file shrank or grew while it was read.
-pub fn read(path: &Path) -> Result<Contents> {
+pub fn read(path: &Path) -> Result<FileContents> {
     match read_even_empty(path)? {
         contents if contents.bytes().is_empty() => Err(Error::new(ErrorKind::NotAModule, "an empty file").on(path)),
         contents => Ok(contents),
@@ -61,11 +61,11 @@ pub fn read(path: &Path) -> Result<Contents> {
 /// # Errors
 ///
 /// Those of [`read`] for other files.
-pub fn read_even_empty(path: &Path) -> Result<Contents> {
+pub fn read_even_empty(path: &Path) -> Result<FileContents> {
     contents(path).map_err(|e| e.on(path))
 }
 
-fn contents(path: &Path) -> Result<Contents> {
+fn contents(path: &Path) -> Result<FileContents> {
     // NONBLOCK, so that a FIFO without a writer is told apart, not waited for.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = open_unnoticed(path, flags).map_err(|e| Error::io("opening", e))?;
@@ -78,15 +78,15 @@ fn contents(path: &Path) -> Result<Contents> {
     }
     if meta.len() == 0 {
         // There is nothing to map.
-        return Ok(Contents { bytes: Bytes::Read(Vec::new()) });
+        return Ok(FileContents { bytes: MappedOrRead::Read(Vec::new()) });
     }
     match Lease::take(&file) {
         Some(lease) => {
             let map = map(&file, &lease)?;
             // The size may have changed between the look above and the lease; the mapping has the size of now.
-            Ok(Contents { bytes: Bytes::Mapped { map, _lease: lease } })
+            Ok(FileContents { bytes: MappedOrRead::Mapped { map, _lease: lease } })
         }
-        None => Ok(Contents { bytes: Bytes::Read(read_all(file, meta.len())?) }),
+        None => Ok(FileContents { bytes: MappedOrRead::Read(read_all(file, meta.len())?) }),
     }
 }
 

@@ -10,7 +10,6 @@ pub(crate) mod der;
 pub mod description;
 pub mod elf;
 pub mod file;
-pub mod glance;
 mod interface;
 pub mod licence;
 pub mod listing;
@@ -18,6 +17,7 @@ pub mod modinfo;
 mod pkcs7;
 mod public_key;
 mod registry;
+pub mod summary;
 pub mod symbols;
 pub mod this_module;
 pub mod trailer;
@@ -36,14 +36,14 @@ use crate::vermagic::Vermagic;
 use container::{Container, Packing};
 use elf::{Class, Elf, Endian};
 use modinfo::Modinfo;
-use symbols::{Export, Import};
+use symbols::{ModuleExport, ModuleImport};
 use this_module::ThisModule;
 use trailer::Trailer;
 use versions::SymbolVersions;
 
 /// How a module file is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredFile {
     /// Its container.
     pub container: Container,
     /// Its size on disk, in bytes.
@@ -71,9 +71,9 @@ internal_fields! {
         /// `struct module` as built; `None` where the section is missing.
         this_module: Option<ThisModule>,
         /// What it needs.
-        imports: Vec<Import>,
+        imports: Vec<ModuleImport>,
         /// What it offers.
-        exports: Vec<Export>,
+        exports: Vec<ModuleExport>,
         /// The GNU build-id.
         build_id: Option<Vec<u8>>,
         /// The appended signature.
@@ -93,7 +93,7 @@ internal_fields! {
 /// # Errors
 ///
 /// Those of [`file::read`], [`Container::decompress`] and [`Module::read`], each with the file's name.
-pub fn open(path: &Path, max_size: u64) -> Result<(Stored, Module)> {
+pub fn open(path: &Path, max_size: u64) -> Result<(StoredFile, Module)> {
     open_with(path, max_size, true)
 }
 
@@ -140,7 +140,7 @@ pub fn with_packed<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Optio
     Ok(each(&bytes, Some(&packing)))
 }
 
-fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(Stored, Module)> {
+fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(StoredFile, Module)> {
     let contents = file::read(path)?;
     let stored = contents.bytes();
     let container = Container::of(stored);
@@ -149,7 +149,7 @@ fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(Stored, Module
         _ => container.decompress(stored, max_size).and_then(|bytes| Module::read(&bytes)),
     }
     .map_err(|e| e.on(path))?;
-    Ok((Stored { container, size: stored.len() as u64, sha256: hashed.then(|| sha256(stored)) }, module))
+    Ok((StoredFile { container, size: stored.len() as u64, sha256: hashed.then(|| sha256(stored)) }, module))
 }
 
 impl Module {

@@ -15,7 +15,7 @@ pub(super) const MOST: usize = 1 << 16;
 
 /// One string of the section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ModinfoEntry {
     /// What stands before the first `=`; the whole string where there is none.
     pub key: Vec<u8>,
     /// What stands behind the first `=`; empty where there is none.
@@ -26,7 +26,7 @@ pub struct Entry {
     pub space: Range<usize>,
 }
 
-impl Entry {
+impl ModinfoEntry {
     /// The value's bytes in the image. Empty where there is no `=`.
     pub fn value_range(&self) -> Range<usize> {
         self.range.end - self.value.len()..self.range.end
@@ -37,7 +37,7 @@ impl Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modinfo {
     /// The strings, in their order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ModinfoEntry>,
     /// Is the section marked SHF_ALLOC? Kernels up to 6.3 do not see it otherwise.
     pub visible: bool,
 }
@@ -84,10 +84,10 @@ impl Modinfo {
 }
 
 /// The strings of the section; `None` if there are too many.
-fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<Entry>> {
+fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<ModinfoEntry>> {
     let bytes = section.bytes(image);
     let base = section.range.start;
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<ModinfoEntry> = Vec::new();
     let mut at = 0;
     for string in bytes.split(|b| *b == 0) {
         let (start, end) = (at, at + string.len());
@@ -105,7 +105,7 @@ fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<Entry>> {
         if entries.len() == MOST {
             return None;
         }
-        entries.push(Entry {
+        entries.push(ModinfoEntry {
             key: key.unwrap_or_default().to_vec(),
             value: value.unwrap_or_default().to_vec(),
             range: base + start..base + end,

@@ -13,7 +13,7 @@ pub(super) const OID_ML_DSA_87: &str = "2.16.840.1.101.3.4.3.19";
 
 /// The digests of the SHA-2 family. Each kernel that checks signatures has the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(super) enum SignedDigest {
     Sha256,
     Sha384,
     Sha512,
@@ -23,7 +23,7 @@ pub(super) enum Hash {
 
 /// Algorithms of signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SignatureAlgorithm {
     Rsa,
     Ecdsa,
     /// It signs the bytes themselves and not a digest of them.
@@ -37,7 +37,7 @@ pub(super) const COMPUTES: bool = cfg!(feature = "sign");
 
 /// Without the feature `sign` no signature is computed.
 #[cfg(not(feature = "sign"))]
-pub(super) fn fits(_: (Kind, Hash), _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
+pub(super) fn fits(_: (SignatureAlgorithm, SignedDigest), _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
     None
 }
 
@@ -50,9 +50,9 @@ pub(super) fn is_signed_by_itself(der: &[u8]) -> bool {
         let mut outer = Elements::new(der).expect_definite(SEQUENCE)?;
         let signed = outer.whole(SEQUENCE)?;
         let kind = match oid(outer.expect_definite(SEQUENCE)?.expect_definite(OID)?.bytes).as_str() {
-            "1.2.840.113549.1.1.11" => (Kind::Rsa, Hash::Sha256),
-            "1.2.840.113549.1.1.12" => (Kind::Rsa, Hash::Sha384),
-            "1.2.840.113549.1.1.13" => (Kind::Rsa, Hash::Sha512),
+            "1.2.840.113549.1.1.11" => (SignatureAlgorithm::Rsa, SignedDigest::Sha256),
+            "1.2.840.113549.1.1.12" => (SignatureAlgorithm::Rsa, SignedDigest::Sha384),
+            "1.2.840.113549.1.1.13" => (SignatureAlgorithm::Rsa, SignedDigest::Sha512),
             _ => return None,
         };
         let signature = outer.expect_definite(BIT_STRING)?.bytes.strip_prefix(&[0])?;
@@ -80,35 +80,46 @@ mod computed {
 
     /// Is this the signature of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is not
     /// computed here.
-    pub(crate) fn fits((kind, hash): (Kind, Hash), signed: &[u8], signature: &[u8], key: &[u8]) -> Option<bool> {
+    pub(crate) fn fits(
+        (kind, hash): (SignatureAlgorithm, SignedDigest),
+        signed: &[u8],
+        signature: &[u8],
+        key: &[u8],
+    ) -> Option<bool> {
         let mut info = Elements::new(key).expect(SEQUENCE)?;
         let mut algorithm = info.expect(SEQUENCE)?;
         let key_kind = oid(algorithm.expect(OID)?.bytes);
         // The first byte of a BIT STRING says how many bits of the last do not count.
         let point = info.expect(BIT_STRING)?.bytes.strip_prefix(&[0])?;
         let computed: &'static dyn VerificationAlgorithm = match (key_kind.as_str(), kind) {
-            (OID_RSA, Kind::Rsa) => {
+            (OID_RSA, SignatureAlgorithm::Rsa) => {
                 let bits = bits_of_rsa(point)?;
                 match hash {
-                    Hash::Sha256 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-                    Hash::Sha384 if bits >= 2048 => &RSA_PKCS1_2048_8192_SHA384,
-                    Hash::Sha512 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+                    SignedDigest::Sha256 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+                    SignedDigest::Sha384 if bits >= 2048 => &RSA_PKCS1_2048_8192_SHA384,
+                    SignedDigest::Sha512 if bits >= 1024 => &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
                     _ => return None,
                 }
             }
-            (OID_EC_KEY, Kind::Ecdsa) => {
+            (OID_EC_KEY, SignatureAlgorithm::Ecdsa) => {
                 let curve = oid(algorithm.expect(OID)?.bytes);
                 match (curve.as_str(), hash) {
-                    (OID_P256, Hash::Sha256) => &ECDSA_P256_SHA256_ASN1,
-                    (OID_P256, Hash::Sha384) => &ECDSA_P256_SHA384_ASN1,
-                    (OID_P384, Hash::Sha256) => &ECDSA_P384_SHA256_ASN1,
-                    (OID_P384, Hash::Sha384) => &ECDSA_P384_SHA384_ASN1,
+                    (OID_P256, SignedDigest::Sha256) => &ECDSA_P256_SHA256_ASN1,
+                    (OID_P256, SignedDigest::Sha384) => &ECDSA_P256_SHA384_ASN1,
+                    (OID_P384, SignedDigest::Sha256) => &ECDSA_P384_SHA256_ASN1,
+                    (OID_P384, SignedDigest::Sha384) => &ECDSA_P384_SHA384_ASN1,
                     _ => return None,
                 }
             }
-            (OID_ML_DSA_44, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa44>(signed, signature, point)),
-            (OID_ML_DSA_65, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa65>(signed, signature, point)),
-            (OID_ML_DSA_87, Kind::MlDsa) => return Some(fits_ml_dsa::<MlDsa87>(signed, signature, point)),
+            (OID_ML_DSA_44, SignatureAlgorithm::MlDsa) => {
+                return Some(fits_ml_dsa::<MlDsa44>(signed, signature, point));
+            }
+            (OID_ML_DSA_65, SignatureAlgorithm::MlDsa) => {
+                return Some(fits_ml_dsa::<MlDsa65>(signed, signature, point));
+            }
+            (OID_ML_DSA_87, SignatureAlgorithm::MlDsa) => {
+                return Some(fits_ml_dsa::<MlDsa87>(signed, signature, point));
+            }
             // The key's encoding is not the signature's.
             (OID_RSA | OID_EC_KEY | OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87, _) => return Some(false),
             _ => return None,

@@ -142,7 +142,7 @@ const UNTIL_6_1: [&str; 6] = [
 
 /// What a signature's digest or algorithm is to a kernel's parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum ParserSupport {
     /// It goes on.
     Yes,
     /// It stops: ENOPKG.
@@ -205,7 +205,7 @@ impl Registry {
     }
 
     /// Does the parser take this digest (`pkcs7_sig_note_digest_algo`)?
-    pub(crate) fn takes_digest(self, oid: &str) -> Known {
+    pub(crate) fn takes_digest(self, oid: &str) -> ParserSupport {
         let columns = match oid {
             "1.3.14.3.2.26"
             | "2.16.840.1.101.3.4.2.1"
@@ -226,7 +226,7 @@ impl Registry {
     }
 
     /// Does the parser take this algorithm of a key (`pkcs7_sig_note_pkey_algo`)?
-    pub(crate) fn takes_algorithm(self, oid: &str) -> Known {
+    pub(crate) fn takes_algorithm(self, oid: &str) -> ParserSupport {
         let columns = match oid {
             "1.2.840.113549.1.1.1" => [true; 4],
             // ECDSA with SHA-1 and SHA-2, since 5.13
@@ -235,7 +235,7 @@ impl Registry {
             | "1.2.840.10045.4.3.2"
             | "1.2.840.10045.4.3.3"
             | "1.2.840.10045.4.3.4" => {
-                return if self.version >= (5, 13) { Known::Yes } else { Known::No };
+                return if self.version >= (5, 13) { ParserSupport::Yes } else { ParserSupport::No };
             }
             // ECDSA with SHA-3
             "2.16.840.1.101.3.4.3.10" | "2.16.840.1.101.3.4.3.11" | "2.16.840.1.101.3.4.3.12" => {
@@ -246,18 +246,22 @@ impl Registry {
             "1.2.643.7.1.1.1.1" | "1.2.643.7.1.1.1.2" => [false, true, true, true],
             // ML-DSA: "since 7.0" is what was measured
             "2.16.840.1.101.3.4.3.17" | "2.16.840.1.101.3.4.3.18" | "2.16.840.1.101.3.4.3.19" => {
-                return if self.version >= (7, 0) { Known::Yes } else { self.known([false, false, false, true]) };
+                return if self.version >= (7, 0) {
+                    ParserSupport::Yes
+                } else {
+                    self.known([false, false, false, true])
+                };
             }
             _ => [false; 4],
         };
         self.known(columns)
     }
 
-    fn known(self, columns: [bool; 4]) -> Known {
+    fn known(self, columns: [bool; 4]) -> ParserSupport {
         match self.column(columns) {
-            Some(true) => Known::Yes,
-            Some(false) => Known::No,
-            None => Known::Unclear,
+            Some(true) => ParserSupport::Yes,
+            Some(false) => ParserSupport::No,
+            None => ParserSupport::Unclear,
         }
     }
 }
@@ -274,13 +278,16 @@ mod tests {
         let of = |major, minor| Registry::of((major, minor));
         assert_eq!(
             [(5, 10), (6, 1), (6, 6), (6, 12), (7, 3)].map(|v| Registry::of(v).takes_digest(MD5)),
-            [Known::Yes, Known::Yes, Known::Unclear, Known::No, Known::No]
+            [ParserSupport::Yes, ParserSupport::Yes, ParserSupport::Unclear, ParserSupport::No, ParserSupport::No]
         );
         assert_eq!(
             (of(6, 6).names(MD5), of(4, 4).names(MD5), of(7, 2).names("1.2.3")),
             (None, Some(true), Some(false))
         );
-        assert_eq!((of(5, 12).takes_algorithm(ECDSA), of(5, 13).takes_algorithm(ECDSA)), (Known::No, Known::Yes));
+        assert_eq!(
+            (of(5, 12).takes_algorithm(ECDSA), of(5, 13).takes_algorithm(ECDSA)),
+            (ParserSupport::No, ParserSupport::Yes)
+        );
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
-use crate::module::elf::{self, Elf, Place, Symbol};
+use crate::module::elf::{self, Elf, Symbol, SymbolPlace};
 use crate::module::versions::SymbolVersions;
 
 /// A symbol that the module needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Import {
+pub struct ModuleImport {
     /// Its name.
     pub name: Vec<u8>,
     /// The module loads even where nobody exports it.
@@ -19,7 +19,7 @@ pub struct Import {
 
 /// A symbol that the module offers to other modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Export {
+pub struct ModuleExport {
     /// Its name.
     pub name: Vec<u8>,
     /// For modules under a GPL-compatible licence only (EXPORT_SYMBOL_GPL).
@@ -31,10 +31,12 @@ pub struct Export {
 }
 
 /// The undefined symbols, in the order of the symbol table.
-pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<Import> {
-    let undefined = elf.symbols.iter().filter(|s| s.place == Place::Undefined && !s.name.is_empty());
+pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<ModuleImport> {
+    let undefined = elf.symbols.iter().filter(|s| s.place == SymbolPlace::Undefined && !s.name.is_empty());
     let crcs = versions.by_symbol();
-    undefined.map(|s| Import { name: s.name.to_vec(), is_weak: s.is_weak, crc: crcs.get(s.name).copied() }).collect()
+    undefined
+        .map(|s| ModuleImport { name: s.name.to_vec(), is_weak: s.is_weak, crc: crcs.get(s.name).copied() })
+        .collect()
 }
 
 /// The symbols with an entry in a `__ksymtab` section, in the order of the symbol table.
@@ -46,9 +48,9 @@ pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<Import> {
 /// # Errors
 ///
 /// [`ErrorKind::Malformed`](crate::error::ErrorKind::Malformed) if many exports have one endless namespace.
-pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Result<Vec<Export>> {
+pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Result<Vec<ModuleExport>> {
     let entries = elf.symbols.iter().filter_map(|s| match s.place {
-        Place::Section(index) => Some((s.name.strip_prefix(b"__ksymtab_")?, s, elf.sections.get(index)?)),
+        SymbolPlace::Section(index) => Some((s.name.strip_prefix(b"__ksymtab_")?, s, elf.sections.get(index)?)),
         _ => None,
     });
     let entries: Vec<_> = entries.filter(|(_, _, section)| section.name.starts_with(b"__ksymtab")).collect();
@@ -66,7 +68,7 @@ pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Result<Vec<Export>> {
             let namespace = companions.namespace(name);
             named += namespace.map_or(0, <[u8]>::len);
             elf::must_have_room(named, image)?;
-            Ok(Export {
+            Ok(ModuleExport {
                 name: name.to_vec(),
                 is_gpl_only: section.name.starts_with(b"__ksymtab_gpl") || flags.is_some_and(|f| f & 1 != 0),
                 namespace: namespace.map(<[u8]>::to_vec),
@@ -103,7 +105,7 @@ impl<'e> Companions<'e> {
 
     /// The bytes from where a symbol is defined to the end of its section.
     fn bytes_at(&self, symbol: &Symbol<'_>) -> Option<&'e [u8]> {
-        let Place::Section(index) = symbol.place else { return None };
+        let SymbolPlace::Section(index) = symbol.place else { return None };
         self.elf.sections.get(index)?.bytes(self.image).get(usize::try_from(symbol.value).ok()?..)
     }
 
@@ -116,7 +118,7 @@ impl<'e> Companions<'e> {
         let symbol = self.find(b"__crc_", name)?;
         match symbol.place {
             // Up to about 6.2 the CRC was the symbol's own value, set by the linker.
-            Place::Absolute => u32::try_from(symbol.value).ok(),
+            SymbolPlace::Absolute => u32::try_from(symbol.value).ok(),
             _ => self.bytes_at(symbol)?.get(..4).and_then(|crc| u32::try_from(self.elf.endian.number(crc)).ok()),
         }
     }

@@ -7,14 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::elf::{Class, Elf, Place, Section, Symbol};
+use crate::module::elf::{Class, Elf, Section, Symbol, SymbolPlace};
 
 /// The section's name, since 2.6.0.
 pub const SECTION: &str = ".gnu.linkonce.this_module";
 
 /// The fingerprint of `struct module`. Different fingerprints are unsafe for certain; equal ones prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
+pub struct ModuleLayout {
     /// Size of the structure, in bytes.
     pub size: u64,
     /// Where the pointer to the module's init function is, in bytes from the start; `None` if it has none.
@@ -28,7 +28,7 @@ pub struct Fingerprint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThisModule {
     /// Size and offsets.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: ModuleLayout,
     /// The name field, behind a state and a list head (`struct module`, include/linux/module.h, all versions).
     pub name: Option<Vec<u8>>,
 }
@@ -46,7 +46,7 @@ impl ThisModule {
         }
         let offset_of = |function: &[u8]| pointer_to(elf, section, function);
         let fingerprint =
-            Fingerprint { size: section.size, init: offset_of(b"init_module"), exit: offset_of(b"cleanup_module") };
+            ModuleLayout { size: section.size, init: offset_of(b"init_module"), exit: offset_of(b"cleanup_module") };
         Ok(Some(ThisModule { fingerprint, name: name(elf.class, section.bytes(image)).map(<[u8]>::to_vec) }))
     }
 }
@@ -59,7 +59,9 @@ fn pointer_to(elf: &Elf<'_>, section: &Section<'_>, function: &[u8]) -> Option<u
         let by_name = symbol.name.strip_prefix(function).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
         let by_place = symbol.is_section
             && definition.is_some_and(|d| {
-                matches!(d.place, Place::Section(_)) && d.place == symbol.place && i64::try_from(d.value) == Ok(addend)
+                matches!(d.place, SymbolPlace::Section(_))
+                    && d.place == symbol.place
+                    && i64::try_from(d.value) == Ok(addend)
             });
         by_name || by_place
     };

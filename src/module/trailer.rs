@@ -91,7 +91,7 @@ pub enum KeyIdKind {
 /// [`ErrorKind::Truncated`] if the file is shorter than the trailer says; [`ErrorKind::Malformed`] if the signature
 /// is empty or of an unknown kind.
 pub fn locate(file: &[u8]) -> Result<Option<Range<usize>>> {
-    Ok(Parts::of(file)?.map(|parts| parts.start..file.len()))
+    Ok(TrailerFields::of(file)?.map(|parts| parts.start..file.len()))
 }
 
 /// The trailer at the end of the uncompressed bytes of a module. None if they do not end in the magic string.
@@ -100,12 +100,12 @@ pub fn locate(file: &[u8]) -> Result<Option<Range<usize>>> {
 ///
 /// Those of [`locate`], and [`ErrorKind::Malformed`] if the signature is no PKCS#7 message with a signer.
 pub fn find(file: &[u8]) -> Result<Option<Trailer>> {
-    let Some(parts) = Parts::of(file)? else { return Ok(None) };
+    let Some(parts) = TrailerFields::of(file)? else { return Ok(None) };
     let len = file.len() - parts.start;
     let field = |bytes: &[u8]| bytes.to_vec();
     let trailer = match parts.format {
         Format::Pkcs7 => {
-            let message = Message::read(parts.signature).ok_or_else(no_message)?;
+            let message = SignerFields::read(parts.signature).ok_or_else(no_message)?;
             Trailer {
                 start: parts.start,
                 len,
@@ -150,9 +150,11 @@ pub(super) struct Glimpse<'a> {
 ///
 /// Those of [`find`].
 pub(super) fn glance(file: &[u8]) -> Result<Option<Glimpse<'_>>> {
-    let Some(parts) = Parts::of(file)? else { return Ok(None) };
+    let Some(parts) = TrailerFields::of(file)? else { return Ok(None) };
     let signer = match parts.format {
-        Format::Pkcs7 => Message::read(parts.signature).filter(Message::is_whole).ok_or_else(no_message)?.issuer,
+        Format::Pkcs7 => {
+            SignerFields::read(parts.signature).filter(SignerFields::is_whole).ok_or_else(no_message)?.issuer
+        }
         Format::Pgp | Format::X509 => Some(parts.signer).filter(|name| !name.is_empty()),
     };
     Ok(Some(Glimpse { start: parts.start, signer }))
@@ -222,7 +224,7 @@ fn malformed(what: impl Into<String>) -> Error {
 const HASHES_BY_NUMBER: [&str; 9] = ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
 /// What `struct module_signature` tells, and what lies before it.
-struct Parts<'a> {
+struct TrailerFields<'a> {
     start: usize,
     format: Format,
     hash: &'static str,
@@ -232,8 +234,8 @@ struct Parts<'a> {
     stray_fields: bool,
 }
 
-impl<'a> Parts<'a> {
-    fn of(file: &'a [u8]) -> Result<Option<Parts<'a>>> {
+impl<'a> TrailerFields<'a> {
+    fn of(file: &'a [u8]) -> Result<Option<TrailerFields<'a>>> {
         let Some(rest) = file.strip_suffix(MAGIC) else { return Ok(None) };
         let truncated = |what: String| Error::new(ErrorKind::Truncated, what);
         let Some((rest, &header)) = rest.split_last_chunk::<HEADER>() else {
@@ -281,7 +283,7 @@ impl<'a> Parts<'a> {
             let what = format!("the signature's length is {sig_len} bytes, but only {} stand before it", rest.len());
             return Err(truncated(what));
         };
-        Ok(Some(Parts { start, format, hash, signer, key_id, signature, stray_fields }))
+        Ok(Some(TrailerFields { start, format, hash, signer, key_id, signature, stray_fields }))
     }
 }
 
@@ -315,7 +317,7 @@ const HASHES: [(&str, &str); 15] = [
 ];
 
 /// What the first signer of a PKCS#7 message says.
-struct Message<'a> {
+struct SignerFields<'a> {
     issuer: Option<&'a [u8]>,
     key_id_kind: KeyIdKind,
     /// Tag and content, as those of the signature.
@@ -326,8 +328,8 @@ struct Message<'a> {
     junk: usize,
 }
 
-impl<'a> Message<'a> {
-    fn read(blob: &'a [u8]) -> Option<Message<'a>> {
+impl<'a> SignerFields<'a> {
+    fn read(blob: &'a [u8]) -> Option<SignerFields<'a>> {
         let content = ContentInfo::read(Elements::new(blob)).filter(|content| is_oid(content.kind, SIGNED_DATA))?;
         let junk = content.junk;
         let mut data = content.signed_data()?;
@@ -348,7 +350,7 @@ impl<'a> Message<'a> {
         let digest = info.fields().expect(SEQUENCE)?.expect(OID)?.bytes;
         info.signed_attributes();
         info.fields().expect(SEQUENCE)?;
-        Some(Message { issuer, key_id_kind, key_id, digest, signature: info.signature()?, junk })
+        Some(SignerFields { issuer, key_id_kind, key_id, digest, signature: info.signature()?, junk })
     }
 
     /// Can all of it be read? What lies in one piece can.
@@ -533,16 +535,16 @@ mod tests {
         let who = by_serial(&[7]);
         for blob in [message(der, &who, &der(OCTET_STRING, &[b"s"])), message(ber, &who, &der(OCTET_STRING, &[b"s"]))] {
             for at in 0..blob.len() {
-                assert!(Message::read(&blob[..at]).is_none());
+                assert!(SignerFields::read(&blob[..at]).is_none());
                 for byte in 0..=255 {
                     let mut hostile = blob.clone();
                     hostile[at] = byte;
-                    let _ = Message::read(&hostile);
+                    let _ = SignerFields::read(&hostile);
                 }
             }
         }
         let nested = [0x30, 0x80].repeat(100_000);
-        assert!(Message::read(&nested).is_none());
+        assert!(SignerFields::read(&nested).is_none());
     }
 
     #[test]

@@ -11,8 +11,10 @@
 use crate::module::certificate::Certificate;
 use crate::module::der::{CONTEXT_0, Elements, OCTET_STRING, OID, SEQUENCE, SET, magnitude, oid};
 use crate::module::pkcs7::{ContentInfo, NameAttribute, NameAttributes, SignerIdentifier, SignerInfo};
-use crate::module::public_key::{self, Hash, Kind, OID_ML_DSA_44, OID_ML_DSA_65, OID_ML_DSA_87, OID_RSA, fits};
-use crate::module::registry::{Known, Registry};
+use crate::module::public_key::{
+    self, OID_ML_DSA_44, OID_ML_DSA_65, OID_ML_DSA_87, OID_RSA, SignatureAlgorithm, SignedDigest, fits,
+};
+use crate::module::registry::{ParserSupport, Registry};
 
 /// How the verification of a module's signature ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Abilities {
 
 /// What comes of a signature: the answer, and the lines that the kernel prints on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedSignature {
     /// The answer.
     pub answer: Verification,
     /// The lines, in their order.
@@ -95,51 +97,51 @@ const OID_MS_INDIRECT_DATA: &str = "1.3.6.1.4.1.311.2.1.4";
 
 /// By what a signer's key is named.
 #[derive(Debug, PartialEq, Eq)]
-enum Name<'a> {
+enum SignerName<'a> {
     Serial { issuer: &'a [u8], serial: Vec<u8> },
     KeyId(&'a [u8]),
 }
 
-impl Name<'_> {
+impl SignerName<'_> {
     /// `asymmetric_key_id_same`.
     fn is_of(&self, certificate: &Certificate) -> bool {
         match self {
-            Name::Serial { issuer, serial } => certificate.issuer == *issuer && certificate.serial == *serial,
-            Name::KeyId(id) => certificate.key_id.as_deref() == Some(*id),
+            SignerName::Serial { issuer, serial } => certificate.issuer == *issuer && certificate.serial == *serial,
+            SignerName::KeyId(id) => certificate.key_id.as_deref() == Some(*id),
         }
     }
 }
 
 /// A signature's message, as far as it decides.
-struct Message<'a> {
+struct ParsedMessage<'a> {
     is_data: bool,
     has_content: bool,
     /// The certificates that it carries, each with its DER.
     certificates: Vec<(Certificate, &'a [u8])>,
-    signer: Signer<'a>,
+    signer: MessageSigner<'a>,
 }
 
-struct Signer<'a> {
-    name: Name<'a>,
-    hash: Hash,
+struct MessageSigner<'a> {
+    name: SignerName<'a>,
+    hash: SignedDigest,
     has_attributes: bool,
-    kind: Kind,
+    kind: SignatureAlgorithm,
     signature: &'a [u8],
 }
 
 /// Verifies `blob`, the PKCS#7 message of a trailer, as the signature of `signed`, the bytes before it, with the keys that
 /// a kernel trusts.
-pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abilities) -> Verified {
-    let mut parser = Parser { blob, abilities, registry: abilities.version.map(Registry::of), log: Vec::new() };
+pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abilities) -> VerifiedSignature {
+    let mut parser = MessageParser { blob, abilities, registry: abilities.version.map(Registry::of), log: Vec::new() };
     let answer = answer(signed, &mut parser, keys).unwrap_or_else(|end| end);
-    Verified { answer, log: parser.log }
+    VerifiedSignature { answer, log: parser.log }
 }
 
-fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Result<Verification, Verification> {
+fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -> Result<Verification, Verification> {
     if parser.blob.len() > LONGEST {
         return Ok(Verification::Broken { errno: EMSGSIZE });
     }
-    let message = Message::read(parser)?;
+    let message = ParsedMessage::read(parser)?;
     if message.has_content {
         // verify_pkcs7_message_sig, certs/system_keyring.c
         parser.warn("Data already supplied");
@@ -154,7 +156,7 @@ fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Resul
     }
     if signer.has_attributes {
         match parser.abilities.waives_attributes {
-            _ if signer.kind != Kind::MlDsa => {}
+            _ if signer.kind != SignatureAlgorithm::MlDsa => {}
             Some(false) => {}
             Some(true) | None => return Ok(Verification::Undecided),
         }
@@ -163,11 +165,11 @@ fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Resul
     }
     // ML-DSA takes the bytes themselves. All else is digested before anybody asks for the key (pkcs7_digest).
     let mut is_sure = true;
-    if signer.kind != Kind::MlDsa {
+    if signer.kind != SignatureAlgorithm::MlDsa {
         match (signer.hash, parser.abilities.sha512) {
-            (Hash::Sha384 | Hash::Sha512, Some(false)) => return Ok(Verification::Unsupported),
-            (Hash::Sha384 | Hash::Sha512, None) => return Ok(Verification::Undecided),
-            (Hash::Other, _) => is_sure = false,
+            (SignedDigest::Sha384 | SignedDigest::Sha512, Some(false)) => return Ok(Verification::Unsupported),
+            (SignedDigest::Sha384 | SignedDigest::Sha512, None) => return Ok(Verification::Undecided),
+            (SignedDigest::Other, _) => is_sure = false,
             _ => {}
         }
     }
@@ -203,14 +205,14 @@ fn answer(signed: &[u8], parser: &mut Parser<'_>, keys: &[Certificate]) -> Resul
 }
 
 /// What `pkcs7_parse_message` goes through, with what it says.
-struct Parser<'a> {
+struct MessageParser<'a> {
     blob: &'a [u8],
     abilities: Abilities,
     registry: Option<Registry>,
     log: Vec<String>,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> MessageParser<'a> {
     /// `pr_warn` of crypto/asymmetric_keys/pkcs7_*.c.
     fn warn(&mut self, line: &str) {
         self.log.push(format!("PKCS7: {line}"));
@@ -310,9 +312,9 @@ impl<'a> Parser<'a> {
     }
 }
 
-impl<'a> Message<'a> {
+impl<'a> ParsedMessage<'a> {
     /// The steps of pkcs7.asn1 in their order, since the first that fails gives the errno.
-    fn read(parser: &mut Parser<'a>) -> Result<Message<'a>, Verification> {
+    fn read(parser: &mut MessageParser<'a>) -> Result<ParsedMessage<'a>, Verification> {
         let content = ContentInfo::read(Elements::as_kernel(parser.blob)).ok_or(BROKEN)?;
         if parser.note(content.kind) != OID_SIGNED_DATA {
             return parser.refuse("Only support pkcs7_signedData type", INVALID);
@@ -360,7 +362,9 @@ impl<'a> Message<'a> {
         let mut signers = data.signers().ok_or(BROKEN)?;
         let signer = match signers.is_empty() {
             true => None,
-            false => Some(Signer::read(SignerInfo::next(&mut signers).ok_or(BROKEN)?, (version, is_data), parser)?),
+            false => {
+                Some(MessageSigner::read(SignerInfo::next(&mut signers).ok_or(BROKEN)?, (version, is_data), parser)?)
+            }
         };
         if !signers.is_empty() {
             // Several signers: each is tried, and the worst counts. Nobody signs modules so.
@@ -373,23 +377,23 @@ impl<'a> Message<'a> {
         let Some(signer) = signer else {
             return parser.refuse("Inconsistently supplied authAttrs", INVALID);
         };
-        Ok(Message { is_data, has_content: own_data.is_some(), certificates, signer })
+        Ok(ParsedMessage { is_data, has_content: own_data.is_some(), certificates, signer })
     }
 }
 
-impl<'a> Signer<'a> {
+impl<'a> MessageSigner<'a> {
     fn read(
         mut info: SignerInfo<'a>,
         (version, is_data): (u8, bool),
-        parser: &mut Parser<'a>,
-    ) -> Result<Signer<'a>, Verification> {
+        parser: &mut MessageParser<'a>,
+    ) -> Result<MessageSigner<'a>, Verification> {
         match info.version().ok_or(BROKEN)? {
             [own @ (1 | 3)] if *own == version => {}
             [1 | 3] => return parser.refuse("SignedData-SignerInfo version mismatch", BROKEN),
             _ => return parser.refuse("Unsupported SignerInfo version", INVALID),
         }
         let name = match info.identifier().ok_or(BROKEN)? {
-            SignerIdentifier::SubjectKeyIdentifier(_, id) => Name::KeyId(id.bytes),
+            SignerIdentifier::SubjectKeyIdentifier(_, id) => SignerName::KeyId(id.bytes),
             SignerIdentifier::IssuerAndSerial(mut signer) => {
                 let (issuer, name) = signer.issuer().ok_or(BROKEN)?;
                 parser.walk_name(name)?;
@@ -397,23 +401,23 @@ impl<'a> Signer<'a> {
                 if !signer.is_at_end() {
                     return Err(BROKEN);
                 }
-                Name::Serial { issuer, serial }
+                SignerName::Serial { issuer, serial }
             }
         };
-        if matches!(name, Name::KeyId(_)) != (version == 3) {
+        if matches!(name, SignerName::KeyId(_)) != (version == 3) {
             // The kernel takes the name that the version announces, and here that is the other one.
             return Err(Verification::Undecided);
         }
         let digest = parser.algorithm(info.fields())?;
-        match parser.registry.map_or(Known::Unclear, |registry| registry.takes_digest(&digest)) {
-            Known::No => return Err(parser.unsupported("digest", &digest)),
-            Known::Yes | Known::Unclear => {}
+        match parser.registry.map_or(ParserSupport::Unclear, |registry| registry.takes_digest(&digest)) {
+            ParserSupport::No => return Err(parser.unsupported("digest", &digest)),
+            ParserSupport::Yes | ParserSupport::Unclear => {}
         }
         let hash = match digest.as_str() {
-            "2.16.840.1.101.3.4.2.1" => Hash::Sha256,
-            "2.16.840.1.101.3.4.2.2" => Hash::Sha384,
-            "2.16.840.1.101.3.4.2.3" => Hash::Sha512,
-            _ => Hash::Other,
+            "2.16.840.1.101.3.4.2.1" => SignedDigest::Sha256,
+            "2.16.840.1.101.3.4.2.2" => SignedDigest::Sha384,
+            "2.16.840.1.101.3.4.2.3" => SignedDigest::Sha512,
+            _ => SignedDigest::Other,
         };
         let attributes = info.signed_attributes();
         let has_attributes = attributes.is_some();
@@ -421,18 +425,18 @@ impl<'a> Signer<'a> {
             parser.attributes(attributes.ok_or(BROKEN)?, is_data)?;
         }
         let algorithm = parser.algorithm(info.fields())?;
-        match parser.registry.map_or(Known::Unclear, |registry| registry.takes_algorithm(&algorithm)) {
-            Known::No => return Err(parser.unsupported("pkey", &algorithm)),
+        match parser.registry.map_or(ParserSupport::Unclear, |registry| registry.takes_algorithm(&algorithm)) {
+            ParserSupport::No => return Err(parser.unsupported("pkey", &algorithm)),
             // Between versions, one stops here and another goes on.
-            Known::Unclear if algorithm != OID_RSA => return Err(Verification::Undecided),
-            Known::Yes | Known::Unclear => {}
+            ParserSupport::Unclear if algorithm != OID_RSA => return Err(Verification::Undecided),
+            ParserSupport::Yes | ParserSupport::Unclear => {}
         }
         let kind = match algorithm.as_str() {
-            OID_RSA => Kind::Rsa,
-            OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87 => Kind::MlDsa,
+            OID_RSA => SignatureAlgorithm::Rsa,
+            OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87 => SignatureAlgorithm::MlDsa,
             // with SHA-1, with SHA-2, and with SHA-3
-            name if name == "1.2.840.10045.4.1" || name.starts_with("1.2.840.10045.4.3.") => Kind::Ecdsa,
-            _ => Kind::Other,
+            name if name == "1.2.840.10045.4.1" || name.starts_with("1.2.840.10045.4.3.") => SignatureAlgorithm::Ecdsa,
+            _ => SignatureAlgorithm::Other,
         };
         let signature = info.signature().ok_or(BROKEN)?.1.bytes;
         if let Some(mut list) = info.unsigned_attributes() {
@@ -449,7 +453,7 @@ impl<'a> Signer<'a> {
         if !is_data && !has_attributes {
             return parser.refuse("Authenticode requires AuthAttrs", BROKEN);
         }
-        Ok(Signer { name, hash, has_attributes, kind, signature })
+        Ok(MessageSigner { name, hash, has_attributes, kind, signature })
     }
 
     /// Is the signature that of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is

@@ -16,7 +16,7 @@ pub(crate) const ENTRY: usize = 64;
 
 /// One symbol version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct SymbolVersion {
     /// The symbol's name as it stands in the file (old powerpc64 modules have a dot before it).
     pub symbol: Vec<u8>,
     /// Its CRC. Basic entries of 64-bit modules have room for 64 bits; kernels use 32.
@@ -26,7 +26,7 @@ pub struct Version {
 /// Which sections hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum VersionsFormat {
     /// No symbol versions.
     None,
     /// `__versions` alone.
@@ -41,9 +41,9 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SymbolVersions {
     /// `__versions`, in its order.
-    pub basic: Option<Vec<Version>>,
+    pub basic: Option<Vec<SymbolVersion>>,
     /// The extended ones, in their order.
-    pub extended: Option<Vec<Version>>,
+    pub extended: Option<Vec<SymbolVersion>>,
     /// Is `__versions` marked SHF_ALLOC? Kernels do not see it otherwise; kmod clears the mark to force.
     pub visible: bool,
 }
@@ -64,12 +64,12 @@ impl SymbolVersions {
     }
 
     /// Which kind is there.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> VersionsFormat {
         match (&self.basic, &self.extended) {
-            (None, None) => Kind::None,
-            (Some(_), None) => Kind::Basic,
-            (None, Some(_)) => Kind::Extended,
-            (Some(_), Some(_)) => Kind::Both,
+            (None, None) => VersionsFormat::None,
+            (Some(_), None) => VersionsFormat::Basic,
+            (None, Some(_)) => VersionsFormat::Extended,
+            (Some(_), Some(_)) => VersionsFormat::Both,
         }
     }
 
@@ -89,7 +89,7 @@ impl SymbolVersions {
     }
 }
 
-fn read_basic(elf: &Elf<'_>, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
+fn read_basic(elf: &Elf<'_>, bytes: &[u8], size: u64) -> Result<Vec<SymbolVersion>> {
     if size as usize != bytes.len() || !bytes.len().is_multiple_of(ENTRY) {
         let what = format!("section __versions has {size} bytes, no multiple of {ENTRY}");
         return Err(Error::new(ErrorKind::Malformed, what));
@@ -101,12 +101,12 @@ fn read_basic(elf: &Elf<'_>, bytes: &[u8], size: u64) -> Result<Vec<Version>> {
             let name = name.split(|b| *b == 0).next().filter(|n| n.len() < name.len());
             let name =
                 name.ok_or_else(|| Error::new(ErrorKind::Malformed, "a symbol's name in __versions has no end"))?;
-            Ok(Version { symbol: name.to_vec(), crc: elf.endian.number(crc) })
+            Ok(SymbolVersion { symbol: name.to_vec(), crc: elf.endian.number(crc) })
         })
         .collect()
 }
 
-fn read_extended(elf: &Elf<'_>, image: &[u8]) -> Result<Option<Vec<Version>>> {
+fn read_extended(elf: &Elf<'_>, image: &[u8]) -> Result<Option<Vec<SymbolVersion>>> {
     let wrong = |what: &str| Err(Error::new(ErrorKind::Malformed, format!("extended symbol versions: {what}")));
     let (crcs, names) = match (elf.section("__version_ext_crcs")?, elf.section("__version_ext_names")?) {
         (None, None) => return Ok(None),
@@ -127,5 +127,5 @@ fn read_extended(elf: &Elf<'_>, image: &[u8]) -> Result<Option<Vec<Version>>> {
         return wrong(&format!("{} CRCs, but {} names", crcs.len() / 4, names.len()));
     }
     let versions = crcs.chunks_exact(4).zip(names);
-    Ok(Some(versions.map(|(crc, name)| Version { symbol: name.to_vec(), crc: elf.endian.number(crc) }).collect()))
+    Ok(Some(versions.map(|(crc, name)| SymbolVersion { symbol: name.to_vec(), crc: elf.endian.number(crc) }).collect()))
 }

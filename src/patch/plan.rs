@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::Module;
 use crate::module::container::Container;
 use crate::module::elf::Elf;
-use crate::module::modinfo::Entry;
+use crate::module::modinfo::ModinfoEntry;
 use crate::patch::repack;
 use crate::patch::request::{Mark, Mode, Request, Signature, Wish};
 use crate::patch::strings::{self, Strings};
@@ -267,7 +267,7 @@ impl File<'_> {
 struct Work<'w> {
     inside: &'w [u8],
     module: &'w Module,
-    entry: &'w Entry,
+    entry: &'w ModinfoEntry,
     request: &'w Request,
 }
 
@@ -398,7 +398,7 @@ fn no_room(wish: &Wish, room: usize) -> Error {
 }
 
 /// The one entry that is to be changed.
-fn vermagic_entry(module: &Module) -> Result<&Entry> {
+fn vermagic_entry(module: &Module) -> Result<&ModinfoEntry> {
     let mut entries = module.modinfo.entries.iter().filter(|e| e.key == b"vermagic");
     let entry = match (entries.next(), entries.next()) {
         (Some(entry), None) => entry,

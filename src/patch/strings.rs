@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use crate::digest::Sha256;
-use crate::module::modinfo::{Entry, Modinfo};
+use crate::module::modinfo::{Modinfo, ModinfoEntry};
 
-pub use crate::module::glance::MARK;
+pub use crate::module::summary::MARK;
 
 /// The strings of a section, being rewritten.
 pub(super) struct Strings {
@@ -40,7 +40,7 @@ impl Strings {
     }
 
     /// Puts another value behind the entry's `key=`; where it has no room, the string stands at the end anew.
-    pub(super) fn set(&mut self, entry: &Entry, value: &[u8]) {
+    pub(super) fn set(&mut self, entry: &ModinfoEntry, value: &[u8]) {
         let at = entry.value_range().start.saturating_sub(self.base);
         let space = entry.space.end.saturating_sub(self.base);
         if at + value.len() < space {
@@ -56,7 +56,7 @@ impl Strings {
     }
 
     /// Fills an entry with NULs.
-    pub(super) fn blank(&mut self, entry: &Entry) {
+    pub(super) fn blank(&mut self, entry: &ModinfoEntry) {
         let start = entry.range.start.saturating_sub(self.base);
         self.write(start..start + entry.range.len(), b"");
     }
@@ -120,11 +120,11 @@ mod tests {
     use super::*;
 
     /// A section that begins at byte 100 of the image, and the entry of this key.
-    fn section(bytes: &'static [u8], key: &str) -> (Strings, Entry) {
+    fn section(bytes: &'static [u8], key: &str) -> (Strings, ModinfoEntry) {
         let at = bytes.windows(key.len() + 1).position(|window| window == format!("{key}=").as_bytes()).unwrap();
         let len = bytes[at..].iter().position(|byte| *byte == 0).unwrap();
         let nuls = bytes[at + len..].iter().take_while(|byte| **byte == 0).count();
-        let entry = Entry {
+        let entry = ModinfoEntry {
             key: key.into(),
             value: bytes[at + key.len() + 1..at + len].into(),
             range: 100 + at..100 + at + len,

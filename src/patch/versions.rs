@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::edit::Edit;
 use crate::error::Result;
 use crate::module::elf::Elf;
-use crate::module::versions::{ENTRY, SymbolVersions, Version};
+use crate::module::versions::{ENTRY, SymbolVersion, SymbolVersions};
 
 /// What becomes of the symbol versions.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +89,7 @@ fn rewrite(
         [("__versions", &versions.basic, ENTRY, elf.class.word()), ("__version_ext_crcs", &versions.extended, 4, 4)];
     for (name, list, step, size) in lists {
         let Some(section) = elf.section(name)? else { continue };
-        for (index, Version { symbol, crc }) in list.iter().flatten().enumerate() {
+        for (index, SymbolVersion { symbol, crc }) in list.iter().flatten().enumerate() {
             let symbol = String::from_utf8_lossy(symbol);
             let Some(theirs) = crcs.get(symbol.as_ref()) else {
                 unknown.insert(symbol.into_owned());
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::edit;
     use crate::module::Module;
-    use crate::module::versions::Kind;
+    use crate::module::versions::VersionsFormat;
 
     const BOTH: &[u8] = include_bytes!("../../fixtures/modules/both-versions.ko");
     const BIG: &[u8] = include_bytes!("../../fixtures/modules/s390x.ko");
@@ -164,7 +164,7 @@ mod tests {
     fn hidden_ones_keep_their_bytes_and_lose_one_flag_each() {
         let (module, versioned) = changed(BOTH, &Modversions::Blank);
         assert!(versioned.hidden && !module.versions.visible);
-        assert_eq!(module.versions.kind(), Kind::Both);
+        assert_eq!(module.versions.kind(), VersionsFormat::Both);
         let (edits, _) = hide(BOTH, &Elf::read(BOTH).unwrap()).unwrap();
         let bits = |edit: &Edit| {
             let bits = edit.old.iter().zip(&edit.new).map(|(old, new)| (old ^ new).count_ones());

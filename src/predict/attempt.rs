@@ -1,7 +1,7 @@
 //! One attempt at loading: what each step has to go by.
 
 use crate::kernel::{Kernel, Machine, OwnImports};
-use crate::predict::loaded::{Loaded, machine_of};
+use crate::predict::load_info::{LoadInfo, machine_of};
 use crate::predict::options::{Candidate, LoadOptions};
 use crate::predict::rules::Rules;
 use crate::predict::verdict::PatchMode;
@@ -20,7 +20,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// The kernel's machine; the module's own where that is not known.
-    pub(super) fn machine(&self, loaded: &Loaded<'_>) -> Machine {
+    pub(super) fn machine(&self, loaded: &LoadInfo<'_>) -> Machine {
         let known = self.kernel.facts.machine.as_ref();
         known.map_or_else(|| machine_of(loaded.file), |machine| machine.value)
     }

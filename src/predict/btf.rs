@@ -4,8 +4,8 @@ use crate::btf::Rejection;
 use crate::btf::relocation::validate_with_base;
 use crate::btf::validity::{Validity, validate_module};
 use crate::predict::attempt::Attempt;
-use crate::predict::loaded::{Loaded, Section};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::{LoadInfo, SectionHeader};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 
@@ -14,7 +14,7 @@ const MISMATCH: &str = "Kernel module BTF mismatch detected";
 const MISMATCH_LINE: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
 
 /// The step.
-pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(section) = loaded.find_any(".BTF").filter(|section| section.size > 0) else { return Ok(()) };
     let is_checked = attempt.rules.has(Rule::BtfChecked);
     if is_checked == Some(false) {
@@ -68,7 +68,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 }
 
 /// Its BTF is tolerated whether it fits or not; a line about it comes only if it does not. `what` would tell.
-fn unknown_fit(what: &str, record: &mut Record) {
+fn unknown_fit(what: &str, record: &mut AttemptRecord) {
     record.lines_are_open = true;
     record.skip(
         LoaderStep::Btf,
@@ -81,7 +81,7 @@ fn unknown_fit(what: &str, record: &mut Record) {
 
 /// Does the module's BTF fit? A module that is built outside the tree may bring the part of its kernel's BTF that it
 /// needs. Kernels that do not know that section read the module's types as if they followed the kernel's own.
-fn validity(attempt: &Attempt<'_>, loaded: &Loaded<'_>, section: &Section, kernel: &[u8]) -> Validity {
+fn validity(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, section: &SectionHeader, kernel: &[u8]) -> Validity {
     let version = attempt.rules.major_minor();
     let base = loaded.find_any(".BTF.base");
     match (base, attempt.rules.has(Rule::BtfBase)) {
@@ -93,7 +93,7 @@ fn validity(attempt: &Attempt<'_>, loaded: &Loaded<'_>, section: &Section, kerne
 
 /// The lines of a kernel that loads a module whose BTF does not fit (`btf_module_notify`): up to 6.2 those of a refusal,
 /// since then one, and of the others those alone that describe no type.
-fn mismatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, rejection: &Rejection, record: &mut Record) {
+fn mismatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, rejection: &Rejection, record: &mut AttemptRecord) {
     let has_line = match &attempt.kernel.facts.messages {
         Some(messages) => Some(messages.value.contains(MISMATCH)),
         None => attempt.rules.since(6, 3),
@@ -113,7 +113,7 @@ fn mismatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, rejection: &Rejection, r
     }
 }
 
-fn failed(loaded: &Loaded<'_>, errno: i32) -> String {
+fn failed(loaded: &LoadInfo<'_>, errno: i32) -> String {
     format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name)
 }
 

@@ -8,7 +8,7 @@ use crate::kernel::Kernel;
 
 /// Who built a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Builder {
+pub(super) enum KernelBuilder {
     /// Debian: a missing CRC refuses a module (5.10 to 7.2, seen in each).
     Debian,
     /// Somebody who does not start from Debian's source: taken to be as upstream.
@@ -28,36 +28,36 @@ const OTHERS: [&str; 3] = ["-pve", ".fc", ".el"];
 /// What Debian puts before the number of its version. Without a number it is anybody's: Fedora's `+debug`.
 const OF_DEBIAN: &str = "+deb";
 
-impl Builder {
+impl KernelBuilder {
     /// The builder of a kernel: by its version line, else by its release.
-    pub(super) fn of(kernel: &Kernel) -> Builder {
+    pub(super) fn of(kernel: &Kernel) -> KernelBuilder {
         match &kernel.facts.banner {
-            Some(banner) => Builder::of_banner(&banner.value),
-            None => Builder::of_release(kernel.release().unwrap_or_default()),
+            Some(banner) => KernelBuilder::of_banner(&banner.value),
+            None => KernelBuilder::of_release(kernel.release().unwrap_or_default()),
         }
     }
 
-    fn of_banner(banner: &str) -> Builder {
+    fn of_banner(banner: &str) -> KernelBuilder {
         // The compiler's part has a `#` in no known line, and the last one counts in any case.
         let (front, package) = banner.trim_end().rsplit_once(" #").unwrap_or((banner, ""));
         let is_by_debian = front.contains(DEBIAN);
         let says_debian = package.split(' ').any(|word| word == "Debian");
         match (is_by_debian, says_debian) {
-            (true, true) => Builder::Debian,
-            (false, false) if !is_of_debians_packaging(package) => Builder::Upstream,
-            _ => Builder::Unknown,
+            (true, true) => KernelBuilder::Debian,
+            (false, false) if !is_of_debians_packaging(package) => KernelBuilder::Upstream,
+            _ => KernelBuilder::Unknown,
         }
     }
 
     /// Debian has put `+deb13` and so on into its releases since 13 (trixie); before, its `6.1.0-47-amd64` is anybody's.
-    fn of_release(release: &str) -> Builder {
+    fn of_release(release: &str) -> KernelBuilder {
         if OTHERS.iter().any(|other| release.contains(other)) {
-            return Builder::Upstream;
+            return KernelBuilder::Upstream;
         }
         let (_, number) = release.split_once(OF_DEBIAN).unwrap_or_default();
         match number.starts_with(|c: char| c.is_ascii_digit()) {
-            true => Builder::Debian,
-            false => Builder::Unknown,
+            true => KernelBuilder::Debian,
+            false => KernelBuilder::Unknown,
         }
     }
 }
@@ -84,7 +84,7 @@ mod tests {
             "Linux version 4.9.0-12-amd64 (debian-kernel@lists.debian.org) (gcc version 6.3.0 20170516 (Debian \
              6.3.0-18+deb9u1) ) #1 SMP Debian 4.9.210-1 (2020-01-20)\n",
         ] {
-            assert_eq!(Builder::of_banner(banner), Builder::Debian, "{banner}");
+            assert_eq!(KernelBuilder::of_banner(banner), KernelBuilder::Debian, "{banner}");
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
              (GNU Binutils for Ubuntu) 2.34) #1642 SMP PREEMPT Mon Apr  3 17:24:16 BST 2023",
             "Linux version 6.1 (builder@example.org) #1 SMP",
         ] {
-            assert_eq!(Builder::of_banner(banner), Builder::Upstream, "{banner}");
+            assert_eq!(KernelBuilder::of_banner(banner), KernelBuilder::Upstream, "{banner}");
         }
     }
 
@@ -121,23 +121,23 @@ mod tests {
             "Linux version 4.19.0-6-amd64 (debian-kernel@lists.debian.org) (gcc version 8.3.0 (Debian 8.3.0-6)) #1 SMP Uos \
              4.19.67-11eagle (2020-03-21)",
         ] {
-            assert_eq!(Builder::of_banner(banner), Builder::Unknown, "{banner}");
+            assert_eq!(KernelBuilder::of_banner(banner), KernelBuilder::Unknown, "{banner}");
         }
     }
 
     #[test]
     fn without_a_version_line_a_release_tells_little() {
-        assert_eq!(Builder::of_release("6.12.117+deb13-cloud-arm64"), Builder::Debian);
-        assert_eq!(Builder::of_release("5.11.22-1-pve"), Builder::Upstream);
-        assert_eq!(Builder::of_release("2.6.32-279.el6.x86_64"), Builder::Upstream);
-        assert_eq!(Builder::of_release("6.1.0-47-amd64"), Builder::Unknown);
+        assert_eq!(KernelBuilder::of_release("6.12.117+deb13-cloud-arm64"), KernelBuilder::Debian);
+        assert_eq!(KernelBuilder::of_release("5.11.22-1-pve"), KernelBuilder::Upstream);
+        assert_eq!(KernelBuilder::of_release("2.6.32-279.el6.x86_64"), KernelBuilder::Upstream);
+        assert_eq!(KernelBuilder::of_release("6.1.0-47-amd64"), KernelBuilder::Unknown);
     }
 
     #[test]
     fn a_debug_kernel_is_not_debians() {
-        assert_eq!(Builder::of_release("6.14.5-300.fc42.x86_64+debug"), Builder::Upstream);
-        assert_eq!(Builder::of_release("5.14.0-503.el9.x86_64+debug"), Builder::Upstream);
-        assert_eq!(Builder::of_release("6.6.30+debug"), Builder::Unknown);
-        assert_eq!(Builder::of_release("6.6.30+deb"), Builder::Unknown);
+        assert_eq!(KernelBuilder::of_release("6.14.5-300.fc42.x86_64+debug"), KernelBuilder::Upstream);
+        assert_eq!(KernelBuilder::of_release("5.14.0-503.el9.x86_64+debug"), KernelBuilder::Upstream);
+        assert_eq!(KernelBuilder::of_release("6.6.30+debug"), KernelBuilder::Unknown);
+        assert_eq!(KernelBuilder::of_release("6.6.30+deb"), KernelBuilder::Unknown);
     }
 }

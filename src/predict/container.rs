@@ -9,18 +9,18 @@
 
 use std::borrow::Cow;
 
-use crate::module::container::{After, Container, Header, Packing};
+use crate::module::container::{Container, Packing, StreamHeader, TrailingData};
 use crate::predict::errno;
-use crate::predict::loaded::{self, number};
+use crate::predict::load_info::{self, number};
 use crate::predict::options::{Candidate, Force, LoadOptions, Loader};
-use crate::predict::record::Record;
+use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rules;
 use crate::predict::userspace::errno_name;
 use crate::predict::verdict::{Decision, LoaderStep, StepResult};
 
 /// What happens to a file on its way to the loader's first check.
 #[derive(Clone, Debug, PartialEq)]
-enum Handed<'f> {
+enum Handover<'f> {
     /// kmod unpacks it and hands over the bytes. What was to be forced is edited into them.
     ByKmod(Cow<'f, [u8]>),
     /// The kernel unpacks it.
@@ -36,7 +36,7 @@ enum Handed<'f> {
 }
 
 /// How an attempt at loading plain bytes is predicted, and what came of all that is inside, not forced.
-type Plain<'a> = (&'a dyn Fn(&Candidate<'_>, &LoadOptions) -> Record, &'a Record);
+type Plain<'a> = (&'a dyn Fn(&Candidate<'_>, &LoadOptions) -> AttemptRecord, &'a AttemptRecord);
 
 /// The one attempt that is predicted for a compressed file; where loaders differ and none is named, an unknown one.
 pub(super) fn attempt(
@@ -45,15 +45,15 @@ pub(super) fn attempt(
     rules: &Rules<'_>,
     load: &LoadOptions,
     plain: Plain<'_>,
-) -> Record {
-    let file = File { bytes: subject.bytes, packing, rules, force: load.force };
+) -> AttemptRecord {
+    let file = CompressedFile { bytes: subject.bytes, packing, rules, force: load.force };
     let named = [load.loader];
     let loaders: &[Loader] = match load.loader {
         Loader::Any => &[Loader::Kmod30, Loader::Kmod31, Loader::Kmod34],
         _ => &named,
     };
     // Loaders that do the same come to the same.
-    let mut ways: Vec<(Vec<Loader>, Handed<'_>)> = Vec::new();
+    let mut ways: Vec<(Vec<Loader>, Handover<'_>)> = Vec::new();
     for loader in loaders {
         let handed = file.handed(*loader);
         match ways.iter_mut().find(|(_, other)| *other == handed) {
@@ -61,15 +61,15 @@ pub(super) fn attempt(
             None => ways.push((vec![*loader], handed)),
         }
     }
-    let judged: Vec<(Vec<Loader>, Handed<'_>, Record)> = ways
+    let judged: Vec<(Vec<Loader>, Handover<'_>, AttemptRecord)> = ways
         .into_iter()
         .map(|(loaders, handed)| {
             let record = file.record(&handed, subject, load, plain);
             (loaders, handed, record)
         })
         .collect();
-    let Some((_, _, first)) = judged.first() else { return Record::default() };
-    let is_same = |other: &Record| {
+    let Some((_, _, first)) = judged.first() else { return AttemptRecord::default() };
+    let is_same = |other: &AttemptRecord| {
         (other.answer(), other.refused, &other.dmesg, other.taints)
             == (first.answer(), first.refused, &first.dmesg, first.taints)
     };
@@ -83,7 +83,7 @@ pub(super) fn attempt(
         false if is_refused => StepResult::Fail,
         false => StepResult::Unknown,
         true if matches!(first.refused, Some((LoaderStep::Container, _))) => StepResult::Fail,
-        true if judged.iter().any(|(_, handed, _)| matches!(handed, Handed::Unknown(_))) => StepResult::Unknown,
+        true if judged.iter().any(|(_, handed, _)| matches!(handed, Handover::Unknown(_))) => StepResult::Unknown,
         true => StepResult::Pass,
     };
     let mut record = judged.into_iter().next().map(|(_, _, record)| record).unwrap_or_default();
@@ -103,7 +103,7 @@ pub(super) fn attempt(
 }
 
 /// A compressed file and the kernel.
-struct File<'f> {
+struct CompressedFile<'f> {
     /// What is inside: all streams.
     bytes: &'f [u8],
     packing: &'f Packing,
@@ -117,21 +117,21 @@ const SHORTEST: usize = 64;
 /// A larger dictionary or window may be more than a kernel can allocate, in bytes.
 const CERTAIN_MEMORY: u64 = 128 << 20;
 
-impl<'f> File<'f> {
-    fn handed(&self, loader: Loader) -> Handed<'f> {
+impl<'f> CompressedFile<'f> {
+    fn handed(&self, loader: Loader) -> Handover<'f> {
         let own = self.packing.container;
         match (loader, self.unpacked_by_kernel()) {
             (Loader::Kernel, known) => self.by_kernel(known),
             (Loader::Kmod30 | Loader::Any, _) => self.by_kmod(loader),
             // What any decoder of the format reads to its end need not be asked about.
             (_, None) => match self.by_kernel(Some(Some(own))) {
-                Handed::ByKernel(inside) if inside.len() == self.bytes.len() && self.force == Force::None => {
+                Handover::ByKernel(inside) if inside.len() == self.bytes.len() && self.force == Force::None => {
                     match self.by_kmod(loader) {
-                        Handed::ByKmod(_) => Handed::ByEither,
+                        Handover::ByKmod(_) => Handover::ByEither,
                         other => other,
                     }
                 }
-                _ => Handed::Unknown(
+                _ => Handover::Unknown(
                     "does the kernel unpack modules itself? (/sys/module/compression; its image or configuration)"
                         .to_owned(),
                 ),
@@ -163,19 +163,19 @@ impl<'f> File<'f> {
     }
 
     /// kmod unpacks the file (libkmod/libkmod-file.c of 30, libkmod-file-xz.c and -zstd.c of 34).
-    fn by_kmod(&self, loader: Loader) -> Handed<'f> {
-        let refuses = |why: &str| Handed::KmodRefuses { errno: errno::EINVAL, why: why.to_owned() };
+    fn by_kmod(&self, loader: Loader) -> Handover<'f> {
+        let refuses = |why: &str| Handover::KmodRefuses { errno: errno::EINVAL, why: why.to_owned() };
         match (self.packing.container, self.packing.header) {
             (Container::Gzip, _) => {
-                return Handed::Unknown("is it built with zlib? (kmod --version: +ZLIB; Debian's is not)".to_owned());
+                return Handover::Unknown("is it built with zlib? (kmod --version: +ZLIB; Debian's is not)".to_owned());
             }
-            (_, _) if matches!(self.packing.after, After::Other(_)) => {
+            (_, _) if matches!(self.packing.after, TrailingData::Other(_)) => {
                 return refuses("other bytes follow the compressed data");
             }
-            (Container::Xz, Some(Header::Xz { filter: Some(RISCV), .. })) if loader != Loader::Kmod34 => {
-                return Handed::Unknown("does its liblzma know the filter riscv? (5.6 and later do)".to_owned());
+            (Container::Xz, Some(StreamHeader::Xz { filter: Some(RISCV), .. })) if loader != Loader::Kmod34 => {
+                return Handover::Unknown("does its liblzma know the filter riscv? (5.6 and later do)".to_owned());
             }
-            (Container::Zstd, Some(Header::Zstd { content, .. })) if loader == Loader::Kmod34 => match content {
+            (Container::Zstd, Some(StreamHeader::Zstd { content, .. })) if loader == Loader::Kmod34 => match content {
                 None | Some(0) => return refuses("the zstd frame does not say how much comes out of it"),
                 Some(content) if (self.bytes.len() as u64) > content => {
                     return refuses("more than one zstd frame");
@@ -185,18 +185,18 @@ impl<'f> File<'f> {
             _ => {}
         }
         if self.bytes.len() < SHORTEST {
-            return Handed::KernelRefuses { errno: errno::ENOEXEC, line: None, why: "nothing inside".to_owned() };
+            return Handover::KernelRefuses { errno: errno::ENOEXEC, line: None, why: "nothing inside".to_owned() };
         }
-        Handed::ByKmod(match self.force {
+        Handover::ByKmod(match self.force {
             Force::None => Cow::Borrowed(self.bytes),
             force => Cow::Owned(edited(self.bytes, force)),
         })
     }
 
     /// The kernel unpacks the file (finit_module(2) with flag 4), if it can.
-    fn by_kernel(&self, format: Option<Option<Container>>) -> Handed<'f> {
+    fn by_kernel(&self, format: Option<Option<Container>>) -> Handover<'f> {
         let own = self.packing.container;
-        let refuses = |errno: i32, line: Option<&str>, why: &str| Handed::KernelRefuses {
+        let refuses = |errno: i32, line: Option<&str>, why: &str| Handover::KernelRefuses {
             errno,
             line: line.map(str::to_owned),
             why: why.to_owned(),
@@ -206,7 +206,7 @@ impl<'f> File<'f> {
             (Some(None), Some(true)) => return refuses(errno::EOPNOTSUPP, None, "the kernel can't unpack modules"),
             (Some(None), Some(false)) => return refuses(errno::EINVAL, None, "the kernel does not know the flag"),
             _ => {
-                return Handed::Unknown(
+                return Handover::Unknown(
                     "does the kernel unpack modules itself? (its image or configuration)".to_owned(),
                 );
             }
@@ -216,9 +216,9 @@ impl<'f> File<'f> {
             let line = format!("not {article} {} compressed module", format.name());
             return refuses(errno::EINVAL, Some(&line), &format!("the kernel unpacks {} only", format.name()));
         }
-        let limits = Handed::Unknown("does the kernel have memory for a dictionary of that size?".to_owned());
+        let limits = Handover::Unknown("does the kernel have memory for a dictionary of that size?".to_owned());
         match self.packing.header {
-            Some(Header::Xz { check, filter, is_odd, dictionary }) => {
+            Some(StreamHeader::Xz { check, filter, is_odd, dictionary }) => {
                 // lib/xz/xz_dec_stream.c: XZ_OPTIONS_ERROR is 6.
                 let options = |why: &str| refuses(errno::EINVAL, Some("decompression failed with status 6"), why);
                 if check > 1 {
@@ -236,7 +236,7 @@ impl<'f> File<'f> {
                     Some((filter, None)) => {
                         let name = filter_name(filter);
                         let option = filter_option(filter).unwrap_or("XZ_DEC_BCJ");
-                        return Handed::Unknown(format!("does the kernel know the filter {name}? (CONFIG_{option})"));
+                        return Handover::Unknown(format!("does the kernel know the filter {name}? (CONFIG_{option})"));
                     }
                     Some((_, Some(true))) | None => {}
                 }
@@ -244,20 +244,20 @@ impl<'f> File<'f> {
                     return limits;
                 }
             }
-            Some(Header::Zstd { window, .. }) if window > CERTAIN_MEMORY => return limits,
+            Some(StreamHeader::Zstd { window, .. }) if window > CERTAIN_MEMORY => return limits,
             None if own != Container::Gzip => {
-                return Handed::Unknown("the file's header is not understood".to_owned());
+                return Handover::Unknown("the file's header is not understood".to_owned());
             }
             _ => {}
         }
         let inside = self.bytes.get(..self.packing.first).unwrap_or(self.bytes);
         if !inside.is_empty() || self.rules.since(6, 13) == Some(false) {
-            return Handed::ByKernel(inside);
+            return Handover::ByKernel(inside);
         }
         // IMA takes nothing for a reason to refuse (`ima_post_read_file`); up to 6.12 it is not asked again.
         match self.rules.since(7, 2) {
             Some(true) => refuses(errno::EACCES, None, "nothing inside its first stream"),
-            _ => Handed::Unknown("what does this kernel say to nothing at all?".to_owned()),
+            _ => Handover::Unknown("what does this kernel say to nothing at all?".to_owned()),
         }
     }
 
@@ -278,30 +278,30 @@ impl<'f> File<'f> {
     /// What comes of the file in one way.
     fn record(
         &self,
-        handed: &Handed<'_>,
+        handed: &Handover<'_>,
         subject: &Candidate<'_>,
         load: &LoadOptions,
         (attempt, whole): Plain<'_>,
-    ) -> Record {
+    ) -> AttemptRecord {
         let plain = |bytes| Candidate { bytes, ..*subject };
         match handed {
-            Handed::ByKmod(Cow::Borrowed(_)) | Handed::ByEither => whole.clone(),
+            Handover::ByKmod(Cow::Borrowed(_)) | Handover::ByEither => whole.clone(),
             // The flags of finit_module(2) are there for files alone.
-            Handed::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &LoadOptions { force: Force::None, ..*load }),
-            Handed::ByKernel(bytes) if bytes.len() == self.bytes.len() && load.force == Force::None => whole.clone(),
-            Handed::ByKernel(bytes) => attempt(&plain(bytes), load),
-            Handed::KernelRefuses { errno, line, why } => {
-                let mut record = Record::default();
+            Handover::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &LoadOptions { force: Force::None, ..*load }),
+            Handover::ByKernel(bytes) if bytes.len() == self.bytes.len() && load.force == Force::None => whole.clone(),
+            Handover::ByKernel(bytes) => attempt(&plain(bytes), load),
+            Handover::KernelRefuses { errno, line, why } => {
+                let mut record = AttemptRecord::default();
                 line.iter().for_each(|line| record.say(line.clone()));
                 record.refused = record.fail(LoaderStep::Container, *errno, why.clone(), None).err();
                 record
             }
-            Handed::KmodRefuses { errno, why } => {
-                let mut record = Record::default();
+            Handover::KmodRefuses { errno, why } => {
+                let mut record = AttemptRecord::default();
                 record.refused = record.fail(LoaderStep::Container, *errno, why.clone(), None).err();
                 record
             }
-            Handed::Unknown(note) => {
+            Handover::Unknown(note) => {
                 let mut record = whole.clone();
                 record.unknown(LoaderStep::Container, note.clone());
                 record
@@ -310,31 +310,31 @@ impl<'f> File<'f> {
     }
 
     /// One sentence: how it is compressed, what each loader does, how it is fixed.
-    fn note(&self, judged: &[(Vec<Loader>, Handed<'_>, Record)], is_decided: bool) -> String {
+    fn note(&self, judged: &[(Vec<Loader>, Handover<'_>, AttemptRecord)], is_decided: bool) -> String {
         let name = self.packing.container.name();
         let mut parts = vec![format!("compressed ({name})")];
         let (mut is_wrong, mut is_edited) = (false, false);
         for (loaders, handed, record) in judged {
             let who = words(loaders);
             let (what, is_bad) = match handed {
-                Handed::ByKmod(Cow::Borrowed(_)) => ("unpacks it".to_owned(), false),
-                Handed::ByEither => {
+                Handover::ByKmod(Cow::Borrowed(_)) => ("unpacks it".to_owned(), false),
+                Handover::ByEither => {
                     ("unpacks it or lets the kernel do it, which reads all of it too".to_owned(), false)
                 }
-                Handed::ByKmod(Cow::Owned(_)) => {
+                Handover::ByKmod(Cow::Owned(_)) => {
                     is_edited |= record.answer() == Decision::Refused;
                     ("unpacks it and edits the image, but leaves the trailer on".to_owned(), false)
                 }
-                Handed::ByKernel(inside) if inside.len() < self.bytes.len() => {
+                Handover::ByKernel(inside) if inside.len() < self.bytes.len() => {
                     ("lets the kernel unpack it, which reads the first stream only".to_owned(), true)
                 }
-                Handed::ByKernel(_) => ("lets the kernel unpack it".to_owned(), false),
-                Handed::KernelRefuses { line: Some(line), why, .. } => {
+                Handover::ByKernel(_) => ("lets the kernel unpack it".to_owned(), false),
+                Handover::KernelRefuses { line: Some(line), why, .. } => {
                     (format!("lets the kernel unpack it: \"{line}\" ({why})"), true)
                 }
-                Handed::KernelRefuses { why, .. } => (format!("hands it to the kernel: {why}"), true),
-                Handed::KmodRefuses { why, .. } => (format!("does not take it: {why}"), true),
-                Handed::Unknown(note) => (format!("may take it: {note}"), false),
+                Handover::KernelRefuses { why, .. } => (format!("hands it to the kernel: {why}"), true),
+                Handover::KmodRefuses { why, .. } => (format!("does not take it: {why}"), true),
+                Handover::Unknown(note) => (format!("may take it: {note}"), false),
             };
             is_wrong |= is_bad;
             let outcome = match (record.answer(), record.refused) {
@@ -426,14 +426,14 @@ fn check_name(check: u8) -> Cow<'static, str> {
 /// first `vermagic=` becomes zeros, `__versions` loses SHF_ALLOC. All else stays, the trailer too.
 fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
     let mut edited = bytes.to_vec();
-    let machine = loaded::machine_of(bytes);
-    let Some(header) = loaded::Header::read(bytes, machine.class, machine.endian) else { return edited };
+    let machine = load_info::machine_of(bytes);
+    let Some(header) = load_info::ElfHeader::read(bytes, machine.class, machine.endian) else { return edited };
     let sections = header.sections(bytes);
-    let find = |name: &str| loaded::find(bytes, &header, &sections, name, false);
+    let find = |name: &str| load_info::find(bytes, &header, &sections, name, false);
     if force.vermagic()
         && let Some(section) = find(".modinfo").and_then(|at| sections.get(at))
     {
-        let strings = loaded::bytes_of(bytes, section);
+        let strings = load_info::bytes_of(bytes, section);
         let mut at = usize::try_from(section.offset).unwrap_or(usize::MAX);
         for string in strings.split(|byte| *byte == 0) {
             if string.starts_with(b"vermagic=") {
@@ -448,7 +448,7 @@ fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
     {
         // sh_flags is the third field, after two words of four bytes.
         let table = usize::try_from(header.shoff).unwrap_or(usize::MAX);
-        let flags = table.saturating_add(index * loaded::section_size(machine.class)).saturating_add(8);
+        let flags = table.saturating_add(index * load_info::section_size(machine.class)).saturating_add(8);
         let size = if machine.class == crate::module::elf::Class::Elf32 { 4 } else { 8 };
         let cleared = number(bytes, machine.endian, flags, size) & !2;
         let digits = match machine.endian {

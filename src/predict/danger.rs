@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::escape::bytes_for_eyes;
 use crate::kernel::{Kernel, Machine, OwnImports, realtime};
 use crate::module::Module;
-use crate::module::glance::MARK;
+use crate::module::summary::MARK;
 use crate::vermagic::compare;
 
 /// Evidence that a module was built for something else than this kernel.
@@ -13,7 +13,8 @@ use crate::vermagic::compare;
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Danger {
     /// `struct module` itself is another: unsafe for certain.
-    Fingerprint {
+    #[serde(rename = "fingerprint")]
+    ModuleLayout {
         /// What differs, in words.
         note: String,
     },
@@ -61,7 +62,7 @@ impl Danger {
     /// In one sentence, for people.
     pub fn sentence(&self) -> String {
         match self {
-            Danger::Fingerprint { note }
+            Danger::ModuleLayout { note }
             | Danger::Token { note }
             | Danger::Realtime { note }
             | Danger::Patched { note } => note.clone(),
@@ -117,7 +118,8 @@ pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
             parts.push(format!("{what} at 0x{ours:x} here, at 0x{theirs:x} in the kernel"));
         }
     }
-    (!parts.is_empty()).then(|| Danger::Fingerprint { note: format!("struct module is another: {}", parts.join("; ")) })
+    (!parts.is_empty())
+        .then(|| Danger::ModuleLayout { note: format!("struct module is another: {}", parts.join("; ")) })
 }
 
 /// Which CRCs differ.

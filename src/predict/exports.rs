@@ -5,11 +5,11 @@
 //! for when all relocations are applied.
 
 use crate::kernel::{Machine, OwnImports, SymbolOwner};
-use crate::predict::arch::Relocation;
+use crate::predict::arch::RelocationEntry;
 use crate::predict::attempt::Attempt;
-use crate::predict::loaded::machine_of;
-use crate::predict::loaded::{Loaded, SHT_REL, SHT_RELA, Section, number, string};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::machine_of;
+use crate::predict::load_info::{LoadInfo, SHT_REL, SHT_RELA, SectionHeader, number, string};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
 use crate::predict::verdict::LoaderStep;
@@ -25,7 +25,7 @@ const OBSOLETE: [&str; 2] = ["__ksymtab_gpl", "__kcrctab_gpl"];
 const DISTANCE: usize = 4;
 
 /// The tables beside the exports: CRCs, flags.
-pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let has = |name: &str| loaded.find(name).is_some_and(|section| section.size > 0);
     let flags = attempt.rules.has(Rule::ExportFlags);
     if flags == Some(true) {
@@ -67,7 +67,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mu
 }
 
 /// Nobody may export the same symbol.
-pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let names = exported(attempt, loaded);
     if let Some(first) = names.first()
         && record.is_unsigned
@@ -143,7 +143,7 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// The tables of exports that this kernel reads, by their section.
-fn tables(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<usize> {
+fn tables(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Vec<usize> {
     let one_table = attempt.rules.has(Rule::ExportFlags) == Some(true);
     let names = TABLES.iter().take(if one_table { 1 } else { 2 });
     let sections = || loaded.sections.iter().enumerate().skip(1);
@@ -153,7 +153,7 @@ fn tables(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<usize> {
 }
 
 /// Are the names in each of them filled in by relocations, as those of a built module are?
-fn has_relocated_names(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> bool {
+fn has_relocated_names(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> bool {
     let is_relocated = |table: usize| {
         let mut all = loaded.sections.iter();
         all.any(|section| matches!(section.kind, SHT_REL | SHT_RELA) && section.info as usize == table)
@@ -163,13 +163,13 @@ fn has_relocated_names(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> bool {
 }
 
 /// The names that the loader takes for exported, in the order of the tables.
-fn exported(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Vec<String> {
+fn exported(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Vec<String> {
     let machine =
         attempt.kernel.facts.machine.as_ref().map_or_else(|| machine_of(loaded.file), |machine| machine.value);
     tables(attempt, loaded).into_iter().flat_map(|table| names_in(loaded, table, machine)).collect()
 }
 
-fn names_in(loaded: &Loaded<'_>, index: usize, machine: Machine) -> Vec<String> {
+fn names_in(loaded: &LoadInfo<'_>, index: usize, machine: Machine) -> Vec<String> {
     let mut names = by_relocation(loaded, index, machine);
     if names.is_empty() {
         names = by_symbol(loaded, index);
@@ -179,13 +179,14 @@ fn names_in(loaded: &Loaded<'_>, index: usize, machine: Machine) -> Vec<String> 
 
 /// The strings that the entries point to. An entry has the value, the name, and from 5.4 on the namespace
 /// (`struct kernel_symbol`, include/linux/export.h): distances of 32 bits, or pointers. With REL the addend is in the table.
-fn by_relocation(loaded: &Loaded<'_>, table: usize, machine: Machine) -> Vec<String> {
-    let is_for_it = |section: &&Section| matches!(section.kind, SHT_REL | SHT_RELA) && section.info as usize == table;
+fn by_relocation(loaded: &LoadInfo<'_>, table: usize, machine: Machine) -> Vec<String> {
+    let is_for_it =
+        |section: &&SectionHeader| matches!(section.kind, SHT_REL | SHT_RELA) && section.info as usize == table;
     let (Some(section), Some(entries)) = (loaded.sections.iter().find(is_for_it), loaded.sections.get(table)) else {
         return Vec::new();
     };
     let has_addends = section.kind == SHT_RELA;
-    let all: Vec<Relocation> = relocations::relocations(loaded, section, machine, has_addends).collect();
+    let all: Vec<RelocationEntry> = relocations::relocations(loaded, section, machine, has_addends).collect();
     let word = loaded.header.class.word();
     let member = if all.iter().any(|one| one.offset % word as u64 != 0) { DISTANCE } else { word };
     let size = match by_symbol(loaded, table).len() as u64 {
@@ -193,7 +194,7 @@ fn by_relocation(loaded: &Loaded<'_>, table: usize, machine: Machine) -> Vec<Str
         count => entries.size / count,
     };
     let (symbols, content) = (loaded.symbols_with_none().collect::<Vec<_>>(), loaded.bytes(entries));
-    let name_of = |one: &Relocation| {
+    let name_of = |one: &RelocationEntry| {
         let symbol = symbols.get(one.symbol)?;
         let strings = loaded.sections.get(usize::from(symbol.section))?;
         let addend = match has_addends {
@@ -203,14 +204,14 @@ fn by_relocation(loaded: &Loaded<'_>, table: usize, machine: Machine) -> Vec<Str
         let name = string(loaded.bytes(strings), symbol.value.wrapping_add(addend));
         (!name.is_empty()).then(|| (one.offset, String::from_utf8_lossy(name).into_owned()))
     };
-    let is_name = |one: &&Relocation| size > 0 && one.offset % size == member as u64;
+    let is_name = |one: &&RelocationEntry| size > 0 && one.offset % size == member as u64;
     let mut found: Vec<(u64, String)> = all.iter().filter(is_name).filter_map(name_of).collect();
     found.sort();
     found.into_iter().map(|(_, name)| name).collect()
 }
 
 /// The symbols that modpost defines for the entries.
-fn by_symbol(loaded: &Loaded<'_>, table: usize) -> Vec<String> {
+fn by_symbol(loaded: &LoadInfo<'_>, table: usize) -> Vec<String> {
     let mut found: Vec<(u64, String)> = loaded
         .symbols()
         .filter(|symbol| usize::from(symbol.section) == table)

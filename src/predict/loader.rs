@@ -3,8 +3,8 @@
 use crate::module::Module;
 use crate::module::elf::Class;
 use crate::predict::attempt::Attempt;
-use crate::predict::loaded::{self, Header, Loaded, machine_of};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::{self, ElfHeader, LoadInfo, machine_of};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::validity::Checks;
 use crate::predict::verdict::{Finding, LoaderStep, StepResult};
@@ -14,8 +14,8 @@ use crate::predict::{
 };
 
 /// One attempt at loading, from the system call to the module's own init function.
-pub(super) fn attempt(attempt: &Attempt<'_>) -> Record {
-    let mut record = Record::default();
+pub(super) fn attempt(attempt: &Attempt<'_>) -> AttemptRecord {
+    let mut record = AttemptRecord::default();
     if let Err(refusal) = attempt.steps(&mut record) {
         record.refused = Some(refusal);
     }
@@ -23,7 +23,7 @@ pub(super) fn attempt(attempt: &Attempt<'_>) -> Record {
 }
 
 impl Attempt<'_> {
-    fn steps(&self, record: &mut Record) -> Flow {
+    fn steps(&self, record: &mut AttemptRecord) -> Flow {
         names::permission(self, record)?;
         // A compressed file was unpacked by then.
         if self.subject.bytes.is_empty() && self.subject.packing.is_none() {
@@ -98,7 +98,7 @@ impl Attempt<'_> {
     /// An empty file: finit_module(2) fails over it before the loader sees anything (`kernel_read_file`, fs/kernel_read_file.c
     /// of 5.10 to 7.2; `copy_module_from_fd`, kernel/module.c of 3.10). init_module(2), the only call up to 3.7, refuses what is
     /// shorter than an ELF header.
-    fn nothing(&self, record: &mut Record) -> Flow {
+    fn nothing(&self, record: &mut AttemptRecord) -> Flow {
         let errno = match self.rules.since(3, 8) {
             Some(false) => errno::ENOEXEC,
             Some(true) => errno::EINVAL,
@@ -111,7 +111,7 @@ impl Attempt<'_> {
     }
 
     /// The ELF checks.
-    fn elf<'f>(&self, file: &'f [u8], record: &mut Record) -> Result<Loaded<'f>, (LoaderStep, i32)> {
+    fn elf<'f>(&self, file: &'f [u8], record: &mut AttemptRecord) -> Result<LoadInfo<'f>, (LoaderStep, i32)> {
         let known = self.kernel.facts.machine.as_ref();
         // What is not known of the kernel's machine is taken as in the module: only certain differences refuse it.
         let ours = machine_of(file);
@@ -125,10 +125,10 @@ impl Attempt<'_> {
             // A header's size and the numbers in it depend on the machine.
             let is_machine_open = known.is_none() && partly.is_none_or(|known| known.value.machine().is_none());
             let is_line_open = is_machine_open
-                && Header::is_of_no_module(file)
+                && ElfHeader::is_of_no_module(file)
                 && self.rules.has(Rule::ElfLines) != Some(false)
-                && file.len() >= loaded::header_size(Class::Elf32)
-                && (file.len() < loaded::header_size(Class::Elf64) || file.starts_with(b"\x7fELF"));
+                && file.len() >= load_info::header_size(Class::Elf32)
+                && (file.len() < load_info::header_size(Class::Elf64) || file.starts_with(b"\x7fELF"));
             if wrong.are_lines_open || is_line_open {
                 record.unknown(LoaderStep::Elf, "which line does it print? (the kernel's image)");
             }
@@ -167,7 +167,7 @@ impl Attempt<'_> {
     }
 
     /// What some kernels do not check and stumble over: what then happens is not decided here.
-    fn unchecked(&self, loaded: &Loaded<'_>, record: &mut Record) {
+    fn unchecked(&self, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
         let unchecked = |note: &str| format!("{note}; this kernel does not check that");
         // Both are looked at before the version magic: no later step is sure to come.
         if !loaded.has_structure() {
@@ -176,8 +176,9 @@ impl Attempt<'_> {
             record.may_crash = true;
         }
         let names = loaded.sections.get(usize::from(loaded.header.shstrndx)).map_or(0, |names| names.size);
-        let is_nameless =
-            |section: &loaded::Section| section.kind != loaded::SHT_NULL && u64::from(section.name) >= names;
+        let is_nameless = |section: &load_info::SectionHeader| {
+            section.kind != load_info::SHT_NULL && u64::from(section.name) >= names
+        };
         if loaded.sections.iter().any(is_nameless) {
             let note = "a section's name lies beyond the table of names, and the kernel may crash over it";
             record.unknown(LoaderStep::Elf, unchecked(note));
@@ -188,7 +189,8 @@ impl Attempt<'_> {
             stumbles("a symbol's name lies beyond the table of names, and the kernel may crash over it");
         }
         let count = loaded.sections.len();
-        let is_relocation = |section: &&loaded::Section| matches!(section.kind, loaded::SHT_RELA | loaded::SHT_REL);
+        let is_relocation =
+            |section: &&load_info::SectionHeader| matches!(section.kind, load_info::SHT_RELA | load_info::SHT_REL);
         if loaded.sections.iter().filter(is_relocation).any(|section| section.info as usize >= count) {
             stumbles("there are relocations for a section that is not there, and the kernel may crash over them");
         }

@@ -4,8 +4,8 @@
 
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::Loaded;
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::LoadInfo;
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::verdict::LoaderStep;
 use crate::vermagic::TokenKind;
 
@@ -39,7 +39,7 @@ const UNIT: (u64, u64) = (32 * KIB, 64 * KIB);
 const HAVE_RESERVE: [u16; 5] = [40, 183, 243, 22, 62];
 
 /// The memory of all sections but the per-CPU data.
-pub(super) fn area(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn area(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let size = loaded.allocated().saturating_sub(loaded.find(PER_CPU).map_or(0, |section| section.size));
     if size <= ALWAYS {
         return Ok(());
@@ -64,7 +64,7 @@ pub(super) fn area(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Reco
 }
 
 /// The memory of the per-CPU data. A kernel for one processor has none: its loader does not know the section.
-pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let size = loaded.find(PER_CPU).map_or(0, |section| section.size);
     let vermagic = attempt.kernel.vermagic.as_ref().map(|known| &known.value).filter(|known| !known.is_bare_release());
     let is_smp = vermagic.is_none_or(|known| known.has(TokenKind::Smp));

@@ -12,7 +12,7 @@ mod container;
 pub mod danger;
 pub mod errno;
 mod exports;
-mod loaded;
+mod load_info;
 mod loader;
 mod memory;
 mod names;
@@ -36,7 +36,7 @@ mod vermagic;
 
 use crate::kernel::Kernel;
 use attempt::Attempt;
-use loaded::{Header, machine_of};
+use load_info::{ElfHeader, machine_of};
 pub use options::{Candidate, Force, LoadOptions, Loader};
 use rules::Rules;
 pub use taint::{taint_bits, taint_letters, taints};
@@ -98,5 +98,5 @@ pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> 
 /// Is this file no module for any kernel, by its header alone? Then its refusal is certain, even where the kernel's machine
 /// is not known: it is too short for an ELF header, without ELF's magic, or of a type other than that of relocatable files.
 pub fn is_of_no_module(file: &[u8]) -> bool {
-    Header::is_of_no_module(file)
+    ElfHeader::is_of_no_module(file)
 }

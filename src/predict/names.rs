@@ -2,12 +2,12 @@
 
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::Loaded;
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::LoadInfo;
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::verdict::LoaderStep;
 
 /// `may_init_module`: a system that was told to load no more modules.
-pub(super) fn permission(attempt: &Attempt<'_>, record: &mut Record) -> Flow {
+pub(super) fn permission(attempt: &Attempt<'_>, record: &mut AttemptRecord) -> Flow {
     if let Some(source) = attempt.kernel.without_modules() {
         // init_module and finit_module are conditional there, and then sys_ni_syscall (kernel/sys_ni.c).
         let note = "modules are disabled (CONFIG_MODULES is not set): the kernel has no system call that loads them";
@@ -24,7 +24,7 @@ pub(super) fn permission(attempt: &Attempt<'_>, record: &mut Record) -> Flow {
 }
 
 /// `blacklisted`: `module_blacklist=` on the kernel's command line.
-pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
     if !policy.value.blacklist.contains(&loaded.name) {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut
 }
 
 /// A module of this name is loaded.
-pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn taken(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
     let is_built_in = attempt.kernel.facts.tree.iter().any(|tree| tree.value.has_built_in(&loaded.own_name));
     if !policy.value.loaded.contains(&loaded.own_name) || is_built_in {
@@ -48,7 +48,7 @@ pub(super) fn taken(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 
 /// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): what is built in and has parameters or a version has the folder in
 /// /sys/module already that this one would get.
-pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let facts = &attempt.kernel.facts;
     if loaded.own_name.is_empty() && loaded.has_structure() {
         // kobject_add_internal (lib/kobject.c, 5.10 to 7.2) warns, which is taint W, and has no folder without a name.

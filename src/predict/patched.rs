@@ -1,10 +1,14 @@
 //! Would a patch help? The same attempt again, on the module as a patch would leave it.
 
-use crate::predict::record::Record;
+use crate::predict::record::AttemptRecord;
 use crate::predict::verdict::{Decision, LoaderStep, PatchHelps, PatchMode, PatchPrediction, StepResult};
 
 /// Judges one way, by the attempt that was asked for and one on the patched module.
-pub(super) fn judge(change: PatchMode, asked: &Record, attempt: impl Fn(PatchMode) -> Record) -> PatchPrediction {
+pub(super) fn judge(
+    change: PatchMode,
+    asked: &AttemptRecord,
+    attempt: impl Fn(PatchMode) -> AttemptRecord,
+) -> PatchPrediction {
     let patched = attempt(change);
     let is_differing = asked.findings.iter().any(|finding| {
         finding.step == LoaderStep::Vermagic
@@ -40,7 +44,7 @@ pub(super) fn judge(change: PatchMode, asked: &Record, attempt: impl Fn(PatchMod
     PatchPrediction { mode: change, helps, verdict: patched.answer(), stage, note }
 }
 
-fn passes_vermagic(asked: &Record) -> bool {
+fn passes_vermagic(asked: &AttemptRecord) -> bool {
     asked.ignores_vermagic
         || asked
             .findings

@@ -13,7 +13,7 @@ pub(super) type Flow = Result<(), (LoaderStep, i32)>;
 
 /// The record of one attempt.
 #[derive(Clone, Default)]
-pub(super) struct Record {
+pub(super) struct AttemptRecord {
     pub(super) findings: Vec<Finding>,
     pub(super) dmesg: Vec<String>,
     pub(super) taints: Taints,
@@ -44,7 +44,7 @@ pub(super) struct Record {
     pub(super) undecided: HashSet<Vec<u8>>,
 }
 
-impl Record {
+impl AttemptRecord {
     /// The answer that the record comes to.
     pub(super) fn answer(&self) -> Decision {
         let is_unknown = self.findings.iter().any(|finding| finding.result == StepResult::Unknown);

@@ -6,12 +6,17 @@
 //! structure, and where the module wants its init and exit functions filled in there may stand something already.
 
 use crate::module::elf::Class;
-use crate::predict::arch::value::{Value, Whereabouts};
-use crate::predict::arch::{self, Applied, Arch, Base, Effect, Refusal, Relocation, Site, Table, Tables};
+use crate::predict::arch::value::{SymbolLocation, ValueBounds};
+use crate::predict::arch::{
+    self, Arch, Refusal, RelocationEffect, RelocationEntry, RelocationResult, RelocationSite, RelocationTable,
+    RelocationTables, ValueBase,
+};
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE, SHT_REL, SHT_RELA, Section, Symbol, number};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::{
+    LoadInfo, SHF_EXECINSTR, SHF_WRITE, SHT_REL, SHT_RELA, SectionHeader, SymbolEntry, number,
+};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::structure;
 use crate::predict::verdict::LoaderStep;
@@ -30,9 +35,9 @@ const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
 const GAPS: i128 = 1 << 20;
 
 /// The step.
-pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let machine = attempt.machine(loaded);
-    let is_table = |section: &Section| matches!(section.kind, SHT_REL | SHT_RELA);
+    let is_table = |section: &SectionHeader| matches!(section.kind, SHT_REL | SHT_RELA);
     if !loaded.sections.iter().skip(1).any(is_table) {
         return Ok(());
     }
@@ -54,26 +59,26 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
             continue;
         }
         let has_addends = section.kind == SHT_RELA;
-        if matches!((arch.tables, has_addends), (Tables::Rel, true) | (Tables::Rela, false)) {
+        if matches!((arch.tables, has_addends), (RelocationTables::Rel, true) | (RelocationTables::Rela, false)) {
             record.say(format!("module {}: REL relocation unsupported", loaded.own_name));
             let kind = if has_addends { "with addends" } else { "without addends" };
             let note = format!("a table of relocations {kind}, which kernels for {} do not apply", arch.name);
             return record.fail(LoaderStep::Relocations, errno::ENOEXEC, note, None);
         }
-        let mut all: Vec<Relocation> = relocations(loaded, section, machine, has_addends).collect();
+        let mut all: Vec<RelocationEntry> = relocations(loaded, section, machine, has_addends).collect();
         if let Some(order) = arch.order {
             order(target, &mut all);
         }
-        let table = Table::new(all);
-        let walk = Walk { attempt, loaded, arch, module: &module, at, section, target, table: &table };
+        let table = RelocationTable::new(all);
+        let walk = RelocationWalk { attempt, loaded, arch, module: &module, at, section, target, table: &table };
         walk.all(record)?;
     }
     Ok(())
 }
 
 /// The line of the first relocation that would be refused, whatever the symbols are; for a module that gets no further.
-pub(super) fn line(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Option<String> {
-    let mut record = Record::default();
+pub(super) fn line(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<String> {
+    let mut record = AttemptRecord::default();
     match check(attempt, loaded, &mut record) {
         Err(_) => record.dmesg.pop(),
         Ok(()) => None,
@@ -82,11 +87,11 @@ pub(super) fn line(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Option<String>
 
 /// The relocations of a section, as they stand in the file.
 pub(super) fn relocations<'l>(
-    loaded: &'l Loaded<'_>,
-    section: &Section,
+    loaded: &'l LoadInfo<'_>,
+    section: &SectionHeader,
     machine: crate::kernel::Machine,
     has_addends: bool,
-) -> impl Iterator<Item = Relocation> + 'l {
+) -> impl Iterator<Item = RelocationEntry> + 'l {
     let endian = loaded.header.endian;
     let word = loaded.header.class.word();
     let size = if has_addends { 3 * word } else { 2 * word };
@@ -98,33 +103,33 @@ pub(super) fn relocations<'l>(
             (true, 4) => i64::from(number(entry, endian, 8, 4) as u32 as i32),
             (true, _) => number(entry, endian, 16, 8) as i64,
         };
-        Relocation { offset: number(entry, endian, 0, word), info, kind, symbol, addend }
+        RelocationEntry { offset: number(entry, endian, 0, word), info, kind, symbol, addend }
     })
 }
 
 /// What does not change from one relocation to the next.
 struct InModule<'l> {
-    symbols: Vec<Symbol<'l>>,
+    symbols: Vec<SymbolEntry<'l>>,
     is_64: bool,
 }
 
 /// One section of relocations.
-struct Walk<'w> {
+struct RelocationWalk<'w> {
     attempt: &'w Attempt<'w>,
-    loaded: &'w Loaded<'w>,
+    loaded: &'w LoadInfo<'w>,
     arch: &'static Arch,
     module: &'w InModule<'w>,
     /// Its number.
     at: usize,
-    section: &'w Section,
-    target: &'w Section,
-    table: &'w Table,
+    section: &'w SectionHeader,
+    target: &'w SectionHeader,
+    table: &'w RelocationTable,
 }
 
-impl Walk<'_> {
-    fn all(&self, record: &mut Record) -> Flow {
+impl RelocationWalk<'_> {
+    fn all(&self, record: &mut AttemptRecord) -> Flow {
         let is_structure = self.section.info as usize == self.loaded.this_module;
-        let mut known: Option<(u32, Option<Effect>)> = None;
+        let mut known: Option<(u32, Option<RelocationEffect>)> = None;
         for (index, relocation) in self.table.all.iter().enumerate() {
             let effect = match known {
                 Some((kind, effect)) if kind == relocation.kind => effect,
@@ -162,13 +167,13 @@ impl Walk<'_> {
             let size = bytes_of(effect);
             match applied {
                 // The newer loader looks at the value before it looks at the place.
-                Applied::Refused(refusal) if is_new || effect.is_none() => return refuse(refusal, record),
-                Applied::Refused(refusal) => {
+                RelocationResult::Refused(refusal) if is_new || effect.is_none() => return refuse(refusal, record),
+                RelocationResult::Refused(refusal) => {
                     self.zeros(&site, size, record)?;
                     return refuse(refusal, record);
                 }
-                Applied::Unsure(note) => once(record, note),
-                Applied::Done => {}
+                RelocationResult::Unsure(note) => once(record, note),
+                RelocationResult::Done => {}
             }
             self.zeros(&site, size, record)?;
             if is_structure && size > 0 {
@@ -192,11 +197,22 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn site<'s>(&'s self, index: usize, relocation: Relocation, symbol: Symbol<'s>, at: Whereabouts) -> Site<'s> {
+    fn site<'s>(
+        &'s self,
+        index: usize,
+        relocation: RelocationEntry,
+        symbol: SymbolEntry<'s>,
+        at: SymbolLocation,
+    ) -> RelocationSite<'s> {
         let bits = if self.module.is_64 { 64 } else { 32 };
-        let value =
-            Value::of(at, i128::from(relocation.addend), i128::from(relocation.offset), bits, &self.arch.addresses);
-        Site {
+        let value = ValueBounds::of(
+            at,
+            i128::from(relocation.addend),
+            i128::from(relocation.offset),
+            bits,
+            &self.arch.addresses,
+        );
+        RelocationSite {
             rules: self.attempt.rules,
             loaded: self.loaded,
             section: self.at,
@@ -212,7 +228,7 @@ impl Walk<'_> {
     }
 
     /// Does the kernel itself export the symbol?
-    fn is_of_the_kernel(&self, symbol: &Symbol<'_>) -> Option<bool> {
+    fn is_of_the_kernel(&self, symbol: &SymbolEntry<'_>) -> Option<bool> {
         if symbol.section != SHN_UNDEF {
             return Some(false);
         }
@@ -225,37 +241,37 @@ impl Walk<'_> {
     }
 
     /// Where a symbol is.
-    fn whereabouts(&self, symbol: &Symbol<'_>, record: &Record) -> Whereabouts {
+    fn whereabouts(&self, symbol: &SymbolEntry<'_>, record: &AttemptRecord) -> SymbolLocation {
         let signed = |value: u64| match self.module.is_64 {
             true => i128::from(value as i64),
             false => i128::from(value as u32 as i32),
         };
         match symbol.section {
-            SHN_UNDEF if symbol.name.is_empty() => Whereabouts::Number(signed(symbol.value)),
-            SHN_UNDEF if (self.arch.import)(self.attempt.rules, symbol.name).is_none() => Whereabouts::Promised,
-            SHN_UNDEF if record.unresolved.contains(symbol.name) => Whereabouts::Number(0),
-            SHN_UNDEF => Whereabouts::Imported,
-            SHN_ABS => Whereabouts::Number(signed(symbol.value)),
-            SHN_LIVEPATCH => Whereabouts::Promised,
+            SHN_UNDEF if symbol.name.is_empty() => SymbolLocation::Number(signed(symbol.value)),
+            SHN_UNDEF if (self.arch.import)(self.attempt.rules, symbol.name).is_none() => SymbolLocation::Promised,
+            SHN_UNDEF if record.unresolved.contains(symbol.name) => SymbolLocation::Number(0),
+            SHN_UNDEF => SymbolLocation::Imported,
+            SHN_ABS => SymbolLocation::Number(signed(symbol.value)),
+            SHN_LIVEPATCH => SymbolLocation::Promised,
             index => {
                 let index = usize::from(index);
-                let Some(section) = self.loaded.sections.get(index) else { return Whereabouts::Anywhere };
+                let Some(section) = self.loaded.sections.get(index) else { return SymbolLocation::Anywhere };
                 if self.loaded.name_of(section) == b".data..percpu" {
-                    return Whereabouts::Promised;
+                    return SymbolLocation::Promised;
                 }
                 match (self.loaded.stays(index), index == self.section.info as usize) {
-                    (false, _) => Whereabouts::Anywhere,
-                    (true, true) => Whereabouts::Here(i128::from(symbol.value)),
-                    (true, false) => Whereabouts::Near(i128::from(symbol.value), self.apart(section)),
+                    (false, _) => SymbolLocation::Anywhere,
+                    (true, true) => SymbolLocation::Here(i128::from(symbol.value)),
+                    (true, false) => SymbolLocation::Near(i128::from(symbol.value), self.apart(section)),
                 }
             }
         }
     }
 
     /// How far another section can be from the one that is filled in.
-    fn apart(&self, other: &Section) -> i128 {
-        let is_init = |section: &Section| self.loaded.name_of(section).starts_with(b".init");
-        let kind = |section: &Section| section.flags & (SHF_WRITE | SHF_EXECINSTR);
+    fn apart(&self, other: &SectionHeader) -> i128 {
+        let is_init = |section: &SectionHeader| self.loaded.name_of(section).starts_with(b".init");
+        let kind = |section: &SectionHeader| section.flags & (SHF_WRITE | SHF_EXECINSTR);
         let widest = self.arch.addresses.apart;
         match is_init(self.target) == is_init(other) && kind(self.target) == kind(other) {
             true => widest.min(i128::from(self.loaded.allocated()) + GAPS),
@@ -264,36 +280,46 @@ impl Walk<'_> {
     }
 
     /// What the loader does to one relocation.
-    fn apply(&self, site: &Site<'_>, effect: Option<Effect>) -> Applied {
+    fn apply(&self, site: &RelocationSite<'_>, effect: Option<RelocationEffect>) -> RelocationResult {
         let decided = |fits: Option<bool>| match fits {
-            Some(true) => Applied::Done,
-            Some(false) => Applied::Refused((self.arch.overflow)(site)),
-            None => Applied::Unsure(format!("does the value of a relocation of type {} fit?", site.kind())),
+            Some(true) => RelocationResult::Done,
+            Some(false) => RelocationResult::Refused((self.arch.overflow)(site)),
+            None => RelocationResult::Unsure(format!("does the value of a relocation of type {} fit?", site.kind())),
         };
         match effect {
-            None => Applied::Refused((self.arch.unknown_type)(site)),
-            Some(Effect::Ignored | Effect::Stored(_) | Effect::Entry) => Applied::Done,
-            Some(Effect::Fits(Base::Absolute, range)) => decided(site.value.sum_fits(range)),
-            Some(Effect::Fits(Base::Place, range)) => decided(site.value.distance_fits(range)),
-            Some(Effect::Fits(Base::Page, range)) => decided(site.value.page_fits(range)),
-            Some(Effect::Refused(refusal)) => Applied::Refused(refusal(site)),
-            Some(Effect::OwnImports(function)) => function(site),
-            Some(Effect::Unsure(note)) => Applied::Unsure(note.to_owned()),
+            None => RelocationResult::Refused((self.arch.unknown_type)(site)),
+            Some(RelocationEffect::Ignored | RelocationEffect::Stored(_) | RelocationEffect::Entry) => {
+                RelocationResult::Done
+            }
+            Some(RelocationEffect::Fits(ValueBase::Absolute, range)) => decided(site.value.sum_fits(range)),
+            Some(RelocationEffect::Fits(ValueBase::Place, range)) => decided(site.value.distance_fits(range)),
+            Some(RelocationEffect::Fits(ValueBase::Page, range)) => decided(site.value.page_fits(range)),
+            Some(RelocationEffect::Refused(refusal)) => RelocationResult::Refused(refusal(site)),
+            Some(RelocationEffect::OwnImports(function)) => function(site),
+            Some(RelocationEffect::Unsure(note)) => RelocationResult::Unsure(note.to_owned()),
         }
     }
 
     /// Whether somebody exports a weak symbol is not known: what both answers have in common.
-    fn either(&self, site: &Site<'_>, effect: Option<Effect>) -> Applied {
-        let nobody = self.site(site.index, site.relocation, site.symbol, Whereabouts::Number(0));
+    fn either(&self, site: &RelocationSite<'_>, effect: Option<RelocationEffect>) -> RelocationResult {
+        let nobody = self.site(site.index, site.relocation, site.symbol, SymbolLocation::Number(0));
         match (self.apply(site, effect), self.apply(&nobody, effect)) {
-            (Applied::Done, Applied::Done) => Applied::Done,
-            (Applied::Refused(refusal), Applied::Refused(_)) if effect.is_none() => Applied::Refused(refusal),
-            _ => Applied::Unsure(format!("does anybody export {}, which is weak?", site.symbol_name())),
+            (RelocationResult::Done, RelocationResult::Done) => RelocationResult::Done,
+            (RelocationResult::Refused(refusal), RelocationResult::Refused(_)) if effect.is_none() => {
+                RelocationResult::Refused(refusal)
+            }
+            _ => RelocationResult::Unsure(format!("does anybody export {}, which is weak?", site.symbol_name())),
         }
     }
 
     /// A place outside its section: arm looks, and on all others what then happens is not decided here.
-    fn bounds(&self, site: &Site<'_>, effect: Option<Effect>, is_structure: bool, record: &mut Record) -> Flow {
+    fn bounds(
+        &self,
+        site: &RelocationSite<'_>,
+        effect: Option<RelocationEffect>,
+        is_structure: bool,
+        record: &mut AttemptRecord,
+    ) -> Flow {
         if let Some(look) = self.arch.out_of_bounds {
             return look(site).map_or(Ok(()), |refusal| refuse(refusal, record));
         }
@@ -318,7 +344,7 @@ impl Walk<'_> {
     }
 
     /// The place must hold zeros.
-    fn zeros(&self, site: &Site<'_>, size: u64, record: &mut Record) -> Flow {
+    fn zeros(&self, site: &RelocationSite<'_>, size: u64, record: &mut AttemptRecord) -> Flow {
         if self.wants_zeros() == Some(false) {
             return Ok(());
         }
@@ -342,7 +368,7 @@ impl Walk<'_> {
     }
 
     /// Something stands where zeros should.
-    fn nonzero(&self, site: &Site<'_>, record: &mut Record) -> Flow {
+    fn nonzero(&self, site: &RelocationSite<'_>, record: &mut AttemptRecord) -> Flow {
         let rules = self.attempt.rules;
         let kind = site.kind();
         let word = if rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
@@ -362,15 +388,15 @@ impl Walk<'_> {
 }
 
 /// How many bytes are filled in.
-fn bytes_of(effect: Option<Effect>) -> u64 {
+fn bytes_of(effect: Option<RelocationEffect>) -> u64 {
     match effect {
-        Some(Effect::Stored(bytes)) => bytes,
-        None | Some(Effect::Ignored | Effect::Refused(_)) => 0,
+        Some(RelocationEffect::Stored(bytes)) => bytes,
+        None | Some(RelocationEffect::Ignored | RelocationEffect::Refused(_)) => 0,
         Some(_) => 4,
     }
 }
 
-fn refuse(refusal: Refusal, record: &mut Record) -> Flow {
+fn refuse(refusal: Refusal, record: &mut AttemptRecord) -> Flow {
     if let Some(line) = refusal.line {
         record.say(line);
     }
@@ -378,7 +404,7 @@ fn refuse(refusal: Refusal, record: &mut Record) -> Flow {
 }
 
 /// Asks for a fact once, however many relocations depend on it.
-fn once(record: &mut Record, note: String) {
+fn once(record: &mut AttemptRecord, note: String) {
     if record.findings.iter().all(|finding| finding.note != note) {
         record.unknown(LoaderStep::Relocations, note);
     }

@@ -7,7 +7,7 @@
 
 use crate::kernel::image::messages::SHA512_NAMES;
 use crate::kernel::{Facts, Kernel};
-use crate::predict::builder::Builder;
+use crate::predict::builder::KernelBuilder;
 use crate::vermagic::TokenKind;
 
 /// A behaviour that some kernels have and others have not.
@@ -114,17 +114,17 @@ pub(super) enum Rule {
 }
 
 /// A version: major, minor and patch.
-type Version = (u32, u32, u32);
+type VersionTriple = (u32, u32, u32);
 
 /// When a behaviour changes: before the first version it is certainly the old one, from the second on the new one. Where
 /// the sources of both were read and those between were not, or where stable kernels of an older version took the change
 /// over, the versions between are not decided.
 #[derive(Clone, Copy)]
-struct Change(Version, Version);
+struct VersionChange(VersionTriple, VersionTriple);
 
-impl Change {
+impl VersionChange {
     /// Is a kernel of this version one after the change? `None` between the two.
-    fn is_before(self, version: Version) -> Option<bool> {
+    fn is_before(self, version: VersionTriple) -> Option<bool> {
         match version {
             _ if version < self.0 => Some(false),
             _ if version >= self.1 => Some(true),
@@ -134,102 +134,102 @@ impl Change {
 }
 
 /// A change whose version is known.
-const fn at(major: u32, minor: u32) -> Change {
-    Change((major, minor, 0), (major, minor, 0))
+const fn at(major: u32, minor: u32) -> VersionChange {
+    VersionChange((major, minor, 0), (major, minor, 0))
 }
 
 /// A change between two versions.
-const fn between(first: Version, second: Version) -> Change {
-    Change(first, second)
+const fn between(first: VersionTriple, second: VersionTriple) -> VersionChange {
+    VersionChange(first, second)
 }
 
 /// One row: the rule; when it comes and when it goes; the option that it depends on; and the loader's messages of which a
 /// kernel with it can print one ([`crate::kernel::image::messages`]).
-struct Row(Rule, Change, Change, &'static str, &'static [&'static str]);
+struct RuleRow(Rule, VersionChange, VersionChange, &'static str, &'static [&'static str]);
 
-const NOW: Change = at(u32::MAX, 0);
+const NOW: VersionChange = at(u32::MAX, 0);
 /// For a rule that no version tells.
-const NEVER: Change = at(0, 0);
+const NEVER: VersionChange = at(0, 0);
 
 #[rustfmt::skip]
-const TABLE: &[Row] = &[
+const TABLE: &[RuleRow] = &[
     // signature
-    Row(Rule::Signatures,           at(3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing", "exports protected symbol"]),
-    Row(Rule::SignaturesForced,     at(3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
-    Row(Rule::Sha512,               at(2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
-    Row(Rule::AttributesWaived,     at(7, 0),  NOW,     "PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", &["Waived invalid module sig (has authattrs)"]),
+    RuleRow(Rule::Signatures,           at(3, 7),  NOW,     "MODULE_SIG", &["module verification failed: signature and/or required key missing", "exports protected symbol"]),
+    RuleRow(Rule::SignaturesForced,     at(3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
+    RuleRow(Rule::Sha512,               at(2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
+    RuleRow(Rule::AttributesWaived,     at(7, 0),  NOW,     "PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", &["Waived invalid module sig (has authattrs)"]),
     // Read in 4.14 and 4.20; 5.10.262 and 5.11 check the signature first again.
-    Row(Rule::SignatureLate,        between((4, 15, 0), (4, 20, 0)), between((5, 10, 0), (5, 10, 262)), "", &[]),
+    RuleRow(Rule::SignatureLate,        between((4, 15, 0), (4, 20, 0)), between((5, 10, 0), (5, 10, 262)), "", &[]),
     // Android's, from android14-5.15 on (kernel/module/gki_module.c).
-    Row(Rule::SigProtect,           at(5, 15), NOW,    "MODULE_SIG_PROTECT", &["exports protected symbol"]),
+    RuleRow(Rule::SigProtect,           at(5, 15), NOW,    "MODULE_SIG_PROTECT", &["exports protected symbol"]),
     // elf
-    Row(Rule::TruncatedLine,        at(2, 6), between((5, 10, 0), (5, 10, 262)), "", &["Module len %lu truncated"]),
+    RuleRow(Rule::TruncatedLine,        at(2, 6), between((5, 10, 0), (5, 10, 262)), "", &["Module len %lu truncated"]),
     // 5.10.262 and 5.11 were read; 5.12 to 5.15 were not read, and those of 5.15 took the lines of 5.16 over.
-    Row(Rule::OneElfLine,           between((5, 10, 0), (5, 10, 262)), between((5, 12, 0), (5, 16, 0)), "", &["Module has invalid ELF structures"]),
-    Row(Rule::ElfLines,             between((5, 12, 0), (5, 16, 0)), NOW,     "", &["Invalid ELF header magic"]),
+    RuleRow(Rule::OneElfLine,           between((5, 10, 0), (5, 10, 262)), between((5, 12, 0), (5, 16, 0)), "", &["Module has invalid ELF structures"]),
+    RuleRow(Rule::ElfLines,             between((5, 12, 0), (5, 16, 0)), NOW,     "", &["Invalid ELF header magic"]),
     // 6.12 and 6.14 were read; stable kernels of 6.12 took some over later (TAKEN_OVER).
-    Row(Rule::ElfTables,            between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Invalid ELF section name table type"]),
-    Row(Rule::SymbolNames,          between((6, 13, 0), (6, 14, 0)), NOW,     "", &["symbol string table isn't NUL terminated"]),
-    Row(Rule::SectionNames,         between((5, 12, 0), (5, 16, 0)), NOW,     "", &["empty section name table"]),
-    Row(Rule::OneModinfo,           at(6, 4),  NOW,     "", &["Only one .modinfo section must exist"]),
-    Row(Rule::ModuleSize,           at(6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
-    Row(Rule::ModuleArchitecture,   between((6, 2, 0), (6, 3, 0)),  NOW,     "", &["Invalid module architecture in ELF header: %u"]),
-    Row(Rule::ExactlyOneModule,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
+    RuleRow(Rule::ElfTables,            between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Invalid ELF section name table type"]),
+    RuleRow(Rule::SymbolNames,          between((6, 13, 0), (6, 14, 0)), NOW,     "", &["symbol string table isn't NUL terminated"]),
+    RuleRow(Rule::SectionNames,         between((5, 12, 0), (5, 16, 0)), NOW,     "", &["empty section name table"]),
+    RuleRow(Rule::OneModinfo,           at(6, 4),  NOW,     "", &["Only one .modinfo section must exist"]),
+    RuleRow(Rule::ModuleSize,           at(6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
+    RuleRow(Rule::ModuleArchitecture,   between((6, 2, 0), (6, 3, 0)),  NOW,     "", &["Invalid module architecture in ELF header: %u"]),
+    RuleRow(Rule::ExactlyOneModule,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
     // Bare in 4.14, read in 4.20.
-    Row(Rule::NamedWithoutModule,   between((4, 15, 0), (4, 20, 0)), NOW, "", &[]),
+    RuleRow(Rule::NamedWithoutModule,   between((4, 15, 0), (4, 20, 0)), NOW, "", &[]),
     // symbol-versions
-    Row(Rule::ExtendedVersions,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["extended version crc+name presence does not match"]),
-    Row(Rule::ForceLoad,            at(2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
+    RuleRow(Rule::ExtendedVersions,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["extended version crc+name presence does not match"]),
+    RuleRow(Rule::ForceLoad,            at(2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
     // sections
     // Not in 5.7, read in 5.10.
-    Row(Rule::WriteOrExecute,       between((5, 8, 0), (5, 10, 0)), NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
+    RuleRow(Rule::WriteOrExecute,       between((5, 8, 0), (5, 10, 0)), NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
     // Not in 3.10, read in 4.9.
-    Row(Rule::Constructors,         between((3, 11, 0), (4, 9, 0)), NOW, "CONSTRUCTORS", &["has both .ctors and .init_array"]),
+    RuleRow(Rule::Constructors,         between((3, 11, 0), (4, 9, 0)), NOW, "CONSTRUCTORS", &["has both .ctors and .init_array"]),
     // taints
-    Row(Rule::TaintsLate,           at(6, 4),  NOW,     "", &[]),
-    Row(Rule::OutOfTreeTaint,       at(3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
+    RuleRow(Rule::TaintsLate,           at(6, 4),  NOW,     "", &[]),
+    RuleRow(Rule::OutOfTreeTaint,       at(3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
     // 4.16, and late stable kernels of earlier versions (one of 4.1 or 4.4 was read): Spectre's of January 2018.
-    Row(Rule::RetpolineLine,        between((3, 2, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
-    Row(Rule::TestTaint,            at(6, 0), NOW,     "", &["loading test module taints kernel"]),
+    RuleRow(Rule::RetpolineLine,        between((3, 2, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
+    RuleRow(Rule::TestTaint,            at(6, 0), NOW,     "", &["loading test module taints kernel"]),
     // 2.6.14 had none of them; `add_taint` for ndiswrapper, whose own symbols stay, was settled in 2.6.19.
-    Row(Rule::OffendersByName,      between((2, 6, 14), (2, 6, 20)), NOW, "", &[]),
+    RuleRow(Rule::OffendersByName,      between((2, 6, 14), (2, 6, 20)), NOW, "", &[]),
     // June 2012.
-    Row(Rule::LveByName,            between((3, 4, 0), (3, 7, 0)), NOW, "", &[]),
+    RuleRow(Rule::LveByName,            between((3, 4, 0), (3, 7, 0)), NOW, "", &[]),
     // 5.9; stable kernels of 5.4 and others took it over in May 2021.
-    Row(Rule::InheritsTaint,        between((4, 4, 0), (5, 9, 0)), NOW, "", &["from proprietary module %s, inheriting taint"]),
+    RuleRow(Rule::InheritsTaint,        between((4, 4, 0), (5, 9, 0)), NOW, "", &["from proprietary module %s, inheriting taint"]),
     // Not in 5.18, read in 6.1.
-    Row(Rule::InheritedSymbol,      between((5, 19, 0), (6, 1, 0)), NOW, "", &["module uses symbols %s"]),
-    Row(Rule::NameEarly,            at(6, 5),  NOW,     "", &[]),
+    RuleRow(Rule::InheritedSymbol,      between((5, 19, 0), (6, 1, 0)), NOW, "", &["module uses symbols %s"]),
+    RuleRow(Rule::NameEarly,            at(6, 5),  NOW,     "", &[]),
     // exports
     // Merged after 7.0; read in 7.2.
-    Row(Rule::ExportFlags,          at(7, 1), NOW,     "", &["no flags for exported symbols"]),
+    RuleRow(Rule::ExportFlags,          at(7, 1), NOW,     "", &["no flags for exported symbols"]),
     // symbols
-    Row(Rule::Namespaces,           at(5, 4),  NOW,     "", &["but does not import it"]),
-    Row(Rule::NamespacesOptional,   at(5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", &[]),
+    RuleRow(Rule::Namespaces,           at(5, 4),  NOW,     "", &["but does not import it"]),
+    RuleRow(Rule::NamespacesOptional,   at(5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", &[]),
     // Not in 6.14, read in 7.2.
-    Row(Rule::ModuleNamespaces,     between((6, 15, 0), (7, 2, 0)), NOW,     "", &["module tries to import module namespace"]),
+    RuleRow(Rule::ModuleNamespaces,     between((6, 15, 0), (7, 2, 0)), NOW,     "", &["module tries to import module namespace"]),
     // Not in 6.1, read in 6.12.
-    Row(Rule::SymbolSectionIndex,   between((6, 2, 0), (6, 12, 0)), NOW,     "", &["has an invalid section index"]),
+    RuleRow(Rule::SymbolSectionIndex,   between((6, 2, 0), (6, 12, 0)), NOW,     "", &["has an invalid section index"]),
     // 4.14 prints `(err 0)`; read in 4.20.
-    Row(Rule::UnknownSymbolError,   between((4, 15, 0), (4, 20, 0)), NOW,     "", &[]),
+    RuleRow(Rule::UnknownSymbolError,   between((4, 15, 0), (4, 20, 0)), NOW,     "", &[]),
     // relocations
     // Not in 4.14.0; late 4.14 took it over.
-    Row(Rule::RelocationTargets,    between((4, 14, 1), (4, 15, 0)),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
-    Row(Rule::RelocationInvalid,    at(6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
+    RuleRow(Rule::RelocationTargets,    between((4, 14, 1), (4, 15, 0)),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
+    RuleRow(Rule::RelocationInvalid,    at(6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
     // Not in 6.12, read in 7.2.
-    Row(Rule::RelocationPlace,      between((6, 13, 0), (7, 2, 0)),  NOW,     "", &["for sec %u, idx %u"]),
+    RuleRow(Rule::RelocationPlace,      between((6, 13, 0), (7, 2, 0)),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
-    Row(Rule::BtfChecked,           at(5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
+    RuleRow(Rule::BtfChecked,           at(5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
     // 6.11 has the first version of it, which was not read.
-    Row(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
+    RuleRow(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
     // what is told otherwise: by functions below
-    Row(Rule::SignatureReasons, NEVER, NEVER,   "", &[]),
-    Row(Rule::ForcedIsUnsigned, NEVER, NEVER,   "", &[]),
-    Row(Rule::IgnoresGot,           NEVER,   NEVER,   "", &[]),
-    Row(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
-    Row(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
-    Row(Rule::Livepatch,            NEVER,   NEVER,   "", &[]),
-    Row(Rule::VermagicChecked,      NEVER,   NEVER,   "", &[]),
+    RuleRow(Rule::SignatureReasons, NEVER, NEVER,   "", &[]),
+    RuleRow(Rule::ForcedIsUnsigned, NEVER, NEVER,   "", &[]),
+    RuleRow(Rule::IgnoresGot,           NEVER,   NEVER,   "", &[]),
+    RuleRow(Rule::Modversions,          NEVER,   NEVER,   "", &[]),
+    RuleRow(Rule::MissingCrcRefuses,    NEVER,   NEVER,   "", &[]),
+    RuleRow(Rule::Livepatch,            NEVER,   NEVER,   "", &[]),
+    RuleRow(Rule::VermagicChecked,      NEVER,   NEVER,   "", &[]),
 ];
 
 /// The stable lines that took a rule over: the last release that was certainly before, and the first that is certainly
@@ -270,10 +270,10 @@ const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NA
 /// The rules of one kernel.
 pub(super) struct Rules<'k> {
     kernel: &'k Kernel,
-    version: Option<Version>,
+    version: Option<VersionTriple>,
     /// The third number is the least that it can be.
     is_patch_hidden: bool,
-    builder: Builder,
+    builder: KernelBuilder,
 }
 
 impl<'k> Rules<'k> {
@@ -282,7 +282,7 @@ impl<'k> Rules<'k> {
         let of_package = package_version(kernel);
         let is_patch_hidden = of_package.is_none() && hides_its_patch(kernel);
         let version = of_package.or_else(|| version(kernel));
-        Rules { kernel, version, is_patch_hidden, builder: Builder::of(kernel) }
+        Rules { kernel, version, is_patch_hidden, builder: KernelBuilder::of(kernel) }
     }
 
     /// Is the kernel at least of this version? `None` if its version is not known.
@@ -297,7 +297,7 @@ impl<'k> Rules<'k> {
 
     /// Did Debian build it, as far as is known?
     pub(super) fn is_debian(&self) -> bool {
-        self.builder == Builder::Debian
+        self.builder == KernelBuilder::Debian
     }
 
     /// Is it of this machine (`e_machine`), as far as is known?
@@ -337,7 +337,7 @@ impl<'k> Rules<'k> {
             Rule::Sha512 if self.kernel.facts.messages.is_none() => return self.sha512(),
             _ => {}
         }
-        let Row(_, from, before, option, telling) = TABLE.iter().find(|row| row.0 == rule)?;
+        let RuleRow(_, from, before, option, telling) = TABLE.iter().find(|row| row.0 == rule)?;
         if !telling.is_empty()
             && let Some(messages) = &self.kernel.facts.messages
         {
@@ -368,7 +368,7 @@ impl<'k> Rules<'k> {
     pub(super) fn option(&self, option: &str) -> Option<bool> {
         match &self.kernel.facts.config {
             Some(config) => Some(config.value.contains_key(option)),
-            None if self.builder == Builder::Debian && UNSET_BY_DEBIAN.contains(&option) => Some(false),
+            None if self.builder == KernelBuilder::Debian && UNSET_BY_DEBIAN.contains(&option) => Some(false),
             None => None,
         }
     }
@@ -418,7 +418,7 @@ impl<'k> Rules<'k> {
     }
 
     /// Is the kernel one after the change that begins this rule? A stable line may have taken it over.
-    fn has_begun(&self, rule: Rule, from: Change) -> Option<bool> {
+    fn has_begun(&self, rule: Rule, from: VersionChange) -> Option<bool> {
         let (major, minor, patch) = self.version?;
         let latest = (major, minor, if self.is_patch_hidden { u32::MAX } else { patch });
         let of_line = TAKEN_OVER.iter().find(|(of, line, ..)| *of == rule && *line == (major, minor));
@@ -481,8 +481,8 @@ impl<'k> Rules<'k> {
         match (self.builder, self.version?) {
             (_, version) if version < (2, 6, 25) => Some(false),
             (_, version) if ((2, 6, 28)..(4, 8, 0)).contains(&version) => Some(true),
-            (Builder::Debian, version) if version >= (5, 10, 0) => Some(true),
-            (Builder::Upstream, version) if version >= (4, 9, 0) => Some(false),
+            (KernelBuilder::Debian, version) if version >= (5, 10, 0) => Some(true),
+            (KernelBuilder::Upstream, version) if version >= (4, 9, 0) => Some(false),
             _ => None,
         }
     }
@@ -498,7 +498,7 @@ fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
 
 /// The version of Debian's package, which its version line has behind the number of the build: releases up to Debian 12
 /// stay at `.0`. The compiler can be Debian's, too.
-fn package_version(kernel: &Kernel) -> Option<Version> {
+fn package_version(kernel: &Kernel) -> Option<VersionTriple> {
     let banner = kernel.facts.banner.as_ref()?.value.as_str();
     let (major, minor, patch) = numbers_behind(banner.rsplit_once('#')?.1, "Debian ")?;
     let release = version(kernel)?;
@@ -514,7 +514,7 @@ fn hides_its_patch(kernel: &Kernel) -> bool {
     !is_telling
 }
 
-fn version(kernel: &Kernel) -> Option<Version> {
+fn version(kernel: &Kernel) -> Option<VersionTriple> {
     let parts = kernel.release_parts()?;
     let mut numbers = parts.base.split('.').map_while(|number| number.parse::<u32>().ok());
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
@@ -527,7 +527,7 @@ mod tests {
 
     #[test]
     fn each_message_that_tells_a_rule_is_looked_for_in_images() {
-        for Row(rule, .., telling) in TABLE {
+        for RuleRow(rule, .., telling) in TABLE {
             for message in *telling {
                 let is_known = LOADER_MESSAGES.contains(message) || SHA512_NAMES.contains(message);
                 assert!(is_known, "{rule:?}: {message}");

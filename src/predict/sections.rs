@@ -2,13 +2,13 @@
 
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::{Loaded, SHF_EXECINSTR, SHF_WRITE};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::{LoadInfo, SHF_EXECINSTR, SHF_WRITE};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 
 /// `check_modinfo_livepatch` (6.12).
-pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     if loaded.modinfo("livepatch").is_none() {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut
 }
 
 /// `module_enforce_rwx_sections` (kernel/module/strict_rwx.c, 6.1).
-pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let both = SHF_WRITE | SHF_EXECINSTR;
     let found = loaded.sections.iter().enumerate().find(|(_, section)| section.flags & both == both);
     let Some((index, section)) = found else { return Ok(()) };
@@ -56,7 +56,7 @@ pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &Loaded<'_>, recor
 }
 
 /// `find_module_sections` (kernel/module/main.c, 6.12): compilers put constructors into one of two sections.
-pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     if loaded.find(".ctors").is_none() || loaded.find(".init_array").is_none() {
         return Ok(());
     }

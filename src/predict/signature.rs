@@ -2,11 +2,11 @@
 //! kernel/module.c and kernel/module_signing.c), `mod_check_sig` (kernel/module_signature.c).
 
 use crate::module::Module;
-use crate::module::verification::{self, Abilities, Verification, Verified};
+use crate::module::verification::{self, Abilities, Verification, VerifiedSignature};
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
 use crate::predict::options::Force;
-use crate::predict::record::Record;
+use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 use crate::predict::verdict::PatchMode;
@@ -25,7 +25,7 @@ const NOT_COMPUTED: &str = "is the signature valid? (this build of kmodlab lacks
 const INFO: usize = 12;
 
 /// What the rest of the loader goes on with.
-pub(super) struct Seen<'f> {
+pub(super) struct SignedPart<'f> {
     /// The file, as far as the loader takes it to go.
     pub(super) file: &'f [u8],
     /// It has no signature that the kernel could verify.
@@ -44,7 +44,7 @@ enum Absent {
 }
 
 /// How the look at the trailer ends.
-enum Looked {
+enum TrailerCheck {
     Good { signed: usize },
     Absent { why: Absent, end: usize },
     Fatal { errno: i32, note: &'static str, lines: Vec<String> },
@@ -59,13 +59,13 @@ const FORCED: &str =
 pub(super) fn check<'a>(
     attempt: &Attempt<'a>,
     name: Option<&str>,
-    record: &mut Record,
-) -> Result<Seen<'a>, (LoaderStep, i32)> {
+    record: &mut AttemptRecord,
+) -> Result<SignedPart<'a>, (LoaderStep, i32)> {
     let file = attempt.subject.bytes;
-    let whole = Seen { file, is_unsigned: true };
+    let whole = SignedPart { file, is_unsigned: true };
     match attempt.rules.has(Rule::Signatures) {
         Some(true) => {}
-        Some(false) => return Ok(Seen { is_unsigned: false, ..whole }),
+        Some(false) => return Ok(SignedPart { is_unsigned: false, ..whole }),
         None => {
             let note = match file.ends_with(MARKER) {
                 true => "does the kernel know the key, and does it insist? (its image and configuration)",
@@ -74,7 +74,7 @@ pub(super) fn check<'a>(
                 }
             };
             undecided(attempt, record, note);
-            return Ok(Seen { is_unsigned: false, ..whole });
+            return Ok(SignedPart { is_unsigned: false, ..whole });
         }
     }
     let forced = attempt.load.force != Force::None;
@@ -82,54 +82,55 @@ pub(super) fn check<'a>(
         // A patch takes the trailer off.
         (Some(rest), Some(PatchMode::Rewrite | PatchMode::Blank)) => {
             let end = signed_length(rest).unwrap_or(rest.len());
-            (Looked::Absent { why: Absent::NoSignature, end }, "unsigned, once its trailer is stripped")
+            (TrailerCheck::Absent { why: Absent::NoSignature, end }, "unsigned, once its trailer is stripped")
         }
         (Some(rest), None) => match if forced { attempt.rules.has(Rule::ForcedIsUnsigned) } else { Some(false) } {
-            Some(true) => {
-                (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "a forced module counts as unsigned")
-            }
+            Some(true) => (
+                TrailerCheck::Absent { why: Absent::NoSignature, end: file.len() },
+                "a forced module counts as unsigned",
+            ),
             Some(false) => (look(attempt, rest, name, record), "signed"),
-            None => (Looked::Unknown { end: signed_length(rest).unwrap_or(rest.len()), note: FORCED }, ""),
+            None => (TrailerCheck::Unknown { end: signed_length(rest).unwrap_or(rest.len()), note: FORCED }, ""),
         },
-        (None, _) => (Looked::Absent { why: Absent::NoSignature, end: file.len() }, "not signed"),
+        (None, _) => (TrailerCheck::Absent { why: Absent::NoSignature, end: file.len() }, "not signed"),
     };
     let looked = match looked {
-        Looked::Absent { why, end } => untolerated(attempt, why, end),
+        TrailerCheck::Absent { why, end } => untolerated(attempt, why, end),
         other => other,
     };
     let (why_absent, end) = match looked {
-        Looked::Good { signed } => {
+        TrailerCheck::Good { signed } => {
             let source = attempt.kernel.facts.keys.as_ref().map(|keys| &keys.source);
             record.pass(LoaderStep::Signature, "signed by a key that the kernel knows, and the digest fits", source);
-            return Ok(Seen { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
+            return Ok(SignedPart { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
         }
-        Looked::Fatal { errno, note, lines } => {
+        TrailerCheck::Fatal { errno, note, lines } => {
             lines.into_iter().for_each(|line| record.say(line));
             record.fail(LoaderStep::Signature, errno, note, None)?;
             return Ok(whole);
         }
-        Looked::Unknown { end, note } => {
+        TrailerCheck::Unknown { end, note } => {
             undecided(attempt, record, note);
-            return Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: false });
+            return Ok(SignedPart { file: file.get(..end).unwrap_or(file), is_unsigned: false });
         }
-        Looked::Absent { why, end } => (why, end),
+        TrailerCheck::Absent { why, end } => (why, end),
     };
     enforced(attempt, (why_absent, why), record)?;
-    Ok(Seen { file: file.get(..end).unwrap_or(file), is_unsigned: true })
+    Ok(SignedPart { file: file.get(..end).unwrap_or(file), is_unsigned: true })
 }
 
 /// Up to 5.3 a kernel that does not insist tolerates ENOKEY alone: a signature of an unknown kind, or over an unknown
 /// digest (ENOPKG), refuses the module (`module_sig_check`, kernel/module.c of 3.10, 4.14 and 5.3).
-fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> Looked {
+fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> TrailerCheck {
     let is_crypto = matches!(why, Absent::UnknownCrypto | Absent::OtherKind(_));
     match (why, attempt.rules.has(Rule::SignatureReasons)) {
-        (Absent::NoSignature | Absent::UnknownKey, _) | (_, Some(true)) => Looked::Absent { why, end },
-        (_, Some(false)) if is_crypto => Looked::Fatal {
+        (Absent::NoSignature | Absent::UnknownKey, _) | (_, Some(true)) => TrailerCheck::Absent { why, end },
+        (_, Some(false)) if is_crypto => TrailerCheck::Fatal {
             errno: errno::ENOPKG,
             note: "signed in a way that the kernel does not know, which kernels before 5.4 refuse",
             lines: Vec::new(),
         },
-        _ => Looked::Unknown {
+        _ => TrailerCheck::Unknown {
             end,
             note: "signed in a way that the kernel may not know; does it refuse such modules? (kernels before 5.4 do, if \
                    nobody has put the later check in: its image)",
@@ -141,7 +142,7 @@ fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> Looked {
 fn enforced(
     attempt: &Attempt<'_>,
     (absent, why): (Absent, &'static str),
-    record: &mut Record,
+    record: &mut AttemptRecord,
 ) -> Result<(), (LoaderStep, i32)> {
     let policy = attempt.kernel.facts.policy.as_ref();
     let set = policy.and_then(|policy| policy.value.sig_enforce).or_else(|| attempt.rules.has(Rule::SignaturesForced));
@@ -210,7 +211,7 @@ fn enforced(
 /// It is not known how the step ends: `note` says what would decide it. What the system call may return for it is noted. Up
 /// to 5.3 only ENOKEY is tolerated; later, ENODATA, ENOPKG and ENOKEY all become EKEYREJECTED where they are not
 /// (`module_sig_check`). A kernel that is locked down returns EPERM (5.4; distributions had that earlier).
-fn undecided(attempt: &Attempt<'_>, record: &mut Record, note: impl Into<String>) {
+fn undecided(attempt: &Attempt<'_>, record: &mut AttemptRecord, note: impl Into<String>) {
     record.unknown(LoaderStep::Signature, note);
     let rules = attempt.rules;
     let is_forced = attempt.load.force != Force::None;
@@ -278,19 +279,19 @@ fn signed_length(rest: &[u8]) -> Option<usize> {
 }
 
 /// `mod_verify_sig`; `rest` is the file without the marker.
-fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Record) -> Looked {
+fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut AttemptRecord) -> TrailerCheck {
     let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
-        return Looked::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", lines: Vec::new() };
+        return TrailerCheck::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", lines: Vec::new() };
     };
     let Some(signed) = signed_length(rest).filter(|signed| *signed > 0) else {
         let note = "the trailer says that the signature is longer than the file";
-        return Looked::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
+        return TrailerCheck::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
     // Each kernel has one kind of signature; that of 3.7 to 4.2 was read in 3.10.
     let kind = info.get(2).copied().unwrap_or_default();
     match attempt.rules.since(4, 3) {
         Some(false) => return look_x509(info, signed),
-        None if kind != 2 => return Looked::Unknown { end: signed, note: KEY_UNKNOWN },
+        None if kind != 2 => return TrailerCheck::Unknown { end: signed, note: KEY_UNKNOWN },
         _ => {}
     }
     let mut say = |text: &str| match speaker(attempt, name) {
@@ -302,11 +303,11 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Rec
         let is_late = attempt.rules.has(Rule::SignatureLate) != Some(false) || attempt.rules.since(5, 4) == Some(false);
         let word = if is_late { "Module is " } else { "" };
         say(&format!("{word}not signed with expected PKCS#7 message"));
-        return Looked::Absent { why: Absent::OtherKind(kind), end: rest.len() };
+        return TrailerCheck::Absent { why: Absent::OtherKind(kind), end: rest.len() };
     }
     if [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0)) {
         say("PKCS#7 signature info has unexpected non-zero params");
-        return Looked::Fatal {
+        return TrailerCheck::Fatal {
             errno: errno::EBADMSG,
             note: "the trailer has fields that must be 0",
             lines: Vec::new(),
@@ -316,33 +317,37 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Rec
     let (Some(keys), Some(covered), Some(blob)) =
         (&attempt.kernel.facts.keys, before.get(..signed), before.get(signed..))
     else {
-        return Looked::Unknown { end, note: KEY_UNKNOWN };
+        return TrailerCheck::Unknown { end, note: KEY_UNKNOWN };
     };
     let verified =
         match verified(attempt, &|abilities| verification::verify(covered, blob, &keys.value, abilities), record) {
             Ok(verified) => verified,
-            Err(note) => return Looked::Unknown { end, note },
+            Err(note) => return TrailerCheck::Unknown { end, note },
         };
-    let Verified { answer, log } = verified;
+    let VerifiedSignature { answer, log } = verified;
     // Debian's kernels look for the key twice, at last among those of the firmware, and parse the message again.
     let is_twice = answer == Verification::UnknownKey && attempt.rules.is_debian();
     for _ in 0..if is_twice { 2 } else { 1 } {
         log.iter().for_each(|line| record.say(line.clone()));
     }
     match answer {
-        Verification::Good => Looked::Good { signed },
-        Verification::UnknownKey => Looked::Absent { why: Absent::UnknownKey, end },
-        Verification::Unsupported => Looked::Absent { why: Absent::UnknownCrypto, end },
-        Verification::UnknownKeyOrUnsupported => Looked::Absent { why: Absent::UnknownKeyOrCrypto, end },
+        Verification::Good => TrailerCheck::Good { signed },
+        Verification::UnknownKey => TrailerCheck::Absent { why: Absent::UnknownKey, end },
+        Verification::Unsupported => TrailerCheck::Absent { why: Absent::UnknownCrypto, end },
+        Verification::UnknownKeyOrUnsupported => TrailerCheck::Absent { why: Absent::UnknownKeyOrCrypto, end },
         Verification::Mismatch { errno } => {
             record.is_changed = true;
-            Looked::Fatal { errno, note: "signed by a key that the kernel knows, but changed since", lines: Vec::new() }
+            TrailerCheck::Fatal {
+                errno,
+                note: "signed by a key that the kernel knows, but changed since",
+                lines: Vec::new(),
+            }
         }
         Verification::Broken { errno } => {
-            Looked::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
+            TrailerCheck::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
         }
-        Verification::Undecided => Looked::Unknown { end, note: KEY_UNKNOWN },
-        Verification::NotComputed => Looked::Unknown { end, note: NOT_COMPUTED },
+        Verification::Undecided => TrailerCheck::Unknown { end, note: KEY_UNKNOWN },
+        Verification::NotComputed => TrailerCheck::Unknown { end, note: NOT_COMPUTED },
     }
 }
 
@@ -358,19 +363,19 @@ fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
 
 /// A trailer as kernels before 4.3 know it (`mod_verify_sig`, kernel/module_signing.c, 3.10): the signer's name and the
 /// key's stand before the signature, of a length in the trailer. Such signatures are not verified here.
-fn look_x509(info: &[u8; INFO], signed: usize) -> Looked {
+fn look_x509(info: &[u8; INFO], signed: usize) -> TrailerCheck {
     let [algorithm, _, kind, signer, key, ..] = *info;
     let Some(end) = signed.checked_sub(usize::from(signer) + usize::from(key)).filter(|end| *end > 0) else {
         let note = "the trailer says that the names in it are longer than the file";
-        return Looked::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
+        return TrailerCheck::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
     // PKEY_ALGO_RSA and PKEY_ID_X509; no line tells of another.
     match (algorithm, kind) {
-        (1, 1) => Looked::Unknown {
+        (1, 1) => TrailerCheck::Unknown {
             end,
             note: "does the kernel know the key? (a signature as kernels before 4.3 have it, which is not verified here)",
         },
-        _ => Looked::Absent { why: Absent::OtherKind(kind), end },
+        _ => TrailerCheck::Absent { why: Absent::OtherKind(kind), end },
     }
 }
 
@@ -378,9 +383,9 @@ fn look_x509(info: &[u8; INFO], signed: usize) -> Looked {
 /// kernel asks modprobe for it (crypto_alloc_shash, crypto/api.c): a module of its own is then one more that is needed.
 fn verified(
     attempt: &Attempt<'_>,
-    verify: &dyn Fn(Abilities) -> Verified,
-    record: &mut Record,
-) -> Result<Verified, &'static str> {
+    verify: &dyn Fn(Abilities) -> VerifiedSignature,
+    record: &mut AttemptRecord,
+) -> Result<VerifiedSignature, &'static str> {
     let own = Abilities {
         version: attempt.rules.major_minor(),
         sha512: attempt.rules.has(Rule::Sha512),
@@ -394,7 +399,7 @@ fn verified(
     // Whether the digest or the key is what it lacks makes no difference where nobody insists.
     let is_either = (with_it.answer, without.answer) == (Verification::UnknownKey, Verification::Unsupported);
     let either = |note| match is_either && with_it.log.is_empty() {
-        true => Ok(Verified { answer: Verification::UnknownKeyOrUnsupported, ..without.clone() }),
+        true => Ok(VerifiedSignature { answer: Verification::UnknownKeyOrUnsupported, ..without.clone() }),
         false => Err(note),
     };
     let Some(tree) = attempt.kernel.facts.tree.as_ref().filter(|_| own.sha512 == Some(false)) else {

@@ -1,9 +1,9 @@
 //! `struct module` on a kernel whose own is another: what do the module's pointers to its init and exit functions meet there?
 
-use crate::kernel::Member;
+use crate::kernel::StructMember;
 use crate::predict::attempt::Attempt;
-use crate::predict::loaded::Loaded;
-use crate::predict::record::Record;
+use crate::predict::load_info::LoadInfo;
+use crate::predict::record::AttemptRecord;
 use crate::predict::symbol_versions;
 use crate::predict::verdict::LoaderStep;
 
@@ -20,9 +20,9 @@ pub(super) enum There {
 }
 
 /// A pointer that the module wants filled in in its `struct module`: what does the kernel have at that place?
-pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &Loaded<'_>, offset: u64, record: &mut Record) -> There {
+pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64, record: &mut AttemptRecord) -> There {
     let facts = &attempt.kernel.facts;
-    let fits = |fingerprint: &crate::module::this_module::Fingerprint| {
+    let fits = |fingerprint: &crate::module::this_module::ModuleLayout| {
         fingerprint.init == Some(offset) || fingerprint.exit == Some(offset)
     };
     if facts.fingerprint.as_ref().is_some_and(|fingerprint| fits(&fingerprint.value)) {
@@ -139,7 +139,7 @@ fn is_walked(name: &str) -> bool {
 
 /// Has the kernel written something other than zeros into this member before relocations are applied? `None` for one
 /// of which that is not known.
-fn written(loaded: &Loaded<'_>, member: &Member, record: &Record) -> Option<bool> {
+fn written(loaded: &LoadInfo<'_>, member: &StructMember, record: &AttemptRecord) -> Option<bool> {
     let has = |section: &str| loaded.find(section).is_some_and(|section| section.size > 0);
     Some(match member.name.as_str() {
         // add_unformed_module, module_unload_init, init_param_lock, layout and memory

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use crate::kernel::Machine;
-use crate::module::glance::MARK;
+use crate::module::summary::MARK;
 use crate::predict::arch;
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::{Loaded, number, string};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::{LoadInfo, number, string};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
 use crate::predict::verdict::{Finding, LoaderStep, StepResult};
@@ -56,7 +56,7 @@ pub(super) struct Versions<'f> {
 
 impl<'f> Versions<'f> {
     /// What the kernel sees: nothing if it was told to ignore them.
-    pub(super) fn of(attempt: &Attempt<'_>, loaded: &Loaded<'f>) -> Versions<'f> {
+    pub(super) fn of(attempt: &Attempt<'_>, loaded: &LoadInfo<'f>) -> Versions<'f> {
         if attempt.load.force.modversions() {
             return Versions { basic: None, extended: None };
         }
@@ -71,9 +71,9 @@ impl<'f> Versions<'f> {
     pub(super) fn compare(
         &self,
         attempt: &Attempt<'_>,
-        loaded: &Loaded<'_>,
+        loaded: &LoadInfo<'_>,
         (symbol, theirs): (&str, Option<u32>),
-        record: &mut Record,
+        record: &mut AttemptRecord,
     ) -> Compared {
         let compared = |ours: u64, theirs: u32| match ours == u64::from(theirs) {
             true => Compared::Equal,
@@ -132,7 +132,7 @@ pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<Strin
 }
 
 /// The entries of `__versions`; the first of a name counts.
-fn basic<'f>(loaded: &Loaded<'f>, bytes: &'f [u8], machine: Machine) -> HashMap<&'f [u8], u64> {
+fn basic<'f>(loaded: &LoadInfo<'f>, bytes: &'f [u8], machine: Machine) -> HashMap<&'f [u8], u64> {
     let word = loaded.header.class.word();
     let mut crcs = HashMap::new();
     for entry in bytes.chunks_exact(ENTRY) {
@@ -143,7 +143,7 @@ fn basic<'f>(loaded: &Loaded<'f>, bytes: &'f [u8], machine: Machine) -> HashMap<
 }
 
 /// The entries of the two sections of extended versions.
-fn extended<'f>(loaded: &Loaded<'f>, machine: Machine) -> Option<HashMap<&'f [u8], u64>> {
+fn extended<'f>(loaded: &LoadInfo<'f>, machine: Machine) -> Option<HashMap<&'f [u8], u64>> {
     let crcs = loaded.bytes_of("__version_ext_crcs")?;
     let names = loaded.bytes_of("__version_ext_names")?.split(|byte| *byte == 0);
     let mut found = HashMap::new();
@@ -156,7 +156,7 @@ fn extended<'f>(loaded: &Loaded<'f>, machine: Machine) -> Option<HashMap<&'f [u8
 /// Does the CRC of `module_layout` prove that the module's `struct module` is the kernel's? genksyms computes it from all
 /// members of the structures that `module_layout` takes, `struct module` first (kernel/module/version.c and
 /// scripts/genksyms, 2.6.30 to 7.2); so equal CRCs mean equal members. It proves nothing in a module that was patched.
-pub(super) fn prove_structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> bool {
+pub(super) fn prove_structure(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> bool {
     if attempt.load.is_patched || loaded.modinfo(MARK).is_some() || !attempt.rules.surely(Rule::Modversions) {
         return false;
     }
@@ -171,7 +171,7 @@ pub(super) fn prove_structure(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> boo
 }
 
 /// The first look: the CRC of `module_layout`, before the version magic.
-pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     match attempt.rules.has(Rule::Modversions) {
         Some(true) => {}
         Some(false) => return Ok(()),
@@ -197,7 +197,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: 
     if let Some(line) = line(compared, &loaded.name, symbol) {
         record.say(line);
     }
-    let refuse = |record: &mut Record, note: String, ours: Option<u64>| {
+    let refuse = |record: &mut AttemptRecord, note: String, ours: Option<u64>| {
         record.findings.push(Finding {
             module: ours.map(|crc| format!("{symbol} 0x{crc:08x}")),
             kernel: theirs.map(|crc| format!("{symbol} 0x{crc:08x}")),

@@ -7,8 +7,8 @@ use crate::kernel::{KnownSymbol, Origin, SymbolOwner, TreeModule};
 use crate::predict::arch;
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::Loaded;
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::LoadInfo;
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::symbol_versions::{Compared, Versions, line};
 use crate::predict::verdict::LoaderStep;
@@ -40,7 +40,7 @@ enum Exporter<'k> {
 
 /// The tally of the step.
 #[derive(Default)]
-struct Tally {
+struct SymbolTally {
     resolved: usize,
     differing: Vec<String>,
     missing: Vec<String>,
@@ -70,7 +70,7 @@ struct Tally {
     is_open: bool,
 }
 
-impl Tally {
+impl SymbolTally {
     /// How many questions are open.
     fn open(&self) -> usize {
         let lists = [&self.unknown, &self.ownerless, &self.spaceless, &self.crcless, &self.stray];
@@ -79,13 +79,13 @@ impl Tally {
 }
 
 /// The step.
-pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     module_namespaces(attempt, loaded, record)?;
     let versions = Versions::of(attempt, loaded);
     let imports: Vec<&[u8]> = loaded.modinfo_all("import_ns").collect();
     let image = attempt.kernel.facts.exports.as_ref();
     let image_is_known = image.is_some_and(|exports| exports.value.complete);
-    let mut tally = Tally { image_is_known, uses_gpl_only: Some(false), ..Tally::default() };
+    let mut tally = SymbolTally { image_is_known, uses_gpl_only: Some(false), ..SymbolTally::default() };
     let protects = record.is_unsigned && attempt.rules.surely(Rule::SigProtect);
     let machine = attempt.machine(loaded);
     for symbol in loaded.symbols() {
@@ -141,11 +141,11 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Rec
 /// One undefined symbol; its errno if it fails.
 fn undefined(
     attempt: &Attempt<'_>,
-    loaded: &Loaded<'_>,
+    loaded: &LoadInfo<'_>,
     (versions, imports): (&Versions<'_>, &[&[u8]]),
     (name, is_weak): (&str, bool),
-    record: &mut Record,
-    tally: &mut Tally,
+    record: &mut AttemptRecord,
+    tally: &mut SymbolTally,
 ) -> Option<i32> {
     // Assemblers leave it behind, and nobody needs it (ignore_undef_symbol).
     let ignores_got = match matches!(loaded.header.machine, 3 | 62) && name == "_GLOBAL_OFFSET_TABLE_" {
@@ -267,10 +267,10 @@ fn undefined(
 /// used GPL-only symbols before; then the symbol is not there for it. Is it there?
 fn inherit(
     attempt: &Attempt<'_>,
-    loaded: &Loaded<'_>,
+    loaded: &LoadInfo<'_>,
     (name, owner): (&str, &str),
-    record: &mut Record,
-    tally: &mut Tally,
+    record: &mut AttemptRecord,
+    tally: &mut SymbolTally,
 ) -> bool {
     let inherits = attempt.rules.has(Rule::InheritsTaint);
     if inherits == Some(false) {
@@ -317,7 +317,7 @@ fn inherit(
     true
 }
 
-fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<'k> {
+fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &AttemptRecord) -> Exporter<'k> {
     let facts = &attempt.kernel.facts;
     let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
     let Some(known) = facts.symbol(name, attempt.own) else {
@@ -351,11 +351,11 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &Record) -> Exporter<
 /// A symbol of a namespace must be imported from it.
 fn namespace(
     attempt: &Attempt<'_>,
-    loaded: &Loaded<'_>,
+    loaded: &LoadInfo<'_>,
     (name, known): (&str, &KnownSymbol<'_>),
     imports: &[&[u8]],
-    record: &mut Record,
-    tally: &mut Tally,
+    record: &mut AttemptRecord,
+    tally: &mut SymbolTally,
 ) -> Option<i32> {
     if attempt.rules.has(Rule::Namespaces) == Some(false) {
         return None;
@@ -408,7 +408,7 @@ fn is_for_module(namespace: &str, module: &str) -> bool {
 }
 
 /// Namespaces for named modules can't be imported (`setup_modinfo`, 6.16).
-fn module_namespaces(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+fn module_namespaces(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let is_known = attempt.rules.has(Rule::ModuleNamespaces);
     if is_known == Some(false) {
         return Ok(());
@@ -438,7 +438,7 @@ fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32)
 }
 
 /// The finding.
-fn conclude(tally: Tally, record: &mut Record) -> Flow {
+fn conclude(tally: SymbolTally, record: &mut AttemptRecord) -> Flow {
     let source = tally.source.as_ref();
     let mut reasons = Vec::new();
     if !tally.missing.is_empty() {
@@ -472,7 +472,7 @@ fn conclude(tally: Tally, record: &mut Record) -> Flow {
 }
 
 /// What is not known, and what would tell it.
-fn open_questions(tally: &Tally, record: &mut Record) {
+fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
     if tally.protected > 0 {
         let note = format!(
             "this kernel keeps symbols from modules that it can't verify (CONFIG_MODULE_SIG_PROTECT; not measured): are all \

@@ -5,13 +5,13 @@
 
 use crate::module::licence::{self, OFFENDERS};
 use crate::predict::attempt::Attempt;
-use crate::predict::loaded::Loaded;
-use crate::predict::record::Record;
+use crate::predict::load_info::LoadInfo;
+use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 
 /// Where it comes from: in the tree, or in staging.
-pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
+pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = &loaded.own_name;
     // Before 6.4, OpenWrt's kernels with CONFIG_MODULE_STRIPPED look at neither this nor the version magic.
     let is_stripped = attempt.rules.has(Rule::VermagicChecked) == Some(false);
@@ -46,7 +46,7 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Re
 }
 
 /// Its licence, and whether it is a test.
-pub(super) fn licence(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
+pub(super) fn licence(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = &loaded.own_name;
     let licence = loaded.modinfo("license");
     if !licence::is_compatible(licence) {
@@ -63,7 +63,7 @@ pub(super) fn licence(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
 }
 
 /// It has no signature that the kernel could verify. The line is printed once a boot.
-pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
+pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     // Where that is not known, it may leave taint E.
     record.taints_are_open |= record.signature_errnos.is_some();
     // Android's kernels with CONFIG_MODULE_SIG_PROTECT take unsigned modules without a word.
@@ -79,7 +79,7 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut 
 /// Modules that are proprietary for their names: `check_module_license_and_versions` (kernel/module.c, 5.10), from 6.4 on at
 /// the end of `module_augment_kernel_taints`, kernel/module/main.c. ndiswrapper taints the kernel and not itself, so that it
 /// still finds GPL-only symbols.
-pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) {
+pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = loaded.own_name.as_str();
     let is_offender = OFFENDERS.contains(&name);
     let rule = if name == "lve" { Rule::LveByName } else { Rule::OffendersByName };
@@ -105,7 +105,7 @@ pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut R
 }
 
 /// `try_to_force_load`: passes and taints F where the kernel can be forced. `None` if that is not known.
-pub(super) fn force(attempt: &Attempt<'_>, name: &str, reason: &str, record: &mut Record) -> Option<bool> {
+pub(super) fn force(attempt: &Attempt<'_>, name: &str, reason: &str, record: &mut AttemptRecord) -> Option<bool> {
     let Some(possible) = attempt.rules.has(Rule::ForceLoad) else {
         record.taints_are_open = true;
         return None;

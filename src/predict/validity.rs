@@ -7,10 +7,10 @@
 use crate::kernel::Machine;
 use crate::module::elf::machine_name;
 use crate::predict::arch;
-use crate::predict::loaded::machine_of;
-use crate::predict::loaded::{
-    self, Header, Loaded, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, Section, bytes_of, header_size, section_size,
-    symbol_size,
+use crate::predict::load_info::machine_of;
+use crate::predict::load_info::{
+    self, ElfHeader, LoadInfo, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, SectionHeader, bytes_of, header_size,
+    section_size, symbol_size,
 };
 use crate::predict::rules::{Rule, Rules};
 
@@ -45,13 +45,13 @@ pub(super) struct Checks<'r> {
 
 /// A module that the loader takes; and what is wrong with it for those kernels that check more, where it is not known
 /// whether this one does.
-pub(super) type Taken<'f> = (Loaded<'f>, Option<String>);
+pub(super) type Taken<'f> = (LoadInfo<'f>, Option<String>);
 
 /// How a check that has a line of its own ends.
-type Checked<T = ()> = Result<T, Line>;
+type Checked<T = ()> = Result<T, ElfFault>;
 
 /// A line for the log, of kernels that print one, and what it means.
-struct Line {
+struct ElfFault {
     text: String,
     note: String,
     /// Printed by kernels up to 5.11 too, which else keep silent about details.
@@ -61,11 +61,11 @@ struct Line {
 }
 
 fn line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
-    Err(Line { text: text.into(), note: note.into(), is_old: false, truncated: None })
+    Err(ElfFault { text: text.into(), note: note.into(), is_old: false, truncated: None })
 }
 
 fn old_line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
-    Err(Line { text: text.into(), note: note.into(), is_old: true, truncated: None })
+    Err(ElfFault { text: text.into(), note: note.into(), is_old: true, truncated: None })
 }
 
 impl Checks<'_> {
@@ -88,7 +88,7 @@ impl Checks<'_> {
         self.rules.has(rule).unwrap_or(self.takes_open_for)
     }
 
-    fn check_once<'f>(&self, file: &'f [u8]) -> Result<Loaded<'f>, Wrong> {
+    fn check_once<'f>(&self, file: &'f [u8]) -> Result<LoadInfo<'f>, Wrong> {
         let sections = self.sections(file);
         let generation = match (self.has(Rule::ElfTables), self.has(Rule::OneModinfo)) {
             (true, _) => Self::newest,
@@ -103,7 +103,7 @@ impl Checks<'_> {
     }
 
     /// The lines that this kernel prints for it.
-    fn said(&self, wrong: Line, in_header: bool) -> Wrong {
+    fn said(&self, wrong: ElfFault, in_header: bool) -> Wrong {
         let is_decided = |rule| self.rules.has(rule).is_some();
         let are_lines_open = in_header && !(is_decided(Rule::ElfLines) && is_decided(Rule::OneElfLine))
             || wrong.truncated.is_some() && !is_decided(Rule::TruncatedLine);
@@ -121,9 +121,9 @@ impl Checks<'_> {
     }
 
     /// The file header, and where the section headers are.
-    fn sections(&self, file: &[u8]) -> Checked<(Header, Vec<Section>)> {
+    fn sections(&self, file: &[u8]) -> Checked<(ElfHeader, Vec<SectionHeader>)> {
         let Machine { class, endian, .. } = self.machine;
-        let Some(header) = Header::read(file, class, endian) else {
+        let Some(header) = ElfHeader::read(file, class, endian) else {
             return line(
                 format!("Invalid ELF header len {}", file.len()),
                 format!("{} bytes, less than an ELF header of {}", file.len(), header_size(class)),
@@ -172,9 +172,14 @@ impl Checks<'_> {
     }
 
     /// Section 0, the place of each section, and the table of their names; in the order of the generation.
-    fn all_sections(&self, file: &[u8], header: Header, sections: Vec<Section>) -> Checked<(Header, Vec<Section>)> {
+    fn all_sections(
+        &self,
+        file: &[u8],
+        header: ElfHeader,
+        sections: Vec<SectionHeader>,
+    ) -> Checked<(ElfHeader, Vec<SectionHeader>)> {
         // Section 0 is read even where the header says that there are none.
-        let first = Header { shnum: 1, ..header }.sections(file).first().copied().unwrap_or_default();
+        let first = ElfHeader { shnum: 1, ..header }.sections(file).first().copied().unwrap_or_default();
         if self.has(Rule::ElfTables) {
             must_be_null(&first)?;
             for (index, section) in sections.iter().enumerate().skip(1) {
@@ -201,7 +206,7 @@ impl Checks<'_> {
     }
 
     /// The table of section names.
-    fn names(&self, file: &[u8], header: &Header, sections: &[Section]) -> Checked<Section> {
+    fn names(&self, file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) -> Checked<SectionHeader> {
         let (index, count) = (header.shstrndx, header.shnum);
         let table = sections.get(usize::from(index)).filter(|_| index != 0);
         let Some(table) = table else {
@@ -230,8 +235,8 @@ impl Checks<'_> {
     }
 
     /// Up to 6.3: sections count with SHF_ALLOC only, and the first of a name wins.
-    fn oldest<'f>(&self, file: &'f [u8], header: Header, sections: Vec<Section>) -> Checked<Loaded<'f>> {
-        let find = |name| loaded::find(file, &header, &sections, name, true);
+    fn oldest<'f>(&self, file: &'f [u8], header: ElfHeader, sections: Vec<SectionHeader>) -> Checked<LoadInfo<'f>> {
+        let find = |name| load_info::find(file, &header, &sections, name, true);
         let modinfo = find(MODINFO);
         let name = name_in(file, &sections, modinfo);
         let Some(symtab) = sections.iter().skip(1).position(|s| s.kind == SHT_SYMTAB).map(|at| at + 1) else {
@@ -248,7 +253,7 @@ impl Checks<'_> {
     }
 
     /// 6.4 to 6.13.
-    fn middle<'f>(&self, file: &'f [u8], header: Header, sections: Vec<Section>) -> Checked<Loaded<'f>> {
+    fn middle<'f>(&self, file: &'f [u8], header: ElfHeader, sections: Vec<SectionHeader>) -> Checked<LoadInfo<'f>> {
         let modinfo = self.modinfo(file, &header, &sections)?;
         let name = name_in(file, &sections, modinfo);
         let symtab = one_symtab(&sections, &name)?;
@@ -257,7 +262,7 @@ impl Checks<'_> {
     }
 
     /// 6.14 on.
-    fn newest<'f>(&self, file: &'f [u8], header: Header, sections: Vec<Section>) -> Checked<Loaded<'f>> {
+    fn newest<'f>(&self, file: &'f [u8], header: ElfHeader, sections: Vec<SectionHeader>) -> Checked<LoadInfo<'f>> {
         let modinfo = self.modinfo(file, &header, &sections)?;
         let name = name_in(file, &sections, modinfo);
         let this_module = self.this_module(file, &header, &sections, &name)?;
@@ -280,7 +285,7 @@ impl Checks<'_> {
     }
 
     /// The one `.modinfo`, allocated or not; none is fine.
-    fn modinfo(&self, file: &[u8], header: &Header, sections: &[Section]) -> Checked<Option<usize>> {
+    fn modinfo(&self, file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) -> Checked<Option<usize>> {
         match all_named(file, header, sections, MODINFO).as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(*one)),
@@ -292,7 +297,13 @@ impl Checks<'_> {
     }
 
     /// The one section of `struct module`, of the right size.
-    fn this_module(&self, file: &[u8], header: &Header, sections: &[Section], name: &Option<String>) -> Checked<usize> {
+    fn this_module(
+        &self,
+        file: &[u8],
+        header: &ElfHeader,
+        sections: &[SectionHeader],
+        name: &Option<String>,
+    ) -> Checked<usize> {
         let name = name.as_deref().unwrap_or(NO_NAME);
         let found = all_named(file, header, sections, THIS_MODULE);
         let [index] = found.as_slice() else {
@@ -322,35 +333,35 @@ impl Checks<'_> {
 /// Puts together what the loader goes on with.
 fn finish(
     file: &[u8],
-    header: Header,
-    sections: Vec<Section>,
+    header: ElfHeader,
+    sections: Vec<SectionHeader>,
     (modinfo, this_module, symtab): (Option<usize>, usize, usize),
     name: Option<String>,
-) -> Loaded<'_> {
+) -> LoadInfo<'_> {
     // The name in struct module stands behind a state and a list head.
     let structure = sections.get(this_module).copied().unwrap_or_default();
     let at = structure.offset.saturating_add(3 * header.class.word() as u64);
     let own_name = match structure.kind == SHT_NOBITS {
         true => String::new(),
-        false => String::from_utf8_lossy(loaded::string(file, at)).into_owned(),
+        false => String::from_utf8_lossy(load_info::string(file, at)).into_owned(),
     };
     let name = name.unwrap_or_else(|| own_name.clone());
-    Loaded { file, header, sections, modinfo, this_module, symtab, name, own_name }
+    LoadInfo { file, header, sections, modinfo, this_module, symtab, name, own_name }
 }
 
 /// The module's name in modinfo (`name=`, 4.20 on).
-fn name_in(file: &[u8], sections: &[Section], modinfo: Option<usize>) -> Option<String> {
+fn name_in(file: &[u8], sections: &[SectionHeader], modinfo: Option<usize>) -> Option<String> {
     let bytes = bytes_of(file, sections.get(modinfo?)?);
-    loaded::values(bytes, "name".to_owned()).next().map(|name| String::from_utf8_lossy(name).into_owned())
+    load_info::values(bytes, "name".to_owned()).next().map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
-fn all_named(file: &[u8], header: &Header, sections: &[Section], name: &str) -> Vec<usize> {
-    let fits = |section: &Section| loaded::name_of(file, header, sections, section) == name.as_bytes();
+fn all_named(file: &[u8], header: &ElfHeader, sections: &[SectionHeader], name: &str) -> Vec<usize> {
+    let fits = |section: &SectionHeader| load_info::name_of(file, header, sections, section) == name.as_bytes();
     let all = sections.iter().enumerate().skip(1).filter(|(_, s)| s.kind != SHT_NULL);
     all.filter(|(_, section)| fits(section)).map(|(index, _)| index).collect()
 }
 
-fn one_symtab(sections: &[Section], name: &Option<String>) -> Checked<usize> {
+fn one_symtab(sections: &[SectionHeader], name: &Option<String>) -> Checked<usize> {
     let mut tables = sections.iter().enumerate().skip(1).filter(|(_, section)| section.kind == SHT_SYMTAB);
     match (tables.next(), tables.next()) {
         (Some((index, _)), None) => Ok(index),
@@ -367,7 +378,7 @@ fn stripped<T>(name: Option<String>) -> Checked<T> {
     line(text, "it has no symbol table: was it stripped?")
 }
 
-fn must_be_null(first: &Section) -> Checked {
+fn must_be_null(first: &SectionHeader) -> Checked {
     if first.kind == SHT_NULL && first.size == 0 && first.addr == 0 {
         return Ok(());
     }
@@ -375,15 +386,15 @@ fn must_be_null(first: &Section) -> Checked {
     line(text, "section 0 is not empty")
 }
 
-fn lies_inside(file: &[u8], section: &Section) -> bool {
+fn lies_inside(file: &[u8], section: &SectionHeader) -> bool {
     section.offset.checked_add(section.size).is_some_and(|end| end <= file.len() as u64)
 }
 
-fn must_be_inside(file: &[u8], index: usize, section: &Section) -> Checked {
+fn must_be_inside(file: &[u8], index: usize, section: &SectionHeader) -> Checked {
     if matches!(section.kind, SHT_NULL | SHT_NOBITS) || lies_inside(file, section) {
         return Ok(());
     }
-    Err(Line {
+    Err(ElfFault {
         text: format!("Invalid ELF section in module (section {index} type {})", section.kind),
         note: format!("section {index} lies beyond the file's end"),
         is_old: true,
@@ -391,7 +402,7 @@ fn must_be_inside(file: &[u8], index: usize, section: &Section) -> Checked {
     })
 }
 
-fn must_be_named(index: usize, section: &Section, names: u64) -> Checked {
+fn must_be_named(index: usize, section: &SectionHeader, names: u64) -> Checked {
     if u64::from(section.name) < names {
         return Ok(());
     }
@@ -405,9 +416,9 @@ fn bad_link<T>(link: u32, count: u16) -> Checked<T> {
 }
 
 /// Extended symbol versions: two sections, with a name for each CRC.
-fn must_be_in_step(file: &[u8], header: &Header, sections: &[Section]) -> Checked {
+fn must_be_in_step(file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) -> Checked {
     let find = |name| {
-        let index = loaded::find(file, header, sections, name, true)?;
+        let index = load_info::find(file, header, sections, name, true)?;
         sections.get(index)
     };
     match (find("__version_ext_crcs"), find("__version_ext_names")) {
@@ -427,7 +438,7 @@ fn must_be_in_step(file: &[u8], header: &Header, sections: &[Section]) -> Checke
 }
 
 /// The symbols' names lie in their table, which begins and ends with a NUL.
-fn must_have_names(file: &[u8], header: &Header, table: &Section, strings: &Section) -> Checked {
+fn must_have_names(file: &[u8], header: &ElfHeader, table: &SectionHeader, strings: &SectionHeader) -> Checked {
     let names = bytes_of(file, strings);
     match (names.first(), names.last()) {
         (None, _) => return line("empty symbol string table", "the table of the symbols' names is empty"),
@@ -442,7 +453,7 @@ fn must_have_names(file: &[u8], header: &Header, table: &Section, strings: &Sect
         }
     }
     let entries = bytes_of(file, table).chunks_exact(symbol_size(header.class));
-    let mut offsets = entries.map(|entry| loaded::number(entry, header.endian, 0, 4));
+    let mut offsets = entries.map(|entry| load_info::number(entry, header.endian, 0, 4));
     match offsets.any(|offset| offset >= names.len() as u64) {
         true => line("symbol name out of bounds in string table", "a symbol's name lies beyond the table of names"),
         false => Ok(()),

@@ -4,8 +4,8 @@
 use crate::kernel::{Fact, Origin};
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
-use crate::predict::loaded::Loaded;
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::LoadInfo;
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
 use crate::predict::verdict::PatchMode;
@@ -13,7 +13,7 @@ use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 use crate::vermagic::{Vermagic, compare};
 
 /// The step.
-pub(super) fn check(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let theirs = attempt.kernel.vermagic.as_ref();
     let ours = match (attempt.change, theirs) {
         (Some(PatchMode::Rewrite), Some(theirs)) => Some(theirs.value.clone()),
@@ -147,7 +147,7 @@ fn last_space(ours: &Vermagic, theirs: &Fact<Vermagic>) -> &'static str {
 
 /// Does the kernel skip the release token? It does if it has CONFIG_MODVERSIONS and sees `__versions` in the module;
 /// between 2.6.9 and 2.6.25 CONFIG_MODVERSIONS alone is enough.
-fn release_is_skipped(attempt: &Attempt<'_>, loaded: &Loaded<'_>) -> Option<bool> {
+fn release_is_skipped(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<bool> {
     let sees_versions = !attempt.load.force.modversions() && loaded.find("__versions").is_some();
     if attempt.rules.since_patch((2, 6, 9)) == Some(false) {
         return Some(false);

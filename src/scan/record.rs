@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::module::container::Container;
 use crate::module::elf::{self, Class, Endian};
-use crate::module::glance::Glance;
 use crate::module::name_of_file;
-use crate::module::versions::Kind;
+use crate::module::summary::ModuleSummary;
+use crate::module::versions::VersionsFormat;
 use crate::scan::journal::JournalState;
 use crate::text::{self, JsonText};
 
@@ -28,7 +28,7 @@ pub struct ScannedModule<'s> {
 #[derive(Clone, Copy)]
 pub struct InspectedModule<'s> {
     /// Its summary.
-    pub summary: &'s Glance<'s>,
+    pub summary: &'s ModuleSummary<'s>,
     /// Its state by the journal, if the journal knows it.
     pub journal: Option<JournalState>,
 }
@@ -61,7 +61,7 @@ pub struct ReadModule<'r> {
     /// How many there are.
     vermagics: usize,
     visible: bool,
-    symbol_versions: Kind,
+    symbol_versions: VersionsFormat,
     symbol_versions_visible: bool,
     btf: Option<u64>,
     signed: bool,

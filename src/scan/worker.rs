@@ -9,8 +9,8 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::error::{Error, Result};
 use crate::module::elf::{self, Class, Endian};
-use crate::module::glance::{Glance, Looker};
-use crate::module::versions::Kind;
+use crate::module::summary::{ModuleSummary, Summarizer};
+use crate::module::versions::VersionsFormat;
 use crate::scan::journal::{JournalState, ScanJournal};
 use crate::scan::record::{InspectedModule, ScannedModule};
 use crate::scan::source::SourceItem;
@@ -61,7 +61,7 @@ impl CountedModules {
 /// What a thread keeps from one module to the next: memory, and texts that most modules share.
 #[derive(Default)]
 pub(super) struct Worker {
-    looker: Looker,
+    looker: Summarizer,
     directory: CurrentDirectory,
     vermagic: SharedText,
     signer: SharedText,
@@ -196,7 +196,7 @@ struct MachineWords {
 }
 
 /// The words for a machine, which are usually those of the previous module.
-fn machine_words(last: &mut Option<MachineWords>, summary: &Glance<'_>) -> Arc<[u8]> {
+fn machine_words(last: &mut Option<MachineWords>, summary: &ModuleSummary<'_>) -> Arc<[u8]> {
     let key = (summary.class, summary.endian, summary.machine);
     match last {
         Some(known) if known.key == key => known.words.clone(),
@@ -209,13 +209,13 @@ fn machine_words(last: &mut Option<MachineWords>, summary: &Glance<'_>) -> Arc<[
 }
 
 fn traits(
-    summary: &Glance<'_>,
+    summary: &ModuleSummary<'_>,
     journal: Option<JournalState>,
     machine: Arc<[u8]>,
     vermagic: &mut SharedText,
     signer: &mut SharedText,
 ) -> Traits {
-    let has_basic = matches!(summary.versions, Kind::Basic | Kind::Both);
+    let has_basic = matches!(summary.versions, VersionsFormat::Basic | VersionsFormat::Both);
     let oddities = [
         (summary.vermagics > 1, Oddity::SeveralVermagics),
         (!summary.visible, Oddity::ModinfoNotAllocated),

@@ -1,14 +1,14 @@
 //! The tokens of the architectures, laid out to be held against the kernel's `arch/*/include/asm/vermagic.h`.
 
 /// One architecture's tokens: groups in the order of the string, of each group at most one word.
-pub(super) struct Architecture {
+pub(super) struct ArchitectureTokens {
     pub(super) name: &'static str,
     /// The file in the kernel sources, as it is since 5.8; before, the same words stood in `asm/module.h`.
     header: &'static str,
-    groups: &'static [Group],
+    groups: &'static [TokenGroup],
 }
 
-struct Group {
+struct TokenGroup {
     /// The configuration option that decides.
     option: &'static str,
     /// Is one of the words always there?
@@ -26,22 +26,22 @@ pub(super) struct ArchitectureWord {
     pub(super) pattern: &'static str,
 }
 
-const fn one(option: &'static str, words: &'static [&'static str]) -> Group {
-    Group { option, always: true, words }
+const fn one(option: &'static str, words: &'static [&'static str]) -> TokenGroup {
+    TokenGroup { option, always: true, words }
 }
 
-const fn maybe(option: &'static str, words: &'static [&'static str]) -> Group {
-    Group { option, always: false, words }
+const fn maybe(option: &'static str, words: &'static [&'static str]) -> TokenGroup {
+    TokenGroup { option, always: false, words }
 }
 
-const fn none(name: &'static str) -> Architecture {
-    Architecture { name, header: "include/asm-generic/vermagic.h", groups: &[] }
+const fn none(name: &'static str) -> ArchitectureTokens {
+    ArchitectureTokens { name, header: "include/asm-generic/vermagic.h", groups: &[] }
 }
 
 /// Read in 2.6.9 to 7.2, and for architectures that are gone in the last kernel that had them. frv, mn10300 and
 /// hexagon put in the name of the processor model, which can't be told from a vendor's word; they are left out.
 #[rustfmt::skip] // the words stand as in the headers, several on a line
-pub(super) const ARCHITECTURES: &[Architecture] = &[
+pub(super) const ARCHITECTURES: &[ArchitectureTokens] = &[
     none("x86-64"),
     none("s390"),
     none("sparc"),
@@ -52,7 +52,7 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
     none("microblaze"),
     none("nios2"),
     none("openrisc"),
-    Architecture {
+    ArchitectureTokens {
         name: "i386",
         header: "arch/x86/include/asm/vermagic.h",
         groups: &[
@@ -69,7 +69,7 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
             maybe("CONFIG_4KSTACKS (until 2.6.36)", &["4KSTACKS "]),
         ],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "arm",
         header: "arch/arm/include/asm/vermagic.h",
         groups: &[
@@ -78,17 +78,17 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
             maybe("CONFIG_ARM_PATCH_PHYS_VIRT", &["p2v8 "]),
         ],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "arm64",
         header: "arch/arm64/include/asm/vermagic.h",
         groups: &[one("always there", &["aarch64"])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "riscv",
         header: "arch/riscv/include/asm/vermagic.h",
         groups: &[one("always there", &["riscv"])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "powerpc",
         header: "arch/powerpc/include/asm/vermagic.h",
         groups: &[
@@ -99,7 +99,7 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
             maybe("CONFIG_RELOCATABLE", &["relocatable "]),
         ],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "mips",
         header: "arch/mips/include/asm/vermagic.h",
         groups: &[
@@ -117,12 +117,12 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
             maybe("CONFIG_MIPS_MT_SMTC (until 3.15)", &["MT_SMTC "]),
         ],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "loongarch",
         header: "arch/loongarch/include/asm/vermagic.h",
         groups: &[one("always there", &["LOONGARCH "]), one("CONFIG_32BIT, CONFIG_64BIT", &["32BIT ", "64BIT "])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "sh",
         header: "arch/sh/include/asm/vermagic.h",
         groups: &[one(
@@ -130,34 +130,34 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
             &["SH2LE ", "SH3LE ", "SH4LE ", "SH5LE ", "SH2BE ", "SH3BE ", "SH4BE ", "SH5BE "],
         )],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "xtensa",
         header: "arch/xtensa/include/asm/vermagic.h",
         groups: &[one("CONFIG_XTENSA_VARIANT_… (XCHAL_CORE_ID)", &["xtensa-* "])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "arc",
         header: "arch/arc/include/asm/vermagic.h",
         groups: &[one("always there", &["ARC700"])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "ia64",
         header: "arch/ia64/include/asm/vermagic.h",
         groups: &[one("always there", &["ia64"])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "nds32",
         header: "arch/nds32/include/asm/vermagic.h",
         groups: &[one("always there", &["NDS32v3"])],
     },
-    Architecture {
+    ArchitectureTokens {
         name: "avr32",
         header: "arch/avr32/include/asm/module.h",
         groups: &[one("always there", &["AVR32v1"])],
     },
 ];
 
-impl Architecture {
+impl ArchitectureTokens {
     /// Do these words, all of them and in this order, make a string of this architecture?
     pub(super) fn fits(&self, words: &[&[u8]]) -> bool {
         let mut words = words.iter().peekable();

@@ -203,10 +203,10 @@ const SLOTS: &[Slot] = &[
 ];
 
 /// A token and its bytes: its text is no measure of equality, for it hides what is not UTF-8.
-type Piece<'a> = (&'a Token, &'a [u8]);
+type TokenBytes<'a> = (&'a Token, &'a [u8]);
 
 impl Slot {
-    fn tokens<'a>(&self, vermagic: &'a Vermagic) -> Vec<Piece<'a>> {
+    fn tokens<'a>(&self, vermagic: &'a Vermagic) -> Vec<TokenBytes<'a>> {
         let role = |bytes: &[u8]| architecture_word(bytes).map(|word| word.role);
         let of_kind = vermagic.tokens.iter().filter(|token| self.kinds.contains(&token.kind));
         let pieces = of_kind.map(|token| (token, vermagic.bytes(token)));
@@ -215,12 +215,12 @@ impl Slot {
 }
 
 /// The pieces that have no counterpart among the others, each counterpart counting once.
-fn left_over<'a>(pieces: &[Piece<'a>], others: &[Piece<'_>]) -> Vec<Piece<'a>> {
+fn left_over<'a>(pieces: &[TokenBytes<'a>], others: &[TokenBytes<'_>]) -> Vec<TokenBytes<'a>> {
     let mut counterparts: HashMap<&[u8], usize> = HashMap::new();
     for (_, bytes) in others {
         *counterparts.entry(bytes).or_default() += 1;
     }
-    let alone = |(_, bytes): &&Piece<'a>| match counterparts.get_mut(bytes) {
+    let alone = |(_, bytes): &&TokenBytes<'a>| match counterparts.get_mut(bytes) {
         Some(count) if *count > 0 => {
             *count -= 1;
             false
@@ -230,9 +230,9 @@ fn left_over<'a>(pieces: &[Piece<'a>], others: &[Piece<'_>]) -> Vec<Piece<'a>> {
     pieces.iter().filter(alone).copied().collect()
 }
 
-fn token_difference(module: Option<&Piece<'_>>, kernel: Option<&Piece<'_>>) -> Option<Difference> {
+fn token_difference(module: Option<&TokenBytes<'_>>, kernel: Option<&TokenBytes<'_>>) -> Option<Difference> {
     let kind = module.or(kernel)?.0.kind;
-    let shown = |piece: &Piece<'_>| escape::bytes_for_eyes(piece.1);
+    let shown = |piece: &TokenBytes<'_>| escape::bytes_for_eyes(piece.1);
     Some(Difference {
         kind: DifferenceKind::Token(kind),
         module: module.map(shown),

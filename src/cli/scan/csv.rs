@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cli::words;
 use crate::escape::bytes_for_eyes;
 use crate::module::elf::{self, Endian};
-use crate::module::versions::Kind;
+use crate::module::versions::VersionsFormat;
 use crate::scan::{InspectedModule, JournalState, ScannedModule};
 
 /// The names of the columns, in one line.
@@ -57,12 +57,12 @@ pub(super) fn write(module: &ScannedModule<'_>, out: &mut Vec<u8>) -> io::Result
     writeln!(out, "{}", fields.join(","))
 }
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: VersionsFormat) -> &'static str {
     match kind {
-        Kind::None => "none",
-        Kind::Basic => "basic",
-        Kind::Extended => "extended",
-        Kind::Both => "both",
+        VersionsFormat::None => "none",
+        VersionsFormat::Basic => "basic",
+        VersionsFormat::Extended => "extended",
+        VersionsFormat::Both => "both",
     }
 }
 

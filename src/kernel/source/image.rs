@@ -10,12 +10,12 @@ use crate::kernel::merge::FactSink;
 use crate::kernel::origin::Origin;
 use crate::kernel::place::{FileRole, KernelGroup};
 use crate::kernel::source::KernelSource;
-use crate::module::file::Contents;
+use crate::module::file::FileContents;
 
 /// The file of a kernel image.
 pub(in crate::kernel) struct ImageFile {
     pub(in crate::kernel) path: PathBuf,
-    pub(in crate::kernel) contents: Contents,
+    pub(in crate::kernel) contents: FileContents,
 }
 
 impl KernelSource for ImageFile {

@@ -2,7 +2,7 @@
 //!
 //! Modules are built with long calls, so that three types are all that they have.
 
-use crate::predict::arch::table::{Arch, Effect, PLAIN, Tables, not_known, row};
+use crate::predict::arch::table::{Arch, PLAIN, RelocationEffect, RelocationTables, not_known, row};
 use crate::predict::errno::ENOEXEC;
 
 pub(super) const ARC: Arch = Arch {
@@ -10,11 +10,11 @@ pub(super) const ARC: Arch = Arch {
     is_measured: false,
     // The number of the kernel's own instruction set: ARCompact or ARCv2.
     accepts: |header, machine| header.machine == machine.number,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(0x04, "32", Effect::Stored(4)),
-        row(0x1b, "32_ME", Effect::Stored(4)),
-        row(0x31, "32_PCREL", Effect::Stored(4)),
+        row(0x04, "32", RelocationEffect::Stored(4)),
+        row(0x1b, "32_ME", RelocationEffect::Stored(4)),
+        row(0x31, "32_PCREL", RelocationEffect::Stored(4)),
     ],
     unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
     ..PLAIN

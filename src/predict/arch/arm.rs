@@ -2,56 +2,56 @@
 
 use crate::kernel::Machine;
 use crate::predict::arch::table::{
-    Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit, not_known, row,
-    since,
+    Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationEntry, RelocationResult, RelocationSite,
+    RelocationTables, RequiredSections, ValueBase, does_not_fit, not_known, row, since,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
-use crate::predict::loaded::{Header, SHF_EXECINSTR, Section};
+use crate::predict::load_info::{ElfHeader, SHF_EXECINSTR, SectionHeader};
 
 /// e_flags (arch/arm/include/asm/elf.h).
 const EF_ARM_EABI_MASK: u32 = 0xff00_0000;
 const EF_ARM_APCS_26: u32 = 0x08;
 
 /// Those of Thumb-2 code are known to Thumb-2 kernels alone.
-const THUMB: Since = Since::Option("THUMB2_KERNEL");
+const THUMB: Availability = Availability::Option("THUMB2_KERNEL");
 /// Relative to the place: not in 5.10, in 6.1.
-const PLACE_RELATIVE: Since = Since::Between((5, 10), (6, 1));
+const PLACE_RELATIVE: Availability = Availability::Between((5, 10), (6, 1));
 
 pub(super) const ARM: Arch = Arch {
     name: "arm",
     is_measured: true,
     accepts,
-    tables: Tables::Rel,
+    tables: RelocationTables::Rel,
     types: &[
-        row(0, "NONE", Effect::Ignored),
-        row(1, "PC24", Effect::OwnImports(branch)),
-        row(2, "ABS32", Effect::Stored(4)),
-        since(3, "REL32", PLACE_RELATIVE, Effect::Stored(4)),
-        since(10, "THM_CALL", THUMB, Effect::Entry),
-        row(28, "CALL", Effect::OwnImports(branch)),
-        row(29, "JUMP24", Effect::OwnImports(branch)),
-        since(30, "THM_JUMP24", THUMB, Effect::Entry),
-        row(38, "TARGET1", Effect::Stored(4)),
-        row(40, "V4BX", Effect::Stored(4)),
-        row(42, "PREL31", Effect::Fits(Base::Place, Range::signed(31))),
-        row(43, "MOVW_ABS_NC", Effect::Stored(4)),
-        row(44, "MOVT_ABS", Effect::Stored(4)),
-        since(45, "MOVW_PREL_NC", PLACE_RELATIVE, Effect::Stored(4)),
-        since(46, "MOVT_PREL", PLACE_RELATIVE, Effect::Stored(4)),
-        since(47, "THM_MOVW_ABS_NC", THUMB, Effect::Stored(4)),
-        since(48, "THM_MOVT_ABS", THUMB, Effect::Stored(4)),
-        since(49, "THM_MOVW_PREL_NC", THUMB, Effect::Stored(4)),
-        since(50, "THM_MOVT_PREL", THUMB, Effect::Stored(4)),
-        since(57, "ALU_PC_G0_NC", PLACE_RELATIVE, Effect::Stored(4)),
-        since(59, "ALU_PC_G1_NC", PLACE_RELATIVE, Effect::Stored(4)),
-        since(63, "LDR_PC_G2", PLACE_RELATIVE, Effect::Unsure("does an offset of a group relocation fit?")),
+        row(0, "NONE", RelocationEffect::Ignored),
+        row(1, "PC24", RelocationEffect::OwnImports(branch)),
+        row(2, "ABS32", RelocationEffect::Stored(4)),
+        since(3, "REL32", PLACE_RELATIVE, RelocationEffect::Stored(4)),
+        since(10, "THM_CALL", THUMB, RelocationEffect::Entry),
+        row(28, "CALL", RelocationEffect::OwnImports(branch)),
+        row(29, "JUMP24", RelocationEffect::OwnImports(branch)),
+        since(30, "THM_JUMP24", THUMB, RelocationEffect::Entry),
+        row(38, "TARGET1", RelocationEffect::Stored(4)),
+        row(40, "V4BX", RelocationEffect::Stored(4)),
+        row(42, "PREL31", RelocationEffect::Fits(ValueBase::Place, Range::signed(31))),
+        row(43, "MOVW_ABS_NC", RelocationEffect::Stored(4)),
+        row(44, "MOVT_ABS", RelocationEffect::Stored(4)),
+        since(45, "MOVW_PREL_NC", PLACE_RELATIVE, RelocationEffect::Stored(4)),
+        since(46, "MOVT_PREL", PLACE_RELATIVE, RelocationEffect::Stored(4)),
+        since(47, "THM_MOVW_ABS_NC", THUMB, RelocationEffect::Stored(4)),
+        since(48, "THM_MOVT_ABS", THUMB, RelocationEffect::Stored(4)),
+        since(49, "THM_MOVW_PREL_NC", THUMB, RelocationEffect::Stored(4)),
+        since(50, "THM_MOVT_PREL", THUMB, RelocationEffect::Stored(4)),
+        since(57, "ALU_PC_G0_NC", PLACE_RELATIVE, RelocationEffect::Stored(4)),
+        since(59, "ALU_PC_G1_NC", PLACE_RELATIVE, RelocationEffect::Stored(4)),
+        since(63, "LDR_PC_G2", PLACE_RELATIVE, RelocationEffect::Unsure("does an offset of a group relocation fit?")),
     ],
     unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
     overflow: |site| does_not_fit(site, ENOEXEC, about(site, &format!("relocation {} out of range (", site.kind()))),
     // CONFIG_ARM_MODULE_PLTS, which is set wherever a kernel is not small.
-    sections: &[Wanted {
-        since: Since::Option("ARM_MODULE_PLTS"),
+    sections: &[RequiredSections {
+        since: Availability::Option("ARM_MODULE_PLTS"),
         names: &[".plt", ".init.plt"],
         line: Some("NAME: module PLT section(s) missing"),
     }],
@@ -69,19 +69,19 @@ pub(super) const ARM: Arch = Arch {
 
 /// `elf_check_arch` (arch/arm/kernel/elf.c): a place to begin that ARM or Thumb code can have, and no 26-bit code. Every
 /// processor since ARMv5T knows Thumb, and so does every kernel whose modules are ELF files of ABI 5.
-fn accepts(header: &Header, _: Machine) -> bool {
+fn accepts(header: &ElfHeader, _: Machine) -> bool {
     let is_old = header.flags & EF_ARM_EABI_MASK == 0 && header.flags & EF_ARM_APCS_26 != 0;
     header.machine == 40 && header.entry & 3 != 2 && !is_old
 }
 
 /// How most of its lines begin.
-pub(crate) fn about(site: &Site<'_>, what: &str) -> String {
+pub(crate) fn about(site: &RelocationSite<'_>, what: &str) -> String {
     let (module, symbol) = (site.module(), site.symbol_name());
     format!("{module}: section {} reloc {} sym '{symbol}': {what}", site.section, site.index)
 }
 
 /// Each place must lie in its section: the only architecture that looks (`apply_relocate`).
-pub(crate) fn out_of_bounds(site: &Site<'_>) -> Option<Refusal> {
+pub(crate) fn out_of_bounds(site: &RelocationSite<'_>) -> Option<Refusal> {
     let (offset, size) = (site.relocation.offset, site.target.size);
     if offset <= size.wrapping_sub(4) & 0xffff_ffff {
         return None;
@@ -95,19 +95,19 @@ pub(crate) fn out_of_bounds(site: &Site<'_>) -> Option<Refusal> {
 }
 
 /// A branch of ARM code must not go to Thumb code; where it does not reach it goes by way of an entry of the PLT.
-fn branch(site: &Site<'_>) -> Applied {
+fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let is_odd = site.value.sum_fits(Range::any().by(4)) == Some(false);
     match is_odd {
         true => {
             let line = about(site, "unsupported interworking call (ARM -> Thumb)");
-            Applied::Refused(Refusal::new(ENOEXEC, line, "a branch of ARM code goes to Thumb code"))
+            RelocationResult::Refused(Refusal::new(ENOEXEC, line, "a branch of ARM code goes to Thumb code"))
         }
-        false => Applied::Done,
+        false => RelocationResult::Done,
     }
 }
 
 /// `module_frob_arch_sections` sorts those of sections with code.
-fn by_type_and_symbol(target: &Section, all: &mut [Relocation]) {
+fn by_type_and_symbol(target: &SectionHeader, all: &mut [RelocationEntry]) {
     if target.flags & SHF_EXECINSTR != 0 {
         all.sort_by_key(|relocation| (relocation.kind, relocation.symbol));
     }

@@ -2,79 +2,80 @@
 //! real kernels.
 
 use crate::predict::arch::table::{
-    Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Type, Wanted, does_not_fit,
-    not_known, row,
+    Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationEntry, RelocationResult, RelocationSite,
+    RelocationTables, RelocationType, RequiredSections, ValueBase, does_not_fit, not_known, row,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
-use crate::predict::loaded::{SHF_EXECINSTR, Section};
+use crate::predict::load_info::{SHF_EXECINSTR, SectionHeader};
 
 /// Each kernel has PLTs from 6.5 on; before, the option decides.
-const BEFORE_6_5: Since = Since::Not(&Since::Version((6, 5)));
-const PLTS: Since = Since::Option("ARM64_MODULE_PLTS");
-const FTRACE: Since = Since::Option("DYNAMIC_FTRACE");
+const BEFORE_6_5: Availability = Availability::Not(&Availability::Version((6, 5)));
+const PLTS: Availability = Availability::Option("ARM64_MODULE_PLTS");
+const FTRACE: Availability = Availability::Option("DYNAMIC_FTRACE");
 
 /// `module_init_ftrace_plt` came with 5.5 ("arm64: module/ftrace: intialize PLT at load time"), and into 5.4 in February
 /// 2022; before, a module without the section was loaded.
-const FTRACE_PLT: Since = Since::Between((5, 3), (5, 5));
+const FTRACE_PLT: Availability = Availability::Between((5, 3), (5, 5));
 
 /// A trampoline for init functions came with 6.18, and into stable kernels from 6.6 on in September 2025. The name of its
 /// section is in the image.
-const INIT_FTRACE_PLT: Since = Since::Image(".init.text.ftrace_trampoline", &Since::Between((6, 5), (6, 18)));
+const INIT_FTRACE_PLT: Availability =
+    Availability::Image(".init.text.ftrace_trampoline", &Availability::Between((6, 5), (6, 18)));
 
 const SIGNED_33: Range = Range::signed(33);
 /// A branch of 26 bits, and what it is filled into.
 const BRANCH: Range = Range::signed(28);
 
-const fn fits(number: u32, name: &'static str, base: Base, range: Range) -> Type {
-    row(number, name, Effect::Fits(base, range))
+const fn fits(number: u32, name: &'static str, base: ValueBase, range: Range) -> RelocationType {
+    row(number, name, RelocationEffect::Fits(base, range))
 }
 
 pub(super) const ARM64: Arch = Arch {
     name: "arm64",
     is_measured: true,
     accepts: |header, _| header.machine == 183,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(0, "NONE", Effect::Ignored),
-        row(256, "NONE", Effect::Ignored),
-        row(257, "ABS64", Effect::Stored(8)),
-        fits(258, "ABS32", Base::Absolute, Range::unsigned(32)),
-        fits(259, "ABS16", Base::Absolute, Range::unsigned(16)),
-        row(260, "PREL64", Effect::Stored(8)),
-        fits(261, "PREL32", Base::Place, Range::signed(32)),
-        fits(262, "PREL16", Base::Place, Range::signed(16)),
-        fits(263, "MOVW_UABS_G0", Base::Absolute, Range::unsigned(16)),
-        row(264, "MOVW_UABS_G0_NC", Effect::Stored(4)),
-        fits(265, "MOVW_UABS_G1", Base::Absolute, Range::unsigned(32)),
-        row(266, "MOVW_UABS_G1_NC", Effect::Stored(4)),
-        fits(267, "MOVW_UABS_G2", Base::Absolute, Range::unsigned(48)),
-        row(268, "MOVW_UABS_G2_NC", Effect::Stored(4)),
-        row(269, "MOVW_UABS_G3", Effect::Stored(4)),
-        fits(270, "MOVW_SABS_G0", Base::Absolute, Range::signed(17)),
-        fits(271, "MOVW_SABS_G1", Base::Absolute, SIGNED_33),
-        fits(272, "MOVW_SABS_G2", Base::Absolute, Range::signed(49)),
-        fits(273, "LD_PREL_LO19", Base::Place, Range::signed(21)),
-        fits(274, "ADR_PREL_LO21", Base::Place, Range::signed(21)),
-        fits(275, "ADR_PREL_PG_HI21", Base::Page, SIGNED_33),
-        row(276, "ADR_PREL_PG_HI21_NC", Effect::Stored(4)),
-        row(277, "ADD_ABS_LO12_NC", Effect::Stored(4)),
-        row(278, "LDST8_ABS_LO12_NC", Effect::Stored(4)),
-        fits(279, "TSTBR14", Base::Place, Range::signed(16)),
-        fits(280, "CONDBR19", Base::Place, Range::signed(21)),
-        row(282, "JUMP26", Effect::OwnImports(branch)),
-        row(283, "CALL26", Effect::OwnImports(branch)),
-        row(284, "LDST16_ABS_LO12_NC", Effect::Stored(4)),
-        row(285, "LDST32_ABS_LO12_NC", Effect::Stored(4)),
-        row(286, "LDST64_ABS_LO12_NC", Effect::Stored(4)),
-        fits(287, "MOVW_PREL_G0", Base::Place, Range::signed(17)),
-        row(288, "MOVW_PREL_G0_NC", Effect::Stored(4)),
-        fits(289, "MOVW_PREL_G1", Base::Place, SIGNED_33),
-        row(290, "MOVW_PREL_G1_NC", Effect::Stored(4)),
-        fits(291, "MOVW_PREL_G2", Base::Place, Range::signed(49)),
-        row(292, "MOVW_PREL_G2_NC", Effect::Stored(4)),
-        row(293, "MOVW_PREL_G3", Effect::Stored(4)),
-        row(299, "LDST128_ABS_LO12_NC", Effect::Stored(4)),
+        row(0, "NONE", RelocationEffect::Ignored),
+        row(256, "NONE", RelocationEffect::Ignored),
+        row(257, "ABS64", RelocationEffect::Stored(8)),
+        fits(258, "ABS32", ValueBase::Absolute, Range::unsigned(32)),
+        fits(259, "ABS16", ValueBase::Absolute, Range::unsigned(16)),
+        row(260, "PREL64", RelocationEffect::Stored(8)),
+        fits(261, "PREL32", ValueBase::Place, Range::signed(32)),
+        fits(262, "PREL16", ValueBase::Place, Range::signed(16)),
+        fits(263, "MOVW_UABS_G0", ValueBase::Absolute, Range::unsigned(16)),
+        row(264, "MOVW_UABS_G0_NC", RelocationEffect::Stored(4)),
+        fits(265, "MOVW_UABS_G1", ValueBase::Absolute, Range::unsigned(32)),
+        row(266, "MOVW_UABS_G1_NC", RelocationEffect::Stored(4)),
+        fits(267, "MOVW_UABS_G2", ValueBase::Absolute, Range::unsigned(48)),
+        row(268, "MOVW_UABS_G2_NC", RelocationEffect::Stored(4)),
+        row(269, "MOVW_UABS_G3", RelocationEffect::Stored(4)),
+        fits(270, "MOVW_SABS_G0", ValueBase::Absolute, Range::signed(17)),
+        fits(271, "MOVW_SABS_G1", ValueBase::Absolute, SIGNED_33),
+        fits(272, "MOVW_SABS_G2", ValueBase::Absolute, Range::signed(49)),
+        fits(273, "LD_PREL_LO19", ValueBase::Place, Range::signed(21)),
+        fits(274, "ADR_PREL_LO21", ValueBase::Place, Range::signed(21)),
+        fits(275, "ADR_PREL_PG_HI21", ValueBase::Page, SIGNED_33),
+        row(276, "ADR_PREL_PG_HI21_NC", RelocationEffect::Stored(4)),
+        row(277, "ADD_ABS_LO12_NC", RelocationEffect::Stored(4)),
+        row(278, "LDST8_ABS_LO12_NC", RelocationEffect::Stored(4)),
+        fits(279, "TSTBR14", ValueBase::Place, Range::signed(16)),
+        fits(280, "CONDBR19", ValueBase::Place, Range::signed(21)),
+        row(282, "JUMP26", RelocationEffect::OwnImports(branch)),
+        row(283, "CALL26", RelocationEffect::OwnImports(branch)),
+        row(284, "LDST16_ABS_LO12_NC", RelocationEffect::Stored(4)),
+        row(285, "LDST32_ABS_LO12_NC", RelocationEffect::Stored(4)),
+        row(286, "LDST64_ABS_LO12_NC", RelocationEffect::Stored(4)),
+        fits(287, "MOVW_PREL_G0", ValueBase::Place, Range::signed(17)),
+        row(288, "MOVW_PREL_G0_NC", RelocationEffect::Stored(4)),
+        fits(289, "MOVW_PREL_G1", ValueBase::Place, SIGNED_33),
+        row(290, "MOVW_PREL_G1_NC", RelocationEffect::Stored(4)),
+        fits(291, "MOVW_PREL_G2", ValueBase::Place, Range::signed(49)),
+        row(292, "MOVW_PREL_G2_NC", RelocationEffect::Stored(4)),
+        row(293, "MOVW_PREL_G3", RelocationEffect::Stored(4)),
+        row(299, "LDST128_ABS_LO12_NC", RelocationEffect::Stored(4)),
     ],
     unknown_type: |site| {
         let line = format!("{}module {}: unsupported RELA relocation: {}", prefix(site), site.module(), site.kind());
@@ -82,30 +83,30 @@ pub(super) const ARM64: Arch = Arch {
     },
     overflow,
     sections: &[
-        Wanted {
-            since: Since::Version((6, 5)),
+        RequiredSections {
+            since: Availability::Version((6, 5)),
             names: &[".plt", ".init.plt"],
             line: Some("NAME: module PLT section(s) missing"),
         },
-        Wanted {
-            since: Since::All(&[BEFORE_6_5, PLTS]),
+        RequiredSections {
+            since: Availability::All(&[BEFORE_6_5, PLTS]),
             names: &[".plt", ".init.plt"],
             line: Some("NAME: module PLT section(s) missing"),
         },
     ],
     last_sections: &[
-        Wanted {
-            since: Since::All(&[FTRACE_PLT, BEFORE_6_5, PLTS, FTRACE]),
+        RequiredSections {
+            since: Availability::All(&[FTRACE_PLT, BEFORE_6_5, PLTS, FTRACE]),
             names: &[".text.ftrace_trampoline"],
             line: None,
         },
-        Wanted {
-            since: Since::All(&[Since::Version((6, 5)), FTRACE]),
+        RequiredSections {
+            since: Availability::All(&[Availability::Version((6, 5)), FTRACE]),
             names: &[".text.ftrace_trampoline"],
             line: None,
         },
-        Wanted {
-            since: Since::All(&[Since::Version((6, 5)), FTRACE, INIT_FTRACE_PLT]),
+        RequiredSections {
+            since: Availability::All(&[Availability::Version((6, 5)), FTRACE, INIT_FTRACE_PLT]),
             names: &[".init.text.ftrace_trampoline"],
             line: None,
         },
@@ -122,11 +123,11 @@ pub(super) const ARM64: Arch = Arch {
 };
 
 /// `pr_fmt`, since the rework of the module area (6.5).
-fn prefix(site: &Site<'_>) -> &'static str {
+fn prefix(site: &RelocationSite<'_>) -> &'static str {
     if site.rules.since(6, 5) == Some(true) { "Modules: " } else { "" }
 }
 
-fn overflow(site: &Site<'_>) -> Refusal {
+fn overflow(site: &RelocationSite<'_>) -> Refusal {
     let value = site.value.exact().map_or(String::new(), |value| format!("{value:x}"));
     let line =
         format!("{}module {}: overflow in relocation type {} val {value}", prefix(site), site.module(), site.kind());
@@ -135,18 +136,20 @@ fn overflow(site: &Site<'_>) -> Refusal {
 
 /// An entry of the PLT is counted for branches out of a section with code, to a symbol of another section (`count_plts`).
 /// Where none was counted, the loader warns at length and refuses.
-fn branch(site: &Site<'_>) -> Applied {
+fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let is_counted = site.target.flags & SHF_EXECINSTR != 0 && !site.is_here();
     match site.value.distance_fits(BRANCH) {
-        Some(true) => Applied::Done,
-        _ if is_counted => Applied::Done,
-        _ => Applied::Unsure("does a branch reach, for which the loader makes no entry in its PLT?".to_owned()),
+        Some(true) => RelocationResult::Done,
+        _ if is_counted => RelocationResult::Done,
+        _ => {
+            RelocationResult::Unsure("does a branch reach, for which the loader makes no entry in its PLT?".to_owned())
+        }
     }
 }
 
 /// `partition_branch_plt_relas`: branches to other sections come first, by type, symbol and addend. That changes the order
 /// of what is left only by swapping, which no line shows unless two relocations are refused.
-fn branches_first(target: &Section, all: &mut [Relocation]) {
+fn branches_first(target: &SectionHeader, all: &mut [RelocationEntry]) {
     if target.flags & SHF_EXECINSTR != 0 {
         all.sort_by_key(|relocation| match relocation.kind {
             282 | 283 => (false, relocation.kind, relocation.symbol, relocation.addend),

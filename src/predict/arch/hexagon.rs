@@ -1,6 +1,8 @@
 //! hexagon (arch/hexagon/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/hexagon/include/asm/elf.h). Not measured.
 
-use crate::predict::arch::table::{Arch, Base, Effect, PLAIN, Refusal, Site, Tables, does_not_fit, not_known, row};
+use crate::predict::arch::table::{
+    Arch, PLAIN, Refusal, RelocationEffect, RelocationSite, RelocationTables, ValueBase, does_not_fit, not_known, row,
+};
 use crate::predict::arch::value::Range;
 use crate::predict::errno::ENOEXEC;
 
@@ -8,16 +10,16 @@ pub(super) const HEXAGON: Arch = Arch {
     name: "hexagon",
     is_measured: false,
     accepts: |header, _| header.machine == 164,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(1, "B22_PCREL", Effect::Fits(Base::Place, Range::signed(24))),
-        row(4, "LO16", Effect::Stored(4)),
-        row(5, "HI16", Effect::Stored(4)),
-        row(6, "32", Effect::Stored(4)),
-        row(31, "32_PCREL", Effect::Stored(4)),
-        row(36, "PLT_B22_PCREL", Effect::Refused(position_independent)),
-        row(37, "GOTOFF_LO16", Effect::Refused(position_independent)),
-        row(38, "GOTOFF_HI16", Effect::Refused(position_independent)),
+        row(1, "B22_PCREL", RelocationEffect::Fits(ValueBase::Place, Range::signed(24))),
+        row(4, "LO16", RelocationEffect::Stored(4)),
+        row(5, "HI16", RelocationEffect::Stored(4)),
+        row(6, "32", RelocationEffect::Stored(4)),
+        row(31, "32_PCREL", RelocationEffect::Stored(4)),
+        row(36, "PLT_B22_PCREL", RelocationEffect::Refused(position_independent)),
+        row(37, "GOTOFF_LO16", RelocationEffect::Refused(position_independent)),
+        row(38, "GOTOFF_HI16", RelocationEffect::Refused(position_independent)),
     ],
     unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
     overflow: |site| {
@@ -26,7 +28,7 @@ pub(super) const HEXAGON: Arch = Arch {
     ..PLAIN
 };
 
-fn position_independent(site: &Site<'_>) -> Refusal {
+fn position_independent(site: &RelocationSite<'_>) -> Refusal {
     let line = format!("{}: GOT/PLT relocations unsupported", site.module());
     Refusal::new(ENOEXEC, line, "it was compiled as position-independent code, which this loader does not take")
 }

@@ -2,17 +2,18 @@
 
 use crate::module::elf::Class;
 use crate::predict::arch::table::{
-    Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, not_known, row, since,
+    Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationResult, RelocationSite, RelocationTables,
+    RequiredSections, not_known, row, since,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{EINVAL, ENOEXEC};
 
 const EM_LOONGARCH: u16 = 258;
 /// Types that 6.12 knows and 6.1 does not, and those that 7.2 knows and 6.12 does not.
-const LATER: Since = Since::Between((6, 1), (6, 12));
-const LATEST: Since = Since::Between((6, 12), (7, 2));
+const LATER: Availability = Availability::Between((6, 1), (6, 12));
+const LATEST: Availability = Availability::Between((6, 12), (7, 2));
 /// Old assemblers' relocations, which put numbers on a stack.
-const STACK: Effect = Effect::Unsure("what comes of relocations that use a stack?");
+const STACK: RelocationEffect = RelocationEffect::Unsure("what comes of relocations that use a stack?");
 
 pub(super) const LOONGARCH: Arch = Arch {
     name: "loongarch",
@@ -20,13 +21,13 @@ pub(super) const LOONGARCH: Arch = Arch {
     accepts: |header, machine| {
         header.machine == EM_LOONGARCH && (header.class_byte == 2) == (machine.class == Class::Elf64)
     },
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(0, "NONE", Effect::Ignored),
-        row(1, "32", Effect::Stored(4)),
-        row(2, "64", Effect::Stored(8)),
-        row(20, "MARK_LA", Effect::Ignored),
-        row(21, "MARK_PCREL", Effect::Ignored),
+        row(0, "NONE", RelocationEffect::Ignored),
+        row(1, "32", RelocationEffect::Stored(4)),
+        row(2, "64", RelocationEffect::Stored(8)),
+        row(20, "MARK_LA", RelocationEffect::Ignored),
+        row(21, "MARK_PCREL", RelocationEffect::Ignored),
         row(22, "SOP_PUSH_PCREL", STACK),
         row(23, "SOP_PUSH_ABSOLUTE", STACK),
         row(24, "SOP_PUSH_DUP", STACK),
@@ -46,29 +47,46 @@ pub(super) const LOONGARCH: Arch = Arch {
         row(44, "SOP_POP_32_S_0_5_10_16_S2", STACK),
         row(45, "SOP_POP_32_S_0_10_10_16_S2", STACK),
         row(46, "SOP_POP_32_U", STACK),
-        row(50, "ADD32", Effect::Stored(4)),
-        row(51, "ADD64", Effect::Stored(8)),
-        row(55, "SUB32", Effect::Stored(4)),
-        row(56, "SUB64", Effect::Stored(8)),
-        row(66, "B26", Effect::OwnImports(branch)),
-        row(71, "PCALA_HI20", Effect::Stored(4)),
-        row(72, "PCALA_LO12", Effect::Stored(4)),
-        row(73, "PCALA64_LO20", Effect::Stored(4)),
-        row(74, "PCALA64_HI12", Effect::Stored(4)),
-        row(75, "GOT_PC_HI20", Effect::Entry),
-        row(76, "GOT_PC_LO12", Effect::Entry),
-        since(99, "32_PCREL", LATER, Effect::Stored(4)),
-        since(109, "64_PCREL", LATER, Effect::Stored(8)),
-        since(128, "PCADD_HI20", LATEST, Effect::Stored(4)),
-        since(129, "PCADD_LO12", LATEST, Effect::Unsure("has the lower half of an address its upper half?")),
-        since(130, "GOT_PCADD_HI20", LATEST, Effect::Entry),
-        since(131, "GOT_PCADD_LO12", LATEST, Effect::Unsure("has the lower half of an address its upper half?")),
+        row(50, "ADD32", RelocationEffect::Stored(4)),
+        row(51, "ADD64", RelocationEffect::Stored(8)),
+        row(55, "SUB32", RelocationEffect::Stored(4)),
+        row(56, "SUB64", RelocationEffect::Stored(8)),
+        row(66, "B26", RelocationEffect::OwnImports(branch)),
+        row(71, "PCALA_HI20", RelocationEffect::Stored(4)),
+        row(72, "PCALA_LO12", RelocationEffect::Stored(4)),
+        row(73, "PCALA64_LO20", RelocationEffect::Stored(4)),
+        row(74, "PCALA64_HI12", RelocationEffect::Stored(4)),
+        row(75, "GOT_PC_HI20", RelocationEffect::Entry),
+        row(76, "GOT_PC_LO12", RelocationEffect::Entry),
+        since(99, "32_PCREL", LATER, RelocationEffect::Stored(4)),
+        since(109, "64_PCREL", LATER, RelocationEffect::Stored(8)),
+        since(128, "PCADD_HI20", LATEST, RelocationEffect::Stored(4)),
+        since(129, "PCADD_LO12", LATEST, RelocationEffect::Unsure("has the lower half of an address its upper half?")),
+        since(130, "GOT_PCADD_HI20", LATEST, RelocationEffect::Entry),
+        since(
+            131,
+            "GOT_PCADD_LO12",
+            LATEST,
+            RelocationEffect::Unsure("has the lower half of an address its upper half?"),
+        ),
     ],
     unknown_type,
     sections: &[
-        Wanted { since: Since::Always, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
-        Wanted { since: Since::Always, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
-        Wanted { since: Since::Always, names: &[".plt.idx"], line: Some("NAME: module PLT.IDX section(s) missing") },
+        RequiredSections {
+            since: Availability::Always,
+            names: &[".got"],
+            line: Some("NAME: module GOT section(s) missing"),
+        },
+        RequiredSections {
+            since: Availability::Always,
+            names: &[".plt"],
+            line: Some("NAME: module PLT section(s) missing"),
+        },
+        RequiredSections {
+            since: Availability::Always,
+            names: &[".plt.idx"],
+            line: Some("NAME: module PLT.IDX section(s) missing"),
+        },
     ],
     addresses: Addresses {
         modules: (-(1 << 60), -(1 << 36)),
@@ -80,7 +98,7 @@ pub(super) const LOONGARCH: Arch = Arch {
 };
 
 /// Types of the table that have no handler have a line of their own; the table's end moved with the psABI.
-fn unknown_type(site: &Site<'_>) -> Refusal {
+fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     let last = if site.rules.since(7, 2) == Some(true) { 139 } else { 109 };
     let line = match site.kind() {
         kind if kind <= last => {
@@ -92,12 +110,16 @@ fn unknown_type(site: &Site<'_>) -> Refusal {
 }
 
 /// Where it does not reach, the PLT is used; it must go to a multiple of four.
-fn branch(site: &Site<'_>) -> Applied {
+fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     match site.value.distance_fits(Range::any().by(4)) {
         Some(false) => {
             let line = format!("module {}: jump offset = 0x", site.module());
-            Applied::Refused(Refusal::new(ENOEXEC, line, "a branch goes to an address that is no multiple of four"))
+            RelocationResult::Refused(Refusal::new(
+                ENOEXEC,
+                line,
+                "a branch goes to an address that is no multiple of four",
+            ))
         }
-        _ => Applied::Done,
+        _ => RelocationResult::Done,
     }
 }

@@ -6,11 +6,12 @@
 
 use crate::kernel::Machine;
 use crate::predict::arch::table::{
-    Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row,
+    Arch, PLAIN, Refusal, RelocationEffect, RelocationResult, RelocationSite, RelocationTables, RelocationType,
+    does_not_fit, not_known, row,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{EINVAL, ENOEXEC};
-use crate::predict::loaded::Header;
+use crate::predict::load_info::ElfHeader;
 
 const EM_MIPS: u16 = 8;
 /// e_flags (arch/mips/include/uapi/asm/elf.h is arch/mips/include/asm/elf.h).
@@ -22,40 +23,40 @@ const EF_MIPS_ABI_O32: u32 = 0x1000;
 const HI16: u32 = 5;
 const LO16: u32 = 6;
 
-const TYPES_32: &[Type] = &[
-    row(0, "NONE", Effect::Ignored),
-    row(2, "32", Effect::Stored(4)),
-    row(4, "26", Effect::OwnImports(jump)),
-    row(5, "HI16", Effect::OwnImports(upper_half)),
-    row(6, "LO16", Effect::OwnImports(lower_half)),
-    row(10, "PC16", Effect::OwnImports(branch)),
+const TYPES_32: &[RelocationType] = &[
+    row(0, "NONE", RelocationEffect::Ignored),
+    row(2, "32", RelocationEffect::Stored(4)),
+    row(4, "26", RelocationEffect::OwnImports(jump)),
+    row(5, "HI16", RelocationEffect::OwnImports(upper_half)),
+    row(6, "LO16", RelocationEffect::OwnImports(lower_half)),
+    row(10, "PC16", RelocationEffect::OwnImports(branch)),
     // For tables with addends alone; others are warned of.
-    row(18, "64", Effect::Refused(without_addend)),
-    row(28, "HIGHER", Effect::Refused(without_addend)),
-    row(29, "HIGHEST", Effect::Refused(without_addend)),
-    row(60, "PC21_S2", Effect::OwnImports(branch)),
-    row(61, "PC26_S2", Effect::OwnImports(branch)),
+    row(18, "64", RelocationEffect::Refused(without_addend)),
+    row(28, "HIGHER", RelocationEffect::Refused(without_addend)),
+    row(29, "HIGHEST", RelocationEffect::Refused(without_addend)),
+    row(60, "PC21_S2", RelocationEffect::OwnImports(branch)),
+    row(61, "PC26_S2", RelocationEffect::OwnImports(branch)),
 ];
 
-const TYPES_64: &[Type] = &[
-    row(0, "NONE", Effect::Ignored),
-    row(2, "32", Effect::Stored(4)),
-    row(4, "26", Effect::OwnImports(jump)),
-    row(5, "HI16", Effect::Stored(4)),
-    row(6, "LO16", Effect::Stored(4)),
-    row(10, "PC16", Effect::OwnImports(branch)),
-    row(18, "64", Effect::Stored(8)),
-    row(28, "HIGHER", Effect::Stored(4)),
-    row(29, "HIGHEST", Effect::Stored(4)),
-    row(60, "PC21_S2", Effect::OwnImports(branch)),
-    row(61, "PC26_S2", Effect::OwnImports(branch)),
+const TYPES_64: &[RelocationType] = &[
+    row(0, "NONE", RelocationEffect::Ignored),
+    row(2, "32", RelocationEffect::Stored(4)),
+    row(4, "26", RelocationEffect::OwnImports(jump)),
+    row(5, "HI16", RelocationEffect::Stored(4)),
+    row(6, "LO16", RelocationEffect::Stored(4)),
+    row(10, "PC16", RelocationEffect::OwnImports(branch)),
+    row(18, "64", RelocationEffect::Stored(8)),
+    row(28, "HIGHER", RelocationEffect::Stored(4)),
+    row(29, "HIGHEST", RelocationEffect::Stored(4)),
+    row(60, "PC21_S2", RelocationEffect::OwnImports(branch)),
+    row(61, "PC26_S2", RelocationEffect::OwnImports(branch)),
 ];
 
 pub(super) const MIPS32: Arch = Arch {
     name: "mips",
     is_measured: true,
     accepts: accepts_32,
-    tables: Tables::Rel,
+    tables: RelocationTables::Rel,
     types: TYPES_32,
     unknown_type,
     overflow,
@@ -71,13 +72,13 @@ pub(super) const MIPS32: Arch = Arch {
 
 pub(super) const MIPS64: Arch = Arch {
     accepts: |header, _| header.machine == EM_MIPS && header.class_byte == 2,
-    tables: Tables::Both,
+    tables: RelocationTables::Both,
     types: TYPES_64,
     ..MIPS32
 };
 
 /// `elf32_check_arch`: its own class and ABI, and none of the floating-point ABI that a kernel has no code for.
-fn accepts_32(header: &Header, _: Machine) -> bool {
+fn accepts_32(header: &ElfHeader, _: Machine) -> bool {
     let abi = header.flags & EF_MIPS_ABI;
     header.machine == EM_MIPS
         && header.class_byte == 1
@@ -85,36 +86,36 @@ fn accepts_32(header: &Header, _: Machine) -> bool {
         && matches!(abi, 0 | EF_MIPS_ABI_O32)
 }
 
-fn unknown_type(site: &Site<'_>) -> Refusal {
+fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     not_known(site, EINVAL, format!("{}: Unknown relocation type {}", site.module(), site.kind()))
 }
 
-fn overflow(site: &Site<'_>) -> Refusal {
+fn overflow(site: &RelocationSite<'_>) -> Refusal {
     does_not_fit(site, ENOEXEC, format!("module {}: relocation overflow", site.module()))
 }
 
-fn dangerous(site: &Site<'_>, name: &str) -> Applied {
+fn dangerous(site: &RelocationSite<'_>, name: &str) -> RelocationResult {
     let line = format!("module {}: dangerous R_MIPS_{name} relocation", site.module());
-    Applied::Refused(does_not_fit(site, ENOEXEC, line))
+    RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
 }
 
 /// A jump stays within its 256 MiB: the kernel's own functions are never there, those of the module mostly are.
-fn jump(site: &Site<'_>) -> Applied {
+fn jump(site: &RelocationSite<'_>) -> RelocationResult {
     if site.value.sum_fits(Range::any().by(4)) == Some(false) {
         return dangerous(site, "26");
     }
     match site.value.exact() {
-        Some(_) => Applied::Refused(overflow(site)),
-        None if site.is_in_module() => Applied::Done,
+        Some(_) => RelocationResult::Refused(overflow(site)),
+        None if site.is_in_module() => RelocationResult::Done,
         None => match site.is_of_the_kernel {
-            Some(true) => Applied::Refused(overflow(site)),
-            _ => Applied::Unsure("is a jump's target in the same 256 MiB?".to_owned()),
+            Some(true) => RelocationResult::Refused(overflow(site)),
+            _ => RelocationResult::Unsure("is a jump's target in the same 256 MiB?".to_owned()),
         },
     }
 }
 
 /// Relative to the place, in words.
-fn branch(site: &Site<'_>) -> Applied {
+fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let (bits, name) = match site.kind() {
         60 => (21, "PC21"),
         61 => (26, "PC26"),
@@ -124,41 +125,41 @@ fn branch(site: &Site<'_>) -> Applied {
         return dangerous(site, name);
     }
     match site.value.distance_fits(Range::signed(bits + 2)) {
-        Some(true) => Applied::Done,
-        Some(false) => Applied::Refused(overflow(site)),
-        None => Applied::Unsure("does a branch reach?".to_owned()),
+        Some(true) => RelocationResult::Done,
+        Some(false) => RelocationResult::Refused(overflow(site)),
+        None => RelocationResult::Unsure("does a branch reach?".to_owned()),
     }
 }
 
-fn without_addend(site: &Site<'_>) -> Refusal {
+fn without_addend(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(EINVAL, format!("a relocation of type {} in a table without addends", site.kind()))
 }
 
 /// An upper half waits for the lower half after it; one that waits to the end of its table is refused, silently.
-fn upper_half(site: &Site<'_>) -> Applied {
+fn upper_half(site: &RelocationSite<'_>) -> RelocationResult {
     let (last_lower, last_other) = site.table.last(LO16, HI16);
     let is_before = |last: Option<usize>| last.is_some_and(|last| site.index < last);
     match (is_before(last_lower), is_before(last_other)) {
-        (true, _) => Applied::Done,
+        (true, _) => RelocationResult::Done,
         // A refusal after it comes first.
         (false, true) => {
-            Applied::Unsure("is an upper half of an address without its lower half refused first?".to_owned())
+            RelocationResult::Unsure("is an upper half of an address without its lower half refused first?".to_owned())
         }
         (false, false) => {
             let note = "the upper half of an address stands without its lower half";
-            Applied::Refused(Refusal::silent(ENOEXEC, note))
+            RelocationResult::Refused(Refusal::silent(ENOEXEC, note))
         }
     }
 }
 
 /// All upper halves that wait must be of the same address; `dangerous R_MIPS_LO16 relocation`, ENOEXEC, otherwise.
-fn lower_half(site: &Site<'_>) -> Applied {
+fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
     let before = site.table.all.get(..site.index).unwrap_or_default();
     let waiting = before.iter().rev().take_while(|other| other.kind != LO16).filter(|other| other.kind == HI16);
     let ours = site.relocation.symbol;
     match waiting.map(|other| other.symbol).find(|symbol| *symbol != ours) {
-        None => Applied::Done,
+        None => RelocationResult::Done,
         // Two symbols can have the same value.
-        Some(_) => Applied::Unsure("are the two halves of an address of the same symbol?".to_owned()),
+        Some(_) => RelocationResult::Unsure("are the two halves of an address of the same symbol?".to_owned()),
     }
 }

@@ -26,8 +26,8 @@ mod xtensa;
 use crate::kernel::Machine;
 use crate::module::elf::{Class, Endian};
 use crate::predict::attempt::Attempt;
-use crate::predict::loaded::{Header, Loaded};
-use crate::predict::record::{Flow, Record};
+use crate::predict::load_info::{ElfHeader, LoadInfo};
+use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rules;
 use crate::predict::verdict::LoaderStep;
 pub(super) use powerpc::has_another_abi;
@@ -64,8 +64,8 @@ pub(super) fn of(machine: Machine) -> Option<&'static Arch> {
 /// was not built by kbuild often lacks them, and has the next fault waiting behind: `next` tells it.
 pub(super) fn sections(
     attempt: &Attempt<'_>,
-    loaded: &Loaded<'_>,
-    record: &mut Record,
+    loaded: &LoadInfo<'_>,
+    record: &mut AttemptRecord,
     next: impl FnOnce() -> Option<String>,
 ) -> Flow {
     let Some(arch) = of(attempt.machine(loaded)) else { return Ok(()) };
@@ -79,7 +79,7 @@ pub(super) fn sections(
 
 /// What an architecture asks for when all relocations are applied (`module_finalize`), and the sections of which it was
 /// not sure before.
-pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &Loaded<'_>, record: &mut Record) -> Flow {
+pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(arch) = of(attempt.machine(loaded)) else { return Ok(()) };
     let last = arch.missing(arch.last_sections, attempt.rules, loaded);
     for note in arch.missing(arch.sections, attempt.rules, loaded).unsure.into_iter().chain(last.unsure) {
@@ -103,7 +103,7 @@ pub(super) fn versioned(machine: Machine, name: &[u8]) -> &[u8] {
 }
 
 /// Does a kernel of this machine accept this file header (`elf_check_arch`)?
-pub(super) fn accepts(header: &Header, machine: Machine) -> bool {
+pub(super) fn accepts(header: &ElfHeader, machine: Machine) -> bool {
     of(machine).map_or(header.machine == machine.number, |arch| (arch.accepts)(header, machine))
 }
 
@@ -162,7 +162,7 @@ mod tests {
         for arch in ALL {
             for pair in arch.types.windows(2) {
                 let [one, next] = pair else { continue };
-                let both_always = matches!((one.since, next.since), (Since::Always, Since::Always));
+                let both_always = matches!((one.since, next.since), (Availability::Always, Availability::Always));
                 assert!(one.number != next.number || !both_always, "{}: {} twice", arch.name, one.name);
             }
         }

@@ -3,12 +3,14 @@
 //! A relocation against a symbol whose value is 0 is refused: `Unknown symbol`, ENOENT.
 
 use crate::module::elf::Class;
-use crate::predict::arch::table::{Applied, Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
+use crate::predict::arch::table::{
+    Arch, PLAIN, Refusal, RelocationEffect, RelocationResult, RelocationSite, RelocationTables, not_known, row,
+};
 use crate::predict::arch::value::Addresses;
 use crate::predict::errno::{ENOENT, ENOEXEC};
 
 const EM_PARISC: u16 = 15;
-const STORED: Effect = Effect::OwnImports(stored);
+const STORED: RelocationEffect = RelocationEffect::OwnImports(stored);
 
 pub(super) const PARISC32: Arch = Arch {
     name: "parisc",
@@ -16,7 +18,7 @@ pub(super) const PARISC32: Arch = Arch {
     accepts: |header, machine| {
         header.machine == EM_PARISC && (header.class_byte == 2) == (machine.class == Class::Elf64)
     },
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
         row(1, "DIR32", STORED),
         row(2, "DIR21L", STORED),
@@ -31,7 +33,7 @@ pub(super) const PARISC32: Arch = Arch {
         row(74, "PCREL22F", STORED),
     ],
     unknown_type: |site| match stored(site) {
-        Applied::Refused(refusal) => refusal,
+        RelocationResult::Refused(refusal) => refusal,
         _ => not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind())),
     },
     addresses: Addresses { modules: (1, 1 << 40), kernel: (1, 1 << 40), reach: 1 << 40, apart: 1 << 40 },
@@ -54,11 +56,11 @@ pub(super) const PARISC64: Arch = Arch {
 };
 
 /// The symbol is looked at before the type.
-fn stored(site: &Site<'_>) -> Applied {
+fn stored(site: &RelocationSite<'_>) -> RelocationResult {
     let is_zero = site.value.exact() == Some(site.relocation.addend as u64);
     if !is_zero {
-        return Applied::Done;
+        return RelocationResult::Done;
     }
     let line = format!("{}: Unknown symbol {}", site.module(), site.symbol_name());
-    Applied::Refused(Refusal::new(ENOENT, line, "a relocation is against a symbol whose value is 0"))
+    RelocationResult::Refused(Refusal::new(ENOENT, line, "a relocation is against a symbol whose value is 0"))
 }

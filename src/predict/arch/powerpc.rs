@@ -5,12 +5,12 @@ use std::cmp::Reverse;
 
 use crate::module::elf::Endian;
 use crate::predict::arch::table::{
-    Applied, Arch, Base, Effect, PLAIN, Refusal, Relocation, Since, Site, Tables, Wanted, does_not_fit, not_known, row,
-    since,
+    Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationEntry, RelocationResult, RelocationSite,
+    RelocationTables, RequiredSections, ValueBase, does_not_fit, not_known, row, since,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{ENOENT, ENOEXEC};
-use crate::predict::loaded::Section;
+use crate::predict::load_info::SectionHeader;
 use crate::predict::rules::Rules;
 
 const SHN_UNDEF: u16 = 0;
@@ -21,34 +21,36 @@ const LD_TOC: u32 = 0xe841_0018;
 
 /// Kernels for POWER10 and later only can address their own data relative to the instruction, and have a GOT instead of a
 /// TOC (CONFIG_PPC_KERNEL_PCREL; not in 6.1, read in 6.12 and not measured).
-const PCREL: Since =
-    Since::All(&[Since::Version((6, 2)), Since::Told("PPC_KERNEL_PCREL", "%s: doesn't contain .mygot.")]);
-const TOC: Since = Since::Not(&PCREL);
+const PCREL: Availability = Availability::All(&[
+    Availability::Version((6, 2)),
+    Availability::Told("PPC_KERNEL_PCREL", "%s: doesn't contain .mygot."),
+]);
+const TOC: Availability = Availability::Not(&PCREL);
 
 pub(super) const PPC64: Arch = Arch {
     name: "powerpc",
     is_measured: true,
     accepts: |header, _| header.machine == 21,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(1, "ADDR32", Effect::Stored(4)),
-        row(10, "REL24", Effect::OwnImports(call)),
-        row(26, "REL32", Effect::Fits(Base::Place, Range::signed(32))),
-        row(38, "ADDR64", Effect::Stored(8)),
-        row(44, "REL64", Effect::Stored(8)),
-        since(47, "TOC16", TOC, Effect::OwnImports(toc)),
-        since(48, "TOC16_LO", TOC, Effect::Stored(2)),
-        since(50, "TOC16_HA", TOC, Effect::Stored(2)),
-        since(51, "TOC", TOC, Effect::Stored(8)),
-        since(63, "TOC16_DS", TOC, Effect::OwnImports(toc)),
-        since(64, "TOC16_LO_DS", TOC, Effect::OwnImports(toc)),
-        since(109, "TOCSAVE", TOC, Effect::Ignored),
-        since(116, "REL24_NOTOC", PCREL, Effect::OwnImports(call)),
-        row(118, "ENTRY", Effect::Ignored),
-        since(132, "PCREL34", PCREL, Effect::OwnImports(far)),
-        since(133, "GOT_PCREL34", PCREL, Effect::Entry),
-        row(250, "REL16_LO", Effect::Stored(2)),
-        row(252, "REL16_HA", Effect::Stored(2)),
+        row(1, "ADDR32", RelocationEffect::Stored(4)),
+        row(10, "REL24", RelocationEffect::OwnImports(call)),
+        row(26, "REL32", RelocationEffect::Fits(ValueBase::Place, Range::signed(32))),
+        row(38, "ADDR64", RelocationEffect::Stored(8)),
+        row(44, "REL64", RelocationEffect::Stored(8)),
+        since(47, "TOC16", TOC, RelocationEffect::OwnImports(toc)),
+        since(48, "TOC16_LO", TOC, RelocationEffect::Stored(2)),
+        since(50, "TOC16_HA", TOC, RelocationEffect::Stored(2)),
+        since(51, "TOC", TOC, RelocationEffect::Stored(8)),
+        since(63, "TOC16_DS", TOC, RelocationEffect::OwnImports(toc)),
+        since(64, "TOC16_LO_DS", TOC, RelocationEffect::OwnImports(toc)),
+        since(109, "TOCSAVE", TOC, RelocationEffect::Ignored),
+        since(116, "REL24_NOTOC", PCREL, RelocationEffect::OwnImports(call)),
+        row(118, "ENTRY", RelocationEffect::Ignored),
+        since(132, "PCREL34", PCREL, RelocationEffect::OwnImports(far)),
+        since(133, "GOT_PCREL34", PCREL, RelocationEffect::Entry),
+        row(250, "REL16_LO", RelocationEffect::Stored(2)),
+        row(252, "REL16_HA", RelocationEffect::Stored(2)),
     ],
     unknown_type: |site| {
         let line = format!("module_64: {}: Unknown ADD relocation: {}", site.module(), site.kind());
@@ -59,8 +61,12 @@ pub(super) const PPC64: Arch = Arch {
         does_not_fit(site, ENOEXEC, format!("module_64: {}: {name} {}", site.module(), distance(site)))
     },
     sections: &[
-        Wanted { since: Since::Always, names: &[".stubs"], line: Some("module_64: NAME: doesn't contain .stubs.") },
-        Wanted { since: PCREL, names: &[".mygot"], line: Some("module_64: NAME: doesn't contain .mygot.") },
+        RequiredSections {
+            since: Availability::Always,
+            names: &[".stubs"],
+            line: Some("module_64: NAME: doesn't contain .stubs."),
+        },
+        RequiredSections { since: PCREL, names: &[".mygot"], line: Some("module_64: NAME: doesn't contain .mygot.") },
     ],
     // The kernel lies at 0xc000…, modules far above it, at 0xc008… or 0xd000….
     addresses: Addresses {
@@ -81,20 +87,20 @@ pub(super) const PPC32: Arch = Arch {
     name: "powerpc",
     is_measured: false,
     accepts: |header, _| header.machine == 20,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(1, "ADDR32", Effect::Stored(4)),
-        row(4, "ADDR16_LO", Effect::Stored(2)),
-        row(5, "ADDR16_HI", Effect::Stored(2)),
-        row(6, "ADDR16_HA", Effect::Stored(2)),
-        row(10, "REL24", Effect::Entry),
-        row(26, "REL32", Effect::Stored(4)),
+        row(1, "ADDR32", RelocationEffect::Stored(4)),
+        row(4, "ADDR16_LO", RelocationEffect::Stored(2)),
+        row(5, "ADDR16_HI", RelocationEffect::Stored(2)),
+        row(6, "ADDR16_HA", RelocationEffect::Stored(2)),
+        row(10, "REL24", RelocationEffect::Entry),
+        row(26, "REL32", RelocationEffect::Stored(4)),
     ],
     unknown_type: |site| {
         not_known(site, ENOEXEC, format!("module_32: {}: unknown ADD relocation: {}", site.module(), site.kind()))
     },
-    sections: &[Wanted {
-        since: Since::Always,
+    sections: &[RequiredSections {
+        since: Availability::Always,
         names: &[".plt", ".init.plt"],
         line: Some("module_32: Module doesn't contain .plt or .init.plt sections."),
     }],
@@ -127,27 +133,27 @@ fn without_dot(name: &[u8]) -> &[u8] {
 }
 
 /// `get_stubs_size` sorts each table by r_info and addend, the largest first, and leaves it so.
-fn backwards(_: &Section, all: &mut [Relocation]) {
+fn backwards(_: &SectionHeader, all: &mut [RelocationEntry]) {
     all.sort_by_key(|relocation| Reverse((relocation.info, relocation.addend)));
 }
 
 /// The distance in a line, and the end of the line, where it is known.
-fn distance(site: &Site<'_>) -> String {
+fn distance(site: &RelocationSite<'_>) -> String {
     let span = site.value.distance;
     if span.min == span.max { format!("{} out of range!", span.min) } else { String::new() }
 }
 
 /// Calls of other modules and of the kernel go by way of a stub, and the instruction behind them restores r2.
-fn call(site: &Site<'_>) -> Applied {
+fn call(site: &RelocationSite<'_>) -> RelocationResult {
     let reach = Range::from(-(1 << 25), 1 << 25).by(4);
     if !matches!(site.symbol.section, SHN_UNDEF | SHN_LIVEPATCH) {
         return match site.value.distance_fits(reach) {
-            Some(true) => Applied::Done,
+            Some(true) => RelocationResult::Done,
             Some(false) => {
                 let line = format!("module_64: {}: REL24 {}", site.module(), distance(site));
-                Applied::Refused(does_not_fit(site, ENOEXEC, line))
+                RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
             }
-            None => Applied::Unsure("does a call within the module reach?".to_owned()),
+            None => RelocationResult::Unsure("does a call within the module reach?".to_owned()),
         };
     }
     let name = without_dot(site.symbol.name);
@@ -157,54 +163,54 @@ fn call(site: &Site<'_>) -> Applied {
             // An address that no stub reaches from the kernel's own TOC.
             Some(0) => {
                 let line = format!("module_64: {}: Address of ", site.module());
-                Applied::Refused(Refusal::new(ENOENT, line, "no stub reaches the function that traces"))
+                RelocationResult::Refused(Refusal::new(ENOENT, line, "no stub reaches the function that traces"))
             }
-            _ => Applied::Done,
+            _ => RelocationResult::Done,
         };
     }
     let offset = site.relocation.offset;
     let (Some(branch), Some(next)) = (site.word_at(offset), site.word_at(offset.wrapping_add(4))) else {
-        return Applied::Unsure("is there a nop behind a call that ends its section?".to_owned());
+        return RelocationResult::Unsure("is there a nop behind a call that ends its section?".to_owned());
     };
     // Only a branch that returns needs its r2 back (`instr_is_relative_link_branch`).
     let is_link = branch & 0xfc00_0003 == 0x4800_0001 || branch & 0xfc00_0003 == 0x4000_0001;
     // Nor does a kernel without a TOC restore it.
     let has_toc = TOC.holds(site.rules);
     if has_toc == Some(false) || !is_link || next == NOP || next == LD_TOC && site.rules.since(6, 12) == Some(true) {
-        return Applied::Done;
+        return RelocationResult::Done;
     }
     if has_toc.is_none() {
-        return Applied::Unsure(
+        return RelocationResult::Unsure(
             "does the kernel restore r2 behind a call? (CONFIG_PPC_KERNEL_PCREL in its configuration)".to_owned(),
         );
     }
     let line = format!("module_64: {}: Expected nop after call, got {next:08x} at ", site.module());
-    Applied::Refused(Refusal::new(ENOEXEC, line, "a call is not followed by the nop that the loader replaces"))
+    RelocationResult::Refused(Refusal::new(ENOEXEC, line, "a call is not followed by the nop that the loader replaces"))
 }
 
 /// 34 bits relative to the instruction. What is out of reach in the per-CPU section, which was moved, goes by way of the GOT.
-fn far(site: &Site<'_>) -> Applied {
+fn far(site: &RelocationSite<'_>) -> RelocationResult {
     let is_per_cpu =
         site.loaded.sections.get(usize::from(site.symbol.section)).is_some_and(|section| {
             site.symbol.section != SHN_UNDEF && site.loaded.name_of(section) == b".data..percpu"
         });
     match site.value.distance_fits(Range::signed(34)) {
-        Some(true) => Applied::Done,
-        _ if is_per_cpu => Applied::Done,
+        Some(true) => RelocationResult::Done,
+        _ if is_per_cpu => RelocationResult::Done,
         Some(false) => {
             let line = format!("module_64: {}: REL34 {}", site.module(), distance(site));
-            Applied::Refused(does_not_fit(site, ENOEXEC, line))
+            RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
         }
-        None => Applied::Unsure("does the value of a relocation of type 132 fit?".to_owned()),
+        None => RelocationResult::Unsure("does the value of a relocation of type 132 fit?".to_owned()),
     }
 }
 
 /// Relative to the TOC, whose place in the module the loader chooses.
-fn toc(site: &Site<'_>) -> Applied {
+fn toc(site: &RelocationSite<'_>) -> RelocationResult {
     let is_multiple = site.kind() == 47 || site.value.sum_fits(Range::any().by(4)) != Some(false);
     let is_far = site.value.exact().is_some() && site.kind() != 64;
     if is_multiple && !is_far {
-        return Applied::Done;
+        return RelocationResult::Done;
     }
     let name = match site.kind() {
         47 => "TOC16",
@@ -212,5 +218,5 @@ fn toc(site: &Site<'_>) -> Applied {
         _ => "TOC16_LO_DS",
     };
     let line = format!("module_64: {}: bad {name} relocation (0x", site.module());
-    Applied::Refused(does_not_fit(site, ENOEXEC, line))
+    RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
 }

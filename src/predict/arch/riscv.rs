@@ -5,7 +5,8 @@
 
 use crate::module::elf::Class;
 use crate::predict::arch::table::{
-    Applied, Arch, Effect, PLAIN, Refusal, Since, Site, Tables, Wanted, does_not_fit, not_known, row, since,
+    Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationResult, RelocationSite, RelocationTables,
+    RequiredSections, does_not_fit, not_known, row, since,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::EINVAL;
@@ -19,7 +20,7 @@ const PCREL_HI20: u32 = 23;
 const REACH: Range = Range::from(-(1 << 31) - (1 << 11), (1 << 31) - (1 << 11));
 
 /// Types that 6.12 knows and 6.1 does not.
-const LATER: Since = Since::Between((6, 1), (6, 12));
+const LATER: Availability = Availability::Between((6, 1), (6, 12));
 
 pub(super) const RISCV64: Arch = Arch {
     name: "riscv",
@@ -27,65 +28,69 @@ pub(super) const RISCV64: Arch = Arch {
     accepts: |header, machine| {
         header.machine == EM_RISCV && (header.class_byte == 2) == (machine.class == Class::Elf64)
     },
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(1, "32", Effect::OwnImports(word)),
-        row(2, "64", Effect::Stored(8)),
-        since(3, "RELATIVE", LATER, Effect::Refused(dynamic)),
-        since(4, "COPY", LATER, Effect::Refused(dynamic)),
-        since(5, "JUMP_SLOT", LATER, Effect::Refused(dynamic)),
-        since(6, "TLS_DTPMOD32", LATER, Effect::Refused(dynamic)),
-        since(7, "TLS_DTPMOD64", LATER, Effect::Refused(dynamic)),
-        since(8, "TLS_DTPREL32", LATER, Effect::Refused(dynamic)),
-        since(9, "TLS_DTPREL64", LATER, Effect::Refused(dynamic)),
-        since(10, "TLS_TPREL32", LATER, Effect::Refused(dynamic)),
-        since(11, "TLS_TPREL64", LATER, Effect::Refused(dynamic)),
-        row(16, "BRANCH", Effect::Stored(4)),
-        row(17, "JAL", Effect::Stored(4)),
-        row(18, "CALL", Effect::OwnImports(reached)),
-        row(19, "CALL_PLT", Effect::OwnImports(with_entry)),
-        row(20, "GOT_HI20", Effect::OwnImports(entry)),
-        since(21, "TLS_GOT_HI20", LATER, Effect::Refused(thread_local)),
-        since(22, "TLS_GD_HI20", LATER, Effect::Refused(thread_local)),
-        row(23, "PCREL_HI20", Effect::OwnImports(reached)),
-        row(24, "PCREL_LO12_I", Effect::OwnImports(lower_half)),
-        row(25, "PCREL_LO12_S", Effect::OwnImports(lower_half)),
-        row(26, "HI20", Effect::OwnImports(upper_half)),
-        row(27, "LO12_I", Effect::Stored(4)),
-        row(28, "LO12_S", Effect::Stored(4)),
-        since(29, "TPREL_HI20", LATER, Effect::Refused(thread_local)),
-        since(30, "TPREL_LO12_I", LATER, Effect::Refused(thread_local)),
-        since(31, "TPREL_LO12_S", LATER, Effect::Refused(thread_local)),
-        since(32, "TPREL_ADD", LATER, Effect::Refused(thread_local)),
-        since(33, "ADD8", LATER, Effect::Stored(1)),
-        since(34, "ADD16", LATER, Effect::Stored(2)),
-        row(35, "ADD32", Effect::Stored(4)),
-        row(36, "ADD64", Effect::Stored(8)),
-        since(37, "SUB8", LATER, Effect::Stored(1)),
-        since(38, "SUB16", LATER, Effect::Stored(2)),
-        row(39, "SUB32", Effect::Stored(4)),
-        row(40, "SUB64", Effect::Stored(8)),
-        row(43, "ALIGN", Effect::Refused(align)),
-        row(44, "RVC_BRANCH", Effect::Stored(2)),
-        row(45, "RVC_JUMP", Effect::Stored(2)),
-        row(51, "RELAX", Effect::Ignored),
-        since(52, "SUB6", LATER, Effect::Stored(1)),
-        since(53, "SET6", LATER, Effect::Stored(1)),
-        since(54, "SET8", LATER, Effect::Stored(1)),
-        since(55, "SET16", LATER, Effect::Stored(2)),
-        since(56, "SET32", LATER, Effect::Stored(4)),
-        since(57, "32_PCREL", LATER, Effect::Stored(4)),
-        since(58, "IRELATIVE", LATER, Effect::Refused(dynamic)),
-        since(59, "PLT32", LATER, Effect::OwnImports(with_entry)),
-        since(60, "SET_ULEB128", LATER, Effect::Stored(1)),
-        since(61, "SUB_ULEB128", LATER, Effect::Stored(1)),
+        row(1, "32", RelocationEffect::OwnImports(word)),
+        row(2, "64", RelocationEffect::Stored(8)),
+        since(3, "RELATIVE", LATER, RelocationEffect::Refused(dynamic)),
+        since(4, "COPY", LATER, RelocationEffect::Refused(dynamic)),
+        since(5, "JUMP_SLOT", LATER, RelocationEffect::Refused(dynamic)),
+        since(6, "TLS_DTPMOD32", LATER, RelocationEffect::Refused(dynamic)),
+        since(7, "TLS_DTPMOD64", LATER, RelocationEffect::Refused(dynamic)),
+        since(8, "TLS_DTPREL32", LATER, RelocationEffect::Refused(dynamic)),
+        since(9, "TLS_DTPREL64", LATER, RelocationEffect::Refused(dynamic)),
+        since(10, "TLS_TPREL32", LATER, RelocationEffect::Refused(dynamic)),
+        since(11, "TLS_TPREL64", LATER, RelocationEffect::Refused(dynamic)),
+        row(16, "BRANCH", RelocationEffect::Stored(4)),
+        row(17, "JAL", RelocationEffect::Stored(4)),
+        row(18, "CALL", RelocationEffect::OwnImports(reached)),
+        row(19, "CALL_PLT", RelocationEffect::OwnImports(with_entry)),
+        row(20, "GOT_HI20", RelocationEffect::OwnImports(entry)),
+        since(21, "TLS_GOT_HI20", LATER, RelocationEffect::Refused(thread_local)),
+        since(22, "TLS_GD_HI20", LATER, RelocationEffect::Refused(thread_local)),
+        row(23, "PCREL_HI20", RelocationEffect::OwnImports(reached)),
+        row(24, "PCREL_LO12_I", RelocationEffect::OwnImports(lower_half)),
+        row(25, "PCREL_LO12_S", RelocationEffect::OwnImports(lower_half)),
+        row(26, "HI20", RelocationEffect::OwnImports(upper_half)),
+        row(27, "LO12_I", RelocationEffect::Stored(4)),
+        row(28, "LO12_S", RelocationEffect::Stored(4)),
+        since(29, "TPREL_HI20", LATER, RelocationEffect::Refused(thread_local)),
+        since(30, "TPREL_LO12_I", LATER, RelocationEffect::Refused(thread_local)),
+        since(31, "TPREL_LO12_S", LATER, RelocationEffect::Refused(thread_local)),
+        since(32, "TPREL_ADD", LATER, RelocationEffect::Refused(thread_local)),
+        since(33, "ADD8", LATER, RelocationEffect::Stored(1)),
+        since(34, "ADD16", LATER, RelocationEffect::Stored(2)),
+        row(35, "ADD32", RelocationEffect::Stored(4)),
+        row(36, "ADD64", RelocationEffect::Stored(8)),
+        since(37, "SUB8", LATER, RelocationEffect::Stored(1)),
+        since(38, "SUB16", LATER, RelocationEffect::Stored(2)),
+        row(39, "SUB32", RelocationEffect::Stored(4)),
+        row(40, "SUB64", RelocationEffect::Stored(8)),
+        row(43, "ALIGN", RelocationEffect::Refused(align)),
+        row(44, "RVC_BRANCH", RelocationEffect::Stored(2)),
+        row(45, "RVC_JUMP", RelocationEffect::Stored(2)),
+        row(51, "RELAX", RelocationEffect::Ignored),
+        since(52, "SUB6", LATER, RelocationEffect::Stored(1)),
+        since(53, "SET6", LATER, RelocationEffect::Stored(1)),
+        since(54, "SET8", LATER, RelocationEffect::Stored(1)),
+        since(55, "SET16", LATER, RelocationEffect::Stored(2)),
+        since(56, "SET32", LATER, RelocationEffect::Stored(4)),
+        since(57, "32_PCREL", LATER, RelocationEffect::Stored(4)),
+        since(58, "IRELATIVE", LATER, RelocationEffect::Refused(dynamic)),
+        since(59, "PLT32", LATER, RelocationEffect::OwnImports(with_entry)),
+        since(60, "SET_ULEB128", LATER, RelocationEffect::Stored(1)),
+        since(61, "SUB_ULEB128", LATER, RelocationEffect::Stored(1)),
     ],
     unknown_type: |site| not_known(site, EINVAL, format!("{}: Unknown relocation type {}", site.module(), site.kind())),
     overflow,
     sections: &[
-        Wanted { since: WITH_SECTIONS, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
-        Wanted { since: WITH_SECTIONS, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
-        Wanted { since: WITH_SECTIONS, names: &[".got.plt"], line: Some("NAME: module GOT.PLT section(s) missing") },
+        RequiredSections { since: WITH_SECTIONS, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
+        RequiredSections { since: WITH_SECTIONS, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
+        RequiredSections {
+            since: WITH_SECTIONS,
+            names: &[".got.plt"],
+            line: Some("NAME: module GOT.PLT section(s) missing"),
+        },
     ],
     // The kernel begins 2 GiB below the end of memory, and modules lie in the 2 GiB below the end of the kernel.
     addresses: Addresses {
@@ -98,9 +103,9 @@ pub(super) const RISCV64: Arch = Arch {
 };
 
 /// An option that kernels of 6.12 have not set, whose modules then have no such sections.
-const WITH_SECTIONS: Since = Since::Told("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
+const WITH_SECTIONS: Availability = Availability::Told("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
 
-fn overflow(site: &Site<'_>) -> Refusal {
+fn overflow(site: &RelocationSite<'_>) -> Refusal {
     let target = site
         .value
         .exact()
@@ -108,93 +113,97 @@ fn overflow(site: &Site<'_>) -> Refusal {
     does_not_fit(site, EINVAL, format!("{}: target {target}", site.module()))
 }
 
-fn decided(site: &Site<'_>, fits: Option<bool>) -> Applied {
+fn decided(site: &RelocationSite<'_>, fits: Option<bool>) -> RelocationResult {
     match fits {
-        Some(true) => Applied::Done,
-        Some(false) => Applied::Refused(overflow(site)),
-        None => Applied::Unsure(format!("does the value of a relocation of type {} fit?", site.kind())),
+        Some(true) => RelocationResult::Done,
+        Some(false) => RelocationResult::Refused(overflow(site)),
+        None => RelocationResult::Unsure(format!("does the value of a relocation of type {} fit?", site.kind())),
     }
 }
 
 /// The pair of instructions must reach; nothing is done about it where it does not.
-fn reached(site: &Site<'_>) -> Applied {
+fn reached(site: &RelocationSite<'_>) -> RelocationResult {
     decided(site, site.value.distance_fits(REACH))
 }
 
 /// What is too far away gets an entry in the PLT, where the kernel has such (`apply_r_riscv_call_plt_rela`,
 /// arch/riscv/kernel/module.c, 4.17 to 7.2).
-fn with_entry(site: &Site<'_>) -> Applied {
+fn with_entry(site: &RelocationSite<'_>) -> RelocationResult {
     match WITH_SECTIONS.holds(site.rules) {
-        Some(true) => Applied::Done,
+        Some(true) => RelocationResult::Done,
         Some(false) => reached(site),
         None => match reached(site) {
-            Applied::Done => Applied::Done,
-            _ => Applied::Unsure(NO_SECTIONS.to_owned()),
+            RelocationResult::Done => RelocationResult::Done,
+            _ => RelocationResult::Unsure(NO_SECTIONS.to_owned()),
         },
     }
 }
 
 /// An entry in the GOT, where the kernel has one (`apply_r_riscv_got_hi20_rela`).
-fn entry(site: &Site<'_>) -> Applied {
+fn entry(site: &RelocationSite<'_>) -> RelocationResult {
     match WITH_SECTIONS.holds(site.rules) {
-        Some(true) => Applied::Done,
+        Some(true) => RelocationResult::Done,
         Some(false) => {
             let line = format!("{}: can not generate the GOT entry for symbol = ", site.module());
-            Applied::Refused(Refusal::new(
+            RelocationResult::Refused(Refusal::new(
                 EINVAL,
                 line,
                 "it wants an entry in the GOT, which this kernel does not make",
             ))
         }
-        None => Applied::Unsure(NO_SECTIONS.to_owned()),
+        None => RelocationResult::Unsure(NO_SECTIONS.to_owned()),
     }
 }
 
 const NO_SECTIONS: &str = "does the kernel make entries in GOT and PLT? (CONFIG_MODULE_SECTIONS in its configuration)";
 
 /// A code model whose addresses fit (CONFIG_CMODEL_MEDLOW) is one of 32 bits.
-fn upper_half(site: &Site<'_>) -> Applied {
+fn upper_half(site: &RelocationSite<'_>) -> RelocationResult {
     match site.rules.option("CMODEL_MEDLOW") {
-        Some(true) => Applied::Refused(overflow(site)),
-        _ => Applied::Done,
+        Some(true) => RelocationResult::Refused(overflow(site)),
+        _ => RelocationResult::Done,
     }
 }
 
-fn word(site: &Site<'_>) -> Applied {
+fn word(site: &RelocationSite<'_>) -> RelocationResult {
     match site.value.sum_fits(Range::unsigned(32)) {
-        Some(true) => Applied::Done,
+        Some(true) => RelocationResult::Done,
         Some(false) => {
             let value =
                 site.value.exact().map_or(String::new(), |value| format!("{value:016x} out of range for 32-bit field"));
             let line = format!("{}: value {value}", site.module());
-            Applied::Refused(does_not_fit(site, EINVAL, line))
+            RelocationResult::Refused(does_not_fit(site, EINVAL, line))
         }
-        None => Applied::Unsure("does an address fit into 32 bits?".to_owned()),
+        None => RelocationResult::Unsure("does an address fit into 32 bits?".to_owned()),
     }
 }
 
 /// The lower half is relative to the place of the upper half, which must be there.
-fn lower_half(site: &Site<'_>) -> Applied {
+fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
     match site.is_here() && site.table.has_at(site.symbol.value, &[PCREL_HI20, GOT_HI20]) {
-        true => Applied::Done,
+        true => RelocationResult::Done,
         false => {
             let line = format!("{}: Can not find HI20 relocation information", site.module());
-            Applied::Refused(Refusal::new(EINVAL, line, "the lower half of an address stands without its upper half"))
+            RelocationResult::Refused(Refusal::new(
+                EINVAL,
+                line,
+                "the lower half of an address stands without its upper half",
+            ))
         }
     }
 }
 
-fn dynamic(site: &Site<'_>) -> Refusal {
+fn dynamic(site: &RelocationSite<'_>) -> Refusal {
     let line = format!("{}: Dynamic linking not supported in kernel modules PC = ", site.module());
     Refusal::new(EINVAL, line, format!("a relocation of type {}, for dynamic linking", site.kind()))
 }
 
-fn thread_local(site: &Site<'_>) -> Refusal {
+fn thread_local(site: &RelocationSite<'_>) -> Refusal {
     let line = format!("{}: Thread local storage not supported in kernel modules PC = ", site.module());
     Refusal::new(EINVAL, line, format!("a relocation of type {}, for thread-local storage", site.kind()))
 }
 
-fn align(site: &Site<'_>) -> Refusal {
+fn align(site: &RelocationSite<'_>) -> Refusal {
     let line = format!("{}: The unexpected relocation type 'R_RISCV_ALIGN' from PC = ", site.module());
     Refusal::new(EINVAL, line, "a relocation that wants code aligned, which only a linker can do")
 }

@@ -2,7 +2,8 @@
 
 use crate::module::elf::Class;
 use crate::predict::arch::table::{
-    Applied, Arch, Base, Effect, PLAIN, Refusal, Site, Tables, Type, does_not_fit, not_known, row,
+    Arch, PLAIN, Refusal, RelocationEffect, RelocationResult, RelocationSite, RelocationTables, RelocationType,
+    ValueBase, does_not_fit, not_known, row,
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
@@ -15,22 +16,22 @@ const EM_S390_OLD: u16 = 0xa390;
 const DOUBLED_16: Range = Range::signed(17).by(2);
 const DOUBLED_32: Range = Range::signed(33).by(2);
 
-const fn fits(number: u32, name: &'static str, base: Base, range: Range) -> Type {
-    row(number, name, Effect::Fits(base, range))
+const fn fits(number: u32, name: &'static str, base: ValueBase, range: Range) -> RelocationType {
+    row(number, name, RelocationEffect::Fits(base, range))
 }
 
 /// By way of the GOT or the PLT, which the loader puts behind the module.
-const fn entry(number: u32, name: &'static str) -> Type {
-    row(number, name, Effect::Entry)
+const fn entry(number: u32, name: &'static str) -> RelocationType {
+    row(number, name, RelocationEffect::Entry)
 }
 
 /// A branch by way of the PLT must still go to an even address.
-const fn doubled(number: u32, name: &'static str) -> Type {
-    row(number, name, Effect::OwnImports(even))
+const fn doubled(number: u32, name: &'static str) -> RelocationType {
+    row(number, name, RelocationEffect::OwnImports(even))
 }
 
-const fn linked(number: u32, name: &'static str) -> Type {
-    row(number, name, Effect::Refused(shared))
+const fn linked(number: u32, name: &'static str) -> RelocationType {
+    row(number, name, RelocationEffect::Refused(shared))
 }
 
 pub(super) const S390X: Arch = Arch {
@@ -39,14 +40,14 @@ pub(super) const S390X: Arch = Arch {
     accepts: |header, machine| {
         matches!(header.machine, EM_S390 | EM_S390_OLD) && (header.class_byte == 2) == (machine.class == Class::Elf64)
     },
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(0, "NONE", Effect::Ignored),
-        fits(1, "8", Base::Absolute, Range::unsigned(8)),
-        fits(2, "12", Base::Absolute, Range::unsigned(12)),
-        fits(3, "16", Base::Absolute, Range::unsigned(16)),
-        fits(4, "32", Base::Absolute, Range::unsigned(32)),
-        fits(5, "PC32", Base::Place, Range::signed(32)),
+        row(0, "NONE", RelocationEffect::Ignored),
+        fits(1, "8", ValueBase::Absolute, Range::unsigned(8)),
+        fits(2, "12", ValueBase::Absolute, Range::unsigned(12)),
+        fits(3, "16", ValueBase::Absolute, Range::unsigned(16)),
+        fits(4, "32", ValueBase::Absolute, Range::unsigned(32)),
+        fits(5, "PC32", ValueBase::Place, Range::signed(32)),
         entry(6, "GOT12"),
         entry(7, "GOT32"),
         entry(8, "PLT32"),
@@ -54,21 +55,21 @@ pub(super) const S390X: Arch = Arch {
         linked(10, "GLOB_DAT"),
         linked(11, "JMP_SLOT"),
         linked(12, "RELATIVE"),
-        row(13, "GOTOFF32", Effect::Unsure("does an offset into the GOT fit?")),
+        row(13, "GOTOFF32", RelocationEffect::Unsure("does an offset into the GOT fit?")),
         entry(14, "GOTPC"),
         entry(15, "GOT16"),
-        fits(16, "PC16", Base::Place, Range::signed(16)),
-        fits(17, "PC16DBL", Base::Place, DOUBLED_16),
-        row(18, "PLT16DBL", Effect::Unsure("does a branch of 16 bits reach the PLT?")),
-        fits(19, "PC32DBL", Base::Place, DOUBLED_32),
+        fits(16, "PC16", ValueBase::Place, Range::signed(16)),
+        fits(17, "PC16DBL", ValueBase::Place, DOUBLED_16),
+        row(18, "PLT16DBL", RelocationEffect::Unsure("does a branch of 16 bits reach the PLT?")),
+        fits(19, "PC32DBL", ValueBase::Place, DOUBLED_32),
         doubled(20, "PLT32DBL"),
         entry(21, "GOTPCDBL"),
-        row(22, "64", Effect::Stored(8)),
-        row(23, "PC64", Effect::Stored(8)),
+        row(22, "64", RelocationEffect::Stored(8)),
+        row(23, "PC64", RelocationEffect::Stored(8)),
         entry(24, "GOT64"),
         entry(25, "PLT64"),
         doubled(26, "GOTENT"),
-        row(27, "GOTOFF16", Effect::Unsure("does an offset into the GOT fit?")),
+        row(27, "GOTOFF16", RelocationEffect::Unsure("does an offset into the GOT fit?")),
         entry(28, "GOTOFF64"),
         entry(29, "GOTPLT12"),
         entry(30, "GOTPLT16"),
@@ -78,7 +79,7 @@ pub(super) const S390X: Arch = Arch {
         entry(34, "PLTOFF16"),
         entry(35, "PLTOFF32"),
         entry(36, "PLTOFF64"),
-        fits(57, "20", Base::Absolute, Range::signed(20)),
+        fits(57, "20", ValueBase::Absolute, Range::signed(20)),
         entry(58, "GOT20"),
         entry(59, "GOTPLT20"),
     ],
@@ -92,7 +93,7 @@ pub(super) const S390X: Arch = Arch {
     ..PLAIN
 };
 
-fn overflow(site: &Site<'_>) -> Refusal {
+fn overflow(site: &RelocationSite<'_>) -> Refusal {
     let line = format!(
         "module {}: relocation error for symbol {} (r_type {}, value 0x",
         site.module(),
@@ -103,17 +104,17 @@ fn overflow(site: &Site<'_>) -> Refusal {
 }
 
 /// Counted in half-words. Entries of GOT and PLT are at even addresses, and so are the kernel's functions.
-fn even(site: &Site<'_>) -> Applied {
+fn even(site: &RelocationSite<'_>) -> RelocationResult {
     // Only the addend and the place can be odd: the symbol's own value is in the entry.
     let rest = i128::from(site.relocation.addend) - i128::from(site.relocation.offset);
     match rest.rem_euclid(2) {
-        0 => Applied::Done,
-        _ => Applied::Refused(overflow(site)),
+        0 => RelocationResult::Done,
+        _ => RelocationResult::Refused(overflow(site)),
     }
 }
 
 /// For modules linked with -shared, which are not supported.
-fn shared(site: &Site<'_>) -> Refusal {
+fn shared(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(ENOEXEC, format!("a relocation of type {}, which only shared objects have", site.kind()))
 }
 

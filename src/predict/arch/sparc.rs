@@ -1,6 +1,8 @@
 //! sparc and sparc64 (arch/sparc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2). Not measured.
 
-use crate::predict::arch::table::{Arch, Effect, PLAIN, Refusal, Site, Tables, not_known, row};
+use crate::predict::arch::table::{
+    Arch, PLAIN, Refusal, RelocationEffect, RelocationSite, RelocationTables, not_known, row,
+};
 use crate::predict::arch::value::Addresses;
 use crate::predict::errno::ENOEXEC;
 
@@ -13,19 +15,19 @@ pub(super) const SPARC64: Arch = Arch {
     name: "sparc",
     is_measured: false,
     accepts: |header, _| header.machine == EM_SPARCV9,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(3, "32", Effect::Stored(4)),
-        row(6, "DISP32", Effect::Stored(4)),
-        row(7, "WDISP30", Effect::Stored(4)),
-        row(8, "WDISP22", Effect::Stored(4)),
-        row(9, "HI22", Effect::Stored(4)),
-        row(12, "LO10", Effect::Stored(4)),
-        row(23, "UA32", Effect::Stored(4)),
-        row(32, "64", Effect::Stored(8)),
-        row(33, "OLO10", Effect::Stored(4)),
-        row(41, "WDISP19", Effect::Stored(4)),
-        row(54, "UA64", Effect::Stored(8)),
+        row(3, "32", RelocationEffect::Stored(4)),
+        row(6, "DISP32", RelocationEffect::Stored(4)),
+        row(7, "WDISP30", RelocationEffect::Stored(4)),
+        row(8, "WDISP22", RelocationEffect::Stored(4)),
+        row(9, "HI22", RelocationEffect::Stored(4)),
+        row(12, "LO10", RelocationEffect::Stored(4)),
+        row(23, "UA32", RelocationEffect::Stored(4)),
+        row(32, "64", RelocationEffect::Stored(8)),
+        row(33, "OLO10", RelocationEffect::Stored(4)),
+        row(41, "WDISP19", RelocationEffect::Stored(4)),
+        row(54, "UA64", RelocationEffect::Stored(8)),
     ],
     unknown_type,
     addresses: SOMEWHERE,
@@ -35,19 +37,19 @@ pub(super) const SPARC64: Arch = Arch {
 pub(super) const SPARC32: Arch = Arch {
     accepts: |header, _| header.machine == EM_SPARC,
     types: &[
-        row(3, "32", Effect::Stored(4)),
-        row(6, "DISP32", Effect::Stored(4)),
-        row(7, "WDISP30", Effect::Stored(4)),
-        row(8, "WDISP22", Effect::Stored(4)),
-        row(9, "HI22", Effect::Stored(4)),
-        row(12, "LO10", Effect::Stored(4)),
-        row(23, "UA32", Effect::Stored(4)),
+        row(3, "32", RelocationEffect::Stored(4)),
+        row(6, "DISP32", RelocationEffect::Stored(4)),
+        row(7, "WDISP30", RelocationEffect::Stored(4)),
+        row(8, "WDISP22", RelocationEffect::Stored(4)),
+        row(9, "HI22", RelocationEffect::Stored(4)),
+        row(12, "LO10", RelocationEffect::Stored(4)),
+        row(23, "UA32", RelocationEffect::Stored(4)),
     ],
     ..SPARC64
 };
 
 /// In hexadecimal digits, which 7.2 says and 6.12 does not.
-fn unknown_type(site: &Site<'_>) -> Refusal {
+fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     let prefix = if site.rules.since(7, 0) == Some(true) { "0x" } else { "" };
     let line = format!("module {}: Unknown relocation: {prefix}{:x}", site.module(), site.kind() & 0xff);
     not_known(site, ENOEXEC, line)

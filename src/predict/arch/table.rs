@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use crate::kernel::Machine;
-use crate::predict::arch::value::{Addresses, Range, Value, Whereabouts};
+use crate::predict::arch::value::{Addresses, Range, SymbolLocation, ValueBounds};
 use crate::predict::errno::ENOEXEC;
-use crate::predict::loaded::{Header, Loaded, Section, Symbol};
+use crate::predict::load_info::{ElfHeader, LoadInfo, SectionHeader, SymbolEntry};
 use crate::predict::rules::Rules;
 
 /// The loader of one architecture.
@@ -16,29 +16,29 @@ pub(crate) struct Arch {
     /// Its loader was asked, on real kernels; otherwise its source was read, and no more.
     pub(crate) is_measured: bool,
     /// Accepts a file header of this machine (`elf_check_arch`).
-    pub(crate) accepts: fn(&Header, Machine) -> bool,
+    pub(crate) accepts: fn(&ElfHeader, Machine) -> bool,
     /// The relocation sections that it applies.
-    pub(crate) tables: Tables,
+    pub(crate) tables: RelocationTables,
     /// The relocation types that it knows.
-    pub(crate) types: &'static [Type],
+    pub(crate) types: &'static [RelocationType],
     /// What it says to any other.
-    pub(crate) unknown_type: fn(&Site<'_>) -> Refusal,
+    pub(crate) unknown_type: fn(&RelocationSite<'_>) -> Refusal,
     /// What it says to a value that does not fit.
-    pub(crate) overflow: fn(&Site<'_>) -> Refusal,
+    pub(crate) overflow: fn(&RelocationSite<'_>) -> Refusal,
     /// The sections that it asks for before it lays a module out (`module_frob_arch_sections`).
-    pub(crate) sections: &'static [Wanted],
+    pub(crate) sections: &'static [RequiredSections],
     /// The sections that it asks for last (`module_finalize`).
-    pub(crate) last_sections: &'static [Wanted],
+    pub(crate) last_sections: &'static [RequiredSections],
     /// Where modules and the kernel lie.
     pub(crate) addresses: Addresses,
     /// In which order it applies the relocations of a section: `None` for that of the file.
-    pub(crate) order: Option<fn(&Section, &mut [Relocation])>,
+    pub(crate) order: Option<fn(&SectionHeader, &mut [RelocationEntry])>,
     /// The symbol that an undefined symbol stands for; `None` for one that it defines itself.
     pub(crate) import: for<'n> fn(&Rules<'_>, &'n [u8]) -> Option<&'n [u8]>,
     /// The symbol that an entry of the symbol versions is for.
     pub(crate) versioned: fn(&[u8]) -> &[u8],
     /// How it refuses a place that lies outside its section, where it looks at all.
-    pub(crate) out_of_bounds: Option<fn(&Site<'_>) -> Option<Refusal>>,
+    pub(crate) out_of_bounds: Option<fn(&RelocationSite<'_>) -> Option<Refusal>>,
 }
 
 /// What most architectures do: a table states only where it differs. The addresses are those of a 32-bit kernel in the upper
@@ -47,7 +47,7 @@ pub(super) const PLAIN: Arch = Arch {
     name: "",
     is_measured: false,
     accepts: |header, machine| header.machine == machine.number,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[],
     unknown_type: |site| {
         not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind()))
@@ -64,25 +64,25 @@ pub(super) const PLAIN: Arch = Arch {
 
 /// Relocation sections (CONFIG_MODULES_USE_ELF_REL and _RELA).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tables {
+pub(crate) enum RelocationTables {
     Rel,
     Rela,
     Both,
 }
 
 /// A relocation type.
-pub(crate) struct Type {
+pub(crate) struct RelocationType {
     pub(crate) number: u32,
     /// Its name in the psABI, without R_ and the machine.
     pub(crate) name: &'static str,
     /// Since when the loader knows it.
-    pub(crate) since: Since,
-    pub(crate) effect: Effect,
+    pub(crate) since: Availability,
+    pub(crate) effect: RelocationEffect,
 }
 
 /// Which kernels have a behaviour.
 #[derive(Clone, Copy)]
-pub(crate) enum Since {
+pub(crate) enum Availability {
     /// All that were read.
     Always,
     /// Not the first, certainly the second: between them no source was read.
@@ -94,72 +94,72 @@ pub(crate) enum Since {
     /// Those with an option, and a message that only they have in their image.
     Told(&'static str, &'static str),
     /// Those whose image has this text, or has it not; where the image is not known, as the other says.
-    Image(&'static str, &'static Since),
+    Image(&'static str, &'static Availability),
     /// Those for which all of these hold.
-    All(&'static [Since]),
+    All(&'static [Availability]),
     /// Those for which this does not hold.
-    Not(&'static Since),
+    Not(&'static Availability),
 }
 
-impl Since {
+impl Availability {
     /// Does this kernel have it?
     pub(crate) fn holds(self, rules: &Rules<'_>) -> Option<bool> {
         match self {
-            Since::Always => Some(true),
-            Since::Version((major, minor)) => rules.since(major, minor),
-            Since::Between(without, with) => match rules.major_minor()? {
+            Availability::Always => Some(true),
+            Availability::Version((major, minor)) => rules.since(major, minor),
+            Availability::Between(without, with) => match rules.major_minor()? {
                 ours if ours >= with => Some(true),
                 ours if ours <= without => Some(false),
                 _ => None,
             },
-            Since::Option(option) => rules.option(option),
-            Since::Told(option, message) => rules.option(option).or_else(|| rules.prints(message)),
-            Since::Image(text, otherwise) => rules.prints(text).or_else(|| otherwise.holds(rules)),
-            Since::All(all) => {
+            Availability::Option(option) => rules.option(option),
+            Availability::Told(option, message) => rules.option(option).or_else(|| rules.prints(message)),
+            Availability::Image(text, otherwise) => rules.prints(text).or_else(|| otherwise.holds(rules)),
+            Availability::All(all) => {
                 let mut holds = all.iter().map(|one| one.holds(rules));
                 match holds.clone().any(|one| one == Some(false)) {
                     true => Some(false),
                     false => holds.all(|one| one == Some(true)).then_some(true),
                 }
             }
-            Since::Not(other) => other.holds(rules).map(|holds| !holds),
+            Availability::Not(other) => other.holds(rules).map(|holds| !holds),
         }
     }
 
     /// The option that would decide it, if that is what is not known.
     pub(crate) fn open_option(self, rules: &Rules<'_>) -> Option<&'static str> {
         match self {
-            Since::Option(option) | Since::Told(option, _) => Some(option),
-            Since::Image(_, otherwise) => otherwise.open_option(rules),
-            Since::All(all) => all.iter().find(|one| one.holds(rules).is_none())?.open_option(rules),
-            Since::Not(other) => other.open_option(rules),
-            Since::Always | Since::Between(..) | Since::Version(_) => None,
+            Availability::Option(option) | Availability::Told(option, _) => Some(option),
+            Availability::Image(_, otherwise) => otherwise.open_option(rules),
+            Availability::All(all) => all.iter().find(|one| one.holds(rules).is_none())?.open_option(rules),
+            Availability::Not(other) => other.open_option(rules),
+            Availability::Always | Availability::Between(..) | Availability::Version(_) => None,
         }
     }
 }
 
 /// What a relocation does, as far as it decides whether the loader refuses it.
 #[derive(Clone, Copy)]
-pub(crate) enum Effect {
+pub(crate) enum RelocationEffect {
     /// Nothing.
     Ignored,
     /// So many bytes are filled in, whatever the value is.
     Stored(u64),
     /// The value must be in a range.
-    Fits(Base, Range),
+    Fits(ValueBase, Range),
     /// It goes by way of an entry that the loader makes in any case (GOT, PLT).
     Entry,
     /// Never applied: refused with this errno and line.
-    Refused(fn(&Site<'_>) -> Refusal),
+    Refused(fn(&RelocationSite<'_>) -> Refusal),
     /// Told by the architecture's own function.
-    OwnImports(fn(&Site<'_>) -> Applied),
+    OwnImports(fn(&RelocationSite<'_>) -> RelocationResult),
     /// Not followed here.
     Unsure(&'static str),
 }
 
 /// From where a value counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Base {
+pub(crate) enum ValueBase {
     /// S + A.
     Absolute,
     /// S + A − P.
@@ -169,7 +169,7 @@ pub(crate) enum Base {
 }
 
 /// How one relocation ends.
-pub(crate) enum Applied {
+pub(crate) enum RelocationResult {
     /// Applied.
     Done,
     /// The loader refuses the module.
@@ -196,9 +196,9 @@ impl Refusal {
 }
 
 /// A section that a module must have.
-pub(crate) struct Wanted {
+pub(crate) struct RequiredSections {
     /// One of the kernels that ask for it.
-    pub(crate) since: Since,
+    pub(crate) since: Availability,
     /// All these must be there.
     pub(crate) names: &'static [&'static str],
     /// The line, behind the module's name; `None` for a silent refusal.
@@ -207,7 +207,7 @@ pub(crate) struct Wanted {
 
 /// A relocation as it is in the file.
 #[derive(Clone, Copy)]
-pub(crate) struct Relocation {
+pub(crate) struct RelocationEntry {
     pub(crate) offset: u64,
     /// `r_info` whole, by which some loaders sort.
     pub(crate) info: u64,
@@ -218,15 +218,15 @@ pub(crate) struct Relocation {
 }
 
 /// The relocations of one section, in the order in which they are applied.
-pub(crate) struct Table {
-    pub(crate) all: Vec<Relocation>,
+pub(crate) struct RelocationTable {
+    pub(crate) all: Vec<RelocationEntry>,
     uppers: OnceCell<HashSet<u64>>,
     lasts: OnceCell<(Option<usize>, Option<usize>)>,
 }
 
-impl Table {
-    pub(crate) fn new(all: Vec<Relocation>) -> Table {
-        Table { all, uppers: OnceCell::new(), lasts: OnceCell::new() }
+impl RelocationTable {
+    pub(crate) fn new(all: Vec<RelocationEntry>) -> RelocationTable {
+        RelocationTable { all, uppers: OnceCell::new(), lasts: OnceCell::new() }
     }
 
     /// Is there a relocation of one of these types at this offset? The types are always the same for one table.
@@ -245,25 +245,25 @@ impl Table {
 }
 
 /// One relocation while it is applied.
-pub(crate) struct Site<'s> {
+pub(crate) struct RelocationSite<'s> {
     pub(crate) rules: &'s Rules<'s>,
-    pub(crate) loaded: &'s Loaded<'s>,
+    pub(crate) loaded: &'s LoadInfo<'s>,
     /// The section that contains it, and its number there.
     pub(crate) section: usize,
     pub(crate) index: usize,
-    pub(crate) relocation: Relocation,
+    pub(crate) relocation: RelocationEntry,
     /// All of that section.
-    pub(crate) table: &'s Table,
+    pub(crate) table: &'s RelocationTable,
     /// The section that it is for.
-    pub(crate) target: &'s Section,
-    pub(crate) symbol: Symbol<'s>,
-    pub(crate) whereabouts: Whereabouts,
-    pub(crate) value: Value,
+    pub(crate) target: &'s SectionHeader,
+    pub(crate) symbol: SymbolEntry<'s>,
+    pub(crate) whereabouts: SymbolLocation,
+    pub(crate) value: ValueBounds,
     /// The kernel itself exports the symbol, or a module does; `None` where that is not known.
     pub(crate) is_of_the_kernel: Option<bool>,
 }
 
-impl Site<'_> {
+impl RelocationSite<'_> {
     /// The module's name, as most lines begin.
     pub(crate) fn module(&self) -> &str {
         &self.loaded.own_name
@@ -281,12 +281,12 @@ impl Site<'_> {
 
     /// Is the symbol in the section that is filled in?
     pub(crate) fn is_here(&self) -> bool {
-        matches!(self.whereabouts, Whereabouts::Here(_))
+        matches!(self.whereabouts, SymbolLocation::Here(_))
     }
 
     /// Is the symbol in the module?
     pub(crate) fn is_in_module(&self) -> bool {
-        matches!(self.whereabouts, Whereabouts::Here(_) | Whereabouts::Near(..))
+        matches!(self.whereabouts, SymbolLocation::Here(_) | SymbolLocation::Near(..))
     }
 
     /// The instruction or word at the place, as far as it is in the file.
@@ -299,7 +299,11 @@ impl Site<'_> {
 
 impl Arch {
     /// What the loader does to a relocation of this type: `None` if it does not know it, `Err` if that is not known.
-    pub(crate) fn effect(&self, kind: u32, rules: &Rules<'_>) -> Result<Option<Effect>, &'static Type> {
+    pub(crate) fn effect(
+        &self,
+        kind: u32,
+        rules: &Rules<'_>,
+    ) -> Result<Option<RelocationEffect>, &'static RelocationType> {
         let mut unsure = None;
         for row in self.types.iter().filter(|row| row.number == kind) {
             match row.since.holds(rules) {
@@ -312,9 +316,14 @@ impl Arch {
     }
 
     /// The sections that the architecture asks for by name, and this module has not: what it is sure of, and what not.
-    pub(super) fn missing(&self, wanted: &[Wanted], rules: &Rules<'_>, loaded: &Loaded<'_>) -> Missing {
-        let mut missing = Missing::default();
-        for Wanted { since, names, line } in wanted {
+    pub(super) fn missing(
+        &self,
+        wanted: &[RequiredSections],
+        rules: &Rules<'_>,
+        loaded: &LoadInfo<'_>,
+    ) -> MissingSections {
+        let mut missing = MissingSections::default();
+        for RequiredSections { since, names, line } in wanted {
             let Some(name) = names.iter().find(|name| loaded.find_any(name).is_none()) else { continue };
             match since.holds(rules) {
                 Some(false) => {}
@@ -338,19 +347,24 @@ impl Arch {
 
 /// The sections that a module lacks.
 #[derive(Default)]
-pub(super) struct Missing {
+pub(super) struct MissingSections {
     /// The loader refuses it.
     pub(super) refusal: Option<Refusal>,
     /// It may refuse it: questions.
     pub(super) unsure: Vec<String>,
 }
 
-pub(super) const fn row(number: u32, name: &'static str, effect: Effect) -> Type {
-    Type { number, name, since: Since::Always, effect }
+pub(super) const fn row(number: u32, name: &'static str, effect: RelocationEffect) -> RelocationType {
+    RelocationType { number, name, since: Availability::Always, effect }
 }
 
-pub(super) const fn since(number: u32, name: &'static str, since: Since, effect: Effect) -> Type {
-    Type { number, name, since, effect }
+pub(super) const fn since(
+    number: u32,
+    name: &'static str,
+    since: Availability,
+    effect: RelocationEffect,
+) -> RelocationType {
+    RelocationType { number, name, since, effect }
 }
 
 fn same_name<'n>(_: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
@@ -362,14 +376,14 @@ fn as_written(name: &[u8]) -> &[u8] {
 }
 
 /// For architectures whose loader checks no value.
-fn never(site: &Site<'_>) -> Refusal {
+fn never(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(ENOEXEC, format!("the value of a relocation of type {} does not fit", site.kind()))
 }
 
-pub(super) fn does_not_fit(site: &Site<'_>, errno: i32, line: String) -> Refusal {
+pub(super) fn does_not_fit(site: &RelocationSite<'_>, errno: i32, line: String) -> Refusal {
     Refusal::new(errno, line, format!("the value of a relocation of type {} does not fit", site.kind()))
 }
 
-pub(super) fn not_known(site: &Site<'_>, errno: i32, line: String) -> Refusal {
+pub(super) fn not_known(site: &RelocationSite<'_>, errno: i32, line: String) -> Refusal {
     Refusal::new(errno, line, format!("a relocation of type {}, which the loader does not know", site.kind()))
 }

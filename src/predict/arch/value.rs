@@ -17,33 +17,33 @@ pub(crate) struct Addresses {
 
 /// Numbers from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct Interval {
     pub(crate) min: i128,
     pub(crate) max: i128,
 }
 
-impl Span {
-    pub(crate) fn exactly(value: i128) -> Span {
-        Span { min: value, max: value }
+impl Interval {
+    pub(crate) fn exactly(value: i128) -> Interval {
+        Interval { min: value, max: value }
     }
 
-    pub(crate) fn within(distance: i128) -> Span {
-        Span { min: -distance, max: distance }
+    pub(crate) fn within(distance: i128) -> Interval {
+        Interval { min: -distance, max: distance }
     }
 
     /// Any number at all.
-    pub(crate) const ANY: Span = Span { min: -(1 << 64), max: 1 << 64 };
+    pub(crate) const ANY: Interval = Interval { min: -(1 << 64), max: 1 << 64 };
 
-    pub(crate) fn of((min, max): (i128, i128)) -> Span {
-        Span { min, max }
+    pub(crate) fn of((min, max): (i128, i128)) -> Interval {
+        Interval { min, max }
     }
 
-    fn plus(self, other: i128) -> Span {
-        Span { min: self.min + other, max: self.max + other }
+    fn plus(self, other: i128) -> Interval {
+        Interval { min: self.min + other, max: self.max + other }
     }
 
     /// The same numbers as a signed word holds them; `None` if they do not stay together.
-    fn wrapped(self, bits: u32) -> Option<Span> {
+    fn wrapped(self, bits: u32) -> Option<Interval> {
         let (modulus, half) = (1_i128 << bits, 1_i128 << (bits - 1));
         let turns = (self.min + half).div_euclid(modulus);
         ((self.max + half).div_euclid(modulus) == turns).then(|| self.plus(-turns * modulus))
@@ -88,11 +88,11 @@ impl Range {
 
 /// What is known of one relocation's value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Value {
+pub(crate) struct ValueBounds {
     /// S + A, before a word cuts it off.
-    pub(crate) sum: Span,
+    pub(crate) sum: Interval,
     /// S + A − P.
-    pub(crate) distance: Span,
+    pub(crate) distance: Interval,
     /// What S + A and S + A − P leave when they are divided by 16; `None` where alignment does not tell.
     pub(crate) low: Option<(i128, i128)>,
     /// Bits of the machine's word.
@@ -101,7 +101,7 @@ pub(crate) struct Value {
 
 /// Where a symbol is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
+pub(crate) enum SymbolLocation {
     /// Its address is a number: absolute, or 0 where nobody exports a weak symbol.
     Number(i128),
     /// Exported by the kernel or another module.
@@ -116,22 +116,24 @@ pub(crate) enum Whereabouts {
     Anywhere,
 }
 
-impl Value {
+impl ValueBounds {
     /// What is known of S + A and S + A − P for a place at an offset in its section.
-    pub(crate) fn of(at: Whereabouts, addend: i128, offset: i128, bits: u32, addresses: &Addresses) -> Value {
-        let (modules, kernel) = (Span::of(addresses.modules), Span::of(addresses.kernel));
+    pub(crate) fn of(at: SymbolLocation, addend: i128, offset: i128, bits: u32, addresses: &Addresses) -> ValueBounds {
+        let (modules, kernel) = (Interval::of(addresses.modules), Interval::of(addresses.kernel));
         let low = |symbol: i128| Some(((symbol + addend).rem_euclid(16), (symbol + addend - offset).rem_euclid(16)));
         let (symbol, distance, low) = match at {
-            Whereabouts::Number(number) => {
-                (Span::exactly(number), Span { min: number - modules.max, max: number - modules.min }, low(number))
-            }
-            Whereabouts::Imported => (kernel, Span::within(addresses.reach), low(0)),
-            Whereabouts::Here(value) => (modules, Span::exactly(value - offset), low(value)),
-            Whereabouts::Near(value, apart) => (modules, Span::within(apart), low(value)),
-            Whereabouts::Promised => (modules, Span::within(0), None),
-            Whereabouts::Anywhere => (Span::ANY, Span::ANY, None),
+            SymbolLocation::Number(number) => (
+                Interval::exactly(number),
+                Interval { min: number - modules.max, max: number - modules.min },
+                low(number),
+            ),
+            SymbolLocation::Imported => (kernel, Interval::within(addresses.reach), low(0)),
+            SymbolLocation::Here(value) => (modules, Interval::exactly(value - offset), low(value)),
+            SymbolLocation::Near(value, apart) => (modules, Interval::within(apart), low(value)),
+            SymbolLocation::Promised => (modules, Interval::within(0), None),
+            SymbolLocation::Anywhere => (Interval::ANY, Interval::ANY, None),
         };
-        Value { sum: symbol.plus(addend), distance: distance.plus(addend), low, bits }
+        ValueBounds { sum: symbol.plus(addend), distance: distance.plus(addend), low, bits }
     }
 
     /// S + A, where it is one number, as the machine's word holds it.
@@ -152,12 +154,12 @@ impl Value {
 
     /// Is Page(S + A) − Page(P) in a range?
     pub(crate) fn page_fits(&self, range: Range) -> Option<bool> {
-        let Span { min, max } = self.distance;
-        fits(Span { min: min - 0xfff, max: max + 0xfff }, range, self.bits, None)
+        let Interval { min, max } = self.distance;
+        fits(Interval { min: min - 0xfff, max: max + 0xfff }, range, self.bits, None)
     }
 }
 
-fn fits(span: Span, range: Range, bits: u32, low: Option<i128>) -> Option<bool> {
+fn fits(span: Interval, range: Range, bits: u32, low: Option<i128>) -> Option<bool> {
     let inside = span.wrapped(bits).map(|span| {
         // Unsigned ranges see a word without its sign.
         let whole = 1_i128 << bits;
@@ -192,42 +194,42 @@ mod tests {
         apart: 1 << 20,
     };
 
-    fn distance(at: Whereabouts, addend: i128, range: Range) -> Option<bool> {
-        Value::of(at, addend, 0x10, 64, &UPPER).distance_fits(range)
+    fn distance(at: SymbolLocation, addend: i128, range: Range) -> Option<bool> {
+        ValueBounds::of(at, addend, 0x10, 64, &UPPER).distance_fits(range)
     }
 
     #[test]
     fn what_is_near_fits_and_what_is_far_does_not_and_the_border_is_not_known() {
         let range = Range::signed(33);
-        assert_eq!(distance(Whereabouts::Imported, 0, range), Some(true));
-        assert_eq!(distance(Whereabouts::Imported, 1 << 40, range), Some(false));
-        assert_eq!(distance(Whereabouts::Imported, 1 << 31, range), None);
+        assert_eq!(distance(SymbolLocation::Imported, 0, range), Some(true));
+        assert_eq!(distance(SymbolLocation::Imported, 1 << 40, range), Some(false));
+        assert_eq!(distance(SymbolLocation::Imported, 1 << 31, range), None);
     }
 
     #[test]
     fn a_weak_symbol_that_nobody_exports_is_too_far_away() {
-        assert_eq!(distance(Whereabouts::Number(0), 0, Range::signed(33)), Some(false));
-        let weak = Value::of(Whereabouts::Number(0), 0, 0, 64, &UPPER);
+        assert_eq!(distance(SymbolLocation::Number(0), 0, Range::signed(33)), Some(false));
+        let weak = ValueBounds::of(SymbolLocation::Number(0), 0, 0, 64, &UPPER);
         assert_eq!((weak.exact(), weak.sum_fits(Range::unsigned(32))), (Some(0), Some(true)));
     }
 
     #[test]
     fn in_the_same_section_the_distance_is_known_exactly() {
-        assert_eq!(distance(Whereabouts::Here(0x10 + 127), 0, Range::signed(8)), Some(true));
-        assert_eq!(distance(Whereabouts::Here(0x10 + 128), 0, Range::signed(8)), Some(false));
+        assert_eq!(distance(SymbolLocation::Here(0x10 + 127), 0, Range::signed(8)), Some(true));
+        assert_eq!(distance(SymbolLocation::Here(0x10 + 128), 0, Range::signed(8)), Some(false));
     }
 
     #[test]
     fn multiples_are_told_by_alignment() {
-        assert_eq!(distance(Whereabouts::Imported, 2, Range::signed(64).by(2)), Some(true));
-        assert_eq!(distance(Whereabouts::Imported, 1, Range::signed(64).by(2)), Some(false));
+        assert_eq!(distance(SymbolLocation::Imported, 2, Range::signed(64).by(2)), Some(true));
+        assert_eq!(distance(SymbolLocation::Imported, 1, Range::signed(64).by(2)), Some(false));
     }
 
     #[test]
     fn a_word_of_32_bits_wraps() {
         let low = Addresses { modules: (-0x4100_0000, -0x4000_0001), ..UPPER };
-        let value = Value::of(Whereabouts::Number(0), 0, 0, 32, &low);
+        let value = ValueBounds::of(SymbolLocation::Number(0), 0, 0, 32, &low);
         assert_eq!(value.distance_fits(Range::signed(31)), Some(false));
-        assert_eq!(Value::of(Whereabouts::Number(-1), 0, 0, 32, &low).exact(), Some(0xffff_ffff));
+        assert_eq!(ValueBounds::of(SymbolLocation::Number(-1), 0, 0, 32, &low).exact(), Some(0xffff_ffff));
     }
 }

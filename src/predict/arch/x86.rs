@@ -2,7 +2,9 @@
 //!
 //! On x86-64 a place must hold zeros before it is filled in: [`crate::predict::relocations`] looks at that.
 
-use crate::predict::arch::table::{Arch, Base, Effect, PLAIN, Refusal, Since, Tables, not_known, row, since};
+use crate::predict::arch::table::{
+    Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationTables, ValueBase, not_known, row, since,
+};
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 
@@ -13,16 +15,16 @@ pub(super) const X86_64: Arch = Arch {
     name: "x86",
     is_measured: true,
     accepts: |header, _| header.machine == 62,
-    tables: Tables::Rela,
+    tables: RelocationTables::Rela,
     types: &[
-        row(0, "NONE", Effect::Ignored),
-        row(1, "64", Effect::Stored(8)),
-        row(2, "PC32", Effect::Stored(4)),
+        row(0, "NONE", RelocationEffect::Ignored),
+        row(1, "64", RelocationEffect::Stored(8)),
+        row(2, "PC32", RelocationEffect::Stored(4)),
         // 4.16; 3.16.x and 4.x of stable took it over later.
-        since(4, "PLT32", Since::Between((3, 15), (4, 16)), Effect::Stored(4)),
-        row(10, "32", Effect::Fits(Base::Absolute, Range::unsigned(32))),
-        row(11, "32S", Effect::Fits(Base::Absolute, Range::signed(32))),
-        since(24, "PC64", Since::Between((4, 18), (4, 20)), Effect::Stored(8)),
+        since(4, "PLT32", Availability::Between((3, 15), (4, 16)), RelocationEffect::Stored(4)),
+        row(10, "32", RelocationEffect::Fits(ValueBase::Absolute, Range::unsigned(32))),
+        row(11, "32S", RelocationEffect::Fits(ValueBase::Absolute, Range::signed(32))),
+        since(24, "PC64", Availability::Between((4, 18), (4, 20)), RelocationEffect::Stored(8)),
     ],
     unknown_type: |site| {
         // Before 3.5 it named no file.
@@ -46,12 +48,12 @@ pub(super) const I386: Arch = Arch {
     name: "x86",
     is_measured: true,
     accepts: |header, _| matches!(header.machine, 3 | 6),
-    tables: Tables::Rel,
+    tables: RelocationTables::Rel,
     types: &[
-        row(1, "32", Effect::Stored(4)),
-        row(2, "PC32", Effect::Stored(4)),
+        row(1, "32", RelocationEffect::Stored(4)),
+        row(2, "PC32", RelocationEffect::Stored(4)),
         // 5.12, and the stable kernels of 2021.
-        since(4, "PLT32", Since::Between((4, 3), (5, 12)), Effect::Stored(4)),
+        since(4, "PLT32", Availability::Between((4, 3), (5, 12)), RelocationEffect::Stored(4)),
     ],
     unknown_type: |site| {
         let line = format!("module: {}: Unknown relocation: {}", site.module(), site.kind());

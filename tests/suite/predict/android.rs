@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 
-use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, Member, ModuleTree};
+use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, ModuleTree, StructMember};
 use kmodlab::module::Module;
 use kmodlab::module::elf::{Class, Endian};
-use kmodlab::module::this_module::Fingerprint;
+use kmodlab::module::this_module::ModuleLayout;
 use kmodlab::predict::errno::ENOENT;
 use kmodlab::predict::{Decision, Force, LoaderStep, StepResult, Verdict};
 use kmodlab::vermagic::Vermagic;
@@ -38,7 +38,7 @@ fn gki() -> Kernel {
         banner: fact(format!("Linux version {RELEASE} (build-user@build-host) (Android clang) #1 SMP PREEMPT")),
         vermagic: fact(vermagic.clone()),
         machine: fact(Machine { class: Class::Elf64, endian: Endian::Little, number: 183 }),
-        fingerprint: fact(Fingerprint { size: 0x300, init: Some(0x138), exit: Some(0x2d8) }),
+        fingerprint: fact(ModuleLayout { size: 0x300, init: Some(0x138), exit: Some(0x2d8) }),
         exports: fact(Exports { symbols: HashMap::from(symbols), complete: true }),
         tree: fact(ModuleTree::default()),
         config: fact(config),
@@ -113,8 +113,8 @@ fn a_kernel_without_the_option_allows_all() {
 #[test]
 fn where_the_kernel_keeps_scmversion_a_pointer_of_another_layout_may_hit_it() {
     let mut kernel = with_option(gki(), "MODULE_SIG_PROTECT", false);
-    kernel.facts.fingerprint = fact(Fingerprint { size: 0x300, init: Some(0x140), exit: Some(0x2e0) });
-    let member = |name: &str, offset| Member { name: name.to_owned(), offset, size: 8 };
+    kernel.facts.fingerprint = fact(ModuleLayout { size: 0x300, init: Some(0x140), exit: Some(0x2e0) });
+    let member = |name: &str, offset| StructMember { name: name.to_owned(), offset, size: 8 };
     kernel.facts.layout = fact(vec![member("scmversion", 0x138), member("args", 0x2d8)]);
     let verdict = insmod(&vendor(|_| {}), &kernel, Force::None);
     assert_eq!((open(&verdict), verdict.answer), (vec![], Decision::Accepted), "{verdict:#?}");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, ModuleTree};
 use kmodlab::module::elf::{Class, Endian};
-use kmodlab::module::this_module::Fingerprint;
+use kmodlab::module::this_module::ModuleLayout;
 use kmodlab::predict::errno::*;
 use kmodlab::predict::{Decision, Force, LoaderStep, Verdict};
 use kmodlab::vermagic::Vermagic;
@@ -32,8 +32,8 @@ fn kernel(arch: &str, version: &str) -> Kernel {
         _ => panic!("no machine for {arch}"),
     };
     let fingerprint = match class {
-        Class::Elf64 => Fingerprint { size: 0x300, init: Some(0x138), exit: Some(0x2d8) },
-        Class::Elf32 => Fingerprint { size: 0x200, init: Some(0xa8), exit: Some(0x1e4) },
+        Class::Elf64 => ModuleLayout { size: 0x300, init: Some(0x138), exit: Some(0x2d8) },
+        Class::Elf32 => ModuleLayout { size: 0x200, init: Some(0xa8), exit: Some(0x1e4) },
     };
     let vermagic = Vermagic::parse(format!("{version} SMP mod_unload ").as_bytes());
     let printk = Export { crc: None, gpl_only: Some(false), namespace: Some(String::new()) };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kmodlab::kernel::{Config, Export, Exports, Fact, Facts, Kernel, Machine, ModuleTree};
 use kmodlab::module::elf::{Class, Endian};
-use kmodlab::module::this_module::Fingerprint;
+use kmodlab::module::this_module::ModuleLayout;
 use kmodlab::vermagic::Vermagic;
 
 fn fact<T>(value: T) -> Option<Fact<T>> {
@@ -29,7 +29,7 @@ fn built_by(builder: &str, package: &str, version: &str) -> Kernel {
         banner: fact(format!("Linux version {release} ({builder}) (gcc (Debian 12.2.0-14) 12.2.0) #1 SMP {package}")),
         vermagic: fact(vermagic.clone()),
         machine: fact(Machine { class: Class::Elf64, endian: Endian::Little, number: 62 }),
-        fingerprint: fact(Fingerprint { size: 0x380, init: Some(0x138), exit: Some(0x350) }),
+        fingerprint: fact(ModuleLayout { size: 0x380, init: Some(0x138), exit: Some(0x350) }),
         exports: fact(Exports { symbols: HashMap::from(symbols), complete: true }),
         tree: fact(ModuleTree::default()),
         config: fact(config),
@@ -75,6 +75,6 @@ pub(crate) fn without_versions(version: &str) -> Kernel {
     let mut kernel = debian(version);
     let vermagic = &mut kernel.vermagic.as_mut().unwrap().value;
     *vermagic = Vermagic::parse(vermagic.to_string().replace("modversions ", "").as_bytes());
-    kernel.facts.fingerprint = fact(Fingerprint { size: 0x300, init: Some(0x138), exit: Some(0x2d8) });
+    kernel.facts.fingerprint = fact(ModuleLayout { size: 0x300, init: Some(0x138), exit: Some(0x2d8) });
     kernel
 }

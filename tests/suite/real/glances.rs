@@ -6,7 +6,7 @@ use std::path::Path;
 use kmodlab::kernel::package;
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::module::glance::{Glance, Looker, MARK};
+use kmodlab::module::summary::{MARK, ModuleSummary, Summarizer};
 
 use crate::real::kernels::{kernel_name, unpacked};
 use crate::real::{ALL, alone, modules, on_all_cores};
@@ -19,11 +19,11 @@ fn a_glance_at_each_module_shows_what_the_full_reader_shows() {
         let paths = modules(package);
         let parts: Vec<_> = paths.chunks(64).collect();
         let counts = on_all_cores(&parts, |paths| {
-            let mut looker = Looker::default();
+            let mut looker = Summarizer::default();
             for path in *paths {
                 let (stored, module) = module::open(path, DEFAULT_MAX_SIZE).unwrap();
                 let name = module.name();
-                let full = Glance {
+                let full = ModuleSummary {
                     container: stored.container,
                     stored_size: stored.size,
                     size: module.size as u64,

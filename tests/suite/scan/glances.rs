@@ -4,17 +4,17 @@ use std::path::Path;
 
 use kmodlab::error::Error;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::module::glance::{Glance, Looker, MARK};
+use kmodlab::module::summary::{MARK, ModuleSummary, Summarizer};
 use kmodlab::module::{self, Module};
 
 use crate::scan::fixtures;
 
 /// What the full reader says of a file, as far as a glance shows it, and what the glance shows.
-fn both(path: &Path, looker: &mut Looker) -> (Result<String, Error>, Result<String, Error>) {
+fn both(path: &Path, looker: &mut Summarizer) -> (Result<String, Error>, Result<String, Error>) {
     let full = module::open(path, DEFAULT_MAX_SIZE).map(|(stored, module)| {
         let name = module.name();
         let module: &Module = &module;
-        let glance = Glance {
+        let glance = ModuleSummary {
             container: stored.container,
             stored_size: stored.size,
             size: module.size as u64,
@@ -40,7 +40,7 @@ fn both(path: &Path, looker: &mut Looker) -> (Result<String, Error>, Result<Stri
 
 #[test]
 fn a_glance_shows_what_the_full_reader_shows() {
-    let mut looker = Looker::default();
+    let mut looker = Summarizer::default();
     for path in ["modules", "ambiguous"].into_iter().flat_map(fixtures) {
         let (full, glance) = both(&path, &mut looker);
         assert_eq!(glance.unwrap(), full.unwrap(), "{}", path.display());
@@ -59,7 +59,7 @@ const NOT_LOOKED_AT: [&str; 6] = [
 
 #[test]
 fn what_the_full_reader_refuses_a_glance_refuses_in_the_same_words() {
-    let mut looker = Looker::default();
+    let mut looker = Summarizer::default();
     let mut passed_over = Vec::new();
     for path in fixtures("hostile") {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -79,7 +79,7 @@ fn what_the_full_reader_refuses_a_glance_refuses_in_the_same_words() {
 /// them, a glance shows what the full reader shows, or passes over what it does not look at, and never refuses alone.
 #[test]
 fn of_damaged_files_a_glance_says_nothing_else_than_the_full_reader() {
-    let mut looker = Looker::default();
+    let mut looker = Summarizer::default();
     let (mut agree, mut passed_over) = (0, 0);
     for name in ["modules/hello-4-signed.ko", "modules/ppc-be.ko", "modules/extended.ko"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);

@@ -12,7 +12,7 @@ use object::{BigEndian, Endianness, LittleEndian};
 
 use crate::module::elf::{Class, Endian};
 use crate::module::this_module;
-use crate::module::versions::{self, Kind};
+use crate::module::versions::{self, VersionsFormat};
 
 /// The size of the larger of the two file headers, in bytes.
 pub(super) const FILE_HEADER: usize = size_of::<FileHeader64<Endianness>>();
@@ -101,7 +101,7 @@ pub(super) struct Outline {
     /// `struct module`, where it is there.
     pub(super) this_module: Option<Range<u64>>,
     /// Which symbol versions there are.
-    pub(super) versions: Kind,
+    pub(super) versions: VersionsFormat,
     /// Are the basic ones marked SHF_ALLOC?
     pub(super) versions_are_visible: bool,
     /// The size of `.BTF`, where it is there.
@@ -112,21 +112,21 @@ pub(super) struct Outline {
 
 /// Room for the places of sections: start and end of each in one number.
 #[derive(Default)]
-pub(super) struct Room {
+pub(super) struct SectionBuffer {
     places: Vec<u64>,
     relocations: Vec<u64>,
 }
 
 /// A section that is looked for by its name.
 #[derive(Clone, Copy)]
-struct Found {
+struct FoundSection {
     start: u64,
     size: u64,
     flags: u64,
     has_bytes: bool,
 }
 
-impl Found {
+impl FoundSection {
     fn range(&self) -> Range<u64> {
         self.start..self.start + self.size
     }
@@ -149,7 +149,7 @@ const LOOKED_FOR: [&[u8]; 6] = [
 impl Outline {
     /// Reads the section header table. `names` are the bytes of the section with the names, `len` is the length of the image
     /// without its trailer, and `room` what may have served before.
-    pub(super) fn of(start: &Start, table: &[u8], names: &[u8], len: u64, room: &mut Room) -> Option<Outline> {
+    pub(super) fn of(start: &Start, table: &[u8], names: &[u8], len: u64, room: &mut SectionBuffer) -> Option<Outline> {
         // A function for each byte order: to ask for it with each field would take a third of the time.
         match (start.class, start.endian) {
             (Class::Elf32, Endian::Little) => outline::<FileHeader32<LittleEndian>>(start, table, names, len, room),
@@ -165,17 +165,17 @@ fn outline<E: FileHeader<Endian: Default>>(
     table: &[u8],
     names: &[u8],
     len: u64,
-    room: &mut Room,
+    room: &mut SectionBuffer,
 ) -> Option<Outline> {
     let endian = E::Endian::default();
     let headers = headers::<E>(table)?;
-    let mut found: [Option<Found>; LOOKED_FOR.len()] = Default::default();
+    let mut found: [Option<FoundSection>; LOOKED_FOR.len()] = Default::default();
     let mut symbols_seen = false;
     // Places in one number each, start above end, are sorted four times as fast; a module of 4 GiB is not usual.
     let len = u32::try_from(len).ok().filter(|len| start.table.end <= u64::from(*len))?;
     let len = u64::from(len);
     let packed = |start: u64, end: u64| start << 32 | end;
-    let Room { places, relocations } = room;
+    let SectionBuffer { places, relocations } = room;
     places.clear();
     relocations.clear();
     places.push(packed(0, size_of::<E>() as u64));
@@ -226,7 +226,7 @@ fn outline<E: FileHeader<Endian: Default>>(
         if let Some(place) = LOOKED_FOR.iter().position(is) {
             let place = found.get_mut(place)?;
             let flags = header.sh_flags(endian).0;
-            if place.replace(Found { start: offset, size, flags, has_bytes }).is_some() {
+            if place.replace(FoundSection { start: offset, size, flags, has_bytes }).is_some() {
                 return None;
             }
         }
@@ -260,10 +260,10 @@ fn outline<E: FileHeader<Endian: Default>>(
         modinfo_is_visible: modinfo.is_alloc(),
         this_module: this_module.map(|section| section.range()),
         versions: match (basic.is_some(), crcs.is_some(), names.is_some()) {
-            (false, false, false) => Kind::None,
-            (true, false, false) => Kind::Basic,
-            (false, true, true) => Kind::Extended,
-            (true, true, true) => Kind::Both,
+            (false, false, false) => VersionsFormat::None,
+            (true, false, false) => VersionsFormat::Basic,
+            (false, true, true) => VersionsFormat::Extended,
+            (true, true, true) => VersionsFormat::Both,
             _ => return None,
         },
         versions_are_visible: basic.is_some_and(|section| section.is_alloc()),
@@ -286,7 +286,7 @@ mod tests {
         let start = Start::of(image.first_chunk()?)?;
         let table = at(start.table.clone())?;
         let names = at(start.names(table)?)?;
-        let outline = Outline::of(&start, table, names, image.len() as u64, &mut Room::default())?;
+        let outline = Outline::of(&start, table, names, image.len() as u64, &mut SectionBuffer::default())?;
         Some((start, outline))
     }
 
@@ -312,7 +312,8 @@ mod tests {
         let table = &image[from..to];
         let names = start.names(table).unwrap();
         let names = &image[names.start as usize..names.end as usize];
-        let of = |table: &[u8], names: &[u8], len| Outline::of(&start, table, names, len, &mut Room::default());
+        let of =
+            |table: &[u8], names: &[u8], len| Outline::of(&start, table, names, len, &mut SectionBuffer::default());
         assert!(of(table, names, image.len() as u64).is_some());
         assert!(of(table, &names[..names.len() - 1], image.len() as u64).is_none());
         assert!(of(table, names, start.table.start - 1).is_none());

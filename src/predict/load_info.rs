@@ -18,7 +18,7 @@ pub(super) const SHF_EXECINSTR: u64 = 4;
 
 /// The file header, read in the class and byte order of the kernel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(super) struct ElfHeader {
     pub(super) class: Class,
     pub(super) endian: Endian,
     pub(super) has_magic: bool,
@@ -36,7 +36,7 @@ pub(super) struct Header {
 
 /// A section header.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Section {
+pub(super) struct SectionHeader {
     pub(super) name: u32,
     pub(super) kind: u32,
     pub(super) flags: u64,
@@ -47,7 +47,7 @@ pub(super) struct Section {
     pub(super) info: u32,
 }
 
-impl Section {
+impl SectionHeader {
     pub(super) fn is_alloc(&self) -> bool {
         self.flags & SHF_ALLOC != 0
     }
@@ -77,15 +77,15 @@ pub(super) fn symbol_size(class: Class) -> usize {
     }
 }
 
-impl Header {
+impl ElfHeader {
     /// Reads the header; `None` if the file is shorter than one.
-    pub(super) fn read(file: &[u8], class: Class, endian: Endian) -> Option<Header> {
+    pub(super) fn read(file: &[u8], class: Class, endian: Endian) -> Option<ElfHeader> {
         let header = file.get(..header_size(class))?;
         let half = |at: usize| number(header, endian, at, 2) as u16;
         let word = class.word();
         // e_entry, e_phoff, e_shoff and e_flags begin at 24.
         let (shoff, rest) = (number(header, endian, 24 + 2 * word, word), 34 + 3 * word);
-        Some(Header {
+        Some(ElfHeader {
             class,
             endian,
             has_magic: header.starts_with(b"\x7fELF"),
@@ -109,16 +109,16 @@ impl Header {
     }
 
     /// The section headers; those that lie beyond the file's end are not there.
-    pub(super) fn sections(&self, file: &[u8]) -> Vec<Section> {
+    pub(super) fn sections(&self, file: &[u8]) -> Vec<SectionHeader> {
         let Some(table) = usize::try_from(self.shoff).ok().and_then(|at| file.get(at..)) else { return Vec::new() };
         let entries = table.chunks_exact(section_size(self.class)).take(usize::from(self.shnum));
         entries.map(|entry| self.section(entry)).collect()
     }
 
-    fn section(&self, entry: &[u8]) -> Section {
+    fn section(&self, entry: &[u8]) -> SectionHeader {
         let n = |at: usize, size: usize| number(entry, self.endian, at, size);
         match self.class {
-            Class::Elf32 => Section {
+            Class::Elf32 => SectionHeader {
                 name: n(0, 4) as u32,
                 kind: n(4, 4) as u32,
                 flags: n(8, 4),
@@ -128,7 +128,7 @@ impl Header {
                 link: n(24, 4) as u32,
                 info: n(28, 4) as u32,
             },
-            Class::Elf64 => Section {
+            Class::Elf64 => SectionHeader {
                 name: n(0, 4) as u32,
                 kind: n(4, 4) as u32,
                 flags: n(8, 8),
@@ -154,10 +154,10 @@ pub(super) fn string(bytes: &[u8], at: u64) -> &[u8] {
 }
 
 /// A module that passed the ELF checks: what the loader goes on with (`struct load_info`, kernel/module/internal.h).
-pub(super) struct Loaded<'f> {
+pub(super) struct LoadInfo<'f> {
     pub(super) file: &'f [u8],
-    pub(super) header: Header,
-    pub(super) sections: Vec<Section>,
+    pub(super) header: ElfHeader,
+    pub(super) sections: Vec<SectionHeader>,
     /// The section of modinfo that this kernel reads, where it sees one.
     pub(super) modinfo: Option<usize>,
     /// The section of `struct module`.
@@ -171,31 +171,31 @@ pub(super) struct Loaded<'f> {
 
 /// A symbol of the symbol table.
 #[derive(Clone, Copy)]
-pub(super) struct Symbol<'f> {
+pub(super) struct SymbolEntry<'f> {
     pub(super) name: &'f [u8],
     pub(super) section: u16,
     pub(super) value: u64,
     pub(super) is_weak: bool,
 }
 
-impl<'f> Loaded<'f> {
+impl<'f> LoadInfo<'f> {
     /// The bytes of a section in the file.
-    pub(super) fn bytes(&self, section: &Section) -> &'f [u8] {
+    pub(super) fn bytes(&self, section: &SectionHeader) -> &'f [u8] {
         bytes_of(self.file, section)
     }
 
     /// A section's name.
-    pub(super) fn name_of(&self, section: &Section) -> &'f [u8] {
+    pub(super) fn name_of(&self, section: &SectionHeader) -> &'f [u8] {
         name_of(self.file, &self.header, &self.sections, section)
     }
 
     /// The first allocated section of a name (`find_sec`).
-    pub(super) fn find(&self, name: &str) -> Option<&Section> {
+    pub(super) fn find(&self, name: &str) -> Option<&SectionHeader> {
         find(self.file, &self.header, &self.sections, name, true).and_then(|at| self.sections.get(at))
     }
 
     /// The first section of a name, allocated or not (`find_any_sec`).
-    pub(super) fn find_any(&self, name: &str) -> Option<&Section> {
+    pub(super) fn find_any(&self, name: &str) -> Option<&SectionHeader> {
         find(self.file, &self.header, &self.sections, name, false).and_then(|at| self.sections.get(at))
     }
 
@@ -242,12 +242,12 @@ impl<'f> Loaded<'f> {
     }
 
     /// The symbols, from the second on: the first is none.
-    pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol<'f>> {
+    pub(super) fn symbols(&self) -> impl Iterator<Item = SymbolEntry<'f>> {
         self.symbols_with_none().skip(1)
     }
 
     /// All symbols, the first included, as relocations count them.
-    pub(super) fn symbols_with_none(&self) -> impl Iterator<Item = Symbol<'f>> {
+    pub(super) fn symbols_with_none(&self) -> impl Iterator<Item = SymbolEntry<'f>> {
         let table = self.sections.get(self.symtab).copied().unwrap_or_default();
         let strings = self.sections.get(table.link as usize).map(|s| self.bytes(s)).unwrap_or_default();
         let (class, endian) = (self.header.class, self.header.endian);
@@ -257,13 +257,13 @@ impl<'f> Loaded<'f> {
                 Class::Elf32 => (n(12, 1), n(14, 2), n(4, 4)),
                 Class::Elf64 => (n(4, 1), n(6, 2), n(8, 8)),
             };
-            Symbol { name: string(strings, n(0, 4)), section: section as u16, value, is_weak: info >> 4 == 2 }
+            SymbolEntry { name: string(strings, n(0, 4)), section: section as u16, value, is_weak: info >> 4 == 2 }
         })
     }
 }
 
 /// The bytes of a section in the file; none for NOBITS and for what lies beyond the end.
-pub(super) fn bytes_of<'f>(file: &'f [u8], section: &Section) -> &'f [u8] {
+pub(super) fn bytes_of<'f>(file: &'f [u8], section: &SectionHeader) -> &'f [u8] {
     if section.kind == SHT_NOBITS {
         return &[];
     }
@@ -273,14 +273,25 @@ pub(super) fn bytes_of<'f>(file: &'f [u8], section: &Section) -> &'f [u8] {
 }
 
 /// A section's name.
-pub(super) fn name_of<'f>(file: &'f [u8], header: &Header, sections: &[Section], section: &Section) -> &'f [u8] {
+pub(super) fn name_of<'f>(
+    file: &'f [u8],
+    header: &ElfHeader,
+    sections: &[SectionHeader],
+    section: &SectionHeader,
+) -> &'f [u8] {
     let names = sections.get(usize::from(header.shstrndx)).map(|names| bytes_of(file, names)).unwrap_or_default();
     string(names, u64::from(section.name))
 }
 
 /// The index of the first section of a name, after the first of all, which is none.
-pub(super) fn find(file: &[u8], header: &Header, sections: &[Section], name: &str, only_alloc: bool) -> Option<usize> {
-    let fits = |section: &Section| {
+pub(super) fn find(
+    file: &[u8],
+    header: &ElfHeader,
+    sections: &[SectionHeader],
+    name: &str,
+    only_alloc: bool,
+) -> Option<usize> {
+    let fits = |section: &SectionHeader| {
         (section.is_alloc() || !only_alloc) && name_of(file, header, sections, section) == name.as_bytes()
     };
     sections.iter().enumerate().skip(1).find(|(_, section)| fits(section)).map(|(index, _)| index)

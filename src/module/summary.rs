@@ -22,9 +22,9 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 use crate::module::elf::{Class, Endian};
-use crate::module::versions::Kind;
+use crate::module::versions::VersionsFormat;
 use crate::module::{Module, file, modinfo, this_module, trailer};
-use outline::{FILE_HEADER, Outline, Room, Start};
+use outline::{FILE_HEADER, Outline, SectionBuffer, Start};
 
 /// The key of the modinfo entry by which a patched module says so itself.
 pub const MARK: &str = "kmodlab_patched";
@@ -40,7 +40,7 @@ const LARGEST_PART: u64 = 1 << 20;
 
 /// What a glance shows. Texts are as they stand in the file, so escape them before showing them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glance<'g> {
+pub struct ModuleSummary<'g> {
     /// How the file is stored.
     pub container: Container,
     /// Its size as it is stored, in bytes.
@@ -64,7 +64,7 @@ pub struct Glance<'g> {
     /// What the first `kmodlab_patched=` says: the short hash of the original.
     pub mark: Option<&'g [u8]>,
     /// Which symbol versions there are.
-    pub versions: Kind,
+    pub versions: VersionsFormat,
     /// Are the basic ones marked SHF_ALLOC? No kernel sees them otherwise.
     pub versions_visible: bool,
     /// The size of `.BTF` in bytes, where there is one.
@@ -80,30 +80,30 @@ pub struct Glance<'g> {
 /// Who glances: memory that serves for one file after the other. What it holds is as large as the largest file was, if that
 /// was compressed.
 #[derive(Default)]
-pub struct Looker {
+pub struct Summarizer {
     stored: Vec<u8>,
     image: Vec<u8>,
-    parts: Parts,
+    parts: PartBuffers,
 }
 
 /// Memory for the parts of one image.
 #[derive(Default)]
-struct Parts {
+struct PartBuffers {
     tail: Vec<u8>,
     names: Vec<u8>,
     modinfo: Vec<u8>,
-    room: Room,
+    room: SectionBuffer,
     /// The texts that a glance shows.
     texts: Vec<u8>,
 }
 
-impl Looker {
+impl Summarizer {
     /// Glances at a file. One that is compressed may become `max_size` bytes.
     ///
     /// # Errors
     ///
     /// Those of [`module::open`](crate::module::open), with the file's name, as far as they are seen.
-    pub fn file(&mut self, path: &Path, max_size: u64) -> Result<Glance<'_>> {
+    pub fn file(&mut self, path: &Path, max_size: u64) -> Result<ModuleSummary<'_>> {
         let seen = self.look(rustix::fs::CWD, path, || path.to_owned(), max_size).map_err(|e| e.on(path))?;
         Ok(seen.glance(&self.parts.texts))
     }
@@ -113,14 +113,14 @@ impl Looker {
     ///
     /// # Errors
     ///
-    /// Those of [`Looker::file`].
+    /// Those of [`Summarizer::file`].
     pub fn file_in(
         &mut self,
         folder: BorrowedFd<'_>,
         name: &OsStr,
         path: impl Fn() -> PathBuf,
         max_size: u64,
-    ) -> Result<Glance<'_>> {
+    ) -> Result<ModuleSummary<'_>> {
         let seen = self.look(folder, Path::new(name), &path, max_size).map_err(|e| e.on(path()))?;
         Ok(seen.glance(&self.parts.texts))
     }
@@ -130,12 +130,18 @@ impl Looker {
     /// # Errors
     ///
     /// Those of [`Container::decompress`] and [`Module::read`], as far as they are seen.
-    pub fn bytes(&mut self, stored: &[u8], max_size: u64) -> Result<Glance<'_>> {
+    pub fn bytes(&mut self, stored: &[u8], max_size: u64) -> Result<ModuleSummary<'_>> {
         let seen = look_at_stored(stored, &mut self.image, &mut self.parts, max_size)?;
         Ok(seen.glance(&self.parts.texts))
     }
 
-    fn look(&mut self, folder: BorrowedFd<'_>, name: &Path, path: impl Fn() -> PathBuf, max_size: u64) -> Result<Seen> {
+    fn look(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: &Path,
+        path: impl Fn() -> PathBuf,
+        max_size: u64,
+    ) -> Result<SummaryRanges> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = file::open_unnoticed_in(folder, name, flags).map_err(|e| Error::io("opening", e))?;
         let mut first = [0; FILE_HEADER];
@@ -192,7 +198,12 @@ fn read_exact_at(file: &File, part: &mut [u8], at: u64) -> Result<()> {
     Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest"))
 }
 
-fn look_at_stored(stored: &[u8], buffer: &mut Vec<u8>, parts: &mut Parts, max_size: u64) -> Result<Seen> {
+fn look_at_stored(
+    stored: &[u8],
+    buffer: &mut Vec<u8>,
+    parts: &mut PartBuffers,
+    max_size: u64,
+) -> Result<SummaryRanges> {
     let container = Container::of(stored);
     let image = match container {
         Container::None => stored,
@@ -209,12 +220,12 @@ fn look_at_stored(stored: &[u8], buffer: &mut Vec<u8>, parts: &mut Parts, max_si
         Some(seen) => seen,
         None => read_fully(image, &mut parts.texts)?,
     };
-    Ok(Seen { container, stored_size: stored.len() as u64, ..seen })
+    Ok(SummaryRanges { container, stored_size: stored.len() as u64, ..seen })
 }
 
 /// An image of which parts can be had. `room` is for what has to be read, and `None` for what is not there or is too large
 /// to be usual.
-trait Image {
+trait ImageParts {
     /// A part that lies within the image.
     fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
 
@@ -222,7 +233,7 @@ trait Image {
     fn tail<'p>(&'p self, start: u64, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
 }
 
-impl Image for &[u8] {
+impl ImageParts for &[u8] {
     fn part<'p>(&'p self, part: Range<u64>, _: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
         Ok(within(self, 0, &part))
     }
@@ -243,7 +254,7 @@ impl OnDisk {
     }
 }
 
-impl Image for OnDisk {
+impl ImageParts for OnDisk {
     fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>> {
         let len = part.end.saturating_sub(part.start);
         if len > LARGEST_PART {
@@ -278,8 +289,8 @@ fn within<'b>(bytes: &'b [u8], start: u64, part: &Range<u64>) -> Option<&'b [u8]
     bytes.get(from..usize::try_from(part.end.checked_sub(start)?).ok()?)
 }
 
-/// A glance whose texts are ranges of [`Parts::texts`].
-struct Seen {
+/// A glance whose texts are ranges of [`PartBuffers::texts`].
+struct SummaryRanges {
     container: Container,
     stored_size: u64,
     size: u64,
@@ -291,7 +302,7 @@ struct Seen {
     vermagics: usize,
     visible: bool,
     mark: Option<Range<usize>>,
-    versions: Kind,
+    versions: VersionsFormat,
     versions_visible: bool,
     btf: Option<u64>,
     is_signed: bool,
@@ -299,10 +310,10 @@ struct Seen {
     unclaimed: u64,
 }
 
-impl Seen {
-    fn glance(self, texts: &[u8]) -> Glance<'_> {
+impl SummaryRanges {
+    fn glance(self, texts: &[u8]) -> ModuleSummary<'_> {
         let text = |range: Option<Range<usize>>| range.and_then(|range| texts.get(range));
-        Glance {
+        ModuleSummary {
             container: self.container,
             stored_size: self.stored_size,
             size: self.size,
@@ -332,8 +343,12 @@ fn keep(texts: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
 }
 
 /// Glances at an image that begins with `first`. `None` if it is not as usual.
-fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Parts) -> Result<Option<Seen>> {
-    let Parts { tail, names, modinfo, room, texts } = parts;
+fn look_at_image(
+    image: &impl ImageParts,
+    first: &[u8; FILE_HEADER],
+    parts: &mut PartBuffers,
+) -> Result<Option<SummaryRanges>> {
+    let PartBuffers { tail, names, modinfo, room, texts } = parts;
     texts.clear();
     let Some(start) = Start::of(first) else { return Ok(None) };
     let from = start.table.start.saturating_sub(BEFORE);
@@ -358,7 +373,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
     }
     let Some(strings) = image.part(outline.modinfo.clone(), modinfo)? else { return Ok(None) };
     let Some(strings) = strings.strip_suffix(&[0]) else { return Ok(None) };
-    let mut seen = Seen {
+    let mut seen = SummaryRanges {
         container: Container::None,
         stored_size: size,
         size,
@@ -404,7 +419,7 @@ fn look_at_image(image: &impl Image, first: &[u8; FILE_HEADER], parts: &mut Part
     Ok(Some(seen))
 }
 
-/// The value of a string with this key, as [`modinfo::Entry`] parts it: without `=`, all of it is the key.
+/// The value of a string with this key, as [`modinfo::ModinfoEntry`] parts it: without `=`, all of it is the key.
 fn value_of<'s>(string: &'s [u8], key: &[u8]) -> Option<&'s [u8]> {
     match string.strip_prefix(key)? {
         [b'=', value @ ..] => Some(value),
@@ -414,12 +429,12 @@ fn value_of<'s>(string: &'s [u8], key: &[u8]) -> Option<&'s [u8]> {
 }
 
 /// The same, from all that the full reader says.
-fn read_fully(image: &[u8], texts: &mut Vec<u8>) -> Result<Seen> {
+fn read_fully(image: &[u8], texts: &mut Vec<u8>) -> Result<SummaryRanges> {
     let module = Module::read(image)?;
     texts.clear();
     let mut kept = |text: Option<&[u8]>| text.map(|text| keep(texts, text));
     let in_structure = module.this_module.as_ref().and_then(|structure| structure.name.as_deref());
-    Ok(Seen {
+    Ok(SummaryRanges {
         container: Container::None,
         stored_size: image.len() as u64,
         size: module.size as u64,
@@ -455,7 +470,7 @@ mod tests {
     #[test]
     fn nothing_of_one_file_is_left_in_the_next() {
         let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-        let mut looker = Looker::default();
+        let mut looker = Summarizer::default();
         let signed = looker.file(&fixture("modules/hello-4-signed.ko.xz"), 1 << 20).unwrap();
         assert!(signed.is_signed && signed.signer.is_some() && signed.container == Container::Xz);
         let none = looker.file(&fixture("ambiguous/no-vermagic.ko"), 1 << 20).unwrap();
