@@ -14,7 +14,7 @@ pub(super) fn is_other(own: &str, wanted: &Vermagic) -> bool {
         && !theirs.into_iter().any(|name| folder(name) == own_folder)
 }
 
-/// What a folder of an old tree is called now.
+/// The present name of a folder of an old tree.
 fn modern(srcarch: &str) -> &str {
     match srcarch {
         "i386" | "x86_64" => "x86",
@@ -24,8 +24,8 @@ fn modern(srcarch: &str) -> &str {
     }
 }
 
-/// The `ARCH` without which make, on this machine (`uname -m`), would make another tree of it: of another architecture, and of
-/// 32 bit on a machine of 64.
+/// The `ARCH` that make needs on this machine (`uname -m`) to build for the tree's architecture: for another architecture, and
+/// for 32 bit on a 64-bit machine.
 pub(super) fn to_give(srcarch: &str, options: Option<&Options>, machine: &str) -> Option<String> {
     let is_64_bit = options.is_none_or(|options| options.is_yes("64BIT") || options.is_yes("X86_64"));
     let here = match machine {
@@ -39,7 +39,7 @@ pub(super) fn to_give(srcarch: &str, options: Option<&Options>, machine: &str) -
         other => other,
     };
     match (srcarch, here) {
-        // Without ARCH make takes the machine's width where the configuration does not say.
+        // Without ARCH make uses the machine's width if the configuration does not set it.
         ("x86", "x86") => (!is_64_bit && machine == "x86_64").then(|| "i386".to_owned()),
         ("x86", _) => Some(if is_64_bit { "x86_64" } else { "i386" }.to_owned()),
         ("x86_64", _) if machine == "x86_64" => None,
@@ -47,7 +47,7 @@ pub(super) fn to_give(srcarch: &str, options: Option<&Options>, machine: &str) -
     }
 }
 
-/// Folders below `arch/` whose architectures the grammar of version magic knows, by the same name but for x86.
+/// Folders below `arch/` whose architectures the grammar of vermagic knows, by the same name except for x86.
 const IN_VERMAGIC: [&str; 14] = [
     "x86",
     "arm",
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn make_is_told_what_it_would_not_find_by_the_machine() {
+    fn make_needs_arch_where_the_machine_does_not_give_it() {
         let options = |text: &str| Options::parse(text, Path::new(".config"));
         let (wide, narrow) = (options("CONFIG_64BIT=y\n"), options("# CONFIG_64BIT is not set\n"));
         let given = |own, options, machine| to_give(own, Some(options), machine);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_without_an_architectures_word_fits_those_that_have_none() {
+    fn a_vermagic_without_an_architecture_fits_architectures_without_a_token() {
         let other = |own, text: &str| is_other(own, &Vermagic::parse(text.as_bytes()));
         assert!(
             !other("x86", "6.1.0 SMP mod_unload ") && !other("x86", "6.1.0 SMP 686 ") && !other("i386", "2.6.9 686 ")

@@ -1,51 +1,49 @@
-//! The commands that make a tree ready for building modules and build one, in order, as kernels of its age want them.
-//! Pure.
+//! The commands that prepare a tree for building modules and build one, in order, for the age of the tree. Pure.
 //!
-//! What each age has, by its own documents and Makefile:
+//! What each age has, from its own documents and Makefile:
 //!
 //! | kernel | what changed | source |
 //! |---|---|---|
-//! | 2.4 | modules are built in another way altogether: nothing here | |
-//! | 2.6.0 | external modules by `SUBDIRS=`; a tree is ready after a whole `make` | Documentation/modules.txt |
-//! | 2.6.6 | `modules_prepare`, and symbol versions come from `Module.symvers`, no longer from `vmlinux` | "kbuild: Improved external module support", 20 April 2004 |
-//! | 2.6.7 | external modules by `M=` (surely in 2.6.9; `SUBDIRS=` went on until 5.2) | Documentation/kbuild/modules.txt |
-//! | 3.7 | `olddefconfig`, which asks nothing; before it `oldconfig` asks for each option that is new | scripts/kconfig/Makefile |
-//! | 5.10 | without `Module.symvers` each symbol is an error and no warning, unless `KBUILD_MODPOST_WARN=1` (so in 5.10, 6.12 and 7.2; 6.1 only warns); older ones have the variable too | scripts/Makefile.modpost |
+//! | 2.4 | modules are built differently: no commands | |
+//! | 2.6.0 | external modules with `SUBDIRS=`; a tree is ready after a complete `make` | Documentation/modules.txt |
+//! | 2.6.6 | `modules_prepare`; symbol versions come from `Module.symvers`, no longer from `vmlinux` | "kbuild: Improved external module support", 20 April 2004 |
+//! | 2.6.7 | external modules with `M=` (verified in 2.6.9; `SUBDIRS=` worked until 5.2) | Documentation/kbuild/modules.txt |
+//! | 3.7 | `olddefconfig`, which asks nothing; before, `oldconfig` asks about each new option | scripts/kconfig/Makefile |
+//! | 5.10 | without `Module.symvers` each symbol is an error instead of a warning, unless `KBUILD_MODPOST_WARN=1` (true in 5.10, 6.12 and 7.2; 6.1 only warns); older ones have the variable too | scripts/Makefile.modpost |
 //!
-//! In all of them `modules_prepare` makes no `Module.symvers`: where a kernel has symbol versions, a tree needs a whole
+//! In all of them `modules_prepare` creates no `Module.symvers`: if a kernel has symbol versions, a tree needs a complete
 //! build or that kernel's own file (Documentation/kbuild/modules.txt of 2.6.9, modules.rst of 5.x).
 
 use serde::Serialize;
 
 use crate::buildtree::reading::makefile::KernelNumbers;
 
-/// A tree, and what it lacks. Paths are absolute, for make changes its folder, and words for a shell already: quoted
-/// where they must be.
+/// A tree, and what it lacks for a build. Paths are absolute, because make changes its folder, and quoted for a shell.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BuildNeeds<'a> {
-    /// The version that the tree's Makefile has.
+    /// The version in the tree's Makefile.
     pub version: KernelNumbers,
     /// The folder of the source, or of the headers.
     pub folder: &'a str,
-    /// The folder of the build, where it is another (`O=`).
+    /// The folder of the build, if it is another one (`O=`).
     pub output: Option<&'a str>,
-    /// The kernel's name for the architecture (`arm64`), where it is not this machine's.
+    /// The kernel's name for the architecture (`arm64`), if it is not this machine's.
     pub arch: Option<&'a str>,
-    /// What stands before the names of the compiler and its like: `aarch64-linux-gnu-`.
+    /// The prefix of the compiler's and binutils' names: `aarch64-linux-gnu-`.
     pub cross: Option<&'a str>,
-    /// The compiler, where it is not to be make's own choice.
+    /// The compiler, if it is not make's own choice.
     pub cc: Option<&'a str>,
-    /// Is `LOCALVERSION` to be set, and empty, so that nothing is added to the release for version control?
+    /// Must `LOCALVERSION` be set to the empty string, so that nothing is appended to the release for version control?
     pub without_localversion: bool,
-    /// Is there no configuration at all?
+    /// Is there no configuration?
     pub is_unconfigured: bool,
-    /// The configuration to copy into the tree before anything else.
+    /// The configuration to copy into the tree first.
     pub config: Option<&'a str>,
-    /// What sets single options, before the configuration is made whole: a run of the tree's own `scripts/config`.
+    /// A call of the tree's own `scripts/config` that sets single options, before the configuration is completed.
     pub options: Option<&'a str>,
     /// The kernel's `Module.symvers`, to copy into the tree.
     pub symvers: Option<&'a str>,
-    /// Is the configuration newer than what is made of it, or are generated files missing or stale?
+    /// Is the configuration newer than the files generated from it, or are these missing or stale?
     pub is_stale: bool,
     /// Are the programs of the build missing (`scripts/mod/modpost`)?
     pub is_unbuilt: bool,
@@ -53,24 +51,23 @@ pub struct BuildNeeds<'a> {
     pub has_no_symvers: bool,
     /// Has the kernel symbol versions (MODVERSIONS)?
     pub has_versions: bool,
-    /// Is it of a package of headers? Nothing is made in it then: where something is missing, the package is to be
-    /// installed anew.
+    /// Is it a headers package? Then nothing is built in it: if something is missing, the package must be reinstalled.
     pub is_package: bool,
-    /// The folder of the module that is to be built: `"$PWD"`.
+    /// The folder of the module to build: `"$PWD"`.
     pub module: &'a str,
 }
 
-/// A command to paste, and what it is for.
+/// A command to paste, and its purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BuildCommand {
     /// The line.
     pub line: String,
-    /// What it does, in one sentence without its end.
+    /// What it does, as a sentence without a full stop.
     pub why: &'static str,
 }
 
-/// The commands, in order; the last one builds the module. None for kernels before 2.6, and none for a package of
-/// headers that lacks something: what is made there by hand is not what its kernel was built with.
+/// The commands, in order; the last one builds the module. None for kernels before 2.6, and none for a headers package that
+/// lacks something: files that are built there by hand are not those of its kernel.
 pub fn commands(needs: &BuildNeeds) -> Vec<BuildCommand> {
     let BuildNeeds { version, is_stale, is_unbuilt, has_no_symvers, has_versions, is_package, .. } = *needs;
     let lacks_symvers = has_no_symvers && needs.symvers.is_none();
@@ -83,9 +80,9 @@ pub fn commands(needs: &BuildNeeds) -> Vec<BuildCommand> {
     let mut push = |line: String, why| commands.push(BuildCommand { line, why });
     let build = needs.output.unwrap_or(needs.folder);
     if needs.is_unconfigured && needs.config.is_none() && !is_package {
-        // It is of all ages (2.6.0 to 7.2).
+        // All ages have it (2.6.0 to 7.2).
         let why =
-            "a configuration to begin with; the kernel's own (/boot/config-RELEASE), copied to .config, is better";
+            "a configuration to start from; the kernel's own (/boot/config-RELEASE), copied to .config, is better";
         push(needs.make("defconfig"), why);
     }
     if let Some(config) = needs.config {
@@ -97,21 +94,21 @@ pub fn commands(needs: &BuildNeeds) -> Vec<BuildCommand> {
     }
     if needs.config.is_some() || is_stale {
         if let Some(options) = needs.options {
-            push(options.to_owned(), "the options that make the kernel's tokens");
+            push(options.to_owned(), "the options that give the kernel's tokens");
         }
         match version {
             version if version < (3, 7, 0) => {
-                let why = "makes the configuration whole; answer what is new by Enter";
+                let why = "completes the configuration; press Enter for each new option";
                 push(needs.make("oldconfig"), why);
             }
-            _ => push(needs.make("olddefconfig"), "makes the configuration whole; what is new gets its default"),
+            _ => push(needs.make("olddefconfig"), "completes the configuration; new options get their defaults"),
         }
     }
     if lacks_symvers && has_versions {
         let why = if version < (2, 6, 6) {
-            "builds the kernel and its modules: symbol versions are taken from vmlinux"
+            "builds the kernel and its modules: symbol versions are read from vmlinux"
         } else {
-            "builds the kernel and its modules, which alone makes Module.symvers: without it no symbol has its version"
+            "builds the kernel and its modules; only that creates Module.symvers, without which no symbol has a version"
         };
         push(needs.make("vmlinux modules"), why);
     } else if needs.config.is_some() || is_stale || is_unbuilt {
@@ -119,10 +116,10 @@ pub fn commands(needs: &BuildNeeds) -> Vec<BuildCommand> {
             version if version < (2, 6, 6) => {
                 push(
                     needs.make("vmlinux modules"),
-                    "makes the generated files and the programs of the build, with all else",
+                    "generates the files and programs of the build, and everything else",
                 );
             }
-            _ => push(needs.make("modules_prepare"), "makes the generated files and the programs of the build"),
+            _ => push(needs.make("modules_prepare"), "generates the files and programs of the build"),
         }
     }
     if let Some(symvers) = needs.symvers {
@@ -131,17 +128,17 @@ pub fn commands(needs: &BuildNeeds) -> Vec<BuildCommand> {
     let module = if version < (2, 6, 7) { "SUBDIRS" } else { "M" };
     let warn = if lacks_symvers && !has_versions && version >= (5, 0, 0) { "KBUILD_MODPOST_WARN=1 " } else { "" };
     let why = if warn.is_empty() {
-        // make goes by times: a module that another tree built is newer than its source, and stays (seen with 6.1).
-        "builds the module; if another tree built it before, make it clean first: the same with clean for modules"
+        // make compares times: a module that another tree built is newer than its source, and is not rebuilt (observed with 6.1).
+        "builds the module; if another tree built it before, run the same with clean instead of modules first"
     } else {
-        "builds the module; missing symbols are only warned of: the tree has no Module.symvers"
+        "builds the module; missing symbols give only warnings, because the tree has no Module.symvers"
     };
     push(needs.make(&format!("{warn}{module}={} modules", needs.module)), why);
     commands
 }
 
 impl BuildNeeds<'_> {
-    /// One run of make in this tree.
+    /// One call of make in this tree.
     pub fn make(&self, targets: &str) -> String {
         let variable = |name, value: Option<&str>| value.map(|value| format!("{name}={value} ")).unwrap_or_default();
         format!(
@@ -185,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_that_lacks_nothing_builds_at_once() {
+    fn a_complete_tree_needs_one_command() {
         assert_eq!(lines(&SOURCE), ["make -C /usr/src/linux M=\"$PWD\" modules"]);
         let package = BuildNeeds { is_package: true, ..SOURCE };
         assert_eq!(lines(&package), lines(&SOURCE));
@@ -204,12 +201,12 @@ mod tests {
         );
         assert_eq!(lines(&BuildNeeds { version: (3, 6, 11), ..stale })[0], "make -C /usr/src/linux oldconfig");
         assert_eq!(lines(&BuildNeeds { version: (3, 7, 0), ..stale })[0], "make -C /usr/src/linux olddefconfig");
-        // Without the programs of the build nothing is asked about the configuration.
+        // Missing programs of the build do not affect the configuration.
         assert_eq!(lines(&BuildNeeds { is_unbuilt: true, ..SOURCE }).len(), 2);
     }
 
     #[test]
-    fn single_options_are_set_before_the_configuration_is_made_whole() {
+    fn single_options_are_set_before_the_configuration_is_completed() {
         let options =
             BuildNeeds { options: Some("scripts/config -e SMP"), is_stale: true, cc: Some("gcc-12"), ..SOURCE };
         let typed = lines(&BuildNeeds { without_localversion: true, ..options });
@@ -222,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_configuration_is_unpacked() {
+    fn a_compressed_configuration_is_decompressed() {
         for (config, line) in [
             ("/proc/config.gz", "gzip -dc /proc/config.gz > /usr/src/linux/.config"),
             ("'/a b/config.gz'", "gzip -dc '/a b/config.gz' > /usr/src/linux/.config"),
@@ -233,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn symbol_versions_need_a_whole_build_or_the_kernels_own_file() {
+    fn symbol_versions_need_a_complete_build_or_the_kernels_own_file() {
         let bare = BuildNeeds {
             config: Some("/boot/config-6.1.0-56-amd64"),
             has_no_symvers: true,
@@ -260,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn without_versions_missing_exports_are_only_warned_of() {
+    fn without_versions_missing_exports_give_only_warnings() {
         let none = BuildNeeds { version: (7, 2, 13), has_no_symvers: true, has_versions: false, ..SOURCE };
         assert_eq!(lines(&none), ["make -C /usr/src/linux KBUILD_MODPOST_WARN=1 M=\"$PWD\" modules"]);
         assert_eq!(lines(&BuildNeeds { version: (2, 6, 32), ..none }), ["make -C /usr/src/linux M=\"$PWD\" modules"]);
     }
 
     #[test]
-    fn the_guides_kernel_is_built_whole() {
+    fn the_guides_kernel_needs_a_complete_build() {
         let guide = BuildNeeds { version: (2, 6, 5), is_stale: true, has_versions: false, ..SOURCE };
         assert_eq!(
             lines(&guide),
@@ -281,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_elsewhere_and_for_another_machine_is_said_in_each_run() {
+    fn each_command_names_the_output_folder_and_the_architecture() {
         let elsewhere = BuildNeeds {
             output: Some("'/tmp/a b'"),
             arch: Some("arm64"),
@@ -303,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_in_a_package_or_before_2_6() {
+    fn nothing_is_built_in_a_package_or_before_2_6() {
         for needs in [
             BuildNeeds { is_package: true, is_stale: true, ..SOURCE },
             BuildNeeds { is_package: true, is_unbuilt: true, ..SOURCE },

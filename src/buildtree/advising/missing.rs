@@ -1,4 +1,4 @@
-//! What a tree lacks, once it is known how it stands to a kernel, in the words that the commands are asked for in.
+//! What a tree lacks for a build that matches a kernel, and the commands that provide it.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::escape::shell_word;
 use crate::kernel::Kernel;
 use crate::vermagic::{Release, TokenKind};
 
-/// What to type, in order, on a machine (`uname -m`); none where no change of this tree would do.
+/// What to type, in order, on a machine (`uname -m`); nothing if no change of this tree makes it match.
 pub fn commands(tree: &BuildTree, plan: &FixPlan, kernel: &Kernel, machine: &str) -> Vec<BuildCommand> {
     if plan.impossible.is_some() {
         return Vec::new();
@@ -32,7 +32,7 @@ pub fn commands(tree: &BuildTree, plan: &FixPlan, kernel: &Kernel, machine: &str
     };
     let is_package = tree.layout.kind == TreeKind::Headers;
     let (source, object) = (absolute(&tree.layout.source.value), absolute(&tree.layout.object));
-    // Of a package in two halves the one that is named leads to the other.
+    // In a package of two parts, the one that was named refers to the other.
     let (folder, output) = match tree.layout.is_split() && !is_package {
         true => (&source, Some(object.as_str())),
         false => (&object, None),
@@ -65,12 +65,12 @@ pub fn commands(tree: &BuildTree, plan: &FixPlan, kernel: &Kernel, machine: &str
     })
 }
 
-/// A folder as a shell wants it, wherever the shell is.
+/// A folder as an absolute path, quoted for a shell.
 fn absolute(folder: &Path) -> String {
     shell_word(&std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()))
 }
 
-/// The options of the mends, set by the tree's own script (scripts/config, since 2.6.30).
+/// The call of the tree's own script that sets the options of the fixes (scripts/config, since 2.6.30).
 fn set_options(tree: &BuildTree, plan: &FixPlan) -> Option<String> {
     let script = tree.layout.source.value.join("scripts/config");
     if !script.is_file() {
@@ -81,7 +81,7 @@ fn set_options(tree: &BuildTree, plan: &FixPlan) -> Option<String> {
             let name = option.strip_prefix("CONFIG_").unwrap_or(option);
             Some(format!("{} {name}", if after == "y" { "-e" } else { "-d" }))
         }
-        // Where LOCALVERSION_AUTO is off already nothing comes of it.
+        // This has no effect if LOCALVERSION_AUTO is already disabled.
         TreeChange::VersionControl { .. } => Some("-d LOCALVERSION_AUTO".to_owned()),
         _ => None,
     });
@@ -90,19 +90,19 @@ fn set_options(tree: &BuildTree, plan: &FixPlan) -> Option<String> {
     (!words.is_empty()).then(|| format!("{} --file {file} {}", absolute(&script), words.join(" ")))
 }
 
-/// The kernel's own `Module.symvers`, where its headers are installed here.
+/// The kernel's own `Module.symvers`, if its headers are installed here.
 fn symvers(kernel: &Kernel) -> Option<String> {
     let vermagic = &kernel.vermagic.as_ref()?.value;
     let release = vermagic.release().map(|token| token.text.as_str()).filter(|text| Release::is_plain(text))?;
-    let places = [
+    let files = [
         format!("/lib/modules/{release}/build/Module.symvers"),
         format!("/usr/src/linux-headers-{release}/Module.symvers"),
         format!("/usr/src/kernels/{release}/Module.symvers"),
     ];
-    places.iter().map(Path::new).find(|place| place.is_file()).map(shell_word)
+    files.iter().map(Path::new).find(|file| file.is_file()).map(shell_word)
 }
 
-/// Can it stand in a command as it is?
+/// Can the word be part of a command without quotes?
 fn is_plain(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
 }
