@@ -19,6 +19,7 @@ use crate::kernel::image;
 use crate::kernel::lookup::Lookup;
 use crate::kernel::origin::Origin;
 use crate::module;
+use crate::parallel;
 
 /// The format of cached facts. The number rises with each change of [`Facts`] or of the meaning of a fact.
 const FACTS: &[u8] = b"kmodlab facts 12\n";
@@ -136,7 +137,7 @@ fn facts(
             (key, cached, read)
         }
         false => {
-            let (hash, facts) = rayon::join(hash, || read(&Origin::Cached));
+            let (hash, facts) = parallel::both(hash, || read(&Origin::Cached));
             (format!("{kind}-{hash}"), None, Some(facts?))
         }
     };

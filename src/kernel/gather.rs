@@ -6,8 +6,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use crate::kernel::ModuleTree;
 use crate::kernel::architecture::Machine;
 use crate::kernel::facts::{Fact, Facts};
@@ -20,6 +18,7 @@ use crate::module::container::Container;
 use crate::module::licence::{self, OFFENDERS};
 use crate::module::this_module::ModuleLayout;
 use crate::module::{self, Module, name_of_file};
+use crate::parallel;
 use crate::vermagic::Vermagic;
 
 /// What modules say, gathered one at a time, in any order.
@@ -241,7 +240,7 @@ pub(super) fn gather(folder: &Path, files: &[PathBuf], max_size: u64) -> Gathere
         }
         gathered
     };
-    files.par_iter().fold(GatheredModules::default, add).reduce(GatheredModules::default, GatheredModules::join)
+    parallel::fold(files, add, GatheredModules::join)
 }
 
 /// The built-in modules: `modules.builtin` lists them by file, `modules.builtin.modinfo` holds their modinfo, each

@@ -10,7 +10,9 @@
 
 mod architecture;
 mod bundle;
+#[cfg(feature = "cache")]
 mod cache;
+#[cfg_attr(not(feature = "cache"), path = "uncached.rs")]
 mod cached;
 mod collect;
 pub(crate) mod config;
@@ -42,6 +44,7 @@ mod tests;
 mod tree;
 
 pub use architecture::{Architecture, Machine};
+#[cfg(feature = "cache")]
 pub use cache::folder::CacheFolder;
 pub use facts::{Certificate, Config, Fact, Facts, KnownSymbol, Policy, StructMember, SymbolOwner};
 pub use find::named;

@@ -2,18 +2,44 @@
 
 use std::path::Path;
 
+#[cfg(feature = "parallel")]
 use rayon::prelude::*;
 
 /// Files larger than this, in bytes, are processed one after the other, next to the small ones: each is in memory, often in its
 /// old and its new version.
 const LARGE: u64 = 4 << 20;
 
-/// Applies `work` to each item. With one thread, or fewer than two items, the calling thread does it, in order.
+/// Applies `work` to each item. With one thread, with fewer than two items, or without the feature `parallel`, the calling
+/// thread does it, in order.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
-    if items.len() < 2 || rayon::current_num_threads() == 1 {
-        return items.into_iter().map(work).collect();
+    #[cfg(feature = "parallel")]
+    if items.len() > 1 && rayon::current_num_threads() > 1 {
+        return items.into_par_iter().map(work).collect();
     }
-    items.into_par_iter().map(work).collect()
+    items.into_iter().map(work).collect()
+}
+
+/// Folds the items into values that start as `R::default()`, and joins these values.
+pub(crate) fn fold<T: Sync, R: Default + Send>(
+    items: &[T],
+    add: impl Fn(R, &T) -> R + Sync + Send,
+    join: impl Fn(R, R) -> R + Sync + Send,
+) -> R {
+    #[cfg(feature = "parallel")]
+    return items.par_iter().fold(R::default, add).reduce(R::default, join);
+    #[cfg(not(feature = "parallel"))]
+    {
+        let _ = join;
+        items.iter().fold(R::default(), add)
+    }
+}
+
+/// Does both, at the same time if there are threads for it.
+pub(crate) fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    #[cfg(feature = "parallel")]
+    return rayon::join(a, b);
+    #[cfg(not(feature = "parallel"))]
+    (a(), b())
 }
 
 /// Applies `work` to each item that stands for a file, and never to two large files at the same time.
@@ -27,7 +53,7 @@ pub(crate) fn map_files<T: Send, R: Send>(
     let work = |(at, file): (usize, T)| (at, work(file));
     let (mut done, of_large) = match large.is_empty() {
         true => (map(small, work), Vec::new()),
-        false => rayon::join(|| map(small, work), || large.into_iter().map(work).collect::<Vec<_>>()),
+        false => both(|| map(small, work), || large.into_iter().map(work).collect::<Vec<_>>()),
     };
     done.extend(of_large);
     done.sort_by_key(|(at, _)| *at);

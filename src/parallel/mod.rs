@@ -4,5 +4,5 @@
 mod batch;
 mod ordered;
 
-pub(crate) use batch::{map, map_files};
+pub(crate) use batch::{both, fold, map, map_files};
 pub use ordered::in_order;
