@@ -126,9 +126,9 @@ mod report;
 pub mod scan;
 #[cfg(all(feature = "program", not(feature = "internals")))]
 mod scan;
-#[cfg(all(feature = "program", feature = "internals"))]
+#[cfg(all(feature = "patch", feature = "internals"))]
 pub mod selection;
-#[cfg(all(feature = "program", not(feature = "internals")))]
+#[cfg(all(feature = "patch", not(feature = "internals")))]
 mod selection;
 #[cfg(feature = "patch")]
 mod spill;
