@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session};
-use crate::cli::{Status, words};
+use crate::cli::status::Status;
+use crate::cli::words;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;

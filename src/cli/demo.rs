@@ -1,10 +1,12 @@
 //! `demo`: the whole story on built-in modules, in a temporary folder; a guided tour that runs the real commands.
 
+use crate::cli::demo_vm;
 use crate::cli::demo_vm::VmDemo;
 use crate::cli::output::{Failure, Session};
-use crate::cli::tour::{Tour, digest};
-use crate::cli::{Status, demo_vm};
+use crate::cli::status::Status;
+use crate::cli::tour::Tour;
 use crate::error::Error;
+use crate::patch::Signature;
 
 /// The seed story's module, and one of today, both of this project's own making.
 const POET: &[u8] = include_bytes!("../../fixtures/modules/poet_atkm.ko");
@@ -61,7 +63,7 @@ fn on_files(tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tour.keep_copy("poet_atkm.ko", "as-it-was.ko")?;
     tour.runs(&["patch", "poet_atkm.ko", "--vermagic", WANTED, "-n"], Status::Done)?;
     tour.says("Nothing is written without a confirmation: the name, typed; or, as here, the digest of the plan:")?;
-    let digest = digest(&tour.plan("poet_atkm.ko", WANTED, &[])?)?;
+    let (digest, _) = tour.plan("poet_atkm.ko", WANTED, Signature::Refuse)?;
     tour.runs(&["patch", "poet_atkm.ko", "--vermagic", WANTED, "--confirm", &digest], Status::Done)?;
 
     tour.says("What it is now, and what changed. Only the bytes of the plan:")?;

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-use crate::cli::Status;
 use crate::cli::lab::LabArgs;
 use crate::cli::output::{Failure, waiting};
-use crate::cli::tour::{RECORDS, Tour, digest};
+use crate::cli::status::Status;
+use crate::cli::tour::{RECORDS, Tour};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
@@ -19,6 +19,7 @@ use crate::lab::record::{LoadMode, Trial, TrialOutcome, TrialRole};
 use crate::lab::store;
 use crate::lab::subject::{TrialSubject, subjects};
 use crate::lab::target::TargetKernel;
+use crate::patch::Signature;
 
 /// The module of the tour: it makes a network device that counts what it is sent and throws it away, so it is easily seen
 /// whether it works. Every distribution has it.
@@ -109,14 +110,14 @@ fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(
     tour.says(
         "The version magic alone, on the kernel's own module. It is made to look as if built for another kernel:",
     )?;
-    let signature: &[&str] = match lab.own.module.as_ref().is_some_and(|module| module.trailer.is_some()) {
-        true => &["--signature", "strip"],
-        false => &[],
+    let is_signed = lab.own.module.as_ref().is_some_and(|module| module.trailer.is_some());
+    let (signature, words): (_, &[&str]) = match is_signed {
+        true => (Signature::Strip, &["--signature", "strip"]),
+        false => (Signature::Refuse, &[]),
     };
-    let plan = tour.plan(FILE, vermagic, signature)?;
-    let digest = digest(&plan)?;
-    let overrides: &[&str] = if refuses(&plan, "abi-tokens") { &["--allow-abi-mismatch"] } else { &[] };
-    let words = ["patch", FILE, "--vermagic", vermagic].into_iter().chain(signature.iter().copied());
+    let (digest, is_abi_refused) = tour.plan(FILE, vermagic, signature)?;
+    let overrides: &[&str] = if is_abi_refused { &["--allow-abi-mismatch"] } else { &[] };
+    let words = ["patch", FILE, "--vermagic", vermagic].into_iter().chain(words.iter().copied());
     let words: Vec<&str> = words.chain(overrides.iter().copied()).chain(["--confirm", &digest]).collect();
     tour.runs(&words, Status::Done)?;
     tries_own(lab, tour)?;
@@ -175,13 +176,4 @@ fn conclusion(trial: &Trial) -> String {
         other => other.name().to_owned(),
     };
     format!("{load_mode}, {what}")
-}
-
-/// Does a guard refuse the plan that `patch -n --json` printed?
-fn refuses(plan: &serde_json::Value, guard: &str) -> bool {
-    let guards = plan.get("guards").and_then(|guards| guards.as_array());
-    let is = |answer: &serde_json::Value, key: &str, wanted: &str| {
-        answer.get(key).and_then(|value| value.as_str()) == Some(wanted)
-    };
-    guards.into_iter().flatten().any(|answer| is(answer, "name", guard) && is(answer, "result", "refuse"))
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::hexview;
 use crate::cli::output::{self, Failure, Paint, Session, count};
-use crate::cli::{Status, hexview};
+use crate::cli::status::Status;
 use crate::comparison::{ModuleComparison, compare_modules};
 use crate::error::Error;
 use crate::escape::for_eyes;

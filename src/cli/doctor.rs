@@ -1,7 +1,7 @@
 //! `doctor`: what this machine can do, and the command that installs what is missing.
 
-use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session, grouped};
+use crate::cli::status::Status;
 use crate::doctor::{Examination, FolderState, KvmState, examine};
 use crate::escape::for_eyes;
 use crate::guard::machine::Machine;

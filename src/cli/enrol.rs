@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::change::{Confirmable, Enrolment, withdraw};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{Failure, Session};
-use crate::cli::{Status, recover};
+use crate::cli::recover;
+use crate::cli::status::Status;
 
 #[derive(clap::Args)]
 pub(super) struct Args {

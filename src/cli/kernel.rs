@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session, Text, count, grouped, waiting};
+use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel::{

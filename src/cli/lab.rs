@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::cli::Status;
 use crate::cli::output::{self, Session};
+use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Lookup;
 use crate::lab::acceleration::Acceleration;
@@ -71,6 +71,11 @@ enum LoadModeArg {
 }
 
 impl LabArgs {
+    /// The defaults, with the load mode `original` only.
+    pub(super) fn original() -> LabArgs {
+        LabArgs { load_modes: vec![LoadModeArg::Original], ..LabArgs::default() }
+    }
+
     /// The ways that are wished for, in the order of tables.
     pub(super) fn load_modes(&self) -> Vec<LoadMode> {
         let wished = self.load_modes.iter().map(|load_mode| match load_mode {

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
+use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
 use crate::vault::journal::{Entry, How, Operation};
 use crate::vault::target;

@@ -3,9 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use crate::cli::Status;
 use crate::cli::lab::{LabArgs, status, stored};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, waiting};
+use crate::cli::status::Status;
 use crate::cli::r#try::predicted;
 use crate::escape::for_eyes;
 use crate::lab::matrix::{MatrixProgress, MatrixRequest};

@@ -1,7 +1,7 @@
-//! The program's commands: one file a command, with its arguments and what it prints.
+//! The program: one file per command, with its arguments and its output.
 //!
-//! Data goes to stdout, everything else to stderr. A command gets its streams and settings and returns a [`Status`]; nothing here
-//! ends the process or reads the environment but [`main`].
+//! A command turns its arguments into a request to the library and prints the report. Data goes to stdout, everything else to
+//! stderr. A command gets its streams and settings as a [`Session`] and returns a [`Status`].
 
 mod check;
 mod confirmation;
@@ -23,7 +23,9 @@ mod recover;
 mod report;
 mod restore;
 mod scan;
+mod session;
 mod show;
+mod status;
 mod tour;
 mod tree;
 mod r#try;
@@ -38,53 +40,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::error::{Error, ErrorKind};
-use crate::guard::machine::Machine;
-use crate::kernel::Lookup;
+use crate::error::Error;
 use crate::lab::{agent, launcher};
 use crate::module::container::DEFAULT_MAX_SIZE;
-use crate::vault::Vault;
 use output::{Failure, Session};
-
-/// How a command ended: the process's exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Yes, or done.
-    Done,
-    /// A negative verdict: refused, changed, differs.
-    Negative,
-    /// A usage error, or any other.
-    Failed,
-    /// Refused by a guard, or not confirmed.
-    Guarded,
-    /// Some of a batch failed.
-    Partial,
-    /// Somebody else changed a file; nothing was written.
-    Conflict,
-}
-
-impl Status {
-    /// The number that the shell sees.
-    pub fn code(self) -> u8 {
-        match self {
-            Status::Done => 0,
-            Status::Negative => 1,
-            Status::Failed => 2,
-            Status::Guarded => 3,
-            Status::Partial => 4,
-            Status::Conflict => 5,
-        }
-    }
-
-    /// What an error comes out as.
-    fn of(error: &Error) -> Status {
-        match error.kind() {
-            ErrorKind::Guard | ErrorKind::NotConfirmed => Status::Guarded,
-            ErrorKind::Conflict => Status::Conflict,
-            _ => Status::Failed,
-        }
-    }
-}
+use status::Status;
 
 /// See into Linux kernel modules, ask what a kernel would answer, rewrite their version magic for lab use, put them
 /// back exactly.
@@ -193,7 +153,7 @@ pub fn program() -> ExitCode {
 }
 
 /// Runs a command with this process's environment and streams.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
+fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -303,51 +263,5 @@ fn wants_color(when: When, is_terminal: bool) -> bool {
         When::Auto if set("NO_COLOR") => false,
         When::Auto if set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0") => true,
         When::Auto => is_terminal && !is("CLICOLOR", "0") && !is("TERM", "dumb"),
-    }
-}
-
-impl Session<'_> {
-    /// The vault: where the person said, or at its usual place. One in which another user could have written is refused,
-    /// before anything is done.
-    fn vault(&self) -> Result<Vault, Error> {
-        let vault = self.vault_unchecked()?;
-        vault.must_be_trusted()?;
-        Ok(vault)
-    }
-
-    fn vault_unchecked(&self) -> Result<Vault, Error> {
-        if let Some(folder) = &self.state_dir {
-            return Ok(Vault::at(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())));
-        }
-        if rustix::process::geteuid().is_root() {
-            return Ok(Vault::at("/var/lib/kmodlab"));
-        }
-        let place = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = place("XDG_STATE_HOME").or_else(|| place("HOME").map(|home| home.join(".local/state")));
-        let missing =
-            || Error::new(ErrorKind::Usage, "no home folder to keep backups in").hint("name a folder: --state-dir");
-        Ok(Vault::at(home.ok_or_else(missing)?.join("kmodlab")))
-    }
-
-    /// The option that leads to the same journal, with a space behind it, if one was given on the command line.
-    fn state_option(&self) -> String {
-        match &self.state_dir {
-            Some(folder) if std::env::var_os("KMODLAB_STATE_DIR").is_none() => {
-                format!("--state-dir {} ", output::shell_word(folder))
-            }
-            _ => String::new(),
-        }
-    }
-
-    /// How kernels are looked up: facts are kept in the cache folder of the XDG base directories.
-    fn lookup(&self) -> Lookup {
-        let place = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let cache = place("XDG_CACHE_HOME").or_else(|| place("HOME").map(|home| home.join(".cache")));
-        Lookup { max_size: self.max_size, cache: cache.map(|folder| folder.join("kmodlab")) }
-    }
-
-    /// This machine, as the guards see it.
-    fn machine(&self, vault: &Vault) -> Machine {
-        Machine::here(Some(vault))
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::cli::{Status, words};
+use crate::cli::status::Status;
+use crate::cli::words;
 use crate::error::Error;
 use crate::escape;
 pub(super) use crate::escape::shell_word;

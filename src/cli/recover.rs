@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::cli::Status;
 use crate::cli::output::{self, Failure, Paint, Session};
+use crate::cli::status::Status;
 use crate::error::Error;
 use crate::vault::journal::Operation;
 use crate::vault::recovery::{Outcome, Recovered};

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::Status;
 use crate::cli::lab::stored;
 use crate::cli::output::{self, Failure, Session};
+use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::store;
 use crate::report::files::{self, ReportTarget, check_targets};

@@ -3,9 +3,9 @@
 mod csv;
 mod table;
 
-use crate::cli::Status;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Counter, Failure, Session};
+use crate::cli::status::Status;
 use crate::cli::words;
 use crate::error::ErrorKind;
 use crate::scan::{Detail, ScanJournal, ScanProgress, ScanRequest, ScannedModule, scan};

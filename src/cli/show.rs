@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::cli::Status;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
+use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::escape::{bytes_for_eyes, lines_for_eyes};
 use crate::kernel::module_index::{self, IndexedModule, ModuleIndex};

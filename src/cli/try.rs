@@ -1,12 +1,12 @@
 //! `try`: a module in a throwaway virtual machine, as it is, forced and patched, beside the kernel's own.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::cli::Status;
 use crate::cli::lab::{LabArgs, status, stored};
 use crate::cli::output::{self, Failure, Paint, Session, waiting};
+use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
 use crate::kernel;
@@ -39,6 +39,14 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     lab: LabArgs,
+}
+
+impl Args {
+    /// Tries a module file on a kernel, unforced and unpatched.
+    pub(super) fn original(module: &Path, kernel: &OsStr, json: bool) -> Args {
+        let (module, kernel) = (module.as_os_str().to_owned(), kernel.to_owned());
+        Args { module, kernel, built_for: None, out: None, json, lab: LabArgs::original() }
+    }
 }
 
 /// How many functions of a call trace are shown.

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
-use crate::cli::{Status, known, recover};
+use crate::cli::status::Status;
+use crate::cli::{known, recover};
 use crate::digest::{Sha256, sha256};
 use crate::error::Error;
 use crate::vault::Vault;

@@ -7,10 +7,10 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::cli::Status;
 use crate::cli::known::{self, Named, Selecting};
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session};
+use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::vault::history::Trail;

@@ -8,7 +8,8 @@ use crate::cli::output::{Failure, Paint, Progress, Session, count};
 use crate::cli::patch::shown::{AppliedShown, PlanShown};
 use crate::cli::patch::summary::{self, REPORTED, SummaryShown, Trouble, digits};
 use crate::cli::patch::{Args, report};
-use crate::cli::{Status, recover, words};
+use crate::cli::status::Status;
+use crate::cli::{recover, words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::Vault;
 

@@ -1,16 +1,15 @@
 //! `tree --prove`: builds a module with the tree, and compares it with the prediction and with the kernel.
 
-use std::ffi::{OsStr, OsString};
-
-use clap::Parser;
+use std::ffi::OsStr;
 
 use crate::buildtree::BuildTree;
 use crate::buildtree::proof::Proof;
 use crate::buildtree::report::TreeReport;
 use crate::cli::output::{self, Failure, Paint, Session, waiting};
+use crate::cli::status::Status;
 use crate::cli::tree::Args;
-use crate::cli::{Cli, Status};
-use crate::error::{Error, ErrorKind};
+use crate::cli::r#try;
+use crate::error::Error;
 use crate::escape::for_eyes;
 use crate::kernel::Kernel;
 use crate::predict::Decision;
@@ -54,16 +53,8 @@ pub(super) fn print(proof: &Proof, session: &mut Session<'_>) -> Result<(), Fail
 
 /// Loads the module in a virtual machine, as `kmodlab try` does.
 pub(super) fn try_it(proof: &Proof, kernel: &OsStr, json: bool, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let mut words: Vec<OsString> = ["kmodlab", "try"].map(OsString::from).to_vec();
-    let module = proof.module.clone().into_os_string();
-    words.extend([module, "--kernel".into(), kernel.to_owned(), "--ways".into(), "original".into()]);
-    if json {
-        words.push("--json".into());
-    }
-    let parsed =
-        Cli::try_parse_from(words).map_err(|e| Error::new(ErrorKind::Usage, format!("try can't be called so: {e}")))?;
     if !json {
         writeln!(session.out)?;
     }
-    crate::cli::run(parsed.command, session)
+    r#try::run(r#try::Args::original(&proof.module, kernel, json), session)
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::cli::confirmation::{Question, confirm};
 use crate::cli::output::{self, Failure, Paint, Session, count};
-use crate::cli::{Status, recover};
+use crate::cli::recover;
+use crate::cli::status::Status;
 use crate::digest::sha256;
 use crate::vault::Vault;
 use crate::vault::forget::{self, ForgetPlan};
