@@ -345,7 +345,7 @@ impl<'f> CompressedFile<'f> {
             parts.push(format!("{who} {what}{outcome}"));
         }
         if !is_decided {
-            parts.push("--loader names yours (kmod --version)".to_owned());
+            parts.push("the answer depends on the loader (kmod --version shows yours)".to_owned());
         }
         if is_wrong {
             parts.push(format!("fix: {}", self.fix()));

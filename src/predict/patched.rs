@@ -10,14 +10,7 @@ pub(super) fn judge(
     attempt: impl Fn(PatchMode) -> AttemptRecord,
 ) -> PatchPrediction {
     let patched = attempt(change);
-    let is_differing = asked.findings.iter().any(|finding| {
-        finding.step == LoaderStep::Vermagic
-            && finding.module.is_some()
-            && (asked.ignores_vermagic || finding.kernel.is_some())
-            && finding.module != finding.kernel
-    });
-    let is_known =
-        patched.findings.iter().all(|finding| finding.step != LoaderStep::Vermagic || finding.kernel.is_some());
+    let is_differing = asked.vermagics_differ;
     let failing = patched.findings.iter().find(|finding| finding.result == StepResult::Fail);
     let stage = patched.refused.map(|(step, _)| step);
     let helps = match (asked.answer(), patched.answer()) {
@@ -36,7 +29,7 @@ pub(super) fn judge(
             letters if letters.is_empty() => "it would load, and leave no taint".to_owned(),
             letters => format!("it would load, and taint {letters}"),
         },
-        (None, _) if change == PatchMode::Rewrite && !is_known && !asked.ignores_vermagic => {
+        (None, _) if change == PatchMode::Rewrite && patched.is_vermagic_unknown && !asked.ignores_vermagic => {
             "what to write is not known: give the string by hand, vermagic:'STRING'".to_owned()
         }
         (None, _) => "past this check, as far as is known".to_owned(),

@@ -34,6 +34,12 @@ pub(super) struct AttemptRecord {
     pub(super) signature_errnos: Option<Vec<i32>>,
     /// The kernel takes the module for one without a good signature.
     pub(super) is_unsigned: bool,
+    /// The module and the kernel have different version magic strings, as far as both are known or the kernel ignores them.
+    pub(super) vermagics_differ: bool,
+    /// The step for the version magic was reached, and the kernel's string is not known.
+    pub(super) is_vermagic_unknown: bool,
+    /// The line about a missing extended symbol version was printed: each boot prints it once.
+    pub(super) said_no_extended_version: bool,
     /// The kernel does not compare the version magic of any module.
     pub(super) ignores_vermagic: bool,
     /// It is proprietary: GPL-only symbols do not exist for it.
@@ -107,6 +113,22 @@ impl AttemptRecord {
     /// A fact is missing; `note` asks for it.
     pub(super) fn unknown(&mut self, step: LoaderStep, note: impl Into<String>) {
         self.findings.push(Finding::new(step, StepResult::Unknown, note));
+    }
+
+    /// The step is passed, for a reason that holds for several parts of the module: it is noted once.
+    pub(super) fn pass_once(&mut self, step: LoaderStep, note: impl Into<String>) {
+        let finding = Finding::new(step, StepResult::Pass, note);
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// A fact is missing, on which several parts of the module depend: it is asked for once.
+    pub(super) fn unknown_once(&mut self, step: LoaderStep, note: impl Into<String>) {
+        let finding = Finding::new(step, StepResult::Unknown, note);
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     /// The kernel refuses.

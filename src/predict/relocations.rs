@@ -405,7 +405,5 @@ fn refuse(refusal: Refusal, record: &mut AttemptRecord) -> Flow {
 
 /// Asks for a fact once, however many relocations depend on it.
 fn once(record: &mut AttemptRecord, note: String) {
-    if record.findings.iter().all(|finding| finding.note != note) {
-        record.unknown(LoaderStep::Relocations, note);
-    }
+    record.unknown_once(LoaderStep::Relocations, note);
 }

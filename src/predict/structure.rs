@@ -30,16 +30,12 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
     }
     if facts.fingerprint.is_none() && symbol_versions::prove_structure(attempt, loaded) {
         let note = "struct module is the kernel's, as the CRC of module_layout agrees";
-        if record.findings.iter().all(|finding| finding.note != note) {
-            record.pass(LoaderStep::Relocations, note, None);
-        }
+        record.pass_once(LoaderStep::Relocations, note);
         return There::Fine;
     }
     if facts.fingerprint.is_none() && facts.layout.is_none() {
         let note = "is struct module the same as the kernel's? (its BTF, or one of its modules)";
-        if record.findings.iter().all(|finding| finding.note != note) {
-            record.unknown(LoaderStep::Relocations, note);
-        }
+        record.unknown_once(LoaderStep::Relocations, note);
         return There::Fine;
     }
     let Some(layout) = &facts.layout else {

@@ -85,10 +85,10 @@ impl<'f> Versions<'f> {
                     (Some(ours), Some(theirs)) => compared(*ours, theirs),
                     (Some(_), None) => Compared::UnknownCrc,
                     (None, _) => {
-                        let line = format!("{}: no extended symbol version for {symbol}", loaded.name);
-                        // Printed once a boot, whatever the symbol.
-                        if !record.dmesg.iter().any(|said| said.contains(": no extended symbol version for ")) {
-                            record.say(line);
+                        // Printed once per boot, whatever the symbol.
+                        if !record.said_no_extended_version {
+                            record.say(format!("{}: no extended symbol version for {symbol}", loaded.name));
+                            record.said_no_extended_version = true;
                         }
                         Compared::NotLookedAt
                     }

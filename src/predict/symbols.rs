@@ -496,7 +496,7 @@ fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
     }
     if !tally.unknown.is_empty() {
         let what = match tally.image_is_known {
-            true => "all of its module tree; or --alone, which asks about a bare insmod",
+            true => "all of its module tree; for a bare insmod, ask about loading without other modules",
             false => "its image for the kernel's own, its module tree for the rest",
         };
         let note = format!("does anybody export {}? ({what})", named(&tally.unknown));

@@ -20,13 +20,17 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         (Some(PatchMode::Blank), _) => None,
         (None | Some(PatchMode::Rewrite), _) => loaded.modinfo("vermagic").map(Vermagic::parse),
     };
+    let is_ignored = attempt.rules.has(Rule::VermagicChecked) == Some(false);
+    record.is_vermagic_unknown = theirs.is_none();
+    record.vermagics_differ = (is_ignored || theirs.is_some())
+        && ours.as_ref().is_some_and(|ours| theirs.is_none_or(|theirs| theirs.value != *ours));
     let finding = |result, note: &str| Finding {
         module: ours.as_ref().map(|vermagic| vermagic.to_string()),
         kernel: theirs.map(|theirs| theirs.value.to_string()),
         source: theirs.map(|theirs| theirs.source.to_string()),
         ..Finding::new(LoaderStep::Vermagic, result, note)
     };
-    if attempt.rules.has(Rule::VermagicChecked) == Some(false) {
+    if is_ignored {
         let note = "this kernel does not look at it (CONFIG_MODULE_STRIPPED, as OpenWrt builds kernels; not measured)";
         record.findings.push(finding(StepResult::Skip, note));
         record.ignores_vermagic = true;
