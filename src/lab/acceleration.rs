@@ -1,8 +1,8 @@
-//! Does the processor's own virtualisation work, or is the guest translated?
+//! Hardware acceleration: does KVM work, or is the guest translated?
 //!
-//! `/dev/kvm` can lie: it opens, and then the guest hangs, or QEMU gives up. So it is believed only after a guest came
-//! up on it: no byte on the serial port within five seconds, and the guest is started anew with TCG, QEMU's translator.
-//! What was found is remembered for this machine.
+//! `/dev/kvm` is no proof: it may open, and the guest still hangs, or QEMU fails. So KVM counts as working only after
+//! a guest has booted on it. If a guest prints nothing on the serial port within five seconds, it is started again
+//! with TCG, QEMU's translator. The result is remembered for this machine.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::kernel::CacheFolder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Acceleration {
-    /// On the processor, by the kernel's virtual machine.
+    /// On the processor, with the Linux kernel's KVM.
     Kvm,
-    /// By translation: slower, and always there.
+    /// Translated: slower, but always available.
     Tcg,
 }
 
 impl Acceleration {
-    /// Its name for QEMU's `-accel`.
+    /// Its name in QEMU's `-accel` option.
     pub fn name(self) -> &'static str {
         match self {
             Acceleration::Kvm => "kvm",
@@ -31,20 +31,20 @@ impl Acceleration {
     }
 }
 
-/// How long a guest on KVM may take to its first byte on the console.
+/// The time limit for the first byte on the console of a guest on KVM.
 pub const FIRST_BYTE: Duration = Duration::from_secs(5);
 
-/// The file in the cache folder in which it is remembered.
+/// The name of the file in the cache folder.
 const FILE: &str = "acceleration";
 
-/// What is remembered, and of which machine.
+/// The cached result, and the machine that it is about.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct CachedAcceleration {
     machine: String,
     acceleration: Acceleration,
 }
 
-/// What is known of this machine, in the cache folder.
+/// The result for this machine, in the cache folder.
 #[derive(Clone, Debug)]
 pub struct AccelerationCache {
     folder: Option<PathBuf>,
@@ -52,9 +52,9 @@ pub struct AccelerationCache {
 }
 
 impl AccelerationCache {
-    /// This machine's, in this folder; without a folder nothing is remembered.
+    /// The cache for this machine in this folder. Without a folder nothing is remembered.
     pub fn here(folder: Option<PathBuf>) -> AccelerationCache {
-        // Another kernel or processor may do better.
+        // With another kernel or processor the result may differ.
         let system = rustix::system::uname();
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or_default();
@@ -62,14 +62,14 @@ impl AccelerationCache {
         AccelerationCache { folder, machine: format!("{} {} {cpu}", text(system.release()), text(system.version())) }
     }
 
-    /// What was found before.
+    /// The result of an earlier run.
     pub fn recall(&self) -> Option<Acceleration> {
         let text = CacheFolder::open(self.folder.as_ref()?)?.read(FILE)?;
         let remembered: CachedAcceleration = serde_json::from_slice(&text).ok()?;
         (remembered.machine == self.machine).then_some(remembered.acceleration)
     }
 
-    /// Remembers it. That it can't be remembered costs time, and is no error.
+    /// Remembers the result. A failure only costs time, so it is not an error.
     pub fn remember(&self, acceleration: Acceleration) {
         let Some(folder) = &self.folder else { return };
         let remembered = CachedAcceleration { machine: self.machine.clone(), acceleration };
@@ -79,7 +79,7 @@ impl AccelerationCache {
     }
 }
 
-/// Can /dev/kvm be opened? That it works is another matter.
+/// Can /dev/kvm be opened? It may still not work.
 pub fn kvm_opens() -> bool {
     std::fs::File::options().read(true).write(true).open(Path::new("/dev/kvm")).is_ok()
 }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_found_is_remembered_for_this_machine_alone() {
+    fn the_result_is_remembered_for_this_machine_only() {
         let folder = tempfile::tempdir().unwrap();
         let memory = AccelerationCache::here(Some(folder.path().join("cache")));
         assert_eq!(memory.recall(), None);

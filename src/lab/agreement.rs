@@ -1,53 +1,53 @@
-//! Is what happened what was predicted? Pure.
+//! Compares what happened with the prediction. Pure.
 //!
-//! A trial agrees if the verdict, the errno and the first of the loader's lines are as predicted. Where a step before the
-//! refusal is not decided, errno and lines are not predicted, and so neither agree nor disagree. Which lines are the
-//! loader's is told by their form.
+//! A trial agrees if verdict, errno and the loader's first log line are as predicted. If a step before the refusal is
+//! undecided, errno and lines are not predicted, so they neither agree nor disagree. The form of a line shows whether
+//! the loader logged it.
 
 use crate::lab::record::{Agreement, End, Observed, Phase, TrialPrediction};
 use crate::predict::{Decision, errno_words};
 
-/// Compares; with why it is not as predicted, or why that can't be said.
+/// Compares; returns the reason, too, if the trial disagrees or cannot be compared.
 pub fn compare(seen: &Observed, prediction: &TrialPrediction) -> (Agreement, String) {
     let no_answer = |why: &str| (Agreement::Unknown, why.to_owned());
     match &seen.end {
-        End::NotRun => return no_answer("it was not run"),
+        End::NotRun => return no_answer("the trial was not run"),
         End::Qemu(why) | End::NoBoot(why) | End::Broken(why) => return no_answer(why),
         _ => {}
     }
     if !seen.missing.is_empty() {
-        return no_answer("what it needs could not be loaded before it");
+        return no_answer("a module that it needs could not be loaded");
     }
     if !seen.accepted && seen.errno.is_none_or(|errno| errno == 0) {
-        // A kernel that crashes over a file gives no answer, and so there must be none predicted.
+        // A kernel that crashes while it reads the file gives no answer, so no answer may be predicted.
         return match prediction.verdict {
-            Decision::Unknown => no_answer("the kernel died over the file before it answered"),
-            _ => (Agreement::Disagree, "the kernel died over the file before it answered".to_owned()),
+            Decision::Unknown => no_answer("the kernel crashed on the file before it answered"),
+            _ => (Agreement::Disagree, "the kernel crashed on the file before it answered".to_owned()),
         };
     }
     let disagree = |why: String| (Agreement::Disagree, why);
     match prediction.verdict {
-        Decision::Unknown => return no_answer("nothing was predicted, for want of a fact"),
+        Decision::Unknown => return no_answer("no prediction, because a fact is missing"),
         Decision::Accepted if !seen.accepted => {
-            return disagree(format!("accepted was predicted, and it was refused with {}", name(seen.errno)));
+            return disagree(format!("predicted: accepted; happened: refused with {}", name(seen.errno)));
         }
-        Decision::Refused if seen.accepted => return disagree("refused was predicted, and it was accepted".to_owned()),
+        Decision::Refused if seen.accepted => return disagree("predicted: refused; happened: accepted".to_owned()),
         Decision::Refused if !prediction.undecided.is_empty() => {
-            // Whatever step refuses, it is one of these numbers; the lines are that step's.
+            // Whichever step refuses returns one of these numbers; the lines depend on the step.
             return match seen.errno.filter(|errno| prediction.errnos.contains(errno)) {
                 Some(_) => {
                     let steps = prediction.undecided.join(", ");
-                    no_answer(&format!("errno and lines depend on what is not decided ({steps})"))
+                    no_answer(&format!("errno and log lines depend on undecided steps ({steps})"))
                 }
                 None => {
                     let all =
                         prediction.errnos.iter().map(|errno| errno_words(*errno)).collect::<Vec<_>>().join(" or ");
-                    disagree(format!("{all} was predicted, and it was {}", name(seen.errno)))
+                    disagree(format!("predicted: {all}; happened: {}", name(seen.errno)))
                 }
             };
         }
         Decision::Refused if prediction.errno != seen.errno => {
-            return disagree(format!("{} was predicted, and it was {}", name(prediction.errno), name(seen.errno)));
+            return disagree(format!("predicted: {}; happened: {}", name(prediction.errno), name(seen.errno)));
         }
         _ => {}
     }
@@ -62,23 +62,23 @@ pub fn compare(seen: &Observed, prediction: &TrialPrediction) -> (Agreement, Str
     }
     let quoted = |line: Option<&str>| line.map_or("no line".to_owned(), |line| format!("\"{line}\""));
     let ours = quoted(prediction.dmesg.first().map(String::as_str));
-    disagree(format!("{ours} was predicted as the first line, and it was {}", quoted(theirs.first().copied())))
+    disagree(format!("predicted first line: {ours}; happened: {}", quoted(theirs.first().copied())))
 }
 
 fn name(errno: Option<i32>) -> String {
     errno.map_or("no errno".to_owned(), errno_words)
 }
 
-/// Is a line of the kernel's the one that was predicted? A relocation's goes on with an address, which nobody can predict:
-/// what was predicted then ends where that begins.
+/// Is the kernel's line (`theirs`) the predicted one (`ours`)? A relocation's line continues with an address, which is
+/// unpredictable; the prediction ends before it.
 pub fn is_same_line(theirs: &str, ours: &str) -> bool {
     let is_open = ours.contains("relocation target, existing value is nonzero for ");
     let ends_open = [" ", "(", "0x"].iter().any(|end| ours.ends_with(end));
-    // Who loads it has another name in the guest than insmod.
+    // The process that loads the module is not called insmod in the guest.
     let locked = |line: &str| {
         line.strip_prefix("Lockdown: ").and_then(|rest| rest.split_once(": ")).map(|(_, what)| what.to_owned())
     };
-    // The number is that of a list of the kernel's, which was counted in some versions only.
+    // The number indexes a list of the kernel's; only some versions number it.
     let is_numbered = ours.starts_with("Unsupported ") && ours.ends_with(" algo");
     theirs == ours
         || is_numbered && theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with(": "))
@@ -87,16 +87,16 @@ pub fn is_same_line(theirs: &str, ours: &str) -> bool {
         || ends_open && theirs.len() > ours.len() && theirs.starts_with(ours)
 }
 
-/// The lines that the loader itself printed while the module was loaded, among those of the module's own code and of
+/// The lines that the loader itself logged during the load phase, without those of the module's own code and of
 /// others.
 pub fn loader_lines(seen: &Observed) -> Vec<&str> {
     let load = seen.log.iter().filter(|line| line.phase == Phase::Load);
     load.map(|line| line.text.as_str()).filter(|line| is_loader_line(line)).collect()
 }
 
-/// The loader's messages (kernel/module/*.c of 6.1, 6.12 and 7.2, kernel/module.c of 5.10), by what stands in them
-/// whatever is filled in, and the lines of what it calls: relocations (arch/x86/kernel/module.c) and BTF
-/// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is of kernel/panic.c, and follows any taint.
+/// The loader's messages (kernel/module/*.c of 6.1, 6.12 and 7.2, kernel/module.c of 5.10), recognised by their
+/// constant parts, and those of the code that it calls: relocations (arch/x86/kernel/module.c) and BTF
+/// (kernel/bpf/btf.c). "Disabling lock debugging due to kernel taint" is from kernel/panic.c, and follows any taint.
 pub fn is_loader_line(line: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
         "Kernel module BTF mismatch detected",
@@ -217,7 +217,7 @@ mod tests {
     use crate::lab::record::{LogLine, example};
 
     #[test]
-    fn lines_of_the_loader_are_told_from_those_of_others() {
+    fn the_loaders_lines_are_recognised() {
         for line in [
             "dummy: module_layout: kernel tainted.",
             "dummy: disagrees about version of symbol module_layout",
@@ -255,10 +255,7 @@ mod tests {
         let compared = |seen: Observed| compare(&seen, &prediction);
         assert_eq!(compared(refused(8, line)), (Agreement::Agree, String::new()));
         let (agreement, why) = compared(refused(22, line));
-        assert_eq!(
-            (agreement, why.as_str()),
-            (Agreement::Disagree, "ENOEXEC (8) was predicted, and it was EINVAL (22)")
-        );
+        assert_eq!((agreement, why.as_str()), (Agreement::Disagree, "predicted: ENOEXEC (8); happened: EINVAL (22)"));
         assert_eq!(compared(refused(8, "x: no symbol version for y")).0, Agreement::Disagree);
         let open = TrialPrediction {
             errno: None,
@@ -267,9 +264,9 @@ mod tests {
             ..prediction.clone()
         };
         let (agreement, why) = compare(&refused(2, line), &open);
-        assert_eq!((agreement, why.contains("not decided (symbols)")), (Agreement::Unknown, true), "{why}");
+        assert_eq!((agreement, why.contains("undecided steps (symbols)")), (Agreement::Unknown, true), "{why}");
         let (agreement, why) = compare(&refused(8, line), &open);
-        let expected = "ENOENT (2) or EINVAL (22) was predicted, and it was ENOEXEC (8)";
+        let expected = "predicted: ENOENT (2) or EINVAL (22); happened: ENOEXEC (8)";
         assert_eq!((agreement, why.as_str()), (Agreement::Disagree, expected));
         let accepted = Observed { accepted: true, errno: Some(0), ..refused(0, line) };
         assert_eq!(compared(accepted).0, Agreement::Disagree);

@@ -1,28 +1,28 @@
-//! The conditions under which modules are tried, the same for all trials of a run.
+//! The conditions that all trials of a run share.
 
 use crate::lab::guest::{GuestSettings, Isolation};
 use crate::lab::record::TrialCondition;
 use crate::lab::wire::UnloadMode;
 
-/// How far a module is tried.
+/// How far a trial goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// It is loaded, and that is all.
+    /// The module is loaded, and neither used nor unloaded.
     Load,
-    /// It is loaded, used, and unloaded.
+    /// The module is loaded, used, and unloaded.
     Use(UnloadMode),
 }
 
-/// What is the same for all questions.
+/// The conditions of a run.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     /// How guests are run.
     pub settings: GuestSettings,
-    /// How far modules are tried.
+    /// How far each trial goes.
     pub depth: Depth,
-    /// Is the module loaded without what it needs, as by a bare insmod?
+    /// Is the module loaded without the modules that it needs, as by a bare insmod?
     pub alone: bool,
-    /// How many guests run at the same time.
+    /// The number of guests that run at the same time.
     pub jobs: usize,
 }
 

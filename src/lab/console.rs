@@ -1,25 +1,25 @@
-//! What a kernel says about itself on its console: did it crash, where, in which phase, and is the log whole?
+//! Reads the kernel's console output: did it crash or hang, where, in which phase, and is the log complete?
 //!
-//! Pure. The log is that of a guest's first serial port from power-on to its end. Nothing in it is trusted to be well
-//! formed: firmware speaks first, lines may be cut, and bytes may be garbage. A line counts only if a kernel's own form
-//! stands at its beginning, behind what the kernel puts before each line (level, time, caller, kernel/printk/printk.c);
-//! so a driver's "Oops: no card" is no oops. **A module can lie all the same**: it runs in the kernel and prints what it
-//! likes, this program's own marks too. What is read here is what the console said, and no proof.
+//! Pure. The input is everything from a guest's first serial port, from power-on to the end. It may be malformed:
+//! firmware prints first, lines may be truncated, and bytes may be garbage. A line counts only if it begins with a
+//! form of the kernel's own, after the prefixes that the kernel prints (level, time, caller; kernel/printk/printk.c);
+//! so a driver's "Oops: no card" is not an oops. **A module can still lie**: it runs in the kernel and can print
+//! anything, including this program's own markers. The result describes the console output, and proves nothing.
 //!
-//! What counts as what:
+//! Rules:
 //!
-//! - A *fault* (BUG, oops, panic) beats a *standstill* (hung task, RCU stall, lockup), whichever came first. Otherwise the
-//!   first event stays: the oops behind a BUG, and the panic behind either, are consequences.
-//! - A panic that a watchdog called for is the standstill that it saw.
-//! - What the kernel reports and survives is a warning: WARN, lockdep, KASAN, KFENCE, KCSAN, KMSAN, UBSAN, `refcount_t`,
-//!   broken lists, SLUB's checks, sleeping or scheduling where that is forbidden. Where it gives up over one, a BUG, an
-//!   oops or a panic follows, and that is the crash.
+//! - A *fault* (BUG, oops, panic) takes precedence over a *standstill* (hung task, RCU stall, lockup), whichever came
+//! first. Otherwise the first event counts: the oops after a BUG, and the panic after either, are consequences.
+//! - A panic that a watchdog triggered counts as the standstill that it detected.
+//! - A problem that the kernel reports and survives is a warning: WARN, lockdep, KASAN, KFENCE, KCSAN, KMSAN, UBSAN,
+//! `refcount_t`, corrupted lists, SLUB's checks, sleeping or scheduling in atomic context. If the kernel does not
+//! survive it, a BUG, an oops or a panic follows, which is the crash.
 //!
-//! A guest that stands still and says nothing looks clean here. That it stands still, the missing heartbeat tells.
+//! A guest that hangs silently looks clean here; the missing heartbeat shows that it hangs.
 //!
-//! The forms are those of the kernel's sources from 2.6 to 7.2: arch/*/kernel/{traps,dumpstack,process,stacktrace}.c,
+//! The forms are from the kernel's sources, 2.6 to 7.2: arch/*/kernel/{traps,dumpstack,process,stacktrace}.c,
 //! arch/*/mm/fault.c, lib/bug.c, kernel/{panic,watchdog,hung_task}.c, kernel/rcu/tree_stall.h, mm/slub.c. Traces of
-//! 32-bit ARM have a form of their own and are not read.
+//! 32-bit ARM have a different form and are not read.
 
 mod line;
 
@@ -29,25 +29,25 @@ use crate::lab::record::{Crash, CrashKind, Phase};
 use crate::lab::wire::PHASE_MARK;
 use line::{ConsoleEvent, ReportEnd, TraceLine, bare, call, event, function, is_trace_begin, place};
 
-/// The most functions of a trace that are kept.
+/// The most functions of a call trace that are kept.
 pub const MOST_CALLS: usize = 32;
 
-/// The most warnings that are kept; one that was said before is not kept again.
+/// The most warnings that are kept. Repeated warnings are kept once.
 pub const MOST_WARNINGS: usize = 64;
 
-/// What a console said.
+/// The contents of console output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsoleReading {
     /// The crash or standstill, if there was one.
     pub crash: Option<Crash>,
-    /// What else the kernel found wrong, each by its first line.
+    /// The warnings, the first line of each.
     pub warnings: Vec<String>,
-    /// Does the log end in the middle of a line, or of a report? A kernel before 5.17 or so does not mark where a trace
-    /// ends, so that one at the log's very end counts as cut.
+    /// Does the output end in the middle of a line or of a report? Kernels before about 5.17 do not mark the end of a
+    /// trace, so a trace at the very end counts as truncated.
     pub is_cut: bool,
 }
 
-/// Reads a guest's console.
+/// Reads console output.
 pub fn read(console: &str) -> ConsoleReading {
     let mut reader = ConsoleReader::default();
     let (whole, rest) = console.split_at(console.rfind('\n').map_or(0, |at| at + 1));
@@ -61,7 +61,7 @@ pub fn read(console: &str) -> ConsoleReading {
     ConsoleReading { crash: reader.crash, warnings: reader.warnings, is_cut }
 }
 
-/// Is it a standstill, rather than a fault?
+/// Is it a standstill, as opposed to a fault?
 fn is_standstill(kind: CrashKind) -> bool {
     kind < CrashKind::Bug
 }
@@ -81,7 +81,8 @@ impl Default for ConsoleReader {
 
 /// The report that is being read.
 struct CrashReport {
-    /// Do its place and trace belong to the crash? Else they are a warning's, or those of what came after the crash.
+    /// Do its location and trace belong to the crash? Otherwise they belong to a warning, or to a consequence of the
+    /// crash.
     is_crash: bool,
     ends: ReportEnd,
     has_place: bool,
@@ -100,7 +101,7 @@ impl CrashReport {
         CrashReport { is_crash, ends, has_place: false, trace: TraceProgress::Before }
     }
 
-    /// Nothing more has to come, if nothing more comes.
+    /// Is the report complete if no more lines follow?
     fn is_whole(&self) -> bool {
         match self.ends {
             ReportEnd::AtMark => false,
@@ -111,12 +112,12 @@ impl CrashReport {
 }
 
 impl ConsoleReader {
-    /// One line. `is_whole` if its end was seen.
+    /// Reads one line. `is_whole`: was its end seen?
     fn line(&mut self, line: &str, is_whole: bool) {
         if let Some(name) = line.strip_prefix(PHASE_MARK) {
             let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
             self.phase = phase.filter(|_| is_whole).unwrap_or(self.phase);
-            // The guest is alive: what has no end mark is over.
+            // The guest is alive, so a report without an end mark is over.
             self.report = self.report.take().filter(|report| !is_whole || report.ends == ReportEnd::AtMark);
             return;
         }
@@ -126,7 +127,7 @@ impl ConsoleReader {
             Some(ConsoleEvent::Panic(kind)) => self.panic(kind, line),
             Some(ConsoleEvent::Warning(ends)) => {
                 self.warn(line);
-                // Broken lists and counters are told in the midst of a WARN or a BUG that has begun already.
+                // Corrupted lists and counters are reported in the middle of a WARN or a BUG that has already begun.
                 match &self.report {
                     Some(report) if report.ends == ReportEnd::AtMark && report.trace == TraceProgress::Before => {}
                     _ => self.report = Some(CrashReport::new(false, ends)),
@@ -138,7 +139,7 @@ impl ConsoleReader {
         }
     }
 
-    /// Is what is said now worse than all before?
+    /// Is this worse than everything before?
     fn is_decisive(&self, kind: CrashKind) -> bool {
         self.crash.as_ref().is_none_or(|before| is_standstill(before.kind) && !is_standstill(kind))
     }
@@ -153,7 +154,7 @@ impl ConsoleReader {
         self.report = Some(CrashReport::new(is_crash, ends));
     }
 
-    /// The line with the number of the oops: behind a BUG or a fault's own line it belongs to that report.
+    /// The line with the number of the oops. After a BUG or a fault's own line it belongs to that report.
     fn died(&mut self, line: &str) {
         let goes_on = |report: &CrashReport| {
             report.is_crash
@@ -167,7 +168,7 @@ impl ConsoleReader {
     }
 
     fn panic(&mut self, kind: CrashKind, line: &str) {
-        // After a fault there is no trace to come (panic() has none if something died), so nothing is missing.
+        // After a fault, panic() prints no trace, so none is missing.
         let after_fault = self.crash.as_ref().is_some_and(|before| !is_standstill(before.kind));
         self.crash(kind, line);
         if let Some(report) = &mut self.report {
@@ -198,7 +199,7 @@ impl ConsoleReader {
         }
     }
 
-    /// A line that begins nothing: it may belong to the report that is being read.
+    /// A line that begins no report; it may belong to the current one.
     fn detail(&mut self, line: &str) {
         let Some(report) = &mut self.report else { return };
         if report.trace == TraceProgress::Within {
@@ -212,7 +213,7 @@ impl ConsoleReader {
                 }
                 TraceLine::Unsure => {}
                 TraceLine::Between => {
-                    // Where the watchdog's interrupt came is where the processor hangs.
+                    // The processor hangs where the watchdog interrupted it.
                     let is_hanging = self.crash.as_ref().is_some_and(|crash| is_standstill(crash.kind));
                     if let Some(place) = place(line).filter(|_| is_hanging) {
                         self.set_place(place.to_owned());
@@ -225,7 +226,7 @@ impl ConsoleReader {
         if report.trace == TraceProgress::Before && is_trace_begin(line) {
             report.trace = TraceProgress::Within;
         } else if let Some(place) = place(line) {
-            // What has a place has died, and says so first; a report does not have two.
+            // Only the report of a fault has a location, and it has one.
             self.set_place(place.to_owned());
         }
     }

@@ -1,4 +1,4 @@
-//! An initramfs: the "newc" form of cpio, as the kernel unpacks it (init/initramfs.c;
+//! An initramfs archive: the "newc" format of cpio, as unpacked by the kernel (init/initramfs.c;
 //! Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use std::collections::BTreeSet;
@@ -9,17 +9,18 @@ use crate::error::{Error, ErrorKind, Result};
 const CHARACTER_DEVICE: u32 = 0o020_600;
 /// A folder.
 const FOLDER: u32 = 0o040_755;
-/// A regular file that may be executed.
+/// A regular file, executable.
 const FILE: u32 = 0o100_755;
 
-/// Makes the archive. Names have no leading slash; folders on the way are made. All is root's, files may be executed.
+/// Creates the archive. Names have no leading slash; parent folders are added. All files belong to root and are
+/// executable.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::TooLarge`] for a file of 4 GiB or more, which the form can't hold.
+/// [`ErrorKind::TooLarge`] for a file of 4 GiB or more, the limit of the format.
 pub(super) fn archive<'f>(files: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Vec<u8>> {
     let mut archive = CpioArchive::default();
-    // PID 1's first console, before devtmpfs is mounted.
+    // The first console of PID 1, before devtmpfs is mounted.
     archive.folders_of("dev/console")?;
     archive.entry("dev/console", CHARACTER_DEVICE, (5, 1), &[])?;
     for (name, bytes) in files {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_come_before_what_is_in_them_and_all_is_aligned() {
+    fn folders_precede_their_files_and_entries_are_aligned() {
         let bytes = archive([("m/a.ko", b"abc".as_slice()), ("m/b.ko", b"")]).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         let at = |name: &str| text.find(name).unwrap();

@@ -1,17 +1,17 @@
-//! Which package of which distribution has a program that the lab needs, and the command that installs it. Pure.
+//! The distribution's packages with the programs that the lab needs, and the command that installs them. Pure.
 //!
-//! A distribution says what it is, and what it is like, in `/etc/os-release` (os-release(5)).
+//! A distribution names itself and its relatives in `/etc/os-release` (os-release(5)).
 
-/// A program that other packages bring.
+/// A program from a package of the distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QemuProgram {
-    /// QEMU for guests of this board, by the name of its program: `qemu-system-x86_64`.
+    /// QEMU for guests of one machine type, by the name of its program: `qemu-system-x86_64`.
     Qemu(&'static str),
-    /// modinfo and its like, of the project kmod.
+    /// modinfo and related programs, from the kmod project.
     Kmod,
 }
 
-/// The families that are known: how each calls itself, its command, and its packages.
+/// The known families of distributions: their identifiers, command, and packages.
 const FAMILIES: [DistributionFamily; 5] = [
     DistributionFamily {
         ids: &["debian", "ubuntu"],
@@ -70,8 +70,8 @@ impl DistributionFamily {
     }
 }
 
-/// The one command that installs these programs where `/etc/os-release` has this text. `None` if nothing is missing, or
-/// the distribution is not known here. It needs root.
+/// The command that installs these programs on the distribution with this `/etc/os-release`. `None` if no program is
+/// missing, or for an unknown distribution. The command needs root.
 pub fn install(os_release: &str, missing: &[QemuProgram]) -> Option<String> {
     let family = family(os_release)?;
     let mut packages: Vec<&str> = Vec::new();
@@ -83,7 +83,7 @@ pub fn install(os_release: &str, missing: &[QemuProgram]) -> Option<String> {
     (!packages.is_empty()).then(|| format!("{} {}", family.command, packages.join(" ")))
 }
 
-/// `ID` first, then `ID_LIKE` from the nearest to the farthest, as os-release(5) orders it.
+/// `ID` first, then `ID_LIKE` from the closest to the most distant relative, as ordered in os-release(5).
 fn family(os_release: &str) -> Option<&'static DistributionFamily> {
     let value = |key: &str| {
         let lines = os_release.lines().filter_map(|line| line.trim().split_once('='));
@@ -92,7 +92,7 @@ fn family(os_release: &str) -> Option<&'static DistributionFamily> {
     };
     let names = std::iter::once(value("ID")).chain(value("ID_LIKE").split_whitespace());
     let known = |name: &str| {
-        // openSUSE has a name for each edition: opensuse-leap, opensuse-tumbleweed.
+        // openSUSE has an identifier per edition: opensuse-leap, opensuse-tumbleweed.
         let stem = name.split('-').next().unwrap_or(name);
         FAMILIES.iter().find(|family| family.ids.contains(&name) || family.ids.contains(&stem))
     };
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_gets_no_command_and_nothing_missing_needs_none() {
+    fn unknown_distributions_and_complete_machines_get_no_command() {
         for os_release in ["", "ID=plan9\n", "ID=\n", "ID\n=\n", "VERSION_ID=debian\n"] {
             assert_eq!(install(os_release, &[QEMU]), None);
         }

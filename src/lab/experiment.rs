@@ -1,4 +1,4 @@
-//! Questions to one kernel: each is predicted, tried in a guest of its own, and recorded; controls first.
+//! Trials on one kernel: each is predicted, run in its own guest, and recorded; controls first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -20,25 +20,25 @@ use crate::lab::wire::{TrialOrder, UnloadMode};
 use crate::module::Module;
 use crate::predict::{self, Candidate, LoadOptions};
 
-/// The form of a trial's identifier. It is part of the identifier, and the one in files of schema 1 as well.
+/// The version of a trial's identifier. It is part of the identifier, and the same for records of schema version 1.
 const IDENTITY_FORM: &str = "1";
 
-/// A question with what is known before it is tried.
+/// A trial before it is run.
 struct PreparedTrial<'q> {
     question: TrialSpec<'q>,
     id: String,
     prediction: TrialPrediction,
     change: Option<RecordedPatch>,
-    /// What is loaded; nothing if there is nothing to load.
+    /// The bytes to be loaded; `None` if there is nothing to load.
     bytes: Option<Vec<u8>>,
-    /// The names of the kernel's own modules that are loaded before it.
+    /// The names of the kernel's own modules that are loaded first.
     before: Vec<String>,
     /// The conditions that differ from the defaults.
     conditions: Vec<TrialCondition>,
 }
 
-/// Asks all, and gives the trials in the order of the questions. `known` are trials that were done before, by their ids: they
-/// are not tried again, only judged. `each` is told of each trial when it is done, in any order, controls first.
+/// Runs all trials, and returns them in the order of `specs`. Trials in `known`, by identifier, are not run again,
+/// only judged again. `each` is called with every finished trial, in any order, controls first.
 pub fn run(
     target: &TargetKernel,
     specs: &[TrialSpec<'_>],
@@ -49,7 +49,7 @@ pub fn run(
     run_numbered(target, specs, conditions, known, &|_, trial| each(trial))
 }
 
-/// As [`run`]; `each` is given the position in `specs`, too.
+/// As [`run`]; `each` also gets the position in `specs`.
 fn run_numbered(
     target: &TargetKernel,
     questions: &[TrialSpec<'_>],
@@ -114,7 +114,7 @@ fn run_numbered(
         let controls: Vec<Trial> = lock(&trials).values().cloned().collect();
         side_by_side(conditions.jobs, &wanted, |(number, prepared)| {
             let trial = match known.get(&prepared.id) {
-                // What was seen stays; what it is called, and whether it was foretold, may be known better by now.
+                // The observations stay; their outcome and agreement are judged by today's rules.
                 Some(trial) => record(prepared, &trial.kernel, trial.observed.clone(), trial.seconds, &controls),
                 None => {
                     let begun = Instant::now();
@@ -129,8 +129,8 @@ fn run_numbered(
     trials.into_inner().unwrap_or_else(|e| e.into_inner()).into_values().collect()
 }
 
-/// As [`run`], with the trials in the order of their specifications, each as soon as it and all before it are done.
-/// `consume` takes them on the calling thread.
+/// As [`run`], but passes the trials to `consume` in the order of `specs`, each as soon as it and all before it are
+/// finished. `consume` runs on the calling thread.
 pub fn run_in_order<R>(
     target: &TargetKernel,
     specs: &[TrialSpec<'_>],
@@ -140,7 +140,7 @@ pub fn run_in_order<R>(
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel::<(usize, Trial)>();
         scope.spawn(move || {
-            // The sender ends with the last trial, and with it the iterator below.
+            // The sender is dropped after the last trial, which ends the iterator below.
             let sender = Mutex::new(sender);
             run_numbered(target, specs, conditions, &HashMap::new(), &|number, trial| {
                 let _ = lock(&sender).send((number, trial.clone()));
@@ -159,7 +159,7 @@ pub fn run_in_order<R>(
     })
 }
 
-/// Does it to all, so many at the same time.
+/// Runs `work` on all items, with at most `jobs` threads.
 fn side_by_side<T: Sync>(jobs: usize, all: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -177,7 +177,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// The file of one of the kernel's own modules in the guest.
+/// The path of one of the kernel's own modules in the guest.
 fn of_kernel(name: &str) -> String {
     format!("k/{name}.ko")
 }
@@ -232,7 +232,8 @@ fn prepare<'q>(
         before.extend(missing.map(str::to_owned).filter(|name| !verdict.needs.contains(name)));
     }
     before.retain(|name| target.files.modules.contains_key(name));
-    // These texts are part of identifiers in files of trials: another word would run a known trial again.
+    // These words are part of the identifiers in existing files of trials: with other words, known trials would run
+    // again.
     let role = match question.role {
         TrialRole::Control => "Control",
         TrialRole::Asked => "Asked",
@@ -271,13 +272,13 @@ fn prepare<'q>(
     }
 }
 
-/// A kernel's version magic for the record; empty where it is not known.
+/// A kernel's vermagic for the record; empty if it is not known.
 fn vermagic(kernel: &Kernel) -> String {
     let bytes = kernel.vermagic.as_ref().map(|vermagic| vermagic.value.as_bytes());
     String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
-/// Judges what happened.
+/// Judges the observations.
 fn record(
     prepared: &PreparedTrial<'_>,
     kernel: &TrialKernel,

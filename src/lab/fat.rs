@@ -1,12 +1,12 @@
 //! A small empty FAT12 file system, for the probe of vfat and msdos (Microsoft's "FAT: General Overview of On-Disk
 //! Format"; the kernel's reader is fs/fat/inode.c).
 
-/// Its size in sectors of 512 bytes: that of a floppy disk.
+/// The size in sectors of 512 bytes: that of a floppy disk.
 const SECTORS: u16 = 2880;
-/// Sectors of each of the two tables.
+/// The sectors per file allocation table.
 const TABLE: u16 = 9;
 
-/// The file system, up to the end of its root folder: what follows is free, and may hold anything.
+/// The file system up to the end of its root directory. The rest of the disk is free space with arbitrary contents.
 pub(crate) fn empty() -> Vec<u8> {
     let mut boot = [0_u8; 512];
     let mut put = |at: usize, bytes: &[u8]| {
@@ -30,7 +30,7 @@ pub(crate) fn empty() -> Vec<u8> {
     let mut image = boot.to_vec();
     for _ in 0..2 {
         let start = image.len();
-        // The first two entries hold the kind of medium and an end mark.
+        // The first two entries hold the media type and an end mark.
         image.extend_from_slice(&[0xf0, 0xff, 0xff]);
         image.resize(start + usize::from(TABLE) * 512, 0);
     }
@@ -41,7 +41,7 @@ pub(crate) fn empty() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn its_parts_are_where_the_boot_sector_says() {
+    fn the_parts_are_where_the_boot_sector_puts_them() {
         let image = super::empty();
         assert_eq!(image.len(), 512 * (1 + 2 * 9 + 14));
         assert_eq!(image[512..515], image[512 * 10..512 * 10 + 3]);

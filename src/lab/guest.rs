@@ -1,7 +1,8 @@
-//! A guest that waits, and its clones: one boot a kernel, and for each trial a copy that is thrown away.
+//! A waiting guest and its clones: one boot per kernel, and a disposable copy per trial.
 //!
-//! The waiting guest's memory is a file. A clone maps it copy-on-write and is given the rest of the state, some hundred
-//! kilobytes; so it costs a fraction of a boot, and no taint, no module and no damage passes from one trial to the next.
+//! The memory of the waiting guest is a file. A clone maps it copy-on-write and receives the rest of the state, a few
+//! hundred kilobytes. So a clone costs a fraction of a boot, and neither taint nor modules nor damage pass from one
+//! trial to the next.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,14 +18,15 @@ use crate::lab::record::{End, Init, LogLine, Observed, Phase, UnloadReport};
 use crate::lab::temporary_folder::TemporaryFolder;
 use crate::lab::wire::{self, AGENT, AgentMessage, PHASE_MARK, TrialOrder, UnloadMode};
 
-/// How long guests may take. Without hardware acceleration on a busy machine all takes long.
+/// Time limits of guests. On a busy machine without hardware acceleration everything takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestLimits {
-    /// A kernel's boot, up to the agent.
+    /// From the start of the boot until the agent answers.
     pub boot: Duration,
-    /// No sign of life. The guest's own watchdog gives a processor that does not come back from the kernel half of that.
+    /// Without any message from the agent. The guest's own watchdog allows a processor that does not leave the kernel
+    /// half of that.
     pub heartbeat: Duration,
-    /// A trial: the limits of its phases, and something for a busy machine.
+    /// For a whole trial: the limits of its phases, and a reserve for a busy machine.
     pub trial: Duration,
 }
 
@@ -35,82 +37,82 @@ impl Default for GuestLimits {
     }
 }
 
-/// The most bytes of records of one trial. One with 400 lines in each phase has a tenth of that.
+/// The most bytes of messages per trial. A trial with 400 log lines in each phase needs a tenth of that.
 const MOST_BYTES: usize = 4 << 20;
 
-/// How much of the console is kept in a record, in bytes: an oops with its trace has about five thousand.
+/// The most bytes of console output that are kept in a record: an oops with its trace needs about five thousand.
 const CONSOLE_KEPT: usize = 16 << 10;
 
-/// How long a guest settles before it is cloned: kernels go on calibrating their clocks for a second after the first
-/// process began, and each clone would do that again.
+/// How long a guest settles before it is cloned: kernels calibrate their clocks for another second after the first
+/// process has started, and each clone would do that again.
 const SETTLING: Duration = Duration::from_millis(1200);
 
-/// How long a console may still talk when the guest said its last.
+/// How long to wait for more console output after the guest's last message.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What a guest has beside its initramfs, in MiB.
+/// The guest's memory in addition to its initramfs, in MiB.
 const MEMORY: u64 = 256;
 
-/// Where a trial comes from.
+/// How guests of trials are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// A copy of a guest that waits.
+    /// As clones of a waiting guest.
     #[default]
     Clone,
-    /// A guest of its own, booted for it.
+    /// Booted for each trial.
     Boot,
 }
 
 /// How guests are run.
 #[derive(Clone, Debug)]
 pub struct GuestSettings {
-    /// The file of this program, which starts QEMU and is the agent.
+    /// The path of this program, which starts QEMU and is the agent.
     pub kmodlab: PathBuf,
-    /// Another build of it, for guests of another architecture.
+    /// Another build of this program, for guests of another architecture.
     pub agent: Option<PathBuf>,
-    /// The folder where it is remembered whether hardware acceleration works.
+    /// The cache folder, which remembers whether hardware acceleration works.
     pub cache: Option<PathBuf>,
-    /// How long guests may take.
+    /// Time limits.
     pub limits: GuestLimits,
-    /// Hardware acceleration or none, where a person decided it.
+    /// Hardware acceleration or translation, if the user has chosen.
     pub acceleration: Option<Acceleration>,
-    /// Where trials come from.
+    /// How guests of trials are made.
     pub isolation: Isolation,
-    /// More words for the kernel's command line.
+    /// Additional kernel arguments.
     pub command_line: String,
-    /// The user's own probe: a program with its arguments.
+    /// The user's own probe: a program and its arguments.
     pub probe: Vec<String>,
 }
 
-/// What a guest is made of: a kernel's image, and the files that it finds, by their names.
+/// The contents of a guest: a kernel image, and files.
 pub struct GuestContents<'c> {
-    /// The ELF machine of the kernel.
+    /// The kernel's ELF machine.
     pub machine: u16,
     /// The image, as QEMU boots it.
     pub image: &'c [u8],
-    /// Files, by their names without a leading slash.
+    /// Files by name, without a leading slash.
     pub files: &'c [(String, &'c [u8])],
 }
 
-/// A booted guest that waits.
+/// A booted guest that waits for orders.
 pub struct Guest {
     parts: QemuSetup,
-    /// What a clone is given; `None` if each trial is booted.
+    /// The state that a clone receives; `None` if each trial is booted.
     state: Option<Vec<u8>>,
-    /// What the kernel calls itself (`uname -r`).
+    /// The kernel's release (`uname -r`).
     pub release: String,
     started: AtomicUsize,
     limits: GuestLimits,
-    /// Holds the folder as long as there may be clones.
+    /// Keeps the folder as long as there may be clones.
     _folder: TemporaryFolder,
 }
 
-/// Why there is no guest.
+/// Why a guest did not boot.
 #[derive(Debug)]
 pub enum BootFailure {
-    /// QEMU did not start, or broke.
+    /// QEMU did not start, or failed.
     Qemu(Error),
-    /// The kernel did not come up to the agent: why, and the end of what the console showed.
+    /// The kernel did not boot up to the agent: the reason, and the end of the console output.
     NoBoot(String, String),
 }
 
@@ -120,7 +122,7 @@ impl From<Error> for BootFailure {
     }
 }
 
-/// QEMU's program on PATH.
+/// Finds QEMU's program on PATH.
 ///
 /// # Errors
 ///
@@ -133,7 +135,7 @@ pub fn find_qemu(machine_type: &MachineType) -> Result<PathBuf> {
     })
 }
 
-/// What a guest needs of this machine.
+/// What guests need from this machine.
 #[derive(Debug)]
 pub struct GuestRequirements {
     machine_type: &'static MachineType,
@@ -141,11 +143,11 @@ pub struct GuestRequirements {
     base: InitramfsBase,
 }
 
-/// Is all there that guests of an ELF machine need: QEMU, and a program that can be their agent?
+/// Checks the prerequisites of guests of an ELF machine: QEMU, and a program that can be their agent.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unsupported`] for a machine that has no guests here, or whose guests this program can't run in;
+/// [`ErrorKind::Unsupported`] for a machine without guests, or whose guests cannot run this program;
 /// [`ErrorKind::NotFound`] without QEMU; those of [`InitramfsBase::new`].
 pub fn ready(machine: u16, settings: &GuestSettings) -> Result<GuestRequirements> {
     let machine_type = MachineType::of(machine)?;
@@ -153,11 +155,11 @@ pub fn ready(machine: u16, settings: &GuestSettings) -> Result<GuestRequirements
     let temporary = std::env::temp_dir();
     if !temporary.is_dir() {
         let what = "no folder for temporary files";
-        return Err(Error::new(ErrorKind::NotFound, what).hint("TMPDIR names one").on(temporary));
+        return Err(Error::new(ErrorKind::NotFound, what).hint("set TMPDIR to an existing folder").on(temporary));
     }
     let mut base = InitramfsBase::new(settings.agent.as_deref().unwrap_or(&settings.kmodlab))?;
     if base.machine != machine_type.machine {
-        let what = format!("the kernel wants {}, and this program can't run there", machine_type.qemu);
+        let what = format!("the kernel needs {}, and this program cannot run there", machine_type.qemu);
         return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::SupplyAgent));
     }
     if let Some(program) = settings.probe.first() {
@@ -176,7 +178,7 @@ impl Guest {
         let GuestRequirements { machine_type, qemu, base } = ready(contents.machine, settings)?;
         let folder = TemporaryFolder::new()?;
         let archive = base.archive(contents.files.iter().map(|(name, bytes)| (name.as_str(), *bytes)))?;
-        // The kernel holds the archive and what it unpacked from it at the same time.
+        // The kernel keeps the archive and the files unpacked from it at the same time.
         let memory = MEMORY + 2 * (archive.len() as u64).div_ceil(1 << 20);
         let (image, initramfs) = (folder.path().join("image"), folder.path().join("initramfs"));
         for (path, bytes) in [(&image, contents.image), (&initramfs, &archive)] {
@@ -190,8 +192,8 @@ impl Guest {
             image,
             initramfs,
             command_line: format!(
-                // A busy machine runs a guest in slices. An x86 kernel that counts timer interrupts meanwhile, to see whether they
-                // come at all, would count none and panic (`timer_irq_works`, arch/x86/kernel/apic/io_apic.c).
+                // On a busy machine a guest runs in slices. An x86 kernel that counts timer interrupts, to check that
+                // they arrive, would count none and panic (`timer_irq_works`, arch/x86/kernel/apic/io_apic.c).
                 "{} console={} panic=-1 softlockup_panic=1 no_timer_check ignore_loglevel ipv6.disable=1 rdinit=/{AGENT}",
                 settings.command_line, machine_type.console
             ),
@@ -210,7 +212,7 @@ impl Guest {
         Ok(Guest { parts, state, release, started: AtomicUsize::new(0), limits: settings.limits, _folder: folder })
     }
 
-    /// Runs one trial in a guest of its own. It is the calling thread's: QEMU ends with it.
+    /// Runs one trial in a guest of its own. QEMU ends with the calling thread.
     pub fn run(&self, order: &TrialOrder) -> Observed {
         let mut observed = Observed::default();
         let WaitingGuest { mut qemu, own_folder } = match self.fresh() {
@@ -249,7 +251,7 @@ impl Guest {
                 Ok(WaitingGuest { qemu, own_folder: None })
             }
             None => {
-                // Trials side by side need memory files of their own.
+                // Concurrent guests need separate memory files.
                 let folder = tempfile::tempdir_in(&self.parts.folder).map_err(|e| Error::io("making a folder", e))?;
                 let parts = QemuSetup { folder: folder.path().to_owned(), ..self.parts.clone() };
                 let up = up(&parts, &format!("trial-{number}"), self.limits.boot, None)?;
@@ -262,11 +264,11 @@ impl Guest {
 /// A guest that waits for its order.
 struct WaitingGuest {
     qemu: Qemu,
-    /// Its memory's folder, if that is not shared; it goes with the trial.
+    /// The folder of its memory, if that is not shared. It is removed after the trial.
     own_folder: Option<tempfile::TempDir>,
 }
 
-/// Boots with hardware acceleration if that works, else without.
+/// Boots with hardware acceleration if that works, otherwise without.
 fn accelerated(parts: QemuSetup, settings: &GuestSettings) -> Result<(QemuSetup, BootedGuest), BootFailure> {
     let memory = acceleration::AccelerationCache::here(settings.cache.clone());
     let decided = settings.acceleration.or_else(|| memory.recall()).filter(|_| parts.machine_type.is_native());
@@ -287,13 +289,14 @@ fn accelerated(parts: QemuSetup, settings: &GuestSettings) -> Result<(QemuSetup,
     Ok((parts, up))
 }
 
-/// A guest that came up.
+/// A guest whose agent has answered.
 struct BootedGuest {
     qemu: Qemu,
     release: String,
 }
 
-/// Starts a guest and waits for its agent; with `first_byte`, no longer than that for the first word on the console.
+/// Starts a guest and waits for its agent. With `first_byte`, the first byte on the console must arrive within that
+/// time.
 fn up(
     parts: &QemuSetup,
     name: &str,
@@ -309,7 +312,7 @@ fn up(
     if let Some(first_byte) = first_byte {
         while qemu.console_len() == 0 {
             if begun.elapsed() > first_byte {
-                return Err(no_boot("not a byte on the console", &qemu));
+                return Err(no_boot("no output on the console", &qemu));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -320,12 +323,12 @@ fn up(
     })?;
     match wire::decode(0, &line) {
         Ok(AgentMessage::Ready { release, .. }) => Ok(BootedGuest { qemu, release }),
-        Ok(_) => Err(no_boot("the agent did not say that it is ready", &qemu)),
+        Ok(_) => Err(no_boot("the agent's first message was not that it is ready", &qemu)),
         Err(why) => Err(no_boot(&why, &qemu)),
     }
 }
 
-/// What is heard of one trial.
+/// Collects the messages of one trial.
 struct GuestListener {
     observed: Observed,
     phase: Phase,
@@ -334,7 +337,7 @@ struct GuestListener {
 }
 
 impl GuestListener {
-    /// Gives the order, and hears all until the end.
+    /// Sends the order, and receives all messages until the end.
     fn all(&mut self, qemu: &mut Qemu, order: &TrialOrder, limits: &GuestLimits) -> End {
         let line = match wire::encode(0, order) {
             Ok(line) => line,
@@ -344,7 +347,7 @@ impl GuestListener {
             return End::Ended(Phase::Boot);
         }
         let limit = Instant::now() + limits.trial;
-        // The agent said that it is ready in record 0.
+        // Message 0 was the agent's first one, that it is ready.
         for seq in 1.. {
             let left = limit.saturating_duration_since(Instant::now());
             let line = match qemu.receive(limits.heartbeat.min(left)) {
@@ -354,7 +357,7 @@ impl GuestListener {
             };
             self.bytes += line.len();
             if self.bytes > MOST_BYTES {
-                return End::Broken(format!("more than {MOST_BYTES} bytes of records"));
+                return End::Broken(format!("more than {MOST_BYTES} bytes of messages"));
             }
             let heard = wire::decode(seq, &line).and_then(|said| self.hear(said, order));
             match heard {
@@ -366,14 +369,16 @@ impl GuestListener {
         End::Done
     }
 
-    /// Takes one record; gives the end of the trial, if it is one.
+    /// Handles one message; returns how the trial ended, if it did.
     fn hear(&mut self, said: AgentMessage, order: &TrialOrder) -> Result<Option<End>, String> {
         let seen = &mut self.observed;
         let out_of_place = |what: &str, phase: Phase| Err(format!("{what} in the phase {}", phase.name()));
         match said {
             AgentMessage::Beat => {}
             AgentMessage::Begin { trial } if trial == self.trial => {}
-            AgentMessage::Begin { trial } => return Err(format!("a record of trial {trial}, which was not asked for")),
+            AgentMessage::Begin { trial } => {
+                return Err(format!("a message about trial {trial}, which was not ordered"));
+            }
             AgentMessage::Phase { phase } if phase > self.phase => self.phase = phase,
             AgentMessage::Phase { phase } => return out_of_place(phase.name(), self.phase),
             AgentMessage::Log { phase, lines } => {
@@ -396,7 +401,7 @@ impl GuestListener {
                 seen.unload = Some(UnloadReport { forced: order.unload == Some(UnloadMode::Forced), errno, gone });
             }
             AgentMessage::Stuck { phase } if phase == self.phase => {
-                // What follows is only the end; but the phase is over its time, whatever that says.
+                // The phase exceeded its time limit, whatever else the agent reports.
                 return Ok(Some(End::Stuck(phase)));
             }
             AgentMessage::Done { taint } if self.phase >= Phase::Load => {
@@ -405,23 +410,23 @@ impl GuestListener {
             }
             AgentMessage::Done { .. } => return Ok(Some(End::Ended(self.phase))),
             AgentMessage::Ready { .. } => return out_of_place("a second boot", self.phase),
-            AgentMessage::Prepared { .. } => return out_of_place("what was prepared", self.phase),
-            AgentMessage::Loaded { .. } => return out_of_place("what was loaded", self.phase),
-            AgentMessage::Exercised { .. } => return out_of_place("what a probe saw", self.phase),
-            AgentMessage::Unloaded { .. } => return out_of_place("what was unloaded", self.phase),
-            AgentMessage::Stuck { .. } => return out_of_place("another phase that is stuck", self.phase),
+            AgentMessage::Prepared { .. } => return out_of_place("the result of preparing", self.phase),
+            AgentMessage::Loaded { .. } => return out_of_place("the result of loading", self.phase),
+            AgentMessage::Exercised { .. } => return out_of_place("the result of the probe", self.phase),
+            AgentMessage::Unloaded { .. } => return out_of_place("the result of unloading", self.phase),
+            AgentMessage::Stuck { .. } => return out_of_place("the report that another phase is stuck", self.phase),
         }
         Ok(None)
     }
 }
 
-/// The module of a file in the guest.
+/// The module name of a file in the guest.
 fn of_file(file: &str) -> String {
     file.rsplit('/').next().unwrap_or(file).trim_end_matches(".ko").to_owned()
 }
 
-/// What the kernel said about itself. The agent's lines are complete if it lived to tell them, and the console is all
-/// there is if it did not.
+/// Reads the kernel's messages for warnings and crashes. The agent's log lines are complete if the agent survived;
+/// otherwise only the console has the rest.
 fn judge_console(observed: &mut Observed, console: &str) {
     let told = as_console(&observed.log);
     let (from_log, from_console) = (console::read(&told), console::read(console));
@@ -434,14 +439,14 @@ fn judge_console(observed: &mut Observed, console: &str) {
     if observed.crash.is_some() || observed.end != End::Done {
         observed.console = tail(console);
     }
-    // A crash in a module's init shows in its call trace, if nobody lived to read the trace events.
+    // If no agent survived to read the trace events, the call trace shows a crash in the module's init function.
     let in_init = |crash: &crate::lab::record::Crash| crash.trace.iter().any(|line| line.contains("do_one_initcall"));
     if observed.init == Init::NotReached && observed.crash.as_ref().is_some_and(in_init) {
         (observed.accepted, observed.init) = (true, Init::Began);
     }
 }
 
-/// The log as a console would have shown it, with marks of the phases.
+/// The log in the form of console output, with the markers of the phases.
 fn as_console(log: &[LogLine]) -> String {
     let mut text = String::new();
     let mut phase = None;
@@ -456,7 +461,7 @@ fn as_console(log: &[LogLine]) -> String {
     text
 }
 
-/// The end of a console, from the beginning of a line.
+/// The end of console output, from the beginning of a line.
 fn tail(console: &str) -> String {
     let start = console.len().saturating_sub(CONSOLE_KEPT);
     let start = (start..console.len()).find(|at| console.is_char_boundary(*at)).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! What is in a guest: this program as its first process with the libraries that it needs, the user's own probe, and
-//! the modules.
+//! The contents of a guest: this program as its first process with the libraries that it needs, the user's own probe,
+//! and the modules.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lab::{cpio, wire};
 use crate::module::file;
 
-/// How deep interpreters of scripts may be named in scripts.
+/// The deepest nesting of scripts as interpreters of scripts.
 const DEPTH: u32 = 4;
 
-/// What a guest starts with, before modules are added.
+/// The files of a guest without the modules.
 #[derive(Clone, Debug)]
 pub struct InitramfsBase {
-    /// Files by their names, without a leading slash.
+    /// Files by name, without a leading slash.
     files: BTreeMap<String, Vec<u8>>,
-    /// The machine (`e_machine`) that the agent is built for.
+    /// The ELF machine (`e_machine`) of the agent.
     pub machine: u16,
 }
 
 impl InitramfsBase {
-    /// This program, or another build of it for the guest's architecture, as the agent.
+    /// The files for this agent: this program, or another build of it for the guest's architecture.
     ///
     /// # Errors
     ///
@@ -37,13 +37,13 @@ impl InitramfsBase {
         let program = GuestProgram::read(&bytes).map_err(|e| e.on(agent))?;
         base.machine = program.machine;
         base.add_libraries(agent, &program)?;
-        // Whatever lies behind what is mapped, such as debugging information, is of no use there.
+        // Data after the mapped part of the file, such as debugging information, is not needed in the guest.
         let mapped = bytes.get(..program.mapped).unwrap_or(&bytes).to_vec();
         base.files.insert(wire::AGENT.to_owned(), mapped);
         Ok(base)
     }
 
-    /// Adds a program of the user's, by its path, with what it needs. A script brings its interpreter.
+    /// Adds a program of the user's, by its path, with its libraries. A script brings its interpreter.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl InitramfsBase {
             let line = String::from_utf8_lossy(line);
             let interpreter = line.split_whitespace().next().map(PathBuf::from);
             let interpreter = interpreter.filter(|_| depth > 0).ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "a script without an interpreter that could be found").on(path)
+                Error::new(ErrorKind::Unsupported, "a script whose interpreter was not found").on(path)
             })?;
             self.add_with_interpreters(&interpreter, depth - 1)?;
         } else {
@@ -77,18 +77,18 @@ impl InitramfsBase {
         Ok(())
     }
 
-    /// The archive with these modules beside, by their names in the guest.
+    /// The archive of these files and modules. Modules are given with their names in the guest.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`] for a file that the archive can't hold.
+    /// [`ErrorKind::TooLarge`] for a file that is too large for the archive format.
     pub fn archive<'f>(&'f self, modules: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Vec<u8>> {
         let own = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
         cpio::archive(own.chain(modules))
     }
 }
 
-/// The path of a file in the guest: the same as here.
+/// The path of a file in the guest: the same as on this machine.
 fn in_guest(path: &Path) -> Result<String> {
     let path = std::path::absolute(path).map_err(|e| Error::io("finding", e).on(path))?;
     Ok(path.to_string_lossy().trim_start_matches('/').to_owned())
@@ -98,12 +98,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     file::read_even_empty(path).map(|file| file.bytes().to_vec())
 }
 
-/// What the lab needs to know of a program.
+/// The properties of a program that the lab needs.
 struct GuestProgram {
     machine: u16,
     /// Its dynamic linker.
     interpreter: Option<PathBuf>,
-    /// How many bytes of the file are mapped when it runs.
+    /// The number of bytes of the file that are mapped when it runs.
     mapped: usize,
 }
 
@@ -137,7 +137,7 @@ impl GuestProgram {
     }
 }
 
-/// The machine that this program runs on, as ELF numbers it; 0 for one that has no guests here.
+/// The ELF machine on which this program runs; 0 for one without guests.
 pub fn host_machine() -> u16 {
     match std::env::consts::ARCH {
         "x86_64" => object::elf::EM_X86_64.0,
@@ -147,7 +147,7 @@ pub fn host_machine() -> u16 {
     }
 }
 
-/// The dynamic linker and the libraries that it would load, as the linker itself says (ld.so(8), `--list`).
+/// The dynamic linker and the libraries that it would load, as listed by the linker itself (ld.so(8), `--list`).
 fn libraries(path: &Path, program: &GuestProgram) -> Result<Vec<PathBuf>> {
     let Some(interpreter) = &program.interpreter else { return Ok(Vec::new()) };
     if program.machine != host_machine() {
@@ -158,7 +158,7 @@ fn libraries(path: &Path, program: &GuestProgram) -> Result<Vec<PathBuf>> {
     let output = Command::new(interpreter).arg("--list").arg(path).output();
     let output = output.map_err(|e| Error::io("asking the dynamic linker", e).on(interpreter))?;
     if !output.status.success() {
-        let what = format!("its libraries are not all there: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let what = format!("not all of its libraries were found: {}", String::from_utf8_lossy(&output.stderr).trim());
         return Err(Error::new(ErrorKind::NotFound, what).on(path));
     }
     let mut found = listed(&String::from_utf8_lossy(&output.stdout));
@@ -166,7 +166,7 @@ fn libraries(path: &Path, program: &GuestProgram) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The paths in what the dynamic linker lists: `NAME => PATH (ADDRESS)` or `PATH (ADDRESS)`.
+/// The paths in the dynamic linker's list: `NAME => PATH (ADDRESS)` or `PATH (ADDRESS)`.
 fn listed(text: &str) -> Vec<PathBuf> {
     let path = |line: &str| {
         let path = line.split_once(" => ").map_or(line, |(_, path)| path);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_says_so() {
+    fn other_files_are_refused() {
         let error = GuestProgram::read(b"hello").map(|program| program.machine).unwrap_err();
         assert_eq!(error.what(), "neither an ELF program nor a script");
     }

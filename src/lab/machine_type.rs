@@ -1,30 +1,30 @@
-//! The virtual machines, one for each architecture that has guests.
+//! The types of virtual machines, one per architecture that has guests.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::initramfs::host_machine;
 
-/// A virtual machine of QEMU's.
+/// A type of virtual machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineType {
-    /// The architecture's number (`e_machine`).
+    /// The architecture's ELF machine (`e_machine`).
     pub machine: u16,
-    /// QEMU's program.
+    /// The name of QEMU's program.
     pub qemu: &'static str,
-    /// Its `-M`, without the memory backend.
+    /// QEMU's `-M` option, without the memory backend.
     pub kind: &'static str,
-    /// Its `-cpu` without hardware acceleration; `None` for QEMU's own choice.
+    /// QEMU's `-cpu` option without hardware acceleration; `None` for QEMU's default.
     pub cpu: Option<&'static str>,
     /// The kernel's name for the first serial port, which is the console.
     pub console: &'static str,
-    /// QEMU's arguments that connect the result port, a serial port beside the console.
+    /// QEMU's options for the result port, the second serial port.
     pub result_port: &'static [&'static str],
 }
 
-/// Where the agent finds the result port, in the order in which it looks: the second serial port of a PC, the first PCI
-/// serial card of others.
+/// The candidates for the result port in the guest, in this order: the second serial port of a PC, the first PCI
+/// serial card of other machines.
 pub const RESULT_PORTS: [&str; 2] = ["/dev/ttyS1", "/dev/ttyS0"];
 
-/// All of them. Those for x86 were tried with many kernels, the one for arm64 was not tried.
+/// All types. Those for x86 are tested with many kernels; the one for arm64 is untested.
 pub const MACHINE_TYPES: [MachineType; 3] = [
     MachineType {
         machine: object::elf::EM_X86_64.0,
@@ -53,15 +53,15 @@ pub const MACHINE_TYPES: [MachineType; 3] = [
 ];
 
 impl MachineType {
-    /// The one for kernels of a machine.
+    /// The type for kernels of this ELF machine.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] if there is none.
     pub fn of(machine: u16) -> Result<&'static MachineType> {
         MACHINE_TYPES.iter().find(|machine_type| machine_type.machine == machine).ok_or_else(|| {
-            let what = format!("no virtual machine is known here for kernels of ELF machine {machine}");
-            Error::new(ErrorKind::Unsupported, what).hint("there are some for x86-64, i386 and arm64")
+            let what = format!("no virtual machine for kernels of ELF machine {machine}");
+            Error::new(ErrorKind::Unsupported, what).hint("there are virtual machines for x86-64, i386 and arm64")
         })
     }
 

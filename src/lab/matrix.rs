@@ -1,4 +1,5 @@
-//! Many modules on many kernels: which trials are left to run, and the file to which each is added as soon as it is done.
+//! Many modules on many kernels: the trials that are left to run, and the file to which each finished trial is
+//! appended.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -16,31 +17,31 @@ use crate::lab::store::{self, TrialWriter};
 use crate::lab::subject::TrialSubject;
 use crate::lab::target::TargetKernel;
 
-/// Which modules are tried on which kernels, and how.
+/// The modules, kernels and load modes of a matrix.
 #[derive(Clone, Debug)]
 pub struct MatrixRequest {
     /// The modules.
     pub subjects: Vec<TrialSubject>,
     /// The kernels, named as in [`crate::kernel::named`].
     pub kernels: Vec<OsString>,
-    /// How each module is loaded.
+    /// The load modes of each module.
     pub load_modes: Vec<LoadMode>,
-    /// Are the kernels' own modules of these names tried as controls?
+    /// Are the kernels' own modules tried as controls?
     pub has_controls: bool,
     /// The conditions of all trials.
     pub conditions: Conditions,
 }
 
-/// What a matrix came to.
+/// The result of a matrix.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MatrixReport {
     /// All trials, kernel by kernel, controls first.
     pub trials: Vec<Trial>,
-    /// How many of them were taken from an earlier run.
+    /// The number of trials from an earlier run.
     pub reused: usize,
 }
 
-/// Is told how far a matrix is.
+/// Receives the progress of a matrix.
 pub trait MatrixProgress: Sync {
     /// The trials on this kernel begin.
     fn kernel(&self, name: &OsStr);
@@ -49,7 +50,7 @@ pub trait MatrixProgress: Sync {
 }
 
 impl MatrixRequest {
-    /// The most trials that this request leads to. A kernel without a module of some name has fewer controls.
+    /// An upper limit of the number of trials. A kernel without a module of the same name has fewer controls.
     pub fn most_trials(&self) -> usize {
         let controls = if self.has_controls { CONTROL_MODES.len() * self.names().len() } else { 0 };
         self.kernels.len() * (self.subjects.len() * self.load_modes.len() + controls)
@@ -59,8 +60,8 @@ impl MatrixRequest {
         self.subjects.iter().map(|subject| subject.seen.name.clone()).collect()
     }
 
-    /// Runs the trials that `earlier` does not have, and adds each to the file of trials in `folder` as soon as it is done.
-    /// Earlier trials in which the lab itself failed are run again; all others are judged again by today's rules.
+    /// Runs the trials that are not in `earlier`, and appends each finished one to the file of trials in `folder`.
+    /// Earlier trials in which QEMU or the boot failed are run again; all others are judged again by today's rules.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The throwaway virtual machine: a module is loaded in it, as it is, forced and patched, and what happens is recorded.
+//! The lab: loads a module in a temporary virtual machine, unchanged, forced and patched, and records what happens.
 
 pub mod acceleration;
 pub mod agent;

@@ -1,4 +1,4 @@
-//! What the outcome of a trial is called, what the name means, and which line decided it. Pure.
+//! The outcome of a trial: how it is decided, what it means, and which log line decided it. Pure.
 
 use crate::lab::agreement::{is_loader_line, is_same_line};
 use crate::lab::record::{
@@ -7,7 +7,7 @@ use crate::lab::record::{
 use crate::predict::{errno_name, taint_bits, taint_letters};
 
 impl TrialOutcome {
-    /// All of them, in the order of tables.
+    /// All outcomes, in the order of tables.
     pub const ALL: [TrialOutcome; 12] = [
         TrialOutcome::QemuError,
         TrialOutcome::NoBoot,
@@ -41,49 +41,47 @@ impl TrialOutcome {
         }
     }
 
-    /// What it means, in one sentence for people who see it for the first time.
+    /// Its meaning, in one sentence for a reader who sees it for the first time.
     pub fn sentence(self) -> &'static str {
         match self {
             TrialOutcome::QemuError => {
-                "The virtual machine did not start, or broke: nothing was learnt about the module."
+                "The virtual machine did not start, or failed, so nothing is known about the module."
             }
-            TrialOutcome::NoBoot => "The kernel did not come up, so the module was never tried.",
+            TrialOutcome::NoBoot => "The kernel did not boot, so the module was never loaded.",
             TrialOutcome::InitNeverRan => {
-                "The kernel took the module and reported success, but looked for its init function at another place \
-                 than the module has it, and called nothing: it is there, does nothing, and nobody says so."
+                "The kernel accepted the module and reported success, but looked for its init function where this \
+                 module does not have it, and called nothing: the module is loaded, does nothing, and no message says \
+                 so."
             }
             TrialOutcome::Crash => {
-                "The kernel ran into a fault of its own (panic, oops or BUG): on a real machine, unsaved work is lost \
-                 and data may be damaged."
+                "The kernel crashed (panic, oops or BUG): on a real machine, unsaved work is lost and data may be \
+                 damaged."
             }
             TrialOutcome::Hang => {
-                "The machine, or the call that loads the module, stood still and did not come back in time: on a real \
-                 machine only a reset would help."
+                "The machine, or the call that loads the module, hung and did not return in time: on a real machine \
+                 only a reset would help."
             }
-            TrialOutcome::Refused => "The loader turned the module away before any of its code ran: no harm was done.",
+            TrialOutcome::Refused => "The loader refused the module before any of its code ran: no harm was done.",
             TrialOutcome::InitFailed => {
-                "The loader took the module, and the module's own init function gave up with an error, so that it was \
+                "The loader accepted the module, but the module's own init function returned an error, so it was \
                  unloaded again."
             }
             TrialOutcome::Misbehaves => {
-                "It was loaded and nobody complained, but it does not do what the kernel's own module does: wrong, and \
-                 silent."
+                "It was loaded without a complaint, but it does not do what the kernel's own module does: it is \
+                 silently broken."
             }
-            TrialOutcome::Warned => {
-                "It was loaded, and the kernel warned about itself or has a taint that nobody expected."
-            }
+            TrialOutcome::Warned => "It was loaded, and the kernel logged a warning or has an unexpected taint.",
             TrialOutcome::NoDifference => {
-                "It was loaded, and nothing that was looked at differs from the kernel's own module; that is no proof \
-                 that it is safe."
+                "It was loaded, and no check differs from the kernel's own module; that is no proof that it is safe."
             }
-            TrialOutcome::RecordBroken => "What the guest told does not fit together, so nothing of it is believed.",
-            TrialOutcome::NotRun => "It was not tried, because there was nothing to load.",
+            TrialOutcome::RecordBroken => "The guest's messages contradict each other, so none of them is trusted.",
+            TrialOutcome::NotRun => "It was not run, because there was nothing to load.",
         }
     }
 }
 
-/// Decides. `control` is the kernel's own module, loaded in the same way as far as
-/// force goes; a control has none. `has_init` says that the module has an init function.
+/// Decides the outcome. `control` is the trial of the kernel's own module with the same force flags; a control itself
+/// has none. `has_init`: does the module have an init function?
 pub fn decide(seen: &Observed, prediction: &TrialPrediction, control: Option<&Trial>, has_init: bool) -> TrialOutcome {
     match &seen.end {
         End::NotRun => return TrialOutcome::NotRun,
@@ -91,7 +89,7 @@ pub fn decide(seen: &Observed, prediction: &TrialPrediction, control: Option<&Tr
         End::NoBoot(_) => return TrialOutcome::NoBoot,
         _ => {}
     }
-    // Before the crash that it may lead to later, when the module is unloaded.
+    // Checked before the crash that may follow when the module is unloaded.
     if has_init && seen.errno == Some(0) && seen.accepted && seen.init == Init::NeverRan {
         return TrialOutcome::InitNeverRan;
     }
@@ -102,7 +100,7 @@ pub fn decide(seen: &Observed, prediction: &TrialPrediction, control: Option<&Tr
     }
     match &seen.end {
         End::Stuck(_) | End::Silent(_) => return TrialOutcome::Hang,
-        // It is gone without a word: only a kernel that died does that.
+        // A guest ends without a message only if its kernel died.
         End::Ended(_) => return TrialOutcome::Crash,
         End::Broken(_) => return TrialOutcome::RecordBroken,
         _ => {}
@@ -125,12 +123,12 @@ pub fn decide(seen: &Observed, prediction: &TrialPrediction, control: Option<&Tr
     TrialOutcome::NoDifference
 }
 
-/// Is it a kind of standing still?
+/// Is it a hang?
 fn is_hang(crash: &Crash) -> bool {
     matches!(crash.kind, CrashKind::HungTask | CrashKind::RcuStall | CrashKind::SoftLockup | CrashKind::HardLockup)
 }
 
-/// What the control did otherwise, each in a sentence. A control that did not get as far as being used shows nothing.
+/// The differences from the control, one sentence each. A control that was not used successfully shows none.
 pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
     if control.end != End::Done || control.errno != Some(0) {
         return Vec::new();
@@ -153,9 +151,9 @@ pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
     let unloaded = |seen: &Observed| {
         seen.unload.map(|unload| match unload.errno {
             Some(0) if unload.gone => "gone".to_owned(),
-            Some(0) => "said to be gone, and there still".to_owned(),
+            Some(0) => "success reported, but still loaded".to_owned(),
             Some(errno) => errno_name(errno).into_owned(),
-            None => "never came back".to_owned(),
+            None => "no return".to_owned(),
         })
     };
     if let (Some(ours), Some(theirs)) = (unloaded(seen), unloaded(control))
@@ -166,17 +164,17 @@ pub fn differences(seen: &Observed, control: &Observed) -> Vec<String> {
     found
 }
 
-/// The taint bits that are there, were not before, and were not predicted; none where nothing was predicted.
+/// The taint bits that are set now, were not set before, and were not predicted; none if there is no prediction.
 pub fn unexpected_taint(seen: &Observed, prediction: &TrialPrediction) -> u64 {
     let Some(letters) = &prediction.taint else { return 0 };
     seen.taint_after & !seen.taint_before & !taint_bits(letters)
 }
 
-/// Which line of the log decided the outcome, where one did; its place in [`Observed::log`].
+/// The position in [`Observed::log`] of the line that decided the outcome, if one did.
 ///
-/// For a refusal it is the last of the loader's predicted lines that is there, since those before it only lead up to it;
-/// or else the loader's last one; or else the first one of the load. For distress it is the line that says so, for a
-/// silence the last one before it, for a warning its first line.
+/// For a refusal: the last predicted line that was logged, since earlier ones only lead up to it; without one, the
+/// loader's last line; without that, the first line of the load phase. For a crash or hang: the line that reports it,
+/// or the last line before a silence. For a warning: its first line.
 pub fn decisive_place(trial: &Trial) -> Option<usize> {
     let seen = &trial.observed;
     let first = |fits: &dyn Fn(&LogLine) -> bool| seen.log.iter().position(fits);
@@ -203,7 +201,7 @@ pub fn decisive_place(trial: &Trial) -> Option<usize> {
     }
 }
 
-/// What decided the outcome, in one line: the one at [`decisive_place`], or what stands for it where the log has none.
+/// The line that decided the outcome: the one at [`decisive_place`], or a text in its place if the log has none.
 pub fn decisive_line(trial: &Trial) -> Option<&str> {
     let seen = &trial.observed;
     match (trial.outcome, &seen.end) {
@@ -211,7 +209,7 @@ pub fn decisive_line(trial: &Trial) -> Option<&str> {
             End::Qemu(why) | End::NoBoot(why) | End::Broken(why) => return Some(why),
             _ => {}
         },
-        // The line may have come over the console alone.
+        // The line may have reached the console only.
         (TrialOutcome::Crash | TrialOutcome::Hang, _) if seen.crash.is_some() => {
             return seen.crash.as_ref().map(|crash| crash.line.as_str());
         }
@@ -221,7 +219,7 @@ pub fn decisive_line(trial: &Trial) -> Option<&str> {
     decisive_place(trial).and_then(|place| seen.log.get(place)).map(|line| line.text.as_str())
 }
 
-/// What the trial came to, in words: the outcome, with what is special about it.
+/// The outcome in words, with its details.
 pub fn words(trial: &Trial) -> String {
     let seen = &trial.observed;
     let returned = |errno: Option<i32>| errno.map_or("nothing".to_owned(), |errno| errno_name(errno).into_owned());
@@ -232,7 +230,7 @@ pub fn words(trial: &Trial) -> String {
                     let place = crash.place.as_deref().map(|place| format!(" in {place}")).unwrap_or_default();
                     (crash.kind.name(), crash.phase, place)
                 }
-                None => ("the guest died without a word", last_phase(seen), String::new()),
+                None => ("the guest died silently", last_phase(seen), String::new()),
             };
             format!("{kind} in the phase {}{place}", phase.name())
         }
@@ -256,7 +254,7 @@ pub fn words(trial: &Trial) -> String {
     }
 }
 
-/// The phase in which it ended.
+/// The phase in which the trial ended.
 fn last_phase(seen: &Observed) -> Phase {
     match &seen.end {
         End::Stuck(phase) | End::Silent(phase) | End::Ended(phase) => *phase,
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_told_by_what_was_seen() {
+    fn each_outcome_follows_from_the_observations() {
         let crash = |kind| {
             let (line, trace) = (String::new(), Vec::new());
             Some(Crash { kind, line, phase: Phase::Unload, place: None, trace })
@@ -317,19 +315,19 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_an_init_function_has_none_to_run() {
+    fn a_missing_init_function_cannot_fail_to_run() {
         let seen = Observed { init: Init::NeverRan, ..loaded() };
         assert_eq!(decide(&seen, &prediction(""), None, false), TrialOutcome::NoDifference);
     }
 
     #[test]
-    fn a_taint_that_was_predicted_is_no_warning() {
+    fn a_predicted_taint_is_no_warning() {
         let seen = Observed { taint_before: 1, taint_after: 0b10_0011, ..loaded() };
         assert_eq!(unexpected_taint(&seen, &prediction("F")), 0b10_0000);
     }
 
     #[test]
-    fn what_the_kernels_own_module_does_otherwise_is_said() {
+    fn differences_from_the_control_are_listed() {
         let mut seen = loaded();
         seen.probe[0].how = "0 packets".to_owned();
         seen.unload = Some(UnloadReport { forced: false, errno: Some(16), gone: false });
@@ -344,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_has_a_name_and_a_sentence_of_its_own() {
+    fn names_and_sentences_of_outcomes_are_distinct() {
         for words in [TrialOutcome::name, TrialOutcome::sentence] {
             assert_eq!(
                 TrialOutcome::ALL.map(words).into_iter().collect::<BTreeSet<_>>().len(),
@@ -354,7 +352,7 @@ mod tests {
         assert!(TrialOutcome::ALL.into_iter().all(|outcome| outcome.sentence().ends_with('.')));
     }
 
-    /// A trial with such an outcome, these lines of the load, and such predicted ones.
+    /// A trial with this outcome, these lines in the load phase, and these predicted lines.
     fn trial(outcome: TrialOutcome, load: &[&str], predicted: &[&str]) -> Trial {
         let mut trial = example::trial("1");
         trial.outcome = outcome;
@@ -365,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_decided_by_the_last_line_that_was_predicted() {
+    fn the_last_predicted_line_decides_a_refusal() {
         let forced = "m: module_layout: kernel tainted.";
         let refusal = "m: disagrees about version of symbol printk";
         let load = ["m: hello", forced, refusal, "m: Unknown symbol printk (err -22)", "tsc: refined"];
@@ -379,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn before_a_silence_the_last_line_counts() {
+    fn the_last_line_before_a_silence_decides() {
         assert_eq!(decisive_place(&trial(TrialOutcome::Hang, &["one", "two"], &[])), Some(1));
         assert_eq!(decisive_place(&trial(TrialOutcome::Hang, &[], &[])), None);
         assert_eq!(decisive_place(&trial(TrialOutcome::NoDifference, &["one"], &[])), None);

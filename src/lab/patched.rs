@@ -1,4 +1,4 @@
-//! The patch that the lab tries, made in memory; no file is written.
+//! The patch of the load mode `patched`, made in memory; no file is written.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use crate::module::Module;
 use crate::patch::{Mark, Plan, Request, Signature, Wish};
 use crate::predict::{self, Candidate, Decision, Force, LoadOptions, LoaderStep};
 
-/// How many bytes of an edit are recorded, at most.
+/// The most bytes of an edit that are recorded.
 const EDIT_KEPT: usize = 256;
 
-/// The patch that fits the module to the kernel: its version magic, without the signature that would no longer fit, and
-/// without BTF where the kernel would refuse that. No mark: nothing but what decides is to differ.
+/// The patch that fits the module to the kernel: its vermagic, without the signature, which would be invalid, and
+/// without BTF if the kernel would refuse that. It has no mark, so that nothing differs except what the loader checks.
 pub(super) fn plan(subject: &TrialSubject, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
     let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
     let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
@@ -29,8 +29,8 @@ pub(super) fn plan(subject: &TrialSubject, kernel: &Kernel, load: &LoadOptions) 
     Ok(plan)
 }
 
-/// What the plan changes, and what the guards that look at module and kernel say to it. The others look at files of this
-/// machine, and none of them is written.
+/// What the plan changes, and the answers of the guards about module and kernel. The other guards are about files on
+/// this machine, and no file is written.
 pub(super) fn recorded(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> RecordedPatch {
     let kept = |bytes: &[u8]| bytes.get(..EDIT_KEPT).unwrap_or(bytes).to_vec();
     let edits = plan.edits.iter().map(|edit| RecordedEdit {
@@ -63,8 +63,8 @@ pub(super) fn recorded(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> 
     RecordedPatch { edits: edits.collect(), sha256: plan.after.to_string(), guards: guards.collect(), impossible: None }
 }
 
-/// A vermagic that the kernel's own module can take in place, and that the kernel refuses: the first such of these
-/// candidates, or its own without the word SMP.
+/// A vermagic that fits in place of the own module's, and that the kernel refuses: the first such candidate, or the
+/// module's own without the word SMP.
 pub fn refused_vermagic(own: &TrialSubject, kernel: &Kernel, candidates: &[String]) -> Option<String> {
     let vermagic = own.seen.vermagic.as_deref()?;
     let without_smp = vermagic.contains(" SMP ").then(|| vermagic.replacen(" SMP ", " ", 1));

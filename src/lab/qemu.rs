@@ -1,8 +1,9 @@
-//! One QEMU: started, spoken to, ended.
+//! A QEMU process: start, communication, end.
 //!
-//! The first serial port is the console; QEMU writes it to its stderr, which is drained always: a guest whose console
-//! nobody reads stops in the middle of its oops. The second port is the result port, on QEMU's stdin and stdout. QMP is
-//! a Unix socket in the machine's folder. There is no network, no disk, no screen, and nothing is shared.
+//! The first serial port is the console. QEMU writes it to stderr, which is drained all the time: a guest whose
+//! console nobody reads blocks in the middle of its oops. The second serial port is the result port, on QEMU's stdin
+//! and stdout. QMP uses a Unix socket in the machine's folder. The guest has no network, no disk, no screen, and no
+//! shared folder.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,28 +24,28 @@ use crate::lab::launcher;
 use crate::lab::machine_type::MachineType;
 use crate::lab::wire::LONGEST_LINE;
 
-/// How much of the console is kept at its beginning, and as much at its end, in bytes.
+/// The bytes of console output that are kept from its beginning, and as many from its end.
 const CONSOLE_KEPT: usize = 256 << 10;
 
-/// Lines that wait for us. A guest that sends more waits.
+/// The number of received lines that are queued. A guest that sends more blocks.
 const LINES_WAITING: usize = 64;
 
-/// How long QEMU itself may take to answer.
+/// The time limit for QEMU's own answers.
 const QMP_LIMIT: Duration = Duration::from_secs(30);
 
-/// What QEMU may take beside the guest's memory, in bytes of address space: its code and libraries, the translated code
-/// (TCG keeps up to a gigabyte), threads' stacks.
+/// QEMU's address space in addition to the guest's memory, in bytes: code and libraries, translated code (TCG keeps up
+/// to a gigabyte), stacks of threads.
 const BESIDE_GUEST: u64 = 3 << 30;
 
-/// The most that the state of a guest without its memory may have, in bytes. It has some hundred kilobytes.
+/// The most bytes of a guest's state without its memory. It has a few hundred kilobytes.
 const LARGEST_STATE: u64 = 64 << 20;
 
-/// What a machine is made of. A clone has the same, or its state does not fit.
+/// The configuration of a machine. A clone must have the same one, or the state does not fit.
 #[derive(Clone, Debug)]
 pub(crate) struct QemuSetup {
-    /// This program, which starts QEMU.
+    /// The path of this program, which starts QEMU.
     pub(crate) kmodlab: PathBuf,
-    /// QEMU's program.
+    /// The path of QEMU.
     pub(crate) qemu: PathBuf,
     pub(crate) machine_type: &'static MachineType,
     pub(crate) acceleration: Acceleration,
@@ -54,35 +55,35 @@ pub(crate) struct QemuSetup {
     pub(crate) command_line: String,
     /// The guest's memory, in MiB.
     pub(crate) memory: u64,
-    /// Where its memory and sockets are.
+    /// The folder of its memory and sockets.
     pub(crate) folder: PathBuf,
 }
 
-/// How the guest's memory is kept.
+/// How the guest's memory is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GuestMemory {
-    /// What the guest writes goes to the file, from which clones start.
+    /// Shared: the guest writes to the file, from which clones start.
     Shared,
-    /// The guest has the file's content and its own copy of what it writes; it waits for its state.
+    /// Private: the guest reads the file and has its own copy of every page that it writes; it waits for its state.
     Copied,
 }
 
-/// A running QEMU, which ends with this value.
+/// A running QEMU process. Dropping the value ends it.
 pub(crate) struct Qemu {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
     console: Arc<Mutex<ConsoleBuffer>>,
     qmp: BufReader<UnixStream>,
-    /// The machine's folder; paths of sockets in it would be too long for some temporary folders.
+    /// The machine's folder, as a descriptor, since paths of sockets in it may be too long.
     folder: File,
     name: String,
 }
 
-/// Why there is no line.
+/// Why no line was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReceiveError {
-    /// The time is over.
+    /// The time limit was exceeded.
     Timeout,
     /// The machine ended.
     Ended,
@@ -93,7 +94,7 @@ fn failed(what: impl Into<String>) -> Error {
 }
 
 impl Qemu {
-    /// Starts it. `name` is for its sockets, and must not be in use in the folder.
+    /// Starts QEMU. `name` is the name of its sockets, and must be unused in the folder.
     pub(crate) fn start(parts: &QemuSetup, memory: GuestMemory, name: &str) -> Result<Qemu> {
         let folder = File::open(&parts.folder).map_err(|e| Error::io("opening", e).on(&parts.folder))?;
         let mut command = launcher::command(&parts.kmodlab, &parts.qemu, BESIDE_GUEST + (parts.memory << 20));
@@ -128,7 +129,7 @@ impl Qemu {
             Err(why) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                // Its last words may still be on their way.
+                // Its last messages may still be in the pipe.
                 std::thread::sleep(Duration::from_millis(50));
                 let said = lock(&console).text();
                 let said = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(&why).to_owned();
@@ -142,7 +143,7 @@ impl Qemu {
         Ok(qemu)
     }
 
-    /// Asks QEMU itself (QEMU Machine Protocol).
+    /// Sends a command to QEMU itself (QEMU Machine Protocol).
     fn qmp(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let mut request = json!({"execute": command, "arguments": arguments}).to_string();
         request.push('\n');
@@ -164,7 +165,7 @@ impl Qemu {
         }
     }
 
-    /// Stops the guest and gives back its state, without its memory, which is in the file.
+    /// Stops the guest and returns its state without its memory, which is in the file.
     pub(crate) fn save(&mut self) -> Result<Vec<u8>> {
         self.qmp("stop", json!({}))?;
         self.ignore_shared()?;
@@ -185,7 +186,7 @@ impl Qemu {
         state.map_err(|e| Error::io("reading the guest's state", e))
     }
 
-    /// Gives a waiting clone its state, and lets it go on.
+    /// Gives a waiting clone its state, and starts it.
     pub(crate) fn restore(&mut self, state: &[u8]) -> Result<()> {
         self.ignore_shared()?;
         let name = format!("{}.state", self.name);
@@ -200,7 +201,7 @@ impl Qemu {
         Ok(())
     }
 
-    /// The memory is in a file that both share: it is no part of the state.
+    /// The memory is in a shared file, so it is not part of the state.
     fn ignore_shared(&mut self) -> Result<()> {
         let capability = json!({"capabilities": [{"capability": "x-ignore-shared", "state": true}]});
         self.qmp("migrate-set-capabilities", capability).map(drop)
@@ -219,7 +220,7 @@ impl Qemu {
         }
     }
 
-    /// Sends text to the guest's result port; false if the machine is gone.
+    /// Sends text to the guest's result port; false if the machine has ended.
     pub(crate) fn send(&mut self, text: &str) -> bool {
         self.input.write_all(text.as_bytes()).and_then(|()| self.input.flush()).is_ok()
     }
@@ -232,12 +233,12 @@ impl Qemu {
         })
     }
 
-    /// What the console showed: beginning and end, if it was much.
+    /// The console output; of a long one its beginning and its end.
     pub(crate) fn console(&self) -> String {
         lock(&self.console).text()
     }
 
-    /// How many bytes the console showed.
+    /// The length of the console output in bytes.
     pub(crate) fn console_len(&self) -> usize {
         lock(&self.console).total
     }
@@ -276,7 +277,7 @@ fn arguments(parts: &QemuSetup, memory: GuestMemory, name: &str) -> Vec<OsString
     arguments
 }
 
-/// The path of a socket in the folder, which is short whatever the folder's own path is (unix(7): 107 bytes).
+/// The path of a socket in the folder. It is short, however long the folder's path is (unix(7) allows 107 bytes).
 fn socket(folder: &File, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
 }
@@ -298,7 +299,7 @@ fn connect(socket: &Path, child: &mut Child) -> Result<BufReader<UnixStream>, St
     }
 }
 
-/// What the console showed, of a flood only its beginning and its end.
+/// The console output; of a long one its beginning and its end.
 #[derive(Default)]
 struct ConsoleBuffer {
     head: Vec<u8>,
@@ -344,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_flood_beginning_and_end_are_kept() {
+    fn beginning_and_end_of_long_output_are_kept() {
         let mut console = ConsoleBuffer::default();
         console.add(b"first\r\n");
         for _ in 0..10_000 {

@@ -1,32 +1,32 @@
-//! What one trial leaves: a module on a kernel in one way, what was predicted, what happened.
+//! The record of a trial: a module loaded on a kernel in one load mode, what was predicted, what happened.
 //!
-//! These are the lines of `trials.jsonl`, which `try` and `matrix` write and `report` reads. Everything in them that
-//! came out of a guest is a stranger's text.
+//! Each line of a file of trials (`trials.jsonl`) is one record. All text in it that comes from a guest is untrusted.
 
 use serde::{Deserialize, Serialize};
 
 use crate::predict::{Decision, Finding, Force, Verdict};
 
-/// The form of these records; another number is another form.
+/// The version of the record's schema.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// The oldest form that is read. Form 1 has other names for some fields and values, which are read as aliases.
+/// The oldest schema version that is read. Version 1 has other names for some fields and values; aliases read them.
 pub const OLDEST_SCHEMA_VERSION: u32 = 1;
 
-/// A trial, done.
+/// A finished trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// The same for the same question: a hash of the module's bytes, the kernel, the way and what was asked for.
+    /// The identifier: a hash of the module's bytes, the kernel, the load mode and the conditions. The same trial has
+    /// the same identifier in every run.
     pub id: String,
-    /// Is it what was asked about, or a control beside it?
+    /// A control, or a trial of a module in question?
     pub role: TrialRole,
     /// The module.
     pub module: TrialModule,
     /// The kernel.
     pub kernel: TrialKernel,
-    /// How it was loaded. Form 1 calls it `way`.
+    /// How the module was loaded. Version 1 calls it `way`.
     #[serde(alias = "way")]
     pub load_mode: LoadMode,
     /// The conditions that differ from the defaults.
@@ -34,17 +34,17 @@ pub struct Trial {
     pub conditions: Vec<TrialCondition>,
     /// What was predicted.
     pub prediction: TrialPrediction,
-    /// What was changed of the file, for a patched one.
+    /// What the patch changed in the file, for the load mode `patched`.
     pub change: Option<RecordedPatch>,
     /// What happened.
     pub observed: Observed,
-    /// What that is called.
+    /// The outcome: what happened, in one term.
     pub outcome: TrialOutcome,
-    /// Is it as predicted?
+    /// Does it agree with the prediction?
     pub agreement: Agreement,
-    /// Why the prediction was wrong, or can't be compared; empty if it was right.
+    /// Why it disagrees with the prediction, or cannot be compared; empty if it agrees.
     pub disagreement: String,
-    /// How long the guest took, in seconds.
+    /// The duration in the guest, in seconds.
     pub seconds: f64,
 }
 
@@ -54,9 +54,9 @@ pub struct Trial {
 pub enum TrialCondition {
     /// The kernel was booted with these additional arguments.
     KernelArguments(String),
-    /// This command of the user's looked at the loaded module.
+    /// This command of the user's examined the loaded module.
     Probe(String),
-    /// The module was loaded, and neither used nor unloaded.
+    /// The module was loaded, but neither used nor unloaded.
     LoadOnly,
     /// The module was unloaded with force, as by `rmmod -f`.
     ForcedUnload,
@@ -64,7 +64,7 @@ pub enum TrialCondition {
     NoDependencies,
     /// The kernel was booted for this trial, and the guest is not a clone.
     OwnBoot,
-    /// As form 1 recorded it: an option and its value, as they were typed.
+    /// As version 1 recorded it: an option and its value, as typed.
     #[serde(untagged)]
     AsTyped(String),
 }
@@ -83,13 +83,13 @@ impl std::fmt::Display for TrialCondition {
     }
 }
 
-/// What a trial is there for.
+/// The purpose of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrialRole {
-    /// The kernel's own module: it separates what forcing does from what the mismatch does.
+    /// The kernel's own module. Its trial separates the effects of forcing from those of the mismatch.
     Control,
-    /// What was asked about.
+    /// A module in question.
     Asked,
 }
 
@@ -97,20 +97,20 @@ pub enum TrialRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadMode {
-    /// As it is.
+    /// Unchanged.
     Original,
     /// With flag 2, as by `modprobe --force-vermagic`.
     ForcedVermagic,
     /// With flag 1, as by `modprobe --force-modversion`.
     ForcedModversions,
-    /// With both, as by `modprobe --force`.
+    /// With both flags, as by `modprobe --force`.
     Forced,
-    /// With its version magic rewritten to the kernel's, and loaded without force.
+    /// With its vermagic rewritten to the kernel's, and without force.
     Patched,
 }
 
 impl LoadMode {
-    /// All of them, in the order of tables.
+    /// All load modes, in the order of tables.
     pub const ALL: [LoadMode; 5] = [
         LoadMode::Original,
         LoadMode::ForcedVermagic,
@@ -119,7 +119,7 @@ impl LoadMode {
         LoadMode::Patched,
     ];
 
-    /// Its name, on the command line and in records.
+    /// Its name in options and records.
     pub fn name(self) -> &'static str {
         match self {
             LoadMode::Original => "original",
@@ -130,7 +130,7 @@ impl LoadMode {
         }
     }
 
-    /// What the kernel is told to ignore.
+    /// The checks that the kernel is asked to ignore.
     pub fn force(self) -> Force {
         match self {
             LoadMode::Original | LoadMode::Patched => Force::None,
@@ -156,57 +156,57 @@ impl LoadMode {
 pub struct TrialModule {
     /// Its name.
     pub name: String,
-    /// Its file, or its path in the package that it was taken from.
+    /// Its file, or its path in the package from which it was taken.
     pub path: String,
-    /// The kernel that it was taken from, where it was named so; what that kernel is called.
+    /// The kernel from which it was taken, if one was named.
     pub origin: Option<String>,
     /// SHA-256 of the uncompressed bytes with the trailer, before any change.
     pub sha256: String,
-    /// Its version magic.
+    /// Its vermagic.
     pub vermagic: Option<String>,
 }
 
 /// The kernel of a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialKernel {
-    /// What it was called on the command line.
+    /// Its name, as it was given.
     pub name: String,
-    /// What the booted kernel called itself (`uname -r`); from its facts if it never came up.
+    /// The release that the booted kernel reports (`uname -r`); if it did not boot, the one in its facts.
     pub release: String,
-    /// Its version magic; empty where it is not known.
+    /// Its vermagic; empty if it is not known.
     pub vermagic: String,
 }
 
-/// What was predicted.
+/// The prediction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialPrediction {
     /// The answer.
     pub verdict: Decision,
-    /// What finit_module returns, as a positive number, for a refusal; `None` where that depends on a step that is not
-    /// decided.
+    /// The return value of finit_module for a refusal, as a positive number; `None` if it depends on an undecided
+    /// step.
     pub errno: Option<i32>,
-    /// All that it may return, where something is not decided.
+    /// All possible return values, if a step is undecided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errnos: Vec<i32>,
-    /// The names of the steps before the refusing one that are not decided.
+    /// The names of the undecided steps before the step that refuses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undecided: Vec<String>,
-    /// The loader's lines, if the steps that are not decided pass.
+    /// The loader's log lines, provided that the undecided steps pass.
     pub dmesg: Vec<String>,
-    /// The taints, as letters.
+    /// The taint letters.
     pub taint: Option<String>,
-    /// The name of the step that refuses, at the latest.
+    /// The name of the last step that can refuse.
     pub stage: Option<String>,
-    /// The reasons.
+    /// The findings, step by step.
     pub findings: Vec<Finding>,
-    /// The modules that it needs, which are loaded before it, in this order.
+    /// The modules that it needs, in the order in which they are loaded before it.
     pub needs: Vec<String>,
-    /// Evidence that it is unsafe, each in a sentence.
+    /// Evidence that the module is unsafe, one sentence each.
     pub dangers: Vec<String>,
 }
 
 impl TrialPrediction {
-    /// What is recorded of a verdict.
+    /// The recorded part of a verdict.
     pub fn of(verdict: &Verdict) -> TrialPrediction {
         TrialPrediction {
             verdict: verdict.answer,
@@ -223,66 +223,66 @@ impl TrialPrediction {
     }
 }
 
-/// What a patch changed.
+/// The changes that a patch makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedPatch {
-    /// The edits, by offset.
+    /// The edits, in order of their offsets.
     pub edits: Vec<RecordedEdit>,
-    /// SHA-256 after it.
+    /// SHA-256 of the patched module.
     pub sha256: String,
-    /// What the guards would have said to it outside the lab.
+    /// The answers of the guards, outside the lab.
     pub guards: Vec<GuardReport>,
-    /// Why there was nothing to try, where the patch can't be made; the trial is then not run.
+    /// Why the patch is impossible; the trial is then not run.
     pub impossible: Option<String>,
 }
 
-/// Bytes before and after.
+/// Bytes before and after a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedEdit {
-    /// Where, in bytes from the start of the file.
+    /// The offset in the file, in bytes.
     pub offset: u64,
-    /// The old bytes; of many, the first ones.
+    /// The old bytes; of a long change the first ones.
     #[serde(with = "hex")]
     pub old: Vec<u8>,
-    /// The new bytes; of many, the first ones.
+    /// The new bytes; of a long change the first ones.
     #[serde(with = "hex")]
     pub new: Vec<u8>,
-    /// How many bytes the old ones were.
+    /// The number of old bytes.
     pub old_len: u64,
-    /// How many the new ones are.
+    /// The number of new bytes.
     pub new_len: u64,
 }
 
 /// A guard's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardReport {
-    /// Its name.
+    /// The guard's name.
     pub guard: String,
-    /// pass, refuse or overridden. Form 1 calls it `say`.
+    /// `pass`, `refuse` or `overridden`. Version 1 calls it `say`.
     #[serde(alias = "say")]
     pub result: String,
-    /// Why, in words.
+    /// The reason.
     pub why: String,
 }
 
-/// A phase of a trial, in the guest.
+/// A phase of a trial in the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Up to the waiting agent.
+    /// The kernel boots, until the agent waits for an order.
     Boot,
-    /// What the module needs is loaded, and the probe looks at the kernel without it.
+    /// The modules that are needed are loaded, and the probe takes stock of the kernel without the module.
     Prepare,
     /// finit_module(2).
     Load,
-    /// The probe uses what the module brought.
+    /// The probe uses what the module provides.
     Exercise,
-    /// delete_module(2), and a last look.
+    /// delete_module(2).
     Unload,
 }
 
 impl Phase {
-    /// All of them, in their order.
+    /// All phases, in order.
     pub const ALL: [Phase; 5] = [Phase::Boot, Phase::Prepare, Phase::Load, Phase::Exercise, Phase::Unload];
 
     /// Its name.
@@ -297,40 +297,40 @@ impl Phase {
     }
 }
 
-/// What happened.
+/// What happened in a trial.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Observed {
     /// How the trial ended.
     pub end: End,
-    /// The errno of finit_module, 0 if it returned 0; `None` if it never returned.
+    /// The errno of finit_module, 0 for success; `None` if the call never returned.
     pub errno: Option<i32>,
-    /// Did the loader take it (the trace event `module:module_load`)?
+    /// Did the loader accept the module (trace event `module:module_load`)?
     pub accepted: bool,
-    /// What became of its init function.
+    /// The fate of its init function.
     pub init: Init,
     /// The kernel's log, from the first phase to the last.
     pub log: Vec<LogLine>,
-    /// What the module needs and could not be loaded before it, with the errno.
+    /// The needed modules that could not be loaded, with the errno of each.
     pub missing: Vec<(String, i32)>,
-    /// The kernel's taint before, as the bits of /proc/sys/kernel/tainted.
+    /// The kernel's taint before the load, as the bits of /proc/sys/kernel/tainted.
     pub taint_before: u64,
-    /// The same at the last look.
+    /// The kernel's taint at the end.
     pub taint_after: u64,
-    /// /sys/module/NAME after it was loaded.
+    /// /sys/module/NAME after the load.
     pub state: Option<ModuleState>,
-    /// What the probe saw with the module; empty where it was not loaded.
+    /// The probe's results with the module loaded; empty if it was not loaded.
     #[serde(alias = "witness")]
     pub probe: Vec<ProbeResult>,
-    /// What became of the unloading, where it was tried.
+    /// The result of unloading, if that was tried.
     pub unload: Option<UnloadReport>,
-    /// The worst that the kernel said about itself.
+    /// The worst problem that the kernel reported.
     pub crash: Option<Crash>,
-    /// Warnings of the kernel about itself (WARN and its like), each its first line.
+    /// The kernel's warnings (WARN and the like), the first line of each.
     pub warnings: Vec<String>,
-    /// Did the console end in the middle of a report?
+    /// Does the console output end in the middle of a report?
     pub is_cut: bool,
-    /// The end of the console, kept for crashes, hangs and broken records.
+    /// The end of the console output, kept for crashes, hangs and broken records.
     pub console: String,
 }
 
@@ -338,36 +338,36 @@ pub struct Observed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", content = "why", rename_all = "kebab-case")]
 pub enum End {
-    /// The agent said that it is done.
+    /// The agent reported that the trial is over.
     Done,
-    /// It was not run, for the reason given.
+    /// The trial was not run.
     #[default]
     NotRun,
-    /// QEMU did not start, or broke.
+    /// QEMU did not start, or failed.
     #[serde(alias = "engine")]
     Qemu(String),
-    /// The guest never came up to the agent.
+    /// The kernel did not boot up to the agent.
     NoBoot(String),
-    /// This phase did not end within its time, while the guest went on.
+    /// The phase exceeded its time limit while the guest kept running.
     Stuck(Phase),
-    /// No heartbeat within its time: the guest stands still, in this phase.
+    /// No heartbeat within the time limit: the guest hangs in this phase.
     Silent(Phase),
     /// The guest ended in this phase.
     Ended(Phase),
-    /// What came over the result port is no record of this trial.
+    /// The messages on the result port contradict the protocol.
     Broken(String),
 }
 
-/// What became of a module's init function (the trace events `initcall:initcall_start` and `initcall_finish`).
+/// The fate of a module's init function (trace events `initcall:initcall_start` and `initcall_finish`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "init", content = "returned", rename_all = "kebab-case")]
 pub enum Init {
-    /// The loader refused before.
+    /// The loader refused the module first.
     #[default]
     NotReached,
-    /// The loader took the module, and called nothing.
+    /// The loader accepted the module but called no init function.
     NeverRan,
-    /// It began and never returned.
+    /// It began and did not return.
     Began,
     /// It returned this.
     Returned(i32),
@@ -376,73 +376,73 @@ pub enum Init {
 /// A line of the kernel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// When it came.
+    /// The phase in which it was logged.
     pub phase: Phase,
-    /// Without timestamp.
+    /// The text without its timestamp.
     pub text: String,
 }
 
-/// What /sys/module/NAME says.
+/// The contents of /sys/module/NAME.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleState {
     /// live, coming or going (`initstate`).
     pub initstate: String,
-    /// The module's own taint letters.
+    /// The module's own taint letters (`taint`).
     pub taint: String,
 }
 
-/// One thing that the probe saw: what, and how it was.
+/// A result of the probe.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProbeResult {
-    /// What was looked at: "dummy0 sends".
+    /// What was checked: "dummy0 sends".
     pub what: String,
-    /// How it was: "3 packets".
+    /// The result: "3 packets".
     pub how: String,
 }
 
-/// What became of unloading it.
+/// The result of unloading a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnloadReport {
     /// With O_TRUNC, as `rmmod -f` (delete_module(2); needs CONFIG_MODULE_FORCE_UNLOAD).
     pub forced: bool,
-    /// delete_module's errno, 0 if it returned 0; `None` if it never returned.
+    /// The errno of delete_module, 0 for success; `None` if the call never returned.
     pub errno: Option<i32>,
-    /// Is it gone from /sys/module?
+    /// Has it disappeared from /sys/module?
     pub gone: bool,
 }
 
-/// The kernel in distress.
+/// A crash or hang that the kernel reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
-    /// What kind.
+    /// Its kind.
     pub kind: CrashKind,
-    /// The line that says so.
+    /// The line that reports it.
     pub line: String,
-    /// In which phase.
+    /// The phase in which it happened.
     pub phase: Phase,
-    /// The function that it happened in, as the kernel prints it: `register_netdevice+0x38/0x5c0`.
+    /// The function in which it happened, as the kernel prints it: `register_netdevice+0x38/0x5c0`.
     pub place: Option<String>,
-    /// The call trace, the innermost first, without lines that the kernel is not sure of (`? `).
+    /// The call trace, innermost function first, without the entries that the kernel marks as unreliable (`? `).
     pub trace: Vec<String>,
 }
 
-/// The kinds of distress, mildest first.
+/// The kinds of crashes and hangs, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrashKind {
-    /// A task waits for something that does not come (khungtaskd).
+    /// A task is blocked for too long (khungtaskd).
     HungTask,
-    /// RCU stalls.
+    /// An RCU grace period stalls.
     RcuStall,
-    /// A processor does not come back from the kernel (watchdog).
+    /// A processor does not leave the kernel (watchdog).
     SoftLockup,
-    /// A processor does not even take interrupts.
+    /// A processor does not even handle interrupts.
     HardLockup,
     /// `BUG()` in the kernel's own code: "kernel BUG at".
     Bug,
-    /// A fault within the kernel: page fault, general protection, invalid opcode.
+    /// A fault in the kernel: page fault, general protection fault, invalid opcode.
     Oops,
-    /// The kernel gave up.
+    /// The kernel panics.
     Panic,
 }
 
@@ -461,46 +461,46 @@ impl CrashKind {
     }
 }
 
-/// What the outcome of a trial is called, in the order of tables.
+/// The outcome of a trial, in the order of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrialOutcome {
-    /// QEMU did not start, or broke.
+    /// QEMU did not start, or failed.
     #[serde(alias = "engine-error")]
     QemuError,
-    /// The kernel never came up to the agent.
+    /// The kernel did not boot up to the agent.
     NoBoot,
-    /// The loader took it, but the kernel never called its init function.
+    /// The loader accepted the module, but the kernel never called its init function.
     InitNeverRan,
     /// Panic, oops or BUG.
     Crash,
-    /// It stands still.
+    /// The guest hangs.
     Hang,
-    /// The loader refused it.
+    /// The loader refused the module.
     Refused,
-    /// Its own init function returned an error.
+    /// The module's own init function returned an error.
     InitFailed,
-    /// It is loaded, and does not do what the kernel's own module does.
+    /// The module is loaded, but does not do what the kernel's own module does.
     Misbehaves,
-    /// It is loaded, and the kernel warned, or has a taint that nobody expected.
+    /// The module is loaded, and the kernel warned or has an unexpected taint.
     Warned,
-    /// No difference was seen.
+    /// No difference was found.
     NoDifference,
-    /// What the guest told can't be believed.
+    /// The guest's messages contradict each other.
     RecordBroken,
-    /// It was not run: there is nothing to load.
+    /// The trial was not run, because there is nothing to load.
     NotRun,
 }
 
-/// Is it as predicted?
+/// Does a trial agree with its prediction?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Agreement {
-    /// Verdict, errno and the loader's first line are.
+    /// Verdict, errno and the loader's first log line are as predicted.
     Agree,
-    /// Nothing was predicted, or there is no answer.
+    /// There is no prediction, or no answer to compare with it.
     Unknown,
-    /// It is not.
+    /// At least one of them is not as predicted.
     Disagree,
 }
 
@@ -511,7 +511,7 @@ pub(crate) mod example {
 
     use super::{SCHEMA_VERSION, Trial};
 
-    /// A trial of which nothing is known but its id: the forced module m on the kernel k, not run, with no prediction.
+    /// A trial without any data except its identifier: module m on kernel k, forced, not run, no prediction.
     pub(crate) fn trial(id: &str) -> Trial {
         let value = json!({
             "schema_version": SCHEMA_VERSION, "id": id, "role": "asked", "load_mode": "forced", "seconds": 1.0,
@@ -529,7 +529,7 @@ pub(crate) mod example {
 mod tests {
     use super::*;
 
-    /// A line of form 1, with each name that form 2 calls otherwise.
+    /// A record of version 1, with every name that version 2 changes.
     #[test]
     fn names_of_form_1_are_read() {
         let text = r#"{"schema_version": 1, "id": "1", "role": "asked", "way": "forced", "seconds": 1.0,

@@ -1,4 +1,4 @@
-//! What is tried: a module, how it is loaded, and which trials are controls of which.
+//! Trials to be run: a module, a load mode, and the controls.
 
 use crate::lab::record::{LoadMode, Trial, TrialRole};
 use crate::lab::subject::TrialSubject;
@@ -6,7 +6,7 @@ use crate::lab::subject::TrialSubject;
 /// A trial to be run.
 #[derive(Clone, Copy, Debug)]
 pub struct TrialSpec<'q> {
-    /// Is it what was asked about, or a control?
+    /// A control, or a trial of a module in question?
     pub role: TrialRole,
     /// The module.
     pub subject: &'q TrialSubject,
@@ -14,10 +14,11 @@ pub struct TrialSpec<'q> {
     pub load_mode: LoadMode,
 }
 
-/// The load modes of controls.
+/// The load modes of the controls.
 pub const CONTROL_MODES: [LoadMode; 2] = [LoadMode::Original, LoadMode::Forced];
 
-/// The trials of these modules in these load modes, after their controls: the kernel's own modules, unchanged and forced.
+/// All trials of these modules in these load modes, after their controls: the kernel's own modules, unchanged and
+/// forced.
 pub fn specs<'q>(own: &'q [TrialSubject], subjects: &'q [TrialSubject], load_modes: &[LoadMode]) -> Vec<TrialSpec<'q>> {
     let of = |role, subjects: &'q [TrialSubject], load_modes: &[LoadMode]| -> Vec<TrialSpec<'q>> {
         let modes =
@@ -29,7 +30,7 @@ pub fn specs<'q>(own: &'q [TrialSubject], subjects: &'q [TrialSubject], load_mod
     specs
 }
 
-/// The control to a trial: the kernel's own module of the same name, forced where the trial is.
+/// The control of a trial: the trial of the kernel's own module of the same name, forced if the trial is.
 pub fn control_of<'c>(controls: &'c [Trial], name: &str, load_mode: LoadMode) -> Option<&'c Trial> {
     let load_mode = match load_mode {
         LoadMode::Original | LoadMode::Patched => LoadMode::Original,

@@ -1,5 +1,5 @@
-//! The file of trials: JSON Lines, one trial each, only ever appended to. So an interrupted run loses no more than the line
-//! that it was writing.
+//! The file of trials: JSON Lines with one trial per line. Lines are only appended, so an interrupted run loses at
+//! most the line that it was writing.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,23 +15,23 @@ use crate::module::file::open_text;
 /// The name of the file in a folder.
 pub const FILE: &str = "trials.jsonl";
 
-/// The name that the file had before form 2. It is read, and never written to.
+/// The name of the file before schema version 2. It is read, but not written.
 pub const OLD_FILE: &str = "cells.jsonl";
 
-/// Trials that were read.
+/// Trials read from a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredTrials {
-    /// In the order of their lines.
+    /// The trials, in the order of their lines.
     pub trials: Vec<Trial>,
-    /// Was the last line cut, as an interrupted run leaves it? It is left out.
+    /// Is the last line cut short by an interrupted run? It is left out.
     pub is_cut: bool,
 }
 
-/// The most bytes of a file of trials that are read. A trial has some ten KiB.
+/// The most bytes that are read from a file of trials. One trial has about ten KiB.
 pub const MOST_BYTES: u64 = 1 << 30;
 
-/// The files that a path stands for: the path itself, or those in this folder, the older one first. A folder without
-/// any stands for [`FILE`] in it.
+/// The files that a path stands for: the path itself, or the files of trials in this folder, the older name first. For
+/// a folder without any it is [`FILE`] in the folder.
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
@@ -60,8 +60,8 @@ pub fn read(path: &Path) -> Result<StoredTrials> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`], [`ErrorKind::Io`], [`ErrorKind::Usage`] for a FIFO or a device, [`ErrorKind::TooLarge`] for more than
-/// [`MOST_BYTES`], and those of [`parse`].
+/// [`ErrorKind::NotFound`], [`ErrorKind::Io`], [`ErrorKind::Usage`] for a FIFO or a device, [`ErrorKind::TooLarge`]
+/// for more than [`MOST_BYTES`], and those of [`parse`].
 pub fn read_file(path: &Path) -> Result<StoredTrials> {
     let file = open_text(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => {
@@ -84,12 +84,12 @@ fn read_at_most(stream: impl Read, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads the bytes of such a file. Empty lines mean nothing.
+/// Reads the bytes of a file of trials. Empty lines are ignored.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Damaged`] for a line that is no trial, [`ErrorKind::Unsupported`] for one of another form; both name the
-/// line, counted from 1. A last line without its line feed is no error.
+/// [`ErrorKind::Damaged`] for a line that is not a trial, [`ErrorKind::Unsupported`] for one of an unknown schema
+/// version; both name the line, counted from 1. A last line without a line feed is no error.
 pub fn parse(bytes: &[u8]) -> Result<StoredTrials> {
     let mut stored = StoredTrials::default();
     for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
@@ -98,15 +98,15 @@ pub fn parse(bytes: &[u8]) -> Result<StoredTrials> {
         }
         match trial(line.trim_ascii_end()) {
             Ok(trial) => stored.trials.push(trial),
-            Err(LineError::OtherForm(form)) => {
+            Err(LineError::UnknownVersion(form)) => {
                 let what = format!(
-                    "line {number}: a record of form {form}; this version knows forms {OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}"
+                    "line {number}: unknown schema_version {form}; known are {OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}"
                 );
                 return Err(Error::new(ErrorKind::Unsupported, what));
             }
-            Err(LineError::NoCell(_)) if !line.ends_with(b"\n") => stored.is_cut = true,
-            Err(LineError::NoCell(why)) => {
-                let what = format!("line {number}: no record of a trial: {why}");
+            Err(LineError::NotATrial(_)) if !line.ends_with(b"\n") => stored.is_cut = true,
+            Err(LineError::NotATrial(why)) => {
+                let what = format!("line {number}: not a trial: {why}");
                 return Err(Error::new(ErrorKind::Damaged, what));
             }
         }
@@ -114,7 +114,8 @@ pub fn parse(bytes: &[u8]) -> Result<StoredTrials> {
     Ok(stored)
 }
 
-/// The trials without those that a later one of the same id replaces; in the order in which the ids first came.
+/// The trials without those that a later one with the same identifier replaces, in the order in which the identifiers
+/// first occur.
 pub fn latest(trials: &[Trial]) -> Vec<&Trial> {
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(trials.len());
     let mut latest: Vec<&Trial> = Vec::with_capacity(trials.len());
@@ -129,8 +130,8 @@ pub fn latest(trials: &[Trial]) -> Vec<&Trial> {
 }
 
 enum LineError {
-    OtherForm(u32),
-    NoCell(String),
+    UnknownVersion(u32),
+    NotATrial(String),
 }
 
 fn trial(line: &[u8]) -> Result<Trial, LineError> {
@@ -141,18 +142,18 @@ fn trial(line: &[u8]) -> Result<Trial, LineError> {
     let form = || serde_json::from_slice::<SchemaHeader>(line).ok().map(|form| form.schema_version);
     let is_known = |form: u32| (OLDEST_SCHEMA_VERSION..=SCHEMA_VERSION).contains(&form);
     match serde_json::from_slice::<Trial>(line) {
-        // What an older form calls otherwise was read by its alias.
+        // Names of older versions were read by their aliases.
         Ok(trial) if is_known(trial.schema_version) => Ok(Trial { schema_version: SCHEMA_VERSION, ..trial }),
-        Ok(trial) => Err(LineError::OtherForm(trial.schema_version)),
+        Ok(trial) => Err(LineError::UnknownVersion(trial.schema_version)),
         Err(error) => Err(match form().filter(|form| !is_known(*form)) {
-            Some(form) => LineError::OtherForm(form),
-            // The reader counts each line as its first, which would be said beside the true number.
-            None => LineError::NoCell(error.to_string().replace(" at line 1 column ", " at column ")),
+            Some(form) => LineError::UnknownVersion(form),
+            // The JSON reader counts every line as its first, which would contradict the true number.
+            None => LineError::NotATrial(error.to_string().replace(" at line 1 column ", " at column ")),
         }),
     }
 }
 
-/// A file of trials that is written to.
+/// A file to which trials are appended.
 #[derive(Debug)]
 pub struct TrialWriter {
     file: File,
@@ -160,7 +161,7 @@ pub struct TrialWriter {
 }
 
 impl TrialWriter {
-    /// Opens the file, and makes it where there is none. Its lines stay, except for a last one that is cut short.
+    /// Opens the file, or creates it. Its lines stay, except for a last one that is cut short.
     ///
     /// # Errors
     ///
@@ -177,14 +178,14 @@ impl TrialWriter {
         let last = bytes.get(whole..).unwrap_or_default();
         match trial(last) {
             _ if last.is_empty() => {}
-            // A last line that lacks only its line feed.
+            // The last line lacks only its line feed.
             Ok(_) => file.write_all(b"\n").map_err(io)?,
             Err(_) => file.set_len(whole as u64).map_err(io)?,
         }
         Ok(TrialWriter { file, path: path.to_owned() })
     }
 
-    /// Adds a trial.
+    /// Appends a trial.
     ///
     /// # Errors
     ///
@@ -202,7 +203,7 @@ mod tests {
     use crate::lab::record::example::trial as a_trial;
 
     #[test]
-    fn a_file_that_never_ends_is_read_to_a_bound() {
+    fn an_endless_file_is_read_up_to_a_limit() {
         assert_eq!(read_at_most(std::io::repeat(b'\n'), 100).unwrap_err().kind(), ErrorKind::TooLarge);
         assert_eq!(read_at_most([b'x'; 100].as_slice(), 100).unwrap().len(), 100);
         let error = read(Path::new("/dev/zero")).unwrap_err();
@@ -210,31 +211,31 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_trial_is_named() {
+    fn an_invalid_line_is_reported_by_number() {
         let error = parse(b"\n{\"schema_version\":1}\n").unwrap_err();
-        assert_eq!(error.to_string(), "line 2: no record of a trial: missing field `id` at column 20");
+        assert_eq!(error.to_string(), "line 2: not a trial: missing field `id` at column 20");
     }
 
     #[test]
-    fn the_place_in_a_line_is_one_that_an_editor_shows() {
+    fn columns_are_those_of_an_editor() {
         let error = parse(b"{\n").unwrap_err();
-        assert_eq!(error.what(), "line 1: no record of a trial: EOF while parsing an object at column 1");
+        assert_eq!(error.what(), "line 1: not a trial: EOF while parsing an object at column 1");
     }
 
     #[test]
-    fn a_record_of_another_form_is_told_as_such() {
+    fn an_unknown_schema_version_is_reported() {
         let error = parse(b"{\"schema_version\":7,\"soul\":null}").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert_eq!(error.to_string(), "line 1: a record of form 7; this version knows forms 1 to 2");
+        assert_eq!(error.to_string(), "line 1: unknown schema_version 7; known are 1 to 2");
     }
 
     #[test]
-    fn what_an_interrupted_run_left_is_added_to() {
+    fn a_file_of_an_interrupted_run_is_appended_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/trials.jsonl");
         TrialWriter::open(&path).unwrap().add(&a_trial("1")).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        // Cut in its middle, and cut before its line feed only.
+        // Cut in its middle, and cut before its line feed.
         for (end, is_cut, expected) in [(whole.len() - 9, true, &["2"][..]), (whole.len() - 1, false, &["1", "2"])] {
             std::fs::write(&path, &whole[..end]).unwrap();
             let stored = read(&path).unwrap();
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn both_files_of_a_folder_are_read_and_new_trials_go_to_the_newer_one() {
+    fn both_file_names_of_a_folder_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let line =
             serde_json::to_string(&a_trial("1")).unwrap().replace("\"schema_version\":2", "\"schema_version\":1");
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_trials_with_one_id_the_later_one_counts() {
+    fn the_later_of_two_trials_with_one_id_counts() {
         let later = Trial { seconds: 2.0, ..a_trial("1") };
         let trials = [a_trial("1"), a_trial("2"), later.clone()];
         assert_eq!(latest(&trials), [&later, &trials[1]]);

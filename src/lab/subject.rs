@@ -1,4 +1,4 @@
-//! A module that is tried: its bytes, and what the lab must know of them.
+//! A module to be tried.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,14 +12,14 @@ use crate::lab::wire::Exercise;
 use crate::module::{self, Module, name_of_file};
 use crate::walk::Walk;
 
-/// A module that is tried.
+/// A module to be tried.
 #[derive(Clone, Debug)]
 pub struct TrialSubject {
-    /// What is recorded of it.
+    /// Its description in records.
     pub seen: TrialModule,
-    /// Its bytes, decompressed, with the trailer.
+    /// Its uncompressed bytes, with the trailer.
     pub bytes: Vec<u8>,
-    /// The same, read; `None` for one that contradicts itself.
+    /// The parsed module; `None` if the file is malformed.
     pub module: Option<Module>,
 }
 
@@ -28,7 +28,7 @@ impl TrialSubject {
     ///
     /// # Errors
     ///
-    /// Those of [`module::with_bytes`]; [`ErrorKind::NotAModule`] for what does not begin as ELF does.
+    /// Those of [`module::with_bytes`]; [`ErrorKind::NotAModule`] for a file without the ELF magic.
     pub fn open(path: &Path, max_size: u64) -> Result<TrialSubject> {
         let bytes = module::with_bytes(path, max_size, <[u8]>::to_vec)?;
         if !bytes.starts_with(b"\x7fELF") {
@@ -37,7 +37,7 @@ impl TrialSubject {
         Ok(TrialSubject::new(bytes, path, None))
     }
 
-    /// A module by its bytes: where they were read, and the kernel that they were taken from.
+    /// A module from its bytes, the path from which they were read, and the kernel from which they were taken.
     pub fn new(bytes: Vec<u8>, path: &Path, origin: Option<String>) -> TrialSubject {
         let module = Module::read(&bytes).ok();
         let name = module.as_ref().map_or_else(|| name_of_file(path), |module| module.name_or_stem(path));
@@ -52,19 +52,19 @@ impl TrialSubject {
         TrialSubject { seen, bytes, module }
     }
 
-    /// Is its vermagic another one than the kernel's, as far as that is known?
+    /// Does its vermagic differ from the kernel's, provided that both are known?
     pub fn differs_from(&self, kernel: &Kernel) -> bool {
         let ours = self.seen.vermagic.as_deref().unwrap_or_default();
         kernel.vermagic.as_ref().is_some_and(|theirs| theirs.value.as_bytes() != ours.as_bytes())
     }
 
-    /// Has it an init function, as far as `struct module` tells?
+    /// Does `struct module` have an init function?
     pub fn has_init(&self) -> bool {
         let this_module = self.module.as_ref().and_then(|module| module.this_module.as_ref());
         this_module.is_some_and(|this_module| this_module.fingerprint.init.is_some())
     }
 
-    /// What the probe must know: what kinds of links and file systems it says that it has.
+    /// What the probe needs: the link types and file systems that the module's aliases name.
     pub fn exercise(&self, probe: &[String]) -> Exercise {
         let aliases = |prefix: &str| {
             let entries = self.module.iter().flat_map(|module| &module.modinfo.entries);
@@ -76,13 +76,13 @@ impl TrialSubject {
     }
 }
 
-/// The modules that these names stand for: files, module files in and below directories, and names of modules, which are
+/// The modules that these names stand for: files; module files in and below directories; names of modules, which are
 /// taken from each of the kernels `built_for`.
 ///
 /// # Errors
 ///
-/// Those of [`TrialSubject::open`], [`files::of`] and the directory walk; [`ErrorKind::NotFound`] for a name that no kernel
-/// has, or for which no kernel is given.
+/// Those of [`TrialSubject::open`], [`files::of`] and the directory walk; [`ErrorKind::NotFound`] for a name that a
+/// kernel does not have, or if there is no kernel to take it from.
 pub fn subjects(names: &[OsString], built_for: &[OsString], lookup: &Lookup) -> Result<Vec<TrialSubject>> {
     let mut found = Vec::new();
     let mut named = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Trials, counted: per kernel and load mode, and what they come to as a whole. Pure.
+//! Counts trials per kernel and load mode, and draws a conclusion from all. Pure.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl AgreementCounts {
     }
 }
 
-/// The trials of a kernel in one load mode, as controls or not.
+/// The trials on a kernel in one load mode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TallyRow {
     /// The kernel's release.
@@ -44,11 +44,11 @@ pub struct TallyRow {
     /// How many agree with their predictions.
     #[serde(flatten)]
     pub agreement: AgreementCounts,
-    /// How many have each outcome, as far as it occurs.
+    /// How many have each outcome that occurs.
     pub outcomes: BTreeMap<TrialOutcome, usize>,
 }
 
-/// One row for each kernel, role and load mode that occurs: kernels in the order of their first trials, controls before the
+/// One row per kernel, role and load mode that occurs: kernels in the order of their first trials, controls before
 /// modules in question, load modes in the order of tables.
 pub fn rows(trials: &[Trial]) -> Vec<TallyRow> {
     let mut kernels: Vec<&str> = Vec::new();
@@ -70,22 +70,22 @@ pub fn rows(trials: &[Trial]) -> Vec<TallyRow> {
     groups.into_iter().map(row).collect()
 }
 
-/// What a run of trials comes to as a whole.
+/// The conclusion from a run of trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
-    /// In at least one trial QEMU or the kernel did not come up.
+    /// In at least one trial QEMU failed or the kernel did not boot.
     LabFailed,
     /// At least one trial did not come out as predicted.
     NotAsPredicted,
-    /// None of the modules in question was tried.
+    /// No module in question was tried.
     NothingTried,
     /// All trials that can be compared came out as predicted.
     AsPredicted,
 }
 
 impl Conclusion {
-    /// The conclusion from these trials; the first that applies, in the order of the variants.
+    /// The conclusion: the first variant that applies, in their order.
     pub fn of(trials: &[Trial]) -> Conclusion {
         let is_lab_failure = |trial: &Trial| matches!(trial.outcome, TrialOutcome::QemuError | TrialOutcome::NoBoot);
         let is_idle = |trial: &Trial| trial.outcome == TrialOutcome::NotRun || trial.role == TrialRole::Control;

@@ -1,4 +1,4 @@
-//! The kernel on which modules are tried: its facts, its image, and its own modules.
+//! The kernel on which modules are loaded: its facts, its image, and its own modules.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,11 +10,11 @@ use crate::kernel::{Fact, Kernel, Lookup, Policy};
 use crate::lab::guest::{self, GuestSettings};
 use crate::lab::subject::TrialSubject;
 
-/// What a file system may need to be used, as far as the kernel has it as modules: a disk, and the character sets that
-/// FAT asks for in Debian's configuration.
+/// Modules that a file system may need for its use, if the kernel has them as modules: a disk, and the character sets
+/// that FAT requests in Debian's configuration.
 pub(super) const FOR_FILESYSTEMS: [&str; 3] = ["brd", "nls_cp437", "nls_ascii"];
 
-/// A kernel to be asked, with its image and its own modules.
+/// A kernel with its image and its own modules.
 #[derive(Debug)]
 pub struct TargetKernel {
     /// Its facts.
@@ -24,13 +24,13 @@ pub struct TargetKernel {
 }
 
 impl TargetKernel {
-    /// Takes its image, and the modules of these names with all that they need, out of where the kernel is, which is
-    /// named as in [`crate::kernel::named`].
+    /// Opens the kernel of this name (see [`crate::kernel::named`]), with its image and these of its modules,
+    /// including the modules that they need.
     ///
     /// # Errors
     ///
-    /// Those of [`crate::kernel::named`], [`guest::ready`] and [`files::of`]; [`ErrorKind::NotFound`] if there is no image
-    /// to boot.
+    /// Those of [`crate::kernel::named`], [`guest::ready`] and [`files::of`]; [`ErrorKind::NotFound`] if there is no
+    /// image to boot.
     pub fn open(
         name: &OsStr,
         modules: &BTreeSet<String>,
@@ -38,13 +38,13 @@ impl TargetKernel {
         lookup: &Lookup,
     ) -> Result<TargetKernel> {
         let no_image = || {
-            let hint = "name a package, or the folder that has boot/vmlinuz-RELEASE beside lib/modules/RELEASE";
+            let hint = "name a package, or the folder with boot/vmlinuz-RELEASE and lib/modules/RELEASE";
             Error::new(ErrorKind::NotFound, "there is no image to boot there").hint(hint).on(Path::new(name))
         };
         let mut kernel = crate::kernel::named(name, lookup)?;
-        // The guest's kernel is booted anew: what the running one has loaded, or was told, does not hold there.
+        // The guest boots this kernel, so the state and the command line of the running kernel do not apply.
         kernel.facts.policy = Some(policy(&settings.command_line));
-        // The line of its version is in every image, and nowhere else.
+        // The version line is present in every image, and nowhere else.
         let (Some(_), Some(machine)) = (&kernel.facts.banner, &kernel.facts.machine) else { return Err(no_image()) };
         let machine = machine.value.number;
         guest::ready(machine, settings)?;
@@ -57,15 +57,15 @@ impl TargetKernel {
         Ok(TargetKernel { kernel, files })
     }
 
-    /// The kernel's own module of a name.
+    /// The kernel's own module of this name.
     pub fn own(&self, name: &str) -> Option<TrialSubject> {
         let file = self.files.modules.get(name)?;
         Some(TrialSubject::new(file.bytes.clone(), Path::new(&file.path), Some(self.kernel.name.to_string())))
     }
 }
 
-/// What a kernel is told by its command line (Documentation/admin-guide/kernel-parameters.txt). Of several words the last
-/// one counts.
+/// The policy that a kernel command line sets (Documentation/admin-guide/kernel-parameters.txt). The last one of
+/// repeated parameters counts.
 fn policy(command_line: &str) -> Fact<Policy> {
     let last = |name: &str| {
         let words = command_line.split_ascii_whitespace().rev();
@@ -88,12 +88,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_command_line_says_of_modules_is_known() {
+    fn the_command_line_sets_the_policy_for_modules() {
         let told = |line: &str| policy(line).value;
         assert_eq!(told("quiet"), Policy::default());
         assert_eq!(told("module.sig_enforce=1").sig_enforce, Some(true));
         assert_eq!(told("module.sig_enforce").sig_enforce, Some(true));
-        // It can't be taken back, and what the configuration says stays.
+        // This parameter cannot be unset, and the kernel's configuration still applies.
         assert_eq!(told("module.sig_enforce=0").sig_enforce, None);
         assert_eq!(told("lockdown=integrity quiet").locked_down, Some(true));
         assert_eq!(told("module_blacklist=a module_blacklist=b,c").blacklist, ["b", "c"]);

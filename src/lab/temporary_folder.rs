@@ -1,4 +1,4 @@
-//! The lab's temporary folders: a guest's memory and sockets. A run that was killed leaves one behind, and the next run
+//! The lab's temporary folders, with a guest's memory and sockets. A killed run leaves its folder, and the next run
 //! removes it.
 
 use std::fs::{File, TryLockError};
@@ -9,22 +9,22 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// How the folders' names begin.
+/// The beginning of the folders' names.
 const PREFIX: &str = "kmodlab-lab-";
 
-/// The file in each that is locked as long as its run lives.
+/// The file in each folder that is locked as long as its run lives.
 const LOCK: &str = "lock";
 
 /// A folder of this run.
 #[derive(Debug)]
 pub(super) struct TemporaryFolder {
     folder: TempDir,
-    /// Holds the lock.
+    /// Keeps the lock.
     _lock: File,
 }
 
 impl TemporaryFolder {
-    /// Makes one, and removes those of runs that are over.
+    /// Creates a folder, and removes those of runs that have ended.
     pub(super) fn new() -> Result<TemporaryFolder> {
         sweep(&std::env::temp_dir());
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir();
@@ -40,7 +40,7 @@ impl TemporaryFolder {
     }
 }
 
-/// Removes this user's folders that nobody holds.
+/// Removes folders of this user that are not locked.
 fn sweep(temporary: &Path) {
     let own = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
@@ -50,7 +50,7 @@ fn sweep(temporary: &Path) {
         if !is_named || !is_own() {
             continue;
         }
-        // A folder without a lock is being made just now.
+        // A folder without a lock file is just being created.
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
         if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
             let _ = std::fs::remove_dir_all(&path);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_run_left_is_removed_and_what_a_living_one_holds_is_not() {
+    fn only_folders_of_ended_runs_are_removed() {
         let temporary = tempfile::tempdir().unwrap();
         let make = |name: &str| {
             let folder = temporary.path().join(name);

@@ -1,7 +1,8 @@
-//! What lab and agent tell each other over the second serial port: JSON Lines, each with its number and a checksum.
+//! The messages between the lab and the agent, over the second serial port: JSON Lines, each with a sequence number
+//! and a checksum.
 //!
-//! The checksum finds lines that got mixed up or cut. It is no proof of who wrote a line: a module that runs in the
-//! guest's kernel can write whatever it likes, and must not be believed more than any stranger.
+//! The checksum detects mixed or truncated lines. It does not authenticate the sender: a module in the guest's kernel
+//! can write any message, so messages are untrusted.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,27 +10,27 @@ use serde_json::value::RawValue;
 
 use crate::lab::record::{Init, ModuleState, Phase, ProbeResult};
 
-/// The name that this program is started by as the first process of a guest.
+/// The name under which this program is the first process of a guest.
 pub const AGENT: &str = "kmodlab-agent";
 
-/// The longest line that is read, in bytes. A log line has about a thousand at most, and they are sent in small lots.
+/// The most bytes of a line. A log line has at most about a thousand, and few are sent together.
 pub const LONGEST_LINE: u64 = 64 << 10;
 
-/// The text of the line by which the agent marks a phase in the kernel's log.
+/// The beginning of the line with which the agent marks a phase in the kernel's log, before [`Phase::name`].
 pub const PHASE_MARK: &str = "kmodlab: phase ";
 
-/// What is noted of a user's probe that could not be started: then nothing was looked at.
-pub const PROBE_FAILED: &str = "the probe can't be started";
+/// The result if the user's probe could not be started: nothing was checked.
+pub const PROBE_FAILED: &str = "the probe cannot be started";
 
-/// What the agent is to do: one trial.
+/// An order to the agent: one trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrialOrder {
-    /// The trial's number, which comes back in what is said of it.
+    /// The trial's number, which the agent's messages repeat.
     pub trial: u32,
     /// The module's name.
     pub name: String,
-    /// Its file in the initramfs.
+    /// Its path in the initramfs.
     pub file: String,
     /// The flags of finit_module(2).
     #[serde(skip_serializing_if = "is_zero")]
@@ -37,31 +38,31 @@ pub struct TrialOrder {
     /// The module parameters, as insmod takes them.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub params: String,
-    /// Files of modules to be loaded before it, in this order.
+    /// The paths of modules to be loaded first, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<String>,
-    /// What is done with it when it is loaded; `None` leaves it at loading.
+    /// How the loaded module is used; `None` if it is only loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exercise: Option<Exercise>,
-    /// Is it to be unloaded, and with force?
+    /// How it is unloaded; `None` if it stays loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unload: Option<UnloadMode>,
 }
 
-/// What is not said need not be read: each byte costs a clone its time.
+/// Defaults are not sent: each byte costs a clone time.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// What the probe needs to know.
+/// What the probe needs to know about the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Exercise {
-    /// The kinds of links that the module says it has (its aliases `rtnl-link-KIND`).
+    /// The link types that the module provides (its aliases `rtnl-link-KIND`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
-    /// The file systems that it says it has (its aliases `fs-NAME`).
+    /// The file systems that it provides (its aliases `fs-NAME`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystems: Vec<String>,
     /// The user's own probe: program and arguments.
@@ -79,7 +80,7 @@ pub enum UnloadMode {
     Forced,
 }
 
-/// What the agent says.
+/// A message of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "kebab-case")]
 pub enum AgentMessage {
@@ -87,61 +88,61 @@ pub enum AgentMessage {
     Ready {
         /// `uname -r`.
         release: String,
-        /// Are there the trace events that tell what the loader and the module's init did?
+        /// Does the kernel have the trace events about the loader and init functions?
         traces: bool,
     },
-    /// It has the order of this trial.
+    /// It has received the order.
     Begin {
         /// The trial's number.
         trial: u32,
     },
     /// A phase begins.
     Phase {
-        /// Which.
+        /// The phase.
         phase: Phase,
     },
-    /// It is alive; once a second while a phase goes on.
+    /// A heartbeat: once per second during a phase.
     Beat,
-    /// What the module needs is loaded, or not.
+    /// The needed modules were loaded, as far as possible.
     Prepared {
         /// The kernel's taint.
         taint: u64,
-        /// What could not be loaded, with its errno.
+        /// The files that could not be loaded, with the errno of each.
         failed: Vec<(String, i32)>,
     },
-    /// finit_module came back, or its thread is gone.
+    /// finit_module returned, or its thread is gone.
     Loaded {
-        /// Its errno, 0 for success; `None` if it never returned.
+        /// Its errno, 0 for success; `None` if it did not return.
         errno: Option<i32>,
-        /// The trace event `module:module_load` was seen.
+        /// Was the trace event `module:module_load` seen?
         accepted: bool,
-        /// What became of the init function.
+        /// The fate of the init function.
         init: Init,
         /// /sys/module/NAME.
         state: Option<ModuleState>,
     },
-    /// What the probe saw.
+    /// The probe is finished.
     Exercised {
-        /// All of it.
+        /// Its results.
         probe: Vec<ProbeResult>,
     },
-    /// delete_module came back, or its thread is gone.
+    /// delete_module returned, or its thread is gone.
     Unloaded {
-        /// Its errno, 0 for success; `None` if it never returned.
+        /// Its errno, 0 for success; `None` if it did not return.
         errno: Option<i32>,
-        /// Is /sys/module/NAME gone?
+        /// Has /sys/module/NAME disappeared?
         gone: bool,
     },
     /// Lines of the kernel's log.
     Log {
-        /// The phase in which they came.
+        /// The phase in which they were logged.
         phase: Phase,
         /// The lines.
         lines: Vec<String>,
     },
-    /// The phase's thread does not come back: the rest of the trial is left out.
+    /// The phase's thread does not return; the rest of the trial is skipped.
     Stuck {
-        /// Which phase.
+        /// The phase.
         phase: Phase,
     },
     /// The trial is over.
@@ -151,7 +152,7 @@ pub enum AgentMessage {
     },
 }
 
-/// One line.
+/// A line.
 #[derive(Serialize, Deserialize)]
 struct Envelope<'l> {
     seq: u64,
@@ -167,7 +168,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// The line for a message, with its newline.
+/// Encodes a message as a line, with its newline.
 pub fn encode(seq: u64, message: &impl Serialize) -> serde_json::Result<String> {
     let body = serde_json::value::to_raw_value(message)?;
     let crc = checksum(body.get().as_bytes());
@@ -176,20 +177,20 @@ pub fn encode(seq: u64, message: &impl Serialize) -> serde_json::Result<String> 
     Ok(line)
 }
 
-/// The message in a line, which must have this number.
+/// Decodes a line, which must have this sequence number.
 ///
 /// # Errors
 ///
-/// What is wrong with the line, in words.
+/// A description of the mistake.
 pub fn decode<T: DeserializeOwned>(seq: u64, line: &str) -> Result<T, String> {
-    let envelope: Envelope<'_> = serde_json::from_str(line).map_err(|_| "a line that is no record".to_owned())?;
+    let envelope: Envelope<'_> = serde_json::from_str(line).map_err(|_| "a line that is not a message".to_owned())?;
     if envelope.seq != seq {
-        return Err(format!("record {} where {seq} is due", envelope.seq));
+        return Err(format!("message {} instead of {seq}", envelope.seq));
     }
     if checksum(envelope.body.get().as_bytes()) != envelope.crc {
-        return Err(format!("record {seq} does not fit its checksum"));
+        return Err(format!("message {seq} does not match its checksum"));
     }
-    serde_json::from_str(envelope.body.get()).map_err(|_| format!("record {seq} is of no kind that is known"))
+    serde_json::from_str(envelope.body.get()).map_err(|_| format!("message {seq} is of an unknown kind"))
 }
 
 #[cfg(test)]
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_comes_back_as_it_was() {
+    fn decoding_reverses_encoding() {
         let said = AgentMessage::Log { phase: Phase::Load, lines: vec!["dummy: \u{7f}\"loading\"".to_owned()] };
         let line = encode(7, &said).unwrap();
         assert_eq!(line.matches('\n').count(), 1);
@@ -205,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn lies_are_named() {
+    fn each_mistake_in_a_line_is_reported() {
         let line = encode(7, &AgentMessage::Beat).unwrap();
-        assert_eq!(decode::<AgentMessage>(8, &line), Err("record 7 where 8 is due".to_owned()));
-        assert_eq!(decode::<AgentMessage>(7, "hello"), Err("a line that is no record".to_owned()));
+        assert_eq!(decode::<AgentMessage>(8, &line), Err("message 7 instead of 8".to_owned()));
+        assert_eq!(decode::<AgentMessage>(7, "hello"), Err("a line that is not a message".to_owned()));
         let forged = line.replace("beat", "bead");
-        assert_eq!(decode::<AgentMessage>(7, &forged), Err("record 7 does not fit its checksum".to_owned()));
+        assert_eq!(decode::<AgentMessage>(7, &forged), Err("message 7 does not match its checksum".to_owned()));
         let other = encode(7, &"beat").unwrap();
-        assert_eq!(decode::<AgentMessage>(7, &other), Err("record 7 is of no kind that is known".to_owned()));
+        assert_eq!(decode::<AgentMessage>(7, &other), Err("message 7 is of an unknown kind".to_owned()));
     }
 }

@@ -80,13 +80,13 @@ fn a_guest_that_lies_or_stands_still_is_told_and_bounded() {
     let guest = liar(LONG);
     let before = resident();
     for (name, why) in [
-        ("wrong-number", "record 7 where 1 is due"),
-        ("wrong-checksum", "record 1 does not fit its checksum"),
-        ("another-trial", "a record of trial 2, which was not asked for"),
-        ("no-json", "a line that is no record"),
-        ("loaded-before-it-began", "what was loaded in the phase boot"),
-        ("unknown-record", "record 1 is of no kind that is known"),
-        ("never-ends-a-line", "a line that is no record"),
+        ("wrong-number", "message 7 instead of 1"),
+        ("wrong-checksum", "message 1 does not match its checksum"),
+        ("another-trial", "a message about trial 2, which was not ordered"),
+        ("no-json", "a line that is not a message"),
+        ("loaded-before-it-began", "the result of loading in the phase boot"),
+        ("unknown-record", "message 1 is of an unknown kind"),
+        ("never-ends-a-line", "a line that is not a message"),
         ("never-stops-talking", "more than 4194304 bytes of records"),
     ] {
         let observed = asked(&guest, name, LONG);
