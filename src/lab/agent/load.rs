@@ -1,4 +1,4 @@
-//! One trial, phase by phase.
+//! Runs one trial, phase by phase.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -16,27 +16,27 @@ use crate::lab::agent::worker::{GuardedWorker, WorkEnd};
 use crate::lab::record::{Init, ModuleState, Phase};
 use crate::lab::wire::{AgentMessage, TrialOrder, UnloadMode};
 
-/// How long a phase may take. The longest init function of a module that is known here measures for two seconds.
+/// The time limit of a phase. The longest known init function of a module measures for two seconds.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How many lines of the log go into one record.
+/// The number of log lines per message.
 const LOT: usize = 20;
 
-/// delete_module(2) knows O_NONBLOCK and, for force, O_TRUNC.
+/// Flags of delete_module(2): O_NONBLOCK and, for force, O_TRUNC.
 const DELETE_PLAIN: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 const DELETE_FORCED: i32 = DELETE_PLAIN | rustix::fs::OFlags::TRUNC.bits() as i32;
 
-/// What a trial is done with.
+/// Runs trials in a guest.
 pub(super) struct TrialRunner {
     pub(super) port: ResultPort,
     pub(super) log: KernelLog,
     pub(super) worker: GuardedWorker,
-    /// What there was when the guest was booted.
+    /// The state at the end of the guest's boot.
     pub(super) at_boot: Arc<SystemSnapshot>,
 }
 
 impl TrialRunner {
-    /// Does what the order says. An error is one of the port, and the end of everything.
+    /// Runs the ordered trial. An error is one of the port, after which the agent cannot continue.
     pub(super) fn trial(&mut self, order: &TrialOrder) -> Result<(), String> {
         self.log.read();
         self.port.say(&AgentMessage::Begin { trial: order.trial })?;
@@ -59,7 +59,7 @@ impl TrialRunner {
         self.unload(order)
     }
 
-    /// Does a phase's work, and tells the lines that the kernel logged meanwhile.
+    /// Runs the work of a phase, and sends the lines that the kernel logs meanwhile.
     fn phase<T: Send + 'static>(
         &mut self,
         phase: Phase,
@@ -74,14 +74,14 @@ impl TrialRunner {
         Ok(ended)
     }
 
-    /// Loads what the module needs, and looks at what there is without it.
+    /// Loads the modules that are needed, and takes a snapshot of the system without the module.
     fn prepare(&mut self, order: &TrialOrder) -> Result<Option<Arc<SystemSnapshot>>, String> {
         let (files, at_boot) = (order.before.clone(), Arc::clone(&self.at_boot));
         let work = move || {
             let load = |file: &String| finit(file, "", 0);
             let failed: Vec<(String, i32)> =
                 files.iter().map(|file| (file.clone(), load(file))).filter(|(_, errno)| *errno != 0).collect();
-            // What was loaded may have brought devices of its own.
+            // The loaded modules may have created devices.
             (failed, if files.is_empty() { at_boot } else { Arc::new(SystemSnapshot::look()) })
         };
         match self.phase(Phase::Prepare, work)? {
@@ -94,7 +94,7 @@ impl TrialRunner {
         }
     }
 
-    /// Loads the module. Is it there to be used?
+    /// Loads the module. Returns whether it can be used.
     fn load(&mut self, order: &TrialOrder) -> Result<bool, String> {
         let (file, params, flags) = (order.file.clone(), order.params.clone(), order.flags);
         let ended = self.phase(Phase::Load, move || finit(&file, &params, flags))?;
@@ -103,7 +103,7 @@ impl TrialRunner {
             WorkEnd::With(errno) => Some(errno),
             WorkEnd::Killed | WorkEnd::Not => None,
         };
-        // A kernel without the trace events tells less: that it took a module shows by success alone.
+        // Without the trace events only a successful call shows that the kernel accepted the module.
         let accepted = traced || errno == Some(0);
         let init = if accepted && !traced { Init::Returned(0) } else { init };
         self.port.say(&AgentMessage::Loaded { errno, accepted, init, state: state(&order.name) })?;
@@ -134,7 +134,7 @@ impl TrialRunner {
     }
 }
 
-/// finit_module(2); its errno, or 0.
+/// Calls finit_module(2); returns its errno, or 0.
 fn finit(file: &str, params: &str, flags: u32) -> i32 {
     let load = || {
         let file = File::open(format!("/{file}")).map_err(|_| Errno::NOENT)?;
@@ -148,12 +148,12 @@ fn errno(result: rustix::io::Result<()>) -> i32 {
     result.map_or_else(|e| e.raw_os_error(), |()| 0)
 }
 
-/// The kernel's taint, as a number.
+/// The kernel's taint bits.
 fn taint() -> u64 {
     fs::read_to_string("/proc/sys/kernel/tainted").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-/// What /sys/module says of a module that can be loaded; `None` if it is not there.
+/// The state of a loadable module in /sys/module; `None` if it is not there.
 fn state(name: &str) -> Option<ModuleState> {
     let read = |file: &str| fs::read_to_string(format!("/sys/module/{name}/{file}")).map(|text| text.trim().to_owned());
     let initstate = read("initstate").ok()?;

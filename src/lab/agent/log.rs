@@ -1,4 +1,4 @@
-//! The kernel's log, as /dev/kmsg gives it (Documentation/ABI/testing/dev-kmsg).
+//! The kernel's log, read from /dev/kmsg (Documentation/ABI/testing/dev-kmsg).
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use crate::lab::record::Phase;
 use crate::lab::wire::PHASE_MARK;
 
-/// The most lines that are told of one phase: the first and the last half of it.
+/// The most lines that are sent per phase: its first and its last ones, half of the limit each.
 const MOST_LINES: usize = 400;
 
 pub(super) struct KernelLog {
@@ -28,7 +28,7 @@ impl KernelLog {
         loop {
             match self.file.read(&mut record) {
                 Ok(read) if read > 0 => lines.extend(lines_of(record.get(..read).unwrap_or_default())),
-                // Records were overwritten before they were read: the next read goes on with what is there.
+                // Records were overwritten before they were read; the next read continues with the oldest one left.
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 _ => break,
@@ -45,15 +45,16 @@ impl KernelLog {
         lines
     }
 
-    /// Marks the beginning of a phase, so that a console tells what came when.
+    /// Marks the beginning of a phase in the log, and so on the console.
     pub(super) fn mark(phase: Phase) {
         // Priority 6 is informational.
         let _ = std::fs::write("/dev/kmsg", format!("<6>{PHASE_MARK}{}", phase.name()));
     }
 }
 
-/// The lines of a record: `priority,sequence,time,flags;text\n KEY=value\n`. Unprintable bytes of the text are escaped
-/// as \xNN, and one message may be several lines.
+/// The lines of a record `priority,sequence,time,flags;text\
+///  KEY=value\
+/// `. Unprintable bytes of the text are escaped as \\xNN. A message may have several lines.
 fn lines_of(record: &[u8]) -> Vec<String> {
     let Some(at) = record.iter().position(|byte| *byte == b';') else { return Vec::new() };
     let text = record.get(at + 1..).unwrap_or_default();

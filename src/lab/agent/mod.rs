@@ -1,8 +1,8 @@
-//! The first process of a guest: this program, alone in its initramfs with the modules. It loads what it is told to,
-//! looks at what comes of it, and reports.
+//! The agent: this program as the first process of a guest, alone in the initramfs with the modules. It loads modules
+//! as ordered, examines the results, and reports them.
 //!
-//! Each phase runs in a thread of its own with a time limit: a thread that oopses in the kernel is gone, one that waits
-//! for ever is left behind, and the first thread goes on reporting. What it can't do it says on the console.
+//! Each phase runs in a separate thread with a time limit. A thread that oopses in the kernel is gone, and one that
+//! blocks for ever is abandoned; the first thread continues to report. Fatal errors go to the console.
 
 mod load;
 mod log;
@@ -26,16 +26,16 @@ use port::ResultPort;
 use probe::{SCRATCH, SystemSnapshot};
 use worker::GuardedWorker;
 
-/// Is this process a guest's first one? A container's first process is called otherwise.
+/// Is this process the first one of a guest? The first process of a container has another name.
 pub fn is_agent(name: &OsString) -> bool {
     std::process::id() == 1 && std::path::Path::new(name).file_name() == Some(OsStr::new(AGENT))
 }
 
-/// Runs the guest. It does not return before the guest ends, unless something is wrong, and then the kernel panics.
+/// Runs the agent. It returns only after an error, and then the kernel panics.
 pub fn run() -> ExitCode {
     if let Err(why) = serve() {
         complain(&why);
-        // PID 1 must not end while somebody may still read the console.
+        // PID 1 must not end while the console may still be read.
         loop {
             std::thread::park();
         }
@@ -52,11 +52,12 @@ fn serve() -> Result<(), String> {
         ("tmpfs", SCRATCH),
     ] {
         let _ = fs::create_dir_all(place);
-        // Some kernels mount devtmpfs themselves, and some have no traces: what is missing shows when it is used.
+        // Some kernels mount devtmpfs themselves, and some have no tracefs; missing mounts cause errors on use.
         let _ = mount(kind, place, kind, MountFlags::empty(), None);
     }
     let log = KernelLog::open()?;
-    // Twice this many seconds without a scheduled task is a soft lockup, and the command line makes it a panic.
+    // A processor without a scheduled task for twice this many seconds is a soft lockup; the kernel command line makes
+    // it a panic.
     let _ = fs::write("/proc/sys/kernel/watchdog_thresh", "6");
     let (mut port, worker) = (ResultPort::open()?, GuardedWorker::start()?);
     let traces = trace::enable();
@@ -70,7 +71,7 @@ fn serve() -> Result<(), String> {
     }
 }
 
-/// A word on the console.
+/// Prints a line on the console.
 fn complain(what: &str) {
     let _ = fs::write("/dev/console", format!("kmodlab: {what}\n"));
 }

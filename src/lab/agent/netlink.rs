@@ -1,4 +1,4 @@
-//! Network devices over rtnetlink(7): made, brought up, given an address, deleted.
+//! Network devices over rtnetlink(7): creating, bringing up, assigning an address, deleting.
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
@@ -22,7 +22,7 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const AF_INET: u8 = 2;
 
-/// Makes a device of a kind: `ip link add NAME type KIND`.
+/// Creates a device of this type: `ip link add NAME type KIND`.
 pub(super) fn add(name: &str, kind: &str) -> Result<(), String> {
     let mut info = Vec::new();
     attribute(&mut info, IFLA_INFO_KIND, kind.as_bytes());
@@ -42,7 +42,7 @@ pub(super) fn up(index: u32) -> Result<(), String> {
     ask(RTM_NEWLINK, 0, &link(index, IFF_UP, IFF_UP))
 }
 
-/// Gives a device an address with its net of 256: `ip addr add ADDRESS/24`.
+/// Assigns an address with a 24-bit prefix: `ip addr add ADDRESS/24`.
 pub(super) fn address(index: u32, address: [u8; 4]) -> Result<(), String> {
     let mut body = vec![AF_INET, 24, 0, 0];
     body.extend_from_slice(&index.to_ne_bytes());
@@ -60,7 +60,7 @@ fn link(index: u32, flags: u32, change: u32) -> Vec<u8> {
     body
 }
 
-/// `struct rtattr`, and the bytes up to the next multiple of four.
+/// `struct rtattr` with padding to a multiple of four bytes.
 fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
     body.extend_from_slice(&kind.to_ne_bytes());
@@ -68,7 +68,7 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.resize(body.len().next_multiple_of(4), 0);
 }
 
-/// Sends one request, and waits for its answer.
+/// Sends a request, and waits for the answer.
 fn ask(kind: u16, flags: u16, body: &[u8]) -> Result<(), String> {
     let words = |e: rustix::io::Errno| errno_name(e.raw_os_error()).into_owned();
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).map_err(words)?;
@@ -87,6 +87,6 @@ fn ask(kind: u16, flags: u16, body: &[u8]) -> Result<(), String> {
     match (kind, errno) {
         (Some(NLMSG_ERROR), Some(0)) => Ok(()),
         (Some(NLMSG_ERROR), Some(errno)) => Err(errno_name(-errno).into_owned()),
-        _ => Err("an answer of no known kind".to_owned()),
+        _ => Err("an answer of an unknown type".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! The result port: a serial port beside the console.
+//! The agent's end of the result port, the second serial port.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +17,7 @@ pub(super) struct ResultPort {
 }
 
 impl ResultPort {
-    /// The first that is there. Numbers of ports that have no hardware are there, too, and can't be asked anything.
+    /// Opens the first port with hardware. Device nodes of ports without hardware exist, too, but have no attributes.
     pub(super) fn open() -> Result<ResultPort, String> {
         let output = RESULT_PORTS.iter().find_map(|path| raw(path).ok());
         let output = output.ok_or("no result port: this kernel has no driver for it built in")?;
@@ -26,7 +26,7 @@ impl ResultPort {
     }
 
     pub(super) fn say(&mut self, said: &AgentMessage) -> Result<(), String> {
-        let line = wire::encode(self.said, said).map_err(|e| format!("a record: {e}"))?;
+        let line = wire::encode(self.said, said).map_err(|e| format!("a message: {e}"))?;
         self.said += 1;
         self.output.write_all(line.as_bytes()).map_err(|e| format!("the result port: {e}"))
     }

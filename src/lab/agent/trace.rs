@@ -1,6 +1,6 @@
-//! What the loader and the module's init function did, as trace events tell (Documentation/trace/ftrace.rst):
-//! `module:module_load` when all checks are passed and before the module's own code runs (load_module,
-//! kernel/module/main.c), `initcall:initcall_start` and `initcall_finish` around its init (do_one_initcall, init/main.c).
+//! Trace events of the loader and of init functions (Documentation/trace/ftrace.rst): `module:module_load` after all
+//! checks have passed and before the module's own code runs (load_module, kernel/module/main.c);
+//! `initcall:initcall_start` and `initcall_finish` before and after its init function (do_one_initcall, init/main.c).
 
 use std::fs;
 
@@ -8,15 +8,16 @@ use crate::lab::record::Init;
 
 const FOLDER: &str = "/sys/kernel/tracing";
 
-/// Turns the events on; false if this kernel does not have them.
+/// Enables the events; false if this kernel does not have them.
 pub(super) fn enable() -> bool {
     ["module/module_load", "initcall/initcall_start", "initcall/initcall_finish"]
         .iter()
         .all(|event| fs::write(format!("{FOLDER}/events/{event}/enable"), "1").is_ok())
 }
 
-/// What was seen of the module: did the loader take it, and what became of its init? What was loaded before it comes
-/// before it in the trace. (Clearing the trace in between takes 30 ms, since it waits for all readers.)
+/// The events of this module: was it accepted, and what happened to its init function? Events of modules loaded
+/// earlier precede them in the trace. (Clearing the trace in between would take 30 ms, since it waits for all
+/// readers.)
 pub(super) fn read(name: &str) -> (bool, Init) {
     told(
         &fs::read(format!("{FOLDER}/trace"))
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_init_that_ran_is_told_from_one_that_did_not() {
+    fn an_init_function_that_ran_is_recognised() {
         let head = "# tracer: nop\n#\n";
         let load = "   agent-27  [000] .....  2.1: module_load: dummy E\n";
         let start = "   agent-27  [000] .....  2.2: initcall_start: func=dummy_init_module+0x0/0x1000 [dummy]\n";

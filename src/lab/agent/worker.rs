@@ -1,31 +1,31 @@
-//! Work that may never come back: done by a thread of its own, with a time limit.
+//! Work that may never return, in a thread with a time limit.
 //!
-//! The thread waits from the guest's boot on, so that clones need not make one: in a clone each first step into code costs
-//! its translation.
+//! The thread is created at the guest's boot, so that clones need not create one: in a clone the first execution of
+//! any code costs its translation.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How long it is waited before it is looked whether the thread is still there.
+/// The time until the first check whether the thread still exists.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 
-/// How it ended.
+/// How the work ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WorkEnd<T> {
-    /// With this.
+    /// It returned this.
     With(T),
-    /// The kernel ended its thread: an oops in a system call.
+    /// The kernel killed its thread: an oops in a system call.
     Killed,
-    /// It goes on still.
+    /// It is still running.
     Not,
 }
 
 type GuardedWork = Box<dyn FnOnce() + Send>;
 
-/// The thread that does what may never come back.
+/// A thread for work that may never return.
 pub(super) struct GuardedWorker {
     work: SyncSender<GuardedWork>,
-    /// Its folder in /proc, which is gone when the thread is.
+    /// The thread's folder in /proc, which disappears with the thread.
     place: String,
 }
 
@@ -44,8 +44,8 @@ impl GuardedWorker {
         Ok(GuardedWorker { work, place: format!("/proc/self/task/{}", thread.as_raw_nonzero()) })
     }
 
-    /// Has it done; `beat` is called once a second meanwhile. After anything but [`WorkEnd::With`] there is no worker any
-    /// more, and the trial is over.
+    /// Runs the work. `beat` is called once per second meanwhile. After any result except [`WorkEnd::With`] the worker
+    /// is lost, and the trial is over.
     pub(super) fn run<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -64,13 +64,13 @@ impl GuardedWorker {
         loop {
             match result.recv_timeout(wait) {
                 Ok(value) => return Ok(WorkEnd::With(value)),
-                // It panicked; that is an error of this program.
+                // The work panicked, which is an error of this program.
                 Err(RecvTimeoutError::Disconnected) => return Ok(WorkEnd::Killed),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            // A thread that the kernel ended drops nothing: that it is gone shows only here.
+            // A thread killed by the kernel drops nothing; only the missing folder shows that it is gone.
             if !std::path::Path::new(&self.place).exists() {
-                // It may have answered in its last moment.
+                // It may have sent its result just before.
                 return Ok(result.try_recv().map_or(WorkEnd::Killed, WorkEnd::With));
             }
             if start.elapsed() > limit {
@@ -92,7 +92,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(30);
 
     #[test]
-    fn what_comes_back_is_given_and_what_does_not_is_left() {
+    fn results_are_returned_and_endless_work_is_abandoned() {
         let worker = GuardedWorker::start().unwrap();
         assert_eq!(worker.run(SOON, || 7, || Ok(())), Ok(WorkEnd::With(7)));
         assert_eq!(worker.run(SOON, || 8, || Ok(())), Ok(WorkEnd::With(8)));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn meanwhile_the_heart_beats() {
+    fn heartbeats_are_sent_during_the_work() {
         let mut beats = 0;
         let worker = GuardedWorker::start().unwrap();
         let work = || std::thread::sleep(Duration::from_millis(1300));

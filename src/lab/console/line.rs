@@ -1,44 +1,46 @@
-//! What one line of a kernel's console says by itself: what it begins or ends, a place, a function of a trace.
+//! Reads one line of console output: the beginning or end of a report, a location, a function of a call trace.
 //!
-//! Pure. Which sources the forms are from, [`super`] says.
+//! Pure. The parent module lists the kernel sources from which the forms are taken.
 
 use crate::lab::record::CrashKind;
 
-/// Of each line, so many bytes are read and kept. The kernel's own lines are shorter (LOG_LINE_MAX, 1024 less a prefix).
+/// The most bytes that are read and kept of a line. The kernel's own lines are shorter (LOG_LINE_MAX, 1024 minus a
+/// prefix).
 pub const LONGEST_LINE: usize = 1024;
 
-/// What a line says by itself.
+/// The meaning of a line on its own.
 pub(super) enum ConsoleEvent {
     /// A standstill, or the first line of a fault.
     Crash(CrashKind),
-    /// An oops's number.
+    /// The line with an oops's number.
     Died,
-    /// The kernel gives up: a panic, or the standstill that a watchdog panicked for.
+    /// A panic, or the standstill for which a watchdog panicked.
     Panic(CrashKind),
     /// A report that the kernel survives.
     Warning(ReportEnd),
-    /// A WARN or a BUG comes.
+    /// A WARN or a BUG begins.
     Begin,
     /// The end of a report.
     End,
 }
 
-/// What ends a report.
+/// How a report ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReportEnd {
-    /// `---[ end trace`: WARN, BUG and oopses.
+    /// With `---[ end trace`: WARN, BUG and oopses.
     AtMark,
-    /// The end of its trace: standstills and bare panics.
+    /// With the end of its trace: standstills and bare panics.
     WithTrace,
-    /// Anything: there may be no trace at all. One that began has an end.
+    /// After any line: there may be no trace. A trace that has begun has an end.
     Anywhere,
 }
 
-/// What a line begins or ends, if it does.
+/// The report that a line begins or ends, if it does.
 ///
-/// If the beginning of a line matches, so does the whole line: a cut log must not look worse than it was.
+/// The result for a prefix of a line is never worse than for the whole line, so a truncated log does not look worse
+/// than it was.
 pub(super) fn event(line: &str, is_whole: bool) -> Option<ConsoleEvent> {
-    // Nearly all lines go here.
+    // The fast path for nearly all lines.
     if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') {
         return None;
     }
@@ -67,7 +69,7 @@ pub(super) fn event(line: &str, is_whole: bool) -> Option<ConsoleEvent> {
     warning(line).map(ConsoleEvent::Warning)
 }
 
-/// What panicked: the kernel, or a watchdog in its name. `None` if the line breaks off before that is decided.
+/// The cause of a panic: the kernel, or a watchdog. `None` if the line is truncated before that is clear.
 fn panic_kind(reason: &str, is_whole: bool) -> Option<CrashKind> {
     const WATCHDOGS: [(&str, CrashKind); 4] = [
         // kernel/watchdog.c, kernel/watchdog_hld.c
@@ -92,7 +94,7 @@ fn standstill(line: &str) -> Option<CrashKind> {
         return Some(CrashKind::SoftLockup);
     }
     let is_hard = said.contains("hard LOCKUP") || said.contains("Hard LOCKUP");
-    // Behind the watchdog's name comes "CPU0: " from 6.5 on; powerpc says "CPU 3 Hard LOCKUP".
+    // The watchdog's name is followed by "CPU0: " from 6.5 on; powerpc prints "CPU 3 Hard LOCKUP".
     let is_watchdogs = said.starts_with("Watchdog ") || watched.is_some_and(|said| said.starts_with("CPU"));
     if is_hard && is_watchdogs {
         return Some(CrashKind::HardLockup);
@@ -115,9 +117,9 @@ fn is_bug(line: &str) -> bool {
         || place.contains(" [verbose debug info unavailable]")
 }
 
-/// The line that says which fault it was, before the oops's number.
+/// Is it the line with the kind of fault, which comes before the oops's number?
 fn is_fault(line: &str) -> bool {
-    // x86, and powerpc with its capitals
+    // x86, and powerpc with a capital letter
     const BUGS: [&str; 7] = [
         "unable to handle page fault for address",
         "kernel NULL pointer dereference, address",
@@ -140,7 +142,7 @@ fn is_fault(line: &str) -> bool {
 
 /// Is it the line with `[#1]`, which die() prints on each architecture?
 fn has_oops_number(line: &str) -> bool {
-    // What x86 says instead of "Oops: " up to 6.8 (arch/x86/kernel/traps.c); behind it there.
+    // Printed by x86 instead of "Oops: " up to 6.8 (arch/x86/kernel/traps.c), and after it since then.
     const TRAPS: [&str; 18] = [
         "general protection fault",
         "segment-related general protection fault",
@@ -171,13 +173,13 @@ fn has_oops_number(line: &str) -> bool {
         return true;
     }
     let Some((what, code)) = before.rsplit_once(": ") else { return false };
-    // s390 has the length of the instruction too: "monitor event: 0040 ilc:2 [#1]"
+    // s390 prints the length of the instruction, too: "monitor event: 0040 ilc:2 [#1]"
     let (code, is_s390) = code.split_once(" ilc:").map_or((code, false), |(code, _)| (code, true));
     let is_code = code.len() >= 4 && code.bytes().all(|b| b.is_ascii_hexdigit());
     is_code && (is_s390 || TRAPS.iter().any(|trap| what.starts_with(trap)))
 }
 
-/// What the kernel reports and survives, and how such a report ends.
+/// Is it a report that the kernel survives, and how does it end?
 fn warning(line: &str) -> Option<ReportEnd> {
     const BUGS: [&str; 23] = [
         "KASAN: ",
@@ -234,7 +236,7 @@ fn warning(line: &str) -> Option<ReportEnd> {
     ];
     let begins = |words: &[&str], text: &str| words.iter().any(|words| text.starts_with(words));
     if let Some(what) = line.strip_prefix("WARNING: ") {
-        // Up to 6.18 or so "CPU: 0 PID: 1 at FILE:LINE FUNCTION", then "FILE:LINE at FUNCTION, CPU#0: NAME/PID".
+        // Up to about 6.18 "CPU: 0 PID: 1 at FILE:LINE FUNCTION", then "FILE:LINE at FUNCTION, CPU#0: NAME/PID".
         if what.starts_with("CPU: ") || what.contains(", CPU#") {
             return Some(ReportEnd::AtMark);
         }
@@ -255,23 +257,23 @@ pub(super) fn is_trace_begin(line: &str) -> bool {
     line.starts_with("Call Trace:") || line.starts_with("Call trace:")
 }
 
-/// A line of a trace.
+/// A line of a call trace.
 pub(super) enum TraceLine<'l> {
     /// A function, as the kernel prints it.
     Sure(&'l str),
-    /// A function's address was found on the stack; it may be a leftover.
+    /// A function whose address was found on the stack; it may be a leftover.
     Unsure,
-    /// Registers, or the name of the stack.
+    /// Registers, or the name of a stack.
     Between,
-    /// The trace ends here.
+    /// The end of the trace.
     Last,
-    /// It is none.
+    /// Not part of a trace.
     None,
 }
 
 pub(super) fn call(line: &str) -> TraceLine<'_> {
     if let Some(stack) = line.trim().strip_prefix('<') {
-        // "<TASK>" is the last stack; below "<IRQ>" and its like there is another.
+        // "<TASK>" is the last stack; after "<IRQ>" and similar ones another follows.
         return match stack {
             "/TASK>" => TraceLine::Last,
             stack if stack.ends_with('>') && !stack.contains(' ') => TraceLine::Between,
@@ -282,7 +284,7 @@ pub(super) fn call(line: &str) -> TraceLine<'_> {
         return TraceLine::Between;
     }
     let (is_indented, text) = (line.starts_with([' ', '\t']), line.trim());
-    // s390 puts what it is not sure of in parentheses.
+    // s390 prints unreliable entries in parentheses.
     if text.starts_with("([<") || text.starts_with("? ") {
         return TraceLine::Unsure;
     }
@@ -299,7 +301,7 @@ pub(super) fn call(line: &str) -> TraceLine<'_> {
     }
 }
 
-/// Registers and code, which stand in the middle of a trace where an interrupt came.
+/// Registers and code, printed in the middle of a trace at the point of an interrupt.
 fn is_register(line: &str) -> bool {
     const NAMES: [&str; 24] = [
         "RIP: ",
@@ -330,14 +332,14 @@ fn is_register(line: &str) -> bool {
     NAMES.iter().any(|name| line.starts_with(name))
 }
 
-/// The function in a line that says where a processor was.
+/// The function in a line with a processor's location.
 pub(super) fn place(line: &str) -> Option<&str> {
     let is_pointer = |selector: &str| {
-        // The two lowest bits are the ring: 0 is the kernel's.
+        // The two lowest bits are the ring, which is 0 for the kernel.
         u16::from_str_radix(selector, 16).is_ok_and(|selector| selector & 3 == 0)
     };
     if let Some(pointer) = line.strip_prefix("RIP: ").or_else(|| line.strip_prefix("EIP: ")) {
-        // i386 has no selector before a function from 4.10 on.
+        // Since 4.10, i386 prints no selector before a function.
         let (selector, at) = pointer.split_once(':').filter(|(s, _)| s.len() == 4).unwrap_or(("0000", pointer));
         let at = behind_addresses(at);
         let address = at.split_whitespace().next().filter(|at| is_address(at));
@@ -352,12 +354,12 @@ pub(super) fn place(line: &str) -> Option<&str> {
     function(psw.split_once('(')?.1)
 }
 
-/// A number as the kernel prints a pointer that it has no name for.
+/// A pointer without a symbol name, as the kernel prints it.
 fn is_address(text: &str) -> bool {
     text.strip_prefix("0x").is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Without addresses in brackets before it: `[<ffffffff81000000>]`, `[c000000000001000]`.
+/// The text after addresses in brackets: `[<ffffffff81000000>]`, `[c000000000001000]`.
 fn behind_addresses(text: &str) -> &str {
     let mut rest = text.trim_start();
     while let Some((address, behind)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -370,7 +372,7 @@ fn behind_addresses(text: &str) -> &str {
     rest
 }
 
-/// `NAME+0xOFFSET/0xSIZE`, with `[MODULE]` behind it if there is one (kernel/kallsyms.c), at the beginning of a text.
+/// `NAME+0xOFFSET/0xSIZE` at the beginning of a text, with `[MODULE]` after it if there is one (kernel/kallsyms.c).
 pub(super) fn function(text: &str) -> Option<&str> {
     let (name, behind) = text.split_once("+0x")?;
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -384,8 +386,8 @@ pub(super) fn function(text: &str) -> Option<&str> {
     text.get(..text.len() - rest.len() + module)
 }
 
-/// A line without what the kernel puts before it, and without the terminal's commands there: `<4>`, `[    1.234567]`,
-/// `[   T42]`, each once, then a space. At most [`LONGEST_LINE`] bytes of it.
+/// A line without the kernel's prefixes (`<4>`, `[    1.234567]`, `[   T42]`, each once, then a space) and without
+/// terminal sequences before them. At most [`LONGEST_LINE`] bytes.
 pub(super) fn bare(line: &str) -> &str {
     let mut rest = line.strip_suffix('\r').unwrap_or(line);
     let (mut has_level, mut has_time, mut has_caller) = (false, false, false);
@@ -396,7 +398,7 @@ pub(super) fn bare(line: &str) -> &str {
             (has_level, rest) = (true, behind);
             continue;
         }
-        // A caller may stand behind a space in logs that another program wrote.
+        // In logs written by another program a space may precede the caller.
         let spaced = if has_time && !has_caller { rest.strip_prefix(' ').unwrap_or(rest) } else { rest };
         let stamp = spaced.strip_prefix('[').and_then(|rest| rest.split_once(']'));
         match stamp.map(|(stamp, behind)| (stamp.trim_start(), behind)) {
@@ -408,7 +410,7 @@ pub(super) fn bare(line: &str) -> &str {
     if has_time || has_caller {
         rest = behind_noise(rest.strip_prefix(' ').unwrap_or(rest));
     }
-    // What a terminal is told behind the text is not the kernel's.
+    // Terminal sequences after the text are not the kernel's.
     let rest = rest.split('\x1b').next().unwrap_or(rest);
     let end = (0..=LONGEST_LINE.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
     rest.get(..end).unwrap_or(rest)
@@ -423,12 +425,12 @@ fn is_time(stamp: &str) -> bool {
     stamp.split_once('.').is_some_and(|(seconds, parts)| is_number(seconds) && parts.len() == 6 && is_number(parts))
 }
 
-/// `T42` a thread's, `C0` a processor's (CONFIG_PRINTK_CALLER).
+/// `T42` for a thread, `C0` for a processor (CONFIG_PRINTK_CALLER).
 fn is_caller(stamp: &str) -> bool {
     stamp.strip_prefix(['T', 'C']).is_some_and(is_number)
 }
 
-/// Behind control characters, bytes that were no text, and the terminal's commands (ECMA-48: ESC `[` … a letter).
+/// The text after control characters, invalid bytes and terminal sequences (ECMA-48: ESC `[` … a letter).
 fn behind_noise(text: &str) -> &str {
     let mut rest = text;
     loop {

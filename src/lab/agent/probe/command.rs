@@ -1,15 +1,15 @@
-//! The user's own probe: a program, whose lines are what it saw.
+//! The user's own probe: a program that prints its results, one per line.
 
 use std::process::{Command, Stdio};
 
 use crate::lab::agent::probe::notes::{ProbeNotes, words};
 use crate::lab::wire::PROBE_FAILED;
 
-/// The most lines that count.
+/// The most lines that are used.
 const MOST_LINES: usize = 100;
 
-/// Runs it. Each line that it prints, `WHAT: HOW`, is something seen, and so is how it ends. The module's name is in
-/// the environment as MODULE.
+/// Runs the program. Each line of its output, `WHAT: HOW`, is a result, and so is its exit status. The environment
+/// variable MODULE has the module's name.
 pub(super) fn run(program: &str, arguments: &[String], module: &str, seen: &mut ProbeNotes) {
     let output = Command::new(program).args(arguments).env("MODULE", module).stdin(Stdio::null()).output();
     match output {

@@ -1,4 +1,4 @@
-//! Character devices: can it be opened and asked for something?
+//! Character devices: can they be opened and read?
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lab::agent::probe::notes::{ProbeNotes, words};
 
-/// The nodes of character devices under /dev.
+/// The device nodes of character devices below /dev.
 pub(super) fn nodes() -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     gather(Path::new("/dev"), &mut found);
@@ -27,7 +27,7 @@ fn gather(folder: &Path, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// Opens it and reads a little, without waiting for it.
+/// Opens the device and reads a few bytes, without blocking.
 pub(super) fn use_one(path: &Path, seen: &mut ProbeNotes) {
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32;
     let options = || {
@@ -35,7 +35,7 @@ pub(super) fn use_one(path: &Path, seen: &mut ProbeNotes) {
         options.read(true).custom_flags(flags);
         options
     };
-    // A watchdog, say, can only be written.
+    // A watchdog, for example, is write-only.
     let opened =
         options().write(true).open(path).or_else(|_| File::options().write(true).custom_flags(flags).open(path));
     let opened = opened.or_else(|_| options().open(path));

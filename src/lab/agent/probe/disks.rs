@@ -1,11 +1,11 @@
-//! Block devices: how large is it; does it give back what was written?
+//! Block devices: their size, and whether they return the data that was written.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use crate::lab::agent::probe::notes::{ProbeNotes, outcome, read_little, words};
 
-/// How much is written and read: a page.
+/// The number of bytes written and read: a page.
 const BYTES: usize = 4096;
 
 pub(super) fn use_one(name: &str, seen: &mut ProbeNotes) {
@@ -17,7 +17,7 @@ pub(super) fn use_one(name: &str, seen: &mut ProbeNotes) {
     let path = format!("/dev/{name}");
     let pattern: Vec<u8> = (0..BYTES).map(|at| (at % 251) as u8).collect();
     seen.note(format!("{name} is written"), outcome(write(&path, &pattern)));
-    // What was written may still be in memory: only what is dropped there is read from the device.
+    // The data may still be in the page cache; after dropping that, it is read from the device.
     let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
     let read = read(&path);
     let how = match &read {

@@ -1,4 +1,4 @@
-//! File systems: can it be mounted, does a file keep what is written to it?
+//! File systems: can they be mounted, and does a file keep its contents?
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -21,7 +21,7 @@ fn needs_a_device(name: &str) -> bool {
     text.lines().any(|line| line.trim() == name && !line.starts_with("nodev"))
 }
 
-/// Mounts it, and writes and reads a file on it.
+/// Mounts the file system, and writes and reads a file on it.
 pub(super) fn use_one(name: &str, seen: &mut ProbeNotes) {
     let place = format!("{SCRATCH}/on-{name}");
     let _ = fs::create_dir_all(&place);
@@ -53,7 +53,7 @@ pub(super) fn use_one(name: &str, seen: &mut ProbeNotes) {
     seen.note(format!("{name} is unmounted"), gone.map_or_else(|e| errno(e.raw_os_error()), |()| "ok".to_owned()));
 }
 
-/// overlay needs folders to lie over.
+/// The mount options; overlay needs folders.
 fn options(name: &str) -> Option<CString> {
     if name != "overlay" {
         return None;
@@ -64,7 +64,7 @@ fn options(name: &str) -> Option<CString> {
     CString::new(format!("lowerdir={SCRATCH}/lower,upperdir={SCRATCH}/upper,workdir={SCRATCH}/work")).ok()
 }
 
-/// A disk with an empty FAT on it, if there is one: `brd`'s, if that module was loaded before.
+/// A disk with an empty FAT file system, if there is one: that of `brd`, if that module was loaded.
 fn disk() -> Option<String> {
     let path = "/dev/ram0";
     fs::metadata(path).ok()?;

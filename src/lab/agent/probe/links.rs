@@ -1,4 +1,4 @@
-//! Network devices: does one appear, or can one be made; does it come up; do packets count; can it go?
+//! Network devices: are they created, do they come up, do they count packets, and can they be deleted?
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -7,16 +7,16 @@ use std::path::Path;
 use crate::lab::agent::netlink;
 use crate::lab::agent::probe::notes::{MOST, ProbeNotes, names as entries, outcome, read_little};
 
-/// The packets that are sent over a device.
+/// The number of packets sent over a device.
 const PACKETS: usize = 3;
 
-/// The devices that there are. Some drivers put files beside them, too (bonding_masters).
+/// The existing devices. Some drivers put files into the same folder (bonding_masters).
 pub(super) fn names() -> BTreeSet<String> {
     let folder = Path::new("/sys/class/net");
     entries("/sys/class/net").into_iter().filter(|name| folder.join(name).is_dir()).collect()
 }
 
-/// Uses the new devices. Of kinds of which none is there by itself, one is made.
+/// Uses the new devices. If there are none, one device of each link type is created.
 pub(super) fn use_all(links: &[&String], kinds: &[String], seen: &mut ProbeNotes) {
     for (number, name) in links.iter().take(MOST).enumerate() {
         use_one(name, number, seen);
@@ -51,14 +51,14 @@ fn use_one(name: &str, number: usize, seen: &mut ProbeNotes) {
     let sent = counter(name).zip(sent_before).map(|(after, before)| after.wrapping_sub(before));
     seen.note(format!("{name} counts as sent"), sent.map_or("nothing".to_owned(), |sent| format!("{sent} packets")));
     seen.note(format!("{name} is deleted"), as_words(&netlink::delete(index)));
-    seen.note(format!("{name} is there still"), if names().contains(name) { "yes" } else { "no" });
+    seen.note(format!("{name} is still there"), if names().contains(name) { "yes" } else { "no" });
 }
 
 fn counter(name: &str) -> Option<u64> {
     read_little(format!("/sys/class/net/{name}/statistics/tx_packets").as_ref()).parse().ok()
 }
 
-/// Sends to a neighbour on the device's own net, which is not there.
+/// Sends packets to an address in the device's own network that nobody has.
 fn send(to: [u8; 4]) -> String {
     let send = || {
         let socket = UdpSocket::bind("0.0.0.0:0")?;

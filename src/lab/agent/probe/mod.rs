@@ -1,5 +1,5 @@
-//! The probe: what a module should do, checked from outside it. What is new since the module came is used, as a user
-//! would; what is seen is put down in plain words, to be held beside what the kernel's own module does.
+//! The probe: checks from outside what a module does. It uses everything that is new since the module was loaded, as a
+//! user would, and notes the results as text, for comparison with those of the kernel's own module.
 
 mod command;
 mod devices;
@@ -17,7 +17,7 @@ use notes::{MOST, ProbeNotes, names, read_little};
 
 pub(super) use notes::SCRATCH;
 
-/// What was there before the module.
+/// The state of the system before the module is loaded.
 #[derive(Debug, Default)]
 pub(crate) struct SystemSnapshot {
     links: BTreeSet<String>,
@@ -39,7 +39,7 @@ impl SystemSnapshot {
     }
 }
 
-/// Uses what the module brought.
+/// Uses what the module provides.
 pub(crate) fn look(module: &str, exercise: &Exercise, before: &SystemSnapshot) -> Vec<ProbeResult> {
     let now = SystemSnapshot::look();
     let mut seen = ProbeNotes::default();
@@ -53,7 +53,7 @@ pub(crate) fn look(module: &str, exercise: &Exercise, before: &SystemSnapshot) -
     seen.list("file systems", &filesystems);
     filesystems.iter().take(MOST).for_each(|name| filesystems::use_one(name, &mut seen));
     for name in exercise.filesystems.iter().filter(|name| !filesystems.contains(name)).take(MOST) {
-        seen.note(name, "is no file system of this kernel");
+        seen.note(name, "is not a file system of this kernel");
     }
     let is_disk = |path: &&PathBuf| path.file_name().is_some_and(|name| now.disks.contains(&*name.to_string_lossy()));
     let devices: Vec<&PathBuf> = now.devices.difference(&before.devices).filter(|path| !is_disk(path)).collect();
@@ -72,7 +72,7 @@ pub(crate) fn look(module: &str, exercise: &Exercise, before: &SystemSnapshot) -
     seen.0
 }
 
-/// What its parameters say, as far as they can be read.
+/// The values of the module's parameters, as far as they are readable.
 fn parameters(module: &str, seen: &mut ProbeNotes) {
     let folder = format!("/sys/module/{module}/parameters");
     for name in names(&folder).into_iter().take(4 * MOST) {
@@ -81,7 +81,7 @@ fn parameters(module: &str, seen: &mut ProbeNotes) {
     }
 }
 
-/// Processes have folders named by numbers.
+/// Processes have numbers as folder names.
 fn is_process(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
 }

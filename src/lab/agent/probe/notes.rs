@@ -1,4 +1,4 @@
-//! What a probe notes: each result as a line, in plain words.
+//! The results of a probe, and how operations are described in them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,13 +7,14 @@ use std::path::Path;
 use crate::lab::record::ProbeResult;
 use crate::predict::errno_name;
 
-/// The most of one kind that is used: some modules make dozens of devices.
+/// The most objects of a kind that are used: some modules create dozens of devices.
 pub(super) const MOST: usize = 4;
 
-/// Where probes put files. The rest of the guest's root file system holds what the initramfs brought, including /tmp.
+/// The folder for the probe's files. The rest of the guest's root file system holds what the initramfs brought,
+/// including /tmp.
 pub(crate) const SCRATCH: &str = "/kmodlab";
 
-/// What was seen, in the order in which it was looked at.
+/// The results, in the order of the checks.
 #[derive(Default)]
 pub(super) struct ProbeNotes(pub(super) Vec<ProbeResult>);
 
@@ -22,7 +23,7 @@ impl ProbeNotes {
         self.0.push(ProbeResult { what: what.into(), how: how.into() });
     }
 
-    /// A list, where there is something in it.
+    /// Notes a list, unless it is empty.
     pub(super) fn list(&mut self, what: &str, items: &[impl AsRef<str>]) {
         if !items.is_empty() {
             let shown: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
@@ -36,7 +37,7 @@ pub(super) fn names(folder: &str) -> BTreeSet<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The first line of a file, or why it can't be read.
+/// The first line of a file, or the reason why it cannot be read.
 pub(super) fn read_little(path: &Path) -> String {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -47,12 +48,12 @@ pub(super) fn read_little(path: &Path) -> String {
     }
 }
 
-/// An error by the kernel's name for it.
+/// The kernel's name for an errno.
 pub(super) fn errno(number: i32) -> String {
     errno_name(number).into_owned()
 }
 
-/// What an operation came to.
+/// The result of an operation.
 pub(super) fn outcome<T>(result: std::io::Result<T>) -> String {
     result.map_or_else(|e| words(&e), |_| "ok".to_owned())
 }
