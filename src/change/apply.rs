@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::module::container::Container;
 use crate::patch::Plan;
 use crate::vault::group::Wanted;
-use crate::vault::journal::{Entry, Operation};
+use crate::vault::record::{Entry, Operation};
 
 /// What became of a confirmed patch.
 #[derive(Clone, Debug)]

@@ -18,8 +18,8 @@ use crate::parallel;
 use crate::patch::Request;
 use crate::spill::Spool;
 use crate::vault::Writer;
-use crate::vault::journal::Entry;
-use crate::vault::recovery::{self, Recovered};
+use crate::vault::record::Entry;
+use crate::vault::recovered::{self, Recovered};
 use crate::vault::target::Target;
 
 /// How many modules are reviewed before their outcomes are reported: enough to keep all cores busy.
@@ -120,7 +120,7 @@ impl<'b> Batch<'b> {
     }
 
     fn look<T>(&self, path: &Path, inspect: &impl Fn(&Review<'_>) -> T) -> Result<Looked<T>> {
-        recovery::must_be_settled(self.unsettled, path)?;
+        recovered::must_be_settled(self.unsettled, path)?;
         let proposal = Proposal::make_or_obstacle(path, None, self.request, self.kernel, self.machine)?;
         let proposal = match proposal {
             Ok(proposal) => proposal,
@@ -220,7 +220,7 @@ impl Confirmed<BatchPlan<'_>> {
         let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
         let files = queue.iter()?.map(|queued| queued.map(|queued| (queued.path().to_owned(), queued)));
         let decide = |queued: &QueuedPatch, target: &Target| {
-            recovery::must_be_settled(&unsettled, &target.path)?;
+            recovered::must_be_settled(&unsettled, &target.path)?;
             queued.write(target, request).map(Some)
         };
         let mut reached = 0;

@@ -7,7 +7,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::guard::enrol::{self, EnrolmentFile, FILE};
 use crate::vault::Writer;
-use crate::vault::journal::Operation;
+use crate::vault::record::Operation;
 
 /// The enrolment of this machine, not written yet.
 #[derive(Debug)]

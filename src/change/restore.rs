@@ -13,8 +13,8 @@ use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::index::Index;
-use crate::vault::journal::Entry;
-use crate::vault::recovery::{self, Recovered};
+use crate::vault::record::Entry;
+use crate::vault::recovered::{self, Recovered};
 use crate::vault::restore::{self, RestorePlan, Step};
 use crate::vault::target::Target;
 use crate::vault::{Intent, Vault, Writer, obstacle};
@@ -89,7 +89,7 @@ impl Restore {
     /// [`ErrorKind::Conflict`] if it would.
     pub fn without_discarding(self) -> Result<Confirmed<Restore>> {
         match self.discards_changes() {
-            true => Err(restore::conflict(&self.path)),
+            true => Err(recovered::conflict(&self.path)),
             false => Ok(Confirmed::new(self)),
         }
     }
@@ -165,7 +165,7 @@ impl Confirmed<Restores<'_>> {
         let metadata: Mutex<BTreeMap<PathBuf, Vec<String>>> = Mutex::default();
         let decide = |_: &T, target: &Target| {
             progress();
-            recovery::must_be_settled(&unsettled, &target.path)?;
+            recovered::must_be_settled(&unsettled, &target.path)?;
             let plan = restore::plan_by(index, pending, &target.path, target.sha256())?;
             let wanted = restore::wanted(target, &plan, &objects, false)?;
             let others = plan.metadata_put_back(target);

@@ -13,7 +13,7 @@ use crate::guard::machine::Machine;
 use crate::guard::{self, Guard};
 use crate::module::container::Container;
 use crate::vault::group::Wanted;
-use crate::vault::journal::{Entry, Operation};
+use crate::vault::record::{Entry, Operation};
 use crate::vault::target::{self, Target};
 use crate::vault::{Writer, obstacle};
 

@@ -15,7 +15,7 @@ use crate::module::file;
 use crate::spill::{Sorter, Spool, SpooledPath, path_bytes};
 use crate::vault::history::Trail;
 use crate::vault::index::{self, Index};
-use crate::vault::stock::Doubt;
+use crate::vault::inventory::Doubt;
 use crate::vault::{Intent, Vault, target};
 use crate::walk::{self, Walk};
 

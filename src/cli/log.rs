@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
-use crate::vault::journal::{Entry, How, Operation};
+use crate::vault::record::{Entry, How, Operation};
 use crate::vault::target;
 
 #[derive(clap::Args)]

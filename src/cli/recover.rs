@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::error::Error;
-use crate::vault::journal::Operation;
-use crate::vault::recovery::{Outcome, Recovered};
+use crate::vault::record::Operation;
+use crate::vault::recovered::{Outcome, Recovered};
 use crate::vault::{Vault, Writer};
 
 #[derive(clap::Args)]

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Remedy};
 use crate::vault::Writer;
 use crate::vault::history::Trail;
 use crate::vault::index::Index;
-use crate::vault::journal::How;
+use crate::vault::record::How;
 use crate::vault::restore::Step;
 
 #[derive(clap::Args)]

@@ -15,9 +15,9 @@ use crate::cli::{known, recover};
 use crate::digest::{Sha256, sha256};
 use crate::error::Error;
 use crate::vault::Vault;
-use crate::vault::journal::Operation;
+use crate::vault::inventory::{Inventory, Kept, Missing, Source, Why, may_be_dropped, no_such_backup};
 use crate::vault::objects::Object;
-use crate::vault::stock::{Kept, Missing, Source, Stock, Why, may_be_dropped, no_such_backup};
+use crate::vault::record::Operation;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -79,30 +79,30 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
 }
 
-fn stock(vault: &Vault, session: &mut Session<'_>) -> Result<Stock, Error> {
+fn inventory(vault: &Vault, session: &mut Session<'_>) -> Result<Inventory, Error> {
     let (journal, pending) = (vault.journal()?, vault.pending()?);
     if pending.is_empty() {
         known::tell_doubt(vault, journal.entries.is_empty(), journal.is_torn, session)?;
     }
-    Stock::of(vault, &journal.entries, &pending)
+    Inventory::of(vault, &journal.entries, &pending)
 }
 
 fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut lines = 0_usize;
     vault.each_line(|_, _| lines += 1)?;
-    let stock = stock(vault, session)?;
-    let status = if stock.missing.is_empty() { Status::Done } else { Status::Negative };
+    let inventory = inventory(vault, session)?;
+    let status = if inventory.missing.is_empty() { Status::Done } else { Status::Negative };
     if args.json {
-        for kept in &stock.objects {
+        for kept in &inventory.objects {
             session.json(&Shown::of(kept, None))?;
         }
-        for (sha, missing) in &stock.missing {
+        for (sha, missing) in &inventory.missing {
             session.json(&Gone::of(*sha, missing))?;
         }
         return Ok(status);
     }
     let some = |wanted: fn(&Kept) -> bool| {
-        let of_them = stock.objects.iter().filter(|kept| wanted(kept)).map(|kept| kept.object.size);
+        let of_them = inventory.objects.iter().filter(|kept| wanted(kept)).map(|kept| kept.object.size);
         of_them.fold((0_usize, 0_u64), |(number, bytes), size| (number + 1, bytes + size))
     };
     let told = |(number, bytes): (usize, u64)| match number {
@@ -112,7 +112,7 @@ fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status,
     let discarded = some(|kept| kept.why == Why::Discarded);
     let unneeded = some(|kept| kept.why == Why::Unneeded);
     let orphans = some(|kept| kept.why == Why::Orphan);
-    let by: BTreeSet<_> = stock
+    let by: BTreeSet<_> = inventory
         .objects
         .iter()
         .filter_map(|kept| if let Why::Needed(by) = &kept.why { Some(by) } else { None })
@@ -129,8 +129,8 @@ fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status,
     writeln!(session.out, "  discarded   {}", told(discarded))?;
     writeln!(session.out, "  unneeded    {}", told(unneeded))?;
     writeln!(session.out, "  orphans     {}", told(orphans))?;
-    if !stock.missing.is_empty() {
-        let missing = format!("{}: kmodlab vault verify names them", stock.missing.len());
+    if !inventory.missing.is_empty() {
+        let missing = format!("{}: kmodlab vault verify names them", inventory.missing.len());
         writeln!(session.out, "  missing     {}", session.paint(Paint::Bad, missing))?;
     }
     writeln!(session.out, "  journal     {}", count(lines, "line"))?;
@@ -139,7 +139,7 @@ fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status,
         writeln!(session.out, "  pending     {}", session.paint(Paint::Bad, text))?;
     }
     if args.list {
-        for kept in &stock.objects {
+        for kept in &inventory.objects {
             print(kept, session)?;
         }
         return Ok(status);
@@ -182,9 +182,9 @@ fn print(kept: &Kept, session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let stock = stock(vault, session)?;
+    let inventory = inventory(vault, session)?;
     let objects = vault.objects();
-    let progress = Mutex::new(Some(Progress::new("backup", stock.objects.len())));
+    let progress = Mutex::new(Some(Progress::new("backup", inventory.objects.len())));
     let is_whole = |kept: &Kept| {
         let is_whole = objects.is_whole(&kept.object);
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
@@ -192,13 +192,13 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
         }
         is_whole
     };
-    let whole: Vec<bool> = match stock.objects.as_slice() {
+    let whole: Vec<bool> = match inventory.objects.as_slice() {
         [only] => vec![is_whole(only)],
         several => several.par_iter().map(is_whole).collect(),
     };
     progress.lock().unwrap_or_else(|e| e.into_inner()).take();
     // A backup may be there in both forms, of which one is damaged.
-    let whole_forms: BTreeMap<Sha256, &Object> = stock
+    let whole_forms: BTreeMap<Sha256, &Object> = inventory
         .objects
         .iter()
         .zip(&whole)
@@ -206,7 +206,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
         .map(|(kept, _)| (kept.object.sha, &kept.object))
         .collect();
     let mut damaged = 0;
-    for (kept, is_whole) in stock.objects.iter().zip(&whole) {
+    for (kept, is_whole) in inventory.objects.iter().zip(&whole) {
         damaged += usize::from(!is_whole);
         if json {
             session.json(&Shown::of(kept, Some(*is_whole)))?;
@@ -228,7 +228,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
             }
         }
     }
-    for (sha, missing) in &stock.missing {
+    for (sha, missing) in &inventory.missing {
         if json {
             session.json(&Gone::of(*sha, missing))?;
             continue;
@@ -238,9 +238,9 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
         missing.by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?;
     }
     if !json {
-        writeln!(session.out, "{} whole", count(stock.objects.len() - damaged, "backup"))?;
+        writeln!(session.out, "{} whole", count(inventory.objects.len() - damaged, "backup"))?;
     }
-    Ok(if damaged > 0 || !stock.missing.is_empty() { Status::Negative } else { Status::Done })
+    Ok(if damaged > 0 || !inventory.missing.is_empty() { Status::Negative } else { Status::Done })
 }
 
 fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -248,12 +248,12 @@ fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status,
         true => None,
         false => Some(recover::writer(vault, session)?),
     };
-    let stock = stock(vault, session)?;
+    let inventory = inventory(vault, session)?;
     let shas: BTreeSet<Sha256> = match args.unneeded {
-        true => stock.unneeded(),
+        true => inventory.unneeded(),
         false => args.backups.iter().map(|name| named(name)).collect::<Result<_, Error>>()?,
     };
-    may_be_dropped(&stock, &shas)?;
+    may_be_dropped(&inventory, &shas)?;
     if shas.is_empty() {
         writeln!(session.out, "nothing is unneeded")?;
         return Ok(Status::Done);
@@ -262,7 +262,7 @@ fn drop(vault: &Vault, args: &Drop, session: &mut Session<'_>) -> Result<Status,
     let digest = sha256(format!("drop\n{}\n", list.join("\n")).as_bytes());
     let backups = count(shas.len(), "backup");
     if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        for kept in stock.objects.iter().filter(|kept| shas.contains(&kept.object.sha)) {
+        for kept in inventory.objects.iter().filter(|kept| shas.contains(&kept.object.sha)) {
             print(kept, session)?;
         }
         writeln!(session.out, "{backups} would go for good: patched copies elsewhere could not be restored any more")?;

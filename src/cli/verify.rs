@@ -14,7 +14,7 @@ use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::vault::history::Trail;
-use crate::vault::state::{Backup, Standing, State, standing};
+use crate::vault::standing::{Backup, Standing, State, standing};
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows [default: all that the journal knows]")))]

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::module::file;
 use crate::vault::history::History;
 use crate::vault::index::Index;
-use crate::vault::state::{State, state_of};
+use crate::vault::standing::{State, state_of};
 use crate::vault::target;
 
 /// The state of a module by the journal and its bytes.

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
-use crate::vault::Writer;
 use crate::vault::history::History;
-use crate::vault::journal::{self, Entry, FileChange, News, Operation};
+use crate::vault::record::{self, Entry, FileChange, News, Operation};
+use crate::vault::writer::Writer;
 
 /// What letting go of one path would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Writer<'_> {
     /// [`ErrorKind::Io`].
     pub(crate) fn forget(&mut self, plans: &[ForgetPlan]) -> Result<Vec<Entry>> {
         let line = |change: &FileChange| News {
-            id: journal::new_id(),
+            id: record::new_id(),
             operation: Operation::Forget,
             recovered: false,
             change: Some(change.clone()),

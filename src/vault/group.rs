@@ -18,14 +18,15 @@ use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 use crate::parallel;
-use crate::vault::Writer;
 use crate::vault::disk::{self, Flusher};
-use crate::vault::intent::{Intent, Sheet};
-use crate::vault::journal::{self, Entry, FileChange, How, News, Operation};
+use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
-use crate::vault::objects::Staging;
+use crate::vault::record::{self, Entry, FileChange, How, News, Operation};
+use crate::vault::segment::Segment;
+use crate::vault::staging::Staging;
 use crate::vault::target::{self, Target};
 use crate::vault::write;
+use crate::vault::writer::Writer;
 
 /// The most files of a group: so many that a flush for each is cheap, so few that one tree of modules fills some, and more
 /// trees take no more memory.
@@ -188,8 +189,8 @@ impl Writer<'_> {
         if members.is_empty() {
             return Ok(Vec::new());
         }
-        let folder = self.vault.intents()?;
-        let mut sheet = Sheet::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
+        let folder = self.vault.state.intents()?;
+        let mut segment = Segment::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
         let mut group = Group::of(members);
         group.write();
         group.flush();
@@ -198,14 +199,14 @@ impl Writer<'_> {
         group.give_metadata();
 
         let going = group.members.iter().zip(&group.fates).filter(|(_, fate)| fate.is_ok());
-        let news: Vec<News> = going.map(|(member, _)| News::of(&member.intent, false)).collect();
+        let news: Vec<News> = going.map(|(member, _)| member.intent.line(false)).collect();
         let mut lines = match news.is_empty() {
             true => Vec::new(),
             false => self.append_all(news).map_err(write::unfinished)?,
         }
         .into_iter();
         let unfinished: BTreeSet<&str> = group.unfinished().collect();
-        let retired = sheet.retire(&folder, |intent| !unfinished.contains(intent.id.as_str()));
+        let retired = segment.retire(&folder, |intent| !unfinished.contains(intent.id.as_str()));
         if unfinished.is_empty() {
             retired.map_err(|e| if group.fates.iter().any(Result::is_ok) { write::unfinished(e) } else { e })?;
         }
@@ -255,7 +256,7 @@ fn look<T>(
 impl Intent {
     /// What is about to be done to a file.
     fn of(target: &Target, wanted: Wanted, how: How, at: &Path, size_after: u64) -> Intent {
-        let id = journal::new_id();
+        let id = record::new_id();
         let temporary = (how != How::InPlace).then(|| Intent::temporary_of(&id));
         let change = FileChange {
             path: at.to_owned(),
@@ -274,7 +275,7 @@ impl Intent {
             overrides: wanted.overrides,
         };
         Intent {
-            schema_version: journal::SCHEMA_VERSION,
+            schema_version: record::SCHEMA_VERSION,
             id,
             operation: wanted.operation,
             change,
@@ -320,7 +321,7 @@ impl<'t> Member<'t> {
     /// How many bytes it keeps in memory, about.
     fn kept(&self) -> usize {
         let edits: usize = self.intent.change.edits.iter().map(|e| e.old.len() + e.new.len()).sum();
-        // Thrice: as bytes, and as the hexadecimal digits of the sheet and of the journal's lines.
+        // Thrice: as bytes, and as the hexadecimal digits of the segment and of the journal's lines.
         self.after.len() + 5 * edits + 4096
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::vault::journal::{Entry, FileChange, Operation};
+use crate::vault::record::{Entry, FileChange, Operation};
 
 /// What a restore's line has among its overrides if a person discarded what somebody else wrote.
 pub(super) const DISCARD: &str = "discard-changes";
@@ -251,8 +251,8 @@ pub fn discards(entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::journal::How;
     use crate::vault::metadata::{Metadata, Time};
+    use crate::vault::record::How;
 
     const A: Sha256 = Sha256::from_bytes([b'A'; 32]);
     const B: Sha256 = Sha256::from_bytes([b'B'; 32]);

@@ -12,9 +12,10 @@ use std::path::Path;
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spill::multimap::{Key, Multimap, MultimapBuilder};
-use crate::vault::Vault;
 use crate::vault::history::History;
-use crate::vault::journal::{self, Entry, FileChange, Operation};
+use crate::vault::journal;
+use crate::vault::reader::Vault;
+use crate::vault::record::{Entry, FileChange, Operation};
 
 /// A journal, as it was when it was read.
 pub struct Index {
@@ -280,10 +281,11 @@ mod tests {
 
     use super::*;
     use crate::digest::sha256;
-    use crate::vault::journal::{How, News, Tail};
+    use crate::vault::journal::Tail;
     use crate::vault::metadata::{Metadata, Time};
+    use crate::vault::record::{How, News};
     use crate::vault::restore;
-    use crate::vault::state::state_of;
+    use crate::vault::standing::state_of;
 
     const PATHS: [&str; 4] = ["/a.ko", "/b.ko", "/c/a.ko", "/d.ko"];
     /// The contents: the digests of one letter each.
@@ -315,7 +317,7 @@ mod tests {
         };
         let is_drop = operation == Operation::Drop;
         News {
-            id: journal::new_id(),
+            id: crate::vault::record::new_id(),
             operation,
             recovered: false,
             dropped: if is_drop { vec![contents()[before], contents()[after]] } else { vec![] },
@@ -334,7 +336,7 @@ mod tests {
     fn vault(done: &[Done]) -> (tempfile::TempDir, Vault) {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::at(folder.path());
-        Tail::default().append(vault.state().unwrap(), done.iter().map(news).collect()).unwrap();
+        Tail::default().append(vault.state.open().unwrap(), done.iter().map(news).collect()).unwrap();
         (folder, vault)
     }
 

@@ -3,38 +3,31 @@
 //! Where the file system can, a backup shares its blocks with the module that it is of. Where it is asked for, it is
 //! compressed: `objects/<sha256>.zst`, one Zstandard frame.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{AtFlags, OFlags};
-use rustix::io::Errno;
 
 use crate::digest::{Sha256, sha256};
 use crate::edit::{Differences, Edit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::parallel;
 use crate::private_folder::PrivateFolder;
-use crate::vault::disk::{self, Flusher};
-use crate::vault::{OBJECTS, Vault, target};
+use crate::vault::disk;
+use crate::vault::layout::StateFolder;
 
 /// What the name of a compressed backup ends with.
-const COMPRESSED: &str = ".zst";
+pub(super) const COMPRESSED: &str = ".zst";
 
 const READING: &str = "reading the backup";
-
-/// zstd's own default.
-const LEVEL: i32 = 3;
 
 /// The folder of the backups.
 #[derive(Clone, Debug)]
 pub struct Objects {
     pub(super) folder: PathBuf,
-    pub(super) vault: Vault,
+    pub(super) state: StateFolder,
     /// Are new ones compressed?
     pub(super) compress: bool,
 }
@@ -151,7 +144,7 @@ impl Objects {
     }
 
     /// The same: its file name, and the open file.
-    fn checked(&self, sha: Sha256) -> Result<(OsString, File)> {
+    pub(super) fn checked(&self, sha: Sha256) -> Result<(OsString, File)> {
         self.first_of(sha, |file, is_compressed| {
             let found = hash_of(file.try_clone()?, is_compressed, |_| ())?;
             let name = format!("{sha}{}", if is_compressed { COMPRESSED } else { "" });
@@ -161,7 +154,7 @@ impl Objects {
 
     /// Opens the folder.
     pub(super) fn open(&self) -> Result<PrivateFolder> {
-        self.vault.state()?.folder(OBJECTS)
+        self.state.objects()
     }
 
     /// Takes backups away, in either form, durably.
@@ -218,270 +211,4 @@ fn damaged(place: PathBuf) -> Error {
 pub(super) fn is_temporary(name: &str) -> bool {
     let name = name.strip_suffix(disk::TEMPORARY);
     name.is_some_and(|name| name.strip_suffix(COMPRESSED).unwrap_or(name).parse::<Sha256>().is_ok())
-}
-
-/// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
-pub(super) struct Staging<'o> {
-    objects: &'o Objects,
-    folder: PrivateFolder,
-    /// About how many files there will be.
-    files: usize,
-    device: u64,
-    flusher: Flusher,
-    staged: Mutex<BTreeMap<Sha256, Staged>>,
-    /// Did the file system refuse to share blocks? Then it is not asked again.
-    shares_nothing: AtomicBool,
-}
-
-struct Staged {
-    /// The file name that it is to have.
-    name: OsString,
-    /// `None` while it is being written.
-    file: Option<File>,
-    /// Was it there before? Then it has its name already.
-    is_old: bool,
-    /// Was it read back already?
-    is_read: bool,
-}
-
-impl Staged {
-    fn temporary(&self) -> OsString {
-        let mut name = self.name.clone();
-        name.push(disk::TEMPORARY);
-        name
-    }
-}
-
-impl<'o> Staging<'o> {
-    /// Begins to keep backups, of about so many files.
-    pub(super) fn begin(objects: &'o Objects, files: usize) -> Result<Staging<'o>> {
-        let folder = objects.open()?;
-        let mut flusher = Flusher::default();
-        let mut device = 0;
-        if !Flusher::are_few(files) {
-            device = target::identity(folder.dir())?.0;
-            flusher.watch(device, folder.dir());
-        }
-        let (staged, shares_nothing) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Staging { objects, folder, files, device, flusher, staged, shares_nothing })
-    }
-
-    /// Writes a backup of `bytes`, which were read from `source`. One that is there already, and whole, is left as it
-    /// is; but whoever made it may have been stopped before its name lasted, so it is flushed again.
-    pub(super) fn stage(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<()> {
-        {
-            let mut staged = self.staged.lock().unwrap_or_else(|e| e.into_inner());
-            if staged.contains_key(&sha) {
-                return Ok(());
-            }
-            // From here on it is this call's: two modules with the same bytes have one backup.
-            let name =
-                OsString::from(if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_string() });
-            staged.insert(sha, Staged { name, file: None, is_old: false, is_read: false });
-        }
-        let done = self.write(sha, bytes, source).map_err(|e| e.on(self.objects.path(sha)))?;
-        self.staged.lock().unwrap_or_else(|e| e.into_inner()).insert(sha, done);
-        Ok(())
-    }
-
-    fn write(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<Staged> {
-        match self.objects.checked(sha) {
-            Ok((name, file)) => return Ok(Staged { name, file: Some(file), is_old: true, is_read: true }),
-            Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
-            Err(_) => {}
-        }
-        let name = if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_string() };
-        let mut new = Staged { name: name.into(), file: None, is_old: false, is_read: false };
-        let file = self.create(&new.temporary())?;
-        if self.objects.compress {
-            let packed = zstd::bulk::compress(bytes, LEVEL).map_err(|e| Error::io("compressing", e))?;
-            disk::write_at(&file, &packed, 0).map_err(|e| Error::io("writing", e))?;
-        } else if self.shares_blocks(&file, source, bytes) {
-            new.is_read = true;
-        } else {
-            disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
-        }
-        if !Flusher::are_few(self.files) {
-            disk::begin_flush(&file);
-        }
-        Ok(Staged { file: Some(file), ..new })
-    }
-
-    fn create(&self, name: &OsString) -> Result<File> {
-        let create = || disk::create_new(self.folder.dir(), name, 0o400);
-        let created = create().or_else(|e| match e {
-            // Left by a run that was stopped.
-            Errno::EXIST => rustix::fs::unlinkat(self.folder.dir(), name, AtFlags::empty()).and_then(|()| create()),
-            e => Err(e),
-        });
-        created.map_err(|e| Error::io("creating", e))
-    }
-
-    /// Makes `file` share the blocks of the module (FICLONE: btrfs, XFS, bcachefs), if it then holds these bytes.
-    fn shares_blocks(&self, file: &File, source: &File, bytes: &[u8]) -> bool {
-        if self.shares_nothing.load(Relaxed) {
-            return false;
-        }
-        if rustix::fs::ioctl_ficlone(file, source).is_err() {
-            self.shares_nothing.store(true, Relaxed);
-            return false;
-        }
-        let is_same = disk::holds(file, bytes).unwrap_or(false);
-        // Somebody wrote to the module meanwhile: the bytes that were read are what is to be kept.
-        if !is_same {
-            let _ = rustix::fs::ftruncate(file, 0);
-        }
-        is_same
-    }
-
-    /// Makes all of them last: one flush, each read back, each given its name, the folder flushed.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`]; then none of the new ones is there.
-    pub(super) fn settle(self) -> Result<()> {
-        let staged = std::mem::take(&mut *self.staged.lock().unwrap_or_else(|e| e.into_inner()));
-        if staged.is_empty() {
-            return Ok(());
-        }
-        let done = self.make_last(&staged);
-        if done.is_err() {
-            self.remove(&staged);
-        }
-        done
-    }
-
-    fn make_last(&self, staged: &BTreeMap<Sha256, Staged>) -> Result<()> {
-        let failed = |what, e: Errno, sha: Sha256| Error::io(what, e).on(self.objects.path(sha));
-        let files: Vec<(u64, &File)> =
-            staged.values().filter_map(|s| s.file.as_ref()).map(|f| (self.device, f)).collect();
-        for (sha, flushed) in staged.keys().zip(self.flusher.flush(&files)) {
-            flushed.map_err(|e| failed("flushing to disk", e, *sha))?;
-        }
-        let read: Vec<(&Sha256, &Staged)> = staged.iter().filter(|(_, s)| !s.is_read).collect();
-        parallel::map(read, |(sha, staged)| self.read_back(*sha, staged)).into_iter().collect::<Result<()>>()?;
-        for (sha, new) in staged.iter().filter(|(_, s)| !s.is_old) {
-            rustix::fs::renameat(self.folder.dir(), new.temporary(), self.folder.dir(), &new.name)
-                .map_err(|e| failed("renaming", e, *sha))?;
-        }
-        let flushed = disk::sync(self.folder.dir());
-        flushed.map_err(|e| Error::io("flushing the folder to disk", e).on(&self.objects.folder))
-    }
-
-    fn read_back(&self, sha: Sha256, staged: &Staged) -> Result<()> {
-        let found: Result<Option<Sha256>> = match (&staged.file, self.objects.compress) {
-            (Some(file), true) => {
-                let mut from_start = file;
-                let read = from_start.rewind().and_then(|()| disk::sha256_of_stream(zstd::Decoder::new(file)?, |_| ()));
-                read.map(Some).map_err(|e| Error::io("reading the backup", e))
-            }
-            (Some(file), false) => disk::sha256_of(file).map(Some),
-            (None, _) => Ok(None),
-        };
-        if found? == Some(sha) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Io, "reads back other than it was written")
-            .hint("is the disk failing?")
-            .on(self.objects.path(sha)))
-    }
-
-    fn remove(&self, staged: &BTreeMap<Sha256, Staged>) {
-        for new in staged.values().filter(|s| !s.is_old) {
-            let _ = rustix::fs::unlinkat(self.folder.dir(), new.temporary(), AtFlags::empty());
-        }
-    }
-}
-
-impl Drop for Staging<'_> {
-    fn drop(&mut self) {
-        let staged = std::mem::take(&mut *self.staged.lock().unwrap_or_else(|e| e.into_inner()));
-        self.remove(&staged);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn objects_in(folder: &tempfile::TempDir, compress: bool) -> Objects {
-        let vault = Vault::at(folder.path()).compressing(compress);
-        drop(vault.writer().unwrap());
-        vault.objects()
-    }
-
-    fn kept(compress: bool) -> (tempfile::TempDir, Objects, Vec<u8>, Sha256) {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = objects_in(&folder, compress);
-        let bytes = b"a module, a module, a module".repeat(40);
-        let source = folder.path().join("source");
-        std::fs::write(&source, &bytes).unwrap();
-        let sha = sha256(&bytes);
-        let staging = Staging::begin(&objects, 1).unwrap();
-        staging.stage(sha, &bytes, &File::open(source).unwrap()).unwrap();
-        assert_eq!(objects.get(sha).unwrap_err().kind(), ErrorKind::NotFound, "it has no name before it is settled");
-        staging.settle().unwrap();
-        (folder, objects, bytes, sha)
-    }
-
-    #[test]
-    fn plain_or_compressed_a_backup_is_the_same_bytes() {
-        for compress in [false, true] {
-            let (_folder, objects, bytes, sha) = kept(compress);
-            assert_eq!(objects.get(sha).unwrap(), bytes);
-            let all = objects.all().unwrap();
-            assert_eq!((all.len(), all[0].is_compressed, all[0].size < bytes.len() as u64), (1, compress, compress));
-            assert!(objects.is_whole(&all[0]));
-        }
-    }
-
-    #[test]
-    fn the_edits_that_make_a_backup_again_are_found_in_either_form() {
-        for compress in [false, true] {
-            let (_folder, objects, bytes, sha) = kept(compress);
-            let mut changed = bytes.clone();
-            changed[10..13].copy_from_slice(b"XYZ");
-            let edits = objects.edits_of(&changed, sha, 3).unwrap().unwrap();
-            assert_eq!(edits, [Edit { offset: 10, old: b"XYZ".to_vec(), new: bytes[10..13].to_vec() }]);
-            assert_eq!(objects.edits_of(&changed, sha, 2).unwrap(), None, "too many differ");
-            assert_eq!(objects.edits_of(&changed[1..], sha, 3).unwrap(), None, "of another length");
-            let place = objects.path(sha);
-            std::fs::remove_file(&place).unwrap();
-            assert_eq!(objects.edits_of(&changed, sha, 3).unwrap_err().kind(), ErrorKind::NotFound);
-            std::fs::write(&place, changed).unwrap();
-            assert_eq!(objects.edits_of(&bytes, sha, 3).unwrap_err().kind(), ErrorKind::Damaged);
-        }
-    }
-
-    #[test]
-    fn a_changed_byte_is_seen_in_either_form() {
-        for compress in [false, true] {
-            let (_folder, objects, bytes, sha) = kept(compress);
-            let place = objects.path(sha);
-            let whole = std::fs::read(&place).unwrap();
-            std::fs::remove_file(&place).unwrap();
-            for at in 0..whole.len() {
-                let mut changed = whole.clone();
-                changed[at] ^= 1;
-                std::fs::write(&place, changed).unwrap();
-                match objects.get(sha) {
-                    // Some bits of a frame's header say nothing of what is in it.
-                    Ok(read) => assert!(compress && read == bytes, "byte {at}"),
-                    Err(_) => assert!(!objects.is_whole(&objects.all().unwrap()[0]), "byte {at}"),
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_settled_goes_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = objects_in(&folder, false);
-        let source = tempfile::tempfile().unwrap();
-        let staging = Staging::begin(&objects, 1).unwrap();
-        staging.stage(sha256(b"x"), b"x", &source).unwrap();
-        assert_eq!(std::fs::read_dir(objects.folder()).unwrap().count(), 1);
-        drop(staging);
-        assert_eq!(std::fs::read_dir(objects.folder()).unwrap().count(), 0);
-    }
 }

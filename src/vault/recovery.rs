@@ -2,70 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
 use crate::digest::sha256;
 use crate::edit;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk::Flusher;
-use crate::vault::intent::{Intent, Sheet};
-use crate::vault::journal::{How, News, Operation};
+use crate::vault::intent::Intent;
+use crate::vault::layout::JOURNAL;
+use crate::vault::reader::Vault;
+use crate::vault::record::{How, News, Operation};
+use crate::vault::recovered::{Outcome, Recovered};
+use crate::vault::segment::{self, Segment};
 use crate::vault::target::{self, Target};
-use crate::vault::{JOURNAL, Writer, disk, intent, objects, restore, write};
-
-/// What became of one interrupted operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// The file.
-    pub path: PathBuf,
-    /// What the operation was.
-    pub operation: Operation,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-impl Recovered {
-    /// Is it done or undone, so that nothing is left to do?
-    pub fn is_settled(&self) -> bool {
-        matches!(self.outcome, Outcome::Done | Outcome::Undone)
-    }
-}
-
-/// The ways in which an interrupted operation ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The file is as after the operation; the journal now says so.
-    Done,
-    /// The file is as before the operation.
-    Undone,
-    /// The file is neither, and not torn by us: somebody else wrote it. Nothing was written; the words say more.
-    Conflict(String),
-    /// It can't be told or mended now (the words say why): the intent stays, and it can be tried again.
-    Later(String),
-}
-
-/// Refuses a file whose interrupted operation could not be settled.
-///
-/// # Errors
-///
-/// [`ErrorKind::Conflict`] if somebody else changed the file meanwhile; [`ErrorKind::NeedsRecovery`] if recovery failed for
-/// another reason, which the message has.
-pub fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<()> {
-    for recovered in outcomes.iter().filter(|recovered| recovered.path == path) {
-        match &recovered.outcome {
-            Outcome::Done | Outcome::Undone => {}
-            Outcome::Conflict(_) => return Err(restore::conflict(path)),
-            Outcome::Later(why) => {
-                let what = format!("an interrupted run is not settled: {why}");
-                return Err(Error::new(ErrorKind::NeedsRecovery, what).remedy(Remedy::FixThenRecover).on(path));
-            }
-        }
-    }
-    Ok(())
-}
+use crate::vault::writer::Writer;
+use crate::vault::{disk, objects, write};
 
 /// So many interrupted operations are settled together: they share their flushes.
 const TOGETHER: usize = 256;
@@ -80,6 +34,22 @@ enum Way {
     Stay(Outcome),
 }
 
+impl Vault {
+    /// Creates the vault's folders where they are missing, takes its lock, and recovers every interrupted operation.
+    ///
+    /// An operation that can't be settled now does not keep the others from it: [`Writer::recovered`] has the outcomes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] if another run has the lock; [`ErrorKind::Io`] if the folder can't be created or written;
+    /// [`ErrorKind::Damaged`] if the journal or an intent is.
+    pub fn writer(&self) -> Result<Writer<'_>> {
+        let mut writer = self.lock()?;
+        writer.recovered = writer.recover()?;
+        Ok(writer)
+    }
+}
+
 impl Writer<'_> {
     /// Finishes or undoes each operation that an intent tells of, and clears away temporary files. One file that can't
     /// be settled does not keep the others from it.
@@ -90,29 +60,29 @@ impl Writer<'_> {
     /// be read.
     pub(super) fn recover(&mut self) -> Result<Vec<Recovered>> {
         // Read first: where one of them is refused, nothing is done.
-        let intents = self.vault.intents()?;
-        let sheets = Sheet::all(&intents)?;
+        let intents = self.vault.state.intents()?;
+        let segments = Segment::all(&intents)?;
         self.clear_temporaries()?;
-        if sheets.is_empty() {
+        if segments.is_empty() {
             return Ok(Vec::new());
         }
         // Whoever wrote an intent may have been stopped before its name lasted; what follows relies on it.
         disk::sync(intents.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(intents.path()))?;
-        let mut lines = self.lines_of(&sheets)?;
-        if !lines.is_empty() && disk::sync_by_name(self.vault.state()?, JOURNAL).is_err() {
+        let mut lines = self.lines_of(&segments)?;
+        if !lines.is_empty() && disk::sync_by_name(self.vault.state.open()?, JOURNAL).is_err() {
             // Nothing that hangs on them can be settled now.
             lines.values_mut().for_each(|line| *line = None);
         }
         let mut outcomes = Vec::new();
-        for sheet in sheets {
-            outcomes.extend(self.settle(sheet, &lines));
+        for segment in segments {
+            outcomes.extend(self.settle(segment, &lines));
         }
         Ok(outcomes)
     }
 
     /// The operations that have a line already. It may not be flushed.
-    fn lines_of(&self, sheets: &[Sheet]) -> Result<BTreeMap<String, Option<Operation>>> {
-        let ids: BTreeSet<&str> = sheets.iter().flat_map(|s| &s.intents).map(|intent| intent.id.as_str()).collect();
+    fn lines_of(&self, segments: &[Segment]) -> Result<BTreeMap<String, Option<Operation>>> {
+        let ids: BTreeSet<&str> = segments.iter().flat_map(|s| &s.intents).map(|intent| intent.id.as_str()).collect();
         let mut lines = BTreeMap::new();
         self.vault.go_through(|line| {
             if ids.contains(line.entry.id.as_str()) {
@@ -122,11 +92,11 @@ impl Writer<'_> {
         Ok(lines)
     }
 
-    /// Settles what one group's intents tell of. What is settled goes off the sheet, what is not stays.
-    fn settle(&mut self, mut sheet: Sheet, lines: &BTreeMap<String, Option<Operation>>) -> Vec<Recovered> {
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(sheet.intents.len());
+    /// Settles what one group's intents tell of. What is settled goes off the segment, what is not stays.
+    fn settle(&mut self, mut segment: Segment, lines: &BTreeMap<String, Option<Operation>>) -> Vec<Recovered> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(segment.intents.len());
         let mut settled: BTreeSet<String> = BTreeSet::new();
-        for intents in sheet.intents.chunks(TOGETHER) {
+        for intents in segment.intents.chunks(TOGETHER) {
             for (intent, (outcome, is_settled)) in intents.iter().zip(self.settle_some(intents, lines)) {
                 outcomes.push(outcome);
                 if is_settled {
@@ -139,10 +109,10 @@ impl Writer<'_> {
             operation: intent.operation,
             outcome,
         };
-        let mut recovered: Vec<Recovered> = sheet.intents.iter().zip(outcomes).map(what).collect();
-        let is_settled: Vec<bool> = sheet.intents.iter().map(|intent| settled.contains(&intent.id)).collect();
-        let folder = self.vault.intents();
-        let retired = folder.and_then(|folder| sheet.retire(&folder, |intent| settled.contains(&intent.id)));
+        let mut recovered: Vec<Recovered> = segment.intents.iter().zip(outcomes).map(what).collect();
+        let is_settled: Vec<bool> = segment.intents.iter().map(|intent| settled.contains(&intent.id)).collect();
+        let folder = self.vault.state.intents();
+        let retired = folder.and_then(|folder| segment.retire(&folder, |intent| settled.contains(&intent.id)));
         if let Err(e) = retired {
             for (recovered, _) in recovered.iter_mut().zip(is_settled).filter(|(_, is_settled)| *is_settled) {
                 recovered.outcome = Outcome::Later(e.what().to_owned());
@@ -169,7 +139,7 @@ impl Writer<'_> {
         flush_files(&mut ways, &flusher);
         remove_temporaries(intents, &mut ways, &mut flusher);
         let of_lines = intents.iter().zip(&ways).filter_map(|(intent, way)| match way {
-            Way::Line(operation, ..) => Some(News { operation: *operation, ..News::of(intent, true) }),
+            Way::Line(operation, ..) => Some(News { operation: *operation, ..intent.line(true) }),
             Way::Told(_) | Way::Stay(_) => None,
         });
         let news: Vec<News> = of_lines.collect();
@@ -188,9 +158,9 @@ impl Writer<'_> {
     /// Gives what was interrupted at this path up: its conflict is being resolved by a person. The intent goes, its line
     /// stays.
     pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
-        let folder = self.vault.intents()?;
-        for mut sheet in Sheet::all(&folder)? {
-            let here: Vec<Intent> = sheet.intents.iter().filter(|i| i.change.path == path).cloned().collect();
+        let folder = self.vault.state.intents()?;
+        for mut segment in Segment::all(&folder)? {
+            let here: Vec<Intent> = segment.intents.iter().filter(|i| i.change.path == path).cloned().collect();
             if here.is_empty() {
                 continue;
             }
@@ -200,18 +170,18 @@ impl Writer<'_> {
             if let Some(Way::Stay(Outcome::Later(what))) = ways.iter().find(|way| matches!(way, Way::Stay(_))) {
                 return Err(Error::new(ErrorKind::Io, what).on(path));
             }
-            let line = |intent| News { operation: Operation::GivenUp, ..News::of(intent, true) };
+            let line = |intent: &Intent| News { operation: Operation::GivenUp, ..intent.line(true) };
             self.append_all(here.iter().map(line).collect())?;
-            sheet.retire(&folder, |intent| intent.change.path == path)?;
+            segment.retire(&folder, |intent| intent.change.path == path)?;
         }
         Ok(())
     }
 
     /// Half-written files of the vault itself: they never counted. Files of any other name are not the vault's, and stay.
     fn clear_temporaries(&self) -> Result<()> {
-        let [intents, objects] = [self.vault.intents()?, self.vault.objects().open()?];
+        let [intents, objects] = [self.vault.state.intents()?, self.vault.objects().open()?];
         for (folder, is_own) in
-            [(intents, intent::is_temporary as fn(&str) -> bool), (objects, objects::is_temporary as fn(&str) -> bool)]
+            [(intents, segment::is_temporary as fn(&str) -> bool), (objects, objects::is_temporary as fn(&str) -> bool)]
         {
             for name in folder.names(|name| name.to_str().is_some_and(is_own))? {
                 disk::remove_durably(folder.dir(), &name)?;

@@ -7,15 +7,16 @@ use crate::digest::{Sha256, sha256};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
-use crate::vault::Writer;
 use crate::vault::group::Wanted;
 use crate::vault::history::{DISCARD, History};
 use crate::vault::index::Index;
 use crate::vault::intent::Intent;
-use crate::vault::journal::{Entry, FileChange, Operation};
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Objects;
+use crate::vault::record::{Entry, FileChange, Operation};
+use crate::vault::recovered;
 use crate::vault::target::Target;
+use crate::vault::writer::Writer;
 
 /// Above this many differing bytes a whole new file is written instead of spans.
 const MAX_SPANS: usize = 1 << 16;
@@ -197,7 +198,7 @@ pub(crate) fn wanted(
     let is_conflict = restore.step == Step::Conflict;
     match restore.step {
         Step::Nothing => return Ok(None),
-        Step::Conflict if !discard => return Err(conflict(&target.path)),
+        Step::Conflict if !discard => return Err(recovered::conflict(&target.path)),
         Step::Conflict | Step::PutBack => {}
     }
     let named = |e: Error| e.on(&target.path);
@@ -233,11 +234,4 @@ impl Writer<'_> {
         }
         self.carry_out(target, wanted, None).map(Some)
     }
-}
-
-/// The error of a file that somebody else changed.
-pub fn conflict(path: &Path) -> Error {
-    Error::new(ErrorKind::Conflict, "somebody else changed this file since it was patched; nothing was written")
-        .remedy(Remedy::DiscardChanges)
-        .on(path)
 }

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
 use crate::vault::intent::Intent;
-use crate::vault::journal::FileChange;
 use crate::vault::metadata::Metadata;
+use crate::vault::record::FileChange;
 use crate::vault::target::{self, Target};
 
 /// Writes one side of each edit over its span.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kmodlab::digest::Sha256;
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
-use kmodlab::vault::recovery::Outcome;
+use kmodlab::vault::recovered::Outcome;
 
 use crate::scene::{Doing, Played, Side};
 use crate::strace::{self, Call};

@@ -4,7 +4,7 @@
 use std::fs;
 
 use kmodlab::vault::Vault;
-use kmodlab::vault::recovery::Outcome;
+use kmodlab::vault::recovered::Outcome;
 
 use crate::scene::{Scene, Tally};
 use crate::workshop::Workshop;

@@ -11,7 +11,7 @@ use crate::guard::Ruling;
 use crate::module::container::Container;
 use crate::patch::{Mode, Modversions, Request, Signature, Versioned, Wish};
 use crate::predict::{self, LoaderStep, StepResult, Verdict};
-use crate::vault::journal::FileChange;
+use crate::vault::record::FileChange;
 
 /// How many names of a list are shown.
 const NAMES: usize = 5;

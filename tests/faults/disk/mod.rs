@@ -20,7 +20,7 @@ use std::path::Path;
 use kmodlab::change::{Confirmable, Restore};
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
-use kmodlab::vault::recovery::Outcome;
+use kmodlab::vault::recovered::Outcome;
 
 use crate::crowd::{self, Crowd};
 use crate::scene::{Played, Scene, Side};

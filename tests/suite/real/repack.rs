@@ -13,7 +13,7 @@ use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
 use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
-use kmodlab::vault::state::{State, standing};
+use kmodlab::vault::standing::{State, standing};
 
 use crate::real::round_trip::{give_metadata, metadata, patch, restore};
 use crate::real::{alone, modules, on_all_cores, run};

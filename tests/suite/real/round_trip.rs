@@ -13,9 +13,9 @@ use kmodlab::guard::Overrides;
 use kmodlab::guard::machine::made_up;
 use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
-use kmodlab::vault::journal::{Entry, How};
 use kmodlab::vault::metadata::Metadata;
-use kmodlab::vault::state::{State, standing};
+use kmodlab::vault::record::{Entry, How};
+use kmodlab::vault::standing::{State, standing};
 
 use crate::real::{UNCOMPRESSED, alone, modules, on_all_cores};
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use kmodlab::digest::sha256;
 use kmodlab::vault::Intent;
-use kmodlab::vault::journal::How;
+use kmodlab::vault::record::How;
 
 use crate::state::scene::{PATCHED, Scene, write};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use kmodlab::digest::sha256;
 use kmodlab::edit::{Edit, apply};
 use kmodlab::vault::Intent;
-use kmodlab::vault::journal::Operation;
+use kmodlab::vault::record::Operation;
 
 use crate::state::scene::{INTERRUPTED, Scene};
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::digest::{Sha256, sha256};
 use crate::error::{ErrorKind, Result};
 use crate::module::file;
-use crate::vault::Vault;
 use crate::vault::history::History;
 use crate::vault::index::Index;
+use crate::vault::reader::Vault;
 
 /// What a file is now, held against the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::vault::history::{self, History};
-use crate::vault::journal::{self, Entry, News, Operation};
+use crate::vault::intent::Intent;
 use crate::vault::objects::Object;
-use crate::vault::{Intent, Vault, Writer};
+use crate::vault::reader::Vault;
+use crate::vault::record::{self, Entry, News, Operation};
+use crate::vault::writer::Writer;
 
 /// Why a backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,24 +78,24 @@ impl Doubt {
 
 /// What is kept.
 #[derive(Clone, Debug, Default)]
-pub struct Stock {
+pub struct Inventory {
     /// Each backup.
     pub objects: Vec<Kept>,
     /// Backups that are needed and are not there.
     pub missing: BTreeMap<Sha256, Missing>,
 }
 
-impl Stock {
-    /// Takes stock of a vault, by its journal and the intents that wait.
+impl Inventory {
+    /// Takes inventory of a vault, by its journal and the intents that wait.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Io`] if the folder of the backups can't be read.
-    pub fn of(vault: &Vault, entries: &[Entry], pending: &[Intent]) -> Result<Stock> {
+    pub fn of(vault: &Vault, entries: &[Entry], pending: &[Intent]) -> Result<Inventory> {
         let history = History::of(entries);
         let mut needed = needed(&history, pending);
         let named = history::backups(entries);
-        let mut stock = Stock::default();
+        let mut inventory = Inventory::default();
         let mut there = BTreeSet::new();
         for object in vault.objects().all()? {
             let lines = named.get(&object.sha).map(Vec::as_slice).unwrap_or_default();
@@ -105,15 +107,15 @@ impl Stock {
             };
             there.insert(object.sha);
             let sources = lines.iter().filter_map(|entry| Source::of(entry)).collect();
-            stock.objects.push(Kept { object, why, sources });
+            inventory.objects.push(Kept { object, why, sources });
         }
         needed.retain(|sha, _| !there.contains(sha));
         let missing = |(sha, by): (Sha256, _)| {
             let dropped_by = history.dropped_by(sha);
             (sha, Missing { by, dropped_by })
         };
-        stock.missing = needed.into_iter().map(missing).collect();
-        Ok(stock)
+        inventory.missing = needed.into_iter().map(missing).collect();
+        Ok(inventory)
     }
 
     /// The backups that the journal names and nothing needs, by their SHA-256. What may be the only copy of something is
@@ -154,10 +156,10 @@ impl Writer<'_> {
     /// [`ErrorKind::Guard`] for one that a patched file or an interrupted run needs; [`ErrorKind::NotFound`] for one that
     /// is not there; [`ErrorKind::Io`].
     pub(crate) fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<Entry> {
-        let stock = Stock::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
-        may_be_dropped(&stock, shas)?;
+        let inventory = Inventory::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
+        may_be_dropped(&inventory, shas)?;
         let entry = self.append(News {
-            id: journal::new_id(),
+            id: record::new_id(),
             operation: Operation::Drop,
             recovered: false,
             change: None,
@@ -182,8 +184,8 @@ pub fn no_such_backup(name: impl std::fmt::Display) -> Error {
 /// # Errors
 ///
 /// [`ErrorKind::Guard`] and [`ErrorKind::NotFound`], as for [`Writer::drop_backups`].
-pub fn may_be_dropped(stock: &Stock, shas: &BTreeSet<Sha256>) -> Result<()> {
-    let there: BTreeMap<Sha256, &Why> = stock.objects.iter().map(|kept| (kept.object.sha, &kept.why)).collect();
+pub fn may_be_dropped(inventory: &Inventory, shas: &BTreeSet<Sha256>) -> Result<()> {
+    let there: BTreeMap<Sha256, &Why> = inventory.objects.iter().map(|kept| (kept.object.sha, &kept.why)).collect();
     for sha in shas {
         let why = there.get(sha).ok_or_else(|| no_such_backup(sha))?;
         if let Why::Needed(by) = why {

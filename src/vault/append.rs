@@ -1,0 +1,200 @@
+//! Appending to the journal: durably, by one flush, and never over a whole line.
+
+use rustix::fs::OFlags;
+
+use crate::digest::sha256;
+use crate::error::{Error, ErrorKind, Result};
+use crate::private_folder::PrivateFolder;
+use crate::vault::disk;
+use crate::vault::journal::{NO_LINE, Tail};
+use crate::vault::layout::JOURNAL;
+use crate::vault::record::{Entry, LONGEST_LINE, News, SCHEMA_VERSION};
+
+impl Tail {
+    /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
+    pub(super) fn append(&mut self, state: &PrivateFolder, news: Vec<News>) -> Result<Vec<Entry>> {
+        let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
+        let mut last_hash = self.last_hash;
+        for (seq, news) in (self.count + 1..).zip(news) {
+            let entry = Entry {
+                schema_version: SCHEMA_VERSION,
+                seq,
+                time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                id: news.id,
+                operation: news.operation,
+                recovered: news.recovered,
+                change: news.change,
+                dropped: news.dropped,
+                note: news.note,
+                tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
+                prev: last_hash.unwrap_or(NO_LINE),
+            };
+            let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
+            // A path may hold marks that a terminal obeys; the journal must be safe to cat.
+            let text = crate::escape::json_for_eyes(&text);
+            let signed = text.strip_suffix('}').unwrap_or(&text);
+            let hash = sha256(signed.as_bytes());
+            if signed.len() as u64 + 100 > LONGEST_LINE {
+                let what = format!("its line would have more than {LONGEST_LINE} bytes");
+                return Err(Error::new(ErrorKind::TooLarge, what).on(state.path().join(JOURNAL)));
+            }
+            lines.push_str(signed);
+            lines.push_str(",\"hash\":\"");
+            lines.push_str(&hash.to_string());
+            lines.push_str("\"}\n");
+            last_hash = Some(hash);
+            entries.push(entry);
+        }
+        self.append_text(state, lines.as_bytes()).map_err(|e| e.on(state.path().join(JOURNAL)))?;
+        let whole = self.whole + lines.len() as u64;
+        *self = Tail { count: self.count + entries.len() as u64, last_hash, whole, lacks_end: false };
+        Ok(entries)
+    }
+
+    fn append_text(&self, state: &PrivateFolder, lines: &[u8]) -> Result<()> {
+        const DOING: &str = "writing the journal";
+        let doing = |e: rustix::io::Errno| Error::io(DOING, e);
+        let file = state.file(JOURNAL, DOING, OFlags::WRONLY | OFlags::CREATE)?;
+        // A torn tail goes first. Writing at a fixed place, not "at the end", makes the append the same each time.
+        if rustix::fs::fstat(&file).map_err(doing)?.st_size as u64 > self.whole {
+            rustix::fs::ftruncate(&file, self.whole).map_err(doing)?;
+        }
+        if self.lacks_end {
+            disk::write_at(&file, b"\n", self.whole - 1).map_err(doing)?;
+        }
+        let written = disk::write_at(&file, lines, self.whole).and_then(|()| disk::sync(&file));
+        if written.is_err() {
+            let _ = rustix::fs::ftruncate(&file, self.whole);
+        } else if self.whole == 0 {
+            disk::sync(state.dir()).map_err(doing)?;
+        }
+        written.map_err(doing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use std::io::Cursor;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::vault::journal::{Journal, line_at, walk};
+    use crate::vault::record::Operation;
+
+    fn news(id: &str) -> News {
+        News {
+            id: id.to_owned(),
+            operation: Operation::Enrol,
+            recovered: false,
+            change: None,
+            dropped: vec![],
+            note: Some("a note".into()),
+        }
+    }
+
+    fn three_lines() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let state = PrivateFolder::open(folder.path()).unwrap();
+        let mut tail = Tail::default();
+        tail.append(&state, vec![news("a")]).unwrap();
+        tail.append(&state, vec![news("b"), news("c")]).unwrap();
+        (folder, path)
+    }
+
+    fn read(path: &Path) -> Journal {
+        Journal::parse(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_appended_is_read_again() {
+        let (_folder, path) = three_lines();
+        let journal = read(&path);
+        assert_eq!(journal.entries.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert!(journal.has("b") && !journal.has("d"));
+    }
+
+    #[test]
+    fn each_changed_byte_and_each_missing_or_swapped_line_is_seen() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        for at in 0..text.len() - 1 {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            assert!(Journal::parse(&changed).is_err(), "byte {at}");
+        }
+        let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
+        assert!(Journal::parse(&lines[1..].concat()).is_err());
+        assert!(Journal::parse(&[lines[0], lines[2]].concat()).is_err());
+        assert!(Journal::parse(&[lines[1], lines[0], lines[2]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_changed_last_line_is_seen_without_its_line_feed_too() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        let text = text.strip_suffix(b"\n").unwrap();
+        let last = text.iter().rposition(|b| *b == b'\n').unwrap() + 1;
+        let mut seen = 0;
+        for at in last..text.len() {
+            for bits in [1, 0x10] {
+                let mut changed = text.to_vec();
+                changed[at] ^= bits;
+                // A quote that is gone, or a new one, can leave what looks like a start: that is not believed either.
+                match Journal::parse(&changed) {
+                    Err(error) => seen += usize::from(error.kind() == ErrorKind::Damaged),
+                    Ok(journal) => assert!(journal.is_torn && journal.entries.len() == 2, "byte {at}"),
+                }
+            }
+        }
+        let changes = 2 * (text.len() - last);
+        assert!(seen * 10 > changes * 9, "{seen} of {changes}");
+        // So is text that no line begins with, and another line behind the last one.
+        for rest in ["x", "{\"a\":x", "}", "{\"a\": 1}", "\"\""] {
+            let text = [text, b"\n", rest.as_bytes()].concat();
+            assert_eq!(Journal::parse(&text).unwrap_err().kind(), ErrorKind::Damaged, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_read_to_a_bound() {
+        let mut endless = std::io::BufReader::new(std::io::repeat(b' '));
+        let error = Journal::parse_from(&mut endless).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(6 << 30).unwrap();
+        assert_eq!(line_at(&file, 0).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn a_hole_in_the_last_line_is_a_torn_write_and_one_before_it_is_damage() {
+        let (_folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        for at in (0..text.len()).filter(|at| text[*at] != b'\n') {
+            let mut torn = text.clone();
+            torn[at] = 0;
+            let is_in_the_last = !text[at..text.len() - 1].contains(&b'\n');
+            assert_eq!(Journal::parse(&torn).ok().map(|j| j.entries.len()), is_in_the_last.then_some(2), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_never_counted_and_the_next_one_takes_its_place() {
+        let (folder, path) = three_lines();
+        let text = std::fs::read(&path).unwrap();
+        for cut in 1..text.len() {
+            std::fs::write(&path, &text[..cut]).unwrap();
+            let journal = read(&path);
+            // A line that lacks nothing but its end counts.
+            let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
+            let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
+            assert_eq!(journal.entries.len(), whole);
+            let (course, _) = walk(&mut Cursor::new(&text[..cut]), &mut Vec::new(), |_| {}).unwrap();
+            let mut tail = course.tail;
+            tail.append(&PrivateFolder::open(folder.path()).unwrap(), vec![news("next")]).unwrap();
+            assert_eq!(read(&path).entries.len(), whole + 1);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The vault, for reading: backups, journal, and the intents that wait.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::error::{ErrorKind, Result};
+use crate::vault::disk;
+use crate::vault::intent::Intent;
+use crate::vault::journal::{self, Journal};
+use crate::vault::layout::{JOURNAL, StateFolder};
+use crate::vault::objects::Objects;
+use crate::vault::record::Entry;
+use crate::vault::segment::Segment;
+
+/// A vault, for reading.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    pub(super) state: StateFolder,
+    compress: bool,
+}
+
+impl Vault {
+    /// The vault in a folder, which need not be there yet.
+    pub fn at(folder: impl Into<PathBuf>) -> Vault {
+        Vault { state: StateFolder::at(folder.into()), compress: false }
+    }
+
+    /// The same vault, whose new backups are compressed, or are not.
+    #[must_use]
+    pub fn compressing(self, compress: bool) -> Vault {
+        Vault { compress, ..self }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Is there a folder? One that can't be looked at is there.
+    pub fn is_there(&self) -> bool {
+        !matches!(self.folder().symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    /// Refuses a state folder in which another user could have written something: see SAFETY.md. Every other call refuses it,
+    /// too, as soon as it opens the folder. One that is not there is well.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`] if it can't be looked at.
+    pub fn must_be_trusted(&self) -> Result<()> {
+        match self.state.open() {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its backups.
+    pub fn objects(&self) -> Objects {
+        Objects { folder: self.state.objects_path(), state: self.state.clone(), compress: self.compress }
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.folder().join(JOURNAL)
+    }
+
+    /// Opens the journal. One that is not there is an empty journal.
+    pub(super) fn open_journal(&self) -> Result<Option<BufReader<File>>> {
+        match self.state.open().and_then(|state| state.file(JOURNAL, "opening the journal", OFlags::RDONLY)) {
+            Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Reads a small file that [`Vault::keep`] wrote. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.state.open().and_then(|state| state.file(name, "opening", OFlags::RDONLY)) {
+            Ok(file) => disk::read_whole(&file).map(Some).map_err(|e| e.on(self.folder().join(name))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes a small file that [`Vault::keep`] wrote. Was there one?
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+    pub(crate) fn discard(&self, name: &str) -> Result<bool> {
+        let Some(_) = self.kept(name)? else { return Ok(false) };
+        disk::remove_durably(self.state.open()?.dir(), name.as_ref()).map_err(|e| e.on(self.folder().join(name)))?;
+        Ok(true)
+    }
+
+    /// Reads its journal; a vault that is not there has an empty one. While intents wait, their lines at its end may be
+    /// torn (an end without its middle, say): these do not count, since an intent goes only after its line is flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+    pub fn journal(&self) -> Result<Journal> {
+        let mut entries = Vec::new();
+        let course = self.go_through(|line| entries.push(line.entry))?;
+        Ok(Journal { entries, is_torn: course.is_torn })
+    }
+
+    /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Vault::journal`].
+    pub fn each_line(&self, mut each: impl FnMut(Entry, &str)) -> Result<()> {
+        self.go_through(|_| {})?;
+        self.go_through(|line| each(line.entry, line.text)).map(drop)
+    }
+
+    pub(super) fn go_through(&self, each: impl FnMut(journal::Line<'_>)) -> Result<journal::Course> {
+        match self.open_journal()? {
+            Some(mut text) => self.go_through_text(&mut text, each),
+            None => Ok(journal::Course::default()),
+        }
+    }
+
+    pub(super) fn go_through_text(
+        &self,
+        text: &mut impl std::io::BufRead,
+        each: impl FnMut(journal::Line<'_>),
+    ) -> Result<journal::Course> {
+        let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
+        journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
+    }
+
+    /// What is being written, or was when a run was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
+    pub fn pending(&self) -> Result<Vec<Intent>> {
+        match self.state.intents().and_then(|intents| Segment::all(&intents)) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            segments => Ok(segments?.into_iter().flat_map(|segment| segment.intents).collect()),
+        }
+    }
+
+    /// Keeps a small file in the vault's folder, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`].
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        disk::create_durably(self.state.open()?, name, bytes, 0o600)
+    }
+}
