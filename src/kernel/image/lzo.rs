@@ -1,6 +1,7 @@
-//! LZO, as `lzop` frames it: the one way of packing kernels that no crate undoes safely and under a free licence.
+//! LZO in the file format of `lzop`: the decompressor is part of this crate, and a test compares it with the crate
+//! `lzokay-native`, which is free and newer than this file.
 //!
-//! The frame is what lib/decompress_unlzo.c reads; the blocks are LZO1X streams, described in
+//! The file format is the one that lib/decompress_unlzo.c reads; the blocks are LZO1X streams, described in
 //! Documentation/staging/lzo.rst.
 
 use crate::error::{Error, ErrorKind, Result};
@@ -185,4 +186,54 @@ fn copy_match(out: &mut Vec<u8>, start: usize, length: usize, distance: usize, e
         left -= step;
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes with repetitions of many lengths and distances, from a small generator.
+    fn sample(seed: u32, length: usize) -> Vec<u8> {
+        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            match next(3) {
+                0 if !bytes.is_empty() => {
+                    let distance = next(bytes.len()) + 1;
+                    let count = next(600) + 1;
+                    (0..count).for_each(|_| bytes.push(bytes[bytes.len() - distance]));
+                }
+                1 => bytes.resize(bytes.len() + next(700) + 1, next(256) as u8),
+                _ => (0..next(40) + 1).for_each(|_| bytes.push(next(256) as u8)),
+            }
+        }
+        bytes.truncate(length);
+        bytes
+    }
+
+    #[test]
+    fn blocks_are_decompressed_as_another_implementation_does_it() {
+        for (seed, length) in (1..60).map(|seed| (seed, 1 << (seed % 18))) {
+            let bytes = sample(seed, length);
+            let block = lzokay_native::compress(&bytes).unwrap();
+            assert_eq!(lzokay_native::decompress_all(&block, None).unwrap(), bytes);
+            let mut ours = Vec::new();
+            assert_eq!(block_into(&block, &mut ours, bytes.len()), Some(()), "seed {seed}");
+            assert_eq!(ours, bytes, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_cut_short_or_too_long_is_an_error() {
+        let bytes = sample(7, 3000);
+        let block = lzokay_native::compress(&bytes).unwrap();
+        for length in 0..block.len() {
+            assert_eq!(block_into(&block[..length], &mut Vec::new(), bytes.len()), None, "{length} bytes");
+        }
+        assert_eq!(block_into(&block, &mut Vec::new(), bytes.len() - 1), None);
+    }
 }
