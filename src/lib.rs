@@ -61,6 +61,10 @@ pub mod change;
 #[cfg(all(feature = "patch", not(feature = "internals")))]
 mod change;
 #[cfg(all(feature = "program", feature = "internals"))]
+pub mod check;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod check;
+#[cfg(all(feature = "program", feature = "internals"))]
 pub mod cli;
 #[cfg(all(feature = "program", not(feature = "internals")))]
 mod cli;

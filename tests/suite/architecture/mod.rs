@@ -22,7 +22,7 @@ use source::Sources;
 
 /// The layers from the ground up. `door` has the macros of the feature `internals`, `lib` is the crate's root, which names
 /// what is public, and `main` is the program.
-const LAYERS: [&str; 28] = [
+const LAYERS: [&str; 29] = [
     "door",
     "escape",
     "error",
@@ -41,6 +41,7 @@ const LAYERS: [&str; 28] = [
     "predict",
     "buildtree",
     "vault",
+    "check",
     "selection",
     "scan",
     "patch",
