@@ -35,6 +35,7 @@ pub(crate) mod packed;
 mod place;
 pub mod preference;
 pub mod realtime;
+pub mod report;
 mod source;
 mod symvers;
 mod system_map;
