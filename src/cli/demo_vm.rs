@@ -1,7 +1,7 @@
-//! The second half of `demo --vm`: what the first half told of files is seen on a kernel that runs, in a virtual machine.
+//! The second part of `demo --vm`: a running kernel, in a virtual machine, confirms the first part.
 //!
-//! What happens hangs on the kernels that were named, so nothing is told before it happened: each conclusion is made from
-//! the recorded trial.
+//! The results depend on the given kernels, so nothing is announced in advance: each conclusion is made from a
+//! recorded trial.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -21,26 +21,26 @@ use crate::lab::subject::{TrialSubject, subjects};
 use crate::lab::target::TargetKernel;
 use crate::patch::Signature;
 
-/// The module of the tour: it makes a network device that counts what it is sent and throws it away, so it is easily seen
-/// whether it works. Every distribution has it.
+/// The tour's module: it creates a network device that counts and discards packets, so it is easy to see whether it
+/// works. Every distribution has it.
 const MODULE: &str = "dummy";
 
 /// Its file in the tour's folder.
 const FILE: &str = "dummy.ko";
 
-/// What the tour needs, read before it begins.
+/// The inputs of the tour, read before it begins.
 pub(super) struct VmDemo {
-    /// The kernel that is booted, as it was named.
+    /// The kernel to boot, as it was named.
     kernel: String,
     target: TargetKernel,
     /// Its own module.
     own: TrialSubject,
-    /// Modules of other kernels: what the kernel was called, and its module.
+    /// Modules of other kernels: the kernel's name, and its module.
     others: Vec<(String, TrialSubject)>,
 }
 
 impl VmDemo {
-    /// Reads the kernels, and looks that there is a virtual machine.
+    /// Reads the kernels, and checks that a virtual machine is available.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl VmDemo {
     }
 }
 
-/// The stops in the virtual machine.
+/// The steps in the virtual machine.
 pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tour.keep(FILE, &lab.own.bytes)?;
     tour.says(
@@ -79,7 +79,7 @@ pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> 
     tries_own(lab, tour)?;
     for (name, subject) in &lab.others {
         let origin = subject.seen.origin.as_deref().unwrap_or(name);
-        tour.says(&format!("The same module, built for {}, as it is and forced:", for_eyes(origin)))?;
+        tour.says(&format!("The same module, built for {}, unchanged and forced:", for_eyes(origin)))?;
         let load_modes = "original,forced";
         tries(
             tour,
@@ -101,14 +101,14 @@ pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> 
     if let Some(vermagic) = lab.foreign_vermagic() {
         round_trip(lab, &vermagic, tour)?;
     }
-    tour.says("All that was tried, as a page (it goes with the tour's folder; try --out keeps one of yours):")?;
+    tour.says("All trials as a page (it is removed with the tour's folder; try --out keeps yours):")?;
     tour.runs(&["report", RECORDS], Status::Done)
 }
 
-/// The kernel's own module is patched so that it is refused, and restored.
+/// Patches the kernel's own module so that it is refused, and restores it.
 fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tour.says(
-        "The version magic alone, on the kernel's own module. It is made to look as if built for another kernel:",
+        "Only the vermagic, on the kernel's own module. The patch makes it look as if it was built for another kernel:",
     )?;
     let is_signed = lab.own.module.as_ref().is_some_and(|module| module.trailer.is_some());
     let (signature, words): (_, &[&str]) = match is_signed {
@@ -127,7 +127,7 @@ fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(
     tries_own(lab, tour)
 }
 
-/// The file in the tour's folder, as it is now.
+/// Tries the file in the tour's folder in its current state.
 fn tries_own(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     tries(tour, &["try", FILE, "--kernel", &lab.kernel, "--load-modes", "original", "--out", RECORDS])?;
     let path = tour.folder().join(FILE);
@@ -135,18 +135,18 @@ fn tries_own(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
     concludes(tour, &sha256(&bytes).to_string(), &[LoadMode::Original])
 }
 
-/// Runs `try`. That a prediction was wrong is told in its table, and no reason to stop.
+/// Runs `try`. A wrong prediction is shown in its table, and does not end the tour.
 fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
     match tour.run(words)? {
         Status::Done | Status::Negative => Ok(()),
         _ => {
-            let what = "the virtual machine did not work, as the lines above say";
+            let what = "the virtual machine failed; see the lines above";
             Err(Error::new(ErrorKind::Lab, what).hint("kmodlab doctor says what is missing").into())
         }
     }
 }
 
-/// Says what came of a module, by its recorded trials.
+/// Prints a conclusion about a module from its recorded trials.
 fn concludes(tour: &mut Tour<'_, '_>, module: &str, load_modes: &[LoadMode]) -> Result<(), Failure> {
     let trials = store::read(&tour.folder().join(RECORDS))?.trials;
     let of = |load_mode: &LoadMode| {
@@ -158,21 +158,21 @@ fn concludes(tour: &mut Tour<'_, '_>, module: &str, load_modes: &[LoadMode]) -> 
     tour.concludes(&format!("So: {}.", said.join("; ")))
 }
 
-/// What came of a trial, in a few words.
+/// The result of a trial in a few words.
 fn conclusion(trial: &Trial) -> String {
-    let load_mode = if trial.load_mode == LoadMode::Forced { "forced" } else { "as it is" };
+    let load_mode = if trial.load_mode == LoadMode::Forced { "forced" } else { "unchanged" };
     let what = match trial.outcome {
-        TrialOutcome::Refused if trial.load_mode == LoadMode::Forced => "refused all the same".to_owned(),
+        TrialOutcome::Refused if trial.load_mode == LoadMode::Forced => "still refused".to_owned(),
         TrialOutcome::Crash => "dead".to_owned(),
-        TrialOutcome::Hang => "it stands still".to_owned(),
+        TrialOutcome::Hang => "hangs".to_owned(),
         TrialOutcome::Misbehaves => "loaded and silently broken".to_owned(),
-        TrialOutcome::InitNeverRan => "listed as loaded, and its init never ran".to_owned(),
-        TrialOutcome::InitFailed => "loaded, and its own init gave up".to_owned(),
-        TrialOutcome::Warned => "loaded, and the kernel complains".to_owned(),
+        TrialOutcome::InitNeverRan => "listed as loaded, but its init never ran".to_owned(),
+        TrialOutcome::InitFailed => "loaded, but its own init failed".to_owned(),
+        TrialOutcome::Warned => "loaded, and the kernel warns".to_owned(),
         TrialOutcome::NoDifference if trial.load_mode == LoadMode::Forced => {
-            "loaded, and no difference was seen, which proves nothing".to_owned()
+            "loaded, and no difference was found, which proves nothing".to_owned()
         }
-        TrialOutcome::NoDifference => "loaded and well".to_owned(),
+        TrialOutcome::NoDifference => "loaded, and it works".to_owned(),
         other => other.name().to_owned(),
     };
     format!("{load_mode}, {what}")

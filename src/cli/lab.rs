@@ -1,4 +1,5 @@
-//! What `try`, `matrix` and `report` share: the options of the lab, where modules come from, and the trials of earlier runs.
+//! The options that `try` and `matrix` share, the recorded trials that commands read, and the exit status of a run of
+//! trials.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,13 @@ pub(super) struct LabArgs {
     /// How to load each module [default: all modes]
     #[arg(long, alias = "ways", value_enum, value_delimiter = ',', value_name = "MODE")]
     load_modes: Vec<LoadModeArg>,
-    /// How many guests run side by side [default: as many as there are processors]
+    /// How many guests run at the same time [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
-    /// A program of your own that looks at the loaded module in the guest: each line that it prints, WHAT: HOW, is held
-    /// beside what it prints for the kernel's own module
-    /// (it has ten seconds, and finds its interpreter and libraries, its arguments, and the module's name as MODULE)
+    /// A program of your own that checks the loaded module in the guest. Each line of its output, WHAT: HOW, is
+    /// compared with the output for the kernel's own module
+    /// (time limit: ten seconds; its interpreter, its libraries and its arguments are available, and the module's name
+    /// is in MODULE)
     #[arg(long, alias = "witness", value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     probe: Option<String>,
     /// Unload with force, as rmmod -f does
@@ -37,19 +39,19 @@ pub(super) struct LabArgs {
     /// Load the module, and neither use nor unload it
     #[arg(long, conflicts_with_all = ["probe", "rmmod_force"])]
     load_only: bool,
-    /// A bare insmod: what the module needs is not loaded before it
+    /// Do not load the modules that the module needs, like a bare insmod
     #[arg(long)]
     alone: bool,
-    /// Boot the kernel anew for each trial, instead of cloning a guest that waits
+    /// Boot the kernel for each trial, instead of cloning a waiting guest
     #[arg(long)]
     boot_each: bool,
-    /// Run guests on the processor (kvm) or translated (tcg) [default: kvm where a guest comes up on it]
+    /// Run guests on the processor (kvm) or translated (tcg) [default: kvm if a guest boots on it]
     #[arg(long, value_enum, value_name = "HOW")]
     accel: Option<AccelArg>,
-    /// A kmodlab built for the guest's architecture, where that is another
+    /// A kmodlab built for the guest's architecture, if that is another one
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
-    /// More words for the kernel's command line, such as module.sig_enforce=1 or slub_debug=FZPU
+    /// Additional kernel arguments, such as module.sig_enforce=1 or slub_debug=FZPU
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
     #[arg(value_parser = command_line)]
     append: String,
@@ -76,7 +78,7 @@ impl LabArgs {
         LabArgs { load_modes: vec![LoadModeArg::Original], ..LabArgs::default() }
     }
 
-    /// The ways that are wished for, in the order of tables.
+    /// The requested load modes, in the order of tables.
     pub(super) fn load_modes(&self) -> Vec<LoadMode> {
         let wished = self.load_modes.iter().map(|load_mode| match load_mode {
             LoadModeArg::Original => LoadMode::Original,
@@ -89,7 +91,7 @@ impl LabArgs {
         if wished.is_empty() { LoadMode::ALL.to_vec() } else { wished.into_iter().collect() }
     }
 
-    /// What is the same for all trials.
+    /// The conditions of all trials.
     pub(super) fn conditions(&self, lookup: &Lookup) -> Result<Conditions> {
         let kmodlab = std::env::current_exe().map_err(|e| Error::io("finding this program's own file", e))?;
         let probe: Vec<String> =
@@ -120,19 +122,20 @@ impl LabArgs {
     }
 }
 
-/// The most bytes of words for the command line: x86 takes 2047 in all (COMMAND_LINE_SIZE, arch/x86/include/asm/setup.h).
+/// The most bytes of additional kernel arguments: x86 has a limit of 2047 in all (COMMAND_LINE_SIZE,
+/// arch/x86/include/asm/setup.h).
 const MOST_WORDS: usize = 1024;
 
 fn command_line(text: &str) -> Result<String, &'static str> {
     match text {
-        _ if text.len() > MOST_WORDS => Err("more than 1024 bytes, and kernels take few more"),
-        _ if text.chars().any(char::is_control) => Err("a control character has no place on a command line"),
-        _ if text.matches('"').count() % 2 == 1 => Err("a quotation mark without its partner"),
+        _ if text.len() > MOST_WORDS => Err("more than 1024 bytes, which is near the limit of kernels"),
+        _ if text.chars().any(char::is_control) => Err("control characters are not allowed"),
+        _ if text.matches('"').count() % 2 == 1 => Err("unbalanced quotation mark"),
         _ => Ok(text.to_owned()),
     }
 }
 
-/// The probe by its whole path, as it is found in the guest, too.
+/// The absolute path of the probe, which is the same in the guest.
 fn absolute(mut probe: Vec<String>) -> Result<Vec<String>> {
     if let Some(program) = probe.first_mut() {
         let path = Path::new(program).canonicalize().map_err(|e| Error::io("finding the probe", e).on(&*program))?;

@@ -1,4 +1,4 @@
-//! `matrix`: many modules on many kernels in many ways; resumable.
+//! `matrix`: many modules on many kernels, in several load modes; can be resumed.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -20,26 +20,26 @@ pub(super) struct Args {
     /// Module files, folders of them, or names of modules of the kernels that --built-for names
     #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "MODULE")]
     modules: Vec<OsString>,
-    /// The kernels that they are tried on: images with their folders of modules, or packages
+    /// The kernels to try them on: images with their module folders, or packages
     #[arg(long, required = true, num_args = 1.., value_name = "K")]
     kernels: Vec<OsString>,
-    /// The kernels that modules are taken from which are only named; each module of each
+    /// The kernels to take modules from that are given by name; each module is taken from each kernel
     #[arg(long, num_args = 1.., value_name = "K")]
     built_for: Vec<OsString>,
-    /// The folder for trials.jsonl; a trial that is in it already is not run again
+    /// The folder for trials.jsonl; trials that are already in it are not run again
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Leave out the controls: the kernels' own modules, unforced and forced
     #[arg(long)]
     no_controls: bool,
-    /// One JSON object a trial, in a line each
+    /// Print one JSON object per line and trial
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     lab: LabArgs,
 }
 
-/// How many trials that are not as predicted are shown.
+/// The most trials not as predicted that are shown.
 const SHOWN: usize = 20;
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -70,7 +70,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(status(&report.trials))
 }
 
-/// The progress of a matrix, as a terminal shows it.
+/// Shows the progress of a matrix on the terminal.
 struct ProgressLine<'p>(&'p Progress);
 
 impl MatrixProgress for ProgressLine<'_> {

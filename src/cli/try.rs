@@ -1,4 +1,4 @@
-//! `try`: a module in a throwaway virtual machine, as it is, forced and patched, beside the kernel's own.
+//! `try`: a module in a temporary virtual machine, unchanged, forced and patched, next to the kernel's own.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -25,16 +25,16 @@ pub(super) struct Args {
     /// A module file, or the name of a module of the kernel that --built-for names
     #[arg(value_name = "MODULE")]
     module: OsString,
-    /// The kernel that it is tried on: an image (vmlinuz) with its folder of modules, or a package; it is booted
+    /// The kernel to try it on, which is booted: an image (vmlinuz) with its module folder, or a package
     #[arg(long, value_name = "K")]
     kernel: OsString,
-    /// The kernel that the module was built for: where MODULE is only a name, the module is taken from there
+    /// The kernel that the module was built for; a MODULE given by name is taken from it
     #[arg(long, value_name = "K")]
     built_for: Option<OsString>,
-    /// Add the trials to trials.jsonl in this folder, for kmodlab report
+    /// Append the trials to trials.jsonl in this folder, for kmodlab report
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// One JSON object a trial, in a line each
+    /// Print one JSON object per line and trial
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -49,10 +49,10 @@ impl Args {
     }
 }
 
-/// How many functions of a call trace are shown.
+/// The most functions of a call trace that are shown.
 const TRACE_SHOWN: usize = 6;
 
-/// How many differences to the control are shown.
+/// The most differences from the control that are shown.
 const DIFFERENCES_SHOWN: usize = 6;
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -100,7 +100,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(status(&trials))
 }
 
-/// Opens the file of trials in a folder; what is there stays.
+/// Opens the file of trials in a folder. Its trials stay.
 fn writer(folder: &Path, session: &mut Session<'_>) -> Result<TrialWriter, Error> {
     let path = folder.join(store::FILE);
     if path.exists() {
@@ -109,7 +109,7 @@ fn writer(folder: &Path, session: &mut Session<'_>) -> Result<TrialWriter, Error
     TrialWriter::open(&path)
 }
 
-/// Is the module one of the kernel that it is said to be built for?
+/// Reports a module whose vermagic differs from that of the kernel it was allegedly built for.
 fn fits(subject: &TrialSubject, origin: &OsString, session: &mut Session<'_>) -> Result<(), Failure> {
     let lookup = session.lookup();
     let kernel = waiting("reading the kernel that it was built for", || kernel::named(origin, &lookup))?;
@@ -137,14 +137,14 @@ fn heading(
     writeln!(session.out, "  tried on   {}", output::vermagic_of(&target.kernel))?;
     if !has_own {
         let name = for_eyes(&subject.seen.name);
-        writeln!(session.out, "  control    none: this kernel has no module {name} of its own to compare with")?;
+        writeln!(session.out, "  control    none: this kernel has no module {name} of its own")?;
     }
     let heads = session.paint(Paint::Faint, format_args!("  {:<20} {:<36} {}", "load mode", "predicted", "happened"));
     writeln!(session.out, "\n{heads}")?;
     Ok(())
 }
 
-/// One row, and under it what decided it.
+/// One row, with the lines that decided the outcome below it.
 fn print(trial: &Trial, before: &[Trial], session: &mut Session<'_>) -> Result<(), Failure> {
     let load_mode = match trial.role {
         TrialRole::Control if trial.load_mode == LoadMode::Original => "the kernel's own".to_owned(),
@@ -195,7 +195,7 @@ fn print(trial: &Trial, before: &[Trial], session: &mut Session<'_>) -> Result<(
     Ok(())
 }
 
-/// What was predicted, in a few words.
+/// The prediction in a few words.
 pub(super) fn predicted(trial: &Trial) -> String {
     let prediction = &trial.prediction;
     match prediction.verdict {
@@ -218,7 +218,7 @@ pub(super) fn predicted(trial: &Trial) -> String {
     }
 }
 
-/// The verdict in words: what each outcome that came up means, the worst first, and whether it was as predicted.
+/// The conclusion: each outcome that occurs with its meaning, worst first, and the agreement with the predictions.
 fn conclude(trials: &[Trial], session: &mut Session<'_>) -> Result<(), Failure> {
     writeln!(session.out)?;
     let asked: Vec<&Trial> = trials.iter().filter(|trial| trial.role == TrialRole::Asked).collect();

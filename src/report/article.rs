@@ -1,4 +1,4 @@
-//! One trial, told in full: what was predicted, what happened, and what there is to see of it.
+//! The article of a trial: prediction, result, log, and details.
 
 use maud::{Markup, html};
 
@@ -15,21 +15,21 @@ use crate::report::log::{self, LogExcerpt};
 use crate::report::text;
 use crate::report::words;
 
-/// The most lines of the console's end that are shown.
+/// The most lines of console output that are shown.
 const CONSOLE_LINES: usize = 60;
 
 /// The most lines of a call trace that are shown.
 const TRACE_LINES: usize = 40;
 
-/// What stands around a trial.
+/// The context of a trial.
 pub(super) struct ArticleContext<'p, 'c> {
-    /// The trial before it, where there is one.
+    /// The previous trial.
     pub(super) previous: Option<&'p PlacedTrial<'c>>,
-    /// The one behind it.
+    /// The next trial.
     pub(super) next: Option<&'p PlacedTrial<'c>>,
     /// Its control.
     pub(super) control: Option<&'c Trial>,
-    /// What its kernel is called in the heat map.
+    /// The label of its kernel in the heat map.
     pub(super) kernel: &'p str,
 }
 
@@ -65,11 +65,11 @@ pub(super) fn article(placed: &PlacedTrial<'_>, around: &ArticleContext<'_, '_>)
             (agreement(trial))
             (compared(trial))
             @if let Some(crash) = &observed.crash { (distress(crash)) }
-            @if observed.is_cut { p { "The console ended in the middle of a report: what the kernel said behind it is lost." } }
+            @if observed.is_cut { p { "The console ended in the middle of a report: what the kernel printed after it is lost." } }
             @if let Some(change) = &trial.change { (changed(change)) }
             (the_log(trial))
             @if !observed.warnings.is_empty() {
-                h4 { "Warnings of the kernel about itself" }
+                h4 { "Warnings of the kernel" }
                 ul { @for warning in &observed.warnings { li { code { (text::line(warning)) } } } }
             }
             (probe(trial, around.control))
@@ -85,17 +85,17 @@ fn conditions(trial: &Trial) -> String {
     trial.conditions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Is the article on paper too?
+/// Is the article printed on paper?
 pub(super) fn is_printed(trial: &Trial) -> bool {
     use crate::lab::record::TrialOutcome::{Crash, Hang};
     trial.agreement == Agreement::Disagree || matches!(trial.outcome, Crash | Hang)
 }
 
 fn agreement(trial: &Trial) -> Markup {
-    // What is predicted is the loader's answer: that a crash behind it is "as predicted" would be misread.
+    // The prediction is about the loader's answer only; without that word, a later crash would seem predicted, too.
     let (class, words) = match trial.agreement {
         Agreement::Agree => ("a", "The loader answered as predicted"),
-        Agreement::Unknown => ("u", "The answer can\u{2019}t be compared with the prediction"),
+        Agreement::Unknown => ("u", "The answer cannot be compared with the prediction"),
         Agreement::Disagree => ("d", "\u{2260} The answer is not as predicted"),
     };
     html! {
@@ -106,19 +106,19 @@ fn agreement(trial: &Trial) -> Markup {
     }
 }
 
-/// What was predicted, beside what happened.
+/// The prediction next to the result.
 fn compared(trial: &Trial) -> Markup {
     let (prediction, observed) = (&trial.prediction, &trial.observed);
     let happened = match (observed.accepted, observed.errno) {
-        (true, _) => "the loader took it",
-        (false, Some(errno)) if errno != 0 => "the loader refused it",
+        (true, _) => "accepted by the loader",
+        (false, Some(errno)) if errno != 0 => "refused by the loader",
         _ => "no answer",
     };
     let returned = match observed.errno {
         Some(errno) => words::errno(errno),
         None => "never returned".to_owned(),
     };
-    // As they are compared: lines of the module's own code and of others are none of the loader's.
+    // The lines that are compared: those of the module's own code and of others are left out.
     let first = loader_lines(observed).into_iter().next();
     let expected = match (prediction.errno, prediction.verdict) {
         (Some(errno), _) => words::errno(errno),
@@ -143,7 +143,7 @@ fn compared(trial: &Trial) -> Markup {
                 }
                 @if !prediction.needs.is_empty() || !observed.missing.is_empty() {
                     tr {
-                        th scope="row" { "loaded before it" }
+                        th scope="row" { "modules needed" }
                         td { (or_none(text::line(&prediction.needs.join(", ")))) }
                         td { (needs(observed)) }
                     }
@@ -168,14 +168,14 @@ fn compared(trial: &Trial) -> Markup {
     }
 }
 
-/// What became of the modules that it needs.
+/// The fate of the modules that are needed.
 fn needs(observed: &Observed) -> String {
     if observed.missing.is_empty() {
         return if observed.end == End::NotRun { "not tried" } else { "all of them" }.to_owned();
     }
     let missing =
         observed.missing.iter().map(|(name, errno)| format!("{} with {}", text::name(name), errno_words(*errno)));
-    format!("not all: refused were {}", missing.collect::<Vec<_>>().join(", "))
+    format!("not all; refused: {}", missing.collect::<Vec<_>>().join(", "))
 }
 
 fn quoted(line: Option<&str>) -> Markup {
@@ -203,11 +203,11 @@ fn unloaded(unload: UnloadReport) -> String {
 fn distress(crash: &Crash) -> Markup {
     let left = crash.trace.len().saturating_sub(TRACE_LINES);
     html! {
-        h4 { "The kernel in distress: " (crash.kind.name()) ", in the phase " (crash.phase.name()) }
+        h4 { "Crash or hang: " (crash.kind.name()) ", in the phase " (crash.phase.name()) }
         pre.w { mark { (text::line(&crash.line)) } }
         @if let Some(place) = &crash.place { p { "It happened in " code { (text::line(place)) } "." } }
         @if !crash.trace.is_empty() {
-            p { "Called from, the innermost first:" }
+            p { "Call trace, innermost function first:" }
             pre {
                 @for line in crash.trace.iter().take(TRACE_LINES) { (text::line(line)) "\n" }
                 @if left > 0 { i { "and " (text::count(left, "line")) " more" } }
@@ -243,7 +243,7 @@ fn lines(part: &LogExcerpt<'_>) -> Markup {
                 @if *decides { mark { (text::line(line)) } } @else { (text::line(line)) }
                 "\n"
             }
-            @if part.behind > 0 { i { (text::count(part.behind, "line")) " behind these" } }
+            @if part.behind > 0 { i { (text::count(part.behind, "line")) " after these" } }
         }
     }
 }
@@ -251,15 +251,15 @@ fn lines(part: &LogExcerpt<'_>) -> Markup {
 fn probe(trial: &Trial, control: Option<&Trial>) -> Markup {
     let seen = &trial.observed.probe;
     let beside = control.map(|control| control.observed.probe.as_slice()).unwrap_or_default();
-    // A module that was not loaded has no probe, and nothing is missing of what it would have seen.
+    // A module that was not loaded was not probed, so no results are missing.
     if seen.is_empty() && (beside.is_empty() || !trial.observed.accepted) {
         return html! {};
     }
     html! {
-        h4 { "What it does" }
+        h4 { "Results of the probe" }
         table.t {
             thead {
-                tr { th scope="col" { "looked at" } th scope="col" { "seen" } @if control.is_some() { th scope="col" { "with the kernel's own" } } }
+                tr { th scope="col" { "check" } th scope="col" { "result" } @if control.is_some() { th scope="col" { "with the kernel's own" } } }
             }
             tbody {
                 @for pair in control::pairs(seen, beside) { (pair_of_probes(pair, control.is_some())) }
@@ -273,13 +273,13 @@ fn pair_of_probes(pair: ProbePair<'_>, has_control: bool) -> Markup {
     html! {
         tr.d[differs] {
             th scope="row" { (text::line(pair.what)) }
-            td { @if differs { "\u{2260} " } (pair.how.map_or_else(|| "not seen".to_owned(), text::line)) }
-            @if has_control { td { (pair.control.map_or_else(|| "not looked at".to_owned(), text::line)) } }
+            td { @if differs { "\u{2260} " } (pair.how.map_or_else(|| "no result".to_owned(), text::line)) }
+            @if has_control { td { (pair.control.map_or_else(|| "no result".to_owned(), text::line)) } }
         }
     }
 }
 
-/// The taints, letter by letter.
+/// The taints, one letter per line.
 fn marks(observed: &Observed) -> Markup {
     if observed.taint_after == 0 {
         return html! {};
@@ -291,16 +291,16 @@ fn marks(observed: &Observed) -> Markup {
                 li {
                     @match known {
                         Some((letter, meaning)) => { b { (letter) } " " (meaning) },
-                        None => { b { (bit) } " a bit without a known meaning" },
+                        None => { b { (bit) } " a bit of unknown meaning" },
                     }
-                    @if observed.taint_before >> bit & 1 == 1 { " (before already)" }
+                    @if observed.taint_before >> bit & 1 == 1 { " (set before)" }
                 }
             }
         }
     }
 }
 
-/// The steps of the prediction that say something; the names of those that just pass.
+/// The steps of the prediction: those that fail or are unknown with their reasons, the others by name.
 fn reasons(trial: &Trial) -> Markup {
     let prediction = &trial.prediction;
     let with = |end: StepResult| prediction.findings.iter().filter(move |finding| finding.result == end);
@@ -311,7 +311,7 @@ fn reasons(trial: &Trial) -> Markup {
         return html! {};
     }
     html! {
-        h4 { "Why that was predicted" }
+        h4 { "Reasons for the prediction" }
         ul {
             @for finding in telling {
                 li {
@@ -320,11 +320,11 @@ fn reasons(trial: &Trial) -> Markup {
                 }
             }
             @if !passed.is_empty() { li { "passes: " (passed) } }
-            @if !skipped.is_empty() { li { "not looked at: " (skipped) } }
+            @if !skipped.is_empty() { li { "skipped: " (skipped) } }
             @for danger in &prediction.dangers { li { b { "unsafe" } ": " (text::line(danger)) } }
         }
         @if prediction.dmesg.len() > 1 {
-            p { "The loader's lines, as predicted:" }
+            p { "The predicted log lines:" }
             pre { @for line in &prediction.dmesg { (text::line(line)) "\n" } }
         }
     }
@@ -335,11 +335,11 @@ fn changed(change: &RecordedPatch) -> Markup {
     let others = change.guards.iter().filter(|guard| guard.result != "pass");
     let passed = with("pass").map(|guard| text::name(&guard.guard)).collect::<Vec<_>>().join(", ");
     html! {
-        h4 { "What the patch changed" }
-        @if let Some(why) = &change.impossible { p { "Nothing, as it can't be made: " (text::line(why)) } }
+        h4 { "Changes by the patch" }
+        @if let Some(why) = &change.impossible { p { "None, because the patch is impossible: " (text::line(why)) } }
         @for spot in &change.edits { (hex_view(spot)) }
         @if !change.guards.is_empty() {
-            p { "Outside the lab, the guards would have said:" }
+            p { "Outside the lab, the guards would have answered:" }
             ul {
                 @for guard in others {
                     li { b { (text::name(&guard.guard)) } " " (text::line(&guard.result)) ": " (text::line(&guard.why)) }
@@ -377,7 +377,7 @@ fn console(observed: &Observed) -> Markup {
     let left = all.saturating_sub(CONSOLE_LINES);
     html! {
         details {
-            summary { "The end of the console" }
+            summary { "The end of the console output" }
             pre {
                 @if left > 0 { i { (text::count(left, "line")) " before these\n" } }
                 @for line in observed.console.lines().skip(left) { (text::line(line)) "\n" }
@@ -386,7 +386,7 @@ fn console(observed: &Observed) -> Markup {
     }
 }
 
-/// Which module and which kernel it was. One text and no table: there are thousands of these in a page.
+/// The module and the kernel, as one text and not as a table: a page may have thousands of these.
 fn about(trial: &Trial) -> Markup {
     let (module, kernel) = (&trial.module, &trial.kernel);
     let mut facts = String::new();

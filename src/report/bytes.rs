@@ -1,32 +1,33 @@
-//! Bytes before and after a change, for eyes: an offset, sixteen bytes in hexadecimal, the same as text.
+//! A hexadecimal view of the bytes before and after a change: offset, sixteen bytes, the same bytes as text.
 
 use std::fmt::Write as _;
 
 use crate::lab::record::RecordedEdit;
 
-/// The most rows of a change that are shown.
+/// The most rows that are shown of a change.
 const ROWS: usize = 16;
 
-/// Bytes in a row.
+/// The bytes per row.
 const WIDTH: usize = 16;
 
-/// Text in pieces, each changed or not.
+/// A text in pieces, each changed or not.
 pub(super) type Runs = Vec<(String, bool)>;
 
-/// One row of one side.
+/// A row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HexRow {
-    /// Where in the file it begins.
+    /// The offset of its first byte in the file.
     pub(super) offset: u64,
-    /// The bytes in hexadecimal, in runs that are or are not changed.
+    /// The bytes in hexadecimal, in runs of changed and unchanged ones.
     pub(super) hex: Runs,
-    /// How many columns of the hexadecimal part are empty behind them.
+    /// The number of empty columns after the hexadecimal part.
     pub(super) padding: usize,
     /// The same bytes as text.
     pub(super) text: Runs,
 }
 
-/// The rows of one side; how many bytes are not shown. A byte is changed if the other side has another at its place.
+/// The rows of one side, and the number of bytes that are not shown. A byte is changed if the other side has a
+/// different one at its position.
 pub(super) fn rows(offset: u64, side: &[u8], other: &[u8], whole: u64) -> (Vec<HexRow>, u64) {
     let shown = side.iter().take(ROWS * WIDTH);
     let left = whole.saturating_sub(shown.len() as u64);
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changed_bytes_are_apart_from_those_that_stay() {
+    fn changed_and_unchanged_bytes_form_runs() {
         let spot =
             RecordedEdit { offset: 0x40, old: b"6.1.0\0".to_vec(), new: b"6.2.0\0".to_vec(), old_len: 6, new_len: 6 };
         let [(_, old, left), (_, new, _)] = sides(&spot);
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_change_is_cut_and_says_so() {
+    fn a_long_change_is_truncated_and_the_rest_counted() {
         let (shown, left) = rows(u64::MAX, &[0; 1000], &[], 5000);
         assert_eq!((shown.len(), left), (16, 5000 - 256));
     }

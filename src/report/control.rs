@@ -1,4 +1,4 @@
-//! The control beside a trial: the kernel's own module, loaded in the same manner.
+//! The control of a trial: the trial of the kernel's own module with the same force.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::lab::record::{LoadMode, ProbeResult, Trial, TrialRole};
 pub(super) struct Controls<'c>(HashMap<(&'c str, &'c str), Vec<&'c Trial>>);
 
 impl<'c> Controls<'c> {
-    /// Looks for them.
+    /// Collects the controls.
     pub(super) fn of(trials: &[&'c Trial]) -> Controls<'c> {
         let mut controls: HashMap<_, Vec<&Trial>> = HashMap::new();
         for trial in trials.iter().filter(|trial| trial.role == TrialRole::Control) {
@@ -18,7 +18,7 @@ impl<'c> Controls<'c> {
         Controls(controls)
     }
 
-    /// The control of a trial: loaded in the same way, or else forced as it was forced, or unforced as it was.
+    /// The control of a trial: one in the same load mode, or else one that is forced if and only if the trial is.
     pub(super) fn beside(&self, trial: &Trial) -> Option<&'c Trial> {
         if trial.role == TrialRole::Control {
             return None;
@@ -31,7 +31,7 @@ impl<'c> Controls<'c> {
     }
 }
 
-/// One thing that a probe looked at, beside what the control's probe saw; `None` where it was not looked at.
+/// A check of a probe, with its result and that of the control; `None` if the check was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProbePair<'c> {
     pub(super) what: &'c str,
@@ -39,7 +39,7 @@ pub(super) struct ProbePair<'c> {
     pub(super) control: Option<&'c str>,
 }
 
-/// What two probes saw, thing by thing: first what the trial's saw, then what only the control's did.
+/// The results of two probes, check by check: first those of the trial, then those that only the control has.
 pub(super) fn pairs<'c>(ours: &'c [ProbeResult], control: &'c [ProbeResult]) -> Vec<ProbePair<'c>> {
     let theirs: BTreeMap<&str, &str> = control.iter().map(|seen| (seen.what.as_str(), seen.how.as_str())).collect();
     let known: BTreeMap<&str, &str> = ours.iter().map(|seen| (seen.what.as_str(), seen.how.as_str())).collect();
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_the_control_did_is_missing() {
+    fn results_that_only_the_control_has_are_listed_last() {
         let seen = |what: &str, how: &str| ProbeResult { what: what.to_owned(), how: how.to_owned() };
         let ours = [seen("dummy0 exists", "yes"), seen("dummy0 sends", "0 packets")];
         let control = [seen("dummy0 sends", "3 packets"), seen("dummy0 goes", "yes")];

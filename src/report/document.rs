@@ -1,4 +1,4 @@
-//! The trials as one JSON document.
+//! Trials as one JSON document.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Where each trial stands in the heat map: modules by origin are rows, kernels and ways are columns.
+//! The heat map's table: modules by origin in rows, kernels and load modes in columns.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -6,39 +6,39 @@ use crate::lab::record::{LoadMode, Trial};
 use crate::report::order::NaturalOrder;
 use crate::report::text;
 
-/// A trial with what links to it.
+/// A trial and its anchor.
 #[derive(Clone, Debug)]
 pub(super) struct PlacedTrial<'c> {
     /// The trial.
     pub(super) trial: &'c Trial,
-    /// The name of its article's anchor, without `#`; a letter and plain characters.
+    /// The name of its article's anchor, without `#`: a letter and plain characters.
     pub(super) anchor: String,
 }
 
 /// A table of trials.
 #[derive(Debug, Default)]
 pub(super) struct Grid<'c> {
-    /// The kernels, each one group of columns.
+    /// The kernels; each has a group of columns.
     pub(super) kernels: Vec<KernelColumn<'c>>,
-    /// The ways that occur, in the order of tables.
+    /// The load modes that occur, in the order of tables.
     pub(super) load_modes: Vec<LoadMode>,
-    /// The rows, by where the modules are from.
+    /// The rows, by the modules' origin.
     pub(super) groups: Vec<OriginGroup<'c>>,
 }
 
-/// A kernel's columns.
+/// The columns of a kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KernelColumn<'c> {
-    /// What it is called.
+    /// Its name.
     pub(super) name: &'c str,
-    /// What stands above the columns: its release, and its name too where several have that release.
+    /// The heading: its release, with its name if several kernels have that release.
     pub(super) label: String,
 }
 
-/// Modules of one origin.
+/// The modules of one origin.
 #[derive(Debug)]
 pub(super) struct OriginGroup<'c> {
-    /// What the origin is called; `None` for files that were named one by one.
+    /// The name of the origin; `None` for files without one.
     pub(super) origin: Option<&'c str>,
     /// The modules.
     pub(super) rows: Vec<ModuleRow<'c>>,
@@ -49,11 +49,11 @@ pub(super) struct OriginGroup<'c> {
 pub(super) struct ModuleRow<'c> {
     /// Its name.
     pub(super) name: &'c str,
-    /// Its file.
+    /// Its path.
     pub(super) path: &'c str,
-    /// Has another row the same name, so that the path must tell them apart?
+    /// Does another row have the same name, so that the path must be shown?
     pub(super) is_ambiguous: bool,
-    /// What stands in each column, kernel by kernel and way by way; two where something else was asked for too.
+    /// The trials per column, kernel by kernel and load mode by load mode; several if their conditions differ.
     pub(super) boxes: Vec<Vec<PlacedTrial<'c>>>,
 }
 
@@ -90,13 +90,13 @@ impl<'c> Grid<'c> {
         Grid { kernels, load_modes, groups }
     }
 
-    /// Its trials, as one reads them.
+    /// Its trials, in reading order.
     pub(super) fn trials(&self) -> impl Iterator<Item = &PlacedTrial<'c>> {
         self.groups.iter().flat_map(|group| &group.rows).flat_map(|row| &row.boxes).flatten()
     }
 }
 
-/// The kernels of some trials.
+/// The kernels of these trials.
 pub(super) fn columns<'c>(trials: impl Iterator<Item = &'c Trial>) -> Vec<KernelColumn<'c>> {
     let mut releases: HashMap<&str, &str> = HashMap::new();
     for trial in trials {
@@ -118,8 +118,8 @@ pub(super) fn columns<'c>(trials: impl Iterator<Item = &'c Trial>) -> Vec<Kernel
     sorted.iter().map(column).collect()
 }
 
-/// Gives each trial its anchor: the beginning of its id, so that a link still leads to the same trial when the page is made
-/// anew. An id comes from a file: one that is not plain, or begins as another does, gets its number instead.
+/// Gives each trial an anchor: the beginning of its id, so that links stay valid when the page is generated again. An
+/// id comes from a file, so one with other characters, or with the same beginning as another, is replaced by a number.
 pub(super) fn place<'c>(trials: &[&'c Trial]) -> Vec<PlacedTrial<'c>> {
     let mut taken = HashSet::new();
     let anchor = |(number, trial): (usize, &&'c Trial)| {
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn kernels_of_one_release_are_told_apart() {
+    fn kernels_of_one_release_are_labelled_with_their_names() {
         let trials = [trial("1", "a", "", None, ("x.deb", "6.1")), trial("2", "a", "", None, ("y.deb", "6.1"))];
         let labels: Vec<String> = columns(trials.iter()).into_iter().map(|column| column.label).collect();
         assert_eq!(labels, ["6.1 (x.deb)", "6.1 (y.deb)"]);
     }
 
     #[test]
-    fn an_anchor_is_plain_and_its_trials_own() {
+    fn anchors_are_plain_and_unique() {
         let ids = ["0123456789abcdef", "0123456789ab0000", "\"><b>", "", "7"];
         let trials = ids.map(|id| trial(id, "a", "", None, ("k", "k")));
         let trials: Vec<&Trial> = trials.iter().collect();

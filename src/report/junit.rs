@@ -1,4 +1,4 @@
-//! The trials as JUnit XML, which build servers read.
+//! Trials as JUnit XML, for build servers.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -43,7 +43,8 @@ fn testcase(out: &mut String, trial: &Trial, name: &str) {
     let _ = writeln!(out, ">\n      <{element} message=\"{why}\"/>\n    </testcase>");
 }
 
-/// The names of a suite's cases: the way; with more where two would be called the same, since readers take those for one.
+/// The names of a suite's cases: the load mode, with more details for names that would be equal, since readers take
+/// equal names for one case.
 fn names(trials: &[&Trial]) -> Vec<String> {
     let short = |trial: &Trial| match trial.role {
         TrialRole::Asked => trial.load_mode.name().to_owned(),
@@ -75,12 +76,13 @@ fn counts(trials: &[&Trial]) -> String {
     format!("tests=\"{all}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\"")
 }
 
-/// The time of a trial; a record's number is anyone's.
+/// The duration of a trial; a record may contain any number.
 fn seconds(trial: &Trial) -> f64 {
     if trial.seconds.is_finite() { trial.seconds.clamp(0.0, 1e9) } else { 0.0 }
 }
 
-/// A text for an attribute's value: escaped as XML wants it, and without what XML 1.0 has no way to write (section 2.2).
+/// A text as the value of an attribute: escaped, and without the characters that XML 1.0 cannot represent (section
+/// 2.2).
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in for_eyes(text).chars() {
@@ -102,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_xml_has_no_way_to_write_is_told_otherwise() {
+    fn characters_outside_xml_are_replaced() {
         assert_eq!(quoted("<a b=\"1\">&'\0\u{1b}\u{ffff}"), "&lt;a b=&quot;1&quot;&gt;&amp;&apos;\\x00\\x1b\u{fffd}");
     }
 }

@@ -1,37 +1,37 @@
-//! The kernel's log by phases, with the line that decided the outcome.
+//! The kernel's log by phase, with the line that decided the outcome.
 
 use crate::lab::outcome::decisive_place;
 use crate::lab::record::{Phase, Trial};
 
-/// The most lines of a phase that are shown; a record has the rest.
+/// The most lines that are shown of a phase; the record has all.
 const LINES: usize = 40;
 
-/// The same of a phase before the module was loaded, which is much the same in all trials of a kernel.
+/// The same for a phase before the load, which hardly differs between the trials on a kernel.
 const LINES_BEFORE: usize = 8;
 
-/// A phase with the lines that are shown of it.
+/// A phase and its shown lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LogExcerpt<'c> {
     pub(super) phase: Phase,
-    /// How many lines it has.
+    /// The number of all its lines.
     pub(super) all: usize,
-    /// How many lines before the first shown one are left out.
+    /// The number of lines left out before the first shown one.
     pub(super) before: usize,
-    /// The lines; is it the one that decided?
+    /// The shown lines; did the line decide the outcome?
     pub(super) lines: Vec<(&'c str, bool)>,
-    /// How many lines behind the last shown one are left out.
+    /// The number of lines left out after the last shown one.
     pub(super) behind: usize,
 }
 
 impl LogExcerpt<'_> {
-    /// Does it tell only of what came before the module, and decide nothing?
+    /// Is it a phase before the load, and without the decisive line?
     pub(super) fn is_before_the_load(&self) -> bool {
         self.phase < Phase::Load && !self.lines.iter().any(|(_, decides)| *decides)
     }
 }
 
-/// The log of a trial, phase by phase in the order of phases. Of a long phase the lines around the one that decided are
-/// kept, or else the last ones.
+/// The log of a trial, in the order of phases. Of a long phase the lines around the decisive one are shown, or else
+/// the last ones.
 pub(super) fn parts(trial: &Trial) -> Vec<LogExcerpt<'_>> {
     let decisive = decisive_place(trial);
     let log = || trial.observed.log.iter().enumerate();
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::lab::record::{LogLine, TrialOutcome, example};
 
-    /// A refusal with so many lines of boot and load; the 51st of the load was predicted.
+    /// A refusal with so many lines in the boot and load phases; line 51 of the load phase was predicted.
     fn refused(boot: usize, load: usize) -> Trial {
         let line = |phase: Phase, number: usize| LogLine { phase, text: format!("{} {number}", phase.name()) };
         let mut trial = example::trial("1");
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_log_the_lines_around_the_decisive_one_are_kept() {
+    fn lines_around_the_decisive_one_are_shown() {
         let trial = refused(100, 200);
         let parts = parts(&trial);
         let [boot, load] = parts.as_slice() else { panic!("{parts:?}") };

@@ -1,7 +1,7 @@
-//! What people look at afterwards: trials as one HTML page, as JSON and as JUnit XML. Pure: records in, text out.
+//! Reports of trials as an HTML page, as JSON and as JUnit XML. Pure, except for `files`.
 //!
-//! [`page`] needs nothing but a browser: one file, no script, nothing from elsewhere. What a guest, a module or a kernel
-//! said stands in it as text and never as markup, with characters that reorder or hide text made visible.
+//! The page needs only a browser: one file, no script, nothing loaded from elsewhere. Text from a guest, a module or a
+//! kernel is text there and never markup; characters that reorder or hide text are made visible.
 //!
 //! ```
 //! let page = kmodlab::report::page(&[]);
@@ -31,24 +31,24 @@ pub use summary::TrialSummary;
 use crate::lab::record::Trial;
 use crate::lab::store::latest;
 
-/// All trials as one self-contained page: a heat map, a legend, and an article for each trial.
+/// All trials as one self-contained page: a heat map, a legend, and an article per trial.
 ///
-/// Of several records with one id the last one counts, here and in [`json`] and [`junit`].
+/// If several records have the same id, the last one counts, here and in [`json`] and [`junit`].
 pub fn page(trials: &[Trial]) -> String {
     page::page(&latest(trials))
 }
 
-/// All trials as one JSON document: `schema_version`, `summary`, and `trials` as they were recorded.
+/// All trials as one JSON document: `schema_version`, `summary`, and `trials` as recorded.
 ///
 /// # Errors
 ///
-/// None with records that were read: a number that JSON can't hold is the only thing that could be wrong with one.
+/// For a number that JSON cannot represent; recorded trials have none.
 pub fn json(trials: &[Trial]) -> Result<String, serde_json::Error> {
     document::json(&latest(trials))
 }
 
-/// All trials as JUnit XML: a testsuite a kernel, a testcase a trial. What is not as predicted is a failure, what can't be
-/// compared is skipped.
+/// All trials as JUnit XML: a testsuite per kernel, a testcase per trial. A trial that is not as predicted is a
+/// failure, and one that cannot be compared is skipped.
 pub fn junit(trials: &[Trial]) -> String {
     junit::junit(&latest(trials))
 }

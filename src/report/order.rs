@@ -1,8 +1,8 @@
-//! The order in which people expect names: numbers in them count as numbers, so that 6.1 comes before 6.12.
+//! Natural order of names: numbers in them are compared as numbers, so that 6.1 comes before 6.12.
 
 use std::cmp::Ordering;
 
-/// A name that is ordered so.
+/// A name in natural order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct NaturalOrder<'n>(pub(super) &'n str);
 
@@ -23,7 +23,7 @@ impl Ord for NaturalOrder<'_> {
             }
             let (mut our_chars, mut their_chars) = (ours.chars(), theirs.chars());
             match (our_chars.next(), their_chars.next()) {
-                // Numbers of one value may be written in two ways.
+                // The same number may be written in two ways.
                 (None, None) => return self.0.cmp(other.0),
                 (ours, theirs) if ours != theirs => return ours.cmp(&theirs),
                 _ => (ours, theirs) = (our_chars.as_str(), their_chars.as_str()),
@@ -38,13 +38,13 @@ impl PartialOrd for NaturalOrder<'_> {
     }
 }
 
-/// The digits that a text begins with.
+/// The digits at the beginning of a text.
 fn digits(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
 }
 
-/// Digits in a form that is ordered as their value, however large it is.
+/// A key with the order of the digits' value, however large that is.
 fn value(digits: &str) -> (usize, &str) {
     let bare = digits.trim_start_matches('0');
     (bare.len(), bare)

@@ -1,7 +1,7 @@
-//! The page: counts, what is not as predicted, the legend, the heat map, and the articles that it leads to.
+//! The page: counts, trials that are not as predicted, legend, heat map, and articles.
 //!
-//! There is no script in it. A click on a box leads to an anchor, and the style sheet shows the article that the anchor
-//! is in (`:target`); a browser that knows no `:target` shows all articles, one below the other.
+//! There is no script. A click on a box leads to an anchor, and the style sheet shows the article with that anchor
+//! (`:target`). A browser without `:target` shows all articles, one after the other.
 
 use std::collections::HashMap;
 
@@ -16,21 +16,21 @@ use crate::report::summary::TrialSummary;
 use crate::report::text;
 use crate::report::words;
 
-/// The style sheet is this project's own, and stands in the page as it is.
+/// This project's own style sheet, embedded in the page.
 const STYLE: &str = include_str!("style.css");
 
-/// Nothing but the page's own style: no script, no image, no font, no form, nothing from anywhere.
+/// The page's own style only: no script, no image, no font, no form, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// What controls are there for.
+/// The purpose of controls.
 const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes from forcing or patching alone, \
                         and from no mismatch.";
 
-/// What the page can't say.
+/// The limits of the page.
 const END: &str = "All of this was recorded in throwaway virtual machines. It is true of these modules on these kernels; that \
                    nothing was seen is no proof that nothing is there.";
 
-/// So many trials that are not as predicted are listed in view; a longer list is folded.
+/// The most trials not as predicted that are listed without folding.
 const IN_VIEW: usize = 6;
 
 pub(super) fn page(trials: &[&Trial]) -> String {
@@ -67,7 +67,7 @@ pub(super) fn page(trials: &[&Trial]) -> String {
                 header { (head(&summary)) }
                 main {
                     @if !wrong.is_empty() { (not_as_predicted(&wrong, &label)) }
-                    @if summary.trials == 0 { p { "There are no trials: nothing was tried yet." } }
+                    @if summary.trials == 0 { p { "There are no trials: nothing was run yet." } }
                     div.both {
                         section id="legend" { (legend(&summary)) }
                         div.maps {
@@ -104,7 +104,7 @@ fn head(summary: &TrialSummary) -> Markup {
     };
     html! {
         p.k { "kmodlab" }
-        h1 { "What kernels answered" }
+        h1 { "The kernels\u{2019} answers" }
         dl.n {
             (figure("all", summary.trials, if summary.trials == 1 { "trial" } else { "trials" }))
             (figure("agree", summary.agreement.agree, "as predicted"))
@@ -149,10 +149,10 @@ fn not_as_predicted(wrong: &[&PlacedTrial<'_>], label: &dyn Fn(&str) -> String) 
     }
 }
 
-/// A row for each outcome. Choosing one dims all other boxes, by style alone.
+/// One row per outcome. Selecting it dims all other boxes, with CSS only.
 fn legend(summary: &TrialSummary) -> Markup {
     html! {
-        h2 { "What the signs mean" }
+        h2 { "Legend" }
         p.q {
             span { span.b.d.refused { "R" sup { "\u{2260}" } } " not as predicted" }
             span { span.b.u.refused { "R" sup { "?" } } " can\u{2019}t be compared with a prediction" }

@@ -1,4 +1,4 @@
-//! The trials, counted.
+//! Counts of trials.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use crate::lab::store::latest;
 use crate::lab::tally::AgreementCounts;
 use crate::report::text::{count, grouped};
 
-/// How many trials there are of each kind.
+/// The number of trials, in all and of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrialSummary {
-    /// All.
+    /// All trials.
     pub trials: usize,
     /// How many agree with their predictions.
     #[serde(flatten)]
     pub agreement: AgreementCounts,
-    /// How many have each outcome; each outcome is there.
+    /// How many have each outcome; all outcomes are listed.
     pub outcomes: BTreeMap<TrialOutcome, usize>,
 }
 
 impl TrialSummary {
-    /// Counts trials; of several with one id the last one counts.
+    /// Counts trials. If several have the same id, the last one counts.
     pub fn of(trials: &[Trial]) -> TrialSummary {
         TrialSummary::of_latest(&latest(trials))
     }

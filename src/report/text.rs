@@ -1,21 +1,20 @@
-//! A stranger's text for a page: one line, nothing hidden in it, and of bounded length. Markup
-//! escapes the rest.
+//! Untrusted text for the page: one line without hidden characters, of limited length. Maud escapes the markup.
 
 use crate::escape::for_eyes;
 pub(super) use crate::text::{count, grouped};
 
-/// The most characters of a line; a record has the rest.
+/// The most characters of a line; the record has the rest.
 const LINE: usize = 1_000;
 
 /// The most characters of a name.
 const NAME: usize = 120;
 
-/// A line of a log, a reason.
+/// A log line or a reason.
 pub(super) fn line(text: &str) -> String {
     cut(text, LINE)
 }
 
-/// A name: of a module, a kernel, a function.
+/// The name of a module, a kernel, or a function.
 pub(super) fn name(text: &str) -> String {
     match cut(text, NAME) {
         empty if empty.is_empty() => "(no name)".to_owned(),
@@ -23,7 +22,7 @@ pub(super) fn name(text: &str) -> String {
     }
 }
 
-/// A version magic: a space at its end counts, so it is made visible.
+/// A vermagic. A trailing space is significant, so it is made visible.
 pub(super) fn vermagic(text: &str) -> String {
     match line(text) {
         text if text.is_empty() => "empty".to_owned(),
@@ -46,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_without_an_end_is_cut() {
+    fn a_long_text_is_truncated() {
         let long = "ä".repeat(LINE + 1);
         assert_eq!(line(&long).chars().count(), LINE + 1);
         assert!(line(&long).ends_with('…'));
@@ -54,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_is_still_something_to_click_on() {
+    fn an_empty_name_can_be_clicked() {
         assert_eq!(name(""), "(no name)");
     }
 }

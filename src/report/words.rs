@@ -1,9 +1,9 @@
-//! What the parts of a record are called on the page, and the sign of each outcome.
+//! The page's words for the parts of a record, and the sign of each outcome.
 
 use crate::lab::record::{Agreement, End, Init, LoadMode, Phase, TrialOutcome};
 use crate::predict::{Decision, errno_words};
 
-/// The sign that stands for an outcome in the heat map, so that none is told by its colour alone.
+/// The sign of an outcome in the heat map, so that its colour is not the only difference.
 pub fn sign(outcome: TrialOutcome) -> &'static str {
     match outcome {
         TrialOutcome::QemuError => "E",
@@ -21,12 +21,12 @@ pub fn sign(outcome: TrialOutcome) -> &'static str {
     }
 }
 
-/// The class of an outcome in the page's style sheet.
+/// The class of an outcome in the style sheet.
 pub(super) fn class(outcome: TrialOutcome) -> String {
     outcome.name().replace(' ', "-").to_lowercase()
 }
 
-/// Is it as predicted, in words?
+/// The agreement in words.
 pub fn agreement(agreement: Agreement) -> &'static str {
     match agreement {
         Agreement::Agree => "as predicted",
@@ -35,10 +35,10 @@ pub fn agreement(agreement: Agreement) -> &'static str {
     }
 }
 
-/// How a module is loaded, in words.
+/// The load mode in words.
 pub fn load_mode(load_mode: LoadMode) -> &'static str {
     match load_mode {
-        LoadMode::Original => "as it is",
+        LoadMode::Original => "unchanged",
         LoadMode::ForcedVermagic => "forced past the version magic",
         LoadMode::ForcedModversions => "forced past the symbol versions",
         LoadMode::Forced => "forced past both",
@@ -46,26 +46,26 @@ pub fn load_mode(load_mode: LoadMode) -> &'static str {
     }
 }
 
-/// What was predicted, in words.
+/// The predicted answer in words.
 pub(super) fn answer(answer: Decision) -> &'static str {
     match answer {
-        Decision::Accepted => "the loader takes it",
-        Decision::Refused => "the loader refuses it",
+        Decision::Accepted => "accepted by the loader",
+        Decision::Refused => "refused by the loader",
         Decision::Unknown => "unknown",
     }
 }
 
-/// How a trial ended, in words.
+/// The end of a trial in words.
 pub(super) fn end(end: &End) -> String {
     match end {
-        End::Done => "ran to its end".to_owned(),
+        End::Done => "ran to the end".to_owned(),
         End::NotRun => "was not started".to_owned(),
-        End::Qemu(why) => format!("broke, or did not start: {why}"),
-        End::NoBoot(why) => format!("did not come up: {why}"),
-        End::Stuck(phase) => format!("went on, but {} did not end in its time", phase_of(*phase)),
-        End::Silent(phase) => format!("stood still in {}", phase_of(*phase)),
+        End::Qemu(why) => format!("failed, or did not start: {why}"),
+        End::NoBoot(why) => format!("did not boot: {why}"),
+        End::Stuck(phase) => format!("kept running, but {} exceeded its time limit", phase_of(*phase)),
+        End::Silent(phase) => format!("hung in {}", phase_of(*phase)),
         End::Ended(phase) => format!("ended in {}", phase_of(*phase)),
-        End::Broken(why) => format!("sent no record of this trial: {why}"),
+        End::Broken(why) => format!("sent invalid messages: {why}"),
     }
 }
 
@@ -73,19 +73,19 @@ fn phase_of(phase: Phase) -> String {
     format!("the phase \u{201c}{}\u{201d}", phase.name())
 }
 
-/// What became of the init function, in words.
+/// The fate of the init function in words.
 pub(super) fn init(init: Init) -> String {
     match init {
         Init::NotReached => "not reached".to_owned(),
-        Init::NeverRan => "never called, though the loader took the module".to_owned(),
-        Init::Began => "began, and never returned".to_owned(),
+        Init::NeverRan => "never called, although the loader accepted the module".to_owned(),
+        Init::Began => "began and did not return".to_owned(),
         Init::Returned(0) => "returned 0".to_owned(),
         Init::Returned(code) if code < 0 => format!("returned \u{2212}{}", errno(code.saturating_neg())),
         Init::Returned(code) => format!("returned {code}"),
     }
 }
 
-/// What a call returned: 0, or an errno with its name.
+/// The return value of a call: 0, or an errno with its name.
 pub(super) fn errno(number: i32) -> String {
     if number == 0 { "0".to_owned() } else { errno_words(number) }
 }
@@ -97,12 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outcome_has_a_sign_of_its_own() {
+    fn signs_of_outcomes_are_distinct() {
         assert_eq!(TrialOutcome::ALL.map(sign).into_iter().collect::<BTreeSet<_>>().len(), TrialOutcome::ALL.len());
     }
 
     #[test]
-    fn what_init_returned_is_named_where_it_is_known() {
+    fn return_values_of_init_are_named() {
         assert_eq!(errno(0), "0");
         assert_eq!(init(Init::Returned(-19)), "returned \u{2212}ENODEV (19)");
         assert_eq!(init(Init::Returned(i32::MIN)), "returned \u{2212}errno 2147483647");

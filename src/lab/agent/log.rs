@@ -52,9 +52,8 @@ impl KernelLog {
     }
 }
 
-/// The lines of a record `priority,sequence,time,flags;text\
-///  KEY=value\
-/// `. Unprintable bytes of the text are escaped as \\xNN. A message may have several lines.
+/// The lines of a record, `priority,sequence,time,flags;text\n KEY=value\n`. Unprintable bytes of the text are escaped as
+/// \xNN. A message may have several lines.
 fn lines_of(record: &[u8]) -> Vec<String> {
     let Some(at) = record.iter().position(|byte| *byte == b';') else { return Vec::new() };
     let text = record.get(at + 1..).unwrap_or_default();

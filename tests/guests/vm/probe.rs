@@ -31,7 +31,7 @@ fn saw(trial: &Trial, what: &str, how: &str) {
 
 /// What the probe of a module says, on any kernel that has it as a module.
 const SAYS: [(&str, &[(&str, &str)]); 6] = [
-    ("dummy", &[("dummy0 comes up", "ok"), ("dummy0 counts as sent", "3 packets"), ("dummy0 is there still", "no")]),
+    ("dummy", &[("dummy0 comes up", "ok"), ("dummy0 counts as sent", "3 packets"), ("dummy0 is still there", "no")]),
     ("brd", &[("ram0 is written", "ok"), ("ram0 gives back", "what was written")]),
     (
         "vfat",

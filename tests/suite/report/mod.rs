@@ -141,7 +141,7 @@ fn an_article_tells_the_whole_story() {
             && wrong.contains("predicted to be taken, and was refused")
     );
     let lacking = article_of(&page, "vxlan");
-    for part in ["ip6_udp_tunnel, udp_tunnel", "not all: refused were udp_tunnel with ENOEXEC (8)"] {
+    for part in ["ip6_udp_tunnel, udp_tunnel", "not all; refused: udp_tunnel with ENOEXEC (8)"] {
         assert!(lacking.contains(part), "{part} is missing in {lacking}");
     }
     assert!(article_of(&page, "geneve").contains("all of them"), "what it needs was loaded");
