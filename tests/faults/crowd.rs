@@ -279,7 +279,7 @@ fn killed(crowd: &Crowd) {
     let (before, after) = sums;
     let name = crowd.name;
     println!("{name}: SIGKILL at {kills} of {} calls: {before} modules before, {after} after, 0 between", calls.len());
-    // Calls whose number no thread alone comes to kill nothing.
+    // A call number that no single thread reaches kills nothing.
     assert!(kills * 2 > some.len(), "only {kills} of {} runs were killed", some.len());
 }
 

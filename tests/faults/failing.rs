@@ -83,7 +83,7 @@ impl Failing {
     }
 }
 
-/// A failure is told in one line; in none, if the lines can't be written.
+/// A failure is reported in one line, or in none if the line cannot be written.
 fn says_why(ran: &Ran, is_mute: bool) {
     let is_remark = |line: &&str| line.contains("an interrupted run");
     let lines: Vec<&str> = ran.err.lines().filter(|line| !is_remark(line)).collect();

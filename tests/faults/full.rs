@@ -66,7 +66,7 @@ fn a_full_disk_loses_nothing() {
     }
 }
 
-/// Patches many modules with a small disk at `place`, of 64 sizes from `pages` on. What could not be done of them is told,
+/// Patches many modules with a small disk at `place`, of 64 sizes from `pages` on. Each module that could not be patched is reported,
 /// and nothing is lost.
 fn many_on_small_disks(crowd: &Crowd, place: &Path, pages: usize) -> (usize, usize) {
     let place = place.to_str().unwrap();

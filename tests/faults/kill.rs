@@ -21,7 +21,7 @@ fn at_each_call(scene: &Scene) {
 /// The machine changed since the calls were listed, and the program makes one call more now.
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
-fn a_call_is_found_again_by_what_it_is_about() {
+fn a_call_is_found_again_by_its_arguments() {
     let scene = Scene::patch();
     let mut calls = scene.calls();
     calls.remove(calls.iter().position(|call| call.name == "openat").unwrap());

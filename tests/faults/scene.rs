@@ -73,18 +73,18 @@ impl Scene {
         Scene::new("restore of a stripped one", shop, &arguments)
     }
 
-    /// A patch by which `.modinfo` gets another place, since the mark has no room: a whole new file, too.
+    /// A patch that moves `.modinfo`, because the mark does not fit: this also writes a whole new file.
     pub(crate) fn grow() -> Scene {
         let shop = Workshop::of("hello-4.ko");
         let arguments = shop.patch(&["--mark"]);
         Scene::new("patch that grows", shop, &arguments)
     }
 
-    /// A patch of a compressed module, which is packed anew.
+    /// A patch of a compressed module, which is compressed again.
     pub(crate) fn pack() -> Scene {
         let shop = Workshop::of("hello-4.ko.xz");
         let arguments = shop.patch(&[]);
-        Scene::new("patch that packs anew", shop, &arguments)
+        Scene::new("patch that compresses again", shop, &arguments)
     }
 
     /// The restore of it.
@@ -92,7 +92,7 @@ impl Scene {
         let shop = Workshop::of("hello-4.ko.xz");
         shop.run(&shop.patch(&[])).with(0);
         let arguments = shop.restore();
-        Scene::new("restore of one that was packed anew", shop, &arguments)
+        Scene::new("restore of a module that was compressed again", shop, &arguments)
     }
 
     /// A patch into a new file.

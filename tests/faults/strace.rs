@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::workshop::{Ran, run};
 
-/// What stands for many alike: a package manager's lists and sysfs's modules are only read, one like the other, and
+/// Folders with many files that are read alike: a package manager's lists and the modules in sysfs are only read, and
 /// some machines have thousands. The first few of each kind get their faults, all others none.
 const ALIKE: [&str; 3] = ["/var/lib/dpkg/info/", "/var/lib/pacman/local/", "/sys/module/"];
 const FEW: usize = 3;
@@ -36,7 +36,7 @@ impl Call {
         (files, if WITH_CONTENT.contains(&self.name.as_str()) { Vec::new() } else { names.collect() })
     }
 
-    /// Is the other one the same call, made by another run and killed? Then strace does not tell what it would have given.
+    /// Is the other one the same call, made by another run and killed? strace does not print the result of a killed call.
     fn is_same(&self, killed: &Call) -> bool {
         let ((files, names), (theirs, known)) = (self.about(), killed.about());
         self.name == killed.name && files == theirs && names.starts_with(&known)
@@ -64,7 +64,7 @@ pub(crate) fn all_calls(line: &[OsString]) -> Vec<Call> {
 /// The system calls in strace's output.
 fn calls_in(text: &str) -> Vec<Call> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    // With -f, the number of the process stands before each.
+    // With -f, each line begins with the number of the process.
     let lines = text.lines().map(|line| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' '));
     let calls = lines.filter_map(|line| line.split_once('(').map(|(name, _)| (name, line)));
     calls
@@ -157,11 +157,11 @@ fn differences(before: &[Call], now: &[Call]) -> String {
     let keys: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
     let of = |counts: &BTreeMap<_, usize>, key| counts.get(key).copied().unwrap_or_default();
     let differing = keys.into_iter().filter(|key| of(&before, key) != of(&now, key));
-    let told: Vec<String> = differing
+    let shown: Vec<String> = differing
         .take(20)
         .map(|key| format!("{} {:?}: {} then, {} now", key.0, key.1, of(&before, key), of(&now, key)))
         .collect();
-    if told.is_empty() { "the same calls are listed again".to_owned() } else { told.join("; ") }
+    if shown.is_empty() { "the same calls are listed again".to_owned() } else { shown.join("; ") }
 }
 
 /// Runs a command with calls that fail ("fsync:error=EIO:when=2").

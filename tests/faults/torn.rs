@@ -9,7 +9,7 @@ use kmodlab::vault::recovered::Outcome;
 use crate::scene::{Scene, Tally};
 use crate::workshop::Workshop;
 
-/// The span that an interrupted patch was about to write, as its intent tells.
+/// The span that an interrupted patch was about to write, as its intent records.
 pub(crate) struct Span {
     /// The module before.
     whole: Vec<u8>,

@@ -119,7 +119,7 @@ impl Tree {
         }
     }
 
-    /// The same without the times of the files below this folder, which tell nothing.
+    /// The same without the times of the files below this folder, which mean nothing.
     pub(crate) fn without_times_below(mut self, folder: &Path) -> Tree {
         let below = self.0.iter_mut().filter(|(path, _)| path.starts_with(folder));
         below.filter_map(|(_, looks)| looks.as_mut()).for_each(|looks| looks.modified = (0, 0));
@@ -168,7 +168,7 @@ impl Ran {
         self
     }
 
-    /// What stands behind a label in its output ("digest").
+    /// The text after a label in its output ("digest").
     #[track_caller]
     pub(crate) fn value(&self, label: &str) -> String {
         let line = self.out.lines().find_map(|line| line.trim().strip_prefix(label));
@@ -281,7 +281,7 @@ impl Workshop {
         fs::read(self.state.join("objects").join(sha.to_string())).is_ok_and(|bytes| sha256(&bytes) == sha)
     }
 
-    /// A temporary file beside the module or in the state folder, or an intent: nothing of the kind may be left.
+    /// A temporary file next to the module or in the state folder, or an intent: none may be left.
     pub(crate) fn leftover(&self) -> Option<PathBuf> {
         Tree::names(&self.home).into_iter().find(|path| {
             let is_intent = path.parent().is_some_and(|folder| folder.ends_with("intents"));

@@ -24,7 +24,7 @@ pub(crate) fn steps(document: &str, mark: &str) -> Vec<Step> {
     steps
 }
 
-/// Is `printed` what `expected` says, where `[…]` stands for any text in a line, or alone on a line for any lines?
+/// Is `printed` what `expected` says, where `[…]` stands for any text in a line, or on a line of its own for any lines?
 pub(crate) fn fits(expected: &str, printed: &str) -> bool {
     let (pattern, text): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), printed.lines().collect());
     lines_fit(&pattern, &text)

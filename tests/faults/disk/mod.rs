@@ -5,7 +5,7 @@
 //! the vault's own recovery is let loose on them. The module must be as before or as after, the journal must say so too,
 //! and the original must come back.
 //!
-//! That such a test can fail is shown by taking each fsync out of the run, one at a time: killing a process alone can't
+//! That such a test can fail is shown by taking each fsync out of the run, one at a time: killing a process can't
 //! see a missing one, this disk must.
 
 mod model;
@@ -71,7 +71,7 @@ impl<P: Played> Stage<P> {
     /// Plays a tape to a disk, cuts the power after each call, and looks at all that may be left. Stops at the first
     /// call after which something is lost, and says what.
     fn play<'t>(&mut self, mut disk: Disk, tape: impl IntoIterator<Item = &'t Step>) -> Result<(), String> {
-        /// Of a long run's calls between flushes some stand for all.
+        /// Of the calls between two flushes of a long run, only some are tried.
         const ONE_OF: usize = 8;
         let mut dice = Dice::new();
         let is_flush = |step: &Step| {
@@ -274,7 +274,7 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     }
 }
 
-/// One scene for each way of writing: spans in place, a whole new file, both back, a new file beside, over a conflict.
+/// One scene per kind of write: spans in place, a whole new file, the restores of both, an additional file, over a conflict.
 fn scenes() -> [Scene; 6] {
     [Scene::patch(), Scene::restore(), Scene::strip(), Scene::restore_stripped(), Scene::create(), Scene::discard()]
 }
@@ -302,7 +302,7 @@ fn a_power_cut_in_a_group_loses_nothing_and_without_a_flush_it_would() {
         let flushes = |act: fn(&Act) -> bool| tape.iter().filter(|step| act(&step.act)).count();
         let (files, systems) =
             (flushes(|act| matches!(act, Act::Sync { .. })), flushes(|act| matches!(act, Act::SyncAll)));
-        // A group's flushes do not grow with its files: ten modules here, and a flush of each alone would show.
+        // A group's flushes do not grow with its files: ten modules here, and one flush per module would show.
         assert!(systems >= 2 && files + systems < 24, "{files} files and {systems} file systems were flushed");
         stage.play(disk.clone(), &tape).unwrap();
         println!("{files} fsyncs and {systems} syncfs; power cut at each call of {}", stage.counts());

@@ -207,7 +207,7 @@ impl Disk {
             };
             return (0..ways).map(nth).collect();
         }
-        // All lost, each alone lost, each alone kept; then as the dice fall.
+        // All lost; each one lost; each one kept; then random choices.
         let mut lost = kept.clone();
         waiting.iter().for_each(|at| lost[*at] = Fate::Lost);
         let mut all = vec![lost.clone()];

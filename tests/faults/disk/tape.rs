@@ -124,7 +124,7 @@ impl<'t> Line<'t> {
     }
 }
 
-/// Arguments stand apart by commas, but not by those within brackets.
+/// Commas separate arguments, except for commas within brackets.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0);
     for (at, byte) in text.bytes().enumerate() {

@@ -18,7 +18,7 @@ pub(crate) enum Agreement {
     Disagree,
 }
 
-/// Taints that a module's own code may leave, beside what the loader sets.
+/// Taints that a module's own code may leave, in addition to what the loader sets.
 const OF_ITS_OWN: &str = "DWL";
 
 /// Taints of a single module, by /sys/module/NAME/taint (`taint_flags`, kernel/panic.c of 6.12).

@@ -1,7 +1,7 @@
 //! A module file that is being broken: 32 or 64 bits, little- or big-endian, with REL or RELA. Places that are not there
 //! are `None`.
 
-/// What a trailer has behind its signature: `struct module_signature` and the magic string.
+/// What a trailer has after its signature: `struct module_signature` and the magic string.
 pub(crate) const TRAILER: usize = 12 + 28;
 
 /// Section flags (System V ABI, chapter 4).
@@ -206,7 +206,7 @@ impl Elf {
         self.entry(out, entry)
     }
 
-    /// Where the name is in `struct module`: behind `state` and `list` (include/linux/module.h).
+    /// Where the name is in `struct module`: after `state` and `list` (include/linux/module.h).
     pub(crate) fn name_at(&self) -> Option<usize> {
         Some(self.offset(self.this_module()?) + if self.is_wide() { 24 } else { 12 })
     }
@@ -292,7 +292,7 @@ impl Elf {
             .find(|symbol| self.record(*symbol, SYMBOL_INFO) == 1 && self.record(*symbol, SYMBOL_SECTION) == modinfo)
     }
 
-    /// Gives a symbol another name, which stands at the end of the strings.
+    /// Gives a symbol another name, at the end of the strings.
     pub(crate) fn name_symbol(&mut self, old: &str, new: &str) -> Option<()> {
         let symbol = self.symbol(old)?;
         let strings = self.section(".strtab")?;

@@ -110,15 +110,15 @@ fn answers_as_predicted(name: &str) {
     tally.write(&details);
     println!("{}", tally.row(name));
     let (all, own) = (tally.counts(None), tally.counts(Some(Origin::Own)));
-    let told = format!("see {}", details.display());
-    assert_eq!(all.disagree, 0, "{name}: kernels answer otherwise; {told}");
+    let shown = format!("see {}", details.display());
+    assert_eq!(all.disagree, 0, "{name}: kernels answer otherwise; {shown}");
     assert!(
         own.unknown * 100 < own.all() * 3,
-        "{name}: {} of {} own modules are unknown; {told}",
+        "{name}: {} of {} own modules are unknown; {shown}",
         own.unknown,
         own.all()
     );
-    assert!(all.unknown * 100 < all.all() * 6, "{name}: {} of {} trials are unknown; {told}", all.unknown, all.all());
+    assert!(all.unknown * 100 < all.all() * 6, "{name}: {} of {} trials are unknown; {shown}", all.unknown, all.all());
 }
 
 /// Asks a kernel, and compares its answers with the predictions.

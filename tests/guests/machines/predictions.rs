@@ -1,4 +1,4 @@
-//! What the program predicts: `check --alone --json`, once for each of the flags.
+//! What the program predicts: `check --alone --json`, once per combination of flags.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -148,7 +148,7 @@ pub(crate) const WAYS: &[(&str, Breaking)] = &[
     ("ppc64el: without .toc", |elf| { of(elf, PPC64)?; elf.rename(elf.section(".toc")?) }),
     ("ppc64el: flags of the first ABI", |elf| { of(elf, PPC64)?; elf.set_header(FILE_FLAGS, 1) }),
     ("ppc64el: flags of no ABI", |elf| { of(elf, PPC64)?; elf.set_header(FILE_FLAGS, 0) }),
-    ("ppc64el: no nop behind a call", |elf| { of(elf, PPC64)?; let at = elf.place(".text", elf.relocation_to(".text", CALLED)?)?; elf.put(at + 4, 4, 0x6000_0001) }),
+    ("ppc64el: no nop after a call", |elf| { of(elf, PPC64)?; let at = elf.place(".text", elf.relocation_to(".text", CALLED)?)?; elf.put(at + 4, 4, 0x6000_0001) }),
     ("mips: flags of another ABI", |elf| { of(elf, MIPS)?; let flags = elf.header(FILE_FLAGS); elf.set_header(FILE_FLAGS, flags | 0x20) }),
 ];
 

@@ -158,10 +158,10 @@ const EXPORT_WAYS: &[(&str, Breaking)] = &[
     ("exports: without flags", |elf| elf.section("__kflagstab")?.rename(elf)),
 ];
 
-/// What a trailer has behind its signature: `struct module_signature` and the magic string.
+/// What a trailer has after its signature: `struct module_signature` and the magic string.
 pub(crate) const TRAILER: usize = 12 + 28;
 
-/// Where `name` is in `struct module` on 64-bit machines: behind `state` and `list` (include/linux/module.h).
+/// Where `name` is in `struct module` on 64-bit machines: after `state` and `list` (include/linux/module.h).
 const NAME_AT: usize = 24;
 
 /// What each of five kernels of Debian's can be asked, with `KMODLAB_BREAKAGE=all`; else it is half: those without symbol versions or BTF can be asked less.
@@ -489,7 +489,7 @@ impl Record {
 }
 
 #[test]
-fn there_are_ways_enough_and_each_has_a_name_of_its_own() {
+fn there_are_enough_breakages_and_each_has_its_own_name() {
     let names: Vec<&str> = [WAYS, TRAILER_WAYS, EXPORT_WAYS].concat().into_iter().map(|(name, _)| name).collect();
     let different: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(different.len(), names.len());

@@ -1,4 +1,4 @@
-//! What a guest's kernel is told on its command line is known to the prediction, and recorded.
+//! The command line of a guest's kernel is known to the prediction, and recorded.
 
 use std::process::Command;
 

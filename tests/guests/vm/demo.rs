@@ -26,7 +26,7 @@ fn toured(kernel: &str, built_for: &[&str]) -> Vec<String> {
 
 #[test]
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
-fn the_tour_shows_refused_dead_broken_and_well() {
+fn the_tour_shows_refusal_crash_damage_and_success() {
     let _alone = alone();
     let others = ["amd64-6.1-rt", "amd64-6.1-cloud-old"];
     let [rt, old] = others.map(|name| Pair::of(name, "amd64-6.1-cloud"));

@@ -45,18 +45,18 @@ fn runs_as_written(document: &str) {
     for (step, printed) in steps.iter().zip(printed.split('\u{1e}')) {
         let (printed, status) = printed.split_at(printed.rfind('\n').map_or(0, |end| end + 1));
         println!("$ {}\n{printed}", step.command);
-        let told = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
+        let shown = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
         // What kmodlab answers is in its words; all else must have worked.
-        assert!(status == "0" || step.command.starts_with("kmodlab "), "status {status}\n{}", told());
+        assert!(status == "0" || step.command.starts_with("kmodlab "), "status {status}\n{}", shown());
         if ["kmodlab try ", "kmodlab matrix "].iter().any(|start| step.command.starts_with(start)) {
             let expected = came_to(&step.expected);
-            assert!(!expected.is_empty(), "{}", told());
+            assert!(!expected.is_empty(), "{}", shown());
             // A newer kernel may lack what the outcome follows from. What is predicted happens all the same.
             if came_to(printed) != expected {
-                assert!(all_as_predicted(printed) && !premises_hold(&step.command), "{}", told());
+                assert!(all_as_predicted(printed) && !premises_hold(&step.command), "{}", shown());
             }
         } else if !fits(&step.expected, printed) {
-            assert!(step.command.starts_with("kmodlab check ") && !premises_hold(&step.command), "{}", told());
+            assert!(step.command.starts_with("kmodlab check ") && !premises_hold(&step.command), "{}", shown());
         }
     }
     assert_eq!(printed.split('\u{1e}').count(), steps.len() + 1, "the shell ended early: {printed}");

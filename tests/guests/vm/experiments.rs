@@ -42,7 +42,7 @@ fn tried(modules: &[&str], built_for: &str, kernel: &str, load_modes: &[LoadMode
         assert!(control.observed.warnings.is_empty() && control.observed.crash.is_none(), "{control:#?}");
     }
     for pair in controls.chunks(2) {
-        // Forcing alone changes nothing but the taint.
+        // Forcing changes only the taint.
         assert_eq!((pair[0].load_mode, pair[1].load_mode), (LoadMode::Original, LoadMode::Forced));
         assert_eq!(pair[0].observed.probe, pair[1].observed.probe);
         assert_eq!((pair[0].observed.taint_after, taints(&pair[1].observed)), (0, "FE".to_owned()));
@@ -59,9 +59,9 @@ fn taints(seen: &Observed) -> String {
 
 /// The lines of the log are those that were predicted, in their order, and what follows any taint (kernel/panic.c).
 fn assert_nothing_but_what_was_predicted(trial: &Trial) {
-    let told =
+    let shown =
         lines(&trial.observed).into_iter().filter(|line| *line != "Disabling lock debugging due to kernel taint");
-    assert_eq!(told.collect::<Vec<_>>(), trial.prediction.dmesg, "{trial:#?}");
+    assert_eq!(shown.collect::<Vec<_>>(), trial.prediction.dmesg, "{trial:#?}");
 }
 
 fn lines(seen: &Observed) -> Vec<&str> {
@@ -157,7 +157,7 @@ fn silent_damage_with_an_old_layout() {
             assert_eq!(probed(seen, "dummy0 is given 3 packets"), Some("ok"));
             assert_eq!(probed(seen, "dummy0 counts as sent"), Some("0 packets"));
             assert_eq!(probed(seen, "dummy0 is deleted"), Some("EOPNOTSUPP"));
-            // The log speaks of the taint, and of types where the two kernels' types say so. Nothing speaks of the damage.
+            // The log has lines about the taint, and about types if the two kernels' types differ. No line is about the damage.
             assert!(seen.crash.is_none() && seen.warnings.is_empty());
             assert_nothing_but_what_was_predicted(trial);
             assert_eq!(taints(seen), "FE");
@@ -180,9 +180,9 @@ fn no_init_where_the_pointer_is_elsewhere() {
             assert_eq!((trial.outcome, seen.errno, seen.init), (TrialOutcome::InitNeverRan, Some(0), Init::NeverRan));
             assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("live"));
             assert_eq!(probed(seen, "new network devices"), None);
-            // A patch leaves no F: the mark by which others could tell is gone.
+            // A patch leaves no taint F: nothing shows that the module was forced.
             assert!(!taints(seen).contains('F'), "{}", taints(seen));
-            // The strings have room in place, and the BTF that would give the module away is hidden.
+            // The strings fit in place, and the BTF that would expose the module is hidden.
             let change = trial.change.as_ref().unwrap();
             assert_eq!((change.impossible.as_deref(), change.edits.len()), (None, 3), "{change:#?}");
         }

@@ -1,4 +1,4 @@
-//! A guest that stands still, floods, or lies ends its trial within its limit, with the name for that, and takes no more
+//! A guest that hangs, floods, or lies ends its trial within its limit, with the right outcome, and takes no more
 //! memory than it may.
 
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ fn resident() -> u64 {
 
 #[test]
 #[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
-fn a_guest_that_lies_or_stands_still_is_told_and_bounded() {
+fn a_guest_that_lies_or_hangs_is_recognised_and_bounded() {
     let _alone = alone();
     // It measures its own memory.
     if !in_own_process!() {

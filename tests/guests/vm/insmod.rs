@@ -1,5 +1,5 @@
 //! A guest in which many module files are loaded one after the other, by the kernel's own call or by the insmod of a
-//! given kmod, and what came of each. One boot serves thousands of files: what a module leaves is told by its own folder
+//! given kmod, and what came of each. One boot serves thousands of files: what a module leaves is shown by its own folder
 //! in /sys/module, and it is unloaded again.
 
 use std::collections::BTreeMap;
@@ -22,9 +22,9 @@ pub(crate) enum By {
     Kmod30,
     /// The insmod of kmod 34, Debian 13's.
     Kmod34,
-    /// The same, told to force the module in.
+    /// The same, with the option that forces the module in.
     ForcedKmod30,
-    /// The same, told to force the module in.
+    /// The same, with the option that forces the module in.
     ForcedKmod34,
 }
 
@@ -192,7 +192,7 @@ fn run(folder: &Path, image: &[u8], archive: &[u8], patience: Duration) -> Strin
             let said = String::from_utf8_lossy(&said[said.len().saturating_sub(4000)..]).into_owned();
             panic!(
                 "the guest {} after {:?}\n{}\n{said}",
-                if ended { "ended" } else { "stands still" },
+                if ended { "ended" } else { "hangs" },
                 begun.elapsed(),
                 text.lines().last().unwrap_or_default()
             );

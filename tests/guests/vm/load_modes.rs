@@ -73,9 +73,9 @@ impl LoadMode {
         match self {
             LoadMode::Marked => "marked",
             LoadMode::LongerRelease => "longer vermagic",
-            LoadMode::Packed(Container::Xz) => "packed anew in xz",
-            LoadMode::Packed(Container::Gzip) => "packed anew in gzip",
-            LoadMode::Packed(_) => "packed anew in zstd",
+            LoadMode::Packed(Container::Xz) => "compressed again with xz",
+            LoadMode::Packed(Container::Gzip) => "compressed again with gzip",
+            LoadMode::Packed(_) => "compressed again with zstd",
             LoadMode::CrcsPutRight => "CRCs rewritten",
             LoadMode::VersionsHidden => "symbol versions hidden",
             LoadMode::WithoutBtf => "BTF dropped",

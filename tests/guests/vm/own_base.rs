@@ -37,7 +37,7 @@ struct Types {
 }
 
 impl Types {
-    /// A type, and numbers behind it.
+    /// A type, followed by numbers.
     fn add(&mut self, name: &str, info: u32, size_or_type: u32, more: &[u32]) {
         let name = self.string(name);
         for number in [name, info, size_or_type].iter().chain(more) {
@@ -73,7 +73,7 @@ struct Case {
     borrowed: Option<u32>,
 }
 
-/// The base: 1 `unsigned int`, 2 `struct module`, 3 `struct list_head`, as a 64-bit kernel has them but for the sizes.
+/// The base: 1 `unsigned int`, 2 `struct module`, 3 `struct list_head`, as a 64-bit kernel has them except for the sizes.
 fn base(number: u32, module: (&str, u32), list_head: u32) -> Case {
     let mut base = Types { types: vec![], strings: vec![0], first_string: 0 };
     base.add("unsigned int", INT, number, &[8 * number]);
@@ -129,7 +129,7 @@ fn cases() -> Vec<(&'static str, Case, i32)> {
 
 #[test]
 #[ignore = "needs QEMU and fetched kernels: tests/run runs it"]
-fn a_base_of_a_module_s_own_is_followed_as_predicted() {
+fn a_module_s_own_btf_base_is_followed_as_predicted() {
     let _alone = alone();
     let conditions = load_only();
     let cases = cases();

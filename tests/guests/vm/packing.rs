@@ -1,5 +1,5 @@
 //! One module in each form that a compressed file can have: streams, frames, members, checks, filters, dictionaries, what
-//! follows them, what is inside them. Each can be told from a file alone, and none is damaged so that a kernel would stumble.
+//! follows them, what is inside them. Each can be recognised from the file, and none is damaged so that a kernel would fail otherwise.
 
 use std::io::{Read, Write};
 
@@ -130,8 +130,8 @@ pub(crate) fn all(bytes: &[u8]) -> Vec<Packed> {
     add("xz, the module twice", ".ko.xz", [good.clone(), good.clone()].concat());
     add("xz, padding", ".ko.xz", [good.clone(), vec![0; 512]].concat());
     add("xz, padding of an odd length", ".ko.xz", [good.clone(), vec![0; 6]].concat());
-    add("xz, other bytes behind", ".ko.xz", [good.as_slice(), b"something else"].concat());
-    add("xz, a signature behind", ".ko.xz", [good.as_slice(), &bytes[bytes.len() - 600..]].concat());
+    add("xz, followed by other bytes", ".ko.xz", [good.as_slice(), b"something else"].concat());
+    add("xz, followed by a signature", ".ko.xz", [good.as_slice(), &bytes[bytes.len() - 600..]].concat());
     add("xz, nothing inside", ".ko.xz", xz(b""));
     add("xz, cut short", ".ko.xz", good[..good.len() / 2].to_vec());
 
@@ -142,9 +142,9 @@ pub(crate) fn all(bytes: &[u8]) -> Vec<Packed> {
     add("zstd, two frames", ".ko.zst", [zstd_file(half), zstd_file(rest)].concat());
     add("zstd, two frames, the second empty", ".ko.zst", [good.clone(), zstd_file(b"")].concat());
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
-    add("zstd, a skippable frame behind", ".ko.zst", [good.clone(), skippable].concat());
+    add("zstd, followed by a skippable frame", ".ko.zst", [good.clone(), skippable].concat());
     add("zstd, padding", ".ko.zst", [good.clone(), vec![0; 16]].concat());
-    add("zstd, other bytes behind", ".ko.zst", [good.as_slice(), b"something else"].concat());
+    add("zstd, followed by other bytes", ".ko.zst", [good.as_slice(), b"something else"].concat());
     add("zstd, nothing inside", ".ko.zst", zstd_file(b""));
     add("zstd, cut short", ".ko.zst", good[..good.len() / 2].to_vec());
 
@@ -159,9 +159,9 @@ pub(crate) fn all(bytes: &[u8]) -> Vec<Packed> {
     let trailer = &bytes[image.len()..];
     for (what, inside) in [
         ("unsigned", image.to_vec()),
-        ("zeros behind the image", [image, &[0; 64]].concat()),
-        ("other bytes behind the image", [image, b"something else"].concat()),
-        ("zeros behind the signature", [bytes, &[0; 64]].concat()),
+        ("zeros after the image", [image, &[0; 64]].concat()),
+        ("other bytes after the image", [image, b"something else"].concat()),
+        ("zeros after the signature", [bytes, &[0; 64]].concat()),
         ("zeros between image and signature", [image, &[0; 64], trailer].concat()),
     ] {
         add(&format!("plain, {what}"), ".ko", inside.clone());

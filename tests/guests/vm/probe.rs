@@ -63,18 +63,18 @@ fn each_kind_of_module_is_used_as_its_users_would() {
 
 #[test]
 #[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
-fn a_probe_of_ones_own_is_heard() {
+fn a_users_own_probe_is_recorded() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("probe");
-    let text = "#!/bin/sh\nread state < /sys/module/$MODULE/initstate\necho \"$MODULE is: $state\"\necho \"told: $1\"\nexit 3\n";
+    let text = "#!/bin/sh\nread state < /sys/module/$MODULE/initstate\necho \"$MODULE is: $state\"\necho \"argument: $1\"\nexit 3\n";
     std::fs::write(&script, text).unwrap();
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&script, permissions).unwrap();
     let command = format!("{} something", Path::new(&script).display());
     let trial = own("crc_itu_t", "amd64-6.1-cloud", &["--probe", &command]);
     saw(&trial, "crc_itu_t is", "live");
-    saw(&trial, "told", "something");
+    saw(&trial, "argument", "something");
     saw(&trial, "the probe ends with", "exit status: 3");
 }
 
@@ -105,8 +105,8 @@ fn forced_unloading_removes_what_is_in_use_and_taints_r() {
         // The watchdog's timer still runs when its module is gone: the guest may die of it before it answers.
         let died = seen.crash.as_ref().is_some_and(|crash| crash.phase == Phase::Unload);
         let expected = if is_possible { (true, Some(0), true) } else { (true, Some(11), false) };
-        let told = seen.unload.map(|unload| (unload.forced, unload.errno, unload.gone));
-        assert!(told == Some(expected) || told.is_none() && is_possible && died, "{trial:#?}");
+        let shown = seen.unload.map(|unload| (unload.forced, unload.errno, unload.gone));
+        assert!(shown == Some(expected) || shown.is_none() && is_possible && died, "{trial:#?}");
         let is_tainted = taint_letters(seen.taint_after).contains('R') || died && says_taint_r(&seen.console);
         assert_eq!(is_tainted, is_possible, "{trial:#?}");
     }

@@ -40,7 +40,7 @@ fn how_many() -> usize {
 /// How many modules there are for each other way to be refused.
 const REFUSED: usize = 3;
 
-/// What the kernels are told.
+/// The command line of the kernels.
 const COMMAND_LINE: &str = "module.sig_enforce=1";
 
 /// MODULE_INIT_COMPRESSED_FILE (include/uapi/linux/module.h).
@@ -65,7 +65,7 @@ const CHANGED: Expected = Expected::Refused(EKEYREJECTED, None);
 #[ignore = "needs QEMU, openssl and fetched kernels: tests/run runs it"]
 fn repacked_modules_load_as_predicted() {
     let _alone = alone();
-    let stranger = stranger();
+    let unknown = unknown_signer();
     for name in chosen().into_iter().filter(|name| *name != LEFT_OUT) {
         let begun = Instant::now();
         let facts = Facts::of(name);
@@ -80,7 +80,7 @@ fn repacked_modules_load_as_predicted() {
             needed: text(&needed),
             trusting,
             names,
-            stranger: &stranger,
+            unknown: &unknown,
         };
         let counts = [stage.on_a_kernel_that_trusts_us(), stage.on_a_kernel_that_trusts_nobody_of_ours()];
         let [trusted, untrusted] = counts;
@@ -102,9 +102,9 @@ fn repacked_modules_load_as_predicted() {
 }
 
 /// Who no kernel knows.
-fn stranger() -> Signer {
+fn unknown_signer() -> Signer {
     let folder = tempfile::tempdir().unwrap();
-    let words = "req -new -x509 -newkey rsa:2048 -nodes -keyout key -out crt -subj /CN=stranger";
+    let words = "req -new -x509 -newkey rsa:2048 -nodes -keyout key -out crt -subj /CN=unknown";
     let output = Command::new("openssl").args(words.split(' ')).current_dir(folder.path()).output();
     let output = output.expect("openssl: tests/run installs what the tests need");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -161,7 +161,7 @@ struct Stage<'s> {
     files: KernelFiles,
     /// What they need.
     needed: KernelFiles,
-    stranger: &'s Signer,
+    unknown: &'s Signer,
     /// Does it decompress xz?
     unpacks: bool,
     /// Can a module be forced?
@@ -187,10 +187,10 @@ impl Stage<'_> {
             let mut changed = [image, &signer.trailer(image).unwrap()].concat();
             let at = memchr::memmem::find(&changed, b"vermagic=").unwrap() + 9;
             changed[at] ^= 1;
-            let stranger = [image, &self.stranger.trailer(image).unwrap()].concat();
+            let unknown = [image, &self.unknown.trailer(image).unwrap()].concat();
             for (what, inside, expected) in [
                 ("unsigned", image.to_vec(), UNSIGNED),
-                ("signed by a stranger", stranger, NO_KEY),
+                ("signed by an unknown key", unknown, NO_KEY),
                 ("signed by us and changed since", changed, CHANGED),
                 ("signed by who was trusted before", self.original(name).to_vec(), NO_KEY),
             ] {

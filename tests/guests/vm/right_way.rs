@@ -2,7 +2,7 @@
 //!
 //! Its commands run in one shell, in a mount namespace of its own, in which /usr/src, /usr/lib/linux-kbuild-6.1 and /boot
 //! are those of `tests/real/chroot bookworm` and of the fetched kernel: headers include files by absolute paths, and this
-//! machine's stay as they are. For a machine that runs that kernel stands `uname -r`, which answers with its release;
+//! machine's stay as they are. A `uname -r` that prints its release replaces a machine that runs that kernel;
 //! nothing else is played. What is fetched moves on, so the ABI number that the page has is replaced by the one that is there.
 
 use std::path::Path;
@@ -87,8 +87,8 @@ fn the_right_way_runs_as_written() {
     let parts: Vec<&str> = parts.collect();
     for (step, printed) in steps.iter().zip(&parts) {
         println!("$ {}\n{printed}", step.command);
-        let told = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
-        assert!(fits(&step.expected, printed), "{}", told());
+        let shown = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
+        assert!(fits(&step.expected, printed), "{}", shown());
     }
     assert_eq!(parts.len(), steps.len() + 1, "the shell ended early: {printed}");
 }

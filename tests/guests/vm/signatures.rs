@@ -1,7 +1,7 @@
 //! Promise: what becomes of a signed module is predicted for each kind of signature, with every line of the log.
 //!
 //! A kernel that trusts a key of ours (`trusting`) is given a module that this key signed in each way that OpenSSL and
-//! sign-file sign, and one that a stranger signed in each way. `KMODLAB_SIGNATURES=all` asks three kernels; else one.
+//! sign-file sign, and one that an unknown key signed in each way. `KMODLAB_SIGNATURES=all` asks three kernels; else one.
 
 use std::path::Path;
 use std::process::Command;
@@ -53,7 +53,7 @@ fn of_openssl(image: &[u8], ours: &[u8]) -> Vec<(String, Vec<u8>)> {
             &format!("req -new -x509 -newkey {kind} -nodes -keyout {name}.key -out {name}.crt -subj /O=lab/CN={name}"),
         );
     }
-    // A stranger whose name has parts that kernels have no name for.
+    // An unknown signer whose name has parts that kernels do not know.
     openssl(folder, "req -new -x509 -newkey rsa:2048 -nodes -keyout dc.key -out dc.crt -subj /DC=lab/UID=me/CN=dc");
     let mut made = Vec::new();
     let mut add = |who: &str, options: &str| {
@@ -106,7 +106,7 @@ fn algorithm(name: [u8; 2]) -> Vec<u8> {
     der(0x30, &[&der(6, &[&[0x60, 0x86, 0x48, 1, 0x65, 3, 4], &name])])
 }
 
-/// A message of a stranger's.
+/// A message by an unknown signer.
 fn message(digest: [u8; 2], kind: [u8; 2], attributes: &[u8], signature: &[u8]) -> Vec<u8> {
     let (digest, kind, one) = (algorithm(digest), algorithm(kind), [2, 1, 1]);
     let name = der(0x31, &[&der(0x30, &[&der(6, &[&[0x55, 4, 3]]), &der(0x0c, &[b"lab"])])]);
@@ -181,14 +181,14 @@ fn cases(image: &[u8], trusting: &Trusting) -> Vec<(String, Vec<u8>)> {
         fields[at] = 1;
         all.push((format!("field {at} is not 0"), with(&trailer(message, fields))));
     }
-    all.push(("junk behind the message".to_owned(), with(&trailer(&[message, b"junk"].concat(), PKCS7))));
+    all.push(("junk after the message".to_owned(), with(&trailer(&[message, b"junk"].concat(), PKCS7))));
     all.push(("half a message".to_owned(), with(&trailer(&message[..message.len() / 2], PKCS7))));
     all.push(("no message".to_owned(), with(&trailer(b"not a message at all", PKCS7))));
     all.push(("unsigned".to_owned(), image.to_vec()));
-    all.push(("zeros behind".to_owned(), [image, &own, &[0; 32]].concat()));
+    all.push(("zeros at the end".to_owned(), [image, &own, &[0; 32]].concat()));
     all.push(("zeros between".to_owned(), [image, &[0; 32], own.as_slice()].concat()));
     all.push(("twice signed".to_owned(), [image, &own, &own].concat()));
-    all.push(("the magic alone".to_owned(), with(MAGIC)));
+    all.push(("only the magic".to_owned(), with(MAGIC)));
     all
 }
 

@@ -8,7 +8,7 @@ use kmodlab::lab::outcome::words;
 use kmodlab::lab::record::{Agreement, End, LoadMode, Observed, Trial, TrialOutcome, TrialRole};
 use kmodlab::predict::{Decision, StepResult as Found, taint_letters};
 
-/// The taints that the module's own code may leave, beside what the loader sets (C is both's).
+/// The taints that the module's own code may leave, in addition to what the loader sets (C is both's).
 const OF_ITS_OWN: [char; 4] = ['D', 'W', 'L', 'C'];
 
 /// How many trials are what.
@@ -79,7 +79,7 @@ impl Tally {
         }
     }
 
-    /// The lines behind the first, and the taint.
+    /// The lines after the first, and the taint.
     fn look_closer(&mut self, trial: &Trial) {
         let (theirs, ours) = (loader_lines(&trial.observed), &trial.prediction.dmesg);
         let line =

@@ -1,6 +1,6 @@
 //! A kernel that trusts a key of ours: Debian's, with one of its built-in certificates replaced.
 //!
-//! The list of trusted certificates is plain DER in the image, one behind the other (certs/system_certificates.S), and
+//! The list of trusted certificates is plain DER in the image, one after the other (certs/system_certificates.S), and
 //! nothing vouches for it. The list's length stays: what is left over of the old certificate becomes an element of its
 //! own that is no certificate, about which the kernel complains and goes on (crypto/asymmetric_keys/x509_loader.c). QEMU
 //! starts the unpacked kernel by its PVH note, as it would the packed one.
@@ -56,7 +56,7 @@ impl Trusting {
         let mut image = unpacked(&image_before, LOOKUP.max_size).unwrap();
         let (old, signer, certificate) = replace_certificate(&mut image);
 
-        // What the program reads in the new image is what it read in the old one, but for this certificate.
+        // What the program reads in the new image is what it read in the old one, except for this certificate.
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vmlinux");
         std::fs::write(&file, &image).unwrap();
@@ -178,7 +178,7 @@ fn a_kernel_in_a_folder_takes_what_was_signed_for_it_by_command() {
     for trial in &trials {
         assert_eq!(trial.agreement, Agreement::Agree, "{trial:#?}");
     }
-    // What Debian signed with the certificate that ours replaced is a stranger's now.
+    // The kernel no longer trusts what Debian signed with the replaced certificate.
     let (control, asked) = (&of(TrialRole::Control).observed, &of(TrialRole::Asked).observed);
     let expected = if was_signed_by(&dummy, &trusting.replaced) { (false, Some(129)) } else { (true, Some(0)) };
     println!("{name}: the kernel's own module: {expected:?}");

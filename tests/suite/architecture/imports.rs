@@ -125,8 +125,8 @@ fn lookup(sources: &Sources, module: &Module, name: &str, seen: &mut BTreeSet<(M
     Target::Outside
 }
 
-/// The files that import each other in a circle, as the shortest circle of each group, the first file at its end again.
-pub(super) fn circles(imports: &[Import], except: &[(&str, &str)]) -> Vec<Vec<Import>> {
+/// The files that import each other in a cycle, as the shortest cycle of each group, the first file at its end again.
+pub(super) fn cycles(imports: &[Import], except: &[(&str, &str)]) -> Vec<Vec<Import>> {
     let mut graph: BTreeMap<&PathBuf, Vec<&Import>> = BTreeMap::new();
     let counts = imports.iter().filter(|import| !import.is_module);
     for import in counts
@@ -136,8 +136,8 @@ pub(super) fn circles(imports: &[Import], except: &[(&str, &str)]) -> Vec<Vec<Im
     }
     let mut found: Vec<Vec<Import>> = Vec::new();
     for start in graph.keys() {
-        let Some(circle) = shortest_back(&graph, start) else { continue };
-        let mut files: Vec<&PathBuf> = circle.iter().map(|import| &import.from).collect();
+        let Some(cycle) = shortest_back(&graph, start) else { continue };
+        let mut files: Vec<&PathBuf> = cycle.iter().map(|import| &import.from).collect();
         files.sort();
         let is_known = found.iter().any(|known| {
             let mut known: Vec<&PathBuf> = known.iter().map(|import| &import.from).collect();
@@ -145,7 +145,7 @@ pub(super) fn circles(imports: &[Import], except: &[(&str, &str)]) -> Vec<Vec<Im
             known == files
         });
         if !is_known {
-            found.push(circle.into_iter().cloned().collect());
+            found.push(cycle.into_iter().cloned().collect());
         }
     }
     found
@@ -176,10 +176,7 @@ fn shortest_back<'i>(graph: &BTreeMap<&'i PathBuf, Vec<&'i Import>>, start: &'i 
     None
 }
 
-/// A circle of imports in one line per import.
-pub(super) fn shown(circle: &[Import]) -> String {
-    circle
-        .iter()
-        .map(|i| format!("{}:{} imports {} ({})\n", i.from.display(), i.line, i.path, i.to.display()))
-        .collect()
+/// A cycle of imports in one line per import.
+pub(super) fn shown(cycle: &[Import]) -> String {
+    cycle.iter().map(|i| format!("{}:{} imports {} ({})\n", i.from.display(), i.line, i.path, i.to.display())).collect()
 }

@@ -1,5 +1,5 @@
 //! Promise: the layers are those of ARCHITECTURE.md; a file imports only from lower layers, and no files import each other in
-//! a circle.
+//! a cycle.
 //!
 //! - `source`: the crate's sources, parsed
 //! - `imports`: which file depends on which
@@ -54,8 +54,8 @@ const LAYERS: [&str; 29] = [
     "main",
 ];
 
-/// Imports that close a circle today. Remove a row with its import: no row may be added.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
+/// Imports that close a cycle today. Remove a row with its import: no row may be added.
+const KNOWN_CYCLES: &[(&str, &str)] = &[
     ("cli/mod.rs", "cli/matrix.rs"),
     ("cli/mod.rs", "cli/report.rs"),
     ("cli/patch.rs", "cli/patch/many.rs"),
@@ -121,20 +121,20 @@ fn a_file_imports_only_from_its_own_layer_and_lower_ones() {
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn no_files_import_each_other_in_a_cycle() {
     let imports = imports::imports(&SOURCES);
-    let circles = imports::circles(&imports, KNOWN_CIRCLES);
-    let shown: Vec<String> = circles.iter().map(|circle| imports::shown(circle)).collect();
-    assert!(shown.is_empty(), "{} circles:\n\n{}", shown.len(), shown.join("\n"));
+    let cycles = imports::cycles(&imports, KNOWN_CYCLES);
+    let shown: Vec<String> = cycles.iter().map(|cycle| imports::shown(cycle)).collect();
+    assert!(shown.is_empty(), "{} cycles:\n\n{}", shown.len(), shown.join("\n"));
 }
 
-/// A row of the list of known circles goes when its import has gone, or no longer closes a circle.
+/// A row of the list of known cycles goes when its import has gone, or no longer closes a cycle.
 #[test]
-fn the_known_circles_are_still_there() {
+fn the_known_cycles_still_exist() {
     let imports = imports::imports(&SOURCES);
-    for row in KNOWN_CIRCLES {
-        let others: Vec<(&str, &str)> = KNOWN_CIRCLES.iter().copied().filter(|other| other != row).collect();
-        assert!(!imports::circles(&imports, &others).is_empty(), "{row:?} closes no circle: remove it from the list");
+    for row in KNOWN_CYCLES {
+        let others: Vec<(&str, &str)> = KNOWN_CYCLES.iter().copied().filter(|other| other != row).collect();
+        assert!(!imports::cycles(&imports, &others).is_empty(), "{row:?} closes no cycle: remove it from the list");
     }
 }
 

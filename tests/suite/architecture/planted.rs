@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::imports::{circles, imports};
+use super::imports::{cycles, imports};
 use super::source::{Sources, files_below};
 use super::{against_the_layers, src};
 
@@ -61,7 +61,7 @@ const VIOLATIONS: [Violation; 13] = [
         reported: &["HERE/mod.rs:2: edit imports crate::cli::main from cli"],
     },
     Violation {
-        what: "a circle of two files",
+        what: "a cycle of two files",
         added: &[
             ("mod.rs", "mod one;\nmod two;"),
             ("one.rs", "use super::two::Two;\npub struct One(Two);"),
@@ -73,7 +73,7 @@ const VIOLATIONS: [Violation; 13] = [
         ],
     },
     Violation {
-        what: "a circle of three files",
+        what: "a cycle of three files",
         added: &[
             ("mod.rs", "mod one;\nmod two;\nmod three;"),
             ("one.rs", "use super::two;\npub struct One(two::Two);"),
@@ -87,12 +87,12 @@ const VIOLATIONS: [Violation; 13] = [
         ],
     },
     Violation {
-        what: "a circle of a file and its module's parent",
+        what: "a cycle of a file and its module's parent",
         added: &[("mod.rs", "mod one;\npub struct Zero(one::One);"), ("one.rs", "pub struct One(super::Zero);")],
         reported: &["imports super::Zero (HERE/mod.rs)", "imports one::One (HERE/one.rs)"],
     },
     Violation {
-        what: "a circle through a name that a third file re-exports",
+        what: "a cycle through a name that a third file re-exports",
         added: &[
             ("mod.rs", "mod one;\nmod two;\npub use two::Two;"),
             ("one.rs", "use super::Two;\npub struct One(Two);"),
@@ -135,7 +135,7 @@ fn each_planted_violation_is_reported() {
     let sources = planted(added);
     let imports = imports(&sources);
     let mut found = against_the_layers(&sources, &imports);
-    found.extend(circles(&imports, &[]).iter().map(|circle| super::imports::shown(circle)));
+    found.extend(cycles(&imports, &[]).iter().map(|cycle| super::imports::shown(cycle)));
     for (number, violation) in VIOLATIONS.iter().enumerate() {
         let here = format!("edit/planted_{number}");
         let new: Vec<String> = found

@@ -1,4 +1,4 @@
-//! A build tree says which release its modules carry, and which one a build would make anew, as the tree's own scripts
+//! A build tree shows which release its modules carry, and which one the next build would give them, as the tree's own scripts
 //! of each age would. The repositories are made here, with fixed times, so that their commits are always the same.
 
 use std::fs;
@@ -10,7 +10,7 @@ use kmodlab::buildtree::evaluating::draft::Draft;
 use kmodlab::buildtree::evaluating::release::{ReleasePieceKind, Releases};
 use kmodlab::buildtree::{BuildTree, MakeArguments};
 
-/// What tells how each age of the script asks git. Each has only the lines that do, in a form of our own.
+/// How each version of the script asks git. Each has only these lines, in a form of our own.
 const NAME_REV: &str = "#!/bin/sh\ngit name-rev --tags HEAD | grep 'undefined'\nprintf '%s%s' -g `echo \"$head\" | cut -c1-8`\n\
                         git diff-files && word=-git_dirty\n";
 const EXACT: &str = "#!/bin/sh\ngit rev-parse --verify --short HEAD\ngit describe --exact-match\n\
@@ -235,7 +235,7 @@ fn reading_runs_nothing_of_the_repository_and_writes_nothing() {
     fs::set_permissions(&evil, fs::Permissions::from_mode(0o755)).unwrap();
     tree.git(&["config", "core.fsmonitor", evil.to_str().unwrap()]);
     tree.git(&["config", "core.hooksPath", tree.path.to_str().unwrap()]);
-    // What was only touched makes git want to write its index anew.
+    // A file with a new time stamp makes git update its index.
     fs::File::open(tree.path.join("README")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     fs::write(tree.path.join("scripts/setlocalversion"), format!("{VERSIONED}touch {}\n", ran.display())).unwrap();
     let index = tree.path.join(".git/index");
@@ -272,7 +272,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_guides_tree_carries_another_release_than_it_would_make() {
+fn the_guides_tree_has_another_release_than_its_next_build() {
     let root = tempfile::tempdir().unwrap();
     let tree = Tree { path: root.path().to_owned(), _root: root };
     tree.put("Makefile", "VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\nEXTRAVERSION = -1.358\nNAME=Zonked Quokka\n");

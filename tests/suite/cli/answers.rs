@@ -39,13 +39,13 @@ fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// The words of a call, of which `MODULE` stands for the file's name.
+/// The words of a call; `MODULE` stands for the file's name.
 fn words<'w>(call: &'w str, name: &'w OsStr) -> impl Iterator<Item = &'w OsStr> {
     call.split(' ').map(move |word| if word == "MODULE" { name } else { OsStr::new(word) })
 }
 
 #[test]
-fn a_files_name_is_shown_and_never_obeyed() {
+fn a_terminal_obeys_no_file_name() {
     for name in NAMES.map(OsStr::from_bytes) {
         let folder = tempfile::tempdir().unwrap();
         fs::copy(fixture("modules/poet_atkm.ko"), folder.path().join(name)).unwrap();
@@ -81,16 +81,16 @@ fn a_files_name_is_shown_and_never_obeyed() {
     }
 }
 
-/// A path that is not UTF-8 is told in full: to programs in hexadecimal, to people with its bytes escaped.
+/// A path that is not UTF-8 is printed completely: for programs in hexadecimal, for people with its bytes escaped.
 #[test]
-fn a_name_that_is_not_utf_8_is_told_in_full() {
+fn a_name_that_is_not_utf_8_is_printed_completely() {
     let name = OsStr::from_bytes(NAMES[3]);
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture("modules/poet_atkm.ko"), folder.path().join(name)).unwrap();
-    let told = |call: &str| story(&run(folder.path(), words(call, name)));
-    let plan = told("patch --mode blank -n --json -- MODULE");
+    let story_of = |call: &str| story(&run(folder.path(), words(call, name)));
+    let plan = story_of("patch --mode blank -n --json -- MODULE");
     let digest = plan.split("\"digest\":\"").nth(1).unwrap().split('"').next().unwrap();
-    let applied = told(&format!("patch --mode blank --json --confirm {digest} -- MODULE"));
+    let applied = story_of(&format!("patch --mode blank --json --confirm {digest} -- MODULE"));
     let hex = NAMES[3].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut answers = vec![("patch -n", plan), ("patch", applied)];
     for call in [
@@ -101,18 +101,18 @@ fn a_name_that_is_not_utf_8_is_told_in_full() {
         "vault --json",
         "vault verify --json",
     ] {
-        answers.push((call, told(call)));
+        answers.push((call, story_of(call)));
     }
     for (call, answer) in answers {
         assert!(answer.contains("_hex\":") && answer.contains(&format!("{hex}\"")), "{call}: {answer}");
     }
     fs::remove_file(folder.path().join(name)).unwrap();
-    let errors = [told("show -- MODULE"), told("scan -- MODULE")].concat();
+    let errors = [story_of("show -- MODULE"), story_of("scan -- MODULE")].concat();
     assert_eq!(errors.matches(r"kmodlab: not-utf-8-\xff\xfe.ko: ").count(), 2, "{errors}");
 }
 
 #[test]
-fn the_texts_of_a_module_are_shown_and_never_obeyed() {
+fn a_terminal_obeys_no_text_of_a_module() {
     let text = fixture("modules/text.ko");
     let control = fixture("ambiguous/control-vermagic.ko");
     let folder = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ fn the_texts_of_a_module_are_shown_and_never_obeyed() {
 }
 
 #[test]
-fn every_misuse_is_told_in_one_line_on_stderr() {
+fn every_misuse_is_reported_in_one_line_on_stderr() {
     let folder = tempfile::tempdir().unwrap();
     let module = fixture("modules/poet_atkm.ko");
     for (call, status) in [

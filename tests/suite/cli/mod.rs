@@ -10,8 +10,8 @@
 //! TRYCMD=overwrite cargo test --test suite cli::   write down what is answered now; then read the diff
 //! ```
 //!
-//! After writing down anew: `[..]` must stand again for what differs from run to run and from machine to machine, which
-//! is the journal's times, the digests of plans (the path is in them), and what the guard ima could read.
+//! After recording: put `[..]` again where the text differs between runs or machines: the times in the journal, the digests
+//! of plans (which depend on the path), and what the guard ima could read.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -24,7 +24,7 @@ use crate::support::KMODLAB;
 mod answers;
 mod interrupted;
 
-/// The programs that sessions use beside kmodlab.
+/// The programs that sessions use in addition to kmodlab.
 const PROGRAMS: [&str; 11] = ["chmod", "cmp", "cp", "ln", "mkdir", "mkfifo", "mv", "rm", "sh", "stat", "truncate"];
 
 /// `confirmed kmodlab patch …` stands for a person who reads the plan and gives its digest with `--confirm`.
@@ -72,7 +72,7 @@ fn installed(program: &str) -> PathBuf {
 
 /// trycmd passes over a line whose program it does not know, without a word; so such a line must not be there.
 #[test]
-fn sessions_use_known_programs_alone() {
+fn sessions_use_only_known_programs() {
     let known: BTreeSet<&str> = PROGRAMS.into_iter().chain(["kmodlab", "confirmed"]).collect();
     let mut strange = Vec::new();
     for session in files("trycmd") {

@@ -45,7 +45,7 @@ fn what_no_dependency_explains_is_the_images() {
 }
 
 #[test]
-fn all_are_there_is_only_said_of_what_is_there() {
+fn completeness_is_claimed_only_for_existing_modules() {
     let asked = added("asked", &[LAYOUT, ("_printk", 7), ("shared", 5)]);
     let with = |depends| {
         let user = depending(own("user", &[LAYOUT, ("_printk", 7), ("shared", 5)]), depends);
@@ -89,7 +89,7 @@ fn a_namespace_is_known_by_who_uses_the_symbol_without_one() {
 }
 
 #[test]
-fn whether_a_proprietary_module_may_use_it_imports_do_not_tell() {
+fn imports_do_not_show_whether_a_proprietary_module_may_use_a_symbol() {
     let user = own("user", &[LAYOUT, ("_printk", 7)]);
     let tree = Tree::of(&[("kernel/user.ko", &user)]);
     let mut closed = added("closed", &[LAYOUT, ("_printk", 7)]);
@@ -113,7 +113,7 @@ fn a_module_that_exports_what_the_image_has_is_no_evidence_that_it_has_not() {
     assert_eq!(notes(&verdict, LoaderStep::Symbols), "all 1 are there");
     assert!(verdict.needs.is_empty());
 
-    // Where nobody else speaks of the symbol, it is not known.
+    // If no other module has the symbol, it is not known.
     let rare = exporting(added.clone(), &[("rare", 9)]);
     let tree = Tree::of(&[("kernel/a.ko", &users[0]), ("kernel/b.ko", &users[1]), ("updates/double.ko", &rare)]);
     assert_eq!(outcome(&tree.ask(&rare), LoaderStep::Exports), Some(StepResult::Unknown));
@@ -138,7 +138,7 @@ fn a_dependency_that_was_replaced_proves_nothing() {
         let verdict = tree.ask(&exporter);
         assert_ne!(outcome(&verdict, LoaderStep::Exports), Some(StepResult::Fail), "{path}: {verdict:#?}");
     }
-    // Both files of it are there: users tell of the one that they were built with.
+    // Both files of it are there: users show the one that they were built with.
     let replaced = less(added("exporter", &[LAYOUT]), 3);
     let tree =
         Tree::of(&[("kernel/user.ko", &user), ("kernel/exporter.ko", &exporter), ("updates/exporter.ko", &replaced)]);

@@ -52,7 +52,7 @@ fn a_copy_of_it_does_not_vouch_for_it_either() {
 }
 
 #[test]
-fn a_module_named_as_its_own_kernel_tells_its_version_magic_alone() {
+fn a_module_named_as_its_own_kernel_shows_only_its_vermagic() {
     let asked = own("asked", &[LAYOUT, PRINTK]);
     let tree = Tree::of(&[("kernel/asked.ko", &asked)]);
     for kernel in [named(&tree.folder().join("kernel/asked.ko")), tree.kernel()] {
@@ -99,7 +99,7 @@ fn the_kernels_own_modules_count_before_what_was_added() {
 }
 
 #[test]
-fn a_module_that_was_patched_tells_nothing_of_crcs() {
+fn a_patched_module_is_no_evidence_for_crcs() {
     let mut patched = own("patched", &[LAYOUT, ("disputed", 2)]);
     patched.entries.push("kmodlab_patched=vermagic");
     let tree = Tree::of(&[("kernel/a.ko", &own("a", &[LAYOUT, PRINTK])), ("kernel/patched.ko", &patched)]);

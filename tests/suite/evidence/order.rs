@@ -24,7 +24,7 @@ fn crc(tree: &Tree) -> u32 {
 }
 
 #[test]
-fn what_was_added_counts_before_the_kernels_own() {
+fn added_modules_take_precedence_over_the_kernels_own() {
     for other in ["updates/media/camera.ko", "extra/camera.ko", "weak-updates/x/camera.ko", "updates/dkms/camera.ko"] {
         assert_eq!(crc(&two(other)), 0xbbbb, "{other}");
     }
@@ -50,8 +50,8 @@ fn the_roots_depmod_d_and_the_trees_modules_dep_decide_where_they_are() {
 }
 
 #[test]
-fn a_symbol_that_nobody_exports_is_missing_in_a_complete_tree_alone() {
-    // Module.symvers tells what the image exports, and which modules export something.
+fn a_symbol_without_an_exporter_is_missing_only_in_a_complete_tree() {
+    // Module.symvers lists what the image exports, and which modules export something.
     let symvers = "0x00000001\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n0x00000007\tof_a\tkernel/a\tEXPORT_SYMBOL\t\n";
     let tree = Tree::of(&[("kernel/a.ko", &exporting(own("a", &[LAYOUT]), &[("of_a", 7)]))]);
     let file = tree.0.path().join("Module.symvers");

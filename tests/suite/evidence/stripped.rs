@@ -27,7 +27,7 @@ fn skips_vermagic(kernel: &Kernel, module: &TreeModule) -> bool {
 }
 
 #[test]
-fn its_loader_does_not_compare_the_version_magic_of_any_module() {
+fn a_stripped_kernel_compares_no_vermagic() {
     let kernel = tree(&[]).kernel();
     assert!(kernel.vermagic.is_none());
     assert_eq!(kernel.facts.stripped.as_ref().unwrap().value, 2);
@@ -40,7 +40,7 @@ fn its_loader_does_not_compare_the_version_magic_of_any_module() {
 }
 
 #[test]
-fn the_folder_tells_the_release_and_the_modules_all_else() {
+fn the_folder_shows_the_release_and_the_modules_everything_else() {
     let tree = tree(&[]);
     for kernel in [tree.kernel(), crate::evidence::named(tree.0.path())] {
         assert_eq!(kernel.release(), Some("6.1.99-demo"));
@@ -54,7 +54,7 @@ fn the_folder_tells_the_release_and_the_modules_all_else() {
 }
 
 #[test]
-fn one_module_that_has_a_version_magic_or_a_name_and_it_is_no_such_tree() {
+fn one_module_with_a_vermagic_or_a_name_shows_that_the_tree_is_not_stripped() {
     let name_alone = TreeModule { entries: vec!["name=nf_d"], ..stripped("nf_d", &[LAYOUT]) };
     let with_vermagic = tree(&[("nf_d.ko", &own("nf_d", &[LAYOUT]))]).kernel();
     assert!(with_vermagic.facts.stripped.is_none() && with_vermagic.vermagic.is_some());

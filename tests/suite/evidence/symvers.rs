@@ -60,7 +60,7 @@ fn packed_exports_count_in_the_module_tree_and_in_boot() {
 }
 
 #[test]
-fn exports_count_in_a_build_folder_and_not_behind_a_link() {
+fn exports_count_in_a_build_folder_and_not_through_a_link() {
     let tree = tree_with("lib/modules/6.1.99-demo/build/Module.symvers", EXPORTS.as_bytes());
     kernels(&tree).iter().for_each(has_all_exports);
     let other = tree_with("elsewhere/Module.symvers", EXPORTS.as_bytes());
@@ -111,7 +111,7 @@ fn packed_exports_that_are_named_join_what_is_named_with_them() {
 }
 
 #[test]
-fn by_them_a_verdict_knows_crcs_licences_namespaces_and_what_is_missing() {
+fn exports_decide_about_crcs_licences_namespaces_and_missing_symbols() {
     let tree = tree_with("lib/modules/6.1.99-demo/symvers.xz", &xz(EXPORTS.as_bytes()).unwrap());
     let helper = exporting(own("helper", &[LAYOUT]), &[("of_helper", 9)]);
     tree.put("kernel/drivers/misc/helper.ko", &helper.bytes().unwrap());
@@ -195,7 +195,7 @@ fn a_named_file_that_is_damaged_is_an_error_in_one_line() {
         std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
         let error = kernel::named(path.as_os_str(), &lookup).unwrap_err().to_string();
         assert!(error.contains("stream is cut short") && !error.contains('\n'), "{error}");
-        // Exports alone name no kernel.
+        // Exports do not identify a kernel.
         std::fs::write(&path, &packed).unwrap();
         let error = kernel::named(path.as_os_str(), &lookup).unwrap_err().to_string();
         assert!(error.contains("nothing here has the kernel's version magic"), "{error}");

@@ -163,7 +163,7 @@ fn a_kernel_with_disabled_modules_has_no_system_call_that_loads_them() {
 }
 
 #[test]
-fn a_configuration_without_modules_beside_the_image_says_it_too() {
+fn a_configuration_without_modules_next_to_the_image_shows_it() {
     let folder = tempfile::tempdir().unwrap();
     let image = image(folder.path(), &[(VERMAGIC, ""), (CONFIG, "")]);
     let config = folder.path().join("config");
@@ -184,7 +184,7 @@ fn a_configuration_without_modules_beside_the_image_says_it_too() {
 }
 
 #[test]
-fn a_module_of_the_same_kernel_tells_it() {
+fn a_module_of_the_same_kernel_shows_it() {
     let folder = tempfile::tempdir().unwrap();
     let image = image(folder.path(), &[(VERMAGIC, "")]);
     let module = folder.path().join("a.ko");

@@ -138,7 +138,7 @@ fn assert_refused_by(answers: &[GuardAnswer], guards: &[&str]) {
 }
 
 #[test]
-fn a_file_in_nobodys_way_passes_all_guards() {
+fn an_ordinary_file_passes_all_guards() {
     let root = Root::new();
     root.module(&format!("lib/modules/{RUNNING}/kernel/other.ko"));
     root.write("proc/modules", "dummy 16384 0 - Live 0x0000000000000000\n");
@@ -178,9 +178,9 @@ fn live_tree_that_is_itself_a_link() {
     assert_refused_by(&ask(&module, &root.machine()), &["live-tree", "installed-tree"]);
 }
 
-/// The tree is known by the release alone, whatever other names for it stand beside it.
+/// The tree is identified by the release, whatever other names for it are in the folder.
 #[test]
-fn live_tree_with_other_names_beside_it() {
+fn live_tree_with_other_names_next_to_it() {
     let root = Root::new();
     let module = root.module(&format!("lib/modules/{RUNNING}/hello-4.ko"));
     for n in 0..32 {
@@ -363,7 +363,7 @@ fn a_package_that_owns_a_file_of_a_like_name_owns_no_other() {
 
 #[test]
 #[ignore = "needs chattr and root: tests/run runs it"]
-fn a_folder_in_which_nothing_can_be_replaced_is_an_obstacle_for_a_whole_new_file_alone() {
+fn a_folder_without_write_permission_is_an_obstacle_only_for_a_whole_new_file() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
     let chattr = |flag: &str| {
@@ -427,7 +427,7 @@ fn ima_by_a_policy_that_appraises_modules() {
 }
 
 #[test]
-fn a_policy_that_cannot_be_read_is_said() {
+fn an_unreadable_policy_is_reported() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
     assert_eq!(why(&ask(&module, &root.machine()), "ima"), "no IMA attribute; the IMA policy can't be read");
@@ -436,12 +436,12 @@ fn a_policy_that_cannot_be_read_is_said() {
 // ---- abi-tokens ----------------------------------------------------------------------------------------------------
 
 #[test]
-fn abi_tokens_by_each_token_but_the_release() {
+fn abi_tokens_by_each_token_except_the_release() {
     for (string, refused) in [
         ("6.1.0-99-amd64 SMP preempt mod_unload modversions ", None),
         ("6.1.0-99-amd64 SMP preempt mod_unload ", None),
         ("6.1.0-47-amd64 preempt mod_unload modversions ", Some("SMP (SMP becomes none)")),
-        // A word alone takes all tokens away.
+        // A single word removes all tokens.
         ("6.1.0-47-amd64", Some("SMP (SMP becomes none), preemption (preempt becomes none)")),
         ("6.1.0-47-amd64 SMP mod_unload modversions ", Some("preemption (preempt becomes none)")),
         ("6.1.0 SMP preempt_rt mod_unload modversions ", Some("preemption (preempt becomes preempt_rt)")),
@@ -465,7 +465,7 @@ fn abi_tokens_by_each_token_but_the_release() {
 
 // ---- overrides -----------------------------------------------------------------------------------------------------
 
-/// A module against which everything stands that can be overridden, and what is wished of it.
+/// A module that every guard with an override refuses, and a request for it.
 fn everything_against_it() -> (Root, PathBuf, Wish) {
     let root = Root::new();
     let signed = fs::read(fixture("hello-4-signed.ko")).unwrap();
@@ -476,7 +476,7 @@ fn everything_against_it() -> (Root, PathBuf, Wish) {
 }
 
 #[test]
-fn each_override_lifts_its_own_guard_alone() {
+fn each_override_lifts_only_its_own_guard() {
     let (root, module, wish) = everything_against_it();
     let kernel = another_kernel();
     let all = ["live-tree", "loaded", "installed-tree", "signed", "ima", "abi-tokens", "struct-module", "crc"];

@@ -37,7 +37,7 @@ fn operations(vault: &Vault) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_machine_is_enrolled_until_that_is_taken_back_and_the_journal_has_both() {
+fn enrolment_and_its_end_are_in_the_journal() {
     let root = root(THIS);
     let vault = Vault::at(state(&root));
     assert!(!is_enrolled(&vault, root.path()));
@@ -49,7 +49,7 @@ fn a_machine_is_enrolled_until_that_is_taken_back_and_the_journal_has_both() {
 }
 
 #[test]
-fn taking_back_what_was_never_given_is_no_operation() {
+fn unenrolling_an_unenrolled_machine_is_no_operation() {
     let root = root(THIS);
     let vault = Vault::at(state(&root));
     withdraw(&mut vault.writer().unwrap()).unwrap();
@@ -93,7 +93,7 @@ fn a_damaged_or_forged_enrolment_is_none() {
 }
 
 #[test]
-fn the_digest_tells_nobody_the_machines_id() {
+fn the_digest_does_not_reveal_the_machine_id() {
     let digest = machine(root(THIS).path()).unwrap();
     assert!(!digest.to_string().contains(THIS.trim()));
     assert_ne!(digest, machine(root(OTHER).path()).unwrap());

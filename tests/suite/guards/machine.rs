@@ -295,7 +295,7 @@ fn a_packages_file_is_refused_and_overridden() {
 
 #[test]
 #[ignore = "needs root: tests/run runs it"]
-fn a_lab_machine_lets_live_and_loaded_modules_be_patched_until_that_is_taken_back() {
+fn only_an_enrolled_machine_lets_live_and_loaded_modules_be_patched() {
     let machine = Machine::new();
     let module = machine.live_module();
     machine.loads("hello_4");
@@ -458,7 +458,7 @@ fn a_file_on_a_read_only_mount_is_refused() {
 
 #[test]
 #[ignore = "needs root: tests/run runs it"]
-fn what_is_no_regular_file_is_refused() {
+fn a_file_that_is_not_regular_is_refused() {
     let machine = Machine::new();
     let module = machine.free_module();
     symlink("hello-4.ko", machine.path("srv/link.ko")).unwrap();

@@ -1,5 +1,5 @@
-//! Promise: a guard refuses what it is there for, says so in one line with its name, and is lifted by its own override
-//! alone.
+//! Promise: each guard refuses what it is there for, reports it in one line with its name, and only its own override lifts
+//! it.
 //!
 //! - `judgement`: the guards asked by the library, on machines of the tests' own making, folders that look like a root
 //! - `lab`: enrolment, by the library

@@ -94,7 +94,7 @@ impl Session {
         self.person.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits for the end: the exit status (as a shell tells it), and all that was on the screen.
+    /// Waits for the end: the exit status (as a shell reports it), and everything that was on the screen.
     fn end(mut self) -> (i32, String) {
         use std::os::unix::process::ExitStatusExt;
         let status = self.wait(|session| session.child.try_wait().unwrap());
@@ -247,7 +247,7 @@ fn a_guard_that_refuses_asks_no_question() {
 }
 
 #[test]
-fn changes_of_somebody_else_are_discarded_after_the_name_alone() {
+fn foreign_changes_are_discarded_only_after_the_name() {
     let scene = Scene::new();
     let mut session = scene.patch();
     session.types("hello_4\r");
@@ -277,7 +277,7 @@ fn assert_only_own_colours(screen: &str) {
 }
 
 #[test]
-fn a_terminal_is_not_given_what_a_module_says_in_escape_sequences() {
+fn no_escape_sequence_of_a_module_reaches_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture("text.ko"), folder.path().join("text.ko")).unwrap();
     for arguments in [
@@ -300,7 +300,7 @@ fn a_terminal_is_not_given_what_a_module_says_in_escape_sequences() {
 }
 
 #[test]
-fn colours_are_for_terminals_that_want_them() {
+fn colours_are_printed_only_on_terminals_that_want_them() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture("hello-4.ko"), folder.path().join("hello-4.ko")).unwrap();
     let has_colours = |arguments: &[&str], environment: &[(&str, &str)]| {

@@ -53,7 +53,7 @@ fn restrain(child: &Child) {
     }
 }
 
-/// wait4(2): waits for a child, and tells what it used.
+/// wait4(2): waits for a child, and returns what it used.
 fn wait4(child: u32) -> (ExitStatus, libc::rusage) {
     let child = libc::pid_t::try_from(child).unwrap();
     let mut status = 0;
@@ -110,7 +110,7 @@ fn is_left_at_once(container: &str, make: Bomb, head: &[u8; 64], words: &str) {
 }
 
 #[test]
-fn a_bomb_of_ten_gigabytes_is_left_at_once() {
+fn a_bomb_of_ten_gigabytes_is_refused_at_once() {
     if !in_own_process!() {
         return;
     }

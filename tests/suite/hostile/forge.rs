@@ -226,7 +226,7 @@ pub(crate) fn has_strange_headers() -> [u8; 64] {
     header
 }
 
-/// A header that has the section headers at the end of the 10 GiB, behind any limit.
+/// A header that has the section headers at the end of the 10 GiB, after any limit.
 pub(crate) fn ends_at_the_end() -> [u8; 64] {
     header(BOMB as u64, 1)
 }
@@ -273,7 +273,7 @@ pub(crate) fn xz_bomb(path: &Path, head: &[u8; 64]) {
         encoder.write_all(&data).unwrap();
         encoder.finish().unwrap()
     });
-    // A stream of one block: 12 bytes of header, the block, the index, 12 bytes that tell the size of the index.
+    // A stream of one block: 12 bytes of header, the block, the index, 12 bytes with the size of the index.
     let [first, piece] = streams.each_ref().map(|stream| {
         let index = u32::from_le_bytes(stream[stream.len() - 8..][..4].try_into().unwrap()) as usize * 4 + 4;
         &stream[12..stream.len() - 12 - index]

@@ -47,7 +47,7 @@ fn spare(name: &str) -> usize {
 }
 
 #[test]
-fn an_image_cut_at_any_byte_is_refused_or_still_tells_the_truth() {
+fn an_image_cut_at_any_byte_is_refused_or_yields_correct_facts() {
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("vmlinuz");
     let (mut refused, mut read, mut flat) = (0, 0, 0);
@@ -62,7 +62,7 @@ fn an_image_cut_at_any_byte_is_refused_or_still_tells_the_truth() {
                     assert!(!error.to_string().contains('\n'));
                     refused += 1;
                 }
-                // A flat image that is cut behind its last text still has it all.
+                // A flat image that is cut after its last text is still complete.
                 Ok(kernel) => {
                     let is_flat = name.contains("Image-arm") || name.contains("Image-riscv") || name.contains("zboot");
                     let ended = length >= bytes.len() - spare(&name) || name == "bzImage-2.07";
@@ -158,7 +158,7 @@ fn a_table_of_many_exports_with_one_long_name_takes_no_more_than_its_share() {
     cost([Path::new("check"), &module, "--kernel".as_ref(), &path]).is_bounded("one long name", size);
 }
 
-/// What stands in a bzImage with this payload, as `check` answers it.
+/// Checks the answer of `check` about a bzImage with this payload.
 fn check_bz_image(what: &str, payload: &[u8], words: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vmlinuz");
@@ -172,7 +172,7 @@ fn check_bz_image(what: &str, payload: &[u8], words: &str) {
 }
 
 #[test]
-fn a_bomb_is_left_at_once_whatever_size_it_announces() {
+fn a_bomb_is_refused_at_once_whatever_size_it_announces() {
     if !in_own_process!() {
         return;
     }

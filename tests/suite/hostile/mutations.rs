@@ -46,7 +46,7 @@ fn a_module_with_any_byte_changed_never_panics() {
                         readable += 1;
                     }
                     Err(error) => {
-                        // In a container, a header may name a place behind the limit.
+                        // In a container, a header may name an offset after the limit.
                         assert!(error.kind() != ErrorKind::TooLarge || Container::of(&bytes) != Container::None);
                         is_documented(&error);
                         refused += 1;

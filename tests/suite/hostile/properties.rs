@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_keeps_its_word(bytes in mutant(2), request in request()) {
+    fn a_plan_changes_what_it_announces(bytes in mutant(2), request in request()) {
         match Plan::make(&bytes, &request) {
             Ok(plan) => keeps_its_word(&plan, &request, &bytes),
             Err(error) => is_documented(&error),
@@ -136,7 +136,7 @@ proptest! {
 }
 
 #[test]
-fn most_wishes_for_a_fixture_are_planned_for() {
+fn most_requests_for_a_fixture_can_be_planned() {
     // A guard for the properties above: they would hold, too, if no plan were ever made.
     let keep = || Request::new(Wish::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
     let longer = || Request::new(Wish::Rewrite([b'x'; 200].to_vec()), Signature::Strip);

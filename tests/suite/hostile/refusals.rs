@@ -144,7 +144,7 @@ fn each_command_refuses_each_hostile_fixture_in_one_line() {
     println!("{commands} commands: one line and exit 2, or a refusal by the kernel");
 }
 
-/// Those that every kernel refuses for their header alone.
+/// Files that every kernel refuses because of their header.
 const NO_MODULES: [&str; 11] = [
     "elf-magic-only.ko",
     "empty.ko",
@@ -193,7 +193,7 @@ fn an_ambiguous_fixture_is_shown_but_not_patched() {
             assert!(said.obeys_nobody().out.contains("hello_4"));
         }
 
-        // An empty string has no room in place; behind everything else there is.
+        // An empty string cannot grow in place; at the end of the file it can.
         let request = Request { in_place: true, ..Request::new(Wish::Rewrite(VERMAGIC.into()), Signature::Refuse) };
         let error = Plan::make(&std::fs::read(&path).unwrap(), &request).unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");

@@ -11,7 +11,7 @@ use kmodlab::module::{self, trailer};
 
 use crate::hostile::{fixtures, kmodlab, name};
 
-/// Where a cut leaves a whole module: the trailer is gone, all of it, and nothing tells that it was ever there.
+/// A cut that leaves a whole module: it removes the complete trailer, and nothing shows that there was one.
 fn leaves_a_module(file: &str) -> Option<usize> {
     match file {
         "hello-4-signed.ko" => Some(2936),
@@ -63,7 +63,7 @@ fn the_program_refuses_a_cut_module_in_one_line() {
     println!("{cuts} cuts by the program");
 }
 
-/// Each 64th byte, and each place where something starts or ends: before it, at it and behind it.
+/// Each 64th byte, and the bytes before, at and after each place where something starts or ends.
 fn places_to_cut(bytes: &[u8]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..bytes.len()).step_by(64).collect();
     if Container::of(bytes) == Container::None {

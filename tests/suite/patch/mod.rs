@@ -11,7 +11,7 @@ const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/modules/hell
 
 const WANTED: &str = "6.1.0-99-amd64 SMP preempt mod_unload modversions ";
 
-/// So many descriptors leave room for groups of 300 files.
+/// This many descriptors are enough for groups of 300 files.
 const DESCRIPTORS: &str = "1328";
 
 /// So many of the last lines fill a pipe and more: who has not read them knows that their writer is still there.
@@ -65,7 +65,7 @@ fn run(arguments: &[&str], state: &Path, paths: &[PathBuf]) -> (u64, Option<Stri
     (taken, rest.into_iter().next())
 }
 
-/// Patches so many modules, and restores them, each of them. Gives the memory that plan, patch, verify and restore took.
+/// Patches this many modules and restores them. Returns the memory that plan, patch, verify and restore took.
 fn patch_and_restore(modules: usize) -> [u64; 4] {
     // In memory where that can be had: flushes cost nothing there.
     let top = tempfile::Builder::new().tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();

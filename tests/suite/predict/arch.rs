@@ -283,7 +283,7 @@ fn a_kernel_without_a_toc_has_relocations_and_sections_of_its_own() {
         let verdict = insmod(&with(kind, Some(".mygot")), &pcrel("6.12.9"), Force::None);
         assert_refused(&verdict, LoaderStep::Relocations, ENOEXEC, &[&line]);
     }
-    // A call needs no nop behind it, and a dot is part of a name.
+    // A call needs no nop after it, and a dot is part of a name.
     let mut call = with(116, Some(".mygot"));
     let at = call.windows(8).position(|window| window == b"\x01\0\0\x48\0\0\0\x60").unwrap();
     call[at + 4] = 1;
@@ -304,7 +304,7 @@ fn a_kernel_without_a_toc_has_relocations_and_sections_of_its_own() {
 }
 
 #[test]
-fn a_module_without_them_is_told_what_waits_behind() {
+fn a_module_without_them_has_the_next_check_reported() {
     let verdict = asked("arm64", "6.12.9", |module| {
         module.without = Some(".plt");
         module.relocation = Some(("_printk", 311, 0, 32));
@@ -329,7 +329,7 @@ fn toc_is_no_import_and_one_leading_dot_is_dropped() {
 }
 
 #[test]
-fn a_call_on_ppc64le_needs_the_nop_behind_it() {
+fn a_call_on_ppc64le_needs_a_nop_after_it() {
     // The place has no branch: nothing is restored after it.
     let verdict = asked("ppc64le", "6.12.9", |module| module.relocation = Some(("_printk", 10, 0, 32)));
     assert_eq!(verdict.answer, Decision::Accepted, "{verdict:#?}");
@@ -389,7 +389,7 @@ fn the_class_in_the_header_counts_on_some() {
 }
 
 #[test]
-fn arm_alone_looks_whether_a_place_is_in_its_section() {
+fn only_arm_checks_that_an_offset_is_in_its_section() {
     let outside =
         |arch, version, kind| asked(arch, version, |module| module.relocation = Some(("_printk", kind, 0, 61)));
     let line = "demo: section 3 reloc 1 sym '_printk': out of bounds relocation, offset 61 size 64";

@@ -21,7 +21,7 @@ fn module(name: &str) -> Kernel {
 fn a_string_refuses_what_differs() {
     let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
     assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Decision::Refused, Some(LoaderStep::Vermagic), None));
-    // It does not tell whether its kernel insists on signatures or is locked down, which is looked at before.
+    // It does not show whether its kernel requires signatures or is locked down, which the loader checks earlier.
     assert_eq!(verdict.errnos, [EKEYREJECTED, EPERM, ENOEXEC]);
     assert_eq!(verdict.undecided, [LoaderStep::Signature, LoaderStep::Elf, LoaderStep::ModuleLayout]);
 }
@@ -34,7 +34,7 @@ fn a_string_that_is_equal_leaves_the_rest_unknown_by_name() {
 }
 
 #[test]
-fn a_reference_module_tells_machine_layout_and_crcs_too() {
+fn a_reference_module_shows_machine_layout_and_crcs() {
     let verdict = insmod(&hello(&[]), &module("hello-4-rt.ko"), Force::None);
     assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::ModuleLayout)));
 

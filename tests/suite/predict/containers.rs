@@ -88,7 +88,7 @@ fn a_kernel_that_does_not_unpack_leaves_it_to_every_kmod() {
 }
 
 #[test]
-fn the_kernel_reads_the_first_stream_and_nothing_behind_it() {
+fn the_kernel_reads_only_the_first_stream() {
     let hello = hello();
     let (half, rest) = hello.split_at(hello.len() / 2);
     let two = [xz(half, Check::Crc32), xz(rest, Check::Crc32)].concat();

@@ -17,14 +17,14 @@ fn forcing_vermagic_passes_it_and_taints() {
 }
 
 #[test]
-fn forcing_vermagic_alone_is_pointless_where_symbol_versions_differ() {
+fn forcing_only_vermagic_is_pointless_if_symbol_versions_differ() {
     let kernel = with_export(debian("6.1.0"), "module_layout", |export| export.crc = Some(1));
     let line = "hello_4: disagrees about version of symbol module_layout";
     assert_refused(&insmod(&hello(&[]), &kernel, Force::Vermagic), LoaderStep::ModuleLayout, ENOEXEC, &[line]);
 }
 
 #[test]
-fn forcing_both_speaks_of_module_layout_first_and_once() {
+fn forcing_both_reports_module_layout_first_and_once() {
     let kernel = with_export(debian("6.1.0"), "module_layout", |export| export.crc = Some(1));
     let lines = ["hello_4: module_layout: kernel tainted.", OUT_OF_TREE, UNSIGNED];
     assert_accepted(&insmod(&hello(&[]), &kernel, Force::Both), "FOE", &lines);

@@ -1,4 +1,4 @@
-//! Kernels made of facts: all that decides about `hello-4.ko` is known of them, and nothing stands against it.
+//! Kernels made of facts: everything that decides about `hello-4.ko` is known, and they accept it.
 
 use std::collections::HashMap;
 

@@ -10,17 +10,17 @@ fn helps(verdict: &Verdict) -> [PatchHelps; 2] {
 }
 
 #[test]
-fn no_need_where_it_loads() {
+fn no_patch_is_needed_if_the_module_loads() {
     assert_eq!(helps(&insmod(&hello(&[]), &debian("6.1.0"), Force::None)), [PatchHelps::No; 2]);
 }
 
 #[test]
-fn pointless_where_the_kernel_does_not_look_at_what_differs() {
+fn a_patch_is_pointless_if_the_kernel_does_not_check_what_differs() {
     assert_eq!(helps(&insmod(&hello(&[]), &debian("6.1.9"), Force::None))[0], PatchHelps::Pointless);
 }
 
 #[test]
-fn it_would_load_where_vermagic_alone_stands_in_the_way() {
+fn a_patch_helps_if_vermagic_is_the_only_obstacle() {
     let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &debian("6.1.0"), Force::None);
     assert_eq!(helps(&verdict), [PatchHelps::Yes; 2]);
     let [rewritten, blanked] = &verdict.patched;
@@ -36,7 +36,7 @@ fn blanking_needs_a_kernel_that_can_be_forced() {
 }
 
 #[test]
-fn insufficient_where_something_else_stands_in_the_way_too() {
+fn a_patch_is_insufficient_if_there_is_another_obstacle() {
     let kernel = with_export(debian("6.1.0"), "_printk", |export| export.crc = Some(7));
     let verdict = insmod(&hello(&[(b"SMP preempt", b"SMP preemqt")]), &kernel, Force::None);
     assert_eq!(helps(&verdict), [PatchHelps::Insufficient; 2]);

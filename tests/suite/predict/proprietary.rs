@@ -41,7 +41,7 @@ fn using(kernel: &Kernel, licence: &str, imports: &[&'static str]) -> Verdict {
 }
 
 #[test]
-fn who_uses_a_proprietary_module_inherits_the_taint() {
+fn a_user_of_a_proprietary_module_inherits_the_taint() {
     let kernel = kernel("6.1.0");
     let inherits = "demo: module uses symbols prop_fn from proprietary module prop, inheriting taint.";
     let verdict = using(&kernel, "license=GPL", &["prop_fn", "_printk"]);
@@ -53,7 +53,7 @@ fn who_uses_a_proprietary_module_inherits_the_taint() {
 }
 
 #[test]
-fn who_used_gpl_only_symbols_does_not_find_those_of_a_proprietary_module() {
+fn a_user_of_gpl_only_symbols_does_not_find_those_of_a_proprietary_module() {
     let refused = "demo: module using GPL-only symbols uses symbols prop_fn from proprietary module prop.";
     let lines = [UNSIGNED, refused, "demo: Unknown symbol prop_fn (err -2)"];
     let verdict = using(&kernel("6.1.0"), "license=GPL", &["gpl_fn", "prop_fn"]);
@@ -61,20 +61,20 @@ fn who_used_gpl_only_symbols_does_not_find_those_of_a_proprietary_module() {
 }
 
 #[test]
-fn the_taint_is_inherited_from_who_inherited_it() {
+fn an_inherited_taint_is_inherited_again() {
     let line = "demo: module uses symbols user_fn from proprietary module user, inheriting taint.";
     let verdict = using(&kernel("6.1.0"), "license=GPL", &["user_fn"]);
     assert_accepted(&verdict, "PE", &[UNSIGNED, line]);
 }
 
 #[test]
-fn who_is_proprietary_already_uses_it_without_a_word() {
+fn a_proprietary_user_causes_no_message() {
     let lines = ["demo: module license 'x' taints kernel.", UNSIGNED];
     assert_accepted(&using(&kernel("6.1.0"), "license=x", &["prop_fn"]), "PE", &lines);
 }
 
 #[test]
-fn older_kernels_know_nothing_of_that_or_took_it_over() {
+fn older_kernels_do_not_inherit_or_always_do() {
     let line = "demo: module uses symbols from proprietary module prop, inheriting taint.";
     assert_accepted(&using(&kernel("5.10.9"), "license=GPL", &["prop_fn"]), "PE", &[UNSIGNED, line]);
     let verdict = using(&kernel("5.4.100"), "license=GPL", &["prop_fn"]);

@@ -22,7 +22,7 @@ fn the_line_of_the_version_magic_has_the_name_that_the_version_takes() {
 }
 
 #[test]
-fn nothing_stands_against_a_module_on_its_own_kernel() {
+fn a_module_loads_on_its_own_kernel() {
     let verdict = insmod(&hello(&[]), &debian("6.1.0"), Force::None);
     assert_accepted(&verdict, "OE", &[OUT_OF_TREE, UNSIGNED]);
 }
@@ -159,7 +159,7 @@ fn what_another_module_exports_counts_as_loaded_unless_it_is_a_bare_insmod() {
 }
 
 #[test]
-fn signatures_are_insisted_on_by_configuration_policy_and_lockdown() {
+fn signatures_are_enforced_by_configuration_policy_and_lockdown() {
     let forced = with_option(debian("6.1.0"), "MODULE_SIG_FORCE", true);
     let line = "Loading of unsigned module is rejected";
     assert_refused(&insmod(&hello(&[]), &forced, Force::None), LoaderStep::Signature, EKEYREJECTED, &[line]);

@@ -50,12 +50,11 @@ fn a_changed_module_is_refused_by_the_kernel_whose_key_signed_it_and_taken_by_ot
     let verdict = insmod(&changed, &trusting(&[certificate()]), Force::None);
     assert_refused(&verdict, LoaderStep::Signature, EKEYREJECTED, &[]);
     assert!(verdict.is_changed);
-    let stranger = Certificate { serial: vec![1], ..certificate() };
-    let verdict =
-        insmod(&fixture("modules/hello-4-signed.ko"), &trusting(std::slice::from_ref(&stranger)), Force::None);
+    let unknown = Certificate { serial: vec![1], ..certificate() };
+    let verdict = insmod(&fixture("modules/hello-4-signed.ko"), &trusting(std::slice::from_ref(&unknown)), Force::None);
     assert_accepted(&verdict, "OE", &[OUT_OF_TREE, UNSIGNED]);
     assert!(!verdict.is_changed);
-    let insisting = with_option(trusting(&[stranger]), "MODULE_SIG_FORCE", true);
+    let insisting = with_option(trusting(&[unknown]), "MODULE_SIG_FORCE", true);
     let line = "Loading of module with unavailable key is rejected";
     assert_refused(&insmod(&changed, &insisting, Force::None), LoaderStep::Signature, EKEYREJECTED, &[line]);
 }
@@ -105,7 +104,7 @@ fn assert_undecided(verdict: &Verdict, words: &str) {
 }
 
 #[test]
-fn before_5_4_a_signature_of_an_unknown_kind_is_refused_even_where_nobody_insists() {
+fn before_5_4_a_signature_of_an_unknown_kind_is_refused_without_enforcement() {
     let line = "Module is not signed with expected PKCS#7 message";
     for release in ["4.3.1", "4.14.100", "5.3.18"] {
         let kernel = of_release(release);
@@ -127,7 +126,7 @@ fn before_5_4_a_signature_of_an_unknown_kind_is_refused_even_where_nobody_insist
 }
 
 #[test]
-fn before_5_4_fields_that_must_be_zero_are_spoken_of_without_a_name() {
+fn before_5_4_messages_about_zero_fields_lack_the_module_name() {
     for (release, line) in [
         ("4.14.100", "PKCS#7 signature info has unexpected non-zero params"),
         ("5.4.50", "hello_4: PKCS#7 signature info has unexpected non-zero params"),
@@ -199,7 +198,7 @@ fn where_a_distribution_may_have_the_later_errno_both_are_named() {
 }
 
 #[test]
-fn a_signature_that_can_t_be_read_is_refused_even_where_nobody_insists() {
+fn an_unreadable_signature_is_refused_without_enforcement() {
     let mut broken = fixture("modules/hello-4-signed.ko");
     // The tag of the issuer's common name.
     let at = broken.windows(5).rposition(|window| window == [6, 3, 0x55, 4, 3]).unwrap();

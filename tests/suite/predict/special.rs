@@ -12,10 +12,10 @@ use crate::make::special::Special;
 use crate::predict::kernels::{debian, upstream, with_option};
 use crate::predict::{assert_accepted, assert_refused, assert_unknown, fixture, hello, insmod};
 
-/// An entry of `hello-4.ko` that gives room for another.
+/// An entry of `hello-4.ko` that another entry can replace.
 const AUTHOR: &[u8] = b"author=The kmodlab fixtures";
 
-/// The same kernel as the command line tells it, by its version magic alone.
+/// The same kernel, known only from a version magic on the command line.
 fn typed(string: &str) -> Kernel {
     let vermagic = Vermagic::parse(string.as_bytes());
     let vermagic = Fact { value: vermagic, source: kmodlab::kernel::Origin::Given };
@@ -246,7 +246,7 @@ fn where_either_is_not_known_nothing_is_said() {
 }
 
 #[test]
-fn imports_and_exports_tell_realtime_too() {
+fn imports_and_exports_show_realtime() {
     // In its symbol versions, then in the names of its symbols.
     let of_rt =
         hello(&[(b"param_ops_charp\0\0", b"rt_spin_lock\0\0\0\0\0"), (b"param_ops_charp\0", b"rt_spin_lock\0\0\0\0")]);
@@ -275,7 +275,7 @@ fn another_release_refuses_a_module_without_symbol_versions() {
     let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
     let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64"), Force::None);
     assert_eq!((verdict.answer, note(&verdict, LoaderStep::Vermagic).0), (Decision::Refused, StepResult::Fail));
-    // Up to 2.6.25 the kernel's symbol versions alone were enough.
+    // Up to 2.6.25 the kernel's symbol versions were enough.
     let verdict = insmod(&unversioned, &typed("2.6.18-5-686"), Force::None);
     assert_eq!(note(&verdict, LoaderStep::Vermagic).0, StepResult::Unknown);
 }
@@ -290,7 +290,7 @@ fn without_the_space_at_the_end_the_command_line_is_the_likely_cause() {
         assert_eq!(result, StepResult::Fail);
         assert!(note.contains("missing on the command line"), "{release}: {note}");
     }
-    // Here the release refuses it, whatever stands at the end.
+    // Here the release refuses it, whatever is at the end.
     let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
     let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64 SMP preempt mod_unload modversions"), Force::None);
     let (result, note) = note(&verdict, LoaderStep::Vermagic);

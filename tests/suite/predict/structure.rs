@@ -11,7 +11,7 @@ const OUT_OF_TREE: &str = "hello_4: loading out-of-tree module taints kernel.";
 const UNSIGNED: &str = "hello_4: module verification failed: signature and/or required key missing - tainting kernel";
 const OPEN: &[&str] = &["is struct module the same as the kernel's?"];
 
-/// A kernel of which an image without types tells exports, and no more.
+/// A kernel known from an image without types: only its exports.
 fn bare(mut kernel: Kernel) -> Kernel {
     (kernel.facts.fingerprint, kernel.facts.layout) = (None, None);
     kernel
@@ -34,7 +34,7 @@ fn a_symbol_without_a_crc_is_a_line_upstream_and_no_more() {
 }
 
 #[test]
-fn it_proves_it_to_who_forces_too() {
+fn an_equal_crc_proves_the_layout_of_a_forced_module() {
     let verdict = insmod(&hello(&[]), &bare(upstream("5.11.22")), Force::Both);
     assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some("FOE")), "{verdict:#?}");
 }

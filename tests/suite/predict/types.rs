@@ -17,7 +17,7 @@ const UNSIGNED: &str = "btf: module verification failed: signature and/or requir
 
 const VERIFICATION: &str = "module verification failed: signature and/or required key missing";
 const RETPOLINE_FORMAT: &str = "loading module not compiled with retpoline compiler";
-/// What a kernel prints about the types of `stranger`.
+/// What a kernel prints about the types of `foreign`.
 const STRANGE: [&str; 5] =
     ["BPF: [2] TYPEDEF long unsigned int ", "BPF: type_id=4", "BPF:  ", "BPF: Invalid name", "BPF: "];
 const FAILED: &str = "failed to validate module [btf] BTF: -22";
@@ -48,7 +48,7 @@ fn of_version(version: &str) -> Kernel {
 }
 
 /// `btf.ko` with a typedef for its integer, and the name of that, an offset into the kernel's strings, is none.
-fn stranger() -> Vec<u8> {
+fn foreign() -> Vec<u8> {
     let mut bytes = fixture("modules/btf.ko");
     let integer = [1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0];
     let at = bytes.windows(integer.len()).position(|window| window == integer).unwrap();
@@ -65,7 +65,7 @@ fn renamed(name: u32) -> Vec<u8> {
     bytes
 }
 
-/// `btf.ko` with a section `.BTF.base`, behind everything else.
+/// `btf.ko` with a section `.BTF.base` at the end of the file.
 fn with_base(base: &[u8]) -> Vec<u8> {
     let mut bytes = fixture("modules/btf.ko");
     let short = |bytes: &[u8], at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
@@ -132,7 +132,7 @@ fn types_that_fit_pass() {
 }
 
 #[test]
-fn a_kernel_without_retpolines_says_nothing_of_spectre() {
+fn a_kernel_without_retpolines_prints_nothing_about_spectre() {
     for version in ["5.15.10", "6.6.10", "6.12.48"] {
         let says = |kernel: &Kernel| {
             let lines = insmod(&fixture("modules/btf.ko"), kernel, Force::None).dmesg;
@@ -163,15 +163,15 @@ fn after(lines: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[test]
-fn types_of_another_kernel_are_refused_where_the_kernel_insists() {
+fn types_of_another_kernel_are_refused_unless_the_kernel_tolerates_them() {
     let lines = after(&[&STRANGE[..], &[FAILED]].concat());
-    assert_refused(&insmod(&stranger(), &kernel(), Force::None), LoaderStep::Btf, EINVAL, &lines);
+    assert_refused(&insmod(&foreign(), &kernel(), Force::None), LoaderStep::Btf, EINVAL, &lines);
 }
 
 #[test]
 fn a_kernel_that_tolerates_other_types_says_so_once_and_describes_none() {
     let tolerant = with_option(kernel(), "MODULE_ALLOW_BTF_MISMATCH", true);
-    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &after(&[MISMATCH]));
+    assert_accepted(&insmod(&foreign(), &tolerant, Force::None), "E", &after(&[MISMATCH]));
     // A name at no offset is no description of a type, and is printed all the same.
     let nameless = renamed(0x7fff_ff00);
     let line = "BPF: [2] Invalid name_offset:2147483392";
@@ -183,41 +183,41 @@ fn a_kernel_that_tolerates_other_types_says_so_once_and_describes_none() {
 fn up_to_6_2_a_tolerant_kernel_prints_what_a_refusing_one_prints() {
     let tolerant = with_option(of_version("6.1.27"), "MODULE_ALLOW_BTF_MISMATCH", true);
     let lines = after(&[&STRANGE[..], &[FAILED]].concat());
-    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &lines);
+    assert_accepted(&insmod(&foreign(), &tolerant, Force::None), "E", &lines);
     // The image decides: some kernel between took the other line over.
     let mut later = tolerant.clone();
     let messages =
         [MISMATCH.split(',').next().unwrap().to_owned(), VERIFICATION.to_owned(), RETPOLINE_FORMAT.to_owned()];
     later.facts.messages = Some(Fact { value: messages.into(), source: "this test".into() });
-    assert_eq!(insmod(&stranger(), &later, Force::None).dmesg.last().unwrap(), MISMATCH);
+    assert_eq!(insmod(&foreign(), &later, Force::None).dmesg.last().unwrap(), MISMATCH);
 }
 
 #[test]
 fn a_tolerant_kernel_whose_types_are_not_known_loads_the_module() {
     let mut tolerant = with_option(kernel(), "MODULE_ALLOW_BTF_MISMATCH", true);
     tolerant.facts.btf = None;
-    assert_accepted(&insmod(&stranger(), &tolerant, Force::None), "E", &after(&[]));
+    assert_accepted(&insmod(&foreign(), &tolerant, Force::None), "E", &after(&[]));
 }
 
 #[test]
 fn types_that_are_hidden_are_not_asked_for() {
-    let vermagic = Module::read(&stranger()).unwrap().vermagic().unwrap();
+    let vermagic = Module::read(&foreign()).unwrap().vermagic().unwrap();
     let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
     let request = Request { drop_btf: true, ..Request::new(wish, Signature::Refuse) };
-    let hidden = Plan::make(&stranger(), &request).unwrap().bytes_after;
+    let hidden = Plan::make(&foreign(), &request).unwrap().bytes_after;
     let verdict = insmod(&hidden, &kernel(), Force::None);
     assert_accepted(&verdict, "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
     assert!(!verdict.findings.iter().any(|finding| finding.step == LoaderStep::Btf));
 }
 
 #[test]
-fn without_the_configuration_the_kernel_s_lines_tell() {
+fn without_the_configuration_the_kernel_s_messages_decide() {
     let says = |lines: &[&str]| {
         let mut kernel = kernel();
         kernel.facts.config = None;
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
         kernel.facts.messages = Some(Fact { value: lines, source: "this test".into() });
-        insmod(&stranger(), &kernel, Force::None)
+        insmod(&foreign(), &kernel, Force::None)
     };
     let verdict = says(&["failed to validate module [%s] BTF"]);
     assert_eq!((verdict.stage, verdict.errno), (Some(LoaderStep::Btf), Some(EINVAL)), "{verdict:#?}");
@@ -229,5 +229,5 @@ fn without_the_configuration_the_kernel_s_lines_tell() {
 fn without_the_kernel_s_types_it_is_not_decided() {
     let mut kernel = kernel();
     kernel.facts.btf = None;
-    assert_unknown(&insmod(&stranger(), &kernel, Force::None), &["the kernel's BTF"]);
+    assert_unknown(&insmod(&foreign(), &kernel, Force::None), &["the kernel's BTF"]);
 }

@@ -54,7 +54,7 @@ fn a_missing_crc_refuses_on_debian_and_warns_upstream() {
 }
 
 #[test]
-fn whose_kernel_it_is_the_builder_tells_and_not_the_compiler() {
+fn the_builder_and_not_the_compiler_shows_the_distribution() {
     let crcless = hello(&[(b"param_ops_charp\0\0", b"qaram_ops_charp\0\0")]);
     let compiler = "(gcc (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) 2.40)";
     for (builder, package, answer) in [
@@ -108,7 +108,7 @@ fn two_modinfo_sections_are_one_too_many_since_6_4() {
 }
 
 #[test]
-fn a_stripped_module_is_told_so() {
+fn a_stripped_module_is_reported() {
     let stripped = {
         let mut bytes = hello(&[]);
         let at = header_of(&bytes, ".symtab") + 4;
@@ -171,7 +171,7 @@ fn a_test_module_taints_since_6_0() {
 }
 
 #[test]
-fn a_section_beyond_the_end_has_a_line_in_every_kernel() {
+fn a_section_after_the_end_has_a_message_in_every_kernel() {
     let beyond = {
         let mut bytes = hello(&[]);
         let at = header_of(&bytes, ".text") + 24;
@@ -190,7 +190,7 @@ fn a_section_beyond_the_end_has_a_line_in_every_kernel() {
 }
 
 #[test]
-fn from_4_20_to_5_9_the_signature_comes_behind_the_elf_header() {
+fn from_4_20_to_5_9_the_signature_is_checked_after_the_elf_header() {
     let broken =
         hello(&[(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0")]);
     for (version, step) in

@@ -1,7 +1,7 @@
 //! Promise: what the README shows is what the program prints.
 //!
 //! Each block marked `console` is run line by line with a shell, all blocks in one folder that holds copies of the
-//! fixtures, and what it prints is compared. In the README, `[…]` stands for any text; alone on a line, for any lines.
+//! fixtures, and what it prints is compared. In the README, `[…]` stands for any text; on a line of its own, for any lines.
 //! Blocks marked `console lab` or `console page`, there and in docs/, want a virtual machine: `tests/guests/vm/documents.rs` and
 //! `tests/guests/vm/right_way.rs` run them. Here it is only looked whether the program knows their commands.
 
@@ -78,7 +78,7 @@ fn the_labs_commands_are_ones_that_the_program_knows() {
             if !step.command.starts_with("kmodlab ") {
                 continue;
             }
-            // Help is the answer to a call only if all that stands before it is understood.
+            // A call with --help prints help only if everything before it is understood.
             let command = step.command.split("; ").next().unwrap();
             let printed = run(&format!("{names}{command} --help 2>&1"), folder.path());
             assert!(printed.contains("\nUsage: kmodlab "), "{name}: $ {}\n{printed}", step.command);
@@ -87,5 +87,5 @@ fn the_labs_commands_are_ones_that_the_program_knows() {
     }
     assert!(known > 10, "only {known} commands found");
     let printed = run("kmodlab try dummy --load-modes none --help 2>&1", folder.path());
-    assert!(!printed.contains("Usage: kmodlab "), "a wrong call is told from a right one: {printed}");
+    assert!(!printed.contains("Usage: kmodlab "), "a wrong call is recognised: {printed}");
 }

@@ -16,10 +16,10 @@ use crate::real::{alone, on_all_cores};
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
-/// Of so many exporters, those with most users, the whole tree is asked.
+/// The whole tree is asked about this many exporters, those with most users.
 const WHOLE: usize = 8;
 
-/// Of so many pairs, and of so many exporters, one is asked about.
+/// One pair in this many, and one exporter in this many, is asked about.
 const ONE_OF: usize = 12;
 
 /// A module of the tree.
@@ -97,7 +97,7 @@ fn no_exporter_is_a_duplicate_of_what_its_users_import() {
             }
         }
 
-        // One user stands for the kernel.
+        // One user represents the kernel.
         let pairs: Vec<(&str, &str)> =
             users.iter().flat_map(|(exporter, users)| users.iter().map(|user| (*exporter, *user))).collect();
         let (all_pairs, pairs) = (pairs.len(), pairs.into_iter().step_by(step).collect::<Vec<_>>());

@@ -60,7 +60,7 @@ impl Packages {
         bytes
     }
 
-    /// What the image alone exports: modules of the same package add nothing.
+    /// What the image exports, without the modules of the same package.
     fn exports_of_image(&self) -> Exports {
         let words = ["linux-image", "linux-binary"];
         let mut image = self.member(&words, "./boot/vmlinu*");

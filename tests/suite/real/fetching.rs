@@ -66,7 +66,7 @@ fn script(folder: &Path, name: &str, text: &str) {
 }
 
 #[test]
-fn a_suite_that_fails_costs_the_kernels_that_only_it_has() {
+fn a_suite_that_fails_costs_only_its_own_kernels() {
     let checkout = tempfile::tempdir().unwrap();
     let at = |path: &str| checkout.path().join(path);
     for folder in ["tests/real", "bin"] {
@@ -116,8 +116,8 @@ fn a_suite_that_fails_costs_the_kernels_that_only_it_has() {
         let line = summary.lines().find(|line| line.trim_start().starts_with(&format!("{name}: ")));
         assert!(line.is_some_and(|line| line.contains(reason)), "{name}: {reason}: {summary}");
         // What a test that needs this kernel says.
-        let told = fetched::folder_in(&at("target/real"), name).unwrap_err();
-        assert!(told.starts_with(&format!("{name} is not there")) && told.contains(reason), "{told}");
+        let why = fetched::folder_in(&at("target/real"), name).unwrap_err();
+        assert!(why.starts_with(&format!("{name} is not there")) && why.contains(reason), "{why}");
     }
     assert!(said.contains("back: took linux-image-1-10-amd64 of steady instead"), "{said}");
     // Three updates of a second each and two downloads of three seconds were given up.

@@ -74,7 +74,7 @@ fn ask(bytes: &[u8], on: &Kernel, force: Force) -> Verdict {
 
 #[test]
 #[ignore = "needs the packages of tests/real/fetch"]
-fn dummy_of_other_builds_is_judged_as_the_experiments_need_it() {
+fn dummy_of_other_builds_is_predicted_as_the_experiments_expect() {
     let _alone = alone();
     for name in ["amd64-6.1-cloud-old", "amd64-6.1-rt"] {
         let pair = Pair::of(name, "amd64-6.1-cloud");

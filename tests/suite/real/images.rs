@@ -1,4 +1,4 @@
-//! Promise: the image of a real kernel tells its release, its version magic, what it exports, and what its loader says.
+//! Promise: the image of a real kernel shows its release, its version magic, its exports, and the messages of its loader.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) fn package(name: &str) -> Package {
     if fetched::top().join(name).is_dir() {
         return Package(fetched::top().join(name));
     }
-    // The first one's name tells the version, so that an older one is not taken for it.
+    // The name of the first one contains the version, so that an older one is not taken for it.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(archives[0].file_stem().unwrap());
     if !folder.is_dir() {
         let part = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -164,10 +164,10 @@ fn licences_and_namespaces_are_those_of_the_sources() {
     assert_eq!(known("amd64-6.1", "memcpy"), (false, String::new()));
 }
 
-/// arm64: flat as it is. s390x: big-endian, packed at a place that no header tells.
+/// arm64: flat as it is. s390x: big-endian, compressed at an offset that no header gives.
 #[test]
 #[ignore = "needs the packages that tests/real/fetch fetches"]
-fn an_image_without_sections_tells_what_it_says() {
+fn an_image_without_sections_yields_its_messages() {
     let _alone = alone();
     for name in ["arm64-6.12", "s390x-6.12"] {
         let package = package(name);
@@ -212,7 +212,7 @@ fn each_kernel_has_the_messages_of_its_version() {
     }
 }
 
-/// Does this kernel have the message? `None` where a stable release decides that the two numbers do not tell.
+/// Does this kernel have the message? `None` if it depends on a stable release, which the two numbers do not show.
 type IsExpected = fn(&Facts) -> Option<bool>;
 
 const TOLD_BY: [(&str, IsExpected); 7] = [
@@ -246,7 +246,7 @@ const PACKERS: [(&str, &str, bool); 7] = [
 
 #[test]
 #[ignore = "needs the packages that tests/real/fetch fetches, and each packer"]
-fn a_kernel_tells_the_same_however_it_is_packed() {
+fn an_image_yields_the_same_facts_however_it_is_compressed() {
     let _alone = alone();
     let image = package("i386-5.10").image();
     let folder = tempfile::tempdir().unwrap();
@@ -254,7 +254,7 @@ fn a_kernel_tells_the_same_however_it_is_packed() {
     let bytes = std::fs::read(&image).unwrap();
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
     let start = (usize::from(bytes[0x1f1]) + 1) * 512 + number(0x248);
-    // Debian packs this one by xz, with the size behind it.
+    // Debian compresses this one with xz, followed by the size.
     std::fs::write(at("packed"), &bytes[start..start + number(0x24c) - 4]).unwrap();
     let shell = |line: &str| {
         let done = run("sh", ["-c", &format!("cd '{}' && {line}", folder.path().display())]);
@@ -286,7 +286,7 @@ fn a_kernel_tells_the_same_however_it_is_packed() {
         packed.extend(&payload);
         std::fs::write(at("vmlinuz"), &packed).unwrap();
         assert!(facts(&at("vmlinuz")) == plain, "{name}");
-        // And where the setup header does not tell, as before boot protocol 2.08.
+        // The same if the setup header has no offset, as before boot protocol 2.08.
         packed[0x206] = 7;
         std::fs::write(at("vmlinuz"), &packed).unwrap();
         assert!(facts(&at("vmlinuz")) == plain, "{name}, searched for");

@@ -1,4 +1,4 @@
-//! The facts of real kernels: what an image, a folder or packages tell is what the kernel's own modules were built with.
+//! The facts of real kernels: what an image, a folder or packages show is what the kernel's own modules were built with.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ fn as_nobody(name: &str) -> Output {
 
 #[test]
 #[ignore = "needs the packages of tests/real/fetch, and root to become nobody"]
-fn it_needs_neither_root_nor_a_network() {
+fn reading_a_kernel_needs_neither_root_nor_a_network() {
     let _alone = alone();
     let place = tempfile::tempdir().unwrap();
     std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -8,7 +8,6 @@ mod exporters;
 mod exports;
 mod fetching;
 mod files;
-mod glances;
 mod images;
 mod kernels;
 mod listing;
@@ -17,6 +16,7 @@ mod preprocessor;
 mod repack;
 mod round_trip;
 mod signatures;
+mod summaries;
 mod types;
 
 use std::ffi::OsStr;

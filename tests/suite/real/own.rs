@@ -12,14 +12,14 @@ use kmodlab::predict::{Candidate, Decision, LoadOptions, LoaderStep, StepResult,
 
 use crate::real::{alone, on_all_cores};
 
-/// Of so many modules one is asked about.
+/// One module in this many is asked about.
 const ONE_OF: usize = 12;
 
 /// What is said of one kernel's modules.
 #[derive(Default)]
 struct Tally {
     modules: usize,
-    /// Nothing stands against them at the steps that the architecture decides.
+    /// No finding fails at the steps that depend on the architecture.
     passing: usize,
     /// They do, with examples of why.
     other: BTreeMap<String, usize>,
@@ -61,7 +61,7 @@ fn look(kernel: &Kernel, bytes: &[u8], tally: &mut Tally) {
 
 #[test]
 #[ignore = "needs the packages of tests/real/fetch; looks at all that are there"]
-fn no_kernel_refuses_its_own_modules_for_what_its_architecture_looks_at() {
+fn no_kernel_refuses_its_own_modules_by_a_rule_of_its_architecture() {
     let _alone = alone();
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/deb");
     let only = std::env::var("KMODLAB_KERNELS").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The preprocessor beside gcc's, over random headers.
+//! The preprocessor, compared with gcc's on random headers.
 
 use std::io::Write;
 use std::path::PathBuf;

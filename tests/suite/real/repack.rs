@@ -1,5 +1,5 @@
 //! Promise: a version magic may grow. For each module of four real kernels, plain and in xz, 32 and 64 bit, both byte
-//! orders: what has no room gets another place, no byte but the plan's differs, other tools read the outcome as they read
+//! orders: what does not fit moves, no byte but the plan's differs, other tools read the outcome as they read
 //! the original, and a restore gives every byte back.
 //!
 //! `tests/run` takes some of the modules; all of them with `KMODLAB_ALL_MODULES=1`.

@@ -43,10 +43,10 @@ fn a_kernel_s_own_modules_are_good_and_changed_ones_are_not() {
         let abilities = abilities(&Facts::of(name));
         // Those of another kernel that this one does not trust.
         let others = keys[(at + 1) % keys.len()].iter().filter(|key| !keys[at].contains(key));
-        let strangers: Vec<Certificate> = others.cloned().collect();
+        let unknown: Vec<Certificate> = others.cloned().collect();
         let found = on_all_cores(&modules, |path| {
             let both =
-                |bytes: &[u8]| Some((answers(bytes, &keys[at], abilities)?, answers(bytes, &strangers, abilities)?));
+                |bytes: &[u8]| Some((answers(bytes, &keys[at], abilities)?, answers(bytes, &unknown, abilities)?));
             module::with_bytes(path, DEFAULT_MAX_SIZE, both).unwrap()
         });
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -56,8 +56,8 @@ fn a_kernel_s_own_modules_are_good_and_changed_ones_are_not() {
         let subjects: Vec<_> = keys[at].iter().map(|key| key.subject.as_str()).collect();
         println!("{name}: {} modules, trusted: {subjects:?}: {counts:?}", found.len());
         let own = (Verification::Good, Verification::Mismatch { errno: 129 });
-        let stranger = (Verification::UnknownKey, Verification::UnknownKey);
-        assert!(found.len() > 100 && found.iter().all(|found| *found == Some((own, stranger))), "{name}: {counts:?}");
+        let foreign = (Verification::UnknownKey, Verification::UnknownKey);
+        assert!(found.len() > 100 && found.iter().all(|found| *found == Some((own, foreign))), "{name}: {counts:?}");
     }
 }
 

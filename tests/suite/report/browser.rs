@@ -1,6 +1,6 @@
-//! Chromium opens what `report` made, as a person would, and tells what it saw.
+//! Chromium opens what `report` wrote, as a person would, and reports what it saw.
 //!
-//! Each test starts a browser of its own, with a profile that is thrown away, and speaks the DevTools protocol with it
+//! Each test starts a browser of its own, with a temporary profile, and uses the DevTools protocol
 //! over two pipes. What it took pictures of is kept in `target/report`, to be looked at.
 
 use std::fs::{self, File};
@@ -204,7 +204,7 @@ fn base64(text: &str) -> Vec<u8> {
     out
 }
 
-/// What can be told of a picture without eyes.
+/// What a program can measure of a picture.
 #[derive(Debug)]
 struct Picture {
     /// From 0, black, to 1, white.
@@ -378,7 +378,7 @@ fn a_hostile_page_runs_nothing_and_asks_for_nothing() {
 
 #[test]
 #[ignore = "needs chromium: tests/run runs it"]
-fn it_can_be_looked_at_in_light_and_dark() {
+fn a_page_is_readable_in_light_and_dark() {
     let mut browser = Browser::start();
     browser.open(&report::page(&scene::many(1_000)));
     browser.shows("light", "screen");
@@ -426,7 +426,7 @@ fn a_phone_shows_it_without_scrolling_sideways() {
 
 #[test]
 #[ignore = "needs chromium: tests/run runs it"]
-fn on_paper_are_the_map_the_legend_and_what_went_wrong() {
+fn a_printed_page_has_the_map_the_legend_and_the_failures() {
     let mut browser = Browser::start();
     browser.open(&report::page(&scene::many(400)));
     browser.shows("light", "print");

@@ -14,7 +14,7 @@ use kmodlab::lab::record::{Agreement, Trial, TrialOutcome, TrialRole};
 use kmodlab::lab::store;
 use kmodlab::report::{self, TrialSummary, words};
 
-/// What stands between two marks in a text, for each place where it is so.
+/// The texts between two marks, in order.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
     text.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
 }
@@ -62,7 +62,7 @@ fn the_counts_are_those_of_the_trials() {
 }
 
 #[test]
-fn no_outcome_is_told_by_its_colour_alone() {
+fn no_outcome_is_shown_only_by_its_colour() {
     let page = report::page(&scene::story());
     for line in between(&page, "<a class=\"b ", "</a>") {
         let (attributes, sign) = line.split_once('>').unwrap();
@@ -75,7 +75,7 @@ fn no_outcome_is_told_by_its_colour_alone() {
 }
 
 #[test]
-fn what_a_stranger_wrote_is_text() {
+fn untrusted_text_stays_text() {
     let mut trials = scene::story();
     trials.extend(scene::hostile());
     let page = report::page(&trials);
@@ -110,7 +110,7 @@ fn the_page_needs_nothing_and_allows_nothing() {
 }
 
 #[test]
-fn an_article_tells_the_whole_story() {
+fn an_article_has_everything_that_was_recorded() {
     let page = report::page(&scene::story());
     let refused = article_of(&page, "nlmon");
     for part in [
@@ -124,13 +124,13 @@ fn an_article_tells_the_whole_story() {
     }
     let silent = article_of(&page, "dummy");
     let row = silent.split("dummy0 sends").nth(1).unwrap().split("</tr>").next().unwrap();
-    assert!(row.contains("\u{2260} 0 packets") && row.contains("3 packets"), "beside the control's: {row}");
+    assert!(row.contains("\u{2260} 0 packets") && row.contains("3 packets"), "next to the control's: {row}");
     assert!(silent.contains("<b>F</b> a module was loaded by force"));
     let crash = article_of(&page, "veth");
     for part in ["oops", "register_netdevice+0x38/0x5c0", "veth_init+0x2d/0x1000", "The end of the console"] {
         assert!(crash.contains(part), "{part} is missing in {crash}");
     }
-    assert_eq!(between(crash, "<mark>", "</mark>").len(), 2, "the line is marked where it is told and in the log");
+    assert_eq!(between(crash, "<mark>", "</mark>").len(), 2, "the line is marked in the article and in the log");
     let patched = article_of(&page, "ifb");
     for part in ["before", "after", "<b>", "00000158", "reported success", "struct-module", "live, its own taints"] {
         assert!(patched.contains(part), "{part} is missing in {patched}");
@@ -151,7 +151,7 @@ fn an_article_tells_the_whole_story() {
 }
 
 #[test]
-fn controls_stand_apart() {
+fn controls_are_separate() {
     let page = report::page(&scene::story());
     let (map, controls) = page.split_once("<section id=\"controls\">").unwrap();
     let map = map.split("<section id=\"map\">").nth(1).unwrap();
@@ -162,7 +162,7 @@ fn controls_stand_apart() {
 }
 
 #[test]
-fn on_paper_is_what_went_wrong() {
+fn a_printed_page_lists_failures() {
     let trials = scene::many(1_000);
     let page = report::page(&trials);
     let printed = between(&page, "<article id=\"", ">").into_iter().filter(|tag| tag.ends_with(" p\"")).count();
@@ -200,7 +200,7 @@ fn json_has_the_records_as_they_are() {
 }
 
 #[test]
-fn junit_is_xml_with_a_suite_a_kernel_and_a_case_a_trial() {
+fn junit_is_xml_with_a_suite_per_kernel_and_a_case_per_trial() {
     let trials = [scene::many(1_000), scene::hostile()].concat();
     let text = report::junit(&trials);
     let allowed =
@@ -242,8 +242,8 @@ mod xml {
         let text = text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>").unwrap();
         let (mut open, mut elements) = (Vec::new(), Vec::new());
         for tag in text.split('<').skip(1) {
-            let (tag, behind) = tag.split_once('>').unwrap();
-            assert_eq!(behind.trim(), "", "text between elements");
+            let (tag, after) = tag.split_once('>').unwrap();
+            assert_eq!(after.trim(), "", "text between elements");
             if let Some(name) = tag.strip_prefix('/') {
                 assert_eq!(open.pop(), Some(name));
                 continue;
@@ -252,13 +252,13 @@ mod xml {
             let (name, mut rest) = inner.unwrap_or(tag).split_once(' ').unwrap();
             let mut attributes = HashMap::new();
             while let Some((key, value)) = rest.trim_start().split_once("=\"") {
-                let (value, behind) = value.split_once('"').unwrap();
+                let (value, after) = value.split_once('"').unwrap();
                 assert!(attributes.insert(key, value).is_none(), "an attribute twice");
                 for reference in value.split('&').skip(1) {
                     let name = reference.split_once(';').unwrap().0;
                     assert!(["amp", "lt", "gt", "quot", "apos"].contains(&name), "&{name};");
                 }
-                rest = behind;
+                rest = after;
             }
             assert_eq!(rest.trim(), "");
             if inner.is_none() {
@@ -280,7 +280,7 @@ fn records_are_read_back_as_they_were_written() {
     let cut = &lines.as_bytes()[..lines.len() - 40];
     let read = store::parse(cut).unwrap();
     assert!(read.is_cut && read.trials == trials[..trials.len() - 1]);
-    // Whole, but for its line feed.
+    // Complete, except for its line feed.
     let whole = store::parse(&lines.as_bytes()[..lines.len() - 1]).unwrap();
     assert!(!whole.is_cut && whole.trials == trials);
 }
@@ -315,7 +315,7 @@ fn records_of_form_1_are_read() {
     }
 }
 
-/// The recorded sessions of `kmodlab report` work on this story. `TRYCMD=overwrite` writes it anew.
+/// The recorded sessions of `kmodlab report` work on this story. `TRYCMD=overwrite` writes it again.
 #[test]
 fn the_sessions_tell_the_story() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli/report/report.in/lab/trials.jsonl");

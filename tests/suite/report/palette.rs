@@ -34,7 +34,7 @@ fn the_luminances_are_wcags() {
 }
 
 #[test]
-fn text_can_be_read_on_its_ground() {
+fn text_has_enough_contrast() {
     let page = report::page(&[]);
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
     for (scheme, number) in [("light", 0), ("dark", 1)] {

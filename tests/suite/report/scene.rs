@@ -66,7 +66,7 @@ fn trial(module: &str, origin: &str, kernel: &str, load_mode: LoadMode) -> Trial
         seconds: 0.62,
     };
     for step in [LoaderStep::Permission, LoaderStep::Signature, LoaderStep::Elf] {
-        trial.prediction.findings.push(finding(step, StepResult::Pass, "nothing speaks against it"));
+        trial.prediction.findings.push(finding(step, StepResult::Pass, "no objection"));
     }
     if load_mode.flags() != 0 {
         let said = format!("{module}: bad vermagic: kernel tainted.");
@@ -239,7 +239,7 @@ fn gets(trial: &mut Trial, outcome: TrialOutcome) {
     trial.outcome = outcome;
 }
 
-fn told(module: &str, origin: &str, kernel: &str, load_mode: LoadMode, outcome: TrialOutcome) -> Trial {
+fn example(module: &str, origin: &str, kernel: &str, load_mode: LoadMode, outcome: TrialOutcome) -> Trial {
     let mut trial = trial(module, origin, kernel, load_mode);
     gets(&mut trial, outcome);
     if load_mode == LoadMode::Patched {
@@ -250,27 +250,27 @@ fn told(module: &str, origin: &str, kernel: &str, load_mode: LoadMode, outcome: 
 
 /// A few trials, each another story.
 pub(crate) fn story() -> Vec<Trial> {
-    let mut wrong = told("tun", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused);
+    let mut wrong = example("tun", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused);
     wrong.prediction.verdict = Decision::Accepted;
     wrong.prediction.errno = None;
     wrong.prediction.dmesg.clear();
     wrong.agreement = Agreement::Disagree;
     wrong.disagreement = "predicted to be taken, and was refused with ENOEXEC (8)".to_owned();
-    let mut lacking = told("vxlan", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Refused);
+    let mut lacking = example("vxlan", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Refused);
     lacking.observed.missing = vec![("udp_tunnel".to_owned(), 8)];
     lacking.agreement = Agreement::Unknown;
     lacking.disagreement = "what it needs could not be loaded before it".to_owned();
     vec![
-        told("dummy", HOME, HOME, LoadMode::Original, TrialOutcome::NoDifference),
-        told("dummy", HOME, HOME, LoadMode::Forced, TrialOutcome::NoDifference),
-        told("dummy", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Misbehaves),
-        told("nlmon", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused),
-        told("veth", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Crash),
-        told("ifb", ABROAD, HOME, LoadMode::Patched, TrialOutcome::InitNeverRan),
+        example("dummy", HOME, HOME, LoadMode::Original, TrialOutcome::NoDifference),
+        example("dummy", HOME, HOME, LoadMode::Forced, TrialOutcome::NoDifference),
+        example("dummy", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Misbehaves),
+        example("nlmon", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused),
+        example("veth", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Crash),
+        example("ifb", ABROAD, HOME, LoadMode::Patched, TrialOutcome::InitNeverRan),
         wrong,
-        told("macvlan", ABROAD, HOME, LoadMode::ForcedModversions, TrialOutcome::RecordBroken),
-        told("bonding", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Hang),
-        told("geneve", ABROAD, HOME, LoadMode::ForcedVermagic, TrialOutcome::Warned),
+        example("macvlan", ABROAD, HOME, LoadMode::ForcedModversions, TrialOutcome::RecordBroken),
+        example("bonding", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Hang),
+        example("geneve", ABROAD, HOME, LoadMode::ForcedVermagic, TrialOutcome::Warned),
         lacking,
     ]
 }
@@ -293,7 +293,7 @@ pub(crate) const HOSTILE: [&str; 10] = [
 pub(crate) fn hostile() -> Vec<Trial> {
     let trial = |(number, text): (usize, &&str)| {
         let text = (*text).to_owned();
-        let mut trial = told("dummy", ABROAD, HOME, LoadMode::Patched, TrialOutcome::Crash);
+        let mut trial = example("dummy", ABROAD, HOME, LoadMode::Patched, TrialOutcome::Crash);
         trial.id = format!("{text}{number}");
         trial.module.name.clone_from(&text);
         trial.module.path.clone_from(&text);
@@ -383,7 +383,7 @@ pub(crate) fn many(count: usize) -> Vec<Trial> {
                         0 => MODULES[number].to_owned(),
                         round => format!("{}_{round}", MODULES[number % MODULES.len()]),
                     };
-                    let mut trial = told(&name, origin, kernel, load_mode, thrown(load_mode, dice[0]));
+                    let mut trial = example(&name, origin, kernel, load_mode, thrown(load_mode, dice[0]));
                     if dice[1] < 4 && trial.agreement == Agreement::Agree {
                         trial.agreement = Agreement::Disagree;
                         trial.disagreement = "predicted to be taken without a line, and the loader said one".to_owned();
@@ -417,7 +417,7 @@ pub(crate) fn talkative(count: usize) -> Vec<Trial> {
             LoaderStep::Sections,
             LoaderStep::Symbols,
         ] {
-            trial.prediction.findings.push(finding(step, StepResult::Pass, "nothing speaks against it"));
+            trial.prediction.findings.push(finding(step, StepResult::Pass, "no objection"));
         }
     }
     trials

@@ -31,7 +31,7 @@ fn tree(top: &Path, folders: usize, files: usize) -> Vec<String> {
 }
 
 #[test]
-fn each_comes_once_in_order_and_memory_stays() {
+fn each_module_is_listed_once_in_order_with_bounded_memory() {
     let top = tempfile::tempdir().unwrap();
     let paths = tree(top.path(), 20, 500);
     let mut child = Command::new(KMODLAB)
@@ -48,7 +48,7 @@ fn each_comes_once_in_order_and_memory_stays() {
     for (number, path) in paths.iter().enumerate() {
         let line = lines.next().unwrap_or_else(|| panic!("only {number} lines"));
         assert!(line.starts_with(&format!("{path},,hello_4,zstd,")), "{line}");
-        // The process can't be done, since a pipe does not hold so many lines.
+        // The process cannot have ended, because a pipe does not hold this many lines.
         if number == 2000 || number + 2000 == paths.len() {
             peaks.push(peak(process));
         }
@@ -61,7 +61,7 @@ fn each_comes_once_in_order_and_memory_stays() {
 
 /// What is said does not hang on which thread was first.
 #[test]
-fn every_run_says_the_same() {
+fn every_run_prints_the_same() {
     let run = || {
         let output = Command::new(KMODLAB)
             .args(["scan", "--json", "fixtures/modules", "fixtures/hostile", "fixtures/ambiguous", "fixtures/modules"])

@@ -1,7 +1,7 @@
 //! Promise: `scan` says of each of very many modules what `show` says, quickly, in their order, and with bounded memory.
 
-mod glances;
 mod many;
+mod summaries;
 
 use std::path::{Path, PathBuf};
 

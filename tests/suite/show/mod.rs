@@ -1,4 +1,4 @@
-//! Promise: `show` tells of each fixture exactly what stands in it, and in modinfo's form byte for byte what modinfo
+//! Promise: `show` prints exactly what each fixture contains, and in modinfo's form byte for byte what modinfo
 //! prints.
 //!
 //! - `recorded`: each fixture's listing and JSON, as recorded

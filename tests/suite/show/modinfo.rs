@@ -107,12 +107,12 @@ fn several_modules_and_errors_among_them() {
         &["--modinfo", "../keys/cert.pem", "exports.ko"],
         &["-F", "name", "../hostile/text-file.ko"],
         &["-F", "name", "../hostile/empty.ko", "exports.ko"],
-        // Not of a folder: modinfo knows none, and here it is gone through (tests/suite/cli/show/many).
+        // Not a folder: modinfo takes none, and kmodlab reads all modules in it (tests/suite/cli/show/many).
         &["-F", "license", "../nowhere", "exports.ko"],
     ] {
         assert_as_modinfo(&here, arguments);
     }
-    // One bad of several is status 1 for both; one alone is 2 here, as for all commands.
+    // One bad file of several is status 1 for both; a single bad file is 2 here, as for all commands.
     let status = |arguments: &[&str]| run(&here, KMODLAB, [&["show"], arguments].concat()).status.code();
     assert_eq!(status(&["-n", "hello-4.ko", "missing.ko"]), Some(1));
     assert_eq!(status(&["-n", "missing.ko"]), Some(2));

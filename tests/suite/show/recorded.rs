@@ -1,4 +1,4 @@
-//! Each fixture's listing and JSON, as recorded in `recorded/`. To record them anew, and then read the difference:
+//! Each fixture's listing and JSON, as recorded in `recorded/`. To record them again (then read the difference):
 //!
 //! ```text
 //! SNAPSHOTS=overwrite cargo test --test suite show::recorded
@@ -61,9 +61,9 @@ fn nothing_is_recorded_that_is_no_fixture() {
     assert_eq!(there.collect::<BTreeSet<_>>(), expected);
 }
 
-/// The packed ones are the plain one, but for how they are stored.
+/// Compressed fixtures differ from the uncompressed one only in how they are stored.
 #[test]
-fn a_packed_module_says_what_the_plain_one_says() {
+fn a_compressed_module_is_shown_like_the_uncompressed_one() {
     let value = |name: &str| {
         let mut value: serde_json::Value = serde_json::from_str(&show("modules", name, "--json")).unwrap();
         for key in ["path", "container", "stored_size", "sha256"] {

@@ -87,7 +87,7 @@ const NAMES: [&str; 26] = [
     "packed",
     "dotted",
     "dotted.name",
-    // Aliases: one that fits two modules, one that fits one, one whose `-` and `_` stand otherwise.
+    // Aliases: one that fits two modules, one that fits one, one in which `-` and `_` are exchanged.
     "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00",
     "pci:v00001AF4d00009abcsv00001AF4sd00000001",
     "fs-three-four",

@@ -102,7 +102,7 @@ fn refuses_all(scene: &Scene, intents: &[Intent]) {
     assert_eq!(scene.snapshot(), before);
 }
 
-/// What stands under the right name beside the module is removed only if it is no folder, and a link is not followed.
+/// A file with the right name next to the module is removed only if it is no folder, and a link is not followed.
 #[test]
 fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
     let scene = scene();

@@ -3,7 +3,7 @@
 //!
 //! - `ownership`: each file and folder of the state, as another user could have left it, for each command
 //! - `forged`: intents and journal lines that name what this program never would
-//! - `strangers`: files that a person put there
+//! - `foreign`: files that the program did not create
 //! - `spans`: recovery writes old bytes over nothing but old and new ones
 //!
 //! ```text
@@ -11,8 +11,8 @@
 //! cargo test --test suite state:: -- --include-ignored             with those that need root (tests/run)
 //! ```
 
+mod foreign;
 mod forged;
 mod ownership;
 mod scene;
 mod spans;
-mod strangers;

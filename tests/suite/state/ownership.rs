@@ -200,7 +200,7 @@ fn a_state_folder_that_is_exchanged_during_a_run_changes_nothing_elsewhere() {
 
 /// A link above the state folder is somebody's layout of disks. One that is the state folder is not.
 #[test]
-fn a_link_in_the_way_is_followed_and_one_in_the_place_is_not() {
+fn a_link_in_the_path_is_followed_and_a_link_at_its_end_is_not() {
     let scene = Scene::new();
     fs::create_dir(scene.path("way")).unwrap();
     symlink(scene.path(""), scene.path("way/link")).unwrap();
@@ -217,7 +217,7 @@ fn a_link_in_the_way_is_followed_and_one_in_the_place_is_not() {
 
 /// A default access control list, or a set-gid folder above, gives a new state folder to nobody else.
 #[test]
-fn what_this_program_makes_it_takes_for_its_own_whatever_the_umask() {
+fn the_program_trusts_its_own_files_whatever_the_umask() {
     if !in_own_process!() {
         return;
     }

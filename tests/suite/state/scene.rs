@@ -87,7 +87,7 @@ impl Scene {
         assert_eq!(answer.status, 0, "{answer:?}");
     }
 
-    /// Writes intents, each with its checksum, as an interrupted run leaves them: one alone in a file, several in one.
+    /// Writes intents, each with its checksum, as an interrupted run leaves them: one intent per file, or several in one file.
     pub(crate) fn announce(&self, intents: &[Intent]) -> PathBuf {
         let mut text = Vec::new();
         for intent in intents {

@@ -123,7 +123,7 @@ impl Counts {
 }
 
 #[test]
-fn one_at_a_time_each_of_64_ways_is_finished_undone_or_left_alone() {
+fn each_of_64_states_is_completed_rolled_back_or_left_alone() {
     for operation in [Operation::Patch, Operation::Restore] {
         let mut counts = Counts::default();
         let scene = Scene::new();
@@ -141,7 +141,7 @@ fn one_at_a_time_each_of_64_ways_is_finished_undone_or_left_alone() {
             assert_eq!(answer.status, if then == Then::Conflict { 5 } else { 0 }, "{of}");
             assert_eq!(sheet.exists(), then == Then::Conflict, "{of}");
             if then == Then::Conflict {
-                // Whatever comes next leaves it alone, too.
+                // The next commands leave it alone, too.
                 for call in [&["patch", INTERRUPTED, "--mode", "blank"][..], &["restore", INTERRUPTED]] {
                     assert_eq!(scene.run(call.iter().copied()).status, 5, "{of}");
                 }
@@ -154,7 +154,7 @@ fn one_at_a_time_each_of_64_ways_is_finished_undone_or_left_alone() {
 }
 
 #[test]
-fn a_group_of_64_modules_is_settled_each_by_its_own_bytes() {
+fn each_of_a_group_of_64_modules_is_recovered_by_its_own_bytes() {
     for operation in [Operation::Patch, Operation::Restore] {
         let scene = Scene::new();
         let (module, first) = (Module::new(&scene), scene.intent());

@@ -10,7 +10,7 @@ struct Measured {
     name: String,
     folder: String,
     now: String,
-    anew: String,
+    rebuilt: String,
 }
 
 fn measured() -> Vec<Measured> {
@@ -22,15 +22,15 @@ fn measured() -> Vec<Measured> {
         .map(|line| {
             let fields: Vec<&str> = line.split('\t').collect();
             assert_eq!(fields.len(), 5, "{line:?}");
-            let [name, folder, now, anew] = [0, 1, 2, 3].map(|index| fields[index].to_owned());
-            Measured { name, folder, now, anew }
+            let [name, folder, now, rebuilt] = [0, 1, 2, 3].map(|index| fields[index].to_owned());
+            Measured { name, folder, now, rebuilt }
         })
         .collect()
 }
 
 #[test]
 #[ignore = "needs tests/real/configurations: tests/run"]
-fn each_carries_what_its_own_build_gives_a_module() {
+fn each_configuration_predicts_what_its_own_build_gives_a_module() {
     let list = measured();
     assert!(list.len() >= 4, "only {} configurations: run tests/real/configurations", list.len());
     let mut wrong = Vec::new();
@@ -48,7 +48,7 @@ fn each_carries_what_its_own_build_gives_a_module() {
                         tree.name, tree.now
                     ));
                 }
-                for (when, real) in [("current", &tree.now), ("rebuilt", &tree.anew)] {
+                for (when, real) in [("current", &tree.now), ("rebuilt", &tree.rebuilt)] {
                     if said[when]["vermagic"]["value"].as_str() != Some(real) {
                         wrong.push(format!(
                             "{}: {when} really {real:?}, said {}",

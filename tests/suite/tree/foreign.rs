@@ -48,7 +48,7 @@ fn compared(name: &str) -> Result<String, String> {
 
 #[test]
 #[ignore = "needs tests/real/headers: tests/run"]
-fn a_headers_package_tells_the_version_magic_of_its_kernel() {
+fn a_headers_package_shows_the_vermagic_of_its_kernel() {
     let names = names();
     let mut wrong = Vec::new();
     for name in &names {

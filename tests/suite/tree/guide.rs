@@ -1,5 +1,5 @@
 //! The module guide's case: a tree that is called `2.6.5-1.358custom`, for a kernel that is called `2.6.5-1.358`. What is
-//! to change is named, made, and taken back; and what stands in the way of it is told, with nothing written.
+//! to change is named, made, and taken back; and obstacles are reported, with nothing written.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -122,27 +122,27 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
 }
 
 #[test]
-fn what_is_stale_is_told_without_a_compiler_too() {
+fn stale_files_are_reported_without_a_compiler() {
     let stage = guide();
     stage.put("cc", "#!/bin/sh\nexit 1\n");
-    let told = stage.tree("guide", KERNEL);
-    told.assert_says(
+    let answer = stage.tree("guide", KERNEL);
+    answer.assert_says(
         1,
         &["Makefile:4  EXTRAVERSION", "version.h:1  is stale, regenerate it", "compiler  none installed  →  gcc-3.3"],
     );
-    assert!(told.out.contains("__GNUC__ is the compiler's own, and none could be asked"), "{}", told.out);
+    assert!(answer.out.contains("__GNUC__ is the compiler's own, and none could be asked"), "{}", answer.out);
     stage.fix("guide", KERNEL).assert_says(0, &["changed  "]);
     stage.replace("guide/include/linux/version.h", "custom", "");
-    let told = stage.tree("guide", KERNEL);
-    assert!(!told.out.contains("stale"), "{}", told.out);
+    let answer = stage.tree("guide", KERNEL);
+    assert!(!answer.out.contains("stale"), "{}", answer.out);
 }
 
 #[test]
 fn json_says_the_same() {
     let stage = guide();
-    let told = stage.run(&["tree", "guide", "--for", KERNEL, "--json"]);
-    let document: serde_json::Value = serde_json::from_str(&told.out).unwrap();
-    assert_eq!((told.status, &document["matches"]), (1, &false.into()));
+    let answer = stage.run(&["tree", "guide", "--for", KERNEL, "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!((answer.status, &document["matches"]), (1, &false.into()));
     assert_eq!(document["after"]["value"].as_str().unwrap_or_default(), &KERNEL["vermagic:".len()..], "{document}");
     let place = &document["fixes"][0]["place"];
     assert_eq!((&place["file"], &place["line"]), (&"guide/Makefile".into(), &4.into()), "{document}");
@@ -156,7 +156,7 @@ fn json_says_the_same() {
     assert_eq!(done["files"][0]["after"], shown["files"][0]["after"]);
 }
 
-/// A digest is of exactly these bytes: whoever changes the file in between is told so, and is not overwritten.
+/// A digest belongs to exactly these bytes: a change of the file in between is reported, and not overwritten.
 #[test]
 fn a_file_that_changed_meanwhile_is_left_alone() {
     let stage = guide();
@@ -239,8 +239,8 @@ fn a_configuration_is_copied_and_comes_back() {
         let kernel = if is_absolute { format!("{}/{kernel}", stage.path("").display()) } else { kernel };
         let kernel = kernel.replace("+hello.ko", &format!("+{}", stage.path("hello.ko").display()));
         let old = looks(&stage.path("linux/.config"));
-        let told = stage.tree("linux", &kernel);
-        told.assert_says(
+        let answer = stage.tree("linux", &kernel);
+        answer.assert_says(
             1,
             &[
                 "fix     .config  replace it with the kernel's configuration: ",
@@ -250,9 +250,9 @@ fn a_configuration_is_copied_and_comes_back() {
         );
         stage.fix("linux", &kernel).assert_says(0, &["changed  ", "linux/.config\n"]);
         assert_eq!(stage.read("linux/.config"), theirs);
-        let told = stage.tree("linux", &kernel);
-        told.assert_says(1, &["rebuilt 6.1.0-9-k SMP preempt mod_unload", "then    the kernel's vermagic"]);
-        assert!(!told.out.contains("replace it with the kernel's configuration"), "{}", told.out);
+        let answer = stage.tree("linux", &kernel);
+        answer.assert_says(1, &["rebuilt 6.1.0-9-k SMP preempt mod_unload", "then    the kernel's vermagic"]);
+        assert!(!answer.out.contains("replace it with the kernel's configuration"), "{}", answer.out);
         let path = stage.path("linux/.config");
         stage.run(&["restore", path.to_str().unwrap()]).assert_says(0, &["restored"]);
         assert_eq!(looks(&path), old);
@@ -262,7 +262,7 @@ fn a_configuration_is_copied_and_comes_back() {
 
 /// What is no configuration is never written over one.
 #[test]
-fn what_is_no_configuration_is_not_copied() {
+fn a_file_that_is_no_configuration_is_not_copied() {
     let stage = Stage::new(GCC_12);
     stage.built("linux", "6.1.0-9");
     let before = stage.contents("linux");

@@ -53,7 +53,7 @@ fn build(system: &str, release: &str) -> (PathBuf, String) {
 
 #[test]
 #[ignore = "needs tests/real/chroot, QEMU, and root: tests/run"]
-fn a_module_built_with_them_carries_what_tree_says_and_their_kernel_takes_it() {
+fn a_module_built_with_headers_has_the_predicted_vermagic_and_loads() {
     for (name, system) in HEADERS {
         let (release, packages) = kernel(name);
         let (module, real) = build(system, &release);

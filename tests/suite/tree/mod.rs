@@ -3,7 +3,7 @@
 //! - [`guide`]: the module guide's tree, from the wrong release to the right one and back
 //! - [`wrong`]: trees that something is the matter with: the right advice, or one clear line
 //! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
-//! - [`mends`]: what it tells to change and to type, done in a build folder of that source
+//! - [`fixes`]: the changes and commands that it proposes, applied in a build folder of that source
 //! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
 //! - [`foreign`]: headers packages of other architectures, read, and the version magic of the kernel of the same version
 //!
@@ -12,10 +12,10 @@
 //! missing they fail.
 
 mod configurations;
+mod fixes;
 mod foreign;
 mod guide;
 mod headers;
-mod mends;
 mod stage;
 mod wrong;
 

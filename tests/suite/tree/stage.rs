@@ -1,4 +1,4 @@
-//! Where a tree is tried: a folder that is thrown away, a compiler that is a script, and the program beside it.
+//! The stage for a tree: a temporary folder, a compiler that is a script, and the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +65,7 @@ impl Stage {
         self.put(below, text.replace(old, new));
     }
 
-    /// The program, by the words of a line; `TREE` and `K` in it stand for what they say.
+    /// The program, called by the words of a line, with `TREE` and `K` replaced.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(KMODLAB);
         self.settle(command.args(words));

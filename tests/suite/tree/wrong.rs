@@ -26,7 +26,7 @@ fn wrong(make: impl FnOnce(&Stage)) -> Stage {
 
 /// What is said of a tree, by which nothing is changed.
 #[track_caller]
-fn told(stage: &Stage, tree: &str, kernel: &str) -> Answer {
+fn answer(stage: &Stage, tree: &str, kernel: &str) -> Answer {
     let before = stage.contents("");
     let answer = stage.tree(tree, kernel);
     for words in [&["--json"][..], &["--fix", "-n"], &["--fix"]] {
@@ -45,18 +45,18 @@ fn told(stage: &Stage, tree: &str, kernel: &str) -> Answer {
 #[test]
 fn stale_headers() {
     let stage = wrong(|stage| stage.put("linux/include/generated/utsrelease.h", "#define UTS_RELEASE \"6.1.0-8\"\n"));
-    let told = told(&stage, "linux", KERNEL);
-    told.assert_says(
+    let answer = answer(&stage, "linux", KERNEL);
+    answer.assert_says(
         1,
         &["include/generated/utsrelease.h:1  is stale, regenerate it: 6.1.0-8  →  6.1.0-9", "type    make"],
     );
-    told.assert_says(1, &["kernel.release:1 has 6.1.0-9, ", "a build was interrupted, or a file was edited by hand"]);
+    answer.assert_says(1, &["kernel.release:1 has 6.1.0-9, ", "a build was interrupted, or a file was edited by hand"]);
 }
 
 #[test]
 fn a_configuration_newer_than_what_the_build_made_of_it() {
     let stage = wrong(|stage| stage.replace("linux/.config", "CONFIG_SMP=y", "# CONFIG_SMP is not set"));
-    told(&stage, "linux", KERNEL)
+    answer(&stage, "linux", KERNEL)
         .assert_says(0, &["but the next make here would change it", "CONFIG_SMP  n  →  y", "stale   CONFIG_SMP: "]);
 }
 
@@ -68,7 +68,7 @@ fn a_configuration_of_another_architecture() {
             .replace("CONFIG_X86=y\nCONFIG_X86_64=y", "CONFIG_ARM64=y\nCONFIG_64BIT=y");
         stage.put("linux/.config", arm);
     });
-    told(&stage, "linux", KERNEL).assert_says(
+    answer(&stage, "linux", KERNEL).assert_says(
         1,
         &[
             "  architecture   aarch64  →  none\n",
@@ -86,8 +86,8 @@ fn a_configuration_with_the_ends_of_windows() {
             stage.put(&format!("linux/{file}"), CONFIG.replace('\n', "\r\n"));
         }
     });
-    let told = told(&stage, "linux", KERNEL);
-    assert!(told.out.contains("ends as on Windows"), "{}", told.out);
+    let answer = answer(&stage, "linux", KERNEL);
+    assert!(answer.out.contains("ends as on Windows"), "{}", answer.out);
 }
 
 #[test]
@@ -96,8 +96,12 @@ fn a_makefile_with_the_ends_of_windows() {
         let makefile = stage.read("linux/Makefile");
         stage.put("linux/Makefile", makefile.replace('\n', "\r\n"));
     });
-    let told = told(&stage, "linux", KERNEL);
-    assert!(told.out.contains("linux/Makefile:1 ends as on Windows: take the carriage returns out"), "{}", told.out);
+    let answer = answer(&stage, "linux", KERNEL);
+    assert!(
+        answer.out.contains("linux/Makefile:1 ends as on Windows: take the carriage returns out"),
+        "{}",
+        answer.out
+    );
 }
 
 #[test]
@@ -106,7 +110,7 @@ fn half_built() {
         fs::remove_file(stage.path("linux/include/generated/utsrelease.h")).unwrap();
         fs::remove_file(stage.path("linux/scripts/mod/modpost")).unwrap();
     });
-    told(&stage, "linux", KERNEL).assert_says(
+    answer(&stage, "linux", KERNEL).assert_says(
         1,
         &[
             "no module can be built here yet",
@@ -122,7 +126,7 @@ fn half_built() {
 fn not_configured() {
     let stage = Stage::new(GCC_12);
     stage.source("linux");
-    told(&stage, "linux", KERNEL).assert_says(
+    answer(&stage, "linux", KERNEL).assert_says(
         1,
         &["a source tree of 6.1.0-9, not configured", "no module can be built here yet", " defconfig\n"],
     );
@@ -134,13 +138,13 @@ fn an_output_folder_whose_source_is_gone() {
         stage.outcome("out", "6.1.0-9");
         stage.put("out/Makefile", format!("include {}/Makefile\n", stage.path("linux").display()));
     });
-    told(&stage, "out", KERNEL).assert_says(0, &["a build folder (O=)"]);
+    answer(&stage, "out", KERNEL).assert_says(0, &["a build folder (O=)"]);
     fs::rename(stage.path("linux"), stage.path("moved")).unwrap();
-    told(&stage, "out", KERNEL).assert_refused("out/Makefile: line 1: it leads to ");
+    answer(&stage, "out", KERNEL).assert_refused("out/Makefile: line 1: it leads to ");
     // Its own link does not help then.
     symlink(stage.path("linux"), stage.path("out/source")).unwrap();
     fs::remove_file(stage.path("out/Makefile")).unwrap();
-    told(&stage, "out", KERNEL).assert_refused("out: its Makefile is missing (there is .config, ");
+    answer(&stage, "out", KERNEL).assert_refused("out: its Makefile is missing (there is .config, ");
 }
 
 #[test]
@@ -164,18 +168,18 @@ fn a_dirty_repository() {
         }
         stage.put("linux/init/main.c", "/* changed */\n");
     });
-    let told = told(&stage, "linux", KERNEL);
-    told.assert_says(0, &["rebuilt 6.1.0-9-g", "-dirty", "it appends -g", "LOCALVERSION="]);
+    let answer = answer(&stage, "linux", KERNEL);
+    answer.assert_says(0, &["rebuilt 6.1.0-9-g", "-dirty", "it appends -g", "LOCALVERSION="]);
 }
 
 #[test]
 fn a_release_longer_than_make_takes() {
     let long = "x".repeat(70);
     let stage = wrong(|stage| stage.put("linux/localversion", format!("-{long}\n")));
-    told(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it contains -{long})"), "make accepts at most 64"]);
+    answer(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it contains -{long})"), "make accepts at most 64"]);
     // What is no part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
-    told(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");
+    answer(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");
     for (below, old) in [
         ("Makefile", "EXTRAVERSION = -9"),
         (".config", "CONFIG_LOCALVERSION=\""),
@@ -183,7 +187,7 @@ fn a_release_longer_than_make_takes() {
     ] {
         let below = format!("linux/{below}");
         let stage = wrong(|stage| stage.replace(&below, old, &format!("{old}{}", "z".repeat(3 << 20))));
-        told(&stage, "linux", KERNEL)
+        answer(&stage, "linux", KERNEL)
             .assert_refused(" bytes of a release, which has 64 characters at most; shorten it");
     }
 }
@@ -196,9 +200,9 @@ fn a_kernel_of_another_version() {
         ("vermagic:6.12.63-1.fc41.x86_64 SMP preempt mod_unload ", "6.1.0"),
         ("vermagic:not-a-release at all", "no source gives a release like not-a-release\n"),
     ] {
-        let told = told(&stage, "linux", kernel);
-        told.assert_says(1, &["fix     this tree can't match: ", says]);
-        assert!(!told.out.contains("\ntype "), "{}", told.out);
+        let answer = answer(&stage, "linux", kernel);
+        answer.assert_says(1, &["fix     this tree can't match: ", says]);
+        assert!(!answer.out.contains("\ntype "), "{}", answer.out);
     }
 }
 
@@ -212,7 +216,7 @@ fn a_tree_of_2_4() {
     stage.put("linux/.config", "CONFIG_X86=y\n");
     stage.put("linux/include/linux/version.h", "#define UTS_RELEASE \"2.4.37.11\"\n");
     for kernel in ["vermagic:2.4.37.11", KERNEL] {
-        told(&stage, "linux", kernel).assert_refused("2.4");
+        answer(&stage, "linux", kernel).assert_refused("2.4");
     }
 }
 
@@ -225,15 +229,15 @@ fn names_and_texts_that_a_terminal_would_obey() {
         fs::rename(stage.path("linux"), stage.path("").join(name)).unwrap();
     });
     let mut command = stage.command(&["tree", "--for", KERNEL]);
-    let told = Answer::of(command.arg("--").arg(name));
-    told.assert_says(0, &["\\x1b[31m", "\\xff"]);
+    let answer = Answer::of(command.arg("--").arg(name));
+    answer.assert_says(0, &["\\x1b[31m", "\\xff"]);
     let mut command = stage.command(&["tree", "--for", KERNEL, "--json"]);
-    let told = Answer::of(command.arg("--").arg(name));
-    let document: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let answer = Answer::of(command.arg("--").arg(name));
+    let document: serde_json::Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!(document["tree_hex"], "6c691b5b33316d6e75780afffe");
     let mut command = stage.command(&["tree", "--for", KERNEL, "--fix", "-n"]);
-    let told = Answer::of(command.arg("--").arg(name));
-    assert!(told.out.contains("digest  "), "{}{}", told.out, told.err);
+    let answer = Answer::of(command.arg("--").arg(name));
+    assert!(answer.out.contains("digest  "), "{}{}", answer.out, answer.err);
 }
 
 #[test]
@@ -242,10 +246,10 @@ fn links_that_loop() {
         symlink("scripts2", stage.path("linux/scripts3")).unwrap();
         symlink("scripts3", stage.path("linux/scripts2")).unwrap();
     });
-    told(&stage, "linux", KERNEL).assert_says(0, &["has the kernel's vermagic"]);
+    answer(&stage, "linux", KERNEL).assert_says(0, &["has the kernel's vermagic"]);
     // The preprocessor would not go around this one either.
     symlink("asm", stage.path("linux/include/asm")).unwrap();
-    told(&stage, "linux", KERNEL).assert_refused("include/asm/module.h: opening: Too many levels of symbolic links");
+    answer(&stage, "linux", KERNEL).assert_refused("include/asm/module.h: opening: Too many levels of symbolic links");
 }
 
 // ---- Trees that are refused ----------------------------------------------------------------------------------------
@@ -273,7 +277,7 @@ fn no_tree_at_all() {
         ("/dev/null", "/dev/null: a file, and no folder"),
         ("/proc/self", "/proc/self: no kernel's tree: it has no Makefile"),
     ] {
-        told(&stage, tree, KERNEL).assert_refused(says);
+        answer(&stage, tree, KERNEL).assert_refused(says);
     }
 }
 
@@ -287,16 +291,16 @@ fn a_build_link_that_leads_to_itself() {
         stage.put("modules/6.1.0-7/modules.dep", "");
         symlink("/nowhere/linux", stage.path("modules/6.1.0-7/build")).unwrap();
     });
-    told(&stage, "modules/6.1.0-9", KERNEL)
+    answer(&stage, "modules/6.1.0-9", KERNEL)
         .assert_refused("build: opening the module tree's link build: Too many levels");
-    told(&stage, "modules/6.1.0-8", KERNEL).assert_refused("no kernel's tree: it has no Makefile");
-    told(&stage, "modules/6.1.0-7", KERNEL).assert_refused("it would be at /nowhere/linux");
+    answer(&stage, "modules/6.1.0-8", KERNEL).assert_refused("no kernel's tree: it has no Makefile");
+    answer(&stage, "modules/6.1.0-7", KERNEL).assert_refused("it would be at /nowhere/linux");
 }
 
 #[test]
 fn no_makefile() {
     let stage = wrong(|stage| fs::remove_file(stage.path("linux/Makefile")).unwrap());
-    told(&stage, "linux", KERNEL).assert_refused("linux: its Makefile is missing (there is .config, include/config");
+    answer(&stage, "linux", KERNEL).assert_refused("linux: its Makefile is missing (there is .config, include/config");
 }
 
 #[test]
@@ -328,7 +332,7 @@ fn something_else_named_makefile() {
             "itself included" => stage.put("linux/Makefile", "include ./Makefile\n"),
             _ => stage.put("linux/Makefile", "VERSION = six\nPATCHLEVEL = $(x)\nSUBLEVEL = 99999999999999999999\n"),
         }
-        told(&stage, "linux", KERNEL).assert_refused(says);
+        answer(&stage, "linux", KERNEL).assert_refused(says);
         drop(listener);
     }
 }
@@ -352,7 +356,7 @@ fn pipes_devices_and_holes_in_place_of_other_files() {
                 "a device" => symlink("/dev/zero", &path).unwrap(),
                 _ => fs::File::create(&path).unwrap().set_len(1 << 30).unwrap(),
             }
-            told(&stage, "linux", KERNEL).assert_refused(&format!("linux/{below}: "));
+            answer(&stage, "linux", KERNEL).assert_refused(&format!("linux/{below}: "));
         }
     }
 }
@@ -374,11 +378,11 @@ fn headers_that_include_themselves_or_grow_without_end() {
         ("many lines", "#define X \\\n".repeat(1 << 18)),
     ] {
         let stage = wrong(|stage| stage.put("linux/include/linux/vermagic.h", &text));
-        let told = told(&stage, "linux", KERNEL);
-        assert!([1, 2].contains(&told.status), "{what}: {}", told.status);
-        assert!(told.err.lines().count() <= 1, "{what}: {}", told.err);
-        if told.status == 2 {
-            assert!(told.err.contains("linux"), "{what}: {}", told.err);
+        let answer = answer(&stage, "linux", KERNEL);
+        assert!([1, 2].contains(&answer.status), "{what}: {}", answer.status);
+        assert!(answer.err.lines().count() <= 1, "{what}: {}", answer.err);
+        if answer.status == 2 {
+            assert!(answer.err.contains("linux"), "{what}: {}", answer.err);
         }
     }
 }
@@ -418,7 +422,7 @@ fn files_that_can_t_be_read() {
 fn a_space_that_was_lost_in_copying() {
     let stage = wrong(|_| {});
     let lost = KERNEL.strip_suffix(' ').expect("a kernel's string ends in a space");
-    told(&stage, "linux", lost).assert_says(1, &["fix     the strings differ only in their spaces"]);
+    answer(&stage, "linux", lost).assert_says(1, &["fix     the strings differ only in their spaces"]);
 }
 
 #[test]
@@ -426,7 +430,7 @@ fn a_release_that_make_and_a_shell_would_obey() {
     let stage = wrong(|_| {});
     for release in ["6.1.0-`id`", "6.1.0-$(id)", "6.1.0-a#b"] {
         let kernel = format!("vermagic:{release} SMP mod_unload ");
-        told(&stage, "linux", &kernel)
+        answer(&stage, "linux", &kernel)
             .assert_says(1, &["fix     this tree can't match: no build gives a release like "]);
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's console is read right: `NAME.log` is what a guest's serial port gave, `NAME.txt` what is read from it.
 //!
 //! The logs are of this project's own making, in the forms that kernels print. After a change that is meant,
-//! `SNAPSHOTS=overwrite cargo test --test suite lab::` writes the answers down anew: read the difference.
+//! `SNAPSHOTS=overwrite cargo test --test suite lab::` records the answers again: read the difference.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

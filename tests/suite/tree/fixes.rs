@@ -1,4 +1,4 @@
-//! What `tree` tells to change and to type makes the tree match: it is done, in a build folder of a real source, and the tree
+//! What `tree` proposes to change and to type makes the tree match: it is done, in a build folder of a real source, and the tree
 //! is asked again.
 
 use std::path::Path;
@@ -24,12 +24,12 @@ fn tree(folder: &Path, kernel: &str, more: &[&str], state: &Path) -> (Option<i32
 
 #[test]
 #[ignore = "needs tests/real/configurations, and root: tests/run"]
-fn what_is_told_to_type_makes_it_so() {
+fn the_proposed_commands_make_the_tree_match() {
     let top = top();
     let source = top.join("configurations/source");
     assert!(source.join("Makefile").is_file(), "{} is not there: run tests/real/configurations", source.display());
     std::fs::create_dir_all(top.join("work")).unwrap();
-    let folder = tempfile::Builder::new().prefix("mends-").tempdir_in(top.join("work")).unwrap();
+    let folder = tempfile::Builder::new().prefix("fixes-").tempdir_in(top.join("work")).unwrap();
     let (object, state) = (folder.path().join("object"), folder.path().join("state"));
     std::fs::create_dir(&object).unwrap();
     // A small configuration, with modules, of a name of its own.
@@ -46,13 +46,13 @@ fn what_is_told_to_type_makes_it_so() {
     let version = own.strip_suffix("-mine ").unwrap_or_else(|| panic!("{own:?}"));
     let kernel = format!("vermagic:{version}-theirs {WANTED}");
 
-    let (status, told) = tree(&object, &kernel, &[], &state);
+    let (status, report) = tree(&object, &kernel, &[], &state);
     assert_eq!(
-        (status, &told["matches"], &told["impossible"]),
+        (status, &report["matches"], &report["impossible"]),
         (Some(1), &false.into(), &serde_json::Value::Null),
-        "{told}"
+        "{report}"
     );
-    assert_eq!(told["after"]["value"].as_str(), kernel.strip_prefix("vermagic:"), "{told}");
+    assert_eq!(report["after"]["value"].as_str(), kernel.strip_prefix("vermagic:"), "{report}");
 
     let (status, fix) = tree(&object, &kernel, &["--fix", "-n"], &state);
     assert_eq!(status, Some(0), "{fix}");
@@ -60,7 +60,7 @@ fn what_is_told_to_type_makes_it_so() {
     assert_eq!((status, &fixed["done"]), (Some(0), &true.into()), "{fixed}");
 
     let commands: Vec<&str> =
-        told["commands"].as_array().unwrap().iter().map(|command| command["line"].as_str().unwrap()).collect();
+        report["commands"].as_array().unwrap().iter().map(|command| command["line"].as_str().unwrap()).collect();
     let (fix, typed) = commands.split_first().unwrap();
     let (module, typed) = typed.split_last().unwrap();
     assert!(fix.starts_with("kmodlab tree ") && fix.ends_with(" --fix"), "{commands:?}");
@@ -74,7 +74,7 @@ fn what_is_told_to_type_makes_it_so() {
     assert_eq!(after["current"]["vermagic"], after["rebuilt"]["vermagic"], "{after}");
 }
 
-/// Runs commands where kernels are built. Its compilers have their versions in their names alone, as the package brings them.
+/// Runs commands where kernels are built. Its compilers have their versions only in their names, as the package installs them.
 fn run(commands: &str) {
     let named = "mkdir -p /tmp/names && ln -sf /usr/bin/gcc-12 /tmp/names/gcc && export PATH=/tmp/names:$PATH";
     let output = inside("source", &["sh", "-c", &format!("{named} && {commands}")]);

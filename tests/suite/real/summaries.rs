@@ -1,4 +1,4 @@
-//! A glance shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders;
+//! A summary shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders;
 //! and a scan of a package sees the modules that dpkg unpacks.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::real::{ALL, alone, modules, on_all_cores};
 
 #[test]
 #[ignore = "needs the packages of tests/real/fetch"]
-fn a_glance_at_each_module_shows_what_the_full_reader_shows() {
+fn a_summary_of_each_module_has_what_the_full_reader_shows() {
     let _alone = alone();
     for package in ALL {
         let paths = modules(package);
@@ -46,13 +46,13 @@ fn a_glance_at_each_module_shows_what_the_full_reader_shows() {
             }
             paths.len()
         });
-        println!("{package}: a glance agrees with the full reader on {} modules", counts.iter().sum::<usize>());
+        println!("{package}: a summary agrees with the full reader on {} modules", counts.iter().sum::<usize>());
     }
 }
 
 #[test]
 #[ignore = "needs the packages of tests/real/fetch"]
-fn a_package_hands_on_each_module_that_dpkg_unpacks() {
+fn a_package_yields_each_module_that_dpkg_unpacks() {
     let _alone = alone();
     let name = kernel_name("amd64-6.1-cloud", &["linux-image"]);
     let place = tempfile::tempdir().unwrap();

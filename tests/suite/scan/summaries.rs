@@ -1,4 +1,4 @@
-//! A glance agrees with the full reader: in what it shows, and in what it refuses.
+//! A summary agrees with the full reader: in what it shows, and in what it refuses.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use kmodlab::module::{self, Module};
 
 use crate::scan::fixtures;
 
-/// What the full reader says of a file, as far as a glance shows it, and what the glance shows.
+/// What the full reader says of a file, as far as a summary shows it, and what the summary shows.
 fn both(path: &Path, looker: &mut Summarizer) -> (Result<String, Error>, Result<String, Error>) {
     let full = module::open(path, DEFAULT_MAX_SIZE).map(|(stored, module)| {
         let name = module.name();
         let module: &Module = &module;
-        let glance = ModuleSummary {
+        let summary = ModuleSummary {
             container: stored.container,
             stored_size: stored.size,
             size: module.size as u64,
@@ -33,21 +33,21 @@ fn both(path: &Path, looker: &mut Summarizer) -> (Result<String, Error>, Result<
             signer: module.trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()),
             unclaimed: module.unclaimed as u64,
         };
-        format!("{glance:?}")
+        format!("{summary:?}")
     });
-    (full, looker.file(path, DEFAULT_MAX_SIZE).map(|glance| format!("{glance:?}")))
+    (full, looker.file(path, DEFAULT_MAX_SIZE).map(|summary| format!("{summary:?}")))
 }
 
 #[test]
-fn a_glance_shows_what_the_full_reader_shows() {
+fn a_summary_has_what_the_full_reader_shows() {
     let mut looker = Summarizer::default();
     for path in ["modules", "ambiguous"].into_iter().flat_map(fixtures) {
-        let (full, glance) = both(&path, &mut looker);
-        assert_eq!(glance.unwrap(), full.unwrap(), "{}", path.display());
+        let (full, summary) = both(&path, &mut looker);
+        assert_eq!(summary.unwrap(), full.unwrap(), "{}", path.display());
     }
 }
 
-/// What lies in parts of a file that a glance does not look at: symbols, relocations, notes, entries of symbol versions.
+/// What lies in parts of a file that a summary does not look at: symbols, relocations, notes, entries of symbol versions.
 const NOT_LOOKED_AT: [&str; 6] = [
     "extended-names-unterminated.ko",
     "extended-out-of-step.ko",
@@ -58,27 +58,27 @@ const NOT_LOOKED_AT: [&str; 6] = [
 ];
 
 #[test]
-fn what_the_full_reader_refuses_a_glance_refuses_in_the_same_words() {
+fn a_summary_fails_with_the_error_of_the_full_reader() {
     let mut looker = Summarizer::default();
     let mut passed_over = Vec::new();
     for path in fixtures("hostile") {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         match both(&path, &mut looker) {
-            (Err(full), Err(glance)) => {
-                assert_eq!((glance.kind(), glance.to_string()), (full.kind(), full.to_string()), "{name}");
+            (Err(full), Err(summary)) => {
+                assert_eq!((summary.kind(), summary.to_string()), (full.kind(), full.to_string()), "{name}");
             }
-            (Ok(full), Ok(glance)) => assert_eq!(glance, full, "{name}"),
+            (Ok(full), Ok(summary)) => assert_eq!(summary, full, "{name}"),
             (Err(_), Ok(_)) => passed_over.push(name),
-            (Ok(_), Err(error)) => panic!("{name}: only the glance refuses it: {error}"),
+            (Ok(_), Err(error)) => panic!("{name}: only the summary refuses it: {error}"),
         }
     }
     assert_eq!(passed_over, NOT_LOOKED_AT);
 }
 
 /// Each file of these, cut at each byte of its ends and with each byte of its headers changed: whatever is wrong with
-/// them, a glance shows what the full reader shows, or passes over what it does not look at, and never refuses alone.
+/// them, a summary shows what the full reader shows, or passes over what it does not look at, and never refuses alone.
 #[test]
-fn of_damaged_files_a_glance_says_nothing_else_than_the_full_reader() {
+fn a_summary_of_a_damaged_file_agrees_with_the_full_reader() {
     let mut looker = Summarizer::default();
     let (mut agree, mut passed_over) = (0, 0);
     for name in ["modules/hello-4-signed.ko", "modules/ppc-be.ko", "modules/extended.ko"] {
@@ -94,19 +94,19 @@ fn of_damaged_files_a_glance_says_nothing_else_than_the_full_reader() {
         for bytes in cuts.chain(changed) {
             let full = Module::read(&bytes);
             match (full, looker.bytes(&bytes, DEFAULT_MAX_SIZE)) {
-                (Err(full), Err(glance)) => assert_eq!(glance.to_string(), full.to_string()),
-                (Ok(full), Ok(glance)) => {
-                    assert_eq!(glance.vermagic, full.modinfo.first("vermagic"));
-                    assert_eq!(glance.name.map(String::from_utf8_lossy).as_deref(), full.name().as_deref());
-                    assert_eq!((glance.is_signed, glance.btf), (full.trailer.is_some(), full.btf));
-                    assert_eq!((glance.versions, glance.visible), (full.versions.kind(), full.modinfo.visible));
-                    assert_eq!(glance.unclaimed, full.unclaimed as u64);
+                (Err(full), Err(summary)) => assert_eq!(summary.to_string(), full.to_string()),
+                (Ok(full), Ok(summary)) => {
+                    assert_eq!(summary.vermagic, full.modinfo.first("vermagic"));
+                    assert_eq!(summary.name.map(String::from_utf8_lossy).as_deref(), full.name().as_deref());
+                    assert_eq!((summary.is_signed, summary.btf), (full.trailer.is_some(), full.btf));
+                    assert_eq!((summary.versions, summary.visible), (full.versions.kind(), full.modinfo.visible));
+                    assert_eq!(summary.unclaimed, full.unclaimed as u64);
                 }
                 (Err(_), Ok(_)) => {
                     passed_over += 1;
                     continue;
                 }
-                (Ok(_), Err(error)) => panic!("{name}: only the glance refuses it: {error}"),
+                (Ok(_), Err(error)) => panic!("{name}: only the summary refuses it: {error}"),
             }
             agree += 1;
         }
