@@ -158,14 +158,26 @@ mod walk;
 #[doc(hidden)]
 pub use cli::program;
 
+#[cfg(feature = "patch")]
+pub use change::{
+    Applied, Confirmable, Confirmation, Confirmed, Proposal, Refused, Restore, Restored, Review, Reviewed, Unconfirmed,
+};
 pub use digest::{ParseSha256Error, Sha256};
 pub use error::{Error, ErrorKind, Remedy, Result};
+#[cfg(feature = "patch")]
+pub use guard::machine::Machine;
+#[cfg(feature = "patch")]
+pub use guard::{Guard, GuardAnswer, LiftedBy, Override, Overrides, Reason, Ruling};
 pub use kernel::{Kernel, KernelName, Lookup, NoVermagic, Origin};
 pub use module::Module;
 pub use module::container::Container;
+#[cfg(feature = "patch")]
+pub use patch::{Mark, Mode, Modversions, Plan, Request, Signature, Versioned, Wish};
 pub use predict::danger::Danger;
 pub use predict::{
     Candidate, Decision, Finding, Force, LoadOptions, Loader, LoaderStep, PatchHelps, PatchMode, PatchPrediction,
     StepResult, Verdict, predict,
 };
+#[cfg(feature = "patch")]
+pub use vault::{Vault, Writer};
 pub use vermagic::{Token, TokenKind, Vermagic};

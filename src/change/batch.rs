@@ -202,7 +202,7 @@ pub struct BatchOutcome {
     pub end: Result<()>,
 }
 
-impl Confirmed<BatchPlan<'_>> {
+impl<'b> BatchPlan<'b> {
     /// Patches all modules of the plan, in groups. A module whose bytes lead to another plan now is an error of its own.
     ///
     /// `report` gets each module's outcome, in the plan's order, once its group is durable.
@@ -211,11 +211,11 @@ impl Confirmed<BatchPlan<'_>> {
     ///
     /// Those of the temporary file, before anything is written.
     pub fn apply(
-        self,
+        confirmed: Confirmed<BatchPlan<'b>>,
         writer: &mut Writer<'_>,
         mut report: impl FnMut(&Path, Result<Option<Entry>>),
     ) -> Result<BatchOutcome> {
-        let BatchPlan { request, queue, summary, .. } = self.into_change();
+        let BatchPlan { request, queue, summary, .. } = confirmed.into_change();
         let Some(mut queue) = queue else { return Ok(BatchOutcome { reached: 0, end: Ok(()) }) };
         let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
         let files = queue.iter()?.map(|queued| queued.map(|queued| (queued.path().to_owned(), queued)));

@@ -36,6 +36,7 @@ impl<C> Confirmed<C> {
 
 mod sealed {
     /// Only this layer says what can be confirmed.
+    #[allow(unnameable_types, reason = "nobody else is to name it")]
     pub trait Sealed {}
     impl Sealed for crate::change::Reviewed<'_> {}
     impl Sealed for crate::change::BatchPlan<'_> {}

@@ -41,19 +41,17 @@ impl Confirmable for Enrolment {
     }
 }
 
-impl Confirmed<Enrolment> {
-    /// Enrols the machine.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::error::ErrorKind::Io`]; [`crate::error::ErrorKind::NotFound`] if the machine's id is gone.
-    pub fn apply(self, writer: &mut Writer<'_>) -> Result<()> {
-        let enrolment = self.into_change();
-        let file = EnrolmentFile { schema_version: 1, machine: enrol::machine(&enrolment.root)? };
-        let text = serde_json::to_vec_pretty(&file).map_err(|e| Error::io("writing the enrolment", e))?;
-        writer.note(Operation::Enrol, "this machine was declared a lab machine")?;
-        writer.vault().keep(FILE, &text)
-    }
+/// Enrols the machine.
+///
+/// # Errors
+///
+/// [`crate::error::ErrorKind::Io`]; [`crate::error::ErrorKind::NotFound`] if the machine's id is gone.
+pub fn enrol(confirmed: Confirmed<Enrolment>, writer: &mut Writer<'_>) -> Result<()> {
+    let enrolment = confirmed.into_change();
+    let file = EnrolmentFile { schema_version: 1, machine: enrol::machine(&enrolment.root)? };
+    let text = serde_json::to_vec_pretty(&file).map_err(|e| Error::io("writing the enrolment", e))?;
+    writer.note(Operation::Enrol, "this machine was declared a lab machine")?;
+    writer.vault().keep(FILE, &text)
 }
 
 /// Withdraws an enrolment. Without one, nothing happens.

@@ -29,7 +29,7 @@ mod tree_fix;
 pub use apply::Applied;
 pub use batch::{Batch, BatchItem, BatchOutcome, BatchPlan};
 pub use confirmation::{Confirmable, Confirmation, Confirmed, Unconfirmed};
-pub use enrolment::{Enrolment, withdraw};
+pub use enrolment::{Enrolment, enrol, withdraw};
 pub use proposal::{Proposal, Refused, Review, Reviewed};
 pub use restore::{Restore, Restored, Restores};
 pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};

@@ -14,11 +14,10 @@ use crate::kernel::{Kernel, Machine as Architecture};
 use crate::module::container::Container;
 use crate::patch::{Plan, Request};
 use crate::predict::{self, Candidate, LoadOptions, Verdict};
-use crate::vault::Writer;
 use crate::vault::history::History;
-use crate::vault::index::Index;
 use crate::vault::obstacle::{self, Obstacle};
-use crate::vault::target::{Stamp, Target};
+use crate::vault::target::{self, Stamp, Target};
+use crate::vault::{Vault, Writer};
 
 /// A patch of one module that is proposed: the module's file, the request, the kernel that it is to fit, and the machine on
 /// which it is to be written. [`Proposal::review`] asks the guards.
@@ -38,8 +37,8 @@ pub struct Proposal<'p> {
 }
 
 impl<'p> Proposal<'p> {
-    /// Plans a patch of the file at a real path ([`crate::vault::target::real_path`]), as it is now. With `out`, also a real
-    /// path, the module is not changed and a new file is to be created there.
+    /// Plans a patch of the file at `path`, as it is now. With `out` the module is not changed, and a new file is to be
+    /// created there.
     ///
     /// # Errors
     ///
@@ -52,14 +51,16 @@ impl<'p> Proposal<'p> {
         kernel: Option<&'p Kernel>,
         machine: &'p Machine,
     ) -> Result<Proposal<'p>> {
-        if let Some(out) = out.filter(|out| out.symlink_metadata().is_ok()) {
+        let path = target::real_path(path)?;
+        let out = out.map(target::real_path).transpose()?;
+        if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
             return Err(apply::exists_already(out));
         }
-        Proposal::make_or_obstacle(path, out, request, kernel, machine)?
-            .map_err(|obstacle| guard::refusal(Guard::FileKind, obstacle).on(path))
+        Proposal::make_or_obstacle(&path, out.as_deref(), request, kernel, machine)?
+            .map_err(|obstacle| guard::refusal(Guard::FileKind, obstacle).on(&path))
     }
 
-    /// As [`Proposal::make`], with an obstacle because of which the file can't be read as a module.
+    /// As [`Proposal::make`], with real paths, and with an obstacle because of which the file can't be read as a module.
     pub(super) fn make_or_obstacle(
         path: &Path,
         out: Option<&Path>,
@@ -145,9 +146,9 @@ impl<'p> Proposal<'p> {
     ///
     /// # Errors
     ///
-    /// Those of [`Index::about`].
-    pub fn replaces_the_original(&self, index: &Index) -> Result<bool> {
-        let entries = index.about(&self.path, &[self.plan.before])?;
+    /// Those of the journal.
+    pub fn replaces_the_original(&self, vault: &Vault) -> Result<bool> {
+        let entries = vault.index()?.about(&self.path, &[self.plan.before])?;
         let history = History::of(&entries);
         let is_patched = history.at(&self.path).is_some_and(|trail| trail.root().is_some());
         Ok(is_patched && self.out.is_none() && history.origins(&self.path, self.plan.before).is_empty())

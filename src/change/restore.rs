@@ -16,7 +16,7 @@ use crate::vault::index::Index;
 use crate::vault::record::Entry;
 use crate::vault::recovered::{self, Recovered};
 use crate::vault::restore::{self, RestorePlan, Step};
-use crate::vault::target::Target;
+use crate::vault::target::{self, Target};
 use crate::vault::{Intent, Vault, Writer, obstacle};
 
 /// A restore of one file that is proposed.
@@ -36,22 +36,22 @@ pub struct Restored {
 }
 
 impl Restore {
-    /// Plans the restore of the file at a real path, as it is now. Nothing is written.
+    /// Plans the restore of the file at this path, as it is now. Nothing is written.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the journal knows neither the path nor the contents; [`ErrorKind::Ambiguous`] if the
     /// contents came from two originals; [`ErrorKind::Guard`] if the file can't be written; [`ErrorKind::Io`].
     pub fn plan(vault: &Vault, path: &Path) -> Result<Restore> {
-        Restore::plan_by(&vault.index()?, &vault.pending()?, path)
+        Restore::plan_by(&vault.index()?, &vault.pending()?, &target::real_path(path)?)
     }
 
-    /// As [`Restore::plan`], with an index of the journal for many files.
+    /// As [`Restore::plan`], of a real path, with an index of the journal for many files.
     ///
     /// # Errors
     ///
     /// Those of [`Restore::plan`].
-    pub fn plan_by(index: &Index, pending: &[Intent], path: &Path) -> Result<Restore> {
+    pub(crate) fn plan_by(index: &Index, pending: &[Intent], path: &Path) -> Result<Restore> {
         obstacle::must_be_writable(path)?;
         let current = sha256(file::read(path)?.bytes());
         let plan = restore::plan_by(index, pending, path, current)?;
@@ -142,7 +142,7 @@ impl<'r> Restores<'r> {
     }
 }
 
-impl Confirmed<Restores<'_>> {
+impl<'r> Restores<'r> {
     /// Puts the originals of `count` files back, in groups. `files` are real paths, each once, and a value of the caller's
     /// own for each. `progress` is called for each file as it is examined, on any thread; `report` gets each outcome, in
     /// order, once its group is durable.
@@ -152,14 +152,14 @@ impl Confirmed<Restores<'_>> {
     /// The vault's own, or an error among `files`, which ends it: a file that was not reported is as before, except where the
     /// error is [`ErrorKind::NeedsRecovery`].
     pub fn apply<T: Send + Sync>(
-        self,
+        confirmed: Confirmed<Restores<'r>>,
         writer: &mut Writer<'_>,
         count: usize,
         files: impl IntoIterator<Item = Result<(PathBuf, T)>>,
         progress: impl Fn() + Sync + Send,
         mut report: impl FnMut(&Path, T, Result<Restored>),
     ) -> Result<()> {
-        let Restores { index, pending } = self.into_change();
+        let Restores { index, pending } = confirmed.into_change();
         let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
         let objects = writer.vault().objects();
         let metadata: Mutex<BTreeMap<PathBuf, Vec<String>>> = Mutex::default();

@@ -111,15 +111,15 @@ pub struct FixedTree {
     pub outcomes: Vec<Result<Option<Entry>>>,
 }
 
-impl Confirmed<TreeFix> {
+impl TreeFix {
     /// Writes the files that still have the contents that the edits were planned for.
     ///
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Conflict`] or [`crate::error::ErrorKind::NeedsRecovery`] for a file with an interrupted operation that could not be
     /// settled; the vault's own.
-    pub fn apply(self, writer: &mut Writer<'_>) -> Result<FixedTree> {
-        let fix = self.into_change();
+    pub fn apply(confirmed: Confirmed<TreeFix>, writer: &mut Writer<'_>) -> Result<FixedTree> {
+        let fix = confirmed.into_change();
         for file in &fix.files {
             writer.must_be_settled(&file.path)?;
         }

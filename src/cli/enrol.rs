@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::change::{Confirmable, Enrolment, withdraw};
+use crate::change::{Confirmable, Enrolment, enrol, withdraw};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{Failure, Session};
 use crate::cli::recover;
@@ -49,7 +49,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Ok(Status::Done);
     }
     let confirmed = confirmed(enrolment, "declare it a lab machine", "enrol -n", args.confirm.as_deref(), session)?;
-    confirmed.apply(&mut recover::writer(&vault, session)?)?;
+    enrol(confirmed, &mut recover::writer(&vault, session)?)?;
     writeln!(session.out, "this machine is a lab machine now; kmodlab enrol --undo withdraws that")?;
     Ok(Status::Done)
 }

@@ -87,7 +87,7 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
         }
         return Ok(Status::Done);
     }
-    if proposal.replaces_the_original(&vault.index()?)? {
+    if proposal.replaces_the_original(&vault)? {
         session.remark(format_args!(
             "{}: modified since the last patch; the current contents become the new original",
             output::path(&path)

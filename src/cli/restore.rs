@@ -205,17 +205,25 @@ fn all(
         Err(error) => Some(Err(error)),
     });
     let (mut reached, mut broken) = (0, Ok(()));
-    let done = Restores::by(known.index, known.pending).apply(writer, count, files, step, |real, (at, path), done| {
-        // The progress line is cleared before others are printed.
-        progress.lock().unwrap_or_else(|e| e.into_inner()).take();
-        reached += 1;
-        let named = Named { path, real: Ok(real.to_owned()) };
-        let printed = done.map_err(Failure::from).and_then(|done| print_restored(real, &done, told.is_json, session));
-        let heard = tell_up_to(at, told, session).and_then(|()| told.hear(&named, printed, session));
-        if broken.is_ok() {
-            broken = heard;
-        }
-    });
+    let done = Restores::apply(
+        Restores::by(known.index, known.pending),
+        writer,
+        count,
+        files,
+        step,
+        |real, (at, path), done| {
+            // The progress line is cleared before others are printed.
+            progress.lock().unwrap_or_else(|e| e.into_inner()).take();
+            reached += 1;
+            let named = Named { path, real: Ok(real.to_owned()) };
+            let printed =
+                done.map_err(Failure::from).and_then(|done| print_restored(real, &done, told.is_json, session));
+            let heard = tell_up_to(at, told, session).and_then(|()| told.hear(&named, printed, session));
+            if broken.is_ok() {
+                broken = heard;
+            }
+        },
+    );
     if let Err(error) = done {
         session.complain(&error);
         told.statuses.add(Status::of(&error));

@@ -26,6 +26,7 @@ mod fixtures;
 mod guards;
 mod hostile;
 mod lab;
+mod outside;
 mod package;
 mod patch;
 mod predict;

@@ -102,7 +102,7 @@ fn carry_out(plan: BatchPlan<'_>, vault: &Vault, args: &Args, session: &mut Sess
     let progress = Progress::new("module", planned);
     let (mut written, mut unwritten, mut lines) = (0, 0, None);
     let mut printed: Result<(), Failure> = Ok(());
-    let outcome = confirmed.apply(&mut writer, |path, done| {
+    let outcome = BatchPlan::apply(confirmed, &mut writer, |path, done| {
         progress.step();
         match done {
             Ok(Some(entry)) => {

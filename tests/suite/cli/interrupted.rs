@@ -15,7 +15,7 @@ use crate::cli::answers::{run, story};
 const PATCH: &str = "patch poet_atkm.ko --vermagic 2.6.5 --allow-abi-mismatch";
 
 /// A folder with a module and a patch of it that was interrupted.
-struct Scene {
+pub(crate) struct Scene {
     folder: TempDir,
     /// The module before.
     before: Vec<u8>,
@@ -24,7 +24,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let scene = Scene { folder: tempfile::tempdir().unwrap(), before: Vec::new(), after: Vec::new() };
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules/poet_atkm.ko");
         fs::copy(fixture, scene.module()).unwrap();
@@ -37,13 +37,18 @@ impl Scene {
         Scene { before, after, ..scene }
     }
 
-    fn module(&self) -> PathBuf {
+    pub(crate) fn module(&self) -> PathBuf {
         self.folder.path().join("poet_atkm.ko")
+    }
+
+    /// Its state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
     }
 
     /// Takes the one line off the journal, and puts the intent back that stood for it until then.
     fn back_to_the_intent(&self) {
-        let state = self.folder.path().join("state");
+        let state = self.state();
         let entry = Vault::at(&state).journal().unwrap().entries.remove(0);
         fs::remove_file(state.join("journal.jsonl")).unwrap();
         let mut intent = Intent {

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::support::KMODLAB;
 
 mod answers;
-mod interrupted;
+pub(crate) mod interrupted;
 
 /// The programs that sessions use in addition to kmodlab.
 const PROGRAMS: [&str; 11] = ["chmod", "cmp", "cp", "ln", "mkdir", "mkfifo", "mv", "rm", "sh", "stat", "truncate"];

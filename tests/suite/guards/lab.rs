@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kmodlab::change::{Confirmable, Enrolment, withdraw};
+use kmodlab::change::{self, Confirmable, Enrolment, withdraw};
 use kmodlab::error::{Error, ErrorKind};
 use kmodlab::guard::enrol::{is_enrolled, machine};
 use kmodlab::vault::Vault;
@@ -28,7 +28,7 @@ fn state(root: &TempDir) -> PathBuf {
 fn enrol(vault: &Vault, root: &Path) -> Result<(), Error> {
     let enrolment = Enrolment::of(root)?;
     let digest = enrolment.digest();
-    enrolment.confirm_digest(&digest.to_string())?.apply(&mut vault.writer()?)
+    change::enrol(enrolment.confirm_digest(&digest.to_string())?, &mut vault.writer()?)
 }
 
 /// The operations that a journal has.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use kmodlab::change::{Confirmable, Enrolment, withdraw};
+use kmodlab::change::{Confirmable, Enrolment, enrol, withdraw};
 use kmodlab::error::ErrorKind;
 use rustix::fs::{FileType, Mode};
 
@@ -234,7 +234,8 @@ fn the_program_trusts_its_own_files_whatever_the_umask() {
     let vault = scene.vault();
     let enrolment = Enrolment::of(&scene.path("")).unwrap();
     let digest = enrolment.digest();
-    enrolment.confirm_digest(&digest.to_string()).unwrap().apply(&mut vault.writer().unwrap()).unwrap();
+    let confirmed = enrolment.confirm_digest(&digest.to_string()).unwrap();
+    enrol(confirmed, &mut vault.writer().unwrap()).unwrap();
     let answer = scene.run(["log"]);
     assert_eq!((answer.status, answer.err.as_str()), (0, ""), "{answer:?}");
 }

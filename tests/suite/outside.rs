@@ -1,0 +1,93 @@
+//! A program of somebody else (`tests/outside`): it can't write past a guard, without recovery, or anything but the confirmed
+//! plan, because such programs do not compile. The right way compiles and runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::cli::interrupted::Scene;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The target directory that this test was built in, so that dependencies are not built again.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_kmodlab")).ancestors().nth(2).unwrap().to_owned()
+}
+
+/// Runs cargo on the program, offline, with the versions of this crate's own lock file.
+fn cargo(words: &[&str]) -> Output {
+    let outside = root().join("tests/outside");
+    fs::copy(root().join("Cargo.lock"), outside.join("Cargo.lock")).unwrap();
+    let mut command = Command::new(env!("CARGO"));
+    let (own, others) = words.split_at(words.iter().position(|word| *word == "--").unwrap_or(words.len()));
+    command.args(own).arg("--offline").arg("--target-dir").arg(target()).args(others).current_dir(outside);
+    // Settings of the cargo that runs this test are not meant for the other program.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_") && name != "CARGO_HOME") {
+            command.env_remove(name);
+        }
+    }
+    command.output().unwrap()
+}
+
+/// The programs of a folder, by their cargo target's name.
+fn programs(folder: &str) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(root().join("tests/outside").join(folder)).unwrap();
+    let program = |path: PathBuf| (format!("{folder}-{}", path.file_stem().unwrap().to_str().unwrap()), path);
+    entries.map(|entry| program(entry.unwrap().path())).collect()
+}
+
+/// The error codes of each target that does not compile.
+fn errors(output: &Output) -> BTreeMap<String, BTreeSet<String>> {
+    let mut errors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
+        if message["reason"] != "compiler-message" || message["message"]["level"] != "error" {
+            continue;
+        }
+        let found = errors.entry(message["target"]["name"].as_str().unwrap().to_owned()).or_default();
+        // The last message only counts the errors.
+        if let Some(code) = message["message"]["code"]["code"].as_str() {
+            found.insert(code.to_owned());
+        }
+    }
+    errors
+}
+
+/// One test, since each part needs the build of the others.
+#[test]
+fn a_program_of_somebody_else_writes_nothing_but_confirmed_plans() {
+    let refused = programs("refused");
+    let checked = cargo(&["check", "--bins", "--keep-going", "--message-format", "json"]);
+    let errors = errors(&checked);
+    let text = String::from_utf8_lossy(&checked.stderr);
+    for (name, path) in &refused {
+        let source = fs::read_to_string(path).unwrap();
+        let expected = source.lines().next().unwrap().trim_start_matches("// ");
+        let found = errors.get(name).unwrap_or_else(|| panic!("{name} compiles\n{text}"));
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), [expected], "{name}\n{text}");
+        println!("{name}: {expected}");
+    }
+    let others: Vec<&String> = errors.keys().filter(|name| !refused.contains_key(*name)).collect();
+    assert!(others.is_empty(), "{others:?}\n{text}");
+
+    for name in programs("accepted").keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let [module, state] = [folder.path().join("hello-4.ko"), folder.path().join("state")];
+        fs::copy(root().join("fixtures/modules/hello-4.ko"), &module).unwrap();
+        let scene = (name == "accepted-interrupted").then(Scene::new);
+        let (module, state) = match &scene {
+            Some(scene) => (scene.module(), scene.state()),
+            None => (module, state),
+        };
+        let [module, state] = [module, state].map(|path| path.into_os_string().into_string().unwrap());
+        let ran = cargo(&["run", "--bin", name, "--", &module, &state]);
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+        println!("{name}: runs");
+    }
+}
