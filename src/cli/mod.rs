@@ -46,8 +46,8 @@ use crate::module::container::DEFAULT_MAX_SIZE;
 use output::{Failure, Session};
 use status::Status;
 
-/// See into Linux kernel modules, ask what a kernel would answer, rewrite their version magic for lab use, put them
-/// back exactly.
+/// Inspect Linux kernel modules, predict whether a kernel accepts them, rewrite their version magic for lab use, and restore
+/// them exactly.
 #[derive(Parser)]
 #[command(name = "kmodlab", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
@@ -68,10 +68,10 @@ struct Common {
     /// Colours
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     color: When,
-    /// The folder of backups and the journal [default: $XDG_STATE_HOME/kmodlab; for root /var/lib/kmodlab]
+    /// The folder for backups and the journal [default: $XDG_STATE_HOME/kmodlab; for root /var/lib/kmodlab]
     #[arg(long, global = true, env = "KMODLAB_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
-    /// The most bytes that a compressed module may have when it is decompressed [default: 1 GiB]
+    /// The greatest size of a decompressed module, in bytes [default: 1 GiB]
     #[arg(long, global = true, default_value_t = DEFAULT_MAX_SIZE, hide_default_value = true, value_name = "BYTES")]
     #[arg(value_parser = bytes)]
     max_size: u64,
@@ -99,29 +99,29 @@ enum When {
 #[derive(Subcommand)]
 #[command(defer = true)]
 enum Command {
-    /// What a module says about itself, as modinfo does and further
+    /// Show the contents of modules: what modinfo lists, and more
     Show(show::Args),
-    /// What differs between two modules, by meaning first, then by bytes
+    /// Compare two modules, by meaning first, then by bytes
     Diff(diff::Args),
-    /// What a kernel will answer to a module
+    /// Predict whether a kernel accepts a module
     Check(check::Args),
-    /// What is known of a kernel, each fact with its source
+    /// Show the known facts of a kernel, each with its source
     Kernel(kernel::Args),
-    /// Which version magic the modules of a build tree carry, and what to change so that it is a kernel's
+    /// Show the vermagic a build tree produces, and how to match a kernel's
     Tree(tree::Args),
-    /// What very many modules are: trees, folders, packages
+    /// Summarise very many modules: module trees, folders, packages
     Scan(scan::Args),
     /// Rewrite a module's version magic in place, after a typed confirmation, with a backup
     Patch(patch::Args),
-    /// Give modules their original bytes, mode, owner, attributes and times back
+    /// Restore the original bytes, mode, owner, attributes and times of modules
     Restore(restore::Args),
-    /// Is each module as recorded: original, patched, or changed by somebody else?
+    /// Compare modules with the journal: original, patched, or changed by another program
     Verify(verify::Args),
-    /// What was done to which module, and when
+    /// List what was done to which module, and when
     Log(log::Args),
-    /// Finish or undo what an interrupted run left
+    /// Complete or roll back an interrupted run
     Recover(recover::Args),
-    /// Which backups are kept, and what needs them; verify them all; drop what nothing needs
+    /// List the backups and what needs them, verify them, drop those that nothing needs
     Vault(vault::Args),
     /// Show recorded trials as an HTML page, as JSON, or as JUnit XML
     Report(report::Args),
@@ -131,9 +131,9 @@ enum Command {
     Try(r#try::Args),
     /// Try many modules on many kernels, in several load modes
     Matrix(matrix::Args),
-    /// What this machine can do, and the command that installs what is missing
+    /// Show what this machine can do, and the command that installs what is missing
     Doctor(doctor::Args),
-    /// The whole story on built-in modules, in a temporary folder; no root, no network; with --vm on a kernel that runs
+    /// Demonstrate everything on built-in modules in a temporary folder, without root or network; with --vm on a running kernel
     Demo(demo::Args),
 }
 
@@ -174,10 +174,10 @@ fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let result = run(cli.command, &mut session);
     let flushed = session.out.flush();
     let status = match result {
-        // The command itself came to its end: what it was to write to files is written.
-        Ok(status) => flushed.map_or_else(|e| end_of_output(&e, status, "all else is done"), |()| status),
+        // The command has finished: it has written its files.
+        Ok(status) => flushed.map_or_else(|e| end_of_output(&e, status, "everything else is done"), |()| status),
         Err(Failure::Error(error)) => {
-            // What was printed so far comes out first, so that the two streams tell one story.
+            // Earlier output is flushed first, so that the two streams are in order.
             session.complain(&error);
             Status::of(&error)
         }
@@ -187,7 +187,7 @@ fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     status
 }
 
-/// A closed pipe is the reader's wish, and quiet; a full disk behind stdout is an error.
+/// Handles an error of stdout: a pipe that the reader closed is not reported, a full disk is.
 fn end_of_output(error: &io::Error, status: Status, rest: &str) -> Status {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return status;
@@ -234,7 +234,7 @@ fn usage(error: &clap::Error) -> Status {
             let _ = error.print();
             return Status::Failed;
         }
-        // The state folder in the environment counts as an argument, so that this comes instead of the one above.
+        // The state folder in the environment counts as an argument, so clap returns this error instead of the one above.
         MissingSubcommand => {
             let _ = write!(io::stderr(), "{}", Cli::command().render_help());
             return Status::Failed;
@@ -244,7 +244,7 @@ fn usage(error: &clap::Error) -> Status {
     let text = error.render().to_string();
     let text = text.trim_start_matches("error: ");
     let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
-    // Of clap's tips those are of use that know a similar word.
+    // Of clap's tips only those with a similar word are kept.
     let parts = text.get(..end.unwrap_or(text.len())).unwrap_or(text).split("\n\n");
     let parts = parts.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let parts = parts.filter(|part| !part.starts_with("tip: to pass"));

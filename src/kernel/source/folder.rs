@@ -4,10 +4,9 @@
 //! followed, but for the folder itself: `build` and `source` of a module tree lead to other places.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use walkdir::WalkDir;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::Bundle;
@@ -22,6 +21,7 @@ use crate::kernel::preference::{self, DepmodOrder, DepmodRank};
 use crate::kernel::source::KernelSource;
 use crate::kernel::{cached, gather};
 use crate::module::{is_module_name, name_of_file};
+use crate::walk::{Scope, Walk};
 
 /// How deep modules lie in a tree, at most.
 const DEPTH: usize = 24;
@@ -334,12 +334,11 @@ fn is_other(role: FileRole) -> bool {
 
 /// The modules in a tree and its lists of modules, by their paths in it, sorted.
 fn tree_files(folder: &Path) -> Vec<PathBuf> {
-    let walk = WalkDir::new(folder).max_depth(DEPTH).same_file_system(true).sort_by_file_name().into_iter();
-    let entries = walk.take(MOST).flatten().filter(|entry| entry.file_type().is_file());
-    let is_wanted = |entry: &walkdir::DirEntry| match entry.file_name().to_str() {
-        Some("modules.builtin" | "modules.builtin.modinfo" | "modules.order" | "modules.dep") => entry.depth() == 1,
+    let wanted = |name: &OsStr, depth: usize| match name.to_str() {
+        Some("modules.builtin" | "modules.builtin.modinfo" | "modules.order" | "modules.dep") => depth == 0,
         name => name.is_some_and(is_module_name),
     };
-    let below = |entry: walkdir::DirEntry| entry.path().strip_prefix(folder).map(Path::to_owned).ok();
-    entries.filter(is_wanted).filter_map(below).collect()
+    let scope = Scope { wanted, depth: DEPTH - 1, entries: MOST, one_file_system: true };
+    let files = Walk::new(folder.to_owned(), scope).filter_map(Result::ok);
+    files.filter_map(|file| file.strip_prefix(folder).map(Path::to_owned).ok()).collect()
 }
