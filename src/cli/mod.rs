@@ -152,6 +152,12 @@ pub fn program() -> ExitCode {
     }
 }
 
+/// Runs a command in the process of a fuzz target, and returns its exit status.
+#[cfg(feature = "internals")]
+pub fn exit_status(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    main(arguments).code()
+}
+
 /// Runs a command with this process's environment and streams.
 fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     let cli = match Cli::try_parse_from(arguments) {
