@@ -1,11 +1,12 @@
 //! `tree`: the vermagic of the modules that a build tree produces, and how to match a kernel's.
 
+mod arguments;
 mod fix;
 mod prove;
 mod shown;
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::buildtree::advising::commands::BuildCommand;
 use crate::buildtree::evaluating::current::VermagicPredictions;
@@ -17,37 +18,7 @@ use crate::error::Result;
 use crate::kernel;
 use crate::module;
 
-#[derive(clap::Args)]
-pub(super) struct Args {
-    /// A kernel's source, headers or build tree; the build link of a module tree leads to one
-    #[arg(value_name = "DIR")]
-    tree: PathBuf,
-    /// The kernel that the modules must match: running, vermagic:STRING, an image (vmlinuz), a folder
-    /// (/lib/modules/RELEASE), a package (.deb and others, or A+B), or a module of that kernel [default: running]
-    #[arg(long = "for", value_name = "K")]
-    kernel: Option<OsString>,
-    /// A module that was built here: print its imports that the kernel does not export
-    #[arg(long, value_name = "MODULE")]
-    module: Option<PathBuf>,
-    /// Make the changes that are edits of text files, after a confirmation and with backups; restore undoes them
-    #[arg(long)]
-    fix: bool,
-    /// With --fix: print the edits and their digest; write nothing
-    #[arg(short = 'n', long, requires = "fix")]
-    dry_run: bool,
-    /// With --fix: make exactly the edits with this digest, which -n printed
-    #[arg(long, value_name = "DIGEST", requires = "fix")]
-    confirm: Option<String>,
-    /// Build a small module with this tree in a temporary folder, which runs its makefiles, and compare
-    #[arg(long, conflicts_with = "fix")]
-    prove: bool,
-    /// With --prove: also load the module in a throwaway virtual machine
-    #[arg(long, requires = "prove")]
-    vm: bool,
-    /// One JSON document
-    #[arg(long)]
-    json: bool,
-}
+pub(super) use arguments::Args;
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let lookup = session.lookup();

@@ -3,7 +3,6 @@
 //! Each fix is tried on a draft of the tree, and the plan contains the vermagic after all fixes. So fixes that are not
 //! sufficient are recognised.
 
-use crate::buildtree::BuildTree;
 use crate::buildtree::advising::architecture;
 use crate::buildtree::advising::fix::{Fix, FixPlan, FixReason, Impossible, SuffixRemoval, TreeChange};
 use crate::buildtree::evaluating::current::VermagicPredictions;
@@ -16,6 +15,7 @@ use crate::buildtree::preprocessor::Need;
 use crate::buildtree::reading::compiler::Compiler;
 use crate::buildtree::reading::layout::TreeKind;
 use crate::buildtree::reading::makefile::MakeVariable;
+use crate::buildtree::reading::tree::BuildTree;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::vermagic::{Release, TokenKind, Vermagic, compare};

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::buildtree::BuildTree;
 use crate::buildtree::advising::architecture;
 use crate::buildtree::advising::commands::{self, BuildCommand, BuildNeeds};
 use crate::buildtree::advising::fix::{FixPlan, TreeChange};
 use crate::buildtree::reading::layout::TreeKind;
+use crate::buildtree::reading::tree::BuildTree;
 use crate::escape::shell_word;
 use crate::kernel::Kernel;
 use crate::vermagic::{Release, TokenKind};

@@ -133,4 +133,4 @@ fn settled(config: &Config, version: KernelNumbers) -> Config {
 }
 
 /// The option on which `preempt` hangs since 5.16.
-pub(in crate::buildtree) const PREEMPT_BUILD: &str = "PREEMPT_BUILD";
+pub(crate) const PREEMPT_BUILD: &str = "PREEMPT_BUILD";

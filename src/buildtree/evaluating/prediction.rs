@@ -32,7 +32,7 @@ pub struct VermagicPrediction {
 }
 
 /// A vermagic in a document; null if it is not known.
-pub(in crate::buildtree) fn vermagic_or_null<S: Serializer>(
+pub(crate) fn vermagic_or_null<S: Serializer>(
     vermagic: &Option<Vermagic>,
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::buildtree::BuildTree;
 use crate::buildtree::reading::external::{ProgramFailure, ProgramOutput, ask};
+use crate::buildtree::reading::tree::BuildTree;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The module's name.

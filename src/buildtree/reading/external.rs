@@ -5,18 +5,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a program answered.
-pub(in crate::buildtree) struct ProgramOutput {
+pub(crate) struct ProgramOutput {
     /// Did it end well?
-    pub(in crate::buildtree) ok: bool,
+    pub(crate) ok: bool,
     /// What it wrote, without white space at its end.
-    pub(in crate::buildtree) stdout: String,
+    pub(crate) stdout: String,
     /// What it complained about.
-    pub(in crate::buildtree) stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(in crate::buildtree) enum ProgramFailure {
+pub(crate) enum ProgramFailure {
     /// There is no such program.
     Missing,
     /// It took longer than it may, or could not be run; in words.
@@ -27,7 +27,7 @@ pub(in crate::buildtree) enum ProgramFailure {
 const MOST: u64 = 1 << 20;
 
 /// Runs a program to its end, or to the end of its time.
-pub(in crate::buildtree) fn ask(command: &mut Command, limit: Duration) -> Result<ProgramOutput, ProgramFailure> {
+pub(crate) fn ask(command: &mut Command, limit: Duration) -> Result<ProgramOutput, ProgramFailure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => ProgramFailure::Missing,

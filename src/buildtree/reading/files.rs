@@ -14,7 +14,7 @@ const MOST: u64 = 64 << 20;
 /// # Errors
 ///
 /// [`ErrorKind::Io`] if it is there and can't be read, [`ErrorKind::TooLarge`] if it is no text of a kernel's tree.
-pub(in crate::buildtree) fn read_text(path: &Path) -> Result<Option<String>> {
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>> {
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

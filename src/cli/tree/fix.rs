@@ -12,7 +12,7 @@ use crate::cli::confirmation::confirmed;
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::recover;
 use crate::cli::status::Status;
-use crate::cli::tree::Args;
+use crate::cli::tree::arguments::Args;
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;

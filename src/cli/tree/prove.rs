@@ -7,7 +7,7 @@ use crate::buildtree::proof::Proof;
 use crate::buildtree::report::TreeReport;
 use crate::cli::output::{self, Failure, Paint, Session, waiting};
 use crate::cli::status::Status;
-use crate::cli::tree::Args;
+use crate::cli::tree::arguments::Args;
 use crate::cli::r#try;
 use crate::error::Error;
 use crate::escape::for_eyes;
