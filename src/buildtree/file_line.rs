@@ -1,4 +1,4 @@
-//! Where in a tree something stands. Pure.
+//! A line of a file: the source of a statement about a tree. Pure.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -12,14 +12,14 @@ use crate::escape;
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct FileLine {
-    /// The file, as it was opened: below the folder that was named, where it is in it.
+    /// The file, as it was opened: below the named folder, if it is in it.
     #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// Its line, counted from 1; 0 is the file as a whole.
     pub line: usize,
 }
 
-/// A path for a document, which has no bytes: what is not UTF-8 becomes U+FFFD.
+/// A path in a document: bytes that are not UTF-8 become U+FFFD.
 pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
@@ -37,7 +37,7 @@ impl FileLine {
 }
 
 impl fmt::Display for FileLine {
-    /// `FILE:LINE`, or `FILE` for the whole; what a terminal would obey is escaped.
+    /// `FILE:LINE`, or `FILE` for the file as a whole. Control characters are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escape::bytes_for_eyes(self.file.as_os_str().as_bytes()))?;
         match self.line {

@@ -66,7 +66,7 @@ fn current(tree: &BuildTree, releases: &Releases) -> Result<VermagicPrediction> 
         (None, _) => {
             let header = tree.layout.object.join(tree.generated.header_path);
             Ok(VermagicPrediction::unknown(format!(
-                "{} is not there: nothing was built here yet",
+                "{} does not exist: nothing was built here yet",
                 FileLine::whole(header)
             )))
         }
@@ -84,7 +84,7 @@ fn must_be_short(release: &Releases) -> Result<()> {
     let mut pieces = release.pieces.iter().chain(&release.current);
     let Some(piece) = pieces.find(|piece| piece.text.len() > LONGEST_PIECE) else { return Ok(()) };
     let (line, size) = (piece.place.line, piece.text.len());
-    let what = format!("line {line}: {size} bytes of a release, which has {} characters at most", Releases::LONGEST);
+    let what = format!("line {line}: {size} bytes, but a release has at most {} characters", Releases::LONGEST);
     Err(Error::new(ErrorKind::TooLarge, what).hint("shorten it").on(&piece.place.file))
 }
 

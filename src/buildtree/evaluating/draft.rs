@@ -12,7 +12,7 @@ use crate::buildtree::reading::tree::BuildTree;
 use crate::error::Result;
 use crate::kernel::Config;
 
-/// A tree as it would be with some things mended: what decides the release and the options.
+/// A tree with fixes applied to a copy of the values that decide the release and the options.
 #[derive(Clone, Debug)]
 pub struct Draft<'t> {
     tree: &'t BuildTree,
@@ -20,13 +20,13 @@ pub struct Draft<'t> {
     pub version: MakefileVersion,
     /// The `localversion*` files.
     pub files: Vec<LocalVersion>,
-    /// The options; `None` where the tree is not configured.
+    /// The options; `None` if the tree is not configured.
     pub config: Option<Config>,
-    /// What version control appends.
+    /// The suffix of version control.
     pub scm: ScmSuffix,
     /// `LOCALVERSION` of the environment.
     pub environment: Option<String>,
-    /// The compiler's first two numbers, where modules carry them.
+    /// The first two numbers of the compiler's version.
     pub compiler: Option<(u32, u32)>,
 }
 
@@ -46,12 +46,12 @@ impl<'t> Draft<'t> {
         }
     }
 
-    /// An option as a string: empty where it is not set.
+    /// The value of an option; empty if it is not set.
     pub fn option(&self, name: &str) -> &str {
         self.config.as_ref().and_then(|config| config.get(name)).map_or("", String::as_str)
     }
 
-    /// The release that modules carry now, and the one that a build would make.
+    /// The current release, and the release after the next build.
     pub fn releases(&self) -> Releases {
         let tree = self.tree;
         let place = tree.place_of("LOCALVERSION");
@@ -65,13 +65,13 @@ impl<'t> Draft<'t> {
             scm: &self.scm,
             forced: tree.layout.forced_release.clone().map(|known| (known.value, known.place)),
             kept: (tree.layout.kind == TreeKind::Headers)
-                .then_some("a headers package keeps the release that it was made with"),
+                .then_some("a headers package keeps the release that it was built with"),
         };
         let current = tree.generated.header.clone().map(|file| (file.release, file.place));
         Releases::assemble(&of, current)
     }
 
-    /// The version magic that modules would carry.
+    /// The vermagic of modules of this draft.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl<'t> Draft<'t> {
     }
 }
 
-/// What a piece of a release is called.
+/// The name of a piece of a release.
 fn what(from: ReleasePieceKind) -> Option<&'static str> {
     Some(match from {
         ReleasePieceKind::Version => "VERSION",
@@ -115,8 +115,8 @@ fn what(from: ReleasePieceKind) -> Option<&'static str> {
     })
 }
 
-/// A configuration as `make` makes it whole, as far as the version magic hangs on it: PREEMPT_BUILD, which nobody sets, is
-/// selected by what people set (kernel/Kconfig.preempt, 5.16 to 7.2).
+/// A configuration as `make` completes it, as far as the vermagic depends on it: other options select PREEMPT_BUILD, which no
+/// user sets (kernel/Kconfig.preempt, 5.16 to 7.2).
 fn settled(config: &Config, version: KernelNumbers) -> Config {
     let mut config = config.clone();
     if version >= (5, 16, 0) {
@@ -132,5 +132,5 @@ fn settled(config: &Config, version: KernelNumbers) -> Config {
     config
 }
 
-/// The option on which `preempt` hangs since 5.16.
+/// The option that decides the token `preempt` since 5.16.
 pub(crate) const PREEMPT_BUILD: &str = "PREEMPT_BUILD";

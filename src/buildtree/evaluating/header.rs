@@ -1,14 +1,14 @@
-//! The version magic that a tree's own headers give its modules, each part with the line it comes from. Pure.
+//! The vermagic that a tree's headers define for its modules, each part with the line that it comes from. Pure.
 //!
-//! Every kernel since 2.5.5x makes the string by the macro `VERMAGIC_STRING` of `include/linux/vermagic.h`, out of
-//! `UTS_RELEASE`, of words that hang on options, and of the architecture's `MODULE_ARCH_VERMAGIC`, which stands in
-//! `asm/vermagic.h` since 5.8 and in `asm/module.h` before. Vendors add words. So no rules are kept here: the headers
-//! are preprocessed, as for the file that modpost writes beside each module (`NAME.mod.c`; `add_header()` in
-//! `scripts/mod/modpost.c`), which includes `linux/module.h`, then `linux/vermagic.h`.
+//! Every kernel since 2.5.5x defines the string by the macro `VERMAGIC_STRING` in `include/linux/vermagic.h`. It consists of
+//! `UTS_RELEASE`, words that depend on options, and the architecture's `MODULE_ARCH_VERMAGIC`, which is in `asm/vermagic.h`
+//! since 5.8 and in `asm/module.h` before. Vendors add words. So there is no table here: the headers are preprocessed, as for
+//! the file that modpost writes next to each module (`NAME.mod.c`; `add_header()` in `scripts/mod/modpost.c`), which includes
+//! `linux/module.h`, then `linux/vermagic.h`.
 //!
-//! `linux/module.h` includes half of the kernel, and next to nothing of it can reach the string. So at first only those
-//! headers are looked into that can: what the two files `vermagic.h` include, `module.h` of the architecture, and the
-//! generated ones. If a name is left over then that nothing defines, all headers are looked into.
+//! `linux/module.h` includes half of the kernel's headers, and almost none of them can affect the string. So at first only
+//! those that can are read: the headers that the two files `vermagic.h` include, `module.h` of the architecture, and the
+//! generated ones. If an undefined name remains, all headers are read.
 
 mod arguments;
 #[cfg(test)]
@@ -29,28 +29,29 @@ use crate::kernel::Config;
 use crate::vermagic::Vermagic;
 use arguments::CompilerArgument;
 
-/// What the headers are evaluated with.
+/// The inputs of the evaluation.
 #[derive(Clone, Debug)]
 pub struct HeaderInputs<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The architecture's folder below `arch/` (`SRCARCH`): `x86`, `arm64`. Before 2.6.24 `i386` and `x86_64` are two.
     pub architecture: &'a str,
-    /// The release that modules are to carry, and where that is told; without one, what the tree's generated headers
-    /// say (`generated/utsrelease.h` since 2.6.33, `linux/utsrelease.h` since 2.6.18, `linux/version.h` before).
+    /// The release of the modules, and its line; without one, the release in the tree's generated headers
+    /// (`generated/utsrelease.h` since 2.6.33, `linux/utsrelease.h` since 2.6.18, `linux/version.h` before).
     pub release: Option<(&'a str, FileLine)>,
-    /// The compiler's first two numbers, as `__GNUC__` and `__GNUC_MINOR__` have them: of `gcc-3.3`, before 2.6.20.
+    /// The first two numbers of the compiler's version (`__GNUC__` and `__GNUC_MINOR__`): the vermagic had `gcc-3.3` before
+    /// 2.6.20.
     pub compiler: Option<(u32, u32)>,
 }
 
-/// The version magic that modules of a tree carry.
+/// The vermagic of a tree's modules.
 #[derive(Clone, Debug)]
 pub struct HeaderVermagic {
-    /// What the string is made of, in its order.
+    /// The parts of the string, in order.
     pub pieces: Vec<VermagicPiece>,
-    /// What its parts would be under other conditions: also nothing at all.
+    /// Its parts under other conditions; they can be empty.
     pub others: Vec<AlternativePiece>,
-    /// What a compiler would have said of the headers.
+    /// What a compiler would have reported about the headers.
     pub notes: Vec<Diagnostic>,
     /// How many headers were read.
     pub headers: usize,
@@ -59,53 +60,52 @@ pub struct HeaderVermagic {
 /// A part of the string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VermagicPiece {
-    /// Its text, or the name of a macro that should have given one and that nothing defines (`RANDSTRUCT_HASHED_SEED`
-    /// before its header is made).
+    /// Its text, or the name of an undefined macro in its place (`RANDSTRUCT_HASHED_SEED` before its header is generated).
     pub said: Spelled,
-    /// The line that the text is written on.
+    /// The line that contains the text.
     pub place: FileLine,
-    /// The conditions that put it there, the outermost first; without those that no option decides (include guards).
+    /// The conditions that select it, the outermost first; without those that no option decides (include guards).
     pub conditions: Vec<Condition>,
 }
 
-/// What a part of the string would be under other conditions.
+/// A part of the string under other conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlternativePiece {
-    /// The macro that would be defined otherwise: `MODULE_VERMAGIC_SMP`.
+    /// The macro that would be defined differently: `MODULE_VERMAGIC_SMP`.
     pub name: String,
-    /// What it is now: empty where it stands for nothing, `None` where nothing defines it.
+    /// Its expansion now; `None` if it is not defined.
     pub now: Option<Vec<u8>>,
-    /// What it would be.
+    /// Its expansion under these conditions.
     pub text: Vec<u8>,
-    /// Names within it that nothing defines as things are; the text has nothing in their places.
+    /// Undefined names in it; the text contains nothing in their places.
     pub unknown: Vec<String>,
-    /// Where that is defined.
+    /// The line of that definition.
     pub place: FileLine,
     /// The conditions that would have to hold, the outermost first.
     pub conditions: Vec<Condition>,
 }
 
-/// What of a version magic is not known, and where it was wanted.
+/// An undefined name in a vermagic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UndefinedName {
-    /// The macro that nothing defines.
+    /// The undefined macro.
     pub name: String,
-    /// The line that names it.
+    /// The line that uses it.
     pub place: FileLine,
 }
 
 impl HeaderVermagic {
-    /// The string, if all of it is known.
+    /// The vermagic, if all of it is known.
     pub fn vermagic(&self) -> Option<Vermagic> {
         self.unknown().is_empty().then(|| Vermagic::parse(&self.known()))
     }
 
-    /// The string with nothing in the places of what is not known.
+    /// The string without its unknown parts.
     pub fn known(&self) -> Vec<u8> {
         text_of(&self.pieces)
     }
 
-    /// What of it is not known.
+    /// Its undefined names.
     pub fn unknown(&self) -> Vec<UndefinedName> {
         let unknown = |piece: &VermagicPiece| match &piece.said {
             Spelled::Token(name) => Some(UndefinedName { name: name.clone(), place: piece.place.clone() }),
@@ -114,8 +114,8 @@ impl HeaderVermagic {
         self.pieces.iter().filter_map(unknown).collect()
     }
 
-    /// The pieces that bytes of [`HeaderVermagic::known`] come from: of a token, by its range.
-    pub fn behind(&self, range: &Range<usize>) -> Vec<&VermagicPiece> {
+    /// The pieces that a range of [`HeaderVermagic::known`], such as a token, comes from.
+    pub fn pieces_of(&self, range: &Range<usize>) -> Vec<&VermagicPiece> {
         let mut at = 0;
         let mut found = Vec::new();
         for piece in &self.pieces {
@@ -130,11 +130,13 @@ impl HeaderVermagic {
     }
 }
 
-/// Evaluates the version magic of a tree's headers.
+/// Evaluates the vermagic of a tree's headers.
 ///
-/// Fails where there is no `include/linux/vermagic.h` or it defines no `VERMAGIC_STRING` (`NotFound`), where a header
-/// can't be read, and where the headers would take too long (`TooLarge`). What a compiler would refuse besides is told
-/// in the notes, and a name that nothing defines is a piece of its own.
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if there is no `include/linux/vermagic.h`, or it defines no `VERMAGIC_STRING`; [`ErrorKind::Io`] if
+/// a header cannot be read; [`ErrorKind::TooLarge`] if the evaluation would take too long. Other errors that a compiler would
+/// report are in the notes, and an undefined name is a piece of its own.
 pub fn vermagic(headers: &impl HeaderSource, given: &HeaderInputs) -> Result<HeaderVermagic> {
     let arguments = arguments::arguments(headers, given.architecture, given.config)?;
     let folders = arguments::folders(given.architecture, given.config);
@@ -143,7 +145,7 @@ pub fn vermagic(headers: &impl HeaderSource, given: &HeaderInputs) -> Result<Hea
         return Ok(near.carried);
     }
     match evaluate(headers, given, &arguments, &folders, &|name, _| !is_configuration(name)) {
-        // What half of the kernel's headers miss (generated ones, a compiler's own) says nothing of the string.
+        // Missing headers among half of the kernel's (generated ones, the compiler's own) are not relevant for the string.
         Ok(far) => Ok(HeaderVermagic { notes: near.carried.notes, ..far.carried }),
         Err(error) if error.kind() == ErrorKind::TooLarge => {
             let mut carried = near.carried;
@@ -159,21 +161,21 @@ pub fn vermagic(headers: &impl HeaderSource, given: &HeaderInputs) -> Result<Hea
 const VERMAGIC_H: &str = "include/linux/vermagic.h";
 const STRING: &str = "VERMAGIC_STRING";
 
-/// Names that stand for what is made beside the headers, and so may be missing without anything else being wrong.
+/// Names that are defined outside of the headers, and so can be missing without another error.
 const MADE: [&str; 4] = ["UTS_RELEASE", "RANDSTRUCT_HASHED_SEED", "__GNUC__", "__GNUC_MINOR__"];
 
-/// hexagon's word, which nothing defines, at least in 5.10 to 7.2: its modules carry the name itself.
+/// hexagon's word, which nothing defines, at least in 5.10 to 7.2: the vermagic of its modules contains the name itself.
 const NEVER_DEFINED: &str = "PROCESSOR_MODEL_NAME";
 
-/// Names that say for whom a header is read; for a module they are always the same.
+/// Names that select for whom a header is read; for a module they are always the same.
 const ALWAYS: [&str; 6] = ["__KERNEL__", "MODULE", "INCLUDE_VERMAGIC", "__ASSEMBLY__", "__ASSEMBLER__", "__GENKSYMS__"];
 
-/// The configuration as headers have it. It is given, so that a configuration can be tried that is not made yet.
+/// Is it a header of the configuration? The configuration is an input instead, so that one can be tried that does not exist yet.
 fn is_configuration(name: &str) -> bool {
     matches!(name, "linux/autoconf.h" | "generated/autoconf.h" | "linux/config.h")
 }
 
-/// Can a header that is named in another reach the string?
+/// Can a header that another one includes affect the string?
 fn reaches_the_string(name: &str, within: &str) -> bool {
     let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     let names_the_string = last(within) == "vermagic.h";
@@ -194,7 +196,7 @@ fn reaches_the_string(name: &str, within: &str) -> bool {
 
 struct Evaluated {
     carried: HeaderVermagic,
-    /// Names that nothing defines, though something in the string hangs on them.
+    /// Undefined names that the string depends on.
     left_over: Vec<String>,
 }
 
@@ -207,23 +209,23 @@ fn evaluate<H: HeaderSource>(
 ) -> Result<Evaluated> {
     let mut source = Preprocessor::new(headers, folders, follows, PreprocessorLimits::default());
     define(&mut source, given, arguments);
-    // What the compiler is told to include before all else: kconfig.h since 3.1, compiler-version.h since 5.12.
+    // The compiler includes these first: kconfig.h since 3.1, compiler-version.h since 5.12.
     source.include("linux/compiler-version.h")?;
     source.include("linux/kconfig.h")?;
     source.include("linux/module.h")?;
     source.include("asm/module.h")?;
     if !source.include("linux/vermagic.h")? {
-        let error = Error::new(ErrorKind::NotFound, "no such file, so nothing says which version magic modules carry");
+        let error = Error::new(ErrorKind::NotFound, "no such file, so the vermagic of modules is not known");
         return Err(error.on(VERMAGIC_H).hint("name the top folder of a kernel's source, headers or build tree"));
     }
     let Some(expansion) = source.expand(STRING)? else {
-        let error = Error::new(ErrorKind::NotFound, format!("it defines no {STRING}"));
-        return Err(error.on(VERMAGIC_H).hint("a kernel before 2.6, or a header that was cut"));
+        let error = Error::new(ErrorKind::NotFound, format!("it does not define {STRING}"));
+        return Err(error.on(VERMAGIC_H).hint("is this a kernel before 2.6, or a truncated header?"));
     };
     let Expansion { parts, mut reached, quoted } = expansion;
     let mut pieces = pieces(&source, arguments, parts);
     for piece in &mut pieces {
-        // `#` makes a text of a name that nothing defines, and no compiler says so. It is no word of the string.
+        // `#` turns an undefined name into text, and no compiler reports that. It is not a word of the string.
         if let Spelled::Text(text) = &piece.said
             && let Some(name) = quoted.iter().find(|name| name.as_bytes() == text && *name != NEVER_DEFINED)
         {
@@ -247,7 +249,7 @@ fn evaluate<H: HeaderSource>(
     }
     let mut notes = source.notes().to_vec();
     if given.release.is_some() {
-        // The header that would have told the release is not needed then.
+        // Then the header with the release is not needed.
         notes.retain(|note| note.kind != DiagnosticKind::MissingHeader || !note.text.ends_with("utsrelease.h"));
     }
     let carried = HeaderVermagic { pieces, others, notes, headers: source.files_read() };
@@ -255,7 +257,7 @@ fn evaluate<H: HeaderSource>(
     Ok(Evaluated { carried, left_over })
 }
 
-/// What the compiler is told on its command line, and by the configuration.
+/// Defines the macros of the compiler's command line and of the configuration.
 fn define<H: HeaderSource>(source: &mut Preprocessor<H>, given: &HeaderInputs, arguments: &[CompilerArgument]) {
     let kbuild = Location { file: "Makefile".into(), line: 0 };
     for name in ["__KERNEL__", "MODULE", "INCLUDE_VERMAGIC"] {
@@ -311,7 +313,7 @@ fn pieces<H: HeaderSource>(
 ) -> Vec<VermagicPiece> {
     let piece = |part: ExpandedPart| {
         let mut conditions = decisive(source, arguments, part.conditions);
-        // What came by the command line did so by an option of its own.
+        // A macro of the command line was selected by an option of its own.
         let argument = arguments.iter().find(|argument| argument.is_given && argument.place == part.place);
         conditions.extend(argument.map(CompilerArgument::condition));
         VermagicPiece { said: part.text, place: part.place.into(), conditions }
@@ -319,7 +321,7 @@ fn pieces<H: HeaderSource>(
     parts.into_iter().map(piece).collect()
 }
 
-/// The conditions that options decide, or names that nothing defines; those of include guards say nothing.
+/// The conditions that options or undefined names decide, without include guards.
 fn decisive<H: HeaderSource>(
     source: &Preprocessor<H>,
     arguments: &[CompilerArgument],
@@ -335,11 +337,11 @@ fn decisive<H: HeaderSource>(
         .collect()
 }
 
-/// What a name on the command line needs is the option that puts it there.
+/// Replaces a macro of the command line by the option that selects it.
 fn by_option(arguments: &[CompilerArgument], needs: Vec<Need>) -> Vec<Need> {
     let option = |need: Need| {
-        let mut behind = arguments.iter().filter(|argument| argument.name == need.name);
-        match (behind.next(), behind.next()) {
+        let mut selecting = arguments.iter().filter(|argument| argument.name == need.name);
+        match (selecting.next(), selecting.next()) {
             (Some(argument), None) => Need { name: argument.option.clone(), set: need.set },
             _ => need,
         }
@@ -347,7 +349,7 @@ fn by_option(arguments: &[CompilerArgument], needs: Vec<Need>) -> Vec<Need> {
     needs.into_iter().map(option).collect()
 }
 
-/// What the macros in the string would be under other conditions.
+/// The macros of the string under other conditions.
 fn others<H: HeaderSource>(
     source: &mut Preprocessor<H>,
     arguments: &[CompilerArgument],

@@ -16,17 +16,17 @@ use crate::kernel::Config;
 use crate::text::JsonText;
 use crate::vermagic::{TokenKind, Vermagic};
 
-/// A version magic with where it comes from.
+/// A vermagic, and the lines that it comes from.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct VermagicPrediction {
-    /// The string; `None` where a part of it can't be told.
+    /// The vermagic; `None` if a part of it is not known.
     #[serde(serialize_with = "vermagic_or_null")]
     pub vermagic: Option<Vermagic>,
-    /// Its tokens in their order, as far as they are known.
+    /// Its tokens in order, as far as they are known.
     pub tokens: Vec<TracedToken>,
-    /// Why it can't be told, one line each.
+    /// Why it is not known, one line each.
     pub unknown: Vec<String>,
-    /// What its parts would be under other conditions.
+    /// Its parts under other conditions.
     #[serde(skip)]
     pub others: Vec<AlternativePiece>,
 }
@@ -39,27 +39,27 @@ pub(crate) fn vermagic_or_null<S: Serializer>(
     vermagic.as_ref().map(|vermagic| JsonText::of(vermagic.as_bytes())).serialize(serializer)
 }
 
-/// A token, and where it comes from.
+/// A token, and the lines that it comes from.
 #[derive(Clone, Debug, Serialize)]
 pub struct TracedToken {
-    /// What it says.
+    /// Its kind.
     pub kind: TokenKind,
     /// Its text. Escape it before showing it.
     pub text: String,
-    /// The lines that give it, in their order.
+    /// The lines, in order.
     pub sources: Vec<TokenSource>,
 }
 
-/// A line that gives a token, or a part of one.
+/// A line that a token, or a part of one, comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenSource {
-    /// Where it stands.
+    /// The line.
     pub place: FileLine,
-    /// What of the token it gives.
+    /// The part of the token that comes from it.
     pub text: String,
-    /// What it is, or what puts it there: `EXTRAVERSION`, `CONFIG_SMP`.
+    /// What the line is, or which option selects it: `EXTRAVERSION`, `CONFIG_SMP`.
     pub what: Option<String>,
-    /// The line of the option that puts it there.
+    /// The line of that option.
     pub decided: Option<FileLine>,
 }
 
@@ -88,7 +88,7 @@ impl VermagicPrediction {
     /// Those of [`header::vermagic`].
     pub(super) fn of(tree: &BuildTree, inputs: PredictionInputs<'_>) -> Result<VermagicPrediction> {
         let Some(architecture) = &tree.layout.srcarch else {
-            return Ok(VermagicPrediction::unknown("nothing here tells the architecture; set ARCH".to_owned()));
+            return Ok(VermagicPrediction::unknown("the architecture is not known; set ARCH".to_owned()));
         };
         let place =
             inputs.sources.first().map_or_else(|| FileLine::whole(&tree.layout.object), |source| source.place.clone());
@@ -111,27 +111,27 @@ impl VermagicPrediction {
             sources: match token.kind {
                 TokenKind::Release if !release.is_empty() => release.to_vec(),
                 TokenKind::Compiler => carried
-                    .behind(&token.range)
+                    .pieces_of(&token.range)
                     .first()
                     .map(|piece| TokenSource {
                         text: token.text.clone(),
-                        what: Some("the compiler's own numbers".to_owned()),
+                        what: Some("the compiler's version".to_owned()),
                         ..source(piece, file)
                     })
                     .into_iter()
                     .collect(),
-                _ => carried.behind(&token.range).into_iter().map(|piece| source(piece, file)).collect(),
+                _ => carried.pieces_of(&token.range).into_iter().map(|piece| source(piece, file)).collect(),
             },
         };
         let unknown = carried.unknown().into_iter().map(|one| match one.name.as_str() {
             "__GNUC__" | "__GNUC_MINOR__" => {
-                format!("{}: {} is the compiler's own, and none could be asked", one.place, one.name)
+                format!("{}: the compiler defines {}, and none could be run", one.place, one.name)
             }
             name => format!("{}: nothing defines {name}", one.place),
         });
         VermagicPrediction {
             vermagic: carried.vermagic(),
-            // Without its numbers a compiler's token says nothing.
+            // A compiler's token without its version contains no information.
             tokens: known
                 .tokens()
                 .iter()
@@ -157,7 +157,7 @@ fn source(piece: &VermagicPiece, file: &Options) -> TokenSource {
     TokenSource { place: piece.place.clone(), text, what, decided }
 }
 
-/// A tree's headers: those of the object folder before those of the source.
+/// A tree's headers: those of the object folder first, then those of the source.
 struct TreeHeaders<'l> {
     layout: &'l TreeLayout,
 }

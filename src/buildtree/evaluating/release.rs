@@ -1,7 +1,7 @@
-//! The release that a tree's modules carry now, and the one that a build would make anew. Pure.
+//! The release of a tree's modules: current, and after the next build. Pure.
 //!
-//! `KERNELVERSION`, then `localversion*` files, then `CONFIG_LOCALVERSION`, then `LOCALVERSION` of the environment, then
-//! what version control adds. Up to 2.6.13 the environment adds nothing, and up to 2.6.34 only where
+//! It consists of `KERNELVERSION`, the `localversion*` files, `CONFIG_LOCALVERSION`, `LOCALVERSION` of the environment, and the
+//! suffix of version control, in this order. Up to 2.6.13 the environment is not used, and up to 2.6.34 only if
 //! CONFIG_LOCALVERSION_AUTO is set (the top Makefile of each).
 
 use serde::Serialize;
@@ -14,22 +14,22 @@ use crate::buildtree::reading::scm::ScmSuffix;
 /// A tree's two releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Releases {
-    /// The one that a module built now carries, and the line that says so; `None` where nothing was built yet.
+    /// The release of a module that is built now, and its line; `None` if nothing was built yet.
     pub current: Option<ReleasePiece>,
-    /// The pieces of the one that would be made anew, in their order, as far as they are known.
+    /// The pieces of the release after the next build, in order, as far as they are known.
     pub pieces: Vec<ReleasePiece>,
-    /// Those as one; `None` where one of them can't be told, or none would be made.
+    /// The pieces joined; `None` if one of them is not known, or no build creates a release.
     pub rebuilt: Option<String>,
-    /// Why it can't be told, in words.
+    /// Why it is not known, in words.
     pub unknown: Option<String>,
 }
 
 /// A piece of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleasePiece {
-    /// The text, with the dot or hyphen that belongs to it.
+    /// The text, with its dot or hyphen.
     pub text: String,
-    /// Where it stands.
+    /// The line that it comes from.
     pub place: FileLine,
     /// What it is.
     pub from: ReleasePieceKind,
@@ -55,32 +55,32 @@ pub enum ReleasePieceKind {
     Environment,
     /// Version control.
     Scm,
-    /// A generated file, as a whole.
+    /// A generated file, completely.
     Generated,
     /// `override KERNELRELEASE` of a package's makefiles.
     Forced,
 }
 
-/// What a release is made of.
+/// The sources of a release.
 pub(super) struct ReleaseInputs<'t> {
     pub(super) version: &'t MakefileVersion,
     pub(super) gathering: Gathering,
     pub(super) files: &'t [LocalVersion],
-    /// `CONFIG_LOCALVERSION`; `None` where nothing is configured yet.
+    /// `CONFIG_LOCALVERSION`; `None` if the tree is not configured.
     pub(super) config: Option<(String, FileLine)>,
     /// Is CONFIG_LOCALVERSION_AUTO set?
     pub(super) auto: bool,
-    /// `LOCALVERSION`, and the Makefile that would read it.
+    /// `LOCALVERSION`, and the Makefile that reads it.
     pub(super) environment: Option<(String, FileLine)>,
     pub(super) scm: &'t ScmSuffix,
     /// `override KERNELRELEASE`.
     pub(super) forced: Option<(String, FileLine)>,
-    /// Why no build of this tree makes a release, where that is so.
+    /// Why no build of this tree creates a release, if so.
     pub(super) kept: Option<&'static str>,
 }
 
 impl Releases {
-    /// Puts them together. `now` is the generated header's, with its place.
+    /// Joins them. `current` is the release of the generated header, with its line.
     pub(super) fn assemble(of: &ReleaseInputs, current: Option<(String, FileLine)>) -> Self {
         let current = current.map(|(text, place)| ReleasePiece { text, place, from: ReleasePieceKind::Generated });
         if let Some((text, place)) = &of.forced {
@@ -94,12 +94,12 @@ impl Releases {
         Releases { current, pieces, rebuilt, unknown }
     }
 
-    /// The longest that a release may be: more, and make stops (`uts_len` of the top Makefile).
+    /// The longest release, in characters: with a longer one make stops (`uts_len` of the top Makefile).
     pub const LONGEST: usize = 64;
 }
 
-/// A release as the header has it: `echo \#define UTS_RELEASE \"$(KERNELRELEASE)\"` (top Makefile, since 2.6.18) parts it into
-/// words, and puts one space between them.
+/// A release as the header contains it: `echo \#define UTS_RELEASE \"$(KERNELRELEASE)\"` (top Makefile, since 2.6.18) splits it
+/// into words, and prints one space between them.
 fn as_echoed(release: &str) -> String {
     let mut echoed = String::with_capacity(release.len());
     for c in release.chars().map(|c| if matches!(c, '\t' | '\n') { ' ' } else { c }) {
@@ -144,13 +144,13 @@ impl ReleaseInputs<'_> {
     fn reads_environment(&self) -> bool {
         match self.gathering {
             Gathering::Never | Gathering::Listed => false,
-            // 2.6.10 to 2.6.13 set it themselves; since 2.6.14 it is a part of what LOCALVERSION_AUTO adds.
+            // 2.6.10 to 2.6.13 set it themselves; since 2.6.14 LOCALVERSION_AUTO appends it.
             Gathering::Sorted | Gathering::Found => self.auto && self.version.numbers() >= (2, 6, 14),
             Gathering::Script => true,
         }
     }
 
-    /// Why it can't be told.
+    /// Why it is not known.
     fn unknown(&self) -> Option<String> {
         let MakefileVersion { version, patchlevel, sublevel, extraversion, windows_lines } = self.version;
         if let Some(why) = self.kept {
@@ -158,11 +158,11 @@ impl ReleaseInputs<'_> {
         }
         if let Some(line) = windows_lines.first() {
             let file = FileLine::new(&version.place.file, *line);
-            return Some(format!("{file} ends as on Windows: make takes the carriage return into the release"));
+            return Some(format!("{file} ends with a carriage return, which make includes in the release"));
         }
         let of_make = [version, patchlevel, sublevel, extraversion].into_iter().find(|a| a.value.contains("$("));
         if let Some(assigned) = of_make {
-            return Some(format!("{}: only make knows what {} is", assigned.place, assigned.value));
+            return Some(format!("{}: only make can evaluate {}", assigned.place, assigned.value));
         }
         if self.config.is_none() && self.gathering != Gathering::Never {
             return Some("the tree is not configured".to_owned());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guides_tree_has_four_lines() {
+    fn the_release_of_the_guides_tree_has_four_lines() {
         let releases = releases(GUIDE, Gathering::Never, Some(""), false);
         let pieces: Vec<String> =
             releases.pieces.iter().map(|piece| format!("{} {}", piece.place, piece.text)).collect();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_age_in_its_order() {
+    fn each_age_has_its_order() {
         let rebuilt = |gathering, auto| releases(NEW, gathering, Some("+"), auto).rebuilt.unwrap();
         assert_eq!(rebuilt(Gathering::Script, false), "6.1.0-rc1-rt1-a b-env+");
         assert_eq!(rebuilt(Gathering::Found, true), "6.1.0-rc1-rt1-ab-env+");
@@ -232,12 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_put_together() {
+    fn an_unknown_piece_makes_the_release_unknown() {
         let releases_of = |text, suffix| releases(text, Gathering::Script, suffix, true);
         let unknown = releases_of(NEW, None);
         assert_eq!((unknown.rebuilt.as_deref(), unknown.unknown.as_deref()), (None, Some("script: why")));
         let windows = releases_of("VERSION = 6\nPATCHLEVEL = 1\r\nSUBLEVEL = 0\n", Some(""));
-        assert!(windows.unknown.unwrap().starts_with("Makefile:2 ends as on Windows"));
+        assert!(windows.unknown.unwrap().starts_with("Makefile:2 ends with a carriage return"));
         let made = releases_of("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION = $(shell date)\n", Some(""));
         assert_eq!(made.rebuilt, None);
     }

@@ -1,4 +1,4 @@
-//! The conditions under which a line of a header counts, told so that a person can make them hold.
+//! The conditions under which a line of a header is active, in a form that a person can act on.
 
 use std::rc::Rc;
 
@@ -6,19 +6,19 @@ use super::limits::MOST_NESTED;
 use super::location::Location;
 use super::token::{PreprocessorToken, TokenClass, TokenPosition};
 
-/// A condition under which something stands in a header.
+/// A condition around a line of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// Where the header asks.
+    /// The line of the condition.
     pub place: Location,
-    /// The question as it is written: `#ifdef CONFIG_SMP`. Escape it before showing it.
+    /// Its text: `#ifdef CONFIG_SMP`. Escape it before showing it.
     pub text: String,
-    /// Must the answer be yes? No for what stands in a later branch of the same question (`#else`).
+    /// Must it be true? It must be false for a later branch of the same group (`#else`).
     pub holds: bool,
-    /// The names that the answer hangs on: options with `CONFIG_`, and other macros.
+    /// The names that it depends on: options with `CONFIG_`, and other macros.
     pub names: Vec<String>,
-    /// What each name must be, if the condition comes down to that; `None` where it can be had in several ways, or
-    /// asks for more than whether a name is set.
+    /// What each name must be, if the condition can be reduced to that; `None` if there are several ways to satisfy it, or if it
+    /// tests more than whether names are set.
     pub needs: Option<Vec<Need>>,
 }
 
@@ -31,48 +31,48 @@ pub struct Need {
     pub set: bool,
 }
 
-/// A question that a header asks.
+/// A condition that a header tests.
 #[derive(Debug)]
 pub(super) struct Test {
     pub(super) spot: TokenPosition,
-    /// As it is written, from `#` on.
+    /// Its text, from `#` on.
     pub(super) text: String,
     /// The tokens of the expression; for `#ifdef X` those of `defined X`, for `#ifndef X` of `!defined X`.
     pub(super) tokens: Vec<PreprocessorToken>,
 }
 
-/// A branch: an answer to a question, within another branch.
+/// A branch: a condition with its required value, within another branch.
 pub(super) struct Branch {
     within: u32,
     test: Rc<Test>,
     wanted: bool,
 }
 
-/// All branches that were seen; number 0 is where nothing was asked.
+/// All branches; number 0 is outside of all conditions.
 #[derive(Default)]
 pub(super) struct Branches(Vec<Branch>);
 
 impl Branches {
-    /// The branch in which `test` is answered as wanted, within another.
+    /// Adds the branch in which `test` has the value `wanted`, within another branch.
     pub(super) fn add(&mut self, within: u32, test: Rc<Test>, wanted: bool) -> u32 {
         self.0.push(Branch { within, test, wanted });
         u32::try_from(self.0.len()).unwrap_or(0)
     }
 
-    /// The questions and wanted answers that lead to a branch, the outermost first.
-    pub(super) fn way_to(&self, branch: u32) -> Vec<(&Test, bool)> {
-        let mut way = Vec::new();
+    /// The conditions of a branch and their required values, the outermost first.
+    pub(super) fn path_to(&self, branch: u32) -> Vec<(&Test, bool)> {
+        let mut path = Vec::new();
         let mut at = branch;
         while let Some(branch) = usize::try_from(at).ok().and_then(|at| self.0.get(at.checked_sub(1)?)) {
-            way.push((&*branch.test, branch.wanted));
+            path.push((&*branch.test, branch.wanted));
             at = branch.within;
         }
-        way.reverse();
-        way
+        path.reverse();
+        path
     }
 }
 
-/// The names of one expression that are told.
+/// How many names of one expression are listed.
 const MOST_NAMES: usize = 64;
 
 /// The names in an expression, each once.
@@ -80,14 +80,18 @@ pub(super) fn names(test: &Test) -> Vec<String> {
     let mut names = Vec::new();
     for token in test.tokens.iter().filter(|token| token.kind == TokenClass::Name) {
         let name = String::from_utf8_lossy(&token.text).into_owned();
-        if names.len() < MOST_NAMES && name != "defined" && !ASKS.contains(&name.as_str()) && !names.contains(&name) {
+        if names.len() < MOST_NAMES
+            && name != "defined"
+            && !TESTING_MACROS.contains(&name.as_str())
+            && !names.contains(&name)
+        {
             names.push(name);
         }
     }
     names
 }
 
-/// What each name must be for a test to be answered as wanted, if it comes down to that.
+/// What each name must be for a test to have the value `wanted`, if it can be reduced to that.
 pub(super) fn needs(test: &Test, wanted: bool) -> Option<Vec<Need>> {
     let mut reader = LogicParser { tokens: &test.tokens, at: 0, depth: 0 };
     let logic = reader.any()?;
@@ -95,10 +99,10 @@ pub(super) fn needs(test: &Test, wanted: bool) -> Option<Vec<Need>> {
     (reader.at == test.tokens.len() && collect(&logic, wanted, &mut needs)).then_some(needs)
 }
 
-/// The macros of `include/linux/kconfig.h` (3.1) that ask whether an option is set.
-const ASKS: [&str; 4] = ["IS_ENABLED", "IS_BUILTIN", "IS_MODULE", "IS_REACHABLE"];
+/// The macros of `include/linux/kconfig.h` (3.1) that test whether an option is set.
+const TESTING_MACROS: [&str; 4] = ["IS_ENABLED", "IS_BUILTIN", "IS_MODULE", "IS_REACHABLE"];
 
-/// What an expression asks, as far as it asks whether names are set.
+/// An expression, as far as it tests whether names are set.
 enum Logic {
     Name(String),
     Not(Box<Logic>),
@@ -168,7 +172,7 @@ impl LogicParser<'_> {
             self.take(b")").then_some(inner)?
         } else {
             let name = self.name()?;
-            if name == "defined" || ASKS.contains(&name.as_str()) {
+            if name == "defined" || TESTING_MACROS.contains(&name.as_str()) {
                 let opens = self.take(b"(");
                 let asked = self.name()?;
                 (!opens || self.take(b")")).then_some(Logic::Name(asked))?

@@ -2,12 +2,12 @@
 
 use super::location::Location;
 
-/// What was met on the way that a compiler would have said.
+/// A message that a compiler would have printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What it is.
+    /// Its kind.
     pub kind: DiagnosticKind,
-    /// The line of which it is said.
+    /// The line that it is about.
     pub place: Location,
     /// A header's name, an error's text, or what is wrong. Escape it before showing it.
     pub text: String,
@@ -16,14 +16,14 @@ pub struct Diagnostic {
 /// What a [`Diagnostic`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiagnosticKind {
-    /// A header that is in no folder.
+    /// A header that no folder contains.
     MissingHeader,
     /// An `#error` that would have stopped the compiler.
     Error,
-    /// A directive that can't be read; it was passed over.
+    /// A directive that cannot be read; it was skipped.
     BadDirective,
-    /// An expression that can't be read; it counts as false.
+    /// An expression that cannot be read; it counts as false.
     BadExpression,
-    /// More headers than can be evaluated; some that might matter were not looked into.
+    /// More headers than can be evaluated; some relevant ones may not have been read.
     TooMuch,
 }

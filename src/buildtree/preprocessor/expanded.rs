@@ -3,44 +3,44 @@
 use super::condition::Condition;
 use super::location::Location;
 
-/// One part of what a macro became.
+/// One part of a macro's expansion.
 #[derive(Clone, Debug)]
 pub struct ExpandedPart {
-    /// A string literal's bytes, or a token that is none.
+    /// The bytes of a string literal, or another token.
     pub text: Spelled,
-    /// Where it was written.
+    /// The line that contains it.
     pub place: Location,
-    /// The conditions under which it stands there, the outermost first.
+    /// The conditions around that line, the outermost first.
     pub conditions: Vec<Condition>,
 }
 
-/// A string literal, or not.
+/// A string literal or another token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spelled {
-    /// What a string literal says.
+    /// The contents of a string literal.
     Text(Vec<u8>),
-    /// Any other token as it is written: a name that is no macro, a number.
+    /// Any other token, as written: a name that is not a macro, a number.
     Token(String),
 }
 
-/// What a macro became.
+/// A macro's expansion.
 #[derive(Clone, Debug)]
 pub struct Expansion {
-    /// Its parts, in their order.
+    /// Its parts, in order.
     pub parts: Vec<ExpandedPart>,
-    /// The macros that were expanded for it, itself among them, each once.
+    /// The macros that were expanded for it, including itself, each once.
     pub reached: Vec<String>,
-    /// Names that `#` made texts of, though nothing defines them.
+    /// Undefined names that `#` turned into text.
     pub quoted: Vec<String>,
 }
 
-/// A definition that was passed over, since its conditions do not hold.
+/// A definition that was skipped because its conditions do not hold.
 #[derive(Clone, Debug)]
 pub struct Alternative {
-    /// Where it is defined.
+    /// The line of the definition.
     pub place: Location,
     /// The conditions that would have to hold, the outermost first.
     pub conditions: Vec<Condition>,
-    /// What it would become.
+    /// Its expansion.
     pub parts: Vec<ExpandedPart>,
 }

@@ -1,4 +1,4 @@
-//! Macros, and what a line becomes by them (C11 6.10.3), with gcc's `, ## __VA_ARGS__` and `args...`.
+//! Macros and their expansion (C11 6.10.3), with gcc's `, ## __VA_ARGS__` and `args...`.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -7,10 +7,10 @@ use super::limits::{MOST_NESTED, too_much};
 use super::token::{PreprocessorToken, TokenClass, TokenPosition, tokens_of};
 use crate::error::Result;
 
-/// A macro's name or a parameter's.
+/// The name of a macro or a parameter.
 pub(super) type MacroName = Rc<[u8]>;
 
-/// What a name stands for.
+/// The definition of a macro.
 #[derive(Debug)]
 pub(super) struct Macro {
     /// `None` for an object-like one.
@@ -24,7 +24,7 @@ pub(super) struct Macro {
 #[derive(Debug)]
 enum BodyPart {
     Token(PreprocessorToken),
-    /// A parameter, by its number; raw beside `##`, where its argument is not expanded.
+    /// A parameter, by its number; raw next to `##`, where its argument is not expanded.
     Argument {
         number: usize,
         raw: bool,
@@ -40,7 +40,11 @@ enum BodyPart {
 }
 
 impl Macro {
-    /// A macro of the tokens behind its name. What is wrong with it otherwise.
+    /// The macro with these tokens after its name.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
     pub(super) fn of(spot: TokenPosition, tokens: Vec<PreprocessorToken>) -> Result<Macro, &'static str> {
         let is_function = tokens.first().is_some_and(|token| token.is(b"(") && !token.spaced);
         if !is_function {
@@ -62,17 +66,17 @@ impl Macro {
                         Some(token) if token.is(b"...") => variadic = true,
                         Some(token) if token.is(b",") => {}
                         Some(token) if token.is(b")") => break,
-                        _ => return Err("its parameters can't be read"),
+                        _ => return Err("its parameters cannot be read"),
                     }
                 }
-                _ => return Err("its parameters can't be read"),
+                _ => return Err("its parameters cannot be read"),
             }
         }
         let body = body(tokens.collect(), Some(&parameters))?;
         Ok(Macro { parameters: Some(parameters), variadic, body, spot })
     }
 
-    /// The tokens of an object-like macro, as they are written.
+    /// The tokens of an object-like macro, as written.
     pub(super) fn tokens(&self) -> Vec<PreprocessorToken> {
         let token = |part: &BodyPart| match part {
             BodyPart::Token(token) => Some(token.clone()),
@@ -92,7 +96,7 @@ fn body(tokens: Vec<PreprocessorToken>, parameters: Option<&[MacroName]>) -> Res
     while let Some(token) = tokens.next() {
         if token.is(b"##") {
             if parts.is_empty() || tokens.peek().is_none() {
-                return Err("'##' stands at an end of it");
+                return Err("it begins or ends with '##'");
             }
             if let Some(BodyPart::Argument { raw, .. }) = parts.last_mut() {
                 *raw = true;
@@ -113,19 +117,19 @@ fn body(tokens: Vec<PreprocessorToken>, parameters: Option<&[MacroName]>) -> Res
     Ok(parts)
 }
 
-/// All macros, and the work that may still be done.
+/// All macros, and the remaining steps.
 pub(super) struct Macros {
     pub(super) table: HashMap<MacroName, Rc<Macro>>,
-    /// Those that are being expanded.
+    /// The macros that are being expanded.
     busy: HashSet<MacroName>,
     steps: u64,
-    /// Macros that were expanded, in the order in which they were.
+    /// The macros that were expanded, in that order.
     pub(super) reached: Vec<MacroName>,
-    /// Names that `#` made texts of, though they are no macros.
+    /// Names that are not macros and that `#` turned into text.
     pub(super) quoted: Vec<PreprocessorToken>,
 }
 
-/// A stretch of tokens that is being read; a macro's, if it has a name.
+/// A sequence of tokens that is being read; that of a macro, if it has a name.
 struct TokenRun {
     tokens: std::vec::IntoIter<PreprocessorToken>,
     of: Option<MacroName>,
@@ -136,18 +140,18 @@ impl Macros {
         Macros { table: HashMap::new(), busy: HashSet::new(), steps, reached: Vec::new(), quoted: Vec::new() }
     }
 
-    /// Takes work off what may still be done; an error once there is none left.
+    /// Uses up steps; an error if none are left.
     pub(super) fn spend(&mut self, steps: usize) -> Result<()> {
         match self.steps.checked_sub(steps as u64) {
             Some(left) => {
                 self.steps = left;
                 Ok(())
             }
-            None => Err(too_much("they take more work than a kernel's")),
+            None => Err(too_much("they take more steps than a kernel's")),
         }
     }
 
-    /// What tokens become. In a condition what `defined` asks about stays as it is.
+    /// Expands tokens. In a condition the operand of `defined` is not expanded.
     pub(super) fn expand(
         &mut self,
         tokens: Vec<PreprocessorToken>,
@@ -175,7 +179,7 @@ impl Macros {
             }
             if in_condition && token.is_name(b"defined") {
                 out.push(token);
-                self.keep_asked(&mut input, &mut out)?;
+                self.keep_operand(&mut input, &mut out)?;
                 continue;
             }
             let Some(definition) = self.table.get(&token.text).cloned() else {
@@ -197,7 +201,7 @@ impl Macros {
                     match self.arguments(&mut input, parameters.len(), definition.variadic)? {
                         Some(arguments) => arguments,
                         None => {
-                            // Called with too few arguments, or never closed: gcc says so, and leaves the name.
+                            // A call with too few arguments, or without an end: gcc reports it, and keeps the name.
                             token.settled = true;
                             out.push(token);
                             continue;
@@ -213,7 +217,7 @@ impl Macros {
         Ok(out)
     }
 
-    /// The next token; whatever has ended is left.
+    /// The next token; removes sequences that have ended.
     fn take(&mut self, input: &mut Vec<TokenRun>) -> Result<Option<PreprocessorToken>> {
         self.spend(1)?;
         while let Some(last) = input.last_mut() {
@@ -231,7 +235,7 @@ impl Macros {
         }
     }
 
-    /// Is the next token an opening bracket? Then it is taken.
+    /// Takes the next token if it is an opening bracket.
     fn opens(&mut self, input: &mut Vec<TokenRun>) -> bool {
         let next = input.iter().rev().find_map(|stretch| stretch.tokens.as_slice().first());
         if !next.is_some_and(|token| token.is(b"(")) {
@@ -243,8 +247,8 @@ impl Macros {
         input.last_mut().is_some_and(|stretch| stretch.tokens.next().is_some())
     }
 
-    /// `X` or `(X)` behind `defined`, unexpanded.
-    fn keep_asked(&mut self, input: &mut Vec<TokenRun>, out: &mut Vec<PreprocessorToken>) -> Result<()> {
+    /// Copies `X` or `(X)` after `defined` without expanding it.
+    fn keep_operand(&mut self, input: &mut Vec<TokenRun>, out: &mut Vec<PreprocessorToken>) -> Result<()> {
         let Some(token) = self.take(input)? else { return Ok(()) };
         let opens = token.is(b"(");
         out.push(token);
@@ -256,8 +260,8 @@ impl Macros {
         Ok(())
     }
 
-    /// The arguments up to the closing bracket; `None` if there are too few or too many, or no end. Those of `...` may
-    /// be missing.
+    /// The arguments up to the closing bracket; `None` if there are too few or too many, or no end. Those of `...` can be
+    /// missing.
     fn arguments(
         &mut self,
         input: &mut Vec<TokenRun>,
@@ -289,7 +293,7 @@ impl Macros {
         Ok(is_whole.then_some(arguments))
     }
 
-    /// A macro's body with its arguments in their places.
+    /// A macro's body with its arguments.
     fn replace(
         &mut self,
         definition: &Macro,
@@ -320,8 +324,8 @@ impl Macros {
                 BodyPart::Argument { number, raw, spaced } => {
                     let argument = arguments.get(*number).map(Vec::as_slice).unwrap_or_default();
                     if pasted && all == Some(*number) && out.last().is_some_and(|token| token.is(b",")) {
-                        // gcc: the comma goes where the argument is missing, not where it is empty (unless it is the
-                        // only one), and nothing is pasted where there is one.
+                        // gcc removes the comma if the argument is missing, but not if it is empty (unless it is the only
+                        // one), and pastes nothing if there is an argument.
                         if *number >= arguments.len() || (*number == 0 && argument.is_empty()) {
                             out.pop();
                         }
@@ -340,7 +344,7 @@ impl Macros {
                     if let Some(first) = tokens.first_mut() {
                         first.spaced = *spaced;
                     } else {
-                        tokens.push(nothing(name));
+                        tokens.push(placemarker(name));
                     }
                     tokens
                 }
@@ -361,11 +365,11 @@ impl Macros {
     }
 }
 
-fn nothing(beside: &PreprocessorToken) -> PreprocessorToken {
-    PreprocessorToken { kind: TokenClass::Nothing, text: (*b"").into(), ..beside.clone() }
+fn placemarker(next_to: &PreprocessorToken) -> PreprocessorToken {
+    PreprocessorToken { kind: TokenClass::Nothing, text: (*b"").into(), ..next_to.clone() }
 }
 
-/// Two tokens as one. Where that is none, they stay two, as in gcc (which says so).
+/// Joins two tokens. If the result is not a token, they stay two, as in gcc (which reports it).
 fn paste(left: PreprocessorToken, right: PreprocessorToken, out: &mut Vec<PreprocessorToken>) {
     if left.kind == TokenClass::Nothing {
         out.push(PreprocessorToken { spaced: left.spaced, ..right });
@@ -383,8 +387,8 @@ fn paste(left: PreprocessorToken, right: PreprocessorToken, out: &mut Vec<Prepro
     }
 }
 
-/// The text of an argument (C11 6.10.3.2): spaces between tokens are one, literals keep their marks and escapes.
-/// It says of itself that it was written where its argument was.
+/// The text of an argument (C11 6.10.3.2): one space between tokens; literals keep their quotation marks and escapes. Its
+/// position is that of the argument.
 fn quote(argument: &[PreprocessorToken], sign: &PreprocessorToken) -> PreprocessorToken {
     let mut text = vec![b'"'];
     for (number, token) in argument.iter().enumerate() {

@@ -1,16 +1,19 @@
-//! The expressions of `#if` (C11 6.10.1): whole numbers of 64 bits, with C's operators.
+//! The expressions of `#if` (C11 6.10.1): integers of 64 bits, with C's operators.
 
 use super::limits::MOST_NESTED;
 use super::token::{PreprocessorToken, TokenClass};
 
-/// Is the expression true? Its macros are expanded already; `is_defined` answers `defined`. What is wrong with it
-/// otherwise.
+/// Is the expression true? Its macros are already expanded; `is_defined` evaluates `defined`.
+///
+/// # Errors
+///
+/// What is wrong with it.
 pub(super) fn evaluate(tokens: &[PreprocessorToken], is_defined: &dyn Fn(&[u8]) -> bool) -> Result<bool, &'static str> {
     let mut parser = ExpressionParser { tokens, at: 0, is_defined, depth: 0 };
     let value = parser.ternary(true)?;
     match parser.peek() {
         None => Ok(value.bits != 0),
-        Some(_) => Err("something stands behind it"),
+        Some(_) => Err("it has text after its end"),
     }
 }
 
@@ -37,7 +40,7 @@ struct ExpressionParser<'a> {
     depth: usize,
 }
 
-/// Operators of two sides, those that bind least first.
+/// Binary operators, those with the lowest precedence first.
 const LEVELS: [&[&[u8]]; 10] = [
     &[b"||"],
     &[b"&&"],
@@ -67,7 +70,7 @@ impl<'a> ExpressionParser<'a> {
         if self.depth > MOST_NESTED { Err("it is nested too deeply") } else { Ok(()) }
     }
 
-    /// `a ? b : c`. What is not live is read and not computed: a division by zero in it is none.
+    /// `a ? b : c`. An operand that is not live is parsed, but not computed: a division by zero in it is not an error.
     fn ternary(&mut self, live: bool) -> Result<ExpressionValue, &'static str> {
         self.deeper()?;
         let condition = self.binary(0, live)?;
@@ -111,8 +114,10 @@ impl<'a> ExpressionParser<'a> {
             TokenClass::Number => number(&token.text),
             TokenClass::Character => character(&token.text),
             TokenClass::Name if *token.text == *b"defined" => self.defined(),
-            // All other names are 0, as is what looks like a call of one: gcc makes that an error.
-            TokenClass::Name if self.peek().is_some_and(|next| next.is(b"(")) => Err("it calls what is no macro"),
+            // All other names are 0. What looks like a call of one is an error in gcc too.
+            TokenClass::Name if self.peek().is_some_and(|next| next.is(b"(")) => {
+                Err("it calls a name that is not a macro")
+            }
             TokenClass::Name => Ok(ExpressionValue { bits: 0, unsigned: false }),
             TokenClass::Sign => {
                 self.deeper()?;
@@ -139,7 +144,7 @@ impl<'a> ExpressionParser<'a> {
                 self.depth -= 1;
                 Ok(value)
             }
-            TokenClass::Text | TokenClass::Nothing => Err("it holds a text"),
+            TokenClass::Text | TokenClass::Nothing => Err("it contains a string"),
         }
     }
 
@@ -202,7 +207,7 @@ fn compute(
     }
 }
 
-/// A whole number: decimal, `0x`, `0b` (gcc's), octal; with `u` and `l` behind it.
+/// An integer: decimal, `0x`, `0b` (gcc's), octal; with a suffix of `u` and `l`.
 fn number(text: &[u8]) -> Result<ExpressionValue, &'static str> {
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
     let digits = text.trim_end_matches(['u', 'l']);
@@ -213,7 +218,7 @@ fn number(text: &[u8]) -> Result<ExpressionValue, &'static str> {
         [b'0', ..] => (8, digits),
         _ => (10, digits),
     };
-    let bits = u64::from_str_radix(digits, radix).map_err(|_| "a number in it can't be read")?;
+    let bits = u64::from_str_radix(digits, radix).map_err(|_| "a number in it cannot be read")?;
     Ok(ExpressionValue { bits, unsigned: suffix.contains('u') || (bits > i64::MAX as u64) })
 }
 
@@ -223,6 +228,6 @@ fn character(text: &[u8]) -> Result<ExpressionValue, &'static str> {
     let inner = text.get(from..text.len().saturating_sub(1)).unwrap_or_default();
     match super::literal::unescaped(inner).as_deref() {
         Some([byte]) => Ok(ExpressionValue { bits: u64::from(*byte), unsigned: false }),
-        _ => Err("a character in it can't be read"),
+        _ => Err("a character in it cannot be read"),
     }
 }

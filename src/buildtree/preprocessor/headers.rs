@@ -6,36 +6,39 @@ use crate::error::Result;
 
 /// Where headers come from.
 pub trait HeaderSource {
-    /// The file at a path below the tree (`include/linux/vermagic.h`), or `None` where there is none. A tree of several
-    /// folders (an `O=` build, a package that is split) looks in each. An error is for a file that is there and can't
-    /// be read.
+    /// The file at a path below the tree (`include/linux/vermagic.h`), or `None` if there is none. In a tree of several folders
+    /// (an `O=` build, a package of two parts) each is searched.
+    ///
+    /// # Errors
+    ///
+    /// If the file exists and cannot be read.
     fn read(&self, path: &str) -> Result<Option<HeaderFile>>;
 }
 
-/// A header as it was found.
+/// A header.
 #[derive(Clone, Debug)]
 pub struct HeaderFile {
     /// The file, as it was opened.
     pub file: PathBuf,
-    /// What is in it.
+    /// Its contents.
     pub bytes: Vec<u8>,
 }
 
-/// Where `#include` looks, as the compiler's `-I` says it: one folder after the other.
+/// A folder in which `#include` looks for headers, as the compiler's `-I` names it.
 #[derive(Clone, Debug)]
 pub struct IncludeFolder {
-    /// Names that do not begin so are not looked for here. Empty for a folder as `-I` names one; `asm/` where that is
-    /// a link that a build makes, and may not be made yet.
+    /// Only names with this prefix are looked for here. Empty for a folder of `-I`; `asm/` for the target of a link that a build
+    /// creates, and that may not exist yet.
     pub prefix: String,
-    /// What the prefix stands for, below the tree, with a slash at its end.
+    /// The folder below the tree that replaces the prefix, with a slash at its end.
     pub path: String,
 }
 
-/// A name in a folder, without `.` and `..`; `None` where it leads out of the tree, or can be no file's (`NAME_MAX`,
+/// A name in a folder, without `.` and `..`; `None` if it is outside of the tree, or too long for a file (`NAME_MAX`,
 /// `PATH_MAX`).
 pub(super) fn below(folder: &str, name: &str) -> Option<String> {
-    let can_not_be = name.len() > 2048 || name.contains('\0') || name.split('/').any(|part| part.len() > 255);
-    if can_not_be || name.starts_with('/') {
+    let is_impossible = name.len() > 2048 || name.contains('\0') || name.split('/').any(|part| part.len() > 255);
+    if is_impossible || name.starts_with('/') {
         return None;
     }
     let mut path: Vec<&str> = Vec::new();

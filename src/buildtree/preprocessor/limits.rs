@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// How much is read and done before it is an error. No kernel's headers come near.
+/// How much is read and computed before it is an error. No kernel's headers come near these limits.
 #[derive(Clone, Copy, Debug)]
 pub struct PreprocessorLimits {
     /// Files that are read.
@@ -11,7 +11,7 @@ pub struct PreprocessorLimits {
     pub bytes: usize,
     /// Headers within headers. gcc has 200.
     pub depth: usize,
-    /// Directives that are looked at, and tokens that are made.
+    /// Directives that are processed, and tokens that are created.
     pub steps: u64,
 }
 
@@ -26,5 +26,5 @@ pub(super) const MOST_NESTED: usize = 100;
 
 /// The error of a limit that was exceeded.
 pub(super) fn too_much(why: &str) -> Error {
-    Error::new(ErrorKind::TooLarge, format!("its headers can't be evaluated: {why}")).hint("is this a kernel's tree?")
+    Error::new(ErrorKind::TooLarge, format!("its headers cannot be evaluated: {why}")).hint("is this a kernel's tree?")
 }

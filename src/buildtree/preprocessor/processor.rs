@@ -22,12 +22,12 @@ pub struct Preprocessor<'a, H> {
     follows: &'a dyn Fn(&str, &str) -> bool,
     limits: PreprocessorLimits,
     macros: Macros,
-    /// Names that no file may define: what they stand for was given.
+    /// Names that no file may define, because their values were given.
     pinned: HashSet<MacroName>,
     /// Every name that was a macro once.
     ever: HashSet<MacroName>,
     skipped: HashMap<MacroName, Vec<SkippedDefinition>>,
-    /// Where things are written: the files, in the order in which they were met.
+    /// The files that positions refer to, in the order in which they were read.
     files: Vec<PathBuf>,
     read: HashMap<String, Option<Rc<HeaderText>>>,
     bytes: usize,
@@ -52,27 +52,27 @@ struct SkippedDefinition {
 
 /// One `#if` to its `#endif`.
 struct ConditionalGroup {
-    /// Does what is around it count?
+    /// Is the surrounding group active?
     outer: bool,
-    /// Does the branch count that is being read?
+    /// Is the current branch active?
     counts: bool,
-    /// Has a branch counted already?
+    /// Was a branch active already?
     done: bool,
-    /// The branch around it, then that in which the questions so far were answered no.
+    /// The surrounding branch, then the branch in which all conditions so far are false.
     around: u32,
     last: Rc<Test>,
     outer_branch: u32,
 }
 
-/// Notes beyond these say nothing new.
+/// More diagnostics than these contain nothing new.
 const MOST_DIAGNOSTICS: usize = 200;
 
 /// The alternatives of one macro. A processor's family has some thirty.
 const MOST_ALTERNATIVES: usize = 200;
 
 impl<'a, H: HeaderSource> Preprocessor<'a, H> {
-    /// No macros yet. `follows` says of a header's name, and of the path of the header that names it, whether it is
-    /// looked into; what is not is passed over silently.
+    /// A preprocessor without macros. `follows` decides whether a header is read, from its name and the path of the header that
+    /// includes it; other headers are skipped silently.
     pub fn new(
         headers: &'a H,
         folders: &'a [IncludeFolder],
@@ -98,23 +98,23 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         }
     }
 
-    /// Defines an object-like macro, as `-D` does. `from` is where that was told.
+    /// Defines an object-like macro, as `-D` does. `from` is the line that it comes from.
     pub fn define(&mut self, name: &str, value: &str, from: &Location) {
         let spot = self.spot_of(from);
         let tokens = tokens_of(value.as_bytes(), spot, 0);
-        // Of an object-like macro only a '##' at an end of it is wrong, and such one is no value that anybody gives.
+        // The only error in an object-like macro is a '##' at one of its ends, which no given value has.
         if let Ok(definition) = Macro::of(spot, spaced(tokens)) {
             self.put(name.as_bytes().into(), definition);
         }
     }
 
-    /// Defines an object-like macro that no header can define otherwise.
+    /// Defines an object-like macro that no header can redefine.
     pub fn pin(&mut self, name: &str, value: &str, from: &Location) {
         self.define(name, value, from);
         self.pinned.insert(name.as_bytes().into());
     }
 
-    /// Reads a header by its name, as `#include <name>` does. False if it is in no folder.
+    /// Reads a header, as `#include <name>` does. False if no folder contains it.
     pub fn include(&mut self, name: &str) -> Result<bool> {
         match self.find(name, None)? {
             Some(source) => self.process(&source, 0).map(|()| true),
@@ -127,12 +127,12 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         self.macros.table.contains_key(name.as_bytes())
     }
 
-    /// Was there ever one?
+    /// Was a macro of this name ever defined?
     pub fn was_defined(&self, name: &str) -> bool {
         self.ever.contains(name.as_bytes())
     }
 
-    /// What was met on the way.
+    /// What a compiler would have reported.
     pub fn notes(&self) -> &[Diagnostic] {
         &self.notes
     }
@@ -142,7 +142,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         self.read.values().flatten().count()
     }
 
-    /// What a macro becomes; `None` if there is none of this name.
+    /// The expansion of a macro; `None` if there is no macro of this name.
     pub fn expand(&mut self, name: &str) -> Result<Option<Expansion>> {
         let Some(definition) = self.macros.table.get(name.as_bytes()) else { return Ok(None) };
         let tokens = tokens_of(name.as_bytes(), definition.spot, 0);
@@ -170,7 +170,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         Ok(Some(Expansion { parts, reached, quoted }))
     }
 
-    /// The definitions of a name that were passed over.
+    /// The definitions of a name that were skipped.
     pub fn alternatives(&mut self, name: &str) -> Result<Vec<Alternative>> {
         let skipped = self.skipped.get(name.as_bytes()).map(Vec::as_slice).unwrap_or_default();
         let mut found = Vec::new();
@@ -208,9 +208,9 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
     }
 
     fn conditions(&mut self, branch: u32) -> Result<Vec<Condition>> {
-        let way = self.branches.way_to(branch);
-        // Hostile headers can stand in thousands of conditions, and each part of a string would tell them all.
-        self.macros.spend(way.iter().map(|(test, _)| test.tokens.len() + 1).sum())?;
+        let path = self.branches.path_to(branch);
+        // Hostile headers can have thousands of nested conditions, and each part of a string would list them all.
+        self.macros.spend(path.iter().map(|(test, _)| test.tokens.len() + 1).sum())?;
         let condition = |(test, holds): (&Test, bool)| Condition {
             place: self.place(test.spot),
             text: test.text.clone(),
@@ -218,7 +218,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
             names: condition::names(test),
             needs: condition::needs(test, holds),
         };
-        Ok(way.into_iter().map(condition).collect())
+        Ok(path.into_iter().map(condition).collect())
     }
 
     fn place(&self, spot: TokenPosition) -> Location {
@@ -228,7 +228,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
 
     fn spot_of(&mut self, place: &Location) -> TokenPosition {
         let line = u32::try_from(place.line).unwrap_or(0);
-        // Thousands of options come from one file: the last one is looked at first.
+        // Thousands of options come from one file, so the last file is compared first.
         let known = self.files.iter().rposition(|file| *file == place.file);
         let file = known.unwrap_or_else(|| {
             self.files.push(place.file.clone());
@@ -250,9 +250,10 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         }
     }
 
-    /// The file that a name means, `beside` the file that names it first (`"…"`).
-    fn find(&mut self, name: &str, beside: Option<&str>) -> Result<Option<Rc<HeaderText>>> {
-        if let Some(path) = beside.and_then(|path| below(path.rsplit_once('/').map_or("", |(folder, _)| folder), name))
+    /// The file of a name; for `"…"` the folder of the including file comes first.
+    fn find(&mut self, name: &str, including: Option<&str>) -> Result<Option<Rc<HeaderText>>> {
+        if let Some(path) =
+            including.and_then(|path| below(path.rsplit_once('/').map_or("", |(folder, _)| folder), name))
             && let Some(source) = self.open(path)?
         {
             return Ok(Some(source));
@@ -283,7 +284,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
                     return Err(too_much("they are larger than a kernel's").on(header.file));
                 }
                 if self.files_read() >= self.limits.files {
-                    return Err(too_much("they are more than a kernel's").on(header.file));
+                    return Err(too_much("there are more than in a kernel").on(header.file));
                 }
                 let spot = self.spot_of(&Location { file: header.file, line: 0 });
                 let directives = token::directives(&header.bytes);
@@ -299,14 +300,14 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
             return Ok(());
         }
         if depth > self.limits.depth {
-            return Err(too_much("they include each other without an end").on(self.place_of(source).file));
+            return Err(too_much("they include each other endlessly").on(self.place_of(source).file));
         }
         let outer_branch = self.branch;
         let mut groups: Vec<ConditionalGroup> = Vec::new();
         for (number, directive) in source.directives.iter().enumerate() {
             self.macros.spend(1 + directive.length() / 8)?;
             let spot = TokenPosition { file: source.number, line: directive.line() };
-            let (name, behind) = directive.name();
+            let (name, after) = directive.name();
             let counts = groups.last().is_none_or(|group| group.counts);
             match name {
                 b"if" | b"ifdef" | b"ifndef" => {
@@ -325,7 +326,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
                 }
                 b"elif" | b"elifdef" | b"elifndef" | b"else" => {
                     let Some(group) = groups.last_mut() else {
-                        self.note(DiagnosticKind::BadDirective, spot, "it belongs to no #if".to_owned());
+                        self.note(DiagnosticKind::BadDirective, spot, "it has no #if".to_owned());
                         continue;
                     };
                     group.around = self.branches.add(group.around, group.last.clone(), false);
@@ -339,7 +340,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
                         (open && self.holds(&test)?, branch)
                     };
                     self.branch = branch;
-                    // A second `#else` finds the group done, and so counts for nothing, as it should.
+                    // At a second `#else` a branch was already active, so it is inactive, as it should be.
                     if let Some(group) = groups.last_mut() {
                         group.counts = counts;
                         group.done |= counts;
@@ -347,29 +348,29 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
                 }
                 b"endif" => match groups.pop() {
                     Some(group) => self.branch = group.outer_branch,
-                    None => self.note(DiagnosticKind::BadDirective, spot, "it belongs to no #if".to_owned()),
+                    None => self.note(DiagnosticKind::BadDirective, spot, "it has no #if".to_owned()),
                 },
-                b"define" if !counts => self.skip(source, number, directive, behind),
+                b"define" if !counts => self.skip(source, number, directive, after),
                 _ if !counts => {}
-                b"define" => self.define_as(directive, behind, spot)?,
+                b"define" => self.define_as(directive, after, spot)?,
                 b"undef" => {
-                    let tokens = directive.tokens(behind, spot.file, 0);
+                    let tokens = directive.tokens(after, spot.file, 0);
                     if let Some(name) = tokens.first().filter(|name| !self.pinned.contains(&name.text)) {
                         self.macros.table.remove(&name.text);
                     }
                 }
-                b"include" | b"include_next" | b"import" => self.include_as(source, directive, behind, spot, depth)?,
+                b"include" | b"include_next" | b"import" => self.include_as(source, directive, after, spot, depth)?,
                 b"error" => {
-                    let text = String::from_utf8_lossy(directive.rest(behind)).into_owned();
+                    let text = String::from_utf8_lossy(directive.rest(after)).into_owned();
                     self.note(DiagnosticKind::Error, spot, text);
                 }
-                b"pragma" if directive.rest(behind) == b"once" => {
+                b"pragma" if directive.rest(after) == b"once" => {
                     self.once.insert(source.number);
                 }
                 b"pragma" | b"warning" | b"line" | b"ident" | b"sccs" | b"assert" | b"unassert" => {}
-                _ if name.is_empty() && directive.rest(behind).is_empty() => {}
+                _ if name.is_empty() && directive.rest(after).is_empty() => {}
                 _ => {
-                    let text = format!("no directive: #{}", String::from_utf8_lossy(directive.rest(0)));
+                    let text = format!("unknown directive: #{}", String::from_utf8_lossy(directive.rest(0)));
                     self.note(DiagnosticKind::BadDirective, spot, text);
                 }
             }
@@ -400,8 +401,8 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         }
     }
 
-    fn define_as(&mut self, directive: &Directive, behind: usize, spot: TokenPosition) -> Result<()> {
-        let tokens = directive.tokens(behind, spot.file, self.branch);
+    fn define_as(&mut self, directive: &Directive, after: usize, spot: TokenPosition) -> Result<()> {
+        let tokens = directive.tokens(after, spot.file, self.branch);
         self.macros.spend(tokens.len())?;
         let mut tokens = tokens.into_iter();
         match tokens.next() {
@@ -419,13 +420,13 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         Ok(())
     }
 
-    /// Remembers a definition that does not count, by its place alone: most are never asked for.
-    fn skip(&mut self, source: &Rc<HeaderText>, number: usize, directive: &Directive, behind: usize) {
-        let rest = directive.rest(behind);
+    /// Remembers a skipped definition by its position only: most are never needed.
+    fn skip(&mut self, source: &Rc<HeaderText>, number: usize, directive: &Directive, after: usize) {
+        let rest = directive.rest(after);
         let length = rest.iter().position(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_'));
         let name: MacroName = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default().into();
         let known = self.skipped.entry(name).or_default();
-        // A header that is read twice would tell each twice.
+        // A header that is read twice would list each twice.
         if known.len() < MOST_ALTERNATIVES
             && !known.iter().any(|known| known.source.number == source.number && known.directive == number)
         {
@@ -437,16 +438,16 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         &mut self,
         source: &Rc<HeaderText>,
         directive: &Directive,
-        behind: usize,
+        after: usize,
         spot: TokenPosition,
         depth: usize,
     ) -> Result<()> {
-        let mut written = String::from_utf8_lossy(directive.rest(behind)).into_owned();
+        let mut written = String::from_utf8_lossy(directive.rest(after)).into_owned();
         if !written.starts_with(['"', '<']) {
-            let tokens = self.macros.expand(directive.tokens(behind, spot.file, 0), false)?;
+            let tokens = self.macros.expand(directive.tokens(after, spot.file, 0), false)?;
             written = tokens.iter().map(|token| String::from_utf8_lossy(&token.text).into_owned()).collect();
         }
-        let (name, beside) = if let Some(rest) = written.strip_prefix('<') {
+        let (name, including) = if let Some(rest) = written.strip_prefix('<') {
             (rest.split_once('>').map(|(name, _)| name), None)
         } else {
             let quoted = written.strip_prefix('"').and_then(|rest| rest.split_once('"'));
@@ -459,7 +460,7 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
         if !(self.follows)(name, &source.path) {
             return Ok(());
         }
-        match self.find(name, beside)? {
+        match self.find(name, including)? {
             Some(found) => self.process(&found, depth + 1),
             None => {
                 self.note(DiagnosticKind::MissingHeader, spot, name.to_owned());
@@ -469,10 +470,10 @@ impl<'a, H: HeaderSource> Preprocessor<'a, H> {
     }
 }
 
-/// The question that `#if` and its like ask; in what follows, as if it were written out.
+/// The condition of `#if`, `#ifdef` and so on, as the expression of an `#if`.
 fn test(directive: &Directive, spot: TokenPosition, branch: u32) -> Test {
-    let (name, behind) = directive.name();
-    let mut tokens = directive.tokens(behind, spot.file, branch);
+    let (name, after) = directive.name();
+    let mut tokens = directive.tokens(after, spot.file, branch);
     let before: &[u8] = match name {
         b"ifdef" | b"elifdef" => b"defined",
         b"ifndef" | b"elifndef" => b"!defined",
@@ -486,7 +487,7 @@ fn test(directive: &Directive, spot: TokenPosition, branch: u32) -> Test {
     Test { spot, text: format!("#{written}"), tokens }
 }
 
-/// As behind a space: so a bracket at the start is no list of parameters.
+/// Marks the first token as preceded by a space, so that a bracket at the start is not a list of parameters.
 fn spaced(mut tokens: Vec<PreprocessorToken>) -> Vec<PreprocessorToken> {
     if let Some(first) = tokens.first_mut() {
         first.spaced = true;

@@ -1,4 +1,4 @@
-//! The preprocessor by example, each with headers of its own.
+//! Examples of the preprocessor, each with its own headers.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ fn include() -> Vec<IncludeFolder> {
     vec![IncludeFolder { prefix: String::new(), path: "include/".to_owned() }]
 }
 
-fn told(expansion: &Expansion) -> String {
+fn text_of(expansion: &Expansion) -> String {
     let word = |part: &ExpandedPart| match &part.text {
         Spelled::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Spelled::Token(token) => format!("<{token}>"),
@@ -32,38 +32,38 @@ fn told(expansion: &Expansion) -> String {
     expansion.parts.iter().map(word).collect()
 }
 
-/// What `IT` becomes in a header.
+/// The expansion of `IT` in a header.
 fn becomes(header: &str) -> String {
     let tree = tree(&[("include/it.h", header)]);
     let folders = include();
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     assert!(source.include("it.h").unwrap());
-    told(&source.expand("IT").unwrap().expect("IT is defined"))
+    text_of(&source.expand("IT").unwrap().expect("IT is defined"))
 }
 
-/// The error by which a header is given up.
+/// The error of a header that exceeds a limit.
 fn gives_up(files: &[(&str, &str)], limits: PreprocessorLimits) -> Error {
     let tree = tree(files);
     let folders = include();
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, limits);
     match source.include("it.h").and_then(|_| source.expand("IT")) {
         Err(error) => error,
-        Ok(expansion) => panic!("it came to {expansion:?}"),
+        Ok(expansion) => panic!("it expanded to {expansion:?}"),
     }
 }
 
 #[test]
-fn literals_stand_behind_each_other_whatever_macros_they_come_from() {
+fn literals_of_several_macros_are_joined() {
     assert_eq!(becomes("#define A \"SMP \"\n#define B A \"x\"\n#define IT \\\n\t\"1.0 \" B\n"), "1.0 SMP x");
 }
 
 #[test]
-fn a_name_that_nothing_defines_is_left_over() {
+fn an_undefined_name_remains() {
     assert_eq!(becomes("#define IT UTS_RELEASE \" \"\n"), "<UTS_RELEASE> ");
 }
 
 #[test]
-fn stringify_takes_what_its_argument_becomes() {
+fn stringify_uses_the_expansion_of_its_argument() {
     let stringify = "#define __stringify_1(x...) #x\n#define __stringify(x...) __stringify_1(x)\n";
     assert_eq!(becomes(&format!("{stringify}#define V 7\n#define IT \"ARMv\" __stringify(V) \" \"\n")), "ARMv7 ");
     assert_eq!(becomes(&format!("{stringify}#define V \"fsf\"\n#define IT __stringify(V)\n")), "\"fsf\"");
@@ -71,12 +71,12 @@ fn stringify_takes_what_its_argument_becomes() {
 }
 
 #[test]
-fn pasting_makes_names_and_empty_arguments_are_nothing() {
+fn pasting_creates_names_and_empty_arguments_vanish() {
     assert_eq!(becomes("#define AB \"ab\"\n#define P(a, b) a ## b\n#define IT P(A, B) P(, AB) P(AB,)\n"), "ababab");
 }
 
 #[test]
-fn gccs_comma_goes_with_the_arguments() {
+fn gcc_removes_the_comma_without_arguments() {
     let format = "#define F(a, ...) G(a, ## __VA_ARGS__)\n#define G(...) H(__VA_ARGS__)\n#define H(...) #__VA_ARGS__\n";
     assert_eq!(becomes(&format!("{format}#define IT F(1) F(1, 2, 3)\n")), "11, 2, 3");
 }
@@ -88,8 +88,8 @@ fn a_macro_is_not_expanded_within_itself() {
 }
 
 #[test]
-fn is_enabled_is_what_kconfig_h_makes_of_it() {
-    // The macros of include/linux/kconfig.h, by the same trick and in other words.
+fn is_enabled_works_as_in_kconfig_h() {
+    // The macros of include/linux/kconfig.h, with the same trick and other names.
     let kconfig = "#define PLACE_1 0,\n#define SECOND(a, b, ...) b\n#define IS_SET(x) SET_(x)\n#define SET_(x) SET__(PLACE_##x)\n\
                    #define SET__(y) SECOND(y 1, 0)\n#define CONFIG_A 1\n";
     let it = "#if IS_SET(CONFIG_A) && !IS_SET(CONFIG_B)\n#define IT \"yes\"\n#else\n#define IT \"no\"\n#endif\n";
@@ -97,7 +97,7 @@ fn is_enabled_is_what_kconfig_h_makes_of_it() {
 }
 
 #[test]
-fn conditions_count_as_in_c() {
+fn conditions_are_evaluated_as_in_c() {
     let holds = |expression: &str| {
         let header = format!(
             "#define THREE 3\n#define HAS defined(THREE)\n#if {expression}\n#define IT \"1\"\n#else\n#define IT \"0\"\n#endif\n"
@@ -127,7 +127,7 @@ fn conditions_count_as_in_c() {
 }
 
 #[test]
-fn what_can_not_be_read_is_a_note_with_its_line() {
+fn errors_are_diagnostics_with_their_lines() {
     let tree = tree(&[(
         "include/it.h",
         "#define IT \"\"\n#include <gone.h>\n#error no family\n#if 1 / 0\n#endif\n#frob x\n#if 1\n",
@@ -149,7 +149,7 @@ fn what_can_not_be_read_is_a_note_with_its_line() {
 }
 
 #[test]
-fn headers_are_found_beside_and_in_folders_in_their_order() {
+fn headers_are_found_next_to_the_file_and_in_the_folders_in_order() {
     let files = [
         (
             "include/it.h",
@@ -164,14 +164,14 @@ fn headers_are_found_beside_and_in_folders_in_their_order() {
     folders.push(IncludeFolder { prefix: "asm/".to_owned(), path: "include/asm-i386/".to_owned() });
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     assert!(source.include("it.h").unwrap());
-    assert_eq!(told(&source.expand("IT").unwrap().unwrap()), "near i386 named");
+    assert_eq!(text_of(&source.expand("IT").unwrap().unwrap()), "near i386 named");
     for no_name in ["../../etc/passwd", "/etc/passwd", "a\0b.h", &"x".repeat(256)] {
         assert!(!source.include(no_name).unwrap(), "{no_name}");
     }
 }
 
 #[test]
-fn each_part_says_its_line_and_what_put_it_there() {
+fn each_part_has_its_line_and_conditions() {
     let header = "#ifdef CONFIG_A\n# define W \"a \"\n#elif defined CONFIG_B && !defined(CONFIG_C)\n# define W \"b \"\n#else\n# define W \"\"\n#endif\n#define IT \\\n\tW\n";
     let tree = tree(&[("include/it.h", header)]);
     let folders = include();
@@ -198,17 +198,17 @@ fn each_part_says_its_line_and_what_put_it_there() {
 }
 
 #[test]
-fn a_pinned_name_stays_what_was_given() {
+fn a_pinned_name_keeps_its_value() {
     let tree = tree(&[("include/it.h", "#undef IT\n#define IT \"stale\"\n")]);
     let folders = include();
     let mut source = Preprocessor::new(&tree, &folders, &|_, _| true, PreprocessorLimits::default());
     source.pin("IT", "\"new\"", &Location { file: "Makefile".into(), line: 4 });
     source.include("it.h").unwrap();
-    assert_eq!(told(&source.expand("IT").unwrap().unwrap()), "new");
+    assert_eq!(text_of(&source.expand("IT").unwrap().unwrap()), "new");
 }
 
 #[test]
-fn what_never_ends_is_an_error() {
+fn endless_headers_are_an_error() {
     let loops = gives_up(&[("include/it.h", "#include \"it.h\"\n")], PreprocessorLimits::default());
     assert_eq!(loops.kind(), ErrorKind::TooLarge);
     let doubles = gives_up(
@@ -245,7 +245,7 @@ fn what_never_ends_is_an_error() {
 }
 
 #[test]
-fn deep_brackets_and_signs_are_no_expression() {
+fn deep_nesting_is_not_an_expression() {
     for deep in ["(".repeat(100_000), "!".repeat(100_000), "1 ? ".repeat(100_000), "- ".repeat(100_000)] {
         assert_eq!(becomes(&format!("#define IT \"it\"\n#if {deep}\n#undef IT\n#endif\n")), "it");
     }
@@ -254,9 +254,9 @@ fn deep_brackets_and_signs_are_no_expression() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Any bytes, and any order of what headers are made of, come to an end and never to a panic.
+    /// Any bytes, and any sequence of tokens, terminate without a panic.
     #[test]
-    fn anything_comes_to_an_end(words in prop::collection::vec(word(), 0..200), noise in prop::collection::vec(any::<u8>(), 0..50)) {
+    fn any_input_terminates(words in prop::collection::vec(word(), 0..200), noise in prop::collection::vec(any::<u8>(), 0..50)) {
         let mut bytes = words.concat().into_bytes();
         bytes.extend(&noise);
         bytes.extend_from_slice(words.concat().as_bytes());

@@ -1,25 +1,25 @@
-//! A header's directives as tokens: comments gone, spliced lines joined, everything that is no directive passed over.
+//! A header's directives as tokens: comments are removed, spliced lines joined, and all other lines skipped.
 
 use std::rc::Rc;
 
-/// What a token is, as far as preprocessing tells tokens apart (C11 6.4).
+/// The class of a preprocessing token (C11 6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenClass {
-    /// A name: what may be a macro.
+    /// A name, which can be a macro.
     Name,
     /// A preprocessing number.
     Number,
-    /// A string literal, with its quotation marks and its prefix, if it has one.
+    /// A string literal, with its quotation marks and its prefix, if any.
     Text,
     /// A character constant.
     Character,
     /// An operator, a bracket, or any other character.
     Sign,
-    /// Nothing, where an empty argument stands beside `##` (C11 6.10.3.3).
+    /// A placemarker: an empty argument next to `##` (C11 6.10.3.3).
     Nothing,
 }
 
-/// Where a token was written: the number of its file, and its line there.
+/// The position of a token: the number of its file, and its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TokenPosition {
     pub(super) file: u32,
@@ -36,7 +36,7 @@ pub(super) struct PreprocessorToken {
     /// A macro's name within its own expansion: never expanded again (C11 6.10.3.4).
     pub(super) settled: bool,
     pub(super) spot: TokenPosition,
-    /// The number of the conditions under which it was written.
+    /// The number of the branch that contains it.
     pub(super) branch: u32,
 }
 
@@ -50,7 +50,7 @@ impl PreprocessorToken {
     }
 }
 
-/// A directive: what stands between `#` and the end of its line, without comments.
+/// A directive: the text between `#` and the end of its line, without comments.
 #[derive(Debug)]
 pub(super) struct Directive {
     text: Vec<u8>,
@@ -64,12 +64,12 @@ impl Directive {
         self.lines.first().map_or(0, |&(_, line)| line)
     }
 
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub(super) fn length(&self) -> usize {
         self.text.len()
     }
 
-    /// The directive's name (`define`), and the offset behind it.
+    /// The directive's name (`define`), and the offset after it.
     pub(super) fn name(&self) -> (&[u8], usize) {
         let start = self.text.iter().position(|byte| !is_space(*byte)).unwrap_or(self.text.len());
         let rest = self.text.get(start..).unwrap_or_default();
@@ -77,16 +77,16 @@ impl Directive {
         (rest.get(..length).unwrap_or_default(), start + length)
     }
 
-    /// What stands behind an offset, as it is written.
+    /// The text after an offset.
     pub(super) fn rest(&self, from: usize) -> &[u8] {
         self.text.get(from..).unwrap_or_default().trim_ascii()
     }
 
-    /// The tokens behind an offset.
+    /// The tokens after an offset.
     pub(super) fn tokens(&self, from: usize, file: u32, branch: u32) -> Vec<PreprocessorToken> {
         let spot = |at: usize| {
-            let behind = self.lines.partition_point(|&(offset, _)| offset <= at);
-            let line = self.lines.get(behind.saturating_sub(1)).map_or(0, |&(_, line)| line);
+            let next = self.lines.partition_point(|&(offset, _)| offset <= at);
+            let line = self.lines.get(next.saturating_sub(1)).map_or(0, |&(_, line)| line);
             TokenPosition { file, line }
         };
         let mut tokens = Vec::new();
@@ -108,12 +108,12 @@ impl Directive {
     }
 }
 
-/// The tokens of a text that is no file's: of a definition that was given, of two tokens pasted together.
+/// The tokens of a text that is not in a file: of a given definition, of two tokens pasted together.
 pub(super) fn tokens_of(text: &[u8], spot: TokenPosition, branch: u32) -> Vec<PreprocessorToken> {
     Directive { text: text.to_vec(), lines: vec![(0, spot.line)] }.tokens(0, spot.file, branch)
 }
 
-/// The directives of a file, in their order.
+/// The directives of a file, in order.
 pub(super) fn directives(bytes: &[u8]) -> Vec<Directive> {
     let mut found = Vec::new();
     let mut reader = SourceReader { bytes, at: 0, line: 1 };
@@ -133,7 +133,7 @@ struct SourceReader<'a> {
 }
 
 impl SourceReader<'_> {
-    /// Passes over backslashes at ends of lines. As gcc does, spaces between the two are allowed, and `\r\n` is an end.
+    /// Skips backslashes at ends of lines. As in gcc, spaces between the two are allowed, and `\r\n` is an end.
     fn splice(&mut self) {
         while self.bytes.get(self.at) == Some(&b'\\') {
             let rest = self.bytes.get(self.at + 1..).unwrap_or_default();
@@ -161,7 +161,7 @@ impl SourceReader<'_> {
     }
 }
 
-/// Reads one line to its end; a directive's text if it is one.
+/// Reads one line; the directive, if it is one.
 fn logical_line(reader: &mut SourceReader) -> Option<Directive> {
     let mut text: Vec<u8> = Vec::new();
     let mut lines: Vec<(usize, u32)> = Vec::new();
@@ -234,7 +234,7 @@ struct Lexeme {
     end: usize,
 }
 
-/// The token at or behind an offset.
+/// The token at or after an offset.
 fn next(text: &[u8], from: usize) -> Option<Lexeme> {
     let start = from + text.get(from..)?.iter().position(|&byte| !is_space(byte))?;
     let rest = text.get(start..)?;
@@ -258,7 +258,7 @@ fn next(text: &[u8], from: usize) -> Option<Lexeme> {
     Some(Lexeme { kind, start, end: start + length })
 }
 
-/// Those of more than one character, the longest first (C11 6.4.6).
+/// Punctuators of more than one character, the longest first (C11 6.4.6).
 const SIGNS: [&[u8]; 23] = [
     b"<<=", b">>=", b"...", b"->", b"++", b"--", b"<<", b">>", b"<=", b">=", b"==", b"!=", b"&&", b"||", b"*=", b"/=",
     b"%=", b"+=", b"-=", b"&=", b"^=", b"|=", b"##",
@@ -284,7 +284,7 @@ fn number(bytes: &[u8]) -> usize {
     length
 }
 
-/// A literal from its quotation mark on. One that does not end is no literal, and what follows it can't be told apart.
+/// A literal from its quotation mark on. Without an end it is not a literal, and the text after it cannot be split into tokens.
 fn quoted(bytes: &[u8], quote: u8) -> (TokenClass, usize) {
     let mut at = 1;
     while let Some(&byte) = bytes.get(at) {
@@ -300,7 +300,7 @@ pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c)
 }
 
-/// Part of a name: gcc takes `$` and bytes beyond ASCII as such too.
+/// Is it part of a name? gcc also accepts `$` and bytes that are not ASCII.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
@@ -309,7 +309,7 @@ fn is_name_byte(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Vec<(String, Vec<String>)> {
+    fn words_of(text: &str) -> Vec<(String, Vec<String>)> {
         let directives = directives(text.as_bytes());
         let words = |tokens: Vec<PreprocessorToken>| {
             let word =
@@ -319,8 +319,8 @@ mod tests {
         directives
             .iter()
             .map(|directive| {
-                let (name, behind) = directive.name();
-                (String::from_utf8_lossy(name).into_owned(), words(directive.tokens(behind, 0, 0)))
+                let (name, after) = directive.name();
+                (String::from_utf8_lossy(name).into_owned(), words(directive.tokens(after, 0, 0)))
             })
             .collect()
     }
@@ -330,7 +330,7 @@ mod tests {
         let text =
             "struct s;\n# define A \\\n\t\"x \" \\\n  B /* and\n more */ C // end\nint don't = '#';\n  #undef A\n";
         assert_eq!(
-            told(text),
+            words_of(text),
             [
                 ("define".to_owned(), ["A@2", "\"x \"@3", "B@4", "C@5"].map(str::to_owned).to_vec()),
                 ("undef".to_owned(), vec!["A@7".to_owned()])
@@ -339,22 +339,22 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_directive_within_a_comment_or_a_text_is_none() {
-        assert_eq!(told("/*\n#define A\n*/\nchar *s = \"/*\";\n// x \\\n#define B\nint x; #define C\n"), []);
-        assert_eq!(told("/* a */ #define D\n")[0].0, "define");
+    fn directives_in_comments_and_strings_are_ignored() {
+        assert_eq!(words_of("/*\n#define A\n*/\nchar *s = \"/*\";\n// x \\\n#define B\nint x; #define C\n"), []);
+        assert_eq!(words_of("/* a */ #define D\n")[0].0, "define");
     }
 
     #[test]
-    fn windows_line_ends_are_ends_of_lines() {
+    fn carriage_returns_are_part_of_the_line_end() {
         assert_eq!(
-            told("#define A \\\r\n \"b\"\r\n#undef A\r\n")[0],
+            words_of("#define A \\\r\n \"b\"\r\n#undef A\r\n")[0],
             ("define".to_owned(), vec!["A@1".to_owned(), "\"b\"@2".to_owned()])
         );
     }
 
     #[test]
-    fn numbers_signs_and_literals_end_where_they_end() {
-        let words = &told("#if 0x1fUL>=1e+3&&x->y##z...'\\''L\"a\\\"b\"+\"open\n")[0].1;
+    fn numbers_punctuators_and_literals_are_split() {
+        let words = &words_of("#if 0x1fUL>=1e+3&&x->y##z...'\\''L\"a\\\"b\"+\"open\n")[0].1;
         let bare: Vec<&str> = words.iter().map(|word| word.split('@').next().unwrap()).collect();
         assert_eq!(
             bare,

@@ -1,4 +1,4 @@
-//! The architecture of a tree, from what would decide it for make.
+//! The architecture of a tree, determined from what would decide it for make.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) struct TreeRoots<'t> {
 }
 
 impl TreeRoots<'_> {
-    /// The name below `arch/`, by what would decide it for make, then by what the last build left.
+    /// The name below `arch/`: from what would decide it for make, else from what the last build left.
     pub(super) fn find_srcarch(
         &self,
         asked: Option<&str>,
@@ -64,14 +64,14 @@ impl TreeRoots<'_> {
         None
     }
 
-    /// `include/asm` (in the output folder of an old build `include2/asm`): a link to `asm-ARCH`, up to 2.6.32.
+    /// `include/asm` (`include2/asm` in the output folder of an old build): a link to `asm-ARCH`, up to 2.6.32.
     fn asm_link(&self) -> Option<(PathBuf, String)> {
         ["include/asm", "include2/asm"].iter().find_map(|below| {
             let link = self.object.join(below);
             let target = fs::read_link(&link).ok()?;
             let name = target.file_name()?.to_str()?;
             let arch = match name {
-                // Some architectures of 2.6.26 to 2.6.32 keep them below arch/: ../arch/x86/include/asm.
+                // Some architectures of 2.6.26 to 2.6.32 have them below arch/: ../arch/x86/include/asm.
                 "asm" => target.parent()?.parent()?.file_name()?.to_str()?,
                 name => name.strip_prefix("asm-")?,
             };
@@ -79,7 +79,7 @@ impl TreeRoots<'_> {
         })
     }
 
-    /// What `ARCH` is called below `arch/` (`SRCARCH` of the top Makefile, since 2.6.24 another than `ARCH` for some).
+    /// The folder of an `ARCH` below `arch/` (`SRCARCH` of the top Makefile, since 2.6.24 different from `ARCH` for some).
     fn below_arch(&self, arch: &str) -> String {
         let has = |name: &str| self.source.join("arch").join(name).is_dir();
         let merged = match arch {
@@ -95,13 +95,12 @@ impl TreeRoots<'_> {
         if has(merged) || !has(arch) { merged.to_owned() } else { arch.to_owned() }
     }
 
-    /// The architecture that options are of, and the place of the option that says so.
+    /// The architecture of a configuration, and the line of the option that identifies it.
     pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, FileLine)> {
         self.by_option(options).map(|(arch, option)| (arch, options.place(option)))
     }
 
-    /// The architecture by the option that each sets for itself. Where none is known (`CONFIG_X86` in a tree that has
-    /// no arch/ at all), the modern name.
+    /// The architecture, by the option that each one sets. The modern name if the tree has no arch/ folder.
     fn by_option(&self, options: &Options) -> Option<(String, &'static str)> {
         let &(option, arch) = ARCHITECTURES.iter().find(|(option, _)| options.is_yes(option))?;
         let arch = match (arch, options.is_yes("X86_64"), options.is_yes("64BIT")) {
@@ -120,7 +119,7 @@ impl TreeRoots<'_> {
     }
 }
 
-/// The option by which an architecture's Kconfig says that it is this one. The more special before the more general.
+/// The option that identifies an architecture in its Kconfig. The more specific ones come first.
 const ARCHITECTURES: [(&str, &str); 27] = [
     ("UML", "um"),
     ("X86", "x86"),

@@ -1,4 +1,4 @@
-//! The compiler that a configuration records, beside the one that would be used.
+//! The compiler that a configuration records, and the one that would be used.
 //!
 //! It is recorded as CONFIG_CC_VERSION_TEXT (since 4.18) with CONFIG_GCC_VERSION or CONFIG_CLANG_VERSION, before that in
 //! a comment of the configuration (`# Compiler: …`, 5.0 and around), and by a full build in compile.h (LINUX_COMPILER).
@@ -18,13 +18,13 @@ use crate::error::Result;
 /// Two compilers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Compilers {
-    /// The one that the tree was configured with or built by.
+    /// The compiler that the tree was configured or built with.
     pub recorded: Option<Compiler>,
-    /// The one that would be used now; `None` where it can't be run.
+    /// The compiler that would be used now; `None` if it cannot be run.
     pub here: Option<Compiler>,
-    /// The command that was asked: `gcc`, or of `CC` and `CROSS_COMPILE`.
+    /// The command of that compiler: `gcc`, or from `CC` and `CROSS_COMPILE`.
     pub command: String,
-    /// Why it could not be asked.
+    /// Why it could not be run.
     pub missing: Option<String>,
 }
 
@@ -37,9 +37,9 @@ pub struct Compiler {
     pub major: u32,
     /// Its whole version: `12.2.0`.
     pub version: String,
-    /// The line that says so.
+    /// The line that contains the version.
     pub text: String,
-    /// Where it is recorded; `None` for what a program said.
+    /// Where it is recorded; `None` for the output of a program.
     pub place: Option<FileLine>,
 }
 
@@ -53,15 +53,15 @@ pub enum CompilerFamily {
     Clang,
 }
 
-/// The longest that a compiler may take to say its version.
+/// The time limit for a compiler to print its version.
 const LIMIT: Duration = Duration::from_secs(10);
 
 impl Compilers {
-    /// Both. `cc` and `cross` are what would be given as `CC=` and `CROSS_COMPILE=`.
+    /// Both compilers. `cc` and `cross` are the values that make would get as `CC=` and `CROSS_COMPILE=`.
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Io`] for a record that is there and can't be read.
+    /// [`crate::error::ErrorKind::Io`] for a file that records a compiler and cannot be read.
     pub fn read(layout: &TreeLayout, config: Option<&Options>, cc: Option<&str>, cross: Option<&str>) -> Result<Self> {
         let recorded = recorded(layout, config)?;
         let command = command(layout, cc, cross);
@@ -71,10 +71,10 @@ impl Compilers {
         let (here, missing) = match answer {
             Ok(answer) => match Compiler::parse(answer.stdout.lines().next().unwrap_or_default(), None) {
                 Some(compiler) => (Some(compiler), None),
-                None => (None, Some(format!("{command} --version says no version"))),
+                None => (None, Some(format!("{command} --version prints no version"))),
             },
             Err(ProgramFailure::Missing) => (None, Some(format!("{program} is not installed here"))),
-            Err(ProgramFailure::Failed(why)) => (None, Some(format!("{command} could not be asked: {why}"))),
+            Err(ProgramFailure::Failed(why)) => (None, Some(format!("{command} could not be run: {why}"))),
         };
         Ok(Compilers { recorded, here, command, missing })
     }
@@ -88,18 +88,18 @@ impl Compilers {
 }
 
 impl Compiler {
-    /// Is it of the same family and major version?
+    /// Do both have the same family and major version?
     pub fn is_like(&self, other: &Compiler) -> bool {
         (self.family, self.major) == (other.family, other.major)
     }
 
-    /// Reads the line by which a compiler tells its version, or by which a kernel records it.
+    /// Parses the line in which a compiler prints its version, or a kernel records it.
     pub fn parse(text: &str, place: Option<FileLine>) -> Option<Self> {
         let after = |words: &str| text.split_once(words).and_then(|(_, rest)| rest.split_whitespace().next());
         let (family, version) = match (after("clang version "), after("gcc version ")) {
             (Some(version), _) => (CompilerFamily::Clang, version),
             (None, Some(version)) => (CompilerFamily::Gcc, version),
-            (None, None) => (CompilerFamily::Gcc, behind_the_brackets(text)?),
+            (None, None) => (CompilerFamily::Gcc, outside_of_brackets(text)?),
         };
         let end = version.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(version.len());
         let version = version.get(..end)?.trim_end_matches('.');
@@ -109,7 +109,7 @@ impl Compiler {
 }
 
 impl Compiler {
-    /// The compiler that a kernel's version line names: `Linux version 6.1.0-56-amd64 (BUILDER) (gcc-12 (Debian
+    /// The compiler that a kernel's banner names: `Linux version 6.1.0-56-amd64 (BUILDER) (gcc-12 (Debian
     /// 12.2.0-14+deb12u1) 12.2.0, GNU ld …) #1 …`, before 5.8 `(gcc version 8.3.0 (Debian 8.3.0-6))`.
     pub fn of_banner(banner: &str) -> Option<Self> {
         let start =
@@ -121,8 +121,8 @@ impl Compiler {
 }
 
 /// The version in `gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0`, and in Red Hat's `gcc (GCC) 4.8.5 20150623 (Red Hat
-/// 4.8.5-44)`: the first that stands in no brackets.
-fn behind_the_brackets(text: &str) -> Option<&str> {
+/// 4.8.5-44)`: the first version outside of brackets.
+fn outside_of_brackets(text: &str) -> Option<&str> {
     let is_version = |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
     let mut depth = 0_usize;
     let mut outside = text.split_inclusive(['(', ')']).filter_map(|piece| {
@@ -182,13 +182,13 @@ fn recorded(layout: &TreeLayout, config: Option<&Options>) -> Result<Option<Comp
     Ok(None)
 }
 
-/// What make would call: `CC` of the caller, else the one that a package forces, else `gcc` with the prefix. What a tree
-/// names is only called if it is the bare name of a compiler, since a tree may be anyone's.
+/// The compiler that make would run: `CC` of the caller, else the one that a package forces, else `gcc` with the prefix. A
+/// compiler that a tree names is only run if it is a bare name, because a tree can come from anybody.
 fn command(layout: &TreeLayout, cc: Option<&str>, cross: Option<&str>) -> String {
     if let Some(cc) = cc.filter(|cc| !cc.trim().is_empty()) {
         return cc.trim().to_owned();
     }
-    // The package overrides what make is given. Of Debian's, 7.2 has it: gcc goes by its full name there.
+    // The package overrides the value that make gets. Debian's 7.2 does this, to call gcc by its full name.
     let forced_cross = layout.forced_cross.as_ref().map(|forced| forced.value.as_str()).filter(|word| is_prefix(word));
     let cross = forced_cross.or(cross).unwrap_or_default();
     let forced = layout.forced_compiler.as_ref().and_then(|forced| forced.value.split_whitespace().next_back());
@@ -197,7 +197,7 @@ fn command(layout: &TreeLayout, cc: Option<&str>, cross: Option<&str>) -> String
     format!("{cross}{}", forced.unwrap_or("gcc"))
 }
 
-/// `x86_64-linux-gnu-`: no path, since nothing that a tree names is run but by its bare name.
+/// `x86_64-linux-gnu-`: not a path, because programs that a tree names are only run by their bare names.
 fn is_prefix(word: &str) -> bool {
     word.ends_with('-') && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernels_version_line_names_its_compiler() {
+    fn a_kernels_banner_names_its_compiler() {
         let of =
             |banner: &str| Compiler::of_banner(banner).map(|found| (found.family, found.major, found.text)).unwrap();
         let debian = "Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) \
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_bare_name_of_a_compiler_is_called() {
+    fn only_the_bare_name_of_a_compiler_is_run() {
         for (word, is) in
             [("gcc", true), ("gcc-12", true), ("clang-16", true), ("/tmp/gcc", false), ("gcc-12;x", false)]
         {

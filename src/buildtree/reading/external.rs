@@ -1,32 +1,32 @@
-//! Other programs, asked with a time limit: git and compilers. Nothing that a tree names is run but by its bare name.
+//! Runs other programs with a time limit: git, make and compilers. A program that a tree names is only run by its bare name.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a program answered.
+/// The output of a program.
 pub(crate) struct ProgramOutput {
-    /// Did it end well?
+    /// Was its exit status 0?
     pub(crate) ok: bool,
-    /// What it wrote, without white space at its end.
+    /// Its standard output, without white space at the end.
     pub(crate) stdout: String,
-    /// What it complained about.
+    /// Its standard error, likewise.
     pub(crate) stderr: String,
 }
 
-/// Why there is no answer.
+/// Why there is no output.
 #[derive(Debug)]
 pub(crate) enum ProgramFailure {
-    /// There is no such program.
+    /// The program is not installed.
     Missing,
-    /// It took longer than it may, or could not be run; in words.
+    /// It exceeded the time limit, or could not be run; in words.
     Failed(String),
 }
 
-/// The most that is kept of what a program writes.
+/// How much of a program's output is kept, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// Runs a program to its end, or to the end of its time.
+/// Runs a program until it ends, or its time is over.
 pub(crate) fn ask(command: &mut Command, limit: Duration) -> Result<ProgramOutput, ProgramFailure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| match e.kind() {
@@ -53,7 +53,7 @@ pub(crate) fn ask(command: &mut Command, limit: Duration) -> Result<ProgramOutpu
     Ok(ProgramOutput { ok: status.success(), stdout: text(out), stderr: text(err) })
 }
 
-/// Reads all that a program writes, so that it never waits; the beginning is kept.
+/// Reads all output, so that the program never blocks; only the beginning is kept.
 fn drain(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut kept = Vec::new();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_still_is_ended() {
+    fn a_program_that_hangs_is_killed() {
         let start = Instant::now();
         let silent = ask(Command::new("sleep").arg("30"), Duration::from_millis(50));
         assert!(matches!(silent, Err(ProgramFailure::Failed(_))) && start.elapsed() < Duration::from_secs(5));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_is_kept() {
+    fn the_output_is_kept() {
         let answer =
             ask(Command::new("sh").args(["-c", "echo a; echo b >&2; exit 3"]), Duration::from_secs(10)).unwrap();
         assert_eq!((answer.ok, answer.stdout.as_str(), answer.stderr.as_str()), (false, "a", "b"));

@@ -1,4 +1,4 @@
-//! What the last build left in a tree: the files that hold its release, and what modules are built with.
+//! The files that the last build left in a tree: those with its release, and those that a build of modules needs.
 //!
 //! | kernel | the header with `UTS_RELEASE` | the file that make reads |
 //! |---|---|---|
@@ -6,8 +6,7 @@
 //! | 2.6.18 to 2.6.32 | include/linux/utsrelease.h | `.kernelrelease`, since 2.6.20 include/config/kernel.release |
 //! | 2.6.33 on | include/generated/utsrelease.h | include/config/kernel.release |
 //!
-//! Which header counts is told by what the tree's include/linux/vermagic.h includes, and by the version only where that
-//! is not there.
+//! The header that the tree's include/linux/vermagic.h includes counts; only without that file the version decides.
 
 use std::path::{Path, PathBuf};
 
@@ -20,20 +19,20 @@ use crate::buildtree::reading::makefile::KernelNumbers;
 use crate::buildtree::reading::options::Options;
 use crate::error::Result;
 
-/// What the last build left.
+/// The files that the last build left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GeneratedFiles {
-    /// Each file that holds a release, as far as they are there.
+    /// Each existing file that contains a release.
     pub releases: Vec<ReleaseFile>,
-    /// The header whose `UTS_RELEASE` modules carry, of those; `None` where there is none yet.
+    /// The header of those whose `UTS_RELEASE` modules get; `None` if there is none yet.
     pub header: Option<ReleaseFile>,
     /// Where that header is, or would be, below the object folder.
     pub header_path: &'static str,
-    /// What `make` makes before modules can be built, there or missing.
+    /// The files that `make` generates before modules can be built, existing or missing.
     pub parts: Vec<GeneratedPart>,
 }
 
-/// A generated file with a release in it.
+/// A generated file that contains a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleaseFile {
     /// The file and the line in it.
@@ -44,23 +43,23 @@ pub struct ReleaseFile {
     pub is_header: bool,
 }
 
-/// A file that is made before modules are.
+/// A file that is generated before modules are built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GeneratedPart {
     /// Where it is, or would be.
     #[serde(serialize_with = "crate::buildtree::file_line::lossy")]
     pub path: PathBuf,
-    /// What it is for, in words.
+    /// Its purpose, in words.
     pub role: &'static str,
-    /// Is it there?
+    /// Does it exist?
     pub present: bool,
     /// Do modules of this tree need it?
     pub needed: bool,
-    /// What makes it.
+    /// What generates it.
     pub made_by: MadeBy,
 }
 
-/// What makes a missing part.
+/// What generates a missing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MadeBy {
@@ -70,7 +69,7 @@ pub enum MadeBy {
     Make,
 }
 
-/// The files that may hold a release, and whether it is a header.
+/// The files that can contain a release, and whether they are headers.
 const FILES: [(&str, bool); 5] = [
     ("include/linux/version.h", true),
     ("include/linux/utsrelease.h", true),
@@ -80,11 +79,11 @@ const FILES: [(&str, bool); 5] = [
 ];
 
 impl GeneratedFiles {
-    /// Looks for it.
+    /// Looks for the files.
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Io`] for a release file that is there and can't be read.
+    /// [`crate::error::ErrorKind::Io`] for a release file that cannot be read.
     pub fn read(layout: &TreeLayout, version: KernelNumbers, options: Option<&Options>) -> Result<Self> {
         let header_path = header_path(&layout.source.value, version)?;
         let mut folders = vec![&layout.object];
@@ -111,17 +110,17 @@ impl GeneratedFiles {
         Ok(GeneratedFiles { releases, header, header_path, parts })
     }
 
-    /// The parts that modules need and that are missing.
+    /// The files that modules need and that are missing.
     pub fn missing(&self) -> impl Iterator<Item = &GeneratedPart> {
         self.parts.iter().filter(|part| part.needed && !part.present)
     }
 }
 
-/// The header that the version magic's own header includes.
+/// The header that include/linux/vermagic.h includes.
 ///
 /// # Errors
 ///
-/// [`crate::error::ErrorKind::Io`] if that is there and can't be read.
+/// [`crate::error::ErrorKind::Io`] if that cannot be read.
 fn header_path(source: &Path, version: KernelNumbers) -> Result<&'static str> {
     let text = read_text(&source.join("include/linux/vermagic.h"))?.unwrap_or_default();
     let included = FILES.iter().filter(|(_, is_header)| *is_header).find(|(below, _)| {
@@ -140,7 +139,7 @@ fn header_path(source: &Path, version: KernelNumbers) -> Result<&'static str> {
     })
 }
 
-/// Each `#define UTS_RELEASE "…"`, with its line. Red Hat's of 2.6 had several, of which a preprocessor takes one.
+/// Each `#define UTS_RELEASE "…"`, with its line. Red Hat's headers of 2.6 had several, of which the preprocessor uses one.
 fn uts_releases(text: &str) -> Vec<(usize, String)> {
     let found = text.lines().enumerate().filter_map(|(at, line)| {
         let rest = line.trim_start().strip_prefix('#')?.trim_start().strip_prefix("define")?.trim_start();
@@ -156,7 +155,8 @@ fn first_line(text: &str) -> Option<(usize, String)> {
     (!line.is_empty()).then(|| (1, line.to_owned()))
 }
 
-/// What is made before modules are, by age and configuration (targets `prepare` and `scripts` of the top Makefile).
+/// The files that are generated before modules are built, by age and configuration (targets `prepare` and `scripts` of the
+/// top Makefile).
 fn parts(
     layout: &TreeLayout,
     header_path: &'static str,
@@ -171,26 +171,26 @@ fn parts(
     let autoconf = if since((2, 6, 33)) { "include/generated/autoconf.h" } else { "include/linux/autoconf.h" };
     let modpost = if since((2, 6, 6)) { "scripts/mod/modpost" } else { "scripts/modpost" };
     let wanted: [(&str, &'static str, bool, bool, MadeBy); 15] = [
-        // path, role, does this age have it, is it needed, what makes it
+        // path, role, does this age have it, is it needed, what generates it
         (".config", "the configuration", true, false, prepare),
         ("include/config/auto.conf", "the options that make reads", since((2, 6, 18)), true, prepare),
         (autoconf, "the options that the compiler reads", true, true, prepare),
-        (header_path, "the release that modules carry", true, true, prepare),
+        (header_path, "the release of modules", true, true, prepare),
         ("include/config/kernel.release", "the release that make reads", since((2, 6, 20)), false, prepare),
         ("include/generated/bounds.h", "sizes that headers need", since((2, 6, 33)), true, prepare),
-        ("scripts/basic/fixdep", "the build's own dependencies", true, true, prepare),
-        (modpost, "what writes the version magic into modules", true, true, prepare),
-        ("scripts/genksyms/genksyms", "symbol versions", true, modversions && !dwarf, prepare),
-        ("scripts/gendwarfksyms/gendwarfksyms", "symbol versions", dwarf, modversions, prepare),
-        ("tools/objtool/objtool", "what objects are checked with", since((4, 6, 0)), objtool(options), prepare),
-        ("scripts/module.lds", "how modules are linked", since((5, 10, 0)), true, prepare),
-        ("Module.symvers", "what the kernel exports, and the symbol versions", true, modversions, MadeBy::Make),
-        ("System.map", "addresses in the image", true, false, MadeBy::Make),
+        ("scripts/basic/fixdep", "tracks the build's dependencies", true, true, prepare),
+        (modpost, "writes the vermagic into modules", true, true, prepare),
+        ("scripts/genksyms/genksyms", "computes symbol versions", true, modversions && !dwarf, prepare),
+        ("scripts/gendwarfksyms/gendwarfksyms", "computes symbol versions", dwarf, modversions, prepare),
+        ("tools/objtool/objtool", "checks objects", since((4, 6, 0)), objtool(options), prepare),
+        ("scripts/module.lds", "the linker script of modules", since((5, 10, 0)), true, prepare),
+        ("Module.symvers", "the kernel's exports and symbol versions", true, modversions, MadeBy::Make),
+        ("System.map", "the addresses in the image", true, false, MadeBy::Make),
         ("vmlinux", "the image, for BTF of modules", is("DEBUG_INFO_BTF_MODULES"), false, MadeBy::Make),
     ];
     let part = |(below, role, _, needed, made_by)| {
         let mut path = layout.object.join(below);
-        // Debian's headers keep it where it was up to 5.9.
+        // Debian's headers keep it where it was until 5.9.
         if let Some(srcarch) = layout.srcarch.as_ref().filter(|_| below == "scripts/module.lds" && !path.exists()) {
             let kept = layout.object.join("arch").join(&srcarch.value).join("module.lds");
             path = if kept.exists() { kept } else { path };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trees_own_header_decides_before_its_version() {
+    fn the_trees_own_header_takes_precedence_over_its_version() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("include/linux")).unwrap();
         fs::write(
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn half_built_is_told() {
+    fn a_half_built_tree_lists_what_is_missing() {
         let root = tempfile::tempdir().unwrap();
         let put = |below: &str, text: &str| {
             let path = root.path().join(below);

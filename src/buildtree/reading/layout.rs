@@ -1,10 +1,10 @@
 //! Which folder of a tree holds what, and what kind of tree it is.
 //!
-//! A build reads two folders: the source (`srctree`) and the one that it writes to (`objtree`), which are often the same.
-//! In the second, a generated Makefile leads to the first: up to 4.19 by `MAKEARGS := -C SOURCE` (scripts/mkmakefile),
-//! since 4.20 by `include SOURCE/Makefile`. Debian's headers packages are made of the same pieces.
+//! A build uses two folders: the source (`srctree`) and the one that it writes to (`objtree`), which are often the same.
+//! In the second, a generated Makefile refers to the first: up to 4.19 by `MAKEARGS := -C SOURCE` (scripts/mkmakefile),
+//! since 4.20 by `include SOURCE/Makefile`. Debian's headers packages consist of the same parts.
 //!
-//! Nothing is written, and no command is run. Links are followed as make follows them.
+//! Nothing is written, and no program is run. Links are followed as make follows them.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -24,21 +24,22 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct TreeLayout {
     /// What kind of tree it is.
     pub kind: TreeKind,
-    /// Whose package it is, as far as its form tells; `None` for what no package made, or a plain one.
+    /// The distribution whose headers package it is, as far as its form shows; `None` for other trees, and for packages without
+    /// such a form.
     pub packager: Option<Packager>,
-    /// Where the build writes: `.config`, `include/generated`, `Module.symvers`: the folder that was named.
+    /// Where the build writes `.config`, `include/generated` and `Module.symvers`: the folder that was named.
     #[serde(serialize_with = "crate::buildtree::file_line::lossy")]
     pub object: PathBuf,
     /// Where the source's Makefile, `scripts/` and `arch/` are.
     #[serde(serialize_with = "located_path")]
     pub source: Located<PathBuf>,
-    /// The name of the folder below `arch/`: `x86`, in old trees `i386` or `x86_64`. `None` where nothing tells.
+    /// The name of the folder below `arch/`: `x86`, in old trees `i386` or `x86_64`. `None` if it is not known.
     pub srcarch: Option<Located<String>>,
-    /// The release that the tree's own makefiles force upon every build (`override KERNELRELEASE`, Debian's headers).
+    /// The release that the tree's own makefiles force onto every build (`override KERNELRELEASE`, Debian's headers).
     pub forced_release: Option<Located<String>>,
     /// The compiler that they set (`CC`), likewise.
     pub forced_compiler: Option<Located<String>>,
-    /// What they put before the names of compilers (`override CROSS_COMPILE`).
+    /// The prefix that they set for compilers (`override CROSS_COMPILE`).
     pub forced_cross: Option<Located<String>>,
     /// What is odd about it, one line each.
     pub notes: Vec<String>,
@@ -58,15 +59,15 @@ pub enum TreeKind {
     Headers,
 }
 
-/// Whose headers package it is.
+/// The distribution of a headers package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Packager {
-    /// Debian: `linux-headers-RELEASE-FLAVOUR` beside `linux-headers-RELEASE-common`.
+    /// Debian: `linux-headers-RELEASE-FLAVOUR` next to `linux-headers-RELEASE-common`.
     Debian,
     /// Ubuntu: `linux-headers-RELEASE-FLAVOUR`, of links into `linux-headers-RELEASE`.
     Ubuntu,
-    /// Fedora and its kin: `/usr/src/kernels/RELEASE`.
+    /// Fedora and its derivatives: `/usr/src/kernels/RELEASE`.
     Fedora,
     /// Arch: `/usr/lib/modules/RELEASE/build`.
     Arch,
@@ -75,13 +76,12 @@ pub enum Packager {
 }
 
 impl TreeLayout {
-    /// Looks at a folder. `arch` is what would be given as `ARCH=`, where that is known.
+    /// Reads the layout of a folder. `arch` is the value that make would get as `ARCH=`, if any.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is no such folder, or what its Makefile leads to is not there;
-    /// [`ErrorKind::Malformed`] if it is no kernel's tree; [`ErrorKind::Io`] for what can't be read, such as links that
-    /// loop.
+    /// [`ErrorKind::NotFound`] if there is no such folder, or if the folder that its Makefile refers to is missing;
+    /// [`ErrorKind::Malformed`] if it is not a kernel's tree; [`ErrorKind::Io`] if it cannot be read, as with links that loop.
     pub fn read(named: &Path, arch: Option<&str>) -> Result<Self> {
         let mut notes = Vec::new();
         let object = object_folder(named, &mut notes)?;
@@ -118,33 +118,33 @@ impl TreeLayout {
         TreeRoots { object: &self.object, source: &self.source.value }
     }
 
-    /// The architecture that options are of, and the place of the option that says so.
+    /// The architecture of a configuration, and the line of the option that identifies it.
     pub(super) fn architecture_of(&self, options: &Options) -> Option<(String, FileLine)> {
         self.roots().architecture_of(options)
     }
 
-    /// Is the source elsewhere than what is built?
+    /// Are the source and the build in different folders?
     pub fn is_split(&self) -> bool {
         self.object != self.source.value
     }
 
     /// # Errors
     ///
-    /// [`ErrorKind::Malformed`] if the source has nothing of a kernel but a Makefile.
+    /// [`ErrorKind::Malformed`] if the source contains nothing of a kernel except a Makefile.
     fn must_be_kernel(&self) -> Result<()> {
         let source = &self.source.value;
         let holds = ["include/linux", "arch", "scripts", "Kconfig"].iter().any(|name| source.join(name).exists());
         match holds || self.object.join("include").is_dir() {
             true => Ok(()),
             false => {
-                let what = "no kernel's tree: a Makefile with a version, but neither include/linux nor arch/";
+                let what = "not a kernel's tree: a Makefile with a version, but neither include/linux nor arch/";
                 let hint = "name the top folder of a kernel's source, headers or build tree";
                 Err(Error::new(ErrorKind::Malformed, what).hint(hint).on(source))
             }
         }
     }
 
-    /// Links of packages whose other half is not installed.
+    /// Notes links into packages that are not installed.
     fn note_dead_links(&mut self) {
         let mut folders = vec![self.object.clone()];
         if self.is_split() {
@@ -156,8 +156,8 @@ impl TreeLayout {
                 let Ok(target) = fs::read_link(&link) else { continue };
                 if let Err(error) = fs::metadata(&link) {
                     let why = match error.kind() {
-                        std::io::ErrorKind::NotFound => "which is not there".to_owned(),
-                        _ => format!("which can't be opened ({})", Error::io("opening", error).what()),
+                        std::io::ErrorKind::NotFound => "which does not exist".to_owned(),
+                        _ => format!("which cannot be opened ({})", Error::io("opening", error).what()),
                     };
                     self.notes.push(format!("{} is a link to {}, {why}", link.display(), target.display()));
                 }
@@ -166,23 +166,23 @@ impl TreeLayout {
     }
 }
 
-/// The folder that was named, or the one that it stands for: `build` of a module tree.
+/// The folder that was named, or the folder that its link `build` leads to, for a module tree.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] if it is not there, [`ErrorKind::Usage`] if it is no folder, [`ErrorKind::Io`] if it can't be
+/// [`ErrorKind::NotFound`] if it does not exist, [`ErrorKind::Usage`] if it is not a folder, [`ErrorKind::Io`] if it cannot be
 /// read.
 fn object_folder(named: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
     let opening = |e| Error::io("opening the tree", e).on(named);
     let meta = fs::metadata(named).map_err(|e| {
         let hint = match fs::read_link(named) {
-            Ok(target) => format!("it is a link to {}: install the headers package that it is of", target.display()),
+            Ok(target) => format!("it is a link to {}: install the headers package that contains it", target.display()),
             Err(_) => "name the top folder of a kernel's source, headers or build tree".to_owned(),
         };
         opening(e).hint(hint)
     })?;
     if !meta.is_dir() {
-        let what = "a file, and no folder";
+        let what = "not a folder";
         let hint = "name the top folder of a kernel's source, headers or build tree";
         return Err(Error::new(ErrorKind::Usage, what).hint(hint).on(named));
     }
@@ -194,29 +194,29 @@ fn object_folder(named: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
     }
     let missing = match fs::metadata(&build) {
         Ok(_) => {
-            notes.push(format!("{} is a module tree: its link build is read", named.display()));
+            notes.push(format!("{} is a module tree: its link build is used", named.display()));
             return Ok(build);
         }
         Err(error) => error,
     };
     let target = fs::read_link(&build).unwrap_or_default();
-    // Of a package that was unpacked elsewhere the link leads to where it would be installed.
+    // In a package that was unpacked elsewhere, the link leads to the folder where it would be installed.
     if let Some(found) = candidates(named, &target).into_iter().find(|folder| folder.join("Makefile").is_file()) {
-        notes.push(format!("its link build leads to {}, which is not there; found beside it", target.display()));
+        notes.push(format!("its link build leads to {}, which does not exist; found next to it", target.display()));
         return Ok(found);
     }
     let hint = format!("install the headers package of this kernel: it would be at {}", target.display());
     Err(Error::io("opening the module tree's link build", missing).hint(hint).on(build))
 }
 
-/// Where a generated Makefile leads.
+/// The source that a generated Makefile refers to.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Malformed`] if it leads nowhere, [`ErrorKind::NotFound`] if that is not there.
+/// [`ErrorKind::Malformed`] if it refers to none, [`ErrorKind::NotFound`] if that does not exist.
 fn led_to(object: &Path, makefile: &Path, text: &str) -> Result<Located<PathBuf>> {
     let Some((line, target, how)) = leads_to(text) else {
-        let what = "no kernel's top Makefile: it sets no version, and includes no Makefile that does";
+        let what = "not a kernel's top Makefile: it sets no version, and includes no Makefile that does";
         let hint = "name the top folder of a kernel's source, headers or build tree";
         return Err(Error::new(ErrorKind::Malformed, what).hint(hint).on(makefile));
     };
@@ -228,30 +228,30 @@ fn led_to(object: &Path, makefile: &Path, text: &str) -> Result<Located<PathBuf>
             Ok(Some(text)) if makefile::is_top(&text) => {
                 let how = match folder == tidy(&object.join(target)) {
                     true => how.to_owned(),
-                    false => format!("{how} as {}, which is not there; found beside it", target.display()),
+                    false => format!("{how} as {}, which does not exist; found next to it", target.display()),
                 };
                 return Ok(Located { value: folder, place, how });
             }
             Ok(Some(_)) => {
                 let what =
-                    format!("no kernel's top Makefile, but {makefile} includes it", makefile = makefile.display());
-                return Err(Error::new(ErrorKind::Malformed, what).hint("make this tree anew").on(top));
+                    format!("not a kernel's top Makefile, but {makefile} includes it", makefile = makefile.display());
+                return Err(Error::new(ErrorKind::Malformed, what).hint("regenerate this tree").on(top));
             }
             Ok(None) => {}
             Err(error) => return Err(error),
         }
     }
-    let what = format!("line {line}: it leads to {}, where no Makefile is", target.display());
-    let hint = "install the package of that folder, or name the folder that has the source";
+    let what = format!("line {line}: it refers to {}, which has no Makefile", target.display());
+    let hint = "install the package with that folder, or name the folder of the source";
     Err(Error::new(ErrorKind::NotFound, what).hint(hint).on(makefile))
 }
 
-/// The line of a generated Makefile that leads to the source, that folder, and how.
+/// The line of a generated Makefile that refers to the source, the folder of the source, and how.
 fn leads_to(text: &str) -> Option<(usize, String, &'static str)> {
     let variables = makefile::variables(text);
     let expand = |word: &str| {
         let mut word = word.to_owned();
-        // A variable of a variable, at most; more than that no kernel's build writes.
+        // No kernel's build writes more than a variable within a variable.
         for _ in 0..2 {
             for (name, value) in &variables {
                 word = word.replace(&format!("$({name})"), value).replace(&format!("${{{name}}}"), value);
@@ -277,8 +277,8 @@ fn leads_to(text: &str) -> Option<(usize, String, &'static str)> {
     })
 }
 
-/// Where a folder that a Makefile names may be: there; and, where its package was unpacked elsewhere, beside the object
-/// folder, or below whatever the whole was unpacked into.
+/// Where a folder that a Makefile names can be: there; if its package was unpacked elsewhere, next to the object folder, or
+/// below the folder that everything was unpacked into.
 fn candidates(object: &Path, target: &Path) -> Vec<PathBuf> {
     let mut found = vec![tidy(&object.join(target))];
     let whole = std::path::absolute(object).unwrap_or_else(|_| object.to_owned());
@@ -291,7 +291,7 @@ fn candidates(object: &Path, target: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A path without `.` and, where nothing can be a link before it, without `..`.
+/// A path without `.`.
 fn tidy(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for part in path.components() {
@@ -307,11 +307,11 @@ fn tidy(path: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Malformed`] if it has none.
+/// [`ErrorKind::Malformed`] if it has no such link.
 fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Located<PathBuf>> {
     let link = object.join("source");
     if read_text(&link.join("Makefile"))?.is_some_and(|text| makefile::is_top(&text)) {
-        notes.push(format!("{} has no Makefile; make -C would fail in it", object.display()));
+        notes.push(format!("{} has no Makefile; make -C would fail there", object.display()));
         let how = "its link source".to_owned();
         return Ok(Located {
             value: fs::canonicalize(&link).unwrap_or_else(|_| link.clone()),
@@ -325,15 +325,15 @@ fn without_makefile(object: &Path, notes: &mut Vec<String>) -> Result<Located<Pa
         .filter(is_left)
         .collect();
     Err(match left.is_empty() {
-        true => Error::new(ErrorKind::Malformed, "no kernel's tree: it has no Makefile")
+        true => Error::new(ErrorKind::Malformed, "not a kernel's tree: it has no Makefile")
             .hint("name the top folder of a kernel's source, headers or build tree"),
-        false => Error::new(ErrorKind::Malformed, format!("its Makefile is missing (there is {})", left.join(", ")))
-            .hint("put the source's Makefile back, or make the output folder anew by make O= in the source"),
+        false => Error::new(ErrorKind::Malformed, format!("its Makefile is missing (it contains {})", left.join(", ")))
+            .hint("restore the source's Makefile, or recreate the output folder with make O= in the source"),
     }
     .on(object))
 }
 
-/// What a tree's `.kernelvariables` force: Debian's Makefile reads it before all else.
+/// The variables that a tree's `.kernelvariables` force: Debian's Makefile reads it first.
 #[derive(Default)]
 struct ForcedVariables {
     release: Option<Located<String>>,
@@ -345,7 +345,7 @@ struct ForcedVariables {
 impl ForcedVariables {
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if it is there and can't be read.
+    /// [`ErrorKind::Io`] if it cannot be read.
     fn read(object: &Path) -> Result<Self> {
         let file = object.join(".kernelvariables");
         let Some(text) = read_text(&file)? else { return Ok(ForcedVariables::default()) };
@@ -368,11 +368,12 @@ impl ForcedVariables {
     }
 }
 
-/// The options that tell the architecture, with the title of the configuration: `# Linux/x86 6.1.0 Kernel Configuration`.
+/// The options that identify the architecture, and the architecture in the configuration's title (`# Linux/x86 6.1.0 Kernel
+/// Configuration`).
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Io`] if one is there and can't be read.
+/// [`ErrorKind::Io`] if one cannot be read.
 fn configuration(object: &Path) -> Result<Option<(Options, Option<String>)>> {
     for below in [".config", "include/config/auto.conf"] {
         let file = object.join(below);
@@ -387,7 +388,7 @@ fn configuration(object: &Path) -> Result<Option<(Options, Option<String>)>> {
     Ok(None)
 }
 
-/// What kind of tree it is. Every source since 2.6.0 has `init/main.c`; no headers package has.
+/// What kind of tree it is. Every source since 2.6.0 has `init/main.c`; headers packages do not.
 fn kind(object: &Path, source: &Path, configured: bool) -> TreeKind {
     match (source.join("init/main.c").exists(), object == source) {
         (false, _) if has_no_c_files(source) => TreeKind::Headers,
@@ -397,7 +398,7 @@ fn kind(object: &Path, source: &Path, configured: bool) -> TreeKind {
     }
 }
 
-/// Is there none of the folders in which a source has its C files, but headers?
+/// Are there headers, but no C files in the folders where a source has them?
 fn has_no_c_files(source: &Path) -> bool {
     let made = |folder: &str| names_in(&source.join(folder)).iter().any(|name| name.ends_with(".c"));
     source.join("include").is_dir() && !["init", "kernel", "mm"].iter().any(|folder| made(folder))
@@ -449,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_and_what_is_built_in_it() {
+    fn a_source_before_and_after_configuration() {
         let root = tempfile::tempdir().unwrap();
         source(root.path());
         let layout = TreeLayout::read(root.path(), None).unwrap();
@@ -491,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn debians_halves_are_found_beside_each_other() {
+    fn both_parts_of_debians_headers_are_found() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("x/usr/src/linux-headers-9.9.0-1-amd64");
         put(&folder, "Makefile", "include /usr/src/linux-headers-9.9.0-1-common/Makefile\n");
@@ -503,7 +504,7 @@ mod tests {
         symlink("../../lib/linux-kbuild-9.9/scripts", folder.join("scripts")).unwrap();
         let error = TreeLayout::read(&folder, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(error.to_string().contains("line 1: it leads to /usr/src/linux-headers-9.9.0-1-common"), "{error}");
+        assert!(error.to_string().contains("line 1: it refers to /usr/src/linux-headers-9.9.0-1-common"), "{error}");
         let common = root.path().join("x/usr/src/linux-headers-9.9.0-1-common");
         put(&common, "Makefile", TOP);
         put(&common, "include/linux/module.h", "");
@@ -512,7 +513,7 @@ mod tests {
         assert_eq!(layout.source.value, common);
         assert_eq!(layout.forced_release.unwrap().value, "9.9.0-1-amd64");
         assert_eq!(layout.srcarch.unwrap().value, "x86");
-        assert!(layout.notes[0].ends_with("scripts, which is not there"), "{:?}", layout.notes);
+        assert!(layout.notes[0].ends_with("scripts, which does not exist"), "{:?}", layout.notes);
         let modules = root.path().join("x/lib/modules/9.9.0-1-amd64");
         fs::create_dir_all(&modules).unwrap();
         symlink("/usr/src/linux-headers-9.9.0-1-amd64", modules.join("build")).unwrap();
@@ -522,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_tree_tells_by_its_link() {
+    fn an_old_tree_shows_its_architecture_by_a_link() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), "Makefile", "VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\nEXTRAVERSION = -1.358custom\n");
         put(root.path(), "include/asm-i386/module.h", "");
@@ -534,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_trees_are_told_in_one_line() {
+    fn wrong_trees_give_one_line() {
         let root = tempfile::tempdir().unwrap();
         let error = |below: &str| TreeLayout::read(&root.path().join(below), None).unwrap_err();
         fs::create_dir(root.path().join("empty")).unwrap();
@@ -543,11 +544,11 @@ mod tests {
         symlink("a", root.path().join("b")).unwrap();
         assert!(error("a").to_string().contains("Too many levels of symbolic links"), "{}", error("a"));
         put(root.path(), "half/include/generated/utsrelease.h", "");
-        assert!(error("half").to_string().contains("its Makefile is missing (there is include/generated)"));
+        assert!(error("half").to_string().contains("its Makefile is missing (it contains include/generated)"));
         put(root.path(), "project/Makefile", "all:\n\tcc -c x.c\n");
-        assert!(error("project").to_string().contains("no kernel's top Makefile"));
+        assert!(error("project").to_string().contains("not a kernel's top Makefile"));
         put(root.path(), "other/Makefile", TOP);
-        assert!(error("other").to_string().contains("no kernel's tree"), "{}", error("other"));
+        assert!(error("other").to_string().contains("not a kernel's tree"), "{}", error("other"));
         put(root.path(), "file", "");
         assert_eq!(error("file").kind(), ErrorKind::Usage);
         put(root.path(), "looped/x", "");

@@ -1,14 +1,14 @@
 //! `localversion*` files: which of them count, in which order, and what they append.
 //!
-//! Each age gathers them in its own way, and the tree's own Makefile says which:
+//! Each age gathers them differently, and the tree's own Makefile shows how:
 //!
 //! | kernel | where | what counts, in which order | white space |
 //! |---|---|---|---|
 //! | 2.6.0 to 2.6.8 | | none | |
-//! | 2.6.9 | Makefile | all, the object folder's first, then the source's | spaces and line feeds go |
-//! | 2.6.10 to 2.6.19 | Makefile | whose path has no `~`, sorted by path | the same |
-//! | 2.6.20 to 2.6.34 | Makefile | in whose name no `~` follows, sorted by path | the same |
-//! | 2.6.35 on | scripts/setlocalversion | no `~` in the path, the object folder's first | line feeds at the end go |
+//! | 2.6.9 | Makefile | all, the object folder's first, then the source's | spaces and line feeds are removed |
+//! | 2.6.10 to 2.6.19 | Makefile | those without `~` in the path, sorted by path | the same |
+//! | 2.6.20 to 2.6.34 | Makefile | those without `~` in the name, sorted by path | the same |
+//! | 2.6.35 on | scripts/setlocalversion | those without `~` in the path, the object folder's first | line feeds at the end are removed |
 
 use std::path::{Path, PathBuf};
 
@@ -18,12 +18,12 @@ use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::files::{names_in, read_text};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a `localversion*` file appends.
+/// A `localversion*` file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocalVersion {
     /// The file.
     pub place: FileLine,
-    /// What it appends, as the tree's age takes it. Empty for a file that holds nothing.
+    /// The text that it appends to the release, according to the tree's age. Empty for an empty file.
     pub text: String,
 }
 
@@ -37,14 +37,14 @@ pub enum Gathering {
     Listed,
     /// The Makefile of 2.6.10 to 2.6.19.
     Sorted,
-    /// The Makefile of 2.6.20 to 2.6.34, which asks find.
+    /// The Makefile of 2.6.20 to 2.6.34, which calls find.
     Found,
     /// The script, since 2.6.35.
     Script,
 }
 
 impl Gathering {
-    /// How a tree does it, by the text of its top Makefile.
+    /// How a tree gathers them, by the text of its top Makefile.
     pub fn of(makefile: &str) -> Self {
         let has = |words: &str| makefile.contains(words);
         match () {
@@ -56,22 +56,22 @@ impl Gathering {
         }
     }
 
-    /// A text as it is appended.
+    /// The text of a file, as it is appended.
     pub fn text(self, text: &str) -> String {
         match self {
             Gathering::Never => String::new(),
             Gathering::Listed | Gathering::Sorted | Gathering::Found => text.replace([' ', '\n'], ""),
-            // `$(cat file)` in the shell, and a line feed inside becomes a space where make reads the release.
+            // `$(cat file)` in the shell; make turns a line feed inside into a space when it reads the release.
             Gathering::Script => text.trim_end_matches('\n').replace('\n', " ").replace('\0', ""),
         }
     }
 
-    /// The files that count, in their order. `object` and `source` are the same for a tree that is built in place.
+    /// The files that count, in order. `object` and `source` are the same for a tree that is built in place.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] for one that can't be read: make would stop, or leave it out; [`ErrorKind::TooLarge`] for one that
-    /// is no part of a release.
+    /// [`ErrorKind::Io`] for a file that cannot be read: make would stop, or leave it out; [`ErrorKind::TooLarge`] for a file
+    /// that is too large to be part of a release.
     pub fn read(self, object: &Path, source: &Path) -> Result<Vec<LocalVersion>> {
         let mut files = match self {
             Gathering::Never => return Ok(Vec::new()),
@@ -93,7 +93,7 @@ impl Gathering {
                 files.retain(|file| !has_tilde(&name(file)));
                 files.sort_by_key(whole);
             }
-            // The object folder's are named without a path, the source's with one.
+            // Those of the object folder are named without a path, those of the source with one.
             Gathering::Script => {
                 files.retain(|file| match file.parent() == Some(source) && object != source {
                     true => !has_tilde(&whole(file)),
@@ -105,7 +105,7 @@ impl Gathering {
         for file in files {
             if let Some(text) = read_text(&file)? {
                 if text.len() > LONGEST {
-                    let what = format!("it has {} bytes, and a release has 64 characters at most", text.len());
+                    let what = format!("{} bytes long, but a release has at most 64 characters", text.len());
                     return Err(Error::new(ErrorKind::TooLarge, what).hint("remove it, or make it empty").on(file));
                 }
                 found.push(LocalVersion { place: FileLine::new(&file, 1), text: self.text(&text) });
@@ -115,10 +115,10 @@ impl Gathering {
     }
 }
 
-/// Longer than any file that is meant to be part of a release, in bytes: the top Makefile takes no release of more than 64.
+/// Longer than any file that is meant to be part of a release, in bytes: the top Makefile accepts 64 for all of it.
 const LONGEST: usize = 4096;
 
-/// The `localversion*` files of a folder, as a shell's pattern gives them (in the order of the C locale).
+/// The `localversion*` files of a folder, as a shell expands the pattern (in the order of the C locale).
 fn named(folder: &Path) -> Vec<PathBuf> {
     let names = names_in(folder).into_iter().filter(|name| name.starts_with("localversion"));
     names.map(|name| folder.join(name)).collect()
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_makefile_says_how() {
+    fn the_makefile_shows_how_they_are_gathered() {
         assert_eq!(Gathering::of("KERNELRELEASE=$(VERSION).$(PATCHLEVEL)\n"), Gathering::Never);
         assert_eq!(Gathering::of("localversion-files := $(wildcard $(srctree)/localversion*)"), Gathering::Listed);
         assert_eq!(
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_age_in_its_order() {
+    fn each_age_has_its_order() {
         let root = tempfile::tempdir().unwrap();
         let (object, source) = (root.path().join("out"), root.path().join("linux"));
         for (file, text) in [

@@ -1,8 +1,8 @@
 //! `VERSION`, `PATCHLEVEL`, `SUBLEVEL`, `EXTRAVERSION` of a kernel's top Makefile. Pure.
 //!
-//! They are the first lines of it in every age, and are put together as `VERSION.PATCHLEVEL.SUBLEVEL` and
-//! `EXTRAVERSION` (`KERNELVERSION`, up to 2.6.14 a part of `KERNELRELEASE`). Since 3.0 an empty `PATCHLEVEL` or
-//! `SUBLEVEL` takes its dot with it.
+//! They are its first lines in every age. Joined as `VERSION.PATCHLEVEL.SUBLEVEL` and `EXTRAVERSION` they are the
+//! `KERNELVERSION` (up to 2.6.14 a part of `KERNELRELEASE`). Since 3.0 an empty `PATCHLEVEL` or `SUBLEVEL` has no dot
+//! either.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The three numbers of a kernel's version: 2.6.32 is `(2, 6, 32)`.
 pub type KernelNumbers = (u32, u32, u32);
 
-/// The version that a Makefile gives.
+/// The version in a Makefile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MakefileVersion {
     /// `VERSION`.
@@ -24,18 +24,18 @@ pub struct MakefileVersion {
     pub patchlevel: MakeVariable,
     /// `SUBLEVEL`.
     pub sublevel: MakeVariable,
-    /// `EXTRAVERSION`, with its hyphen. Where the Makefile does not have it: empty, and the file as a whole.
+    /// `EXTRAVERSION`, with its hyphen. If the Makefile does not set it: empty, and the file as a whole.
     pub extraversion: MakeVariable,
-    /// Those of the four lines that end as on Windows: make takes the carriage return into the value.
+    /// Those of the four lines that end with a carriage return, which make includes in the value.
     pub windows_lines: Vec<usize>,
 }
 
-/// A variable's value, and the line that gave it.
+/// A variable's value, and the line that sets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MakeVariable {
-    /// As it is meant: without white space around it, without a comment, without a carriage return.
+    /// The value without surrounding white space, comment and carriage return.
     pub value: String,
-    /// The assignment that counts: the last one.
+    /// The assignment that takes effect: the last one.
     pub place: FileLine,
 }
 
@@ -44,8 +44,8 @@ impl MakefileVersion {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Malformed`] if it has none of them or some are no numbers, [`ErrorKind::Unsupported`] for a kernel
-    /// before 2.6, whose modules have no version magic.
+    /// [`ErrorKind::Malformed`] if it does not set them, or not to numbers; [`ErrorKind::Unsupported`] for a kernel before 2.6,
+    /// whose modules have no vermagic.
     pub fn parse(text: &str, file: &Path) -> Result<Self> {
         let mut windows_lines = Vec::new();
         let mut last: BTreeMap<&str, MakeVariable> = BTreeMap::new();
@@ -60,7 +60,7 @@ impl MakefileVersion {
         }
         let mut take = |name: &str| {
             last.remove(name).ok_or_else(|| {
-                let what = format!("no kernel's top Makefile: it does not set {name}");
+                let what = format!("not a kernel's top Makefile: it does not set {name}");
                 Error::new(ErrorKind::Malformed, what).hint(HINT).on(file)
             })
         };
@@ -101,19 +101,19 @@ impl MakefileVersion {
         {
             let may_be_empty = name != "VERSION";
             if assigned.value.parse::<u32>().is_err() && !(may_be_empty && assigned.value.is_empty()) {
-                let what = format!("line {}: {name} is '{}', which is no number", assigned.place.line, assigned.value);
+                let what =
+                    format!("line {}: {name} is '{}', which is not a number", assigned.place.line, assigned.value);
                 return Err(Error::new(ErrorKind::Malformed, what).hint(HINT).on(file));
             }
         }
         match self.numbers() {
             (2, patchlevel @ 0..=5, sublevel) => {
-                let what =
-                    format!("the source of Linux 2.{patchlevel}.{sublevel}, whose modules have no version magic");
+                let what = format!("the source of Linux 2.{patchlevel}.{sublevel}, whose modules have no vermagic");
                 Err(Error::new(ErrorKind::Unsupported, what).hint("name a tree of Linux 2.6 or later").on(file))
             }
             (2..=99, _, _) => Ok(()),
             (version, _, _) => {
-                let what = format!("no kernel's top Makefile: its VERSION is {version}");
+                let what = format!("not a kernel's top Makefile: its VERSION is {version}");
                 Err(Error::new(ErrorKind::Malformed, what).hint(HINT).on(file))
             }
         }
@@ -124,13 +124,13 @@ const NAMES: [&str; 4] = ["VERSION", "PATCHLEVEL", "SUBLEVEL", "EXTRAVERSION"];
 
 const HINT: &str = "name the top folder of a kernel's source, headers or build tree";
 
-/// Does a Makefile set all numbers of a kernel's version? A generated one of `make O=` sets but the first two.
+/// Does a Makefile set all numbers of a kernel's version? One that `make O=` generates sets only the first two.
 pub(super) fn is_top(text: &str) -> bool {
     let names: Vec<&str> = assignments(text).map(|line| line.name).collect();
     ["VERSION", "PATCHLEVEL", "SUBLEVEL"].iter().all(|name| names.contains(name))
 }
 
-/// The variables that a Makefile sets at the left margin, the last value of each, as far as plain text goes.
+/// The variables that a Makefile sets without indentation, each with its last value as text.
 pub(super) fn variables(text: &str) -> BTreeMap<&str, &str> {
     assignments(text).map(|line| (line.name, line.value)).collect()
 }
@@ -143,11 +143,11 @@ pub(super) struct MakeAssignment<'t> {
     pub(super) value: &'t str,
     /// Its line, from 1.
     pub(super) line: usize,
-    /// Does it end as on Windows?
+    /// Does it end with a carriage return?
     windows: bool,
 }
 
-/// The assignments at the left margin: `NAME = value`, by any of make's operators but `+=`.
+/// The assignments without indentation: `NAME = value`, with any of make's operators except `+=`.
 pub(super) fn assignments(text: &str) -> impl Iterator<Item = MakeAssignment<'_>> {
     text.split('\n').enumerate().filter_map(|(at, raw)| {
         let windows = raw.ends_with('\r');
@@ -167,7 +167,7 @@ pub(super) fn assignments(text: &str) -> impl Iterator<Item = MakeAssignment<'_>
     })
 }
 
-/// A line up to its comment. An escaped `#` is text.
+/// A line without its comment. An escaped `#` is text.
 fn without_comment(line: &str) -> &str {
     let mut escaped = false;
     for (at, c) in line.char_indices() {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_assignment_counts_and_comments_do_not() {
+    fn the_last_assignment_takes_effect_and_comments_do_not() {
         let version = parse(
             "# SPDX-License-Identifier: GPL-2.0\nVERSION = 6\nPATCHLEVEL := 1\nSUBLEVEL = 192 # stable\n\
              EXTRAVERSION = -a\n#EXTRAVERSION = -b\nEXTRAVERSION ?= -c\nEXTRAVERSION_X = -d\n",
@@ -219,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn windows_lines_are_told() {
+    fn lines_with_carriage_returns_are_listed() {
         let version = parse("VERSION = 6\r\nPATCHLEVEL = 1\r\nSUBLEVEL = 0\nEXTRAVERSION = -x\r\n").unwrap();
         assert_eq!((version.kernelversion().as_str(), version.windows_lines.as_slice()), ("6.1.0-x", &[1, 2, 4][..]));
     }
 
     #[test]
-    fn what_is_no_linux_is_refused() {
+    fn other_projects_and_old_kernels_are_refused() {
         let kind = |text| parse(text).unwrap_err().kind();
         assert_eq!(kind("all:\n\tcc x.c\n"), ErrorKind::Malformed);
         assert_eq!(kind("VERSION = 2\nPATCHLEVEL = 4\nSUBLEVEL = 37\nEXTRAVERSION =\n"), ErrorKind::Unsupported);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_output_folders_makefile_sets_is_not_enough() {
+    fn the_makefile_of_an_output_folder_is_not_a_top_makefile() {
         assert!(!is_top("VERSION = 2\nPATCHLEVEL = 6\nKERNELSRC := /src\nMAKEARGS := -C $(KERNELSRC)\n"));
         assert!(is_top("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 5\n"));
         let words = variables("override ARCH = x86\noverride KERNELRELEASE = 6.1.0-56-amd64\nifneq ($(A),$(B))\n");

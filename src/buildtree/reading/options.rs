@@ -1,7 +1,7 @@
 //! A tree's options, each with its line: `.config`, `include/config/auto.conf`, and the headers of older trees. Pure.
 //!
 //! The headers (`include/linux/autoconf.h`, since 2.6.33 `include/generated/autoconf.h`) have `#define CONFIG_X 1` for
-//! `y`, `#define CONFIG_X_MODULE 1` for `m`, and `#undef CONFIG_X` for what is not set (up to 2.6.3x).
+//! `y`, `#define CONFIG_X_MODULE 1` for `m`, and `#undef CONFIG_X` for options that are not set (up to 2.6.3x).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,34 +17,34 @@ pub struct Options {
     /// The file.
     #[serde(serialize_with = "crate::buildtree::file_line::lossy")]
     pub file: PathBuf,
-    /// Each option that it speaks of, without `CONFIG_`.
+    /// Each option with an entry in it, without `CONFIG_`.
     pub settings: BTreeMap<String, Setting>,
-    /// Is it a header, in which `y` is 1 and numbers look like it?
+    /// Is it a header, in which `y` and the number 1 look the same?
     pub is_header: bool,
 }
 
-/// What a file says of one option.
+/// The entry of one option.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
-    /// `y`, `m`, a number as it stands, a string without its quotation marks; `None` is "not set".
+    /// `y`, `m`, a number, a string without its quotation marks; `None` is "not set".
     pub value: Option<String>,
     /// Its line.
     pub line: usize,
 }
 
-/// An option in which `.config` and what the build reads differ.
+/// An option in which `.config` and the configuration generated from it differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StaleOption {
     /// Its name, without `CONFIG_`.
     pub name: String,
-    /// What `.config` has, and where; `None` where it does not speak of it.
+    /// The value in `.config`, and its line; `None` if there is no entry.
     pub config: Option<(Option<String>, FileLine)>,
-    /// What the build reads; likewise.
+    /// The same of the generated configuration.
     pub auto: Option<(Option<String>, FileLine)>,
 }
 
 impl Options {
-    /// The options of a `.config` or `auto.conf`. What comes later counts, as for make and kconfig.
+    /// The options of a `.config` or `auto.conf`. The last entry counts, as for make and kconfig.
     pub fn parse(text: &str, file: &Path) -> Self {
         let settings = lines(text).filter_map(|(line, text)| {
             let (name, value) = match text.strip_prefix("# CONFIG_") {
@@ -73,7 +73,7 @@ impl Options {
                 Some(module) => {
                     settings.insert(module.to_owned(), Setting { value: Some("m".to_owned()), line });
                 }
-                // `#undef CONFIG_X` stands before `#define CONFIG_X_MODULE`, never behind it.
+                // `#undef CONFIG_X` comes before `#define CONFIG_X_MODULE`, never after it.
                 None => {
                     settings.insert(name.to_owned(), Setting { value, line });
                 }
@@ -82,7 +82,7 @@ impl Options {
         Options { file: file.to_owned(), settings, is_header: true }
     }
 
-    /// An option's value; `None` where it is not set or not spoken of.
+    /// An option's value; `None` if it is not set or has no entry.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.get(name)?.value.as_deref()
     }
@@ -92,14 +92,14 @@ impl Options {
         self.get(name) == Some("y")
     }
 
-    /// The line of an option; the file as a whole where it does not speak of it.
+    /// The line of an option; the file as a whole if there is no entry.
     pub fn place(&self, name: &str) -> FileLine {
         FileLine::new(&self.file, self.settings.get(name).map_or(0, |setting| setting.line))
     }
 
-    /// In which options `.config` (`self`) and what the build reads differ, in the order of their names. Not set, and
-    /// not spoken of, are the same: `auto.conf` leaves out what is not set, and an empty string is one that is not set,
-    /// since old trees left it out.
+    /// The options in which `.config` (`self`) and the generated configuration differ, in the order of their names. "Not set"
+    /// and no entry are the same, because `auto.conf` leaves out options that are not set. So is an empty string, because old
+    /// trees left it out.
     pub fn stale(&self, auto: &Options) -> Vec<StaleOption> {
         let names: BTreeSet<&String> = self.settings.keys().chain(auto.settings.keys()).collect();
         let said = |options: &Options, name: &String| {
@@ -135,7 +135,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A value as it is meant: a string without its marks (`auto.conf` has none since 5.17), `\"` and `\\` undone.
+/// A value: a string without its quotation marks (`auto.conf` has none since 5.17) and with `\"` and `\\` unescaped.
 fn set(value: &str) -> Option<String> {
     let Some(quoted) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
         return Some(value.to_owned()).filter(|value| value != "n");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_header_says_the_same() {
+    fn an_old_header_has_the_same_options() {
         let text = "/*\n * Automatically generated C config: don't edit\n */\n#define AUTOCONF_INCLUDED\n\
                     #define CONFIG_SMP 1\n#undef CONFIG_PREEMPT\n#undef CONFIG_EXT3_FS\n#define CONFIG_EXT3_FS_MODULE 1\n\
                     #define CONFIG_LOCALVERSION \"-x\"\n#define CONFIG_NR_CPUS 1\n#define CONFIG_HZ 250\n";
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_set_since_is_stale() {
+    fn an_option_that_was_changed_later_is_stale() {
         let auto = Options::parse("CONFIG_SMP=y\nCONFIG_LOCALVERSION=-old\n", Path::new("auto.conf"));
         let stale = config("# CONFIG_SMP is not set\nCONFIG_LOCALVERSION=\"-new\"\n").stale(&auto);
         let names: Vec<&str> = stale.iter().map(|stale| stale.name.as_str()).collect();

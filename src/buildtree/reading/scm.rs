@@ -1,7 +1,7 @@
-//! What a tree's own `scripts/setlocalversion` would append for its version control.
+//! The suffix that a tree's own `scripts/setlocalversion` would append for version control.
 //!
-//! The script is read, never run: what it asks git is asked here, in the same words. Which words those are is told by its
-//! text, since vendors and stable kernels take over parts of later ones:
+//! The script is read, never run: this module calls git as the script does. The text of the script shows how, because vendors
+//! and stable kernels backport parts of later ones:
 //!
 //! | kernel | the script | past a tag | uncommitted changes |
 //! |---|---|---|---|
@@ -12,16 +12,16 @@
 //! | 2.6.31 to 2.6.34 | `git describe --exact-match` | the same | the same |
 //! | 2.6.35 on | the same; `+` without CONFIG_LOCALVERSION_AUTO | the same | the same |
 //! | 5.11 to 5.15 | the same | 12 digits, or 11 by gawk | the same |
-//! | 5.16 to 6.2 | git alone (no hg, no svn) | 12 digits | `-dirty` |
+//! | 5.16 to 6.2 | only git (no hg, no svn) | 12 digits | `-dirty` |
 //! | 6.3 on | `git describe --match` of the tag of KERNELVERSION | the same | the same |
 //! | 6.13 on, 6.12.y | the same by `git rev-list --count` | the same | the same |
 //!
-//! Up to 2.6.35 any repository counts that the source is below; since then only one whose top is the source. A script
-//! that prints what none of these prints is not guessed at.
+//! Up to 2.6.35 any repository that contains the source counts; since then only one whose top is the source. If a script
+//! prints something that none of these prints, the suffix is unknown.
 //!
-//! git runs without GIT_ of the environment, takes no lock, fetches nothing, starts no hook, no file system monitor and no
-//! filter that the repository names, looks into no submodule, and has a time limit.
-//! Who owns a repository is git's to judge, as it is when make calls it.
+//! git runs with a time limit and without the GIT_ variables of the environment. It takes no lock, fetches nothing, runs no
+//! hook, file system monitor or filter of the repository, and does not enter submodules. As when make calls it, git decides
+//! whether it trusts the owner of the repository.
 
 mod script;
 
@@ -41,18 +41,18 @@ use script::{
     TagRule, UnknownLine,
 };
 
-/// What is appended for version control, and why.
+/// The suffix for version control, and its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScmSuffix {
-    /// What is appended: `+`, `-00003-g0123456789ab-dirty`, or nothing. `None` where it can't be told.
+    /// The suffix: `+`, `-00003-g0123456789ab-dirty`, or the empty string. `None` if it is not known.
     pub suffix: Option<String>,
-    /// What decides it: the script, `.scmversion`, the repository.
+    /// The file that decides it: the script, `.scmversion`, the repository.
     pub place: FileLine,
-    /// Why, in words; for `None` what is missing.
+    /// Why, in words; for `None`, why it is not known.
     pub why: String,
 }
 
-/// What the script is called with.
+/// The inputs of the script.
 pub struct ScmInputs<'q> {
     /// The folder that make runs in.
     pub object: &'q Path,
@@ -62,39 +62,39 @@ pub struct ScmInputs<'q> {
     pub makefile: &'q str,
     /// `KERNELVERSION`.
     pub kernelversion: &'q str,
-    /// What `localversion*` files append, as one.
+    /// The text that all `localversion*` files append.
     pub file_localversion: &'q str,
     /// Is `CONFIG_LOCALVERSION_AUTO` set?
     pub auto: bool,
-    /// Is `LOCALVERSION` set in the environment, be it to nothing?
+    /// Is `LOCALVERSION` set in the environment, even to the empty string?
     pub localversion_set: bool,
 }
 
-/// The longest that git may take: `git status` reads the times of 90,000 files, from a cold disk.
+/// The time limit for git: `git status` reads the times of 90,000 files, from a cold disk.
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl ScmSuffix {
-    /// What the script would append.
+    /// The suffix that the script would append.
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Io`] for a script or `.scmversion` that can't be read.
+    /// [`crate::error::ErrorKind::Io`] for a script or `.scmversion` that cannot be read.
     pub fn read(question: &ScmInputs) -> Result<Self> {
         let file = question.source.join("scripts/setlocalversion");
         if !question.makefile.contains("setlocalversion") {
             return Ok(known(
                 "",
                 FileLine::whole(question.source.join("Makefile")),
-                "this Makefile asks no version control",
+                "this Makefile does not use version control",
             ));
         }
         let Some(text) = read_text(&file)? else {
-            return Ok(unknown(FileLine::whole(file), "the script that would tell is not there"));
+            return Ok(unknown(FileLine::whole(file), "the script does not exist"));
         };
         let script = match SetlocalversionScript::parse(&text) {
             Ok(script) => script,
             Err(UnknownLine { line, text }) => {
-                let why = format!("the script prints what no kernel's own script prints ({text})");
+                let why = format!("the script prints something that no kernel's own script prints ({text})");
                 return Ok(unknown(FileLine::new(file, line), why));
             }
         };
@@ -128,7 +128,7 @@ impl SetlocalversionScript {
         let is_told = self.scmversion || (self.form == ScriptForm::Suffix && question.makefile.contains(".scmversion"));
         if is_told && let Some(text) = read_text(&told)? {
             let text = text.trim_end_matches('\n').replace('\n', " ");
-            return Ok(known(self.shortened(short, text), FileLine::whole(told), "the file .scmversion says so"));
+            return Ok(known(self.shortened(short, text), FileLine::whole(told), "from the file .scmversion"));
         }
         if self.form == ScriptForm::Perl {
             return perl(question.source);
@@ -143,17 +143,17 @@ impl SetlocalversionScript {
         Ok(scm)
     }
 
-    /// What is asked where there is no git repository.
+    /// The other systems that a script uses if there is no git repository.
     fn others(&self, source: &Path, file: &Path) -> ScmSuffix {
         for (asked, folder, name) in [(self.hg, ".hg", "hg"), (self.svn, ".svn", "svn")] {
             if asked && source.join(folder).exists() {
-                return unknown(FileLine::whole(source.join(folder)), format!("the script would ask {name}"));
+                return unknown(FileLine::whole(source.join(folder)), format!("the script would run {name}"));
             }
         }
-        known("", FileLine::whole(file), "the source is no repository")
+        known("", FileLine::whole(file), "the source is not a repository")
     }
 
-    /// What git says; `None` where there is no repository that counts.
+    /// The suffix from git; `None` if there is no repository that counts.
     fn git(&self, question: &ScmInputs, short: bool) -> std::result::Result<Option<(String, String)>, String> {
         let source = question.source;
         let there = match self.repository {
@@ -170,7 +170,7 @@ impl SetlocalversionScript {
         let head = git(source, &["rev-parse", "--verify", "HEAD"])?;
         if !head.ok {
             if head.stderr.contains("dubious ownership") || head.stderr.contains("unsafe repository") {
-                let why = "git refuses the repository, which another user owns: make run by you appends nothing";
+                let why = "git does not trust the repository, which another user owns, so make appends nothing when you run it";
                 return Ok(Some((String::new(), why.to_owned())));
             }
             return Ok(None);
@@ -193,7 +193,7 @@ impl SetlocalversionScript {
             why.push("the commit is tagged".to_owned());
         }
         if self.git_svn && git(source, &["config", "--get", "svn-remote.svn.url"])?.ok {
-            return Err("the script would ask git svn".to_owned());
+            return Err("the script would run git svn".to_owned());
         }
         if let Some(dirty) = self.dirty {
             match is_dirty(source, dirty)? {
@@ -207,7 +207,7 @@ impl SetlocalversionScript {
         Ok(Some((suffix, why.join(", "))))
     }
 
-    /// `None` on a tagged commit; else what `git describe` gives, and that in words.
+    /// `None` on a tagged commit; else the part from `git describe`, and the same in words.
     fn past(&self, question: &ScmInputs) -> std::result::Result<Option<(Option<String>, String)>, String> {
         let source = question.source;
         let untagged = || Some((None, "no tag before the commit".to_owned()));
@@ -238,10 +238,10 @@ impl SetlocalversionScript {
         if !described.ok {
             return Ok(untagged());
         }
-        let words = format!("git describe says {}", described.stdout);
+        let words = format!("git describe prints {}", described.stdout);
         let mut parts = described.stdout.rsplit('-');
         let (hash, count) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        // What awk takes for a number: its digits, else 0.
+        // awk takes a text without digits for 0.
         let count: u64 = count.parse().unwrap_or(0);
         let past = match self.counts {
             Some(CommitCount::WithHash) => format!("-{count:05}-{hash}"),
@@ -259,8 +259,8 @@ impl SetlocalversionScript {
     }
 }
 
-/// The tags of a kernel since 6.3: that of a localversion file (linux-next), of the version with it (linux-rt), of the
-/// version. The first that is annotated and before the commit counts.
+/// The tags of a kernel since 6.3: of the localversion file (linux-next), of the version with it (linux-rt), of the version.
+/// The first annotated one before the commit counts.
 fn kernel_version(
     question: &ScmInputs,
     describe: bool,
@@ -300,7 +300,7 @@ fn described(source: &Path, tag: &str) -> std::result::Result<Option<u64>, Strin
 
 /// The commits since a tag, by `git rev-list --count`.
 fn counted(source: &Path, tag: &str) -> std::result::Result<Option<u64>, String> {
-    // What begins with a hyphen would be an option; the script's own git refuses it likewise.
+    // A tag that begins with a hyphen would be an option; the git of the script refuses it too.
     if tag.starts_with('-') || git(source, &["cat-file", "-t", tag])?.stdout != "tag" {
         return Ok(None);
     }
@@ -312,7 +312,7 @@ fn counted(source: &Path, tag: &str) -> std::result::Result<Option<u64>, String>
     }
 }
 
-/// `6.2.0-rc5` is tagged `v6.2-rc5`, and `6.1.7` `v6.1.7`.
+/// The tag of `6.2.0-rc5` is `v6.2-rc5`, that of `6.1.7` is `v6.1.7`.
 fn version_tag(kernelversion: &str) -> String {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = kernelversion.splitn(3, '.');
@@ -336,38 +336,42 @@ fn is_dirty(source: &Path, dirty: DirtyCheck) -> std::result::Result<Option<Stri
     must_run_nothing(source)?;
     let answer = git(source, arguments)?;
     if !answer.ok {
-        return Err(format!("git {} fails: {}", arguments.join(" "), answer.stderr.lines().next().unwrap_or_default()));
+        return Err(format!(
+            "git {} failed: {}",
+            arguments.join(" "),
+            answer.stderr.lines().next().unwrap_or_default()
+        ));
     }
     let mut files = answer.stdout.lines().filter_map(|line| line.get(prefix..));
     let counts = |file: &&str| !(dirty.without_package && file.starts_with("scripts/package"));
     Ok(files.find(counts).map(str::to_owned))
 }
 
-/// A repository's own configuration can name programs that git runs over files to compare them. Its user's are the
-/// user's own choice; those of a tree that came from elsewhere are not run.
+/// A repository's configuration can name programs that git runs on files to compare them. Those in the user's configuration
+/// are the user's choice; those of a tree that came from elsewhere are not run.
 fn must_run_nothing(source: &Path) -> std::result::Result<(), String> {
     let answer =
         git(source, &["config", "--show-scope", "--name-only", "--get-regexp", "^filter\\..*\\.(clean|process)$"])?;
     if !answer.ok && !answer.stderr.is_empty() {
-        return Err(format!("git config fails: {}", answer.stderr.lines().next().unwrap_or_default()));
+        return Err(format!("git config failed: {}", answer.stderr.lines().next().unwrap_or_default()));
     }
     let own = answer.stdout.lines().find(|line| !(line.starts_with("global") || line.starts_with("system")));
     match own.and_then(|line| line.split_whitespace().nth(1)) {
-        Some(filter) => Err(format!("to tell changes git would run a program that the repository names ({filter})")),
+        Some(filter) => Err(format!("to find changes, git would run a program that the repository names ({filter})")),
         None => Ok(()),
     }
 }
 
-/// How long the `g` and its digits are that awk makes of `substr(…, 0, 13)`: of a place before the first one gawk counts
-/// as one that is empty (so 12), and old mawk as none (13). make calls the awk that is here.
+/// The length of the `g` and its digits that awk returns for `substr(…, 0, 13)`: gawk counts position 0 as an empty one (so
+/// 12), and old mawk does not (13). make calls the installed awk.
 fn cut_by_awk() -> std::result::Result<usize, String> {
     let mut command = Command::new("awk");
     command.arg("BEGIN { print length(substr(\"g0123456789abcdef\", 0, 13)) }");
-    let answer = ask(&mut command, LIMIT).map_err(|_| "the script asks awk, which is not to be had here".to_owned())?;
-    answer.stdout.parse().map_err(|_| "the script asks awk, which gives no number here".to_owned())
+    let answer = ask(&mut command, LIMIT).map_err(|_| "the script needs awk, which is not installed".to_owned())?;
+    answer.stdout.parse().map_err(|_| "the script needs awk, which prints no number here".to_owned())
 }
 
-/// Asks git about the repository of a folder.
+/// Runs git on the repository of a folder.
 fn git(source: &Path, arguments: &[&str]) -> std::result::Result<ProgramOutput, String> {
     let mut command = Command::new("git");
     for (name, _) in std::env::vars_os() {
@@ -385,19 +389,19 @@ fn git(source: &Path, arguments: &[&str]) -> std::result::Result<ProgramOutput, 
         .arg(source)
         .args(arguments);
     ask(&mut command, LIMIT).map_err(|silent| match silent {
-        ProgramFailure::Missing => "git is not installed here, and the source is a repository".to_owned(),
-        ProgramFailure::Failed(why) => format!("git could not be asked: {why}"),
+        ProgramFailure::Missing => "the source is a repository, and git is not installed".to_owned(),
+        ProgramFailure::Failed(why) => format!("git could not be run: {why}"),
     })
 }
 
-/// What the script of 2.6.14 makes of `.git` by itself: it knows no packed tags, and a HEAD that is a commit.
+/// The suffix of the script of 2.6.14, which reads `.git` itself: it knows no packed tags, and only a HEAD that is a commit.
 fn perl(source: &Path) -> Result<ScmSuffix> {
     let file = source.join(".git/HEAD");
     let place = FileLine::new(&file, 1);
-    let Some(text) = read_text(&file)? else { return Ok(known("", place, "the source is no repository")) };
+    let Some(text) = read_text(&file)? else { return Ok(known("", place, "the source is not a repository")) };
     let head = text.lines().next().unwrap_or_default();
     if head.len() < 8 || !head.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(unknown(place, "this script reads a HEAD that is a commit, and this one is none"));
+        return Ok(unknown(place, "this script needs a HEAD that is a commit, and it is not"));
     }
     let tags = source.join(".git/refs/tags");
     for name in names_in(&tags) {

@@ -15,40 +15,40 @@ use crate::buildtree::reading::options::{Options, StaleOption};
 use crate::buildtree::reading::scm::{ScmInputs, ScmSuffix};
 use crate::error::Result;
 
-/// What a tree says of itself. Made by [`BuildTree::read`].
+/// Everything that is read of a tree, by [`BuildTree::read`].
 #[derive(Clone, Debug, Serialize)]
 pub struct BuildTree {
     /// Which folder holds what, and what kind of tree it is.
     pub layout: TreeLayout,
     /// `VERSION` to `EXTRAVERSION` of the source's Makefile.
     pub version: MakefileVersion,
-    /// `.config` of the object folder; `None` where the tree is not configured, or a package leaves it out.
+    /// `.config` of the object folder; `None` if the tree is not configured, or a package leaves it out.
     pub config: Option<Options>,
-    /// What the build reads: `include/config/auto.conf`, or the header of an older tree.
+    /// The generated configuration: `include/config/auto.conf`, or the header of an older tree.
     pub auto: Option<Options>,
-    /// In which options the two above differ: then the next `make` makes the second anew.
+    /// The options in which the two differ: then the next `make` regenerates the second.
     pub stale_options: Vec<StaleOption>,
     /// How this age gathers `localversion*` files.
     pub gathering: Gathering,
     /// `localversion*` files, in the order in which they are appended.
     pub localversions: Vec<LocalVersion>,
-    /// What the tree's own `scripts/setlocalversion` would append.
+    /// The text that the tree's own `scripts/setlocalversion` would append.
     pub scm: ScmSuffix,
-    /// What the last build left: release files, and what modules are built with.
+    /// The files that the last build left.
     pub generated: GeneratedFiles,
-    /// The compiler that the configuration records, beside the one that would be used.
+    /// The compiler that the configuration records, and the one that would be used.
     pub compilers: Compilers,
     /// What is odd about it, one line each; escape them before showing them.
     pub notes: Vec<String>,
-    /// What would be given to make.
+    /// The variables that make would get.
     #[serde(skip)]
     pub call: MakeArguments,
 }
 
-/// What would be given to make beside the tree.
+/// The variables that make would get from the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MakeArguments {
-    /// `LOCALVERSION`; set to nothing is another thing than not set.
+    /// `LOCALVERSION`; the empty string is different from `None`.
     pub localversion: Option<String>,
     /// `ARCH`.
     pub arch: Option<String>,
@@ -59,7 +59,7 @@ pub struct MakeArguments {
 }
 
 impl MakeArguments {
-    /// What this program's environment has of it.
+    /// The variables of this program's environment.
     pub fn from_environment() -> Self {
         let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         MakeArguments {
@@ -72,12 +72,12 @@ impl MakeArguments {
 }
 
 impl BuildTree {
-    /// The options by which the next build goes: `.config`, and where it is not there, what the last build read.
+    /// The options of the next build: `.config`, or without it the generated configuration.
     pub fn options(&self) -> Option<&Options> {
         self.config.as_ref().or(self.auto.as_ref())
     }
 
-    /// Where an option stands, or belongs.
+    /// The line of an option; the file where it belongs if it has no entry.
     pub fn place_of(&self, option: &str) -> FileLine {
         let missing = || FileLine::whole(self.layout.object.join(".config"));
         self.options().map_or_else(missing, |options| options.place(option))
@@ -87,16 +87,16 @@ impl BuildTree {
     fn note_parts(&mut self) {
         if let Some(line) = self.version.windows_lines.first() {
             let place = FileLine::new(&self.version.version.place.file, *line);
-            self.notes.push(windows_ends(&place));
+            self.notes.push(carriage_returns(&place));
         }
     }
 
-    /// Reads a tree. Nothing is written; git and the compiler are asked.
+    /// Reads a tree. Nothing is written; git and the compiler are run.
     ///
     /// # Errors
     ///
     /// Those of [`TreeLayout::read`] and [`MakefileVersion::parse`], and [`crate::error::ErrorKind::Io`] for a file of the tree that
-    /// is there and can't be read: without it the answer could be wrong.
+    /// cannot be read: without it the answer could be wrong.
     pub fn read(dir: &Path, call: &MakeArguments) -> Result<Self> {
         let layout = TreeLayout::read(dir, call.arch.as_deref())?;
         let top = layout.source.value.join("Makefile");
@@ -109,7 +109,7 @@ impl BuildTree {
             (Some(config), Some(auto)) => config.stale(auto),
             _ => Vec::new(),
         };
-        // The next make makes what the build reads out of `.config`, where that is there.
+        // The next make generates the configuration from `.config`, if there is one.
         let next = config.as_ref().or(auto.as_ref());
         let is_auto = next.is_some_and(|options| options.is_yes("LOCALVERSION_AUTO"));
         let gathering = Gathering::of(&makefile);
@@ -130,7 +130,7 @@ impl BuildTree {
             && own != built
         {
             notes.push(format!(
-                "{at} is of {own}, {built_at} of {built}: a configuration of another architecture was copied here"
+                "{at} is for {own}, {built_at} for {built}: a configuration of another architecture was copied here"
             ));
         }
         let mut tree = BuildTree {
@@ -152,7 +152,7 @@ impl BuildTree {
     }
 }
 
-/// What the build reads of the options, the newest form first, and whether it is a header.
+/// The generated configuration, its newest form first, and whether it is a header.
 const AUTO: [(&str, bool); 4] = [
     ("include/config/auto.conf", false),
     ("include/generated/autoconf.h", true),
@@ -160,11 +160,11 @@ const AUTO: [(&str, bool); 4] = [
     ("include/linux/config.h", true),
 ];
 
-/// The options of the first file that is there and has any.
+/// The options of the first existing file that contains any.
 ///
 /// # Errors
 ///
-/// [`crate::error::ErrorKind::Io`] if one is there and can't be read.
+/// [`crate::error::ErrorKind::Io`] if one cannot be read.
 fn options_in(object: &Path, files: &[(&str, bool)], notes: &mut Vec<String>) -> Result<Option<Options>> {
     for (below, is_header) in files {
         let file: PathBuf = object.join(below);
@@ -172,7 +172,7 @@ fn options_in(object: &Path, files: &[(&str, bool)], notes: &mut Vec<String>) ->
         let options = if *is_header { Options::parse_header(&text, &file) } else { Options::parse(&text, &file) };
         if !options.settings.is_empty() {
             if let Some(line) = text.split('\n').position(|line| line.ends_with('\r')) {
-                notes.push(windows_ends(&FileLine::new(&file, line + 1)));
+                notes.push(carriage_returns(&FileLine::new(&file, line + 1)));
             }
             return Ok(Some(options));
         }
@@ -180,7 +180,7 @@ fn options_in(object: &Path, files: &[(&str, bool)], notes: &mut Vec<String>) ->
     Ok(None)
 }
 
-/// Make and the compiler take a carriage return for a part of the last word.
-fn windows_ends(place: &FileLine) -> String {
-    format!("{place} ends as on Windows: take the carriage returns out of the file")
+/// For make and the compiler a carriage return is part of the last word.
+fn carriage_returns(place: &FileLine) -> String {
+    format!("{place} ends with a carriage return: remove the carriage returns from the file")
 }

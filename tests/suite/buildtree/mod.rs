@@ -217,7 +217,7 @@ fn only_a_repository_of_its_own_counts() {
     }
     let read = BuildTree::read(&inner, &MakeArguments::default()).unwrap();
     assert_eq!(Draft::of(&read).releases().rebuilt.as_deref(), Some("6.1.0-c"));
-    assert_eq!(read.scm.why, "the source is no repository");
+    assert_eq!(read.scm.why, "the source is not a repository");
     // Up to 2.6.35 any did.
     fs::write(inner.join("Makefile"), format!("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 31\n{BY_MAKEFILE}")).unwrap();
     fs::write(inner.join("scripts/setlocalversion"), EXACT).unwrap();
@@ -299,7 +299,7 @@ fn without_a_script_the_suffix_is_unknown_and_not_guessed() {
     fs::remove_file(tree.path.join("scripts/setlocalversion")).unwrap();
     let release = tree.releases(None);
     assert_eq!(release.rebuilt, None);
-    assert!(release.unknown.unwrap().ends_with("the script that would tell is not there"));
+    assert!(release.unknown.unwrap().ends_with("the script does not exist"));
     tree.put("scripts/setlocalversion", "#!/bin/sh\ngit describe --exact-match\nres=\"$res-android12-9\"\n");
     let scm = tree.read(None).scm;
     assert_eq!((scm.suffix, scm.place.line), (None, 3));

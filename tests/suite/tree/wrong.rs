@@ -73,7 +73,7 @@ fn a_configuration_of_another_architecture() {
         &[
             "  architecture   aarch64  →  none\n",
             "fix     this tree can't match: it is configured for arm64, and the kernel's vermagic is of another",
-            "linux/.config:5 is of arm64, linux/include/config/auto.conf:5 of x86: a configuration of another architecture",
+            "linux/.config:5 is for arm64, linux/include/config/auto.conf:5 for x86: a configuration of another architecture",
             "stale   CONFIG_64BIT: ",
         ],
     );
@@ -87,7 +87,7 @@ fn a_configuration_with_the_ends_of_windows() {
         }
     });
     let answer = answer(&stage, "linux", KERNEL);
-    assert!(answer.out.contains("ends as on Windows"), "{}", answer.out);
+    assert!(answer.out.contains("ends with a carriage return"), "{}", answer.out);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_makefile_with_the_ends_of_windows() {
     });
     let answer = answer(&stage, "linux", KERNEL);
     assert!(
-        answer.out.contains("linux/Makefile:1 ends as on Windows: take the carriage returns out"),
+        answer.out.contains("linux/Makefile:1 ends with a carriage return: remove the carriage returns"),
         "{}",
         answer.out
     );
@@ -140,11 +140,11 @@ fn an_output_folder_whose_source_is_gone() {
     });
     answer(&stage, "out", KERNEL).assert_says(0, &["a build folder (O=)"]);
     fs::rename(stage.path("linux"), stage.path("moved")).unwrap();
-    answer(&stage, "out", KERNEL).assert_refused("out/Makefile: line 1: it leads to ");
+    answer(&stage, "out", KERNEL).assert_refused("out/Makefile: line 1: it refers to ");
     // Its own link does not help then.
     symlink(stage.path("linux"), stage.path("out/source")).unwrap();
     fs::remove_file(stage.path("out/Makefile")).unwrap();
-    answer(&stage, "out", KERNEL).assert_refused("out: its Makefile is missing (there is .config, ");
+    answer(&stage, "out", KERNEL).assert_refused("out: its Makefile is missing (it contains .config, ");
 }
 
 #[test]
@@ -179,7 +179,8 @@ fn a_release_longer_than_make_takes() {
     answer(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it contains -{long})"), "make accepts at most 64"]);
     // What is no part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
-    answer(&stage, "linux", KERNEL).assert_refused("linux/localversion: it has 3145728 bytes, and a release has 64");
+    answer(&stage, "linux", KERNEL)
+        .assert_refused("linux/localversion: 3145728 bytes long, but a release has at most 64");
     for (below, old) in [
         ("Makefile", "EXTRAVERSION = -9"),
         (".config", "CONFIG_LOCALVERSION=\""),
@@ -187,8 +188,7 @@ fn a_release_longer_than_make_takes() {
     ] {
         let below = format!("linux/{below}");
         let stage = wrong(|stage| stage.replace(&below, old, &format!("{old}{}", "z".repeat(3 << 20))));
-        answer(&stage, "linux", KERNEL)
-            .assert_refused(" bytes of a release, which has 64 characters at most; shorten it");
+        answer(&stage, "linux", KERNEL).assert_refused(" bytes, but a release has at most 64 characters; shorten it");
     }
 }
 
@@ -268,14 +268,14 @@ fn no_tree_at_all() {
     for (tree, says) in [
         ("nothing", "nothing: opening the tree: No such file or directory"),
         ("", "a value is required for '<DIR>'"),
-        ("empty", "empty: no kernel's tree: it has no Makefile"),
-        ("file", "file: a file, and no folder"),
-        ("project", "project/Makefile: no kernel's top Makefile"),
-        ("lone", "lone: no kernel's tree: a Makefile with a version"),
+        ("empty", "empty: not a kernel's tree: it has no Makefile"),
+        ("file", "file: not a folder"),
+        ("project", "project/Makefile: not a kernel's top Makefile"),
+        ("lone", "lone: not a kernel's tree: a Makefile with a version"),
         ("loop", "loop: opening the tree: Too many levels of symbolic links"),
         ("dead", "dead: opening the tree: No such file or directory"),
-        ("/dev/null", "/dev/null: a file, and no folder"),
-        ("/proc/self", "/proc/self: no kernel's tree: it has no Makefile"),
+        ("/dev/null", "/dev/null: not a folder"),
+        ("/proc/self", "/proc/self: not a kernel's tree: it has no Makefile"),
     ] {
         answer(&stage, tree, KERNEL).assert_refused(says);
     }
@@ -293,27 +293,28 @@ fn a_build_link_that_leads_to_itself() {
     });
     answer(&stage, "modules/6.1.0-9", KERNEL)
         .assert_refused("build: opening the module tree's link build: Too many levels");
-    answer(&stage, "modules/6.1.0-8", KERNEL).assert_refused("no kernel's tree: it has no Makefile");
+    answer(&stage, "modules/6.1.0-8", KERNEL).assert_refused("not a kernel's tree: it has no Makefile");
     answer(&stage, "modules/6.1.0-7", KERNEL).assert_refused("it would be at /nowhere/linux");
 }
 
 #[test]
 fn no_makefile() {
     let stage = wrong(|stage| fs::remove_file(stage.path("linux/Makefile")).unwrap());
-    answer(&stage, "linux", KERNEL).assert_refused("linux: its Makefile is missing (there is .config, include/config");
+    answer(&stage, "linux", KERNEL)
+        .assert_refused("linux: its Makefile is missing (it contains .config, include/config");
 }
 
 #[test]
 fn something_else_named_makefile() {
     for (what, says) in [
         ("a link to itself", "Makefile: opening: Too many levels of symbolic links"),
-        ("a pipe", "Makefile: no regular file"),
-        ("a device", "Makefile: no regular file"),
-        ("a socket", "Makefile: no regular file"),
-        ("a folder", "Makefile: no regular file"),
-        ("a large hole", "Makefile: it has more than "),
-        ("nothing in it", "Makefile: no kernel's top Makefile"),
-        ("zeros", "Makefile: no kernel's top Makefile"),
+        ("a pipe", "Makefile: not a regular file"),
+        ("a device", "Makefile: not a regular file"),
+        ("a socket", "Makefile: not a regular file"),
+        ("a folder", "Makefile: not a regular file"),
+        ("a large hole", "Makefile: larger than "),
+        ("nothing in it", "Makefile: not a kernel's top Makefile"),
+        ("zeros", "Makefile: not a kernel's top Makefile"),
         ("itself included", "Makefile: "),
         ("no numbers", "Makefile: "),
     ] {

@@ -1,14 +1,13 @@
-//! What may differ between a build tree and a kernel while their version magic is equal: options of the configuration
-//! that change `struct module`, structures that modules share with the kernel, or how code is called. Pure.
+//! Options that can differ between a build tree and a kernel with the same vermagic, and that change `struct module`,
+//! structures that modules share with the kernel, or how code is called. Pure.
 //!
-//! For `struct module` the list is whole for the kernels that were read: every `#ifdef` within it, within what it
-//! holds, and in each `struct mod_arch_specific`, of 2.6.12, 2.6.32, 3.10, 4.9, 4.19, 5.10, 5.11, 5.18, 6.1, 6.12, 7.2
+//! For `struct module` the list is complete for the kernels that were read: every `#ifdef` in it, in the structures that it
+//! contains, and in each `struct mod_arch_specific`, of 2.6.12, 2.6.32, 3.10, 4.9, 4.19, 5.10, 5.11, 5.18, 6.1, 6.12, 7.2
 //! and 7.3 (include/linux/module.h, arch/*/include/asm/module.h; 3.10 and 4.19 in trees of Android, 4.9 in one of
-//! NVIDIA, 5.10 and from 6.1 on in Debian's). Between two that were read an option counts as if it were there. For all
-//! else it is a list of what is known to matter, and an equal configuration here proves nothing.
+//! NVIDIA, 5.10 and from 6.1 on in Debian's). Between two versions that were read, an option counts as present. For
+//! everything else the list contains the options that are known to matter, and no difference proves nothing.
 //!
-//! What the version magic shows by itself is not here: SMP, the preemption model, MODULE_UNLOAD, MODVERSIONS,
-//! RANDSTRUCT.
+//! Options that the vermagic shows are not in it: SMP, the preemption model, MODULE_UNLOAD, MODVERSIONS, RANDSTRUCT.
 
 mod module_rows;
 mod row;
@@ -24,7 +23,7 @@ pub use row::AbiEffectKind;
 /// One thing that an option changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AbiEffect {
-    /// Of which kind it is.
+    /// Its kind.
     pub kind: AbiEffectKind,
     /// The members, structures or calls.
     pub what: &'static str,
@@ -34,45 +33,45 @@ pub struct AbiEffect {
     pub source: &'static str,
 }
 
-/// Would a kernel notice?
+/// Would a kernel detect the difference?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Detection {
-    /// Both have MODVERSIONS, and it changes `struct module`: the CRC of `module_layout` (before 2.6.30
-    /// `struct_module`) is made of it, and every module carries it. The module is refused.
+    /// Both have MODVERSIONS, and the option changes `struct module`: the CRC of `module_layout` (before 2.6.30
+    /// `struct_module`) is computed from it, and every module contains that CRC. The module is refused.
     ModuleLayout,
-    /// Both have MODVERSIONS: the CRC of each function is made of all structures that its declaration reaches. A module
-    /// that calls one is refused; one that gets at the structure in another way is not.
+    /// Both have MODVERSIONS: the CRC of each function is computed from all structures that its declaration refers to. A module
+    /// that calls one is refused; a module that accesses the structure in another way is not.
     SymbolsThatReachIt,
-    /// Nothing notices: the module is loaded.
+    /// Nothing detects it: the module is loaded.
     Nothing,
 }
 
-/// An option that differs, and what hangs on it.
+/// An option that differs, and its effects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AbiDifference {
     /// The option, without `CONFIG_`.
     pub option: &'static str,
-    /// Its value in the tree; `n` where it is not set.
+    /// Its value in the tree; `n` if it is not set.
     pub tree: String,
     /// Its value in the kernel.
     pub kernel: String,
-    /// What it changes, the worst first; never empty.
+    /// Its effects, the worst first; never empty.
     pub effects: Vec<AbiEffect>,
-    /// Would a kernel notice the worst of it?
+    /// Would a kernel detect the worst of them?
     pub caught: Detection,
 }
 
 impl AbiDifference {
-    /// The worst that it changes.
+    /// The worst kind of its effects.
     pub fn kind(&self) -> AbiEffectKind {
         self.effects.iter().map(|effect| effect.kind).min().unwrap_or(AbiEffectKind::SharedStructure)
     }
 }
 
-/// What differs between two configurations, the worst first. Options that did not matter yet, or no more, in the kernel
-/// of this version are left out where it is known. Both configurations are whole ones: what is not there is not set.
-/// `m` and `y` are the same here, for the structures ask for either.
+/// The differences between two configurations, the worst first. If the version is known, options without effect in it are left
+/// out. Both configurations are complete: an option without an entry is not set. `m` and `y` are the same, because the
+/// structures depend on either.
 pub fn differing(tree: &Config, kernel: &Config, version: Option<KernelNumbers>) -> Vec<AbiDifference> {
     let versions = is_set(tree, "MODVERSIONS") && is_set(kernel, "MODVERSIONS");
     let mut found: Vec<AbiDifference> = Vec::new();
@@ -139,40 +138,40 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_comes_first_and_an_option_once() {
+    fn the_worst_option_comes_first_and_each_only_once() {
         let found = differing(&config("NUMA=y KASAN=y MODULE_SIG=y LIVEPATCH=y"), &Config::new(), Some((6, 1, 0)));
         assert_eq!(names(&found), ["MODULE_SIG", "LIVEPATCH", "KASAN", "NUMA"]);
         let livepatch = &found[1];
         assert_eq!((livepatch.tree.as_str(), livepatch.kernel.as_str()), ("y", "n"));
-        // It is in struct module, and in task_struct.
+        // It affects struct module and task_struct.
         let kinds: Vec<AbiEffectKind> = livepatch.effects.iter().map(|effect| effect.kind).collect();
         assert_eq!(kinds, [AbiEffectKind::StructModule, AbiEffectKind::SharedStructure]);
     }
 
     #[test]
-    fn a_module_of_kunit_is_as_good_as_one_built_in() {
+    fn m_and_y_have_the_same_effect() {
         assert_eq!(differing(&config("KUNIT=m"), &config("KUNIT=y"), None), []);
         assert_eq!(names(&differing(&config("KUNIT=m"), &config("KUNIT=n"), None)), ["KUNIT"]);
     }
 
     #[test]
-    fn values_are_compared_where_they_are_sizes() {
+    fn the_values_of_sizes_are_compared() {
         let found = differing(&config("NR_CPUS=8192 HZ=250"), &config("NR_CPUS=512 HZ=250"), Some((6, 12, 0)));
         assert_eq!(names(&found), ["NR_CPUS"]);
         assert_eq!((found[0].tree.as_str(), found[0].kernel.as_str()), ("8192", "512"));
         assert_eq!(found[0].kind(), AbiEffectKind::SharedStructure);
-        // Before 2.6.32 a module counted its users for each processor by itself.
+        // Before 2.6.32 struct module had a reference count per processor.
         let unload = |cpus: &str| config(&format!("NR_CPUS={cpus} MODULE_UNLOAD=y"));
         assert_eq!(differing(&unload("8"), &unload("32"), Some((2, 6, 5)))[0].kind(), AbiEffectKind::StructModule);
     }
 
     #[test]
-    fn what_a_version_does_not_have_does_not_matter_to_it() {
+    fn options_without_effect_in_a_version_are_left_out() {
         let tree = config("STACKTRACE_BUILD_ID=y");
         assert_eq!(differing(&tree, &Config::new(), Some((5, 10, 0))), []);
         assert_eq!(names(&differing(&tree, &Config::new(), Some((6, 1, 0)))), ["STACKTRACE_BUILD_ID"]);
         assert_eq!(names(&differing(&tree, &Config::new(), None)), ["STACKTRACE_BUILD_ID"]);
-        // 6.1 looks at a type before each function, and has no cfi_check any more.
+        // 6.1 checks a type before each function, and no longer has cfi_check.
         let found = differing(&config("CFI_CLANG=y"), &Config::new(), Some((6, 1, 0)));
         assert_eq!(found[0].kind(), AbiEffectKind::Code);
         assert_eq!(
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_architectures_own_part_asks_for_the_architecture() {
+    fn rows_of_an_architecture_apply_only_to_it() {
         let tracer =
             |arch: &str| differing(&config(&format!("FUNCTION_TRACER=y {arch}")), &config(arch), Some((6, 1, 0)));
         assert_eq!(tracer("S390=y")[0].kind(), AbiEffectKind::StructModule);
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn symbol_versions_notice_structures_and_never_code() {
+    fn symbol_versions_detect_structures_but_not_code() {
         let both =
             |options: &str| differing(&config(&format!("MODVERSIONS=y {options}")), &config("MODVERSIONS=y"), None);
         assert_eq!(both("LIVEPATCH=y")[0].caught, Detection::ModuleLayout);
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_stands_twice_and_none_is_of_the_version_magic() {
+    fn no_row_occurs_twice_and_none_is_in_the_vermagic() {
         let mut seen = std::collections::HashSet::new();
         for row in module_rows::ROWS.iter().chain(structure_rows::ROWS) {
             assert!(seen.insert((row.option, row.kind, row.from)), "{} twice", row.option);

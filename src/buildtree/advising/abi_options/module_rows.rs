@@ -59,7 +59,7 @@ const fn everywhere(option: &'static str, what: &'static str, source: &'static s
 
 use AbiEffectKind::{BeforeInit, StructModule};
 
-/// `struct module`, then code, then what changes structures everywhere. The order within a kind is that of severity.
+/// `struct module`, then code, then options that change structures everywhere; within a kind ordered by severity.
 pub(super) const ROWS: &[OptionRow] = &[
     // struct module, before init.
     member("STACKTRACE_BUILD_ID", BeforeInit, "build_id", (5, 12, 0), "5.18 to 7.3"),
@@ -69,7 +69,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     member("UNUSED_SYMBOLS", BeforeInit, "unused_syms and what follows", (2, 6, 13), "2.6.32 to 5.11")
         .until((5, 18, 0)),
     member("MODULE_SIG", BeforeInit, "sig_ok", (2, 6, 33), "3.10 to 7.3"),
-    // What is held in it before init: mkobj is a kobject, param_lock a mutex.
+    // Members before init that are structures: mkobj is a kobject, param_lock a mutex.
     member("DEBUG_KOBJECT_RELEASE", BeforeInit, "mkobj, by struct kobject", (2, 6, 33), "3.10 to 7.3")
         .source("include/linux/kobject.h"),
     member("DEBUG_LOCK_ALLOC", BeforeInit, "param_lock, by struct mutex", (3, 11, 0), "4.9 to 7.3")
@@ -83,7 +83,7 @@ pub(super) const ROWS: &[OptionRow] = &[
         .only("DEBUG_LOCK_ALLOC"),
     member("MUTEX_SPIN_ON_OWNER", BeforeInit, "param_lock, by struct mutex", (3, 11, 0), "4.9 to 7.3")
         .source("include/linux/mutex.h"),
-    // struct module, behind init.
+    // struct module, after init.
     member("MODULES_TREE_LOOKUP", StructModule, "the node in each part of the layout", (3, 11, 0), "4.9 to 7.3"),
     member("ARCH_WANTS_MODULES_DATA_IN_VMALLOC", StructModule, "data_layout", (5, 19, 0), "6.1").until((6, 12, 0)),
     member("UNWINDER_ORC", StructModule, "arch: num_orcs, orc_unwind_ip, orc_unwind", ALWAYS, "5.10 to 7.3")
@@ -134,14 +134,14 @@ pub(super) const ROWS: &[OptionRow] = &[
         (4, 20, 0),
         "5.10 to 7.3, stable kernels of 2025",
     ),
-    member("NR_CPUS", StructModule, "ref, one for each processor", ALWAYS, "2.6.12")
+    member("NR_CPUS", StructModule, "ref, one per processor", ALWAYS, "2.6.12")
         .until((2, 6, 32))
         .only("MODULE_UNLOAD")
         .by_value(),
     member(
         "X86_L1_CACHE_SHIFT",
         StructModule,
-        "its alignment, and with it its size and the layout's place",
+        "its alignment, and so its size and the offset of the layout",
         (3, 11, 0),
         "4.9 to 7.3",
     )
@@ -149,7 +149,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     member(
         "ARM_L1_CACHE_SHIFT",
         StructModule,
-        "its alignment, and with it its size and the layout's place",
+        "its alignment, and so its size and the offset of the layout",
         (3, 11, 0),
         "4.9 to 7.3",
     )
@@ -159,15 +159,15 @@ pub(super) const ROWS: &[OptionRow] = &[
     code("CFI", "each indirect call checks a type before the function (CFI_CLANG of later kernels)", "Makefile"),
     code("CFI_ICALL_NORMALIZE_INTEGERS", "the types that indirect calls check", "Makefile"),
     code("X86_KERNEL_IBT", "each function that is called indirectly begins with ENDBR", "arch/x86/Makefile"),
-    code("CALL_PADDING", "room before each function, which mitigations write to", "arch/x86/Makefile"),
+    code("CALL_PADDING", "padding before each function, which mitigations write to", "arch/x86/Makefile"),
     code("FINEIBT", "the type that is checked at the start of a function", "arch/x86/Kconfig"),
     code("ARM64_BTI_KERNEL", "each function that is called indirectly begins with BTI", "arch/arm64/Makefile"),
     code("ARM64_PTR_AUTH_KERNEL", "return addresses are signed", "arch/arm64/Makefile"),
-    code("SHADOW_CALL_STACK", "a register is kept for a second stack; task_struct has it", "Makefile"),
-    code("RETPOLINE", "indirect calls go by thunks that the kernel exports", "arch/x86/Makefile"),
-    code("MITIGATION_RETPOLINE", "indirect calls go by thunks that the kernel exports", "arch/x86/Makefile"),
-    code("RETHUNK", "returns go by a thunk that the kernel exports", "arch/x86/Makefile"),
-    code("MITIGATION_RETHUNK", "returns go by a thunk that the kernel exports", "arch/x86/Makefile"),
+    code("SHADOW_CALL_STACK", "a register is reserved for a second stack; task_struct has it", "Makefile"),
+    code("RETPOLINE", "indirect calls use thunks that the kernel exports", "arch/x86/Makefile"),
+    code("MITIGATION_RETPOLINE", "indirect calls use thunks that the kernel exports", "arch/x86/Makefile"),
+    code("RETHUNK", "returns use a thunk that the kernel exports", "arch/x86/Makefile"),
+    code("MITIGATION_RETHUNK", "returns use a thunk that the kernel exports", "arch/x86/Makefile"),
     code("KASAN", "each access calls the kernel's checks, or reads its shadow", "scripts/Makefile.kasan"),
     code("KASAN_OUTLINE", "how accesses are checked", "scripts/Makefile.kasan"),
     code("KCSAN", "each access calls the kernel's checks", "scripts/Makefile.kcsan"),
@@ -182,12 +182,12 @@ pub(super) const ROWS: &[OptionRow] = &[
     code("STACKPROTECTOR", "where the canary is found", "Makefile"),
     code("STACKPROTECTOR_PER_TASK", "where the canary is found: in task_struct", "arch/arm64/Makefile"),
     code("PREEMPT_COUNT", "spin_lock and the like count, or do not", "include/linux/preempt.h"),
-    code("PREEMPT_RCU", "rcu_read_lock counts in task_struct, or bars preemption", "include/linux/rcupdate.h"),
+    code("PREEMPT_RCU", "rcu_read_lock counts in task_struct, or disables preemption", "include/linux/rcupdate.h"),
     code("PREEMPT_DYNAMIC", "cond_resched and the like are static calls", "include/linux/sched.h"),
     code("DEBUG_PREEMPT", "preempt_disable calls checks", "include/linux/preempt.h"),
     code("PROVE_LOCKING", "locks call lockdep, with keys in the module", "include/linux/lockdep.h"),
     code("TRACE_IRQFLAGS", "local_irq_disable calls the tracer", "include/linux/irqflags.h"),
-    code("PARAVIRT", "privileged instructions are calls by pv_ops", "arch/x86/include/asm/paravirt.h"),
+    code("PARAVIRT", "privileged instructions are calls through pv_ops", "arch/x86/include/asm/paravirt.h"),
     code("PARAVIRT_XXL", "more of them are", "arch/x86/include/asm/paravirt.h"),
     code("PARAVIRT_SPINLOCKS", "how a spinlock is released", "arch/x86/include/asm/qspinlock.h"),
     code("UNINLINE_SPIN_UNLOCK", "spin_unlock is a call", "include/linux/spinlock_api_smp.h"),
@@ -195,9 +195,9 @@ pub(super) const ROWS: &[OptionRow] = &[
     code("AEABI", "the calling convention", "arch/arm/Makefile"),
     code("THUMB2_KERNEL", "the instruction set", "arch/arm/Makefile"),
     code("FRAME_POINTER", "the unwinder finds frames, or does not", "Makefile"),
-    code("LTO_CLANG", "modules are bit code until the last link; the compiler must be the kernel's", "Makefile"),
-    code("RUST", "modules in Rust have something to link to", "rust/Makefile"),
-    code("RUSTC_VERSION", "what Rust's compiler lays out, only for modules in Rust", "rust/Makefile")
+    code("LTO_CLANG", "modules are bitcode until the last link; the compiler must be the kernel's", "Makefile"),
+    code("RUST", "modules in Rust can be linked", "rust/Makefile"),
+    code("RUSTC_VERSION", "how Rust's compiler lays out types; only for modules in Rust", "rust/Makefile")
         .only("RUST")
         .by_value(),
     code("HZ", "how long a jiffy is: constants in timeouts", "include/asm-generic/param.h").by_value(),
@@ -217,8 +217,8 @@ pub(super) const ROWS: &[OptionRow] = &[
     code("SPARSEMEM_VMEMMAP", "how a page's address is computed", "include/asm-generic/memory_model.h"),
     code("FLATMEM", "how a page's address is computed", "include/asm-generic/memory_model.h"),
     // Structures of every kind.
-    everywhere("NR_CPUS", "cpumask_t, and arrays of one for each processor", "include/linux/cpumask.h"),
-    everywhere("NODES_SHIFT", "nodemask_t, and arrays of one for each node", "include/linux/numa.h"),
+    everywhere("NR_CPUS", "cpumask_t, and arrays with one entry per processor", "include/linux/cpumask.h"),
+    everywhere("NODES_SHIFT", "nodemask_t, and arrays with one entry per node", "include/linux/numa.h"),
     everywhere("X86_L1_CACHE_SHIFT", "all structures that are aligned to cache lines", "arch/x86/include/asm/cache.h"),
     everywhere("ARM_L1_CACHE_SHIFT", "all structures that are aligned to cache lines", "arch/arm/include/asm/cache.h"),
     everywhere(
@@ -227,8 +227,8 @@ pub(super) const ROWS: &[OptionRow] = &[
         "arch/x86/include/asm/cache.h",
     ),
     everywhere("PGTABLE_LEVELS", "page tables", "arch/*/include/asm/pgtable-types.h"),
-    everywhere("X86_PAE", "pte_t and phys_addr_t are of 64 bits", "arch/x86/include/asm/pgtable_types.h"),
-    everywhere("ARM_LPAE", "pte_t and phys_addr_t are of 64 bits", "arch/arm/include/asm/pgtable.h"),
+    everywhere("X86_PAE", "pte_t and phys_addr_t have 64 bits", "arch/x86/include/asm/pgtable_types.h"),
+    everywhere("ARM_LPAE", "pte_t and phys_addr_t have 64 bits", "arch/arm/include/asm/pgtable.h"),
     everywhere("PHYS_ADDR_T_64BIT", "phys_addr_t and resource_size_t", "include/linux/types.h"),
     everywhere("ARCH_DMA_ADDR_T_64BIT", "dma_addr_t", "include/linux/types.h"),
     everywhere("LBDAF", "sector_t and blkcnt_t", "include/linux/types.h, up to 5.1"),
@@ -244,7 +244,7 @@ pub(super) const ROWS: &[OptionRow] = &[
         "where current is found: thread_info in task_struct or below the stack",
         "include/linux/sched.h",
     ),
-    everywhere("VMAP_STACK", "task_struct; a stack is no memory for DMA", "include/linux/sched.h"),
+    everywhere("VMAP_STACK", "task_struct; a stack cannot be used for DMA", "include/linux/sched.h"),
     everywhere("DEBUG_BUGVERBOSE", "struct bug_entry: each BUG and WARN of the module", "include/asm-generic/bug.h"),
     everywhere(
         "HAVE_ARCH_PREL32_RELOCATIONS",

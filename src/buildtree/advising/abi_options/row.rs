@@ -8,11 +8,11 @@ use crate::buildtree::reading::makefile::KernelNumbers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AbiEffectKind {
-    /// `struct module` before its member `init`: the kernel finds another init, or none, and says nothing.
+    /// `struct module` before its member `init`: the kernel calls another function, or none, without a message.
     BeforeInit,
-    /// `struct module` elsewhere: its size, its `exit`, or what the kernel looks for in it.
+    /// `struct module` elsewhere: its size, its `exit`, or other members that the kernel reads.
     StructModule,
-    /// How functions are called, what stands around them, or what inline functions do.
+    /// How functions are called, what surrounds them, or what inline functions do.
     Code,
     /// A structure that modules share with the kernel.
     SharedStructure,
@@ -25,15 +25,15 @@ pub(super) struct OptionRow {
     pub(super) what: &'static str,
     /// The first version that may have it.
     pub(super) from: KernelNumbers,
-    /// The first that was read and has it no more.
+    /// The first version that was read and no longer has it.
     pub(super) until: Option<KernelNumbers>,
     pub(super) seen: &'static str,
     pub(super) source: &'static str,
-    /// Only where this is set too: an architecture, or what the option is looked at under.
+    /// Only if this option is set too: an architecture, or a condition around it.
     pub(super) only: Option<&'static str>,
-    /// Is its value compared, and not whether it is set?
+    /// Is its value compared, instead of whether it is set?
     pub(super) by_value: bool,
 }
 
-/// From the first kernel on that has such modules.
+/// Since the first kernel with such modules.
 pub(super) const ALWAYS: KernelNumbers = (0, 0, 0);

@@ -1,8 +1,8 @@
-//! The options that change structures which modules share with the kernel: a table, for [`crate::buildtree::advising::abi_options`].
+//! The options that change structures that modules share with the kernel: a table.
 //!
-//! Each `#if` within these structures, by the headers of Debian's 5.10.262, 6.1.192, 6.12.118 and 7.2.13. `seen` says
-//! in which of the four; a structure that an option no longer stands in may hold another that it does. The order is
-//! that of how many modules a structure reaches: locks, then what all drivers have, then networking, block devices,
+//! Each `#if` in these structures, from the headers of Debian's 5.10.262, 6.1.192, 6.12.118 and 7.2.13. `seen` names those of
+//! the four that have it; a structure that an option no longer affects can contain another one that it does. The rows are
+//! ordered by how many modules use the structure: locks, then structures of all drivers, then networking, block devices,
 //! memory.
 
 use crate::buildtree::advising::abi_options::row::{ALWAYS, AbiEffectKind, OptionRow};

@@ -1,11 +1,11 @@
-//! What a kernel's Makefiles tell the compiler, as far as it reaches the version magic: where headers are, and macros
-//! that no header defines.
+//! What a kernel's Makefiles pass to the compiler, as far as it affects the vermagic: the folders of headers, and macros that
+//! no header defines.
 
 use crate::buildtree::preprocessor::{Condition, HeaderSource, IncludeFolder, Location, Need};
 use crate::error::Result;
 use crate::kernel::Config;
 
-/// A macro of the compiler's command line (`-D`) that an option puts there.
+/// A macro of the compiler's command line (`-D`) that an option selects.
 #[derive(Debug)]
 pub(super) struct CompilerArgument {
     pub(super) name: &'static str,
@@ -14,7 +14,7 @@ pub(super) struct CompilerArgument {
     pub(super) place: Location,
     /// The option, with `CONFIG_`.
     pub(super) option: String,
-    /// Is it there as things are?
+    /// Does the configuration select it?
     pub(super) is_given: bool,
 }
 
@@ -30,7 +30,7 @@ impl CompilerArgument {
     }
 }
 
-/// All that matter to the version magic, those that are not there too.
+/// All macros that affect the vermagic, including those that are not selected.
 pub(super) fn arguments(
     headers: &impl HeaderSource,
     architecture: &str,
@@ -72,7 +72,7 @@ const SWITCHES: &[CompilerSwitch] = &[
     },
     // 5.19 and later, by gcc's plugin or by clang itself
     CompilerSwitch { name: "RANDSTRUCT", option: "RANDSTRUCT", makefile: "scripts/Makefile.randstruct" },
-    // 4.6 to 5.7: the option is there if the compiler passed the test for it
+    // 4.6 to 5.7: the option exists if the compiler passed the test for it
     CompilerSwitch { name: "CC_USING_MPROFILE_KERNEL", option: "MPROFILE_KERNEL", makefile: "arch/powerpc/Makefile" },
 ];
 
@@ -137,7 +137,7 @@ fn lines_that_count<'a>(text: &'a str, config: &'a Config) -> impl Iterator<Item
         } else if word.starts_with("if") {
             open.push(true);
         } else if word == "else" {
-            // Of a condition that is not understood both sides are read.
+            // Of other conditions both branches are read.
             if let Some(last) = open.last_mut() {
                 *last = true;
             }
@@ -157,7 +157,7 @@ fn arm_version(line: &str) -> Option<(String, String)> {
     (option.starts_with("CONFIG_") && !value.is_empty()).then(|| (option.to_owned(), value))
 }
 
-/// The same of `arch/arm/Makefile` in 5.10, for headers without it.
+/// The lines of `arch/arm/Makefile` in 5.10, for headers without it.
 const ARM_VERSIONS: [(&str, &str); 8] = [
     ("CONFIG_CPU_32v7M", "7"),
     ("CONFIG_CPU_32v7", "7"),
@@ -169,18 +169,18 @@ const ARM_VERSIONS: [(&str, &str); 8] = [
     ("CONFIG_CPU_32v3", "3"),
 ];
 
-/// Where headers are, by `LINUXINCLUDE` of the top Makefile in every age, and by the architecture's own.
+/// The folders of headers, from `LINUXINCLUDE` of the top Makefile in every age, and from the architecture's own.
 pub(super) fn folders(architecture: &str, config: &Config) -> Vec<IncludeFolder> {
     let mut folders = Vec::new();
     let mut add = |prefix: &str, path: String| folders.push(IncludeFolder { prefix: prefix.to_owned(), path });
     let names = names(architecture, config);
     for name in &names {
-        // 2.6.28 on; what is generated there, 3.2 on.
+        // Since 2.6.28; the generated folder since 3.2.
         add("", format!("arch/{name}/include/"));
         add("", format!("arch/{name}/include/generated/"));
     }
     if names.contains(&"um") {
-        // 2.6.28 on; the architecture below it has the rest.
+        // Since 2.6.28; the architecture below it has the other headers.
         add("", "arch/um/include/shared/".to_owned());
         let below = config.get("SUBARCH").map_or("x86", String::as_str);
         for path in [format!("arch/{below}/um/"), format!("arch/{below}/include/")] {
@@ -188,7 +188,7 @@ pub(super) fn folders(architecture: &str, config: &Config) -> Vec<IncludeFolder>
         }
     }
     if let Some(variant) = xtensa_variant(architecture, config) {
-        // 2.6.28 on; before, include/asm-xtensa/variant was a link to such a folder, or was called so.
+        // Since 2.6.28; before, include/asm-xtensa/variant was a link to such a folder, or had that name.
         add("", format!("arch/xtensa/variants/{variant}/include/"));
         add("variant/", format!("include/asm-xtensa/variant-{variant}/"));
         add("asm/variant/", format!("include/asm-xtensa/variant-{variant}/"));
@@ -198,7 +198,7 @@ pub(super) fn folders(architecture: &str, config: &Config) -> Vec<IncludeFolder>
         add("", path.to_owned());
     }
     for name in &names {
-        // 3.7 on
+        // Since 3.7.
         add("", format!("arch/{name}/include/uapi/"));
         add("", format!("arch/{name}/include/generated/uapi/"));
     }
@@ -206,19 +206,19 @@ pub(super) fn folders(architecture: &str, config: &Config) -> Vec<IncludeFolder>
         add("", path.to_owned());
     }
     for name in &names {
-        // Before 2.6.28 (arm 2.6.27, xtensa 2.6.29 …): include/asm is a link to such a folder, made by `make`.
+        // Before 2.6.28 (arm 2.6.27, xtensa 2.6.29 …): include/asm is a link to such a folder, which `make` creates.
         add("asm/", format!("include/asm-{name}/"));
     }
     if names.contains(&"i386") {
-        // mach_module.h and its like of i386 before 2.6.29.
+        // mach_module.h and similar headers of i386 before 2.6.29.
         add("", "include/asm-i386/mach-default/".to_owned());
     }
-    // `generic-y` in the architecture's Kbuild, since 3.2, makes a header that includes this one; it may not be made yet.
+    // Since 3.2 `generic-y` in the architecture's Kbuild generates a header that includes this one; it may not exist yet.
     add("asm/", "include/asm-generic/".to_owned());
     folders
 }
 
-/// The names that an architecture's folder has had, the one that was given first.
+/// The names that an architecture's folder has had, beginning with the given one.
 fn names<'a>(architecture: &'a str, config: &Config) -> Vec<&'a str> {
     let also: &[&str] = match architecture {
         "x86" if is_set(config, "X86_64") || is_set(config, "64BIT") => &["x86_64"],
@@ -236,7 +236,7 @@ fn names<'a>(architecture: &'a str, config: &Config) -> Vec<&'a str> {
     std::iter::once(architecture).chain(also.iter().copied()).collect()
 }
 
-/// `VARIANT` of `arch/xtensa/Makefile`: by an option of its own each, since 3.19 by CONFIG_XTENSA_VARIANT_NAME.
+/// `VARIANT` of `arch/xtensa/Makefile`: each has an option of its own, since 3.19 it is CONFIG_XTENSA_VARIANT_NAME.
 fn xtensa_variant(architecture: &str, config: &Config) -> Option<String> {
     if architecture != "xtensa" {
         return None;

@@ -1,4 +1,4 @@
-//! Trees of each age, with small headers of our own in the kernel's places.
+//! Trees of each age, with small headers of our own instead of the kernel's.
 
 use std::collections::BTreeMap;
 
@@ -37,11 +37,11 @@ fn string(carried: &HeaderVermagic) -> String {
     String::from_utf8(carried.known()).unwrap()
 }
 
-/// The place of a token's first piece, and what it needs.
+/// The file and line of a token's first piece, and what it needs.
 fn behind(carried: &HeaderVermagic, kind: TokenKind) -> (String, usize, Vec<(String, bool)>) {
     let vermagic = carried.vermagic().unwrap();
     let token = vermagic.tokens().iter().find(|token| token.kind == kind).unwrap();
-    let piece = carried.behind(&token.range)[0];
+    let piece = carried.pieces_of(&token.range)[0];
     (piece.place.file.display().to_string(), piece.place.line, needs(&piece.conditions))
 }
 
@@ -142,7 +142,7 @@ const I386: &str = "#ifdef CONFIG_M586
 
 #[test]
 fn the_module_guides_tree_of_2_6_5() {
-    // include/asm is not linked yet: it is found where `make` would link it to.
+    // The link include/asm does not exist yet: the header is found where `make` would link to.
     let tree = oldest("include/asm-i386/module.h", I386);
     let carried = evaluated(&tree, "i386", &["M686", "REGPARM", "4KSTACKS"]);
     assert_eq!(string(&carried), "2.6.5-1.358custom 686 REGPARM 4KSTACKS gcc-3.3");
@@ -151,7 +151,7 @@ fn the_module_guides_tree_of_2_6_5() {
         ("include/asm-i386/module.h".to_owned(), 4, vec![("CONFIG_M586".to_owned(), false), set("CONFIG_M686")]);
     assert_eq!(behind(&carried, TokenKind::Arch), family);
 
-    // What its parts would be otherwise: SMP is not there, and this is the line that would put it there.
+    // Its parts under other conditions: SMP is absent, and this is the line that would add it.
     let smp = carried.others.iter().find(|other| other.text == b"SMP ").unwrap();
     assert_eq!((smp.place.line, needs(&smp.conditions)), (4, vec![set("CONFIG_SMP")]));
     assert_eq!(smp.now.as_deref(), Some(&b""[..]));
@@ -161,7 +161,7 @@ fn the_module_guides_tree_of_2_6_5() {
 }
 
 #[test]
-fn a_release_that_is_given_goes_before_a_stale_header() {
+fn a_given_release_takes_precedence_over_a_stale_header() {
     let tree = oldest("include/asm/module.h", I386);
     let config = config(&["M586"]);
     let release = Some(("2.6.5-1.358", FileLine { file: "Makefile".into(), line: 4 }));
@@ -172,7 +172,7 @@ fn a_release_that_is_given_goes_before_a_stale_header() {
 }
 
 #[test]
-fn what_nothing_defines_is_named_and_the_headers_error_told() {
+fn undefined_names_and_the_headers_error_are_reported() {
     let tree = oldest("include/asm-i386/module.h", I386);
     let config = config(&[]);
     let given = HeaderInputs { config: &config, architecture: "i386", release: None, compiler: None };
@@ -182,13 +182,13 @@ fn what_nothing_defines_is_named_and_the_headers_error_told() {
     assert_eq!((unknown[0].name.as_str(), unknown[0].place.line), ("FAMILY", 18));
     let names: Vec<&str> = unknown.iter().map(|unknown| unknown.name.as_str()).collect();
     assert_eq!(names, ["FAMILY", "__GNUC__", "__GNUC_MINOR__"]);
-    let told = |note: &&Diagnostic| note.kind == DiagnosticKind::Error;
-    assert_eq!(carried.notes.iter().find(told).unwrap().text, "unknown processor family");
+    let is_error = |note: &&Diagnostic| note.kind == DiagnosticKind::Error;
+    assert_eq!(carried.notes.iter().find(is_error).unwrap().text, "unknown processor family");
     assert!(carried.others.iter().any(|other| other.text == b"686 " && other.now.is_none()));
 }
 
 #[test]
-fn x86_64_by_the_generic_header_before_kbuild_made_the_one_that_includes_it() {
+fn x86_64_uses_the_generic_header_before_kbuild_generates_its_own() {
     let tree = new("include/asm-generic/vermagic.h", "#define MODULE_ARCH_VERMAGIC \"\"\n");
     let carried = evaluated(&tree, "x86", &["SMP", "PREEMPT_RT", "X86_64"]);
     assert_eq!(string(&carried), "6.1.0 SMP preempt_rt ");
@@ -234,7 +234,7 @@ const ARM: &str =
     "#include <linux/stringify.h>\n#define MODULE_ARCH_VERMAGIC \"ARMv\" __stringify(__LINUX_ARM_ARCH__) \" \"\n";
 
 #[test]
-fn arms_version_is_what_its_makefile_tells_the_compiler() {
+fn arms_version_comes_from_its_makefile() {
     let makefile = "arch-$(CONFIG_CPU_32v7)\t:=-D__LINUX_ARM_ARCH__=7 -march=armv7-a\n\
                     arch-$(CONFIG_CPU_32v6)\t:=-D__LINUX_ARM_ARCH__=6 -march=armv6\n\
                     ifeq ($(CONFIG_CPU_32v6),y)\n\
@@ -252,7 +252,7 @@ fn arms_version_is_what_its_makefile_tells_the_compiler() {
     let other = carried.others.iter().find(|other| other.text == b"5").unwrap();
     assert_eq!((other.place.line, needs(&other.conditions)), (6, vec![set("CONFIG_CPU_32v5")]));
 
-    // The line that stands last decides, as it does for make: a kernel for several processors is built for the oldest.
+    // The last line decides, as for make: a kernel for several processors is built for the oldest.
     assert_eq!(string(&evaluated(&tree, "arm", &["CPU_32v7", "CPU_32v6", "CPU_32v6K"])), "6.1.0 ARMv6 ");
     tree.0.remove("arch/arm/Makefile");
     assert_eq!(string(&evaluated(&tree, "arm", &["CPU_32v7", "CPU_32v6K"])), "6.1.0 ARMv7 ");
@@ -265,11 +265,11 @@ fn xtensas_core_is_in_its_variants_header() {
     let core = "#define XCHAL_CORE_ID \"fsf\" /* its name */\n";
     let mut tree = new("arch/xtensa/include/asm/vermagic.h", header);
     tree.0.insert("arch/xtensa/variants/fsf/include/variant/core.h".to_owned(), core.to_owned());
-    // The quotation marks are in the string: a text is made of a text.
+    // The quotation marks are in the string, because `#` is applied to a string literal.
     assert_eq!(string(&evaluated(&tree, "xtensa", &["XTENSA_VARIANT_NAME=fsf"])), "6.1.0 xtensa-\"fsf\" ");
     assert_eq!(string(&evaluated(&tree, "xtensa", &["XTENSA_VARIANT_FSF"])), "6.1.0 xtensa-\"fsf\" ");
 
-    // Before 5.8 a header that has nothing to do with the string includes it: all are looked into, as nothing else helps.
+    // Before 5.8 an unrelated header includes it, so all headers are read.
     let header = "#define MODULE_ARCH_VERMAGIC \"xtensa-\" __stringify(XCHAL_CORE_ID) \" \"\n";
     let mut tree = oldest("include/asm-xtensa/module.h", header);
     tree.0.insert("include/asm-xtensa/processor.h".to_owned(), "#include <asm/variant/core.h>\n".to_owned());
@@ -279,14 +279,14 @@ fn xtensas_core_is_in_its_variants_header() {
 }
 
 #[test]
-fn hexagons_modules_carry_a_name_that_nothing_defines() {
+fn hexagons_vermagic_contains_an_undefined_name() {
     let header = "#include <linux/stringify.h>\n#define MODULE_ARCH_VERMAGIC __stringify(PROCESSOR_MODEL_NAME) \" \"\n";
     let tree = new("arch/hexagon/include/asm/vermagic.h", header);
     assert_eq!(string(&evaluated(&tree, "hexagon", &[])), "6.1.0 PROCESSOR_MODEL_NAME ");
 }
 
 #[test]
-fn structures_seed_is_a_headers_that_is_made_late() {
+fn the_seed_of_shuffled_structures_comes_from_a_header_that_is_generated_late() {
     let mut tree = new("arch/arm64/include/asm/vermagic.h", "#define MODULE_ARCH_VERMAGIC \"aarch64\"\n");
     let carried = evaluated(&tree, "arm64", &["RANDSTRUCT"]);
     assert_eq!(carried.known(), b"6.1.0 aarch64RANDSTRUCT_");
@@ -304,7 +304,7 @@ fn structures_seed_is_a_headers_that_is_made_late() {
 }
 
 #[test]
-fn a_vendors_words_and_a_vendors_release_come_out_as_they_stand() {
+fn a_vendors_words_and_release_are_kept() {
     let header = NEW.replace("UTS_RELEASE \" \" SMP", "ABI \" TIVO \" SMP") + "#define ABI \"3.14\"\n";
     let tree = tree(&[
         ("include/linux/vermagic.h", &header),
@@ -314,13 +314,13 @@ fn a_vendors_words_and_a_vendors_release_come_out_as_they_stand() {
 }
 
 #[test]
-fn a_folder_that_is_no_kernels_is_told_so() {
+fn a_folder_of_another_project_is_refused() {
     let given = HeaderInputs { config: &Config::new(), architecture: "x86", release: None, compiler: None };
     let error = vermagic(&tree(&[]), &given).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(
         error.to_string(),
-        "include/linux/vermagic.h: no such file, so nothing says which version magic modules carry; \
+        "include/linux/vermagic.h: no such file, so the vermagic of modules is not known; \
          name the top folder of a kernel's source, headers or build tree"
     );
     let error = vermagic(&tree(&[("include/linux/vermagic.h", "")]), &given).unwrap_err();

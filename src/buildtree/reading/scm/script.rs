@@ -1,10 +1,10 @@
-//! What a `scripts/setlocalversion` does, told by its text: the script is read, never run. Pure.
+//! What a `scripts/setlocalversion` does, determined from its text: the script is read, never run. Pure.
 
-/// What a script does, by its text.
+/// What a script does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SetlocalversionScript {
     pub(super) form: ScriptForm,
-    /// Does it take `.scmversion` for an answer?
+    /// Does it use `.scmversion`?
     pub(super) scmversion: bool,
     pub(super) repository: RepositoryRule,
     pub(super) tagged: TagRule,
@@ -12,7 +12,7 @@ pub(super) struct SetlocalversionScript {
     pub(super) counts: Option<CommitCount>,
     pub(super) hash: HashForm,
     pub(super) dirty: Option<DirtyCheck>,
-    /// Is the suffix appended with CONFIG_LOCALVERSION_AUTO? Some vendors took that out.
+    /// Is the suffix appended with CONFIG_LOCALVERSION_AUTO? Some vendors removed that.
     pub(super) full: bool,
     pub(super) short: ShortForm,
     pub(super) git_svn: bool,
@@ -20,92 +20,92 @@ pub(super) struct SetlocalversionScript {
     pub(super) svn: bool,
 }
 
-/// What the script prints as a whole.
+/// What the script prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScriptForm {
     /// The Perl script of 2.6.14.
     Perl,
-    /// The suffix, and only where CONFIG_LOCALVERSION_AUTO is set.
+    /// The suffix, and only if CONFIG_LOCALVERSION_AUTO is set.
     Suffix,
-    /// All that stands behind KERNELVERSION, or the whole release.
+    /// Everything after KERNELVERSION, or the complete release.
     Whole,
 }
 
 /// Which repository counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RepositoryRule {
-    /// That of any folder above.
+    /// One in any folder above.
     Any,
-    /// Where `.git` is a folder of the source.
+    /// One whose `.git` is a folder of the source.
     GitFolder,
-    /// Whose top is the source.
+    /// One whose top is the source.
     Top,
 }
 
-/// What a tagged commit is.
+/// Which commits count as tagged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TagRule {
-    /// `git name-rev --tags` is not undefined; since 2.6.25 and names no commit before a tag.
+    /// `git name-rev --tags` is not undefined; since 2.6.25, and does not name a commit before a tag.
     NameRev { exact: bool },
     /// `git describe --exact-match`.
     ExactMatch,
-    /// The tag is that of KERNELVERSION, by `git describe --match`; `false`: by `git rev-list`, which looks at one tag.
+    /// The tag is that of KERNELVERSION, from `git describe --match`; `false`: from `git rev-list`, which reads one tag.
     KernelVersion { describe: bool },
 }
 
 /// How the number of commits is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CommitCount {
-    /// `-00003-gHASH`, both of `git describe`.
+    /// `-00003-gHASH`, both from `git describe`.
     WithHash,
-    /// The same of `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: 11 digits or 12, by the awk.
+    /// The same from `git describe --abbrev=12`, cut by awk's `substr(…, 0, 13)`: 11 or 12 digits, depending on the awk.
     WithCutHash,
-    /// `-00003`, and then the hash as without a tag.
+    /// `-00003`, then the hash as without a tag.
     Alone,
 }
 
 /// How a hash is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HashForm {
-    /// So many digits.
+    /// Cut to this number of digits.
     Cut(usize),
-    /// As `git rev-parse --short` has it.
+    /// As `git rev-parse --short` prints it.
     Short,
 }
 
-/// What says that there are changes.
+/// The mark for uncommitted changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DirtyCheck {
     pub(super) word: &'static str,
-    /// Are changes below `scripts/package` passed over?
+    /// Are changes below `scripts/package` ignored?
     pub(super) without_package: bool,
-    /// What is asked, and its answer's form.
+    /// The command that finds changes.
     pub(super) asked: DirtyCommand,
 }
 
-/// How a script asks for changes.
+/// How a script finds changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DirtyCommand {
-    /// `git status -uno --porcelain`; scripts that refresh the index before they ask get the same answer.
+    /// `git status -uno --porcelain`; scripts that refresh the index first get the same answer.
     Status,
-    /// `git diff-files`, without a refresh: what was touched counts, what is in the index does not.
+    /// `git diff-files`, without a refresh: files that were touched count, changes in the index do not.
     DiffFiles,
-    /// `git diff-index HEAD`, without a refresh: what was touched counts.
+    /// `git diff-index HEAD`, without a refresh: files that were touched count.
     DiffIndex,
 }
 
-/// What becomes of the suffix without CONFIG_LOCALVERSION_AUTO.
+/// The suffix without CONFIG_LOCALVERSION_AUTO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ShortForm {
     /// Nothing.
     Nothing,
-    /// `+` for whatever it is (`${scm:++}`).
+    /// `+` for any suffix (`${scm:++}`).
     Plus,
-    /// As it is: `+`, and on a tag `-dirty`.
+    /// Unchanged: `+`, and on a tag `-dirty`.
     AsIs,
 }
 
-/// A line that prints what is not known.
+/// A line that prints something unknown.
 #[derive(Debug)]
 pub(super) struct UnknownLine {
     pub(super) line: usize,
@@ -128,7 +128,7 @@ impl SetlocalversionScript {
             () if has("--match=$tag") => TagRule::KernelVersion { describe: true },
             () if has("describe --exact-match") => TagRule::ExactMatch,
             () if has("name-rev") => TagRule::NameRev { exact: has("~[0-9]*") },
-            () => return Err(UnknownLine { line: 0, text: "it asks git nothing that is known".to_owned() }),
+            () => return Err(UnknownLine { line: 0, text: "it does not call git in a known way".to_owned() }),
         };
         let counts = match () {
             () if has("substr($(NF),0,13)") => Some(CommitCount::WithCutHash),
@@ -173,7 +173,7 @@ impl SetlocalversionScript {
             short,
             git_svn: has("svn-remote.svn.url"),
             hg: has("hg id"),
-            // 2.6.31 to 2.6.34 leave it out by a here-document.
+            // 2.6.31 to 2.6.34 disable it with a here-document.
             svn: has("svn info") && !has("<<disable_svn"),
         })
     }
@@ -202,26 +202,26 @@ impl SetlocalversionScript {
         }
     }
 
-    /// Is the hash still to be printed?
+    /// Does the hash still have to be printed?
     pub(super) fn appends_hash(&self, past: &str) -> bool {
         past.is_empty() || self.counts == Some(CommitCount::Alone)
     }
 }
 
-/// The lines of a script that do something, with their numbers.
+/// The lines of a script that are code, with their numbers.
 fn code(text: &str) -> Vec<(usize, &str)> {
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-/// Does a line add to the answer what no kernel's own script adds?
+/// Does a line print something that no kernel's own script prints?
 fn is_strange(line: &str) -> bool {
     let line = line.rsplit(") ").next().filter(|rest| rest.starts_with("printf")).unwrap_or(line);
     let adds = ["echo ", "printf ", "cat ", "res="].iter().any(|word| line.starts_with(word));
     adds && !line.contains(">&2") && !KNOWN.iter().any(|known| line.starts_with(known))
 }
 
-/// How the lines begin that add to the answer.
+/// How the known lines begin that print a part of the answer.
 const KNOWN: [&str; 30] = [
     "cat .scmversion",
     "echo \"$atag\" | awk -F- '{printf(\"-%05d",
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_prints_another_thing_is_not_guessed_at() {
+    fn a_script_that_prints_something_else_is_not_interpreted() {
         let vendor = "#!/bin/sh\nif git describe --exact-match; then :; fi\nres=\"$res-android12-9\"\n";
         assert_eq!(SetlocalversionScript::parse(vendor).map_err(|strange| strange.line).unwrap_err(), 3);
         assert!(SetlocalversionScript::parse("#!/bin/sh\n# nothing at all\n").is_err());
