@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
-pub(in crate::cli) struct Args {
+pub(crate) struct Args {
     /// A kernel's source, headers or build tree; the build link of a module tree leads to one
     #[arg(value_name = "DIR")]
     pub(super) tree: PathBuf,

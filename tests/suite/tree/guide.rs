@@ -99,7 +99,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     );
     // And is no text that --fix would write.
     let nothing = stage.run(&["tree", "guide", "--for", KERNEL, "--fix"]);
-    nothing.assert_says(1, &["guide: nothing that is mere text"]);
+    nothing.assert_says(1, &["guide: no change is an edit of text"]);
 
     // Really made.
     let mut make = Command::new("make");
@@ -166,7 +166,7 @@ fn a_file_that_changed_meanwhile_is_left_alone() {
     let before = stage.contents("guide");
     let refused = stage.run(&["tree", "guide", "--for", KERNEL, "--fix", "--confirm", &digest]);
     assert_eq!(refused.status, 3, "{}", refused.err);
-    assert!(refused.err.contains("this digest is not of this plan"), "{}", refused.err);
+    assert!(refused.err.contains("the digest is not the digest of this plan"), "{}", refused.err);
     assert_eq!(stage.contents("guide"), before);
 }
 
