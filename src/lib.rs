@@ -121,6 +121,7 @@ mod patch;
 pub mod predict;
 #[cfg(not(feature = "internals"))]
 mod predict;
+mod predict_file;
 mod private_folder;
 #[cfg(all(feature = "report", feature = "internals"))]
 pub mod report;
@@ -178,6 +179,7 @@ pub use predict::{
     Candidate, Decision, Finding, Force, LoadOptions, Loader, LoaderStep, PatchHelps, PatchMode, PatchPrediction,
     StepResult, Verdict, predict,
 };
+pub use predict_file::predict_file;
 #[cfg(feature = "patch")]
 pub use vault::{Vault, Writer};
 pub use vermagic::{Token, TokenKind, Vermagic};

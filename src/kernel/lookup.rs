@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::module::container::DEFAULT_MAX_SIZE;
+
 /// How kernels are read.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -9,4 +11,11 @@ pub struct Lookup {
     pub max_size: u64,
     /// The folder in which facts of large sources are cached; `None` caches nothing.
     pub cache: Option<PathBuf>,
+}
+
+impl Default for Lookup {
+    /// Files may decompress to 1 GiB; nothing is cached.
+    fn default() -> Lookup {
+        Lookup { max_size: DEFAULT_MAX_SIZE, cache: None }
+    }
 }
