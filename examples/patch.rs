@@ -26,7 +26,11 @@ fn main() -> Result<()> {
 
     // The plan: exact edits, and a digest of them. Nothing is written.
     let proposal = Proposal::make(&module, None, &request, None, &machine)?;
-    println!("plan {} changes {} bytes", proposal.digest(), proposal.plan().edits().iter().map(|e| e.new.len()).sum::<usize>());
+    println!(
+        "plan {} changes {} bytes",
+        proposal.digest(),
+        proposal.plan().edits().iter().map(|e| e.new.len()).sum::<usize>()
+    );
 
     // The guards. A refused proposal has no way to be confirmed.
     let reviewed = proposal.review(Overrides::none()).map_err(|refused| Error::from(&*refused))?;

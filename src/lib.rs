@@ -181,5 +181,7 @@ pub use predict::{
 };
 pub use predict_file::predict_file;
 #[cfg(feature = "patch")]
+pub use vault::record::Entry as JournalEntry;
+#[cfg(feature = "patch")]
 pub use vault::{Vault, Writer};
 pub use vermagic::{Token, TokenKind, Vermagic};

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::digest::{Sha256, Sha256Hasher};
+use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spill::multimap::{Key, Multimap, MultimapBuilder};
 use crate::vault::history::History;
@@ -58,37 +59,39 @@ pub fn key_of_path(path: &Path) -> u128 {
 }
 
 impl Vault {
-    /// Reads its journal, to look things up in it. It takes some bytes a line, in memory or, if they are many, in a
-    /// temporary file.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
-    pub fn index(&self) -> Result<Index> {
-        let mut lines = MultimapBuilder::new(self.folder());
-        let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
-        let each = |line: journal::Line<'_>| {
-            count += 1;
-            if let Err(error) = enter(&line.entry, line.at, &mut lines) {
-                failed.get_or_insert(error);
-            }
-            let is_patch = matches!(line.entry.operation, Operation::Patch | Operation::GivenUp);
-            if let Some(change) = line.entry.change.as_ref().filter(|_| is_patch) {
-                sizes.insert(change.size_after);
-                let name = change.path.file_name().unwrap_or_default();
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
+    internal_fn! {
+        /// Reads its journal, to look things up in it. It takes some bytes a line, in memory or, if they are many, in a
+        /// temporary file.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
+        fn index(&self) -> Result<Index> {
+            let mut lines = MultimapBuilder::new(self.folder());
+            let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
+            let each = |line: journal::Line<'_>| {
+                count += 1;
+                if let Err(error) = enter(&line.entry, line.at, &mut lines) {
+                    failed.get_or_insert(error);
                 }
+                let is_patch = matches!(line.entry.operation, Operation::Patch | Operation::GivenUp);
+                if let Some(change) = line.entry.change.as_ref().filter(|_| is_patch) {
+                    sizes.insert(change.size_after);
+                    let name = change.path.file_name().unwrap_or_default();
+                    if !names.contains(name) {
+                        names.insert(name.to_owned());
+                    }
+                }
+            };
+            // Opened once: another run may write the first line meanwhile.
+            let (course, file) = match self.open_journal()? {
+                Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
+                None => (journal::Course::default(), None),
+            };
+            match failed {
+                Some(error) => Err(error),
+                None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
             }
-        };
-        // Opened once: another run may write the first line meanwhile.
-        let (course, file) = match self.open_journal()? {
-            Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
-            None => (journal::Course::default(), None),
-        };
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
         }
     }
 }

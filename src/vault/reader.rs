@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::door::internal_fn;
 use crate::error::{ErrorKind, Result};
 use crate::vault::disk;
 use crate::vault::intent::Intent;
@@ -57,9 +58,11 @@ impl Vault {
         }
     }
 
-    /// Its backups.
-    pub fn objects(&self) -> Objects {
-        Objects { folder: self.state.objects_path(), state: self.state.clone(), compress: self.compress }
+    internal_fn! {
+        /// Its backups.
+        fn objects(&self) -> Objects {
+            Objects { folder: self.state.objects_path(), state: self.state.clone(), compress: self.compress }
+        }
     }
 
     fn journal_path(&self) -> PathBuf {
@@ -75,16 +78,18 @@ impl Vault {
         }
     }
 
-    /// Reads a small file that [`Vault::keep`] wrote. `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
-    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        match self.state.open().and_then(|state| state.file(name, "opening", OFlags::RDONLY)) {
-            Ok(file) => disk::read_whole(&file).map(Some).map_err(|e| e.on(self.folder().join(name))),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
+    internal_fn! {
+        /// Reads a small file that [`Vault::keep`] wrote. `None` if there is none.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+        fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
+            match self.state.open().and_then(|state| state.file(name, "opening", OFlags::RDONLY)) {
+                Ok(file) => disk::read_whole(&file).map(Some).map_err(|e| e.on(self.folder().join(name))),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(e),
+            }
         }
     }
 
@@ -99,26 +104,30 @@ impl Vault {
         Ok(true)
     }
 
-    /// Reads its journal; a vault that is not there has an empty one. While intents wait, their lines at its end may be
-    /// torn (an end without its middle, say): these do not count, since an intent goes only after its line is flushed.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
-    pub fn journal(&self) -> Result<Journal> {
-        let mut entries = Vec::new();
-        let course = self.go_through(|line| entries.push(line.entry))?;
-        Ok(Journal { entries, is_torn: course.is_torn })
+    internal_fn! {
+        /// Reads its journal; a vault that is not there has an empty one. While intents wait, their lines at its end may be
+        /// torn (an end without its middle, say): these do not count, since an intent goes only after its line is flushed.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+        fn journal(&self) -> Result<Journal> {
+            let mut entries = Vec::new();
+            let course = self.go_through(|line| entries.push(line.entry))?;
+            Ok(Journal { entries, is_torn: course.is_torn })
+        }
     }
 
-    /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Vault::journal`].
-    pub fn each_line(&self, mut each: impl FnMut(Entry, &str)) -> Result<()> {
-        self.go_through(|_| {})?;
-        self.go_through(|line| each(line.entry, line.text)).map(drop)
+    internal_fn! {
+        /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Vault::journal`].
+        fn each_line(&self, mut each: impl FnMut(Entry, &str)) -> Result<()> {
+            self.go_through(|_| {})?;
+            self.go_through(|line| each(line.entry, line.text)).map(drop)
+        }
     }
 
     pub(super) fn go_through(&self, each: impl FnMut(journal::Line<'_>)) -> Result<journal::Course> {
@@ -137,15 +146,17 @@ impl Vault {
         journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
     }
 
-    /// What is being written, or was when a run was interrupted.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
-    pub fn pending(&self) -> Result<Vec<Intent>> {
-        match self.state.intents().and_then(|intents| Segment::all(&intents)) {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            segments => Ok(segments?.into_iter().flat_map(|segment| segment.intents).collect()),
+    internal_fn! {
+        /// What is being written, or was when a run was interrupted.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
+        fn pending(&self) -> Result<Vec<Intent>> {
+            match self.state.intents().and_then(|intents| Segment::all(&intents)) {
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                segments => Ok(segments?.into_iter().flat_map(|segment| segment.intents).collect()),
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
+use crate::door::internal_fields;
 use crate::edit::Edit;
 use crate::module::container::Container;
 use crate::vault::metadata::Metadata;
@@ -106,35 +107,44 @@ pub struct FileChange {
     pub overrides: Vec<String>,
 }
 
-/// One line of the journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The form of this line.
-    pub schema_version: u32,
-    /// Its number, from 1.
-    pub seq: u64,
-    /// When, in UTC (RFC 3339).
-    pub time: String,
-    /// The operation's own name, by which an intent finds its line.
-    pub id: String,
-    /// What was done.
-    pub operation: Operation,
-    /// Was it finished by recovery after an interruption?
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub recovered: bool,
-    /// What was done to a file, where the operation was about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub change: Option<FileChange>,
-    /// The backups that were dropped, by their SHA-256.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dropped: Vec<Sha256>,
-    /// Anything else worth keeping, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The program that wrote it.
-    pub tool: String,
-    /// The hash of the line before.
-    pub prev: Sha256,
+internal_fields! {
+    /// One line of the journal.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Entry {
+        /// The form of this line.
+        schema_version: u32,
+        /// Its number, from 1.
+        seq: u64,
+        /// When, in UTC (RFC 3339).
+        time: String,
+        /// The operation's own name, by which an intent finds its line.
+        id: String,
+        /// What was done.
+        operation: Operation,
+        /// Was it finished by recovery after an interruption?
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recovered: bool,
+        /// What was done to a file, where the operation was about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<FileChange>,
+        /// The backups that were dropped, by their SHA-256.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<Sha256>,
+        /// Anything else worth keeping, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+        /// The program that wrote it.
+        tool: String,
+        /// The hash of the line before.
+        prev: Sha256,
+    }
+}
+
+impl Entry {
+    /// Its number in the journal, from 1.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
 }
 
 /// What a caller says of an operation; the journal adds number, time, tool and chain.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::journal::{self, Journal};
 use crate::vault::layout::LOCK;
@@ -56,18 +57,22 @@ impl Writer<'_> {
         self.vault
     }
 
-    /// What became of each operation that was interrupted before the lock was taken.
-    pub fn recovered(&self) -> &[Recovered] {
-        &self.recovered
+    internal_fn! {
+        /// What became of each operation that was interrupted before the lock was taken.
+        fn recovered(&self) -> &[Recovered] {
+            &self.recovered
+        }
     }
 
-    /// Refuses a file whose interrupted operation could not be settled.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`recovered::must_be_settled`].
-    pub fn must_be_settled(&self, path: &Path) -> Result<()> {
-        recovered::must_be_settled(&self.recovered, path)
+    internal_fn! {
+        /// Refuses a file whose interrupted operation could not be settled.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`recovered::must_be_settled`].
+        fn must_be_settled(&self, path: &Path) -> Result<()> {
+            recovered::must_be_settled(&self.recovered, path)
+        }
     }
 
     /// Was there text behind the journal's last whole line when the lock was taken? The next line takes its place.
@@ -75,13 +80,15 @@ impl Writer<'_> {
         self.was_torn
     }
 
-    /// The journal, up to now, read anew.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Vault::journal`].
-    pub fn journal(&self) -> Result<Journal> {
-        self.vault.journal()
+    internal_fn! {
+        /// The journal, up to now, read anew.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Vault::journal`].
+        fn journal(&self) -> Result<Journal> {
+            self.vault.journal()
+        }
     }
 
     /// Appends a line that is about no file.
