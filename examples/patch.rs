@@ -9,7 +9,8 @@
 #![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use kmodlab::{
-    Applied, Error, ErrorKind, Machine, Overrides, Proposal, Request, Restore, Result, Signature, Vault, Wish,
+    Applied, Confirmable, Error, ErrorKind, Machine, Overrides, Proposal, Request, Restore, Result, Signature, Vault,
+    Wish,
 };
 
 fn main() -> Result<()> {
@@ -29,13 +30,13 @@ fn main() -> Result<()> {
     println!(
         "plan {} changes {} bytes",
         proposal.digest(),
-        proposal.plan().edits().iter().map(|e| e.new.len()).sum::<usize>()
+        proposal.plan().edits.iter().map(|e| e.new.len()).sum::<usize>()
     );
 
     // The guards. A refused proposal has no way to be confirmed.
     let reviewed = proposal.review(Overrides::none()).map_err(|refused| Error::from(&*refused))?;
     for answer in reviewed.review().answers() {
-        println!("  {:<14} {:?}: {}", answer.guard().name(), answer.ruling(), answer.why());
+        println!("  {:<14} {:?}: {}", answer.guard.name(), answer.ruling, answer.reason);
     }
 
     // A person confirms: here by the module's name, which the program would read from a terminal.

@@ -164,6 +164,8 @@ pub use change::{
     Applied, Confirmable, Confirmation, Confirmed, Proposal, Refused, Restore, Restored, Review, Reviewed, Unconfirmed,
 };
 pub use digest::{ParseSha256Error, Sha256};
+#[cfg(feature = "patch")]
+pub use edit::Edit;
 pub use error::{Error, ErrorKind, Remedy, Result};
 #[cfg(feature = "patch")]
 pub use guard::machine::Machine;
@@ -180,6 +182,8 @@ pub use predict::{
     StepResult, Verdict, predict,
 };
 pub use predict_file::predict_file;
+#[cfg(feature = "patch")]
+pub use vault::obstacle::Obstacle;
 #[cfg(feature = "patch")]
 pub use vault::record::Entry as JournalEntry;
 #[cfg(feature = "patch")]

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use crate::change::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
+use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::index::Index;
@@ -63,9 +64,11 @@ impl Restore {
         &self.path
     }
 
-    /// The plan: what is to be done, the file's hash now, and the original's.
-    pub fn details(&self) -> &RestorePlan {
-        &self.plan
+    internal_fn! {
+        /// The plan: what is to be done, the file's hash now, and the original's.
+        fn details(&self) -> &RestorePlan {
+            &self.plan
+        }
     }
 
     /// Did somebody else change the file since it was patched?

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::door::internal_fn;
 use crate::guard::enrol;
 use crate::guard::owners::Owners;
 use crate::vault::Vault;
@@ -106,9 +107,11 @@ impl Machine {
         places.into_iter().map(|place| self.root.join(place)).filter(|home| home.is_dir())
     }
 
-    /// The modules that are loaded now (sysfs, and /proc/modules beside it), as of the first call.
-    pub fn loaded(&self) -> &[Loaded] {
-        self.loaded.get_or_init(|| self.look_what_is_loaded())
+    internal_fn! {
+        /// The modules that are loaded now (sysfs, and /proc/modules beside it), as of the first call.
+        fn loaded(&self) -> &[Loaded] {
+            self.loaded.get_or_init(|| self.look_what_is_loaded())
+        }
     }
 
     fn look_what_is_loaded(&self) -> Vec<Loaded> {

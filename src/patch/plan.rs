@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::digest::{Sha256, sha256, sha256_of_both};
+use crate::door::internal_fn;
 use crate::edit::{self, Edit};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::Module;
@@ -196,9 +197,11 @@ impl Plan {
         sha256(&text)
     }
 
-    /// What differs between the old string and the new one; `None` for a blanked one.
-    pub fn comparison(&self) -> Option<Comparison> {
-        self.vermagic_after.as_ref().map(|after| compare_whole(&self.vermagic_before, after))
+    internal_fn! {
+        /// What differs between the old string and the new one; `None` for a blanked one.
+        fn comparison(&self) -> Option<Comparison> {
+            self.vermagic_after.as_ref().map(|after| compare_whole(&self.vermagic_before, after))
+        }
     }
 
     /// Reads the outcome again: it must be the same module in all but the version magic, the mark, the trailer, and what

@@ -67,7 +67,11 @@ pub struct Request {
     /// What becomes of the trailer.
     pub signature: Signature,
     /// Who signs, for [`Signature::Renew`].
+    #[cfg(feature = "internals")]
     pub signer: Option<Arc<Signer>>,
+    /// Who signs, for [`Signature::Renew`].
+    #[cfg(not(feature = "internals"))]
+    pub(crate) signer: Option<Arc<Signer>>,
     /// What becomes of the symbol versions.
     pub modversions: Modversions,
     /// Is the module's type information hidden from the kernel? Kernels from 5.11 on refuse a module whose `.BTF` is not
