@@ -1,69 +1,55 @@
-//! PEM: DER in lines of Base64 between a BEGIN and an END line (RFC 7468).
+//! PEM files (RFC 7468): blocks of Base64 between a BEGIN and an END line, decoded by `rustls-pki-types`.
+
+use rustls_pki_types::pem::{self, SectionKind, SliceIter};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is in the first block of a label; `None` if there is no such block. What stands around blocks is passed over.
+/// The contents of the first block with this label; `None` if there is no such block. Text around blocks, and blocks with
+/// other labels, are skipped.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Unsupported`] for a block with headers, which OpenSSL's own encryption has (RFC 1421, section 4.6);
-/// [`ErrorKind::Truncated`] without an END line; [`ErrorKind::Malformed`] if the lines are no Base64.
+/// [`ErrorKind::Truncated`] without an END line; [`ErrorKind::Malformed`] if the lines are not Base64.
 pub(super) fn block(file: &[u8], label: &str) -> Result<Option<Vec<u8>>> {
-    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
-    let mut lines = file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    if !lines.any(|line| line == begin.as_bytes()) {
+    let Ok(wanted) = SectionKind::try_from(label.as_bytes()) else { return Ok(None) };
+    if !names(file, label) {
         return Ok(None);
     }
-    let mut digits = Vec::new();
-    for line in lines {
-        if line == end.as_bytes() {
-            let damaged = || Error::new(ErrorKind::Malformed, format!("what is in its block {label} is no Base64"));
-            return decoded(&digits).map(Some).ok_or_else(damaged);
-        }
-        if line.contains(&b':') {
-            let what = format!("its block {label} is encrypted, and no password is asked for here");
-            return Err(Error::new(ErrorKind::Unsupported, what));
-        }
-        digits.extend_from_slice(line);
+    if has_headers(file, label) {
+        let what = format!("its block {label} is encrypted, and no password is asked for here");
+        return Err(Error::new(ErrorKind::Unsupported, what));
     }
-    let what = format!("its block {label} has no END line");
-    Err(Error::new(ErrorKind::Truncated, what).hint("is it cut short?"))
+    let mut is_cut = false;
+    for section in SliceIter::<(SectionKind, Vec<u8>)>::new(file) {
+        match section {
+            Ok((kind, contents)) if kind == wanted => return Ok(Some(contents)),
+            Err(pem::Error::MissingSectionEnd { end_marker }) => is_cut |= end_marker == label.as_bytes(),
+            // Another block, or an error in one: this one is looked for further on.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(match is_cut {
+        true => Error::new(ErrorKind::Truncated, format!("its block {label} has no END line")).hint("is it cut short?"),
+        false => Error::new(ErrorKind::Malformed, format!("the contents of its block {label} are not Base64")),
+    })
 }
 
-/// Does a block of that label begin in it?
-#[cfg_attr(not(feature = "sign"), expect(dead_code, reason = "keys are only read where they sign"))]
+/// Does a block with this label begin in the file?
 pub(super) fn names(file: &[u8], label: &str) -> bool {
     let begin = format!("-----BEGIN {label}-----");
-    file.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == begin.as_bytes())
+    lines(file).any(|line| line == begin.as_bytes())
 }
 
-/// Base64 (RFC 4648, section 4), padded.
-fn decoded(digits: &[u8]) -> Option<Vec<u8>> {
-    let padding = digits.iter().rev().take_while(|digit| **digit == b'=').count();
-    if padding > 2 || !digits.len().is_multiple_of(4) {
-        return None;
-    }
-    let digits = digits.get(..digits.len() - padding)?;
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        (bits, count) = (bits << 6 | u32::from(value), count + 6);
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    // What is left over of the last digit must be zero, or two texts would mean the same bytes.
-    (bits == 0).then_some(bytes)
+/// Has the first block with this label a header line (`Proc-Type: 4,ENCRYPTED`)?
+fn has_headers(file: &[u8], label: &str) -> bool {
+    let begin = format!("-----BEGIN {label}-----");
+    let block = lines(file).skip_while(|line| *line != begin.as_bytes()).skip(1);
+    block.take_while(|line| !line.starts_with(b"-----")).any(|line| line.contains(&b':'))
+}
+
+fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -71,23 +57,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_test_vectors_of_the_standard() {
-        let all =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
-        for (bytes, text) in all {
-            assert_eq!(decoded(text.as_bytes()).as_deref(), Some(bytes.as_bytes()));
-        }
-        for text in ["Z", "Zg", "Zg=", "Zh==", "Z===", "Zg==Zg==", "Zm9 ", "Zm-v"] {
-            assert_eq!(decoded(text.as_bytes()), None, "{text}");
-        }
+    fn a_block_is_found_among_others() {
+        let file = b"words\r\n-----BEGIN CERTIFICATE-----\r\nZm9v\r\nYg==\r\n-----END CERTIFICATE-----\r\n\
+                     -----BEGIN NOTES-----\nZg==\n-----END NOTES-----\n-----BEGIN PRIVATE KEY-----\nZg==\n";
+        assert_eq!(block(file, "CERTIFICATE").unwrap().as_deref(), Some(&b"foob"[..]));
+        assert_eq!(block(file, "PRIVATE KEY").unwrap_err().kind(), ErrorKind::Truncated);
+        assert_eq!(block(file, "RSA PRIVATE KEY").unwrap(), None);
+        assert!(names(file, "PRIVATE KEY") && !names(file, "RSA PRIVATE KEY"));
     }
 
     #[test]
-    fn the_block_is_found_among_others() {
-        let file = b"words\r\n-----BEGIN A-----\r\nZm9v\r\nYg==\r\n-----END A-----\r\n-----BEGIN B-----\nZg==\n";
-        assert_eq!(block(file, "A").unwrap().as_deref(), Some(&b"foob"[..]));
-        assert_eq!(block(file, "B").unwrap_err().kind(), ErrorKind::Truncated);
-        assert_eq!(block(file, "C").unwrap(), None);
-        assert!(names(file, "B") && !names(file, "C"));
+    fn a_damaged_block_does_not_hide_a_whole_one() {
+        let file = b"-----BEGIN PRIVATE KEY-----\nZ!==\n-----END PRIVATE KEY-----\n\
+                     -----BEGIN CERTIFICATE-----\nZg==\n-----END CERTIFICATE-----\n";
+        assert_eq!(block(file, "CERTIFICATE").unwrap().as_deref(), Some(&b"f"[..]));
+        assert_eq!(block(file, "PRIVATE KEY").unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn an_encrypted_block_is_unsupported() {
+        let file = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nZg==\n-----END RSA PRIVATE KEY-----\n";
+        assert_eq!(block(file, "RSA PRIVATE KEY").unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }
