@@ -212,18 +212,18 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
 /// All that can be broken of a kernel's modules. The way is the path, where people look for it.
 fn broken(kernel: &str, files: &KernelFiles) -> Vec<TrialSubject> {
     let mut subjects = Vec::new();
-    for (module, is_signed, load_modes) in
+    for (module, is_signed, breakages) in
         [("dummy", false, WAYS), ("dummy", true, TRAILER_WAYS), ("crc_itu_t", false, EXPORT_WAYS)]
     {
         let good = Elf { bytes: files.modules[module].bytes.clone() };
-        for (name, load_mode) in load_modes {
+        for (name, breakage) in breakages {
             let mut elf = good.clone();
             if !is_signed {
                 let len = elf.signature().expect("Debian's modules are signed") + TRAILER;
                 elf.bytes.truncate(elf.bytes.len() - len);
             }
             let before = elf.bytes.clone();
-            if load_mode(&mut elf).is_none() {
+            if breakage(&mut elf).is_none() {
                 // The one thing that a kernel's own module may lack; any other is a mistake here.
                 let (has_versions, has_btf) = (good.section("__versions").is_some(), good.section(".BTF").is_some());
                 let is_absent = name.starts_with("versions:") && !has_versions

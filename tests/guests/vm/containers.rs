@@ -27,7 +27,7 @@ fn is_all() -> bool {
 }
 
 /// Who loads a file, how, and what is asked for it.
-fn load_modes(is_plain: bool) -> [(By, Loader, Force); 6] {
+fn loaders(is_plain: bool) -> [(By, Loader, Force); 6] {
     let flag = if is_plain { 0 } else { 4 };
     [
         (By::Flags(flag), Loader::Kernel, Force::None),
@@ -61,7 +61,7 @@ fn on(name: &str, modules: &[&str]) -> String {
     for module in modules {
         let bytes = &files.modules[*module].bytes;
         for packed in packing::all(bytes) {
-            for (by, loader, force) in load_modes(packed.ending == ".ko") {
+            for (by, loader, force) in loaders(packed.ending == ".ko") {
                 let bytes = packed.bytes.clone();
                 let trial = Trial { module: (*module).to_owned(), ending: packed.ending, bytes, by };
                 cases.push((packed.what.clone(), loader, force, trial));
@@ -76,10 +76,10 @@ fn on(name: &str, modules: &[&str]) -> String {
     let mut said = Vec::new();
     for (number, ((what, loader, force, trial), seen)) in cases.iter().zip(&all).enumerate() {
         said.extend(number.checked_sub(1).iter().flat_map(|before| &all[*before].log).map(String::as_str));
-        let load_mode = format!("{:?}", trial.by);
-        let mut count = |outcome| *counts.entry((outcome, load_mode.clone())).or_default() += 1;
+        let loaded_by = format!("{:?}", trial.by);
+        let mut count = |outcome| *counts.entry((outcome, loaded_by.clone())).or_default() += 1;
         let Some((inside, packing)) = unpacked(&trial.bytes) else {
-            assert_ne!(seen.error, 0, "{name}: {what}: {load_mode} loaded what can't be read");
+            assert_ne!(seen.error, 0, "{name}: {what}: {loaded_by} loaded what can't be read");
             count("can't be read, and was refused");
             continue;
         };
@@ -103,12 +103,12 @@ fn on(name: &str, modules: &[&str]) -> String {
             Ok(()) => count("agree"),
             Err(why) => {
                 count("DISAGREE");
-                wrong += &format!("{name}: {}: {what}: {load_mode}: {why}\n  {seen:?}\n", trial.module);
+                wrong += &format!("{name}: {}: {what}: {loaded_by}: {why}\n  {seen:?}\n", trial.module);
             }
         }
     }
-    for ((outcome, load_mode), count) in &counts {
-        println!("{name}: {load_mode:<14} {count:>4} {outcome}");
+    for ((outcome, loaded_by), count) in &counts {
+        println!("{name}: {loaded_by:<14} {count:>4} {outcome}");
     }
     for ((what, why), count) in &unknown {
         println!("{name}: unknown {count}: {what}: {why}");

@@ -14,13 +14,14 @@ mod flags;
 mod hostile;
 mod insmod;
 mod kernels;
-mod load_modes;
+
 mod matrix;
 mod own_base;
 mod packing;
 mod parent;
 mod probe;
 mod repack;
+mod repackings;
 mod right_way;
 mod signatures;
 mod tally;

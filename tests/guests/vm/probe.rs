@@ -10,7 +10,7 @@ use crate::support::facts::Facts;
 use crate::vm::kernels::deb;
 use crate::vm::{KMODLAB, alone};
 
-/// A kernel's own module on itself, as it is; what the control showed.
+/// A kernel's own module on that kernel, unchanged, compared with its control.
 fn own(module: &str, kernel: &str, more: &[&str]) -> Trial {
     let mut command = Command::new(KMODLAB);
     command.args(["try", module, "--json", "--accel", "tcg", "--load-modes", "original"]).args(more);

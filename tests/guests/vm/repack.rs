@@ -1,7 +1,7 @@
 //! Promise: repacked modules load in real kernels exactly as predicted, on one that insists on signatures too.
 //!
 //! Each kernel is booted twice with `module.sig_enforce=1`: with a built-in certificate replaced by ours (`trusting`), and
-//! as Debian built it. Modules from all over its tree are repacked and signed (`ways`), or not, and loaded, each in a
+//! as Debian built it. Modules from all over its tree are repacked and signed (`repackings`), or not, and loaded, each in a
 //! clone of its own: compressed where the kernel decompresses, else as kmod would hand them over.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use kmodlab::predict::{Candidate, Decision, LoadOptions, predict, taint_letters}
 
 use crate::support::facts::Facts;
 use crate::vm::kernels::{X86_64, chosen, files_of};
-use crate::vm::load_modes::{Expected, Repacked, repacked};
+use crate::vm::repackings::{Expected, Repacked, repacked};
 use crate::vm::tally::of_the_loader;
 use crate::vm::trusting::Trusting;
 use crate::vm::{alone, settings};
@@ -32,12 +32,12 @@ use crate::vm::{alone, settings};
 /// The one that is left out: its signatures are checked by the code of 6.1 cloud.
 const LEFT_OUT: &str = "amd64-6.1-rt";
 
-/// How many modules of each are repacked and signed: each way twice, or with `KMODLAB_REPACK=all` six times.
+/// How many modules of each are repacked and signed: each repacking twice, or with `KMODLAB_REPACK=all` six times.
 fn how_many() -> usize {
     if std::env::var_os("KMODLAB_REPACK").is_some() { 54 } else { 18 }
 }
 
-/// How many modules there are for each other way to be refused.
+/// How many modules there are for each other kind of refusal.
 const REFUSED: usize = 3;
 
 /// The command line of the kernels.
@@ -298,7 +298,7 @@ struct Counts {
     compressed: usize,
 }
 
-/// A module that is loaded as it is.
+/// A module that is loaded unchanged.
 fn as_it_is(what: &'static str, name: &str, inside: Vec<u8>) -> Repacked {
     let (name, file) = (name.to_owned(), inside.clone());
     Repacked { what, name, file, inside, grew: false, expected: Expected::Clean }

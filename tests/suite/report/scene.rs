@@ -1,4 +1,4 @@
-//! Made-up records: nobody ran these.
+//! Invented records: none of these trials was run.
 
 use kmodlab::lab::record::{
     Agreement, Crash, CrashKind, End, GuardReport, Init, LoadMode, LogLine, ModuleState, Observed, Phase, ProbeResult,
@@ -367,7 +367,7 @@ const MODULES: [&str; 24] = [
     "zram",
 ];
 
-/// So many trials: modules of five kernels on the four others, in all ways, with all outcomes among them.
+/// So many trials: modules of five kernels on the four others, in all load modes, with all outcomes among them.
 pub(crate) fn many(count: usize) -> Vec<Trial> {
     let mut trials = Vec::with_capacity(count);
     let mut dice = Sha256::digest("dice").to_vec();
@@ -423,7 +423,7 @@ pub(crate) fn talkative(count: usize) -> Vec<Trial> {
     trials
 }
 
-/// A likely outcome for a way; now and then any.
+/// A likely outcome for a load mode; sometimes any outcome.
 fn thrown(load_mode: LoadMode, die: u8) -> TrialOutcome {
     let any = TrialOutcome::ALL[usize::from(die) % TrialOutcome::ALL.len()];
     match (load_mode, die) {

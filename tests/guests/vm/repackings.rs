@@ -1,4 +1,4 @@
-//! The ways to repack a module, and what must come out of each: by the plans that `kmodlab patch` carries out.
+//! The kinds of repacking, and the expected result of each, by the plans that `kmodlab patch` carries out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,21 +42,21 @@ const ENOEXEC: i32 = 8;
 /// What a longer release has more.
 const LONGER: &[u8] = b"-and-a-tail-that-no-entry-has-room-for-in-place";
 
-/// The ways, in turn.
-const WAYS: [LoadMode; 9] = [
-    LoadMode::Marked,
-    LoadMode::LongerRelease,
-    LoadMode::Packed(Container::Xz),
-    LoadMode::CrcsPutRight,
-    LoadMode::WithoutBtf,
-    LoadMode::Packed(Container::Gzip),
-    LoadMode::AllAtOnce,
-    LoadMode::Packed(Container::Zstd),
-    LoadMode::VersionsHidden,
+/// The kinds of repacking, used in turn.
+const REPACKINGS: [Repacking; 9] = [
+    Repacking::Marked,
+    Repacking::LongerRelease,
+    Repacking::Packed(Container::Xz),
+    Repacking::CrcsPutRight,
+    Repacking::WithoutBtf,
+    Repacking::Packed(Container::Gzip),
+    Repacking::AllAtOnce,
+    Repacking::Packed(Container::Zstd),
+    Repacking::VersionsHidden,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LoadMode {
+enum Repacking {
     Marked,
     LongerRelease,
     Packed(Container),
@@ -68,23 +68,23 @@ enum LoadMode {
     AllAtOnce,
 }
 
-impl LoadMode {
+impl Repacking {
     fn name(self) -> &'static str {
         match self {
-            LoadMode::Marked => "marked",
-            LoadMode::LongerRelease => "longer vermagic",
-            LoadMode::Packed(Container::Xz) => "compressed again with xz",
-            LoadMode::Packed(Container::Gzip) => "compressed again with gzip",
-            LoadMode::Packed(_) => "compressed again with zstd",
-            LoadMode::CrcsPutRight => "CRCs rewritten",
-            LoadMode::VersionsHidden => "symbol versions hidden",
-            LoadMode::WithoutBtf => "BTF dropped",
-            LoadMode::AllAtOnce => "longer, without BTF, in xz",
+            Repacking::Marked => "marked",
+            Repacking::LongerRelease => "longer vermagic",
+            Repacking::Packed(Container::Xz) => "compressed again with xz",
+            Repacking::Packed(Container::Gzip) => "compressed again with gzip",
+            Repacking::Packed(_) => "compressed again with zstd",
+            Repacking::CrcsPutRight => "CRCs rewritten",
+            Repacking::VersionsHidden => "symbol versions hidden",
+            Repacking::WithoutBtf => "BTF dropped",
+            Repacking::AllAtOnce => "longer, without BTF, in xz",
         }
     }
 }
 
-/// Repacks a module of a kernel's, and signs it, in the way of this number. `forces` says whether the kernel is built with
+/// Repacks a module of a kernel's, and signs it, with the repacking of this number. `forces` says whether the kernel is built with
 /// CONFIG_MODULE_FORCE_LOAD.
 pub(crate) fn repacked(
     number: usize,
@@ -94,7 +94,7 @@ pub(crate) fn repacked(
     forces: bool,
     signer: &Signer,
 ) -> Repacked {
-    let load_mode = WAYS[number % WAYS.len()];
+    let repacking = REPACKINGS[number % REPACKINGS.len()];
     let digest = [Digest::Sha256, Digest::Sha384, Digest::Sha512][number % 3];
     // Without symbol versions the release is compared, and nothing else can be wrong with them.
     let has_versions = kernel.vermagic.as_ref().unwrap().value.has(TokenKind::Modversions);
@@ -104,14 +104,14 @@ pub(crate) fn repacked(
         ..Request::new(Wish::Keep, Signature::Renew)
     };
     let longer = Request { wish: Wish::Rewrite(longer(module)), ..plain.clone() };
-    let (file, request) = match load_mode {
-        LoadMode::Marked => (module.to_vec(), plain),
-        LoadMode::LongerRelease => (module.to_vec(), longer),
-        LoadMode::Packed(container) => (container.compress(module).unwrap(), plain),
-        LoadMode::CrcsPutRight => (with_other_crcs(module), Request { modversions: crcs_of(kernel), ..plain }),
-        LoadMode::VersionsHidden => (module.to_vec(), Request { modversions: Modversions::Blank, ..plain }),
-        LoadMode::WithoutBtf => (module.to_vec(), Request { drop_btf: true, ..plain }),
-        LoadMode::AllAtOnce => (Container::Xz.compress(module).unwrap(), Request { drop_btf: true, ..longer }),
+    let (file, request) = match repacking {
+        Repacking::Marked => (module.to_vec(), plain),
+        Repacking::LongerRelease => (module.to_vec(), longer),
+        Repacking::Packed(container) => (container.compress(module).unwrap(), plain),
+        Repacking::CrcsPutRight => (with_other_crcs(module), Request { modversions: crcs_of(kernel), ..plain }),
+        Repacking::VersionsHidden => (module.to_vec(), Request { modversions: Modversions::Blank, ..plain }),
+        Repacking::WithoutBtf => (module.to_vec(), Request { drop_btf: true, ..plain }),
+        Repacking::AllAtOnce => (Container::Xz.compress(module).unwrap(), Request { drop_btf: true, ..longer }),
     };
     let plan = Plan::make(&file, &request).unwrap();
     let inside = plan.inside_after().to_vec();
@@ -119,17 +119,17 @@ pub(crate) fn repacked(
     assert!(after.modinfo.first(MARK).is_some(), "{name} is not marked");
     assert_eq!(after.trailer.as_ref().unwrap().hash, digest.name());
     assert!(!request.drop_btf || after.btf.is_none());
-    let expected = match load_mode {
-        LoadMode::LongerRelease | LoadMode::AllAtOnce if !has_versions => {
+    let expected = match repacking {
+        Repacking::LongerRelease | Repacking::AllAtOnce if !has_versions => {
             Expected::Refused(ENOEXEC, Some("version magic '"))
         }
         // A module without any symbol versions is as if forced, where that is possible (`try_to_force_load`).
-        LoadMode::VersionsHidden if has_versions && forces => Expected::Forced,
-        LoadMode::VersionsHidden if has_versions => Expected::Refused(ENOEXEC, None),
+        Repacking::VersionsHidden if has_versions && forces => Expected::Forced,
+        Repacking::VersionsHidden if has_versions => Expected::Refused(ENOEXEC, None),
         _ => Expected::Clean,
     };
     Repacked {
-        what: load_mode.name(),
+        what: repacking.name(),
         name: name.to_owned(),
         file: plan.bytes_after,
         inside,
