@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::escape;
 pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
-pub(super) use crate::text::{JsonText as Text, count, grouped, path, path_hex, path_text, paths_hex, vermagic};
+pub(super) use crate::text::{count, grouped, path, path_hex, path_text, paths_hex, vermagic};
 
 /// The streams of a command, and the settings of all commands.
 pub(super) struct Session<'s> {
@@ -154,12 +154,12 @@ pub(super) struct Progress {
     what: &'static str,
     all: Option<usize>,
     is_shown: bool,
-    state: std::sync::Mutex<State>,
+    state: std::sync::Mutex<ProgressState>,
     begun: std::time::Instant,
 }
 
 #[derive(Default)]
-struct State {
+struct ProgressState {
     done: usize,
     doing: String,
     /// When the line is written next, which limits how often it changes.
@@ -190,7 +190,7 @@ impl Progress {
         self.change(|state| state.done += 1);
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut ProgressState)) {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         change(&mut state);
         let passed = self.begun.elapsed();

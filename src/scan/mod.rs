@@ -1,6 +1,6 @@
 //! A scan: a summary of very many modules, from module trees, other directories, packages and files.
 //!
-//! [`scan`] reads all modules on all cores, in the order in which they are named, with bounded memory. It returns a [`Report`];
+//! [`scan`] reads all modules on all cores, in the order in which they are named, with bounded memory. It returns a [`ScanReport`];
 //! on the way it passes on errors and, if [`Detail::Records`] is wanted, the rendered record of each module.
 
 mod journal;
@@ -47,7 +47,7 @@ pub struct ScanProgress {
 
 /// The result of a scan.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ScanReport {
     /// The modules by tree, if they were counted.
     pub tally: Tally,
     /// How many modules, directories and packages were visited.
@@ -72,11 +72,11 @@ pub fn scan<E>(
     render: impl Fn(&ScannedModule<'_>, &mut Vec<u8>) + Sync,
     mut progress: impl FnMut(ScanProgress) -> Result<(), E>,
     mut idle: impl FnMut(usize),
-) -> Result<Report, E> {
+) -> Result<ScanReport, E> {
     let ScanRequest { named, journal, max_size } = request;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let mut source = ModuleSource::new(named, (OPEN_DIRECTORIES / threads).max(1), max_size);
-    let mut report = Report::default();
+    let mut report = ScanReport::default();
     let done = std::cell::Cell::new(0);
     in_order(
         threads,

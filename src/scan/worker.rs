@@ -20,7 +20,7 @@ use crate::walk::{OpenDirectory, WalkedDirectory, WalkedFile};
 /// What a scan returns per module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Nothing: modules are only counted, in [`Report::tally`](super::Report::tally).
+    /// Nothing: modules are only counted, in [`ScanReport::tally`](super::ScanReport::tally).
     Tally,
     /// The record of each module, as rendered by the caller. Nothing is counted.
     Records,
