@@ -47,7 +47,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 /// The uncompressed bytes of a module.
 fn read(path: &Path, max_size: u64) -> Result<Vec<u8>, Error> {
     let contents = file::read(path)?;
-    Ok(Container::of(contents.bytes()).decompress(contents.bytes(), max_size).map_err(|e| e.on(path))?.into())
+    Container::of(contents.bytes()).decompress(contents.bytes(), max_size).map_err(|e| e.on(path))
 }
 
 fn print(comparison: &ModuleComparison<'_>, args: &Args, session: &mut Session<'_>) -> Result<(), Failure> {

@@ -9,11 +9,11 @@
 //! Rules:
 //!
 //! - A *fault* (BUG, oops, panic) takes precedence over a *standstill* (hung task, RCU stall, lockup), whichever came
-//! first. Otherwise the first event counts: the oops after a BUG, and the panic after either, are consequences.
+//!   first. Otherwise the first event counts: the oops after a BUG, and the panic after either, are consequences.
 //! - A panic that a watchdog triggered counts as the standstill that it detected.
 //! - A problem that the kernel reports and survives is a warning: WARN, lockdep, KASAN, KFENCE, KCSAN, KMSAN, UBSAN,
-//! `refcount_t`, corrupted lists, SLUB's checks, sleeping or scheduling in atomic context. If the kernel does not
-//! survive it, a BUG, an oops or a panic follows, which is the crash.
+//!   `refcount_t`, corrupted lists, SLUB's checks, sleeping or scheduling in atomic context. If the kernel does not
+//!   survive it, a BUG, an oops or a panic follows, which is the crash.
 //!
 //! A guest that hangs silently looks clean here; the missing heartbeat shows that it hangs.
 //!

@@ -214,7 +214,7 @@ pub(crate) fn wanted(
         metadata_after: Some(restore.metadata_for(target)),
         module: restore.module.clone(),
         vermagic: restore.vermagic.clone(),
-        plan: is_conflict.then(|| restore.digest),
+        plan: is_conflict.then_some(restore.digest),
         overrides: if is_conflict { vec![DISCARD.to_owned()] } else { Vec::new() },
         note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
         container: Container::None,

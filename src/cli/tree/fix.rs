@@ -108,7 +108,7 @@ pub(super) fn run(report: &TreeReport, args: &Args, session: &mut Session<'_>) -
 fn show(report: &TreeReport, fix: &TreeFix, is_whole: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     let root = target::real_path(&report.summary.layout.object)?;
     for edited in fix.files() {
-        let name = output::path(&edited.path.strip_prefix(&root).unwrap_or(&edited.path));
+        let name = output::path(edited.path.strip_prefix(&root).unwrap_or(&edited.path));
         writeln!(session.out, "--- {name}\n+++ {name}")?;
         let text = diff(edited);
         let shown = if is_whole { usize::MAX } else { LINES_SHOWN };
