@@ -62,7 +62,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(Status::Done)
 }
 
-/// The sources, numbered in the order in which they are used, so that a long path is printed once.
+/// The sources, numbered in the order of their first use, so that a long path is printed once.
 #[derive(Default)]
 struct Sources(Vec<Origin>);
 
@@ -98,7 +98,7 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     }
     fact("struct module", facts.fingerprint.as_ref(), fingerprint_lines, &mut sources, session)?;
     fact("exports", facts.exports.as_ref(), exports_lines, &mut sources, session)?;
-    // Who knows all exports of the image needs no conclusions.
+    // If all exports of the image are known, imports add nothing.
     if facts.imports.is_some() && !facts.exports.as_ref().is_some_and(|exports| exports.value.complete) {
         let imports = |imports: &Imports| vec![imports_line(imports)];
         fact("imports", facts.imports.as_ref(), imports, &mut sources, session)?;
@@ -129,7 +129,7 @@ fn print(kernel: &Kernel, session: &mut Session<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One fact: its lines, and behind the first the number of its source.
+/// One fact: its lines, with the number of its source after the first.
 fn fact<T>(
     label: &str,
     fact: Option<&Fact<T>>,
@@ -168,25 +168,25 @@ fn fingerprint_lines(fingerprint: &ModuleLayout) -> Vec<String> {
 }
 
 fn exports_lines(exports: &Exports) -> Vec<String> {
-    let told = ExportsCount::of(exports);
+    let counts = ExportsCount::of(exports);
     let known = |number: Option<usize>, what: &str| match number {
         Some(number) => format!("{} {what}", grouped(number as u64)),
         None => format!("{what}: not known"),
     };
     let first = match exports.complete {
-        true => count(told.symbols, "symbol"),
-        false => format!("{} known, not all that there are", count(told.symbols, "symbol")),
+        true => count(counts.symbols, "symbol"),
+        false => format!("{} known, not all that there are", count(counts.symbols, "symbol")),
     };
-    let crcs = match told.crcs {
+    let crcs = match counts.crcs {
         0 => "no CRCs".to_owned(),
-        all if all == told.symbols => "all with a CRC".to_owned(),
+        all if all == counts.symbols => "all with a CRC".to_owned(),
         some => format!("{} with a CRC", grouped(some as u64)),
     };
-    let namespaces = told.namespaces.map_or("namespaces: not known".to_owned(), |number| count(number, "namespace"));
-    vec![format!("{first}, {crcs}"), format!("{}, {namespaces}", known(told.gpl_only, "GPL-only"))]
+    let namespaces = counts.namespaces.map_or("namespaces: not known".to_owned(), |number| count(number, "namespace"));
+    vec![format!("{first}, {crcs}"), format!("{}, {namespaces}", known(counts.gpl_only, "GPL-only"))]
 }
 
-/// What modules import, and of how much of that it is known that the image exports it.
+/// The imports of modules, and how many of them the image certainly exports.
 fn imports_line(imports: &Imports) -> String {
     let ImportsCount { symbols, of_image, .. } = ImportsCount::of(imports);
     let whose = match of_image {
@@ -229,7 +229,7 @@ fn config_lines(config: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 fn policy_lines(policy: &Policy) -> Vec<String> {
-    let told = |what: &str, on: Option<bool>| match on {
+    let state = |what: &str, on: Option<bool>| match on {
         Some(true) => format!("{what}: yes"),
         Some(false) => format!("{what}: no"),
         None => format!("{what}: not known"),
@@ -240,9 +240,9 @@ fn policy_lines(policy: &Policy) -> Vec<String> {
     };
     vec![
         [
-            told("signatures enforced", policy.sig_enforce),
-            told("locked down", policy.locked_down),
-            told("modules disabled", policy.modules_disabled),
+            state("signatures enforced", policy.sig_enforce),
+            state("locked down", policy.locked_down),
+            state("modules disabled", policy.modules_disabled),
         ]
         .join(", "),
         format!("{blacklist}, {} in /sys/module", count(policy.loaded.len(), "module")),

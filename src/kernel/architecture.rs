@@ -1,12 +1,11 @@
-//! The machine that a kernel is for, where words tell it: those of its version magic, of its package, of the boot
-//! loader's header.
+//! The machine that a kernel is for, by words: those of its version magic, of its package, of the boot loader's header. Pure.
 //!
 //! Each architecture's `asm/vermagic.h` adds words of its own (`arch/*/include/asm/vermagic.h`, 6.12). They determine
 //! `e_machine`, but not always the class and the byte order: `aarch64` is in the version magic of big-endian kernels as
 //! well. x86-64, s390 and others add none, and a release such as `6.1.0-1-amd64` proves nothing.
 //!
 //! Packages and boot loaders name architectures more loosely. Debian's `i386` had kernels for x86-64, its `mipsel` has
-//! kernels of 64 bit, and U-Boot's `ppc` is both. What is not certain is left open.
+//! kernels of 64 bit, and U-Boot's `ppc` is both. What is uncertain stays open.
 
 use std::fmt;
 
@@ -16,12 +15,12 @@ use crate::module::Module;
 use crate::module::elf::{Class, Endian, machine_name};
 use crate::vermagic::{TokenKind, Vermagic};
 
-/// What is known of a machine: the number, and class and byte order where they are certain.
+/// The known part of a machine: the number, and class and byte order if they are certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Architecture {
     /// `e_machine` (include/uapi/linux/elf-em.h).
     pub number: u16,
-    /// The number that is as possible: of the 64 bit kind of PowerPC, or of the other instruction set of ARC.
+    /// A second possible number: of 64-bit PowerPC, or of the other instruction set of ARC.
     pub other: Option<u16>,
     /// 32 or 64 bit; `None` if both are possible.
     pub class: Option<Class>,
@@ -29,7 +28,7 @@ pub struct Architecture {
     pub endian: Option<Endian>,
 }
 
-/// A machine, as an ELF header tells it.
+/// A machine, as in an ELF header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// 32 or 64 bit.
@@ -54,7 +53,7 @@ impl fmt::Display for Machine {
 }
 
 impl Architecture {
-    /// What a version magic tells; `None` if it has no word of one architecture only.
+    /// From a version magic; `None` if it has no word that only one architecture has.
     pub fn of(vermagic: &Vermagic) -> Option<Architecture> {
         let mut words = vermagic.tokens().iter().filter(|token| token.kind == TokenKind::Arch);
         words.next()?;
@@ -86,8 +85,8 @@ impl Architecture {
         Some(known)
     }
 
-    /// What the architecture of a package tells: Debian's names (dpkg's cputable and ostable), and those that Arch Linux,
-    /// Alpine and OpenWrt have instead. `None` for `all`, and for a name that is not known.
+    /// From the architecture of a package: Debian's names (dpkg's cputable and ostable), and those of Arch Linux, Alpine and
+    /// OpenWrt. `None` for `all` and for an unknown name.
     ///
     /// Kernels of 64 bit are in packages for 32 bit, but not the other way round.
     pub fn of_package(name: &str) -> Option<Architecture> {
@@ -119,9 +118,8 @@ impl Architecture {
         })
     }
 
-    /// What U-Boot calls an architecture: the number in the header of a `uImage` with the name in a FIT image (`IH_ARCH_…`
-    /// in include/image.h and `uimage_arch` in boot/image.c of U-Boot, 2025.01). `None` for one that is not known.
-    /// Kernels for x86-64 are packed as `x86`, too (doc/uImage.FIT/x86-fit-boot.txt).
+    /// From U-Boot's number in the header of a `uImage`, or U-Boot's name in a FIT image (`IH_ARCH_…` in include/image.h and
+    /// `uimage_arch` in boot/image.c of U-Boot, 2025.01). `None` for an unknown one. Kernels for x86-64 are packed as `x86`, too (doc/uImage.FIT/x86-fit-boot.txt).
     pub fn of_uboot(is_it: impl Fn(u8, &str) -> bool) -> Option<Architecture> {
         let (little, big) = (Some(Endian::Little), Some(Endian::Big));
         let (narrow, wide) = (Some(Class::Elf32), Some(Class::Elf64));
@@ -162,7 +160,7 @@ impl Architecture {
         Architecture { other: Some(other), ..self }
     }
 
-    /// What two sources tell together; `None` if they contradict each other.
+    /// Joins the knowledge of two sources; `None` if they contradict each other.
     pub(super) fn and(self, also: Architecture) -> Option<Architecture> {
         fn both<T: PartialEq>(one: Option<T>, another: Option<T>) -> Option<Option<T>> {
             match (one, another) {
@@ -175,7 +173,7 @@ impl Architecture {
         Some(Architecture { number: numbers.next()?, other: numbers.next(), class, endian })
     }
 
-    /// The number in words, or both: `powerpc or powerpc64`.
+    /// The name of the number, or of both: `powerpc or powerpc64`.
     pub fn name(self) -> String {
         let name = machine_name(self.number);
         match self.other.map(machine_name) {
@@ -204,7 +202,7 @@ impl Architecture {
             && self.endian.is_none_or(|endian| endian == module.endian)
     }
 
-    /// The machine, with what is not known as in a module.
+    /// The machine, with the unknown parts taken from a module.
     pub fn or(self, module: Machine) -> Machine {
         Machine {
             class: self.class.unwrap_or(module.class),
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_one_architecture_tell_the_machine() {
+    fn words_of_one_architecture_determine_the_machine() {
         for (vermagic, machine) in [
             ("6.1.21-v8+ SMP preempt mod_unload modversions aarch64", "ELF64 aarch64"),
             ("6.12.1-armmp SMP mod_unload modversions ARMv7 p2v8 ", "ELF32 arm"),
@@ -275,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_several_and_releases_tell_nothing() {
+    fn words_of_several_architectures_and_releases_determine_nothing() {
         for vermagic in [
             "6.1.0-1-amd64 SMP preempt mod_unload modversions ",
             "6.1.0-1-arm64 SMP mod_unload ",
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_certain_keeps_a_module_out() {
+    fn only_certain_parts_exclude_a_module() {
         let aarch64 = Architecture::with(183, Some(Class::Elf64), None);
         let module = |class, endian, number| Machine { class, endian, number };
         assert!(aarch64.fits(module(Class::Elf64, Endian::Big, 183)));
@@ -298,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_numbers_either_is_the_kernels() {
+    fn a_kernel_may_have_either_of_two_numbers() {
         let powerpc = Architecture::with(20, None, None).or_number(21);
         let module = |class, number| Machine { class, endian: Endian::Big, number };
         assert!(powerpc.fits(module(Class::Elf32, 20)) && powerpc.fits(module(Class::Elf64, 21)));
@@ -309,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_package_and_a_version_magic_tell_is_joined_unless_they_contradict_each_other() {
+    fn package_and_version_magic_are_joined_unless_they_contradict_each_other() {
         let of = |package: &str, vermagic: &str| {
-            let told = Architecture::of(&Vermagic::parse(vermagic.as_bytes())).unwrap();
-            told.and(Architecture::of_package(package).unwrap()).map(|both| both.to_string())
+            let named = Architecture::of(&Vermagic::parse(vermagic.as_bytes())).unwrap();
+            named.and(Architecture::of_package(package).unwrap()).map(|both| both.to_string())
         };
         let said = |text: &str| Some(text.to_owned());
         assert_eq!(of("mipsel", "6.1.0 SMP mod_unload MIPS64_R2 64BIT "), said("ELF64 little-endian mips"));

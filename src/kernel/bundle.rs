@@ -1,4 +1,4 @@
-//! The facts of a bundle: files of a folder or a package, told by their places ([`crate::kernel::place`]), read and merged
+//! The facts of a bundle: files of a folder or a package, classified by their places ([`crate::kernel::place`]), read and merged
 //! by the kernel that they belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,16 +12,16 @@ use crate::kernel::place::{self, FileRole, KernelGroup};
 use crate::kernel::preference::DepmodOrder;
 use crate::kernel::{config, image, symvers, system_map};
 
-/// What was found, gathered.
+/// The facts of a bundle, gathered by kernel.
 pub(super) struct Bundle {
     max_size: u64,
     found: BTreeMap<KernelGroup, GroupFacts>,
 }
 
-/// What belongs together.
+/// The facts of one group.
 #[derive(Default)]
 struct GroupFacts {
-    /// From the best source to the worst.
+    /// From the best kind of source to the worst.
     facts: BTreeMap<Precedence, Vec<Facts>>,
     release: Option<String>,
     built_in: Option<Vec<u8>>,
@@ -30,7 +30,7 @@ struct GroupFacts {
     modules: Option<(Origin, GatheredModules)>,
 }
 
-/// Which source is asked first.
+/// The precedence of kinds of sources.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Precedence {
     Image,
@@ -42,12 +42,12 @@ enum Precedence {
 }
 
 impl Bundle {
-    /// An empty one; what is compressed in it may become that large.
+    /// An empty bundle. A compressed file may have at most `max_size` bytes when it is decompressed.
     pub(super) fn new(max_size: u64) -> Bundle {
         Bundle { max_size, found: BTreeMap::new() }
     }
 
-    /// Adds the facts of an image, which somebody else has read.
+    /// Adds the facts of an image that was read elsewhere.
     pub(super) fn add_image(&mut self, group: KernelGroup, facts: Facts) {
         let found = self.found.entry(group).or_default();
         if found.release.is_none() {
@@ -56,12 +56,12 @@ impl Bundle {
         found.facts.entry(Precedence::Image).or_default().push(facts);
     }
 
-    /// Adds the facts of a module tree, which somebody else has read.
+    /// Adds the facts of a module tree that was read elsewhere.
     pub(super) fn add_tree(&mut self, group: KernelGroup, facts: Facts) {
         self.found.entry(group).or_default().facts.entry(Precedence::Modules).or_default().push(facts);
     }
 
-    /// Adds what modules say; the name is their tree's.
+    /// Adds gathered modules; the name is their tree.
     pub(super) fn add_modules(&mut self, group: KernelGroup, name: Origin, modules: GatheredModules) {
         let found = self.found.entry(group).or_default();
         found.modules = Some(match found.modules.take() {
@@ -70,7 +70,7 @@ impl Bundle {
         });
     }
 
-    /// Takes over what another has found in the same bundle.
+    /// Adds what another thread has read of the same bundle.
     pub(super) fn join(&mut self, other: Bundle) {
         for (group, theirs) in other.found {
             if let Some((name, modules)) = theirs.modules {
@@ -87,11 +87,11 @@ impl Bundle {
         }
     }
 
-    /// Adds any other file, whose whole bytes these are. The source says in words where they are from.
+    /// Adds any other file, with all its bytes.
     ///
     /// # Errors
     ///
-    /// Those of [`image::facts`], but for a file that is no kernel although its name says so: that one is left out.
+    /// Those of [`image::facts`], except for a file that has a kernel's name but is not a kernel: it is left out.
     pub(super) fn add(&mut self, role: FileRole, group: KernelGroup, source: &Origin, bytes: Vec<u8>) -> Result<()> {
         if role == FileRole::Image {
             match image::facts(source, &bytes, self.max_size) {
@@ -135,7 +135,7 @@ impl Bundle {
         Ok(())
     }
 
-    /// The facts of the one kernel that is there.
+    /// The facts of the only kernel in the bundle.
     ///
     /// # Errors
     ///
@@ -154,23 +154,23 @@ impl Bundle {
             let (was_kernel, known) = kernels.remove(&release).unwrap_or_default();
             kernels.insert(release, (is_kernel || was_kernel, merge(known, facts)));
         }
-        // Headers of other kernels lie about on many systems.
+        // Many systems have headers of other kernels.
         if kernels.values().any(|(is_kernel, _)| *is_kernel) {
             kernels.retain(|_, (is_kernel, _)| *is_kernel);
         }
         let names: BTreeSet<&str> =
-            kernels.keys().map(|release| release.as_deref().unwrap_or("one without a name")).collect();
+            kernels.keys().map(|release| release.as_deref().unwrap_or("one without a release")).collect();
         place::must_be_one(&names)?;
         let facts = kernels.into_values().next().map(|(_, facts)| facts);
         facts.ok_or_else(|| {
-            let what = "nothing of a kernel in it: no image, no modules, no configuration, no Module.symvers";
+            let what = "no kernel in it: no image, modules, configuration or Module.symvers";
             Error::new(ErrorKind::NotFound, what)
         })
     }
 }
 
 impl GroupFacts {
-    /// All that belongs together, merged, and whether an image or modules are among it.
+    /// The merged facts of the group, and whether they include an image or modules.
     fn facts(mut self) -> Result<(bool, Facts)> {
         let lists = gather::ModuleLists {
             built_in: gather::built_in(self.built_in.as_deref(), self.built_in_modinfo.as_deref()),

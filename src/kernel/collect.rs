@@ -14,27 +14,27 @@ use crate::module::name_of_file;
 /// KernelFiles of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelFiles {
-    /// The image with its path, for eyes: the file as it lies there, not unpacked, as boot loaders and QEMU take it.
-    /// `None` where what names the kernel has no image.
+    /// The image with its path as text: the unmodified file, as boot loaders and QEMU read it. `None` if the sources have no
+    /// image.
     pub image: Option<(String, Vec<u8>)>,
-    /// The modules by name, with `_`. What was wanted and is not there is not among them.
+    /// The modules by name, with `_`. Wanted modules that do not exist are not in it.
     pub modules: BTreeMap<String, ModuleFile>,
 }
 
 /// A module's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleFile {
-    /// Its path, or that in the package.
+    /// Its path, or its path in the package.
     pub path: String,
     /// Its bytes, decompressed, with the trailer.
     pub bytes: Vec<u8>,
 }
 
-/// What was found so far.
+/// Receives the files of one source after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::kernel) struct FileSink {
     wanted: BTreeSet<String>,
-    /// The releases of all kernels that are there, wanted or not.
+    /// The releases of all kernels that were found, wanted or not.
     releases: BTreeSet<String>,
     image: Option<StoredFile>,
     modules: BTreeMap<String, StoredFile>,
@@ -43,7 +43,7 @@ pub(in crate::kernel) struct FileSink {
 /// A file as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct StoredFile {
-    /// How well it serves; of two files the smaller number counts.
+    /// Its rank: of two files, the one with the smaller number is used.
     rank: u8,
     path: String,
     #[serde(with = "in_one_piece")]
@@ -51,13 +51,13 @@ struct StoredFile {
 }
 
 impl FileSink {
-    /// Nothing yet; the image and these modules are wanted.
+    /// An empty sink that wants the image and these modules.
     pub(in crate::kernel) fn new(wanted: &BTreeSet<String>) -> FileSink {
         let wanted = wanted.iter().map(|name| name.replace('-', "_")).collect();
         FileSink { wanted, ..FileSink::default() }
     }
 
-    /// Is the file at this place wanted? It is noted whose it is, in any case.
+    /// Is the file at this place wanted? The release of its kernel is recorded in any case.
     pub(in crate::kernel) fn wants(&mut self, place: &BundlePath<'_>) -> bool {
         let is_wanted = match place.role {
             FileRole::Image => true,
@@ -72,7 +72,7 @@ impl FileSink {
         is_wanted
     }
 
-    /// Adds a file that is wanted. An empty one is none.
+    /// Adds a wanted file. An empty file is ignored.
     pub(in crate::kernel) fn add(&mut self, role: FileRole, group: &KernelGroup, path: &str, bytes: Vec<u8>) {
         if bytes.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl FileSink {
         }
     }
 
-    /// Takes over what was found in a package, as far as it is wanted.
+    /// Adds the wanted files of a package.
     pub(in crate::kernel) fn join(&mut self, other: FileSink, package: &Path) {
         self.releases.extend(other.releases);
         if let Some(mut image) = other.image
@@ -117,12 +117,12 @@ impl FileSink {
         }
     }
 
-    /// What was looked for, found or not.
+    /// The wanted modules, found or not.
     pub(in crate::kernel) fn wanted(&self) -> &BTreeSet<String> {
         &self.wanted
     }
 
-    /// How many bytes the files have together.
+    /// The size of all files together, in bytes.
     pub(in crate::kernel) fn size(&self) -> u64 {
         self.image.iter().chain(self.modules.values()).map(|stored| stored.bytes.len() as u64).sum()
     }
@@ -146,8 +146,8 @@ impl FileSink {
     }
 }
 
-/// Which of a kernel's images is booted. A boot loader takes `vmlinux` on few machines, and what lies among headers holds
-/// types, but no kernel.
+/// Which of a kernel's images is booted; smaller is preferred. Few boot loaders read `vmlinux`, and a `vmlinux` among headers
+/// has types, but no kernel.
 fn image_rank(group: &KernelGroup, path: &str) -> u8 {
     let name = path.rsplit('/').next().unwrap_or_default();
     match group {
@@ -158,7 +158,7 @@ fn image_rank(group: &KernelGroup, path: &str) -> u8 {
     }
 }
 
-/// Bytes written and read as a whole, not one by one.
+/// Serialises bytes as a whole, not one by one.
 mod in_one_piece {
     use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A kernel's configuration: `.config`, `/boot/config-RELEASE`, `/proc/config.gz` unpacked.
+//! A kernel's configuration: `.config`, `/boot/config-RELEASE`, `/proc/config.gz` decompressed. Pure.
 
 use crate::kernel::facts::{Config, Fact, Facts};
 use crate::kernel::origin::Origin;
@@ -10,7 +10,7 @@ pub(crate) fn looks_like(text: &str) -> bool {
     lines.peek().is_some_and(|line| line.starts_with('#') || is_option(line)) && lines.any(is_option)
 }
 
-/// The options, as a kernel's facts; nothing where there are none.
+/// The options, as a kernel's facts; no fact if there are none.
 pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let value = parse(text);
     let config = (!value.is_empty()).then(|| Fact { value, source: source.clone() });
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_is_not_there() {
+    fn only_options_that_are_set_are_read() {
         let text = "#\n# Automatically generated file; DO NOT EDIT.\n#\nCONFIG_MODULES=y\n# CONFIG_X is not set\nCONFIG_NAME=\"a b\"\n";
         assert!(looks_like(text));
         let config = parse(text);

@@ -1,14 +1,14 @@
-//! The version magic that a kernel of this release and configuration is built with, where nothing else tells it: the
-//! last resort. Pure.
+//! The version magic that a kernel of this release and configuration is built with: the last resort, if no source has it.
+//! Pure.
 //!
 //! The rules are include/linux/vermagic.h's and the architectures' asm/vermagic.h's, for the architectures where they are
-//! certain. A vendor may have added words, so that the source says how the string was come by.
+//! certain. A vendor may have added words, so the origin says how the string was derived.
 
 use crate::kernel::facts::{Config, Fact};
 use crate::kernel::origin::Origin;
 use crate::vermagic::{Release, Vermagic};
 
-/// The version magic, or `None` where the rules are not certain.
+/// The version magic, or `None` if the rules are not certain.
 pub(super) fn vermagic(release: &Fact<String>, config: &Fact<Config>) -> Option<Fact<Vermagic>> {
     let text = string(&release.value, &config.value)?;
     let source =
@@ -19,7 +19,7 @@ pub(super) fn vermagic(release: &Fact<String>, config: &Fact<Config>) -> Option<
 fn string(release: &str, config: &Config) -> Option<String> {
     let has = |option: &str| config.get(option).is_some_and(|value| value == "y");
     let version = numbers(release)?;
-    // The hash of a shuffled layout stands in no configuration.
+    // The hash of a randomised layout is not in the configuration.
     let is_shuffled = has("RANDSTRUCT") || has("GCC_PLUGIN_RANDSTRUCT");
     if version < (3, 0) || is_shuffled || !has("MODULES") {
         return None;
@@ -30,7 +30,7 @@ fn string(release: &str, config: &Config) -> Option<String> {
         (true, false) => "preempt ",
         (false, true) => "preempt_rt ",
         (false, false) => "",
-        // Read in 5.10, 6.1 and 6.12, and the other way round in 7.2.
+        // As read in the sources of 5.10, 6.1 and 6.12; the order is reversed in 7.2.
         (true, true) if version <= (6, 12) => "preempt ",
         (true, true) if version >= (7, 2) => "preempt_rt ",
         (true, true) => return None,
@@ -94,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn as_debian_builds_them() {
+    fn version_magics_of_debian_kernels() {
         let amd64 = "CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_SMP=y\nCONFIG_PREEMPT_BUILD=y\nCONFIG_MODULE_UNLOAD=y\n\
                      CONFIG_MODVERSIONS=y\n";
         let expected = "6.1.0-56-amd64 SMP preempt mod_unload modversions ";
         assert_eq!(of("6.1.0-56-amd64", amd64).as_deref(), Some(expected));
-        // 5.10 knew PREEMPT alone.
+        // 5.10 has PREEMPT only.
         assert_eq!(of("5.10.0-46-amd64", amd64).as_deref(), Some("5.10.0-46-amd64 SMP mod_unload modversions "));
         let arm64 = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_SMP=y\nCONFIG_MODULE_UNLOAD=y\n";
         assert_eq!(of("6.12.1-arm64", arm64).as_deref(), Some("6.12.1-arm64 SMP mod_unload aarch64"));
@@ -108,17 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certain_is_not_said() {
+    fn uncertain_version_magics_are_not_derived() {
         assert_eq!(of("6.1.0", "CONFIG_MODULES=y\nCONFIG_MIPS=y\n"), None);
         assert_eq!(of("6.1.0", "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_RANDSTRUCT=y\n"), None);
         assert_eq!(of("strange", "CONFIG_MODULES=y\nCONFIG_X86_64=y\n"), None);
     }
 
     #[test]
-    fn which_preemption_a_realtime_kernel_names_depends_on_its_version() {
+    fn the_preemption_token_of_a_realtime_kernel_depends_on_its_version() {
         let both = "CONFIG_MODULES=y\nCONFIG_X86_64=y\nCONFIG_PREEMPT_RT=y\nCONFIG_PREEMPT_BUILD=y\n";
         assert_eq!(of("6.12.118-rt", both).as_deref(), Some("6.12.118-rt preempt "));
         assert_eq!(of("7.2.13-rt", both).as_deref(), Some("7.2.13-rt preempt_rt "));
-        assert_eq!(of("6.18.0-rt", both), None, "between two versions that were read");
+        assert_eq!(of("6.18.0-rt", both), None, "between two versions whose sources were read");
     }
 }

@@ -1,4 +1,4 @@
-//! What can be known about a kernel, as values: each fact with the source that it was read from.
+//! The facts about a kernel, as values: each fact with the source that it was read from. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,16 +16,16 @@ pub use crate::module::certificate::Certificate;
 use crate::module::this_module::ModuleLayout;
 use crate::vermagic::Vermagic;
 
-/// One thing known about a kernel, with where it was read.
+/// A fact about a kernel, with the source that it was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact<T> {
-    /// What is known.
+    /// The value.
     pub value: T,
     /// Where it was read.
     pub source: Origin,
 }
 
-/// What can be known about a kernel. What is `None` is not known; it is never guessed.
+/// The facts about a kernel. A fact that is `None` is not known; it is never guessed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// Its release, as `uname -r` prints it.
@@ -36,38 +36,37 @@ pub struct Facts {
     pub vermagic: Option<Fact<Vermagic>>,
     /// The machine that it runs on.
     pub machine: Option<Fact<Machine>>,
-    /// What is certain of the machine where [`Facts::machine`] is not known.
+    /// The certain part of the machine, if [`Facts::machine`] is not known.
     pub architecture: Option<Fact<Architecture>>,
     /// Size of its `struct module`, and where init and exit are in it.
     pub fingerprint: Option<Fact<ModuleLayout>>,
     /// The members of its `struct module`, from its BTF.
     pub layout: Option<Fact<Vec<StructMember>>>,
-    /// What its image exports to modules, as read from the image or from what its build lists.
+    /// The symbols that its image exports to modules, from the image or from the lists of its build.
     pub exports: Option<Fact<Exports>>,
-    /// What its modules import: something exports that, the image or another module.
+    /// The symbols that its modules import. Something exports each of them: the image or another module.
     pub imports: Option<Fact<Imports>>,
-    /// Its modules: what they export, and what is built in.
+    /// Its modules with their exports, and the modules that are built into the image.
     pub tree: Option<Fact<ModuleTree>>,
-    /// How many modules it has, if all of them are stripped as OpenWrt strips them (CONFIG_MODULE_STRIPPED): without
-    /// version magic, name and intree. A loader that loads these does not compare the version magic.
+    /// How many modules it has, if all of them are stripped as OpenWrt strips modules (CONFIG_MODULE_STRIPPED): without
+    /// version magic, name and intree. A loader that loads such modules does not compare the version magic.
     pub stripped: Option<Fact<usize>>,
     /// The configuration that it was built with.
     pub config: Option<Fact<Config>>,
-    /// The folders that its image's own parameters have in /sys/module: names that no module can take.
+    /// The folders of the image's own parameters in /sys/module. No module can have one of these names.
     pub folders: Option<Fact<BTreeSet<String>>>,
-    /// What stands before the dot of strings like `block.events_dfl_poll_msecs` in an image without sections: the folders of
-    /// its own parameters are among these words, and so a name that is not one of them has none.
+    /// The words before the dot in strings like `block.events_dfl_poll_msecs` of an image without sections. The folders of the
+    /// image's own parameters are among these words, so a name that is not one of them has no folder.
     pub prefixes: Option<Fact<BTreeSet<String>>>,
-    /// Which of the loader's messages stand in its image: a message that is not there is one that it can't print. Names of
-    /// digests that are built in are among them.
+    /// The loader's messages that are in its image: it cannot print any other. The names of built-in digests are among them.
     pub messages: Option<Fact<BTreeSet<String>>>,
-    /// The certificates whose keys it trusts for modules, as built in.
+    /// The built-in certificates whose keys it trusts for modules.
     pub keys: Option<Fact<Vec<Certificate>>>,
-    /// Its BTF, as in the section `.BTF` of its image.
+    /// Its BTF: the section `.BTF` of its image.
     pub btf: Option<Fact<Arc<[u8]>>>,
-    /// What a running system enforces.
+    /// The policy that the running system enforces.
     pub policy: Option<Fact<Policy>>,
-    /// What was there but tells nothing, and why: a file that must not be read, modules of another kernel.
+    /// Sources that yield no fact, and why: a file that must not be read, modules of another kernel.
     pub notes: Vec<Note>,
 }
 
@@ -77,7 +76,7 @@ impl Facts {
         fn of<T>(fact: &mut Option<Fact<T>>) -> Option<&mut Origin> {
             fact.as_mut().map(|fact| &mut fact.source)
         }
-        // All of them by name: a new fact must not be left out.
+        // By name, so that a new fact cannot be forgotten here.
         let Facts {
             release,
             banner,
@@ -125,8 +124,8 @@ impl Facts {
 }
 
 impl Facts {
-    /// What is known of a symbol: that the image exports it, or which module does, or only that something does. What the
-    /// module that is asked about says itself does not count. `None` where nothing tells that anybody exports it.
+    /// What is known of an exported symbol: that the image exports it, which module does, or only that something does. The
+    /// imports of the module in question (`own`) are not counted. `None` if no source shows that it is exported.
     pub fn symbol(&self, name: &str, own: Option<&OwnImports>) -> Option<KnownSymbol<'_>> {
         let imports = self.imports.as_ref();
         let imported = imports.and_then(|fact| fact.value.get(name, own));
@@ -146,7 +145,7 @@ impl Facts {
         }
         let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
         let is_of_image = imported.as_ref().is_some_and(|imported| imported.is_of_image) && !is_complete;
-        // A module that exports what the image exports can't be loaded.
+        // A module cannot be loaded if it exports a symbol that the image exports.
         if let Some(Fact { value, source }) = &self.tree
             && let Some((module, export)) = value.exporter(name).filter(|_| !is_of_image)
         {
@@ -160,26 +159,26 @@ impl Facts {
         Some(known(owner, &Export::default(), &imports?.source))
     }
 
-    /// The CRC of an exported symbol: of the image, of the module that exports it, or as most modules that import it have
-    /// it. `None` where it is not known, or there is none.
+    /// The CRC of an exported symbol: of the image, of the module that exports it, or the one that most importing modules have.
+    /// `None` if it is not known or there is none.
     pub fn crc(&self, symbol: &str, own: Option<&OwnImports>) -> Option<u32> {
         let image = self.exports.as_ref().and_then(|exports| exports.value.symbols.get(symbol)?.crc);
         image.or_else(|| self.symbol(symbol, own)?.crc)
     }
 
-    /// All CRCs that are known, by symbol: of the image, of the modules that export to others, and of what modules import.
+    /// All known CRCs by symbol: of the image's exports, of the modules' exports, and of imports.
     pub fn crcs(&self) -> HashMap<String, u32> {
         let image = self.exports.iter().flat_map(|exports| exports.value.symbols.keys());
         let tree = self.tree.iter().flat_map(|tree| &tree.value.modules).flat_map(|module| &module.exports);
-        // Where all exports of the image are known, imports tell of no other.
+        // If all exports of the image are known, imports add none.
         let is_complete = self.exports.as_ref().is_some_and(|exports| exports.value.complete);
         let imported = self.imports.iter().filter(|_| !is_complete).flat_map(|imports| imports.value.names());
         let names = image.map(String::as_str).chain(tree.map(|(name, _)| name.as_str())).chain(imported);
         names.filter_map(|name| Some((name.to_owned(), self.crc(name, None)?))).collect()
     }
 
-    /// Takes the release of a kernel whose modules are stripped from the name of their folder, where nothing better tells it:
-    /// the kernel's own name for it (`lib/modules/RELEASE`).
+    /// Takes the release from the name of the module folder (`lib/modules/RELEASE`), if all modules are stripped and no better
+    /// source has it.
     pub(super) fn learn_release_of_folder(&mut self, name: &str) {
         if let (None, Some(stripped)) = (&self.release, &self.stripped) {
             let source = Origin::FolderName { name: name.to_owned(), of: Box::new(stripped.source.clone()) };
@@ -187,24 +186,24 @@ impl Facts {
         }
     }
 
-    /// Determines the machine from the words of the version magic and what else is known of the architecture, as far as
-    /// nothing better tells it. Of two sources that contradict each other the version magic counts.
+    /// Determines the machine from the words of the version magic and from what else is known of the architecture, if no better
+    /// source has it. If the two contradict each other, the version magic is used.
     pub(super) fn learn_from_vermagic(&mut self) {
         if self.machine.is_some() {
             return;
         }
-        let told = self.vermagic.as_ref().and_then(|vermagic| {
+        let named = self.vermagic.as_ref().and_then(|vermagic| {
             let source = vermagic.source.part("version magic");
             Some(Fact { value: Architecture::of(&vermagic.value)?, source })
         });
-        self.architecture = match (self.architecture.take(), told) {
-            (Some(known), Some(told)) => match told.value.and(known.value) {
+        self.architecture = match (self.architecture.take(), named) {
+            (Some(known), Some(named)) => match named.value.and(known.value) {
                 Some(both) if both == known.value => Some(known),
-                Some(both) if both == told.value => Some(told),
-                Some(both) => Some(Fact { value: both, source: told.source.and(known.source) }),
-                None => Some(told),
+                Some(both) if both == named.value => Some(named),
+                Some(both) => Some(Fact { value: both, source: named.source.and(known.source) }),
+                None => Some(named),
             },
-            (known, told) => known.or(told),
+            (known, named) => known.or(named),
         };
         if let Some(known) = &self.architecture
             && let Some(value) = known.value.machine()
@@ -214,7 +213,7 @@ impl Facts {
         }
     }
 
-    /// What the kernel is for, and where that was read, if a module for this machine certainly is not for it.
+    /// The kernel's machine and its source, if a module for the machine `module` certainly is not for it.
     pub fn other_machine(&self, module: Machine) -> Option<(String, &Origin)> {
         match (&self.machine, &self.architecture) {
             (Some(machine), _) if machine.value != module => Some((machine.value.to_string(), &machine.source)),
@@ -223,8 +222,7 @@ impl Facts {
         }
     }
 
-    /// What the BTF tells: the members of `struct module`, and with them its fingerprint. What is known already stays; a
-    /// BTF that can't be read tells nothing.
+    /// Takes the members of `struct module` and its layout from the BTF. Known facts stay; an unreadable BTF adds nothing.
     pub fn learn_from_btf(&mut self) {
         let Some(fact) = &self.btf else { return };
         let Some((size, members)) = Btf::parse(&fact.value).ok().and_then(|btf| btf.struct_members("module")) else {
@@ -238,38 +236,38 @@ impl Facts {
     }
 }
 
-/// What is known of a symbol that something exports.
+/// An exported symbol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnownSymbol<'f> {
-    /// Who exports it.
+    /// The exporter.
     pub owner: SymbolOwner<'f>,
-    /// Its CRC, where it is known and has one.
+    /// Its CRC, if it has one and it is known.
     pub crc: Option<u32>,
-    /// For modules under a GPL-compatible licence only? `None` where that is not known.
+    /// For modules under a GPL-compatible licence only? `None` if that is not known.
     pub gpl_only: Option<bool>,
-    /// The namespace that users must import, empty for none; `None` where that is not known.
+    /// The namespace that users must import, empty for none; `None` if that is not known.
     pub namespace: Option<String>,
-    /// The namespaces that modules import which use the symbol: its own, if it has one, is in each of these.
+    /// The namespaces that each using module imports: the symbol's own, if it has one, is in each of these sets.
     pub users: Vec<&'f [String]>,
-    /// Where it was read.
+    /// The source.
     pub source: &'f Origin,
 }
 
-/// Who exports a symbol.
+/// The exporter of a symbol.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SymbolOwner<'f> {
     /// The kernel's image.
     Image,
     /// A module of its tree.
     Module(&'f TreeModule),
-    /// The image or a module, it is not known which.
+    /// The image or a module; it is not known which.
     Somebody,
 }
 
-/// The options of a configuration, without `CONFIG_`. What is not set is not there.
+/// The options of a configuration, without `CONFIG_`. Only options that are set are in it.
 pub type Config = BTreeMap<String, String>;
 
-/// What a running system enforces.
+/// The policy that a running system enforces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// `module.sig_enforce` (/sys/module/module/parameters/sig_enforce).
@@ -280,6 +278,6 @@ pub struct Policy {
     pub modules_disabled: Option<bool>,
     /// The names in `module_blacklist=` of /proc/cmdline.
     pub blacklist: Vec<String>,
-    /// The names of the modules that are loaded (/sys/module), built-in ones with a folder there among them.
+    /// The names of the loaded modules (/sys/module), including built-in modules with a folder there.
     pub loaded: Vec<String>,
 }

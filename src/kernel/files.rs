@@ -1,7 +1,7 @@
-//! The real files of a kernel: its image as a machine boots it, and modules by name.
+//! The files of a kernel: its image as a machine boots it, and modules by name.
 //!
-//! Facts are what a verdict needs; a virtual machine needs the files that they were read from. They are found where the
-//! facts are found, by the same readers: the same places count, and the same paths and bombs are refused.
+//! A prediction needs facts; a virtual machine needs the files that they were read from. The same readers find both, so the
+//! same places are read, and the same unsafe paths and decompression bombs are refused.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -28,9 +28,9 @@ pub fn of(kernel: &OsStr, wanted: &BTreeSet<String>, lookup: &Lookup) -> Result<
     find::files(&KernelName::from(kernel), FileSink::new(wanted), lookup)
 }
 
-/// Modules of a kernel with all that they need, in an order in which they can be loaded
-/// ([`ModuleTree::in_load_order`](crate::kernel::ModuleTree::in_load_order)). Of a kernel whose modules are not known it is the names
-/// alone.
+/// Modules of a kernel with all their dependencies, in an order in which they can be loaded
+/// ([`ModuleTree::in_load_order`](crate::kernel::ModuleTree::in_load_order)). If the kernel's modules are not known, it is
+/// only the names.
 pub fn with_dependencies(kernel: &Kernel, names: &[String]) -> Vec<String> {
     match &kernel.facts.tree {
         Some(tree) => tree.value.in_load_order(names),

@@ -1,7 +1,7 @@
-//! A kernel's modules, all of them: what each says on its own, and what they say of the image together.
+//! Gathers facts from all modules of a kernel: from each on its own, and from all together about the image.
 //!
-//! Every module tells the CRCs that its imports had when it was built, and on which modules it depends: so a tree alone knows
-//! a good part of what its kernel exports ([`crate::kernel::imports`]).
+//! Every module has the CRCs that its imports had when it was built, and its dependencies. So a module tree shows a large
+//! part of its kernel's exports even without the image ([`crate::kernel::imports`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,31 +21,31 @@ use crate::module::{self, Module, name_of_file};
 use crate::parallel;
 use crate::vermagic::Vermagic;
 
-/// What modules say, gathered one at a time, in any order.
+/// Facts of modules, gathered one module at a time, in any order.
 #[derive(Default)]
 pub(super) struct GatheredModules {
-    /// By version magic, since a tree may hold modules of another build beside its own.
+    /// By version magic, since a tree may also have modules of another build.
     builds: HashMap<Vec<u8>, Vec<ModuleEvidence>>,
-    /// Those that are stripped of it as OpenWrt strips modules.
+    /// Modules that are stripped of the version magic, as OpenWrt strips modules.
     stripped: Vec<ModuleEvidence>,
-    /// How many have none for another reason.
+    /// How many modules have no version magic for another reason.
     without: usize,
     unreadable: usize,
 }
 
-/// What one module says.
+/// The facts of one module.
 struct ModuleEvidence {
     module: TreeModule,
     machine: Machine,
     fingerprint: Option<ModuleLayout>,
     statement: ModuleImports,
-    /// Its licence or its name makes it proprietary.
+    /// It is proprietary by its licence or name.
     is_proprietary: bool,
 }
 
 impl ModuleEvidence {
-    /// How much the module tells of the kernel; the smaller is better. The kernel's own build marks its modules (`intree`,
-    /// scripts/mod/modpost.c, 3.2 on). What was added later was built elsewhere, against headers that may be others.
+    /// How good the module is as evidence of the kernel; smaller is better. The kernel's own build marks its modules (`intree`,
+    /// scripts/mod/modpost.c, 3.2 on). Modules that were added later were built elsewhere, perhaps with other headers.
     fn rank(&self) -> u8 {
         let is_added = self.module.file.iter().next().is_some_and(|folder| ADDED.iter().any(|added| folder == *added));
         match (self.statement.is_patched, is_added, self.statement.is_in_tree) {
@@ -57,20 +57,20 @@ impl ModuleEvidence {
     }
 }
 
-/// The folders of a module tree that do not hold what the kernel's own build made: depmod's (depmod.d(5)), and Arch's.
+/// The folders of a module tree for modules that the kernel's own build did not make: depmod's (depmod.d(5)), and Arch's.
 const ADDED: [&str; 4] = ["updates", "extra", "weak-updates", "extramodules"];
 
-/// What a tree's own lists say.
+/// The lists in a module tree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModuleLists {
     /// `modules.builtin` and `modules.builtin.modinfo`.
     pub(super) built_in: Vec<BuiltIn>,
-    /// The modules that the kernel has, as `modules.order` or `modules.dep` name them.
+    /// All modules of the kernel, from `modules.order` or `modules.dep`.
     pub(super) names: Option<Vec<String>>,
 }
 
 impl GatheredModules {
-    /// Adds a module: its path in the tree, and the bytes of its file. One that can't be read is counted.
+    /// Adds a module: its path in the tree, and the bytes of its file. Unreadable modules are counted.
     pub(super) fn add(&mut self, file: &Path, stored: &[u8], max_size: u64) {
         let read = match Container::of(stored) {
             Container::None => Module::read(stored),
@@ -117,7 +117,7 @@ impl GatheredModules {
         });
     }
 
-    /// Takes over what another has gathered.
+    /// Adds the facts that another has gathered.
     pub(super) fn join(mut self, other: GatheredModules) -> GatheredModules {
         self.unreadable += other.unreadable;
         self.without += other.without;
@@ -128,16 +128,16 @@ impl GatheredModules {
         self
     }
 
-    /// The facts that they tell together. `name` is the tree's, for [`Fact::source`]; `preference` says which of several
-    /// files of one module counts.
+    /// The facts of all modules together. `name` is the tree, for [`Fact::source`]; `preference` decides between several files
+    /// of one module.
     pub(super) fn facts(self, name: &Origin, lists: ModuleLists, preference: &DepmodOrder) -> Facts {
         let readable = self.without + self.stripped.len() + self.builds.values().map(Vec::len).sum::<usize>();
         if readable == 0 && lists.built_in.is_empty() {
             return Facts::default();
         }
-        // The most common one among what was not added later, and of two as common the one with more modules of the kernel's
-        // own build; else the one that sorts first, so that the answer is the same each time. Modules of other builds, which this kernel would not load,
-        // tell nothing of it.
+        // The version magic that is most common among modules that were not added later; of two equally common ones that with
+        // more modules of the kernel's own build; else the one that sorts first, so that the answer is always the same. This
+        // kernel would not load modules of other builds, so they are no evidence of it.
         let of_rank = |build: &[ModuleEvidence], rank| build.iter().filter(|member| member.rank() <= rank).count();
         let order = |(a, one): &(Vec<u8>, Vec<ModuleEvidence>), (b, other): &(Vec<u8>, Vec<ModuleEvidence>)| {
             let counts = |build: &[ModuleEvidence]| [of_rank(build, 1), of_rank(build, 0), build.len()];
@@ -161,7 +161,7 @@ impl GatheredModules {
             if !member.module.is_added {
                 count(&mut machines, member.machine, 1);
                 member.fingerprint.into_iter().for_each(|one| count(&mut fingerprints, one, 1));
-                // What was patched tells its kernel's name, and no CRC that would be its own.
+                // A patched module has its kernel's name, but its CRCs may not be its own.
                 if !member.statement.is_patched {
                     statements.push(member.statement);
                 }
@@ -172,7 +172,7 @@ impl GatheredModules {
             own.push(member.module);
         }
         let of_this_build = own.len();
-        // Before one file of each is chosen: what was replaced is what others were built with.
+        // Before one file of each module is chosen: others were built with the replaced ones.
         let built: Vec<TreeModule> = own.iter().filter(|module| !module.is_added).cloned().collect();
         let own = preferred(own, preference);
         let source = match (own.len(), self.unreadable) {
@@ -194,7 +194,7 @@ impl GatheredModules {
         facts.stripped = is_stripped.then(|| Fact { value: of_this_build, source: source.clone() });
         if of_this_build > 0 {
             facts.machine = most(&machines, |_| 0).map(|value| Fact { value, source: source.clone() });
-            // A module without an exit function has no pointer to it to be seen.
+            // A module without an exit function does not show where the pointer to it is.
             let pointers = |f: &ModuleLayout| usize::from(f.init.is_some()) + usize::from(f.exit.is_some());
             facts.fingerprint = most(&fingerprints, pointers).map(|value| Fact { value, source: source.clone() });
             let imports = Imports::of(statements, &own, &built);
@@ -212,7 +212,7 @@ impl GatheredModules {
     }
 }
 
-/// One file of each module, sorted by path: the one that depmod prefers.
+/// One file of each module, the one that depmod prefers, sorted by path.
 fn preferred(mut modules: Vec<TreeModule>, preference: &DepmodOrder) -> Vec<TreeModule> {
     modules.sort_by_cached_key(|module| preference.rank(&module.file));
     let mut known = HashSet::with_capacity(modules.len());
@@ -221,8 +221,8 @@ fn preferred(mut modules: Vec<TreeModule>, preference: &DepmodOrder) -> Vec<Tree
     modules
 }
 
-/// The names of the modules in a list of their files, a line each: `modules.order`, or `modules.dep` with a colon and more
-/// behind each. `None` if there are none.
+/// The names of the modules in a list with one file per line: `modules.order`, or `modules.dep`, where a colon and more
+/// follow each file. `None` if there are none.
 pub(super) fn names_in(list: &[u8]) -> Option<Vec<String>> {
     let list = String::from_utf8_lossy(list);
     let files = list.lines().map(|line| line.split(':').next().unwrap_or_default().trim());
@@ -243,9 +243,9 @@ pub(super) fn gather(folder: &Path, files: &[PathBuf], max_size: u64) -> Gathere
     parallel::fold(files, add, GatheredModules::join)
 }
 
-/// The built-in modules: `modules.builtin` lists them by file, `modules.builtin.modinfo` holds their modinfo, each
-/// string with the module's name and a dot before it. With a parameter or a version they have a folder in /sys/module
-/// from the start (`param_sysfs_builtin`, kernel/params.c, 6.1).
+/// The built-in modules: `modules.builtin` lists them by file, `modules.builtin.modinfo` has their modinfo, each string
+/// preceded by the module's name and a dot. A built-in module with a parameter or a version has a folder in /sys/module from
+/// the start (`param_sysfs_builtin`, kernel/params.c, 6.1).
 pub(super) fn built_in(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Vec<BuiltIn> {
     let mut names: HashMap<String, bool> = HashMap::new();
     let list = String::from_utf8_lossy(list.unwrap_or_default());
@@ -267,7 +267,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// There are one or two kinds of each, so that a list is enough; a tree made to have more is not worth more memory.
+/// A tree has one or two different values, so a list is enough; a tree that was made to have more gets no more memory.
 fn count<T: PartialEq>(counts: &mut Vec<(T, usize)>, value: T, number: usize) {
     match counts.iter_mut().find(|(known, _)| *known == value) {
         Some((_, count)) => *count += number,
@@ -279,7 +279,7 @@ fn count<T: PartialEq>(counts: &mut Vec<(T, usize)>, value: T, number: usize) {
     }
 }
 
-/// The value that tells most, and of those the most common.
+/// The value that shows most; of several, the most common one.
 fn most<T: Copy + std::fmt::Debug>(counts: &[(T, usize)], tells: impl Fn(&T) -> usize) -> Option<T> {
     let order = |(value, count): &&(T, usize)| (tells(value), *count, std::cmp::Reverse(format!("{value:?}")));
     counts.iter().max_by_key(order).map(|(value, _)| *value)
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_of_another_build_tell_nothing_of_this_kernel() {
+    fn modules_of_another_build_are_left_out() {
         let facts = gathered(&["hello-4.ko", "exports.ko", "hello-4-rt.ko", "../hostile/text-file.ko"]).facts(
             &"x".into(),
             ModuleLists::default(),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn without_symbol_versions_what_is_needed_is_there_and_a_crc_is_not_lost() {
+    fn without_symbol_versions_imports_count_and_a_crc_is_not_lost() {
         // text.ko has no symbol versions, and needs _printk as the other does.
         let crc = |files: &[&str]| {
             let imports = gathered(files)

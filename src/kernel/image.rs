@@ -1,11 +1,11 @@
-//! What the image of a kernel tells: `vmlinuz`, `vmlinux`, `bzImage`, `zImage`, `Image`, compressed or not.
+//! The facts in the image of a kernel: `vmlinuz`, `vmlinux`, `bzImage`, `zImage`, `Image`, compressed or not. Pure.
 //!
-//! `facts` goes from the outside to the inside: `container` finds what is packed in the file, `unpack` undoes it,
-//! and then the kernel's own bytes are read. An ELF file has sections (`vmlinux`), so that each fact is looked for
-//! where it stands, and the tables of exports can be read (`exports`). A flat image, as arm64, arm and s390x have it,
-//! is searched as a whole. Nothing here does input or output.
+//! `container` finds the compressed kernel in the file, `unpack` decompresses it, and then the kernel's own bytes are read. An
+//! ELF file has sections (`vmlinux`), so each fact is read from its section, and the tables of exports can be read
+//! (`exports`). A flat image, as on arm64, arm and s390x, is searched as a whole (`flat`).
 
 mod btf;
+mod bytes;
 mod container;
 mod exports;
 mod fit;
@@ -13,7 +13,6 @@ mod flat;
 mod lzo;
 pub mod messages;
 mod params;
-mod room;
 mod signed;
 mod strings;
 #[cfg(test)]
@@ -37,8 +36,8 @@ use container::Opened;
 use strings::Banner;
 use vmlinux::Vmlinux;
 
-/// The facts in the bytes of an image file. `source` says in words what file it is, for [`Fact::source`]; what stands
-/// inside is unpacked to at most `max_size` bytes.
+/// The facts in the bytes of an image file. `source` is the file, for [`Fact::source`]; the kernel in it is
+/// decompressed to at most `max_size` bytes.
 ///
 /// # Errors
 ///
@@ -52,38 +51,38 @@ pub(super) fn facts(source: &Origin, bytes: &[u8], max_size: u64) -> Result<Fact
         None => of_flat(source, &bytes, machine),
     };
     if facts.banner.is_none() && facts.btf.is_none() {
-        let what = "nothing in it is a kernel's: neither a version line nor BTF";
+        let what = "not a kernel: neither a version line nor BTF in it";
         return Err(Error::new(ErrorKind::NotFound, what));
     }
     facts.architecture = architecture.map(|architecture| fact(architecture, source.part("boot loader's header")));
     facts.learn_from_btf();
     if facts.banner.is_none() {
-        // A file with a part of the kernel, as the debugger's or that of the headers: certificates are not in it.
+        // A file with a part of the kernel, as for a debugger or among headers, has no certificates.
         facts.keys = None;
     }
     Ok(facts)
 }
 
-/// The kernel itself in an image file: on x86 the ELF file that its build calls `vmlinux`, elsewhere often flat bytes.
+/// The kernel in an image file, decompressed: on x86 the ELF file `vmlinux` of its build, elsewhere often a flat image.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] if nothing in it is a kernel's, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the image
+/// [`ErrorKind::NotFound`] if it has no kernel, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the image
 /// is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond `max_size` bytes.
 pub fn unpacked(bytes: &[u8], max_size: u64) -> Result<Vec<u8>> {
     container::open(bytes, max_size).map(|opened| opened.bytes.to_vec())
 }
 
-/// Do these bytes, a file's whole or its first 64 KiB and more, begin as a kernel image does? A module does not,
-/// compressed or not.
+/// Do these bytes, of the whole file or at least its first 64 KiB, begin as a kernel image does? A module does not, compressed
+/// or not.
 pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
     container::looks_like_image(bytes)
 }
 
-/// The facts of an ELF file, each looked for in its section.
+/// The facts of an ELF file, each from its section.
 fn of_vmlinux(source: &Origin, vmlinux: &Vmlinux<'_>) -> Facts {
     let machine = Machine { class: vmlinux.class, endian: vmlinux.endian, number: vmlinux.machine };
-    // Constant strings are all here; a vmlinux whose sections are named otherwise is searched as a whole.
+    // All constant strings are here; a vmlinux with other names of sections is searched as a whole.
     let constants = vmlinux.section(".rodata").map_or(vmlinux.bytes, |section| section.bytes);
     let mut facts = of_strings(source, constants);
     facts.machine = Some(fact(machine, source.clone()));
@@ -107,7 +106,7 @@ fn of_vmlinux(source: &Origin, vmlinux: &Vmlinux<'_>) -> Facts {
     facts
 }
 
-/// The facts of an image without sections, looked for in all of it.
+/// The facts of an image without sections, which is searched as a whole.
 fn of_flat(source: &Origin, bytes: &[u8], machine: Option<Machine>) -> Facts {
     let mut facts = of_strings(source, bytes);
     facts.machine = machine.map(|machine| fact(machine, source.clone()));

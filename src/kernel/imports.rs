@@ -1,13 +1,13 @@
-//! What a kernel's modules import: evidence of what the kernel exports. Pure.
+//! The imports of a kernel's modules: evidence of the kernel's exports. Pure.
 //!
 //! An import proves that something exported the symbol where the module was built: the image, or another module. modpost
-//! lists in `depends=` the modules whose symbols a module uses (`add_depends`, scripts/mod/modpost.c, 2.6.0 to 7.2). So a
-//! symbol is the image's if none of those modules exports it, and all of them are known as they were then: what was put
-//! in the place of one later may export less. Who imports a symbol also had to import its namespace, or modpost had
-//! complained: a module without `import_ns` uses symbols without a namespace.
+//! lists in `depends=` the modules whose symbols a module uses (`add_depends`, scripts/mod/modpost.c, 2.6.0 to 7.2). So the
+//! image exports a symbol if none of those modules exports it, and all of them are known as they were at that time: a later
+//! replacement may export less. A module that imports a symbol also had to import its namespace, or modpost would have
+//! complained: a module without `import_ns` uses only symbols without a namespace.
 //!
-//! A module must not vouch for itself. What a module says is kept as counts, and each module by a digest of its words, so
-//! that the words of a single module can be taken out again ([`Imports::own`]).
+//! A module is no evidence for itself. Imports are stored as counts, and each module as a digest of its imports, so that the
+//! imports of a single module can be subtracted again ([`Imports::own`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,11 +18,11 @@ use crate::kernel::tree::TreeModule;
 use crate::module::Module;
 use crate::module::summary::MARK;
 
-/// How many CRCs of a symbol, and how many sets of namespaces of its users, are distinguished. There is one of each in a tree
-/// of one build.
+/// How many CRCs of a symbol, and how many sets of namespaces of its users, are counted separately. A tree of one build has
+/// one of each.
 const MOST_KINDS: usize = 8;
 
-/// What modules import, and the modules that say so.
+/// The imports of modules, and the modules that have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
     symbols: HashMap<String, ImportTally>,
@@ -37,64 +37,64 @@ struct ImportingModule {
     proves: bool,
 }
 
-/// A digest of what a module says: its name, dependencies, namespaces and imports. A copy whose version magic or signature
-/// was changed says the same.
+/// A digest of a module's name, dependencies, namespaces and imports. A copy with another version magic or signature has the
+/// same digest.
 type Identity = [u8; 16];
 
-/// What modules say of a symbol.
+/// The imports of a symbol, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct ImportTally {
     /// How many modules import it.
     users: u32,
-    /// How many of them prove that it is the image's.
+    /// How many of them prove that the image exports it.
     of_image: u32,
-    /// How many have which CRC.
+    /// CRCs, and how many modules have each.
     crcs: Vec<(u32, u32)>,
-    /// How many import which namespaces.
+    /// Sets of namespaces, and how many modules import each.
     namespaces: Vec<(Vec<String>, u32)>,
-    /// A module exports it, too. Then only those count here which prove that it is the image's.
+    /// A module exports it, too. Then only modules that prove that the image exports it are counted.
     is_disputed: bool,
 }
 
-/// What the imports of modules tell of a symbol that something exports.
+/// What is known of an exported symbol from the imports of modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedSymbol<'i> {
-    /// The image exports it. Else it is not known who does.
+    /// The image exports it. Otherwise the exporter is not known.
     pub is_of_image: bool,
-    /// Its CRC, by the majority. `None` where none is known, or as many say one as say another.
+    /// The CRC that most modules have. `None` if none is known, or if two are equally common.
     pub crc: Option<u32>,
-    /// The namespaces that each of its users imports: the symbol's own, if it has one, is in all of them.
+    /// The sets of namespaces that its users import: the symbol's own, if it has one, is in each of them.
     pub namespaces: Vec<&'i [String]>,
 }
 
-/// What one module says.
+/// The imports of one module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModuleImports {
     name: String,
     pub(super) is_in_tree: bool,
     /// kmodlab changed the module: its CRCs may be those that a kernel wanted.
     pub(super) is_patched: bool,
-    /// `None` where modinfo has no entry of that name, which proves nothing.
+    /// `None` if modinfo has no such entry, which proves nothing.
     depends: Option<Vec<String>>,
     namespaces: Vec<String>,
     imports: Vec<(String, Option<u32>)>,
 }
 
-/// The words of the module that is asked about, where it is one of the witnesses.
+/// The imports of the module in question, if it is one of the counted modules.
 #[derive(Clone, Debug, Default)]
 pub struct OwnImports {
     statement: HashMap<String, Option<u32>>,
     namespaces: Vec<String>,
     is_in_tree: bool,
-    /// How many witnesses say the same.
+    /// How many counted modules have the same digest.
     copies: u32,
-    /// How many of these prove something of the image.
+    /// How many of these prove what the image exports.
     proving: u32,
     is_only: bool,
 }
 
 impl ModuleImports {
-    /// What a module says.
+    /// The imports of a module.
     pub(super) fn of(module: &Module) -> ModuleImports {
         let mut namespaces: Vec<String> = module.modinfo.all("import_ns").map(text).collect();
         namespaces.sort();
@@ -106,7 +106,7 @@ impl ModuleImports {
         let versions = module.versions.by_symbol();
         let mut imports: Vec<(String, Option<u32>)> =
             versions.iter().map(|(name, crc)| (text(name), u32::try_from(*crc).ok())).collect();
-        // Without symbol versions, as Debian builds from 7.2 on, the symbol is there all the same. A weak one need not be.
+        // Without symbol versions, as Debian builds from 7.2 on, the symbol must still exist, except for a weak one.
         if module.versions.basic.is_none() && module.versions.extended.is_none() {
             let strong = module.imports.iter().filter(|import| !import.is_weak);
             imports.extend(strong.map(|import| (text(&import.name), None)));
@@ -146,8 +146,8 @@ impl ModuleImports {
     }
 }
 
-/// Does this import prove who exports it, if the module's dependencies do? modpost gives a CRC only to what it has found;
-/// without CRCs it is the kernel's own build that insists on finding each.
+/// Does this import prove its exporter, if the module's dependencies are known? modpost gives a CRC only to a symbol that it
+/// has found; without CRCs, only the kernel's own build requires that each symbol is found.
 fn is_resolved(crc: Option<u32>, is_in_tree: bool) -> bool {
     is_in_tree || crc.is_some()
 }
@@ -156,8 +156,8 @@ fn is_resolved(crc: Option<u32>, is_in_tree: bool) -> bool {
 type Exporters<'m> = HashMap<&'m str, Vec<(String, Option<u32>)>>;
 
 impl ModuleImports {
-    /// Are all modules there that it depends on, each with something that this one imports, as it was then? modpost lists
-    /// no others. A module that exports nothing of it, or something of another CRC, is not the one that it was built with.
+    /// Are all its dependencies present, each as it was then, with an export that this module imports? modpost lists no others.
+    /// A dependency without such an export, or with another CRC, is not the one that the module was built with.
     fn has_its_dependencies(&self, exporters: &Exporters<'_>) -> bool {
         let Some(depends) = &self.depends else { return false };
         if depends.is_empty() {
@@ -177,9 +177,9 @@ impl ModuleImports {
 }
 
 impl Imports {
-    /// The imports of modules, and what follows from them and these modules' exports. `modules` are those that count in the
-    /// tree, `built` those that were built with the kernel, among them copies that others have replaced. Where one of them
-    /// exports a symbol, an import counts only if it proves that the image has that symbol as well.
+    /// Counts the imports of modules and derives the exporters. `modules` are the modules that depmod selects in the tree,
+    /// `built` those that were built with the kernel, including replaced copies. If one of them exports a symbol, an import of
+    /// the symbol counts only if it proves that the image exports it as well.
     pub(super) fn of<'m>(
         statements: impl IntoIterator<Item = ModuleImports>,
         modules: impl IntoIterator<Item = &'m TreeModule>,
@@ -222,7 +222,7 @@ impl Imports {
         all
     }
 
-    /// How many symbols modules import.
+    /// How many symbols are imported.
     pub fn len(&self) -> usize {
         self.symbols.len()
     }
@@ -237,7 +237,7 @@ impl Imports {
         self.symbols.keys().map(String::as_str)
     }
 
-    /// What is known of a symbol, without the words of the module that is asked about. `None` if nobody else imports it.
+    /// What is known of a symbol, without the imports of the module in question. `None` if no other module imports it.
     pub fn get(&self, symbol: &str, own: Option<&OwnImports>) -> Option<ImportedSymbol<'_>> {
         let import = self.symbols.get(symbol)?;
         let said = own.and_then(|own| Some((own, *own.statement.get(symbol)?)));
@@ -257,12 +257,12 @@ impl Imports {
         })
     }
 
-    /// The CRC of a symbol by the majority, without the words of the module that is asked about.
+    /// The CRC of a symbol that most modules have, without the module in question.
     pub fn crc(&self, symbol: &str, own: Option<&OwnImports>) -> Option<u32> {
         self.symbols.get(symbol)?.crc(own.and_then(|own| Some((own, *own.statement.get(symbol)?))))
     }
 
-    /// The words of a module, if it is one of those that these are from.
+    /// The imports of a module, if it was counted.
     pub fn own(&self, module: &Module) -> Option<OwnImports> {
         let statement = ModuleImports::of(module);
         let identity = statement.identity();
@@ -278,7 +278,7 @@ impl Imports {
         })
     }
 
-    /// What two sources of one kernel say together.
+    /// The imports of two sources of one kernel together.
     pub(super) fn join(mut self, other: Imports) -> Imports {
         self.witnesses.extend(other.witnesses);
         for (name, theirs) in other.symbols {
@@ -304,18 +304,18 @@ impl ImportTally {
 }
 
 impl OwnImports {
-    /// How many of its copies were counted there.
+    /// How many of its copies were counted for this symbol.
     fn counted(&self, import: &ImportTally) -> u32 {
         if import.is_disputed { self.proving } else { self.copies }
     }
 
-    /// Is there no other witness?
+    /// Was no other module counted?
     pub fn is_only_witness(&self) -> bool {
         self.is_only
     }
 }
 
-/// What most say. `None` if there is no such.
+/// The most common value; `None` if two are equally common.
 fn majority(counts: impl Iterator<Item = (u32, u32)>) -> Option<u32> {
     let mut best: Option<(u32, u32, bool)> = None;
     for (value, count) in counts.filter(|(_, count)| *count > 0) {
@@ -388,27 +388,30 @@ mod tests {
     }
 
     #[test]
-    fn who_depends_on_nothing_imports_from_the_image_and_else_it_is_not_known() {
+    fn a_module_without_dependencies_imports_from_the_image() {
         let of = |depends, modules: &[TreeModule]| {
             let user = statement("user", depends, &[("symbol", 1), ("another", 2)]);
             let imports = super::tests::of([user], modules);
             imports.get("symbol", None).unwrap().is_of_image
         };
         assert!(of(Some(&[]), &[]));
-        assert!(!of(None, &[]), "a module without depends= tells nothing of it");
-        assert!(!of(Some(&["exporter"]), &[]), "the exporter is not there");
+        assert!(!of(None, &[]), "a module without depends= proves nothing");
+        assert!(!of(Some(&["exporter"]), &[]), "the exporter is missing");
         assert!(of(Some(&["exporter"]), &[module("exporter", &["another"])]));
-        assert!(!of(Some(&["exporter"]), &[module("exporter", &["less"])]), "it was another that it was built with");
+        assert!(
+            !of(Some(&["exporter"]), &[module("exporter", &["less"])]),
+            "the module was built with another exporter"
+        );
     }
 
     #[test]
-    fn what_a_module_there_exports_is_no_matter_of_imports() {
+    fn imports_of_a_symbol_that_a_module_exports_are_not_counted() {
         let statements = [statement("user", Some(&["exporter"]), &[("symbol", 1)])];
         assert_eq!(of(statements, &[module("exporter", &["symbol"])]).get("symbol", None), None);
     }
 
     #[test]
-    fn the_majority_has_the_crc_and_without_one_it_is_not_known() {
+    fn the_most_common_crc_is_used_and_without_one_it_is_not_known() {
         let says = |name: &str, crc| statement(name, Some(&[]), &[("symbol", crc)]);
         let of = |statements: Vec<ModuleImports>| super::tests::of(statements, &[]).get("symbol", None).unwrap().crc;
         assert_eq!(of(vec![says("a", 1), says("b", 2), says("c", 1)]), Some(1));
@@ -417,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_vouches_for_itself() {
+    fn a_module_is_no_evidence_for_itself() {
         let one = statement("one", Some(&[]), &[("common", 1), ("rare", 7)]);
         let two = statement("two", Some(&[]), &[("common", 2)]);
         let imports = of([one.clone(), two.clone()], &[]);
@@ -430,19 +433,19 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_exports_the_images_symbols_does_not_take_them_over() {
+    fn a_module_that_exports_symbols_of_the_image_does_not_become_their_exporter() {
         let users = || [statement("a", Some(&[]), &[("symbol", 1)]), statement("b", Some(&["gone"]), &[("symbol", 1)])];
         let added = TreeModule { is_added: true, ..module("added", &["symbol"]) };
         let imports = Imports::of(users(), [&added], []);
         assert!(imports.get("symbol", None).unwrap().is_of_image);
         let [proof, other] = users();
-        assert_eq!(imports.get("symbol", Some(&own(&imports, &proof))), None, "its own words count not");
+        assert_eq!(imports.get("symbol", Some(&own(&imports, &proof))), None, "its own imports are not counted");
         assert!(imports.get("symbol", Some(&own(&imports, &other))).is_some());
         assert_eq!(Imports::of([other], [&added], []).get("symbol", None), None, "proves nothing");
     }
 
     #[test]
-    fn a_dependency_that_was_replaced_counts_as_it_was() {
+    fn a_replaced_dependency_counts_as_it_was() {
         let user = || [statement("user", Some(&["exporter"]), &[("symbol", 1), ("other", 2)])];
         let replaced = TreeModule { is_added: true, ..module("exporter", &["other"]) };
         assert!(!Imports::of(user(), [&replaced], []).get("symbol", None).unwrap().is_of_image);

@@ -1,4 +1,4 @@
-//! The kernels that are installed on a machine, by the places where distributions put them.
+//! The kernels that are installed on a machine, at the places where distributions put them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use serde::Serialize;
 /// A kernel that is installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InstalledKernel {
-    /// Its release, by the names of its files.
+    /// Its release, from the names of its files.
     pub release: String,
     /// Its image.
     pub image: Option<PathBuf>,
-    /// Can the image be read? Some distributions keep it for root.
+    /// Can the image be read? On some distributions only root can read it.
     pub is_readable: bool,
     /// Its module tree.
     pub modules: Option<PathBuf>,
 }
 
-/// The kernels below this root folder: images `boot/vmlinuz-RELEASE`, and folders `lib/modules/RELEASE` or
-/// `usr/lib/modules/RELEASE`, which may have the image in them. Sorted by release.
+/// The kernels below a root folder, sorted by release: images `boot/vmlinuz-RELEASE`, and folders `lib/modules/RELEASE` or
+/// `usr/lib/modules/RELEASE`, which may contain the image.
 pub fn installed(root: &Path) -> Vec<InstalledKernel> {
     let mut kernels: BTreeMap<String, InstalledKernel> = BTreeMap::new();
     let mut at = |release: &str, fill: &dyn Fn(&mut InstalledKernel)| {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_may_have_none() {
+    fn a_machine_without_kernels_has_none() {
         assert_eq!(installed(&tempfile::tempdir().unwrap().path().join("nowhere")), []);
     }
 }

@@ -1,4 +1,4 @@
-//! Texts of a kernel that are packed with gzip, xz or zstd: `/proc/config.gz`, `symvers.xz`. Pure.
+//! Text files of a kernel that are compressed with gzip, xz or zstd: `/proc/config.gz`, `symvers.xz`. Pure.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -8,19 +8,19 @@ use liblzma::stream::{CONCATENATED, Stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 
-/// The most bytes that a text may have: a configuration has some 300 KiB, Module.symvers some 3 MiB, System.map some 10 MiB.
+/// The largest text in bytes: a configuration has about 300 KiB, Module.symvers about 3 MiB, System.map about 10 MiB.
 const MOST: u64 = 64 << 20;
 
-/// The most memory that an xz stream may ask its decoder for, in bytes: the dictionary of `xz -9` has 64 MiB.
+/// The most memory for the xz decoder, in bytes: the dictionary of `xz -9` has 64 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// The bytes of a text that may be packed, up to `max_size` and in any case to 64 MiB. What is not packed stays as it is. An
-/// ELF file in a container is left after its first bytes.
+/// Decompresses a text, up to the smaller of `max_size` and 64 MiB. A text that is not compressed is returned unchanged. A
+/// compressed ELF file is abandoned after its first bytes.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if there is an ELF file in the container, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if
-/// the stream is cut or damaged, [`ErrorKind::TooLarge`] beyond the limit.
+/// the stream is cut short or damaged, [`ErrorKind::TooLarge`] beyond the limit.
 pub(crate) fn unpack(bytes: &[u8], max_size: u64) -> Result<Cow<'_, [u8]>> {
     let container = Container::of(bytes);
     let broken = |e: io::Error| match e.kind() {
@@ -42,7 +42,7 @@ pub(crate) fn unpack(bytes: &[u8], max_size: u64) -> Result<Cow<'_, [u8]>> {
     let mut text = Vec::new();
     stream.by_ref().take(4).read_to_end(&mut text).map_err(broken)?;
     if text == b"\x7fELF" {
-        return Err(Error::new(ErrorKind::NotFound, "an ELF file, and no text"));
+        return Err(Error::new(ErrorKind::NotFound, "an ELF file, not a text"));
     }
     stream.take(most).read_to_end(&mut text).map_err(broken)?;
     match text.len() as u64 > most {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_the_same_in_each_container_and_in_none() {
+    fn a_text_is_the_same_with_each_compression_and_with_none() {
         assert_eq!(&*unpack(TEXT, 1 << 20).unwrap(), TEXT);
         for packed in in_each_container(TEXT) {
             assert_eq!(&*unpack(&packed, 1 << 20).unwrap(), TEXT);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_cut_anywhere_is_an_error() {
+    fn a_stream_that_is_cut_short_anywhere_is_an_error() {
         for packed in in_each_container(TEXT) {
             for length in 6..packed.len() {
                 let error = unpack(&packed[..length], 1 << 20).unwrap_err();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_limit_is_not_unpacked() {
+    fn a_text_beyond_the_limit_is_an_error() {
         let large = vec![b'a'; (1 << 20) + 1];
         for packed in in_each_container(&large) {
             assert_eq!(unpack(&packed, 1 << 20).unwrap_err().kind(), ErrorKind::TooLarge);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_module_is_no_text() {
+    fn a_compressed_module_is_not_a_text() {
         for packed in in_each_container(b"\x7fELF\x02\x01\x01") {
             assert_eq!(unpack(&packed, 1 << 20).unwrap_err().kind(), ErrorKind::NotFound);
         }

@@ -1,22 +1,22 @@
-//! A bundle of named files: what a folder or a package holds of a kernel, told by the files' places in it.
+//! What the files of a folder or a package are, by their places in it. Pure.
 //!
-//! | place | what it is |
+//! | place | role |
 //! |---|---|
 //! | `boot/vmlinuz-REL`, `boot/config-REL`, `boot/System.map-REL` | image, configuration, symbols |
-//! | `boot/vmlinuz-FLAVOUR` (Alpine's `vmlinuz-lts`, `vmlinuz-linux` on Arch) | the same; the image itself tells the release |
+//! | `boot/vmlinuz-FLAVOUR` (Alpine's `vmlinuz-lts`, `vmlinuz-linux` on Arch) | the same; the release is read from the image |
 //! | `lib/modules/REL/…`, `usr/lib/modules/REL/…` | the module tree; image and configuration too, in newer packages |
-//! | `boot/symvers-REL.xz`, `lib/modules/REL/symvers.xz` (or gz, zst) | the exports, packed |
-//! | `lib/modules/REL/build/Module.symvers` | the exports; where `build` is a folder and no link |
+//! | `boot/symvers-REL.xz`, `lib/modules/REL/symvers.xz` (or gz, zst) | the exports, compressed |
+//! | `lib/modules/REL/build/Module.symvers` | the exports, if `build` is a folder and not a link |
 //! | `usr/src/NAME/…`, `usr/src/kernels/REL/…` | a build tree or unpacked headers |
-//! | `vmlinux`, `.config`, `Module.symvers`, `include/…`, `arch/*/boot/…` | the bundle itself is such a tree |
-//! | any other `*.ko*` | the bundle itself is a module tree |
+//! | `vmlinux`, `.config`, `Module.symvers`, `include/…`, `arch/*/boot/…` | the folder or package itself is such a tree |
+//! | any other `*.ko*` | the folder or package itself is a module tree |
 
 use std::collections::BTreeSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::is_module_name;
 
-/// What a file of a bundle is.
+/// The role of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernel) enum FileRole {
     /// `vmlinuz`, `vmlinux`, `bzImage` and so on.
@@ -29,46 +29,47 @@ pub(in crate::kernel) enum FileRole {
     Symvers,
     /// `include/generated/utsrelease.h`.
     Release,
-    /// `include/config/kernel.release`, from which the other is made. Debian puts its own in place of the other: for 6.1
-    /// this one says 6.1.192, and the other 6.1.0-56-amd64, which it is.
+    /// `include/config/kernel.release`, from which utsrelease.h is generated. Debian replaces utsrelease.h: for one build of
+    /// 6.1 this file has 6.1.192, and utsrelease.h has the kernel's release, 6.1.0-56-amd64.
     BaseRelease,
     /// `modules.builtin`.
     BuiltIn,
     /// `modules.builtin.modinfo`.
     BuiltInModinfo,
-    /// `modules.order`: all modules that were built, whether they are here or not.
+    /// `modules.order`: all modules that were built, present or not.
     Order,
     /// A module's file.
     Module,
 }
 
-/// Where in a bundle a file is.
+/// The place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::kernel) struct BundlePath<'p> {
-    /// What it is.
+    /// Its role.
     pub(in crate::kernel) role: FileRole,
-    /// What it belongs to.
+    /// The group that it belongs to.
     pub(in crate::kernel) group: KernelGroup,
-    /// Its path in that.
+    /// Its path in the group.
     pub(in crate::kernel) below: &'p str,
 }
 
-/// What a file belongs to.
+/// The kernel or tree that a file belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::kernel) enum KernelGroup {
     /// A kernel by its release.
     Release(String),
-    /// A build tree or module tree by its folder in the bundle, empty for the bundle itself. What it holds tells the
-    /// release.
+    /// A build tree or module tree by its folder, which is empty for the whole folder or package. The release is read from its
+    /// files.
     Folder(String),
 }
 
-/// What a file is by its place: a path with `/`, without one at its start. `None` for what tells nothing of a kernel.
+/// Classifies a file by its path, with `/` between the parts and none at its start. `None` for a file that yields no fact
+/// about a kernel.
 pub(in crate::kernel) fn classify(path: &str) -> Option<BundlePath<'_>> {
     let merged = path.strip_prefix("usr/").unwrap_or(path);
     if let Some(rest) = merged.strip_prefix("lib/modules/") {
         let (release, below) = rest.split_once('/')?;
-        // Both are mostly links to a build tree, which is another bundle.
+        // Both are usually links to a build tree, which is read by its own name.
         let is_build = below.starts_with("build/") || below.starts_with("source/");
         if release.is_empty() || is_build && below != IN_BUILD {
             return None;
@@ -109,15 +110,15 @@ pub(in crate::kernel) fn in_boot(name: &str) -> Option<(FileRole, &str)> {
     found.or(symvers).filter(|(_, release)| !release.is_empty() && !release.contains('/'))
 }
 
-/// The name without the ending of what packed the file.
+/// The name without the ending of a compression format.
 fn without_ending(name: &str) -> &str {
     [".xz", ".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
-/// The exports in a module tree whose `build` is a folder: so Arch has it (its package linux-headers).
+/// The exports in a module tree whose `build` is a folder, as on Arch (its package linux-headers).
 pub(in crate::kernel) const IN_BUILD: &str = "build/Module.symvers";
 
-/// What a file of a module tree is.
+/// The role of a file in a module tree.
 fn in_tree(below: &str) -> Option<FileRole> {
     match below {
         "vmlinuz" | "vmlinux" => Some(FileRole::Image),
@@ -132,7 +133,7 @@ fn in_tree(below: &str) -> Option<FileRole> {
     }
 }
 
-/// What a file of a build tree is.
+/// The role of a file in a build tree.
 fn in_build(below: &str) -> Option<FileRole> {
     const IN_BOOT: [&str; 6] = ["bzImage", "Image", "Image.gz", "zImage", "uImage", "vmlinuz.efi"];
     match below {
@@ -149,7 +150,7 @@ fn in_build(below: &str) -> Option<FileRole> {
     }
 }
 
-/// Several kernels are an error that names them.
+/// Fails if there are several kernels, and names them.
 ///
 /// # Errors
 ///
@@ -163,7 +164,7 @@ pub(in crate::kernel) fn must_be_one(names: &BTreeSet<&str>) -> Result<()> {
     Err(Error::new(ErrorKind::Ambiguous, what).hint(hint))
 }
 
-/// The names, but for those beyond the first eight.
+/// The first eight names.
 fn shortened(names: &BTreeSet<&str>) -> String {
     let mut text = names.iter().take(8).copied().collect::<Vec<_>>().join(", ");
     if names.len() > 8 {
@@ -172,14 +173,14 @@ fn shortened(names: &BTreeSet<&str>) -> String {
     text
 }
 
-/// The release in `#define UTS_RELEASE "…"`, or in a file that holds nothing else.
+/// The release in `#define UTS_RELEASE "…"`, or in a file with nothing else.
 pub(in crate::kernel) fn release(text: &str) -> Option<String> {
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     let release = match text.lines().find_map(|line| line.strip_prefix("#define UTS_RELEASE ")) {
         Some(quoted) => quoted.trim().trim_matches('"'),
         None => line.trim(),
     };
-    // What a release may have is what fits into utsname (include/uapi/linux/utsname.h).
+    // A release must fit into utsname (include/uapi/linux/utsname.h).
     (!release.is_empty() && release.len() <= 64 && !release.contains(char::is_whitespace)).then(|| release.to_owned())
 }
 
@@ -187,53 +188,53 @@ pub(in crate::kernel) fn release(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn told(path: &str) -> Option<(FileRole, KernelGroup)> {
+    fn classified(path: &str) -> Option<(FileRole, KernelGroup)> {
         classify(path).map(|place| (place.role, place.group))
     }
 
     #[test]
-    fn a_files_place_tells_what_it_is_and_whose() {
+    fn a_file_is_classified_by_its_place() {
         let release = |name: &str| KernelGroup::Release(name.to_owned());
         let folder = |name: &str| KernelGroup::Folder(name.to_owned());
-        assert_eq!(told("boot/vmlinuz-6.1"), Some((FileRole::Image, release("6.1"))));
-        assert_eq!(told("boot/config-6.1"), Some((FileRole::Config, release("6.1"))));
-        assert_eq!(told("boot/vmlinuz-lts"), Some((FileRole::Image, folder("boot/*-lts"))));
-        assert_eq!(told("usr/lib/modules/7.2/vmlinuz"), Some((FileRole::Image, release("7.2"))));
-        assert_eq!(told("lib/modules/6.1/kernel/fs/a.ko.xz"), Some((FileRole::Module, release("6.1"))));
+        assert_eq!(classified("boot/vmlinuz-6.1"), Some((FileRole::Image, release("6.1"))));
+        assert_eq!(classified("boot/config-6.1"), Some((FileRole::Config, release("6.1"))));
+        assert_eq!(classified("boot/vmlinuz-lts"), Some((FileRole::Image, folder("boot/*-lts"))));
+        assert_eq!(classified("usr/lib/modules/7.2/vmlinuz"), Some((FileRole::Image, release("7.2"))));
+        assert_eq!(classified("lib/modules/6.1/kernel/fs/a.ko.xz"), Some((FileRole::Module, release("6.1"))));
         assert_eq!(
-            told("usr/src/linux-headers-6.1/.config"),
+            classified("usr/src/linux-headers-6.1/.config"),
             Some((FileRole::Config, folder("usr/src/linux-headers-6.1")))
         );
-        assert_eq!(told("arch/x86/boot/bzImage"), Some((FileRole::Image, folder(""))));
-        assert_eq!(told("kernel/fs/a.ko"), Some((FileRole::Module, folder(""))));
+        assert_eq!(classified("arch/x86/boot/bzImage"), Some((FileRole::Image, folder(""))));
+        assert_eq!(classified("kernel/fs/a.ko"), Some((FileRole::Module, folder(""))));
     }
 
     #[test]
-    fn exports_lie_packed_beside_the_image_in_the_module_tree_or_in_a_build_folder() {
+    fn exports_are_next_to_the_image_in_the_module_tree_or_in_a_build_folder() {
         let symvers = |group| Some((FileRole::Symvers, group));
         let release = || symvers(KernelGroup::Release("6.12.0-1.el10".to_owned()));
         for ending in [".xz", ".gz", ".zst", ""] {
-            assert_eq!(told(&format!("boot/symvers-6.12.0-1.el10{ending}")), release());
-            assert_eq!(told(&format!("lib/modules/6.12.0-1.el10/symvers{ending}")), release());
-            assert_eq!(told(&format!("symvers{ending}")), symvers(KernelGroup::Folder(String::new())));
+            assert_eq!(classified(&format!("boot/symvers-6.12.0-1.el10{ending}")), release());
+            assert_eq!(classified(&format!("lib/modules/6.12.0-1.el10/symvers{ending}")), release());
+            assert_eq!(classified(&format!("symvers{ending}")), symvers(KernelGroup::Folder(String::new())));
         }
-        assert_eq!(told("usr/lib/modules/6.12.0-1.el10/build/Module.symvers"), release());
+        assert_eq!(classified("usr/lib/modules/6.12.0-1.el10/build/Module.symvers"), release());
         let headers = "usr/src/kernels/6.12.0-1.el10";
-        assert_eq!(told(&format!("{headers}/Module.symvers")), symvers(KernelGroup::Folder(headers.to_owned())));
+        assert_eq!(classified(&format!("{headers}/Module.symvers")), symvers(KernelGroup::Folder(headers.to_owned())));
         for other in [
             "boot/symvers-.xz",
             "boot/symvers.xz",
             "lib/modules/6.12/kernel/symvers.xz",
             "lib/modules/6.12/symvers.bz2",
         ] {
-            assert_eq!(told(other), None, "{other}");
+            assert_eq!(classified(other), None, "{other}");
         }
     }
 
     #[test]
-    fn what_tells_nothing_is_left_out() {
+    fn files_without_facts_are_left_out() {
         for path in ["usr/share/doc/x", "lib/modules/6.1/build/vmlinux", "lib/modules/6.1", "boot/grub/grub.cfg", ""] {
-            assert_eq!(told(path), None, "{path}");
+            assert_eq!(classified(path), None, "{path}");
         }
     }
 

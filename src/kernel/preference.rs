@@ -1,27 +1,27 @@
-//! Which of several files of one module counts: depmod's order (tools/depmod.c, kmod 30 to 34; depmod.d(5)).
+//! Which of several files of one module is used: depmod's order (tools/depmod.c, kmod 30 to 34; depmod.d(5)).
 //!
-//! depmod puts one file of each name into `modules.dep`, and modprobe loads that one. Where `modules.dep` is there, it is
-//! the answer. Else the commands `search` and `override` in depmod.d decide: a folder that is named earlier is preferred,
-//! and `built-in` stands for all folders that are not named. Without such a file depmod prefers `updates` alone; of the
-//! others it takes the one that the file system lists first. Distributions name them in an order that `USUAL` follows.
+//! depmod puts one file of each name into `modules.dep`, and modprobe loads that file. Without `modules.dep` the commands
+//! `search` and `override` in depmod.d decide: a folder that is named earlier is preferred, and `built-in` stands for all
+//! folders that are not named. Without such a file depmod prefers only `updates`, and of the others it takes the file that the
+//! file system lists first. Distributions name the folders in an order that `USUAL` follows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::module::name_of_file;
 
-/// The order where no file of depmod.d is known: that of Fedora (`updates extra built-in weak-updates`) and Ubuntu
-/// (`updates ubuntu built-in`), with what is not the kernel's own build first.
+/// The order if no file of depmod.d is known: that of Fedora (`updates extra built-in weak-updates`) and Ubuntu (`updates
+/// ubuntu built-in`), with the folders that are not the kernel's own build first.
 const USUAL: &str = "search updates extra weak-updates ubuntu built-in";
 
-/// Where depmod.d is in a root file system, from the best to the worst: of two files of one name the first counts.
+/// The places of depmod.d in a root file system. Of two files of one name, that in the earlier place is used.
 const CONFIGURATIONS: [&str; 5] =
     ["etc/depmod.d", "run/depmod.d", "usr/local/lib/depmod.d", "usr/lib/depmod.d", "lib/depmod.d"];
 
 /// The largest file of depmod.d that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// The most that is read of all files of depmod.d together, in bytes. Distributions have some hundred.
+/// The most bytes that are read of all files of depmod.d together. Distributions have a few hundred.
 const MOST: u64 = 4 << 20;
 
 /// The largest `modules.dep` that is read, in bytes.
@@ -30,25 +30,25 @@ const LARGEST_LIST: u64 = 64 << 20;
 /// depmod's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DepmodOrder {
-    /// Folders below the tree's, each with its place; the first is the best.
+    /// Folders below the tree's folder, each with its position; the first is preferred.
     searches: BTreeMap<String, usize>,
-    /// How many folders were named, each as often as it was.
+    /// How many folders were named, with repetitions.
     named: usize,
-    /// The place of the folders that are not named.
+    /// The position of the folders that are not named.
     built_in: Option<usize>,
-    /// Files that count whatever their folder is, without their ending, each with the number of the last command about it; the
-    /// last one counts most.
+    /// Files that are preferred regardless of their folder, without their ending, each with the number of the last command about
+    /// it. The last command is the strongest.
     overrides: BTreeMap<String, usize>,
-    /// How many such commands there were.
+    /// How many override commands there were.
     commands: usize,
     /// The file of each module in `modules.dep`.
     listed: BTreeMap<String, String>,
 }
 
-/// How good a file is; the smaller is preferred.
+/// The rank of a file; smaller is preferred.
 pub type DepmodRank = (bool, usize, usize, PathBuf);
 
-/// The part of a path that is below a module tree `…/lib/modules/RELEASE/`; all of a path that is in none.
+/// The part of a path below a module tree `…/lib/modules/RELEASE/`; the whole path if it is not in a module tree.
 pub(super) fn below_tree(path: &str) -> &str {
     let in_tree = path.rsplit_once("lib/modules/").and_then(|(_, rest)| rest.split_once('/'));
     in_tree.map_or(path, |(_, below)| below)
@@ -74,8 +74,7 @@ impl DepmodOrder {
         }
     }
 
-    /// The order in a module tree: by its `modules.dep`, and by depmod.d of the root file system that it is in, as far as
-    /// they are there.
+    /// The order in a module tree: by its `modules.dep`, and by depmod.d of its root file system, if they exist.
     pub fn of_tree(tree: &Path) -> DepmodOrder {
         let release = tree.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut own = DepmodOrder::none();
@@ -99,7 +98,7 @@ impl DepmodOrder {
             match words.next() {
                 Some("search") => words.for_each(|word| match word {
                     "built-in" => self.built_in = self.built_in.or(Some(self.named)),
-                    // Folders outside of the tree are another command's, and are not looked at here.
+                    // It stands for folders outside of the tree, which are not read here.
                     "external" => {}
                     folder => {
                         self.searches.entry(folder.trim_end_matches('/').to_owned()).or_insert(self.named);
@@ -107,7 +106,7 @@ impl DepmodOrder {
                     }
                 }),
                 Some("override") => {
-                    // A release is a regular expression there; what is written is a release, or `*` for all.
+                    // depmod takes a regular expression; files have a release, or `*` for all.
                     if let (Some(module), Some(of), Some(folder)) = (words.next(), words.next(), words.next())
                         && (of == "*" || of == release)
                     {
@@ -120,14 +119,14 @@ impl DepmodOrder {
         }
     }
 
-    /// Takes the files of `modules.dep`.
+    /// Adds the files of `modules.dep`.
     fn list(&mut self, text: &str) {
         for (file, _) in text.lines().filter_map(|line| line.split_once(':')) {
             self.listed.entry(name_of_file(Path::new(file))).or_insert_with(|| file.to_owned());
         }
     }
 
-    /// How good a file is, by its path below the tree's folder.
+    /// The rank of a file, by its path below the tree's folder.
     pub fn rank(&self, file: &Path) -> DepmodRank {
         let text = file.to_string_lossy();
         let is_listed = self.listed.get(&name_of_file(file)).is_some_and(|listed| *listed == *text);
@@ -139,10 +138,10 @@ impl DepmodOrder {
         (!is_listed, over, usize::from(self.place(&text)), file.to_owned())
     }
 
-    /// The place of a file's folder in the order of `search`; the smaller is preferred.
+    /// The position of a file's folder in the order of `search`; smaller is preferred.
     pub(super) fn place(&self, file: &str) -> u8 {
         let above = file.match_indices('/').filter_map(|(end, _)| self.searches.get(file.get(..end)?));
-        // Two places for each folder, so that `built-in` fits between them.
+        // Two positions per folder, so that `built-in` fits between them.
         let place = match (above.min().copied(), self.built_in) {
             (Some(at), _) => at.saturating_mul(2).saturating_add(1),
             (None, Some(before)) => before.saturating_mul(2),
@@ -153,7 +152,7 @@ impl DepmodOrder {
 }
 
 /// The files of depmod.d that are for a tree `ROOT/lib/modules/RELEASE` or `ROOT/usr/lib/modules/RELEASE`, in the order in
-/// which depmod reads them: by name, and of two of one name that of the better folder.
+/// which depmod reads them: by name, and of two of one name only that in the earlier place.
 pub fn configuration_files(tree: &Path) -> Vec<PathBuf> {
     let Ok(tree) = tree.canonicalize() else { return Vec::new() };
     let Some(lib) = tree.parent().filter(|modules| modules.ends_with("lib/modules")).and_then(Path::parent) else {
@@ -172,7 +171,7 @@ pub fn configuration_files(tree: &Path) -> Vec<PathBuf> {
     files.into_values().collect()
 }
 
-/// The text of a regular file of so many bytes at most.
+/// The text of a regular file of at most `most` bytes.
 fn read(file: &Path, most: u64) -> Option<String> {
     let meta = file.symlink_metadata().ok()?;
     if !meta.is_file() || meta.len() > most {
@@ -195,7 +194,7 @@ mod tests {
         ["kernel/a.ko", "extra/a.ko.xz", "updates/dkms/a.ko", "weak-updates/x/a.ko", "ubuntu/a.ko"];
 
     #[test]
-    fn what_was_added_is_preferred_to_the_kernels_own() {
+    fn added_modules_are_preferred_to_the_kernels_own() {
         let usual = ["updates/dkms/a.ko", "extra/a.ko.xz", "weak-updates/x/a.ko", "ubuntu/a.ko", "kernel/a.ko"];
         assert_eq!(order(&DepmodOrder::default(), &FILES), usual);
     }
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_depmod_d_says_another_order() {
+    fn a_file_of_depmod_d_sets_another_order() {
         let fedora = of("# a comment\nsearch updates extra built-in weak-updates\n");
         let expected = ["updates/dkms/a.ko", "extra/a.ko.xz", "kernel/a.ko", "ubuntu/a.ko", "weak-updates/x/a.ko"];
         assert_eq!(order(&fedora, &FILES), expected);
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_override_counts_most_and_the_first_search() {
+    fn the_last_override_and_the_first_search_are_the_strongest() {
         let text =
             "search extra updates extra built-in\noverride a * kernel\noverride a * ubuntu\noverride a * kernel\n";
         let expected = ["kernel/a.ko", "ubuntu/a.ko", "extra/a.ko.xz", "updates/dkms/a.ko", "weak-updates/x/a.ko"];
@@ -246,7 +245,7 @@ mod tests {
 
     /// A file of depmod.d may have some hundred thousand commands, and a tree some thousand modules.
     #[test]
-    fn many_commands_cost_no_time_for_each_module() {
+    fn many_commands_cost_no_time_per_module() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("lib/depmod.d")).unwrap();
         std::fs::create_dir_all(root.path().join("lib/modules/6.1")).unwrap();
@@ -267,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn modules_dep_is_what_depmod_has_decided() {
+    fn modules_dep_has_depmods_decision() {
         let mut listed = DepmodOrder::default();
         listed.list("weak-updates/x/a.ko: kernel/b.ko\nkernel/b.ko:\n");
         assert_eq!(order(&listed, &FILES)[0], "weak-updates/x/a.ko");
     }
 
     #[test]
-    fn a_trees_own_root_says_the_order() {
+    fn the_root_of_a_tree_sets_the_order() {
         let root = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = root.path().join(path);

@@ -1,7 +1,7 @@
-//! Is a kernel, or the kernel that a module was built for, a realtime one (CONFIG_PREEMPT_RT)? Pure.
+//! Is a kernel, or the kernel that a module was built for, a realtime kernel (CONFIG_PREEMPT_RT)? Pure.
 //!
-//! A realtime kernel has other locks: `spinlock_t` is a structure of another size that sleeps, and code inlined into modules
-//! follows it. The version magic does not always show it ([`Vermagic::realtime`](crate::vermagic::Vermagic::realtime)).
+//! A realtime kernel has other locks: `spinlock_t` is a sleeping lock of another size, and code that is inlined into modules
+//! depends on it. The version magic does not always show it ([`Vermagic::realtime`](crate::vermagic::Vermagic::realtime)).
 
 use crate::door::internal_fn;
 use crate::kernel::facts::Fact;

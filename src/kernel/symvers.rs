@@ -1,6 +1,6 @@
 //! `Module.symvers`, which a kernel's build writes: every export with its CRC, its owner, and how it is exported.
 //!
-//! Fedora, RHEL and SUSE put it next to the modules and into `/boot`, packed: `symvers.xz`, `symvers-RELEASE.gz`.
+//! Fedora, RHEL and SUSE put it next to the modules and into `/boot`, compressed: `symvers.xz`, `symvers-RELEASE.gz`. Pure.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(super) fn looks_like(text: &str) -> bool {
     text.lines().next().and_then(line).is_some()
 }
 
-/// The facts in a file, packed or not. One that is damaged tells nothing, and a note says so.
+/// The facts in a file, compressed or not. A damaged file yields only a note.
 pub(super) fn read(bytes: &[u8], source: &Origin, max_size: u64) -> Facts {
     match packed::unpack(bytes, max_size) {
         Ok(text) => facts(&String::from_utf8_lossy(&text), source),
@@ -27,8 +27,8 @@ pub(super) fn read(bytes: &[u8], source: &Origin, max_size: u64) -> Facts {
     }
 }
 
-/// The facts in it. An owner `vmlinux` is the image; any other is a module, named by its path without the ending. Of a file
-/// with a line that is none (the last one of a file that is written just now has no end) the exports are a part.
+/// The facts in a text. The owner `vmlinux` is the image; any other is a module, named by its path without the ending. If a
+/// line is malformed, as the last line of a file that is just being written is, the exports are incomplete.
 pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut exports = Exports::default();
     let mut modules: BTreeMap<&str, Vec<(String, Export)>> = BTreeMap::new();
@@ -52,7 +52,7 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     if all.iter().all(|export| export.crc == Some(0)) {
         all.iter_mut().for_each(|export| export.crc = None);
     }
-    // A module's own Module.symvers, made outside of the kernel's tree, lists no export of the image.
+    // The Module.symvers of a module that was built outside of the kernel's tree has no export of the image.
     let has_image = !exports.symbols.is_empty();
     exports.complete = has_image && bad == 0;
     let all: Vec<TreeModule> = modules
@@ -66,7 +66,7 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
         })
         .collect();
     let modules = ModuleTree::new(all, Vec::new());
-    // A kernel's own has the exports of all modules that are built with it.
+    // That of a kernel has the exports of all modules that are built with it.
     let modules = if has_image && bad == 0 { modules.listed([]) } else { modules };
     let note = match (exports.symbols.is_empty() && modules.modules.is_empty(), bad) {
         (_, 0) => None,
@@ -89,8 +89,8 @@ struct SymversLine<'t> {
     namespace: &'t str,
 }
 
-/// `CRC symbol owner kind`, with tabs; since 5.4 with a namespace, which stood behind the symbol up to 5.5 and has
-/// stood at the end since (scripts/mod/modpost.c, `write_dump`).
+/// `CRC symbol owner kind` with tabs; since 5.4 also a namespace, which followed the symbol up to 5.5 and is at the end since
+/// then (scripts/mod/modpost.c, `write_dump`).
 fn line(line: &str) -> Option<SymversLine<'_>> {
     let fields: Vec<&str> = line.split('\t').collect();
     let (crc, symbol, owner, kind, namespace) = match fields.as_slice() {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_the_images_is_a_modules() {
+    fn exports_are_of_the_image_or_of_a_module() {
         let text = "0x92997ed8\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
                     0x0000abcd\tkvm_init\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\tKVM\n";
         assert!(looks_like(text));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_stood_elsewhere_in_5_4() {
+    fn the_namespace_follows_the_symbol_in_5_4() {
         let facts = facts(
             "0x00000001\tusb_stor_disconnect\tUSB_STORAGE\tdrivers/usb/storage/usb-storage\tEXPORT_SYMBOL_GPL\n",
             &Origin::default(),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_file_that_is_cut_the_lines_that_are_whole_are_a_part() {
+    fn the_complete_lines_of_a_truncated_file_are_incomplete_exports() {
         let whole = "0x00000001\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x00000002\tb\tvmlinux\tEXPORT_SYMBOL_GPL\t\n";
         let second = whole.find('\n').unwrap() + 1;
         for length in second + 1..whole.len() {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_exports_says_nothing_but_that() {
+    fn a_file_that_is_not_a_list_of_exports_yields_only_a_note() {
         for text in ["<html>\n", "CONFIG_X=y\n# CONFIG_Y is not set\n", "\0\0\0", "0x1\ta\tvmlinux\tEXPORT_SYMBOL"] {
             let facts = facts(text, &"x".into());
             assert!(facts.exports.is_none() && facts.tree.is_none());
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_none() {
+    fn other_text_is_not_recognised() {
         assert!(!looks_like("CONFIG_X=y\n"));
         assert!(!looks_like(""));
     }

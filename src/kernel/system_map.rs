@@ -1,7 +1,7 @@
 //! `System.map` and /proc/kallsyms: the symbols of a kernel's image with their addresses.
 //!
-//! An export has an entry of its own there, `__ksymtab_NAME` (include/linux/export.h, export-internal.h). Debian ships
-//! one line that names another package instead.
+//! Each export has an entry `__ksymtab_NAME` (include/linux/export.h, export-internal.h). Debian ships one line that names
+//! another package instead. Pure.
 
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::origin::Origin;
@@ -12,8 +12,8 @@ pub(super) fn looks_like(text: &str) -> bool {
     text.lines().next().and_then(line).is_some()
 }
 
-/// The names of exports; a stub, or a file without such entries, tells nothing. They are all that there are if the
-/// table's end is there too (`__stop___ksymtab`, include/asm-generic/vmlinux.lds.h): a file that was cut has it not.
+/// The names of the exports; none from a stub or a file without such entries. They are complete if the end of the table is
+/// there too (`__stop___ksymtab`, include/asm-generic/vmlinux.lds.h), which a truncated file lacks.
 pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut exports = Exports::default();
     let mut has_end = false;
@@ -31,7 +31,7 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     Facts { exports, ..Facts::default() }
 }
 
-/// `address type name`, in kallsyms a tab and `[module]` behind it.
+/// `address type name`, in kallsyms followed by a tab and `[module]`.
 fn line(line: &str) -> Option<(&str, Option<&str>)> {
     let mut fields = line.split_ascii_whitespace();
     let (address, kind, name, owner) = (fields.next()?, fields.next()?, fields.next()?, fields.next());
@@ -57,17 +57,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_not_all() {
+    fn the_exports_of_a_truncated_file_are_incomplete() {
         assert!(!facts("ffffffff82000000 r __ksymtab__printk\n", &Origin::default()).exports.unwrap().value.complete);
     }
 
     #[test]
-    fn a_modules_table_is_not_the_images() {
+    fn entries_of_modules_are_not_exports_of_the_image() {
         assert!(facts("ffffffffc0000000 r __ksymtab_x\t[kvm]\n", &Origin::default()).exports.is_none());
     }
 
     #[test]
-    fn debians_stub_tells_nothing() {
+    fn debians_stub_has_no_exports() {
         let stub = "ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n";
         assert!(facts(stub, &"System.map".into()).exports.is_none());
     }

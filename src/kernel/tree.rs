@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 /// Exported symbols by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exports {
-    /// Each symbol with what is known of it.
+    /// The symbols.
     pub symbols: HashMap<String, Export>,
-    /// Are these all that there are? A symbol that is not among them then does not exist.
+    /// Are these all exports? Then a symbol that is not among them does not exist.
     pub complete: bool,
 }
 
-/// What is known of an exported symbol.
+/// The properties of an exported symbol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {
-    /// Its CRC. `None` in a kernel without symbol versions, or where it is not known.
+    /// Its CRC. `None` in a kernel without symbol versions, or if it is not known.
     pub crc: Option<u32>,
-    /// For modules under a GPL-compatible licence only? `None` where that is not known.
+    /// For modules under a GPL-compatible licence only? `None` if that is not known.
     pub gpl_only: Option<bool>,
-    /// The namespace that users must import, empty for none; `None` where that is not known.
+    /// The namespace that users must import, empty for none; `None` if that is not known.
     pub namespace: Option<String>,
 }
 
@@ -31,17 +31,17 @@ pub struct Export {
 pub struct ModuleTree {
     /// The modules, in the order of their paths.
     pub modules: Vec<TreeModule>,
-    /// The modules that are built into the image. An empty list means that they are not known: there is always one.
+    /// The modules that are built into the image. An empty list means that they are not known, since there is always one.
     pub built_in: Vec<BuiltIn>,
-    /// The names of the modules that the tree's own list has (`modules.order`, `modules.dep`), and that are not there.
-    /// `None` where there is no such list.
+    /// The names of the modules that the tree's own list (`modules.order`, `modules.dep`) has and the tree lacks. `None` if
+    /// there is no such list.
     pub missing: Option<BTreeSet<String>>,
-    /// The files of the modules that are proprietary by their own licence or name.
+    /// The files of modules that are proprietary by their own licence or name.
     proprietary: BTreeSet<PathBuf>,
-    /// The names of these and of all that use their symbols, made when it is first asked for.
+    /// The names of these modules and of all that use their symbols, computed on first use.
     #[serde(skip)]
     tainted: OnceLock<HashSet<String>>,
-    /// Who exports what, made when it is first asked for.
+    /// The exporter of each symbol, computed on first use.
     #[serde(skip)]
     exporters: OnceLock<HashMap<String, (usize, usize)>>,
 }
@@ -52,18 +52,18 @@ impl ModuleTree {
         ModuleTree { modules, built_in, ..ModuleTree::default() }
     }
 
-    /// The same tree, in which these files are of proprietary modules. Files that are not in the tree do not count.
+    /// The same tree, in which the modules of these files are proprietary. Files that are not in the tree are ignored.
     #[must_use]
     pub fn with_proprietary(mut self, files: BTreeSet<PathBuf>) -> ModuleTree {
         self.proprietary = files;
         self
     }
 
-    /// Is a module proprietary by its own licence or name, or does it use a symbol of one that is? Such a module inherits the
+    /// Is a module proprietary by its own licence or name, or does it use a symbol of such a module? Then it inherits the
     /// taint (`inherit_taint`, kernel/module/main.c, 5.9 on). modpost lists in `depends` all modules whose symbols are used.
     ///
-    /// `None` where that is not known: a list of symbols names no licences. What the kernel's own build lists, by paths
-    /// within its source, is GPL-compatible as all of it.
+    /// `None` if that is not known: a list of symbols names no licences. Modules that the kernel's own build lists, by paths
+    /// within its source, are GPL-compatible, as the whole source is.
     pub fn is_proprietary(&self, module: &TreeModule) -> Option<bool> {
         let is_within = || !module.file.is_absolute() && module.file.components().count() > 1;
         if !is_file(module) && !is_within() {
@@ -94,7 +94,7 @@ impl ModuleTree {
         Some(tainted.contains(&module.name.replace('-', "_")))
     }
 
-    /// The same tree with the names of all modules that the kernel has.
+    /// The same tree with a list of all modules of the kernel.
     #[must_use]
     pub fn listed(mut self, names: impl IntoIterator<Item = String>) -> ModuleTree {
         self.missing = Some(names.into_iter().collect());
@@ -102,12 +102,12 @@ impl ModuleTree {
         self
     }
 
-    /// Are these all modules that the kernel has? Then a symbol that none of them exports is no module's.
+    /// Are these all modules of the kernel? Then no module exports a symbol that none of them exports.
     pub fn is_complete(&self) -> bool {
         self.missing.as_ref().is_some_and(BTreeSet::is_empty)
     }
 
-    /// What is there is not missing.
+    /// Removes the modules of the tree from the missing ones.
     fn remove_present(&mut self) {
         if let Some(missing) = &mut self.missing {
             self.modules.iter().for_each(|module| {
@@ -116,7 +116,7 @@ impl ModuleTree {
         }
     }
 
-    /// Both trees' modules and lists, those of the first where both have one.
+    /// The modules and lists of both trees; if both have one, that of the first.
     #[must_use]
     pub(super) fn join(self, other: ModuleTree) -> ModuleTree {
         let ModuleTree { mut modules, mut built_in, mut missing, mut proprietary, .. } = self;
@@ -136,12 +136,12 @@ impl ModuleTree {
         both
     }
 
-    /// Was it read from module files? `Module.symvers` names modules too, without the ending of a file's name.
+    /// Was it read from module files? `Module.symvers` names modules too, but without the ending of a file name.
     pub fn has_files(&self) -> bool {
         self.modules.first().is_some_and(is_file)
     }
 
-    /// The module that exports a symbol, and what is known of the symbol.
+    /// The module that exports a symbol, and the symbol's properties.
     pub fn exporter(&self, symbol: &str) -> Option<(&TreeModule, &Export)> {
         let exporters = self.exporters.get_or_init(|| {
             let mut exporters = HashMap::new();
@@ -157,9 +157,9 @@ impl ModuleTree {
         module.exports.get(*number).map(|(_, export)| (module, export))
     }
 
-    /// Modules with all that they need themselves, each once, in an order in which they can be loaded: what is needed
-    /// comes before who needs it. Told by `depends` of their modinfo, where older kernels have file names, with `-`; the
-    /// answer has `_`. What is built into the image is there already, and left out; what is not in the tree is kept.
+    /// Modules with all their dependencies, each once, in an order in which they can be loaded: dependencies first. The order
+    /// follows `depends` of their modinfo, where older kernels have file names with `-`; the result has `_`. Built-in modules
+    /// are left out; modules that are not in the tree are kept.
     pub fn in_load_order(&self, names: &[String]) -> Vec<String> {
         let mut order = LoadOrder {
             tree: self,
@@ -174,17 +174,17 @@ impl ModuleTree {
         order.order
     }
 
-    /// Is it known which modules are built into the image?
+    /// Are the built-in modules known?
     pub fn knows_built_in(&self) -> bool {
         !self.built_in.is_empty()
     }
 
-    /// Is a module of this name in the tree? `-` and `_` are one.
+    /// Is a module of this name in the tree? `-` and `_` are treated alike.
     pub fn has_module(&self, name: &str) -> bool {
         self.modules.iter().any(|module| module.name.replace('-', "_") == name.replace('-', "_"))
     }
 
-    /// Is a module of this name built into the image? `-` and `_` are one.
+    /// Is a module of this name built into the image? `-` and `_` are treated alike.
     pub fn has_built_in(&self, name: &str) -> bool {
         self.built_in.iter().any(|built_in| built_in.name.replace('-', "_") == name.replace('-', "_"))
     }
@@ -194,23 +194,23 @@ fn is_file(module: &TreeModule) -> bool {
     module.file.file_name().is_some_and(|name| name.as_encoded_bytes().windows(3).any(|end| end == b".ko"))
 }
 
-/// A walk through what modules need.
+/// A walk through the dependencies of modules.
 struct LoadOrder<'t> {
     tree: &'t ModuleTree,
-    /// The place of each module in the tree.
+    /// The index of each module in the tree.
     modules: HashMap<String, usize>,
-    /// Those that are in the order already or will be, and those that are there without it.
+    /// Modules that are or will be in the order, and built-in modules.
     under_way: HashSet<String>,
     order: Vec<String>,
 }
 
 impl LoadOrder<'_> {
-    /// Modules need each other in chains of about ten; a tree that goes on for longer is made up.
+    /// Real dependency chains have about ten modules; a tree with a longer chain was made up.
     const DEEPEST: usize = 64;
 
     fn add(&mut self, name: &str, depth: usize) {
         let name = name.replace('-', "_");
-        // A ring of modules that need each other can't be; depmod(8) would have told.
+        // A cycle of dependencies cannot occur: depmod(8) reports it.
         if depth == LoadOrder::DEEPEST || !self.under_way.insert(name.clone()) {
             return;
         }
@@ -227,11 +227,11 @@ pub struct TreeModule {
     pub name: String,
     /// Its file, below the tree's folder.
     pub file: PathBuf,
-    /// The names of the modules that it needs, as its modinfo has them.
+    /// The names of the modules that it depends on, as its modinfo has them.
     pub depends: Vec<String>,
-    /// What it exports, by name.
+    /// Its exports by name.
     pub exports: Vec<(String, Export)>,
-    /// It was not built with the kernel: that the kernel's image does not export the same is not proved by it.
+    /// It was not built with the kernel, so it does not prove that the image lacks the symbols that it exports.
     pub is_added: bool,
 }
 
@@ -240,7 +240,7 @@ pub struct TreeModule {
 pub struct BuiltIn {
     /// Its name.
     pub name: String,
-    /// Has it parameters or a version, so that /sys/module/NAME is there from the start?
+    /// Has it parameters or a version, so that /sys/module/NAME exists from the start?
     pub in_sysfs: bool,
 }
 
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_comes_first_and_once() {
+    fn dependencies_come_first_and_once() {
         let modules = vec![
             module("snd_hda_intel", &["snd-hda-codec", "snd-pcm", "snd"]),
             module("snd_hda_codec", &["snd-pcm", "snd"]),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_that_need_each_other_or_go_on_for_ever_come_to_an_end() {
+    fn cycles_and_endless_chains_of_dependencies_end() {
         let tree = ModuleTree::new(vec![module("a", &["b"]), module("b", &["a"])], Vec::new());
         assert_eq!(order(&tree, &["a"]), ["b", "a"]);
         let chain = (0..1000).map(|n| module(&format!("m{n}"), &[&format!("m{}", n + 1)])).collect();

@@ -1,19 +1,19 @@
-//! The BTF in an image that has no sections to name it.
+//! The BTF in an image without sections.
 
 use memchr::memmem;
 
 use crate::module::elf::Endian;
 
 /// Finds it by its header (`struct btf_header`, include/uapi/linux/btf.h): magic, version 1, no flags, then its own
-/// length, and where types and strings are behind it. It is the largest that holds together: a kernel has one, programs
-/// that it carries may have small ones of their own.
+/// length, and the offsets of types and strings after it. The largest consistent one is used: a kernel has one, and programs
+/// that it contains may have small ones of their own.
 pub(super) fn find(bytes: &[u8]) -> Option<&[u8]> {
     let little = memmem::find_iter(bytes, &[0x9f, 0xeb, 1, 0]).filter_map(|at| whole(bytes.get(at..)?, Endian::Little));
     let big = memmem::find_iter(bytes, &[0xeb, 0x9f, 1, 0]).filter_map(|at| whole(bytes.get(at..)?, Endian::Big));
     little.chain(big).max_by_key(|btf| btf.len())
 }
 
-/// The BTF at the start of these bytes, if the header holds together.
+/// The BTF at the start of these bytes, if its header is consistent.
 fn whole(bytes: &[u8], endian: Endian) -> Option<&[u8]> {
     let field = |index: usize| {
         let at = 4 + 4 * index;
@@ -26,6 +26,6 @@ fn whole(bytes: &[u8], endian: Endian) -> Option<&[u8]> {
     let end = header.checked_add(strings)?.checked_add(strings_length)?;
     let btf = bytes.get(..end).filter(|_| in_order)?;
     let first_of_strings = btf.get(header.checked_add(strings)?)?;
-    // The first string is the empty one, and the last one ends.
+    // The first string is empty, and the last one is terminated.
     (*first_of_strings == 0 && btf.last() == Some(&0)).then_some(btf)
 }

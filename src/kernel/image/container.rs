@@ -1,119 +1,118 @@
-//! Where in an image file the kernel itself is: what boot loaders and the kernel's own first code need to know, read
-//! for what is packed inside.
+//! Finds the kernel in an image file, by what boot loaders and the kernel's own first code read.
 //!
-//! | file | told by | inside |
+//! | file | recognised by | contents |
 //! |---|---|---|
 //! | `vmlinux` | ELF | itself |
-//! | mips, loongarch `vmlinuz` | ELF without a version line or BTF (arch/mips/boot/compressed, 6.1) | packed; searched for |
-//! | x86 `bzImage` | `HdrS` at 0x202 | packed, where the setup header says (protocol 2.08 on, Documentation/arch/x86/boot.rst) |
-//! | EFI zboot (arm64, riscv, loongarch) | `MZ`, `zimg` at 4 | packed, where its header says (drivers/firmware/efi/libstub/zboot-header.S, 6.1 on) |
+//! | mips, loongarch `vmlinuz` | ELF without a version line or BTF (arch/mips/boot/compressed, 6.1) | compressed; searched for |
+//! | x86 `bzImage` | `HdrS` at 0x202 | compressed, at the offset in the setup header (protocol 2.08 on, Documentation/arch/x86/boot.rst) |
+//! | EFI zboot (arm64, riscv, loongarch) | `MZ`, `zimg` at 4 | compressed, at the offset in its header (drivers/firmware/efi/libstub/zboot-header.S, 6.1 on) |
 //! | arm64, riscv `Image` | `ARM\x64`, `RSC\x05` at 0x38 | itself, flat |
-//! | arm `zImage` | 0x016f2818 at 0x24 | packed; searched for |
-//! | s390x `bzImage` | `S390EP` at 0x10008 | packed; searched for |
+//! | arm `zImage` | 0x016f2818 at 0x24 | compressed; searched for |
+//! | s390x `bzImage` | `S390EP` at 0x10008 | compressed; searched for |
 //! | U-Boot `uImage` | 0x27051956 at 0 | one of the others, 64 bytes on (`uimage`) |
 //! | U-Boot FIT | 0xd00dfeed at 0 | one of the others, in a device tree (`fit`) |
 //! | UKI | `MZ`, and a section `.linux` | one of the others (`uki`) |
 //! | Android `boot.img` | `ANDROID!` at 0 | one of the others, one page on (system/tools/mkbootimg, versions 0 to 4) |
-//! | none of these | a version line that ends as a string does | itself, flat |
+//! | none of these | a version line that is a terminated string | itself, flat |
 //! | `Image.gz` and so on | the container's magic at 0 | one of the others |
 
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::{Architecture, Machine};
-use crate::kernel::image::room::Room;
-use crate::kernel::image::uimage::Stored;
-use crate::kernel::image::unpack::Packing;
+use crate::kernel::image::bytes::ImageBytes;
+use crate::kernel::image::uimage::UbootKernel;
+use crate::kernel::image::unpack::KernelCompression;
 use crate::kernel::image::vmlinux::Vmlinux;
 use crate::kernel::image::{fit, strings, uimage, uki};
 use crate::module::elf::{Class, Endian};
 
-/// A kernel's own bytes: an ELF file, or flat.
+/// A kernel's own bytes: an ELF file, or a flat image.
 pub(super) struct Opened<'b> {
-    /// The bytes, as memory will have them if they are flat.
-    pub(super) bytes: Room<'b>,
-    /// The machine that the container is for, where that tells it.
+    /// The bytes; of a flat image as they will be in memory.
+    pub(super) bytes: ImageBytes<'b>,
+    /// The machine that the container is for, if it has it.
     pub(super) machine: Option<Machine>,
-    /// What a boot loader's header says of the architecture, where there is one.
+    /// The architecture in a boot loader's header.
     pub(super) architecture: Option<Architecture>,
 }
 
-/// How deep images lie in one another: a `uImage` with a `zImage`, a packed one with zboot inside.
+/// The greatest depth of nested images: a `uImage` with a `zImage`, a compressed image with zboot inside.
 const DEPTH: usize = 4;
 
-/// How many places that begin as something packed does are tried, where no header tells the place.
+/// How many possible offsets of compressed streams are tried, if no header has the offset.
 const MOST_CANDIDATES: usize = 256;
 
-/// What a packed file without a header may have unpacked to be looked through for a version line, in bytes.
+/// The largest decompressed size of a file without a header that is searched for a version line, in bytes.
 const LARGEST_FLAT: u64 = 256 << 20;
 
-/// Finds the kernel in an image file, and unpacks it to at most `max` bytes.
+/// Finds the kernel in an image file, and decompresses it to at most `max` bytes.
 ///
 /// # Errors
 ///
 /// Those of [`crate::kernel::image::facts`].
 pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
     let (mut machine, mut architecture) = (None, None);
-    let mut bytes = Room::Plain(Cow::Borrowed(file));
+    let mut bytes = ImageBytes::Plain(Cow::Borrowed(file));
     for _ in 0..DEPTH {
-        let kind = Kind::of(&bytes);
+        let kind = ImageFormat::of(&bytes);
         machine = kind.machine(&bytes).or(machine);
-        let mut stored = |stored: Stored<'_>| {
+        let mut stored = |stored: UbootKernel<'_>| {
             architecture = architecture.or(stored.architecture);
             match stored.packing {
                 Some(packing) => packing.unpack(stored.bytes, max, None),
-                None => Ok(Room::from(stored.bytes.to_vec())),
+                None => Ok(ImageBytes::from(stored.bytes.to_vec())),
             }
         };
         let inside = match kind {
-            Kind::Elf if !unpacks_itself(&bytes) => None,
-            Kind::Elf => packed_kernel(&bytes, max)?,
-            Kind::Arm64 | Kind::Riscv | Kind::LoongArch => None,
-            Kind::UImage => Some(uimage::read(&bytes).and_then(&mut stored)?),
-            Kind::Fit => Some(fit::read(&bytes).and_then(&mut stored)?),
-            Kind::Uki => Some(linux_of(&bytes)?),
-            Kind::Packed(packing) => Some(packing.unpack(&bytes, max, None)?),
-            Kind::X86 => match x86_payload(&bytes)? {
+            ImageFormat::Elf if !unpacks_itself(&bytes) => None,
+            ImageFormat::Elf => packed_kernel(&bytes, max)?,
+            ImageFormat::Arm64 | ImageFormat::Riscv | ImageFormat::LoongArch => None,
+            ImageFormat::UImage => Some(uimage::read(&bytes).and_then(&mut stored)?),
+            ImageFormat::Fit => Some(fit::read(&bytes).and_then(&mut stored)?),
+            ImageFormat::Uki => Some(linux_of(&bytes)?),
+            ImageFormat::Packed(packing) => Some(packing.unpack(&bytes, max, None)?),
+            ImageFormat::X86 => match x86_payload(&bytes)? {
                 Some((packing, payload)) => Some(unpack_with_size(packing, payload, max)?),
                 None => search(&bytes, max)?,
             },
-            Kind::Zboot => Some(zboot(&bytes, max)?),
-            Kind::Android => Some(android(&bytes)?),
-            Kind::Arm | Kind::S390 | Kind::Unknown => search(&bytes, max)?,
+            ImageFormat::Zboot => Some(zboot(&bytes, max)?),
+            ImageFormat::Android => Some(android(&bytes)?),
+            ImageFormat::Arm | ImageFormat::S390 | ImageFormat::Unknown => search(&bytes, max)?,
         };
         match inside {
             Some(inside) => bytes = inside,
             None => return Ok(Opened { bytes, machine, architecture }),
         }
     }
-    Err(Error::new(ErrorKind::Malformed, format!("images within images, more than {DEPTH} deep")))
+    Err(Error::new(ErrorKind::Malformed, format!("images nested more than {DEPTH} deep")))
 }
 
 /// See [`crate::kernel::image::looks_like_image`].
 pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
-    match Kind::of(bytes) {
-        Kind::Elf => is_executable(bytes),
-        Kind::Packed(packing) => {
+    match ImageFormat::of(bytes) {
+        ImageFormat::Elf => is_executable(bytes),
+        ImageFormat::Packed(packing) => {
             let start = packing.peek(bytes);
-            match Kind::of(&start) {
-                Kind::Elf => is_executable(&start),
-                // A flat kernel without a header, and no text.
-                Kind::Unknown if start.contains(&0) => {
+            match ImageFormat::of(&start) {
+                ImageFormat::Elf => is_executable(&start),
+                // A flat kernel without a header; a text has no NUL byte.
+                ImageFormat::Unknown if start.contains(&0) => {
                     let whole = packing.unpack(bytes, LARGEST_FLAT, None);
                     whole.is_ok_and(|whole| strings::banner(&whole).is_some())
                 }
-                Kind::Unknown | Kind::Packed(_) => false,
+                ImageFormat::Unknown | ImageFormat::Packed(_) => false,
                 _ => true,
             }
         }
-        Kind::Unknown => strings::banner(bytes).is_some(),
+        ImageFormat::Unknown => strings::banner(bytes).is_some(),
         _ => true,
     }
 }
 
 /// Is this ELF header an executable's? A module is relocatable.
 fn is_executable(elf: &[u8]) -> bool {
-    // e_type: ET_EXEC or ET_DYN, in the byte order that e_ident tells.
+    // e_type: ET_EXEC or ET_DYN, in the byte order of e_ident.
     match elf.get(5) {
         Some(2) => matches!(elf.get(16..18), Some([0, 2 | 3])),
         _ => matches!(elf.get(16..18), Some([2 | 3, 0])),
@@ -122,7 +121,7 @@ fn is_executable(elf: &[u8]) -> bool {
 
 /// The kinds of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ImageFormat {
     Elf,
     X86,
     Zboot,
@@ -135,52 +134,52 @@ enum Kind {
     Fit,
     Uki,
     Android,
-    Packed(Packing),
+    Packed(KernelCompression),
     Unknown,
 }
 
-impl Kind {
-    fn of(bytes: &[u8]) -> Kind {
+impl ImageFormat {
+    fn of(bytes: &[u8]) -> ImageFormat {
         let has = |at: usize, magic: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(magic));
-        // What no other file has at its start comes first; a boot sector could begin with anything.
+        // The most specific magic numbers come first; a boot sector could begin with anything.
         match bytes {
-            [0x7f, b'E', b'L', b'F', ..] => Kind::Elf,
-            _ if has(0x202, b"HdrS") => Kind::X86,
-            [b'M', b'Z', ..] if has(4, b"zimg") => Kind::Zboot,
-            _ if has(0x38, b"ARM\x64") => Kind::Arm64,
-            _ if has(0x38, b"RSC\x05") => Kind::Riscv,
-            [b'M', b'Z', ..] if has(0x38, &0x8182_23cd_u32.to_le_bytes()) => Kind::LoongArch,
-            _ if has(0x24, &0x016f_2818_u32.to_le_bytes()) => Kind::Arm,
-            _ if has(0x10008, b"S390EP") => Kind::S390,
-            _ if has(0, b"ANDROID!") => Kind::Android,
-            _ if has(0, &uimage::MAGIC) => Kind::UImage,
-            _ if has(0, &fit::MAGIC) => Kind::Fit,
-            [b'M', b'Z', ..] if uki::linux(bytes).is_some() => Kind::Uki,
-            _ => Packing::of(bytes).map_or(Kind::Unknown, Kind::Packed),
+            [0x7f, b'E', b'L', b'F', ..] => ImageFormat::Elf,
+            _ if has(0x202, b"HdrS") => ImageFormat::X86,
+            [b'M', b'Z', ..] if has(4, b"zimg") => ImageFormat::Zboot,
+            _ if has(0x38, b"ARM\x64") => ImageFormat::Arm64,
+            _ if has(0x38, b"RSC\x05") => ImageFormat::Riscv,
+            [b'M', b'Z', ..] if has(0x38, &0x8182_23cd_u32.to_le_bytes()) => ImageFormat::LoongArch,
+            _ if has(0x24, &0x016f_2818_u32.to_le_bytes()) => ImageFormat::Arm,
+            _ if has(0x10008, b"S390EP") => ImageFormat::S390,
+            _ if has(0, b"ANDROID!") => ImageFormat::Android,
+            _ if has(0, &uimage::MAGIC) => ImageFormat::UImage,
+            _ if has(0, &fit::MAGIC) => ImageFormat::Fit,
+            [b'M', b'Z', ..] if uki::linux(bytes).is_some() => ImageFormat::Uki,
+            _ => KernelCompression::of(bytes).map_or(ImageFormat::Unknown, ImageFormat::Packed),
         }
     }
 
-    /// The machine, where the kind is one architecture's and what is inside does not tell it.
+    /// The machine, if only one architecture has this kind and the contents do not have it.
     fn machine(self, bytes: &[u8]) -> Option<Machine> {
         let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
         let (class, endian, number) = match self {
             // Bit 0 of the flags: Documentation/arch/arm64/booting.rst.
-            Kind::Arm64 if byte(24) & 1 != 0 => (Class::Elf64, Endian::Big, EM_AARCH64),
-            Kind::Arm64 => (Class::Elf64, Endian::Little, EM_AARCH64),
+            ImageFormat::Arm64 if byte(24) & 1 != 0 => (Class::Elf64, Endian::Big, EM_AARCH64),
+            ImageFormat::Arm64 => (Class::Elf64, Endian::Little, EM_AARCH64),
             // The load offset is 4 MiB for 32 bit, 2 MiB for 64: Documentation/arch/riscv/boot-image-header.rst.
-            Kind::Riscv if byte(10) == 0x40 => (Class::Elf32, Endian::Little, EM_RISCV),
-            Kind::Riscv => (Class::Elf64, Endian::Little, EM_RISCV),
-            Kind::LoongArch => (Class::Elf64, Endian::Little, EM_LOONGARCH),
-            Kind::Arm => (Class::Elf32, Endian::Little, EM_ARM),
-            Kind::S390 => (Class::Elf64, Endian::Big, EM_S390),
-            Kind::Elf => return elf_machine(bytes),
+            ImageFormat::Riscv if byte(10) == 0x40 => (Class::Elf32, Endian::Little, EM_RISCV),
+            ImageFormat::Riscv => (Class::Elf64, Endian::Little, EM_RISCV),
+            ImageFormat::LoongArch => (Class::Elf64, Endian::Little, EM_LOONGARCH),
+            ImageFormat::Arm => (Class::Elf32, Endian::Little, EM_ARM),
+            ImageFormat::S390 => (Class::Elf64, Endian::Big, EM_S390),
+            ImageFormat::Elf => return elf_machine(bytes),
             _ => return None,
         };
         Some(Machine { class, endian, number })
     }
 }
 
-/// The machine that an ELF header names.
+/// The machine in an ELF header.
 fn elf_machine(bytes: &[u8]) -> Option<Machine> {
     let class = match bytes.get(4)? {
         1 => Class::Elf32,
@@ -206,14 +205,14 @@ fn little(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
     bytes.get(at..at.checked_add(size)?).map(|field| Endian::Little.number(field))
 }
 
-/// The payload of a bzImage, as its setup header tells it; `None` before boot protocol 2.08 (2.6.26).
-fn x86_payload(bytes: &[u8]) -> Result<Option<(Packing, &[u8])>> {
+/// The payload of a bzImage, by its setup header; `None` before boot protocol 2.08 (2.6.26).
+fn x86_payload(bytes: &[u8]) -> Result<Option<(KernelCompression, &[u8])>> {
     let cut = || Error::new(ErrorKind::Truncated, "the x86 setup header is cut short");
     let field = |at: usize, size: usize| little(bytes, at, size).ok_or_else(cut);
     if field(0x206, 2)? < 0x208 {
         return Ok(None);
     }
-    // 0 stands for 4 (Documentation/arch/x86/boot.rst).
+    // 0 means 4 (Documentation/arch/x86/boot.rst).
     let sectors = match field(0x1f1, 1)? {
         0 => 4,
         sectors => sectors,
@@ -221,41 +220,46 @@ fn x86_payload(bytes: &[u8]) -> Result<Option<(Packing, &[u8])>> {
     let (offset, length) = (field(0x248, 4)?, field(0x24c, 4)?);
     let start = (sectors + 1) * 512 + offset;
     let payload = range(bytes, start, length).ok_or_else(|| {
-        let what = format!("its setup header says {length} packed bytes at {start}, but the file has {}", bytes.len());
+        let what =
+            format!("its setup header has {length} compressed bytes at {start}, but the file has {}", bytes.len());
         Error::new(ErrorKind::Truncated, what).hint("is it cut short?")
     })?;
-    match Packing::of(payload) {
+    match KernelCompression::of(payload) {
         Some(packing) => Ok(Some((packing, payload))),
-        None => Err(Error::new(ErrorKind::Malformed, "what its setup header points to is packed in no way known here")),
+        None => Err(Error::new(
+            ErrorKind::Malformed,
+            "the payload that its setup header points to has no known compression format",
+        )),
     }
 }
 
-/// Unpacks what the kernel's build has packed, with the size of what is inside in the last four bytes
-/// (`size_append`, scripts/Makefile.lib; gzip has it there by itself).
-fn unpack_with_size(packing: Packing, payload: &[u8], max: u64) -> Result<Room<'static>> {
+/// Decompresses a payload of the kernel's build, which has its decompressed size in the last four bytes (`size_append`,
+/// scripts/Makefile.lib; in gzip it is part of the format).
+fn unpack_with_size(packing: KernelCompression, payload: &[u8], max: u64) -> Result<ImageBytes<'static>> {
     let Some((packed, size)) = payload.split_last_chunk::<4>() else {
-        return Err(Error::new(ErrorKind::Truncated, "nothing is packed in it"));
+        return Err(Error::new(ErrorKind::Truncated, "its payload is empty"));
     };
-    let packed = if packing == Packing::Gzip { payload } else { packed };
+    let packed = if packing == KernelCompression::Gzip { payload } else { packed };
     packing.unpack(packed, max, Some(u64::from(u32::from_le_bytes(*size))))
 }
 
-fn zboot(bytes: &[u8], max: u64) -> Result<Room<'static>> {
+fn zboot(bytes: &[u8], max: u64) -> Result<ImageBytes<'static>> {
     let cut =
-        || Error::new(ErrorKind::Truncated, "what its zboot header announces lies beyond the end: is it cut short?");
+        || Error::new(ErrorKind::Truncated, "the payload of its zboot header is beyond the end: is it cut short?");
     let (start, length) = (little(bytes, 8, 4).ok_or_else(cut)?, little(bytes, 12, 4).ok_or_else(cut)?);
     let payload = range(bytes, start, length).ok_or_else(cut)?;
-    let packing = Packing::of(payload);
-    let unknown = || Error::new(ErrorKind::Malformed, "what its zboot header points to is packed in no way known here");
+    let packing = KernelCompression::of(payload);
+    let unknown = || {
+        Error::new(ErrorKind::Malformed, "the payload that its zboot header points to has no known compression format")
+    };
     packing.ok_or_else(unknown)?.unpack(payload, max, None)
 }
 
-/// The kernel in an Android boot image: its size is at 8; it lies behind the header, which fills a page. The page's size is
-/// at 36 in versions 0 to 2, and 4096 in versions 3 and 4 (bootimg.h of mkbootimg).
-fn android(bytes: &[u8]) -> Result<Room<'static>> {
-    let cut = || {
-        Error::new(ErrorKind::Truncated, "the kernel in the Android boot image lies beyond the end: is it cut short?")
-    };
+/// The kernel in an Android boot image: its size is at 8, and it follows the header, which fills a page. The page size is at 36
+/// in versions 0 to 2, and 4096 in versions 3 and 4 (bootimg.h of mkbootimg).
+fn android(bytes: &[u8]) -> Result<ImageBytes<'static>> {
+    let cut =
+        || Error::new(ErrorKind::Truncated, "the kernel in the Android boot image is beyond the end: is it cut short?");
     let size = little(bytes, 8, 4).ok_or_else(cut)?;
     let page = match little(bytes, 40, 4).ok_or_else(cut)? {
         3 | 4 => 4096,
@@ -264,13 +268,13 @@ fn android(bytes: &[u8]) -> Result<Room<'static>> {
     if size == 0 {
         return Err(Error::new(ErrorKind::NotFound, "an Android boot image without a kernel"));
     }
-    range(bytes, page, size).map(|kernel| Room::from(kernel.to_vec())).ok_or_else(cut)
+    range(bytes, page, size).map(|kernel| ImageBytes::from(kernel.to_vec())).ok_or_else(cut)
 }
 
-fn linux_of(bytes: &[u8]) -> Result<Room<'static>> {
+fn linux_of(bytes: &[u8]) -> Result<ImageBytes<'static>> {
     let linux = uki::linux(bytes).flatten().filter(|linux| !linux.is_empty());
-    linux.map(|linux| Room::from(linux.to_vec())).ok_or_else(|| {
-        let what = "the section .linux of the EFI program lies beyond the end, or is empty: is the file cut short?";
+    linux.map(|linux| ImageBytes::from(linux.to_vec())).ok_or_else(|| {
+        let what = "the section .linux of the EFI program is beyond the end or empty: is the file cut short?";
         Error::new(ErrorKind::Truncated, what)
     })
 }
@@ -280,22 +284,22 @@ fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {
     bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
 }
 
-/// Looks for the kernel where no header tells its place: what is packed, else `None` if it is there as it is.
+/// Searches for a compressed kernel if no header has its offset; `None` if the kernel is not compressed.
 ///
-/// In this order, since a version line may also stand within what lz4 or lzo has packed, whole or in part.
-fn search(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
+/// Compressed streams are tried first, since lz4 and lzo may leave a version line readable, completely or in part.
+fn search(bytes: &[u8], max: u64) -> Result<Option<ImageBytes<'static>>> {
     if let Some(inside) = packed_kernel(bytes, max)? {
         return Ok(Some(inside));
     }
     if strings::banner(bytes).is_some() {
         return Ok(None);
     }
-    let what = "no kernel image: neither a version line of Linux nor anything packed that has one";
+    let what = "not a kernel image: no version line of Linux, neither directly nor in a compressed stream";
     let hint = "a kernel's file is called vmlinuz, vmlinux, bzImage, zImage or Image";
     Err(Error::new(ErrorKind::NotFound, what).hint(hint))
 }
 
-/// Does this ELF file only unpack a kernel? It then has neither sections of one nor, unpacked, a version line.
+/// Does this ELF file only decompress a kernel? Then it has neither the sections of a kernel nor a readable version line.
 fn unpacks_itself(bytes: &[u8]) -> bool {
     let is_kernel = Vmlinux::read(bytes).is_ok_and(|vmlinux| {
         [".BTF", "__ksymtab", "__ksymtab_strings", "__param", ".rodata"]
@@ -305,12 +309,12 @@ fn unpacks_itself(bytes: &[u8]) -> bool {
     is_executable(bytes) && !is_kernel
 }
 
-/// The first packed stream in these bytes that has a kernel inside, unpacked.
-fn packed_kernel(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
+/// The first compressed stream in these bytes with a kernel, decompressed.
+fn packed_kernel(bytes: &[u8], max: u64) -> Result<Option<ImageBytes<'static>>> {
     let mut left = max;
-    for at in Packing::places(bytes).take(MOST_CANDIDATES) {
+    for at in KernelCompression::places(bytes).take(MOST_CANDIDATES) {
         let Some(packed) = bytes.get(at..) else { break };
-        let Some(packing) = Packing::of(packed) else { continue };
+        let Some(packing) = KernelCompression::of(packed) else { continue };
         match packing.unpack(packed, left, None) {
             Ok(inside) if is_kernel(&inside) => return Ok(Some(inside)),
             Ok(inside) => left = left.saturating_sub(inside.len() as u64),
@@ -321,11 +325,11 @@ fn packed_kernel(bytes: &[u8], max: u64) -> Result<Option<Room<'static>>> {
     Ok(None)
 }
 
-/// A kernel, or an image with one inside.
+/// Is it a kernel, or an image with a kernel?
 fn is_kernel(bytes: &[u8]) -> bool {
-    let is_image = match Kind::of(bytes) {
-        Kind::Elf => is_executable(bytes),
-        Kind::Unknown | Kind::Packed(_) => false,
+    let is_image = match ImageFormat::of(bytes) {
+        ImageFormat::Elf => is_executable(bytes),
+        ImageFormat::Unknown | ImageFormat::Packed(_) => false,
         _ => true,
     };
     is_image || strings::banner(bytes).is_some()

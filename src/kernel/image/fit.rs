@@ -7,12 +7,12 @@
 //! /configurations/NAME   kernel = "NAME"
 //! ```
 //!
-//! It is read once from start to end. Names are not looked up: a property's name is compared where it is.
+//! It is read once from start to end; the names of properties are compared in place.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::Architecture;
-use crate::kernel::image::uimage::Stored;
-use crate::kernel::image::unpack::Packing;
+use crate::kernel::image::uimage::UbootKernel;
+use crate::kernel::image::unpack::KernelCompression;
 use crate::module::elf::Endian;
 
 /// The magic of a flattened device tree.
@@ -21,10 +21,10 @@ pub(super) const MAGIC: [u8; 4] = 0xd00d_feed_u32.to_be_bytes();
 /// The most images and configurations: a firmware for a family of boards has some dozens.
 const MOST: usize = 1 << 12;
 
-/// How deep nodes are in one another, at most.
+/// The greatest depth of nested nodes.
 const DEPTH: usize = 64;
 
-// What the structure block is made of.
+// The tokens of the structure block.
 const BEGIN_NODE: u64 = 1;
 const END_NODE: u64 = 2;
 const PROPERTY: u64 = 3;
@@ -33,13 +33,13 @@ const END: u64 = 9;
 
 /// A node below `/images`.
 #[derive(Default)]
-struct Image<'b> {
+struct FitNode<'b> {
     name: &'b [u8],
     kind: &'b [u8],
     architecture: &'b [u8],
     compression: &'b [u8],
     data: Option<&'b [u8]>,
-    /// Where the data is, from the start of the file, or from the end of the tree.
+    /// The offset of the data from the start of the file, or from the end of the tree.
     position: Option<u64>,
     offset: Option<u64>,
     size: Option<u64>,
@@ -47,18 +47,18 @@ struct Image<'b> {
 
 /// A node below `/configurations`.
 #[derive(Default)]
-struct Configuration<'b> {
+struct FitConfiguration<'b> {
     name: &'b [u8],
     kernel: &'b [u8],
 }
 
-/// All of a FIT image that matters here.
+/// The parts of a FIT image that are needed here.
 #[derive(Default)]
-struct Tree<'b> {
-    /// The size of the tree in bytes: data that is not in it follows.
+struct FitImage<'b> {
+    /// The size of the tree in bytes; data that is not in it follows.
     size: u64,
-    images: Vec<Image<'b>>,
-    configurations: Vec<Configuration<'b>>,
+    images: Vec<FitNode<'b>>,
+    configurations: Vec<FitConfiguration<'b>>,
     default: &'b [u8],
 }
 
@@ -68,8 +68,8 @@ struct Tree<'b> {
 ///
 /// [`ErrorKind::NotFound`] for a device tree without a kernel, [`ErrorKind::Ambiguous`] if nothing decides between several,
 /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if it is cut short or contradicts itself.
-pub(super) fn read(file: &[u8]) -> Result<Stored<'_>> {
-    let tree = Tree::read(file)?;
+pub(super) fn read(file: &[u8]) -> Result<UbootKernel<'_>> {
+    let tree = FitImage::read(file)?;
     let image = tree.kernel()?;
     let bytes = match image.data {
         Some(data) => data,
@@ -80,24 +80,25 @@ pub(super) fn read(file: &[u8]) -> Result<Stored<'_>> {
                 file.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
             };
             external().ok_or_else(|| {
-                Error::new(ErrorKind::Truncated, "the kernel in the FIT image lies beyond the end: is it cut short?")
+                Error::new(ErrorKind::Truncated, "the kernel in the FIT image is beyond the end: is it cut short?")
             })?
         }
     };
-    let packing = (image.compression == b"lzma" && Packing::of(bytes).is_none()).then_some(Packing::Lzma);
+    let packing =
+        (image.compression == b"lzma" && KernelCompression::of(bytes).is_none()).then_some(KernelCompression::Lzma);
     let architecture = Architecture::of_uboot(|_, name| name.as_bytes() == image.architecture);
-    Ok(Stored { bytes, packing, architecture })
+    Ok(UbootKernel { bytes, packing, architecture })
 }
 
-impl<'b> Tree<'b> {
-    fn kernel(&self) -> Result<&Image<'b>> {
+impl<'b> FitImage<'b> {
+    fn kernel(&self) -> Result<&FitNode<'b>> {
         let configured = self.configurations.iter().find(|configuration| configuration.name == self.default);
         if let Some(configuration) = configured
             && let Some(image) = self.images.iter().find(|image| image.name == configuration.kernel)
         {
             return Ok(image);
         }
-        let is_kernel = |image: &&Image<'_>| matches!(image.kind, b"kernel" | b"kernel_noload");
+        let is_kernel = |image: &&FitNode<'_>| matches!(image.kind, b"kernel" | b"kernel_noload");
         let mut kernels = self.images.iter().filter(is_kernel);
         match (kernels.next(), kernels.count()) {
             (Some(kernel), 0) => Ok(kernel),
@@ -107,13 +108,13 @@ impl<'b> Tree<'b> {
                 Err(Error::new(ErrorKind::Ambiguous, what).hint(hint))
             }
             (None, _) if self.images.is_empty() => {
-                Err(Error::new(ErrorKind::NotFound, "a device tree, and no FIT image: no kernel is in it"))
+                Err(Error::new(ErrorKind::NotFound, "a device tree, not a FIT image: it has no kernel"))
             }
             (None, _) => Err(Error::new(ErrorKind::NotFound, "a FIT image without a kernel")),
         }
     }
 
-    fn read(file: &'b [u8]) -> Result<Tree<'b>> {
+    fn read(file: &'b [u8]) -> Result<FitImage<'b>> {
         let cut = || Error::new(ErrorKind::Truncated, "the FIT image is cut short");
         let damaged = || Error::new(ErrorKind::Malformed, "the device tree of the FIT image is damaged");
         let header = |at: usize| file.get(at..at + 4).map(|field| Endian::Big.number(field)).ok_or_else(cut);
@@ -121,8 +122,8 @@ impl<'b> Tree<'b> {
         let whole = usize::try_from(size).ok().and_then(|size| file.get(..size)).ok_or_else(cut)?;
         let block = |at: u64| usize::try_from(at).ok().and_then(|at| whole.get(at..)).ok_or_else(damaged);
         let (mut rest, strings) = (block(header(8)?)?, block(header(12)?)?);
-        let mut tree = Tree { size, ..Tree::default() };
-        // The node that is being read: how deep it is, and the name of the one below the root.
+        let mut tree = FitImage { size, ..FitImage::default() };
+        // The current node: its depth, and the name of the node below the root that it is in.
         let (mut depth, mut first) = (0, b"".as_slice());
         loop {
             match word(&mut rest).ok_or_else(damaged)? {
@@ -132,9 +133,9 @@ impl<'b> Tree<'b> {
                     depth += 1;
                     match (depth, first) {
                         (2, _) => first = name,
-                        (3, b"images") => tree.images.push(Image { name, ..Image::default() }),
+                        (3, b"images") => tree.images.push(FitNode { name, ..FitNode::default() }),
                         (3, b"configurations") => {
-                            tree.configurations.push(Configuration { name, ..Configuration::default() });
+                            tree.configurations.push(FitConfiguration { name, ..FitConfiguration::default() });
                         }
                         _ => {}
                     }
@@ -158,10 +159,10 @@ impl<'b> Tree<'b> {
         }
     }
 
-    /// Takes a property of the node that was begun last at this depth.
+    /// Stores a property of the current node.
     fn property(&mut self, depth: usize, first: &[u8], name: &[u8], value: &'b [u8]) {
         let is = |known: &str| name.strip_prefix(known.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
-        // Of a list of strings the first.
+        // The first of a list of strings.
         let text = until_nul(value).unwrap_or(value);
         let number = || (value.len() == 4).then(|| Endian::Big.number(value));
         match (depth, first) {

@@ -2,14 +2,15 @@
 //!
 //! The linker script puts `__ksymtab`, `__ksymtab_gpl` (up to 7.0), `__kcrctab`, `__kcrctab_gpl`, `__kflagstab` (7.1 on)
 //! and `__ksymtab_strings` one after the other, without a gap (RO_DATA, include/asm-generic/vmlinux.lds.h, 4.4 to 7.3).
-//! `search` finds what has the shape of the symbol tables, `pairs` where those begin that have no namespaces, `base`
-//! determines where their strings are, and this file reads the tables and proves that they are whole:
+//! `layout` has the possible layouts, `search` finds ranges with the shape of symbol tables, `pairs` finds the beginning of
+//! tables without namespaces, `base` locates their strings, and this file reads the tables and proves that they are complete:
 //!
 //! - names ascend within each table, and there are at most two tables;
 //! - the strings begin exactly where tables of CRCs and flags of that many entries end;
 //! - each string up to the last one is the name or the namespace of an entry. An entry that was missed would leave one.
 //!
-//! What fails one of these gives no exports, as two tables in one image do. All of it is linear in the size of the image.
+//! Tables that violate one of these yield no exports, as do two sets of tables in one image. The time is linear in the size of
+//! the image.
 
 mod base;
 mod layout;
@@ -27,7 +28,7 @@ use crate::kernel::image::flat::base::Strings;
 use crate::kernel::image::flat::layout::{Budget, EntryForm, FlatImage, TablesAfter, is_name};
 use crate::kernel::tree::{Export, Exports};
 
-/// The exports of a flat image; `None` where no table of them can be read whole.
+/// The exports of a flat image; `None` if no table of them can be read completely.
 pub(super) fn exports(bytes: &[u8], machine: Option<Machine>) -> Option<Exports> {
     let mut found = None;
     for form in EntryForm::of(machine) {
@@ -44,7 +45,7 @@ pub(super) fn exports(bytes: &[u8], machine: Option<Machine>) -> Option<Exports>
     found.map(|symbols| Exports { symbols, complete: true })
 }
 
-/// Reads the symbol tables between two places, and what follows them.
+/// Reads the symbol tables between two offsets, and the tables after them.
 fn read(image: &FlatImage<'_>, start: usize, end: usize, budget: &mut Budget) -> Option<HashMap<String, Export>> {
     TablesAfter::of(image.form).into_iter().find_map(|behind| {
         let start = match image.form.members {
@@ -55,7 +56,7 @@ fn read(image: &FlatImage<'_>, start: usize, end: usize, budget: &mut Budget) ->
     })
 }
 
-/// Reads the symbol tables between two places, if this is what stands behind them.
+/// Reads the symbol tables between two offsets, if these tables follow them.
 fn with(
     image: &FlatImage<'_>,
     start: usize,
@@ -89,7 +90,7 @@ fn with(
         let gpl_only = match (flags, first_of_second) {
             (Some(flags), _) => flags.get(index).map(|flag| flag & GPL_ONLY != 0),
             (None, Some(first)) => Some(index >= first),
-            // One table without flags: is it the one of all modules, or the other?
+            // One table without flags: it is not known which of the two it is.
             (None, None) => None,
         };
         let crc = crcs.as_ref().and_then(|crcs| crcs.get(index).copied());
@@ -99,9 +100,9 @@ fn with(
     Some(symbols.into_iter().enumerate().map(export).collect())
 }
 
-/// The index of the first name that does not ascend: there the second table begins. `None` inside if all ascend; `None`
-/// if there are more than two tables.
-#[allow(clippy::option_option, reason = "a failure is another thing than one table")]
+/// The index of the first name that does not ascend, where the second table begins; `Some(None)` if all names ascend, `None` if
+/// there are more than two tables.
+#[allow(clippy::option_option, reason = "a failure differs from a single table")]
 fn second_table<'n>(names: impl Iterator<Item = &'n [u8]>) -> Option<Option<usize>> {
     let mut second = None;
     let mut last: &[u8] = b"";
@@ -114,10 +115,10 @@ fn second_table<'n>(names: impl Iterator<Item = &'n [u8]>) -> Option<Option<usiz
     Some(second)
 }
 
-/// The CRCs behind the symbol tables, of so many bytes each.
+/// The CRCs after the symbol tables, with `size` bytes each.
 ///
 /// With CONFIG_MODULE_REL_CRCS (4.10 to 5.16; powerpc, sparc) an entry is the distance from itself to the CRC.
-/// CRCs are as good as random: many that are distances into the image are none.
+/// CRCs are practically random: many that are all distances into the image are not CRCs.
 fn crcs(image: &FlatImage<'_>, at: usize, count: usize, size: usize) -> Option<Vec<u32>> {
     const MANY: usize = 16;
     let crc = |at: usize| {
@@ -131,7 +132,7 @@ fn crcs(image: &FlatImage<'_>, at: usize, count: usize, size: usize) -> Option<V
     Some(followed.filter(|_| count >= MANY && size == 4).unwrap_or(numbers))
 }
 
-/// The flags behind the symbol tables; `None` if one has a bit that no kernel sets (include/linux/module_symbol.h, 7.3).
+/// The flags after the symbol tables; `None` if one has a bit that no kernel sets (include/linux/module_symbol.h, 7.3).
 fn flags<'b>(image: &FlatImage<'b>, at: usize, count: usize) -> Option<&'b [u8]> {
     let flags = image.bytes.get(at..at.checked_add(count)?)?;
     flags.iter().all(|flag| flag & !GPL_ONLY == 0).then_some(flags)

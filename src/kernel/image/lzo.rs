@@ -27,7 +27,7 @@ const MOST: usize = 64 << 20;
 /// Unpacks a file of lzop. `allows` is asked before each block about the size that is reached with it.
 pub(super) fn unpack(packed: &[u8], allows: impl Fn(u64) -> Result<()>) -> Result<Vec<u8>> {
     let cut = || Error::new(ErrorKind::Truncated, "its lzo stream is cut short");
-    let mut reader = Reader { bytes: packed };
+    let mut reader = LzoReader { bytes: packed };
     let flags = header(&mut reader).ok_or_else(cut)?;
     let mut out = Vec::new();
     loop {
@@ -63,7 +63,7 @@ fn damaged() -> Error {
 }
 
 /// The flags of the header, with the reader behind it.
-fn header(reader: &mut Reader<'_>) -> Option<u64> {
+fn header(reader: &mut LzoReader<'_>) -> Option<u64> {
     reader.take(MAGIC.len())?;
     let version = reader.number(2)?;
     reader.take(2)?; // of the library
@@ -81,11 +81,11 @@ fn header(reader: &mut Reader<'_>) -> Option<u64> {
     Some(flags)
 }
 
-struct Reader<'p> {
+struct LzoReader<'p> {
     bytes: &'p [u8],
 }
 
-impl<'p> Reader<'p> {
+impl<'p> LzoReader<'p> {
     fn take(&mut self, length: usize) -> Option<&'p [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;
@@ -115,7 +115,7 @@ impl<'p> Reader<'p> {
 /// Unpacks one LZO1X block to the end of `out`, up to `end`. `None` if it is damaged.
 fn block_into(block: &[u8], out: &mut Vec<u8>, end: usize) -> Option<()> {
     let start = out.len();
-    let mut reader = Reader { bytes: block };
+    let mut reader = LzoReader { bytes: block };
     // What the last instruction copied by itself from the stream: 0 to 3 bytes, or 4 for more.
     let mut state;
     match usize::from(*block.first()?) {
@@ -167,7 +167,7 @@ fn block_into(block: &[u8], out: &mut Vec<u8>, end: usize) -> Option<()> {
     }
 }
 
-fn copy_literals(reader: &mut Reader<'_>, out: &mut Vec<u8>, length: usize, end: usize) -> Option<()> {
+fn copy_literals(reader: &mut LzoReader<'_>, out: &mut Vec<u8>, length: usize, end: usize) -> Option<()> {
     let literals = reader.take(length)?;
     (out.len() + length <= end).then(|| out.extend_from_slice(literals))
 }

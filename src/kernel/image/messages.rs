@@ -1,15 +1,15 @@
-//! Which of the module loader's messages a kernel can print: those whose format strings stand in its image.
+//! The messages of the module loader that a kernel can print: those whose format strings are in its image.
 
 use std::collections::BTreeSet;
 
 use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem;
 
-/// Parts of the loader's format strings, each of which tells of a check, or of how it answers.
+/// Parts of the loader's format strings, each of which shows that a check exists, or how it answers.
 ///
 /// They are read in kernel/module.c (5.10), kernel/module/ (6.1, 6.12, 7.2), kernel/module_signature.c,
 /// arch/x86/kernel/module.c, arch/arm64/kernel/module.c, arch/powerpc/kernel/module_64.c, kernel/bpf/btf.c and security/lockdown/lockdown.c; one in Android's kernel/module/main.c
-/// (android14-6.1). None stands within another.
+/// (android14-6.1). None contains another.
 pub const LOADER_MESSAGES: &[&str] = &[
     "%s: %s: kernel tainted.",
     "bad vermagic",
@@ -107,20 +107,20 @@ pub const LOADER_MESSAGES: &[&str] = &[
 ];
 
 /// Names that the kernel's own implementations of SHA-384 and SHA-512 have in its image where they are built in
-/// (`cra_driver_name`, crypto/sha512_generic.c; crypto/sha512.c from 6.16 on). They stand among its data.
+/// (`cra_driver_name`, crypto/sha512_generic.c; crypto/sha512.c from 6.16 on). They are in its data.
 pub const SHA512_NAMES: [&str; 2] = ["sha512-generic", "sha512-lib"];
 
-/// Those of [`SHA512_NAMES`] that stand in an image's data.
+/// Those of [`SHA512_NAMES`] that are in an image's data.
 pub(super) fn digests(data: &[u8]) -> impl Iterator<Item = String> {
     let is_there = |name: &&&str| memmem::find(data, name.as_bytes()).is_some();
     SHA512_NAMES.iter().filter(is_there).map(|name| (*name).to_owned())
 }
 
-/// How many messages one search looks for: what a vector search (Teddy) takes at once. Several of those are faster by
-/// far than one automaton for all.
+/// How many messages one search looks for: the number that a vector search (Teddy) can handle. Several vector searches are
+/// much faster than one automaton for all messages.
 const AT_ONCE: usize = 48;
 
-/// Those of [`LOADER_MESSAGES`] that stand in an image's constants.
+/// Those of [`LOADER_MESSAGES`] that are in an image's constants.
 pub(super) fn find(constants: &[u8]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for messages in LOADER_MESSAGES.chunks(AT_ONCE) {
@@ -131,7 +131,7 @@ pub(super) fn find(constants: &[u8]) -> BTreeSet<String> {
         };
         match packed::Searcher::new(messages) {
             Some(search) => search.find_iter(constants).for_each(|hit| note(hit.pattern().as_usize())),
-            // A machine without the vectors that it needs.
+            // A machine without the necessary vector instructions.
             None => {
                 let Ok(search) = AhoCorasick::new(messages) else { continue };
                 search.find_iter(constants).for_each(|hit| note(hit.pattern().as_usize()));
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_message_stands_within_another() {
+    fn no_message_contains_another() {
         // One search finds no two at the same place.
         for (index, message) in LOADER_MESSAGES.iter().enumerate() {
             let others = LOADER_MESSAGES.iter().enumerate().filter(|(other, _)| *other != index);

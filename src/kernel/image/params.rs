@@ -1,17 +1,17 @@
-//! The parameters of what is built into a kernel: their names have the folders that /sys/module has from the start.
+//! The parameters of built-in code: their names have the folders that exist in /sys/module from the start.
 //!
 //! `__param` is an array of `struct kernel_param` (include/linux/moduleparam.h): three pointers, the first of them to
-//! the name, a mode in 16 bits, and more. `param_sysfs_builtin` (kernel/params.c, 6.1) makes a folder of what stands
-//! before the dot in the name, `kernel` where there is none; none for a parameter without a mode.
+//! the name, a mode in 16 bits, and more. `param_sysfs_builtin` (kernel/params.c, 6.1) makes a folder with the
+//! name before the dot, `kernel` if there is no dot; none for a parameter without a mode.
 
 use std::collections::BTreeSet;
 
 use crate::kernel::image::vmlinux::Vmlinux;
 
-/// The longest name that is believed, in bytes. MODULE_NAME_LEN is 64 at most.
+/// The longest accepted name, in bytes. MODULE_NAME_LEN is 64 at most.
 const LONGEST_NAME: usize = 256;
 
-/// The names of the folders. `None` where there is no such table, or one that can't be read.
+/// The names of the folders. `None` if there is no such table, or if it cannot be read.
 pub(super) fn folders(vmlinux: &Vmlinux<'_>) -> Option<BTreeSet<String>> {
     let table = vmlinux.section("__param")?;
     let word = vmlinux.class.word();
@@ -40,7 +40,7 @@ pub(super) fn folders(vmlinux: &Vmlinux<'_>) -> Option<BTreeSet<String>> {
     Some(folders)
 }
 
-/// The most words that are kept. A kernel has some thousand.
+/// The most words. A kernel has a few thousand.
 const MOST_WORDS: usize = 1 << 16;
 
 /// The words before the dot in strings that look like the name of a parameter, and `kernel`, whose parameters have no dot.

@@ -1,7 +1,7 @@
-//! What a signed image has at its end, and the kernel does not see.
+//! The signature at the end of a signed image, which the kernel does not read.
 
-/// An image for EFI without what was appended to sign it: the certificates in that signature are the firmware's
-/// matter, and none that the kernel trusts. Where the signature lies is the fifth entry of the data directory
+/// An EFI image without its appended signature: the certificates in the signature are for the firmware, and the kernel does
+/// not trust them for modules. The position of the signature is the fifth entry of the data directory
 /// (`struct pe_hdr`, `struct data_dirent`, include/linux/pe.h, 6.12).
 pub(super) fn without_signature(bytes: &[u8]) -> &[u8] {
     signature_at(bytes).and_then(|at| bytes.get(..at)).unwrap_or(bytes)

@@ -1,4 +1,4 @@
-//! What a kernel image says in words: its version line, its version magic, its configuration.
+//! The strings of a kernel image: its version line, its version magic, its configuration.
 
 use std::io::Read;
 
@@ -14,18 +14,18 @@ pub(super) struct Banner {
     pub(super) release: String,
 }
 
-/// How `linux_banner` (init/version.c; init/version-timestamp.c since 6.2) begins.
+/// The beginning of `linux_banner` (init/version.c; init/version-timestamp.c since 6.2).
 const BANNER: &[u8] = b"Linux version ";
 
-/// The longest string that is looked at, in bytes. Longer than any that a build makes.
+/// The longest string that is read, in bytes; builds make shorter ones.
 const LONGEST: usize = 1024;
 
-/// How many places that look right are looked at. A kernel has two or three.
+/// How many candidates are read. A kernel has two or three.
 const MOST_PLACES: usize = 4096;
 
 /// The version line in an image's constants.
 ///
-/// Since 6.1 there are two: one, for a first link of the kernel, has no build number behind its `#`. The other is taken.
+/// Since 6.1 there are two: one, for a first link of the kernel, has no build number after its `#`. The other one is used.
 pub(super) fn banner(constants: &[u8]) -> Option<Banner> {
     let read = |at: usize| {
         let text = string_at(constants, at)?;
@@ -47,7 +47,7 @@ pub(super) fn banner(constants: &[u8]) -> Option<Banner> {
 }
 
 /// The version magic in an image's constants: `vermagic[]` (kernel/module/main.c), which begins with the release and a
-/// space. Other strings do too, so the grammar decides: known tokens speak for it, unknown ones against.
+/// space. Other strings do too, so the tokens decide: known tokens raise the score, unknown tokens lower it.
 pub(super) fn vermagic(constants: &[u8], release: &str) -> Option<Vermagic> {
     let start = format!("{release} ");
     let mut best: Option<(Score, Vermagic)> = None;
@@ -64,9 +64,9 @@ pub(super) fn vermagic(constants: &[u8], release: &str) -> Option<Vermagic> {
     best.map(|(_, vermagic)| vermagic)
 }
 
-/// The strings in an image's constants that are a version magic by their tokens, whatever they begin with: some vendors put
-/// a constant there, so that modules load on each of their releases. Nearly every kernel that loads modules can unload them
-/// or has symbol versions, and no other string has these words. Each string once, and a few are enough.
+/// The strings in an image's constants that are a version magic by their tokens, regardless of their first word: some vendors
+/// use a constant there, so that modules load on each of their releases. Nearly every kernel that loads modules can unload
+/// them or has symbol versions, and no other string has these words. Each string is returned once, up to a small number.
 pub(super) fn constant_vermagics(constants: &[u8]) -> Vec<Vermagic> {
     const MOST: usize = 8;
     let words: [&[u8]; 2] = [b" mod_unload ", b" modversions "];
@@ -75,7 +75,7 @@ pub(super) fn constant_vermagics(constants: &[u8]) -> Vec<Vermagic> {
         let before = constants.get(at.saturating_sub(LONGEST)..at).unwrap_or_default();
         let length = before.iter().rev().take_while(|byte| (b' '..0x7f).contains(*byte)).count();
         let Some(text) = string_at(constants, at - length) else { continue };
-        // A module that lies in the image, in an initramfs, has it with its key. A format is none.
+        // A module in an initramfs in the image has it with its key. A format string is not a version magic.
         let is_plain = text.iter().all(|byte| (b' '..0x7f).contains(byte) && *byte != b'%');
         if !is_plain || text.starts_with(b"vermagic=") || found.iter().any(|known| known.as_bytes() == text) {
             continue;
@@ -91,10 +91,10 @@ pub(super) fn constant_vermagics(constants: &[u8]) -> Vec<Vermagic> {
     found
 }
 
-/// Known tokens less unknown ones.
+/// The number of known tokens less the number of unknown tokens.
 type Score = isize;
 
-/// How much like a version magic it is; `None` for what is none.
+/// How similar to a version magic a string is; `None` if it is certainly not one.
 fn score(vermagic: &Vermagic) -> Option<Score> {
     let rest = vermagic.tokens().iter().filter(|token| token.kind != TokenKind::Release);
     let (mut known, mut unknown) = (0, 0);
@@ -107,11 +107,11 @@ fn score(vermagic: &Vermagic) -> Option<Score> {
             _ => known += 1,
         }
     }
-    // A kernel without any option that has a token is possible: its string is the release and a space.
+    // In a kernel without any option that has a token, the string is the release and a space.
     (known > 0 || unknown == 0).then_some(known - unknown)
 }
 
-/// The C string at a place, without its NUL.
+/// The C string at an offset, without its NUL byte.
 fn string_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let rest = bytes.get(at..)?;
     let rest = rest.get(..LONGEST).unwrap_or(rest);

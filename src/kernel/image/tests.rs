@@ -183,11 +183,11 @@ fn of_several_files_in_a_uimage_the_first_is_the_kernel() {
 #[test]
 fn a_uimage_of_another_type_or_cut_is_refused_in_words() {
     let say = |image: &[u8]| facts("uImage", image, MAX).unwrap_err();
-    assert_eq!(say(&uimage(3, 5, 0, b"ramdisk")).what(), "a U-Boot image of type 3: a ramdisk is in it");
+    assert_eq!(say(&uimage(3, 5, 0, b"ramdisk")).what(), "a U-Boot image of type 3: it contains a ramdisk");
     assert_eq!(say(&uimage(8, 5, 0, b"dtb")).kind(), ErrorKind::NotFound);
     let mut lying = uimage(2, 5, 0, b"kernel");
     lying[12..16].copy_from_slice(&[0xff; 4]);
-    assert_eq!(say(&lying).what(), "its U-Boot header says 4294967295 bytes, but 6 follow");
+    assert_eq!(say(&lying).what(), "its U-Boot header has 4294967295 bytes, but 6 follow");
     assert_eq!(say(&bytes("uImage-mips-lzma")[..63]).kind(), ErrorKind::Truncated);
 }
 
@@ -212,9 +212,9 @@ fn a_fit_image_that_does_not_say_which_kernel_or_has_none_is_refused_in_words() 
     assert_eq!(error.kind(), ErrorKind::Ambiguous);
     assert_eq!(error.what(), "2 kernels in the FIT image, and no default configuration");
     assert!(error.next_step().unwrap().starts_with("dumpimage -l FILE lists them"));
-    assert_eq!(put(b"images\0", b"imagxs\0").what(), "a device tree, and no FIT image: no kernel is in it");
+    assert_eq!(put(b"images\0", b"imagxs\0").what(), "a device tree, not a FIT image: it has no kernel");
     let error = put(b"data-offset\0", b"data-offsxt\0");
-    assert_eq!(error.what(), "the kernel in the FIT image lies beyond the end: is it cut short?");
+    assert_eq!(error.what(), "the kernel in the FIT image is beyond the end: is it cut short?");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_flat_kernel_without_a_header_is_known_by_its_version_line() {
 }
 
 #[test]
-fn an_image_is_told_from_a_module() {
+fn an_image_is_distinguished_from_a_module() {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let is_image = |path: PathBuf| looks_like_image(&std::fs::read(path).unwrap());
     let all = |folder: &str| std::fs::read_dir(fixtures.join(folder)).unwrap().map(|entry| entry.unwrap().path());

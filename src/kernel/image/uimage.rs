@@ -1,9 +1,9 @@
-//! U-Boot's own image, `uImage`: a header of 64 bytes, big-endian, and what is packed after it (`image_header_t`,
+//! U-Boot's legacy image, `uImage`: a big-endian header of 64 bytes, followed by the contents (`image_header_t`,
 //! include/image.h of U-Boot, 2025.01).
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::Architecture;
-use crate::kernel::image::unpack::Packing;
+use crate::kernel::image::unpack::KernelCompression;
 use crate::module::elf::Endian;
 
 /// The magic at the start (`IH_MAGIC`).
@@ -18,16 +18,16 @@ const KERNEL: u8 = 2;
 const MULTI: u8 = 4;
 const KERNEL_NOLOAD: u8 = 14;
 
-/// `IH_COMP_LZMA`. The other ways of packing have a magic of their own.
+/// `IH_COMP_LZMA`. The other compression formats have magic numbers.
 const LZMA: u8 = 3;
 
-/// The kernel in a `uImage`, as it is stored there.
-pub(super) struct Stored<'b> {
+/// The kernel in an image of U-Boot, as it is stored there.
+pub(super) struct UbootKernel<'b> {
     /// Its bytes.
     pub(super) bytes: &'b [u8],
-    /// How they are packed, where only the header tells it.
-    pub(super) packing: Option<Packing>,
-    /// What the header says of the architecture.
+    /// Their compression format, if only the header has it.
+    pub(super) packing: Option<KernelCompression>,
+    /// The architecture in the header.
     pub(super) architecture: Option<Architecture>,
 }
 
@@ -35,14 +35,14 @@ pub(super) struct Stored<'b> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] for an image of another type than a kernel's, [`ErrorKind::Truncated`] if it ends too early.
-pub(super) fn read(file: &[u8]) -> Result<Stored<'_>> {
+/// [`ErrorKind::NotFound`] for an image that is not a kernel's, [`ErrorKind::Truncated`] if it ends too early.
+pub(super) fn read(file: &[u8]) -> Result<UbootKernel<'_>> {
     let cut = || Error::new(ErrorKind::Truncated, "the U-Boot image is cut short");
     let (header, rest) = file.split_at_checked(HEADER).ok_or_else(cut)?;
     let byte = |at: usize| header.get(at).copied().unwrap_or_default();
     let size = number(header, 12).ok_or_else(cut)?;
     let data = rest.get(..size).ok_or_else(|| {
-        let what = format!("its U-Boot header says {size} bytes, but {} follow", rest.len());
+        let what = format!("its U-Boot header has {size} bytes, but {} follow", rest.len());
         Error::new(ErrorKind::Truncated, what).hint("is it cut short?")
     })?;
     let bytes = match byte(30) {
@@ -56,13 +56,13 @@ pub(super) fn read(file: &[u8]) -> Result<Stored<'_>> {
                 8 => "a device tree",
                 _ => "no kernel",
             };
-            let what = format!("a U-Boot image of type {other}: {kind} is in it");
+            let what = format!("a U-Boot image of type {other}: it contains {kind}");
             return Err(Error::new(ErrorKind::NotFound, what));
         }
     };
-    let packing = (byte(31) == LZMA && Packing::of(bytes).is_none()).then_some(Packing::Lzma);
+    let packing = (byte(31) == LZMA && KernelCompression::of(bytes).is_none()).then_some(KernelCompression::Lzma);
     let architecture = Architecture::of_uboot(|number, _| number == byte(29));
-    Ok(Stored { bytes, packing, architecture })
+    Ok(UbootKernel { bytes, packing, architecture })
 }
 
 /// The first of several files: their sizes come first, the last of them 0.

@@ -1,4 +1,4 @@
-//! A unified kernel image (UKI): an EFI program that has the kernel in the section `.linux` (the UAPI group's
+//! A unified kernel image (UKI): an EFI program with the kernel in the section `.linux` (the UAPI group's
 //! specification; `ukify` and `systemd-stub`).
 
 use object::pe::{ImageNtHeaders32, ImageNtHeaders64};
@@ -8,8 +8,8 @@ use object::{Object, ObjectSection};
 /// The name of the section.
 const LINUX: &[u8] = b".linux";
 
-/// The bytes of the section `.linux`: `None` for what is no EFI program with such a section, and in it `None` if the
-/// section's bytes are not there. Of several (profiles) the first is the base image's.
+/// The bytes of the section `.linux`: `None` if the file is not an EFI program with such a section, `Some(None)` if the
+/// section's bytes are missing. Of several (profiles), the first is the base image's.
 pub(super) fn linux(file: &[u8]) -> Option<Option<&[u8]>> {
     fn of<Pe: ImageNtHeaders>(file: &[u8]) -> Option<Option<&[u8]>> {
         let program = PeFile::<Pe>::parse(file).ok()?;

@@ -1,6 +1,7 @@
-//! How kernels are packed, and how that is undone: within a limit, and whatever the bytes are.
+//! Decompresses kernels, within limits and safely for hostile bytes.
 //!
-//! The magics are those of lib/decompress.c, and two that boot loaders have besides. What follows a stream is not looked at: images have their rest there.
+//! The magic numbers are those of lib/decompress.c, and two more of boot loaders. Bytes after a stream are ignored: images have
+//! other parts there.
 
 use std::io::{self, Read};
 use std::sync::Mutex;
@@ -9,22 +10,22 @@ use aho_corasick::AhoCorasick;
 use liblzma::stream::Stream;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::kernel::image::bytes::ImageBytes;
 use crate::kernel::image::lzo;
-use crate::kernel::image::room::Room;
 use crate::module::elf::Endian;
 
-/// The most memory that a stream may ask its decompressor for, in bytes. Kernels are packed with a dictionary of
-/// 128 MiB at most (scripts/xz_wrap.sh, 6.12).
+/// The most memory that a stream may request from its decompressor, in bytes. Kernels are compressed with a dictionary of at
+/// most 128 MiB (scripts/xz_wrap.sh, 6.12).
 const DICTIONARY: u64 = 192 << 20;
 
-/// The most that a byte of the stream may become, on the whole, in an image of more than [`ALWAYS_PLAUSIBLE`]. Kernels
-/// shrink to an eighth or so; a bomb would else be unpacked up to the limit.
+/// The greatest ratio of decompressed to compressed bytes, for an image of more than [`ALWAYS_PLAUSIBLE`]. Kernels shrink to
+/// about an eighth; without this limit a bomb would be decompressed up to `max`.
 const RATIO: u64 = 32;
 
-/// What an image may have in any case, in bytes.
+/// The size in bytes that an image may have regardless of [`RATIO`].
 const ALWAYS_PLAUSIBLE: u64 = 32 << 20;
 
-/// What a block of the lz4 tool's legacy format has when it is unpacked, in bytes; only the last has less.
+/// The size of a decompressed block in the lz4 tool's legacy format, in bytes; only the last block is smaller.
 const LZ4_BLOCK: usize = 8 << 20;
 
 const LZ4_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
@@ -32,46 +33,48 @@ const LZ4_FRAME_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 
 const OPENWRT: &[u8] = b"\x6d\0\0";
 
-/// A way of packing.
+/// A compression format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum KernelCompression {
     Gzip,
     Bzip2,
-    /// What came before xz, without a magic of its own.
+    /// The predecessor of xz, without a magic number.
     Lzma,
     Xz,
-    /// As the tool `lzop` frames it.
+    /// In the file format of `lzop`.
     Lzo,
-    /// As `lz4 -l` frames it.
+    /// In the format of `lz4 -l`.
     Lz4,
-    /// As `lz4` frames it by default, and U-Boot wants it (lib/lz4_wrapper.c of U-Boot).
+    /// In the default format of `lz4`, which U-Boot reads (lib/lz4_wrapper.c of U-Boot).
     Lz4Frame,
     Zstd,
 }
 
-/// How each begins. An lzma stream begins with its properties: those of all presets, or those that OpenWrt packs with
-/// (`lzma e -lc1 -lp2 -pb2`), and a dictionary of whole 64 KiB.
-const MAGICS: [(&[u8], Packing); 9] = [
-    (b"\x1f\x8b\x08", Packing::Gzip),
-    (b"BZh", Packing::Bzip2),
-    (b"\x5d\0\0", Packing::Lzma),
-    (OPENWRT, Packing::Lzma),
-    (b"\xfd7zXZ\0", Packing::Xz),
-    (lzo::MAGIC, Packing::Lzo),
-    (&LZ4_MAGIC, Packing::Lz4),
-    (&LZ4_FRAME_MAGIC, Packing::Lz4Frame),
-    (b"\x28\xb5\x2f\xfd", Packing::Zstd),
+/// The first bytes of each format. An lzma stream begins with its properties: those of all presets, or those of OpenWrt
+/// (`lzma e -lc1 -lp2 -pb2`), and a dictionary size in multiples of 64 KiB.
+const MAGICS: [(&[u8], KernelCompression); 9] = [
+    (b"\x1f\x8b\x08", KernelCompression::Gzip),
+    (b"BZh", KernelCompression::Bzip2),
+    (b"\x5d\0\0", KernelCompression::Lzma),
+    (OPENWRT, KernelCompression::Lzma),
+    (b"\xfd7zXZ\0", KernelCompression::Xz),
+    (lzo::MAGIC, KernelCompression::Lzo),
+    (&LZ4_MAGIC, KernelCompression::Lz4),
+    (&LZ4_FRAME_MAGIC, KernelCompression::Lz4Frame),
+    (b"\x28\xb5\x2f\xfd", KernelCompression::Zstd),
 ];
 
-impl Packing {
-    /// Told by the first bytes.
-    pub(super) fn of(bytes: &[u8]) -> Option<Packing> {
+impl KernelCompression {
+    /// Recognised by the first bytes.
+    pub(super) fn of(bytes: &[u8]) -> Option<KernelCompression> {
         let (_, packing) = MAGICS.iter().find(|(magic, _)| bytes.starts_with(magic))?;
         let plausible = match packing {
-            // The block's own magic follows: pi, or for an empty stream its root.
-            Packing::Bzip2 => matches!(bytes.get(3..6), Some([b'1'..=b'9', 0x31, 0x41] | [b'1'..=b'9', 0x17, 0x72])),
-            // `m` and two NULs are in many a text; a dictionary that is a power of 2 and a plausible size rarely follow.
-            Packing::Lzma if bytes.starts_with(OPENWRT) => {
+            // The block's own magic follows: pi, or the square root of pi for an empty stream.
+            KernelCompression::Bzip2 => {
+                matches!(bytes.get(3..6), Some([b'1'..=b'9', 0x31, 0x41] | [b'1'..=b'9', 0x17, 0x72]))
+            }
+            // `m` and two NUL bytes are common; a dictionary size that is a power of 2 and a plausible size rarely follow.
+            KernelCompression::Lzma if bytes.starts_with(OPENWRT) => {
                 let is_size = |size: &[u8]| match size {
                     [_, size @ .., 0, 0, 0, 0] => *size != [0; 3],
                     size => *size == [0xff; 8],
@@ -79,14 +82,14 @@ impl Packing {
                 let dictionary = bytes.get(3..5).map(|bytes| Endian::Little.number(bytes));
                 dictionary.is_some_and(u64::is_power_of_two) && bytes.get(5..13).is_some_and(is_size)
             }
-            // The size: not known, or one that fits 32 bits.
-            Packing::Lzma => matches!(bytes.get(5..13), Some([0xff, ..] | [_, _, _, _, 0, 0, 0, 0])),
+            // The size: unknown, or at most 32 bits.
+            KernelCompression::Lzma => matches!(bytes.get(5..13), Some([0xff, ..] | [_, _, _, _, 0, 0, 0, 0])),
             _ => true,
         };
         plausible.then_some(*packing)
     }
 
-    /// The places in these bytes that begin as something packed does.
+    /// The offsets in these bytes at which a compressed stream may begin.
     pub(super) fn places(bytes: &[u8]) -> impl Iterator<Item = usize> {
         let search = AhoCorasick::new(MAGICS.map(|(magic, _)| magic)).ok();
         let mut from = 0;
@@ -95,7 +98,7 @@ impl Packing {
                 let found = search.as_ref()?.find(bytes.get(from..)?)?;
                 let at = from + found.start();
                 from = at + 1;
-                if Packing::of(bytes.get(at..)?).is_some() {
+                if KernelCompression::of(bytes.get(at..)?).is_some() {
                     return Some(at);
                 }
             }
@@ -104,50 +107,49 @@ impl Packing {
 
     fn name(self) -> &'static str {
         match self {
-            Packing::Gzip => "gzip",
-            Packing::Bzip2 => "bzip2",
-            Packing::Lzma => "lzma",
-            Packing::Xz => "xz",
-            Packing::Lzo => "lzo",
-            Packing::Lz4 | Packing::Lz4Frame => "lz4",
-            Packing::Zstd => "zstd",
+            KernelCompression::Gzip => "gzip",
+            KernelCompression::Bzip2 => "bzip2",
+            KernelCompression::Lzma => "lzma",
+            KernelCompression::Xz => "xz",
+            KernelCompression::Lzo => "lzo",
+            KernelCompression::Lz4 | KernelCompression::Lz4Frame => "lz4",
+            KernelCompression::Zstd => "zstd",
         }
     }
 
-    /// Unpacks the stream at the start of `packed` to at most `max` bytes. `size` is how many they are to be, where that
-    /// is told.
+    /// Decompresses the stream at the start of `packed` to at most `max` bytes. `size` is the expected size, if it is known.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut, damaged, or of another size;
+    /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut short, damaged, or of another size;
     /// [`ErrorKind::TooLarge`] beyond the limit.
-    pub(super) fn unpack(self, packed: &[u8], max: u64, size: Option<u64>) -> Result<Room<'static>> {
-        let limit = Limit::new(self, packed.len(), max);
+    pub(super) fn unpack(self, packed: &[u8], max: u64, size: Option<u64>) -> Result<ImageBytes<'static>> {
+        let limit = SizeLimits::new(self, packed.len(), max);
         if let Some(size) = size {
             limit.allows(size)?;
         }
         let out = match self {
-            Packing::Lz4 => self.lz4(packed, &limit, size)?,
-            Packing::Lzo => lzo::unpack(packed, |size| limit.allows(size))?.into(),
-            Packing::Zstd if size.is_some() => self.zstd(packed, &limit, size.unwrap_or_default())?,
+            KernelCompression::Lz4 => self.lz4(packed, &limit, size)?,
+            KernelCompression::Lzo => lzo::unpack(packed, |size| limit.allows(size))?.into(),
+            KernelCompression::Zstd if size.is_some() => self.zstd(packed, &limit, size.unwrap_or_default())?,
             _ => self.drain(packed, &limit, size)?.into(),
         };
         match size {
             Some(size) if size != out.len() as u64 => {
                 let word = if (out.len() as u64) < size { "fewer" } else { "more" };
-                let what = format!("its {} stream holds {word} bytes than the {size} that are announced", self.name());
+                let what = format!("its {} stream holds {word} bytes than the {size} that were announced", self.name());
                 Err(Error::new(ErrorKind::Malformed, what))
             }
             _ => Ok(out),
         }
     }
 
-    /// The first bytes of what is packed, as many as a kind of image is told by; fewer if it is damaged.
+    /// The first decompressed bytes, as many as are needed to recognise a format; fewer if the stream is damaged.
     pub(super) fn peek(self, packed: &[u8]) -> Vec<u8> {
         const ENOUGH: u64 = 0x10010;
         let mut start = Vec::new();
         match self {
-            Packing::Lz4 | Packing::Lzo => {
+            KernelCompression::Lz4 | KernelCompression::Lzo => {
                 // One block is enough, and 16 MiB of what is packed hold one.
                 let some = packed.get(..16 << 20).unwrap_or(packed);
                 let unpacked = self.unpack(some, ALWAYS_PLAUSIBLE, None);
@@ -167,21 +169,21 @@ impl Packing {
             Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream?)))
         };
         match self {
-            Packing::Gzip => Ok(Box::new(flate2::bufread::GzDecoder::new(packed))),
-            Packing::Bzip2 => Ok(Box::new(bzip2::bufread::BzDecoder::new(packed))),
-            Packing::Xz => lzma(Stream::new_stream_decoder(DICTIONARY, 0)),
-            Packing::Lzma => lzma(Stream::new_lzma_decoder(DICTIONARY)),
-            Packing::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame())),
-            Packing::Lz4Frame => Ok(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
-            Packing::Lzo | Packing::Lz4 => Err(io::ErrorKind::Unsupported.into()),
+            KernelCompression::Gzip => Ok(Box::new(flate2::bufread::GzDecoder::new(packed))),
+            KernelCompression::Bzip2 => Ok(Box::new(bzip2::bufread::BzDecoder::new(packed))),
+            KernelCompression::Xz => lzma(Stream::new_stream_decoder(DICTIONARY, 0)),
+            KernelCompression::Lzma => lzma(Stream::new_lzma_decoder(DICTIONARY)),
+            KernelCompression::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame())),
+            KernelCompression::Lz4Frame => Ok(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
+            KernelCompression::Lzo | KernelCompression::Lz4 => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    fn drain(self, packed: &[u8], limit: &Limit, size: Option<u64>) -> Result<Vec<u8>> {
+    fn drain(self, packed: &[u8], limit: &SizeLimits, size: Option<u64>) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         limit.reserve(&mut out, size.unwrap_or(packed.len() as u64))?;
         let reader = self.reader(packed).map_err(|e| self.damaged(&e))?;
-        // One byte more than there should be tells that there are more.
+        // Reading one byte more detects a longer stream.
         let most = size.unwrap_or(limit.most).saturating_add(1);
         let read = reader.take(most).read_to_end(&mut out);
         read.map_err(|e| self.damaged(&e))?;
@@ -189,8 +191,8 @@ impl Packing {
         Ok(out)
     }
 
-    /// At once into its place, since the size is known.
-    fn zstd(self, packed: &[u8], limit: &Limit, size: u64) -> Result<Room<'static>> {
+    /// Decompresses directly into the result, since the size is known.
+    fn zstd(self, packed: &[u8], limit: &SizeLimits, size: u64) -> Result<ImageBytes<'static>> {
         let damaged = |_| self.damaged(&io::ErrorKind::InvalidData.into());
         let length = zstd::zstd_safe::find_frame_compressed_size(packed).map_err(damaged)?;
         let frame = packed.get(..length).unwrap_or(packed);
@@ -201,17 +203,18 @@ impl Packing {
         Ok(out)
     }
 
-    /// Blocks, each behind its packed size in four bytes; the magic may come again between them (lib/decompress_unlz4.c).
-    fn lz4(self, packed: &[u8], limit: &Limit, size: Option<u64>) -> Result<Room<'static>> {
+    /// Blocks, each preceded by its compressed size in four bytes; the magic may be repeated between them
+    /// (lib/decompress_unlz4.c).
+    fn lz4(self, packed: &[u8], limit: &SizeLimits, size: Option<u64>) -> Result<ImageBytes<'static>> {
         let damaged = || self.damaged(&io::ErrorKind::InvalidData.into());
         let cut = || self.damaged(&io::ErrorKind::UnexpectedEof.into());
         let strict = size.is_some();
         let blocks = lz4_blocks(packed, strict, limit.most.div_ceil(LZ4_BLOCK as u64)).ok_or_else(cut)?;
-        let room = blocks.len().saturating_mul(LZ4_BLOCK);
-        let room = size.map_or(room, |size| usize::try_from(size).unwrap_or(room).min(room));
-        let mut out = limit.zeros(room as u64)?;
+        let space = blocks.len().saturating_mul(LZ4_BLOCK);
+        let space = size.map_or(space, |size| usize::try_from(size).unwrap_or(space).min(space));
+        let mut out = limit.zeros(space as u64)?;
         let places = out.chunks_mut(LZ4_BLOCK);
-        // Blocks know nothing of each other, and this is the fastest way of packing: more cores tell.
+        // Blocks are independent, and this format is the fastest, so more cores help.
         let work = Mutex::new(blocks.iter().zip(places).enumerate());
         let unpacked = Mutex::new(vec![None; blocks.len()]);
         let next = || work.lock().ok().and_then(|mut work| work.next());
@@ -225,12 +228,12 @@ impl Packing {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(blocks.len()).min(4);
         std::thread::scope(|scope| {
-            // A thread that can't be had is not needed: the work is done by the others, by this one at least.
+            // A thread that cannot be spawned is not needed: at least this one does the work.
             (1..cores).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, worker)));
             worker();
         });
         let lengths = unpacked.into_inner().unwrap_or_default();
-        // The last block is the first that is not full. Behind it is nothing, or nothing of the stream.
+        // The last block is the first that is not full. The stream ends after it.
         let whole = lengths.iter().take_while(|length| **length == Some(LZ4_BLOCK)).count();
         let last = lengths.get(whole).copied();
         let is_end =
@@ -255,22 +258,22 @@ impl Packing {
     }
 }
 
-/// How large something may become.
-struct Limit {
-    packing: Packing,
+/// The limits for a decompressed size.
+struct SizeLimits {
+    packing: KernelCompression,
     packed: usize,
     max: u64,
-    /// The smaller of the limit that was set, and what is plausible.
+    /// The smaller of the given limit and the plausible size.
     most: u64,
 }
 
-impl Limit {
-    fn new(packing: Packing, packed: usize, max: u64) -> Self {
+impl SizeLimits {
+    fn new(packing: KernelCompression, packed: usize, max: u64) -> Self {
         let plausible = (packed as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE);
-        Limit { packing, packed, max, most: max.min(plausible) }
+        SizeLimits { packing, packed, max, most: max.min(plausible) }
     }
 
-    /// An error for a size beyond the limit.
+    /// Fails for a size beyond the limit.
     fn allows(&self, size: u64) -> Result<()> {
         let name = self.packing.name();
         if size > self.max {
@@ -285,10 +288,10 @@ impl Limit {
         Ok(())
     }
 
-    /// As many zeros, without touching them.
-    fn zeros(&self, size: u64) -> Result<Room<'static>> {
+    /// This many zero bytes, without touching them.
+    fn zeros(&self, size: u64) -> Result<ImageBytes<'static>> {
         let size = usize::try_from(size.min(self.most.saturating_add(1)));
-        Room::of(size.unwrap_or(usize::MAX))
+        ImageBytes::of(size.unwrap_or(usize::MAX))
     }
 
     fn reserve(&self, out: &mut Vec<u8>, more: u64) -> Result<()> {
@@ -298,8 +301,8 @@ impl Limit {
     }
 }
 
-/// The packed blocks of an lz4 stream, up to a number. `None` if a block is cut: where the size is told (`strict`), all
-/// bytes must be blocks, else what is no block is no more of the stream.
+/// The compressed blocks of an lz4 stream, at most `most`. `None` if a block is cut short: if the size is known (`strict`),
+/// all bytes must be blocks; else the stream ends at the first bytes that are not a block.
 fn lz4_blocks(packed: &[u8], strict: bool, most: u64) -> Option<Vec<&[u8]>> {
     let mut blocks = Vec::new();
     let mut rest = packed;

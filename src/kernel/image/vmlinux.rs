@@ -1,7 +1,7 @@
-//! The ELF file that a kernel's build ends with, `vmlinux`: its sections, without more.
+//! The sections of `vmlinux`, the ELF file that a kernel's build links.
 //!
-//! It is an executable, so the reader of modules ([`crate::module::elf`]) has no use for it. What it says of its
-//! sections is checked here once: the rest takes ranges for granted.
+//! It is an executable, so the reader of modules ([`crate::module::elf`]) does not read it. Its section headers are checked
+//! here once; the other files rely on valid ranges.
 
 use object::Endianness;
 use object::elf::{self as raw, FileHeader32, FileHeader64};
@@ -21,20 +21,20 @@ pub(super) struct Vmlinux<'d> {
     pub(super) endian: Endian,
     /// `e_machine`.
     pub(super) machine: u16,
-    sections: Vec<Section<'d>>,
+    sections: Vec<VmlinuxSection<'d>>,
 }
 
 /// A section that has bytes in the file.
-pub(super) struct Section<'d> {
+pub(super) struct VmlinuxSection<'d> {
     name: &'d [u8],
-    /// Where the running kernel has it, before it moves itself elsewhere (KASLR).
+    /// Its address in the running kernel, before KASLR.
     pub(super) address: u64,
     /// Its bytes.
     pub(super) bytes: &'d [u8],
 }
 
-impl<'d> Section<'d> {
-    /// Its bytes from an address on; `None` if the address is not in it.
+impl<'d> VmlinuxSection<'d> {
+    /// Its bytes from an address on; `None` if the section does not contain the address.
     pub(super) fn at(&self, address: u64) -> Option<&'d [u8]> {
         let offset = usize::try_from(address.checked_sub(self.address)?).ok()?;
         self.bytes.get(offset..).filter(|rest| !rest.is_empty())
@@ -46,8 +46,8 @@ impl<'d> Vmlinux<'d> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an ELF file that is no executable, [`ErrorKind::Truncated`] or
-    /// [`ErrorKind::Malformed`] if its headers name what is not there.
+    /// [`ErrorKind::NotFound`] for an ELF file that is not an executable, [`ErrorKind::Truncated`] or
+    /// [`ErrorKind::Malformed`] if its headers contradict the file.
     pub(super) fn read(bytes: &'d [u8]) -> Result<Self> {
         match bytes.get(4) {
             Some(1) => read::<FileHeader32<Endianness>>(bytes, Class::Elf32),
@@ -63,7 +63,7 @@ impl<'d> Vmlinux<'d> {
     }
 
     /// The first section of a name.
-    pub(super) fn section(&self, name: &str) -> Option<&Section<'d>> {
+    pub(super) fn section(&self, name: &str) -> Option<&VmlinuxSection<'d>> {
         self.sections.iter().find(|section| section.name == name.as_bytes())
     }
 }
@@ -96,9 +96,9 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
         let name = section.name(endianness, names);
         let name = name.map_err(|_| malformed(format!("ELF section {index} has no valid name")))?;
         let content = section.data(endianness, bytes).map_err(|_| {
-            truncated(&format!("section {} lies beyond the end: is it cut short?", escape::bytes_for_eyes(name)))
+            truncated(&format!("section {} is beyond the end: is it cut short?", escape::bytes_for_eyes(name)))
         })?;
-        sections.push(Section { name, address: section.sh_addr(endianness).into(), bytes: content });
+        sections.push(VmlinuxSection { name, address: section.sh_addr(endianness).into(), bytes: content });
     }
     let endian = match endianness {
         Endianness::Little => Endian::Little,

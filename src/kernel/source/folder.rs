@@ -1,7 +1,7 @@
-//! What a folder holds of a kernel: a root file system, an unpacked package, a module tree, a build tree.
+//! The kernel in a folder: a root file system, an unpacked package, a module tree, a build tree.
 //!
-//! Only the places that [`crate::kernel::place`] knows are looked at: a root file system is not searched. Links are not
-//! followed, but for the folder itself: `build` and `source` of a module tree lead to other places.
+//! Only the places that [`crate::kernel::place`] knows are read: a root file system is not searched. Links are not followed,
+//! except for the folder itself: `build` and `source` of a module tree lead to other places.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -23,10 +23,10 @@ use crate::kernel::{cached, gather};
 use crate::module::{is_module_name, name_of_file};
 use crate::walk::{Scope, Walk};
 
-/// How deep modules lie in a tree, at most.
+/// The greatest depth of modules in a tree.
 const DEPTH: usize = 24;
 
-/// How many entries a tree may have: a kernel's source has 90,000 files.
+/// The most entries of a tree: a kernel's source has 90,000 files.
 const MOST: usize = 1 << 20;
 
 /// A folder.
@@ -58,7 +58,7 @@ pub(in crate::kernel) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> 
         if let Some(release) = release_of(&folder) {
             facts.learn_release_of_folder(&release);
         }
-        // An empty one tells nothing.
+        // An empty tree yields no facts.
         if facts.tree.is_some() {
             bundle.add_tree(group, facts);
         }
@@ -114,15 +114,15 @@ pub(in crate::kernel) fn tree_modules(
     Ok(())
 }
 
-/// What lies in a folder, by its places alone.
+/// The files in a folder, by their places.
 struct FolderContents {
-    /// All but modules and the lists of built-in ones.
+    /// All files except for modules and the lists of built-in modules.
     files: Vec<(FileRole, KernelGroup, PathBuf)>,
     /// The module trees.
     trees: Vec<(KernelGroup, PathBuf)>,
 }
 
-/// Looks for what [`crate::kernel::place`] knows.
+/// Finds the files at the places that [`crate::kernel::place`] knows.
 ///
 /// # Errors
 ///
@@ -149,13 +149,13 @@ fn survey(folder: &Path) -> Result<FolderContents> {
     if !is_root {
         must_be_one_tree(folder)?;
         let group = KernelGroup::Folder(String::new());
-        files.extend(beside(folder).into_iter().map(|(role, file)| (role, group.clone(), file)));
+        files.extend(next_to(folder).into_iter().map(|(role, file)| (role, group.clone(), file)));
         trees.push((group, folder.to_owned()));
     }
     Ok(FolderContents { files, trees })
 }
 
-/// What a module tree of a root file system holds beside modules.
+/// The files of a module tree of a root file system that are not modules.
 fn tree_others(tree: &Path) -> Vec<(FileRole, PathBuf)> {
     let names = names_in(tree).into_iter();
     let other = |name: String| {
@@ -165,13 +165,13 @@ fn tree_others(tree: &Path) -> Vec<(FileRole, PathBuf)> {
     names.filter_map(other).chain(in_build(tree)).collect()
 }
 
-/// The exports in the `build` of a module tree, if that is no link.
+/// The exports in the `build` of a module tree, if that is not a link.
 fn in_build(tree: &Path) -> Option<(FileRole, PathBuf)> {
     let is_folder = tree.join("build").symlink_metadata().is_ok_and(|meta| meta.is_dir());
     is_folder.then(|| (FileRole::Symvers, tree.join(place::IN_BUILD)))
 }
 
-/// The files with the exports of a kernel in a root file system, as far as they lie in `/boot` and in its module trees.
+/// The files with the exports of a kernel in `/boot` and the module trees of a root file system.
 pub(in crate::kernel) fn symvers(root: &Path, release: &str, trees: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     let of_release = |name: &String| place::in_boot(name) == Some((FileRole::Symvers, release));
     let in_boot = names_in(&root.join("boot")).into_iter().filter(of_release).map(|name| root.join("boot").join(name));
@@ -179,7 +179,7 @@ pub(in crate::kernel) fn symvers(root: &Path, release: &str, trees: impl Iterato
     in_boot.chain(in_trees.map(|(_, file)| file)).filter(|file| is_there(file)).collect()
 }
 
-/// The module trees of a root file system. Where `/lib` is a link to `/usr/lib`, both are one.
+/// The module trees of a root file system. If `/lib` is a link to `/usr/lib`, both are one.
 fn module_trees(root: &Path) -> Vec<(KernelGroup, PathBuf)> {
     let mut trees: Vec<(KernelGroup, PathBuf)> = Vec::new();
     for modules in ["lib/modules", "usr/lib/modules"] {
@@ -187,7 +187,7 @@ fn module_trees(root: &Path) -> Vec<(KernelGroup, PathBuf)> {
         for release in names_in(&modules) {
             let tree = modules.join(&release);
             let is_known = |(_, known): &(KernelGroup, PathBuf)| known.canonicalize().ok() == tree.canonicalize().ok();
-            // What headers leave behind is a folder with two links.
+            // Removed headers leave a folder with two links.
             let holds = |name: &String| !matches!(name.as_str(), "build" | "source");
             if names_in(&tree).iter().any(holds) && !trees.iter().any(is_known) {
                 trees.push((KernelGroup::Release(release), tree));
@@ -204,8 +204,8 @@ fn release_of(tree: &Path) -> Option<String> {
     Some(tree.file_name()?.to_str()?.to_owned())
 }
 
-/// What lies in `boot` for a module tree that was named by itself.
-fn beside(tree: &Path) -> Vec<(FileRole, PathBuf)> {
+/// The files in `boot` for a module tree that was named without its root.
+fn next_to(tree: &Path) -> Vec<(FileRole, PathBuf)> {
     let Ok(tree) = tree.canonicalize() else { return Vec::new() };
     let Some(release) = release_of(&tree) else { return Vec::new() };
     let Some(lib) = tree.parent().and_then(Path::parent) else { return Vec::new() };
@@ -224,12 +224,12 @@ fn beside(tree: &Path) -> Vec<(FileRole, PathBuf)> {
     found
 }
 
-/// The paths of the files in a folder of the bundle.
+/// The paths of the files in a folder, relative to the root.
 fn files_in(root: &Path, folder: &str) -> Vec<String> {
     names_in(&root.join(folder)).into_iter().map(|name| format!("{folder}/{name}")).collect()
 }
 
-/// The files that a build tree has at known places, as paths in the bundle.
+/// The files of a build tree at known places, relative to the root.
 fn build_files(root: &Path, folder: &str) -> Vec<String> {
     let mut paths: Vec<String> =
         names_in(&root.join(folder)).into_iter().map(|name| format!("{folder}{name}")).collect();
@@ -242,7 +242,7 @@ fn build_files(root: &Path, folder: &str) -> Vec<String> {
     paths.into_iter().filter(is_other).collect()
 }
 
-/// The names in a folder, sorted; none where it can't be read, and none that is not UTF-8.
+/// The UTF-8 names in a folder, sorted; none if it cannot be read.
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MOST).collect();
@@ -250,12 +250,12 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Is it a file with something in it? A link is none, since what it leads to has its own place.
+/// Is it a regular file that is not empty? The target of a link has a place of its own.
 fn is_there(file: &Path) -> bool {
     file.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0)
 }
 
-/// Adds a file that is there.
+/// Adds a file, if it exists.
 fn add_file(bundle: &mut Bundle, role: FileRole, group: KernelGroup, file: &Path, lookup: &Lookup) -> Result<()> {
     if !is_there(file) {
         return Ok(());
@@ -265,7 +265,7 @@ fn add_file(bundle: &mut Bundle, role: FileRole, group: KernelGroup, file: &Path
         match cached::image(&source, file, lookup) {
             Ok(facts) => bundle.add_image(group, facts),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            // On some systems only root reads the image; what lies beside it tells much without it.
+            // On some systems only root can read the image; the files next to it yield many facts without it.
             Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => {
                 let notes = vec![Note::Unreadable(error.on(file).to_string())];
                 bundle.add_image(group, Facts { notes, ..Facts::default() });
@@ -277,7 +277,7 @@ fn add_file(bundle: &mut Bundle, role: FileRole, group: KernelGroup, file: &Path
     bundle.add(role, group, &source, read(file, lookup.max_size)?).map_err(|e| e.on(file))
 }
 
-/// The whole of a small file.
+/// All bytes of a small file.
 pub(in crate::kernel) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).map_err(|e| Error::io("opening", e).on(path))?;
     let mut bytes = Vec::new();
@@ -291,7 +291,7 @@ pub(in crate::kernel) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// A folder of module trees, as /lib/modules is, holds as many kernels.
+/// Fails for a folder of several module trees, as /lib/modules is: it has several kernels.
 fn must_be_one_tree(folder: &Path) -> Result<()> {
     let is_tree = |name: &String| folder.join(name).join("kernel").is_dir();
     let trees: Vec<String> = names_in(folder).into_iter().filter(is_tree).collect();
@@ -302,7 +302,7 @@ fn must_be_one_tree(folder: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::Ambiguous, what).hint("name one of these folders").on(folder))
 }
 
-/// The facts of a module tree; none where there is no module and no list of built-in ones.
+/// The facts of a module tree; none without any module or list of built-in modules.
 pub(in crate::kernel) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
     let files = tree_files(folder);
     if files.is_empty() {
@@ -318,7 +318,7 @@ pub(in crate::kernel) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
         let lists = gather::ModuleLists {
             built_in: gather::built_in(list.as_deref(), modinfo.as_deref()),
-            // What was built and is not here is in the first alone; trees without it have the second.
+            // Only the first has modules that were built and are not here; trees without it have the second.
             names: ["modules.order", "modules.dep"].iter().find_map(|list| gather::names_in(&index(list)?)),
         };
         let is_module = |file: &&PathBuf| file.to_str().is_some_and(is_module_name);
@@ -327,7 +327,7 @@ pub(in crate::kernel) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
     })
 }
 
-/// Is it a file that the reader of a module tree leaves alone?
+/// Is it a file that the reader of a module tree does not read?
 fn is_other(role: FileRole) -> bool {
     !matches!(role, FileRole::Module | FileRole::BuiltIn | FileRole::BuiltInModinfo | FileRole::Order)
 }

@@ -1,7 +1,7 @@
-//! The running kernel: what it tells itself, its module tree, and its image in /boot. Nothing here writes.
+//! The running kernel: /proc and /sys, its module tree, and its image in /boot. Nothing here writes.
 //!
-//! What it was booted from may have been replaced since, by an update that kept the release: an image counts only if its
-//! version line is the running kernel's.
+//! An update that kept the release may have replaced the image since the boot: an image is used only if its version line is
+//! that of the running kernel.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,7 +18,7 @@ use crate::kernel::place::{FileRole, KernelGroup};
 use crate::kernel::source::{KernelSource, folder};
 use crate::kernel::{cached, config, packed, symvers, system_map};
 
-/// The most that is read of a file of /proc or /sys.
+/// The most bytes that are read of a file of /proc or /sys.
 const MOST: u64 = 256 << 20;
 
 /// The kernel that runs below a root folder.
@@ -43,11 +43,11 @@ impl KernelSource for RunningSystem<'_> {
     }
 }
 
-/// The facts of the kernel that runs, as far as its user may know them. `root` is `/`, or a made-up one.
+/// The facts of the running kernel that this user may read. `root` is `/`, or a test's folder.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] if nothing tells its version magic, [`ErrorKind::Malformed`] if what tells it is another
+/// [`ErrorKind::NotFound`] if no source has its version magic, [`ErrorKind::Malformed`] if the version magic found is another
 /// kernel's.
 pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     let release = release(root);
@@ -81,7 +81,7 @@ pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
             facts = merge(facts, map.unwrap_or_default());
         }
         for file in folder::symvers(root, &release, trees(root, &release).take(1)) {
-            // Larger than any, or gone by now: nothing depends on it.
+            // A file that is too large or gone by now is skipped.
             let Ok(bytes) = folder::read(&file, lookup.max_size) else { continue };
             facts = merge(facts, symvers::read(&bytes, &Origin::File(file), lookup.max_size));
         }
@@ -95,12 +95,12 @@ pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
         if facts.messages.is_some() || facts.stripped.is_some() || has_no_modules {
             return Ok(facts);
         }
-        let what = format!("the running kernel ({release}) has no module or image here that tells its version magic");
+        let what = format!("the running kernel ({release}) has no module or image here with its version magic");
         let hint = "name it by vermagic:STRING, or by a module of that kernel";
         return Err(Error::new(ErrorKind::NotFound, what).hint(hint).on("running"));
     };
     let says = vermagic.value.release().map(|token| token.text.clone()).unwrap_or_default();
-    // The image that runs has its own string, which may be a constant; modules may be another kernel's.
+    // The running image has its own string, which may be a constant; modules may be another kernel's.
     if says != release && !is_of_image {
         let what = format!("{} says {says}, but the running kernel is {release}", vermagic.source);
         return Err(Error::new(ErrorKind::Malformed, what).hint("name the kernel by vermagic:STRING").on("running"));
@@ -108,11 +108,11 @@ pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
     Ok(facts)
 }
 
-/// Adds the running kernel's image and modules, as far as they are wanted.
+/// Adds the running kernel's image and its wanted modules.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Io`] for what is there, and can't be read.
+/// [`ErrorKind::Io`] for a file that exists and cannot be read.
 pub(in crate::kernel) fn files(root: &Path, found: &mut FileSink, lookup: &Lookup) -> Result<()> {
     let release = release(root);
     let banner = text(root, "proc/version");
@@ -124,7 +124,7 @@ pub(in crate::kernel) fn files(root: &Path, found: &mut FileSink, lookup: &Looku
             Ok(theirs) if is_running(banner.as_deref(), &theirs) => {
                 found.add(FileRole::Image, &group, &path, folder::read(&image, lookup.max_size)?);
             }
-            // On some systems only root reads the image.
+            // On some systems only root can read the image.
             Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => return Err(error.on(image)),
             Ok(_) | Err(_) => {}
         }
@@ -140,23 +140,23 @@ fn proc(path: &str) -> Origin {
 /// The running kernel's release.
 fn release(root: &Path) -> String {
     text(root, "proc/sys/kernel/osrelease").unwrap_or_else(|| {
-        // Without /proc there is uname(2), which tells the same.
+        // Without /proc, uname(2) has the same.
         rustix::system::uname().release().to_string_lossy().into_owned()
     })
 }
 
-/// Where its image is in `/boot`, if it is there.
+/// The possible paths of its image in `/boot`.
 fn images(root: &Path, release: &str) -> [PathBuf; 2] {
     ["boot/vmlinuz-", "boot/vmlinux-"].map(|start| root.join(format!("{start}{release}")))
 }
 
-/// The folders with its modules, of which the first counts.
+/// The folders with its modules; the first is used.
 fn trees(root: &Path, release: &str) -> impl Iterator<Item = PathBuf> {
     let trees = ["lib/modules", "usr/lib/modules"].map(|modules| root.join(modules).join(release));
     trees.into_iter().filter(|tree| tree.is_dir())
 }
 
-/// What an image tells beyond that, if it is there, can be read, and is the running one.
+/// Adds the facts of an image, if it exists, can be read, and is the running one.
 fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
     match cached::image(&Origin::File(image.to_owned()), image, lookup) {
         Ok(theirs) if is_running(facts.banner.as_ref().map(|banner| banner.value.as_str()), &theirs) => {
@@ -166,13 +166,13 @@ fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
     }
 }
 
-/// Has the image the running kernel's version line? Where one of both is not known, it counts.
+/// Has the image the running kernel's version line? If one of both is not known, it is taken for the running one.
 fn is_running(banner: Option<&str>, image: &Facts) -> bool {
     let theirs = image.banner.as_ref().map(|banner| banner.value.trim_end());
     banner.zip(theirs).is_none_or(|(ours, theirs)| ours.trim_end() == theirs)
 }
 
-/// A file of /proc or /sys; these have no size to tell.
+/// The bytes of a file of /proc or /sys, which have no size in their metadata.
 fn bytes(root: &Path, path: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(root.join(path)).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
@@ -186,7 +186,7 @@ fn text(root: &Path, path: &str) -> Option<String> {
 fn policy(root: &Path) -> Policy {
     let text = |path: &str| text(root, path);
     let is_on = |text: String| matches!(text.as_str(), "Y" | "1");
-    // The last one counts, as for every parameter (kernel/params.c).
+    // The last one is used, as for every parameter (kernel/params.c).
     let blacklist = text("proc/cmdline").and_then(|line| {
         let mut words = line.split_ascii_whitespace().filter_map(|word| word.strip_prefix("module_blacklist="));
         words.next_back().map(|names| names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
@@ -196,7 +196,7 @@ fn policy(root: &Path) -> Policy {
     loaded.sort();
     Policy {
         sig_enforce: text("sys/module/module/parameters/sig_enforce").map(is_on),
-        // Of all levels the one in brackets is on (security/lockdown/lockdown.c).
+        // The current level is in brackets (security/lockdown/lockdown.c).
         locked_down: text("sys/kernel/security/lockdown").map(|levels| !levels.contains("[none]")),
         modules_disabled: text("proc/sys/kernel/modules_disabled").map(is_on),
         blacklist: blacklist.unwrap_or_default(),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_tells_itself_and_what_its_modules_tell() {
+    fn facts_come_from_the_running_system_and_its_modules() {
         let root = machine("6.1.0-47-amd64");
         let facts = facts(root.path(), &LOOKUP).unwrap();
         assert_eq!(facts.vermagic.unwrap().value.as_bytes(), b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn where_its_image_tells_nothing_packed_exports_do() {
+    fn compressed_exports_are_used_without_an_image() {
         let root = machine("6.1.0-47-amd64");
         let text = b"0x00000001\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n";
         let packed = zstd::encode_all(text.as_slice(), 3).unwrap();
@@ -257,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn modules_of_another_kernel_are_no_answer() {
+    fn modules_of_another_kernel_are_an_error() {
         let root = machine("6.1.0-48-amd64");
         let error = facts(root.path(), &LOOKUP).unwrap_err();
         assert!(error.to_string().contains("says 6.1.0-47-amd64, but the running kernel is 6.1.0-48-amd64"), "{error}");
     }
 
     #[test]
-    fn the_image_that_runs_may_have_a_constant_version_magic() {
+    fn the_running_image_may_have_a_constant_version_magic() {
         let root = machine("6.1.0-1-kmodlab");
         let mut image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64").to_vec();
         let at = memchr::memmem::find(&image, b"6.1.0-1-kmodlab SMP").unwrap();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_loads_no_modules_tells_the_rest() {
+    fn a_kernel_that_loads_no_modules_has_its_other_facts() {
         let root = machine("6.1.0-47-amd64");
         fs::remove_dir_all(root.path().join("lib")).unwrap();
         fs::write(root.path().join("boot/config-6.1.0-47-amd64"), "CONFIG_SMP=y\n").unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_was_replaced_since_tells_nothing() {
+    fn an_image_that_was_replaced_since_the_boot_is_not_used() {
         let root = machine("6.1.0-47-amd64");
         let image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64");
         fs::write(root.path().join("boot/vmlinuz-6.1.0-47-amd64"), image).unwrap();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn without_modules_and_image_nothing_tells_the_version_magic() {
+    fn without_modules_and_image_there_is_no_version_magic() {
         let root = machine("6.1.0-47-amd64");
         fs::remove_dir_all(root.path().join("lib")).unwrap();
         assert_eq!(facts(root.path(), &LOOKUP).unwrap_err().kind(), ErrorKind::NotFound);

@@ -147,7 +147,7 @@ fn what_is_no_list_of_exports_is_left_out_and_noted() {
     let module = own("b", &[LAYOUT]).bytes().unwrap();
     for (bytes, why) in [
         (xz(b"<html>not found</html>\n").unwrap(), "no line in it is one of a Module.symvers"),
-        (xz(&module).unwrap(), "an ELF file, and no text"),
+        (xz(&module).unwrap(), "an ELF file, not a text"),
         (module, "no line in it is one of a Module.symvers"),
     ] {
         let [of_root, of_tree] = kernels(&tree_with("lib/modules/6.1.99-demo/symvers.xz", &bytes));

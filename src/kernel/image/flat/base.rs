@@ -1,5 +1,4 @@
-//! Where a flat image is in memory, as far as its exports need it: the strings of a kernel's exports begin with the one
-//! that the lowest pointer points to.
+//! Locates the strings of a flat image's exports: the first one is the target of the lowest pointer.
 
 use crate::kernel::image::exports::LONGEST_NAME;
 use crate::kernel::image::flat::layout::{Budget, FlatImage};
@@ -8,21 +7,21 @@ use crate::kernel::image::flat::layout::{Budget, FlatImage};
 pub(super) struct Strings<'b> {
     /// From the first string on, to the end of the image.
     bytes: &'b [u8],
-    /// What the members of an entry that mean the first of these bytes point to.
+    /// The target of a member that points to the first of these bytes.
     first: u64,
 }
 
 impl<'b> Strings<'b> {
-    /// The strings at a place in the image, if names that these members point to can be there.
+    /// The strings at an offset in the image, if the names with these targets can be there.
     ///
-    /// Pointers are addresses; the distance from here to the lowest is the base of the image in memory. Distances need no
-    /// base, and then the lowest name has to be here.
+    /// Pointers are addresses; the lowest one less the offset is the base address of the image. Distances need no base, and
+    /// then the lowest name has to be at this offset.
     pub(super) fn at(image: &FlatImage<'b>, at: usize, names: &[u64], budget: &mut Budget) -> Option<Strings<'b>> {
         budget.spend(names.len())?;
         Strings::from(image, at, *names.iter().min()?)
     }
 
-    /// The strings at a place in the image, the first of which is pointed to by this.
+    /// The strings at an offset in the image, of which the first has this target.
     pub(super) fn from(image: &FlatImage<'b>, at: usize, first: u64) -> Option<Strings<'b>> {
         if image.form.relative && first != at as u64 {
             return None;
@@ -31,13 +30,13 @@ impl<'b> Strings<'b> {
         bytes.first().is_some_and(u8::is_ascii_graphic).then_some(Strings { bytes, first })
     }
 
-    /// The string that a member points to.
+    /// The string with this target.
     pub(super) fn text(&self, target: u64) -> Option<&'b [u8]> {
         let text = self.bytes.get(self.offset(target)?..)?;
         text.get(..memchr::memchr(0, text.get(..LONGEST_NAME).unwrap_or(text))?)
     }
 
-    /// The namespace of the entry at a place. Exports of assembly files have none, not even the empty one
+    /// The namespace of the entry at an offset. Exports of assembly files have none, not even the empty one
     /// (include/asm-generic/export.h, up to 6.3), and before 5.4 no export has one.
     pub(super) fn namespace(&self, image: &FlatImage<'_>, at: usize) -> Option<&'b [u8]> {
         let member = at + 2 * image.form.word;
@@ -48,7 +47,7 @@ impl<'b> Strings<'b> {
         }
     }
 
-    /// The string that a member points to, if it is not the end of another.
+    /// The string with this target, if it is not the end of another string.
     pub(super) fn begins(&self, target: u64) -> Option<&'b [u8]> {
         let before = self.offset(target)?.checked_sub(1);
         before.is_none_or(|before| self.bytes.get(before) == Some(&0)).then(|| self.text(target))?
@@ -58,7 +57,7 @@ impl<'b> Strings<'b> {
         usize::try_from(target.checked_sub(self.first)?).ok()
     }
 
-    /// Is each string, from the first to the last that one of these members points to, pointed to from its start?
+    /// Is the start of each string, up to the last one with one of these targets, a target?
     pub(super) fn are_all(&self, used: impl Iterator<Item = u64> + Clone, budget: &mut Budget) -> bool {
         let offsets = used.map(|target| self.offset(target));
         let Some(last) = offsets.clone().max().flatten().filter(|last| *last < self.bytes.len()) else { return false };

@@ -4,13 +4,13 @@ use crate::kernel::architecture::Machine;
 use crate::kernel::image::exports::LONGEST_NAME;
 use crate::module::elf::Endian;
 
-/// Where the bytes of the flat image of a kernel hold what, if they are read in one form.
+/// The bytes of a flat image, read with one layout of entries.
 pub(super) struct FlatImage<'b> {
     pub(super) bytes: &'b [u8],
     pub(super) form: EntryForm,
 }
 
-/// How an entry of a symbol table is laid out: value, name and, from 5.4 on, namespace (`struct kernel_symbol`,
+/// The layout of an entry of a symbol table: value, name and, from 5.4 on, namespace (`struct kernel_symbol`,
 /// include/linux/export.h, 4.4 and 5.3; kernel/module/internal.h, 6.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntryForm {
@@ -24,7 +24,7 @@ pub(super) struct EntryForm {
 }
 
 impl EntryForm {
-    /// The forms that a machine may have; all of them for a machine that is not known.
+    /// The layouts that a machine may have; all of them for an unknown machine.
     pub(super) fn of(machine: Option<Machine>) -> Vec<EntryForm> {
         let all = [3, 2].into_iter().flat_map(|members| {
             [Endian::Little, Endian::Big].into_iter().flat_map(move |endian| {
@@ -51,7 +51,7 @@ impl EntryForm {
 }
 
 impl<'b> FlatImage<'b> {
-    /// The number at a place.
+    /// The number at an offset.
     pub(super) fn number(&self, at: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(self.form.word)?)?;
         Some(match (self.form.endian, bytes) {
@@ -61,8 +61,8 @@ impl<'b> FlatImage<'b> {
         })
     }
 
-    /// What the member at a place points to: an address, or a place in the image if distances are stored. `None` where
-    /// there is no member, and for a distance that leads out of the image at its start.
+    /// The target of the member at an offset: an address, or an offset in the image if distances are stored. `None` beyond the
+    /// end, and for a distance to before the start of the image.
     pub(super) fn target(&self, at: usize) -> Option<u64> {
         let number = self.number(at)?;
         match self.form.relative {
@@ -71,12 +71,12 @@ impl<'b> FlatImage<'b> {
         }
     }
 
-    /// What the name of the entry at a place is pointed to by.
+    /// The target of the name of the entry at an offset.
     pub(super) fn name(&self, at: usize) -> Option<u64> {
         self.target(at + self.form.word)
     }
 
-    /// What points to strings in the entry at a place.
+    /// The targets of the strings of the entry at an offset.
     pub(super) fn strings(&self, at: usize) -> impl Iterator<Item = u64> + Clone {
         let members = (1..self.form.members).map(move |member| at + member * self.form.word);
         let given = members.filter(|member| self.number(*member) != Some(0));
@@ -84,7 +84,7 @@ impl<'b> FlatImage<'b> {
     }
 }
 
-/// Bytes that may still be read more than once, so that an image of nothing but tables costs no more than its size.
+/// How many bytes may still be read again, so that an image that is full of tables costs linear time.
 pub(super) struct Budget(pub(super) usize);
 
 impl Budget {
@@ -94,7 +94,7 @@ impl Budget {
     }
 }
 
-/// What stands between the symbol tables and their strings.
+/// The tables between the symbol tables and their strings.
 pub(super) struct TablesAfter {
     /// Bytes of a CRC, or 0 without symbol versions.
     pub(super) crc: usize,
@@ -102,7 +102,7 @@ pub(super) struct TablesAfter {
 }
 
 impl TablesAfter {
-    /// What can stand there. A CRC was an `unsigned long` up to 4.9 and has had 32 bits since (`__kcrctab`,
+    /// The possible tables. A CRC was an `unsigned long` up to 4.9 and has had 32 bits since (`__kcrctab`,
     /// include/linux/export.h); a flag has 8.
     pub(super) fn of(form: EntryForm) -> Vec<TablesAfter> {
         let all = [(4, false), (0, false), (0, true), (4, true), (8, false)];
@@ -113,7 +113,7 @@ impl TablesAfter {
         all.map(|(crc, flags)| TablesAfter { crc, flags }).into_iter().filter(fits).collect()
     }
 
-    /// Its bytes for so many symbols.
+    /// Their size in bytes for `count` symbols.
     pub(super) fn size(&self, count: usize) -> usize {
         count * (self.crc + usize::from(self.flags))
     }

@@ -1,6 +1,6 @@
-//! Where a table of entries without namespaces begins. What stands before it, pointers to other strings, can look like more
-//! of its entries. But the strings begin where the tables of so many entries end, with the string of the lowest pointer:
-//! from a wrong first entry on, names are none.
+//! Finds the beginning of a table of entries without namespaces. Pointers to other strings before the table can look like more
+//! of its entries. But the strings begin where the tables of this many entries end, with the string of the lowest pointer: with
+//! a wrong first entry the names are invalid.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use crate::kernel::image::flat::base::Strings;
 use crate::kernel::image::flat::layout::{Budget, FlatImage, TablesAfter, is_name};
 use crate::kernel::image::flat::search::FEWEST;
 
-/// How many names are looked at before all are.
+/// How many names are sampled before all are read.
 const SAMPLES: usize = 8;
 
-/// The first entry of the table that ends at the end of this range and has this behind it; the one with the most entries.
+/// The first entry of the longest table that ends at the end of this range and is followed by these tables.
 pub(super) fn start(
     image: &FlatImage<'_>,
     range: Range<usize>,

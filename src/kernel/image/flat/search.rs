@@ -1,16 +1,15 @@
-//! What has the shape of a table of symbols: many entries in a row whose names are near each other. With three members,
-//! many in a row have the same namespace, too, the empty one: as a pointer the same number in each, as a distance one that
-//! falls by the size of an entry.
+//! Finds ranges with the shape of a symbol table: many consecutive entries whose names are near each other. With three members,
+//! many consecutive entries also have the same, empty namespace: as a pointer the same number in each, as a distance a number
+//! that decreases by the size of an entry.
 
 use std::ops::Range;
 
 use crate::kernel::image::flat::layout::FlatImage;
 
-/// How many entries lie between two places that are looked at. A kernel's longest row without a namespace is longer by
-/// far.
+/// The number of entries between two samples. A kernel's longest run without a namespace is much longer.
 const STRIDE: usize = 8;
 
-/// The least entries of a table. Smaller ones are not found.
+/// The fewest entries of a table; smaller tables are not found.
 pub(super) const FEWEST: usize = 2 * STRIDE;
 
 /// How far apart in bytes a kernel's names of symbols can be. 12,000 of them take 250 KB.
@@ -19,10 +18,10 @@ const SPREAD: u64 = 4 << 20;
 /// How far apart in bytes a symbol and its name can be: less than the memory of a kernel.
 const KERNEL: u64 = 256 << 20;
 
-/// How many times over the image may be read to find where tables begin.
+/// How many times the whole image may be read to find the beginnings of tables.
 const MOST_READS: usize = 4;
 
-/// The places of what may be tables, in their order: from the first entry to behind the last.
+/// The ranges that may be tables, in order: from the first entry to the end of the last.
 pub(super) fn tables<'i>(image: &'i FlatImage<'_>) -> impl Iterator<Item = Range<usize>> + 'i {
     let entry = image.form.entry();
     let mut at = 0_usize;
