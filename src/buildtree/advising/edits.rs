@@ -34,7 +34,7 @@ pub struct TextEdits {
 }
 
 /// Makes a file's new contents from the old ones.
-type Edit<'e> = dyn Fn(&[u8]) -> Result<Vec<u8>> + 'e;
+type ContentsOf<'e> = dyn Fn(&[u8]) -> Result<Vec<u8>> + 'e;
 
 impl TextEdits {
     /// The edits that these fixes consist of. Reads the files; nothing is written.
@@ -47,7 +47,7 @@ impl TextEdits {
         let mut files: BTreeMap<PathBuf, FileEdit> = BTreeMap::new();
         let mut remaining = 0;
         for fix in fixes {
-            let (path, edit): (&Path, Box<Edit<'_>>) = match &fix.change {
+            let (path, edit): (&Path, Box<ContentsOf<'_>>) = match &fix.change {
                 TreeChange::Line { place, before, after } => {
                     (&place.file, Box::new(move |bytes| with_line(bytes, place.line, before, after)))
                 }
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn a_line_is_replaced_and_all_else_stays() {
         let makefile = "VERSION = 2\r\nEXTRAVERSION = -1.358custom\r\nNAME = x";
-        let mended = line(makefile, 2, "EXTRAVERSION = -1.358custom", "EXTRAVERSION = -1.358");
-        assert_eq!(mended, "VERSION = 2\r\nEXTRAVERSION = -1.358\r\nNAME = x");
+        let edited = line(makefile, 2, "EXTRAVERSION = -1.358custom", "EXTRAVERSION = -1.358");
+        assert_eq!(edited, "VERSION = 2\r\nEXTRAVERSION = -1.358\r\nNAME = x");
     }
 
     #[test]

@@ -235,10 +235,10 @@ impl FixPlanner<'_> {
         for _ in 0..ROUNDS {
             let prediction = self.draft.prediction()?;
             let Some(own) = &prediction.vermagic else { break };
-            let lacking = tokens_of(self.wanted()).into_iter().filter(|token| !tokens_of(own).contains(token));
+            let missing = tokens_of(self.wanted()).into_iter().filter(|token| !tokens_of(own).contains(token));
             let surplus = tokens_of(own).into_iter().filter(|token| !tokens_of(self.wanted()).contains(token));
             let by_lack =
-                lacking.filter_map(|token| lead_to(&prediction.others, &token).map(|needs| (token, needs, true)));
+                missing.filter_map(|token| lead_to(&prediction.others, &token).map(|needs| (token, needs, true)));
             let by_surplus = surplus
                 .filter_map(|token| lead_away(&prediction, &token, self.wanted()).map(|needs| (token, needs, false)));
             // An option that was changed is not changed back: then no option leads to the kernel's vermagic.
@@ -283,7 +283,7 @@ impl FixPlanner<'_> {
             };
         }
         if option == "RANDSTRUCT" && need.set {
-            // Nor this one: it stands for a choice of two.
+            // No user sets this one either: one of its two variants must be chosen.
             self.set_option("RANDSTRUCT_FULL", true, token, wanted);
         }
         if option == "X86_32" {

@@ -124,11 +124,12 @@ impl SetlocalversionScript {
             }
             (false, ..) => return Ok(known("", place(), "CONFIG_LOCALVERSION_AUTO is not set")),
         };
-        let told = if self.form == ScriptForm::Whole { question.source } else { question.object }.join(".scmversion");
-        let is_told = self.scmversion || (self.form == ScriptForm::Suffix && question.makefile.contains(".scmversion"));
-        if is_told && let Some(text) = read_text(&told)? {
+        let given = if self.form == ScriptForm::Whole { question.source } else { question.object }.join(".scmversion");
+        let uses_given =
+            self.scmversion || (self.form == ScriptForm::Suffix && question.makefile.contains(".scmversion"));
+        if uses_given && let Some(text) = read_text(&given)? {
             let text = text.trim_end_matches('\n').replace('\n', " ");
-            return Ok(known(self.shortened(short, text), FileLine::whole(told), "from the file .scmversion"));
+            return Ok(known(self.shortened(short, text), FileLine::whole(given), "from the file .scmversion"));
         }
         if self.form == ScriptForm::Perl {
             return perl(question.source);

@@ -124,8 +124,8 @@ fn version(option: &str, value: &str, place: Location) -> CompilerArgument {
     CompilerArgument { name: ARM_VERSION, value: value.to_owned(), place, option: option.to_owned(), is_given: false }
 }
 
-/// A Makefile's lines with their numbers, without those behind `ifeq ($(CONFIG_…),y)` where the option is not set: the
-/// ARMv6K line counts for ARMv6 alone, since ARMv7 sets its option too. AlternativePiece conditions are taken to hold.
+/// A Makefile's lines with their numbers, without those after an `ifeq ($(CONFIG_…),y)` whose option is not set: the ARMv6K
+/// line counts only for ARMv6, because ARMv7 sets its option too. Other conditions are assumed to hold.
 fn lines_that_count<'a>(text: &'a str, config: &'a Config) -> impl Iterator<Item = (usize, &'a str)> {
     let mut open: Vec<bool> = Vec::new();
     text.lines().enumerate().filter_map(move |(number, line)| {

@@ -38,7 +38,7 @@ fn string(carried: &HeaderVermagic) -> String {
 }
 
 /// The file and line of a token's first piece, and what it needs.
-fn behind(carried: &HeaderVermagic, kind: TokenKind) -> (String, usize, Vec<(String, bool)>) {
+fn origin_of(carried: &HeaderVermagic, kind: TokenKind) -> (String, usize, Vec<(String, bool)>) {
     let vermagic = carried.vermagic().unwrap();
     let token = vermagic.tokens().iter().find(|token| token.kind == kind).unwrap();
     let piece = carried.pieces_of(&token.range)[0];
@@ -146,10 +146,10 @@ fn the_module_guides_tree_of_2_6_5() {
     let tree = oldest("include/asm-i386/module.h", I386);
     let carried = evaluated(&tree, "i386", &["M686", "REGPARM", "4KSTACKS"]);
     assert_eq!(string(&carried), "2.6.5-1.358custom 686 REGPARM 4KSTACKS gcc-3.3");
-    assert_eq!(behind(&carried, TokenKind::Release), ("include/linux/version.h".to_owned(), 1, vec![]));
+    assert_eq!(origin_of(&carried, TokenKind::Release), ("include/linux/version.h".to_owned(), 1, vec![]));
     let family =
         ("include/asm-i386/module.h".to_owned(), 4, vec![("CONFIG_M586".to_owned(), false), set("CONFIG_M686")]);
-    assert_eq!(behind(&carried, TokenKind::Arch), family);
+    assert_eq!(origin_of(&carried, TokenKind::Arch), family);
 
     // Its parts under other conditions: SMP is absent, and this is the line that would add it.
     let smp = carried.others.iter().find(|other| other.text == b"SMP ").unwrap();
@@ -168,7 +168,7 @@ fn a_given_release_takes_precedence_over_a_stale_header() {
     let given = HeaderInputs { config: &config, architecture: "i386", release, compiler: Some((3, 3)) };
     let carried = vermagic(&tree, &given).unwrap();
     assert_eq!(string(&carried), "2.6.5-1.358 586 gcc-3.3");
-    assert_eq!(behind(&carried, TokenKind::Release), ("Makefile".to_owned(), 4, vec![]));
+    assert_eq!(origin_of(&carried, TokenKind::Release), ("Makefile".to_owned(), 4, vec![]));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn x86_64_uses_the_generic_header_before_kbuild_generates_its_own() {
     let carried = evaluated(&tree, "x86", &["SMP", "PREEMPT_RT", "X86_64"]);
     assert_eq!(string(&carried), "6.1.0 SMP preempt_rt ");
     let preempt = ("include/linux/vermagic.h".to_owned(), 14);
-    let (file, line, needs) = behind(&carried, TokenKind::PreemptRt);
+    let (file, line, needs) = origin_of(&carried, TokenKind::PreemptRt);
     assert_eq!((file, line), preempt);
     assert_eq!(needs, [("CONFIG_PREEMPT_BUILD".to_owned(), false), set("CONFIG_PREEMPT_RT")]);
     assert_eq!(carried.notes, []);
@@ -298,7 +298,7 @@ fn the_seed_of_shuffled_structures_comes_from_a_header_that_is_generated_late() 
     );
     let carried = evaluated(&tree, "arm64", &["RANDSTRUCT"]);
     assert_eq!(string(&carried), "6.1.0 aarch64RANDSTRUCT_a1b2");
-    let (_, line, needs) = behind(&carried, TokenKind::Randstruct);
+    let (_, line, needs) = origin_of(&carried, TokenKind::Randstruct);
     assert_eq!((line, needs), (20, vec![set("CONFIG_RANDSTRUCT")]));
     assert_eq!(string(&evaluated(&tree, "arm64", &[])), "6.1.0 aarch64");
 }
