@@ -1,4 +1,4 @@
-//! Version magic, the string by which a kernel and a module recognise each other: its grammar, its tokens, and what
+//! Version magic, the string that must be equal in a kernel and a module: its grammar, its tokens, and what
 //! differs between two of them. Pure: bytes in, values out.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! What a kernel prints when it rejects BTF.
+//! The lines that a kernel prints when it rejects BTF.
 //!
 //! `btf_verifier_log` and its relatives (kernel/bpf/btf.c) and `bpf_verifier_vlog` (kernel/bpf/log.c) of 6.1.192, 6.12.118
 //! and 7.2.13, which print the same lines. Each part of a message is a line of its own: the type, its details, a blank, the

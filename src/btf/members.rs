@@ -7,7 +7,7 @@ use crate::btf::types::{Btf, BtfKind, BtfType};
 /// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StructMember {
-    /// Its name; members of anonymous structures stand under their own names.
+    /// Its name; members of anonymous structures have their own entries.
     pub name: String,
     /// Offset in bytes. For a bit field, that of the byte that it starts in.
     pub offset: u64,
@@ -15,7 +15,7 @@ pub struct StructMember {
     pub size: u64,
 }
 
-/// How deep types may refer to each other, and anonymous structures lie in each other: more is a lie.
+/// How deep types may refer to each other, and anonymous structures lie in each other: more is malformed.
 const DEPTH: usize = 32;
 
 /// How many members a structure may have: the largest of real kernels have some hundreds.
@@ -151,7 +151,7 @@ mod tests {
     use crate::btf::types::tests::{info, kernel};
 
     #[test]
-    fn members_of_anonymous_unions_stand_under_their_own_names() {
+    fn members_of_anonymous_unions_have_their_own_entries() {
         for big in [false, true] {
             let bytes = kernel(big).finish();
             let (size, members) = Btf::parse(&bytes).unwrap().struct_members("module").unwrap();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moved_and_what_came_is_told() {
+    fn moved_and_added_members_are_reported() {
         let a = kernel(false);
         let mut b = a.clone();
         let [old, new] = [576u32, 704].map(u32::to_le_bytes);

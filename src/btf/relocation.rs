@@ -1,12 +1,12 @@
 //! What a kernel finds in a module that brings a base of its own, the section `.BTF.base`.
 //!
 //! A module that is built outside its kernel's tree names in it the few types of the kernel that its own refer to, so
-//! that its BTF outlives a kernel that was built anew. The kernel (`btf_parse_module`, kernel/bpf/btf.c) checks the base,
+//! that its BTF stays usable when the kernel is rebuilt. The kernel (`btf_parse_module`, kernel/bpf/btf.c) checks the base,
 //! then the module's types on it, each as [`validity`](super::validity) has it; then each type of the base must be found
 //! among its own, by name (`btf_relocate`, tools/lib/bpf/btf_relocate.c). Both read in 6.12.117 and 7.2.13, where they do
 //! the same. 6.11 has the first version of it, which was not read.
 //!
-//! Two peculiarities are kept, since the answer hangs on them: a structure of the base is found by any type of its name
+//! Two peculiarities are kept, since the answer depends on them: a structure of the base is found by any type of its name
 //! (also an integer, or a union); and of a forward declaration the kernel asks a structure's flag, which is about bit
 //! fields, whether it is a union. A third was mended in 6.15, and in stable kernels of 6.12 and 6.13: which structures
 //! lie within a module's own, so that their size counts, was looked for in the first of its types only.
@@ -49,7 +49,7 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     }
     let relocation = BaseRelocation { module: &module, base: &base, kernel: &kernel };
     let all = relocation.run(module.count());
-    // Before, the number of the module's own types was taken for the number behind its last.
+    // Before, the number of the module's own types was used as the number after its last.
     if version < Some(ALL_LOOKED_INTO) && relocation.run(module.offsets.len()) != all {
         let what = "a structure of its base lies within one of its own: what follows depends on the kernel's version";
         return Validity::Unsure(what.to_owned());
@@ -180,7 +180,7 @@ impl BaseRelocation<'_> {
                 Some(BaseCandidate { id, found, wanted: wanted.get(name)? })
             })
             .collect();
-        // Structures of the same name are told apart by their size.
+        // Structures of the same name are distinguished by their size.
         let mut counts: HashMap<u32, usize> = HashMap::new();
         for candidate in candidates.iter().filter(|candidate| is_composite(candidate.found.kind)) {
             *counts.entry(candidate.found.name).or_default() += 1;

@@ -97,13 +97,13 @@ impl BtfKind {
     }
 }
 
-/// The longest string that is looked at, in bytes: names have at most 512 (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
+/// The longest string that is read, in bytes: names have at most 512 (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
 pub(super) const LONGEST: usize = 4096;
 
 /// The size of `struct btf_type`, in bytes.
 pub(super) const TYPE: usize = 12;
 
-/// A type where it stands: `struct btf_type` and what follows it.
+/// A type in place: `struct btf_type` and what follows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BtfType<'a> {
     pub(super) order: BtfByteOrder,
@@ -131,7 +131,7 @@ impl<'a> BtfType<'a> {
         self.info >> 31 == 1
     }
 
-    /// The 32-bit number of this index behind `struct btf_type`.
+    /// The 32-bit number of this index after `struct btf_type`.
     pub(super) fn extra_number(&self, index: usize) -> Option<u32> {
         self.order.number(self.extra, index.checked_mul(4)?)
     }
@@ -227,12 +227,12 @@ impl<'a> Btf<'a> {
         self.base.map_or(1, Btf::count)
     }
 
-    /// Where its own strings start: behind those of the base.
+    /// Where its own strings start: after those of the base.
     pub(super) fn first_string(&self) -> usize {
         self.base.map_or(0, |base| base.first_string().saturating_add(base.strings.len()))
     }
 
-    /// The type of a number; `None` for `void`, and for what is not there.
+    /// The type of a number; `None` for `void`, and for a type that does not exist.
     pub(super) fn get(&self, number: u32) -> Option<BtfType<'a>> {
         let number = usize::try_from(number).ok()?;
         match number.checked_sub(self.first()) {
@@ -267,7 +267,7 @@ impl<'a> Btf<'a> {
 pub(super) mod tests {
     use super::*;
 
-    /// BTF in the making.
+    /// A builder for BTF.
     #[derive(Clone)]
     pub(crate) struct Maker {
         pub(crate) big: bool,
@@ -281,7 +281,7 @@ pub(super) mod tests {
             Maker { big, types: vec![], strings: vec![0], first_string: 0 }
         }
 
-        /// One that goes on behind another.
+        /// One that continues another.
         pub(crate) fn on(base: &Maker) -> Maker {
             Maker {
                 big: base.big,
@@ -359,7 +359,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_module_s_types_and_strings_go_on_where_its_kernel_s_end() {
+    fn the_types_and_strings_of_a_module_continue_those_of_its_kernel() {
         let kernel = kernel(false);
         let mut module = Maker::on(&kernel);
         module.add("mine", info(8, 0), 5, &[]);

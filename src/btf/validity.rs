@@ -105,7 +105,7 @@ impl Check {
         Ok(())
     }
 
-    /// Types that go on behind those of a base, or that are the base of others (`btf_parse_base`): read, if nothing is
+    /// Types that continue those of a base, or that are the base of others (`btf_parse_base`): read, if nothing is
     /// wrong with them.
     pub(super) fn types<'a>(&mut self, bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> CheckResult<Btf<'a>> {
         if !self.is_within([(6, 1), (u32::MAX, 0)]) {
@@ -374,7 +374,7 @@ impl Check {
     }
 
     /// `btf_check_type_tags`, since 7.x `btf_check_modifier_chain_length`: chains of modifiers end, in a type that is
-    /// there. Before 7.x, tags stand before the other modifiers.
+    /// there. Before 7.x, tags precede the other modifiers.
     fn chains(&mut self, module: &Btf<'_>) -> CheckResult {
         let start = u32::try_from(module.first()).unwrap_or(u32::MAX);
         let end = u32::try_from(module.count()).unwrap_or(u32::MAX);
@@ -447,7 +447,7 @@ fn structure(described: &Described<'_>, names: &Names<'_>) -> CheckResult {
     Ok(())
 }
 
-/// The strings of the base, if there is one, and those behind them.
+/// The strings of the base, if there is one, and those after them.
 struct Names<'a> {
     base: Option<&'a Btf<'a>>,
     strings: &'a [u8],
@@ -557,7 +557,7 @@ mod tests {
 
     #[test]
     fn names_that_fall_into_others_give_a_stranger_away() {
-        // The other kernel had more strings: what was a name there is beyond all strings here.
+        // The other kernel had more strings: a name there is past the end of all strings here.
         let mut other = kernel(false);
         other.string("a name that only the other kernel has");
         let mut stranger = Maker::on(&other);

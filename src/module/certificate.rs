@@ -1,6 +1,6 @@
 //! X.509 certificates, as far as module signatures need them, and how they are found in a kernel's image.
 //!
-//! A kernel carries the certificates that it trusts as plain DER, one behind the other (`system_certificate_list`,
+//! A kernel carries the certificates that it trusts as plain DER, one after the other (`system_certificate_list`,
 //! certs/system_certificates.S, 6.12), without a table that says where. [`find_all`] finds them by their form: each
 //! part of a certificate has its place and its tag (RFC 5280, section 4.1), and that is too much to be there by chance.
 
@@ -82,7 +82,7 @@ fn version(body: &mut Elements<'_>) -> Option<()> {
 }
 
 impl Certificate {
-    /// The certificate at the start of these bytes, and what is behind it. `None` if there is none.
+    /// The certificate at the start of these bytes, and the bytes after it. `None` if there is none.
     ///
     /// ```text
     /// SEQUENCE { SEQUENCE { [0]?, INTEGER,                    version, serial number
@@ -197,7 +197,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_certificate_is_found_wherever_it_stands_and_once() {
+    fn a_certificate_is_found_at_any_offset_and_once() {
         let der = of_fixtures();
         let image = [&[0x30, 0x82, 1][..], &der, &der, &[0x30; 9], &der, b"tail"].concat();
         let found = find_all(&image);
@@ -210,7 +210,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_behind_it_is_handed_back() {
+    fn the_bytes_after_it_are_returned() {
         let bytes = [&of_fixtures(), b"next".as_slice()].concat();
         assert_eq!(Certificate::read(&bytes).unwrap().1, b"next");
     }

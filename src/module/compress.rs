@@ -1,4 +1,4 @@
-//! A module goes back into its container, in a form that kernels can read: what the kernel's own build writes
+//! Compression of a module, in a form that kernels can read: what the kernel's own build writes
 //! (scripts/Makefile.modinst, 6.12), and the same bytes each time.
 //!
 //! The decoders in kernels are small (lib/decompress_unxz.c and kernel/module/decompress.c): xz with a CRC32 and a
@@ -21,7 +21,7 @@ const LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
 impl Container {
-    /// Compresses `bytes` into this container: what [`Container::decompress`] undoes. One thread, no time and no name in
+    /// Compresses `bytes` into this container: the inverse of [`Container::decompress`]. One thread, no time and no name in
     /// it, so the same input gives the same output.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! The container of a module file: plain, or compressed by gzip, xz or zstd; told by content, never by name.
+//! The container of a module file: plain, or compressed by gzip, xz or zstd; recognised by content, never by name.
 //!
 //! Decompression is bounded twice: by a limit that the caller sets, and by the ELF itself. As soon as the section
-//! headers are there they say where the image ends; a stream that goes on far beyond that is a bomb, and is left.
+//! headers are there they say where the image ends; a stream that continues far past that is a decompression bomb, and is abandoned.
 
 use std::io::Read;
 
@@ -44,7 +44,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// Told by the first bytes, as kmod (libkmod-file.c) and the kernel (kernel/module/decompress.c, 5.17) tell it.
+    /// Recognised by the first bytes, as in kmod (libkmod-file.c) and the kernel (kernel/module/decompress.c, 5.17).
     pub fn of(bytes: &[u8]) -> Container {
         match bytes {
             [0x1f, 0x8b, ..] => Container::Gzip,
@@ -69,7 +69,7 @@ impl Container {
         }
     }
 
-    /// The command that undoes it, for a hint.
+    /// The command that decompresses it, for a hint.
     pub fn unpacker(self) -> &'static str {
         match self {
             Container::None => "cat",
@@ -84,16 +84,16 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotAModule`] if what is inside is no ELF file, [`ErrorKind::Wrapped`] if it is of a kind that is not read
+    /// [`ErrorKind::NotAModule`] if the contents are not an ELF file, [`ErrorKind::Wrapped`] if it is of a kind that is not read
     /// here, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged,
-    /// [`ErrorKind::Unsupported`] if it asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit.
+    /// [`ErrorKind::Unsupported`] if it needs more memory than kmod allows, [`ErrorKind::TooLarge`] above the limit.
     pub fn decompress(self, stored: &[u8], max: u64) -> Result<Vec<u8>> {
         let mut image = Vec::new();
         self.decompress_into(&mut image, stored, max)?;
         Ok(image)
     }
 
-    /// As [`Container::decompress`], into a buffer that may have served before. What is in it goes; its memory stays.
+    /// As [`Container::decompress`], into a buffer that is reused: its contents are replaced, its memory is kept.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Container {
     }
 
     internal_fn! {
-        /// As [`Container::decompress_into`], and says how the file is packed. Bytes behind the streams are no error here:
+        /// As [`Container::decompress_into`], and says how the file is packed. Bytes after the streams are no error here:
         /// some loaders ignore them. Neither is what is no ELF file, as long as it is no larger than modules can be.
         ///
         /// # Errors
@@ -152,7 +152,7 @@ impl Container {
             match self.piece(image, next, &mut bounds) {
                 Ok(behind) => rest = behind,
                 Err(error) if matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Malformed) => {
-                    // What looks like another stream and is none is read by nobody.
+                    // No program reads bytes that look like another stream and are not.
                     image.truncate(before);
                     packing.after = TrailingData::Other(rest.len());
                     break;
@@ -188,7 +188,7 @@ impl Container {
         }
     }
 
-    /// The next stream, frame or member among the bytes behind one, and what they are.
+    /// The next stream, frame or member in the bytes after one, and what they are.
     fn next_piece(self, mut rest: &[u8]) -> (Option<&[u8]>, TrailingData) {
         match self {
             Container::None => (None, TrailingData::Nothing),
@@ -272,7 +272,7 @@ impl Container {
         Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit)
     }
 
-    /// The first bytes decide, before the rest of a bomb is unpacked.
+    /// The first bytes decide, before the rest of a decompression bomb is unpacked.
     fn must_be_elf(self, start: &[u8]) -> Result<()> {
         let name = self.name();
         match Container::of(start) {
@@ -485,7 +485,7 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// What is behind a frame that zstd skips (RFC 8878, section 3.1.2); `None` if it is none.
+/// The bytes after a frame that zstd skips (RFC 8878, section 3.1.2); `None` if it is none.
 fn behind_skippable(bytes: &[u8]) -> Option<&[u8]> {
     let (&[kind, 0x2a, 0x4d, 0x18, a, b, c, d], rest) = bytes.split_first_chunk()? else { return None };
     (kind & 0xf0 == 0x50).then_some(())?;

@@ -34,13 +34,13 @@ impl Class {
         }
     }
 
-    /// Where `sh_flags` stands in a section header, in bytes from its start; a word long.
+    /// The offset of `sh_flags` in a section header, in bytes from its start; a word long.
     pub fn flags_field(self) -> usize {
         8
     }
 
-    /// Where `sh_offset` stands in a section header, in bytes from its start; a word long, and `sh_size` is the word
-    /// behind it (ELF gABI, chapter 4).
+    /// The offset of `sh_offset` in a section header, in bytes from its start; a word long, and `sh_size` is the word
+    /// after it (ELF gABI, chapter 4).
     pub fn place_field(self) -> usize {
         match self {
             Class::Elf32 => 16,
@@ -152,7 +152,7 @@ pub struct Symbol<'d> {
     pub place: SymbolPlace,
     /// STB_WEAK: it may stay unresolved.
     pub is_weak: bool,
-    /// STT_SECTION: it stands for its section as a whole.
+    /// STT_SECTION: it refers to its section as a whole.
     pub is_section: bool,
 }
 
@@ -195,13 +195,13 @@ pub struct Elf<'d> {
     pub symbols: Vec<Symbol<'d>>,
     /// The GNU build-id, where there is one.
     pub build_id: Option<Vec<u8>>,
-    /// Where the ELF's own bytes end: behind the last section and the section header table.
+    /// Where the ELF's own bytes end: after the last section and the section header table.
     pub end: usize,
     /// Relocations by the index of the section that they apply to.
     relocations: Vec<(usize, Vec<Relocation>)>,
 }
 
-/// The sections whose relocations are kept; the code's own, by far the most, tell nothing about loading.
+/// The sections whose relocations are kept; the code's own, which are most of them, do not affect loading.
 const RELOCATED: [&[u8]; 1] = [b".gnu.linkonce.this_module"];
 
 impl<'d> Elf<'d> {
@@ -278,16 +278,16 @@ pub fn machine_name(machine: u16) -> String {
     name.to_owned()
 }
 
-/// How far an image reaches, as far as a prefix of it tells.
+/// How far an image extends, as far as a prefix of it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// At least to this byte: what would tell more is not there yet.
+    /// At least to this byte: the prefix is too short to show more.
     AtLeast(u64),
     /// To this byte.
     Exactly(u64),
 }
 
-/// How far an image reaches, read from a prefix of it: known as soon as the section header table is there.
+/// How far an image extends, read from a prefix of it: known as soon as the section header table is there.
 ///
 /// # Errors
 ///
@@ -444,7 +444,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], class: Class) -> Resul
     Ok(elf)
 }
 
-/// Where the section header table begins and ends by what the file header says. How many there are may stand in the
+/// Where the section header table begins and ends by what the file header says. Their number may be in the
 /// first of them; where that is not there yet, it is the end.
 fn table_place<E: FileHeader<Endian = Endianness>>(header: &E, endian: Endianness, bytes: &[u8]) -> Result<(u64, u64)> {
     let start: u64 = header.e_shoff(endian).into();

@@ -1,10 +1,10 @@
-//! Opening a module file for reading: mapped under a lease where that can be had, read where not.
+//! Opening a module file for reading: mapped under a lease if possible, read otherwise.
 //!
-//! A mapped file that somebody truncates is a trap: touching the lost pages is SIGBUS, and no error value can stop it.
-//! A read lease (fcntl(2), `F_SETLEASE`) makes the kernel hold such a truncate back until we let go. Without a lease
+//! If a mapped file is truncated, access to the lost pages raises SIGBUS, which no error value can prevent.
+//! A read lease (fcntl(2), `F_SETLEASE`) makes the kernel delay such a truncate until the lease is released. Without a lease
 //! (another's file, a file that is open for writing, a file system without leases) the bytes are read into memory.
-//! Either way [`FileContents`] is short-lived: facts are taken out of it as values, so that a reader who waits for a pager
-//! holds up nobody's write.
+//! Either way [`FileContents`] is short-lived: facts are copied out of it as values, so that a reader that waits for a pager
+//! delays no writer.
 
 use std::fs::File;
 use std::io::Read;
@@ -66,7 +66,7 @@ pub fn read_even_empty(path: &Path) -> Result<FileContents> {
 }
 
 fn contents(path: &Path) -> Result<FileContents> {
-    // NONBLOCK, so that a FIFO without a writer is told apart, not waited for.
+    // NONBLOCK, so that a FIFO without a writer is recognised without waiting.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = open_unnoticed(path, flags).map_err(|e| Error::io("opening", e))?;
     let meta = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
@@ -155,8 +155,8 @@ struct Lease {
 impl Lease {
     fn take(file: &File) -> Option<Lease> {
         let file = file.try_clone().ok()?;
-        // The kernel tells a lease's holder that somebody waits by SIGIO, which kills by default; SIGURG is ignored by
-        // default and tells us just as little, since we let go soon anyway.
+        // The kernel notifies a lease's holder of a waiting open by SIGIO, which kills by default; SIGURG is ignored by
+        // default; no notification is needed, since the lease is released soon anyway.
         const F_SETSIG: libc::c_int = 10;
         fcntl(&file, F_SETSIG, libc::SIGURG)?;
         fcntl(&file, libc::F_SETLEASE, libc::F_RDLCK)?;

@@ -80,10 +80,10 @@ internal_fields! {
         trailer: Option<Trailer>,
         /// Size of `.BTF` in bytes, where there is one.
         btf: Option<u64>,
-        /// Bytes behind the ELF image that are neither its own nor a trailer's.
+        /// Bytes after the ELF image that belong to no trailer.
         unclaimed: usize,
-        /// Where a whole signature ends that other bytes follow, in bytes from the start of the file. A kernel looks for a
-        /// signature at the end of the file alone, and takes the module for an unsigned one.
+        /// The end of a complete signature that other bytes follow, in bytes from the start of the file. A kernel looks for a
+        /// signature only at the end of the file, and treats the module as unsigned.
         buried_signature: Option<usize>,
     }
 }
@@ -123,7 +123,7 @@ pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8]) -> T) 
     }
 }
 
-/// As [`with_bytes`], and hands on how the file is compressed. Bytes behind the compressed data are no error, and neither
+/// As [`with_bytes`], and passes on how the file is compressed. Bytes after the compressed data are no error, and neither
 /// is an empty file, nothing inside, or what is no ELF file: some loaders take the first, and all have an answer to the others.
 ///
 /// # Errors
@@ -169,7 +169,7 @@ impl Module {
         let rest = image.get(elf.end..).unwrap_or_default();
         let buried_signature = if trailer.is_none() { trailer::buried(image, elf.end) } else { None };
         if trailer.is_none() && buried_signature.is_none() && trailer::looks_cut(rest) {
-            let what = format!("{} bytes behind the ELF image belong to nothing", rest.len());
+            let what = format!("{} bytes after the ELF image belong to nothing", rest.len());
             return Err(Error::new(ErrorKind::Truncated, what).hint("a signature trailer that was cut short?"));
         }
         let versions = SymbolVersions::read(&elf, image)?;
@@ -191,7 +191,7 @@ impl Module {
         })
     }
 
-    /// The name that the kernel will know it by: modinfo's `name` (4.20 on), else the one in `struct module`.
+    /// The name under which the kernel will list it: modinfo's `name` (4.20 on), else the one in `struct module`.
     pub fn name(&self) -> Option<String> {
         let in_structure = || self.this_module.as_ref()?.name.as_deref();
         let name = self.modinfo.first("name").or_else(in_structure)?;
@@ -226,7 +226,7 @@ impl Module {
         self.modinfo.all("import_ns")
     }
 
-    /// What follows a whole signature, and hides it; in words, with what to do about it where the file is not compressed.
+    /// A sentence about bytes after a complete signature, which hide it, with the command that removes them.
     pub fn after_signature(&self, container: Container, path: &Path) -> Option<String> {
         let end = self.buried_signature?;
         let more = self.size.saturating_sub(end);

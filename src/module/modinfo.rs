@@ -16,9 +16,9 @@ pub(super) const MOST: usize = 1 << 16;
 /// One string of the section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModinfoEntry {
-    /// What stands before the first `=`; the whole string where there is none.
+    /// The part before the first `=`; the whole string if there is none.
     pub key: Vec<u8>,
-    /// What stands behind the first `=`; empty where there is none.
+    /// The part after the first `=`; empty if there is none.
     pub value: Vec<u8>,
     /// The string's bytes in the image, without the NUL that ends it.
     pub range: Range<usize>,

@@ -186,7 +186,7 @@ impl<'a> SignerInfo<'a> {
     }
 }
 
-/// The attributes of a name, from the first to the last. `None` stands for an attribute that is broken; it is the last item.
+/// The attributes of a name, from the first to the last. `None` is an attribute that is broken; it is the last item.
 pub(super) struct NameAttributes<'a> {
     sets: Elements<'a>,
     set: Option<Elements<'a>>,

@@ -1,4 +1,4 @@
-//! One public key, one signature: does it fit? (crypto/asymmetric_keys/public_key.c, and crypto/mldsa.c from 7.0 on.) Pure.
+//! Is a signature valid for a public key? (crypto/asymmetric_keys/public_key.c, and crypto/mldsa.c from 7.0 on.) Pure.
 //!
 //! Only what every kernel computes in the same way is computed here; [`fits`] says so of anything else.
 

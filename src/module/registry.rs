@@ -147,7 +147,7 @@ pub(crate) enum ParserSupport {
     Yes,
     /// It stops: ENOPKG.
     No,
-    /// Versions beside this one differ.
+    /// The nearest versions whose sources were read differ.
     Unclear,
 }
 
@@ -274,7 +274,7 @@ mod tests {
     const ECDSA: &str = "1.2.840.10045.4.3.2";
 
     #[test]
-    fn between_versions_that_differ_nothing_is_known() {
+    fn between_versions_that_differ_the_answer_is_unknown() {
         let of = |major, minor| Registry::of((major, minor));
         assert_eq!(
             [(5, 10), (6, 1), (6, 6), (6, 12), (7, 3)].map(|v| Registry::of(v).takes_digest(MD5)),

@@ -1,9 +1,9 @@
-//! A glance at a module file: what its headers and its `.modinfo` say, for who looks at very many.
+//! The summary of a module file, from its headers and its `.modinfo`: fast enough for very many files.
 //!
 //! Of a file that is not compressed three small parts are read, and nothing is mapped: the file header; the section headers,
-//! which lie at the end, with their names before and the trailer behind them; `.modinfo`. What is not as usual there (two
-//! `.modinfo`, bytes that belong to nothing, numbers that contradict each other) is left to [`Module::read`], so that a
-//! refusal reads the same here as everywhere. What a glance does not look at, it can't find fault with: symbols, relocations,
+//! which lie at the end, with their names before and the trailer after them; `.modinfo`. Unusual files (two
+//! `.modinfo`, bytes that belong to nothing, numbers that contradict each other) are left to [`Module::read`], so that a
+//! refusal has the same text everywhere. A summary finds no faults in parts that it does not read: symbols, relocations,
 //! notes and the entries of symbol versions.
 //!
 //! No lease is taken. A file that is written meanwhile gives facts of no one moment, or an error; nothing is decided on them.
@@ -35,10 +35,10 @@ const BEFORE: u64 = 512;
 /// How much is read of the end of a file before it is known how much there is, in bytes: 200 section headers of 64 bit.
 const USUAL_TAIL: usize = 16 << 10;
 
-/// The largest part of a file that is read at a glance, in bytes.
+/// The largest part of a file that is read for a summary, in bytes.
 const LARGEST_PART: u64 = 1 << 20;
 
-/// What a glance shows. Texts are as they stand in the file, so escape them before showing them.
+/// The summary of a module. Texts are raw bytes from the file; escape them before showing them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleSummary<'g> {
     /// How the file is stored.
@@ -73,12 +73,12 @@ pub struct ModuleSummary<'g> {
     pub is_signed: bool,
     /// Who signed it, as the trailer names them.
     pub signer: Option<&'g [u8]>,
-    /// Bytes behind the ELF image that are neither its own nor a trailer's.
+    /// Bytes after the ELF image that belong to no trailer.
     pub unclaimed: u64,
 }
 
-/// Who glances: memory that serves for one file after the other. What it holds is as large as the largest file was, if that
-/// was compressed.
+/// Makes summaries, with buffers that are reused from file to file. They grow to the size of the largest compressed
+/// file.
 #[derive(Default)]
 pub struct Summarizer {
     stored: Vec<u8>,
@@ -93,23 +93,23 @@ struct PartBuffers {
     names: Vec<u8>,
     modinfo: Vec<u8>,
     room: SectionBuffer,
-    /// The texts that a glance shows.
+    /// The texts of the summary.
     texts: Vec<u8>,
 }
 
 impl Summarizer {
-    /// Glances at a file. One that is compressed may become `max_size` bytes.
+    /// Summarizes a file. One that is compressed may become `max_size` bytes.
     ///
     /// # Errors
     ///
-    /// Those of [`module::open`](crate::module::open), with the file's name, as far as they are seen.
+    /// Those of [`module::open`](crate::module::open), with the file's name, as far as the parts that are read show them.
     pub fn file(&mut self, path: &Path, max_size: u64) -> Result<ModuleSummary<'_>> {
         let seen = self.look(rustix::fs::CWD, path, || path.to_owned(), max_size).map_err(|e| e.on(path))?;
-        Ok(seen.glance(&self.parts.texts))
+        Ok(seen.summary(&self.parts.texts))
     }
 
-    /// The same for a file whose folder is open: the way there need not be looked for anew for each file in it. `path` is
-    /// what it is called where it is named.
+    /// The same for a file whose folder is open: the path is then not resolved again for each file in it. `path` is
+    /// the path for messages.
     ///
     /// # Errors
     ///
@@ -122,17 +122,17 @@ impl Summarizer {
         max_size: u64,
     ) -> Result<ModuleSummary<'_>> {
         let seen = self.look(folder, Path::new(name), &path, max_size).map_err(|e| e.on(path()))?;
-        Ok(seen.glance(&self.parts.texts))
+        Ok(seen.summary(&self.parts.texts))
     }
 
-    /// Glances at the bytes of a file, as they are stored.
+    /// Summarizes the bytes of a file, as they are stored.
     ///
     /// # Errors
     ///
-    /// Those of [`Container::decompress`] and [`Module::read`], as far as they are seen.
+    /// Those of [`Container::decompress`] and [`Module::read`], as far as the parts that are read show them.
     pub fn bytes(&mut self, stored: &[u8], max_size: u64) -> Result<ModuleSummary<'_>> {
         let seen = look_at_stored(stored, &mut self.image, &mut self.parts, max_size)?;
-        Ok(seen.glance(&self.parts.texts))
+        Ok(seen.summary(&self.parts.texts))
     }
 
     fn look(
@@ -189,13 +189,13 @@ fn read_at(file: &File, part: &mut [u8], at: u64) -> Result<usize> {
     Ok(done)
 }
 
-/// Fills a part. A file that ends before its size was cut under our hands.
+/// Fills a part. A file that ends before its size was truncated meanwhile.
 fn read_exact_at(file: &File, part: &mut [u8], at: u64) -> Result<()> {
     let wanted = part.len();
     if read_at(file, part, at)? == wanted {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest"))
+    Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when nothing writes to it"))
 }
 
 fn look_at_stored(
@@ -223,13 +223,13 @@ fn look_at_stored(
     Ok(SummaryRanges { container, stored_size: stored.len() as u64, ..seen })
 }
 
-/// An image of which parts can be had. `room` is for what has to be read, and `None` for what is not there or is too large
-/// to be usual.
+/// An image whose parts can be read. `room` is the buffer for bytes from a file. `None`: the part does not exist, or is
+/// unusually large.
 trait ImageParts {
     /// A part that lies within the image.
     fn part<'p>(&'p self, part: Range<u64>, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
 
-    /// All that lies behind `start`.
+    /// All bytes from `start` on.
     fn tail<'p>(&'p self, start: u64, room: &'p mut Vec<u8>) -> Result<Option<&'p [u8]>>;
 }
 
@@ -273,7 +273,7 @@ impl ImageParts for OnDisk {
         if room.len() < USUAL_TAIL {
             room.resize(USUAL_TAIL, 0);
         }
-        // Less than there is room for is all there is. Where a disk gave up midway it is not, but then the section headers
+        // A short read is the end of the file. After a disk error it is not, but then the section headers
         // do not end where the file does, or not at all, and the full reader says why.
         match rustix::io::pread(&self.file, room.as_mut_slice(), start) {
             Ok(read) if read < room.len() => Ok(room.get(..read)),
@@ -289,7 +289,7 @@ fn within<'b>(bytes: &'b [u8], start: u64, part: &Range<u64>) -> Option<&'b [u8]
     bytes.get(from..usize::try_from(part.end.checked_sub(start)?).ok()?)
 }
 
-/// A glance whose texts are ranges of [`PartBuffers::texts`].
+/// A summary whose texts are ranges of [`PartBuffers::texts`].
 struct SummaryRanges {
     container: Container,
     stored_size: u64,
@@ -311,7 +311,7 @@ struct SummaryRanges {
 }
 
 impl SummaryRanges {
-    fn glance(self, texts: &[u8]) -> ModuleSummary<'_> {
+    fn summary(self, texts: &[u8]) -> ModuleSummary<'_> {
         let text = |range: Option<Range<usize>>| range.and_then(|range| texts.get(range));
         ModuleSummary {
             container: self.container,
@@ -342,7 +342,7 @@ fn keep(texts: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
     start..texts.len()
 }
 
-/// Glances at an image that begins with `first`. `None` if it is not as usual.
+/// Summarizes an image that begins with `first`. `None` if it is unusual.
 fn look_at_image(
     image: &impl ImageParts,
     first: &[u8; FILE_HEADER],
@@ -355,7 +355,7 @@ fn look_at_image(
     let Some(tail) = image.tail(from, tail)? else { return Ok(None) };
     let size = from + tail.len() as u64;
     // A trailer that is wrong, or begins before this part, is the full reader's.
-    let Ok(trailer) = trailer::glance(tail) else { return Ok(None) };
+    let Ok(trailer) = trailer::summarize(tail) else { return Ok(None) };
     let len = trailer.map_or(size, |trailer| from + trailer.start as u64);
     let Some(table) = within(tail, from, &start.table) else { return Ok(None) };
     let Some(place) = start.names(table) else { return Ok(None) };
@@ -410,7 +410,7 @@ fn look_at_image(
     if count > modinfo::MOST {
         return Ok(None);
     }
-    // Before 4.20 the name stands in `struct module` alone.
+    // Before 4.20 the name is only in `struct module`.
     if let (None, Some(structure)) = (&seen.name, outline.this_module) {
         let end = structure.end.min(structure.start.saturating_add(this_module::NAMED_WITHIN));
         let Some(structure) = image.part(structure.start..end, modinfo)? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What a module takes from the kernel and from other modules, and what it gives: imports and exports.
+//! The symbols that a module imports and exports.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::module::versions::SymbolVersions;
 pub struct ModuleImport {
     /// Its name.
     pub name: Vec<u8>,
-    /// The module loads even where nobody exports it.
+    /// The module loads even if it is not exported.
     pub is_weak: bool,
     /// The CRC that the module expects, from its symbol versions.
     pub crc: Option<u64>,
@@ -42,8 +42,8 @@ pub fn imports(elf: &Elf<'_>, versions: &SymbolVersions) -> Vec<ModuleImport> {
 /// The symbols with an entry in a `__ksymtab` section, in the order of the symbol table.
 ///
 /// modpost names everything about an export by it: `__ksymtab_NAME` the entry, `__crc_NAME` its CRC, `__kstrtabns_NAME`
-/// its namespace (include/linux/export.h and export-internal.h, 5.4–6.14). GPL-only is told by the section, and from
-/// 7.x on by a table of flags beside it.
+/// its namespace (include/linux/export.h and export-internal.h, 5.4–6.14). The section shows GPL-only symbols, and from
+/// 7.x on a table of flags next to it.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn exports(elf: &Elf<'_>, image: &[u8]) -> Result<Vec<ModuleExport>> {
         .collect()
 }
 
-/// The symbols and tables that modpost puts beside each export's entry.
+/// The symbols and tables that modpost adds for each export's entry.
 struct Companions<'e> {
     elf: &'e Elf<'e>,
     image: &'e [u8],

@@ -1,7 +1,7 @@
-//! `struct module` as the module was built with: its fingerprint, and the name that it carries.
+//! `struct module` as the module was built with: its layout, and the name in it.
 //!
 //! The section `.gnu.linkonce.this_module` holds the structure; two relocations fill in where the kernel finds `init`
-//! and `cleanup`. Its size and their offsets are the fingerprint: where it differs from the kernel's, the kernel reads
+//! and `cleanup`. Its size and their offsets are the module layout: if it differs from the kernel's, the kernel reads
 //! other fields than the module wrote.
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::module::elf::{Class, Elf, Section, Symbol, SymbolPlace};
 /// The section's name, since 2.6.0.
 pub const SECTION: &str = ".gnu.linkonce.this_module";
 
-/// The fingerprint of `struct module`. Different fingerprints are unsafe for certain; equal ones prove nothing.
+/// The layout of `struct module`. Different layouts are certainly unsafe; equal ones prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleLayout {
     /// Size of the structure, in bytes.
@@ -29,7 +29,7 @@ pub struct ModuleLayout {
 pub struct ThisModule {
     /// Size and offsets.
     pub fingerprint: ModuleLayout,
-    /// The name field, behind a state and a list head (`struct module`, include/linux/module.h, all versions).
+    /// The name field, after a state and a list head (`struct module`, include/linux/module.h, all versions).
     pub name: Option<Vec<u8>>,
 }
 
@@ -69,7 +69,7 @@ fn pointer_to(elf: &Elf<'_>, section: &Section<'_>, function: &[u8]) -> Option<u
     relocations.find(|r| elf.symbols.get(r.symbol).is_some_and(|s| reaches(s, r.addend))).map(|r| r.offset)
 }
 
-/// The first bytes of the structure, among which its name is: behind three words, up to 60 bytes and a NUL.
+/// The first bytes of the structure, which include its name: after three words, up to 60 bytes and a NUL.
 pub(super) const NAMED_WITHIN: u64 = 3 * 8 + 61;
 
 /// The name field of the structure whose first bytes these are, where there is a plausible one.

@@ -33,7 +33,7 @@ pub struct Trailer {
     /// How the signature is wrapped.
     pub format: Format,
     /// The signer's name: for PKCS#7 the common name of the certificate's issuer, or if it has none the last part of
-    /// the issuer's name. As it stands in the file, so escape it before showing it.
+    /// the issuer's name. Raw bytes from the file; escape them before showing them.
     pub signer: Option<Vec<u8>>,
     /// By what the key is named.
     pub key_id_kind: KeyIdKind,
@@ -43,10 +43,10 @@ pub struct Trailer {
     pub hash: String,
     /// The signature itself.
     pub signature: Vec<u8>,
-    /// Bytes between the end of the PKCS#7 message and `module_signature`. Kernel and modinfo pass over them.
+    /// Bytes between the end of the PKCS#7 message and `module_signature`. The kernel and modinfo ignore them.
     pub junk: usize,
-    /// Has `module_signature` something in a field that must be zero beside a PKCS#7 message? Then a kernel that
-    /// checks signatures refuses the module with EBADMSG (`mod_check_sig()`); modinfo does not mind.
+    /// Does `module_signature` have a nonzero field that must be zero for a PKCS#7 message? Then a kernel that
+    /// checks signatures refuses the module with EBADMSG (`mod_check_sig()`); modinfo accepts it.
     pub stray_fields: bool,
 }
 
@@ -75,7 +75,7 @@ impl Format {
 /// By what a trailer names the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyIdKind {
-    /// The serial number of the certificate, beside its issuer's name.
+    /// The certificate's issuer and serial number.
     SerialNumber,
     /// The subject key identifier of the certificate (`sign-file -k`).
     SubjectKeyIdentifier,
@@ -135,7 +135,7 @@ pub fn find(file: &[u8]) -> Result<Option<Trailer>> {
     Ok(Some(trailer))
 }
 
-/// What a glance takes of a trailer.
+/// The part of a trailer that a summary uses.
 #[derive(Clone, Copy)]
 pub(super) struct Glimpse<'a> {
     /// Where it begins.
@@ -144,12 +144,12 @@ pub(super) struct Glimpse<'a> {
     pub(super) signer: Option<&'a [u8]>,
 }
 
-/// Where a trailer begins, and who signed: what [`find`] says of both, without a copy.
+/// Where a trailer begins, and the signer: as [`find`] returns them, without a copy.
 ///
 /// # Errors
 ///
 /// Those of [`find`].
-pub(super) fn glance(file: &[u8]) -> Result<Option<Glimpse<'_>>> {
+pub(super) fn summarize(file: &[u8]) -> Result<Option<Glimpse<'_>>> {
     let Some(parts) = TrailerFields::of(file)? else { return Ok(None) };
     let signer = match parts.format {
         Format::Pkcs7 => {
@@ -164,15 +164,15 @@ fn no_message() -> Error {
     malformed("the module's signature is no PKCS#7 message with a signer")
 }
 
-/// May the bytes behind an ELF image be a trailer whose end is missing? For a file that does not end in the magic
+/// Can the bytes after an ELF image be a trailer whose end is missing? For a file that does not end in the magic
 /// string: with the whole of it the kernel would have looked for a signature, so half of it is damage. A trailer of
 /// before 4.3 starts with its signer's name, whatever that is, so that nothing but NULs is surely none: padding.
 pub fn looks_cut(after_image: &[u8]) -> bool {
     after_image.iter().any(|byte| *byte != 0)
 }
 
-/// Where a whole trailer ends that lies behind the ELF image, whose end is `image_end`, and that other bytes follow; the last one,
-/// where there are several.
+/// The end of a complete trailer after the ELF image (which ends at `image_end`) that other bytes follow; of the last one,
+/// if there are several.
 pub fn buried(file: &[u8], image_end: usize) -> Option<usize> {
     let behind = file.get(image_end..)?;
     memchr::memmem::rfind_iter(behind, MAGIC).find_map(|at| {
@@ -223,7 +223,7 @@ fn malformed(what: impl Into<String>) -> Error {
 /// `hash` of `struct module_signature`: `enum pkey_hash_algo` of 3.7, and SM3, which kmod adds.
 const HASHES_BY_NUMBER: [&str; 9] = ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
-/// What `struct module_signature` tells, and what lies before it.
+/// The fields of `struct module_signature`, and the parts before it.
 struct TrailerFields<'a> {
     start: usize,
     format: Format,
@@ -263,7 +263,7 @@ impl<'a> TrailerFields<'a> {
             return Err(malformed("the signature's length is 0"));
         }
 
-        // Beside a PKCS#7 message the other fields are to be zero, and no kernel reads them.
+        // With a PKCS#7 message the other fields must be zero, and no kernel reads them.
         let stray_fields = format == Format::Pkcs7 && header.iter().take(8).ne(&[0, 0, 2, 0, 0, 0, 0, 0]);
         let (signer_len, key_id_len) = match format {
             Format::Pkcs7 => (0, 0),
@@ -280,7 +280,7 @@ impl<'a> TrailerFields<'a> {
             Some((rest.len(), signer, key_id, signature))
         };
         let Some((start, signer, key_id, signature)) = lengths() else {
-            let what = format!("the signature's length is {sig_len} bytes, but only {} stand before it", rest.len());
+            let what = format!("the signature's length is {sig_len} bytes, but only {} bytes precede it", rest.len());
             return Err(truncated(what));
         };
         Ok(Some(TrailerFields { start, format, hash, signer, key_id, signature, stray_fields }))
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kernel_and_modinfo_pass_over_is_said() {
+    fn bytes_that_kernel_and_modinfo_ignore_are_reported() {
         let mut blob = message(der, &by_serial(&[7]), &der(OCTET_STRING, &[b"s"]));
         blob.extend(b"junk");
         let trailer = find(&signed(&blob, [0, 4, 2, 0, 0, 0, 0, 1])).unwrap().unwrap();
@@ -525,7 +525,7 @@ mod tests {
         );
         assert_eq!(say(&signed(b"x", PKCS7)), "the module's signature is no PKCS#7 message with a signer");
         let long = [b"image".as_slice(), &PKCS7, &[0x7f, 0, 0, 0], MAGIC].concat();
-        assert_eq!(say(&long), "the signature's length is 2130706432 bytes, but only 5 stand before it");
+        assert_eq!(say(&long), "the signature's length is 2130706432 bytes, but only 5 bytes precede it");
         assert_eq!(locate(&signed(b"x", PKCS7)).unwrap(), Some(10..51), "where it lies is known all the same");
         assert_eq!(find(b"\x7fELF").unwrap(), None);
     }

@@ -1,11 +1,11 @@
-//! Does a signature fit, and is its key among those that a kernel trusts?
+//! Is a signature valid, and is its key among those that a kernel trusts?
 //!
 //! The order is the kernel's (`verify_pkcs7_signature`, certs/system_keyring.c, and crypto/asymmetric_keys/, 5.10 to
 //! 7.2): first the message is parsed (pkcs7_parser.c), then checked against certificates that it carries itself
-//! (pkcs7_verify.c), then its key is looked up (pkcs7_trust.c), and only with a key that is known the digest is
-//! compared. So a changed module that is signed by a stranger is one of a stranger, not one that does not match.
+//! (pkcs7_verify.c), then its key is looked up (pkcs7_trust.c), and only with a known key is the digest
+//! compared. So a changed module with an unknown key counts as one with an unknown key, not as one that does not match.
 //!
-//! Kernels trust more than what stands in their image: the keys of the firmware and of the machine's owner (Secure
+//! Kernels trust more keys than those in their image: the keys of the firmware and of the machine's owner (Secure
 //! Boot's db, MOK), which the files do not show.
 
 use crate::module::certificate::Certificate;
@@ -19,7 +19,7 @@ use crate::module::registry::{ParserSupport, Registry};
 /// How the verification of a module's signature ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// The key is known, and the digest fits.
+    /// The key is known, and the digest matches.
     Good,
     /// No key of that name is among those given: ENOKEY. The digest was not compared.
     UnknownKey,
@@ -32,12 +32,12 @@ pub enum Verification {
     Unsupported,
     /// ENOKEY or ENOPKG: the key is unknown, and whether the kernel has the digest is too.
     UnknownKeyOrUnsupported,
-    /// The message is not one that the kernel takes.
+    /// The kernel does not accept the message.
     Broken {
         /// What the kernel returns.
         errno: i32,
     },
-    /// What the kernel answers is beyond what is read or computed here.
+    /// The kernel's answer depends on something that is not read or computed here.
     Undecided,
     /// The key is known, but this build computes no signatures: it lacks the feature `sign`.
     NotComputed,
@@ -51,11 +51,11 @@ pub struct Abilities {
     /// SHA-384 and SHA-512 (CONFIG_CRYPTO_SHA512): built in, or a module that is there when the kernel asks for it; `None`
     /// where that is not known.
     pub sha512: Option<bool>,
-    /// Signed attributes beside ML-DSA are taken (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA, 7.0 on).
+    /// Signed attributes together with ML-DSA are accepted (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA, 7.0 on).
     pub waives_attributes: Option<bool>,
 }
 
-/// What comes of a signature: the answer, and the lines that the kernel prints on the way.
+/// The result of a verification: the answer, and the lines that the kernel prints on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedSignature {
     /// The answer.
@@ -224,7 +224,7 @@ impl<'a> MessageParser<'a> {
         Err(end)
     }
 
-    /// `pkcs7_note_OID`: one without a name is spoken of, with its place in the message.
+    /// `pkcs7_note_OID`: one without a name causes a line with its offset in the message.
     fn note(&mut self, content: &'a [u8]) -> String {
         let name = oid(content);
         if self.registry.is_some_and(|registry| registry.names(&name) == Some(false)) {
@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_walks_must_be_whole_though_nothing_hangs_on_it() {
+    fn fields_that_the_kernel_walks_must_be_whole_even_if_unused() {
         let (signed, blob) = fixture();
         let (set, common_name) = ([0x31, 0x0d, 0x30, 0x0b, 6, 9], [6, 3, 0x55, 4, 3]);
         let digests = memchr::memmem::find(&blob, &set).unwrap() + 4;

@@ -17,9 +17,9 @@ pub(crate) const ENTRY: usize = 64;
 /// One symbol version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SymbolVersion {
-    /// The symbol's name as it stands in the file (old powerpc64 modules have a dot before it).
+    /// The symbol's name as it is in the file (old powerpc64 modules have a dot before it).
     pub symbol: Vec<u8>,
-    /// Its CRC. Basic entries of 64-bit modules have room for 64 bits; kernels use 32.
+    /// Its CRC. Basic entries of 64-bit modules are 64 bits wide; kernels use 32.
     pub crc: u64,
 }
 
@@ -29,9 +29,9 @@ pub struct SymbolVersion {
 pub enum VersionsFormat {
     /// No symbol versions.
     None,
-    /// `__versions` alone.
+    /// Only `__versions`.
     Basic,
-    /// `__version_ext_crcs` and `__version_ext_names` alone.
+    /// Only `__version_ext_crcs` and `__version_ext_names`.
     Extended,
     /// Both, as 6.14 and later build for older readers.
     Both,
@@ -121,7 +121,7 @@ fn read_extended(elf: &Elf<'_>, image: &[u8]) -> Result<Option<Vec<SymbolVersion
         Some((0, names)) => names.split(|b| *b == 0).collect(),
         Some(_) => return wrong("the last name has no end"),
     };
-    // modpost writes the names as one C string literal, whose own NUL comes behind the last name's.
+    // modpost writes the names as one C string literal, whose own NUL follows the last name's.
     names.pop_if(|last| last.is_empty());
     if names.len() != crcs.len() / 4 {
         return wrong(&format!("{} CRCs, but {} names", crcs.len() / 4, names.len()));

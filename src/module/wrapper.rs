@@ -84,7 +84,7 @@ fn image(what: &str) -> Error {
     Error::new(ErrorKind::Wrapped, format!("{what}, not a module")).remedy(Remedy::ShowKernel)
 }
 
-/// A tar archive, told by its first member.
+/// A tar archive, recognised by its first member.
 fn tar(bytes: &[u8]) -> Error {
     let name = bytes.get(..100).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default();
     match name.strip_prefix(b"./").unwrap_or(name) {

@@ -1,4 +1,4 @@
-//! A module's BTF, which kernels from 5.11 on check when the module comes (`btf_module_notify`, kernel/bpf/btf.c).
+//! A module's BTF, which kernels from 5.11 on check when the module is loaded (`btf_module_notify`, kernel/bpf/btf.c).
 
 use crate::btf::Rejection;
 use crate::btf::relocation::validate_with_base;
@@ -9,7 +9,7 @@ use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 
-/// The line, once per boot, of a kernel that loads modules whose BTF does not fit; 6.3 and later (6.12.118 and 7.2.13 read).
+/// The line, once per boot, of a kernel that loads modules whose BTF does not match; 6.3 and later (6.12.118 and 7.2.13 read).
 const MISMATCH: &str = "Kernel module BTF mismatch detected";
 const MISMATCH_LINE: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
 
@@ -24,16 +24,16 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     let Some(kernel) = &attempt.kernel.facts.btf else {
         match is_tolerated {
             Some(true) => unknown_fit("the kernel's BTF", record),
-            _ => record.unknown(LoaderStep::Btf, "does its BTF fit the kernel's? (the kernel's BTF)"),
+            _ => record.unknown(LoaderStep::Btf, "does its BTF match the kernel's? (the kernel's BTF)"),
         }
         return Ok(());
     };
     let found = validity(attempt, loaded, section, &kernel.value);
     match (found, is_tolerated) {
-        (Validity::Valid, _) => record.pass(LoaderStep::Btf, "its BTF fits the kernel's", Some(&kernel.source)),
+        (Validity::Valid, _) => record.pass(LoaderStep::Btf, "its BTF matches the kernel's", Some(&kernel.source)),
         (Validity::Unsure(what), Some(true)) => unknown_fit(&what.to_string(), record),
         (Validity::Unsure(what), _) => {
-            record.unknown(LoaderStep::Btf, format!("does its BTF fit the kernel's? ({what})"))
+            record.unknown(LoaderStep::Btf, format!("does its BTF match the kernel's? ({what})"))
         }
         (Validity::Invalid(rejection), Some(true)) => {
             // Where the kernel may not look at BTF at all, nothing is said of its lines.
@@ -43,7 +43,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
             record.skip(
                 LoaderStep::Btf,
                 format!(
-                    "its BTF does not fit the kernel's ({}), and the kernel loads it all the same, without its types \
+                    "its BTF does not match the kernel's ({}), and the kernel loads it all the same, without its types \
                      (CONFIG_MODULE_ALLOW_BTF_MISMATCH)",
                     rejection.reason
                 ),
@@ -52,12 +52,12 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         (Validity::Invalid(rejection), Some(false)) if is_checked == Some(true) => {
             rejection.lines.iter().for_each(|line| record.say(line));
             record.say(failed(loaded, rejection.errno));
-            let note = format!("its BTF does not fit the kernel's: {}", rejection.reason);
+            let note = format!("its BTF does not match the kernel's: {}", rejection.reason);
             record.fail(LoaderStep::Btf, rejection.errno, note, Some(&kernel.source))?;
         }
         (Validity::Invalid(rejection), _) => {
             let note = format!(
-                "its BTF does not fit the kernel's ({}); does the kernel refuse such modules? \
+                "its BTF does not match the kernel's ({}); does the kernel refuse such modules? \
                  (CONFIG_MODULE_ALLOW_BTF_MISMATCH in its configuration)",
                 rejection.reason
             );
@@ -67,19 +67,20 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     Ok(())
 }
 
-/// Its BTF is tolerated whether it fits or not; a line about it comes only if it does not. `what` would tell.
+/// Its BTF is tolerated whether it matches or not; a line about it is printed only if it does not. `what` would decide it.
 fn unknown_fit(what: &str, record: &mut AttemptRecord) {
     record.lines_are_open = true;
     record.skip(
         LoaderStep::Btf,
         format!(
-            "the kernel loads modules whose BTF does not fit, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether this one \
+            "the kernel loads modules whose BTF does not match, too (CONFIG_MODULE_ALLOW_BTF_MISMATCH); whether \
+             this one \
              fits is not known ({what})"
         ),
     );
 }
 
-/// Does the module's BTF fit? A module that is built outside the tree may bring the part of its kernel's BTF that it
+/// Does the module's BTF match? A module that is built outside the tree may bring the part of its kernel's BTF that it
 /// needs. Kernels that do not know that section read the module's types as if they followed the kernel's own.
 fn validity(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, section: &SectionHeader, kernel: &[u8]) -> Validity {
     let version = attempt.rules.major_minor();
@@ -91,8 +92,8 @@ fn validity(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, section: &SectionHeade
     }
 }
 
-/// The lines of a kernel that loads a module whose BTF does not fit (`btf_module_notify`): up to 6.2 those of a refusal,
-/// since then one, and of the others those alone that describe no type.
+/// The lines of a kernel that loads a module whose BTF does not match (`btf_module_notify`): up to 6.2 those of a refusal,
+/// since then one, and of the others only those that describe no type.
 fn mismatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, rejection: &Rejection, record: &mut AttemptRecord) {
     let has_line = match &attempt.kernel.facts.messages {
         Some(messages) => Some(messages.value.contains(MISMATCH)),
@@ -117,8 +118,8 @@ fn failed(loaded: &LoadInfo<'_>, errno: i32) -> String {
     format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name)
 }
 
-/// Does the kernel load modules whose BTF does not fit (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? The configuration tells; from 6.3
-/// on also the kernel's messages, since each setting then has a line of its own.
+/// Does the kernel load modules whose BTF does not match (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? The configuration shows it; from 6.3
+/// on the kernel's messages also do, since each setting then has a line of its own.
 fn tolerated(attempt: &Attempt<'_>) -> Option<bool> {
     attempt.rules.option("MODULE_ALLOW_BTF_MISMATCH").or_else(|| {
         let messages = &attempt.kernel.facts.messages.as_ref()?.value;

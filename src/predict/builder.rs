@@ -1,8 +1,8 @@
-//! Who built a kernel, as far as its loader depends on it: Debian's kernels carry a patch that upstream has not.
+//! Who built a kernel, as far as its loader depends on it: Debian's kernels have a patch that upstream lacks.
 //!
-//! A version line names the builder before the compiler, and what the package says of itself at the end (`linux_banner`,
+//! A version line names the builder before the compiler, and the package's version at the end (`linux_banner`,
 //! init/version.c, 2.6.0 to 7.2): `Linux version RELEASE (BUILDER) (COMPILER) #NUMBER SMP Debian VERSION (DATE)`. The
-//! compiler says nothing: everybody who builds on Debian has Debian's compiler.
+//! compiler is no evidence: every build on Debian uses Debian's compiler.
 
 use crate::kernel::Kernel;
 
@@ -11,9 +11,9 @@ use crate::kernel::Kernel;
 pub(super) enum KernelBuilder {
     /// Debian: a missing CRC refuses a module (5.10 to 7.2, seen in each).
     Debian,
-    /// Somebody who does not start from Debian's source: taken to be as upstream.
+    /// A builder that does not start from Debian's source: treated as upstream.
     Upstream,
-    /// The facts do not tell, or it is a distribution that starts from Debian's source package (Kali, Raspberry Pi OS,
+    /// The facts do not show it, or it is a distribution that starts from Debian's source package (Kali, Raspberry Pi OS,
     /// UOS), which may or may not have kept Debian's patches.
     Unknown,
 }
@@ -21,11 +21,11 @@ pub(super) enum KernelBuilder {
 /// The address that Debian's source package puts in for a builder (debian/rules.real).
 const DEBIAN: &str = "(debian-kernel@lists.debian.org)";
 
-/// What releases look like whose builders do not start from Debian's source: Proxmox (Ubuntu's source), Fedora, and Red
+/// What identifies releases of builders that do not start from Debian's source: Proxmox (Ubuntu's source), Fedora, and Red
 /// Hat's and those that rebuild it.
 const OTHERS: [&str; 3] = ["-pve", ".fc", ".el"];
 
-/// What Debian puts before the number of its version. Without a number it is anybody's: Fedora's `+debug`.
+/// What Debian puts before the number of its version. Without a number it can be any builder's: Fedora's `+debug`.
 const OF_DEBIAN: &str = "+deb";
 
 impl KernelBuilder {
@@ -49,7 +49,7 @@ impl KernelBuilder {
         }
     }
 
-    /// Debian has put `+deb13` and so on into its releases since 13 (trixie); before, its `6.1.0-47-amd64` is anybody's.
+    /// Debian has put `+deb13` and so on into its releases since 13 (trixie); before, `6.1.0-47-amd64` can be any builder's.
     fn of_release(release: &str) -> KernelBuilder {
         if OTHERS.iter().any(|other| release.contains(other)) {
             return KernelBuilder::Upstream;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_debian_built_is_debians() {
+    fn only_kernels_that_debian_built_count_as_debians() {
         for banner in [
             "Linux version 6.1.0-42-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0, GNU ld \
              (GNU Binutils for Debian) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.159-1 (2025-12-30)",
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compiler_of_debians_makes_no_kernel_debians() {
+    fn debians_compiler_does_not_make_a_kernel_debians() {
         for banner in [
             // Proxmox, of today and of 2021; somebody's own kernel; Ubuntu; Fedora.
             "Linux version 6.8.12-4-pve (build@proxmox) (gcc (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) \
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn who_starts_from_debians_source_may_have_kept_its_patches() {
+    fn a_kernel_from_debians_source_may_have_debians_patches() {
         for banner in [
             "Linux version 6.12.75+rpt-rpi-2712 (serge@raspberrypi.com) (aarch64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, \
              GNU ld (GNU Binutils for Debian) 2.44) #1 SMP PREEMPT Debian 1:6.12.75-1+rpt1 (2026-03-11)",
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_version_line_a_release_tells_little() {
+    fn without_a_version_line_a_release_shows_little() {
         assert_eq!(KernelBuilder::of_release("6.12.117+deb13-cloud-arm64"), KernelBuilder::Debian);
         assert_eq!(KernelBuilder::of_release("5.11.22-1-pve"), KernelBuilder::Upstream);
         assert_eq!(KernelBuilder::of_release("2.6.32-279.el6.x86_64"), KernelBuilder::Upstream);

@@ -3,8 +3,8 @@
 //! kmod up to 30 unpacks each file itself and calls init_module(2). From 31 on it hands a file as it is to finit_module(2)
 //! with MODULE_INIT_COMPRESSED_FILE, where `/sys/module/compression` names the same format, and an error is then final; all
 //! others it unpacks (`do_finit_module`, `do_init_module`, libkmod/libkmod-module.c, kmod 31 and 34). The decoders of the
-//! kernel are smaller than kmod's (kernel/module/decompress.c, lib/xz/xz_dec_stream.c, 6.1, 6.12 and 7.2), and read one
-//! stream or frame alone. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/guests/vm/containers.rs); kernels that
+//! kernel are smaller than kmod's (kernel/module/decompress.c, lib/xz/xz_dec_stream.c, 6.1, 6.12 and 7.2), and read only
+//! one stream or frame. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/guests/vm/containers.rs); kernels that
 //! unpack zstd or gzip were read and not measured.
 
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ enum Handover<'f> {
     ByKmod(Cow<'f, [u8]>),
     /// The kernel unpacks it.
     ByKernel(&'f [u8]),
-    /// Either does, and both come to the same.
+    /// Either does, with the same result.
     ByEither,
     /// The kernel refuses to unpack it.
     KernelRefuses { errno: i32, line: Option<String>, why: String },
@@ -53,15 +53,15 @@ pub(super) fn attempt(
         _ => &named,
     };
     // Loaders that do the same come to the same.
-    let mut ways: Vec<(Vec<Loader>, Handover<'_>)> = Vec::new();
+    let mut groups: Vec<(Vec<Loader>, Handover<'_>)> = Vec::new();
     for loader in loaders {
         let handed = file.handed(*loader);
-        match ways.iter_mut().find(|(_, other)| *other == handed) {
+        match groups.iter_mut().find(|(_, other)| *other == handed) {
             Some((same, _)) => same.push(*loader),
-            None => ways.push((vec![*loader], handed)),
+            None => groups.push((vec![*loader], handed)),
         }
     }
-    let judged: Vec<(Vec<Loader>, Handover<'_>, AttemptRecord)> = ways
+    let judged: Vec<(Vec<Loader>, Handover<'_>, AttemptRecord)> = groups
         .into_iter()
         .map(|(loaders, handed)| {
             let record = file.record(&handed, subject, load, plain);
@@ -74,7 +74,7 @@ pub(super) fn attempt(
             == (first.answer(), first.refused, &first.dmesg, first.taints)
     };
     let is_decided = judged.iter().all(|(_, _, record)| is_same(record));
-    // Each loader has its own reason, and none takes it.
+    // Each loader has its own reason, and none accepts it.
     let is_refused = judged.iter().all(|(_, _, record)| record.answer() == Decision::Refused);
     let mut errnos: Vec<i32> = judged.iter().flat_map(|(_, _, record)| record.errnos(rules)).collect();
     errnos.dedup();
@@ -123,7 +123,7 @@ impl<'f> CompressedFile<'f> {
         match (loader, self.unpacked_by_kernel()) {
             (Loader::Kernel, known) => self.by_kernel(known),
             (Loader::Kmod30 | Loader::Any, _) => self.by_kmod(loader),
-            // What any decoder of the format reads to its end need not be asked about.
+            // A file that any decoder of the format reads to its end needs no fact.
             (_, None) => match self.by_kernel(Some(Some(own))) {
                 Handover::ByKernel(inside) if inside.len() == self.bytes.len() && self.force == Force::None => {
                     match self.by_kmod(loader) {
@@ -275,7 +275,7 @@ impl<'f> CompressedFile<'f> {
         is_measured.then_some(matches!(filter, X86 | ARM64 | RISCV))
     }
 
-    /// What comes of the file in one way.
+    /// The attempt after one handover.
     fn record(
         &self,
         handed: &Handover<'_>,
@@ -286,7 +286,7 @@ impl<'f> CompressedFile<'f> {
         let plain = |bytes| Candidate { bytes, ..*subject };
         match handed {
             Handover::ByKmod(Cow::Borrowed(_)) | Handover::ByEither => whole.clone(),
-            // The flags of finit_module(2) are there for files alone.
+            // The flags of finit_module(2) exist for files only.
             Handover::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &LoadOptions { force: Force::None, ..*load }),
             Handover::ByKernel(bytes) if bytes.len() == self.bytes.len() && load.force == Force::None => whole.clone(),
             Handover::ByKernel(bytes) => attempt(&plain(bytes), load),

@@ -12,7 +12,7 @@ use crate::vermagic::compare;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Danger {
-    /// `struct module` itself is another: unsafe for certain.
+    /// `struct module` itself differs: certainly unsafe.
     #[serde(rename = "fingerprint")]
     ModuleLayout {
         /// What differs, in words.
@@ -23,7 +23,7 @@ pub enum Danger {
         /// What differs, in words.
         note: String,
     },
-    /// One of them is built with CONFIG_PREEMPT_RT, and the version magic does not show it: locks are others.
+    /// One of them is built with CONFIG_PREEMPT_RT, and the version magic does not show it: locks differ.
     Realtime {
         /// What differs, and how each side is known, in words.
         note: String,
@@ -33,13 +33,13 @@ pub enum Danger {
         /// How that is known, in words.
         note: String,
     },
-    /// CRCs of imported symbols differ: the types behind them are others.
+    /// CRCs of imported symbols differ: the types that they cover differ.
     Crcs {
         /// How many differ.
         differing: usize,
         /// Of how many that could be compared.
         compared: usize,
-        /// Their names; `module_layout` first, then those that most types hang on.
+        /// Their names; `module_layout` first, then the symbols that most types depend on.
         symbols: Vec<String>,
     },
 }
@@ -54,7 +54,7 @@ impl Danger {
         Danger::Patched { note }
     }
 
-    /// Is it evidence that the module was built for another kernel, beyond what its version magic says?
+    /// Is it evidence that the module was built for another kernel, in addition to its version magic?
     pub fn is_foreign(&self) -> bool {
         !matches!(self, Danger::Token { .. } | Danger::Patched { .. })
     }
@@ -118,8 +118,7 @@ pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
             parts.push(format!("{what} at 0x{ours:x} here, at 0x{theirs:x} in the kernel"));
         }
     }
-    (!parts.is_empty())
-        .then(|| Danger::ModuleLayout { note: format!("struct module is another: {}", parts.join("; ")) })
+    (!parts.is_empty()).then(|| Danger::ModuleLayout { note: format!("struct module differs: {}", parts.join("; ")) })
 }
 
 /// Which CRCs differ.

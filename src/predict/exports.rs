@@ -1,4 +1,4 @@
-//! What a module exports: that it comes with CRCs or flags, and that nobody exports it already.
+//! What a module exports: that it comes with CRCs or flags, and that no symbol is exported twice.
 //!
 //! `check_module_license_and_versions` and `verify_export_symbols` (kernel/module.c 5.10), `check_export_symbol_versions`
 //! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
@@ -18,13 +18,13 @@ use crate::predict::{errno, relocations};
 /// The tables of exports, and the tables of their CRCs.
 const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl", "__kcrctab_gpl")];
 
-/// The tables that kernels with a table of flags pass over, and say so.
+/// The tables that kernels with a table of flags ignore, with a log line.
 const OBSOLETE: [&str; 2] = ["__ksymtab_gpl", "__kcrctab_gpl"];
 
 /// Size of a distance (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
 const DISTANCE: usize = 4;
 
-/// The tables beside the exports: CRCs, flags.
+/// The tables next to the exports: CRCs, flags.
 pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let has = |name: &str| loaded.find(name).is_some_and(|section| section.size > 0);
     let flags = attempt.rules.has(Rule::ExportFlags);
@@ -55,7 +55,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
             Ok(())
         }
         Some(false) => {
-            let note = "it exports symbols without CRCs, and this kernel can't be forced";
+            let note = "it exports symbols without CRCs, and this kernel cannot be forced";
             record.fail(LoaderStep::Exports, errno::ENOEXEC, note, None)
         }
         None => {
@@ -66,7 +66,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
     }
 }
 
-/// Nobody may export the same symbol.
+/// No other module and not the kernel may export the same symbol.
 pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let names = exported(attempt, loaded);
     if let Some(first) = names.first()
@@ -74,7 +74,8 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
         && attempt.rules.surely(Rule::SigProtect)
     {
         let note = format!(
-            "this kernel protects the exports of its own modules (CONFIG_MODULE_SIG_PROTECT; not measured): is {first} one \
+            "this kernel protects the exports of its own modules (CONFIG_MODULE_SIG_PROTECT; not measured): is \
+             {first} one \
              of them? Then it prints \"exports protected symbol\" and returns EACCES (13) (the list that it was built with, \
              android/abi_gki_protected_exports_*)"
         );
@@ -111,7 +112,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
                     let note = format!("it exports {name}, which {} exports", owner.name);
                     return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(tree));
                 }
-                // What a module of the kernel's build exports, the image does not; but nobody vouches for itself.
+                // What a module of the kernel's build exports, the image does not export; but the module is no evidence about itself.
                 let is_itself = owner.name == loaded.name && !has_other_witnesses;
                 match is_complete || !(owner.is_added || is_itself) {
                     true => {
@@ -126,7 +127,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
     }
     match unknown.as_slice() {
         [] => {
-            let note = format!("{} of its own, which the kernel has not", counted(names.len(), "export"));
+            let note = format!("{} of its own, which the kernel does not have", counted(names.len(), "export"));
             record.pass(LoaderStep::Exports, note, source);
         }
         [one] => record.unknown(LoaderStep::Exports, format!("does the kernel export {one} itself? (its image)")),

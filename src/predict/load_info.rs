@@ -1,6 +1,6 @@
 //! A module file as the loader takes it: header, sections, strings and symbols by their offsets, believed as far as the
-//! kernel believes them. [`crate::module`] refuses a file that contradicts itself; here it is read on, because the
-//! question is what a kernel says to it.
+//! kernel believes them. [`crate::module`] refuses a file that contradicts itself; this reader goes on, because the
+//! question is how a kernel reacts.
 
 use crate::kernel::Machine;
 use crate::module::elf::{Class, Endian};
@@ -101,14 +101,14 @@ impl ElfHeader {
         })
     }
 
-    /// Does every loader refuse the file for its header alone, whatever the kernel's machine is: is it too short for one,
+    /// Does every loader refuse the file because of its header only, whatever the kernel's machine is: is it too short for one,
     /// without ELF's magic, or of a type that is not that of a relocatable file in either byte order?
     pub(super) fn is_of_no_module(file: &[u8]) -> bool {
         let is_relocatable = || matches!(file.get(16..18), Some([0, 1] | [1, 0]));
         file.len() < header_size(Class::Elf32) || !file.starts_with(b"\x7fELF") || !is_relocatable()
     }
 
-    /// The section headers; those that lie beyond the file's end are not there.
+    /// The section headers; headers outside the file are omitted.
     pub(super) fn sections(&self, file: &[u8]) -> Vec<SectionHeader> {
         let Some(table) = usize::try_from(self.shoff).ok().and_then(|at| file.get(at..)) else { return Vec::new() };
         let entries = table.chunks_exact(section_size(self.class)).take(usize::from(self.shnum));
@@ -163,9 +163,9 @@ pub(super) struct LoadInfo<'f> {
     /// The section of `struct module`.
     pub(super) this_module: usize,
     pub(super) symtab: usize,
-    /// Its name in modinfo, which the first checks speak of; without one, the other.
+    /// Its name in modinfo, which the first checks print; if there is none, the other name.
     pub(super) name: String,
-    /// Its name in `struct module`, which all later steps speak of, and by which it is loaded.
+    /// Its name in `struct module`, which all later steps print, and under which it is loaded.
     pub(super) own_name: String,
 }
 
@@ -215,12 +215,12 @@ impl<'f> LoadInfo<'f> {
         values(bytes, key.to_owned())
     }
 
-    /// Has `struct module` bytes in the file? Where it has none, kernels that do not check that may crash over it.
+    /// Does `struct module` have bytes in the file? Where it has none, kernels that do not check that may crash.
     pub(super) fn has_structure(&self) -> bool {
         self.sections.get(self.this_module).is_some_and(|structure| structure.kind != SHT_NOBITS)
     }
 
-    /// Has a symbol a name beyond the table of names?
+    /// Does a symbol have a name outside the table of names?
     pub(super) fn has_nameless_symbol(&self) -> bool {
         let table = self.sections.get(self.symtab).copied().unwrap_or_default();
         let names = self.sections.get(table.link as usize).map_or(0, |names| names.size);
@@ -262,7 +262,7 @@ impl<'f> LoadInfo<'f> {
     }
 }
 
-/// The bytes of a section in the file; none for NOBITS and for what lies beyond the end.
+/// The bytes of a section in the file; none for NOBITS and for sections outside the file.
 pub(super) fn bytes_of<'f>(file: &'f [u8], section: &SectionHeader) -> &'f [u8] {
     if section.kind == SHT_NOBITS {
         return &[];

@@ -31,8 +31,7 @@ impl Attempt<'_> {
         }
         if let Some(version) = self.subject.module.and_then(Module::of_linux_2_4) {
             let version = crate::escape::bytes_for_eyes(version);
-            let note =
-                format!("a module of Linux 2.4 ({version}), which insmod links and no loader of a later kernel knows");
+            let note = format!("a module of Linux 2.4 ({version}), which insmod links; no later kernel can load it");
             record.unknown(LoaderStep::Elf, note);
             return Ok(());
         }
@@ -107,7 +106,7 @@ impl Attempt<'_> {
                 errno::EINVAL
             }
         };
-        record.fail(LoaderStep::Elf, errno, "an empty file, which the kernel does not even read", None)
+        record.fail(LoaderStep::Elf, errno, "an empty file, which the kernel does not read", None)
     }
 
     /// The ELF checks.
@@ -149,17 +148,24 @@ impl Attempt<'_> {
         }
         match (known, self.rules.has(Rule::ModuleSize), module_size) {
             (None, ..) => {
-                record.unknown(LoaderStep::Elf, "is it of the kernel's machine? (its image, or one of its modules)");
+                record.unknown(
+                    LoaderStep::Elf,
+                    "is it built for the kernel's machine? (its image, or one of its modules)",
+                );
             }
             (_, Some(true), None) if symbol_versions::prove_structure(self, &loaded) => {
-                record.pass(LoaderStep::Elf, "struct module is the kernel's, as the CRC of module_layout agrees", None);
+                record.pass(
+                    LoaderStep::Elf,
+                    "struct module is the kernel's, because the CRC of module_layout agrees",
+                    None,
+                );
             }
             (_, Some(true), None) => {
                 let note = "has struct module the size that it has in the kernel? (its BTF, or one of its modules)";
                 record.unknown(LoaderStep::Elf, note);
             }
             (Some(machine), ..) => {
-                let note = format!("a module for {}, with the sections that it must have", machine.value);
+                let note = format!("a module for {}, with the required sections", machine.value);
                 record.pass(LoaderStep::Elf, note, Some(&machine.source));
             }
         }
@@ -171,7 +177,7 @@ impl Attempt<'_> {
         let unchecked = |note: &str| format!("{note}; this kernel does not check that");
         // Both are looked at before the version magic: no later step is sure to come.
         if !loaded.has_structure() {
-            let note = "struct module has no bytes in the file, and the kernel may crash over it";
+            let note = "struct module has no bytes in the file, and the kernel may crash";
             record.unknown(LoaderStep::Elf, unchecked(note));
             record.may_crash = true;
         }
@@ -180,19 +186,19 @@ impl Attempt<'_> {
             section.kind != load_info::SHT_NULL && u64::from(section.name) >= names
         };
         if loaded.sections.iter().any(is_nameless) {
-            let note = "a section's name lies beyond the table of names, and the kernel may crash over it";
+            let note = "a section's name is outside the table of names, and the kernel may crash";
             record.unknown(LoaderStep::Elf, unchecked(note));
             record.may_crash = true;
         }
         let mut stumbles = |note: &str| record.unknown(LoaderStep::Elf, unchecked(note));
         if !self.rules.surely(Rule::SymbolNames) && loaded.has_nameless_symbol() {
-            stumbles("a symbol's name lies beyond the table of names, and the kernel may crash over it");
+            stumbles("a symbol's name is outside the table of names, and the kernel may crash");
         }
         let count = loaded.sections.len();
         let is_relocation =
             |section: &&load_info::SectionHeader| matches!(section.kind, load_info::SHT_RELA | load_info::SHT_REL);
         if loaded.sections.iter().filter(is_relocation).any(|section| section.info as usize >= count) {
-            stumbles("there are relocations for a section that is not there, and the kernel may crash over them");
+            stumbles("there are relocations for a section that does not exist, and the kernel may crash");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a module finds its memory: the area of modules, and the reserve for per-CPU data.
+//! Whether there is memory for a module: the area of modules, and the reserve for per-CPU data.
 //!
 //! `move_module` and `percpu_modalloc` (kernel/module/main.c 6.12; kernel/module.c before 5.18), `pcpu_alloc` (mm/percpu.c).
 
@@ -15,7 +15,7 @@ const PER_CPU: &str = ".data..percpu";
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// What no kernel for common machines lacks, in bytes: the largest module of any kernel's own takes about 20 MiB.
+/// The memory that every kernel for common machines has, in bytes: the largest module of any kernel's own takes about 20 MiB.
 const ALWAYS: u64 = 128 * MIB;
 
 /// The area of modules on x86-64 (MODULES_LEN, arch/x86/include/asm/pgtable_64_types.h), at its largest.
@@ -38,7 +38,7 @@ const UNIT: (u64, u64) = (32 * KIB, 64 * KIB);
 /// comes from where all of it does: arm, arm64, riscv, s390, x86-64.
 const HAVE_RESERVE: [u16; 5] = [40, 183, 243, 22, 62];
 
-/// The memory of all sections but the per-CPU data.
+/// The memory of all sections except for the per-CPU data.
 pub(super) fn area(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let size = loaded.allocated().saturating_sub(loaded.find(PER_CPU).map_or(0, |section| section.size));
     if size <= ALWAYS {
@@ -49,17 +49,17 @@ pub(super) fn area(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut At
         record.may_crash = true;
         record.unknown(
             LoaderStep::Memory,
-            format!("{words}, more than the loader can count, and the kernel may crash over it"),
+            format!("{words}, more than the loader can represent, and the kernel may crash"),
         );
         return Ok(());
     }
     if attempt.machine(loaded).number == 62 && size > X86_64_AREA {
-        // Who says that there is none, and how, differs from version to version.
+        // Which function reports that, and how, differs between versions.
         record.unknown(LoaderStep::Memory, "which lines does the kernel print? (none up to 6.9)");
         let note = format!("{words}, and all modules together have at most {}", X86_64_AREA / MIB);
         return record.fail(LoaderStep::Memory, errno::ENOMEM, note, None);
     }
-    record.unknown(LoaderStep::Memory, format!("{words}; has the machine so much for modules?"));
+    record.unknown(LoaderStep::Memory, format!("{words}; does the machine have so much for modules?"));
     Ok(())
 }
 
@@ -89,7 +89,8 @@ pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
     }
     if size <= certainly || vermagic.is_none() {
         let note = format!(
-            "it has {size} bytes of per-CPU data; has the kernel so much for a module's? (CONFIG_MEM_ALLOC_PROFILING in its \
+            "it has {size} bytes of per-CPU data; does the kernel reserve so much for modules? \
+             (CONFIG_MEM_ALLOC_PROFILING in its \
              configuration, and how large its pages are)"
         );
         record.unknown(LoaderStep::Memory, note);
@@ -102,7 +103,8 @@ pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
     }
     record.say(format!("{}: Could not allocate {size} bytes percpu data", loaded.own_name));
     let note = format!(
-        "it has {size} bytes of per-CPU data, and all modules together have {most}; the allocator warns before, with a stack \
+        "it has {size} bytes of per-CPU data, and all modules together have {most}; the allocator warns before, \
+         with a stack \
          trace"
     );
     record.fail(LoaderStep::Memory, errno::ENOMEM, note, None)

@@ -1,8 +1,8 @@
-//! What a kernel will answer to a module: the loader's rules, applied to facts. Pure: bytes and facts in, a verdict out.
+//! Whether a kernel will load a module: the loader's rules, applied to facts. Pure: bytes and facts in, a verdict out.
 //!
 //! [`predict`] goes through the loader's steps in the loader's order (`load_module`, kernel/module/main.c; before 5.18
-//! kernel/module.c), one file a step. Which behaviour which kernel has is one table, in `rules.rs`. A step that the
-//! facts do not decide is *unknown*, and says what would decide it.
+//! kernel/module.c), with one file per step. `rules.rs` is the table of which kernel has which behaviour. A step that the
+//! facts do not decide is *unknown*, and names the fact that would decide it.
 
 mod arch;
 mod attempt;
@@ -95,7 +95,7 @@ pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> 
     }
 }
 
-/// Is this file no module for any kernel, by its header alone? Then its refusal is certain, even where the kernel's machine
+/// Does the header alone show that this file is not a module for any kernel? Then its refusal is certain, even where the kernel's machine
 /// is not known: it is too short for an ELF header, without ELF's magic, or of a type other than that of relocatable files.
 pub fn is_of_no_module(file: &[u8]) -> bool {
     ElfHeader::is_of_no_module(file)

@@ -1,4 +1,4 @@
-//! Whether the kernel takes modules at all, and this name: modules_disabled, the blacklist, names that are taken.
+//! Whether the kernel loads modules at all, and one of this name: modules_disabled, the blacklist, names that are in use.
 
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
@@ -6,7 +6,7 @@ use crate::predict::load_info::LoadInfo;
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::verdict::LoaderStep;
 
-/// `may_init_module`: a system that was told to load no more modules.
+/// `may_init_module`: a system on which module loading was disabled.
 pub(super) fn permission(attempt: &Attempt<'_>, record: &mut AttemptRecord) -> Flow {
     if let Some(source) = attempt.kernel.without_modules() {
         // init_module and finit_module are conditional there, and then sys_ni_syscall (kernel/sys_ni.c).
@@ -71,7 +71,7 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
         // A module of the kernel's own tree is not built in, and what the list of built-in modules has without parameters has
         // no folder. What is no module and has parameters, such as `block`, is in no list: an image without sections has its
         // name among many words. Of a kernel without an image and a tree so little is known that this does not matter; a
-        // running one has told all of /sys/module.
+        // running one shows all of /sys/module.
         let is_open = facts.folders.is_none() && facts.policy.is_none();
         let is_word = facts.prefixes.as_ref().map(|words| words.value.iter().any(|word| same(word)));
         let is_foreign = facts.tree.as_ref().is_some_and(|tree| {
@@ -85,6 +85,6 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
         return Ok(());
     };
     record.say(format!("{}: module is already loaded", loaded.own_name));
-    let note = "something of this name is built into the kernel, and has its place in /sys/module";
+    let note = "something of this name is built into the kernel, and has a folder in /sys/module";
     record.fail(LoaderStep::Name, errno::EINVAL, note, Some(source))
 }

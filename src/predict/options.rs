@@ -6,7 +6,7 @@ use crate::door::internal_fields;
 use crate::module::Module;
 use crate::module::container::Packing;
 
-/// What the kernel is told to ignore (flags of finit_module(2)).
+/// What the kernel is asked to ignore (flags of finit_module(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Force {
@@ -22,17 +22,17 @@ pub enum Force {
 }
 
 impl Force {
-    /// Is the version magic ignored?
+    /// Whether the version magic is ignored.
     pub fn vermagic(self) -> bool {
         matches!(self, Force::Vermagic | Force::Both)
     }
 
-    /// Are symbol versions ignored?
+    /// Whether symbol versions are ignored.
     pub fn modversions(self) -> bool {
         matches!(self, Force::Modversions | Force::Both)
     }
 
-    /// Its name on the command line and in JSON.
+    /// Its name in messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Force::None => "none",
@@ -43,7 +43,7 @@ impl Force {
     }
 }
 
-/// Who loads a compressed module file. Plain files are loaded alike by all.
+/// Who loads a compressed module file. All of them load plain files in the same way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loader {
@@ -63,14 +63,14 @@ pub enum Loader {
 /// How the module is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// What the kernel is told to ignore.
+    /// What the kernel is asked to ignore.
     pub force: Force,
-    /// A bare insmod: the modules that it needs are not there. Else they count as loaded before it.
+    /// A bare insmod: the modules that it needs are not loaded. Otherwise they count as loaded before it.
     pub alone: bool,
     /// Who loads it, if the file is compressed.
     pub loader: Loader,
     /// The module was patched: its CRCs may not be those that it was compiled with, and prove nothing about its layout. A
-    /// module that says so itself (`kmodlab_patched=`) needs no telling.
+    /// module that says so itself (`kmodlab_patched=`) need not be marked.
     pub is_patched: bool,
 }
 
@@ -80,7 +80,7 @@ internal_fields! {
     pub struct Candidate<'f> {
         /// The file's bytes, decompressed, with the trailer.
         bytes: &'f [u8],
-        /// The same, read; `None` for a file that contradicts itself, of which no evidence about layouts can be had.
+        /// The same, read; `None` for a file that contradicts itself, which gives no evidence about layouts.
         module: Option<&'f Module>,
         /// How the file is compressed; `None` for a plain one, or where the bytes are handed over as they are.
         packing: Option<&'f Packing>,

@@ -26,13 +26,13 @@ pub(super) fn judge(
     let note = match (failing, patched.answer()) {
         (Some(finding), _) => finding.note.clone(),
         (None, Decision::Accepted) => match patched.taints.letters() {
-            letters if letters.is_empty() => "it would load, and leave no taint".to_owned(),
+            letters if letters.is_empty() => "it would load without a taint".to_owned(),
             letters => format!("it would load, and taint {letters}"),
         },
         (None, _) if change == PatchMode::Rewrite && patched.is_vermagic_unknown && !asked.ignores_vermagic => {
-            "what to write is not known: give the string by hand, vermagic:'STRING'".to_owned()
+            "the string to write is not known: give it by hand, vermagic:'STRING'".to_owned()
         }
-        (None, _) => "past this check, as far as is known".to_owned(),
+        (None, _) => "would pass this check; no other failure known".to_owned(),
     };
     PatchPrediction { mode: change, helps, verdict: patched.answer(), stage, note }
 }

@@ -22,17 +22,17 @@ pub(super) struct AttemptRecord {
     pub(super) refused: Option<(LoaderStep, i32)>,
     /// What else the step that refuses may return, where that is not known.
     pub(super) otherwise: Vec<i32>,
-    /// The kernel may crash over the file, and then gives no answer.
+    /// The kernel may crash on the file, and then gives no answer.
     pub(super) may_crash: bool,
-    /// The kernel may print lines beside these, where a step that it passes is not known in all.
+    /// The kernel may print further lines, where a step that passes is not known completely.
     pub(super) lines_are_open: bool,
-    /// It was changed after somebody whose key the kernel has signed it.
+    /// It was changed after it was signed with a key that the kernel has.
     pub(super) is_changed: bool,
     /// Whether an attempt to force left a taint is not known.
     pub(super) taints_are_open: bool,
     /// The signature is not decided, and the system call may return these for it.
     pub(super) signature_errnos: Option<Vec<i32>>,
-    /// The kernel takes the module for one without a good signature.
+    /// The kernel treats the module as one without a valid signature.
     pub(super) is_unsigned: bool,
     /// The module and the kernel have different version magic strings, as far as both are known or the kernel ignores them.
     pub(super) vermagics_differ: bool,
@@ -44,9 +44,9 @@ pub(super) struct AttemptRecord {
     pub(super) ignores_vermagic: bool,
     /// It is proprietary: GPL-only symbols do not exist for it.
     pub(super) is_proprietary: bool,
-    /// Weak symbols that nobody exports: their value is 0.
+    /// Weak symbols that are not exported: their value is 0.
     pub(super) unresolved: HashSet<Vec<u8>>,
-    /// Weak symbols of which it is not known whether somebody exports them.
+    /// Weak symbols that may or may not be exported.
     pub(super) undecided: HashSet<Vec<u8>>,
 }
 
@@ -105,7 +105,7 @@ impl AttemptRecord {
         self.findings.push(Finding { source, ..Finding::new(step, StepResult::Pass, note) });
     }
 
-    /// The kernel does not look.
+    /// The kernel does not check.
     pub(super) fn skip(&mut self, step: LoaderStep, note: impl Into<String>) {
         self.findings.push(Finding::new(step, StepResult::Skip, note));
     }

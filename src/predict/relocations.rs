@@ -2,8 +2,8 @@
 //! architecture's loader knows, and its value must fit ([`crate::predict::arch`]).
 //!
 //! On x86-64 each place must hold zeros, too (`__write_relocate_add`, arch/x86/kernel/module.c, 4.15 on). That is what stops
-//! most modules whose `struct module` is another than the kernel's: by then the kernel has written its own fields into the
-//! structure, and where the module wants its init and exit functions filled in there may stand something already.
+//! most modules whose `struct module` differs from the kernel's: by then the kernel has written its own fields into the
+//! structure, so the place for the module's init and exit functions may already be nonzero.
 
 use crate::module::elf::Class;
 use crate::predict::arch::value::{SymbolLocation, ValueBounds};
@@ -28,10 +28,10 @@ const SHN_UNDEF: u16 = 0;
 const SHN_LIVEPATCH: u16 = 0xff20;
 const SHN_ABS: u16 = 0xfff1;
 
-/// A livepatch's relocations, which are applied by klp_apply_section_relocs.
+/// A livepatch's relocations, which klp_apply_section_relocs applies.
 const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
 
-/// Sections of one kind lie together; what the loader puts between them is less than this.
+/// Sections of one kind are placed together, less than this apart.
 const GAPS: i128 = 1 << 20;
 
 /// The step.
@@ -42,14 +42,14 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         return Ok(());
     }
     let Some(arch) = arch::of(machine) else {
-        let note = format!("does the loader apply its relocations? (those of {machine} are not followed here)");
+        let note = format!("does the loader apply its relocations? (relocations of {machine} are not checked here)");
         record.unknown(LoaderStep::Relocations, note);
         return Ok(());
     };
     if !arch.is_measured {
         record.skip(
             LoaderStep::Relocations,
-            format!("relocations as arch/{}'s source has them: no such kernel was asked", arch.name),
+            format!("relocations as in the source of arch/{}: not measured on such a kernel", arch.name),
         );
     }
     let module = InModule { symbols: loaded.symbols_with_none().collect(), is_64: machine.class == Class::Elf64 };
@@ -76,7 +76,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     Ok(())
 }
 
-/// The line of the first relocation that would be refused, whatever the symbols are; for a module that gets no further.
+/// The line of the first relocation that would be refused, whatever the symbols are; for a module that is refused earlier.
 pub(super) fn line(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<String> {
     let mut record = AttemptRecord::default();
     match check(attempt, loaded, &mut record) {
@@ -85,7 +85,7 @@ pub(super) fn line(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<Strin
     }
 }
 
-/// The relocations of a section, as they stand in the file.
+/// The relocations of a section, as they are in the file.
 pub(super) fn relocations<'l>(
     loaded: &'l LoadInfo<'_>,
     section: &SectionHeader,
@@ -153,7 +153,7 @@ impl RelocationWalk<'_> {
             let Some(symbol) = self.module.symbols.get(relocation.symbol).copied() else {
                 once(
                     record,
-                    "a relocation is against a symbol that is not there, and the kernel may crash over it".to_owned(),
+                    "a relocation is against a symbol that does not exist, and the kernel may crash".to_owned(),
                 );
                 continue;
             };
@@ -166,7 +166,7 @@ impl RelocationWalk<'_> {
             let is_new = self.attempt.rules.has(Rule::RelocationInvalid) != Some(false);
             let size = bytes_of(effect);
             match applied {
-                // The newer loader looks at the value before it looks at the place.
+                // The newer loader checks the value before the place.
                 RelocationResult::Refused(refusal) if is_new || effect.is_none() => return refuse(refusal, record),
                 RelocationResult::Refused(refusal) => {
                     self.zeros(&site, size, record)?;
@@ -185,8 +185,8 @@ impl RelocationWalk<'_> {
                     },
                     structure::There::Used(member) => {
                         let note = format!(
-                            "a pointer of its struct module goes to 0x{:x}, where this kernel has {member}: the loader goes \
-                             by that, and may crash over it",
+                            "a pointer of its struct module goes to 0x{:x}, where this kernel has {member}: the \
+                             loader uses it, and may crash",
                             relocation.offset
                         );
                         once(record, note);
@@ -300,7 +300,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// Whether somebody exports a weak symbol is not known: what both answers have in common.
+    /// Whether a weak symbol is exported is not known: the result, if it is the same either way.
     fn either(&self, site: &RelocationSite<'_>, effect: Option<RelocationEffect>) -> RelocationResult {
         let nobody = self.site(site.index, site.relocation, site.symbol, SymbolLocation::Number(0));
         match (self.apply(site, effect), self.apply(&nobody, effect)) {
@@ -308,11 +308,14 @@ impl RelocationWalk<'_> {
             (RelocationResult::Refused(refusal), RelocationResult::Refused(_)) if effect.is_none() => {
                 RelocationResult::Refused(refusal)
             }
-            _ => RelocationResult::Unsure(format!("does anybody export {}, which is weak?", site.symbol_name())),
+            _ => RelocationResult::Unsure(format!(
+                "does the kernel or a module export {}, which is weak?",
+                site.symbol_name()
+            )),
         }
     }
 
-    /// A place outside its section: arm looks, and on all others what then happens is not decided here.
+    /// A place outside its section: only arm checks that. What happens on the others is not decided here.
     fn bounds(
         &self,
         site: &RelocationSite<'_>,
@@ -356,8 +359,8 @@ impl RelocationWalk<'_> {
             (true, Some(_)) => self.nonzero(site, record),
             (true, None) => {
                 let note = format!(
-                    "something stands already at 0x{:x} in {}, where an address is to be filled in; does this version \
-                     look? (its image)",
+                    "there are already nonzero bytes at 0x{:x} in {}, where an address is to be filled in; does \
+                     this version check that? (its image)",
                     site.relocation.offset,
                     String::from_utf8_lossy(self.loaded.name_of(self.target))
                 );
@@ -367,12 +370,12 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// Something stands where zeros should.
+    /// The place is not zero.
     fn nonzero(&self, site: &RelocationSite<'_>, record: &mut AttemptRecord) -> Flow {
         let rules = self.attempt.rules;
         let kind = site.kind();
         let word = if rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
-        // Nobody can know the addresses after it in advance.
+        // The addresses that follow cannot be known in advance.
         let place = match rules.has(Rule::RelocationPlace) {
             Some(true) => format!("sec {}, idx {}, type {kind}", site.section, site.index),
             Some(false) => format!("type {kind}"),
@@ -381,8 +384,9 @@ impl RelocationWalk<'_> {
         record.say(format!("module: x86/modules: {word} relocation target, existing value is nonzero for {place}"));
         let section = String::from_utf8_lossy(self.loaded.name_of(self.target)).into_owned();
         let offset = site.relocation.offset;
-        let note =
-            format!("something stands already at 0x{offset:x} in {section}, where an address is to be filled in");
+        let note = format!(
+            "there are already nonzero bytes at 0x{offset:x} in {section}, where an address is to be filled in"
+        );
         record.fail(LoaderStep::Relocations, errno::ENOEXEC, note, None)
     }
 }
@@ -403,7 +407,7 @@ fn refuse(refusal: Refusal, record: &mut AttemptRecord) -> Flow {
     record.fail(LoaderStep::Relocations, refusal.errno, refusal.note, None)
 }
 
-/// Asks for a fact once, however many relocations depend on it.
+/// Asks for a fact once, even if several relocations depend on it.
 fn once(record: &mut AttemptRecord, note: String) {
     record.unknown_once(LoaderStep::Relocations, note);
 }

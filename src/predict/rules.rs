@@ -1,8 +1,8 @@
-//! The rules of the loader, by kernel version: one row a behaviour. Whether a kernel has it is told, best first, by a
-//! message of the loader's that stands in its image or does not, by its configuration, by its distribution, and by its
-//! version. A version between two that were read is not guessed at: the answer is then `None`.
+//! The rules of the loader, by kernel version: one row per behaviour. Whether a kernel has it is determined, best evidence
+//! first, by a loader message that its image contains or lacks, by its configuration, by its distribution, and by its
+//! version. Versions between two whose sources were read are not guessed: the answer is then `None`.
 //!
-//! To add a version, go down [`TABLE`] beside kernel/module/main.c, version.c and signing.c (kernel/module.c before
+//! To add a version, compare [`TABLE`] with kernel/module/main.c, version.c and signing.c (kernel/module.c before
 //! 5.18), and give each row that ends its end.
 
 use crate::kernel::image::messages::SHA512_NAMES;
@@ -10,22 +10,22 @@ use crate::kernel::{Facts, Kernel};
 use crate::predict::builder::KernelBuilder;
 use crate::vermagic::TokenKind;
 
-/// A behaviour that some kernels have and others have not.
+/// A behaviour that only some kernels have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Signatures are looked at (CONFIG_MODULE_SIG).
+    /// Signatures are checked (CONFIG_MODULE_SIG).
     Signatures,
     /// Unsigned modules are refused (CONFIG_MODULE_SIG_FORCE).
     SignaturesForced,
     /// SHA-384 and SHA-512 are built in (CONFIG_CRYPTO_SHA512=y).
     Sha512,
-    /// Signed attributes beside ML-DSA are taken (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA).
+    /// Signed attributes together with ML-DSA are accepted (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA).
     AttributesWaived,
     /// A signature does not count where the module is forced.
     ForcedIsUnsigned,
     /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
     SignatureReasons,
-    /// The signature is looked at behind the ELF header and the blacklist; else it comes first.
+    /// The signature is checked after the ELF header and the blacklist; otherwise it is checked first.
     SignatureLate,
     /// "Module len … truncated", and no other line about ELF.
     TruncatedLine,
@@ -69,11 +69,11 @@ pub(super) enum Rule {
     WriteOrExecute,
     /// A module with both `.ctors` and `.init_array` is refused (CONFIG_CONSTRUCTORS).
     Constructors,
-    /// Taints of origin and licence are set after the module has its place in the list; before, right behind vermagic.
+    /// Taints of origin and licence are set after the module is in the list; before, right after vermagic.
     TaintsLate,
     /// A module that is not `intree` taints O.
     OutOfTreeTaint,
-    /// A module without `retpoline=` is spoken of.
+    /// A module without `retpoline=` causes a log line.
     RetpolineLine,
     /// A module with `test=` taints N.
     TestTaint,
@@ -81,11 +81,11 @@ pub(super) enum Rule {
     OffendersByName,
     /// `lve` is one of them.
     LveByName,
-    /// Who uses a symbol of a proprietary module is proprietary, too, and must not have used GPL-only symbols before.
+    /// A module that uses a symbol of a proprietary module becomes proprietary, and must not have used GPL-only symbols before.
     InheritsTaint,
     /// The lines about that name the symbol.
     InheritedSymbol,
-    /// A name that is taken is looked for before memory is laid out.
+    /// The name is checked before memory is laid out.
     NameEarly,
     /// Exports need a table of flags, `__kflagstab`.
     ExportFlags,
@@ -95,9 +95,9 @@ pub(super) enum Rule {
     NamespacesOptional,
     /// Namespaces named `module:…` are for the modules that they name, and can't be imported.
     ModuleNamespaces,
-    /// A symbol whose section index is beyond the sections is an error.
+    /// A symbol whose section index is out of range is an error.
     SymbolSectionIndex,
-    /// The unresolved symbol's error stands in its line.
+    /// The line of an unresolved symbol contains its error.
     UnknownSymbolError,
     /// `_GLOBAL_OFFSET_TABLE_` is no import (x86).
     IgnoresGot,
@@ -109,7 +109,7 @@ pub(super) enum Rule {
     RelocationPlace,
     /// A module's BTF is checked, and refused if it is wrong (no CONFIG_MODULE_ALLOW_BTF_MISMATCH).
     BtfChecked,
-    /// A module's BTF may bring a base of its own, `.BTF.base`, which is looked for in the kernel's types.
+    /// A module's BTF may bring a base of its own, `.BTF.base`, which is matched with the kernel's types.
     BtfBase,
 }
 
@@ -148,7 +148,7 @@ const fn between(first: VersionTriple, second: VersionTriple) -> VersionChange {
 struct RuleRow(Rule, VersionChange, VersionChange, &'static str, &'static [&'static str]);
 
 const NOW: VersionChange = at(u32::MAX, 0);
-/// For a rule that no version tells.
+/// For a rule that does not depend on the version.
 const NEVER: VersionChange = at(0, 0);
 
 #[rustfmt::skip]
@@ -222,7 +222,7 @@ const TABLE: &[RuleRow] = &[
     RuleRow(Rule::BtfChecked,           at(5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
     // 6.11 has the first version of it, which was not read.
     RuleRow(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
-    // what is told otherwise: by functions below
+    // decided by the functions below
     RuleRow(Rule::SignatureReasons, NEVER, NEVER,   "", &[]),
     RuleRow(Rule::ForcedIsUnsigned, NEVER, NEVER,   "", &[]),
     RuleRow(Rule::IgnoresGot,           NEVER,   NEVER,   "", &[]),
@@ -232,8 +232,8 @@ const TABLE: &[RuleRow] = &[
     RuleRow(Rule::VermagicChecked,      NEVER,   NEVER,   "", &[]),
 ];
 
-/// The stable lines that took a rule over: the last release that was certainly before, and the first that is certainly
-/// behind, `u32::MAX` where none was read.
+/// The stable lines with a backport of a rule: the last release that certainly lacks it, and the first that certainly has
+/// it, `u32::MAX` where none was read.
 #[rustfmt::skip]
 const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
     // `ignore_undef_symbol` (kernel/module.c 5.12), in February and March 2021.
@@ -264,7 +264,7 @@ const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
 ];
 
 /// What Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2), and what is asked for where a
-/// configuration is not there: 7.2 has it with the headers alone.
+/// configuration is not there: 7.2 has it only in the headers.
 const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"];
 
 /// The rules of one kernel.
@@ -315,7 +315,7 @@ impl<'k> Rules<'k> {
         self.version.map(|ours| ours >= version)
     }
 
-    /// Has the kernel this rule? `None` if the facts do not tell.
+    /// Does the kernel have this rule? `None` if the facts do not show it.
     pub(super) fn has(&self, rule: Rule) -> Option<bool> {
         match rule {
             Rule::Modversions => return self.modversions(),
@@ -373,9 +373,9 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// The token in the version magic tells it from about 2.6.26 on.
+    /// The token in the version magic shows it from about 2.6.26 on.
     fn modversions(&self) -> Option<bool> {
-        // A release alone claims nothing about tokens.
+        // A bare release says nothing about tokens.
         let Some(vermagic) = self.kernel.vermagic.as_ref().filter(|known| !known.value.is_bare_release()) else {
             return self.option("MODVERSIONS");
         };
@@ -392,7 +392,7 @@ impl<'k> Rules<'k> {
     /// CONFIG_MODULE_STRIPPED, which its configuration shows, or a tree in which all modules are stripped. The image decides.
     fn vermagic_checked(&self) -> Option<bool> {
         match &self.kernel.facts.messages {
-            // An image in which no line of the loader was found tells nothing.
+            // An image in which no loader message was found shows nothing.
             Some(messages) if messages.value.iter().any(|message| message.contains("symbol")) => {
                 Some(messages.value.contains("version magic '%s' should be '%s'"))
             }
@@ -488,7 +488,7 @@ impl<'k> Rules<'k> {
     }
 }
 
-/// The three numbers of a version that stand behind these words.
+/// The three numbers of the version after these words.
 fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
     let (_, rest) = text.split_once(words)?;
     let version = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
@@ -496,7 +496,7 @@ fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }
 
-/// The version of Debian's package, which its version line has behind the number of the build: releases up to Debian 12
+/// The version of Debian's package, which its version line has after the build number: releases up to Debian 12
 /// stay at `.0`. The compiler can be Debian's, too.
 fn package_version(kernel: &Kernel) -> Option<VersionTriple> {
     let banner = kernel.facts.banner.as_ref()?.value.as_str();
@@ -526,7 +526,7 @@ mod tests {
     use crate::kernel::image::messages::LOADER_MESSAGES;
 
     #[test]
-    fn each_message_that_tells_a_rule_is_looked_for_in_images() {
+    fn each_message_that_identifies_a_rule_is_searched_in_images() {
         for RuleRow(rule, .., telling) in TABLE {
             for message in *telling {
                 let is_known = LOADER_MESSAGES.contains(message) || SHA512_NAMES.contains(message);
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_stays_at_one_number_does_not_tell_what_stable_releases_took_over() {
+    fn a_release_with_a_fixed_number_does_not_show_which_backports_it_has() {
         let ignores_got =
             |release: &str, banner: Option<&str>| Rules::of(&kernel(release, banner)).has(Rule::IgnoresGot);
         for release in [
@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn no_version_says_what_an_image_of_it_contradicts() {
+    fn no_version_contradicts_an_image_of_it() {
         // Seen in Debian's images of 6.1.192 and 6.12.118; 5.10.262 was read.
         for (version, rule, seen) in [
             ("5.10.262", Rule::ElfTables, false),
@@ -595,7 +595,7 @@ mod tests {
             }
         }
         let between = Rules::of(&kernel("6.12.40", None)).has(Rule::ElfTables);
-        assert_eq!(between, None, "nobody read it");
+        assert_eq!(between, None, "its source was not read");
     }
 
     #[test]

@@ -14,18 +14,18 @@ pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &m
     }
     match attempt.rules.has(Rule::Livepatch) {
         Some(true) => {
-            record.pass(LoaderStep::Livepatch, "a livepatch, and the kernel takes them", None);
+            record.pass(LoaderStep::Livepatch, "a livepatch, and the kernel accepts livepatches", None);
             Ok(())
         }
         Some(false) => {
             let text = "module is marked as livepatch module, but livepatch support is disabled";
             record.say(format!("{}: {text}", loaded.own_name));
-            record.fail(LoaderStep::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel takes none", None)
+            record.fail(LoaderStep::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel accepts none", None)
         }
         None => {
             record.unknown(
                 LoaderStep::Livepatch,
-                "does the kernel take livepatches? (CONFIG_LIVEPATCH in its configuration)",
+                "does the kernel accept livepatches? (CONFIG_LIVEPATCH in its configuration)",
             );
             Ok(())
         }
@@ -47,7 +47,8 @@ pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, rec
         Some(false) => Ok(()),
         None => {
             let note = format!(
-                "section {section} is both writable and executable; does the kernel mind? (CONFIG_STRICT_MODULE_RWX)"
+                "section {section} is both writable and executable; does the kernel refuse that? \
+                 (CONFIG_STRICT_MODULE_RWX)"
             );
             record.unknown(LoaderStep::Sections, note);
             Ok(())

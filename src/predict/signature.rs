@@ -11,7 +11,7 @@ use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 use crate::predict::verdict::PatchMode;
 
-/// What stands at the end of a signed file.
+/// The end of a signed file.
 const MARKER: &[u8] = b"~Module signature appended~\n";
 
 /// Modules that bring SHA-384 and SHA-512: crypto/sha512_generic.c, crypto/sha512.c from 6.16 on.
@@ -24,7 +24,7 @@ const NOT_COMPUTED: &str = "is the signature valid? (this build of kmodlab lacks
 /// Size of `struct module_signature`, in bytes.
 const INFO: usize = 12;
 
-/// What the rest of the loader goes on with.
+/// The file that the later steps of the loader see.
 pub(super) struct SignedPart<'f> {
     /// The file, as far as the loader takes it to go.
     pub(super) file: &'f [u8],
@@ -43,7 +43,7 @@ enum Absent {
     OtherKind(u8),
 }
 
-/// How the look at the trailer ends.
+/// The result of the check of the trailer.
 enum TrailerCheck {
     Good { signed: usize },
     Absent { why: Absent, end: usize },
@@ -68,9 +68,11 @@ pub(super) fn check<'a>(
         Some(false) => return Ok(SignedPart { is_unsigned: false, ..whole }),
         None => {
             let note = match file.ends_with(MARKER) {
-                true => "does the kernel know the key, and does it insist? (its image and configuration)",
+                true => {
+                    "does the kernel know the key, and does it require valid signatures? (its image and configuration)"
+                }
                 false => {
-                    "not signed; does the kernel insist on a signature? (CONFIG_MODULE_SIG_FORCE in its configuration)"
+                    "not signed; does the kernel require a signature? (CONFIG_MODULE_SIG_FORCE in its configuration)"
                 }
             };
             undecided(attempt, record, note);
@@ -79,7 +81,7 @@ pub(super) fn check<'a>(
     }
     let forced = attempt.load.force != Force::None;
     let (looked, why) = match (file.strip_suffix(MARKER), attempt.change) {
-        // A patch takes the trailer off.
+        // A patch strips the trailer.
         (Some(rest), Some(PatchMode::Rewrite | PatchMode::Blank)) => {
             let end = signed_length(rest).unwrap_or(rest.len());
             (TrailerCheck::Absent { why: Absent::NoSignature, end }, "unsigned, once its trailer is stripped")
@@ -101,7 +103,7 @@ pub(super) fn check<'a>(
     let (why_absent, end) = match looked {
         TrailerCheck::Good { signed } => {
             let source = attempt.kernel.facts.keys.as_ref().map(|keys| &keys.source);
-            record.pass(LoaderStep::Signature, "signed by a key that the kernel knows, and the digest fits", source);
+            record.pass(LoaderStep::Signature, "signed by a key that the kernel knows, and the digest matches", source);
             return Ok(SignedPart { file: file.get(..signed).unwrap_or(file), is_unsigned: false });
         }
         TrailerCheck::Fatal { errno, note, lines } => {
@@ -119,7 +121,7 @@ pub(super) fn check<'a>(
     Ok(SignedPart { file: file.get(..end).unwrap_or(file), is_unsigned: true })
 }
 
-/// Up to 5.3 a kernel that does not insist tolerates ENOKEY alone: a signature of an unknown kind, or over an unknown
+/// Up to 5.3 a kernel that does not require signatures tolerates only ENOKEY: a signature of an unknown kind, or over an unknown
 /// digest (ENOPKG), refuses the module (`module_sig_check`, kernel/module.c of 3.10, 4.14 and 5.3).
 fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> TrailerCheck {
     let is_crypto = matches!(why, Absent::UnknownCrypto | Absent::OtherKind(_));
@@ -132,13 +134,14 @@ fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> TrailerCheck {
         },
         _ => TrailerCheck::Unknown {
             end,
-            note: "signed in a way that the kernel may not know; does it refuse such modules? (kernels before 5.4 do, if \
+            note: "signed in a way that the kernel may not know; does it refuse such modules? (kernels before 5.4 \
+            do, if \
                    nobody has put the later check in: its image)",
         },
     }
 }
 
-/// What an enforcing kernel says to a module that counts as unsigned.
+/// How an enforcing kernel treats a module that counts as unsigned.
 fn enforced(
     attempt: &Attempt<'_>,
     (absent, why): (Absent, &'static str),
@@ -169,7 +172,8 @@ fn enforced(
     };
     match set {
         Some(true) if matches!(absent, Absent::UnknownKeyOrCrypto) => {
-            let note = "has the kernel the digest? it insists on a signature, and one line names it";
+            let note = "does the kernel have the digest? it requires a valid signature, and one of its log lines \
+            depends on the answer";
             undecided(attempt, record, note);
             return Ok(());
         }
@@ -178,7 +182,7 @@ fn enforced(
             record.fail(
                 LoaderStep::Signature,
                 errno::EKEYREJECTED,
-                format!("{why}, and this kernel insists"),
+                format!("{why}, and this kernel requires valid signatures"),
                 source,
             )?;
         }
@@ -187,11 +191,18 @@ fn enforced(
                 record.unknown(LoaderStep::Signature, "which line does it print, if any? (the kernel's image)");
                 record.otherwise.push(errno::EKEYREJECTED);
             }
-            record.fail(LoaderStep::Signature, errno::ENOKEY, format!("{why}, and this kernel insists"), source)?;
+            record.fail(
+                LoaderStep::Signature,
+                errno::ENOKEY,
+                format!("{why}, and this kernel requires valid signatures"),
+                source,
+            )?;
         }
         Some(false) => {}
         None => {
-            let note = format!("{why}; does the kernel insist? (CONFIG_MODULE_SIG_FORCE in its configuration)");
+            let note = format!(
+                "{why}; does the kernel require valid signatures? (CONFIG_MODULE_SIG_FORCE in its configuration)"
+            );
             undecided(attempt, record, note);
             return Ok(());
         }
@@ -271,7 +282,7 @@ fn kind_name(kind: u8) -> &'static str {
     }
 }
 
-/// How long the signed part is, by what stands before the marker.
+/// The length of the signed part, from the bytes before the marker.
 fn signed_length(rest: &[u8]) -> Option<usize> {
     let (_, info) = rest.split_last_chunk::<INFO>()?;
     let [.., a, b, c, d] = *info;
@@ -343,9 +354,11 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
                 lines: Vec::new(),
             }
         }
-        Verification::Broken { errno } => {
-            TrailerCheck::Fatal { errno, note: "the signature is no message that the kernel takes", lines: Vec::new() }
-        }
+        Verification::Broken { errno } => TrailerCheck::Fatal {
+            errno,
+            note: "the signature is not a message that the kernel accepts",
+            lines: Vec::new(),
+        },
         Verification::Undecided => TrailerCheck::Unknown { end, note: KEY_UNKNOWN },
         Verification::NotComputed => TrailerCheck::Unknown { end, note: NOT_COMPUTED },
     }
@@ -362,18 +375,19 @@ fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
 }
 
 /// A trailer as kernels before 4.3 know it (`mod_verify_sig`, kernel/module_signing.c, 3.10): the signer's name and the
-/// key's stand before the signature, of a length in the trailer. Such signatures are not verified here.
+/// key's are before the signature, with their lengths in the trailer. Such signatures are not verified here.
 fn look_x509(info: &[u8; INFO], signed: usize) -> TrailerCheck {
     let [algorithm, _, kind, signer, key, ..] = *info;
     let Some(end) = signed.checked_sub(usize::from(signer) + usize::from(key)).filter(|end| *end > 0) else {
         let note = "the trailer says that the names in it are longer than the file";
         return TrailerCheck::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
-    // PKEY_ALGO_RSA and PKEY_ID_X509; no line tells of another.
+    // PKEY_ALGO_RSA and PKEY_ID_X509; no line reports another.
     match (algorithm, kind) {
         (1, 1) => TrailerCheck::Unknown {
             end,
-            note: "does the kernel know the key? (a signature as kernels before 4.3 have it, which is not verified here)",
+            note: "does the kernel know the key? (a signature as kernels before 4.3 have it, which is not verified \
+            here)",
         },
         _ => TrailerCheck::Absent { why: Absent::OtherKind(kind), end },
     }
@@ -396,7 +410,7 @@ fn verified(
     if own.sha512 == Some(true) || with_it == without {
         return Ok(with_it);
     }
-    // Whether the digest or the key is what it lacks makes no difference where nobody insists.
+    // Whether the digest or the key is missing makes no difference where signatures are not required.
     let is_either = (with_it.answer, without.answer) == (Verification::UnknownKey, Verification::Unsupported);
     let either = |note| match is_either && with_it.log.is_empty() {
         true => Ok(VerifiedSignature { answer: Verification::UnknownKeyOrUnsupported, ..without.clone() }),
@@ -407,7 +421,7 @@ fn verified(
     };
     match tree.value.modules.iter().find(|module| SHA512_MODULES.contains(&module.name.as_str())) {
         None => Ok(without),
-        // Nobody can bring what it takes to bring him.
+        // The module cannot provide the digest for its own signature.
         Some(module) if attempt.subject.module.and_then(Module::name).as_ref() == Some(&module.name) => Ok(without),
         Some(_) if attempt.load.alone => either("does the kernel's modprobe find the module that has SHA-512?"),
         Some(module) => {

@@ -1,4 +1,4 @@
-//! `struct module` on a kernel whose own is another: what do the module's pointers to its init and exit functions meet there?
+//! `struct module` on a kernel with another layout: which kernel members do the pointers to the init and exit functions overwrite?
 
 use crate::kernel::StructMember;
 use crate::predict::attempt::Attempt;
@@ -9,13 +9,13 @@ use crate::predict::verdict::LoaderStep;
 
 const EM_X86_64: u16 = 62;
 
-/// What a pointer of the module's meets in the kernel's structure.
+/// What a pointer of the module overwrites in the kernel's structure.
 pub(super) enum There {
-    /// Nothing that the loader cares for, or what is not known: that is in the record.
+    /// Nothing that matters to the loader, or an unknown member, which the record mentions.
     Fine,
     /// Something that the kernel has written by then.
     Written,
-    /// Something that the loader goes by later on: it may crash over a pointer there.
+    /// A member that the loader uses later: it may crash on a pointer there.
     Used(String),
 }
 
@@ -29,7 +29,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
         return There::Fine;
     }
     if facts.fingerprint.is_none() && symbol_versions::prove_structure(attempt, loaded) {
-        let note = "struct module is the kernel's, as the CRC of module_layout agrees";
+        let note = "struct module is the kernel's, because the CRC of module_layout agrees";
         record.pass_once(LoaderStep::Relocations, note);
         return There::Fine;
     }
@@ -40,7 +40,8 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
     }
     let Some(layout) = &facts.layout else {
         let note = format!(
-            "what does the kernel's struct module have at 0x{offset:x}, where the module's has a pointer? (the kernel's BTF)"
+            "what does the kernel's struct module have at 0x{offset:x}, where the module's has a pointer? (the \
+             kernel's BTF)"
         );
         record.unknown(LoaderStep::Relocations, note);
         return There::Fine;
@@ -52,14 +53,15 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
     for member in members {
         match written(loaded, member, record) {
             _ if !is_checked && is_used(&member.name) => return There::Used(member.name.clone()),
-            // Elsewhere nobody sees that it is overwritten.
+            // On other machines the overwrite is not noticed.
             Some(true) if !is_checked => found.push(member.name.clone()),
             Some(true) => return There::Written,
             Some(false) if is_walked(&member.name) => return There::Used(member.name.clone()),
             Some(false) => found.push(member.name.clone()),
             None => {
                 let note = format!(
-                    "is {} in the kernel's struct module, where the module's has a pointer at 0x{offset:x}, empty by then?",
+                    "is {} in the kernel's struct module, where the module's has a pointer at 0x{offset:x}, empty \
+                     by then?",
                     member.name
                 );
                 record.unknown(LoaderStep::Relocations, note);
@@ -68,8 +70,10 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
         }
     }
     let at = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-    let note =
-        format!("a pointer of struct module goes to 0x{offset:x}, where the kernel has {at}: not noticed, not safe");
+    let note = format!(
+        "a pointer of struct module is written to 0x{offset:x}, where the kernel has {at}: the kernel does not \
+         notice, and it is not safe"
+    );
     record.pass(LoaderStep::Relocations, note, Some(&layout.source));
     There::Fine
 }
@@ -178,7 +182,7 @@ fn written(loaded: &LoadInfo<'_>, member: &StructMember, record: &AttemptRecord)
         "gpl_future_crcs" => has("__kcrctab_gpl_future"),
         "ctors" | "num_ctors" => has(".ctors") || has(".init_array"),
         member if SET_LATER.contains(&member) => false,
-        // Set later, too, and followed by somebody: ftrace, livepatches, the architecture.
+        // Also set later, and used by others: ftrace, livepatches, the architecture.
         "arch"
         | "klp"
         | "klp_alive"

@@ -17,7 +17,7 @@ use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 /// Size of an entry of `__versions`, in bytes.
 const ENTRY: usize = 64;
 
-/// What stands for `struct module` and its kin.
+/// The symbol whose CRC covers `struct module` and the structures that it uses.
 const MODULE_LAYOUT: &str = "module_layout";
 
 /// How the comparison of one symbol ends.
@@ -25,7 +25,7 @@ const MODULE_LAYOUT: &str = "module_layout";
 pub(super) enum Compared {
     /// The CRCs are equal.
     Equal,
-    /// The kernel has no CRC for it, or does not insist.
+    /// The kernel has no CRC for it, or does not require one.
     NotLookedAt,
     /// The module has no symbol versions, or they are ignored: forced.
     Forced,
@@ -36,15 +36,15 @@ pub(super) enum Compared {
         /// The kernel's.
         theirs: u32,
     },
-    /// The module has no CRC for it, and the kernel wants one.
+    /// The module has no CRC for it, and the kernel requires one.
     Missing,
-    /// It would have to be forced, and the kernel can't be.
+    /// It would have to be forced, and this kernel cannot be.
     CannotForce,
     /// The kernel's CRC is not known.
     UnknownCrc,
     /// It would have to be forced, and whether the kernel can be is not known.
     UnknownForce,
-    /// The module has no CRC for it, and whether the kernel minds hangs on who built it, which is not known.
+    /// The module has no CRC for it, and whether the kernel refuses that depends on its builder, which is not known.
     UnknownBuilder,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Versions<'f> {
 }
 
 impl<'f> Versions<'f> {
-    /// What the kernel sees: nothing if it was told to ignore them.
+    /// What the kernel sees: nothing if it was asked to ignore them.
     pub(super) fn of(attempt: &Attempt<'_>, loaded: &LoadInfo<'f>) -> Versions<'f> {
         if attempt.load.force.modversions() {
             return Versions { basic: None, extended: None };
@@ -170,7 +170,7 @@ pub(super) fn prove_structure(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> b
     found == Some(u64::from(theirs))
 }
 
-/// The first look: the CRC of `module_layout`, before the version magic.
+/// The first check: the CRC of `module_layout`, before the version magic.
 pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     match attempt.rules.has(Rule::Modversions) {
         Some(true) => {}
@@ -211,12 +211,12 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record
         Compared::NotLookedAt => {
             record.skip(
                 LoaderStep::ModuleLayout,
-                format!("the module has no CRC of {symbol}, and the kernel passes that"),
+                format!("the module has no CRC of {symbol}, and the kernel accepts that"),
             );
         }
         Compared::Forced => {
             let why = match attempt.load.force.modversions() {
-                true => "ignored, as asked for",
+                true => "ignored, as requested",
                 false => "the module has no symbol versions that the kernel sees",
             };
             record.skip(LoaderStep::ModuleLayout, format!("{why}: it passes, and taints F"));
@@ -226,13 +226,13 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record
         }
         Compared::Missing => return refuse(record, format!("the module has no CRC of {symbol}"), None),
         Compared::CannotForce => {
-            let note = "the module has no symbol versions that the kernel sees, and this kernel can't be forced";
+            let note = "the module has no symbol versions that the kernel sees, and this kernel cannot be forced";
             return refuse(record, note.to_owned(), None);
         }
         Compared::UnknownForce => {
             let why = match attempt.load.force.modversions() {
-                true => "symbol versions are ignored, as asked for",
-                false => "no symbol versions are seen, and the kernel wants them",
+                true => "symbol versions are ignored, as requested",
+                false => "the kernel sees no symbol versions, and requires them",
             };
             let note = format!(
                 "{why}: with CONFIG_MODULE_FORCE_LOAD it passes and taints F, without it is refused with ENOEXEC and no \
@@ -244,13 +244,13 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record
             LoaderStep::ModuleLayout,
             format!(
                 "does the CRC of {symbol} agree? (its image, its Module.symvers, or one of its modules); if it does \
-                 not, the kernel logs so, and nothing of the version magic"
+                 not, the kernel logs that, and prints nothing about the version magic"
             ),
         ),
         Compared::UnknownBuilder => {
             let note = format!(
-                "the module has no CRC of {symbol}; whose kernel is it? (its version line: Debian's refuses that, upstream's \
-                 warns)"
+                "the module has no CRC of {symbol}; who built the kernel? (its version line: Debian's kernels \
+                 refuse that, upstream's warn)"
             );
             record.unknown(LoaderStep::ModuleLayout, note);
         }

@@ -28,13 +28,13 @@ enum Exporter<'k> {
     Kernel(KnownSymbol<'k>),
     /// A module that counts as loaded.
     Module(KnownSymbol<'k>, &'k TreeModule),
-    /// The image or a module, it is not known which. All that it needs counts as loaded.
+    /// The image or a module; it is not known which. The modules that it needs count as loaded.
     Somebody(KnownSymbol<'k>),
     /// A module that is not loaded.
     NotLoaded(&'k str),
-    /// Nobody that counts.
+    /// Neither the kernel nor a loaded module.
     Nobody,
-    /// The facts do not tell.
+    /// The facts do not show it.
     Unknown,
 }
 
@@ -66,7 +66,7 @@ struct SymbolTally {
     uses_gpl_only: Option<bool>,
     /// Of the last symbol that fails.
     errno: Option<i32>,
-    /// Symbols behind that one of which it is not known whether they fail, and then with which error.
+    /// It is not known whether symbols after that one fail, and with which error.
     is_open: bool,
 }
 
@@ -147,7 +147,7 @@ fn undefined(
     record: &mut AttemptRecord,
     tally: &mut SymbolTally,
 ) -> Option<i32> {
-    // Assemblers leave it behind, and nobody needs it (ignore_undef_symbol).
+    // Assemblers emit it, and no code needs it (ignore_undef_symbol).
     let ignores_got = match matches!(loaded.header.machine, 3 | 62) && name == "_GLOBAL_OFFSET_TABLE_" {
         true => attempt.rules.has(Rule::IgnoresGot),
         false => Some(false),
@@ -168,7 +168,7 @@ fn undefined(
                 Some(true) => proprietary = Some(owner.name.as_str()),
                 None if !record.is_proprietary && attempt.rules.has(Rule::InheritsTaint) != Some(false) => {
                     record.taints_are_open = true;
-                    tally.unknown.push(format!("{name} to it, of {} whose licence is not known", owner.name));
+                    tally.unknown.push(format!("{name} to it, of {}, whose licence is not known", owner.name));
                 }
                 _ => {}
             }
@@ -247,11 +247,11 @@ fn undefined(
                 return Some(errno::EINVAL);
             }
             Compared::CannotForce => {
-                tally.other.push(format!("it has no CRC of {name}, and this kernel can't be forced"));
+                tally.other.push(format!("it has no CRC of {name}, and this kernel cannot be forced"));
                 return Some(errno::EINVAL);
             }
             Compared::UnknownCrc => tally.crc_unknown += 1,
-            // Said at module_layout, once for all.
+            // Noted once, at module_layout.
             Compared::UnknownForce => {}
             Compared::UnknownBuilder => tally.crcless.push(name.to_owned()),
         }
@@ -263,8 +263,8 @@ fn undefined(
     errno
 }
 
-/// `inherit_taint` (kernel/module/main.c, 6.12): who uses a symbol of a proprietary module becomes proprietary, unless it has
-/// used GPL-only symbols before; then the symbol is not there for it. Is it there?
+/// `inherit_taint` (kernel/module/main.c, 6.12): a module that uses a symbol of a proprietary module becomes proprietary, unless it has
+/// used GPL-only symbols before; then it cannot use the symbol. Returns whether it can.
 fn inherit(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
@@ -288,7 +288,7 @@ fn inherit(
             if is_named.is_none() {
                 record.unknown(
                     LoaderStep::Symbols,
-                    "which line does it print of a proprietary module? (the kernel's image)",
+                    "which line does it print about a proprietary module? (the kernel's image)",
                 );
             }
             format!(" {name}")
@@ -463,48 +463,52 @@ fn conclude(tally: SymbolTally, record: &mut AttemptRecord) -> Flow {
     }
     if tally.open() == 0 && tally.protected == 0 && tally.resolved > 0 {
         let note = match record.needs.as_slice() {
-            [] => format!("all {} are there", tally.resolved),
-            needs => format!("all {} are there; needs: {}", tally.resolved, needs.join(" ")),
+            [] => format!("all {} are exported", tally.resolved),
+            needs => format!("all {} are exported; needs: {}", tally.resolved, needs.join(" ")),
         };
         record.pass(LoaderStep::Symbols, note, source);
     }
     Ok(())
 }
 
-/// What is not known, and what would tell it.
+/// The open questions, each with the fact that would answer it.
 fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
     if tally.protected > 0 {
         let note = format!(
-            "this kernel keeps symbols from modules that it can't verify (CONFIG_MODULE_SIG_PROTECT; not measured): are all \
-             {} imports on its list? Each one that is not is an \"Unknown symbol … (err -13)\", and an empty list allows \
-             all (the list that it was built with, android/abi_gki_aarch64)",
+            "this kernel hides symbols from modules that it cannot verify (CONFIG_MODULE_SIG_PROTECT; not \
+             measured): are all \
+             {} imports on its list? Each one that is not causes an \"Unknown symbol … (err -13)\", and an empty list allows all (see the list that it was built with, android/abi_gki_aarch64)",
             tally.protected
         );
         record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.stray.is_empty() {
         record.otherwise.push(errno::ENOEXEC);
-        let note = format!("{}: there is no such section, and this kernel does not check that", named(&tally.stray));
+        let note = format!(
+            "{}: the symbol's section does not exist, and this kernel does not check that",
+            named(&tally.stray)
+        );
         record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.crcless.is_empty() {
         let note = format!(
-            "it has no CRC of {}; whose kernel is it? (its version line: Debian's refuses that, upstream's warns)",
+            "it has no CRC of {}; who built the kernel? (its version line: Debian's kernels refuse that, upstream's \
+             warn)",
             named(&tally.crcless)
         );
         record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.unknown.is_empty() {
         let what = match tally.image_is_known {
-            true => "all of its module tree; for a bare insmod, ask about loading without other modules",
-            false => "its image for the kernel's own, its module tree for the rest",
+            true => "its complete module tree; for a bare insmod, ask about loading without other modules",
+            false => "its image for the kernel's own symbols, its module tree for the others",
         };
-        let note = format!("does anybody export {}? ({what})", named(&tally.unknown));
+        let note = format!("does the kernel or a module export {}? ({what})", named(&tally.unknown));
         record.unknown(LoaderStep::Symbols, note);
     }
     if !tally.ownerless.is_empty() {
         let note = format!(
-            "who exports {}, the kernel or a module that it then needs? (its image, or all of its module tree)",
+            "does the kernel export {}, or a module that it then needs? (its image, or its complete module tree)",
             named(&tally.ownerless)
         );
         record.unknown(LoaderStep::Symbols, note);

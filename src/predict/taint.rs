@@ -32,7 +32,7 @@ pub fn taints(taint: u64) -> impl Iterator<Item = (u32, Option<(char, &'static s
     set.map(|bit| (bit, TAINTS.get(bit as usize).copied()))
 }
 
-/// The letters of a kernel's taint, in the order of their bits; a bit without one is told by its number: `PF[63]`.
+/// The letters of a kernel's taint, in the order of their bits; a bit without a letter is shown by its number: `PF[63]`.
 pub fn taint_letters(taint: u64) -> String {
     taints(taint)
         .map(|(bit, known)| known.map_or_else(|| format!("[{bit}]"), |(letter, _)| letter.to_string()))

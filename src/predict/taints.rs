@@ -1,4 +1,4 @@
-//! Taints: what the kernel remembers of a module that it took, or only tried to take.
+//! The steps that set taints: what the kernel remembers of a module that it loaded, or only tried to load.
 //!
 //! `check_modinfo` and `set_license` (5.10, 6.1), `module_augment_kernel_taints` (6.4 on), kernel/module/main.c; the
 //! letters are those of kernel/panic.c.
@@ -13,7 +13,7 @@ use crate::predict::verdict::LoaderStep;
 /// Where it comes from: in the tree, or in staging.
 pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = &loaded.own_name;
-    // Before 6.4, OpenWrt's kernels with CONFIG_MODULE_STRIPPED look at neither this nor the version magic.
+    // Before 6.4, OpenWrt's kernels with CONFIG_MODULE_STRIPPED check neither this nor the version magic.
     let is_stripped = attempt.rules.has(Rule::VermagicChecked) == Some(false);
     record.taints_are_open |= loaded.modinfo("intree").is_none() && attempt.rules.has(Rule::OutOfTreeTaint).is_none();
     let is_looked_at = attempt.rules.surely(Rule::OutOfTreeTaint)
@@ -62,11 +62,11 @@ pub(super) fn licence(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
     }
 }
 
-/// It has no signature that the kernel could verify. The line is printed once a boot.
+/// It has no signature that the kernel could verify. The line is printed once per boot.
 pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     // Where that is not known, it may leave taint E.
     record.taints_are_open |= record.signature_errnos.is_some();
-    // Android's kernels with CONFIG_MODULE_SIG_PROTECT take unsigned modules without a word.
+    // Android's kernels with CONFIG_MODULE_SIG_PROTECT accept unsigned modules silently.
     let is_noted = attempt.rules.surely(Rule::Signatures) && !attempt.rules.surely(Rule::SigProtect);
     if record.is_unsigned && is_noted && record.taints.set('E') {
         record.say(format!(
@@ -76,7 +76,7 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
     }
 }
 
-/// Modules that are proprietary for their names: `check_module_license_and_versions` (kernel/module.c, 5.10), from 6.4 on at
+/// Modules that are proprietary because of their names: `check_module_license_and_versions` (kernel/module.c, 5.10), from 6.4 on at
 /// the end of `module_augment_kernel_taints`, kernel/module/main.c. ndiswrapper taints the kernel and not itself, so that it
 /// still finds GPL-only symbols.
 pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
@@ -93,12 +93,12 @@ pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
             Some(false) => {}
             None => {
                 record.taints_are_open = true;
-                let note = format!("does the kernel take {name} for proprietary? (its version)");
+                let note = format!("does the kernel treat {name} as proprietary? (its version)");
                 record.unknown(LoaderStep::Symbols, note);
             }
         }
     }
-    // Where the licence is looked at in the same breath, its taint is seen as new.
+    // Where the licence is checked at the same time, its taint counts as new.
     if is_new || record.is_proprietary && attempt.rules.surely(Rule::TaintsLate) {
         record.say(format!("{name}: module license taints kernel."));
     }

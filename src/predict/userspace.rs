@@ -1,4 +1,4 @@
-//! What the programs that load modules say to an errno.
+//! What the programs that load modules print for an errno.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The loader's ELF checks: what it says to a file before it looks at what the file is for.
+//! The loader's ELF checks: its checks of the file before those of its contents.
 //!
 //! Three generations, each in the order of its source: up to 5.11 and 6.3 (`elf_validity_check` and `setup_load_info`,
 //! kernel/module.c 5.10, kernel/module/main.c 6.1); 6.4 to 6.13 (`elf_validity_cache_copy`, 6.4); 6.14 on, and stable
@@ -166,7 +166,7 @@ impl Checks<'_> {
         }
         let room = (file.len() as u64).checked_sub(header.shoff).filter(|room| *room > 0);
         if room.is_none_or(|room| u64::from(header.shnum) * size as u64 > room) {
-            return line("Invalid ELF section header overflow", "the section headers lie beyond the file's end");
+            return line("Invalid ELF section header overflow", "the section headers are outside the file");
         }
         Ok((header, header.sections(file)))
     }
@@ -219,7 +219,7 @@ impl Checks<'_> {
         }
         if !lies_inside(file, table) {
             let text = format!("Invalid ELF section hdr(type {})", table.kind);
-            return line(text, "the section of names lies beyond the file's end");
+            return line(text, "the section of names is outside the file");
         }
         if table.size == 0 && self.rules.has(Rule::SectionNames) != Some(false) {
             return line("empty section name table", "the table of section names is empty");
@@ -338,7 +338,7 @@ fn finish(
     (modinfo, this_module, symtab): (Option<usize>, usize, usize),
     name: Option<String>,
 ) -> LoadInfo<'_> {
-    // The name in struct module stands behind a state and a list head.
+    // The name in struct module follows a state and a list head.
     let structure = sections.get(this_module).copied().unwrap_or_default();
     let at = structure.offset.saturating_add(3 * header.class.word() as u64);
     let own_name = match structure.kind == SHT_NOBITS {
@@ -396,7 +396,7 @@ fn must_be_inside(file: &[u8], index: usize, section: &SectionHeader) -> Checked
     }
     Err(ElfFault {
         text: format!("Invalid ELF section in module (section {index} type {})", section.kind),
-        note: format!("section {index} lies beyond the file's end"),
+        note: format!("section {index} is outside the file"),
         is_old: true,
         truncated: Some(format!("Module len {} truncated", file.len())),
     })
@@ -407,7 +407,7 @@ fn must_be_named(index: usize, section: &SectionHeader, names: u64) -> Checked {
         return Ok(());
     }
     let text = format!("Invalid ELF section name in module (section {index} type {})", section.kind);
-    old_line(text, format!("section {index} has a name beyond the table of names"))
+    old_line(text, format!("section {index} has a name outside the table of names"))
 }
 
 fn bad_link<T>(link: u32, count: u16) -> Checked<T> {
@@ -455,7 +455,7 @@ fn must_have_names(file: &[u8], header: &ElfHeader, table: &SectionHeader, strin
     let entries = bytes_of(file, table).chunks_exact(symbol_size(header.class));
     let mut offsets = entries.map(|entry| load_info::number(entry, header.endian, 0, 4));
     match offsets.any(|offset| offset >= names.len() as u64) {
-        true => line("symbol name out of bounds in string table", "a symbol's name lies beyond the table of names"),
+        true => line("symbol name out of bounds in string table", "a symbol's name is outside the table of names"),
         false => Ok(()),
     }
 }

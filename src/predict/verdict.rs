@@ -5,49 +5,49 @@ use serde::{Deserialize, Serialize};
 use crate::predict::danger::Danger;
 use crate::predict::userspace::{errno_name, errno_words};
 
-/// What the kernel will answer.
+/// The kernel's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// The loader takes it. What its own init function then does is another matter.
+    /// The loader accepts it. Its init function can still fail.
     Accepted,
     /// The loader refuses it.
     Refused,
-    /// A fact is missing that would decide it.
+    /// A fact that would decide it is missing.
     Unknown,
 }
 
-/// A step of the loader's, in the order of 6.5 and later.
+/// A step of the loader, in the order of 6.5 and later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoaderStep {
-    /// May modules be loaded at all?
+    /// Whether modules can be loaded at all.
     Permission,
     /// How the file is compressed, and who unpacks it.
     Container,
     /// The appended signature.
     Signature,
-    /// Is it an ELF file of this kernel's machine, with the sections that a module has?
+    /// The ELF checks: the machine, and the sections that a module has.
     Elf,
-    /// Is its name on the kernel's blacklist?
+    /// The kernel's blacklist of names.
     Blacklist,
     /// The CRC of `module_layout`.
     ModuleLayout,
     /// The version magic.
     Vermagic,
-    /// A livepatch on a kernel that takes them?
+    /// Livepatches.
     Livepatch,
-    /// Is its name taken?
+    /// Whether a module of this name is loaded.
     Name,
     /// No section both writable and executable.
     Sections,
     /// Memory for its sections, and for its per-CPU data.
     Memory,
-    /// Exports with what belongs to them, and none that is there already.
+    /// Exports: their CRCs and flags, and no duplicates.
     Exports,
-    /// Each imported symbol is exported by somebody, and is the same.
+    /// Imports: each symbol is exported, with the same CRC.
     Symbols,
-    /// Relocations, and where `struct module` is written to.
+    /// Relocations, also of `struct module`.
     Relocations,
     /// The module's BTF.
     Btf,
@@ -84,7 +84,7 @@ pub enum StepResult {
     Pass,
     /// The kernel refuses the module here.
     Fail,
-    /// The kernel does not look.
+    /// The kernel does not check.
     Skip,
     /// A fact is missing.
     Unknown,
@@ -97,13 +97,13 @@ pub struct Finding {
     pub step: LoaderStep,
     /// How it ends.
     pub result: StepResult,
-    /// What the module has, for eyes.
+    /// The module's value, escaped for display.
     pub module: Option<String>,
-    /// What the kernel has, for eyes.
+    /// The kernel's value, escaped for display.
     pub kernel: Option<String>,
-    /// Where the kernel's side was read.
+    /// The source of the kernel's value.
     pub source: Option<String>,
-    /// Why, in words; for an unknown step, what would decide it.
+    /// The reason, in words; for an unknown step, which fact would decide it.
     pub note: String,
 }
 
@@ -137,15 +137,15 @@ pub struct Verdict {
     pub taint: Option<String>,
     /// The step that refuses at the latest.
     pub stage: Option<LoaderStep>,
-    /// It is refused because it was changed after somebody whose key the kernel has signed it.
+    /// It is refused because it was changed after it was signed with a key that the kernel has.
     pub is_changed: bool,
     /// The reasons, in the loader's order.
     pub findings: Vec<Finding>,
-    /// The modules that it needs, to be loaded before it.
+    /// The modules that must be loaded before it.
     pub needs: Vec<String>,
-    /// Would a patch of the file help? For each way to change the version magic.
+    /// Whether a patch of the file would help, for each way to change the version magic.
     pub patched: [PatchPrediction; 2],
-    /// What is unsafe about it, should it be loaded all the same; worst first.
+    /// Dangers if it is loaded anyway; worst first.
     pub dangers: Vec<Danger>,
 }
 
@@ -170,14 +170,14 @@ impl Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatchMode {
-    /// It becomes the kernel's.
+    /// It is replaced by the kernel's.
     Rewrite,
-    /// It goes.
+    /// It is removed.
     Blank,
 }
 
 impl PatchMode {
-    /// Its name on the command line.
+    /// Its name in messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
             PatchMode::Rewrite => "rewrite",
@@ -190,17 +190,17 @@ impl PatchMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatchHelps {
-    /// It would load, or at least pass this check as far as that is known.
+    /// It would load, or at least pass this check.
     Yes,
-    /// There is nothing to help: it loads, or is refused before or for something that no patch touches.
+    /// It loads already, or is refused for a reason that no patch changes.
     No,
-    /// The strings differ, but only where this kernel does not look.
+    /// The strings differ, but only where this kernel does not compare them.
     Pointless,
-    /// Something else stands in the way, too or alone.
+    /// Something else also makes the kernel refuse it.
     Insufficient,
 }
 
-/// What one way of patching would lead to.
+/// The prediction for a patched module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PatchPrediction {
     /// The way.

@@ -38,7 +38,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     }
     let Some(ours) = ours.as_ref().filter(|_| !attempt.load.force.vermagic()) else {
         let why = match &ours {
-            Some(_) => "ignored, as asked for",
+            Some(_) => "ignored, as requested",
             None => "the module has none that the kernel sees",
         };
         return match force(attempt, &loaded.own_name, "bad vermagic", record) {
@@ -47,7 +47,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
                 Ok(())
             }
             Some(false) => {
-                let note = format!("{why}, and this kernel can't be forced (CONFIG_MODULE_FORCE_LOAD is not set)");
+                let note = format!("{why}, and this kernel cannot be forced (CONFIG_MODULE_FORCE_LOAD is not set)");
                 record.findings.push(finding(StepResult::Fail, &note));
                 Err((LoaderStep::Vermagic, errno::ENOEXEC))
             }
@@ -75,13 +75,14 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     let (result, note) = match comparison.is_equal() {
         true if is_bare => (
             StepResult::Unknown,
-            "the releases are equal; are the tokens? (the whole version magic: the kernel's image, or one of its modules)",
+            "the releases are equal; are the tokens? (the complete version magic: the kernel's image, or one of its \
+             modules)",
         ),
         false if is_bare => match release_is_skipped(attempt, loaded) {
             Some(false) => (StepResult::Fail, "the releases differ"),
             _ => (
                 StepResult::Unknown,
-                "the releases differ; does the kernel skip them, and are the tokens equal? (the whole version magic: \
+                "the releases differ; does the kernel skip them, and are the tokens equal? (the complete version magic: \
                  the kernel's image, or one of its modules)",
             ),
         },
@@ -93,13 +94,14 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         false => match release_is_skipped(attempt, loaded) {
             Some(true) => (
                 StepResult::Pass,
-                "the releases differ, but this kernel has symbol versions and so has the module: then the release is skipped",
+                "the releases differ, but the kernel and the module both have symbol versions, so the kernel skips \
+                 the release",
             ),
             Some(false) => (StepResult::Fail, "the releases differ"),
             None => (
                 StepResult::Unknown,
                 "the releases differ; a kernel of 2.6.9 to 2.6.25 skips the release if it has CONFIG_MODVERSIONS, \
-                 which its version magic does not tell (its configuration)",
+                 which its version magic does not show (its configuration)",
             ),
         },
     };
@@ -108,7 +110,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         return Ok(());
     }
     if is_bare {
-        // What the kernel prints of its own string is not known.
+        // The kernel's own string, which it prints, is not known.
         return Err((LoaderStep::Vermagic, errno::ENOEXEC));
     }
     // The name in struct module up to 4.14, that of modinfo in 4.20.
@@ -133,24 +135,23 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     Err((LoaderStep::Vermagic, errno::ENOEXEC))
 }
 
-/// The likely cause where a space at the end is all that differs.
+/// The likely cause if only the trailing space differs.
 fn last_space(ours: &Vermagic, theirs: &Fact<Vermagic>) -> &'static str {
     let is_typed = theirs.source == Origin::Given;
     match (ours.as_bytes().ends_with(b" "), is_typed) {
         (true, true) => {
-            "the strings differ by the space at the end: it is likely missing on the command line; write 'vermagic:… ' in \
-             quotes"
+            "the strings differ only in the trailing space, which is probably missing from the command line; quote \
+             it: 'vermagic:… '"
         }
-        (true, false) => "the strings differ by the space at the end, which the kernel's has not",
+        (true, false) => "the strings differ only in the trailing space, which the kernel's string lacks",
         (false, _) => {
-            "the strings differ by the space at the end, which the module's has not: was its version magic written by \
-             hand?"
+            "the strings differ only in the trailing space, which the module's string lacks: was it written by hand?"
         }
     }
 }
 
 /// Does the kernel skip the release token? It does if it has CONFIG_MODVERSIONS and sees `__versions` in the module;
-/// between 2.6.9 and 2.6.25 CONFIG_MODVERSIONS alone is enough.
+/// between 2.6.9 and 2.6.25 CONFIG_MODVERSIONS is enough by itself.
 fn release_is_skipped(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<bool> {
     let sees_versions = !attempt.load.force.modversions() && loaded.find("__versions").is_some();
     if attempt.rules.since_patch((2, 6, 9)) == Some(false) {

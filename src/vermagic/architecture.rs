@@ -1,9 +1,9 @@
-//! The tokens of the architectures, laid out to be held against the kernel's `arch/*/include/asm/vermagic.h`.
+//! The tokens of the architectures, laid out for comparison with the kernel's `arch/*/include/asm/vermagic.h`.
 
 /// One architecture's tokens: groups in the order of the string, of each group at most one word.
 pub(super) struct ArchitectureTokens {
     pub(super) name: &'static str,
-    /// The file in the kernel sources, as it is since 5.8; before, the same words stood in `asm/module.h`.
+    /// The file in the kernel sources, as it is since 5.8; before, the same words were in `asm/module.h`.
     header: &'static str,
     groups: &'static [TokenGroup],
 }
@@ -39,8 +39,8 @@ const fn none(name: &'static str) -> ArchitectureTokens {
 }
 
 /// Read in 2.6.9 to 7.2, and for architectures that are gone in the last kernel that had them. frv, mn10300 and
-/// hexagon put in the name of the processor model, which can't be told from a vendor's word; they are left out.
-#[rustfmt::skip] // the words stand as in the headers, several on a line
+/// hexagon put in the name of the processor model, which cannot be distinguished from a vendor's word; they are omitted.
+#[rustfmt::skip] // the words are as in the headers, several per line
 pub(super) const ARCHITECTURES: &[ArchitectureTokens] = &[
     none("x86-64"),
     none("s390"),
@@ -171,7 +171,7 @@ impl ArchitectureTokens {
     }
 }
 
-/// Where a word stands in the table, in the first architecture that has it.
+/// The entry of a word in the table, in the first architecture that has it.
 pub(super) fn architecture_word(word: &[u8]) -> Option<ArchitectureWord> {
     ARCHITECTURES.iter().find_map(|arch| {
         arch.groups.iter().enumerate().find_map(|(role, group)| {

@@ -12,7 +12,7 @@ use crate::vermagic::grammar::{Token, TokenKind, Vermagic};
 use crate::vermagic::release::Release;
 
 impl Vermagic {
-    /// Is a space at the end all that the other string has more, or less, apart from the release?
+    /// Do the strings differ only in a trailing space, apart from the release?
     pub fn differs_by_last_space(&self, other: &Vermagic) -> bool {
         let (ours, theirs) = (self.raw.as_slice(), other.raw.as_slice());
         let more = |long: &[u8], short: &[u8]| {
@@ -30,7 +30,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Are the two strings the same, byte for byte? Or, if one of them is a release alone
+    /// Are the two strings the same, byte for byte? Or, if one of them is a bare release
     /// ([`Vermagic::is_bare_release`]), the releases?
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
@@ -91,9 +91,9 @@ impl fmt::Display for Difference {
 pub enum DifferenceKind {
     /// A token.
     Token(TokenKind),
-    /// The tokens are the same, but stand in another order.
+    /// The tokens are the same, in another order.
     Order,
-    /// The tokens are the same, but more or fewer spaces stand between them or at the end.
+    /// The tokens are the same, but there are more or fewer spaces between them or at the end.
     Spacing,
 }
 
@@ -117,9 +117,9 @@ impl Serialize for DifferenceKind {
 /// Compares a module's version magic with a kernel's, token by token.
 ///
 /// Two strings that are not equal always have a difference, even where it is nothing but a space; except that a release
-/// alone ([`Vermagic::is_bare_release`]) is compared with the other's release only.
+/// only ([`Vermagic::is_bare_release`]) is compared with the other's release only.
 pub fn compare(module: &Vermagic, kernel: &Vermagic) -> Comparison {
-    // A release alone claims nothing about tokens, so that there is nothing more to compare.
+    // A bare release says nothing about tokens, so there is nothing more to compare.
     if module.is_bare_release() != kernel.is_bare_release() {
         let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
         let mut differences = Vec::new();
@@ -132,12 +132,12 @@ pub fn compare(module: &Vermagic, kernel: &Vermagic) -> Comparison {
     compare_whole(module, kernel)
 }
 
-/// As [`compare`], for two strings that both stand or will stand in a module: there a release alone has no tokens.
+/// As [`compare`], for two strings that are or will be in a module: there a bare release has no tokens.
 pub fn compare_whole(module: &Vermagic, kernel: &Vermagic) -> Comparison {
     let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
     let mut differences = Vec::new();
     for slot in SLOTS {
-        // What both have falls away; what is left over on the two sides stands against each other.
+        // Tokens that both have are removed; the remaining tokens of the two sides are paired.
         let (ours, theirs) = (slot.tokens(module), slot.tokens(kernel));
         let (ours, theirs) = (left_over(&ours, &theirs), left_over(&theirs, &ours));
         for pair in 0..ours.len().max(theirs.len()) {
@@ -308,7 +308,7 @@ fn release_origin(module: Option<&str>, kernel: Option<&str>) -> String {
         (false, true) => target.base_origin().to_owned(),
         (false, false) => format!("{}; {}", target.base_origin(), target.rest_origin()),
         (true, _) => {
-            // Where the build adds a part by itself, the string tells.
+            // Where the build adds a part by itself, the string shows it.
             let added = |release: &Release| release.suffixes().into_iter().map(|suffix| (suffix.text, suffix.meaning));
             let (ours, theirs): (Vec<_>, Vec<_>) = (added(&module).collect(), added(&kernel).collect());
             let only = |of: &[(String, String)], others: &[(String, String)]| {

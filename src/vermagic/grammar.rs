@@ -19,9 +19,9 @@ pub struct Vermagic {
 }
 
 impl Vermagic {
-    /// Reads a version magic string, without `vermagic=` before it and without the NUL behind it. Never fails.
+    /// Reads a version magic string, without `vermagic=` before it and without the NUL after it. Never fails.
     ///
-    /// Whatever stands before the first space is the release, as it is for the kernel.
+    /// The part before the first space is the release, as it is for the kernel.
     pub fn parse(raw: &[u8]) -> Self {
         let mut tokens = Vec::new();
         let mut at = 0;
@@ -43,25 +43,25 @@ impl Vermagic {
         &self.raw
     }
 
-    /// The tokens in the order in which they stand.
+    /// The tokens, in their order.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 
-    /// The release token: what stands before the first space. None if the string is empty or begins with a space.
+    /// The release token: the part before the first space. None if the string is empty or begins with a space.
     pub fn release(&self) -> Option<&Token> {
         self.tokens.first().filter(|token| token.kind == TokenKind::Release)
     }
 
     internal_fn! {
-        /// The release, split into what the Makefile numbers and what stands behind the numbers.
+        /// The release, split into the version numbers and the part after them.
         fn release_parts(&self) -> Option<Release> {
             self.release().map(|token| Release::of(&token.text))
         }
     }
 
-    /// Is it a release and nothing else, as people write it who know no more of a kernel? No kernel's string is: on each
-    /// architecture there is a token or a space behind the release. It claims nothing about tokens.
+    /// Is it only a release, as written by people who know no more about a kernel? No kernel's string is: on each
+    /// architecture there is a token or a space after the release. It says nothing about tokens.
     pub fn is_bare_release(&self) -> bool {
         self.release().is_some_and(|release| release.range.end == self.raw.len())
     }
@@ -73,7 +73,7 @@ impl Vermagic {
 
     /// The architectures (as `arch/` names them, x86 as `i386` and `x86-64`) whose strings carry these architecture
     /// tokens. Most architectures have no token at all, so a string without one fits many; a string with a word that
-    /// no table knows and no architecture token beside it fits none, since that word may be the architecture's.
+    /// no table knows and no architecture token next to it fits none, since that word may be the architecture's.
     pub fn architectures(&self) -> Vec<&'static str> {
         let words: Vec<&[u8]> = self.pieces_of(TokenKind::Arch).collect();
         if words.is_empty() && self.has(TokenKind::Unknown) {
@@ -116,7 +116,7 @@ impl From<Vermagic> for Vec<u8> {
 }
 
 impl fmt::Display for Vermagic {
-    /// The string for eyes; control characters and bytes that are not UTF-8 are escaped.
+    /// The string for display; control characters and bytes that are not UTF-8 are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escape::bytes_for_eyes(&self.raw))
     }
@@ -127,10 +127,10 @@ impl fmt::Display for Vermagic {
 pub struct Token {
     /// What the token says.
     pub kind: TokenKind,
-    /// The token, without the spaces around it. As it stands, so escape it before showing it; bytes that are not
+    /// The token, without the spaces around it. Raw text; escape it before showing it; bytes that are not
     /// UTF-8 are U+FFFD.
     pub text: String,
-    /// Where it stands in the string, in bytes.
+    /// Its range in the string, in bytes.
     pub range: Range<usize>,
 }
 
@@ -163,7 +163,7 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// The kind in this program's words.
+    /// The name of the kind in messages.
     pub fn name(self) -> &'static str {
         match self {
             TokenKind::Release => "release",
@@ -179,7 +179,7 @@ impl TokenKind {
         }
     }
 
-    /// Does the option behind the token change structures that kernel and module share, or how they call each other?
+    /// Does the option of the token change structures that kernel and module share, or how they call each other?
     /// A no is no promise: a release or a vendor's word says nothing of layouts, but those of two releases do differ.
     pub fn changes_layout(self) -> bool {
         match self {
@@ -195,7 +195,7 @@ impl TokenKind {
     }
 }
 
-/// The most words that are told apart. A kernel's string has about ten; what is more is one token, spaces and all.
+/// The most words that are separate tokens. A kernel's string has about ten; the remaining text is one token, with its spaces.
 const MOST_WORDS: usize = 64;
 
 /// The longest release, in bytes: `uts_len` in the kernel's top Makefile, `__NEW_UTS_LEN` in `linux/utsname.h`.

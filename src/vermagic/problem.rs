@@ -1,4 +1,4 @@
-//! What speaks against a version magic string that someone wants to write into a module.
+//! Problems of a version magic string that is to be written into a module.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use crate::escape;
 use crate::vermagic::architecture::architecture_word;
 use crate::vermagic::grammar::{Token, TokenKind, UTS_RELEASE_MAX, Vermagic};
 
-/// What speaks against a version magic string that someone wants to write into a module.
+/// Problems of a version magic string that is to be written into a module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
     /// Nothing but spaces, or nothing.
     Empty,
-    /// A control character: a NUL would end the string, the others make a log line lie.
+    /// A control character: a NUL would end the string, others corrupt a log line.
     Control {
         /// Where, in bytes.
         at: usize,
@@ -69,7 +69,7 @@ impl fmt::Display for Problem {
 
 impl Vermagic {
     internal_fn! {
-        /// What speaks against writing this string into a module, worst first. Empty for every string that a kernel's
+        /// The problems of writing this string into a module, worst first. Empty for every string that a kernel's
         /// own build makes.
         fn problems(&self) -> Vec<Problem> {
             let mut problems = Vec::new();

@@ -14,7 +14,7 @@ impl Vermagic {
         }
         let release = self.release_parts()?;
         let version = release.version();
-        // A release alone claims nothing about tokens.
+        // A bare release says nothing about tokens.
         if self.tokens().len() > 1 && version >= Some((5, 4)) {
             match self.has(TokenKind::Preempt) {
                 true if version >= Some((7, 2)) => return Some((false, "the token preempt")),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_alone_shows_no_more_than_its_suffix() {
+    fn a_bare_release_shows_no_more_than_its_suffix() {
         assert_eq!(of("6.1.0-57-amd64"), None);
         assert_eq!(of("6.1.0-rt5"), Some(true));
         assert_eq!(of("6.1.0-rtl8188 SMP preempt mod_unload "), None);

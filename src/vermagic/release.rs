@@ -1,4 +1,4 @@
-//! The release token: what the Makefile numbers, what stands behind the numbers, and where each comes from.
+//! The release token: the version numbers, the part after them, and the origin of each.
 
 use serde::Serialize;
 
@@ -50,8 +50,8 @@ impl Release {
         Release { base: base.to_owned(), rest: rest.to_owned() }
     }
 
-    /// Has it no other characters than releases have? What has others must not come to stand in a makefile or a command: make
-    /// and the shell obey some of them.
+    /// Does it have only characters that releases have? Others must not get into a makefile or a command: make and
+    /// the shell interpret some of them.
     pub fn is_plain(release: &str) -> bool {
         release.chars().all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c))
     }
@@ -67,7 +67,7 @@ impl Release {
         "VERSION, PATCHLEVEL and SUBLEVEL in the top Makefile"
     }
 
-    /// Where [`Release::rest`] comes from. The string does not tell which of several sources gave which part.
+    /// Where [`Release::rest`] comes from. The string does not show which source provided which part.
     pub fn rest_origin(&self) -> &'static str {
         if self.extraversion_alone() {
             "EXTRAVERSION in the top Makefile"
@@ -110,7 +110,7 @@ impl Release {
         found
     }
 
-    /// Can the rest come from EXTRAVERSION alone? So it was before 2.6.9, the first kernel whose Makefile appends
+    /// Does the rest come from EXTRAVERSION only? So it was before 2.6.9, the first kernel whose Makefile appends
     /// `localversion*` files and CONFIG_LOCALVERSION.
     pub fn extraversion_alone(&self) -> bool {
         let mut numbers = self.base.split('.').map(|number| number.parse::<u32>().unwrap_or(u32::MAX));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_setlocalversion_adds_is_told_from_the_rest() {
+    fn the_parts_that_setlocalversion_adds_are_recognised() {
         assert_eq!(texts("3.10.108+"), ["+"]);
         assert_eq!(texts("5.15.32-lts-next-gfa6c3168595c-dirty"), ["-gfa6c3168595c", "-dirty"]);
         assert_eq!(texts("6.7.0-rc3-00042-g1234567890ab"), ["-00042-g1234567890ab"]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_add_is_not() {
+    fn parts_that_others_add_are_not() {
         // A release of Debian's; Android's hash has its build number after it; a word that only looks like a hash.
         for release in
             ["6.12.118+deb13-arm64", "6.1.112-android14-11-g0123456789ab-ab11111111", "5.4.0-generic", "6.1.0-gold"]

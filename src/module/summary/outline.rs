@@ -1,7 +1,7 @@
-//! The outline of an image: what its file header and its section headers say, and nothing behind them. Pure.
+//! The outline of an image: what its file header and its section headers say, and nothing else. Pure.
 //!
-//! It answers for the usual file alone, and for that as strictly as [`crate::module::elf`] does where the headers show it:
-//! `None` means that the full reader must look, which then says what is wrong, if anything is.
+//! It accepts only usual files, as strictly as [`crate::module::elf`] does as far as the headers show it:
+//! `None` means that the full reader must read the file; it reports what is wrong, if anything is.
 
 use std::ops::Range;
 
@@ -136,7 +136,7 @@ impl FoundSection {
     }
 }
 
-/// The sections that tell something by being there.
+/// The sections whose presence matters.
 const LOOKED_FOR: [&[u8]; 6] = [
     b".modinfo",
     this_module::SECTION.as_bytes(),
@@ -148,7 +148,7 @@ const LOOKED_FOR: [&[u8]; 6] = [
 
 impl Outline {
     /// Reads the section header table. `names` are the bytes of the section with the names, `len` is the length of the image
-    /// without its trailer, and `room` what may have served before.
+    /// without its trailer, and `room` a buffer that is reused.
     pub(super) fn of(start: &Start, table: &[u8], names: &[u8], len: u64, room: &mut SectionBuffer) -> Option<Outline> {
         // A function for each byte order: to ask for it with each field would take a third of the time.
         match (start.class, start.endian) {
@@ -205,7 +205,7 @@ fn outline<E: FileHeader<Endian: Default>>(
                     return None;
                 }
             }
-            // Sections beyond the numbers that a symbol has room for: no module has them.
+            // More sections than a symbol's index can number: no module has them.
             raw::SHT_SYMTAB_SHNDX => return None,
             raw::SHT_REL | raw::SHT_RELA => {
                 let is_whole = match kind {
@@ -218,7 +218,7 @@ fn outline<E: FileHeader<Endian: Default>>(
             }
             _ => {}
         }
-        // Two letters tell nearly all others apart.
+        // Two letters exclude nearly all other names.
         if !matches!(name, [_, b'm', b'o', ..] | [_, b'g', b'n', ..] | [_, b'_', b'v', ..] | [_, b'B', b'T', ..]) {
             continue;
         }
@@ -232,7 +232,7 @@ fn outline<E: FileHeader<Endian: Default>>(
         }
     }
     places.push(packed(start.table.start, start.table.end));
-    // A linker's sections lie in the order of their headers, but for relocations, which lie together: then nothing is left to
+    // A linker's sections are in the order of their headers, except for relocations, which are together: then nothing is left to
     // sort.
     if let Some(first) = relocations.first() {
         let at = places.partition_point(|place| place < first);

@@ -13,7 +13,7 @@ use crate::predict::load_info::{ElfHeader, SHF_EXECINSTR, SectionHeader};
 const EF_ARM_EABI_MASK: u32 = 0xff00_0000;
 const EF_ARM_APCS_26: u32 = 0x08;
 
-/// Those of Thumb-2 code are known to Thumb-2 kernels alone.
+/// Those of Thumb-2 code are known only to Thumb-2 kernels.
 const THUMB: Availability = Availability::Option("THUMB2_KERNEL");
 /// Relative to the place: not in 5.10, in 6.1.
 const PLACE_RELATIVE: Availability = Availability::Between((5, 10), (6, 1));

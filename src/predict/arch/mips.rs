@@ -30,7 +30,7 @@ const TYPES_32: &[RelocationType] = &[
     row(5, "HI16", RelocationEffect::OwnImports(upper_half)),
     row(6, "LO16", RelocationEffect::OwnImports(lower_half)),
     row(10, "PC16", RelocationEffect::OwnImports(branch)),
-    // For tables with addends alone; others are warned of.
+    // For tables with addends only; the loader warns about others.
     row(18, "64", RelocationEffect::Refused(without_addend)),
     row(28, "HIGHER", RelocationEffect::Refused(without_addend)),
     row(29, "HIGHEST", RelocationEffect::Refused(without_addend)),
@@ -146,7 +146,7 @@ fn upper_half(site: &RelocationSite<'_>) -> RelocationResult {
             RelocationResult::Unsure("is an upper half of an address without its lower half refused first?".to_owned())
         }
         (false, false) => {
-            let note = "the upper half of an address stands without its lower half";
+            let note = "the upper half of an address has no lower half";
             RelocationResult::Refused(Refusal::silent(ENOEXEC, note))
         }
     }

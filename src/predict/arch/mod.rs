@@ -3,7 +3,7 @@
 //! One file per architecture, and each is mostly a table, so that it can be compared with the kernel's source: which ELF
 //! headers it accepts, which sections a module must have, which relocations it knows and what it checks of their values,
 //! and which errno and line it gives otherwise. [`crate::predict::relocations`] walks a module's relocations along these
-//! tables; [`value`] bounds the addresses that nobody can know in advance.
+//! tables; [`value`] bounds the addresses, which are not known in advance.
 
 mod arc;
 mod arm;
@@ -61,7 +61,7 @@ pub(super) fn of(machine: Machine) -> Option<&'static Arch> {
 }
 
 /// The sections that an architecture asks for before the module is laid out (`module_frob_arch_sections`). A module that
-/// was not built by kbuild often lacks them, and has the next fault waiting behind: `next` tells it.
+/// was not built by kbuild often lacks them, and then has another fault: `next` finds it.
 pub(super) fn sections(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
@@ -73,12 +73,12 @@ pub(super) fn sections(
     if let Some(line) = refusal.line {
         record.say(line);
     }
-    let behind = next().map(|line| format!("; behind that it has \"{line}\"")).unwrap_or_default();
+    let behind = next().map(|line| format!("; it then also has \"{line}\"")).unwrap_or_default();
     record.fail(LoaderStep::Sections, refusal.errno, format!("{}{behind}", refusal.note), None)
 }
 
-/// What an architecture asks for when all relocations are applied (`module_finalize`), and the sections of which it was
-/// not sure before.
+/// What an architecture asks for when all relocations are applied (`module_finalize`), and the sections that were
+/// undecided before.
 pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(arch) = of(attempt.machine(loaded)) else { return Ok(()) };
     let last = arch.missing(arch.last_sections, attempt.rules, loaded);

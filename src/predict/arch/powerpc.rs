@@ -1,5 +1,5 @@
 //! powerpc (arch/powerpc/kernel/module_64.c, module_32.c and module.c of 6.1, 6.12 and 7.2; arch/powerpc/include/asm/elf.h).
-//! ppc64le was asked on real kernels; big-endian and 32-bit ones were not.
+//! ppc64le was asked on real kernels; big-endian and 32-bit kernels were not.
 
 use std::cmp::Reverse;
 
@@ -16,7 +16,7 @@ use crate::predict::rules::Rules;
 const SHN_UNDEF: u16 = 0;
 const SHN_LIVEPATCH: u16 = 0xff20;
 const NOP: u32 = 0x6000_0000;
-/// `ld r2,24(r1)`: what stands behind a call once its r2 is restored.
+/// `ld r2,24(r1)`: the instruction after a call once it restores r2.
 const LD_TOC: u32 = 0xe841_0018;
 
 /// Kernels for POWER10 and later only can address their own data relative to the instruction, and have a GOT instead of a
@@ -73,7 +73,7 @@ pub(super) const PPC64: Arch = Arch {
         modules: (-(1 << 62), -(1 << 61)),
         kernel: (-(1 << 62), -(1 << 61)),
         reach: 1 << 62,
-        // Sections for init lie among the others, and no module has 31 MiB.
+        // Init sections are placed among the others, and no module has 31 MiB.
         apart: 0x1f0_0000,
     },
     order: Some(backwards),
@@ -143,7 +143,7 @@ fn distance(site: &RelocationSite<'_>) -> String {
     if span.min == span.max { format!("{} out of range!", span.min) } else { String::new() }
 }
 
-/// Calls of other modules and of the kernel go by way of a stub, and the instruction behind them restores r2.
+/// Calls of other modules and of the kernel use a stub, and the instruction after them restores r2.
 fn call(site: &RelocationSite<'_>) -> RelocationResult {
     let reach = Range::from(-(1 << 25), 1 << 25).by(4);
     if !matches!(site.symbol.section, SHN_UNDEF | SHN_LIVEPATCH) {
@@ -170,7 +170,7 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
     }
     let offset = site.relocation.offset;
     let (Some(branch), Some(next)) = (site.word_at(offset), site.word_at(offset.wrapping_add(4))) else {
-        return RelocationResult::Unsure("is there a nop behind a call that ends its section?".to_owned());
+        return RelocationResult::Unsure("is there a nop after a call that ends its section?".to_owned());
     };
     // Only a branch that returns needs its r2 back (`instr_is_relative_link_branch`).
     let is_link = branch & 0xfc00_0003 == 0x4800_0001 || branch & 0xfc00_0003 == 0x4000_0001;
@@ -181,7 +181,7 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
     }
     if has_toc.is_none() {
         return RelocationResult::Unsure(
-            "does the kernel restore r2 behind a call? (CONFIG_PPC_KERNEL_PCREL in its configuration)".to_owned(),
+            "does the kernel restore r2 after a call? (CONFIG_PPC_KERNEL_PCREL in its configuration)".to_owned(),
         );
     }
     let line = format!("module_64: {}: Expected nop after call, got {next:08x} at ", site.module());

@@ -184,11 +184,7 @@ fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
         true => RelocationResult::Done,
         false => {
             let line = format!("{}: Can not find HI20 relocation information", site.module());
-            RelocationResult::Refused(Refusal::new(
-                EINVAL,
-                line,
-                "the lower half of an address stands without its upper half",
-            ))
+            RelocationResult::Refused(Refusal::new(EINVAL, line, "the lower half of an address has no upper half"))
         }
     }
 }

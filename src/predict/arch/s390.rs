@@ -20,12 +20,12 @@ const fn fits(number: u32, name: &'static str, base: ValueBase, range: Range) ->
     row(number, name, RelocationEffect::Fits(base, range))
 }
 
-/// By way of the GOT or the PLT, which the loader puts behind the module.
+/// Through the GOT or the PLT, which the loader places after the module.
 const fn entry(number: u32, name: &'static str) -> RelocationType {
     row(number, name, RelocationEffect::Entry)
 }
 
-/// A branch by way of the PLT must still go to an even address.
+/// A branch through the PLT must still go to an even address.
 const fn doubled(number: u32, name: &'static str) -> RelocationType {
     row(number, name, RelocationEffect::OwnImports(even))
 }

@@ -13,7 +13,7 @@ use crate::predict::rules::Rules;
 pub(crate) struct Arch {
     /// The folder in the kernel's source: arch/NAME.
     pub(crate) name: &'static str,
-    /// Its loader was asked, on real kernels; otherwise its source was read, and no more.
+    /// Measured on real kernels; otherwise only its source was read.
     pub(crate) is_measured: bool,
     /// Accepts a file header of this machine (`elf_check_arch`).
     pub(crate) accepts: fn(&ElfHeader, Machine) -> bool,
@@ -33,7 +33,7 @@ pub(crate) struct Arch {
     pub(crate) addresses: Addresses,
     /// In which order it applies the relocations of a section: `None` for that of the file.
     pub(crate) order: Option<fn(&SectionHeader, &mut [RelocationEntry])>,
-    /// The symbol that an undefined symbol stands for; `None` for one that it defines itself.
+    /// The symbol that an undefined symbol refers to; `None` for one that it defines itself.
     pub(crate) import: for<'n> fn(&Rules<'_>, &'n [u8]) -> Option<&'n [u8]>,
     /// The symbol that an entry of the symbol versions is for.
     pub(crate) versioned: fn(&[u8]) -> &[u8],
@@ -91,9 +91,9 @@ pub(crate) enum Availability {
     Version((u32, u32)),
     /// Those with an option.
     Option(&'static str),
-    /// Those with an option, and a message that only they have in their image.
+    /// Kernels with an option, which also have a message in their image that others lack.
     Told(&'static str, &'static str),
-    /// Those whose image has this text, or has it not; where the image is not known, as the other says.
+    /// Kernels whose image contains this text; where the image is not known, the other condition decides.
     Image(&'static str, &'static Availability),
     /// Those for which all of these hold.
     All(&'static [Availability]),
@@ -147,13 +147,13 @@ pub(crate) enum RelocationEffect {
     Stored(u64),
     /// The value must be in a range.
     Fits(ValueBase, Range),
-    /// It goes by way of an entry that the loader makes in any case (GOT, PLT).
+    /// It uses an entry that the loader makes in any case (GOT, PLT).
     Entry,
     /// Never applied: refused with this errno and line.
     Refused(fn(&RelocationSite<'_>) -> Refusal),
-    /// Told by the architecture's own function.
+    /// Decided by the architecture's own function.
     OwnImports(fn(&RelocationSite<'_>) -> RelocationResult),
-    /// Not followed here.
+    /// Not checked here.
     Unsure(&'static str),
 }
 
@@ -174,7 +174,7 @@ pub(crate) enum RelocationResult {
     Done,
     /// The loader refuses the module.
     Refused(Refusal),
-    /// It depends on what is not known.
+    /// It depends on a fact that is not known.
     Unsure(String),
 }
 
@@ -201,7 +201,7 @@ pub(crate) struct RequiredSections {
     pub(crate) since: Availability,
     /// All these must be there.
     pub(crate) names: &'static [&'static str],
-    /// The line, behind the module's name; `None` for a silent refusal.
+    /// The line, after the module's name; `None` for a silent refusal.
     pub(crate) line: Option<&'static str>,
 }
 
@@ -213,7 +213,7 @@ pub(crate) struct RelocationEntry {
     pub(crate) info: u64,
     pub(crate) kind: u32,
     pub(crate) symbol: usize,
-    /// The addend; for REL what stands at the place is not looked at, and this is 0.
+    /// The addend; for REL the bytes at the place are not read, and this is 0.
     pub(crate) addend: i64,
 }
 
@@ -335,7 +335,10 @@ impl Arch {
                 }
                 None => missing.unsure.push(match since.open_option(rules) {
                     Some(option) => {
-                        format!("it has no section {name}; does the kernel ask for it? (CONFIG_{option} in its configuration)")
+                        format!(
+                            "it has no section {name}; does the kernel ask for it? (CONFIG_{option} in its \
+                        configuration)"
+                        )
                     }
                     None => format!("it has no section {name}; does this version ask for it? (its image)"),
                 }),

@@ -1,5 +1,5 @@
-//! What is known of the values that relocations fill in. Nobody knows in advance where a kernel puts a module, nor where
-//! its own symbols are; but how far apart these can be is known, and that mostly decides whether a value fits.
+//! What is known of the values that relocations fill in. Where a kernel puts a module and where its own
+//! symbols are is not known in advance; but the greatest distance between them is, and that mostly decides whether a value fits.
 //!
 //! S is the symbol's address, A the addend and P the place that is filled in, as in each psABI.
 
@@ -31,7 +31,7 @@ impl Interval {
         Interval { min: -distance, max: distance }
     }
 
-    /// Any number at all.
+    /// Any number.
     pub(crate) const ANY: Interval = Interval { min: -(1 << 64), max: 1 << 64 };
 
     pub(crate) fn of((min, max): (i128, i128)) -> Interval {
@@ -93,7 +93,7 @@ pub(crate) struct ValueBounds {
     pub(crate) sum: Interval,
     /// S + A − P.
     pub(crate) distance: Interval,
-    /// What S + A and S + A − P leave when they are divided by 16; `None` where alignment does not tell.
+    /// What S + A and S + A − P leave when they are divided by 16; `None` where the alignment does not determine it.
     pub(crate) low: Option<(i128, i128)>,
     /// Bits of the machine's word.
     pub(crate) bits: u32,
@@ -102,7 +102,7 @@ pub(crate) struct ValueBounds {
 /// Where a symbol is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SymbolLocation {
-    /// Its address is a number: absolute, or 0 where nobody exports a weak symbol.
+    /// Its address is a number: absolute, or 0 for a weak symbol that is not exported.
     Number(i128),
     /// Exported by the kernel or another module.
     Imported,
@@ -110,7 +110,7 @@ pub(crate) enum SymbolLocation {
     Here(i128),
     /// At an offset in another section, at most so far away.
     Near(i128, i128),
-    /// Where the loader puts it: all that needs it reaches it.
+    /// Where the loader puts it: always within reach.
     Promised,
     /// Anywhere.
     Anywhere,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_symbol_that_nobody_exports_is_too_far_away() {
+    fn a_weak_symbol_without_an_exporter_is_too_far_away() {
         assert_eq!(distance(SymbolLocation::Number(0), 0, Range::signed(33)), Some(false));
         let weak = ValueBounds::of(SymbolLocation::Number(0), 0, 0, 64, &UPPER);
         assert_eq!((weak.exact(), weak.sum_fits(Range::unsigned(32))), (Some(0), Some(true)));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn multiples_are_told_by_alignment() {
+    fn alignment_decides_whether_a_value_is_a_multiple() {
         assert_eq!(distance(SymbolLocation::Imported, 2, Range::signed(64).by(2)), Some(true));
         assert_eq!(distance(SymbolLocation::Imported, 1, Range::signed(64).by(2)), Some(false));
     }

@@ -52,7 +52,7 @@ fn completeness_is_claimed_only_for_existing_modules() {
         Tree::of(&[("kernel/user.ko", &user)]).ask(&asked)
     };
     let all = with("depends=");
-    assert_eq!(notes(&all, LoaderStep::Symbols), "all 2 are there");
+    assert_eq!(notes(&all, LoaderStep::Symbols), "all 2 are exported");
     for depends in ["depends=exporter", "depends=exporter,other", "note=without dependencies"] {
         let verdict = with(depends);
         assert_eq!(outcome(&verdict, LoaderStep::Symbols), Some(StepResult::Unknown), "{depends}");
@@ -110,7 +110,7 @@ fn a_module_that_exports_what_the_image_has_is_no_evidence_that_it_has_not() {
     assert!(verdict.dmesg.contains(&"double: exports duplicate symbol _printk (owned by kernel)".to_owned()));
     // The others need it no more than before.
     let verdict = tree.ask(&own("asked", &[LAYOUT, ("_printk", 7)]));
-    assert_eq!(notes(&verdict, LoaderStep::Symbols), "all 1 are there");
+    assert_eq!(notes(&verdict, LoaderStep::Symbols), "all 1 are exported");
     assert!(verdict.needs.is_empty());
 
     // If no other module has the symbol, it is not known.

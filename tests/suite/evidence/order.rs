@@ -71,7 +71,7 @@ fn a_symbol_without_an_exporter_is_missing_only_in_a_complete_tree() {
     std::fs::write(&file, format!("{symvers}0x00000009\tof_b\tdrivers/b\tEXPORT_SYMBOL\t\n")).unwrap();
     let partly = ask();
     assert_eq!(outcome(&partly, LoaderStep::Symbols), Some(StepResult::Unknown), "b is not there: {partly:#?}");
-    assert!(notes(&partly, LoaderStep::Symbols).contains("does anybody export of_nobody"));
+    assert!(notes(&partly, LoaderStep::Symbols).contains("does the kernel or a module export of_nobody"));
 }
 
 #[test]

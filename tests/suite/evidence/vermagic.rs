@@ -142,7 +142,7 @@ fn a_verdict_of_a_kernel_without_it_is_unknown_there_and_certain_elsewhere() {
         (Decision::Unknown, Some(StepResult::Unknown))
     );
     assert!(notes(&verdict, LoaderStep::Vermagic).contains("the kernel's version magic is not known"));
-    assert_eq!(verdict.patched[0].note, "what to write is not known: give the string by hand, vermagic:'STRING'");
+    assert_eq!(verdict.patched[0].note, "the string to write is not known: give it by hand, vermagic:'STRING'");
     // What is missing is missing all the same.
     let missing = ask(&added("asked", &[("nowhere", 1)]), &tested);
     assert!(missing.dmesg.iter().all(|line| !line.contains("version magic")), "{:?}", missing.dmesg);

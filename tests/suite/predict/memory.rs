@@ -71,7 +71,7 @@ fn no_area_of_modules_holds_two_gib() {
     let too_large = of_size(2048);
     assert_eq!((too_large.answer, too_large.errno), (Decision::Refused, Some(ENOMEM)), "{too_large:#?}");
     assert_eq!((too_large.stage, too_large.taint.as_deref()), (Some(LoaderStep::Memory), Some("")));
-    assert_unknown(&of_size(1024), &["1024 MiB of memory; has the machine so much"]);
+    assert_unknown(&of_size(1024), &["1024 MiB of memory; does the machine have so much"]);
 }
 
 #[test]
