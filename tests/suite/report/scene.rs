@@ -255,11 +255,11 @@ pub(crate) fn story() -> Vec<Trial> {
     wrong.prediction.errno = None;
     wrong.prediction.dmesg.clear();
     wrong.agreement = Agreement::Disagree;
-    wrong.disagreement = "predicted to be taken, and was refused with ENOEXEC (8)".to_owned();
+    wrong.disagreement = "predicted: accepted; happened: refused with ENOEXEC (8)".to_owned();
     let mut lacking = example("vxlan", ABROAD, HOME, LoadMode::Forced, TrialOutcome::Refused);
     lacking.observed.missing = vec![("udp_tunnel".to_owned(), 8)];
     lacking.agreement = Agreement::Unknown;
-    lacking.disagreement = "what it needs could not be loaded before it".to_owned();
+    lacking.disagreement = "a module that it needs could not be loaded".to_owned();
     vec![
         example("dummy", HOME, HOME, LoadMode::Original, TrialOutcome::NoDifference),
         example("dummy", HOME, HOME, LoadMode::Forced, TrialOutcome::NoDifference),
