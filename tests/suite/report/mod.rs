@@ -138,7 +138,7 @@ fn an_article_has_everything_that_was_recorded() {
     let wrong = article_of(&page, "tun");
     assert!(
         wrong.contains("\u{2260} The answer is not as predicted")
-            && wrong.contains("predicted to be taken, and was refused")
+            && wrong.contains("predicted: accepted; happened: refused")
     );
     let lacking = article_of(&page, "vxlan");
     for part in ["ip6_udp_tunnel, udp_tunnel", "not all; refused: udp_tunnel with ENOEXEC (8)"] {
