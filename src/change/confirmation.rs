@@ -44,6 +44,8 @@ mod sealed {
     impl Sealed for crate::change::TreeFix {}
     impl Sealed for crate::change::Restore {}
     impl Sealed for crate::change::Enrolment {}
+    impl Sealed for crate::change::BackupDrop {}
+    impl Sealed for crate::change::Forget {}
 }
 
 /// A reviewed change that a person may confirm.

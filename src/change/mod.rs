@@ -11,6 +11,7 @@
 //! - [`Restore`] and [`Restores`]: originals are put back. No guard is asked: the vault has the original, and nothing that
 //!   somebody else wrote is discarded unless a person confirms that.
 //! - [`Enrolment`]: this machine becomes a lab machine.
+//! - [`BackupDrop`], [`Forget`]: backups are removed, and paths are not expected to hold patched modules any more.
 //!
 //! Invariants: only this layer creates a [`Confirmed`]; a `Confirmed` can't be copied, read from a file, or used twice; every
 //! public function that writes takes one, and a [`crate::vault::Writer`], which exists only after recovery.
@@ -18,7 +19,9 @@
 mod apply;
 mod batch;
 mod confirmation;
+mod drop;
 mod enrolment;
+mod forget;
 mod proposal;
 mod queue;
 mod restore;
@@ -29,7 +32,9 @@ mod tree_fix;
 pub use apply::Applied;
 pub use batch::{Batch, BatchItem, BatchOutcome, BatchPlan};
 pub use confirmation::{Confirmable, Confirmation, Confirmed, Unconfirmed};
+pub use drop::{BackupDrop, BackupDropReport, drop_backups};
 pub use enrolment::{Enrolment, enrol, withdraw};
+pub use forget::{Forget, ForgetReport, ForgottenModule, ForgottenPath, forget_paths, real_path as forgettable_path};
 pub use proposal::{Proposal, Refused, Review, Reviewed};
 pub use restore::{Restore, Restored, Restores};
 pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};

@@ -38,20 +38,6 @@ pub(super) fn confirmed<C: Confirmable>(
     change.confirm(&answer).map_err(|why| error(why, see))
 }
 
-/// As [`confirmed`], for a change of the state folder.
-///
-/// # Errors
-///
-/// Those of [`confirmed`].
-pub(super) fn confirm(question: &Question<'_>, given: Option<&str>, session: &mut Session<'_>) -> Result<()> {
-    match ask(question, given, session)? {
-        Confirmation::Digest(digest) if digest.to_ascii_lowercase().parse() == Ok(question.digest) => Ok(()),
-        Confirmation::Digest(_) => Err(error(Unconfirmed::OtherDigest, question.see)),
-        Confirmation::Name(name) if name.trim().replace('-', "_") == question.word.replace('-', "_") => Ok(()),
-        Confirmation::Name(_) => Err(error(Unconfirmed::OtherName, question.see)),
-    }
-}
-
 fn ask(question: &Question<'_>, given: Option<&str>, session: &mut Session<'_>) -> Result<Confirmation> {
     if let Some(given) = given {
         return Ok(Confirmation::Digest(given.to_owned()));

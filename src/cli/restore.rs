@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use crate::change::{Restore, Restored, Restores};
 use crate::cli::confirmation::confirmed;
-use crate::cli::known::{self, Named, Selecting, Selection};
+use crate::cli::known;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::recover;
 use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
+use crate::selection::{JournalSelector, RecordedSelection, STEP, SelectedModule};
 use crate::vault::Writer;
 use crate::vault::history::Trail;
 use crate::vault::index::Index;
@@ -63,13 +64,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         None => (index.is_torn(), !pending.is_empty()),
     };
     if !was_interrupted {
-        known::tell_doubt(&vault, index.is_empty(), is_torn, session)?;
+        known::warn_of_doubt(&vault, index.is_empty(), is_torn, session)?;
     }
-    let known = Selecting { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
+    let known = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
     let mut selection = output::waiting("looking for what was patched", || match args.all {
         // What an interrupted run left is none of those, unless the journal has it.
-        true => Selecting { pending: &[], ..known }.all(),
-        false => known.named(&args.modules),
+        true => JournalSelector { pending: &[], ..known }.all(),
+        false => known.named(&args.modules.selection()),
     })?;
     if selection.is_empty() && args.all {
         if !args.json {
@@ -83,7 +84,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         Some(writer) if args.discard_changes => {
             for named in selection.iter()? {
                 let named = named?;
-                let done = named.path().and_then(|path| one(path, &args, writer, session));
+                let done = named.real_path().map_err(Failure::from).and_then(|path| one(path, &args, writer, session));
                 told.hear(&named, done, session)?;
             }
         }
@@ -93,7 +94,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Err(failed);
     }
     if !args.json {
-        selection.tell_others(session)?;
+        known::print_unknown(&selection, session)?;
     }
     Ok(told.statuses.of_all())
 }
@@ -107,7 +108,12 @@ struct Told<'i> {
 }
 
 impl Told<'_> {
-    fn hear(&mut self, named: &Named, done: Result<(), Failure>, session: &mut Session<'_>) -> Result<(), Error> {
+    fn hear(
+        &mut self,
+        named: &SelectedModule,
+        done: Result<(), Failure>,
+        session: &mut Session<'_>,
+    ) -> Result<(), Error> {
         match done {
             Ok(()) => self.statuses.add(Status::Done),
             Err(Failure::Error(error)) => {
@@ -143,8 +149,8 @@ fn is_patched_in_place(trail: &Trail<'_>) -> bool {
 
 /// What would be done, without writing anything.
 fn foresee_all(
-    selection: &mut Selection,
-    known: &Selecting<'_>,
+    selection: &mut RecordedSelection,
+    known: &JournalSelector<'_>,
     told: &mut Told<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
@@ -155,14 +161,14 @@ fn foresee_all(
     };
     let mut modules = selection.iter()?;
     loop {
-        let some: Vec<Named> = modules.by_ref().take(known::STEP).collect::<Result<_, _>>()?;
+        let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_, _>>()?;
         if some.is_empty() {
             return Ok(());
         }
         let looked: Vec<_> =
             some.par_iter().map(|named| Some(named.real.as_ref().ok()?).map(|path| look(path))).collect();
         for (named, restore) in some.iter().zip(looked) {
-            let done = named.path().and_then(|_| match restore {
+            let done = named.real_path().map_err(Failure::from).and_then(|_| match restore {
                 Some(restore) => describe(&restore?, told.is_json, session),
                 None => Ok(()),
             });
@@ -173,8 +179,8 @@ fn foresee_all(
 
 /// Puts all originals back, in groups.
 fn all(
-    selection: &mut Selection,
-    known: &Selecting<'_>,
+    selection: &mut RecordedSelection,
+    known: &JournalSelector<'_>,
     writer: &mut Writer<'_>,
     told: &mut Told<'_>,
     session: &mut Session<'_>,
@@ -187,17 +193,17 @@ fn all(
         }
     };
     // A module that could not even be looked for is reported where it was named.
-    let failed: RefCell<BTreeMap<usize, Named>> = RefCell::default();
+    let failed: RefCell<BTreeMap<usize, SelectedModule>> = RefCell::default();
     let tell_up_to = |end: usize, told: &mut Told<'_>, session: &mut Session<'_>| -> Result<(), Error> {
         while let Some((_, named)) = failed.borrow_mut().extract_if(..end, |_, _| true).next() {
-            if let Err(error) = named.path() {
-                told.hear(&named, Err(error), session)?;
+            if let Err(error) = named.real_path() {
+                told.hear(&named, Err(error.into()), session)?;
             }
         }
         Ok(())
     };
     let files = selection.iter()?.enumerate().filter_map(|(at, named)| match named {
-        Ok(Named { path, real: Ok(real) }) => Some(Ok((real, (at, path)))),
+        Ok(SelectedModule { path, real: Ok(real) }) => Some(Ok((real, (at, path)))),
         Ok(named) => {
             failed.borrow_mut().insert(at, named);
             None
@@ -215,7 +221,7 @@ fn all(
             // The progress line is cleared before others are printed.
             progress.lock().unwrap_or_else(|e| e.into_inner()).take();
             reached += 1;
-            let named = Named { path, real: Ok(real.to_owned()) };
+            let named = SelectedModule { path, real: Ok(real.to_owned()) };
             let printed =
                 done.map_err(Failure::from).and_then(|done| print_restored(real, &done, told.is_json, session));
             let heard = tell_up_to(at, told, session).and_then(|()| told.hear(&named, printed, session));

@@ -1,27 +1,24 @@
 //! `verify`: is each module as recorded?
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Mutex;
 
-use rayon::prelude::*;
-use serde::Serialize;
-
-use crate::cli::known::{self, Named, Selecting};
+use crate::cli::known;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session};
 use crate::cli::status::Status;
-use crate::digest::Sha256;
-use crate::error::{Error, ErrorKind};
+use crate::error::Result;
+use crate::parallel;
+use crate::selection::{JournalSelector, STEP, SelectedModule};
 use crate::vault::history::Trail;
-use crate::vault::standing::{Backup, Standing, State, standing};
+use crate::vault::reports::FileReport;
+use crate::vault::standing::{Backup, State};
 
 #[derive(clap::Args)]
-#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows [default: all that the journal knows]")))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep [default: all modules that the journal knows]")))]
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
-    /// One JSON object a module, in a line each
+    /// One JSON object per line and module
     #[arg(long)]
     json: bool,
 }
@@ -31,60 +28,47 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let index = vault.index()?;
     let pending = vault.pending()?;
     if pending.is_empty() {
-        known::tell_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
+        known::warn_of_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
-    let waiting: BTreeSet<&Path> = pending.iter().map(|intent| intent.change.path.as_path()).collect();
     let is_all = args.modules.is_empty();
     let is_expected = if is_all { |_: &Trail<'_>| true } else { |trail: &Trail<'_>| !trail.patches.is_empty() };
-    let known = Selecting { vault: &vault, index: &index, pending: &pending, is_expected };
-    let mut selection = output::waiting("looking for what was patched", || match is_all {
-        true => known.all(),
-        false => known.named(&args.modules),
+    let selector = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected };
+    let mut selection = output::waiting("searching for patched modules", || match is_all {
+        true => selector.all(),
+        false => selector.named(&args.modules.selection()),
     })?;
     let count = selection.len();
     if count == 0 && is_all && !args.json {
         writeln!(session.out, "the journal knows no module")?;
     }
     let progress = Mutex::new(Some(Progress::new("module", count)));
-    let look = |named: &Named| -> Result<Standing, Error> {
+    let inspect = |module: &SelectedModule| -> Result<FileReport> {
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {
             progress.step();
         }
-        let path = named.real.as_ref().map_err(Error::again)?;
-        let standing = standing(&vault, &index, path)?;
-        match standing.state {
-            // An interrupted first operation: its intent knows the file, the journal does not yet.
-            _ if waiting.contains(path.as_path()) => Ok(standing),
-            State::Unknown => Err(known::unknown()),
-            State::Missing if !index.knows_place(path)? => Err(Error::new(ErrorKind::NotFound, "no such file")),
-            _ => Ok(standing),
-        }
+        FileReport::of(&vault, &index, &pending, module.real_path()?)
     };
     let (mut failed, mut changed) = (0, 0);
     let mut modules = selection.iter()?;
     loop {
-        let some: Vec<Named> = modules.by_ref().take(known::STEP).collect::<Result<_, _>>()?;
+        let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_, _>>()?;
         if some.is_empty() {
             break;
         }
-        let looked: Vec<Result<Standing, Error>> = match some.as_slice() {
-            [only] => vec![look(only)],
-            several => several.par_iter().map(look).collect(),
-        };
-        // Its line goes before others are printed.
+        let reports = parallel::map(some.iter().collect(), inspect);
+        // The progress line is removed before anything else is printed.
         progress.lock().unwrap_or_else(|e| e.into_inner()).take();
-        for (named, looked) in some.iter().zip(looked) {
-            match looked {
-                Ok(standing) => {
-                    let interrupted = waiting.contains(standing.path.as_path());
-                    changed += usize::from(!standing.is_as_recorded() || interrupted);
+        for (module, report) in some.iter().zip(reports) {
+            match report {
+                Ok(report) => {
+                    changed += usize::from(!report.is_as_recorded());
                     match args.json {
-                        true => session.json(&Verified::of(&standing, interrupted))?,
-                        false => print(&standing, interrupted, session)?,
+                        true => session.json(&report)?,
+                        false => print(&report, session)?,
                     }
                 }
                 Err(error) => {
-                    session.complain(&error.on(&named.path));
+                    session.complain(&error.on(&module.path));
                     failed += 1;
                 }
             }
@@ -92,7 +76,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     drop(modules);
     if !args.json {
-        selection.tell_others(session)?;
+        known::print_unknown(&selection, session)?;
     }
     Ok(match (failed, changed, count) {
         (0, 0, _) => Status::Done,
@@ -107,12 +91,13 @@ fn word(state: State) -> &'static str {
         State::Original => "original",
         State::Patched => "patched",
         State::Changed => "changed by somebody else",
-        State::Missing => "not there",
+        State::Missing => "missing",
         State::Unknown => "unknown",
     }
 }
 
-fn print(standing: &Standing, interrupted: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print(report: &FileReport, session: &mut Session<'_>) -> Result<(), Failure> {
+    let standing = &report.standing;
     let paint = if standing.is_as_recorded() { Paint::Good } else { Paint::Bad };
     let state = session.paint(paint, word(standing.state));
     writeln!(session.out, "{}: {state}", output::path(&standing.path))?;
@@ -135,52 +120,13 @@ fn print(standing: &Standing, interrupted: bool, session: &mut Session<'_>) -> R
     if standing.state == State::Missing {
         writeln!(
             session.out,
-            "  if it will not be there again: kmodlab vault forget {}",
+            "  if no module is expected there again: kmodlab vault forget {}",
             output::shell_word(&standing.path)
         )?;
     }
-    if interrupted {
-        let note = session.paint(Paint::Bad, "an interrupted run left it: kmodlab recover finishes or undoes that");
+    if report.interrupted {
+        let note = session.paint(Paint::Bad, "an operation on it was interrupted; kmodlab recover settles it");
         writeln!(session.out, "  {note}")?;
     }
     Ok(())
-}
-
-/// A module's standing as JSON.
-#[derive(Serialize)]
-struct Verified {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    state: State,
-    current: Option<Sha256>,
-    original: Option<Sha256>,
-    backup: Backup,
-    /// The number of the journal's line, if the backup was dropped
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped_by: Option<u64>,
-    recorded_at: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recorded_at_hex: Option<Vec<Option<String>>>,
-    interrupted: bool,
-}
-
-impl Verified {
-    fn of(standing: &Standing, interrupted: bool) -> Verified {
-        Verified {
-            schema_version: 1,
-            module: output::path_text(&standing.path).into_owned(),
-            path_hex: output::path_hex(&standing.path),
-            state: standing.state,
-            current: standing.current,
-            original: standing.original,
-            backup: standing.backup,
-            dropped_by: standing.dropped_by,
-            recorded_at: standing.recorded_at.iter().map(|path| output::path_text(path).into_owned()).collect(),
-            recorded_at_hex: output::paths_hex(&standing.recorded_at),
-            interrupted,
-        }
-    }
 }

@@ -25,7 +25,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         }
         Remedy::Restore => "kmodlab restore puts its original back",
         Remedy::RestoreBlanked => "was it blanked before? kmodlab restore brings it back",
-        Remedy::Forget => "if it will not be there again, kmodlab vault forget lets go of it",
+        Remedy::Forget => "if no module is expected there again: kmodlab vault forget",
         Remedy::AllowRepacking => "without --in-place it is packed anew",
         Remedy::AllowMovedSection => {
             "nothing was changed; without --in-place the section gets a new place, behind everything else"

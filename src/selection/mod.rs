@@ -1,5 +1,7 @@
 //! Which module files a request is about.
 
 mod files;
+mod recorded;
 
 pub use files::FileSelection;
+pub use recorded::{JournalSelector, RecordedSelection, STEP, SearchedDirectory, SelectedModule};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::parallel;
 use crate::vault::history::{self, History};
 use crate::vault::intent::Intent;
 use crate::vault::objects::Object;
@@ -118,12 +119,81 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// The numbers of backups and bytes, by why they are kept.
+    pub fn summary(&self) -> InventorySummary {
+        let total = |is_counted: &dyn Fn(&Kept) -> bool| {
+            let sizes = self.objects.iter().filter(|kept| is_counted(kept)).map(|kept| kept.object.size);
+            sizes.fold(BackupTotal::default(), |total, size| BackupTotal {
+                count: total.count + 1,
+                bytes: total.bytes + size,
+            })
+        };
+        let needing = self.objects.iter().filter_map(|kept| match &kept.why {
+            Why::Needed(by) => Some(by),
+            Why::Discarded | Why::Unneeded | Why::Orphan => None,
+        });
+        InventorySummary {
+            all: total(&|_| true),
+            plain: total(&|kept| !kept.object.is_compressed),
+            compressed: total(&|kept| kept.object.is_compressed),
+            needed: total(&|kept| matches!(kept.why, Why::Needed(_))),
+            discarded: total(&|kept| kept.why == Why::Discarded),
+            unneeded: total(&|kept| kept.why == Why::Unneeded),
+            orphans: total(&|kept| kept.why == Why::Orphan),
+            needed_by: needing.flatten().collect::<BTreeSet<_>>().len(),
+            missing: self.missing.len(),
+        }
+    }
+
+    /// Compares the contents of every backup with its name, on all cores: one answer per element of [`Inventory::objects`].
+    /// `step` is called after each, on any thread.
+    pub fn verify(&self, vault: &Vault, step: impl Fn() + Sync) -> Vec<bool> {
+        let objects = vault.objects();
+        parallel::map(self.objects.iter().collect(), |kept: &Kept| {
+            let is_whole = objects.is_whole(&kept.object);
+            step();
+            is_whole
+        })
+    }
+
     /// The backups that the journal names and nothing needs, by their SHA-256. What may be the only copy of something is
     /// not among them: orphans, and what was discarded.
     pub fn unneeded(&self) -> BTreeSet<Sha256> {
         let unneeded = self.objects.iter().filter(|kept| kept.why == Why::Unneeded);
         unneeded.map(|kept| kept.object.sha).collect()
     }
+}
+
+/// A number of backups, and their size on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackupTotal {
+    /// The number.
+    pub count: usize,
+    /// The size in bytes.
+    pub bytes: u64,
+}
+
+/// The numbers of an [`Inventory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InventorySummary {
+    /// All backups.
+    pub all: BackupTotal,
+    /// Backups that are stored as they were.
+    pub plain: BackupTotal,
+    /// Backups that are compressed.
+    pub compressed: BackupTotal,
+    /// Backups that patched files or interrupted operations need.
+    pub needed: BackupTotal,
+    /// Backups of changes that a person discarded.
+    pub discarded: BackupTotal,
+    /// Backups that nothing needs.
+    pub unneeded: BackupTotal,
+    /// Backups that neither the journal nor an intent names.
+    pub orphans: BackupTotal,
+    /// How many files need a backup.
+    pub needed_by: usize,
+    /// How many backups are needed and do not exist.
+    pub missing: usize,
 }
 
 impl Source {

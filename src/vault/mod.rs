@@ -29,6 +29,7 @@ mod reader;
 pub mod record;
 pub mod recovered;
 mod recovery;
+pub mod reports;
 pub mod restore;
 mod segment;
 mod staging;

@@ -1,71 +1,67 @@
-//! `vault forget`: a path is let go of, at which a patched module was and will not be again.
+//! `vault forget`: no patched module is expected at these paths any more.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cli::confirmation::{Question, confirm};
+use crate::change::{Confirmable, Forget, forget_paths, forgettable_path};
+use crate::cli::confirmation::confirmed;
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::recover;
 use crate::cli::status::Status;
-use crate::digest::sha256;
 use crate::vault::Vault;
-use crate::vault::forget::{self, ForgetPlan};
-use crate::vault::history::History;
-use crate::vault::target;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Paths at which a patched module was, there or not
+    /// Paths at which a patched module was, whether or not they exist
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Say what would be let go of, and the digest; change nothing
+    /// Print what would be forgotten, and the digest; change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Let go of exactly what this digest stands for, which -n printed
+    /// Forget exactly the paths with this digest, which -n printed
     #[arg(long, value_name = "DIGEST")]
     confirm: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// Lets go of all paths that are named, or of none.
+/// Forgets all paths that are named, or none.
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::writer(vault, session)?),
     };
-    let journal = vault.journal()?;
-    let history = History::of(&journal.entries);
-    // The folder may be gone too: then the path is taken as it is written.
-    let real = |path: &PathBuf| {
-        target::real_path(path).unwrap_or_else(|_| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
-    };
-    let mut plans: BTreeMap<PathBuf, ForgetPlan> = BTreeMap::new();
-    for path in args.paths.iter().map(real) {
-        if let Some(writer) = &writer {
-            writer.must_be_settled(&path)?;
-        }
-        let plan = forget::plan(&history, &path)?;
-        plans.insert(path, plan);
+    if let Some(writer) = &writer {
+        args.paths.iter().try_for_each(|path| writer.must_be_settled(&forgettable_path(path)))?;
     }
-    let digests: String = plans.values().map(|plan| format!("{}\n", plan.digest)).collect();
-    let digest = sha256(format!("forget\n{digests}").as_bytes());
-    let paths = count(plans.len(), "path");
-    if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        for (path, plan) in &plans {
-            writeln!(session.out, "{}", output::path(path))?;
-            for change in &plan.changes {
-                writeln!(session.out, "  patched   {}", change.after)?;
-                writeln!(session.out, "  original  {}", change.before)?;
-            }
-        }
-        writeln!(session.out, "{paths} would be let go of: nothing is expected there, and no backup is kept for it")?;
-        writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, digest))?;
+    let forget = Forget::plan(vault, &args.paths)?;
+    let paths = count(forget.count(), "path");
+    let report = forget.report(true);
+    if args.json && args.dry_run {
+        session.json(&forget.report(false))?;
+    } else if args.dry_run || (session.may_ask && args.confirm.is_none()) {
+        print(&forget, &paths, session)?;
     }
-    let Some(locked) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
-    let word = plans.len().to_string();
-    let to = if plans.len() == 1 { "let go of this path" } else { "let go of these paths" };
-    let question = Question { to, word: &word, digest, see: "vault forget -n" };
-    confirm(&question, args.confirm.as_deref(), session)?;
-    locked.forget(&plans.into_values().collect::<Vec<_>>())?;
-    writeln!(session.out, "{} {paths}", session.paint(Paint::Good, "forgot"))?;
+    let Some(writer) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
+    let to = if forget.count() == 1 { "forget this path" } else { "forget these paths" };
+    let confirmed = confirmed(forget, to, "vault forget -n", args.confirm.as_deref(), session)?;
+    forget_paths(confirmed, writer)?;
+    match args.json {
+        true => session.json(&report)?,
+        false => writeln!(session.out, "{} {paths}", session.paint(Paint::Good, "forgot"))?,
+    }
     Ok(Status::Done)
+}
+
+fn print(forget: &Forget, paths: &str, session: &mut Session<'_>) -> Result<(), Failure> {
+    for (path, changes) in forget.paths() {
+        writeln!(session.out, "{}", output::path(path))?;
+        for change in changes {
+            writeln!(session.out, "  patched   {}", change.after)?;
+            writeln!(session.out, "  original  {}", change.before)?;
+        }
+    }
+    writeln!(session.out, "{paths} would be forgotten: no module is expected there, and no backup is needed for it")?;
+    writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, forget.digest()))?;
+    Ok(())
 }

@@ -89,7 +89,7 @@ fn a_patch_that_was_written_is_finished() {
         str![[r#"
 exit 1
 [CWD]/poet_atkm.ko: unknown
-  an interrupted run left it: kmodlab recover finishes or undoes that
+  an operation on it was interrupted; kmodlab recover settles it
 
 "#]]
     );
@@ -173,7 +173,7 @@ exit 5
         str![[r#"
 exit 1
 [CWD]/poet_atkm.ko: unknown
-  an interrupted run left it: kmodlab recover finishes or undoes that
+  an operation on it was interrupted; kmodlab recover settles it
 
 "#]]
     );
