@@ -29,6 +29,7 @@ const ALWAYS_PLAUSIBLE: u64 = 64 << 20;
 const CHUNK: usize = 1 << 16;
 
 /// How a module file is stored.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Container {

@@ -9,6 +9,7 @@ use crate::module::summary::MARK;
 use crate::vermagic::compare;
 
 /// Evidence that a module was built for something else than this kernel.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Danger {

@@ -18,6 +18,7 @@ pub enum Decision {
 }
 
 /// A step of the loader, in the order of 6.5 and later.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoaderStep {
@@ -91,6 +92,7 @@ pub enum StepResult {
 }
 
 /// One reason in a verdict: the loader's step, what the module has, what the kernel has.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which step.
@@ -114,6 +116,7 @@ impl Finding {
 }
 
 /// The kernel's answer, with its reasons.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The answer.
@@ -187,6 +190,7 @@ impl PatchMode {
 }
 
 /// Would a patch of the version magic help?
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatchHelps {
@@ -201,6 +205,7 @@ pub enum PatchHelps {
 }
 
 /// The prediction for a patched module.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PatchPrediction {
     /// The way.

@@ -135,6 +135,7 @@ pub struct Token {
 }
 
 /// What a token says.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
