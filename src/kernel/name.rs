@@ -140,7 +140,7 @@ mod tests {
             std::fs::write(path(name), "").unwrap();
         }
         let whole = path("image+zst.deb");
-        assert_eq!(KernelName::from(whole.as_path()).paths(), [whole.clone()]);
+        assert_eq!(KernelName::from(whole.as_path()).paths(), std::slice::from_ref(&whole));
         let both = format!("{}+{}", whole.display(), path("modules").display());
         assert_eq!(KernelName::from(both.as_str()).paths(), [whole, path("modules")]);
         assert_eq!(KernelName::from(both.as_str()).to_string(), both);
