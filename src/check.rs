@@ -17,7 +17,7 @@ use crate::predict::{
     Userspace, Verdict,
 };
 use crate::text;
-use crate::vault::index::Index;
+use crate::vault::index::JournalIndex;
 use crate::vault::target;
 use crate::vermagic::{Comparison, Vermagic, compare};
 
@@ -43,7 +43,7 @@ pub struct CheckRequest<'r> {
     /// The most bytes that a compressed module may have when it is decompressed.
     pub max_size: u64,
     /// The journal, which knows patched modules by their paths and contents.
-    pub journal: Option<&'r Index>,
+    pub journal: Option<&'r JournalIndex>,
 }
 
 /// A module that was checked against all kernels of a request.
@@ -108,7 +108,7 @@ impl CheckRequest<'_> {
 }
 
 /// Was the file written by a patch, according to the journal: at this path, or as a copy?
-fn is_patched(path: &Path, journal: &Index) -> bool {
+fn is_patched(path: &Path, journal: &JournalIndex) -> bool {
     let at_its_path = || journal.is_patched(&target::real_path(path).ok()?).ok();
     let is_copy = || {
         let size = path.metadata().ok()?.len();

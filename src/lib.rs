@@ -185,7 +185,7 @@ pub use predict_file::predict_file;
 #[cfg(feature = "patch")]
 pub use vault::obstacle::Obstacle;
 #[cfg(feature = "patch")]
-pub use vault::record::Entry as JournalEntry;
+pub use vault::record::JournalEntry;
 #[cfg(feature = "patch")]
 pub use vault::{Vault, Writer};
 pub use vermagic::{Token, TokenKind, Vermagic};

@@ -7,14 +7,14 @@ use crate::edit::Edit;
 use crate::error::{Error, ErrorKind};
 use crate::module::container::Container;
 use crate::patch::Plan;
-use crate::vault::group::Wanted;
-use crate::vault::record::{Entry, Operation};
+use crate::vault::group::PlannedWrite;
+use crate::vault::record::{JournalEntry, Operation};
 
 /// What became of a confirmed patch.
 #[derive(Clone, Debug)]
 pub enum Applied {
     /// The file was written; the journal has this entry.
-    Written(Box<Entry>),
+    Written(Box<JournalEntry>),
     /// The file had the wanted contents already. Nothing was written.
     Unchanged,
 }
@@ -31,10 +31,10 @@ pub(super) struct JournalNotes {
 }
 
 /// The write of a plan.
-pub(super) fn write_of(plan: Plan, notes: JournalNotes) -> Wanted {
+pub(super) fn write_of(plan: Plan, notes: JournalNotes) -> PlannedWrite {
     let vermagic = vermagic(&plan);
     let container = plan.container;
-    Wanted { container, after: Some(plan.bytes_after), ..write_in_place(plan.after, plan.edits, vermagic, notes) }
+    PlannedWrite { container, after: Some(plan.bytes_after), ..write_in_place(plan.after, plan.edits, vermagic, notes) }
 }
 
 /// The write of edits of an uncompressed file, in place: its SHA-256 afterwards, the edits, and what the journal records.
@@ -43,8 +43,8 @@ pub(super) fn write_in_place(
     edits: Vec<Edit>,
     vermagic: (Option<String>, Option<String>),
     notes: JournalNotes,
-) -> Wanted {
-    Wanted {
+) -> PlannedWrite {
+    PlannedWrite {
         operation: Operation::Patch,
         after: None,
         after_sha256,

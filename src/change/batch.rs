@@ -18,7 +18,7 @@ use crate::parallel;
 use crate::patch::Request;
 use crate::spill::Spool;
 use crate::vault::Writer;
-use crate::vault::record::Entry;
+use crate::vault::record::JournalEntry;
 use crate::vault::recovered::{self, Recovered};
 use crate::vault::target::Target;
 
@@ -213,7 +213,7 @@ impl<'b> BatchPlan<'b> {
     pub fn apply(
         confirmed: Confirmed<BatchPlan<'b>>,
         writer: &mut Writer<'_>,
-        mut report: impl FnMut(&Path, Result<Option<Entry>>),
+        mut report: impl FnMut(&Path, Result<Option<JournalEntry>>),
     ) -> Result<BatchOutcome> {
         let BatchPlan { request, queue, summary, .. } = confirmed.into_change();
         let Some(mut queue) = queue else { return Ok(BatchOutcome { reached: 0, end: Ok(()) }) };

@@ -8,8 +8,8 @@ use crate::change::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
 use crate::error::Result;
 use crate::vault::Writer;
-use crate::vault::inventory::{Inventory, Kept, may_be_dropped};
-use crate::vault::record::Entry;
+use crate::vault::inventory::{Inventory, KeptBackup, may_be_dropped};
+use crate::vault::record::JournalEntry;
 
 /// Backups that are proposed to be dropped: at least one, and none that is needed.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl BackupDrop {
     }
 
     /// Whether this backup would be dropped.
-    pub fn contains(&self, kept: &Kept) -> bool {
+    pub fn contains(&self, kept: &KeptBackup) -> bool {
         self.backups.contains(&kept.object.sha)
     }
 
@@ -81,6 +81,6 @@ impl Confirmable for BackupDrop {
 /// # Errors
 ///
 /// Those of [`may_be_dropped`]; [`crate::error::ErrorKind::Io`].
-pub fn drop_backups(confirmed: Confirmed<BackupDrop>, writer: &mut Writer<'_>) -> Result<Entry> {
+pub fn drop_backups(confirmed: Confirmed<BackupDrop>, writer: &mut Writer<'_>) -> Result<JournalEntry> {
     writer.drop_backups(&confirmed.into_change().backups)
 }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::text::{path_hex, path_text};
 use crate::vault::forget::{self, ForgetPlan};
 use crate::vault::history::History;
-use crate::vault::record::{Entry, FileChange};
+use crate::vault::record::{FileChange, JournalEntry};
 use crate::vault::target;
 use crate::vault::{Vault, Writer};
 
@@ -115,7 +115,7 @@ impl Confirmable for Forget {
 /// # Errors
 ///
 /// [`crate::error::ErrorKind::Io`].
-pub fn forget_paths(confirmed: Confirmed<Forget>, writer: &mut Writer<'_>) -> Result<Vec<Entry>> {
+pub fn forget_paths(confirmed: Confirmed<Forget>, writer: &mut Writer<'_>) -> Result<Vec<JournalEntry>> {
     let plans: Vec<ForgetPlan> = confirmed.into_change().plans.into_values().collect();
     writer.forget(&plans)
 }

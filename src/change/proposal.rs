@@ -16,7 +16,7 @@ use crate::patch::{Plan, Request};
 use crate::predict::{self, Candidate, LoadOptions, Verdict};
 use crate::vault::history::History;
 use crate::vault::obstacle::{self, Obstacle};
-use crate::vault::target::{self, Stamp, Target};
+use crate::vault::target::{self, FileStamp, Target};
 use crate::vault::{Vault, Writer};
 
 /// A patch of one module that is proposed: the module's file, the request, the kernel that it is to fit, and the machine on
@@ -28,7 +28,7 @@ pub struct Proposal<'p> {
     name: String,
     plan: Plan,
     digest: Sha256,
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     obstacles: Vec<Obstacle>,
     request: &'p Request,
     kernel: Option<&'p Kernel>,
@@ -154,7 +154,7 @@ impl<'p> Proposal<'p> {
         Ok(is_patched && self.out.is_none() && history.origins(&self.path, self.plan.before).is_empty())
     }
 
-    pub(super) fn stamp(&self) -> Option<Stamp> {
+    pub(super) fn stamp(&self) -> Option<FileStamp> {
         self.stamp
     }
 

@@ -11,8 +11,8 @@ use crate::edit::Edit;
 use crate::error::Result;
 use crate::patch::{Plan, Request};
 use crate::spill::path_bytes;
-use crate::vault::group::Wanted;
-use crate::vault::target::{Stamp, Target};
+use crate::vault::group::PlannedWrite;
+use crate::vault::target::{FileStamp, Target};
 
 /// The most bytes that the edits of a plan that is kept may have; a larger plan is made again.
 const SMALL: usize = 4096;
@@ -36,7 +36,7 @@ pub(super) struct QueuedPatch {
 struct PlannedPatch {
     name: String,
     /// The file's identity, size and times when its plan was made, if its last change was long enough ago.
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     before: Sha256,
     after: Sha256,
     edits: Vec<Edit>,
@@ -70,7 +70,7 @@ impl QueuedPatch {
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Changed`] if the file leads to another plan now; those of [`Plan::make_of_known`].
-    pub(super) fn write(&self, target: &Target, request: &Request) -> Result<Wanted> {
+    pub(super) fn write(&self, target: &Target, request: &Request) -> Result<PlannedWrite> {
         if let Some(plan) = &self.plan
             && plan.holds_for(target)
         {
@@ -112,7 +112,7 @@ impl PlannedPatch {
         target.sha256() == self.before
     }
 
-    fn write(&self, notes: JournalNotes) -> Wanted {
+    fn write(&self, notes: JournalNotes) -> PlannedWrite {
         apply::write_in_place(self.after, self.edits.clone(), self.vermagic.clone(), notes)
     }
 }

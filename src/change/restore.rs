@@ -13,10 +13,10 @@ use crate::digest::{Sha256, sha256};
 use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
-use crate::vault::index::Index;
-use crate::vault::record::Entry;
+use crate::vault::index::JournalIndex;
+use crate::vault::record::JournalEntry;
 use crate::vault::recovered::{self, Recovered};
-use crate::vault::restore::{self, RestorePlan, Step};
+use crate::vault::restore::{self, RestorePlan, RestoreStep};
 use crate::vault::target::{self, Target};
 use crate::vault::{Intent, Vault, Writer, obstacle};
 
@@ -31,7 +31,7 @@ pub struct Restore {
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// The journal's entry; `None` if the file was the original already.
-    pub entry: Option<Entry>,
+    pub entry: Option<JournalEntry>,
     /// What else was put back, because somebody else had changed it: mode, owner, extended attributes.
     pub metadata: Vec<String>,
 }
@@ -52,7 +52,7 @@ impl Restore {
     /// # Errors
     ///
     /// Those of [`Restore::plan`].
-    pub(crate) fn plan_by(index: &Index, pending: &[Intent], path: &Path) -> Result<Restore> {
+    pub(crate) fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path) -> Result<Restore> {
         obstacle::must_be_writable(path)?;
         let current = sha256(file::read(path)?.bytes());
         let plan = restore::plan_by(index, pending, path, current)?;
@@ -73,7 +73,7 @@ impl Restore {
 
     /// Did somebody else change the file since it was patched?
     pub fn discards_changes(&self) -> bool {
-        self.plan.step == Step::Conflict
+        self.plan.step == RestoreStep::Conflict
     }
 
     /// Refuses a restore whose backup can't be had.
@@ -127,20 +127,20 @@ impl Confirmed<Restore> {
             );
         }
         let metadata = now.metadata_put_back(&target);
-        let entry = writer.restore(&target, &now, plan.step == Step::Conflict)?;
+        let entry = writer.restore(&target, &now, plan.step == RestoreStep::Conflict)?;
         Ok(Restored { entry, metadata })
     }
 }
 
 /// Restores of many files, none of which discards what somebody else wrote: such a file is an error of its own.
 pub struct Restores<'r> {
-    index: &'r Index,
+    index: &'r JournalIndex,
     pending: &'r [Intent],
 }
 
 impl<'r> Restores<'r> {
     /// Restores by this index of the journal, and these intents.
-    pub fn by(index: &'r Index, pending: &'r [Intent]) -> Confirmed<Restores<'r>> {
+    pub fn by(index: &'r JournalIndex, pending: &'r [Intent]) -> Confirmed<Restores<'r>> {
         Confirmed::new(Restores { index, pending })
     }
 }

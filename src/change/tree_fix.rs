@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::guard::machine::Machine;
 use crate::guard::{self, Guard};
 use crate::module::container::Container;
-use crate::vault::group::Wanted;
-use crate::vault::record::{Entry, Operation};
+use crate::vault::group::PlannedWrite;
+use crate::vault::record::{JournalEntry, Operation};
 use crate::vault::target::{self, Target};
 use crate::vault::{Writer, obstacle};
 
@@ -108,7 +108,7 @@ pub struct FixedTree {
     /// The digest that was confirmed.
     pub digest: Sha256,
     /// The outcome of each file, in the order of `files`.
-    pub outcomes: Vec<Result<Option<Entry>>>,
+    pub outcomes: Vec<Result<Option<JournalEntry>>>,
 }
 
 impl TreeFix {
@@ -134,8 +134,8 @@ impl TreeFix {
     }
 }
 
-fn write_of(fix: &TreeFix, file: &FileEdit) -> Wanted {
-    Wanted {
+fn write_of(fix: &TreeFix, file: &FileEdit) -> PlannedWrite {
+    PlannedWrite {
         operation: Operation::Patch,
         after: Some(file.after.clone()),
         after_sha256: sha256(&file.after),

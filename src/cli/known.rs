@@ -4,7 +4,7 @@ use crate::cli::output::{self, Failure, Session, count};
 use crate::error::Result;
 use crate::selection::RecordedSelection;
 use crate::vault::Vault;
-use crate::vault::inventory::Doubt;
+use crate::vault::inventory::JournalDoubt;
 
 /// Prints how many modules of each searched directory the journal does not know.
 pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -21,14 +21,14 @@ pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session
 /// Warns on stderr if the journal may not name every backup: a lost line would name the file of an original. While an interrupted
 /// operation waits, its intent names it.
 pub(super) fn warn_of_doubt(vault: &Vault, is_empty: bool, is_torn: bool, session: &mut Session<'_>) -> Result<()> {
-    let Some(doubt) = Doubt::of(is_empty, is_torn) else { return Ok(()) };
+    let Some(doubt) = JournalDoubt::of(is_empty, is_torn) else { return Ok(()) };
     let kept = vault.objects().all()?.len();
     if kept == 0 {
         return Ok(());
     }
     let what = match doubt {
-        Doubt::NoLine => "the journal is empty",
-        Doubt::Torn => "the last line of the journal is incomplete and is ignored",
+        JournalDoubt::NoLine => "the journal is empty",
+        JournalDoubt::Torn => "the last line of the journal is incomplete and is ignored",
     };
     let folder = output::path(vault.objects().folder());
     let kept = match kept {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
-use crate::vault::record::{Entry, How, Operation};
+use crate::vault::record::{JournalEntry, Operation, WriteMethod};
 use crate::vault::target;
 
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     // A module may be gone by now: then its path is taken as it is written.
     let only = args.module.as_ref().map(|path| target::real_path(path).unwrap_or_else(|_| path.clone()));
-    let concerns = |entry: &Entry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
+    let concerns = |entry: &JournalEntry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
     let vault = session.vault()?;
     let mut printed = Ok(0);
     vault.each_line(|entry, line| {
@@ -49,7 +49,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(Status::Done)
 }
 
-fn print(entry: &Entry, session: &mut Session<'_>) -> io::Result<()> {
+fn print(entry: &JournalEntry, session: &mut Session<'_>) -> io::Result<()> {
     let shown = crate::escape::for_eyes;
     let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
     let what = entry
@@ -62,9 +62,9 @@ fn print(entry: &Entry, session: &mut Session<'_>) -> io::Result<()> {
     let Some(change) = entry.change.as_ref().filter(|_| entry.operation != Operation::Forget) else { return Ok(()) };
     let mut remarks = Vec::new();
     remarks.push(match change.how {
-        How::InPlace => format!("in place, {}", output::count(change.edits.len(), "edit")),
-        How::Replace => "a whole new file".to_owned(),
-        How::Create => "into a new file".to_owned(),
+        WriteMethod::InPlace => format!("in place, {}", output::count(change.edits.len(), "edit")),
+        WriteMethod::Replace => "a whole new file".to_owned(),
+        WriteMethod::Create => "into a new file".to_owned(),
     });
     if entry.recovered {
         remarks.push("settled by recovery".to_owned());

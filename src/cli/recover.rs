@@ -6,7 +6,7 @@ use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::error::Error;
 use crate::vault::record::Operation;
-use crate::vault::recovered::{Outcome, Recovered};
+use crate::vault::recovered::{Recovered, RecoveryOutcome};
 use crate::vault::{Vault, Writer};
 
 #[derive(clap::Args)]
@@ -25,8 +25,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     } else {
         print(&outcomes, session)?;
     }
-    let any = |wanted: fn(&Outcome) -> bool| outcomes.iter().any(|r| wanted(&r.outcome));
-    Ok(match (any(|o| matches!(o, Outcome::Later(_))), any(|o| matches!(o, Outcome::Conflict(_)))) {
+    let any = |wanted: fn(&RecoveryOutcome) -> bool| outcomes.iter().any(|r| wanted(&r.outcome));
+    Ok(match (any(|o| matches!(o, RecoveryOutcome::Later(_))), any(|o| matches!(o, RecoveryOutcome::Conflict(_)))) {
         (true, _) => Status::Failed,
         (false, true) => Status::Conflict,
         (false, false) => Status::Done,
@@ -39,15 +39,15 @@ fn print(outcomes: &[Recovered], session: &mut Session<'_>) -> Result<(), Failur
     }
     for recovered in outcomes {
         let (paint, text) = match &recovered.outcome {
-            Outcome::Done => (Paint::Good, "completed: the file has its new contents".to_owned()),
-            Outcome::Undone => (Paint::Good, "rolled back: the file has its old contents".to_owned()),
-            Outcome::Conflict(why) => (
+            RecoveryOutcome::Done => (Paint::Good, "completed: the file has its new contents".to_owned()),
+            RecoveryOutcome::Undone => (Paint::Good, "rolled back: the file has its old contents".to_owned()),
+            RecoveryOutcome::Conflict(why) => (
                 Paint::Bad,
                 format!(
                     "conflict: {why}; nothing was written (kmodlab restore --discard-changes puts the original back)"
                 ),
             ),
-            Outcome::Later(why) => {
+            RecoveryOutcome::Later(why) => {
                 (Paint::Bad, format!("not settled: {why}; fix that, then run kmodlab recover again"))
             }
         };
@@ -62,9 +62,11 @@ pub(super) fn writer<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<
     let writer = vault.writer()?;
     for recovered in writer.recovered() {
         let what = match &recovered.outcome {
-            Outcome::Done => "an interrupted operation was completed".to_owned(),
-            Outcome::Undone => "an interrupted operation was rolled back".to_owned(),
-            Outcome::Conflict(why) | Outcome::Later(why) => format!("an interrupted operation can't be settled: {why}"),
+            RecoveryOutcome::Done => "an interrupted operation was completed".to_owned(),
+            RecoveryOutcome::Undone => "an interrupted operation was rolled back".to_owned(),
+            RecoveryOutcome::Conflict(why) | RecoveryOutcome::Later(why) => {
+                format!("an interrupted operation can't be settled: {why}")
+            }
         };
         session.remark(format_args!("{}: {what} ({})", output::path(&recovered.path), recovered.operation.name()));
     }
@@ -89,10 +91,10 @@ struct RecoveredShown<'r> {
 impl<'r> RecoveredShown<'r> {
     fn of(recovered: &'r Recovered) -> RecoveredShown<'r> {
         let (outcome, why) = match &recovered.outcome {
-            Outcome::Done => ("completed", None),
-            Outcome::Undone => ("rolled_back", None),
-            Outcome::Conflict(why) => ("conflict", Some(why.as_str())),
-            Outcome::Later(why) => ("not_settled", Some(why.as_str())),
+            RecoveryOutcome::Done => ("completed", None),
+            RecoveryOutcome::Undone => ("rolled_back", None),
+            RecoveryOutcome::Conflict(why) => ("conflict", Some(why.as_str())),
+            RecoveryOutcome::Later(why) => ("not_settled", Some(why.as_str())),
         };
         RecoveredShown {
             schema_version: 1,

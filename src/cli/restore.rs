@@ -19,10 +19,10 @@ use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::selection::{JournalSelector, RecordedSelection, STEP, SelectedModule};
 use crate::vault::Writer;
-use crate::vault::history::Trail;
-use crate::vault::index::Index;
-use crate::vault::record::How;
-use crate::vault::restore::Step;
+use crate::vault::history::FileHistory;
+use crate::vault::index::JournalIndex;
+use crate::vault::record::WriteMethod;
+use crate::vault::restore::RestoreStep;
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows")))]
@@ -101,7 +101,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 
 /// What was told of each module, and whether stdout failed.
 struct Told<'i> {
-    index: &'i Index,
+    index: &'i JournalIndex,
     is_json: bool,
     statuses: Statuses,
     failed: Option<Failure>,
@@ -143,8 +143,8 @@ impl Told<'_> {
 }
 
 /// Is the file patched now? What `patch -o` made is no module that was patched: it has no original of its own.
-fn is_patched_in_place(trail: &Trail<'_>) -> bool {
-    trail.root().is_some_and(|root| root.how != How::Create)
+fn is_patched_in_place(trail: &FileHistory<'_>) -> bool {
+    trail.root().is_some_and(|root| root.how != WriteMethod::Create)
 }
 
 /// What would be done, without writing anything.
@@ -300,14 +300,14 @@ fn describe(restore: &Restore, is_json: bool, session: &mut Session<'_>) -> Resu
     }
     let plan = restore.details();
     let what = match plan.step {
-        Step::PutBack => session.paint(Paint::Good, "would be restored"),
-        Step::Nothing => "is the original already".to_owned(),
-        Step::Conflict => session.paint(Paint::Bad, "was changed by somebody else"),
+        RestoreStep::PutBack => session.paint(Paint::Good, "would be restored"),
+        RestoreStep::Nothing => "is the original already".to_owned(),
+        RestoreStep::Conflict => session.paint(Paint::Bad, "was changed by somebody else"),
     };
     writeln!(session.out, "{}: {what}", output::path(restore.path()))?;
     writeln!(session.out, "  now       {}", plan.current)?;
     writeln!(session.out, "  original  {}", plan.original)?;
-    if plan.step == Step::Conflict {
+    if plan.step == RestoreStep::Conflict {
         writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, plan.digest))?;
     }
     Ok(())
@@ -355,9 +355,9 @@ impl<'r> RestoreShown<'r> {
     fn of_plan(restore: &'r Restore) -> RestoreShown<'r> {
         let plan = restore.details();
         let result = match plan.step {
-            Step::PutBack => "planned",
-            Step::Nothing => "original",
-            Step::Conflict => "conflict",
+            RestoreStep::PutBack => "planned",
+            RestoreStep::Nothing => "original",
+            RestoreStep::Conflict => "conflict",
         };
         RestoreShown {
             schema_version: 1,

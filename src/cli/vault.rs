@@ -13,7 +13,7 @@ use crate::cli::{known, recover};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::vault::Vault;
-use crate::vault::inventory::{BackupTotal, Inventory, Kept, Source, Why, no_such_backup};
+use crate::vault::inventory::{BackupSource, BackupTotal, Inventory, KeepReason, KeptBackup, no_such_backup};
 use crate::vault::objects::Object;
 use crate::vault::reports::{BackupReport, MissingBackupReport};
 
@@ -145,25 +145,25 @@ fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status,
     Ok(status)
 }
 
-fn print(kept: &Kept, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print(kept: &KeptBackup, session: &mut Session<'_>) -> Result<(), Failure> {
     /// How many lines of a backup are printed: a module that is in many trees has many.
     const PRINTED: usize = 3;
-    let Kept { object, why, sources } = kept;
+    let KeptBackup { object, why, sources } = kept;
     let form = if object.is_compressed { "compressed" } else { "plain" };
     writeln!(session.out, "{}  {:>12} {form}", object.sha, grouped(object.size))?;
     match why {
-        Why::Needed(by) => {
+        KeepReason::Needed(by) => {
             by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?
         }
-        Why::Discarded => {
+        KeepReason::Discarded => {
             writeln!(session.out, "  discarded: changes by somebody else; there may be no other copy")?;
         }
-        Why::Unneeded => writeln!(session.out, "  unneeded")?,
-        Why::Orphan => {
+        KeepReason::Unneeded => writeln!(session.out, "  unneeded")?,
+        KeepReason::Orphan => {
             writeln!(session.out, "  orphan: no line of the journal names it; it may be the only original")?;
         }
     }
-    for Source { line, operation, path } in sources.iter().take(PRINTED) {
+    for BackupSource { line, operation, path } in sources.iter().take(PRINTED) {
         writeln!(session.out, "  from line {line}: {} {}", operation.name(), output::path(path))?;
     }
     if let more @ 1.. = sources.len().saturating_sub(PRINTED) {
@@ -205,7 +205,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
     Ok(if damaged > 0 || !inventory.missing.is_empty() { Status::Negative } else { Status::Done })
 }
 
-fn print_damaged(kept: &Kept, whole_form: Option<&Object>, session: &mut Session<'_>) -> Result<(), Failure> {
+fn print_damaged(kept: &KeptBackup, whole_form: Option<&Object>, session: &mut Session<'_>) -> Result<(), Failure> {
     let what = session.paint(Paint::Bad, "DAMAGED: its contents do not match its name");
     writeln!(session.out, "{}: {what}", kept.object.file_name())?;
     match (whole_form, &kept.why) {
@@ -213,7 +213,7 @@ fn print_damaged(kept: &Kept, whole_form: Option<&Object>, session: &mut Session
             let (other, this) = (other.file_name(), kept.object.file_name());
             writeln!(session.out, "  {other} is whole, and a restore uses it; {this} can be removed by hand")?;
         }
-        (None, Why::Needed(by)) => {
+        (None, KeepReason::Needed(by)) => {
             by.iter().try_for_each(|path| writeln!(session.out, "  needed by {}", output::path(path)))?;
         }
         (None, _) => {}

@@ -9,9 +9,9 @@ use crate::cli::status::Status;
 use crate::error::Result;
 use crate::parallel;
 use crate::selection::{JournalSelector, STEP, SelectedModule};
-use crate::vault::history::Trail;
+use crate::vault::history::FileHistory;
 use crate::vault::reports::FileReport;
-use crate::vault::standing::{Backup, State};
+use crate::vault::standing::{BackupState, FileState};
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep [default: all modules that the journal knows]")))]
@@ -31,7 +31,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         known::warn_of_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
     let is_all = args.modules.is_empty();
-    let is_expected = if is_all { |_: &Trail<'_>| true } else { |trail: &Trail<'_>| !trail.patches.is_empty() };
+    let is_expected =
+        if is_all { |_: &FileHistory<'_>| true } else { |trail: &FileHistory<'_>| !trail.patches.is_empty() };
     let selector = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected };
     let mut selection = output::waiting("searching for patched modules", || match is_all {
         true => selector.all(),
@@ -86,13 +87,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     })
 }
 
-fn word(state: State) -> &'static str {
+fn word(state: FileState) -> &'static str {
     match state {
-        State::Original => "original",
-        State::Patched => "patched",
-        State::Changed => "changed by somebody else",
-        State::Missing => "missing",
-        State::Unknown => "unknown",
+        FileState::Original => "original",
+        FileState::Patched => "patched",
+        FileState::Changed => "changed by somebody else",
+        FileState::Missing => "missing",
+        FileState::Unknown => "unknown",
     }
 }
 
@@ -104,20 +105,22 @@ fn print(report: &FileReport, session: &mut Session<'_>) -> Result<(), Failure> 
     for place in &standing.recorded_at {
         writeln!(session.out, "  recorded as {}", output::path(place))?;
     }
-    if let (State::Patched | State::Changed | State::Missing, Some(original)) = (standing.state, &standing.original) {
+    if let (FileState::Patched | FileState::Changed | FileState::Missing, Some(original)) =
+        (standing.state, &standing.original)
+    {
         let backup = match standing.backup {
-            Backup::Whole => session.paint(Paint::Good, "backup whole"),
-            Backup::Damaged => session.paint(Paint::Bad, "backup DAMAGED"),
-            Backup::Missing => session.paint(Paint::Bad, "backup MISSING"),
-            Backup::Dropped => {
+            BackupState::Whole => session.paint(Paint::Good, "backup whole"),
+            BackupState::Damaged => session.paint(Paint::Bad, "backup DAMAGED"),
+            BackupState::Missing => session.paint(Paint::Bad, "backup MISSING"),
+            BackupState::Dropped => {
                 let by = standing.dropped_by.map(|line| format!(" (line {line} of the journal)")).unwrap_or_default();
                 session.paint(Paint::Bad, format!("backup DROPPED{by}"))
             }
-            Backup::None => "no backup".to_owned(),
+            BackupState::None => "no backup".to_owned(),
         };
         writeln!(session.out, "  original {original}, {backup}")?;
     }
-    if standing.state == State::Missing {
+    if standing.state == FileState::Missing {
         writeln!(
             session.out,
             "  if no module is expected there again: kmodlab vault forget {}",

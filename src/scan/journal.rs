@@ -9,8 +9,8 @@ use crate::digest::sha256;
 use crate::error::Result;
 use crate::module::file;
 use crate::vault::history::History;
-use crate::vault::index::Index;
-use crate::vault::standing::{State, state_of};
+use crate::vault::index::JournalIndex;
+use crate::vault::standing::{FileState, state_of};
 use crate::vault::target;
 
 /// The state of a module by the journal and its bytes.
@@ -38,11 +38,11 @@ impl JournalState {
 
 /// The index of the journal, if there is one with entries.
 #[derive(Default)]
-pub struct ScanJournal(Option<Index>);
+pub struct ScanJournal(Option<JournalIndex>);
 
 impl ScanJournal {
     /// The journal with this index.
-    pub fn new(index: Option<Index>) -> ScanJournal {
+    pub fn new(index: Option<JournalIndex>) -> ScanJournal {
         ScanJournal(index.filter(|index| !index.is_empty()))
     }
 
@@ -56,9 +56,9 @@ impl ScanJournal {
                 let sha = sha()?;
                 let entries = index.about(&real, &[sha])?;
                 Ok(Some(match state_of(&History::of(&entries), &real, Some(sha)).0 {
-                    State::Patched => JournalState::Patched,
-                    State::Original => JournalState::Original,
-                    State::Changed | State::Missing | State::Unknown => JournalState::Changed,
+                    FileState::Patched => JournalState::Patched,
+                    FileState::Original => JournalState::Original,
+                    FileState::Changed | FileState::Missing | FileState::Unknown => JournalState::Changed,
                 }))
             }
             None if index.sizes().contains(&size) => Ok(index.knows_content(sha()?)?.then_some(JournalState::Patched)),
@@ -76,7 +76,7 @@ impl ScanJournal {
 }
 
 /// The real path of a file, if the journal has it as the path of a file that is patched now.
-fn patched_path(index: &Index, name: &OsStr, path: impl Fn() -> PathBuf) -> Result<Option<PathBuf>> {
+fn patched_path(index: &JournalIndex, name: &OsStr, path: impl Fn() -> PathBuf) -> Result<Option<PathBuf>> {
     if !index.has_name(name) {
         return Ok(None);
     }

@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::selection::files::FileSelection;
 use crate::spill::{Sorter, Spool, SpooledPath, path_bytes};
-use crate::vault::history::Trail;
-use crate::vault::index::{self, Index};
+use crate::vault::history::FileHistory;
+use crate::vault::index::{self, JournalIndex};
 use crate::vault::{Intent, Vault, target};
 use crate::walk::{self, Walk};
 
@@ -88,11 +88,11 @@ pub struct JournalSelector<'s> {
     /// The vault.
     pub vault: &'s Vault,
     /// The index of its journal.
-    pub index: &'s Index,
+    pub index: &'s JournalIndex,
     /// Its pending intents.
     pub pending: &'s [Intent],
     /// Whether a file with this history is expected to exist. Such a file is selected even if it does not.
-    pub is_expected: fn(&Trail<'_>) -> bool,
+    pub is_expected: fn(&FileHistory<'_>) -> bool,
 }
 
 impl JournalSelector<'_> {
@@ -100,7 +100,7 @@ impl JournalSelector<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`Index::each_file`].
+    /// Those of [`JournalIndex::each_file`].
     pub fn all(&self) -> Result<RecordedSelection> {
         let mut selection = self.none();
         self.each_expected(|_| true, |path| selection.add(SelectedModule { real: Ok(path.clone()), path }))?;

@@ -6,17 +6,17 @@ use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
-use crate::vault::journal::{NO_LINE, Tail};
+use crate::vault::journal::{JournalTail, NO_LINE};
 use crate::vault::layout::JOURNAL;
-use crate::vault::record::{Entry, LONGEST_LINE, News, SCHEMA_VERSION};
+use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, SCHEMA_VERSION};
 
-impl Tail {
+impl JournalTail {
     /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
-    pub(super) fn append(&mut self, state: &PrivateFolder, news: Vec<News>) -> Result<Vec<Entry>> {
+    pub(super) fn append(&mut self, state: &PrivateFolder, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash;
         for (seq, news) in (self.count + 1..).zip(news) {
-            let entry = Entry {
+            let entry = JournalEntry {
                 schema_version: SCHEMA_VERSION,
                 seq,
                 time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -47,7 +47,7 @@ impl Tail {
         }
         self.append_text(state, lines.as_bytes()).map_err(|e| e.on(state.path().join(JOURNAL)))?;
         let whole = self.whole + lines.len() as u64;
-        *self = Tail { count: self.count + entries.len() as u64, last_hash, whole, lacks_end: false };
+        *self = JournalTail { count: self.count + entries.len() as u64, last_hash, whole, lacks_end: false };
         Ok(entries)
     }
 
@@ -83,8 +83,8 @@ mod tests {
     use crate::vault::journal::{Journal, line_at, walk};
     use crate::vault::record::Operation;
 
-    fn news(id: &str) -> News {
-        News {
+    fn news(id: &str) -> NewEntry {
+        NewEntry {
             id: id.to_owned(),
             operation: Operation::Enrol,
             recovered: false,
@@ -98,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let state = PrivateFolder::open(folder.path()).unwrap();
-        let mut tail = Tail::default();
+        let mut tail = JournalTail::default();
         tail.append(&state, vec![news("a")]).unwrap();
         tail.append(&state, vec![news("b"), news("c")]).unwrap();
         (folder, path)

@@ -7,7 +7,7 @@ use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
 use crate::vault::history::History;
-use crate::vault::record::{self, Entry, FileChange, News, Operation};
+use crate::vault::record::{self, FileChange, JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
 
 /// What letting go of one path would do.
@@ -77,8 +77,8 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Io`].
-    pub(crate) fn forget(&mut self, plans: &[ForgetPlan]) -> Result<Vec<Entry>> {
-        let line = |change: &FileChange| News {
+    pub(crate) fn forget(&mut self, plans: &[ForgetPlan]) -> Result<Vec<JournalEntry>> {
+        let line = |change: &FileChange| NewEntry {
             id: record::new_id(),
             operation: Operation::Forget,
             recovered: false,

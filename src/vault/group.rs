@@ -21,8 +21,8 @@ use crate::parallel;
 use crate::vault::disk::{self, Flusher};
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
-use crate::vault::record::{self, Entry, FileChange, How, News, Operation};
-use crate::vault::segment::Segment;
+use crate::vault::record::{self, FileChange, JournalEntry, NewEntry, Operation, WriteMethod};
+use crate::vault::segment::IntentSegment;
 use crate::vault::staging::Staging;
 use crate::vault::target::{self, Target};
 use crate::vault::write;
@@ -45,7 +45,7 @@ const RESERVE: u64 = 128;
 const OPEN_FOR_EACH: u64 = 4;
 
 /// What a file is to become.
-pub struct Wanted {
+pub struct PlannedWrite {
     /// Patch or restore.
     pub operation: Operation,
     /// All bytes that come; `None` where they are those that the edits make of an uncompressed file, so that a large one is not
@@ -74,8 +74,8 @@ pub struct Wanted {
 }
 
 /// One file of a group.
-struct Member<'t> {
-    target: Held<'t>,
+struct GroupMember<'t> {
+    target: HeldTarget<'t>,
     intent: Intent,
     /// The bytes of the whole new file, until they are in it; none where spans are written.
     after: Vec<u8>,
@@ -84,18 +84,18 @@ struct Member<'t> {
 }
 
 /// A target of a group's own, or the caller's.
-enum Held<'t> {
+enum HeldTarget<'t> {
     Own(Target),
     Lent(&'t Target),
 }
 
-impl Deref for Held<'_> {
+impl Deref for HeldTarget<'_> {
     type Target = Target;
 
     fn deref(&self) -> &Target {
         match self {
-            Held::Own(target) => target,
-            Held::Lent(target) => target,
+            HeldTarget::Own(target) => target,
+            HeldTarget::Lent(target) => target,
         }
     }
 }
@@ -107,13 +107,19 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// Any, with the file as it was before; but [`ErrorKind::NeedsRecovery`] where only `recover` can tell.
-    pub(crate) fn carry_out(&mut self, target: &Target, wanted: Wanted, create: Option<&Path>) -> Result<Entry> {
+    pub(crate) fn carry_out(
+        &mut self,
+        target: &Target,
+        wanted: PlannedWrite,
+        create: Option<&Path>,
+    ) -> Result<JournalEntry> {
         let objects = self.vault.objects();
         let backups = Staging::begin(&objects, 1)?;
         backups.stage(target.sha256(), &target.bytes, &target.file)?;
         backups.settle()?;
         let create = create.map(target::real_path).transpose()?;
-        let member = Member::new(Held::Lent(target), wanted, create.as_deref()).map_err(|e| e.on(&target.path))?;
+        let member =
+            GroupMember::new(HeldTarget::Lent(target), wanted, create.as_deref()).map_err(|e| e.on(&target.path))?;
         let done = self.commit(vec![member])?.pop();
         done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
     }
@@ -132,8 +138,8 @@ impl Writer<'_> {
         &mut self,
         count: usize,
         files: impl IntoIterator<Item = Result<(PathBuf, T)>>,
-        decide: impl Fn(&T, &Target) -> Result<Option<Wanted>> + Sync + Send,
-        mut told: impl FnMut(&Path, T, Result<Option<Entry>>),
+        decide: impl Fn(&T, &Target) -> Result<Option<PlannedWrite>> + Sync + Send,
+        mut told: impl FnMut(&Path, T, Result<Option<JournalEntry>>),
     ) -> Result<()> {
         let objects = self.vault.objects();
         let most = if Flusher::are_few(count) { count.max(1) } else { room_for_files() };
@@ -143,7 +149,7 @@ impl Writer<'_> {
             let backups = Staging::begin(&objects, left)?;
             let mut members = Vec::new();
             let mut group: Vec<(PathBuf, T)> = Vec::new();
-            let mut answers: Vec<Option<Result<Option<Entry>>>> = Vec::new();
+            let mut answers: Vec<Option<Result<Option<JournalEntry>>>> = Vec::new();
             let mut kept = 0;
             while members.len() < most && kept < MOST_BYTES {
                 let step = STEP.min(most - members.len());
@@ -158,14 +164,14 @@ impl Writer<'_> {
                 );
                 for looked in looked {
                     match looked {
-                        Looked::Wanted(member) => {
+                        Inspected::Ready(member) => {
                             kept += member.kept();
                             members.push(*member);
                             answers.push(None);
                         }
-                        Looked::Nothing => answers.push(Some(Ok(None))),
-                        Looked::Failed(error) => answers.push(Some(Err(error))),
-                        Looked::Stop(error) => return Err(error),
+                        Inspected::Nothing => answers.push(Some(Ok(None))),
+                        Inspected::Failed(error) => answers.push(Some(Err(error))),
+                        Inspected::Stop(error) => return Err(error),
                     }
                 }
                 group.extend(some);
@@ -185,13 +191,13 @@ impl Writer<'_> {
 
     /// The protocol, from the intents on: the backups are there. What became of each member is in the answer; the error
     /// is the vault's own.
-    fn commit(&mut self, members: Vec<Member<'_>>) -> Result<Vec<Result<Entry>>> {
+    fn commit(&mut self, members: Vec<GroupMember<'_>>) -> Result<Vec<Result<JournalEntry>>> {
         if members.is_empty() {
             return Ok(Vec::new());
         }
         let folder = self.vault.state.intents()?;
-        let mut segment = Segment::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
-        let mut group = Group::of(members);
+        let mut segment = IntentSegment::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
+        let mut group = WriteGroup::of(members);
         group.write();
         group.flush();
         group.name();
@@ -199,7 +205,7 @@ impl Writer<'_> {
         group.give_metadata();
 
         let going = group.members.iter().zip(&group.fates).filter(|(_, fate)| fate.is_ok());
-        let news: Vec<News> = going.map(|(member, _)| member.intent.line(false)).collect();
+        let news: Vec<NewEntry> = going.map(|(member, _)| member.intent.line(false)).collect();
         let mut lines = match news.is_empty() {
             true => Vec::new(),
             false => self.append_all(news).map_err(write::unfinished)?,
@@ -217,8 +223,8 @@ impl Writer<'_> {
 }
 
 /// What a look at a file led to.
-enum Looked {
-    Wanted(Box<Member<'static>>),
+enum Inspected {
+    Ready(Box<GroupMember<'static>>),
     /// Nothing is to be done.
     Nothing,
     /// Nothing can be done with this file.
@@ -230,34 +236,34 @@ enum Looked {
 fn look<T>(
     path: &Path,
     own: &T,
-    decide: &impl Fn(&T, &Target) -> Result<Option<Wanted>>,
+    decide: &impl Fn(&T, &Target) -> Result<Option<PlannedWrite>>,
     backups: &Staging<'_>,
-) -> Looked {
+) -> Inspected {
     let decided = Target::open(path).and_then(|target| Ok(decide(own, &target)?.map(|wanted| (target, wanted))));
     let (target, wanted) = match decided {
         Ok(Some(decided)) => decided,
-        Ok(None) => return Looked::Nothing,
-        Err(e) => return Looked::Failed(e.on(path)),
+        Ok(None) => return Inspected::Nothing,
+        Err(e) => return Inspected::Failed(e.on(path)),
     };
     if let Err(e) = backups.stage(target.sha256(), &target.bytes, &target.file) {
-        return Looked::Stop(e);
+        return Inspected::Stop(e);
     }
-    match Member::new(Held::Own(target), wanted, None) {
+    match GroupMember::new(HeldTarget::Own(target), wanted, None) {
         Ok(mut member) => {
-            if let Held::Own(target) = &mut member.target {
+            if let HeldTarget::Own(target) = &mut member.target {
                 target.forget_bytes();
             }
-            Looked::Wanted(Box::new(member))
+            Inspected::Ready(Box::new(member))
         }
-        Err(e) => Looked::Failed(e.on(path)),
+        Err(e) => Inspected::Failed(e.on(path)),
     }
 }
 
 impl Intent {
     /// What is about to be done to a file.
-    fn of(target: &Target, wanted: Wanted, how: How, at: &Path, size_after: u64) -> Intent {
+    fn of(target: &Target, wanted: PlannedWrite, how: WriteMethod, at: &Path, size_after: u64) -> Intent {
         let id = record::new_id();
-        let temporary = (how != How::InPlace).then(|| Intent::temporary_of(&id));
+        let temporary = (how != WriteMethod::InPlace).then(|| Intent::temporary_of(&id));
         let change = FileChange {
             path: at.to_owned(),
             module: wanted.module,
@@ -288,34 +294,34 @@ impl Intent {
     }
 }
 
-impl<'t> Member<'t> {
+impl<'t> GroupMember<'t> {
     /// # Errors
     ///
     /// [`ErrorKind::Changed`] where all that is known of the bytes that come is edits, and those do not fit.
-    fn new(target: Held<'t>, mut wanted: Wanted, create: Option<&Path>) -> Result<Member<'t>> {
+    fn new(target: HeldTarget<'t>, mut wanted: PlannedWrite, create: Option<&Path>) -> Result<GroupMember<'t>> {
         let after = wanted.after.take();
         let fit = || edit::fit_in_place(&target.bytes, &wanted.edits, after.as_deref());
         let how = match create {
-            Some(_) => How::Create,
-            None if wanted.container.is_none() && fit() => How::InPlace,
-            None => How::Replace,
+            Some(_) => WriteMethod::Create,
+            None if wanted.container.is_none() && fit() => WriteMethod::InPlace,
+            None => WriteMethod::Replace,
         };
         let after = match (how, after) {
-            (How::InPlace, _) => Vec::new(),
+            (WriteMethod::InPlace, _) => Vec::new(),
             (_, Some(after)) => after,
             (_, None) => edit::apply(&target.bytes, &wanted.edits)?,
         };
-        let size_after = if how == How::InPlace { target.size() } else { after.len() as u64 };
+        let size_after = if how == WriteMethod::InPlace { target.size() } else { after.len() as u64 };
         let intent = Intent::of(&target, wanted, how, create.unwrap_or(&target.path), size_after);
-        Ok(Member { target, intent, after, new: None })
+        Ok(GroupMember { target, intent, after, new: None })
     }
 
     fn is_in_place(&self) -> bool {
-        self.intent.change.how == How::InPlace
+        self.intent.change.how == WriteMethod::InPlace
     }
 
     fn is_created(&self) -> bool {
-        self.intent.change.how == How::Create
+        self.intent.change.how == WriteMethod::Create
     }
 
     /// How many bytes it keeps in memory, about.
@@ -332,8 +338,8 @@ impl<'t> Member<'t> {
 }
 
 /// A group on its way through the protocol. Each step goes through all members that are still well.
-struct Group<'t> {
-    members: Vec<Member<'t>>,
+struct WriteGroup<'t> {
+    members: Vec<GroupMember<'t>>,
     /// What became of each, up to now.
     fates: Vec<Result<()>>,
     /// The folders in which new files are made, with their devices.
@@ -341,9 +347,9 @@ struct Group<'t> {
     flusher: Flusher,
 }
 
-impl<'t> Group<'t> {
-    fn of(members: Vec<Member<'t>>) -> Group<'t> {
-        let mut group = Group {
+impl<'t> WriteGroup<'t> {
+    fn of(members: Vec<GroupMember<'t>>) -> WriteGroup<'t> {
+        let mut group = WriteGroup {
             fates: members.iter().map(|_| Ok(())).collect(),
             members,
             folders: BTreeMap::new(),
@@ -484,7 +490,7 @@ impl<'t> Group<'t> {
     /// Files that were written in place get their metadata, durably. (New ones had them from the start.) The bytes are
     /// what they should be: whatever fails from here on is finished by recovery, not undone.
     fn give_metadata(&mut self) {
-        let given = |member: &Member<'_>| member.is_in_place() && member.intent.metadata_after.is_some();
+        let given = |member: &GroupMember<'_>| member.is_in_place() && member.intent.metadata_after.is_some();
         each_going(&mut self.members, &mut self.fates, |member| match &member.intent.metadata_after {
             Some(metadata) if given(member) => write::give_metadata(metadata, &member.target.file)
                 .map_err(|e| write::unfinished(e.on(&member.intent.change.path))),
@@ -510,7 +516,7 @@ impl<'t> Group<'t> {
     }
 
     /// The device on which a member's new file is.
-    fn device_of(&self, member: &Member<'_>) -> u64 {
+    fn device_of(&self, member: &GroupMember<'_>) -> u64 {
         let folder = member.intent.change.path.parent().and_then(|folder| self.folders.get(folder));
         folder.map_or(member.target.identity.0, |(device, _)| *device)
     }
@@ -518,9 +524,9 @@ impl<'t> Group<'t> {
 
 /// Does something with each member that is well up to now.
 fn each_going<'t>(
-    members: &mut [Member<'t>],
+    members: &mut [GroupMember<'t>],
     fates: &mut [Result<()>],
-    work: impl Fn(&mut Member<'t>) -> Result<()> + Sync + Send,
+    work: impl Fn(&mut GroupMember<'t>) -> Result<()> + Sync + Send,
 ) {
     let going = members.iter_mut().zip(fates).filter(|(_, fate)| fate.is_ok()).collect();
     parallel::map(going, |(member, fate)| *fate = work(member));
@@ -532,11 +538,11 @@ fn folder_of<'f>(folders: &'f BTreeMap<PathBuf, (u64, File)>, path: &Path) -> Re
 }
 
 /// A new file did not get its name, or it is not known whether the name lasts: content tells, so it is asked.
-fn not_named(member: &Member<'_>, dir: &File, error: Error) -> Error {
+fn not_named(member: &GroupMember<'_>, dir: &File, error: Error) -> Error {
     let change = &member.intent.change;
     let is_as_before = match change.how {
-        How::Create => error.kind() == ErrorKind::Usage || !change.path.exists(),
-        How::InPlace | How::Replace => write::verify(&change.path, change.before, None).is_ok(),
+        WriteMethod::Create => error.kind() == ErrorKind::Usage || !change.path.exists(),
+        WriteMethod::InPlace | WriteMethod::Replace => write::verify(&change.path, change.before, None).is_ok(),
     };
     write::take_away(dir, &member.temporary(), is_as_before, error.on(&change.path))
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::vault::record::{Entry, FileChange, Operation};
+use crate::vault::record::{FileChange, JournalEntry, Operation};
 
 /// What a restore's line has among its overrides if a person discarded what somebody else wrote.
 pub(super) const DISCARD: &str = "discard-changes";
 
 /// A file's patches that were not taken back, oldest first.
 #[derive(Clone, Debug, Default)]
-pub struct Trail<'j> {
+pub struct FileHistory<'j> {
     /// The patches.
     pub patches: Vec<&'j FileChange>,
     /// The last change of any kind, a restore among them.
@@ -20,7 +20,7 @@ pub struct Trail<'j> {
     pub taken_back: Option<&'j FileChange>,
 }
 
-impl<'j> Trail<'j> {
+impl<'j> FileHistory<'j> {
     /// The first patch: what it names as before is the original.
     pub fn root(&self) -> Option<&'j FileChange> {
         self.patches.first().copied()
@@ -34,7 +34,7 @@ impl<'j> Trail<'j> {
 
 /// What a content was originally.
 #[derive(Clone, Debug)]
-pub struct Origin<'j> {
+pub struct OriginalContents<'j> {
     /// SHA-256 of the original.
     pub original: Sha256,
     /// The change whose metadata is the original's.
@@ -48,7 +48,7 @@ pub struct Origin<'j> {
 /// The journal, read for its meaning.
 #[derive(Clone, Debug, Default)]
 pub struct History<'j> {
-    trails: BTreeMap<&'j Path, Trail<'j>>,
+    trails: BTreeMap<&'j Path, FileHistory<'j>>,
     /// For each content that came out of a patch, the changes whose `before` is its original.
     roots: BTreeMap<Sha256, Vec<&'j FileChange>>,
     /// For each original, the first patch of it.
@@ -64,7 +64,7 @@ pub struct History<'j> {
 
 impl<'j> History<'j> {
     /// Reads the entries in their order.
-    pub fn of(entries: impl IntoIterator<Item = &'j Entry>) -> History<'j> {
+    pub fn of(entries: impl IntoIterator<Item = &'j JournalEntry>) -> History<'j> {
         let mut history = History::default();
         for entry in entries {
             history.dropped.extend(entry.dropped.iter().map(|sha| (*sha, entry.seq)));
@@ -132,7 +132,7 @@ impl<'j> History<'j> {
     }
 
     /// What was done to the file at a real path.
-    pub fn at(&self, path: &Path) -> Option<&Trail<'j>> {
+    pub fn at(&self, path: &Path) -> Option<&FileHistory<'j>> {
         self.trails.get(path)
     }
 
@@ -143,18 +143,18 @@ impl<'j> History<'j> {
     }
 
     /// The files that are patched now, by the journal.
-    pub fn patched_files(&self) -> impl Iterator<Item = (&'j Path, &Trail<'j>)> {
+    pub fn patched_files(&self) -> impl Iterator<Item = (&'j Path, &FileHistory<'j>)> {
         self.trails.iter().filter(|(_, trail)| !trail.patches.is_empty()).map(|(path, trail)| (*path, trail))
     }
 
     /// All files that the journal knows.
-    pub fn files(&self) -> impl Iterator<Item = (&'j Path, &Trail<'j>)> {
+    pub fn files(&self) -> impl Iterator<Item = (&'j Path, &FileHistory<'j>)> {
         self.trails.iter().map(|(path, trail)| (*path, trail))
     }
 
     /// What this content at this place was originally: by the place's own record, or, for a file that was moved or
     /// copied, by the content alone. Several if the content came of several originals; none if nothing is known.
-    pub fn origins(&self, path: &Path, sha: Sha256) -> Vec<Origin<'j>> {
+    pub fn origins(&self, path: &Path, sha: Sha256) -> Vec<OriginalContents<'j>> {
         if let Some(trail) = self.at(path)
             && let Some(root) = trail.root()
             && (trail.expected() == Some(sha) || root.before == sha)
@@ -164,18 +164,23 @@ impl<'j> History<'j> {
                 [one] => one.original,
                 _ => root.before,
             };
-            return vec![Origin { original, change: root, is_here: true, times_agree: true }];
+            return vec![OriginalContents { original, change: root, is_here: true, times_agree: true }];
         }
         self.distinct(sha)
     }
 
     /// The originals of a content, each once.
-    fn distinct(&self, sha: Sha256) -> Vec<Origin<'j>> {
-        let mut origins: Vec<Origin<'j>> = Vec::new();
+    fn distinct(&self, sha: Sha256) -> Vec<OriginalContents<'j>> {
+        let mut origins: Vec<OriginalContents<'j>> = Vec::new();
         for change in self.roots.get(&sha).into_iter().flatten() {
             match origins.iter_mut().find(|o| o.original == change.before) {
                 Some(known) => known.times_agree &= known.change.metadata.modified == change.metadata.modified,
-                None => origins.push(Origin { original: change.before, change, is_here: false, times_agree: true }),
+                None => origins.push(OriginalContents {
+                    original: change.before,
+                    change,
+                    is_here: false,
+                    times_agree: true,
+                }),
             }
         }
         origins
@@ -232,8 +237,8 @@ impl<'j> History<'j> {
 }
 
 /// The backups that a journal refers to, by their SHA-256, each with the lines for which it was made.
-pub fn backups(entries: &[Entry]) -> BTreeMap<Sha256, Vec<&Entry>> {
-    let mut backups: BTreeMap<Sha256, Vec<&Entry>> = BTreeMap::new();
+pub fn backups(entries: &[JournalEntry]) -> BTreeMap<Sha256, Vec<&JournalEntry>> {
+    let mut backups: BTreeMap<Sha256, Vec<&JournalEntry>> = BTreeMap::new();
     for entry in entries {
         if let Some(change) = &entry.change {
             backups.entry(change.before).or_default().push(entry);
@@ -243,7 +248,7 @@ pub fn backups(entries: &[Entry]) -> BTreeMap<Sha256, Vec<&Entry>> {
 }
 
 /// Was a backup made, by this line, of what somebody else wrote and a person then discarded?
-pub fn discards(entry: &Entry) -> bool {
+pub fn discards(entry: &JournalEntry) -> bool {
     let is_discard = |change: &FileChange| change.overrides.iter().any(|name| name == DISCARD);
     matches!(entry.operation, Operation::Restore | Operation::GivenUp) && entry.change.as_ref().is_some_and(is_discard)
 }
@@ -251,8 +256,8 @@ pub fn discards(entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::metadata::{Metadata, Time};
-    use crate::vault::record::How;
+    use crate::vault::metadata::{FileTime, Metadata};
+    use crate::vault::record::WriteMethod;
 
     const A: Sha256 = Sha256::from_bytes([b'A'; 32]);
     const B: Sha256 = Sha256::from_bytes([b'B'; 32]);
@@ -261,12 +266,12 @@ mod tests {
     const X: Sha256 = Sha256::from_bytes([b'X'; 32]);
     const Y: Sha256 = Sha256::from_bytes([b'Y'; 32]);
 
-    fn entry(operation: Operation, path: &str, before: Sha256, after: Sha256) -> Entry {
-        let epoch = Time { seconds: 0, nanoseconds: 0 };
+    fn entry(operation: Operation, path: &str, before: Sha256, after: Sha256) -> JournalEntry {
+        let epoch = FileTime { seconds: 0, nanoseconds: 0 };
         let change = FileChange {
             path: path.into(),
             module: "m".into(),
-            how: How::InPlace,
+            how: WriteMethod::InPlace,
             before,
             after,
             size_before: 0,
@@ -279,7 +284,7 @@ mod tests {
             plan: None,
             overrides: vec![],
         };
-        Entry {
+        JournalEntry {
             schema_version: 1,
             seq: 0,
             time: String::new(),
@@ -338,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_original_is_needed_until_its_file_is_restored_wherever_that_is_now() {
-        let needed = |journal: &[Entry]| History::of(journal).needed().into_keys().collect::<Vec<_>>();
+        let needed = |journal: &[JournalEntry]| History::of(journal).needed().into_keys().collect::<Vec<_>>();
         let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", B, C)];
         assert_eq!(needed(&journal), [A]);
         // It was moved, and another took its place.
@@ -352,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_forgotten_needs_nothing_and_its_content_stays_known() {
-        let needed = |journal: &[Entry]| History::of(journal).needed().len();
+        let needed = |journal: &[JournalEntry]| History::of(journal).needed().len();
         let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", X, Y)];
         journal.push(entry(Operation::Patch, "/n.ko", A, B));
         assert_eq!(needed(&journal), 2);

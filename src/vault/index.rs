@@ -16,10 +16,10 @@ use crate::spill::multimap::{Key, Multimap, MultimapBuilder};
 use crate::vault::history::History;
 use crate::vault::journal;
 use crate::vault::reader::Vault;
-use crate::vault::record::{Entry, FileChange, Operation};
+use crate::vault::record::{FileChange, JournalEntry, Operation};
 
 /// A journal, as it was when it was read.
-pub struct Index {
+pub struct JournalIndex {
     /// None where there is no line.
     file: Option<File>,
     lines: Multimap,
@@ -33,7 +33,7 @@ pub struct Index {
 
 /// What a line is found by.
 #[derive(Clone, Copy)]
-enum By {
+enum KeyKind {
     /// The file that it is about.
     Path,
     /// The content that a patch left.
@@ -46,7 +46,7 @@ enum By {
     Drop,
 }
 
-fn key(by: By, text: &[u8]) -> Key {
+fn key(by: KeyKind, text: &[u8]) -> Key {
     let mut sum = Sha256Hasher::new();
     sum.update([by as u8]);
     sum.update(text);
@@ -55,7 +55,7 @@ fn key(by: By, text: &[u8]) -> Key {
 
 /// What stands for a path: of 16 bytes of its hash no two are alike, whoever chose the paths.
 pub fn key_of_path(path: &Path) -> u128 {
-    key(By::Path, path.as_os_str().as_bytes())
+    key(KeyKind::Path, path.as_os_str().as_bytes())
 }
 
 impl Vault {
@@ -66,10 +66,10 @@ impl Vault {
         /// # Errors
         ///
         /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
-        fn index(&self) -> Result<Index> {
+        fn index(&self) -> Result<JournalIndex> {
             let mut lines = MultimapBuilder::new(self.folder());
             let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
-            let each = |line: journal::Line<'_>| {
+            let each = |line: journal::JournalLine<'_>| {
                 count += 1;
                 if let Err(error) = enter(&line.entry, line.at, &mut lines) {
                     failed.get_or_insert(error);
@@ -86,31 +86,31 @@ impl Vault {
             // Opened once: another run may write the first line meanwhile.
             let (course, file) = match self.open_journal()? {
                 Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
-                None => (journal::Course::default(), None),
+                None => (journal::JournalEnd::default(), None),
             };
             match failed {
                 Some(error) => Err(error),
-                None => Ok(Index { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
+                None => Ok(JournalIndex { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
             }
         }
     }
 }
 
-fn enter(entry: &Entry, at: u64, lines: &mut MultimapBuilder) -> Result<()> {
-    entry.dropped.iter().try_for_each(|sha| lines.add(key(By::Drop, sha.as_bytes()), at))?;
+fn enter(entry: &JournalEntry, at: u64, lines: &mut MultimapBuilder) -> Result<()> {
+    entry.dropped.iter().try_for_each(|sha| lines.add(key(KeyKind::Drop, sha.as_bytes()), at))?;
     let Some(change) = &entry.change else { return Ok(()) };
     lines.add(key_of_path(&change.path), at)?;
     if entry.operation != Operation::Forget {
-        lines.add(key(By::Backup, change.before.as_bytes()), at)?;
+        lines.add(key(KeyKind::Backup, change.before.as_bytes()), at)?;
     }
     if matches!(entry.operation, Operation::Patch | Operation::GivenUp) {
-        lines.add(key(By::After, change.after.as_bytes()), at)?;
-        lines.add(key(By::Before, change.before.as_bytes()), at)?;
+        lines.add(key(KeyKind::After, change.after.as_bytes()), at)?;
+        lines.add(key(KeyKind::Before, change.before.as_bytes()), at)?;
     }
     Ok(())
 }
 
-impl Index {
+impl JournalIndex {
     /// Has the journal no line?
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -132,7 +132,7 @@ impl Index {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] or [`ErrorKind::Changed`] if a line can't be read again.
-    pub fn about(&self, path: &Path, contents: &[Sha256]) -> Result<Vec<Entry>> {
+    pub fn about(&self, path: &Path, contents: &[Sha256]) -> Result<Vec<JournalEntry>> {
         Ok(self.found(path, contents, false)?.into_values().collect())
     }
 
@@ -140,8 +140,8 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// Those of [`Index::about`].
-    pub fn about_with_places(&self, path: &Path, contents: &[Sha256]) -> Result<Vec<Entry>> {
+    /// Those of [`JournalIndex::about`].
+    pub fn about_with_places(&self, path: &Path, contents: &[Sha256]) -> Result<Vec<JournalEntry>> {
         Ok(self.found(path, contents, true)?.into_values().collect())
     }
 
@@ -154,7 +154,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// Those of [`Index::about`].
+    /// Those of [`JournalIndex::about`].
     pub fn is_patched(&self, path: &Path) -> Result<bool> {
         let entries = self.at_place(path)?;
         Ok(History::of(entries.values()).at(path).is_some_and(|trail| !trail.patches.is_empty()))
@@ -164,7 +164,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// Those of [`Index::about`].
+    /// Those of [`JournalIndex::about`].
     pub fn knows_place(&self, path: &Path) -> Result<bool> {
         let entries = self.at_place(path)?;
         Ok(!entries.is_empty() && History::of(entries.values()).at(path).is_some())
@@ -174,7 +174,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// Those of [`Index::about`].
+    /// Those of [`JournalIndex::about`].
     pub fn knows_content(&self, sha: Sha256) -> Result<bool> {
         let none = Path::new("");
         Ok(History::of(&self.about(none, &[sha])?).knows(sha))
@@ -185,7 +185,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// The first one of `each`; those of [`Vault::journal`] and of [`Index::about`].
+    /// The first one of `each`; those of [`Vault::journal`] and of [`JournalIndex::about`].
     pub fn each_file(
         &self,
         vault: &Vault,
@@ -193,7 +193,7 @@ impl Index {
         mut each: impl FnMut(&Path, &History<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut done = Ok(());
-        let mut look = |entry: &Entry, at: u64| -> Result<()> {
+        let mut look = |entry: &JournalEntry, at: u64| -> Result<()> {
             let Some(change) = &entry.change else { return Ok(()) };
             if !is_wanted(&change.path) || self.lines.all(key_of_path(&change.path))?.last() != Some(&at) {
                 return Ok(());
@@ -210,13 +210,13 @@ impl Index {
         done
     }
 
-    fn found(&self, path: &Path, contents: &[Sha256], with_places: bool) -> Result<BTreeMap<u64, Entry>> {
+    fn found(&self, path: &Path, contents: &[Sha256], with_places: bool) -> Result<BTreeMap<u64, JournalEntry>> {
         let mut found = self.at_place(path)?;
         let mut wanted = self.beyond(&History::of(found.values()), path, contents);
         if with_places {
             let elsewhere: Vec<Sha256> = wanted.iter().copied().filter(|sha| contents.contains(sha)).collect();
             for sha in elsewhere {
-                for at in self.lines.all(key(By::After, sha.as_bytes()))? {
+                for at in self.lines.all(key(KeyKind::After, sha.as_bytes()))? {
                     if let Some(change) = self.entry(at)?.change {
                         found.extend(self.at_place(&change.path)?);
                     }
@@ -230,18 +230,18 @@ impl Index {
             }
             let sha = sha.as_bytes();
             // What left it leads back to what it was originally.
-            for at in self.lines.all(key(By::After, sha))? {
+            for at in self.lines.all(key(KeyKind::After, sha))? {
                 let entry = self.entry(at)?;
                 wanted.extend(entry.change.as_ref().map(|change| change.before));
                 found.insert(at, entry);
             }
             // Whether it is an original its first patch tells.
-            let mut lines: Vec<u64> = self.lines.first(key(By::Before, sha))?.into_iter().collect();
-            let drops = self.lines.all(key(By::Drop, sha))?;
+            let mut lines: Vec<u64> = self.lines.first(key(KeyKind::Before, sha))?.into_iter().collect();
+            let drops = self.lines.all(key(KeyKind::Drop, sha))?;
             if !drops.is_empty() {
                 // It may have been made again since.
                 lines.extend(drops);
-                lines.extend(self.lines.all(key(By::Backup, sha))?.pop());
+                lines.extend(self.lines.all(key(KeyKind::Backup, sha))?.pop());
             }
             for at in lines {
                 found.insert(at, self.entry(at)?);
@@ -265,12 +265,12 @@ impl Index {
         wanted
     }
 
-    fn at_place(&self, path: &Path) -> Result<BTreeMap<u64, Entry>> {
+    fn at_place(&self, path: &Path) -> Result<BTreeMap<u64, JournalEntry>> {
         let lines = self.lines.all(key_of_path(path))?;
         lines.into_iter().map(|at| Ok((at, self.entry(at)?))).collect()
     }
 
-    fn entry(&self, at: u64) -> Result<Entry> {
+    fn entry(&self, at: u64) -> Result<JournalEntry> {
         let gone = || Error::new(ErrorKind::Changed, "the journal is gone");
         journal::line_at(self.file.as_ref().ok_or_else(gone)?, at)
     }
@@ -284,9 +284,9 @@ mod tests {
 
     use super::*;
     use crate::digest::sha256;
-    use crate::vault::journal::Tail;
-    use crate::vault::metadata::{Metadata, Time};
-    use crate::vault::record::{How, News};
+    use crate::vault::journal::JournalTail;
+    use crate::vault::metadata::{FileTime, Metadata};
+    use crate::vault::record::{NewEntry, WriteMethod};
     use crate::vault::restore;
     use crate::vault::standing::state_of;
 
@@ -299,13 +299,13 @@ mod tests {
     /// What is done: operation, path, contents before and after, a time.
     type Done = (Operation, usize, usize, usize, i64);
 
-    fn news(done: &Done) -> News {
+    fn news(done: &Done) -> NewEntry {
         let (operation, path, before, after, time) = *done;
-        let time = Time { seconds: time, nanoseconds: 0 };
+        let time = FileTime { seconds: time, nanoseconds: 0 };
         let change = FileChange {
             path: PATHS[path].into(),
             module: "m".into(),
-            how: if time.seconds == 2 { How::Create } else { How::InPlace },
+            how: if time.seconds == 2 { WriteMethod::Create } else { WriteMethod::InPlace },
             before: contents()[before],
             after: contents()[after],
             size_before: 1,
@@ -319,7 +319,7 @@ mod tests {
             overrides: vec![],
         };
         let is_drop = operation == Operation::Drop;
-        News {
+        NewEntry {
             id: crate::vault::record::new_id(),
             operation,
             recovered: false,
@@ -339,7 +339,7 @@ mod tests {
     fn vault(done: &[Done]) -> (tempfile::TempDir, Vault) {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::at(folder.path());
-        Tail::default().append(vault.state.open().unwrap(), done.iter().map(news).collect()).unwrap();
+        JournalTail::default().append(vault.state.open().unwrap(), done.iter().map(news).collect()).unwrap();
         (folder, vault)
     }
 

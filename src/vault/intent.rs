@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::metadata::Metadata;
-use crate::vault::record::{FileChange, How, LONGEST_LINE, News, Operation};
+use crate::vault::record::{FileChange, LONGEST_LINE, NewEntry, Operation, WriteMethod};
 
 /// What a write is about to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Intent {
         if !is_id(&self.id) {
             return Some("its id is none");
         }
-        let temporary = (self.change.how != How::InPlace).then(|| Intent::temporary_of(&self.id));
+        let temporary = (self.change.how != WriteMethod::InPlace).then(|| Intent::temporary_of(&self.id));
         if self.temporary != temporary {
             return Some("its temporary file is not named by its id");
         }
@@ -98,9 +98,9 @@ pub(super) fn is_id(text: &str) -> bool {
 
 impl Intent {
     /// The journal line that reports what this intent announced.
-    pub(super) fn line(&self, recovered: bool) -> News {
+    pub(super) fn line(&self, recovered: bool) -> NewEntry {
         let intent = self;
-        News {
+        NewEntry {
             id: intent.id.clone(),
             operation: intent.operation,
             recovered,

@@ -10,12 +10,12 @@ use crate::vault::history::{self, History};
 use crate::vault::intent::Intent;
 use crate::vault::objects::Object;
 use crate::vault::reader::Vault;
-use crate::vault::record::{self, Entry, News, Operation};
+use crate::vault::record::{self, JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
 
 /// Why a backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum KeepReason {
     /// These patched files, or interrupted runs on them, still need it.
     Needed(BTreeSet<PathBuf>),
     /// What somebody else wrote, and a person discarded (`restore --discard-changes`): there may be no other copy.
@@ -29,18 +29,18 @@ pub enum Why {
 
 /// One backup, why it is kept, and where it comes from.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct KeptBackup {
     /// The backup.
     pub object: Object,
     /// Why it is kept.
-    pub why: Why,
+    pub why: KeepReason,
     /// The journal's lines for which it was made, oldest first.
-    pub sources: Vec<Source>,
+    pub sources: Vec<BackupSource>,
 }
 
 /// A line of the journal for which a backup was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct BackupSource {
     /// Its number.
     pub line: u64,
     /// What it says was done.
@@ -51,7 +51,7 @@ pub struct Source {
 
 /// A backup that is needed and is not there.
 #[derive(Clone, Debug, Default)]
-pub struct Missing {
+pub struct MissingBackup {
     /// The patched files, or interrupted runs on them, that need it.
     pub by: BTreeSet<PathBuf>,
     /// The journal's line by which it was dropped, if it was.
@@ -60,20 +60,20 @@ pub struct Missing {
 
 /// Why the journal may not name all backups that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum JournalDoubt {
     /// It has no line.
     NoLine,
     /// Its last line is torn.
     Torn,
 }
 
-impl Doubt {
+impl JournalDoubt {
     /// What speaks against a journal: that it has no line, or was torn when it was first looked at.
-    pub fn of(is_empty: bool, is_torn: bool) -> Option<Doubt> {
+    pub fn of(is_empty: bool, is_torn: bool) -> Option<JournalDoubt> {
         if is_torn {
-            return Some(Doubt::Torn);
+            return Some(JournalDoubt::Torn);
         }
-        is_empty.then_some(Doubt::NoLine)
+        is_empty.then_some(JournalDoubt::NoLine)
     }
 }
 
@@ -81,9 +81,9 @@ impl Doubt {
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// Each backup.
-    pub objects: Vec<Kept>,
+    pub objects: Vec<KeptBackup>,
     /// Backups that are needed and are not there.
-    pub missing: BTreeMap<Sha256, Missing>,
+    pub missing: BTreeMap<Sha256, MissingBackup>,
 }
 
 impl Inventory {
@@ -92,7 +92,7 @@ impl Inventory {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] if the folder of the backups can't be read.
-    pub fn of(vault: &Vault, entries: &[Entry], pending: &[Intent]) -> Result<Inventory> {
+    pub fn of(vault: &Vault, entries: &[JournalEntry], pending: &[Intent]) -> Result<Inventory> {
         let history = History::of(entries);
         let mut needed = needed(&history, pending);
         let named = history::backups(entries);
@@ -101,19 +101,19 @@ impl Inventory {
         for object in vault.objects().all()? {
             let lines = named.get(&object.sha).map(Vec::as_slice).unwrap_or_default();
             let why = match needed.get(&object.sha) {
-                Some(by) => Why::Needed(by.clone()),
-                None if lines.iter().any(|entry| history::discards(entry)) => Why::Discarded,
-                None if !lines.is_empty() => Why::Unneeded,
-                None => Why::Orphan,
+                Some(by) => KeepReason::Needed(by.clone()),
+                None if lines.iter().any(|entry| history::discards(entry)) => KeepReason::Discarded,
+                None if !lines.is_empty() => KeepReason::Unneeded,
+                None => KeepReason::Orphan,
             };
             there.insert(object.sha);
-            let sources = lines.iter().filter_map(|entry| Source::of(entry)).collect();
-            inventory.objects.push(Kept { object, why, sources });
+            let sources = lines.iter().filter_map(|entry| BackupSource::of(entry)).collect();
+            inventory.objects.push(KeptBackup { object, why, sources });
         }
         needed.retain(|sha, _| !there.contains(sha));
         let missing = |(sha, by): (Sha256, _)| {
             let dropped_by = history.dropped_by(sha);
-            (sha, Missing { by, dropped_by })
+            (sha, MissingBackup { by, dropped_by })
         };
         inventory.missing = needed.into_iter().map(missing).collect();
         Ok(inventory)
@@ -121,7 +121,7 @@ impl Inventory {
 
     /// The numbers of backups and bytes, by why they are kept.
     pub fn summary(&self) -> InventorySummary {
-        let total = |is_counted: &dyn Fn(&Kept) -> bool| {
+        let total = |is_counted: &dyn Fn(&KeptBackup) -> bool| {
             let sizes = self.objects.iter().filter(|kept| is_counted(kept)).map(|kept| kept.object.size);
             sizes.fold(BackupTotal::default(), |total, size| BackupTotal {
                 count: total.count + 1,
@@ -129,17 +129,17 @@ impl Inventory {
             })
         };
         let needing = self.objects.iter().filter_map(|kept| match &kept.why {
-            Why::Needed(by) => Some(by),
-            Why::Discarded | Why::Unneeded | Why::Orphan => None,
+            KeepReason::Needed(by) => Some(by),
+            KeepReason::Discarded | KeepReason::Unneeded | KeepReason::Orphan => None,
         });
         InventorySummary {
             all: total(&|_| true),
             plain: total(&|kept| !kept.object.is_compressed),
             compressed: total(&|kept| kept.object.is_compressed),
-            needed: total(&|kept| matches!(kept.why, Why::Needed(_))),
-            discarded: total(&|kept| kept.why == Why::Discarded),
-            unneeded: total(&|kept| kept.why == Why::Unneeded),
-            orphans: total(&|kept| kept.why == Why::Orphan),
+            needed: total(&|kept| matches!(kept.why, KeepReason::Needed(_))),
+            discarded: total(&|kept| kept.why == KeepReason::Discarded),
+            unneeded: total(&|kept| kept.why == KeepReason::Unneeded),
+            orphans: total(&|kept| kept.why == KeepReason::Orphan),
             needed_by: needing.flatten().collect::<BTreeSet<_>>().len(),
             missing: self.missing.len(),
         }
@@ -149,7 +149,7 @@ impl Inventory {
     /// `step` is called after each, on any thread.
     pub fn verify(&self, vault: &Vault, step: impl Fn() + Sync) -> Vec<bool> {
         let objects = vault.objects();
-        parallel::map(self.objects.iter().collect(), |kept: &Kept| {
+        parallel::map(self.objects.iter().collect(), |kept: &KeptBackup| {
             let is_whole = objects.is_whole(&kept.object);
             step();
             is_whole
@@ -159,7 +159,7 @@ impl Inventory {
     /// The backups that the journal names and nothing needs, by their SHA-256. What may be the only copy of something is
     /// not among them: orphans, and what was discarded.
     pub fn unneeded(&self) -> BTreeSet<Sha256> {
-        let unneeded = self.objects.iter().filter(|kept| kept.why == Why::Unneeded);
+        let unneeded = self.objects.iter().filter(|kept| kept.why == KeepReason::Unneeded);
         unneeded.map(|kept| kept.object.sha).collect()
     }
 }
@@ -196,10 +196,10 @@ pub struct InventorySummary {
     pub missing: usize,
 }
 
-impl Source {
-    fn of(entry: &Entry) -> Option<Source> {
+impl BackupSource {
+    fn of(entry: &JournalEntry) -> Option<BackupSource> {
         let path = entry.change.as_ref()?.path.clone();
-        Some(Source { line: entry.seq, operation: entry.operation, path })
+        Some(BackupSource { line: entry.seq, operation: entry.operation, path })
     }
 }
 
@@ -225,10 +225,10 @@ impl Writer<'_> {
     ///
     /// [`ErrorKind::Guard`] for one that a patched file or an interrupted run needs; [`ErrorKind::NotFound`] for one that
     /// is not there; [`ErrorKind::Io`].
-    pub(crate) fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<Entry> {
+    pub(crate) fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<JournalEntry> {
         let inventory = Inventory::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
         may_be_dropped(&inventory, shas)?;
-        let entry = self.append(News {
+        let entry = self.append(NewEntry {
             id: record::new_id(),
             operation: Operation::Drop,
             recovered: false,
@@ -255,10 +255,11 @@ pub fn no_such_backup(name: impl std::fmt::Display) -> Error {
 ///
 /// [`ErrorKind::Guard`] and [`ErrorKind::NotFound`], as for [`Writer::drop_backups`].
 pub fn may_be_dropped(inventory: &Inventory, shas: &BTreeSet<Sha256>) -> Result<()> {
-    let there: BTreeMap<Sha256, &Why> = inventory.objects.iter().map(|kept| (kept.object.sha, &kept.why)).collect();
+    let there: BTreeMap<Sha256, &KeepReason> =
+        inventory.objects.iter().map(|kept| (kept.object.sha, &kept.why)).collect();
     for sha in shas {
         let why = there.get(sha).ok_or_else(|| no_such_backup(sha))?;
-        if let Why::Needed(by) = why {
+        if let KeepReason::Needed(by) = why {
             let first = by.first().cloned().unwrap_or_default();
             let more = match by.len() {
                 0 | 1 => String::new(),

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
-use crate::vault::record::{Entry, LONGEST_LINE, SCHEMA_VERSION};
+use crate::vault::record::{JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
 
 /// What the first line names as the line before it.
 pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
@@ -19,15 +19,15 @@ pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     /// Its lines, oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<JournalEntry>,
     /// Is there text behind the last whole line? It does not count: whoever wrote it was stopped, or it was cut.
     pub is_torn: bool,
 }
 
 /// One line of a journal as it was read.
-pub(super) struct Line<'l> {
+pub(super) struct JournalLine<'l> {
     /// What it means.
-    pub(super) entry: Entry,
+    pub(super) entry: JournalEntry,
     /// The line as it stands there, without its end.
     pub(super) text: &'l str,
     /// Where it begins, in bytes.
@@ -36,16 +36,16 @@ pub(super) struct Line<'l> {
 
 /// What going through a journal led to.
 #[derive(Default)]
-pub(super) struct Course {
+pub(super) struct JournalEnd {
     /// Where it ends.
-    pub(super) tail: Tail,
+    pub(super) tail: JournalTail,
     /// Is there text behind the last whole line?
     pub(super) is_torn: bool,
 }
 
 /// Where the journal ends: all that appending to it takes, however long it is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tail {
+pub(super) struct JournalTail {
     /// How many lines there are.
     pub(super) count: u64,
     pub(super) last_hash: Option<Sha256>,
@@ -88,8 +88,8 @@ impl Journal {
 pub(super) fn each_line(
     text: &mut impl BufRead,
     pending: impl FnOnce() -> BTreeSet<String>,
-    each: impl FnMut(Line<'_>),
-) -> Result<Course> {
+    each: impl FnMut(JournalLine<'_>),
+) -> Result<JournalEnd> {
     let mut line = Vec::new();
     let (course, broken) = walk(text, &mut line, each)?;
     let Some(broken) = broken else { return Ok(course) };
@@ -114,11 +114,11 @@ pub(super) fn each_line(
 pub(super) fn walk(
     text: &mut impl BufRead,
     line: &mut Vec<u8>,
-    mut each: impl FnMut(Line<'_>),
-) -> Result<(Course, Option<Error>)> {
-    let mut tail = Tail::default();
+    mut each: impl FnMut(JournalLine<'_>),
+) -> Result<(JournalEnd, Option<Error>)> {
+    let mut tail = JournalTail::default();
     while next(text, line)? {
-        let torn = |tail| Ok((Course { tail, is_torn: true }, None));
+        let torn = |tail| Ok((JournalEnd { tail, is_torn: true }, None));
         // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
         // never counted. But one that lacks nothing but its end (somebody's editor, perhaps) counts, and gets its end
         // with the next line. What is neither was never written so: it was changed.
@@ -131,17 +131,21 @@ pub(super) fn walk(
         match next_line(body, &tail) {
             Ok((entry, hash)) => {
                 let at = tail.whole;
-                tail =
-                    Tail { count: tail.count + 1, last_hash: Some(hash), whole: at + body.len() as u64 + 1, lacks_end };
-                each(Line { entry, text: &String::from_utf8_lossy(body), at });
+                tail = JournalTail {
+                    count: tail.count + 1,
+                    last_hash: Some(hash),
+                    whole: at + body.len() as u64 + 1,
+                    lacks_end,
+                };
+                each(JournalLine { entry, text: &String::from_utf8_lossy(body), at });
             }
             Err(what) => {
                 let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(BY_HAND);
-                return Ok((Course { tail, is_torn: true }, Some(broken)));
+                return Ok((JournalEnd { tail, is_torn: true }, Some(broken)));
             }
         }
     }
-    Ok((Course { tail, is_torn: false }, None))
+    Ok((JournalEnd { tail, is_torn: false }, None))
 }
 
 /// Reads the next line, with its end. Is there one?
@@ -172,9 +176,9 @@ fn is_over(text: &mut impl BufRead) -> Result<bool> {
 }
 
 /// The line that follows these, and its hash; or what is wrong with it.
-fn next_line(body: &[u8], tail: &Tail) -> Result<(Entry, Sha256), &'static str> {
+fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry, Sha256), &'static str> {
     let (signed, hash) = split_hash(body).ok_or("is no journal line")?;
-    let entry: Entry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
+    let entry: JournalEntry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
     if entry.schema_version != SCHEMA_VERSION {
         return Err("is of another version of this program");
     }
@@ -186,13 +190,13 @@ fn next_line(body: &[u8], tail: &Tail) -> Result<(Entry, Sha256), &'static str> 
 }
 
 /// A line that is as it was written, wherever it stands.
-fn whole_line(body: &[u8]) -> Option<Entry> {
+fn whole_line(body: &[u8]) -> Option<JournalEntry> {
     let (signed, hash) = split_hash(body)?;
     if sha256(signed) == hash { serde_json::from_slice(body).ok() } else { None }
 }
 
 /// Reads the line again that begins there: a whole one, which was read before.
-pub(super) fn line_at(file: &File, at: u64) -> Result<Entry> {
+pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
     let failed = |e| Error::io("reading the journal", e);
     let mut text = Vec::with_capacity(1 << 11);
     loop {

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A time as the file system keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Time {
+pub struct FileTime {
     /// Seconds since the epoch.
     pub seconds: i64,
     /// Nanoseconds within the second.
@@ -29,9 +29,9 @@ pub struct Metadata {
     /// Group.
     pub gid: u32,
     /// Last access.
-    pub accessed: Time,
+    pub accessed: FileTime,
     /// Last modification.
-    pub modified: Time,
+    pub modified: FileTime,
     /// Extended attributes (labels, ACLs, IMA among them); values in hexadecimal.
     pub xattrs: BTreeMap<String, String>,
 }
@@ -48,8 +48,8 @@ impl Metadata {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            accessed: Time { seconds: stat.st_atime, nanoseconds: stat.st_atime_nsec as i64 },
-            modified: Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as i64 },
+            accessed: FileTime { seconds: stat.st_atime, nanoseconds: stat.st_atime_nsec as i64 },
+            modified: FileTime { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as i64 },
             xattrs: xattrs(file).map_err(|e| Error::io("reading extended attributes", e))?,
         })
     }
@@ -98,7 +98,7 @@ impl Metadata {
     ///
     /// [`crate::error::ErrorKind::Io`].
     pub fn give_times(&self, file: &File) -> Result<()> {
-        let time = |t: Time| Timespec { tv_sec: t.seconds, tv_nsec: t.nanoseconds as _ };
+        let time = |t: FileTime| Timespec { tv_sec: t.seconds, tv_nsec: t.nanoseconds as _ };
         let times = Timestamps { last_access: time(self.accessed), last_modification: time(self.modified) };
         rustix::fs::futimens(file, &times).map_err(|e| Error::io("giving back the times", e))
     }

@@ -13,8 +13,8 @@ use crate::vault::intent::Intent;
 use crate::vault::journal::{self, Journal};
 use crate::vault::layout::{JOURNAL, StateFolder};
 use crate::vault::objects::Objects;
-use crate::vault::record::Entry;
-use crate::vault::segment::Segment;
+use crate::vault::record::JournalEntry;
+use crate::vault::segment::IntentSegment;
 
 /// A vault, for reading.
 #[derive(Clone, Debug)]
@@ -124,24 +124,24 @@ impl Vault {
         /// # Errors
         ///
         /// Those of [`Vault::journal`].
-        fn each_line(&self, mut each: impl FnMut(Entry, &str)) -> Result<()> {
+        fn each_line(&self, mut each: impl FnMut(JournalEntry, &str)) -> Result<()> {
             self.go_through(|_| {})?;
             self.go_through(|line| each(line.entry, line.text)).map(drop)
         }
     }
 
-    pub(super) fn go_through(&self, each: impl FnMut(journal::Line<'_>)) -> Result<journal::Course> {
+    pub(super) fn go_through(&self, each: impl FnMut(journal::JournalLine<'_>)) -> Result<journal::JournalEnd> {
         match self.open_journal()? {
             Some(mut text) => self.go_through_text(&mut text, each),
-            None => Ok(journal::Course::default()),
+            None => Ok(journal::JournalEnd::default()),
         }
     }
 
     pub(super) fn go_through_text(
         &self,
         text: &mut impl std::io::BufRead,
-        each: impl FnMut(journal::Line<'_>),
-    ) -> Result<journal::Course> {
+        each: impl FnMut(journal::JournalLine<'_>),
+    ) -> Result<journal::JournalEnd> {
         let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
         journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
     }
@@ -153,7 +153,7 @@ impl Vault {
         ///
         /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
         fn pending(&self) -> Result<Vec<Intent>> {
-            match self.state.intents().and_then(|intents| Segment::all(&intents)) {
+            match self.state.intents().and_then(|intents| IntentSegment::all(&intents)) {
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
                 segments => Ok(segments?.into_iter().flat_map(|segment| segment.intents).collect()),
             }

@@ -59,7 +59,7 @@ impl Operation {
 /// How a file's bytes were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum How {
+pub enum WriteMethod {
     /// Spans were written over in the file itself.
     InPlace,
     /// A whole new file took its place.
@@ -77,7 +77,7 @@ pub struct FileChange {
     /// The module's name.
     pub module: String,
     /// How its bytes were changed.
-    pub how: How,
+    pub how: WriteMethod,
     /// SHA-256 before; the backup has this name.
     pub before: Sha256,
     /// SHA-256 after.
@@ -110,7 +110,7 @@ pub struct FileChange {
 internal_fields! {
     /// One line of the journal.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-    pub struct Entry {
+    pub struct JournalEntry {
         /// The form of this line.
         schema_version: u32,
         /// Its number, from 1.
@@ -140,7 +140,7 @@ internal_fields! {
     }
 }
 
-impl Entry {
+impl JournalEntry {
     /// Its number in the journal, from 1.
     pub fn seq(&self) -> u64 {
         self.seq
@@ -148,7 +148,7 @@ impl Entry {
 }
 
 /// What a caller says of an operation; the journal adds number, time, tool and chain.
-pub(super) struct News {
+pub(super) struct NewEntry {
     pub(super) id: String,
     pub(super) operation: Operation,
     pub(super) recovered: bool,

@@ -13,19 +13,19 @@ pub struct Recovered {
     /// What the operation was.
     pub operation: Operation,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: RecoveryOutcome,
 }
 
 impl Recovered {
     /// Is it done or undone, so that nothing is left to do?
     pub fn is_settled(&self) -> bool {
-        matches!(self.outcome, Outcome::Done | Outcome::Undone)
+        matches!(self.outcome, RecoveryOutcome::Done | RecoveryOutcome::Undone)
     }
 }
 
 /// The ways in which an interrupted operation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RecoveryOutcome {
     /// The file is as after the operation; the journal now says so.
     Done,
     /// The file is as before the operation.
@@ -45,9 +45,9 @@ pub enum Outcome {
 pub fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<()> {
     for recovered in outcomes.iter().filter(|recovered| recovered.path == path) {
         match &recovered.outcome {
-            Outcome::Done | Outcome::Undone => {}
-            Outcome::Conflict(_) => return Err(conflict(path)),
-            Outcome::Later(why) => {
+            RecoveryOutcome::Done | RecoveryOutcome::Undone => {}
+            RecoveryOutcome::Conflict(_) => return Err(conflict(path)),
+            RecoveryOutcome::Later(why) => {
                 let what = format!("an interrupted run is not settled: {why}");
                 return Err(Error::new(ErrorKind::NeedsRecovery, what).remedy(Remedy::FixThenRecover).on(path));
             }

@@ -14,9 +14,9 @@ use crate::vault::disk::Flusher;
 use crate::vault::intent::Intent;
 use crate::vault::layout::JOURNAL;
 use crate::vault::reader::Vault;
-use crate::vault::record::{How, News, Operation};
-use crate::vault::recovered::{Outcome, Recovered};
-use crate::vault::segment::{self, Segment};
+use crate::vault::record::{NewEntry, Operation, WriteMethod};
+use crate::vault::recovered::{Recovered, RecoveryOutcome};
+use crate::vault::segment::{self, IntentSegment};
 use crate::vault::target::{self, Target};
 use crate::vault::writer::Writer;
 use crate::vault::{disk, objects, write};
@@ -25,13 +25,13 @@ use crate::vault::{disk, objects, write};
 const TOGETHER: usize = 256;
 
 /// What is to become of an interrupted operation.
-enum Way {
+enum Settlement {
     /// Its line is there; only the intent was still to go.
-    Told(Outcome),
+    Told(RecoveryOutcome),
     /// It is done or undone, once this file is flushed, where there is one; then its line is written.
-    Line(Operation, Option<Box<Target>>, Outcome),
+    Line(Operation, Option<Box<Target>>, RecoveryOutcome),
     /// The intent stays.
-    Stay(Outcome),
+    Stay(RecoveryOutcome),
 }
 
 impl Vault {
@@ -61,7 +61,7 @@ impl Writer<'_> {
     pub(super) fn recover(&mut self) -> Result<Vec<Recovered>> {
         // Read first: where one of them is refused, nothing is done.
         let intents = self.vault.state.intents()?;
-        let segments = Segment::all(&intents)?;
+        let segments = IntentSegment::all(&intents)?;
         self.clear_temporaries()?;
         if segments.is_empty() {
             return Ok(Vec::new());
@@ -81,7 +81,7 @@ impl Writer<'_> {
     }
 
     /// The operations that have a line already. It may not be flushed.
-    fn lines_of(&self, segments: &[Segment]) -> Result<BTreeMap<String, Option<Operation>>> {
+    fn lines_of(&self, segments: &[IntentSegment]) -> Result<BTreeMap<String, Option<Operation>>> {
         let ids: BTreeSet<&str> = segments.iter().flat_map(|s| &s.intents).map(|intent| intent.id.as_str()).collect();
         let mut lines = BTreeMap::new();
         self.vault.go_through(|line| {
@@ -93,8 +93,8 @@ impl Writer<'_> {
     }
 
     /// Settles what one group's intents tell of. What is settled goes off the segment, what is not stays.
-    fn settle(&mut self, mut segment: Segment, lines: &BTreeMap<String, Option<Operation>>) -> Vec<Recovered> {
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(segment.intents.len());
+    fn settle(&mut self, mut segment: IntentSegment, lines: &BTreeMap<String, Option<Operation>>) -> Vec<Recovered> {
+        let mut outcomes: Vec<RecoveryOutcome> = Vec::with_capacity(segment.intents.len());
         let mut settled: BTreeSet<String> = BTreeSet::new();
         for intents in segment.intents.chunks(TOGETHER) {
             for (intent, (outcome, is_settled)) in intents.iter().zip(self.settle_some(intents, lines)) {
@@ -104,7 +104,7 @@ impl Writer<'_> {
                 }
             }
         }
-        let what = |(intent, outcome): (&Intent, Outcome)| Recovered {
+        let what = |(intent, outcome): (&Intent, RecoveryOutcome)| Recovered {
             path: intent.change.path.clone(),
             operation: intent.operation,
             outcome,
@@ -115,23 +115,29 @@ impl Writer<'_> {
         let retired = folder.and_then(|folder| segment.retire(&folder, |intent| settled.contains(&intent.id)));
         if let Err(e) = retired {
             for (recovered, _) in recovered.iter_mut().zip(is_settled).filter(|(_, is_settled)| *is_settled) {
-                recovered.outcome = Outcome::Later(e.what().to_owned());
+                recovered.outcome = RecoveryOutcome::Later(e.what().to_owned());
             }
         }
         recovered
     }
 
     /// What becomes of each of these, and may its intent go?
-    fn settle_some(&mut self, intents: &[Intent], lines: &BTreeMap<String, Option<Operation>>) -> Vec<(Outcome, bool)> {
-        let later = |e: &Error| Way::Stay(Outcome::Later(e.what().to_owned()));
+    fn settle_some(
+        &mut self,
+        intents: &[Intent],
+        lines: &BTreeMap<String, Option<Operation>>,
+    ) -> Vec<(RecoveryOutcome, bool)> {
+        let later = |e: &Error| Settlement::Stay(RecoveryOutcome::Later(e.what().to_owned()));
         let mut flusher = Flusher::default();
-        let mut ways: Vec<Way> = Vec::with_capacity(intents.len());
+        let mut ways: Vec<Settlement> = Vec::with_capacity(intents.len());
         for intent in intents {
             let way = match lines.get(&intent.id) {
-                Some(Some(Operation::Undone)) => Way::Told(Outcome::Undone),
-                Some(Some(Operation::GivenUp)) => Way::Told(conflict("it was given up")),
-                Some(Some(_)) => Way::Told(Outcome::Done),
-                Some(None) => Way::Stay(Outcome::Later("the journal can't be flushed to disk".to_owned())),
+                Some(Some(Operation::Undone)) => Settlement::Told(RecoveryOutcome::Undone),
+                Some(Some(Operation::GivenUp)) => Settlement::Told(conflict("it was given up")),
+                Some(Some(_)) => Settlement::Told(RecoveryOutcome::Done),
+                Some(None) => {
+                    Settlement::Stay(RecoveryOutcome::Later("the journal can't be flushed to disk".to_owned()))
+                }
                 None => way(intent, &mut flusher, intents.len()).unwrap_or_else(|e| later(&e)),
             };
             ways.push(way);
@@ -139,18 +145,18 @@ impl Writer<'_> {
         flush_files(&mut ways, &flusher);
         remove_temporaries(intents, &mut ways, &mut flusher);
         let of_lines = intents.iter().zip(&ways).filter_map(|(intent, way)| match way {
-            Way::Line(operation, ..) => Some(News { operation: *operation, ..intent.line(true) }),
-            Way::Told(_) | Way::Stay(_) => None,
+            Settlement::Line(operation, ..) => Some(NewEntry { operation: *operation, ..intent.line(true) }),
+            Settlement::Told(_) | Settlement::Stay(_) => None,
         });
-        let news: Vec<News> = of_lines.collect();
+        let news: Vec<NewEntry> = of_lines.collect();
         if !news.is_empty()
             && let Err(e) = self.append_all(news)
         {
-            ways.iter_mut().filter(|way| matches!(way, Way::Line(..))).for_each(|way| *way = later(&e));
+            ways.iter_mut().filter(|way| matches!(way, Settlement::Line(..))).for_each(|way| *way = later(&e));
         }
         let answer = |way| match way {
-            Way::Told(outcome) | Way::Line(_, _, outcome) => (outcome, true),
-            Way::Stay(outcome) => (outcome, false),
+            Settlement::Told(outcome) | Settlement::Line(_, _, outcome) => (outcome, true),
+            Settlement::Stay(outcome) => (outcome, false),
         };
         ways.into_iter().map(answer).collect()
     }
@@ -159,18 +165,20 @@ impl Writer<'_> {
     /// stays.
     pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
         let folder = self.vault.state.intents()?;
-        for mut segment in Segment::all(&folder)? {
+        for mut segment in IntentSegment::all(&folder)? {
             let here: Vec<Intent> = segment.intents.iter().filter(|i| i.change.path == path).cloned().collect();
             if here.is_empty() {
                 continue;
             }
-            let mut ways: Vec<Way> =
-                here.iter().map(|_| Way::Line(Operation::GivenUp, None, Outcome::Undone)).collect();
+            let mut ways: Vec<Settlement> =
+                here.iter().map(|_| Settlement::Line(Operation::GivenUp, None, RecoveryOutcome::Undone)).collect();
             remove_temporaries(&here, &mut ways, &mut Flusher::default());
-            if let Some(Way::Stay(Outcome::Later(what))) = ways.iter().find(|way| matches!(way, Way::Stay(_))) {
+            if let Some(Settlement::Stay(RecoveryOutcome::Later(what))) =
+                ways.iter().find(|way| matches!(way, Settlement::Stay(_)))
+            {
                 return Err(Error::new(ErrorKind::Io, what).on(path));
             }
-            let line = |intent: &Intent| News { operation: Operation::GivenUp, ..intent.line(true) };
+            let line = |intent: &Intent| NewEntry { operation: Operation::GivenUp, ..intent.line(true) };
             self.append_all(here.iter().map(line).collect())?;
             segment.retire(&folder, |intent| intent.change.path == path)?;
         }
@@ -192,32 +200,35 @@ impl Writer<'_> {
 }
 
 /// Looks at the content alone, and writes what has to be written; what is to be flushed then comes back.
-fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
+fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Settlement> {
     let change = &intent.change;
-    let undone = |target: Option<Target>| Way::Line(Operation::Undone, target.map(Box::new), Outcome::Undone);
+    let undone =
+        |target: Option<Target>| Settlement::Line(Operation::Undone, target.map(Box::new), RecoveryOutcome::Undone);
     let sha = match read_now(&change.path) {
         Ok(bytes) => sha256(&bytes),
         Err(e) if e.is_errno(rustix::io::Errno::NOENT) => {
             return Ok(match change.how {
                 // The new file never got its name.
-                How::Create => undone(None),
+                WriteMethod::Create => undone(None),
                 // Its line leads from its content back to the backup, should it turn up elsewhere.
-                How::InPlace | How::Replace => {
+                WriteMethod::InPlace | WriteMethod::Replace => {
                     let gone = conflict("it is not there any more; its backup is kept");
-                    Way::Line(Operation::GivenUp, None, gone)
+                    Settlement::Line(Operation::GivenUp, None, gone)
                 }
             });
         }
-        Err(e) if e.is_errno(rustix::io::Errno::LOOP) => return Ok(Way::Stay(conflict("it is a symbolic link now"))),
+        Err(e) if e.is_errno(rustix::io::Errno::LOOP) => {
+            return Ok(Settlement::Stay(conflict("it is a symbolic link now")));
+        }
         Err(e) => return Err(e),
     };
-    if sha != change.after && (sha == change.before || change.how != How::InPlace) {
+    if sha != change.after && (sha == change.before || change.how != WriteMethod::InPlace) {
         match change.how {
-            How::Create => return Ok(undone(None)),
-            How::Replace if sha != change.before => {
-                return Ok(Way::Stay(conflict("somebody else changed it meanwhile")));
+            WriteMethod::Create => return Ok(undone(None)),
+            WriteMethod::Replace if sha != change.before => {
+                return Ok(Settlement::Stay(conflict("somebody else changed it meanwhile")));
             }
-            How::InPlace | How::Replace => {}
+            WriteMethod::InPlace | WriteMethod::Replace => {}
         }
     }
     let mut target = Target::open(&change.path)?;
@@ -230,7 +241,7 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
         }
         target.forget_bytes();
         // The bytes that were read may be in memory alone: whoever wrote them was stopped.
-        return Ok(Way::Line(intent.operation, Some(Box::new(target)), Outcome::Done));
+        return Ok(Settlement::Line(intent.operation, Some(Box::new(target)), RecoveryOutcome::Done));
     }
     if sha == change.before {
         // Never written or already written back, if perhaps not flushed: only the time may have moved.
@@ -247,30 +258,32 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Way> {
             write::verify(&change.path, change.before, Some(target.identity))?;
             Ok(undone(None))
         }
-        _ => Ok(Way::Stay(conflict("somebody else changed it meanwhile"))),
+        _ => Ok(Settlement::Stay(conflict("somebody else changed it meanwhile"))),
     }
 }
 
-fn flush_files(ways: &mut [Way], flusher: &Flusher) {
+fn flush_files(ways: &mut [Settlement], flusher: &Flusher) {
     let files: Vec<(usize, &Target)> = ways
         .iter()
         .enumerate()
-        .filter_map(|(at, way)| if let Way::Line(_, Some(target), _) = way { Some((at, &**target)) } else { None })
+        .filter_map(
+            |(at, way)| if let Settlement::Line(_, Some(target), _) = way { Some((at, &**target)) } else { None },
+        )
         .collect();
     let flushed = flusher.flush(&files.iter().map(|(_, t)| (t.identity.0, &t.file)).collect::<Vec<_>>());
     let failed: Vec<_> =
         files.iter().zip(flushed).filter_map(|((at, _), flushed)| Some((*at, flushed.err()?))).collect();
     for (at, e) in failed {
         if let Some(way) = ways.get_mut(at) {
-            *way = Way::Stay(Outcome::Later(Error::io("flushing to disk", e).what().to_owned()));
+            *way = Settlement::Stay(RecoveryOutcome::Later(Error::io("flushing to disk", e).what().to_owned()));
         }
     }
 }
 
 /// Removes the new files that stand beside what is settled, durably.
-fn remove_temporaries(intents: &[Intent], ways: &mut [Way], flusher: &mut Flusher) {
+fn remove_temporaries(intents: &[Intent], ways: &mut [Settlement], flusher: &mut Flusher) {
     let mut folders: BTreeMap<&Path, (u64, File)> = BTreeMap::new();
-    for (intent, way) in intents.iter().zip(ways.iter_mut()).filter(|(_, way)| matches!(way, Way::Line(..))) {
+    for (intent, way) in intents.iter().zip(ways.iter_mut()).filter(|(_, way)| matches!(way, Settlement::Line(..))) {
         let (Some(temporary), Some(folder)) = (&intent.temporary, intent.change.path.parent()) else { continue };
         let removed = (|| {
             if !folders.contains_key(folder) {
@@ -288,22 +301,24 @@ fn remove_temporaries(intents: &[Intent], ways: &mut [Way], flusher: &mut Flushe
             folders.get(folder).map_or(Ok(()), |(_, dir)| disk::remove(dir, temporary.as_ref()))
         })();
         if let Err(e) = removed {
-            *way = Way::Stay(Outcome::Later(e.what().to_owned()));
+            *way = Settlement::Stay(RecoveryOutcome::Later(e.what().to_owned()));
         }
     }
     let flushed = flusher.flush(&folders.values().map(|(device, dir)| (*device, dir)).collect::<Vec<_>>());
     for ((folder, _), flushed) in folders.iter().zip(flushed) {
         let Err(e) = flushed else { continue };
         let of_it = intents.iter().zip(ways.iter_mut());
-        for (_, way) in of_it.filter(|(i, way)| matches!(way, Way::Line(..)) && i.change.path.parent() == Some(folder))
+        for (_, way) in
+            of_it.filter(|(i, way)| matches!(way, Settlement::Line(..)) && i.change.path.parent() == Some(folder))
         {
-            *way = Way::Stay(Outcome::Later(Error::io("flushing the folder to disk", e).what().to_owned()));
+            *way =
+                Settlement::Stay(RecoveryOutcome::Later(Error::io("flushing the folder to disk", e).what().to_owned()));
         }
     }
 }
 
-fn conflict(what: &str) -> Outcome {
-    Outcome::Conflict(what.to_owned())
+fn conflict(what: &str) -> RecoveryOutcome {
+    RecoveryOutcome::Conflict(what.to_owned())
 }
 
 fn read_now(path: &Path) -> Result<Vec<u8>> {

@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::text::{path_hex, path_text, paths_hex};
-use crate::vault::index::Index;
+use crate::vault::index::JournalIndex;
 use crate::vault::intent::Intent;
-use crate::vault::inventory::{Kept, Missing, Source, Why};
+use crate::vault::inventory::{BackupSource, KeepReason, KeptBackup, MissingBackup};
 use crate::vault::reader::Vault;
 use crate::vault::record::Operation;
-use crate::vault::standing::{Backup, Standing, State, standing};
+use crate::vault::standing::{BackupState, FileState, Standing, standing};
 
 /// The form of these reports.
 const SCHEMA_VERSION: u32 = 1;
@@ -28,13 +28,13 @@ pub struct FileReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
     /// The state of the file now.
-    pub state: State,
+    pub state: FileState,
     /// SHA-256 of its contents now.
     pub current: Option<Sha256>,
     /// SHA-256 of its original.
     pub original: Option<Sha256>,
     /// The state of the original's backup.
-    pub backup: Backup,
+    pub backup: BackupState,
     /// The number of the journal's line, if the backup was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_by: Option<u64>,
@@ -57,14 +57,14 @@ impl FileReport {
     ///
     /// [`ErrorKind::NotFound`] if neither the journal nor a pending intent knows the path, and the journal does not know the
     /// contents or there is no file; those of [`standing`].
-    pub fn of(vault: &Vault, index: &Index, pending: &[Intent], path: &Path) -> Result<FileReport> {
+    pub fn of(vault: &Vault, index: &JournalIndex, pending: &[Intent], path: &Path) -> Result<FileReport> {
         let interrupted = pending.iter().any(|intent| intent.change.path == path);
         let standing = standing(vault, index, path)?;
         match standing.state {
             // The intent of an interrupted first operation knows the file; the journal does not know it yet.
             _ if interrupted => {}
-            State::Unknown => return Err(unknown()),
-            State::Missing if !index.knows_place(path)? => {
+            FileState::Unknown => return Err(unknown()),
+            FileState::Missing if !index.knows_place(path)? => {
                 return Err(Error::new(ErrorKind::NotFound, "no such file"));
             }
             _ => {}
@@ -150,15 +150,15 @@ pub struct LineReport {
 
 impl BackupReport {
     /// A report about a backup. `whole` is whether its contents match its name, if they were compared.
-    pub fn of(kept: &Kept, whole: Option<bool>) -> BackupReport {
+    pub fn of(kept: &KeptBackup, whole: Option<bool>) -> BackupReport {
         let nothing = BTreeSet::new();
         let (state, needed_by) = match &kept.why {
-            Why::Needed(by) => (BackupUse::Needed, by),
-            Why::Discarded => (BackupUse::Discarded, &nothing),
-            Why::Unneeded => (BackupUse::Unneeded, &nothing),
-            Why::Orphan => (BackupUse::Orphan, &nothing),
+            KeepReason::Needed(by) => (BackupUse::Needed, by),
+            KeepReason::Discarded => (BackupUse::Discarded, &nothing),
+            KeepReason::Unneeded => (BackupUse::Unneeded, &nothing),
+            KeepReason::Orphan => (BackupUse::Orphan, &nothing),
         };
-        let line = |source: &Source| LineReport {
+        let line = |source: &BackupSource| LineReport {
             line: source.line,
             operation: source.operation,
             module: path_text(&source.path).into_owned(),
@@ -197,7 +197,7 @@ pub struct MissingBackupReport {
 
 impl MissingBackupReport {
     /// A report about a missing backup.
-    pub fn of(sha256: Sha256, missing: &Missing) -> MissingBackupReport {
+    pub fn of(sha256: Sha256, missing: &MissingBackup) -> MissingBackupReport {
         MissingBackupReport {
             schema_version: SCHEMA_VERSION,
             sha256,

@@ -7,13 +7,13 @@ use crate::digest::{Sha256, sha256};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
-use crate::vault::group::Wanted;
+use crate::vault::group::PlannedWrite;
 use crate::vault::history::{DISCARD, History};
-use crate::vault::index::Index;
+use crate::vault::index::JournalIndex;
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Objects;
-use crate::vault::record::{Entry, FileChange, Operation};
+use crate::vault::record::{FileChange, JournalEntry, Operation};
 use crate::vault::recovered;
 use crate::vault::target::Target;
 use crate::vault::writer::Writer;
@@ -25,7 +25,7 @@ const MAX_SPANS: usize = 1 << 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestorePlan {
     /// What is to be done.
-    pub step: Step,
+    pub step: RestoreStep,
     /// The module's name, as recorded.
     pub module: String,
     /// SHA-256 of the file now.
@@ -99,7 +99,7 @@ impl RestorePlan {
 
 /// What a restore has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RestoreStep {
     /// The file is as the patch left it: the original comes back.
     PutBack,
     /// It was restored before, and is the original.
@@ -135,7 +135,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
     match history.origins(path, current).as_slice() {
         [] => {}
         [origin] => {
-            let plan = planned(Step::PutBack, origin.original, origin.change);
+            let plan = planned(RestoreStep::PutBack, origin.original, origin.change);
             return Ok(RestorePlan { by_content: !origin.is_here, times_agree: origin.times_agree, ..plan });
         }
         several => {
@@ -147,17 +147,17 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
         }
     }
     if let Some(root) = trail.and_then(|t| t.root()) {
-        return Ok(planned(Step::Conflict, root.before, root));
+        return Ok(planned(RestoreStep::Conflict, root.before, root));
     }
     if let Some(intent) = pending.iter().find(|i| i.change.path == path) {
         let origins = history.origins(path, intent.change.before);
         let original = origins.first().map_or(intent.change.before, |o| o.original);
-        return Ok(planned(Step::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
+        return Ok(planned(RestoreStep::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
     }
     if let Some(last) = trail.and_then(|t| t.last) {
         // Restored before: what the restore left is the original. Its metadata stands in the line of the patch that was
         // taken back; the restore's own line has what was there before it.
-        let step = if current == last.after { Step::Nothing } else { Step::Conflict };
+        let step = if current == last.after { RestoreStep::Nothing } else { RestoreStep::Conflict };
         let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(last.after)).unwrap_or(last);
         return Ok(planned(step, last.after, patch));
     }
@@ -172,8 +172,8 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
 ///
 /// # Errors
 ///
-/// Those of [`plan`] and of [`Index::about`].
-pub fn plan_by(index: &Index, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
+/// Those of [`plan`] and of [`JournalIndex::about`].
+pub fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
     let mut contents = vec![current];
     contents.extend(pending.iter().filter(|i| i.change.path == path).map(|i| i.change.before));
     plan(&History::of(&index.about(path, &contents)?), pending, path, current)
@@ -191,22 +191,22 @@ pub(crate) fn wanted(
     restore: &RestorePlan,
     objects: &Objects,
     discard: bool,
-) -> Result<Option<Wanted>> {
+) -> Result<Option<PlannedWrite>> {
     if target.sha256() != restore.current {
         return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
     }
-    let is_conflict = restore.step == Step::Conflict;
+    let is_conflict = restore.step == RestoreStep::Conflict;
     match restore.step {
-        Step::Nothing => return Ok(None),
-        Step::Conflict if !discard => return Err(recovered::conflict(&target.path)),
-        Step::Conflict | Step::PutBack => {}
+        RestoreStep::Nothing => return Ok(None),
+        RestoreStep::Conflict if !discard => return Err(recovered::conflict(&target.path)),
+        RestoreStep::Conflict | RestoreStep::PutBack => {}
     }
     let named = |e: Error| e.on(&target.path);
     let (after, edits) = match restore.edits_of(&target.bytes, objects).map_err(named)? {
         Some(edits) => (None, edits),
         None => (Some(restore.backup(objects).map_err(named)?), Vec::new()),
     };
-    Ok(Some(Wanted {
+    Ok(Some(PlannedWrite {
         operation: Operation::Restore,
         after,
         after_sha256: restore.original,
@@ -227,9 +227,14 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// Those of [`wanted`] and of [`Writer::carry_out`].
-    pub(crate) fn restore(&mut self, target: &Target, restore: &RestorePlan, discard: bool) -> Result<Option<Entry>> {
+    pub(crate) fn restore(
+        &mut self,
+        target: &Target,
+        restore: &RestorePlan,
+        discard: bool,
+    ) -> Result<Option<JournalEntry>> {
         let Some(wanted) = wanted(target, restore, &self.vault.objects(), discard)? else { return Ok(None) };
-        if restore.step == Step::Conflict {
+        if restore.step == RestoreStep::Conflict {
             self.give_up(&target.path)?;
         }
         self.carry_out(target, wanted, None).map(Some)

@@ -19,23 +19,23 @@ pub(super) fn is_temporary(name: &str) -> bool {
 
 /// The intents of one group of writes, in one file: a JSON object each, one under the other. So announcing thousands
 /// costs the flushes of one.
-pub(super) struct Segment {
+pub(super) struct IntentSegment {
     /// The file's name in the folder of the intents.
     name: String,
     /// What is announced.
     pub(super) intents: Vec<Intent>,
 }
 
-impl Segment {
+impl IntentSegment {
     /// Puts intents on disk, durably.
-    pub(super) fn write(folder: &PrivateFolder, mut intents: Vec<Intent>) -> Result<Segment> {
+    pub(super) fn write(folder: &PrivateFolder, mut intents: Vec<Intent>) -> Result<IntentSegment> {
         let signed =
             parallel::map(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = Some(sum)));
         signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
         let [one, several] = ENDINGS;
         let name = format!("{id}.{}", if intents.len() == 1 { one } else { several });
-        let segment = Segment { name, intents };
+        let segment = IntentSegment { name, intents };
         segment.put(folder)?;
         Ok(segment)
     }
@@ -75,7 +75,7 @@ impl Segment {
     ///
     /// [`ErrorKind::Io`]; [`ErrorKind::Untrusted`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off, or that
     /// names what this program never would.
-    pub(super) fn all(folder: &PrivateFolder) -> Result<Vec<Segment>> {
+    pub(super) fn all(folder: &PrivateFolder) -> Result<Vec<IntentSegment>> {
         let mut segments = Vec::new();
         for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
             let path = folder.path().join(&name);
@@ -94,7 +94,7 @@ impl Segment {
                     .hint("look at it by hand, then move it away")
                     .on(path));
             };
-            segments.push(Segment { name: name.to_owned(), intents });
+            segments.push(IntentSegment { name: name.to_owned(), intents });
         }
         Ok(segments)
     }

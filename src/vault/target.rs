@@ -54,7 +54,7 @@ pub struct Target {
 /// What tells that nobody wrote to a file since, short of reading it: every write moves the time of change, which no
 /// program can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileStamp {
     identity: (u64, u64),
     size: u64,
     /// Seconds and nanoseconds since the epoch.
@@ -62,7 +62,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// Is the last change so long ago that another one would surely have another time? Clocks of file systems tick in
     /// milliseconds, of some in seconds.
     fn is_at_rest(&self) -> bool {
@@ -74,19 +74,19 @@ impl Stamp {
 impl Target {
     /// What tells later that nobody wrote to the file since it was opened; `None` if it was changed just now, so that
     /// one could write to it without being seen.
-    pub fn stamp(&self) -> Option<Stamp> {
-        Some(self.stamp_now()).filter(Stamp::is_at_rest)
+    pub fn stamp(&self) -> Option<FileStamp> {
+        Some(self.stamp_now()).filter(FileStamp::is_at_rest)
     }
 
-    fn stamp_now(&self) -> Stamp {
+    fn stamp_now(&self) -> FileStamp {
         let modified = self.metadata.modified;
         let modified = (modified.seconds, modified.nanoseconds);
-        Stamp { identity: self.identity, size: self.size, modified, changed: self.changed }
+        FileStamp { identity: self.identity, size: self.size, modified, changed: self.changed }
     }
 
     /// Takes a SHA-256 for that of the bytes, made when the file had this stamp, if it still has. (A wrong one would be
     /// found all the same, when the backup is read back, or the file is verified.)
-    pub fn trust(&self, stamp: Stamp, sha: Sha256) {
+    pub fn trust(&self, stamp: FileStamp, sha: Sha256) {
         if self.stamp_now() == stamp {
             let _ = self.sha.set(sha);
         }

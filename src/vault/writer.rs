@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vault::journal::{self, Journal};
 use crate::vault::layout::LOCK;
 use crate::vault::reader::Vault;
-use crate::vault::record::{self, Entry, News, Operation};
+use crate::vault::record::{self, JournalEntry, NewEntry, Operation};
 use crate::vault::recovered::{self, Recovered};
 
 /// A vault of which this process is the only writer, with every interrupted operation recovered.
@@ -19,7 +19,7 @@ use crate::vault::recovered::{self, Recovered};
 pub struct Writer<'v> {
     pub(super) vault: &'v Vault,
     lock: File,
-    tail: journal::Tail,
+    tail: journal::JournalTail,
     was_torn: bool,
     pub(super) recovered: Vec<Recovered>,
 }
@@ -39,7 +39,7 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        let journal::Course { tail, is_torn } = self.go_through(|_| {})?;
+        let journal::JournalEnd { tail, is_torn } = self.go_through(|_| {})?;
         Ok(Writer { vault: self, lock, was_torn: is_torn, tail, recovered: Vec::new() })
     }
 }
@@ -96,18 +96,18 @@ impl Writer<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Io`].
-    pub(crate) fn note(&mut self, operation: Operation, note: &str) -> Result<Entry> {
+    pub(crate) fn note(&mut self, operation: Operation, note: &str) -> Result<JournalEntry> {
         let id = record::new_id();
         let note = Some(note.to_owned());
-        self.append(News { id, operation, recovered: false, change: None, dropped: Vec::new(), note })
+        self.append(NewEntry { id, operation, recovered: false, change: None, dropped: Vec::new(), note })
     }
 
-    pub(super) fn append(&mut self, news: News) -> Result<Entry> {
+    pub(super) fn append(&mut self, news: NewEntry) -> Result<JournalEntry> {
         let mut entries = self.append_all(vec![news])?;
         entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a line of the journal was forgotten"))
     }
 
-    pub(super) fn append_all(&mut self, news: Vec<News>) -> Result<Vec<Entry>> {
+    pub(super) fn append_all(&mut self, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
         self.tail.append(self.vault.state.open()?, news)
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kmodlab::digest::Sha256;
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
-use kmodlab::vault::recovered::Outcome;
+use kmodlab::vault::recovered::RecoveryOutcome;
 
 use crate::scene::{Doing, Played, Side};
 use crate::strace::{self, Call};
@@ -212,9 +212,9 @@ impl Played for Crowd {
         let locked = vault.writer().map_err(said)?;
         for recovered in locked.recovered() {
             match &recovered.outcome {
-                Outcome::Done | Outcome::Undone => {}
-                Outcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
-                Outcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,
+                RecoveryOutcome::Done | RecoveryOutcome::Undone => {}
+                RecoveryOutcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
+                RecoveryOutcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,
             }
         }
         let sides = self.now()?;

@@ -4,7 +4,7 @@
 use std::fs;
 
 use kmodlab::vault::Vault;
-use kmodlab::vault::recovered::Outcome;
+use kmodlab::vault::recovered::RecoveryOutcome;
 
 use crate::scene::{Scene, Tally};
 use crate::workshop::Workshop;
@@ -95,7 +95,7 @@ fn interrupted() -> (Scene, Span) {
 }
 
 /// What recovery says of the one interrupted operation.
-fn recover(shop: &Workshop) -> Outcome {
+fn recover(shop: &Workshop) -> RecoveryOutcome {
     let vault = Vault::at(&shop.state);
     let outcomes = vault.writer().unwrap().recovered().to_vec();
     assert_eq!(outcomes.len(), 1);
@@ -130,7 +130,7 @@ fn foreign_bytes_inside_the_span_are_a_conflict_and_stay() {
         scene.shop.write(bytes);
         let as_it_was = scene.shop.now();
         let outcome = recover(&scene.shop);
-        assert!(matches!(outcome, Outcome::Conflict(_)), "number {nth}: {outcome:?}");
+        assert!(matches!(outcome, RecoveryOutcome::Conflict(_)), "number {nth}: {outcome:?}");
         assert!(scene.shop.now() == as_it_was, "number {nth}: the file was touched");
     }
     scene.shop.run(&["recover"]).with(5);
@@ -151,7 +151,7 @@ fn one_foreign_byte_anywhere_else_is_a_conflict_and_stays() {
         scene.shop.write(&foreign);
         let as_it_was = scene.shop.now();
         let outcome = recover(&scene.shop);
-        assert!(matches!(outcome, Outcome::Conflict(_)), "byte {at}: {outcome:?}");
+        assert!(matches!(outcome, RecoveryOutcome::Conflict(_)), "byte {at}: {outcome:?}");
         assert!(scene.shop.now() == as_it_was, "byte {at}: the file was touched");
     }
     println!("foreign bytes: {} places, a conflict at each, nothing written", outside.len());

@@ -20,7 +20,7 @@ use std::path::Path;
 use kmodlab::change::{Confirmable, Restore};
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
-use kmodlab::vault::recovered::Outcome;
+use kmodlab::vault::recovered::RecoveryOutcome;
 
 use crate::crowd::{self, Crowd};
 use crate::scene::{Played, Scene, Side};
@@ -231,9 +231,9 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     let mut locked = vault.writer().map_err(said)?;
     for recovered in locked.recovered() {
         match &recovered.outcome {
-            Outcome::Done | Outcome::Undone => {}
-            Outcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
-            Outcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,
+            RecoveryOutcome::Done | RecoveryOutcome::Undone => {}
+            RecoveryOutcome::Conflict(why) => Err(format!("recovery takes it for somebody else's change: {why}"))?,
+            RecoveryOutcome::Later(why) => Err(format!("recovery can't settle it: {why}"))?,
         }
     }
     let side = scene.side().ok_or("the file is between before and after")?;

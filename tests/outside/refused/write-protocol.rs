@@ -1,8 +1,8 @@
 // E0603
 // The write protocol below the confirmed changes is private.
 
-use kmodlab::vault::group::Wanted;
+use kmodlab::vault::group::PlannedWrite;
 
-pub fn write(_: Wanted) {}
+pub fn write(_: PlannedWrite) {}
 
 fn main() {}

@@ -13,7 +13,7 @@ use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
 use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
-use kmodlab::vault::standing::{State, standing};
+use kmodlab::vault::standing::{FileState, standing};
 
 use crate::real::round_trip::{give_metadata, metadata, patch, restore};
 use crate::real::{alone, modules, on_all_cores, run};
@@ -109,7 +109,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan, request: 
     assert_eq!((sha256(&stored), Container::of(&stored)), (plan.after, Container::of(original)));
     let patched = uncompressed(&stored);
     std::fs::write(place.join("inside.ko"), &patched).unwrap();
-    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
+    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, FileState::Patched);
     let mut then = metadata(copy);
     (then.modified, then.accessed) = (before.modified, before.accessed);
     assert_eq!(then, before, "mode, owner and attributes stay");

@@ -14,8 +14,8 @@ use kmodlab::guard::machine::made_up;
 use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
 use kmodlab::vault::Vault;
 use kmodlab::vault::metadata::Metadata;
-use kmodlab::vault::record::{Entry, How};
-use kmodlab::vault::standing::{State, standing};
+use kmodlab::vault::record::{JournalEntry, WriteMethod};
+use kmodlab::vault::standing::{FileState, standing};
 
 use crate::real::{UNCOMPRESSED, alone, modules, on_all_cores};
 
@@ -60,9 +60,9 @@ fn round_trips(place: &Path, module: &Path) -> Count {
     let shorter = b"6.6.6-lab SMP mod_unload ".to_vec();
     let mut count = Count::default();
     for (wish, signature, how) in [
-        (same, Signature::Keep, How::InPlace),
-        (shorter.clone(), Signature::Keep, How::InPlace),
-        (shorter, Signature::Strip, How::Replace),
+        (same, Signature::Keep, WriteMethod::InPlace),
+        (shorter.clone(), Signature::Keep, WriteMethod::InPlace),
+        (shorter, Signature::Strip, WriteMethod::Replace),
     ] {
         count.bytes += round_trip(place, &copy, &original, wish, signature, how);
         count.trips += 1;
@@ -71,7 +71,14 @@ fn round_trips(place: &Path, module: &Path) -> Count {
 }
 
 /// Patches, verifies, restores; returns how many planned bytes differed meanwhile.
-fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signature: Signature, how: How) -> usize {
+fn round_trip(
+    place: &Path,
+    copy: &Path,
+    original: &[u8],
+    wish: Vec<u8>,
+    signature: Signature,
+    how: WriteMethod,
+) -> usize {
     let vault = Vault::at(place.join("state"));
     let before = metadata(copy);
 
@@ -83,7 +90,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
     let patched = std::fs::read(copy).unwrap();
     assert_eq!(sha256(&patched), plan.after);
     let changed = only_planned_bytes_differ(original, &patched, &plan);
-    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, State::Patched);
+    assert_eq!(standing(&vault, &vault.index().unwrap(), copy).unwrap().state, FileState::Patched);
 
     restore(&vault, copy);
     assert!(std::fs::read(copy).unwrap() == original);
@@ -93,7 +100,7 @@ fn round_trip(place: &Path, copy: &Path, original: &[u8], wish: Vec<u8>, signatu
 }
 
 /// Patches a module whatever guards can be overridden.
-pub(crate) fn patch(vault: &Vault, copy: &Path, request: &Request) -> Entry {
+pub(crate) fn patch(vault: &Vault, copy: &Path, request: &Request) -> JournalEntry {
     let machine = made_up("/not/there", "0.0.0", false);
     let proposal = Proposal::make(&copy.canonicalize().unwrap(), None, request, None, &machine).unwrap();
     let reviewed = proposal.review(Overrides::all()).unwrap();

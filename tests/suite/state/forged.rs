@@ -5,7 +5,7 @@ use std::fs;
 
 use kmodlab::digest::sha256;
 use kmodlab::vault::Intent;
-use kmodlab::vault::record::How;
+use kmodlab::vault::record::WriteMethod;
 
 use crate::state::scene::{PATCHED, Scene, write};
 
@@ -24,7 +24,7 @@ fn scene() -> Scene {
 fn an_intent_that_names_another_temporary_file_is_refused() {
     let (scene, mut refused) = (scene(), 0);
     let honest = scene.intent();
-    for how in [How::InPlace, How::Replace, How::Create] {
+    for how in [WriteMethod::InPlace, WriteMethod::Replace, WriteMethod::Create] {
         for temporary in [
             VICTIM,
             "./victim",
@@ -46,7 +46,7 @@ fn an_intent_that_names_another_temporary_file_is_refused() {
         let mut intent = Intent { id: "7-7".into(), ..honest.clone() };
         intent.change.how = how;
         // In place there is none; elsewhere there must be one.
-        intent.temporary = if how == How::InPlace { right } else { None };
+        intent.temporary = if how == WriteMethod::InPlace { right } else { None };
         refused += refuses(&scene, &intent);
     }
     println!("{refused} of {refused} intents with another temporary file refused");
@@ -107,7 +107,7 @@ fn refuses_all(scene: &Scene, intents: &[Intent]) {
 fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
     let scene = scene();
     let mut intent = Intent { id: "7-7".into(), temporary: Some(".kmodlab-7-7.tmp".into()), ..scene.intent() };
-    intent.change.how = How::Replace;
+    intent.change.how = WriteMethod::Replace;
     std::os::unix::fs::symlink(VICTIM, scene.path(".kmodlab-7-7.tmp")).unwrap();
     for entry in fs::read_dir(scene.state().join("intents")).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
