@@ -127,7 +127,7 @@ impl Crowd {
     /// The calls of the command, in their order.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.reset();
-        let calls = strace::all_calls(&self.line);
+        let calls = strace::calls_of_a_run(&self.line);
         self.reset();
         calls
     }

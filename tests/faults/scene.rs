@@ -164,8 +164,7 @@ impl Scene {
 
     /// The system calls of the command, in their order.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.reset();
-        let calls = strace::all_calls(&self.line);
+        let calls = strace::all_calls(&self.line, &|| self.reset());
         self.reset();
         calls
     }

@@ -12,8 +12,8 @@ use crate::workshop::{Ran, run};
 const ALIKE: [&str; 3] = ["/var/lib/dpkg/info/", "/var/lib/pacman/local/", "/sys/module/"];
 const FEW: usize = 3;
 
-/// Calls whose quoted text is what a file holds, and no name.
-const WITH_CONTENT: [&str; 4] = ["read", "write", "pread64", "pwrite64"];
+/// Calls whose quoted text is data, and no name.
+const WITH_CONTENT: [&str; 5] = ["getrandom", "read", "write", "pread64", "pwrite64"];
 
 /// One system call of a command: the `nth` of its name, counted from 1.
 #[derive(Clone, Debug)]
@@ -56,9 +56,30 @@ impl fmt::Display for Call {
     }
 }
 
-/// All system calls of a command line, in their order. It is one process with one thread.
-pub(crate) fn all_calls(line: &[OsString]) -> Vec<Call> {
+/// The system calls that one run makes in its first thread, in their order.
+pub(crate) fn calls_of_a_run(line: &[OsString]) -> Vec<Call> {
     calls_in(&traced(&["-y"], line))
+}
+
+/// All system calls of a command line, in their order. It is one process with one thread.
+///
+/// The program reads this machine (lists of packages, loaded modules, files that other processes have open). A run that was
+/// disturbed by another process makes other calls, and a fault would wait for a call that no later run makes. So the command
+/// runs until two runs in a row make the same calls. `reset` puts its files back before each run.
+pub(crate) fn all_calls(line: &[OsString], reset: &dyn Fn()) -> Vec<Call> {
+    let list = || {
+        reset();
+        calls_of_a_run(line)
+    };
+    let mut calls = list();
+    for _ in 0..TRIES {
+        let again = list();
+        if counts(&calls) == counts(&again) {
+            return again;
+        }
+        calls = again;
+    }
+    panic!("{line:?} makes other calls in each of {TRIES} runs");
 }
 
 /// The system calls in strace's output.
@@ -96,8 +117,8 @@ pub(crate) fn worth_a_fault(calls: &[Call]) -> Vec<usize> {
     worth
 }
 
-/// How often a call is looked for again, where a run was not killed at it.
-const TRIES: usize = 3;
+/// How often calls are listed, and a call is looked for, until a run was not disturbed by another process.
+const TRIES: usize = 10;
 
 /// Kills a command as it is about to make this call, one of those that it made when it was listed. `reset` puts its files
 /// back.
@@ -113,8 +134,7 @@ pub(crate) fn kill(call: &Call, calls: &[Call], line: &[OsString], reset: &dyn F
             Ok(()) => return,
             Err(instead) => why.push(instead),
         }
-        reset();
-        let now = all_calls(line);
+        let now = all_calls(line, reset);
         why.push(differences(calls, &now));
         if let Some(same) = call.among(calls, &now) {
             wanted = same.clone();
@@ -146,14 +166,16 @@ fn killed_at(call: &Call, line: &[OsString]) -> Result<(), String> {
     }
 }
 
-/// Of which calls two runs made other numbers.
+/// How many calls there are of each name, about the same files and names.
+fn counts(calls: &[Call]) -> BTreeMap<(String, (Vec<String>, Vec<String>)), usize> {
+    let mut counts = BTreeMap::new();
+    calls.iter().for_each(|call| *counts.entry((call.name.clone(), call.about())).or_default() += 1_usize);
+    counts
+}
+
+/// Which calls two runs made in different numbers.
 fn differences(before: &[Call], now: &[Call]) -> String {
-    let count = |calls: &[Call]| {
-        let mut counts = BTreeMap::new();
-        calls.iter().for_each(|call| *counts.entry((call.name.clone(), call.about())).or_default() += 1_usize);
-        counts
-    };
-    let (before, now) = (count(before), count(now));
+    let (before, now) = (counts(before), counts(now));
     let keys: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
     let of = |counts: &BTreeMap<_, usize>, key| counts.get(key).copied().unwrap_or_default();
     let differing = keys.into_iter().filter(|key| of(&before, key) != of(&now, key));
