@@ -180,6 +180,8 @@ impl BatchPlan<'_> {
     }
 }
 
+impl crate::change::confirmation::sealed::Sealed for BatchPlan<'_> {}
+
 impl Confirmable for BatchPlan<'_> {
     /// The number of modules to be patched.
     fn name_to_type(&self) -> String {

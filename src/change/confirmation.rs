@@ -34,18 +34,10 @@ impl<C> Confirmed<C> {
     }
 }
 
-mod sealed {
+pub(super) mod sealed {
     /// Only this layer says what can be confirmed.
     #[allow(unnameable_types, reason = "nobody else is to name it")]
     pub trait Sealed {}
-    impl Sealed for crate::change::Reviewed<'_> {}
-    impl Sealed for crate::change::BatchPlan<'_> {}
-    #[cfg(feature = "tree")]
-    impl Sealed for crate::change::TreeFix {}
-    impl Sealed for crate::change::Restore {}
-    impl Sealed for crate::change::Enrolment {}
-    impl Sealed for crate::change::BackupDrop {}
-    impl Sealed for crate::change::Forget {}
 }
 
 /// A reviewed change that a person may confirm.

@@ -64,6 +64,8 @@ impl BackupDropReport {
     }
 }
 
+impl crate::change::confirmation::sealed::Sealed for BackupDrop {}
+
 impl Confirmable for BackupDrop {
     /// The number of backups.
     fn name_to_type(&self) -> String {

@@ -30,6 +30,8 @@ impl Enrolment {
     }
 }
 
+impl crate::change::confirmation::sealed::Sealed for Enrolment {}
+
 impl Confirmable for Enrolment {
     /// The host's name.
     fn name_to_type(&self) -> String {

@@ -98,6 +98,8 @@ pub fn real_path(path: &Path) -> PathBuf {
     target::real_path(path).unwrap_or_else(|_| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
+impl crate::change::confirmation::sealed::Sealed for Forget {}
+
 impl Confirmable for Forget {
     /// The number of paths.
     fn name_to_type(&self) -> String {

@@ -277,6 +277,8 @@ impl From<&Refused<'_>> for Error {
     }
 }
 
+impl crate::change::confirmation::sealed::Sealed for Reviewed<'_> {}
+
 impl Confirmable for Reviewed<'_> {
     /// The module's name.
     fn name_to_type(&self) -> String {

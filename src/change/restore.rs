@@ -98,6 +98,8 @@ impl Restore {
     }
 }
 
+impl crate::change::confirmation::sealed::Sealed for Restore {}
+
 impl Confirmable for Restore {
     /// The module's name, as recorded.
     fn name_to_type(&self) -> String {

@@ -86,6 +86,8 @@ fn may_be_edited(layout: &TreeLayout, files: &[FileEdit], machine: &Machine) -> 
     files.iter().try_for_each(|file| obstacle::must_be_writable(&file.path))
 }
 
+impl crate::change::confirmation::sealed::Sealed for TreeFix {}
+
 impl Confirmable for TreeFix {
     /// The folder's name.
     fn name_to_type(&self) -> String {

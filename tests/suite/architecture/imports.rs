@@ -103,12 +103,13 @@ fn parent(module: &Module) -> Module {
 /// Finds a name in a module: an item, a module below it, or what a `use` brings in.
 fn lookup(sources: &Sources, module: &Module, name: &str, seen: &mut BTreeSet<(Module, Vec<String>)>) -> Target {
     let Some(contents) = sources.modules.get(module) else { return Target::Outside };
-    if contents.items.contains(name) {
-        return Target::Item(module.clone());
-    }
+    // A module and a function may have the same name: the paths that go on from there mean the module.
     let below: Module = module.iter().cloned().chain([name.to_owned()]).collect();
     if sources.modules.contains_key(&below) && (name != "main" || !module.is_empty()) {
         return Target::Module(below);
+    }
+    if contents.items.contains(name) {
+        return Target::Item(module.clone());
     }
     if let Some(path) = contents.imports.get(name) {
         // `use hex;` in a module names another crate, and not itself.

@@ -93,10 +93,15 @@ impl Sources {
             let at = folder_of(file).join(path.last().unwrap());
             let mut found =
                 [at.with_extension("rs"), at.join("mod.rs")].into_iter().find(|file| src.join(file).exists());
-            if let Some(other) = path_attribute(&inner.attrs) {
+            if let Some((other, is_certain)) = path_attribute(&inner.attrs) {
                 // The module in another form, without a feature: a module of its own here.
-                path.last_mut().unwrap().push_str(&format!(" ({other})"));
-                found = Some(file.parent().unwrap().join(other));
+                let (name, other) = (format!("{} ({other})", path.last().unwrap()), file.parent().unwrap().join(other));
+                let alternative: Module = module.iter().cloned().chain([name]).collect();
+                if is_certain {
+                    (path, found) = (alternative, Some(other));
+                } else {
+                    self.add_file(src, &other, alternative, read);
+                }
             }
             match (&inner.content, found.clone()) {
                 _ if is_for_tests(&inner.attrs) => {
@@ -150,14 +155,24 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// The file of `#[path = "…"]`.
-fn path_attribute(attributes: &[Attribute]) -> Option<String> {
+/// The file of `#[path = "…"]`, or of `#[cfg_attr(…, path = "…")]`, which does not always hold (false).
+fn path_attribute(attributes: &[Attribute]) -> Option<(String, bool)> {
+    let text = |tokens: &[TokenTree]| match tokens {
+        [TokenTree::Ident(name), TokenTree::Punct(_), TokenTree::Literal(text)] if name == "path" => {
+            syn::parse_str::<syn::LitStr>(&text.to_string()).ok().map(|text| text.value())
+        }
+        _ => None,
+    };
     attributes.iter().find_map(|attribute| match &attribute.meta {
         syn::Meta::NameValue(syn::MetaNameValue {
             path,
             value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(file), .. }),
             ..
-        }) if path.is_ident("path") => Some(file.value()),
+        }) if path.is_ident("path") => Some((file.value(), true)),
+        syn::Meta::List(list) if list.path.is_ident("cfg_attr") => {
+            let tokens: Vec<TokenTree> = list.tokens.clone().into_iter().collect();
+            tokens.windows(3).find_map(text).map(|file| (file, false))
+        }
         _ => None,
     })
 }
