@@ -442,7 +442,7 @@ fn conclude(tally: SymbolTally, record: &mut AttemptRecord) -> Flow {
     let source = tally.source.as_ref();
     let mut reasons = Vec::new();
     if !tally.missing.is_empty() {
-        reasons.push(format!("nobody exports {}", named(&tally.missing)));
+        reasons.push(format!("neither the kernel nor a module exports {}", named(&tally.missing)));
     }
     if !tally.not_loaded.is_empty() {
         reasons.push(format!("it needs modules that are not loaded: {}", tally.not_loaded.join(" ")));
@@ -508,7 +508,7 @@ fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
     }
     if !tally.ownerless.is_empty() {
         let note = format!(
-            "does the kernel export {}, or a module that it then needs? (its image, or its complete module tree)",
+            "is {} exported by the kernel, or by a module that it then needs? (its image, or its complete module tree)",
             named(&tally.ownerless)
         );
         record.unknown(LoaderStep::Symbols, note);

@@ -57,7 +57,8 @@ fn completeness_is_claimed_only_for_existing_modules() {
         let verdict = with(depends);
         assert_eq!(outcome(&verdict, LoaderStep::Symbols), Some(StepResult::Unknown), "{depends}");
         assert!(
-            notes(&verdict, LoaderStep::Symbols).contains("who exports _printk, shared"),
+            notes(&verdict, LoaderStep::Symbols)
+                .contains("is _printk, shared exported by the kernel, or by a module that it then needs?"),
             "{}",
             notes(&verdict, LoaderStep::Symbols)
         );
