@@ -1,45 +1,60 @@
-//! kmodlab looks into Linux kernel modules, says what a kernel would answer to them, rewrites their version magic for
-//! lab use, and puts them back exactly as they were.
+//! kmodlab inspects Linux kernel modules, predicts what a kernel's loader answers to them, rewrites their version magic for
+//! lab use, and restores them byte for byte.
 //!
-//! The layers, from the ground up; a layer imports only from those before it in this list:
+//! # Read a module, ask a kernel
 //!
-//! - `escape`, `text`, `error`: text that a terminal does not obey; quantities, paths and bytes in words and JSON; what
-//!   can go wrong
-//! - `digest`: SHA-256
-//! - `edit`: bytes that become others; pure
-//! - `vermagic`: the grammar of version magic; pure
-//! - `btf`: the types of kernels and modules; pure
-//! - `parallel`: work on many items on all cores
-//! - `spill`: collections for more items than memory should hold
-//! - `private_folder`: a folder that only its own user may write
-//! - `module`: what a module file says
-//! - `walk`: the directory walk
-//! - `kernel`: the facts of a kernel
-//! - `comparison`: two modules compared; pure
-//! - `predict`: what a kernel will answer; pure
-//! - `buildtree`: a kernel source, headers or build tree
-//! - `vault`: backups, journal, the write protocol, recovery, restore
-//! - `selection`: which module files a request is about
-//! - `scan`: a summary of very many modules
-//! - `patch`: the plan, and its application
-//! - `guard`: the safety checks before a write
-//! - `change`: changes of files: proposed, reviewed, confirmed, applied
-//! - `lab`: the throwaway virtual machine
-//! - `doctor`: what this machine can do
-//! - `report`: what people look at afterwards: a page, JSON, JUnit XML; pure
-//! - `cli`: the program's commands
-//!
-//! To look into a module:
+//! [`Module`] is what a module file says. [`Kernel`] is what is known about a kernel, each fact with its [`Origin`]; a
+//! [`KernelName`] names it: `running`, an image, a module tree, a package, one of its modules, or `vermagic:STRING`.
+//! [`predict_file`] gives the [`Verdict`]: the [`Decision`], errno, log lines, taint, and a [`Finding`] per loader step.
 //!
 //! ```
-//! use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
+//! use kmodlab::{Decision, Kernel, LoadOptions, LoaderStep, Lookup, Module, predict_file};
 //!
-//! let (stored, module) = module::open("fixtures/modules/hello-4.ko.zst".as_ref(), DEFAULT_MAX_SIZE)?;
-//! assert_eq!(stored.container.name(), "zstd");
-//! let vermagic = module.vermagic().expect("every module has one");
-//! assert_eq!(vermagic.as_bytes(), b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
-//! # Ok::<(), kmodlab::error::Error>(())
+//! let file = "fixtures/modules/hello-4.ko.zst".as_ref();
+//! let module = Module::open(file)?;
+//! assert_eq!(module.vermagic().unwrap().as_bytes(), b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
+//!
+//! let kernel = Kernel::read(&"fixtures/packages/linux-image-6.1.0-1-kmodlab_6.1.0+1-1_amd64.deb".into(), &Lookup::default())?;
+//! let verdict = predict_file(file, &kernel, &LoadOptions::default())?;
+//! assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::ModuleLayout)));
+//! # Ok::<(), kmodlab::Error>(())
 //! ```
+//!
+//! # Patch and restore
+//!
+//! There is one way to write a file. A [`Proposal`] (module, [`Request`], kernel, [`Machine`]) has a [`Plan`]; the guards
+//! review it; a person confirms it; and a [`Writer`], which exists only with the lock on the state folder and after recovery,
+//! applies it. A refused or unconfirmed proposal has no method that writes. Forcing a module into a kernel is unsafe: read
+//! SAFETY.md first.
+//!
+//! ```
+//! # #[cfg(feature = "patch")] {
+//! use kmodlab::{Confirmable, Machine, Overrides, Proposal, Request, Restore, Signature, Vault, Wish};
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let module = folder.path().canonicalize().unwrap().join("hello-4.ko");
+//! # std::fs::copy("fixtures/modules/hello-4.ko", &module).unwrap();
+//! # let state = folder.path().join("state");
+//!
+//! let vault = Vault::at(state);
+//! let machine = Machine::here(Some(&vault));
+//! let request = Request::new(Wish::Rewrite(b"6.1.0-99-amd64 SMP preempt mod_unload modversions ".to_vec()), Signature::Refuse);
+//! let proposal = Proposal::make(&module, None, &request, None, &machine)?;
+//! let reviewed = proposal.review(Overrides::none()).map_err(|refused| kmodlab::Error::from(&*refused))?;
+//! let confirmed = reviewed.confirm_name("hello_4")?;
+//!
+//! let mut writer = vault.writer()?;
+//! confirmed.apply(&mut writer)?;
+//! Restore::plan(&vault, &module)?.without_discarding()?.apply(&mut writer)?;
+//! # assert_eq!(std::fs::read(&module).unwrap(), std::fs::read("fixtures/modules/hello-4.ko").unwrap());
+//! # }
+//! # Ok::<(), kmodlab::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! Without default features, the crate reads modules and kernels and predicts verdicts. `patch` adds plans, guards and the
+//! vault; `packages` reads kernels in packages; `sign` verifies and makes signatures; `cache` and `parallel` make large sources
+//! faster; `tree`, `lab`, `report` and `program` are parts of the program, which is the default.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
