@@ -202,5 +202,7 @@ pub use vault::obstacle::Obstacle;
 #[cfg(feature = "patch")]
 pub use vault::record::JournalEntry;
 #[cfg(feature = "patch")]
+pub use vault::recovered::Recovered;
+#[cfg(feature = "patch")]
 pub use vault::{Vault, Writer};
 pub use vermagic::{Token, TokenKind, Vermagic};

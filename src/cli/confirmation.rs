@@ -5,7 +5,6 @@ use dialoguer::console::Term;
 
 use crate::change::{Confirmable, Confirmation, Confirmed, Unconfirmed};
 use crate::cli::output::Session;
-use crate::digest::Sha256;
 use crate::error::{Error, Result};
 
 /// What is to be confirmed.
@@ -14,8 +13,6 @@ pub(super) struct Question<'q> {
     pub(super) to: &'q str,
     /// The name to be typed.
     pub(super) word: &'q str,
-    /// The digest that a person without a terminal gives.
-    pub(super) digest: Sha256,
     /// The command or option that shows the change, for the hint.
     pub(super) see: &'q str,
 }
@@ -32,8 +29,8 @@ pub(super) fn confirmed<C: Confirmable>(
     given: Option<&str>,
     session: &mut Session<'_>,
 ) -> Result<Confirmed<C>> {
-    let (word, digest) = (change.name_to_type(), change.digest());
-    let question = Question { to, word: &word, digest, see };
+    let word = change.name_to_type();
+    let question = Question { to, word: &word, see };
     let answer = ask(&question, given, session)?;
     change.confirm(&answer).map_err(|why| error(why, see))
 }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::escape;
 pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
-pub(super) use crate::text::{count, grouped, path, path_hex, path_text, paths_hex, vermagic};
+pub(super) use crate::text::{count, grouped, path, path_hex, path_text, vermagic};
 
 /// The streams of a command, and the settings of all commands.
 pub(super) struct Session<'s> {

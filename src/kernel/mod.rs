@@ -12,7 +12,10 @@ mod architecture;
 mod bundle;
 #[cfg(feature = "cache")]
 mod cache;
-#[cfg_attr(not(feature = "cache"), path = "uncached.rs")]
+#[cfg(feature = "cache")]
+mod cached;
+#[cfg(not(feature = "cache"))]
+#[path = "uncached.rs"]
 mod cached;
 mod collect;
 pub(crate) mod config;

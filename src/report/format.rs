@@ -3,7 +3,9 @@
 use crate::error::{Error, Result};
 use crate::lab::record::Trial;
 use crate::lab::store::latest;
-use crate::report::{document, junit, page};
+use crate::report::document::json;
+use crate::report::junit::junit;
+use crate::report::page::page;
 
 /// A format of a report. If several records have the same id, the last one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +37,9 @@ impl ReportFormat {
     pub fn text(self, trials: &[Trial]) -> Result<String> {
         let trials = latest(trials);
         match self {
-            ReportFormat::Html => Ok(page::page(&trials)),
-            ReportFormat::Json => {
-                document::json(&trials).map_err(|e| Error::io("writing JSON", std::io::Error::from(e)))
-            }
-            ReportFormat::Junit => Ok(junit::junit(&trials)),
+            ReportFormat::Html => Ok(page(&trials)),
+            ReportFormat::Json => json(&trials).map_err(|e| Error::io("writing JSON", std::io::Error::from(e))),
+            ReportFormat::Junit => Ok(junit(&trials)),
         }
     }
 }

@@ -2,18 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::door::internal_fields;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::vault::record::Operation;
 
-/// What became of one interrupted operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// The file.
-    pub path: PathBuf,
-    /// What the operation was.
-    pub operation: Operation,
-    /// What became of it.
-    pub outcome: RecoveryOutcome,
+internal_fields! {
+    /// What became of one interrupted operation.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Recovered {
+        /// The file.
+        path: PathBuf,
+        /// What the operation was.
+        operation: Operation,
+        /// What became of it.
+        outcome: RecoveryOutcome,
+    }
 }
 
 impl Recovered {

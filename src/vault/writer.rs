@@ -57,11 +57,9 @@ impl Writer<'_> {
         self.vault
     }
 
-    internal_fn! {
-        /// What became of each operation that was interrupted before the lock was taken.
-        fn recovered(&self) -> &[Recovered] {
-            &self.recovered
-        }
+    /// What became of each operation that was interrupted before the lock was taken.
+    pub fn recovered(&self) -> &[Recovered] {
+        &self.recovered
     }
 
     internal_fn! {

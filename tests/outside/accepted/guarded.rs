@@ -15,7 +15,8 @@ fn main() {
     let (module, vault) = (Path::new(module), Vault::at(state));
     let original = fs::read(module).unwrap();
     let machine = Machine::here(Some(&vault));
-    let request = Request { modversions: Modversions::Blank, ..Request::new(Wish::Keep, Signature::Refuse) };
+    let mut request = Request::new(Wish::Keep, Signature::Refuse);
+    request.modversions = Modversions::Blank;
     let propose = || Proposal::make(module, None, &request, None, &machine).unwrap();
 
     // The guard crc refuses to hide symbol versions from the kernel. A refused proposal has no method that writes.

@@ -357,8 +357,8 @@ fn a_machine_without_an_id_cannot_be_enrolled() {
     assert_eq!(answer.status, 2, "{}", answer.text);
     assert_eq!(
         answer.text,
-        "kmodlab: /etc/machine-id: this machine has no id, so that nothing can be bound to it; \
-         systemd-machine-id-setup makes one\n"
+        "kmodlab: /etc/machine-id: this machine has no id to which an enrolment could be bound; \
+         systemd-machine-id-setup creates one\n"
     );
 }
 
@@ -466,7 +466,7 @@ fn a_file_that_is_not_regular_is_refused() {
     run(Command::new("mkfifo").arg(machine.path("srv/fifo.ko")));
     run(Command::new("mknod").arg(machine.path("srv/device.ko")).args(["c", "1", "3"]));
     for (name, what) in [
-        ("link", "it is a symbolic link to /srv/hello-4.ko: name that file itself"),
+        ("link", "it is a symbolic link to /srv/hello-4.ko; name that file instead"),
         ("s", "it is a socket, not a regular file"),
         ("fifo", "it is a FIFO, not a regular file"),
         ("device", "it is a device, not a regular file"),

@@ -65,7 +65,7 @@ const REFUSED: &[(&str, ErrorKind, &str)] = &[
     ("trailer-fields.ko", Malformed, "the signature's kind (id_type) is 9"),
     ("trailer-not-der.ko", Malformed, "no PKCS#7 message"),
     ("trailer-only.ko", NotAModule, "not an ELF file"),
-    ("trailer-cut.ko", Truncated, "100 bytes behind the ELF image"),
+    ("trailer-cut.ko", Truncated, "100 bytes after the ELF image"),
     ("trailer-hole.ko", Malformed, "no PKCS#7 message"),
     // The container
     ("gzip-cut.ko.gz", Truncated, "the gzip stream is cut short"),
