@@ -1,4 +1,4 @@
-//! An edit: bytes at an offset that become other bytes. Plans, intents and the journal are made of them; pure.
+//! An edit: bytes at an offset that other bytes replace. Plans, intents and the journal consist of edits. Pure.
 
 use std::ops::Range;
 
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes at an offset that become other bytes.
+/// Bytes at an offset that other bytes replace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
-    /// Where, in bytes from the start of the file.
+    /// The offset in bytes from the start of the file.
     pub offset: u64,
-    /// The bytes that are there now; in JSON as hexadecimal.
+    /// The old bytes; in JSON as hexadecimal.
     #[serde(with = "hex")]
     pub old: Vec<u8>,
-    /// The bytes that come instead. As many as the old ones; or any number, if the old ones are the file's last, or none
-    /// behind them: so an end is cut off, added, or exchanged, and nothing that stays moves.
+    /// The new bytes: as many as the old ones; or any number if the old ones are the last of the file. So the end of a file can
+    /// be cut off, added or replaced, and no byte that stays moves.
     #[serde(with = "hex")]
     pub new: Vec<u8>,
 }
 
 impl Edit {
-    /// The bytes that it covers now.
+    /// The range of the old bytes.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(self.old.len() as u64)
     }
 
-    /// Does it leave the file's length as it is?
+    /// Does it keep the file's length?
     pub fn keeps_length(&self) -> bool {
         self.old.len() == self.new.len()
     }
@@ -37,11 +37,11 @@ impl Edit {
     }
 }
 
-/// Makes the edits in a copy of `bytes`.
+/// A copy of `bytes` with the edits applied.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Changed`] if the old bytes are not there, an edit would shift what follows it, or two change the end.
+/// [`ErrorKind::Changed`] if the old bytes are not there, an edit would move the bytes after it, or two edits change the end.
 pub fn apply(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
     let mut out = bytes.to_vec();
     for edit in edits {
@@ -58,7 +58,7 @@ pub fn apply(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
                 out.extend_from_slice(&edit.new);
             }
             _ => {
-                let what = format!("the bytes at offset {} are not those that the plan names", edit.offset);
+                let what = format!("the bytes at offset {} differ from those in the plan", edit.offset);
                 return Err(Error::new(ErrorKind::Changed, what));
             }
         }
@@ -66,8 +66,8 @@ pub fn apply(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Can these edits be written over `before`, each in its own place: are the old bytes there, as many as the new ones, and no
-/// two edits over each other? And do they make `after`, where that is given? (Without a copy: modules have up to 20 MB.)
+/// Can these edits be written over `before`, each in its place: are the old bytes there, as many as the new ones, and do no two
+/// edits overlap? And do they make `after`, where that is given? (Without a copy: modules have up to 20 MB.)
 pub fn fit_in_place(before: &[u8], edits: &[Edit], after: Option<&[u8]>) -> bool {
     let comes = |span: Range<usize>, bytes: &[u8]| after.is_none_or(|after| after.get(span) == Some(bytes));
     let mut in_order: Vec<&Edit> = edits.iter().collect();
@@ -88,34 +88,34 @@ pub fn fit_in_place(before: &[u8], edits: &[Edit], after: Option<&[u8]>) -> bool
     is_as_long && before.get(at..).is_some_and(|stays| comes(at..before.len(), stays))
 }
 
-/// The edits that make `after` of `before`, two files of the same length: one edit for each run of different bytes.
-/// `None` if their lengths differ.
+/// The edits that turn `before` into `after`, two files of the same length: one edit per run of different bytes. `None` if their
+/// lengths differ.
 pub fn between(before: &[u8], after: &[u8]) -> Option<Vec<Edit>> {
     let mut differences = Differences::of(before, usize::MAX);
     differences.push(after);
     differences.edits()
 }
 
-/// The edits that make another file of `before`, of which only a piece at a time is in memory.
+/// Collects the edits that turn `before` into another file, of which only a piece at a time is in memory.
 pub struct Differences<'b> {
     before: &'b [u8],
-    /// The most bytes that may differ.
+    /// The maximum number of bytes that may differ.
     most: usize,
-    /// How many bytes of the other file came.
+    /// How many bytes of the other file were compared.
     at: usize,
     differing: usize,
     edits: Vec<Edit>,
 }
 
 impl<'b> Differences<'b> {
-    /// Begins at the start of both.
+    /// Begins at the start of both files.
     pub fn of(before: &'b [u8], most: usize) -> Differences<'b> {
         Differences { before, most, at: 0, differing: 0, edits: Vec::new() }
     }
 
     /// The next bytes of the other file.
     pub fn push(&mut self, after: &[u8]) {
-        /// Files that are compared are mostly the same: so much of them is compared at once.
+        /// The files are mostly equal, so this many bytes are compared at once.
         const BLOCK: usize = 4096;
         let before = self.before.get(self.at..).unwrap_or_default();
         let blocks = before.chunks(BLOCK).zip(after.chunks(BLOCK)).enumerate();
@@ -138,19 +138,19 @@ impl<'b> Differences<'b> {
         self.at += after.len();
     }
 
-    /// The edits, once the other file was seen to its end: one for each run of different bytes. `None` if the lengths differ,
-    /// or more bytes than may.
+    /// The edits, after the last piece of the other file: one per run of different bytes. `None` if the lengths differ, or too
+    /// many bytes.
     pub fn edits(self) -> Option<Vec<Edit>> {
         (self.at == self.before.len() && self.differing <= self.most).then_some(self.edits)
     }
 }
 
-/// The file as it was before these edits, if `torn` can be what an interrupted write of them left: each byte of each span is
-/// the old or the new one at its place. `None` if one is neither, since then somebody else wrote it; if two spans overlap; or
-/// if an edit changes the length. Bytes outside the spans stay as they are: the caller compares the hash of the whole.
+/// The file before these edits, if an interrupted write of them can have left `torn`: each byte of each span is the old or the
+/// new one at its offset. `None` if a byte is neither, because then somebody else wrote it; if two spans overlap; or if an edit
+/// changes the length. Bytes outside the spans stay: the caller compares the hash of the whole file.
 ///
-/// A disk may tear a write at any byte and keep any of its pieces. It makes no other bytes: the blocks are there already, and
-/// hold the old contents until they hold the new ones.
+/// A disk may tear a write at any byte and keep any of its pieces. It makes no other bytes: the blocks exist already, and have
+/// the old contents until they have the new ones.
 pub fn undo_torn(torn: &[u8], edits: &[Edit]) -> Option<Vec<u8>> {
     let mut in_order: Vec<&Edit> = edits.iter().collect();
     in_order.sort_by_key(|edit| edit.offset);

@@ -1,7 +1,7 @@
-//! What can go wrong, as a value: what happened, to which file, and what to do next.
+//! Errors: what happened, to which file, and what to do next.
 //!
-//! Every room returns [`Error`]. A program matches [`Error::kind`]; a person reads the one line that
-//! [`std::fmt::Display`] gives, which is free of control characters whatever the file's name holds.
+//! Every layer returns [`Error`]. A program matches [`Error::kind`]; a person reads the one line that [`std::fmt::Display`]
+//! gives, which has no control characters, whatever the file's name is.
 
 use std::fmt;
 use std::io;
@@ -14,32 +14,32 @@ use crate::escape;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The call itself makes no sense: an argument is off.
+    /// The call is invalid: an argument is wrong.
     Usage,
     /// No such file, module name, field, backup or journal entry.
     NotFound,
-    /// The kernel's version magic is not known, and what is asked needs it.
+    /// The operation needs the kernel's version magic, which is not known.
     NoVermagic,
     /// The operating system refused or failed; the source error says how.
     Io,
     /// The bytes are no kernel module: not ELF, not relocatable, no `.modinfo`.
     NotAModule,
-    /// The file is a package, an archive or an image of a kind that is named, and what is asked about is inside it: the
-    /// hint has the command that unpacks it.
+    /// The file is a package, an archive or an image, which the message names, and the module is inside it. The hint has the
+    /// command that unpacks it.
     Wrapped,
-    /// The bytes are a module in form, but contradict themselves.
+    /// The bytes have the form of a module, but contradict themselves.
     Malformed,
-    /// The file ends before what it announces.
+    /// The file ends before the end of a structure that it announces.
     Truncated,
     /// Decompressed, the module would be larger than the limit.
     TooLarge,
-    /// Two answers are possible and the file does not decide (two `vermagic=` entries).
+    /// The file allows two answers (two `vermagic=` entries).
     Ambiguous,
-    /// The wish can't be met on this module: no entry to patch, no room for the new string.
+    /// The module does not allow the request: it has no entry to patch, or no space for the new string.
     DoesNotFit,
-    /// What is asked is known but not done here (a compressed module in place, say).
+    /// The request is valid but not implemented (a compressed module in place, for example).
     Unsupported,
-    /// The file changed under our hands.
+    /// The file changed during the operation.
     Changed,
     /// Another run holds the lock.
     Busy,
@@ -49,13 +49,13 @@ pub enum ErrorKind {
     NotConfirmed,
     /// Somebody else changed the file since it was recorded: nothing was written.
     Conflict,
-    /// A write failed and could not be undone: `kmodlab recover` is needed.
+    /// A write failed and could not be rolled back: recovery is needed.
     NeedsRecovery,
     /// The throwaway virtual machine could not be run.
     Lab,
-    /// A backup, the journal or a file of cells is damaged.
+    /// A backup, the journal or a file of trials is damaged.
     Damaged,
-    /// Another user could have written this part of the state folder, so nothing in it is believed.
+    /// Another user could have written this part of the state folder, so it is not trusted.
     Untrusted,
 }
 
@@ -145,12 +145,12 @@ enum NextStep {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of a kind; `what` says what happened, without the file's name.
+    /// An error of a kind. `what` is the text of what happened, without the file's name.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
         Error { kind, what: what.into(), path: None, next: None, source: None }
     }
 
-    /// An operating system's error; `doing` says what was being done ("opening", "writing the journal").
+    /// An error of the operating system during an operation, as in "opening" or "writing the journal".
     pub fn io(doing: &str, source: impl Into<io::Error>) -> Self {
         let source = source.into();
         let kind = match source.kind() {
@@ -160,7 +160,7 @@ impl Error {
         Error { kind, what: format!("{doing}: {}", plain(&source)), path: None, next: None, source: Some(source) }
     }
 
-    /// The same error, said of a file. A file that is already named stays: the innermost knows best.
+    /// The same error, with the file that it is about. A file that is set already stays: the innermost caller knows best.
     #[must_use]
     pub fn on(mut self, path: impl AsRef<Path>) -> Self {
         self.path.get_or_insert_with(|| path.as_ref().to_owned());
@@ -203,7 +203,7 @@ impl Error {
         }
     }
 
-    /// What a program can match.
+    /// The kind, which a program can match.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -240,7 +240,7 @@ impl Error {
     }
 }
 
-/// The operating system's words without Rust's " (os error 2)" behind them.
+/// The operating system's text, without the " (os error 2)" that Rust appends.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {

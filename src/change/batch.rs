@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::change::proposal::{Proposal, Refused, Review};
 use crate::change::queue::QueuedPatch;
 use crate::change::summary::{BatchSummary, PlanFacts};
-use crate::change::{Confirmable, Confirmed};
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, Result};
 use crate::guard::machine::Machine;
@@ -180,7 +181,7 @@ impl BatchPlan<'_> {
     }
 }
 
-impl crate::change::confirmation::sealed::Sealed for BatchPlan<'_> {}
+impl Sealed for BatchPlan<'_> {}
 
 impl Confirmable for BatchPlan<'_> {
     /// The number of modules to be patched.

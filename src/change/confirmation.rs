@@ -35,8 +35,8 @@ impl<C> Confirmed<C> {
 }
 
 pub(super) mod sealed {
-    /// Only this layer says what can be confirmed.
-    #[allow(unnameable_types, reason = "nobody else is to name it")]
+    /// Only this layer decides which changes can be confirmed.
+    #[allow(unnameable_types, reason = "other crates must not implement it")]
     pub trait Sealed {}
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::change::{Confirmable, Confirmed};
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
 use crate::error::Result;
 use crate::vault::Writer;
@@ -64,7 +65,7 @@ impl BackupDropReport {
     }
 }
 
-impl crate::change::confirmation::sealed::Sealed for BackupDrop {}
+impl Sealed for BackupDrop {}
 
 impl Confirmable for BackupDrop {
     /// The number of backups.

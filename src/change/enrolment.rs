@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::change::{Confirmable, Confirmed};
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::guard::enrol::{self, EnrolmentFile, FILE};
@@ -30,7 +31,7 @@ impl Enrolment {
     }
 }
 
-impl crate::change::confirmation::sealed::Sealed for Enrolment {}
+impl Sealed for Enrolment {}
 
 impl Confirmable for Enrolment {
     /// The host's name.

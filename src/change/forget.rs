@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::change::{Confirmable, Confirmed};
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
 use crate::error::Result;
 use crate::text::{path_hex, path_text};
@@ -98,7 +99,7 @@ pub fn real_path(path: &Path) -> PathBuf {
     target::real_path(path).unwrap_or_else(|_| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
-impl crate::change::confirmation::sealed::Sealed for Forget {}
+impl Sealed for Forget {}
 
 impl Confirmable for Forget {
     /// The number of paths.

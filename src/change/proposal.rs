@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::change::apply::{self, Applied, JournalNotes};
 use crate::change::confirmation;
-use crate::change::{Confirmable, Confirmed};
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::machine::Machine;
@@ -277,7 +278,7 @@ impl From<&Refused<'_>> for Error {
     }
 }
 
-impl crate::change::confirmation::sealed::Sealed for Reviewed<'_> {}
+impl Sealed for Reviewed<'_> {}
 
 impl Confirmable for Reviewed<'_> {
     /// The module's name.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::change::{Confirmable, Confirmed};
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
 use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
@@ -98,7 +99,7 @@ impl Restore {
     }
 }
 
-impl crate::change::confirmation::sealed::Sealed for Restore {}
+impl Sealed for Restore {}
 
 impl Confirmable for Restore {
     /// The module's name, as recorded.

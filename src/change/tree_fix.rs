@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::buildtree::advising::edits::{FileEdit, TextEdits};
 use crate::buildtree::reading::layout::{TreeKind, TreeLayout};
 use crate::buildtree::report::TreeReport;
-use crate::change::{Confirmable, Confirmed, apply};
+use crate::change::apply;
+use crate::change::confirmation::sealed::Sealed;
+use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
 use crate::edit;
 use crate::error::Result;
@@ -86,7 +88,7 @@ fn may_be_edited(layout: &TreeLayout, files: &[FileEdit], machine: &Machine) -> 
     files.iter().try_for_each(|file| obstacle::must_be_writable(&file.path))
 }
 
-impl crate::change::confirmation::sealed::Sealed for TreeFix {}
+impl Sealed for TreeFix {}
 
 impl Confirmable for TreeFix {
     /// The folder's name.

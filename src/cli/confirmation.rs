@@ -7,17 +7,8 @@ use crate::change::{Confirmable, Confirmation, Confirmed, Unconfirmed};
 use crate::cli::output::Session;
 use crate::error::{Error, Result};
 
-/// What is to be confirmed.
-pub(super) struct Question<'q> {
-    /// What happens then, as in "Type dummy to patch it".
-    pub(super) to: &'q str,
-    /// The name to be typed.
-    pub(super) word: &'q str,
-    /// The command or option that shows the change, for the hint.
-    pub(super) see: &'q str,
-}
-
-/// Confirms a reviewed change: by the digest that was given, else by a name that a person types.
+/// Confirms a reviewed change: by the digest that was given, else by a name that a person types. `to` is the effect, as in
+/// "Type dummy to patch it"; `see` is the command or option that shows the change, for the hint.
 ///
 /// # Errors
 ///
@@ -29,26 +20,29 @@ pub(super) fn confirmed<C: Confirmable>(
     given: Option<&str>,
     session: &mut Session<'_>,
 ) -> Result<Confirmed<C>> {
-    let word = change.name_to_type();
-    let question = Question { to, word: &word, see };
-    let answer = ask(&question, given, session)?;
+    let answer = ask(&change.name_to_type(), to, given, session).map_err(|why| error(why, see))?;
     change.confirm(&answer).map_err(|why| error(why, see))
 }
 
-fn ask(question: &Question<'_>, given: Option<&str>, session: &mut Session<'_>) -> Result<Confirmation> {
+fn ask(
+    name: &str,
+    to: &str,
+    given: Option<&str>,
+    session: &mut Session<'_>,
+) -> std::result::Result<Confirmation, Unconfirmed> {
     if let Some(given) = given {
         return Ok(Confirmation::Digest(given.to_owned()));
     }
     if !session.may_ask {
-        return Err(error(Unconfirmed::NobodyToAsk, question.see));
+        return Err(Unconfirmed::NobodyToAsk);
     }
     let _ = session.out.flush();
     let terminal = Term::stderr();
-    let prompt = format!("Type {} to {}", crate::escape::for_eyes(question.word), question.to);
+    let prompt = format!("Type {} to {}", crate::escape::for_eyes(name), to);
     let typed = Input::<String>::new().with_prompt(prompt).allow_empty(true).interact_text_on(&terminal);
     // An interrupted prompt may leave the cursor hidden.
     let _ = terminal.show_cursor();
-    typed.map(Confirmation::Name).map_err(|_| error(Unconfirmed::Cancelled, question.see))
+    typed.map(Confirmation::Name).map_err(|_| Unconfirmed::Cancelled)
 }
 
 fn error(why: Unconfirmed, see: &str) -> Error {

@@ -1,4 +1,4 @@
-//! `restore`: modules get their original bytes, mode, owner, attributes and times back.
+//! `restore`: puts the original bytes, mode, owner, attributes and times of modules back.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,13 +32,13 @@ pub(super) struct Args {
     /// All modules that are patched now, by the journal
     #[arg(long, conflicts_with = "Modules")]
     all: bool,
-    /// Put the original back even over changes that somebody else made; those are backed up too
+    /// Put the original back even over changes that somebody else made; they are backed up too
     #[arg(long)]
     discard_changes: bool,
-    /// Say what would be done; write nothing
+    /// Print what would be done; write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Discard exactly the changes of this digest, which -n printed; once for each module that somebody else changed
+    /// Discard exactly the changes of this digest, which -n printed; once per module that somebody else changed
     #[arg(long, value_name = "DIGEST", requires = "discard_changes")]
     confirm: Vec<String>,
     /// One JSON object per line and module
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     let known = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
     let mut selection = output::waiting("looking for what was patched", || match args.all {
-        // What an interrupted run left is none of those, unless the journal has it.
+        // A file of an interrupted run is not among them, unless the journal has it.
         true => JournalSelector { pending: &[], ..known }.all(),
         false => known.named(&args.modules.selection()),
     })?;
@@ -99,7 +99,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(told.statuses.of_all())
 }
 
-/// What was told of each module, and whether stdout failed.
+/// The outcomes so far, and whether stdout failed.
 struct Told<'i> {
     index: &'i JournalIndex,
     is_json: bool,
@@ -127,7 +127,7 @@ impl Told<'_> {
                 session.complain(&error);
                 self.statuses.add(Status::of(&error));
             }
-            // The work goes on: what was begun is not left half done because nobody reads about it.
+            // The restore continues: it is not left half done because nobody reads its output.
             Err(output) => {
                 self.failed.get_or_insert(output);
             }

@@ -18,19 +18,17 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::RaiseSizeLimit => "--max-size moves the limit",
         Remedy::ShowHistory => "kmodlab log shows what was done to which file",
         Remedy::ShowJournalLine(line) => return format!("line {line} of the journal says when: kmodlab log"),
-        Remedy::Recover => "run kmodlab recover, which finishes or undoes it",
-        Remedy::FixThenRecover => "mend that, then kmodlab recover",
+        Remedy::Recover => "kmodlab recover completes it or rolls it back",
+        Remedy::FixThenRecover => "fix that, then run kmodlab recover",
         Remedy::DiscardChanges => {
             "restore --discard-changes puts the original back and keeps a backup of what is there now"
         }
         Remedy::Restore => "kmodlab restore puts its original back",
         Remedy::RestoreBlanked => "was it blanked before? kmodlab restore brings it back",
         Remedy::Forget => "if no module is expected there again: kmodlab vault forget",
-        Remedy::AllowRepacking => "without --in-place it is packed anew",
-        Remedy::AllowMovedSection => {
-            "nothing was changed; without --in-place the section gets a new place, behind everything else"
-        }
-        Remedy::AllowNewFile => "without --in-place a whole new file takes its place; nothing was changed",
+        Remedy::AllowRepacking => "without --in-place it is decompressed and compressed again",
+        Remedy::AllowMovedSection => "nothing was changed; without --in-place the section moves to the end of the file",
+        Remedy::AllowNewFile => "nothing was changed; without --in-place a new file replaces it",
         Remedy::ShowTrailingBytes => "kmodlab show says how to cut them off",
         Remedy::ShowKernel => "kmodlab kernel FILE shows the kernel in it",
         Remedy::ListBackups => "kmodlab vault --list has them",

@@ -1,4 +1,5 @@
-//! The machine as the guards see it: its module trees, what is loaded, what packages own, whether it is a lab machine.
+//! The machine as the guards see it: its module trees, the loaded modules, the files of packages, and whether it is a lab
+//! machine.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -10,9 +11,9 @@ use crate::guard::enrol;
 use crate::guard::owners::Owners;
 use crate::vault::Vault;
 
-/// A machine, seen from its root folder. Tests look at one of their own making.
+/// A machine, by its root folder.
 ///
-/// What takes long to gather is gathered once, when it is first asked for: a plan may be of thousands of modules.
+/// Facts that take long to gather are gathered once, when they are first needed: a plan may have thousands of modules.
 #[derive(Clone, Debug)]
 pub struct Machine {
     root: PathBuf,
@@ -28,7 +29,7 @@ pub struct Machine {
 pub struct Loaded {
     /// Its name.
     pub name: String,
-    /// Its build-id, where sysfs tells it.
+    /// Its build-id, where sysfs has it.
     pub build_id: Option<Vec<u8>>,
 }
 
@@ -108,7 +109,7 @@ impl Machine {
     }
 
     internal_fn! {
-        /// The modules that are loaded now (sysfs, and /proc/modules beside it), as of the first call.
+        /// The modules that are loaded now (sysfs, and /proc/modules), as of the first call.
         fn loaded(&self) -> &[Loaded] {
             self.loaded.get_or_init(|| self.look_what_is_loaded())
         }
@@ -174,7 +175,7 @@ impl Machine {
     }
 }
 
-/// Is the file at `path`, there or not, in `folder`? Told by the folders' device and inode.
+/// Is the file at `path`, existing or not, in `folder`? Determined by the folders' device and inode.
 fn is_below(path: &Path, folder: &Path) -> bool {
     let Ok(wanted) = folder.metadata() else { return false };
     let same = |above: &Path| above.metadata().is_ok_and(|m| (m.dev(), m.ino()) == (wanted.dev(), wanted.ino()));

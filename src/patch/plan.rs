@@ -1,4 +1,4 @@
-//! The plan: the exact edits before anything is written. Pure: bytes and a wish in, edits out.
+//! The plan: the exact edits, before anything is written. Pure: bytes and a request in, edits out.
 
 use std::cell::OnceCell;
 
@@ -19,32 +19,33 @@ use crate::vermagic::{Comparison, Vermagic, compare_whole};
 /// Stands for the digests of a plan until [`Plan::stored`] computes them.
 const NOT_HASHED: Sha256 = Sha256::from_bytes([0; 32]);
 
-/// The exact edits, and what they lead to.
+/// The exact edits, and the file that they make.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// How the version magic is changed.
     pub mode: Mode,
-    /// What becomes of the trailer.
+    /// What becomes of the signature trailer.
     pub signature: Signature,
     /// What becomes of the symbol versions: keep, rewrite or blank.
     pub modversions: &'static str,
-    /// What that comes to; `None` if they stay.
+    /// The change of the symbol versions; `None` if they stay.
     pub versioned: Option<Versioned>,
     /// Is the type information hidden?
     pub drop_btf: bool,
     /// The mark that the module gets.
     pub mark: Option<String>,
-    /// The container that the module is in and goes back into; the edits are those of what is inside.
+    /// The compression of the file, before and after. The edits are those of the uncompressed module.
     pub container: Container,
-    /// Does `.modinfo` get another place, behind everything else?
+    /// Is `.modinfo` moved to the end of the image?
     pub grows: bool,
-    /// The edits, by offset. Empty if the module is already as wished.
+    /// The edits, by offset. Empty if the module has the requested contents already.
     pub edits: Vec<Edit>,
     /// Version magic before.
     pub vermagic_before: Vermagic,
     /// Version magic after; `None` for a blanked one.
     pub vermagic_after: Option<Vermagic>,
-    /// How long a new string may be in place, in bytes: the old one and the NULs behind it, but the one that ends it.
+    /// The maximum length in bytes of a string written in place: the old string and the NULs after it, except for the one that
+    /// terminates it.
     pub room: usize,
     /// SHA-256 of the file before.
     pub before: Sha256,
@@ -52,13 +53,13 @@ pub struct Plan {
     pub after: Sha256,
     /// The file after.
     pub bytes_after: Vec<u8>,
-    /// What is inside the file after, where it is compressed.
+    /// The uncompressed module after, if the file is compressed.
     inside_after: Option<Vec<u8>>,
     /// The module before.
     pub module: Module,
     /// The module after.
     pub module_after: Module,
-    /// What is odd about the wish, in words, but not forbidden.
+    /// Remarks on the request: unusual, but not forbidden.
     pub notes: Vec<String>,
 }
 
@@ -69,8 +70,8 @@ impl Plan {
     ///
     /// Those of [`Container::decompress`] and [`Module::read`]; [`ErrorKind::Usage`] for a string that must not be
     /// written; [`ErrorKind::NotFound`] if the module has no vermagic; [`ErrorKind::Ambiguous`] if it has two;
-    /// [`ErrorKind::Malformed`] if the one it has is none; with `in_place`, [`ErrorKind::DoesNotFit`], with both sizes, if
-    /// the new string is longer than the room, and [`ErrorKind::Unsupported`] for a compressed module.
+    /// [`ErrorKind::Malformed`] if its vermagic is invalid; with `in_place`, [`ErrorKind::DoesNotFit`], with both sizes, if
+    /// the new string is too long, and [`ErrorKind::Unsupported`] for a compressed module.
     pub fn make(file: &[u8], request: &Request) -> Result<Plan> {
         Plan::make_of(File { bytes: file, sha256: OnceCell::new() }, request)
     }
@@ -91,14 +92,14 @@ impl Plan {
             return Plan::of(file, inside, container, request);
         }
         if request.in_place {
-            let what = format!("compressed ({}): nothing in it can be written over in place", container.name());
+            let what = format!("compressed ({}), so nothing in it can be overwritten in place", container.name());
             return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::AllowRepacking));
         }
         let inside = container.decompress(file.bytes, request.max_size)?;
         Plan::of(file, &inside, container, request)
     }
 
-    /// Plans for what is `inside` the file.
+    /// Plans for the uncompressed module.
     fn of(file: File<'_>, inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
         let module = Module::read(inside)?;
         if module.buried_signature.is_some() {
@@ -143,10 +144,10 @@ impl Plan {
         plan.stored(file, inside_after, request.max_size)
     }
 
-    /// The plan with the file as it is to be stored.
+    /// The plan, with the file as it will be stored.
     fn stored(self, file: File<'_>, inside: Vec<u8>, max_size: u64) -> Result<Plan> {
         if self.edits.is_empty() {
-            // Packed anew it would be another file, for nothing.
+            // Compressed again, the file would change for no reason.
             let inside_after = (self.container != Container::None).then_some(inside);
             let sha256 = file.sha256();
             return Ok(Plan { before: sha256, after: sha256, bytes_after: file.bytes.to_vec(), inside_after, ..self });
@@ -160,7 +161,7 @@ impl Plan {
         }
         let bytes_after = self.container.compress(&inside)?;
         if self.container.decompress(&bytes_after, max_size)? != inside {
-            return Err(Error::new(ErrorKind::Malformed, "packed anew it unpacks to something else")
+            return Err(Error::new(ErrorKind::Malformed, "the newly compressed file decompresses to other bytes")
                 .hint("nothing was changed; please report this"));
         }
         let (before, after) = (file.sha256(), sha256(&bytes_after));
@@ -177,13 +178,12 @@ impl Plan {
         self.inside_after.as_deref().unwrap_or(&self.bytes_after)
     }
 
-    /// Can it be written over in the file itself? Else a whole new file takes its place.
+    /// Are the edits written over the old bytes in the file itself? Otherwise a new file replaces it.
     pub fn is_in_place(&self) -> bool {
         self.container == Container::None && self.edits.iter().all(Edit::keeps_length)
     }
 
-    /// What a confirmation names: a SHA-256 over the file's place and the exact edits. Any other file, other bytes or
-    /// other edits give another one.
+    /// The digest that a confirmation names: SHA-256 over the file's path, its hash before and after, and the exact edits.
     pub fn digest(&self, path: &std::path::Path) -> Sha256 {
         use std::os::unix::ffi::OsStrExt;
         let mut text = b"kmodlab patch 1\n".to_vec();
@@ -198,14 +198,14 @@ impl Plan {
     }
 
     internal_fn! {
-        /// What differs between the old string and the new one; `None` for a blanked one.
+        /// The differences between the old version magic and the new one; `None` for a blanked one.
         fn comparison(&self) -> Option<Comparison> {
             self.vermagic_after.as_ref().map(|after| compare_whole(&self.vermagic_before, after))
         }
     }
 
-    /// Reads the outcome again: it must be the same module in all but the version magic, the mark, the trailer, and what
-    /// else is to go or to change.
+    /// Compares the module before and after: only the version magic, the mark, the trailer, and the other requested parts may
+    /// differ.
     fn must_change_nothing_else(&self) -> Result<()> {
         let (before, after) = (&self.module, &self.module_after);
         let rest = |module: &Module| {
@@ -213,7 +213,7 @@ impl Plan {
             let entries = module.modinfo.entries.iter().filter(|e| !changed.contains(&e.key.as_slice()));
             entries.map(|e| (e.key.clone(), e.value.clone())).collect::<Vec<_>>()
         };
-        // Their CRCs are the symbol versions'.
+        // Their CRCs are compared as symbol versions.
         let imports = |module: &Module| {
             module.imports.iter().map(|import| (import.name.clone(), import.is_weak)).collect::<Vec<_>>()
         };
@@ -232,11 +232,11 @@ impl Plan {
         if same && wished {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than what is wished for")
+        Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than the request")
             .hint("nothing was changed"))
     }
 
-    /// Symbol versions change as far as they are to, and their symbols not at all.
+    /// Do symbol versions change only as requested, and their symbols not at all?
     fn versions_are_as_planned(&self, before: &Module, after: &Module) -> bool {
         let symbols = |module: &Module| {
             let lists =
@@ -253,10 +253,10 @@ impl Plan {
     }
 }
 
-/// The file that is planned for.
+/// The file before.
 struct File<'f> {
     bytes: &'f [u8],
-    /// Its hash, from when it is first needed: to hash takes longer than to plan.
+    /// Its hash, computed when it is first needed: hashing takes longer than planning.
     sha256: OnceCell<Sha256>,
 }
 
@@ -266,7 +266,7 @@ impl File<'_> {
     }
 }
 
-/// What a plan is made from.
+/// The input of a plan.
 struct Work<'w> {
     inside: &'w [u8],
     module: &'w Module,
@@ -274,13 +274,13 @@ struct Work<'w> {
     request: &'w Request,
 }
 
-/// What hangs on the file around it: what a mark names, and whether it is packed anew in any case.
+/// Properties of the file as it is stored, which decide about a mark: its hash, and whether it is compressed.
 struct Marks<'w> {
     original: &'w File<'w>,
     is_packed: bool,
 }
 
-/// What the edits come to.
+/// The edits, and their effects.
 struct Changes {
     edits: Vec<Edit>,
     grows: bool,
@@ -328,7 +328,7 @@ impl Work<'_> {
             return Err(no_room(&request.wish, room));
         }
         if request.in_place && self.changes_the_trailer() {
-            return Err(Error::new(ErrorKind::DoesNotFit, "a signature that comes or goes changes the file's length")
+            return Err(Error::new(ErrorKind::DoesNotFit, "adding or removing a signature changes the file's length")
                 .remedy(Remedy::AllowNewFile));
         }
         let is_changed = !edits.is_empty() || strings.spans().next().is_some() || self.changes_the_trailer();
@@ -347,7 +347,7 @@ impl Work<'_> {
         if strings.grow() {
             if request.in_place {
                 let what =
-                    format!("the mark of {} bytes has no room in .modinfo", mark.map_or(0, |mark| mark.len() + 1));
+                    format!("the mark of {} bytes does not fit into .modinfo", mark.map_or(0, |mark| mark.len() + 1));
                 return Err(Error::new(ErrorKind::DoesNotFit, what).hint("nothing was changed"));
             }
             let growth = repack::grow(image, &elf, section, &strings.bytes)?;
@@ -374,7 +374,7 @@ impl Work<'_> {
         }
     }
 
-    /// The edit of the file's end: what is appended to the image, and the trailer behind it.
+    /// The edit of the file's end: the bytes appended to the image, and the trailer after them.
     fn tail(&self, edits: &[Edit], appended: &[u8]) -> Result<Option<Edit>> {
         let old = self.trailer();
         let new = match (self.request.signature, &self.request.signer) {
@@ -396,11 +396,11 @@ impl Work<'_> {
 
 fn no_room(wish: &Wish, room: usize) -> Error {
     let len = if let Wish::Rewrite(string) = wish { string.len() } else { 0 };
-    let what = format!("the new version magic has {len} bytes, but the old entry has room for {room}");
+    let what = format!("the new version magic has {len} bytes, but the old entry has space for {room}");
     Error::new(ErrorKind::DoesNotFit, what).remedy(Remedy::AllowMovedSection)
 }
 
-/// The one entry that is to be changed.
+/// The entry to be changed.
 fn vermagic_entry(module: &Module) -> Result<&ModinfoEntry> {
     let mut entries = module.modinfo.entries.iter().filter(|e| e.key == b"vermagic");
     let entry = match (entries.next(), entries.next()) {
@@ -419,19 +419,24 @@ fn vermagic_entry(module: &Module) -> Result<&ModinfoEntry> {
             let what = "no vermagic entry to change";
             return Err(Error::new(ErrorKind::NotFound, what).remedy(Remedy::RestoreBlanked));
         }
-        _ => return Err(Error::new(ErrorKind::Ambiguous, "two vermagic entries: it is not clear which one to change")),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Ambiguous,
+                "two vermagic entries, so it is ambiguous which one to change",
+            ));
+        }
     };
     if entry.range.len() == entry.key.len() {
         return Err(Error::new(ErrorKind::Malformed, "its vermagic entry has no value"));
     }
     if let Some(byte) = entry.value.iter().find(|b| b.is_ascii_control()) {
-        let what = format!("its vermagic holds the control character 0x{byte:02x}: not a version magic of any kernel");
+        let what = format!("its vermagic holds the control character 0x{byte:02x}: no kernel has such a version magic");
         return Err(Error::new(ErrorKind::Malformed, what));
     }
     Ok(entry)
 }
 
-/// Is the string one that may be written?
+/// The new version magic, if it may be written.
 fn acceptable(string: &[u8], notes: &mut Vec<String>) -> Result<Vermagic> {
     let vermagic = Vermagic::parse(string);
     for problem in vermagic.problems() {
@@ -443,13 +448,13 @@ fn acceptable(string: &[u8], notes: &mut Vec<String>) -> Result<Vermagic> {
     Ok(vermagic)
 }
 
-/// The edit that hides the section `.BTF`, if there is one: its name becomes the end of its name, `BTF`, which no kernel
-/// looks for. No byte moves. A name it keeps, since each section that stays in memory is a file in
+/// The edit that hides the section `.BTF`, if there is one: its name then begins one byte later, and is `BTF`, which no kernel
+/// looks for. No byte moves. It keeps a name, because each section that stays in memory is a file in
 /// `/sys/module/NAME/sections`.
 fn hide_btf(image: &[u8], elf: &Elf<'_>) -> Result<Option<Edit>> {
     let Some(section) = elf.section(".BTF")? else { return Ok(None) };
     let Some(old) = image.get(section.header..section.header + 4) else { return Ok(None) };
-    // The name that is there has four bytes and a NUL, so one more is within the names too.
+    // The old name has four bytes and a NUL, so one byte further is still in the string table.
     let mut new = old.to_vec();
     elf.endian.write(elf.endian.number(old).wrapping_add(1), &mut new);
     Ok(Some(Edit { offset: section.header as u64, old: old.to_vec(), new }))

@@ -1,5 +1,5 @@
-//! Repacking: what does not fit in place. `.modinfo` grows behind everything else, its one header is repointed, and all
-//! other bytes stay where they are. Pure.
+//! Changes that do not fit in place: `.modinfo` moves to the end of the image, its section header points there, and no other
+//! byte moves. Pure.
 //!
 //! ```text
 //! before   ELF header │ sections … .modinfo … │ section headers │ trailer
@@ -7,31 +7,34 @@
 //!                                                └ sh_offset and sh_size of one header
 //! ```
 //!
-//! The loader goes by the section headers alone, and copies what they name (`move_module`, kernel/module/main.c, 6.x):
-//! it does not mind where in the file a section lies. Tools that rewrite a whole file (objcopy, the builders of ELF
-//! crates) renumber symbols and drop the trailer; nothing of that is needed.
+//! The loader uses only the section headers, and copies the sections that they name (`move_module`, kernel/module/main.c, 6.x),
+//! wherever in the file a section is. Tools that rewrite the whole file (objcopy, the builders of ELF crates) renumber symbols
+//! and drop the trailer, which is not needed here.
 
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::elf::{Elf, Section};
 
-/// A section that gets another place.
+/// A section that moves to the end of the image.
 pub(super) struct Growth {
     /// The edit of its header.
     pub(super) header: Edit,
-    /// The bytes that come behind the image: NULs up to the section's alignment, and the section.
+    /// The bytes appended to the image: NULs up to the section's alignment, and the section.
     pub(super) appended: Vec<u8>,
 }
 
-/// Puts `contents` behind `image` (the file without its trailer) and points the section's header at it.
+/// Appends `contents` to `image` (the file without its trailer) and points the section's header at it.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::DoesNotFit`] if the file would be longer than its class of ELF can say.
+/// [`ErrorKind::DoesNotFit`] if the file would be longer than its ELF class can express.
 pub(super) fn grow(image: &[u8], elf: &Elf<'_>, section: &Section<'_>, contents: &[u8]) -> Result<Growth> {
     let too_long = || {
         let what = format!("section {} can't grow", crate::escape::bytes_for_eyes(section.name));
-        Error::new(ErrorKind::DoesNotFit, format!("{what}: the file would be longer than {} can say", elf.class.name()))
+        Error::new(
+            ErrorKind::DoesNotFit,
+            format!("{what}: the file would be longer than {} can express", elf.class.name()),
+        )
     };
     let place = match section.align {
         0 | 1 => image.len() as u64,
@@ -51,7 +54,7 @@ pub(super) fn grow(image: &[u8], elf: &Elf<'_>, section: &Section<'_>, contents:
     Ok(Growth { header: Edit { offset: at as u64, old, new }, appended })
 }
 
-/// The most NULs that are put before a section for its alignment; one that wants more is no `.modinfo`.
+/// The maximum number of NULs before the section, for its alignment. No `.modinfo` needs more.
 const MOST_PADDING: usize = 1 << 16;
 
 #[cfg(test)]
@@ -67,7 +70,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_section_stands_behind_everything_else_and_nothing_else_differs() {
+    fn the_section_moves_to_the_end_and_nothing_else_differs() {
         for image in MODULES {
             let elf = Elf::read(image).unwrap();
             let section = elf.section(".modinfo").unwrap().unwrap();
@@ -85,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_where_its_alignment_allows() {
+    fn the_section_begins_at_its_alignment() {
         let image = MODULES[0];
         let elf = Elf::read(image).unwrap();
         let section = elf.section(".modinfo").unwrap().unwrap().clone();

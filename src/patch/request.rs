@@ -1,4 +1,4 @@
-//! What a plan is asked for. Pure.
+//! The request for a plan. Pure.
 
 use std::sync::Arc;
 
@@ -12,54 +12,54 @@ use crate::patch::versions::Modversions;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The string is replaced by another. The kernel sees a module that fits: no force, and no taint F.
+    /// Another string replaces it. The kernel sees a module that fits: no force is needed, and taint F is not set.
     Rewrite,
     /// The whole entry becomes NULs, as kmod's `--force-vermagic` does to its copy (libkmod-elf.c): the kernel needs
     /// CONFIG_MODULE_FORCE_LOAD, and sets taint F.
     Blank,
-    /// It stays: something else is changed.
+    /// It stays; the request changes something else.
     Keep,
 }
 
-/// What becomes of the signature trailer, which no longer fits the changed bytes.
+/// What becomes of the signature trailer, which the changed bytes invalidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signature {
     /// A signed module is not patched.
     #[default]
     Refuse,
-    /// The trailer goes: the module counts as unsigned.
+    /// The trailer is removed: kernels treat the module as unsigned.
     Strip,
-    /// The trailer stays: a kernel that knows its key refuses the module.
+    /// The trailer stays: a kernel that knows its key rejects the module.
     Keep,
-    /// A trailer of another key takes its place: for a lab whose kernel trusts that key.
+    /// A trailer by another key replaces it, for a lab whose kernel trusts that key.
     Renew,
 }
 
-/// What is wished for.
+/// The requested version magic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// This string instead of the old one.
+    /// This string replaces the old one.
     Rewrite(Vec<u8>),
     /// No string at all.
     Blank,
-    /// The string that is there.
+    /// The string stays.
     Keep,
 }
 
 /// Does the module get a mark, the modinfo entry `kmodlab_patched=` with the first digits of its original's SHA-256?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mark {
-    /// If a whole new file takes its place anyway.
+    /// If a new file replaces it anyway.
     #[default]
     WhenRepacked,
-    /// In any case, by growth if there is no room.
+    /// In any case; if it does not fit, `.modinfo` moves to the end of the image.
     Always,
     /// Not at all.
     Never,
 }
 
-/// All that a plan is asked for.
+/// The request for a plan.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What becomes of the version magic.
@@ -75,19 +75,19 @@ pub struct Request {
     /// What becomes of the symbol versions.
     pub modversions: Modversions,
     /// Is the module's type information hidden from the kernel? Kernels from 5.11 on refuse a module whose `.BTF` is not
-    /// for them (`btf_module_notify`, kernel/bpf/btf.c), and look for it by that name alone.
+    /// for them (`btf_module_notify`, kernel/bpf/btf.c), and look for it only by that name.
     pub drop_btf: bool,
     /// Is the module marked as patched?
     pub mark: Mark,
-    /// Is what can't be written over in the file itself an error: a string without room, a compressed module, a trailer that
-    /// comes or goes?
+    /// Is a change that can't be written over the old bytes an error: a string that is too long, a compressed module, a trailer
+    /// that is added or removed?
     pub in_place: bool,
-    /// The most bytes that a compressed module may have when it is decompressed.
+    /// The maximum size of the decompressed module in bytes.
     pub max_size: u64,
 }
 
 impl Request {
-    /// The version magic and the trailer; all else stays, and what does not fit grows.
+    /// A request for the version magic and the trailer. Everything else stays, and `.modinfo` may move to the end of the image.
     pub fn new(wish: Wish, signature: Signature) -> Request {
         Request {
             wish,

@@ -1,13 +1,13 @@
 //! Signing: the trailer that the kernel's `scripts/sign-file` appends, for labs with enforced signatures.
 //!
-//! What it makes is what sign-file makes by default (`scripts/sign-file.c`, 4.3 to 6.12): a detached CMS message
+//! The trailer equals the one that sign-file makes by default (`scripts/sign-file.c`, 4.3 to 6.12): a detached CMS message
 //! without certificates and without signed attributes, whose signer is named by issuer and serial number; then
 //! `struct module_signature`, and the magic string.
 //!
-//! Only RSA keys sign here. PKCS#1 v1.5 has no randomness, so that the same module and key always give the same bytes,
-//! and a digest of the plan names exactly what will be written. An ECDSA signature is another one each time.
+//! Only RSA keys sign. PKCS#1 v1.5 has no randomness, so the same module and key always give the same bytes, and the digest of
+//! a plan names exactly the file that will be written. An ECDSA signature differs each time.
 //!
-//! Pure: bytes in, bytes out. The private key stays in memory, and is in no message and no `Debug`.
+//! Pure: bytes in, bytes out. The private key stays in memory, and is in no message and no `Debug` output.
 
 mod hash;
 #[cfg(feature = "sign")]
@@ -33,7 +33,7 @@ const OID_RSA: &str = "1.2.840.113549.1.1.1";
 /// `id_type` of `struct module_signature` for a PKCS#7 message (include/linux/module_signature.h).
 const PKEY_ID_PKCS7: u8 = 2;
 
-/// A key with its certificate, which signs modules.
+/// A key and its certificate, which sign modules.
 ///
 /// ```
 /// use kmodlab::patch::sign::Signer;
@@ -51,7 +51,7 @@ pub struct Signer {
     certificate: Certificate,
     /// The certificate in DER.
     der: Vec<u8>,
-    /// Its serial number as an element, sign and all: kernels compare these bytes.
+    /// Its serial number as a DER element, with its sign byte: kernels compare these bytes.
     serial: Vec<u8>,
     digest: Digest,
 }
@@ -64,16 +64,16 @@ impl Signer {
     ///
     /// [`ErrorKind::NotFound`] if there is no key or no certificate in it; [`ErrorKind::Unsupported`] for an encrypted key,
     /// for one that is not RSA, and for sizes other than 2048 to 4096 bits; [`ErrorKind::Malformed`] for what is damaged;
-    /// [`ErrorKind::Usage`] if the certificate is another key's. The message says which of both it is about, and has
-    /// nothing of the key.
+    /// [`ErrorKind::Usage`] if the certificate belongs to another key. The message names the file that it is about, and contains
+    /// no part of the key.
     pub fn from_pem(key: &[u8], cert: &[u8]) -> Result<Signer> {
         let key = SigningKey::from_pem(key).map_err(|error| about("the signing key", error))?;
         let in_certificate = |error| about("the signing certificate", error);
         let der = certificate_der(cert).map_err(in_certificate)?;
         let (certificate, serial) = certificate(&der).map_err(in_certificate)?;
         if rsa_key(&certificate.key) != Some(key.public()) {
-            let what = "the signing certificate is another key's: no kernel would take what the two sign";
-            return Err(Error::new(ErrorKind::Usage, what).hint("name the certificate that was made with this key"));
+            let what = "the signing certificate belongs to another key: no kernel would accept a signature by the two";
+            return Err(Error::new(ErrorKind::Usage, what).hint("use the certificate that was made with this key"));
         }
         Ok(Signer { key: Arc::new(key), certificate, der, serial, digest: Digest::default() })
     }
@@ -84,7 +84,7 @@ impl Signer {
         Signer { digest, ..self }
     }
 
-    /// The certificate: a kernel that trusts it takes what this signs.
+    /// The certificate. A kernel that trusts it accepts the signatures.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
@@ -99,25 +99,28 @@ impl Signer {
         self.digest
     }
 
-    /// The trailer of a module's image, which is all of its uncompressed bytes but an old trailer. It goes behind them.
+    /// The trailer to append to a module's image, which is its uncompressed bytes without an old trailer.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Malformed`] if the key is damaged where [`Signer::from_pem`] does not look; [`ErrorKind::Unsupported`] if
+    /// [`ErrorKind::Malformed`] if the key is damaged in a part that [`Signer::from_pem`] does not check; [`ErrorKind::Unsupported`] if
     /// the message would be longer than 65,535 bytes.
     pub fn trailer(&self, image: &[u8]) -> Result<Vec<u8>> {
         let signature = self.key.sign(self.digest, image)?;
         let message = message::signed_data(&self.certificate.issuer, &self.serial, &self.digest.oid(), &signature);
-        // Kernels take no longer message (`asn1_ber_decoder`, lib/asn1_decoder.c).
+        // Kernels accept no longer message (`asn1_ber_decoder`, lib/asn1_decoder.c).
         let length = u16::try_from(message.len()).map_err(|_| {
-            Error::new(ErrorKind::Unsupported, "the signing certificate's issuer has a longer name than kernels read")
+            Error::new(
+                ErrorKind::Unsupported,
+                "the issuer's name in the signing certificate is longer than kernels accept",
+            )
         })?;
         let info = [0, 0, PKEY_ID_PKCS7, 0, 0, 0, 0, 0];
         Ok([message.as_slice(), &info, &u32::from(length).to_be_bytes(), MAGIC].concat())
     }
 }
 
-/// The key itself stays out of it.
+/// Without the key.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (subject, serial) = (&self.certificate.subject, hex::encode(&self.certificate.serial));
@@ -125,7 +128,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// Two of the same certificate and digest sign alike: the certificate has the public half of the key.
+/// Two signers with the same certificate and digest make the same signatures: the certificate has the public half of the key.
 impl PartialEq for Signer {
     fn eq(&self, other: &Signer) -> bool {
         self.der == other.der && self.digest == other.digest
@@ -134,12 +137,12 @@ impl PartialEq for Signer {
 
 impl Eq for Signer {}
 
-/// An error, said of one of the two files.
+/// The error with the name of the file that it is about.
 fn about(which: &str, error: Error) -> Error {
     error.reworded(|what| format!("{which}: {what}"))
 }
 
-/// The certificate in a file, as DER.
+/// The certificate of a file, as DER.
 fn certificate_der(file: &[u8]) -> Result<Vec<u8>> {
     match pem::block(file, "CERTIFICATE")? {
         Some(der) => Ok(der),
@@ -148,12 +151,12 @@ fn certificate_der(file: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// A certificate by its DER, and its serial number as an element.
+/// A certificate from its DER, and its serial number as a DER element.
 fn certificate(der: &[u8]) -> Result<(Certificate, Vec<u8>)> {
     let damaged = || Error::new(ErrorKind::Malformed, "no X.509 certificate, or a damaged one");
     let (certificate, rest) = Certificate::read(der).ok_or_else(damaged)?;
     if !rest.is_empty() {
-        return Err(Error::new(ErrorKind::Malformed, "there is more behind its end"));
+        return Err(Error::new(ErrorKind::Malformed, "bytes follow its end"));
     }
     Ok((certificate, serial(der).ok_or_else(damaged)?.to_vec()))
 }
@@ -163,7 +166,7 @@ fn rsa_key(info: &[u8]) -> Option<&[u8]> {
     let mut info = Elements::new(info).expect(SEQUENCE)?;
     let algorithm = oid(info.expect(SEQUENCE)?.expect(OID)?.bytes);
     let bits = info.expect(BIT_STRING)?.bytes;
-    // The first byte says how many bits of the last do not count.
+    // The first byte is the number of unused bits in the last byte.
     bits.strip_prefix(&[0]).filter(|_| algorithm == OID_RSA)
 }
 

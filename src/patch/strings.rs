@@ -1,8 +1,8 @@
-//! What becomes of the strings of `.modinfo`: a new version magic, and the mark. Pure.
+//! Edits of the strings of `.modinfo`: a new version magic, and the mark. Pure.
 //!
-//! No string moves that is not changed: symbols of the module point at the strings (modpost and the compiler leave
-//! `__UNIQUE_ID_vermagic…` and the like), and who follows them must find what was there. So a string that does not fit
-//! its place becomes NULs, which every reader passes over, and stands at the end anew.
+//! A string that does not change does not move: symbols of the module point at the strings (modpost and the compiler leave
+//! `__UNIQUE_ID_vermagic…` and the like). A string that does not fit becomes NULs, which every reader skips, and is appended
+//! at the end.
 
 use std::ops::Range;
 
@@ -11,35 +11,35 @@ use crate::module::modinfo::{Modinfo, ModinfoEntry};
 
 pub use crate::module::summary::MARK;
 
-/// The strings of a section, being rewritten.
+/// The strings of a section while they are edited.
 pub(super) struct Strings {
-    /// The section's bytes as they will be; at least as many as there were.
+    /// The new bytes of the section; at least as many as before.
     pub(super) bytes: Vec<u8>,
-    /// Where they were changed, by place in the section; apart from each other, in order.
+    /// The changed ranges in the section: separate, in order.
     changed: Vec<Range<usize>>,
-    /// How many bytes there were.
+    /// The section's size before.
     before: usize,
-    /// Where the section begins in the image: the entries' ranges count from the image's start.
+    /// The section's offset in the image, from whose start the entries' ranges count.
     base: usize,
 }
 
 impl Strings {
-    /// The section as it is. `base` is where it begins in the image.
+    /// The unchanged section. `base` is its offset in the image.
     pub(super) fn of(section: &[u8], base: usize) -> Strings {
         Strings { bytes: section.to_vec(), changed: Vec::new(), before: section.len(), base }
     }
 
-    /// Are there more bytes than the section has room for?
+    /// Is the section longer than before?
     pub(super) fn grow(&self) -> bool {
         self.bytes.len() > self.before
     }
 
-    /// What was changed, as places in the section and the bytes that come there; for strings that did not grow.
+    /// The changed ranges in the section, and their new bytes; for strings that did not grow.
     pub(super) fn spans(&self) -> impl Iterator<Item = (Range<usize>, &[u8])> {
         self.changed.iter().filter_map(|span| Some((span.clone(), self.bytes.get(span.clone())?)))
     }
 
-    /// Puts another value behind the entry's `key=`; where it has no room, the string stands at the end anew.
+    /// Writes another value after the entry's `key=`. A value that does not fit is appended with its key.
     pub(super) fn set(&mut self, entry: &ModinfoEntry, value: &[u8]) {
         let at = entry.value_range().start.saturating_sub(self.base);
         let space = entry.space.end.saturating_sub(self.base);
@@ -61,7 +61,7 @@ impl Strings {
         self.write(start..start + entry.range.len(), b"");
     }
 
-    /// Adds a string: among the NULs between others where they are enough, else at the end.
+    /// Adds a string: among the NULs between other strings if it fits, else at the end.
     pub(super) fn add(&mut self, string: &[u8]) {
         match self.free(string.len()) {
             Some(at) => self.write(at..at + string.len(), string),
@@ -69,7 +69,7 @@ impl Strings {
         }
     }
 
-    /// Where `len` bytes and their NUL are free: a run of NULs but the one that ends the string before.
+    /// The offset of `len` free bytes and their NUL: a run of NULs, except for the one that terminates the string before.
     fn free(&self, len: usize) -> Option<usize> {
         let mut start = 0;
         for string in self.bytes.split(|byte| *byte != 0) {
@@ -105,12 +105,12 @@ impl Strings {
     }
 }
 
-/// What the mark says of an original, by its SHA-256: its first twelve digits.
+/// The mark of an original: the first twelve digits of its SHA-256.
 pub(super) fn mark(original: Sha256) -> String {
     format!("{MARK}={original:.12}")
 }
 
-/// Does the module say already that it was patched? Then it names the first original, and keeps doing so.
+/// Is the module marked already? Its mark then names the first original, and stays.
 pub(super) fn is_marked(modinfo: &Modinfo) -> bool {
     modinfo.first(MARK).is_some()
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_written_over_and_filled_up_with_nuls() {
+    fn a_value_that_fits_is_overwritten_and_padded_with_nuls() {
         let (mut strings, entry) = section(b"a=1\0v=long\0\0\0b=2\0", "v");
         strings.set(&entry, b"new");
         assert_eq!((strings.grow(), changed(&strings)), (false, vec![(6, "new·".into())]));
@@ -149,21 +149,21 @@ mod tests {
     }
 
     #[test]
-    fn the_last_string_grows_where_it_stands() {
+    fn the_last_string_grows_in_place() {
         let (mut strings, entry) = section(b"a=1\0v=long\0", "v");
         strings.set(&entry, b"longer");
         assert_eq!((strings.grow(), strings.bytes.as_slice()), (true, b"a=1\0v=longer\0".as_slice()));
     }
 
     #[test]
-    fn another_one_stands_at_the_end_anew_and_the_rest_stays_where_it_is() {
+    fn another_string_moves_to_the_end_and_the_others_stay() {
         let (mut strings, entry) = section(b"v=long\0b=2\0", "v");
         strings.set(&entry, b"longer");
         assert_eq!(strings.bytes, b"\0\0\0\0\0\0\0b=2\0v=longer\0");
     }
 
     #[test]
-    fn a_string_is_added_among_nuls_that_are_enough_and_else_at_the_end() {
+    fn a_string_is_added_among_enough_nuls_or_at_the_end() {
         let (mut strings, _) = section(b"a=1\0\0\0\0\0b=2\0", "a");
         strings.add(b"m=7");
         assert_eq!((strings.grow(), strings.bytes.as_slice()), (false, b"a=1\0m=7\0b=2\0".as_slice()));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn where_one_change_reaches_into_another_they_are_one() {
+    fn touching_changes_are_merged() {
         let (mut strings, entry) = section(b"a=1\0v=longer\0", "v");
         strings.set(&entry, b"l");
         strings.add(b"m=7");

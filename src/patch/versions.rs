@@ -1,4 +1,4 @@
-//! What becomes of symbol versions: another kernel's CRCs instead of its own, or hidden from the kernel. Pure.
+//! Edits of symbol versions: another kernel's CRCs replace the module's own, or they are hidden from the kernel. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,33 +16,33 @@ pub enum Modversions {
     /// They stay.
     #[default]
     Keep,
-    /// The CRCs become those of a kernel, by symbol; a symbol that is not among them keeps its own.
+    /// A kernel's CRCs replace the module's, by symbol; a symbol that is not among them keeps its own.
     Rewrite(Arc<HashMap<String, u32>>),
-    /// Their sections lose SHF_ALLOC, so that the kernel does not see them: what kmod's `--force-modversion` does to its
+    /// Their sections lose SHF_ALLOC, so that the kernel does not see them. kmod's `--force-modversion` does the same to its
     /// copy (libkmod-elf.c). The kernel needs CONFIG_MODULE_FORCE_LOAD, and sets taint F.
     Blank,
 }
 
-/// What was done to the symbol versions.
+/// The change of the symbol versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Versioned {
-    /// Symbols whose CRC becomes another.
+    /// Symbols whose CRC changes.
     pub rewritten: usize,
-    /// Symbols whose CRC is the kernel's already.
+    /// Symbols whose CRC already matches the kernel's.
     pub equal: usize,
-    /// Symbols whose CRC in that kernel is not known: they keep their own.
+    /// Symbols whose CRC in that kernel is not known; they keep their own.
     pub unknown: BTreeSet<String>,
     /// Are they hidden?
     pub hidden: bool,
 }
 
-/// The sections that hold them. The kernel wants both extended ones or neither.
+/// The sections with symbol versions. The kernel expects both extended ones, or neither.
 const SECTIONS: [&str; 3] = ["__versions", "__version_ext_crcs", "__version_ext_names"];
 
 const SHF_ALLOC: u64 = 2;
 
 impl Modversions {
-    /// The word for it on the command line.
+    /// Its name: keep, rewrite or blank.
     pub fn name(&self) -> &'static str {
         match self {
             Modversions::Keep => "keep",
@@ -51,7 +51,7 @@ impl Modversions {
         }
     }
 
-    /// The edits of an image, and what they come to; `None` where there is nothing to do.
+    /// The edits of an image, and their effect; `None` for [`Modversions::Keep`].
     pub(super) fn edits(
         &self,
         image: &[u8],
@@ -104,7 +104,7 @@ fn rewrite(
     Ok((edits, Versioned { rewritten: rewritten.len(), equal, unknown, hidden: false }))
 }
 
-/// The edit that makes the number at `at` another one; none if it is that already.
+/// The edit that writes a number at `at`; none if it has that value already.
 fn number(image: &[u8], elf: &Elf<'_>, at: usize, size: usize, number: u64) -> Option<Edit> {
     let old = image.get(at..at + size)?.to_vec();
     let mut new = old.clone();
@@ -122,7 +122,7 @@ mod tests {
     const BOTH: &[u8] = include_bytes!("../../fixtures/modules/both-versions.ko");
     const BIG: &[u8] = include_bytes!("../../fixtures/modules/s390x.ko");
 
-    /// A module as these symbol versions leave it, and what they come to.
+    /// The module after the change of symbol versions, and the change.
     fn changed(image: &[u8], modversions: &Modversions) -> (Module, Versioned) {
         let module = Module::read(image).unwrap();
         let (edits, versioned) =
@@ -130,7 +130,7 @@ mod tests {
         (Module::read(&edit::apply(image, &edits).unwrap()).unwrap(), versioned)
     }
 
-    /// The symbols of a module, each with one and the same CRC but the last one, which is left out.
+    /// The symbols of a module, all with the same CRC, except for the last one, which is left out.
     fn crcs(image: &[u8]) -> (Modversions, String) {
         let module = Module::read(image).unwrap();
         let mut symbols: Vec<String> =
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn crcs_become_the_kernels_in_both_kinds_and_byte_orders_and_unknown_ones_stay() {
+    fn crcs_are_rewritten_in_both_formats_and_byte_orders_and_unknown_ones_stay() {
         for image in [BOTH, BIG] {
             let before = Module::read(image).unwrap().versions;
             let (rewrite, left_out) = crcs(image);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_ones_keep_their_bytes_and_lose_one_flag_each() {
+    fn hidden_versions_keep_their_bytes_and_lose_one_flag_per_section() {
         let (module, versioned) = changed(BOTH, &Modversions::Blank);
         assert!(versioned.hidden && !module.versions.visible);
         assert_eq!(module.versions.kind(), VersionsFormat::Both);

@@ -1,4 +1,4 @@
-//! What a patch is asked for on the command line.
+//! The request for a patch, from the command line.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -15,52 +15,51 @@ use crate::module::file;
 use crate::patch::sign::{Digest, Signer};
 use crate::patch::{Mark, Modversions, Request, Signature, Wish};
 
-// What is to become of the module. (No doc comment, as below.)
+// The request. (No doc comment, as below.)
 #[derive(clap::Args)]
 pub(super) struct RequestArgs {
-    /// The kernel whose version magic it is to have: running, vermagic:STRING, an image (vmlinuz), a folder, a package
-    /// (.deb, or A+B), or a module of that kernel
+    /// The kernel that the module is to fit: running, vermagic:STRING, an image (vmlinuz), a folder, a package (.deb, or A+B),
+    /// or a module of that kernel
     #[arg(long, value_name = "K", conflicts_with = "vermagic")]
     to: Option<OsString>,
-    /// The version magic that it is to have
+    /// The new version magic
     #[arg(long, value_name = "STRING")]
     vermagic: Option<OsString>,
-    /// rewrite puts another string there (no force needed, no taint F); blank puts NULs there (what --force-vermagic does)
+    /// rewrite writes another string (no force needed, no taint F); blank writes NULs, as --force-vermagic does
     #[arg(long, value_enum, default_value = "rewrite")]
     mode: ModeArg,
-    /// What becomes of the symbol versions: rewrite puts the CRCs of --to there, blank hides them from the kernel (what
-    /// --force-modversion does)
+    /// What becomes of the symbol versions: rewrite writes the CRCs of --to, blank hides them from the kernel, as
+    /// --force-modversion does
     #[arg(long, value_enum, default_value = "keep")]
     modversions: ModversionsArg,
-    /// What becomes of a signature, which a patch breaks
+    /// What becomes of a signature, which a patch invalidates
     #[arg(long, value_enum, default_value = "refuse")]
     signature: SignatureArg,
-    /// Sign it anew with this RSA key (PEM), for a lab whose kernel trusts its certificate
+    /// Sign the module with this RSA key (PEM), for a lab whose kernel trusts its certificate
     #[arg(long, value_name = "KEY", requires = "sign_cert", conflicts_with = "signature")]
     sign_key: Option<PathBuf>,
     /// The certificate (PEM or DER) of --sign-key
     #[arg(long, value_name = "CERT", requires = "sign_key")]
     sign_cert: Option<PathBuf>,
-    /// What is signed: the module's digest by this hash
+    /// The hash that is signed
     #[arg(long, value_enum, value_name = "HASH", default_value = "sha256", requires = "sign_key")]
     sign_hash: HashArg,
-    /// Hide the module's type information (.BTF) from the kernel, which refuses one that is not for it
+    /// Hide the module's type information (.BTF) from the kernel, which rejects type information of another kernel
     #[arg(long)]
     drop_btf: bool,
-    /// Put an entry kmodlab_patched=HASH into its modinfo, also in place [default: only where a whole new file takes its
-    /// place]
+    /// Add an entry kmodlab_patched=HASH to its modinfo, also in place [default: only if a new file replaces it]
     #[arg(long, conflicts_with = "no_mark")]
     mark: bool,
-    /// Put no such entry there
+    /// Add no such entry
     #[arg(long)]
     no_mark: bool,
-    /// Refuse what can't be written over in the file itself: a string without room, a compressed module, a signature that
-    /// comes or goes
+    /// Refuse changes that can't be written over the old bytes: a longer string, a compressed module, a signature that is added
+    /// or removed
     #[arg(long)]
     in_place: bool,
 }
 
-// The guards' overrides, one each. (No doc comment: clap would take it for what the command does.)
+// The overrides, one per guard. (No doc comment: clap would use it as the command's description.)
 #[derive(clap::Args)]
 pub(super) struct OverrideArgs {
     /// Override the guard installed-tree
@@ -117,14 +116,14 @@ enum HashArg {
 enum SignatureArg {
     /// Do not patch a signed module
     Refuse,
-    /// Take the trailer off: kernels treat the module as unsigned
+    /// Remove the signature: kernels treat the module as unsigned
     Strip,
-    /// Leave it: a kernel that knows the key refuses the module
+    /// Keep it: a kernel that knows the key rejects the module
     Keep,
 }
 
 impl RequestArgs {
-    /// What the plan is asked for, and the kernel that it is to fit, where one is named.
+    /// The request, and the kernel that the module is to fit, where one is named.
     pub(super) fn request(&self, session: &Session<'_>) -> Result<(Request, Option<Kernel>)> {
         let wish = self.wish()?;
         let signer = self.signer()?;
@@ -158,7 +157,7 @@ impl RequestArgs {
         Ok((request, kernel))
     }
 
-    /// What is said of the version magic: `None` leaves it to `--to`, or to what is there.
+    /// The requested version magic; `None` if `--to` decides.
     fn wish(&self) -> Result<Option<Wish>> {
         let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
         let is_anything_else = self.modversions != ModversionsArg::Keep
@@ -167,13 +166,13 @@ impl RequestArgs {
             || self.mark
             || self.signature == SignatureArg::Strip;
         match (self.mode, &self.to, &self.vermagic) {
-            (ModeArg::Blank, _, Some(_)) => usage("--mode blank takes no version magic: leave out --vermagic"),
+            (ModeArg::Blank, _, Some(_)) => usage("--mode blank takes no version magic; leave out --vermagic"),
             (ModeArg::Blank, _, None) => Ok(Some(Wish::Blank)),
             (ModeArg::Rewrite, _, Some(string)) => Ok(Some(Wish::Rewrite(string.as_bytes().to_vec()))),
             (ModeArg::Rewrite, Some(_), None) => Ok(None),
             (ModeArg::Rewrite, None, None) if is_anything_else => Ok(Some(Wish::Keep)),
             (ModeArg::Rewrite, None, None) => {
-                usage("what to? --vermagic STRING or --to KERNEL says it, or --mode blank")
+                usage("no version magic given; use --vermagic STRING, --to KERNEL or --mode blank")
             }
         }
     }
@@ -183,13 +182,13 @@ impl RequestArgs {
             (ModversionsArg::Keep, _) => Ok(Modversions::Keep),
             (ModversionsArg::Blank, _) => Ok(Modversions::Blank),
             (ModversionsArg::Rewrite, None) => {
-                Err(Error::new(ErrorKind::Usage, "--modversions rewrite takes the CRCs of a kernel: --to names it"))
+                Err(Error::new(ErrorKind::Usage, "--modversions rewrite needs the CRCs of a kernel; name it with --to"))
             }
             (ModversionsArg::Rewrite, Some(kernel)) => {
                 let crcs = kernel.facts.crcs();
                 if crcs.is_empty() {
                     return Err(Error::new(ErrorKind::NotFound, "no symbol CRC of that kernel is known").hint(
-                        "an image, a package or Module.symvers tells them, if it was built with CONFIG_MODVERSIONS",
+                        "an image, a package or Module.symvers has them, if the kernel was built with CONFIG_MODVERSIONS",
                     ));
                 }
                 Ok(Modversions::Rewrite(Arc::new(crcs)))

@@ -1,4 +1,4 @@
-//! What is printed of a plan, for eyes and as JSON.
+//! A plan, for people and as JSON.
 
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub(super) fn print(review: &Review<'_>, given: Option<&str>, session: &mut Sess
     }
     print_verdicts(proposal, session)?;
     if plan.edits.is_empty() {
-        writeln!(session.out, "  edits       none: it is already as wished")?;
+        writeln!(session.out, "  edits       none: already as requested")?;
     }
     for edit in &plan.edits {
         print_edit(edit, session)?;
@@ -74,7 +74,7 @@ fn print_mode(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
     Ok(())
 }
 
-/// What a plan means for whoever loads the module, whichever module it is.
+/// What a request means for a load of the module, whichever module it is.
 pub(super) fn print_words(request: &Request, session: &mut Session<'_>) -> Result<(), Failure> {
     let mode = match request.wish {
         Wish::Rewrite(_) => Mode::Rewrite,
@@ -91,7 +91,7 @@ pub(super) fn print_words(request: &Request, session: &mut Session<'_>) -> Resul
         Modversions::Blank => writeln!(session.out, "  versions    {HIDDEN}")?,
         Modversions::Rewrite(_) => writeln!(
             session.out,
-            "  versions    rewrite: the kernel takes interfaces for equal that are not, and sets no taint"
+            "  versions    rewrite: the kernel treats interfaces as equal that differ, and sets no taint"
         )?,
     }
     Ok(())
@@ -100,26 +100,27 @@ pub(super) fn print_words(request: &Request, session: &mut Session<'_>) -> Resul
 fn mode_words(mode: Mode) -> &'static str {
     match mode {
         Mode::Rewrite => {
-            "rewrite: a kernel of this version magic takes it for its own and sets no taint F: the audit mark is gone"
+            "rewrite: a kernel with this vermagic accepts the module as its own; taint F is not set, so nothing records \
+             that it was forced"
         }
         Mode::Keep => "keep: the version magic stays",
-        Mode::Blank => "blank: what --force-vermagic does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F",
+        Mode::Blank => "blank: as --force-vermagic does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F",
     }
 }
 
 fn signature_words(signature: Signature) -> (&'static str, &'static str) {
     match signature {
-        Signature::Renew => ("renew", "a kernel that trusts the new key takes it, any other treats it as unsigned"),
+        Signature::Renew => ("renew", "a kernel that trusts the new key accepts it, any other treats it as unsigned"),
         Signature::Refuse => ("refuse", "a signed module is not patched"),
         Signature::Strip => {
             ("strip", "kernels treat it as unsigned: taint E, or refused where signatures are enforced")
         }
-        Signature::Keep => ("keep", "a kernel that knows the key refuses it, EKEYREJECTED, with no log line"),
+        Signature::Keep => ("keep", "a kernel that knows the key rejects it, EKEYREJECTED, with no log line"),
     }
 }
 
 const HIDDEN: &str =
-    "blank: hidden from the kernel, what --force-modversion does; needs CONFIG_MODULE_FORCE_LOAD, sets taint F";
+    "blank: hidden from the kernel, as by --force-modversion; needs CONFIG_MODULE_FORCE_LOAD, sets taint F";
 
 fn print_signature(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
     let old = proposal.plan().module.trailer.as_ref().map(|trailer| count(trailer.len, "byte"));
@@ -140,7 +141,7 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
         Some(versioned) => {
             let (rewritten, unknown) = (count(versioned.rewritten, "CRC"), versioned.unknown.len());
             let equal = versioned.equal;
-            write!(session.out, "  versions    rewrite: {rewritten} become the kernel's, {equal} are already")?;
+            write!(session.out, "  versions    rewrite: {rewritten} become the kernel's, {equal} match already")?;
             match unknown {
                 0 => writeln!(session.out)?,
                 _ => {
@@ -156,33 +157,33 @@ fn print_rest(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
     if let Some(size) = proposal.plan().module.btf.filter(|_| plan.drop_btf) {
         writeln!(
             session.out,
-            "  .BTF        dropped: {} stay where they are, under a name that no kernel looks for",
+            "  .BTF        dropped: its {} stay in the file, under a name that no kernel looks for",
             count(usize::try_from(size).unwrap_or(usize::MAX), "byte")
         )?;
     }
     if let Some(mark) = &plan.mark {
-        writeln!(session.out, "  mark        {mark}: the module says itself that it was patched")?;
+        writeln!(session.out, "  mark        {mark}: records in the module that it was patched")?;
     }
     if plan.grows {
         writeln!(
             session.out,
-            "  grows       .modinfo gets a place behind everything else, and its header points there"
+            "  grows       .modinfo moves to the end of the file, and its section header points there"
         )?;
     }
     if plan.container != Container::None {
         writeln!(
             session.out,
-            "  container   {}: unpacked, changed and packed anew; the edits are those of what is inside",
+            "  container   {}: decompressed, changed and compressed again; the edits are those of the contents",
             plan.container.name()
         )?;
     }
     if !plan.is_in_place() && proposal.out().is_none() && !plan.edits.is_empty() {
-        writeln!(session.out, "  file        a whole new one takes its place, with its mode, owner and attributes")?;
+        writeln!(session.out, "  file        a new file replaces it, with its mode, owner and attributes")?;
     }
     Ok(())
 }
 
-/// What the kernel answers before and after, each in one line.
+/// The kernel's answers before and after, each in one line.
 fn print_verdicts(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), Failure> {
     const VERSIONS_HINT: &str = " (--modversions rewrite writes the kernel's CRCs)";
     let Some(verdicts) = proposal.verdicts() else { return Ok(()) };

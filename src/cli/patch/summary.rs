@@ -108,8 +108,8 @@ pub(super) fn print(
 fn class_words(class: &PatchClass) -> String {
     let write = match class.write {
         WriteMode::InPlace => "in place",
-        WriteMode::NewFile { moves_modinfo: true } => ".modinfo grows, a whole new file",
-        WriteMode::NewFile { moves_modinfo: false } => "a whole new file",
+        WriteMode::NewFile { moves_modinfo: true } => ".modinfo grows, a new file",
+        WriteMode::NewFile { moves_modinfo: false } => "a new file",
         WriteMode::Repacked { moves_modinfo: true } => ".modinfo grows, compressed again",
         WriteMode::Repacked { moves_modinfo: false } => "compressed again",
     };
@@ -132,7 +132,7 @@ fn short(verdict: ShortVerdict) -> String {
         ShortVerdict::Accepted => "accepted".to_owned(),
         ShortVerdict::Refused(Some(step)) => format!("refused at {step}"),
         ShortVerdict::Refused(None) => "refused".to_owned(),
-        ShortVerdict::Unknown => "no known refusal".to_owned(),
+        ShortVerdict::Unknown => "not refused by what is known".to_owned(),
     }
 }
 

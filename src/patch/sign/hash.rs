@@ -1,9 +1,10 @@
 //! The digests that are signed.
 
-/// What is signed of the module's bytes (CONFIG_MODULE_SIG_HASH). Every kernel that checks signatures knows these three.
+/// The digest of the module's bytes that is signed (CONFIG_MODULE_SIG_HASH). Every kernel that checks signatures knows these
+/// three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Digest {
-    /// What Debian's kernels are built with.
+    /// SHA-256, the setting of Debian's kernels.
     #[default]
     Sha256,
     /// SHA-384.

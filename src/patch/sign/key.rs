@@ -59,7 +59,7 @@ fn key_pair(file: &[u8]) -> Result<KeyPair> {
             Some(OID_RSA) => KeyPair::from_pkcs8(&der).map_err(rejected),
             Some(OID_EC_KEY) => Err(elliptic()),
             Some(other) => {
-                let what = format!("a key of another kind ({other}), and only RSA keys sign here");
+                let what = format!("a key of another kind ({other}); only RSA keys can sign");
                 Err(Error::new(ErrorKind::Unsupported, what))
             }
             None => Err(Error::new(ErrorKind::Malformed, "no PKCS#8 key, or a damaged one")),
@@ -78,22 +78,23 @@ fn key_pair(file: &[u8]) -> Result<KeyPair> {
 }
 
 fn elliptic() -> Error {
-    let what = "an elliptic curve key: its signatures differ each time, so that no plan could say what will be written";
+    let what =
+        "an elliptic curve key: its signatures differ each time, so a plan could not name the bytes to be written";
     Error::new(ErrorKind::Unsupported, what).hint("sign with an RSA key")
 }
 
-/// What ring says to an RSA key that it does not take, in our words.
+/// The error for an RSA key that ring rejects.
 fn rejected(reason: KeyRejected) -> Error {
     match reason.to_string().as_str() {
         "TooSmall" | "TooLarge" | "PrivateModulusLenNotMultipleOf512Bits" => {
-            let what = "an RSA key of a size that does not sign here";
-            Error::new(ErrorKind::Unsupported, what).hint("take one of 2048, 3072 or 4096 bits")
+            let what = "an RSA key of an unsupported size";
+            Error::new(ErrorKind::Unsupported, what).hint("use one of 2048, 3072 or 4096 bits")
         }
-        reason => Error::new(ErrorKind::Malformed, format!("no sound RSA key ({reason})")),
+        reason => Error::new(ErrorKind::Malformed, format!("not a valid RSA key ({reason})")),
     }
 }
 
-/// The algorithm that a PKCS#8 key says it is for (RFC 5958, section 2).
+/// The algorithm that a PKCS#8 key names (RFC 5958, section 2).
 fn algorithm_of_pkcs8(der: &[u8]) -> Option<String> {
     let mut info = Elements::new(der).expect(SEQUENCE)?;
     info.expect(INTEGER)?;

@@ -170,7 +170,7 @@ impl Tally {
 /// The one reason to leave a trial out: a patch that does not fit.
 fn is_too_long(trial: &Trial) -> bool {
     let why = trial.change.as_ref().and_then(|change| change.impossible.as_deref());
-    let is_for_room = why.is_some_and(|why| why.contains("but the old entry has room for"));
+    let is_for_room = why.is_some_and(|why| why.contains("but the old entry has space for"));
     trial.outcome == TrialOutcome::NotRun && trial.load_mode == LoadMode::Patched && is_for_room
 }
 

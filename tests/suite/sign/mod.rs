@@ -165,9 +165,9 @@ fn keys_that_do_not_sign_here_are_refused_with_the_reason() {
         refused(elliptic, "ec.crt", ErrorKind::Unsupported, "an elliptic curve key");
     }
     refused("ed25519.key", "good.crt", ErrorKind::Unsupported, "a key of another kind (1.3.101.112)");
-    refused("small.key", "small.crt", ErrorKind::Unsupported, "of a size that does not sign here");
+    refused("small.key", "small.crt", ErrorKind::Unsupported, "of an unsupported size");
     for unknown in ["other.crt", "ec.crt"] {
-        refused("good.key", unknown, ErrorKind::Usage, "another key's");
+        refused("good.key", unknown, ErrorKind::Usage, "belongs to another key");
     }
     let certificate = Certificate::read(keys.signer("good").certificate_der()).unwrap().0;
     assert_eq!(certificate.subject, "good");
