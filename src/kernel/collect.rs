@@ -36,13 +36,13 @@ pub(in crate::kernel) struct FileSink {
     wanted: BTreeSet<String>,
     /// The releases of all kernels that were found, wanted or not.
     releases: BTreeSet<String>,
-    image: Option<StoredFile>,
-    modules: BTreeMap<String, StoredFile>,
+    image: Option<GatheredFile>,
+    modules: BTreeMap<String, GatheredFile>,
 }
 
 /// A file as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct StoredFile {
+struct GatheredFile {
     /// Its rank: of two files, the one with the smaller number is used.
     rank: u8,
     path: String,
@@ -80,7 +80,7 @@ impl FileSink {
         let path = path.to_owned();
         match role {
             FileRole::Image => {
-                let stored = StoredFile { rank: image_rank(group, &path), path, bytes };
+                let stored = GatheredFile { rank: image_rank(group, &path), path, bytes };
                 if self.image.as_ref().is_none_or(|known| stored.rank < known.rank) {
                     self.image = Some(stored);
                 }
@@ -88,14 +88,14 @@ impl FileSink {
             FileRole::Module => {
                 let below = preference::below_tree(&path);
                 let rank = DepmodOrder::default().place(below);
-                self.add_module(name_of_file(Path::new(&path)), StoredFile { rank, path, bytes });
+                self.add_module(name_of_file(Path::new(&path)), GatheredFile { rank, path, bytes });
             }
             _ => {}
         }
     }
 
-    fn add_module(&mut self, name: String, stored: StoredFile) {
-        let is_better = |known: &StoredFile| (stored.rank, &stored.path) < (known.rank, &known.path);
+    fn add_module(&mut self, name: String, stored: GatheredFile) {
+        let is_better = |known: &GatheredFile| (stored.rank, &stored.path) < (known.rank, &known.path);
         if self.modules.get(&name).is_none_or(is_better) {
             self.modules.insert(name, stored);
         }
@@ -131,7 +131,7 @@ impl FileSink {
     pub(in crate::kernel) fn files(self, max_size: u64) -> Result<KernelFiles> {
         place::must_be_one(&self.releases.iter().map(String::as_str).collect())?;
         let mut modules = BTreeMap::new();
-        for (name, StoredFile { path, bytes, .. }) in self.modules {
+        for (name, GatheredFile { path, bytes, .. }) in self.modules {
             let bytes = match Container::of(&bytes) {
                 Container::None if bytes.len() as u64 > max_size => {
                     let what = format!("it exceeds the limit of {max_size} bytes");

@@ -6,14 +6,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::kernel::ModuleTree;
 use crate::kernel::architecture::Machine;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::imports::{Imports, ModuleImports};
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
 use crate::kernel::preference::DepmodOrder;
-use crate::kernel::tree::{BuiltIn, Export, TreeModule};
+use crate::kernel::tree::{BuiltIn, Export, ModuleTree, TreeModule};
 use crate::module::container::Container;
 use crate::module::licence::{self, OFFENDERS};
 use crate::module::this_module::ModuleLayout;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
-use crate::kernel::tree::{Export, Exports, TreeModule};
-use crate::kernel::{ModuleTree, packed};
+use crate::kernel::packed;
+use crate::kernel::tree::{Export, Exports, ModuleTree, TreeModule};
 use crate::module::name_of_file;
 
 /// Does the text begin as one?

@@ -24,7 +24,7 @@ use std::collections::HashMap;
 
 use crate::kernel::architecture::Machine;
 use crate::kernel::image::exports::GPL_ONLY;
-use crate::kernel::image::flat::base::Strings;
+use crate::kernel::image::flat::base::ExportStrings;
 use crate::kernel::image::flat::layout::{Budget, EntryForm, FlatImage, TablesAfter, is_name};
 use crate::kernel::tree::{Export, Exports};
 
@@ -68,7 +68,7 @@ fn with(
     let entries = (start..end).step_by(image.form.entry());
     budget.spend(end - start)?;
     let names: Vec<u64> = entries.clone().map(|at| image.name(at)).collect::<Option<_>>()?;
-    let strings = Strings::at(image, end.checked_add(behind.size(count))?, &names, budget)?;
+    let strings = ExportStrings::at(image, end.checked_add(behind.size(count))?, &names, budget)?;
     let mut symbols = Vec::with_capacity(count);
     for (at, name) in entries.clone().zip(&names) {
         let name = strings.text(*name).filter(|name| is_name(name))?;

@@ -4,30 +4,35 @@ use crate::kernel::image::exports::LONGEST_NAME;
 use crate::kernel::image::flat::layout::{Budget, FlatImage};
 
 /// The strings of exports (`__ksymtab_strings`).
-pub(super) struct Strings<'b> {
+pub(super) struct ExportStrings<'b> {
     /// From the first string on, to the end of the image.
     bytes: &'b [u8],
     /// The target of a member that points to the first of these bytes.
     first: u64,
 }
 
-impl<'b> Strings<'b> {
+impl<'b> ExportStrings<'b> {
     /// The strings at an offset in the image, if the names with these targets can be there.
     ///
     /// Pointers are addresses; the lowest one less the offset is the base address of the image. Distances need no base, and
     /// then the lowest name has to be at this offset.
-    pub(super) fn at(image: &FlatImage<'b>, at: usize, names: &[u64], budget: &mut Budget) -> Option<Strings<'b>> {
+    pub(super) fn at(
+        image: &FlatImage<'b>,
+        at: usize,
+        names: &[u64],
+        budget: &mut Budget,
+    ) -> Option<ExportStrings<'b>> {
         budget.spend(names.len())?;
-        Strings::from(image, at, *names.iter().min()?)
+        ExportStrings::from(image, at, *names.iter().min()?)
     }
 
     /// The strings at an offset in the image, of which the first has this target.
-    pub(super) fn from(image: &FlatImage<'b>, at: usize, first: u64) -> Option<Strings<'b>> {
+    pub(super) fn from(image: &FlatImage<'b>, at: usize, first: u64) -> Option<ExportStrings<'b>> {
         if image.form.relative && first != at as u64 {
             return None;
         }
         let bytes = image.bytes.get(at..)?;
-        bytes.first().is_some_and(u8::is_ascii_graphic).then_some(Strings { bytes, first })
+        bytes.first().is_some_and(u8::is_ascii_graphic).then_some(ExportStrings { bytes, first })
     }
 
     /// The string with this target.

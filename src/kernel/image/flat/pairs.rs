@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::kernel::image::flat::base::Strings;
+use crate::kernel::image::flat::base::ExportStrings;
 use crate::kernel::image::flat::layout::{Budget, FlatImage, TablesAfter, is_name};
 use crate::kernel::image::flat::search::FEWEST;
 
@@ -28,7 +28,7 @@ pub(super) fn start(
         if count < FEWEST {
             continue;
         }
-        let strings = Strings::from(image, end.checked_add(behind.size(count))?, lowest);
+        let strings = ExportStrings::from(image, end.checked_add(behind.size(count))?, lowest);
         let step = (count / SAMPLES).max(1);
         let mut samples = (0..count).step_by(step).map(|index| start + index * entry);
         if strings.is_some_and(|strings| {
