@@ -1,4 +1,4 @@
-//! `log`: the journal, readable.
+//! `log`: prints the journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use crate::vault::target;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Only what was done to this module
+    /// Only the operations on this module
     #[arg(value_name = "MODULE")]
     module: Option<PathBuf>,
-    /// The journal's own lines
+    /// Print the lines of the journal as they are: JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    // A module may be gone by now: then its path is taken as it is written.
+    // If the module's directory is gone, its path is used as it was given.
     let only = args.module.as_ref().map(|path| target::real_path(path).unwrap_or_else(|_| path.clone()));
     let concerns = |entry: &JournalEntry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
     let vault = session.vault()?;
@@ -40,7 +40,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     })?;
     match (printed?, &args.module) {
         (0, Some(path)) => {
-            let error = Error::new(ErrorKind::NotFound, "the journal has nothing about this file");
+            let error = Error::new(ErrorKind::NotFound, "the journal does not know this file");
             return Err(error.on(path).into());
         }
         (0, None) if !args.json => writeln!(session.out, "the journal is empty")?,
@@ -63,7 +63,7 @@ fn print(entry: &JournalEntry, session: &mut Session<'_>) -> io::Result<()> {
     let mut remarks = Vec::new();
     remarks.push(match change.how {
         WriteMethod::InPlace => format!("in place, {}", output::count(change.edits.len(), "edit")),
-        WriteMethod::Replace => "a whole new file".to_owned(),
+        WriteMethod::Replace => "a new file".to_owned(),
         WriteMethod::Create => "into a new file".to_owned(),
     });
     if entry.recovered {

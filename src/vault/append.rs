@@ -1,4 +1,4 @@
-//! Appending to the journal: durably, by one flush, and never over a whole line.
+//! Appending to the journal: durably, with one flush, and never over a complete line.
 
 use rustix::fs::OFlags;
 
@@ -11,7 +11,7 @@ use crate::vault::layout::JOURNAL;
 use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, SCHEMA_VERSION};
 
 impl JournalTail {
-    /// Appends lines, durably, by one flush. If that fails, the file is cut back to what it was.
+    /// Appends lines durably, with one flush. If that fails, the file is truncated to its old length.
     pub(super) fn append(&mut self, state: &PrivateFolder, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash;
@@ -30,7 +30,7 @@ impl JournalTail {
                 prev: last_hash.unwrap_or(NO_LINE),
             };
             let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
-            // A path may hold marks that a terminal obeys; the journal must be safe to cat.
+            // A path may contain control characters for terminals; `cat` of the journal must be safe.
             let text = crate::escape::json_for_eyes(&text);
             let signed = text.strip_suffix('}').unwrap_or(&text);
             let hash = sha256(signed.as_bytes());
@@ -55,7 +55,7 @@ impl JournalTail {
         const DOING: &str = "writing the journal";
         let doing = |e: rustix::io::Errno| Error::io(DOING, e);
         let file = state.file(JOURNAL, DOING, OFlags::WRONLY | OFlags::CREATE)?;
-        // A torn tail goes first. Writing at a fixed place, not "at the end", makes the append the same each time.
+        // An incomplete line is cut off first. Writing at a fixed offset, not at the end, makes a repeated append the same.
         if rustix::fs::fstat(&file).map_err(doing)?.st_size as u64 > self.whole {
             rustix::fs::ftruncate(&file, self.whole).map_err(doing)?;
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_is_read_again() {
+    fn appended_lines_are_read() {
         let (_folder, path) = three_lines();
         let journal = read(&path);
         assert_eq!(journal.entries.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn each_changed_byte_and_each_missing_or_swapped_line_is_seen() {
+    fn every_changed_byte_and_every_missing_or_swapped_line_is_detected() {
         let (_folder, path) = three_lines();
         let text = std::fs::read(&path).unwrap();
         for at in 0..text.len() - 1 {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_last_line_is_seen_without_its_line_feed_too() {
+    fn a_changed_last_line_without_a_line_feed_is_detected() {
         let (_folder, path) = three_lines();
         let text = std::fs::read(&path).unwrap();
         let text = text.strip_suffix(b"\n").unwrap();
@@ -142,7 +142,7 @@ mod tests {
             for bits in [1, 0x10] {
                 let mut changed = text.to_vec();
                 changed[at] ^= bits;
-                // A quote that is gone, or a new one, can leave what looks like a start: that is not believed either.
+                // A missing or an additional quote can leave text that looks like the start of a line: it is ignored.
                 match Journal::parse(&changed) {
                     Err(error) => seen += usize::from(error.kind() == ErrorKind::Damaged),
                     Ok(journal) => assert!(journal.is_torn && journal.entries.len() == 2, "byte {at}"),
@@ -151,7 +151,7 @@ mod tests {
         }
         let changes = 2 * (text.len() - last);
         assert!(seen * 10 > changes * 9, "{seen} of {changes}");
-        // So is text that no line begins with, and another line behind the last one.
+        // Text that can't be the start of a line is detected too, and so is another line after the last one.
         for rest in ["x", "{\"a\":x", "}", "{\"a\": 1}", "\"\""] {
             let text = [text, b"\n", rest.as_bytes()].concat();
             assert_eq!(Journal::parse(&text).unwrap_err().kind(), ErrorKind::Damaged, "{rest}");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_is_read_to_a_bound() {
+    fn a_line_without_end_is_read_up_to_a_limit() {
         let mut endless = std::io::BufReader::new(std::io::repeat(b' '));
         let error = Journal::parse_from(&mut endless).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_in_the_last_line_is_a_torn_write_and_one_before_it_is_damage() {
+    fn nul_bytes_in_the_last_line_are_an_incomplete_write_and_damage_elsewhere() {
         let (_folder, path) = three_lines();
         let text = std::fs::read(&path).unwrap();
         for at in (0..text.len()).filter(|at| text[*at] != b'\n') {
@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_never_counted_and_the_next_one_takes_its_place() {
+    fn an_incomplete_last_line_is_ignored_and_the_next_one_replaces_it() {
         let (folder, path) = three_lines();
         let text = std::fs::read(&path).unwrap();
         for cut in 1..text.len() {
             std::fs::write(&path, &text[..cut]).unwrap();
             let journal = read(&path);
-            // A line that lacks nothing but its end counts.
+            // A line that lacks only its line feed is valid.
             let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
             let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
             assert_eq!(journal.entries.len(), whole);

@@ -1,7 +1,7 @@
-//! The few ways in which the vault touches a disk: whole writes, durable new files, durable renames.
+//! The file operations of the vault: complete writes, durable new files, durable renames.
 //!
-//! Everything that must survive a power cut goes through here, so that one file can be read to see that each write is
-//! followed by its fsync, and each rename by the fsync of its folder.
+//! Everything that must survive a power failure uses these functions, so that one file shows that every write is followed by an fsync, and
+//! every rename by an fsync of the directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -19,11 +19,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::beneath::open_beneath;
 
-/// How often a call that a signal interrupted is made again before it counts as failed: bounded, so that a storm of
-/// signals is an error and not a hang.
+/// How often a call that a signal interrupted is repeated before it fails: bounded, so that many signals are an error and not a hang.
 const INTERRUPTIONS: usize = 64;
 
-/// Makes a call again while signals interrupt it, within bounds.
+/// Repeats a call while signals interrupt it, up to a limit.
 pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     let mut left = INTERRUPTIONS;
     loop {
@@ -48,13 +47,13 @@ pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> Result
     Ok(())
 }
 
-/// Reads the whole file by its descriptor, from its start, into memory of our own.
+/// Reads the complete file by its descriptor into memory.
 pub(crate) fn read_whole(file: &File) -> Result<Vec<u8>> {
     let failed = |e: Errno| Error::io("reading", e);
     let size = rustix::fs::fstat(file).map_err(failed)?.st_size;
     let size = usize::try_from(size).map_err(|_| Error::new(ErrorKind::TooLarge, "too large for this machine"))?;
     let mut bytes = Vec::new();
-    // One byte more than expected, so that a file that grows meanwhile is seen.
+    // One byte more than expected, to detect a file that grows meanwhile.
     bytes.try_reserve_exact(size + 1).map_err(|_| Error::new(ErrorKind::TooLarge, "larger than the memory left"))?;
     while bytes.len() <= size {
         let at = bytes.len() as u64;
@@ -64,12 +63,14 @@ pub(crate) fn read_whole(file: &File) -> Result<Vec<u8>> {
         }
     }
     if bytes.len() != size {
-        return Err(Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when it is at rest"));
+        return Err(
+            Error::new(ErrorKind::Changed, "changed while it was read").hint("try again when nothing writes to it")
+        );
     }
     Ok(bytes)
 }
 
-/// The SHA-256 of the whole file, read by its descriptor from its start; never all of it in memory.
+/// The SHA-256 of the complete file, read by its descriptor in pieces.
 pub(crate) fn sha256_of(file: &File) -> Result<Sha256> {
     let mut sum = Sha256Hasher::new();
     each_piece(file, |piece| {
@@ -79,7 +80,7 @@ pub(crate) fn sha256_of(file: &File) -> Result<Sha256> {
     Ok(sum.finish())
 }
 
-/// Does the whole file, read by its descriptor from its start, hold these bytes? Never all of it is in memory.
+/// Whether the file has exactly these contents; read by its descriptor in pieces.
 pub(crate) fn holds(file: &File, bytes: &[u8]) -> Result<bool> {
     let mut left = Some(bytes);
     each_piece(file, |piece| {
@@ -89,7 +90,7 @@ pub(crate) fn holds(file: &File, bytes: &[u8]) -> Result<bool> {
     Ok(left.is_some_and(<[u8]>::is_empty))
 }
 
-/// Reads a file by its descriptor from its start, piece by piece, until that answers that it has seen enough.
+/// Reads a file by its descriptor in pieces until `seen` returns false.
 fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
     let mut piece = vec![0; PIECE];
     let mut at = 0;
@@ -103,7 +104,7 @@ fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
     }
 }
 
-/// The SHA-256 of what comes from a stream, of which each piece is shown to `seen`; never all of it in memory.
+/// The SHA-256 of a stream, read in pieces, each of which is passed to `seen`.
 pub(crate) fn sha256_of_stream(mut stream: impl std::io::Read, mut seen: impl FnMut(&[u8])) -> std::io::Result<Sha256> {
     let mut sum = Sha256Hasher::new();
     let mut piece = vec![0; PIECE];
@@ -121,48 +122,47 @@ pub(crate) fn sha256_of_stream(mut stream: impl std::io::Read, mut seen: impl Fn
     }
 }
 
-/// So much is read at once where not all is kept: it stays in the processor's cache until it is hashed.
+/// The size of a piece in bytes: it stays in the processor's cache until it is hashed.
 const PIECE: usize = 1 << 16;
 
-/// fsync, once: after a failed fsync the kernel may have dropped the data, so a second one that succeeds says nothing.
+/// One fsync. After a failed fsync the kernel may have dropped the data, so a second successful one proves nothing.
 pub(crate) fn sync(file: impl AsFd) -> Result<(), Errno> {
     rustix::fs::fsync(file)
 }
 
-/// Lets the disk begin with what was written, while other files are prepared. It promises nothing; a flush must follow.
-/// (Of pages that are not needed the kernel first begins to write those that are dirty, mm/fadvise.c.)
+/// Starts writeback while other files are prepared. A flush must follow. (For pages that are not needed, the kernel starts writeback of the
+/// dirty ones, mm/fadvise.c.)
 pub(crate) fn begin_flush(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
-/// Makes many files last by few flushes.
+/// Makes many files durable with few flushes.
 ///
-/// syncfs(2) flushes a whole file system at once, and since Linux 5.8 tells of each write that failed since its
-/// descriptor was opened. So the descriptor must be there before the first write: that is what [`Flusher::watch`] is
-/// for. Where that is not known to hold (an older kernel, a file system that stacks others), and for a few files, each
-/// file gets an fsync of its own.
+/// syncfs(2) flushes a complete file system, and since Linux 5.8 reports every write that failed since its descriptor was opened. So the
+/// descriptor must be opened before the first write, by [`Flusher::watch`]. For an older kernel, for file systems that are not known to
+/// report failed writes, and for a few files, each file gets its own fsync.
 #[derive(Default)]
 pub(crate) struct Flusher {
     watched: BTreeMap<u64, File>,
 }
 
-/// Up to this many files, an fsync for each is no dearer than flushing what others wrote, too.
+/// Up to this many files, one fsync per file is not slower than flushing the writes of other processes too.
 const FEW: usize = 8;
 
-/// The file systems whose syncfs was looked at (`f_type` of statfs(2)): ext2 to ext4, XFS, btrfs, F2FS, tmpfs. All of
-/// them note failed writes by `mapping_set_error` (include/linux/pagemap.h), which `sync_fs` asks for (fs/sync.c, 5.8).
-const TELLING: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+/// The file systems whose syncfs reports failed writes (`f_type` of statfs(2)): ext2 to ext4, XFS, btrfs, F2FS, tmpfs. All of them record
+/// failed writes by `mapping_set_error` (include/linux/pagemap.h), which `sync_fs` checks (fs/sync.c, 5.8).
+const REPORTING: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
 
 impl Flusher {
-    /// Can this many files be flushed one by one?
+    /// Whether this many files are flushed one by one.
     pub(crate) fn are_few(files: usize) -> bool {
         files <= FEW
     }
 
-    /// From now on the file system of this open file is watched for writes that fail.
+    /// Watches the file system of this open file for failed writes from now on.
     pub(crate) fn watch(&mut self, device: u64, file: &File) {
         let tells =
-            || rustix::fs::fstatfs(file).is_ok_and(|s| TELLING.iter().any(|t| i128::from(*t) == s.f_type.into()));
+            || rustix::fs::fstatfs(file).is_ok_and(|s| REPORTING.iter().any(|t| i128::from(*t) == s.f_type.into()));
         if !self.watched.contains_key(&device)
             && syncfs_tells()
             && tells()
@@ -172,14 +172,14 @@ impl Flusher {
         }
     }
 
-    /// Makes these files last, or folders' names, each given with its device. What failed for a file system failed for
-    /// each file on it: nobody can say which of the writes were lost.
+    /// Flushes files, or the names in directories, each given with its device. A failure for a file system is a failure for every file on it,
+    /// because it is unknown which writes were lost.
     pub(crate) fn flush(&self, files: &[(u64, &File)]) -> Vec<Result<(), Errno>> {
         let mut answers: BTreeMap<u64, Result<(), Errno>> = BTreeMap::new();
         let is_each = Flusher::are_few(files.len());
         let flush_one = |(device, file): &(u64, &File)| match self.watched.get(device) {
             Some(watched) if !is_each => *answers.entry(*device).or_insert_with(|| match rustix::fs::syncfs(watched) {
-                // A sandbox that knows no syncfs: nothing was flushed, and nothing failed.
+                // A sandbox without syncfs: nothing was flushed, and nothing failed.
                 Err(Errno::NOSYS) => files.iter().filter(|(d, _)| d == device).try_for_each(|(_, file)| sync(file)),
                 answer => answer,
             }),
@@ -189,7 +189,7 @@ impl Flusher {
     }
 }
 
-/// Does this kernel's syncfs tell of writes that failed (5.8 and later)?
+/// Whether syncfs of this kernel reports failed writes (5.8 and later).
 fn syncfs_tells() -> bool {
     static TELLS: OnceLock<bool> = OnceLock::new();
     *TELLS.get_or_init(|| {
@@ -200,8 +200,8 @@ fn syncfs_tells() -> bool {
     })
 }
 
-/// Opens the folder of a module by its real path, in which no component is a link now either: whoever owns a folder above it
-/// may have put one there, so that a new file would be made, or one removed, elsewhere.
+/// Opens the directory of a module by its real path without following links: the owner of a directory above it may have put a link there, so
+/// that files elsewhere would be created or removed.
 pub(crate) fn open_real_folder(path: &Path) -> Result<File> {
     open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|e| Error::io("opening the folder", e).on(path))
 }
@@ -214,7 +214,7 @@ fn open_folder(path: &Path) -> Result<File> {
         .map_err(|e| Error::io("opening the folder", e).on(path))
 }
 
-/// Makes the names in a folder last. Into one that we may not open we wrote none, and some file systems flush none.
+/// Flushes the names in a directory. One that this user may not open has no new names, and some file systems can't flush directories.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     let dir = match open_folder(folder) {
         Err(e) if e.is_errno(Errno::ACCESS) || e.is_errno(Errno::PERM) => return Ok(()),
@@ -226,8 +226,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Makes a file of the state last that is there already, with its name: whoever made it may have been stopped before it
-/// did.
+/// Flushes an existing file of the state and its name, because its writer may have been stopped before that.
 pub(super) fn sync_by_name(folder: &PrivateFolder, name: &str) -> Result<()> {
     const DOING: &str = "flushing to disk";
     let failed = |e| Error::io(DOING, e).on(folder.path().join(name));
@@ -235,11 +234,11 @@ pub(super) fn sync_by_name(folder: &PrivateFolder, name: &str) -> Result<()> {
     sync(folder.dir()).map_err(failed)
 }
 
-/// What the name of a file of the vault ends with while it is being written.
+/// The extension of a file of the vault that is being written.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// Makes a file in a folder so that after this returns it is there whole, and before this returns not at all or whole:
-/// a temporary file, its bytes, fsync, reading back, rename, fsync of the folder. A file of that name is replaced.
+/// Creates a file durably, so that it is complete or absent at every moment: a temporary file, its bytes, fsync, reading back, rename, fsync
+/// of the directory. A file with that name is replaced.
 pub(super) fn create_durably(folder: &PrivateFolder, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
     let at = folder.path().join(name);
     let dir = folder.dir();
@@ -252,7 +251,7 @@ pub(super) fn create_durably(folder: &PrivateFolder, name: &str, bytes: &[u8], m
     result.map_err(|e| e.on(at))
 }
 
-/// Makes a new file, of which there must be none, for writing and reading back.
+/// Creates a file that must not exist, for writing and reading back.
 pub(crate) fn create_new(dir: &File, name: &OsStr, mode: u32) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode)).map(File::from)
@@ -263,14 +262,14 @@ fn write_and_rename(dir: &File, temporary: &str, name: &str, bytes: &[u8], mode:
     write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
     sync(&file).map_err(|e| Error::io("flushing to disk", e))?;
     if !holds(&file, bytes)? {
-        return Err(Error::new(ErrorKind::Io, "reads back other than it was written").hint("is the disk failing?"));
+        return Err(Error::new(ErrorKind::Io, "verification failed: the bytes read differ from the bytes written")
+            .hint("is the disk failing?"));
     }
     rustix::fs::renameat(dir, temporary, dir, name).map_err(|e| Error::io("renaming", e))?;
     sync(dir).map_err(|e| Error::io("flushing the folder to disk", e))
 }
 
-/// Renames within a folder, which is then still to be flushed. With `replace` off, a file of the new name is never
-/// overwritten.
+/// Renames within a directory. The caller flushes the directory. Without `replace`, an existing file is never overwritten.
 pub(crate) fn rename(dir: &File, from: &OsStr, to: &OsStr, replace: bool) -> Result<()> {
     let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
     rustix::fs::renameat_with(dir, from, dir, to, flags).map_err(|e| match e {
@@ -279,7 +278,7 @@ pub(crate) fn rename(dir: &File, from: &OsStr, to: &OsStr, replace: bool) -> Res
     })
 }
 
-/// Removes a file and makes that durable; one that is gone already is well.
+/// Removes a file durably, if it exists.
 pub(crate) fn remove_durably(dir: &File, name: &OsStr) -> Result<()> {
     remove(dir, name)?;
     sync(dir).map_err(|e| Error::io("flushing the folder to disk", e))

@@ -1,5 +1,5 @@
-//! Letting go of a path: a patched module that is gone for good, or was moved and restored elsewhere, is not expected in its
-//! old place for ever. Only a person can know that.
+//! Forgetting a path: a patched module that was deleted, or moved and restored elsewhere, is not expected at its old path any more. Only a
+//! person can know that.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use crate::vault::history::History;
 use crate::vault::record::{self, FileChange, JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
 
-/// What letting go of one path would do.
+/// The planned forgetting of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForgetPlan {
-    /// The changes that are let go of, each from the first one's content before to the last one's content after.
+    /// The changes that are forgotten, each from the contents before the first patch to the contents after the last one.
     pub changes: Vec<FileChange>,
-    /// What a confirmation of exactly this names.
+    /// The digest that confirms exactly this.
     pub digest: Sha256,
 }
 
-/// Finds what there is to let go of at a real path.
+/// Plans to forget a real path.
 ///
 /// # Errors
 ///
@@ -29,16 +29,14 @@ pub fn plan(history: &History<'_>, path: &Path) -> Result<ForgetPlan> {
     let is_patched = is_patched(history, path)?;
     let trail = history.at(path);
     let stays = trail.filter(|_| is_patched).and_then(|trail| trail.root());
-    // What needs the same backup as the module that stays is of no weight, and stays with it.
+    // A displaced module that needs the same backup as the module that stays is kept with it.
     let displaced = history.displaced_from(path).filter(|(first, _)| stays.is_none_or(|s| s.before != first.before));
     let gone = trail.filter(|_| !is_patched).and_then(|trail| Some((trail.root().or(trail.last)?, trail.last?)));
-    let changes: Vec<FileChange> = displaced.chain(gone).map(|(first, last)| let_go(first, last)).collect();
+    let changes: Vec<FileChange> = displaced.chain(gone).map(|(first, last)| forgotten(first, last)).collect();
     if changes.is_empty() {
         return Err(match is_patched {
             true => Error::new(ErrorKind::Guard, "refused: a patched module is there").remedy(Remedy::Restore),
-            false => {
-                Error::new(ErrorKind::NotFound, "the journal knows nothing of this path").remedy(Remedy::ShowHistory)
-            }
+            false => Error::new(ErrorKind::NotFound, "the journal does not know this path").remedy(Remedy::ShowHistory),
         }
         .on(path));
     }
@@ -47,9 +45,9 @@ pub fn plan(history: &History<'_>, path: &Path) -> Result<ForgetPlan> {
     Ok(ForgetPlan { changes, digest: sha256(text.as_bytes()) })
 }
 
-/// Is what is there now the outcome of a patch?
+/// Whether a patched module is there now.
 fn is_patched(history: &History<'_>, path: &Path) -> Result<bool> {
-    // A link leads to a module that has a path of its own.
+    // A link leads to a module with another path.
     if path.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
         return Ok(false);
     }
@@ -60,7 +58,7 @@ fn is_patched(history: &History<'_>, path: &Path) -> Result<bool> {
     }
 }
 
-fn let_go(first: &FileChange, last: &FileChange) -> FileChange {
+fn forgotten(first: &FileChange, last: &FileChange) -> FileChange {
     FileChange {
         after: last.after,
         size_after: last.size_after,
@@ -72,7 +70,7 @@ fn let_go(first: &FileChange, last: &FileChange) -> FileChange {
 }
 
 impl Writer<'_> {
-    /// Lets go of paths, each by its plan: a line in the journal for each change, by one flush. No file is written.
+    /// Forgets paths: one line of the journal per change, with one flush. No other file is written.
     ///
     /// # Errors
     ///

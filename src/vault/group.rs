@@ -1,9 +1,8 @@
-//! The write protocol: how files' bytes become others so that at each moment either state can be had.
+//! The write protocol: how files are changed so that their old or new contents can be had at every moment.
 //!
-//! Backups, intents, another look, the writes themselves, verification through fresh descriptors, journal, and only then
-//! the intents go. Each step is taken for the whole group before the next one, so that a group costs the flushes of one
-//! file. Whatever stops it in between, [`super::recovery`] finds the intents, and files whose content tells which side
-//! of the change they are on.
+//! Backups, intents, a second check, the writes, verification through new descriptors, journal lines, and only then the removal of the
+//! intents. Each step is done for the complete group before the next one, so that a group takes the flushes of one file. If the protocol is
+//! interrupted, [`super::recovery`] finds the intents, and the contents of each file show how far its write got.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -28,39 +27,36 @@ use crate::vault::target::{self, Target};
 use crate::vault::write;
 use crate::vault::writer::Writer;
 
-/// The most files of a group: so many that a flush for each is cheap, so few that one tree of modules fills some, and more
-/// trees take no more memory.
+/// The maximum number of files per group: enough that the flushes of a group are cheap per file, and few enough to bound the memory.
 const MOST_FILES: usize = 1024;
 
-/// The most bytes that a group keeps in memory before it writes them: new files, and edits.
+/// The bytes that a group keeps in memory before it is written: new files, and edits.
 const MOST_BYTES: usize = 32 << 20;
 
-/// So many files are looked at before it is asked whether the group is full.
+/// How many files are inspected before the size of the group is checked.
 const STEP: usize = 128;
 
-/// Descriptors that are left to others.
+/// Descriptors that are reserved for other uses.
 const RESERVE: u64 = 128;
 
-/// Descriptors that one file of a group may hold open: itself, its backup, and a new file beside it or that one's folder.
+/// Descriptors that one file of a group may hold open: itself, its backup, its new file, and the directory of that.
 const OPEN_FOR_EACH: u64 = 4;
 
-/// What a file is to become.
+/// A write that is planned for one file.
 pub struct PlannedWrite {
     /// Patch or restore.
     pub operation: Operation,
-    /// All bytes that come; `None` where they are those that the edits make of an uncompressed file, so that a large one is not
-    /// in memory twice.
+    /// The new contents; `None` if the edits of an uncompressed file lead to them, so that a large file is not in memory twice.
     pub after: Option<Vec<u8>>,
-    /// Their SHA-256. A wrong one is found when the file is verified, and undone.
+    /// The SHA-256 of the new contents. If it is wrong, verification fails, and the write is rolled back.
     pub after_sha256: Sha256,
-    /// The exact edits that were planned. Where they keep the length and lead to `after`, they are written in place;
-    /// else a whole new file takes the old one's place.
+    /// The planned edits. If they keep the length and lead to `after`, they are written in place; otherwise a new file replaces the old one.
     pub edits: Vec<Edit>,
-    /// The metadata that the file is to have afterwards; `None` keeps what there is and lets the times move.
+    /// The metadata that the file gets; `None` keeps the present ones, except for the times.
     pub metadata_after: Option<Metadata>,
     /// The module's name, for the journal.
     pub module: String,
-    /// Version magic before and after, for the journal.
+    /// The labels before and after, for the journal ([`FileChange::vermagic_before`]).
     pub vermagic: (Option<String>, Option<String>),
     /// Digest of the plan that was confirmed, for the journal.
     pub plan: Option<Sha256>,
@@ -68,22 +64,21 @@ pub struct PlannedWrite {
     pub overrides: Vec<String>,
     /// Anything else for the journal.
     pub note: Option<String>,
-    /// How the file is stored. If it is compressed, the edits are those of what is inside it, and a whole new file takes
-    /// its place.
+    /// How the file is compressed. If it is, the edits apply to the uncompressed bytes, and a new file replaces the old one.
     pub container: Container,
 }
 
-/// One file of a group.
+/// A file of a group.
 struct GroupMember<'t> {
     target: HeldTarget<'t>,
     intent: Intent,
-    /// The bytes of the whole new file, until they are in it; none where spans are written.
+    /// The contents of the new file until it is written; empty for writes in place.
     after: Vec<u8>,
-    /// The whole new file.
+    /// The new file.
     new: Option<File>,
 }
 
-/// A target of a group's own, or the caller's.
+/// A target that the group owns, or that the caller owns.
 enum HeldTarget<'t> {
     Own(Target),
     Lent(&'t Target),
@@ -142,7 +137,7 @@ impl Writer<'_> {
         mut told: impl FnMut(&Path, T, Result<Option<JournalEntry>>),
     ) -> Result<()> {
         let objects = self.vault.objects();
-        let most = if Flusher::are_few(count) { count.max(1) } else { room_for_files() };
+        let most = if Flusher::are_few(count) { count.max(1) } else { most_files() };
         let mut files = files.into_iter().peekable();
         let mut left = count;
         while files.peek().is_some() {
@@ -222,14 +217,14 @@ impl Writer<'_> {
     }
 }
 
-/// What a look at a file led to.
+/// The result of inspecting a file.
 enum Inspected {
     Ready(Box<GroupMember<'static>>),
-    /// Nothing is to be done.
+    /// There is nothing to do.
     Nothing,
-    /// Nothing can be done with this file.
+    /// This file can't be written.
     Failed(Error),
-    /// The vault can't keep a backup: no other file will fare better.
+    /// The backup could not be written. It would fail for every other file too.
     Stop(Error),
 }
 
@@ -260,7 +255,7 @@ fn look<T>(
 }
 
 impl Intent {
-    /// What is about to be done to a file.
+    /// The intent of a planned write.
     fn of(target: &Target, wanted: PlannedWrite, how: WriteMethod, at: &Path, size_after: u64) -> Intent {
         let id = record::new_id();
         let temporary = (how != WriteMethod::InPlace).then(|| Intent::temporary_of(&id));
@@ -297,7 +292,7 @@ impl Intent {
 impl<'t> GroupMember<'t> {
     /// # Errors
     ///
-    /// [`ErrorKind::Changed`] where all that is known of the bytes that come is edits, and those do not fit.
+    /// [`ErrorKind::Changed`] if the new contents are known only by edits, and these do not fit the file.
     fn new(target: HeldTarget<'t>, mut wanted: PlannedWrite, create: Option<&Path>) -> Result<GroupMember<'t>> {
         let after = wanted.after.take();
         let fit = || edit::fit_in_place(&target.bytes, &wanted.edits, after.as_deref());
@@ -324,25 +319,25 @@ impl<'t> GroupMember<'t> {
         self.intent.change.how == WriteMethod::Create
     }
 
-    /// How many bytes it keeps in memory, about.
+    /// The approximate number of bytes that it keeps in memory.
     fn kept(&self) -> usize {
         let edits: usize = self.intent.change.edits.iter().map(|e| e.old.len() + e.new.len()).sum();
-        // Thrice: as bytes, and as the hexadecimal digits of the segment and of the journal's lines.
+        // Edits exist three times: as bytes, and as hexadecimal digits in the segment and in the journal line.
         self.after.len() + 5 * edits + 4096
     }
 
-    /// The name of its new file, until that takes the old one's place.
+    /// The name of its new file until it replaces the old one.
     fn temporary(&self) -> OsString {
         self.intent.temporary.clone().unwrap_or_default().into()
     }
 }
 
-/// A group on its way through the protocol. Each step goes through all members that are still well.
+/// A group that goes through the protocol. Each step is done for all members that did not fail.
 struct WriteGroup<'t> {
     members: Vec<GroupMember<'t>>,
-    /// What became of each, up to now.
+    /// The result of each member up to now.
     fates: Vec<Result<()>>,
-    /// The folders in which new files are made, with their devices.
+    /// The directories of new files, with their devices.
     folders: BTreeMap<PathBuf, (u64, File)>,
     flusher: Flusher,
 }
@@ -386,7 +381,7 @@ impl<'t> WriteGroup<'t> {
         group
     }
 
-    /// Each file is looked at again, then its spans are written, or the new file beside it.
+    /// Checks each file again, then writes its spans, or the new file.
     fn write(&mut self) {
         let folders = &self.folders;
         each_going(&mut self.members, &mut self.fates, |member| {
@@ -406,7 +401,7 @@ impl<'t> WriteGroup<'t> {
         });
     }
 
-    /// What was written is made to last. A flush that fails is never tried again: what it was for is undone.
+    /// Flushes the writes. A flush that fails is not repeated; the write is rolled back.
     fn flush(&mut self) {
         let going = self.members.iter().zip(&self.fates).enumerate().filter(|(_, (_, fate))| fate.is_ok());
         let files: Vec<(usize, (u64, &File))> = going
@@ -435,7 +430,7 @@ impl<'t> WriteGroup<'t> {
         }
     }
 
-    /// New files, read back, take the old ones' places, if those are still as they were; then their folders are flushed.
+    /// Reads new files back and lets them replace the old ones, if these are unchanged; then flushes the directories.
     fn name(&mut self) {
         let folders = &self.folders;
         each_going(&mut self.members, &mut self.fates, |member| {
@@ -445,7 +440,9 @@ impl<'t> WriteGroup<'t> {
             let dir = folder_of(folders, path)?;
             let read_back = || match disk::holds(&new, &after)? {
                 true => Ok(()),
-                false => Err(Error::new(ErrorKind::Io, "reads back other than it was written")),
+                false => {
+                    Err(Error::new(ErrorKind::Io, "verification failed: the bytes read differ from the bytes written"))
+                }
             };
             let look_again = || if member.is_created() { Ok(()) } else { member.target.look_again() };
             read_back()
@@ -474,7 +471,7 @@ impl<'t> WriteGroup<'t> {
         }
     }
 
-    /// Each file is read through a fresh descriptor.
+    /// Reads each file through a new descriptor.
     fn verify(&mut self) {
         each_going(&mut self.members, &mut self.fates, |member| {
             let (target, intent) = (&member.target, &member.intent);
@@ -487,8 +484,8 @@ impl<'t> WriteGroup<'t> {
         });
     }
 
-    /// Files that were written in place get their metadata, durably. (New ones had them from the start.) The bytes are
-    /// what they should be: whatever fails from here on is finished by recovery, not undone.
+    /// Gives files that were written in place their metadata, durably. (New files have them from the start.) The contents are complete, so
+    /// recovery completes whatever fails from here on.
     fn give_metadata(&mut self) {
         let given = |member: &GroupMember<'_>| member.is_in_place() && member.intent.metadata_after.is_some();
         each_going(&mut self.members, &mut self.fates, |member| match &member.intent.metadata_after {
@@ -507,7 +504,7 @@ impl<'t> WriteGroup<'t> {
         }
     }
 
-    /// The intents of which only recovery can tell what became of them.
+    /// The ids of the intents that only recovery can settle.
     fn unfinished(&self) -> impl Iterator<Item = &str> {
         let fates = self.members.iter().zip(&self.fates);
         fates
@@ -522,7 +519,7 @@ impl<'t> WriteGroup<'t> {
     }
 }
 
-/// Does something with each member that is well up to now.
+/// Calls `work` for each member that did not fail, on all cores.
 fn each_going<'t>(
     members: &mut [GroupMember<'t>],
     fates: &mut [Result<()>],
@@ -537,7 +534,7 @@ fn folder_of<'f>(folders: &'f BTreeMap<PathBuf, (u64, File)>, path: &Path) -> Re
     folder.map(|(_, dir)| dir).ok_or_else(|| Error::new(ErrorKind::Usage, "names no file").on(path))
 }
 
-/// A new file did not get its name, or it is not known whether the name lasts: content tells, so it is asked.
+/// The error for a new file that was not renamed, or whose name may not be durable. The contents of the file decide.
 fn not_named(member: &GroupMember<'_>, dir: &File, error: Error) -> Error {
     let change = &member.intent.change;
     let is_as_before = match change.how {
@@ -547,9 +544,8 @@ fn not_named(member: &GroupMember<'_>, dir: &File, error: Error) -> Error {
     write::take_away(dir, &member.temporary(), is_as_before, error.on(&change.path))
 }
 
-/// How many files a group may have by the number of descriptors that this process may have; that is raised as far as
-/// it goes.
-fn room_for_files() -> usize {
+/// The maximum number of files per group by the number of descriptors. The limit of this process is raised first.
+fn most_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     let current = match setrlimit(Resource::Nofile, raised) {

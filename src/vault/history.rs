@@ -1,4 +1,4 @@
-//! What the journal means: which files are patched now, and what each known content was originally. Pure.
+//! The meaning of the journal: which files are patched now, and the original of each known content. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,59 +6,58 @@ use std::path::{Path, PathBuf};
 use crate::digest::Sha256;
 use crate::vault::record::{FileChange, JournalEntry, Operation};
 
-/// What a restore's line has among its overrides if a person discarded what somebody else wrote.
+/// The override in a restore's line by which a person discarded changes by somebody else.
 pub(super) const DISCARD: &str = "discard-changes";
 
-/// A file's patches that were not taken back, oldest first.
+/// The history of one path.
 #[derive(Clone, Debug, Default)]
 pub struct FileHistory<'j> {
-    /// The patches.
+    /// The patches that were not reverted, oldest first.
     pub patches: Vec<&'j FileChange>,
-    /// The last change of any kind, a restore among them.
+    /// The last change, which may be a restore.
     pub last: Option<&'j FileChange>,
-    /// The first of the patches that a restore took back last: its metadata are those that the restore gave.
+    /// The first of the patches that the last restore reverted: the restore set its metadata.
     pub taken_back: Option<&'j FileChange>,
 }
 
 impl<'j> FileHistory<'j> {
-    /// The first patch: what it names as before is the original.
+    /// The first patch. The contents before it are the original.
     pub fn root(&self) -> Option<&'j FileChange> {
         self.patches.first().copied()
     }
 
-    /// What the file should be now, by its SHA-256.
+    /// The SHA-256 that the file should have now.
     pub fn expected(&self) -> Option<Sha256> {
         self.last.map(|change| change.after)
     }
 }
 
-/// What a content was originally.
+/// The original of some contents.
 #[derive(Clone, Debug)]
 pub struct OriginalContents<'j> {
     /// SHA-256 of the original.
     pub original: Sha256,
-    /// The change whose metadata is the original's.
+    /// The change that recorded the original's metadata.
     pub change: &'j FileChange,
-    /// Known by the file's own place, not by its content alone.
+    /// Whether it is known by the path, not only by the contents.
     pub is_here: bool,
-    /// Do all changes that lead to this original agree about its time?
+    /// Whether all changes of this original have the same modification time.
     pub times_agree: bool,
 }
 
-/// The journal, read for its meaning.
+/// The meaning of the lines of a journal.
 #[derive(Clone, Debug, Default)]
 pub struct History<'j> {
     trails: BTreeMap<&'j Path, FileHistory<'j>>,
-    /// For each content that came out of a patch, the changes whose `before` is its original.
+    /// For the contents after each patch, the changes whose `before` is the original.
     roots: BTreeMap<Sha256, Vec<&'j FileChange>>,
     /// For each original, the first patch of it.
     originals: BTreeMap<Sha256, &'j FileChange>,
-    /// The sizes of what came out of patches.
+    /// The sizes of the contents after patches.
     sizes: BTreeSet<u64>,
-    /// Patched files in whose places others were found: they may be elsewhere now. What they came out as, and where they
-    /// were.
+    /// Patched files at whose paths other files were found later: the paths, and the patches. They may have been moved.
     displaced: Vec<(&'j Path, Vec<&'j FileChange>)>,
-    /// Backups that a person dropped, and that nobody made again, each with the line that says so.
+    /// Backups that were dropped and not made again, with the numbers of the lines.
     dropped: BTreeMap<Sha256, u64>,
 }
 
@@ -75,7 +74,7 @@ impl<'j> History<'j> {
             }
             history.dropped.remove(&change.before);
             match entry.operation {
-                // What was given up stays on the trail: it leads back to the original, whatever stands there now.
+                // An abandoned change stays in the history, because it leads back to the original, whatever the file holds now.
                 Operation::Patch | Operation::GivenUp => history.patched(change),
                 Operation::Restore => {
                     let trail = history.trails.entry(&change.path).or_default();
@@ -90,7 +89,7 @@ impl<'j> History<'j> {
         history
     }
 
-    /// Lets go of what was patched at a path, there or displaced from there. What its content was originally stays known.
+    /// Removes a patched module from the history of its path. The original of its contents stays known.
     fn forget(&mut self, change: &FileChange) {
         let is_it = |first: Option<&FileChange>, last: Option<&FileChange>| {
             first.is_some_and(|first| first.before == change.before) && last.is_some_and(|l| l.after == change.after)
@@ -105,7 +104,7 @@ impl<'j> History<'j> {
 
     fn patched(&mut self, change: &'j FileChange) {
         let trail = self.trails.entry(&change.path).or_default();
-        // Not what the last patch left: another file took this place meanwhile, and it is an original of its own.
+        // These are not the contents that the last patch wrote: another file replaced it, and is an original.
         if trail.expected().is_some_and(|expected| expected != change.before) {
             let patches = std::mem::take(&mut trail.patches);
             if !patches.is_empty() {
@@ -122,7 +121,7 @@ impl<'j> History<'j> {
                 vec![change]
             }
         };
-        // A patch that leads back to an original makes nothing that a restore would have to undo.
+        // After a patch that leads back to an original there is nothing to restore.
         if !self.originals.contains_key(&change.after) {
             let known = self.roots.entry(change.after).or_default();
             known.extend(
@@ -131,35 +130,35 @@ impl<'j> History<'j> {
         }
     }
 
-    /// What was done to the file at a real path.
+    /// The history of a real path.
     pub fn at(&self, path: &Path) -> Option<&FileHistory<'j>> {
         self.trails.get(path)
     }
 
-    /// The patches of files in whose place, this path, others were found later: of each file the first and the last.
+    /// The files that were patched at this path and displaced by others: the first and the last patch of each.
     pub fn displaced_from(&self, path: &Path) -> impl Iterator<Item = (&'j FileChange, &'j FileChange)> {
         let displaced = self.displaced.iter().filter(move |(from, _)| *from == path);
         displaced.filter_map(|(_, patches)| Some((*patches.first()?, *patches.last()?)))
     }
 
-    /// The files that are patched now, by the journal.
+    /// The files that are patched now, according to the journal.
     pub fn patched_files(&self) -> impl Iterator<Item = (&'j Path, &FileHistory<'j>)> {
         self.trails.iter().filter(|(_, trail)| !trail.patches.is_empty()).map(|(path, trail)| (*path, trail))
     }
 
-    /// All files that the journal knows.
+    /// All paths that the journal knows.
     pub fn files(&self) -> impl Iterator<Item = (&'j Path, &FileHistory<'j>)> {
         self.trails.iter().map(|(path, trail)| (*path, trail))
     }
 
-    /// What this content at this place was originally: by the place's own record, or, for a file that was moved or
-    /// copied, by the content alone. Several if the content came of several originals; none if nothing is known.
+    /// The original of these contents at this path: by the history of the path, or, for a file that was moved or copied, by the contents.
+    /// Several if patches of different originals gave these contents; none if nothing is known.
     pub fn origins(&self, path: &Path, sha: Sha256) -> Vec<OriginalContents<'j>> {
         if let Some(trail) = self.at(path)
             && let Some(root) = trail.root()
             && (trail.expected() == Some(sha) || root.before == sha)
         {
-            // The first patch here may have been of a copy that was patched elsewhere before.
+            // The first patch at this path may have changed a copy that was already patched elsewhere.
             let original = match self.distinct(root.before).as_slice() {
                 [one] => one.original,
                 _ => root.before,
@@ -169,7 +168,7 @@ impl<'j> History<'j> {
         self.distinct(sha)
     }
 
-    /// The originals of a content, each once.
+    /// The originals of some contents, each once.
     fn distinct(&self, sha: Sha256) -> Vec<OriginalContents<'j>> {
         let mut origins: Vec<OriginalContents<'j>> = Vec::new();
         for change in self.roots.get(&sha).into_iter().flatten() {
@@ -186,25 +185,24 @@ impl<'j> History<'j> {
         origins
     }
 
-    /// The sizes of all contents that came out of a patch, in bytes: a file of another size is none of them.
+    /// The sizes in bytes of all contents after patches. A file of another size is not one of them.
     pub fn sizes(&self) -> &BTreeSet<u64> {
         &self.sizes
     }
 
-    /// Did this content come out of a patch, wherever that was?
+    /// Whether a patch gave these contents, at any path.
     pub fn knows(&self, sha: Sha256) -> bool {
         self.roots.contains_key(&sha)
     }
 
-    /// The originals that patched files still need, each with the places of those files: where they are now, by the
-    /// journal, or were before another file was found there.
+    /// The originals that patched files need, with the paths of these files, or their last paths if they were displaced.
     pub fn needed(&self) -> BTreeMap<Sha256, BTreeSet<&'j Path>> {
         let mut needed: BTreeMap<Sha256, BTreeSet<&Path>> = BTreeMap::new();
         let here = self.trails.iter().filter_map(|(path, trail)| Some((*path, trail.root()?)));
         let elsewhere = self.displaced.iter().filter_map(|(path, patches)| Some((*path, *patches.first()?)));
         for (path, root) in here.chain(elsewhere) {
             needed.entry(root.before).or_default().insert(path);
-            // The first patch here may have been of a copy that was patched elsewhere before.
+            // The first patch at this path may have changed a copy that was already patched elsewhere.
             for origin in self.distinct(root.before) {
                 needed.entry(origin.original).or_default().insert(path);
             }
@@ -212,22 +210,22 @@ impl<'j> History<'j> {
         needed
     }
 
-    /// The number of the journal's line by which a person dropped this backup, if that was done.
+    /// The number of the line by which this backup was dropped, if it was.
     pub fn dropped_by(&self, sha: Sha256) -> Option<u64> {
         self.dropped.get(&sha).copied()
     }
 
-    /// Is this content an original that was patched somewhere?
+    /// Whether these contents are an original that was patched, at any path.
     pub fn is_original(&self, sha: Sha256) -> bool {
         self.originals.contains_key(&sha)
     }
 
-    /// The first patch of this original, wherever it was.
+    /// The first patch of this original, at any path.
     pub fn patch_of(&self, original: Sha256) -> Option<&'j FileChange> {
         self.originals.get(&original).copied()
     }
 
-    /// Where this content is recorded as the outcome of a patch.
+    /// The paths at which a patch gave these contents, according to the journal.
     pub fn places_of(&self, sha: Sha256) -> Vec<PathBuf> {
         self.patched_files()
             .filter(|(_, trail)| trail.expected() == Some(sha))
@@ -236,7 +234,7 @@ impl<'j> History<'j> {
     }
 }
 
-/// The backups that a journal refers to, by their SHA-256, each with the lines for which it was made.
+/// The backups that a journal names, each with the lines for which it was made.
 pub fn backups(entries: &[JournalEntry]) -> BTreeMap<Sha256, Vec<&JournalEntry>> {
     let mut backups: BTreeMap<Sha256, Vec<&JournalEntry>> = BTreeMap::new();
     for entry in entries {
@@ -247,7 +245,7 @@ pub fn backups(entries: &[JournalEntry]) -> BTreeMap<Sha256, Vec<&JournalEntry>>
     backups
 }
 
-/// Was a backup made, by this line, of what somebody else wrote and a person then discarded?
+/// Whether this line made a backup of changes by somebody else that a person discarded.
 pub fn discards(entry: &JournalEntry) -> bool {
     let is_discard = |change: &FileChange| change.overrides.iter().any(|name| name == DISCARD);
     matches!(entry.operation, Operation::Restore | Operation::GivenUp) && entry.change.as_ref().is_some_and(is_discard)
@@ -309,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_file_is_patched_no_more() {
+    fn a_restored_file_is_not_patched() {
         let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Restore, "/m.ko", B, A)];
         let history = History::of(&journal);
         assert_eq!(history.patched_files().count(), 0);
@@ -317,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_back_to_the_original_makes_no_circle() {
+    fn a_patch_back_to_the_original_makes_no_cycle() {
         let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", B, A)];
         let history = History::of(&journal);
         assert!(history.is_original(A));
@@ -325,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn two_originals_that_became_the_same_are_both_named() {
+    fn two_originals_with_the_same_patched_contents_are_both_found() {
         let journal = [entry(Operation::Patch, "/1.ko", A, B), entry(Operation::Patch, "/2.ko", C, B)];
         let history = History::of(&journal);
         let originals = |path: &str| history.origins(Path::new(path), B).iter().map(|o| o.original).collect::<Vec<_>>();
@@ -335,14 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_took_the_place_of_a_patched_one_is_an_original_of_its_own() {
+    fn a_file_that_replaced_a_patched_one_is_an_original() {
         let journal = [entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", X, Y)];
         let history = History::of(&journal);
         assert_eq!(history.origins(Path::new("/m.ko"), Y)[0].original, X);
     }
 
     #[test]
-    fn an_original_is_needed_until_its_file_is_restored_wherever_that_is_now() {
+    fn an_original_is_needed_until_its_file_is_restored_at_any_path() {
         let needed = |journal: &[JournalEntry]| History::of(journal).needed().into_keys().collect::<Vec<_>>();
         let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", B, C)];
         assert_eq!(needed(&journal), [A]);
@@ -356,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_forgotten_needs_nothing_and_its_content_stays_known() {
+    fn a_forgotten_path_needs_no_backup_and_its_contents_stay_known() {
         let needed = |journal: &[JournalEntry]| History::of(journal).needed().len();
         let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", X, Y)];
         journal.push(entry(Operation::Patch, "/n.ko", A, B));
@@ -374,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_backup_that_is_made_again_is_dropped_no_more() {
+    fn a_dropped_backup_that_is_made_again_is_not_dropped() {
         let mut drop = entry(Operation::Drop, "/m.ko", A, A);
         (drop.change, drop.dropped) = (None, vec![A]);
         let mut journal = vec![drop];

@@ -1,7 +1,7 @@
-//! The journal, in which what was done to a file is found without keeping all of it in memory.
+//! An index of the journal: it finds the lines about a file without keeping the journal in memory.
 //!
-//! [`History`] tells what entries mean; here it is told which ones: those that can change what it says of one file. That they
-//! say the same as the whole journal is tested on random journals.
+//! [`History`] has the meaning of lines; the index selects the lines that can change the history of one file. Tests with random journals
+//! compare the selection with the complete journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -18,29 +18,29 @@ use crate::vault::journal;
 use crate::vault::reader::Vault;
 use crate::vault::record::{FileChange, JournalEntry, Operation};
 
-/// A journal, as it was when it was read.
+/// The index of a journal, as it was when the index was built.
 pub struct JournalIndex {
-    /// None where there is no line.
+    /// `None` if there is no line.
     file: Option<File>,
     lines: Multimap,
-    /// How many lines there are.
+    /// The number of lines.
     count: u64,
     is_torn: bool,
     sizes: BTreeSet<u64>,
-    /// The names of the files that were patched, in their folders.
+    /// The file names of patched files, without their directories.
     names: BTreeSet<OsString>,
 }
 
-/// What a line is found by.
+/// The kinds of keys by which a line is found.
 #[derive(Clone, Copy)]
 enum KeyKind {
-    /// The file that it is about.
+    /// The path of the file.
     Path,
-    /// The content that a patch left.
+    /// The contents after a patch.
     After,
-    /// The content that was patched.
+    /// The contents before a patch.
     Before,
-    /// The content of which a backup was made, by any operation.
+    /// The contents of which any operation made a backup.
     Backup,
     /// A backup that was dropped.
     Drop,
@@ -53,7 +53,7 @@ fn key(by: KeyKind, text: &[u8]) -> Key {
     sum.finish().as_bytes().first_chunk().copied().map(Key::from_le_bytes).unwrap_or_default()
 }
 
-/// What stands for a path: of 16 bytes of its hash no two are alike, whoever chose the paths.
+/// A key for a path: 16 bytes of its hash. No two paths have the same key, whoever chose them.
 pub fn key_of_path(path: &Path) -> u128 {
     key(KeyKind::Path, path.as_os_str().as_bytes())
 }
@@ -65,7 +65,7 @@ impl Vault {
         ///
         /// # Errors
         ///
-        /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if there is no room for temporary files.
+        /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if a temporary file can't be written.
         fn index(&self) -> Result<JournalIndex> {
             let mut lines = MultimapBuilder::new(self.folder());
             let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
@@ -83,7 +83,7 @@ impl Vault {
                     }
                 }
             };
-            // Opened once: another run may write the first line meanwhile.
+            // Opened once, because another run may write the first line meanwhile.
             let (course, file) = match self.open_journal()? {
                 Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
                 None => (journal::JournalEnd::default(), None),
@@ -111,12 +111,12 @@ fn enter(entry: &JournalEntry, at: u64, lines: &mut MultimapBuilder) -> Result<(
 }
 
 impl JournalIndex {
-    /// Has the journal no line?
+    /// Whether the journal has no line.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Was there text behind its last whole line?
+    /// Whether an incomplete line followed the last complete one.
     pub fn is_torn(&self) -> bool {
         self.is_torn
     }
@@ -126,8 +126,8 @@ impl JournalIndex {
         &self.sizes
     }
 
-    /// The entries that tell what is known of the file at a real path, and what each of these contents was originally, were
-    /// it there. [`History::of`] them says the same of these as of all entries; but not where else such contents are.
+    /// The entries about the file at a real path, and about the originals of these contents at that path. [`History::of`] of them gives the
+    /// same answers about both as of all entries, except for other paths with these contents.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl JournalIndex {
         Ok(self.found(path, contents, false)?.into_values().collect())
     }
 
-    /// The same; and they tell all places that have one of these contents by the journal, if this is not one of them.
+    /// As [`JournalIndex::about`], with the entries about all other paths that have these contents according to the journal.
     ///
     /// # Errors
     ///
@@ -145,12 +145,12 @@ impl JournalIndex {
         Ok(self.found(path, contents, true)?.into_values().collect())
     }
 
-    /// Was a file of this name patched in any folder? Where none was, no path need be looked for.
+    /// Whether a file of this name was patched in any directory.
     pub fn has_name(&self, name: &OsStr) -> bool {
         self.names.contains(name)
     }
 
-    /// Is the file at this real path patched now, by the journal?
+    /// Whether the file at this real path is patched now, according to the journal.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl JournalIndex {
         Ok(History::of(entries.values()).at(path).is_some_and(|trail| !trail.patches.is_empty()))
     }
 
-    /// Does the journal know a file at this real path?
+    /// Whether the journal knows this real path.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl JournalIndex {
         Ok(!entries.is_empty() && History::of(entries.values()).at(path).is_some())
     }
 
-    /// Did this content come out of a patch, wherever that was?
+    /// Whether a patch gave these contents, at any path.
     ///
     /// # Errors
     ///
@@ -180,8 +180,7 @@ impl JournalIndex {
         Ok(History::of(&self.about(none, &[sha])?).knows(sha))
     }
 
-    /// Goes through the files that the journal knows and that `is_wanted`, each with what is known of it, in the order in
-    /// which something was last done to them.
+    /// Calls `each` with every path for which `is_wanted` returns true, and its history, in the order of the last operations.
     ///
     /// # Errors
     ///
@@ -212,7 +211,7 @@ impl JournalIndex {
 
     fn found(&self, path: &Path, contents: &[Sha256], with_places: bool) -> Result<BTreeMap<u64, JournalEntry>> {
         let mut found = self.at_place(path)?;
-        let mut wanted = self.beyond(&History::of(found.values()), path, contents);
+        let mut wanted = self.unresolved(&History::of(found.values()), path, contents);
         if with_places {
             let elsewhere: Vec<Sha256> = wanted.iter().copied().filter(|sha| contents.contains(sha)).collect();
             for sha in elsewhere {
@@ -229,17 +228,17 @@ impl JournalIndex {
                 continue;
             }
             let sha = sha.as_bytes();
-            // What left it leads back to what it was originally.
+            // The patches that gave these contents lead back to the original.
             for at in self.lines.all(key(KeyKind::After, sha))? {
                 let entry = self.entry(at)?;
                 wanted.extend(entry.change.as_ref().map(|change| change.before));
                 found.insert(at, entry);
             }
-            // Whether it is an original its first patch tells.
+            // The first patch shows whether it is an original.
             let mut lines: Vec<u64> = self.lines.first(key(KeyKind::Before, sha))?.into_iter().collect();
             let drops = self.lines.all(key(KeyKind::Drop, sha))?;
             if !drops.is_empty() {
-                // It may have been made again since.
+                // The backup may have been made again since.
                 lines.extend(drops);
                 lines.extend(self.lines.all(key(KeyKind::Backup, sha))?.pop());
             }
@@ -250,8 +249,8 @@ impl JournalIndex {
         Ok(found)
     }
 
-    /// The contents of which more must be known than what was done at this place.
-    fn beyond(&self, here: &History<'_>, path: &Path, contents: &[Sha256]) -> Vec<Sha256> {
+    /// The contents about which more must be known than the history of this path.
+    fn unresolved(&self, here: &History<'_>, path: &Path, contents: &[Sha256]) -> Vec<Sha256> {
         let trail = here.at(path);
         let root: Option<&FileChange> = trail.and_then(|trail| trail.root());
         let expected = trail.and_then(|trail| trail.expected());
@@ -259,7 +258,7 @@ impl JournalIndex {
         let mut wanted: Vec<Sha256> = contents.iter().copied().filter(|sha| !is_here(*sha)).collect();
         match root {
             Some(root) => wanted.push(root.before),
-            // What was restored is an original.
+            // Restored contents are an original.
             None => wanted.extend(expected),
         }
         wanted
@@ -271,7 +270,7 @@ impl JournalIndex {
     }
 
     fn entry(&self, at: u64) -> Result<JournalEntry> {
-        let gone = || Error::new(ErrorKind::Changed, "the journal is gone");
+        let gone = || Error::new(ErrorKind::Changed, "the journal was removed");
         journal::line_at(self.file.as_ref().ok_or_else(gone)?, at)
     }
 }
@@ -296,7 +295,7 @@ mod tests {
         ["A", "B", "C", "D", "E"].map(|name| sha256(name.as_bytes()))
     }
 
-    /// What is done: operation, path, contents before and after, a time.
+    /// An operation: kind, path, contents before and after, a time.
     type Done = (Operation, usize, usize, usize, i64);
 
     fn news(done: &Done) -> NewEntry {
@@ -346,7 +345,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
         #[test]
-        fn the_lines_that_are_found_tell_the_same_as_all_lines(
+        fn the_lines_that_are_found_give_the_same_answers_as_all_lines(
             done in prop::collection::vec((operation(), 0..PATHS.len(), 0..contents().len(), 0..contents().len(), 0..3_i64), 0..14)
         ) {
             let (_folder, vault) = vault(&done);
@@ -395,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_is_not_there_knows_nothing() {
+    fn a_missing_journal_knows_nothing() {
         let index = Vault::at("/not/there").index().unwrap();
         assert!(index.is_empty() && !index.is_torn());
         assert!(!index.knows_place(Path::new("/a.ko")).unwrap() && !index.knows_content(sha256(b"A")).unwrap());
@@ -406,13 +405,13 @@ mod tests {
         let done: Vec<Done> = (0..200).map(|number| (Operation::Patch, number % 4, 0, 1, 0)).collect();
         let (_folder, vault) = vault(&done[..4]);
         let index = vault.index().unwrap();
-        // Its own, which is the first patch of this original too; the others' are not asked for.
+        // Its own line, which is the first patch of this original too; the other lines are not read.
         assert_eq!(index.about(Path::new("/a.ko"), &[sha256(b"B")]).unwrap().len(), 1);
         assert_eq!(index.about(Path::new("/moved.ko"), &[sha256(b"B")]).unwrap().len(), 4);
     }
 
     #[test]
-    fn a_first_line_that_is_written_meanwhile_is_there_whole_or_not_at_all() {
+    fn a_first_line_that_is_written_meanwhile_is_complete_or_absent() {
         for _ in 0..100 {
             let folder = tempfile::tempdir().unwrap();
             let vault = Vault::at(folder.path());

@@ -1,4 +1,4 @@
-//! Intents: what a write is about to do, on disk before it does it, so that recovery can finish or undo it.
+//! Intents: the description of a write, on disk before it begins, so that recovery can complete it or roll it back.
 
 use std::path::Component;
 
@@ -9,22 +9,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vault::metadata::Metadata;
 use crate::vault::record::{FileChange, LONGEST_LINE, NewEntry, Operation, WriteMethod};
 
-/// What a write is about to do.
+/// An announced write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// The form of this file.
+    /// Its schema version.
     pub schema_version: u32,
-    /// The operation's name; its journal line will carry it.
+    /// The operation id, which its journal line will have too.
     pub id: String,
     /// Patch or restore.
     pub operation: Operation,
-    /// What is changed, as the journal will say it.
+    /// The change, as the journal will record it.
     pub change: FileChange,
-    /// Device and inode of the file before.
+    /// Device and inode number of the file before.
     pub identity: (u64, u64),
-    /// The metadata that the file is to have afterwards; `None` leaves what a write leaves.
+    /// The metadata that the file gets afterwards; `None` for those that the write leaves.
     pub metadata_after: Option<Metadata>,
-    /// The name of the temporary file beside the module, where a whole new file takes its place.
+    /// The name of the new file in the module's directory, if a new file replaces the module.
     pub temporary: Option<String>,
     /// A note for the journal.
     pub note: Option<String>,
@@ -34,26 +34,26 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// The name of the new file beside the module of an operation of this name.
+    /// The name of the new file of the operation with this id.
     pub(super) fn temporary_of(id: &str) -> String {
         format!(".kmodlab-{id}.tmp")
     }
 
-    /// What this intent says that this program never writes. Recovery removes, renames and writes by it, so a forged one
-    /// must lead nowhere else.
+    /// A property of this intent that this program never writes. Recovery removes, renames and writes files that an intent names, so a
+    /// forged intent must not name any others.
     pub(super) fn oddity(&self) -> Option<&'static str> {
         if !is_id(&self.id) {
-            return Some("its id is none");
+            return Some("its id is invalid");
         }
         let temporary = (self.change.how != WriteMethod::InPlace).then(|| Intent::temporary_of(&self.id));
         if self.temporary != temporary {
-            return Some("its temporary file is not named by its id");
+            return Some("its temporary file is not named after its id");
         }
         let mut parts = self.change.path.components();
         let is_real =
             parts.next() == Some(Component::RootDir) && parts.all(|part| matches!(part, Component::Normal(_)));
         if !is_real || self.change.path.file_name().is_none() {
-            return Some("its path is no absolute path of a file");
+            return Some("its path is not an absolute path of a file");
         }
         None
     }
@@ -61,9 +61,9 @@ impl Intent {
     pub(super) fn sum(&self) -> Result<Sha256> {
         let bare = Intent { checksum: None, ..self.clone() };
         let text = serde_json::to_vec(&bare).map_err(|e| Error::io("writing the intent", e))?;
-        // Its line in the journal is about as long. That is to be known before anything is written.
+        // Its journal line is about as long. A line that is too long must be refused before anything is written.
         if text.len() as u64 > LONGEST_LINE / 2 {
-            let error = Error::new(ErrorKind::TooLarge, "its edits are more than a line of the journal can tell");
+            let error = Error::new(ErrorKind::TooLarge, "its edits are too large for a line of the journal");
             return Err(error.on(&self.change.path));
         }
         Ok(sha256(&text))
@@ -90,7 +90,7 @@ mod checksum_text {
     }
 }
 
-/// Is this an operation's name, as [`crate::vault::record::new_id`] makes them?
+/// Whether this is an operation id, as [`crate::vault::record::new_id`] returns.
 pub(super) fn is_id(text: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.split_once('-').is_some_and(|(time, process)| is_number(time) && is_number(process))

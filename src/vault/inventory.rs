@@ -1,4 +1,4 @@
-//! What is kept in the vault, and what still needs it.
+//! The inventory of the vault: its backups, and what needs them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,18 +16,18 @@ use crate::vault::writer::Writer;
 /// Why a backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeepReason {
-    /// These patched files, or interrupted runs on them, still need it.
+    /// These patched files, or interrupted operations on them, need it.
     Needed(BTreeSet<PathBuf>),
-    /// What somebody else wrote, and a person discarded (`restore --discard-changes`): there may be no other copy.
+    /// It holds changes by somebody else that a person discarded. There may be no other copy.
     Discarded,
-    /// The journal names it, and no patched file needs it: its file was restored, or patched once more.
+    /// The journal names it, and no patched file needs it: its file was restored, or patched again.
     Unneeded,
-    /// Neither the journal nor an intent names it: a run was stopped before it wrote its intent, or the journal lost
-    /// lines. Then it may be the only original.
+    /// Neither the journal nor an intent names it: a run was stopped before it wrote its intent, or the journal lost lines. It may be the
+    /// only copy of an original.
     Orphan,
 }
 
-/// One backup, why it is kept, and where it comes from.
+/// A backup, why it is kept, and for which lines it was made.
 #[derive(Clone, Debug)]
 pub struct KeptBackup {
     /// The backup.
@@ -43,32 +43,32 @@ pub struct KeptBackup {
 pub struct BackupSource {
     /// Its number.
     pub line: u64,
-    /// What it says was done.
+    /// The operation.
     pub operation: Operation,
-    /// To which file.
+    /// The file.
     pub path: PathBuf,
 }
 
-/// A backup that is needed and is not there.
+/// A backup that is needed and does not exist.
 #[derive(Clone, Debug, Default)]
 pub struct MissingBackup {
-    /// The patched files, or interrupted runs on them, that need it.
+    /// The patched files, or interrupted operations on them, that need it.
     pub by: BTreeSet<PathBuf>,
-    /// The journal's line by which it was dropped, if it was.
+    /// The number of the line by which it was dropped, if it was.
     pub dropped_by: Option<u64>,
 }
 
-/// Why the journal may not name all backups that are kept.
+/// Why the journal may not name all backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalDoubt {
     /// It has no line.
     NoLine,
-    /// Its last line is torn.
+    /// Its last line is incomplete.
     Torn,
 }
 
 impl JournalDoubt {
-    /// What speaks against a journal: that it has no line, or was torn when it was first looked at.
+    /// The doubt about a journal that has no line, or whose last line is incomplete.
     pub fn of(is_empty: bool, is_torn: bool) -> Option<JournalDoubt> {
         if is_torn {
             return Some(JournalDoubt::Torn);
@@ -77,17 +77,17 @@ impl JournalDoubt {
     }
 }
 
-/// What is kept.
+/// The backups of a vault.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// Each backup.
+    /// All backups.
     pub objects: Vec<KeptBackup>,
-    /// Backups that are needed and are not there.
+    /// Backups that are needed and do not exist.
     pub missing: BTreeMap<Sha256, MissingBackup>,
 }
 
 impl Inventory {
-    /// Takes inventory of a vault, by its journal and the intents that wait.
+    /// The inventory of a vault, by its journal and its pending intents.
     ///
     /// # Errors
     ///
@@ -156,8 +156,7 @@ impl Inventory {
         })
     }
 
-    /// The backups that the journal names and nothing needs, by their SHA-256. What may be the only copy of something is
-    /// not among them: orphans, and what was discarded.
+    /// The backups that the journal names and nothing needs. Orphans and discarded changes, which may have no other copy, are not among them.
     pub fn unneeded(&self) -> BTreeSet<Sha256> {
         let unneeded = self.objects.iter().filter(|kept| kept.why == KeepReason::Unneeded);
         unneeded.map(|kept| kept.object.sha).collect()
@@ -203,7 +202,7 @@ impl BackupSource {
     }
 }
 
-/// What patched files and interrupted runs need, and by which files.
+/// The backups that patched files and interrupted operations need, with these files.
 fn needed(history: &History<'_>, pending: &[Intent]) -> BTreeMap<Sha256, BTreeSet<PathBuf>> {
     let mut needed: BTreeMap<Sha256, BTreeSet<PathBuf>> = BTreeMap::new();
     for (sha, paths) in history.needed() {
@@ -219,12 +218,12 @@ fn needed(history: &History<'_>, pending: &[Intent]) -> BTreeMap<Sha256, BTreeSe
 }
 
 impl Writer<'_> {
-    /// Drops backups, durably; the journal gets a line first. None goes if one of them is needed.
+    /// Drops backups durably; the journal gets a line first. If one of them is needed, none is dropped.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Guard`] for one that a patched file or an interrupted run needs; [`ErrorKind::NotFound`] for one that
-    /// is not there; [`ErrorKind::Io`].
+    /// [`ErrorKind::Guard`] for a backup that a patched file or an interrupted operation needs; [`ErrorKind::NotFound`] for a
+    /// missing one; [`ErrorKind::Io`].
     pub(crate) fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<JournalEntry> {
         let inventory = Inventory::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
         may_be_dropped(&inventory, shas)?;
@@ -244,12 +243,12 @@ impl Writer<'_> {
     }
 }
 
-/// The error for a backup of this name that is not there.
+/// The error for a missing backup of this name.
 pub fn no_such_backup(name: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::NotFound, format!("no backup of this name: {name}")).remedy(Remedy::ListBackups)
 }
 
-/// May these be dropped?
+/// Refuses to drop backups that are needed, or do not exist.
 ///
 /// # Errors
 ///

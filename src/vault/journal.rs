@@ -1,7 +1,7 @@
-//! The journal: one JSON object a line for each operation, appended, never rewritten, chained by hashes.
+//! Reading the journal: one JSON object per line and operation, appended, never rewritten, chained by hashes.
 //!
-//! Each line ends with `"hash"`, the SHA-256 of the line's text before `,"hash"`; and names the line before it by that
-//! line's hash in `"prev"`. So a changed, removed or swapped line is seen; lines cut off at the end are not.
+//! Each line ends with `"hash"`, the SHA-256 of its text before `,"hash"`, and has the hash of the previous line as `"prev"`. So a changed,
+//! removed or swapped line is detected; lines that were cut off at the end are not.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::record::{JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
 
-/// What the first line names as the line before it.
+/// The hash that the first line has as that of the previous line.
 pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
 
 /// The journal as read.
@@ -20,43 +20,43 @@ pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
 pub struct Journal {
     /// Its lines, oldest first.
     pub entries: Vec<JournalEntry>,
-    /// Is there text behind the last whole line? It does not count: whoever wrote it was stopped, or it was cut.
+    /// Whether an incomplete line follows the last complete one. It is ignored: its writer was stopped, or it was cut.
     pub is_torn: bool,
 }
 
-/// One line of a journal as it was read.
+/// A line of the journal.
 pub(super) struct JournalLine<'l> {
-    /// What it means.
+    /// Its contents.
     pub(super) entry: JournalEntry,
-    /// The line as it stands there, without its end.
+    /// Its text, without the line feed.
     pub(super) text: &'l str,
-    /// Where it begins, in bytes.
+    /// Its offset in bytes.
     pub(super) at: u64,
 }
 
-/// What going through a journal led to.
+/// The result of reading a journal to its end.
 #[derive(Default)]
 pub(super) struct JournalEnd {
-    /// Where it ends.
+    /// The end, to append to.
     pub(super) tail: JournalTail,
-    /// Is there text behind the last whole line?
+    /// Whether an incomplete line follows the last complete one.
     pub(super) is_torn: bool,
 }
 
-/// Where the journal ends: all that appending to it takes, however long it is.
+/// The end of the journal: everything that is needed to append to it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JournalTail {
-    /// How many lines there are.
+    /// The number of lines.
     pub(super) count: u64,
     pub(super) last_hash: Option<Sha256>,
-    /// Length of the whole lines, in bytes; what follows was torn off by a crash and never counted.
+    /// The length of all complete lines in bytes. Text after them is an incomplete line, which is ignored.
     pub(super) whole: u64,
-    /// Is the last line whole but for the line feed, which `whole` counts already?
+    /// Whether the last line is complete except for the line feed, which `whole` already counts.
     pub(super) lacks_end: bool,
 }
 
 impl Journal {
-    /// Reads a journal's text and checks its chain.
+    /// Parses the text of a journal and checks its chain.
     ///
     /// # Errors
     ///
@@ -71,16 +71,15 @@ impl Journal {
         Ok(Journal { entries, is_torn: course.is_torn })
     }
 
-    /// Is there a line of this operation?
+    /// Whether it has a line with this operation id.
     pub fn has(&self, id: &str) -> bool {
         self.entries.iter().any(|e| e.id == id)
     }
 }
 
-/// Goes through a journal line by line, so that it takes no more memory than its longest line. Its last lines may be torn,
-/// each a line of one of the operations that `pending` names: their intents still wait. Such lines are written together, so
-/// there may be a whole one behind a torn one; none of them counts. A whole line of another operation behind a broken one
-/// shows that the journal was changed.
+/// Reads a journal line by line, in no more memory than its longest line. Its last lines may be incomplete if they belong to operations
+/// in `pending`, whose intents still exist. Such lines are written together, so a complete line may follow an incomplete one; all of
+/// them are ignored. A complete line of another operation after a broken one proves that the journal was changed.
 ///
 /// # Errors
 ///
@@ -109,8 +108,7 @@ pub(super) fn each_line(
     Ok(course)
 }
 
-/// Goes through a journal and checks its chain, up to the end or to the first line that breaks it, which is then left in
-/// `line`.
+/// Reads a journal and checks its chain, up to the end or to the first line that breaks it, which is then left in `line`.
 pub(super) fn walk(
     text: &mut impl BufRead,
     line: &mut Vec<u8>,
@@ -119,9 +117,9 @@ pub(super) fn walk(
     let mut tail = JournalTail::default();
     while next(text, line)? {
         let torn = |tail| Ok((JournalEnd { tail, is_torn: true }, None));
-        // A line without its end, or a last one with a hole in it, was being written when the machine stopped: it
-        // never counted. But one that lacks nothing but its end (somebody's editor, perhaps) counts, and gets its end
-        // with the next line. What is neither was never written so: it was changed.
+        // A line without a line feed, or a last line with NUL bytes, was being written when the machine stopped, and is ignored. A line
+        // that lacks only its line feed (an editor removed it, perhaps) is valid, and gets one with the next line. Anything else was
+        // changed.
         let (body, lacks_end) = match line.strip_suffix(b"\n") {
             Some(body) if body.contains(&0) && is_over(text)? => return torn(tail),
             Some(body) => (body, false),
@@ -140,7 +138,7 @@ pub(super) fn walk(
                 each(JournalLine { entry, text: &String::from_utf8_lossy(body), at });
             }
             Err(what) => {
-                let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(BY_HAND);
+                let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(INSPECT);
                 return Ok((JournalEnd { tail, is_torn: true }, Some(broken)));
             }
         }
@@ -148,7 +146,7 @@ pub(super) fn walk(
     Ok((JournalEnd { tail, is_torn: false }, None))
 }
 
-/// Reads the next line, with its end. Is there one?
+/// Reads the next line, with its line feed. Returns false at the end.
 fn next(text: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
     line.clear();
     let read = text.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', line);
@@ -160,13 +158,13 @@ fn next(text: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
 
 fn too_long() -> Error {
     let what = format!("a line of more than {LONGEST_LINE} bytes, which this program never writes");
-    Error::new(ErrorKind::Damaged, what).hint(BY_HAND)
+    Error::new(ErrorKind::Damaged, what).hint(INSPECT)
 }
 
-/// What to do about a journal that is damaged.
-const BY_HAND: &str = "look at it by hand; the backups stay in objects/, each under its SHA-256";
+/// What to do about a damaged journal.
+const INSPECT: &str = "inspect it by hand; the backups stay in objects/, named by SHA-256";
 
-/// Can this be the start of a line, cut anywhere before its last byte, or one with a hole in it?
+/// Whether this can be the start of a line that was cut before its last byte, or a line with NUL bytes.
 fn is_start(line: &[u8]) -> bool {
     line.contains(&0) || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|e| e.is_eof())
 }
@@ -175,7 +173,7 @@ fn is_over(text: &mut impl BufRead) -> Result<bool> {
     text.fill_buf().map(<[u8]>::is_empty).map_err(|e| Error::io("reading the journal", e))
 }
 
-/// The line that follows these, and its hash; or what is wrong with it.
+/// The next line and its hash, or what is wrong with it.
 fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry, Sha256), &'static str> {
     let (signed, hash) = split_hash(body).ok_or("is no journal line")?;
     let entry: JournalEntry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
@@ -189,13 +187,13 @@ fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry, Sha256), 
     Ok((entry, hash))
 }
 
-/// A line that is as it was written, wherever it stands.
+/// A line whose hash is right, whatever precedes it.
 fn whole_line(body: &[u8]) -> Option<JournalEntry> {
     let (signed, hash) = split_hash(body)?;
     if sha256(signed) == hash { serde_json::from_slice(body).ok() } else { None }
 }
 
-/// Reads the line again that begins there: a whole one, which was read before.
+/// Reads the complete line at this offset again.
 pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
     let failed = |e| Error::io("reading the journal", e);
     let mut text = Vec::with_capacity(1 << 11);
@@ -219,7 +217,7 @@ pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
     }
 }
 
-/// The text that the hash is of, and the hash.
+/// The text that is hashed, and the hash.
 fn split_hash(line: &[u8]) -> Option<(&[u8], Sha256)> {
     let line = line.strip_suffix(b"\"}")?;
     let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;

@@ -1,4 +1,4 @@
-//! The state folder: its parts, and how they are opened and created.
+//! The parts of the state folder, and how they are opened and created.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

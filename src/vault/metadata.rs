@@ -1,4 +1,4 @@
-//! What a file has besides its bytes, and what a restore gives back: mode, owner, times, extended attributes.
+//! The metadata of a file that a restore puts back: mode, owner, times, extended attributes.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;

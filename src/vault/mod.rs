@@ -2,14 +2,20 @@
 //!
 //! ```text
 //! STATE/
-//!   lock            flock(2) is taken on it by whoever writes
-//!   journal.jsonl   one line an operation, hash-chained
-//!   objects/        backups, each under its SHA-256; compressed ones end with .zst
-//!   intents/        what is being written right now, a file a group; empty when nobody writes
-//!   lab-machine.json   there only on an enrolled lab machine
+//!   lock            the writer holds its flock(2)
+//!   journal.jsonl   one line per operation, hash-chained
+//!   objects/        backups, each named by its SHA-256; compressed ones end with .zst
+//!   intents/        announced writes, one file per batch; empty while nothing is written
+//!   lab-machine.json   only on an enrolled lab machine
 //! ```
 //!
-//! All of it can be read with `cat` and given back with `cp` when this program is not at hand.
+//! Without this program, `cat` reads all of it and `cp` restores a backup.
+//!
+//! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
+//! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder), `journal` and `append`,
+//! `intent` and `segment`, `objects` and `staging`, `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
+//! `reader` ([`Vault`]), `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`, `forget`,
+//! `recovery`.
 
 mod append;
 mod beneath;

@@ -1,7 +1,7 @@
-//! Backups: whole files, each under its own SHA-256, so that `cp objects/<sha256>` gives one back without this tool.
+//! Backups: complete files, each named by its SHA-256, so that `cp objects/<sha256>` restores one without this program.
 //!
-//! Where the file system can, a backup shares its blocks with the module that it is of. Where it is asked for, it is
-//! compressed: `objects/<sha256>.zst`, one Zstandard frame.
+//! If the file system supports it, a backup shares its blocks with the module. On request, backups are compressed:
+//! `objects/<sha256>.zst`, one Zstandard frame.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::layout::StateFolder;
 
-/// What the name of a compressed backup ends with.
+/// The extension of a compressed backup.
 pub(super) const COMPRESSED: &str = ".zst";
 
 const READING: &str = "reading the backup";
@@ -28,35 +28,35 @@ const READING: &str = "reading the backup";
 pub struct Objects {
     pub(super) folder: PathBuf,
     pub(super) state: StateFolder,
-    /// Are new ones compressed?
+    /// Whether new backups are compressed.
     pub(super) compress: bool,
 }
 
-/// One backup, as it lies there.
+/// A backup.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
-    /// Its name: the SHA-256 of what it keeps.
+    /// Its name: the SHA-256 of the uncompressed contents.
     pub sha: Sha256,
-    /// Is it a Zstandard frame?
+    /// Whether it is a Zstandard frame.
     pub is_compressed: bool,
     /// Its size on disk, in bytes.
     pub size: u64,
 }
 
 impl Object {
-    /// Its file's name in the folder of the backups.
+    /// The name of its file.
     pub fn file_name(&self) -> String {
         format!("{}{}", self.sha, if self.is_compressed { COMPRESSED } else { "" })
     }
 }
 
 impl Objects {
-    /// The folder that they are in.
+    /// The folder of the backups.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the backup of this SHA-256 is, or would be.
+    /// The path that the backup with this SHA-256 has, or would have.
     pub fn path(&self, sha: Sha256) -> PathBuf {
         let [plain, compressed] = self.places(sha);
         if plain.exists() || !(self.compress || compressed.exists()) { plain } else { compressed }
@@ -66,12 +66,12 @@ impl Objects {
         [self.folder.join(sha.to_string()), self.folder.join(format!("{sha}{COMPRESSED}"))]
     }
 
-    /// The backup of this SHA-256, plain or compressed, checked against its name.
+    /// The contents of the backup with this SHA-256, plain or compressed, compared with its name.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its bytes are others, [`ErrorKind::Untrusted`] if
-    /// another user could have written it.
+    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its contents do not match its name,
+    /// [`ErrorKind::Untrusted`] if another user could have written it.
     pub fn get(&self, sha: Sha256) -> Result<Vec<u8>> {
         self.first_of(sha, |mut file, is_compressed| {
             let mut bytes = Vec::new();
@@ -83,15 +83,15 @@ impl Objects {
         })
     }
 
-    /// The edits that make the backup of this SHA-256 of `bytes`; `None` if it has another length, or more than `most` bytes
-    /// differ. The backup is never in memory as a whole.
+    /// The edits that turn `bytes` into the backup with this SHA-256; `None` if the backup has another length, or if more than `most` bytes
+    /// differ. The backup is never completely in memory.
     ///
     /// # Errors
     ///
     /// Those of [`Objects::get`].
     pub(super) fn edits_of(&self, bytes: &[u8], sha: Sha256, most: usize) -> Result<Option<Vec<Edit>>> {
         self.first_of(sha, |file, is_compressed| {
-            // Whoever then asks for all of it has it checked.
+            // The caller then reads the complete backup, which is compared with its name.
             if !is_compressed && file.metadata()?.len() != bytes.len() as u64 {
                 return Ok(Some(None));
             }
@@ -101,11 +101,11 @@ impl Objects {
         })
     }
 
-    /// What is kept, sorted by SHA-256; files of other names are no backups.
+    /// All backups, sorted by SHA-256. Files with other names are not backups.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if the folder can't be read. A folder that is not there has none.
+    /// [`ErrorKind::Io`] if the folder can't be read. A missing folder has no backups.
     pub fn all(&self) -> Result<Vec<Object>> {
         let folder = match self.open() {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -128,13 +128,13 @@ impl Objects {
         Ok(objects)
     }
 
-    /// Are the bytes of this backup those of its name?
+    /// Whether the contents of this backup match its name.
     pub fn is_whole(&self, object: &Object) -> bool {
         let file = self.open().and_then(|folder| folder.file(object.file_name(), READING, OFlags::RDONLY));
         file.is_ok_and(|file| hash_of(file, object.is_compressed, |_| ()).is_ok_and(|sha| sha == object.sha))
     }
 
-    /// Is there a backup of this SHA-256, and whole? Where, then; it is never in memory as a whole.
+    /// The path of the backup with this SHA-256, if its contents match its name. It is never completely in memory.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Objects {
         self.checked(sha).map(|(name, _)| self.folder.join(name))
     }
 
-    /// The same: its file name, and the open file.
+    /// As [`Objects::check`]: the file name, and the open file.
     pub(super) fn checked(&self, sha: Sha256) -> Result<(OsString, File)> {
         self.first_of(sha, |file, is_compressed| {
             let found = hash_of(file.try_clone()?, is_compressed, |_| ())?;
@@ -157,7 +157,7 @@ impl Objects {
         self.state.objects()
     }
 
-    /// Takes backups away, in either form, durably.
+    /// Removes backups in either form, durably.
     pub(super) fn remove(&self, shas: &BTreeSet<Sha256>) -> Result<()> {
         let folder = self.open()?;
         for place in shas.iter().flat_map(|sha| self.places(*sha)) {
@@ -166,8 +166,8 @@ impl Objects {
         disk::sync(folder.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(&self.folder))
     }
 
-    /// What `read` makes of the plain backup, or, where there is no whole one, of the compressed one. It answers `None` where
-    /// the bytes are others.
+    /// Calls `read` with the plain backup, or, if that is missing or damaged, with the compressed one. `read` returns `None` if the contents
+    /// do not match the name.
     fn first_of<R>(&self, sha: Sha256, read: impl Fn(File, bool) -> std::io::Result<Option<R>>) -> Result<R> {
         let [plain, compressed] = self.places(sha);
         let folder = self.open().map_err(|e| if e.kind() == ErrorKind::NotFound { e.on(&plain) } else { e })?;
@@ -188,14 +188,14 @@ impl Objects {
         };
         match read(file, true) {
             Ok(Some(read)) => Ok(read),
-            // It can't be read.
+            // The compressed backup can't be read.
             Err(e) if e.raw_os_error().is_some() => Err(plain_failed),
             Ok(None) | Err(_) => Err(damaged(compressed)),
         }
     }
 }
 
-/// The SHA-256 of what a backup keeps, of which each piece is shown to `seen`.
+/// The SHA-256 of the uncompressed contents of a backup. Each piece is passed to `seen`.
 fn hash_of(file: File, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256> {
     match is_compressed {
         true => disk::sha256_of_stream(zstd::Decoder::new(file)?, seen),
@@ -204,10 +204,10 @@ fn hash_of(file: File, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io:
 }
 
 fn damaged(place: PathBuf) -> Error {
-    Error::new(ErrorKind::Damaged, "this backup's bytes are not those of its name").on(place)
+    Error::new(ErrorKind::Damaged, "the contents of this backup do not match its name").on(place)
 }
 
-/// Is this the name of a backup that was being written, plain or compressed?
+/// Whether this is the name of a backup that was being written, plain or compressed.
 pub(super) fn is_temporary(name: &str) -> bool {
     let name = name.strip_suffix(disk::TEMPORARY);
     name.is_some_and(|name| name.strip_suffix(COMPRESSED).unwrap_or(name).parse::<Sha256>().is_ok())

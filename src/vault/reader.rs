@@ -16,7 +16,7 @@ use crate::vault::objects::Objects;
 use crate::vault::record::JournalEntry;
 use crate::vault::segment::IntentSegment;
 
-/// A vault, for reading.
+/// The vault: the state folder with backups, journal and intents. This type only reads.
 #[derive(Clone, Debug)]
 pub struct Vault {
     pub(super) state: StateFolder,
@@ -24,12 +24,12 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// The vault in a folder, which need not be there yet.
+    /// The vault in a folder, which need not exist yet.
     pub fn at(folder: impl Into<PathBuf>) -> Vault {
         Vault { state: StateFolder::at(folder.into()), compress: false }
     }
 
-    /// The same vault, whose new backups are compressed, or are not.
+    /// The same vault, with new backups compressed or not.
     #[must_use]
     pub fn compressing(self, compress: bool) -> Vault {
         Vault { compress, ..self }
@@ -40,13 +40,13 @@ impl Vault {
         self.state.path()
     }
 
-    /// Is there a folder? One that can't be looked at is there.
+    /// Whether the folder exists. One whose metadata can't be read exists.
     pub fn is_there(&self) -> bool {
         !matches!(self.folder().symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// Refuses a state folder in which another user could have written something: see SAFETY.md. Every other call refuses it,
-    /// too, as soon as it opens the folder. One that is not there is well.
+    /// Refuses a state folder in which another user could have written something: see SAFETY.md. Every other call that opens the folder refuses
+    /// it too. A missing folder is accepted.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Vault {
         self.folder().join(JOURNAL)
     }
 
-    /// Opens the journal. One that is not there is an empty journal.
+    /// Opens the journal. `None` if there is none.
     pub(super) fn open_journal(&self) -> Result<Option<BufReader<File>>> {
         match self.state.open().and_then(|state| state.file(JOURNAL, "opening the journal", OFlags::RDONLY)) {
             Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
@@ -105,9 +105,9 @@ impl Vault {
     }
 
     internal_fn! {
-        /// Reads its journal; a vault that is not there has an empty one. While intents wait, their lines at its end may be
-        /// torn (an end without its middle, say): these do not count, since an intent goes only after its line is flushed.
-        ///
+        /// Reads its journal; a missing vault has an empty one. While intents are pending, their lines at the end of the journal may be incomplete
+    /// in any way. These lines are ignored, because an intent is removed only after its line is flushed.
+    ///
         /// # Errors
         ///
         /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
@@ -119,7 +119,7 @@ impl Vault {
     }
 
     internal_fn! {
-        /// Reads its journal line by line: each as it means, and as it stands there. A damaged one gives no line.
+        /// Calls `each` with every line of its journal, parsed and as text. If the journal is damaged, `each` is not called.
         ///
         /// # Errors
         ///
@@ -147,7 +147,7 @@ impl Vault {
     }
 
     internal_fn! {
-        /// What is being written, or was when a run was interrupted.
+        /// The intents of writes in progress or of interrupted operations.
         ///
         /// # Errors
         ///
@@ -160,7 +160,7 @@ impl Vault {
         }
     }
 
-    /// Keeps a small file in the vault's folder, durably.
+    /// Writes a small file in the vault's folder durably.
     ///
     /// # Errors
     ///

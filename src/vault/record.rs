@@ -11,37 +11,37 @@ use crate::edit::Edit;
 use crate::module::container::Container;
 use crate::vault::metadata::Metadata;
 
-/// The form of a line. A reader that meets a higher number must not guess.
+/// The schema version of a line. A reader must refuse a higher number.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The most bytes that a line may have, with its end. A line tells of one file: its edits, each byte in two digits, before and
-/// after; or of backups that were dropped, 67 bytes each. So this is room for edits of 60 MiB, and for four million backups.
+/// The maximum length of a line in bytes, with its line feed. A line is about one file and has its edits, two digits per byte before and
+/// after; or it lists dropped backups, 67 bytes each. So edits of 60 MiB fit, or four million backups.
 pub(super) const LONGEST_LINE: u64 = 256 << 20;
 
-/// What was done.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
-    /// A module's bytes were changed by a plan.
+    /// A module was changed according to a plan.
     Patch,
-    /// A module got its original bytes back.
+    /// A module was restored to its original.
     Restore,
-    /// An interrupted operation was undone by recovery: the file is as it was before.
+    /// Recovery rolled an interrupted operation back: the file has its old contents.
     Undone,
-    /// An interrupted operation was given up: somebody else changed the file, and its state was discarded or kept.
+    /// An interrupted operation was abandoned: somebody else changed the file, and its contents were discarded or kept.
     GivenUp,
     /// A person declared this machine a lab machine.
     Enrol,
-    /// A person took that back.
+    /// A person withdrew that.
     Unenrol,
-    /// A person dropped backups that nothing needed any more.
+    /// A person dropped backups that nothing needed.
     Drop,
-    /// A person let go of a path: what was patched there is not expected there any more. No file was written.
+    /// A person forgot a path: the module that was patched there is not expected there any more. No file was written.
     Forget,
 }
 
 impl Operation {
-    /// The word for it in messages.
+    /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Operation::Patch => "patch",
@@ -56,19 +56,19 @@ impl Operation {
     }
 }
 
-/// How a file's bytes were changed.
+/// How a file was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteMethod {
-    /// Spans were written over in the file itself.
+    /// Spans of the file were overwritten.
     InPlace,
-    /// A whole new file took its place.
+    /// A new file replaced it.
     Replace,
-    /// A new file was made; the module that it comes from was left alone.
+    /// A new file was created; the module it was made from was not changed.
     Create,
 }
 
-/// What was done to one file.
+/// A change of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {
     /// The file's real path.
@@ -76,9 +76,9 @@ pub struct FileChange {
     pub path: PathBuf,
     /// The module's name.
     pub module: String,
-    /// How its bytes were changed.
+    /// How the file was written.
     pub how: WriteMethod,
-    /// SHA-256 before; the backup has this name.
+    /// SHA-256 before. The backup has this name.
     pub before: Sha256,
     /// SHA-256 after.
     pub after: Sha256,
@@ -86,23 +86,23 @@ pub struct FileChange {
     pub size_before: u64,
     /// Size after, in bytes.
     pub size_after: u64,
-    /// The exact edits. Empty where a whole new file took the old one's place and nobody planned it as edits.
+    /// The exact edits. Empty if a new file replaced the old one and was not planned as edits.
     pub edits: Vec<Edit>,
-    /// How the file is stored, if the edits are those of what is inside it: the uncompressed bytes.
+    /// How the file is compressed, in which case the edits apply to the uncompressed bytes.
     #[serde(default, skip_serializing_if = "Container::is_none")]
     pub container: Container,
-    /// The file's metadata before.
+    /// The metadata of the file before.
     pub metadata: Metadata,
-    /// Version magic before, where the operation changed it.
+    /// A label of the contents before, if the operation changed it. The vault does not interpret it; callers store the vermagic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vermagic_before: Option<String>,
-    /// Version magic after; empty after `--mode blank`.
+    /// A label of the contents after. The vault does not interpret it; callers store the vermagic, empty for a blanked one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vermagic_after: Option<String>,
     /// The digest of the plan that was confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Sha256>,
-    /// The overrides that were used, by the guards' names.
+    /// The names of the guards that were overridden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
 }
@@ -111,31 +111,31 @@ internal_fields! {
     /// One line of the journal.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct JournalEntry {
-        /// The form of this line.
+        /// Its schema version.
         schema_version: u32,
         /// Its number, from 1.
         seq: u64,
-        /// When, in UTC (RFC 3339).
+        /// The time in UTC (RFC 3339).
         time: String,
-        /// The operation's own name, by which an intent finds its line.
+        /// The id of the operation. An intent with this id is settled by this line.
         id: String,
-        /// What was done.
+        /// The kind of an operation.
         operation: Operation,
-        /// Was it finished by recovery after an interruption?
+        /// Whether recovery completed it after an interruption.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         recovered: bool,
-        /// What was done to a file, where the operation was about one.
+        /// The change of a file, if the operation was about one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         change: Option<FileChange>,
-        /// The backups that were dropped, by their SHA-256.
+        /// The SHA-256 of the backups that were dropped.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         dropped: Vec<Sha256>,
-        /// Anything else worth keeping, in words.
+        /// A note.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
         /// The program that wrote it.
         tool: String,
-        /// The hash of the line before.
+        /// The hash of the previous line.
         prev: Sha256,
     }
 }
@@ -147,7 +147,7 @@ impl JournalEntry {
     }
 }
 
-/// What a caller says of an operation; the journal adds number, time, tool and chain.
+/// A line to append. The journal adds number, time, tool and chain.
 pub(super) struct NewEntry {
     pub(super) id: String,
     pub(super) operation: Operation,
@@ -157,7 +157,7 @@ pub(super) struct NewEntry {
     pub(super) note: Option<String>,
 }
 
-/// An operation's name: when and by whom. No two are the same, however quickly they follow each other.
+/// A new operation id: microseconds since the epoch and process id. Ids of one process are unique and ascending.
 pub(super) fn new_id() -> String {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let now = jiff::Timestamp::now().as_microsecond();
@@ -165,7 +165,7 @@ pub(super) fn new_id() -> String {
     format!("{}-{}", now.max(before + 1), std::process::id())
 }
 
-/// A path in JSON: as text where it is UTF-8, else as `{"hex": …}`, so that any name comes back as it was.
+/// Serde for a path in JSON: text if it is UTF-8, else `{"hex": …}`, so that every path is read back unchanged.
 pub(super) mod path_text {
     use std::ffi::OsString;
     use std::os::unix::ffi::{OsStrExt, OsStringExt};

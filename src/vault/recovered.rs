@@ -7,35 +7,35 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::vault::record::Operation;
 
 internal_fields! {
-    /// What became of one interrupted operation.
+    /// The outcome of recovering one interrupted operation.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Recovered {
         /// The file.
         path: PathBuf,
-        /// What the operation was.
+        /// The kind of the operation.
         operation: Operation,
-        /// What became of it.
+        /// The outcome.
         outcome: RecoveryOutcome,
     }
 }
 
 impl Recovered {
-    /// Is it done or undone, so that nothing is left to do?
+    /// Whether it was completed or rolled back, so that nothing remains to be done.
     pub fn is_settled(&self) -> bool {
         matches!(self.outcome, RecoveryOutcome::Done | RecoveryOutcome::Undone)
     }
 }
 
-/// The ways in which an interrupted operation ends.
+/// The outcomes of recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecoveryOutcome {
-    /// The file is as after the operation; the journal now says so.
+    /// Completed: the file has its new contents, and the journal has the line.
     Done,
-    /// The file is as before the operation.
+    /// Rolled back: the file has its old contents.
     Undone,
-    /// The file is neither, and not torn by us: somebody else wrote it. Nothing was written; the words say more.
+    /// The contents are neither old nor new nor partly written: somebody else changed the file. Nothing was written; the text has the details.
     Conflict(String),
-    /// It can't be told or mended now (the words say why): the intent stays, and it can be tried again.
+    /// It could not be settled now, for the reason in the text. The intent stays, and recovery can be repeated.
     Later(String),
 }
 
@@ -59,7 +59,7 @@ pub fn must_be_settled(outcomes: &[Recovered], path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The error of a file that somebody else changed.
+/// The error for a file that somebody else changed.
 pub fn conflict(path: &Path) -> Error {
     Error::new(ErrorKind::Conflict, "somebody else changed this file since it was patched; nothing was written")
         .remedy(Remedy::DiscardChanges)

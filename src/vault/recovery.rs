@@ -1,4 +1,4 @@
-//! Recovery: finishes or undoes what an interrupted run left, by looking at content alone.
+//! Recovery: completes or rolls back interrupted operations, decided by the contents of the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,16 +21,16 @@ use crate::vault::target::{self, Target};
 use crate::vault::writer::Writer;
 use crate::vault::{disk, objects, write};
 
-/// So many interrupted operations are settled together: they share their flushes.
+/// How many interrupted operations are settled together and share their flushes.
 const TOGETHER: usize = 256;
 
-/// What is to become of an interrupted operation.
+/// How an interrupted operation is settled.
 enum Settlement {
-    /// Its line is there; only the intent was still to go.
-    Told(RecoveryOutcome),
-    /// It is done or undone, once this file is flushed, where there is one; then its line is written.
+    /// Its line exists; only the intent has to be removed.
+    Recorded(RecoveryOutcome),
+    /// It is completed or rolled back once this file, if any, is flushed; then its line is written.
     Line(Operation, Option<Box<Target>>, RecoveryOutcome),
-    /// The intent stays.
+    /// It is not settled: the intent stays.
     Stay(RecoveryOutcome),
 }
 
@@ -51,26 +51,26 @@ impl Vault {
 }
 
 impl Writer<'_> {
-    /// Finishes or undoes each operation that an intent tells of, and clears away temporary files. One file that can't
-    /// be settled does not keep the others from it.
+    /// Completes or rolls back each operation that has an intent, and removes temporary files. A file that can't be settled does not prevent the
+    /// recovery of others.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Io`] if the vault itself can't be read or written; [`ErrorKind::Damaged`] for an intent that can't
     /// be read.
     pub(super) fn recover(&mut self) -> Result<Vec<Recovered>> {
-        // Read first: where one of them is refused, nothing is done.
+        // All intents are read first: if one is refused, nothing is done.
         let intents = self.vault.state.intents()?;
         let segments = IntentSegment::all(&intents)?;
         self.clear_temporaries()?;
         if segments.is_empty() {
             return Ok(Vec::new());
         }
-        // Whoever wrote an intent may have been stopped before its name lasted; what follows relies on it.
+        // The writer of an intent may have been stopped before its name was flushed. The following steps rely on it.
         disk::sync(intents.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(intents.path()))?;
         let mut lines = self.lines_of(&segments)?;
         if !lines.is_empty() && disk::sync_by_name(self.vault.state.open()?, JOURNAL).is_err() {
-            // Nothing that hangs on them can be settled now.
+            // No operation that depends on these lines can be settled now.
             lines.values_mut().for_each(|line| *line = None);
         }
         let mut outcomes = Vec::new();
@@ -80,7 +80,7 @@ impl Writer<'_> {
         Ok(outcomes)
     }
 
-    /// The operations that have a line already. It may not be flushed.
+    /// The operations that already have a line, which may not be flushed.
     fn lines_of(&self, segments: &[IntentSegment]) -> Result<BTreeMap<String, Option<Operation>>> {
         let ids: BTreeSet<&str> = segments.iter().flat_map(|s| &s.intents).map(|intent| intent.id.as_str()).collect();
         let mut lines = BTreeMap::new();
@@ -92,7 +92,7 @@ impl Writer<'_> {
         Ok(lines)
     }
 
-    /// Settles what one group's intents tell of. What is settled goes off the segment, what is not stays.
+    /// Settles the operations of one segment. Settled intents are removed from it, others stay.
     fn settle(&mut self, mut segment: IntentSegment, lines: &BTreeMap<String, Option<Operation>>) -> Vec<Recovered> {
         let mut outcomes: Vec<RecoveryOutcome> = Vec::with_capacity(segment.intents.len());
         let mut settled: BTreeSet<String> = BTreeSet::new();
@@ -121,7 +121,7 @@ impl Writer<'_> {
         recovered
     }
 
-    /// What becomes of each of these, and may its intent go?
+    /// The outcome for each of these intents, and whether the intent can be removed.
     fn settle_some(
         &mut self,
         intents: &[Intent],
@@ -132,9 +132,9 @@ impl Writer<'_> {
         let mut ways: Vec<Settlement> = Vec::with_capacity(intents.len());
         for intent in intents {
             let way = match lines.get(&intent.id) {
-                Some(Some(Operation::Undone)) => Settlement::Told(RecoveryOutcome::Undone),
-                Some(Some(Operation::GivenUp)) => Settlement::Told(conflict("it was given up")),
-                Some(Some(_)) => Settlement::Told(RecoveryOutcome::Done),
+                Some(Some(Operation::Undone)) => Settlement::Recorded(RecoveryOutcome::Undone),
+                Some(Some(Operation::GivenUp)) => Settlement::Recorded(conflict("the operation was abandoned")),
+                Some(Some(_)) => Settlement::Recorded(RecoveryOutcome::Done),
                 Some(None) => {
                     Settlement::Stay(RecoveryOutcome::Later("the journal can't be flushed to disk".to_owned()))
                 }
@@ -146,7 +146,7 @@ impl Writer<'_> {
         remove_temporaries(intents, &mut ways, &mut flusher);
         let of_lines = intents.iter().zip(&ways).filter_map(|(intent, way)| match way {
             Settlement::Line(operation, ..) => Some(NewEntry { operation: *operation, ..intent.line(true) }),
-            Settlement::Told(_) | Settlement::Stay(_) => None,
+            Settlement::Recorded(_) | Settlement::Stay(_) => None,
         });
         let news: Vec<NewEntry> = of_lines.collect();
         if !news.is_empty()
@@ -155,14 +155,14 @@ impl Writer<'_> {
             ways.iter_mut().filter(|way| matches!(way, Settlement::Line(..))).for_each(|way| *way = later(&e));
         }
         let answer = |way| match way {
-            Settlement::Told(outcome) | Settlement::Line(_, _, outcome) => (outcome, true),
+            Settlement::Recorded(outcome) | Settlement::Line(_, _, outcome) => (outcome, true),
             Settlement::Stay(outcome) => (outcome, false),
         };
         ways.into_iter().map(answer).collect()
     }
 
-    /// Gives what was interrupted at this path up: its conflict is being resolved by a person. The intent goes, its line
-    /// stays.
+    /// Abandons the interrupted operations at this path, because a person resolves the conflict. The intents are removed, and the journal
+    /// gets their lines.
     pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
         let folder = self.vault.state.intents()?;
         for mut segment in IntentSegment::all(&folder)? {
@@ -185,7 +185,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Half-written files of the vault itself: they never counted. Files of any other name are not the vault's, and stay.
+    /// Removes incomplete files of the vault, which are never used. Files with any other name are not the vault's, and stay.
     fn clear_temporaries(&self) -> Result<()> {
         let [intents, objects] = [self.vault.state.intents()?, self.vault.objects().open()?];
         for (folder, is_own) in
@@ -199,7 +199,7 @@ impl Writer<'_> {
     }
 }
 
-/// Looks at the content alone, and writes what has to be written; what is to be flushed then comes back.
+/// Decides by the contents of the file, and writes what has to be written. The result has the file that must be flushed.
 fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Settlement> {
     let change = &intent.change;
     let undone =
@@ -208,17 +208,17 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Settle
         Ok(bytes) => sha256(&bytes),
         Err(e) if e.is_errno(rustix::io::Errno::NOENT) => {
             return Ok(match change.how {
-                // The new file never got its name.
+                // The new file did not get its name.
                 WriteMethod::Create => undone(None),
-                // Its line leads from its content back to the backup, should it turn up elsewhere.
+                // If the file is found elsewhere, this line leads from its contents to the backup.
                 WriteMethod::InPlace | WriteMethod::Replace => {
-                    let gone = conflict("it is not there any more; its backup is kept");
+                    let gone = conflict("the file is missing; its backup is kept");
                     Settlement::Line(Operation::GivenUp, None, gone)
                 }
             });
         }
         Err(e) if e.is_errno(rustix::io::Errno::LOOP) => {
-            return Ok(Settlement::Stay(conflict("it is a symbolic link now")));
+            return Ok(Settlement::Stay(conflict("the file was replaced by a symbolic link")));
         }
         Err(e) => return Err(e),
     };
@@ -240,11 +240,11 @@ fn way(intent: &Intent, flusher: &mut Flusher, together: usize) -> Result<Settle
             write::give_metadata(metadata, &target.file)?;
         }
         target.forget_bytes();
-        // The bytes that were read may be in memory alone: whoever wrote them was stopped.
+        // The new bytes may not be flushed: their writer was stopped.
         return Ok(Settlement::Line(intent.operation, Some(Box::new(target)), RecoveryOutcome::Done));
     }
     if sha == change.before {
-        // Never written or already written back, if perhaps not flushed: only the time may have moved.
+        // Not written yet, or already written back and perhaps not flushed: only the modification time may differ.
         if target.identity == intent.identity && target.metadata.modified != change.metadata.modified {
             change.metadata.give_times(&target.file)?;
         }
@@ -280,7 +280,7 @@ fn flush_files(ways: &mut [Settlement], flusher: &Flusher) {
     }
 }
 
-/// Removes the new files that stand beside what is settled, durably.
+/// Removes the new files of settled operations durably.
 fn remove_temporaries(intents: &[Intent], ways: &mut [Settlement], flusher: &mut Flusher) {
     let mut folders: BTreeMap<&Path, (u64, File)> = BTreeMap::new();
     for (intent, way) in intents.iter().zip(ways.iter_mut()).filter(|(_, way)| matches!(way, Settlement::Line(..))) {

@@ -1,4 +1,4 @@
-//! Restore: a module gets its original bytes, mode, owner, extended attributes and times back.
+//! Restore: the original bytes, mode, owner, extended attributes and times of a module.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,15 +18,15 @@ use crate::vault::recovered;
 use crate::vault::target::Target;
 use crate::vault::writer::Writer;
 
-/// Above this many differing bytes a whole new file is written instead of spans.
+/// If more bytes differ, a new file is written instead of spans.
 const MAX_SPANS: usize = 1 << 16;
 
-/// What a restore of one file would do.
+/// The planned restore of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestorePlan {
-    /// What is to be done.
+    /// What has to be done.
     pub step: RestoreStep,
-    /// The module's name, as recorded.
+    /// The module's name according to the journal.
     pub module: String,
     /// SHA-256 of the file now.
     pub current: Sha256,
@@ -34,13 +34,13 @@ pub struct RestorePlan {
     pub original: Sha256,
     /// The metadata of the original.
     pub metadata: Metadata,
-    /// Is the file known by its content alone? Then mode, owner and attributes are its own, and stay.
+    /// Whether the file is known only by its contents, so that its mode, owner and attributes stay.
     pub by_content: bool,
-    /// The journal's line by which the original's backup was dropped, if it was.
+    /// The number of the line by which the original's backup was dropped, if it was.
     dropped_by: Option<u64>,
-    /// Do the records agree about the original's time? Else the file keeps its own.
+    /// Whether the journal has one modification time of the original. Otherwise the file keeps its own.
     times_agree: bool,
-    /// What a confirmation of exactly this restore names.
+    /// The digest that confirms exactly this restore.
     pub digest: Sha256,
     /// Version magic before and after, where the patch recorded it.
     vermagic: (Option<String>, Option<String>),
@@ -51,12 +51,12 @@ impl RestorePlan {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had; that a person dropped it is said.
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be read; the message says if it was dropped.
     pub fn backup(&self, objects: &Objects) -> Result<Vec<u8>> {
         objects.get(self.original).map_err(|e| self.unless_dropped(e))
     }
 
-    /// The same, as edits of `bytes`; `None` where a whole new file has to be written.
+    /// The edits that turn `bytes` into the original; `None` if a new file has to be written.
     fn edits_of(&self, bytes: &[u8], objects: &Objects) -> Result<Option<Vec<Edit>>> {
         objects.edits_of(bytes, self.original, MAX_SPANS).map_err(|e| self.unless_dropped(e))
     }
@@ -71,7 +71,7 @@ impl RestorePlan {
         }
     }
 
-    /// The metadata that the file is to have afterwards.
+    /// The metadata that the file gets.
     fn metadata_for(&self, target: &Target) -> Metadata {
         let mut metadata = if self.by_content { target.metadata.clone() } else { self.metadata.clone() };
         if self.by_content && self.times_agree {
@@ -97,24 +97,23 @@ impl RestorePlan {
     }
 }
 
-/// What a restore has to do.
+/// The kinds of restores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreStep {
-    /// The file is as the patch left it: the original comes back.
+    /// The file is as the patch left it; the original is put back.
     PutBack,
-    /// It was restored before, and is the original.
+    /// The file is the original.
     Nothing,
-    /// Somebody else changed the file since: only a person may decide to lose that.
+    /// Somebody else changed the file since; only a person may decide to discard these changes.
     Conflict,
 }
 
-/// Finds what is to be restored at a real path: by the path's own record, or, for a file that was moved or copied, by
-/// its content.
+/// Plans the restore of a real path: by the history of the path, or, for a file that was moved or copied, by its contents.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] if the journal knows neither path nor content; [`ErrorKind::Ambiguous`] if the content came
-/// of two originals.
+/// [`ErrorKind::NotFound`] if the journal knows neither the path nor the contents; [`ErrorKind::Ambiguous`] if the contents have
+/// two originals.
 pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
     let trail = history.at(path);
     let planned = |step, original: Sha256, root: &FileChange| RestorePlan {
@@ -140,7 +139,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
         }
         several => {
             let list: Vec<String> = several.iter().map(|o| o.original.to_string()).collect();
-            let what = format!("these bytes came of {} originals ({})", several.len(), list.join(", "));
+            let what = format!("these contents have {} originals ({})", several.len(), list.join(", "));
             return Err(
                 Error::new(ErrorKind::Ambiguous, what).hint("copy the right one from objects/ in the state folder")
             );
@@ -155,20 +154,20 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
         return Ok(planned(RestoreStep::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
     }
     if let Some(last) = trail.and_then(|t| t.last) {
-        // Restored before: what the restore left is the original. Its metadata stands in the line of the patch that was
-        // taken back; the restore's own line has what was there before it.
+        // Restored before: the contents after the restore are the original. The line of the reverted patch has its metadata; the line of the
+        // restore has the metadata before the restore.
         let step = if current == last.after { RestoreStep::Nothing } else { RestoreStep::Conflict };
         let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(last.after)).unwrap_or(last);
         return Ok(planned(step, last.after, patch));
     }
     let what = match history.is_original(current) {
-        true => "this is an original: nothing was done to it",
-        false => "the journal knows neither this path nor these bytes",
+        true => "this is an original, and is not patched",
+        false => "the journal knows neither this path nor these contents",
     };
     Err(Error::new(ErrorKind::NotFound, what).remedy(Remedy::ShowHistory).on(path))
 }
 
-/// The same, by what an index of the journal finds.
+/// As [`plan`], with an index of the journal.
 ///
 /// # Errors
 ///
@@ -179,8 +178,8 @@ pub fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path, current: S
     plan(&History::of(&index.about(path, &contents)?), pending, path, current)
 }
 
-/// What a planned restore makes of a file; `None` if nothing is to be done. `discard` says that a person decided to lose
-/// what somebody else wrote; that state is backed up all the same.
+/// The write of a planned restore; `None` if there is nothing to do. With `discard`, a person decided to discard changes by somebody else,
+/// which are backed up too.
 ///
 /// # Errors
 ///

@@ -8,26 +8,25 @@ use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::intent::{Intent, is_id};
 
-/// What the names of files with one intent, and with several, end with.
+/// The extensions of files with one intent and with several.
 const ENDINGS: [&str; 2] = ["json", "jsonl"];
 
-/// Is this the name of a file of intents that was being written?
+/// Whether this is the name of a segment that was being written.
 pub(super) fn is_temporary(name: &str) -> bool {
     let name = name.strip_suffix(disk::TEMPORARY).and_then(|name| name.rsplit_once('.'));
     name.is_some_and(|(id, form)| is_id(id) && ENDINGS.contains(&form))
 }
 
-/// The intents of one group of writes, in one file: a JSON object each, one under the other. So announcing thousands
-/// costs the flushes of one.
+/// The intents of one batch of writes, in one file: one JSON object per intent. Announcing thousands takes the flushes of one file.
 pub(super) struct IntentSegment {
-    /// The file's name in the folder of the intents.
+    /// The name of the file.
     name: String,
-    /// What is announced.
+    /// The intents.
     pub(super) intents: Vec<Intent>,
 }
 
 impl IntentSegment {
-    /// Puts intents on disk, durably.
+    /// Writes intents durably.
     pub(super) fn write(folder: &PrivateFolder, mut intents: Vec<Intent>) -> Result<IntentSegment> {
         let signed =
             parallel::map(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = Some(sum)));
@@ -55,7 +54,7 @@ impl IntentSegment {
         disk::create_durably(folder, &self.name, &text, 0o600)
     }
 
-    /// Takes off the disk, durably, what is settled: what it announced is done or undone.
+    /// Removes settled intents durably: those that were completed or rolled back.
     pub(super) fn retire(&mut self, folder: &PrivateFolder, is_settled: impl Fn(&Intent) -> bool) -> Result<()> {
         let before = self.intents.len();
         self.intents.retain(|intent| !is_settled(intent));
@@ -69,12 +68,12 @@ impl IntentSegment {
         }
     }
 
-    /// All segments in a folder, oldest first.
+    /// All segments of a folder, oldest first.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`]; [`ErrorKind::Untrusted`]; [`ErrorKind::Damaged`] for one with an intent whose checksum is off, or that
-    /// names what this program never would.
+    /// [`ErrorKind::Io`]; [`ErrorKind::Untrusted`]; [`ErrorKind::Damaged`] for an intent with a wrong checksum, or with a property that this
+    /// program never writes.
     pub(super) fn all(folder: &PrivateFolder) -> Result<Vec<IntentSegment>> {
         let mut segments = Vec::new();
         for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
@@ -86,12 +85,12 @@ impl IntentSegment {
             let fits = |intent: &Intent| intent.sum().is_ok_and(|sum| Some(sum) == intent.checksum);
             if let Some(what) = intents.iter().filter(|intent| fits(intent)).find_map(Intent::oddity) {
                 return Err(Error::new(ErrorKind::Damaged, format!("this intent is refused: {what}"))
-                    .hint("this program never wrote it; look at it by hand, then move it away")
+                    .hint("this program did not write it; inspect it, then move it away")
                     .on(path));
             }
             let (Some(name), true) = (name.to_str(), !intents.is_empty() && intents.iter().all(fits)) else {
                 return Err(Error::new(ErrorKind::Damaged, "this intent is damaged")
-                    .hint("look at it by hand, then move it away")
+                    .hint("inspect it, then move it away")
                     .on(path));
             };
             segments.push(IntentSegment { name: name.to_owned(), intents });

@@ -21,27 +21,27 @@ use crate::vault::target;
 /// zstd's own default.
 const LEVEL: i32 = 3;
 
-/// Backups on their way: written, and not yet flushed, read back and named. What is not settled goes again.
+/// New backups that are written, but not yet flushed, read back and named. Backups that are never settled are removed.
 pub(super) struct Staging<'o> {
     objects: &'o Objects,
     folder: PrivateFolder,
-    /// About how many files there will be.
+    /// The approximate number of files.
     files: usize,
     device: u64,
     flusher: Flusher,
     staged: Mutex<BTreeMap<Sha256, Staged>>,
-    /// Did the file system refuse to share blocks? Then it is not asked again.
+    /// Whether the file system refused to share blocks, so that it is not asked again.
     shares_nothing: AtomicBool,
 }
 
 struct Staged {
-    /// The file name that it is to have.
+    /// The file name that it will get.
     name: OsString,
     /// `None` while it is being written.
     file: Option<File>,
-    /// Was it there before? Then it has its name already.
+    /// Whether it existed before, so that it already has its name.
     is_old: bool,
-    /// Was it read back already?
+    /// Whether it was already read back.
     is_read: bool,
 }
 
@@ -54,7 +54,7 @@ impl Staged {
 }
 
 impl<'o> Staging<'o> {
-    /// Begins to keep backups, of about so many files.
+    /// Begins staging of backups of about this many files.
     pub(super) fn begin(objects: &'o Objects, files: usize) -> Result<Staging<'o>> {
         let folder = objects.open()?;
         let mut flusher = Flusher::default();
@@ -67,15 +67,15 @@ impl<'o> Staging<'o> {
         Ok(Staging { objects, folder, files, device, flusher, staged, shares_nothing })
     }
 
-    /// Writes a backup of `bytes`, which were read from `source`. One that is there already, and whole, is left as it
-    /// is; but whoever made it may have been stopped before its name lasted, so it is flushed again.
+    /// Writes a backup of `bytes`, which were read from `source`. A backup that exists and matches its name is kept, but flushed again,
+    /// because its writer may have been stopped before its name was flushed.
     pub(super) fn stage(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<()> {
         {
             let mut staged = self.staged.lock().unwrap_or_else(|e| e.into_inner());
             if staged.contains_key(&sha) {
                 return Ok(());
             }
-            // From here on it is this call's: two modules with the same bytes have one backup.
+            // From here on this call writes it: two modules with the same contents have one backup.
             let name =
                 OsString::from(if self.objects.compress { format!("{sha}{COMPRESSED}") } else { sha.to_string() });
             staged.insert(sha, Staged { name, file: None, is_old: false, is_read: false });
@@ -111,14 +111,14 @@ impl<'o> Staging<'o> {
     fn create(&self, name: &OsString) -> Result<File> {
         let create = || disk::create_new(self.folder.dir(), name, 0o400);
         let created = create().or_else(|e| match e {
-            // Left by a run that was stopped.
+            // A run that was stopped left it.
             Errno::EXIST => rustix::fs::unlinkat(self.folder.dir(), name, AtFlags::empty()).and_then(|()| create()),
             e => Err(e),
         });
         created.map_err(|e| Error::io("creating", e))
     }
 
-    /// Makes `file` share the blocks of the module (FICLONE: btrfs, XFS, bcachefs), if it then holds these bytes.
+    /// Lets `file` share the blocks of the module (FICLONE: btrfs, XFS, bcachefs). Returns whether it then has these contents.
     fn shares_blocks(&self, file: &File, source: &File, bytes: &[u8]) -> bool {
         if self.shares_nothing.load(Relaxed) {
             return false;
@@ -128,18 +128,18 @@ impl<'o> Staging<'o> {
             return false;
         }
         let is_same = disk::holds(file, bytes).unwrap_or(false);
-        // Somebody wrote to the module meanwhile: the bytes that were read are what is to be kept.
+        // Somebody changed the module meanwhile. The backup is of the bytes that were read.
         if !is_same {
             let _ = rustix::fs::ftruncate(file, 0);
         }
         is_same
     }
 
-    /// Makes all of them last: one flush, each read back, each given its name, the folder flushed.
+    /// Makes all of them durable: one flush, each is read back and renamed, and the folder is flushed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`]; then none of the new ones is there.
+    /// [`ErrorKind::Io`], with every new backup removed.
     pub(super) fn settle(self) -> Result<()> {
         let staged = std::mem::take(&mut *self.staged.lock().unwrap_or_else(|e| e.into_inner()));
         if staged.is_empty() {
@@ -182,7 +182,7 @@ impl<'o> Staging<'o> {
         if found? == Some(sha) {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Io, "reads back other than it was written")
+        Err(Error::new(ErrorKind::Io, "verification failed: the bytes read differ from the bytes written")
             .hint("is the disk failing?")
             .on(self.objects.path(sha)))
     }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_or_compressed_a_backup_is_the_same_bytes() {
+    fn a_plain_and_a_compressed_backup_have_the_same_contents() {
         for compress in [false, true] {
             let (_folder, objects, bytes, sha) = kept(compress);
             assert_eq!(objects.get(sha).unwrap(), bytes);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edits_that_make_a_backup_again_are_found_in_either_form() {
+    fn the_edits_that_lead_back_to_a_backup_are_found_in_either_form() {
         for compress in [false, true] {
             let (_folder, objects, bytes, sha) = kept(compress);
             let mut changed = bytes.clone();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_is_seen_in_either_form() {
+    fn a_changed_byte_is_detected_in_either_form() {
         for compress in [false, true] {
             let (_folder, objects, bytes, sha) = kept(compress);
             let place = objects.path(sha);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_settled_goes_again() {
+    fn staged_backups_that_are_not_settled_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let objects = objects_in(&folder, false);
         let source = tempfile::tempfile().unwrap();

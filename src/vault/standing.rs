@@ -1,4 +1,4 @@
-//! Is a file as it was recorded: original, patched, or changed by somebody else?
+//! The state of a file compared with the journal: original, patched, or changed by somebody else.
 
 use std::path::{Path, PathBuf};
 
@@ -11,66 +11,66 @@ use crate::vault::history::History;
 use crate::vault::index::JournalIndex;
 use crate::vault::reader::Vault;
 
-/// What a file is now, held against the journal.
+/// The state of a file now, compared with the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileState {
-    /// Its bytes are those that it had before any patch.
+    /// It has the contents from before any patch.
     Original,
-    /// Its bytes are those that a patch left.
+    /// It has the contents from after a patch.
     Patched,
-    /// Its bytes are neither: somebody else changed it.
+    /// It has other contents: somebody else changed it.
     Changed,
-    /// It is not there.
+    /// It does not exist.
     Missing,
-    /// The journal knows neither this path nor these bytes.
+    /// The journal knows neither the path nor the contents.
     Unknown,
 }
 
-/// Is the backup of a file's original there, and whole?
+/// The state of the backup of a file's original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackupState {
-    /// There, and its bytes are those of its name.
+    /// It exists, and its contents match its name.
     Whole,
-    /// There, with other bytes.
+    /// It exists with other contents.
     Damaged,
-    /// Not there.
+    /// It does not exist.
     Missing,
-    /// Not there, because a person dropped it.
+    /// It was dropped.
     Dropped,
-    /// None is needed: the journal knows no original of this file, or it is the original, and the backup was dropped.
+    /// None is needed: the journal knows no original of the file, or the file is the original and the backup was dropped.
     None,
 }
 
-/// What is known of one file.
+/// A file compared with the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its real path.
     pub path: PathBuf,
-    /// What it is now.
+    /// Its state.
     pub state: FileState,
-    /// SHA-256 of its bytes now.
+    /// SHA-256 of its contents.
     pub current: Option<Sha256>,
     /// SHA-256 of its original.
     pub original: Option<Sha256>,
-    /// Is the original's backup whole?
+    /// The state of the original's backup.
     pub backup: BackupState,
-    /// The journal's line by which the backup was dropped, if it was.
+    /// The number of the line by which the backup was dropped, if it was.
     pub dropped_by: Option<u64>,
-    /// Where the journal has these bytes, if not here: the file was moved or copied.
+    /// The paths that have these contents according to the journal, if this one has not: the file was moved or copied.
     pub recorded_at: Vec<PathBuf>,
 }
 
 impl Standing {
-    /// Is everything as recorded?
+    /// Whether file and backup are as recorded.
     pub fn is_as_recorded(&self) -> bool {
         matches!(self.state, FileState::Original | FileState::Patched)
             && matches!(self.backup, BackupState::Whole | BackupState::None)
     }
 }
 
-/// What a content is, by its SHA-256, at a real path, and what it was originally; no content is no file. Pure.
+/// The state of contents at a real path, and their original. `None` stands for a missing file. Pure.
 pub fn state_of(history: &History<'_>, path: &Path, current: Option<Sha256>) -> (FileState, Option<Sha256>) {
     let trail = history.at(path);
     let origins = current.map(|sha| history.origins(path, sha)).unwrap_or_default();
@@ -87,19 +87,19 @@ pub fn state_of(history: &History<'_>, path: &Path, current: Option<Sha256>) -> 
     (state, original)
 }
 
-/// Looks at a file by its real path.
+/// Compares the file at a real path with the journal.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Io`] if it can't be read; those of [`JournalIndex::about`].
 pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Standing> {
     let is_place = index.knows_place(path)?;
-    // A link in a module's place is not that module, wherever it leads.
+    // A link at the path of a module is not that module, wherever it leads.
     let is_link = is_place && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
     let current = match file::read(path) {
         Ok(contents) => Some(sha256(contents.bytes())),
         Err(e) if e.kind() == ErrorKind::NotFound => None,
-        // Empty now, or a folder now: other than recorded, and no reason to stop.
+        // An empty file or a directory is a changed module.
         Err(e) if e.kind() == ErrorKind::NotAModule && is_place => Some(sha256(b"")),
         Err(e) => return Err(e),
     };
@@ -114,7 +114,7 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
     };
     let backup = match original {
         None => BackupState::None,
-        // It is the original itself, and a person dropped the backup that it does not need.
+        // The file is the original, and the backup, which it does not need, was dropped.
         Some(sha) if state == FileState::Original && history.dropped_by(sha).is_some() => BackupState::None,
         Some(sha) => match vault.objects().check(sha) {
             Ok(_) => BackupState::Whole,

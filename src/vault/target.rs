@@ -1,4 +1,4 @@
-//! The file that is to be written: opened so that it can only be the file that was looked at.
+//! The file to write: opened so that it can only be the file that was inspected.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -32,27 +32,26 @@ pub fn real_path(path: &Path) -> Result<PathBuf> {
     Ok(folder.join(name))
 }
 
-/// A file opened for writing, locked, read whole, and pinned to what it was then.
+/// A file that was opened for writing, locked, and read, with everything that identifies it at that moment.
 pub struct Target {
     /// Its real path.
     pub path: PathBuf,
     /// The open file, locked against other runs.
     pub file: File,
-    /// Its bytes, in memory of our own: whatever is decided is decided on these.
+    /// Its contents in memory. All decisions are based on them.
     pub bytes: Vec<u8>,
     /// Its size in bytes when it was read.
     size: u64,
     sha: OnceLock<Sha256>,
-    /// Its metadata before anything was read or written.
+    /// Its metadata before it was read.
     pub metadata: Metadata,
-    /// Device and inode.
+    /// Device and inode number.
     pub identity: (u64, u64),
     /// When it was last changed, in seconds and nanoseconds since the epoch.
     changed: (i64, i64),
 }
 
-/// What tells that nobody wrote to a file since, short of reading it: every write moves the time of change, which no
-/// program can set.
+/// Detects writes to a file without reading it: every write changes the ctime, which no program can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
     identity: (u64, u64),
@@ -63,8 +62,8 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// Is the last change so long ago that another one would surely have another time? Clocks of file systems tick in
-    /// milliseconds, of some in seconds.
+    /// Whether the last change is so old that another one would have another time. The clocks of file systems have a resolution of
+    /// milliseconds, or of seconds.
     fn is_at_rest(&self) -> bool {
         let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
         (2..i64::MAX / 2).contains(&now.saturating_sub(self.changed.0))
@@ -72,8 +71,8 @@ impl FileStamp {
 }
 
 impl Target {
-    /// What tells later that nobody wrote to the file since it was opened; `None` if it was changed just now, so that
-    /// one could write to it without being seen.
+    /// The stamp that later shows whether somebody wrote to the file since it was opened; `None` if it was changed so recently that another
+    /// write might not show.
     pub fn stamp(&self) -> Option<FileStamp> {
         Some(self.stamp_now()).filter(FileStamp::is_at_rest)
     }
@@ -84,8 +83,8 @@ impl Target {
         FileStamp { identity: self.identity, size: self.size, modified, changed: self.changed }
     }
 
-    /// Takes a SHA-256 for that of the bytes, made when the file had this stamp, if it still has. (A wrong one would be
-    /// found all the same, when the backup is read back, or the file is verified.)
+    /// Uses this SHA-256 instead of computing it, if the file still has the stamp that it had when the digest was computed. (A wrong digest
+    /// would be detected when the backup is read back, or the file is verified.)
     pub fn trust(&self, stamp: FileStamp, sha: Sha256) {
         if self.stamp_now() == stamp {
             let _ = self.sha.set(sha);
@@ -113,7 +112,7 @@ impl Target {
         Target::of(path, file).map_err(named)
     }
 
-    /// Reads an open file, and pins it to what it is now.
+    /// Reads an open file.
     fn of(path: &Path, file: File) -> Result<Target> {
         let metadata = Metadata::of(&file)?;
         let seen = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
@@ -130,7 +129,7 @@ impl Target {
         })
     }
 
-    /// Opens `path` for reading only, for a change that makes a new file and leaves this one alone. Links are followed.
+    /// Opens `path` for reading only, for a change that creates a new file. Links are followed.
     ///
     /// # Errors
     ///
@@ -145,7 +144,7 @@ impl Target {
         Target::of(path, file).map_err(named)
     }
 
-    /// SHA-256 of its bytes, made once.
+    /// The SHA-256 of its contents, computed once.
     pub fn sha256(&self) -> Sha256 {
         *self.sha.get_or_init(|| sha256(&self.bytes))
     }
@@ -155,13 +154,13 @@ impl Target {
         self.size
     }
 
-    /// Lets the bytes go, once all is decided: a group of thousands must not hold them all.
+    /// Frees the contents after everything is decided, so that a group of thousands does not hold them all.
     pub(super) fn forget_bytes(&mut self) {
         self.sha256();
         self.bytes = Vec::new();
     }
 
-    /// Looks again: do descriptor and path still name the same file, of the same size and modification time?
+    /// Checks that descriptor and path still refer to the same file, with the same size and modification time.
     ///
     /// # Errors
     ///
@@ -180,18 +179,18 @@ impl Target {
             return Ok(());
         }
         let what = "changed or was replaced since it was read; nothing was written";
-        Err(Error::new(ErrorKind::Changed, what).hint("try again when it is at rest").on(&self.path))
+        Err(Error::new(ErrorKind::Changed, what).hint("try again when nothing writes to it").on(&self.path))
     }
 }
 
 impl Drop for Target {
-    /// Gives the lock back even if a child process, between its fork and its exec, holds a copy of the descriptor.
+    /// Releases the lock even if a child process, between fork and exec, holds a copy of the descriptor.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
 }
 
-/// Device and inode of an open file.
+/// Device and inode number of an open file.
 pub(crate) fn identity(file: &File) -> Result<(u64, u64)> {
     let meta = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
     Ok((meta.dev(), meta.ino()))

@@ -1,5 +1,5 @@
-//! One file's part of the write protocol ([`super::group`] has the order): spans written over in place, or a whole new
-//! file beside the old one; looked at again before, verified through a fresh descriptor after, and undone.
+//! One file's part of the write protocol ([`super::group`] has the order): spans that are overwritten in place, or a new file; verification
+//! through a new descriptor; rollback.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,7 +26,7 @@ pub(super) fn write_spans(
     edits.iter().try_for_each(|edit| disk::write_at(file, side(edit), edit.offset))
 }
 
-/// Writes the old bytes back and makes them last, with the time that was theirs.
+/// Writes the old bytes back durably, with the old times.
 pub(super) fn write_back(target: &Target, edits: &[Edit], metadata: &Metadata) -> Result<()> {
     let failed = |e| Error::io("writing the old bytes back", e);
     write_spans(&target.file, edits, |e| &e.old).map_err(failed)?;
@@ -34,7 +34,7 @@ pub(super) fn write_back(target: &Target, edits: &[Edit], metadata: &Metadata) -
     disk::sync(&target.file).map_err(failed)
 }
 
-/// A failed write in place is taken back: old bytes, one fsync, a look. If that fails too, or somebody else wrote to the file
+/// Rolls a failed write in place back: old bytes, one fsync, verification. If that fails too, or if somebody else changed the file
 /// meanwhile, the intent stays.
 pub(super) fn undo(target: &Target, intent: &Intent, error: Error) -> Error {
     let change = &intent.change;
@@ -47,7 +47,7 @@ pub(super) fn undo(target: &Target, intent: &Intent, error: Error) -> Error {
     }
 }
 
-/// Is this file what an interrupted write of this change leaves? Old bytes are written over nothing else.
+/// Refuses a file whose contents are not those of an interrupted write of this change: the old bytes must overwrite nothing else.
 fn must_be_torn(file: &File, change: &FileChange) -> Result<()> {
     match edit::undo_torn(&disk::read_whole(file)?, &change.edits) {
         Some(old) if sha256(&old) == change.before => Ok(()),
@@ -55,7 +55,7 @@ fn must_be_torn(file: &File, change: &FileChange) -> Result<()> {
     }
 }
 
-/// A new file that failed goes again. If that fails too, or the old one is not in its place, the intent stays.
+/// Removes a new file that failed. If that fails too, or if the old file is not in its place, the intent stays.
 pub(super) fn take_away(dir: &File, temporary: &OsStr, is_as_before: bool, error: Error) -> Error {
     let is_removed = disk::remove_durably(dir, temporary).is_ok();
     if is_as_before && is_removed { error } else { unfinished(error) }
@@ -70,7 +70,7 @@ pub(super) fn unfinished(error: Error) -> Error {
     }
 }
 
-/// Reads the file through a fresh descriptor and compares its hash, and where it is given, its device and inode.
+/// Reads the file through a new descriptor and compares its hash, and its device and inode number if they are given.
 pub(super) fn verify(path: &Path, sha: Sha256, identity: Option<(u64, u64)>) -> Result<()> {
     let open = || -> Result<(File, Sha256)> {
         let file = open_beneath(path, OFlags::RDONLY).map_err(|e| Error::io("opening to verify", e))?;
@@ -82,16 +82,16 @@ pub(super) fn verify(path: &Path, sha: Sha256, identity: Option<(u64, u64)>) -> 
     if same_file && found == sha {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Io, "reads back other than it was written").on(path))
+    Err(Error::new(ErrorKind::Io, "verification failed: the bytes read differ from the bytes written").on(path))
 }
 
-/// Gives the file the metadata that it is to have; to be flushed.
+/// Gives the file its metadata. The caller flushes them.
 pub(super) fn give_metadata(metadata: &Metadata, file: &File) -> Result<()> {
     metadata.give(file)?;
     metadata.give_times(file)
 }
 
-/// Makes a whole new file beside the old one; to be flushed.
+/// Writes a new file in the directory of the old one. The caller flushes it.
 pub(super) fn make_beside(
     dir: &File,
     name: &OsStr,
@@ -99,8 +99,8 @@ pub(super) fn make_beside(
     metadata: &Metadata,
     with_times: bool,
 ) -> Result<File> {
-    let file = disk::create_new(dir, name, 0o600).map_err(|e| Error::io("creating a file beside it", e))?;
-    disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing a file beside it", e))?;
+    let file = disk::create_new(dir, name, 0o600).map_err(|e| Error::io("creating a new file in its directory", e))?;
+    disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing a new file in its directory", e))?;
     metadata.give(&file)?;
     if with_times {
         metadata.give_times(&file)?;

@@ -25,7 +25,7 @@ pub struct Writer<'v> {
 }
 
 impl Vault {
-    /// Takes the lock.
+    /// Creates missing folders, and takes the lock.
     pub(super) fn lock(&self) -> Result<Writer<'_>> {
         self.state.create()?;
         let path = self.folder().join(LOCK);
@@ -73,13 +73,13 @@ impl Writer<'_> {
         }
     }
 
-    /// Was there text behind the journal's last whole line when the lock was taken? The next line takes its place.
+    /// Whether an incomplete line followed the journal's last complete one when the lock was taken. The next line replaces it.
     pub fn was_torn(&self) -> bool {
         self.was_torn
     }
 
     internal_fn! {
-        /// The journal, up to now, read anew.
+        /// Reads the journal again.
         ///
         /// # Errors
         ///
@@ -89,7 +89,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Appends a line that is about no file.
+    /// Appends a line that is not about a file.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Writer<'_> {
 
     pub(super) fn append(&mut self, news: NewEntry) -> Result<JournalEntry> {
         let mut entries = self.append_all(vec![news])?;
-        entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a line of the journal was forgotten"))
+        entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a journal line is missing"))
     }
 
     pub(super) fn append_all(&mut self, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
