@@ -205,7 +205,7 @@ impl Container {
                 }
             }
             Container::Zstd => {
-                while let Some(behind) = behind_skippable(rest) {
+                while let Some(behind) = after_skippable(rest) {
                     rest = behind;
                 }
                 match Container::of(rest) {
@@ -487,7 +487,7 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// The bytes after a frame that zstd skips (RFC 8878, section 3.1.2); `None` if it is none.
-fn behind_skippable(bytes: &[u8]) -> Option<&[u8]> {
+fn after_skippable(bytes: &[u8]) -> Option<&[u8]> {
     let (&[kind, 0x2a, 0x4d, 0x18, a, b, c, d], rest) = bytes.split_first_chunk()? else { return None };
     (kind & 0xf0 == 0x50).then_some(())?;
     rest.get(u32::from_le_bytes([a, b, c, d]) as usize..)
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn all_streams_count_and_what_is_behind_them_is_told() {
+    fn all_streams_count_and_bytes_after_them_are_reported() {
         let (half, rest) = MODULE.split_at(MODULE.len() / 2);
         let other = b"other".as_slice();
         for (container, padding) in [
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_of_xz_comes_in_fours_and_stands_between_streams_too() {
+    fn padding_of_xz_comes_in_fours_also_between_streams() {
         let (half, rest) = MODULE.split_at(100);
         let [first, second] = [half, rest].map(|part| Container::Xz.compress(part).unwrap());
         let (image, packing) = unpacked(Container::Xz, &[&first[..], &[0; 12], &second].concat());

@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_behind_a_whole_signature_hide_it_and_are_named() {
+    fn bytes_after_a_whole_signature_hide_it_and_are_named() {
         let signed = include_bytes!("../../fixtures/modules/hello-4-signed.ko").as_slice();
         let whole = Module::read(signed).unwrap();
         assert!(whole.trailer.is_some() && whole.buried_signature.is_none());

@@ -2,17 +2,17 @@
 
 /// Operation not permitted.
 pub const EPERM: i32 = 1;
-/// A symbol that nobody exports.
+/// A symbol that neither the kernel nor a module exports.
 pub const ENOENT: i32 = 2;
-/// What most refusals come back as.
+/// The error of most refusals.
 pub const ENOEXEC: i32 = 8;
 /// No memory for a module of this size.
 pub const ENOMEM: i32 = 12;
-/// A security module says no.
+/// A security module refuses it.
 pub const EACCES: i32 = 13;
-/// A module of this name is there.
+/// A module of this name is loaded.
 pub const EEXIST: i32 = 17;
-/// A symbol that is there, but is another.
+/// A symbol that exists, with another CRC.
 pub const EINVAL: i32 = 22;
 /// A system call that the kernel was built without.
 pub const ENOSYS: i32 = 38;
@@ -22,7 +22,7 @@ pub const ENOPKG: i32 = 65;
 pub const EBADMSG: i32 = 74;
 /// Something that the kernel was not built for.
 pub const EOPNOTSUPP: i32 = 95;
-/// No such key (kernels up to 4.20 that insist on signatures).
+/// No such key (kernels up to 4.20 that require signatures).
 pub const ENOKEY: i32 = 126;
-/// A signature that does not fit, or none where one is insisted on.
+/// A signature that does not match, or none where one is required.
 pub const EKEYREJECTED: i32 = 129;

@@ -489,7 +489,7 @@ impl<'k> Rules<'k> {
 }
 
 /// The three numbers of the version after these words.
-fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
+fn numbers_after(text: &str, words: &str) -> Option<(u32, u32, u32)> {
     let (_, rest) = text.split_once(words)?;
     let version = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
@@ -500,7 +500,7 @@ fn numbers_behind(text: &str, words: &str) -> Option<(u32, u32, u32)> {
 /// stay at `.0`. The compiler can be Debian's, too.
 fn package_version(kernel: &Kernel) -> Option<VersionTriple> {
     let banner = kernel.facts.banner.as_ref()?.value.as_str();
-    let (major, minor, patch) = numbers_behind(banner.rsplit_once('#')?.1, "Debian ")?;
+    let (major, minor, patch) = numbers_after(banner.rsplit_once('#')?.1, "Debian ")?;
     let release = version(kernel)?;
     (release.0 == major && release.1 == minor).then_some((major, minor, patch))
 }

@@ -430,7 +430,7 @@ fn module_namespaces(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
 fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32) -> String {
     let errno = match (attempt.rules.since_patch((2, 6, 35)), attempt.rules.has(Rule::UnknownSymbolError)) {
         (Some(false), _) => return format!("{module}: Unknown symbol {symbol}"),
-        // Up to 4.14 a symbol that nobody exports has no error of its own.
+        // Up to 4.14 a symbol without an exporter has no error of its own.
         (_, Some(false)) if errno == self::errno::ENOENT => "0".to_owned(),
         _ => format!("-{errno}"),
     };

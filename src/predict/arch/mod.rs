@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_stands_twice_only_if_its_versions_differ() {
+    fn a_type_is_listed_twice_only_if_its_versions_differ() {
         for arch in ALL {
             for pair in arch.types.windows(2) {
                 let [one, next] = pair else { continue };
