@@ -334,7 +334,7 @@ fn an_outcome_chosen_in_the_legend_dims_the_others() {
     let clear = "[...document.querySelectorAll('.map .b')].filter(b => getComputedStyle(b).opacity == 1).length";
     assert_eq!(browser.number(clear), 200);
     for outcome in TrialOutcome::ALL {
-        let class = outcome.name().replace(' ', "-");
+        let class = outcome.name().replace(' ', "-").to_lowercase();
         let with = trials.iter().filter(|trial| trial.outcome == outcome).count();
         browser.value(&format!("document.querySelector('#f-{class}').click()"));
         // One that no trial has can't be chosen.
