@@ -140,6 +140,15 @@ nothing to recover
 }
 
 #[test]
+fn an_interrupted_patch_is_reported_as_json() {
+    let scene = Scene::new();
+    let said = scene.says("recover --json");
+    let expected =
+        r#"{"schema_version":1,"module":"[CWD]/poet_atkm.ko","operation":"patch","outcome":"completed","why":null}"#;
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["exit 0", expected]);
+}
+
+#[test]
 fn each_command_that_writes_recovers_first() {
     let scene = Scene::new();
     snapbox::assert_data_eq!(
