@@ -143,8 +143,8 @@ impl Told<'_> {
 }
 
 /// Is the file patched now? What `patch -o` made is no module that was patched: it has no original of its own.
-fn is_patched_in_place(trail: &FileHistory<'_>) -> bool {
-    trail.root().is_some_and(|root| root.how != WriteMethod::Create)
+fn is_patched_in_place(of_path: &FileHistory<'_>) -> bool {
+    of_path.root().is_some_and(|root| root.how != WriteMethod::Create)
 }
 
 /// What would be done, without writing anything.

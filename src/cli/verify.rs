@@ -32,7 +32,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     }
     let is_all = args.modules.is_empty();
     let is_expected =
-        if is_all { |_: &FileHistory<'_>| true } else { |trail: &FileHistory<'_>| !trail.patches.is_empty() };
+        if is_all { |_: &FileHistory<'_>| true } else { |of_path: &FileHistory<'_>| !of_path.patches.is_empty() };
     let selector = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected };
     let mut selection = output::waiting("searching for patched modules", || match is_all {
         true => selector.all(),

@@ -27,11 +27,12 @@ pub struct ForgetPlan {
 /// be restored; [`ErrorKind::Io`] if the file that is there can't be read.
 pub fn plan(history: &History<'_>, path: &Path) -> Result<ForgetPlan> {
     let is_patched = is_patched(history, path)?;
-    let trail = history.at(path);
-    let stays = trail.filter(|_| is_patched).and_then(|trail| trail.root());
+    let of_path = history.at(path);
+    let stays = of_path.filter(|_| is_patched).and_then(|of_path| of_path.root());
     // A displaced module that needs the same backup as the module that stays is kept with it.
     let displaced = history.displaced_from(path).filter(|(first, _)| stays.is_none_or(|s| s.before != first.before));
-    let gone = trail.filter(|_| !is_patched).and_then(|trail| Some((trail.root().or(trail.last)?, trail.last?)));
+    let gone =
+        of_path.filter(|_| !is_patched).and_then(|of_path| Some((of_path.root().or(of_path.last)?, of_path.last?)));
     let changes: Vec<FileChange> = displaced.chain(gone).map(|(first, last)| forgotten(first, last)).collect();
     if changes.is_empty() {
         return Err(match is_patched {

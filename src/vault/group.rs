@@ -97,7 +97,7 @@ impl Deref for HeldTarget<'_> {
 
 impl Writer<'_> {
     /// Carries a change of one file out, by the protocol. With `create` a new file is made there, where there must be
-    /// none, and the target is left alone.
+    /// none, and the target is not changed.
     ///
     /// # Errors
     ///
@@ -119,22 +119,22 @@ impl Writer<'_> {
         done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
     }
 
-    /// Carries many changes out, in groups, each by the protocol. `files` are `count` real paths
-    /// ([`target::real_path`]), each once, and what belongs to each; they are taken a group at a time.
+    /// Carries out many changes, in groups, each by the protocol. `files` are `count` real paths ([`target::real_path`]), each once, with the
+    /// caller's data; they are taken one group at a time.
     ///
-    /// `decide` sees each file opened, locked and read, on any thread; with `None` nothing is to be done. `told` hears
-    /// of each file, in their order, when its group is durable. What fails for one file leaves the others done.
+    /// `decide` gets each file opened, locked and read, on any thread; `None` means that there is nothing to do. `report` is called for each
+    /// file, in order, when its group is durable. A failure of one file does not affect the others.
     ///
     /// # Errors
     ///
-    /// What the vault itself can't do, or an error among `files`, which ends it: a file that was not told of is as it was
-    /// before, but where the error is [`ErrorKind::NeedsRecovery`].
+    /// A failure of the vault itself, or an error among `files`, which ends the call: a file that was not reported has its old contents,
+    /// unless the error is [`ErrorKind::NeedsRecovery`].
     pub(crate) fn carry_out_all<T: Send + Sync>(
         &mut self,
         count: usize,
         files: impl IntoIterator<Item = Result<(PathBuf, T)>>,
         decide: impl Fn(&T, &Target) -> Result<Option<PlannedWrite>> + Sync + Send,
-        mut told: impl FnMut(&Path, T, Result<Option<JournalEntry>>),
+        mut report: impl FnMut(&Path, T, Result<Option<JournalEntry>>),
     ) -> Result<()> {
         let objects = self.vault.objects();
         let most = if Flusher::are_few(count) { count.max(1) } else { most_files() };
@@ -176,7 +176,7 @@ impl Writer<'_> {
             let mut done = self.commit(members)?.into_iter();
             for ((path, own), answer) in group.into_iter().zip(answers) {
                 match answer.or_else(|| done.next().map(|done| done.map(Some))) {
-                    Some(answer) => told(&path, own, answer),
+                    Some(answer) => report(&path, own, answer),
                     None => return Err(Error::new(ErrorKind::Io, "a file of the group was forgotten")),
                 }
             }

@@ -48,7 +48,7 @@ pub struct OriginalContents<'j> {
 /// The meaning of the lines of a journal.
 #[derive(Clone, Debug, Default)]
 pub struct History<'j> {
-    trails: BTreeMap<&'j Path, FileHistory<'j>>,
+    paths: BTreeMap<&'j Path, FileHistory<'j>>,
     /// For the contents after each patch, the changes whose `before` is the original.
     roots: BTreeMap<Sha256, Vec<&'j FileChange>>,
     /// For each original, the first patch of it.
@@ -77,10 +77,10 @@ impl<'j> History<'j> {
                 // An abandoned change stays in the history, because it leads back to the original, whatever the file holds now.
                 Operation::Patch | Operation::GivenUp => history.patched(change),
                 Operation::Restore => {
-                    let trail = history.trails.entry(&change.path).or_default();
-                    trail.taken_back = trail.root().or(trail.taken_back);
-                    trail.patches.clear();
-                    trail.last = Some(change);
+                    let of_path = history.paths.entry(&change.path).or_default();
+                    of_path.taken_back = of_path.root().or(of_path.taken_back);
+                    of_path.patches.clear();
+                    of_path.last = Some(change);
                     history.displaced.retain(|(_, patches)| patches.last().is_none_or(|p| p.after != change.before));
                 }
                 Operation::Undone | Operation::Enrol | Operation::Unenrol | Operation::Drop | Operation::Forget => {}
@@ -97,23 +97,23 @@ impl<'j> History<'j> {
         let path = change.path.as_path();
         self.displaced
             .retain(|(from, patches)| *from != path || !is_it(patches.first().copied(), patches.last().copied()));
-        if self.at(path).is_some_and(|trail| is_it(trail.root().or(trail.last), trail.last)) {
-            self.trails.remove(path);
+        if self.at(path).is_some_and(|of_path| is_it(of_path.root().or(of_path.last), of_path.last)) {
+            self.paths.remove(path);
         }
     }
 
     fn patched(&mut self, change: &'j FileChange) {
-        let trail = self.trails.entry(&change.path).or_default();
+        let of_path = self.paths.entry(&change.path).or_default();
         // These are not the contents that the last patch wrote: another file replaced it, and is an original.
-        if trail.expected().is_some_and(|expected| expected != change.before) {
-            let patches = std::mem::take(&mut trail.patches);
+        if of_path.expected().is_some_and(|expected| expected != change.before) {
+            let patches = std::mem::take(&mut of_path.patches);
             if !patches.is_empty() {
                 self.displaced.push((&change.path, patches));
             }
         }
-        trail.patches.push(change);
+        of_path.patches.push(change);
         self.sizes.insert(change.size_after);
-        trail.last = Some(change);
+        of_path.last = Some(change);
         let roots = match self.roots.get(&change.before) {
             Some(roots) => roots.clone(),
             None => {
@@ -132,7 +132,7 @@ impl<'j> History<'j> {
 
     /// The history of a real path.
     pub fn at(&self, path: &Path) -> Option<&FileHistory<'j>> {
-        self.trails.get(path)
+        self.paths.get(path)
     }
 
     /// The files that were patched at this path and displaced by others: the first and the last patch of each.
@@ -143,20 +143,20 @@ impl<'j> History<'j> {
 
     /// The files that are patched now, according to the journal.
     pub fn patched_files(&self) -> impl Iterator<Item = (&'j Path, &FileHistory<'j>)> {
-        self.trails.iter().filter(|(_, trail)| !trail.patches.is_empty()).map(|(path, trail)| (*path, trail))
+        self.paths.iter().filter(|(_, of_path)| !of_path.patches.is_empty()).map(|(path, of_path)| (*path, of_path))
     }
 
     /// All paths that the journal knows.
     pub fn files(&self) -> impl Iterator<Item = (&'j Path, &FileHistory<'j>)> {
-        self.trails.iter().map(|(path, trail)| (*path, trail))
+        self.paths.iter().map(|(path, of_path)| (*path, of_path))
     }
 
     /// The original of these contents at this path: by the history of the path, or, for a file that was moved or copied, by the contents.
     /// Several if patches of different originals gave these contents; none if nothing is known.
     pub fn origins(&self, path: &Path, sha: Sha256) -> Vec<OriginalContents<'j>> {
-        if let Some(trail) = self.at(path)
-            && let Some(root) = trail.root()
-            && (trail.expected() == Some(sha) || root.before == sha)
+        if let Some(of_path) = self.at(path)
+            && let Some(root) = of_path.root()
+            && (of_path.expected() == Some(sha) || root.before == sha)
         {
             // The first patch at this path may have changed a copy that was already patched elsewhere.
             let original = match self.distinct(root.before).as_slice() {
@@ -198,7 +198,7 @@ impl<'j> History<'j> {
     /// The originals that patched files need, with the paths of these files, or their last paths if they were displaced.
     pub fn needed(&self) -> BTreeMap<Sha256, BTreeSet<&'j Path>> {
         let mut needed: BTreeMap<Sha256, BTreeSet<&Path>> = BTreeMap::new();
-        let here = self.trails.iter().filter_map(|(path, trail)| Some((*path, trail.root()?)));
+        let here = self.paths.iter().filter_map(|(path, of_path)| Some((*path, of_path.root()?)));
         let elsewhere = self.displaced.iter().filter_map(|(path, patches)| Some((*path, *patches.first()?)));
         for (path, root) in here.chain(elsewhere) {
             needed.entry(root.before).or_default().insert(path);
@@ -228,7 +228,7 @@ impl<'j> History<'j> {
     /// The paths at which a patch gave these contents, according to the journal.
     pub fn places_of(&self, sha: Sha256) -> Vec<PathBuf> {
         self.patched_files()
-            .filter(|(_, trail)| trail.expected() == Some(sha))
+            .filter(|(_, of_path)| of_path.expected() == Some(sha))
             .map(|(path, _)| path.to_owned())
             .collect()
     }
@@ -359,7 +359,7 @@ mod tests {
         let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), entry(Operation::Patch, "/m.ko", X, Y)];
         journal.push(entry(Operation::Patch, "/n.ko", A, B));
         assert_eq!(needed(&journal), 2);
-        // The one that was displaced, alone.
+        // Only the displaced one.
         journal.push(entry(Operation::Forget, "/m.ko", A, B));
         let history = History::of(&journal);
         assert_eq!(history.displaced_from(Path::new("/m.ko")).count(), 0);

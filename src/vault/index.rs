@@ -157,7 +157,7 @@ impl JournalIndex {
     /// Those of [`JournalIndex::about`].
     pub fn is_patched(&self, path: &Path) -> Result<bool> {
         let entries = self.at_place(path)?;
-        Ok(History::of(entries.values()).at(path).is_some_and(|trail| !trail.patches.is_empty()))
+        Ok(History::of(entries.values()).at(path).is_some_and(|of_path| !of_path.patches.is_empty()))
     }
 
     /// Whether the journal knows this real path.
@@ -251,9 +251,9 @@ impl JournalIndex {
 
     /// The contents about which more must be known than the history of this path.
     fn unresolved(&self, here: &History<'_>, path: &Path, contents: &[Sha256]) -> Vec<Sha256> {
-        let trail = here.at(path);
-        let root: Option<&FileChange> = trail.and_then(|trail| trail.root());
-        let expected = trail.and_then(|trail| trail.expected());
+        let of_path = here.at(path);
+        let root: Option<&FileChange> = of_path.and_then(|of_path| of_path.root());
+        let expected = of_path.and_then(|of_path| of_path.expected());
         let is_here = |sha: Sha256| root.is_some_and(|root| root.before == sha || expected == Some(sha));
         let mut wanted: Vec<Sha256> = contents.iter().copied().filter(|sha| !is_here(*sha)).collect();
         match root {
@@ -364,7 +364,7 @@ mod tests {
                     prop_assert_eq!(state_of(&some, path, None), state_of(&all, path, None));
                     let original = state_of(&all, path, Some(sha)).1.unwrap_or(sha);
                     prop_assert_eq!(some.dropped_by(original), all.dropped_by(original));
-                    let expected = all.at(path).and_then(|trail| trail.expected());
+                    let expected = all.at(path).and_then(|of_path| of_path.expected());
                     if expected != Some(sha) {
                         let found = index.about_with_places(path, &[sha]).unwrap();
                         prop_assert_eq!(History::of(&found).places_of(sha), all.places_of(sha));
@@ -373,15 +373,15 @@ mod tests {
             }
             for path in PATHS.map(Path::new) {
                 prop_assert_eq!(index.knows_place(path).unwrap(), all.at(path).is_some());
-                let is_patched = all.at(path).is_some_and(|trail| !trail.patches.is_empty());
+                let is_patched = all.at(path).is_some_and(|of_path| !of_path.patches.is_empty());
                 prop_assert_eq!(index.is_patched(path).unwrap(), is_patched);
                 prop_assert!(!is_patched || index.has_name(path.file_name().unwrap()));
             }
             let mut files: Vec<PathBuf> = Vec::new();
             let each = |path: &Path, history: &History<'_>| {
                 let changes = |history: &History<'_>| {
-                    let trail = history.at(path).unwrap();
-                    (trail.patches.clone().into_iter().cloned().collect::<Vec<_>>(), trail.last.cloned())
+                    let of_path = history.at(path).unwrap();
+                    (of_path.patches.clone().into_iter().cloned().collect::<Vec<_>>(), of_path.last.cloned())
                 };
                 assert_eq!(changes(history), changes(&all));
                 files.push(path.to_owned());

@@ -115,7 +115,7 @@ pub enum RestoreStep {
 /// [`ErrorKind::NotFound`] if the journal knows neither the path nor the contents; [`ErrorKind::Ambiguous`] if the contents have
 /// two originals.
 pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
-    let trail = history.at(path);
+    let of_path = history.at(path);
     let planned = |step, original: Sha256, root: &FileChange| RestorePlan {
         step,
         module: root.module.clone(),
@@ -127,7 +127,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
         times_agree: true,
         digest: sha256(format!("restore\n{}\n{current}\n{original}\n", path.display()).as_bytes()),
         vermagic: (
-            trail.and_then(|t| t.last).and_then(|last| last.vermagic_after.clone()),
+            of_path.and_then(|t| t.last).and_then(|last| last.vermagic_after.clone()),
             root.vermagic_before.clone(),
         ),
     };
@@ -145,7 +145,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
             );
         }
     }
-    if let Some(root) = trail.and_then(|t| t.root()) {
+    if let Some(root) = of_path.and_then(|t| t.root()) {
         return Ok(planned(RestoreStep::Conflict, root.before, root));
     }
     if let Some(intent) = pending.iter().find(|i| i.change.path == path) {
@@ -153,11 +153,11 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
         let original = origins.first().map_or(intent.change.before, |o| o.original);
         return Ok(planned(RestoreStep::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
     }
-    if let Some(last) = trail.and_then(|t| t.last) {
+    if let Some(last) = of_path.and_then(|t| t.last) {
         // Restored before: the contents after the restore are the original. The line of the reverted patch has its metadata; the line of the
         // restore has the metadata before the restore.
         let step = if current == last.after { RestoreStep::Nothing } else { RestoreStep::Conflict };
-        let patch = trail.and_then(|t| t.taken_back).or_else(|| history.patch_of(last.after)).unwrap_or(last);
+        let patch = of_path.and_then(|t| t.taken_back).or_else(|| history.patch_of(last.after)).unwrap_or(last);
         return Ok(planned(step, last.after, patch));
     }
     let what = match history.is_original(current) {

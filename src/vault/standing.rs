@@ -72,11 +72,11 @@ impl Standing {
 
 /// The state of contents at a real path, and their original. `None` stands for a missing file. Pure.
 pub fn state_of(history: &History<'_>, path: &Path, current: Option<Sha256>) -> (FileState, Option<Sha256>) {
-    let trail = history.at(path);
+    let of_path = history.at(path);
     let origins = current.map(|sha| history.origins(path, sha)).unwrap_or_default();
-    let of_trail = || trail.and_then(|t| t.root().map(|root| root.before).or(t.expected()));
-    let original = origins.first().map(|o| o.original).or_else(of_trail);
-    let state = match (current, origins.is_empty(), trail) {
+    let recorded = || of_path.and_then(|t| t.root().map(|root| root.before).or(t.expected()));
+    let original = origins.first().map(|o| o.original).or_else(recorded);
+    let state = match (current, origins.is_empty(), of_path) {
         (None, _, _) => FileState::Missing,
         (Some(sha), _, _) if original == Some(sha) => FileState::Original,
         (Some(_), false, _) => FileState::Patched,
@@ -105,7 +105,7 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
     };
     let entries = index.about_with_places(path, current.as_slice())?;
     let history = &History::of(&entries);
-    let trail = history.at(path);
+    let of_path = history.at(path);
     let (state, original) = state_of(history, path, current);
     let state = match state {
         FileState::Missing => FileState::Missing,
@@ -124,7 +124,7 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
             Err(_) => BackupState::Missing,
         },
     };
-    let known_here = trail.and_then(|t| t.expected()) == current;
+    let known_here = of_path.and_then(|t| t.expected()) == current;
     let recorded_at = match current {
         Some(sha) if !known_here => history.places_of(sha),
         _ => Vec::new(),
