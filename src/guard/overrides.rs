@@ -32,7 +32,7 @@ impl Override {
 pub enum LiftedBy {
     /// Nothing.
     Nothing,
-    /// The machine is enrolled as a lab machine ([`crate::guard::enrol`]).
+    /// The machine is enrolled as a lab machine in the vault that is written through.
     LabMachine,
     /// The request says what becomes of the signature ([`crate::patch::Request::signature`]).
     Signature,

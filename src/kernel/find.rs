@@ -41,7 +41,7 @@ impl Kernel {
     ///
     /// [`ErrorKind::NotFound`] if there is nothing of that name, or nothing there is a kernel or has its version magic;
     /// [`ErrorKind::Ambiguous`] if there is more than one kernel; [`ErrorKind::Malformed`] for a version magic that no
-    /// kernel can have, or a package that is damaged or has unsafe paths; those of [`crate::module::open`].
+    /// kernel can have, or a package that is damaged or has unsafe paths; those of [`crate::Module::open`].
     pub fn read(name: &KernelName, lookup: &Lookup) -> Result<Kernel> {
         let mut sink = FactSink::default();
         each_source(name, lookup, |source| source.add_facts(&mut sink, lookup))?;

@@ -101,7 +101,7 @@ pub enum Origin {
     /// Several sources together.
     Joined(Vec<Origin>),
     /// The source whose facts are cached. The cache stores it in place of the source's name, since the same bytes may
-    /// have another name the next time ([`Origin::replace`]).
+    /// have another name the next time.
     Cached,
     /// Any other source, as text.
     Other(String),

@@ -124,7 +124,7 @@ pub struct Verdict {
     /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal, if it is
     /// the same whichever step refuses.
     pub errno: Option<i32>,
-    /// The same as asm-generic numbers it, by which it has its name ([`errno_name`]).
+    /// The same as asm-generic numbers it, by which it has its name.
     pub generic_errno: Option<i32>,
     /// All that it may return, for a refusal, as the kernel's architecture numbers it.
     pub errnos: Vec<i32>,
