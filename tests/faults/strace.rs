@@ -166,8 +166,11 @@ fn killed_at(call: &Call, line: &[OsString]) -> Result<(), String> {
     }
 }
 
+/// The name of a call, with the files and the texts that it is about.
+type About = (String, (Vec<String>, Vec<String>));
+
 /// How many calls there are of each name, about the same files and names.
-fn counts(calls: &[Call]) -> BTreeMap<(String, (Vec<String>, Vec<String>)), usize> {
+fn counts(calls: &[Call]) -> BTreeMap<About, usize> {
     let mut counts = BTreeMap::new();
     calls.iter().for_each(|call| *counts.entry((call.name.clone(), call.about())).or_default() += 1_usize);
     counts
