@@ -90,7 +90,9 @@ impl Session {
         self.wait(|session| session.seen.contains(text).then_some(()));
     }
 
+    /// Presses keys, once the program reads them one by one: until then the terminal itself would act upon Ctrl-C.
     fn types(&mut self, keys: &str) {
+        self.wait(|session| (settings(&session.terminal) != session.settings_before).then_some(()));
         self.person.write_all(keys.as_bytes()).unwrap();
     }
 
