@@ -173,7 +173,7 @@ fn one_hostile_file_among_good_ones_stops_none_of_them() {
 const AMBIGUOUS: &[(&str, ErrorKind, &str)] = &[
     ("blanked.ko", NotFound, "no vermagic entry"),
     ("control-vermagic.ko", Malformed, "holds the control character 0x1b"),
-    ("empty-vermagic.ko", DoesNotFit, "room for 0"),
+    ("empty-vermagic.ko", DoesNotFit, "space for 0"),
     ("no-vermagic.ko", NotFound, "no vermagic entry"),
     ("two-vermagic.ko", Ambiguous, "two vermagic entries"),
 ];
