@@ -1,49 +1,23 @@
 //! `patch`: rewrites a module's version magic and the other parts that a kernel checks, in place, as a whole new file, or
 //! into another file.
 
+mod arguments;
 mod many;
 mod request;
 mod shown;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::change::{Applied, Proposal, Review};
 use crate::cli::confirmation::confirmed;
-use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::cli::{recover, words};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::vault::target;
-use request::{OverrideArgs, RequestArgs};
+pub(super) use arguments::Args;
 use shown::{AppliedShown, PlanShown};
-
-#[derive(clap::Args)]
-#[command(mut_group("Modules", |group| group.required(true)))]
-pub(super) struct Args {
-    #[command(flatten)]
-    modules: Modules,
-    #[command(flatten)]
-    wanted: RequestArgs,
-    /// Write a new file, which must not exist, and do not change the module
-    #[arg(short, long, value_name = "OUT")]
-    output: Option<PathBuf>,
-    /// Print the plan, the guards and the digest; write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Apply exactly the plan of this digest, which -n printed
-    #[arg(long, value_name = "DIGEST")]
-    confirm: Option<String>,
-    /// Compress the backups (zstd)
-    #[arg(long)]
-    vault_compress: bool,
-    #[command(flatten)]
-    overrides: OverrideArgs,
-}
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     match args.modules.one() {
@@ -116,11 +90,4 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
     writeln!(session.out, "  backup  {}", output::path(&vault.objects().path(change.before)))?;
     writeln!(session.out, "  undo    kmodlab {}restore {}", session.state_option(), output::shell_word(&written))?;
     Ok(Status::Done)
-}
-
-/// The error of a module that can't be patched, as one line for several.
-fn report(number: usize, error: &Error, session: &mut Session<'_>) {
-    if number <= summary::REPORTED {
-        session.complain(error);
-    }
 }

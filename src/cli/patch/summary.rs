@@ -211,6 +211,13 @@ impl SummaryShown {
     }
 }
 
+/// The error of a module that can't be patched, as one line for several.
+pub(super) fn report(number: usize, error: &Error, session: &mut Session<'_>) {
+    if number <= REPORTED {
+        session.complain(error);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Which file depends on which: every path in the sources, followed to the file that defines what it names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::source::{Module, Sources};
 
@@ -127,12 +127,9 @@ fn lookup(sources: &Sources, module: &Module, name: &str, seen: &mut BTreeSet<(M
 }
 
 /// The files that import each other in a cycle, as the shortest cycle of each group, the first file at its end again.
-pub(super) fn cycles(imports: &[Import], except: &[(&str, &str)]) -> Vec<Vec<Import>> {
+pub(super) fn cycles(imports: &[Import]) -> Vec<Vec<Import>> {
     let mut graph: BTreeMap<&PathBuf, Vec<&Import>> = BTreeMap::new();
-    let counts = imports.iter().filter(|import| !import.is_module);
-    for import in counts
-        .filter(|import| !except.iter().any(|(from, to)| import.from == Path::new(from) && import.to == Path::new(to)))
-    {
+    for import in imports.iter().filter(|import| !import.is_module) {
         graph.entry(&import.from).or_default().push(import);
     }
     let mut found: Vec<Vec<Import>> = Vec::new();

@@ -56,10 +56,6 @@ const LAYERS: [&str; 31] = [
     "main",
 ];
 
-/// Imports that close a cycle today. Remove a row with its import: no row may be added.
-const KNOWN_CYCLES: &[(&str, &str)] =
-    &[("cli/matrix.rs", "cli/mod.rs"), ("cli/patch/many.rs", "cli/patch.rs"), ("cli/tree/prove.rs", "cli/mod.rs")];
-
 /// Files that may have unsafe code.
 const WITH_UNSAFE: [&str; 3] = ["main.rs", "module/file.rs", "scan/worker.rs"];
 
@@ -105,19 +101,9 @@ fn a_file_imports_only_from_its_own_layer_and_lower_ones() {
 #[test]
 fn no_files_import_each_other_in_a_cycle() {
     let imports = imports::imports(&SOURCES);
-    let cycles = imports::cycles(&imports, KNOWN_CYCLES);
+    let cycles = imports::cycles(&imports);
     let shown: Vec<String> = cycles.iter().map(|cycle| imports::shown(cycle)).collect();
     assert!(shown.is_empty(), "{} cycles:\n\n{}", shown.len(), shown.join("\n"));
-}
-
-/// A row of the list of known cycles goes when its import has gone, or no longer closes a cycle.
-#[test]
-fn the_known_cycles_still_exist() {
-    let imports = imports::imports(&SOURCES);
-    for row in KNOWN_CYCLES {
-        let others: Vec<(&str, &str)> = KNOWN_CYCLES.iter().copied().filter(|other| other != row).collect();
-        assert!(!imports::cycles(&imports, &others).is_empty(), "{row:?} closes no cycle: remove it from the list");
-    }
 }
 
 #[test]

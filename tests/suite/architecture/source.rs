@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use syn::ext::IdentExt;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree};
 
@@ -88,8 +89,8 @@ impl Sources {
         }
         self.modules.insert(module.clone(), contents);
         for inner in below {
-            let name = inner.ident.to_string();
-            let mut path: Module = module.iter().cloned().chain([name.trim_start_matches("r#").to_owned()]).collect();
+            let name = name_of(&inner.ident);
+            let mut path: Module = module.iter().cloned().chain([name.clone()]).collect();
             let at = folder_of(file).join(path.last().unwrap());
             let mut found =
                 [at.with_extension("rs"), at.join("mod.rs")].into_iter().find(|file| src.join(file).exists());
@@ -155,6 +156,11 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
+/// The name of an item or a segment: `r#try` is `try`.
+fn name_of(ident: &syn::Ident) -> String {
+    ident.unraw().to_string()
+}
+
 /// The file of `#[path = "…"]`, or of `#[cfg_attr(…, path = "…")]`, which does not always hold (false).
 fn path_attribute(attributes: &[Attribute]) -> Option<(String, bool)> {
     let text = |tokens: &[TokenTree]| match tokens {
@@ -209,14 +215,14 @@ impl Reader<'_> {
     }
 
     fn add_use(&mut self, tree: &UseTree, before: &[String]) {
-        let with = |name: &syn::Ident| before.iter().cloned().chain([name.to_string()]).collect::<Vec<String>>();
+        let with = |name: &syn::Ident| before.iter().cloned().chain([name_of(name)]).collect::<Vec<String>>();
         match tree {
             UseTree::Path(path) => self.add_use(&path.tree, &with(&path.ident)),
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.add_use(tree, before)),
             UseTree::Name(name) if name.ident == "self" => {
                 self.import(before.last().cloned(), before.to_vec(), name.ident.span())
             }
-            UseTree::Name(name) => self.import(Some(name.ident.to_string()), with(&name.ident), name.ident.span()),
+            UseTree::Name(name) => self.import(Some(name_of(&name.ident)), with(&name.ident), name.ident.span()),
             UseTree::Rename(name) if name.ident == "self" => {
                 self.import(Some(name.rename.to_string()), before.to_vec(), name.ident.span());
             }
@@ -261,11 +267,11 @@ impl Reader<'_> {
                     }
                 }
                 TokenTree::Ident(first) => {
-                    let mut path = vec![first.to_string()];
+                    let mut path = vec![name_of(first)];
                     let is_separator = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(mark)) if mark.as_char() == ':');
                     while is_separator(tokens.get(at + 1)) && is_separator(tokens.get(at + 2)) {
                         let Some(TokenTree::Ident(next)) = tokens.get(at + 3) else { break };
-                        path.push(next.to_string());
+                        path.push(name_of(next));
                         at += 3;
                     }
                     // `pub(crate)` names nothing.
@@ -326,7 +332,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let names = path.segments.iter().map(|segment| name_of(&segment.ident)).collect();
         self.names(names, path.segments.first().map_or_else(Span::call_site, |segment| segment.ident.span()));
         visit::visit_path(self, path);
     }
