@@ -31,7 +31,7 @@ const SLACK: Duration = Duration::from_secs(90);
 /// A guest whose first process is `liar.c`.
 fn liar(limits: GuestLimits) -> Guest {
     let folder = tempfile::tempdir().unwrap();
-    let agent = compiled("tests/vm/liar.c", folder.path());
+    let agent = compiled("tests/guests/vm/liar.c", folder.path());
     let settings = GuestSettings { agent: Some(agent), limits, ..settings() };
     let (_, image) = files_of("amd64-6.1-cloud", &[]).image.unwrap();
     Guest::boot(&GuestContents { machine: X86_64, image: &image, files: &[] }, &settings).unwrap()
