@@ -151,7 +151,7 @@ fn print(
         row(logs, &for_eyes(line))?;
     }
     if verdict.answer == Decision::Refused && verdict.dmesg.is_empty() && is_certain && !verdict.is_dmesg_open {
-        row("the kernel logs", "nothing, as far as is known of its version")?;
+        row("the kernel logs", "nothing that is known of its version")?;
     }
     if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
         row("", &format!("… and {} more", output::count(more, "line")))?;
@@ -242,7 +242,7 @@ fn print_patch(
         PatchAdvice::NoHelp => say("a patch", "of the version magic does not help")?,
         PatchAdvice::BrokenFile => say("a patch", "can't be made of a file that contradicts itself")?,
         PatchAdvice::NoEntry => say("a patch", "can't help: there is no vermagic entry to change")?,
-        PatchAdvice::NotNeeded { certain: false } => say("a patch", "no need, as far as is known")?,
+        PatchAdvice::NotNeeded { certain: false } => say("a patch", "no need that is known")?,
         PatchAdvice::NotNeeded { certain: true } => say("a patch", "no need")?,
         PatchAdvice::Insufficient(rewrite) => {
             say("a patch", &format!("of the version magic is not enough: {}{}", stage(rewrite), rewrite.note))?;

@@ -23,7 +23,7 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The purpose of controls.
-const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes from forcing or patching alone, \
+const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes only from forcing or patching, \
                         and from no mismatch.";
 
 /// The limits of the page.

@@ -211,9 +211,7 @@ impl fmt::Display for FixReason {
                 f.write_str("modules take the release from this file until the next build regenerates it")
             }
             FixReason::NotBuilt => f.write_str("the build generates it"),
-            FixReason::SymbolVersions => {
-                f.write_str("without it modules have no symbol versions, or others than the kernel's")
-            }
+            FixReason::SymbolVersions => f.write_str("without it modules have no symbol versions, or not the kernel's"),
         }
     }
 }
