@@ -12,12 +12,13 @@ use sha2::Digest;
 /// format is for people (JSON), and 32 bytes where it is not.
 ///
 /// ```
-/// use kmodlab::digest::{Sha256, sha256};
+/// use kmodlab::Sha256;
 ///
-/// let digest = sha256(b"");
-/// assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+/// let digest: Sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".parse()?;
+/// assert_eq!(digest.as_bytes()[..2], [0xe3, 0xb0]);
 /// assert_eq!(digest.to_string().parse(), Ok(digest));
 /// assert!("E3B0".parse::<Sha256>().is_err());
+/// # Ok::<(), kmodlab::ParseSha256Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);

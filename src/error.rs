@@ -120,7 +120,7 @@ pub enum Remedy {
 /// What happened, to which file, and what to do next.
 ///
 /// ```
-/// use kmodlab::error::{Error, ErrorKind};
+/// use kmodlab::{Error, ErrorKind};
 ///
 /// let error = Error::new(ErrorKind::NotAModule, "not an ELF file").on("notes.ko").hint("is it an HTML page?");
 /// assert_eq!(error.to_string(), "notes.ko: not an ELF file; is it an HTML page?");

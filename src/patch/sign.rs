@@ -42,7 +42,7 @@ const PKEY_ID_PKCS7: u8 = 2;
 /// let signer = Signer::from_pem(key, cert)?;
 /// let signed = [image.as_slice(), &signer.trailer(image)?].concat();
 /// # assert_eq!(signed, include_bytes!("../../fixtures/modules/hello-4-signed.ko"));
-/// # Ok::<(), kmodlab::error::Error>(())
+/// # Ok::<(), kmodlab::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Signer {
