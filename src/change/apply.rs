@@ -12,6 +12,7 @@ use crate::vault::record::{JournalEntry, Operation};
 
 /// What became of a confirmed patch.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Applied {
     /// The file was written; the journal has this entry.
     Written(Box<JournalEntry>),

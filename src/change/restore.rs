@@ -30,6 +30,7 @@ pub struct Restore {
 
 /// What became of a restore.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct Restored {
     /// The journal's entry; `None` if the file was the original already.
     pub entry: Option<JournalEntry>,

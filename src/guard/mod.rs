@@ -26,6 +26,7 @@ pub use reason::Reason;
 
 /// A guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Guard {
     /// The file is a regular file with one name that can be written and restored.
     FileKind,
@@ -125,6 +126,7 @@ impl Ruling {
 
 /// A guard's answer to a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct GuardAnswer {
     /// The guard.
     pub guard: Guard,

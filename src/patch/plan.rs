@@ -21,6 +21,7 @@ const NOT_HASHED: Sha256 = Sha256::from_bytes([0; 32]);
 
 /// The exact edits, and the file that they make.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct Plan {
     /// How the version magic is changed.
     pub mode: Mode,

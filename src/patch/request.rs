@@ -11,6 +11,7 @@ use crate::patch::versions::Modversions;
 /// What becomes of the version magic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Mode {
     /// Another string replaces it. The kernel sees a module that fits: no force is needed, and taint F is not set.
     Rewrite,
@@ -24,6 +25,7 @@ pub enum Mode {
 /// What becomes of the signature trailer, which the changed bytes invalidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Signature {
     /// A signed module is not patched.
     #[default]
@@ -38,6 +40,7 @@ pub enum Signature {
 
 /// The requested version magic.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Wish {
     /// This string replaces the old one.
     Rewrite(Vec<u8>),
@@ -49,6 +52,7 @@ pub enum Wish {
 
 /// Does the module get a mark, the modinfo entry `kmodlab_patched=` with the first digits of its original's SHA-256?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Mark {
     /// If a new file replaces it anyway.
     #[default]

@@ -12,6 +12,7 @@ use crate::module::versions::{ENTRY, SymbolVersion, SymbolVersions};
 
 /// What becomes of the symbol versions.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Modversions {
     /// They stay.
     #[default]
@@ -25,6 +26,7 @@ pub enum Modversions {
 
 /// The change of the symbol versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct Versioned {
     /// Symbols whose CRC changes.
     pub rewritten: usize,

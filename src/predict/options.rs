@@ -46,6 +46,7 @@ impl Force {
 /// Who loads a compressed module file. All of them load plain files in the same way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum Loader {
     /// Not known. Where kmod's versions differ, the verdict is unknown.
     #[default]

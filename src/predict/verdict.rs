@@ -172,6 +172,7 @@ impl Verdict {
 /// What a patch changes: the version magic, and the trailer goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum PatchMode {
     /// It is replaced by the kernel's.
     Rewrite,

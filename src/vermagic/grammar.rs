@@ -124,6 +124,7 @@ impl fmt::Display for Vermagic {
 
 /// One token of a version magic string.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct Token {
     /// What the token says.
     pub kind: TokenKind,
