@@ -18,6 +18,7 @@
     reason = "a test fails by panicking, and prints what it counted"
 )]
 
+mod api;
 mod architecture;
 mod buildtree;
 mod cli;

@@ -10,7 +10,7 @@
 mod imports;
 mod names;
 mod planted;
-mod source;
+pub(super) mod source;
 mod words;
 
 use std::collections::BTreeSet;

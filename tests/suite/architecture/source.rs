@@ -131,7 +131,7 @@ fn found_below(src: &Path, folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The Rust files below a folder, by their paths below `src`.
-pub(super) fn files_below(src: &Path, folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(src: &Path, folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(src.join(folder)).unwrap().map(Result::unwrap) {
         let path = folder.join(entry.file_name());
