@@ -1,4 +1,15 @@
 //! The lab: loads a module in a temporary virtual machine, unchanged, forced and patched, and records what happens.
+//!
+//! A guest's console says whether its kernel survived:
+//!
+//! ```
+//! use kmodlab::lab::{console, record::CrashKind};
+//!
+//! let log = "[    1.203456] hello: loading\n[    1.204567] BUG: unable to handle page fault for address: ffffffffc0401234\n";
+//! let reading = console::read(log);
+//! assert_eq!(reading.crash.unwrap().kind, CrashKind::Oops);
+//! assert_eq!(console::read("[    1.203456] hello: loading\n").crash, None);
+//! ```
 
 pub mod acceleration;
 pub mod agent;

@@ -17,6 +17,24 @@ use crate::vault::record::JournalEntry;
 use crate::vault::segment::IntentSegment;
 
 /// The vault: the state folder with backups, journal and intents. This type only reads.
+///
+/// ```
+/// use kmodlab::Vault;
+/// # let home = tempfile::tempdir().unwrap();
+///
+/// // Naming a folder makes nothing there. A writer does: it takes the lock, and finishes what another run left.
+/// let vault = Vault::at(home.path().canonicalize().unwrap().join("kmodlab"));
+/// assert!(!vault.is_there());
+/// let writer = vault.writer()?;
+/// assert!(vault.is_there() && writer.recovered().is_empty());
+/// # drop(writer);
+///
+/// // A folder that others may write is refused, whatever is in it.
+/// use std::os::unix::fs::PermissionsExt;
+/// std::fs::set_permissions(vault.folder(), std::fs::Permissions::from_mode(0o777)).unwrap();
+/// assert_eq!(Vault::at(vault.folder()).must_be_trusted().unwrap_err().kind(), kmodlab::ErrorKind::Untrusted);
+/// # Ok::<(), kmodlab::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Vault {
     pub(super) state: StateFolder,
