@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::change::{Restore, Restored, Restores};
@@ -17,6 +16,7 @@ use crate::cli::recover;
 use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
+use crate::parallel;
 use crate::selection::{JournalSelector, RecordedSelection, STEP, SelectedModule};
 use crate::vault::Writer;
 use crate::vault::history::FileHistory;
@@ -78,37 +78,38 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         return Ok(Status::Done);
     }
-    let mut told = Told { index: &index, is_json: args.json, statuses: Statuses::default(), failed: None };
+    let mut outcomes =
+        RestoreOutcomes { index: &index, is_json: args.json, statuses: Statuses::default(), failed: None };
     match &mut writer {
-        None => foresee_all(&mut selection, &known, &mut told, session)?,
+        None => plan_all(&mut selection, &known, &mut outcomes, session)?,
         Some(writer) if args.discard_changes => {
             for named in selection.iter()? {
                 let named = named?;
                 let done = named.real_path().map_err(Failure::from).and_then(|path| one(path, &args, writer, session));
-                told.hear(&named, done, session)?;
+                outcomes.add(&named, done, session)?;
             }
         }
-        Some(writer) => all(&mut selection, &known, writer, &mut told, session)?,
+        Some(writer) => all(&mut selection, &known, writer, &mut outcomes, session)?,
     }
-    if let Some(failed) = told.failed {
+    if let Some(failed) = outcomes.failed {
         return Err(failed);
     }
     if !args.json {
         known::print_unknown(&selection, session)?;
     }
-    Ok(told.statuses.of_all())
+    Ok(outcomes.statuses.of_all())
 }
 
 /// The outcomes so far, and whether stdout failed.
-struct Told<'i> {
+struct RestoreOutcomes<'i> {
     index: &'i JournalIndex,
     is_json: bool,
     statuses: Statuses,
     failed: Option<Failure>,
 }
 
-impl Told<'_> {
-    fn hear(
+impl RestoreOutcomes<'_> {
+    fn add(
         &mut self,
         named: &SelectedModule,
         done: Result<(), Failure>,
@@ -148,13 +149,13 @@ fn is_patched_in_place(of_path: &FileHistory<'_>) -> bool {
 }
 
 /// What would be done, without writing anything.
-fn foresee_all(
+fn plan_all(
     selection: &mut RecordedSelection,
     known: &JournalSelector<'_>,
-    told: &mut Told<'_>,
+    outcomes: &mut RestoreOutcomes<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let look = |path: &Path| -> Result<Restore, Error> {
+    let plan = |path: &Path| -> Result<Restore, Error> {
         let restore = Restore::plan_by(known.index, known.pending, path)?;
         restore.must_have_backup(known.vault)?;
         Ok(restore)
@@ -165,14 +166,14 @@ fn foresee_all(
         if some.is_empty() {
             return Ok(());
         }
-        let looked: Vec<_> =
-            some.par_iter().map(|named| Some(named.real.as_ref().ok()?).map(|path| look(path))).collect();
-        for (named, restore) in some.iter().zip(looked) {
+        let planned =
+            parallel::map(some.iter().collect(), |named: &SelectedModule| Some(plan(named.real.as_ref().ok()?)));
+        for (named, restore) in some.iter().zip(planned) {
             let done = named.real_path().map_err(Failure::from).and_then(|_| match restore {
-                Some(restore) => describe(&restore?, told.is_json, session),
+                Some(restore) => describe(&restore?, outcomes.is_json, session),
                 None => Ok(()),
             });
-            told.hear(named, done, session)?;
+            outcomes.add(named, done, session)?;
         }
     }
 }
@@ -182,7 +183,7 @@ fn all(
     selection: &mut RecordedSelection,
     known: &JournalSelector<'_>,
     writer: &mut Writer<'_>,
-    told: &mut Told<'_>,
+    outcomes: &mut RestoreOutcomes<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
     let count = selection.len_of_real();
@@ -194,14 +195,15 @@ fn all(
     };
     // A module that could not even be looked for is reported where it was named.
     let failed: RefCell<BTreeMap<usize, SelectedModule>> = RefCell::default();
-    let tell_up_to = |end: usize, told: &mut Told<'_>, session: &mut Session<'_>| -> Result<(), Error> {
-        while let Some((_, named)) = failed.borrow_mut().extract_if(..end, |_, _| true).next() {
-            if let Err(error) = named.real_path() {
-                told.hear(&named, Err(error.into()), session)?;
+    let report_unread_until =
+        |end: usize, outcomes: &mut RestoreOutcomes<'_>, session: &mut Session<'_>| -> Result<(), Error> {
+            while let Some((_, named)) = failed.borrow_mut().extract_if(..end, |_, _| true).next() {
+                if let Err(error) = named.real_path() {
+                    outcomes.add(&named, Err(error.into()), session)?;
+                }
             }
-        }
-        Ok(())
-    };
+            Ok(())
+        };
     let files = selection.iter()?.enumerate().filter_map(|(at, named)| match named {
         Ok(SelectedModule { path, real: Ok(real) }) => Some(Ok((real, (at, path)))),
         Ok(named) => {
@@ -223,18 +225,19 @@ fn all(
             reached += 1;
             let named = SelectedModule { path, real: Ok(real.to_owned()) };
             let printed =
-                done.map_err(Failure::from).and_then(|done| print_restored(real, &done, told.is_json, session));
-            let heard = tell_up_to(at, told, session).and_then(|()| told.hear(&named, printed, session));
+                done.map_err(Failure::from).and_then(|done| print_restored(real, &done, outcomes.is_json, session));
+            let added =
+                report_unread_until(at, outcomes, session).and_then(|()| outcomes.add(&named, printed, session));
             if broken.is_ok() {
-                broken = heard;
+                broken = added;
             }
         },
     );
     if let Err(error) = done {
         session.complain(&error);
-        told.statuses.add(Status::of(&error));
+        outcomes.statuses.add(Status::of(&error));
         if count > 1 {
-            told.statuses.add(Status::of(&error));
+            outcomes.statuses.add(Status::of(&error));
             let left = output::count(count - reached, "module");
             match error.kind() {
                 ErrorKind::NeedsRecovery => {
@@ -245,7 +248,7 @@ fn all(
         }
     }
     broken?;
-    tell_up_to(usize::MAX, told, session)
+    report_unread_until(usize::MAX, outcomes, session)
 }
 
 /// Prints what became of a module.
