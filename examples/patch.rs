@@ -9,8 +9,8 @@
 #![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use kmodlab::{
-    Applied, Confirmable, Error, ErrorKind, Machine, Overrides, Proposal, Request, Restore, Result, Signature, Vault,
-    Wish,
+    Applied, Confirmable, Error, ErrorKind, Machine, NewVermagic, Overrides, Proposal, Request, Restore, Result,
+    Signature, Vault,
 };
 
 fn main() -> Result<()> {
@@ -22,8 +22,8 @@ fn main() -> Result<()> {
     let machine = Machine::here(Some(&vault));
 
     // What is wanted. Nothing is read or written yet.
-    let wish = Wish::Rewrite(b"6.1.0-99-amd64 SMP preempt mod_unload modversions ".to_vec());
-    let request = Request::new(wish, Signature::Refuse);
+    let new_vermagic = NewVermagic::Rewrite(b"6.1.0-99-amd64 SMP preempt mod_unload modversions ".to_vec());
+    let request = Request::new(new_vermagic, Signature::Refuse);
 
     // The plan: exact edits, and a digest of them. Nothing is written.
     let proposal = Proposal::make(&module, None, &request, None, &machine)?;

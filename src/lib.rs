@@ -29,7 +29,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "patch")] {
-//! use kmodlab::{Confirmable, Machine, Overrides, Proposal, Request, Restore, Signature, Vault, Wish};
+//! use kmodlab::{Confirmable, Machine, Overrides, Proposal, Request, Restore, Signature, Vault, NewVermagic};
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let module = folder.path().canonicalize().unwrap().join("hello-4.ko");
 //! # std::fs::copy("fixtures/modules/hello-4.ko", &module).unwrap();
@@ -37,7 +37,7 @@
 //!
 //! let vault = Vault::at(state);
 //! let machine = Machine::here(Some(&vault));
-//! let request = Request::new(Wish::Rewrite(b"6.1.0-99-amd64 SMP preempt mod_unload modversions ".to_vec()), Signature::Refuse);
+//! let request = Request::new(NewVermagic::Rewrite(b"6.1.0-99-amd64 SMP preempt mod_unload modversions ".to_vec()), Signature::Refuse);
 //! let proposal = Proposal::make(&module, None, &request, None, &machine)?;
 //! let reviewed = proposal.review(Overrides::none()).map_err(|refused| kmodlab::Error::from(&*refused))?;
 //! let confirmed = reviewed.confirm_name("hello_4")?;
@@ -190,7 +190,7 @@ pub use kernel::{Kernel, KernelName, Lookup, NoVermagic, Origin};
 pub use module::Module;
 pub use module::container::Container;
 #[cfg(feature = "patch")]
-pub use patch::{Mark, Mode, Modversions, Plan, Request, Signature, Versioned, Wish};
+pub use patch::{Mark, Mode, Modversions, NewVermagic, Plan, Request, Signature, Versioned};
 pub use predict::danger::Danger;
 pub use predict::{
     Candidate, Decision, Finding, Force, LoadOptions, Loader, LoaderStep, PatchHelps, PatchMode, PatchPrediction,

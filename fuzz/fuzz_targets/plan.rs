@@ -1,4 +1,4 @@
-//! A fixture, changed at will, and a wish for it. If there is a plan, then it changes what it says and nothing else,
+//! A fixture, changed at will, and a request about it. If there is a plan, then it changes what it says and nothing else,
 //! and it can be undone; if there is none, then for a reason that is documented.
 
 #![no_main]
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
-use kmodlab::patch::{Mark, Modversions, Plan, Request, Signature, Wish};
+use kmodlab::patch::{Mark, Modversions, Plan, Request, Signature, NewVermagic};
 use libfuzzer_sys::fuzz_target;
 use promises::{is_documented, keeps_its_word};
 
@@ -41,7 +41,7 @@ struct Input<'a> {
     fixture: u8,
     changes: Vec<Change<'a>>,
     signature: u8,
-    wish: Option<&'a [u8]>,
+    new_vermagic: Option<&'a [u8]>,
     versions: u8,
     mark: u8,
     drop_btf: bool,
@@ -73,8 +73,8 @@ impl Input<'_> {
         file
     }
 
-    fn wish(&self) -> Wish {
-        self.wish.map_or(Wish::Blank, |string| Wish::Rewrite(string.to_vec()))
+    fn new_vermagic(&self) -> NewVermagic {
+        self.new_vermagic.map_or(NewVermagic::Blank, |string| NewVermagic::Rewrite(string.to_vec()))
     }
 
     fn modversions(&self) -> Modversions {
@@ -102,7 +102,7 @@ fuzz_target!(|input: Input| {
         mark: input.mark(),
         drop_btf: input.drop_btf,
         in_place: input.in_place,
-        ..Request::new(input.wish(), input.signature())
+        ..Request::new(input.new_vermagic(), input.signature())
     };
     match Plan::make(&file, &request) {
         Ok(plan) => keeps_its_word(&plan, &request, &file),

@@ -128,13 +128,13 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::guard::machine::made_up;
     use crate::guard::{Override, Overrides};
-    use crate::patch::{Signature, Wish};
+    use crate::patch::{NewVermagic, Signature};
     use crate::spill::Spool;
 
     const MODULE: &[u8] = include_bytes!("../../fixtures/modules/hello-4.ko");
 
     fn queued(path: &Path) -> (QueuedPatch, Request) {
-        let request = Request::new(Wish::Rewrite(b"6.1.0-99-amd64 SMP mod_unload ".to_vec()), Signature::Refuse);
+        let request = Request::new(NewVermagic::Rewrite(b"6.1.0-99-amd64 SMP mod_unload ".to_vec()), Signature::Refuse);
         let machine = made_up("/not/there", "6.1.0-47-amd64", false);
         let proposal = Proposal::make(path, None, &request, None, &machine).unwrap();
         let reviewed = proposal.review(Overrides::none().with(Override::AbiTokens)).unwrap();

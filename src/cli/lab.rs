@@ -80,15 +80,15 @@ impl LabArgs {
 
     /// The requested load modes, in the order of tables.
     pub(super) fn load_modes(&self) -> Vec<LoadMode> {
-        let wished = self.load_modes.iter().map(|load_mode| match load_mode {
+        let requested = self.load_modes.iter().map(|load_mode| match load_mode {
             LoadModeArg::Original => LoadMode::Original,
             LoadModeArg::ForcedVermagic => LoadMode::ForcedVermagic,
             LoadModeArg::ForcedModversions => LoadMode::ForcedModversions,
             LoadModeArg::Forced => LoadMode::Forced,
             LoadModeArg::Patched => LoadMode::Patched,
         });
-        let wished: BTreeSet<LoadMode> = wished.collect();
-        if wished.is_empty() { LoadMode::ALL.to_vec() } else { wished.into_iter().collect() }
+        let requested: BTreeSet<LoadMode> = requested.collect();
+        if requested.is_empty() { LoadMode::ALL.to_vec() } else { requested.into_iter().collect() }
     }
 
     /// The conditions of all trials.

@@ -11,7 +11,7 @@ use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
 use crate::guard::machine::Machine;
 use crate::guard::{Guard, Overrides, Ruling};
-use crate::patch::{Request, Signature, Wish};
+use crate::patch::{NewVermagic, Request, Signature};
 use crate::vault::{Vault, target};
 
 /// A tour in a folder of its own.
@@ -91,8 +91,8 @@ impl<'t, 's> Tour<'t, 's> {
 
     /// The digest of the plan that `kmodlab patch` makes for a module in the folder, and whether the guard abi-tokens refuses it.
     pub(super) fn plan(&self, module: &str, vermagic: &str, signature: Signature) -> Result<(String, bool), Error> {
-        let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
-        let request = Request { max_size: self.session.max_size, ..Request::new(wish, signature) };
+        let new_vermagic = NewVermagic::Rewrite(vermagic.as_bytes().to_vec());
+        let request = Request { max_size: self.session.max_size, ..Request::new(new_vermagic, signature) };
         let machine = Machine::here(Some(&Vault::at(self.folder.join("state"))));
         let path = target::real_path(&self.folder.join(module))?;
         let proposal = Proposal::make(&path, None, &request, None, &machine)?;

@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::lab::record::{GuardReport, RecordedEdit, RecordedPatch};
 use crate::lab::subject::TrialSubject;
 use crate::module::Module;
-use crate::patch::{Mark, Plan, Request, Signature, Wish};
+use crate::patch::{Mark, NewVermagic, Plan, Request, Signature};
 use crate::predict::{self, Candidate, Decision, Force, LoadOptions, LoaderStep};
 
 /// The most bytes of an edit that are recorded.
@@ -18,8 +18,8 @@ const EDIT_KEPT: usize = 256;
 /// The patch that fits the module to the kernel: its vermagic, without the signature, which would be invalid, and
 /// without BTF if the kernel would refuse that. It has no mark, so that nothing differs except what the loader checks.
 pub(super) fn plan(subject: &TrialSubject, kernel: &Kernel, load: &LoadOptions) -> Result<Plan> {
-    let wish = Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
-    let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
+    let new_vermagic = NewVermagic::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec());
+    let request = Request { mark: Mark::Never, ..Request::new(new_vermagic, Signature::Strip) };
     let plan = Plan::make(&subject.bytes, &request)?;
     let module = Module::read(&plan.bytes_after)?;
     let after = Candidate { bytes: &plan.bytes_after, module: Some(&module), packing: None };
@@ -72,8 +72,8 @@ pub fn refused_vermagic(own: &TrialSubject, kernel: &Kernel, candidates: &[Strin
 }
 
 fn is_refused(own: &TrialSubject, kernel: &Kernel, vermagic: &str) -> bool {
-    let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
-    let request = Request { mark: Mark::Never, ..Request::new(wish, Signature::Strip) };
+    let new_vermagic = NewVermagic::Rewrite(vermagic.as_bytes().to_vec());
+    let request = Request { mark: Mark::Never, ..Request::new(new_vermagic, Signature::Strip) };
     let Some(plan) = Plan::make(&own.bytes, &request).ok().filter(|plan| !plan.grows) else { return false };
     let module = Module::read(&plan.bytes_after).ok();
     let candidate = Candidate { bytes: &plan.bytes_after, module: module.as_ref(), packing: None };

@@ -8,6 +8,6 @@ mod strings;
 mod versions;
 
 pub use plan::Plan;
-pub use request::{Mark, Mode, Request, Signature, Wish};
+pub use request::{Mark, Mode, NewVermagic, Request, Signature};
 pub use strings::MARK;
 pub use versions::{Modversions, Versioned};

@@ -11,7 +11,7 @@ use crate::module::container::Container;
 use crate::module::elf::Elf;
 use crate::module::modinfo::ModinfoEntry;
 use crate::patch::repack;
-use crate::patch::request::{Mark, Mode, Request, Signature, Wish};
+use crate::patch::request::{Mark, Mode, NewVermagic, Request, Signature};
 use crate::patch::strings::{self, Strings};
 use crate::patch::versions::Versioned;
 use crate::vermagic::{Comparison, Vermagic, compare_whole};
@@ -109,10 +109,10 @@ impl Plan {
         }
         let entry = vermagic_entry(&module)?;
         let mut notes = Vec::new();
-        let (mode, vermagic_after) = match &request.wish {
-            Wish::Rewrite(string) => (Mode::Rewrite, Some(acceptable(string, &mut notes)?)),
-            Wish::Blank => (Mode::Blank, None),
-            Wish::Keep => (Mode::Keep, Some(Vermagic::parse(&entry.value))),
+        let (mode, vermagic_after) = match &request.new_vermagic {
+            NewVermagic::Rewrite(string) => (Mode::Rewrite, Some(acceptable(string, &mut notes)?)),
+            NewVermagic::Blank => (Mode::Blank, None),
+            NewVermagic::Keep => (Mode::Keep, Some(Vermagic::parse(&entry.value))),
         };
         let room = entry.space.end.saturating_sub(entry.value_range().start).saturating_sub(1);
         let work = Work { inside, module: &module, entry, request };
@@ -220,7 +220,7 @@ impl Plan {
         };
         let mark = self.mark.as_deref().and_then(|mark| mark.split_once('=')).map(|(_, value)| value.as_bytes());
         let mark = mark.or(before.modinfo.first(strings::MARK)) == after.modinfo.first(strings::MARK);
-        let wished = self.vermagic_after.as_ref().map(Vermagic::as_bytes) == after.modinfo.first("vermagic");
+        let is_as_requested = self.vermagic_after.as_ref().map(Vermagic::as_bytes) == after.modinfo.first("vermagic");
         let btf = before.btf.filter(|_| !self.drop_btf);
         let same = rest(before) == rest(after)
             && mark
@@ -230,7 +230,7 @@ impl Plan {
             && before.exports == after.exports
             && before.this_module == after.this_module
             && before.build_id == after.build_id;
-        if same && wished {
+        if same && is_as_requested {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Malformed, "the planned edits would change more than the request")
@@ -320,13 +320,13 @@ impl Work<'_> {
             }
         }
         let mut strings = Strings::of(section.bytes(image), section.range.start);
-        match &request.wish {
-            Wish::Rewrite(string) if *string != self.entry.value => strings.set(self.entry, string),
-            Wish::Rewrite(_) | Wish::Keep => {}
-            Wish::Blank => strings.blank(self.entry),
+        match &request.new_vermagic {
+            NewVermagic::Rewrite(string) if *string != self.entry.value => strings.set(self.entry, string),
+            NewVermagic::Rewrite(_) | NewVermagic::Keep => {}
+            NewVermagic::Blank => strings.blank(self.entry),
         }
         if strings.grow() && request.in_place {
-            return Err(no_room(&request.wish, room));
+            return Err(no_room(&request.new_vermagic, room));
         }
         if request.in_place && self.changes_the_trailer() {
             return Err(Error::new(ErrorKind::DoesNotFit, "adding or removing a signature changes the file's length")
@@ -395,8 +395,8 @@ impl Work<'_> {
     }
 }
 
-fn no_room(wish: &Wish, room: usize) -> Error {
-    let len = if let Wish::Rewrite(string) = wish { string.len() } else { 0 };
+fn no_room(new_vermagic: &NewVermagic, room: usize) -> Error {
+    let len = if let NewVermagic::Rewrite(string) = new_vermagic { string.len() } else { 0 };
     let what = format!("the new version magic has {len} bytes, but the old entry has space for {room}");
     Error::new(ErrorKind::DoesNotFit, what).remedy(Remedy::AllowMovedSection)
 }
@@ -472,8 +472,8 @@ mod tests {
     const WITH_BTF: &[u8] = include_bytes!("../../fixtures/modules/btf.ko");
 
     fn without_btf(vermagic: &[u8]) -> Request {
-        let wish = Wish::Rewrite(vermagic.to_vec());
-        Request { drop_btf: true, ..Request::new(wish, Signature::Refuse) }
+        let new_vermagic = NewVermagic::Rewrite(vermagic.to_vec());
+        Request { drop_btf: true, ..Request::new(new_vermagic, Signature::Refuse) }
     }
 
     #[test]
@@ -497,7 +497,8 @@ mod tests {
     fn a_crc_becomes_the_kernel_s_and_all_others_stay() {
         let image = include_bytes!("../../fixtures/modules/hello-4.ko");
         let crcs = Modversions::Rewrite(Arc::new([("_printk".to_owned(), 0x0102_0304)].into()));
-        let request = Request { modversions: crcs, mark: Mark::Never, ..Request::new(Wish::Keep, Signature::Refuse) };
+        let request =
+            Request { modversions: crcs, mark: Mark::Never, ..Request::new(NewVermagic::Keep, Signature::Refuse) };
         let plan = Plan::make(image, &request).unwrap();
         let versioned = plan.versioned.unwrap();
         assert_eq!((versioned.rewritten, versioned.equal, versioned.unknown.len()), (1, 0, 2));
@@ -511,11 +512,12 @@ mod tests {
 
     #[test]
     fn it_goes_together_with_the_version_magic_and_only_if_wished() {
-        let wish = b"6.12 SMP ";
-        let plan = Plan::make(WITH_BTF, &without_btf(wish)).unwrap();
+        let new_vermagic = b"6.12 SMP ";
+        let plan = Plan::make(WITH_BTF, &without_btf(new_vermagic)).unwrap();
         assert_eq!(plan.edits.len(), 2);
         assert!(plan.edits.is_sorted_by_key(|edit| edit.offset));
-        let plan = Plan::make(WITH_BTF, &Request::new(Wish::Rewrite(wish.to_vec()), Signature::Refuse)).unwrap();
+        let plan = Plan::make(WITH_BTF, &Request::new(NewVermagic::Rewrite(new_vermagic.to_vec()), Signature::Refuse))
+            .unwrap();
         assert!(Module::read(&plan.bytes_after).unwrap().btf.is_some());
     }
 

@@ -41,7 +41,7 @@ pub enum Signature {
 /// The requested version magic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
-pub enum Wish {
+pub enum NewVermagic {
     /// This string replaces the old one.
     Rewrite(Vec<u8>),
     /// No string at all.
@@ -67,7 +67,7 @@ pub enum Mark {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What becomes of the version magic.
-    pub wish: Wish,
+    pub new_vermagic: NewVermagic,
     /// What becomes of the trailer.
     pub signature: Signature,
     /// Who signs, for [`Signature::Renew`].
@@ -92,9 +92,9 @@ pub struct Request {
 
 impl Request {
     /// A request for the version magic and the trailer. Everything else stays, and `.modinfo` may move to the end of the image.
-    pub fn new(wish: Wish, signature: Signature) -> Request {
+    pub fn new(new_vermagic: NewVermagic, signature: Signature) -> Request {
         Request {
-            wish,
+            new_vermagic,
             signature,
             signer: None,
             modversions: Modversions::Keep,

@@ -13,7 +13,7 @@ use crate::guard::{Override, Overrides};
 use crate::kernel::{self, Kernel};
 use crate::module::file;
 use crate::patch::sign::{Digest, Signer};
-use crate::patch::{Mark, Modversions, Request, Signature, Wish};
+use crate::patch::{Mark, Modversions, NewVermagic, Request, Signature};
 
 // The request. (No doc comment, as below.)
 #[derive(clap::Args)]
@@ -125,7 +125,7 @@ enum SignatureArg {
 impl RequestArgs {
     /// The request, and the kernel that the module is to fit, where one is named.
     pub(super) fn request(&self, session: &Session<'_>) -> Result<(Request, Option<Kernel>)> {
-        let wish = self.wish()?;
+        let new_vermagic = self.new_vermagic()?;
         let signer = self.signer()?;
         let kernel = match &self.to {
             None => None,
@@ -136,10 +136,10 @@ impl RequestArgs {
         {
             kernel.known_vermagic()?;
         }
-        let wish = match (wish, &kernel) {
-            (None, Some(kernel)) => Wish::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec()),
-            (None, None) => Wish::Keep,
-            (Some(wish), _) => wish,
+        let new_vermagic = match (new_vermagic, &kernel) {
+            (None, Some(kernel)) => NewVermagic::Rewrite(kernel.known_vermagic()?.value.as_bytes().to_vec()),
+            (None, None) => NewVermagic::Keep,
+            (Some(new_vermagic), _) => new_vermagic,
         };
         let request = Request {
             modversions: self.modversions(kernel.as_ref())?,
@@ -152,13 +152,13 @@ impl RequestArgs {
             },
             in_place: self.in_place,
             max_size: session.max_size,
-            ..Request::new(wish, self.signature())
+            ..Request::new(new_vermagic, self.signature())
         };
         Ok((request, kernel))
     }
 
     /// The requested version magic; `None` if `--to` decides.
-    fn wish(&self) -> Result<Option<Wish>> {
+    fn new_vermagic(&self) -> Result<Option<NewVermagic>> {
         let usage = |what: &str| Err(Error::new(ErrorKind::Usage, what));
         let is_anything_else = self.modversions != ModversionsArg::Keep
             || self.sign_key.is_some()
@@ -167,10 +167,10 @@ impl RequestArgs {
             || self.signature == SignatureArg::Strip;
         match (self.mode, &self.to, &self.vermagic) {
             (ModeArg::Blank, _, Some(_)) => usage("--mode blank takes no version magic; leave out --vermagic"),
-            (ModeArg::Blank, _, None) => Ok(Some(Wish::Blank)),
-            (ModeArg::Rewrite, _, Some(string)) => Ok(Some(Wish::Rewrite(string.as_bytes().to_vec()))),
+            (ModeArg::Blank, _, None) => Ok(Some(NewVermagic::Blank)),
+            (ModeArg::Rewrite, _, Some(string)) => Ok(Some(NewVermagic::Rewrite(string.as_bytes().to_vec()))),
             (ModeArg::Rewrite, Some(_), None) => Ok(None),
-            (ModeArg::Rewrite, None, None) if is_anything_else => Ok(Some(Wish::Keep)),
+            (ModeArg::Rewrite, None, None) if is_anything_else => Ok(Some(NewVermagic::Keep)),
             (ModeArg::Rewrite, None, None) => {
                 usage("no version magic given; use --vermagic STRING, --to KERNEL or --mode blank")
             }

@@ -9,7 +9,7 @@ use crate::digest::Sha256;
 use crate::edit::Edit;
 use crate::guard::Ruling;
 use crate::module::container::Container;
-use crate::patch::{Mode, Modversions, Request, Signature, Versioned, Wish};
+use crate::patch::{Mode, Modversions, NewVermagic, Request, Signature, Versioned};
 use crate::predict::{self, LoaderStep, StepResult, Verdict};
 use crate::vault::record::FileChange;
 
@@ -76,10 +76,10 @@ fn print_mode(proposal: &Proposal<'_>, session: &mut Session<'_>) -> Result<(), 
 
 /// What a request means for a load of the module, whichever module it is.
 pub(super) fn print_words(request: &Request, session: &mut Session<'_>) -> Result<(), Failure> {
-    let mode = match request.wish {
-        Wish::Rewrite(_) => Mode::Rewrite,
-        Wish::Blank => Mode::Blank,
-        Wish::Keep => Mode::Keep,
+    let mode = match request.new_vermagic {
+        NewVermagic::Rewrite(_) => Mode::Rewrite,
+        NewVermagic::Blank => Mode::Blank,
+        NewVermagic::Keep => Mode::Keep,
     };
     writeln!(session.out, "  mode        {}", mode_words(mode))?;
     if request.signature != Signature::Refuse {

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::change::RefusalGroup;
     use crate::digest::sha256;
-    use crate::patch::{Signature, Wish};
+    use crate::patch::{NewVermagic, Signature};
 
     fn class(vermagic_before: String) -> PatchClass {
         PatchClass {
@@ -255,7 +255,7 @@ mod tests {
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut session = Session::unattended(&mut out, &mut err);
-        let request = Request::new(Wish::Blank, Signature::Refuse);
+        let request = Request::new(NewVermagic::Blank, Signature::Refuse);
         report_refusals(&summary, &mut session);
         print(&summary, &request, false, sha256(b""), &mut session).unwrap();
         let [out, err] = [out, err].map(|text| String::from_utf8(text).unwrap());

@@ -175,7 +175,7 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
     let good = ["dummy", "crc_itu_t"].map(str::to_owned).into();
     let kernels = chosen();
     let mut trials = Vec::new();
-    let is_all = std::env::var_os("KMODLAB_BREAKAGE").is_some_and(|wish| wish == "all");
+    let is_all = std::env::var_os("KMODLAB_BREAKAGE").is_some_and(|how_many| how_many == "all");
     for (nth, name) in kernels.iter().enumerate() {
         let begun = std::time::Instant::now();
         let target = TargetKernel::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();

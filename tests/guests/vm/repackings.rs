@@ -7,7 +7,7 @@ use kmodlab::kernel::Kernel;
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
 use kmodlab::patch::sign::{Digest, Signer};
-use kmodlab::patch::{MARK, Mark, Modversions, Plan, Request, Signature, Wish};
+use kmodlab::patch::{MARK, Mark, Modversions, NewVermagic, Plan, Request, Signature};
 use kmodlab::vermagic::TokenKind;
 
 /// A module as it is loaded.
@@ -101,9 +101,9 @@ pub(crate) fn repacked(
     let plain = Request {
         signer: Some(Arc::new(signer.clone().with_digest(digest))),
         mark: Mark::Always,
-        ..Request::new(Wish::Keep, Signature::Renew)
+        ..Request::new(NewVermagic::Keep, Signature::Renew)
     };
-    let longer = Request { wish: Wish::Rewrite(longer(module)), ..plain.clone() };
+    let longer = Request { new_vermagic: NewVermagic::Rewrite(longer(module)), ..plain.clone() };
     let (file, request) = match repacking {
         Repacking::Marked => (module.to_vec(), plain),
         Repacking::LongerRelease => (module.to_vec(), longer),
@@ -157,7 +157,7 @@ fn with_other_crcs(module: &[u8]) -> Vec<u8> {
     let request = Request {
         modversions: Modversions::Rewrite(Arc::new(other)),
         mark: Mark::Never,
-        ..Request::new(Wish::Keep, Signature::Strip)
+        ..Request::new(NewVermagic::Keep, Signature::Strip)
     };
     let plan = Plan::make(module, &request).unwrap();
     assert!(plan.versioned.as_ref().is_some_and(|versioned| versioned.rewritten > 0));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kmodlab::{Confirmable, ErrorKind, Machine, Overrides, Proposal, Request, Restore, Signature, Vault, Wish};
+use kmodlab::{Confirmable, ErrorKind, Machine, Overrides, Proposal, Request, Restore, Signature, Vault, NewVermagic};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -11,7 +11,7 @@ fn main() {
     let (module, vault) = (Path::new(module), Vault::at(state));
     let original = fs::read(module).unwrap();
     let machine = Machine::here(Some(&vault));
-    let request = Request::new(Wish::Blank, Signature::Refuse);
+    let request = Request::new(NewVermagic::Blank, Signature::Refuse);
     let confirm = || {
         let proposal = Proposal::make(module, None, &request, None, &machine).unwrap();
         let reviewed = proposal.review(Overrides::none()).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kmodlab::{
     Applied, Confirmable, ErrorKind, Guard, Machine, Modversions, Override, Overrides, Proposal, Request, Restore, Signature,
-    Unconfirmed, Vault, Wish,
+    Unconfirmed, Vault, NewVermagic,
 };
 
 fn main() {
@@ -15,7 +15,7 @@ fn main() {
     let (module, vault) = (Path::new(module), Vault::at(state));
     let original = fs::read(module).unwrap();
     let machine = Machine::here(Some(&vault));
-    let mut request = Request::new(Wish::Keep, Signature::Refuse);
+    let mut request = Request::new(NewVermagic::Keep, Signature::Refuse);
     request.modversions = Modversions::Blank;
     let propose = || Proposal::make(module, None, &request, None, &machine).unwrap();
 

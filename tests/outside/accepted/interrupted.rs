@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kmodlab::{Confirmable, Machine, Overrides, Proposal, Request, Signature, Vault, Wish};
+use kmodlab::{Confirmable, Machine, Overrides, Proposal, Request, Signature, Vault, NewVermagic};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -14,7 +14,7 @@ fn main() {
     assert!(writer.recovered().iter().all(|recovered| recovered.is_settled()));
 
     let machine = Machine::here(Some(&vault));
-    let request = Request::new(Wish::Blank, Signature::Refuse);
+    let request = Request::new(NewVermagic::Blank, Signature::Refuse);
     let proposal = Proposal::make(module, None, &request, None, &machine).unwrap();
     let before = fs::read(module).unwrap();
     let reviewed = proposal.review(Overrides::none()).unwrap();

@@ -401,6 +401,14 @@ impl Modversions {
     pub fn name(&self) -> &'static str {}
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NewVermagic {
+    Rewrite(Vec<u8>),
+    Blank,
+    Keep,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoVermagic<'k> {
@@ -701,7 +709,7 @@ pub enum Remedy {
 
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub wish: Wish,
+    pub new_vermagic: NewVermagic,
     pub signature: Signature,
     pub modversions: Modversions,
     pub drop_btf: bool,
@@ -711,7 +719,7 @@ pub struct Request {
 }
 
 impl Request {
-    pub fn new(wish: Wish, signature: Signature) -> Request {}
+    pub fn new(new_vermagic: NewVermagic, signature: Signature) -> Request {}
 }
 
 #[derive(Debug)]
@@ -915,14 +923,6 @@ pub struct Versioned {
     pub equal: usize,
     pub unknown: BTreeSet<String>,
     pub hidden: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Wish {
-    Rewrite(Vec<u8>),
-    Blank,
-    Keep,
 }
 
 pub struct Writer<'v> {}

@@ -10,7 +10,7 @@ use kmodlab::guard::{self, GuardAnswer, Override, Overrides, PlannedWrite, Rulin
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::patch::{Modversions, Plan, Request, Signature, Wish};
+use kmodlab::patch::{Modversions, NewVermagic, Plan, Request, Signature};
 use tempfile::TempDir;
 
 use crate::guards::fixture;
@@ -64,17 +64,17 @@ impl Root {
 
 /// What all guards say to a plan for the file at `path`, which is to be blanked.
 fn ask(path: &Path, machine: &Machine) -> Vec<GuardAnswer> {
-    ask_for(path, machine, &Wish::Blank, Signature::Refuse, NONE)
+    ask_for(path, machine, &NewVermagic::Blank, Signature::Refuse, NONE)
 }
 
 fn ask_for(
     path: &Path,
     machine: &Machine,
-    wish: &Wish,
+    new_vermagic: &NewVermagic,
     signature: Signature,
     overrides: Overrides,
 ) -> Vec<GuardAnswer> {
-    ask_for_kernel(None, path, machine, wish, signature, overrides)
+    ask_for_kernel(None, path, machine, new_vermagic, signature, overrides)
 }
 
 /// A kernel whose `struct module` and CRCs are others than those of hello-4.ko.
@@ -90,11 +90,11 @@ fn ask_for_kernel(
     kernel: Option<&Kernel>,
     path: &Path,
     machine: &Machine,
-    wish: &Wish,
+    new_vermagic: &NewVermagic,
     signature: Signature,
     overrides: Overrides,
 ) -> Vec<GuardAnswer> {
-    ask_about(&Request::new(wish.clone(), signature), kernel, path, machine, overrides)
+    ask_about(&Request::new(new_vermagic.clone(), signature), kernel, path, machine, overrides)
 }
 
 /// As [`ask_for_kernel`], whatever else is asked for.
@@ -207,7 +207,7 @@ fn live_tree_is_no_place_for_a_new_file_either() {
     fs::create_dir_all(root.path().join(format!("lib/modules/{RUNNING}/extra"))).unwrap();
     let new = root.path().join(format!("lib/modules/{RUNNING}/extra/new.ko"));
     let bytes = fs::read(module).unwrap();
-    let plan = Plan::make(&bytes, &Request::new(Wish::Blank, Signature::Refuse)).unwrap();
+    let plan = Plan::make(&bytes, &Request::new(NewVermagic::Blank, Signature::Refuse)).unwrap();
     let module = Module::read(&bytes).unwrap();
     let write = PlannedWrite {
         path: &new,
@@ -370,12 +370,12 @@ fn a_folder_without_write_permission_is_an_obstacle_only_for_a_whole_new_file() 
         let ran = std::process::Command::new("chattr").arg(flag).arg(root.path()).output().unwrap();
         assert!(ran.status.success(), "{ran:?}");
     };
-    let longer = Wish::Rewrite([b"6.1.0-47-amd64 ".as_slice(), &[b'x'; 200]].concat());
+    let longer = NewVermagic::Rewrite([b"6.1.0-47-amd64 ".as_slice(), &[b'x'; 200]].concat());
     let overrides = NONE.with(Override::AbiTokens);
     for (flag, undo) in [("+a", "-a"), ("+i", "-i")] {
         chattr(flag);
         let whole = ask_for(&module, &root.machine(), &longer, Signature::Refuse, overrides);
-        let in_place = ask_for(&module, &root.machine(), &Wish::Blank, Signature::Refuse, overrides);
+        let in_place = ask_for(&module, &root.machine(), &NewVermagic::Blank, Signature::Refuse, overrides);
         chattr(undo);
         assert_refused_by(&whole, &["file-kind"]);
         assert_refused_by(&in_place, &[]);
@@ -389,7 +389,7 @@ fn signed_unless_something_is_decided_about_the_signature() {
     for name in ["hello-4-signed.ko", "hello-4-x509.ko"] {
         let root = Root::new();
         let module = root.write("hello-4.ko", fs::read(fixture(name)).unwrap());
-        let say = |signature| ask_for(&module, &root.machine(), &Wish::Blank, signature, NONE);
+        let say = |signature| ask_for(&module, &root.machine(), &NewVermagic::Blank, signature, NONE);
         assert_refused_by(&say(Signature::Refuse), &["signed"]);
         for signature in [Signature::Strip, Signature::Keep] {
             assert_refused_by(&say(signature), &[]);
@@ -402,7 +402,7 @@ fn signed_unless_something_is_decided_about_the_signature() {
 fn what_is_not_signed_needs_no_decision() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
-    let answers = ask_for(&module, &root.machine(), &Wish::Blank, Signature::Strip, NONE);
+    let answers = ask_for(&module, &root.machine(), &NewVermagic::Blank, Signature::Strip, NONE);
     assert_eq!(who(&answers, Ruling::Overridden), Vec::<&str>::new());
 }
 
@@ -450,8 +450,8 @@ fn abi_tokens_by_each_token_except_the_release() {
     ] {
         let root = Root::new();
         let module = root.module("hello-4.ko");
-        let wish = Wish::Rewrite(string.as_bytes().to_vec());
-        let answers = ask_for(&module, &root.machine(), &wish, Signature::Refuse, NONE);
+        let new_vermagic = NewVermagic::Rewrite(string.as_bytes().to_vec());
+        let answers = ask_for(&module, &root.machine(), &new_vermagic, Signature::Refuse, NONE);
         match refused {
             None => assert_refused_by(&answers, &[]),
             Some(token) => {
@@ -466,22 +466,22 @@ fn abi_tokens_by_each_token_except_the_release() {
 // ---- overrides -----------------------------------------------------------------------------------------------------
 
 /// A module that every guard with an override refuses, and a request for it.
-fn everything_against_it() -> (Root, PathBuf, Wish) {
+fn everything_against_it() -> (Root, PathBuf, NewVermagic) {
     let root = Root::new();
     let signed = fs::read(fixture("hello-4-signed.ko")).unwrap();
     let module = root.write(&format!("lib/modules/{RUNNING}/kernel/hello-4.ko"), signed);
     root.write("proc/modules", "hello_4 16384 0 - Live 0x0000000000000000\n");
     root.write("sys/kernel/security/ima/policy", "appraise func=MODULE_CHECK\n");
-    (root, module, Wish::Rewrite(b"6.1.0-47-amd64 mod_unload ".to_vec()))
+    (root, module, NewVermagic::Rewrite(b"6.1.0-47-amd64 mod_unload ".to_vec()))
 }
 
 #[test]
 fn each_override_lifts_only_its_own_guard() {
-    let (root, module, wish) = everything_against_it();
+    let (root, module, new_vermagic) = everything_against_it();
     let kernel = another_kernel();
     let all = ["live-tree", "loaded", "installed-tree", "signed", "ima", "abi-tokens", "struct-module", "crc"];
     let without = |lifted: &[&str]| all.into_iter().filter(|name| !lifted.contains(name)).collect::<Vec<_>>();
-    let none = ask_for_kernel(Some(&kernel), &module, &root.machine(), &wish, Signature::Refuse, NONE);
+    let none = ask_for_kernel(Some(&kernel), &module, &root.machine(), &new_vermagic, Signature::Refuse, NONE);
     assert_refused_by(&none, &all);
 
     let installed = NONE.with(Override::InstalledTree);
@@ -499,7 +499,7 @@ fn each_override_lifts_only_its_own_guard() {
         (&["signed"], root.machine(), Signature::Keep, NONE),
         (&["live-tree", "loaded"], root.lab_machine(), Signature::Refuse, NONE),
     ] {
-        let answers = ask_for_kernel(Some(&kernel), &module, &machine, &wish, signature, overrides);
+        let answers = ask_for_kernel(Some(&kernel), &module, &machine, &new_vermagic, signature, overrides);
         assert_refused_by(&answers, &without(lifted));
         assert_eq!(who(&answers, Ruling::Overridden), lifted, "all overrides that were used, and no others");
     }
@@ -511,7 +511,7 @@ fn each_override_lifts_only_its_own_guard() {
 fn of_versions(modversions: Modversions, kernel: Option<&Kernel>) -> [Vec<GuardAnswer>; 2] {
     let root = Root::new();
     let module = root.module("hello-4.ko");
-    let request = Request { modversions, ..Request::new(Wish::Keep, Signature::Refuse) };
+    let request = Request { modversions, ..Request::new(NewVermagic::Keep, Signature::Refuse) };
     [NONE, NONE.with(Override::Crc)].map(|overrides| ask_about(&request, kernel, &module, &root.machine(), overrides))
 }
 
@@ -541,7 +541,7 @@ fn that_crcs_are_rewritten_does_not_make_them_equal() {
 fn hidden_type_information_is_in_the_answers() {
     let root = Root::new();
     let module = root.write("btf.ko", fs::read(fixture("btf.ko")).unwrap());
-    let request = |drop_btf| Request { drop_btf, ..Request::new(Wish::Blank, Signature::Refuse) };
+    let request = |drop_btf| Request { drop_btf, ..Request::new(NewVermagic::Blank, Signature::Refuse) };
     let says = |drop_btf| ask_about(&request(drop_btf), None, &module, &root.machine(), NONE);
     assert_eq!(who(&says(true), Ruling::Overridden), ["btf"]);
     assert_eq!(who(&says(false), Ruling::Overridden), [] as [&str; 0]);
@@ -549,11 +549,11 @@ fn hidden_type_information_is_in_the_answers() {
 
 #[test]
 fn all_overrides_together_leave_what_nothing_overrides() {
-    let (root, module, wish) = everything_against_it();
+    let (root, module, new_vermagic) = everything_against_it();
     let kernel = another_kernel();
     fs::hard_link(&module, root.path().join("second-name.ko")).unwrap();
     let all = Overrides::all();
-    let answers = ask_for_kernel(Some(&kernel), &module, &root.lab_machine(), &wish, Signature::Strip, all);
+    let answers = ask_for_kernel(Some(&kernel), &module, &root.lab_machine(), &new_vermagic, Signature::Strip, all);
     assert_refused_by(&answers, &["file-kind"]);
 }
 
@@ -562,7 +562,7 @@ fn an_override_that_nothing_needs_is_not_used() {
     let root = Root::new();
     let module = root.module("hello-4.ko");
     let all = Overrides::all();
-    let answers = ask_for(&module, &root.lab_machine(), &Wish::Blank, Signature::Strip, all);
+    let answers = ask_for(&module, &root.lab_machine(), &NewVermagic::Blank, Signature::Strip, all);
     assert_eq!(who(&answers, Ruling::Pass).len(), guard::Guard::ALL.len());
 }
 
@@ -571,8 +571,10 @@ fn a_plan_that_nobody_confirmed_is_refused_by_that_guard() {
     let root = Root::new();
     let path = root.module("hello-4.ko");
     let bytes = fs::read(&path).unwrap();
-    let (module, plan) =
-        (Module::read(&bytes).unwrap(), Plan::make(&bytes, &Request::new(Wish::Blank, Signature::Refuse)).unwrap());
+    let (module, plan) = (
+        Module::read(&bytes).unwrap(),
+        Plan::make(&bytes, &Request::new(NewVermagic::Blank, Signature::Refuse)).unwrap(),
+    );
     let write = PlannedWrite {
         path: &path,
         is_new: false,

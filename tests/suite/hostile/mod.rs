@@ -7,7 +7,7 @@
 //! - [`packages`]: Debian packages with unsafe paths, cut, lying, or packed to burst
 //! - [`bounds`]: how much memory the worst files take, and how long they last; bombs of 10 GB among them
 //! - [`kernels`]: images of kernels, cut, changed, lying, and packed to burst
-//! - [`properties`]: what holds for any bytes, any wish and any text
+//! - [`properties`]: what holds for any bytes, any request and any text
 
 mod bounds;
 mod forge;
@@ -29,7 +29,7 @@ use crate::support::KMODLAB;
 /// Where runs keep facts of kernels.
 const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
 
-/// A version magic to ask about and to wish for. Short, so that it fits into every module.
+/// A version magic to ask about and to request. Short, so that it fits into every module.
 const VERMAGIC: &str = "x";
 
 fn fixture(name: &str) -> PathBuf {

@@ -4,7 +4,7 @@ use kmodlab::edit::{self, Edit};
 use kmodlab::error::ErrorKind;
 use kmodlab::module::Module;
 use kmodlab::module::trailer::Trailer;
-use kmodlab::patch::{MARK, Mark, Modversions, Plan, Request, Signature, Wish};
+use kmodlab::patch::{MARK, Mark, Modversions, NewVermagic, Plan, Request, Signature};
 
 /// Every place that a module's facts name is in the file, and holds what the facts say.
 pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
@@ -24,7 +24,7 @@ pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
     }
 }
 
-/// A plan changes what it says and nothing else, can be undone, and leads to what was wished for.
+/// A plan changes what it says and nothing else, can be undone, and leads to what was requested.
 pub(crate) fn keeps_its_word(plan: &Plan, request: &Request, file: &[u8]) {
     changes_what_it_says(plan, file);
     can_be_undone(plan, file);
@@ -60,7 +60,7 @@ fn can_be_undone(plan: &Plan, file: &[u8]) {
     }
 }
 
-/// Read again, the module has the wished version magic, and is the same in all else; nothing is left to plan.
+/// Read again, the module has the requested version magic, and is the same in all else; nothing is left to plan.
 fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
     let [before, after] = [file, &plan.bytes_after].map(|bytes| Module::read(bytes).expect("planned, so readable"));
     let rest = |module: &Module| {
@@ -85,16 +85,16 @@ fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
     assert!(trailer(after.trailer) == trailer(before.trailer) || plan.signature == Signature::Strip);
 
     let again = Plan::make(&plan.bytes_after, request);
-    match &request.wish {
-        Wish::Rewrite(string) => {
+    match &request.new_vermagic {
+        NewVermagic::Rewrite(string) => {
             assert_eq!(after.modinfo.first("vermagic"), Some(string.as_slice()));
-            assert!(again.expect("the wished string can be planned for").edits.is_empty());
+            assert!(again.expect("the requested string can be planned for").edits.is_empty());
         }
-        Wish::Keep => {
+        NewVermagic::Keep => {
             assert_eq!(after.modinfo.first("vermagic"), before.modinfo.first("vermagic"));
             assert!(again.expect("what was done once can be asked for again").edits.is_empty());
         }
-        Wish::Blank => {
+        NewVermagic::Blank => {
             assert_eq!(after.modinfo.first("vermagic"), None);
             assert_eq!(again.expect_err("there is nothing left to blank").kind(), ErrorKind::NotFound);
         }

@@ -1,4 +1,4 @@
-//! What holds for any bytes, any wish and any text.
+//! What holds for any bytes, any request and any text.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use kmodlab::escape::{bytes_for_eyes, for_eyes, lines_for_eyes};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
-use kmodlab::patch::{Mark, Modversions, Plan, Request, Signature, Wish};
+use kmodlab::patch::{Mark, Modversions, NewVermagic, Plan, Request, Signature};
 use kmodlab::vermagic::{Vermagic, compare};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,15 +34,15 @@ fn mutant(changes: usize) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What somebody may wish for: strings of kernels, then any bytes, and no string at all.
-fn wish() -> impl Strategy<Value = Wish> {
+/// New version magic that somebody may request: strings of kernels, then any bytes, and no string at all.
+fn new_vermagic() -> impl Strategy<Value = NewVermagic> {
     let kernel = "[2-7]\\.[0-9]{1,2}(\\.[0-9]{1,3})?(-[a-z0-9]{1,8})?( SMP)?( preempt)? (mod_unload )?(modversions )?";
     prop_oneof![
-        4 => kernel.prop_map(|string| Wish::Rewrite(string.into_bytes())),
-        1 => vec(any::<u8>(), 0..80).prop_map(Wish::Rewrite),
-        1 => "[2-7]\\.[0-9]{1,2} [a-z ]{80,200}".prop_map(|string| Wish::Rewrite(string.into_bytes())),
-        1 => Just(Wish::Blank),
-        1 => Just(Wish::Keep),
+        4 => kernel.prop_map(|string| NewVermagic::Rewrite(string.into_bytes())),
+        1 => vec(any::<u8>(), 0..80).prop_map(NewVermagic::Rewrite),
+        1 => "[2-7]\\.[0-9]{1,2} [a-z ]{80,200}".prop_map(|string| NewVermagic::Rewrite(string.into_bytes())),
+        1 => Just(NewVermagic::Blank),
+        1 => Just(NewVermagic::Keep),
     ]
 }
 
@@ -57,13 +57,13 @@ fn request() -> impl Strategy<Value = Request> {
     let modversions = [Modversions::Keep, Modversions::Blank, MODVERSIONS.clone()];
     let signature = sample::select(vec![Signature::Refuse, Signature::Strip, Signature::Keep]);
     let mark = sample::select(vec![Mark::WhenRepacked, Mark::Always, Mark::Never]);
-    (wish(), signature, mark, 0..modversions.len(), any::<bool>(), any::<bool>()).prop_map(
-        move |(wish, signature, mark, versions, drop_btf, in_place)| Request {
+    (new_vermagic(), signature, mark, 0..modversions.len(), any::<bool>(), any::<bool>()).prop_map(
+        move |(new_vermagic, signature, mark, versions, drop_btf, in_place)| Request {
             modversions: modversions[versions].clone(),
             mark,
             drop_btf,
             in_place,
-            ..Request::new(wish, signature)
+            ..Request::new(new_vermagic, signature)
         },
     )
 }
@@ -138,8 +138,8 @@ proptest! {
 #[test]
 fn most_requests_for_a_fixture_can_be_planned() {
     // A guard for the properties above: they would hold, too, if no plan were ever made.
-    let keep = || Request::new(Wish::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
-    let longer = || Request::new(Wish::Rewrite([b'x'; 200].to_vec()), Signature::Strip);
+    let keep = || Request::new(NewVermagic::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
+    let longer = || Request::new(NewVermagic::Rewrite([b'x'; 200].to_vec()), Signature::Strip);
     let rewritten = MODVERSIONS.clone();
     let requests = [
         keep(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use kmodlab::error::ErrorKind::{self, Ambiguous, DoesNotFit, Malformed, NotAModule, NotFound, Truncated};
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{NewVermagic, Plan, Request, Signature};
 
 use crate::hostile::{VERMAGIC, fixture, fixtures, kmodlab, name};
 
@@ -194,7 +194,8 @@ fn an_ambiguous_fixture_is_shown_but_not_patched() {
         }
 
         // An empty string cannot grow in place; at the end of the file it can.
-        let request = Request { in_place: true, ..Request::new(Wish::Rewrite(VERMAGIC.into()), Signature::Refuse) };
+        let request =
+            Request { in_place: true, ..Request::new(NewVermagic::Rewrite(VERMAGIC.into()), Signature::Refuse) };
         let error = Plan::make(&std::fs::read(&path).unwrap(), &request).unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");
         let patch = ["patch", "-n", "--in-place", "--vermagic", VERMAGIC, "--state-dir"].map(Path::new);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kmodlab::kernel::{Fact, Kernel};
 use kmodlab::module::Module;
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{NewVermagic, Plan, Request, Signature};
 use kmodlab::predict::errno::EINVAL;
 use kmodlab::predict::{Force, LoaderStep, StepResult};
 
@@ -202,8 +202,8 @@ fn a_tolerant_kernel_whose_types_are_not_known_loads_the_module() {
 #[test]
 fn types_that_are_hidden_are_not_asked_for() {
     let vermagic = Module::read(&foreign()).unwrap().vermagic().unwrap();
-    let wish = Wish::Rewrite(vermagic.as_bytes().to_vec());
-    let request = Request { drop_btf: true, ..Request::new(wish, Signature::Refuse) };
+    let new_vermagic = NewVermagic::Rewrite(vermagic.as_bytes().to_vec());
+    let request = Request { drop_btf: true, ..Request::new(new_vermagic, Signature::Refuse) };
     let hidden = Plan::make(&foreign(), &request).unwrap().bytes_after;
     let verdict = insmod(&hidden, &kernel(), Force::None);
     assert_accepted(&verdict, "E", &[SPECTRE, RETPOLINE, UNSIGNED]);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use kmodlab::kernel::files::{self, KernelFiles};
 use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::{Module, container::DEFAULT_MAX_SIZE, name_of_file, with_bytes};
-use kmodlab::patch::{Plan, Request, Signature, Wish};
+use kmodlab::patch::{NewVermagic, Plan, Request, Signature};
 use kmodlab::predict::{self, Candidate, Decision, Force, LoadOptions, LoaderStep, Verdict};
 
 use crate::real::kernels::unpacked;
@@ -102,7 +102,7 @@ fn dummy_of_other_builds_is_predicted_as_the_experiments_expect() {
         assert_eq!(verdict.stage, Some(LoaderStep::Vermagic));
     }
     let vermagic = cloud.vermagic.as_ref().unwrap().value.as_bytes().to_vec();
-    let request = Request::new(Wish::Rewrite(vermagic), Signature::Strip);
+    let request = Request::new(NewVermagic::Rewrite(vermagic), Signature::Strip);
     let with_btf = Plan::make(&bytes, &request).unwrap();
     if pair.types_are_refused() {
         assert_eq!(ask(&with_btf.bytes_after, cloud, Force::None).stage, Some(LoaderStep::Btf));

@@ -11,7 +11,7 @@ use kmodlab::digest::sha256;
 use kmodlab::edit::{self, Edit};
 use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
-use kmodlab::patch::{MARK, Plan, Request, Signature, Wish};
+use kmodlab::patch::{MARK, NewVermagic, Plan, Request, Signature};
 use kmodlab::vault::Vault;
 use kmodlab::vault::standing::{FileState, standing};
 
@@ -80,13 +80,13 @@ fn grow(place: &Path, module: &Path) -> Count {
     for by in GROWN {
         let magic = Module::read(&inside).unwrap().vermagic().unwrap();
         let (release, rest) = magic.as_bytes().split_at(magic.as_bytes().iter().position(|b| *b == b' ').unwrap());
-        let wish = [release, &vec![b'x'; by], rest].concat();
-        let request = Request::new(Wish::Rewrite(wish.clone()), Signature::Keep);
+        let new_vermagic = [release, &vec![b'x'; by], rest].concat();
+        let request = Request::new(NewVermagic::Rewrite(new_vermagic.clone()), Signature::Keep);
         let plan = Plan::make(&original, &request).unwrap();
         let patched = round_trip(place, &copy, &original, &plan, &request);
         count.bytes += only_planned_bytes_differ(&inside, &patched, &plan.edits);
         let shown = run("modinfo", ["-F", "vermagic", place.join("inside.ko").to_str().unwrap()]);
-        assert_eq!(String::from_utf8(shown.stdout).unwrap().trim_end_matches('\n').as_bytes(), wish);
+        assert_eq!(String::from_utf8(shown.stdout).unwrap().trim_end_matches('\n').as_bytes(), new_vermagic);
         let is_marked = Module::read(&patched).unwrap().modinfo.first(MARK).map(<[u8]>::to_vec);
         assert_eq!(is_marked, (!plan.is_in_place()).then(|| format!("{:.12}", sha256(&original)).into_bytes()));
         let after = Said::of(place, &patched);

@@ -11,7 +11,7 @@ use kmodlab::digest::sha256;
 use kmodlab::edit;
 use kmodlab::guard::Overrides;
 use kmodlab::guard::machine::made_up;
-use kmodlab::patch::{Mark, Plan, Request, Signature, Wish};
+use kmodlab::patch::{Mark, NewVermagic, Plan, Request, Signature};
 use kmodlab::vault::Vault;
 use kmodlab::vault::metadata::Metadata;
 use kmodlab::vault::record::{JournalEntry, WriteMethod};
@@ -59,12 +59,12 @@ fn round_trips(place: &Path, module: &Path) -> Count {
     let same = [b"9", magic.as_bytes().get(1..).unwrap()].concat();
     let shorter = b"6.6.6-lab SMP mod_unload ".to_vec();
     let mut count = Count::default();
-    for (wish, signature, how) in [
+    for (new_vermagic, signature, how) in [
         (same, Signature::Keep, WriteMethod::InPlace),
         (shorter.clone(), Signature::Keep, WriteMethod::InPlace),
         (shorter, Signature::Strip, WriteMethod::Replace),
     ] {
-        count.bytes += round_trip(place, &copy, &original, wish, signature, how);
+        count.bytes += round_trip(place, &copy, &original, new_vermagic, signature, how);
         count.trips += 1;
     }
     count
@@ -75,14 +75,15 @@ fn round_trip(
     place: &Path,
     copy: &Path,
     original: &[u8],
-    wish: Vec<u8>,
+    new_vermagic: Vec<u8>,
     signature: Signature,
     how: WriteMethod,
 ) -> usize {
     let vault = Vault::at(place.join("state"));
     let before = metadata(copy);
 
-    let request = Request { drop_btf: true, mark: Mark::Never, ..Request::new(Wish::Rewrite(wish), signature) };
+    let request =
+        Request { drop_btf: true, mark: Mark::Never, ..Request::new(NewVermagic::Rewrite(new_vermagic), signature) };
     let plan = Plan::make(original, &request).unwrap();
     let entry = patch(&vault, copy, &request);
     assert_eq!(entry.change.unwrap().how, how);
