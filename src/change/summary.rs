@@ -252,15 +252,18 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn class(vermagic_before: String) -> PatchClass {
-        PatchClass {
-            vermagic_before,
-            vermagic: VermagicChange::Blanked,
-            write: WriteMode::InPlace,
-            signature: None,
-            hides_versions: None,
-            drops_btf: false,
-            is_marked: false,
+    impl PatchClass {
+        /// Of modules that are blanked in place.
+        pub(crate) fn blanked(vermagic_before: String) -> PatchClass {
+            PatchClass {
+                vermagic_before,
+                vermagic: VermagicChange::Blanked,
+                write: WriteMode::InPlace,
+                signature: None,
+                hides_versions: None,
+                drops_btf: false,
+                is_marked: false,
+            }
         }
     }
 
@@ -268,16 +271,16 @@ mod tests {
     fn groups_that_files_determine_are_bounded_and_every_module_is_counted() {
         let mut summary = BatchSummary::default();
         for number in 0..3000 {
-            summary.count(class(format!("{number:04}")));
+            summary.count(PatchClass::blanked(format!("{number:04}")));
             let reason = Reason::OwnedBy(format!("package {number:04}{}", "x".repeat(900)));
             summary.add_refused(Path::new("/a.ko"), Guard::InstalledTree, &reason);
         }
-        summary.count(class("0007".to_owned()));
+        summary.count(PatchClass::blanked("0007".to_owned()));
         assert_eq!((summary.classes.len(), summary.refusals.len()), (MOST_GROUPS, MOST_GROUPS));
         assert_eq!(summary.classes.values().sum::<usize>() + summary.other_classes, 3001);
         assert_eq!(summary.refused(), 3000);
         assert!(summary.refusals.keys().all(|(_, why)| why.len() <= LONGEST + "…".len()));
-        assert_eq!(summary.classes.get(&class("0007".to_owned())), Some(&2));
+        assert_eq!(summary.classes.get(&PatchClass::blanked("0007".to_owned())), Some(&2));
         assert!(summary.refusals.values().all(|refused| refused.paths.len() <= NAMED));
     }
 

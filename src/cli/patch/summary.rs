@@ -227,18 +227,6 @@ mod tests {
     use crate::digest::sha256;
     use crate::patch::{NewVermagic, Signature};
 
-    fn class(vermagic_before: String) -> PatchClass {
-        PatchClass {
-            vermagic_before,
-            vermagic: VermagicChange::Blanked,
-            write: WriteMode::InPlace,
-            signature: None,
-            hides_versions: None,
-            drops_btf: false,
-            is_marked: false,
-        }
-    }
-
     #[test]
     fn kinds_and_reasons_beyond_the_limits_are_counted() {
         let refused = |number: usize| {
@@ -247,7 +235,7 @@ mod tests {
         };
         let summary = BatchSummary {
             planned: 3001,
-            classes: (0..256).map(|n| (class(format!("{n:04}")), if n == 7 { 2 } else { 1 })).collect(),
+            classes: (0..256).map(|n| (PatchClass::blanked(format!("{n:04}")), if n == 7 { 2 } else { 1 })).collect(),
             other_classes: 2744,
             refusals: (0..256).map(refused).collect::<BTreeMap<_, _>>(),
             other_refusals: 2744,

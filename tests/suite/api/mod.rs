@@ -1,5 +1,5 @@
 //! The public API: what `src/lib.rs` exports, with the fields, variants and methods that another crate can name, compared with
-//! what was recorded in `public.rs`. `SNAPSHOTS=overwrite cargo test --test suite api::` records it again.
+//! what was recorded in `public.txt`. `SNAPSHOTS=overwrite cargo test --test suite api::` records it again.
 
 mod exported;
 
@@ -17,7 +17,7 @@ fn api() -> Api {
 #[test]
 fn the_public_api_is_the_recorded_one() {
     let recorded = snapbox::Data::read_from(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/api/public.rs"),
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/api/public.txt"),
         Some(snapbox::data::DataFormat::Text),
     );
     snapbox::Assert::new().action_env("SNAPSHOTS").eq(api().text(), recorded);

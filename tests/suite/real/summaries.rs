@@ -6,10 +6,11 @@ use std::path::Path;
 use kmodlab::kernel::package;
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::module::summary::{MARK, ModuleSummary, Summarizer};
+use kmodlab::module::summary::Summarizer;
 
 use crate::real::kernels::{kernel_name, unpacked};
 use crate::real::{ALL, alone, modules, on_all_cores};
+use crate::scan::full_reader;
 
 #[test]
 #[ignore = "needs the packages of tests/real/fetch"]
@@ -23,25 +24,7 @@ fn a_summary_of_each_module_has_what_the_full_reader_shows() {
             for path in *paths {
                 let (stored, module) = module::open(path, DEFAULT_MAX_SIZE).unwrap();
                 let name = module.name();
-                let full = ModuleSummary {
-                    container: stored.container,
-                    stored_size: stored.size,
-                    size: module.size as u64,
-                    class: module.class,
-                    endian: module.endian,
-                    machine: module.machine,
-                    name: name.as_deref().map(str::as_bytes),
-                    vermagic: module.modinfo.first("vermagic"),
-                    vermagics: module.modinfo.all("vermagic").count(),
-                    visible: module.modinfo.visible,
-                    mark: module.modinfo.first(MARK),
-                    versions: module.versions.kind(),
-                    versions_visible: module.versions.visible,
-                    btf: module.btf,
-                    is_signed: module.trailer.is_some(),
-                    signer: module.trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()),
-                    unclaimed: module.unclaimed as u64,
-                };
+                let full = full_reader::summary(&stored, &module, name.as_deref());
                 assert_eq!(looker.file(path, DEFAULT_MAX_SIZE).unwrap(), full, "{}", path.display());
             }
             paths.len()

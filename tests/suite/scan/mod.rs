@@ -1,5 +1,6 @@
 //! Promise: `scan` says of each of very many modules what `show` says, quickly, in their order, and with bounded memory.
 
+pub(crate) mod full_reader;
 mod many;
 mod summaries;
 

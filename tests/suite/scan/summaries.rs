@@ -4,36 +4,16 @@ use std::path::Path;
 
 use kmodlab::error::Error;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
-use kmodlab::module::summary::{MARK, ModuleSummary, Summarizer};
+use kmodlab::module::summary::Summarizer;
 use kmodlab::module::{self, Module};
 
-use crate::scan::fixtures;
+use crate::scan::{fixtures, full_reader};
 
 /// What the full reader says of a file, as far as a summary shows it, and what the summary shows.
 fn both(path: &Path, looker: &mut Summarizer) -> (Result<String, Error>, Result<String, Error>) {
     let full = module::open(path, DEFAULT_MAX_SIZE).map(|(stored, module)| {
         let name = module.name();
-        let module: &Module = &module;
-        let summary = ModuleSummary {
-            container: stored.container,
-            stored_size: stored.size,
-            size: module.size as u64,
-            class: module.class,
-            endian: module.endian,
-            machine: module.machine,
-            name: name.as_deref().map(str::as_bytes),
-            vermagic: module.modinfo.first("vermagic"),
-            vermagics: module.modinfo.all("vermagic").count(),
-            visible: module.modinfo.visible,
-            mark: module.modinfo.first(MARK),
-            versions: module.versions.kind(),
-            versions_visible: module.versions.visible,
-            btf: module.btf,
-            is_signed: module.trailer.is_some(),
-            signer: module.trailer.as_ref().and_then(|trailer| trailer.signer.as_deref()),
-            unclaimed: module.unclaimed as u64,
-        };
-        format!("{summary:?}")
+        format!("{:?}", full_reader::summary(&stored, &module, name.as_deref()))
     });
     (full, looker.file(path, DEFAULT_MAX_SIZE).map(|summary| format!("{summary:?}")))
 }
