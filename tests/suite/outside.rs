@@ -32,7 +32,8 @@ fn cargo(words: &[&str]) -> Output {
             command.env_remove(name);
         }
     }
-    command.output().unwrap()
+    // What is built runs for a moment, and nobody debugs it.
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0").output().unwrap()
 }
 
 /// The programs of a folder, by their cargo target's name.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kmodlab::{Confirmable, ErrorKind, Machine, Overrides, Proposal, Request, Restore, Signature, Vault, NewVermagic};
+use kmodlab::{Confirmable, ErrorKind, Machine, NewVermagic, Overrides, Proposal, Request, Restore, Signature, Vault};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use kmodlab::{
-    Applied, Confirmable, ErrorKind, Guard, Machine, Modversions, Override, Overrides, Proposal, Request, Restore, Signature,
-    Unconfirmed, Vault, NewVermagic,
+    Applied, Confirmable, ErrorKind, Guard, Machine, Modversions, NewVermagic, Override, Overrides, Proposal, Request,
+    Restore, Signature, Unconfirmed, Vault,
 };
 
 fn main() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kmodlab::{Confirmable, Machine, Overrides, Proposal, Request, Signature, Vault, NewVermagic};
+use kmodlab::{Confirmable, Machine, NewVermagic, Overrides, Proposal, Request, Signature, Vault};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
