@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
-use kmodlab::patch::{Mark, Modversions, Plan, Request, Signature, NewVermagic};
+use kmodlab::patch::{Mark, Modversions, NewVermagic, Plan, Request, Signature};
 use libfuzzer_sys::fuzz_target;
 use promises::{is_documented, keeps_its_word};
 

@@ -16,7 +16,7 @@ use kmodlab::escape;
 use kmodlab::kernel::{Fact, Facts, Kernel, Machine};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
-use kmodlab::predict::{self, Force, LoadOptions, Candidate};
+use kmodlab::predict::{self, Candidate, Force, LoadOptions};
 use kmodlab::vermagic::{Vermagic, compare};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::MemfdFlags;
@@ -44,11 +44,16 @@ fn is_judged(module: &Module, bytes: &[u8]) {
     let kernel = Kernel {
         name: "fuzz".into(),
         vermagic: Some(Fact { value: kernel, source: "the fuzz target".into() }),
-        facts: Facts { machine: Some(Fact { value: Machine::of(module), source: Default::default() }), ..Facts::default() },
+        facts: Facts {
+            machine: Some(Fact { value: Machine::of(module), source: Default::default() }),
+            ..Facts::default()
+        },
     };
     for force in [Force::None, Force::Both] {
         let subject = Candidate { bytes, module: Some(module), packing: None };
-        for line in predict::predict(&subject, &kernel, &LoadOptions { force, alone: true, ..LoadOptions::default() }).dmesg {
+        for line in
+            predict::predict(&subject, &kernel, &LoadOptions { force, alone: true, ..LoadOptions::default() }).dmesg
+        {
             assert!(!escape::for_eyes(&line).contains(char::is_control));
         }
     }
