@@ -63,9 +63,12 @@ pub(crate) fn calls_of_a_run(line: &[OsString]) -> Vec<Call> {
 
 /// All system calls of a command line, in their order. It is one process with one thread.
 ///
-/// The program reads this machine (lists of packages, loaded modules, files that other processes have open). A run that was
-/// disturbed by another process makes other calls, and a fault would wait for a call that no later run makes. So the command
-/// runs until two runs in a row make the same calls. `reset` puts its files back before each run.
+/// Other processes change what a run does. It reads all lists of installed packages, and a package manager adds some. And it
+/// maps the module under a lease, which the kernel refuses while a process has the module open for writing: every process
+/// that another thread starts has it open, if this thread is writing the module just then, until that process runs its own
+/// program; a busy machine makes that moment long. Then the module is read instead: one `statx` and two `read` more, two
+/// `mmap` and `munmap` less. A fault would wait for a call that no later run makes. So the command runs until two runs in a row
+/// make the same calls. `reset` puts its files back before each run.
 pub(crate) fn all_calls(line: &[OsString], reset: &dyn Fn()) -> Vec<Call> {
     let list = || {
         reset();
