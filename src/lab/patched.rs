@@ -53,7 +53,7 @@ pub(super) fn recorded(plan: &Plan, subject: &TrialSubject, kernel: &Kernel) -> 
         };
         guard::ask(&write, &Machine::here(None), Overrides::all())
     });
-    let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc];
+    let of_module = [Guard::Signed, Guard::AbiTokens, Guard::StructModule, Guard::Crc, Guard::Btf];
     let guards = guards.unwrap_or_default().into_iter().filter(|answer| of_module.contains(&answer.guard));
     let guards = guards.map(|answer| GuardReport {
         guard: answer.guard.name().to_owned(),
