@@ -1,8 +1,8 @@
 //! The lines that a kernel prints when it rejects BTF.
 //!
-//! `btf_verifier_log` and its relatives (kernel/bpf/btf.c) and `bpf_verifier_vlog` (kernel/bpf/log.c) of 6.1.192, 6.12.118
-//! and 7.2.13, which print the same lines. Each part of a message is a line of its own: the type, its details, a blank, the
-//! reason, an empty line. Pure.
+//! From `btf_verifier_log` and the related functions (kernel/bpf/btf.c) and `bpf_verifier_vlog` (kernel/bpf/log.c) of 6.1.192,
+//! 6.12.118 and 7.2.13, which print the same lines. Each part of a message is a separate line: the type, its details, a blank
+//! line, the reason, an empty line. Pure.
 
 use crate::btf::types::{BtfKind, BtfType};
 
@@ -11,38 +11,38 @@ use crate::btf::types::{BtfKind, BtfType};
 pub struct Rejection {
     /// The errno, as a positive number; printed in `failed to validate module [NAME] BTF: -ERRNO`.
     pub errno: i32,
-    /// The reason, in the kernel's words.
+    /// The reason, as the kernel words it.
     pub reason: String,
-    /// The lines that the kernel prints before that one, in order.
+    /// The lines that the kernel prints before the line with the errno, in order.
     pub lines: Vec<String>,
-    /// The lines describe one type of a module's BTF. Kernels that load such modules all the same
-    /// (CONFIG_MODULE_ALLOW_BTF_MISMATCH) and print `Kernel module BTF mismatch detected` leave these lines out.
+    /// The lines describe one type of a module's BTF. Kernels that load a module in spite of such a mismatch
+    /// (CONFIG_MODULE_ALLOW_BTF_MISMATCH) and print `Kernel module BTF mismatch detected` omit these lines.
     pub describes_type: bool,
 }
 
 impl Rejection {
-    /// A rejection with one line of its own (`btf_verifier_log`).
+    /// A rejection that prints one line (`btf_verifier_log`).
     pub(super) fn line(errno: i32, message: &str) -> Rejection {
         let reason = message.trim_start().to_owned();
         Rejection { errno, reason, lines: vec![format!("BPF: {message}")], describes_type: false }
     }
 
-    /// A rejection without a line.
+    /// A rejection that prints no line.
     pub(super) fn silent(errno: i32, reason: impl Into<String>) -> Rejection {
         Rejection { errno, reason: reason.into(), lines: Vec::new(), describes_type: false }
     }
 
-    /// A rejection with a line that another part of the kernel prints (`btf_relocate`).
+    /// A rejection whose line is printed by another part of the kernel (`btf_relocate`).
     pub(super) fn warning(errno: i32, message: String) -> Rejection {
         Rejection { errno, reason: message.clone(), lines: vec![message], describes_type: false }
     }
 
-    /// The same rejection, with another reason.
+    /// The same rejection with another reason.
     pub(super) fn because(self, reason: String) -> Rejection {
         Rejection { reason, ..self }
     }
 
-    /// A rejection of a type, with its details (`btf_verifier_log_type`) or without (`btf_verifier_log_basic`).
+    /// A rejection of a type, printed with its details (`btf_verifier_log_type`) or without them (`btf_verifier_log_basic`).
     pub(super) fn of_type(errno: i32, described: &Described<'_>, details: bool, message: &str) -> Rejection {
         let Described { number, found, name } = described;
         let kind = kind_name(found.kind);
@@ -66,13 +66,13 @@ impl Rejection {
         Rejection { describes_type: true, ..described.part(errno, first, message) }
     }
 
-    /// A rejection of a variable of a section (`btf_verifier_log_vsi`).
+    /// A rejection of a variable in a data section (`btf_verifier_log_vsi`).
     pub(super) fn of_variable(errno: i32, described: &Described<'_>, variable: [u32; 3], message: &str) -> Rejection {
         let [kind, offset, size] = variable;
         described.part(errno, format!("BPF: \t type_id={kind} offset={offset} size={size}"), message)
     }
 
-    /// The same rejection, found in a module's own base.
+    /// The same rejection, for an error in the module's own base.
     pub(super) fn in_base(self) -> Rejection {
         Rejection { reason: format!(".BTF.base: {}", self.reason), describes_type: false, ..self }
     }
@@ -82,7 +82,7 @@ impl Rejection {
 pub(super) struct Described<'a> {
     pub(super) number: usize,
     pub(super) found: BtfType<'a>,
-    /// The string at an offset, as printed.
+    /// Returns the string at an offset, as the kernel prints it.
     pub(super) name: &'a dyn Fn(u32) -> String,
 }
 
@@ -119,7 +119,7 @@ fn kind_name(kind: BtfKind) -> &'static str {
     }
 }
 
-/// `log_details` of the kind: one line, or for a prototype one per parameter.
+/// `log_details` for the kind: one line, or one line per parameter for a prototype.
 fn details_of(found: &BtfType<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> {
     let size = found.size_or_type;
     let parts = found.info & 0x00ff_ffff;
@@ -156,7 +156,7 @@ fn details_of(found: &BtfType<'_>, name: &dyn Fn(u32) -> String) -> Vec<String> 
     vec![format!("BPF: {line}")]
 }
 
-/// The most parameters of a prototype that are listed here. A C function has at most some dozens.
+/// The maximum number of a prototype's parameters that are listed. C functions have a few dozen at most.
 const MOST_PARAMETERS: usize = 256;
 
 /// `btf_func_proto_log`.

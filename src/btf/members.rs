@@ -1,4 +1,4 @@
-//! Structures: their members, and how two of them differ.
+//! Structures: their members, and how two structures differ.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,23 +7,23 @@ use crate::btf::types::{Btf, BtfKind, BtfType};
 /// A member of a structure: its name, its offset in bytes from the structure's start, and its size in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StructMember {
-    /// Its name; members of anonymous structures have their own entries.
+    /// The member's name; members of anonymous structures have their own entries.
     pub name: String,
-    /// Offset in bytes. For a bit field, that of the byte that it starts in.
+    /// Offset in bytes. For a bit field, the offset of the byte in which it starts.
     pub offset: u64,
-    /// Size in bytes. For a bit field, of the bytes that it touches.
+    /// Size in bytes. For a bit field, the number of bytes that it touches.
     pub size: u64,
 }
 
-/// How deep types may refer to each other, and anonymous structures lie in each other: more is malformed.
+/// The maximum depth of type references and of nested anonymous structures; deeper nesting is malformed.
 const DEPTH: usize = 32;
 
-/// How many members a structure may have: the largest of real kernels have some hundreds.
+/// The maximum number of members of a structure: the largest structures of real kernels have several hundred.
 const MOST: usize = 65_536;
 
 impl Btf<'_> {
-    /// The size of a structure in bytes, and its members, those of anonymous structures and unions among them. `None` if
-    /// there is no such structure, or what it is made of can't be followed.
+    /// The size of a structure in bytes, and its members, including those of anonymous structures and unions. `None` if there
+    /// is no such structure, or if the types of its members cannot be resolved.
     pub fn struct_members(&self, name: &str) -> Option<(u64, Vec<StructMember>)> {
         let is_it =
             |found: &BtfType<'_>| found.kind == BtfKind::Struct && self.string(found.name) == Some(name.as_bytes());
@@ -34,7 +34,8 @@ impl Btf<'_> {
         Some((structure.size_or_type.into(), members))
     }
 
-    /// The size of a pointer in bytes: that of `unsigned long`, which Linux makes the same everywhere.
+    /// The size of a pointer in bytes, taken from `unsigned long`, which has the same size as a pointer on every Linux
+    /// architecture.
     fn pointer(&self) -> u64 {
         let named = |found: &BtfType<'_>| {
             found.kind == BtfKind::Int
@@ -58,7 +59,7 @@ impl Btf<'_> {
         for [name, kind, place] in of.groups::<3>() {
             *seen += 1;
             (*seen <= MOST).then_some(())?;
-            // With the flag, the upper byte is a bit field's width.
+            // If the flag is set, the upper byte is the width of a bit field.
             let (bit, width) = if of.flag() { (place & 0x00ff_ffff, place >> 24) } else { (place, 0) };
             let bit = start.checked_add(bit.into())?;
             let name = self.string(name)?;
@@ -77,7 +78,7 @@ impl Btf<'_> {
         Some(())
     }
 
-    /// A type without what modifies it.
+    /// The type after all of its modifiers are skipped.
     fn plain(&self, number: u32) -> Option<BtfType<'_>> {
         let mut found = self.get(number)?;
         for _ in 0..DEPTH {
@@ -110,26 +111,27 @@ impl Btf<'_> {
     }
 }
 
-/// One difference between two structures of a name: where a member is, before and after. What only one has, was removed
-/// or added.
+/// One difference between two structures of the same name: the position of a member before and after. A member that only one of
+/// them has was removed or added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberDifference {
     /// The member's name.
     pub name: String,
-    /// Where it is in the first.
+    /// Its position in the first structure.
     pub before: Option<StructMember>,
-    /// Where it is in the second.
+    /// Its position in the second structure.
     pub after: Option<StructMember>,
 }
 
-/// How a structure differs between two kernels: the members that moved, changed their size, went or came, in the order
-/// of the first, then what came. Nothing if they are equal; `None` if one has no such structure.
+/// How a structure differs between two kernels: the members that moved, changed size, were removed or were added, in the order
+/// of the first structure, then the added ones. Empty if the structures are equal; `None` if one of the kernels has no such
+/// structure.
 pub fn differences(a: &Btf<'_>, b: &Btf<'_>, name: &str) -> Option<Vec<MemberDifference>> {
     let ((_, before), (_, after)) = (a.struct_members(name)?, b.struct_members(name)?);
     Some(differences_of(&before, &after))
 }
 
-/// The same for members that were read before.
+/// The same comparison, for members that are already read.
 pub fn differences_of(before: &[StructMember], after: &[StructMember]) -> Vec<MemberDifference> {
     let by_name = |members: &[StructMember]| {
         members.iter().map(|member| (member.name.clone(), member.clone())).collect::<std::collections::HashMap<_, _>>()
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn structures_that_hold_themselves_end() {
         let mut maker = kernel(false);
-        // 9 is an anonymous structure that holds itself twice, 10 has it.
+        // Type 9 is an anonymous structure that contains itself twice; type 10 contains type 9.
         maker.add("", info(4, 2), 8, &[0, 9, 0, 0, 9, 0]);
         maker.add("endless", info(4, 1), 8, &[0, 9, 0]);
         maker.add("circle", info(8, 0), 11, &[]);

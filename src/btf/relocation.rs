@@ -1,15 +1,16 @@
-//! What a kernel finds in a module that brings a base of its own, the section `.BTF.base`.
+//! How a kernel checks a module that has its own BTF base, the section `.BTF.base`.
 //!
-//! A module that is built outside its kernel's tree names in it the few types of the kernel that its own refer to, so
-//! that its BTF stays usable when the kernel is rebuilt. The kernel (`btf_parse_module`, kernel/bpf/btf.c) checks the base,
-//! then the module's types on it, each as [`validity`](super::validity) has it; then each type of the base must be found
-//! among its own, by name (`btf_relocate`, tools/lib/bpf/btf_relocate.c). Both read in 6.12.117 and 7.2.13, where they do
-//! the same. 6.11 has the first version of it, which was not read.
+//! A module that is built outside its kernel's tree copies into this section the few kernel types to which its own types refer,
+//! so that its BTF stays usable when the kernel is rebuilt. The kernel (`btf_parse_module`, kernel/bpf/btf.c) checks the base,
+//! then the module's types on top of it, both as [`validity`](super::validity) does; then it looks up each type of the base
+//! among its own types by name (`btf_relocate`, tools/lib/bpf/btf_relocate.c). Both functions were read in 6.12.117 and 7.2.13,
+//! where they behave the same. 6.11 has the first version, which was not read.
 //!
-//! Two peculiarities are kept, since the answer depends on them: a structure of the base is found by any type of its name
-//! (also an integer, or a union); and of a forward declaration the kernel asks a structure's flag, which is about bit
-//! fields, whether it is a union. A third was mended in 6.15, and in stable kernels of 6.12 and 6.13: which structures
-//! lie within a module's own, so that their size counts, was looked for in the first of its types only.
+//! Two peculiarities of the kernel are reproduced, because the result depends on them. A structure of the base matches any type
+//! of its name, even an integer or a union. For a forward declaration, the kernel tests a structure's flag, which is about bit
+//! fields, to determine whether it is a union. A third peculiarity was fixed in 6.15 and in stable kernels of 6.12 and 6.13:
+//! only the first part of the module's types was searched for structures that embed a base structure, which makes its size
+//! significant.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,14 +20,14 @@ use crate::btf::validity::{Check, CheckResult, EINVAL, Validity};
 
 const ENOENT: i32 = 2;
 
-/// The versions of which the sources were read: this one and later.
+/// The first version whose source was read; later versions are treated the same.
 const READ_FROM: (u32, u32) = (6, 12);
 
-/// The first version of which each kernel looks into all structures of a module.
+/// The first version in which every kernel examines all structures of a module.
 const ALL_LOOKED_INTO: (u32, u32) = (6, 15);
 
-/// Checks the BTF of a module that has a base of its own, as a kernel of this BTF and this version (major, minor) does,
-/// if it is one that looks at bases.
+/// Checks the BTF of a module with its own base as a kernel with this BTF and this version (major, minor) does, provided that
+/// the kernel supports bases.
 pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Option<(u32, u32)>) -> Validity {
     let kernel = match Btf::parse(kernel) {
         Ok(kernel) => kernel,
@@ -49,7 +50,7 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     }
     let relocation = BaseRelocation { module: &module, base: &base, kernel: &kernel };
     let all = relocation.run(module.count());
-    // Before, the number of the module's own types was used as the number after its last.
+    // Before 6.15, the count of the module's own types was used as the end of its type numbers.
     if version < Some(ALL_LOOKED_INTO) && relocation.run(module.offsets.len()) != all {
         let what = "a structure of its base lies within one of its own: what follows depends on the kernel's version";
         return Validity::Unsure(what.to_owned());
@@ -61,12 +62,12 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     }
 }
 
-/// Why a relocation does not come to its end.
+/// Why a relocation stops early.
 #[derive(PartialEq)]
 enum Stop {
     /// The kernel rejects the BTF.
     Wrong(Rejection),
-    /// The kernel follows a number without a look at whether it leads anywhere.
+    /// The kernel follows a type number without checking that the type exists.
     Unforeseeable(String),
 }
 
@@ -76,13 +77,13 @@ impl From<Rejection> for Stop {
     }
 }
 
-/// What a type of the base was found to be.
+/// The match found for a type of the base.
 #[derive(Clone, Copy, PartialEq)]
 enum BaseTypeMatch {
     Nowhere,
-    /// Nothing yet, and a type of the module has it within itself: its size must be the same (`BTF_IS_EMBEDDED`).
+    /// No match yet; a type of the module embeds it, so its size must be equal (`BTF_IS_EMBEDDED`).
     NowhereButEmbedded,
-    /// The kernel's type of this number.
+    /// The kernel's type with this number.
     At(u32),
 }
 
@@ -92,13 +93,13 @@ struct BaseRelocation<'a> {
     kernel: &'a Btf<'a>,
 }
 
-/// A number of a type. All come from numbers of 32 bits.
+/// Converts an index to a type number. All indexes come from 32-bit numbers.
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl BaseRelocation<'_> {
-    /// `btf_relocate`, which looks into the structures of the module up to the type of this number.
+    /// `btf_relocate`, which examines the module's structures up to the type with this number.
     fn run(&self, up_to: usize) -> Result<(), Stop> {
         self.kinds()?;
         let mut places = vec![BaseTypeMatch::Nowhere; self.base.count()];
@@ -109,7 +110,7 @@ impl BaseRelocation<'_> {
         Ok(())
     }
 
-    /// `btf_relocate_validate_distilled_base`: types of six kinds, all with names.
+    /// `btf_relocate_validate_distilled_base`: only types of six kinds are allowed, and all must have names.
     fn kinds(&self) -> CheckResult {
         use BtfKind::{Enum, Float, Forward, Int, Struct, Union};
         for (found, id) in self.base.own().zip(1u32..) {
@@ -127,7 +128,7 @@ impl BaseRelocation<'_> {
         Ok(())
     }
 
-    /// `btf_mark_embedded_composite_type_ids`: marks the types of the base that lie within the module's.
+    /// `btf_mark_embedded_composite_type_ids`: marks the types of the base that the module's types embed.
     fn embedded(&self, places: &mut [BaseTypeMatch], up_to: usize) -> Result<(), Stop> {
         for id in self.base.count()..up_to {
             let id = number(id);
@@ -160,12 +161,12 @@ impl BaseRelocation<'_> {
         Ok(())
     }
 
-    /// `btf_relocate_map_distilled_base`: finds each type of the base in the kernel's. The names that are found, as
-    /// offsets into the base's strings.
+    /// `btf_relocate_map_distilled_base`: finds each type of the base among the kernel's types. Returns the names of the types
+    /// that were found, as offsets into the base's strings.
     fn find(&self, places: &mut [BaseTypeMatch]) -> Result<HashSet<u32>, Stop> {
         let mut wanted: HashMap<&[u8], Vec<(u32, BtfType<'_>)>> = HashMap::new();
         for (found, id) in self.base.own().zip(1u32..) {
-            // A name that is too long is none of the kernel's.
+            // No type of the kernel has a name that exceeds the limit.
             if let Some(name) = self.base.string(found.name) {
                 wanted.entry(name).or_default().push((id, found));
             }
@@ -192,7 +193,7 @@ impl BaseRelocation<'_> {
             let by_size = is_sized(found.kind) || is_ambiguous;
             for (own, want) in *wanted {
                 let Some(place) = places.get_mut(usize::try_from(*own).unwrap_or(usize::MAX)) else { continue };
-                // The kernel compares 31 bits here.
+                // The kernel compares only 31 bits here.
                 if by_size && (want.size_or_type ^ found.size_or_type) & 0x7fff_ffff != 0 {
                     continue;
                 }
@@ -224,7 +225,7 @@ impl BaseRelocation<'_> {
         Ok(names)
     }
 
-    /// `btf_relocate_rewrite_type_id`: it takes each number that a type of the module refers to for one that is there.
+    /// `btf_relocate_rewrite_type_id` assumes that every type number to which a type of the module refers exists.
     fn references(&self) -> Result<(), Stop> {
         let count = number(self.module.count());
         for (found, id) in self.module.own().zip(number(self.base.count())..) {
@@ -252,7 +253,7 @@ impl BaseRelocation<'_> {
         Ok(())
     }
 
-    /// `btf_relocate_rewrite_strs`: a name among the base's strings must be that of a type that was found.
+    /// `btf_relocate_rewrite_strs`: a name in the base's strings must be the name of a type that was found.
     fn strings(&self, names: &HashSet<u32>) -> CheckResult {
         let own_from = number(self.base.strings.len());
         let check = |id: u32, name: u32| match name == 0 || name >= own_from || names.contains(&name) {
@@ -281,7 +282,7 @@ impl BaseRelocation<'_> {
     }
 }
 
-/// A type of the kernel, and those of the base that have its name.
+/// A type of the kernel, and the types of the base with the same name.
 struct BaseCandidate<'a> {
     id: u32,
     found: BtfType<'a>,
@@ -292,12 +293,12 @@ fn is_composite(kind: BtfKind) -> bool {
     matches!(kind, BtfKind::Struct | BtfKind::Union)
 }
 
-/// Must the size always be the same?
+/// Must types of this kind always have the same size?
 fn is_sized(kind: BtfKind) -> bool {
     matches!(kind, BtfKind::Int | BtfKind::Float | BtfKind::Enum | BtfKind::Enum64)
 }
 
-/// Can a type of the base be this one of the kernel, which has its name?
+/// Does a type of the base match this type of the kernel, which has the same name?
 fn fits(want: &BtfType<'_>, found: &BtfType<'_>, is_embedded: bool) -> bool {
     let encoding = |of: &BtfType<'_>| of.extra_number(0).map(|data| data >> 24 & 15);
     match want.kind {
@@ -309,14 +310,14 @@ fn fits(want: &BtfType<'_>, found: &BtfType<'_>, is_embedded: bool) -> bool {
         },
         BtfKind::Int => found.kind == BtfKind::Int && encoding(want) == encoding(found),
         BtfKind::Float => found.kind == BtfKind::Float,
-        // A base has the wide ones as plain ones, too.
+        // A base represents 64-bit enumerations as plain ones, too.
         BtfKind::Enum => matches!(found.kind, BtfKind::Enum | BtfKind::Enum64),
         BtfKind::Struct | BtfKind::Union => !is_embedded || want.size_or_type == found.size_or_type,
         _ => false,
     }
 }
 
-/// What a type of a base is called, with its size where that may count.
+/// The description of a base type, with its size where the size may be significant.
 fn called(found: &BtfType<'_>) -> String {
     let size = found.size_or_type;
     match found.kind {
@@ -335,15 +336,15 @@ mod tests {
     const V7_2: Option<(u32, u32)> = Some((7, 2));
     const EMPTY: &[u32] = &[];
 
-    /// A kernel's types, and those of a base.
+    /// The types of a kernel and those of a base.
     struct Case {
         kernel: Maker,
         base: Maker,
     }
 
     impl Case {
-        /// The small kernel with an enumeration of eight bytes (9), a forward declaration (10), `point` (11). A base with
-        /// 1 `char`, 2 `module`, 3 `wide` and 4 `ahead`, as a base has them.
+        /// The small kernel, extended by an enumeration of eight bytes (9), a forward declaration (10) and `point` (11). The
+        /// base has 1 `char`, 2 `module`, 3 `wide` and 4 `ahead`, in the form in which bases store them.
         fn new() -> Case {
             let mut kernel = kernel(false);
             let one = kernel.string("ONE");
@@ -358,7 +359,7 @@ mod tests {
             Case { kernel, base }
         }
 
-        /// The module: a pointer to `module`, and what is added.
+        /// The module: a pointer to `module`, and the types that `add` adds.
         fn module(&self, add: impl FnOnce(&mut Maker)) -> Maker {
             let mut module = Maker::on(&self.base);
             module.add("", info(2, 0), 2, EMPTY);
@@ -370,7 +371,7 @@ mod tests {
             validate_with_base(&module.finish(), &self.base.finish(), &self.kernel.finish(), V7_2)
         }
 
-        /// What is said of a module with nothing but the pointer.
+        /// The errno and reason for a module that has only the pointer.
         fn refusal(&self) -> (i32, String) {
             self.refusal_of(&self.module(|_| {}))
         }
@@ -383,7 +384,7 @@ mod tests {
         }
     }
 
-    /// Adds so many small types that kernels of any version look into the structures before them.
+    /// Adds enough small types for kernels of any version to examine the structures before them.
     fn pad(maker: &mut Maker) {
         for _ in 0..16 {
             maker.add("", info(2, 0), 0, EMPTY);
@@ -424,10 +425,10 @@ mod tests {
     fn numbers_and_enumerations_must_have_the_size_and_the_sort() {
         for (name, kind, size, extra) in [
             ("long unsigned int", 1, 4, &[32u32][..]),
-            // Signed.
+            // A signed integer.
             ("long unsigned int", 1, 8, &[1 << 24 | 64]),
             ("wide", 6, 4, EMPTY),
-            // An enumeration is no number.
+            // An enumeration is not an integer.
             ("char", 6, 1, EMPTY),
         ] {
             let mut case = Case::new();
@@ -435,7 +436,7 @@ mod tests {
             let (errno, what) = case.refusal();
             assert!(errno == EINVAL && what.contains(&format!("type 5 ({name})")), "{what}");
         }
-        // How many bits of it count is not compared.
+        // The number of bits that an integer uses is not compared.
         let mut case = Case::new();
         case.base.add("long unsigned int", info(1, 0), 8, &[63]);
         assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
@@ -447,7 +448,7 @@ mod tests {
         case.base.add("point", info(4, 0), 24, EMPTY);
         let member = |kind: u32| {
             move |maker: &mut Maker| {
-                // Types 6 to 9 of the module.
+                // These are types 6 to 9 of the module.
                 let name = maker.string("at");
                 maker.add("", info(10, 0), 5, EMPTY);
                 maker.add("", info(3, 0), 0, &[7, 1, 2]);
@@ -461,7 +462,7 @@ mod tests {
             let found = case.refusal_of(&case.module(member(kind)));
             assert!(found.0 == EINVAL && found.1.contains("type 5 (point)"), "{what}: {found:?}");
         }
-        // A kernel of 6.12 may not have come to look at it: that took more types.
+        // A kernel of 6.12 may not examine the structure, because that required more types.
         let on = |module: &Maker, version| {
             validate_with_base(&module.finish(), &case.base.finish(), &case.kernel.finish(), version)
         };
@@ -486,7 +487,7 @@ mod tests {
         assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
         case.base.add("twice", info(4, 0), 24, EMPTY);
         assert!(case.refusal().1.contains("type 6 (twice)"));
-        // And where that is the same too, nothing does.
+        // If the sizes are equal too, the candidates cannot be distinguished.
         let mut case = Case::new();
         let name = case.kernel.string("twice");
         for _ in 0..2 {
@@ -504,10 +505,10 @@ mod tests {
         case.base.add("char", info(4, 0), 1, EMPTY);
         case.base.add("point", info(7, 0), 0, EMPTY);
         assert_eq!(case.check(&case.module(|_| {})), Validity::Valid);
-        // `module` has bit fields, and so is no structure for a declaration.
+        // `module` has bit fields, so it does not match a declaration of a structure.
         case.base.add("module", info(7, 0), 0, EMPTY);
         assert!(case.refusal().1.contains("type 8 (module)"));
-        // A declaration of a union that is one of a structure in the kernel.
+        // A declaration of a union, where the kernel declares a structure.
         let mut case = Case::new();
         case.base.add("ahead", info(7, 0) | 1 << 31, 0, EMPTY);
         assert!(case.refusal().1.contains("type 5 (ahead)"));
@@ -569,7 +570,7 @@ mod tests {
                 maker.add("mine", info(4, 1), 8, &[name, 1000, 0]);
                 pad(maker);
             }),
-            // An array of itself, in a structure.
+            // A structure with an array that contains itself.
             case.module(|maker| {
                 let name = maker.string("at");
                 maker.add("mine", info(4, 1), 8, &[name, 7, 0]);

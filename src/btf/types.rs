@@ -1,4 +1,4 @@
-//! The types in a section `.BTF`, read where they are.
+//! The types in a section `.BTF`, read in place.
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -10,7 +10,7 @@ pub(super) enum BtfByteOrder {
 }
 
 impl BtfByteOrder {
-    /// By the magic number, 0xeb9f.
+    /// The byte order that the magic number, 0xeb9f, shows.
     pub(super) fn of(bytes: &[u8]) -> Option<BtfByteOrder> {
         match bytes {
             [0x9f, 0xeb, ..] => Some(BtfByteOrder::Little),
@@ -19,7 +19,7 @@ impl BtfByteOrder {
         }
     }
 
-    /// The 32-bit number at an offset in bytes.
+    /// The 32-bit number at a byte offset.
     pub(super) fn number(self, bytes: &[u8], at: usize) -> Option<u32> {
         let field = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
@@ -29,7 +29,7 @@ impl BtfByteOrder {
     }
 }
 
-/// What a type is: `BTF_KIND_*`.
+/// The kind of a type: `BTF_KIND_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BtfKind {
     Int = 1,
@@ -80,7 +80,7 @@ impl BtfKind {
         ALL.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
     }
 
-    /// How many bytes follow a type with so many parts.
+    /// The number of bytes that follow a type with this many parts.
     pub(super) fn extra(self, parts: usize) -> usize {
         match self {
             BtfKind::Int | BtfKind::Variable | BtfKind::DeclarationTag => 4,
@@ -91,19 +91,19 @@ impl BtfKind {
         }
     }
 
-    /// Is it another type under a condition or a name, and of the same size?
+    /// Is it another type of the same size with a qualifier or a name added?
     pub(super) fn is_modifier(self) -> bool {
         matches!(self, BtfKind::Typedef | BtfKind::Volatile | BtfKind::Const | BtfKind::Restrict | BtfKind::TypeTag)
     }
 }
 
-/// The longest string that is read, in bytes: names have at most 512 (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
+/// The longest string that is read, in bytes. Names have at most 512 bytes (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
 pub(super) const LONGEST: usize = 4096;
 
 /// The size of `struct btf_type`, in bytes.
 pub(super) const TYPE: usize = 12;
 
-/// A type in place: `struct btf_type` and what follows it.
+/// A type, read in place: `struct btf_type` and the data that follows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BtfType<'a> {
     pub(super) order: BtfByteOrder,
@@ -116,7 +116,7 @@ pub(super) struct BtfType<'a> {
 }
 
 impl<'a> BtfType<'a> {
-    /// The type at the start of these bytes. `None` if its kind is unknown, or it is cut short.
+    /// The type at the start of these bytes. `None` if its kind is unknown or the bytes end too early.
     pub(super) fn read(order: BtfByteOrder, bytes: &'a [u8]) -> Option<BtfType<'a>> {
         let field = |index: usize| order.number(bytes, 4 * index);
         let (name, info, size_or_type) = (field(0)?, field(1)?, field(2)?);
@@ -131,12 +131,12 @@ impl<'a> BtfType<'a> {
         self.info >> 31 == 1
     }
 
-    /// The 32-bit number of this index after `struct btf_type`.
+    /// The 32-bit number with this index after `struct btf_type`.
     pub(super) fn extra_number(&self, index: usize) -> Option<u32> {
         self.order.number(self.extra, index.checked_mul(4)?)
     }
 
-    /// What follows, in groups of so many numbers.
+    /// The data after `struct btf_type`, in groups of `N` numbers.
     pub(super) fn groups<const N: usize>(&self) -> impl Iterator<Item = [u32; N]> {
         let order = self.order;
         self.extra.chunks_exact(4 * N).map(move |chunk| {
@@ -158,33 +158,33 @@ pub(super) fn parts_of(info: u32) -> usize {
     usize::try_from(info & 0x00ff_ffff).unwrap_or(0)
 }
 
-/// The types of a kernel, or of a module on top of its kernel's.
+/// The types of a kernel, or those of a module on top of its kernel's types.
 #[derive(Clone, Debug)]
 pub struct Btf<'a> {
     pub(super) order: BtfByteOrder,
     pub(super) base: Option<&'a Btf<'a>>,
     pub(super) types: &'a [u8],
     pub(super) strings: &'a [u8],
-    /// Where each type is in `types`, in bytes.
+    /// The byte offset of each type in `types`.
     pub(super) offsets: Vec<u32>,
 }
 
 impl<'a> Btf<'a> {
-    /// A kernel's BTF: the bytes of its section `.BTF`, or of /sys/kernel/btf/vmlinux.
+    /// Parses a kernel's BTF: the bytes of its section `.BTF`, or of /sys/kernel/btf/vmlinux.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Truncated`] if the bytes end before what the header says; [`ErrorKind::Malformed`] if it is no
-    /// BTF, or has a type of an unknown kind.
+    /// [`ErrorKind::Truncated`] if the bytes are shorter than the header says; [`ErrorKind::Malformed`] if they are not BTF, or
+    /// contain a type of an unknown kind.
     pub fn parse(bytes: &'a [u8]) -> Result<Btf<'a>> {
         Btf::read(bytes, None)
     }
 
-    /// A module's BTF, on top of the BTF of its kernel.
+    /// Parses a module's BTF, on top of the BTF of its kernel.
     ///
     /// # Errors
     ///
-    /// Those of [`Btf::parse`].
+    /// The same as those of [`Btf::parse`].
     pub fn parse_split(bytes: &'a [u8], base: &'a Btf<'a>) -> Result<Btf<'a>> {
         Btf::read(bytes, Some(base))
     }
@@ -217,22 +217,22 @@ impl<'a> Btf<'a> {
         Ok(Btf { order, base, types, strings, offsets })
     }
 
-    /// How many types there are, with those of the base and `void`, which is number 0.
+    /// The number of types, including those of the base and `void`, which is number 0.
     pub(super) fn count(&self) -> usize {
         self.first().saturating_add(self.offsets.len())
     }
 
-    /// The number of the first type of its own.
+    /// The number of the first type after those of the base.
     pub(super) fn first(&self) -> usize {
         self.base.map_or(1, Btf::count)
     }
 
-    /// Where its own strings start: after those of the base.
+    /// The offset at which its own strings start, after those of the base.
     pub(super) fn first_string(&self) -> usize {
         self.base.map_or(0, |base| base.first_string().saturating_add(base.strings.len()))
     }
 
-    /// The type of a number; `None` for `void`, and for a type that does not exist.
+    /// The type with a number; `None` for `void` and for a type that does not exist.
     pub(super) fn get(&self, number: u32) -> Option<BtfType<'a>> {
         let number = usize::try_from(number).ok()?;
         match number.checked_sub(self.first()) {
@@ -244,12 +244,12 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// All types of its own, in their order.
+    /// All types except for those of the base, in order.
     pub(super) fn own(&self) -> impl Iterator<Item = BtfType<'a>> {
         self.offsets.iter().filter_map(|at| BtfType::read(self.order, self.types.get(usize::try_from(*at).ok()?..)?))
     }
 
-    /// The string at an offset, without its NUL; `None` if there is none, or it is longer than any real one.
+    /// The string at an offset, without its NUL; `None` if there is none or it exceeds [`LONGEST`].
     pub(super) fn string(&self, offset: u32) -> Option<&'a [u8]> {
         let offset = usize::try_from(offset).ok()?;
         match offset.checked_sub(self.first_string()) {
@@ -281,7 +281,7 @@ pub(super) mod tests {
             Maker { big, types: vec![], strings: vec![0], first_string: 0 }
         }
 
-        /// One that continues another.
+        /// A builder whose types continue those of another.
         pub(crate) fn on(base: &Maker) -> Maker {
             Maker {
                 big: base.big,
@@ -328,8 +328,8 @@ pub(super) mod tests {
         kind << 24 | parts
     }
 
-    /// A small kernel: 1 `unsigned long` (8), 2 a pointer to void, 3 `char`, 4 char[56], 5 `struct module { state; union
-    /// { a; b }; name[56]; bits }` with 6 as the union and 7 as an `atomic` typedef of 1, 8 volatile of 7.
+    /// The BTF of a small kernel: 1 `unsigned long` (8), 2 a pointer to void, 3 `char`, 4 char[56], 5 `struct module { state;
+    /// union { a; b }; name[56]; bits }` with 6 as the union and 7 as an `atomic` typedef of 1, 8 volatile of 7.
     pub(crate) fn kernel(big: bool) -> Maker {
         let mut maker = Maker::new(big);
         maker.add("long unsigned int", info(1, 0), 8, &[64]);

@@ -1,24 +1,24 @@
-//! What a kernel finds when it checks the BTF of a module that comes.
+//! How a kernel checks the BTF of a module that is being loaded.
 //!
-//! `btf_parse_module` (kernel/bpf/btf.c, read in 6.1, 6.12 and 7.2) looks at the header, at the strings, at each type by
-//! itself (`btf_check_all_metas`), and at chains of modifiers; it does not follow other references. A module that was
-//! built for another kernel is found out because its names, which are offsets into the strings of *its* kernel, fall into
-//! the middle of others in this one.
+//! `btf_parse_module` (kernel/bpf/btf.c, read in 6.1, 6.12 and 7.2) checks the header, the strings, each type by itself
+//! (`btf_check_all_metas`), and chains of modifiers; it does not follow other references. A module that was built for another
+//! kernel is detected because its names are offsets into the strings of *that* kernel, and point into the middle of other
+//! strings in this one.
 //!
-//! Where the sources differ and the kernel's version does not decide, and for versions before 6.1, whose later fixes were
-//! not read, the answer is [`Validity::Unsure`].
+//! The result is [`Validity::Unsure`] where the sources differ and the kernel's version does not decide, and for versions
+//! before 6.1, whose later fixes were not read.
 
 use crate::btf::log::{Described, Rejection};
 use crate::btf::types::{Btf, BtfByteOrder, BtfKind, BtfType, TYPE};
 
-/// What a kernel finds.
+/// The result of a kernel's check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validity {
     /// The kernel accepts the BTF.
     Valid,
     /// The kernel rejects the BTF.
     Invalid(Rejection),
-    /// The facts do not decide; the reason in words.
+    /// The facts do not decide; contains the reason in words.
     Unsure(String),
 }
 
@@ -34,14 +34,14 @@ const MAX_NAME_OFFSET: u32 = 0x00ff_ffff;
 /// `KSYM_NAME_LEN` since 6.1 (include/linux/kallsyms.h).
 const NAME_LENGTH: usize = 512;
 
-/// How many modifiers may follow each other.
+/// The maximum length of a chain of modifiers.
 const CHAIN: usize = 32;
 
-/// The kernels whose sources were read: 6.1 to 6.12 check some properties that 7.2 no longer checks.
+/// The versions whose sources were read: 6.1 to 6.12 check some properties that 7.2 no longer checks.
 const OLDER: [(u32, u32); 2] = [(6, 1), (6, 12)];
 const NEWER: [(u32, u32); 2] = [(7, 2), (u32::MAX, 0)];
 
-/// Checks the BTF of a module as a kernel of this BTF and this version (major, minor) does.
+/// Checks the BTF of a module as a kernel with this BTF and this version (major, minor) does.
 pub fn validate_module(module: &[u8], kernel: &[u8], version: Option<(u32, u32)>) -> Validity {
     let kernel = match Btf::parse(kernel) {
         Ok(kernel) => kernel,
@@ -54,14 +54,14 @@ pub fn validate_module(module: &[u8], kernel: &[u8], version: Option<(u32, u32)>
 
 pub(super) type CheckResult<T = ()> = Result<T, Rejection>;
 
-/// Types and strings.
+/// The bytes of the types and of the strings.
 type Sections<'a> = (&'a [u8], &'a [u8]);
 
 fn invalid<T>(message: &str) -> CheckResult<T> {
     Err(Rejection::line(EINVAL, message))
 }
 
-/// The checks of one kernel, and the first doubt that came up in them.
+/// The checks of one kernel, and the first open question that arose in them.
 pub(super) struct Check {
     order: BtfByteOrder,
     version: Option<(u32, u32)>,
@@ -69,16 +69,17 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// As a kernel of this byte order and this version (major, minor) does it.
+    /// The checks of a kernel with this byte order and this version (major, minor).
     pub(super) fn of(order: BtfByteOrder, version: Option<(u32, u32)>) -> Check {
         Check { order, version, unsure: None }
     }
 
-    /// What all that was found comes to.
+    /// The overall result of the checks.
     pub(super) fn answer(self, found: CheckResult) -> Validity {
         match (found, self.unsure) {
             (Err(rejection), None) => Validity::Invalid(rejection),
-            // An earlier doubt leaves the errno open, unless it is the errno of nearly all rejections; its lines, always.
+            // An earlier open question leaves the errno undecided, unless it is the errno of nearly all rejections; it always
+            // leaves the lines undecided.
             (Err(rejection), Some(_)) if rejection.errno == EINVAL => {
                 Validity::Invalid(Rejection { lines: Vec::new(), ..rejection })
             }
@@ -88,13 +89,13 @@ impl Check {
         }
     }
 
-    /// Is the version among those that behave as one source that was read? `from` and `to` are the first and the last
+    /// Is the version within a range of versions with the same behaviour? `from` and `to` are the first and the last version
     /// that were read with this behaviour.
     fn is_within(&self, [from, to]: [(u32, u32); 2]) -> bool {
         self.version.is_some_and(|version| version >= from && version <= to)
     }
 
-    /// A property that only some kernels reject: those within the first versions do, those within the second do not.
+    /// A property that only some kernels reject: those in the first range reject it, those in the second accept it.
     fn rejected_by(&mut self, by: [(u32, u32); 2], not_by: [(u32, u32); 2], rejection: Rejection) -> CheckResult {
         if self.is_within(by) {
             return Err(rejection);
@@ -105,8 +106,8 @@ impl Check {
         Ok(())
     }
 
-    /// Types that continue those of a base, or that are the base of others (`btf_parse_base`): read, if nothing is
-    /// wrong with them.
+    /// Checks types that continue those of a base, or that are the base of others (`btf_parse_base`). Returns them if no check
+    /// fails.
     pub(super) fn types<'a>(&mut self, bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> CheckResult<Btf<'a>> {
         if !self.is_within([(6, 1), (u32::MAX, 0)]) {
             self.unsure = Some("what this version of the kernel checks in BTF is not known here".to_owned());
@@ -128,19 +129,19 @@ impl Check {
         Ok(found)
     }
 
-    /// `btf_parse_hdr`, `btf_check_sec_info`, `btf_parse_str_sec`: the types and the strings.
+    /// `btf_parse_hdr`, `btf_check_sec_info`, `btf_parse_str_sec`: returns the bytes of the types and of the strings.
     fn header<'a>(&mut self, bytes: &'a [u8], has_base: bool) -> CheckResult<Sections<'a>> {
         let order = self.order;
         let Some(length) = order.number(bytes, 4).and_then(|n| usize::try_from(n).ok()) else {
             return invalid("hdr_len not found");
         };
         let Some((header, data)) = bytes.split_at_checked(length) else { return invalid("btf_header not found") };
-        // What the header leaves out counts as 0.
+        // Fields that the header omits are 0.
         let field = |index: usize| order.number(header, 4 * index).unwrap_or(0);
         if length < 24 {
             self.unsure.get_or_insert_with(|| "its header is a short one".to_owned());
         }
-        // From 7.2 on there are two more fields, for the layouts of kinds; kernels before accept only zeros there.
+        // From 7.2 on there are two more fields, for the layouts of kinds; earlier kernels accept only zeros there.
         let is_used = |from: usize| header.get(from..).is_some_and(|more| more.iter().any(|byte| *byte != 0));
         let has_layout = is_used(24);
         if is_used(32) || has_layout && self.is_within(OLDER) {
@@ -204,7 +205,7 @@ impl Check {
         Ok((types, strings))
     }
 
-    /// `btf_check_meta` for the type at the start of these bytes: its length.
+    /// `btf_check_meta` for the type at the start of these bytes. Returns its length.
     fn meta(&mut self, number: usize, rest: &[u8], names: &Names<'_>) -> CheckResult<usize> {
         let order = self.order;
         let field = |index: usize| order.number(rest, 4 * index);
@@ -233,7 +234,7 @@ impl Check {
         Ok(length)
     }
 
-    /// `check_meta` of its kind. Conditions and messages are in the kernel's order.
+    /// `check_meta` of the type's kind. Conditions and messages are in the kernel's order.
     fn one(&mut self, described: &Described<'_>, names: &Names<'_>) -> CheckResult {
         let found = &described.found;
         let size = found.size_or_type;
@@ -338,13 +339,13 @@ impl Check {
                 if has_flag {
                     self.rejected_by(OLDER, NEWER, rejection("Invalid btf_info kind_flag"))?;
                 }
-                // As a signed number, not below -1.
+                // As a signed number, it must not be below -1.
                 need(part(0) <= 0x7fff_ffff || part(0) == u32::MAX, "Invalid component_idx")
             }
         }
     }
 
-    /// `btf_datasec_check_meta`. Its sums have 32 bits, as the kernel's.
+    /// `btf_datasec_check_meta`. Sums are 32 bits wide, as in the kernel.
     fn section(&mut self, described: &Described<'_>, names: &Names<'_>) -> CheckResult {
         let found = &described.found;
         let size = found.size_or_type;
@@ -373,8 +374,8 @@ impl Check {
         need(sum <= size.into(), "Invalid btf_info size")
     }
 
-    /// `btf_check_type_tags`, since 7.x `btf_check_modifier_chain_length`: chains of modifiers end, in a type that is
-    /// there. Before 7.x, tags precede the other modifiers.
+    /// `btf_check_type_tags`, called `btf_check_modifier_chain_length` since 7.x: each chain of modifiers must end in a type
+    /// that exists. Before 7.x, tags must precede the other modifiers.
     fn chains(&mut self, module: &Btf<'_>) -> CheckResult {
         let start = u32::try_from(module.first()).unwrap_or(u32::MAX);
         let end = u32::try_from(module.count()).unwrap_or(u32::MAX);
@@ -447,14 +448,14 @@ fn structure(described: &Described<'_>, names: &Names<'_>) -> CheckResult {
     Ok(())
 }
 
-/// The strings of the base, if there is one, and those after them.
+/// The strings of the base, if there is one, and the strings that follow them.
 struct Names<'a> {
     base: Option<&'a Btf<'a>>,
     strings: &'a [u8],
 }
 
 impl Names<'_> {
-    /// The bytes from an offset on.
+    /// The bytes from an offset to the end.
     fn rest(&self, offset: u32) -> Option<&[u8]> {
         let offset = usize::try_from(offset).ok()?;
         let rest = match self.base {
@@ -467,12 +468,12 @@ impl Names<'_> {
         rest.filter(|rest| !rest.is_empty())
     }
 
-    /// `btf_name_offset_valid`. Larger offsets than the limit are no strings' ones either.
+    /// `btf_name_offset_valid`. Offsets above the limit are not offsets of strings either.
     fn has(&self, offset: u32) -> bool {
         offset <= MAX_NAME_OFFSET && self.rest(offset).is_some()
     }
 
-    /// The name at an offset, or as much of it as shows that it is too long.
+    /// The name at an offset; a name over the limit is cut off just after it.
     fn name(&self, offset: u32) -> &[u8] {
         let rest = self.rest(offset).unwrap_or_default();
         let rest = rest.get(..=NAME_LENGTH).unwrap_or(rest);
@@ -492,7 +493,7 @@ impl Names<'_> {
         self.name(offset).is_empty()
     }
 
-    /// `btf_name_valid_identifier`: a dot counts as a letter does.
+    /// `btf_name_valid_identifier`: a dot is allowed wherever a letter is.
     fn is_identifier(&self, offset: u32) -> bool {
         let name = self.name(offset);
         let letter = |byte: u8| byte.is_ascii_alphabetic() || is_high_letter(byte) || byte == b'_' || byte == b'.';
@@ -501,7 +502,7 @@ impl Names<'_> {
             && name.iter().all(|byte| letter(*byte) || byte.is_ascii_digit())
     }
 
-    /// `btf_name_valid_section` since 6.12.
+    /// `btf_name_valid_section`, since 6.12.
     fn is_printable(&self, offset: u32) -> bool {
         let name = self.name(offset);
         let printable = |byte: &u8| (0x20..0x7f).contains(byte) || *byte >= 0xa0;
@@ -509,7 +510,7 @@ impl Names<'_> {
     }
 }
 
-/// The letters of Latin 1, which the kernel's `isalpha` knows too (lib/ctype.c).
+/// The letters of Latin-1, which the kernel's `isalpha` also accepts (lib/ctype.c).
 fn is_high_letter(byte: u8) -> bool {
     byte >= 0xc0 && byte != 0xd7 && byte != 0xf7
 }
@@ -522,7 +523,7 @@ mod tests {
     const V6_12: Option<(u32, u32)> = Some((6, 12));
     const V7_2: Option<(u32, u32)> = Some((7, 2));
 
-    /// A module of the small kernel: a structure, a function and its prototype, an enumeration, a section of variables.
+    /// A module for the small kernel: a structure, a function and its prototype, an enumeration, a section of variables.
     fn module() -> Maker {
         let mut maker = Maker::on(&kernel(false));
         let [of_state, one] = ["of_state", "ONE"].map(|name| maker.string(name));
@@ -557,14 +558,14 @@ mod tests {
 
     #[test]
     fn names_that_fall_into_others_give_a_stranger_away() {
-        // The other kernel had more strings: a name there is past the end of all strings here.
+        // The other kernel had more strings, so a name of the module lies past the end of all strings here.
         let mut other = kernel(false);
         other.string("a name that only the other kernel has");
         let mut stranger = Maker::on(&other);
         stranger.add("mine", info(4, 0), 8, &[]);
         let (errno, what) = refusal(&stranger, V6_12);
         assert_eq!((errno, what.as_str()), (EINVAL, "[9] Invalid name_offset:101"));
-        // Or in the middle of one: "long unsigned int" at its blank.
+        // A name may also lie in the middle of a string: "long unsigned int", from its space on.
         let mut stranger = module();
         stranger.types[..4].copy_from_slice(&5u32.to_le_bytes());
         assert_eq!(refusal(&stranger, V6_12).1, "type 9 (STRUCT): Invalid name");
