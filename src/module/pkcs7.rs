@@ -1,5 +1,5 @@
-//! PKCS#7 SignedData (RFC 2315; RFC 5652, section 5), as signatures of modules have it: one step per field, in the order of
-//! the grammar.
+//! PKCS#7 SignedData (RFC 2315; RFC 5652, section 5), in the form that module signatures use: one step per field, in the order
+//! of the grammar.
 //!
 //! ```text
 //! SEQUENCE { OID signedData, [0] { SEQUENCE {                         ContentInfo, SignedData
@@ -10,13 +10,13 @@
 //!         SEQUENCE { OID, … }, [0]?, SEQUENCE, OCTET STRING, [1]?     digest, attributes, algorithm, signature, attributes
 //! ```
 //!
-//! Two callers read it. [`trailer`](crate::module::trailer) reads it as modinfo does through OpenSSL: fields that it does not
-//! need are skipped. [`verification`](crate::module::verification) reads it as the kernel's parser does
+//! There are two callers. [`trailer`](crate::module::trailer) reads it as modinfo does through OpenSSL: it skips the fields
+//! that it does not need. [`verification`](crate::module::verification) reads it as the kernel's parser does
 //! (crypto/asymmetric_keys/pkcs7.asn1, 5.10 to 7.2), which also accepts a SEQUENCE for each SET and [2] and [3] for [0] and
 //! [1]. The [`Elements`] that a caller passes in decide which of the two grammars applies.
 //!
 //! A strict DER crate cannot replace this reader: the kernel and OpenSSL both accept BER with indefinite lengths, serial
-//! numbers of any length and certificates of any form, and a signature that a kernel accepts must not be called broken.
+//! numbers of any length and certificates of any form, and a signature that a kernel accepts must not be reported as broken.
 
 use crate::module::der::{
     CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, CONTEXT_2, CONTEXT_3, Elements, INTEGER, OCTET_STRING,
@@ -33,19 +33,19 @@ pub(super) struct ContentInfo<'a> {
 }
 
 impl<'a> ContentInfo<'a> {
-    /// Reads the type of the content.
+    /// Reads the content type.
     pub(super) fn read(mut blob: Elements<'a>) -> Option<ContentInfo<'a>> {
         let mut rest = blob.expect(SEQUENCE)?;
         let kind = rest.expect(OID)?.bytes;
         Some(ContentInfo { kind, junk: blob.bytes.len(), rest })
     }
 
-    /// Is there no content?
+    /// Is the content absent?
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Goes on to the content.
+    /// Proceeds to the content.
     pub(super) fn signed_data(mut self) -> Option<SignedData<'a>> {
         let mut explicit = self.rest.expect(CONTEXT_0)?;
         let fields = explicit.expect(SEQUENCE)?;
@@ -53,7 +53,7 @@ impl<'a> ContentInfo<'a> {
     }
 }
 
-/// The fields of SignedData that are still to be read.
+/// The unread fields of SignedData.
 pub(super) struct SignedData<'a> {
     fields: Elements<'a>,
     outer: [Elements<'a>; 2],
@@ -70,17 +70,17 @@ impl<'a> SignedData<'a> {
         set(&mut self.fields)
     }
 
-    /// What is signed: its type, and the data if it is not detached.
+    /// The signed content: its type, and the data if it is not detached.
     pub(super) fn content(&mut self) -> Option<Elements<'a>> {
         self.fields.expect(SEQUENCE)
     }
 
-    /// The certificates, where there are any.
+    /// The certificates, if there are any.
     pub(super) fn certificates(&mut self) -> Option<Elements<'a>> {
         either(&mut self.fields, CONTEXT_0, CONTEXT_2)
     }
 
-    /// The lists of revoked certificates, where there are any.
+    /// The certificate revocation lists, if there are any.
     pub(super) fn revocation_lists(&mut self) -> Option<Elements<'a>> {
         either(&mut self.fields, CONTEXT_1, CONTEXT_3)
     }
@@ -90,7 +90,7 @@ impl<'a> SignedData<'a> {
         set(&mut self.fields)
     }
 
-    /// Does nothing follow the fields that were read, on any level?
+    /// Are there no further bytes after the fields that were read, on any level?
     pub(super) fn is_at_end(&self) -> bool {
         self.fields.is_empty() && self.outer.iter().all(Elements::is_empty)
     }
@@ -104,11 +104,11 @@ pub(super) enum SignerIdentifier<'a> {
     SubjectKeyIdentifier(u8, Elements<'a>),
 }
 
-/// The fields of an issuer and serial number that are still to be read.
+/// The unread fields of an issuer and serial number.
 pub(super) struct IssuerAndSerial<'a>(Elements<'a>);
 
 impl<'a> IssuerAndSerial<'a> {
-    /// The issuer's name: with its tag and length, and what is in it.
+    /// The issuer's name: its bytes with tag and length, and its attributes.
     pub(super) fn issuer(&mut self) -> Option<(&'a [u8], NameAttributes<'a>)> {
         let before = self.0.bytes;
         let sets = self.0.expect(SEQUENCE)?;
@@ -121,17 +121,17 @@ impl<'a> IssuerAndSerial<'a> {
         self.0.expect(INTEGER)
     }
 
-    /// Does nothing follow?
+    /// Are there no further fields?
     pub(super) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The fields of a SignerInfo that are still to be read.
+/// The unread fields of a SignerInfo.
 pub(super) struct SignerInfo<'a>(Elements<'a>);
 
 impl<'a> SignerInfo<'a> {
-    /// The next signer of [`SignedData::signers`].
+    /// Reads the next signer of [`SignedData::signers`].
     pub(super) fn next(signers: &mut Elements<'a>) -> Option<SignerInfo<'a>> {
         signers.expect(SEQUENCE).map(SignerInfo)
     }
@@ -152,12 +152,12 @@ impl<'a> SignerInfo<'a> {
         }
     }
 
-    /// The fields, to read an algorithm from them.
+    /// The unread fields, from which the caller reads an algorithm.
     pub(super) fn fields(&mut self) -> &mut Elements<'a> {
         &mut self.0
     }
 
-    /// The signed attributes: `None` where there are none, and `Some(None)` where they are broken.
+    /// The signed attributes: `None` if there are none, and `Some(None)` if they are malformed.
     pub(super) fn signed_attributes(&mut self) -> Option<Option<Elements<'a>>> {
         if let Some(attributes) = self.0.take(CONTEXT_0) {
             return Some(Some(attributes));
@@ -175,28 +175,28 @@ impl<'a> SignerInfo<'a> {
         self.0.next().filter(|(tag, _)| *tag == OCTET_STRING || *tag == parts)
     }
 
-    /// The attributes that are not signed, where there are any.
+    /// The unsigned attributes, if there are any.
     pub(super) fn unsigned_attributes(&mut self) -> Option<Elements<'a>> {
         either(&mut self.0, CONTEXT_1, CONTEXT_3)
     }
 
-    /// Does nothing follow?
+    /// Are there no further fields?
     pub(super) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The attributes of a name, from the first to the last. `None` is an attribute that is broken; it is the last item.
+/// The attributes of a name, in order. `None` stands for a malformed attribute, and is always the last item.
 pub(super) struct NameAttributes<'a> {
     sets: Elements<'a>,
     set: Option<Elements<'a>>,
 }
 
-/// An attribute of a name: the object identifier of its type, and its value, which is not read yet.
+/// An attribute of a name: the object identifier of its type, and its unread value.
 pub(super) struct NameAttribute<'a> {
     /// The object identifier.
     pub(super) kind: &'a [u8],
-    /// The value, and what follows it.
+    /// The value, and the fields that follow it.
     pub(super) value: Elements<'a>,
 }
 
@@ -230,7 +230,7 @@ fn set<'a>(from: &mut Elements<'a>) -> Option<Elements<'a>> {
     }
 }
 
-/// An optional field, which the kernel also accepts with another tag.
+/// An optional field that the kernel also accepts with another tag.
 fn either<'a>(from: &mut Elements<'a>, tag: u8, of_kernel: u8) -> Option<Elements<'a>> {
     let field = from.take(tag);
     if field.is_some() || !from.is_as_kernel() {

@@ -1,12 +1,12 @@
-//! Is a signature valid, and is its key among those that a kernel trusts?
+//! Is a signature valid, and does the kernel trust its key?
 //!
-//! The order is the kernel's (`verify_pkcs7_signature`, certs/system_keyring.c, and crypto/asymmetric_keys/, 5.10 to
-//! 7.2): first the message is parsed (pkcs7_parser.c), then checked against certificates that it carries itself
-//! (pkcs7_verify.c), then its key is looked up (pkcs7_trust.c), and only with a known key is the digest
-//! compared. So a changed module with an unknown key counts as one with an unknown key, not as one that does not match.
+//! The order is the kernel's (`verify_pkcs7_signature`, certs/system_keyring.c, and crypto/asymmetric_keys/, 5.10 to 7.2):
+//! first it parses the message (pkcs7_parser.c), then it checks the message against the certificates in it (pkcs7_verify.c),
+//! then it looks up the key (pkcs7_trust.c), and only if it knows the key does it compare the digest. A modified module with an
+//! unknown key is therefore reported as having an unknown key, not as a mismatch.
 //!
-//! Kernels trust more keys than those in their image: the keys of the firmware and of the machine's owner (Secure
-//! Boot's db, MOK), which the files do not show.
+//! Kernels trust more keys than those in their image: also the keys of the firmware and of the machine's owner (Secure Boot's
+//! db, MOK), which no file of the kernel contains.
 
 use crate::module::certificate::Certificate;
 use crate::module::der::{CONTEXT_0, Elements, OCTET_STRING, OID, SEQUENCE, SET, magnitude, oid};
@@ -16,51 +16,51 @@ use crate::module::public_key::{
 };
 use crate::module::registry::{ParserSupport, Registry};
 
-/// How the verification of a module's signature ends.
+/// The result of verifying a module's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
     /// The key is known, and the digest matches.
     Good,
-    /// No key of that name is among those given: ENOKEY. The digest was not compared.
+    /// None of the given keys has that name: ENOKEY. The digest was not compared.
     UnknownKey,
-    /// The key is known, and the signature is not its signature of these bytes.
+    /// The key is known, but the signature is not its signature of these bytes.
     Mismatch {
-        /// What the kernel returns.
+        /// The errno that the kernel returns.
         errno: i32,
     },
-    /// An algorithm that the kernel's parser does not know: ENOPKG.
+    /// The kernel's parser does not know an algorithm: ENOPKG.
     Unsupported,
-    /// ENOKEY or ENOPKG: the key is unknown, and whether the kernel has the digest is too.
+    /// ENOKEY or ENOPKG: the key is unknown, and it is not known whether the kernel supports the digest.
     UnknownKeyOrUnsupported,
-    /// The kernel does not accept the message.
+    /// The kernel rejects the message.
     Broken {
-        /// What the kernel returns.
+        /// The errno that the kernel returns.
         errno: i32,
     },
-    /// The kernel's answer depends on something that is not read or computed here.
+    /// The kernel's result depends on something that this program does not read or compute.
     Undecided,
-    /// The key is known, but this build computes no signatures: it lacks the feature `sign`.
+    /// The key is known, but this build cannot compute signatures: it lacks the feature `sign`.
     NotComputed,
 }
 
-/// What a kernel's verification of signatures knows.
+/// What a kernel's signature verification supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abilities {
-    /// The first two numbers of its version; `None` where that is not known.
+    /// The first two numbers of the kernel's version; `None` if they are not known.
     pub version: Option<(u32, u32)>,
-    /// SHA-384 and SHA-512 (CONFIG_CRYPTO_SHA512): built in, or a module that is there when the kernel asks for it; `None`
-    /// where that is not known.
+    /// SHA-384 and SHA-512 (CONFIG_CRYPTO_SHA512): built in, or in a module that is available when the kernel requests it;
+    /// `None` if that is not known.
     pub sha512: Option<bool>,
     /// Signed attributes together with ML-DSA are accepted (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA, 7.0 on).
     pub waives_attributes: Option<bool>,
 }
 
-/// The result of a verification: the answer, and the lines that the kernel prints on the way.
+/// The result of a verification, and the lines that the kernel prints during it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedSignature {
-    /// The answer.
+    /// The result.
     pub answer: Verification,
-    /// The lines, in their order.
+    /// The lines that the kernel prints, in order.
     pub log: Vec<String>,
 }
 
@@ -69,20 +69,20 @@ const EBADMSG: i32 = 74;
 const EMSGSIZE: i32 = 90;
 const EKEYREJECTED: i32 = 129;
 
-/// What the kernel's decoder says to what is not as pkcs7.asn1 has it.
+/// The result if the message does not follow the grammar of pkcs7.asn1, so that the kernel's decoder rejects it.
 const BROKEN: Verification = Verification::Broken { errno: EBADMSG };
 
-/// What the kernel's parser says to values that it does not take.
+/// The result if the kernel's parser rejects a value.
 const INVALID: Verification = Verification::Broken { errno: EINVAL };
 
-/// What a signature that is read and not taken comes to.
+/// The result if a signature is well-formed but not acceptable.
 const REJECTED: Verification = Verification::Broken { errno: EKEYREJECTED };
 
-/// What a key or an algorithm comes to that is not computed here.
+/// The result for a key or an algorithm that is not computed here.
 const NOT_COMPUTED: Verification =
     if public_key::COMPUTES { Verification::Undecided } else { Verification::NotComputed };
 
-/// The most bytes that the kernel's decoder takes (`asn1_ber_decoder`, lib/asn1_decoder.c).
+/// The maximum number of bytes that the kernel's decoder accepts (`asn1_ber_decoder`, lib/asn1_decoder.c).
 const LONGEST: usize = 65535;
 
 const OID_SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
@@ -95,7 +95,7 @@ const OID_MS_OPUS_INFO: &str = "1.3.6.1.4.1.311.2.1.12";
 const OID_DATA: &str = "1.2.840.113549.1.7.1";
 const OID_MS_INDIRECT_DATA: &str = "1.3.6.1.4.1.311.2.1.4";
 
-/// By what a signer's key is named.
+/// The name by which a signer's key is identified.
 #[derive(Debug, PartialEq, Eq)]
 enum SignerName<'a> {
     Serial { issuer: &'a [u8], serial: Vec<u8> },
@@ -112,11 +112,11 @@ impl SignerName<'_> {
     }
 }
 
-/// A signature's message, as far as it decides.
+/// The parts of a signature's message that determine the result.
 struct ParsedMessage<'a> {
     is_data: bool,
     has_content: bool,
-    /// The certificates that it carries, each with its DER.
+    /// The certificates in the message, each with its DER.
     certificates: Vec<(Certificate, &'a [u8])>,
     signer: MessageSigner<'a>,
 }
@@ -129,8 +129,8 @@ struct MessageSigner<'a> {
     signature: &'a [u8],
 }
 
-/// Verifies `blob`, the PKCS#7 message of a trailer, as the signature of `signed`, the bytes before it, with the keys that
-/// a kernel trusts.
+/// Verifies `blob`, the PKCS#7 message of a trailer, as the signature of `signed`, the bytes before it. `keys` are the keys
+/// that the kernel trusts.
 pub fn verify(signed: &[u8], blob: &[u8], keys: &[Certificate], abilities: Abilities) -> VerifiedSignature {
     let mut parser = MessageParser { blob, abilities, registry: abilities.version.map(Registry::of), log: Vec::new() };
     let answer = answer(signed, &mut parser, keys).unwrap_or_else(|end| end);
@@ -148,7 +148,7 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
         parser.log.push("PKCS#7 signature with non-detached data".to_owned());
         return Ok(Verification::Broken { errno: EBADMSG });
     }
-    // pkcs7_verify: no other kind of data, and no attributes.
+    // pkcs7_verify allows no other content type, and no attributes.
     let signer = &message.signer;
     if !message.is_data {
         parser.warn("Invalid module sig (not pkcs7-data)");
@@ -163,7 +163,8 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
         parser.warn("Invalid module sig (has authattrs)");
         return Ok(REJECTED);
     }
-    // ML-DSA takes the bytes themselves. All else is digested before anybody asks for the key (pkcs7_digest).
+    // ML-DSA signs the bytes themselves. For all other algorithms, the kernel computes the digest before it looks up the key
+    // (pkcs7_digest).
     let mut is_sure = true;
     if signer.kind != SignatureAlgorithm::MlDsa {
         match (signer.hash, parser.abilities.sha512) {
@@ -174,15 +175,15 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
         }
     }
     let unknown = if is_sure { Verification::UnknownKey } else { Verification::UnknownKeyOrUnsupported };
-    // A certificate that the message carries itself must fit, before anybody asks whether it is trusted.
+    // The signature must match a certificate in the message before the kernel checks whether that certificate is trusted.
     if let Some((own, der)) = message.certificates.iter().find(|(certificate, _)| signer.name.is_of(certificate)) {
         return Ok(match signer.fits(signed, &own.key) {
             Some(true) if keys.iter().any(|key| key == own) => Verification::Good,
-            // It is the root of its own chain, which ends here.
+            // The certificate is the root of its own chain, which ends here.
             Some(true) if public_key::is_signed_by_itself(der) && !keys.iter().any(|key| signer.name.is_of(key)) => {
                 unknown
             }
-            // The kernel gives up over a digest that it lacks, and over a key that it does not know.
+            // The kernel stops both at a digest that it lacks and at a key that it does not know.
             None if !is_sure
                 && public_key::is_signed_by_itself(der)
                 && !keys.iter().any(|key| signer.name.is_of(key)) =>
@@ -190,7 +191,7 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
                 Verification::Undecided
             }
             None => NOT_COMPUTED,
-            // A chain of certificates, which is not followed here.
+            // A chain of certificates is not followed here.
             Some(true) => Verification::Undecided,
             Some(false) => Verification::Mismatch { errno: EKEYREJECTED },
         });
@@ -198,13 +199,13 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
     Ok(match keys.iter().find(|key| signer.name.is_of(key)).map(|key| signer.fits(signed, &key.key)) {
         None => unknown,
         Some(Some(true)) => Verification::Good,
-        // pkcs7_validate_trust_one makes one errno of all that a key can say.
+        // pkcs7_validate_trust_one returns the same errno for every error of a key.
         Some(Some(false)) => Verification::Mismatch { errno: EKEYREJECTED },
         Some(None) => NOT_COMPUTED,
     })
 }
 
-/// What `pkcs7_parse_message` goes through, with what it says.
+/// The parser's state in `pkcs7_parse_message`, and the lines that it prints.
 struct MessageParser<'a> {
     blob: &'a [u8],
     abilities: Abilities,
@@ -218,13 +219,13 @@ impl<'a> MessageParser<'a> {
         self.log.push(format!("PKCS7: {line}"));
     }
 
-    /// Says what is wrong, and ends.
+    /// Prints the error and ends with `end`.
     fn refuse<T>(&mut self, line: &str, end: Verification) -> Result<T, Verification> {
         self.warn(line);
         Err(end)
     }
 
-    /// `pkcs7_note_OID`: one without a name causes a line with its offset in the message.
+    /// `pkcs7_note_OID`: an object identifier without a name causes a line with its offset in the message.
     fn note(&mut self, content: &'a [u8]) -> String {
         let name = oid(content);
         if self.registry.is_some_and(|registry| registry.names(&name) == Some(false)) {
@@ -234,7 +235,7 @@ impl<'a> MessageParser<'a> {
         name
     }
 
-    /// The object identifier of an algorithm; parameters may follow it.
+    /// Reads the object identifier of an algorithm; parameters may follow it.
     fn algorithm(&mut self, from: &mut Elements<'a>) -> Result<String, Verification> {
         let mut parts = from.expect(SEQUENCE).ok_or(BROKEN)?;
         let name = self.note(parts.expect(OID).ok_or(BROKEN)?.bytes);
@@ -245,7 +246,7 @@ impl<'a> MessageParser<'a> {
         Ok(name)
     }
 
-    /// A name: sets of pairs of an object identifier and a value.
+    /// Walks through a name: sets of pairs of an object identifier and a value.
     fn walk_name(&mut self, name: NameAttributes<'a>) -> Result<(), Verification> {
         for attribute in name {
             let NameAttribute { kind, mut value } = attribute.ok_or(BROKEN)?;
@@ -256,7 +257,7 @@ impl<'a> MessageParser<'a> {
         Ok(())
     }
 
-    /// An algorithm that the parser does not take: `printk` without a level and without the prefix.
+    /// The parser rejects an algorithm: `printk` without a level and without the prefix.
     fn unsupported(&mut self, what: &str, name: &str) -> Verification {
         let number = self.registry.and_then(|registry| registry.number(name));
         self.log.push(match number {
@@ -266,7 +267,7 @@ impl<'a> MessageParser<'a> {
         Verification::Unsupported
     }
 
-    /// The signed attributes, as far as the kernel looks at them (`pkcs7_sig_note_authenticated_attr`).
+    /// The signed attributes, as far as the kernel examines them (`pkcs7_sig_note_authenticated_attr`).
     fn attributes(&mut self, mut list: Elements<'a>, is_data: bool) -> Result<(), Verification> {
         let mut seen: Vec<String> = Vec::new();
         while !list.is_empty() {
@@ -291,7 +292,7 @@ impl<'a> MessageParser<'a> {
                 seen.push(name.clone());
                 match name.as_str() {
                     OID_CONTENT_TYPE if (oid(value.bytes) == OID_DATA) != is_data => {
-                        // The line names both by numbers that no version shares.
+                        // The line identifies both types by numbers that differ in every version.
                         return Err(Verification::Undecided);
                     }
                     OID_MESSAGE_DIGEST if tag != OCTET_STRING => return Err(BROKEN),
@@ -313,14 +314,14 @@ impl<'a> MessageParser<'a> {
 }
 
 impl<'a> ParsedMessage<'a> {
-    /// The steps of pkcs7.asn1 in their order, since the first that fails gives the errno.
+    /// The steps of pkcs7.asn1 in order, because the first one that fails determines the errno.
     fn read(parser: &mut MessageParser<'a>) -> Result<ParsedMessage<'a>, Verification> {
         let content = ContentInfo::read(Elements::as_kernel(parser.blob)).ok_or(BROKEN)?;
         if parser.note(content.kind) != OID_SIGNED_DATA {
             return parser.refuse("Only support pkcs7_signedData type", INVALID);
         }
         if content.is_empty() {
-            // Without content it has no signer.
+            // A message without content has no signer.
             return Err(INVALID);
         }
         let mut data = content.signed_data().ok_or(BROKEN)?;
@@ -341,7 +342,7 @@ impl<'a> ParsedMessage<'a> {
         }
         ended(info)?;
         if data_kind != OID_DATA && data_kind != OID_MS_INDIRECT_DATA {
-            // The line names it by a number that no version shares.
+            // The line identifies the type by a number that differs in every version.
             parser.warn("Unsupported data type");
             return Err(INVALID);
         }
@@ -356,7 +357,7 @@ impl<'a> ParsedMessage<'a> {
             }
         }
         if data.revocation_lists().is_some_and(|lists| !lists.is_empty()) {
-            // Lists of revoked certificates are read as certificates.
+            // The kernel reads certificate revocation lists as certificates.
             return Err(Verification::Undecided);
         }
         let mut signers = data.signers().ok_or(BROKEN)?;
@@ -367,7 +368,7 @@ impl<'a> ParsedMessage<'a> {
             }
         };
         if !signers.is_empty() {
-            // Several signers: each is tried, and the worst counts. Nobody signs modules so.
+            // With several signers, the kernel tries each, and the worst result is final. Modules are not signed this way.
             return Err(Verification::Undecided);
         }
         if !data.is_at_end() {
@@ -405,7 +406,7 @@ impl<'a> MessageSigner<'a> {
             }
         };
         if matches!(name, SignerName::KeyId(_)) != (version == 3) {
-            // The kernel takes the name that the version announces, and here that is the other one.
+            // The kernel uses the name that the version announces, and here the message has the other one.
             return Err(Verification::Undecided);
         }
         let digest = parser.algorithm(info.fields())?;
@@ -427,14 +428,14 @@ impl<'a> MessageSigner<'a> {
         let algorithm = parser.algorithm(info.fields())?;
         match parser.registry.map_or(ParserSupport::Unclear, |registry| registry.takes_algorithm(&algorithm)) {
             ParserSupport::No => return Err(parser.unsupported("pkey", &algorithm)),
-            // Between versions, one stops here and another goes on.
+            // Some versions in this range stop here, and others continue.
             ParserSupport::Unclear if algorithm != OID_RSA => return Err(Verification::Undecided),
             ParserSupport::Yes | ParserSupport::Unclear => {}
         }
         let kind = match algorithm.as_str() {
             OID_RSA => SignatureAlgorithm::Rsa,
             OID_ML_DSA_44 | OID_ML_DSA_65 | OID_ML_DSA_87 => SignatureAlgorithm::MlDsa,
-            // with SHA-1, with SHA-2, and with SHA-3
+            // ECDSA with SHA-1, with SHA-2, and with SHA-3.
             name if name == "1.2.840.10045.4.1" || name.starts_with("1.2.840.10045.4.3.") => SignatureAlgorithm::Ecdsa,
             _ => SignatureAlgorithm::Other,
         };
@@ -456,14 +457,14 @@ impl<'a> MessageSigner<'a> {
         Ok(MessageSigner { name, hash, has_attributes, kind, signature })
     }
 
-    /// Is the signature that of these bytes by this key (SubjectPublicKeyInfo)? `None` for a key or a combination that is
-    /// not computed here.
+    /// Is it this key's (SubjectPublicKeyInfo) signature of these bytes? `None` for a key or a combination that is not computed
+    /// here.
     fn fits(&self, signed: &[u8], key: &[u8]) -> Option<bool> {
         fits((self.kind, self.hash), signed, self.signature, key)
     }
 }
 
-/// Nothing may follow.
+/// Checks that nothing follows.
 fn ended(rest: Elements<'_>) -> Result<(), Verification> {
     match rest.is_empty() {
         true => Ok(()),
@@ -483,7 +484,7 @@ mod tests {
         super::verify(signed, blob, keys, abilities).answer
     }
 
-    /// A fixture: what is signed, and the signature's message.
+    /// A fixture: the signed bytes, and the signature's message.
     fn fixture() -> (Vec<u8>, Vec<u8>) {
         let file = include_bytes!("../../fixtures/modules/hello-4-signed.ko");
         let range = trailer::locate(file).unwrap().unwrap();
@@ -523,7 +524,7 @@ mod tests {
             hostile[at] ^= 0x55;
             good += usize::from(verify(&signed, &hostile, &[key()], ALL) == Verification::Good);
         }
-        // What the kernel does not look at: values in the list of digests, and the parameters of algorithms.
+        // The kernel ignores the values in the list of digests and the parameters of algorithms.
         assert!(good < 30, "{good} changes leave it good");
     }
 
@@ -569,7 +570,7 @@ mod tests {
     const ML_DSA_65: [u8; 9] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 18];
     const ISSUER: [u8; 2] = [0x30, 0];
 
-    /// A message that a key signed with ML-DSA-65, its certificate, and what of it the kernel names by place.
+    /// A message that a key signed with ML-DSA-65, and the key's certificate.
     fn ml_dsa(signed: &[u8], attributes: &[&[u8]]) -> (Vec<u8>, Certificate) {
         use ml_dsa::{Keypair, SigningKey};
         let key = SigningKey::<ml_dsa::MlDsa65>::from_seed(&[7; 32].into());
