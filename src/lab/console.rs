@@ -1,4 +1,4 @@
-//! Reads the kernel's console output: did it crash or hang, where, in which phase, and is the log complete?
+//! Reads the kernel's console output: did the kernel crash or hang, where, in which phase, and is the log complete?
 //!
 //! Pure. The input is everything from a guest's first serial port, from power-on to the end. It may be malformed:
 //! firmware prints first, lines may be truncated, and bytes may be garbage. A line counts only if it begins with a
@@ -10,7 +10,7 @@
 //!
 //! - A *fault* (BUG, oops, panic) takes precedence over a *standstill* (hung task, RCU stall, lockup), whichever came
 //!   first. Otherwise the first event counts: the oops after a BUG, and the panic after either, are consequences.
-//! - A panic that a watchdog triggered counts as the standstill that it detected.
+//! - A panic that a watchdog triggered is classified as the standstill that it detected.
 //! - A problem that the kernel reports and survives is a warning: WARN, lockdep, KASAN, KFENCE, KCSAN, KMSAN, UBSAN,
 //!   `refcount_t`, corrupted lists, SLUB's checks, sleeping or scheduling in atomic context. If the kernel does not
 //!   survive it, a BUG, an oops or a panic follows, which is the crash.
@@ -35,15 +35,15 @@ pub const MOST_CALLS: usize = 32;
 /// The most warnings that are kept. Repeated warnings are kept once.
 pub const MOST_WARNINGS: usize = 64;
 
-/// The contents of console output.
+/// The information found in console output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsoleReading {
     /// The crash or standstill, if there was one.
     pub crash: Option<Crash>,
     /// The warnings, the first line of each.
     pub warnings: Vec<String>,
-    /// Does the output end in the middle of a line or of a report? Kernels before about 5.17 do not mark the end of a
-    /// trace, so a trace at the very end counts as truncated.
+    /// Does the output end in the middle of a line or of a report? Kernels before about 5.17 do not mark the end of a trace, so
+    /// a trace at the very end is treated as truncated.
     pub is_cut: bool,
 }
 
@@ -112,7 +112,7 @@ impl CrashReport {
 }
 
 impl ConsoleReader {
-    /// Reads one line. `is_whole`: was its end seen?
+    /// Reads one line. `is_whole` is true if the end of the line was seen.
     fn line(&mut self, line: &str, is_whole: bool) {
         if let Some(name) = line.strip_prefix(PHASE_MARK) {
             let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
@@ -139,7 +139,7 @@ impl ConsoleReader {
         }
     }
 
-    /// Is this worse than everything before?
+    /// Is this crash more severe than all earlier ones?
     fn is_decisive(&self, kind: CrashKind) -> bool {
         self.crash.as_ref().is_none_or(|before| is_standstill(before.kind) && !is_standstill(kind))
     }
@@ -154,7 +154,7 @@ impl ConsoleReader {
         self.report = Some(CrashReport::new(is_crash, ends));
     }
 
-    /// The line with the number of the oops. After a BUG or a fault's own line it belongs to that report.
+    /// Handles the line with the number of the oops. After a BUG or the line of a fault it belongs to that report.
     fn died(&mut self, line: &str) {
         let goes_on = |report: &CrashReport| {
             report.is_crash
@@ -199,7 +199,7 @@ impl ConsoleReader {
         }
     }
 
-    /// A line that begins no report; it may belong to the current one.
+    /// Handles a line that begins no report; it may belong to the current one.
     fn detail(&mut self, line: &str) {
         let Some(report) = &mut self.report else { return };
         if report.trace == TraceProgress::Within {
@@ -226,7 +226,7 @@ impl ConsoleReader {
         if report.trace == TraceProgress::Before && is_trace_begin(line) {
             report.trace = TraceProgress::Within;
         } else if let Some(place) = place(line) {
-            // Only the report of a fault has a location, and it has one.
+            // Only the report of a fault has a location, and that has exactly one.
             self.set_place(place.to_owned());
         }
     }

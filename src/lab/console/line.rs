@@ -31,14 +31,14 @@ pub(super) enum ReportEnd {
     AtMark,
     /// With the end of its trace: standstills and bare panics.
     WithTrace,
-    /// After any line: there may be no trace. A trace that has begun has an end.
+    /// At any line: there may be no trace. A trace that has begun has an end.
     Anywhere,
 }
 
-/// The report that a line begins or ends, if it does.
+/// The report event on a line, if there is one: its beginning or its end.
 ///
-/// The result for a prefix of a line is never worse than for the whole line, so a truncated log does not look worse
-/// than it was.
+/// The result for a prefix of a line is never worse than for the whole line, so a truncated log never looks worse than the
+/// complete one.
 pub(super) fn event(line: &str, is_whole: bool) -> Option<ConsoleEvent> {
     // The fast path for nearly all lines.
     if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') {
@@ -117,7 +117,7 @@ fn is_bug(line: &str) -> bool {
         || place.contains(" [verbose debug info unavailable]")
 }
 
-/// Is it the line with the kind of fault, which comes before the oops's number?
+/// Is it the line that names the kind of fault, which precedes the oops's number?
 fn is_fault(line: &str) -> bool {
     // x86, and powerpc with a capital letter
     const BUGS: [&str; 7] = [
@@ -140,7 +140,7 @@ fn is_fault(line: &str) -> bool {
     line.strip_prefix("traps: ").unwrap_or(line).starts_with("PANIC: double fault")
 }
 
-/// Is it the line with `[#1]`, which die() prints on each architecture?
+/// Is it the line with `[#1]`, which die() prints on every architecture?
 fn has_oops_number(line: &str) -> bool {
     // Printed by x86 instead of "Oops: " up to 6.8 (arch/x86/kernel/traps.c), and after it since then.
     const TRAPS: [&str; 18] = [
@@ -173,7 +173,7 @@ fn has_oops_number(line: &str) -> bool {
         return true;
     }
     let Some((what, code)) = before.rsplit_once(": ") else { return false };
-    // s390 prints the length of the instruction, too: "monitor event: 0040 ilc:2 [#1]"
+    // s390 also prints the length of the instruction: "monitor event: 0040 ilc:2 [#1]"
     let (code, is_s390) = code.split_once(" ilc:").map_or((code, false), |(code, _)| (code, true));
     let is_code = code.len() >= 4 && code.bytes().all(|b| b.is_ascii_hexdigit());
     is_code && (is_s390 || TRAPS.iter().any(|trap| what.starts_with(trap)))
@@ -236,7 +236,7 @@ fn warning(line: &str) -> Option<ReportEnd> {
     ];
     let begins = |words: &[&str], text: &str| words.iter().any(|words| text.starts_with(words));
     if let Some(what) = line.strip_prefix("WARNING: ") {
-        // Up to about 6.18 "CPU: 0 PID: 1 at FILE:LINE FUNCTION", then "FILE:LINE at FUNCTION, CPU#0: NAME/PID".
+        // Up to about 6.18 "CPU: 0 PID: 1 at FILE:LINE FUNCTION", in later versions "FILE:LINE at FUNCTION, CPU#0: NAME/PID".
         if what.starts_with("CPU: ") || what.contains(", CPU#") {
             return Some(ReportEnd::AtMark);
         }
@@ -273,7 +273,7 @@ pub(super) enum TraceLine<'l> {
 
 pub(super) fn call(line: &str) -> TraceLine<'_> {
     if let Some(stack) = line.trim().strip_prefix('<') {
-        // "<TASK>" is the last stack; after "<IRQ>" and similar ones another follows.
+        // "<TASK>" is the last stack; after "<IRQ>" and similar stacks another one follows.
         return match stack {
             "/TASK>" => TraceLine::Last,
             stack if stack.ends_with('>') && !stack.contains(' ') => TraceLine::Between,
@@ -332,7 +332,7 @@ fn is_register(line: &str) -> bool {
     NAMES.iter().any(|name| line.starts_with(name))
 }
 
-/// The function in a line with a processor's location.
+/// The function in a line with a processor's instruction pointer.
 pub(super) fn place(line: &str) -> Option<&str> {
     let is_pointer = |selector: &str| {
         // The two lowest bits are the ring, which is 0 for the kernel.
@@ -398,7 +398,7 @@ pub(super) fn bare(line: &str) -> &str {
             (has_level, rest) = (true, behind);
             continue;
         }
-        // In logs written by another program a space may precede the caller.
+        // In logs that another program wrote, a space may precede the caller.
         let spaced = if has_time && !has_caller { rest.strip_prefix(' ').unwrap_or(rest) } else { rest };
         let stamp = spaced.strip_prefix('[').and_then(|rest| rest.split_once(']'));
         match stamp.map(|(stamp, behind)| (stamp.trim_start(), behind)) {
