@@ -9,11 +9,11 @@ use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 
-/// The line, once per boot, of a kernel that loads modules whose BTF does not match; 6.3 and later (6.12.118 and 7.2.13 read).
+/// The line that kernels which load modules with mismatching BTF print once per boot; 6.3 and later (6.12.118 and 7.2.13 read).
 const MISMATCH: &str = "Kernel module BTF mismatch detected";
 const MISMATCH_LINE: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
 
-/// The step.
+/// Checks the module's BTF against the kernel's.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(section) = loaded.find_any(".BTF").filter(|section| section.size > 0) else { return Ok(()) };
     let is_checked = attempt.rules.has(Rule::BtfChecked);
@@ -36,7 +36,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
             record.unknown(LoaderStep::Btf, format!("does its BTF match the kernel's? ({what})"))
         }
         (Validity::Invalid(rejection), Some(true)) => {
-            // Where the kernel may not look at BTF at all, nothing is said of its lines.
+            // If it is not certain that the kernel checks BTF, no line is predicted.
             if is_checked == Some(true) {
                 mismatch(attempt, loaded, &rejection, record);
             }
@@ -67,7 +67,8 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     Ok(())
 }
 
-/// Its BTF is tolerated whether it matches or not; a line about it is printed only if it does not. `what` would decide it.
+/// Records a module whose BTF the kernel tolerates whether it matches or not; a line is printed only if it does not. `what`
+/// names the missing fact.
 fn unknown_fit(what: &str, record: &mut AttemptRecord) {
     record.lines_are_open = true;
     record.skip(
@@ -80,8 +81,8 @@ fn unknown_fit(what: &str, record: &mut AttemptRecord) {
     );
 }
 
-/// Does the module's BTF match? A module that is built outside the tree may bring the part of its kernel's BTF that it
-/// needs. Kernels that do not know that section read the module's types as if they followed the kernel's own.
+/// Does the module's BTF match? A module that is built outside the tree may contain the part of its kernel's BTF that it needs
+/// (`.BTF.base`). Kernels that do not know that section read the module's types as if they followed the kernel's own.
 fn validity(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, section: &SectionHeader, kernel: &[u8]) -> Validity {
     let version = attempt.rules.major_minor();
     let base = loaded.find_any(".BTF.base");
@@ -92,8 +93,8 @@ fn validity(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, section: &SectionHeade
     }
 }
 
-/// The lines of a kernel that loads a module whose BTF does not match (`btf_module_notify`): up to 6.2 those of a refusal,
-/// since then one, and of the others only those that describe no type.
+/// The lines of a kernel that loads a module whose BTF does not match (`btf_module_notify`): up to 6.2 the lines of a refusal;
+/// later a single line, and of the lines of a refusal only those that describe no type.
 fn mismatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, rejection: &Rejection, record: &mut AttemptRecord) {
     let has_line = match &attempt.kernel.facts.messages {
         Some(messages) => Some(messages.value.contains(MISMATCH)),
@@ -118,8 +119,8 @@ fn failed(loaded: &LoadInfo<'_>, errno: i32) -> String {
     format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name)
 }
 
-/// Does the kernel load modules whose BTF does not match (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? The configuration shows it; from 6.3
-/// on the kernel's messages also do, since each setting then has a line of its own.
+/// Does the kernel load modules whose BTF does not match (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? The configuration shows it; from
+/// 6.3 on the kernel's messages also show it, because each setting then has its own line.
 fn tolerated(attempt: &Attempt<'_>) -> Option<bool> {
     attempt.rules.option("MODULE_ALLOW_BTF_MISMATCH").or_else(|| {
         let messages = &attempt.kernel.facts.messages.as_ref()?.value;

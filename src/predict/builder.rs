@@ -1,15 +1,15 @@
-//! Who built a kernel, as far as its loader depends on it: Debian's kernels have a patch that upstream lacks.
+//! The builder of a kernel, as far as the loader depends on it: Debian's kernels have a patch that upstream lacks.
 //!
-//! A version line names the builder before the compiler, and the package's version at the end (`linux_banner`,
-//! init/version.c, 2.6.0 to 7.2): `Linux version RELEASE (BUILDER) (COMPILER) #NUMBER SMP Debian VERSION (DATE)`. The
-//! compiler is no evidence: every build on Debian uses Debian's compiler.
+//! A version line names the builder before the compiler, and ends with the package's version (`linux_banner`, init/version.c,
+//! 2.6.0 to 7.2): `Linux version RELEASE (BUILDER) (COMPILER) #NUMBER SMP Debian VERSION (DATE)`. The compiler is no evidence:
+//! every build on Debian uses Debian's compiler.
 
 use crate::kernel::Kernel;
 
-/// Who built a kernel.
+/// The builder of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KernelBuilder {
-    /// Debian: a missing CRC refuses a module (5.10 to 7.2, seen in each).
+    /// Debian: the kernel refuses a module with a missing CRC (5.10 to 7.2, seen in each).
     Debian,
     /// A builder that does not start from Debian's source: treated as upstream.
     Upstream,
@@ -18,18 +18,18 @@ pub(super) enum KernelBuilder {
     Unknown,
 }
 
-/// The address that Debian's source package puts in for a builder (debian/rules.real).
+/// The address that Debian's source package sets as the builder (debian/rules.real).
 const DEBIAN: &str = "(debian-kernel@lists.debian.org)";
 
-/// What identifies releases of builders that do not start from Debian's source: Proxmox (Ubuntu's source), Fedora, and Red
-/// Hat's and those that rebuild it.
+/// Parts of the releases of builders that do not start from Debian's source: Proxmox (Ubuntu's source), Fedora, and Red Hat and
+/// its rebuilds.
 const OTHERS: [&str; 3] = ["-pve", ".fc", ".el"];
 
-/// What Debian puts before the number of its version. Without a number it can be any builder's: Fedora's `+debug`.
+/// The text that Debian puts before its version number. Without a number it may be any builder's: Fedora uses `+debug`.
 const OF_DEBIAN: &str = "+deb";
 
 impl KernelBuilder {
-    /// The builder of a kernel: by its version line, else by its release.
+    /// Determines the builder of a kernel from its version line, or else from its release.
     pub(super) fn of(kernel: &Kernel) -> KernelBuilder {
         match &kernel.facts.banner {
             Some(banner) => KernelBuilder::of_banner(&banner.value),
@@ -38,7 +38,7 @@ impl KernelBuilder {
     }
 
     fn of_banner(banner: &str) -> KernelBuilder {
-        // The compiler's part has a `#` in no known line, and the last one counts in any case.
+        // No known line has a `#` in the compiler's part; in any case, the last `#` is used.
         let (front, package) = banner.trim_end().rsplit_once(" #").unwrap_or((banner, ""));
         let is_by_debian = front.contains(DEBIAN);
         let says_debian = package.split(' ').any(|word| word == "Debian");
@@ -49,7 +49,8 @@ impl KernelBuilder {
         }
     }
 
-    /// Debian has put `+deb13` and so on into its releases since 13 (trixie); before, `6.1.0-47-amd64` can be any builder's.
+    /// Debian has put `+deb13` and so on into its releases since 13 (trixie); an earlier release such as `6.1.0-47-amd64` may
+    /// be any builder's.
     fn of_release(release: &str) -> KernelBuilder {
         if OTHERS.iter().any(|other| release.contains(other)) {
             return KernelBuilder::Upstream;
@@ -62,8 +63,8 @@ impl KernelBuilder {
     }
 }
 
-/// Does a package's part end as Debian's source package writes it (debian/rules.real): `NAME VERSION (2024-06-01)`? The
-/// name is the distribution's that rebuilt it. Proxmox has a time in it, too, and a packaging of its own.
+/// Does the package's part end as Debian's source package writes it (debian/rules.real): `NAME VERSION (2024-06-01)`? The name
+/// is that of the distribution that rebuilt the package. Proxmox adds a time, and uses its own packaging.
 fn is_of_debians_packaging(package: &str) -> bool {
     let Some((_, date)) = package.rsplit_once(" (") else { return false };
     let Some(date) = date.strip_suffix(')') else { return false };
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn debians_compiler_does_not_make_a_kernel_debians() {
         for banner in [
-            // Proxmox, of today and of 2021; somebody's own kernel; Ubuntu; Fedora.
+            // Proxmox of 2024 and of 2021; a self-built kernel; Ubuntu; Fedora.
             "Linux version 6.8.12-4-pve (build@proxmox) (gcc (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) \
              2.40) #1 SMP PREEMPT_DYNAMIC PMX 6.8.12-4 (2024-11-06T15:04Z)",
             "Linux version 5.11.22-1-pve (build@proxmox) (gcc (Debian 8.3.0-6) 8.3.0, GNU ld (GNU Binutils for Debian) \

@@ -1,11 +1,11 @@
-//! A compressed module file: who unpacks it, and what then reaches the loader.
+//! A compressed module file: who decompresses it, and which bytes then reach the loader.
 //!
-//! kmod up to 30 unpacks each file itself and calls init_module(2). From 31 on it hands a file as it is to finit_module(2)
-//! with MODULE_INIT_COMPRESSED_FILE, where `/sys/module/compression` names the same format, and an error is then final; all
-//! others it unpacks (`do_finit_module`, `do_init_module`, libkmod/libkmod-module.c, kmod 31 and 34). The decoders of the
-//! kernel are smaller than kmod's (kernel/module/decompress.c, lib/xz/xz_dec_stream.c, 6.1, 6.12 and 7.2), and read only
-//! one stream or frame. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/guests/vm/containers.rs); kernels that
-//! unpack zstd or gzip were read and not measured.
+//! kmod up to 30 decompresses each file itself and calls init_module(2). From 31 on it passes a file unchanged to
+//! finit_module(2) with MODULE_INIT_COMPRESSED_FILE if `/sys/module/compression` names the same format, and an error is then
+//! final; it decompresses all other files itself (`do_finit_module`, `do_init_module`, libkmod/libkmod-module.c, kmod 31 and
+//! 34). The kernel's decoders support less than kmod's (kernel/module/decompress.c, lib/xz/xz_dec_stream.c, 6.1, 6.12 and 7.2),
+//! and read only one stream or frame. Measured on 6.1, 6.12 and 7.2 with kmod 30 and 34.2 (tests/guests/vm/containers.rs);
+//! kernels that decompress zstd or gzip were read and not measured.
 
 use std::borrow::Cow;
 
@@ -18,27 +18,27 @@ use crate::predict::rules::Rules;
 use crate::predict::userspace::errno_name;
 use crate::predict::verdict::{Decision, LoaderStep, StepResult};
 
-/// What happens to a file on its way to the loader's first check.
+/// How a file reaches the loader's first check.
 #[derive(Clone, Debug, PartialEq)]
 enum Handover<'f> {
-    /// kmod unpacks it and hands over the bytes. What was to be forced is edited into them.
+    /// kmod decompresses the file and passes on the bytes, with the edits that force the loading.
     ByKmod(Cow<'f, [u8]>),
-    /// The kernel unpacks it.
+    /// The kernel decompresses the file.
     ByKernel(&'f [u8]),
-    /// Either does, with the same result.
+    /// Either kmod or the kernel decompresses it, with the same result.
     ByEither,
-    /// The kernel refuses to unpack it.
+    /// The kernel fails to decompress the file.
     KernelRefuses { errno: i32, line: Option<String>, why: String },
-    /// kmod refuses it, and the kernel is not asked.
+    /// kmod rejects the file without calling the kernel.
     KmodRefuses { errno: i32, why: String },
     /// A fact is missing.
     Unknown(String),
 }
 
-/// How an attempt at loading plain bytes is predicted, and what came of all that is inside, not forced.
+/// The function that predicts an attempt at loading plain bytes, and its record for the whole contents without force.
 type Plain<'a> = (&'a dyn Fn(&Candidate<'_>, &LoadOptions) -> AttemptRecord, &'a AttemptRecord);
 
-/// The one attempt that is predicted for a compressed file; where loaders differ and none is named, an unknown one.
+/// Predicts the attempt to load a compressed file. The record is unknown if no loader is named and the loaders differ.
 pub(super) fn attempt(
     subject: &Candidate<'_>,
     packing: &Packing,
@@ -52,7 +52,7 @@ pub(super) fn attempt(
         Loader::Any => &[Loader::Kmod30, Loader::Kmod31, Loader::Kmod34],
         _ => &named,
     };
-    // Loaders that do the same come to the same.
+    // Group the loaders that hand over the file in the same way.
     let mut groups: Vec<(Vec<Loader>, Handover<'_>)> = Vec::new();
     for loader in loaders {
         let handed = file.handed(*loader);
@@ -74,7 +74,7 @@ pub(super) fn attempt(
             == (first.answer(), first.refused, &first.dmesg, first.taints)
     };
     let is_decided = judged.iter().all(|(_, _, record)| is_same(record));
-    // Each loader has its own reason, and none accepts it.
+    // Each loader may have its own reason, but none accepts the file.
     let is_refused = judged.iter().all(|(_, _, record)| record.answer() == Decision::Refused);
     let mut errnos: Vec<i32> = judged.iter().flat_map(|(_, _, record)| record.errnos(rules)).collect();
     errnos.dedup();
@@ -89,7 +89,7 @@ pub(super) fn attempt(
     let mut record = judged.into_iter().next().map(|(_, _, record)| record).unwrap_or_default();
     record.findings.retain(|finding| finding.step != LoaderStep::Container);
     if !is_decided {
-        // What is certain of one loader only is no answer.
+        // Facts that are certain for only one loader do not decide the result.
         (record.refused, record.dmesg) = (None, Vec::new());
     }
     if let (false, true, [first, others @ ..]) = (is_decided, is_refused, errnos.as_slice()) {
@@ -104,17 +104,17 @@ pub(super) fn attempt(
 
 /// A compressed file and the kernel.
 struct CompressedFile<'f> {
-    /// What is inside: all streams.
+    /// The decompressed contents of all streams.
     bytes: &'f [u8],
     packing: &'f Packing,
     rules: &'f Rules<'f>,
     force: Force,
 }
 
-/// The size of an ELF header of 64 bits: init_module(2) refuses what is shorter (`copy_module_from_user`).
+/// The size of a 64-bit ELF header: init_module(2) refuses shorter files (`copy_module_from_user`).
 const SHORTEST: usize = 64;
 
-/// A larger dictionary or window may be more than a kernel can allocate, in bytes.
+/// The largest dictionary or window, in bytes, that a kernel can certainly allocate.
 const CERTAIN_MEMORY: u64 = 128 << 20;
 
 impl<'f> CompressedFile<'f> {
@@ -123,7 +123,7 @@ impl<'f> CompressedFile<'f> {
         match (loader, self.unpacked_by_kernel()) {
             (Loader::Kernel, known) => self.by_kernel(known),
             (Loader::Kmod30 | Loader::Any, _) => self.by_kmod(loader),
-            // A file that any decoder of the format reads to its end needs no fact.
+            // A file that every decoder of the format reads to the end needs no further fact.
             (_, None) => match self.by_kernel(Some(Some(own))) {
                 Handover::ByKernel(inside) if inside.len() == self.bytes.len() && self.force == Force::None => {
                     match self.by_kmod(loader) {
@@ -141,7 +141,8 @@ impl<'f> CompressedFile<'f> {
         }
     }
 
-    /// Which format the kernel unpacks (CONFIG_MODULE_DECOMPRESS, since 5.17). The outer `None`: that is not known.
+    /// The format that the kernel decompresses (CONFIG_MODULE_DECOMPRESS, since 5.17). The outer `None` means that it is not
+    /// known.
     fn unpacked_by_kernel(&self) -> Option<Option<Container>> {
         const FORMATS: [(Container, &str, &str); 3] = [
             (Container::Gzip, "not a gzip compressed module", "MODULE_COMPRESS_GZIP"),
@@ -162,7 +163,7 @@ impl<'f> CompressedFile<'f> {
         (self.rules.since(5, 17) == Some(false)).then_some(None)
     }
 
-    /// kmod unpacks the file (libkmod/libkmod-file.c of 30, libkmod-file-xz.c and -zstd.c of 34).
+    /// The result if kmod decompresses the file (libkmod/libkmod-file.c of 30, libkmod-file-xz.c and -zstd.c of 34).
     fn by_kmod(&self, loader: Loader) -> Handover<'f> {
         let refuses = |why: &str| Handover::KmodRefuses { errno: errno::EINVAL, why: why.to_owned() };
         match (self.packing.container, self.packing.header) {
@@ -193,7 +194,7 @@ impl<'f> CompressedFile<'f> {
         })
     }
 
-    /// The kernel unpacks the file (finit_module(2) with flag 4), if it can.
+    /// The result if the kernel decompresses the file (finit_module(2) with flag 4).
     fn by_kernel(&self, format: Option<Option<Container>>) -> Handover<'f> {
         let own = self.packing.container;
         let refuses = |errno: i32, line: Option<&str>, why: &str| Handover::KernelRefuses {
@@ -254,17 +255,18 @@ impl<'f> CompressedFile<'f> {
         if !inside.is_empty() || self.rules.since(6, 13) == Some(false) {
             return Handover::ByKernel(inside);
         }
-        // IMA takes nothing for a reason to refuse (`ima_post_read_file`); up to 6.12 it is not asked again.
+        // IMA refuses an empty file (`ima_post_read_file`); up to 6.12 the kernel does not call it again after decompression.
         match self.rules.since(7, 2) {
             Some(true) => refuses(errno::EACCES, None, "nothing inside its first stream"),
             _ => Handover::Unknown("what does this kernel say to nothing at all?".to_owned()),
         }
     }
 
-    /// Does the kernel know this filter of xz? Each has an option; Debian sets those that were seen to load.
+    /// Does the kernel support this xz filter? Each filter has an option; Debian sets the options of the filters that were seen
+    /// to load.
     fn knows_filter(&self, filter: u64) -> Option<bool> {
         let Some(option) = filter_option(filter) else { return Some(false) };
-        // lib/xz/Kconfig: arm64 and riscv since 6.12.
+        // lib/xz/Kconfig has arm64 and riscv since 6.12.
         if matches!(filter, ARM64 | RISCV) && self.rules.since(6, 12) == Some(false) {
             return Some(false);
         }
@@ -275,7 +277,7 @@ impl<'f> CompressedFile<'f> {
         is_measured.then_some(matches!(filter, X86 | ARM64 | RISCV))
     }
 
-    /// The attempt after one handover.
+    /// The record of the attempt after one handover.
     fn record(
         &self,
         handed: &Handover<'_>,
@@ -286,7 +288,7 @@ impl<'f> CompressedFile<'f> {
         let plain = |bytes| Candidate { bytes, ..*subject };
         match handed {
             Handover::ByKmod(Cow::Borrowed(_)) | Handover::ByEither => whole.clone(),
-            // The flags of finit_module(2) exist for files only.
+            // The flags of finit_module(2) exist only for files.
             Handover::ByKmod(Cow::Owned(bytes)) => attempt(&plain(bytes), &LoadOptions { force: Force::None, ..*load }),
             Handover::ByKernel(bytes) if bytes.len() == self.bytes.len() && load.force == Force::None => whole.clone(),
             Handover::ByKernel(bytes) => attempt(&plain(bytes), load),
@@ -309,7 +311,7 @@ impl<'f> CompressedFile<'f> {
         }
     }
 
-    /// One sentence: how it is compressed, what each loader does, how it is fixed.
+    /// One sentence: how the file is compressed, what each loader does, and how to fix it.
     fn note(&self, judged: &[(Vec<Loader>, Handover<'_>, AttemptRecord)], is_decided: bool) -> String {
         let name = self.packing.container.name();
         let mut parts = vec![format!("compressed ({name})")];
@@ -355,7 +357,7 @@ impl<'f> CompressedFile<'f> {
         parts.join("; ")
     }
 
-    /// The commands that make a file of it that each loader takes.
+    /// The commands that convert the file into one that every loader accepts.
     fn fix(&self) -> String {
         let format = self.unpacked_by_kernel().flatten().unwrap_or(self.packing.container);
         let unpack = match self.packing.container {
@@ -372,7 +374,7 @@ impl<'f> CompressedFile<'f> {
     }
 }
 
-/// Loaders by name, as the subject of a sentence.
+/// The loaders by name, as the subject of a sentence.
 fn words(loaders: &[Loader]) -> &'static str {
     match loaders {
         [Loader::Kmod30, Loader::Kmod31, Loader::Kmod34] => "every kmod",
@@ -397,7 +399,7 @@ fn filter_name(filter: u64) -> Cow<'static, str> {
     name.map_or_else(|| format!("number {filter}").into(), |name| (*name).into())
 }
 
-/// The option that brings a filter (lib/xz/Kconfig, 6.12; IA-64 up to 6.6); delta has none.
+/// The option that enables a filter (lib/xz/Kconfig, 6.12; IA-64 up to 6.6); delta has none.
 fn filter_option(filter: u64) -> Option<&'static str> {
     const OPTIONS: [&str; 8] = [
         "XZ_DEC_X86",
@@ -422,8 +424,8 @@ fn check_name(check: u8) -> Cow<'static, str> {
     }
 }
 
-/// A module as kmod edits it in memory where it can't pass flags (`kmod_elf_strip_section`, `kmod_elf_strip_vermagic`): the
-/// first `vermagic=` becomes zeros, `__versions` loses SHF_ALLOC. All else stays, the trailer too.
+/// A module as kmod edits it in memory when it cannot pass flags (`kmod_elf_strip_section`, `kmod_elf_strip_vermagic`): the
+/// first `vermagic=` is overwritten with zeros, and `__versions` loses SHF_ALLOC. Everything else stays, including the trailer.
 fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
     let mut edited = bytes.to_vec();
     let machine = load_info::machine_of(bytes);
@@ -446,7 +448,7 @@ fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
     if force.modversions()
         && let Some(index) = find("__versions")
     {
-        // sh_flags is the third field, after two words of four bytes.
+        // sh_flags is the third field, after two 4-byte words.
         let table = usize::try_from(header.shoff).unwrap_or(usize::MAX);
         let flags = table.saturating_add(index * load_info::section_size(machine.class)).saturating_add(8);
         let size = if machine.class == crate::module::elf::Class::Elf32 { 4 } else { 8 };

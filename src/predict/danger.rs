@@ -1,4 +1,4 @@
-//! What is unsafe about a module on a kernel, whatever the loader says: evidence, worst first.
+//! The reasons why a module is unsafe on a kernel, even if the loader accepts it: evidence, worst first.
 
 use serde::Serialize;
 
@@ -8,37 +8,37 @@ use crate::module::Module;
 use crate::module::summary::MARK;
 use crate::vermagic::compare;
 
-/// Evidence that a module was built for something else than this kernel.
+/// Evidence that a module was built for something other than this kernel.
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Danger {
-    /// `struct module` itself differs: certainly unsafe.
+    /// `struct module` itself differs: the module is certainly unsafe.
     #[serde(rename = "fingerprint")]
     ModuleLayout {
-        /// What differs, in words.
+        /// The difference, in words.
         note: String,
     },
     /// A token that changes the layout of data differs.
     Token {
-        /// What differs, in words.
+        /// The difference, in words.
         note: String,
     },
-    /// One of them is built with CONFIG_PREEMPT_RT, and the version magic does not show it: locks differ.
+    /// Only one of the two is built with CONFIG_PREEMPT_RT, and the version magic does not show it: locks differ.
     Realtime {
-        /// What differs, and how each side is known, in words.
+        /// The difference, and how each side is known, in words.
         note: String,
     },
-    /// The module was patched: its version magic or its CRCs are not those that it was compiled with, and prove nothing.
+    /// The module was patched: its version magic or its CRCs are not those of its build, and prove nothing.
     Patched {
         /// How that is known, in words.
         note: String,
     },
-    /// CRCs of imported symbols differ: the types that they cover differ.
+    /// CRCs of imported symbols differ, so the types that they cover differ.
     Crcs {
-        /// How many differ.
+        /// The number of differing CRCs.
         differing: usize,
-        /// Of how many that could be compared.
+        /// The number of CRCs that could be compared.
         compared: usize,
         /// Their names; `module_layout` first, then the symbols that most types depend on.
         symbols: Vec<String>,
@@ -46,7 +46,7 @@ pub enum Danger {
 }
 
 impl Danger {
-    /// A module that was patched, and how that is known.
+    /// The danger of a patched module; `how` says how the patch is known.
     pub fn patched(how: &str) -> Danger {
         let note = format!(
             "patched: its version magic or CRCs are not those that it was compiled with, and their agreement proves \
@@ -60,7 +60,7 @@ impl Danger {
         !matches!(self, Danger::Token { .. } | Danger::Patched { .. })
     }
 
-    /// In one sentence, for people.
+    /// Describes it in one sentence.
     pub fn sentence(&self) -> String {
         match self {
             Danger::ModuleLayout { note }
@@ -78,7 +78,7 @@ impl Danger {
     }
 }
 
-/// All evidence that the facts give, except for the module's own.
+/// All evidence from the facts, without the facts that come from the module itself.
 pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> Vec<Danger> {
     let mut dangers = differences(module, kernel, own);
     if let Some(mark) = module.modinfo.first(MARK) {
@@ -88,9 +88,9 @@ pub(super) fn of(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> 
     dangers
 }
 
-/// What differs from the kernel.
+/// The differences between the module and the kernel.
 fn differences(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> Vec<Danger> {
-    // What was built for another machine has nothing that could be compared.
+    // A module for another machine has nothing that could be compared.
     if kernel.facts.other_machine(Machine::of(module)).is_some() {
         return Vec::new();
     }
@@ -104,7 +104,7 @@ fn differences(module: &Module, kernel: &Kernel, own: Option<&OwnImports>) -> Ve
     dangers
 }
 
-/// Where `struct module` differs.
+/// Where the layout of `struct module` differs.
 pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
     let ours = module.this_module.as_ref()?.fingerprint;
     let theirs = kernel.facts.fingerprint.as_ref()?.value;
@@ -122,7 +122,7 @@ pub fn fingerprint(module: &Module, kernel: &Kernel) -> Option<Danger> {
     (!parts.is_empty()).then(|| Danger::ModuleLayout { note: format!("struct module differs: {}", parts.join("; ")) })
 }
 
-/// Which CRCs differ.
+/// The CRCs that differ.
 pub fn crcs(module: &Module, kernel: &Kernel) -> Option<Danger> {
     let own = kernel.facts.imports.as_ref().and_then(|imports| imports.value.own(module));
     crcs_but_own(module, kernel, own.as_ref())

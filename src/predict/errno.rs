@@ -2,27 +2,27 @@
 
 /// Operation not permitted.
 pub const EPERM: i32 = 1;
-/// A symbol that neither the kernel nor a module exports.
+/// Neither the kernel nor a module exports the symbol.
 pub const ENOENT: i32 = 2;
-/// The error of most refusals.
+/// The errno of most refusals.
 pub const ENOEXEC: i32 = 8;
-/// No memory for a module of this size.
+/// There is no memory for a module of this size.
 pub const ENOMEM: i32 = 12;
-/// A security module refuses it.
+/// A security module refuses the module.
 pub const EACCES: i32 = 13;
-/// A module of this name is loaded.
+/// A module of this name is already loaded.
 pub const EEXIST: i32 = 17;
-/// A symbol that exists, with another CRC.
+/// The symbol exists, but has another CRC.
 pub const EINVAL: i32 = 22;
-/// A system call that the kernel was built without.
+/// The kernel was built without this system call.
 pub const ENOSYS: i32 = 38;
-/// Cryptography that the kernel lacks.
+/// The kernel lacks a cryptographic algorithm.
 pub const ENOPKG: i32 = 65;
-/// A signature that can't be read.
+/// A signature cannot be parsed.
 pub const EBADMSG: i32 = 74;
-/// Something that the kernel was not built for.
+/// The kernel was built without the required support.
 pub const EOPNOTSUPP: i32 = 95;
 /// No such key (kernels up to 4.20 that require signatures).
 pub const ENOKEY: i32 = 126;
-/// A signature that does not match, or none where one is required.
+/// The signature does not match, or is missing where one is required.
 pub const EKEYREJECTED: i32 = 129;

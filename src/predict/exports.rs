@@ -1,8 +1,8 @@
-//! What a module exports: that it comes with CRCs or flags, and that no symbol is exported twice.
+//! A module's exports: they need CRCs or flags, and no symbol may be exported twice.
 //!
-//! `check_module_license_and_versions` and `verify_export_symbols` (kernel/module.c 5.10), `check_export_symbol_versions`
-//! and `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are looked
-//! for when all relocations are applied.
+//! `check_module_license_and_versions` and `verify_export_symbols` (kernel/module.c 5.10), `check_export_symbol_versions` and
+//! `verify_exported_symbols` (kernel/module/main.c 6.12), `check_export_symbol_sections` (7.2). Duplicates are checked after
+//! all relocations are applied.
 
 use crate::kernel::{Machine, OwnImports, SymbolOwner};
 use crate::predict::arch::RelocationEntry;
@@ -21,10 +21,10 @@ const TABLES: [(&str, &str); 2] = [("__ksymtab", "__kcrctab"), ("__ksymtab_gpl",
 /// The tables that kernels with a table of flags ignore, with a log line.
 const OBSOLETE: [&str; 2] = ["__ksymtab_gpl", "__kcrctab_gpl"];
 
-/// Size of a distance (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
+/// Size of a relative reference (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS, include/linux/export.h).
 const DISTANCE: usize = 4;
 
-/// The tables next to the exports: CRCs, flags.
+/// Checks the tables that accompany the exports: CRCs and flags.
 pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let has = |name: &str| loaded.find(name).is_some_and(|section| section.size > 0);
     let flags = attempt.rules.has(Rule::ExportFlags);
@@ -66,7 +66,7 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
     }
 }
 
-/// No other module and not the kernel may export the same symbol.
+/// Checks that neither the kernel nor another module exports the same symbol.
 pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let names = exported(attempt, loaded);
     if let Some(first) = names.first()
@@ -82,7 +82,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
         record.unknown(LoaderStep::Exports, note);
     }
     if !has_relocated_names(attempt, loaded) {
-        // It reads a name at the distance 0, or at the address 0 (kernel_symbol_name, kernel/module/internal.h).
+        // The loader reads a name at offset 0 or at address 0 (kernel_symbol_name, kernel/module/internal.h).
         let note = "its table of exports has no relocations, so it names nothing: what does the loader find there?";
         record.unknown(LoaderStep::Exports, note);
         return Ok(());
@@ -112,7 +112,8 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
                     let note = format!("it exports {name}, which {} exports", owner.name);
                     return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(tree));
                 }
-                // What a module of the kernel's build exports, the image does not export; but the module is no evidence about itself.
+                // The image does not export the symbols of a module from the kernel's build; but a module is not evidence about
+                // itself.
                 let is_itself = owner.name == loaded.name && !has_other_witnesses;
                 match is_complete || !(owner.is_added || is_itself) {
                     true => {
@@ -143,7 +144,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The tables of exports that this kernel reads, by their section.
+/// The sections of the export tables that this kernel reads.
 fn tables(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Vec<usize> {
     let one_table = attempt.rules.has(Rule::ExportFlags) == Some(true);
     let names = TABLES.iter().take(if one_table { 1 } else { 2 });
@@ -153,7 +154,7 @@ fn tables(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Vec<usize> {
     names.filter_map(|(table, _)| Some(index(table)?.0)).collect()
 }
 
-/// Are the names in each of them filled in by relocations, as those of a built module are?
+/// Do relocations fill in the names in each table, as in a module that was built normally?
 fn has_relocated_names(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> bool {
     let is_relocated = |table: usize| {
         let mut all = loaded.sections.iter();
@@ -163,7 +164,7 @@ fn has_relocated_names(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> bool {
     tables(attempt, loaded).into_iter().all(|table| is_empty(table) || is_relocated(table))
 }
 
-/// The names that the loader takes for exported, in the order of the tables.
+/// The names that the loader considers exported, in the order of the tables.
 fn exported(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Vec<String> {
     let machine =
         attempt.kernel.facts.machine.as_ref().map_or_else(|| machine_of(loaded.file), |machine| machine.value);
@@ -178,8 +179,9 @@ fn names_in(loaded: &LoadInfo<'_>, index: usize, machine: Machine) -> Vec<String
     names
 }
 
-/// The strings that the entries point to. An entry has the value, the name, and from 5.4 on the namespace
-/// (`struct kernel_symbol`, include/linux/export.h): distances of 32 bits, or pointers. With REL the addend is in the table.
+/// The strings to which the entries point. An entry has the value, the name, and, from 5.4 on, the namespace
+/// (include/linux/export.h, `struct kernel_symbol`): 32-bit relative references, or pointers. With REL the addend is in the
+/// table.
 fn by_relocation(loaded: &LoadInfo<'_>, table: usize, machine: Machine) -> Vec<String> {
     let is_for_it =
         |section: &&SectionHeader| matches!(section.kind, SHT_REL | SHT_RELA) && section.info as usize == table;

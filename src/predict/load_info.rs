@@ -1,6 +1,6 @@
-//! A module file as the loader takes it: header, sections, strings and symbols by their offsets, believed as far as the
-//! kernel believes them. [`crate::module`] refuses a file that contradicts itself; this reader goes on, because the
-//! question is how a kernel reacts.
+//! A module file as the loader reads it: header, sections, strings and symbols by their offsets, validated only as far as the
+//! kernel validates them. [`crate::module`] rejects a file that contradicts itself; this reader continues, because it must show
+//! how a kernel reacts.
 
 use crate::kernel::Machine;
 use crate::module::elf::{Class, Endian};
@@ -22,7 +22,7 @@ pub(super) struct ElfHeader {
     pub(super) class: Class,
     pub(super) endian: Endian,
     pub(super) has_magic: bool,
-    /// EI_CLASS: 1 for 32 bits, 2 for 64. The fields are read in the kernel's class all the same.
+    /// EI_CLASS: 1 for 32 bits, 2 for 64. The fields are read in the kernel's class regardless.
     pub(super) class_byte: u8,
     pub(super) kind: u16,
     pub(super) machine: u16,
@@ -78,7 +78,7 @@ pub(super) fn symbol_size(class: Class) -> usize {
 }
 
 impl ElfHeader {
-    /// Reads the header; `None` if the file is shorter than one.
+    /// Reads the header; `None` if the file is shorter than a header.
     pub(super) fn read(file: &[u8], class: Class, endian: Endian) -> Option<ElfHeader> {
         let header = file.get(..header_size(class))?;
         let half = |at: usize| number(header, endian, at, 2) as u16;
@@ -101,8 +101,8 @@ impl ElfHeader {
         })
     }
 
-    /// Does every loader refuse the file because of its header only, whatever the kernel's machine is: is it too short for one,
-    /// without ELF's magic, or of a type that is not that of a relocatable file in either byte order?
+    /// Does every loader refuse the file because of its header alone, on any machine? That is so if it is too short for a
+    /// header, lacks ELF's magic, or has a type that means a relocatable file in neither byte order.
     pub(super) fn is_of_no_module(file: &[u8]) -> bool {
         let is_relocatable = || matches!(file.get(16..18), Some([0, 1] | [1, 0]));
         file.len() < header_size(Class::Elf32) || !file.starts_with(b"\x7fELF") || !is_relocatable()
@@ -142,7 +142,7 @@ impl ElfHeader {
     }
 }
 
-/// A number of `size` bytes at an offset; 0 where there are none.
+/// A number of `size` bytes at an offset; 0 if the bytes end before it.
 pub(super) fn number(bytes: &[u8], endian: Endian, at: usize, size: usize) -> u64 {
     at.checked_add(size).and_then(|end| bytes.get(at..end)).map_or(0, |digits| endian.number(digits))
 }
@@ -153,19 +153,19 @@ pub(super) fn string(bytes: &[u8], at: u64) -> &[u8] {
     rest.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// A module that passed the ELF checks: what the loader goes on with (`struct load_info`, kernel/module/internal.h).
+/// A module that passed the ELF checks: the loader's state for the later steps (`struct load_info`, kernel/module/internal.h).
 pub(super) struct LoadInfo<'f> {
     pub(super) file: &'f [u8],
     pub(super) header: ElfHeader,
     pub(super) sections: Vec<SectionHeader>,
-    /// The section of modinfo that this kernel reads, where it sees one.
+    /// The modinfo section that this kernel reads, if it finds one.
     pub(super) modinfo: Option<usize>,
     /// The section of `struct module`.
     pub(super) this_module: usize,
     pub(super) symtab: usize,
-    /// Its name in modinfo, which the first checks print; if there is none, the other name.
+    /// The module's name in modinfo, which the first checks print; if there is none, the same as `own_name`.
     pub(super) name: String,
-    /// Its name in `struct module`, which all later steps print, and under which it is loaded.
+    /// The module's name in `struct module`, which all later steps print, and under which it is loaded.
     pub(super) own_name: String,
 }
 
@@ -189,17 +189,17 @@ impl<'f> LoadInfo<'f> {
         name_of(self.file, &self.header, &self.sections, section)
     }
 
-    /// The first allocated section of a name (`find_sec`).
+    /// The first allocated section with a name (`find_sec`).
     pub(super) fn find(&self, name: &str) -> Option<&SectionHeader> {
         find(self.file, &self.header, &self.sections, name, true).and_then(|at| self.sections.get(at))
     }
 
-    /// The first section of a name, allocated or not (`find_any_sec`).
+    /// The first section with a name, allocated or not (`find_any_sec`).
     pub(super) fn find_any(&self, name: &str) -> Option<&SectionHeader> {
         find(self.file, &self.header, &self.sections, name, false).and_then(|at| self.sections.get(at))
     }
 
-    /// The bytes of the first allocated section of a name.
+    /// The bytes of the first allocated section with a name.
     pub(super) fn bytes_of(&self, name: &str) -> Option<&'f [u8]> {
         self.find(name).map(|section| self.bytes(section))
     }
@@ -215,12 +215,12 @@ impl<'f> LoadInfo<'f> {
         values(bytes, key.to_owned())
     }
 
-    /// Does `struct module` have bytes in the file? Where it has none, kernels that do not check that may crash.
+    /// Does `struct module` have bytes in the file? If not, a kernel that does not check this may crash.
     pub(super) fn has_structure(&self) -> bool {
         self.sections.get(self.this_module).is_some_and(|structure| structure.kind != SHT_NOBITS)
     }
 
-    /// Does a symbol have a name outside the table of names?
+    /// Does a symbol have a name outside the string table?
     pub(super) fn has_nameless_symbol(&self) -> bool {
         let table = self.sections.get(self.symtab).copied().unwrap_or_default();
         let names = self.sections.get(table.link as usize).map_or(0, |names| names.size);
@@ -228,25 +228,25 @@ impl<'f> LoadInfo<'f> {
         entries.skip(1).any(|entry| number(entry, self.header.endian, 0, 4) >= names.max(1))
     }
 
-    /// Does a section go into memory? Those of modinfo and symbol versions do not, whatever they say
+    /// Is a section loaded into memory? The sections of modinfo and symbol versions are not, whatever their flags
     /// (`rewrite_section_headers`).
     pub(super) fn stays(&self, index: usize) -> bool {
         let Some(section) = self.sections.get(index) else { return false };
         section.is_alloc() && Some(index) != self.modinfo && self.name_of(section) != b"__versions"
     }
 
-    /// How many bytes of memory its sections take, without what the loader puts between them.
+    /// The number of bytes of memory that its sections take, without the loader's padding.
     pub(super) fn allocated(&self) -> u64 {
         let sizes = self.sections.iter().filter(|section| section.is_alloc()).map(|section| section.size);
         sizes.fold(0, u64::saturating_add)
     }
 
-    /// The symbols, from the second on: the first is none.
+    /// The symbols from the second on: the first is the null symbol.
     pub(super) fn symbols(&self) -> impl Iterator<Item = SymbolEntry<'f>> {
         self.symbols_with_none().skip(1)
     }
 
-    /// All symbols, the first included, as relocations count them.
+    /// All symbols including the first, as relocations index them.
     pub(super) fn symbols_with_none(&self) -> impl Iterator<Item = SymbolEntry<'f>> {
         let table = self.sections.get(self.symtab).copied().unwrap_or_default();
         let strings = self.sections.get(table.link as usize).map(|s| self.bytes(s)).unwrap_or_default();
@@ -262,7 +262,7 @@ impl<'f> LoadInfo<'f> {
     }
 }
 
-/// The bytes of a section in the file; none for NOBITS and for sections outside the file.
+/// The bytes of a section in the file; empty for NOBITS and for sections outside the file.
 pub(super) fn bytes_of<'f>(file: &'f [u8], section: &SectionHeader) -> &'f [u8] {
     if section.kind == SHT_NOBITS {
         return &[];
@@ -283,7 +283,7 @@ pub(super) fn name_of<'f>(
     string(names, u64::from(section.name))
 }
 
-/// The index of the first section of a name, after the first of all, which is none.
+/// The index of the first section with a name; the first section of all is the null section and is skipped.
 pub(super) fn find(
     file: &[u8],
     header: &ElfHeader,
@@ -303,7 +303,7 @@ pub(super) fn values(bytes: &[u8], key: String) -> impl Iterator<Item = &[u8]> {
     strings.filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
 }
 
-/// The machine that an ELF header names, in its own class and byte order.
+/// The machine in an ELF header, read in the file's own class and byte order.
 pub(super) fn machine_of(file: &[u8]) -> Machine {
     let class = if file.get(4) == Some(&1) { Class::Elf32 } else { Class::Elf64 };
     let endian = if file.get(5) == Some(&2) { Endian::Big } else { Endian::Little };

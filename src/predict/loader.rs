@@ -25,7 +25,7 @@ pub(super) fn attempt(attempt: &Attempt<'_>) -> AttemptRecord {
 impl Attempt<'_> {
     fn steps(&self, record: &mut AttemptRecord) -> Flow {
         names::permission(self, record)?;
-        // A compressed file was unpacked by then.
+        // A compressed file was already decompressed at this point.
         if self.subject.bytes.is_empty() && self.subject.packing.is_none() {
             return self.nothing(record);
         }
@@ -50,7 +50,7 @@ impl Attempt<'_> {
         symbol_versions::module_layout(self, &loaded, record)?;
         vermagic::check(self, &loaded, record)?;
         let late = self.rules.has(Rule::TaintsLate) != Some(false);
-        // Where the place is not known at which taints are set, a refusal between the two places leaves that open.
+        // If it is not known at which point the kernel sets taints, a refusal between the two points leaves the taints open.
         let (is_place_open, were_open) = (self.rules.has(Rule::TaintsLate).is_none(), record.taints_are_open);
         record.taints_are_open |= is_place_open;
         if !late {
@@ -94,9 +94,9 @@ impl Attempt<'_> {
         names::in_sysfs(self, &loaded, record)
     }
 
-    /// An empty file: finit_module(2) fails over it before the loader sees anything (`kernel_read_file`, fs/kernel_read_file.c
-    /// of 5.10 to 7.2; `copy_module_from_fd`, kernel/module.c of 3.10). init_module(2), the only call up to 3.7, refuses what is
-    /// shorter than an ELF header.
+    /// An empty file: finit_module(2) fails before the loader examines anything (`kernel_read_file`, fs/kernel_read_file.c of
+    /// 5.10 to 7.2; `copy_module_from_fd`, kernel/module.c of 3.10). init_module(2), the only call up to 3.7, refuses files
+    /// that are shorter than an ELF header.
     fn nothing(&self, record: &mut AttemptRecord) -> Flow {
         let errno = match self.rules.since(3, 8) {
             Some(false) => errno::ENOEXEC,
@@ -109,10 +109,10 @@ impl Attempt<'_> {
         record.fail(LoaderStep::Elf, errno, "an empty file, which the kernel does not read", None)
     }
 
-    /// The ELF checks.
+    /// Runs the ELF checks.
     fn elf<'f>(&self, file: &'f [u8], record: &mut AttemptRecord) -> Result<LoadInfo<'f>, (LoaderStep, i32)> {
         let known = self.kernel.facts.machine.as_ref();
-        // What is not known of the kernel's machine is taken as in the module: only certain differences refuse it.
+        // Unknown properties of the kernel's machine are taken from the module: only certain differences lead to a refusal.
         let ours = machine_of(file);
         let partly = self.kernel.facts.architecture.as_ref();
         let machine = known.map_or_else(|| partly.map_or(ours, |known| known.value.or(ours)), |machine| machine.value);
@@ -121,7 +121,7 @@ impl Attempt<'_> {
             partly.filter(|_| known.is_none()).map_or_else(|| machine.to_string(), |known| known.value.to_string());
         let checks = Checks { rules: self.rules, machine, runs_on, module_size, takes_open_for: false };
         let (loaded, doubt) = checks.check(file).map_err(|wrong| {
-            // A header's size and the numbers in it depend on the machine.
+            // A header's size and numbers depend on the machine.
             let is_machine_open = known.is_none() && partly.is_none_or(|known| known.value.machine().is_none());
             let is_line_open = is_machine_open
                 && ElfHeader::is_of_no_module(file)
@@ -172,10 +172,10 @@ impl Attempt<'_> {
         Ok(loaded)
     }
 
-    /// What some kernels do not check and stumble over: what then happens is not decided here.
+    /// Records faults that some kernels do not check and that may crash them; the consequences are not decided here.
     fn unchecked(&self, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
         let unchecked = |note: &str| format!("{note}; this kernel does not check that");
-        // Both are looked at before the version magic: no later step is sure to come.
+        // The kernel uses both before the version magic, so it is not certain to reach any later step.
         if !loaded.has_structure() {
             let note = "struct module has no bytes in the file, and the kernel may crash";
             record.unknown(LoaderStep::Elf, unchecked(note));

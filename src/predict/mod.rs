@@ -1,7 +1,7 @@
 //! Whether a kernel will load a module: the loader's rules, applied to facts. Pure: bytes and facts in, a verdict out.
 //!
 //! [`predict`] goes through the loader's steps in the loader's order (`load_module`, kernel/module/main.c; before 5.18
-//! kernel/module.c), with one file per step. `rules.rs` is the table of which kernel has which behaviour. A step that the
+//! kernel/module.c), with one file per step. `rules.rs` is the table of the behaviours of kernel versions. A step that the
 //! facts do not decide is *unknown*, and names the fact that would decide it.
 
 mod arch;
@@ -53,7 +53,7 @@ pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> 
     let attempt = |subject: &Candidate<'_>, load: &LoadOptions, change| {
         loader::attempt(&Attempt { subject, kernel, own, rules: &rules, load, change })
     };
-    // A patch is there so that nothing need be forced.
+    // A patch makes forcing unnecessary, so it is judged without force.
     let plain = LoadOptions { force: Force::None, ..*load };
     let is_other = load.force != Force::None || subject.packing.is_some();
     let unforced = is_other.then(|| attempt(subject, &plain, None));
@@ -75,7 +75,7 @@ pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> 
     let (undecided, errnos) = if is_refused { (asked.undecided(), asked.errnos(&rules)) } else { Default::default() };
     let generic_errno = errnos.first().copied().filter(|_| errnos.len() == 1);
     let letters = asked.taints.letters();
-    // What refuses first leaves fewer taints.
+    // A step that refuses earlier leaves fewer taints.
     let are_taints_open = asked.taints_are_open || !undecided.is_empty() && !letters.is_empty();
     Verdict {
         answer,
@@ -95,8 +95,9 @@ pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> 
     }
 }
 
-/// Does the header alone show that this file is not a module for any kernel? Then its refusal is certain, even where the kernel's machine
-/// is not known: it is too short for an ELF header, without ELF's magic, or of a type other than that of relocatable files.
+/// Does the header alone show that this file is not a module for any kernel? Then the refusal is certain, even if the kernel's
+/// machine is not known: the file is too short for an ELF header, lacks ELF's magic, or has another type than that of
+/// relocatable files.
 pub fn is_of_no_module(file: &[u8]) -> bool {
     ElfHeader::is_of_no_module(file)
 }

@@ -1,4 +1,4 @@
-//! Whether the kernel loads modules at all, and one of this name: modules_disabled, the blacklist, names that are in use.
+//! Does the kernel load modules at all, and one of this name: modules_disabled, the blacklist, names in use.
 
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;
@@ -6,10 +6,10 @@ use crate::predict::load_info::LoadInfo;
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::verdict::LoaderStep;
 
-/// `may_init_module`: a system on which module loading was disabled.
+/// `may_init_module`: refuses modules on a system on which module loading is disabled.
 pub(super) fn permission(attempt: &Attempt<'_>, record: &mut AttemptRecord) -> Flow {
     if let Some(source) = attempt.kernel.without_modules() {
-        // init_module and finit_module are conditional there, and then sys_ni_syscall (kernel/sys_ni.c).
+        // Without CONFIG_MODULES, init_module and finit_module are sys_ni_syscall (kernel/sys_ni.c).
         let note = "modules are disabled (CONFIG_MODULES is not set): the kernel has no system call that loads them";
         return record.fail(LoaderStep::Permission, errno::ENOSYS, note, Some(source));
     }
@@ -36,7 +36,7 @@ pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &m
     record.fail(LoaderStep::Blacklist, errno::EPERM, note, Some(&policy.source))
 }
 
-/// A module of this name is loaded.
+/// Is a module of this name already loaded?
 pub(super) fn taken(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(policy) = &attempt.kernel.facts.policy else { return Ok(()) };
     let is_built_in = attempt.kernel.facts.tree.iter().any(|tree| tree.value.has_built_in(&loaded.own_name));
@@ -46,12 +46,13 @@ pub(super) fn taken(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     record.fail(LoaderStep::Name, errno::EEXIST, "a module of this name is loaded", Some(&policy.source))
 }
 
-/// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): what is built in and has parameters or a version has the folder in
-/// /sys/module already that this one would get.
+/// `mod_sysfs_init` (kernel/module/sysfs.c, 6.1): built-in code with parameters or a version already has the directory in
+/// /sys/module that this module would get.
 pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let facts = &attempt.kernel.facts;
     if loaded.own_name.is_empty() && loaded.has_structure() {
-        // kobject_add_internal (lib/kobject.c, 5.10 to 7.2) warns, which is taint W, and has no folder without a name.
+        // kobject_add_internal (lib/kobject.c, 5.10 to 7.2) prints a warning, which sets taint W, and creates no directory
+        // without a name.
         return record.fail(
             LoaderStep::Name,
             errno::EINVAL,
@@ -59,8 +60,8 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
             None,
         );
     }
-    // A folder's name is that of the build, with `_`; a module with `-` in its name gets another one. Lists of files have
-    // the files' names.
+    // The directory has the name from the build, with `_`; a module with `-` in its name gets another directory. Lists of files
+    // contain the files' names.
     let same = |name: &str| name == loaded.own_name;
     let in_tree = facts.tree.as_ref().filter(|tree| {
         tree.value.built_in.iter().any(|built_in| built_in.in_sysfs && same(&built_in.name.replace('-', "_")))
@@ -68,10 +69,10 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
     let in_image = facts.folders.as_ref().filter(|folders| folders.value.iter().any(|name| same(name)));
     let source = in_tree.map(|tree| &tree.source).or(in_image.map(|folders| &folders.source));
     let Some(source) = source else {
-        // A module of the kernel's own tree is not built in, and what the list of built-in modules has without parameters has
-        // no folder. What is no module and has parameters, such as `block`, is in no list: an image without sections has its
-        // name among many words. Of a kernel without an image and a tree so little is known that this does not matter; a
-        // running one shows all of /sys/module.
+        // A module of the kernel's own tree is not built in, and an entry of the list of built-in modules without parameters
+        // has no directory. Built-in code that is not a module and has parameters, such as `block`, is in no list; an image
+        // without sections contains its name among many other words. Without an image and a tree, too little is known about the
+        // kernel for this to matter; a running kernel shows all of /sys/module.
         let is_open = facts.folders.is_none() && facts.policy.is_none();
         let is_word = facts.prefixes.as_ref().map(|words| words.value.iter().any(|word| same(word)));
         let is_foreign = facts.tree.as_ref().is_some_and(|tree| {

@@ -3,7 +3,7 @@
 
 use crate::predict::errno::{EBADMSG, EKEYREJECTED, ENOKEY, ENOPKG, ENOSYS};
 
-/// As the loader of a machine numbers an errno of asm-generic's.
+/// Converts an errno of asm-generic to the number that the loader uses on a machine.
 pub(super) fn of(machine: u16, errno: i32) -> i32 {
     let [bad_message, no_package, no_key, key_rejected, no_data, not_supported, no_call] = match machine {
         // alpha

@@ -1,9 +1,9 @@
-//! Would a patch help? The same attempt again, on the module as a patch would leave it.
+//! Would a patch help? Repeats the attempt with the module as a patch would leave it.
 
 use crate::predict::record::AttemptRecord;
 use crate::predict::verdict::{Decision, LoaderStep, PatchHelps, PatchMode, PatchPrediction, StepResult};
 
-/// Judges one way, by the attempt that was asked for and one on the patched module.
+/// Judges one patch mode, from the requested attempt and one on the patched module.
 pub(super) fn judge(
     change: PatchMode,
     asked: &AttemptRecord,

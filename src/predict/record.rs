@@ -1,4 +1,4 @@
-//! What an attempt at loading leaves: findings, log lines, taints, and where it ended.
+//! The record of an attempt at loading: findings, log lines, taints, and the step at which it ended.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::predict::rules::{Rule, Rules};
 use crate::predict::taint::Taints;
 use crate::predict::verdict::{Decision, Finding, LoaderStep, StepResult};
 
-/// How a step ends for the loader: it goes on, or refuses with a step and an errno.
+/// The result of a step: the loader continues, or refuses the module with a step and an errno.
 pub(super) type Flow = Result<(), (LoaderStep, i32)>;
 
 /// The record of one attempt.
@@ -18,40 +18,40 @@ pub(super) struct AttemptRecord {
     pub(super) dmesg: Vec<String>,
     pub(super) taints: Taints,
     pub(super) needs: Vec<String>,
-    /// Where it was refused, and with which errno.
+    /// The step that refused the module, and its errno.
     pub(super) refused: Option<(LoaderStep, i32)>,
-    /// What else the step that refuses may return, where that is not known.
+    /// Other errnos that the refusing step may return, if it is not known which.
     pub(super) otherwise: Vec<i32>,
-    /// The kernel may crash on the file, and then gives no answer.
+    /// The kernel may crash on the file and return nothing.
     pub(super) may_crash: bool,
-    /// The kernel may print further lines, where a step that passes is not known completely.
+    /// The kernel may print further lines, because a passed step is not known completely.
     pub(super) lines_are_open: bool,
-    /// It was changed after it was signed with a key that the kernel has.
+    /// The module was modified after it was signed with a key that the kernel has.
     pub(super) is_changed: bool,
-    /// Whether an attempt to force left a taint is not known.
+    /// It is not known whether an attempt to force left a taint.
     pub(super) taints_are_open: bool,
-    /// The signature is not decided, and the system call may return these for it.
+    /// The signature is undecided, and these are the errnos that the system call may return for it.
     pub(super) signature_errnos: Option<Vec<i32>>,
     /// The kernel treats the module as one without a valid signature.
     pub(super) is_unsigned: bool,
-    /// The module and the kernel have different version magic strings, as far as both are known or the kernel ignores them.
+    /// The version magic strings of the module and the kernel differ, as far as both are known or the kernel ignores them.
     pub(super) vermagics_differ: bool,
-    /// The step for the version magic was reached, and the kernel's string is not known.
+    /// The version magic step was reached, but the kernel's string is not known.
     pub(super) is_vermagic_unknown: bool,
-    /// The line about a missing extended symbol version was printed: each boot prints it once.
+    /// The line about a missing extended symbol version was printed; the kernel prints it once per boot.
     pub(super) said_no_extended_version: bool,
     /// The kernel does not compare the version magic of any module.
     pub(super) ignores_vermagic: bool,
-    /// It is proprietary: GPL-only symbols do not exist for it.
+    /// The module is proprietary, so it cannot use GPL-only symbols.
     pub(super) is_proprietary: bool,
-    /// Weak symbols that are not exported: their value is 0.
+    /// Weak symbols that are not exported; their value is 0.
     pub(super) unresolved: HashSet<Vec<u8>>,
     /// Weak symbols that may or may not be exported.
     pub(super) undecided: HashSet<Vec<u8>>,
 }
 
 impl AttemptRecord {
-    /// The answer that the record comes to.
+    /// The decision that follows from the record.
     pub(super) fn answer(&self) -> Decision {
         let is_unknown = self.findings.iter().any(|finding| finding.result == StepResult::Unknown);
         match (self.refused, is_unknown) {
@@ -62,8 +62,8 @@ impl AttemptRecord {
         }
     }
 
-    /// The steps before a refusal that are not decided, in the loader's order: one of them may refuse first, with another
-    /// errno and other lines.
+    /// The undecided steps before a refusal, in the loader's order: one of them may refuse first, with another errno and other
+    /// lines.
     pub(super) fn undecided(&self) -> Vec<LoaderStep> {
         let mut steps = Vec::new();
         if self.refused.is_some() {
@@ -76,7 +76,7 @@ impl AttemptRecord {
         steps
     }
 
-    /// All that the system call may return, if it is refused.
+    /// All errnos that the system call may return, if the module is refused.
     pub(super) fn errnos(&self, rules: &Rules<'_>) -> Vec<i32> {
         let Some((step, errno)) = self.refused else { return Vec::new() };
         let of_step = |step: LoaderStep| match (step, &self.signature_errnos) {
@@ -94,28 +94,28 @@ impl AttemptRecord {
         errnos
     }
 
-    /// The loader prints a line.
+    /// Records a line that the loader prints.
     pub(super) fn say(&mut self, line: impl Into<String>) {
         self.dmesg.push(line.into());
     }
 
-    /// The step is passed.
+    /// Records a passed step.
     pub(super) fn pass(&mut self, step: LoaderStep, note: impl Into<String>, source: Option<&Origin>) {
         let source = source.map(Origin::to_string);
         self.findings.push(Finding { source, ..Finding::new(step, StepResult::Pass, note) });
     }
 
-    /// The kernel does not check.
+    /// Records a step that the kernel does not check.
     pub(super) fn skip(&mut self, step: LoaderStep, note: impl Into<String>) {
         self.findings.push(Finding::new(step, StepResult::Skip, note));
     }
 
-    /// A fact is missing; `note` asks for it.
+    /// Records a step for which a fact is missing; `note` asks for it.
     pub(super) fn unknown(&mut self, step: LoaderStep, note: impl Into<String>) {
         self.findings.push(Finding::new(step, StepResult::Unknown, note));
     }
 
-    /// The step is passed, for a reason that holds for several parts of the module: it is noted once.
+    /// Records a passed step for a reason that holds for several parts of the module; it is noted once.
     pub(super) fn pass_once(&mut self, step: LoaderStep, note: impl Into<String>) {
         let finding = Finding::new(step, StepResult::Pass, note);
         if !self.findings.contains(&finding) {
@@ -123,7 +123,7 @@ impl AttemptRecord {
         }
     }
 
-    /// A fact is missing, on which several parts of the module depend: it is asked for once.
+    /// Records a missing fact on which several parts of the module depend; it is asked for once.
     pub(super) fn unknown_once(&mut self, step: LoaderStep, note: impl Into<String>) {
         let finding = Finding::new(step, StepResult::Unknown, note);
         if !self.findings.contains(&finding) {
@@ -131,7 +131,7 @@ impl AttemptRecord {
         }
     }
 
-    /// The kernel refuses.
+    /// Records that the kernel refuses the module at a step.
     pub(super) fn fail(
         &mut self,
         step: LoaderStep,
@@ -145,15 +145,15 @@ impl AttemptRecord {
     }
 }
 
-/// What the system call may return for a module that a step refuses, on the architectures with the usual numbers.
+/// The errnos that the system call may return for a module that a step refuses, with the numbers of asm-generic.
 fn errnos_of(step: LoaderStep, rules: &Rules<'_>) -> &'static [i32] {
     match step {
         LoaderStep::Permission => &[errno::EPERM, errno::ENOSYS],
         LoaderStep::Blacklist => &[errno::EPERM],
         LoaderStep::Container => &[errno::EINVAL, errno::ENOEXEC, errno::EACCES, errno::EOPNOTSUPP],
-        // What it may return for this module is noted where it is left undecided.
+        // If the signature is undecided, its possible errnos for this module are in `signature_errnos`.
         LoaderStep::Signature => &[errno::EKEYREJECTED],
-        // Only some kernels keep symbols from modules that they can't verify.
+        // Only some kernels withhold symbols from modules that they cannot verify.
         LoaderStep::Exports if rules.surely(Rule::SigProtect) => &[errno::ENOEXEC, errno::EACCES],
         LoaderStep::Symbols if rules.surely(Rule::SigProtect) => &[errno::ENOENT, errno::EINVAL, errno::EACCES],
         LoaderStep::Elf

@@ -1,9 +1,9 @@
 //! Relocations (`apply_relocations`, kernel/module/main.c 6.12; kernel/module.c before 5.18): each must be of a type that the
 //! architecture's loader knows, and its value must fit ([`crate::predict::arch`]).
 //!
-//! On x86-64 each place must hold zeros, too (`__write_relocate_add`, arch/x86/kernel/module.c, 4.15 on). That is what stops
-//! most modules whose `struct module` differs from the kernel's: by then the kernel has written its own fields into the
-//! structure, so the place for the module's init and exit functions may already be nonzero.
+//! On x86-64 the bytes at each relocated place must also be zero (`__write_relocate_add`, arch/x86/kernel/module.c, 4.15 on).
+//! This check stops most modules whose `struct module` differs from the kernel's: by then the kernel has written its own fields
+//! into the structure, so the place for the module's init and exit functions may already be nonzero.
 
 use crate::module::elf::Class;
 use crate::predict::arch::value::{SymbolLocation, ValueBounds};
@@ -31,10 +31,10 @@ const SHN_ABS: u16 = 0xfff1;
 /// A livepatch's relocations, which klp_apply_section_relocs applies.
 const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
 
-/// Sections of one kind are placed together, less than this apart.
+/// Sections of the same kind are placed together, closer than this to each other.
 const GAPS: i128 = 1 << 20;
 
-/// The step.
+/// Checks all relocations.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let machine = attempt.machine(loaded);
     let is_table = |section: &SectionHeader| matches!(section.kind, SHT_REL | SHT_RELA);
@@ -76,7 +76,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     Ok(())
 }
 
-/// The line of the first relocation that would be refused, whatever the symbols are; for a module that is refused earlier.
+/// The line of the first relocation that is refused regardless of the symbols; used for a module that is refused earlier.
 pub(super) fn line(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<String> {
     let mut record = AttemptRecord::default();
     match check(attempt, loaded, &mut record) {
@@ -107,19 +107,19 @@ pub(super) fn relocations<'l>(
     })
 }
 
-/// What does not change from one relocation to the next.
+/// Data that is the same for all relocations.
 struct InModule<'l> {
     symbols: Vec<SymbolEntry<'l>>,
     is_64: bool,
 }
 
-/// One section of relocations.
+/// The state while one section of relocations is checked.
 struct RelocationWalk<'w> {
     attempt: &'w Attempt<'w>,
     loaded: &'w LoadInfo<'w>,
     arch: &'static Arch,
     module: &'w InModule<'w>,
-    /// Its number.
+    /// The number of the section.
     at: usize,
     section: &'w SectionHeader,
     target: &'w SectionHeader,
@@ -166,7 +166,7 @@ impl RelocationWalk<'_> {
             let is_new = self.attempt.rules.has(Rule::RelocationInvalid) != Some(false);
             let size = bytes_of(effect);
             match applied {
-                // The newer loader checks the value before the place.
+                // Newer loaders check the value before the place.
                 RelocationResult::Refused(refusal) if is_new || effect.is_none() => return refuse(refusal, record),
                 RelocationResult::Refused(refusal) => {
                     self.zeros(&site, size, record)?;
@@ -240,7 +240,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// Where a symbol is.
+    /// Where a symbol is located.
     fn whereabouts(&self, symbol: &SymbolEntry<'_>, record: &AttemptRecord) -> SymbolLocation {
         let signed = |value: u64| match self.module.is_64 {
             true => i128::from(value as i64),
@@ -268,7 +268,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// How far another section can be from the one that is filled in.
+    /// The maximum distance between another section and the one that is filled in.
     fn apart(&self, other: &SectionHeader) -> i128 {
         let is_init = |section: &SectionHeader| self.loaded.name_of(section).starts_with(b".init");
         let kind = |section: &SectionHeader| section.flags & (SHF_WRITE | SHF_EXECINSTR);
@@ -279,7 +279,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// What the loader does to one relocation.
+    /// The result of one relocation in the loader.
     fn apply(&self, site: &RelocationSite<'_>, effect: Option<RelocationEffect>) -> RelocationResult {
         let decided = |fits: Option<bool>| match fits {
             Some(true) => RelocationResult::Done,
@@ -300,7 +300,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// Whether a weak symbol is exported is not known: the result, if it is the same either way.
+    /// The result if it is not known whether a weak symbol is exported, provided that it is the same in both cases.
     fn either(&self, site: &RelocationSite<'_>, effect: Option<RelocationEffect>) -> RelocationResult {
         let nobody = self.site(site.index, site.relocation, site.symbol, SymbolLocation::Number(0));
         match (self.apply(site, effect), self.apply(&nobody, effect)) {
@@ -315,7 +315,8 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// A place outside its section: only arm checks that. What happens on the others is not decided here.
+    /// Checks whether a place lies outside its section. Only arm checks that; the consequences on other machines are not
+    /// decided here.
     fn bounds(
         &self,
         site: &RelocationSite<'_>,
@@ -338,7 +339,7 @@ impl RelocationWalk<'_> {
         Ok(())
     }
 
-    /// Must places hold zeros?
+    /// Must the bytes at each place be zero?
     fn wants_zeros(&self) -> Option<bool> {
         match self.loaded.header.machine {
             EM_X86_64 => self.attempt.rules.has(Rule::RelocationTargets),
@@ -346,7 +347,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// The place must hold zeros.
+    /// Checks that the bytes at the place are zero.
     fn zeros(&self, site: &RelocationSite<'_>, size: u64, record: &mut AttemptRecord) -> Flow {
         if self.wants_zeros() == Some(false) {
             return Ok(());
@@ -370,7 +371,7 @@ impl RelocationWalk<'_> {
         }
     }
 
-    /// The place is not zero.
+    /// Records a place that is not zero.
     fn nonzero(&self, site: &RelocationSite<'_>, record: &mut AttemptRecord) -> Flow {
         let rules = self.attempt.rules;
         let kind = site.kind();
@@ -391,7 +392,7 @@ impl RelocationWalk<'_> {
     }
 }
 
-/// How many bytes are filled in.
+/// The number of bytes that are filled in.
 fn bytes_of(effect: Option<RelocationEffect>) -> u64 {
     match effect {
         Some(RelocationEffect::Stored(bytes)) => bytes,

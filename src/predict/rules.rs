@@ -1,9 +1,9 @@
-//! The rules of the loader, by kernel version: one row per behaviour. Whether a kernel has it is determined, best evidence
-//! first, by a loader message that its image contains or lacks, by its configuration, by its distribution, and by its
-//! version. Versions between two whose sources were read are not guessed: the answer is then `None`.
+//! The rules of the loader by kernel version, with one row per behaviour. Whether a kernel has a behaviour is determined, best
+//! evidence first, by a loader message that its image contains or lacks, by its configuration, by its distribution, and by its
+//! version. Versions between two whose sources were read are not guessed: the result is then `None`.
 //!
-//! To add a version, compare [`TABLE`] with kernel/module/main.c, version.c and signing.c (kernel/module.c before
-//! 5.18), and give each row that ends its end.
+//! To add a version, compare [`TABLE`] with kernel/module/main.c, version.c and signing.c (kernel/module.c before 5.18), and
+//! set the end of each row whose behaviour ends.
 
 use crate::kernel::image::messages::SHA512_NAMES;
 use crate::kernel::{Facts, Kernel};
@@ -21,109 +21,111 @@ pub(super) enum Rule {
     Sha512,
     /// Signed attributes together with ML-DSA are accepted (CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA).
     AttributesWaived,
-    /// A signature does not count where the module is forced.
+    /// The signature of a forced module is ignored.
     ForcedIsUnsigned,
-    /// Without enforcement, an absent signature is tolerated by the errno ENODATA, with a reason in the log otherwise.
+    /// Without enforcement, an absent signature is tolerated with the errno ENODATA; other faults are tolerated with a reason
+    /// in the log.
     SignatureReasons,
     /// The signature is checked after the ELF header and the blacklist; otherwise it is checked first.
     SignatureLate,
-    /// "Module len … truncated", and no other line about ELF.
+    /// "Module len … truncated" is the only line about ELF.
     TruncatedLine,
-    /// "Module has invalid ELF structures", one line for all.
+    /// "Module has invalid ELF structures" is the only line about ELF.
     OneElfLine,
-    /// A line for each thing that is wrong with an ELF header.
+    /// Each fault of an ELF header has its own line.
     ElfLines,
-    /// Each symbol's string table is checked for a type of its own, and so are section names of all sections.
+    /// The types of the symbols' string table and of the section name table are checked, and so are the names of all sections.
     ElfTables,
-    /// The symbols' strings are checked to the last name.
+    /// The symbols' strings are checked up to the last name.
     SymbolNames,
-    /// An empty table of section names is seen as one.
+    /// An empty table of section names is recognized as such.
     SectionNames,
-    /// There may be only one `.modinfo`, and it counts without SHF_ALLOC too.
+    /// There may be only one `.modinfo`, and it is used even without SHF_ALLOC.
     OneModinfo,
     /// `.gnu.linkonce.this_module` must have the size of `struct module`, have bytes, and be allocated.
     ModuleSize,
-    /// Architectures can say more of the file header (`module_elf_check_arch`, which only powerpc has).
+    /// Architectures can check more of the file header (`module_elf_check_arch`, which only powerpc has).
     ModuleArchitecture,
-    /// "Exactly one", not "Only one", `.gnu.linkonce.this_module`.
+    /// The message says "Exactly one", not "Only one", `.gnu.linkonce.this_module`.
     ExactlyOneModule,
     /// Symbol versions are compared (CONFIG_MODVERSIONS).
     Modversions,
-    /// Extended symbol versions are known.
+    /// Extended symbol versions are supported.
     ExtendedVersions,
-    /// A missing CRC refuses the module (Debian); elsewhere it is a warning.
+    /// A kernel refuses a module with a missing CRC (Debian); elsewhere it prints a warning.
     MissingCrcRefuses,
-    /// Modules without a signature that the kernel can verify may export and import only some symbols
+    /// Modules without a signature that the kernel can verify may export and import only certain symbols
     /// (CONFIG_MODULE_SIG_PROTECT of Android's kernels; not measured).
     SigProtect,
     /// The version magic is compared. OpenWrt's kernels with CONFIG_MODULE_STRIPPED do not
     /// (target/linux/generic/hack-5.15 and hack-6.12, 204-module_strip.patch; not measured).
     VermagicChecked,
-    /// "No module found in object" has the module's name before it.
+    /// "No module found in object" is preceded by the module's name.
     NamedWithoutModule,
     /// Forcing is possible (CONFIG_MODULE_FORCE_LOAD).
     ForceLoad,
-    /// Livepatch modules are taken (CONFIG_LIVEPATCH).
+    /// Livepatch modules are accepted (CONFIG_LIVEPATCH).
     Livepatch,
     /// Sections must not be both writable and executable (CONFIG_STRICT_MODULE_RWX).
     WriteOrExecute,
     /// A module with both `.ctors` and `.init_array` is refused (CONFIG_CONSTRUCTORS).
     Constructors,
-    /// Taints of origin and licence are set after the module is in the list; before, right after vermagic.
+    /// Taints of origin and licence are set after the module is added to the list; in older kernels, right after the vermagic
+    /// check.
     TaintsLate,
-    /// A module that is not `intree` taints O.
+    /// A module without `intree` sets taint O.
     OutOfTreeTaint,
     /// A module without `retpoline=` causes a log line.
     RetpolineLine,
-    /// A module with `test=` taints N.
+    /// A module with `test=` sets taint N.
     TestTaint,
-    /// `lve` and, in older kernels, other modules are proprietary for their names.
+    /// `lve` and, in older kernels, other modules are treated as proprietary because of their names.
     OffendersByName,
-    /// `lve` is one of them.
+    /// `lve` is treated as proprietary because of its name.
     LveByName,
     /// A module that uses a symbol of a proprietary module becomes proprietary, and must not have used GPL-only symbols before.
     InheritsTaint,
-    /// The lines about that name the symbol.
+    /// The lines about an inherited taint name the symbol.
     InheritedSymbol,
-    /// The name is checked before memory is laid out.
+    /// The check for a loaded module of the same name precedes the memory layout.
     NameEarly,
     /// Exports need a table of flags, `__kflagstab`.
     ExportFlags,
-    /// Symbols of a namespace must be imported.
+    /// A module must import the namespace of each symbol that it uses.
     Namespaces,
-    /// A missing import of a namespace is a warning only (CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS).
+    /// A missing namespace import causes only a warning (CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS).
     NamespacesOptional,
-    /// Namespaces named `module:…` are for the modules that they name, and can't be imported.
+    /// Namespaces with names like `module:…` are reserved for the modules that they name, and cannot be imported.
     ModuleNamespaces,
     /// A symbol whose section index is out of range is an error.
     SymbolSectionIndex,
     /// The line of an unresolved symbol contains its error.
     UnknownSymbolError,
-    /// `_GLOBAL_OFFSET_TABLE_` is no import (x86).
+    /// `_GLOBAL_OFFSET_TABLE_` is not an import (x86).
     IgnoresGot,
-    /// A relocation's place must hold zeros (x86-64).
+    /// The bytes at a relocation's place must be zero (x86-64).
     RelocationTargets,
-    /// "Invalid relocation target", not "Skipping invalid relocation target".
+    /// The message says "Invalid relocation target", not "Skipping invalid relocation target".
     RelocationInvalid,
-    /// The line of a relocation names its section and its place in it.
+    /// The line about a relocation names its section and its index there.
     RelocationPlace,
-    /// A module's BTF is checked, and refused if it is wrong (no CONFIG_MODULE_ALLOW_BTF_MISMATCH).
+    /// A module's BTF is checked, and a module with wrong BTF is refused (no CONFIG_MODULE_ALLOW_BTF_MISMATCH).
     BtfChecked,
-    /// A module's BTF may bring a base of its own, `.BTF.base`, which is matched with the kernel's types.
+    /// A module's BTF may have its own base, `.BTF.base`, which is matched against the kernel's types.
     BtfBase,
 }
 
 /// A version: major, minor and patch.
 type VersionTriple = (u32, u32, u32);
 
-/// When a behaviour changes: before the first version it is certainly the old one, from the second on the new one. Where
-/// the sources of both were read and those between were not, or where stable kernels of an older version took the change
-/// over, the versions between are not decided.
+/// When a behaviour changes: versions before the first certainly have the old behaviour, versions from the second on the new
+/// one. Versions between them are undecided, because their sources were not read, or because stable kernels of an older version
+/// have a backport of the change.
 #[derive(Clone, Copy)]
 struct VersionChange(VersionTriple, VersionTriple);
 
 impl VersionChange {
-    /// Is a kernel of this version one after the change? `None` between the two.
+    /// Does a kernel of this version have the change? `None` between the two versions.
     fn is_before(self, version: VersionTriple) -> Option<bool> {
         match version {
             _ if version < self.0 => Some(false),
@@ -133,18 +135,18 @@ impl VersionChange {
     }
 }
 
-/// A change whose version is known.
+/// A change whose exact version is known.
 const fn at(major: u32, minor: u32) -> VersionChange {
     VersionChange((major, minor, 0), (major, minor, 0))
 }
 
-/// A change between two versions.
+/// A change somewhere between two versions.
 const fn between(first: VersionTriple, second: VersionTriple) -> VersionChange {
     VersionChange(first, second)
 }
 
-/// One row: the rule; when it comes and when it goes; the option that it depends on; and the loader's messages of which a
-/// kernel with it can print one ([`crate::kernel::image::messages`]).
+/// One row: the rule; when it begins and when it ends; the option on which it depends; and the loader's messages of which a
+/// kernel with the rule contains at least one ([`crate::kernel::image::messages`]).
 struct RuleRow(Rule, VersionChange, VersionChange, &'static str, &'static [&'static str]);
 
 const NOW: VersionChange = at(u32::MAX, 0);
@@ -158,16 +160,16 @@ const TABLE: &[RuleRow] = &[
     RuleRow(Rule::SignaturesForced,     at(3, 7),  NOW,     "MODULE_SIG_FORCE", &[]),
     RuleRow(Rule::Sha512,               at(2, 6),  NOW,     "CRYPTO_SHA512", &SHA512_NAMES),
     RuleRow(Rule::AttributesWaived,     at(7, 0),  NOW,     "PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", &["Waived invalid module sig (has authattrs)"]),
-    // Read in 4.14 and 4.20; 5.10.262 and 5.11 check the signature first again.
+    // Read in 4.14 and 4.20; 5.10.262 and 5.11 again check the signature first.
     RuleRow(Rule::SignatureLate,        between((4, 15, 0), (4, 20, 0)), between((5, 10, 0), (5, 10, 262)), "", &[]),
-    // Android's, from android14-5.15 on (kernel/module/gki_module.c).
+    // Android's kernels, from android14-5.15 on (kernel/module/gki_module.c).
     RuleRow(Rule::SigProtect,           at(5, 15), NOW,    "MODULE_SIG_PROTECT", &["exports protected symbol"]),
     // elf
     RuleRow(Rule::TruncatedLine,        at(2, 6), between((5, 10, 0), (5, 10, 262)), "", &["Module len %lu truncated"]),
-    // 5.10.262 and 5.11 were read; 5.12 to 5.15 were not read, and those of 5.15 took the lines of 5.16 over.
+    // 5.10.262 and 5.11 were read; 5.12 to 5.15 were not, and stable kernels of 5.15 have a backport of 5.16's lines.
     RuleRow(Rule::OneElfLine,           between((5, 10, 0), (5, 10, 262)), between((5, 12, 0), (5, 16, 0)), "", &["Module has invalid ELF structures"]),
     RuleRow(Rule::ElfLines,             between((5, 12, 0), (5, 16, 0)), NOW,     "", &["Invalid ELF header magic"]),
-    // 6.12 and 6.14 were read; stable kernels of 6.12 took some over later (TAKEN_OVER).
+    // 6.12 and 6.14 were read; later stable kernels of 6.12 have a backport of some (TAKEN_OVER).
     RuleRow(Rule::ElfTables,            between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Invalid ELF section name table type"]),
     RuleRow(Rule::SymbolNames,          between((6, 13, 0), (6, 14, 0)), NOW,     "", &["symbol string table isn't NUL terminated"]),
     RuleRow(Rule::SectionNames,         between((5, 12, 0), (5, 16, 0)), NOW,     "", &["empty section name table"]),
@@ -175,29 +177,30 @@ const TABLE: &[RuleRow] = &[
     RuleRow(Rule::ModuleSize,           at(6, 4),  NOW,     "", &["section size must match the kernel's built struct module size"]),
     RuleRow(Rule::ModuleArchitecture,   between((6, 2, 0), (6, 3, 0)),  NOW,     "", &["Invalid module architecture in ELF header: %u"]),
     RuleRow(Rule::ExactlyOneModule,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["Exactly one .gnu.linkonce.this_module"]),
-    // Bare in 4.14, read in 4.20.
+    // 4.14 prints no name; read in 4.20.
     RuleRow(Rule::NamedWithoutModule,   between((4, 15, 0), (4, 20, 0)), NOW, "", &[]),
     // symbol-versions
     RuleRow(Rule::ExtendedVersions,     between((6, 13, 0), (6, 14, 0)), NOW,     "", &["extended version crc+name presence does not match"]),
     RuleRow(Rule::ForceLoad,            at(2, 6),  NOW,     "MODULE_FORCE_LOAD", &["%s: %s: kernel tainted."]),
     // sections
-    // Not in 5.7, read in 5.10.
+    // Absent in 5.7; read in 5.10.
     RuleRow(Rule::WriteOrExecute,       between((5, 8, 0), (5, 10, 0)), NOW,     "STRICT_MODULE_RWX", &["has invalid WRITE|EXEC flags"]),
-    // Not in 3.10, read in 4.9.
+    // Absent in 3.10; read in 4.9.
     RuleRow(Rule::Constructors,         between((3, 11, 0), (4, 9, 0)), NOW, "CONSTRUCTORS", &["has both .ctors and .init_array"]),
     // taints
     RuleRow(Rule::TaintsLate,           at(6, 4),  NOW,     "", &[]),
     RuleRow(Rule::OutOfTreeTaint,       at(3, 2),  NOW,     "", &["loading out-of-tree module taints kernel"]),
-    // 4.16, and late stable kernels of earlier versions (one of 4.1 or 4.4 was read): Spectre's of January 2018.
+    // 4.16, and late stable kernels of earlier versions (one of 4.1 or 4.4 was read): part of the Spectre fixes of January
+    // 2018.
     RuleRow(Rule::RetpolineLine,        between((3, 2, 0), (4, 16, 0)), NOW,     "", &["loading module not compiled with retpoline compiler"]),
     RuleRow(Rule::TestTaint,            at(6, 0), NOW,     "", &["loading test module taints kernel"]),
-    // 2.6.14 had none of them; `add_taint` for ndiswrapper, whose own symbols stay, was settled in 2.6.19.
+    // 2.6.14 had none of them; 2.6.19 settled `add_taint` for ndiswrapper, which keeps access to GPL-only symbols.
     RuleRow(Rule::OffendersByName,      between((2, 6, 14), (2, 6, 20)), NOW, "", &[]),
-    // June 2012.
+    // Added in June 2012.
     RuleRow(Rule::LveByName,            between((3, 4, 0), (3, 7, 0)), NOW, "", &[]),
-    // 5.9; stable kernels of 5.4 and others took it over in May 2021.
+    // 5.9; stable kernels of 5.4 and other versions got a backport in May 2021.
     RuleRow(Rule::InheritsTaint,        between((4, 4, 0), (5, 9, 0)), NOW, "", &["from proprietary module %s, inheriting taint"]),
-    // Not in 5.18, read in 6.1.
+    // Absent in 5.18; read in 6.1.
     RuleRow(Rule::InheritedSymbol,      between((5, 19, 0), (6, 1, 0)), NOW, "", &["module uses symbols %s"]),
     RuleRow(Rule::NameEarly,            at(6, 5),  NOW,     "", &[]),
     // exports
@@ -206,23 +209,23 @@ const TABLE: &[RuleRow] = &[
     // symbols
     RuleRow(Rule::Namespaces,           at(5, 4),  NOW,     "", &["but does not import it"]),
     RuleRow(Rule::NamespacesOptional,   at(5, 4),  NOW,     "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", &[]),
-    // Not in 6.14, read in 7.2.
+    // Absent in 6.14; read in 7.2.
     RuleRow(Rule::ModuleNamespaces,     between((6, 15, 0), (7, 2, 0)), NOW,     "", &["module tries to import module namespace"]),
-    // Not in 6.1, read in 6.12.
+    // Absent in 6.1; read in 6.12.
     RuleRow(Rule::SymbolSectionIndex,   between((6, 2, 0), (6, 12, 0)), NOW,     "", &["has an invalid section index"]),
     // 4.14 prints `(err 0)`; read in 4.20.
     RuleRow(Rule::UnknownSymbolError,   between((4, 15, 0), (4, 20, 0)), NOW,     "", &[]),
     // relocations
-    // Not in 4.14.0; late 4.14 took it over.
+    // Absent in 4.14.0; late stable kernels of 4.14 have a backport.
     RuleRow(Rule::RelocationTargets,    between((4, 14, 1), (4, 15, 0)),  NOW,     "", &["Skipping invalid relocation target", "Invalid relocation target, existing value is nonzero"]),
     RuleRow(Rule::RelocationInvalid,    at(6, 5),  NOW,     "", &["Invalid relocation target, existing value is nonzero"]),
-    // Not in 6.12, read in 7.2.
+    // Absent in 6.12; read in 7.2.
     RuleRow(Rule::RelocationPlace,      between((6, 13, 0), (7, 2, 0)),  NOW,     "", &["for sec %u, idx %u"]),
     // btf
     RuleRow(Rule::BtfChecked,           at(5, 11), NOW,     "DEBUG_INFO_BTF_MODULES", &["failed to validate module [%s] BTF", "Kernel module BTF mismatch detected"]),
-    // 6.11 has the first version of it, which was not read.
+    // 6.11 has the first version, which was not read.
     RuleRow(Rule::BtfBase,              between((6, 11, 0), (6, 12, 0)), NOW,     "DEBUG_INFO_BTF_MODULES", &["is not mapped to base BTF id"]),
-    // decided by the functions below
+    // These are decided by the functions below.
     RuleRow(Rule::SignatureReasons, NEVER, NEVER,   "", &[]),
     RuleRow(Rule::ForcedIsUnsigned, NEVER, NEVER,   "", &[]),
     RuleRow(Rule::IgnoresGot,           NEVER,   NEVER,   "", &[]),
@@ -232,8 +235,8 @@ const TABLE: &[RuleRow] = &[
     RuleRow(Rule::VermagicChecked,      NEVER,   NEVER,   "", &[]),
 ];
 
-/// The stable lines with a backport of a rule: the last release that certainly lacks it, and the first that certainly has
-/// it, `u32::MAX` where none was read.
+/// The stable series with a backport of a rule: the last release that certainly lacks it, and the first that certainly has it,
+/// or `u32::MAX` if none was read.
 #[rustfmt::skip]
 const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
     // `ignore_undef_symbol` (kernel/module.c 5.12), in February and March 2021.
@@ -244,7 +247,7 @@ const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
     (Rule::IgnoresGot,          (5, 4),  94,  103),
     (Rule::IgnoresGot,          (5, 10), 13,  21),
     (Rule::IgnoresGot,          (5, 11), 0,   4),
-    // The images of 6.12.118 have the first two, those of 6.1.192 none; 6.6 was not read.
+    // The images of 6.12.118 have the first two, those of 6.1.192 neither; 6.6 was not read.
     (Rule::ElfTables,           (6, 12), 0,   118),
     (Rule::ElfTables,           (6, 6),  0,   u32::MAX),
     (Rule::ExactlyOneModule,    (6, 12), 0,   118),
@@ -255,7 +258,7 @@ const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
     (Rule::SymbolSectionIndex,  (6, 1),  0,   192),
     (Rule::SymbolSectionIndex,  (5, 15), 0,   u32::MAX),
     (Rule::SymbolSectionIndex,  (5, 10), 0,   u32::MAX),
-    // Not read.
+    // These were not read.
     (Rule::RelocationPlace,     (6, 12), 118, u32::MAX),
     (Rule::RelocationTargets,   (4, 4),  0,   u32::MAX),
     (Rule::RelocationTargets,   (4, 9),  0,   u32::MAX),
@@ -263,15 +266,15 @@ const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
     (Rule::RetpolineLine,       (4, 9),  0,   u32::MAX),
 ];
 
-/// What Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2), and what is asked for where a
-/// configuration is not there: 7.2 has it only in the headers.
+/// The options that Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2). They are used if a configuration
+/// is missing: Debian's 7.2 has it only in the headers.
 const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"];
 
 /// The rules of one kernel.
 pub(super) struct Rules<'k> {
     kernel: &'k Kernel,
     version: Option<VersionTriple>,
-    /// The third number is the least that it can be.
+    /// The third number of `version` is only a lower bound.
     is_patch_hidden: bool,
     builder: KernelBuilder,
 }
@@ -285,32 +288,32 @@ impl<'k> Rules<'k> {
         Rules { kernel, version, is_patch_hidden, builder: KernelBuilder::of(kernel) }
     }
 
-    /// Is the kernel at least of this version? `None` if its version is not known.
+    /// Is the kernel's version at least this one? `None` if it is not known.
     pub(super) fn since(&self, major: u32, minor: u32) -> Option<bool> {
         self.version.map(|(ours, minors, _)| (ours, minors) >= (major, minor))
     }
 
-    /// What is known of the kernel.
+    /// The facts about the kernel.
     pub(super) fn facts(&self) -> &'k Facts {
         &self.kernel.facts
     }
 
-    /// Did Debian build it, as far as is known?
+    /// Is the kernel known to be built by Debian?
     pub(super) fn is_debian(&self) -> bool {
         self.builder == KernelBuilder::Debian
     }
 
-    /// Is it of this machine (`e_machine`), as far as is known?
+    /// Is the kernel known to be for this machine (`e_machine`)?
     pub(super) fn is_machine(&self, number: u16) -> bool {
         self.kernel.facts.machine.as_ref().is_some_and(|machine| machine.value.number == number)
     }
 
-    /// The first two numbers of its version; `None` if it is not known.
+    /// The first two numbers of the kernel's version; `None` if it is not known.
     pub(super) fn major_minor(&self) -> Option<(u32, u32)> {
         self.version.map(|(major, minor, _)| (major, minor))
     }
 
-    /// As [`Rules::since`], with a third number.
+    /// The same as [`Rules::since`], with a third number.
     pub(super) fn since_patch(&self, version: (u32, u32, u32)) -> Option<bool> {
         self.version.map(|ours| ours >= version)
     }
@@ -328,7 +331,8 @@ impl<'k> Rules<'k> {
             }
             Rule::SignatureReasons => return self.signature_reasons(),
             Rule::ForcedIsUnsigned => return self.forced_is_unsigned(),
-            // What refuses malformed files before the signature is looked at went with it ("module: harden ELF info handling").
+            // "module: harden ELF info handling" added these lines, and removed the checks that refused malformed files before
+            // the signature check.
             Rule::SignatureLate
                 if self.has(Rule::OneElfLine) == Some(true) || self.has(Rule::ElfLines) == Some(true) =>
             {
@@ -354,17 +358,17 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// Does its image hold this message of the loader's? `None` if the image is not known.
+    /// Does the image contain this message of the loader? `None` if the image is not known.
     pub(super) fn prints(&self, message: &str) -> Option<bool> {
         self.kernel.facts.messages.as_ref().map(|messages| messages.value.contains(message))
     }
 
-    /// As [`Rules::has`], a doubt counting as no.
+    /// The same as [`Rules::has`], but an unknown result is false.
     pub(super) fn surely(&self, rule: Rule) -> bool {
         self.has(rule) == Some(true)
     }
 
-    /// Is this option of the configuration set? `None` if that is not known.
+    /// Is this configuration option set? `None` if that is not known.
     pub(super) fn option(&self, option: &str) -> Option<bool> {
         match &self.kernel.facts.config {
             Some(config) => Some(config.value.contains_key(option)),
@@ -373,9 +377,9 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// The token in the version magic shows it from about 2.6.26 on.
+    /// From about 2.6.26 on, the token in the version magic shows it.
     fn modversions(&self) -> Option<bool> {
-        // A bare release says nothing about tokens.
+        // A bare release does not show the tokens.
         let Some(vermagic) = self.kernel.vermagic.as_ref().filter(|known| !known.value.is_bare_release()) else {
             return self.option("MODVERSIONS");
         };
@@ -388,8 +392,9 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// Mainline always compares it. A kernel without the loader's line in its image does not, nor does one with OpenWrt's
-    /// CONFIG_MODULE_STRIPPED, which its configuration shows, or a tree in which all modules are stripped. The image decides.
+    /// Mainline always compares it. A kernel whose image lacks the loader's line does not, and neither does one with OpenWrt's
+    /// CONFIG_MODULE_STRIPPED, which is known from its configuration or from a tree in which all modules are stripped. The
+    /// image takes precedence.
     fn vermagic_checked(&self) -> Option<bool> {
         match &self.kernel.facts.messages {
             // An image in which no loader message was found shows nothing.
@@ -401,13 +406,13 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// The configuration, if the image is not known: a module is none that is built in.
+    /// The configuration decides if the image is not known: only `y` means that it is built in.
     fn sha512(&self) -> Option<bool> {
         let config = self.kernel.facts.config.as_ref()?;
         Some(config.value.get("CRYPTO_SHA512").is_some_and(|value| value == "y"))
     }
 
-    /// A kernel without livepatches has a message that says so (`check_modinfo_livepatch`, 4.7 on).
+    /// A kernel without livepatch support contains a message that says so (`check_modinfo_livepatch`, 4.7 on).
     fn livepatch(&self) -> Option<bool> {
         let off = "is marked as livepatch module, but livepatch support is disabled";
         match &self.kernel.facts.messages {
@@ -417,7 +422,7 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// Is the kernel one after the change that begins this rule? A stable line may have taken it over.
+    /// Does the kernel have the change that begins this rule? A stable series may have a backport.
     fn has_begun(&self, rule: Rule, from: VersionChange) -> Option<bool> {
         let (major, minor, patch) = self.version?;
         let latest = (major, minor, if self.is_patch_hidden { u32::MAX } else { patch });
@@ -432,31 +437,31 @@ impl<'k> Rules<'k> {
         first.filter(|_| first == last)
     }
 
-    /// A distribution's kernel below 5.12 has `ignore_undef_symbol` or not by what it took over.
+    /// Whether a distribution's kernel below 5.12 has `ignore_undef_symbol` depends on its backports.
     fn ignores_got(&self) -> Option<bool> {
         let has = self.has_begun(Rule::IgnoresGot, at(5, 12))?;
         (has || !self.is_patch_hidden).then_some(has)
     }
 
-    /// Was the kernel built with retpolines? Without them `retpoline_module_ok` accepts all modules. The option was renamed in
+    /// Was the kernel built with retpolines? Without them, `retpoline_module_ok` accepts all modules. The option was renamed in
     /// 6.9.
     fn has_retpolines(&self) -> Option<bool> {
         self.kernel.facts.config.as_ref()?;
         Some(self.option("RETPOLINE")? || self.option("MITIGATION_RETPOLINE")?)
     }
 
-    /// Is the release as upstream has it, `4.14.100`? Others may have any later patch in a kernel of their number.
+    /// Does the release have upstream's form, `4.14.100`? Other kernels may have any later patch under the same number.
     fn is_of_kernel_org(&self) -> bool {
         let release = self.kernel.release();
         release.zip(self.kernel.release_parts()).is_some_and(|(release, parts)| release == parts.base)
     }
 
-    /// The reasons came with lockdown, in 5.4. Distributions had that years before upstream, some with the reasons.
+    /// The reasons came with lockdown, in 5.4. Distributions had lockdown years before upstream, some with the reasons.
     fn signature_reasons(&self) -> Option<bool> {
         if self.since(5, 4)? {
             return Some(true);
         }
-        // Those with the reasons are of 2017 and later.
+        // Kernels with backported reasons are from 2017 and later.
         if !self.since(4, 3)? {
             return Some(false);
         }
@@ -466,7 +471,7 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// "module: Invalidate signatures on force-loaded modules", 4.8; late stable kernels of 3.10 to 4.7 have it, too.
+    /// "module: Invalidate signatures on force-loaded modules", 4.8; late stable kernels of 3.10 to 4.7 also have it.
     fn forced_is_unsigned(&self) -> Option<bool> {
         match self.version? {
             version if version >= (4, 8, 0) => Some(true),
@@ -476,7 +481,7 @@ impl<'k> Rules<'k> {
         }
     }
 
-    /// Debian's own patch, in 5.10 to 7.2; upstream from 4.9 on warns, and refused between 2.6.28 and 4.8.
+    /// Debian's own patch, in 5.10 to 7.2; upstream only warns from 4.9 on, and refused between 2.6.28 and 4.8.
     fn missing_crc_refuses(&self) -> Option<bool> {
         match (self.builder, self.version?) {
             (_, version) if version < (2, 6, 25) => Some(false),
@@ -496,8 +501,8 @@ fn numbers_after(text: &str, words: &str) -> Option<(u32, u32, u32)> {
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }
 
-/// The version of Debian's package, which its version line has after the build number: releases up to Debian 12
-/// stay at `.0`. The compiler can be Debian's, too.
+/// The version of Debian's package, which follows the build number in the version line: releases up to Debian 12 stay at `.0`.
+/// The compiler may also be Debian's.
 fn package_version(kernel: &Kernel) -> Option<VersionTriple> {
     let banner = kernel.facts.banner.as_ref()?.value.as_str();
     let (major, minor, patch) = numbers_after(banner.rsplit_once('#')?.1, "Debian ")?;
@@ -505,9 +510,9 @@ fn package_version(kernel: &Kernel) -> Option<VersionTriple> {
     (release.0 == major && release.1 == minor).then_some((major, minor, patch))
 }
 
-/// May the kernel hold more of the stable releases than the third number of its release says? Those of distributions stay
-/// at one number: `5.10.0-35-amd64`, `5.15.0-130-generic`, `5.14.21-150500.55-default`. Fedora's do not, nor do Debian's
-/// that have the name of Debian's version in them, nor those without any addition.
+/// May the kernel include more stable releases than the third number of its release says? Distributions' releases keep one
+/// number: `5.10.0-35-amd64`, `5.15.0-130-generic`, `5.14.21-150500.55-default`. Fedora's do not, nor do Debian's that contain
+/// Debian's version, nor releases without any suffix.
 fn hides_its_patch(kernel: &Kernel) -> bool {
     let Some(release) = kernel.release_parts() else { return false };
     let is_telling = release.rest.is_empty() || release.rest.contains(".fc") || release.rest.starts_with("+deb");

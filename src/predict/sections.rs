@@ -1,4 +1,4 @@
-//! Steps that look at sections and marks: livepatch, no section both writable and executable, one table of constructors.
+//! Steps that check sections and marks: livepatch, no section both writable and executable, only one table of constructors.
 
 use crate::predict::attempt::Attempt;
 use crate::predict::errno;

@@ -14,7 +14,7 @@ use crate::predict::verdict::PatchMode;
 /// The end of a signed file.
 const MARKER: &[u8] = b"~Module signature appended~\n";
 
-/// Modules that bring SHA-384 and SHA-512: crypto/sha512_generic.c, crypto/sha512.c from 6.16 on.
+/// Modules that provide SHA-384 and SHA-512: crypto/sha512_generic.c, crypto/sha512.c from 6.16 on.
 const SHA512_MODULES: [&str; 2] = ["sha512_generic", "sha512"];
 
 const KEY_UNKNOWN: &str = "does the kernel know the key? (the certificates in its image)";
@@ -26,20 +26,20 @@ const INFO: usize = 12;
 
 /// The file that the later steps of the loader see.
 pub(super) struct SignedPart<'f> {
-    /// The file, as far as the loader takes it to go.
+    /// The file up to the end that the loader assumes.
     pub(super) file: &'f [u8],
-    /// It has no signature that the kernel could verify.
+    /// The file has no signature that the kernel could verify.
     pub(super) is_unsigned: bool,
 }
 
-/// Why a module counts as unsigned, where that is tolerated.
+/// Why a module is treated as unsigned, where that is tolerated.
 #[derive(Clone, Copy)]
 enum Absent {
     NoSignature,
     UnknownCrypto,
     UnknownKey,
     UnknownKeyOrCrypto,
-    /// The trailer's `id_type` is this.
+    /// The trailer has this `id_type`.
     OtherKind(u8),
 }
 
@@ -51,11 +51,11 @@ enum TrailerCheck {
     Unknown { end: usize, note: &'static str },
 }
 
-/// What a forced module with a signature comes to.
+/// The open question about a forced module with a signature.
 const FORCED: &str =
     "does a forced module count as unsigned? (it does from 4.8 on, and in stable kernels from August 2016 on)";
 
-/// The step. `name` is the module's, where the loader knows it by then.
+/// Checks the signature. `name` is the module's name, if the loader already knows it at this step.
 pub(super) fn check<'a>(
     attempt: &Attempt<'a>,
     name: Option<&str>,
@@ -121,8 +121,8 @@ pub(super) fn check<'a>(
     Ok(SignedPart { file: file.get(..end).unwrap_or(file), is_unsigned: true })
 }
 
-/// Up to 5.3 a kernel that does not require signatures tolerates only ENOKEY: a signature of an unknown kind, or over an unknown
-/// digest (ENOPKG), refuses the module (`module_sig_check`, kernel/module.c of 3.10, 4.14 and 5.3).
+/// Up to 5.3 a kernel that does not require signatures tolerates only ENOKEY: it refuses a module whose signature is of an
+/// unknown kind or uses an unknown digest (ENOPKG; `module_sig_check`, kernel/module.c of 3.10, 4.14 and 5.3).
 fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> TrailerCheck {
     let is_crypto = matches!(why, Absent::UnknownCrypto | Absent::OtherKind(_));
     match (why, attempt.rules.has(Rule::SignatureReasons)) {
@@ -141,7 +141,7 @@ fn untolerated(attempt: &Attempt<'_>, why: Absent, end: usize) -> TrailerCheck {
     }
 }
 
-/// How an enforcing kernel treats a module that counts as unsigned.
+/// How an enforcing kernel treats a module that is considered unsigned.
 fn enforced(
     attempt: &Attempt<'_>,
     (absent, why): (Absent, &'static str),
@@ -219,9 +219,9 @@ fn enforced(
     Ok(())
 }
 
-/// It is not known how the step ends: `note` says what would decide it. What the system call may return for it is noted. Up
-/// to 5.3 only ENOKEY is tolerated; later, ENODATA, ENOPKG and ENOKEY all become EKEYREJECTED where they are not
-/// (`module_sig_check`). A kernel that is locked down returns EPERM (5.4; distributions had that earlier).
+/// Records that the result of the step is not known: `note` names the fact that would decide it. Also records the errnos that
+/// the system call may return. Up to 5.3 only ENOKEY is tolerated; later, ENODATA, ENOPKG and ENOKEY all become EKEYREJECTED
+/// unless they are tolerated (`module_sig_check`). A kernel in lockdown returns EPERM (5.4; earlier in distributions' kernels).
 fn undecided(attempt: &Attempt<'_>, record: &mut AttemptRecord, note: impl Into<String>) {
     record.unknown(LoaderStep::Signature, note);
     let rules = attempt.rules;
@@ -240,7 +240,7 @@ fn undecided(attempt: &Attempt<'_>, record: &mut AttemptRecord, note: impl Into<
     }
     if let Some(rest) = rest {
         let of_message = of_message(attempt, rest);
-        // The message's format before 4.3 is another.
+        // Before 4.3 the message had another format.
         let is_old = rules.since(4, 3) != Some(true);
         if of_message == Some(Verification::Unsupported) && has_reasons != Some(true) || is_old {
             errnos.push(errno::ENOPKG);
@@ -255,7 +255,7 @@ fn undecided(attempt: &Attempt<'_>, record: &mut AttemptRecord, note: impl Into<
     record.signature_errnos = Some(errnos);
 }
 
-/// What a kernel that knows no key says of the signature; `None` for a trailer that it can't read.
+/// The result of a kernel that knows no key; `None` for a trailer that it cannot parse.
 fn of_message(attempt: &Attempt<'_>, rest: &[u8]) -> Option<Verification> {
     let (before, info) = rest.split_last_chunk::<INFO>()?;
     let signed = signed_length(rest).filter(|signed| *signed > 0)?;
@@ -272,7 +272,7 @@ fn of_message(attempt: &Attempt<'_>, rest: &[u8]) -> Option<Verification> {
     Some(if with_it == Verification::UnknownKey { without } else { with_it })
 }
 
-/// What `id_type` says (`enum pkey_id_type`, include/linux/module_signature.h, 6.12).
+/// The meaning of `id_type` (`enum pkey_id_type`, include/linux/module_signature.h, 6.12).
 fn kind_name(kind: u8) -> &'static str {
     match kind {
         0 => "OpenPGP",
@@ -298,7 +298,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
         let note = "the trailer says that the signature is longer than the file";
         return TrailerCheck::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
-    // Each kernel has one kind of signature; that of 3.7 to 4.2 was read in 3.10.
+    // Each kernel supports one kind of signature; for 3.7 to 4.2, the source of 3.10 was read.
     let kind = info.get(2).copied().unwrap_or_default();
     match attempt.rules.since(4, 3) {
         Some(false) => return look_x509(info, signed),
@@ -310,7 +310,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
         None => record.unknown(LoaderStep::Signature, "which line does it print? (the kernel's image)"),
     };
     if kind != 2 {
-        // The word "Module" went when the name in front of it did.
+        // The word "Module" was removed together with the name before it.
         let is_late = attempt.rules.has(Rule::SignatureLate) != Some(false) || attempt.rules.since(5, 4) == Some(false);
         let word = if is_late { "Module is " } else { "" };
         say(&format!("{word}not signed with expected PKCS#7 message"));
@@ -336,7 +336,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
             Err(note) => return TrailerCheck::Unknown { end, note },
         };
     let VerifiedSignature { answer, log } = verified;
-    // Debian's kernels look for the key twice, at last among those of the firmware, and parse the message again.
+    // Debian's kernels look up the key twice, the second time among the keys of the firmware, and parse the message again.
     let is_twice = answer == Verification::UnknownKey && attempt.rules.is_debian();
     for _ in 0..if is_twice { 2 } else { 1 } {
         log.iter().for_each(|line| record.say(line.clone()));
@@ -364,8 +364,8 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
     }
 }
 
-/// What a line about the trailer begins with (`mod_check_sig`): nothing up to 5.3; the module's name from 5.4 on; "module"
-/// once the signature is looked at before anything else is (5.11, late 5.10).
+/// The beginning of a line about the trailer (`mod_check_sig`): nothing up to 5.3; the module's name from 5.4 on; "module" in
+/// kernels that check the signature before anything else (5.11, late 5.10).
 fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
     match (attempt.rules.since(5, 4)?, attempt.rules.has(Rule::SignatureLate)?) {
         (false, _) => Some(String::new()),
@@ -374,15 +374,15 @@ fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
     }
 }
 
-/// A trailer as kernels before 4.3 know it (`mod_verify_sig`, kernel/module_signing.c, 3.10): the signer's name and the
-/// key's are before the signature, with their lengths in the trailer. Such signatures are not verified here.
+/// A trailer in the format of kernels before 4.3 (`mod_verify_sig`, kernel/module_signing.c, 3.10): the names of the signer and
+/// of the key precede the signature, and their lengths are in the trailer. Such signatures are not verified here.
 fn look_x509(info: &[u8; INFO], signed: usize) -> TrailerCheck {
     let [algorithm, _, kind, signer, key, ..] = *info;
     let Some(end) = signed.checked_sub(usize::from(signer) + usize::from(key)).filter(|end| *end > 0) else {
         let note = "the trailer says that the names in it are longer than the file";
         return TrailerCheck::Fatal { errno: errno::EBADMSG, note, lines: Vec::new() };
     };
-    // PKEY_ALGO_RSA and PKEY_ID_X509; no line reports another.
+    // PKEY_ALGO_RSA and PKEY_ID_X509; the kernel prints no line about other values.
     match (algorithm, kind) {
         (1, 1) => TrailerCheck::Unknown {
             end,
@@ -393,8 +393,9 @@ fn look_x509(info: &[u8; INFO], signed: usize) -> TrailerCheck {
     }
 }
 
-/// What the kernel's verification comes to; or the note that says what would decide it. Where SHA-512 is not built in, the
-/// kernel asks modprobe for it (crypto_alloc_shash, crypto/api.c): a module of its own is then one more that is needed.
+/// The result of the kernel's verification, or a note that names the fact that would decide it. If SHA-512 is not built in, the
+/// kernel requests it through modprobe (crypto_alloc_shash, crypto/api.c); if a separate module provides it, that module is
+/// also needed.
 fn verified(
     attempt: &Attempt<'_>,
     verify: &dyn Fn(Abilities) -> VerifiedSignature,
@@ -410,7 +411,7 @@ fn verified(
     if own.sha512 == Some(true) || with_it == without {
         return Ok(with_it);
     }
-    // Whether the digest or the key is missing makes no difference where signatures are not required.
+    // If signatures are not required, it makes no difference whether the digest or the key is missing.
     let is_either = (with_it.answer, without.answer) == (Verification::UnknownKey, Verification::Unsupported);
     let either = |note| match is_either && with_it.log.is_empty() {
         true => Ok(VerifiedSignature { answer: Verification::UnknownKeyOrUnsupported, ..without.clone() }),

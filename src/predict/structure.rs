@@ -1,4 +1,5 @@
-//! `struct module` on a kernel with another layout: which kernel members do the pointers to the init and exit functions overwrite?
+//! `struct module` on a kernel with another layout: which members of the kernel's structure are overwritten by the pointers to
+//! the init and exit functions?
 
 use crate::kernel::StructMember;
 use crate::predict::attempt::Attempt;
@@ -9,17 +10,17 @@ use crate::predict::verdict::LoaderStep;
 
 const EM_X86_64: u16 = 62;
 
-/// What a pointer of the module overwrites in the kernel's structure.
+/// The member of the kernel's structure that a pointer of the module overwrites.
 pub(super) enum There {
-    /// Nothing that matters to the loader, or an unknown member, which the record mentions.
+    /// A member that does not matter to the loader, or an unknown member, which is then recorded.
     Fine,
-    /// Something that the kernel has written by then.
+    /// A member that the kernel has already written.
     Written,
-    /// A member that the loader uses later: it may crash on a pointer there.
+    /// A member that the loader uses later: it may crash on the pointer.
     Used(String),
 }
 
-/// A pointer that the module wants filled in in its `struct module`: what does the kernel have at that place?
+/// Determines which kernel member lies at the place of a pointer that is filled into the module's `struct module`.
 pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64, record: &mut AttemptRecord) -> There {
     let facts = &attempt.kernel.facts;
     let fits = |fingerprint: &crate::module::this_module::ModuleLayout| {
@@ -53,7 +54,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
     for member in members {
         match written(loaded, member, record) {
             _ if !is_checked && is_used(&member.name) => return There::Used(member.name.clone()),
-            // On other machines the overwrite is not noticed.
+            // Other machines do not detect the overwrite.
             Some(true) if !is_checked => found.push(member.name.clone()),
             Some(true) => return There::Written,
             Some(false) if is_walked(&member.name) => return There::Used(member.name.clone()),
@@ -78,7 +79,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
     There::Fine
 }
 
-/// Members that the loader sets after relocations are applied, and follows only then: kallsyms and bugs (post_relocation,
+/// Members that the loader sets after relocations are applied, and uses only from then on: kallsyms and bugs (post_relocation,
 /// complete_formation), sysfs, parameters, and init itself.
 const SET_LATER: [&str; 16] = [
     "init",
@@ -99,15 +100,15 @@ const SET_LATER: [&str; 16] = [
     "async_probe_requested",
 ];
 
-/// Does the loader follow this member, or rely on it, after relocations are applied? Not so its texts and what it sets
-/// later (sysfs, kallsyms, bugs, arguments).
+/// Does the loader follow or rely on this member after relocations are applied? It does not for its strings and for the members
+/// that it sets later (sysfs, kallsyms, bugs, arguments).
 fn is_used(name: &str) -> bool {
     let is_set_later = SET_LATER.contains(&name) || name == "typetab";
     let is_text = matches!(name, "version" | "srcversion" | "scmversion" | "imported_namespaces" | "taints");
     !is_set_later && !is_text
 }
 
-/// Is this a table of the module's, or the number of its entries, which the loader or a notifier walks through?
+/// Is this a table of the module, or its number of entries, through which the loader or a notifier iterates?
 fn is_walked(name: &str) -> bool {
     name.starts_with("num_") && name != "num_bugs"
         || name.ends_with("_size")
@@ -137,8 +138,8 @@ fn is_walked(name: &str) -> bool {
         )
 }
 
-/// Has the kernel written something other than zeros into this member before relocations are applied? `None` for one
-/// of which that is not known.
+/// Has the kernel written nonzero bytes into this member before relocations are applied? `None` for a member for which that is
+/// not known.
 fn written(loaded: &LoadInfo<'_>, member: &StructMember, record: &AttemptRecord) -> Option<bool> {
     let has = |section: &str| loaded.find(section).is_some_and(|section| section.size > 0);
     Some(match member.name.as_str() {
@@ -173,7 +174,7 @@ fn written(loaded: &LoadInfo<'_>, member: &StructMember, record: &AttemptRecord)
         // setup_modinfo
         "version" => loaded.modinfo("version").is_some(),
         "srcversion" => loaded.modinfo("srcversion").is_some(),
-        // Android's (include/linux/module.h of its common kernels, 5.10 on).
+        // Android's kernels (include/linux/module.h of the common kernels, 5.10 on).
         "scmversion" => loaded.modinfo("scmversion").is_some(),
         "imported_namespaces" => loaded.modinfo("import_ns").is_some(),
         "taints" => !record.taints.letters().is_empty(),
@@ -182,7 +183,7 @@ fn written(loaded: &LoadInfo<'_>, member: &StructMember, record: &AttemptRecord)
         "gpl_future_crcs" => has("__kcrctab_gpl_future"),
         "ctors" | "num_ctors" => has(".ctors") || has(".init_array"),
         member if SET_LATER.contains(&member) => false,
-        // Also set later, and used by others: ftrace, livepatches, the architecture.
+        // These are set later, too, and used by other parts of the kernel: ftrace, livepatches, the architecture.
         "arch"
         | "klp"
         | "klp_alive"

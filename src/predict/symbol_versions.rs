@@ -20,42 +20,42 @@ const ENTRY: usize = 64;
 /// The symbol whose CRC covers `struct module` and the structures that it uses.
 const MODULE_LAYOUT: &str = "module_layout";
 
-/// How the comparison of one symbol ends.
+/// The result of comparing the versions of one symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compared {
     /// The CRCs are equal.
     Equal,
-    /// The kernel has no CRC for it, or does not require one.
+    /// The kernel has no CRC for the symbol, or does not require one.
     NotLookedAt,
-    /// The module has no symbol versions, or they are ignored: forced.
+    /// The module has no symbol versions, or the kernel was asked to ignore them: loading is forced.
     Forced,
-    /// They differ.
+    /// The CRCs differ.
     Differs {
-        /// The module's.
+        /// The module's CRC.
         ours: u64,
-        /// The kernel's.
+        /// The kernel's CRC.
         theirs: u32,
     },
-    /// The module has no CRC for it, and the kernel requires one.
+    /// The module has no CRC for the symbol, and the kernel requires one.
     Missing,
-    /// It would have to be forced, and this kernel cannot be.
+    /// Loading would have to be forced, which this kernel does not allow.
     CannotForce,
     /// The kernel's CRC is not known.
     UnknownCrc,
-    /// It would have to be forced, and whether the kernel can be is not known.
+    /// Loading would have to be forced, and it is not known whether the kernel allows that.
     UnknownForce,
-    /// The module has no CRC for it, and whether the kernel refuses that depends on its builder, which is not known.
+    /// The module has no CRC for the symbol, and whether the kernel refuses that depends on its builder, which is not known.
     UnknownBuilder,
 }
 
-/// A module's symbol versions, as one kernel sees them.
+/// A module's symbol versions, as a particular kernel reads them.
 pub(super) struct Versions<'f> {
     basic: Option<HashMap<&'f [u8], u64>>,
     extended: Option<HashMap<&'f [u8], u64>>,
 }
 
 impl<'f> Versions<'f> {
-    /// What the kernel sees: nothing if it was asked to ignore them.
+    /// The symbol versions that the kernel reads; none if it was asked to ignore them.
     pub(super) fn of(attempt: &Attempt<'_>, loaded: &LoadInfo<'f>) -> Versions<'f> {
         if attempt.load.force.modversions() {
             return Versions { basic: None, extended: None };
@@ -67,7 +67,7 @@ impl<'f> Versions<'f> {
         }
     }
 
-    /// What the kernel finds for a symbol whose CRC there is `theirs`.
+    /// The result of comparing a symbol whose CRC in the kernel is `theirs`.
     pub(super) fn compare(
         &self,
         attempt: &Attempt<'_>,
@@ -85,7 +85,7 @@ impl<'f> Versions<'f> {
                     (Some(ours), Some(theirs)) => compared(*ours, theirs),
                     (Some(_), None) => Compared::UnknownCrc,
                     (None, _) => {
-                        // Printed once per boot, whatever the symbol.
+                        // Printed once per boot, whichever symbol is the first.
                         if !record.said_no_extended_version {
                             record.say(format!("{}: no extended symbol version for {symbol}", loaded.name));
                             record.said_no_extended_version = true;
@@ -122,7 +122,7 @@ impl<'f> Versions<'f> {
     }
 }
 
-/// The lines that the kernel prints about a symbol whose comparison ended so.
+/// The line that the kernel prints about a symbol with this result.
 pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<String> {
     match compared {
         Compared::Differs { .. } => Some(format!("{name}: disagrees about version of symbol {symbol}")),
@@ -131,7 +131,7 @@ pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<Strin
     }
 }
 
-/// The entries of `__versions`; the first of a name counts.
+/// The entries of `__versions`; the first entry for a name is used.
 fn basic<'f>(loaded: &LoadInfo<'f>, bytes: &'f [u8], machine: Machine) -> HashMap<&'f [u8], u64> {
     let word = loaded.header.class.word();
     let mut crcs = HashMap::new();
@@ -142,7 +142,7 @@ fn basic<'f>(loaded: &LoadInfo<'f>, bytes: &'f [u8], machine: Machine) -> HashMa
     crcs
 }
 
-/// The entries of the two sections of extended versions.
+/// The entries of the two sections of extended symbol versions.
 fn extended<'f>(loaded: &LoadInfo<'f>, machine: Machine) -> Option<HashMap<&'f [u8], u64>> {
     let crcs = loaded.bytes_of("__version_ext_crcs")?;
     let names = loaded.bytes_of("__version_ext_names")?.split(|byte| *byte == 0);
@@ -153,9 +153,9 @@ fn extended<'f>(loaded: &LoadInfo<'f>, machine: Machine) -> Option<HashMap<&'f [
     Some(found)
 }
 
-/// Does the CRC of `module_layout` prove that the module's `struct module` is the kernel's? genksyms computes it from all
-/// members of the structures that `module_layout` takes, `struct module` first (kernel/module/version.c and
-/// scripts/genksyms, 2.6.30 to 7.2); so equal CRCs mean equal members. It proves nothing in a module that was patched.
+/// Does the CRC of `module_layout` prove that the module's `struct module` is the same as the kernel's? genksyms computes it
+/// from all members of the structures that `module_layout` takes, `struct module` first (kernel/module/version.c and
+/// scripts/genksyms, 2.6.30 to 7.2), so equal CRCs mean equal members. It proves nothing for a patched module.
 pub(super) fn prove_structure(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> bool {
     if attempt.load.is_patched || loaded.modinfo(MARK).is_some() || !attempt.rules.surely(Rule::Modversions) {
         return false;
@@ -175,7 +175,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record
     match attempt.rules.has(Rule::Modversions) {
         Some(true) => {}
         Some(false) => return Ok(()),
-        // Up to 2.6.24 a module without symbol versions passes everywhere.
+        // Up to 2.6.24 a module without symbol versions passes on all kernels.
         None if attempt.rules.since_patch((2, 6, 25)) == Some(false) && loaded.find("__versions").is_none() => {
             return Ok(());
         }

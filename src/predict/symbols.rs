@@ -1,7 +1,8 @@
-//! Imports: each undefined symbol is exported by the kernel or by a module, has the right CRC, and may be used.
+//! Imports: each undefined symbol must be exported by the kernel or a module, have the right CRC, and be available to the
+//! module.
 //!
-//! `simplify_symbols`, `resolve_symbol`, `inherit_taint` and `verify_namespace_is_imported` (kernel/module/main.c 6.12; kernel/module.c
-//! before 5.18). The errno is that of the last symbol that fails; each has its lines.
+//! `simplify_symbols`, `resolve_symbol`, `inherit_taint` and `verify_namespace_is_imported` (kernel/module/main.c 6.12;
+//! kernel/module.c before 5.18). The errno is that of the last symbol that fails; each failing symbol has its own lines.
 
 use crate::kernel::{KnownSymbol, Origin, SymbolOwner, TreeModule};
 use crate::predict::arch;
@@ -19,66 +20,66 @@ const SHN_LIVEPATCH: u16 = 0xff20;
 const SHN_ABS: u16 = 0xfff1;
 const SHN_COMMON: u16 = 0xfff2;
 
-/// The most symbols that a note names.
+/// The maximum number of symbols that a note names.
 const NAMED: usize = 4;
 
-/// Who exports a symbol.
+/// The exporter of a symbol.
 enum Exporter<'k> {
     /// The kernel image.
     Kernel(KnownSymbol<'k>),
-    /// A module that counts as loaded.
+    /// A module that is loaded or assumed to be loaded.
     Module(KnownSymbol<'k>, &'k TreeModule),
-    /// The image or a module; it is not known which. The modules that it needs count as loaded.
+    /// The image or a module; it is not known which. The modules that the subject needs are assumed to be loaded.
     Somebody(KnownSymbol<'k>),
     /// A module that is not loaded.
     NotLoaded(&'k str),
-    /// Neither the kernel nor a loaded module.
+    /// Neither the kernel nor a loaded module exports it.
     Nobody,
     /// The facts do not show it.
     Unknown,
 }
 
-/// The tally of the step.
+/// The results that the step collects.
 #[derive(Default)]
 struct SymbolTally {
     resolved: usize,
     differing: Vec<String>,
     missing: Vec<String>,
-    /// Modules that export what is missing, and are not loaded.
+    /// Modules that export missing symbols and are not loaded.
     not_loaded: Vec<String>,
-    /// All that the image exports is known.
+    /// The image's exports are known completely.
     image_is_known: bool,
     other: Vec<String>,
     unknown: Vec<String>,
-    /// Symbols that something exports, the image or a module.
+    /// Symbols that are exported, but not known by what: the image or a module.
     ownerless: Vec<String>,
-    /// Symbols whose namespace is not known.
+    /// Symbols whose namespaces are not known.
     spaceless: Vec<String>,
-    /// Symbols of which the module has no CRC, and it is not known whether the kernel minds.
+    /// Symbols for which the module has no CRC, and it is not known whether the kernel requires one.
     crcless: Vec<String>,
-    /// Symbols in sections that are not there, which the kernel does not check.
+    /// Symbols in nonexistent sections, which the kernel does not check.
     stray: Vec<String>,
     crc_unknown: usize,
-    /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may keep from an unsigned module.
+    /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may withhold from an unsigned module.
     protected: usize,
     source: Option<Origin>,
-    /// It has used a GPL-only symbol; `None` where that is not known of one that it has used.
+    /// The module has used a GPL-only symbol so far; `None` if that is not known for one of its symbols.
     uses_gpl_only: Option<bool>,
-    /// Of the last symbol that fails.
+    /// The errno of the last symbol that fails.
     errno: Option<i32>,
-    /// It is not known whether symbols after that one fail, and with which error.
+    /// It is not known whether later symbols fail, and with which errno.
     is_open: bool,
 }
 
 impl SymbolTally {
-    /// How many questions are open.
+    /// The number of open questions.
     fn open(&self) -> usize {
         let lists = [&self.unknown, &self.ownerless, &self.spaceless, &self.crcless, &self.stray];
         lists.iter().map(|list| list.len()).sum::<usize>() + self.crc_unknown
     }
 }
 
-/// The step.
+/// Checks all imports.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     module_namespaces(attempt, loaded, record)?;
     let versions = Versions::of(attempt, loaded);
@@ -90,7 +91,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     let machine = attempt.machine(loaded);
     for symbol in loaded.symbols() {
         let is_undefined = symbol.section == SHN_UNDEF;
-        // What the architecture defines itself is no import.
+        // A symbol that the architecture defines itself is not an import.
         let Some(name) =
             (if is_undefined { arch::import(machine, attempt.rules, symbol.name) } else { Some(symbol.name) })
         else {
@@ -138,7 +139,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
     conclude(tally, record)
 }
 
-/// One undefined symbol; its errno if it fails.
+/// Checks one undefined symbol, and returns the errno if it fails.
 fn undefined(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
@@ -147,7 +148,7 @@ fn undefined(
     record: &mut AttemptRecord,
     tally: &mut SymbolTally,
 ) -> Option<i32> {
-    // Assemblers emit it, and no code needs it (ignore_undef_symbol).
+    // Assemblers emit this symbol, but no code needs it (ignore_undef_symbol).
     let ignores_got = match matches!(loaded.header.machine, 3 | 62) && name == "_GLOBAL_OFFSET_TABLE_" {
         true => attempt.rules.has(Rule::IgnoresGot),
         false => Some(false),
@@ -251,7 +252,7 @@ fn undefined(
                 return Some(errno::EINVAL);
             }
             Compared::UnknownCrc => tally.crc_unknown += 1,
-            // Noted once, at module_layout.
+            // This is noted only once, at module_layout.
             Compared::UnknownForce => {}
             Compared::UnknownBuilder => tally.crcless.push(name.to_owned()),
         }
@@ -263,8 +264,8 @@ fn undefined(
     errno
 }
 
-/// `inherit_taint` (kernel/module/main.c, 6.12): a module that uses a symbol of a proprietary module becomes proprietary, unless it has
-/// used GPL-only symbols before; then it cannot use the symbol. Returns whether it can.
+/// `inherit_taint` (kernel/module/main.c, 6.12): a module that uses a symbol of a proprietary module becomes proprietary. If it
+/// has used GPL-only symbols before, it cannot use that symbol. Returns whether it can.
 fn inherit(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
@@ -276,7 +277,7 @@ fn inherit(
     if inherits == Some(false) {
         return true;
     }
-    // The module that is needed has tainted the kernel by then.
+    // The needed module has already tainted the kernel.
     record.taints.set('P');
     if inherits.is_none() {
         tally.unknown.push(format!("{name}, of the proprietary module {owner}, to a module of another licence"));
@@ -321,7 +322,7 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &AttemptRecord) -> Ex
     let facts = &attempt.kernel.facts;
     let image = facts.exports.as_ref().is_some_and(|exports| exports.value.complete);
     let Some(known) = facts.symbol(name, attempt.own) else {
-        // The linker defines this name, so that no source exports it.
+        // The linker defines this name, so nothing exports it.
         if name == "_GLOBAL_OFFSET_TABLE_" {
             return Exporter::Nobody;
         }
@@ -335,20 +336,20 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &AttemptRecord) -> Ex
             if is_there || !attempt.load.alone || record.needs.contains(&module.name) {
                 return Exporter::Module(known, module);
             }
-            // A module of the kernel's own build exports it, so that the image does not.
+            // A module of the kernel's own build exports it, so the image does not.
             match image || !module.is_added {
                 true => Exporter::NotLoaded(&module.name),
                 false => Exporter::Unknown,
             }
         }
-        // The image does not export it, and no module is there.
+        // The image does not export it, and no module is loaded.
         SymbolOwner::Somebody if image && attempt.load.alone => Exporter::Nobody,
         SymbolOwner::Somebody if attempt.load.alone => Exporter::Unknown,
         SymbolOwner::Somebody => Exporter::Somebody(known),
     }
 }
 
-/// A symbol of a namespace must be imported from it.
+/// Checks that the module imports the namespace of a symbol.
 fn namespace(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
@@ -361,7 +362,7 @@ fn namespace(
         return None;
     }
     let Some(namespace) = known.namespace.as_deref() else {
-        // A module that uses it has imported its namespace, if it has one.
+        // A module that uses the symbol has imported its namespace, if there is one.
         let imports_all = |theirs: &&[String]| theirs.iter().all(|theirs| imports.contains(&theirs.as_bytes()));
         if !known.users.iter().any(imports_all) {
             tally.spaceless.push(name.to_owned());
@@ -385,7 +386,7 @@ fn namespace(
     ));
     match attempt.rules.has(Rule::NamespacesOptional) {
         Some(true) => None,
-        // Distributions leave the option off, and where it is on the line is the same.
+        // Distributions leave the option off; if it is on, the line is the same.
         Some(false) => {
             tally.other.push(format!("{name} is in the namespace {namespace}, which it does not import"));
             Some(errno::EINVAL)
@@ -397,7 +398,7 @@ fn namespace(
     }
 }
 
-/// Is this a namespace for named modules, and for this one (`verify_module_namespace`, 6.16)?
+/// Is this a namespace for named modules, and does it name this module (`verify_module_namespace`, 6.16)?
 fn is_for_module(namespace: &str, module: &str) -> bool {
     let Some(patterns) = namespace.strip_prefix("module:") else { return false };
     let plain = |name: &str| name.replace('-', "_");
@@ -407,7 +408,7 @@ fn is_for_module(namespace: &str, module: &str) -> bool {
     })
 }
 
-/// Namespaces for named modules can't be imported (`setup_modinfo`, 6.16).
+/// Namespaces for named modules cannot be imported (`setup_modinfo`, 6.16).
 fn module_namespaces(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let is_known = attempt.rules.has(Rule::ModuleNamespaces);
     if is_known == Some(false) {
@@ -426,18 +427,18 @@ fn module_namespaces(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
     record.fail(LoaderStep::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
 }
 
-/// The line of a symbol that was not found, or not taken.
+/// The line about a symbol that was not found or not accepted.
 fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32) -> String {
     let errno = match (attempt.rules.since_patch((2, 6, 35)), attempt.rules.has(Rule::UnknownSymbolError)) {
         (Some(false), _) => return format!("{module}: Unknown symbol {symbol}"),
-        // Up to 4.14 a symbol without an exporter has no error of its own.
+        // Up to 4.14 a symbol without an exporter does not have an errno of its own.
         (_, Some(false)) if errno == self::errno::ENOENT => "0".to_owned(),
         _ => format!("-{errno}"),
     };
     format!("{module}: Unknown symbol {symbol} (err {errno})")
 }
 
-/// The finding.
+/// Records the finding.
 fn conclude(tally: SymbolTally, record: &mut AttemptRecord) -> Flow {
     let source = tally.source.as_ref();
     let mut reasons = Vec::new();
@@ -471,7 +472,7 @@ fn conclude(tally: SymbolTally, record: &mut AttemptRecord) -> Flow {
     Ok(())
 }
 
-/// The open questions, each with the fact that would answer it.
+/// Records the open questions, each with the fact that would answer it.
 fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
     if tally.protected > 0 {
         let note = format!(
@@ -526,7 +527,7 @@ fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
     }
 }
 
-/// The first of the names, and how many more.
+/// The first few names, and the number of the others.
 fn named(names: &[String]) -> String {
     let mut text = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {

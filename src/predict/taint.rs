@@ -1,6 +1,6 @@
 //! A kernel's taints: their bits, letters and meanings (kernel/panic.c).
 
-/// The taints by their bits: the letter, and what it means (kernel/panic.c and
+/// The taints in the order of their bits: the letter and the meaning (kernel/panic.c and
 /// Documentation/admin-guide/tainted-kernels.rst, 6.17).
 const TAINTS: [(char, &str); 20] = [
     ('P', "a proprietary module was loaded"),
@@ -25,8 +25,8 @@ const TAINTS: [(char, &str); 20] = [
     ('J', "a program changed a device's firmware by a debugging call (fwctl)"),
 ];
 
-/// The numbers of the bits that are set in a kernel's taint (/proc/sys/kernel/tainted), lowest first, each with its letter
-/// and what it means; `None` for a bit that has no known meaning.
+/// The numbers of the bits that are set in a kernel's taint (/proc/sys/kernel/tainted), lowest first, each with its letter and
+/// meaning; `None` for a bit without a known meaning.
 pub fn taints(taint: u64) -> impl Iterator<Item = (u32, Option<(char, &'static str)>)> {
     let set = (0..u64::BITS).filter(move |bit| taint >> bit & 1 == 1);
     set.map(|bit| (bit, TAINTS.get(bit as usize).copied()))
@@ -39,7 +39,7 @@ pub fn taint_letters(taint: u64) -> String {
         .collect()
 }
 
-/// The bits of letters; one that is no taint's letter has none.
+/// The bits of some letters; a letter that belongs to no taint is ignored.
 pub fn taint_bits(letters: &str) -> u64 {
     let of = |wanted| TAINTS.iter().position(|(letter, _)| *letter == wanted);
     letters.chars().filter_map(of).fold(0, |bits, bit| bits | 1 << bit)
@@ -50,7 +50,7 @@ pub fn taint_bits(letters: &str) -> u64 {
 pub(super) struct Taints(u64);
 
 impl Taints {
-    /// Sets a taint by its letter. Was it clear before?
+    /// Sets a taint by its letter. Returns whether it was clear before.
     pub(super) fn set(&mut self, letter: char) -> bool {
         let bits = taint_bits(letter.encode_utf8(&mut [0; 4]));
         let is_new = self.0 & bits != bits;

@@ -1,4 +1,4 @@
-//! The steps that set taints: what the kernel remembers of a module that it loaded, or only tried to load.
+//! The steps that set taints: what the kernel records about a module that it loaded, or only tried to load.
 //!
 //! `check_modinfo` and `set_license` (5.10, 6.1), `module_augment_kernel_taints` (6.4 on), kernel/module/main.c; the
 //! letters are those of kernel/panic.c.
@@ -10,7 +10,7 @@ use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 
-/// Where it comes from: in the tree, or in staging.
+/// Taints for a module's origin: out of tree, or staging.
 pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = &loaded.own_name;
     // Before 6.4, OpenWrt's kernels with CONFIG_MODULE_STRIPPED check neither this nor the version magic.
@@ -45,7 +45,7 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
     }
 }
 
-/// Its licence, and whether it is a test.
+/// Taints for a module's licence, and for test modules.
 pub(super) fn licence(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = &loaded.own_name;
     let licence = loaded.modinfo("license");
@@ -62,9 +62,9 @@ pub(super) fn licence(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
     }
 }
 
-/// It has no signature that the kernel could verify. The line is printed once per boot.
+/// The taint of a module without a signature that the kernel could verify. Its line is printed once per boot.
 pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
-    // Where that is not known, it may leave taint E.
+    // If the result of the signature check is not known, the module may set taint E.
     record.taints_are_open |= record.signature_errnos.is_some();
     // Android's kernels with CONFIG_MODULE_SIG_PROTECT accept unsigned modules silently.
     let is_noted = attempt.rules.surely(Rule::Signatures) && !attempt.rules.surely(Rule::SigProtect);
@@ -76,9 +76,9 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
     }
 }
 
-/// Modules that are proprietary because of their names: `check_module_license_and_versions` (kernel/module.c, 5.10), from 6.4 on at
-/// the end of `module_augment_kernel_taints`, kernel/module/main.c. ndiswrapper taints the kernel and not itself, so that it
-/// still finds GPL-only symbols.
+/// Modules that are proprietary because of their names: `check_module_license_and_versions` (kernel/module.c, 5.10), from 6.4
+/// on at the end of `module_augment_kernel_taints`, kernel/module/main.c. ndiswrapper taints the kernel but not itself, so it
+/// can still use GPL-only symbols.
 pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) {
     let name = loaded.own_name.as_str();
     let is_offender = OFFENDERS.contains(&name);
@@ -98,13 +98,13 @@ pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
             }
         }
     }
-    // Where the licence is checked at the same time, its taint counts as new.
+    // If the licence is checked in the same step, its taint is treated as new.
     if is_new || record.is_proprietary && attempt.rules.surely(Rule::TaintsLate) {
         record.say(format!("{name}: module license taints kernel."));
     }
 }
 
-/// `try_to_force_load`: passes and taints F where the kernel can be forced. `None` if that is not known.
+/// `try_to_force_load`: passes and sets taint F if the kernel allows forcing. `None` if that is not known.
 pub(super) fn force(attempt: &Attempt<'_>, name: &str, reason: &str, record: &mut AttemptRecord) -> Option<bool> {
     let Some(possible) = attempt.rules.has(Rule::ForceLoad) else {
         record.taints_are_open = true;

@@ -1,4 +1,4 @@
-//! What the programs that load modules print for an errno.
+//! The messages of the programs that load modules, by errno.
 
 use std::borrow::Cow;
 
@@ -6,17 +6,17 @@ use serde::Serialize;
 
 use crate::predict::errno::*;
 
-/// The words of kmod's insmod and of busybox's.
+/// The messages of kmod's and busybox's insmod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Userspace {
-    /// `insmod` of kmod (tools/insmod.c, kmod 30; strerror(3) for what it has no words for).
+    /// `insmod` of kmod (tools/insmod.c, kmod 30; strerror(3) for an errno without a message of its own).
     pub kmod: Option<&'static str>,
     /// `insmod` of busybox (modutils/modutils.c, `moderror`).
     pub busybox: Option<&'static str>,
 }
 
 impl Userspace {
-    /// The words for an errno.
+    /// The messages for an errno.
     pub fn of(errno: Option<i32>) -> Userspace {
         let (kmod, busybox) = match errno {
             Some(EPERM) => ("Operation not permitted", "Operation not permitted"),
@@ -38,7 +38,7 @@ impl Userspace {
     }
 }
 
-/// The name of an errno: "ENOEXEC"; "errno 4095" for one that has no name here.
+/// The name of an errno: "ENOEXEC"; "errno 4095" if no name is known here.
 pub fn errno_name(errno: i32) -> Cow<'static, str> {
     known(errno).map_or_else(|| format!("errno {errno}").into(), Cow::Borrowed)
 }
@@ -48,8 +48,8 @@ pub fn errno_words(errno: i32) -> String {
     known(errno).map_or_else(|| format!("errno {errno}"), |name| format!("{name} ({errno})"))
 }
 
-/// The names (include/uapi/asm-generic/errno-base.h and errno.h): of those that the loader gives, and of those that
-/// modules' own code and what uses it often give.
+/// The names (include/uapi/asm-generic/errno-base.h and errno.h) of the errnos that the loader returns, and of those that
+/// modules' init functions and their callers often return.
 fn known(errno: i32) -> Option<&'static str> {
     Some(match errno {
         EPERM => "EPERM",

@@ -1,8 +1,8 @@
-//! The loader's ELF checks: its checks of the file before those of its contents.
+//! The loader's ELF checks: those of the file's structure, before those of its contents.
 //!
-//! Three generations, each in the order of its source: up to 5.11 and 6.3 (`elf_validity_check` and `setup_load_info`,
-//! kernel/module.c 5.10, kernel/module/main.c 6.1); 6.4 to 6.13 (`elf_validity_cache_copy`, 6.4); 6.14 on, and stable
-//! kernels that took it over (the functions `elf_validity_cache_*`, 6.12.118 and 7.2).
+//! There are three generations, each in the order of its source: up to 5.11 and 6.3 (`elf_validity_check` and
+//! `setup_load_info`, kernel/module.c 5.10, kernel/module/main.c 6.1); 6.4 to 6.13 (`elf_validity_cache_copy`, 6.4); 6.14 on,
+//! and stable kernels with a backport (the functions `elf_validity_cache_*`, 6.12.118 and 7.2).
 
 use crate::kernel::Machine;
 use crate::module::elf::machine_name;
@@ -14,49 +14,49 @@ use crate::predict::load_info::{
 };
 use crate::predict::rules::{Rule, Rules};
 
-/// The sections that the loader asks for by name.
+/// The sections that the loader looks up by name.
 const MODINFO: &str = ".modinfo";
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
 const EM_PPC64: u16 = 21;
 const NO_NAME: &str = "(missing .modinfo section or name field)";
 
-/// What is wrong: the line that a kernel prints which has a line for it, and what it means.
+/// A failed check: the kernel's lines, and the meaning.
 pub(super) struct Wrong {
     /// The lines that this kernel prints.
     pub(super) lines: Vec<String>,
-    /// What is wrong, in words.
+    /// The fault, in words.
     pub(super) note: String,
-    /// It is not known which lines the kernel prints; [`Wrong::lines`] has those of the kernels that print most or nothing.
+    /// It is not known which lines the kernel prints; [`Wrong::lines`] contains those of one possible kernel, or none.
     pub(super) are_lines_open: bool,
 }
 
-/// What the checks know of the kernel.
+/// The facts about the kernel that the checks use.
 pub(super) struct Checks<'r> {
     pub(super) rules: &'r Rules<'r>,
-    /// The kernel's machine; the module's own where that is not known.
+    /// The kernel's machine, or the module's own if the kernel's is not known.
     pub(super) machine: Machine,
-    /// What is known of that machine, in words.
+    /// The kernel's machine as far as it is known, in words.
     pub(super) runs_on: String,
-    /// Size of the kernel's `struct module`, where it is known.
+    /// Size of the kernel's `struct module`, if it is known.
     pub(super) module_size: Option<u64>,
-    /// Checks of which it is not known whether the kernel has them count as this.
+    /// The assumption for checks of which it is not known whether the kernel has them.
     pub(super) takes_open_for: bool,
 }
 
-/// A module that the loader takes; and what is wrong with it for those kernels that check more, where it is not known
-/// whether this one does.
+/// A module that the loader accepts; and the fault that only kernels with more checks find in it, if it is not known whether
+/// this kernel has those checks.
 pub(super) type Taken<'f> = (LoadInfo<'f>, Option<String>);
 
-/// How a check that has a line of its own ends.
+/// The result of a check that has its own line.
 type Checked<T = ()> = Result<T, ElfFault>;
 
-/// A line for the log, of kernels that print one, and what it means.
+/// A failed check: the log line of kernels that print one, and the meaning.
 struct ElfFault {
     text: String,
     note: String,
-    /// Printed by kernels up to 5.11 too, which else keep silent about details.
+    /// Also printed by kernels up to 5.11, which otherwise print no details.
     is_old: bool,
-    /// What kernels up to 5.9 print instead.
+    /// The line that kernels up to 5.9 print instead.
     truncated: Option<String>,
 }
 
@@ -69,8 +69,8 @@ fn old_line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
 }
 
 impl Checks<'_> {
-    /// Does the loader take this file for a module? `file` ends where the loader takes it to end. Where it is not known
-    /// whether the kernel has some of the checks, it is asked with and without them.
+    /// Does the loader accept this file as a module? `file` ends where the loader assumes the end. If it is not known whether
+    /// the kernel has some of the checks, the file is checked both with and without them.
     pub(super) fn check<'f>(&self, file: &'f [u8]) -> Result<Taken<'f>, Wrong> {
         let with = |takes_open_for| Checks { takes_open_for, runs_on: self.runs_on.clone(), ..*self };
         match (with(false).check_once(file), with(true).check_once(file)) {
@@ -83,7 +83,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Has the kernel this check, as far as that is known?
+    /// Does the kernel have this check? If that is not known, the assumption is used.
     fn has(&self, rule: Rule) -> bool {
         self.rules.has(rule).unwrap_or(self.takes_open_for)
     }
@@ -95,14 +95,14 @@ impl Checks<'_> {
             (false, true) => Self::middle,
             (false, false) => Self::oldest,
         };
-        // Only what the header holds can be wrong in the first half, and kernels up to 5.11 sum that up in one line.
+        // In the first half only fields of the header can be wrong, and kernels up to 5.11 report them all in one line.
         match sections.and_then(|(header, sections)| self.all_sections(file, header, sections)) {
             Err(wrong) => Err(self.said(wrong, true)),
             Ok((header, sections)) => generation(self, file, header, sections).map_err(|wrong| self.said(wrong, false)),
         }
     }
 
-    /// The lines that this kernel prints for it.
+    /// The lines that this kernel prints about a failed check.
     fn said(&self, wrong: ElfFault, in_header: bool) -> Wrong {
         let is_decided = |rule| self.rules.has(rule).is_some();
         let are_lines_open = in_header && !(is_decided(Rule::ElfLines) && is_decided(Rule::OneElfLine))
@@ -120,7 +120,7 @@ impl Checks<'_> {
         Wrong { lines, note: wrong.note, are_lines_open }
     }
 
-    /// The file header, and where the section headers are.
+    /// Checks the file header, and locates the section headers.
     fn sections(&self, file: &[u8]) -> Checked<(ElfHeader, Vec<SectionHeader>)> {
         let Machine { class, endian, .. } = self.machine;
         let Some(header) = ElfHeader::read(file, class, endian) else {
@@ -135,7 +135,7 @@ impl Checks<'_> {
         if header.kind != 1 {
             let text = format!("Invalid ELF header type: {} != 1", header.kind);
             let note = match machine_of(file) {
-                // The other way round, each number is another.
+                // In the opposite byte order, every number differs.
                 ours if ours.endian != endian => format!("built for {ours}, the kernel runs on {}", self.runs_on),
                 _ => format!("an ELF file of type {}, where a relocatable one has 1", header.kind),
             };
@@ -171,14 +171,14 @@ impl Checks<'_> {
         Ok((header, header.sections(file)))
     }
 
-    /// Section 0, the place of each section, and the table of their names; in the order of the generation.
+    /// Checks section 0, the offset of each section, and the table of their names, in the order of the generation.
     fn all_sections(
         &self,
         file: &[u8],
         header: ElfHeader,
         sections: Vec<SectionHeader>,
     ) -> Checked<(ElfHeader, Vec<SectionHeader>)> {
-        // Section 0 is read even where the header says that there are none.
+        // Section 0 is read even if the header says that there are no sections.
         let first = ElfHeader { shnum: 1, ..header }.sections(file).first().copied().unwrap_or_default();
         if self.has(Rule::ElfTables) {
             must_be_null(&first)?;
@@ -205,7 +205,7 @@ impl Checks<'_> {
         Ok((header, sections))
     }
 
-    /// The table of section names.
+    /// Checks the table of section names.
     fn names(&self, file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) -> Checked<SectionHeader> {
         let (index, count) = (header.shstrndx, header.shnum);
         let table = sections.get(usize::from(index)).filter(|_| index != 0);
@@ -224,7 +224,8 @@ impl Checks<'_> {
         if table.size == 0 && self.rules.has(Rule::SectionNames) != Some(false) {
             return line("empty section name table", "the table of section names is empty");
         }
-        // Whatever its type is, the kernel reads the bytes at its place; of an empty one up to 5.15, the byte before it.
+        // Whatever the type of the table is, the kernel reads the bytes at its offset; for an empty table up to 5.15, the byte
+        // before it.
         let end = table.offset.saturating_add(table.size);
         let last = end.checked_sub(1).and_then(|at| usize::try_from(at).ok()).and_then(|at| file.get(at));
         if last != Some(&0) {
@@ -234,7 +235,7 @@ impl Checks<'_> {
         Ok(*table)
     }
 
-    /// Up to 6.3: sections count with SHF_ALLOC only, and the first of a name wins.
+    /// Up to 6.3: only sections with SHF_ALLOC are found, and the first section with a name is used.
     fn oldest<'f>(&self, file: &'f [u8], header: ElfHeader, sections: Vec<SectionHeader>) -> Checked<LoadInfo<'f>> {
         let find = |name| load_info::find(file, &header, &sections, name, true);
         let modinfo = find(MODINFO);
@@ -252,7 +253,7 @@ impl Checks<'_> {
         Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
     }
 
-    /// 6.4 to 6.13.
+    /// The checks of 6.4 to 6.13.
     fn middle<'f>(&self, file: &'f [u8], header: ElfHeader, sections: Vec<SectionHeader>) -> Checked<LoadInfo<'f>> {
         let modinfo = self.modinfo(file, &header, &sections)?;
         let name = name_in(file, &sections, modinfo);
@@ -261,7 +262,7 @@ impl Checks<'_> {
         Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
     }
 
-    /// 6.14 on.
+    /// The checks of 6.14 and later.
     fn newest<'f>(&self, file: &'f [u8], header: ElfHeader, sections: Vec<SectionHeader>) -> Checked<LoadInfo<'f>> {
         let modinfo = self.modinfo(file, &header, &sections)?;
         let name = name_in(file, &sections, modinfo);
@@ -284,7 +285,7 @@ impl Checks<'_> {
         Ok(finish(file, header, sections, (modinfo, this_module, symtab), name))
     }
 
-    /// The one `.modinfo`, allocated or not; none is fine.
+    /// The only `.modinfo`, allocated or not; it may be absent.
     fn modinfo(&self, file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) -> Checked<Option<usize>> {
         match all_named(file, header, sections, MODINFO).as_slice() {
             [] => Ok(None),
@@ -296,7 +297,7 @@ impl Checks<'_> {
         }
     }
 
-    /// The one section of `struct module`, of the right size.
+    /// The only section of `struct module`, which must have the right size.
     fn this_module(
         &self,
         file: &[u8],
@@ -330,7 +331,7 @@ impl Checks<'_> {
     }
 }
 
-/// Puts together what the loader goes on with.
+/// Assembles the loader's state for the later steps.
 fn finish(
     file: &[u8],
     header: ElfHeader,
@@ -338,7 +339,7 @@ fn finish(
     (modinfo, this_module, symtab): (Option<usize>, usize, usize),
     name: Option<String>,
 ) -> LoadInfo<'_> {
-    // The name in struct module follows a state and a list head.
+    // In struct module, the name follows a state and a list head.
     let structure = sections.get(this_module).copied().unwrap_or_default();
     let at = structure.offset.saturating_add(3 * header.class.word() as u64);
     let own_name = match structure.kind == SHT_NOBITS {
@@ -349,7 +350,7 @@ fn finish(
     LoadInfo { file, header, sections, modinfo, this_module, symtab, name, own_name }
 }
 
-/// The module's name in modinfo (`name=`, 4.20 on).
+/// The module's name in modinfo (`name=`, from 4.20 on).
 fn name_in(file: &[u8], sections: &[SectionHeader], modinfo: Option<usize>) -> Option<String> {
     let bytes = bytes_of(file, sections.get(modinfo?)?);
     load_info::values(bytes, "name".to_owned()).next().map(|name| String::from_utf8_lossy(name).into_owned())
@@ -415,7 +416,7 @@ fn bad_link<T>(link: u32, count: u16) -> Checked<T> {
     line(text, format!("the symbols' names are in section {link}, which is not there"))
 }
 
-/// Extended symbol versions: two sections, with a name for each CRC.
+/// Checks extended symbol versions: two sections, with a name for each CRC.
 fn must_be_in_step(file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) -> Checked {
     let find = |name| {
         let index = load_info::find(file, header, sections, name, true)?;
@@ -437,7 +438,7 @@ fn must_be_in_step(file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) 
     }
 }
 
-/// The symbols' names lie in their table, which begins and ends with a NUL.
+/// Checks that the symbols' names lie in their table, which must begin and end with a NUL.
 fn must_have_names(file: &[u8], header: &ElfHeader, table: &SectionHeader, strings: &SectionHeader) -> Checked {
     let names = bytes_of(file, strings);
     match (names.first(), names.last()) {

@@ -9,11 +9,11 @@ use crate::predict::userspace::{errno_name, errno_words};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// The loader accepts it. Its init function can still fail.
+    /// The loader accepts the module. Its init function can still fail.
     Accepted,
-    /// The loader refuses it.
+    /// The loader refuses the module.
     Refused,
-    /// A fact that would decide it is missing.
+    /// A fact that would decide the result is missing.
     Unknown,
 }
 
@@ -22,13 +22,13 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoaderStep {
-    /// Whether modules can be loaded at all.
+    /// Can modules be loaded at all?
     Permission,
-    /// How the file is compressed, and who unpacks it.
+    /// The compression of the file, and the program that decompresses it.
     Container,
     /// The appended signature.
     Signature,
-    /// The ELF checks: the machine, and the sections that a module has.
+    /// The ELF checks: the machine, and the required sections.
     Elf,
     /// The kernel's blacklist of names.
     Blacklist,
@@ -36,19 +36,19 @@ pub enum LoaderStep {
     ModuleLayout,
     /// The version magic.
     Vermagic,
-    /// Livepatches.
+    /// Support for livepatch modules.
     Livepatch,
-    /// Whether a module of this name is loaded.
+    /// Is a module of this name already loaded?
     Name,
-    /// No section both writable and executable.
+    /// No section may be both writable and executable.
     Sections,
-    /// Memory for its sections, and for its per-CPU data.
+    /// Memory for the module's sections and per-CPU data.
     Memory,
-    /// Exports: their CRCs and flags, and no duplicates.
+    /// Exports: they need CRCs and flags, and must not be duplicates.
     Exports,
-    /// Imports: each symbol is exported, with the same CRC.
+    /// Imports: each symbol must be exported, with the same CRC.
     Symbols,
-    /// Relocations, also of `struct module`.
+    /// Relocations, including those of `struct module`.
     Relocations,
     /// The module's BTF.
     Btf,
@@ -77,27 +77,27 @@ impl LoaderStep {
     }
 }
 
-/// How a step ends.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepResult {
-    /// The module passes it.
+    /// The module passes the step.
     Pass,
-    /// The kernel refuses the module here.
+    /// The kernel refuses the module at this step.
     Fail,
-    /// The kernel does not check.
+    /// The kernel does not perform the check.
     Skip,
-    /// A fact is missing.
+    /// A fact is missing, so the result is not known.
     Unknown,
 }
 
-/// One reason in a verdict: the loader's step, what the module has, what the kernel has.
+/// One reason in a verdict: the loader's step, the module's value, the kernel's value.
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which step.
+    /// The loader's step.
     pub step: LoaderStep,
-    /// How it ends.
+    /// The result of the step.
     pub result: StepResult,
     /// The module's value, escaped for display.
     pub module: Option<String>,
@@ -115,45 +115,45 @@ impl Finding {
     }
 }
 
-/// The kernel's answer, with its reasons.
+/// The kernel's decision, with the reasons.
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The answer.
+    /// The decision.
     pub answer: Decision,
-    /// What init_module(2) returns, as a positive number and as the kernel's architecture numbers it; for a refusal, if it is
-    /// the same whichever step refuses.
+    /// For a refusal, the errno of init_module(2) as a positive number, in the numbering of the kernel's architecture; `None`
+    /// unless it is the same whichever step refuses.
     pub errno: Option<i32>,
-    /// The same as asm-generic numbers it, by which it has its name.
+    /// The same errno in the numbering of asm-generic, from which its name is taken.
     pub generic_errno: Option<i32>,
-    /// All that it may return, for a refusal, as the kernel's architecture numbers it.
+    /// For a refusal, all errnos that may be returned, in the numbering of the kernel's architecture.
     pub errnos: Vec<i32>,
-    /// The steps before [`Verdict::stage`] that are not decided, for a refusal. One of them may refuse first; then the lines
-    /// are its own. Empty where all is certain.
+    /// For a refusal, the undecided steps before [`Verdict::stage`]. One of them may refuse first and print its own lines
+    /// instead. Empty if everything is certain.
     pub undecided: Vec<LoaderStep>,
-    /// The lines that the loader prints, in order, without timestamps, in a kernel whose taint was clear before; if the
-    /// steps that are not decided pass.
+    /// The lines that the loader prints, in order and without timestamps, in a kernel whose taint was clear before and if the
+    /// undecided steps pass.
     pub dmesg: Vec<String>,
-    /// The loader may print further lines, about what is not known and refuses nothing.
+    /// The loader may print further lines about unknown facts that lead to no refusal.
     pub is_dmesg_open: bool,
-    /// The taints that the attempt leaves, as letters in the order of their bits; `None` where that is not known.
+    /// The taints that the attempt leaves, as letters in the order of their bits; `None` if they are not known.
     pub taint: Option<String>,
-    /// The step that refuses at the latest.
+    /// The last step that the loader can reach: it refuses the module unless an earlier step does.
     pub stage: Option<LoaderStep>,
-    /// It is refused because it was changed after it was signed with a key that the kernel has.
+    /// The module is refused because it was modified after it was signed with a key that the kernel has.
     pub is_changed: bool,
     /// The reasons, in the loader's order.
     pub findings: Vec<Finding>,
-    /// The modules that must be loaded before it.
+    /// The modules that must be loaded before this one.
     pub needs: Vec<String>,
-    /// Whether a patch of the file would help, for each way to change the version magic.
+    /// Whether a patch of the file would help, for each patch mode.
     pub patched: [PatchPrediction; 2],
-    /// Dangers if it is loaded anyway; worst first.
+    /// The dangers if the module is loaded anyway; worst first.
     pub dangers: Vec<Danger>,
 }
 
 impl Verdict {
-    /// The errno with its name and the kernel's own number: "ENOEXEC (8)".
+    /// The errno with its name and the number on the kernel's architecture: "ENOEXEC (8)".
     pub fn errno_words(&self) -> Option<String> {
         let (number, generic) = (self.errno?, self.generic_errno?);
         Some(match number == generic {
@@ -169,14 +169,14 @@ impl Verdict {
     }
 }
 
-/// What a patch changes: the version magic, and the trailer goes with it.
+/// How a patch changes the version magic; the trailer is removed as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub enum PatchMode {
-    /// It is replaced by the kernel's.
+    /// The version magic is replaced by the kernel's.
     Rewrite,
-    /// It is removed.
+    /// The version magic is removed.
     Blank,
 }
 
@@ -195,13 +195,13 @@ impl PatchMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatchHelps {
-    /// It would load, or at least pass this check.
+    /// The module would load, or at least pass this check.
     Yes,
-    /// It loads already, or is refused for a reason that no patch changes.
+    /// The module loads already, or is refused for a reason that no patch changes.
     No,
-    /// The strings differ, but only where this kernel does not compare them.
+    /// The version magic strings differ, but only in parts that this kernel does not compare.
     Pointless,
-    /// Something else also makes the kernel refuse it.
+    /// The kernel also refuses the module for another reason.
     Insufficient,
 }
 
@@ -209,20 +209,20 @@ pub enum PatchHelps {
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PatchPrediction {
-    /// The way.
+    /// The patch mode.
     pub mode: PatchMode,
-    /// Would it help?
+    /// Would the patch help?
     pub helps: PatchHelps,
-    /// The answer to the patched module.
+    /// The decision for the patched module.
     pub verdict: Decision,
     /// The step that refuses the patched module.
     pub stage: Option<LoaderStep>,
-    /// Why it refuses, in words; for what would load, the taints that it leaves.
+    /// The reason for the refusal, in words; for a module that would load, the taints that it sets.
     pub note: String,
 }
 
 impl PatchPrediction {
-    /// The same, for a file that is no module: there is nothing to patch.
+    /// The same prediction for a file that is not a module: there is nothing to patch.
     pub(super) fn of_no_module(self) -> PatchPrediction {
         PatchPrediction { helps: PatchHelps::No, ..self }
     }

@@ -12,7 +12,7 @@ use crate::predict::verdict::PatchMode;
 use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 use crate::vermagic::{Vermagic, compare};
 
-/// The step.
+/// Compares the version magic of the module with the kernel's.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let theirs = attempt.kernel.vermagic.as_ref();
     let ours = match (attempt.change, theirs) {
@@ -110,10 +110,10 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         return Ok(());
     }
     if is_bare {
-        // The kernel's own string, which it prints, is not known.
+        // The kernel prints its own string, which is not known.
         return Err((LoaderStep::Vermagic, errno::ENOEXEC));
     }
-    // The name in struct module up to 4.14, that of modinfo in 4.20.
+    // Up to 4.14 the line has the name in struct module, in 4.20 the name in modinfo.
     let name = match (attempt.rules.since(4, 15), attempt.rules.since(4, 20)) {
         (Some(false), _) => &loaded.own_name,
         (_, Some(true)) => &loaded.name,
@@ -160,7 +160,7 @@ fn release_is_skipped(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<bo
     let is_old = attempt.rules.since_patch((2, 6, 26)) == Some(false);
     match attempt.rules.has(Rule::Modversions) {
         Some(true) => Some(sees_versions || is_old),
-        // Whether the kernel has them does not matter to a module that has none.
+        // For a module without symbol versions, it does not matter whether the kernel has them.
         None if !sees_versions && attempt.rules.since_patch((2, 6, 26)) == Some(true) => Some(false),
         other => other,
     }

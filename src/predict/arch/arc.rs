@@ -1,6 +1,6 @@
 //! arc (arch/arc/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/arc/kernel/process.c). Not measured.
 //!
-//! Modules are built with long calls, so that three types are all that they have.
+//! Modules are built with long calls, so they contain only three relocation types.
 
 use crate::predict::arch::table::{Arch, PLAIN, RelocationEffect, RelocationTables, not_known, row};
 use crate::predict::errno::ENOEXEC;
@@ -8,7 +8,7 @@ use crate::predict::errno::ENOEXEC;
 pub(super) const ARC: Arch = Arch {
     name: "arc",
     is_measured: false,
-    // The number of the kernel's own instruction set: ARCompact or ARCv2.
+    // The machine number must be the kernel's own instruction set: ARCompact or ARCv2.
     accepts: |header, machine| header.machine == machine.number,
     tables: RelocationTables::Rela,
     types: &[

@@ -1,4 +1,4 @@
-//! arm (arch/arm/kernel/module.c, module-plts.c and elf.c of 5.10, 6.1 and 7.2). Asked on real kernels.
+//! arm (arch/arm/kernel/module.c, module-plts.c and elf.c of 5.10, 6.1 and 7.2). Measured on real kernels.
 
 use crate::kernel::Machine;
 use crate::predict::arch::table::{
@@ -13,9 +13,9 @@ use crate::predict::load_info::{ElfHeader, SHF_EXECINSTR, SectionHeader};
 const EF_ARM_EABI_MASK: u32 = 0xff00_0000;
 const EF_ARM_APCS_26: u32 = 0x08;
 
-/// Those of Thumb-2 code are known only to Thumb-2 kernels.
+/// Only Thumb-2 kernels support the relocations of Thumb-2 code.
 const THUMB: Availability = Availability::Option("THUMB2_KERNEL");
-/// Relative to the place: not in 5.10, in 6.1.
+/// Relocations relative to the place: absent in 5.10, present in 6.1.
 const PLACE_RELATIVE: Availability = Availability::Between((5, 10), (6, 1));
 
 pub(super) const ARM: Arch = Arch {
@@ -49,13 +49,13 @@ pub(super) const ARM: Arch = Arch {
     ],
     unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
     overflow: |site| does_not_fit(site, ENOEXEC, about(site, &format!("relocation {} out of range (", site.kind()))),
-    // CONFIG_ARM_MODULE_PLTS, which is set wherever a kernel is not small.
+    // CONFIG_ARM_MODULE_PLTS, which is set except in small kernels.
     sections: &[RequiredSections {
         since: Availability::Option("ARM_MODULE_PLTS"),
         names: &[".plt", ".init.plt"],
         line: Some("NAME: module PLT section(s) missing"),
     }],
-    // 16 MiB below the kernel, which begins at a multiple of 1 GiB; or in vmalloc's area.
+    // Modules lie in the 16 MiB below the kernel, which begins at a multiple of 1 GiB, or in vmalloc's area.
     addresses: Addresses {
         modules: (-0x4100_0000, -0x80_0000),
         kernel: (-0x4000_0000, -0x80_0000),
@@ -67,20 +67,20 @@ pub(super) const ARM: Arch = Arch {
     ..PLAIN
 };
 
-/// `elf_check_arch` (arch/arm/kernel/elf.c): a place to begin that ARM or Thumb code can have, and no 26-bit code. Every
-/// processor since ARMv5T knows Thumb, and so does every kernel whose modules are ELF files of ABI 5.
+/// `elf_check_arch` (arch/arm/kernel/elf.c): the entry point must be valid for ARM or Thumb code, and the code must not be
+/// 26-bit. Every processor since ARMv5T supports Thumb, and so does every kernel whose modules are ELF files of ABI 5.
 fn accepts(header: &ElfHeader, _: Machine) -> bool {
     let is_old = header.flags & EF_ARM_EABI_MASK == 0 && header.flags & EF_ARM_APCS_26 != 0;
     header.machine == 40 && header.entry & 3 != 2 && !is_old
 }
 
-/// How most of its lines begin.
+/// The beginning of most of the loader's lines.
 pub(crate) fn about(site: &RelocationSite<'_>, what: &str) -> String {
     let (module, symbol) = (site.module(), site.symbol_name());
     format!("{module}: section {} reloc {} sym '{symbol}': {what}", site.section, site.index)
 }
 
-/// Each place must lie in its section: the only architecture that looks (`apply_relocate`).
+/// Each place must lie in its section: arm is the only architecture that checks this (`apply_relocate`).
 pub(crate) fn out_of_bounds(site: &RelocationSite<'_>) -> Option<Refusal> {
     let (offset, size) = (site.relocation.offset, site.target.size);
     if offset <= size.wrapping_sub(4) & 0xffff_ffff {
@@ -94,7 +94,7 @@ pub(crate) fn out_of_bounds(site: &RelocationSite<'_>) -> Option<Refusal> {
     ))
 }
 
-/// A branch of ARM code must not go to Thumb code; where it does not reach it goes by way of an entry of the PLT.
+/// A branch of ARM code must not go to Thumb code; a branch whose target is out of range goes through an entry of the PLT.
 fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let is_odd = site.value.sum_fits(Range::any().by(4)) == Some(false);
     match is_odd {
@@ -106,7 +106,7 @@ fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// `module_frob_arch_sections` sorts those of sections with code.
+/// `module_frob_arch_sections` sorts the relocations of sections with code.
 fn by_type_and_symbol(target: &SectionHeader, all: &mut [RelocationEntry]) {
     if target.flags & SHF_EXECINSTR != 0 {
         all.sort_by_key(|relocation| (relocation.kind, relocation.symbol));

@@ -1,4 +1,4 @@
-//! arm64 (arch/arm64/kernel/module.c and module-plts.c of 5.10, 6.1, 6.12 and 7.2; arch/arm64/include/asm/elf.h). Asked on
+//! arm64 (arch/arm64/kernel/module.c and module-plts.c of 5.10, 6.1, 6.12 and 7.2; arch/arm64/include/asm/elf.h). Measured on
 //! real kernels.
 
 use crate::predict::arch::table::{
@@ -9,22 +9,22 @@ use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::load_info::{SHF_EXECINSTR, SectionHeader};
 
-/// Each kernel has PLTs from 6.5 on; before, the option decides.
+/// Every kernel has PLTs from 6.5 on; before 6.5, the option decides.
 const BEFORE_6_5: Availability = Availability::Not(&Availability::Version((6, 5)));
 const PLTS: Availability = Availability::Option("ARM64_MODULE_PLTS");
 const FTRACE: Availability = Availability::Option("DYNAMIC_FTRACE");
 
-/// `module_init_ftrace_plt` came with 5.5 ("arm64: module/ftrace: intialize PLT at load time"), and into 5.4 in February
-/// 2022; before, a module without the section was loaded.
+/// `module_init_ftrace_plt` came with 5.5 ("arm64: module/ftrace: intialize PLT at load time"), and with a backport to 5.4 in
+/// February 2022; earlier kernels loaded a module without the section.
 const FTRACE_PLT: Availability = Availability::Between((5, 3), (5, 5));
 
-/// A trampoline for init functions came with 6.18, and into stable kernels from 6.6 on in September 2025. The name of its
-/// section is in the image.
+/// A trampoline for init functions came with 6.18, and with backports to stable kernels from 6.6 on in September 2025. The
+/// image contains the name of its section.
 const INIT_FTRACE_PLT: Availability =
     Availability::Image(".init.text.ftrace_trampoline", &Availability::Between((6, 5), (6, 18)));
 
 const SIGNED_33: Range = Range::signed(33);
-/// A branch of 26 bits, and what it is filled into.
+/// The range of a branch with a field of 26 bits, which counts words.
 const BRANCH: Range = Range::signed(28);
 
 const fn fits(number: u32, name: &'static str, base: ValueBase, range: Range) -> RelocationType {
@@ -111,7 +111,7 @@ pub(super) const ARM64: Arch = Arch {
             line: None,
         },
     ],
-    // Addresses of 39 to 52 bits; the kernel and its modules are below the last of them, and never more than 2 GiB apart.
+    // Addresses have 39 to 52 bits; the kernel and its modules are at the upper end, and never more than 2 GiB apart.
     addresses: Addresses {
         modules: (-(1 << 52), -(1 << 36)),
         kernel: (-(1 << 52), -(1 << 36)),
@@ -122,7 +122,7 @@ pub(super) const ARM64: Arch = Arch {
     ..PLAIN
 };
 
-/// `pr_fmt`, since the rework of the module area (6.5).
+/// `pr_fmt`, defined since the rework of the module area (6.5).
 fn prefix(site: &RelocationSite<'_>) -> &'static str {
     if site.rules.since(6, 5) == Some(true) { "Modules: " } else { "" }
 }
@@ -134,8 +134,8 @@ fn overflow(site: &RelocationSite<'_>) -> Refusal {
     does_not_fit(site, ENOEXEC, line)
 }
 
-/// An entry of the PLT is counted for branches out of a section with code, to a symbol of another section (`count_plts`).
-/// Where none was counted, the loader warns at length and refuses.
+/// The loader counts an entry of the PLT for each branch from a section with code to a symbol of another section
+/// (`count_plts`). If an entry was not counted, it prints a long warning and refuses.
 fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let is_counted = site.target.flags & SHF_EXECINSTR != 0 && !site.is_here();
     match site.value.distance_fits(BRANCH) {
@@ -147,8 +147,8 @@ fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// `partition_branch_plt_relas`: branches to other sections come first, by type, symbol and addend. That changes the order
-/// of what is left only by swapping, which no line shows unless two relocations are refused.
+/// `partition_branch_plt_relas`: branches to other sections come first, by type, symbol and addend. The order of the other
+/// relocations changes only by swaps, which no line shows unless two relocations are refused.
 fn branches_first(target: &SectionHeader, all: &mut [RelocationEntry]) {
     if target.flags & SHF_EXECINSTR != 0 {
         all.sort_by_key(|relocation| match relocation.kind {

@@ -9,10 +9,10 @@ use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{EINVAL, ENOEXEC};
 
 const EM_LOONGARCH: u16 = 258;
-/// Types that 6.12 knows and 6.1 does not, and those that 7.2 knows and 6.12 does not.
+/// Types that 6.12 supports and 6.1 does not, and those that 7.2 supports and 6.12 does not.
 const LATER: Availability = Availability::Between((6, 1), (6, 12));
 const LATEST: Availability = Availability::Between((6, 12), (7, 2));
-/// Old assemblers' relocations, which put numbers on a stack.
+/// Relocations of old assemblers, which operate on a stack of numbers.
 const STACK: RelocationEffect = RelocationEffect::Unsure("what comes of relocations that use a stack?");
 
 pub(super) const LOONGARCH: Arch = Arch {
@@ -97,7 +97,7 @@ pub(super) const LOONGARCH: Arch = Arch {
     ..PLAIN
 };
 
-/// Types of the table that have no handler have a line of their own; the table's end moved with the psABI.
+/// Types within the table that have no handler have a line of their own; the end of the table moved with the psABI.
 fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     let last = if site.rules.since(7, 2) == Some(true) { 139 } else { 109 };
     let line = match site.kind() {
@@ -109,7 +109,7 @@ fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     not_known(site, EINVAL, line)
 }
 
-/// Where it does not reach, the PLT is used; it must go to a multiple of four.
+/// If the target is out of range, the PLT is used; its address must be a multiple of four.
 fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     match site.value.distance_fits(Range::any().by(4)) {
         Some(false) => {

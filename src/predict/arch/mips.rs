@@ -1,7 +1,7 @@
-//! mips (arch/mips/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/mips/include/asm/elf.h). Asked on real kernels (6.1,
+//! mips (arch/mips/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/mips/include/asm/elf.h). Measured on real kernels (6.1,
 //! little-endian).
 //!
-//! Its relocations fail with EINVAL where their type is not known; other numbers of errors are its own
+//! A relocation of an unknown type fails with EINVAL. The numbers of some errnos are specific to mips
 //! ([`crate::predict::errno`]).
 
 use crate::kernel::Machine;
@@ -30,7 +30,7 @@ const TYPES_32: &[RelocationType] = &[
     row(5, "HI16", RelocationEffect::OwnImports(upper_half)),
     row(6, "LO16", RelocationEffect::OwnImports(lower_half)),
     row(10, "PC16", RelocationEffect::OwnImports(branch)),
-    // For tables with addends only; the loader warns about others.
+    // These types are valid only in tables with addends; the loader warns about others.
     row(18, "64", RelocationEffect::Refused(without_addend)),
     row(28, "HIGHER", RelocationEffect::Refused(without_addend)),
     row(29, "HIGHEST", RelocationEffect::Refused(without_addend)),
@@ -60,7 +60,7 @@ pub(super) const MIPS32: Arch = Arch {
     types: TYPES_32,
     unknown_type,
     overflow,
-    // Modules lie in mapped memory, the kernel in the half GiB that is not mapped.
+    // Modules lie in mapped memory, the kernel in the half GiB of unmapped memory.
     addresses: Addresses {
         modules: (-0x4000_0000, -0x100_0000),
         kernel: (-0x8000_0000, -0x6000_0000),
@@ -77,7 +77,7 @@ pub(super) const MIPS64: Arch = Arch {
     ..MIPS32
 };
 
-/// `elf32_check_arch`: its own class and ABI, and none of the floating-point ABI that a kernel has no code for.
+/// `elf32_check_arch`: the kernel's class and ABI are required, and a floating-point ABI that the kernel supports.
 fn accepts_32(header: &ElfHeader, _: Machine) -> bool {
     let abi = header.flags & EF_MIPS_ABI;
     header.machine == EM_MIPS
@@ -99,7 +99,7 @@ fn dangerous(site: &RelocationSite<'_>, name: &str) -> RelocationResult {
     RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
 }
 
-/// A jump stays within its 256 MiB: the kernel's own functions are never there, those of the module mostly are.
+/// A jump stays within its 256 MiB region: the kernel's own functions never lie in it, those of the module usually do.
 fn jump(site: &RelocationSite<'_>) -> RelocationResult {
     if site.value.sum_fits(Range::any().by(4)) == Some(false) {
         return dangerous(site, "26");
@@ -114,7 +114,7 @@ fn jump(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// Relative to the place, in words.
+/// The value is relative to the place, and counted in words.
 fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let (bits, name) = match site.kind() {
         60 => (21, "PC21"),
@@ -135,13 +135,13 @@ fn without_addend(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(EINVAL, format!("a relocation of type {} in a table without addends", site.kind()))
 }
 
-/// An upper half waits for the lower half after it; one that waits to the end of its table is refused, silently.
+/// An upper half waits for the lower half after it; if there is none before the end of its table, it is refused silently.
 fn upper_half(site: &RelocationSite<'_>) -> RelocationResult {
     let (last_lower, last_other) = site.table.last(LO16, HI16);
     let is_before = |last: Option<usize>| last.is_some_and(|last| site.index < last);
     match (is_before(last_lower), is_before(last_other)) {
         (true, _) => RelocationResult::Done,
-        // A refusal after it comes first.
+        // A refusal of a later relocation would come first.
         (false, true) => {
             RelocationResult::Unsure("is an upper half of an address without its lower half refused first?".to_owned())
         }
@@ -152,14 +152,14 @@ fn upper_half(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// All upper halves that wait must be of the same address; `dangerous R_MIPS_LO16 relocation`, ENOEXEC, otherwise.
+/// All waiting upper halves must refer to the same address; otherwise `dangerous R_MIPS_LO16 relocation`, ENOEXEC.
 fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
     let before = site.table.all.get(..site.index).unwrap_or_default();
     let waiting = before.iter().rev().take_while(|other| other.kind != LO16).filter(|other| other.kind == HI16);
     let ours = site.relocation.symbol;
     match waiting.map(|other| other.symbol).find(|symbol| *symbol != ours) {
         None => RelocationResult::Done,
-        // Two symbols can have the same value.
+        // Two symbols may have the same value.
         Some(_) => RelocationResult::Unsure("are the two halves of an address of the same symbol?".to_owned()),
     }
 }

@@ -1,9 +1,9 @@
-//! What the loader does differently on each architecture (arch/*/kernel/module*.c, arch/*/include/asm/elf.h).
+//! The differences between the loaders of the architectures (arch/*/kernel/module*.c, arch/*/include/asm/elf.h).
 //!
-//! One file per architecture, and each is mostly a table, so that it can be compared with the kernel's source: which ELF
-//! headers it accepts, which sections a module must have, which relocations it knows and what it checks of their values,
-//! and which errno and line it gives otherwise. [`crate::predict::relocations`] walks a module's relocations along these
-//! tables; [`value`] bounds the addresses, which are not known in advance.
+//! There is one file per architecture. Each is mostly a table, so that it can be compared with the kernel's source: the ELF
+//! headers that the loader accepts, the sections that a module must have, the relocations that it supports and its checks of
+//! their values, and the errno and line of each refusal. [`crate::predict::relocations`] walks through a module's relocations
+//! with these tables; [`value`] bounds the addresses, which are not known in advance.
 
 mod arc;
 mod arm;
@@ -33,7 +33,7 @@ use crate::predict::verdict::LoaderStep;
 pub(super) use powerpc::has_another_abi;
 pub(super) use table::*;
 
-/// The loader of a machine; `None` for one whose source was not read.
+/// The loader of a machine; `None` for a machine whose source was not read.
 pub(super) fn of(machine: Machine) -> Option<&'static Arch> {
     Some(match (machine.number, machine.class) {
         (62, _) => &x86::X86_64,
@@ -60,8 +60,8 @@ pub(super) fn of(machine: Machine) -> Option<&'static Arch> {
     })
 }
 
-/// The sections that an architecture asks for before the module is laid out (`module_frob_arch_sections`). A module that
-/// was not built by kbuild often lacks them, and then has another fault: `next` finds it.
+/// Checks the sections that an architecture requires before the module is laid out (`module_frob_arch_sections`). A module that
+/// was not built by kbuild often lacks them, and then also has another fault, which `next` finds.
 pub(super) fn sections(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
@@ -77,8 +77,8 @@ pub(super) fn sections(
     record.fail(LoaderStep::Sections, refusal.errno, format!("{}{behind}", refusal.note), None)
 }
 
-/// What an architecture asks for when all relocations are applied (`module_finalize`), and the sections that were
-/// undecided before.
+/// Checks the sections that an architecture requires after all relocations are applied (`module_finalize`), and the sections
+/// that were undecided before.
 pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     let Some(arch) = of(attempt.machine(loaded)) else { return Ok(()) };
     let last = arch.missing(arch.last_sections, attempt.rules, loaded);
@@ -92,12 +92,12 @@ pub(super) fn finalize(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
     record.fail(LoaderStep::Sections, refusal.errno, refusal.note, None)
 }
 
-/// The symbol that an undefined symbol is looked up as; `None` for one that the architecture defines itself.
+/// The symbol that is looked up for an undefined symbol; `None` for a symbol that the architecture defines itself.
 pub(super) fn import<'n>(machine: Machine, rules: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
     of(machine).map_or(Some(name), |arch| (arch.import)(rules, name))
 }
 
-/// The symbol that an entry of the symbol versions counts for.
+/// The symbol to which an entry of the symbol versions applies.
 pub(super) fn versioned(machine: Machine, name: &[u8]) -> &[u8] {
     of(machine).map_or(name, |arch| (arch.versioned)(name))
 }
@@ -107,13 +107,13 @@ pub(super) fn accepts(header: &ElfHeader, machine: Machine) -> bool {
     of(machine).map_or(header.machine == machine.number, |arch| (arch.accepts)(header, machine))
 }
 
-/// The type and the symbol in `r_info`.
+/// Splits `r_info` into the type and the symbol.
 pub(super) fn decode(machine: Machine, info: u64) -> (u32, usize) {
     match (machine.number, machine.class) {
-        // A word for the symbol and a byte each for up to three types, of which the loader looks at the first.
+        // A word for the symbol and one byte each for up to three types, of which the loader uses only the first.
         (8, Class::Elf64) if machine.endian == Endian::Little => ((info >> 56) as u32, (info & 0xffff_ffff) as usize),
         (8, Class::Elf64) => ((info & 0xff) as u32, (info >> 32) as usize),
-        // The upper bits of the type are a number of its own (`R_SPARC_OLO10`).
+        // The upper bits of the type are a separate number (`R_SPARC_OLO10`).
         (2 | 18 | 43, Class::Elf64) => ((info & 0xff) as u32, (info >> 32) as usize),
         (_, Class::Elf64) => ((info & 0xffff_ffff) as u32, (info >> 32) as usize),
         (_, Class::Elf32) => ((info & 0xff) as u32, (info >> 8) as usize),

@@ -55,7 +55,7 @@ pub(super) const PARISC64: Arch = Arch {
     ..PARISC32
 };
 
-/// The symbol is looked at before the type.
+/// The symbol is checked before the type.
 fn stored(site: &RelocationSite<'_>) -> RelocationResult {
     let is_zero = site.value.exact() == Some(site.relocation.addend as u64);
     if !is_zero {

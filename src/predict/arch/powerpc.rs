@@ -1,5 +1,5 @@
 //! powerpc (arch/powerpc/kernel/module_64.c, module_32.c and module.c of 6.1, 6.12 and 7.2; arch/powerpc/include/asm/elf.h).
-//! ppc64le was asked on real kernels; big-endian and 32-bit kernels were not.
+//! ppc64le was measured on real kernels; big-endian and 32-bit kernels were not.
 
 use std::cmp::Reverse;
 
@@ -16,11 +16,11 @@ use crate::predict::rules::Rules;
 const SHN_UNDEF: u16 = 0;
 const SHN_LIVEPATCH: u16 = 0xff20;
 const NOP: u32 = 0x6000_0000;
-/// `ld r2,24(r1)`: the instruction after a call once it restores r2.
+/// `ld r2,24(r1)`: the instruction after a call that already restores r2.
 const LD_TOC: u32 = 0xe841_0018;
 
-/// Kernels for POWER10 and later only can address their own data relative to the instruction, and have a GOT instead of a
-/// TOC (CONFIG_PPC_KERNEL_PCREL; not in 6.1, read in 6.12 and not measured).
+/// Kernels that are built only for POWER10 and later can address their own data relative to the instruction, and have a GOT
+/// instead of a TOC (CONFIG_PPC_KERNEL_PCREL; absent in 6.1, read in 6.12 and not measured).
 const PCREL: Availability = Availability::All(&[
     Availability::Version((6, 2)),
     Availability::Told("PPC_KERNEL_PCREL", "%s: doesn't contain .mygot."),
@@ -73,7 +73,7 @@ pub(super) const PPC64: Arch = Arch {
         modules: (-(1 << 62), -(1 << 61)),
         kernel: (-(1 << 62), -(1 << 61)),
         reach: 1 << 62,
-        // Init sections are placed among the others, and no module has 31 MiB.
+        // Init sections are placed among the others, and no module is as large as 31 MiB.
         apart: 0x1f0_0000,
     },
     order: Some(backwards),
@@ -82,7 +82,7 @@ pub(super) const PPC64: Arch = Arch {
     ..PLAIN
 };
 
-/// Not measured.
+/// 32-bit powerpc. Not measured.
 pub(super) const PPC32: Arch = Arch {
     name: "powerpc",
     is_measured: false,
@@ -108,14 +108,14 @@ pub(super) const PPC32: Arch = Arch {
     ..PLAIN
 };
 
-/// The ABI that a module's e_flags name must be the kernel's (`module_elf_check_arch`, 6.12; not in 6.1): the second on
-/// little-endian kernels. Big-endian ones can have either.
+/// The ABI in a module's e_flags must be the kernel's (`module_elf_check_arch`, 6.12; absent in 6.1): version 2 on
+/// little-endian kernels. Big-endian kernels may have either version.
 pub(crate) fn has_another_abi(flags: u32, endian: Endian) -> bool {
     endian == Endian::Little && flags & 3 != 2
 }
 
-/// `dedotify`: one dot in front of an undefined name is dropped, and `.TOC.` is given a value by the loader. Kernels without
-/// a TOC do neither.
+/// `dedotify`: drops one leading dot of an undefined name, and the loader gives `.TOC.` a value. Kernels without a TOC do
+/// neither.
 fn import<'n>(rules: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
     if PCREL.holds(rules) == Some(true) {
         return Some(name);
@@ -132,18 +132,18 @@ fn without_dot(name: &[u8]) -> &[u8] {
     name.strip_prefix(b".").unwrap_or(name)
 }
 
-/// `get_stubs_size` sorts each table by r_info and addend, the largest first, and leaves it so.
+/// `get_stubs_size` sorts each table by r_info and addend, largest first, and leaves it sorted.
 fn backwards(_: &SectionHeader, all: &mut [RelocationEntry]) {
     all.sort_by_key(|relocation| Reverse((relocation.info, relocation.addend)));
 }
 
-/// The distance in a line, and the end of the line, where it is known.
+/// The distance as a line prints it, with the end of the line, if the distance is known.
 fn distance(site: &RelocationSite<'_>) -> String {
     let span = site.value.distance;
     if span.min == span.max { format!("{} out of range!", span.min) } else { String::new() }
 }
 
-/// Calls of other modules and of the kernel use a stub, and the instruction after them restores r2.
+/// Calls to other modules and to the kernel use a stub, and the instruction after them must restore r2.
 fn call(site: &RelocationSite<'_>) -> RelocationResult {
     let reach = Range::from(-(1 << 25), 1 << 25).by(4);
     if !matches!(site.symbol.section, SHN_UNDEF | SHN_LIVEPATCH) {
@@ -160,7 +160,7 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
     let is_tracer = matches!(name, b"_mcount" | b"ftrace_caller" | b"ftrace_regs_caller");
     if is_tracer {
         return match site.value.exact() {
-            // An address that no stub reaches from the kernel's own TOC.
+            // A stub cannot reach this address from the kernel's own TOC.
             Some(0) => {
                 let line = format!("module_64: {}: Address of ", site.module());
                 RelocationResult::Refused(Refusal::new(ENOENT, line, "no stub reaches the function that traces"))
@@ -172,9 +172,9 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
     let (Some(branch), Some(next)) = (site.word_at(offset), site.word_at(offset.wrapping_add(4))) else {
         return RelocationResult::Unsure("is there a nop after a call that ends its section?".to_owned());
     };
-    // Only a branch that returns needs its r2 back (`instr_is_relative_link_branch`).
+    // Only a branch that returns needs r2 restored (`instr_is_relative_link_branch`).
     let is_link = branch & 0xfc00_0003 == 0x4800_0001 || branch & 0xfc00_0003 == 0x4000_0001;
-    // Nor does a kernel without a TOC restore it.
+    // A kernel without a TOC does not restore it either.
     let has_toc = TOC.holds(site.rules);
     if has_toc == Some(false) || !is_link || next == NOP || next == LD_TOC && site.rules.since(6, 12) == Some(true) {
         return RelocationResult::Done;
@@ -188,7 +188,8 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
     RelocationResult::Refused(Refusal::new(ENOEXEC, line, "a call is not followed by the nop that the loader replaces"))
 }
 
-/// 34 bits relative to the instruction. What is out of reach in the per-CPU section, which was moved, goes by way of the GOT.
+/// A value of 34 bits relative to the instruction. If a symbol in the per-CPU section, which was moved, is out of range, the
+/// GOT is used.
 fn far(site: &RelocationSite<'_>) -> RelocationResult {
     let is_per_cpu =
         site.loaded.sections.get(usize::from(site.symbol.section)).is_some_and(|section| {
@@ -205,7 +206,7 @@ fn far(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// Relative to the TOC, whose place in the module the loader chooses.
+/// The value is relative to the TOC, whose place in the module the loader chooses.
 fn toc(site: &RelocationSite<'_>) -> RelocationResult {
     let is_multiple = site.kind() == 47 || site.value.sum_fits(Range::any().by(4)) != Some(false);
     let is_far = site.value.exact().is_some() && site.kind() != 64;

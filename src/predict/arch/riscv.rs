@@ -1,7 +1,7 @@
 //! riscv64 (arch/riscv/kernel/module.c and module-sections.c of 5.10, 6.1, 6.12 and 7.2; arch/riscv/include/asm/elf.h).
-//! Asked on real kernels.
+//! Measured on real kernels.
 //!
-//! Its relocations fail with EINVAL. What comes of additions and subtractions is not looked at.
+//! Relocations fail with EINVAL. The results of additions and subtractions are not checked.
 
 use crate::module::elf::Class;
 use crate::predict::arch::table::{
@@ -16,10 +16,10 @@ const EM_RISCV: u16 = 243;
 const GOT_HI20: u32 = 20;
 const PCREL_HI20: u32 = 23;
 
-/// What `auipc` and a second instruction reach (`riscv_insn_valid_32bit_offset`).
+/// The range of `auipc` and a second instruction (`riscv_insn_valid_32bit_offset`).
 const REACH: Range = Range::from(-(1 << 31) - (1 << 11), (1 << 31) - (1 << 11));
 
-/// Types that 6.12 knows and 6.1 does not.
+/// Types that 6.12 supports and 6.1 does not.
 const LATER: Availability = Availability::Between((6, 1), (6, 12));
 
 pub(super) const RISCV64: Arch = Arch {
@@ -102,7 +102,7 @@ pub(super) const RISCV64: Arch = Arch {
     ..PLAIN
 };
 
-/// An option that kernels of 6.12 have not set, whose modules then have no such sections.
+/// An option that is not set in kernels of 6.12, whose modules then lack these sections.
 const WITH_SECTIONS: Availability = Availability::Told("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
 
 fn overflow(site: &RelocationSite<'_>) -> Refusal {
@@ -121,12 +121,12 @@ fn decided(site: &RelocationSite<'_>, fits: Option<bool>) -> RelocationResult {
     }
 }
 
-/// The pair of instructions must reach; nothing is done about it where it does not.
+/// The target must be in range of the pair of instructions; the loader has no fallback.
 fn reached(site: &RelocationSite<'_>) -> RelocationResult {
     decided(site, site.value.distance_fits(REACH))
 }
 
-/// What is too far away gets an entry in the PLT, where the kernel has such (`apply_r_riscv_call_plt_rela`,
+/// A target that is out of range gets an entry in the PLT, if the kernel supports that (`apply_r_riscv_call_plt_rela`,
 /// arch/riscv/kernel/module.c, 4.17 to 7.2).
 fn with_entry(site: &RelocationSite<'_>) -> RelocationResult {
     match WITH_SECTIONS.holds(site.rules) {
@@ -139,7 +139,7 @@ fn with_entry(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// An entry in the GOT, where the kernel has one (`apply_r_riscv_got_hi20_rela`).
+/// The value uses an entry in the GOT, if the kernel has one (`apply_r_riscv_got_hi20_rela`).
 fn entry(site: &RelocationSite<'_>) -> RelocationResult {
     match WITH_SECTIONS.holds(site.rules) {
         Some(true) => RelocationResult::Done,
@@ -157,7 +157,7 @@ fn entry(site: &RelocationSite<'_>) -> RelocationResult {
 
 const NO_SECTIONS: &str = "does the kernel make entries in GOT and PLT? (CONFIG_MODULE_SECTIONS in its configuration)";
 
-/// A code model whose addresses fit (CONFIG_CMODEL_MEDLOW) is one of 32 bits.
+/// The code model for which absolute addresses fit (CONFIG_CMODEL_MEDLOW) is that of 32-bit kernels.
 fn upper_half(site: &RelocationSite<'_>) -> RelocationResult {
     match site.rules.option("CMODEL_MEDLOW") {
         Some(true) => RelocationResult::Refused(overflow(site)),
@@ -178,7 +178,7 @@ fn word(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// The lower half is relative to the place of the upper half, which must be there.
+/// The lower half is relative to the place of the upper half, which must exist.
 fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
     match site.is_here() && site.table.has_at(site.symbol.value, &[PCREL_HI20, GOT_HI20]) {
         true => RelocationResult::Done,

@@ -1,4 +1,4 @@
-//! s390x (arch/s390/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/s390/include/asm/elf.h). Asked on real kernels.
+//! s390x (arch/s390/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/s390/include/asm/elf.h). Measured on real kernels.
 
 use crate::module::elf::Class;
 use crate::predict::arch::table::{
@@ -9,7 +9,7 @@ use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::rules::Rules;
 
-/// Its number, and the one that it had before it was registered (include/uapi/linux/elf-em.h).
+/// The machine number, and the number that was used before it was registered (include/uapi/linux/elf-em.h).
 const EM_S390: u16 = 22;
 const EM_S390_OLD: u16 = 0xa390;
 
@@ -20,7 +20,7 @@ const fn fits(number: u32, name: &'static str, base: ValueBase, range: Range) ->
     row(number, name, RelocationEffect::Fits(base, range))
 }
 
-/// Through the GOT or the PLT, which the loader places after the module.
+/// The value goes through the GOT or the PLT, which the loader places after the module.
 const fn entry(number: u32, name: &'static str) -> RelocationType {
     row(number, name, RelocationEffect::Entry)
 }
@@ -103,9 +103,9 @@ fn overflow(site: &RelocationSite<'_>) -> Refusal {
     does_not_fit(site, ENOEXEC, line)
 }
 
-/// Counted in half-words. Entries of GOT and PLT are at even addresses, and so are the kernel's functions.
+/// The value is counted in half-words. Entries of the GOT and PLT are at even addresses, and so are the kernel's functions.
 fn even(site: &RelocationSite<'_>) -> RelocationResult {
-    // Only the addend and the place can be odd: the symbol's own value is in the entry.
+    // Only the addend and the place can be odd: the symbol's own value is stored in the entry.
     let rest = i128::from(site.relocation.addend) - i128::from(site.relocation.offset);
     match rest.rem_euclid(2) {
         0 => RelocationResult::Done,
@@ -113,12 +113,12 @@ fn even(site: &RelocationSite<'_>) -> RelocationResult {
     }
 }
 
-/// For modules linked with -shared, which are not supported.
+/// Relocations of modules linked with -shared, which are not supported.
 fn shared(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(ENOEXEC, format!("a relocation of type {}, which only shared objects have", site.kind()))
 }
 
-/// `module_frob_arch_sections` makes it absolute.
+/// `module_frob_arch_sections` makes this symbol absolute.
 fn import<'n>(_: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
     (name != b"_GLOBAL_OFFSET_TABLE_").then_some(name)
 }

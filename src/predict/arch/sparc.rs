@@ -48,7 +48,7 @@ pub(super) const SPARC32: Arch = Arch {
     ..SPARC64
 };
 
-/// In hexadecimal digits, which 7.2 says and 6.12 does not.
+/// The number is printed in hexadecimal digits, which 7.2 marks by a prefix and 6.12 does not.
 fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     let prefix = if site.rules.since(7, 0) == Some(true) { "0x" } else { "" };
     let line = format!("module {}: Unknown relocation: {prefix}{:x}", site.module(), site.kind() & 0xff);

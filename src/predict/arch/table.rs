@@ -1,4 +1,4 @@
-//! What an architecture's table is made of: the loader's properties, relocation types, required sections.
+//! The elements of an architecture's table: the loader's properties, relocation types, required sections.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -11,38 +11,38 @@ use crate::predict::rules::Rules;
 
 /// The loader of one architecture.
 pub(crate) struct Arch {
-    /// The folder in the kernel's source: arch/NAME.
+    /// The directory in the kernel's source: arch/NAME.
     pub(crate) name: &'static str,
-    /// Measured on real kernels; otherwise only its source was read.
+    /// It was measured on real kernels; otherwise only its source was read.
     pub(crate) is_measured: bool,
-    /// Accepts a file header of this machine (`elf_check_arch`).
+    /// Does it accept a file header of this machine (`elf_check_arch`)?
     pub(crate) accepts: fn(&ElfHeader, Machine) -> bool,
     /// The relocation sections that it applies.
     pub(crate) tables: RelocationTables,
-    /// The relocation types that it knows.
+    /// The relocation types that it supports.
     pub(crate) types: &'static [RelocationType],
-    /// What it says to any other.
+    /// The refusal of any other relocation type.
     pub(crate) unknown_type: fn(&RelocationSite<'_>) -> Refusal,
-    /// What it says to a value that does not fit.
+    /// The refusal of a value that does not fit.
     pub(crate) overflow: fn(&RelocationSite<'_>) -> Refusal,
-    /// The sections that it asks for before it lays a module out (`module_frob_arch_sections`).
+    /// The sections that it requires before it lays a module out (`module_frob_arch_sections`).
     pub(crate) sections: &'static [RequiredSections],
-    /// The sections that it asks for last (`module_finalize`).
+    /// The sections that it requires at the end (`module_finalize`).
     pub(crate) last_sections: &'static [RequiredSections],
     /// Where modules and the kernel lie.
     pub(crate) addresses: Addresses,
-    /// In which order it applies the relocations of a section: `None` for that of the file.
+    /// The order in which it applies the relocations of a section: `None` for the order of the file.
     pub(crate) order: Option<fn(&SectionHeader, &mut [RelocationEntry])>,
-    /// The symbol that an undefined symbol refers to; `None` for one that it defines itself.
+    /// The symbol to which an undefined symbol refers; `None` for a symbol that the architecture defines itself.
     pub(crate) import: for<'n> fn(&Rules<'_>, &'n [u8]) -> Option<&'n [u8]>,
-    /// The symbol that an entry of the symbol versions is for.
+    /// The symbol to which an entry of the symbol versions applies.
     pub(crate) versioned: fn(&[u8]) -> &[u8],
-    /// How it refuses a place that lies outside its section, where it looks at all.
+    /// The refusal of a place that lies outside its section, if it checks places at all.
     pub(crate) out_of_bounds: Option<fn(&RelocationSite<'_>) -> Option<Refusal>>,
 }
 
-/// What most architectures do: a table states only where it differs. The addresses are those of a 32-bit kernel in the upper
-/// half of its address space.
+/// The behaviour of most architectures: a table states only the differences. The addresses are those of a 32-bit kernel in the
+/// upper half of its address space.
 pub(super) const PLAIN: Arch = Arch {
     name: "",
     is_measured: false,
@@ -75,34 +75,34 @@ pub(crate) struct RelocationType {
     pub(crate) number: u32,
     /// Its name in the psABI, without R_ and the machine.
     pub(crate) name: &'static str,
-    /// Since when the loader knows it.
+    /// The kernels that support it.
     pub(crate) since: Availability,
     pub(crate) effect: RelocationEffect,
 }
 
-/// Which kernels have a behaviour.
+/// The kernels that have a behaviour.
 #[derive(Clone, Copy)]
 pub(crate) enum Availability {
-    /// All that were read.
+    /// All kernels that were read.
     Always,
-    /// Not the first, certainly the second: between them no source was read.
+    /// Not the first version, but certainly the second; no source between them was read.
     Between((u32, u32), (u32, u32)),
-    /// From this version on.
+    /// Kernels of this version and later.
     Version((u32, u32)),
-    /// Those with an option.
+    /// Kernels with an option.
     Option(&'static str),
     /// Kernels with an option, which also have a message in their image that others lack.
     Told(&'static str, &'static str),
     /// Kernels whose image contains this text; where the image is not known, the other condition decides.
     Image(&'static str, &'static Availability),
-    /// Those for which all of these hold.
+    /// Kernels for which all of these hold.
     All(&'static [Availability]),
-    /// Those for which this does not hold.
+    /// Kernels for which this does not hold.
     Not(&'static Availability),
 }
 
 impl Availability {
-    /// Does this kernel have it?
+    /// Does this kernel have the behaviour?
     pub(crate) fn holds(self, rules: &Rules<'_>) -> Option<bool> {
         match self {
             Availability::Always => Some(true),
@@ -126,7 +126,7 @@ impl Availability {
         }
     }
 
-    /// The option that would decide it, if that is what is not known.
+    /// The option that would decide it, if the option is the unknown fact.
     pub(crate) fn open_option(self, rules: &Rules<'_>) -> Option<&'static str> {
         match self {
             Availability::Option(option) | Availability::Told(option, _) => Some(option),
@@ -138,26 +138,26 @@ impl Availability {
     }
 }
 
-/// What a relocation does, as far as it decides whether the loader refuses it.
+/// The effect of a relocation, as far as it decides whether the loader refuses it.
 #[derive(Clone, Copy)]
 pub(crate) enum RelocationEffect {
-    /// Nothing.
+    /// The relocation has no effect.
     Ignored,
-    /// So many bytes are filled in, whatever the value is.
+    /// This many bytes are filled in, whatever the value is.
     Stored(u64),
     /// The value must be in a range.
     Fits(ValueBase, Range),
-    /// It uses an entry that the loader makes in any case (GOT, PLT).
+    /// The value uses an entry that the loader always creates (GOT, PLT).
     Entry,
-    /// Never applied: refused with this errno and line.
+    /// The relocation is never applied, but refused with this errno and line.
     Refused(fn(&RelocationSite<'_>) -> Refusal),
-    /// Decided by the architecture's own function.
+    /// The architecture's own function decides.
     OwnImports(fn(&RelocationSite<'_>) -> RelocationResult),
-    /// Not checked here.
+    /// The effect is not checked here.
     Unsure(&'static str),
 }
 
-/// From where a value counts.
+/// The base from which a value is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueBase {
     /// S + A.
@@ -168,17 +168,17 @@ pub(crate) enum ValueBase {
     Page,
 }
 
-/// How one relocation ends.
+/// The result of one relocation.
 pub(crate) enum RelocationResult {
-    /// Applied.
+    /// The relocation is applied.
     Done,
     /// The loader refuses the module.
     Refused(Refusal),
-    /// It depends on a fact that is not known.
+    /// The result depends on a fact that is not known.
     Unsure(String),
 }
 
-/// A refusal: the errno, the line if there is one, and why.
+/// A refusal: the errno, the line if there is one, and the reason.
 pub(crate) struct Refusal {
     pub(crate) errno: i32,
     pub(crate) line: Option<String>,
@@ -197,9 +197,9 @@ impl Refusal {
 
 /// A section that a module must have.
 pub(crate) struct RequiredSections {
-    /// One of the kernels that ask for it.
+    /// The kernels that require it.
     pub(crate) since: Availability,
-    /// All these must be there.
+    /// All of these sections must exist.
     pub(crate) names: &'static [&'static str],
     /// The line, after the module's name; `None` for a silent refusal.
     pub(crate) line: Option<&'static str>,
@@ -209,11 +209,11 @@ pub(crate) struct RequiredSections {
 #[derive(Clone, Copy)]
 pub(crate) struct RelocationEntry {
     pub(crate) offset: u64,
-    /// `r_info` whole, by which some loaders sort.
+    /// The complete `r_info`, by which some loaders sort.
     pub(crate) info: u64,
     pub(crate) kind: u32,
     pub(crate) symbol: usize,
-    /// The addend; for REL the bytes at the place are not read, and this is 0.
+    /// The addend; for REL it is 0 here, because the bytes at the place are not read.
     pub(crate) addend: i64,
 }
 
@@ -235,7 +235,8 @@ impl RelocationTable {
         self.uppers.get_or_init(found).contains(&offset)
     }
 
-    /// Where the last of this type is, and the last that is of neither. The types are always the same for one table.
+    /// The index of the last relocation of type `kind`, and of the last one that is not of type `other`. The types are always
+    /// the same for one table.
     pub(crate) fn last(&self, kind: u32, other: u32) -> (Option<usize>, Option<usize>) {
         *self.lasts.get_or_init(|| {
             let last = self.all.iter().rposition(|one| one.kind == kind);
@@ -244,27 +245,27 @@ impl RelocationTable {
     }
 }
 
-/// One relocation while it is applied.
+/// One relocation while it is being applied.
 pub(crate) struct RelocationSite<'s> {
     pub(crate) rules: &'s Rules<'s>,
     pub(crate) loaded: &'s LoadInfo<'s>,
-    /// The section that contains it, and its number there.
+    /// The section that contains the relocation, and the relocation's index in it.
     pub(crate) section: usize,
     pub(crate) index: usize,
     pub(crate) relocation: RelocationEntry,
-    /// All of that section.
+    /// All relocations of that section.
     pub(crate) table: &'s RelocationTable,
-    /// The section that it is for.
+    /// The section to which the relocation applies.
     pub(crate) target: &'s SectionHeader,
     pub(crate) symbol: SymbolEntry<'s>,
     pub(crate) whereabouts: SymbolLocation,
     pub(crate) value: ValueBounds,
-    /// The kernel itself exports the symbol, or a module does; `None` where that is not known.
+    /// The kernel itself exports the symbol, rather than a module; `None` if that is not known.
     pub(crate) is_of_the_kernel: Option<bool>,
 }
 
 impl RelocationSite<'_> {
-    /// The module's name, as most lines begin.
+    /// The module's name, with which most lines begin.
     pub(crate) fn module(&self) -> &str {
         &self.loaded.own_name
     }
@@ -274,7 +275,7 @@ impl RelocationSite<'_> {
         self.relocation.kind
     }
 
-    /// The symbol's name, for lines.
+    /// The symbol's name, as lines print it.
     pub(crate) fn symbol_name(&self) -> String {
         String::from_utf8_lossy(self.symbol.name).into_owned()
     }
@@ -289,7 +290,7 @@ impl RelocationSite<'_> {
         matches!(self.whereabouts, SymbolLocation::Here(_) | SymbolLocation::Near(..))
     }
 
-    /// The instruction or word at the place, as far as it is in the file.
+    /// The instruction or word at an offset, if the file contains it.
     pub(crate) fn word_at(&self, offset: u64) -> Option<u32> {
         let start = usize::try_from(offset).ok()?;
         let bytes = self.loaded.bytes(self.target).get(start..start.checked_add(4)?)?;
@@ -298,7 +299,7 @@ impl RelocationSite<'_> {
 }
 
 impl Arch {
-    /// What the loader does to a relocation of this type: `None` if it does not know it, `Err` if that is not known.
+    /// The effect of a relocation type: `Ok(None)` if the loader does not support it, `Err` if it is not known whether it does.
     pub(crate) fn effect(
         &self,
         kind: u32,
@@ -315,7 +316,7 @@ impl Arch {
         unsure.map_or(Ok(None), Err)
     }
 
-    /// The sections that the architecture asks for by name, and this module has not: what it is sure of, and what not.
+    /// The sections that the architecture requires and this module lacks: those that are certain, and those that are not.
     pub(super) fn missing(
         &self,
         wanted: &[RequiredSections],
@@ -348,12 +349,12 @@ impl Arch {
     }
 }
 
-/// The sections that a module lacks.
+/// The required sections that a module lacks.
 #[derive(Default)]
 pub(super) struct MissingSections {
-    /// The loader refuses it.
+    /// The refusal, if the loader certainly refuses the module.
     pub(super) refusal: Option<Refusal>,
-    /// It may refuse it: questions.
+    /// Questions that decide whether the loader refuses the module.
     pub(super) unsure: Vec<String>,
 }
 
@@ -378,7 +379,7 @@ fn as_written(name: &[u8]) -> &[u8] {
     name
 }
 
-/// For architectures whose loader checks no value.
+/// For architectures whose loader does not check values.
 fn never(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(ENOEXEC, format!("the value of a relocation of type {} does not fit", site.kind()))
 }

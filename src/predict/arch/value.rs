@@ -1,21 +1,22 @@
-//! What is known of the values that relocations fill in. Where a kernel puts a module and where its own
-//! symbols are is not known in advance; but the greatest distance between them is, and that mostly decides whether a value fits.
+//! Bounds for the values that relocations fill in. The addresses of a module and of the kernel's symbols are not known in
+//! advance; but the greatest distance between them is known, and usually decides whether a value fits.
 //!
-//! S is the symbol's address, A the addend and P the place that is filled in, as in each psABI.
+//! S is the symbol's address, A the addend and P the place that is filled in, as in every psABI.
 
-/// Where modules and the kernel lie, as signed numbers of the machine's word.
+/// The address ranges of modules and the kernel, as signed numbers of the machine's word.
 pub(crate) struct Addresses {
-    /// Where a module may be.
+    /// The range of a module's addresses.
     pub(crate) modules: (i128, i128),
-    /// Where an exported symbol may be.
+    /// The range of an exported symbol's addresses.
     pub(crate) kernel: (i128, i128),
-    /// The most that a module and what it imports are apart.
+    /// The greatest distance between a module and the symbols that it imports.
     pub(crate) reach: i128,
-    /// The most that two sections of a module are apart; with the addend, that reaches as far as the architecture promises.
+    /// The greatest distance between two sections of a module; with the addend, it extends as far as the architecture
+    /// guarantees.
     pub(crate) apart: i128,
 }
 
-/// Numbers from the first to the last.
+/// An interval of numbers, including its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interval {
     pub(crate) min: i128,
@@ -42,7 +43,7 @@ impl Interval {
         Interval { min: self.min + other, max: self.max + other }
     }
 
-    /// The same numbers as a signed word holds them; `None` if they do not stay together.
+    /// The same numbers as a signed word represents them; `None` if they are no longer contiguous.
     fn wrapped(self, bits: u32) -> Option<Interval> {
         let (modulus, half) = (1_i128 << bits, 1_i128 << (bits - 1));
         let turns = (self.min + half).div_euclid(modulus);
@@ -50,74 +51,74 @@ impl Interval {
     }
 }
 
-/// What fits.
+/// The values that fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     min: i128,
     max: i128,
-    /// A multiple of this.
+    /// Only multiples of this number fit.
     step: i128,
 }
 
 impl Range {
-    /// Signed numbers of so many bits.
+    /// Signed numbers with this many bits.
     pub(crate) const fn signed(bits: u32) -> Range {
         Range { min: -(1 << (bits - 1)), max: (1 << (bits - 1)) - 1, step: 1 }
     }
 
-    /// Unsigned numbers of so many bits.
+    /// Unsigned numbers with this many bits.
     pub(crate) const fn unsigned(bits: u32) -> Range {
         Range { min: 0, max: (1 << bits) - 1, step: 1 }
     }
 
-    /// From the first up to, and without, the second.
+    /// Numbers from `min` up to, but not including, `end`.
     pub(crate) const fn from(min: i128, end: i128) -> Range {
         Range { min, max: end - 1, step: 1 }
     }
 
-    /// Only multiples.
+    /// Restricts a range to multiples of `step`.
     pub(crate) const fn by(self, step: i128) -> Range {
         Range { step, ..self }
     }
 
-    /// Multiples, of any size.
+    /// Numbers of any size.
     pub(crate) const fn any() -> Range {
         Range { min: i128::MIN, max: i128::MAX, step: 1 }
     }
 }
 
-/// What is known of one relocation's value.
+/// The known bounds of one relocation's value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ValueBounds {
-    /// S + A, before a word cuts it off.
+    /// S + A, before it is truncated to a word.
     pub(crate) sum: Interval,
     /// S + A − P.
     pub(crate) distance: Interval,
-    /// What S + A and S + A − P leave when they are divided by 16; `None` where the alignment does not determine it.
+    /// The remainders of S + A and S + A − P modulo 16; `None` where the alignment does not determine them.
     pub(crate) low: Option<(i128, i128)>,
-    /// Bits of the machine's word.
+    /// The number of bits of the machine's word.
     pub(crate) bits: u32,
 }
 
-/// Where a symbol is.
+/// The location of a symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SymbolLocation {
-    /// Its address is a number: absolute, or 0 for a weak symbol that is not exported.
+    /// Its address is a fixed number: absolute, or 0 for a weak symbol that is not exported.
     Number(i128),
-    /// Exported by the kernel or another module.
+    /// The kernel or another module exports it.
     Imported,
-    /// At an offset in the section that is filled in.
+    /// It lies at this offset in the section that is filled in.
     Here(i128),
-    /// At an offset in another section, at most so far away.
+    /// It lies at an offset in another section, at most this far away.
     Near(i128, i128),
-    /// Where the loader puts it: always within reach.
+    /// It lies where the loader puts it: always in range.
     Promised,
-    /// Anywhere.
+    /// It may lie anywhere.
     Anywhere,
 }
 
 impl ValueBounds {
-    /// What is known of S + A and S + A − P for a place at an offset in its section.
+    /// The bounds of S + A and S + A − P for a place at an offset in its section.
     pub(crate) fn of(at: SymbolLocation, addend: i128, offset: i128, bits: u32, addresses: &Addresses) -> ValueBounds {
         let (modules, kernel) = (Interval::of(addresses.modules), Interval::of(addresses.kernel));
         let low = |symbol: i128| Some(((symbol + addend).rem_euclid(16), (symbol + addend - offset).rem_euclid(16)));
@@ -136,13 +137,13 @@ impl ValueBounds {
         ValueBounds { sum: symbol.plus(addend), distance: distance.plus(addend), low, bits }
     }
 
-    /// S + A, where it is one number, as the machine's word holds it.
+    /// S + A as the machine's word holds it, if it is a single number.
     pub(crate) fn exact(&self) -> Option<u64> {
         let mask = if self.bits == 32 { u64::from(u32::MAX) } else { u64::MAX };
         (self.sum.min == self.sum.max).then_some(self.sum.min as u64 & mask)
     }
 
-    /// Is S + A in a range? `None` if it can be either.
+    /// Is S + A in a range? `None` if that is not known.
     pub(crate) fn sum_fits(&self, range: Range) -> Option<bool> {
         fits(self.sum, range, self.bits, self.low.map(|(sum, _)| sum))
     }
@@ -161,7 +162,7 @@ impl ValueBounds {
 
 fn fits(span: Interval, range: Range, bits: u32, low: Option<i128>) -> Option<bool> {
     let inside = span.wrapped(bits).map(|span| {
-        // Unsigned ranges see a word without its sign.
+        // Unsigned ranges interpret a word without a sign.
         let whole = 1_i128 << bits;
         let span = if range.min >= 0 && span.max < 0 { span.plus(whole) } else { span };
         match (span.min >= range.min && span.max <= range.max, span.max < range.min || span.min > range.max) {
@@ -186,7 +187,7 @@ fn fits(span: Interval, range: Range, bits: u32, low: Option<i128>) -> Option<bo
 mod tests {
     use super::*;
 
-    /// The upper half of 64 bits, modules and the kernel within 2 GiB.
+    /// Addresses in the upper half of 64 bits, with modules and the kernel within 2 GiB.
     const UPPER: Addresses = Addresses {
         modules: (-(1 << 40), -(1 << 36)),
         kernel: (-(1 << 40), -(1 << 36)),

@@ -1,6 +1,6 @@
-//! x86 (arch/x86/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/x86/include/asm/elf.h). Asked on real kernels.
+//! x86 (arch/x86/kernel/module.c of 5.10, 6.1, 6.12 and 7.2; arch/x86/include/asm/elf.h). Measured on real kernels.
 //!
-//! On x86-64 a place must hold zeros before it is filled in: [`crate::predict::relocations`] looks at that.
+//! On x86-64 the bytes at a place must be zero before it is filled in: [`crate::predict::relocations`] checks that.
 
 use crate::predict::arch::table::{
     Arch, Availability, PLAIN, Refusal, RelocationEffect, RelocationTables, ValueBase, not_known, row, since,
