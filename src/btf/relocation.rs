@@ -52,7 +52,8 @@ pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Op
     let all = relocation.run(module.count());
     // Before 6.15, the count of the module's own types was used as the end of its type numbers.
     if version < Some(ALL_LOOKED_INTO) && relocation.run(module.offsets.len()) != all {
-        let what = "a structure of its base lies within one of its own: what follows depends on the kernel's version";
+        let what =
+            "one of the module's structures embeds a structure of its base; the result depends on the kernel's version";
         return Validity::Unsure(what.to_owned());
     }
     match all {

@@ -154,7 +154,7 @@ impl Facts {
         imported.as_ref()?;
         let owner = match is_of_image {
             true => SymbolOwner::Image,
-            false => SymbolOwner::Somebody,
+            false => SymbolOwner::ImageOrModule,
         };
         Some(known(owner, &Export::default(), &imports?.source))
     }
@@ -261,7 +261,7 @@ pub enum SymbolOwner<'f> {
     /// A module of its tree.
     Module(&'f TreeModule),
     /// The image or a module; it is not known which.
-    Somebody,
+    ImageOrModule,
 }
 
 /// The options of a configuration, without `CONFIG_`. Only options that are set are in it.

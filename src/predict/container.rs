@@ -258,7 +258,7 @@ impl<'f> CompressedFile<'f> {
         // IMA refuses an empty file (`ima_post_read_file`); up to 6.12 the kernel does not call it again after decompression.
         match self.rules.since(7, 2) {
             Some(true) => refuses(errno::EACCES, None, "nothing inside its first stream"),
-            _ => Handover::Unknown("what does this kernel say to nothing at all?".to_owned()),
+            _ => Handover::Unknown("does this kernel accept a file that decompresses to nothing?".to_owned()),
         }
     }
 

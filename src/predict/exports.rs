@@ -122,8 +122,8 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
                     false => unknown.push(name),
                 }
             }
-            Some((SymbolOwner::Somebody, _)) | None if is_complete => {}
-            Some((SymbolOwner::Somebody, _)) | None => unknown.push(name),
+            Some((SymbolOwner::ImageOrModule, _)) | None if is_complete => {}
+            Some((SymbolOwner::ImageOrModule, _)) | None => unknown.push(name),
         }
     }
     match unknown.as_slice() {

@@ -119,7 +119,7 @@ impl Attempt<'_> {
         let module_size = self.kernel.facts.fingerprint.as_ref().map(|fingerprint| fingerprint.value.size);
         let runs_on =
             partly.filter(|_| known.is_none()).map_or_else(|| machine.to_string(), |known| known.value.to_string());
-        let checks = Checks { rules: self.rules, machine, runs_on, module_size, takes_open_for: false };
+        let checks = Checks { rules: self.rules, machine, runs_on, module_size, assume_unknown_checks: false };
         let (loaded, doubt) = checks.check(file).map_err(|wrong| {
             // A header's size and numbers depend on the machine.
             let is_machine_open = known.is_none() && partly.is_none_or(|known| known.value.machine().is_none());

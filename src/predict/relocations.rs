@@ -178,12 +178,12 @@ impl RelocationWalk<'_> {
             self.zeros(&site, size, record)?;
             if is_structure && size > 0 {
                 match structure::pointer(self.attempt, self.loaded, relocation.offset, record) {
-                    structure::There::Fine => {}
-                    structure::There::Written => match self.wants_zeros() {
+                    structure::OverwrittenMember::Fine => {}
+                    structure::OverwrittenMember::Written => match self.wants_zeros() {
                         Some(false) => {}
                         _ => return self.nonzero(&site, record),
                     },
-                    structure::There::Used(member) => {
+                    structure::OverwrittenMember::Used(member) => {
                         let note = format!(
                             "a pointer of its struct module goes to 0x{:x}, where this kernel has {member}: the \
                              loader uses it, and may crash",
@@ -295,7 +295,7 @@ impl RelocationWalk<'_> {
             Some(RelocationEffect::Fits(ValueBase::Place, range)) => decided(site.value.distance_fits(range)),
             Some(RelocationEffect::Fits(ValueBase::Page, range)) => decided(site.value.page_fits(range)),
             Some(RelocationEffect::Refused(refusal)) => RelocationResult::Refused(refusal(site)),
-            Some(RelocationEffect::OwnImports(function)) => function(site),
+            Some(RelocationEffect::Custom(function)) => function(site),
             Some(RelocationEffect::Unsure(note)) => RelocationResult::Unsure(note.to_owned()),
         }
     }

@@ -91,7 +91,7 @@ pub(super) fn check<'a>(
                 TrailerCheck::Absent { why: Absent::NoSignature, end: file.len() },
                 "a forced module counts as unsigned",
             ),
-            Some(false) => (look(attempt, rest, name, record), "signed"),
+            Some(false) => (check_trailer(attempt, rest, name, record), "signed"),
             None => (TrailerCheck::Unknown { end: signed_length(rest).unwrap_or(rest.len()), note: FORCED }, ""),
         },
         (None, _) => (TrailerCheck::Absent { why: Absent::NoSignature, end: file.len() }, "not signed"),
@@ -290,7 +290,7 @@ fn signed_length(rest: &[u8]) -> Option<usize> {
 }
 
 /// `mod_verify_sig`; `rest` is the file without the marker.
-fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut AttemptRecord) -> TrailerCheck {
+fn check_trailer(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut AttemptRecord) -> TrailerCheck {
     let Some((before, info)) = rest.split_last_chunk::<INFO>() else {
         return TrailerCheck::Fatal { errno: errno::EBADMSG, note: "the trailer is cut short", lines: Vec::new() };
     };
@@ -301,12 +301,12 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
     // Each kernel supports one kind of signature; for 3.7 to 4.2, the source of 3.10 was read.
     let kind = info.get(2).copied().unwrap_or_default();
     match attempt.rules.since(4, 3) {
-        Some(false) => return look_x509(info, signed),
+        Some(false) => return check_x509_trailer(info, signed),
         None if kind != 2 => return TrailerCheck::Unknown { end: signed, note: KEY_UNKNOWN },
         _ => {}
     }
-    let mut say = |text: &str| match speaker(attempt, name) {
-        Some(speaker) => record.say(format!("{speaker}{text}")),
+    let mut say = |text: &str| match line_prefix(attempt, name) {
+        Some(line_prefix) => record.say(format!("{line_prefix}{text}")),
         None => record.unknown(LoaderStep::Signature, "which line does it print? (the kernel's image)"),
     };
     if kind != 2 {
@@ -366,7 +366,7 @@ fn look(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record: &mut Att
 
 /// The beginning of a line about the trailer (`mod_check_sig`): nothing up to 5.3; the module's name from 5.4 on; "module" in
 /// kernels that check the signature before anything else (5.11, late 5.10).
-fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
+fn line_prefix(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
     match (attempt.rules.since(5, 4)?, attempt.rules.has(Rule::SignatureLate)?) {
         (false, _) => Some(String::new()),
         (true, true) => name.map(|name| format!("{name}: ")),
@@ -376,7 +376,7 @@ fn speaker(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
 
 /// A trailer in the format of kernels before 4.3 (`mod_verify_sig`, kernel/module_signing.c, 3.10): the names of the signer and
 /// of the key precede the signature, and their lengths are in the trailer. Such signatures are not verified here.
-fn look_x509(info: &[u8; INFO], signed: usize) -> TrailerCheck {
+fn check_x509_trailer(info: &[u8; INFO], signed: usize) -> TrailerCheck {
     let [algorithm, _, kind, signer, key, ..] = *info;
     let Some(end) = signed.checked_sub(usize::from(signer) + usize::from(key)).filter(|end| *end > 0) else {
         let note = "the trailer says that the names in it are longer than the file";

@@ -11,7 +11,7 @@ use crate::predict::verdict::LoaderStep;
 const EM_X86_64: u16 = 62;
 
 /// The member of the kernel's structure that a pointer of the module overwrites.
-pub(super) enum There {
+pub(super) enum OverwrittenMember {
     /// A member that does not matter to the loader, or an unknown member, which is then recorded.
     Fine,
     /// A member that the kernel has already written.
@@ -21,23 +21,28 @@ pub(super) enum There {
 }
 
 /// Determines which kernel member lies at the place of a pointer that is filled into the module's `struct module`.
-pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64, record: &mut AttemptRecord) -> There {
+pub(super) fn pointer(
+    attempt: &Attempt<'_>,
+    loaded: &LoadInfo<'_>,
+    offset: u64,
+    record: &mut AttemptRecord,
+) -> OverwrittenMember {
     let facts = &attempt.kernel.facts;
     let fits = |fingerprint: &crate::module::this_module::ModuleLayout| {
         fingerprint.init == Some(offset) || fingerprint.exit == Some(offset)
     };
     if facts.fingerprint.as_ref().is_some_and(|fingerprint| fits(&fingerprint.value)) {
-        return There::Fine;
+        return OverwrittenMember::Fine;
     }
     if facts.fingerprint.is_none() && symbol_versions::prove_structure(attempt, loaded) {
         let note = "struct module is the kernel's, because the CRC of module_layout agrees";
         record.pass_once(LoaderStep::Relocations, note);
-        return There::Fine;
+        return OverwrittenMember::Fine;
     }
     if facts.fingerprint.is_none() && facts.layout.is_none() {
         let note = "is struct module the same as the kernel's? (its BTF, or one of its modules)";
         record.unknown_once(LoaderStep::Relocations, note);
-        return There::Fine;
+        return OverwrittenMember::Fine;
     }
     let Some(layout) = &facts.layout else {
         let note = format!(
@@ -45,7 +50,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
              kernel's BTF)"
         );
         record.unknown(LoaderStep::Relocations, note);
-        return There::Fine;
+        return OverwrittenMember::Fine;
     };
     let end = offset.saturating_add(loaded.header.class.word() as u64);
     let members = layout.value.iter().filter(|member| member.offset < end && offset < member.offset + member.size);
@@ -53,11 +58,11 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
     let mut found = Vec::new();
     for member in members {
         match written(loaded, member, record) {
-            _ if !is_checked && is_used(&member.name) => return There::Used(member.name.clone()),
+            _ if !is_checked && is_used(&member.name) => return OverwrittenMember::Used(member.name.clone()),
             // Other machines do not detect the overwrite.
             Some(true) if !is_checked => found.push(member.name.clone()),
-            Some(true) => return There::Written,
-            Some(false) if is_walked(&member.name) => return There::Used(member.name.clone()),
+            Some(true) => return OverwrittenMember::Written,
+            Some(false) if is_walked(&member.name) => return OverwrittenMember::Used(member.name.clone()),
             Some(false) => found.push(member.name.clone()),
             None => {
                 let note = format!(
@@ -66,7 +71,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
                     member.name
                 );
                 record.unknown(LoaderStep::Relocations, note);
-                return There::Fine;
+                return OverwrittenMember::Fine;
             }
         }
     }
@@ -76,7 +81,7 @@ pub(super) fn pointer(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, offset: u64,
          notice, and it is not safe"
     );
     record.pass(LoaderStep::Relocations, note, Some(&layout.source));
-    There::Fine
+    OverwrittenMember::Fine
 }
 
 /// Members that the loader sets after relocations are applied, and uses only from then on: kallsyms and bugs (post_relocation,

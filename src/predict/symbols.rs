@@ -30,11 +30,11 @@ enum Exporter<'k> {
     /// A module that is loaded or assumed to be loaded.
     Module(KnownSymbol<'k>, &'k TreeModule),
     /// The image or a module; it is not known which. The modules that the subject needs are assumed to be loaded.
-    Somebody(KnownSymbol<'k>),
+    ImageOrModule(KnownSymbol<'k>),
     /// A module that is not loaded.
     NotLoaded(&'k str),
     /// Neither the kernel nor a loaded module exports it.
-    Nobody,
+    NotExported,
     /// The facts do not show it.
     Unknown,
 }
@@ -52,13 +52,13 @@ struct SymbolTally {
     other: Vec<String>,
     unknown: Vec<String>,
     /// Symbols that are exported, but not known by what: the image or a module.
-    ownerless: Vec<String>,
+    unknown_owner: Vec<String>,
     /// Symbols whose namespaces are not known.
-    spaceless: Vec<String>,
+    unknown_namespace: Vec<String>,
     /// Symbols for which the module has no CRC, and it is not known whether the kernel requires one.
-    crcless: Vec<String>,
+    missing_crc: Vec<String>,
     /// Symbols in nonexistent sections, which the kernel does not check.
-    stray: Vec<String>,
+    invalid_section: Vec<String>,
     crc_unknown: usize,
     /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may withhold from an unsigned module.
     protected: usize,
@@ -74,7 +74,8 @@ struct SymbolTally {
 impl SymbolTally {
     /// The number of open questions.
     fn open(&self) -> usize {
-        let lists = [&self.unknown, &self.ownerless, &self.spaceless, &self.crcless, &self.stray];
+        let lists =
+            [&self.unknown, &self.unknown_owner, &self.unknown_namespace, &self.missing_crc, &self.invalid_section];
         lists.iter().map(|list| list.len()).sum::<usize>() + self.crc_unknown
     }
 }
@@ -126,7 +127,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
                     tally.other.push(format!("{name} is in section {index}, which is not there"));
                     tally.errno = Some(errno::ENOEXEC);
                 }
-                _ => tally.stray.push(format!("{name} in section {index}")),
+                _ => tally.invalid_section.push(format!("{name} in section {index}")),
             },
             _ => {}
         }
@@ -175,9 +176,9 @@ fn undefined(
             }
             known
         }
-        Exporter::Somebody(_) if is_weak || is_ignored => return None,
-        Exporter::Somebody(known) => {
-            tally.ownerless.push(name.to_owned());
+        Exporter::ImageOrModule(_) if is_weak || is_ignored => return None,
+        Exporter::ImageOrModule(known) => {
+            tally.unknown_owner.push(name.to_owned());
             known
         }
         Exporter::Unknown if is_weak || is_ignored => {
@@ -188,7 +189,7 @@ fn undefined(
             tally.unknown.push(name.to_owned());
             return None;
         }
-        Exporter::NotLoaded(_) | Exporter::Nobody if is_weak || is_ignored => {
+        Exporter::NotLoaded(_) | Exporter::NotExported if is_weak || is_ignored => {
             record.unresolved.insert(name.as_bytes().to_vec());
             return None;
         }
@@ -198,7 +199,7 @@ fn undefined(
             }
             return Some(errno::ENOENT);
         }
-        Exporter::Nobody => {
+        Exporter::NotExported => {
             tally.missing.push(name.to_owned());
             return Some(errno::ENOENT);
         }
@@ -238,7 +239,7 @@ fn undefined(
             record.say(line);
         }
         match compared {
-            Compared::Equal | Compared::NotLookedAt | Compared::Forced => {}
+            Compared::Equal | Compared::NotCompared | Compared::Forced => {}
             Compared::Differs { .. } => {
                 tally.differing.push(name.to_owned());
                 return Some(errno::EINVAL);
@@ -254,7 +255,7 @@ fn undefined(
             Compared::UnknownCrc => tally.crc_unknown += 1,
             // This is noted only once, at module_layout.
             Compared::UnknownForce => {}
-            Compared::UnknownBuilder => tally.crcless.push(name.to_owned()),
+            Compared::UnknownBuilder => tally.missing_crc.push(name.to_owned()),
         }
     }
     let errno = namespace(attempt, loaded, (name, &known), imports, record, tally);
@@ -324,10 +325,10 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &AttemptRecord) -> Ex
     let Some(known) = facts.symbol(name, attempt.own) else {
         // The linker defines this name, so nothing exports it.
         if name == "_GLOBAL_OFFSET_TABLE_" {
-            return Exporter::Nobody;
+            return Exporter::NotExported;
         }
         let has_all_modules = attempt.load.alone || facts.tree.as_ref().is_some_and(|tree| tree.value.is_complete());
-        return if image && has_all_modules { Exporter::Nobody } else { Exporter::Unknown };
+        return if image && has_all_modules { Exporter::NotExported } else { Exporter::Unknown };
     };
     match known.owner {
         SymbolOwner::Image => Exporter::Kernel(known),
@@ -343,9 +344,9 @@ fn exporter<'k>(attempt: &Attempt<'k>, name: &str, record: &AttemptRecord) -> Ex
             }
         }
         // The image does not export it, and no module is loaded.
-        SymbolOwner::Somebody if image && attempt.load.alone => Exporter::Nobody,
-        SymbolOwner::Somebody if attempt.load.alone => Exporter::Unknown,
-        SymbolOwner::Somebody => Exporter::Somebody(known),
+        SymbolOwner::ImageOrModule if image && attempt.load.alone => Exporter::NotExported,
+        SymbolOwner::ImageOrModule if attempt.load.alone => Exporter::Unknown,
+        SymbolOwner::ImageOrModule => Exporter::ImageOrModule(known),
     }
 }
 
@@ -365,7 +366,7 @@ fn namespace(
         // A module that uses the symbol has imported its namespace, if there is one.
         let imports_all = |theirs: &&[String]| theirs.iter().all(|theirs| imports.contains(&theirs.as_bytes()));
         if !known.users.iter().any(imports_all) {
-            tally.spaceless.push(name.to_owned());
+            tally.unknown_namespace.push(name.to_owned());
         }
         return None;
     };
@@ -483,19 +484,19 @@ fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
         );
         record.unknown(LoaderStep::Symbols, note);
     }
-    if !tally.stray.is_empty() {
+    if !tally.invalid_section.is_empty() {
         record.otherwise.push(errno::ENOEXEC);
         let note = format!(
             "{}: the symbol's section does not exist, and this kernel does not check that",
-            named(&tally.stray)
+            named(&tally.invalid_section)
         );
         record.unknown(LoaderStep::Symbols, note);
     }
-    if !tally.crcless.is_empty() {
+    if !tally.missing_crc.is_empty() {
         let note = format!(
             "it has no CRC of {}; who built the kernel? (its version line: Debian's kernels refuse that, upstream's \
              warn)",
-            named(&tally.crcless)
+            named(&tally.missing_crc)
         );
         record.unknown(LoaderStep::Symbols, note);
     }
@@ -507,17 +508,17 @@ fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
         let note = format!("does the kernel or a module export {}? ({what})", named(&tally.unknown));
         record.unknown(LoaderStep::Symbols, note);
     }
-    if !tally.ownerless.is_empty() {
+    if !tally.unknown_owner.is_empty() {
         let note = format!(
             "is {} exported by the kernel, or by a module that it then needs? (its image, or its complete module tree)",
-            named(&tally.ownerless)
+            named(&tally.unknown_owner)
         );
         record.unknown(LoaderStep::Symbols, note);
     }
-    if !tally.spaceless.is_empty() {
+    if !tally.unknown_namespace.is_empty() {
         let note = format!(
             "is {} in a namespace that the module does not import? (its image, or its Module.symvers)",
-            named(&tally.spaceless)
+            named(&tally.unknown_namespace)
         );
         record.unknown(LoaderStep::Symbols, note);
     }

@@ -40,7 +40,7 @@ pub(super) struct Checks<'r> {
     /// Size of the kernel's `struct module`, if it is known.
     pub(super) module_size: Option<u64>,
     /// The assumption for checks of which it is not known whether the kernel has them.
-    pub(super) takes_open_for: bool,
+    pub(super) assume_unknown_checks: bool,
 }
 
 /// A module that the loader accepts; and the fault that only kernels with more checks find in it, if it is not known whether
@@ -72,7 +72,7 @@ impl Checks<'_> {
     /// Does the loader accept this file as a module? `file` ends where the loader assumes the end. If it is not known whether
     /// the kernel has some of the checks, the file is checked both with and without them.
     pub(super) fn check<'f>(&self, file: &'f [u8]) -> Result<Taken<'f>, Wrong> {
-        let with = |takes_open_for| Checks { takes_open_for, runs_on: self.runs_on.clone(), ..*self };
+        let with = |assume_unknown_checks| Checks { assume_unknown_checks, runs_on: self.runs_on.clone(), ..*self };
         match (with(false).check_once(file), with(true).check_once(file)) {
             (Ok(loaded), Ok(_)) => Ok((loaded, None)),
             (Ok(loaded), Err(wrong)) | (Err(wrong), Ok(loaded)) => Ok((loaded, Some(wrong.note))),
@@ -85,7 +85,7 @@ impl Checks<'_> {
 
     /// Does the kernel have this check? If that is not known, the assumption is used.
     fn has(&self, rule: Rule) -> bool {
-        self.rules.has(rule).unwrap_or(self.takes_open_for)
+        self.rules.has(rule).unwrap_or(self.assume_unknown_checks)
     }
 
     fn check_once<'f>(&self, file: &'f [u8]) -> Result<LoadInfo<'f>, Wrong> {
@@ -97,13 +97,15 @@ impl Checks<'_> {
         };
         // In the first half only fields of the header can be wrong, and kernels up to 5.11 report them all in one line.
         match sections.and_then(|(header, sections)| self.all_sections(file, header, sections)) {
-            Err(wrong) => Err(self.said(wrong, true)),
-            Ok((header, sections)) => generation(self, file, header, sections).map_err(|wrong| self.said(wrong, false)),
+            Err(wrong) => Err(self.lines_for(wrong, true)),
+            Ok((header, sections)) => {
+                generation(self, file, header, sections).map_err(|wrong| self.lines_for(wrong, false))
+            }
         }
     }
 
     /// The lines that this kernel prints about a failed check.
-    fn said(&self, wrong: ElfFault, in_header: bool) -> Wrong {
+    fn lines_for(&self, wrong: ElfFault, in_header: bool) -> Wrong {
         let is_decided = |rule| self.rules.has(rule).is_some();
         let are_lines_open = in_header && !(is_decided(Rule::ElfLines) && is_decided(Rule::OneElfLine))
             || wrong.truncated.is_some() && !is_decided(Rule::TruncatedLine);

@@ -51,7 +51,7 @@ pub(super) const LOONGARCH: Arch = Arch {
         row(51, "ADD64", RelocationEffect::Stored(8)),
         row(55, "SUB32", RelocationEffect::Stored(4)),
         row(56, "SUB64", RelocationEffect::Stored(8)),
-        row(66, "B26", RelocationEffect::OwnImports(branch)),
+        row(66, "B26", RelocationEffect::Custom(branch)),
         row(71, "PCALA_HI20", RelocationEffect::Stored(4)),
         row(72, "PCALA_LO12", RelocationEffect::Stored(4)),
         row(73, "PCALA64_LO20", RelocationEffect::Stored(4)),

@@ -26,30 +26,30 @@ const LO16: u32 = 6;
 const TYPES_32: &[RelocationType] = &[
     row(0, "NONE", RelocationEffect::Ignored),
     row(2, "32", RelocationEffect::Stored(4)),
-    row(4, "26", RelocationEffect::OwnImports(jump)),
-    row(5, "HI16", RelocationEffect::OwnImports(upper_half)),
-    row(6, "LO16", RelocationEffect::OwnImports(lower_half)),
-    row(10, "PC16", RelocationEffect::OwnImports(branch)),
+    row(4, "26", RelocationEffect::Custom(jump)),
+    row(5, "HI16", RelocationEffect::Custom(upper_half)),
+    row(6, "LO16", RelocationEffect::Custom(lower_half)),
+    row(10, "PC16", RelocationEffect::Custom(branch)),
     // These types are valid only in tables with addends; the loader warns about others.
     row(18, "64", RelocationEffect::Refused(without_addend)),
     row(28, "HIGHER", RelocationEffect::Refused(without_addend)),
     row(29, "HIGHEST", RelocationEffect::Refused(without_addend)),
-    row(60, "PC21_S2", RelocationEffect::OwnImports(branch)),
-    row(61, "PC26_S2", RelocationEffect::OwnImports(branch)),
+    row(60, "PC21_S2", RelocationEffect::Custom(branch)),
+    row(61, "PC26_S2", RelocationEffect::Custom(branch)),
 ];
 
 const TYPES_64: &[RelocationType] = &[
     row(0, "NONE", RelocationEffect::Ignored),
     row(2, "32", RelocationEffect::Stored(4)),
-    row(4, "26", RelocationEffect::OwnImports(jump)),
+    row(4, "26", RelocationEffect::Custom(jump)),
     row(5, "HI16", RelocationEffect::Stored(4)),
     row(6, "LO16", RelocationEffect::Stored(4)),
-    row(10, "PC16", RelocationEffect::OwnImports(branch)),
+    row(10, "PC16", RelocationEffect::Custom(branch)),
     row(18, "64", RelocationEffect::Stored(8)),
     row(28, "HIGHER", RelocationEffect::Stored(4)),
     row(29, "HIGHEST", RelocationEffect::Stored(4)),
-    row(60, "PC21_S2", RelocationEffect::OwnImports(branch)),
-    row(61, "PC26_S2", RelocationEffect::OwnImports(branch)),
+    row(60, "PC21_S2", RelocationEffect::Custom(branch)),
+    row(61, "PC26_S2", RelocationEffect::Custom(branch)),
 ];
 
 pub(super) const MIPS32: Arch = Arch {

@@ -10,7 +10,7 @@ use crate::predict::arch::value::Addresses;
 use crate::predict::errno::{ENOENT, ENOEXEC};
 
 const EM_PARISC: u16 = 15;
-const STORED: RelocationEffect = RelocationEffect::OwnImports(stored);
+const STORED: RelocationEffect = RelocationEffect::Custom(stored);
 
 pub(super) const PARISC32: Arch = Arch {
     name: "parisc",

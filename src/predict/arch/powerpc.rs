@@ -23,7 +23,7 @@ const LD_TOC: u32 = 0xe841_0018;
 /// instead of a TOC (CONFIG_PPC_KERNEL_PCREL; absent in 6.1, read in 6.12 and not measured).
 const PCREL: Availability = Availability::All(&[
     Availability::Version((6, 2)),
-    Availability::Told("PPC_KERNEL_PCREL", "%s: doesn't contain .mygot."),
+    Availability::OptionOrMessage("PPC_KERNEL_PCREL", "%s: doesn't contain .mygot."),
 ]);
 const TOC: Availability = Availability::Not(&PCREL);
 
@@ -34,20 +34,20 @@ pub(super) const PPC64: Arch = Arch {
     tables: RelocationTables::Rela,
     types: &[
         row(1, "ADDR32", RelocationEffect::Stored(4)),
-        row(10, "REL24", RelocationEffect::OwnImports(call)),
+        row(10, "REL24", RelocationEffect::Custom(call)),
         row(26, "REL32", RelocationEffect::Fits(ValueBase::Place, Range::signed(32))),
         row(38, "ADDR64", RelocationEffect::Stored(8)),
         row(44, "REL64", RelocationEffect::Stored(8)),
-        since(47, "TOC16", TOC, RelocationEffect::OwnImports(toc)),
+        since(47, "TOC16", TOC, RelocationEffect::Custom(toc)),
         since(48, "TOC16_LO", TOC, RelocationEffect::Stored(2)),
         since(50, "TOC16_HA", TOC, RelocationEffect::Stored(2)),
         since(51, "TOC", TOC, RelocationEffect::Stored(8)),
-        since(63, "TOC16_DS", TOC, RelocationEffect::OwnImports(toc)),
-        since(64, "TOC16_LO_DS", TOC, RelocationEffect::OwnImports(toc)),
+        since(63, "TOC16_DS", TOC, RelocationEffect::Custom(toc)),
+        since(64, "TOC16_LO_DS", TOC, RelocationEffect::Custom(toc)),
         since(109, "TOCSAVE", TOC, RelocationEffect::Ignored),
-        since(116, "REL24_NOTOC", PCREL, RelocationEffect::OwnImports(call)),
+        since(116, "REL24_NOTOC", PCREL, RelocationEffect::Custom(call)),
         row(118, "ENTRY", RelocationEffect::Ignored),
-        since(132, "PCREL34", PCREL, RelocationEffect::OwnImports(far)),
+        since(132, "PCREL34", PCREL, RelocationEffect::Custom(far)),
         since(133, "GOT_PCREL34", PCREL, RelocationEffect::Entry),
         row(250, "REL16_LO", RelocationEffect::Stored(2)),
         row(252, "REL16_HA", RelocationEffect::Stored(2)),

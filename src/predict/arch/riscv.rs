@@ -30,7 +30,7 @@ pub(super) const RISCV64: Arch = Arch {
     },
     tables: RelocationTables::Rela,
     types: &[
-        row(1, "32", RelocationEffect::OwnImports(word)),
+        row(1, "32", RelocationEffect::Custom(word)),
         row(2, "64", RelocationEffect::Stored(8)),
         since(3, "RELATIVE", LATER, RelocationEffect::Refused(dynamic)),
         since(4, "COPY", LATER, RelocationEffect::Refused(dynamic)),
@@ -43,15 +43,15 @@ pub(super) const RISCV64: Arch = Arch {
         since(11, "TLS_TPREL64", LATER, RelocationEffect::Refused(dynamic)),
         row(16, "BRANCH", RelocationEffect::Stored(4)),
         row(17, "JAL", RelocationEffect::Stored(4)),
-        row(18, "CALL", RelocationEffect::OwnImports(reached)),
-        row(19, "CALL_PLT", RelocationEffect::OwnImports(with_entry)),
-        row(20, "GOT_HI20", RelocationEffect::OwnImports(entry)),
+        row(18, "CALL", RelocationEffect::Custom(reached)),
+        row(19, "CALL_PLT", RelocationEffect::Custom(with_entry)),
+        row(20, "GOT_HI20", RelocationEffect::Custom(entry)),
         since(21, "TLS_GOT_HI20", LATER, RelocationEffect::Refused(thread_local)),
         since(22, "TLS_GD_HI20", LATER, RelocationEffect::Refused(thread_local)),
-        row(23, "PCREL_HI20", RelocationEffect::OwnImports(reached)),
-        row(24, "PCREL_LO12_I", RelocationEffect::OwnImports(lower_half)),
-        row(25, "PCREL_LO12_S", RelocationEffect::OwnImports(lower_half)),
-        row(26, "HI20", RelocationEffect::OwnImports(upper_half)),
+        row(23, "PCREL_HI20", RelocationEffect::Custom(reached)),
+        row(24, "PCREL_LO12_I", RelocationEffect::Custom(lower_half)),
+        row(25, "PCREL_LO12_S", RelocationEffect::Custom(lower_half)),
+        row(26, "HI20", RelocationEffect::Custom(upper_half)),
         row(27, "LO12_I", RelocationEffect::Stored(4)),
         row(28, "LO12_S", RelocationEffect::Stored(4)),
         since(29, "TPREL_HI20", LATER, RelocationEffect::Refused(thread_local)),
@@ -77,7 +77,7 @@ pub(super) const RISCV64: Arch = Arch {
         since(56, "SET32", LATER, RelocationEffect::Stored(4)),
         since(57, "32_PCREL", LATER, RelocationEffect::Stored(4)),
         since(58, "IRELATIVE", LATER, RelocationEffect::Refused(dynamic)),
-        since(59, "PLT32", LATER, RelocationEffect::OwnImports(with_entry)),
+        since(59, "PLT32", LATER, RelocationEffect::Custom(with_entry)),
         since(60, "SET_ULEB128", LATER, RelocationEffect::Stored(1)),
         since(61, "SUB_ULEB128", LATER, RelocationEffect::Stored(1)),
     ],
@@ -103,7 +103,8 @@ pub(super) const RISCV64: Arch = Arch {
 };
 
 /// An option that is not set in kernels of 6.12, whose modules then lack these sections.
-const WITH_SECTIONS: Availability = Availability::Told("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
+const WITH_SECTIONS: Availability =
+    Availability::OptionOrMessage("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
 
 fn overflow(site: &RelocationSite<'_>) -> Refusal {
     let target = site

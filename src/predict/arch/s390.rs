@@ -27,7 +27,7 @@ const fn entry(number: u32, name: &'static str) -> RelocationType {
 
 /// A branch through the PLT must still go to an even address.
 const fn doubled(number: u32, name: &'static str) -> RelocationType {
-    row(number, name, RelocationEffect::OwnImports(even))
+    row(number, name, RelocationEffect::Custom(even))
 }
 
 const fn linked(number: u32, name: &'static str) -> RelocationType {

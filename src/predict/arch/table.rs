@@ -92,7 +92,7 @@ pub(crate) enum Availability {
     /// Kernels with an option.
     Option(&'static str),
     /// Kernels with an option, which also have a message in their image that others lack.
-    Told(&'static str, &'static str),
+    OptionOrMessage(&'static str, &'static str),
     /// Kernels whose image contains this text; where the image is not known, the other condition decides.
     Image(&'static str, &'static Availability),
     /// Kernels for which all of these hold.
@@ -113,7 +113,7 @@ impl Availability {
                 _ => None,
             },
             Availability::Option(option) => rules.option(option),
-            Availability::Told(option, message) => rules.option(option).or_else(|| rules.prints(message)),
+            Availability::OptionOrMessage(option, message) => rules.option(option).or_else(|| rules.prints(message)),
             Availability::Image(text, otherwise) => rules.prints(text).or_else(|| otherwise.holds(rules)),
             Availability::All(all) => {
                 let mut holds = all.iter().map(|one| one.holds(rules));
@@ -129,7 +129,7 @@ impl Availability {
     /// The option that would decide it, if the option is the unknown fact.
     pub(crate) fn open_option(self, rules: &Rules<'_>) -> Option<&'static str> {
         match self {
-            Availability::Option(option) | Availability::Told(option, _) => Some(option),
+            Availability::Option(option) | Availability::OptionOrMessage(option, _) => Some(option),
             Availability::Image(_, otherwise) => otherwise.open_option(rules),
             Availability::All(all) => all.iter().find(|one| one.holds(rules).is_none())?.open_option(rules),
             Availability::Not(other) => other.open_option(rules),
@@ -152,7 +152,7 @@ pub(crate) enum RelocationEffect {
     /// The relocation is never applied, but refused with this errno and line.
     Refused(fn(&RelocationSite<'_>) -> Refusal),
     /// The architecture's own function decides.
-    OwnImports(fn(&RelocationSite<'_>) -> RelocationResult),
+    Custom(fn(&RelocationSite<'_>) -> RelocationResult),
     /// The effect is not checked here.
     Unsure(&'static str),
 }
