@@ -21,11 +21,11 @@ fn main() -> Result<()> {
     let vault = Vault::at(folder.path().join("state"));
     let machine = Machine::here(Some(&vault));
 
-    // What is wanted. Nothing is read or written yet.
+    // The request. Nothing is read or written yet.
     let new_vermagic = NewVermagic::Rewrite(b"6.1.0-99-amd64 SMP preempt mod_unload modversions ".to_vec());
     let request = Request::new(new_vermagic, Signature::Refuse);
 
-    // The plan: exact edits, and a digest of them. Nothing is written.
+    // The plan: exact edits and their digest. Nothing is written.
     let proposal = Proposal::make(&module, None, &request, None, &machine)?;
     println!(
         "plan {} changes {} bytes",
@@ -33,23 +33,23 @@ fn main() -> Result<()> {
         proposal.plan().edits.iter().map(|e| e.new.len()).sum::<usize>()
     );
 
-    // The guards. A refused proposal has no way to be confirmed.
+    // The guards. A refused proposal cannot be confirmed.
     let reviewed = proposal.review(Overrides::none()).map_err(|refused| Error::from(&*refused))?;
     for answer in reviewed.review().answers() {
         println!("  {:<14} {:?}: {}", answer.guard.name(), answer.ruling, answer.reason);
     }
 
-    // A person confirms: here by the module's name, which the program would read from a terminal.
+    // A person confirms the plan: here with the module's name, which a program would read from a terminal.
     let confirmed = reviewed.confirm_name("hello_4").map_err(Error::from)?;
 
-    // A writer exists only with the lock on the state folder, after interrupted work was recovered.
+    // A writer exists only while it holds the lock on the state folder, and after interrupted operations were recovered.
     let mut writer = vault.writer()?;
     match confirmed.apply(&mut writer)? {
         Applied::Written(entry) => println!("patched: journal line {}", entry.seq()),
         Applied::Unchanged => println!("already as requested"),
     }
 
-    // The way back needs no guard, and discards nothing that somebody else wrote.
+    // A restore needs no guard, and does not discard another writer's changes.
     let restored = Restore::plan(&vault, &module)?.without_discarding()?.apply(&mut writer)?;
     println!("restored: journal line {}", restored.entry.map_or(0, |entry| entry.seq()));
     let original = std::fs::read("fixtures/modules/hello-4.ko").map_err(|e| Error::io("reading", e))?;

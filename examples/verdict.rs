@@ -1,4 +1,4 @@
-//! What would this kernel answer to this module? Prints the verdict, the errno, the log lines and the loader's steps.
+//! How would this kernel answer this module? Prints the verdict, the errno, the log lines and the loader's steps.
 //!
 //! ```sh
 //! cargo run --example verdict -- fixtures/modules/hello-4.ko fixtures/modules/hello-4-rt.ko

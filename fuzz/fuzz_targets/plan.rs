@@ -1,5 +1,5 @@
-//! A fixture, changed at will, and a request about it. If there is a plan, then it changes what it says and nothing else,
-//! and it can be undone; if there is none, then for a reason that is documented.
+//! A fixture with arbitrary changes, and a request for it. If planning succeeds, the plan changes exactly what it states, and
+//! can be undone; if planning fails, the reason is a documented one.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ use kmodlab::patch::{Mark, Modversions, NewVermagic, Plan, Request, Signature};
 use libfuzzer_sys::fuzz_target;
 use promises::{is_documented, keeps_its_word};
 
-/// One of each kind: classes, byte orders, symbol versions, trailers, texts, places of the vermagic.
+/// One fixture of each kind: classes, byte orders, symbol versions, trailers, texts, positions of the vermagic.
 const FIXTURES: [&[u8]; 17] = [
     include_bytes!("../../fixtures/modules/hello-4.ko"),
     include_bytes!("../../fixtures/modules/hello-4-signed.ko"),
@@ -48,7 +48,7 @@ struct Input<'a> {
     in_place: bool,
 }
 
-/// What becomes of the fixture before it is planned for.
+/// The change to the fixture before planning.
 #[derive(Arbitrary, Debug)]
 enum Change<'a> {
     Overwrite { at: u16, with: &'a [u8] },

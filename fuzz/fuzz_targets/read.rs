@@ -1,5 +1,5 @@
-//! Any bytes as a module file: decompressed, read, judged and shown. The answer is facts or an error, never a panic,
-//! and the facts agree with the bytes and with each other.
+//! Arbitrary bytes as a module file: decompressed, read, judged and shown. The answer is facts or an error, never a panic, and
+//! the facts agree with the bytes and with each other.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ use kmodlab::vermagic::{Vermagic, compare};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::MemfdFlags;
 
-/// Far more than the largest seed, and little enough for thousands of bombs a second.
+/// Far more than the largest seed, and small enough for thousands of bombs per second.
 const MAX_SIZE: u64 = 1 << 20;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// A verdict comes for every module, and two strings are equal if and only if nothing differs.
+/// Every module gets a verdict, and two strings are equal if and only if no difference is reported.
 fn is_judged(module: &Module, bytes: &[u8]) {
     let kernel = Vermagic::parse(b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
     let ours = module.vermagic().unwrap_or_else(|| Vermagic::parse(b""));
@@ -59,7 +59,7 @@ fn is_judged(module: &Module, bytes: &[u8]) {
     }
 }
 
-/// `show` ends well in each of its forms; one of them a time. Run with `-close_fd_mask=1`, or read along.
+/// `show` succeeds in each of its output formats, one per input. Run with `-close_fd_mask=1` to hide its output.
 fn is_shown(stored: &[u8]) {
     const FORMS: [&str; 3] = ["--color=always", "--json", "--versions"];
     static FILE: LazyLock<Mutex<File>> = LazyLock::new(|| Mutex::new(memory_file()));
@@ -72,7 +72,7 @@ fn is_shown(stored: &[u8]) {
     assert!(status == 0 || form == "--versions");
 }
 
-/// A file that is on no disk.
+/// A file that exists only in memory.
 fn memory_file() -> File {
     rustix::fs::memfd_create("module", MemfdFlags::CLOEXEC).expect("memory is to be had").into()
 }

@@ -1,7 +1,9 @@
-//! Many modules at once: whatever stops a group, each module is as before or as after, and each original can be had.
+//! Many modules at once: whatever stops a group, each module has its old or its new contents, and each original can be
+//! restored.
 //!
-//! Some are written in place, some replaced by whole new files, and there are enough of them for whole file systems to be
-//! flushed. A run makes many calls here; `KMODLAB_FAULTS=all` gives each its fault, else they are spread over the run.
+//! Some modules are written in place, some are replaced by whole new files, and there are enough of them for whole file systems
+//! to be flushed. A run makes many calls here; with `KMODLAB_FAULTS=all` each gets its fault, otherwise faults are spread over
+//! the run.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -18,31 +20,31 @@ use crate::scene::{Doing, Played, Side};
 use crate::strace::{self, Call};
 use crate::workshop::{Looks, Ran, Tree, WANTED, Workshop};
 
-/// Modules that are written in place, and those whose signature is taken off: more than are flushed one by one.
+/// The modules that are written in place, and those whose signature is removed: more than are flushed one by one.
 const IN_PLACE: usize = 9;
 const REPLACED: usize = 2;
 
-/// How many of the calls get a fault, where not all do.
+/// The number of calls that get a fault, unless all do.
 const SPREAD: usize = 24;
 
-/// Many modules, a command about all of them, and the two states of each.
+/// Many modules, a command on all of them, and the two states of each.
 pub(crate) struct Crowd {
     name: &'static str,
     shop: Workshop,
-    /// The folder that is named.
+    /// The folder that the command line names.
     folder: PathBuf,
     line: Vec<OsString>,
     start: Tree,
-    /// Each module, as it was at first.
+    /// Each module and its initial state.
     originals: Vec<(PathBuf, Looks)>,
     /// Its SHA-256 before the command, and after it.
     sides: Vec<[Sha256; 2]>,
-    /// What was proven good already.
+    /// The states that were already proven good.
     seen: RefCell<HashSet<Tree>>,
 }
 
 impl Crowd {
-    /// A patch of all of them, with no state folder yet.
+    /// A patch of all of them, without a state folder at the start.
     pub(crate) fn patch() -> Crowd {
         let (shop, folder) = Crowd::modules();
         let arguments = Crowd::patching(&shop, &folder);
@@ -68,7 +70,7 @@ impl Crowd {
         for (count, name, looks) in all {
             for nth in 0..count {
                 let mut looks = looks.clone();
-                // Each is another file: one letter of its description.
+                // The files differ: one letter of each description is changed.
                 let at = looks.bytes.windows(12).position(|bytes| bytes == b"description=").unwrap() + 12;
                 looks.bytes[at] = b'a' + nth as u8;
                 looks.put(&folder.join(format!("{name}{nth}.ko")));
@@ -107,24 +109,24 @@ impl Crowd {
         self.start.put(&self.shop.home);
     }
 
-    /// The folder of the modules, and that of the state.
+    /// The folder of the modules, and the state folder.
     pub(crate) fn places(&self) -> [&Path; 2] {
         [&self.folder, &self.shop.state]
     }
 
-    /// Puts the modules there as they were at first, where a new file system hides them.
+    /// Writes the modules in their initial state where a new file system hides them.
     pub(crate) fn put_modules(&self) {
         self.originals.iter().filter(|(path, _)| !path.exists()).for_each(|(path, looks)| looks.put(path));
     }
 
-    /// Runs the command, which may fail; it must have said so.
+    /// Runs the command, which may fail; it must then have reported the failure.
     pub(crate) fn try_it(&self) -> Ran {
         let ran = crate::workshop::run(&self.line);
         self.must_have_said(&ran);
         ran
     }
 
-    /// The calls of the command, in their order.
+    /// The calls of the command, in order.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.reset();
         let calls = strace::calls_of_a_run(&self.line);
@@ -142,7 +144,7 @@ impl Crowd {
         self.originals.iter().zip(&self.sides).map(side).collect()
     }
 
-    /// After a fault: recovers, and proves that nothing was lost and that everything works again.
+    /// After a fault: recovers, and checks that nothing was lost and that everything works again.
     pub(crate) fn aftermath(&self) -> (usize, usize) {
         let shop = &self.shop;
         let left = Tree::of(&shop.home).without_times_below(Path::new("state"));
@@ -172,7 +174,7 @@ impl Crowd {
         }
     }
 
-    /// A run that ended so must have done all, or say what it left, or nothing at all.
+    /// A run that ended this way must have finished, or reported what it left, or have changed nothing.
     fn must_have_said(&self, ran: &Ran) {
         match ran.code {
             Some(0) => {
@@ -181,7 +183,7 @@ impl Crowd {
                 assert_eq!(self.shop.leftover(), None);
             }
             Some(2..=5) => assert!(ran.err.lines().all(|line| line.starts_with("kmodlab: ")), "{ran:?}"),
-            // The loader or the memory failed.
+            // The loader or a memory allocation failed.
             _ => {}
         }
     }
@@ -244,7 +246,7 @@ impl Played for Crowd {
     }
 }
 
-/// All of these, or some that are spread over them.
+/// All of these, or some of them at regular intervals.
 pub(crate) fn spread<T: Clone>(all: &[T], some: usize) -> Vec<T> {
     if is_all() || all.len() <= some {
         return all.to_vec();
@@ -252,7 +254,7 @@ pub(crate) fn spread<T: Clone>(all: &[T], some: usize) -> Vec<T> {
     (0..some).map(|nth| all[nth * all.len() / some].clone()).collect()
 }
 
-/// Is every call to get its fault?
+/// Does every call get its fault?
 pub(crate) fn is_all() -> bool {
     std::env::var_os("KMODLAB_FAULTS").is_some_and(|wish| wish == "all")
 }

@@ -1,4 +1,4 @@
-//! Each system call fails, once and from then on: the program says so in one line, and nothing is lost.
+//! Each system call fails, once and then permanently: the program reports it in one line, and nothing is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use crate::scene::{Doing, Scene, Side, Tally};
 use crate::strace::{self, Call};
 use crate::workshop::Ran;
 
-/// How a call fails once; the loader's calls in the first four ways only.
+/// The errors with which a call fails once; calls of the loader get only the first four.
 const ONCE: [&str; 7] = ["EIO", "ENOSPC", "EROFS", "EPERM", "EDQUOT", "EMFILE", "EINTR"];
 const OF_THE_LOADER: usize = 4;
 
-/// How a call fails, and all of its name after it.
+/// The errors with which a call and all later calls of the same name fail.
 const FROM_THEN_ON: [&str; 2] = ["EIO", "ENOSPC"];
 
 /// The calls that change a disk, by name.
@@ -32,33 +32,33 @@ const WRITING: [&str; 15] = [
     "fchown",
 ];
 
-/// The calls after the start of `main` that are about no file, and the last word on a stream.
+/// The calls after the start of `main` that concern no file, and the final write to a stream.
 const NOT_OF_FILES: [&str; 7] = ["write", "getpid", "geteuid", "getrandom", "sigaltstack", "uname", "exit_group"];
 
-/// The calls by which a process gets its memory. One that can't have any may end by a signal.
+/// The calls by which a process gets its memory. A process that gets none may be ended by a signal.
 const MEMORY: [&str; 4] = ["brk", "mmap", "munmap", "mprotect"];
 
-/// What Rust's standard library answers with a panic of its own. No kernel fails so: a folder is always closed, and
-/// random bytes are always to be had.
+/// The errors that Rust's standard library answers with a panic. No kernel fails like this: closing a folder always succeeds,
+/// and random bytes are always available.
 const PANICS_OF_STD: [&str; 2] = ["unexpected error during closedir", "failed to generate random data"];
 
-/// A scene whose calls fail.
+/// A scene whose calls are made to fail.
 struct Failing {
     scene: Scene,
     calls: Vec<Call>,
-    /// How many of the calls the loader and Rust's runtime make before `main`.
+    /// The number of calls that the loader and Rust's runtime make before `main`.
     before_main: usize,
 }
 
 impl Failing {
     fn of(scene: Scene) -> Failing {
         let calls = scene.calls();
-        // The last thing that the runtime does is to catch what a full stack sends.
+        // The last action of the runtime is to install the handler for stack overflows.
         let last = calls.iter().rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS, {"));
         Failing { scene, before_main: last.map_or(0, |last| last + 1), calls }
     }
 
-    /// Runs the command with these injections, and proves that nothing was lost.
+    /// Runs the command with these injections, and checks that nothing was lost.
     fn run(&self, what: &str, at: usize, injections: &[String], tally: &mut Tally) {
         let Failing { scene, calls, before_main } = self;
         scene.reset();
@@ -78,7 +78,7 @@ impl Failing {
                 assert!(is_of_std || is_of_start || MEMORY.contains(&name), "{ran:?}");
             }
         }
-        // Where nothing at all changed there is nothing to look after.
+        // If nothing changed, there is nothing to recover.
         tally.count(if scene.is_untouched() { Side::Before } else { scene.aftermath() });
     }
 }
@@ -91,14 +91,14 @@ fn says_why(ran: &Ran, is_mute: bool) {
     assert!(is_one || is_mute && lines.is_empty(), "{ran:?}");
 }
 
-/// The ways in which a call fails: with `KMODLAB_FAULTS=all` each, else half of them in turn, so that each call fails and each
-/// way comes at every second call.
+/// The errors with which a call fails: all of them with `KMODLAB_FAULTS=all`, otherwise every other one in turn, so that each
+/// call fails and each error is used at every second call.
 fn in_turn<'w>(ways: &'w [&'static str], at: usize) -> impl Iterator<Item = &'static str> + 'w {
     let is_all = crate::crowd::is_all();
     ways.iter().enumerate().filter(move |(nth, _)| is_all || (nth + at).is_multiple_of(2)).map(|(_, way)| *way)
 }
 
-/// Each call of the scene's command fails in each way.
+/// Makes each call of the scene's command fail with each error.
 fn at_each_call(scene: Scene) {
     let failing = Failing::of(scene);
     let worth = strace::worth_a_fault(&failing.calls);

@@ -8,10 +8,10 @@ use crate::crowd::{Crowd, is_all};
 use crate::scene::{Doing, Scene, Side, Tally};
 use crate::workshop::run;
 
-/// Set where the test runs a second time, in a mount namespace of its own.
+/// Set when the test runs a second time, in its own mount namespace.
 const INSIDE: &str = "KMODLAB_FAULTS_INSIDE";
 
-/// Runs mount(8) or the like.
+/// Runs mount(8) or a similar program.
 fn must_run(program: &str, arguments: &[&str]) {
     let ran = Command::new(program).args(arguments).output().unwrap();
     assert!(ran.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
@@ -33,14 +33,14 @@ fn on_small_disks(scene: &Scene, place: &Path, inodes: usize) -> Tally {
         let side = scene.side().unwrap();
         match ran.code {
             Some(0) => assert_eq!(side, Side::After),
-            // Where not even the journal's line could be written, it says that the patch is not over.
+            // If not even the journal's line could be written, the program reports the patch as interrupted.
             Some(2) => assert!(side == Side::Before || ran.err.contains("interrupted"), "{ran:?}"),
             _ => panic!("{ran:?}"),
         }
         assert_eq!(ran.err.lines().count(), usize::from(ran.code != Some(0)), "{ran:?}");
         tally.count(side);
 
-        // Room is made, and all is well again.
+        // After space was made, everything works again.
         must_run("mount", &["-o", "remount,size=1m,nr_inodes=100", place]);
         assert_eq!(scene.aftermath(), side);
         must_run("umount", &[place]);
@@ -56,7 +56,7 @@ fn a_full_disk_loses_nothing() {
     }
     let patch = Scene::patch();
     println!("state folder full: {}", on_small_disks(&patch, &patch.shop.state, 1));
-    // What else goes the same way takes its time: with KMODLAB_FAULTS=all.
+    // Other commands that behave the same take long: they run only with KMODLAB_FAULTS=all.
     for scene in if is_all() { vec![Scene::grow(), Scene::pack()] } else { vec![] } {
         println!("{}, state folder full: {}", scene.name, on_small_disks(&scene, &scene.shop.state, 1));
     }
@@ -102,7 +102,7 @@ fn a_disk_that_fills_up_with_many_loses_nothing() {
     }
 }
 
-/// Runs this test in a mount namespace of its own: whatever happens there, nothing stays mounted here.
+/// Runs this test in its own mount namespace, so that nothing stays mounted on this machine.
 fn in_a_namespace(test: &str) {
     let mut unshare = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {

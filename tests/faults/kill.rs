@@ -1,4 +1,4 @@
-//! The run is killed at each of its system calls: the module is as before or as after, never between.
+//! The run is killed at each of its system calls: the module has its old or its new contents, never a mixture.
 
 use crate::crowd::is_all;
 use crate::scene::{Doing, Scene, Side, Tally};
@@ -18,7 +18,7 @@ fn at_each_call(scene: &Scene) {
     println!("{}: {} calls, SIGKILL at each: {tally}", scene.name, worth.len());
 }
 
-/// The machine changed since the calls were listed, and the program makes one call more now.
+/// The machine changed after the calls were listed, and the program now makes one more call.
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn a_call_is_found_again_by_its_arguments() {
@@ -29,7 +29,7 @@ fn a_call_is_found_again_by_its_arguments() {
     let of_the_journal = |call: &&Call| call.name == "openat" && call.text.contains("\"journal.jsonl\", O_WRONLY");
     let call = calls.iter().rfind(of_the_journal).unwrap();
     strace::kill(call, &calls, &scene.line, &|| scene.reset());
-    // It was killed as it was about to make its journal, and no call earlier.
+    // It was killed just before it created its journal, not at an earlier call.
     assert_eq!((scene.side(), scene.shop.journal().exists()), (Some(Side::After), false));
     assert_eq!(scene.aftermath(), Side::After);
 }

@@ -1,16 +1,16 @@
-//! Faults: whatever stops a run, the module is as before or as after, and its original can be had.
+//! Faults: whatever stops a run, the module has its old or its new contents, and its original can be restored.
 //!
 //! - [`kill`]: the run is killed at each of its system calls
 //! - [`failing`]: each of its system calls fails
 //! - [`torn`]: the disk tore the write of the module
-//! - [`disk`]: a simulated disk loses any of what was not flushed to it
-//! - [`races`]: others write, cut, rename and replace the module meanwhile; two runs want it at once
+//! - [`disk`]: a simulated disk loses any part of what was not flushed to it
+//! - [`races`]: other processes write, truncate, rename and replace the module meanwhile; two runs patch it at once
 //! - [`full`]: the disk of the backups is full
 //! - [`crowd`]: the same for many modules at once
 //!
-//! The program itself runs here, on copies of the fixtures, with a state folder of its own ([`workshop`]). What is
-//! ignored needs strace, or root: `cargo test --release --test faults -- --include-ignored --nocapture` runs it all and
-//! prints what it counted.
+//! These tests run the program itself, on copies of the fixtures, each with its own state folder ([`workshop`]). The ignored
+//! tests need strace or root: `cargo test --release --test faults -- --include-ignored --nocapture` runs all tests and prints
+//! their counts.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,8 @@
-//! Two runs want the module at once; and others cut, replace, rename and write it while a run looks at it or writes it.
+//! Two runs patch the module at once; and other processes truncate, replace, rename and write it while a run reads or writes
+//! it.
 //!
-//! What another writer makes of a module can't be undone here. But no run is killed by it, none panics, none follows a
-//! link that was slipped in, and whatever a run wrote over can be had.
+//! A run cannot undo what another process does to a module. But no such process makes a run crash or panic, or makes it follow
+//! a link that was put in place meanwhile, and everything that a run overwrote can be restored.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -26,7 +27,7 @@ const SECOND: [&str; 4] = [
     "already as requested",
 ];
 
-/// Runs both at once: which was first? The other must say why it stopped.
+/// Runs both at once and returns which was first. The other one must report why it stopped.
 fn first_of(both: [&[OsString]; 2]) -> usize {
     let runs = thread::scope(|scope| both.map(|line| scope.spawn(|| run(line))).map(|run| run.join().unwrap()));
     let is_first = |ran: &Ran| ran.code == Some(0) && ran.out.starts_with("patched");
@@ -73,10 +74,10 @@ fn of_two_runs_with_a_state_folder_each_exactly_one_patches() {
     );
 }
 
-/// What somebody else does to a module, again and again.
+/// What another process does to a module, again and again.
 type Trouble = (&'static str, fn(&Path, &Looks, &Path, usize));
 
-/// Each leaves a regular file in the end.
+/// Each of them leaves a regular file at the end.
 const TROUBLES: [Trouble; 5] = [
     ("truncate", |module, original, _, n| {
         let Ok(file) = OpenOptions::new().write(true).open(module) else { return };
@@ -110,7 +111,7 @@ const TROUBLES: [Trouble; 5] = [
     }),
 ];
 
-/// Runs a command while somebody makes trouble.
+/// Runs a command while another process interferes.
 fn amid(trouble: &Trouble, shop: &Workshop, bystander: &Path, line: &[OsString]) -> Ran {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -128,7 +129,7 @@ fn amid(trouble: &Trouble, shop: &Workshop, bystander: &Path, line: &[OsString])
     })
 }
 
-/// What must hold whatever somebody else did meanwhile.
+/// The conditions that must hold whatever another process did meanwhile.
 fn must_be_sound(shop: &Workshop, ran: &Ran) {
     assert!(matches!(ran.code, Some(0 | 2 | 3)), "{ran:?}");
     assert!(!ran.err.contains("panicked"), "{ran:?}");

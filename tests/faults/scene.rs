@@ -1,4 +1,4 @@
-//! A scene: a command in a workshop, ready to be run again and again from the same state, and what may come of it.
+//! A scene: a command in a workshop, which can be run repeatedly from the same state, and its possible results.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,24 +14,24 @@ use kmodlab::vault::history::History;
 use crate::strace::{self, Call};
 use crate::workshop::{Looks, Tree, Workshop};
 
-/// A command, the state in which it starts, and the two states between which nothing may be left.
+/// A command, the state in which it starts, and the two allowed states of its file; no mixture of them may be left.
 pub(crate) struct Scene {
-    /// What the command does, for the counts.
+    /// The name of the command, for the counts.
     pub(crate) name: &'static str,
     pub(crate) shop: Workshop,
     /// The command line.
     pub(crate) line: Vec<OsString>,
-    /// The file that it makes or changes.
+    /// The file that the command creates or changes.
     pub(crate) file: PathBuf,
-    /// All files as they are when it starts.
+    /// All files at the start of the command.
     pub(crate) start: Tree,
-    /// SHA-256 of the file before; `None` if there is none.
+    /// SHA-256 of the file before; `None` if it does not exist.
     pub(crate) before: Option<Sha256>,
     /// SHA-256 of the file after.
     pub(crate) after: Option<Sha256>,
-    /// Somebody else changed the file: only a restore that discards that helps.
+    /// Whether another writer changed the file, so that only a restore that discards this change is possible.
     pub(crate) is_conflict: bool,
-    /// What was proven of what a fault left: the same files again need no second proof.
+    /// The results already proven for the files that a fault left: equal files need no second proof.
     seen: RefCell<HashMap<Tree, Side>>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Side {
 }
 
 impl Scene {
-    /// A patch in place, with no state folder yet.
+    /// A patch in place, without a state folder at the start.
     pub(crate) fn patch() -> Scene {
         let shop = Workshop::of("hello-4.ko");
         let arguments = shop.patch(&[]);
@@ -58,7 +58,7 @@ impl Scene {
         Scene::new("restore", shop, &arguments)
     }
 
-    /// A patch that takes a signature off: a whole new file takes the module's place.
+    /// A patch that removes a signature: a whole new file replaces the module.
     pub(crate) fn strip() -> Scene {
         let shop = Workshop::of("hello-4-signed.ko");
         let arguments = shop.patch(&["--signature", "strip"]);
@@ -103,8 +103,7 @@ impl Scene {
         Scene::between("patch -o", shop, &arguments, out)
     }
 
-    /// A recovery of this scene's command, which was killed as it was about to make this call; `then` changes what it
-    /// left.
+    /// A recovery after this scene's command was killed just before it made this call; `then` changes the files that it left.
     pub(crate) fn recovery(self, name: &'static str, call: &Call, then: impl FnOnce(&Workshop)) -> Scene {
         self.kill(call);
         then(&self.shop);
@@ -113,14 +112,14 @@ impl Scene {
         Scene { name, line, start, ..self }
     }
 
-    /// The restore of a patched module that somebody else changed since.
+    /// The restore of a patched module that another writer changed afterwards.
     pub(crate) fn discard() -> Scene {
         let shop = Workshop::of("hello-4.ko");
         shop.run(&shop.patch(&[])).with(0);
         Scene::discarding("restore --discard-changes", shop)
     }
 
-    /// The same after a patch that was killed before it was finished.
+    /// The same after a patch that was killed before it was completed.
     pub(crate) fn discard_interrupted() -> Scene {
         let patch = Scene::patch();
         patch.kill(&patch.first("pwrite64", &patch.shop.module));
@@ -152,17 +151,17 @@ impl Scene {
         Scene { name, shop, line, file, start, before, after, is_conflict: false, seen: RefCell::default() }
     }
 
-    /// Everything as it was when the command starts.
+    /// Resets all files to the start of the command.
     pub(crate) fn reset(&self) {
         self.start.put(&self.shop.home);
     }
 
-    /// Is everything as it was when the command starts?
+    /// Are all files as they were at the start of the command?
     pub(crate) fn is_untouched(&self) -> bool {
         Tree::of(&self.shop.home) == self.start
     }
 
-    /// The system calls of the command, in their order.
+    /// The system calls of the command, in order.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let calls = strace::all_calls(&self.line, &|| self.reset());
         self.reset();
@@ -174,7 +173,7 @@ impl Scene {
         strace::kill(call, &self.calls(), &self.line, &|| self.reset());
     }
 
-    /// The first call of this name that is about this file.
+    /// The first call of this name that concerns this file.
     pub(crate) fn first(&self, name: &str, file: &Path) -> Call {
         let file = file.to_str().unwrap();
         let call = self.calls().into_iter().find(|call| call.name == name && call.text.contains(file));
@@ -191,7 +190,7 @@ impl Scene {
         }
     }
 
-    /// The command said that it is done: then it is, down to the last file.
+    /// The command reported success: check this for every file.
     pub(crate) fn must_be_done(&self) {
         let shop = &self.shop;
         assert_eq!(self.side(), Some(Side::After), "it said that it was done");
@@ -205,7 +204,7 @@ impl Scene {
         }
     }
 
-    /// After a fault: recovers, and proves that nothing was lost and that everything works again.
+    /// After a fault: recovers, and checks that nothing was lost and that everything works again.
     pub(crate) fn aftermath(&self) -> Side {
         let left = Tree::of(&self.shop.home).without_times_below(Path::new("state"));
         if let Some(side) = self.seen.borrow().get(&left) {
@@ -242,7 +241,7 @@ impl Scene {
         side
     }
 
-    /// Another patch, and the restore of it.
+    /// Applies another patch, and restores it.
     fn must_work_again(&self) {
         let shop = &self.shop;
         shop.run(&shop.patch(&["--signature", "strip"])).with(0);
@@ -252,21 +251,21 @@ impl Scene {
     }
 }
 
-/// What can be played to a simulated disk.
+/// A command whose calls can be replayed to a simulated disk.
 pub(crate) trait Played {
-    /// What the command does, for the counts.
+    /// The name of the command, for the counts.
     fn name(&self) -> &'static str;
-    /// The folder that holds it all.
+    /// The folder that contains all files.
     fn home(&self) -> &Path;
     /// The command line.
     fn line(&self) -> &[OsString];
-    /// All files as they are when it starts.
+    /// All files at the start of the command.
     fn start(&self) -> &Tree;
-    /// Puts a state into real files, recovers, and says what is lost, if anything is.
+    /// Writes a state to real files, recovers, and returns what is lost, if anything is.
     fn judge(&self, state: &Tree) -> Result<(), String>;
 }
 
-/// How often it came out on which side.
+/// How often each side was the result.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) before: usize,
@@ -289,7 +288,7 @@ impl Tally {
     }
 }
 
-/// What is being done: said when something panics meanwhile.
+/// The current step: printed if a panic occurs meanwhile.
 pub(crate) struct Doing(pub(crate) String);
 
 impl Drop for Doing {

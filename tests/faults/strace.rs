@@ -7,12 +7,12 @@ use std::process::Command;
 
 use crate::workshop::{Ran, run};
 
-/// Folders with many files that are read alike: a package manager's lists and the modules in sysfs are only read, and
-/// some machines have thousands. The first few of each kind get their faults, all others none.
+/// Folders with many files that are all read in the same way: a package manager's lists and the modules in sysfs are only read,
+/// and some machines have thousands of them. Only the first few files of each kind get faults.
 const ALIKE: [&str; 3] = ["/var/lib/dpkg/info/", "/var/lib/pacman/local/", "/sys/module/"];
 const FEW: usize = 3;
 
-/// Calls whose quoted text is data, and no name.
+/// Calls whose quoted text is data and not a name.
 const WITH_CONTENT: [&str; 5] = ["getrandom", "read", "write", "pread64", "pwrite64"];
 
 /// One system call of a command: the `nth` of its name, counted from 1.
@@ -20,13 +20,13 @@ const WITH_CONTENT: [&str; 5] = ["getrandom", "read", "write", "pread64", "pwrit
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) nth: usize,
-    /// strace's line, with the paths of descriptors.
+    /// The line of strace, with the paths of descriptors.
     pub(crate) text: String,
 }
 
 impl Call {
-    /// What it is about: the files of its descriptors, and the names that it is given. Numbers of processes and times, which no
-    /// two runs have in common, are left out.
+    /// The subject of the call: the files of its descriptors, and the names in its arguments. Process IDs and times, which
+    /// differ between runs, are left out.
     fn about(&self) -> (Vec<String>, Vec<String>) {
         let (arguments, _) = self.text.rsplit_once(") = ").unwrap_or((&self.text, ""));
         let plain = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect();
@@ -36,7 +36,8 @@ impl Call {
         (files, if WITH_CONTENT.contains(&self.name.as_str()) { Vec::new() } else { names.collect() })
     }
 
-    /// Is the other one the same call, made by another run and killed? strace does not print the result of a killed call.
+    /// Is `killed`, a call of another run that was killed there, the same call? strace does not print the result of a killed
+    /// call.
     fn is_same(&self, killed: &Call) -> bool {
         let ((files, names), (theirs, known)) = (self.about(), killed.about());
         self.name == killed.name && files == theirs && names.starts_with(&known)
@@ -56,18 +57,19 @@ impl fmt::Display for Call {
     }
 }
 
-/// The system calls that one run makes in its first thread, in their order.
+/// The system calls that one run makes in its first thread, in order.
 pub(crate) fn calls_of_a_run(line: &[OsString]) -> Vec<Call> {
     calls_in(&traced(&["-y"], line))
 }
 
-/// All system calls of a command line, in their order. It is one process with one thread.
+/// All system calls of a command line, in order. The command is one process with one thread.
 ///
-/// Other processes change what a run does. It reads all lists of installed packages, and a package manager adds some. And it
-/// maps the module under a lease, which the kernel refuses while a process has the module open for writing: every process
-/// that another thread starts has it open, if this thread is writing the module just then, until that process runs its own
-/// program; a busy machine makes that moment long. Then the module is read instead: one `statx` and two `read` more, two
-/// `mmap` and `munmap` less. A fault would wait for a call that no later run makes. So the command runs until two runs in a row
+/// Other processes affect the calls of a run. It reads all lists of installed packages, and a package manager adds some. It
+/// also maps the module under a lease, which the kernel refuses while a process has the module open for writing. If this thread
+/// is writing the module while another thread starts a process, that process has the module open until it executes its own
+/// program; on a busy machine this takes long. Then the module is read instead: one `statx` and two `read` more, two `mmap` and
+/// `munmap` less. A fault would wait for a call that no later run makes. So the command is run until two consecutive runs make
+/// the same calls. `reset` restores its files before each run.
 /// make the same calls. `reset` puts its files back before each run.
 pub(crate) fn all_calls(line: &[OsString], reset: &dyn Fn()) -> Vec<Call> {
     let list = || {
@@ -88,11 +90,11 @@ pub(crate) fn all_calls(line: &[OsString], reset: &dyn Fn()) -> Vec<Call> {
 /// The system calls in strace's output.
 fn calls_in(text: &str) -> Vec<Call> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    // With -f, each line begins with the number of the process.
+    // With -f, each line begins with the process ID.
     let lines = text.lines().map(|line| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' '));
     let calls = lines.filter_map(|line| line.split_once('(').map(|(name, _)| (name, line)));
     calls
-        // The first call is strace's own.
+        // The first call is made by strace itself.
         .filter(|(name, _)| *name != "execve" && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
         .map(|(name, text)| {
             let nth = counts.entry(name.to_owned()).or_default();
@@ -120,15 +122,14 @@ pub(crate) fn worth_a_fault(calls: &[Call]) -> Vec<usize> {
     worth
 }
 
-/// How often calls are listed, and a call is looked for, until a run was not disturbed by another process.
+/// How often calls are listed and a call is searched for, until no other process disturbs a run.
 const TRIES: usize = 10;
 
-/// Kills a command as it is about to make this call, one of those that it made when it was listed. `reset` puts its files
-/// back.
+/// Kills a command just before it makes this call, one of the listed calls. `reset` restores its files.
 ///
-/// strace finds a call by its number among those of its name. What the program reads of this machine (package managers'
-/// lists, loaded modules) can have changed since the list was made, and then the number is another call's, or no call's.
-/// So it is looked at which call the run was killed at; if it is another, the calls are listed again.
+/// strace identifies a call by its number among the calls of its name. What the program reads on this machine (package
+/// managers' lists, loaded modules) can have changed since the list was made, and then the number belongs to another call or to
+/// none. So the call at which the run was killed is checked; if it is a different one, the calls are listed again.
 pub(crate) fn kill(call: &Call, calls: &[Call], line: &[OsString], reset: &dyn Fn()) {
     let (mut wanted, mut why) = (call.clone(), Vec::new());
     for _ in 0..TRIES {
@@ -146,8 +147,8 @@ pub(crate) fn kill(call: &Call, calls: &[Call], line: &[OsString], reset: &dyn F
     panic!("it was to be killed at {call}, {TRIES} times: {why:#?}");
 }
 
-/// Kills a command of several threads at a call of this name: strace counts the calls of each thread by itself, so the first
-/// thread that comes so far decides which call it is. False if none came so far, and the command ended by itself.
+/// Kills a command with several threads at a call of this name: strace counts the calls of each thread separately, so the first
+/// thread that reaches the number determines the call. Returns false if no thread reached it and the command ended by itself.
 pub(crate) fn kill_a_thread(call: &Call, line: &[OsString]) -> bool {
     let Call { name, nth, .. } = call;
     let injection = format!("inject={name}:signal=KILL:when={nth}");
@@ -155,7 +156,7 @@ pub(crate) fn kill_a_thread(call: &Call, line: &[OsString]) -> bool {
     run(&strace("/dev/null".into(), &options, line)).code.is_none()
 }
 
-/// Kills a command at this call; what happened instead, if it was not killed there.
+/// Kills a command at this call; returns what happened instead if it was not killed there.
 fn killed_at(call: &Call, line: &[OsString]) -> Result<(), String> {
     let Call { name, nth, .. } = call;
     let injection = format!("inject={name}:signal=KILL:when={nth}");
@@ -169,17 +170,17 @@ fn killed_at(call: &Call, line: &[OsString]) -> Result<(), String> {
     }
 }
 
-/// The name of a call, with the files and the texts that it is about.
+/// The name of a call, with its files and texts.
 type About = (String, (Vec<String>, Vec<String>));
 
-/// How many calls there are of each name, about the same files and names.
+/// The number of calls by name, files and texts.
 fn counts(calls: &[Call]) -> BTreeMap<About, usize> {
     let mut counts = BTreeMap::new();
     calls.iter().for_each(|call| *counts.entry((call.name.clone(), call.about())).or_default() += 1_usize);
     counts
 }
 
-/// Which calls two runs made in different numbers.
+/// The calls whose number differs between two runs.
 fn differences(before: &[Call], now: &[Call]) -> String {
     let (before, now) = (counts(before), counts(now));
     let keys: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
@@ -197,13 +198,13 @@ pub(crate) fn fail(injections: &[String], line: &[OsString]) -> Ran {
     let names: Vec<&str> = injections.iter().filter_map(|injection| injection.split(':').next()).collect();
     let trace = format!("trace={}", names.join(","));
     let injections: Vec<String> = injections.iter().map(|injection| format!("inject={injection}")).collect();
-    // With a filter in the kernel, the calls that are not asked for cost nothing. (It injects no signals.)
+    // With a filter in the kernel, other calls are not slowed down. (The filter cannot be used to inject signals.)
     let mut options = vec!["-f", "--seccomp-bpf", "-e", &trace];
     options.extend(injections.iter().flat_map(|injection| ["-e", injection]));
     run(&strace("/dev/null".into(), &options, line))
 }
 
-/// strace's own output of a command line.
+/// The output of strace for a command line.
 pub(crate) fn traced(options: &[&str], line: &[OsString]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     run(&strace(file.path().into(), options, line));

@@ -1,5 +1,5 @@
-//! The disk tore the write of the module: recovery gives back the old bytes if each byte of the planned span is an old or a
-//! new one, and touches nothing once a byte is neither, inside the span or outside of it.
+//! The write of the module was torn: recovery restores the old bytes if each byte of the planned span is an old or a new one,
+//! and changes nothing if any byte, inside or outside the span, is neither.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use kmodlab::vault::recovered::RecoveryOutcome;
 use crate::scene::{Scene, Tally};
 use crate::workshop::Workshop;
 
-/// The span that an interrupted patch was about to write, as its intent records.
+/// The span that an interrupted patch was about to write, as recorded in its intent.
 pub(crate) struct Span {
     /// The module before.
     whole: Vec<u8>,
@@ -19,7 +19,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// What the one intent in the state folder plans.
+    /// The span that the only intent in the state folder plans.
     pub(crate) fn planned(shop: &Workshop) -> Span {
         let intents: Vec<_> = fs::read_dir(shop.state.join("intents")).unwrap().map(Result::unwrap).collect();
         assert_eq!(intents.len(), 1);
@@ -42,7 +42,7 @@ impl Span {
         self.with(&[&self.new[..k], &self.old[k..]].concat())
     }
 
-    /// Ways in which it may be torn: its front, its back, one byte, every second one; at each place.
+    /// Torn writes: only the front, only the back, one byte, every second byte; at each offset.
     fn torn(&self) -> Vec<Vec<u8>> {
         let len = self.new.len();
         let mut all = Vec::new();
@@ -64,7 +64,7 @@ impl Span {
         all
     }
 
-    /// The same with bytes of somebody else inside it: a hole of zeros, garbage, one byte; at each place.
+    /// The same with foreign bytes inside: a hole of zeros, garbage, one byte; at each offset.
     fn foreign(&self) -> Vec<Vec<u8>> {
         let len = self.new.len();
         let mut all = Vec::new();
@@ -85,7 +85,7 @@ impl Span {
     }
 }
 
-/// A patch that was killed as it was about to write the module.
+/// A patch that was killed just before it wrote the module.
 fn interrupted() -> (Scene, Span) {
     let patch = Scene::patch();
     let write = patch.first("pwrite64", &patch.shop.module);
@@ -94,7 +94,7 @@ fn interrupted() -> (Scene, Span) {
     (scene, span)
 }
 
-/// What recovery says of the one interrupted operation.
+/// The result of recovery for the one interrupted operation.
 fn recover(shop: &Workshop) -> RecoveryOutcome {
     let vault = Vault::at(&shop.state);
     let outcomes = vault.writer().unwrap().recovered().to_vec();

@@ -1,4 +1,4 @@
-//! A workshop: a module, a state folder and the program, in a folder of their own that goes away with it.
+//! A workshop: a module, a state folder and the program, in a temporary folder.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,16 +12,16 @@ use kmodlab::digest::{Sha256, sha256};
 use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
-/// The program that is tested.
+/// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kmodlab");
 
-/// The version magic that the fixtures get: another release, all else as it was.
+/// The version magic that the fixtures get: another release, otherwise unchanged.
 pub(crate) const WANTED: &str = "6.1.0-48-amd64 SMP preempt mod_unload modversions ";
 
-/// An extended attribute that a module carries here, where the file system keeps such.
+/// An extended attribute that a module has here, if the file system supports it.
 const LABEL: &str = "user.kmodlab.test";
 
-/// All that a restore gives back: bytes, mode, owner, time of modification, extended attribute.
+/// Everything that a restore gives back: bytes, mode, owner, modification time, extended attribute.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Looks {
     pub(crate) bytes: Vec<u8>,
@@ -32,7 +32,7 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    /// A file as it is; `None` if there is none.
+    /// The current state of a file; `None` if it does not exist.
     pub(crate) fn of(path: &Path) -> Option<Looks> {
         let meta = path.symlink_metadata().ok().filter(|meta| meta.is_file())?;
         let mut value = [0; 256];
@@ -46,7 +46,7 @@ impl Looks {
         })
     }
 
-    /// Makes the file so, and keeps its inode if it is there.
+    /// Gives the file this state, and keeps its inode if it exists.
     pub(crate) fn put(&self, path: &Path) {
         if Looks::of(path).as_ref() == Some(self) {
             return;
@@ -67,7 +67,7 @@ impl Looks {
         file.set_times(FileTimes::new().set_accessed(modified).set_modified(modified)).unwrap();
     }
 
-    /// What its bytes are, in a word.
+    /// The SHA-256 of its bytes.
     pub(crate) fn sha(&self) -> Sha256 {
         sha256(&self.bytes)
     }
@@ -77,12 +77,12 @@ fn time((seconds, nanoseconds): (i64, i64)) -> SystemTime {
     UNIX_EPOCH + Duration::new(seconds.unsigned_abs(), nanoseconds as u32)
 }
 
-/// A folder with all below it, to be compared and to be put back. Folders have nothing but their names.
+/// A folder with everything below it, for comparing and restoring. Of folders only the names are kept.
 #[derive(Clone, PartialEq, Eq, Default, Hash)]
 pub(crate) struct Tree(pub(crate) BTreeMap<PathBuf, Option<Looks>>);
 
 impl Tree {
-    /// The folder as it is.
+    /// The current state of the folder.
     pub(crate) fn of(root: &Path) -> Tree {
         let mut tree = Tree::default();
         tree.add(root, Path::new(""));
@@ -102,7 +102,7 @@ impl Tree {
         }
     }
 
-    /// Makes the folder so again.
+    /// Restores this state of the folder.
     pub(crate) fn put(&self, root: &Path) {
         for path in Tree::names(root).iter().rev().filter(|path| !self.0.contains_key(*path)) {
             let path = root.join(path);
@@ -113,20 +113,20 @@ impl Tree {
             match looks {
                 Some(looks) => looks.put(&root.join(path)),
                 None if root.join(path).is_dir() => {}
-                // As the program makes them: no other user may write to them, whatever the umask.
+                // As the program creates them: no other user may write to them, whatever the umask.
                 None => fs::DirBuilder::new().mode(0o700).create(root.join(path)).unwrap(),
             }
         }
     }
 
-    /// The same without the times of the files below this folder, which mean nothing.
+    /// The same without the times of the files below this folder, which are irrelevant.
     pub(crate) fn without_times_below(mut self, folder: &Path) -> Tree {
         let below = self.0.iter_mut().filter(|(path, _)| path.starts_with(folder));
         below.filter_map(|(_, looks)| looks.as_mut()).for_each(|looks| looks.modified = (0, 0));
         self
     }
 
-    /// The names in it, folders before what they hold.
+    /// The names in a folder, folders before their contents.
     pub(crate) fn names(root: &Path) -> Vec<PathBuf> {
         fn walk(root: &Path, below: &Path, names: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(root.join(below)).unwrap().map(Result::unwrap) {
@@ -144,7 +144,7 @@ impl Tree {
     }
 }
 
-/// How a run ended, and what it said.
+/// How a run ended, and its output.
 #[derive(Debug)]
 pub(crate) struct Ran {
     /// The exit status; `None` if a signal ended it.
@@ -161,7 +161,7 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// It must have ended so.
+    /// Checks the exit status.
     #[track_caller]
     pub(crate) fn with(self, code: i32) -> Ran {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -190,8 +190,8 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// A workshop with a copy of a fixture. It lies in memory where that can be had: thousands of flushes cost nothing
-    /// there, and no test here relies on the disk below.
+    /// A workshop with a copy of a fixture, in memory if possible: there, thousands of flushes cost nothing, and no test here
+    /// depends on the underlying disk.
     pub(crate) fn of(fixture: &str) -> Workshop {
         let in_memory = tempfile::Builder::new().prefix("kmodlab-faults-").tempdir_in("/dev/shm");
         Workshop::inside(in_memory.or_else(|_| tempfile::tempdir()).unwrap(), fixture)
@@ -213,7 +213,7 @@ impl Workshop {
             label: Some(b"kept".to_vec()),
         };
         looks.put(&module);
-        // What the file system kept of it: some have no extended attributes.
+        // The state that the file system kept: some support no extended attributes.
         let original = Looks::of(&module).unwrap();
         Workshop { _folder: folder, home, module, state, original }
     }
@@ -244,7 +244,7 @@ impl Workshop {
         vec!["restore".to_owned(), self.module().to_owned()]
     }
 
-    /// The arguments of a restore that discards what somebody else wrote, with the digest that confirms it.
+    /// The arguments of a restore that discards another writer's changes, with the digest that confirms it.
     pub(crate) fn discard(&self) -> Vec<String> {
         let arguments = ["restore", self.module(), "--discard-changes"];
         let digest = self.run(&[&arguments[..], &["-n"]].concat()).with(0).value("digest");
@@ -256,17 +256,17 @@ impl Workshop {
         self.module.to_str().unwrap()
     }
 
-    /// The path of the folder that holds it all, as text.
+    /// The path of the folder that contains everything, as text.
     pub(crate) fn home(&self) -> &str {
         self.home.to_str().unwrap()
     }
 
-    /// The module as it is.
+    /// The current state of the module.
     pub(crate) fn now(&self) -> Looks {
         Looks::of(&self.module).unwrap_or_else(|| panic!("{} is gone", self.module()))
     }
 
-    /// Writes the module's bytes, into the file that is there, and puts its time back.
+    /// Writes the module's bytes into the existing file, and resets its time.
     pub(crate) fn write(&self, bytes: &[u8]) {
         Looks { bytes: bytes.to_vec(), ..self.now() }.put(&self.module);
     }
@@ -276,12 +276,12 @@ impl Workshop {
         self.state.join("journal.jsonl")
     }
 
-    /// Is there a whole backup of these bytes?
+    /// Is there a complete backup of these bytes?
     pub(crate) fn has_backup(&self, sha: Sha256) -> bool {
         fs::read(self.state.join("objects").join(sha.to_string())).is_ok_and(|bytes| sha256(&bytes) == sha)
     }
 
-    /// A temporary file next to the module or in the state folder, or an intent: none may be left.
+    /// A temporary file next to the module or in the state folder, or an intent: none may remain.
     pub(crate) fn leftover(&self) -> Option<PathBuf> {
         Tree::names(&self.home).into_iter().find(|path| {
             let is_intent = path.parent().is_some_and(|folder| folder.ends_with("intents"));
@@ -290,8 +290,8 @@ impl Workshop {
     }
 }
 
-/// Runs a command line to its end. cargo's own library path goes: searching it would be half of all system calls. There is
-/// one thread, so that the calls come in the same order each time.
+/// Runs a command line to its end. Cargo's library path is removed, since searching it would make up half of all system calls.
+/// There is one thread, so that the calls are always in the same order.
 pub(crate) fn run(line: &[OsString]) -> Ran {
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).env_remove("LD_LIBRARY_PATH").env("RAYON_NUM_THREADS", "1");

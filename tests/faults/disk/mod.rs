@@ -1,12 +1,12 @@
-//! A simulated disk that loses any of what was not flushed to it, at each point of a run.
+//! A simulated disk that loses any part of what was not flushed to it, at each point of a run.
 //!
-//! A run of the real program is taken down call by call ([`tape`]) and played to a disk that promises nothing but what
-//! was flushed ([`model`]). After each call the power is cut: every way of losing what waits is put into real files, and
-//! the vault's own recovery is let loose on them. The module must be as before or as after, the journal must say so too,
-//! and the original must come back.
+//! The system calls of a run of the real program are recorded ([`tape`]) and replayed to a disk that guarantees only what was
+//! flushed ([`model`]). After each call the power is cut: each possible loss of unflushed data is written to real files, and
+//! the vault's own recovery runs on them. The module must have its old or its new contents, the journal must agree, and the
+//! original must be restorable.
 //!
-//! That such a test can fail is shown by taking each fsync out of the run, one at a time: killing a process can't
-//! see a missing one, this disk must.
+//! To show that such a test can fail, each fsync is removed from the run, one at a time: killing a process cannot detect a
+//! missing fsync, this disk must.
 
 mod model;
 mod tape;
@@ -28,18 +28,18 @@ use crate::workshop::{Looks, Tree};
 use model::{Dice, Disk};
 use tape::{Act, Step, record};
 
-/// A scene whose runs are played to the disk.
+/// A scene whose runs are replayed to the disk.
 struct Stage<P> {
     scene: P,
-    /// What was found in a state before: the same state again needs no second look.
+    /// The result for each state seen so far: an equal state needs no second check.
     seen: HashMap<u64, Result<(), String>>,
-    /// How many states there were in all, the same ones counted again.
+    /// The total number of states, including repeated ones.
     states: usize,
     /// Is the power cut at some calls only?
     is_thin: bool,
 }
 
-/// By an fsync's name, what is lost without it.
+/// For each fsync, by name, what is lost without it.
 type Needs = BTreeMap<String, Option<String>>;
 
 impl<P: Played> Stage<P> {
@@ -47,15 +47,15 @@ impl<P: Played> Stage<P> {
         Stage { scene, seen: HashMap::new(), states: 0, is_thin: false }
     }
 
-    /// What the scene's command does, and the disk on which it does it. A call that `failing` names fails.
+    /// The calls of the scene's command, and the disk on which it makes them. The calls that `failing` names fail.
     fn start(&self, failing: Option<&str>) -> (Disk, Vec<Step>) {
         let home = self.scene.home();
         self.scene.start().put(home);
         (Disk::of(self.scene.start(), home), record(self.scene.line(), home, failing))
     }
 
-    /// The scene's command is killed after each of its calls, and this one is run then: its tape, and the disk on which
-    /// it starts, where what the first one did not flush still waits.
+    /// Kills the scene's command after each of its calls, then runs this one: its tape, and the disk on which it starts, where
+    /// the first command's unflushed changes are still pending.
     fn killed_then(&self, line: &[OsString]) -> Vec<(Disk, Vec<Step>)> {
         let (mut disk, tape) = self.start(None);
         let home = self.scene.home();
@@ -68,10 +68,10 @@ impl<P: Played> Stage<P> {
         runs
     }
 
-    /// Plays a tape to a disk, cuts the power after each call, and looks at all that may be left. Stops at the first
-    /// call after which something is lost, and says what.
+    /// Replays a tape to a disk, cuts the power after each call, and checks every state that may result. Stops at the first
+    /// call after which something is lost, and returns what.
     fn play<'t>(&mut self, mut disk: Disk, tape: impl IntoIterator<Item = &'t Step>) -> Result<(), String> {
-        /// Of the calls between two flushes of a long run, only some are tried.
+        /// Between two flushes of a long run, only one call in this many is tried.
         const ONE_OF: usize = 8;
         let mut dice = Dice::new();
         let is_flush = |step: &Step| {
@@ -81,7 +81,7 @@ impl<P: Played> Stage<P> {
         let mut tape = tape.into_iter().enumerate().peekable();
         while let Some((at, step)) = tape.next() {
             disk.take(step);
-            // Most waits just before a flush, least just after it.
+            // Most changes are pending just before a flush, fewest just after it.
             let is_worth = is_flush(step) || tape.peek().is_none_or(|(_, next)| is_flush(next)) || at % ONE_OF == 0;
             if self.is_thin && !is_worth {
                 continue;
@@ -106,7 +106,7 @@ impl<P: Played> Stage<P> {
         }
     }
 
-    /// Takes each fsync out of the tape, one at a time, and notes what is lost without it.
+    /// Removes each fsync from the tape, one at a time, and records what is lost without it.
     fn without_each_fsync(&mut self, disk: &Disk, tape: &[Step], needs: &mut Needs) {
         for (out, step) in tape.iter().enumerate() {
             if !matches!(step.act, Act::Sync { .. } | Act::SyncAll) {
@@ -120,7 +120,7 @@ impl<P: Played> Stage<P> {
         }
     }
 
-    /// An fsync's name: what is flushed, and after what.
+    /// The name of an fsync: what it flushes, and after which call.
     fn name_of(&self, tape: &[Step], at: usize) -> String {
         let flushed = &tape[at].path;
         let is_why = |step: &&Step| match &step.act {
@@ -143,7 +143,7 @@ impl<P: Played> Stage<P> {
         format!("{}, after {why}", self.short(flushed))
     }
 
-    /// A path without what differs from run to run.
+    /// A path without the parts that differ between runs.
     fn short(&self, path: &Path) -> String {
         let path = path.strip_prefix(self.scene.home()).unwrap();
         let name = path.to_string_lossy();
@@ -163,7 +163,7 @@ impl<P: Played> Stage<P> {
     }
 }
 
-/// Why an fsync may be missing and nothing is lost. Each other one is needed.
+/// Why nothing is lost without this fsync. Every other fsync is needed.
 fn spare(scene: &str, fsync: &str) -> Option<&'static str> {
     match fsync {
         "state/intents, after removing an intent" => Some("an intent that comes back finds its line in the journal"),
@@ -178,7 +178,7 @@ fn spare(scene: &str, fsync: &str) -> Option<&'static str> {
     }
 }
 
-/// Prints what each fsync is for. One that is needed for nothing, or a spare one that is needed, is a mistake.
+/// Prints the purpose of each fsync. It is an error if one is not needed for anything, or if a spare one is needed.
 fn must_be_needed(scene: &str, needs: &Needs) {
     for (fsync, lost) in needs {
         match (lost, spare(scene, fsync)) {
@@ -190,7 +190,7 @@ fn must_be_needed(scene: &str, needs: &Needs) {
     }
 }
 
-/// Prints what each fsync of a second run is for. These must be among those that are needed, in one scene at least.
+/// Prints the purpose of each fsync of a second run. These must be among those that are needed in at least one scene.
 fn must_hold(needs: &Needs, needed: &[&str]) {
     for (fsync, lost) in needs {
         println!("  without its fsync of {fsync}: {}", lost.as_deref().unwrap_or("nothing is lost"));
@@ -222,7 +222,7 @@ impl Played for Scene {
     }
 }
 
-/// Puts a state into real files, recovers, and looks whether anything is lost.
+/// Writes a state to real files, recovers, and checks whether anything is lost.
 fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     let shop = &scene.shop;
     state.put(&shop.home);
@@ -274,7 +274,8 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     }
 }
 
-/// One scene per kind of write: spans in place, a whole new file, the restores of both, an additional file, over a conflict.
+/// One scene per kind of write: spans in place, a whole new file, the restores of both, an additional file, and over a
+/// conflict.
 fn scenes() -> [Scene; 6] {
     [Scene::patch(), Scene::restore(), Scene::strip(), Scene::restore_stripped(), Scene::create(), Scene::discard()]
 }
@@ -302,7 +303,8 @@ fn a_power_cut_in_a_group_loses_nothing_and_without_a_flush_it_would() {
         let flushes = |act: fn(&Act) -> bool| tape.iter().filter(|step| act(&step.act)).count();
         let (files, systems) =
             (flushes(|act| matches!(act, Act::Sync { .. })), flushes(|act| matches!(act, Act::SyncAll)));
-        // A group's flushes do not grow with its files: ten modules here, and one flush per module would show.
+        // The number of flushes of a group does not grow with its files: there are ten modules here, so one flush per module
+        // would show.
         assert!(systems >= 2 && files + systems < 24, "{files} files and {systems} file systems were flushed");
         stage.play(disk.clone(), &tape).unwrap();
         println!("{files} fsyncs and {systems} syncfs; power cut at each call of {}", stage.counts());

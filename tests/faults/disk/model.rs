@@ -1,8 +1,8 @@
-//! A disk that promises nothing but what was flushed.
+//! A disk that guarantees only what was flushed.
 //!
-//! Each change waits in a log until an fsync of its file or folder makes it last. When the power goes, any of the
-//! waiting ones may have reached the disk and any may not, in whatever order they were made; and a write may have
-//! reached it in part. A name is of its folder: flushing a file does not make its name last.
+//! Each change waits in a log until an fsync of its file or folder makes it durable. When the power is cut, each pending change
+//! may or may not have reached the disk, in any order, and a write may have reached it in part. A name belongs to its folder:
+//! flushing a file does not make its name durable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -15,22 +15,22 @@ use crate::workshop::{Looks, Tree};
 type Inode = usize;
 const HOME: Inode = 0;
 
-/// When a file was modified that nobody gave a time.
+/// The modification time of a file whose time was not set.
 const LATER: (i64, i64) = (2_000_000_000, 0);
 
 const GARBAGE: u8 = 0xa5;
 
-/// Above this many ways of losing, chance picks some.
+/// Above this number of possible losses, some are chosen at random.
 const ALL_UP_TO: usize = 1 << 8;
 const PICKED: usize = 64;
 
-/// One change, and whose fsync makes it last.
+/// A change, and the inode whose fsync makes it durable.
 #[derive(Clone)]
 struct Change {
     of: Inode,
     what: What,
     lasts: bool,
-    /// An fsync failed on it: no later one makes it last (the kernel takes what it could not write for written).
+    /// An fsync failed on it: no later one makes it durable (the kernel marks pages that it could not write as clean).
     is_given_up: bool,
 }
 
@@ -43,16 +43,16 @@ enum What {
     Attribute(Attribute),
 }
 
-/// What became of a waiting change when the power went.
+/// The fate of a pending change when the power is cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Kept,
     Lost,
-    /// Of a write: the first half is there.
+    /// For a write: only its first half reached the disk.
     Front,
-    /// Of a write: the second half is there, and where the file has grown, garbage before it.
+    /// For a write: only its second half reached the disk, preceded by garbage where the file has grown.
     Back,
-    /// Of a write: the file has grown, if it did, but by zeros.
+    /// For a write: the file has its new length, but the new part is zeros.
     Hole,
 }
 
@@ -65,7 +65,7 @@ impl What {
     }
 }
 
-/// The disk.
+/// The simulated disk.
 #[derive(Clone)]
 pub(super) struct Disk {
     home: PathBuf,
@@ -79,7 +79,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// A disk on which this lasts.
+    /// A disk on which this tree is durable.
     pub(super) fn of(tree: &Tree, home: &Path) -> Disk {
         let names = HashMap::from([(home.to_owned(), HOME)]);
         let mut disk =
@@ -99,7 +99,7 @@ impl Disk {
         disk
     }
 
-    /// The program makes a call.
+    /// Applies a call of the program.
     pub(super) fn take(&mut self, step: &Step) {
         let path = &step.path;
         match &step.act {
@@ -151,13 +151,14 @@ impl Disk {
         }
     }
 
-    /// What waits for an fsync of this descriptor.
+    /// The changes that an fsync of this descriptor makes durable.
     fn waiting_for(&mut self, fd: i32) -> impl Iterator<Item = &mut Change> {
         let of = self.open[&fd];
         self.log.iter_mut().filter(move |change| change.of == of && !change.lasts)
     }
 
-    /// What waits for a flush of the whole file system on which this path is. There are two: the vault's, and the other.
+    /// The changes that a flush of the whole file system of this path makes durable. There are two file systems: the vault's
+    /// and the other.
     fn waiting_on_system(&mut self, path: &Path) -> impl Iterator<Item = &mut Change> {
         let is_vaults = |path: &Path| path.strip_prefix(&self.home).is_ok_and(|below| below.starts_with("state"));
         let this = is_vaults(path);
@@ -183,12 +184,12 @@ impl Disk {
         self.log.push(Change { of, what, lasts: false, is_given_up: false });
     }
 
-    /// What the running program sees.
+    /// The tree as the running program sees it.
     pub(super) fn now(&self) -> Tree {
         self.with(&vec![Fate::Kept; self.log.len()])
     }
 
-    /// What may be found after the power went: all ways of losing, or, where there are too many, some of them.
+    /// The possible trees after a power cut: all possible losses, or some of them if there are too many.
     pub(super) fn after_power_cut(&self, dice: &mut Dice) -> Vec<Tree> {
         let waiting: Vec<usize> = (0..self.log.len()).filter(|at| !self.log[*at].lasts).collect();
         let kept = vec![Fate::Kept; self.log.len()];
@@ -231,7 +232,7 @@ impl Disk {
         all.iter().map(|fates| self.with(fates)).collect()
     }
 
-    /// What is found if this became of each change.
+    /// The tree if these are the fates of the changes.
     fn with(&self, fates: &[Fate]) -> Tree {
         let new = Looks {
             bytes: Vec::new(),
@@ -284,7 +285,7 @@ impl Disk {
     }
 }
 
-/// What of a write is found, and where the file ends.
+/// Applies the part of a write that reached the disk, and the resulting file length.
 fn write(file: &mut Looks, at: usize, bytes: &[u8], fate: Fate) {
     let half = bytes.len() / 2;
     let (from, there) = match fate {
@@ -295,7 +296,7 @@ fn write(file: &mut Looks, at: usize, bytes: &[u8], fate: Fate) {
     };
     let end = from + there.len();
     if file.bytes.len() < end {
-        // What was there before the file had grown is anything.
+        // The contents between the old end and the write are arbitrary.
         file.bytes.resize(end, if fate == Fate::Back { GARBAGE } else { 0 });
     }
     file.bytes[from..end].copy_from_slice(there);
@@ -311,7 +312,7 @@ fn set(file: &mut Looks, attribute: &Attribute) {
     }
 }
 
-/// Chance that falls the same way each time (xorshift).
+/// A deterministic random number generator (xorshift).
 pub(super) struct Dice(u64);
 
 impl Dice {

@@ -1,4 +1,4 @@
-//! What a run did to the disk, call by call, read from strace's output.
+//! The changes that a run made to the disk, call by call, read from the output of strace.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 
 use crate::strace::traced;
 
-/// The calls that a tape is made of.
+/// The calls that a tape records.
 const KNOWN: &str = "open,openat,openat2,mkdir,mkdirat,pwrite64,ftruncate,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,\
                      unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr,fcntl";
 
-/// Calls that change a disk too, but that no tape knows: whoever begins to use one teaches it to the model.
+/// Calls that also change a disk but that no tape supports: add them to the model before the program uses them.
 const UNKNOWN: &str = "creat,write,writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,splice,\
                        link,linkat,symlink,symlinkat,mknod,mknodat,chmod,fchmodat,chown,lchown,fchownat,setxattr,\
                        lsetxattr,fremovexattr,removexattr,lremovexattr,sync,sync_file_range,msync,ioctl";
 
-/// One call that changes the disk, or makes a change last.
+/// One call that changes the disk or makes a change durable.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// The path; for a descriptor, the one under which it was opened.
+    /// The path; for a descriptor, the path that it was opened with.
     pub(super) path: PathBuf,
     pub(super) act: Act,
 }
 
-/// What is done. Descriptors are those of the process.
+/// The operation. Descriptors are those of the process.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Open {
@@ -75,7 +75,7 @@ impl fmt::Display for Act {
     }
 }
 
-/// What a file has besides its bytes.
+/// The metadata of a file.
 #[derive(Clone, Debug)]
 pub(super) enum Attribute {
     Mode(u32),
@@ -84,7 +84,7 @@ pub(super) enum Attribute {
     Label(Vec<u8>),
 }
 
-/// Runs a command line and records what it does below `home`. Calls that `failing` names fail.
+/// Runs a command line and records its changes below `home`. The calls that `failing` names fail.
 pub(super) fn record(line: &[OsString], home: &Path, failing: Option<&str>) -> Vec<Step> {
     let trace = format!("trace={KNOWN},{UNKNOWN}");
     let injection = failing.map(|failing| format!("inject={failing}"));
@@ -94,7 +94,7 @@ pub(super) fn record(line: &[OsString], home: &Path, failing: Option<&str>) -> V
     traced(&options, line).lines().filter_map(|line| reader.step(Line::parse(line)?)).collect()
 }
 
-/// One line of strace: a call, its arguments, what it returned.
+/// One line of strace: a call, its arguments and its return value.
 #[derive(Debug)]
 struct Line<'t> {
     name: &'t str,
@@ -144,12 +144,12 @@ fn split(text: &str) -> Vec<&str> {
 
 struct Reader<'h> {
     home: &'h Path,
-    /// The paths under which the open descriptors were opened.
+    /// The paths that the open descriptors were opened with.
     open: HashMap<i32, PathBuf>,
 }
 
 impl Reader<'_> {
-    /// What a call did below home; `None` if nothing.
+    /// The change of a call below home; `None` if there is none.
     fn step(&mut self, line: Line<'_>) -> Option<Step> {
         let is_fsync = matches!(line.name, "fsync" | "fdatasync" | "syncfs");
         if line.returned < 0 && !is_fsync {
@@ -194,7 +194,7 @@ impl Reader<'_> {
         (path, Act::Open { fd, creates: flags.contains("O_CREAT").then(|| line.octal(name + 2)) })
     }
 
-    /// The path that two arguments name: a folder's descriptor and a name.
+    /// The path given by two arguments: a folder's descriptor and a name.
     fn path(&self, line: &Line<'_>, folder: Option<usize>, name: usize) -> PathBuf {
         let path = PathBuf::from(OsString::from_vec(line.bytes(name)));
         match folder.map(|at| line.arguments[at]) {
