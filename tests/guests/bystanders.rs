@@ -1,7 +1,7 @@
-//! Lines that a guest's kernel prints by itself while a module is loaded: of clocks, of the scheduler, of its generator of
-//! random numbers. A busy host brings more of them.
+//! Lines that a guest's kernel prints for other reasons while a module is loaded: about clocks, the scheduler, or the random
+//! number generator. A busy host causes more of them.
 
-/// Is the line one that others say when they like to?
+/// Is the line one that other parts of the kernel may print at any time?
 pub(crate) fn is_of_bystanders(line: &str) -> bool {
     const BEGINNINGS: [&str; 11] = [
         "random: ",

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# How the scripts of this folder ask a Debian archive. Sourced by them, in the project's own folder.
+# How the scripts in this folder query a Debian archive. They source this file from the project's own folder.
 #
-# Nothing is installed and no suite of this machine is changed: apt is given folders of its own, below target/real/.apt.
-# The archive is the one this machine's own sources name. Debian's mirrors drop old suites; a suite written `archived:NAME`
-# is asked for at the mirror of archived suites that KMODLAB_ARCHIVED names (a URL), and nowhere if it names none.
+# Nothing is installed and no package source of this machine is changed: apt gets its own folders, below target/real/.apt. The
+# archive is the one that this machine's own sources name. Debian's mirrors drop old suites; a suite written as `archived:NAME`
+# is requested from the mirror of archived suites that KMODLAB_ARCHIVED names (a URL), and from none if the variable is empty.
 
 mkdir -p target/real
 top=$(realpath target/real)
 
-# How long a download may take, in seconds (an update of package lists a third of it), and how long to wait before the next
-# try. apt gives up a connection over which nothing arrives for 30 seconds; these limits end one over which too little does.
+# The time limit for a download, in seconds (an update of package lists gets a third of it), and the delay before the next try.
+# apt gives up a connection after 30 seconds without data; these limits also end a connection that is too slow.
 seconds=${KMODLAB_FETCH_SECONDS:-600}
 pause=${KMODLAB_FETCH_PAUSE:-5}
 
@@ -25,12 +25,13 @@ retry() {
   return 1
 }
 
-# ask SUITES SECURITY-SUITE ARCH [STATUS-FILE]: creates folders for apt, and sets `options` to what each apt command needs
-# to use them. SUITES are separated by commas; a security suite `-` is none. Without a status file nothing is installed.
+# ask SUITES SECURITY-SUITE ARCH [STATUS-FILE]: creates folders for apt, and sets `options` to the options that each apt command
+# needs to use them. SUITES are separated by commas; the security suite `-` means none. Without a status file no package counts
+# as installed.
 ask() {
   local suites=$1 secsuite=$2 arch=$3 one uris archive security signed
   local apt=$top/.apt/$suites-$arch status=${4:-}
-  # The archive and its security part, as this machine's own apt sources have them.
+  # The archive and its security part, as in this machine's own apt sources.
   uris=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages')
   archive=$(awk '$2 !~ /-/ && $2 != "nodistro" && /debian/ {print $1; exit}' <<<"$uris")
   security=$(awk '$2 ~ /-security$/ {print $1; exit}' <<<"$uris")
@@ -60,7 +61,7 @@ ask() {
     -o "APT::Architecture=$arch" -o "APT::Architectures::=$arch" -o APT::Sandbox::User=root
     -o Acquire::Languages=none -o Acquire::Retries=3 -o Acquire::By-Hash=force
     -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30
-    # Without it, an update that failed for want of a connection counts as done.
+    # Without it, an update that failed because it had no connection counts as successful.
     -o APT::Update::Error-Mode=any
   )
 }

@@ -1,7 +1,7 @@
-//! Is what happened what was predicted? Verdict, errno, the loader's first line, and the taint.
+//! Compares what happened with the prediction: verdict, errno, the loader's first line, and the taint.
 //!
-//! A prediction is about a kernel whose taint was clear. A guest has many trials, and says some lines only once in a boot:
-//! such a line must come in the first trial in which it is predicted, and is not expected in a later one.
+//! A prediction assumes a kernel without taints. A guest runs many trials, and its kernel prints some lines only once per boot:
+//! such a line must come in the first trial in which it is predicted, and is not expected in later ones.
 
 use kmodlab::lab::agreement::{is_loader_line, is_same_line};
 use kmodlab::predict::{taint_bits, taint_letters};
@@ -10,7 +10,7 @@ use crate::bystanders::is_of_bystanders;
 use crate::machines::guest::{ONCE, Seen};
 use crate::machines::predictions::Prediction;
 
-/// How a trial came out.
+/// The result of comparing a trial with its prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Agreement {
     Agree,
@@ -18,20 +18,20 @@ pub(crate) enum Agreement {
     Disagree,
 }
 
-/// Taints that a module's own code may leave, in addition to what the loader sets.
+/// Taints that a module's own code may set, in addition to those that the loader sets.
 const OF_ITS_OWN: &str = "DWL";
 
 /// Taints of a single module, by /sys/module/NAME/taint (`taint_flags`, kernel/panic.c of 6.12).
 const OF_A_MODULE: &str = "PFCOEKXTN";
 
-/// Taint F, P, O and N, after which some lines are not said again (kernel/module/main.c of 6.12).
+/// Taints F, P, O and N, after which some lines are not printed again (kernel/module/main.c of 6.12).
 const FORCED: u64 = 1 << 1;
 const PROPRIETARY: u64 = 1;
 const OUT_OF_TREE: u64 = 1 << 12;
 const UNSIGNED: u64 = 1 << 13;
 const TEST: u64 = 1 << 18;
 
-/// Compares; with why it is not as predicted.
+/// Compares a trial with its prediction; if they differ, the text says why.
 pub(crate) fn compare(seen: &Seen, prediction: Option<&Prediction>) -> (Agreement, String) {
     let disagree = |why: String| (Agreement::Disagree, why);
     let Some(prediction) = prediction else {
@@ -69,7 +69,7 @@ pub(crate) fn compare(seen: &Seen, prediction: Option<&Prediction>) -> (Agreemen
         ));
     }
     if seen.status != Some(0) && seen.status != Some(256) {
-        // Its own code, or its going, ended the guest; of the taint nothing can be said.
+        // The module's own code or its unloading ended the guest, so the taint is not known.
         return (Agreement::Agree, String::new());
     }
     let predicted = prediction.taint.as_deref().unwrap_or_default();
@@ -97,7 +97,7 @@ fn sorted(letters: &str, keep: impl Fn(char) -> bool) -> String {
     letters.into_iter().collect()
 }
 
-/// The predicted lines, without those that this boot has had.
+/// The predicted lines, without those that were already printed since the boot.
 fn expected<'a>(prediction: &'a Prediction, seen: &Seen, before: u64) -> Vec<&'a str> {
     let is_due = |line: &&str| {
         let is_past = |taint: u64| before & taint != 0;
@@ -117,7 +117,7 @@ fn expected<'a>(prediction: &'a Prediction, seen: &Seen, before: u64) -> Vec<&'a
     prediction.dmesg.iter().map(String::as_str).filter(is_due).collect()
 }
 
-/// The loader's lines. Where the module was refused, its own code said nothing, and so all lines are the kernel's.
+/// The loader's lines. If the module was refused, its own code did not run, so all lines are the kernel's.
 pub(crate) fn lines(seen: &Seen) -> Vec<&str> {
     let lines = seen.log.iter().map(String::as_str);
     match &seen.accepted {
@@ -126,7 +126,7 @@ pub(crate) fn lines(seen: &Seen) -> Vec<&str> {
     }
 }
 
-/// What others say when they like to, and a line that follows any taint (kernel/panic.c).
+/// A line that other parts of the kernel may print at any time, or one that follows any taint (kernel/panic.c).
 fn is_of_others(line: &str) -> bool {
     line.starts_with("Disabling lock debugging due to kernel taint") || is_of_bystanders(line)
 }

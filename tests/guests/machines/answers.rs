@@ -1,5 +1,5 @@
-//! What kernels answered, kept in `target/machines/KERNEL/answers.jsonl`: an answer does not depend on what was predicted, so
-//! after a change of the program only the predictions are made again. A trial is known by the kernel's image, the first
+//! The answers of kernels, kept in `target/machines/KERNEL/answers.jsonl`: an answer does not depend on the prediction, so
+//! after a change of the program only the predictions are made again. A trial is identified by the kernel's image, the first
 //! process, the module's bytes and the flags; remove the file to ask again.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +21,7 @@ struct Answer {
 /// The answers to these trials.
 pub(crate) struct Answers {
     file: PathBuf,
-    /// What each trial is known by.
+    /// The key that identifies each trial.
     keys: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Answers {
         Answers { file: guests.folder.join("answers.jsonl"), keys }
     }
 
-    /// Those of an earlier run, by the trials' numbers.
+    /// The answers of an earlier run, by the numbers of the trials.
     pub(crate) fn kept(&self) -> BTreeMap<usize, Seen> {
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         // An interrupted run may leave half a line.

@@ -1,22 +1,22 @@
-//! The architectures: their kernels, the machine that QEMU makes of each, and how the first process of a guest is built.
+//! The architectures: their kernels, the QEMU machine for each, and how the first process of a guest is built.
 
 /// An architecture.
 pub(crate) struct Architecture {
     /// Debian's name.
     pub(crate) name: &'static str,
-    /// Kernels by the names that `tests/real/fetch` gives them. The first is that of the sample.
+    /// Kernels by the names that `tests/real/fetch` gives them. The first is used for the sample.
     pub(crate) kernels: &'static [&'static str],
     pub(crate) machines: &'static [Machine],
 }
 
-/// A machine of QEMU's, for kernels whose name begins so.
+/// A QEMU machine, for kernels whose names begin with this text.
 pub(crate) struct Machine {
     pub(crate) kernels: &'static str,
-    /// QEMU's program and its arguments. `console` and `result` are character devices.
+    /// The QEMU program and its arguments. `console` and `result` are character devices.
     pub(crate) qemu: &'static str,
-    /// The kernel's command line. The console's name is the kernel's own.
+    /// The kernel's command line. The name of the console depends on the kernel.
     pub(crate) command_line: &'static str,
-    /// Where a guest finds the result port.
+    /// Where the guest finds the result port.
     pub(crate) port: &'static str,
     /// The compiler's options, in addition to the common ones.
     pub(crate) target: &'static [&'static str],
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     pub(crate) linker: &'static str,
 }
 
-/// LLVM's linker, for all but s390x, which it does not know in Debian 12.
+/// LLVM's linker, for all architectures except s390x, which it does not support in Debian 12.
 const LLD: &str = "ld.lld-14";
 
 pub(crate) const ARCHITECTURES: &[Architecture] = &[
@@ -34,7 +34,7 @@ pub(crate) const ARCHITECTURES: &[Architecture] = &[
         machines: &[Machine {
             kernels: "amd64-",
             qemu: "qemu-system-x86_64 -M pc -cpu max -m 768 -serial chardev:console -serial chardev:result",
-            // On a busy host the timer may look broken.
+            // On a busy host the kernel may take the timer for broken.
             command_line: "console=ttyS0 no_timer_check",
             port: "/dev/ttyS1",
             target: &["--target=x86_64-linux-gnu"],
@@ -105,7 +105,7 @@ pub(crate) const ARCHITECTURES: &[Architecture] = &[
         kernels: &["ppc64el-6.12", "ppc64el-6.1", "ppc64el-7.2"],
         machines: &[Machine {
             kernels: "ppc64el-",
-            // x-vof spares the firmware, which takes a minute.
+            // x-vof skips the firmware, which takes a minute.
             qemu: "qemu-system-ppc64 -M pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off \
                    -cpu POWER9 -m 1024 -device spapr-vty,chardev=console,reg=0x30000000 \
                    -device spapr-vty,chardev=result,reg=0x30001000",
@@ -132,7 +132,7 @@ pub(crate) const ARCHITECTURES: &[Architecture] = &[
         kernels: &["s390x-6.12", "s390x-6.1", "s390x-7.2"],
         machines: &[Machine {
             kernels: "s390x-",
-            // Not virtio: its console is a module in 6.1.
+            // Not virtio: its console driver is a module in 6.1.
             qemu: "qemu-system-s390x -M s390-ccw-virtio -cpu max -m 768 -device sclplmconsole,chardev=console \
                    -device sclpconsole,chardev=result",
             command_line: "console=ttyS0",

@@ -1,7 +1,7 @@
-//! A module file that is being broken: 32 or 64 bits, little- or big-endian, with REL or RELA. Places that are not there
-//! are `None`.
+//! A module file that a test breaks: 32 or 64 bits, little- or big-endian, with REL or RELA. Anything that the file does not
+//! have is `None`.
 
-/// What a trailer has after its signature: `struct module_signature` and the magic string.
+/// The part of a trailer after the signature: `struct module_signature` and the magic string.
 pub(crate) const TRAILER: usize = 12 + 28;
 
 /// Section flags (System V ABI, chapter 4).
@@ -22,7 +22,7 @@ pub(crate) struct Section(pub(crate) usize);
 #[derive(Clone, Copy)]
 pub(crate) struct Record(pub(crate) usize);
 
-/// A field of a section header: its offset and size with 32 bits, and with 64.
+/// A field of a section header: its offset and size for 32 bits, and for 64.
 type Field = [(usize, usize); 2];
 pub(crate) const NAME: Field = [(0, 4), (0, 4)];
 pub(crate) const KIND: Field = [(4, 4), (4, 4)];
@@ -55,7 +55,7 @@ impl Elf {
         self.bytes[5] == 2
     }
 
-    /// The architecture's number.
+    /// The number of the architecture.
     pub(crate) fn machine(&self) -> u64 {
         self.header(MACHINE)
     }
@@ -67,7 +67,7 @@ impl Elf {
         if self.is_big() { bytes.fold(0, join) } else { bytes.rev().fold(0, join) }
     }
 
-    /// Writes a number of `size` bytes; what it has more is cut off.
+    /// Writes a number of `size` bytes; higher bytes are cut off.
     pub(crate) fn put(&mut self, at: usize, size: usize, number: u64) -> Option<()> {
         let bytes = if self.is_big() {
             number.to_be_bytes()[8 - size..].to_vec()
@@ -155,7 +155,7 @@ impl Elf {
         &self.bytes[self.offset(section)..self.offset(section) + self.size(section)]
     }
 
-    /// The name without its first letter.
+    /// Removes the first letter of the section's name.
     pub(crate) fn rename(&mut self, section: Section) -> Option<()> {
         self.set(section, NAME, self.get(section, NAME) + 1)
     }
@@ -164,7 +164,7 @@ impl Elf {
         self.set(section, SIZE, change(self.get(section, SIZE)))
     }
 
-    /// Puts a section's content, changed, at the end of the file.
+    /// Appends a section's changed contents to the end of the file.
     pub(crate) fn rewrite(&mut self, section: Section, content: &[u8]) -> Option<()> {
         self.bytes.resize(self.bytes.len().next_multiple_of(64), 0);
         let at = self.bytes.len();
@@ -190,7 +190,7 @@ impl Elf {
         })
     }
 
-    /// Takes out the entries that begin so, and puts this one first.
+    /// Removes the entries that begin with `out`, and inserts this entry first.
     pub(crate) fn entry(&mut self, out: &str, entry: Option<&str>) -> Option<()> {
         self.modinfo(|entries| {
             entries.retain(|one| out.is_empty() || !one.starts_with(out));
@@ -198,7 +198,7 @@ impl Elf {
         })
     }
 
-    /// As [`Elf::entry`], where there is one that begins so.
+    /// Like [`Elf::entry`], but only if an entry begins with `out`.
     pub(crate) fn entry_there(&mut self, out: &str, entry: Option<&str>) -> Option<()> {
         let key = [b"\0".as_slice(), out.as_bytes()].concat();
         let modinfo = self.content(self.section(".modinfo")?);
@@ -206,7 +206,7 @@ impl Elf {
         self.entry(out, entry)
     }
 
-    /// Where the name is in `struct module`: after `state` and `list` (include/linux/module.h).
+    /// The offset of the name in `struct module`: after `state` and `list` (include/linux/module.h).
     pub(crate) fn name_at(&self) -> Option<usize> {
         Some(self.offset(self.this_module()?) + if self.is_wide() { 24 } else { 12 })
     }
@@ -216,13 +216,13 @@ impl Elf {
         Some(String::from_utf8_lossy(self.text_at(self.name_at()?)).into_owned())
     }
 
-    /// The module's name, in both places.
+    /// Sets the module's name, in both places.
     pub(crate) fn set_name(&mut self, name: &[u8; 5]) -> Option<()> {
         self.put_bytes(self.name_at()?, name)?;
         self.put_bytes(self.find(b"\0name=dummy\0")? + 6, name)
     }
 
-    /// An entry of `__versions`: a CRC of the machine's word, then a name (`struct modversion_info`), 64 bytes together.
+    /// An entry of `__versions`: a CRC of the machine's word size, then a name (`struct modversion_info`), 64 bytes in total.
     fn version(&self, symbol: &str) -> Option<usize> {
         let section = self.section("__versions")?;
         let word = self.word();
@@ -244,7 +244,7 @@ impl Elf {
         self.put_bytes(self.version(symbol)? + self.word(), name)
     }
 
-    /// A second section header like this one.
+    /// Adds a second section header equal to this one.
     pub(crate) fn again(&mut self, section: Section) -> Option<()> {
         let (from, count, size) = (self.header(HEADERS) as usize, self.count(), self.section_size());
         let mut headers = self.bytes[from..from + count * size].to_vec();
@@ -272,7 +272,7 @@ impl Elf {
         self.put(record.0 + at, size, number)
     }
 
-    /// A symbol by its name; its number and its record.
+    /// A symbol by its name: its number and its record.
     fn symbol_and_number(&self, name: &str) -> Option<(usize, Record)> {
         let names = self.offset(self.section(".strtab")?);
         let is_it =
@@ -284,7 +284,7 @@ impl Elf {
         self.symbol_and_number(name).map(|(_, symbol)| symbol)
     }
 
-    /// A local object, which nothing refers to by its symbol: an entry of the modinfo.
+    /// A local object that no relocation refers to by its symbol: an entry of the modinfo.
     pub(crate) fn a_local(&self) -> Option<Record> {
         let modinfo = self.section(".modinfo")?.0 as u64;
         self.symbols()
@@ -292,7 +292,7 @@ impl Elf {
             .find(|symbol| self.record(*symbol, SYMBOL_INFO) == 1 && self.record(*symbol, SYMBOL_SECTION) == modinfo)
     }
 
-    /// Gives a symbol another name, at the end of the strings.
+    /// Gives a symbol another name, which is appended to the strings.
     pub(crate) fn name_symbol(&mut self, old: &str, new: &str) -> Option<()> {
         let symbol = self.symbol(old)?;
         let strings = self.section(".strtab")?;
@@ -302,13 +302,13 @@ impl Elf {
         self.set_record(symbol, SYMBOL_NAME, at as u64)
     }
 
-    /// Makes a symbol weak; its type stays.
+    /// Makes a symbol weak; its type is unchanged.
     pub(crate) fn weaken(&mut self, name: &str) -> Option<()> {
         let symbol = self.symbol(name)?;
         self.set_record(symbol, SYMBOL_INFO, self.record(symbol, SYMBOL_INFO) & 0xf | 0x20)
     }
 
-    /// The relocations of a section, by its name: REL or RELA, as the machine has them.
+    /// The relocations of a section, by its name: REL or RELA, depending on the architecture.
     fn relocations(&self, of: &str) -> Vec<Record> {
         let rela = self.section(&format!(".rela{of}"));
         let Some(section) = rela.or_else(|| self.section(&format!(".rel{of}"))) else { return Vec::new() };
@@ -316,7 +316,7 @@ impl Elf {
         (self.offset(section)..self.offset(section) + self.size(section)).step_by(size).map(Record).collect()
     }
 
-    /// Where a relocation has its type. mips64 has a layout of its own (`Elf64_Mips_Rela`, arch/mips/include/asm/elf.h).
+    /// The offset and size of a relocation's type. mips64 has its own layout (`Elf64_Mips_Rela`, arch/mips/include/asm/elf.h).
     fn type_at(&self, relocation: Record) -> (usize, usize) {
         const MIPS: u64 = 8;
         match (self.is_wide(), self.is_big(), self.machine()) {
@@ -328,7 +328,7 @@ impl Elf {
         }
     }
 
-    /// The symbol's number of a relocation.
+    /// The number of a relocation's symbol.
     fn symbol_of(&self, relocation: Record) -> usize {
         let number = match (self.is_wide(), self.is_big()) {
             (true, false) if self.machine() == 8 => self.number(relocation.0 + 8, 4),
@@ -350,18 +350,18 @@ impl Elf {
         self.relocations(of).into_iter().find(|relocation| self.symbol_of(*relocation) == number)
     }
 
-    /// Where in the file a relocation of a section is applied.
+    /// The offset in the file at which a relocation of a section is applied.
     pub(crate) fn place(&self, of: &str, relocation: Record) -> Option<usize> {
         Some(self.offset(self.section(of)?) + self.number(relocation.0, self.word()) as usize)
     }
 
-    /// Adds to a relocation's addend, which only RELA has.
+    /// Adds to a relocation's addend, which only RELA entries have.
     pub(crate) fn add_to_addend(&mut self, relocation: Record, more: u64) -> Option<()> {
         let (at, word) = (relocation.0 + 2 * self.word(), self.word());
         self.put(at, word, self.number(at, word).wrapping_add(more))
     }
 
-    /// The signature's length.
+    /// The length of the signature.
     pub(crate) fn signature(&self) -> Option<usize> {
         self.bytes.ends_with(b"~Module signature appended~\n").then_some(())?;
         let at = self.bytes.len() - TRAILER + 8;
@@ -373,7 +373,7 @@ impl Elf {
         self.put_bytes(self.bytes.len() - TRAILER + 8, &change(length).to_be_bytes())
     }
 
-    /// Where the signature begins.
+    /// The offset of the signature.
     pub(crate) fn signature_at(&self) -> Option<usize> {
         Some(self.bytes.len() - TRAILER - self.signature()?)
     }

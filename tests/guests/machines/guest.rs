@@ -1,4 +1,4 @@
-//! Guests: a kernel with our first process and its trials, booted as often as it takes to have each trial run.
+//! Guests: a kernel with our first process and its trials, booted as often as needed to run each trial.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,40 +14,40 @@ use crate::machines::architectures::Machine;
 use crate::machines::initramfs;
 use crate::machines::trials::{Subject, Trial};
 
-/// How much time of a processor QEMU may take while a guest says nothing, and how long a guest may say nothing while it
-/// takes none. The first does not hang on how busy this machine is.
+/// How much processor time QEMU may use while a guest prints nothing, and how long a guest may print nothing while QEMU uses
+/// none. The first limit does not depend on how busy this machine is.
 const BUSY: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_secs(600);
 
-/// How often a kernel may be booted.
+/// The largest number of boots per kernel.
 const MOST_BOOTS: usize = 120;
 
-/// How many boots in turn may come to nothing.
+/// The largest number of consecutive boots without a result.
 const MOST_IDLE: usize = 3;
 
-/// How many lines of the console are kept where a guest ended.
+/// The number of console lines that are kept when a guest ended.
 const CONSOLE: usize = 30;
 
-/// Lines that are said once in a boot, by words of theirs (`pr_warn_once`, `pr_notice_once` in kernel/module/ of 6.12).
+/// Parts of the lines that are printed once per boot (`pr_warn_once`, `pr_notice_once` in kernel/module/ of 6.12).
 pub(crate) const ONCE: [&str; 3] =
     ["no symbol version for ", "Kernel module BTF mismatch detected", "tainting kernel with TAINT_LIVEPATCH"];
 
-/// What happened in a trial.
+/// The observations of a trial.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
-    /// What finit_module(2) returned, 0 for success; `None` if it never did.
+    /// The result of finit_module(2), 0 for success; `None` if the call never returned.
     pub(crate) errno: Option<i64>,
-    /// What the loader says when it accepted the module: its name and taints.
+    /// The trace event module:module_load, which shows that the loader accepted the module: its name and taints.
     pub(crate) accepted: Option<String>,
-    /// The module's taint by /sys/module.
+    /// The module's taint in /sys/module.
     pub(crate) module_taint: Option<String>,
-    /// What delete_module(2) returned.
+    /// The result of delete_module(2).
     pub(crate) unloaded: Option<i64>,
     /// The kernel's taint before and after.
     pub(crate) taint: Option<(u64, u64)>,
-    /// The lines of the log; where the guest ended, the end of the console.
+    /// The lines of the log; if the guest ended, the end of the console.
     pub(crate) log: Vec<String>,
-    /// The process's status; `None` if the guest ended first, -1 if the process never ended.
+    /// The status of the process; `None` if the guest ended first, -1 if the process never ended.
     pub(crate) status: Option<i64>,
     /// Lines of [`ONCE`] that were logged earlier since the boot.
     pub(crate) earlier: Vec<String>,
@@ -63,7 +63,7 @@ pub(crate) struct Guests<'a> {
     pub(crate) folder: PathBuf,
 }
 
-/// The trials' outcomes by their number, how many of them are from an earlier run, and how many boots it took.
+/// The observations by trial number, how many of them are from an earlier run, and the number of boots.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     pub(crate) seen: BTreeMap<usize, Seen>,
@@ -72,7 +72,7 @@ pub(crate) struct Outcomes {
 }
 
 impl Guests<'_> {
-    /// Has each trial run.
+    /// Runs each trial.
     pub(crate) fn run(&self) -> Outcomes {
         std::fs::create_dir_all(&self.folder).unwrap();
         let image = self.folder.join("kernel");
@@ -127,7 +127,7 @@ impl Guests<'_> {
         self.listen(qemu, &console, seen);
     }
 
-    /// Reads what a guest reports, until it ends.
+    /// Reads the guest's reports until it ends.
     fn listen(&self, mut qemu: Qemu, console: &Path, all: &mut BTreeMap<usize, Seen>) {
         let (sender, lines) = mpsc::channel();
         let output = BufReader::new(qemu.0.stdout.take().unwrap());
@@ -172,7 +172,7 @@ impl Guests<'_> {
                 ("e", _) => {
                     let Some((number, mut seen)) = current.take() else { continue };
                     seen.status = rest.parse().ok();
-                    // Ours, not the kernel's.
+                    // Printed by our first process, not by the kernel.
                     seen.log.retain(|line| !line.starts_with("kmodlab: "));
                     let is_once = |line: &&String| ONCE.iter().any(|once| line.contains(once));
                     earlier.extend(seen.log.iter().filter(is_once).cloned());
@@ -191,7 +191,7 @@ impl Guests<'_> {
     }
 }
 
-/// QEMU, which ends with this.
+/// A QEMU process, which is ended when this is dropped.
 struct Qemu(Child);
 
 impl Drop for Qemu {
@@ -202,7 +202,7 @@ impl Drop for Qemu {
 }
 
 impl Qemu {
-    /// What it has taken of processors so far (proc(5): fields 14 and 15 of `stat`, in hundredths of a second).
+    /// The processor time that it has used so far (proc(5): fields 14 and 15 of `stat`, in hundredths of a second).
     fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -211,7 +211,7 @@ impl Qemu {
     }
 }
 
-/// A line without its checksum, if that fits.
+/// A line without its checksum, or `None` if the checksum is wrong.
 fn checked(line: &str) -> Option<&str> {
     let (sum, text) = line.split_once(' ')?;
     let add = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(16_777_619);
@@ -219,7 +219,7 @@ fn checked(line: &str) -> Option<&str> {
     (u32::from_str_radix(sum, 16) == Ok(right)).then_some(text)
 }
 
-/// Bytes that the log has escaped as \xNN.
+/// Decodes bytes that the log escapes as \xNN.
 fn unescaped(text: &str) -> String {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();

@@ -1,6 +1,6 @@
 //! An initramfs: the "newc" form of cpio (Documentation/driver-api/early-userspace/buffer-format.rst).
 
-/// Makes an archive of files, each by its name without a leading slash, with a console and the folder `m`.
+/// Makes an archive of files, each given by its name without a leading slash, with a console and the folder `m`.
 pub(crate) fn archive(files: &[(String, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut inode = 0;

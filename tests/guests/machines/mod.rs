@@ -1,8 +1,8 @@
-//! Promise: what `check` says is what kernels of eight architectures answer, module by module and flag by flag.
+//! Promise: `check` predicts the answers of kernels of eight architectures, module by module and flag by flag.
 //!
-//! Each kernel is booted in QEMU with a first process of our own (`init.c`), which loads modules and reports what became of
-//! them. A plain run asks the first kernel of each architecture a sample; `tests/guests/machines/all` asks all kernels everything.
-//! What did not come out as predicted is in `target/machines/ARCHITECTURE.txt`.
+//! Each kernel is booted in QEMU with our own first process (`init.c`), which loads modules and reports the results. A plain
+//! run tries a sample on the first kernel of each architecture; `tests/guests/machines/all` tries everything on all kernels.
+//! Trials that did not come out as predicted are listed in `target/machines/ARCHITECTURE.txt`.
 
 mod agreement;
 mod answers;
@@ -28,7 +28,7 @@ use trials::Origin;
 
 use crate::support::fetched;
 
-/// What all targets have in common: a program without a C library.
+/// The compiler options common to all targets: a program without a C library.
 const FLAGS: [&str; 10] = [
     "-O2",
     "-Wall",
@@ -90,8 +90,8 @@ fn s390x() {
     answers_as_predicted("s390x");
 }
 
-/// Asks the kernels of an architecture. All trials agree with the predictions but those that are unknown, and these are less
-/// than 3 % of those of a kernel's own modules, and less than 6 % of all.
+/// Runs the trials of an architecture. All trials must agree with the predictions except for those that are unknown: less than
+/// 3 % of the trials of a kernel's own modules, and less than 6 % of all.
 fn answers_as_predicted(name: &str) {
     let is_sample = match std::env::var("KMODLAB_MACHINES").as_deref() {
         Ok("all") => false,
@@ -121,7 +121,7 @@ fn answers_as_predicted(name: &str) {
     assert!(all.unknown * 100 < all.all() * 6, "{name}: {} of {} trials are unknown; {shown}", all.unknown, all.all());
 }
 
-/// Asks a kernel, and compares its answers with the predictions.
+/// Runs the trials on a kernel, and compares its answers with the predictions.
 fn ask(architecture: &Architecture, kernel: &str, is_sample: bool, top: &Path) -> Tally {
     let begun = Instant::now();
     let (folder, cache) = (top.join(kernel), top.join("cache"));

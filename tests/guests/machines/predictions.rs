@@ -1,4 +1,4 @@
-//! What the program predicts: `check --alone --json`, once per combination of flags.
+//! The program's predictions: `check --alone --json`, once per combination of flags.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::machines::trials::{Subject, Trial};
 
 use crate::support::KMODLAB;
 
-/// What `--force` is called, by the flags of finit_module(2).
+/// The values of `--force`, by the flags of finit_module(2).
 const FORCE: [&str; 4] = ["none", "modversions", "vermagic", "both"];
 
 /// A prediction.
@@ -33,7 +33,7 @@ struct Finding {
 }
 
 impl Prediction {
-    /// What is unknown, in words.
+    /// The unknown points, as text.
     pub(crate) fn open(&self) -> String {
         let open = self.findings.iter().filter(|finding| finding.result == "unknown");
         open.map(|finding| format!("{}: {}", finding.step, finding.note)).collect::<Vec<_>>().join("; ")

@@ -1,4 +1,4 @@
-//! The counts, as README.md shows them, and each trial that did not come out as predicted, for eyes.
+//! The counts, as README.md shows them, and a readable list of the trials that did not come out as predicted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,14 +31,14 @@ impl Counts {
     }
 }
 
-/// The outcome of an architecture.
+/// The results of an architecture.
 #[derive(Default)]
 pub(crate) struct Tally {
     by: BTreeMap<(String, Origin), Counts>,
     details: BTreeMap<String, String>,
 }
 
-/// A trial and all that is known about it.
+/// A trial and everything known about it.
 pub(crate) struct Came<'a> {
     pub(crate) kernel: &'a str,
     pub(crate) subject: &'a Subject,
@@ -75,13 +75,13 @@ impl Tally {
         }
     }
 
-    /// Takes over the outcome of another kernel.
+    /// Adds the results of another kernel.
     pub(crate) fn join(&mut self, other: Tally) {
         self.by.extend(other.by);
         self.details.extend(other.details);
     }
 
-    /// Counts of the kernel's own modules, or of all.
+    /// The counts for the kernel's own modules, or for all.
     pub(crate) fn counts(&self, only: Option<Origin>) -> Counts {
         let mut sum = Counts::default();
         for ((_, origin), counts) in &self.by {
@@ -98,7 +98,7 @@ impl Tally {
         self.by.keys().map(|(kernel, _)| kernel).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// Writes what did not agree, with the counts by kernel.
+    /// Writes the trials that did not agree, with the counts by kernel.
     pub(crate) fn write(&self, file: &Path) {
         let mut text = String::new();
         for ((kernel, origin), counts) in &self.by {
@@ -111,7 +111,7 @@ impl Tally {
         std::fs::write(file, text).unwrap();
     }
 
-    /// A row of README's table.
+    /// A row of the table in the README.
     pub(crate) fn row(&self, architecture: &str) -> String {
         let (all, own) = (self.counts(None), self.counts(Some(Origin::Own)));
         format!(

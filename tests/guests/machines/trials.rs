@@ -1,4 +1,4 @@
-//! What a kernel is asked: its own modules, modules of other kernels of its architecture, and broken ones.
+//! The subjects of a kernel's trials: its own modules, modules of other kernels of its architecture, and broken ones.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::machines::elf::Elf;
 use crate::machines::ways::{Breaking, EXPORT_WAYS, NAMESPACE_WAYS, TRAILER_WAYS, WAYS};
 use crate::support::fetched;
 
-/// How many of a kernel's own modules, and of each other kernel's, are asked about.
+/// How many of a kernel's own modules, and of each other kernel's modules, are tried.
 const OWN: usize = 14;
 const OTHERS: usize = 6;
 
-/// Modules that most kernels have, the most telling first: such as import next to nothing, export, need others, take part
-/// in a symbol namespace, have parameters. Their init functions give up on no machine.
+/// Modules that most kernels have, the most informative first: modules that import almost nothing, export symbols, need others,
+/// use a symbol namespace, or have parameters. Their init functions fail on no machine.
 const MODULES: [&str; 30] = [
     "dummy",
     "crc_itu_t",
@@ -49,10 +49,10 @@ const MODULES: [&str; 30] = [
     "nls_iso8859_1",
 ];
 
-/// Modules that import a namespace, of which one serves.
+/// Modules that import a namespace; one of them is enough.
 const IN_A_NAMESPACE: [&str; 4] = ["xcbc", "cmac", "vmac", "nfsv4"];
 
-/// Whose a module is.
+/// The origin of a module.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Origin {
     Own,
@@ -60,15 +60,15 @@ pub(crate) enum Origin {
     Broken,
 }
 
-/// A module file that a kernel is asked about.
+/// A module file that is tried on a kernel.
 pub(crate) struct Subject {
     pub(crate) origin: Origin,
-    /// What it is, for eyes.
+    /// Its description, for the reader of the results.
     pub(crate) what: String,
     pub(crate) bytes: Vec<u8>,
-    /// Its name in `struct module`, where there is one.
+    /// Its name in `struct module`, if it has one.
     pub(crate) name: String,
-    /// Would it disturb others if it could not be unloaded? So it is with what exports symbols.
+    /// Would it disturb others if it could not be unloaded? That is so for modules that export symbols.
     pub(crate) exports: bool,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Trial {
 
 impl Subject {
     fn new(origin: Origin, what: String, elf: Elf) -> Subject {
-        // A broken file may have no structure of its own.
+        // A broken file may have no `struct module`.
         let readable = origin != Origin::Broken;
         let name = if readable { elf.name() } else { None };
         Subject {
@@ -94,20 +94,20 @@ impl Subject {
     }
 }
 
-/// The image of a kernel, and all modules that anything here asks for.
+/// The image of a kernel, and all modules that these trials use.
 pub(crate) fn files_of(kernel: &str, cache: &Path) -> KernelFiles {
     let wanted: BTreeSet<String> = MODULES.iter().chain(&IN_A_NAMESPACE).map(|name| (*name).to_owned()).collect();
     let lookup = Lookup { max_size: 1 << 30, cache: Some(cache.to_owned()) };
     files::of(&fetched::named(kernel), &wanted, &lookup).unwrap()
 }
 
-/// The first modules of the list that a kernel has.
+/// The first modules of the list that the kernel has.
 fn chosen(files: &KernelFiles, count: usize) -> impl Iterator<Item = (&'static str, Elf)> {
     let module = |name: &'static str| Some((name, Elf { bytes: files.modules.get(name)?.bytes.clone() }));
     MODULES.into_iter().filter_map(module).take(count)
 }
 
-/// All that a kernel is asked about. Others are the other kernels with their files.
+/// All subjects for a kernel. `others` are the other kernels with their files.
 pub(crate) fn subjects(kernel: &str, files: &KernelFiles, others: &[(&str, KernelFiles)]) -> Vec<Subject> {
     let mut subjects: Vec<Subject> =
         chosen(files, OWN).map(|(name, elf)| Subject::new(Origin::Own, name.to_owned(), elf)).collect();
@@ -141,7 +141,7 @@ fn broken(good: &Elf, ways: &[(&str, Breaking)]) -> Vec<Subject> {
             subjects.push(Subject::new(Origin::Broken, (*what).to_owned(), elf));
         }
     }
-    // The names that a broken module has are those of the good one, except in the ways that concern names.
+    // A broken module has the same names as the good one, except in the breakages that concern names.
     let name = good.name().unwrap();
     for subject in &mut subjects {
         subject.name = name.clone();
@@ -150,7 +150,7 @@ fn broken(good: &Elf, ways: &[(&str, Breaking)]) -> Vec<Subject> {
     subjects
 }
 
-/// The trials in their order: what leaves the kernel as it was comes first, what may spoil it last.
+/// The trials in order: those that leave the kernel unchanged come first, those that may damage it last.
 pub(crate) fn in_order(subjects: &[Subject], is_sample: bool) -> Vec<Trial> {
     let mut trials = Vec::new();
     let order = [Origin::Own, Origin::Broken, Origin::Other];
@@ -158,7 +158,7 @@ pub(crate) fn in_order(subjects: &[Subject], is_sample: bool) -> Vec<Trial> {
         for origin in order {
             let theirs = subjects.iter().enumerate().filter(|(_, subject)| subject.origin == origin);
             for (nth, (subject, _)) in theirs.enumerate() {
-                // Each broken module comes with one of the flags.
+                // Each broken module is tried with one of the flags.
                 let is_left_out = is_sample && origin == Origin::Broken && !(nth + flags as usize).is_multiple_of(4);
                 if !is_left_out {
                     trials.push(Trial { subject, flags });

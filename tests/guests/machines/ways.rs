@@ -1,8 +1,8 @@
-//! The ways of breaking a module: functions from bytes to bytes, that come to nothing where a module or an architecture
-//! has no such thing.
+//! The ways of breaking a module: functions that change its bytes, and do nothing if the module or the architecture lacks the
+//! part that they change.
 //!
-//! No way is here over which a loader is known to crash. Such files exist for each architecture; `check` says *unknown* to
-//! them.
+//! Files that are known to crash a loader are not included. Such files exist for each architecture; `check` answers *unknown*
+//! for them.
 
 use crate::machines::elf::{
     ALIGN, ALLOC, COUNT, ENTRY, ENTRY_SIZE, Elf, FILE_FLAGS, FLAGS, HEADER_SIZE, HEADERS, KIND, LINK, MACHINE, NAMES,
@@ -16,7 +16,7 @@ pub(crate) type Breaking = fn(&mut Elf) -> Option<()>;
 const PROGBITS: u64 = 1;
 const COMMON: u64 = 0xfff2;
 
-/// Architectures by their number (`e_machine`).
+/// Architectures by number (`e_machine`).
 const I386: u64 = 3;
 const MIPS: u64 = 8;
 const PPC64: u64 = 21;
@@ -26,11 +26,11 @@ const X86_64: u64 = 62;
 const ARM64: u64 = 183;
 const RISCV: u64 = 243;
 
-/// An import that `dummy` names in data, and one that it calls in code that nobody runs here.
+/// An import that `dummy` refers to in data, and one that it calls in code that is never run here.
 const IMPORT: &str = "eth_validate_addr";
 const CALLED: &str = "skb_clone_tx_timestamp";
 
-/// Those that work on `dummy` without its trailer, since a signature that does not fit is refused before anything else.
+/// The ways that are applied to `dummy` without its trailer, since an invalid signature is refused before anything else.
 #[rustfmt::skip]
 pub(crate) const WAYS: &[(&str, Breaking)] = &[
     ("nothing but the trailer is gone", |_| Some(())),
@@ -130,7 +130,7 @@ pub(crate) const WAYS: &[(&str, Breaking)] = &[
     ("relocations: type 238", |elf| retype(elf, 238)),
     ("relocations: type 0", |elf| retype(elf, 0)),
     ("relocations: a target that is not zero", |elf| { let at = elf.place(".text", elf.relocation_to(".text", CALLED)?)?; (elf.machine() == X86_64).then(|| elf.put_bytes(at, &[1]))? }),
-    // What an architecture has.
+    // Specific to an architecture.
     ("i386: relocation of type 3", |elf| { of(elf, I386)?; retype(elf, 3) }),
     ("s390x: another number of the same machine", |elf| { of(elf, S390)?; elf.set_header(MACHINE, 0xa390) }),
     ("s390x: relocation of type 9", |elf| { of(elf, S390)?; retype(elf, 9) }),
@@ -152,7 +152,7 @@ pub(crate) const WAYS: &[(&str, Breaking)] = &[
     ("mips: flags of another ABI", |elf| { of(elf, MIPS)?; let flags = elf.header(FILE_FLAGS); elf.set_header(FILE_FLAGS, flags | 0x20) }),
 ];
 
-/// Those that work on `dummy` with its trailer.
+/// The ways that are applied to `dummy` with its trailer.
 #[rustfmt::skip]
 pub(crate) const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: a byte of a comment changed", |elf| { let at = elf.offset(elf.section(".comment")?); elf.flip(at + 8) }),
@@ -173,7 +173,7 @@ pub(crate) const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: vermagic changed in place", |elf| { let at = elf.find(b"vermagic=")?; elf.put_bytes(at + 9, b"4") }),
 ];
 
-/// Those that work on `crc_itu_t`, which exports something, without its trailer.
+/// The ways that are applied to `crc_itu_t`, which exports symbols, without its trailer.
 #[rustfmt::skip]
 pub(crate) const EXPORT_WAYS: &[(&str, Breaking)] = &[
     ("exports: good", |_| Some(())),
@@ -182,7 +182,7 @@ pub(crate) const EXPORT_WAYS: &[(&str, Breaking)] = &[
     ("exports: without flags", |elf| elf.rename(elf.section("__kflagstab")?)),
 ];
 
-/// Those that work on a module that imports a namespace.
+/// The ways that are applied to a module that imports a namespace.
 pub(crate) const NAMESPACE_WAYS: &[(&str, Breaking)] =
     &[("namespace: not imported", |elf| elf.entry_there("import_ns=", None))];
 
@@ -199,12 +199,12 @@ fn clear(elf: &mut Elf, section: &str, flags: u64) -> Option<()> {
     elf.set(section, FLAGS, elf.get(section, FLAGS) & !flags)
 }
 
-/// A place beyond any file.
+/// An offset beyond the end of any file.
 fn far(elf: &Elf) -> u64 {
     if elf.is_wide() { 1 << 40 } else { 0x7fff_f000 }
 }
 
-/// Gives the relocation of a call another type; nobody runs the call.
+/// Gives the relocation of a call another type; the call is never run.
 fn retype(elf: &mut Elf, kind: u64) -> Option<()> {
     elf.retype(elf.relocation_to(".text", CALLED)?, kind)
 }

@@ -1,11 +1,11 @@
-//! Promise: what `check` says of broken modules is what a real kernel answers.
+//! Promise: the predictions of `check` for broken modules are the answers of real kernels.
 //!
-//! Each way of breaking is a function from bytes to bytes, applied to a good module of the kernel that is asked:
-//! `dummy`, or `crc_itu_t` where exports are the subject. All but the ways that break the trailer work on the module
-//! without its trailer, since a signature that does not fit is refused before anything else is looked at.
+//! Each way of breaking is a function that changes the bytes of a good module of the kernel under test: `dummy`, or `crc_itu_t`
+//! where exports are concerned. All ways except those that break the trailer are applied to the module without its trailer,
+//! since an invalid signature is refused before anything else is checked.
 //!
-//! Malformed files exist that crash the loader of some kernels. None is made here: `check` predicts *unknown* for them, and
-//! there is no answer to compare.
+//! Malformed files exist that crash the loader of some kernels. None of them is made here: `check` predicts *unknown* for them,
+//! and there would be no answer to compare.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,10 +22,10 @@ use crate::vm::kernels::{LOOKUP, chosen, deb};
 use crate::vm::tally::Tally;
 use crate::vm::{alone, emptied, load_only};
 
-/// A way of breaking. It comes to nothing where the module has no such thing: kernels without MODVERSIONS.
+/// A way of breaking. It does nothing if the module lacks the part, as in kernels without MODVERSIONS.
 type Breaking = fn(&mut Elf) -> Option<()>;
 
-/// A section's and a symbol's numbers in ELF (System V ABI, chapter 4).
+/// The types of sections and the section numbers of symbols in ELF (System V ABI, chapter 4).
 const PROGBITS: u32 = 1;
 const WRITE: u64 = 1;
 const ALLOC: u64 = 2;
@@ -127,7 +127,7 @@ const WAYS: &[(&str, Breaking)] = &[
     ("btf: empty", |elf| elf.section(".BTF")?.set_size(elf, |_| 0)),
 ];
 
-/// Those that work on a signed module, trailer and all.
+/// The ways that are applied to a signed module with its trailer.
 #[rustfmt::skip]
 const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: good", |_| Some(())),
@@ -149,7 +149,7 @@ const TRAILER_WAYS: &[(&str, Breaking)] = &[
     ("trailer: vermagic changed in place", |elf| { let at = elf.find(b"vermagic=")?; elf.put(at + 9, b"4") }),
 ];
 
-/// Those that work on a module that exports something.
+/// The ways that are applied to a module that exports symbols.
 #[rustfmt::skip]
 const EXPORT_WAYS: &[(&str, Breaking)] = &[
     ("exports: good", |_| Some(())),
@@ -158,13 +158,14 @@ const EXPORT_WAYS: &[(&str, Breaking)] = &[
     ("exports: without flags", |elf| elf.section("__kflagstab")?.rename(elf)),
 ];
 
-/// What a trailer has after its signature: `struct module_signature` and the magic string.
+/// The part of a trailer after the signature: `struct module_signature` and the magic string.
 pub(crate) const TRAILER: usize = 12 + 28;
 
-/// Where `name` is in `struct module` on 64-bit machines: after `state` and `list` (include/linux/module.h).
+/// The offset of `name` in `struct module` on 64-bit machines: after `state` and `list` (include/linux/module.h).
 const NAME_AT: usize = 24;
 
-/// What each of five kernels of Debian's can be asked, with `KMODLAB_BREAKAGE=all`; else it is half: those without symbol versions or BTF can be asked less.
+/// The number of trials on five Debian kernels with `KMODLAB_BREAKAGE=all`; otherwise half of them. Kernels without symbol
+/// versions or BTF have fewer trials.
 const TRIALS_OF_FIVE: usize = 1024;
 
 #[test]
@@ -181,7 +182,7 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
         let target = TargetKernel::open(&deb(name), &good, &conditions.settings, &LOOKUP).unwrap();
         let mut subjects = broken(name, &target.files);
         if !is_all {
-            // In turn, so that each way comes at two or three of the kernels.
+            // In turn, so that each way is tried on two or three of the kernels.
             let mut index = nth;
             subjects.retain(|_| {
                 index += 1;
@@ -201,7 +202,7 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
         trials.extend(experiment::run(&target, &questions, &conditions, &HashMap::new(), &|_| {}));
         println!("{name}: {} ways of breaking, {} trials, {:?}", subjects.len(), questions.len(), begun.elapsed());
     }
-    // For who wants to look.
+    // Kept for inspection.
     let mut writer = TrialWriter::open(&emptied("target/report/broken").join(store::FILE)).unwrap();
     trials.iter().for_each(|trial| writer.add(trial).unwrap());
     Tally::of(&trials).judge("broken modules");
@@ -209,7 +210,7 @@ fn real_kernels_answer_to_broken_modules_as_predicted() {
     assert!(kernels.len() < 5 || trials.len() >= least, "{} trials", trials.len());
 }
 
-/// All that can be broken of a kernel's modules. The way is the path, where people look for it.
+/// All broken variants of a kernel's modules. The path names the way of breaking, so that it is shown in reports.
 fn broken(kernel: &str, files: &KernelFiles) -> Vec<TrialSubject> {
     let mut subjects = Vec::new();
     for (module, is_signed, breakages) in
@@ -224,7 +225,7 @@ fn broken(kernel: &str, files: &KernelFiles) -> Vec<TrialSubject> {
             }
             let before = elf.bytes.clone();
             if breakage(&mut elf).is_none() {
-                // The one thing that a kernel's own module may lack; any other is a mistake here.
+                // A kernel's own modules may lack only these; any other missing part is an error of this test.
                 let (has_versions, has_btf) = (good.section("__versions").is_some(), good.section(".BTF").is_some());
                 let is_absent = name.starts_with("versions:") && !has_versions
                     || name.starts_with("btf:") && !has_btf
@@ -241,7 +242,7 @@ fn broken(kernel: &str, files: &KernelFiles) -> Vec<TrialSubject> {
     subjects
 }
 
-/// A 64-bit little-endian ELF file that may be broken. Places that are not there are `None`.
+/// A 64-bit little-endian ELF file for breaking. Anything that the file does not have is `None`.
 #[derive(Clone)]
 pub(crate) struct Elf {
     pub(crate) bytes: Vec<u8>,
@@ -251,7 +252,7 @@ pub(crate) struct Elf {
 #[derive(Clone, Copy)]
 pub(crate) struct Section(usize);
 
-/// A record of a section's, by its offset in the file.
+/// A record in a section, by its offset in the file.
 #[derive(Clone, Copy)]
 struct Record(usize);
 
@@ -306,7 +307,7 @@ impl Elf {
         self.section(".gnu.linkonce.this_module")
     }
 
-    /// Puts a section's content, changed, at the end of the file.
+    /// Appends a section's changed contents to the end of the file.
     pub(crate) fn rewrite(&mut self, section: Section, content: &[u8]) -> Option<()> {
         self.bytes.resize(self.bytes.len().next_multiple_of(64), 0);
         let at = self.bytes.len();
@@ -332,7 +333,7 @@ impl Elf {
         })
     }
 
-    /// Takes out what begins so, and puts in this.
+    /// Removes the entries that begin with `out`, and inserts this entry.
     fn entry(&mut self, out: &str, entry: Option<&str>) -> Option<()> {
         self.modinfo(|entries| {
             entries.retain(|one| out.is_empty() || !one.starts_with(out));
@@ -340,13 +341,13 @@ impl Elf {
         })
     }
 
-    /// The module's name, in both places.
+    /// Sets the module's name, in both places.
     fn name(&mut self, name: &[u8; 5]) -> Option<()> {
         self.put(self.this_module()?.offset(self) + NAME_AT, name)?;
         self.put(self.find(b"\0name=dummy\0")? + 6, name)
     }
 
-    /// An entry of `__versions`: 8 bytes of CRC, 56 of name (`struct modversion_info`).
+    /// An entry of `__versions`: a CRC of 8 bytes and a name of 56 (`struct modversion_info`).
     fn version(&self, symbol: &str) -> Option<usize> {
         let section = self.section("__versions")?;
         let entries = section
@@ -365,7 +366,7 @@ impl Elf {
         self.put(self.version(symbol)? + 8, name)
     }
 
-    /// A second section header like this one.
+    /// Adds a second section header equal to this one.
     fn again(&mut self, name: &str) -> Option<()> {
         let (from, count) = (self.u64(40), self.count());
         let header = self.section(name)?.header(self);
@@ -378,7 +379,7 @@ impl Elf {
         self.put(60, &(count + 1).to_le_bytes())
     }
 
-    /// A section more, that is not loaded.
+    /// Adds a section that is not loaded.
     pub(crate) fn add_section(&mut self, name: &str, content: &[u8]) -> Option<()> {
         let names = Section(usize::from(self.u16(62)));
         let old = names.content(self).to_vec();
@@ -407,7 +408,7 @@ impl Elf {
         self.put(names.offset(self) + within + 1, b"f")
     }
 
-    /// A relocation: place 8, type 4, symbol 4, addend 8.
+    /// A relocation: offset 8, type 4, symbol 4, addend 8.
     fn relocation(&self, section: &str) -> Option<Record> {
         Some(Record(self.section(section)?.offset(self)))
     }
@@ -417,7 +418,7 @@ impl Elf {
         self.put(self.section(".init.text")?.offset(self) + place, &[1])
     }
 
-    /// The signature's length.
+    /// The length of the signature.
     pub(crate) fn signature(&self) -> Option<usize> {
         self.bytes.ends_with(b"~Module signature appended~\n").then_some(())?;
         let at = self.bytes.len() - TRAILER + 8;
@@ -452,7 +453,7 @@ impl Section {
         elf.put(self.header(elf) + field, bytes)
     }
 
-    /// Its name without the first letter.
+    /// Removes the first letter of its name.
     fn rename(self, elf: &mut Elf) -> Option<()> {
         let name = elf.u32(self.header(elf)) + 1;
         self.set(elf, 0, &name.to_le_bytes())

@@ -1,4 +1,4 @@
-//! The command line of a guest's kernel is known to the prediction, and recorded.
+//! The prediction knows the command line of a guest's kernel, and the trial records it.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use kmodlab::lab::record::{Agreement, Trial, TrialCondition, TrialOutcome, Trial
 use crate::vm::kernels::deb;
 use crate::vm::{KMODLAB, alone};
 
-/// The kernel's own module, forced, under some words for the command line.
+/// The kernel's own module, forced, with additional words on the kernel's command line.
 fn forced_under(words: &str) -> Vec<Trial> {
     let kernel = deb("amd64-6.1-cloud");
     let mut command = Command::new(KMODLAB);
@@ -28,7 +28,7 @@ fn a_kernel_that_insists_on_signatures_refuses_what_is_forced() {
             assert_eq!(trial.agreement, Agreement::Agree, "{words}: {trial:#?}");
             assert_eq!(trial.conditions, [TrialCondition::KernelArguments(words.to_owned())]);
         }
-        // A force flag leaves the signature out of sight, so that the module counts as unsigned.
+        // With a force flag the kernel does not look for a signature, so the module counts as unsigned.
         let asked = trials.iter().find(|trial| trial.role == TrialRole::Asked).unwrap();
         assert_eq!((asked.outcome, asked.observed.errno), (TrialOutcome::Refused, Some(errno)), "{words}");
     }

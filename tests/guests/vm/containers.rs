@@ -1,8 +1,8 @@
-//! Promise: what becomes of a compressed module file is predicted, for each of those who load it: the kernel's own
-//! decoder, and the insmod of kmod 30 and of kmod 34.
+//! Promise: the result of loading a compressed module file is predicted for each loader: the kernel's own decompressor, and the
+//! insmod of kmod 30 and of kmod 34.
 //!
-//! Each form that a file can have (`packing`) is made of modules that the kernel's builder signed. One guest for each
-//! kernel loads them all. `KMODLAB_CONTAINERS=all` takes 3 kernels and 305 files of each; else one kernel and 61 files.
+//! Modules signed by the kernel's builder are compressed in each possible form (`packing`). One guest per kernel loads all of
+//! them. `KMODLAB_CONTAINERS=all` tests 3 kernels with 305 files each; otherwise one kernel with 61 files.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,17 +16,17 @@ use crate::vm::insmod::{By, Trial, compare, load};
 use crate::vm::kernels::{LOOKUP, deb, files_of};
 use crate::vm::{alone, packing};
 
-/// Modules that say nothing themselves when they are loaded.
+/// Modules that print nothing themselves when they are loaded.
 const MODULES: [&str; 5] = ["dummy", "llc", "nls_utf8", "ts_kmp", "lz4hc_compress"];
 
-/// One that does not unpack modules, and two that unpack xz; only the second has a configuration in its package.
+/// A kernel that does not decompress modules, and two that decompress xz; only the second has a configuration in its package.
 const KERNELS: [&str; 3] = ["amd64-6.1-cloud", "amd64-6.12", "amd64-7.2"];
 
 fn is_all() -> bool {
     std::env::var("KMODLAB_CONTAINERS").is_ok_and(|what| what == "all")
 }
 
-/// Who loads a file, how, and what is asked for it.
+/// The way to load a file, and the matching options of the prediction.
 fn loaders(is_plain: bool) -> [(By, Loader, Force); 6] {
     let flag = if is_plain { 0 } else { 4 };
     [
@@ -51,7 +51,7 @@ fn compressed_files_are_loaded_as_predicted() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Asks one kernel; what does not agree.
+/// Asks one kernel; returns the disagreements.
 fn on(name: &str, modules: &[&str]) -> String {
     let begun = Instant::now();
     let kernel = kernel::named(&deb(name), &LOOKUP).unwrap();
@@ -117,7 +117,7 @@ fn on(name: &str, modules: &[&str]) -> String {
     wrong
 }
 
-/// What is inside a file, and how it is compressed; `None` if that can't be read.
+/// The contents of a file, and its compression; `None` if it cannot be decompressed.
 fn unpacked(bytes: &[u8]) -> Option<(Vec<u8>, Option<Packing>)> {
     let container = Container::of(bytes);
     let mut inside = Vec::new();

@@ -1,4 +1,4 @@
-//! The tour goes on in a virtual machine, and says of each kernel what happened on it and nothing else.
+//! The tour continues in a virtual machine, and reports for each kernel exactly what happened on it.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::support::premises::Pair;
 use crate::vm::kernels::deb;
 use crate::vm::{KMODLAB, alone};
 
-/// The numbered stops and conclusions of a tour's second half.
+/// The numbered steps and conclusions of the second half of the tour.
 fn toured(kernel: &str, built_for: &[&str]) -> Vec<String> {
     let temporary = tempfile::tempdir().unwrap();
     let mut command = Command::new(KMODLAB);
@@ -39,7 +39,7 @@ fn the_tour_shows_refusal_crash_damage_and_success() {
     ];
     let said = toured("amd64-6.1-cloud", &others);
     assert_eq!(said.len(), expected.len(), "{said:?}");
-    // What becomes of a module that is forced follows from the layouts of the two kernels.
+    // The outcome for a forced module follows from the layouts of the two kernels.
     for (at, is_as_expected) in [(1, rt.bus_is_overwritten()), (2, old.is_another_abi() && old.damage_is_silent())] {
         if !is_as_expected {
             assert!(said[at].starts_with("So: unchanged, "), "{said:?}");

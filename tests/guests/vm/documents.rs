@@ -1,8 +1,8 @@
-//! What the README and the walk-through show of the lab is what the lab does.
+//! The lab does what the README and the walk-through show.
 //!
-//! Their blocks marked `console lab` are run as written, one document in one shell, in a folder that looks like a
-//! checkout with fetched kernels. Kernels move on, and with them addresses and names of functions; so of `try` and `matrix`
-//! it is compared what the trials came to, and of all other commands what they print.
+//! Their blocks marked `console lab` are run as written, each document in one shell, in a folder that looks like a checkout
+//! with fetched kernels. The fetched kernels change over time, and with them addresses and names of functions; so for `try` and
+//! `matrix` the outcomes of the trials are compared, and for all other commands their output.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -46,12 +46,12 @@ fn runs_as_written(document: &str) {
         let (printed, status) = printed.split_at(printed.rfind('\n').map_or(0, |end| end + 1));
         println!("$ {}\n{printed}", step.command);
         let shown = || format!("$ {}\n--- written\n{}--- printed\n{printed}", step.command, step.expected);
-        // What kmodlab answers is in its words; all else must have worked.
+        // kmodlab reports its results in its output; every other command must succeed.
         assert!(status == "0" || step.command.starts_with("kmodlab "), "status {status}\n{}", shown());
         if ["kmodlab try ", "kmodlab matrix "].iter().any(|start| step.command.starts_with(start)) {
             let expected = came_to(&step.expected);
             assert!(!expected.is_empty(), "{}", shown());
-            // A newer kernel may lack what the outcome follows from. What is predicted happens all the same.
+            // A newer kernel may lack the facts that the outcome follows from. What is predicted happens all the same.
             if came_to(printed) != expected {
                 assert!(all_as_predicted(printed) && !premises_hold(&step.command), "{}", shown());
             }
@@ -67,8 +67,8 @@ fn all_as_predicted(printed: &str) -> bool {
     printed.lines().any(|line| line.contains(" as predicted, 0 can't be compared, 0 not as predicted"))
 }
 
-/// Do the kernels of a command have what its outcome follows from? A command names them by a document's variables or by
-/// their folders; `check` is asked about the module of `$old`.
+/// Do the kernels of a command have the facts that its outcome follows from? A command names them by a document's variables or
+/// by their folders; `check` is asked about the module of `$old`.
 fn premises_hold(command: &str) -> bool {
     let built_for = command.split_once("--built-for ").map_or("$old", |(_, rest)| rest);
     let built_for = built_for.split(' ').next().unwrap();
@@ -81,12 +81,12 @@ fn premises_hold(command: &str) -> bool {
         "$cloud73" => Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud").vermagic_decides(),
         "$rt72" => Pair::of("amd64-7.2-rt", "amd64-7.2-cloud").init_is_elsewhere(),
         rt if rt == "$rt" || rt.contains("/amd64-6.1-rt/") => pair("amd64-6.1-rt").bus_is_overwritten(),
-        // A kernel's own module depends on nothing.
+        // The outcome of a kernel's own module depends on no such fact.
         _ => true,
     }
 }
 
-/// The lines that say what trials came to, with the module's own functions of a trace.
+/// The lines with the outcomes of trials, and the module's own functions in a trace.
 fn came_to(text: &str) -> Vec<&str> {
     let is_conclusion = |line: &str| TrialOutcome::ALL.iter().any(|outcome| line.ends_with(outcome.sentence()));
     let is_outcome = |line: &&str| is_conclusion(line) || line.contains(" as predicted, ") || line.ends_with("[dummy]");

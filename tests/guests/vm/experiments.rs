@@ -1,9 +1,9 @@
-//! The experiments that always show it: each comes out as it is named, three times out of three, each time in newly booted
-//! guests; and each time its controls, the kernel's own module unforced and forced, come out clean.
+//! Experiments with a deterministic outcome: each has the outcome that its name states, three times out of three, in newly
+//! booted guests each time; and each time its controls, the kernel's own module unforced and forced, are clean.
 //!
-//! Kernels move on. So each experiment first reads what its outcome follows from in the two kernels (`premises`): CRCs, the
-//! layout of structures, version magic. Where a newer kernel no longer has that, the experiment says so, and claims only
-//! that the kernel answers as predicted.
+//! The fetched kernels change over time. So each experiment first reads the facts that its outcome follows from in the two
+//! kernels (`premises`): CRCs, the layout of structures, version magic. If a newer kernel no longer has them, the experiment
+//! prints this, and checks only that the kernel answers as predicted.
 
 use std::process::Command;
 
@@ -13,14 +13,14 @@ use crate::support::premises::Pair;
 use crate::vm::kernels::deb;
 use crate::vm::{KMODLAB, alone};
 
-/// What a kernel says that unlinks what was never linked (lib/list_debug.c).
+/// The message of a kernel that unlinks an element that was never linked (lib/list_debug.c).
 const CORRUPTION: &str = "list_del corruption";
 
-/// How often each is done.
+/// How often each experiment is run.
 const TIMES: usize = 3;
 
-/// Tries modules of one kernel on another; gives the asked trials, in the order of modules and ways. The controls must be
-/// clean, and all must be as predicted.
+/// Tries modules of one kernel on another; returns the asked trials, in the order of modules and load modes. The controls must
+/// be clean, and all trials must be as predicted.
 fn tried(modules: &[&str], built_for: &str, kernel: &str, load_modes: &[LoadMode]) -> Vec<Trial> {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(KMODLAB);
@@ -57,7 +57,7 @@ fn taints(seen: &Observed) -> String {
     kmodlab::predict::taint_letters(seen.taint_after & !seen.taint_before)
 }
 
-/// The lines of the log are those that were predicted, in their order, and what follows any taint (kernel/panic.c).
+/// The lines of the log are the predicted ones, in order, and lines that follow any taint (kernel/panic.c).
 fn assert_nothing_but_what_was_predicted(trial: &Trial) {
     let shown =
         lines(&trial.observed).into_iter().filter(|line| *line != "Disabling lock debugging due to kernel taint");
@@ -72,7 +72,7 @@ fn probed<'s>(seen: &'s Observed, what: &str) -> Option<&'s str> {
     seen.probe.iter().find(|seen| seen.what == what).map(|seen| seen.how.as_str())
 }
 
-/// An experiment, three times.
+/// Runs an experiment three times.
 fn three_times(name: &str, experiment: impl Fn()) {
     let _alone = alone();
     for time in 1..=TIMES {
@@ -133,7 +133,7 @@ fn oops_of_a_module_for_a_realtime_kernel() {
             let at = |name: &str| crash.trace.iter().position(|line| line.starts_with(name));
             let (register, init) = (at("register_netdevice+"), at("dummy_init_module+"));
             assert!(register.is_some() && register < init, "{:?}", crash.trace);
-            // insmod is dead, and the module is loading for ever.
+            // insmod is dead, and the module stays in the state "loading".
             assert_eq!((seen.errno, seen.init), (None, Init::Began));
             assert_eq!(seen.state.as_ref().map(|state| state.initstate.as_str()), Some("coming"));
             assert_eq!(taints(seen), "FDE");

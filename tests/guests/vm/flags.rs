@@ -1,7 +1,7 @@
-//! What real kernels answer to the load flags that `check` has no option for: compressed files, and flags that no
-//! kernel knows (include/uapi/linux/module.h; `finit_module` and `module_decompress`, kernel/module).
+//! The answers of real kernels to the load flags that `check` has no option for: compressed files, and flags that no kernel
+//! knows (include/uapi/linux/module.h; `finit_module` and `module_decompress`, kernel/module).
 //!
-//! What a kernel must answer follows from its version, its configuration and its messages.
+//! The expected answer follows from the kernel's version, its configuration and its messages.
 
 use std::process::Command;
 
@@ -16,27 +16,27 @@ use crate::vm::{alone, settings};
 
 /// MODULE_INIT_COMPRESSED_FILE, since 5.17.
 const COMPRESSED: u32 = 4;
-/// A flag that no kernel knows: they are given out from the lowest bit up, and 7.3 has three.
+/// A flag that no kernel knows: flags are assigned from the lowest bit up, and 7.3 has three.
 const UNKNOWN: u32 = 1 << 30;
 
 const EINVAL: i32 = 22;
 const ENOEXEC: i32 = 8;
 const EOPNOTSUPP: i32 = 95;
 
-/// A question: file and flags; and the answer: errno (0 where it is accepted) and the first line.
+/// A question: file and flags; and the answer: errno (0 if the file is accepted) and the first line.
 type Row = (&'static str, u32, i32, Option<&'static str>);
 
-/// What a kernel must answer about a plain module, and about one that is packed in the form that it unpacks.
+/// The expected answers for a plain module, and for one that is compressed in the kernel's own format.
 fn rows(facts: &Facts) -> [Row; 4] {
     let (plain, packed) = match facts.unpacks() {
-        // The flag is as unknown as any other.
+        // The kernel does not know this flag either.
         _ if facts.version() < (5, 17) => ((EINVAL, None), (EINVAL, None)),
         None => ((EOPNOTSUPP, None), (EOPNOTSUPP, None)),
         Some("gzip") => ((EINVAL, Some("not a gzip compressed module")), (0, None)),
         Some("xz") => ((EINVAL, Some("not an xz compressed module")), (0, None)),
         Some(_) => ((EINVAL, Some("not a zstd compressed module")), (0, None)),
     };
-    // For a file that is not ELF: a line for all, a line of its own, or none (`elf_validity_check`).
+    // For a file that is not ELF: one line for all faults, a specific line, or none (`elf_validity_check`).
     let no_elf = ["Module has invalid ELF structures", "Invalid ELF header magic: != \u{7f}ELF"]
         .into_iter()
         .find(|line| facts.can_say(line.split(": ").next().unwrap()));
@@ -64,7 +64,7 @@ fn compressed_files_and_unknown_flags() {
             let order =
                 TrialOrder { trial, name: "dummy".to_owned(), file: file.to_owned(), flags, ..TrialOrder::default() };
             let seen = guest.run(&order);
-            // Clocks of a young guest talk, too.
+            // The clock code prints lines too, soon after the boot.
             let is_of_load = |line: &&LogLine| line.phase == Phase::Load && !is_of_bystanders(&line.text);
             let first = seen.log.iter().find(is_of_load).map(|line| line.text.as_str());
             let answer = (&seen.end, seen.errno, seen.accepted, first);
@@ -85,7 +85,8 @@ fn compressed_files_and_unknown_flags() {
     }
 }
 
-/// In a form that kernels read; of xz there is only one: CRC32 and a small dictionary (Documentation/staging/xz.rst).
+/// Compresses in a form that kernels read; for xz there is only one: CRC32 and a small dictionary
+/// (Documentation/staging/xz.rst).
 fn packed(module: &[u8], format: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("module.ko");

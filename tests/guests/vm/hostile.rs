@@ -1,5 +1,5 @@
-//! A guest that hangs, floods, or lies ends its trial within its limit, with the right outcome, and takes no more
-//! memory than it may.
+//! A guest that hangs, floods its output or lies ends its trial within the limits, with the right outcome, and uses no more
+//! memory than is allowed.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::support::{alone, in_own_process};
 use crate::vm::kernels::{X86_64, files_of};
 use crate::vm::{compiled, settings};
 
-/// For guests that only a limit ends: short, so that the test is.
+/// For guests that only a limit ends: short, so that the test is short.
 const SHORT: GuestLimits = limits(4, 8);
 
-/// For guests that are ended by what they say, however slowly a busy machine lets them say it. The limits are far off.
+/// For guests that are ended because of their output, however slow a busy machine makes it. The limits are not reached.
 const LONG: GuestLimits = limits(150, 300);
 
 const fn limits(heartbeat: u64, trial: u64) -> GuestLimits {
@@ -24,8 +24,8 @@ const fn limits(heartbeat: u64, trial: u64) -> GuestLimits {
     GuestLimits { boot: of(300), heartbeat: of(heartbeat), trial: of(trial) }
 }
 
-/// What a machine on which eight other processes compete for each second may add to a limit: the time to start a guest, to
-/// read its last words, and to end it.
+/// The time that may be added to a limit on a machine where eight other processes compete for the processor: for starting a
+/// guest, reading its last output, and ending it.
 const SLACK: Duration = Duration::from_secs(90);
 
 /// A guest whose first process is `liar.c`.
@@ -73,7 +73,7 @@ fn resident() -> u64 {
 #[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
 fn a_guest_that_lies_or_hangs_is_recognised_and_bounded() {
     let _alone = alone();
-    // It measures its own memory.
+    // The test measures the memory of its own process.
     if !in_own_process!() {
         return;
     }
@@ -93,7 +93,7 @@ fn a_guest_that_lies_or_hangs_is_recognised_and_bounded() {
         assert_eq!(observed.end, End::Broken(why.to_owned()), "{name}");
         assert_eq!(outcome(&observed), TrialOutcome::RecordBroken, "{name}");
     }
-    // PID 1 must not end: the kernel panics over it, and the guest is gone.
+    // PID 1 must not exit: the kernel panics then, and the guest is gone.
     let observed = asked(&guest, "ends", LONG);
     assert_eq!(observed.end, End::Ended(Phase::Boot));
     assert_eq!(outcome(&observed), TrialOutcome::Crash);

@@ -1,6 +1,6 @@
-//! A guest in which many module files are loaded one after the other, by the kernel's own call or by the insmod of a
-//! given kmod, and what came of each. One boot serves thousands of files: what a module leaves is shown by its own folder
-//! in /sys/module, and it is unloaded again.
+//! A guest that loads many module files one after the other, with the kernel's own system call or with the insmod of a given
+//! kmod, and their results. One boot is enough for thousands of files: the effects of a module are read from its own folder in
+//! /sys/module, and it is unloaded again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use kmodlab::predict::{Decision, Userspace, Verdict};
 use crate::bystanders::is_of_bystanders;
 use crate::vm::compiled;
 
-/// Who loads a file.
+/// The way to load a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     /// finit_module(2) with these flags.
@@ -32,32 +32,32 @@ pub(crate) enum By {
 pub(crate) struct Trial {
     /// The module's name.
     pub(crate) module: String,
-    /// What the file's name ends in, by which kmod knows that it is a module: `.ko.xz`.
+    /// The suffix of the file name, by which kmod recognises a module: `.ko.xz`.
     pub(crate) ending: &'static str,
     /// The file.
     pub(crate) bytes: Vec<u8>,
     pub(crate) by: By,
 }
 
-/// What came of it.
+/// The result of loading a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProbeResult {
     /// The errno of finit_module(2), or the exit status of insmod; 0 for success.
     pub(crate) error: i32,
-    /// What insmod complained about.
+    /// The messages of insmod.
     pub(crate) says: Vec<String>,
     /// The kernel's log.
     pub(crate) log: Vec<String>,
-    /// The taints of the module; `None` if it is not there.
+    /// The taints of the module; `None` if it is not loaded.
     pub(crate) taint: Option<String>,
 }
 
-/// How long a guest may take for a trial, on a busy machine.
+/// The time limit for a trial in a guest, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// And to boot.
+/// The time limit for booting.
 const BOOT: Duration = Duration::from_secs(300);
 
-/// Boots a kernel's image and makes all trials in their order.
+/// Boots a kernel's image and runs all trials in order.
 pub(crate) fn load(image: &[u8], trials: &[&Trial]) -> Vec<ProbeResult> {
     let folder = tempfile::tempdir().unwrap();
     let program = compiled("tests/guests/vm/insmod.c", folder.path());
@@ -67,7 +67,7 @@ pub(crate) fn load(image: &[u8], trials: &[&Trial]) -> Vec<ProbeResult> {
     }
     let mut lines = String::new();
     for (number, trial) in trials.iter().enumerate() {
-        // The same file is there once: kmod makes a module's name of it, which must be the module's.
+        // Equal files are stored once. kmod derives the module's name from the file name, so the file name must match.
         let same = trials.iter().position(|other| other.ending == trial.ending && other.bytes == trial.bytes);
         let file = format!("m/{}/{}{}", same.unwrap(), trial.module, trial.ending);
         let (flags, words) = match trial.by {
@@ -91,8 +91,8 @@ fn insmod(kmod: &str, force: &str, file: &str) -> String {
     format!("/{kmod}/ld.so --library-path /{kmod} --argv0 insmod /{kmod}/kmod {force} /{file}")
 }
 
-/// The kmod of a system that `tests/real/chroot` made, its libraries and its dynamic linker. Some of the libraries are
-/// only opened when they are needed.
+/// The kmod of a system that `tests/real/chroot` made, its libraries and its dynamic linker. Some of the libraries are only
+/// opened when needed.
 fn kmod(system: &str) -> BTreeMap<String, Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/root").join(system);
     assert!(root.join(".complete").exists(), "{system} is not there: run tests/real/chroot {system}");
@@ -113,7 +113,8 @@ fn kmod(system: &str) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Is what was seen what was predicted? Of lines that are printed once a boot, those that `said` has are not due again.
+/// Does the result agree with the prediction? Lines that are printed once per boot and that are in `said` are not expected
+/// again.
 pub(crate) fn compare(verdict: &Verdict, seen: &ProbeResult, said: &[&str]) -> Result<(), String> {
     let once = |line: &str| {
         let what = ["module verification failed: ", ": kernel tainted.", "module license '"];
@@ -147,14 +148,14 @@ pub(crate) fn compare(verdict: &Verdict, seen: &ProbeResult, said: &[&str]) -> R
     }
 }
 
-/// A module's taints are listed in another order than the kernel's (`module_flags_taint`, kernel/module/main.c).
+/// The taints of a module are listed in a different order than the kernel's (`module_flags_taint`, kernel/module/main.c).
 fn sorted(letters: &str) -> Vec<char> {
     let mut letters: Vec<char> = letters.chars().collect();
     letters.sort_unstable();
     letters
 }
 
-/// A guest that ends with its test.
+/// A guest that is ended with its test.
 struct Guest(Child);
 
 impl Drop for Guest {
@@ -164,7 +165,7 @@ impl Drop for Guest {
     }
 }
 
-/// Runs the guest up to its last word; what it wrote.
+/// Runs the guest up to its last message; returns its output.
 fn run(folder: &Path, image: &[u8], archive: &[u8], patience: Duration) -> String {
     let [kernel, initramfs, console, port] = ["image", "initramfs", "console", "port"].map(|name| folder.join(name));
     std::fs::write(&kernel, image).unwrap();

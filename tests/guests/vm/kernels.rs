@@ -1,5 +1,4 @@
-//! The kernels that are asked, out of the packages that `tests/real/fetch` keeps, and the modules that they are asked
-//! about.
+//! The kernels under test, from the packages that `tests/real/fetch` keeps, and the modules that they are asked about.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,7 +10,7 @@ use kmodlab::kernel::files::{self, KernelFiles};
 use crate::support::facts::Facts;
 use crate::support::fetched;
 
-/// The kernels that are asked, by the names that `tests/real/fetch` gives them.
+/// The kernels under test, by the names that `tests/real/fetch` gives them.
 pub(crate) const KERNELS: [&str; 5] =
     ["amd64-5.10-cloud", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
 
@@ -20,7 +19,7 @@ pub(crate) fn there() -> Vec<&'static str> {
     KERNELS.into_iter().filter(|name| fetched::folder_in(&fetched::top(), name).is_ok()).collect()
 }
 
-/// All that were fetched are asked, or those that KMODLAB_KERNELS names.
+/// All fetched kernels, or those that KMODLAB_KERNELS names.
 pub(crate) fn chosen() -> Vec<&'static str> {
     let Ok(names) = std::env::var("KMODLAB_KERNELS") else { return there() };
     let names: Vec<&str> = names.split(',').collect();
@@ -29,7 +28,7 @@ pub(crate) fn chosen() -> Vec<&'static str> {
     KERNELS.into_iter().filter(|name| names.contains(name)).collect()
 }
 
-/// A missing kernel fails here by its name, and leaves the others to be asked.
+/// A missing kernel fails here by its name, and the other kernels are still tested.
 #[test]
 #[ignore = "needs fetched kernels: tests/run runs it"]
 fn each_kernel_that_is_asked_was_fetched() {
@@ -41,8 +40,8 @@ fn each_kernel_that_is_asked_was_fetched() {
 /// Their ELF machine, EM_X86_64.
 pub(crate) const X86_64: u16 = 62;
 
-/// Modules that are asked about. Such as import next to nothing; export; need others; take part in a symbol namespace
-/// (xcbc); have parameters; do work in their init (raid6_pq, xor); print there (bonding, tun).
+/// The modules that kernels are asked about: modules that import almost nothing, export symbols, need others, use a symbol
+/// namespace (xcbc), have parameters, do work in their init function (raid6_pq, xor), or print there (bonding, tun).
 const MODULES: [&str; 24] = [
     "8021q",
     "bonding",
@@ -70,8 +69,7 @@ const MODULES: [&str; 24] = [
     "xcbc",
 ];
 
-/// Those of [`wanted`] that each kernel has as a module: what is one in all of them today, a newer kernel may build in or
-/// drop.
+/// The modules in [`wanted`] that each kernel has as a module: a newer kernel may build one in or drop it.
 pub(crate) fn modules() -> Vec<&'static str> {
     static MODULES: OnceLock<Vec<&str>> = OnceLock::new();
     let there = || {
@@ -85,7 +83,7 @@ pub(crate) fn modules() -> Vec<&'static str> {
     MODULES.get_or_init(there).clone()
 }
 
-/// All of them if KMODLAB_MATRIX is `all`, every other one if it is `half`, else every fourth: some of each sort are among them.
+/// All of them if KMODLAB_MATRIX is `all`, every other one if it is `half`, otherwise every fourth: each sort is represented.
 pub(crate) fn wanted() -> Vec<&'static str> {
     match std::env::var("KMODLAB_MATRIX").as_deref() {
         Ok("all") => MODULES.to_vec(),
@@ -95,15 +93,15 @@ pub(crate) fn wanted() -> Vec<&'static str> {
     }
 }
 
-/// Big enough for each image, and nothing is kept from one run to the next.
+/// Large enough for each image; nothing is kept between runs.
 pub(crate) const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
 
-/// A kernel as it is named to the program.
+/// The name of a kernel for the program.
 pub(crate) fn deb(name: &str) -> OsString {
     fetched::named(name)
 }
 
-/// The image of a kernel, and these of its modules; all of them are there.
+/// The image of a kernel, and these of its modules; all of them must exist.
 pub(crate) fn files_of(name: &str, modules: &[&str]) -> KernelFiles {
     let wanted: BTreeSet<String> = modules.iter().map(|module| (*module).to_owned()).collect();
     let files = files::of(&deb(name), &wanted, &LOOKUP).unwrap();

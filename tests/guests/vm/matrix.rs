@@ -1,8 +1,7 @@
-//! Promise: what is predicted is what a real kernel answers, in each way to load a module, and `matrix` takes up a run
-//! where it was left.
+//! Promise: the predictions are the answers of real kernels, in each load mode, and `matrix` resumes an interrupted run.
 //!
-//! Five kernels are given modules of all five, twelve of each or with `KMODLAB_MATRIX=all` twenty-four, by the program as a
-//! user runs it. The trials and the report of them are kept in `target/report/matrix`.
+//! The program, as a user runs it, tries modules of five kernels on all five, twelve of each or with `KMODLAB_MATRIX=all`
+//! twenty-four. The trials and their report are kept in `target/report/matrix`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -42,7 +41,7 @@ fn real_kernels_answer_to_real_modules_as_predicted() {
     lab.is_taken_up_where_it_was_left();
 }
 
-/// One run of `matrix`, and what it leaves.
+/// One run of `matrix`, and its output folder.
 struct Lab {
     out: PathBuf,
     cache: tempfile::TempDir,
@@ -82,7 +81,7 @@ impl Lab {
         stored.trials
     }
 
-    /// The page, for eyes; the others, for programs, have all trials.
+    /// The page is for people; the other reports, for programs, contain all trials.
     fn report(&self, trials: usize) {
         let file = |name: &str| self.out.join(name);
         let (html, json, junit) = (file("report.html"), file("report.json"), file("report.xml"));
@@ -100,7 +99,7 @@ impl Lab {
         assert!(text(&junit).contains(&format!("<testsuites name=\"kmodlab\" tests=\"{trials}\" ")));
     }
 
-    /// Run again, it says the same, and not a byte is written.
+    /// Run again, it prints the same, and writes not a single byte.
     fn is_not_run_again(&self, first: &Output) {
         let before = std::fs::read(self.file()).unwrap();
         let again = self.matrix();
@@ -109,8 +108,8 @@ impl Lab {
         assert!(std::fs::read(self.file()).unwrap() == before, "trials were run again");
     }
 
-    /// A run that was interrupted while it wrote a line, ten trials before its end: those are run again, no others, and
-    /// they come out as they did.
+    /// A run was interrupted while it wrote a line, ten trials before its end: exactly those trials are run again, with the
+    /// same results.
     fn is_taken_up_where_it_was_left(&self) {
         let before = self.trials();
         let text = std::fs::read_to_string(self.file()).unwrap();
@@ -131,7 +130,7 @@ impl Lab {
     }
 }
 
-/// A kernel's own module, unforced and forced, works on it.
+/// A kernel's own module, unforced and forced, works on that kernel.
 fn assert_controls(trials: &[Trial]) {
     let is_odd = |trial: &&Trial| trial.role == TrialRole::Control && trial.outcome != TrialOutcome::NoDifference;
     let odd: Vec<String> = trials.iter().filter(is_odd).map(called).collect();

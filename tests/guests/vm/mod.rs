@@ -1,8 +1,6 @@
-//! Promise: the lab shows what real kernels do, in guests that are thrown away, and nothing that a guest does reaches
-//! this machine.
-//!
-//! The kernels are those that `tests/real/fetch` keeps under `target/real`. These tests are left out of a plain `cargo
-//! test`, because they need them and QEMU; `tests/run` runs them. Where a part is missing they fail.
+//! Promise: the lab shows what real kernels do, in disposable guests, and nothing that a guest does reaches this machine.
+//! The kernels are those that `tests/real/fetch` keeps under `target/real`. A plain `cargo test` leaves these tests out,
+//! because they need these kernels and QEMU; `tests/run` runs them. If a part is missing they fail.
 
 mod breakage;
 mod conditions;
@@ -36,7 +34,7 @@ use kmodlab::lab::guest::{GuestLimits, GuestSettings, Isolation};
 
 use crate::support::{KMODLAB, alone, fetched};
 
-/// A folder of this project's, with nothing in it.
+/// An empty folder of this project.
 fn emptied(folder: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let _ = std::fs::remove_dir_all(&folder);
@@ -44,13 +42,13 @@ fn emptied(folder: &str) -> PathBuf {
     folder
 }
 
-/// A module is loaded, and neither used nor unloaded; what it needs is not loaded before it.
+/// A module is loaded, and neither used nor unloaded; the modules that it needs are not loaded before it.
 fn load_only() -> Conditions {
     let jobs = std::thread::available_parallelism().map_or(2, usize::from);
     Conditions { settings: settings(), depth: Depth::Load, alone: true, jobs }
 }
 
-/// Guests as they run on any machine.
+/// Settings for guests that work on any machine.
 fn settings() -> GuestSettings {
     GuestSettings {
         kmodlab: KMODLAB.into(),

@@ -1,8 +1,8 @@
-//! Promise: of a module that brings a base of its own for its BTF, as those built outside a kernel's tree do, `check` says
-//! what a real kernel answers. (Of Debian's kernels that know no bases, none refuses BTF.)
+//! Promise: for a module with its own base for its BTF, as in modules built outside a kernel's tree, `check` predicts the
+//! answer of a real kernel. (None of Debian's kernels without support for such bases refuses BTF.)
 //!
-//! The modules are a kernel's own `dummy` without its trailer, with types and a base that are made here: so each case is
-//! one that pahole may never make.
+//! The modules are a kernel's own `dummy` without its trailer, with types and a base that are made here, so that there are
+//! cases that pahole may never produce.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,13 +23,13 @@ const KERNELS: [&str; 2] = ["amd64-6.12", "amd64-7.2"];
 const EINVAL: i32 = 22;
 const ENOENT: i32 = 2;
 
-/// Kinds (include/uapi/linux/btf.h), where `struct btf_type` has them.
+/// Kinds (include/uapi/linux/btf.h), in their bits of `struct btf_type`.
 const INT: u32 = 1 << 24;
 const POINTER: u32 = 2 << 24;
 const STRUCT: u32 = 4 << 24;
 const FORWARD: u32 = 7 << 24;
 
-/// BTF in the making; its strings go on at an offset.
+/// BTF under construction; its strings continue at an offset.
 struct Types {
     types: Vec<u8>,
     strings: Vec<u8>,
@@ -62,18 +62,18 @@ impl Types {
     }
 }
 
-/// A base and a module's types on it. The module has a pointer to the base's type 2, and a structure around type 3 if
+/// A base and a module's types on it. The module has a pointer to type 2 of the base, and a structure that contains type 3 if
 /// `is_around`; then more pointers than the base has types, unless it `is_small`: kernels before 6.15 may look into no
 /// structure of a smaller module.
 struct Case {
     base: Types,
     is_around: bool,
     is_small: bool,
-    /// A string of the base's that the module names its structure by.
+    /// A string of the base that the module uses as the name of its structure.
     borrowed: Option<u32>,
 }
 
-/// The base: 1 `unsigned int`, 2 `struct module`, 3 `struct list_head`, as a 64-bit kernel has them except for the sizes.
+/// The base: 1 `unsigned int`, 2 `struct module`, 3 `struct list_head`, as in a 64-bit kernel except for the sizes.
 fn base(number: u32, module: (&str, u32), list_head: u32) -> Case {
     let mut base = Types { types: vec![], strings: vec![0], first_string: 0 };
     base.add("unsigned int", INT, number, &[8 * number]);
@@ -101,7 +101,7 @@ impl Case {
     }
 }
 
-/// Each with what a kernel answers: 0 if they take it.
+/// The cases, each with the kernel's answer: 0 if the kernel accepts it.
 fn cases() -> Vec<(&'static str, Case, i32)> {
     let mut cases = vec![
         ("as pahole has it", usual(), 0),
@@ -136,9 +136,9 @@ fn a_module_s_own_btf_base_is_followed_as_predicted() {
     for kernel in KERNELS {
         let begun = std::time::Instant::now();
         let facts = Facts::of(kernel);
-        // A base is looked for in the kernel's types from 6.12 on.
+        // Kernels since 6.12 look up the types of a base in the kernel's types.
         assert!(facts.can_say("is not mapped to base BTF id"), "{kernel} knows no bases");
-        // Such a kernel says of BTF that does not fit that it does not, and takes the module.
+        // Such a kernel reports BTF that does not fit, and accepts the module.
         let is_tolerant = facts.is_set("MODULE_ALLOW_BTF_MISMATCH");
         let target =
             TargetKernel::open(&deb(kernel), &["dummy".to_owned()].into(), &conditions.settings, &LOOKUP).unwrap();

@@ -1,12 +1,13 @@
-//! One module in each form that a compressed file can have: streams, frames, members, checks, filters, dictionaries, what
-//! follows them, what is inside them. Each can be recognised from the file, and none is damaged so that a kernel would fail otherwise.
+//! One module in each form that a compressed file can have: streams, frames, members, checks, filters, dictionaries, trailing
+//! data, contents. Each can be recognised from the file, and none is damaged in a way that would make a kernel fail for another
+//! reason.
 
 use std::io::{Read, Write};
 
 use flate2::{Compression, GzBuilder};
 use liblzma::stream::{Action, Check, Filters, LzmaOptions, Stream};
 
-/// A file, with the ending that its name has.
+/// A file, with the suffix of its name.
 pub(crate) struct Packed {
     pub(crate) what: String,
     pub(crate) ending: &'static str,
@@ -58,12 +59,12 @@ fn xz_with(bytes: &[u8], check: Check, dictionary: u32, filter: Option<Filter>, 
     packed
 }
 
-/// As kernels want it.
+/// Compresses as kernels require.
 pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
     xz_with(bytes, Check::Crc32, 1 << 20, None, 1)
 }
 
-/// As `xz` packs without options.
+/// Compresses like `xz` without options.
 pub(crate) fn xz_crc64(bytes: &[u8]) -> Vec<u8> {
     xz_with(bytes, Check::Crc64, 8 << 20, None, 1)
 }
@@ -81,7 +82,7 @@ fn zstd_with(bytes: &[u8], sized: bool, window: Option<u32>) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// As `zstd` packs a file.
+/// Compresses like `zstd` with a file as its input.
 pub(crate) fn zstd_file(bytes: &[u8]) -> Vec<u8> {
     zstd_with(bytes, true, None)
 }
@@ -96,7 +97,7 @@ fn gzip(bytes: &[u8], name: Option<&str>) -> Vec<u8> {
     packed
 }
 
-/// All forms of a module's bytes, which are signed.
+/// All forms of a signed module's bytes.
 pub(crate) fn all(bytes: &[u8]) -> Vec<Packed> {
     let mut all = Vec::new();
     let mut add = |what: &str, ending: &'static str, bytes: Vec<u8>| {
@@ -154,7 +155,7 @@ pub(crate) fn all(bytes: &[u8]) -> Vec<Packed> {
     add("gzip, two members", ".ko.gz", [gzip(half, None), gzip(rest, None)].concat());
     add("gzip, padding", ".ko.gz", [good.clone(), vec![0; 16]].concat());
 
-    // What is inside.
+    // Different contents.
     let image = &bytes[..kmodlab::module::Module::read(bytes).unwrap().image_len()];
     let trailer = &bytes[image.len()..];
     for (what, inside) in [

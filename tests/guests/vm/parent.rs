@@ -1,4 +1,4 @@
-//! QEMU ends with kmodlab, whatever ended that.
+//! QEMU ends together with kmodlab, however kmodlab was ended.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::vm::kernels::deb;
 use crate::vm::{KMODLAB, alone};
 
-/// The QEMUs that a process started, by their numbers.
+/// The PIDs of the QEMU processes that a process started.
 fn machines_of(parent: u32) -> Vec<u32> {
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
@@ -31,7 +31,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A run that has work for a while.
+/// Starts a run that takes a while.
 fn running() -> Child {
     let kernel = deb("amd64-6.1-cloud");
     let mut command = Command::new(KMODLAB);
@@ -71,7 +71,7 @@ fn the_lab_needs_neither_root_nor_a_network_and_leaves_nothing() {
     let (program, kernel) = (place.path().join("kmodlab"), place.path().join("linux-image.deb"));
     std::fs::copy(KMODLAB, &program).unwrap();
     std::fs::copy(deb("amd64-6.1-cloud"), &kernel).unwrap();
-    // Nobody, in a network namespace in which there is nothing.
+    // As an unprivileged user, in an empty network namespace.
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "unshare", "--user", "--net"]);
     command

@@ -1,4 +1,5 @@
-//! Witnesses: what modules bring is used as a user would, a user's own program is heard, and unloading can be forced.
+//! Probes: what a module provides is used as a user would use it, a user's own probe program is run, and unloading can be
+//! forced.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +30,7 @@ fn saw(trial: &Trial, what: &str, how: &str) {
     assert_eq!(seen.map(|seen| seen.how.as_str()), Some(how), "{what}: {:#?}", trial.observed.probe);
 }
 
-/// What the probe of a module says, on any kernel that has it as a module.
+/// The expected results of each module's probe, on any kernel that has it as a module.
 const SAYS: [(&str, &[(&str, &str)]); 6] = [
     ("dummy", &[("dummy0 comes up", "ok"), ("dummy0 counts as sent", "3 packets"), ("dummy0 is still there", "no")]),
     ("brd", &[("ram0 is written", "ok"), ("ram0 gives back", "what was written")]),
@@ -55,7 +56,7 @@ fn each_kind_of_module_is_used_as_its_users_would() {
         says.iter().for_each(|(what, how)| saw(&trial, what, how));
     }
     println!("{kernel}: {} modules used as their users would; not a module there: {missing:?}", there.len());
-    // A plain module: its parameters are all that can be seen of it.
+    // A plain module: only its parameters can be observed.
     let plain = own("crc_itu_t", kernel, &[]);
     assert!(plain.observed.probe.is_empty(), "{:#?}", plain.observed.probe);
     assert_eq!(plain.observed.unload.map(|unload| (unload.errno, unload.gone)), Some((Some(0), true)));
@@ -78,7 +79,8 @@ fn a_users_own_probe_is_recorded() {
     saw(&trial, "the probe ends with", "exit status: 3");
 }
 
-/// Does an oops say that a module was removed by force? (`print_tainted`, kernel/panic.c: `Tainted: GF R         E      6.1.0`)
+/// Does an oops report that a module was removed by force? (`print_tainted`, kernel/panic.c: `Tainted: GF R         E
+/// 6.1.0`)
 fn says_taint_r(console: &str) -> bool {
     let mut taints = console.lines().filter_map(|line| Some(line.split_once("Tainted: ")?.1));
     taints.any(|taints| taints.chars().take_while(|c| !c.is_ascii_digit()).any(|letter| letter == 'R'))
@@ -88,11 +90,11 @@ fn says_taint_r(console: &str) -> bool {
 #[ignore = "needs QEMU and a fetched kernel: tests/run runs it"]
 fn forced_unloading_removes_what_is_in_use_and_taints_r() {
     let _alone = alone();
-    // Its probe opened the watchdog, which then holds the module.
+    // The probe opened the watchdog, which then keeps the module in use.
     let plain = own("softdog", "amd64-6.1-cloud", &[]);
     let unload = plain.observed.unload.unwrap();
     assert_eq!((unload.forced, unload.errno, unload.gone), (false, Some(11), false));
-    // Without CONFIG_MODULE_FORCE_UNLOAD the flag changes nothing (`try_force_unload`).
+    // Without CONFIG_MODULE_FORCE_UNLOAD the flag has no effect (`try_force_unload`).
     let is_possible = Facts::of("amd64-6.1-cloud").is_set("MODULE_FORCE_UNLOAD");
     let mut command = Command::new(KMODLAB);
     command.args(["try", "softdog", "--json", "--accel", "tcg", "--load-modes", "original", "--rmmod-force"]);
@@ -102,7 +104,7 @@ fn forced_unloading_removes_what_is_in_use_and_taints_r() {
     for line in text.lines() {
         let trial: Trial = serde_json::from_str(line).unwrap();
         let seen = &trial.observed;
-        // The watchdog's timer still runs when its module is gone: the guest may die of it before it answers.
+        // The watchdog's timer still runs when its module is gone: the guest may crash before it answers.
         let died = seen.crash.as_ref().is_some_and(|crash| crash.phase == Phase::Unload);
         let expected = if is_possible { (true, Some(0), true) } else { (true, Some(11), false) };
         let shown = seen.unload.map(|unload| (unload.forced, unload.errno, unload.gone));

@@ -1,8 +1,8 @@
-//! Promise: repacked modules load in real kernels exactly as predicted, on one that insists on signatures too.
+//! Promise: repacked modules load in real kernels exactly as predicted, also in a kernel that enforces signatures.
 //!
-//! Each kernel is booted twice with `module.sig_enforce=1`: with a built-in certificate replaced by ours (`trusting`), and
-//! as Debian built it. Modules from all over its tree are repacked and signed (`repackings`), or not, and loaded, each in a
-//! clone of its own: compressed where the kernel decompresses, else as kmod would hand them over.
+//! Each kernel is booted twice with `module.sig_enforce=1`: with a built-in certificate replaced by ours (`trusting`), and as
+//! Debian built it. Modules from all parts of its tree are repacked and signed (`repackings`), or not signed, and loaded, each
+//! in its own clone: compressed where the kernel decompresses, otherwise as kmod would pass them to the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -29,10 +29,11 @@ use crate::vm::tally::of_the_loader;
 use crate::vm::trusting::Trusting;
 use crate::vm::{alone, settings};
 
-/// The one that is left out: its signatures are checked by the code of 6.1 cloud.
+/// The kernel that is left out: 6.1 cloud has the same code for checking signatures.
 const LEFT_OUT: &str = "amd64-6.1-rt";
 
-/// How many modules of each are repacked and signed: each repacking twice, or with `KMODLAB_REPACK=all` six times.
+/// How many modules of each kernel are repacked and signed: enough for each repacking twice, or with `KMODLAB_REPACK=all` six
+/// times.
 fn how_many() -> usize {
     if std::env::var_os("KMODLAB_REPACK").is_some() { 54 } else { 18 }
 }
@@ -46,14 +47,14 @@ const COMMAND_LINE: &str = "module.sig_enforce=1";
 /// MODULE_INIT_COMPRESSED_FILE (include/uapi/linux/module.h).
 const COMPRESSED: u32 = 4;
 
-/// How many others a module may need.
+/// How many other modules a module may need.
 const MOST_NEEDED: usize = 1;
 
-/// Folders of a module tree whose modules do no more than register themselves, where there is no hardware for them.
+/// Folders of a module tree whose modules only register themselves if their hardware is missing.
 const FOLDERS: [&str; 6] =
     ["/kernel/crypto/", "/kernel/drivers/", "/kernel/fs/", "/kernel/lib/", "/kernel/net/", "/kernel/sound/"];
 
-/// Words in the names of modules that are there to do harm or to take time, and of one that others need for their digest.
+/// Words in the names of modules that do harm or take time, and the name of one that others need for their digest.
 const UNWELCOME: [&str; 7] = ["test", "torture", "lkdtm", "bench", "watchdog", "wdt", "sha512"];
 
 const EKEYREJECTED: i32 = 129;
@@ -101,7 +102,7 @@ fn repacked_modules_load_as_predicted() {
     }
 }
 
-/// Who no kernel knows.
+/// A signer that no kernel trusts.
 fn unknown_signer() -> Signer {
     let folder = tempfile::tempdir().unwrap();
     let words = "req -new -x509 -newkey rsa:2048 -nodes -keyout key -out crt -subj /CN=unknown";
@@ -112,11 +113,11 @@ fn unknown_signer() -> Signer {
     Signer::from_pem(&read("key"), &read("crt")).unwrap()
 }
 
-/// Modules that need few others, spread over the tree.
+/// Modules that need few others, from all parts of the tree.
 fn picked(kernel: &Kernel) -> Vec<String> {
     let tree = &kernel.facts.tree.as_ref().unwrap().value;
     let file = |module: &TreeModule| format!("/{}", module.file.display());
-    // A driver that others need may want its hardware.
+    // A driver that others need may require its hardware.
     let drivers: BTreeSet<&str> = tree
         .modules
         .iter()
@@ -140,7 +141,7 @@ fn picked(kernel: &Kernel) -> Vec<String> {
     (0..how_many()).map(|number| found[number * found.len() / how_many()].1.clone()).collect()
 }
 
-/// What is loaded before them, and what brings the longer digests where they are not built in.
+/// The modules that must be loaded before these, and those that provide the longer digests if they are not built in.
 fn needed(kernel: &Kernel, names: &[String]) -> BTreeSet<String> {
     let of_one = |name: &String| {
         let mut all = files::with_dependencies(kernel, std::slice::from_ref(name));
@@ -153,13 +154,13 @@ fn needed(kernel: &Kernel, names: &[String]) -> BTreeSet<String> {
     all
 }
 
-/// A kernel, and what it is given.
+/// A kernel, and the modules that it loads.
 struct Stage<'s> {
     trusting: Trusting,
     names: Vec<String>,
     /// The modules as Debian built and signed them.
     files: KernelFiles,
-    /// What they need.
+    /// The modules that they need.
     needed: KernelFiles,
     unknown: &'s Signer,
     /// Does it decompress xz?
@@ -177,7 +178,7 @@ impl Stage<'_> {
         repacked(number, name, self.original(name), &self.trusting.kernel, self.forces, &self.trusting.signer)
     }
 
-    /// All are repacked and signed by us; some others are not, or were changed since.
+    /// All are repacked and signed by us; several others are not signed by us, or were changed afterwards.
     fn on_a_kernel_that_trusts_us(&self) -> Counts {
         let signer = &self.trusting.signer;
         let mut cases: Vec<Repacked> =
@@ -202,7 +203,7 @@ impl Stage<'_> {
         self.ask("trusts us", &self.trusting.kernel, &self.trusting.image, &needed, &cases)
     }
 
-    /// The same signatures say nothing to Debian's own image.
+    /// Debian's own image does not trust the same signatures.
     fn on_a_kernel_that_trusts_nobody_of_ours(&self) -> Counts {
         let mut kernel = self.trusting.kernel.clone();
         kernel.facts.keys.as_mut().unwrap().value = self.trusting.keys_before.clone();
@@ -217,7 +218,7 @@ impl Stage<'_> {
         self.ask("trusts Debian", &kernel, &self.trusting.image_before, &needed, &cases)
     }
 
-    /// Predicts and loads all, and fails if one does not come out as predicted, or as it must.
+    /// Predicts and loads all of them, and fails if the result of one is not the predicted or the expected one.
     fn ask(
         &self,
         title: &str,
@@ -289,7 +290,7 @@ impl Stage<'_> {
     }
 }
 
-/// How many were what.
+/// The number of modules by result.
 #[derive(Clone, Copy, Default)]
 struct Counts {
     all: usize,
@@ -309,7 +310,7 @@ fn image_of(bytes: &[u8]) -> &[u8] {
     &bytes[..Module::read(bytes).unwrap().image_len()]
 }
 
-/// Why it is not as predicted, or not as it must be.
+/// Why the result is not the predicted one, or not the expected one.
 fn judged(case: &Repacked, prediction: &TrialPrediction, seen: &Observed) -> Option<String> {
     let (agreement, why) = agreement::compare(seen, prediction);
     if agreement != Agreement::Agree {

@@ -1,4 +1,4 @@
-//! The kinds of repacking, and the expected result of each, by the plans that `kmodlab patch` carries out.
+//! The kinds of repacking, and the expected result of each, made with the plans that `kmodlab patch` carries out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use kmodlab::patch::sign::{Digest, Signer};
 use kmodlab::patch::{MARK, Mark, Modversions, NewVermagic, Plan, Request, Signature};
 use kmodlab::vermagic::TokenKind;
 
-/// A module as it is loaded.
+/// A repacked module.
 #[derive(Clone)]
 pub(crate) struct Repacked {
     /// How it was made, for the counts.
@@ -18,28 +18,28 @@ pub(crate) struct Repacked {
     pub(crate) name: String,
     /// The file.
     pub(crate) file: Vec<u8>,
-    /// What is inside the file, if it is packed: what the loader sees.
+    /// The contents of the file, decompressed: what the loader sees.
     pub(crate) inside: Vec<u8>,
-    /// Did `.modinfo` get another place?
+    /// Whether `.modinfo` was moved.
     pub(crate) grew: bool,
-    /// What must come out of it, whatever is predicted.
+    /// The required result, whatever is predicted.
     pub(crate) expected: Expected,
 }
 
-/// What must come out.
+/// A required result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// It is taken, and nothing says that it is not as it was built.
+    /// The module is accepted, and nothing shows that it was changed after its build.
     Clean,
-    /// It is taken, and counts as forced: taint F.
+    /// The module is accepted as forced: taint F.
     Forced,
-    /// It is refused with this errno; the loader's first line has these words, or there is none.
+    /// The module is refused with this errno; the loader's first line contains these words, or there is no line.
     Refused(i32, Option<&'static str>),
 }
 
 const ENOEXEC: i32 = 8;
 
-/// What a longer release has more.
+/// The suffix of a longer release.
 const LONGER: &[u8] = b"-and-a-tail-that-no-entry-has-room-for-in-place";
 
 /// The kinds of repacking, used in turn.
@@ -60,11 +60,11 @@ enum Repacking {
     Marked,
     LongerRelease,
     Packed(Container),
-    /// Its CRCs are another's, and then the kernel's again.
+    /// Its CRCs are replaced by those of another kernel, and then by the kernel's own again.
     CrcsPutRight,
     VersionsHidden,
     WithoutBtf,
-    /// Marked, longer, without BTF, in xz.
+    /// Marked, longer, without BTF, compressed with xz.
     AllAtOnce,
 }
 
@@ -84,7 +84,7 @@ impl Repacking {
     }
 }
 
-/// Repacks a module of a kernel's, and signs it, with the repacking of this number. `forces` says whether the kernel is built with
+/// Repacks a module of a kernel with the repacking of this number, and signs it. `forces` says whether the kernel is built with
 /// CONFIG_MODULE_FORCE_LOAD.
 pub(crate) fn repacked(
     number: usize,
@@ -96,7 +96,7 @@ pub(crate) fn repacked(
 ) -> Repacked {
     let repacking = REPACKINGS[number % REPACKINGS.len()];
     let digest = [Digest::Sha256, Digest::Sha384, Digest::Sha512][number % 3];
-    // Without symbol versions the release is compared, and nothing else can be wrong with them.
+    // Without symbol versions the release is compared, and nothing else about symbol versions can be wrong.
     let has_versions = kernel.vermagic.as_ref().unwrap().value.has(TokenKind::Modversions);
     let plain = Request {
         signer: Some(Arc::new(signer.clone().with_digest(digest))),
@@ -123,7 +123,7 @@ pub(crate) fn repacked(
         Repacking::LongerRelease | Repacking::AllAtOnce if !has_versions => {
             Expected::Refused(ENOEXEC, Some("version magic '"))
         }
-        // A module without any symbol versions is as if forced, where that is possible (`try_to_force_load`).
+        // A module without any symbol versions is treated as if forced, where that is possible (`try_to_force_load`).
         Repacking::VersionsHidden if has_versions && forces => Expected::Forced,
         Repacking::VersionsHidden if has_versions => Expected::Refused(ENOEXEC, None),
         _ => Expected::Clean,
@@ -138,14 +138,14 @@ pub(crate) fn repacked(
     }
 }
 
-/// The version magic of a module with a longer release.
+/// The version magic of a module, with a longer release.
 fn longer(module: &[u8]) -> Vec<u8> {
     let vermagic = Module::read(module).unwrap().vermagic().unwrap().as_bytes().to_vec();
     let end = vermagic.iter().position(|byte| *byte == b' ').unwrap();
     [&vermagic[..end], LONGER, &vermagic[end..]].concat()
 }
 
-/// The module with a CRC for each symbol that no kernel has.
+/// The module, with a CRC for each symbol that no kernel has.
 fn with_other_crcs(module: &[u8]) -> Vec<u8> {
     let read = Module::read(module).unwrap();
     let symbols = read.versions.by_symbol();

@@ -1,9 +1,9 @@
-//! What docs/right-way.md shows is what happens, with Debian's own headers and kernel.
+//! With Debian's own headers and kernel, the commands of docs/right-way.md do what the page shows.
 //!
-//! Its commands run in one shell, in a mount namespace of its own, in which /usr/src, /usr/lib/linux-kbuild-6.1 and /boot
-//! are those of `tests/real/chroot bookworm` and of the fetched kernel: headers include files by absolute paths, and this
-//! machine's stay as they are. A `uname -r` that prints its release replaces a machine that runs that kernel;
-//! nothing else is played. What is fetched moves on, so the ABI number that the page has is replaced by the one that is there.
+//! The commands run in one shell, in their own mount namespace, in which /usr/src, /usr/lib/linux-kbuild-6.1 and /boot are
+//! those of `tests/real/chroot bookworm` and of the fetched kernel: headers include files by absolute paths, and this machine's
+//! own files stay unchanged. A `uname -r` that prints its release replaces a machine that runs that kernel; nothing else is
+//! simulated. The fetched packages change over time, so the ABI number on the page is replaced by that of the fetched kernel.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,10 +13,10 @@ use crate::vm::{KMODLAB, alone, fetched};
 
 const PAGE: &str = include_str!("../../../docs/right-way.md");
 
-/// As the page writes it.
+/// The ABI number on the page.
 const ABI: &str = "6.1.0-56";
 
-/// The text of the only block of a language.
+/// The text of the page's only block in this language.
 fn block(language: &str) -> &'static str {
     let begin = format!("```{language}\n");
     let mut parts = PAGE.split(&begin);

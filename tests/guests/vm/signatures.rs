@@ -1,7 +1,7 @@
-//! Promise: what becomes of a signed module is predicted for each kind of signature, with every line of the log.
+//! Promise: the result for a signed module is predicted for each kind of signature, with every line of the log.
 //!
-//! A kernel that trusts a key of ours (`trusting`) is given a module that this key signed in each way that OpenSSL and
-//! sign-file sign, and one that an unknown key signed in each way. `KMODLAB_SIGNATURES=all` asks three kernels; else one.
+//! A kernel that trusts our key (`trusting`) loads a module that this key signed, and one that an unknown key signed, in each
+//! way that OpenSSL and sign-file support. `KMODLAB_SIGNATURES=all` tests three kernels; otherwise one.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +35,7 @@ fn openssl(folder: &Path, words: &str) {
     assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Messages that OpenSSL makes for `image`, each with what it is.
+/// Messages that OpenSSL makes for `image`, each with its description.
 fn of_openssl(image: &[u8], ours: &[u8]) -> Vec<(String, Vec<u8>)> {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -53,7 +53,7 @@ fn of_openssl(image: &[u8], ours: &[u8]) -> Vec<(String, Vec<u8>)> {
             &format!("req -new -x509 -newkey {kind} -nodes -keyout {name}.key -out {name}.crt -subj /O=lab/CN={name}"),
         );
     }
-    // An unknown signer whose name has parts that kernels do not know.
+    // An unknown signer whose name has attributes that kernels do not know.
     openssl(folder, "req -new -x509 -newkey rsa:2048 -nodes -keyout dc.key -out dc.crt -subj /DC=lab/UID=me/CN=dc");
     let mut made = Vec::new();
     let mut add = |who: &str, options: &str| {
@@ -74,7 +74,7 @@ fn of_openssl(image: &[u8], ours: &[u8]) -> Vec<(String, Vec<u8>)> {
         add(who, "-noattr -md sha256");
         add(who, "-nocerts -md sha256");
         add(who, "-nocerts -nosmimecap -md sha256");
-        // The smaller certificate of ours has no key identifier.
+        // Our smaller certificate has no key identifier.
         if who != "ours" {
             add(who, "-noattr -nocerts -keyid -md sha256");
         }
@@ -121,8 +121,8 @@ fn pkcs7(last: u8) -> Vec<u8> {
     der(6, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, last]])
 }
 
-/// What 7.2's sign-file makes with an ML-DSA key and OpenSSL up to 3.6: attributes, and SHA-512 for their digest. Or
-/// without attributes, as it does with OpenSSL 4.
+/// The message that 7.2's sign-file makes with an ML-DSA key and OpenSSL up to 3.6: attributes, and SHA-512 for their digest.
+/// Or without attributes, as with OpenSSL 4.
 fn ml_dsa(image: &[u8], with_attributes: bool) -> Vec<u8> {
     let key = SigningKey::<MlDsa65>::from_seed(&[9; 32].into());
     let attribute = |last: u8, value: &[u8]| {
@@ -131,7 +131,7 @@ fn ml_dsa(image: &[u8], with_attributes: bool) -> Vec<u8> {
     let attributes = [
         attribute(3, &pkcs7(1)),
         attribute(5, &der(0x17, &[b"261129190000Z"])),
-        // CMSAlgorithmProtection (RFC 6211), which kernels have no name for
+        // CMSAlgorithmProtection (RFC 6211), which kernels do not know.
         attribute(52, &der(0x30, &[&algorithm(SHA512), &der(0xa1, &[&algorithm(ML_DSA_65)[2..]])])),
         attribute(4, &der(4, &[&sha2::Sha512::digest(image)])),
     ]
@@ -142,7 +142,7 @@ fn ml_dsa(image: &[u8], with_attributes: bool) -> Vec<u8> {
     message(SHA512, ML_DSA_65, &attributes, &signature.encode())
 }
 
-/// All that is appended to the module's image, and whether the image is then changed.
+/// All messages that are appended to the module's image, and whether the image is changed afterwards.
 fn cases(image: &[u8], trusting: &Trusting) -> Vec<(String, Vec<u8>)> {
     let signer = &trusting.signer;
     let with = |end: &[u8]| [image, end].concat();
@@ -223,7 +223,7 @@ fn on(name: &str) -> String {
         let subject = Candidate { bytes, module: module.as_ref(), packing: None };
         let verdict = predict(&subject, &trusting.kernel, &LoadOptions { alone: true, ..LoadOptions::default() });
         println!("{name}: {what}: {} {:?} {:?}", seen.error, seen.taint, seen.log);
-        // Refused whatever an unknown step says, but which step refuses depends on it.
+        // Refused whatever the result of an unknown step, but that result decides which step refuses.
         let is_conditional = verdict.answer == Decision::Refused && verdict.errno.is_none();
         if is_conditional && seen.error == 0 {
             wrong += &format!("{name}: {what}: a refusal was predicted\n  {seen:?}\n");

@@ -1,4 +1,5 @@
-//! How trials came out: how many agree, a row for each kernel and origin, and each trial that does not, with both sides.
+//! The results of trials: how many agree, a row for each kernel and origin, and each trial that does not agree, with both
+//! sides.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,16 +9,16 @@ use kmodlab::lab::outcome::words;
 use kmodlab::lab::record::{Agreement, End, LoadMode, Observed, Trial, TrialOutcome, TrialRole};
 use kmodlab::predict::{Decision, StepResult as Found, taint_letters};
 
-/// The taints that the module's own code may leave, in addition to what the loader sets (C is both's).
+/// The taints that the module's own code may set, in addition to those that the loader sets (both can set C).
 const OF_ITS_OWN: [char; 4] = ['D', 'W', 'L', 'C'];
 
-/// How many trials are what.
+/// The number of trials by agreement.
 #[derive(Clone, Copy, Default)]
 struct Counts {
     agree: usize,
     unknown: usize,
     disagree: usize,
-    /// Those of the unknown over which the kernel died before it answered.
+    /// The unknown ones in which the kernel crashed before it answered.
     died: usize,
 }
 
@@ -46,11 +47,11 @@ pub(crate) struct Tally {
     rows: BTreeMap<(String, String), BTreeMap<LoadMode, Counts>>,
     outcomes: BTreeMap<(TrialRole, TrialOutcome), usize>,
     details: String,
-    /// What could not be patched, because the new version magic is longer than its place.
+    /// Trials without a patched module, because the new version magic is longer than the space for it.
     too_long: usize,
-    /// Of those that agree, how many do in every line of the loader's.
+    /// How many of those that agree do so in every line of the loader.
     every_line: usize,
-    /// Where a later line differs, by kernel and the two lines: in how many trials.
+    /// Where a later line differs: the number of trials, by kernel and the two lines.
     later_lines: BTreeMap<(String, String, String), usize>,
     taints: BTreeMap<String, usize>,
 }
@@ -79,7 +80,7 @@ impl Tally {
         }
     }
 
-    /// The lines after the first, and the taint.
+    /// Compares the lines after the first, and the taint.
     fn look_closer(&mut self, trial: &Trial) {
         let (theirs, ours) = (loader_lines(&trial.observed), &trial.prediction.dmesg);
         let line =
@@ -126,8 +127,8 @@ impl Tally {
         }
     }
 
-    /// Prints all, and fails below the bar: each trial that is not unknown agrees, unknown are less than 3 % of those that
-    /// were run, and none was left out but what can't be patched.
+    /// Prints everything, and fails if the requirements are not met: each trial that is not unknown agrees, less than 3 % of
+    /// the trials that were run are unknown, and only trials that cannot be patched were left out.
     pub(crate) fn judge(&self, title: &str) {
         println!("{}", self.details);
         println!("\n{title}: agree/unknown/disagree (unknown, and the kernel died over it)");
@@ -174,7 +175,7 @@ fn is_too_long(trial: &Trial) -> bool {
     trial.outcome == TrialOutcome::NotRun && trial.load_mode == LoadMode::Patched && is_for_room
 }
 
-/// A trial, for eyes.
+/// A description of a trial.
 pub(crate) fn called(trial: &Trial) -> String {
     let (module, kernel, load_mode, what) =
         (&trial.module, &trial.kernel.release, trial.load_mode.name(), words(trial));
@@ -186,7 +187,7 @@ fn died_in_the_loader(seen: &Observed) -> bool {
     !seen.accepted && seen.errno.is_none() && seen.end != End::NotRun
 }
 
-/// The letters that the loader is answerable for.
+/// The letters of the taints that the loader sets.
 pub(crate) fn of_the_loader(letters: &str) -> String {
     let mut letters: Vec<char> = letters.chars().filter(|letter| !OF_ITS_OWN.contains(letter)).collect();
     letters.sort_unstable();

@@ -1,9 +1,9 @@
-//! A kernel that trusts a key of ours: Debian's, with one of its built-in certificates replaced.
+//! A kernel that trusts our key: Debian's, with one of its built-in certificates replaced.
 //!
-//! The list of trusted certificates is plain DER in the image, one after the other (certs/system_certificates.S), and
-//! nothing vouches for it. The list's length stays: what is left over of the old certificate becomes an element of its
-//! own that is no certificate, about which the kernel complains and goes on (crypto/asymmetric_keys/x509_loader.c). QEMU
-//! starts the unpacked kernel by its PVH note, as it would the packed one.
+//! The list of trusted certificates is plain DER in the image, one after the other (certs/system_certificates.S), without a
+//! checksum. The length of the list is kept: the remaining space of the old certificate becomes a separate element that is not
+//! a certificate; the kernel reports it and continues (crypto/asymmetric_keys/x509_loader.c). QEMU starts the uncompressed
+//! kernel by its PVH note, as it would the compressed one.
 
 use std::ops::Range;
 use std::path::Path;
@@ -22,41 +22,41 @@ use crate::vm::{KMODLAB, alone};
 
 const KEY: &[u8] = include_bytes!("../../../fixtures/keys/key.pem");
 
-/// Two certificates of the same key. The smaller one is issued by an elliptic curve key, whose signatures are short, so
-/// that it fits where the kernel's own certificate is of such a key; 5.10 does not know such signatures.
+/// Two certificates of the same key. The smaller one is issued by an elliptic curve key, whose signatures are short, so that it
+/// fits where the kernel's own certificate is for such a key; 5.10 does not know such signatures.
 const CERTIFICATES: [&[u8]; 2] =
     [include_bytes!("../../../fixtures/keys/cert.pem"), include_bytes!("../../../fixtures/keys/lab.pem")];
 
-/// The head of the element that fills the rest: its tag, and a length in two bytes.
+/// The header of the element that fills the remaining space: its tag, and a length in two bytes.
 const FILLER_HEAD: usize = 4;
 
-/// A kernel, its facts and images.
+/// A kernel, its facts and its images.
 pub(crate) struct Trusting {
-    /// What is known of it, with the keys of `image`.
+    /// The facts of the kernel, with the keys of `image`.
     pub(crate) kernel: Kernel,
-    /// The keys that it trusted as Debian built it.
+    /// The keys that the kernel trusts as Debian built it.
     pub(crate) keys_before: Vec<Certificate>,
-    /// The image that trusts [`Trusting::signer`], unpacked.
+    /// The uncompressed image, which trusts [`Trusting::signer`].
     pub(crate) image: Vec<u8>,
     /// Debian's image.
     pub(crate) image_before: Vec<u8>,
-    /// Who it trusts.
+    /// The signer that it trusts.
     pub(crate) signer: Signer,
     /// The certificate of [`Trusting::signer`], PEM.
     certificate: &'static [u8],
-    /// The one whose place it took.
+    /// The certificate that was replaced.
     replaced: Certificate,
 }
 
 impl Trusting {
-    /// Takes a kernel that `tests/real/fetch` keeps.
+    /// Loads a kernel that `tests/real/fetch` keeps.
     pub(crate) fn new(name: &str) -> Trusting {
         let mut kernel = kernel::named(&deb(name), &LOOKUP).unwrap();
         let (_, image_before) = files_of(name, &[]).image.unwrap();
         let mut image = unpacked(&image_before, LOOKUP.max_size).unwrap();
         let (old, signer, certificate) = replace_certificate(&mut image);
 
-        // What the program reads in the new image is what it read in the old one, except for this certificate.
+        // The program must read the same from the new image as from the old one, except for this certificate.
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vmlinux");
         std::fs::write(&file, &image).unwrap();
@@ -75,7 +75,8 @@ impl Trusting {
     }
 }
 
-/// Replaces the first built-in certificate that has room for one of ours; the old one, and whom the kernel trusts now.
+/// Replaces the first built-in certificate that has enough space by one of ours; returns the old one, and the signer that is
+/// now trusted.
 fn replace_certificate(image: &mut [u8]) -> (Certificate, Signer, &'static [u8]) {
     let places = certificates(image);
     for (old, place) in &places {
@@ -96,7 +97,7 @@ fn replace_certificate(image: &mut [u8]) -> (Certificate, Signer, &'static [u8])
     panic!("no built-in certificate has room for one of ours: {sizes:?} bytes");
 }
 
-/// An element of that many bytes that is no certificate.
+/// An element of this many bytes that is not a certificate.
 fn filler(length: usize) -> Vec<u8> {
     let [high, low] = u16::try_from(length - FILLER_HEAD).unwrap().to_be_bytes();
     let mut bytes = vec![0x30, 0x82, high, low];
@@ -104,7 +105,7 @@ fn filler(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The certificates in an image, each with its place.
+/// The certificates in an image, each with its position.
 fn certificates(image: &[u8]) -> Vec<(Certificate, Range<usize>)> {
     let read = |at: usize| {
         let (certificate, rest) = Certificate::read(&image[at..])?;
@@ -113,7 +114,7 @@ fn certificates(image: &[u8]) -> Vec<(Certificate, Range<usize>)> {
     memmem::find_iter(image, &[0x30, 0x82]).filter_map(read).collect()
 }
 
-/// Runs the program as a user would, with a state of its own.
+/// Runs the program as a user would, with its own state folder.
 fn kmodlab(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(KMODLAB);
     command.args(words).current_dir(folder).env("KMODLAB_STATE_DIR", folder.join("state"));

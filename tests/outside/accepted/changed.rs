@@ -1,4 +1,4 @@
-// A module that changes between confirmation and write is not written, and neither are somebody else's changes discarded.
+// A module that changes between confirmation and write is not written, and another writer's changes are not discarded either.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn main() {
     assert_eq!(error.kind(), ErrorKind::Changed);
     assert_eq!(fs::read(module).unwrap(), changed);
 
-    // Patched, then changed by somebody else: a restore that nobody confirmed is a conflict.
+    // Patched, then changed by another writer: an unconfirmed restore is a conflict.
     confirm().apply(&mut vault.writer().unwrap()).unwrap();
     fs::write(module, &original).unwrap();
     let restore = Restore::plan(&vault, module).unwrap();

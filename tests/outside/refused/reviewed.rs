@@ -1,5 +1,5 @@
 // E0599
-// A reviewed proposal that nobody confirmed can't be applied.
+// A reviewed proposal without a confirmation can't be applied.
 
 use kmodlab::{Reviewed, Writer};
 

@@ -1,5 +1,5 @@
 // E0624
-// The lock alone, without recovery, is out of reach.
+// The lock cannot be taken without recovery.
 
 use kmodlab::Vault;
 
