@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::make;
 
-/// What to run if one of these fails for a good reason.
+/// How to proceed if one of these tests fails because of an intended change.
 const HINT: &str = "see `cargo run --example fixtures`";
 
 #[test]

@@ -1,5 +1,5 @@
-//! A program of somebody else (`tests/outside`): it can't write past a guard, without recovery, or anything but the confirmed
-//! plan, because such programs do not compile. The right way compiles and runs.
+//! Programs of other authors (`tests/outside`): they cannot write past a guard, without recovery, or anything but the confirmed
+//! plan, because such programs do not compile. The correct programs compile and run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,24 +19,25 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_kmodlab")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// Builds the programs, offline, with the versions of this crate's own lock file: those that compile, and the errors of the others.
+/// Builds the programs offline with the versions in this crate's own lock file: returns those that compile, and the errors of
+/// the others.
 fn build() -> Output {
     let outside = root().join("tests/outside");
     fs::copy(root().join("Cargo.lock"), outside.join("Cargo.lock")).unwrap();
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--bins", "--keep-going", "--message-format", "json", "--offline", "--target-dir"]);
     command.arg(target()).current_dir(outside);
-    // Settings of the cargo that runs this test are not meant for the other program.
+    // Settings for the cargo that runs this test are not meant for the other programs.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_") && name != "CARGO_HOME") {
             command.env_remove(name);
         }
     }
-    // What is built runs for a moment, and nobody debugs it.
+    // The programs run only briefly and are not debugged.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0").output().unwrap()
 }
 
-/// The programs of a folder, by their cargo target's name.
+/// The programs in a folder, by the names of their cargo targets.
 fn programs(folder: &str) -> BTreeMap<String, PathBuf> {
     let entries = fs::read_dir(root().join("tests/outside").join(folder)).unwrap();
     let program = |path: PathBuf| (format!("{folder}-{}", path.file_stem().unwrap().to_str().unwrap()), path);
@@ -60,7 +61,7 @@ fn errors(output: &Output) -> BTreeMap<String, BTreeSet<String>> {
     errors
 }
 
-/// The program that was built of a target.
+/// The program that was built from a target.
 fn executable(output: &Output, target: &str) -> PathBuf {
     let text = String::from_utf8_lossy(&output.stdout);
     let mut messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,12 +1,12 @@
-//! Promise: the package has what its users need and nothing else, and builds from its own tarball.
+//! Promise: the package contains only what its users need, and builds from its own tarball.
 
 use std::path::Path;
 use std::process::Command;
 
-/// The largest tarball, in bytes.
+/// The largest allowed tarball, in bytes.
 const LARGEST: u64 = 2 << 20;
 
-/// The first parts of the paths that a package may have.
+/// The allowed first components of the paths in the package.
 const PARTS: [&str; 13] = [
     ".cargo_vcs_info.json",
     "CHANGELOG.md",
@@ -40,7 +40,7 @@ fn the_package_has_what_users_need() {
     assert_eq!(strays, Vec::<&&str>::new());
 }
 
-/// In the target folder of these tests, so that dependencies are compiled once.
+/// In the target folder of these tests, so that dependencies are compiled only once.
 #[test]
 #[ignore = "compiles the crate again: tests/run runs it"]
 fn the_package_is_small_and_builds_from_its_tarball() {

@@ -1,4 +1,4 @@
-//! Reads the public API out of the sources: the names that `lib.rs` exports, followed to their definitions.
+//! Reads the public API from the sources: the names that `lib.rs` exports, followed to their definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,16 +9,16 @@ use syn::{Attribute, Fields, File, ImplItem, Item, UseTree, Visibility};
 pub(super) struct Api {
     /// The names at the top of the crate, in alphabetical order.
     pub(super) names: Vec<String>,
-    /// How many documented items there are: names, fields, variants and methods.
+    /// The number of documented items: names, fields, variants and methods.
     pub(super) items: usize,
     /// Public items without documentation.
     pub(super) undocumented: Vec<String>,
-    /// Definitions without documentation, private fields and bodies; each followed by its implementations.
+    /// Definitions without documentation, private fields and bodies, each followed by its implementations.
     definitions: Vec<Item>,
 }
 
 impl Api {
-    /// The API as Rust: no compiler reads it.
+    /// The API as Rust code, which is never compiled.
     pub(super) fn text(&self) -> String {
         let file = |item: &Item| File { shebang: None, attrs: Vec::new(), items: vec![item.clone()] };
         self.definitions.iter().map(|item| prettyplease::unparse(&file(item))).collect::<Vec<String>>().join("\n")
@@ -81,7 +81,7 @@ fn parse(file: &Path) -> File {
     syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 
-/// The exported names, each with the layer that it comes from.
+/// The exported names, each with the layer that defines it.
 fn collect(tree: &UseTree, path: &[String], exports: &mut BTreeMap<String, String>) {
     match tree {
         UseTree::Path(inner) => collect(&inner.tree, &[path, &[inner.ident.to_string()]].concat(), exports),
@@ -93,7 +93,7 @@ fn collect(tree: &UseTree, path: &[String], exports: &mut BTreeMap<String, Strin
     }
 }
 
-/// A struct whose fields are behind the door (`internal_fields!`) has no public field.
+/// A struct whose fields are public only with the feature `internals` (`internal_fields!`) has no public field.
 fn opened(item: Item) -> Item {
     match item {
         Item::Macro(item) if last(&item.mac.path) == "internal_fields" => {
@@ -115,7 +115,7 @@ fn name_and_visibility(item: &Item) -> Option<(String, Visibility)> {
     Some((name.to_string(), visibility.clone()))
 }
 
-/// The last name of the type that something is implemented for.
+/// The last segment of the type that has the implementation.
 fn self_name(item: &syn::ItemImpl) -> String {
     match &*item.self_ty {
         syn::Type::Path(path) => last(&path.path),
@@ -131,7 +131,7 @@ fn is_hidden(attribute: &Attribute) -> bool {
     matches!(&attribute.meta, syn::Meta::List(list) if list.path.is_ident("doc") && list.tokens.to_string() == "hidden")
 }
 
-/// Is it there for this crate's own tests only?
+/// Does the item exist only for this crate's own tests?
 fn is_behind_the_door(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         matches!(&attribute.meta, syn::Meta::List(list) if list.path.is_ident("cfg")
@@ -139,7 +139,7 @@ fn is_behind_the_door(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Attributes that other crates notice. What this crate's own tests may build is closed for others only.
+/// Keeps the attributes that other crates notice. An item that this crate's own tests may construct is closed to other crates.
 fn noticed(attributes: &mut Vec<Attribute>) {
     for attribute in attributes.iter_mut() {
         let is_closed = matches!(&attribute.meta, syn::Meta::List(list) if list.path.is_ident("cfg_attr")
@@ -153,7 +153,7 @@ fn noticed(attributes: &mut Vec<Attribute>) {
     });
 }
 
-/// Traits of this crate that are not exported are no part of the API; those of the standard library and of serde are.
+/// Traits of this crate that are not exported are not part of the API; those of the standard library and of serde are.
 const FOREIGN_TRAITS: &[&str] = &[
     "AsRef",
     "Clone",
@@ -180,7 +180,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Counts an item, and strips it of everything that other crates don't notice.
+    /// Counts an item, and removes everything from it that other crates do not notice.
     fn item(&mut self, name: &str, attributes: &mut Vec<Attribute>) {
         self.items += 1;
         if !attributes.iter().any(|attribute| attribute.path().is_ident("doc")) {
@@ -231,7 +231,7 @@ impl Reader {
         }
     }
 
-    /// Leaves the public fields, or all of a variant's.
+    /// Keeps the public fields, or all fields of a variant.
     fn fields(&mut self, of: &str, fields: &mut Fields, are_public: bool) {
         if let Fields::Named(named) = fields {
             let all = std::mem::take(&mut named.named);
@@ -249,7 +249,7 @@ impl Reader {
         fields.iter_mut().for_each(|field| noticed(&mut field.attrs));
     }
 
-    /// An implementation: of public methods, or of a trait that other crates know. `None` if nothing of it is public.
+    /// An implementation of public methods, or of a trait that other crates know. `None` if no part of it is public.
     fn implementation(&mut self, name: &str, mut item: syn::ItemImpl) -> Option<syn::ItemImpl> {
         noticed(&mut item.attrs);
         if let Some((_, path, _)) = &item.trait_ {

@@ -1,5 +1,5 @@
 //! The public API: what `src/lib.rs` exports, with the fields, variants and methods that another crate can name, compared with
-//! what was recorded in `public.txt`. `SNAPSHOTS=overwrite cargo test --test suite api::` records it again.
+//! the recording in `public.txt`. `SNAPSHOTS=overwrite cargo test --test suite api::` records it again.
 
 mod exported;
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use exported::{Api, exported};
 
-/// Names at the top of the crate. A name more is a promise more: the number is raised only on purpose.
+/// The largest number of names at the top of the crate. Each name is a promise: raise the number only on purpose.
 const MOST_NAMES: usize = 64;
 
 fn api() -> Api {
@@ -31,7 +31,7 @@ fn every_public_item_is_documented_and_they_are_few() {
     assert!(api.names.len() <= MOST_NAMES, "{} names are exported: {:?}", api.names.len(), api.names);
 }
 
-/// What other crates can't reach is no part of it; what they can is.
+/// Items that other crates cannot reach are not part of the API; all others are.
 #[test]
 fn fields_and_methods_behind_the_door_are_left_out() {
     let text = api().text();

@@ -1,33 +1,33 @@
-//! Which file depends on which: every path in the sources, followed to the file that defines what it names.
+//! The dependencies between files: every path in the sources, followed to the file that defines the item.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::source::{Module, Sources};
 
-/// A file depends on another one, with the first line that says so.
+/// A file depends on another one, with the first line that shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Import {
     pub(super) from: PathBuf,
     pub(super) line: usize,
     pub(super) to: PathBuf,
-    /// The path as it is written there.
+    /// The path as it is written.
     pub(super) path: String,
-    /// Only the module itself is named, and nothing in it: no dependency for the search for cycles.
+    /// Whether the path names only the module itself and no item in it: not a dependency in the search for cycles.
     pub(super) is_module: bool,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, PartialEq, Eq)]
 enum Target {
     Module(Module),
     /// An item that is defined in this module.
     Item(Module),
-    /// Another crate's, a local name, or a generic parameter.
+    /// An item of another crate, a local name, or a generic parameter.
     Outside,
 }
 
-/// All imports between different files, one for each pair of files and kind.
+/// All imports between different files, one per pair of files and kind.
 pub(super) fn imports(sources: &Sources) -> Vec<Import> {
     let mut found: BTreeMap<(PathBuf, PathBuf, bool), Import> = BTreeMap::new();
     for (module, contents) in &sources.modules {
@@ -57,7 +57,7 @@ fn resolve(sources: &Sources, module: &Module, path: &[String], seen: &mut BTree
     }
     let Some((first, mut rest)) = path.split_first() else { return Target::Outside };
     let mut at = match first.as_str() {
-        // The program names the library by the crate's name.
+        // The program refers to the library by the crate's name.
         "kmodlab" if module.first().is_some_and(|name| name == "main") => Target::Module(Vec::new()),
         "crate" if module.first().is_some_and(|name| name == "main") => Target::Module(vec!["main".to_owned()]),
         "crate" => Target::Module(Vec::new()),
@@ -78,20 +78,20 @@ fn resolve(sources: &Sources, module: &Module, path: &[String], seen: &mut BTree
             Target::Module(inside) if name == "*" => return Target::Item(inside),
             Target::Module(inside) if name == "self" => Target::Module(inside),
             Target::Module(inside) => match lookup(sources, &inside, name, seen) {
-                // A name that this reader does not see, as a macro makes it: it is the module's.
+                // A name that this reader does not see, such as one made by a macro: it counts as the module's.
                 Target::Outside => {
                     return if imports_name(sources, &inside, name) { Target::Outside } else { Target::Item(inside) };
                 }
                 found => found,
             },
-            // A variant, an associated function, a name of another crate's.
+            // A variant, an associated function, or a name of another crate.
             other => return other,
         };
     }
     at
 }
 
-/// Does a module bring in this name, or perhaps it, from another crate?
+/// Does a module import this name, or possibly import it with a glob, from another crate?
 fn imports_name(sources: &Sources, module: &Module, name: &str) -> bool {
     sources.modules.get(module).is_some_and(|contents| contents.imports.contains_key(name))
 }
@@ -100,10 +100,10 @@ fn parent(module: &Module) -> Module {
     module.split_last().map_or_else(Vec::new, |(_, above)| above.to_vec())
 }
 
-/// Finds a name in a module: an item, a module below it, or what a `use` brings in.
+/// Finds a name in a module: an item, a child module, or a name that a `use` imports.
 fn lookup(sources: &Sources, module: &Module, name: &str, seen: &mut BTreeSet<(Module, Vec<String>)>) -> Target {
     let Some(contents) = sources.modules.get(module) else { return Target::Outside };
-    // A module and a function may have the same name: the paths that go on from there mean the module.
+    // A module and a function may have the same name: longer paths refer to the module.
     let below: Module = module.iter().cloned().chain([name.to_owned()]).collect();
     if sources.modules.contains_key(&below) && (name != "main" || !module.is_empty()) {
         return Target::Module(below);
@@ -112,7 +112,7 @@ fn lookup(sources: &Sources, module: &Module, name: &str, seen: &mut BTreeSet<(M
         return Target::Item(module.clone());
     }
     if let Some(path) = contents.imports.get(name) {
-        // `use hex;` in a module names another crate, and not itself.
+        // `use hex;` in a module names another crate and not the module itself.
         return if path.len() == 1 && path[0] == name { Target::Outside } else { resolve(sources, module, path, seen) };
     }
     for glob in &contents.globs {
@@ -126,7 +126,7 @@ fn lookup(sources: &Sources, module: &Module, name: &str, seen: &mut BTreeSet<(M
     Target::Outside
 }
 
-/// The files that import each other in a cycle, as the shortest cycle of each group, the first file at its end again.
+/// The files that import each other in a cycle, as the shortest cycle of each group, with the first file repeated at the end.
 pub(super) fn cycles(imports: &[Import]) -> Vec<Vec<Import>> {
     let mut graph: BTreeMap<&PathBuf, Vec<&Import>> = BTreeMap::new();
     for import in imports.iter().filter(|import| !import.is_module) {
@@ -149,7 +149,7 @@ pub(super) fn cycles(imports: &[Import]) -> Vec<Vec<Import>> {
     found
 }
 
-/// The shortest way from a file back to itself.
+/// The shortest path from a file back to itself.
 fn shortest_back<'i>(graph: &BTreeMap<&'i PathBuf, Vec<&'i Import>>, start: &'i PathBuf) -> Option<Vec<&'i Import>> {
     let mut came_by: BTreeMap<&PathBuf, &Import> = BTreeMap::new();
     let mut next = std::collections::VecDeque::from([start]);

@@ -4,8 +4,8 @@
 //! - `source`: the crate's sources, parsed
 //! - `imports`: which file depends on which
 //! - `planted`: each kind of violation, planted in a copy of the sources, is reported
-//! - `names`: what modules and types may be called
-//! - `words`: words that this project replaced by better ones
+//! - `names`: rules for the names of modules and types
+//! - `words`: words that this project has replaced by better ones
 
 mod imports;
 mod names;
@@ -20,8 +20,8 @@ use std::sync::LazyLock;
 use imports::Import;
 use source::Sources;
 
-/// The layers from the ground up. `door` has the macros of the feature `internals`, `lib` is the crate's root, which names
-/// what is public, and `main` is the program.
+/// The layers from the bottom up. `door` contains the macros of the feature `internals`, `lib` is the crate's root, which lists
+/// the public names, and `main` is the program.
 const LAYERS: [&str; 31] = [
     "door",
     "escape",
@@ -56,7 +56,7 @@ const LAYERS: [&str; 31] = [
     "main",
 ];
 
-/// Files that may have unsafe code.
+/// Files that may contain unsafe code.
 const WITH_UNSAFE: [&str; 3] = ["main.rs", "module/file.rs", "scan/worker.rs"];
 
 /// The crate's own sources.
@@ -72,7 +72,7 @@ fn layer(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Imports from a higher layer, and files of no layer, as lines.
+/// Imports from a higher layer, and files that belong to no layer, as lines.
 fn against_the_layers(sources: &Sources, imports: &[Import]) -> Vec<String> {
     let height = |file: &Path| LAYERS.iter().position(|known| *known == layer(file));
     let files: BTreeSet<&PathBuf> = sources.modules.values().map(|contents| &contents.file).collect();

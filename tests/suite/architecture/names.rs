@@ -1,4 +1,4 @@
-//! What modules and types may be called.
+//! Rules for the names of modules and types.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::source::files_below;
 use super::{SOURCES, src};
 
-/// The share of type names that may have more than one meaning, in per mille.
+/// The largest share of type names with more than one meaning, in per mille.
 const MOST_WITH_SEVERAL_MEANINGS: usize = 100;
 
 #[test]
@@ -22,7 +22,8 @@ fn no_module_has_a_name_that_says_nothing() {
 }
 
 /// Counts the names of structs, enums, unions, traits and type aliases outside tests. A name has several meanings if it is
-/// defined more than once; `Args`, the arguments of each command, is one meaning. Names that are defined inside functions count.
+/// defined more than once; `Args`, the arguments of each command, counts as one meaning. Names defined inside functions count
+/// too.
 #[test]
 fn a_type_name_has_one_meaning() {
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();

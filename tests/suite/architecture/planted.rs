@@ -1,4 +1,4 @@
-//! The test of the test: each kind of violation is planted in a copy of the sources, and must be reported.
+//! Tests the architecture tests: each kind of violation is planted in a copy of the sources, and must be reported.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use super::imports::{cycles, imports};
 use super::source::{Sources, files_below};
 use super::{against_the_layers, src};
 
-/// A kind of violation: files that are added in a folder of their own, below the module `edit`, and parts of a line that must be
-/// reported. `HERE` stands for the folder.
+/// A kind of violation: files that are added in a separate folder below the module `edit`, and parts of a line that must be
+/// reported. `HERE` is replaced by the folder.
 struct Violation {
     what: &'static str,
     added: &'static [(&'static str, &'static str)],
@@ -105,7 +105,7 @@ const VIOLATIONS: [Violation; 13] = [
     },
 ];
 
-/// A copy of the sources with these files added, each in its place below the module `edit`.
+/// A copy of the sources with these files added at their paths below the module `edit`.
 fn planted(files: impl IntoIterator<Item = (String, String)>) -> Sources {
     let folder = tempfile::tempdir().unwrap();
     for file in files_below(&src(), Path::new("")) {
@@ -149,7 +149,7 @@ fn each_planted_violation_is_reported() {
     }
 }
 
-/// What is compiled for tests only may import from anywhere.
+/// Code that is compiled only for tests may import from anywhere.
 #[test]
 fn code_for_tests_is_left_out() {
     let texts = [

@@ -1,5 +1,5 @@
-//! The sources of the crate, parsed: its files in the order of their module paths, what each defines, and which paths each
-//! names. Code for tests only (`#[cfg(test)]`) is left out; everything after it is read.
+//! The parsed sources of the crate: its files in the order of their module paths, the items that each defines, and the paths
+//! that each names. Code for tests only (`#[cfg(test)]`) is left out; everything after it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,20 +20,20 @@ pub(super) struct Sources {
     pub(super) unused: BTreeSet<PathBuf>,
 }
 
-/// What a module holds.
+/// The contents of a module.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// The file, below the folder of the sources.
+    /// The path of the file below the source folder.
     pub(super) file: PathBuf,
     /// Names of items that are defined here: types, functions, constants, macros.
     pub(super) items: BTreeSet<String>,
-    /// Names that `use` declarations bring in, with their paths.
+    /// Names that `use` declarations import, with their paths.
     pub(super) imports: BTreeMap<String, Vec<String>>,
-    /// Modules whose names are all brought in (`use super::*`).
+    /// Modules from which all names are imported (`use super::*`).
     pub(super) globs: Vec<Vec<String>>,
-    /// Every path that is named here, with its line.
+    /// Every path that is named in the module, with its line.
     pub(super) paths: Vec<(Vec<String>, usize)>,
-    /// Definitions of types, with what they are and their attributes.
+    /// Definitions of types, with their kinds and attributes.
     pub(super) types: Vec<TypeDefinition>,
     /// String literals and documentation comments, with their lines.
     pub(super) texts: Vec<Text>,
@@ -95,7 +95,7 @@ impl Sources {
             let mut found =
                 [at.with_extension("rs"), at.join("mod.rs")].into_iter().find(|file| src.join(file).exists());
             if let Some((other, is_certain)) = path_attribute(&inner.attrs) {
-                // The module in another form, without a feature: a module of its own here.
+                // The other form of the module, without a feature: a separate module here.
                 let (name, other) = (format!("{} ({other})", path.last().unwrap()), file.parent().unwrap().join(other));
                 let alternative: Module = module.iter().cloned().chain([name]).collect();
                 if is_certain {
@@ -106,7 +106,7 @@ impl Sources {
             }
             match (&inner.content, found.clone()) {
                 _ if is_for_tests(&inner.attrs) => {
-                    // Its files are no part of the crate that is built.
+                    // The files of a module for tests are not part of the compiled crate.
                     let files = found_below(src, &at).into_iter().chain(found);
                     read.extend(files.filter(|_| inner.content.is_none()));
                 }
@@ -145,7 +145,7 @@ pub(crate) fn files_below(src: &Path, folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Is there a `#[cfg(test)]`, or one that asks for more than `test`?
+/// Is there a `#[cfg(test)]`, or a condition that includes `test`?
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let text = match &attribute.meta {
@@ -161,7 +161,7 @@ fn name_of(ident: &syn::Ident) -> String {
     ident.unraw().to_string()
 }
 
-/// The file of `#[path = "…"]`, or of `#[cfg_attr(…, path = "…")]`, which does not always hold (false).
+/// The file of `#[path = "…"]`, or of `#[cfg_attr(…, path = "…")]`, which applies only under a condition (false).
 fn path_attribute(attributes: &[Attribute]) -> Option<(String, bool)> {
     let text = |tokens: &[TokenTree]| match tokens {
         [TokenTree::Ident(name), TokenTree::Punct(_), TokenTree::Literal(text)] if name == "path" => {
@@ -204,7 +204,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// Collects what a module's items hold.
+/// Collects the contents of a module's items.
 struct Reader<'c> {
     contents: &'c mut Contents,
 }
@@ -254,7 +254,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Paths and strings among tokens that no parser has seen: arguments of macros and attributes.
+    /// Paths and strings in unparsed tokens: arguments of macros and attributes.
     fn read_tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
@@ -310,7 +310,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             }
             _ => {}
         }
-        // What the crate's macros are given is itself an item (`internal_fields! { pub struct … }`).
+        // The argument of the crate's own macros is itself an item (`internal_fields! { pub struct … }`).
         if let Item::Macro(syn::ItemMacro { ident: None, mac, .. }) = item
             && let Ok(file) = syn::parse2::<syn::File>(mac.tokens.clone())
         {
@@ -337,7 +337,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit::visit_path(self, path);
     }
 
-    /// `pub(in crate::kernel)` depends on nothing.
+    /// `pub(in crate::kernel)` is not a dependency.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {

@@ -1,10 +1,10 @@
-//! Words that this project replaced by better ones: searched in string literals, help texts and documents.
+//! Words that this project has replaced by better ones: searched for in string literals, help texts and documents.
 
 use std::path::{Path, PathBuf};
 
 use super::SOURCES;
 
-/// Words, each with what to write instead.
+/// Words, each with its replacement.
 const REPLACED: &[(&[&str], &str)] = &[
     (&["the house", "rooms", "a room", "each room", "of the room"], "the architecture, layers, a layer"),
     (&["glance", "glances", "glanced"], "summary"),
@@ -43,17 +43,17 @@ const EXCEPT: &[&str] = &[
     "packages alone",
 ];
 
-/// Whole literals that files on disk are made with: they never change.
+/// Complete literals that are part of the format of files on disk: they never change.
 const ON_DISK: &[&str] = &["witness", "kmodlab cell"];
 
-/// Where a text is, and the text.
+/// A text and its position.
 struct Place {
     file: PathBuf,
     line: usize,
     text: String,
 }
 
-/// Documents, without the blocks that show what other programs print, and without the changes of earlier versions.
+/// Documents, without the blocks that show the output of other programs, and without the changes of earlier versions.
 fn documents() -> Vec<Place> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<PathBuf> =
@@ -93,7 +93,8 @@ fn texts_of_the_crate() -> Vec<Place> {
     places
 }
 
-/// How often a phrase is in a text, in whole words. A name with an underscore, a hyphen, a slash or a dot in it is one word.
+/// The number of occurrences of a phrase in a text, in whole words. A name with an underscore, a hyphen, a slash or a dot is
+/// one word.
 fn count(text: &str, phrase: &str) -> usize {
     let joins = |c: char| c.is_alphanumeric() || "_-/".contains(c);
     let found = text.match_indices(phrase).filter(|(at, _)| {

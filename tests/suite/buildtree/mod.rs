@@ -1,5 +1,6 @@
-//! A build tree shows which release its modules carry, and which one the next build would give them, as the tree's own scripts
-//! of each age would. The repositories are made here, with fixed times, so that their commits are always the same.
+//! The build tree shows which release its modules have now, and which one the next build would give them, as determined by the
+//! tree's own scripts of each age. The repositories are created here with fixed times, so that their commits are always the
+//! same.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +11,7 @@ use kmodlab::buildtree::evaluating::draft::Draft;
 use kmodlab::buildtree::evaluating::release::{ReleasePieceKind, Releases};
 use kmodlab::buildtree::{BuildTree, MakeArguments};
 
-/// How each version of the script asks git. Each has only these lines, in a form of our own.
+/// How each version of the script queries git. Each contains only these lines, in our own wording.
 const NAME_REV: &str = "#!/bin/sh\ngit name-rev --tags HEAD | grep 'undefined'\nprintf '%s%s' -g `echo \"$head\" | cut -c1-8`\n\
                         git diff-files && word=-git_dirty\n";
 const EXACT: &str = "#!/bin/sh\ngit rev-parse --verify --short HEAD\ngit describe --exact-match\n\
@@ -31,7 +32,7 @@ const BY_MAKEFILE: &str = "pattern = \".*/localversion[^~]*\"\nstring = $(shell 
                            _localver-auto = $(shell $(srctree)/scripts/setlocalversion $(srctree))\n";
 
 struct Tree {
-    /// Removed at the end.
+    /// Removed when this is dropped.
     _root: tempfile::TempDir,
     path: PathBuf,
 }
@@ -109,7 +110,7 @@ const AUTO: &str = "CONFIG_LOCALVERSION_AUTO=y\n";
 #[test]
 #[ignore = "needs git"]
 fn each_age_of_the_script() {
-    // What is appended: untagged; on the tag v6.1; two commits later; with changes; with staged changes.
+    // The suffixes: untagged; on the tag v6.1; two commits later; with changes; with staged changes.
     let ages = [
         (NAME_REV, BY_MAKEFILE, ["-c-gFIRST8", "-c", "-c-gLATER8", "-c-gLATER8-git_dirty", "-c-gLATER8"]),
         (
@@ -175,7 +176,7 @@ fn a_plus_without_localversion_auto_unless_localversion_is_set() {
         tree.put("README", "changed\n");
         assert_eq!(tree.rebuilt(None), dirty_tag);
     }
-    // Before 2.6.35 there is no plus.
+    // Before 2.6.35 there is no plus sign.
     assert_eq!(Tree::new(BY_MAKEFILE, EXACT, "").commit_first().rebuilt(None), "6.1.0-c");
 }
 
@@ -186,7 +187,7 @@ fn tags_of_localversion_files_count_since_6_3() {
     tree.put("localversion-next", "-next-20250101\n");
     tree.git(&["tag", "-am", "next", "next-20250101"]);
     assert_eq!(tree.rebuilt(None), "6.1.0-next-20250101-c");
-    // A tag without a message is none.
+    // A tag without a message does not count.
     let tree = Tree::new(BY_SCRIPT, VERSIONED, "").commit_first();
     tree.git(&["tag", "v6.1"]);
     assert_eq!(tree.rebuilt(None), "6.1.0-c+");
@@ -218,7 +219,7 @@ fn only_a_repository_of_its_own_counts() {
     let read = BuildTree::read(&inner, &MakeArguments::default()).unwrap();
     assert_eq!(Draft::of(&read).releases().rebuilt.as_deref(), Some("6.1.0-c"));
     assert_eq!(read.scm.why, "the source is not a repository");
-    // Up to 2.6.35 any did.
+    // Up to 2.6.35 any repository counted.
     fs::write(inner.join("Makefile"), format!("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 31\n{BY_MAKEFILE}")).unwrap();
     fs::write(inner.join("scripts/setlocalversion"), EXACT).unwrap();
     let rebuilt = Draft::of(&BuildTree::read(&inner, &MakeArguments::default()).unwrap()).releases().rebuilt.unwrap();
@@ -260,7 +261,7 @@ fn a_filter_that_the_repository_names_is_not_run() {
     assert_eq!(scm.suffix, None);
     assert!(scm.why.ends_with("a program that the repository names (filter.x.clean)"), "{}", scm.why);
     assert!(!ran.exists());
-    // Would it have been? Else this test shows nothing.
+    // Would git have run the program? Otherwise this test shows nothing.
     tree.git(&["status", "-uno"]);
     assert!(ran.exists());
 }

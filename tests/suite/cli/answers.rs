@@ -1,4 +1,4 @@
-//! What holds for the answers of all commands, where a session can't show it: names that no shell likes.
+//! Properties of the answers of all commands that a session cannot show: file names that are difficult in a shell.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use crate::cli::{environment, kmodlab};
 
-/// Escape sequences, a line feed, a mark that turns the reading direction, and a byte that is not UTF-8.
+/// Escape sequences, a line feed, a mark that changes the text direction, and a byte that is not UTF-8.
 const NAMES: [&[u8]; 4] = [
     b"\x1b]0;owned\x07\x1b[2J\x1b[31m.ko",
     b"two\nlines\r.ko",
@@ -29,7 +29,7 @@ pub(crate) fn story(output: &Output) -> String {
     format!("exit {}\n{}{}", output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-/// Is there nothing in the text that a terminal would obey, but line feeds?
+/// Does the text contain nothing that a terminal interprets, except line feeds?
 fn assert_harmless(text: &str, of: &str) {
     let bad = text.chars().find(|c| (c.is_control() && *c != '\n') || ('\u{200b}'..='\u{202e}').contains(c));
     assert_eq!(bad, None, "{of}: {text:?}");
@@ -39,7 +39,7 @@ fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// The words of a call; `MODULE` stands for the file's name.
+/// The arguments of a call; `MODULE` is replaced by the file's name.
 fn words<'w>(call: &'w str, name: &'w OsStr) -> impl Iterator<Item = &'w OsStr> {
     call.split(' ').map(move |word| if word == "MODULE" { name } else { OsStr::new(word) })
 }

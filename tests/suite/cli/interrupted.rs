@@ -1,5 +1,5 @@
-//! Sessions after an interruption. The interruption is made up: the state folder is put back to the moment between the
-//! write of the module and the line of the journal, as a power cut there leaves it. (`tests/faults` makes real ones.)
+//! Sessions after an interruption. The interruption is simulated: the state folder is reset to the moment between the write of
+//! the module and the line in the journal, as a power cut would leave it. (`tests/faults` makes real interruptions.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::cli::answers::{run, story};
 /// The patch that is interrupted.
 const PATCH: &str = "patch poet_atkm.ko --vermagic 2.6.5 --allow-abi-mismatch";
 
-/// A folder with a module and a patch of it that was interrupted.
+/// A folder with a module and an interrupted patch of that module.
 pub(crate) struct Scene {
     folder: TempDir,
     /// The module before.
@@ -46,7 +46,7 @@ impl Scene {
         self.folder.path().join("state")
     }
 
-    /// Takes the one line off the journal, and puts the intent back that stood for it until then.
+    /// Removes the only line from the journal, and restores the intent that preceded it.
     fn back_to_the_intent(&self) {
         let state = self.state();
         let entry = Vault::at(&state).journal().unwrap().entries.remove(0);
@@ -67,7 +67,7 @@ impl Scene {
         fs::write(state.join(name), serde_json::to_vec(&intent).unwrap()).unwrap();
     }
 
-    /// What a call answers, with the folder's name as `[CWD]`.
+    /// The output of a call, with `[CWD]` instead of the folder's name.
     fn says(&self, call: &str) -> String {
         let story = story(&run(self.folder.path(), call.split(' ')));
         let folder = self.folder.path().canonicalize().unwrap();
@@ -206,7 +206,7 @@ kmodlab: [CWD]/poet_atkm.ko: somebody else changed this file since it was patche
     );
     assert_eq!(fs::read(scene.module()).unwrap(), theirs);
 
-    // A person decides to lose it: the original comes back, and what was there is in the vault.
+    // A person decides to discard it: the original is restored, and the discarded contents are kept in the vault.
     let plan = scene.says("restore -n --discard-changes poet_atkm.ko");
     let digest = plan.lines().find_map(|line| line.trim().strip_prefix("digest")).unwrap().trim();
     scene.says(&format!("restore --discard-changes poet_atkm.ko --confirm {digest}"));

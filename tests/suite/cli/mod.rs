@@ -1,8 +1,8 @@
-//! Recorded sessions: each command as a person types it, and what it answers.
+//! Recorded sessions: each command as a person types it, and its output.
 //!
-//! `COMMAND/*.trycmd` are sessions; read them as examples. `COMMAND/*.toml` are single calls, where an argument or the
-//! answer holds what a session can't (escape sequences, a backslash). `NAME.in` is the folder that a session works in, a
-//! link to fixtures; where there is a `NAME.out` too, it works in a copy of it that is thrown away.
+//! `COMMAND/*.trycmd` are sessions, which can be read as examples. `COMMAND/*.toml` are single calls, for arguments or output
+//! that a session cannot contain (escape sequences, a backslash). `NAME.in` is the working folder of a session, with links to
+//! fixtures; if there is a `NAME.out` too, the session works in a temporary copy.
 //!
 //! ```text
 //! cargo test --test suite cli::                    all of them
@@ -10,8 +10,8 @@
 //! TRYCMD=overwrite cargo test --test suite cli::   write down what is answered now; then read the diff
 //! ```
 //!
-//! After recording: put `[..]` again where the text differs between runs or machines: the times in the journal, the digests
-//! of plans (which depend on the path), and what the guard ima could read.
+//! After recording, put `[..]` back where the text differs between runs or machines: the times in the journal, the digests of
+//! plans (which depend on the path), and the files that the guard ima could read.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -43,7 +43,7 @@ fn sessions() {
     }
 }
 
-/// What each run finds in its environment, whatever the developer's own says.
+/// The environment of each run, independent of the developer's own.
 fn environment() -> [(&'static str, String); 7] {
     let folder = kmodlab().parent().map(Path::to_owned).unwrap_or_default();
     let path = env::var_os("PATH").unwrap_or_default();
@@ -63,14 +63,14 @@ fn kmodlab() -> PathBuf {
     PathBuf::from(KMODLAB)
 }
 
-/// Where a program is. One that is missing is a failure, and no reason to pass over a session.
+/// The path of a program. If it is missing the test fails; no session is skipped.
 fn installed(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("the sessions need the program {program}"))
 }
 
-/// trycmd passes over a line whose program it does not know, without a word; so such a line must not be there.
+/// trycmd silently skips a line whose program it does not know, so there must be no such line.
 #[test]
 fn sessions_use_only_known_programs() {
     let known: BTreeSet<&str> = PROGRAMS.into_iter().chain(["kmodlab", "confirmed"]).collect();
@@ -87,7 +87,7 @@ fn sessions_use_only_known_programs() {
     assert_eq!(strange, Vec::<String>::new());
 }
 
-/// Recorded files name no place on the machine that they were recorded on.
+/// Recorded files contain no path of the machine that they were recorded on.
 #[test]
 fn sessions_name_no_place_on_a_machine() {
     let sessions: Vec<PathBuf> = ["trycmd", "toml", "stdout", "stderr"].into_iter().flat_map(files).collect();
@@ -100,7 +100,7 @@ fn sessions_name_no_place_on_a_machine() {
     }
 }
 
-/// The recorded files with an ending.
+/// The recorded files with this suffix.
 fn files(ending: &str) -> Vec<PathBuf> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli");
     let folders = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());

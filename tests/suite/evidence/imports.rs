@@ -1,4 +1,4 @@
-//! What modules import is exported by something, not by the image.
+//! The imports of modules show that some file exports a symbol, but not that the image does.
 
 use kmodlab::predict::{Decision, LoaderStep, StepResult};
 
@@ -28,7 +28,7 @@ fn an_exporter_is_no_duplicate_of_what_its_users_import() {
         (Decision::Unknown, Some(StepResult::Unknown))
     );
 
-    // In its own tree it is itself who exports them, and so the image does not.
+    // In its own tree the module itself is the exporter, and so the image is not.
     let tree = Tree::of(&[&files[..], &[("kernel/exporter.ko", &exporter)]].concat());
     assert_eq!(outcome(&tree.ask(&exporter), LoaderStep::Exports), Some(StepResult::Pass));
 }
@@ -82,7 +82,7 @@ fn a_namespace_is_known_by_who_uses_the_symbol_without_one() {
     assert_eq!(outcome(&unknown, LoaderStep::Symbols), Some(StepResult::Unknown));
     assert!(notes(&unknown, LoaderStep::Symbols).contains("is spaced in a namespace"), "{unknown:#?}");
     assert_eq!(outcome(&ask(&[with(&["import_ns=DEMO"]), with(&[])]), LoaderStep::Symbols), Some(StepResult::Pass));
-    // Who imports all namespaces of a user imports the symbol's.
+    // A module that imports all namespaces of a user also imports the symbol's namespace.
     let mut importing = asked.clone();
     importing.entries.extend(["import_ns=DEMO", "import_ns=OTHER"]);
     let tree = Tree::of(&[("kernel/a.ko", &with(&["import_ns=DEMO"]))]);
@@ -109,7 +109,7 @@ fn a_module_that_exports_what_the_image_has_is_no_evidence_that_it_has_not() {
     let verdict = tree.ask(&added);
     assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Exports)));
     assert!(verdict.dmesg.contains(&"double: exports duplicate symbol _printk (owned by kernel)".to_owned()));
-    // The others need it no more than before.
+    // Other modules still do not need the added module.
     let verdict = tree.ask(&own("asked", &[LAYOUT, ("_printk", 7)]));
     assert_eq!(notes(&verdict, LoaderStep::Symbols), "all 1 are exported");
     assert!(verdict.needs.is_empty());
@@ -139,7 +139,7 @@ fn a_dependency_that_was_replaced_proves_nothing() {
         let verdict = tree.ask(&exporter);
         assert_ne!(outcome(&verdict, LoaderStep::Exports), Some(StepResult::Fail), "{path}: {verdict:#?}");
     }
-    // Both files of it are there: users show the one that they were built with.
+    // Both files of the module exist: users show the one that they were built with.
     let replaced = less(added("exporter", &[LAYOUT]), 3);
     let tree =
         Tree::of(&[("kernel/user.ko", &user), ("kernel/exporter.ko", &exporter), ("updates/exporter.ko", &replaced)]);

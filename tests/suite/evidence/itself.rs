@@ -1,4 +1,5 @@
-//! The module that is asked about says nothing of its kernel, wherever it lies; where others disagree, the majority counts.
+//! The module that is asked about is no evidence about its kernel, wherever it is; if other modules disagree, the majority
+//! counts.
 
 use kmodlab::predict::{Decision, LoaderStep, StepResult};
 
@@ -31,7 +32,7 @@ fn a_module_in_its_kernels_tree_does_not_vouch_for_itself() {
     assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::ModuleLayout)));
     assert_eq!(verdict.dmesg, ["wrong: disagrees about version of symbol module_layout"]);
 
-    // And for others it is no doubt of module_layout, nor evidence of what only it has imported.
+    // For other modules it neither makes module_layout doubtful, nor is it evidence for symbols that only it imports.
     let outside = tree.ask(&added("outside", &[LAYOUT, ("rare_symbol", 0x9999_9999)]));
     assert_eq!(
         (outside.answer, outcome(&outside, LoaderStep::ModuleLayout)),

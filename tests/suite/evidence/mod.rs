@@ -1,7 +1,7 @@
-//! Promise: what is said of a kernel is as certain as its evidence. What modules import proves little, a module proves nothing
-//! about its own kernel, the majority of a tree counts, and of two files of one module the one that depmod prefers.
+//! Promise: a statement about a kernel is as certain as its evidence. Imports of modules prove little, a module proves nothing
+//! about its own kernel, the majority of a tree counts, and of two files of one module the one that depmod prefers counts.
 //!
-//! The trees are made of modules of the project's own generator, each test another one.
+//! Each test makes its own tree from modules of the project's generator.
 
 mod imports;
 mod itself;
@@ -70,7 +70,7 @@ impl Tree {
         named(&self.folder())
     }
 
-    /// What the kernel says to a module that lies elsewhere.
+    /// The kernel's verdict for a module outside the tree.
     fn ask(&self, module: &TreeModule) -> Verdict {
         ask(module, &self.kernel())
     }
@@ -86,7 +86,7 @@ fn ask(module: &TreeModule, kernel: &Kernel) -> Verdict {
     predict(&Candidate { bytes: &bytes, module: Some(&module), packing: None }, kernel, &LoadOptions::default())
 }
 
-/// How a step ends: the last finding of it.
+/// The result of a step: its last finding.
 fn outcome(verdict: &Verdict, step: LoaderStep) -> Option<StepResult> {
     verdict.findings.iter().rev().find(|finding| finding.step == step).map(|finding| finding.result)
 }

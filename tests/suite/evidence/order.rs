@@ -1,4 +1,4 @@
-//! Of two files of one module the one that depmod prefers counts; and what is not in a list of modules is not known.
+//! Of two files of one module the one that depmod prefers counts; and modules that are not in a list of modules are not known.
 
 use kmodlab::predict::{LoaderStep, StepResult};
 
@@ -6,7 +6,7 @@ use crate::evidence::{Tree, added, depending, exporting, notes, outcome, own};
 
 const LAYOUT: (&str, u32) = ("module_layout", 1);
 
-/// A tree with a module of the kernel's own, another of the same name with another CRC, and a user of the symbol.
+/// A tree with one of the kernel's own modules, another file of the same name with another CRC, and a user of the symbol.
 fn two(other: &str) -> Tree {
     Tree::of(&[
         ("kernel/media/camera.ko", &exporting(own("camera", &[LAYOUT]), &[("camera_start", 0xaaaa)])),
@@ -14,7 +14,7 @@ fn two(other: &str) -> Tree {
     ])
 }
 
-/// With which CRC the symbol is there.
+/// The CRC with which the symbol is exported.
 fn crc(tree: &Tree) -> u32 {
     let user = |crc| depending(added("user", &[LAYOUT, ("camera_start", crc)]), "depends=camera");
     let passes = |crc: &u32| outcome(&tree.ask(&user(*crc)), LoaderStep::Symbols) == Some(StepResult::Pass);
@@ -29,7 +29,7 @@ fn added_modules_take_precedence_over_the_kernels_own() {
         assert_eq!(crc(&two(other)), 0xbbbb, "{other}");
     }
     assert_eq!(crc(&two("ubuntu/camera.ko")), 0xbbbb);
-    // Another folder is one of the kernel's own, and then paths decide.
+    // Modules in any other folder count as the kernel's own, and then paths decide.
     assert_eq!(crc(&two("misc/camera.ko")), 0xaaaa);
 }
 
@@ -51,7 +51,7 @@ fn the_roots_depmod_d_and_the_trees_modules_dep_decide_where_they_are() {
 
 #[test]
 fn a_symbol_without_an_exporter_is_missing_only_in_a_complete_tree() {
-    // Module.symvers lists what the image exports, and which modules export something.
+    // Module.symvers lists the exports of the image, and the modules that export symbols.
     let symvers = "0x00000001\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n0x00000007\tof_a\tkernel/a\tEXPORT_SYMBOL\t\n";
     let tree = Tree::of(&[("kernel/a.ko", &exporting(own("a", &[LAYOUT]), &[("of_a", 7)]))]);
     let file = tree.0.path().join("Module.symvers");

@@ -1,4 +1,4 @@
-//! A tree in which all modules are stripped as OpenWrt strips them is that of a kernel that does not compare the version magic.
+//! If all modules of a tree are stripped as OpenWrt strips them, its kernel does not compare the version magic.
 
 use kmodlab::error::ErrorKind;
 use kmodlab::kernel::{Kernel, NoVermagic};
@@ -9,12 +9,12 @@ use crate::make::trees::TreeModule;
 
 const LAYOUT: (&str, u32) = ("module_layout", 1);
 
-/// As OpenWrt builds modules: without version magic, name and `intree`.
+/// Built as OpenWrt builds modules: without version magic, name and `intree`.
 fn stripped(name: &'static str, imports: &[(&'static str, u32)]) -> TreeModule {
     TreeModule { vermagic: "", ..added(name, imports) }
 }
 
-/// A tree as OpenWrt's, flat, with these files and two stripped modules more.
+/// A flat tree like OpenWrt's, with these files and two more stripped modules.
 fn tree(more: &[(&str, &TreeModule)]) -> Tree {
     let exporter = exporting(stripped("nf_a", &[LAYOUT]), &[("nf_call", 5)]);
     let user =
@@ -86,7 +86,7 @@ fn the_image_of_the_same_kernel_decides() {
         outcome(&crate::evidence::ask(&added("asked", &[]), &compares), LoaderStep::Vermagic),
         Some(StepResult::Fail)
     );
-    // An image that knows symbols and has no such line does not compare.
+    // The loader of an image that knows symbol versions and lacks this line does not compare.
     assert!(skips_vermagic(&same("disagrees about version of symbol"), &added("asked", &[])));
 }
 

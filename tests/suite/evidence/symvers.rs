@@ -1,5 +1,5 @@
-//! What a kernel's build lists of its exports counts, wherever it lies and however it is packed; one that is damaged or of which
-//! a part is missing proves nothing of what it does not have.
+//! The export list of a kernel's build counts wherever it is and however it is compressed; a list that is damaged or incomplete
+//! proves nothing about symbols that it does not contain.
 
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,19 @@ use crate::make::pack::{gzip, xz, zstd};
 
 const LAYOUT: (&str, u32) = ("module_layout", 1);
 
-/// What the build of the kernel of these tests has listed.
+/// The export list of the build of the kernel in these tests.
 const EXPORTS: &str = "0x00000001\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n\
     0x00000007\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
     0x00000008\tsecret\tvmlinux\tEXPORT_SYMBOL_GPL\tDEMO\n\
     0x00000009\tof_helper\tdrivers/misc/helper\tEXPORT_SYMBOL_GPL\t\n";
 
-/// A way to pack a text.
+/// A way to compress a text.
 type Pack = fn(&[u8]) -> anyhow::Result<Vec<u8>>;
 
-/// The ways in which distributions pack it.
+/// The ways in which distributions compress it.
 const PACKED: [(&str, Pack); 3] = [("xz", |text| xz(text)), ("gz", |text| gzip(text)), ("zst", |text| zstd(text))];
 
-/// A root file system with the module tree of these tests, and one file more.
+/// A root file system with the module tree of these tests, and one more file.
 fn tree_with(path: &str, bytes: &[u8]) -> Tree {
     let tree = Tree::of(&[("kernel/a.ko", &own("a", &[LAYOUT]))]);
     let file = tree.0.path().join(path);
@@ -43,7 +43,7 @@ fn has_all_exports(kernel: &Kernel) {
     assert_eq!((exports.complete, exports.symbols.len()), (true, 3));
     let secret = &exports.symbols["secret"];
     assert_eq!((secret.crc, secret.gpl_only, secret.namespace.as_deref()), (Some(8), Some(true), Some("DEMO")));
-    // It names a module of which there is no file.
+    // It names a module that has no file.
     assert!(kernel.facts.tree.as_ref().unwrap().value.missing.as_ref().unwrap().contains("helper"));
     assert_eq!(kernel.facts.notes, []);
 }
@@ -203,7 +203,7 @@ fn a_named_file_that_is_damaged_is_an_error_in_one_line() {
     assert!(VERMAGIC.starts_with("6.1.99-demo "));
 }
 
-/// A Debian package with these files (deb(5)), not packed.
+/// A Debian package with these files (deb(5)), uncompressed.
 fn package(folder: &Path, files: &[(&str, &[u8])]) -> PathBuf {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, bytes) in files {

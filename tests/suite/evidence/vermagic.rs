@@ -1,4 +1,5 @@
-//! A kernel whose version magic is not known is shown with all that is known of it, and what needs the string says so.
+//! A kernel whose version magic is not known is shown with everything else that is known of it, and each result that needs the
+//! string says so.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,13 @@ use crate::support::KMODLAB;
 /// The version magic in the image of these tests, whose release is 6.1.0-1-kmodlab.
 const VERMAGIC: &str = "6.1.0-1-kmodlab SMP preempt mod_unload modversions ";
 
-/// What the image's configuration begins with. It is one without CONFIG_MODULES.
+/// The start of the image's configuration. CONFIG_MODULES is not set in it.
 const CONFIG: &str = "IKCFG_ST";
 
-/// By this line the image shows that its loader knows symbols; without it nothing shows what its loader prints.
+/// This line shows that the image's loader knows symbol versions; without it nothing shows what the loader prints.
 const LINE: &str = "disagrees about version of symbol";
 
-/// An image in which some strings are others of the same length.
+/// An image in which some strings are replaced by others of the same length.
 fn image(folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels/vmlinux-amd64");
     let mut bytes = std::fs::read(file).unwrap();
@@ -63,7 +64,7 @@ fn a_constant_string_is_found_by_its_tokens_and_taken_as_it_is() {
     ] {
         let kernel = kernel(&[(VERMAGIC, constant)]);
         assert_eq!(vermagic(&kernel).as_deref(), Some(constant));
-        // Its version is that of its version line, whatever the constant says.
+        // Its version is that of the version line, whatever the constant contains.
         assert_eq!(kernel.release(), Some("6.1.0-1-kmodlab"));
         assert_eq!(kernel.release_parts().unwrap().version(), Some((6, 1)));
     }
@@ -94,7 +95,7 @@ fn of_several_strings_that_could_be_it_none_is_taken() {
             assert!(note.to_string().contains(&format!("'{string}'")), "{note}");
         }
     }
-    // One string that is there twice is one.
+    // Two occurrences of one string count as one.
     assert_eq!(vermagic(&kernel(&[(VERMAGIC, "a mod_unload \0a mod_unload ")])).as_deref(), Some("a mod_unload "));
 }
 
@@ -143,7 +144,7 @@ fn a_verdict_of_a_kernel_without_it_is_unknown_there_and_certain_elsewhere() {
     );
     assert!(notes(&verdict, LoaderStep::Vermagic).contains("the kernel's version magic is not known"));
     assert_eq!(verdict.patched[0].note, "the string to write is not known: give it by hand, vermagic:'STRING'");
-    // What is missing is missing all the same.
+    // A missing symbol is reported all the same.
     let missing = ask(&added("asked", &[("nowhere", 1)]), &tested);
     assert!(missing.dmesg.iter().all(|line| !line.contains("version magic")), "{:?}", missing.dmesg);
 }
@@ -173,10 +174,10 @@ fn a_configuration_without_modules_next_to_the_image_shows_it() {
         named(Path::new(&both))
     };
     assert!(with("CONFIG_X86_64=y\n# CONFIG_MODULES is not set\n").without_modules().is_some());
-    // With them nothing is known: a string by mainline's rules would be in the image.
+    // With modules enabled nothing is known: a string by mainline's rules would be in the image.
     let enabled = with("CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_SMP=y\nCONFIG_MODULE_UNLOAD=y\n");
     assert!(enabled.without_modules().is_none() && enabled.vermagic.is_none());
-    // A kernel with a version magic loads modules, whatever part of a configuration is named with it.
+    // A kernel with a version magic loads modules, whichever part of a configuration is given with it.
     std::fs::write(&config, "CONFIG_X86_64=y\n").unwrap();
     let module = folder.path().join("a.ko");
     std::fs::write(&module, added("a", &[]).bytes().unwrap()).unwrap();

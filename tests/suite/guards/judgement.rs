@@ -1,4 +1,4 @@
-//! Each guard, asked through the library, on made-up machines.
+//! Each guard, called through the library, on simulated machines.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 use crate::guards::fixture;
 
-/// The release that the made-up machines run.
+/// The release that the simulated machines run.
 const RUNNING: &str = "6.1.0-47-amd64";
 const NONE: Overrides = Overrides::none();
 
-/// A made-up machine: a folder that looks like a root.
+/// A simulated machine: a folder that looks like a root folder.
 struct Root {
     folder: TempDir,
 }
@@ -29,12 +29,12 @@ impl Root {
         Root { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Its own folder, by its real path, as guards want it.
+    /// The canonical path of its folder, as the guards require.
     fn path(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
 
-    /// A file of the machine, with the folders that it needs.
+    /// Writes a file of the machine, and creates its parent folders.
     fn write(&self, place: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(place);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -62,7 +62,7 @@ impl Root {
     }
 }
 
-/// What all guards say to a plan for the file at `path`, which is to be blanked.
+/// The answers of all guards to a plan that blanks the vermagic of the file at `path`.
 fn ask(path: &Path, machine: &Machine) -> Vec<GuardAnswer> {
     ask_for(path, machine, &NewVermagic::Blank, Signature::Refuse, NONE)
 }
@@ -77,7 +77,7 @@ fn ask_for(
     ask_for_kernel(None, path, machine, new_vermagic, signature, overrides)
 }
 
-/// A kernel whose `struct module` and CRCs are others than those of hello-4.ko.
+/// A kernel whose `struct module` and CRCs differ from those of hello-4.ko.
 fn another_kernel() -> Kernel {
     let lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
     let mut kernel = kernel::named(fixture("hello-4-rt.ko").as_os_str(), &lookup).unwrap();
@@ -85,7 +85,7 @@ fn another_kernel() -> Kernel {
     kernel
 }
 
-/// As [`ask_for`], for a patch that is to fit a kernel.
+/// Like [`ask_for`], for a patch that is to fit a kernel.
 fn ask_for_kernel(
     kernel: Option<&Kernel>,
     path: &Path,
@@ -97,7 +97,7 @@ fn ask_for_kernel(
     ask_about(&Request::new(new_vermagic.clone(), signature), kernel, path, machine, overrides)
 }
 
-/// As [`ask_for_kernel`], whatever else is asked for.
+/// Like [`ask_for_kernel`], with any other request.
 fn ask_about(
     request: &Request,
     kernel: Option<&Kernel>,
@@ -122,12 +122,12 @@ fn ask_about(
     guard::ask(&write, machine, overrides)
 }
 
-/// The names of the guards that say this.
+/// The names of the guards with this ruling.
 fn who(answers: &[GuardAnswer], ruling: Ruling) -> Vec<&'static str> {
     answers.iter().filter(|answer| answer.ruling == ruling).map(|answer| answer.guard.name()).collect()
 }
 
-/// Why a guard says what it says.
+/// The reason that a guard gives.
 fn why(answers: &[GuardAnswer], guard: &str) -> String {
     answers.iter().find(|answer| answer.guard.name() == guard).unwrap().reason.to_string()
 }
@@ -178,7 +178,7 @@ fn live_tree_that_is_itself_a_link() {
     assert_refused_by(&ask(&module, &root.machine()), &["live-tree", "installed-tree"]);
 }
 
-/// The tree is identified by the release, whatever other names for it are in the folder.
+/// The tree is identified by the release, whatever other names for it exist next to it.
 #[test]
 fn live_tree_with_other_names_next_to_it() {
     let root = Root::new();
@@ -189,8 +189,8 @@ fn live_tree_with_other_names_next_to_it() {
     assert_refused_by(&ask(&module, &root.machine()), &["live-tree", "installed-tree"]);
 }
 
-/// A bind mount shows the same device and inode at another path; so does a hard link, which needs no root. (The file
-/// then has two names, which the guard file-kind refuses as well. `machine` has the real bind mount.)
+/// A bind mount shows the same device and inode at another path; so does a hard link, which needs no root. (The file then has
+/// two names, which the guard file-kind refuses as well. `machine` tests the real bind mount.)
 #[test]
 fn live_tree_by_device_and_inode() {
     let root = Root::new();
@@ -241,7 +241,7 @@ fn live_trees_of_systems_that_have_them_elsewhere() {
 
 // ---- loaded --------------------------------------------------------------------------------------------------------
 
-/// A build-id as sysfs shows it: the note's three words in the machine's byte order, "GNU", the id.
+/// A build ID as sysfs shows it: the three words of the note in the machine's byte order, "GNU", the ID.
 fn note(id: &[u8]) -> Vec<u8> {
     let words = [4, id.len() as u32, 3].map(u32::to_ne_bytes).concat();
     [&words[..], b"GNU\0", id].concat()
@@ -359,7 +359,7 @@ fn a_package_that_owns_a_file_of_a_like_name_owns_no_other() {
     assert_refused_by(&ask(&module, &root.machine()), &[]);
 }
 
-// ---- file-kind, where a whole new file is made -----------------------------------------------------------------------
+// ---- file-kind, where a whole new file is written --------------------------------------------------------------------
 
 #[test]
 #[ignore = "needs chattr and root: tests/run runs it"]
@@ -441,7 +441,7 @@ fn abi_tokens_by_each_token_except_the_release() {
         ("6.1.0-99-amd64 SMP preempt mod_unload modversions ", None),
         ("6.1.0-99-amd64 SMP preempt mod_unload ", None),
         ("6.1.0-47-amd64 preempt mod_unload modversions ", Some("SMP (SMP becomes none)")),
-        // A single word removes all tokens.
+        // A string that is only a release removes all tokens.
         ("6.1.0-47-amd64", Some("SMP (SMP becomes none), preemption (preempt becomes none)")),
         ("6.1.0-47-amd64 SMP mod_unload modversions ", Some("preemption (preempt becomes none)")),
         ("6.1.0 SMP preempt_rt mod_unload modversions ", Some("preemption (preempt becomes preempt_rt)")),
@@ -507,7 +507,7 @@ fn each_override_lifts_only_its_own_guard() {
 
 // ---- crc and btf: what the kernel would see ------------------------------------------------------------------------
 
-/// What the guards say to a change of symbol versions, with this override and without any.
+/// The answers of the guards to a change of symbol versions, with this override and with none.
 fn of_versions(modversions: Modversions, kernel: Option<&Kernel>) -> [Vec<GuardAnswer>; 2] {
     let root = Root::new();
     let module = root.module("hello-4.ko");

@@ -1,4 +1,4 @@
-//! Enrolment of a lab machine: bound to the machine's own id, and to nothing that can be copied.
+//! Enrolment of a lab machine: bound to the machine's own ID, and to nothing that can be copied.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const THIS: &str = "0123456789abcdef0123456789abcdef\n";
 const OTHER: &str = "fedcba9876543210fedcba9876543210\n";
 
-/// A made-up machine with this id.
+/// A simulated machine with this ID.
 fn root(id: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("etc")).unwrap();
@@ -31,7 +31,7 @@ fn enrol(vault: &Vault, root: &Path) -> Result<(), Error> {
     change::enrol(enrolment.confirm_digest(&digest.to_string())?, &mut vault.writer()?)
 }
 
-/// The operations that a journal has.
+/// The operations in a journal.
 fn operations(vault: &Vault) -> Vec<&'static str> {
     vault.journal().unwrap().entries.iter().map(|entry| entry.operation.name()).collect()
 }
@@ -87,7 +87,7 @@ fn a_damaged_or_forged_enrolment_is_none() {
         write(text);
         assert!(!is_enrolled(&vault, root.path()), "{text}");
     }
-    // A form that this program does not know yet is not guessed at.
+    // A format that this program does not know yet is not guessed.
     write(&format!("{{\"schema_version\":2,\"machine\":\"{digest}\"}}"));
     assert!(!is_enrolled(&vault, root.path()));
 }

@@ -1,8 +1,8 @@
-//! The program itself on a machine of the tests' own making: a chroot (chroot(8)) with a module tree, loaded modules and
-//! packages that are nothing but files. Mounts are made in a mount namespace of their own (unshare(1)).
+//! The program itself on a simulated machine: a chroot (chroot(8)) with a module tree, loaded modules and packages that are
+//! only files. Mounts are made in a separate mount namespace (unshare(1)).
 //!
-//! All of this needs root, so that a plain `cargo test` leaves it out; `tests/run` runs it. A tool that is missing is a
-//! failure.
+//! All of these tests need root, so a plain `cargo test` leaves them out; `tests/run` runs them. If a tool is missing they
+//! fail.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,7 @@ use crate::guards::fixture;
 
 use crate::support::KMODLAB;
 
-/// The program's place in the chroot, and the state folder's: the default for root.
+/// The paths of the program in the chroot, and of the state folder: the default for root.
 const PROGRAM: &str = "/kmodlab";
 const STATE: &str = "var/lib/kmodlab";
 
@@ -27,7 +27,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// Made in cargo's folder for tests, which is on a disk: what a tmpfs has no chattr for, that has.
+    /// Created in cargo's folder for tests, which is on a disk: a tmpfs does not support chattr.
     fn new() -> Machine {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let machine = Machine { folder };
@@ -45,7 +45,7 @@ impl Machine {
         machine
     }
 
-    /// A place of the machine, as seen from outside.
+    /// The path of a file of the machine, seen from outside.
     fn path(&self, place: &str) -> PathBuf {
         self.folder.path().join(place.trim_start_matches('/'))
     }
@@ -61,7 +61,7 @@ impl Machine {
         fs::copy(from, self.path(place)).unwrap();
     }
 
-    /// Puts a module there, and returns its place as the machine sees it.
+    /// Writes a module to this path, and returns its path as the machine sees it.
     fn module(&self, place: &str) -> String {
         self.copy(fixture("hello-4.ko"), place);
         place.to_owned()
@@ -72,7 +72,7 @@ impl Machine {
         self.module(&format!("/lib/modules/{}/kernel/drivers/hello-4.ko", release()))
     }
 
-    /// A place for a module of which nobody needs to know.
+    /// A module in a place that no guard refuses.
     fn free_module(&self) -> String {
         self.module("/srv/hello-4.ko")
     }
@@ -81,14 +81,14 @@ impl Machine {
         self.write("proc/modules", format!("{name} 16384 0 - Live 0x0000000000000000 (OE)\n"));
     }
 
-    /// Runs the program there.
+    /// Runs the program on the machine.
     fn kmodlab(&self, arguments: &[&str]) -> Answer {
         let mut command = Command::new("chroot");
         command.arg(self.folder.path()).arg(PROGRAM).args(arguments).env_clear().env("PATH", search_path());
         Answer::of(&command.output().expect("chroot can't be run"))
     }
 
-    /// Plans with the options of a patch, and applies exactly that plan.
+    /// Plans with these patch options, and applies exactly that plan.
     fn patch(&self, module: &str, options: &[&str]) -> Answer {
         let arguments = [&["patch", module, "--mode", "blank"], options].concat();
         let plan = self.kmodlab(&[&arguments[..], &["-n"]].concat());
@@ -96,7 +96,7 @@ impl Machine {
         self.kmodlab(&[&arguments[..], &["--confirm", &plan.digest()]].concat())
     }
 
-    /// A patch that a guard refuses: exit status 3, one line, the guard's name in it; and the module is as it was.
+    /// A guard refuses the patch: exit status 3, one line that contains the guard's name; and the module is unchanged.
     #[track_caller]
     fn assert_refused(&self, module: &str, options: &[&str], guard: &str) {
         let before = fs::read(self.path(module)).unwrap();
@@ -105,7 +105,7 @@ impl Machine {
         assert_eq!(fs::read(self.path(module)).unwrap(), before, "it was written all the same");
     }
 
-    /// A patch that goes through; and the overrides that the journal has of it.
+    /// The patch succeeds; returns the overrides that the journal records for it.
     #[track_caller]
     fn assert_patched(&self, module: &str, options: &[&str]) -> Vec<String> {
         let answer = self.patch(module, options);
@@ -116,7 +116,7 @@ impl Machine {
         journal.entries.last().unwrap().change.as_ref().unwrap().overrides.clone()
     }
 
-    /// Enrols it as a lab machine, as a person does: reads what it means, then gives the digest.
+    /// Enrols it as a lab machine, as a person does: reads the explanation, then gives the digest.
     fn enrol(&self) {
         let shown = self.kmodlab(&["enrol", "-n"]);
         assert_eq!(shown.status, 0, "{}", shown.text);
@@ -127,7 +127,7 @@ impl Machine {
     }
 }
 
-/// What the program answered: stdout and stderr in one.
+/// The output of the program: stdout and stderr combined.
 struct Answer {
     status: i32,
     text: String,
@@ -156,7 +156,7 @@ fn release() -> String {
     rustix::system::uname().release().to_str().unwrap().to_owned()
 }
 
-/// Where the tools are; chroot(8) is not in everybody's path.
+/// The search path for tools; chroot(8) is not in every user's path.
 fn search_path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap())
 }
@@ -205,7 +205,7 @@ fn live_tree_is_refused_through_links() {
     machine.patch("/srv/drivers/hello-4.ko", &["--allow-installed"]).assert_refused_by("live-tree");
 }
 
-/// Bind mounts, of the tree and of the one file, show the same device and inode at another path.
+/// Bind mounts, of the tree and of the single file, show the same device and inode at another path.
 #[test]
 #[ignore = "needs root: tests/run runs it"]
 fn live_tree_is_refused_through_bind_mounts() {
@@ -240,7 +240,7 @@ fn live_tree_is_no_place_for_a_new_file() {
     let new = format!("/lib/modules/{}/kernel/new.ko", release());
     machine.patch(&module, &["-o", &new, "--allow-installed"]).assert_refused_by("live-tree");
     assert!(!machine.path(&new).exists());
-    // But a copy elsewhere may be patched on any machine: that is the way that the refusal names.
+    // But a copy elsewhere may be patched on any machine: the refusal names this alternative.
     let done = machine.patch(&module, &["-o", "/tmp/new.ko"]);
     assert_eq!(done.status, 0, "{}", done.text);
 }
@@ -302,14 +302,14 @@ fn only_an_enrolled_machine_lets_live_and_loaded_modules_be_patched() {
     machine.assert_refused(&module, &["--allow-installed"], "live-tree");
 
     machine.enrol();
-    // The tree is an installed one as well, and that guard has an override of its own.
+    // The tree is also an installed tree, and that guard has its own override.
     machine.assert_refused(&module, &[], "installed-tree");
     let overrides = machine.assert_patched(&module, &["--allow-installed"]);
     assert_eq!(overrides, ["live-tree", "loaded", "installed-tree"]);
     let log = machine.kmodlab(&["log", &module]);
     assert!(log.text.contains("overrides: live-tree, loaded, installed-tree"), "{}", log.text);
 
-    // To restore needs no lab machine.
+    // A restore does not need a lab machine.
     let undone = machine.kmodlab(&["enrol", "--undo"]);
     assert_eq!((undone.status, undone.text.trim()), (0, "this machine is no lab machine"));
     let restored = machine.kmodlab(&["restore", &module]);
@@ -396,7 +396,7 @@ fn a_policy_that_appraises_modules_is_refused() {
 
 // ---- file-kind -----------------------------------------------------------------------------------------------------
 
-/// A flag of chattr(1), taken away again at the end, so that the folder can be removed.
+/// A flag of chattr(1), cleared again when this is dropped, so that the folder can be removed.
 struct Flag {
     flag: char,
     path: PathBuf,
@@ -429,7 +429,7 @@ fn an_immutable_or_append_only_file_is_refused() {
 }
 
 impl Machine {
-    /// Even a lab machine is none for the guard file-kind.
+    /// Even a lab machine does not lift the guard file-kind.
     fn enrol_once(&self) {
         if self.kmodlab(&["enrol", "-n"]).text.contains("not enrolled") {
             self.enrol();
@@ -481,7 +481,7 @@ fn a_file_that_is_not_regular_is_refused() {
 
 // ---- Without root --------------------------------------------------------------------------------------------------
 
-/// The program as a person who is nobody in particular, with this environment.
+/// Runs the program as an unprivileged user, with this environment.
 fn as_nobody(machine: &Machine, environment: &[(&str, &str)], arguments: &[&str]) -> Answer {
     let mut command = Command::new("chroot");
     command.args(["--userspec=65534:65534"]).arg(machine.folder.path()).arg(PROGRAM).args(arguments);

@@ -1,8 +1,8 @@
-//! Promise: each guard refuses what it is there for, reports it in one line with its name, and only its own override lifts
-//! it.
+//! Promise: each guard refuses the cases that it is meant for, reports the refusal in one line with its name, and only its own
+//! override lifts it.
 //!
-//! - `judgement`: the guards asked by the library, on machines of the tests' own making, folders that look like a root
-//! - `lab`: enrolment, by the library
+//! - `judgement`: the guards, called through the library, on simulated machines, which are folders that look like a root folder
+//! - `lab`: enrolment, through the library
 //! - `machine`: the program itself in a chroot of the tests' own making; needs root and is left out of a plain
 //!   `cargo test`, `tests/run` runs it
 //! - `terminal`: the typed confirmation, on a real pseudo-terminal

@@ -1,4 +1,4 @@
-//! The typed confirmation, on a real pseudo-terminal (pty(7)): the name is typed, or another, or nothing at all.
+//! The typed confirmation, on a real pseudo-terminal (pty(7)): the module's name is typed, or another name, or nothing.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,22 +13,22 @@ use crate::guards::fixture;
 
 use crate::support::KMODLAB;
 
-/// How long an answer may take before the test fails.
+/// The time limit for an answer; after it the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Both ends of a new pseudo-terminal: ours, and the program's.
 fn open_terminal() -> (File, File) {
     let (mut ours, mut theirs) = (0, 0);
     let (name, settings, size) = (std::ptr::null_mut(), std::ptr::null(), std::ptr::null());
-    // SAFETY: openpty(3) writes two descriptors to the two places; the other arguments may be null.
+    // SAFETY: openpty(3) writes two descriptors through the two pointers; the other arguments may be null.
     let answer = unsafe { libc::openpty(&mut ours, &mut theirs, name, settings, size) };
     assert_eq!(answer, 0, "no pseudo-terminal can be had: {}", std::io::Error::last_os_error());
-    // SAFETY: openpty succeeded, so that this descriptor is open and nobody's yet.
+    // SAFETY: openpty succeeded, so this descriptor is open and not owned yet.
     let ours = unsafe { OwnedFd::from_raw_fd(ours) };
     // SAFETY: the same.
     let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
     for end in [&ours, &theirs] {
-        // A program that had our end too would never see us go.
+        // If the program had our end too, it would never notice that we closed it.
         rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC).unwrap();
     }
     (ours.into(), theirs.into())
@@ -36,11 +36,11 @@ fn open_terminal() -> (File, File) {
 
 /// The program, running on a pseudo-terminal.
 struct Session {
-    /// What a person has of the terminal: keyboard and screen. Reading it waits for nothing.
+    /// The user's end of the terminal: keyboard and screen. Reading it does not block.
     person: File,
     seen: String,
     child: Child,
-    /// The program's end, kept open so that the terminal's settings can be looked at after the program's own end.
+    /// The program's end, kept open so that the terminal's settings can be read after the program has ended.
     terminal: File,
     settings_before: String,
 }
@@ -62,7 +62,7 @@ impl Session {
         Session { person, seen: String::new(), child, terminal, settings_before }
     }
 
-    /// Looks at the screen: what came since the last look?
+    /// Reads the output that was added to the screen since the last call.
     fn look(&mut self) {
         let mut chunk = [0; 4096];
         while let Ok(n @ 1..) = self.person.read(&mut chunk) {
@@ -70,7 +70,7 @@ impl Session {
         }
     }
 
-    /// Looks again and again until something is there.
+    /// Reads the screen repeatedly until a condition is met.
     fn wait<T>(&mut self, mut until: impl FnMut(&mut Session) -> Option<T>) -> T {
         let start = Instant::now();
         loop {
@@ -90,13 +90,13 @@ impl Session {
         self.wait(|session| session.seen.contains(text).then_some(()));
     }
 
-    /// Presses keys, once the program reads them one by one: until then the terminal itself would act upon Ctrl-C.
+    /// Presses keys once the program reads them one by one: until then the terminal itself would act upon Ctrl-C.
     fn types(&mut self, keys: &str) {
         self.wait(|session| (settings(&session.terminal) != session.settings_before).then_some(()));
         self.person.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits for the end: the exit status (as a shell reports it), and everything that was on the screen.
+    /// Waits for the program to end: returns the exit status (as a shell reports it), and the whole output on the screen.
     fn end(mut self) -> (i32, String) {
         use std::os::unix::process::ExitStatusExt;
         let status = self.wait(|session| session.child.try_wait().unwrap());
@@ -108,7 +108,7 @@ impl Session {
     }
 }
 
-/// The settings of a terminal (termios(3)), to be compared.
+/// The settings of a terminal (termios(3)), for comparison.
 fn settings(terminal: &File) -> String {
     use std::os::fd::AsRawFd;
     // SAFETY: all zeros is a value of this plain structure.
@@ -119,7 +119,7 @@ fn settings(terminal: &File) -> String {
     format!("{:x} {:x} {:x} {:x}", termios.c_iflag, termios.c_oflag, termios.c_cflag, termios.c_lflag)
 }
 
-/// A folder with a module whose name has both a `-` and a `_` spelling.
+/// A folder with a module whose name can be spelled with `-` or `_`.
 struct Scene {
     folder: TempDir,
 }
@@ -198,7 +198,7 @@ fn leaving_the_question_leaves_the_module_alone() {
     }
 }
 
-/// ^D is a key like others to a question that reads keys: it answers nothing.
+/// A question that reads single keys treats ^D like any other key: it is not an answer.
 #[test]
 fn the_end_of_input_is_no_answer() {
     let scene = Scene::new();
@@ -237,7 +237,7 @@ fn a_digest_asks_no_question() {
     assert!(scene.is_untouched());
 }
 
-/// What the question would confirm is refused before it is asked.
+/// A guard refuses before the question is asked.
 #[test]
 fn a_guard_that_refuses_asks_no_question() {
     let scene = Scene::new();
@@ -268,9 +268,9 @@ fn foreign_changes_are_discarded_only_after_the_name() {
     assert_eq!(fs::read(scene.module()).unwrap(), fs::read(fixture("hello-4.ko")).unwrap());
 }
 
-// ---- What a terminal is shown -------------------------------------------------------------------------------------
+// ---- Output to a terminal -----------------------------------------------------------------------------------------
 
-/// Is every escape sequence on the screen one of our own colours, and no other control character there but line ends?
+/// Is every escape sequence on the screen one of our own colours, and every other control character a line end?
 fn assert_only_own_colours(screen: &str) {
     let colours = ["\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"];
     let rest = colours.iter().fold(screen.to_owned(), |text, colour| text.replace(colour, ""));

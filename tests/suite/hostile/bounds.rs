@@ -1,4 +1,4 @@
-//! How much memory the worst files take. The times are printed and not judged: they are the machine's too.
+//! The memory use for the worst files. The times are printed but not checked, since they depend on the machine.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -13,10 +13,10 @@ use crate::hostile::{KMODLAB, fixtures, name};
 
 use crate::support::in_own_process;
 
-/// What any file may take, however small it is: the program itself, and what a decompressor needs.
+/// The memory that any file may take, however small it is: for the program itself, and for a decompressor.
 const FLOOR: u64 = 64 << 20;
 
-/// What a run took.
+/// The resources that a run used.
 pub(crate) struct Cost {
     pub(crate) status: ExitStatus,
     memory: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Cost {
     pub(crate) err: String,
 }
 
-/// Runs the program to its end, and asks the kernel what it took.
+/// Runs the program to its end, and asks the kernel which resources it used.
 pub(crate) fn cost<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Cost {
     let folder = tempfile::tempdir().unwrap();
     let err = folder.path().join("err");
@@ -45,10 +45,10 @@ pub(crate) fn cost<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item 
     Cost { status, memory, time, err: fs::read_to_string(err).unwrap() }
 }
 
-/// A file that breaks the promise is to break its test, not the machine: 2 GiB of memory, and 30 seconds.
+/// A file that breaks the promise should fail its test without harming the machine: 2 GiB of memory, and 30 seconds.
 fn restrain(child: &Child) {
     for (resource, most) in [(Resource::As, 2 << 30), (Resource::Cpu, 30)] {
-        // It fails for a child that has ended already, which is as well.
+        // It fails if the child has already ended, which is fine.
         let _ = prlimit(Some(Pid::from_child(child)), resource, Rlimit { current: Some(most), maximum: Some(most) });
     }
 }
@@ -59,13 +59,13 @@ fn wait4(child: u32) -> (ExitStatus, libc::rusage) {
     let mut status = 0;
     // SAFETY: all fields are numbers, and 0 is one.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to values of this function's own, of the types that the call writes.
+    // SAFETY: both pointers are to local variables of the types that the call writes.
     let waited = unsafe { libc::wait4(child, &raw mut status, 0, &raw mut usage) };
     assert_eq!(waited, child);
     (ExitStatus::from_raw(status), usage)
 }
 
-/// The most memory that this process itself has had: less than this can't be measured in a child.
+/// The peak memory of this process itself: a smaller value cannot be measured in a child.
 fn own_peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -73,7 +73,7 @@ fn own_peak() -> u64 {
 }
 
 impl Cost {
-    /// The program answered, and took no more than its share.
+    /// Checks that the program answered, and that its memory use was within the limit.
     pub(crate) fn is_bounded(&self, what: &str, size: u64) -> &Cost {
         let Cost { status, memory, time, err } = self;
         let at_most = if *memory <= own_peak() { "≤" } else { "" };
@@ -98,7 +98,8 @@ fn a_hostile_fixture_takes_little_memory() {
     }
 }
 
-/// Makes a bomb of 10 GiB from its first bytes, and sees it refused for that reason without being unpacked.
+/// Makes a bomb of 10 GiB that starts with these bytes, and checks that it is refused for that reason without being
+/// decompressed.
 fn is_left_at_once(container: &str, make: Bomb, head: &[u8; 64], words: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bomb.ko");
@@ -121,13 +122,13 @@ fn a_bomb_of_ten_gigabytes_is_refused_at_once() {
         is_left_at_once(container, make, &forge::has_strange_headers(), "section headers of 65 bytes");
         is_left_at_once(container, make, &forge::ends_at_the_end(), "exceeds the limit");
         if container != "gz" {
-            // gzip packs no more than 1032 to 1, so that its bomb is a large file, which may become a large image.
+            // gzip compresses at most 1032 to 1, so its bomb is a large file, which may become a large image.
             is_left_at_once(container, make, &forge::ends_below_the_limit(), "no module shrinks like that");
         }
     }
 }
 
-/// A file that is made to cost, by name.
+/// A file that is expensive to read, by name.
 type Made = (&'static str, fn() -> Vec<u8>);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Files that are made to cost: modules whose small parts name large ones again and again, and decompression bombs.
+//! Files that are expensive to read: modules whose small parts refer to large ones again and again, and decompression bombs.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,10 +18,10 @@ const SHT_NOTE: u32 = 7;
 
 /// A section of an ELF file, 64 bit, little-endian.
 struct Section {
-    /// Where its name starts in the section names, which are the last section.
+    /// The offset of its name in the section names, which are the last section.
     name: usize,
     kind: u32,
-    /// Where its bytes are in the file, if not in a place of their own.
+    /// The position of its bytes in the file, unless they have their own place.
     place: Option<(usize, usize)>,
     link: u32,
     bytes: Vec<u8>,
@@ -34,7 +34,7 @@ struct Forge {
 }
 
 impl Forge {
-    /// A module with the least that it needs.
+    /// A minimal module.
     fn new() -> Forge {
         Forge::with_modinfo(b"license=GPL\0vermagic=6.1 SMP \0")
     }
@@ -54,7 +54,7 @@ impl Forge {
         self.sections.last_mut().unwrap()
     }
 
-    /// Adds symbols, each defined in that section (0: an import), and the strings that they name.
+    /// Adds symbols, each defined in that section (0: an import), and the strings that contain their names.
     fn add_symbols(&mut self, strings: &[u8], names: impl Iterator<Item = usize>, section: u16) {
         let symbol = |name: usize| {
             let name = u32::try_from(name).unwrap().to_le_bytes();
@@ -105,21 +105,21 @@ fn header(table: u64, sections: u16) -> [u8; 64] {
     header
 }
 
-/// 40,000 symbols, and each has the same name of 1 MiB: 40 GB, if each had its own copy.
+/// 40,000 symbols with the same name of 1 MiB: 40 GB if each had its own copy.
 pub(crate) fn one_name_for_all_symbols() -> Vec<u8> {
     let mut forge = Forge::new();
     forge.add_symbols(&[b"\0", vec![b'a'; MIB].as_slice(), b"\0"].concat(), (0..40_000).map(|_| 1), 0);
     forge.done()
 }
 
-/// 40,000 symbols, and the name of each is the rest of the name before it.
+/// 40,000 symbols, where the name of each is the name before it without its start.
 pub(crate) fn names_within_names() -> Vec<u8> {
     let mut forge = Forge::new();
     forge.add_symbols(&[b"\0", vec![b'a'; MIB].as_slice(), b"\0"].concat(), 1..40_000, 0);
     forge.done()
 }
 
-/// 20,000 sections of one name, and it has 1 MiB.
+/// 20,000 sections with the same name of 1 MiB.
 pub(crate) fn one_name_for_all_sections() -> Vec<u8> {
     let mut forge = Forge::new();
     let long = forge.names.len();
@@ -128,7 +128,7 @@ pub(crate) fn one_name_for_all_sections() -> Vec<u8> {
     forge.done()
 }
 
-/// 20,000 sections that are all the same 80,000 notes, and none of the notes is a build ID.
+/// 20,000 sections that all contain the same 80,000 notes, none of which is a build ID.
 pub(crate) fn notes_read_again_and_again() -> Vec<u8> {
     const NOTES: usize = 12 * 80_000; // a note that says nothing has 12 bytes
     let mut forge = Forge::new();
@@ -138,7 +138,7 @@ pub(crate) fn notes_read_again_and_again() -> Vec<u8> {
     forge.done()
 }
 
-/// 40,000 imports and 40,000 symbol versions, none for any of the imports.
+/// 40,000 imports and 40,000 symbol versions, none of which belongs to any of the imports.
 pub(crate) fn imports_times_versions() -> Vec<u8> {
     let mut forge = Forge::new();
     let version = |number: usize| {
@@ -162,7 +162,7 @@ pub(crate) fn exports_times_sections() -> Vec<u8> {
     forge.done()
 }
 
-/// 20,000 exports, all of one namespace, and it has 1 MiB.
+/// 20,000 exports, all in one namespace with a name of 1 MiB.
 pub(crate) fn one_namespace_for_all_exports() -> Vec<u8> {
     let mut forge = Forge::new();
     let name = |number: usize| format!("\0__ksymtab_{number:06}\0__kstrtabns_{number:06}");
@@ -183,19 +183,19 @@ pub(crate) fn shortest_strings() -> Vec<u8> {
     Forge::with_modinfo(&b"a\0".repeat(MIB / 2)).done()
 }
 
-/// A version magic of 1 MiB, all of it words of one byte.
+/// A version magic of 1 MiB that consists of one-byte words.
 pub(crate) fn vermagic_of_words() -> Vec<u8> {
     Forge::with_modinfo(&[b"vermagic=".as_slice(), &b"a ".repeat(MIB / 2), b"\0"].concat()).done()
 }
 
-/// 40,000 symbols of one byte's name: the most of them in the least space.
+/// 40,000 symbols with names of one byte: the largest number in the smallest space.
 pub(crate) fn smallest_symbols() -> Vec<u8> {
     let mut forge = Forge::new();
     forge.add_symbols(b"\0a\0", (0..40_000).map(|_| 1), 0);
     forge.done()
 }
 
-/// A module of 4 MiB, every other byte of which is this one.
+/// A module of 4 MiB in which every other byte is this one.
 pub(crate) fn every_other_byte(byte: u8) -> Vec<u8> {
     let mut forge = Forge::new();
     forge.add(".text", SHT_PROGBITS, &[0, byte].repeat(2 * MIB));
@@ -204,42 +204,42 @@ pub(crate) fn every_other_byte(byte: u8) -> Vec<u8> {
 
 // ---- Bombs ---------------------------------------------------------------------------------------------------------
 
-/// How much comes out of a bomb: 10 GiB.
+/// The decompressed size of a bomb: 10 GiB.
 const BOMB: usize = 10 << 30;
 
-/// What a bomb starts with: a header whose section headers are among the zeros that follow.
+/// The start of a bomb: a file header whose section headers are among the zeros that follow.
 pub(crate) fn ends_soon() -> [u8; 64] {
     header(64, 1)
 }
 
-/// A header of no class: no place in it can be trusted.
+/// A file header without a valid class: none of its offsets can be trusted.
 pub(crate) fn has_no_class() -> [u8; 64] {
     let mut header = ends_soon();
     header[4] = 3;
     header
 }
 
-/// A header whose section headers have a size that they never have.
+/// A file header whose section headers have a size that does not exist.
 pub(crate) fn has_strange_headers() -> [u8; 64] {
     let mut header = ends_soon();
     header[58] = 65;
     header
 }
 
-/// A header that has the section headers at the end of the 10 GiB, after any limit.
+/// A file header with the section headers at the end of the 10 GiB, after any limit.
 pub(crate) fn ends_at_the_end() -> [u8; 64] {
     header(BOMB as u64, 1)
 }
 
-/// A header that has them just below the limit.
+/// A file header with the section headers just below the limit.
 pub(crate) fn ends_below_the_limit() -> [u8; 64] {
     header(1000 << 20, 1)
 }
 
-/// Makes a bomb: writes it to a file, from its first bytes.
+/// Writes a bomb that starts with these bytes to a file.
 pub(crate) type Bomb = fn(&Path, &[u8; 64]);
 
-/// Blocks of 128 KiB, each of them one zero and a number.
+/// Blocks of 128 KiB, each encoded as one zero and a repeat count.
 pub(crate) fn zstd_bomb(path: &Path, head: &[u8; 64]) {
     const BLOCK: usize = 128 << 10;
     let block = |size: usize, kind: u32, last: bool| {
@@ -252,7 +252,7 @@ pub(crate) fn zstd_bomb(path: &Path, head: &[u8; 64]) {
     std::fs::write(path, stream).unwrap();
 }
 
-/// Pieces of 1 MiB that look back to nothing before them, so that one follows the other. 10 MB in all.
+/// Pieces of 1 MiB that refer to nothing before them, so that they can be concatenated. 10 MB in total.
 pub(crate) fn gzip_bomb(path: &Path, head: &[u8; 64]) {
     let mut piece = Vec::with_capacity(64 << 10);
     Compress::new(Compression::best(), false).compress_vec(&vec![0; MIB], &mut piece, FlushCompress::Full).unwrap();
@@ -261,10 +261,10 @@ pub(crate) fn gzip_bomb(path: &Path, head: &[u8; 64]) {
     let mut file = File::create(path).unwrap();
     file.write_all(&[header.as_slice(), &stored, head].concat()).unwrap();
     (0..BOMB / MIB).for_each(|_| file.write_all(&piece).unwrap());
-    // Its end and its sum are left out: who reads as far as that has read too far.
+    // The end and the checksum are left out: a reader that gets as far as that has read too far.
 }
 
-/// The same block of 8 MiB again and again.
+/// The same block of 8 MiB, repeated.
 pub(crate) fn xz_bomb(path: &Path, head: &[u8; 64]) {
     const PIECE: usize = 8 * MIB;
     let streams = [head.to_vec(), vec![0; PIECE]].map(|data| {
@@ -285,12 +285,12 @@ pub(crate) fn xz_bomb(path: &Path, head: &[u8; 64]) {
 
 // ---- Images of kernels ---------------------------------------------------------------------------------------------
 
-/// A kernel with 100,000 exports that all have one name of 500 bytes: 50 MB, if each had its own copy.
+/// A kernel with 100,000 exports that all have the same name of 500 bytes: 50 MB if each had its own copy.
 pub(crate) fn vmlinux_of_one_long_name() -> Vec<u8> {
     let mut forge = Forge { sections: Vec::new(), names: vec![0] };
     forge.add("", 0, &[]);
     forge.add(".rodata", SHT_PROGBITS, b"Linux version 6.1 (us) (gcc) #1 SMP\n\0\0\x006.1 SMP mod_unload \0");
-    // Pointers: value and name. All sections are at address 0, so the name is at 1.
+    // Pointers: value and name. All sections are at address 0, so the name is at address 1.
     let entry = [0_u64, 1].map(u64::to_le_bytes).concat();
     forge.add("__ksymtab", SHT_PROGBITS, &entry.repeat(100_000));
     forge.add("__ksymtab_strings", SHT_PROGBITS, &[[0].as_slice(), &[b'a'; 500], &[0]].concat());

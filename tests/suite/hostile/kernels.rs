@@ -1,4 +1,4 @@
-//! Images of kernels that are cut, changed, that lie, or that are packed to burst.
+//! Images of kernels that are truncated, changed or inconsistent, or that are decompression bombs.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -14,13 +14,13 @@ use crate::hostile::{fixture, fixtures, forge, name};
 
 use crate::support::in_own_process;
 
-/// More than any fixture has unpacked; less than a bomb.
+/// More than the decompressed size of any fixture, and less than that of a bomb.
 const LOOKUP: Lookup = Lookup { max_size: 64 << 20, cache: None };
 
-/// Far more than any of these may take, on a busy machine too.
+/// Far more than any of these may take, even on a busy machine.
 const LONG: Duration = Duration::from_secs(10);
 
-/// Asks for the kernel in a file, and sees that the answer is soon there.
+/// Reads the kernel in a file, and checks that the answer comes soon.
 fn ask(path: &Path) -> Result<Kernel, Error> {
     let start = Instant::now();
     let answer = kernel::named(path.as_os_str(), &LOOKUP);
@@ -28,14 +28,14 @@ fn ask(path: &Path) -> Result<Kernel, Error> {
     answer
 }
 
-/// The images, without the 64 KiB of zeros that s390x has in front: what they hold is in the others too.
+/// The images, except for that of s390x, which starts with 64 KiB of zeros: the others cover its contents.
 fn images() -> Vec<(String, Vec<u8>)> {
     let paths = fixtures("kernels").into_iter().filter(|path| !name(path).starts_with("bzImage-s390x"));
     paths.map(|path| (name(&path).to_owned(), fs::read(&path).unwrap())).collect()
 }
 
-/// How many bytes behind what an image needs the fixture has: what follows a payload is not looked at, as the size of what is
-/// packed, and the section headers of a program that unpacks a kernel.
+/// How many bytes the fixture has after the part that an image needs: data after a payload is not read, such as the size of the
+/// compressed data, and the section headers of a program that unpacks a kernel.
 fn spare(name: &str) -> usize {
     match name {
         _ if name.starts_with("vmlinuz") => 208,
@@ -67,12 +67,13 @@ fn an_image_cut_at_any_byte_is_refused_or_yields_correct_facts() {
                     let is_flat = name.contains("Image-arm") || name.contains("Image-riscv") || name.contains("zboot");
                     let ended = length >= bytes.len() - spare(&name) || name == "bzImage-2.07";
                     assert!(is_flat || ended, "{name} cut at {length} was read");
-                    // Cut between its version line and its version magic, a flat image has lost the string, and no other is taken.
+                    // A flat image that is cut between its version line and its version magic has lost the string, and no other
+                    // string is used instead.
                     let is_its_own = |known: &Fact<Vermagic>| {
                         known.value.to_string().contains("kmodlab SMP preempt mod_unload modversions")
                     };
                     assert!(kernel.vermagic.as_ref().map_or(is_flat, is_its_own), "{name} cut at {length}");
-                    // A cut table of exports is none.
+                    // A truncated table of exports counts as none.
                     let exports = kernel.facts.exports.map_or(0, |exports| exports.value.symbols.len());
                     assert!(exports == 0 || exports == whole, "{name} cut at {length}: {exports} exports");
                     *(if is_flat { &mut flat } else { &mut read }) += 1;
@@ -95,7 +96,7 @@ fn an_image_with_any_byte_changed_gives_facts_or_an_error() {
         let most = ask(&path).unwrap().facts.exports.map_or(0, |exports| exports.value.symbols.len());
         for (at, byte) in bytes.iter().enumerate() {
             for flip in [0x01, 0x80, 0xff, 0] {
-                // The last one puts back what was there.
+                // The last iteration restores the original byte.
                 file.write_all_at(&[byte ^ flip], at as u64).unwrap();
                 match ask(&path) {
                     Ok(kernel) => {
@@ -112,7 +113,7 @@ fn an_image_with_any_byte_changed_gives_facts_or_an_error() {
     assert!(errors > 10_000 && facts > 1000);
 }
 
-/// Where the section headers of a little-endian ELF64 file are, and each one's number.
+/// The offsets of the section headers of a little-endian ELF64 file, with their numbers.
 fn section_headers(elf: &[u8]) -> Vec<usize> {
     let table = u64::from_le_bytes(elf[40..48].try_into().unwrap()) as usize;
     let count = u16::from_le_bytes(elf[60..62].try_into().unwrap());

@@ -1,13 +1,13 @@
-//! Hostile files: whatever a file holds, the answer is what it says or one clear line, never a panic, a hang, a flood
-//! of memory, or a byte that a terminal obeys.
+//! Hostile files: whatever a file contains, the answer is its facts or one clear line, never a panic, a hang, excessive memory
+//! use, or a byte that a terminal interprets.
 //!
-//! - [`refusals`]: each file of `fixtures/hostile` and `fixtures/ambiguous`, by name, with the reason it must be given
+//! - [`refusals`]: each file of `fixtures/hostile` and `fixtures/ambiguous`, by name, with the reason that must be given
 //! - [`truncations`]: each module of `fixtures/modules`, cut at each byte
 //! - [`mutations`]: modules with one byte changed, and with escape sequences put in everywhere
-//! - [`packages`]: Debian packages with unsafe paths, cut, lying, or packed to burst
-//! - [`bounds`]: how much memory the worst files take, and how long they last; bombs of 10 GB among them
-//! - [`kernels`]: images of kernels, cut, changed, lying, and packed to burst
-//! - [`properties`]: what holds for any bytes, any request and any text
+//! - [`packages`]: Debian packages with unsafe paths, truncated or inconsistent ones, and decompression bombs
+//! - [`bounds`]: the memory use and the time for the worst files, among them bombs of 10 GB
+//! - [`kernels`]: images of kernels, truncated, changed or inconsistent ones, and decompression bombs
+//! - [`properties`]: properties of any bytes, any request and any text
 
 mod bounds;
 mod forge;
@@ -26,7 +26,7 @@ use std::process::Command;
 
 use crate::support::KMODLAB;
 
-/// Where runs keep facts of kernels.
+/// The cache folder for facts of kernels.
 const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
 
 /// A version magic to ask about and to request. Short, so that it fits into every module.
@@ -36,7 +36,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// The modules of a folder of `fixtures/`, sorted.
+/// The modules in a folder of `fixtures/`, sorted.
 fn fixtures(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(fixture(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -47,7 +47,7 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap()
 }
 
-/// What the program said, and how it ended.
+/// The output of the program, and its exit status.
 struct Said {
     command: String,
     status: Option<i32>,
@@ -60,7 +60,7 @@ fn kmodlab<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Said {
     let mut command = Command::new(KMODLAB);
     command.args(arguments).env_remove("KMODLAB_STATE_DIR").env("XDG_CACHE_HOME", CACHE);
     let output = command.output().unwrap();
-    // A byte that is not UTF-8 would be replaced here, and no escaped text may hold one.
+    // A byte that is not UTF-8 would be replaced here, and escaped text must not contain one.
     let text = |bytes| String::from_utf8(bytes).unwrap_or_else(|e| panic!("{command:?} printed {e}"));
     Said {
         command: format!("{command:?}"),
@@ -71,7 +71,7 @@ fn kmodlab<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Said {
 }
 
 impl Said {
-    /// One line on stderr that is the program's own, nothing on stdout, and the status of an error.
+    /// One line on stderr that is the program's own, nothing on stdout, and the exit status of an error.
     fn is_one_line_and_exit_2(&self) -> &Said {
         let Said { command, status, out, err } = self;
         assert_eq!((*status, out.as_str()), (Some(2), ""), "{command} said {err}");
@@ -80,7 +80,7 @@ impl Said {
         self.obeys_nobody()
     }
 
-    /// Nothing on either stream that a terminal obeys, nothing that reorders text, no words of a panic's.
+    /// Neither stream contains a byte that a terminal interprets, a character that reorders text, or the message of a panic.
     fn obeys_nobody(&self) -> &Said {
         for text in [&self.out, &self.err] {
             let bad = text.split('\n').find(|line| line.contains(is_obeyed));

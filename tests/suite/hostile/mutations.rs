@@ -1,4 +1,4 @@
-//! Modules with one byte changed, and with what a terminal obeys put in everywhere.
+//! Modules with one byte changed, and with terminal control sequences inserted everywhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn a_module_with_any_byte_changed_never_panics() {
                         readable += 1;
                     }
                     Err(error) => {
-                        // In a container, a header may name an offset after the limit.
+                        // In a container, a header may contain an offset after the limit.
                         assert!(error.kind() != ErrorKind::TooLarge || Container::of(&bytes) != Container::None);
                         is_documented(&error);
                         refused += 1;
@@ -59,8 +59,8 @@ fn a_module_with_any_byte_changed_never_panics() {
     println!("{} mutants: {readable} are read, {refused} refused", readable + refused);
 }
 
-/// What a byte is changed to: every value in a file header; borders and turned bits in section headers and streams;
-/// a few elsewhere.
+/// The new values of a byte: every value in a file header; limits and flipped bits in section headers and streams; a few values
+/// elsewhere.
 fn values(whole: &[u8], at: usize) -> Vec<u8> {
     let old = whole[at];
     let borders = [0, 1, 2, 0x40, 0x7f, 0x80, 0xfe, 0xff, old.wrapping_add(1), old.wrapping_sub(1)];
@@ -82,7 +82,8 @@ fn unpacked(bytes: &[u8]) -> kmodlab::error::Result<Vec<u8>> {
     Container::of(bytes).decompress(bytes, DEFAULT_MAX_SIZE)
 }
 
-/// What a terminal obeys: escape, one-byte and two-byte control sequence introducers, a reordering mark, a line.
+/// Sequences that a terminal interprets: escape, one-byte and two-byte control sequence introducers, a reordering mark, a line
+/// feed.
 const OBEYED: [&[u8]; 6] = [b"\x1b[2J", b"\x9b2J", "\u{9b}2J".as_bytes(), "\u{202e}".as_bytes(), b"\x7f\x08", b"\r\n"];
 
 #[test]
@@ -107,7 +108,7 @@ fn no_text_in_a_module_is_obeyed_by_a_terminal() {
             };
             match form[0] {
                 "show" | "check" => _ = said(&mutants).obeys_nobody(),
-                // These take one module or two: a sample.
+                // These commands take one module or two: a sample.
                 "diff" => mutants.windows(2).step_by(97).for_each(|pair| _ = said(pair).obeys_nobody()),
                 _ => mutants.chunks(1).step_by(97).for_each(|one| _ = said(one).obeys_nobody()),
             }
@@ -117,7 +118,7 @@ fn no_text_in_a_module_is_obeyed_by_a_terminal() {
     println!("{count} mutants with texts that a terminal obeys");
 }
 
-/// Puts each of those texts at each place that may hold text, and writes down what is still a module.
+/// Puts each of those texts at each position that may contain text, and writes the results that are still modules to files.
 fn with_obeyed_text(whole: &[u8], folder: &Path) -> Vec<PathBuf> {
     let elf = Elf::read(whole).unwrap();
     let holds_text = [".modinfo", ".strtab", "__versions", "__version_ext_names", "__ksymtab_strings"];

@@ -1,4 +1,4 @@
-//! Packages that want to do harm: each is refused in one line, by each command that takes a kernel.
+//! Malicious packages: each is refused in one line, by each command that takes a kernel.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::support::in_own_process;
 
 const LOOKUP: Lookup = Lookup { max_size: 64 << 20, cache: None };
 
-/// A package, and words of the message that no other reason has.
+/// A package, and words of the message that appear in no other message.
 const REFUSED: [(&str, &str); 15] = [
     ("dotdot.deb", "an unsafe path in the package, it leads out of the folder: ../../etc/cron.d/x"),
     ("absolute.deb", "an unsafe path in the package, it is absolute: /etc/cron.d/x"),
@@ -37,7 +37,7 @@ const REFUSED: [(&str, &str); 15] = [
     ),
 ];
 
-/// One sound package of each kind. The last one is not packed, so that all that it holds counts.
+/// One valid package of each kind. The last one is not compressed, so all of its contents count.
 const SOUND: [&str; 7] = [
     "linux-image-6.1.0-1-kmodlab_6.1.0+1-1_amd64.deb",
     "image+zst.deb",

@@ -1,4 +1,4 @@
-//! What the library promises of whatever it read or planned, as assertions. The fuzz targets hold it to the same ones.
+//! The guarantees of the library for everything that it reads or plans, as assertions. The fuzz targets check the same ones.
 
 use kmodlab::edit::{self, Edit};
 use kmodlab::error::ErrorKind;
@@ -6,7 +6,7 @@ use kmodlab::module::Module;
 use kmodlab::module::trailer::Trailer;
 use kmodlab::patch::{MARK, Mark, Modversions, NewVermagic, Plan, Request, Signature};
 
-/// Every place that a module's facts name is in the file, and holds what the facts say.
+/// Every position that a module's facts name is in the file, and contains the stated value.
 pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
     assert_eq!(module.size, file.len());
     assert!(module.unclaimed <= module.image_len() && module.image_len() <= module.size);
@@ -24,15 +24,15 @@ pub(crate) fn agrees_with_its_bytes(module: &Module, file: &[u8]) {
     }
 }
 
-/// A plan changes what it says and nothing else, can be undone, and leads to what was requested.
+/// A plan changes exactly what it states, can be undone, and leads to the requested result.
 pub(crate) fn keeps_its_word(plan: &Plan, request: &Request, file: &[u8]) {
     changes_what_it_says(plan, file);
     can_be_undone(plan, file);
     leads_to_the_wish(plan, request, file);
 }
 
-/// Outside its edits no byte differs; its edits lie in order, apart from each other, and only the last one changes the
-/// length, at the file's end.
+/// Outside its edits no byte differs; its edits are in order and do not overlap, and only the last one changes the length, at
+/// the end of the file.
 fn changes_what_it_says(plan: &Plan, file: &[u8]) {
     let after = edit::apply(file, &plan.edits).expect("a plan fits the file that it was made of");
     assert_eq!(after, plan.bytes_after);
@@ -47,7 +47,7 @@ fn changes_what_it_says(plan: &Plan, file: &[u8]) {
     assert!((0..end).all(|at| file[at] == after[at] || is_planned(at)));
 }
 
-/// The edits turned round, last one first, bring every byte back; and a write that was torn inside them is undone.
+/// The reversed edits, last one first, restore every byte; and a write that was torn inside them is undone.
 fn can_be_undone(plan: &Plan, file: &[u8]) {
     let mut undone = plan.bytes_after.clone();
     for edit in plan.edits.iter().rev() {
@@ -60,7 +60,7 @@ fn can_be_undone(plan: &Plan, file: &[u8]) {
     }
 }
 
-/// Read again, the module has the requested version magic, and is the same in all else; nothing is left to plan.
+/// Read again, the module has the requested version magic and is otherwise unchanged; nothing is left to plan.
 fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
     let [before, after] = [file, &plan.bytes_after].map(|bytes| Module::read(bytes).expect("planned, so readable"));
     let rest = |module: &Module| {
@@ -101,7 +101,7 @@ fn leads_to_the_wish(plan: &Plan, request: &Request, file: &[u8]) {
     }
 }
 
-/// The errors that reading, decompressing and planning document; and an error is one plain line.
+/// The error is one that reading, decompressing and planning document, and its message is one plain line.
 pub(crate) fn is_documented(error: &kmodlab::error::Error) {
     const DOCUMENTED: [ErrorKind; 10] = [
         ErrorKind::NotAModule,

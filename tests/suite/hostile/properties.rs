@@ -1,4 +1,4 @@
-//! What holds for any bytes, any request and any text.
+//! Properties of any bytes, any request and any text.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +16,7 @@ use proptest::sample::{self, Index};
 use crate::hostile::promises::{agrees_with_its_bytes, is_documented, keeps_its_word};
 use crate::hostile::{fixtures, is_obeyed};
 
-/// The uncompressed modules of `fixtures/`, well made and ambiguous.
+/// The uncompressed modules of `fixtures/`, well-formed and ambiguous.
 static MODULES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let files = ["modules", "ambiguous"].into_iter().flat_map(fixtures).map(|path| fs::read(path).unwrap());
     files.filter(|bytes| Container::of(bytes) == Container::None).collect()
@@ -34,7 +34,7 @@ fn mutant(changes: usize) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// New version magic that somebody may request: strings of kernels, then any bytes, and no string at all.
+/// A new version magic that a user may request: strings of kernels, then any bytes, and no string at all.
 fn new_vermagic() -> impl Strategy<Value = NewVermagic> {
     let kernel = "[2-7]\\.[0-9]{1,2}(\\.[0-9]{1,3})?(-[a-z0-9]{1,8})?( SMP)?( preempt)? (mod_unload )?(modversions )?";
     prop_oneof![
@@ -52,7 +52,7 @@ static MODVERSIONS: LazyLock<Modversions> = LazyLock::new(|| {
     Modversions::Rewrite(Arc::new(HashMap::from(crcs)))
 });
 
-/// All that may be asked for together.
+/// Any combination of requests.
 fn request() -> impl Strategy<Value = Request> {
     let modversions = [Modversions::Keep, Modversions::Blank, MODVERSIONS.clone()];
     let signature = sample::select(vec![Signature::Refuse, Signature::Strip, Signature::Keep]);
@@ -68,7 +68,7 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-/// Text as an attacker makes it: any characters, with many that a terminal obeys, then bytes that are not UTF-8.
+/// Text as an attacker writes it: any characters, many of which a terminal interprets, then bytes that are not UTF-8.
 fn hostile_text() -> impl Strategy<Value = Vec<u8>> {
     let obeyed = sample::select(vec!['\u{1b}', '\u{9b}', '\u{7f}', '\r', '\n', '\t', '\0', '\u{85}', '\u{202e}']);
     let text = vec(prop_oneof![any::<char>(), obeyed], 0..40).prop_map(|text| text.into_iter().collect::<String>());
@@ -137,7 +137,7 @@ proptest! {
 
 #[test]
 fn most_requests_for_a_fixture_can_be_planned() {
-    // A guard for the properties above: they would hold, too, if no plan were ever made.
+    // Checks the properties above: they would also hold if no plan were ever made.
     let keep = || Request::new(NewVermagic::Rewrite(b"6.1 SMP ".to_vec()), Signature::Keep);
     let longer = || Request::new(NewVermagic::Rewrite([b'x'; 200].to_vec()), Signature::Strip);
     let rewritten = MODVERSIONS.clone();

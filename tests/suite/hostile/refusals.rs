@@ -9,9 +9,9 @@ use kmodlab::patch::{NewVermagic, Plan, Request, Signature};
 
 use crate::hostile::{VERMAGIC, fixture, fixtures, kmodlab, name};
 
-/// A fixture, the kind of its error, and words of the message that no other reason has.
+/// A fixture, the kind of its error, and words of the message that appear in no other message.
 const REFUSED: &[(&str, ErrorKind, &str)] = &[
-    // No module at all, whatever the name says
+    // Files that are not modules, whatever their names say
     ("empty.ko", NotAModule, "an empty file"),
     ("html-page.ko", NotAModule, "not an ELF file"),
     ("text-file.ko", NotAModule, "not an ELF file"),
@@ -101,7 +101,7 @@ fn each_command_refuses_each_hostile_fixture_in_one_line() {
     let mut commands = 0;
     for hostile in fixtures("hostile") {
         let said_in = |words: &[&str]| {
-            // `H` stands for the hostile file, `G` for a good one.
+            // `H` is replaced by the hostile file, `G` by a good one.
             let place = |word: &&str| match *word {
                 "H" => hostile.clone(),
                 "G" => good.clone(),
@@ -128,7 +128,7 @@ fn each_command_refuses_each_hostile_fixture_in_one_line() {
             assert!(said.is_one_line_and_exit_2().err.contains(name(&hostile)), "{} said {}", said.command, said.err);
             commands += 1;
         }
-        // What is no module at all gets the kernel's answer; what contradicts itself, from a kernel that is known.
+        // Files that are not modules get the kernel's answer; inconsistent files get it from a kernel that is known.
         let asked = ["check", "H", "--kernel", "vermagic:6.1.0"];
         match NO_MODULES.contains(&name(&hostile)) {
             true => {
@@ -169,7 +169,7 @@ fn one_hostile_file_among_good_ones_stops_none_of_them() {
     }
 }
 
-/// An ambiguous fixture, why it is not patched, and words of the message.
+/// An ambiguous fixture, the reason why it is not patched, and words of the message.
 const AMBIGUOUS: &[(&str, ErrorKind, &str)] = &[
     ("blanked.ko", NotFound, "no vermagic entry"),
     ("control-vermagic.ko", Malformed, "holds the control character 0x1b"),

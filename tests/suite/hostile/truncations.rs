@@ -11,7 +11,7 @@ use kmodlab::module::{self, trailer};
 
 use crate::hostile::{fixtures, kmodlab, name};
 
-/// A cut that leaves a whole module: it removes the complete trailer, and nothing shows that there was one.
+/// A cut that leaves a complete module: it removes exactly the trailer, and nothing shows that there was one.
 fn leaves_a_module(file: &str) -> Option<usize> {
     match file {
         "hello-4-signed.ko" => Some(2936),

@@ -1,4 +1,5 @@
-//! Promise: `patch`, `verify` and `restore` take no more memory for very many modules than for some, and lose none of them.
+//! Promise: `patch`, `verify` and `restore` need no more memory for very many modules than for a few hundred, and lose none of
+//! them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,17 +15,17 @@ const WANTED: &str = "6.1.0-99-amd64 SMP preempt mod_unload modversions ";
 /// This many descriptors are enough for groups of 300 files.
 const DESCRIPTORS: &str = "1328";
 
-/// So many of the last lines fill a pipe and more: who has not read them knows that their writer is still there.
+/// This many of the last lines do not fit into a pipe: a reader that has not read them knows that the writer is still running.
 const LAST: usize = 800;
 
-/// The most memory that a process had so far, in KiB.
+/// The peak memory of a process so far, in KiB.
 fn peak(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Copies of a module, each in a few bytes another file, in the order of their paths.
+/// Copies of a module that differ in a few bytes, in the order of their paths.
 fn tree(top: &Path, modules: usize) -> Vec<PathBuf> {
     let mut bytes = fs::read(MODULE).unwrap();
     let at = bytes.windows(12).position(|bytes| bytes == b"description=").unwrap() + 12;
@@ -38,8 +39,8 @@ fn tree(top: &Path, modules: usize) -> Vec<PathBuf> {
     paths
 }
 
-/// Runs kmodlab with few descriptors, and reads a line of each module. Gives the memory that it has taken near its end, and the
-/// last line, if it is not of a module.
+/// Runs kmodlab with few descriptors, and reads one line per module. Returns the memory use near its end, and the last line,
+/// unless it is about a module.
 fn run(arguments: &[&str], state: &Path, paths: &[PathBuf]) -> (u64, Option<String>) {
     let mut child = Command::new("sh")
         .args(["-c", "ulimit -n $0 && exec \"$@\"", DESCRIPTORS, KMODLAB])
@@ -65,9 +66,9 @@ fn run(arguments: &[&str], state: &Path, paths: &[PathBuf]) -> (u64, Option<Stri
     (taken, rest.into_iter().next())
 }
 
-/// Patches this many modules and restores them. Returns the memory that plan, patch, verify and restore took.
+/// Patches this many modules and restores them. Returns the memory use of plan, patch, verify and restore.
 fn patch_and_restore(modules: usize) -> [u64; 4] {
-    // In memory where that can be had: flushes cost nothing there.
+    // In memory if possible: flushes cost nothing there.
     let top = tempfile::Builder::new().tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let top = top.path().canonicalize().unwrap();
     let (folder, state) = (top.join("tree"), top.join("state"));
@@ -90,7 +91,7 @@ fn patch_and_restore(modules: usize) -> [u64; 4] {
     [planned, patched, verified, restored]
 }
 
-/// Two runs are compared, not two moments of one: what is made ready for all modules is there from the start.
+/// Two runs are compared, not two moments of one run: the preparations for all modules are in memory from the start.
 #[test]
 fn five_times_as_many_modules_take_the_same_memory() {
     let [few, many] = [1200, 6000].map(patch_and_restore);

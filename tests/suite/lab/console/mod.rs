@@ -1,7 +1,8 @@
-//! The kernel's console is read right: `NAME.log` is what a guest's serial port gave, `NAME.txt` what is read from it.
+//! The kernel's console is read correctly: `NAME.log` is the output of a guest's serial port, `NAME.txt` the result of reading
+//! it.
 //!
-//! The logs are of this project's own making, in the forms that kernels print. After a change that is meant,
-//! `SNAPSHOTS=overwrite cargo test --test suite lab::` records the answers again: read the difference.
+//! The logs were made for this project, in the formats that kernels print. After an intended change, `SNAPSHOTS=overwrite cargo
+//! test --test suite lab::` records the answers again: read the difference.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ fn text(log: &Path) -> String {
     String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
 }
 
-/// A reading for eyes.
+/// A readable form of the result.
 fn shown(reading: &ConsoleReading) -> String {
     let mut out = String::new();
     match &reading.crash {
@@ -56,7 +57,7 @@ fn each_log_is_read_right() {
     }
 }
 
-/// What is promised is not promised of some kinds only.
+/// A promise must be tested for all kinds, not for some only.
 #[test]
 fn there_is_a_log_of_each_kind() {
     let kinds: BTreeSet<CrashKind> =
@@ -98,7 +99,7 @@ fn check_bounds(reading: &ConsoleReading) {
     assert!(texts.into_iter().all(|text| text.len() <= LONGEST_LINE));
 }
 
-/// Pieces of which reports are made, so that chance meets the interesting places.
+/// Pieces of reports, so that random input reaches the interesting cases.
 fn piece() -> impl Strategy<Value = String> {
     let lines: Vec<String> =
         logs().iter().flat_map(|log| text(log).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
@@ -135,7 +136,7 @@ proptest! {
     }
 }
 
-/// A flood hides nothing and is kept small.
+/// A flood of output hides nothing, and little of it is kept.
 #[test]
 fn three_megabytes_of_flood_are_read() {
     let mut flood = String::new();
