@@ -1,5 +1,6 @@
-//! Promise: what an earlier version wrote stays usable. `fixtures/recorded` holds a state folder with an interrupted write, a file of
-//! trials, and a cached file of kernel facts, all written by version 0.1.0 of November 2026; `fixtures/README.md` says how.
+//! Promise: files written by an earlier version stay usable. `fixtures/recorded` contains a state folder with an interrupted
+//! write, a file of trials, and a cached file of kernel facts, all written by version 0.1.0 of November 2026;
+//! `fixtures/README.md` explains how.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::support::KMODLAB;
 
-/// The folder in which the modules were when the journal was written: its lines and the intents name them by this path.
+/// The folder of the modules when the journal was written: its lines and the intents contain this path.
 const PLACE: &str = "/tmp/kmodlab-recorded";
 
-/// The patched modules, each with the fixture that it was made from.
+/// The patched modules, each with its original fixture.
 const PATCHED: [(&str, &str); 6] = [
     ("in-place.ko", "hello-4.ko"),
     ("compressed.ko.xz", "hello-4.ko.xz"),
@@ -26,7 +27,7 @@ const PATCHED: [(&str, &str); 6] = [
     ("batch-2.ko.zst", "hello-4.ko.zst"),
 ];
 
-/// The module whose write was interrupted before its new file got its name.
+/// The module whose write was interrupted before its new file was renamed.
 const ROLLED_BACK: (&str, &str) = ("batch-3.ko.gz", "hello-4.ko.gz");
 
 fn fixtures() -> PathBuf {
@@ -41,7 +42,7 @@ fn original(name: &str) -> Vec<u8> {
     fs::read(fixtures().join("modules").join(name)).unwrap()
 }
 
-/// Copies a folder with all below it, for this user only.
+/// Copies a folder with everything below it, accessible only to this user.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
@@ -75,7 +76,8 @@ fn succeeds(state: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The recorded modules in their place, until it is dropped. Only one test, of all users' test runs, has it at a time.
+/// The recorded modules at their original path, until this is dropped. Only one test at a time, even across the test runs of
+/// all users, has it.
 struct Place {
     _lock: File,
 }
@@ -161,11 +163,11 @@ fn the_recorded_interrupted_write_is_recovered_and_all_is_verified() {
         PATCHED.iter().map(|(name, _)| ((*name).to_owned(), "patched whole".to_owned())).collect();
     expected.insert("restored.ko".to_owned(), "original none".to_owned());
     assert_eq!(states, expected);
-    // What it would do here is known too; to give the recorded owner back takes root.
+    // A dry run works here too; only restoring the recorded owner needs root.
     succeeds(&state, ["restore", "--all", "-n"]);
 }
 
-/// Moved, they are known by their contents, so that any user can restore them.
+/// Modules that were moved are recognised by their contents, so that any user can restore them.
 #[test]
 fn modules_that_an_earlier_version_patched_are_restored_byte_for_byte() {
     let ((folder, state), _place) = (state(), Place::new());
@@ -204,7 +206,8 @@ fn recorded_trials_are_reported() {
     }
 }
 
-/// Cached facts hold for the program that wrote them. Another one must neither trust nor trip over them.
+/// Cached facts are valid only for the program that wrote them. Another version must neither trust them nor fail because of
+/// them.
 #[test]
 fn facts_that_an_earlier_version_cached_change_no_answer() {
     let answer = |with_cache: bool| {

@@ -1,4 +1,4 @@
-//! The grammar of version magic, over strings nobody wrote by hand.
+//! The grammar of version magic, tested with generated strings.
 
 use kmodlab::vermagic::{TokenKind, Vermagic, compare, equal_after_release};
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn grammar() -> impl Strategy<Value = (String, Vec<TokenKind>)> {
     })
 }
 
-/// Arbitrary bytes, but mostly such as come near the grammar.
+/// Arbitrary bytes, most of which are close to the grammar.
 fn anything() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: [&[u8]; 14] = [
         b" ",
@@ -75,7 +75,7 @@ fn anything() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// `same_magic()` for a module with symbol versions, as one would write it down from its description.
+/// `same_magic()` for a module with symbol versions, as it would be written from its description.
 fn same_magic(a: &[u8], b: &[u8]) -> bool {
     let c_string = |bytes: &[u8]| bytes.iter().copied().take_while(|&byte| byte != 0).collect::<Vec<u8>>();
     let rest = |bytes: &[u8]| c_string(bytes).into_iter().skip_while(|&byte| byte != b' ').collect::<Vec<u8>>();

@@ -1,7 +1,7 @@
-//! What a kernel says of itself, so that a test claims of it nothing else: its version, its configuration, its messages.
+//! The facts that a kernel itself shows, so that tests claim nothing else: its version, its configuration, its messages.
 //!
-//! The configuration is that of the headers package of the same release. Messages are looked for in the whole image, not
-//! among those that the program looks for.
+//! The configuration is that of the headers package with the same release. Messages are searched for in the whole image, and
+//! not only among those that the program searches for.
 
 use std::collections::BTreeSet;
 
@@ -17,14 +17,14 @@ const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
 pub(crate) struct Facts {
     name: String,
     pub(crate) kernel: Kernel,
-    /// Its options that are set, without `CONFIG_`.
+    /// The options that are set, without `CONFIG_`.
     options: Config,
 }
 
 impl Facts {
     pub(crate) fn of(name: &str) -> Facts {
         let kernel = kernel::named(&fetched::named(name), &LOOKUP).unwrap();
-        // Of some kernels only the headers package has it.
+        // For some kernels only the headers package contains it.
         let options = kernel::named(fetched::headers(name).as_os_str(), &LOOKUP).unwrap().facts.config.unwrap().value;
         Facts { name: name.to_owned(), kernel, options }
     }
@@ -46,12 +46,12 @@ impl Facts {
         self.kernel.facts.machine.as_ref().unwrap().value.number == machine
     }
 
-    /// Has it this module, as a file and not built in?
+    /// Does it have this module as a file, and not built in?
     pub(crate) fn has_module(&self, name: &str) -> bool {
         self.kernel.facts.tree.as_ref().unwrap().value.modules.iter().any(|module| module.name == name)
     }
 
-    /// Does its image hold this text?
+    /// Does its image contain this text?
     pub(crate) fn can_say(&self, text: &str) -> bool {
         let files = files::of(&fetched::named(&self.name), &BTreeSet::new(), &LOOKUP).unwrap();
         let (_, image) = files.image.unwrap();
@@ -59,7 +59,7 @@ impl Facts {
         memchr::memmem::find(&image, text.as_bytes()).is_some()
     }
 
-    /// Which modules it unpacks itself: gzip, xz or zstd (kernel/module/decompress.c, 5.17 and later).
+    /// The compression of modules that it decompresses itself: gzip, xz or zstd (kernel/module/decompress.c, since 5.17).
     pub(crate) fn unpacks(&self) -> Option<&'static str> {
         let format = |(option, name)| self.is_set(option).then_some(name);
         let formats =

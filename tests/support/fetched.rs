@@ -1,16 +1,16 @@
-//! The kernels that `tests/real/fetch` keeps, and why one of them is missing. A test that needs a missing kernel fails by the
-//! kernel's name; no test is skipped.
+//! The kernels that `tests/real/fetch` keeps, and the reason why one of them is missing. A test that needs a missing kernel
+//! fails with the kernel's name; no test is skipped.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where `tests/real/fetch` keeps everything: the real path, which is the one inside of `tests/real/chroot`.
+/// The folder in which `tests/real/fetch` keeps everything: its real path, which is also valid inside `tests/real/chroot`.
 pub(crate) fn top() -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
     top.canonicalize().unwrap_or(top)
 }
 
-/// The folder of a kernel's packages. A kernel that is not there fails the test.
+/// The folder of a kernel's packages. The test fails if the kernel is missing.
 pub(crate) fn folder(name: &str) -> PathBuf {
     folder_in(&top(), name).unwrap_or_else(|why| panic!("{why}"))
 }
@@ -26,7 +26,7 @@ pub(crate) fn folder_in(top: &Path, name: &str) -> Result<PathBuf, String> {
     Err(format!("{name} is not there{why}: run tests/real/fetch {name}"))
 }
 
-/// The packages of a kernel that the program is asked about: image and modules, without headers.
+/// The packages of a kernel for the program: image and modules, without headers.
 pub(crate) fn packages(name: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path());
     let is_part = |path: &PathBuf| {
@@ -38,14 +38,14 @@ pub(crate) fn packages(name: &str) -> Vec<PathBuf> {
     parts
 }
 
-/// The package of a kernel's headers, which has its configuration whatever its release.
+/// The package of a kernel's headers, which contains its configuration for every release.
 pub(crate) fn headers(name: &str) -> PathBuf {
     let mut files = std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path());
     let is_headers = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("linux-headers");
     files.find(is_headers).unwrap_or_else(|| panic!("{name} has no headers: run tests/real/fetch {name}"))
 }
 
-/// A kernel as it is named to the program: its package, or the two that it is split into, joined with `+`.
+/// A kernel as an argument for the program: its package, or its two packages, joined with `+`.
 pub(crate) fn named(name: &str) -> OsString {
     let parts: Vec<OsString> = packages(name).into_iter().map(PathBuf::into_os_string).collect();
     parts.join("+".as_ref())

@@ -1,5 +1,5 @@
-//! What several test programs need: the program under test, fetched kernels and their facts, the sessions in documents, and
-//! a process per test.
+//! Helpers for several test programs: the program under test, fetched kernels and their facts, the sessions in documents, and a
+//! separate process per test.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -17,15 +17,15 @@ pub(crate) const KMODLAB: &str = env!("CARGO_BIN_EXE_kmodlab");
 /// The name of the test that runs in this process only.
 const OWN_PROCESS: &str = "KMODLAB_TEST_IN_OWN_PROCESS";
 
-/// Held by tests that use all cores by themselves, so that only one of them runs.
+/// Held by tests that use all cores, so that only one of them runs at a time.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs the calling test in a process of its own: `if !in_own_process!() { return; }`.
+/// Runs the calling test in a separate process: `if !in_own_process!() { return; }`.
 ///
-/// The other tests of the program are threads of the same process. A test that changes what a process has once (its umask)
+/// The other tests of the program are threads of the same process. A test that changes a property of the process (its umask)
 /// must not disturb them, and a test that measures the process (its peak memory) must not measure them.
 macro_rules! in_own_process {
     () => {

@@ -1,5 +1,5 @@
-//! What the outcome of an experiment follows from: the two kernels' own facts. Where a newer kernel no longer has what an
-//! experiment needs, the experiment does not claim its outcome, and says so.
+//! The facts of the two kernels that the outcome of an experiment follows from. If a newer kernel no longer has a fact that an
+//! experiment needs, the experiment does not claim its outcome, and prints this.
 
 use kmodlab::btf::Btf;
 use kmodlab::kernel::Kernel;
@@ -14,7 +14,7 @@ pub(crate) struct Pair {
     pub(crate) kernel: Facts,
 }
 
-/// Where the module's kernel and the other have a member of a structure, in bytes; `None` where there is no such member.
+/// The offsets of a member in the module's kernel and in the other kernel, in bytes; `None` if there is no such member.
 pub(crate) type Places = [Option<u64>; 2];
 
 impl Pair {
@@ -24,13 +24,13 @@ impl Pair {
         Pair { names, built_for, kernel }
     }
 
-    /// The kernel refuses by the CRC that stands for the layout of all modules.
+    /// The kernel refuses the module because of the CRC that represents the layout of all modules.
     pub(crate) fn is_another_abi(&self) -> bool {
         self.premise("the CRCs of module_layout differ", self.crcs_differ("module_layout"))
     }
 
-    /// dummy writes a pointer into `lstats` of `struct net_device`, where its kernel has it. There the other kernel has the
-    /// bus of its `struct device`, and `device_add` follows it.
+    /// dummy writes a pointer into `lstats` of `struct net_device`, at its offset in the module's kernel. There the other
+    /// kernel has the bus of its `struct device`, and `device_add` follows it.
     pub(crate) fn bus_is_overwritten(&self) -> bool {
         let [written, _] = self.places("net_device", "lstats");
         let [[_, dev], [_, bus]] = [("net_device", "dev"), ("device", "bus")].map(|(of, name)| self.places(of, name));
@@ -38,8 +38,8 @@ impl Pair {
         self.premise("the module's lstats is where the kernel has dev.bus", is_hit)
     }
 
-    /// dummy counts what it sends in `lstats`, and is deleted by `rtnl_link_ops`. Where these moved as they did between
-    /// 6.1.0-47 and 6.1.0-57, the kernel finds nothing in them. With other distances the damage may be of another kind.
+    /// dummy counts the packets that it sends in `lstats`, and is deleted through `rtnl_link_ops`. If these moved as they did
+    /// between 6.1.0-47 and 6.1.0-57, the kernel finds nothing in them. With other distances the damage may be of another kind.
     pub(crate) fn damage_is_silent(&self) -> bool {
         let moved = ["lstats", "dev", "rtnl_link_ops"].map(|name| {
             let [ours, theirs] = self.places("net_device", name);
@@ -49,8 +49,8 @@ impl Pair {
         self.premise("lstats and dev of net_device moved by 8 bytes, rtnl_link_ops by 16", is_so)
     }
 
-    /// The kernel looks for init where the module has `extable`, which only the loader fills: a module file has zeros there.
-    /// And the version magic can be patched in place.
+    /// The kernel reads the init pointer where the module has `extable`, which only the loader fills: a module file has zeros
+    /// there. Also, the version magic can be patched in place.
     pub(crate) fn init_is_elsewhere(&self) -> bool {
         let [[extable, _], [_, init]] = ["extable", "init"].map(|name| self.places("module", name));
         let [ours, theirs] = self.kernels().map(|kernel| kernel.vermagic.as_ref().unwrap().value.as_bytes().len());
@@ -59,7 +59,7 @@ impl Pair {
             && self.premise("the module's version magic has room for the kernel's", has_room)
     }
 
-    /// Forcing is possible, and the kernel looks at no types, or tolerates those of another.
+    /// Forcing is possible, and the kernel does not check types, or tolerates those of another kernel.
     pub(crate) fn can_be_forced(&self) -> bool {
         let tolerates =
             !self.kernel.is_set("DEBUG_INFO_BTF_MODULES") || self.kernel.is_set("MODULE_ALLOW_BTF_MISMATCH");
@@ -67,14 +67,14 @@ impl Pair {
             && self.premise("the kernel takes types that do not fit", tolerates)
     }
 
-    /// `struct module` is another.
+    /// `struct module` differs.
     pub(crate) fn is_another_struct_module(&self) -> bool {
         let differ =
             ["init", "exit"].map(|member| self.places("module", member)).iter().any(|[ours, theirs]| ours != theirs);
         self.premise("init or exit of struct module is elsewhere", differ)
     }
 
-    /// The kernel refuses types that do not fit, and they are numbered and named otherwise than the module's kernel has them.
+    /// The kernel refuses types that do not fit, and their numbers and names differ from those in the module's kernel.
     pub(crate) fn types_are_refused(&self) -> bool {
         let is_checked =
             self.kernel.is_set("DEBUG_INFO_BTF_MODULES") && !self.kernel.is_set("MODULE_ALLOW_BTF_MISMATCH");
@@ -85,7 +85,7 @@ impl Pair {
         self.premise("the kernels' types and strings end elsewhere", types_end_elsewhere(self.kernels()))
     }
 
-    /// The kernel compares all of the version magic, as it has no symbol versions.
+    /// The kernel compares the whole version magic, since it has no symbol versions.
     pub(crate) fn vermagic_decides(&self) -> bool {
         let [ours, theirs] = self.kernels().map(|kernel| &kernel.vermagic.as_ref().unwrap().value);
         self.premise(
@@ -102,13 +102,13 @@ impl Pair {
         holds
     }
 
-    /// Do both have this symbol with a CRC, and different ones?
+    /// Do both kernels have this symbol with a CRC, and do the CRCs differ?
     fn crcs_differ(&self, symbol: &str) -> bool {
         let [ours, theirs] = self.kernels().map(|kernel| kernel.facts.crc(symbol, None));
         ours.is_some() && theirs.is_some() && ours != theirs
     }
 
-    /// Where they have a member of a structure, by their BTF.
+    /// The offsets of a member of a structure, from the BTF of both kernels.
     pub(crate) fn places(&self, structure: &str, member: &str) -> Places {
         self.kernels().map(|kernel| place(kernel, structure, member))
     }
@@ -124,8 +124,8 @@ fn place(kernel: &Kernel, structure: &str, member: &str) -> Option<u64> {
     members.iter().find(|found| found.name == member).map(|found| found.offset)
 }
 
-/// A module's own types are numbered from where its kernel's end, and so are its strings. In a kernel with another number of
-/// both they mean something else.
+/// A module's own types are numbered from the end of its kernel's types, and so are its strings. In a kernel with other numbers
+/// of types and strings they mean something else.
 pub(crate) fn types_end_elsewhere(kernels: [&Kernel; 2]) -> bool {
     let [ours, theirs] = kernels.map(|kernel| {
         // `type_len` and `str_len` of `struct btf_header` (include/uapi/linux/btf.h).

@@ -1,12 +1,12 @@
-//! Sessions in documents: the commands of a block, and what is shown under each.
+//! Sessions in documents: the commands of a block, and the output that is shown below each.
 
-/// A command, and what is shown under it.
+/// A command, and the output that is shown below it.
 pub(crate) struct Step {
     pub(crate) command: String,
     pub(crate) expected: String,
 }
 
-/// The commands of all blocks of a mark ("console"), each with what is shown under it.
+/// The commands of all blocks with a mark ("console"), each with the output that is shown below it.
 pub(crate) fn steps(document: &str, mark: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for block in document.split(&format!("```{mark}\n")).skip(1) {
@@ -24,7 +24,7 @@ pub(crate) fn steps(document: &str, mark: &str) -> Vec<Step> {
     steps
 }
 
-/// Is `printed` what `expected` says, where `[…]` stands for any text in a line, or on a line of its own for any lines?
+/// Does `printed` match `expected`, where `[…]` stands for any text in a line, or on a line of its own for any lines?
 pub(crate) fn fits(expected: &str, printed: &str) -> bool {
     let (pattern, text): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), printed.lines().collect());
     lines_fit(&pattern, &text)

@@ -1,6 +1,6 @@
-//! Kernels of Android with CONFIG_MODULE_SIG_PROTECT (kernel/module/gki_module.c of its common kernels, 5.15 to 6.12): what they
-//! refuse depends on two lists that were compiled in. Neither is known here, so that a module without a signature that the
-//! kernel can verify is not decided; what is signed by a known key, or imports nothing, is. Not measured.
+//! Android kernels with CONFIG_MODULE_SIG_PROTECT (kernel/module/gki_module.c of the common kernels, 5.15 to 6.12): what they
+//! refuse depends on two lists that were compiled in. Neither list is known here, so a module without a signature that the
+//! kernel can verify is undecided; a module that is signed with a known key, or that imports nothing, is decided. Not measured.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Each architecture's loader has its own relocations, sections, header checks, errnos and lines.
+//! Each architecture's loader has its own relocations, sections, header checks, errnos and log lines.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ fn fact<T>(value: T) -> Option<Fact<T>> {
     Some(Fact { value, source: "this test".into() })
 }
 
-/// A kernel of an architecture, without symbol versions and signatures, that exports `_printk`.
+/// A kernel for an architecture, without symbol versions and signatures, that exports `_printk`.
 fn kernel(arch: &str, version: &str) -> Kernel {
     let (class, endian, number) = match arch {
         "x86" => (Class::Elf64, Endian::Little, 62),
@@ -53,20 +53,20 @@ fn kernel(arch: &str, version: &str) -> Kernel {
     Kernel { name: version.into(), vermagic: fact(vermagic), facts }
 }
 
-/// A module for the kernel of that version, changed.
+/// A module for the kernel of that version, with a change.
 fn module(arch: &'static str, version: &str, change: impl FnOnce(&mut Relocatable)) -> Vec<u8> {
     let mut module = Relocatable::new(arch, &format!("{version} SMP mod_unload "));
     change(&mut module);
     module.bytes().unwrap()
 }
 
-/// What a kernel says to a module of its own with one more relocation, against `_printk`.
+/// The kernel's verdict for one of its own modules with an additional relocation against `_printk`.
 fn with_type(arch: &'static str, version: &str, kind: u32) -> Verdict {
     let bytes = module(arch, version, |module| module.relocation = Some(("_printk", kind, 0, 32)));
     insmod(&bytes, &kernel(arch, version), Force::None)
 }
 
-/// The same, and another symbol with it.
+/// The verdict for a module with any change.
 fn asked(arch: &'static str, version: &str, change: impl FnOnce(&mut Relocatable)) -> Verdict {
     insmod(&module(arch, version, change), &kernel(arch, version), Force::None)
 }
@@ -141,7 +141,7 @@ fn a_value_that_does_not_fit_for_certain_is_refused() {
     let far = |arch, version, kind, addend| {
         asked(arch, version, |module| module.relocation = Some(("_printk", kind, addend, 32)))
     };
-    // An address of 64 bits in 32, and a distance beyond what any kernel has.
+    // A 64-bit address in 32 bits, and a distance that exceeds that of any kernel.
     let line = "Modules: module demo: overflow in relocation type 258 val ";
     assert_refused(&far("arm64", "6.12.9", 258, 0), LoaderStep::Relocations, ENOEXEC, &[line]);
     let line = "Modules: module demo: overflow in relocation type 261 val ";
@@ -173,7 +173,7 @@ fn a_weak_symbol_that_nobody_exports_is_zero_and_out_of_reach() {
     assert_refused(&weak("riscv", "6.12.9", 23), LoaderStep::Relocations, EINVAL, &[line]);
     let line = "Modules: module demo: overflow in relocation type 261 val 0";
     assert_refused(&weak("arm64", "7.2.1", 261), LoaderStep::Relocations, ENOEXEC, &[line]);
-    // By way of an entry that the loader makes, or where nobody checks.
+    // Through an entry that the loader makes, or of a type that is not checked.
     for (arch, version, kind) in [("riscv", "6.12.9", 19), ("arm64", "6.12.9", 283), ("x86", "6.12.9", 2)] {
         assert_eq!(weak(arch, version, kind).answer, Decision::Accepted, "{arch}");
     }
@@ -199,7 +199,7 @@ fn sections_for_tracing_are_asked_for_last_and_silently() {
     for version in ["5.10.9", "6.1.9", "6.12.9"] {
         assert_refused(&missing(version, ".text.ftrace_trampoline"), LoaderStep::Sections, ENOEXEC, &[]);
     }
-    // Stable kernels of 5.4 look for it from February 2022 on.
+    // Stable kernels of 5.4 require it since February 2022.
     assert_unknown(&missing("5.4.9", ".text.ftrace_trampoline"), &["does this version ask for it?"]);
     for version in ["4.14.100", "4.19.50", "5.3.1"] {
         assert_eq!(missing(version, ".text.ftrace_trampoline").answer, Decision::Accepted, "{version}");
@@ -240,7 +240,7 @@ fn sections_that_an_option_asks_for_are_not_asked_for_without_it() {
         assert_eq!(asked(version, &[("ARM64_MODULE_PLTS", Some(false))]).answer, Decision::Accepted, "{version}");
         assert_eq!(asked(version, &[("DYNAMIC_FTRACE", Some(false))]).answer, Decision::Accepted, "{version}");
     }
-    // From 6.5 on there is no such option, and each kernel has the tables.
+    // Since 6.5 this option does not exist, and each kernel has the tables.
     assert_refused(&asked("6.5.1", &[("ARM64_MODULE_PLTS", Some(false))]), LoaderStep::Sections, ENOEXEC, &[]);
     assert_eq!(asked("6.5.1", &[("DYNAMIC_FTRACE", Some(false))]).answer, Decision::Accepted);
     assert_unknown(&asked("6.1.20", &[("", None)]), &["CONFIG_ARM64_MODULE_PLTS in its configuration"]);
@@ -264,7 +264,7 @@ fn a_kernel_without_a_toc_has_relocations_and_sections_of_its_own() {
         let with_got = with(kind, Some(".mygot"));
         let verdict = insmod(&with_got, &pcrel("6.12.9"), Force::None);
         match kind {
-            // The kernel is farther from its modules than 34 bits, or is not.
+            // The kernel may or may not be more than 34 bits away from its modules.
             132 => assert_unknown(&verdict, &["does the value of a relocation of type 132 fit?"]),
             _ => assert_eq!(verdict.answer, Decision::Accepted, "{verdict:#?}"),
         }
@@ -283,7 +283,7 @@ fn a_kernel_without_a_toc_has_relocations_and_sections_of_its_own() {
         let verdict = insmod(&with(kind, Some(".mygot")), &pcrel("6.12.9"), Force::None);
         assert_refused(&verdict, LoaderStep::Relocations, ENOEXEC, &[&line]);
     }
-    // A call needs no nop after it, and a dot is part of a name.
+    // A call does not need a nop after it, and a dot is part of a name.
     let mut call = with(116, Some(".mygot"));
     let at = call.windows(8).position(|window| window == b"\x01\0\0\x48\0\0\0\x60").unwrap();
     call[at + 4] = 1;
@@ -294,7 +294,7 @@ fn a_kernel_without_a_toc_has_relocations_and_sections_of_its_own() {
     });
     let line = "demo: Unknown symbol .TOC. (err -2)";
     assert_refused(&insmod(&toc, &pcrel("6.12.9"), Force::None), LoaderStep::Symbols, ENOENT, &[line]);
-    // Without a configuration or an image it is not known.
+    // Without a configuration or an image this is not known.
     let unknown = |version, kind| {
         let ours =
             Kernel { facts: Facts { config: None, ..kernel("ppc64le", version).facts }, ..kernel("ppc64le", version) };
@@ -330,7 +330,7 @@ fn toc_is_no_import_and_one_leading_dot_is_dropped() {
 
 #[test]
 fn a_call_on_ppc64le_needs_a_nop_after_it() {
-    // The place has no branch: nothing is restored after it.
+    // The instruction at this position is not a branch: nothing is restored after it.
     let verdict = asked("ppc64le", "6.12.9", |module| module.relocation = Some(("_printk", 10, 0, 32)));
     assert_eq!(verdict.answer, Decision::Accepted, "{verdict:#?}");
     let mut bytes = module("ppc64le", "6.12.9", |_| {});
@@ -409,7 +409,7 @@ fn the_lower_half_of_an_address_needs_its_upper_half() {
 
 #[test]
 fn a_table_of_exports_without_relocations_names_nothing() {
-    // arm64's 6.12.118 loaded one whose symbols were named after the kernel's own.
+    // 6.12.118 for arm64 loaded a module whose symbols had the names of kernel symbols.
     for arch in ["x86", "arm64"] {
         let kernel = kernel(arch, "6.12.9");
         let exporting = |has_names| {

@@ -1,4 +1,4 @@
-//! Kernels of which little is known: a string, or one of their modules. What is known decides; the rest is named.
+//! Kernels of which little is known: a version magic, or one of their modules. Known facts decide; unknown facts are named.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn module(name: &str) -> Kernel {
 fn a_string_refuses_what_differs() {
     let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
     assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Decision::Refused, Some(LoaderStep::Vermagic), None));
-    // It does not show whether its kernel requires signatures or is locked down, which the loader checks earlier.
+    // It does not show whether its kernel requires signatures or is locked down, both of which the loader checks earlier.
     assert_eq!(verdict.errnos, [EKEYREJECTED, EPERM, ENOEXEC]);
     assert_eq!(verdict.undecided, [LoaderStep::Signature, LoaderStep::Elf, LoaderStep::ModuleLayout]);
 }

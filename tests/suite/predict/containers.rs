@@ -1,4 +1,5 @@
-//! A compressed file: kmod's versions hand it on in different ways, and the kernel's decoder takes less than kmod's.
+//! A compressed file: the versions of kmod pass it on in different ways, and the kernel's decompressor accepts less than
+//! kmod's.
 
 use kmodlab::kernel::Kernel;
 use kmodlab::module::Module;
@@ -15,7 +16,7 @@ const LINES: [&str; 2] = [
     "hello_4: module verification failed: signature and/or required key missing - tainting kernel",
 ];
 
-/// A kernel that unpacks xz.
+/// A kernel that decompresses xz.
 fn unpacking() -> Kernel {
     with_option(with_option(debian("6.1.0"), "MODULE_DECOMPRESS", true), "MODULE_COMPRESS_XZ", true)
 }
@@ -41,7 +42,7 @@ fn hello() -> Vec<u8> {
     fixture("modules/hello-4.ko")
 }
 
-/// The one finding about it: its result and its words.
+/// The only finding about the compression: its result and its text.
 fn finding(verdict: &Verdict) -> (StepResult, &str) {
     let mut found = verdict.findings.iter().filter(|finding| finding.step == LoaderStep::Container);
     let one = found.next().unwrap();
@@ -135,7 +136,7 @@ fn what_no_loader_takes_is_refused_though_each_has_its_own_reason() {
     let (result, words) = finding(&zstd);
     assert_eq!(result, StepResult::Fail);
     assert!(words.contains("kmod up to 33 unpacks it, ENOEXEC; kmod from 34 on does not take it"), "{words}");
-    // By its version magic from one, by half an ELF file from the other: the errno is the same.
+    // One refuses because of the version magic, the other because of half an ELF file: the errno is the same.
     let xz = judged(&two(|part| xz(part, Check::Crc32)), &unpacking(), Loader::Any, Force::None);
     assert_eq!((xz.answer, xz.errno, xz.dmesg.len()), (Decision::Refused, Some(ENOEXEC), 0), "{xz:#?}");
 }

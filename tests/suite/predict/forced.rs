@@ -1,4 +1,4 @@
-//! The load flags: what the kernel is told to ignore, and what that costs.
+//! The load flags: the checks that the kernel is asked to skip, and the consequences.
 
 use kmodlab::predict::errno::*;
 use kmodlab::predict::{Decision, Force, LoaderStep};

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, there is a verdict and no panic; and the verdict keeps its own rules.
+//! Whatever the bytes are, there is a verdict and no panic; and the verdict is consistent.
 
 use kmodlab::predict::{Decision, Force, Verdict};
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use crate::predict::{fixture, hello, insmod};
 const FORCES: [Force; 4] = [Force::None, Force::Vermagic, Force::Modversions, Force::Both];
 const VERSIONS: [&str; 8] = ["2.6.18", "3.16.0", "4.19.0", "5.10.0", "6.1.0", "6.6.0", "6.14.0", "7.2.0"];
 
-/// What holds of each verdict.
+/// The conditions that each verdict must meet.
 fn assert_sound(verdict: &Verdict) {
     let is_refused = verdict.answer == Decision::Refused;
     assert_eq!(is_refused, verdict.stage.is_some());

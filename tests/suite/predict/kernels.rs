@@ -1,4 +1,4 @@
-//! Kernels made of facts: everything that decides about `hello-4.ko` is known, and they accept it.
+//! Kernels made of facts: everything that decides about `hello-4.ko` is known, and the kernels accept it.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ fn fact<T>(value: T) -> Option<Fact<T>> {
     Some(Fact { value, source: "this test".into() })
 }
 
-/// A kernel as the project of that name builds it, of that version: its release has that number, else it is the one
-/// that `hello-4.ko` was built for.
+/// A kernel as the named project builds it, with this version in its release; otherwise it is the kernel that `hello-4.ko` was
+/// built for.
 fn built_by(builder: &str, package: &str, version: &str) -> Kernel {
     let release = format!("{version}-47-amd64");
     let vermagic = Vermagic::parse(format!("{release} SMP preempt mod_unload modversions ").as_bytes());
@@ -43,7 +43,7 @@ pub(crate) fn debian(version: &str) -> Kernel {
     built_by("debian-kernel@lists.debian.org", "Debian 1-1 (2026-01-01)", version)
 }
 
-/// A kernel as upstream has it.
+/// An upstream kernel.
 pub(crate) fn upstream(version: &str) -> Kernel {
     built_by("builder@example.org", "Thu Jan  1 00:00:00 UTC 2026", version)
 }
@@ -58,7 +58,7 @@ pub(crate) fn with_option(mut kernel: Kernel, option: &str, is_set: bool) -> Ker
     kernel
 }
 
-/// The same kernel with an export that is otherwise.
+/// The same kernel with one export changed.
 pub(crate) fn with_export(mut kernel: Kernel, symbol: &str, change: impl FnOnce(&mut Export)) -> Kernel {
     change(kernel.facts.exports.as_mut().unwrap().value.symbols.get_mut(symbol).unwrap());
     kernel
@@ -70,7 +70,8 @@ pub(crate) fn without_export(mut kernel: Kernel, symbol: &str) -> Kernel {
     kernel
 }
 
-/// A Debian kernel without symbol versions, whose `struct module` is that of [`crate::make::special::Special`]'s modules.
+/// A Debian kernel without symbol versions, whose `struct module` is that of the modules from
+/// [`crate::make::special::Special`].
 pub(crate) fn without_versions(version: &str) -> Kernel {
     let mut kernel = debian(version);
     let vermagic = &mut kernel.vermagic.as_mut().unwrap().value;

@@ -1,4 +1,4 @@
-//! A module that finds no memory, or brings constructors twice.
+//! A module for which there is not enough memory, or that has two sections of constructors.
 
 use kmodlab::kernel::Kernel;
 use kmodlab::predict::errno::{EINVAL, ENOMEM};
@@ -8,7 +8,7 @@ use crate::make::special::Special;
 use crate::predict::kernels::{with_option, without_versions};
 use crate::predict::{assert_accepted, assert_refused, assert_unknown, insmod};
 
-/// The bytes of a module of that kernel's own build, with these sections besides.
+/// The bytes of a module from that kernel's own build, with these additional sections.
 fn module(arch: &'static str, kernel: &Kernel, sections: &[(&'static str, usize)]) -> Vec<u8> {
     let vermagic = format!("vermagic={}", kernel.vermagic.as_ref().unwrap().value);
     let mut module = Special::new(arch, &["license=GPL", "intree=Y", "retpoline=Y", &vermagic]);
@@ -32,7 +32,7 @@ fn the_modules_of_a_kernel_share_8_kib_of_per_cpu_data() {
         assert_refused(&verdict, LoaderStep::Memory, ENOMEM, &[UNSIGNED, &line]);
         assert_eq!(verdict.taint.as_deref(), Some("E"));
     }
-    // The allocator warns of what no unit of it holds.
+    // The allocator prints a warning for a size that does not fit into any of its units.
     assert_eq!(per_cpu(&kernel, 1 << 20).taint.as_deref(), Some("WE"));
     assert_eq!(per_cpu(&kernel, 40 << 10).taint, None, "how large its pages are is not known");
 }

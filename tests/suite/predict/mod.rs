@@ -1,7 +1,7 @@
-//! Promise: what `predict` says of a module is what the loader of that kernel version does, rule by rule.
+//! Promise: `predict` predicts what the loader of that kernel version does, rule by rule.
 //!
-//! The kernels here are made of facts, so that each rule is seen alone; `tests/suite/real` holds the same rules against real
-//! kernels. The module is `hello-4.ko`: for x86-64, not signed, not from the tree, two imports.
+//! The kernels here are made of facts, so that each rule is tested separately; `tests/suite/real` tests the same rules against
+//! real kernels. The module is `hello-4.ko`: for x86-64, not signed, not from the tree, two imports.
 
 mod android;
 mod arch;
@@ -32,7 +32,7 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).unwrap()
 }
 
-/// `hello-4.ko`, with some of its bytes replaced by as many others.
+/// `hello-4.ko`, with some of its bytes replaced by others of the same length.
 fn hello(changes: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut bytes = fixture("modules/hello-4.ko");
     for (old, new) in changes {
@@ -43,7 +43,7 @@ fn hello(changes: &[(&[u8], &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// The verdict for a bare insmod.
+/// The verdict for a plain insmod.
 fn insmod(bytes: &[u8], kernel: &Kernel, force: Force) -> Verdict {
     judge(bytes, kernel, LoadOptions { force, alone: true, ..LoadOptions::default() })
 }
@@ -53,7 +53,7 @@ fn judge(bytes: &[u8], kernel: &Kernel, load: LoadOptions) -> Verdict {
     predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load)
 }
 
-/// It is refused at that step, with that errno, and these are the lines.
+/// The module is refused at this step with this errno, and these are the lines.
 #[track_caller]
 fn assert_refused(verdict: &Verdict, step: LoaderStep, errno: i32, lines: &[&str]) {
     assert_eq!(
@@ -64,14 +64,14 @@ fn assert_refused(verdict: &Verdict, step: LoaderStep, errno: i32, lines: &[&str
     assert_eq!(verdict.dmesg, lines);
 }
 
-/// It is accepted, leaves those taints, and these are the lines.
+/// The module is accepted and leaves these taints, and these are the lines.
 #[track_caller]
 fn assert_accepted(verdict: &Verdict, taint: &str, lines: &[&str]) {
     assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some(taint)), "{verdict:#?}");
     assert_eq!(verdict.dmesg, lines);
 }
 
-/// It is not decided, and each of these words is in what would decide it.
+/// The answer is unknown, and each of these texts is part of an open question.
 #[track_caller]
 fn assert_unknown(verdict: &Verdict, words: &[&str]) {
     assert_eq!((verdict.answer, verdict.errno, &verdict.taint), (Decision::Unknown, None, &None), "{verdict:#?}");

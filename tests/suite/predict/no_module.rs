@@ -1,5 +1,5 @@
-//! Files that are no modules: text, nothing, programs, cut headers. Every kernel refuses them; errno and line by version.
-//! The lines of 5.10, 6.1, 6.12 and 7.2 are those that booted kernels printed (`tests/guests/machines`).
+//! Files that are not modules: text, nothing, programs, truncated headers. Every kernel refuses them; errno and line depend on
+//! the version. The lines of 5.10, 6.1, 6.12 and 7.2 are those that booted kernels printed (`tests/guests/machines`).
 
 use kmodlab::kernel::{Kernel, Lookup, named};
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
@@ -71,7 +71,7 @@ fn nothing_at_all_is_not_even_read() {
         assert_refused(&insmod(&[], &kernel, Force::Both), LoaderStep::Elf, EINVAL, &[]);
     }
     assert_refused(&insmod(&[], &string("3.7.0"), Force::None), LoaderStep::Elf, ENOEXEC, &[]);
-    // Nothing shows the version of this string.
+    // The version cannot be determined from this string.
     let verdict = insmod(&[], &string("vendor-tree"), Force::None);
     assert_eq!((verdict.answer, verdict.errno, verdict.errnos), (Decision::Refused, None, vec![ENOEXEC, EINVAL]));
 }
@@ -101,10 +101,10 @@ fn a_line_that_depends_on_what_is_not_known_is_not_certain() {
         assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Elf)));
         verdict.undecided.contains(&LoaderStep::Elf)
     };
-    // Whether 60 bytes are enough for a header, and how the number of a type reads, depends on the machine.
+    // Whether 60 bytes are enough for a header, and how the number of a type is read, depends on the architecture.
     assert!(is_open(&[7; 60], "6.1.0") && is_open(&program(), "6.1.0"));
     assert!(!is_open(&[7; 40], "6.1.0") && !is_open(&[7; 64], "6.1.0"));
-    // 5.12 to 5.15 were not read.
+    // The sources of 5.12 to 5.15 were not read.
     assert!(is_open(&[7; 64], "5.13.0"));
 }
 

@@ -1,4 +1,5 @@
-//! Who is proprietary: by licence, by name, and by what it uses. And what else a refusal leaves, where a signature is open.
+//! Which modules are proprietary: by licence, by name, and by the modules that they use. Also the possible errnos of a refused
+//! module whose signature is undecided.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use crate::predict::{assert_accepted, assert_refused, assert_unknown, fixture, h
 const UNSIGNED: &str = "demo: module verification failed: signature and/or required key missing - tainting kernel";
 
 /// A kernel whose tree has `prop`, a proprietary module, and `user`, which uses it; each exports one symbol. The image exports
-/// `gpl_fn` to GPL-compatible modules.
+/// `gpl_fn` to GPL-compatible modules only.
 fn kernel(version: &str) -> Kernel {
     let mut kernel = without_versions(version);
     let export = |gpl_only| Export { crc: None, gpl_only: Some(gpl_only), namespace: Some(String::new()) };
@@ -47,7 +48,7 @@ fn a_user_of_a_proprietary_module_inherits_the_taint() {
     let verdict = using(&kernel, "license=GPL", &["prop_fn", "_printk"]);
     assert_accepted(&verdict, "PE", &[UNSIGNED, inherits]);
     assert_eq!(verdict.needs, ["prop"]);
-    // GPL-only symbols that come later are then not there.
+    // GPL-only symbols that are resolved later are then unavailable.
     let lines = [UNSIGNED, inherits, "demo: Unknown symbol gpl_fn (err -2)"];
     assert_refused(&using(&kernel, "license=GPL", &["prop_fn", "gpl_fn"]), LoaderStep::Symbols, ENOENT, &lines);
 }
@@ -99,7 +100,7 @@ fn a_list_of_symbols_of_another_build_names_no_licence() {
 
 // By name
 
-/// `hello-4.ko` under another name in `struct module`, where zeros follow it.
+/// `hello-4.ko` with another name in `struct module`, where zeros follow it.
 fn named(name: &str) -> Vec<u8> {
     let mut own = [0; 16];
     own[..name.len()].copy_from_slice(name.as_bytes());
@@ -137,9 +138,9 @@ fn a_name_with_a_dash_is_not_that_of_a_built_in_module() {
     assert_eq!((verdict.stage, verdict.errno), (Some(LoaderStep::Name), Some(EINVAL)));
 }
 
-// An open signature
+// An undecided signature
 
-/// A kernel of which it is not known whether it looks at signatures.
+/// A kernel of which it is not known whether it checks signatures.
 fn open(version: &str) -> Kernel {
     let mut kernel = without_export(crate::predict::kernels::upstream(version), "param_ops_charp");
     kernel.facts.config = None;
@@ -152,7 +153,7 @@ fn an_open_signature_leaves_the_taint_open_even_if_nothing_else_taints() {
     let verdict = insmod(&in_tree, &open("6.1.0"), Force::None);
     assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Symbols)), "{verdict:#?}");
     assert_eq!((verdict.undecided.as_slice(), verdict.taint), (&[LoaderStep::Signature][..], None));
-    // What is refused before taints are set leaves none.
+    // A module that is refused before taints are set leaves none.
     let foreign = hello(&[(b"SMP preempt", b"SMP preemqt")]);
     let verdict = insmod(&foreign, &open("6.1.0"), Force::None);
     assert_eq!((verdict.stage, verdict.taint.as_deref()), (Some(LoaderStep::Vermagic), Some("")), "{verdict:#?}");
@@ -173,11 +174,11 @@ fn each_errno_that_an_open_signature_may_end_in_is_listed() {
     broken.extend(b"\x30\x03abc\0\0\x02\0\0\0\0\0\0\0\0\x05~Module signature appended~\n");
     assert_eq!(errnos(&broken, &open("6.1.0")), [EKEYREJECTED, EPERM, EBADMSG, ENOENT]);
     assert_eq!(errnos(&broken, &open("4.19.0")), [EKEYREJECTED, ENOKEY, EPERM, EBADMSG, ENOENT]);
-    // X.509, which kernels from 4.3 on do not take.
+    // X.509, which kernels since 4.3 do not accept.
     let mut other = hello(&[]);
     other.extend(b"abcde\0\0\x01\0\0\0\0\0\0\0\0\x05~Module signature appended~\n");
     assert_eq!(errnos(&other, &open("4.19.0")), [EKEYREJECTED, ENOKEY, EPERM, ENOPKG, ENOENT]);
-    // A sound one.
+    // A valid message.
     let signed = errnos(&fixture("modules/hello-4-signed.ko"), &open("6.1.0"));
     assert!(signed.starts_with(&[EKEYREJECTED, EPERM]) && !signed.contains(&EBADMSG), "{signed:?}");
 }

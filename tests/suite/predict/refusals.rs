@@ -1,4 +1,4 @@
-//! Each step refuses, with its errno and its lines.
+//! The refusal of each step, with its errno and its lines.
 
 use kmodlab::kernel::{BuiltIn, Fact, ModuleTree, Policy, TreeModule};
 use kmodlab::predict::errno::*;
@@ -12,7 +12,7 @@ const UNSIGNED: &str = "hello_4: module verification failed: signature and/or re
 
 #[test]
 fn the_line_of_the_version_magic_has_the_name_that_the_version_takes() {
-    // In modinfo, and not in struct module.
+    // In modinfo, but not in struct module.
     let bytes = hello(&[(b"\0name=hello_4", b"\0name=other_4"), (b"preempt mod_unload", b"preemqt mod_unload")]);
     let line = |version| insmod(&bytes, &upstream(version), Force::None).dmesg.last().cloned().unwrap_or_default();
     assert!(line("4.14.100").starts_with("hello_4: version magic"), "{}", line("4.14.100"));
@@ -100,7 +100,7 @@ fn gpl_only_symbols_do_not_exist_for_others() {
     assert_eq!(verdict.taint.as_deref(), Some("POE"));
 }
 
-/// 6.14 does not know them, 7.2 does; what was not read between them is not decided.
+/// 6.14 does not support them, 7.2 does; the versions between them were not read and are undecided.
 #[test]
 fn a_namespace_for_named_modules_needs_no_import_where_the_kernel_knows_it() {
     let judged = |version: &str| {
@@ -210,7 +210,7 @@ fn a_built_in_module_with_parameters_has_the_name_already() {
 
 #[test]
 fn a_module_without_a_name_of_its_own_has_no_folder_in_sysfs() {
-    // The name that is followed by the zeros of struct module; that of modinfo is followed by one.
+    // The name that zeros of struct module follow; the name in modinfo is followed by only one.
     let nameless = hello(&[(b"hello_4\0\0", b"\0\0\0\0\0\0\0\0\0")]);
     let lines = [
         ": loading out-of-tree module taints kernel.",

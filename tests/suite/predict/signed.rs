@@ -1,4 +1,4 @@
-//! A signature: with its key among those of the kernel, with another, changed since.
+//! A signature: with a key that the kernel has, with another key, or changed after signing.
 
 use kmodlab::kernel::{BuiltIn, Certificate, Fact, Kernel, ModuleTree, TreeModule};
 use kmodlab::patch::sign::{Digest, Signer};
@@ -25,7 +25,7 @@ fn certificate() -> Certificate {
     Certificate::read(&der).unwrap().0
 }
 
-/// The keys of a kernel that knows it.
+/// The keys of a kernel that has this certificate.
 pub(crate) fn known() -> Fact<Vec<Certificate>> {
     Fact { value: vec![certificate()], source: "this test".into() }
 }
@@ -75,7 +75,7 @@ fn a_signature_of_another_kind_counts_as_none_and_the_kernel_says_so() {
     assert_accepted(&verdict, "OE", &[line, OUT_OF_TREE, UNSIGNED]);
 }
 
-/// A kernel of that release, as kernel.org has it or as a distribution calls its own.
+/// A kernel with that release, built by kernel.org or by a distribution.
 fn of_release(release: &str) -> Kernel {
     let mut kernel = trusting(&[certificate()]);
     kernel.vermagic.as_mut().unwrap().value =
@@ -87,7 +87,7 @@ fn of_release(release: &str) -> Kernel {
     kernel
 }
 
-/// `hello-4.ko` with a trailer that has some bytes of `struct module_signature` changed.
+/// `hello-4.ko` with a trailer in which some bytes of `struct module_signature` are changed.
 fn with_trailer(changes: &[(usize, u8)]) -> Vec<u8> {
     let mut signed = fixture("modules/hello-4-signed.ko");
     let info = signed.len() - 28 - 12;
@@ -95,7 +95,7 @@ fn with_trailer(changes: &[(usize, u8)]) -> Vec<u8> {
     signed
 }
 
-/// The signature is not decided; a later step may refuse the module.
+/// The signature is undecided; a later step may refuse the module.
 #[track_caller]
 fn assert_undecided(verdict: &Verdict, words: &str) {
     let is_it = |finding: &&Finding| (finding.step, finding.result) == (LoaderStep::Signature, StepResult::Unknown);
@@ -117,7 +117,7 @@ fn before_5_4_a_signature_of_an_unknown_kind_is_refused_without_enforcement() {
             &[line],
         );
     }
-    // Distributions had the later check years before.
+    // Distributions had the later check years earlier.
     let verdict = insmod(&with_trailer(&[(2, 1)]), &of_release("4.15.0-213-generic"), Force::None);
     assert_unknown(&verdict, &["does it refuse such modules?"]);
     let line = "hello_4: Module is not signed with expected PKCS#7 message";
@@ -179,7 +179,7 @@ fn force_makes_a_signature_void_from_4_8_on() {
     let insists = |release| with_option(of_release(release), "MODULE_SIG_FORCE", true);
     assert_undecided(&insmod(&signed, &insists("3.10.5"), Force::Both), "does the kernel know the key?");
     assert_undecided(&insmod(&signed, &insists("4.1.20"), Force::Both), "does a forced module count as unsigned?");
-    // A number that a distribution keeps says nothing of its patches.
+    // A version number that a distribution keeps does not show its patches.
     let kept = insmod(&signed, &insists("3.10.0-1160.el7.x86_64"), Force::Both);
     assert_undecided(&kept, "does a forced module count as unsigned?");
     for release in ["4.4.302", "4.14.100"] {
@@ -241,7 +241,7 @@ fn a_digest_that_is_a_module_is_needed_before() {
     kernel.facts.tree = None;
     assert_unknown(&insmod(&signed, &kernel, Force::None), &["has the kernel SHA-512?"]);
     kernel.facts.tree = tree(&["sha512_generic"]);
-    // It is the kernel that asks for it, so a bare insmod may do.
+    // The kernel itself requests the module, so this also applies to a plain insmod.
     assert_unknown(&insmod(&signed, &kernel, Force::None), &["does the kernel's modprobe find the module"]);
     let with_others =
         judge(&signed, &kernel, LoadOptions { force: Force::None, alone: false, ..LoadOptions::default() });

@@ -1,5 +1,5 @@
-//! Kernels and modules that are special: Android's, OpenWrt's, realtime ones, modules of Linux 2.4, patched modules, and
-//! kernels of which little is said.
+//! Special kernels and modules: Android's, OpenWrt's, realtime ones, modules of Linux 2.4, patched modules, and kernels of
+//! which little is known.
 
 use kmodlab::kernel::{Fact, Kernel};
 use kmodlab::module::Module;
@@ -63,7 +63,7 @@ fn the_image_decides_about_protection() {
 
 // OpenWrt
 
-/// `hello-4.ko` without the entries that OpenWrt leaves out.
+/// `hello-4.ko` without the entries that OpenWrt removes.
 fn stripped() -> Vec<u8> {
     hello(&[(b"vermagic=", b"xermagic="), (b"\0name=", b"\0xame=")])
 }
@@ -74,7 +74,7 @@ fn a_stripped_module_loads_on_a_kernel_that_does_not_look() {
     assert_eq!(note(&insmod(&stripped(), &openwrt, Force::None), LoaderStep::Vermagic).0, StepResult::Skip);
     let verdict = insmod(&stripped(), &openwrt, Force::None);
     assert_eq!((verdict.answer, verdict.taint.as_deref()), (Decision::Accepted, Some("E")), "{verdict:#?}");
-    // From 6.4 on the taint of origin has a place of its own, which OpenWrt left as it is.
+    // Since 6.4 the code that sets taint O is in another place, which OpenWrt left unchanged.
     let later = with_option(upstream("6.12.50"), "MODULE_STRIPPED", true);
     assert_eq!(insmod(&stripped(), &later, Force::None).taint.as_deref(), Some("OE"));
 }
@@ -109,7 +109,7 @@ fn a_module_of_linux_2_4_is_called_so_and_not_judged() {
     }
 }
 
-/// A module as insmod of modutils linked it: without `struct module`, and with names that end in a CRC where the kernel had
+/// A module as insmod of modutils linked it: without `struct module`, and with symbol names that end in a CRC if the kernel had
 /// symbol versions.
 fn of_2_4(arch: &'static str, entries: &[&str], import: &'static str) -> Vec<u8> {
     let mut module = Special::new(arch, entries);
@@ -151,7 +151,7 @@ fn what_has_a_struct_module_or_a_version_magic_is_no_module_of_linux_2_4() {
 
 // Patched
 
-/// The notes of the warnings that a module was patched.
+/// The notes of the warnings about a patched module.
 fn warnings(verdict: &Verdict) -> Vec<&str> {
     let dangers = verdict.dangers.iter();
     dangers
@@ -205,7 +205,7 @@ fn a_patched_module_gets_its_verdict_and_a_warning() {
 
 // Realtime
 
-/// `hello-4.ko` of 6.12 whose version magic says `preempt`, for a kernel that says it, too.
+/// `hello-4.ko` of 6.12 with `preempt` in its version magic, for a kernel that has it too.
 fn of_6_12(release: &str, banner: &str) -> Kernel {
     let mut kernel = debian("6.1.0");
     kernel.vermagic.as_mut().unwrap().value =
@@ -236,7 +236,7 @@ fn a_realtime_kernel_that_says_preempt_is_another_than_the_module_s() {
 
 #[test]
 fn where_either_is_not_known_nothing_is_said() {
-    // A module of 6.1 with `preempt` may be either.
+    // A module of 6.1 with `preempt` may be for either.
     let kernel = of_6_12("6.12.1-rt-amd64", "SMP PREEMPT_RT Debian 6.12.1-1");
     assert_eq!(realtime(&insmod(&hello(&[]), &kernel, Force::None)), None);
     let mut silent = of_6_12("6.12.1-amd64", "");
@@ -247,7 +247,7 @@ fn where_either_is_not_known_nothing_is_said() {
 
 #[test]
 fn imports_and_exports_show_realtime() {
-    // In its symbol versions, then in the names of its symbols.
+    // First in its symbol versions, then in the names of its symbols.
     let of_rt =
         hello(&[(b"param_ops_charp\0\0", b"rt_spin_lock\0\0\0\0\0"), (b"param_ops_charp\0", b"rt_spin_lock\0\0\0\0")]);
     let kernel = of_6_12("6.12.1-amd64", "SMP PREEMPT_DYNAMIC Debian 6.12.1-1");
@@ -256,26 +256,26 @@ fn imports_and_exports_show_realtime() {
     assert!(note.contains("module yes (the import rt_spin_lock), kernel no (the version line"), "{note}");
 }
 
-// Little is said
+// Little is known
 
 #[test]
 fn a_release_alone_claims_nothing_about_tokens() {
     let verdict = insmod(&hello(&[]), &typed("6.1.0-47-amd64"), Force::None);
     assert_eq!(note(&verdict, LoaderStep::Vermagic).0, StepResult::Unknown);
     assert_eq!((verdict.answer, verdict.dangers.len()), (Decision::Unknown, 0));
-    // The module has symbol versions, so that the release may be skipped.
+    // The module has symbol versions, so the kernel may skip the release.
     let verdict = insmod(&hello(&[]), &typed("6.1.0-48-amd64"), Force::None);
     assert_eq!((verdict.answer, note(&verdict, LoaderStep::Vermagic).0), (Decision::Unknown, StepResult::Unknown));
     assert_eq!(verdict.dangers, []);
 }
 
-/// Whether the kernel has them does not matter then (`same_magic`, kernel/module/version.c).
+/// It does not matter then whether the kernel has symbol versions (`same_magic`, kernel/module/version.c).
 #[test]
 fn another_release_refuses_a_module_without_symbol_versions() {
     let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
     let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64"), Force::None);
     assert_eq!((verdict.answer, note(&verdict, LoaderStep::Vermagic).0), (Decision::Refused, StepResult::Fail));
-    // Up to 2.6.25 the kernel's symbol versions were enough.
+    // Up to 2.6.25, symbol versions in the kernel were sufficient.
     let verdict = insmod(&unversioned, &typed("2.6.18-5-686"), Force::None);
     assert_eq!(note(&verdict, LoaderStep::Vermagic).0, StepResult::Unknown);
 }
@@ -290,7 +290,7 @@ fn without_the_space_at_the_end_the_command_line_is_the_likely_cause() {
         assert_eq!(result, StepResult::Fail);
         assert!(note.contains("missing from the command line"), "{release}: {note}");
     }
-    // Here the release refuses it, whatever is at the end.
+    // Here the release is the reason for the refusal, whatever the string ends in.
     let unversioned = hello(&[(b"__versions\0", b"__nothings\0")]);
     let verdict = insmod(&unversioned, &typed("6.1.0-48-amd64 SMP preempt mod_unload modversions"), Force::None);
     let (result, note) = note(&verdict, LoaderStep::Vermagic);

@@ -1,5 +1,5 @@
 //! `struct module` of a kernel of which no type information and no other module is known: an equal CRC of `module_layout`
-//! proves that it is the module's, as genksyms computes that CRC from all its members.
+//! proves that the module has the same structure, since genksyms computes that CRC from all its members.
 
 use kmodlab::kernel::Kernel;
 use kmodlab::predict::{Decision, Force, LoadOptions};
@@ -27,7 +27,7 @@ fn an_equal_crc_proves_the_layout() {
 
 #[test]
 fn a_symbol_without_a_crc_is_a_line_upstream_and_no_more() {
-    // As of a kernel that Debian's compiler made, and not Debian.
+    // Built by Debian's compiler, but not by Debian.
     let module = hello(&[(b"param_ops_charp\0", b"param_ops_charq\0")]);
     let verdict = insmod(&module, &bare(upstream("5.11.22")), Force::None);
     assert_accepted(&verdict, "OE", &[OUT_OF_TREE, UNSIGNED, "hello_4: no symbol version for param_ops_charp"]);
@@ -51,7 +51,7 @@ fn another_crc_proves_nothing() {
 fn a_module_that_was_patched_proves_nothing_by_its_crcs() {
     let marked = hello(&[(b"author=The kmodlab fixtures", b"kmodlab_patched=0123456789a")]);
     assert_unknown(&insmod(&marked, &bare(upstream("5.11.22")), Force::None), OPEN);
-    // One that does not say so, but the journal does.
+    // A module without a mark whose patch is recorded in the journal.
     let load = LoadOptions { is_patched: true, alone: true, ..LoadOptions::default() };
     assert_unknown(&judge(&hello(&[]), &bare(upstream("5.11.22")), load), OPEN);
     let size = "has struct module the size that it has in the kernel?";

@@ -1,4 +1,4 @@
-//! A module's BTF: fitting, not fitting, where that counts and where it does not.
+//! A module's BTF: fitting or not, on kernels where this matters and on others.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ const UNSIGNED: &str = "btf: module verification failed: signature and/or requir
 
 const VERIFICATION: &str = "module verification failed: signature and/or required key missing";
 const RETPOLINE_FORMAT: &str = "loading module not compiled with retpoline compiler";
-/// What a kernel prints about the types of `foreign`.
+/// The lines of a kernel about the types of `foreign`.
 const STRANGE: [&str; 5] =
     ["BPF: [2] TYPEDEF long unsigned int ", "BPF: type_id=4", "BPF:  ", "BPF: Invalid name", "BPF: "];
 const FAILED: &str = "failed to validate module [btf] BTF: -22";
 const MISMATCH: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
 
-/// The BTF of a kernel that knows one type, `long unsigned int`.
+/// The BTF of a kernel with one type, `long unsigned int`.
 fn types() -> Arc<[u8]> {
     let strings = b"\0long unsigned int\0";
     let numbers = [24, 0, 16, 16, 19, 1, 1 << 24, 8, 64u32];
@@ -31,12 +31,12 @@ fn types() -> Arc<[u8]> {
     b"\x9f\xeb\x01\0".iter().copied().chain(numbers).chain(strings.iter().copied()).collect()
 }
 
-/// A kernel that checks BTF, and all else of which `btf.ko` fits.
+/// A kernel that checks BTF and that otherwise accepts `btf.ko`.
 fn kernel() -> Kernel {
     of_version("6.12.48")
 }
 
-/// The same of another version.
+/// The same kernel with another version.
 fn of_version(version: &str) -> Kernel {
     let kernel = with_export(debian(version), "_printk", |export| export.crc = Some(0x122c3a7e));
     let kernel = with_export(kernel, "module_layout", |export| export.crc = Some(0x0b7f0612));
@@ -47,7 +47,7 @@ fn of_version(version: &str) -> Kernel {
     kernel
 }
 
-/// `btf.ko` with a typedef for its integer, and the name of that, an offset into the kernel's strings, is none.
+/// `btf.ko` with a typedef for its integer; the name of the typedef, an offset into the kernel's strings, is invalid.
 fn foreign() -> Vec<u8> {
     let mut bytes = fixture("modules/btf.ko");
     let integer = [1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0];
@@ -56,7 +56,7 @@ fn foreign() -> Vec<u8> {
     bytes
 }
 
-/// `btf.ko` whose integer has its name at another offset.
+/// `btf.ko` in which the name of the integer is at another offset.
 fn renamed(name: u32) -> Vec<u8> {
     let mut bytes = fixture("modules/btf.ko");
     let integer = [1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0];
@@ -84,7 +84,7 @@ fn with_base(base: &[u8]) -> Vec<u8> {
     bytes.resize(bytes.len().next_multiple_of(8), 0);
     table[64 * names + 24..64 * names + 32].copy_from_slice(&strings_at.to_le_bytes());
     table[64 * names + 32..64 * names + 40].copy_from_slice(&strings.len().to_le_bytes());
-    // Its name, PROGBITS, no flags, no address, where it is, how long it is, no link, no info, an alignment of 1.
+    // Its name, PROGBITS, no flags, no address, its offset and length, no link, no info, an alignment of 1.
     table.extend([u32::try_from(names_size).unwrap(), 1].map(u32::to_le_bytes).concat());
     table.extend([0, 0, base_at, base.len(), 0, 1, 0].map(usize::to_le_bytes).concat());
     let table_at = bytes.len();
@@ -97,7 +97,7 @@ fn with_base(base: &[u8]) -> Vec<u8> {
 #[test]
 fn a_base_of_its_own_is_looked_for_in_the_kernel_s_types() {
     assert_accepted(&insmod(&with_base(&types()), &kernel(), Force::None), "E", &[SPECTRE, RETPOLINE, UNSIGNED]);
-    // The same number as a signed one: no type of the kernel's is that.
+    // The same integer as a signed type: the kernel has no such type.
     let mut other = types().to_vec();
     let encoding = 24 + 12 + 3;
     other[encoding] = 1;
@@ -140,12 +140,12 @@ fn a_kernel_without_retpolines_prints_nothing_about_spectre() {
         };
         let without = with_option(of_version(version), "RETPOLINE", false);
         assert_eq!(says(&without), 0, "{version}");
-        // Its name since 6.9.
+        // The name of the option since 6.9.
         assert_eq!(says(&with_option(without, "MITIGATION_RETPOLINE", true)), 2, "{version}");
     }
 }
 
-/// Late stable kernels of versions before 4.16 took the line over; without an image it is not known which.
+/// Late stable kernels of versions before 4.16 got the line as a backport; without an image it is not known which of them.
 #[test]
 fn where_a_version_may_print_more_the_log_is_open() {
     let open = |version: &str| {
@@ -157,7 +157,7 @@ fn where_a_version_may_print_more_the_log_is_open() {
     assert_eq!(["4.9.100", "4.14.10", "5.15.10"].map(open), [true, true, false]);
 }
 
-/// The lines of `btf.ko` with others after them.
+/// The lines of `btf.ko`, followed by others.
 fn after(lines: &[&'static str]) -> Vec<&'static str> {
     [&[SPECTRE, RETPOLINE, UNSIGNED], lines].concat()
 }
@@ -172,7 +172,7 @@ fn types_of_another_kernel_are_refused_unless_the_kernel_tolerates_them() {
 fn a_kernel_that_tolerates_other_types_says_so_once_and_describes_none() {
     let tolerant = with_option(kernel(), "MODULE_ALLOW_BTF_MISMATCH", true);
     assert_accepted(&insmod(&foreign(), &tolerant, Force::None), "E", &after(&[MISMATCH]));
-    // A name at no offset is no description of a type, and is printed all the same.
+    // A line about an invalid name offset does not describe a type, so it is printed all the same.
     let nameless = renamed(0x7fff_ff00);
     let line = "BPF: [2] Invalid name_offset:2147483392";
     assert_accepted(&insmod(&nameless, &tolerant, Force::None), "E", &after(&[line, MISMATCH]));
@@ -184,7 +184,7 @@ fn up_to_6_2_a_tolerant_kernel_prints_what_a_refusing_one_prints() {
     let tolerant = with_option(of_version("6.1.27"), "MODULE_ALLOW_BTF_MISMATCH", true);
     let lines = after(&[&STRANGE[..], &[FAILED]].concat());
     assert_accepted(&insmod(&foreign(), &tolerant, Force::None), "E", &lines);
-    // The image decides: some kernel between took the other line over.
+    // The image decides: some kernel in between got the other line as a backport.
     let mut later = tolerant.clone();
     let messages =
         [MISMATCH.split(',').next().unwrap().to_owned(), VERIFICATION.to_owned(), RETPOLINE_FORMAT.to_owned()];

@@ -1,4 +1,4 @@
-//! The same module, the same fault, kernels of different versions: what each says.
+//! The same module with the same fault on kernels of different versions, and the answer of each.
 
 use kmodlab::predict::errno::*;
 use kmodlab::predict::{Decision, Force, LoaderStep};
@@ -6,7 +6,7 @@ use kmodlab::predict::{Decision, Force, LoaderStep};
 use crate::predict::kernels::{debian, upstream, with_option, without_export};
 use crate::predict::{assert_refused, hello, insmod};
 
-/// The section header of a section, by its name: where it is in the file.
+/// The offset of a section's header in the file, by the section's name.
 fn header_of(bytes: &[u8], name: &str) -> usize {
     let number =
         |at: usize, size: usize| bytes[at..at + size].iter().rev().fold(0, |sum, b| sum << 8 | usize::from(*b));

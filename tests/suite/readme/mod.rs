@@ -1,9 +1,9 @@
-//! Promise: what the README shows is what the program prints.
+//! Promise: the program prints the output that the README shows.
 //!
-//! Each block marked `console` is run line by line with a shell, all blocks in one folder that holds copies of the
-//! fixtures, and what it prints is compared. In the README, `[…]` stands for any text; on a line of its own, for any lines.
-//! Blocks marked `console lab` or `console page`, there and in docs/, want a virtual machine: `tests/guests/vm/documents.rs` and
-//! `tests/guests/vm/right_way.rs` run them. Here it is only looked whether the program knows their commands.
+//! Each block marked `console` is run line by line with a shell, all blocks in one folder that contains copies of the fixtures,
+//! and the output is compared. In the README, `[…]` stands for any text; on a line of its own, for any lines. Blocks marked
+//! `console lab` or `console page`, in the README and in docs/, need a virtual machine: `tests/guests/vm/documents.rs` and
+//! `tests/guests/vm/right_way.rs` run them. Here it is only checked whether the program knows their commands.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ fn the_readmes_sessions_run_as_written() {
             std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
     }
-    // With its links as they are.
+    // Symbolic links are kept.
     let trees = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trees");
     let copied = Command::new("cp").arg("-a").arg(trees).arg(folder.path()).status().unwrap();
     assert!(copied.success());
@@ -78,7 +78,7 @@ fn the_labs_commands_are_ones_that_the_program_knows() {
             if !step.command.starts_with("kmodlab ") {
                 continue;
             }
-            // A call with --help prints help only if everything before it is understood.
+            // A call with --help prints help only if all preceding arguments are valid.
             let command = step.command.split("; ").next().unwrap();
             let printed = run(&format!("{names}{command} --help 2>&1"), folder.path());
             assert!(printed.contains("\nUsage: kmodlab "), "{name}: $ {}\n{printed}", step.command);

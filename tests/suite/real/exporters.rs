@@ -1,7 +1,8 @@
-//! What other modules import is no evidence that the image exports it: no module that exports symbols to others is refused
-//! as a duplicate, be the kernel known by one of its users, by a folder of them, or by its whole tree without the exporter.
+//! Imports of other modules are no evidence that the image exports a symbol: no module that exports symbols to others is
+//! refused as a duplicate, whether the kernel is known by one of its users, by a folder of them, or by its whole tree without
+//! the exporter.
 //!
-//! One pair of twelve is asked about; all of them with `KMODLAB_ALL_MODULES=1`.
+//! One pair in twelve is tested; all of them with `KMODLAB_ALL_MODULES=1`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -16,10 +17,10 @@ use crate::real::{alone, on_all_cores};
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
-/// The whole tree is asked about this many exporters, those with most users.
+/// The number of exporters, those with most users, that are tested with the whole tree.
 const WHOLE: usize = 8;
 
-/// One pair in this many, and one exporter in this many, is asked about.
+/// One in this many pairs, and one in this many exporters, is tested.
 const ONE_OF: usize = 12;
 
 /// A module of the tree.
@@ -52,7 +53,7 @@ fn ask(exporter: &Path, kernel: &OsStr) -> Verdict {
     .unwrap()
 }
 
-/// It is not refused for its exports, nor at all: it is the kernel's own.
+/// The module is neither refused for its exports nor for another reason: it is the kernel's own.
 #[track_caller]
 fn assert_not_refused(verdict: &Verdict, what: &str) {
     assert_ne!(verdict.answer, Decision::Refused, "{what}: {verdict:#?}");
@@ -60,7 +61,7 @@ fn assert_not_refused(verdict: &Verdict, what: &str) {
     assert_eq!(verdict.findings.iter().find(fails), None, "{what}");
 }
 
-/// Links to files, in a folder that is laid out as theirs.
+/// Links to files, in a folder with the same layout.
 fn links<'p>(files: impl Iterator<Item = &'p Path>, tree: &Path, place: &Path) {
     for file in files {
         let link = place.join(file.strip_prefix(tree).unwrap());
@@ -106,7 +107,7 @@ fn no_exporter_is_a_duplicate_of_what_its_users_import() {
             assert_not_refused(&verdict, &format!("{exporter} with {user} for its kernel"));
         });
 
-        // A folder of all users, with all else that they depend on: there is nothing that could explain their imports.
+        // A folder of all users, with everything else that they depend on: nothing else could explain their imports.
         let exporters: Vec<(&str, &BTreeSet<&str>)> = users.iter().map(|(name, users)| (*name, users)).collect();
         let (all_exporters, mut largest) = (exporters.len(), exporters.clone());
         let exporters: Vec<_> = exporters.into_iter().step_by(step).collect();

@@ -1,7 +1,7 @@
-//! Promise: the exports read from an image are all that the kernel has, with the CRCs, licences and namespaces that its
-//! build recorded. `Module.symvers` of the headers package and the imports of the kernel's own modules are the measure.
+//! Promise: the exports read from an image are all that the kernel has, with the CRCs, licences and namespaces that its build
+//! recorded. They are compared with `Module.symvers` of the headers package and with the imports of the kernel's own modules.
 //!
-//! Every kernel whose packages are in target/real/deb is compared; `tests/real/fetch --all` fetches eight architectures.
+//! Every kernel with packages in target/real/deb is compared; `tests/real/fetch --all` fetches eight architectures.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
 
 use crate::real::{alone, fetched, on_all_cores, run};
 
-/// Kernels that must be there: those that `tests/real/fetch` fetches without `--all`.
+/// Kernels that must exist: those that `tests/real/fetch` fetches without `--all`.
 const REQUIRED: [&str; 13] = [
     "amd64-5.10-cloud",
     "amd64-6.1",
@@ -39,7 +39,7 @@ struct Packages {
 }
 
 impl Packages {
-    /// Those whose names begin with one of these words.
+    /// The packages whose names begin with one of these words.
     fn of(&self, words: &[&str]) -> Vec<&Path> {
         let starts = |file: &&PathBuf| {
             let name = file.file_name().unwrap().to_string_lossy();
@@ -48,7 +48,7 @@ impl Packages {
         self.files.iter().filter(starts).map(PathBuf::as_path).collect()
     }
 
-    /// The bytes of the files that one pattern of tar names.
+    /// The bytes of the files that match a pattern of tar.
     fn member(&self, words: &[&str], pattern: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         for package in self.of(words) {
@@ -60,7 +60,7 @@ impl Packages {
         bytes
     }
 
-    /// What the image exports, without the modules of the same package.
+    /// The exports of the image, without the modules in the same package.
     fn exports_of_image(&self) -> Exports {
         let words = ["linux-image", "linux-binary"];
         let mut image = self.member(&words, "./boot/vmlinu*");
@@ -89,7 +89,7 @@ impl Packages {
                 modules.insert(name.to_owned());
                 continue;
             }
-            // Without CONFIG_MODVERSIONS all are 0.
+            // Without CONFIG_MODVERSIONS all CRCs are 0.
             let crc = u32::from_str_radix(crc.strip_prefix("0x").unwrap(), 16).unwrap();
             let export = Export {
                 crc: Some(crc),
@@ -147,7 +147,7 @@ fn all_exports_of_each_image_are_those_that_its_build_recorded() {
         let exports = kernel.exports_of_image().symbols;
         let (symvers, of_modules) = kernel.symvers();
         let same = symvers.iter().filter(|(symbol, export)| exports.get(*symbol) == Some(export)).count();
-        // Modules of a kernel without symbol versions name no CRC.
+        // Modules of a kernel without symbol versions contain no CRC.
         let has_crcs = exports.values().any(|export| export.crc.is_some());
         let imports = if has_crcs { kernel.imports() } else { HashMap::new() };
         let nobodys: Vec<_> =

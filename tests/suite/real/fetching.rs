@@ -1,5 +1,6 @@
-//! Promise: a suite that is missing, half synchronised, slow or empty costs the kernels that only it has. `tests/real/fetch`
-//! fetches all other kernels, and names each missing one with the reason: in its last lines, and where tests look for it.
+//! Promise: if a suite is missing, half synchronised, slow or empty, only the kernels that no other suite has are missing.
+//! `tests/real/fetch` fetches all other kernels, and names each missing one with the reason: in its last lines, and where tests
+//! read it.
 //!
 //! apt-get and apt-cache are scripts here, so that nothing depends on a network.
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::fetched;
 
-/// A row per kind of suite. The names of the suites say how the scripts below behave.
+/// One row per kind of suite. The names of the suites determine how the scripts below behave.
 const CATALOGUE: &str = "\
 first     steady      -  amd64  no  newest  ^linux-image-1-
 gone      missing     -  amd64  no  newest  ^linux-image-1-
@@ -26,7 +27,7 @@ flaky     flaky       -  amd64  no  oldest  ^linux-image-1-  headers
 last      steady      -  amd64  no  newest  ^linux-image-1-
 ";
 
-/// Does what apt-get does, as far as `fetch` uses it. The suite is part of the path of the list of sources.
+/// Behaves like apt-get, as far as `fetch` uses it. The suite is part of the path of the list of sources.
 const APT_GET: &str = r#"#!/bin/bash
 suite=$(sed -E 's|.*/\.apt/([a-z]+)-amd64/sources.list .*|\1|' <<<"$*")
 case " $* " in
@@ -115,15 +116,15 @@ fn a_suite_that_fails_costs_only_its_own_kernels() {
     for (name, reason) in reasons {
         let line = summary.lines().find(|line| line.trim_start().starts_with(&format!("{name}: ")));
         assert!(line.is_some_and(|line| line.contains(reason)), "{name}: {reason}: {summary}");
-        // What a test that needs this kernel says.
+        // The message of a test that needs this kernel.
         let why = fetched::folder_in(&at("target/real"), name).unwrap_err();
         assert!(why.starts_with(&format!("{name} is not there")) && why.contains(reason), "{why}");
     }
     assert!(said.contains("back: took linux-image-1-10-amd64 of steady instead"), "{said}");
-    // Three updates of a second each and two downloads of three seconds were given up.
+    // Three updates of one second each and two downloads of three seconds were aborted.
     assert!(took < Duration::from_secs(90), "{took:?}");
 
-    // Once the archive has it, the kernel is there, and the note is gone.
+    // Once the archive has the kernel, it is fetched, and the note is removed.
     std::fs::write(at("catalogue"), CATALOGUE.replace("gone      missing", "gone      steady ")).unwrap();
     let (status, said, _) = fetch(&["gone"]);
     assert_eq!(status, Some(0), "{said}");

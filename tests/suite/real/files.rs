@@ -1,5 +1,5 @@
-//! The files of real kernels: the image and the modules that a package gives are those that dpkg unpacks; and modules of
-//! one kernel, given to another, are judged as the experiments with them need it.
+//! The files of real kernels: the image and the modules that are read from a package are those that dpkg unpacks; and the
+//! verdicts for modules of one kernel on another are those that the experiments with them need.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::support::premises::Pair;
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 
-/// Its image, and the modules of these names with what they need.
+/// Reads the image, and the modules with these names and the modules that they need.
 fn take(folder: &str, names: &[&str]) -> (Kernel, Vec<String>, KernelFiles) {
     let name = fetched::named(folder);
     let kernel = kernel::named(name.as_ref(), &LOOKUP).unwrap();
@@ -50,14 +50,14 @@ fn a_package_gives_the_files_that_dpkg_unpacks() {
     }
 }
 
-/// What a module's own `depends=` names.
+/// The names in a module's own `depends=`.
 fn needs(bytes: &[u8]) -> Vec<String> {
     let module = Module::read(bytes).unwrap();
     let text = String::from_utf8_lossy(module.modinfo.first("depends").unwrap()).into_owned();
     text.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
 }
 
-/// What a kernel says to `dummy` of another, and the bytes of that.
+/// The kernel's verdict for `dummy` of another kernel, and the module's bytes.
 fn dummy(of: &KernelFiles, on: &Kernel, force: Force) -> (Verdict, Vec<u8>) {
     let bytes = of.modules["dummy"].bytes.clone();
     (ask(&bytes, on, force), bytes)

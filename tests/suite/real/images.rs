@@ -16,13 +16,14 @@ const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
 /// A package's files, in a folder.
 pub(super) struct Package(PathBuf);
 
-/// Where `tests/real/fetch` has unpacked a package, or else below Cargo's folder for tests, where it is kept.
+/// The folder into which `tests/real/fetch` unpacked a package, or else a folder below Cargo's folder for tests, where it is
+/// kept.
 pub(super) fn package(name: &str) -> Package {
     let archives = fetched::packages(name);
     if fetched::top().join(name).is_dir() {
         return Package(fetched::top().join(name));
     }
-    // The name of the first one contains the version, so that an older one is not taken for it.
+    // The name of the first package contains the version, so that an older one is not used by mistake.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(archives[0].file_stem().unwrap());
     if !folder.is_dir() {
         let part = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -36,7 +37,7 @@ pub(super) fn package(name: &str) -> Package {
 }
 
 impl Package {
-    /// The one image in it.
+    /// The only image in it.
     pub(super) fn image(&self) -> PathBuf {
         let places =
             ["boot".to_owned()].into_iter().chain(self.releases().into_iter().map(|r| format!("usr/lib/modules/{r}")));
@@ -73,7 +74,7 @@ const WITH_TABLES: [&str; 7] =
 /// An entry of a table of exports: three distances, or three pointers of 32 bits (include/linux/export.h).
 const ENTRY: u64 = 12;
 
-/// How many symbols an image exports, by the sizes in its section headers.
+/// The number of symbols that an image exports, by the sizes in its section headers.
 fn by_section_headers(package: &Package) -> usize {
     let image = std::fs::read(package.image()).unwrap();
     let image = kernel::image::unpacked(&image, DEFAULT_MAX_SIZE).unwrap();
@@ -82,12 +83,12 @@ fn by_section_headers(package: &Package) -> usize {
     usize::try_from(tables.map(|table| table.size()).sum::<u64>() / ENTRY).unwrap()
 }
 
-/// What the modules of a package say of the symbols that they import.
+/// What the modules of a package show about the symbols that they import.
 struct Imports {
     vermagic: Vec<u8>,
-    /// Each symbol with its CRC, where there are symbol versions.
+    /// Each symbol with its CRC, if there are symbol versions.
     crcs: HashMap<String, u32>,
-    /// What any module of the package exports.
+    /// The exports of all modules in the package.
     exported: HashMap<String, Export>,
 }
 
@@ -147,7 +148,7 @@ fn an_image_exports_what_its_modules_import_with_the_same_crcs() {
     }
 }
 
-/// A namespace and its one user are picked; the rest follows from the tables.
+/// A namespace and its only user are picked; everything else follows from the tables.
 #[test]
 #[ignore = "needs the packages that tests/real/fetch fetches"]
 fn licences_and_namespaces_are_those_of_the_sources() {
@@ -164,7 +165,7 @@ fn licences_and_namespaces_are_those_of_the_sources() {
     assert_eq!(known("amd64-6.1", "memcpy"), (false, String::new()));
 }
 
-/// arm64: flat as it is. s390x: big-endian, compressed at an offset that no header gives.
+/// arm64: flat and uncompressed. s390x: big-endian, compressed at an offset that no header contains.
 #[test]
 #[ignore = "needs the packages that tests/real/fetch fetches"]
 fn an_image_without_sections_yields_its_messages() {
@@ -185,7 +186,7 @@ fn an_image_without_sections_yields_its_messages() {
     }
 }
 
-/// Each message with the kernels that can print it, as a table: what ARCHITECTURE.md says of them is from here.
+/// Each message with the kernels that can print it, as a table: the source of the corresponding part of ARCHITECTURE.md.
 #[test]
 #[ignore = "needs the packages that tests/real/fetch fetches"]
 fn each_kernel_has_the_messages_of_its_version() {
@@ -217,23 +218,23 @@ type IsExpected = fn(&Facts) -> Option<bool>;
 
 const TOLD_BY: [(&str, IsExpected); 7] = [
     ("bad vermagic", |_| Some(true)),
-    // 5.10 prints one line until a stable release, 5.12 to 5.15 were not read (kernel/module.c).
+    // 5.10 printed one line until a certain stable release; 5.12 to 5.15 were not read (kernel/module.c).
     ("Module has invalid ELF structures", |build| (build.version() >= (5, 16)).then_some(false)),
     ("no flags for exported symbols", |build| Some(build.version() >= (7, 1))),
-    // From 6.3 on, so that 6.1 tolerates without a line (kernel/bpf/btf.c).
+    // Since 6.3, so that 6.1 tolerates a mismatch without a line (kernel/bpf/btf.c).
     ("Kernel module BTF mismatch detected", |build| {
         Some(build.version() >= (6, 3) && build.is_set("MODULE_ALLOW_BTF_MISMATCH"))
     }),
-    // Where none of the two is, SHA-512 is a module (CONFIG_CRYPTO_SHA512=m). The library took over in 6.16.
+    // If the image has neither of the two, SHA-512 is a module (CONFIG_CRYPTO_SHA512=m). The library took over in 6.16.
     ("sha512-generic", |build| Some(build.version() < (6, 16) && build.is_set("CRYPTO_SHA512"))),
     ("sha512-lib", |build| Some(build.version() >= (6, 16) && build.is_set("CRYPTO_SHA512"))),
-    // Said otherwise from 6.5 on; i386 does not look (arch/x86/kernel/module.c).
+    // Worded differently since 6.5; i386 does not check (arch/x86/kernel/module.c).
     ("Skipping invalid relocation target", |build| {
         Some(build.is_of(object::elf::EM_X86_64.0) && build.version() < (6, 5))
     }),
 ];
 
-/// How the kernel's build packs (scripts/Makefile.lib, scripts/xz_wrap.sh), and whether it appends the size.
+/// How the kernel's build compresses (scripts/Makefile.lib, scripts/xz_wrap.sh), and whether it appends the size.
 const PACKERS: [(&str, &str, bool); 7] = [
     ("gzip", "gzip -n -9", false),
     ("bzip2", "bzip2 -9", true),
@@ -286,7 +287,7 @@ fn an_image_yields_the_same_facts_however_it_is_compressed() {
         packed.extend(&payload);
         std::fs::write(at("vmlinuz"), &packed).unwrap();
         assert!(facts(&at("vmlinuz")) == plain, "{name}");
-        // The same if the setup header has no offset, as before boot protocol 2.08.
+        // The facts are also the same if the setup header has no offset, as before boot protocol 2.08.
         packed[0x206] = 7;
         std::fs::write(at("vmlinuz"), &packed).unwrap();
         assert!(facts(&at("vmlinuz")) == plain, "{name}, searched for");

@@ -1,4 +1,4 @@
-//! The facts of real kernels: what an image, a folder or packages show is what the kernel's own modules were built with.
+//! The facts of real kernels: an image, a folder or packages show the facts that the kernel's own modules were built with.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
 
 use crate::real::{KMODLAB, alone, collect, fetched, on_all_cores};
 
-/// A kernel: the folder of its packages, which of them it is read from (a word in the file's name, joined with +; none
-/// for the unpacked folder), and whether its image has tables of exports that can be read.
+/// A kernel: the folder of its packages, the packages that it is read from (words in the file names, joined with +; none for
+/// the unpacked folder), and whether its image has readable tables of exports.
 const KERNELS: [(&str, &[&str], bool); 8] = [
     ("amd64-5.10-cloud", &["linux-image"], true),
     ("amd64-6.1-cloud", &["linux-image"], true),
@@ -22,7 +22,7 @@ const KERNELS: [(&str, &[&str], bool); 8] = [
     ("s390x-6.12", &["linux-image"], true),
 ];
 
-/// What the kernel is called.
+/// The name of the kernel for the program.
 pub(crate) fn kernel_name(folder: &str, words: &[&str]) -> String {
     let files = fetched::packages(folder);
     if words.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn kernel_name(folder: &str, words: &[&str]) -> String {
     words.iter().map(file).collect::<Vec<_>>().join("+")
 }
 
-/// The modules of the kernel, unpacked by dpkg, which knows nothing of this project.
+/// The modules of the kernel, unpacked by dpkg, independently of this project's code.
 pub(crate) fn unpacked(folder: &str, words: &[&str], place: &Path) -> Vec<PathBuf> {
     let mut modules = Vec::new();
     if words.is_empty() {
@@ -50,7 +50,7 @@ pub(crate) fn unpacked(folder: &str, words: &[&str], place: &Path) -> Vec<PathBu
     modules
 }
 
-/// What all modules say: version magic, and CRCs of imports.
+/// The values in which all modules agree: version magic, and CRCs of imports.
 type Says = (Vec<u8>, Vec<(String, u64)>);
 
 fn says(path: &Path) -> Says {
@@ -83,7 +83,7 @@ fn a_kernels_version_magic_and_crcs_are_those_of_its_own_modules() {
         is_vermagic_of_all(&kernel, &says);
         assert_eq!(kernel.facts.tree.as_ref().unwrap().value.modules.len(), says.len(), "{folder}");
 
-        // Facts of the modules themselves would be equal whatever the image says.
+        // Facts read from the modules themselves would be equal whatever the image contains.
         assert!(
             kernel.vermagic.as_ref().unwrap().source.to_string().contains("vmlinuz"),
             "{folder}: {}",
@@ -120,7 +120,7 @@ fn a_kernels_version_magic_and_crcs_are_those_of_its_own_modules() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// Runs `kernel K --json` as nobody and without a network, with a cache folder that can't be made.
+/// Runs `kernel K --json` as an unprivileged user without a network, with a cache folder that can't be created.
 fn as_nobody(name: &str) -> Output {
     let copy = tempfile::tempdir().unwrap();
     let program = copy.path().join("kmodlab");

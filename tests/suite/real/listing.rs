@@ -1,12 +1,12 @@
-//! Promise: what `show` prints in modinfo's form is, byte for byte, what modinfo prints. `tests/run` takes one module of
-//! three; all of them with `KMODLAB_ALL_MODULES=1`.
+//! Promise: in modinfo's format, `show` prints byte for byte what modinfo prints. `tests/run` tests one module in three; all of
+//! them with `KMODLAB_ALL_MODULES=1`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::real::{ALL, KMODLAB, alone, modules, on_all_cores, run};
 
-/// The ways of asking: the options are the same for both programs, but that ours names modinfo's full listing.
+/// The arguments: both programs have the same options, except that ours needs an option for modinfo's full listing.
 const WAYS: [&[&str]; 14] = [
     &["-F", "vermagic"],
     &["-F", "name"],
@@ -24,7 +24,7 @@ const WAYS: [&[&str]; 14] = [
     &["-p", "-0"],
 ];
 
-/// How many modules one call names. What differs in a call is looked for module by module.
+/// The number of modules per call. If a call differs, its modules are compared one by one.
 const BATCH: usize = 64;
 
 #[test]

@@ -1,8 +1,8 @@
-//! What this project claims about real modules, held against each module of real Debian kernels.
+//! The claims of this project about real modules, checked with each module of real Debian kernels.
 //!
-//! The packages are fetched by `tests/real/fetch` and kept under `target/real`; kmod's own `modinfo` is the measure.
-//! These tests are left out of a plain `cargo test`, because they need a network or what was fetched before, and kmod.
-//! `tests/run` runs them. Where a package or a tool is missing they fail.
+//! The packages are fetched by `tests/real/fetch` and kept under `target/real`; the results are compared with kmod's own
+//! `modinfo`. A plain `cargo test` leaves these tests out, because they need kmod, and a network or packages that were fetched
+//! before. `tests/run` runs them. If a package or a tool is missing they fail.
 
 mod exporters;
 mod exports;
@@ -58,7 +58,7 @@ fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -
     output.unwrap_or_else(|e| panic!("{program} can't be run ({e}): tests/run installs what the tests need"))
 }
 
-/// Does `each` for all items on all cores, and returns what it returned, in the items' order.
+/// Runs `each` for all items on all cores, and returns the results in the order of the items.
 fn on_all_cores<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let share = items.len().div_ceil(cores).max(1);

@@ -1,6 +1,6 @@
-//! No kernel refuses its own modules for what its architecture looks at: file header, sections, relocations.
+//! No kernel refuses its own modules because of the checks of its architecture: file header, sections, relocations.
 //!
-//! One module of twelve is asked about; all of them with `KMODLAB_ALL_MODULES=1`.
+//! One module in twelve is tested; all of them with `KMODLAB_ALL_MODULES=1`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use kmodlab::predict::{Candidate, Decision, LoadOptions, LoaderStep, StepResult,
 
 use crate::real::{alone, on_all_cores};
 
-/// One module in this many is asked about.
+/// One module in this many is tested.
 const ONE_OF: usize = 12;
 
-/// What is said of one kernel's modules.
+/// The results for the modules of one kernel.
 #[derive(Default)]
 struct Tally {
     modules: usize,
-    /// No finding fails at the steps that depend on the architecture.
+    /// Modules without a failing finding at the steps that depend on the architecture.
     passing: usize,
-    /// They do, with examples of why.
+    /// The failing findings, with examples.
     other: BTreeMap<String, usize>,
 }
 
-/// The package of a kernel's image, and what belongs to it.
+/// The package of a kernel's image, and the packages that belong to it.
 fn packages(folder: &Path) -> Option<(String, Vec<PathBuf>)> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "deb"));
@@ -35,7 +35,7 @@ fn packages(folder: &Path) -> Option<(String, Vec<PathBuf>)> {
     (!names.is_empty()).then(|| (names.join("+"), files))
 }
 
-/// From 7.x on Debian has the image and the modules in packages of their own.
+/// Since 7.x Debian has the image and the modules in separate packages.
 fn has_modules(file: &Path) -> bool {
     let name = file.file_name().unwrap().to_string_lossy();
     name.starts_with("linux-image") || name.starts_with("linux-modules")

@@ -18,7 +18,7 @@ impl HeaderSource for One {
     }
 }
 
-/// Numbers that look random and are the same each time (xorshift).
+/// Pseudo-random numbers, the same in each run (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -34,7 +34,7 @@ impl Dice {
     }
 }
 
-/// Macros that call each other, in conditions, and `IT` of them.
+/// Macros that call each other, also in conditions, and a macro `IT` that uses them.
 fn header(dice: &mut Dice) -> String {
     let mut text = String::new();
     let condition = |dice: &mut Dice| match dice.below(4) {
@@ -100,7 +100,7 @@ fn call(dice: &mut Dice, depth: u32) -> String {
     }
 }
 
-/// What gcc makes of `IT`, token by token; `None` where it finds an error.
+/// The tokens to which gcc expands `IT`; `None` if it reports an error.
 fn gcc(header: &str) -> Option<Vec<String>> {
     let mut child = Command::new("gcc")
         .args(["-E", "-P", "-undef", "-nostdinc", "-w", "-"])

@@ -1,8 +1,8 @@
-//! Promise: a version magic may grow. For each module of four real kernels, plain and in xz, 32 and 64 bit, both byte
-//! orders: what does not fit moves, no byte but the plan's differs, other tools read the outcome as they read
-//! the original, and a restore gives every byte back.
+//! Promise: a version magic may grow. For each module of four real kernels, uncompressed and xz, 32 and 64 bits, both byte
+//! orders: a string that does not fit is moved, no byte outside the plan differs, other tools read the result as they read the
+//! original, and a restore gives every byte back.
 //!
-//! `tests/run` takes some of the modules; all of them with `KMODLAB_ALL_MODULES=1`.
+//! `tests/run` tests some of the modules; all of them with `KMODLAB_ALL_MODULES=1`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,10 +20,10 @@ use crate::real::{alone, modules, on_all_cores, run};
 
 const PACKAGES: [&str; 4] = ["amd64-6.1", "amd64-6.12", "i386-5.10", "s390x-6.12"];
 
-/// By how many bytes the version magic grows.
+/// The numbers of bytes by which the version magic grows.
 const GROWN: [usize; 4] = [1, 3, 40, 200];
 
-/// Of how many modules one is taken, where not all are.
+/// One module in this many is tested, unless all are.
 const ONE_OF: usize = 151;
 
 #[test]
@@ -68,7 +68,7 @@ struct Count {
     bytes: usize,
 }
 
-/// A module by all sizes, each time from its original.
+/// Grows a module by all sizes, each time from its original.
 fn grow(place: &Path, module: &Path) -> Count {
     let copy = place.join(module.file_name().unwrap());
     std::fs::copy(module, &copy).unwrap();
@@ -99,7 +99,7 @@ fn grow(place: &Path, module: &Path) -> Count {
     count
 }
 
-/// Patches, verifies, restores; returns what was inside meanwhile, which stays in `inside.ko`.
+/// Patches, verifies, restores; returns the decompressed patched module, which is also kept in `inside.ko`.
 fn round_trip(place: &Path, copy: &Path, original: &[u8], plan: &Plan, request: &Request) -> Vec<u8> {
     let vault = Vault::at(place.join("state"));
     let before = metadata(copy);
@@ -124,7 +124,7 @@ fn uncompressed(stored: &[u8]) -> Vec<u8> {
     Container::of(stored).decompress(stored, DEFAULT_MAX_SIZE).unwrap()
 }
 
-/// How many bytes differ, or were added; none but the edits' do.
+/// The number of bytes that differ or were added; all of them must belong to the edits.
 fn only_planned_bytes_differ(original: &[u8], patched: &[u8], edits: &[Edit]) -> usize {
     let (kept, ends): (Vec<&Edit>, Vec<&Edit>) = edits.iter().partition(|edit| edit.keeps_length());
     let end = ends.first().map_or(original.len(), |edit| edit.offset as usize);
@@ -134,12 +134,12 @@ fn only_planned_bytes_differ(original: &[u8], patched: &[u8], edits: &[Edit]) ->
     differing.iter().map(|run| run.new.len()).sum::<usize>() + patched.len() - original.len()
 }
 
-/// What other tools say of a module.
+/// The results of other tools for a module.
 #[derive(Debug, PartialEq)]
 struct Said {
-    /// How readelf ends, and what it complains of.
+    /// Whether readelf succeeds, and its complaints.
     readelf: (bool, String),
-    /// eu-elflint's complaints, each with how often it has it.
+    /// The complaints of eu-elflint, each with its count.
     elflint: BTreeMap<String, usize>,
 }
 

@@ -1,5 +1,5 @@
-//! Promise: a patch changes the planned bytes and no others, and a restore gives back every byte, mode, owner, time
-//! and extended attribute; for each module of two real kernels. `tests/run` takes one of five; all of them with
+//! Promise: a patch changes the planned bytes and no others, and a restore gives back every byte, mode, owner, time and
+//! extended attribute; for each module of two real kernels. `tests/run` tests one in five; all of them with
 //! `KMODLAB_ALL_MODULES=1`.
 
 use std::fs::{File, Permissions};
@@ -49,7 +49,7 @@ struct Count {
     bytes: usize,
 }
 
-/// A string of the same length, a shorter one, and a shorter one with the trailer stripped.
+/// Round trips with a string of the same length, a shorter one, and a shorter one with the trailer stripped.
 fn round_trips(place: &Path, module: &Path) -> Count {
     let copy = place.join(module.file_name().unwrap());
     std::fs::copy(module, &copy).unwrap();
@@ -70,7 +70,7 @@ fn round_trips(place: &Path, module: &Path) -> Count {
     count
 }
 
-/// Patches, verifies, restores; returns how many planned bytes differed meanwhile.
+/// Patches, verifies, restores; returns the number of planned bytes that differed in the patched module.
 fn round_trip(
     place: &Path,
     copy: &Path,
@@ -100,7 +100,7 @@ fn round_trip(
     changed
 }
 
-/// Patches a module whatever guards can be overridden.
+/// Patches a module, with all guards overridden that can be.
 pub(crate) fn patch(vault: &Vault, copy: &Path, request: &Request) -> JournalEntry {
     let machine = made_up("/not/there", "0.0.0", false);
     let proposal = Proposal::make(&copy.canonicalize().unwrap(), None, request, None, &machine).unwrap();
@@ -112,7 +112,7 @@ pub(crate) fn patch(vault: &Vault, copy: &Path, request: &Request) -> JournalEnt
     }
 }
 
-/// Puts the original back.
+/// Restores the original.
 pub(crate) fn restore(vault: &Vault, copy: &Path) {
     let restore = Restore::plan(vault, &copy.canonicalize().unwrap()).unwrap();
     let confirmed = restore.without_discarding().unwrap();
@@ -128,12 +128,12 @@ fn only_planned_bytes_differ(original: &[u8], patched: &[u8], plan: &Plan) -> us
     differing.iter().map(|run| run.old.len()).sum::<usize>() + (original.len() - patched.len())
 }
 
-/// What a file has besides its bytes.
+/// The metadata of a file.
 pub(crate) fn metadata(file: &Path) -> Metadata {
     Metadata::of(&File::open(file).unwrap()).unwrap()
 }
 
-/// Metadata that a careless write would lose: an odd mode, an attribute, an old time with nanoseconds.
+/// Sets metadata that a careless write would lose: an odd mode, an attribute, an old time with nanoseconds.
 pub(crate) fn give_metadata(file: &Path) {
     std::fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
     let value = b"kept by restore";

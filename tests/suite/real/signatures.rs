@@ -1,5 +1,5 @@
-//! Promise: each module that a kernel's build signed is found good with the keys in that kernel's image, and with no
-//! other's.
+//! Promise: each module that a kernel's build signed is verified with the keys in that kernel's image, and not with any other
+//! kernel's keys.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::real::images::package;
 use crate::real::{alone, on_all_cores};
 use crate::support::facts::Facts;
 
-/// Packages of one architecture whose modules are signed, and how far from each other the modules are that are looked at.
+/// Packages of one architecture with signed modules, and the distance between the modules that are tested.
 const SIGNED: [(&str, usize); 4] =
     [("amd64-5.10-cloud", 1), ("amd64-6.1-cloud", 1), ("amd64-6.12", 12), ("amd64-7.2", 12)];
 
-/// What a kernel knows that has all digests.
+/// The abilities of a kernel that has all digests.
 fn abilities(kernel: &Facts) -> Abilities {
     let waives = kernel.is_set("PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA");
     Abilities { version: Some(kernel.version()), sha512: Some(true), waives_attributes: Some(waives) }
 }
 
-/// The answer to a module as it is, and to one with a bit turned in the middle of what is signed.
+/// The result for a module as it is, and for one with a bit flipped in the middle of the signed part.
 fn answers(bytes: &[u8], keys: &[Certificate], abilities: Abilities) -> Option<(Verification, Verification)> {
     let range = trailer::locate(bytes).unwrap()?;
     let blob = &bytes[range.start..range.end - trailer::MAGIC.len() - 12];
@@ -41,7 +41,7 @@ fn a_kernel_s_own_modules_are_good_and_changed_ones_are_not() {
     for (at, (name, step, package)) in kernels.iter().enumerate() {
         let modules: Vec<_> = package.modules().into_iter().step_by(*step).collect();
         let abilities = abilities(&Facts::of(name));
-        // Those of another kernel that this one does not trust.
+        // The keys of another kernel that this one does not trust.
         let others = keys[(at + 1) % keys.len()].iter().filter(|key| !keys[at].contains(key));
         let unknown: Vec<Certificate> = others.cloned().collect();
         let found = on_all_cores(&modules, |path| {

@@ -1,5 +1,5 @@
-//! A summary shows what the full reader shows, for each module of real kernels: plain and xz, both classes and byte orders;
-//! and a scan of a package sees the modules that dpkg unpacks.
+//! A summary shows what the full reader shows, for each module of real kernels: uncompressed and xz, both classes and byte
+//! orders; and a scan of a package finds the modules that dpkg unpacks.
 
 use std::path::Path;
 

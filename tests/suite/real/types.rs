@@ -1,4 +1,4 @@
-//! Promise: BTF is read as pahole reads it; a kernel takes the BTF of its own modules, and not that of others.
+//! Promise: BTF is read as pahole reads it; a kernel accepts the BTF of its own modules, and not that of others.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -18,7 +18,7 @@ use crate::support::premises::types_end_elsewhere;
 
 const KERNELS: [&str; 4] = ["amd64-5.10-cloud", "amd64-6.1-cloud", "amd64-6.12", "amd64-7.2"];
 
-/// Of how many modules of a kernel the types are looked at.
+/// The number of modules per kernel whose types are checked.
 const SOME: usize = 60;
 
 fn btf(kernel: &Kernel) -> &[u8] {
@@ -49,7 +49,7 @@ fn struct_module_is_where_the_modules_have_it() {
             btf(&kernel).len(),
             members.len()
         );
-        // Without optimisation the limit means nothing.
+        // In a build without optimisation the limit is meaningless.
         assert!(cfg!(debug_assertions) || parsed < Duration::from_millis(20), "{name}: {parsed:?}");
     }
 }
@@ -116,7 +116,7 @@ fn of_module(path: &std::path::Path) -> Option<Vec<u8>> {
 #[ignore = "needs real kernels: tests/run"]
 fn a_kernel_takes_the_types_of_its_own_modules_and_not_those_of_others() {
     let _alone = alone();
-    // Those that check (5.11 on), each with some of its modules.
+    // Kernels that check BTF (since 5.11), each with some of its modules.
     let kernels = ["amd64-6.1-cloud", "amd64-6.12", "amd64-7.2"].map(|name| {
         let modules = package(name).modules();
         let some: Vec<_> = modules.iter().step_by((modules.len() / SOME).max(1)).collect();
@@ -143,7 +143,7 @@ fn a_kernel_takes_the_types_of_its_own_modules_and_not_those_of_others() {
                 assert!(found.iter().all(|found| *found == Validity::Valid), "{of} on {kernel}: {counts:?}");
             } else if types_end_elsewhere([&other.kernel, &facts.kernel]) {
                 let invalid = found.iter().filter(|found| matches!(found, Validity::Invalid { .. })).count();
-                // A module with few types of its own can fit by chance, and then the kernel takes it.
+                // A module with few types of its own can fit by chance, and then the kernel accepts it.
                 assert!(invalid * 3 > found.len() * 2, "{of} on {kernel}: {counts:?}");
             }
         }

@@ -1,7 +1,7 @@
-//! Chromium opens what `report` wrote, as a person would, and reports what it saw.
+//! Chromium opens the output of `report` as a person would, and reports what it displays.
 //!
-//! Each test starts a browser of its own, with a temporary profile, and uses the DevTools protocol
-//! over two pipes. What it took pictures of is kept in `target/report`, to be looked at.
+//! Each test starts its own browser, with a temporary profile, and uses the DevTools protocol over two pipes. The screenshots
+//! are kept in `target/report` for inspection.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use crate::report::scene;
 
 use crate::support::alone;
 
-/// How long a page may take to load, from the start of the navigation to the end of its load event.
+/// The longest allowed load time of a page, from the start of the navigation to the end of its load event.
 const MOST: Duration = Duration::from_secs(2);
 
 /// A browser with one open tab.
@@ -30,7 +30,7 @@ struct Browser {
     folder: TempDir,
     session: Option<String>,
     sent: u64,
-    /// What was reported without being asked for: errors, blocked content, messages.
+    /// Reports that were not requested: errors, blocked content, messages.
     complaints: Vec<Value>,
     /// Has the page's load event been reported since the last navigation?
     is_loaded: bool,
@@ -80,7 +80,7 @@ impl Browser {
         browser
     }
 
-    /// Asks for something and waits for the answer.
+    /// Sends a request and waits for the answer.
     fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.sent += 1;
         let mut request = json!({"id": self.sent, "method": method, "params": parameters});
@@ -97,7 +97,7 @@ impl Browser {
         }
     }
 
-    /// The next message; what the browser complains about is kept.
+    /// Reads the next message; complaints of the browser are kept.
     fn next(&mut self) -> Value {
         let mut bytes = Vec::new();
         self.answers.read_until(0, &mut bytes).unwrap();
@@ -121,7 +121,7 @@ impl Browser {
         message
     }
 
-    /// Opens a page and waits for its load event. How long did that take, as the browser itself measured it?
+    /// Opens a page and waits for its load event. Returns the load time as measured by the browser itself.
     fn open(&mut self, page: &str) -> Duration {
         let file = self.folder.path().join(format!("{}.html", self.sent));
         fs::write(&file, page).unwrap();
@@ -137,7 +137,7 @@ impl Browser {
         Duration::from_secs_f64(self.value(timing).as_f64().unwrap() / 1000.0)
     }
 
-    /// Asks the page something. The page itself may run no script; the protocol may.
+    /// Evaluates an expression in the page. The page itself may not run scripts; the protocol may.
     fn value(&mut self, expression: &str) -> Value {
         let answer = self.ask("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert_eq!(answer["exceptionDetails"], Value::Null, "{expression}");
@@ -153,13 +153,13 @@ impl Browser {
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// Light or dark, on a screen or on paper.
+    /// Sets light or dark colours, and screen or print media.
     fn shows(&mut self, scheme: &str, media: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.ask("Emulation.setEmulatedMedia", json!({"media": media, "features": features}));
     }
 
-    /// Takes a picture of what is in view, and keeps it.
+    /// Takes a screenshot of the visible part, and keeps it.
     fn picture(&mut self, name: &str) -> Picture {
         let answer = self.ask("Page.captureScreenshot", json!({"format": "png"}));
         let png = base64(answer["data"].as_str().unwrap());
@@ -175,7 +175,7 @@ impl Drop for Browser {
     }
 }
 
-/// Where a picture is kept.
+/// The path at which a screenshot is kept.
 fn kept(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/report");
     fs::create_dir_all(&folder).unwrap();
@@ -204,12 +204,12 @@ fn base64(text: &str) -> Vec<u8> {
     out
 }
 
-/// What a program can measure of a picture.
+/// The measurable properties of a screenshot.
 #[derive(Debug)]
 struct Picture {
     /// From 0, black, to 1, white.
     brightness: f64,
-    /// How many different colours are in it.
+    /// The number of different colours in it.
     colours: usize,
 }
 
@@ -283,7 +283,7 @@ fn a_page_of_thousands_of_trials_opens_in_two_seconds() {
         ("2,400 trials of talkative kernels", scene::talkative(2_400)),
     ] {
         let page = report::page(&trials);
-        // Whatever else the machine does adds to a time and never takes from it: the least one is the page's own.
+        // Other activity of the machine can only make a load slower: the shortest time is the page's own.
         let mut times: Vec<Duration> = (0..5).map(|_| browser.open(&page)).collect();
         times.sort();
         let painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
@@ -313,7 +313,7 @@ fn a_click_on_a_box_shows_its_trial() {
     let heading = browser.value("document.querySelector('article:target h3').firstChild.textContent");
     assert_eq!(heading, "veth");
     assert_eq!(browser.number(shown), 1);
-    // Next, and back again; then close, which leads to the box that one came from.
+    // To the next trial, and back again; then close, which leads to the box from which it was opened.
     for (link, name) in [("nav a:nth-of-type(2)", "vxlan"), ("nav a:nth-of-type(1)", "veth")] {
         browser.value(&format!("document.querySelector('article:target {link}').click()"));
         let heading = browser.value("document.querySelector('article:target h3').firstChild.textContent");
@@ -337,7 +337,7 @@ fn an_outcome_chosen_in_the_legend_dims_the_others() {
         let class = outcome.name().replace(' ', "-").to_lowercase();
         let with = trials.iter().filter(|trial| trial.outcome == outcome).count();
         browser.value(&format!("document.querySelector('#f-{class}').click()"));
-        // One that no trial has can't be chosen.
+        // An outcome without trials can't be selected.
         if with > 0 {
             assert_eq!(browser.number(clear), with as u64, "{class}");
         }
@@ -368,7 +368,7 @@ fn a_hostile_page_runs_nothing_and_asks_for_nothing() {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
     assert_eq!(browser.complaints, Vec::<Value>::new());
-    // The policy holds even where something would have slipped through; and this test would see a complaint.
+    // The policy holds even if hostile content were not escaped; and this also shows that the test would see a complaint.
     browser.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.owned=1\">')");
     browser.value("1");
     assert_eq!(browser.value("typeof owned"), "undefined");

@@ -1,7 +1,8 @@
-//! Promise: a report shows all that was recorded, to people and programs, and obeys none of it.
+//! Promise: a report shows everything that was recorded, to people and programs, and none of it is interpreted as markup or
+//! commands.
 //!
-//! `scene` makes records up: a story of a few trials, and any number of them with hostile texts in all places. The tests
-//! here read what `report` makes of them; those in `browser` open it in Chromium.
+//! `scene` invents records: a few telling trials, and any number of trials with hostile texts in all places. The tests here
+//! read the output of `report`; those in `browser` open it in Chromium.
 
 mod browser;
 mod palette;
@@ -228,7 +229,7 @@ fn junit_is_xml_with_a_suite_per_kernel_and_a_case_per_trial() {
     assert!(cases.values().all(|times| *times == 1), "no two cases of a suite have one name");
 }
 
-/// As little of XML as it takes to hold the text to its rules.
+/// As much of an XML parser as is needed to check the text.
 mod xml {
     use std::collections::HashMap;
 
@@ -237,7 +238,7 @@ mod xml {
         pub(crate) attributes: HashMap<&'x str, &'x str>,
     }
 
-    /// The elements in their order. Panics if the text is not well-formed.
+    /// The elements in order. Panics if the text is not well-formed.
     pub(crate) fn elements(text: &str) -> Vec<Element<'_>> {
         let text = text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>").unwrap();
         let (mut open, mut elements) = (Vec::new(), Vec::new());
@@ -301,7 +302,7 @@ fn no_cut_and_no_damage_makes_it_panic() {
     }
 }
 
-/// The same story as the version before form 2 recorded it.
+/// The same trials as recorded by the version before form 2.
 #[test]
 fn records_of_form_1_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli/report/form-1.in/lab");
@@ -315,7 +316,7 @@ fn records_of_form_1_are_read() {
     }
 }
 
-/// The recorded sessions of `kmodlab report` work on this story. `TRYCMD=overwrite` writes it again.
+/// The recorded sessions of `kmodlab report` use these trials. `TRYCMD=overwrite` writes the file again.
 #[test]
 fn the_sessions_tell_the_story() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cli/report/report.in/lab/trials.jsonl");

@@ -1,4 +1,4 @@
-//! Contrast: what is written can be read, in light and dark (WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1).
+//! Contrast: all text is readable, in light and dark (WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1).
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ fn contrast(one: &str, other: &str) -> f64 {
     one.max(other) / one.min(other)
 }
 
-/// The variables of a rule that begins so; the n-th such rule.
+/// The variables of the n-th rule for the root element.
 fn variables(style: &str, number: usize) -> HashMap<&str, &str> {
     let rule = style.split(":root {").nth(number + 1).unwrap().split('}').next().unwrap();
     rule.split(';').filter_map(|line| line.trim().strip_prefix("--")?.split_once(": ")).collect()

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 const HOME: &str = "6.1.0-56-cloud-amd64";
 const ABROAD: &str = "6.1.0-47-cloud-amd64";
 
-/// Records as a file has them.
+/// Records in the format of the file.
 pub(crate) fn lines(trials: &[Trial]) -> String {
     trials.iter().map(|trial| format!("{}\n", serde_json::to_string(trial).unwrap())).collect()
 }
@@ -20,7 +20,7 @@ fn vermagic(release: &str) -> String {
     format!("{release} SMP preempt mod_unload modversions ")
 }
 
-/// A trial of a module that was loaded, and with which all is well.
+/// A trial in which the module was loaded and works.
 fn trial(module: &str, origin: &str, kernel: &str, load_mode: LoadMode) -> Trial {
     let hash = |text: &str| hex::encode(Sha256::digest(text));
     let mut trial = Trial {
@@ -79,7 +79,7 @@ fn trial(module: &str, origin: &str, kernel: &str, load_mode: LoadMode) -> Trial
     trial
 }
 
-/// What a module needs of others.
+/// The modules that a module needs.
 fn needs(module: &str) -> Vec<String> {
     let names: &[&str] = match module {
         "geneve" | "vxlan" => &["ip6_udp_tunnel", "udp_tunnel"],
@@ -104,7 +104,7 @@ fn seen(trial: &mut Trial, what: &str, how: &str) {
     trial.observed.probe.push(ProbeResult { what: what.to_owned(), how: how.to_owned() });
 }
 
-/// What the probe sees of a network module that works.
+/// The observations of the probe for a working network module.
 fn works(trial: &mut Trial) {
     let name = format!("{}0", trial.module.name);
     seen(trial, &format!("{name} exists"), "yes");
@@ -184,7 +184,7 @@ fn patched(trial: &mut Trial) {
     });
 }
 
-/// What an outcome leaves.
+/// Adds the observations of an outcome.
 fn gets(trial: &mut Trial, outcome: TrialOutcome) {
     let module = trial.module.name.clone();
     let observed = &mut trial.observed;
@@ -248,7 +248,7 @@ fn example(module: &str, origin: &str, kernel: &str, load_mode: LoadMode, outcom
     trial
 }
 
-/// A few trials, each another story.
+/// A few trials with different outcomes.
 pub(crate) fn story() -> Vec<Trial> {
     let mut wrong = example("tun", ABROAD, HOME, LoadMode::Original, TrialOutcome::Refused);
     wrong.prediction.verdict = Decision::Accepted;
@@ -275,7 +275,7 @@ pub(crate) fn story() -> Vec<Trial> {
     ]
 }
 
-/// What those write who want a page, a terminal or a reader to do their will.
+/// Texts that try to control a page, a terminal or a reader.
 pub(crate) const HOSTILE: [&str; 10] = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=owned=1>",
@@ -289,7 +289,7 @@ pub(crate) const HOSTILE: [&str; 10] = [
     "' onmouseover='owned=1\r\nX: y\u{ffff}\u{9b}31m",
 ];
 
-/// Trials with such text in all places.
+/// Trials with such texts in all places.
 pub(crate) fn hostile() -> Vec<Trial> {
     let trial = |(number, text): (usize, &&str)| {
         let text = (*text).to_owned();
@@ -367,7 +367,7 @@ const MODULES: [&str; 24] = [
     "zram",
 ];
 
-/// So many trials: modules of five kernels on the four others, in all load modes, with all outcomes among them.
+/// This many trials: modules of five kernels on the four others, in all load modes, with all outcomes among them.
 pub(crate) fn many(count: usize) -> Vec<Trial> {
     let mut trials = Vec::with_capacity(count);
     let mut dice = Sha256::digest("dice").to_vec();
@@ -396,7 +396,7 @@ pub(crate) fn many(count: usize) -> Vec<Trial> {
     trials
 }
 
-/// The same, with as much of log and console as real kernels write.
+/// The same, with logs and consoles as long as those of real kernels.
 pub(crate) fn talkative(count: usize) -> Vec<Trial> {
     let mut trials = many(count);
     for trial in &mut trials {
@@ -423,7 +423,7 @@ pub(crate) fn talkative(count: usize) -> Vec<Trial> {
     trials
 }
 
-/// A likely outcome for a load mode; sometimes any outcome.
+/// A likely outcome for a load mode; occasionally any outcome.
 fn thrown(load_mode: LoadMode, die: u8) -> TrialOutcome {
     let any = TrialOutcome::ALL[usize::from(die) % TrialOutcome::ALL.len()];
     match (load_mode, die) {

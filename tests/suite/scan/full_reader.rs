@@ -1,9 +1,9 @@
-//! The summary of a module as the full reader sees it, to compare the summary reader with.
+//! The summary of a module made with the full reader, for comparison with the summary reader.
 
 use kmodlab::module::summary::{MARK, ModuleSummary};
 use kmodlab::module::{Module, StoredFile};
 
-/// What the full reader knows of a file, as far as a summary shows it; `name` is the module's name.
+/// The facts that the full reader has about a file, limited to those in a summary; `name` is the module's name.
 pub(crate) fn summary<'m>(stored: &StoredFile, module: &'m Module, name: Option<&'m str>) -> ModuleSummary<'m> {
     ModuleSummary {
         container: stored.container,

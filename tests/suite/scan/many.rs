@@ -1,4 +1,4 @@
-//! Very many modules: each once, in their order, with memory that does not grow.
+//! Very many modules: each is listed once, in order, and the memory use does not grow.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::KMODLAB;
 
-/// The most memory that a process had so far, in KiB.
+/// The peak memory of a process so far, in KiB.
 fn peak(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -59,7 +59,7 @@ fn each_module_is_listed_once_in_order_with_bounded_memory() {
     assert!(peaks[1] < 100 << 10 && peaks[1] - peaks[0] < 8 << 10, "{peaks:?} KiB");
 }
 
-/// What is said does not hang on which thread was first.
+/// The output does not depend on the order in which threads finish.
 #[test]
 fn every_run_prints_the_same() {
     let run = || {
@@ -77,7 +77,7 @@ fn every_run_prints_the_same() {
     assert!((0..10).all(|_| run() == first));
 }
 
-/// Who closes the pipe ends the work: an endless list is not read on, and nothing is complained of.
+/// Closing the pipe ends the work: an endless list is not read further, and no error is printed.
 #[test]
 fn a_closed_pipe_ends_a_scan_of_an_endless_list() {
     let command = "yes fixtures/modules/hello-4.ko | \"$0\" scan --json --files-from - | head -n 3";

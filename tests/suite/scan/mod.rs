@@ -1,4 +1,4 @@
-//! Promise: `scan` says of each of very many modules what `show` says, quickly, in their order, and with bounded memory.
+//! Promise: `scan` shows for each of very many modules what `show` shows, quickly, in order, and with bounded memory.
 
 pub(crate) mod full_reader;
 mod many;

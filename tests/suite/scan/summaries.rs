@@ -1,4 +1,4 @@
-//! A summary agrees with the full reader: in what it shows, and in what it refuses.
+//! A summary agrees with the full reader: in the facts that it shows, and in the files that it refuses.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use kmodlab::module::{self, Module};
 
 use crate::scan::{fixtures, full_reader};
 
-/// What the full reader says of a file, as far as a summary shows it, and what the summary shows.
+/// The result of the full reader for a file, limited to the facts in a summary, and the result of the summary reader.
 fn both(path: &Path, looker: &mut Summarizer) -> (Result<String, Error>, Result<String, Error>) {
     let full = module::open(path, DEFAULT_MAX_SIZE).map(|(stored, module)| {
         let name = module.name();
@@ -27,7 +27,8 @@ fn a_summary_has_what_the_full_reader_shows() {
     }
 }
 
-/// What lies in parts of a file that a summary does not look at: symbols, relocations, notes, entries of symbol versions.
+/// Fixtures that are wrong in parts of a file that a summary does not read: symbols, relocations, notes, entries of symbol
+/// versions.
 const NOT_LOOKED_AT: [&str; 6] = [
     "extended-names-unterminated.ko",
     "extended-out-of-step.ko",
@@ -55,8 +56,9 @@ fn a_summary_fails_with_the_error_of_the_full_reader() {
     assert_eq!(passed_over, NOT_LOOKED_AT);
 }
 
-/// Each file of these, cut at each byte of its ends and with each byte of its headers changed: whatever is wrong with
-/// them, a summary shows what the full reader shows, or passes over what it does not look at, and never refuses alone.
+/// Each of these files, truncated at each byte near its ends and with each byte of its headers changed: whatever is wrong with
+/// it, a summary shows what the full reader shows, or ignores faults in parts that it does not read, and never refuses a file
+/// that the full reader accepts.
 #[test]
 fn a_summary_of_a_damaged_file_agrees_with_the_full_reader() {
     let mut looker = Summarizer::default();

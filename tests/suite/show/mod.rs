@@ -1,13 +1,12 @@
-//! Promise: `show` prints exactly what each fixture contains, and in modinfo's form byte for byte what modinfo
-//! prints.
+//! Promise: `show` prints exactly the contents of each fixture, and in modinfo's format byte for byte what modinfo prints.
 //!
 //! - `recorded`: each fixture's listing and JSON, as recorded
-//! - `modinfo`: held against kmod's own `modinfo` and `modprobe`, file by file
+//! - `modinfo`: compared with kmod's own `modinfo` and `modprobe`, file by file
 //! - `tree`: names, aliases and built-in modules, in a module tree of the tests' own making that kmod's own `depmod`
 //!   indexed
 //!
-//! What needs kmod is left out of a plain `cargo test`; `tests/run` runs it. (`tests/suite/real` does the same with thousands of
-//! real modules.)
+//! A plain `cargo test` leaves out the tests that need kmod; `tests/run` runs them. (`tests/suite/real` does the same with
+//! thousands of real modules.)
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -40,8 +39,8 @@ fn run<A: AsRef<OsStr>>(folder: &Path, program: &str, arguments: impl IntoIterat
     output.unwrap_or_else(|e| panic!("{program} can't be run ({e}): tests/run installs what the tests need"))
 }
 
-/// Holds `kmodlab show` against modinfo with the same arguments: the same bytes on stdout, and an error where modinfo
-/// has one. Returns how many bytes that were.
+/// Compares `kmodlab show` with modinfo and the same arguments: the same bytes on stdout, and an error whenever modinfo reports
+/// one. Returns the number of bytes.
 #[track_caller]
 fn assert_as_modinfo(folder: &Path, arguments: &[&str]) -> usize {
     let theirs = run(folder, "modinfo", arguments.iter().filter(|argument| **argument != "--modinfo"));

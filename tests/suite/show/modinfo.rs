@@ -1,16 +1,16 @@
-//! Held against kmod's `modinfo` and `modprobe` (30), fixture by fixture.
+//! Compared with kmod's `modinfo` and `modprobe` (30), fixture by fixture.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::show::{KMODLAB, assert_as_modinfo, fixtures, names, run};
 
-/// The fixtures that kmod reads: not gzip, which Debian's is built without.
+/// The fixtures that kmod reads: not gzip, since Debian's kmod is built without it.
 fn readable(folder: &str) -> Vec<String> {
     names(folder).into_iter().filter(|name| !name.ends_with(".gz")).collect()
 }
 
-/// All keys that any fixture has, those that modinfo makes up, and one that nobody has.
+/// All keys in any fixture, those that modinfo adds, and one that does not exist.
 fn fields() -> BTreeSet<String> {
     let mut fields: BTreeSet<String> =
         ["filename", "signer", "sig_id", "sig_key", "sig_hashalgo", "signature", "sig_hash", "FILENAME", "nobody's"]
@@ -68,7 +68,7 @@ fn each_option_on_each_fixture() {
                 &["-n", "-0"],
                 &["-F", "parm", "-0"],
                 &["--field=license"],
-                // Of several, the last counts.
+                // Of several options, the last one counts.
                 &["-a", "-d"],
                 &["-F", "license", "-p"],
                 &["-p", "-F", "license"],
@@ -107,12 +107,12 @@ fn several_modules_and_errors_among_them() {
         &["--modinfo", "../keys/cert.pem", "exports.ko"],
         &["-F", "name", "../hostile/text-file.ko"],
         &["-F", "name", "../hostile/empty.ko", "exports.ko"],
-        // Not a folder: modinfo takes none, and kmodlab reads all modules in it (tests/suite/cli/show/many).
+        // Not a folder: modinfo does not accept one, and kmodlab reads all modules in it (tests/suite/cli/show/many).
         &["-F", "license", "../nowhere", "exports.ko"],
     ] {
         assert_as_modinfo(&here, arguments);
     }
-    // One bad file of several is status 1 for both; a single bad file is 2 here, as for all commands.
+    // One bad file among several gives status 1 in both programs; a single bad file gives 2 here, as in all commands.
     let status = |arguments: &[&str]| run(&here, KMODLAB, [&["show"], arguments].concat()).status.code();
     assert_eq!(status(&["-n", "hello-4.ko", "missing.ko"]), Some(1));
     assert_eq!(status(&["-n", "missing.ko"]), Some(2));
@@ -125,7 +125,7 @@ fn symbol_versions_as_modprobe_prints_them() {
     let mut lines = 0;
     for folder in ["modules", "ambiguous"] {
         for name in readable(folder) {
-            // kmod 30 does not know the extended form; and modprobe wants a path.
+            // kmod 30 does not support the extended format; and modprobe requires a path.
             if name == "extended.ko" {
                 continue;
             }
@@ -143,7 +143,7 @@ fn symbol_versions_as_modprobe_prints_them() {
 #[test]
 #[ignore = "needs tests/real/chroot trixie, and root: tests/run"]
 fn as_kmod_34_lists() {
-    // A folder that has the same path inside of the system.
+    // A folder that has the same path inside the chroot.
     let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real").canonicalize().unwrap();
     let copies = real.join("modules-for-kmod");
     std::fs::create_dir_all(&copies).unwrap();

@@ -13,14 +13,14 @@ use snapbox::data::DataFormat;
 
 use crate::show::{KMODLAB, fixtures, names, run};
 
-/// The folders whose modules can be read.
+/// The folders with readable modules.
 const FOLDERS: [&str; 2] = ["modules", "ambiguous"];
 
 fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/show/recorded")
 }
 
-/// What `show` with an option prints of a fixture that is in the working folder.
+/// The output of `show` with an option for a fixture in the working folder.
 fn show(folder: &str, name: &str, option: &str) -> String {
     let output = run(&fixtures().join(folder), KMODLAB, ["show", option, name]);
     assert!(output.status.success() && output.stderr.is_empty(), "{name}: {output:?}");
@@ -37,7 +37,7 @@ fn the_listing_of_each_fixture_is_as_recorded() {
     }
 }
 
-/// Laid out for eyes, and with its keys in order.
+/// Indented for reading, with its keys in order.
 #[test]
 fn the_json_of_each_fixture_is_as_recorded() {
     for folder in FOLDERS {
@@ -61,7 +61,7 @@ fn nothing_is_recorded_that_is_no_fixture() {
     assert_eq!(there.collect::<BTreeSet<_>>(), expected);
 }
 
-/// Compressed fixtures differ from the uncompressed one only in how they are stored.
+/// Compressed fixtures differ from the uncompressed one only in the fields about storage.
 #[test]
 fn a_compressed_module_is_shown_like_the_uncompressed_one() {
     let value = |name: &str| {

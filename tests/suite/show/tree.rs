@@ -1,4 +1,4 @@
-//! Names, aliases and built-in modules in a module tree of the tests' own making, indexed by kmod's own `depmod`.
+//! Names, aliases and built-in modules in a module tree made by the test and indexed by kmod's own `depmod`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ impl Tree {
         fs::write(path, content).unwrap();
     }
 
-    /// The same with its indexes.
+    /// The same tree with its indexes.
     fn indexed(self) -> Tree {
         let output = run(self.root.path(), "depmod", ["-b", self.root.path().to_str().unwrap(), RELEASE]);
         assert!(output.status.success(), "depmod: {}", String::from_utf8_lossy(&output.stderr));
@@ -64,7 +64,7 @@ impl Tree {
     }
 }
 
-/// The module with its description turned into an alias: the string's place is filled up with NULs.
+/// The module with its description replaced by an alias, padded with NULs to the old length.
 fn with_alias(module: &[u8], alias: &str) -> Vec<u8> {
     let old = b"description=Says hello when it comes and goodbye when it goes";
     let mut new = format!("alias={alias}").into_bytes();
@@ -74,7 +74,7 @@ fn with_alias(module: &[u8], alias: &str) -> Vec<u8> {
     [module.get(..at), Some(&new[..]), module.get(at + old.len()..)].map(Option::unwrap).concat()
 }
 
-/// What a person may name.
+/// Names that a person may use.
 const NAMES: [&str; 26] = [
     "hello-4",
     "hello_4",
@@ -87,18 +87,18 @@ const NAMES: [&str; 26] = [
     "packed",
     "dotted",
     "dotted.name",
-    // Aliases: one that fits two modules, one that fits one, one in which `-` and `_` are exchanged.
+    // Aliases: one that matches two modules, one that matches one, one in which `-` and `_` are exchanged.
     "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00",
     "pci:v00001AF4d00009abcsv00001AF4sd00000001",
     "fs-three-four",
     "fs_three_four",
-    // Built in: with modinfo, without any, by an alias.
+    // Built-in modules: with modinfo, without any, by an alias.
     "built-in",
     "built_in",
     "silent",
     "built_fs",
     "fs-builtfs",
-    // What is not there.
+    // Names that do not exist.
     "nobody",
     "HELLO_4",
     "hello",
@@ -147,7 +147,7 @@ fn long_options_a_relative_folder_and_several_names() {
         assert_as_modinfo(here, &["-k", RELEASE, "-b", base, "-n", "hello_4", "exports", "built-in"]);
     }
     assert_as_modinfo(here, &["-k", RELEASE, "-b", ".", "hello_4", "nobody", "packed"]);
-    // A path stays a path.
+    // A path is used as it is.
     let path = format!("lib/modules/{RELEASE}/updates/exports.ko");
     assert_as_modinfo(here, &["-k", RELEASE, "-b", ".", &path, "hello_4"]);
     assert_as_modinfo(here, &["-k", "of-no-kernel", "-b", ".", "hello_4"]);
@@ -164,7 +164,7 @@ fn an_alias_of_two_modules_shows_both() {
     assert!(text.contains("virtio-one.ko") && text.contains("virtio_two.ko"), "{text}");
 }
 
-/// Without an index modinfo finds nothing; here the tree is searched, so that an unpacked one can be looked into.
+/// Without an index modinfo finds nothing; kmodlab searches the tree, so that an unpacked tree can be inspected.
 #[test]
 fn a_tree_without_indexes_is_searched() {
     let tree = Tree::new();

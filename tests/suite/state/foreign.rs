@@ -1,4 +1,4 @@
-//! Files in the state folder that a person put there: recovery removes what this program left half-written, and no other file.
+//! Files that a person put into the state folder: recovery removes files that this program left incomplete, and no others.
 
 use std::fs;
 

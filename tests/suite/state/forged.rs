@@ -1,5 +1,5 @@
-//! Intents and journal lines that name what this program never would. They are refused, or find nothing; no file elsewhere is
-//! touched.
+//! Intents and journal lines with names that this program never writes. They are refused, or match nothing; no file elsewhere
+//! is touched.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use kmodlab::vault::record::WriteMethod;
 
 use crate::state::scene::{PATCHED, Scene, write};
 
-/// A file that no run ever made.
+/// A file that no run ever created.
 const VICTIM: &str = "victim";
 
 fn scene() -> Scene {
@@ -45,7 +45,7 @@ fn an_intent_that_names_another_temporary_file_is_refused() {
         let right = Some(".kmodlab-7-7.tmp".to_owned());
         let mut intent = Intent { id: "7-7".into(), ..honest.clone() };
         intent.change.how = how;
-        // In place there is none; elsewhere there must be one.
+        // A write in place has no temporary file; every other write must have one.
         intent.temporary = if how == WriteMethod::InPlace { right } else { None };
         refused += refuses(&scene, &intent);
     }
@@ -67,7 +67,7 @@ fn an_intent_with_an_id_or_a_path_that_leads_elsewhere_is_refused() {
     println!("{refused} of {refused} intents with another id or path refused");
 }
 
-/// Each command that recovers refuses it in one line, and does nothing.
+/// Each command that recovers refuses the intent in one line, and does nothing.
 fn refuses(scene: &Scene, intent: &Intent) -> usize {
     for entry in fs::read_dir(scene.state().join("intents")).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
@@ -83,14 +83,14 @@ fn refuses(scene: &Scene, intent: &Intent) -> usize {
     1
 }
 
-/// One forged intent among others keeps all of them from being carried out.
+/// One forged intent among others prevents all of them from being carried out.
 #[test]
 fn one_forged_intent_of_a_group_stops_the_group() {
     let scene = scene();
     let honest = scene.intent();
     let forged = Intent { temporary: Some(VICTIM.into()), ..honest.clone() };
     refuses_all(&scene, &[honest.clone(), forged.clone(), honest]);
-    // And one in a file of its own stops those in others.
+    // A forged intent in a separate file also stops those in other files.
     refuses_all(&scene, &[forged]);
 }
 
@@ -102,7 +102,7 @@ fn refuses_all(scene: &Scene, intents: &[Intent]) {
     assert_eq!(scene.snapshot(), before);
 }
 
-/// A file with the right name next to the module is removed only if it is no folder, and a link is not followed.
+/// An entry with the right name next to the module is removed only if it is not a folder, and a link is not followed.
 #[test]
 fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
     let scene = scene();
@@ -118,7 +118,7 @@ fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
     assert!(scene.path(".kmodlab-7-7.tmp").symlink_metadata().is_err());
 }
 
-/// A journal line that names a backup by a path is no line of a journal: the journal is damaged, and no file is read or removed
+/// A line that names a backup by a path is not a valid journal line: the journal is damaged, and no file is read or removed
 /// because of it.
 #[test]
 fn a_line_that_names_a_backup_by_a_path_is_refused() {

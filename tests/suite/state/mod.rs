@@ -1,10 +1,10 @@
-//! Promise: nobody but the effective user can make this program write, remove or change anything by what lies in the state
+//! Promise: only the effective user can make this program write, remove or change anything through the contents of the state
 //! folder.
 //!
-//! - `ownership`: each file and folder of the state, as another user could have left it, for each command
-//! - `forged`: intents and journal lines that name what this program never would
+//! - `ownership`: each file and folder of the state as another user could have left it, with each command
+//! - `forged`: intents and journal lines with names that this program never writes
 //! - `foreign`: files that the program did not create
-//! - `spans`: recovery writes old bytes over nothing but old and new ones
+//! - `spans`: recovery writes old bytes only over old and new bytes
 //!
 //! ```text
 //! cargo test --test suite state:: -- --nocapture                   prints what was counted

@@ -1,5 +1,6 @@
-//! Each file and folder of the state, made such that another user could have written it, for each command: refused with one
-//! line and status 2, nothing done, nothing blocked. Commands that only use the journal as one more thing to know go on.
+//! Each file and folder of the state, changed so that another user could have written it, with each command: refused with one
+//! line and status 2, without any action and without blocking. Commands for which the journal is only additional information
+//! continue.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -14,7 +15,7 @@ use crate::state::scene::{INTERRUPTED, PATCHED, Scene};
 
 use crate::support::in_own_process;
 
-/// Commands about the state. None of them may do anything.
+/// Commands that work on the state. None of them may do anything.
 const ABOUT_THE_STATE: [&[&str]; 14] = [
     &["patch", PATCHED, "--mode", "blank"],
     &["patch", PATCHED, INTERRUPTED, "--mode", "blank"],
@@ -32,14 +33,14 @@ const ABOUT_THE_STATE: [&[&str]; 14] = [
     &["enrol"],
 ];
 
-/// Commands that read the state as one more thing to know, or not at all: they answer as ever.
+/// Commands for which the state is additional information or irrelevant: they answer as usual.
 const ABOUT_OTHER_THINGS: [&[&str]; 4] =
     [&["scan", "."], &["show", PATCHED], &["check", PATCHED, "--kernel", "vermagic:2.6.5 "], &["doctor", "--json"]];
 
-/// Those of them that say in one line that they go on without it.
+/// The ones among them that report in one line that they continue without the state.
 const TELLING: [&str; 2] = ["scan", "doctor"];
 
-/// What another user may have done.
+/// A change that another user may have made.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
     GroupWrites,
@@ -52,7 +53,7 @@ enum Harm {
 }
 
 impl Harm {
-    /// Does it to a file or folder; what was there before is moved out of the state.
+    /// Applies it to a file or folder; the original is moved out of the state folder.
     fn befall(self, scene: &Scene, path: &Path) {
         let mode = path.metadata().unwrap().permissions().mode();
         let moved = scene.path("moved");
@@ -66,7 +67,7 @@ impl Harm {
             Harm::Fifo => rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR).unwrap(),
             Harm::Socket => drop(UnixListener::bind(path).unwrap()),
             Harm::Device => {
-                // The null device, harmless to whoever opens it.
+                // The null device, which is harmless to open.
                 let null = rustix::fs::makedev(1, 3);
                 let made = rustix::fs::mknodat(rustix::fs::CWD, path, FileType::CharacterDevice, Mode::RUSR, null);
                 made.expect("a device takes root: tests/run runs this as root");
@@ -91,7 +92,7 @@ fn everything(state: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Each of these harms to each part of the state, for each command.
+/// Each of these changes to each part of the state, with each command.
 fn all_refuse(harms: &[Harm]) {
     let scene = Scene::new();
     let parts: Vec<PathBuf> = everything(&scene.state())
@@ -124,7 +125,7 @@ fn all_refuse(harms: &[Harm]) {
                 assert_eq!(answer.err.contains("not trusted: "), TELLING.contains(&call[0]), "{of}");
                 went_on += 1;
             }
-            // What was read may be in the cache of facts, which is none of the state.
+            // Facts may be stored in the cache, which is not part of the state.
             let after = scene.snapshot();
             let left = |path: &PathBuf| !path.starts_with(scene.path("cache"));
             assert!(before.iter().all(|(path, was)| after.get(path) == Some(was)));
@@ -154,7 +155,7 @@ fn devices_and_what_belongs_to_another_user_are_refused() {
     all_refuse(&[Harm::Device, Harm::Owner]);
 }
 
-/// A program may keep a vault open for long: what is opened later is looked at when it is opened.
+/// A program may keep a vault open for long: files that are opened later are checked when they are opened.
 #[test]
 fn what_is_put_into_a_vault_that_is_open_is_refused_when_it_is_opened() {
     for harm in [Harm::GroupWrites, Harm::OthersWrite, Harm::Link, Harm::Fifo, Harm::Socket] {
@@ -183,7 +184,7 @@ fn what_is_put_into_a_vault_that_is_open_is_refused_when_it_is_opened() {
     }
 }
 
-/// Whoever owns the folder above can put another one in its place. A vault that is open stays the folder that it opened.
+/// The owner of the parent folder can replace the state folder. An open vault keeps using the folder that it opened.
 #[test]
 fn a_state_folder_that_is_exchanged_during_a_run_changes_nothing_elsewhere() {
     let (scene, other) = (Scene::new(), Scene::new());
@@ -198,7 +199,7 @@ fn a_state_folder_that_is_exchanged_during_a_run_changes_nothing_elsewhere() {
     assert!(journal.contains("no lab machine any more"), "{journal}");
 }
 
-/// A link above the state folder is somebody's layout of disks. One that is the state folder is not.
+/// A link above the state folder belongs to the layout of the disks. A link in place of the state folder is refused.
 #[test]
 fn a_link_in_the_path_is_followed_and_a_link_at_its_end_is_not() {
     let scene = Scene::new();
@@ -215,7 +216,7 @@ fn a_link_in_the_path_is_followed_and_a_link_at_its_end_is_not() {
     }
 }
 
-/// A default access control list, or a set-gid folder above, gives a new state folder to nobody else.
+/// A default access control list or a set-gid parent folder gives no one else access to a new state folder.
 #[test]
 fn the_program_trusts_its_own_files_whatever_the_umask() {
     if !in_own_process!() {

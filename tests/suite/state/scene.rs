@@ -1,5 +1,4 @@
-//! A folder with two modules, one of them patched, the other one with an interrupted patch, and all that a state folder can
-//! hold.
+//! A folder with two modules, one patched and one with an interrupted patch, and everything that a state folder can contain.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,14 +19,14 @@ pub(crate) const PATCHED: &str = "poet_atkm.ko";
 /// The module whose patch was interrupted before it was written.
 pub(crate) const INTERRUPTED: &str = "hello-4.ko";
 
-/// No command of this program takes so long here, unless it waits for something that never comes.
+/// No command of this program takes this long here, unless it waits for something that never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Scene {
     folder: TempDir,
 }
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: i32,
@@ -35,18 +34,18 @@ pub(crate) struct Answer {
     pub(crate) err: String,
 }
 
-/// What a folder holds: for each path its kind, mode, owner, and contents.
+/// The contents of a folder: for each path its kind, mode, owner and bytes.
 pub(crate) type Snapshot = BTreeMap<PathBuf, (u32, u32, Vec<u8>)>;
 
 impl Scene {
-    /// Both modules, with a state folder that holds one of everything.
+    /// Both modules, with a state folder that contains one file of each kind.
     pub(crate) fn new() -> Scene {
         let scene = Scene::bare();
         scene.patch(PATCHED);
         let line = scene.vault().journal().unwrap().entries.remove(0);
         scene.patch(INTERRUPTED);
         let other = scene.vault().journal().unwrap().entries.remove(1);
-        // Back to the moment before the second line: its intent is there, and the module is as before.
+        // Back to the moment before the second line: its intent exists, and the module has its old contents.
         let text = fs::read_to_string(scene.state().join("journal.jsonl")).unwrap();
         write(&scene.state().join("journal.jsonl"), text.split_inclusive('\n').next().unwrap().as_bytes());
         assert_eq!(scene.vault().journal().unwrap().entries, [line]);
@@ -69,7 +68,7 @@ impl Scene {
         scene
     }
 
-    /// Both modules, and no state folder.
+    /// Both modules, without a state folder.
     pub(crate) fn bare() -> Scene {
         let scene = Scene { folder: tempfile::tempdir().unwrap() };
         for module in [PATCHED, INTERRUPTED] {
@@ -78,7 +77,7 @@ impl Scene {
         scene
     }
 
-    /// A patch that is confirmed.
+    /// A confirmed patch.
     fn patch(&self, module: &str) {
         let patch = ["patch", module, "--vermagic", "2.6.5", "--allow-abi-mismatch"];
         let plan = self.run(patch.into_iter().chain(["-n"])).out;
@@ -102,7 +101,7 @@ impl Scene {
         path
     }
 
-    /// The one intent that waits.
+    /// The only pending intent.
     pub(crate) fn intent(&self) -> Intent {
         self.vault().pending().unwrap().remove(0)
     }
@@ -138,7 +137,7 @@ impl Scene {
         Answer { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// All that is in the folder.
+    /// Everything in the folder.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new();
         add(self.folder.path(), &mut snapshot);
@@ -161,7 +160,7 @@ fn add(path: &Path, snapshot: &mut Snapshot) {
     }
 }
 
-/// The name of a backup whose writer was stopped, in the state folder.
+/// The name, in the state folder, of a backup whose writer was stopped.
 fn half_a_backup() -> String {
     format!("objects/{}.tmp", sha256(b"half"))
 }
@@ -170,7 +169,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules").join(name)
 }
 
-/// Writes a file as the program does: nobody else may write to it, whatever the umask.
+/// Writes a file as the program does: no one else may write to it, whatever the umask.
 pub(crate) fn write(path: &Path, bytes: &[u8]) {
     let _ = fs::remove_file(path);
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

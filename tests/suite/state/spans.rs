@@ -1,5 +1,5 @@
-//! Three spans of an interrupted operation, each with its old bytes, its new ones, some of both, or foreign ones. Recovery
-//! finishes what is all new, undoes what is old and new, and touches nothing in which one byte is neither.
+//! Three spans of an interrupted operation, each with its old bytes, its new ones, a mixture, or foreign ones. Recovery
+//! completes an operation whose bytes are all new, undoes a mixture of old and new, and touches nothing if any byte is neither.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use kmodlab::vault::record::Operation;
 
 use crate::state::scene::{INTERRUPTED, Scene};
 
-/// What a span holds when recovery comes.
+/// The contents of a span before recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     Old,
     New,
-    /// The front new, the back old.
+    /// The front is new, the back is old.
     Torn,
-    /// One byte of somebody else.
+    /// One byte is foreign.
     Foreign,
 }
 
@@ -26,7 +26,7 @@ use Holds::{Foreign, New, Old, Torn};
 
 const ALL: [Holds; 4] = [Old, New, Torn, Foreign];
 
-/// What recovery does about it.
+/// The action of recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Finished,
@@ -42,12 +42,12 @@ fn expected(spans: [Holds; 3]) -> Then {
     }
 }
 
-/// All 64 ways.
+/// All 64 combinations.
 fn table() -> Vec<[Holds; 3]> {
     ALL.into_iter().flat_map(|a| ALL.into_iter().flat_map(move |b| ALL.map(|c| [a, b, c]))).collect()
 }
 
-/// The edits of three spans, and the module with each span as given.
+/// The edits of three spans, and the module with these contents in each span.
 struct Module {
     before: Vec<u8>,
     after: Vec<u8>,
@@ -75,7 +75,7 @@ impl Module {
             let (offset, len) = (edit.offset as usize, edit.old.len());
             let mut span = if holds == Old { edit.old.clone() } else { edit.new.clone() };
             match holds {
-                // Of a span of one byte there is no half.
+                // A span of one byte cannot be torn.
                 Torn => span[len / 2..].copy_from_slice(&edit.old[len / 2..]),
                 Foreign => span[len - 1] = edit.old[len - 1].wrapping_add(2),
                 Old | New => {}
@@ -110,7 +110,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Counts one that must have come out so.
+    /// Checks and counts one result.
     fn count(&mut self, then: Then, now: &[u8], found: &[u8], module: &Module, of: &str) {
         let (count, right) = match then {
             Then::Finished => (&mut self.finished, module.after.as_slice()),
@@ -141,7 +141,7 @@ fn each_of_64_states_is_completed_rolled_back_or_left_alone() {
             assert_eq!(answer.status, if then == Then::Conflict { 5 } else { 0 }, "{of}");
             assert_eq!(sheet.exists(), then == Then::Conflict, "{of}");
             if then == Then::Conflict {
-                // The next commands leave it alone, too.
+                // The next commands do not touch it either.
                 for call in [&["patch", INTERRUPTED, "--mode", "blank"][..], &["restore", INTERRUPTED]] {
                     assert_eq!(scene.run(call.iter().copied()).status, 5, "{of}");
                 }

@@ -1,11 +1,12 @@
-//! Each configuration that `tests/real/configurations` made of Debian's linux-source-6.1, and what its build says.
+//! Compares `tree` with the real build, for each configuration of Debian's linux-source-6.1 made by
+//! `tests/real/configurations`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use super::{KMODLAB, json, top};
 
-/// A line of `real.tsv`: a tree, and which version magic its own build gives a module.
+/// A line of `real.tsv`: a tree, and the version magic that its own build gives a module.
 struct Measured {
     name: String,
     folder: String,

@@ -1,13 +1,13 @@
-//! What `tree` proposes to change and to type makes the tree match: it is done, in a build folder of a real source, and the tree
-//! is asked again.
+//! The changes and commands that `tree` proposes make the tree match: they are carried out in a build folder of a real source,
+//! and the tree is checked again.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::{KMODLAB, inside, json, top};
 
-/// The kernel that the tree is to fit: of the same source, with other options and another release. Without symbol versions: for
-/// these a whole kernel would have to be built.
+/// The kernel that the tree must match: of the same source, with other options and another release. Without symbol versions,
+/// which would require building a whole kernel.
 const WANTED: &str = "SMP preempt mod_unload ";
 
 fn tree(folder: &Path, kernel: &str, more: &[&str], state: &Path) -> (Option<i32>, serde_json::Value) {
@@ -32,7 +32,7 @@ fn the_proposed_commands_make_the_tree_match() {
     let folder = tempfile::Builder::new().prefix("fixes-").tempdir_in(top.join("work")).unwrap();
     let (object, state) = (folder.path().join("object"), folder.path().join("state"));
     std::fs::create_dir(&object).unwrap();
-    // A small configuration, with modules, of a name of its own.
+    // A small configuration with modules and a LOCALVERSION.
     run(&format!(
         "make -C {source} O={object} allnoconfig && \
          {source}/scripts/config --file {object}/.config -e MODULES -e 64BIT --set-str LOCALVERSION -mine && \
@@ -74,7 +74,7 @@ fn the_proposed_commands_make_the_tree_match() {
     assert_eq!(after["current"]["vermagic"], after["rebuilt"]["vermagic"], "{after}");
 }
 
-/// Runs commands where kernels are built. Its compilers have their versions only in their names, as the package installs them.
+/// Runs commands where kernels are built. The compilers there have their versions in their names, as the package installs them.
 fn run(commands: &str) {
     let named = "mkdir -p /tmp/names && ln -sf /usr/bin/gcc-12 /tmp/names/gcc && export PATH=/tmp/names:$PATH";
     let output = inside("source", &["sh", "-c", &format!("{named} && {commands}")]);

@@ -1,15 +1,15 @@
-//! Headers packages of other architectures, unpacked and not built with (`tests/real/headers`): the version magic that
-//! `tree` reads from each is that of the kernel of the same release.
+//! Headers packages of other architectures, unpacked and not built with (`tests/real/headers`): the version magic that `tree`
+//! reads from each is that of the kernel with the same release.
 //!
-//! A sample has one package per architecture. `KMODLAB_HEADERS=all` asks every flavour of arm64, armhf, riscv64, s390x and
-//! ppc64el in trixie (6.12) and sid (7.2): first `tests/real/fetch --all` and `tests/real/headers --all`.
+//! A sample has one package per architecture. `KMODLAB_HEADERS=all` tests every flavour of arm64, armhf, riscv64, s390x and
+//! ppc64el in trixie (6.12) and sid (7.2): first run `tests/real/fetch --all` and `tests/real/headers --all`.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::{KMODLAB, fetched, json, top};
 
-/// The kernels whose headers are asked, as `tests/real/headers` lists them.
+/// The kernels whose headers are tested, as `tests/real/headers` lists them.
 fn names() -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/headers");
     let mut command = Command::new(script);
@@ -24,7 +24,7 @@ fn names() -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Compares one headers package with its kernel; returns what `tree` says, or why there is nothing to compare.
+/// Compares one headers package with its kernel; returns the result of `tree`, or the reason why there is nothing to compare.
 fn compared(name: &str) -> Result<String, String> {
     let folder = top().join("headers").join(name);
     let release = std::fs::read_to_string(folder.join(".complete")).map_err(|_| {

@@ -1,5 +1,5 @@
-//! The module guide's case: a tree that is called `2.6.5-1.358custom`, for a kernel that is called `2.6.5-1.358`. What is
-//! to change is named, made, and taken back; and obstacles are reported, with nothing written.
+//! The case from the module programming guide: a tree with the release `2.6.5-1.358custom`, for a kernel with the release
+//! `2.6.5-1.358`. The necessary change is shown, made, and undone; and obstacles are reported, with nothing written.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -33,7 +33,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Makes a file old: as if it had come out of an archive.
+/// Makes a file old, as if it had been extracted from an archive.
 fn age(path: &Path) {
     let times = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_083_827_289, 5));
     fs::File::open(path).unwrap().set_times(times).unwrap();
@@ -52,7 +52,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     age(&makefile);
     let (old, tree) = (looks(&makefile), stage.contents("guide"));
 
-    // The line is named, and the header that is made of it.
+    // The line is named, and the header that is generated from it.
     stage.tree("guide", KERNEL).assert_says(
         1,
         &[
@@ -65,7 +65,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
         ],
     );
 
-    // Shown, and refused without a confirmation: nothing is written, not even a state folder.
+    // Shown, and refused without confirmation: nothing is written, not even a state folder.
     let shown = stage.run(&["tree", "guide", "--for", KERNEL, "--fix", "-n"]);
     shown.assert_says(
         0,
@@ -79,7 +79,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     }
     assert_eq!(stage.contents("guide"), tree);
 
-    // Changed: one line of one file, which keeps its mode; its time is new, or make would not look at it.
+    // One line of one file was changed; the file keeps its mode, but gets a new time, since make would ignore it otherwise.
     let done = stage.fix("guide", KERNEL);
     done.assert_says(0, &["changed  ", "guide/Makefile\n", "  undo    kmodlab restore ", "1 change left"]);
     let text = String::from_utf8(old.0.clone()).unwrap();
@@ -88,7 +88,7 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     assert_eq!(mode, old.1);
     assert!(time > old.2, "make would take it for old");
 
-    // The stale header is noticed.
+    // The stale header is reported.
     stage.tree("guide", KERNEL).assert_says(
         1,
         &[
@@ -97,11 +97,11 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
             "fix     include/linux/version.h:1  is stale, regenerate it: 2.6.5-1.358custom  →  2.6.5-1.358\n",
         ],
     );
-    // And is no text that --fix would write.
+    // The header is not a file that --fix would write.
     let nothing = stage.run(&["tree", "guide", "--for", KERNEL, "--fix"]);
     nothing.assert_says(1, &["guide: no change is an edit of text"]);
 
-    // Really made.
+    // Now make is run.
     let mut make = Command::new("make");
     stage.settle(make.args(["-s", "-C", "guide", "include/linux/version.h"]));
     assert!(make.status().unwrap().success());
@@ -110,13 +110,13 @@ fn from_the_wrong_release_to_the_right_one_and_back() {
     matches.assert_says(0, &["a module built here has the kernel's vermagic"]);
     assert!(!matches.out.contains("\nfix "), "{}", matches.out);
 
-    // The vault knows it, and brings it back as it was.
+    // The vault records the change, and restores the file as it was.
     let path = makefile.to_str().unwrap();
     stage.run(&["verify"]).assert_says(0, &[path, "patched", "backup whole"]);
     stage.run(&["log", path]).assert_says(0, &["patch ", "build tree changed to fit vermagic:2.6.5-1.358 686"]);
     stage.run(&["restore", path]).assert_says(0, &["restored  "]);
     assert_eq!(looks(&makefile), old);
-    // What was built stays built, until the next make.
+    // The built files stay until the next make.
     let says = ["but the next make here would change it (rebuilt):", "fix     Makefile:4  EXTRAVERSION = -1.358custom"];
     stage.tree("guide", KERNEL).assert_says(0, &says);
 }
@@ -156,7 +156,7 @@ fn json_says_the_same() {
     assert_eq!(done["files"][0]["after"], shown["files"][0]["after"]);
 }
 
-/// A digest belongs to exactly these bytes: a change of the file in between is reported, and not overwritten.
+/// A digest belongs to exactly these bytes: a file that changed in between is reported, and not overwritten.
 #[test]
 fn a_file_that_changed_meanwhile_is_left_alone() {
     let stage = guide();
@@ -195,7 +195,7 @@ fn a_file_that_can_t_be_written_as_it_is_is_refused() {
     }
 }
 
-/// Root may write anywhere, so it has to become another.
+/// Root may write anywhere, so the test has to run as another user.
 fn as_nobody(stage: &Stage, words: &[&str]) -> Command {
     let program = stage.path("kmodlab");
     fs::copy(KMODLAB, &program).unwrap();
@@ -211,7 +211,8 @@ fn as_nobody(stage: &Stage, words: &[&str]) -> Command {
     command
 }
 
-/// A kernel that is known by a module of it, which says `6.1.0-9-k SMP preempt mod_unload `, and its configuration.
+/// A kernel that is known by one of its modules, with the version magic `6.1.0-9-k SMP preempt mod_unload `, and its
+/// configuration.
 fn kernel(stage: &Stage, config: &str, bytes: &[u8]) -> String {
     let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules/hello-4.ko");
     let vermagic = "6.1.0-9-k SMP preempt mod_unload ";
@@ -226,7 +227,7 @@ fn kernel(stage: &Stage, config: &str, bytes: &[u8]) -> String {
     format!("{config}+hello.ko")
 }
 
-/// The kernel's configuration, named from the root folder and from here.
+/// The kernel's configuration, named by an absolute and by a relative path.
 #[test]
 fn a_configuration_is_copied_and_comes_back() {
     let theirs = CONFIG
@@ -260,7 +261,7 @@ fn a_configuration_is_copied_and_comes_back() {
     }
 }
 
-/// What is no configuration is never written over one.
+/// A file that is not a configuration never replaces one.
 #[test]
 fn a_file_that_is_no_configuration_is_not_copied() {
     let stage = Stage::new(GCC_12);
@@ -271,7 +272,7 @@ fn a_file_that_is_no_configuration_is_not_copied() {
     assert_eq!(stage.contents("linux"), before);
 }
 
-/// Several files at once: each is backed up, and each comes back.
+/// Several files at once: each is backed up, and each is restored.
 #[test]
 fn localversion_files_are_emptied_with_other_changes() {
     let stage = Stage::new(GCC_12);
@@ -304,7 +305,7 @@ fn localversion_files_are_emptied_with_other_changes() {
     }
 }
 
-/// A machine of the test's own making, of which a package has the tree (chroot(8)).
+/// A simulated machine on which a package owns the tree (chroot(8)).
 #[test]
 #[ignore = "needs root: tests/run runs it"]
 fn a_packages_tree_is_refused() {
@@ -325,7 +326,7 @@ fn a_packages_tree_is_refused() {
     };
     assert_eq!(fix(&["-n"]).status, 0, "{}", fix(&["-n"]).err);
     let before = machine.contents("guide");
-    // The file itself; and where the file is somebody's own, the Makefile that its package brought.
+    // The package owns the file itself; or, for a file that is not its own, the Makefile that it brought with the folder.
     for owned in ["/guide/Makefile\n", "/guide\n/guide/Makefile\n"] {
         machine.put("var/lib/dpkg/info/linux-source-2.6.5.list", owned);
         for words in [&["-n"][..], &[], &["--confirm", "0"]] {

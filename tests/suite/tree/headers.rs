@@ -1,12 +1,12 @@
-//! Debian's headers packages, unpacked into small systems of their own (`tests/real/chroot`): in each a module is really
-//! built, by hand, and the kernel of the same version is asked about it.
+//! Debian's headers packages, unpacked into separate small systems (`tests/real/chroot`): in each a module is built by hand,
+//! and the kernel of the same version is asked about it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{KMODLAB, fetched, inside, json, top};
 
-/// A kernel as `tests/real/fetch` calls it, and the system that has its headers.
+/// A kernel by its name in `tests/real/fetch`, and the system that has its headers.
 const HEADERS: [(&str, &str); 5] = [
     ("amd64-6.1", "bookworm"),
     ("amd64-6.1-cloud", "bookworm"),
@@ -24,7 +24,7 @@ module_exit(headers_exit);
 MODULE_LICENSE(\"GPL\");
 ";
 
-/// Its release, and its packages as `check` wants them named.
+/// The release of the kernel, and its packages as arguments for `check`.
 fn kernel(name: &str) -> (String, String) {
     let names = std::fs::read_to_string(fetched::folder(name).join(".complete")).unwrap();
     let package = names.lines().next().unwrap();
@@ -32,7 +32,7 @@ fn kernel(name: &str) -> (String, String) {
     (release.to_owned(), fetched::named(name).into_string().unwrap())
 }
 
-/// A module built with the headers of a release, as anyone builds one out of tree, and its version magic.
+/// A module built out of tree with the headers of a release, in the usual way, and its version magic.
 fn build(system: &str, release: &str) -> (PathBuf, String) {
     let folder = format!("/tmp/headers-{release}");
     let outside = top().join("root").join(system).join(folder.trim_start_matches('/'));
@@ -92,10 +92,10 @@ fn a_module_built_with_headers_has_the_predicted_vermagic_and_loads() {
     }
 }
 
-/// The taints O (bit 12) and E (bit 13), and no other (include/linux/panic.h).
+/// The taints O (bit 12) and E (bit 13), and no others (include/linux/panic.h).
 const OUT_OF_TREE: u64 = 1 << 12 | 1 << 13;
 
-/// The module as it is, loaded, used and unloaded in a virtual machine.
+/// The unchanged module, loaded, used and unloaded in a virtual machine.
 fn in_a_guest(module: &Path, packages: &str) -> serde_json::Value {
     let output = Command::new(KMODLAB)
         .arg("try")
@@ -109,7 +109,7 @@ fn in_a_guest(module: &Path, packages: &str) -> serde_json::Value {
 /// `tree --prove` in the system itself: a headers package includes files by absolute paths.
 fn tree(system: &str, release: &str, packages: &str) -> serde_json::Value {
     let program = top().join("root").join(system).join("tmp/kmodlab");
-    // One that runs can't be written over.
+    // A running program can't be overwritten.
     let _ = std::fs::remove_file(&program);
     std::fs::copy(KMODLAB, &program).unwrap();
     let source = format!("/usr/src/linux-headers-{release}");
@@ -117,7 +117,7 @@ fn tree(system: &str, release: &str, packages: &str) -> serde_json::Value {
     json(&output).unwrap_or_else(|error| panic!("{release}: {error}"))
 }
 
-/// The steps of a verdict with that result.
+/// The steps of a verdict with this result.
 fn steps<'a>(verdict: &'a serde_json::Value, result: &str) -> Vec<&'a str> {
     let findings = verdict["findings"].as_array().unwrap();
     let these = findings.iter().filter(|finding| finding["result"] == result);

@@ -1,15 +1,14 @@
-//! What `tree` says of a kernel's build tree, and what it changes there.
+//! The results of `tree` for a kernel's build tree, and the changes that it makes there.
 //!
 //! - [`guide`]: the module guide's tree, from the wrong release to the right one and back
-//! - [`wrong`]: trees that something is the matter with: the right advice, or one clear line
+//! - [`wrong`]: trees with a fault: the right advice, or one clear line
 //! - [`configurations`]: many configurations of a real source, each measured by `tests/real/configurations`
 //! - [`fixes`]: the changes and commands that it proposes, applied in a build folder of that source
-//! - [`headers`]: Debian's headers packages, with a module really built in each, and the kernel of the same version
+//! - [`headers`]: Debian's headers packages, with a module built in each, and the kernel of the same version
 //! - [`foreign`]: headers packages of other architectures, read, and the version magic of the kernel of the same version
 //!
-//! The first two make their trees themselves, in temporary folders, with compilers that are scripts of theirs. The others
-//! need what was fetched before, and are left out of a plain `cargo test`. `tests/run` runs them. Where something is
-//! missing they fail.
+//! The first two create their trees themselves, in temporary folders, with scripts as compilers. The others need fetched
+//! packages, so a plain `cargo test` leaves them out. `tests/run` runs them. If something is missing they fail.
 
 mod configurations;
 mod fixes;
@@ -24,13 +23,13 @@ use std::process::{Command, Output};
 
 use crate::support::{KMODLAB, fetched};
 
-/// What was fetched, by the path that it has inside the small systems, too: without links.
+/// The folder of fetched files, by the path that is also valid inside the small systems: without links.
 fn top() -> PathBuf {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real");
     std::fs::canonicalize(folder).unwrap_or_else(|error| panic!("{folder}: {error}: run tests/real/fetch"))
 }
 
-/// What a command says and does in one of the small systems.
+/// Runs a command in one of the small systems.
 fn inside(system: &str, command: &[&str]) -> Output {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/chroot");
     Command::new(script).args(["--in", system]).args(command).output().unwrap()

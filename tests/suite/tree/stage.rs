@@ -1,4 +1,4 @@
-//! The stage for a tree: a temporary folder, a compiler that is a script, and the program.
+//! A stage for build trees: a temporary folder, a script as the compiler, and the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use crate::support::KMODLAB;
 
-/// What the compiler of the guide's kernel answers.
+/// The version line of the compiler that built the guide's kernel.
 pub(crate) const GCC_3: &str = "gcc (GCC) 3.3.3 20040412 (Red Hat Linux 3.3.3-7)";
 
-/// What a compiler of today answers.
+/// The version line of a current compiler.
 pub(crate) const GCC_12: &str = "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0";
 
 /// Longer than any tree may take.
@@ -25,14 +25,14 @@ pub(crate) struct Stage {
     folder: TempDir,
 }
 
-/// What the program answered.
+/// The result of a call of the program.
 pub(crate) struct Answer {
     pub(crate) status: i32,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-/// What a folder holds: of each path what it is, its bytes, its mode and its times.
+/// The contents of a folder: for each path its kind and bytes, its mode and its times.
 pub(crate) type Contents = BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)>;
 
 impl Stage {
@@ -58,21 +58,21 @@ impl Stage {
         String::from_utf8(fs::read(self.path(below)).unwrap()).unwrap()
     }
 
-    /// Replaces a text that must be there.
+    /// Replaces a text that must exist.
     pub(crate) fn replace(&self, below: &str, old: &str, new: &str) {
         let text = self.read(below);
         assert!(text.contains(old), "{below} has no {old}");
         self.put(below, text.replace(old, new));
     }
 
-    /// The program, called by the words of a line, with `TREE` and `K` replaced.
+    /// The program, with these arguments, in which `TREE` and `K` are replaced.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(KMODLAB);
         self.settle(command.args(words));
         command
     }
 
-    /// What each run finds in its environment, and where it is.
+    /// Sets the environment and the working folder of each run.
     pub(crate) fn settle(&self, command: &mut Command) {
         for name in ["LOCALVERSION", "ARCH", "CROSS_COMPILE", "KBUILD_OUTPUT", "MAKEFLAGS", "GIT_DIR"] {
             command.env_remove(name);
@@ -92,7 +92,7 @@ impl Stage {
         self.run(&["tree", tree, "--for", kernel])
     }
 
-    /// The digest of what `--fix` would do.
+    /// The digest of the changes that `--fix` would make.
     #[track_caller]
     pub(crate) fn digest(&self, tree: &str, kernel: &str) -> String {
         let shown = self.run(&["tree", tree, "--for", kernel, "--fix", "-n"]);
@@ -138,7 +138,7 @@ impl Answer {
         assert!(self.err.contains(says), "{says:?} is not in: {}", self.err);
     }
 
-    /// Advice: it says all of these.
+    /// The answer is advice, and contains all of these texts.
     #[track_caller]
     pub(crate) fn assert_says(&self, status: i32, says: &[&str]) {
         assert_eq!(self.status, status, "{}{}", self.out, self.err);
@@ -152,7 +152,7 @@ fn look(path: &Path, contents: &mut Contents) {
     let meta = fs::symlink_metadata(path).unwrap();
     let bytes = match meta.file_type() {
         kind if kind.is_symlink() => fs::read_link(path).unwrap().as_os_str().as_bytes().to_vec(),
-        // What is large is a hole.
+        // A large file is sparse.
         kind if kind.is_file() && meta.size() < 1 << 20 => fs::read(path).unwrap_or_default(),
         _ => Vec::new(),
     };
@@ -164,7 +164,7 @@ fn look(path: &Path, contents: &mut Contents) {
     }
 }
 
-/// A source of 6.1 in small: what decides the version magic, and no more.
+/// A minimal source of 6.1: only the files that determine the version magic.
 pub(crate) const SOURCE: [(&str, &str); 9] = [
     (
         "Makefile",
@@ -195,7 +195,7 @@ pub(crate) const SOURCE: [(&str, &str); 9] = [
     ),
 ];
 
-/// Its configuration, and what a build makes of it.
+/// Its configuration, and the files that a build generates from it.
 pub(crate) const CONFIG: &str = "#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.1.0-9 Kernel Configuration\n#\n\
     CONFIG_X86=y\nCONFIG_X86_64=y\nCONFIG_LOCALVERSION=\"\"\n# CONFIG_LOCALVERSION_AUTO is not set\nCONFIG_SMP=y\n\
     CONFIG_PREEMPT_NONE=y\n# CONFIG_PREEMPT is not set\nCONFIG_MODULES=y\nCONFIG_MODULE_UNLOAD=y\n";
@@ -208,13 +208,13 @@ impl Stage {
         }
     }
 
-    /// A source tree, configured and built in place, as `uname -r` would call it.
+    /// A source tree, configured and built in place, with a release as `uname -r` would print it.
     pub(crate) fn built(&self, name: &str, release: &str) {
         self.source(name);
         self.outcome(name, release);
     }
 
-    /// What a build leaves in the folder that it writes to.
+    /// The files that a build leaves in its output folder.
     pub(crate) fn outcome(&self, name: &str, release: &str) {
         self.put(&format!("{name}/.config"), CONFIG);
         self.put(&format!("{name}/include/config/auto.conf"), CONFIG);

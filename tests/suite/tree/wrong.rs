@@ -1,5 +1,5 @@
-//! Trees that something is the matter with. Each gets the right advice, or one clear line and exit status 2; in time,
-//! without a panic, without a byte that a terminal would obey; and nothing in the tree is touched, nor anywhere else.
+//! Trees with a fault. Each gets the right advice, or one clear line and exit status 2, in time, without a panic, and without a
+//! byte that a terminal would interpret; and nothing is changed in the tree or anywhere else.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,10 +12,10 @@ use crate::tree::stage::{Answer, CONFIG, GCC_12, Stage};
 
 use crate::support::KMODLAB;
 
-/// A kernel for which a built tree of the stage is right.
+/// A kernel that matches a built tree of the stage.
 const KERNEL: &str = "vermagic:6.1.0-9 SMP mod_unload ";
 
-/// A built tree in `linux`, made wrong.
+/// A built tree in `linux`, with a fault.
 fn wrong(make: impl FnOnce(&Stage)) -> Stage {
     let stage = Stage::new(GCC_12);
     stage.built("linux", "6.1.0-9");
@@ -24,7 +24,7 @@ fn wrong(make: impl FnOnce(&Stage)) -> Stage {
     stage
 }
 
-/// What is said of a tree, by which nothing is changed.
+/// The answer for a tree; checks that nothing was changed.
 #[track_caller]
 fn answer(stage: &Stage, tree: &str, kernel: &str) -> Answer {
     let before = stage.contents("");
@@ -40,7 +40,7 @@ fn answer(stage: &Stage, tree: &str, kernel: &str) -> Answer {
     answer
 }
 
-// ---- Trees that are read, and what is said of them -----------------------------------------------------------------
+// ---- Trees that are read, and the answers for them -----------------------------------------------------------------
 
 #[test]
 fn stale_headers() {
@@ -141,7 +141,7 @@ fn an_output_folder_whose_source_is_gone() {
     answer(&stage, "out", KERNEL).assert_says(0, &["a build folder (O=)"]);
     fs::rename(stage.path("linux"), stage.path("moved")).unwrap();
     answer(&stage, "out", KERNEL).assert_refused("out/Makefile: line 1: it refers to ");
-    // Its own link does not help then.
+    // The link `source` does not help then.
     symlink(stage.path("linux"), stage.path("out/source")).unwrap();
     fs::remove_file(stage.path("out/Makefile")).unwrap();
     answer(&stage, "out", KERNEL).assert_refused("out: its Makefile is missing (it contains .config, ");
@@ -177,7 +177,7 @@ fn a_release_longer_than_make_takes() {
     let long = "x".repeat(70);
     let stage = wrong(|stage| stage.put("linux/localversion", format!("-{long}\n")));
     answer(&stage, "linux", KERNEL).assert_says(0, &[&format!("(it contains -{long})"), "make accepts at most 64"]);
-    // What is no part of a release is not printed.
+    // Text that is not part of a release is not printed.
     stage.put("linux/localversion", "y".repeat(3 << 20));
     answer(&stage, "linux", KERNEL)
         .assert_refused("linux/localversion: 3145728 bytes long, but a release has at most 64");
@@ -247,7 +247,7 @@ fn links_that_loop() {
         symlink("scripts3", stage.path("linux/scripts2")).unwrap();
     });
     answer(&stage, "linux", KERNEL).assert_says(0, &["has the kernel's vermagic"]);
-    // The preprocessor would not go around this one either.
+    // The preprocessor could not avoid this link either.
     symlink("asm", stage.path("linux/include/asm")).unwrap();
     answer(&stage, "linux", KERNEL).assert_refused("include/asm/module.h: opening: Too many levels of symbolic links");
 }
@@ -338,7 +338,7 @@ fn something_else_named_makefile() {
     }
 }
 
-/// What is no file of the tree's own is not waited for, and not read without end.
+/// Anything that is not a regular file is not waited for, and not read without end.
 #[test]
 fn pipes_devices_and_holes_in_place_of_other_files() {
     let files = [
@@ -388,7 +388,7 @@ fn headers_that_include_themselves_or_grow_without_end() {
     }
 }
 
-/// Root may read anything, so it has to become another.
+/// Root may read anything, so the test has to run as another user.
 #[test]
 fn files_that_can_t_be_read() {
     for below in [
