@@ -72,7 +72,7 @@ fn executable(output: &Output, target: &str) -> PathBuf {
 
 /// One test, since all programs are built at once.
 #[test]
-fn a_program_of_somebody_else_writes_nothing_but_confirmed_plans() {
+fn another_crate_can_write_only_confirmed_plans() {
     let refused = programs("refused");
     let built = build();
     let errors = errors(&built);

@@ -33,7 +33,7 @@ fn every_public_item_is_documented_and_they_are_few() {
 
 /// Items that other crates cannot reach are not part of the API; all others are.
 #[test]
-fn fields_and_methods_behind_the_door_are_left_out() {
+fn fields_and_methods_behind_the_internals_feature_are_left_out() {
     let text = api().text();
     for (there, not_there) in
         [("pub fn writer(", "fn append("), ("pub fn open(", "open_unhashed"), ("pub answer:", "internal_f")]

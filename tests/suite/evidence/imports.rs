@@ -66,7 +66,7 @@ fn completeness_is_claimed_only_for_existing_modules() {
 }
 
 #[test]
-fn a_namespace_is_known_by_who_uses_the_symbol_without_one() {
+fn a_user_without_namespace_imports_shows_that_a_symbol_has_none() {
     let asked = added("asked", &[LAYOUT, ("spaced", 5)]);
     let with = |entries: &[&'static str]| {
         let mut user = own("user", &[LAYOUT, ("spaced", 5)]);
@@ -102,7 +102,7 @@ fn imports_do_not_show_whether_a_proprietary_module_may_use_a_symbol() {
 }
 
 #[test]
-fn a_module_that_exports_what_the_image_has_is_no_evidence_that_it_has_not() {
+fn a_module_exporting_an_image_symbol_does_not_disprove_the_image_export() {
     let users = [own("one", &[LAYOUT, ("_printk", 7)]), own("two", &[LAYOUT, ("_printk", 7), ("kfree", 8)])];
     let added = exporting(added("double", &[LAYOUT]), &[("_printk", 9)]);
     let tree = Tree::of(&[("kernel/a.ko", &users[0]), ("kernel/b.ko", &users[1]), ("updates/double.ko", &added)]);

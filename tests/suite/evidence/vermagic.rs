@@ -86,7 +86,7 @@ fn a_module_with_the_constant_string_passes_and_one_with_the_release_does_not() 
 }
 
 #[test]
-fn of_several_strings_that_could_be_it_none_is_taken() {
+fn an_ambiguous_version_magic_is_not_used() {
     for both in ["a SMP mod_unload \0b SMP modversions ", "a mod_unload \0b mod_unload \0c mod_unload "] {
         let kernel = kernel(&[(VERMAGIC, both), (CONFIG, "")]);
         assert_eq!(vermagic(&kernel), None);
@@ -100,7 +100,7 @@ fn of_several_strings_that_could_be_it_none_is_taken() {
 }
 
 #[test]
-fn what_has_its_words_and_is_none_is_not_taken() {
+fn a_string_that_only_resembles_a_version_magic_is_not_used() {
     for other in [
         "vermagic=6.6.1 SMP mod_unload ",
         "%s SMP mod_unload ",

@@ -83,7 +83,7 @@ fn what_neither_imports_nor_exports_loads() {
 }
 
 #[test]
-fn a_symbol_that_nobody_exports_is_missing_as_everywhere() {
+fn an_unexported_symbol_is_missing_as_on_other_kernels() {
     let module = vendor(|module| module.imports = vec!["gone_from_the_kernel"]);
     let verdict = insmod(&module, &gki(), Force::None);
     assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Symbols)));
@@ -111,7 +111,7 @@ fn a_kernel_without_the_option_allows_all() {
 }
 
 #[test]
-fn where_the_kernel_keeps_scmversion_a_pointer_of_another_layout_may_hit_it() {
+fn a_pointer_of_another_layout_may_overlap_scmversion() {
     let mut kernel = with_option(gki(), "MODULE_SIG_PROTECT", false);
     kernel.facts.fingerprint = fact(ModuleLayout { size: 0x300, init: Some(0x140), exit: Some(0x2e0) });
     let member = |name: &str, offset| StructMember { name: name.to_owned(), offset, size: 8 };

@@ -126,7 +126,7 @@ fn a_type_that_a_later_version_knows_is_not_decided_between_the_two_that_were_re
 }
 
 #[test]
-fn some_types_are_refused_silently_or_for_what_they_are_for() {
+fn some_relocation_types_are_refused_silently_or_with_a_specific_message() {
     assert_refused(&with_type("s390", "6.12.9", 9), LoaderStep::Relocations, ENOEXEC, &[]);
     let line = "demo: Dynamic linking not supported in kernel modules PC = ";
     assert_refused(&with_type("riscv", "6.12.9", 4), LoaderStep::Relocations, EINVAL, &[line]);
@@ -162,7 +162,7 @@ fn a_value_at_the_border_is_not_decided() {
 }
 
 #[test]
-fn a_weak_symbol_that_nobody_exports_is_zero_and_out_of_reach() {
+fn an_unresolved_weak_symbol_is_zero_and_out_of_range() {
     let weak = |arch, version, kind| {
         asked(arch, version, |module| {
             (module.import, module.is_weak) = (Some("kmodlab_perhaps"), true);

@@ -18,7 +18,7 @@ fn module(name: &str) -> Kernel {
 }
 
 #[test]
-fn a_string_refuses_what_differs() {
+fn a_kernel_known_by_its_vermagic_refuses_a_different_vermagic() {
     let verdict = insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP mod_unload modversions "), Force::None);
     assert_eq!((verdict.answer, verdict.stage, verdict.errno), (Decision::Refused, Some(LoaderStep::Vermagic), None));
     // It does not show whether its kernel requires signatures or is locked down, both of which the loader checks earlier.

@@ -95,7 +95,7 @@ fn a_string_decides_too() {
 }
 
 #[test]
-fn a_line_that_depends_on_what_is_not_known_is_not_certain() {
+fn a_line_that_depends_on_unknown_facts_is_undecided() {
     let is_open = |bytes: &[u8], release: &str| {
         let verdict = insmod(bytes, &string(release), Force::None);
         assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Elf)));

@@ -137,7 +137,7 @@ fn a_namespace_must_be_imported() {
 }
 
 #[test]
-fn what_another_module_exports_counts_as_loaded_unless_it_is_a_bare_insmod() {
+fn exports_of_other_modules_count_as_loaded_except_with_plain_insmod() {
     let mut kernel = without_export(debian("6.1.0"), "param_ops_charp");
     let crc = kmodlab::kernel::Export { crc: Some(0x5c28e3b1), gpl_only: Some(false), namespace: Some(String::new()) };
     let exporter = TreeModule {

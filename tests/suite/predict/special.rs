@@ -224,7 +224,7 @@ fn realtime(verdict: &Verdict) -> Option<&str> {
 }
 
 #[test]
-fn a_realtime_kernel_that_says_preempt_is_another_than_the_module_s() {
+fn a_realtime_kernel_with_preempt_in_its_vermagic_differs_from_the_modules_kernel() {
     let module = hello(&[(b"vermagic=6.1.0-47-amd64", b"vermagic=7.2.0-47-amd64")]);
     let kernel = of_6_12("6.12.1-rt-amd64", "SMP PREEMPT_RT Debian 6.12.1-1");
     let verdict = insmod(&module, &kernel, Force::None);

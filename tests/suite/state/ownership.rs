@@ -151,7 +151,7 @@ fn links_fifos_and_sockets_are_refused() {
 
 #[test]
 #[ignore = "needs root: tests/run runs it"]
-fn devices_and_what_belongs_to_another_user_are_refused() {
+fn devices_and_files_of_another_user_are_refused() {
     all_refuse(&[Harm::Device, Harm::Owner]);
 }
 
