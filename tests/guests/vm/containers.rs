@@ -2,7 +2,7 @@
 //! insmod of kmod 30 and of kmod 34.
 //!
 //! Modules signed by the kernel's builder are compressed in each possible form (`packing`). One guest per kernel loads all of
-//! them. `KMODLAB_CONTAINERS=all` tests 3 kernels with 305 files each; otherwise one kernel with 61 files.
+//! them. `KMODLAB_CONTAINERS=all` tests 3 kernels with 330 files each; otherwise one kernel with 66 files.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

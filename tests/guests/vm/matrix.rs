@@ -1,7 +1,7 @@
 //! Promise: the predictions are the answers of real kernels, in each load mode, and `matrix` resumes an interrupted run.
 //!
-//! The program, as a user runs it, tries modules of five kernels on all five, twelve of each or with `KMODLAB_MATRIX=all`
-//! twenty-four. The trials and their report are kept in `target/report/matrix`.
+//! The program, as a user runs it, tries modules of five kernels on all five: six of each, with `KMODLAB_MATRIX=half` twelve, with
+//! `all` twenty-four. The trials and their report are kept in `target/report/matrix`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
