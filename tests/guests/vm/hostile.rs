@@ -87,7 +87,7 @@ fn a_guest_that_lies_or_hangs_is_recognised_and_bounded() {
         ("loaded-before-it-began", "the result of loading in the phase boot"),
         ("unknown-record", "message 1 is of an unknown kind"),
         ("never-ends-a-line", "a line that is not a message"),
-        ("never-stops-talking", "more than 4194304 bytes of records"),
+        ("never-stops-talking", "more than 4194304 bytes of messages"),
     ] {
         let observed = asked(&guest, name, LONG);
         assert_eq!(observed.end, End::Broken(why.to_owned()), "{name}");
