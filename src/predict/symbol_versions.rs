@@ -26,7 +26,7 @@ pub(super) enum Compared {
     /// The CRCs are equal.
     Equal,
     /// The kernel has no CRC for the symbol, or does not require one.
-    NotCompared,
+    Skipped,
     /// The module has no symbol versions, or the kernel was asked to ignore them: loading is forced.
     Forced,
     /// The CRCs differ.
@@ -90,7 +90,7 @@ impl<'f> Versions<'f> {
                             record.say(format!("{}: no extended symbol version for {symbol}", loaded.name));
                             record.said_no_extended_version = true;
                         }
-                        Compared::NotCompared
+                        Compared::Skipped
                     }
                 };
             }
@@ -110,11 +110,11 @@ impl<'f> Versions<'f> {
                 Some(true) => Compared::Missing,
                 Some(false) if attempt.rules.since_patch((2, 6, 25)) == Some(false) => {
                     record.taints.set('F');
-                    Compared::NotCompared
+                    Compared::Skipped
                 }
                 Some(false) => {
                     record.say(format!("{}: no symbol version for {symbol}", loaded.name));
-                    Compared::NotCompared
+                    Compared::Skipped
                 }
                 None => Compared::UnknownBuilder,
             },
@@ -208,7 +208,7 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record
     };
     match compared {
         Compared::Equal => record.pass(LoaderStep::ModuleLayout, format!("the CRC of {symbol} agrees"), source),
-        Compared::NotCompared => {
+        Compared::Skipped => {
             record.skip(
                 LoaderStep::ModuleLayout,
                 format!("the module has no CRC of {symbol}, and the kernel accepts that"),

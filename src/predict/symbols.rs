@@ -239,7 +239,7 @@ fn undefined(
             record.say(line);
         }
         match compared {
-            Compared::Equal | Compared::NotCompared | Compared::Forced => {}
+            Compared::Equal | Compared::Skipped | Compared::Forced => {}
             Compared::Differs { .. } => {
                 tally.differing.push(name.to_owned());
                 return Some(errno::EINVAL);
