@@ -1,5 +1,6 @@
 //! `verify`: is each module as recorded?
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use crate::cli::known;
@@ -9,6 +10,7 @@ use crate::cli::status::Status;
 use crate::error::Result;
 use crate::parallel;
 use crate::selection::{JournalSelector, STEP, SelectedModule};
+use crate::text::grouped;
 use crate::vault::history::FileHistory;
 use crate::vault::reports::FileReport;
 use crate::vault::standing::{BackupState, FileState};
@@ -50,6 +52,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         FileReport::of(&vault, &index, &pending, module.real_path()?)
     };
     let (mut failed, mut changed) = (0, 0);
+    let mut states: BTreeMap<FileState, usize> = BTreeMap::new();
     let mut modules = selection.iter()?;
     loop {
         let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_, _>>()?;
@@ -63,6 +66,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             match report {
                 Ok(report) => {
                     changed += usize::from(!report.is_as_recorded());
+                    *states.entry(report.standing.state).or_default() += 1;
                     match args.json {
                         true => session.json(&report)?,
                         false => print(&report, session)?,
@@ -78,6 +82,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     drop(modules);
     if !args.json {
         known::print_unknown(&selection, session)?;
+        if count > 1 {
+            summary(&states, failed, session)?;
+        }
     }
     Ok(match (failed, changed, count) {
         (0, 0, _) => Status::Done,
@@ -85,6 +92,16 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         (_, _, 1) => Status::Failed,
         _ => Status::Partial,
     })
+}
+
+/// Counts the modules of each state.
+fn summary(states: &BTreeMap<FileState, usize>, failed: usize, session: &mut Session<'_>) -> Result<(), Failure> {
+    let all = states.values().sum::<usize>() + failed;
+    let parts = states.iter().map(|(state, count)| format!("{} {}", grouped(*count as u64), word(*state)));
+    let failures = (failed > 0).then(|| format!("{} not readable", grouped(failed as u64)));
+    let parts: Vec<String> = parts.chain(failures).collect();
+    writeln!(session.out, "{}: {}", output::count(all, "module"), parts.join(", "))?;
+    Ok(())
 }
 
 fn word(state: FileState) -> &'static str {

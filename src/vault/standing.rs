@@ -12,7 +12,7 @@ use crate::vault::index::JournalIndex;
 use crate::vault::reader::Vault;
 
 /// The state of a file now, compared with the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileState {
     /// It has the contents from before any patch.
