@@ -107,9 +107,7 @@ pub(super) fn refusal(guard: Guard, reason: &Reason) -> Error {
 pub(super) fn why(answer: &GuardAnswer) -> String {
     match (&answer.reason, answer.ruling) {
         (reason @ Reason::Signed { .. }, Ruling::Refuse) => format!("{reason}; {SIGNATURE_OPTIONS}"),
-        (Reason::NotConfirmed, _) => {
-            "not confirmed yet: type the module's name on a terminal, or give --confirm DIGEST".to_owned()
-        }
+        (Reason::NotConfirmed, _) => "type the module's name on a terminal, or give --confirm DIGEST".to_owned(),
         (reason, _) => reason.to_string(),
     }
 }

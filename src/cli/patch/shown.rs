@@ -7,7 +7,7 @@ use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::{hexview, words};
 use crate::digest::Sha256;
 use crate::edit::Edit;
-use crate::guard::Ruling;
+use crate::guard::{Reason, Ruling};
 use crate::module::container::Container;
 use crate::patch::{Mode, Modversions, NewVermagic, Request, Signature, Versioned};
 use crate::predict::{self, LoaderStep, StepResult, Verdict};
@@ -43,6 +43,10 @@ pub(super) fn print(review: &Review<'_>, given: Option<&str>, session: &mut Sess
     writeln!(session.out, "  guards")?;
     for answer in review.answers_with(given) {
         let say = match answer.ruling {
+            // Nobody refused: the question comes after the plan. Another digest is refused, and says so.
+            Ruling::Refuse if answer.reason == Reason::NotConfirmed && given.is_none() => {
+                session.paint(Paint::Odd, "asked next")
+            }
             Ruling::Pass => session.paint(Paint::Good, "pass      "),
             Ruling::Refuse => session.paint(Paint::Bad, "refuse    "),
             Ruling::Overridden => session.paint(Paint::Odd, "overridden"),
