@@ -1,64 +1,184 @@
 //! `log`: prints the journal.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
 
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
+use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
-use crate::vault::record::{JournalEntry, Operation, WriteMethod};
+use crate::vault::Vault;
+use crate::vault::log::{LogQuery, LogSubject};
+use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 use crate::vault::target;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Only the operations on this module
-    #[arg(value_name = "MODULE")]
-    module: Option<PathBuf>,
-    /// Print the lines of the journal as they are: JSON
+    /// Only the operations on a file, on files in a folder, on modules of a name, on contents of a SHA-256 (8 digits or more),
+    /// or from or to a kernel's release
+    #[arg(value_name = "WHAT")]
+    what: Option<PathBuf>,
+    /// At most this many operations, the newest
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    max_count: Option<usize>,
+    /// From this time on: 2026-01-31, "2026-01-31 14:00" in local time, RFC 3339, or how long ago ("3 days")
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Up to this time, likewise
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The oldest first
+    #[arg(long)]
+    reverse: bool,
+    /// One line per operation
+    #[arg(long, conflicts_with = "json")]
+    oneline: bool,
+    /// Check that each line has the hash of the one before, and print the last hash; with HASH, look for the line that has it: that
+    /// line and all before it are as they were when it was noted
+    #[arg(long, value_name = "HASH", num_args = 0..=1,
+        conflicts_with_all = ["what", "max_count", "since", "until", "reverse", "oneline", "json"])]
+    verify: Option<Option<Sha256>>,
+    /// Print the lines of the journal as they are: JSON, the oldest first
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    // If the module's directory is gone, its path is used as it was given.
-    let only = args.module.as_ref().map(|path| target::real_path(path).unwrap_or_else(|_| path.clone()));
-    let concerns = |entry: &JournalEntry| only.is_none() || entry.change.as_ref().map(|c| &c.path) == only.as_ref();
     let vault = session.vault()?;
-    let mut printed = Ok(0);
-    vault.each_line(|entry, line| {
-        if let Ok(before) = printed
-            && concerns(&entry)
-        {
-            let shown = match args.json {
-                // On a terminal escaped, which is the same JSON; else byte for byte, so that the hashes can be checked.
-                true if session.escapes => writeln!(session.out, "{}", crate::escape::json_for_eyes(line)),
-                true => writeln!(session.out, "{line}"),
-                false => print(&entry, session),
+    if let Some(hash) = args.verify {
+        return verify(&vault, hash, session);
+    }
+    let zone = TimeZone::system();
+    let time = |text: &Option<String>| text.as_deref().map(|text| utc(text, &zone)).transpose();
+    let query = LogQuery {
+        subject: args.what.as_deref().map(subject),
+        since: time(&args.since)?,
+        until: time(&args.until)?,
+        most: args.max_count,
+    };
+    let lines = vault.log(&query)?;
+    if args.json {
+        // On a terminal escaped, which is the same JSON; else byte for byte, so that the hashes can be checked.
+        for text in lines.texts() {
+            let text = text?;
+            match session.escapes {
+                true => writeln!(session.out, "{}", crate::escape::json_for_eyes(&text))?,
+                false => writeln!(session.out, "{text}")?,
+            }
+        }
+    } else {
+        let print = if args.oneline { print_short } else { print };
+        let mut entries = lines.entries();
+        while let Some(entry) = if args.reverse { entries.next() } else { entries.next_back() } {
+            print(&entry?, &zone, session)?;
+        }
+    }
+    match (lines.is_empty(), &args.what) {
+        (true, Some(what)) => {
+            let text = match query.subject {
+                Some(LogSubject::File(_)) => "the journal does not know this file",
+                Some(LogSubject::Folder(_)) => "the journal does not know a file in this folder",
+                _ => "the journal does not know it: no path, module, SHA-256 or kernel release",
             };
-            printed = shown.map(|()| before + 1);
+            return Err(Error::new(ErrorKind::NotFound, text).on(what).into());
         }
-    })?;
-    match (printed?, &args.module) {
-        (0, Some(path)) => {
-            let error = Error::new(ErrorKind::NotFound, "the journal does not know this file");
-            return Err(error.on(path).into());
+        (true, None) if !args.json => {
+            let is_all = query.since.is_none() && query.until.is_none();
+            writeln!(session.out, "{}", if is_all { "the journal is empty" } else { "nothing happened in that time" })?;
         }
-        (0, None) if !args.json => writeln!(session.out, "the journal is empty")?,
         _ => {}
     }
     Ok(Status::Done)
 }
 
-fn print(entry: &JournalEntry, session: &mut Session<'_>) -> io::Result<()> {
+/// What an argument means. A path that exists is that file or folder; if its folder is gone, it is used as it was given.
+fn subject(what: &Path) -> LogSubject {
+    let text = what.to_str().unwrap_or_default();
+    let is_there = what.symlink_metadata().is_ok();
+    let path = || target::real_path(what).unwrap_or_else(|_| what.to_owned());
+    let is_hash = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match text {
+        _ if is_there && what.is_dir() => LogSubject::Folder(what.canonicalize().unwrap_or_else(|_| what.to_owned())),
+        _ if is_there || text.contains('/') || text.contains(".ko") || text.is_empty() => LogSubject::File(path()),
+        _ if is_hash => LogSubject::Hash(text.to_ascii_lowercase()),
+        _ if text.starts_with(|c: char| c.is_ascii_digit()) => LogSubject::Release(text.to_owned()),
+        _ => LogSubject::Module(text.replace('-', "_")),
+    }
+}
+
+/// A time that a person names, in UTC, as the journal writes it.
+fn utc(text: &str, zone: &TimeZone) -> Result<String, Error> {
+    let bad = || {
+        Error::new(ErrorKind::Usage, format!("{text:?} is no time"))
+            .hint("write 2026-01-31, \"2026-01-31 14:00\", 2026-01-31T14:00:00Z, or \"3 days\"")
+    };
+    let moment = match (text.parse::<Timestamp>(), text.parse::<DateTime>()) {
+        (Ok(moment), _) => moment,
+        (_, Ok(local)) => local.to_zoned(zone.clone()).map_err(|_| bad())?.timestamp(),
+        _ => {
+            let ago = text.strip_suffix("ago").unwrap_or(text).trim().parse::<Span>().map_err(|_| bad())?;
+            Zoned::now().checked_sub(ago.abs()).map_err(|_| bad())?.timestamp()
+        }
+    };
+    Ok(moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// A time of the journal in local time with its zone. What is no time is shown as it is.
+fn local(time: &str, zone: &TimeZone) -> String {
+    match time.parse::<Timestamp>() {
+        Ok(moment) => moment.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
+        Err(_) => crate::escape::for_eyes(time),
+    }
+}
+
+/// Checks the chain of hashes.
+fn verify(vault: &Vault, hash: Option<Sha256>, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let chain = vault.chain(hash)?;
+    let lines = output::count(usize::try_from(chain.lines).unwrap_or(usize::MAX), "line");
+    writeln!(session.out, "journal  {lines}, each with the hash of the one before")?;
+    if let Some(head) = chain.head {
+        writeln!(session.out, "head     {}", session.paint(Paint::Strong, head))?;
+    }
+    match (hash, chain.found) {
+        (None, _) => Ok(Status::Done),
+        (Some(_), Some(line)) => {
+            let good = session.paint(Paint::Good, "unchanged");
+            writeln!(session.out, "{good} up to line {line}, which has this hash")?;
+            Ok(Status::Done)
+        }
+        (Some(_), None) => {
+            let bad = session.paint(Paint::Bad, "no line has this hash");
+            writeln!(session.out, "{bad}: the journal was replaced, or the hash is of another one")?;
+            Ok(Status::Negative)
+        }
+    }
+}
+
+/// The subject of an operation: its file, or its note.
+fn what(entry: &JournalEntry) -> String {
+    let note = || entry.note.as_deref().map(crate::escape::for_eyes);
+    entry.change.as_ref().map(|change| output::path(&change.path).into()).or_else(note).unwrap_or_default()
+}
+
+/// One line.
+fn print_short(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io::Result<()> {
+    let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
+    let change = entry.change.as_ref().filter(|_| entry.operation != Operation::Forget);
+    let digits =
+        |change: &FileChange| format!("  {:.12} to {:.12}", change.before.to_string(), change.after.to_string());
+    let hashes = change.map(digits).unwrap_or_default();
+    let time = local(&entry.time, zone);
+    writeln!(session.out, "{:>4}  {time}  {operation}  {}{hashes}", entry.seq, what(entry))
+}
+
+fn print(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io::Result<()> {
     let shown = crate::escape::for_eyes;
     let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
-    let what = entry
-        .change
-        .as_ref()
-        .map(|c| output::path(&c.path))
-        .or_else(|| entry.note.as_deref().map(shown))
-        .unwrap_or_default();
-    writeln!(session.out, "{:>4}  {}  {operation}  {what}", entry.seq, shown(&entry.time))?;
+    writeln!(session.out, "{:>4}  {}  {operation}  {}", entry.seq, local(&entry.time, zone), what(entry))?;
     let Some(change) = entry.change.as_ref().filter(|_| entry.operation != Operation::Forget) else { return Ok(()) };
     let mut remarks = Vec::new();
     remarks.push(match change.how {

@@ -32,6 +32,8 @@ pub(super) struct JournalLine<'l> {
     pub(super) text: &'l str,
     /// Its offset in bytes.
     pub(super) at: u64,
+    /// Its hash, which the next line repeats.
+    pub(super) hash: Sha256,
 }
 
 /// The result of reading a journal to its end.
@@ -135,7 +137,7 @@ pub(super) fn walk(
                     whole: at + body.len() as u64 + 1,
                     lacks_end,
                 };
-                each(JournalLine { entry, text: &String::from_utf8_lossy(body), at });
+                each(JournalLine { entry, text: &String::from_utf8_lossy(body), at, hash });
             }
             Err(what) => {
                 let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(INSPECT);
@@ -195,6 +197,16 @@ fn whole_line(body: &[u8]) -> Option<JournalEntry> {
 
 /// Reads the complete line at this offset again.
 pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
+    let changed = |_| Error::new(ErrorKind::Changed, "the journal changed while it was read");
+    serde_json::from_slice(&bytes_at(file, at)?).map_err(changed)
+}
+
+/// Reads the text of the complete line at this offset again.
+pub(super) fn text_at(file: &File, at: u64) -> Result<String> {
+    bytes_at(file, at).map(|text| String::from_utf8_lossy(&text).into_owned())
+}
+
+fn bytes_at(file: &File, at: u64) -> Result<Vec<u8>> {
     let failed = |e| Error::io("reading the journal", e);
     let mut text = Vec::with_capacity(1 << 11);
     loop {
@@ -211,8 +223,7 @@ pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
             return Err(too_long());
         }
         if end.is_some() || read == 0 {
-            let changed = |_| Error::new(ErrorKind::Changed, "the journal changed while it was read");
-            return serde_json::from_slice(&text).map_err(changed);
+            return Ok(text);
         }
     }
 }

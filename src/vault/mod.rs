@@ -14,7 +14,7 @@
 //! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
 //! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder), `journal` and `append`,
 //! `intent` and `segment`, `objects` and `staging`, `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
-//! `reader` ([`Vault`]), `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`, `forget`,
+//! `reader` ([`Vault`]), `log`, `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`, `forget`,
 //! `recovery`.
 
 mod append;
@@ -28,6 +28,7 @@ mod intent;
 pub mod inventory;
 pub mod journal;
 mod layout;
+pub(crate) mod log;
 pub mod metadata;
 pub mod objects;
 pub mod obstacle;
