@@ -11,7 +11,7 @@ use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped
 use crate::cli::status::Status;
 use crate::cli::{known, recover};
 use crate::digest::Sha256;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::vault::Vault;
 use crate::vault::inventory::{BackupSource, BackupTotal, Inventory, KeepReason, KeptBackup, no_such_backup};
 use crate::vault::objects::Object;
@@ -37,6 +37,12 @@ enum Action {
         /// One JSON object per line and backup
         #[arg(long)]
         json: bool,
+    },
+    /// Print a backup's contents: uncompressed, and only if they match its name
+    Cat {
+        /// The backup, by its SHA-256; 8 digits are enough if no other begins with them
+        #[arg(value_name = "SHA")]
+        backup: String,
     },
     /// Drop backups that no patched file needs, after a confirmation
     ///
@@ -75,6 +81,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     match &args.action {
         None => show(&vault, &args, session),
         Some(Action::Verify { json }) => verify(&vault, *json, session),
+        Some(Action::Cat { backup }) => cat(&vault, backup, session),
         Some(Action::Drop(args)) => drop_backups(&vault, args, session),
         Some(Action::Forget(args)) => forget::run(&vault, args, session),
     }
@@ -258,6 +265,35 @@ fn drop_backups(vault: &Vault, args: &DropArgs, session: &mut Session<'_>) -> Re
         false => writeln!(session.out, "{} {backups}", session.paint(Paint::Good, "dropped"))?,
     }
     Ok(Status::Done)
+}
+
+/// Writes a backup to stdout.
+fn cat(vault: &Vault, name: &str, session: &mut Session<'_>) -> Result<Status, Failure> {
+    if session.escapes {
+        let what = "a backup is binary, and stdout is a terminal";
+        return Err(Error::new(ErrorKind::Usage, what).hint("send it to a file: kmodlab vault cat SHA > FILE").into());
+    }
+    let backup = beginning(vault, name)?;
+    session.out.write_all(&vault.objects().get(backup)?)?;
+    Ok(Status::Done)
+}
+
+/// The only backup whose name begins with some digits.
+fn beginning(vault: &Vault, name: &str) -> Result<Sha256> {
+    let digits = name.to_ascii_lowercase();
+    if !(8..=64).contains(&digits.len()) {
+        return Err(no_such_backup(name));
+    }
+    let backups: BTreeSet<Sha256> = vault.objects().all()?.into_iter().map(|object| object.sha).collect();
+    let mut found = backups.into_iter().filter(|sha| sha.to_string().starts_with(&digits));
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => {
+            let what = format!("several backups have names that begin so: {name}");
+            Err(Error::new(ErrorKind::Ambiguous, what).hint("give more digits"))
+        }
+        (None, _) => Err(no_such_backup(name)),
+    }
 }
 
 /// The backup that a person names, in digits of either case.
