@@ -138,6 +138,10 @@ fn print(report: &FileReport, session: &mut Session<'_>) -> Result<(), Failure> 
         writeln!(session.out, "  original {original}, {backup}")?;
     }
     if standing.state == FileState::Missing {
+        if let (BackupState::Whole, Some(original)) = (standing.backup, &standing.original) {
+            let path = output::shell_word(&standing.path);
+            writeln!(session.out, "  to get it back: kmodlab vault cat {original} > {path}")?;
+        }
         writeln!(
             session.out,
             "  if no module is expected there again: kmodlab vault forget {}",

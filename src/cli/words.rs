@@ -25,7 +25,9 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         }
         Remedy::Restore => "kmodlab restore puts its original back",
         Remedy::RestoreBlanked => "was it blanked before? kmodlab restore brings it back",
-        Remedy::Forget => "if no module is expected there again: kmodlab vault forget",
+        Remedy::Forget => {
+            "kmodlab verify says how to get its original; if no module is expected there again: kmodlab vault forget"
+        }
         Remedy::AllowRepacking => "without --in-place it is decompressed and compressed again",
         Remedy::AllowMovedSection => "nothing was changed; without --in-place the section moves to the end of the file",
         Remedy::AllowNewFile => "nothing was changed; without --in-place a new file replaces it",
