@@ -161,7 +161,7 @@ fn verify(vault: &Vault, hash: Option<Sha256>, session: &mut Session<'_>) -> Res
 /// The subject of an operation: its file, or its note.
 fn what(entry: &JournalEntry) -> String {
     let note = || entry.note.as_deref().map(crate::escape::for_eyes);
-    entry.change.as_ref().map(|change| output::path(&change.path).into()).or_else(note).unwrap_or_default()
+    entry.change.as_ref().map(|change| output::path(&change.path)).or_else(note).unwrap_or_default()
 }
 
 /// One line.
