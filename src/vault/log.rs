@@ -75,11 +75,6 @@ pub(crate) struct LogLines {
 }
 
 impl LogLines {
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
