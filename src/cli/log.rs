@@ -88,7 +88,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         (true, None) if !args.json => {
             let is_all = query.since.is_none() && query.until.is_none();
-            writeln!(session.out, "{}", if is_all { "the journal is empty" } else { "nothing happened in that time" })?;
+            writeln!(session.out, "{}", if is_all { "the journal is empty" } else { "no operation in that time" })?;
         }
         _ => {}
     }
@@ -113,7 +113,7 @@ fn subject(what: &Path) -> LogSubject {
 /// A time that a person names, in UTC, as the journal writes it.
 fn utc(text: &str, zone: &TimeZone) -> Result<String, Error> {
     let bad = || {
-        Error::new(ErrorKind::Usage, format!("{text:?} is no time"))
+        Error::new(ErrorKind::Usage, format!("{text:?} is not a time"))
             .hint("write 2026-01-31, \"2026-01-31 14:00\", 2026-01-31T14:00:00Z, or \"3 days\"")
     };
     let moment = match (text.parse::<Timestamp>(), text.parse::<DateTime>()) {

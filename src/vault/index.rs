@@ -69,7 +69,7 @@ impl Vault {
         fn index(&self) -> Result<JournalIndex> {
             let mut lines = MultimapBuilder::new(self.folder());
             let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
-            let each = |line: journal::JournalLine<'_>| {
+            let each = |line: journal::JournalLine| {
                 count += 1;
                 if let Err(error) = enter(&line.entry, line.at, &mut lines) {
                     failed.get_or_insert(error);

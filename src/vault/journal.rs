@@ -25,11 +25,9 @@ pub struct Journal {
 }
 
 /// A line of the journal.
-pub(super) struct JournalLine<'l> {
+pub(super) struct JournalLine {
     /// Its contents.
     pub(super) entry: JournalEntry,
-    /// Its text, without the line feed.
-    pub(super) text: &'l str,
     /// Its offset in bytes.
     pub(super) at: u64,
     /// Its hash, which the next line repeats.
@@ -89,7 +87,7 @@ impl Journal {
 pub(super) fn each_line(
     text: &mut impl BufRead,
     pending: impl FnOnce() -> BTreeSet<String>,
-    each: impl FnMut(JournalLine<'_>),
+    each: impl FnMut(JournalLine),
 ) -> Result<JournalEnd> {
     let mut line = Vec::new();
     let (course, broken) = walk(text, &mut line, each)?;
@@ -114,7 +112,7 @@ pub(super) fn each_line(
 pub(super) fn walk(
     text: &mut impl BufRead,
     line: &mut Vec<u8>,
-    mut each: impl FnMut(JournalLine<'_>),
+    mut each: impl FnMut(JournalLine),
 ) -> Result<(JournalEnd, Option<Error>)> {
     let mut tail = JournalTail::default();
     while next(text, line)? {
@@ -137,7 +135,7 @@ pub(super) fn walk(
                     whole: at + body.len() as u64 + 1,
                     lacks_end,
                 };
-                each(JournalLine { entry, text: &String::from_utf8_lossy(body), at, hash });
+                each(JournalLine { entry, at, hash });
             }
             Err(what) => {
                 let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(INSPECT);

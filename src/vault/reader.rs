@@ -13,7 +13,6 @@ use crate::vault::intent::Intent;
 use crate::vault::journal::{self, Journal};
 use crate::vault::layout::{JOURNAL, StateFolder};
 use crate::vault::objects::Objects;
-use crate::vault::record::JournalEntry;
 use crate::vault::segment::IntentSegment;
 
 /// The vault: the state folder with backups, journal and intents. This type only reads.
@@ -136,19 +135,7 @@ impl Vault {
         }
     }
 
-    internal_fn! {
-        /// Calls `each` with every line of its journal, parsed and as text. If the journal is damaged, `each` is not called.
-        ///
-        /// # Errors
-        ///
-        /// Those of [`Vault::journal`].
-        fn each_line(&self, mut each: impl FnMut(JournalEntry, &str)) -> Result<()> {
-            self.go_through(|_| {})?;
-            self.go_through(|line| each(line.entry, line.text)).map(drop)
-        }
-    }
-
-    pub(super) fn go_through(&self, each: impl FnMut(journal::JournalLine<'_>)) -> Result<journal::JournalEnd> {
+    pub(super) fn go_through(&self, each: impl FnMut(journal::JournalLine)) -> Result<journal::JournalEnd> {
         match self.open_journal()? {
             Some(mut text) => self.go_through_text(&mut text, each),
             None => Ok(journal::JournalEnd::default()),
@@ -158,7 +145,7 @@ impl Vault {
     pub(super) fn go_through_text(
         &self,
         text: &mut impl std::io::BufRead,
-        each: impl FnMut(journal::JournalLine<'_>),
+        each: impl FnMut(journal::JournalLine),
     ) -> Result<journal::JournalEnd> {
         let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
         journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
