@@ -89,6 +89,8 @@ pub enum Remedy {
     RestoreBlanked,
     /// Forget the path, if no file is expected there again.
     Forget,
+    /// Create this folder.
+    MakeFolder(PathBuf),
     /// Let the compressed module be packed again.
     AllowRepacking,
     /// Let the section move to the end of the file; nothing was changed.

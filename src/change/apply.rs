@@ -57,6 +57,7 @@ pub(super) fn write_in_place(
         overrides: notes.overrides,
         note: None,
         container: Container::None,
+        creates: None,
     }
 }
 

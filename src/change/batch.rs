@@ -222,9 +222,11 @@ impl<'b> BatchPlan<'b> {
         let Some(mut queue) = queue else { return Ok(BatchOutcome { reached: 0, end: Ok(()) }) };
         let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
         let files = queue.iter()?.map(|queued| queued.map(|queued| (queued.path().to_owned(), queued)));
-        let decide = |queued: &QueuedPatch, target: &Target| {
-            recovered::must_be_settled(&unsettled, &target.path)?;
-            queued.write(target, request).map(Some)
+        let decide = |queued: &QueuedPatch, path: &Path| {
+            let target = Target::open(path)?;
+            recovered::must_be_settled(&unsettled, path)?;
+            let write = queued.write(&target, request)?;
+            Ok(Some((target, write)))
         };
         let mut reached = 0;
         let end = writer.carry_out_all(summary.planned, files, decide, |path, _, done| {

@@ -321,7 +321,9 @@ impl Confirmed<Reviewed<'_>> {
             return Err(apply::exists_already(out));
         }
         let notes = JournalNotes { module: name, digest, overrides };
-        let entry = writer.carry_out(&target, apply::write_of(plan, notes), out.as_deref())?;
+        let mut write = apply::write_of(plan, notes);
+        write.creates = out;
+        let entry = writer.carry_out(&target, write)?;
         Ok(Applied::Written(Box::new(entry)))
     }
 }

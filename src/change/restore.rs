@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::index::JournalIndex;
 use crate::vault::record::JournalEntry;
-use crate::vault::recovered::{self, Recovered};
+use crate::vault::recovered::{self, Recovered, RecoveryOutcome};
 use crate::vault::restore::{self, RestorePlan, RestoreStep};
 use crate::vault::target::{self, Target};
 use crate::vault::{Intent, Vault, Writer, obstacle};
@@ -44,7 +44,8 @@ impl Restore {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the journal knows neither the path nor the contents; [`ErrorKind::Ambiguous`] if the
-    /// contents came from two originals; [`ErrorKind::Guard`] if the file can't be written; [`ErrorKind::Io`].
+    /// contents came from two originals; [`ErrorKind::Guard`] if the file can't be written, or is gone and can't be created;
+    /// [`ErrorKind::Io`].
     pub fn plan(vault: &Vault, path: &Path) -> Result<Restore> {
         Restore::plan_by(&vault.index()?, &vault.pending()?, &target::real_path(path)?)
     }
@@ -55,9 +56,17 @@ impl Restore {
     ///
     /// Those of [`Restore::plan`].
     pub(crate) fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path) -> Result<Restore> {
-        obstacle::must_be_writable(path)?;
-        let current = sha256(file::read(path)?.bytes());
+        let current = match obstacle::is_gone(path) {
+            true => None,
+            false => {
+                obstacle::must_be_writable(path)?;
+                Some(sha256(file::read(path)?.bytes()))
+            }
+        };
         let plan = restore::plan_by(index, pending, path, current)?;
+        if plan.step == RestoreStep::Recreate {
+            obstacle::must_be_creatable(path)?;
+        }
         Ok(Restore { path: path.to_owned(), plan })
     }
 
@@ -123,15 +132,16 @@ impl Confirmed<Restore> {
     /// back; [`ErrorKind::Guard`], [`ErrorKind::Busy`], [`ErrorKind::Io`].
     pub fn apply(self, writer: &mut Writer<'_>) -> Result<Restored> {
         let Restore { path, plan } = self.into_change();
-        let target = Target::open(&path)?;
-        let now = restore::plan_by(&writer.vault().index()?, &writer.vault().pending()?, &path, target.sha256())?;
+        let target = Target::open_if_there(&path)?;
+        let current = target.as_ref().map(Target::sha256);
+        let now = restore::plan_by(&writer.vault().index()?, &writer.vault().pending()?, &path, current)?;
         if (&now.digest, now.step) != (&plan.digest, plan.step) {
             return Err(
                 Error::new(ErrorKind::Changed, "changed since the restore was planned; nothing was written").on(path)
             );
         }
-        let metadata = now.metadata_put_back(&target);
-        let entry = writer.restore(&target, &now, plan.step == RestoreStep::Conflict)?;
+        let metadata = target.as_ref().map(|target| now.metadata_put_back(target)).unwrap_or_default();
+        let entry = writer.restore(&path, target, &now, plan.step == RestoreStep::Conflict)?;
         Ok(Restored { entry, metadata })
     }
 }
@@ -170,14 +180,20 @@ impl<'r> Restores<'r> {
         let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
         let objects = writer.vault().objects();
         let metadata: Mutex<BTreeMap<PathBuf, Vec<String>>> = Mutex::default();
-        let decide = |_: &T, target: &Target| {
+        let decide = |_: &T, path: &Path| {
             progress();
-            recovered::must_be_settled(&unsettled, &target.path)?;
-            let plan = restore::plan_by(index, pending, &target.path, target.sha256())?;
-            let wanted = restore::wanted(target, &plan, &objects, false)?;
-            let others = plan.metadata_put_back(target);
+            let target = Target::open_if_there(path)?;
+            let current = target.as_ref().map(Target::sha256);
+            // What somebody else wrote is gone with the file.
+            let is_gone = |it: &Recovered| target.is_none() && matches!(it.outcome, RecoveryOutcome::Conflict(_));
+            let unsettled: Vec<Recovered> =
+                unsettled.iter().filter(|it| it.path == path && !is_gone(it)).cloned().collect();
+            recovered::must_be_settled(&unsettled, path)?;
+            let plan = restore::plan_by(index, pending, path, current)?;
+            let others = target.as_ref().map(|target| plan.metadata_put_back(target)).unwrap_or_default();
+            let wanted = restore::wanted(path, target, &plan, &objects, false)?;
             if wanted.is_some() && !others.is_empty() {
-                metadata.lock().unwrap_or_else(|e| e.into_inner()).insert(target.path.clone(), others);
+                metadata.lock().unwrap_or_else(|e| e.into_inner()).insert(path.to_owned(), others);
             }
             Ok(wanted)
         };

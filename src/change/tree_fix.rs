@@ -128,9 +128,12 @@ impl TreeFix {
             writer.must_be_settled(&file.path)?;
         }
         let files = fix.files.iter().map(|file| Ok((file.path.clone(), file)));
-        let decide = |file: &&FileEdit, target: &Target| match target.bytes == file.before {
-            true => Ok(Some(write_of(&fix, file))),
-            false => Err(apply::changed().on(&target.path)),
+        let decide = |file: &&FileEdit, path: &Path| {
+            let target = Target::open(path)?;
+            match target.bytes == file.before {
+                true => Ok(Some((target, write_of(&fix, file)))),
+                false => Err(apply::changed().on(path)),
+            }
         };
         let mut outcomes = Vec::with_capacity(fix.files.len());
         writer.carry_out_all(fix.files.len(), files, decide, |_, _, outcome| outcomes.push(outcome))?;
@@ -151,6 +154,7 @@ fn write_of(fix: &TreeFix, file: &FileEdit) -> PlannedWrite {
         overrides: Vec::new(),
         note: Some(format!("build tree changed to fit {}", fix.kernel)),
         container: Container::None,
+        creates: None,
     }
 }
 

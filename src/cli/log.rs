@@ -184,6 +184,7 @@ fn print(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io
     remarks.push(match change.how {
         WriteMethod::InPlace => format!("in place, {}", output::count(change.edits.len(), "edit")),
         WriteMethod::Replace => "a new file".to_owned(),
+        WriteMethod::Create if entry.operation == Operation::Restore => "created again from its backup".to_owned(),
         WriteMethod::Create => "into a new file".to_owned(),
     });
     if entry.recovered {
@@ -201,7 +202,9 @@ fn print(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io
         writeln!(session.out, "      {}", session.paint(Paint::Bad, side(before)))?;
         writeln!(session.out, "      {}", session.paint(Paint::Good, side(after)))?;
     }
-    writeln!(session.out, "      {} to", change.before)?;
+    if change.before != change.after {
+        writeln!(session.out, "      {} to", change.before)?;
+    }
     writeln!(session.out, "      {}", change.after)?;
     Ok(())
 }

@@ -119,9 +119,14 @@ impl RestoreOutcomes<'_> {
             Ok(()) => self.statuses.add(Status::Done),
             Err(Failure::Error(error)) => {
                 let error = match &named.real {
-                    Ok(path) if error.kind() == ErrorKind::NotFound && self.is_gone(path)? => {
+                    Ok(path)
+                        if error.kind() == ErrorKind::NotFound
+                            && error.suggested().is_none()
+                            && self.is_gone(path)? =>
+                    {
                         error.remedy(Remedy::Forget)
                     }
+                    Err(_) if error.kind() == ErrorKind::NotFound => self.with_folder(&named.path, error)?,
                     _ => error,
                 };
                 let error = error.on(&named.path);
@@ -134,6 +139,15 @@ impl RestoreOutcomes<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The error of a path whose folder does not exist. If the journal knows the path, the folder has to be created first.
+    fn with_folder(&self, path: &Path, error: Error) -> Result<Error, Error> {
+        let Ok(path) = std::path::absolute(path) else { return Ok(error) };
+        match path.parent().filter(|folder| !folder.exists()) {
+            Some(folder) if self.index.knows_place(&path)? => Ok(error.remedy(Remedy::MakeFolder(folder.to_owned()))),
+            _ => Ok(error),
+        }
     }
 
     /// Is a module that was patched there not there any more?
@@ -261,7 +275,8 @@ fn print_restored(path: &Path, done: &Restored, is_json: bool, session: &mut Ses
         return Ok(());
     };
     let restored = session.paint(Paint::Good, "restored");
-    writeln!(session.out, "{restored}  {}", output::path(path))?;
+    let was_gone = if change.how == WriteMethod::Create { "  (it was gone)" } else { "" };
+    writeln!(session.out, "{restored}  {}{was_gone}", output::path(path))?;
     writeln!(session.out, "  now     {}", change.after)?;
     for metadata in &done.metadata {
         let metadata = crate::escape::for_eyes(metadata);
@@ -306,9 +321,12 @@ fn describe(restore: &Restore, is_json: bool, session: &mut Session<'_>) -> Resu
         RestoreStep::PutBack => session.paint(Paint::Good, "would be restored"),
         RestoreStep::Nothing => "is the original already".to_owned(),
         RestoreStep::Conflict => session.paint(Paint::Bad, "was changed by somebody else"),
+        RestoreStep::Recreate => session.paint(Paint::Good, "is gone; would be created again"),
     };
     writeln!(session.out, "{}: {what}", output::path(restore.path()))?;
-    writeln!(session.out, "  now       {}", plan.current)?;
+    if let Some(current) = plan.current {
+        writeln!(session.out, "  now       {current}")?;
+    }
     writeln!(session.out, "  original  {}", plan.original)?;
     if plan.step == RestoreStep::Conflict {
         writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, plan.digest))?;
@@ -326,7 +344,7 @@ struct RestoreShown<'r> {
     path_hex: Option<String>,
     /// restored, original (it was already), planned, or conflict (somebody else changed it)
     result: &'static str,
-    /// SHA-256 of the file before and after; none where it was the original already
+    /// SHA-256 of the file before and after; none where it was the original already; `before` is none where the file was gone
     before: Option<Sha256>,
     after: Option<Sha256>,
     /// The digest that confirms that the changes are discarded
@@ -347,7 +365,7 @@ impl<'r> RestoreShown<'r> {
             module: output::path_text(path).into_owned(),
             path_hex: output::path_hex(path),
             result: if change.is_some() { "restored" } else { "original" },
-            before: change.map(|change| change.before),
+            before: change.filter(|change| change.how != WriteMethod::Create).map(|change| change.before),
             after: change.map(|change| change.after),
             digest: None,
             journal: done.entry.as_ref().map(|entry| entry.seq),
@@ -358,7 +376,7 @@ impl<'r> RestoreShown<'r> {
     fn of_plan(restore: &'r Restore) -> RestoreShown<'r> {
         let plan = restore.details();
         let result = match plan.step {
-            RestoreStep::PutBack => "planned",
+            RestoreStep::PutBack | RestoreStep::Recreate => "planned",
             RestoreStep::Nothing => "original",
             RestoreStep::Conflict => "conflict",
         };
@@ -367,7 +385,7 @@ impl<'r> RestoreShown<'r> {
             module: output::path_text(restore.path()).into_owned(),
             path_hex: output::path_hex(restore.path()),
             result,
-            before: Some(plan.current),
+            before: plan.current,
             after: Some(plan.original),
             digest: restore.discards_changes().then_some(plan.digest),
             journal: None,

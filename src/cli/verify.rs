@@ -138,9 +138,8 @@ fn print(report: &FileReport, session: &mut Session<'_>) -> Result<(), Failure> 
         writeln!(session.out, "  original {original}, {backup}")?;
     }
     if standing.state == FileState::Missing {
-        if let (BackupState::Whole, Some(original)) = (standing.backup, &standing.original) {
-            let path = output::shell_word(&standing.path);
-            writeln!(session.out, "  to get it back: kmodlab vault cat {original} > {path}")?;
+        if standing.backup == BackupState::Whole {
+            writeln!(session.out, "  to get it back: kmodlab restore {}", output::shell_word(&standing.path))?;
         }
         writeln!(
             session.out,

@@ -17,6 +17,9 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::OwnStateFolder => "name a folder of your own with --state-dir",
         Remedy::RaiseSizeLimit => "--max-size moves the limit",
         Remedy::ShowHistory => "kmodlab log shows what was done to which file",
+        Remedy::MakeFolder(folder) => {
+            return format!("create it first: mkdir -p {}", escape::shell_word(folder));
+        }
         Remedy::ShowJournalLine(line) => return format!("line {line} of the journal says when: kmodlab log"),
         Remedy::Recover => "kmodlab recover completes it or rolls it back",
         Remedy::FixThenRecover => "fix that, then run kmodlab recover",
@@ -25,9 +28,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         }
         Remedy::Restore => "kmodlab restore puts its original back",
         Remedy::RestoreBlanked => "was it blanked before? kmodlab restore brings it back",
-        Remedy::Forget => {
-            "kmodlab verify says how to get its original; if no module is expected there again: kmodlab vault forget"
-        }
+        Remedy::Forget => "install its package again; or, if no module is expected there again: kmodlab vault forget",
         Remedy::AllowRepacking => "without --in-place it is decompressed and compressed again",
         Remedy::AllowMovedSection => "nothing was changed; without --in-place the section moves to the end of the file",
         Remedy::AllowNewFile => "nothing was changed; without --in-place a new file replaces it",

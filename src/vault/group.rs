@@ -66,6 +66,8 @@ pub struct PlannedWrite {
     pub note: Option<String>,
     /// How the file is compressed. If it is, the edits apply to the uncompressed bytes, and a new file replaces the old one.
     pub container: Container,
+    /// The path of a new file that gets the new contents, where there must be none. The target is then not changed.
+    pub creates: Option<PathBuf>,
 }
 
 /// A file of a group.
@@ -96,25 +98,19 @@ impl Deref for HeldTarget<'_> {
 }
 
 impl Writer<'_> {
-    /// Carries a change of one file out, by the protocol. With `create` a new file is made there, where there must be
-    /// none, and the target is not changed.
+    /// Carries a change of one file out, by the protocol.
     ///
     /// # Errors
     ///
     /// Any, with the file as it was before; but [`ErrorKind::NeedsRecovery`] where only `recover` can tell.
-    pub(crate) fn carry_out(
-        &mut self,
-        target: &Target,
-        wanted: PlannedWrite,
-        create: Option<&Path>,
-    ) -> Result<JournalEntry> {
+    pub(crate) fn carry_out(&mut self, target: &Target, wanted: PlannedWrite) -> Result<JournalEntry> {
         let objects = self.vault.objects();
         let backups = Staging::begin(&objects, 1)?;
         backups.stage(target.sha256(), &target.bytes, &target.file)?;
         backups.settle()?;
-        let create = create.map(target::real_path).transpose()?;
-        let member =
-            GroupMember::new(HeldTarget::Lent(target), wanted, create.as_deref()).map_err(|e| e.on(&target.path))?;
+        let creates = wanted.creates.as_deref().map(target::real_path).transpose()?;
+        let wanted = PlannedWrite { creates, ..wanted };
+        let member = GroupMember::new(HeldTarget::Lent(target), wanted).map_err(|e| e.on(&target.path))?;
         let done = self.commit(vec![member])?.pop();
         done.unwrap_or_else(|| Err(Error::new(ErrorKind::Io, "nothing came of it").on(&target.path)))
     }
@@ -122,8 +118,8 @@ impl Writer<'_> {
     /// Carries out many changes, in groups, each by the protocol. `files` are `count` real paths ([`target::real_path`]), each once, with the
     /// caller's data; they are taken one group at a time.
     ///
-    /// `decide` gets each file opened, locked and read, on any thread; `None` means that there is nothing to do. `report` is called for each
-    /// file, in order, when its group is durable. A failure of one file does not affect the others.
+    /// `decide` opens each file as a target and plans its write, on any thread; `None` means that there is nothing to do. `report` is called
+    /// for each file, in order, when its group is durable. A failure of one file does not affect the others.
     ///
     /// # Errors
     ///
@@ -133,7 +129,7 @@ impl Writer<'_> {
         &mut self,
         count: usize,
         files: impl IntoIterator<Item = Result<(PathBuf, T)>>,
-        decide: impl Fn(&T, &Target) -> Result<Option<PlannedWrite>> + Sync + Send,
+        decide: impl Fn(&T, &Path) -> Result<Option<(Target, PlannedWrite)>> + Sync + Send,
         mut report: impl FnMut(&Path, T, Result<Option<JournalEntry>>),
     ) -> Result<()> {
         let objects = self.vault.objects();
@@ -231,11 +227,10 @@ enum Inspected {
 fn look<T>(
     path: &Path,
     own: &T,
-    decide: &impl Fn(&T, &Target) -> Result<Option<PlannedWrite>>,
+    decide: &impl Fn(&T, &Path) -> Result<Option<(Target, PlannedWrite)>>,
     backups: &Staging<'_>,
 ) -> Inspected {
-    let decided = Target::open(path).and_then(|target| Ok(decide(own, &target)?.map(|wanted| (target, wanted))));
-    let (target, wanted) = match decided {
+    let (target, wanted) = match decide(own, path) {
         Ok(Some(decided)) => decided,
         Ok(None) => return Inspected::Nothing,
         Err(e) => return Inspected::Failed(e.on(path)),
@@ -243,7 +238,7 @@ fn look<T>(
     if let Err(e) = backups.stage(target.sha256(), &target.bytes, &target.file) {
         return Inspected::Stop(e);
     }
-    match GroupMember::new(HeldTarget::Own(target), wanted, None) {
+    match GroupMember::new(HeldTarget::Own(target), wanted) {
         Ok(mut member) => {
             if let HeldTarget::Own(target) = &mut member.target {
                 target.forget_bytes();
@@ -293,10 +288,10 @@ impl<'t> GroupMember<'t> {
     /// # Errors
     ///
     /// [`ErrorKind::Changed`] if the new contents are known only by edits, and these do not fit the file.
-    fn new(target: HeldTarget<'t>, mut wanted: PlannedWrite, create: Option<&Path>) -> Result<GroupMember<'t>> {
-        let after = wanted.after.take();
+    fn new(target: HeldTarget<'t>, mut wanted: PlannedWrite) -> Result<GroupMember<'t>> {
+        let (after, creates) = (wanted.after.take(), wanted.creates.take());
         let fit = || edit::fit_in_place(&target.bytes, &wanted.edits, after.as_deref());
-        let how = match create {
+        let how = match creates {
             Some(_) => WriteMethod::Create,
             None if wanted.container.is_none() && fit() => WriteMethod::InPlace,
             None => WriteMethod::Replace,
@@ -307,7 +302,7 @@ impl<'t> GroupMember<'t> {
             (_, None) => edit::apply(&target.bytes, &wanted.edits)?,
         };
         let size_after = if how == WriteMethod::InPlace { target.size() } else { after.len() as u64 };
-        let intent = Intent::of(&target, wanted, how, create.unwrap_or(&target.path), size_after);
+        let intent = Intent::of(&target, wanted, how, creates.as_deref().unwrap_or(&target.path), size_after);
         Ok(GroupMember { target, intent, after, new: None })
     }
 
@@ -537,8 +532,15 @@ fn folder_of<'f>(folders: &'f BTreeMap<PathBuf, (u64, File)>, path: &Path) -> Re
 /// The error for a new file that was not renamed, or whose name may not be durable. The contents of the file decide.
 fn not_named(member: &GroupMember<'_>, dir: &File, error: Error) -> Error {
     let change = &member.intent.change;
+    let is_taken = error.kind() == ErrorKind::Usage;
+    let error = match member.intent.operation {
+        Operation::Restore if is_taken => {
+            Error::new(ErrorKind::Changed, "a file appeared there meanwhile; nothing was written")
+        }
+        _ => error,
+    };
     let is_as_before = match change.how {
-        WriteMethod::Create => error.kind() == ErrorKind::Usage || !change.path.exists(),
+        WriteMethod::Create => is_taken || !change.path.exists(),
         WriteMethod::InPlace | WriteMethod::Replace => write::verify(&change.path, change.before, None).is_ok(),
     };
     write::take_away(dir, &member.temporary(), is_as_before, error.on(&change.path))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::vault::record::{FileChange, JournalEntry, Operation};
+use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 
 /// The override in a restore's line by which a person discarded changes by somebody else.
 pub(super) const DISCARD: &str = "discard-changes";
@@ -79,8 +79,12 @@ impl<'j> History<'j> {
                 Operation::Restore => {
                     let of_path = history.paths.entry(&change.path).or_default();
                     of_path.taken_back = of_path.root().or(of_path.taken_back);
-                    of_path.patches.clear();
+                    let patches = std::mem::take(&mut of_path.patches);
                     of_path.last = Some(change);
+                    // No file was there: the patched file was deleted, or it was moved and is still patched.
+                    if change.how == WriteMethod::Create && !patches.is_empty() {
+                        history.displaced.push((&change.path, patches));
+                    }
                     history.displaced.retain(|(_, patches)| patches.last().is_none_or(|p| p.after != change.before));
                 }
                 Operation::Undone | Operation::Enrol | Operation::Unenrol | Operation::Drop | Operation::Forget => {}
@@ -350,6 +354,21 @@ mod tests {
         journal.push(entry(Operation::Restore, "/moved.ko", C, A));
         assert_eq!(needed(&journal), [X]);
         journal.push(entry(Operation::Restore, "/m.ko", Y, X));
+        assert_eq!(needed(&journal), Vec::<Sha256>::new());
+    }
+
+    #[test]
+    fn a_module_that_was_created_again_may_have_been_moved_so_its_backup_stays_needed() {
+        let needed = |journal: &[JournalEntry]| History::of(journal).needed().into_keys().collect::<Vec<_>>();
+        let mut recreated = entry(Operation::Restore, "/m.ko", A, A);
+        recreated.change.as_mut().unwrap().how = WriteMethod::Create;
+        let mut journal = vec![entry(Operation::Patch, "/m.ko", A, B), recreated];
+        let history = History::of(&journal);
+        let of_path = history.at(Path::new("/m.ko")).unwrap();
+        assert!(of_path.patches.is_empty() && of_path.expected() == Some(A));
+        assert_eq!(needed(&journal), [A]);
+        // The patched file was elsewhere, and was restored there.
+        journal.push(entry(Operation::Restore, "/moved.ko", B, A));
         assert_eq!(needed(&journal), Vec::<Sha256>::new());
     }
 

@@ -359,7 +359,7 @@ mod tests {
                 for path in PATHS.map(Path::new) {
                     let found = index.about(path, &[sha]).unwrap();
                     let some = History::of(&found);
-                    prop_assert_eq!(said(restore::plan(&some, &[], path, sha)), said(restore::plan(&all, &[], path, sha)));
+                    prop_assert_eq!(said(restore::plan(&some, &[], path, Some(sha))), said(restore::plan(&all, &[], path, Some(sha))));
                     prop_assert_eq!(state_of(&some, path, Some(sha)), state_of(&all, path, Some(sha)));
                     prop_assert_eq!(state_of(&some, path, None), state_of(&all, path, None));
                     let original = state_of(&all, path, Some(sha)).1.unwrap_or(sha);
@@ -372,6 +372,9 @@ mod tests {
                 }
             }
             for path in PATHS.map(Path::new) {
+                let found = index.about(path, &[]).unwrap();
+                let of_missing = said(restore::plan(&History::of(&found), &[], path, None));
+                prop_assert_eq!(of_missing, said(restore::plan(&all, &[], path, None)));
                 prop_assert_eq!(index.knows_place(path).unwrap(), all.at(path).is_some());
                 let is_patched = all.at(path).is_some_and(|of_path| !of_path.patches.is_empty());
                 prop_assert_eq!(index.is_patched(path).unwrap(), is_patched);

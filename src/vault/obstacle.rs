@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// Why a file can't be written, whatever anybody overrides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +141,31 @@ pub fn of_folder(path: &Path) -> Vec<Obstacle> {
     found
 }
 
+/// Whether no file has this path, not even a link that leads nowhere.
+pub fn is_gone(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Refuses a path at which no file is, and where none can be created.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if its folder does not exist; [`ErrorKind::Guard`] if the folder has an obstacle.
+pub fn must_be_creatable(path: &Path) -> Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| is_gone(folder)) {
+        let error = Error::new(ErrorKind::NotFound, "its folder does not exist").on(path);
+        return Err(error.remedy(Remedy::MakeFolder(folder.to_owned())));
+    }
+    match of_folder(path).into_iter().next() {
+        None => Ok(()),
+        Some(obstacle) => Err(refused(&obstacle).on(path)),
+    }
+}
+
+fn refused(obstacle: &Obstacle) -> Error {
+    Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}"))
+}
+
 /// Refuses a file that has an obstacle.
 ///
 /// # Errors
@@ -149,9 +174,7 @@ pub fn of_folder(path: &Path) -> Vec<Obstacle> {
 pub fn must_be_writable(path: &Path) -> Result<()> {
     match of_file(path)?.into_iter().next() {
         None => Ok(()),
-        Some(obstacle) => {
-            Err(Error::new(ErrorKind::Guard, format!("refused by the guard file-kind: {obstacle}")).on(path))
-        }
+        Some(obstacle) => Err(refused(&obstacle).on(path)),
     }
 }
 

@@ -64,7 +64,7 @@ pub enum WriteMethod {
     InPlace,
     /// A new file replaced it.
     Replace,
-    /// A new file was created; the module it was made from was not changed.
+    /// A new file was created where there was none: by a patch, from a module that was not changed; by a restore, from the backup.
     Create,
 }
 
@@ -78,7 +78,7 @@ pub struct FileChange {
     pub module: String,
     /// How the file was written.
     pub how: WriteMethod,
-    /// SHA-256 before. The backup has this name.
+    /// SHA-256 before; for a new file, of the contents from which it was made. The backup has this name.
     pub before: Sha256,
     /// SHA-256 after.
     pub after: Sha256,

@@ -13,10 +13,10 @@ use crate::vault::index::JournalIndex;
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Objects;
-use crate::vault::record::{FileChange, JournalEntry, Operation};
-use crate::vault::recovered;
+use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 use crate::vault::target::Target;
 use crate::vault::writer::Writer;
+use crate::vault::{obstacle, recovered};
 
 /// If more bytes differ, a new file is written instead of spans.
 const MAX_SPANS: usize = 1 << 16;
@@ -28,8 +28,8 @@ pub struct RestorePlan {
     pub step: RestoreStep,
     /// The module's name according to the journal.
     pub module: String,
-    /// SHA-256 of the file now.
-    pub current: Sha256,
+    /// SHA-256 of the file now; `None` if there is none.
+    pub current: Option<Sha256>,
     /// SHA-256 of its original.
     pub original: Sha256,
     /// The metadata of the original.
@@ -80,6 +80,12 @@ impl RestorePlan {
         metadata
     }
 
+    /// The original as a target, to be created at a real path.
+    fn target_from_backup(&self, path: &Path, objects: &Objects) -> Result<Target> {
+        let (_, file) = objects.checked(self.original).map_err(|e| self.unless_dropped(e))?;
+        Target::of_backup(path, file, self.backup(objects)?, self.metadata.clone())
+    }
+
     /// What a restore puts back in addition to bytes and times, because somebody else changed it.
     pub fn metadata_put_back(&self, target: &Target) -> Vec<String> {
         let (now, then) = (&target.metadata, self.metadata_for(target));
@@ -106,16 +112,20 @@ pub enum RestoreStep {
     Nothing,
     /// Somebody else changed the file since; only a person may decide to discard these changes.
     Conflict,
+    /// The file is gone; it is created again.
+    Recreate,
 }
 
-/// Plans the restore of a real path: by the history of the path, or, for a file that was moved or copied, by its contents.
+/// Plans the restore of a real path: by the history of the path, or, for a file that was moved or copied, by its contents. `current` is the
+/// SHA-256 of the file; `None` if there is none.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if the journal knows neither the path nor the contents; [`ErrorKind::Ambiguous`] if the contents have
 /// two originals.
-pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
+pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Option<Sha256>) -> Result<RestorePlan> {
     let of_path = history.at(path);
+    let now = current.map_or_else(|| "missing".to_owned(), |sha| sha.to_string());
     let planned = |step, original: Sha256, root: &FileChange| RestorePlan {
         step,
         module: root.module.clone(),
@@ -125,13 +135,14 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
         by_content: false,
         dropped_by: history.dropped_by(original),
         times_agree: true,
-        digest: sha256(format!("restore\n{}\n{current}\n{original}\n", path.display()).as_bytes()),
+        digest: sha256(format!("restore\n{}\n{now}\n{original}\n", path.display()).as_bytes()),
         vermagic: (
-            of_path.and_then(|t| t.last).and_then(|last| last.vermagic_after.clone()),
+            of_path.and_then(|t| t.last).filter(|_| current.is_some()).and_then(|last| last.vermagic_after.clone()),
             root.vermagic_before.clone(),
         ),
     };
-    match history.origins(path, current).as_slice() {
+    let origins = current.map(|sha| history.origins(path, sha)).unwrap_or_default();
+    match origins.as_slice() {
         [] => {}
         [origin] => {
             let plan = planned(RestoreStep::PutBack, origin.original, origin.change);
@@ -145,24 +156,33 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
             );
         }
     }
+    let step = if current.is_some() { RestoreStep::Conflict } else { RestoreStep::Recreate };
     if let Some(root) = of_path.and_then(|t| t.root()) {
-        return Ok(planned(RestoreStep::Conflict, root.before, root));
+        // The first patch at this path may have changed a copy that was already patched elsewhere.
+        let original = match history.origins(path, root.before).as_slice() {
+            [origin] if step == RestoreStep::Recreate => origin.original,
+            _ => root.before,
+        };
+        return Ok(planned(step, original, root));
     }
-    if let Some(intent) = pending.iter().find(|i| i.change.path == path) {
+    // A new file that did not get its name was never there.
+    let was_there = |intent: &&Intent| step == RestoreStep::Conflict || intent.change.how != WriteMethod::Create;
+    if let Some(intent) = pending.iter().filter(was_there).find(|i| i.change.path == path) {
         let origins = history.origins(path, intent.change.before);
         let original = origins.first().map_or(intent.change.before, |o| o.original);
-        return Ok(planned(RestoreStep::Conflict, original, origins.first().map_or(&intent.change, |o| o.change)));
+        return Ok(planned(step, original, origins.first().map_or(&intent.change, |o| o.change)));
     }
     if let Some(last) = of_path.and_then(|t| t.last) {
         // Restored before: the contents after the restore are the original. The line of the reverted patch has its metadata; the line of the
         // restore has the metadata before the restore.
-        let step = if current == last.after { RestoreStep::Nothing } else { RestoreStep::Conflict };
+        let step = if current == Some(last.after) { RestoreStep::Nothing } else { step };
         let patch = of_path.and_then(|t| t.taken_back).or_else(|| history.patch_of(last.after)).unwrap_or(last);
         return Ok(planned(step, last.after, patch));
     }
-    let what = match history.is_original(current) {
-        true => "this is an original, and is not patched",
-        false => "the journal knows neither this path nor these contents",
+    let what = match current {
+        None => "no such file, and the journal does not know this path",
+        Some(sha) if history.is_original(sha) => "this is an original, and is not patched",
+        Some(_) => "the journal knows neither this path nor these contents",
     };
     Err(Error::new(ErrorKind::NotFound, what).remedy(Remedy::ShowHistory).on(path))
 }
@@ -172,70 +192,81 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Sha
 /// # Errors
 ///
 /// Those of [`plan`] and of [`JournalIndex::about`].
-pub fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path, current: Sha256) -> Result<RestorePlan> {
-    let mut contents = vec![current];
+pub fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path, current: Option<Sha256>) -> Result<RestorePlan> {
+    let mut contents: Vec<Sha256> = current.into_iter().collect();
     contents.extend(pending.iter().filter(|i| i.change.path == path).map(|i| i.change.before));
     plan(&History::of(&index.about(path, &contents)?), pending, path, current)
 }
 
-/// The write of a planned restore; `None` if there is nothing to do. With `discard`, a person decided to discard changes by somebody else,
-/// which are backed up too.
+/// The write of a planned restore of a real path, whose file is `target`, if there is one; `None` if there is nothing to do. With `discard`,
+/// a person decided to discard changes by somebody else, which are backed up too.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Changed`] if the file is not as planned any more; [`ErrorKind::Conflict`] if somebody else changed it and
 /// `discard` is off; [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be had.
 pub(crate) fn wanted(
-    target: &Target,
+    path: &Path,
+    target: Option<Target>,
     restore: &RestorePlan,
     objects: &Objects,
     discard: bool,
-) -> Result<Option<PlannedWrite>> {
-    if target.sha256() != restore.current {
-        return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(&target.path));
+) -> Result<Option<(Target, PlannedWrite)>> {
+    if target.as_ref().map(Target::sha256) != restore.current {
+        return Err(Error::new(ErrorKind::Changed, "changed since it was looked at").on(path));
     }
     let is_conflict = restore.step == RestoreStep::Conflict;
     match restore.step {
         RestoreStep::Nothing => return Ok(None),
-        RestoreStep::Conflict if !discard => return Err(recovered::conflict(&target.path)),
-        RestoreStep::Conflict | RestoreStep::PutBack => {}
+        RestoreStep::Conflict if !discard => return Err(recovered::conflict(path)),
+        RestoreStep::Conflict | RestoreStep::PutBack | RestoreStep::Recreate => {}
     }
-    let named = |e: Error| e.on(&target.path);
-    let (after, edits) = match restore.edits_of(&target.bytes, objects).map_err(named)? {
-        Some(edits) => (None, edits),
-        None => (Some(restore.backup(objects).map_err(named)?), Vec::new()),
+    let named = |e: Error| e.on(path);
+    let (target, after, edits, creates) = match target {
+        None => {
+            obstacle::must_be_creatable(path)?;
+            (restore.target_from_backup(path, objects).map_err(named)?, None, Vec::new(), Some(path.to_owned()))
+        }
+        Some(target) => match restore.edits_of(&target.bytes, objects).map_err(named)? {
+            Some(edits) => (target, None, edits, None),
+            None => (target, Some(restore.backup(objects).map_err(named)?), Vec::new(), None),
+        },
     };
-    Ok(Some(PlannedWrite {
+    let write = PlannedWrite {
         operation: Operation::Restore,
         after,
         after_sha256: restore.original,
         edits,
-        metadata_after: Some(restore.metadata_for(target)),
+        metadata_after: Some(restore.metadata_for(&target)),
         module: restore.module.clone(),
         vermagic: restore.vermagic.clone(),
         plan: is_conflict.then_some(restore.digest),
         overrides: if is_conflict { vec![DISCARD.to_owned()] } else { Vec::new() },
         note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
         container: Container::None,
-    }))
+        creates,
+    };
+    Ok(Some((target, write)))
 }
 
 impl Writer<'_> {
-    /// Carries a planned restore out.
+    /// Carries a planned restore of a real path out. `target` is its file, if there is one.
     ///
     /// # Errors
     ///
     /// Those of [`wanted`] and of [`Writer::carry_out`].
     pub(crate) fn restore(
         &mut self,
-        target: &Target,
+        path: &Path,
+        target: Option<Target>,
         restore: &RestorePlan,
         discard: bool,
     ) -> Result<Option<JournalEntry>> {
-        let Some(wanted) = wanted(target, restore, &self.vault.objects(), discard)? else { return Ok(None) };
+        let wanted = wanted(path, target, restore, &self.vault.objects(), discard)?;
+        let Some((target, wanted)) = wanted else { return Ok(None) };
         if restore.step == RestoreStep::Conflict {
-            self.give_up(&target.path)?;
+            self.give_up(path)?;
         }
-        self.carry_out(target, wanted, None).map(Some)
+        self.carry_out(&target, wanted).map(Some)
     }
 }

@@ -144,6 +144,34 @@ impl Target {
         Target::of(path, file).map_err(named)
     }
 
+    /// Opens a file as [`Target::open`] does; `None` if no file has this path.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Target::open`], except for a file that does not exist.
+    pub fn open_if_there(path: &Path) -> Result<Option<Target>> {
+        match obstacle::is_gone(path) {
+            true => Ok(None),
+            false => Target::open(path).map(Some),
+        }
+    }
+
+    /// The file that is created at a real path, where there is none, from the backup of its original: the backup's bytes, and the
+    /// metadata of the original.
+    pub(super) fn of_backup(path: &Path, backup: File, bytes: Vec<u8>, metadata: Metadata) -> Result<Target> {
+        let seen = backup.metadata().map_err(|e| Error::io("reading the metadata of the backup", e))?;
+        Ok(Target {
+            path: path.to_owned(),
+            file: backup,
+            size: bytes.len() as u64,
+            bytes,
+            sha: OnceLock::new(),
+            metadata,
+            identity: (seen.dev(), seen.ino()),
+            changed: (seen.ctime(), seen.ctime_nsec()),
+        })
+    }
+
     /// The SHA-256 of its contents, computed once.
     pub fn sha256(&self) -> Sha256 {
         *self.sha.get_or_init(|| sha256(&self.bytes))

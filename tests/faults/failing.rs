@@ -155,6 +155,12 @@ fn a_restore_whose_calls_fail_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
+fn a_restore_of_a_deleted_module_whose_calls_fail_loses_nothing() {
+    at_each_call(Scene::recreate());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
 fn a_whole_new_file_whose_calls_fail_loses_nothing() {
     at_each_call(Scene::strip());
 }
@@ -162,7 +168,14 @@ fn a_whole_new_file_whose_calls_fail_loses_nothing() {
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn a_disk_that_dies_meanwhile_loses_nothing() {
-    for scene in [Scene::patch(), Scene::restore(), Scene::strip(), Scene::restore_stripped(), Scene::create()] {
+    for scene in [
+        Scene::patch(),
+        Scene::restore(),
+        Scene::strip(),
+        Scene::restore_stripped(),
+        Scene::create(),
+        Scene::recreate(),
+    ] {
         from_each_write_on(scene);
     }
 }

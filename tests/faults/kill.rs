@@ -48,6 +48,13 @@ fn a_restore_killed_anywhere_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
+fn a_restore_of_a_deleted_module_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::recreate());
+    at_each_call(&Scene::recreate_from_compressed());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
 fn a_whole_new_file_killed_anywhere_loses_nothing() {
     at_each_call(&Scene::strip());
 }
@@ -98,6 +105,14 @@ fn a_recovery_killed_anywhere_is_finished_by_the_next_one() {
     let restore = Scene::restore();
     let line = restore.first("pwrite64", &restore.shop.journal());
     at_each_call(&restore.recovery("recovery of a restore without its line", &line, |_| {}));
+
+    let recreate = Scene::recreate();
+    let rename = recreate.first("renameat2", &recreate.shop.home);
+    at_each_call(&recreate.recovery("recovery of a deleted module whose new file has no name yet", &rename, |_| {}));
+
+    let recreate = Scene::recreate();
+    let line = recreate.first("pwrite64", &recreate.shop.journal());
+    at_each_call(&recreate.recovery("recovery of a deleted module without its line", &line, |_| {}));
 
     let strip = Scene::strip();
     let rename = strip.first("renameat2", &strip.shop.home);

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::backups;
@@ -174,6 +175,36 @@ fn whatever_others_do_meanwhile_no_run_is_killed_and_none_writes_another_file() 
         "races: {rounds} rounds, {done} done, {} refused or failed, none killed, no other file written",
         rounds - done
     );
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_a_deleted_module_meanwhile_is_not_replaced() {
+    const ROUNDS: u64 = 120;
+    const THEIRS: &[u8] = b"somebody's own file";
+    let scene = Scene::recreate();
+    let shop = &scene.shop;
+    let mut first = 0;
+    for round in 0..ROUNDS {
+        scene.reset();
+        let (ran, theirs) = thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                thread::sleep(Duration::from_micros(round * 300));
+                let file = File::create_new(&shop.module);
+                file.map(|file| file.write_all_at(THEIRS, 0).unwrap()).is_ok()
+            });
+            (run(&scene.line), other.join().unwrap())
+        });
+        assert!(matches!(ran.code, Some(0 | 2 | 5)) && !ran.err.contains("panicked"), "{ran:?}");
+        let now = shop.now();
+        match theirs {
+            true => assert!(now.bytes == THEIRS && ran.code != Some(0), "{ran:?}"),
+            false => assert!(now == shop.original && ran.code == Some(0), "{ran:?}"),
+        }
+        first += usize::from(theirs);
+        shop.run(&["recover"]).with(0);
+        assert_eq!(shop.leftover(), None);
+    }
+    println!("a file in the place of a deleted module: {ROUNDS} rounds, first in {first}, never replaced");
 }
 
 #[test]

@@ -58,6 +58,26 @@ impl Scene {
         Scene::new("restore", shop, &arguments)
     }
 
+    /// The restore of a patched module that was deleted.
+    pub(crate) fn recreate() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        shop.run(&shop.patch(&[])).with(0);
+        Scene::deleted("restore of a deleted module", shop)
+    }
+
+    /// The same, with the backup compressed.
+    pub(crate) fn recreate_from_compressed() -> Scene {
+        let shop = Workshop::of("hello-4.ko");
+        shop.run(&shop.patch(&["--vault-compress"])).with(0);
+        Scene::deleted("restore of a deleted module from a compressed backup", shop)
+    }
+
+    fn deleted(name: &'static str, shop: Workshop) -> Scene {
+        fs::remove_file(&shop.module).unwrap();
+        let arguments = shop.restore();
+        Scene::new(name, shop, &arguments)
+    }
+
     /// A patch that removes a signature: a whole new file replaces the module.
     pub(crate) fn strip() -> Scene {
         let shop = Workshop::of("hello-4-signed.ko");
@@ -228,17 +248,25 @@ impl Scene {
             recovered.with(0);
         }
         assert_eq!(shop.leftover(), None);
-        shop.run(&["verify"]).with(0);
+        let is_gone = !shop.module.exists();
+        assert!(!is_gone || self.is_deleted(), "the module is gone");
+        // A missing module is reported.
+        shop.run(&["verify"]).with(i32::from(is_gone));
         for line in shop.run(&["log", "--json"]).with(0).out.lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
-        if shop.now().bytes != shop.original.bytes {
+        if is_gone || shop.now().bytes != shop.original.bytes {
             assert!(shop.has_backup(shop.original.sha()), "the original is lost");
             shop.run(&shop.restore()).with(0);
         }
         assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");
         self.must_work_again();
         side
+    }
+
+    /// Did somebody delete the module before the command?
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.before.is_none() && self.file == self.shop.module
     }
 
     /// Applies another patch, and restores it.

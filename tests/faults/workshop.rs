@@ -278,7 +278,10 @@ impl Workshop {
 
     /// Is there a complete backup of these bytes?
     pub(crate) fn has_backup(&self, sha: Sha256) -> bool {
-        fs::read(self.state.join("objects").join(sha.to_string())).is_ok_and(|bytes| sha256(&bytes) == sha)
+        let plain = self.state.join("objects").join(sha.to_string());
+        let compressed = plain.with_extension("zst");
+        let unpacked = || zstd::decode_all(File::open(compressed)?);
+        fs::read(plain).or_else(|_| unpacked()).is_ok_and(|bytes| sha256(&bytes) == sha)
     }
 
     /// A temporary file next to the module or in the state folder, or an intent: none may remain.

@@ -173,6 +173,11 @@ fn spare(scene: &str, fsync: &str) -> Option<&'static str> {
         "tree, after renaming the new file" if scene == "restore of many" => {
             Some("that of the looks of those in place flushes the file system they are on")
         }
+        "a backup, after another run's work" | "state/objects, after another run's work"
+            if scene == "restore of a deleted module" =>
+        {
+            Some("the patch flushed its backup")
+        }
         "hello.ko, after writing it" if scene.starts_with("restore") => Some("the one after its looks flushes both"),
         _ => None,
     }
@@ -241,16 +246,22 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     let foreign = scene.is_conflict && side == Side::Before;
     let entries = locked.journal().map_err(said)?.entries;
     let history = History::of(&entries);
+    let is_still_deleted = scene.is_deleted() && side == Side::Before;
     match history.at(&scene.file).and_then(|trail| trail.expected()) {
-        Some(sha) if Some(sha) != now && !foreign => Err("the journal says otherwise than the file")?,
+        Some(sha) if Some(sha) != now && !foreign && !is_still_deleted => {
+            Err("the journal says otherwise than the file")?
+        }
         None if side == Side::After => Err("the journal knows nothing of it")?,
         _ => {}
     }
     if let Some(sha) = backups(&entries).into_keys().find(|sha| !shop.has_backup(*sha)) {
         Err(format!("a backup that the journal names is lost: {sha}"))?;
     }
-    let module = shop.now();
-    if module.bytes != shop.original.bytes {
+    let module = Looks::of(&shop.module);
+    if module.is_none() && !scene.is_deleted() {
+        Err("the module is gone")?;
+    }
+    if module.as_ref().is_none_or(|module| module.bytes != shop.original.bytes) {
         if !shop.has_backup(shop.original.sha()) {
             Err("the original is lost")?;
         }
@@ -261,7 +272,7 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
             false => restore.without_discarding().map_err(said)?,
         };
         confirmed.apply(&mut locked).map_err(said)?;
-        if foreign && !shop.has_backup(module.sha()) {
+        if module.is_some_and(|module| foreign && !shop.has_backup(module.sha())) {
             Err("what was discarded is lost")?;
         }
     }
@@ -274,10 +285,18 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     }
 }
 
-/// One scene per kind of write: spans in place, a whole new file, the restores of both, an additional file, and over a
-/// conflict.
-fn scenes() -> [Scene; 6] {
-    [Scene::patch(), Scene::restore(), Scene::strip(), Scene::restore_stripped(), Scene::create(), Scene::discard()]
+/// One scene per kind of write: spans in place, a whole new file, the restores of both, an additional file, over a
+/// conflict, and of a deleted module.
+fn scenes() -> [Scene; 7] {
+    [
+        Scene::patch(),
+        Scene::restore(),
+        Scene::strip(),
+        Scene::restore_stripped(),
+        Scene::create(),
+        Scene::discard(),
+        Scene::recreate(),
+    ]
 }
 
 #[test]
