@@ -63,6 +63,10 @@
 // Items that only tests use, or only some features, are dead without them.
 #![cfg_attr(not(all(feature = "program", feature = "internals")), allow(dead_code, unused_imports, unreachable_pub))]
 
+#[cfg(all(feature = "patch", feature = "internals"))]
+pub mod against;
+#[cfg(all(feature = "patch", not(feature = "internals")))]
+mod against;
 #[cfg(feature = "internals")]
 pub mod btf;
 #[cfg(not(feature = "internals"))]
@@ -83,9 +87,9 @@ mod check;
 pub mod cli;
 #[cfg(all(feature = "program", not(feature = "internals")))]
 mod cli;
-#[cfg(all(feature = "program", feature = "internals"))]
+#[cfg(all(feature = "patch", feature = "internals"))]
 pub mod comparison;
-#[cfg(all(feature = "program", not(feature = "internals")))]
+#[cfg(all(feature = "patch", not(feature = "internals")))]
 mod comparison;
 #[cfg(feature = "internals")]
 pub mod digest;

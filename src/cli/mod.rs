@@ -3,6 +3,7 @@
 //! A command turns its arguments into a request to the library and prints the report. Data goes to stdout, everything else to
 //! stderr. A command gets its streams and settings as a [`Session`] and returns a [`Status`].
 
+mod against;
 mod check;
 mod confirmation;
 mod demo;
@@ -115,7 +116,7 @@ enum Command {
     Patch(patch::Args),
     /// Restore the original bytes, mode, owner, attributes and times of modules
     Restore(restore::Args),
-    /// Compare modules with the journal: original, patched, or changed by another program
+    /// Compare modules with the journal, or with a kernel's own: original, patched, or changed by another program
     Verify(verify::Args),
     /// List what was done to which module, and when
     Log(log::Args),

@@ -1,12 +1,13 @@
-//! `verify`: is each module as recorded?
+//! `verify`: is each module as recorded, or as a distribution built it?
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::Mutex;
 
-use crate::cli::known;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session};
 use crate::cli::status::Status;
+use crate::cli::{against, known};
 use crate::error::Result;
 use crate::parallel;
 use crate::selection::{JournalSelector, STEP, SelectedModule};
@@ -16,16 +17,23 @@ use crate::vault::reports::FileReport;
 use crate::vault::standing::{BackupState, FileState};
 
 #[derive(clap::Args)]
-#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep [default: all modules that the journal knows]")))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep; with --against, all modules in a folder [default: all modules that the journal knows; with --against, the module tree of the kernel's release on this machine]")))]
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
+    /// Compare with the modules of this kernel instead of the journal: a package (.deb and others, or A+B), a folder
+    /// (/lib/modules/RELEASE, an unpacked package), running, or another copy of a module
+    #[arg(long, value_name = "K")]
+    against: Option<OsString>,
     /// One JSON object per line and module
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    if let Some(kernel) = &args.against {
+        return against::verify(kernel, &args.modules, args.json, session);
+    }
     let vault = session.vault()?;
     let index = vault.index()?;
     let pending = vault.pending()?;

@@ -13,6 +13,7 @@ use crate::kernel::find;
 use crate::kernel::lookup::Lookup;
 use crate::kernel::model::Kernel;
 use crate::kernel::name::KernelName;
+pub use crate::kernel::stored::{StoredBytes, StoredModule};
 
 /// The image and the wanted modules of a kernel. Modules are found by the names of their files, as modprobe(8) finds them,
 /// with `-` and `_` treated alike; of two files of one module the one that depmod prefers is used
@@ -26,6 +27,18 @@ use crate::kernel::name::KernelName;
 /// package.
 pub fn of(kernel: &OsStr, wanted: &BTreeSet<String>, lookup: &Lookup) -> Result<KernelFiles> {
     find::files(&KernelName::from(kernel), FileSink::new(wanted), lookup)
+}
+
+/// Passes each module of a kernel to `each`, as it is stored: all files of a module tree, not only those that depmod prefers.
+/// A package is decompressed once, and one module of it is in memory at a time. A version magic, an image and a text have
+/// no modules.
+///
+/// # Errors
+///
+/// [`ErrorKind::Ambiguous`](crate::error::ErrorKind::Ambiguous) if there are modules of more than one kernel; those of
+/// [`Kernel::read`] for the sources; the first error of `each`.
+pub fn each_module(kernel: &KernelName, lookup: &Lookup, each: impl FnMut(StoredModule) -> Result<()>) -> Result<()> {
+    find::each_module(kernel, lookup, each)
 }
 
 /// Modules of a kernel with all their dependencies, in an order in which they can be loaded

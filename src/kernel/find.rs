@@ -18,7 +18,8 @@ use crate::kernel::source::reference::ReferenceModule;
 use crate::kernel::source::running::RunningSystem;
 use crate::kernel::source::text::TextFile;
 use crate::kernel::source::vermagic::GivenVermagic;
-use crate::kernel::{derived, image};
+use crate::kernel::stored::StoredModule;
+use crate::kernel::{derived, image, place};
 use crate::module;
 
 /// The largest file that is read regardless of [`Lookup::max_size`], in bytes: 1 GiB. Packages have a tenth of that.
@@ -88,6 +89,27 @@ impl Kernel {
 pub(super) fn files(name: &KernelName, mut files: FileSink, lookup: &Lookup) -> Result<KernelFiles> {
     each_source(name, lookup, |source| source.add_files(&mut files, lookup))?;
     files.files(lookup.max_size).map_err(|e| e.on(name.to_string()))
+}
+
+/// Passes each module of a kernel to `each`, source by source.
+///
+/// # Errors
+///
+/// [`ErrorKind::Ambiguous`] if there are modules of more than one release; those of the sources; the first error of `each`.
+pub(super) fn each_module(
+    name: &KernelName,
+    lookup: &Lookup,
+    mut each: impl FnMut(StoredModule) -> Result<()>,
+) -> Result<()> {
+    let mut release: Option<String> = None;
+    let mut one_kernel = |module: StoredModule| {
+        if let Some(theirs) = &module.release {
+            let ours = release.get_or_insert_with(|| theirs.clone());
+            place::must_be_one(&[ours.as_str(), theirs.as_str()].into())?;
+        }
+        each(module)
+    };
+    each_source(name, lookup, |source| source.each_module(lookup, &mut one_kernel))
 }
 
 /// Opens each source of a name in turn; only one is open at a time.

@@ -40,6 +40,7 @@ pub mod preference;
 pub mod realtime;
 pub mod report;
 mod source;
+mod stored;
 mod symvers;
 mod system_map;
 #[cfg(test)]

@@ -63,6 +63,16 @@ pub(in crate::kernel) enum KernelGroup {
     Folder(String),
 }
 
+impl KernelGroup {
+    /// The release, if the group is known by it.
+    pub(in crate::kernel) fn release(&self) -> Option<&str> {
+        match self {
+            KernelGroup::Release(release) => Some(release),
+            KernelGroup::Folder(_) => None,
+        }
+    }
+}
+
 /// Classifies a file by its path, with `/` between the parts and none at its start. `None` for a file that yields no fact
 /// about a kernel.
 pub(in crate::kernel) fn classify(path: &str) -> Option<BundlePath<'_>> {

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::kernel::collect::FileSink;
 use crate::kernel::lookup::Lookup;
 use crate::kernel::merge::FactSink;
+use crate::kernel::stored::StoredModule;
 
 /// Something that a kernel can be read from.
 pub(super) trait KernelSource {
@@ -31,6 +32,16 @@ pub(super) trait KernelSource {
     /// Those of reading the source.
     fn add_files(&self, files: &mut FileSink, lookup: &Lookup) -> Result<()> {
         let _ = files;
+        self.add_facts(&mut FactSink::default(), lookup)
+    }
+
+    /// Passes each module to `each`. A source without modules passes none, but it must be readable as a kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the source; the first error of `each`.
+    fn each_module(&self, lookup: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+        let _ = each;
         self.add_facts(&mut FactSink::default(), lookup)
     }
 }

@@ -19,6 +19,7 @@ use crate::kernel::origin::Origin;
 use crate::kernel::place::{self, BundlePath, FileRole, KernelGroup};
 use crate::kernel::preference::{self, DepmodOrder, DepmodRank};
 use crate::kernel::source::KernelSource;
+use crate::kernel::stored::{StoredBytes, StoredModule};
 use crate::kernel::{cached, gather};
 use crate::module::{is_module_name, name_of_file};
 use crate::walk::{Scope, Walk};
@@ -40,6 +41,39 @@ impl KernelSource for Folder {
     fn add_files(&self, sink: &mut FileSink, lookup: &Lookup) -> Result<()> {
         files(&self.0, sink, lookup)
     }
+
+    fn each_module(&self, _: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+        let trees = survey(&self.0)?.trees;
+        place::must_be_one(&trees.iter().filter_map(|(group, _)| group.release()).collect())
+            .map_err(|e| e.on(&self.0))?;
+        trees.iter().try_for_each(|(group, tree)| each_module_of_tree(tree, group, each))
+    }
+}
+
+/// Passes each module of a tree to `each`. The paths are sorted.
+///
+/// # Errors
+///
+/// The first error of `each`.
+pub(in crate::kernel) fn each_module_of_tree(
+    tree: &Path,
+    group: &KernelGroup,
+    each: &mut dyn FnMut(StoredModule) -> Result<()>,
+) -> Result<()> {
+    let release = group.release().map(str::to_owned).or_else(|| release_of(tree));
+    for file in tree_files(tree) {
+        let Some(below) = file.to_str().filter(|below| is_module_name(below)) else { continue };
+        let path = tree.join(&file);
+        each(StoredModule {
+            release: release.clone(),
+            below: below.to_owned(),
+            path: path.display().to_string(),
+            package: None,
+            bytes: StoredBytes::InFile(path),
+            modified: None,
+        })?;
+    }
+    Ok(())
 }
 
 /// The facts in a folder.

@@ -45,6 +45,7 @@ use crate::kernel::origin::Origin;
 use crate::kernel::place::{BundlePath, FileRole, KernelGroup};
 use crate::kernel::source::KernelSource;
 use crate::kernel::source::package::member::PackagedFile;
+use crate::kernel::stored::{StoredBytes, StoredModule};
 use crate::module;
 
 /// How many bytes of a file are needed to recognise a package: a block of bzip2 has at most 900 kB.
@@ -90,6 +91,26 @@ impl KernelSource for Package {
         let theirs = cached::files(&self.bytes, files.wanted(), lookup, read).map_err(|e| e.on(&self.path))?;
         files.join(theirs, &self.path);
         Ok(())
+    }
+
+    fn each_module(&self, lookup: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+        let is_module = |place: &BundlePath<'_>| place.role == FileRole::Module;
+        archive::walk(
+            &self.bytes,
+            lookup.max_size,
+            is_module,
+            |PackagedFile { group, path, below, bytes, modified, .. }| {
+                each(StoredModule {
+                    release: group.release().map(str::to_owned),
+                    below,
+                    path,
+                    package: Some(self.path.clone()),
+                    bytes: StoredBytes::InMemory(bytes),
+                    modified: modified.and_then(|seconds| i64::try_from(seconds).ok()),
+                })
+            },
+        )
+        .map_err(|e| e.on(&self.path))
     }
 }
 
@@ -186,7 +207,7 @@ fn work(
     let mut failed = None;
     loop {
         let next = receiver.lock().unwrap_or_else(|e| e.into_inner()).recv();
-        let Ok(PackagedFile { role, group, path, below, bytes }) = next else { break };
+        let Ok(PackagedFile { role, group, path, below, bytes, .. }) = next else { break };
         let size = bytes.len() as u64;
         if role == FileRole::Module {
             let gathered = match modules.iter_mut().find(|(known, _)| *known == group) {

@@ -10,6 +10,7 @@ use crate::kernel::lookup::Lookup;
 use crate::kernel::merge::FactSink;
 use crate::kernel::origin::Origin;
 use crate::kernel::source::KernelSource;
+use crate::kernel::stored::{StoredBytes, StoredModule};
 use crate::module;
 
 /// A module that is given instead of its kernel; or a path that is nothing else, and then the errors say so.
@@ -18,6 +19,18 @@ pub(in crate::kernel) struct ReferenceModule(pub(in crate::kernel) PathBuf);
 impl KernelSource for ReferenceModule {
     fn add_facts(&self, facts: &mut FactSink, lookup: &Lookup) -> Result<()> {
         facts.add(&Origin::File(self.0.clone()), read(&self.0, lookup.max_size)?)
+    }
+
+    fn each_module(&self, lookup: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+        let facts = read(&self.0, lookup.max_size)?;
+        each(StoredModule {
+            release: facts.release.map(|release| release.value),
+            below: self.0.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            path: self.0.display().to_string(),
+            package: None,
+            bytes: StoredBytes::InFile(self.0.clone()),
+            modified: None,
+        })
     }
 }
 

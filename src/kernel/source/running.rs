@@ -16,6 +16,7 @@ use crate::kernel::merge::{FactSink, merge};
 use crate::kernel::origin::Origin;
 use crate::kernel::place::{FileRole, KernelGroup};
 use crate::kernel::source::{KernelSource, folder};
+use crate::kernel::stored::StoredModule;
 use crate::kernel::{cached, config, packed, symvers, system_map};
 
 /// The most bytes that are read of a file of /proc or /sys.
@@ -40,6 +41,13 @@ impl KernelSource for RunningSystem<'_> {
 
     fn add_files(&self, sink: &mut FileSink, lookup: &Lookup) -> Result<()> {
         files(self.root, sink, lookup)
+    }
+
+    fn each_module(&self, _: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+        let release = release(self.root);
+        let group = KernelGroup::Release(release.clone());
+        let mut trees = trees(self.root, &release).take(1);
+        trees.try_for_each(|tree| folder::each_module_of_tree(&tree, &group, each))
     }
 }
 

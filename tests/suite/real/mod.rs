@@ -4,6 +4,7 @@
 //! `modinfo`. A plain `cargo test` leaves these tests out, because they need kmod, and a network or packages that were fetched
 //! before. `tests/run` runs them. If a package or a tool is missing they fail.
 
+mod against;
 mod exporters;
 mod exports;
 mod fetching;

@@ -229,7 +229,8 @@ impl PackageArchive<'_> {
             if bytes.len() as u64 != size {
                 return Err(Error::new(ErrorKind::Truncated, format!("the package ends within {path}")));
             }
-            each(PackagedFile { role, group, path, below, bytes })?;
+            let modified = entry.header().mtime().ok();
+            each(PackagedFile { role, group, path, below, bytes, modified })?;
         }
         Ok(())
     }

@@ -11,4 +11,6 @@ pub(super) struct PackagedFile {
     /// Its path in its group.
     pub(super) below: String,
     pub(super) bytes: Vec<u8>,
+    /// When it was last changed, in seconds since the epoch, as the package records it.
+    pub(super) modified: Option<u64>,
 }

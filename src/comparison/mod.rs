@@ -1,6 +1,10 @@
 //! Two modules compared by meaning and by bytes, as a report that can be serialised.
 //!
+//! `parts` compares section by section, and separates what a patch changes from everything else.
+//!
 //! Pure: bytes in, differences out.
+
+pub mod parts;
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -37,7 +41,7 @@ pub struct ModuleComparison<'m> {
 }
 
 /// A difference of known meaning.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MeaningfulDifference {
     /// What differs.
     pub aspect: ComparedAspect,
@@ -78,6 +82,10 @@ pub enum ComparedAspect {
     Imports,
     /// Exported symbols.
     Exports,
+    /// The checksum of the sources.
+    SrcVersion,
+    /// Bytes that belong to nothing.
+    Padding,
 }
 
 impl ComparedAspect {
@@ -96,6 +104,8 @@ impl ComparedAspect {
             ComparedAspect::SymbolVersions => "symbol versions",
             ComparedAspect::Imports => "imports",
             ComparedAspect::Exports => "exports",
+            ComparedAspect::SrcVersion => "srcversion",
+            ComparedAspect::Padding => "unused bytes",
         }
     }
 }
@@ -146,7 +156,7 @@ pub fn compare_modules<'m>(a: (&Path, &'m [u8]), b: (&Path, &'m [u8])) -> Result
 
 fn by_meaning(a: &Module, b: &Module) -> Vec<MeaningfulDifference> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
-    let mut differences: Vec<_> = vermagic(a, b).into_iter().collect();
+    let mut differences: Vec<_> = vermagic_of(&a.vermagic(), &b.vermagic()).into_iter().collect();
     let mut value = |aspect, of: &dyn Fn(&Module) -> String| {
         let (a, b) = (of(a), of(b));
         if a != b {
@@ -195,19 +205,18 @@ fn by_meaning(a: &Module, b: &Module) -> Vec<MeaningfulDifference> {
     differences
 }
 
-fn vermagic(a: &Module, b: &Module) -> Option<MeaningfulDifference> {
-    let (a, b) = (a.vermagic(), b.vermagic());
+fn vermagic_of(a: &Option<Vermagic>, b: &Option<Vermagic>) -> Option<MeaningfulDifference> {
     if a == b {
         return None;
     }
     let shown = |v: &Option<Vermagic>| v.as_ref().map_or("none".to_owned(), |v| text::vermagic(v.as_bytes()));
-    let notes = match (&a, &b) {
+    let notes = match (a, b) {
         (Some(a), Some(b)) => {
             compare(a, b).differences().iter().map(|d| format!("{} ({})", d.kind.name(), d.origin)).collect()
         }
         _ => Vec::new(),
     };
-    Some(MeaningfulDifference { aspect: ComparedAspect::Vermagic, a: vec![shown(&a)], b: vec![shown(&b)], notes })
+    Some(MeaningfulDifference { aspect: ComparedAspect::Vermagic, a: vec![shown(a)], b: vec![shown(b)], notes })
 }
 
 /// What only one of two lists has.

@@ -1,0 +1,72 @@
+//! The modules of a kernel as a stream: they are read and unpacked on a thread of its own.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::files::{StoredBytes, StoredModule, each_module};
+use crate::kernel::{KernelName, Lookup};
+use crate::module::container::Container;
+use crate::module::{self, Module};
+
+/// How many unpacked modules wait to be compared.
+const AHEAD: usize = 4;
+
+/// The modules of a kernel, in the order of their source.
+pub(super) struct Originals {
+    receiver: Receiver<Result<StoredModule>>,
+    /// A module that was taken to look at it.
+    first: Option<StoredModule>,
+}
+
+impl Originals {
+    /// Begins to read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`each_module`] up to the first module; [`ErrorKind::NotFound`] if there is none.
+    pub(super) fn open(kernel: &KernelName, lookup: &Lookup) -> Result<Originals> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let (name, lookup) = (kernel.clone(), lookup.clone());
+        // The thread ends when the receiver is dropped.
+        std::thread::spawn(move || {
+            let dropped = || Error::new(ErrorKind::Io, "the receiver of a kernel's modules was dropped");
+            let each = |module| sender.send(Ok(module)).map_err(|_| dropped());
+            if let Err(error) = each_module(&name, &lookup, each) {
+                let _ = sender.send(Err(error));
+            }
+        });
+        let missing = || {
+            let hint = "name the kernel's package, its module tree, or a copy of the module";
+            Error::new(ErrorKind::NotFound, "no module in it to compare with").hint(hint).on(kernel.to_string())
+        };
+        let first = receiver.recv().map_err(|_| missing())??;
+        Ok(Originals { receiver, first: Some(first) })
+    }
+
+    /// The release of the kernel: by the place of its modules, or by the version magic of the first one.
+    pub(super) fn release(&self, max_size: u64) -> Option<String> {
+        let first = self.first.as_ref()?;
+        if let Some(release) = &first.release {
+            return Some(release.clone());
+        }
+        let module = match &first.bytes {
+            StoredBytes::InFile(path) => module::open_unhashed(path, max_size).ok()?,
+            StoredBytes::InMemory(bytes) => match Container::of(bytes) {
+                Container::None => Module::read(bytes).ok()?,
+                container => Module::read(&container.decompress(bytes, max_size).ok()?).ok()?,
+            },
+        };
+        Some(module.vermagic()?.release()?.text.clone())
+    }
+}
+
+impl Iterator for Originals {
+    type Item = Result<StoredModule>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => self.receiver.recv().ok(),
+        }
+    }
+}
