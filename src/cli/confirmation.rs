@@ -1,7 +1,6 @@
 //! Asks a person to confirm a change: the name is typed on a terminal, or the digest was given as an option.
 
-use dialoguer::Input;
-use dialoguer::console::Term;
+use std::io::{self, BufRead};
 
 use crate::change::{Confirmable, Confirmation, Confirmed, Unconfirmed};
 use crate::cli::output::Session;
@@ -37,12 +36,15 @@ fn ask(
         return Err(Unconfirmed::NobodyToAsk);
     }
     let _ = session.out.flush();
-    let terminal = Term::stderr();
-    let prompt = format!("Type {} to {}", crate::escape::for_eyes(name), to);
-    let typed = Input::<String>::new().with_prompt(prompt).allow_empty(true).interact_text_on(&terminal);
-    // An interrupted prompt may leave the cursor hidden.
-    let _ = terminal.show_cursor();
-    typed.map(Confirmation::Name).map_err(|_| Unconfirmed::Cancelled)
+    let _ = write!(session.err, "Type {} to {}: ", crate::escape::for_eyes(name), to);
+    // The terminal edits the line (termios(3), canonical mode): Ctrl-C interrupts the program, and Ctrl-D ends the input.
+    let mut line = Vec::new();
+    let read = io::stdin().lock().read_until(b'\n', &mut line);
+    if read.is_err() || !line.ends_with(b"\n") {
+        let _ = writeln!(session.err);
+        return Err(Unconfirmed::Cancelled);
+    }
+    Ok(Confirmation::Name(String::from_utf8_lossy(&line).into_owned()))
 }
 
 fn error(why: Unconfirmed, see: &str) -> Error {
