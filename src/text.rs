@@ -79,9 +79,27 @@ pub fn count(amount: usize, noun: &str) -> String {
     format!("{} {noun}{s}", grouped(amount as u64))
 }
 
+/// The maximum length in bytes of a text from a file that may be long.
+pub(crate) const LONGEST: usize = 512;
+
+/// The start of a text from a file that may be long, up to [`LONGEST`] bytes.
+pub(crate) fn cut(text: &str) -> String {
+    match text.len() > LONGEST {
+        true => format!("{}…", text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()),
+        false => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_marked() {
+        assert_eq!(cut("short"), "short");
+        let long = format!("{}äb", "x".repeat(LONGEST - 1));
+        assert_eq!(cut(&long), format!("{}…", "x".repeat(LONGEST - 1)));
+    }
 
     #[test]
     fn numbers_have_thousands_separators() {

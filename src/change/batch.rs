@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::change::apply;
 use crate::change::confirmation::sealed::Sealed;
 use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::change::proposal::{Proposal, Refused, Review};
@@ -60,6 +61,7 @@ pub enum BatchItem<T> {
 /// The plan of many modules.
 pub struct BatchPlan<'b> {
     request: &'b Request,
+    kernel: Option<&'b Kernel>,
     queue: Option<Spool<QueuedPatch>>,
     /// Over the digests of the single plans.
     sum: Sha256Hasher,
@@ -93,6 +95,7 @@ impl<'b> Batch<'b> {
         sum.update(b"kmodlab patch many 1\n");
         let mut plan = BatchPlan {
             request: self.request,
+            kernel: self.kernel,
             queue: self.queue_in.map(|folder| Spool::new(Some(folder))),
             sum,
             summary: BatchSummary::default(),
@@ -218,14 +221,15 @@ impl<'b> BatchPlan<'b> {
         writer: &mut Writer<'_>,
         mut report: impl FnMut(&Path, Result<Option<JournalEntry>>),
     ) -> Result<BatchOutcome> {
-        let BatchPlan { request, queue, summary, .. } = confirmed.into_change();
+        let BatchPlan { request, kernel, queue, summary, .. } = confirmed.into_change();
         let Some(mut queue) = queue else { return Ok(BatchOutcome { reached: 0, end: Ok(()) }) };
+        let kernel = kernel.map(apply::kernel_record);
         let unsettled: Vec<Recovered> = writer.recovered().iter().filter(|it| !it.is_settled()).cloned().collect();
         let files = queue.iter()?.map(|queued| queued.map(|queued| (queued.path().to_owned(), queued)));
         let decide = |queued: &QueuedPatch, path: &Path| {
             let target = Target::open(path)?;
             recovered::must_be_settled(&unsettled, path)?;
-            let write = queued.write(&target, request)?;
+            let write = queued.write(&target, request, kernel.as_ref())?;
             Ok(Some((target, write)))
         };
         let mut reached = 0;

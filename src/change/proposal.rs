@@ -303,7 +303,7 @@ impl Confirmed<Reviewed<'_>> {
     pub fn apply(self, writer: &mut Writer<'_>) -> Result<Applied> {
         let Reviewed(review) = self.into_change();
         let overrides = review.overridden_names();
-        let Proposal { path, out, name, digest, request, plan, .. } = review.proposal;
+        let Proposal { path, out, name, digest, request, plan, kernel, .. } = review.proposal;
         writer.must_be_settled(&path)?;
         if plan.edits.is_empty() && out.is_none() {
             return Ok(Applied::Unchanged);
@@ -320,7 +320,8 @@ impl Confirmed<Reviewed<'_>> {
         if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
             return Err(apply::exists_already(out));
         }
-        let notes = JournalNotes { module: name, digest, overrides };
+        let kernel = kernel.map(apply::kernel_record);
+        let notes = JournalNotes { module: name, digest, overrides, kernel };
         let mut write = apply::write_of(plan, notes);
         write.creates = out;
         let entry = writer.carry_out(&target, write)?;

@@ -1,10 +1,11 @@
 //! Modules of a batch, as they are kept between the review and the write.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::apply::{self, JournalNotes};
+use crate::change::apply::{self, JournalNotes, PartFates};
 use crate::change::proposal::Review;
 use crate::digest::Sha256;
 use crate::edit::Edit;
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::patch::{Plan, Request};
 use crate::spill::path_bytes;
 use crate::vault::group::PlannedWrite;
+use crate::vault::record::KernelRecord;
 use crate::vault::target::{FileStamp, Target};
 
 /// The most bytes that the edits of a plan that is kept may have; a larger plan is made again.
@@ -41,6 +43,7 @@ struct PlannedPatch {
     after: Sha256,
     edits: Vec<Edit>,
     vermagic: (Option<String>, Option<String>),
+    fates: PartFates,
 }
 
 impl QueuedPatch {
@@ -70,11 +73,16 @@ impl QueuedPatch {
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Changed`] if the file leads to another plan now; those of [`Plan::make_of_known`].
-    pub(super) fn write(&self, target: &Target, request: &Request) -> Result<PlannedWrite> {
+    pub(super) fn write(
+        &self,
+        target: &Target,
+        request: &Request,
+        kernel: Option<&Arc<KernelRecord>>,
+    ) -> Result<PlannedWrite> {
         if let Some(plan) = &self.plan
             && plan.holds_for(target)
         {
-            return Ok(plan.write(self.notes(plan.name.clone())));
+            return Ok(plan.write(self.notes(plan.name.clone(), kernel)));
         }
         // The plan that is applied is made of the bytes that are there now, and must be the one that was confirmed.
         let plan = Plan::make_of_known(&target.bytes, target.sha256(), request)?;
@@ -82,11 +90,11 @@ impl QueuedPatch {
             return Err(apply::changed());
         }
         let module = plan.module.name_or_stem(&target.path);
-        Ok(apply::write_of(plan, self.notes(module)))
+        Ok(apply::write_of(plan, self.notes(module, kernel)))
     }
 
-    fn notes(&self, module: String) -> JournalNotes {
-        JournalNotes { module, digest: self.digest, overrides: self.overrides.clone() }
+    fn notes(&self, module: String, kernel: Option<&Arc<KernelRecord>>) -> JournalNotes {
+        JournalNotes { module, digest: self.digest, overrides: self.overrides.clone(), kernel: kernel.cloned() }
     }
 }
 
@@ -101,6 +109,7 @@ impl PlannedPatch {
             after: plan.after,
             edits: plan.edits.clone(),
             vermagic: apply::vermagic(plan),
+            fates: apply::fates(plan),
         })
     }
 
@@ -113,7 +122,7 @@ impl PlannedPatch {
     }
 
     fn write(&self, notes: JournalNotes) -> PlannedWrite {
-        apply::write_in_place(self.after, self.edits.clone(), self.vermagic.clone(), notes)
+        apply::write_in_place(self.after, self.edits.clone(), self.vermagic.clone(), self.fates, notes)
     }
 }
 
@@ -156,12 +165,13 @@ mod tests {
         assert_eq!(again, item);
         let target = Target::open(&path).unwrap();
         let planned = QueuedPatch { plan: None, ..item.clone() };
-        let [kept, planned] = [&again, &planned].map(|item| item.write(&target, &request).unwrap());
+        let [kept, planned] = [&again, &planned].map(|item| item.write(&target, &request, None).unwrap());
         assert_eq!(kept.after, None);
         let made = edit::apply(MODULE, &kept.edits).unwrap();
         assert_ne!(made, MODULE);
         assert_eq!((Some(made), kept.after_sha256), (planned.after, planned.after_sha256));
         assert_eq!((kept.edits, kept.module, kept.vermagic), (planned.edits, planned.module, planned.vermagic));
+        assert_eq!(kept.patch, planned.patch);
         assert_eq!((kept.plan, kept.overrides), (planned.plan, planned.overrides));
     }
 
@@ -176,6 +186,6 @@ mod tests {
         other[at] ^= 1;
         std::fs::write(&path, other).unwrap();
         let target = Target::open(&path).unwrap();
-        assert_eq!(item.write(&target, &request).err().unwrap().kind(), ErrorKind::Changed);
+        assert_eq!(item.write(&target, &request, None).err().unwrap().kind(), ErrorKind::Changed);
     }
 }

@@ -9,7 +9,7 @@ use crate::guard::{Guard, Reason};
 use crate::module::container::Container;
 use crate::patch::{Plan, Signature};
 use crate::predict::{Decision, Verdict};
-use crate::text;
+use crate::text::{self, LONGEST, cut};
 use crate::vermagic::Vermagic;
 
 /// How many paths of a group are kept.
@@ -17,9 +17,6 @@ pub(super) const NAMED: usize = 5;
 
 /// How many groups are kept apart where files determine them: a hostile folder could make all different.
 pub(super) const MOST_GROUPS: usize = 256;
-
-/// How much of a text from a file distinguishes groups, in bytes.
-const LONGEST: usize = 512;
 
 /// A batch in numbers.
 #[derive(Clone, Debug, Default)]
@@ -240,14 +237,6 @@ impl BatchSummary {
     }
 }
 
-/// The start of a text from a file that may be long.
-fn cut(text: &str) -> String {
-    match text.len() > LONGEST {
-        true => format!("{}…", text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()),
-        false => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,12 +271,5 @@ mod tests {
         assert!(summary.refusals.keys().all(|(_, why)| why.len() <= LONGEST + "…".len()));
         assert_eq!(summary.classes.get(&PatchClass::blanked("0007".to_owned())), Some(&2));
         assert!(summary.refusals.values().all(|refused| refused.paths.len() <= NAMED));
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters_and_marked() {
-        assert_eq!(cut("short"), "short");
-        let long = format!("{}äb", "x".repeat(LONGEST - 1));
-        assert_eq!(cut(&long), format!("{}…", "x".repeat(LONGEST - 1)));
     }
 }

@@ -1,6 +1,7 @@
 //! Text files of a build tree: the changes that make its modules match a kernel, as far as an edit of text makes them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::buildtree::advising::edits::{FileEdit, TextEdits};
 use crate::buildtree::reading::layout::{TreeKind, TreeLayout};
@@ -15,7 +16,7 @@ use crate::guard::machine::Machine;
 use crate::guard::{self, Guard};
 use crate::module::container::Container;
 use crate::vault::group::PlannedWrite;
-use crate::vault::record::{JournalEntry, Operation};
+use crate::vault::record::{JournalEntry, KernelRecord, Operation, PatchRecord};
 use crate::vault::target::{self, Target};
 use crate::vault::{Writer, obstacle};
 
@@ -27,6 +28,7 @@ pub struct TreeFix {
     remaining: usize,
     digest: Sha256,
     kernel: String,
+    target: Arc<KernelRecord>,
     vermagic: (Option<String>, Option<String>),
 }
 
@@ -51,6 +53,7 @@ impl TreeFix {
             files,
             remaining,
             kernel: report.kernel.name.clone(),
+            target: apply::kernel_record_of(&report.kernel.name, release(report), [&report.kernel.source]),
             vermagic: (
                 report.summary.current.vermagic.as_ref().map(ToString::to_string),
                 report.after.as_ref().map(ToString::to_string),
@@ -152,10 +155,15 @@ fn write_of(fix: &TreeFix, file: &FileEdit) -> PlannedWrite {
         vermagic: fix.vermagic.clone(),
         plan: Some(fix.digest),
         overrides: Vec::new(),
+        patch: Some(PatchRecord { kernel: Some(fix.target.clone()), ..PatchRecord::default() }),
         note: Some(format!("build tree changed to fit {}", fix.kernel)),
         container: Container::None,
         creates: None,
     }
+}
+
+fn release(report: &TreeReport) -> Option<&str> {
+    report.kernel.vermagic.release().map(|release| release.text.as_str())
 }
 
 fn name_of(path: &Path) -> String {

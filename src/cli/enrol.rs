@@ -6,6 +6,7 @@ use crate::change::{Confirmable, Enrolment, enrol, withdraw};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{Failure, Session};
 use crate::cli::recover;
+use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 
 #[derive(clap::Args)]
@@ -19,10 +20,12 @@ pub(super) struct Args {
     /// Enrol the machine of this digest, which -n printed
     #[arg(long, value_name = "DIGEST")]
     confirm: Option<String>,
+    #[command(flatten)]
+    message: MessageArg,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let vault = session.vault()?;
+    let vault = session.vault_with(&args.message)?;
     if args.undo {
         withdraw(&mut recover::writer(&vault, session)?)?;
         writeln!(session.out, "this machine is no lab machine")?;

@@ -13,7 +13,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::vault::Vault;
 use crate::vault::log::{LogQuery, LogSubject};
-use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
+use crate::vault::record::{FileChange, JournalEntry, Operation, RunRecord, WriteMethod};
 use crate::vault::target;
 
 #[derive(clap::Args)]
@@ -164,6 +164,19 @@ fn what(entry: &JournalEntry) -> String {
     entry.change.as_ref().map(|change| output::path(&change.path)).or_else(note).unwrap_or_default()
 }
 
+/// Who did it, where, and why, if the line records it.
+fn about_run(entry: &JournalEntry) -> Vec<String> {
+    let here = rustix::system::uname();
+    let by = |run: &RunRecord| match run.host.as_deref().filter(|host| here.nodename().to_str() != Ok(*host)) {
+        Some(host) => format!("{} on {host}", run.who()),
+        None => run.who(),
+    };
+    let mut lines: Vec<String> = entry.run.iter().map(|run| format!("by {}", by(run))).collect();
+    lines.extend(entry.recovered_by.iter().map(|run| format!("recovered by {}", by(run))));
+    lines.extend(entry.run.iter().filter_map(|run| Some(format!("note: {}", run.message.as_ref()?))));
+    lines.iter().map(|line| crate::escape::for_eyes(line)).collect()
+}
+
 /// One line.
 fn print_short(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io::Result<()> {
     let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
@@ -179,6 +192,9 @@ fn print(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io
     let shown = crate::escape::for_eyes;
     let operation = session.paint(Paint::Strong, format_args!("{:<8}", entry.operation.name()));
     writeln!(session.out, "{:>4}  {}  {operation}  {}", entry.seq, local(&entry.time, zone), what(entry))?;
+    for line in about_run(entry) {
+        writeln!(session.out, "      {line}")?;
+    }
     let Some(change) = entry.change.as_ref().filter(|_| entry.operation != Operation::Forget) else { return Ok(()) };
     let mut remarks = Vec::new();
     remarks.push(match change.how {
@@ -195,6 +211,13 @@ fn print(entry: &JournalEntry, zone: &TimeZone, session: &mut Session<'_>) -> io
     }
     remarks.extend(entry.note.clone());
     writeln!(session.out, "      {}", shown(&remarks.join("; ")))?;
+    if let Some(patch) = &change.patch {
+        let kernel = patch.kernel.iter().map(|kernel| format!("for {}", kernel.text()));
+        let parts: Vec<String> = kernel.chain(patch.parts().map(|(part, fate)| format!("{part} {fate}"))).collect();
+        if !parts.is_empty() {
+            writeln!(session.out, "      {}", shown(&parts.join("; ")))?;
+        }
+    }
     if let (Some(before), Some(after)) = (&change.vermagic_before, &change.vermagic_after)
         && before != after
     {

@@ -23,6 +23,7 @@ mod patch;
 mod recover;
 mod report;
 mod restore;
+mod run;
 mod scan;
 mod session;
 mod show;
@@ -161,7 +162,8 @@ pub fn exit_status(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Runs a command with this process's environment and streams.
 fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -176,6 +178,7 @@ fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
         escapes: is_terminal,
         may_ask: io::stdin().is_terminal() && io::stderr().is_terminal(),
         state_dir: cli.common.state_dir.clone(),
+        arguments,
         max_size: cli.common.max_size,
     };
     let result = run(cli.command, &mut session);

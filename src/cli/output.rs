@@ -1,5 +1,6 @@
 //! How commands print: colours, escaped text, one-line errors, JSON, and progress on a terminal.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub(super) struct Session<'s> {
     pub(super) may_ask: bool,
     /// `--state-dir`
     pub(super) state_dir: Option<PathBuf>,
+    /// The arguments of the program, for the journal.
+    pub(super) arguments: Vec<OsString>,
     /// `--max-size`
     pub(super) max_size: u64,
 }
@@ -39,7 +42,8 @@ pub(super) struct Session<'s> {
 impl<'s> Session<'s> {
     /// A session without a terminal, for tests.
     pub(super) fn unattended(out: &'s mut Vec<u8>, err: &'s mut Vec<u8>) -> Session<'s> {
-        Session { out, err, color: false, escapes: false, may_ask: false, state_dir: None, max_size: 1 << 20 }
+        let (color, escapes, may_ask) = (false, false, false);
+        Session { out, err, color, escapes, may_ask, state_dir: None, arguments: Vec::new(), max_size: 1 << 20 }
     }
 }
 

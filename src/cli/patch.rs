@@ -29,7 +29,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 /// One module: its whole plan is shown.
 fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let (request, kernel) = args.wanted.request(session)?;
-    let vault = session.vault()?.compressing(args.vault_compress);
+    let vault = session.vault_with(&args.message)?.compressing(args.vault_compress);
     let path = target::real_path(module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
     if !args.dry_run && vault.folder().exists() {

@@ -13,6 +13,7 @@ use crate::cli::known;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::recover;
+use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
@@ -41,6 +42,8 @@ pub(super) struct Args {
     /// Discard exactly the changes of this digest, which -n printed; once per module that somebody else changed
     #[arg(long, value_name = "DIGEST", requires = "discard_changes")]
     confirm: Vec<String>,
+    #[command(flatten)]
+    message: MessageArg,
     /// One JSON object per line and module
     #[arg(long)]
     json: bool,
@@ -51,7 +54,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         let what = "which modules? name files or folders, or --all for all that are patched";
         return Err(Error::new(ErrorKind::Usage, what).into());
     }
-    let vault = session.vault()?;
+    let vault = session.vault_with(&args.message)?;
     // Without a state folder nothing was patched, and none is made to find that out.
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,

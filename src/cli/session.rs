@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::output::{Session, shell_word};
+use crate::cli::run;
 use crate::error::{Error, ErrorKind};
 use crate::guard::machine::Machine;
 use crate::kernel::Lookup;
@@ -19,17 +20,21 @@ impl Session<'_> {
 
     /// The vault, without this check.
     pub(super) fn vault_unchecked(&self) -> Result<Vault, Error> {
+        Ok(Vault::at(self.state_folder()?).recording(run::record(&self.arguments)))
+    }
+
+    fn state_folder(&self) -> Result<PathBuf, Error> {
         if let Some(folder) = &self.state_dir {
-            return Ok(Vault::at(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())));
+            return Ok(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
         }
         if rustix::process::geteuid().is_root() {
-            return Ok(Vault::at("/var/lib/kmodlab"));
+            return Ok("/var/lib/kmodlab".into());
         }
         let folder_in = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = folder_in("XDG_STATE_HOME").or_else(|| folder_in("HOME").map(|home| home.join(".local/state")));
         let missing =
             || Error::new(ErrorKind::Usage, "no home folder to keep backups in").hint("name a folder: --state-dir");
-        Ok(Vault::at(home.ok_or_else(missing)?.join("kmodlab")))
+        Ok(home.ok_or_else(missing)?.join("kmodlab"))
     }
 
     /// The option that leads to the same journal, with a trailing space, if a state folder was given on the command line.

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use crate::change::{self, BackupDrop, BackupDropReport, Confirmable};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
+use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::cli::{known, recover};
 use crate::digest::Sha256;
@@ -71,6 +72,8 @@ struct DropArgs {
     /// Drop exactly the backups with this digest, which -n printed
     #[arg(long, value_name = "DIGEST")]
     confirm: Option<String>,
+    #[command(flatten)]
+    message: MessageArg,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -82,8 +85,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         None => show(&vault, &args, session),
         Some(Action::Verify { json }) => verify(&vault, *json, session),
         Some(Action::Cat { backup }) => cat(&vault, backup, session),
-        Some(Action::Drop(args)) => drop_backups(&vault, args, session),
-        Some(Action::Forget(args)) => forget::run(&vault, args, session),
+        Some(Action::Drop(args)) => drop_backups(&session.vault_with(&args.message)?, args, session),
+        Some(Action::Forget(args)) => forget::run(&session.vault_with(&args.message)?, args, session),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Code compares and takes apart the enum; people and JSON get its text. Pure.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -118,6 +118,32 @@ impl Origin {
     #[must_use]
     pub fn imports(&self) -> Origin {
         Origin::Imports(Box::new(self.clone()))
+    }
+
+    /// The file, or the folder, that contains everything else of this origin.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Origin::File(path) | Origin::ReferenceModule(path) => Some(path),
+            Origin::Packaged { package: of, .. }
+            | Origin::Part { of, .. }
+            | Origin::Modules { of, .. }
+            | Origin::BuiltInList(of)
+            | Origin::Imports(of)
+            | Origin::PackageArchitecture { package: of, .. }
+            | Origin::FolderName { of, .. }
+            | Origin::VermagicRules { release: of, .. }
+            | Origin::ConfigOption { of, .. }
+            | Origin::VersionLine(of)
+            | Origin::VermagicWord { of, .. }
+            | Origin::Export { of, .. } => of.file(),
+            Origin::Joined(parts) => parts.iter().find_map(Origin::file),
+            Origin::Given
+            | Origin::RunningSystem
+            | Origin::Import(_)
+            | Origin::OwnVermagic
+            | Origin::Cached
+            | Origin::Other(_) => None,
+        }
     }
 
     /// Both origins.

@@ -1,5 +1,7 @@
 //! Appending to the journal: durably, with one flush, and never over a complete line.
 
+use std::sync::Arc;
+
 use rustix::fs::OFlags;
 
 use crate::digest::sha256;
@@ -8,11 +10,17 @@ use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::journal::{JournalTail, NO_LINE};
 use crate::vault::layout::JOURNAL;
-use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, SCHEMA_VERSION};
+use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, RunRecord, SCHEMA_VERSION};
 
 impl JournalTail {
     /// Appends lines durably, with one flush. If that fails, the file is truncated to its old length.
-    pub(super) fn append(&mut self, state: &PrivateFolder, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
+    /// `by` is the run that writes.
+    pub(super) fn append(
+        &mut self,
+        state: &PrivateFolder,
+        news: Vec<NewEntry>,
+        by: Option<&Arc<RunRecord>>,
+    ) -> Result<Vec<JournalEntry>> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash;
         for (seq, news) in (self.count + 1..).zip(news) {
@@ -26,6 +34,8 @@ impl JournalTail {
                 change: news.change,
                 dropped: news.dropped,
                 note: news.note,
+                run: if news.recovered { news.run } else { news.run.or_else(|| by.cloned()) },
+                recovered_by: by.filter(|_| news.recovered).cloned(),
                 tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
                 prev: last_hash.unwrap_or(NO_LINE),
             };
@@ -91,6 +101,7 @@ mod tests {
             change: None,
             dropped: vec![],
             note: Some("a note".into()),
+            run: None,
         }
     }
 
@@ -99,9 +110,13 @@ mod tests {
         let path = folder.path().join("journal.jsonl");
         let state = PrivateFolder::open(folder.path()).unwrap();
         let mut tail = JournalTail::default();
-        tail.append(&state, vec![news("a")]).unwrap();
-        tail.append(&state, vec![news("b"), news("c")]).unwrap();
+        tail.append(&state, vec![news("a")], None).unwrap();
+        tail.append(&state, vec![news("b"), news("c")], None).unwrap();
         (folder, path)
+    }
+
+    fn tail_of(path: &Path) -> JournalTail {
+        walk(&mut Cursor::new(std::fs::read(path).unwrap()), &mut Vec::new(), |_| {}).unwrap().0.tail
     }
 
     fn read(path: &Path) -> Journal {
@@ -114,6 +129,38 @@ mod tests {
         let journal = read(&path);
         assert_eq!(journal.entries.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert!(journal.has("b") && !journal.has("d"));
+    }
+
+    #[test]
+    fn the_writers_run_is_recorded_and_an_interrupted_operation_keeps_its_own() {
+        let run = |uid| Arc::new(RunRecord { uid, message: Some(format!("by {uid}")), ..RunRecord::default() });
+        let (folder, path) = three_lines();
+        let state = PrivateFolder::open(folder.path()).unwrap();
+        let (mut tail, own) = (tail_of(&path), run(7));
+        let recovered = NewEntry { recovered: true, run: Some(run(5)), ..news("e") };
+        let old = NewEntry { recovered: true, ..news("f") };
+        tail.append(&state, vec![news("d"), recovered, old], Some(&own)).unwrap();
+        let runs: Vec<_> = read(&path).entries.into_iter().map(|entry| (entry.run, entry.recovered_by)).collect();
+        let expected = [(Some(own.clone()), None), (Some(run(5)), Some(own.clone())), (None, Some(own))];
+        assert_eq!(runs[..3], [const { (None, None) }; 3]);
+        assert_eq!(runs[3..], expected);
+    }
+
+    /// Lines that were written before lines had a run, and a new line after them.
+    #[test]
+    fn an_old_journal_stays_valid_and_can_be_continued() {
+        let old = include_bytes!("../../fixtures/recorded/state/journal.jsonl");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        std::fs::write(&path, old).unwrap();
+        let run = Arc::new(RunRecord { uid: 7, ..RunRecord::default() });
+        tail_of(&path).append(&PrivateFolder::open(folder.path()).unwrap(), vec![news("new")], Some(&run)).unwrap();
+        let text = std::fs::read(&path).unwrap();
+        assert_eq!(text[..old.len()], old[..]);
+        let entries = read(&path).entries;
+        let (new, old) = entries.split_last().unwrap();
+        assert!(!old.is_empty() && old.iter().all(|entry| entry.run.is_none()));
+        assert_eq!(new.run, Some(run));
     }
 
     #[test]
@@ -193,7 +240,7 @@ mod tests {
             assert_eq!(journal.entries.len(), whole);
             let (course, _) = walk(&mut Cursor::new(&text[..cut]), &mut Vec::new(), |_| {}).unwrap();
             let mut tail = course.tail;
-            tail.append(&PrivateFolder::open(folder.path()).unwrap(), vec![news("next")]).unwrap();
+            tail.append(&PrivateFolder::open(folder.path()).unwrap(), vec![news("next")], None).unwrap();
             assert_eq!(read(&path).entries.len(), whole + 1);
         }
     }

@@ -66,6 +66,7 @@ fn forgotten(first: &FileChange, last: &FileChange) -> FileChange {
         edits: Vec::new(),
         plan: None,
         overrides: Vec::new(),
+        patch: None,
         ..first.clone()
     }
 }
@@ -84,6 +85,7 @@ impl Writer<'_> {
             change: Some(change.clone()),
             dropped: Vec::new(),
             note: None,
+            run: None,
         };
         self.append_all(plans.iter().flat_map(|plan| &plan.changes).map(line).collect())
     }

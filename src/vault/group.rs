@@ -20,7 +20,7 @@ use crate::parallel;
 use crate::vault::disk::{self, Flusher};
 use crate::vault::intent::Intent;
 use crate::vault::metadata::Metadata;
-use crate::vault::record::{self, FileChange, JournalEntry, NewEntry, Operation, WriteMethod};
+use crate::vault::record::{self, FileChange, JournalEntry, NewEntry, Operation, PatchRecord, WriteMethod};
 use crate::vault::segment::IntentSegment;
 use crate::vault::staging::Staging;
 use crate::vault::target::{self, Target};
@@ -62,6 +62,8 @@ pub struct PlannedWrite {
     pub plan: Option<Sha256>,
     /// Overrides used, for the journal.
     pub overrides: Vec<String>,
+    /// What a patch was for, and what became of the parts that a kernel checks, for the journal.
+    pub patch: Option<PatchRecord>,
     /// Anything else for the journal.
     pub note: Option<String>,
     /// How the file is compressed. If it is, the edits apply to the uncompressed bytes, and a new file replaces the old one.
@@ -182,10 +184,11 @@ impl Writer<'_> {
 
     /// The protocol, from the intents on: the backups are there. What became of each member is in the answer; the error
     /// is the vault's own.
-    fn commit(&mut self, members: Vec<GroupMember<'_>>) -> Result<Vec<Result<JournalEntry>>> {
+    fn commit(&mut self, mut members: Vec<GroupMember<'_>>) -> Result<Vec<Result<JournalEntry>>> {
         if members.is_empty() {
             return Ok(Vec::new());
         }
+        members.iter_mut().for_each(|member| member.intent.run.clone_from(&self.vault.run));
         let folder = self.vault.state.intents()?;
         let mut segment = IntentSegment::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
         let mut group = WriteGroup::of(members);
@@ -269,6 +272,7 @@ impl Intent {
             vermagic_after: wanted.vermagic.1,
             plan: wanted.plan,
             overrides: wanted.overrides,
+            patch: wanted.patch,
         };
         Intent {
             schema_version: record::SCHEMA_VERSION,
@@ -279,6 +283,7 @@ impl Intent {
             metadata_after: wanted.metadata_after,
             temporary,
             note: wanted.note,
+            run: None,
             checksum: None,
         }
     }

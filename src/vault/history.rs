@@ -285,6 +285,7 @@ mod tests {
             vermagic_after: None,
             plan: None,
             overrides: vec![],
+            patch: None,
         };
         JournalEntry {
             schema_version: 1,
@@ -296,6 +297,8 @@ mod tests {
             change: Some(change),
             dropped: vec![],
             note: None,
+            run: None,
+            recovered_by: None,
             tool: String::new(),
             prev: A,
         }

@@ -316,6 +316,7 @@ mod tests {
             vermagic_after: None,
             plan: None,
             overrides: vec![],
+            patch: None,
         };
         let is_drop = operation == Operation::Drop;
         NewEntry {
@@ -325,6 +326,7 @@ mod tests {
             dropped: if is_drop { vec![contents()[before], contents()[after]] } else { vec![] },
             change: (!is_drop).then_some(change),
             note: None,
+            run: None,
         }
     }
 
@@ -338,7 +340,7 @@ mod tests {
     fn vault(done: &[Done]) -> (tempfile::TempDir, Vault) {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::at(folder.path());
-        JournalTail::default().append(vault.state.open().unwrap(), done.iter().map(news).collect()).unwrap();
+        JournalTail::default().append(vault.state.open().unwrap(), done.iter().map(news).collect(), None).unwrap();
         (folder, vault)
     }
 

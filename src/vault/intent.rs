@@ -1,13 +1,14 @@
 //! Intents: the description of a write, on disk before it begins, so that recovery can complete it or roll it back.
 
 use std::path::Component;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::metadata::Metadata;
-use crate::vault::record::{FileChange, LONGEST_LINE, NewEntry, Operation, WriteMethod};
+use crate::vault::record::{FileChange, LONGEST_LINE, NewEntry, Operation, RunRecord, WriteMethod};
 
 /// An announced write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Intent {
     pub temporary: Option<String>,
     /// A note for the journal.
     pub note: Option<String>,
+    /// The run that announced it. `None` in old intents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Arc<RunRecord>>,
     /// SHA-256 of this structure's JSON with an empty checksum; `None` until it is computed, and `""` in JSON.
     #[serde(with = "checksum_text")]
     pub checksum: Option<Sha256>,
@@ -107,6 +111,7 @@ impl Intent {
             change: Some(intent.change.clone()),
             dropped: Vec::new(),
             note: intent.note.clone(),
+            run: intent.run.clone(),
         }
     }
 }

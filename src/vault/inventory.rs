@@ -237,6 +237,7 @@ impl Writer<'_> {
                 1 => "1 backup".to_owned(),
                 several => format!("{several} backups"),
             }),
+            run: None,
         })?;
         self.vault.objects().remove(shas)?;
         Ok(entry)

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
@@ -13,6 +14,7 @@ use crate::vault::intent::Intent;
 use crate::vault::journal::{self, Journal};
 use crate::vault::layout::{JOURNAL, StateFolder};
 use crate::vault::objects::Objects;
+use crate::vault::record::RunRecord;
 use crate::vault::segment::IntentSegment;
 
 /// The vault: the state folder with backups, journal and intents. This type only reads.
@@ -38,18 +40,35 @@ use crate::vault::segment::IntentSegment;
 pub struct Vault {
     pub(super) state: StateFolder,
     compress: bool,
+    /// The run, for the lines that it writes.
+    pub(super) run: Option<Arc<RunRecord>>,
 }
 
 impl Vault {
     /// The vault in a folder, which need not exist yet.
     pub fn at(folder: impl Into<PathBuf>) -> Vault {
-        Vault { state: StateFolder::at(folder.into()), compress: false }
+        Vault { state: StateFolder::at(folder.into()), compress: false, run: None }
     }
 
     /// The same vault, with new backups compressed or not.
     #[must_use]
     pub fn compressing(self, compress: bool) -> Vault {
         Vault { compress, ..self }
+    }
+
+    internal_fn! {
+        /// The same vault. The lines that its writer appends name this run.
+        fn recording(self, run: RunRecord) -> Vault {
+            Vault { run: Some(Arc::new(run)), ..self }
+        }
+    }
+
+    /// The same vault. The lines that its writer appends have this message too.
+    #[must_use]
+    pub(crate) fn with_message(self, message: Option<&str>) -> Vault {
+        let Some(message) = message else { return self };
+        let run = self.run.as_deref().cloned().unwrap_or_default();
+        Vault { run: Some(Arc::new(RunRecord { message: Some(message.to_owned()), ..run })), ..self }
     }
 
     /// Its folder.

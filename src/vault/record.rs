@@ -1,6 +1,9 @@
 //! What a line of the journal holds: the schema, without reading or writing.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256;
 use crate::door::internal_fields;
 use crate::edit::Edit;
+use crate::escape;
 use crate::module::container::Container;
 use crate::vault::metadata::Metadata;
 
@@ -68,6 +72,178 @@ pub enum WriteMethod {
     Create,
 }
 
+/// What became of a part of a module by a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartFate {
+    /// It stays, byte for byte. A signature that stays is invalid.
+    Kept,
+    /// It was removed: a signature.
+    Stripped,
+    /// Another one replaced it: a signature.
+    Replaced,
+    /// There was none before: a signature.
+    Added,
+    /// It has other values: the CRCs of symbol versions.
+    Rewritten,
+    /// It was overwritten with NULs: symbol versions.
+    Blanked,
+    /// It stays under a name that no kernel looks for: BTF.
+    Hidden,
+}
+
+impl PartFate {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            PartFate::Kept => "kept",
+            PartFate::Stripped => "stripped",
+            PartFate::Replaced => "replaced",
+            PartFate::Added => "added",
+            PartFate::Rewritten => "rewritten",
+            PartFate::Blanked => "blanked",
+            PartFate::Hidden => "hidden",
+        }
+    }
+}
+
+/// The kernel that a patch was for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// The name by which it was given, as text.
+    pub name: String,
+    /// Its release, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The files from which its version magic and its exports were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<KernelFile>,
+}
+
+/// A file from which facts of a kernel were read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFile {
+    /// Its absolute path.
+    #[serde(with = "path_text")]
+    pub path: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: Sha256,
+}
+
+/// What a patch was for, and what became of the parts that a kernel checks. A part that the module does not have is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchRecord {
+    /// The kernel that the file is to fit, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Arc<KernelRecord>>,
+    /// What became of the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<PartFate>,
+    /// What became of the CRCs of the symbol versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crcs: Option<PartFate>,
+    /// What became of the type information (BTF).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf: Option<PartFate>,
+}
+
+/// The user and the machine of a run, its command line and its message. The program collects them; the vault only records them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The real user id.
+    pub uid: u32,
+    /// That user's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The user id of the login (/proc/self/loginuid), which sudo and su keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_uid: Option<u32>,
+    /// The user who called sudo, as sudo reports it in the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<SudoCaller>,
+    /// The name of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// A hash of the machine's id (machine-id(5)), which does not disclose the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256>,
+    /// The arguments of the program, escaped, up to [`LONGEST_COMMAND`] bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// How many arguments are left out of `command`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: usize,
+    /// The person's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The user who called sudo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SudoCaller {
+    /// The user id.
+    pub uid: u32,
+    /// The name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+/// The maximum length of a recorded command line in bytes: each line of a batch has it.
+pub const LONGEST_COMMAND: usize = 1024;
+
+impl KernelRecord {
+    /// Its release, and the name by which it was given where that differs.
+    pub(crate) fn text(&self) -> String {
+        match self.release.as_ref().filter(|release| **release != self.name) {
+            Some(release) => format!("{release} ({})", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl PatchRecord {
+    /// What became of each part that the module has, in words.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let parts = [("signature", self.signature), ("CRCs", self.crcs), ("BTF", self.btf)];
+        parts.into_iter().filter_map(|(part, fate)| Some((part, fate?.name())))
+    }
+}
+
+impl RunRecord {
+    /// The user in words: the name, and for sudo also the caller's.
+    pub(crate) fn who(&self) -> String {
+        let name = |user: &Option<String>, uid: u32| user.clone().unwrap_or_else(|| format!("user {uid}"));
+        let user = name(&self.user, self.uid);
+        match (&self.sudo, self.login_uid.filter(|login| *login != self.uid)) {
+            (Some(sudo), _) => format!("{user} (sudo of {})", name(&sudo.user, sudo.uid)),
+            (None, Some(login)) => format!("{user} (login of user {login})"),
+            (None, None) => user,
+        }
+    }
+
+    /// Records a command line, up to [`LONGEST_COMMAND`] bytes: the argument that reaches this length is cut, and those after it are
+    /// counted.
+    pub fn set_command<'a>(&mut self, arguments: impl IntoIterator<Item = &'a OsStr>) {
+        let (mut room, mut arguments) = (LONGEST_COMMAND, arguments.into_iter());
+        self.command.clear();
+        for argument in arguments.by_ref() {
+            let text = escape::bytes_for_eyes(argument.as_bytes());
+            if text.len() > room {
+                let start = text.get(..text.floor_char_boundary(room)).unwrap_or_default();
+                self.command.push(format!("{start}…"));
+                break;
+            }
+            room -= text.len();
+            self.command.push(text);
+        }
+        self.omitted = arguments.count();
+    }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// A change of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {
@@ -105,6 +281,9 @@ pub struct FileChange {
     /// The names of the guards that were overridden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
+    /// What the patch was for, and what became of the parts that a kernel checks. `None` for other operations, and in old lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<PatchRecord>,
 }
 
 internal_fields! {
@@ -133,6 +312,12 @@ internal_fields! {
         /// A note.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// The run that did the operation. `None` in old lines.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<Arc<RunRecord>>,
+        /// The run that recovered the operation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recovered_by: Option<Arc<RunRecord>>,
         /// The program that wrote it.
         tool: String,
         /// The hash of the previous line.
@@ -155,6 +340,8 @@ pub(super) struct NewEntry {
     pub(super) change: Option<FileChange>,
     pub(super) dropped: Vec<Sha256>,
     pub(super) note: Option<String>,
+    /// The run that did the operation. `None` for the writer's own.
+    pub(super) run: Option<Arc<RunRecord>>,
 }
 
 /// A new operation id: microseconds since the epoch and process id. Ids of one process are unique and ascending.
@@ -196,5 +383,40 @@ pub(super) mod path_text {
             Text::Utf8(text) => text.into(),
             Text::Other { hex } => OsString::from_vec(hex).into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(arguments: &[&str]) -> (Vec<String>, usize) {
+        let mut run = RunRecord::default();
+        run.set_command(arguments.iter().map(OsStr::new));
+        (run.command, run.omitted)
+    }
+
+    #[test]
+    fn a_command_line_is_recorded_escaped_and_up_to_a_length() {
+        assert_eq!(recorded(&["kmodlab", "patch", "a\x1bb\n.ko"]).0, ["kmodlab", "patch", "a\\x1bb\\n.ko"]);
+        let long = "ä".repeat(LONGEST_COMMAND);
+        let (command, omitted) = recorded(&["kmodlab", &long, "c", "d"]);
+        assert_eq!((command.len(), omitted), (2, 2));
+        assert!(command[1].ends_with("ä…") && command.concat().len() <= LONGEST_COMMAND + "…".len());
+    }
+
+    #[test]
+    fn who_did_it_is_named_by_login_and_by_sudo() {
+        let root = RunRecord { user: Some("root".into()), ..RunRecord::default() };
+        let sudo = Some(SudoCaller { uid: 1000, user: Some("anna".into()) });
+        let who = [
+            root.clone(),
+            RunRecord { sudo, login_uid: Some(1000), ..root.clone() },
+            RunRecord { login_uid: Some(1000), ..root.clone() },
+            RunRecord { login_uid: Some(0), ..root },
+            RunRecord { uid: 7, ..RunRecord::default() },
+        ];
+        let who = who.map(|run| run.who());
+        assert_eq!(who, ["root", "root (sudo of anna)", "root (login of user 1000)", "root", "user 7"]);
     }
 }

@@ -242,6 +242,7 @@ pub(crate) fn wanted(
         vermagic: restore.vermagic.clone(),
         plan: is_conflict.then_some(restore.digest),
         overrides: if is_conflict { vec![DISCARD.to_owned()] } else { Vec::new() },
+        patch: None,
         note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
         container: Container::None,
         creates,

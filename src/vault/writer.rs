@@ -97,7 +97,7 @@ impl Writer<'_> {
     pub(crate) fn note(&mut self, operation: Operation, note: &str) -> Result<JournalEntry> {
         let id = record::new_id();
         let note = Some(note.to_owned());
-        self.append(NewEntry { id, operation, recovered: false, change: None, dropped: Vec::new(), note })
+        self.append(NewEntry { id, operation, recovered: false, change: None, dropped: Vec::new(), note, run: None })
     }
 
     pub(super) fn append(&mut self, news: NewEntry) -> Result<JournalEntry> {
@@ -106,6 +106,6 @@ impl Writer<'_> {
     }
 
     pub(super) fn append_all(&mut self, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
-        self.tail.append(self.vault.state.open()?, news)
+        self.tail.append(self.vault.state.open()?, news, self.vault.run.as_ref())
     }
 }

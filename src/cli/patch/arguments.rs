@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::modules::Modules;
 use crate::cli::patch::request::{OverrideArgs, RequestArgs};
+use crate::cli::run::MessageArg;
 
 #[derive(clap::Args)]
 #[command(mut_group("Modules", |group| group.required(true)))]
@@ -27,6 +28,8 @@ pub(in crate::cli) struct Args {
     /// Compress the backups (zstd)
     #[arg(long)]
     pub(super) vault_compress: bool,
+    #[command(flatten)]
+    pub(super) message: MessageArg,
     #[command(flatten)]
     pub(super) overrides: OverrideArgs,
 }

@@ -18,7 +18,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
         return Err(Error::new(ErrorKind::Usage, "-o takes one module, not several or a folder").into());
     }
     let (request, kernel) = args.wanted.request(session)?;
-    let vault = session.vault()?.compressing(args.vault_compress);
+    let vault = session.vault_with(&args.message)?.compressing(args.vault_compress);
     let mut unsettled = Vec::new();
     if !args.dry_run && vault.folder().exists() {
         unsettled = recover::writer(&vault, session)?.recovered().to_vec();

@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::cli::run::MessageArg;
+
 #[derive(clap::Args)]
+#[command(mut_arg("message", |message| message.requires("fix").help("With --fix: record this text in the journal: why it is done, for whom")))]
 pub(crate) struct Args {
     /// A kernel's source, headers or build tree; the build link of a module tree leads to one
     #[arg(value_name = "DIR")]
@@ -24,6 +27,8 @@ pub(crate) struct Args {
     /// With --fix: make exactly the edits with this digest, which -n printed
     #[arg(long, value_name = "DIGEST", requires = "fix")]
     pub(super) confirm: Option<String>,
+    #[command(flatten)]
+    pub(super) message: MessageArg,
     /// Build a small module with this tree in a temporary folder, which runs its makefiles, and compare
     #[arg(long, conflicts_with = "fix")]
     pub(super) prove: bool,

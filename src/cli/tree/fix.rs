@@ -57,7 +57,7 @@ impl FixShown {
 }
 
 pub(super) fn run(report: &TreeReport, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let vault = session.vault()?;
+    let vault = session.vault_with(&args.message)?;
     let fix = TreeFix::review(report, &session.machine(&vault))?;
     if fix.files().is_empty() {
         return nothing(report, &fix, args, session);

@@ -6,6 +6,7 @@ use crate::change::{Confirmable, Forget, forget_paths, forgettable_path};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::recover;
+use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::vault::Vault;
 
@@ -20,6 +21,8 @@ pub(super) struct Args {
     /// Forget exactly the paths with this digest, which -n printed
     #[arg(long, value_name = "DIGEST")]
     confirm: Option<String>,
+    #[command(flatten)]
+    pub(super) message: MessageArg,
     /// Print JSON
     #[arg(long)]
     json: bool,

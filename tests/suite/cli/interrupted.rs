@@ -60,6 +60,7 @@ impl Scene {
             metadata_after: None,
             temporary: None,
             note: None,
+            run: None,
             checksum: None,
         };
         intent.checksum = Some(sha256(&serde_json::to_vec(&intent).unwrap()));

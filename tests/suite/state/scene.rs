@@ -59,6 +59,7 @@ impl Scene {
             metadata_after: None,
             temporary: None,
             note: None,
+            run: None,
             checksum: None,
         };
         scene.announce(&[intent]);
