@@ -105,7 +105,7 @@ fn subject(what: &Path) -> LogSubject {
         _ if is_there && what.is_dir() => LogSubject::Folder(what.canonicalize().unwrap_or_else(|_| what.to_owned())),
         _ if is_there || text.contains('/') || text.contains(".ko") || text.is_empty() => LogSubject::File(path()),
         _ if is_hash => LogSubject::Hash(text.to_ascii_lowercase()),
-        _ if text.starts_with(|c: char| c.is_ascii_digit()) => LogSubject::Release(text.to_owned()),
+        _ if text.starts_with(|c: char| c.is_ascii_digit()) => LogSubject::Kernel(text.to_owned()),
         _ => LogSubject::Module(text.replace('-', "_")),
     }
 }

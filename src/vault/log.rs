@@ -1,46 +1,59 @@
 //! Questions to the journal: the lines about something, newest first, and whether the chain of hashes holds.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::digest::Sha256;
+use crate::digest::{Sha256, sha256};
 use crate::error::Result;
+use crate::module::file;
 use crate::vault::Vault;
 use crate::vault::journal;
-use crate::vault::record::JournalEntry;
+use crate::vault::record::{JournalEntry, Operation};
 
 /// What lines of the journal are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogSubject {
-    /// A file, by its real path.
+    /// A file, by its real path; and the operations elsewhere that led to its contents, because it was moved or copied. Or a file from
+    /// which facts of a kernel were read.
     File(PathBuf),
     /// The files in a folder and below it, by its real path.
     Folder(PathBuf),
-    /// Modules of this name, with `_` for `-`.
+    /// Modules of this name, with `_` for `-`; or a kernel that was named so.
     Module(String),
-    /// Contents whose SHA-256 begins with these lower-case digits: of a file before or after, of a plan, or of a dropped backup.
+    /// Contents whose SHA-256 begins with these lower-case digits: of a file before or after, of a plan, of a dropped backup, or of a
+    /// file from which facts of a kernel were read.
     Hash(String),
-    /// A kernel, by its release: the module was built for it before or after the operation.
-    Release(String),
+    /// A kernel, by its release, or by the name by which a patch named it: the operation was for it, or the module was built for it
+    /// before or after the operation.
+    Kernel(String),
 }
 
 impl LogSubject {
     fn is_of(&self, entry: &JournalEntry) -> bool {
         let change = entry.change.as_ref();
+        let kernel = || change?.patch.as_ref()?.kernel.as_deref();
+        let sources = || kernel().map(|kernel| kernel.sources.as_slice()).unwrap_or_default();
         match self {
-            LogSubject::File(path) => change.is_some_and(|change| change.path == *path),
+            LogSubject::File(path) => {
+                change.is_some_and(|change| change.path == *path) || sources().iter().any(|source| source.path == *path)
+            }
             LogSubject::Folder(path) => change.is_some_and(|change| change.path.starts_with(path)),
-            LogSubject::Module(name) => change.is_some_and(|change| change.module.replace('-', "_") == *name),
+            LogSubject::Module(name) => {
+                let is_it = |text: &str| text.replace('-', "_") == *name;
+                change.is_some_and(|change| is_it(&change.module)) || kernel().is_some_and(|kernel| is_it(&kernel.name))
+            }
             LogSubject::Hash(digits) => {
                 let of_change = change
                     .into_iter()
                     .flat_map(|change| [Some(change.before), Some(change.after), change.plan].into_iter().flatten());
-                of_change.chain(entry.dropped.iter().copied()).any(|hash| hash.to_string().starts_with(digits.as_str()))
+                let others = entry.dropped.iter().copied().chain(sources().iter().map(|source| source.sha256));
+                of_change.chain(others).any(|hash| hash.to_string().starts_with(digits.as_str()))
             }
-            LogSubject::Release(release) => change.is_some_and(|change| {
+            LogSubject::Kernel(name) => change.is_some_and(|change| {
                 let labels = [&change.vermagic_before, &change.vermagic_after];
-                labels.into_iter().flatten().any(|label| label.split(' ').next() == Some(release))
+                labels.into_iter().flatten().any(|label| label.split(' ').next() == Some(name))
+                    || kernel().is_some_and(|kernel| kernel.release.as_ref() == Some(name) || kernel.name == *name)
             }),
         }
     }
@@ -60,12 +73,45 @@ pub(crate) struct LogQuery {
 }
 
 impl LogQuery {
-    fn wants(&self, entry: &JournalEntry) -> bool {
+    fn is_in_time(&self, entry: &JournalEntry) -> bool {
         // Times of one form and zone are in the order of their texts.
         self.since.as_ref().is_none_or(|since| entry.time >= *since)
             && self.until.as_ref().is_none_or(|until| entry.time <= *until)
-            && self.subject.as_ref().is_none_or(|subject| subject.is_of(entry))
     }
+
+    fn is_about_subject(&self, entry: &JournalEntry) -> bool {
+        self.subject.as_ref().is_none_or(|subject| subject.is_of(entry))
+    }
+}
+
+/// A line that gave a file its contents, as far as a history by contents needs it.
+struct LogStep {
+    at: u64,
+    is_here: bool,
+    is_in_time: bool,
+    before: Sha256,
+    after: Sha256,
+}
+
+/// The lines about a file that has these contents now: those about its path, and those about other paths that led to its
+/// contents, or to the contents before the first line about its path.
+fn followed(steps: &[LogStep], now: Option<Sha256>) -> VecDeque<u64> {
+    let mut wanted: BTreeSet<Sha256> = now.into_iter().collect();
+    let mut places = VecDeque::new();
+    for step in steps.iter().rev().filter(|step| step.is_here || step.before != step.after) {
+        if step.is_here || wanted.contains(&step.after) {
+            wanted.insert(step.before);
+            if step.is_in_time {
+                places.push_front(step.at);
+            }
+        }
+    }
+    places
+}
+
+/// The SHA-256 of a regular file that can be read.
+fn contents_of(path: &Path) -> Option<Sha256> {
+    path.is_file().then(|| file::read(path).ok())?.map(|contents| sha256(contents.bytes()))
 }
 
 /// Lines of the journal that were found, oldest first. It holds their places only.
@@ -111,8 +157,23 @@ impl Vault {
     /// [`crate::error::ErrorKind::Io`].
     pub(crate) fn log(&self, query: &LogQuery) -> Result<LogLines> {
         let mut places = VecDeque::new();
+        if let Some(LogSubject::File(path)) = &query.subject {
+            let mut steps = Vec::new();
+            self.go_through(|line| {
+                let (is_here, is_in_time) = (query.is_about_subject(&line.entry), query.is_in_time(&line.entry));
+                let is_written = !matches!(line.entry.operation, Operation::Undone | Operation::Forget);
+                if let Some(change) = line.entry.change.filter(|_| is_here || is_written) {
+                    let (before, after) = (change.before, change.after);
+                    steps.push(LogStep { at: line.at, is_here, is_in_time, before, after });
+                }
+            })?;
+            places = followed(&steps, contents_of(path));
+            let surplus = query.most.map_or(0, |most| places.len().saturating_sub(most));
+            places.drain(..surplus);
+            return Ok(LogLines { journal: self.open_journal()?.map(|text| text.into_inner()), places });
+        }
         self.go_through(|line| {
-            if query.wants(&line.entry) {
+            if query.is_in_time(&line.entry) && query.is_about_subject(&line.entry) {
                 places.push_back(line.at);
                 if query.most.is_some_and(|most| places.len() > most) {
                     places.pop_front();
@@ -136,5 +197,45 @@ impl Vault {
             }
         })?;
         Ok(JournalChain { lines: end.tail.count, head: end.tail.last_hash, found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Sha256 = Sha256::from_bytes([1; 32]);
+    const B: Sha256 = Sha256::from_bytes([2; 32]);
+    const C: Sha256 = Sha256::from_bytes([3; 32]);
+    const D: Sha256 = Sha256::from_bytes([4; 32]);
+
+    /// The numbers of the steps that belong to a file at `/m.ko` with these contents.
+    fn history(steps: &[(&str, Sha256, Sha256)], now: Option<Sha256>) -> Vec<u64> {
+        let step = |(at, (path, before, after)): (u64, &(&str, Sha256, Sha256))| LogStep {
+            at,
+            is_here: *path == "/m.ko",
+            is_in_time: true,
+            before: *before,
+            after: *after,
+        };
+        followed(&(1..).zip(steps).map(step).collect::<Vec<_>>(), now).into()
+    }
+
+    #[test]
+    fn a_moved_file_has_the_history_of_its_contents() {
+        let patched_twice = [("/old.ko", A, B), ("/other.ko", A, D), ("/old.ko", B, C)];
+        assert_eq!(history(&patched_twice, Some(C)), [1, 3]);
+        assert_eq!(history(&patched_twice, Some(B)), [1]);
+        assert_eq!(history(&patched_twice, Some(A)), [0; 0]);
+        assert_eq!(history(&patched_twice, None), [0; 0]);
+        let restored = [("/old.ko", A, B), ("/old.ko", B, A), ("/other.ko", A, D)];
+        assert_eq!(history(&restored, Some(A)), [1, 2]);
+    }
+
+    #[test]
+    fn a_file_that_was_patched_again_after_the_move_keeps_the_history_before_it() {
+        let steps = [("/old.ko", A, B), ("/other.ko", C, B), ("/m.ko", B, D), ("/other.ko", B, C)];
+        assert_eq!(history(&steps, Some(D)), [1, 2, 3]);
+        assert_eq!(history(&steps, None), [1, 2, 3]);
     }
 }
