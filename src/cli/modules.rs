@@ -34,6 +34,11 @@ impl Modules {
         self.modules.len() == 1 && self.files_from.is_none()
     }
 
+    /// The first path that is named.
+    pub(super) fn first(&self) -> Option<&Path> {
+        self.modules.first().map(PathBuf::as_path)
+    }
+
     /// The only file that is named; `None` for several, for a directory, and with a list.
     pub(super) fn one(&self) -> Option<&Path> {
         self.modules.first().map(PathBuf::as_path).filter(|module| self.is_single() && !module.is_dir())

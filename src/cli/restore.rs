@@ -1,13 +1,14 @@
 //! `restore`: puts the original bytes, mode, owner, attributes and times of modules back.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde::Serialize;
 
-use crate::change::{Restore, Restored, Restores};
+use crate::change::{self, Restore, Restored, Restores};
 use crate::cli::confirmation::confirmed;
 use crate::cli::known;
 use crate::cli::modules::Modules;
@@ -19,11 +20,12 @@ use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::parallel;
 use crate::selection::{JournalSelector, RecordedSelection, STEP, SelectedModule};
-use crate::vault::Writer;
+use crate::vault::extract::{self, ExtractedOriginal};
 use crate::vault::history::FileHistory;
 use crate::vault::index::JournalIndex;
 use crate::vault::record::WriteMethod;
 use crate::vault::restore::RestoreStep;
+use crate::vault::{Vault, Writer};
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows")))]
@@ -44,6 +46,10 @@ pub(super) struct Args {
     confirm: Vec<String>,
     #[command(flatten)]
     message: MessageArg,
+    /// Write the original of one module into a new file instead; the module and the state folder are only read, and nothing is
+    /// recorded
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["all", "discard_changes", "dry_run", "files_from"])]
+    output: Option<PathBuf>,
     /// One JSON object per line and module
     #[arg(long)]
     json: bool,
@@ -55,6 +61,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Err(Error::new(ErrorKind::Usage, what).into());
     }
     let vault = session.vault_with(&args.message)?;
+    if let Some(out) = &args.output {
+        return extract(&vault, &args, out, session);
+    }
     // Without a state folder nothing was patched, and none is made to find that out.
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
@@ -101,6 +110,24 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         known::print_unknown(&selection, session)?;
     }
     Ok(outcomes.statuses.of_all())
+}
+
+/// Writes the original of one module into a new file.
+fn extract(vault: &Vault, args: &Args, out: &Path, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let Some(module) = args.modules.first().filter(|_| args.modules.is_single()) else {
+        let what = "-o takes the original of one module";
+        return Err(Error::new(ErrorKind::Usage, what).hint("call restore -o once per module").into());
+    };
+    let (index, pending) = (vault.index()?, vault.pending()?);
+    let extracted = extract::extract(vault, &index, &pending, &change::forgettable_path(module), out)?;
+    if args.json {
+        session.json(&RestoreShown::of_extracted(&extracted, out))?;
+        return Ok(Status::Done);
+    }
+    writeln!(session.out, "{}  {}", session.paint(Paint::Good, "extracted"), output::path(out))?;
+    writeln!(session.out, "  the original of  {}", output::path(&extracted.path))?;
+    writeln!(session.out, "  SHA-256          {}", extracted.original)?;
+    Ok(Status::Done)
 }
 
 /// The outcomes so far, and whether stdout failed.
@@ -345,7 +372,7 @@ struct RestoreShown<'r> {
     /// The path's bytes in hexadecimal, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    /// restored, original (it was already), planned, or conflict (somebody else changed it)
+    /// restored, original (it was already), planned, conflict (somebody else changed it), or extracted (into another file)
     result: &'static str,
     /// SHA-256 of the file before and after; none where it was the original already; `before` is none where the file was gone
     before: Option<Sha256>,
@@ -358,6 +385,11 @@ struct RestoreShown<'r> {
     /// Mode, owner and attributes that were restored too, because somebody else had changed them
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     also_restored: &'r [String],
+    /// The new file that the original was written into
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_hex: Option<String>,
 }
 
 impl<'r> RestoreShown<'r> {
@@ -373,6 +405,24 @@ impl<'r> RestoreShown<'r> {
             digest: None,
             journal: done.entry.as_ref().map(|entry| entry.seq),
             also_restored: &done.metadata,
+            output: None,
+            output_hex: None,
+        }
+    }
+
+    fn of_extracted(extracted: &ExtractedOriginal, out: &'r Path) -> RestoreShown<'r> {
+        RestoreShown {
+            schema_version: 1,
+            module: output::path_text(&extracted.path).into_owned(),
+            path_hex: output::path_hex(&extracted.path),
+            result: "extracted",
+            before: None,
+            after: Some(extracted.original),
+            digest: None,
+            journal: None,
+            also_restored: &[],
+            output: Some(output::path_text(out)),
+            output_hex: output::path_hex(out),
         }
     }
 
@@ -393,6 +443,8 @@ impl<'r> RestoreShown<'r> {
             digest: restore.discards_changes().then_some(plan.digest),
             journal: None,
             also_restored: &[],
+            output: None,
+            output_hex: None,
         }
     }
 }

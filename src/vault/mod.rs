@@ -14,12 +14,13 @@
 //! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
 //! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder), `journal` and `append`,
 //! `intent` and `segment`, `objects` and `staging`, `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
-//! `reader` ([`Vault`]), `log`, `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`, `forget`,
-//! `recovery`.
+//! `reader` ([`Vault`]), `log`, `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`,
+//! `extract`, `forget`, `recovery`.
 
 mod append;
 mod beneath;
 mod disk;
+pub(crate) mod extract;
 pub mod forget;
 pub mod group;
 pub mod history;
