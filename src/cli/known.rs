@@ -18,12 +18,30 @@ pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session
     Ok(())
 }
 
+/// Says on stderr which state folder has no journal, whether it exists, and where else one is.
+pub(super) fn explain_empty(vault: &Vault, session: &mut Session<'_>) {
+    let folder = output::path(vault.folder());
+    let what = match vault.is_there() {
+        true => format!("the journal of the state folder {folder} has no line"),
+        false => format!("the state folder {folder} does not exist"),
+    };
+    let others: Vec<String> =
+        session.other_state_folders(vault.folder()).iter().map(|place| output::shell_word(place)).collect();
+    match others.is_empty() {
+        true => session.remark(format_args!("{what}")),
+        false => session.remark(format_args!("{what}; another is there: --state-dir {}", others.join(", or "))),
+    }
+}
+
 /// Warns on stderr if the journal may not name every backup: a lost line would name the file of an original. While an interrupted
 /// operation waits, its intent names it.
 pub(super) fn warn_of_doubt(vault: &Vault, is_empty: bool, is_torn: bool, session: &mut Session<'_>) -> Result<()> {
     let Some(doubt) = JournalDoubt::of(is_empty, is_torn) else { return Ok(()) };
     let kept = vault.objects().all()?.len();
     if kept == 0 {
+        if is_empty {
+            explain_empty(vault, session);
+        }
         return Ok(());
     }
     let what = match doubt {

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 
+use crate::cli::known;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::digest::Sha256;
@@ -76,6 +77,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         while let Some(entry) = if args.reverse { entries.next() } else { entries.next_back() } {
             print(&entry?, &zone, session)?;
         }
+    }
+    if lines.is_empty() && vault.chain(None)?.lines == 0 {
+        known::explain_empty(&vault, session);
     }
     match (lines.is_empty(), &args.what) {
         (true, Some(what)) => {

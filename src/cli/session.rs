@@ -1,21 +1,67 @@
 //! The vault, the cache and the machine of a session.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::output::{Session, shell_word};
 use crate::cli::run;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Remedy};
 use crate::guard::machine::Machine;
 use crate::kernel::Lookup;
 use crate::vault::Vault;
+
+/// The state folder of root.
+const ROOTS_FOLDER: &str = "/var/lib/kmodlab";
+
+/// The home folder of a user, by passwd(5).
+fn home_of(user: u32) -> Option<PathBuf> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut homes = users.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let number: u32 = fields.nth(2)?.parse().ok()?;
+        (number == user).then(|| fields.nth(2).map(PathBuf::from))?
+    });
+    homes.next().filter(|home| home.is_absolute())
+}
 
 impl Session<'_> {
     /// The vault, in the folder that was given or in the default one. A vault to which another user could have written is an
     /// error.
     pub(super) fn vault(&self) -> Result<Vault, Error> {
         let vault = self.vault_unchecked()?;
-        vault.must_be_trusted()?;
-        Ok(vault)
+        match vault.must_be_trusted() {
+            Err(error) if error.suggested() == Some(&Remedy::OwnStateFolder) => Err(self.with_others(&vault, error)),
+            Err(error) => Err(error),
+            Ok(()) => Ok(vault),
+        }
+    }
+
+    /// The error of another user's state folder, with the places at which a state folder of this user may be.
+    fn with_others(&self, vault: &Vault, error: Error) -> Error {
+        let others: Vec<String> =
+            self.other_state_folders(vault.folder()).iter().map(|place| shell_word(place)).collect();
+        let Some(path) = error.path().filter(|_| !others.is_empty()) else { return error };
+        let hint = format!("name a folder of your own: --state-dir {}", others.join(", or "));
+        Error::new(error.kind(), error.what()).on(path).hint(hint)
+    }
+
+    /// The state folders at the usual places, except for this one: of root, of this user, and of the user who called sudo(8).
+    pub(super) fn other_state_folders(&self, vault: &Path) -> Vec<PathBuf> {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let in_home = |home: PathBuf| home.join(".local/state/kmodlab");
+        let caller = std::env::var("SUDO_UID").ok().and_then(|user| home_of(user.parse().ok()?));
+        let places = [
+            variable("XDG_STATE_HOME").map(|state| state.join("kmodlab")),
+            variable("HOME").map(in_home),
+            caller.map(in_home),
+            Some(PathBuf::from(ROOTS_FOLDER)),
+        ];
+        let mut others: Vec<PathBuf> = Vec::new();
+        for place in places.into_iter().flatten().filter(|place| place != vault && place.is_dir()) {
+            if !others.contains(&place) {
+                others.push(place);
+            }
+        }
+        others
     }
 
     /// The vault, without this check.
@@ -28,7 +74,7 @@ impl Session<'_> {
             return Ok(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
         }
         if rustix::process::geteuid().is_root() {
-            return Ok("/var/lib/kmodlab".into());
+            return Ok(ROOTS_FOLDER.into());
         }
         let folder_in = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = folder_in("XDG_STATE_HOME").or_else(|| folder_in("HOME").map(|home| home.join(".local/state")));

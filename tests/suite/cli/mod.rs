@@ -44,7 +44,7 @@ fn sessions() {
 }
 
 /// The environment of each run, independent of the developer's own.
-fn environment() -> [(&'static str, String); 7] {
+fn environment() -> [(&'static str, String); 10] {
     let folder = kmodlab().parent().map(Path::to_owned).unwrap_or_default();
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::join_paths([folder].into_iter().chain(env::split_paths(&path)));
@@ -52,6 +52,10 @@ fn environment() -> [(&'static str, String); 7] {
         ("PATH", places.unwrap_or(OsString::new()).to_string_lossy().into_owned()),
         ("KMODLAB_STATE_DIR", "state".to_owned()),
         ("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").to_owned()),
+        // No state folder of the developer's own is at the usual places.
+        ("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-state").to_owned()),
+        ("HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-home").to_owned()),
+        ("SUDO_UID", String::new()),
         ("COLUMNS", "100".to_owned()),
         ("LC_ALL", "C".to_owned()),
         ("NO_COLOR", String::new()),
