@@ -89,6 +89,8 @@ pub enum Remedy {
     RestoreBlanked,
     /// Forget the path, if no file is expected there again.
     Forget,
+    /// Look elsewhere for a backup whose SHA-256 begins with these digits.
+    FindBackup(String),
     /// Create this folder.
     MakeFolder(PathBuf),
     /// Let the compressed module be packed again.

@@ -13,6 +13,7 @@ use crate::guard::machine::Machine;
 use crate::guard::{self, Guard, GuardAnswer, Overrides, PlannedWrite, Reason, Ruling};
 use crate::kernel::{Kernel, Machine as Architecture};
 use crate::module::container::Container;
+use crate::module::summary::MARK;
 use crate::patch::{Plan, Request};
 use crate::predict::{self, Candidate, LoadOptions, Verdict};
 use crate::vault::history::History;
@@ -153,6 +154,18 @@ impl<'p> Proposal<'p> {
         let history = History::of(&entries);
         let is_patched = history.at(&self.path).is_some_and(|trail| trail.root().is_some());
         Ok(is_patched && self.out.is_none() && history.origins(&self.path, self.plan.before).is_empty())
+    }
+
+    /// What the module's mark says, if it has one, and the journal does not know the patch that left it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Vault::index`].
+    pub(crate) fn unknown_mark(&self, vault: &Vault) -> Result<Option<String>> {
+        let Some(mark) = self.plan.module.modinfo.first(MARK) else { return Ok(None) };
+        let entries = vault.index()?.about(&self.path, &[self.plan.before])?;
+        let is_known = !History::of(&entries).origins(&self.path, self.plan.before).is_empty();
+        Ok((!is_known).then(|| format!("{MARK}={}", String::from_utf8_lossy(mark))))
     }
 
     pub(super) fn stamp(&self) -> Option<FileStamp> {

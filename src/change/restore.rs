@@ -15,6 +15,8 @@ use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::index::JournalIndex;
+use crate::vault::metadata::Metadata;
+use crate::vault::objects::Objects;
 use crate::vault::record::JournalEntry;
 use crate::vault::recovered::{self, Recovered, RecoveryOutcome};
 use crate::vault::restore::{self, RestorePlan, RestoreStep};
@@ -47,7 +49,7 @@ impl Restore {
     /// contents came from two originals; [`ErrorKind::Guard`] if the file can't be written, or is gone and can't be created;
     /// [`ErrorKind::Io`].
     pub fn plan(vault: &Vault, path: &Path) -> Result<Restore> {
-        Restore::plan_by(&vault.index()?, &vault.pending()?, &target::real_path(path)?)
+        Restore::plan_by(vault, &vault.index()?, &vault.pending()?, &target::real_path(path)?)
     }
 
     /// As [`Restore::plan`], of a real path, with an index of the journal for many files.
@@ -55,15 +57,16 @@ impl Restore {
     /// # Errors
     ///
     /// Those of [`Restore::plan`].
-    pub(crate) fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path) -> Result<Restore> {
-        let current = match obstacle::is_gone(path) {
+    pub(crate) fn plan_by(vault: &Vault, index: &JournalIndex, pending: &[Intent], path: &Path) -> Result<Restore> {
+        let contents = match obstacle::is_gone(path) {
             true => None,
             false => {
                 obstacle::must_be_writable(path)?;
-                Some(sha256(file::read(path)?.bytes()))
+                Some((file::read(path)?, Metadata::of_path(path)?))
             }
         };
-        let plan = restore::plan_by(index, pending, path, current)?;
+        let file = contents.as_ref().map(|(file, metadata)| (file.bytes(), sha256(file.bytes()), metadata.clone()));
+        let plan = restore::plan_file(&vault.objects(), index, pending, path, file)?;
         if plan.step == RestoreStep::Recreate {
             obstacle::must_be_creatable(path)?;
         }
@@ -133,8 +136,8 @@ impl Confirmed<Restore> {
     pub fn apply(self, writer: &mut Writer<'_>) -> Result<Restored> {
         let Restore { path, plan } = self.into_change();
         let target = Target::open_if_there(&path)?;
-        let current = target.as_ref().map(Target::sha256);
-        let now = restore::plan_by(&writer.vault().index()?, &writer.vault().pending()?, &path, current)?;
+        let vault = writer.vault();
+        let now = planned(&vault.objects(), &vault.index()?, &vault.pending()?, &path, target.as_ref())?;
         if (&now.digest, now.step) != (&plan.digest, plan.step) {
             return Err(
                 Error::new(ErrorKind::Changed, "changed since the restore was planned; nothing was written").on(path)
@@ -144,6 +147,18 @@ impl Confirmed<Restore> {
         let entry = writer.restore(&path, target, &now, plan.step == RestoreStep::Conflict)?;
         Ok(Restored { entry, metadata })
     }
+}
+
+/// The plan for an open file, or for one that is gone.
+fn planned(
+    objects: &Objects,
+    index: &JournalIndex,
+    pending: &[Intent],
+    path: &Path,
+    target: Option<&Target>,
+) -> Result<RestorePlan> {
+    let file = target.map(|target| (target.bytes.as_slice(), target.sha256(), target.metadata.clone()));
+    restore::plan_file(objects, index, pending, path, file)
 }
 
 /// Restores of many files, none of which discards what somebody else wrote: such a file is an error of its own.
@@ -183,13 +198,12 @@ impl<'r> Restores<'r> {
         let decide = |_: &T, path: &Path| {
             progress();
             let target = Target::open_if_there(path)?;
-            let current = target.as_ref().map(Target::sha256);
             // What somebody else wrote is gone with the file.
             let is_gone = |it: &Recovered| target.is_none() && matches!(it.outcome, RecoveryOutcome::Conflict(_));
             let unsettled: Vec<Recovered> =
                 unsettled.iter().filter(|it| it.path == path && !is_gone(it)).cloned().collect();
             recovered::must_be_settled(&unsettled, path)?;
-            let plan = restore::plan_by(index, pending, path, current)?;
+            let plan = planned(&objects, index, pending, path, target.as_ref())?;
             let others = target.as_ref().map(|target| plan.metadata_put_back(target)).unwrap_or_default();
             let wanted = restore::wanted(path, target, &plan, &objects, false)?;
             if wanted.is_some() && !others.is_empty() {

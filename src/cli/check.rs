@@ -231,6 +231,7 @@ fn print_patch(
     verdict: &Verdict,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
+    let is_patched = verdict.dangers.iter().any(|danger| matches!(danger, Danger::Patched { .. }));
     let mut say = |what: &str, text: &str| writeln!(session.out, "  {what:<17} {}", for_eyes(text));
     match check.patch_advice(verdict) {
         PatchAdvice::FileChanged => {
@@ -242,6 +243,9 @@ fn print_patch(
         PatchAdvice::NoHelp => say("a patch", "of the version magic does not help")?,
         PatchAdvice::BrokenFile => say("a patch", "can't be made of a file that contradicts itself")?,
         PatchAdvice::NoEntry => say("a patch", "can't help: there is no vermagic entry to change")?,
+        PatchAdvice::NotNeeded { .. } if is_patched => {
+            say("a patch", "was made already; kmodlab verify looks for the original")?
+        }
         PatchAdvice::NotNeeded { certain: false } => say("a patch", "no need that is known")?,
         PatchAdvice::NotNeeded { certain: true } => say("a patch", "no need")?,
         PatchAdvice::Insufficient(rewrite) => {

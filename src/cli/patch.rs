@@ -67,6 +67,13 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
             output::path(&path)
         ));
     }
+    if let Some(mark) = proposal.unknown_mark(&vault)? {
+        session.remark(format_args!(
+            "{}: it is patched already by its mark {}, and this journal does not know that patch; kmodlab verify looks for its original",
+            output::path(&path),
+            crate::escape::for_eyes(&mark)
+        ));
+    }
     let reviewed = match reviewed {
         Ok(reviewed) => reviewed,
         Err(refused) => return Err(words::refusal(refused.guard(), refused.reason()).on(&path).into()),

@@ -18,6 +18,7 @@ use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
+use crate::module::summary::MARK;
 use crate::parallel;
 use crate::selection::{JournalSelector, RecordedSelection, STEP, SelectedModule};
 use crate::vault::extract::{self, ExtractedOriginal};
@@ -200,7 +201,7 @@ fn plan_all(
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
     let plan = |path: &Path| -> Result<Restore, Error> {
-        let restore = Restore::plan_by(known.index, known.pending, path)?;
+        let restore = Restore::plan_by(known.vault, known.index, known.pending, path)?;
         restore.must_have_backup(known.vault)?;
         Ok(restore)
     };
@@ -308,6 +309,10 @@ fn print_restored(path: &Path, done: &Restored, is_json: bool, session: &mut Ses
     let was_gone = if change.how == WriteMethod::Create { "  (it was gone)" } else { "" };
     writeln!(session.out, "{restored}  {}{was_gone}", output::path(path))?;
     writeln!(session.out, "  now     {}", change.after)?;
+    let note = done.entry.as_ref().and_then(|entry| entry.note.as_deref());
+    if let Some(note) = note.filter(|_| change.overrides.is_empty()) {
+        writeln!(session.out, "  note    {}", crate::escape::for_eyes(note))?;
+    }
     for metadata in &done.metadata {
         let metadata = crate::escape::for_eyes(metadata);
         writeln!(session.out, "  also restored: {metadata} (the journal has the previous value)")?;
@@ -358,6 +363,9 @@ fn describe(restore: &Restore, is_json: bool, session: &mut Session<'_>) -> Resu
         writeln!(session.out, "  now       {current}")?;
     }
     writeln!(session.out, "  original  {}", plan.original)?;
+    if let Some(mark) = &plan.mark {
+        writeln!(session.out, "  known by  its mark, {MARK}={}; the journal does not know it", mark.text())?;
+    }
     if plan.step == RestoreStep::Conflict {
         writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, plan.digest))?;
     }

@@ -9,12 +9,14 @@ use crate::cli::output::{self, Failure, Paint, Progress, Session};
 use crate::cli::status::Status;
 use crate::cli::{against, known};
 use crate::error::Result;
+use crate::module::summary::MARK;
 use crate::parallel;
 use crate::selection::{JournalSelector, STEP, SelectedModule};
 use crate::text::grouped;
 use crate::vault::history::FileHistory;
+use crate::vault::mark::PatchMark;
 use crate::vault::reports::FileReport;
-use crate::vault::standing::{BackupState, FileState};
+use crate::vault::standing::{BackupState, FileState, Standing};
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep; with --against, all modules in a folder [default: all modules that the journal knows; with --against, the module tree of the kernel's release on this machine]")))]
@@ -119,7 +121,33 @@ fn word(state: FileState) -> &'static str {
         FileState::Changed => "changed by somebody else",
         FileState::Missing => "missing",
         FileState::Unknown => "unknown",
+        FileState::Marked => "patched by its mark, and unknown to the journal",
     }
+}
+
+/// Where the mark of a module leads.
+fn print_marked(standing: &Standing, mark: &PatchMark, session: &mut Session<'_>) -> Result<(), Failure> {
+    writeln!(session.out, "  mark     {MARK}={}", crate::escape::for_eyes(mark.text()))?;
+    match (&standing.original, standing.backup, mark.digits()) {
+        (Some(original), BackupState::Whole, _) => {
+            let whole = session.paint(Paint::Good, "backup whole");
+            writeln!(session.out, "  original {original}, {whole}")?;
+            writeln!(session.out, "  to get it back: kmodlab restore {}", output::shell_word(&standing.path))?;
+        }
+        (Some(original), _, _) => {
+            let damaged = session.paint(Paint::Bad, "backup DAMAGED");
+            writeln!(session.out, "  original {original}, {damaged}")?;
+        }
+        (None, _, Some(digits)) => {
+            let missing = session.paint(Paint::Bad, "backup MISSING");
+            writeln!(
+                session.out,
+                "  original {digits}…, {missing}: look for objects/{digits}* in other state folders"
+            )?;
+        }
+        (None, _, None) => writeln!(session.out, "  the mark has no digits of a SHA-256")?,
+    }
+    Ok(())
 }
 
 fn print(report: &FileReport, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -144,6 +172,9 @@ fn print(report: &FileReport, session: &mut Session<'_>) -> Result<(), Failure> 
             BackupState::None => "no backup".to_owned(),
         };
         writeln!(session.out, "  original {original}, {backup}")?;
+    }
+    if let Some(mark) = &standing.mark {
+        return print_marked(standing, mark, session);
     }
     if standing.state == FileState::Missing {
         if standing.backup == BackupState::Whole {

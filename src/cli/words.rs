@@ -17,6 +17,9 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::OwnStateFolder => "name a folder of your own with --state-dir",
         Remedy::RaiseSizeLimit => "--max-size moves the limit",
         Remedy::ShowHistory => "kmodlab log shows what was done to which file",
+        Remedy::FindBackup(digits) => {
+            return format!("look for objects/{digits}* in other state folders, and name that folder: --state-dir");
+        }
         Remedy::MakeFolder(folder) => {
             return format!("create it first: mkdir -p {}", escape::shell_word(folder));
         }

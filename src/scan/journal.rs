@@ -58,7 +58,9 @@ impl ScanJournal {
                 Ok(Some(match state_of(&History::of(&entries), &real, Some(sha)).0 {
                     FileState::Patched => JournalState::Patched,
                     FileState::Original => JournalState::Original,
-                    FileState::Changed | FileState::Missing | FileState::Unknown => JournalState::Changed,
+                    FileState::Changed | FileState::Missing | FileState::Unknown | FileState::Marked => {
+                        JournalState::Changed
+                    }
                 }))
             }
             None if index.sizes().contains(&size) => Ok(index.knows_content(sha()?)?.then_some(JournalState::Patched)),

@@ -14,6 +14,7 @@ use crate::selection::files::FileSelection;
 use crate::spill::{Sorter, Spool, SpooledPath, path_bytes};
 use crate::vault::history::FileHistory;
 use crate::vault::index::{self, JournalIndex};
+use crate::vault::mark::PatchMark;
 use crate::vault::{Intent, Vault, target};
 use crate::walk::{self, Walk};
 
@@ -108,7 +109,7 @@ impl JournalSelector<'_> {
     }
 
     /// The modules that are named. In a directory, a module is selected if the journal or a pending intent knows its path or its contents
-    /// (a copied tree is known by its contents). Expected files below the directory are selected even if they do not exist.
+    /// (a copied tree is known by its contents), or if it has the mark of a patch. Expected files below the directory are selected even if they do not exist.
     ///
     /// # Errors
     ///
@@ -210,7 +211,8 @@ impl JournalSelector<'_> {
 
     fn is_known(&self, real: &Path) -> Result<bool> {
         let is_pending = || self.pending.iter().any(|intent| intent.change.path == real);
-        Ok(self.index.knows_place(real)? || is_pending() || self.is_known_content(real)?)
+        let is_known = self.index.knows_place(real)? || is_pending() || self.is_known_content(real)?;
+        Ok(is_known || PatchMark::of_file(real).is_some())
     }
 
     /// Whether these are the contents of a patched module, whatever its path. Only a file of a known size is read.

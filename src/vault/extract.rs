@@ -55,8 +55,10 @@ pub(crate) fn extract(
         Err(_) if index.knows_place(path)? => None,
         Err(e) => return Err(e),
     };
-    let current = contents.as_ref().map(|contents| sha256(contents.bytes()));
-    let plan = restore::plan_by(index, pending, path, current)?;
+    let metadata = contents.as_ref().map(|_| Metadata::of_path(path)).transpose()?;
+    let file = contents.as_ref().zip(metadata);
+    let file = file.map(|(contents, metadata)| (contents.bytes(), sha256(contents.bytes()), metadata));
+    let plan = restore::plan_file(&vault.objects(), index, pending, path, file)?;
     let bytes = match contents.filter(|_| plan.step == RestoreStep::Nothing) {
         Some(original) => original.bytes().to_vec(),
         None => plan.backup(&vault.objects())?,

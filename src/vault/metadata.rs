@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::File;
+use std::path::Path;
 
 use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -52,6 +53,16 @@ impl Metadata {
             modified: FileTime { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as i64 },
             xattrs: xattrs(file).map_err(|e| Error::io("reading extended attributes", e))?,
         })
+    }
+
+    /// Reads it by the file's path.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`], where this user may not read the file, among others.
+    pub fn of_path(path: &Path) -> Result<Metadata> {
+        let opened = File::open(path).map_err(|e| Error::io("opening", e));
+        opened.and_then(|file| Metadata::of(&file)).map_err(|e| e.on(path))
     }
 
     /// Gives the file everything but the times: what a new file that takes the old one's place needs.

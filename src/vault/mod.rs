@@ -13,7 +13,7 @@
 //!
 //! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
 //! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder), `journal` and `append`,
-//! `intent` and `segment`, `objects` and `staging`, `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
+//! `intent` and `segment`, `objects` and `staging`, `mark` (what leads a module to its backup without the journal), `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
 //! `reader` ([`Vault`]), `log`, `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`,
 //! `extract`, `forget`, `recovery`.
 
@@ -30,6 +30,7 @@ pub mod inventory;
 pub mod journal;
 mod layout;
 pub(crate) mod log;
+pub mod mark;
 pub mod metadata;
 pub mod objects;
 pub mod obstacle;

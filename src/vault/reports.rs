@@ -45,6 +45,9 @@ pub struct FileReport {
     pub recorded_at_hex: Option<Vec<Option<String>>>,
     /// Whether an interrupted operation on the file waits for recovery.
     pub interrupted: bool,
+    /// What the module's own mark of a patch says, if the journal does not know the module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// The same, with paths as paths.
     #[serde(skip)]
     pub standing: Standing,
@@ -81,6 +84,7 @@ impl FileReport {
             recorded_at: texts(&standing.recorded_at),
             recorded_at_hex: paths_hex(&standing.recorded_at),
             interrupted,
+            mark: standing.mark.as_ref().map(|mark| mark.text().to_owned()),
             standing,
         })
     }

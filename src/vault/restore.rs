@@ -7,10 +7,13 @@ use crate::digest::{Sha256, sha256};
 use crate::edit::Edit;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::container::Container;
+use crate::module::name_of_file;
+use crate::module::summary::MARK;
 use crate::vault::group::PlannedWrite;
 use crate::vault::history::{DISCARD, History};
 use crate::vault::index::JournalIndex;
 use crate::vault::intent::Intent;
+use crate::vault::mark::{MarkedOriginal, PatchMark};
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Objects;
 use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
@@ -42,6 +45,8 @@ pub struct RestorePlan {
     times_agree: bool,
     /// The digest that confirms exactly this restore.
     pub digest: Sha256,
+    /// The mark that led to the backup, if the journal did not.
+    pub mark: Option<PatchMark>,
     /// Version magic before and after, where the patch recorded it.
     vermagic: (Option<String>, Option<String>),
 }
@@ -135,6 +140,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Opt
         by_content: false,
         dropped_by: history.dropped_by(original),
         times_agree: true,
+        mark: None,
         digest: sha256(format!("restore\n{}\n{now}\n{original}\n", path.display()).as_bytes()),
         vermagic: (
             of_path.and_then(|t| t.last).filter(|_| current.is_some()).and_then(|last| last.vermagic_after.clone()),
@@ -198,6 +204,40 @@ pub fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path, current: O
     plan(&History::of(&index.about(path, &contents)?), pending, path, current)
 }
 
+/// Plans the restore of a file whose contents and metadata are given: by the journal, or, if that does not know it, by its mark.
+///
+/// # Errors
+///
+/// Those of [`plan_by`] and of [`PatchMark::original_of`].
+pub fn plan_file(
+    objects: &Objects,
+    index: &JournalIndex,
+    pending: &[Intent],
+    path: &Path,
+    file: Option<(&[u8], Sha256, Metadata)>,
+) -> Result<RestorePlan> {
+    let planned = plan_by(index, pending, path, file.as_ref().map(|(_, sha, _)| *sha));
+    let (Err(unknown), Some((bytes, current, metadata))) = (&planned, file) else { return planned };
+    let Some(mark) = PatchMark::of(bytes).filter(|_| unknown.kind() == ErrorKind::NotFound) else { return planned };
+    let original = match mark.original_of(bytes, objects)? {
+        MarkedOriginal::Backup(original) => original,
+        nothing => return Err(mark.unknown(nothing).on(path)),
+    };
+    Ok(RestorePlan {
+        step: RestoreStep::PutBack,
+        module: name_of_file(path),
+        current: Some(current),
+        original,
+        metadata,
+        by_content: true,
+        dropped_by: None,
+        times_agree: false,
+        digest: sha256(format!("restore by mark\n{}\n{current}\n{original}\n", path.display()).as_bytes()),
+        mark: Some(mark),
+        vermagic: (None, None),
+    })
+}
+
 /// The write of a planned restore of a real path, whose file is `target`, if there is one; `None` if there is nothing to do. With `discard`,
 /// a person decided to discard changes by somebody else, which are backed up too.
 ///
@@ -243,7 +283,10 @@ pub(crate) fn wanted(
         plan: is_conflict.then_some(restore.digest),
         overrides: if is_conflict { vec![DISCARD.to_owned()] } else { Vec::new() },
         patch: None,
-        note: is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
+        note: match &restore.mark {
+            Some(mark) => Some(format!("the mark {MARK}={} led to the backup; the journal did not", mark.text())),
+            None => is_conflict.then(|| "changes made by somebody else were discarded".to_owned()),
+        },
         container: Container::None,
         creates,
     };

@@ -9,6 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::module::file;
 use crate::vault::history::History;
 use crate::vault::index::JournalIndex;
+use crate::vault::mark::{MarkedOriginal, PatchMark};
 use crate::vault::reader::Vault;
 
 /// The state of a file now, compared with the journal.
@@ -23,8 +24,10 @@ pub enum FileState {
     Changed,
     /// It does not exist.
     Missing,
-    /// The journal knows neither the path nor the contents.
+    /// The journal knows neither the path nor the contents, and the file has no mark of a patch.
     Unknown,
+    /// The journal knows neither the path nor the contents, and the file has the mark of a patch.
+    Marked,
 }
 
 /// The state of the backup of a file's original.
@@ -60,6 +63,8 @@ pub struct Standing {
     pub dropped_by: Option<u64>,
     /// The paths that have these contents according to the journal, if this one has not: the file was moved or copied.
     pub recorded_at: Vec<PathBuf>,
+    /// The mark of a patch that the journal does not know.
+    pub mark: Option<PatchMark>,
 }
 
 impl Standing {
@@ -96,11 +101,11 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
     let is_place = index.knows_place(path)?;
     // A link at the path of a module is not that module, wherever it leads.
     let is_link = is_place && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
-    let current = match file::read(path) {
-        Ok(contents) => Some(sha256(contents.bytes())),
-        Err(e) if e.kind() == ErrorKind::NotFound => None,
+    let (current, contents) = match file::read(path) {
+        Ok(contents) => (Some(sha256(contents.bytes())), Some(contents)),
+        Err(e) if e.kind() == ErrorKind::NotFound => (None, None),
         // An empty file or a directory is a changed module.
-        Err(e) if e.kind() == ErrorKind::NotAModule && is_place => Some(sha256(b"")),
+        Err(e) if e.kind() == ErrorKind::NotAModule && is_place => (Some(sha256(b"")), None),
         Err(e) => return Err(e),
     };
     let entries = index.about_with_places(path, current.as_slice())?;
@@ -112,6 +117,12 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
         _ if is_link => FileState::Changed,
         state => state,
     };
+    let contents = contents.filter(|_| state == FileState::Unknown);
+    if let (Some(contents), Some(current)) = (contents, current)
+        && let Some(mark) = PatchMark::of(contents.bytes())
+    {
+        return marked(vault, path, contents.bytes(), current, mark);
+    }
     let backup = match original {
         None => BackupState::None,
         // The file is the original, and the backup, which it does not need, was dropped.
@@ -130,5 +141,24 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
         _ => Vec::new(),
     };
     let dropped_by = original.filter(|_| backup == BackupState::Dropped).and_then(|sha| history.dropped_by(sha));
-    Ok(Standing { path: path.to_owned(), state, current, original, backup, dropped_by, recorded_at })
+    Ok(Standing { path: path.to_owned(), state, current, original, backup, dropped_by, recorded_at, mark: None })
+}
+
+/// The standing of a marked module that the journal does not know.
+fn marked(vault: &Vault, path: &Path, bytes: &[u8], current: Sha256, mark: PatchMark) -> Result<Standing> {
+    let (original, backup) = match mark.original_of(bytes, &vault.objects())? {
+        MarkedOriginal::Backup(sha) => (Some(sha), BackupState::Whole),
+        MarkedOriginal::Damaged(sha) => (Some(sha), BackupState::Damaged),
+        MarkedOriginal::OtherModule | MarkedOriginal::Missing => (None, BackupState::Missing),
+    };
+    Ok(Standing {
+        path: path.to_owned(),
+        state: FileState::Marked,
+        current: Some(current),
+        original,
+        backup,
+        dropped_by: None,
+        recorded_at: Vec::new(),
+        mark: Some(mark),
+    })
 }
