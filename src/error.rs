@@ -105,6 +105,8 @@ pub enum Remedy {
     ShowKernel,
     /// List the backups.
     ListBackups,
+    /// Import only the backups.
+    ImportBackupsOnly,
     /// Ask what is missing on this machine, and how to install it.
     InstallMissing,
     /// Ask what is missing on this machine.

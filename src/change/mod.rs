@@ -12,6 +12,7 @@
 //!   somebody else wrote is discarded unless a person confirms that.
 //! - [`Enrolment`]: this machine becomes a lab machine.
 //! - [`BackupDrop`], [`Forget`]: backups are removed, and paths are not expected to hold patched modules any more.
+//! - [`Import`]: backups and journal of another machine are taken over.
 //!
 //! Invariants: only this layer creates a [`Confirmed`]; a `Confirmed` can't be copied, read from a file, or used twice; every
 //! public function that writes takes one, and a [`crate::vault::Writer`], which exists only after recovery.
@@ -22,6 +23,7 @@ mod confirmation;
 mod drop;
 mod enrolment;
 mod forget;
+mod import;
 mod proposal;
 mod queue;
 mod restore;
@@ -35,6 +37,7 @@ pub use confirmation::{Confirmable, Confirmation, Confirmed, Unconfirmed};
 pub use drop::{BackupDrop, BackupDropReport, drop_backups};
 pub use enrolment::{Enrolment, enrol, withdraw};
 pub use forget::{Forget, ForgetReport, ForgottenModule, ForgottenPath, forget_paths, real_path as forgettable_path};
+pub use import::{Import, ImportReport, import};
 pub use proposal::{Proposal, Refused, Review, Reviewed};
 pub use restore::{Restore, Restored, Restores};
 pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};

@@ -123,7 +123,7 @@ enum Command {
     Log(log::Args),
     /// Complete or roll back an interrupted run
     Recover(recover::Args),
-    /// List the backups and what needs them, verify them, drop those that nothing needs
+    /// List the backups and what needs them; verify, export, import or drop them
     Vault(vault::Args),
     /// Show recorded trials as an HTML page, as JSON, or as JUnit XML
     Report(report::Args),

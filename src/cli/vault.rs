@@ -1,6 +1,8 @@
 //! `vault`: which backups are kept and what needs them; whether they are whole; dropping those that nothing needs.
 
+mod export;
 mod forget;
+mod import;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -56,6 +58,15 @@ enum Action {
     /// path is forgotten. Then nothing needs its backup; until the backup is dropped, a patched copy that is found elsewhere can
     /// be restored. No module is written.
     Forget(forget::Args),
+    /// Write the backups and the journal to one file, each verified, for another machine or for safekeeping
+    ///
+    /// It is a tar archive, which also unpacks to a state folder. A damaged backup is named and left out, and the exit status is 1.
+    Export(export::Args),
+    /// Import an export: verify the whole file, then add its backups and its journal, after a confirmation
+    ///
+    /// Backups that are here stay as they are; damaged ones are replaced. The lines of the journal are appended if the journal here is
+    /// empty or is their beginning; a journal that contradicts them is not changed.
+    Import(import::Args),
 }
 
 #[derive(clap::Args)]
@@ -87,6 +98,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         Some(Action::Cat { backup }) => cat(&vault, backup, session),
         Some(Action::Drop(args)) => drop_backups(&session.vault_with(&args.message)?, args, session),
         Some(Action::Forget(args)) => forget::run(&session.vault_with(&args.message)?, args, session),
+        Some(Action::Export(args)) => export::run(&vault, args, session),
+        Some(Action::Import(args)) => import::run(&session.vault_with(&args.message)?, args, session),
     }
 }
 

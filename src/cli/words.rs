@@ -37,6 +37,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::AllowNewFile => "nothing was changed; without --in-place a new file replaces it",
         Remedy::ShowTrailingBytes => "kmodlab show says how to cut them off",
         Remedy::ShowKernel => "kmodlab kernel FILE shows the kernel in it",
+        Remedy::ImportBackupsOnly => "--backups-only imports only the backups",
         Remedy::ListBackups => "kmodlab vault --list has them",
         Remedy::InstallMissing => "kmodlab doctor says how to install it",
         Remedy::FindMissing => "kmodlab doctor looks for what is missing",

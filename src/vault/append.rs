@@ -21,6 +21,19 @@ impl JournalTail {
         news: Vec<NewEntry>,
         by: Option<&Arc<RunRecord>>,
     ) -> Result<Vec<JournalEntry>> {
+        let on = |e: Error| e.on(state.path().join(JOURNAL));
+        let (entries, lines, tail) = self.next_lines(news, by).map_err(on)?;
+        self.append_text(state, lines.as_bytes()).map_err(on)?;
+        *self = tail;
+        Ok(entries)
+    }
+
+    /// The text of new lines at this end, and the end after them. `by` is the run that writes.
+    pub(super) fn next_lines(
+        &self,
+        news: Vec<NewEntry>,
+        by: Option<&Arc<RunRecord>>,
+    ) -> Result<(Vec<JournalEntry>, String, JournalTail)> {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash;
         for (seq, news) in (self.count + 1..).zip(news) {
@@ -33,6 +46,7 @@ impl JournalTail {
                 recovered: news.recovered,
                 change: news.change,
                 dropped: news.dropped,
+                imported: news.imported,
                 note: news.note,
                 run: if news.recovered { news.run } else { news.run.or_else(|| by.cloned()) },
                 recovered_by: by.filter(|_| news.recovered).cloned(),
@@ -46,7 +60,7 @@ impl JournalTail {
             let hash = sha256(signed.as_bytes());
             if signed.len() as u64 + 100 > LONGEST_LINE {
                 let what = format!("its line would have more than {LONGEST_LINE} bytes");
-                return Err(Error::new(ErrorKind::TooLarge, what).on(state.path().join(JOURNAL)));
+                return Err(Error::new(ErrorKind::TooLarge, what));
             }
             lines.push_str(signed);
             lines.push_str(",\"hash\":\"");
@@ -55,10 +69,8 @@ impl JournalTail {
             last_hash = Some(hash);
             entries.push(entry);
         }
-        self.append_text(state, lines.as_bytes()).map_err(|e| e.on(state.path().join(JOURNAL)))?;
-        let whole = self.whole + lines.len() as u64;
-        *self = JournalTail { count: self.count + entries.len() as u64, last_hash, whole, lacks_end: false };
-        Ok(entries)
+        let (count, whole) = (self.count + entries.len() as u64, self.whole + lines.len() as u64);
+        Ok((entries, lines, JournalTail { count, last_hash, whole, lacks_end: false }))
     }
 
     fn append_text(&self, state: &PrivateFolder, lines: &[u8]) -> Result<()> {
@@ -100,6 +112,7 @@ mod tests {
             recovered: false,
             change: None,
             dropped: vec![],
+            imported: None,
             note: Some("a note".into()),
             run: None,
         }

@@ -84,6 +84,7 @@ impl Writer<'_> {
             recovered: false,
             change: Some(change.clone()),
             dropped: Vec::new(),
+            imported: None,
             note: None,
             run: None,
         };

@@ -87,7 +87,12 @@ impl<'j> History<'j> {
                     }
                     history.displaced.retain(|(_, patches)| patches.last().is_none_or(|p| p.after != change.before));
                 }
-                Operation::Undone | Operation::Enrol | Operation::Unenrol | Operation::Drop | Operation::Forget => {}
+                Operation::Undone
+                | Operation::Enrol
+                | Operation::Unenrol
+                | Operation::Drop
+                | Operation::Forget
+                | Operation::Import => {}
             }
         }
         history
@@ -296,6 +301,7 @@ mod tests {
             recovered: false,
             change: Some(change),
             dropped: vec![],
+            imported: None,
             note: None,
             run: None,
             recovered_by: None,

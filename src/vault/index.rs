@@ -325,6 +325,7 @@ mod tests {
             recovered: false,
             dropped: if is_drop { vec![contents()[before], contents()[after]] } else { vec![] },
             change: (!is_drop).then_some(change),
+            imported: None,
             note: None,
             run: None,
         }

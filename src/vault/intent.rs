@@ -110,6 +110,7 @@ impl Intent {
             recovered,
             change: Some(intent.change.clone()),
             dropped: Vec::new(),
+            imported: None,
             note: intent.note.clone(),
             run: intent.run.clone(),
         }

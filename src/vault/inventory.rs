@@ -233,6 +233,7 @@ impl Writer<'_> {
             recovered: false,
             change: None,
             dropped: shas.iter().copied().collect(),
+            imported: None,
             note: Some(match shas.len() {
                 1 => "1 backup".to_owned(),
                 several => format!("{several} backups"),

@@ -174,7 +174,7 @@ fn is_over(text: &mut impl BufRead) -> Result<bool> {
 }
 
 /// The next line and its hash, or what is wrong with it.
-fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry, Sha256), &'static str> {
+pub(super) fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry, Sha256), &'static str> {
     let (signed, hash) = split_hash(body).ok_or("is no journal line")?;
     let entry: JournalEntry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
     if entry.schema_version != SCHEMA_VERSION {
@@ -227,7 +227,7 @@ fn bytes_at(file: &File, at: u64) -> Result<Vec<u8>> {
 }
 
 /// The text that is hashed, and the hash.
-fn split_hash(line: &[u8]) -> Option<(&[u8], Sha256)> {
+pub(super) fn split_hash(line: &[u8]) -> Option<(&[u8], Sha256)> {
     let line = line.strip_suffix(b"\"}")?;
     let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;
     Some((rest.strip_suffix(b",\"hash\":\"")?, std::str::from_utf8(hash).ok()?.parse().ok()?))

@@ -19,6 +19,11 @@ const INTENTS: &str = "intents";
 /// The journal.
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
+/// The name of a journal that is being written, to take the place of the journal.
+pub(super) fn temporary_journal() -> String {
+    format!("{JOURNAL}{}", disk::TEMPORARY)
+}
+
 /// The file whose lock the writer holds.
 pub(super) const LOCK: &str = "lock";
 

@@ -42,6 +42,8 @@ pub enum Operation {
     Drop,
     /// A person forgot a path: the module that was patched there is not expected there any more. No file was written.
     Forget,
+    /// A person imported backups, and perhaps lines of the journal, from an export.
+    Import,
 }
 
 impl Operation {
@@ -56,6 +58,7 @@ impl Operation {
             Operation::Unenrol => "unenrol",
             Operation::Drop => "drop",
             Operation::Forget => "forget",
+            Operation::Import => "import",
         }
     }
 }
@@ -309,6 +312,9 @@ internal_fields! {
         /// The SHA-256 of the backups that were dropped.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         dropped: Vec<Sha256>,
+        /// The SHA-256 of the export that was imported.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        imported: Option<Sha256>,
         /// A note.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
@@ -339,6 +345,7 @@ pub(super) struct NewEntry {
     pub(super) recovered: bool,
     pub(super) change: Option<FileChange>,
     pub(super) dropped: Vec<Sha256>,
+    pub(super) imported: Option<Sha256>,
     pub(super) note: Option<String>,
     /// The run that did the operation. `None` for the writer's own.
     pub(super) run: Option<Arc<RunRecord>>,

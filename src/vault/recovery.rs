@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk::Flusher;
 use crate::vault::intent::Intent;
-use crate::vault::layout::JOURNAL;
+use crate::vault::layout::{self, JOURNAL};
 use crate::vault::reader::Vault;
 use crate::vault::record::{NewEntry, Operation, WriteMethod};
 use crate::vault::recovered::{Recovered, RecoveryOutcome};
@@ -187,10 +187,14 @@ impl Writer<'_> {
 
     /// Removes incomplete files of the vault, which are never used. Files with any other name are not the vault's, and stay.
     fn clear_temporaries(&self) -> Result<()> {
+        let state = self.vault.state.open()?.clone();
         let [intents, objects] = [self.vault.state.intents()?, self.vault.objects().open()?];
-        for (folder, is_own) in
-            [(intents, segment::is_temporary as fn(&str) -> bool), (objects, objects::is_temporary as fn(&str) -> bool)]
-        {
+        let of_import = |name: &str| name == layout::temporary_journal();
+        for (folder, is_own) in [
+            (intents, segment::is_temporary as fn(&str) -> bool),
+            (objects, objects::is_temporary as fn(&str) -> bool),
+            (state, of_import as fn(&str) -> bool),
+        ] {
             for name in folder.names(|name| name.to_str().is_some_and(is_own))? {
                 disk::remove_durably(folder.dir(), &name)?;
             }

@@ -70,6 +70,15 @@ impl<'o> Staging<'o> {
     /// Writes a backup of `bytes`, which were read from `source`. A backup that exists and matches its name is kept, but flushed again,
     /// because its writer may have been stopped before its name was flushed.
     pub(super) fn stage(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<()> {
+        self.stage_from(sha, bytes, Some(source))
+    }
+
+    /// As [`Staging::stage`], of bytes that are no file of their own.
+    pub(super) fn stage_bytes(&self, sha: Sha256, bytes: &[u8]) -> Result<()> {
+        self.stage_from(sha, bytes, None)
+    }
+
+    fn stage_from(&self, sha: Sha256, bytes: &[u8], source: Option<&File>) -> Result<()> {
         {
             let mut staged = self.staged.lock().unwrap_or_else(|e| e.into_inner());
             if staged.contains_key(&sha) {
@@ -85,7 +94,7 @@ impl<'o> Staging<'o> {
         Ok(())
     }
 
-    fn write(&self, sha: Sha256, bytes: &[u8], source: &File) -> Result<Staged> {
+    fn write(&self, sha: Sha256, bytes: &[u8], source: Option<&File>) -> Result<Staged> {
         match self.objects.checked(sha) {
             Ok((name, file)) => return Ok(Staged { name, file: Some(file), is_old: true, is_read: true }),
             Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
@@ -97,7 +106,7 @@ impl<'o> Staging<'o> {
         if self.objects.compress {
             let packed = zstd::bulk::compress(bytes, LEVEL).map_err(|e| Error::io("compressing", e))?;
             disk::write_at(&file, &packed, 0).map_err(|e| Error::io("writing", e))?;
-        } else if self.shares_blocks(&file, source, bytes) {
+        } else if source.is_some_and(|source| self.shares_blocks(&file, source, bytes)) {
             new.is_read = true;
         } else {
             disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;

@@ -19,7 +19,7 @@ use crate::vault::recovered::{self, Recovered};
 pub struct Writer<'v> {
     pub(super) vault: &'v Vault,
     lock: File,
-    tail: journal::JournalTail,
+    pub(super) tail: journal::JournalTail,
     was_torn: bool,
     pub(super) recovered: Vec<Recovered>,
 }
@@ -97,7 +97,16 @@ impl Writer<'_> {
     pub(crate) fn note(&mut self, operation: Operation, note: &str) -> Result<JournalEntry> {
         let id = record::new_id();
         let note = Some(note.to_owned());
-        self.append(NewEntry { id, operation, recovered: false, change: None, dropped: Vec::new(), note, run: None })
+        self.append(NewEntry {
+            id,
+            operation,
+            recovered: false,
+            change: None,
+            dropped: Vec::new(),
+            imported: None,
+            note,
+            run: None,
+        })
     }
 
     pub(super) fn append(&mut self, news: NewEntry) -> Result<JournalEntry> {

@@ -7,6 +7,7 @@
 //! - [`races`]: other processes write, truncate, rename and replace the module meanwhile; two runs patch it at once
 //! - [`full`]: the disk of the backups is full
 //! - [`crowd`]: the same for many modules at once
+//! - [`import`]: the same for the import of an export
 //!
 //! These tests run the program itself, on copies of the fixtures, each with its own state folder ([`workshop`]). The ignored
 //! tests need strace or root: `cargo test --release --test faults -- --include-ignored --nocapture` runs all tests and prints
@@ -25,6 +26,7 @@ mod crowd;
 mod disk;
 mod failing;
 mod full;
+mod import;
 mod kill;
 mod races;
 mod scene;

@@ -291,6 +291,10 @@ pub(crate) trait Played {
     fn start(&self) -> &Tree;
     /// Writes a state to real files, recovers, and returns what is lost, if anything is.
     fn judge(&self, state: &Tree) -> Result<(), String>;
+    /// Writes a state after the command's last call to real files, and returns what is lost of what the command said was done.
+    fn judge_end(&self, _state: &Tree) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// How often each side was the result.

@@ -23,6 +23,7 @@ mod architecture;
 mod buildtree;
 mod cli;
 mod evidence;
+mod export;
 mod fixtures;
 mod guards;
 mod hostile;

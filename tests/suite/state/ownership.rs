@@ -16,7 +16,7 @@ use crate::state::scene::{INTERRUPTED, PATCHED, Scene};
 use crate::support::in_own_process;
 
 /// Commands that work on the state. None of them may do anything.
-const ABOUT_THE_STATE: [&[&str]; 14] = [
+const ABOUT_THE_STATE: [&[&str]; 15] = [
     &["patch", PATCHED, "--mode", "blank"],
     &["patch", PATCHED, INTERRUPTED, "--mode", "blank"],
     &["patch", PATCHED, "--mode", "blank", "-n"],
@@ -30,6 +30,7 @@ const ABOUT_THE_STATE: [&[&str]; 14] = [
     &["vault"],
     &["vault", "verify"],
     &["vault", "drop", "--unneeded"],
+    &["vault", "export", "-"],
     &["enrol"],
 ];
 

@@ -1,0 +1,230 @@
+//! Exporting: backups and journal as one file, each verified while it is read.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use serde::Serialize;
+
+use crate::digest::Sha256;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::vault::archive::writer::ArchiveWriter;
+use crate::vault::archive::{ManifestSegment, MemberName};
+use crate::vault::disk;
+use crate::vault::journal;
+use crate::vault::layout::JOURNAL;
+use crate::vault::objects::Object;
+use crate::vault::reader::Vault;
+
+/// An export, as it is serialised.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportReport {
+    schema_version: u32,
+    /// The SHA-256 of the file.
+    pub sha256: Sha256,
+    /// The number of lines of the journal.
+    pub lines: u64,
+    /// The hash of the journal's last line.
+    pub head: Option<Sha256>,
+    /// The number of the first line that breaks the journal's chain. The journal then is in the file as it is.
+    pub broken_line: Option<u64>,
+    /// The number of backups.
+    pub backups: usize,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// Backups that are not in the file.
+    pub left_out: Vec<LeftOut>,
+    /// The number of interrupted operations, whose intents are not in the file.
+    pub interrupted: usize,
+}
+
+/// A backup that is not in an export.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOut {
+    /// The name of its file.
+    pub backup: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A segment of the journal, opened.
+struct Segment {
+    name: MemberName,
+    file: File,
+    size: u64,
+    lacks_end: bool,
+    in_manifest: ManifestSegment,
+}
+
+impl Vault {
+    /// Writes backups and journal to a stream, as one file. A backup that is damaged, or larger than `max_size` bytes when decompressed, is
+    /// left out. `step` is called after each backup.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if there is no state folder; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`] if something can't be read or
+    /// written; [`ErrorKind::Changed`].
+    pub(crate) fn export(
+        &self,
+        out: impl Write,
+        compress: bool,
+        max_size: u64,
+        step: impl Fn(),
+    ) -> Result<ExportReport> {
+        if !self.is_there() {
+            let what = "there is nothing to export: this state folder does not exist";
+            return Err(Error::new(ErrorKind::NotFound, what).on(self.folder()).remedy(Remedy::OtherStateFolder));
+        }
+        // Backups are written before the lines that name them, so the lines are opened first.
+        let segments = self.segments()?;
+        let mut archive = ArchiveWriter::new(out, compress)?;
+        let (mut backups, mut bytes, mut left_out) = (0, 0, Vec::new());
+        for object in self.objects().all()? {
+            match self.export_backup(&object, max_size, &mut archive)? {
+                None => (backups, bytes) = (backups + 1, bytes + object.size),
+                Some(why) => left_out.push(LeftOut { backup: object.file_name(), why }),
+            }
+            step();
+        }
+        for segment in &segments {
+            let at = Bytes { file: &segment.file, at: 0, left: segment.size };
+            let end: &[u8] = if segment.lacks_end { b"\n" } else { b"" };
+            let size = segment.size + end.len() as u64;
+            archive.add(&segment.name, size, &mut at.chain(end)).map_err(|e| e.on(self.folder().join(JOURNAL)))?;
+        }
+        let manifests: Vec<ManifestSegment> = segments.into_iter().map(|segment| segment.in_manifest).collect();
+        let current = manifests.iter().rfind(|segment| segment.name == JOURNAL);
+        let (lines, head) = current.map_or((0, None), |current| (current.lines, current.head));
+        let broken_line = manifests.iter().find_map(|segment| segment.broken);
+        let interrupted = self.pending()?.len();
+        let names = left_out.iter().map(|left_out| left_out.backup.clone()).collect();
+        let (_, sha256) = archive.finish(manifests, names)?;
+        Ok(ExportReport { schema_version: 1, sha256, lines, head, broken_line, backups, bytes, left_out, interrupted })
+    }
+
+    /// Adds a backup. The result says why it was left out.
+    fn export_backup<W: Write>(
+        &self,
+        object: &Object,
+        max_size: u64,
+        archive: &mut ArchiveWriter<W>,
+    ) -> Result<Option<String>> {
+        let objects = self.objects();
+        let file = match objects.open()?.file(object.file_name(), "reading the backup", OFlags::RDONLY) {
+            // Another run dropped it.
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let on = |e: Error| e.on(objects.folder().join(object.file_name()));
+        let size = file.metadata().map_err(|e| on(Error::io("reading the backup", e)))?.len();
+        let whole = |left| Bytes { file: &file, at: 0, left };
+        let found = match object.is_compressed {
+            true => zstd::Decoder::new(whole(size)).and_then(|decoder| bounded_sum(decoder, max_size)),
+            false => bounded_sum(whole(size), max_size),
+        };
+        match found {
+            Ok(Some(sha)) if sha == object.sha => {}
+            Ok(None) => return Ok(Some(format!("larger than {max_size} bytes"))),
+            Err(e) if e.raw_os_error().is_some() => return Err(on(Error::io("reading the backup", e))),
+            Ok(Some(_)) | Err(_) => return Ok(Some("damaged: its contents do not match its name".to_owned())),
+        }
+        let added = archive.add(&MemberName::of(object), size, &mut whole(size)).map_err(on)?;
+        match object.is_compressed || added == object.sha {
+            true => Ok(None),
+            false => Err(on(Error::new(ErrorKind::Changed, "changed while it was read"))),
+        }
+    }
+
+    /// Opens the segments of the journal, oldest first.
+    fn segments(&self) -> Result<Vec<Segment>> {
+        let folder = self.state.open()?;
+        let names = folder.names(|name| name.to_str().is_some_and(|name| MemberName::of_segment(name).is_some()))?;
+        let mut names: Vec<MemberName> =
+            names.iter().filter_map(|name| MemberName::of_segment(name.to_str()?)).collect();
+        names.sort();
+        let mut segments = Vec::with_capacity(names.len());
+        for name in names {
+            let file = folder.file(name.text(), "opening the journal", OFlags::RDONLY)?;
+            let whole = file.metadata().map_err(|e| Error::io("opening the journal", e).on(folder.path()))?.len();
+            let mut text = io::BufReader::with_capacity(1 << 16, Bytes { file: &file, at: 0, left: whole });
+            let (end, broken) = journal::walk(&mut text, &mut Vec::new(), |_| {})?;
+            let is_torn = name == MemberName::CURRENT && broken.is_some() && self.go_through(|_| {}).is_ok();
+            let broken = broken.filter(|_| !is_torn).map(|_| end.tail.count + 1);
+            let in_manifest =
+                ManifestSegment { name: name.text(), lines: end.tail.count, head: end.tail.last_hash, broken };
+            let lacks_end = end.tail.lacks_end && broken.is_none();
+            let size = match broken {
+                Some(_) => whole,
+                None => end.tail.whole - u64::from(lacks_end),
+            };
+            segments.push(Segment { name, file, size, lacks_end, in_manifest });
+        }
+        Ok(segments)
+    }
+}
+
+/// Creates a file with an export, which `write` writes. The file is complete or absent; one that exists is never overwritten.
+///
+/// # Errors
+///
+/// [`ErrorKind::Usage`] if the file exists; [`ErrorKind::Io`]; those of `write`.
+pub(crate) fn create(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<ExportReport>) -> Result<ExportReport> {
+    let on = |e: Error| e.on(path);
+    if path.symlink_metadata().is_ok() {
+        return Err(on(Error::new(ErrorKind::Usage, "exists already; output never overwrites a file")));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |doing: &str, e: io::Error| on(Error::io(doing, e));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed("creating", e))?;
+    let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    let report = write(&mut out)?;
+    out.flush().map_err(|e| failed("writing", e))?;
+    drop(out);
+    file.as_file().sync_all().map_err(|e| failed("flushing to disk", e))?;
+    file.persist_noclobber(path).map_err(|e| match e.error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            on(Error::new(ErrorKind::Usage, "exists already; output never overwrites a file"))
+        }
+        _ => failed("renaming", e.error),
+    })?;
+    disk::sync_folder(folder)?;
+    Ok(report)
+}
+
+/// The SHA-256 of a stream; `None` if it is longer than `most` bytes.
+pub(super) fn bounded_sum(stream: impl Read, most: u64) -> io::Result<Option<Sha256>> {
+    let mut len = 0_u64;
+    let sum = disk::sha256_of_stream(stream.take(most.saturating_add(1)), |piece| len += piece.len() as u64)?;
+    Ok((len <= most).then_some(sum))
+}
+
+/// A part of a file, read by its descriptor wherever other readers of it are.
+pub(super) struct Bytes<'f> {
+    pub(super) file: &'f File,
+    pub(super) at: u64,
+    pub(super) left: u64,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(room.len());
+        let read = self.file.read_at(room.get_mut(..most).unwrap_or_default(), self.at)?;
+        self.at += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha256;
+
+    #[test]
+    fn a_stream_that_is_too_long_has_no_sum() {
+        assert_eq!(bounded_sum(&b"module"[..], 6).unwrap(), Some(sha256(b"module")));
+        assert_eq!(bounded_sum(&b"module"[..], 5).unwrap(), None);
+    }
+}
