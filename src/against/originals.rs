@@ -11,20 +11,34 @@ use crate::module::{self, Module};
 /// How many unpacked modules wait to be compared.
 const AHEAD: usize = 4;
 
+/// The modules of a kernel.
+pub(crate) enum Originals {
+    /// They are read on a thread of its own.
+    Streamed(OriginalStream),
+    /// They are read on the thread that compares them: enough for a single file.
+    Inline(KernelName, Lookup),
+}
+
 /// The modules of a kernel, in the order of their source.
-pub(super) struct Originals {
+pub(crate) struct OriginalStream {
     receiver: Receiver<Result<StoredModule>>,
     /// A module that was taken to look at it.
     first: Option<StoredModule>,
 }
 
-impl Originals {
+/// The error of a kernel without modules.
+pub(super) fn no_modules(kernel: &KernelName) -> Error {
+    let hint = "name the kernel's package, its module tree, or a copy of the module";
+    Error::new(ErrorKind::NotFound, "no module in it to compare with").hint(hint).on(kernel.to_string())
+}
+
+impl OriginalStream {
     /// Begins to read.
     ///
     /// # Errors
     ///
     /// Those of [`each_module`] up to the first module; [`ErrorKind::NotFound`] if there is none.
-    pub(super) fn open(kernel: &KernelName, lookup: &Lookup) -> Result<Originals> {
+    pub(crate) fn open(kernel: &KernelName, lookup: &Lookup) -> Result<OriginalStream> {
         let (sender, receiver) = sync_channel(AHEAD);
         let (name, lookup) = (kernel.clone(), lookup.clone());
         // The thread ends when the receiver is dropped.
@@ -35,12 +49,8 @@ impl Originals {
                 let _ = sender.send(Err(error));
             }
         });
-        let missing = || {
-            let hint = "name the kernel's package, its module tree, or a copy of the module";
-            Error::new(ErrorKind::NotFound, "no module in it to compare with").hint(hint).on(kernel.to_string())
-        };
-        let first = receiver.recv().map_err(|_| missing())??;
-        Ok(Originals { receiver, first: Some(first) })
+        let first = receiver.recv().map_err(|_| no_modules(kernel))??;
+        Ok(OriginalStream { receiver, first: Some(first) })
     }
 
     /// The release of the kernel: by the place of its modules, or by the version magic of the first one.
@@ -60,7 +70,7 @@ impl Originals {
     }
 }
 
-impl Iterator for Originals {
+impl Iterator for OriginalStream {
     type Item = Result<StoredModule>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::against::originals::Originals;
+use crate::against::originals::{Originals, no_modules};
 use crate::against::relation::{OriginalComparison, compare_stored};
 use crate::error::{Error, Result};
-use crate::kernel::files::{StoredBytes, StoredModule};
+use crate::kernel::files::{StoredBytes, StoredModule, each_module};
 use crate::module::{file, name_of_file};
 use crate::parallel::in_order;
 use crate::selection::FileSelection;
@@ -80,6 +80,13 @@ impl PairedFiles {
         Ok(all)
     }
 
+    /// Files that are named by themselves.
+    pub(crate) fn single(paths: impl IntoIterator<Item = PathBuf>) -> PairedFiles {
+        let mut all = PairedFiles::default();
+        paths.into_iter().for_each(|path| all.add(path, 0, None));
+        all
+    }
+
     fn add(&mut self, path: PathBuf, named: usize, folder: Option<&Path>) {
         let (release, below) = place(&path, folder);
         self.by_name.entry(name_of_file(&path)).or_default().push(self.files.len());
@@ -132,33 +139,64 @@ pub(crate) struct OriginalName {
     pub(crate) package: Option<PathBuf>,
 }
 
-/// A file with its original.
-pub(crate) struct Pair {
+/// A file with its original, and a value of the caller's own.
+pub(crate) struct Pair<T> {
     /// The number of the file.
     pub(crate) file: usize,
     /// How well the places fit.
     pub(crate) place: PlaceMatch,
     /// The result; the error names the file that cannot be read.
     pub(crate) comparison: Result<OriginalComparison>,
+    /// What the caller made of both while they were in memory.
+    pub(crate) own: Option<T>,
+}
+
+/// A file and its original while both are in memory.
+pub(crate) struct PairInMemory<'p> {
+    /// The number of the file.
+    pub(crate) file: usize,
+    /// When the original was last changed, in seconds since the epoch, if its package records it.
+    pub(crate) modified: Option<i64>,
+    /// The bytes of the original, as it is stored.
+    pub(crate) original_bytes: &'p [u8],
+    /// The bytes of the file, as it is stored.
+    pub(crate) found_bytes: &'p [u8],
+    /// The result.
+    pub(crate) comparison: &'p OriginalComparison,
 }
 
 /// Compares each file with each module of its name.
 ///
-/// `each` gets each original with its pairs, in the order of the kernel's source, on the calling thread.
+/// `look` gets each pair with its bytes, on a worker thread; `each` gets each original with its pairs, in the order of the
+/// kernel's source, on the calling thread.
 ///
 /// # Errors
 ///
 /// Those of reading the kernel; the first error of `each`.
-pub(crate) fn each_pair(
-    mut originals: Originals,
+pub(crate) fn each_pair<T: Send>(
+    originals: Originals,
     files: &PairedFiles,
     max_size: u64,
-    mut each: impl FnMut(OriginalName, Vec<Pair>) -> Result<()>,
+    look: impl Fn(PairInMemory<'_>) -> T + Sync,
+    mut each: impl FnMut(OriginalName, Vec<Pair<T>>) -> Result<()>,
 ) -> Result<()> {
+    let mut originals = match originals {
+        Originals::Streamed(originals) => originals,
+        Originals::Inline(kernel, lookup) => {
+            let mut has_any = false;
+            each_module(&kernel, &lookup, |original| {
+                has_any = true;
+                let pairs = compare_all(&original, files, max_size, &look)?;
+                let StoredModule { below, path, package, .. } = original;
+                each(OriginalName { below, path, package }, pairs)
+            })?;
+            return if has_any { Ok(()) } else { Err(no_modules(&kernel)) };
+        }
+    };
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let work = |_: &mut (), original: Result<StoredModule>| {
         let original = original?;
-        let pairs = compare_all(&original, files, max_size)?;
+        let pairs = compare_all(&original, files, max_size, &look)?;
         let StoredModule { below, path, package, .. } = original;
         Ok((OriginalName { below, path, package }, pairs))
     };
@@ -173,7 +211,12 @@ pub(crate) fn each_pair(
 }
 
 /// Compares the files of one name with an original.
-fn compare_all(original: &StoredModule, files: &PairedFiles, max_size: u64) -> Result<Vec<Pair>> {
+fn compare_all<T>(
+    original: &StoredModule,
+    files: &PairedFiles,
+    max_size: u64,
+    look: &impl Fn(PairInMemory<'_>) -> T,
+) -> Result<Vec<Pair<T>>> {
     let Some(same_name) = files.by_name.get(&name_of_file(Path::new(&original.below))) else { return Ok(Vec::new()) };
     let contents;
     let bytes = match &original.bytes {
@@ -185,11 +228,19 @@ fn compare_all(original: &StoredModule, files: &PairedFiles, max_size: u64) -> R
     };
     let mut pairs = Vec::with_capacity(same_name.len());
     for (at, file) in same_name.iter().filter_map(|at| Some((*at, files.files.get(*at)?))) {
-        let comparison = match file::read_even_empty(&file.path) {
-            Err(error) => Err(error),
-            Ok(found) => compare_stored(bytes, found.bytes(), max_size).map_err(|e| e.on(&original.path)),
-        };
-        pairs.push(Pair { file: at, place: file.fits(original), comparison });
+        let mut own = None;
+        let comparison = file::read_even_empty(&file.path).and_then(|found| {
+            let comparison = compare_stored(bytes, found.bytes(), max_size).map_err(|e| e.on(&original.path))?;
+            own = Some(look(PairInMemory {
+                file: at,
+                modified: original.modified,
+                original_bytes: bytes,
+                found_bytes: found.bytes(),
+                comparison: &comparison,
+            }));
+            Ok(comparison)
+        });
+        pairs.push(Pair { file: at, place: file.fits(original), comparison, own });
     }
     Ok(pairs)
 }

@@ -85,7 +85,7 @@ pub struct OriginalComparison {
 
 impl OriginalComparison {
     /// The result where there is only one of the two.
-    pub(super) fn without_original(relation: RelationToOriginal) -> OriginalComparison {
+    pub(crate) fn without_original(relation: RelationToOriginal) -> OriginalComparison {
         OriginalComparison::of(relation)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use crate::against::originals::Originals;
+use crate::against::originals::{OriginalStream, Originals};
 use crate::against::pairing::{OriginalName, Pair, PairedFiles, PlaceMatch, each_pair};
 use crate::against::relation::{OriginalComparison, RelationToOriginal};
 use crate::comparison::MeaningfulDifference;
@@ -110,7 +110,7 @@ impl AgainstReport {
 /// [`ErrorKind::NotFound`] if the kernel has no modules, or nothing is selected and this machine has no module tree of its
 /// release; those of reading the kernel. A file that cannot be read is a part of the report.
 pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), step: impl Fn()) -> Result<AgainstReport> {
-    let originals = Originals::open(request.kernel, request.lookup)?;
+    let originals = OriginalStream::open(request.kernel, request.lookup)?;
     let tree = match request.selection.is_empty() {
         true => Some(own_tree(&originals, request)?),
         false => None,
@@ -121,13 +121,13 @@ pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), ste
     };
     begin(files.files.len());
     let (mut names, mut pairs) = (Vec::new(), Vec::new());
-    let each = |name: OriginalName, found: Vec<Pair>| {
+    let each = |name: OriginalName, found: Vec<Pair<()>>| {
         found.iter().for_each(|_| step());
         pairs.extend(found.into_iter().map(|pair| (names.len(), pair)));
         names.push(name);
         Ok(())
     };
-    each_pair(originals, &files, request.lookup.max_size, each)?;
+    each_pair(Originals::Streamed(originals), &files, request.lookup.max_size, |_| (), each)?;
     let mut report = Assignment::of(files, names, pairs).report();
     report.tree = tree;
     report.modules.sort_by(|a, b| a.path.cmp(&b.path));
@@ -135,7 +135,7 @@ pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), ste
 }
 
 /// The module tree of the kernel's release on this machine.
-fn own_tree(originals: &Originals, request: &AgainstRequest<'_>) -> Result<PathBuf> {
+fn own_tree(originals: &OriginalStream, request: &AgainstRequest<'_>) -> Result<PathBuf> {
     let name = request.kernel.to_string();
     let Some(release) = originals.release(request.lookup.max_size) else {
         let what = "its modules do not name a release, so its module tree is unknown";
@@ -159,14 +159,14 @@ struct Assignment {
     files: PairedFiles,
     names: Vec<OriginalName>,
     /// The pairs of each file, with the numbers of their originals.
-    of_file: HashMap<usize, Vec<(usize, Pair)>>,
+    of_file: HashMap<usize, Vec<(usize, Pair<()>)>>,
     /// The best place of each original in each folder that was named.
     best: HashMap<(usize, usize), PlaceMatch>,
 }
 
 impl Assignment {
-    fn of(files: PairedFiles, names: Vec<OriginalName>, pairs: Vec<(usize, Pair)>) -> Assignment {
-        let mut of_file: HashMap<usize, Vec<(usize, Pair)>> = HashMap::new();
+    fn of(files: PairedFiles, names: Vec<OriginalName>, pairs: Vec<(usize, Pair<()>)>) -> Assignment {
+        let mut of_file: HashMap<usize, Vec<(usize, Pair<()>)>> = HashMap::new();
         let mut best: HashMap<(usize, usize), PlaceMatch> = HashMap::new();
         for (original, pair) in pairs {
             if let Some(file) = files.files.get(pair.file).filter(|file| !file.is_named) {
@@ -189,7 +189,7 @@ impl Assignment {
             let is_best = |original: usize, place: PlaceMatch| {
                 file.is_named || self.best.get(&(file.named, original)) == Some(&place)
             };
-            let rank = |(_, pair): &(usize, Pair)| {
+            let rank = |(_, pair): &(usize, Pair<()>)| {
                 let relation = pair.comparison.as_ref().map_or(RelationToOriginal::Damaged, |c| c.relation);
                 (pair.place, std::cmp::Reverse(relation))
             };

@@ -10,6 +10,8 @@
 //! - [`TreeFix`]: text files of a build tree.
 //! - [`Restore`] and [`Restores`]: originals are put back. No guard is asked: the vault has the original, and nothing that
 //!   somebody else wrote is discarded unless a person confirms that.
+//! - [`RestoreFrom`]: originals come from a kernel's own modules. No journal proves that they belong to the files, so the files
+//!   are compared with them, and a person confirms.
 //! - [`Enrolment`]: this machine becomes a lab machine.
 //! - [`BackupDrop`], [`Forget`]: backups are removed, and paths are not expected to hold patched modules any more.
 //! - [`Import`]: backups and journal of another machine are taken over.
@@ -27,6 +29,7 @@ mod import;
 mod proposal;
 mod queue;
 mod restore;
+mod restore_from;
 mod summary;
 #[cfg(feature = "tree")]
 mod tree_fix;
@@ -40,6 +43,7 @@ pub use forget::{Forget, ForgetReport, ForgottenModule, ForgottenPath, forget_pa
 pub use import::{Import, ImportReport, import};
 pub use proposal::{Proposal, Refused, Review, Reviewed};
 pub use restore::{Restore, Restored, Restores};
+pub use restore_from::{FilePlan, OriginalSource, RestoreFrom, RestoreFromReport};
 pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};
 #[cfg(feature = "tree")]
 pub use tree_fix::{FixedTree, TreeFix};

@@ -7,12 +7,8 @@ use crate::against::{AgainstRequest, ComparedModule, OriginalComparison, Relatio
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
 use crate::cli::status::Status;
-use crate::comparison::parts::{SectionChange, SectionDifference};
 use crate::escape::for_eyes;
 use crate::kernel::KernelName;
-
-/// How many sections and values of each module are printed.
-const MOST: usize = 4;
 
 /// `verify --against`
 pub(super) fn verify(
@@ -73,54 +69,8 @@ fn print(module: &ComparedModule, session: &mut Session<'_>) -> Result<(), Failu
 
 /// Prints how a file differs from its original, a line each.
 pub(super) fn print_differences(comparison: &OriginalComparison, session: &mut Session<'_>) -> Result<(), Failure> {
-    if let Some([original, found]) = comparison.containers {
-        writeln!(session.out, "  compression: {} → {}", original.name(), found.name())?;
-    } else if comparison.relation == RelationToOriginal::Recompressed {
-        writeln!(session.out, "  compression: by another program or with other settings")?;
-    }
-    for difference in &comparison.differences {
-        let side = |values: &[String]| match values {
-            [] => "–".to_owned(),
-            values => {
-                let mut shown = values.iter().take(MOST).map(|value| for_eyes(value)).collect::<Vec<_>>().join(", ");
-                if values.len() > MOST {
-                    shown.push_str(&format!(" and {} more", values.len() - MOST));
-                }
-                shown
-            }
-        };
-        let name = difference.aspect.name();
-        if !(difference.a.is_empty() && difference.b.is_empty()) {
-            writeln!(session.out, "  {name}: {} → {}", side(&difference.a), side(&difference.b))?;
-        } else if !difference.notes.is_empty() {
-            writeln!(session.out, "  {name}: {}", for_eyes(&difference.notes.join("; ")))?;
-        }
-    }
-    for section in comparison.sections.iter().take(MOST) {
-        writeln!(session.out, "  {}", in_words(section))?;
-    }
-    let more = comparison.differing_sections.saturating_sub(MOST);
-    if more > 0 {
-        writeln!(session.out, "  and {} differ", count(more, "other section"))?;
-    }
-    if let Some(reason) = &comparison.reason {
-        writeln!(session.out, "  {}", for_eyes(reason))?;
+    for line in comparison.in_words() {
+        writeln!(session.out, "  {}", for_eyes(&line))?;
     }
     Ok(())
-}
-
-fn in_words(section: &SectionDifference) -> String {
-    let SectionDifference { section: name, how, size, found_size, differing, spans } = section;
-    match how {
-        SectionChange::Missing => format!("{name}: missing"),
-        SectionChange::Extra => format!("{name}: not in the original"),
-        SectionChange::Header => format!("{name}: its header differs"),
-        SectionChange::Bytes if size != found_size => {
-            format!("{name}: {} instead of {}", count(*found_size as usize, "byte"), grouped(*size))
-        }
-        SectionChange::Bytes => {
-            let at = spans.first().map(|span| format!(", the first at 0x{:x}", span.offset)).unwrap_or_default();
-            format!("{name}: {} of {} differ{at}", grouped(*differing as u64), count(*size as usize, "byte"))
-        }
-    }
 }

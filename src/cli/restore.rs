@@ -1,8 +1,11 @@
 //! `restore`: puts the original bytes, mode, owner, attributes and times of modules back.
 
+mod from;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -39,17 +42,23 @@ pub(super) struct Args {
     /// Put the original back even over changes that somebody else made; they are backed up too
     #[arg(long)]
     discard_changes: bool,
+    /// Take the originals from this kernel instead of the vault: a package (.deb and others, or A+B), a folder
+    /// (/lib/modules/RELEASE, an unpacked package), or another copy of a module. Each module is compared first; only the
+    /// same module is replaced, after a confirmation
+    #[arg(long, value_name = "K", conflicts_with_all = ["all", "discard_changes"])]
+    from: Option<OsString>,
     /// Print what would be done; write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Discard exactly the changes of this digest, which -n printed; once per module that somebody else changed
-    #[arg(long, value_name = "DIGEST", requires = "discard_changes")]
+    /// Confirm exactly the plan of this digest, which -n printed: of --from, or of --discard-changes, once per module that
+    /// somebody else changed
+    #[arg(long, value_name = "DIGEST")]
     confirm: Vec<String>,
     #[command(flatten)]
     message: MessageArg,
     /// Write the original of one module into a new file instead; the module and the state folder are only read, and nothing is
     /// recorded
-    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["all", "discard_changes", "dry_run", "files_from"])]
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["all", "discard_changes", "from", "dry_run", "files_from"])]
     output: Option<PathBuf>,
     /// One JSON object per line and module
     #[arg(long)]
@@ -62,6 +71,23 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Err(Error::new(ErrorKind::Usage, what).into());
     }
     let vault = session.vault_with(&args.message)?;
+    if let Some(kernel) = &args.from {
+        return from::run(
+            &from::RestoreFromArguments {
+                vault: &vault,
+                kernel,
+                modules: &args.modules,
+                dry_run: args.dry_run,
+                confirm: args.confirm.first().map(String::as_str),
+                json: args.json,
+            },
+            session,
+        );
+    }
+    if !args.confirm.is_empty() && !args.discard_changes {
+        let what = "a digest confirms a restore that discards changes, or one from a kernel";
+        return Err(Error::new(ErrorKind::Usage, what).hint("add --discard-changes or --from K").into());
+    }
     if let Some(out) = &args.output {
         return extract(&vault, &args, out, session);
     }

@@ -7,7 +7,7 @@ use crate::digest::Sha256;
 use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 
 /// The override in a restore's line by which a person discarded changes by somebody else.
-pub(super) const DISCARD: &str = "discard-changes";
+pub(crate) const DISCARD: &str = "discard-changes";
 
 /// The history of one path.
 #[derive(Clone, Debug, Default)]

@@ -22,7 +22,7 @@ use crate::vault::writer::Writer;
 use crate::vault::{obstacle, recovered};
 
 /// If more bytes differ, a new file is written instead of spans.
-const MAX_SPANS: usize = 1 << 16;
+pub(crate) const MAX_SPANS: usize = 1 << 16;
 
 /// The planned restore of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -42,7 +42,8 @@ pub enum BackupState {
     Missing,
     /// It was dropped.
     Dropped,
-    /// None is needed: the journal knows no original of the file, or the file is the original and the backup was dropped.
+    /// None is needed: the journal knows no original of the file; or the file is the original, and the backup was dropped, or
+    /// none was made because the original came from a kernel's package or a copy.
     None,
 }
 
@@ -132,6 +133,8 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
             Err(e) if e.kind() == ErrorKind::Damaged => BackupState::Damaged,
             Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
             Err(_) if history.dropped_by(sha).is_some() => BackupState::Dropped,
+            // The original came from elsewhere, so there was nothing to back up.
+            Err(_) if state == FileState::Original && !history.is_original(sha) => BackupState::None,
             Err(_) => BackupState::Missing,
         },
     };

@@ -173,6 +173,14 @@ fn a_whole_new_file_whose_calls_fail_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
+fn a_restore_from_a_copy_whose_calls_fail_loses_nothing() {
+    at_each_call(Scene::restore_from());
+    from_each_write_on(Scene::restore_from());
+    from_each_write_on(Scene::restore_from_by_a_new_file());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
 fn a_disk_that_dies_meanwhile_loses_nothing() {
     for scene in [
         Scene::patch(),

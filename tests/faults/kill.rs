@@ -90,6 +90,13 @@ fn a_restore_that_discards_changes_killed_anywhere_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
+fn a_restore_from_a_copy_killed_anywhere_loses_nothing() {
+    at_each_call(&Scene::restore_from());
+    at_each_call(&Scene::restore_from_by_a_new_file());
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
 fn a_recovery_killed_anywhere_is_finished_by_the_next_one() {
     let patch = Scene::patch();
     let write = patch.first("pwrite64", &patch.shop.module);

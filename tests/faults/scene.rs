@@ -31,6 +31,8 @@ pub(crate) struct Scene {
     pub(crate) after: Option<Sha256>,
     /// Whether another writer changed the file, so that only a restore that discards this change is possible.
     pub(crate) is_conflict: bool,
+    /// Whether the original comes from a copy outside the vault, so that the vault has no backup of it.
+    pub(crate) is_from_copy: bool,
     /// The results already proven for the files that a fault left: equal files need no second proof.
     seen: RefCell<HashMap<Tree, Side>>,
 }
@@ -154,6 +156,31 @@ impl Scene {
         Scene { is_conflict: true, ..Scene::new(name, shop, &arguments) }
     }
 
+    /// The restore of a module that another tool patched, from a copy: without a state folder at the start, in place.
+    pub(crate) fn restore_from() -> Scene {
+        Scene::from_copy("restore --from", "hello-4.ko", |bytes| {
+            let at = bytes.windows(9).position(|text| text == b"vermagic=").unwrap() + 9;
+            bytes[at] ^= 1;
+        })
+    }
+
+    /// The same of a module whose signature another tool cut off: a whole new file replaces it.
+    pub(crate) fn restore_from_by_a_new_file() -> Scene {
+        let unsigned = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules/hello-4.ko")).unwrap();
+        Scene::from_copy("restore --from by a new file", "hello-4-signed.ko", |bytes| *bytes = unsigned)
+    }
+
+    fn from_copy(name: &'static str, fixture: &str, patch: impl FnOnce(&mut Vec<u8>)) -> Scene {
+        let shop = Workshop::of(fixture);
+        fs::create_dir(shop.copy().parent().unwrap()).unwrap();
+        shop.original.put(&shop.copy());
+        let mut bytes = shop.original.bytes.clone();
+        patch(&mut bytes);
+        shop.write(&bytes);
+        let arguments = shop.restore_from();
+        Scene { is_from_copy: true, ..Scene::new(name, shop, &arguments) }
+    }
+
     fn new(name: &'static str, shop: Workshop, arguments: &[String]) -> Scene {
         let file = shop.module.clone();
         Scene::between(name, shop, arguments, file)
@@ -168,7 +195,8 @@ impl Scene {
         let after = sha();
         assert_ne!(before, after);
         start.put(&shop.home);
-        Scene { name, shop, line, file, start, before, after, is_conflict: false, seen: RefCell::default() }
+        let (is_conflict, is_from_copy) = (false, false);
+        Scene { name, shop, line, file, start, before, after, is_conflict, is_from_copy, seen: RefCell::default() }
     }
 
     /// Resets all files to the start of the command.
@@ -215,13 +243,26 @@ impl Scene {
         let shop = &self.shop;
         assert_eq!(self.side(), Some(Side::After), "it said that it was done");
         assert_eq!(shop.leftover(), None);
-        assert!(shop.has_backup(shop.original.sha()), "the original is lost");
+        self.must_have_original();
+        if self.is_from_copy {
+            assert!(shop.has_backup(self.before.unwrap()), "what was overwritten is lost");
+        }
         let entries = Vault::at(&shop.state).journal().unwrap().entries;
         let trail = History::of(&entries).at(&self.file).and_then(|trail| trail.expected());
         assert_eq!(trail, self.after, "the journal says otherwise");
         if self.after == Some(shop.original.sha()) {
             assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");
         }
+    }
+
+    /// The original is in the vault, or in the copy that it comes from.
+    fn must_have_original(&self) {
+        let shop = &self.shop;
+        let is_kept = match self.is_from_copy {
+            true => Looks::of(&shop.copy()).is_some_and(|looks| looks.bytes == shop.original.bytes),
+            false => shop.has_backup(shop.original.sha()),
+        };
+        assert!(is_kept, "the original is lost");
     }
 
     /// After a fault: recovers, and checks that nothing was lost and that everything works again.
@@ -256,8 +297,11 @@ impl Scene {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
         if is_gone || shop.now().bytes != shop.original.bytes {
-            assert!(shop.has_backup(shop.original.sha()), "the original is lost");
-            shop.run(&shop.restore()).with(0);
+            self.must_have_original();
+            let arguments = if self.is_from_copy { shop.restore_from() } else { shop.restore() };
+            shop.run(&arguments).with(0);
+        } else if self.is_from_copy {
+            assert!(shop.has_backup(self.before.unwrap()), "what was overwritten is lost");
         }
         assert!(shop.now() == shop.original, "the module's bytes came back, but not its looks");
         self.must_work_again();

@@ -251,6 +251,19 @@ impl Workshop {
         [&arguments[..], &["--confirm", &digest]].concat().into_iter().map(str::to_owned).collect()
     }
 
+    /// The copy of the original from which [`Workshop::restore_from`] restores.
+    pub(crate) fn copy(&self) -> PathBuf {
+        self.home.join("copy/hello.ko")
+    }
+
+    /// The arguments of a restore from the copy, with the digest that confirms it.
+    pub(crate) fn restore_from(&self) -> Vec<String> {
+        let copy = self.copy();
+        let arguments = ["restore", self.module(), "--from", copy.to_str().unwrap()];
+        let digest = self.run(&[&arguments[..], &["-n"]].concat()).with(0).value("digest");
+        [&arguments[..], &["--confirm", &digest]].concat().into_iter().map(str::to_owned).collect()
+    }
+
     /// The module's path as text.
     pub(crate) fn module(&self) -> &str {
         self.module.to_str().unwrap()

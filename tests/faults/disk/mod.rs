@@ -264,7 +264,16 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     if module.is_none() && !scene.is_deleted() {
         Err("the module is gone")?;
     }
-    if module.as_ref().is_none_or(|module| module.bytes != shop.original.bytes) {
+    if scene.is_from_copy {
+        drop(locked);
+        if side == Side::After && !shop.has_backup(scene.before.unwrap()) {
+            Err("what was overwritten is lost")?;
+        }
+        // The same digest confirms it: path, contents and original are the same.
+        if side == Side::Before && crate::workshop::run(&scene.line).code != Some(0) {
+            Err("it can't be restored from the copy")?;
+        }
+    } else if module.as_ref().is_none_or(|module| module.bytes != shop.original.bytes) {
         if !shop.has_backup(shop.original.sha()) {
             Err("the original is lost")?;
         }
@@ -289,8 +298,8 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
 }
 
 /// One scene per kind of write: spans in place, a whole new file, the restores of both, an additional file, over a
-/// conflict, and of a deleted module.
-fn scenes() -> [Scene; 7] {
+/// conflict, of a deleted module, and from a copy.
+fn scenes() -> [Scene; 9] {
     [
         Scene::patch(),
         Scene::restore(),
@@ -299,6 +308,8 @@ fn scenes() -> [Scene; 7] {
         Scene::create(),
         Scene::discard(),
         Scene::recreate(),
+        Scene::restore_from(),
+        Scene::restore_from_by_a_new_file(),
     ]
 }
 
@@ -389,7 +400,7 @@ fn killed_anywhere_then_recovered_then_a_power_cut_loses_nothing() {
 #[ignore = "needs strace: tests/run runs it"]
 fn killed_anywhere_then_run_again_then_a_power_cut_loses_nothing() {
     let mut needs = Needs::new();
-    for scene in [Scene::patch(), Scene::restore(), Scene::strip(), Scene::discard()] {
+    for scene in [Scene::patch(), Scene::restore(), Scene::strip(), Scene::discard(), Scene::restore_from()] {
         let mut stage = Stage::of(scene);
         for (disk, tape) in stage.killed_then(&stage.scene.line) {
             stage.play(disk.clone(), &tape).unwrap();
