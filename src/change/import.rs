@@ -7,15 +7,17 @@ use serde::Serialize;
 use crate::change::confirmation::sealed::Sealed;
 use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::vault::import::{ImportPlan, JournalMerge};
 use crate::vault::record::JournalEntry;
+use crate::vault::signature::ExportSigner;
 use crate::vault::{Vault, Writer};
 
 /// An export that is proposed to be imported. Its journal does not contradict the one here.
 #[derive(Debug)]
 pub struct Import {
     plan: ImportPlan,
+    signed_by: Option<ExportSigner>,
 }
 
 /// An [`Import`], as it is serialised.
@@ -40,6 +42,9 @@ pub struct ImportReport {
     pub repaired: Vec<Sha256>,
     /// The number of its backups that are here already.
     pub backups_here: usize,
+    /// Who signed the file, if that was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<ExportSigner>,
 }
 
 impl Import {
@@ -52,10 +57,24 @@ impl Import {
     pub fn plan(vault: &Vault, file: &Path, max_size: u64, backups_only: bool, step: impl Fn()) -> Result<Import> {
         let plan = vault.plan_import(file, max_size, step)?;
         if backups_only {
-            return Ok(Import { plan: plan.backups_only() });
+            return Ok(Import { plan: plan.backups_only(), signed_by: None });
         }
         plan.must_merge()?;
-        Ok(Import { plan })
+        Ok(Import { plan, signed_by: None })
+    }
+
+    /// Notes who signed the file, which must be the one that was signed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`].
+    pub fn must_be_signed(&mut self, signer: ExportSigner) -> Result<()> {
+        if signer.file != self.plan.sha {
+            let what = "changed after its signature was verified";
+            return Err(Error::new(ErrorKind::Changed, what).on(self.plan.file()));
+        }
+        self.signed_by = Some(signer);
+        Ok(())
     }
 
     /// Whether nothing is left to import.
@@ -80,6 +99,7 @@ impl Import {
             backups: shas(|_| true),
             repaired: shas(|is_repair| is_repair),
             backups_here: plan.here,
+            signed_by: self.signed_by.clone(),
         }
     }
 

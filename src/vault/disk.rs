@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -267,6 +268,42 @@ fn write_and_rename(dir: &File, temporary: &str, name: &str, bytes: &[u8], mode:
     }
     rustix::fs::renameat(dir, temporary, dir, name).map_err(|e| Error::io("renaming", e))?;
     sync(dir).map_err(|e| Error::io("flushing the folder to disk", e))
+}
+
+/// Creates a file that `write` writes, and that is complete or absent; one that exists is never overwritten. Only its user may read it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Usage`] if the file exists; [`ErrorKind::Io`]; those of `write`.
+pub(crate) fn create_file<T>(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> Result<T>) -> Result<T> {
+    let failed = |doing: &str, e: io::Error| Error::io(doing, e).on(path);
+    must_be_free(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed("creating", e))?;
+    let mut out = io::BufWriter::with_capacity(PIECE, file.as_file_mut());
+    let written = write(&mut out)?;
+    io::Write::flush(&mut out).map_err(|e| failed("writing", e))?;
+    drop(out);
+    sync(file.as_file()).map_err(|e| failed("flushing to disk", e.into()))?;
+    file.persist_noclobber(path).map_err(|e| match e.error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => failed("renaming", e.error),
+    })?;
+    sync_folder(folder)?;
+    Ok(written)
+}
+
+/// Refuses a path at which something is.
+///
+/// # Errors
+///
+/// [`ErrorKind::Usage`].
+pub(crate) fn must_be_free(path: &Path) -> Result<()> {
+    if path.symlink_metadata().is_ok() { Err(exists(path)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::new(ErrorKind::Usage, "exists already; output never overwrites a file").on(path)
 }
 
 /// Renames within a directory. The caller flushes the directory. Without `replace`, an existing file is never overwritten.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -163,34 +162,6 @@ impl Vault {
         }
         Ok(segments)
     }
-}
-
-/// Creates a file with an export, which `write` writes. The file is complete or absent; one that exists is never overwritten.
-///
-/// # Errors
-///
-/// [`ErrorKind::Usage`] if the file exists; [`ErrorKind::Io`]; those of `write`.
-pub(crate) fn create(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<ExportReport>) -> Result<ExportReport> {
-    let on = |e: Error| e.on(path);
-    if path.symlink_metadata().is_ok() {
-        return Err(on(Error::new(ErrorKind::Usage, "exists already; output never overwrites a file")));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |doing: &str, e: io::Error| on(Error::io(doing, e));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed("creating", e))?;
-    let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
-    let report = write(&mut out)?;
-    out.flush().map_err(|e| failed("writing", e))?;
-    drop(out);
-    file.as_file().sync_all().map_err(|e| failed("flushing to disk", e))?;
-    file.persist_noclobber(path).map_err(|e| match e.error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            on(Error::new(ErrorKind::Usage, "exists already; output never overwrites a file"))
-        }
-        _ => failed("renaming", e.error),
-    })?;
-    disk::sync_folder(folder)?;
-    Ok(report)
 }
 
 /// The SHA-256 of a stream; `None` if it is longer than `most` bytes.

@@ -15,12 +15,12 @@
 //! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder), `journal` and `append`,
 //! `intent` and `segment`, `objects` and `staging`, `mark` (what leads a module to its backup without the journal), `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
 //! `reader` ([`Vault`]), `log`, `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`,
-//! `extract`, `forget`, `recovery`; `archive` (the file in which a vault moves to another machine), `export`, `import`.
+//! `extract`, `forget`, `recovery`; `archive` (the file in which a vault moves to another machine), `export`, `import`, `signature`.
 
 mod append;
 mod archive;
 mod beneath;
-mod disk;
+pub(crate) mod disk;
 pub mod export;
 pub(crate) mod extract;
 pub mod forget;
@@ -44,6 +44,7 @@ mod recovery;
 pub mod reports;
 pub mod restore;
 mod segment;
+pub mod signature;
 mod staging;
 pub mod standing;
 pub mod target;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::output::{Failure, Paint, Progress, Session, count, grouped, path};
 use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind, Result};
-use crate::vault::Vault;
 use crate::vault::export::ExportReport;
+use crate::vault::signature::{ExportKey, signature_path};
+use crate::vault::{Vault, disk};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -17,6 +18,9 @@ pub(super) struct Args {
     /// Compress it, for tar --zstd
     #[arg(long)]
     zstd: bool,
+    /// Sign it with this SSH key (Ed25519, not encrypted): FILE.sig, which ssh-keygen -Y verify -n kmodlab-vault accepts too
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -27,6 +31,14 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
     let max_size = session.max_size;
     let write = |out: &mut dyn Write| vault.export(out, args.zstd, max_size, || progress.step());
     let is_stdout = args.file == Path::new("-");
+    // A key that is refused makes no file.
+    let key = args.sign.as_deref().map(ExportKey::read).transpose()?;
+    if key.is_some() && is_stdout {
+        return Err(Error::new(ErrorKind::Usage, "--sign needs a file: the signature is next to it").into());
+    }
+    if key.is_some() {
+        disk::must_be_free(&signature_path(&args.file))?;
+    }
     let report = if is_stdout {
         if session.escapes {
             let what = "an export is binary, and stdout is a terminal";
@@ -39,9 +51,10 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
             false => Failure::Error(e),
         })?
     } else {
-        crate::vault::export::create(&args.file, write)?
+        disk::create_file(&args.file, write)?
     };
     drop(progress);
+    let signature = key.map(|key| key.sign(&args.file)).transpose()?;
     for left_out in &report.left_out {
         session.remark(format_args!("{}: left out: {}", left_out.backup, left_out.why));
     }
@@ -52,7 +65,10 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
         let operations = count(report.interrupted, "interrupted operation");
         session.remark(format_args!("{operations} not exported; kmodlab recover settles them"));
     }
-    let text = text(&report, if is_stdout { "stdout".to_owned() } else { path(&args.file) }, session);
+    let mut text = text(&report, if is_stdout { "stdout".to_owned() } else { path(&args.file) }, session);
+    if let Some(signature) = &signature {
+        text.push_str(&format!("  signed   {}\n", path(signature)));
+    }
     match (args.json, is_stdout) {
         (true, false) => session.json(&report)?,
         (true, true) => crate::cli::output::write_json(&report, &mut session.err)?,

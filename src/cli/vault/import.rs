@@ -9,7 +9,7 @@ use crate::cli::recover;
 use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::error::Result;
-use crate::vault::Vault;
+use crate::vault::{Vault, signature};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Import the backups, and no line of the journal
     #[arg(long)]
     backups_only: bool,
+    /// Only if FILE.sig is a signature by one of these SSH keys: an allowed_signers file (ssh-keygen(1)), or a public key
+    #[arg(long, value_name = "KEYS")]
+    verify: Option<PathBuf>,
     /// Verify the file, print what would be imported, and the digest; change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -41,7 +44,11 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
         true => None,
         false => Some(recover::writer(vault, session)?),
     };
-    let import = plan(session)?;
+    let signer = args.verify.as_deref().map(|keys| signature::verify(&args.file, keys)).transpose()?;
+    let mut import = plan(session)?;
+    if let Some(signer) = signer {
+        import.must_be_signed(signer)?;
+    }
     let report = import.report(!args.dry_run);
     if args.json && args.dry_run {
         session.json(&report)?;
@@ -91,6 +98,10 @@ fn print(report: &ImportReport, session: &mut Session<'_>) -> Result<(), Failure
     let lines = count(usize::try_from(report.lines).unwrap_or(usize::MAX), "line");
     writeln!(session.out, "intact: every byte is as it was exported")?;
     writeln!(session.out, "  sha256   {}", report.sha256)?;
+    if let Some(signer) = &report.signed_by {
+        let name = crate::escape::for_eyes(&signer.name);
+        writeln!(session.out, "  signed   by {}, {}", session.paint(Paint::Good, name), signer.key)?;
+    }
     writeln!(session.out, "  journal  {lines}{head}; {} would be appended", report.new_lines)?;
     let (missing, here) = (report.backups.len(), report.backups_here);
     writeln!(session.out, "  backups  {}; {missing} would be written{repaired}", missing + here)?;
