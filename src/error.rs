@@ -103,6 +103,8 @@ pub enum Remedy {
     ShowTrailingBytes,
     /// Show the kernel inside this file.
     ShowKernel,
+    /// Make room, or let backups be compressed.
+    CompressBackups,
     /// List the backups.
     ListBackups,
     /// Import only the backups.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::change::apply;
 use crate::change::confirmation::sealed::Sealed;
 use crate::change::confirmation::{Confirmable, Confirmed};
-use crate::change::proposal::{Proposal, Refused, Review};
+use crate::change::proposal::{Proposal, Review, Unproposed};
 use crate::change::queue::QueuedPatch;
 use crate::change::summary::{BatchSummary, PlanFacts};
 use crate::digest::{Sha256, Sha256Hasher};
@@ -52,8 +52,8 @@ pub enum BatchItem<T> {
     Planned(T),
     /// It has the wanted contents already.
     AsRequested,
-    /// A guard refuses it.
-    Refused(Guard, Box<Reason>),
+    /// Guards refuse it, each with its reason.
+    Refused(Vec<(Guard, Reason)>),
     /// It can't be planned for.
     Failed(Error),
 }
@@ -72,7 +72,7 @@ pub struct BatchPlan<'b> {
 enum Looked<T> {
     Planned(Box<(QueuedPatch, PlanFacts, T)>),
     AsRequested,
-    Refused(Guard, Box<Reason>),
+    Refused(Vec<(Guard, Reason)>),
     Failed(Error),
 }
 
@@ -125,12 +125,13 @@ impl<'b> Batch<'b> {
 
     fn look<T>(&self, path: &Path, inspect: &impl Fn(&Review<'_>) -> T) -> Result<Looked<T>> {
         recovered::must_be_settled(self.unsettled, path)?;
-        let proposal = Proposal::make_or_obstacle(path, None, self.request, self.kernel, self.machine)?;
-        let proposal = match proposal {
+        let overrides = Some(self.overrides);
+        let proposal = match Proposal::make_unless(path, None, self.request, self.kernel, self.machine, overrides)? {
             Ok(proposal) => proposal,
-            Err(obstacle) => {
-                return Ok(Looked::Refused(Guard::FileKind, Box::new(Reason::Obstacles(vec![obstacle]))));
+            Err(Unproposed::Obstacle(obstacle)) => {
+                return Ok(Looked::Refused(vec![(Guard::FileKind, Reason::Obstacles(vec![obstacle]))]));
             }
+            Err(Unproposed::Refused(refused)) => return Ok(Looked::Refused(refused)),
         };
         if proposal.writes_nothing() {
             return Ok(Looked::AsRequested);
@@ -141,13 +142,9 @@ impl<'b> Batch<'b> {
                 let facts = PlanFacts::of(review);
                 Ok(Looked::Planned(Box::new((QueuedPatch::of(review), facts, inspect(review)))))
             }
-            Err(refused) => Ok(refused_by(&refused)),
+            Err(refused) => Ok(Looked::Refused(vec![(refused.guard(), refused.reason().clone())])),
         }
     }
-}
-
-fn refused_by<T>(refused: &Refused<'_>) -> Looked<T> {
-    Looked::Refused(refused.guard(), Box::new(refused.reason().clone()))
 }
 
 impl BatchPlan<'_> {
@@ -167,9 +164,9 @@ impl BatchPlan<'_> {
                 self.summary.as_requested += 1;
                 BatchItem::AsRequested
             }
-            Looked::Refused(guard, reason) => {
-                self.summary.add_refused(path, guard, &reason);
-                BatchItem::Refused(guard, reason)
+            Looked::Refused(refused) => {
+                self.summary.add_refused(path, &refused);
+                BatchItem::Refused(refused)
             }
             Looked::Failed(error) => {
                 self.summary.failed += 1;

@@ -14,7 +14,7 @@ use crate::guard::{self, Guard, GuardAnswer, Overrides, PlannedWrite, Reason, Ru
 use crate::kernel::{Kernel, Machine as Architecture};
 use crate::module::container::Container;
 use crate::module::summary::MARK;
-use crate::patch::{Plan, Request};
+use crate::patch::{Plan, PlanDraft, Request};
 use crate::predict::{self, Candidate, LoadOptions, Verdict};
 use crate::vault::history::History;
 use crate::vault::obstacle::{self, Obstacle};
@@ -36,6 +36,17 @@ pub struct Proposal<'p> {
     kernel: Option<&'p Kernel>,
     machine: &'p Machine,
     verdicts: Option<[Verdict; 2]>,
+    /// The guards' answers, if they were asked before the plan was finished.
+    answers: Option<Vec<GuardAnswer>>,
+}
+
+/// Why a module is not proposed.
+#[derive(Debug)]
+pub(super) enum Unproposed {
+    /// It can't be read as a module.
+    Obstacle(Obstacle),
+    /// Guards refuse it: each with its reason.
+    Refused(Vec<(Guard, Reason)>),
 }
 
 impl<'p> Proposal<'p> {
@@ -58,32 +69,55 @@ impl<'p> Proposal<'p> {
         if let Some(out) = out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
             return Err(apply::exists_already(out));
         }
-        Proposal::make_or_obstacle(&path, out.as_deref(), request, kernel, machine)?
-            .map_err(|obstacle| guard::refusal(Guard::FileKind, obstacle).on(&path))
+        Proposal::make_unless(&path, out.as_deref(), request, kernel, machine, None)?.map_err(|why| match why {
+            Unproposed::Obstacle(obstacle) => guard::refusal(Guard::FileKind, obstacle).on(&path),
+            Unproposed::Refused(_) => Error::new(ErrorKind::Guard, "refused").on(&path),
+        })
     }
 
-    /// As [`Proposal::make`], with real paths, and with an obstacle because of which the file can't be read as a module.
-    pub(super) fn make_or_obstacle(
+    /// As [`Proposal::make`], with real paths. With overrides the guards are asked first, so that a refused module is neither
+    /// compressed nor hashed, and no kernel's answer is predicted for it.
+    pub(super) fn make_unless(
         path: &Path,
         out: Option<&Path>,
         request: &'p Request,
         kernel: Option<&'p Kernel>,
         machine: &'p Machine,
-    ) -> Result<std::result::Result<Proposal<'p>, Obstacle>> {
+        overrides: Option<Overrides>,
+    ) -> Result<std::result::Result<Proposal<'p>, Unproposed>> {
         // The guard file-kind describes better than an opening error why something is no regular file.
         let obstacles = if out.is_none() { obstacle::of_file(path)? } else { Vec::new() };
         if let Some(obstacle) = obstacles.into_iter().find(Obstacle::is_no_regular_file) {
-            return Ok(Err(obstacle));
+            return Ok(Err(Unproposed::Obstacle(obstacle)));
         }
         let target = Target::open_for_reading(path)?;
-        let plan = Plan::make(&target.bytes, request).map_err(|e| e.on(path))?;
-        let architecture = Architecture::of(&plan.module);
+        let draft = PlanDraft::make(&target.bytes, request).map_err(|e| e.on(path))?;
+        let architecture = Architecture::of(&draft.plan().module);
         if let Some((other, _)) = kernel.and_then(|kernel| kernel.facts.other_machine(architecture)) {
             let what = format!("built for {architecture}, that kernel is for {other}");
             return Err(Error::new(ErrorKind::DoesNotFit, what).hint("no patch makes it fit").on(path));
         }
         let written = out.unwrap_or(path);
-        let obstacles = guard::obstacles(written, out.is_some(), &plan)?;
+        let obstacles = guard::obstacles(written, out.is_some(), draft.plan())?;
+        let name = draft.plan().module.name_or_stem(path);
+        let write = PlannedWrite {
+            path: written,
+            is_new: out.is_some(),
+            module: &draft.plan().module,
+            name: &name,
+            plan: draft.plan(),
+            kernel,
+            obstacles: &obstacles,
+            is_confirmed: false,
+        };
+        let overrides = overrides.filter(|_| !draft.plan().edits.is_empty());
+        let answers = overrides.map(|overrides| guard::ask(&write, machine, overrides));
+        let refused: Vec<&GuardAnswer> = answers.iter().flat_map(|answers| objections(answers)).collect();
+        if !refused.is_empty() {
+            let refused = refused.into_iter().map(|answer| (answer.guard, answer.reason.clone())).collect();
+            return Ok(Err(Unproposed::Refused(refused)));
+        }
+        let plan = draft.finish().map_err(|e| e.on(path))?;
         let verdicts = match kernel {
             None => None,
             Some(kernel) => Some(verdicts(&target, &plan, kernel, request).map_err(|e| e.on(path))?),
@@ -91,7 +125,7 @@ impl<'p> Proposal<'p> {
         Ok(Ok(Proposal {
             path: path.to_owned(),
             out: out.map(Path::to_owned),
-            name: plan.module.name_or_stem(path),
+            name,
             digest: plan.digest(written),
             plan,
             stamp: target.stamp(),
@@ -100,6 +134,7 @@ impl<'p> Proposal<'p> {
             kernel,
             machine,
             verdicts,
+            answers,
         }))
     }
 
@@ -177,7 +212,14 @@ impl<'p> Proposal<'p> {
     /// # Errors
     ///
     /// [`Refused`] if a guard refuses. (The guard confirmed does not count: confirmation is the next step.)
-    pub fn review(self, overrides: Overrides) -> std::result::Result<Reviewed<'p>, Box<Refused<'p>>> {
+    pub fn review(mut self, overrides: Overrides) -> std::result::Result<Reviewed<'p>, Box<Refused<'p>>> {
+        let answers = self.answers.take().unwrap_or_else(|| self.ask(overrides));
+        let is_refused = objections(&answers).next().is_some();
+        let review = Review { proposal: self, answers };
+        if is_refused { Err(Box::new(Refused(review))) } else { Ok(Reviewed(review)) }
+    }
+
+    fn ask(&self, overrides: Overrides) -> Vec<GuardAnswer> {
         let write = PlannedWrite {
             path: self.written(),
             is_new: self.out.is_some(),
@@ -188,10 +230,7 @@ impl<'p> Proposal<'p> {
             obstacles: &self.obstacles,
             is_confirmed: false,
         };
-        let answers = guard::ask(&write, self.machine, overrides);
-        let is_refused = objection(&answers).is_some();
-        let review = Review { proposal: self, answers };
-        if is_refused { Err(Box::new(Refused(review))) } else { Ok(Reviewed(review)) }
+        guard::ask(&write, self.machine, overrides)
     }
 }
 
@@ -208,9 +247,9 @@ fn verdicts(target: &Target, plan: &Plan, kernel: &Kernel, request: &Request) ->
     Ok([answer(&inside, &plan.module), answer(plan.inside_after(), &plan.module_after)])
 }
 
-/// The first guard that refuses, except for the guard confirmed.
-fn objection(answers: &[GuardAnswer]) -> Option<&GuardAnswer> {
-    answers.iter().find(|answer| answer.ruling == Ruling::Refuse && answer.guard != Guard::Confirmed)
+/// The guards that refuse, except for the guard confirmed.
+fn objections(answers: &[GuardAnswer]) -> impl Iterator<Item = &GuardAnswer> {
+    answers.iter().filter(|answer| answer.ruling == Ruling::Refuse && answer.guard != Guard::Confirmed)
 }
 
 /// A proposal with the guards' answers.
@@ -276,12 +315,12 @@ impl<'p> Refused<'p> {
 
     /// The first guard that refused.
     pub fn guard(&self) -> Guard {
-        objection(&self.0.answers).map_or(Guard::FileKind, |answer| answer.guard)
+        objections(&self.0.answers).next().map_or(Guard::FileKind, |answer| answer.guard)
     }
 
     /// Why it refused.
     pub fn reason(&self) -> &Reason {
-        objection(&self.0.answers).map_or(&Reason::NotConfirmed, |answer| &answer.reason)
+        objections(&self.0.answers).next().map_or(&Reason::NotConfirmed, |answer| &answer.reason)
     }
 }
 

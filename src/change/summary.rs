@@ -37,21 +37,33 @@ pub struct BatchSummary {
     pub notes: BTreeMap<String, usize>,
     /// How many modules have the wanted contents already.
     pub as_requested: usize,
-    /// The modules that guards refuse, by guard and reason.
-    pub refusals: BTreeMap<(Guard, String), RefusalGroup>,
-    /// How many refused modules are in no group, because there were too many.
-    pub other_refusals: usize,
+    /// How many modules guards refuse.
+    pub refused: usize,
+    /// The modules that each guard refuses. A module that several guards refuse is in several groups.
+    pub refusals: BTreeMap<Guard, RefusalGroup>,
     /// How many modules can't be planned for.
     pub failed: usize,
 }
 
-/// The modules that one guard refuses for one reason.
+/// The modules that one guard refuses.
 #[derive(Clone, Debug, Default)]
 pub struct RefusalGroup {
     /// The first of them.
     pub paths: Vec<PathBuf>,
     /// How many there are.
     pub count: usize,
+    /// The reasons, and for how many modules each.
+    pub reasons: BTreeMap<String, usize>,
+    /// How many modules have a reason that is not listed, because there were too many.
+    pub other_reasons: usize,
+}
+
+impl RefusalGroup {
+    /// The most frequent reason, and how many modules have another one.
+    pub fn main_reason(&self) -> (&str, usize) {
+        let most = self.reasons.iter().max_by_key(|(_, count)| **count);
+        most.map_or(("", self.count), |(reason, count)| (reason, self.count - count))
+    }
 }
 
 /// A kernel's answer in short.
@@ -187,14 +199,16 @@ impl PlanFacts {
 }
 
 impl BatchSummary {
-    /// How many modules guards refuse.
-    pub fn refused(&self) -> usize {
-        self.refusals.values().map(|refused| refused.count).sum::<usize>() + self.other_refusals
+    /// The guards that refuse, the one that refuses most modules first.
+    pub fn refusing(&self) -> Vec<(Guard, &RefusalGroup)> {
+        let mut refusing: Vec<_> = self.refusals.iter().map(|(guard, refused)| (*guard, refused)).collect();
+        refusing.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.count));
+        refusing
     }
 
     /// How many modules were reviewed.
     pub fn all(&self) -> usize {
-        self.planned + self.as_requested + self.refused() + self.failed
+        self.planned + self.as_requested + self.refused + self.failed
     }
 
     pub(super) fn add_planned(&mut self, path: &Path, facts: PlanFacts) {
@@ -223,16 +237,21 @@ impl BatchSummary {
         }
     }
 
-    pub(super) fn add_refused(&mut self, path: &Path, guard: Guard, reason: &Reason) {
-        let key = (guard, cut(&reason.to_string()));
-        if self.refusals.len() >= MOST_GROUPS && !self.refusals.contains_key(&key) {
-            self.other_refusals += 1;
-            return;
-        }
-        let refused = self.refusals.entry(key).or_default();
-        refused.count += 1;
-        if refused.paths.len() < NAMED {
-            refused.paths.push(path.to_owned());
+    pub(super) fn add_refused(&mut self, path: &Path, guards: &[(Guard, Reason)]) {
+        self.refused += 1;
+        for (guard, reason) in guards {
+            let refused = self.refusals.entry(*guard).or_default();
+            refused.count += 1;
+            if refused.paths.len() < NAMED {
+                refused.paths.push(path.to_owned());
+            }
+            let reason = cut(&reason.to_string());
+            let is_full = refused.reasons.len() >= MOST_GROUPS;
+            match refused.reasons.get_mut(&reason) {
+                Some(count) => *count += 1,
+                None if is_full => refused.other_reasons += 1,
+                None => *refused.reasons.entry(reason).or_default() += 1,
+            }
         }
     }
 }
@@ -257,18 +276,40 @@ mod tests {
     }
 
     #[test]
+    fn the_guard_that_refuses_most_comes_first_with_its_most_frequent_reason() {
+        let mut summary = BatchSummary::default();
+        let owned = |number: usize| (Guard::InstalledTree, Reason::OwnedBy(format!("package {number}")));
+        let btf = || (Guard::Btf, Reason::BtfHidden);
+        summary.add_refused(Path::new("/a.ko"), &[owned(1)]);
+        summary.add_refused(Path::new("/b.ko"), &[owned(2), btf()]);
+        summary.add_refused(Path::new("/c.ko"), &[btf()]);
+        summary.add_refused(Path::new("/d.ko"), &[owned(2), btf()]);
+        summary.add_refused(Path::new("/e.ko"), &[btf()]);
+        let refusing: Vec<_> =
+            summary.refusing().into_iter().map(|(guard, it)| (guard, it.count, it.main_reason().1)).collect();
+        assert_eq!(refusing, [(Guard::Btf, 4, 0), (Guard::InstalledTree, 3, 1)]);
+        assert!(summary.refusing()[1].1.main_reason().0.contains("package 2"));
+        assert_eq!(summary.refused, 5);
+    }
+
+    #[test]
     fn groups_that_files_determine_are_bounded_and_every_module_is_counted() {
         let mut summary = BatchSummary::default();
         for number in 0..3000 {
             summary.count(PatchClass::blanked(format!("{number:04}")));
             let reason = Reason::OwnedBy(format!("package {number:04}{}", "x".repeat(900)));
-            summary.add_refused(Path::new("/a.ko"), Guard::InstalledTree, &reason);
+            summary.add_refused(Path::new("/a.ko"), &[(Guard::InstalledTree, reason), (Guard::Btf, Reason::BtfHidden)]);
         }
         summary.count(PatchClass::blanked("0007".to_owned()));
-        assert_eq!((summary.classes.len(), summary.refusals.len()), (MOST_GROUPS, MOST_GROUPS));
+        let group = summary.refusals.get(&Guard::InstalledTree).unwrap();
+        assert_eq!((summary.classes.len(), group.reasons.len()), (MOST_GROUPS, MOST_GROUPS));
         assert_eq!(summary.classes.values().sum::<usize>() + summary.other_classes, 3001);
-        assert_eq!(summary.refused(), 3000);
-        assert!(summary.refusals.keys().all(|(_, why)| why.len() <= LONGEST + "…".len()));
+        assert_eq!(
+            (summary.refused, group.count, summary.refusals.get(&Guard::Btf).unwrap().count),
+            (3000, 3000, 3000)
+        );
+        assert_eq!(group.reasons.values().sum::<usize>() + group.other_reasons, 3000);
+        assert!(group.reasons.keys().all(|why| why.len() <= LONGEST + "…".len()));
         assert_eq!(summary.classes.get(&PatchClass::blanked("0007".to_owned())), Some(&2));
         assert!(summary.refusals.values().all(|refused| refused.paths.len() <= NAMED));
     }

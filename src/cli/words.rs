@@ -38,6 +38,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::ShowTrailingBytes => "kmodlab show says how to cut them off",
         Remedy::ShowKernel => "kmodlab kernel FILE shows the kernel in it",
         Remedy::ImportBackupsOnly => "--backups-only imports only the backups",
+        Remedy::CompressBackups => "make room there; patch --vault-compress compresses backups",
         Remedy::ListBackups => "kmodlab vault --list has them",
         Remedy::InstallMissing => "kmodlab doctor says how to install it",
         Remedy::FindMissing => "kmodlab doctor looks for what is missing",

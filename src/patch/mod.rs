@@ -8,6 +8,7 @@ mod strings;
 mod versions;
 
 pub use plan::Plan;
+pub(crate) use plan::PlanDraft;
 pub use request::{Mark, Mode, NewVermagic, Request, Signature};
 pub use strings::MARK;
 pub use versions::{Modversions, Versioned};

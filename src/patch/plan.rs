@@ -64,6 +64,58 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// A plan that is complete except for the file after and the hashes: compressing and hashing take longer than planning, and
+/// guards need neither.
+pub(crate) struct PlanDraft<'f> {
+    plan: Plan,
+    file: File<'f>,
+    inside_after: Vec<u8>,
+    max_size: u64,
+}
+
+impl<'f> PlanDraft<'f> {
+    /// Drafts a plan.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::make`].
+    pub(crate) fn make(file: &'f [u8], request: &Request) -> Result<PlanDraft<'f>> {
+        PlanDraft::make_of(File { bytes: file, sha256: OnceCell::new() }, request)
+    }
+
+    fn make_of(file: File<'f>, request: &Request) -> Result<PlanDraft<'f>> {
+        let container = Container::of(file.bytes);
+        let unpacked;
+        let inside = match container {
+            Container::None => file.bytes,
+            _ if request.in_place => {
+                let what = format!("compressed ({}), so nothing in it can be overwritten in place", container.name());
+                return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::AllowRepacking));
+            }
+            _ => {
+                unpacked = container.decompress(file.bytes, request.max_size)?;
+                unpacked.as_slice()
+            }
+        };
+        let (plan, inside_after) = Plan::of(&file, inside, container, request)?;
+        Ok(PlanDraft { plan, file, inside_after, max_size: request.max_size })
+    }
+
+    /// The plan, without the file after and the hashes.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The complete plan.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if the module can't be compressed; [`ErrorKind::Malformed`] if it then decompresses to other bytes.
+    pub(crate) fn finish(self) -> Result<Plan> {
+        self.plan.stored(self.file, self.inside_after, self.max_size)
+    }
+}
+
 impl Plan {
     /// Plans a patch of a module file, compressed or not.
     ///
@@ -74,7 +126,7 @@ impl Plan {
     /// [`ErrorKind::Malformed`] if its vermagic is invalid; with `in_place`, [`ErrorKind::DoesNotFit`], with both sizes, if
     /// the new string is too long, and [`ErrorKind::Unsupported`] for a compressed module.
     pub fn make(file: &[u8], request: &Request) -> Result<Plan> {
-        Plan::make_of(File { bytes: file, sha256: OnceCell::new() }, request)
+        PlanDraft::make(file, request)?.finish()
     }
 
     /// As [`Plan::make`], of a file whose SHA-256 is known already.
@@ -83,25 +135,11 @@ impl Plan {
     ///
     /// Those of [`Plan::make`].
     pub fn make_of_known(file: &[u8], before: Sha256, request: &Request) -> Result<Plan> {
-        Plan::make_of(File { bytes: file, sha256: OnceCell::from(before) }, request)
+        PlanDraft::make_of(File { bytes: file, sha256: OnceCell::from(before) }, request)?.finish()
     }
 
-    fn make_of(file: File<'_>, request: &Request) -> Result<Plan> {
-        let container = Container::of(file.bytes);
-        if container == Container::None {
-            let inside = file.bytes;
-            return Plan::of(file, inside, container, request);
-        }
-        if request.in_place {
-            let what = format!("compressed ({}), so nothing in it can be overwritten in place", container.name());
-            return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::AllowRepacking));
-        }
-        let inside = container.decompress(file.bytes, request.max_size)?;
-        Plan::of(file, &inside, container, request)
-    }
-
-    /// Plans for the uncompressed module.
-    fn of(file: File<'_>, inside: &[u8], container: Container, request: &Request) -> Result<Plan> {
+    /// Plans for the uncompressed module: the plan without hashes and without the file after, and the uncompressed module after.
+    fn of(file: &File<'_>, inside: &[u8], container: Container, request: &Request) -> Result<(Plan, Vec<u8>)> {
         let module = Module::read(inside)?;
         if module.buried_signature.is_some() {
             let what = "bytes follow the signature, so that no kernel sees it";
@@ -116,7 +154,7 @@ impl Plan {
         };
         let room = entry.space.end.saturating_sub(entry.value_range().start).saturating_sub(1);
         let work = Work { inside, module: &module, entry, request };
-        let marks = Marks { original: &file, is_packed: container != Container::None };
+        let marks = Marks { original: file, is_packed: container != Container::None };
         let Changes { edits, grows, mark, versioned } = work.changes(&marks, room, &mut notes)?;
         let inside_after = edit::apply(inside, &edits)?;
         let module_after = Module::read(&inside_after)?;
@@ -142,7 +180,7 @@ impl Plan {
             module,
         };
         plan.must_change_nothing_else()?;
-        plan.stored(file, inside_after, request.max_size)
+        Ok((plan, inside_after))
     }
 
     /// The plan, with the file as it will be stored.

@@ -11,9 +11,10 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use crate::digest::Sha256;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::parallel;
 use crate::private_folder::PrivateFolder;
+use crate::text::grouped;
 use crate::vault::disk::{self, Flusher};
 use crate::vault::objects::{COMPRESSED, Objects};
 use crate::vault::target;
@@ -105,16 +106,33 @@ impl<'o> Staging<'o> {
         let file = self.create(&new.temporary())?;
         if self.objects.compress {
             let packed = zstd::bulk::compress(bytes, LEVEL).map_err(|e| Error::io("compressing", e))?;
-            disk::write_at(&file, &packed, 0).map_err(|e| Error::io("writing", e))?;
+            disk::write_at(&file, &packed, 0).map_err(|e| self.not_written(e, packed.len()))?;
         } else if source.is_some_and(|source| self.shares_blocks(&file, source, bytes)) {
             new.is_read = true;
         } else {
-            disk::write_at(&file, bytes, 0).map_err(|e| Error::io("writing", e))?;
+            disk::write_at(&file, bytes, 0).map_err(|e| self.not_written(e, bytes.len()))?;
         }
         if !Flusher::are_few(self.files) {
             disk::begin_flush(&file);
         }
         Ok(Staged { file: Some(file), ..new })
+    }
+
+    /// The error of a backup of so many bytes. On a full disk it says how much space there is.
+    fn not_written(&self, error: Errno, size: usize) -> Error {
+        let is_full = matches!(error, Errno::NOSPC | Errno::DQUOT);
+        let failed = Error::io("writing", error);
+        if !is_full {
+            return failed;
+        }
+        let free = match rustix::fs::fstatvfs(self.folder.dir()) {
+            Ok(disk) if error == Errno::NOSPC => {
+                format!(", {} are free", grouped(disk.f_bavail.saturating_mul(disk.f_frsize)))
+            }
+            _ => String::new(),
+        };
+        let failed = failed.reworded(|what| format!("{what}: this backup needs {} bytes{free}", grouped(size as u64)));
+        if self.objects.compress { failed.hint("make room there") } else { failed.remedy(Remedy::CompressBackups) }
     }
 
     fn create(&self, name: &OsString) -> Result<File> {

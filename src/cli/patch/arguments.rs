@@ -19,6 +19,9 @@ pub(in crate::cli) struct Args {
     /// Print the plan, the guards and the digest; write nothing
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+    /// With -n and several modules: also list the modules that each guard refuses
+    #[arg(long, requires = "dry_run", conflicts_with = "json")]
+    pub(super) list: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

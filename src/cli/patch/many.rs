@@ -7,10 +7,11 @@ use crate::cli::confirmation::confirmed;
 use crate::cli::output::{Failure, Paint, Progress, Session, count};
 use crate::cli::patch::arguments::Args;
 use crate::cli::patch::shown::{AppliedShown, PlanShown};
-use crate::cli::patch::summary::{self, REPORTED, SummaryShown, Trouble, digits, report};
+use crate::cli::patch::summary::{self, ListedRefusal, REPORTED, SummaryShown, Trouble, digits, report};
+use crate::cli::recover;
 use crate::cli::status::Status;
-use crate::cli::{recover, words};
 use crate::error::{Error, ErrorKind, Result};
+use crate::spill::Spool;
 use crate::vault::Vault;
 
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -35,10 +36,14 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
         // The vault's folder is on a disk. The folder for temporary files may be in memory.
         queue_in: (!args.dry_run).then_some(vault.folder()),
     };
-    let plan = review(&batch, args, session)?;
+    let mut refusals = Spool::new(None);
+    let plan = review(&batch, args, &mut refusals, session)?;
     let digest = plan.digest();
     summary::report_refusals(plan.summary(), session);
     if args.dry_run {
+        if args.list {
+            summary::list(plan.summary(), &mut refusals, session)?;
+        }
         let summary = plan.summary();
         match args.json {
             true => session.json(&SummaryShown::of(summary, digest))?,
@@ -61,7 +66,12 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
 }
 
 /// Reviews every module that is named.
-fn review<'b>(batch: &Batch<'b>, args: &Args, session: &mut Session<'_>) -> Result<BatchPlan<'b>, Failure> {
+fn review<'b>(
+    batch: &Batch<'b>,
+    args: &Args,
+    refusals: &mut Spool<ListedRefusal>,
+    session: &mut Session<'_>,
+) -> Result<BatchPlan<'b>, Failure> {
     let is_json = args.json && args.dry_run;
     let paths = args.modules.real_files()?;
     let progress = Progress::of("module", || args.modules.count());
@@ -76,9 +86,12 @@ fn review<'b>(batch: &Batch<'b>, args: &Args, session: &mut Session<'_>) -> Resu
                 }
             }
             BatchItem::AsRequested => {}
-            BatchItem::Refused(guard, reason) => {
+            BatchItem::Refused(refused) => {
                 if is_json {
-                    session.json(&Trouble::of(path, Some(guard), &words::refusal(guard, &reason)))?;
+                    session.json(&Trouble::refused(path, &refused))?;
+                }
+                for (guard, reason) in refused.iter().filter(|_| args.list) {
+                    refusals.push(&ListedRefusal::of(path, *guard, reason))?;
                 }
             }
             BatchItem::Failed(error) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::change::{BatchSummary, PatchClass, ShortVerdict, SignatureChange, VermagicChange, WriteMode};
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
@@ -10,26 +10,28 @@ use crate::cli::patch::shown;
 use crate::cli::status::Status;
 use crate::cli::words;
 use crate::digest::Sha256;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::escape;
-use crate::guard::Guard;
+use crate::guard::{Guard, Reason};
 use crate::patch::Request;
+use crate::spill::Spool;
 
 /// How many errors are reported one by one.
 pub(super) const REPORTED: usize = 20;
 
-/// One line per guard and reason, for the first of them; then a count.
+/// One line per guard, the one that refuses most modules first, with its most frequent reason.
 pub(super) fn report_refusals(summary: &BatchSummary, session: &mut Session<'_>) {
-    for ((guard, why), refused) in summary.refusals.iter().take(REPORTED) {
+    for (guard, refused) in summary.refusing() {
         let names = some_of(&refused.paths, refused.count);
-        let hint = words::after_refusal(*guard).map(|hint| format!("; {hint}")).unwrap_or_default();
+        let hint = words::after_refusal(guard).map(|hint| format!("; {hint}")).unwrap_or_default();
+        let (why, others) = refused.main_reason();
+        let others = match others {
+            0 => String::new(),
+            1 => " (1 for another reason)".to_owned(),
+            others => format!(" ({} for other reasons)", digits(others)),
+        };
         let (what, guard, why) = (count(refused.count, "module"), guard.name(), escape::for_eyes(why));
-        session.remark(format_args!("{what} refused by the guard {guard} ({names}): {why}{hint}"));
-    }
-    let more = summary.refusals.values().skip(REPORTED).map(|refused| refused.count);
-    let others = more.sum::<usize>() + summary.other_refusals;
-    if others > 0 {
-        session.remark(format_args!("and {} more refused by guards for other reasons", digits(others)));
+        session.remark(format_args!("{what} refused by the guard {guard} ({names}): {why}{others}{hint}"));
     }
     if summary.failed > REPORTED {
         session.remark(format_args!("and {} more that can't be patched", digits(summary.failed - REPORTED)));
@@ -40,7 +42,7 @@ pub(super) fn report_refusals(summary: &BatchSummary, session: &mut Session<'_>)
 pub(super) fn left_out(summary: &BatchSummary) -> String {
     let parts = [
         (summary.as_requested, "already as requested"),
-        (summary.refused(), "refused by a guard"),
+        (summary.refused, "refused by a guard"),
         (summary.failed, "can't be patched"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", digits(*count)));
@@ -139,7 +141,7 @@ fn short(verdict: ShortVerdict) -> String {
 /// The exit status, with this many modules that could not be written.
 pub(super) fn status(summary: &BatchSummary, unwritten: usize) -> Status {
     let done = summary.planned - unwritten + summary.as_requested;
-    match (done, summary.failed + unwritten, summary.refused()) {
+    match (done, summary.failed + unwritten, summary.refused) {
         (_, 0, 0) => Status::Done,
         (0, 0, _) => Status::Guarded,
         (0, _, 0) if summary.all() == 1 => Status::Failed,
@@ -169,12 +171,58 @@ pub(super) struct Trouble {
     /// The path's bytes in hexadecimal, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    /// The guard that refuses it; none for any other error.
+    /// The first guard that refuses it; none for any other error.
     guard: Option<&'static str>,
     error: String,
+    /// All guards that refuse it, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    guards: Vec<&'static str>,
+}
+
+/// A refusal of one module, as it is kept until all modules are reviewed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ListedRefusal {
+    guard: String,
+    module: String,
+    why: String,
+}
+
+impl ListedRefusal {
+    pub(super) fn of(path: &Path, guard: Guard, reason: &Reason) -> ListedRefusal {
+        let why = escape::for_eyes(&reason.to_string());
+        ListedRefusal { guard: guard.name().to_owned(), module: output::path(path), why }
+    }
+}
+
+/// Prints the modules that each guard refuses, in the order of [`report_refusals`].
+pub(super) fn list(
+    summary: &BatchSummary,
+    refusals: &mut Spool<ListedRefusal>,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    for (guard, refused) in summary.refusing() {
+        let name = session.paint(Paint::Strong, guard.name());
+        writeln!(session.out, "{name} refuses {}", count(refused.count, "module"))?;
+        for refusal in refusals.iter()? {
+            let refusal = refusal?;
+            if refusal.guard == guard.name() {
+                writeln!(session.out, "  {}: {}", refusal.module, refusal.why)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Trouble {
+    /// The refusal by several guards, the first of which gives the error.
+    pub(super) fn refused(path: &Path, refusals: &[(Guard, Reason)]) -> Trouble {
+        let first = refusals.first().map(|(guard, reason)| (*guard, words::refusal(*guard, reason)));
+        let (guard, error) = first.unzip();
+        let error = error.unwrap_or_else(|| Error::new(ErrorKind::Guard, "refused"));
+        let guards = refusals.iter().map(|(guard, _)| guard.name()).filter(|_| refusals.len() > 1).collect();
+        Trouble { guards, ..Trouble::of(path, guard, &error) }
+    }
+
     pub(super) fn of(path: &Path, guard: Option<Guard>, error: &Error) -> Trouble {
         Trouble {
             schema_version: 1,
@@ -182,6 +230,7 @@ impl Trouble {
             path_hex: output::path_hex(path),
             guard: guard.map(Guard::name),
             error: error.what().to_owned(),
+            guards: Vec::new(),
         }
     }
 }
@@ -205,7 +254,7 @@ impl SummaryShown {
             digest,
             modules: summary.planned,
             as_wished: summary.as_requested,
-            refused: summary.refused(),
+            refused: summary.refused,
             failed: summary.failed,
         }
     }
@@ -229,16 +278,16 @@ mod tests {
 
     #[test]
     fn kinds_and_reasons_beyond_the_limits_are_counted() {
-        let refused = |number: usize| {
-            let why = format!("it belongs to {number:04}");
-            ((Guard::InstalledTree, why), RefusalGroup { paths: vec!["/a.ko".into()], count: 1 })
-        };
+        let reasons = (0..256).map(|number| (format!("it belongs to {number:04}"), if number == 9 { 2 } else { 1 }));
+        let group =
+            RefusalGroup { paths: vec!["/a.ko".into()], count: 3001, reasons: reasons.collect(), other_reasons: 2744 };
+        let few = RefusalGroup { paths: vec!["/b.ko".into()], count: 1, ..RefusalGroup::default() };
         let summary = BatchSummary {
             planned: 3001,
             classes: (0..256).map(|n| (PatchClass::blanked(format!("{n:04}")), if n == 7 { 2 } else { 1 })).collect(),
             other_classes: 2744,
-            refusals: (0..256).map(refused).collect::<BTreeMap<_, _>>(),
-            other_refusals: 2744,
+            refused: 3001,
+            refusals: BTreeMap::from([(Guard::FileKind, few), (Guard::InstalledTree, group)]),
             ..BatchSummary::default()
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -249,6 +298,10 @@ mod tests {
         let [out, err] = [out, err].map(|text| String::from_utf8(text).unwrap());
         assert!(out.contains("\n        2  0007\n"), "{out}");
         assert!(out.contains("\n    2,744  of other kinds; only 256 kinds are listed\n"), "{out}");
-        assert!(err.ends_with("\nkmodlab: and 2,980 more refused by guards for other reasons\n"), "{err}");
+        let lines: Vec<&str> = err.lines().collect();
+        let most = "kmodlab: 3,001 modules refused by the guard installed-tree (/a.ko and 3,000 more): it belongs to 0009 \
+                    (2,999 for other reasons); ";
+        assert!(lines[0].starts_with(most), "{err}");
+        assert!(lines[1].starts_with("kmodlab: 1 module refused by the guard file-kind (/b.ko)"), "{err}");
     }
 }
