@@ -100,7 +100,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 }
 
 /// What an argument means. A path that exists is that file or folder; if its folder is gone, it is used as it was given.
-fn subject(what: &Path) -> LogSubject {
+pub(super) fn subject(what: &Path) -> LogSubject {
     let text = what.to_str().unwrap_or_default();
     let is_there = what.symlink_metadata().is_ok();
     let path = || target::real_path(what).unwrap_or_else(|_| what.to_owned());
@@ -115,7 +115,7 @@ fn subject(what: &Path) -> LogSubject {
 }
 
 /// A time that a person names, in UTC, as the journal writes it.
-fn utc(text: &str, zone: &TimeZone) -> Result<String, Error> {
+pub(super) fn utc(text: &str, zone: &TimeZone) -> Result<String, Error> {
     let bad = || {
         Error::new(ErrorKind::Usage, format!("{text:?} is not a time"))
             .hint("write 2026-01-31, \"2026-01-31 14:00\", 2026-01-31T14:00:00Z, or \"3 days\"")

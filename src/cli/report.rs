@@ -1,24 +1,44 @@
-//! `report`: recorded trials as a page, as JSON, and as JUnit XML.
+//! `report`: recorded trials as a page, as JSON, and as JUnit XML; the journal as a page.
 
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
 use crate::cli::lab::stored;
+use crate::cli::log;
 use crate::cli::output::{self, Failure, Session};
 use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::store;
 use crate::report::files::{self, ReportTarget, check_targets};
+use crate::report::journal::JournalPage;
 use crate::report::{ReportFormat, TrialSummary};
+use crate::vault::log::LogQuery;
 
 /// The default name of the page.
 const PAGE: &str = "report.html";
 
+/// The default name of the journal's page.
+const JOURNAL_PAGE: &str = "journal.html";
+
+/// The most operations on one page, the newest.
+const MOST_OPERATIONS: usize = 5_000;
+
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Files of recorded trials (trials.jsonl), or folders with such a file
-    #[arg(required = true, value_name = "TRIALS")]
+    #[arg(required_unless_present = "journal", value_name = "TRIALS")]
     trials: Vec<PathBuf>,
-    /// Write one self-contained HTML page here (- is stdout) [default if no FILE is given: report.html next to the first TRIALS]
+    /// Make a page of the journal instead: of all of it, or of what `log` accepts, such as a folder
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, conflicts_with_all = ["trials", "json", "junit"])]
+    journal: Option<Option<PathBuf>>,
+    /// With --journal: from this time on, as for log
+    #[arg(long, value_name = "TIME", requires = "journal", conflicts_with = "trials")]
+    since: Option<String>,
+    /// With --journal: up to this time
+    #[arg(long, value_name = "TIME", requires = "journal", conflicts_with = "trials")]
+    until: Option<String>,
+    /// Write one self-contained HTML page here (- is stdout) [default if no FILE is given: report.html next to the first TRIALS; with --journal, journal.html]
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write one JSON document here
@@ -30,6 +50,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    if let Some(what) = &args.journal {
+        return journal(what.as_deref(), &args, session);
+    }
     let files: Vec<PathBuf> = args.trials.iter().flat_map(|path| store::files_of(path)).collect();
     let mut targets: Vec<ReportTarget> =
         [(ReportFormat::Html, &args.html), (ReportFormat::Json, &args.json), (ReportFormat::Junit, &args.junit)]
@@ -66,6 +89,37 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             writeln!(session.out, "  {:<7} {}", format.name(), output::path(path))?;
         }
     }
+    Ok(Status::Done)
+}
+
+/// Makes the page of the journal.
+fn journal(what: Option<&Path>, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let vault = session.vault()?;
+    let zone = TimeZone::system();
+    let time = |text: &Option<String>| text.as_deref().map(|text| log::utc(text, &zone)).transpose();
+    let (since, until) = (time(&args.since)?, time(&args.until)?);
+    let query = LogQuery {
+        subject: what.map(log::subject),
+        since: since.clone(),
+        until: until.clone(),
+        most: Some(MOST_OPERATIONS + 1),
+    };
+    let mut audit = output::waiting("comparing the files with the journal", || vault.audit(&query))?;
+    let is_cut = audit.entries.len() > MOST_OPERATIONS;
+    if is_cut {
+        audit.entries.remove(0);
+    }
+    let about = what.map(output::path);
+    let page = JournalPage { audit: &audit, about, since, until, is_cut, zone }.html();
+    let path = args.html.clone().unwrap_or_else(|| JOURNAL_PAGE.into());
+    if path.as_os_str() == "-" {
+        session.out.write_all(page.as_bytes())?;
+        return Ok(Status::Done);
+    }
+    files::write(&path, page.as_bytes())?;
+    let operations = output::count(audit.entries.len(), "operation");
+    writeln!(session.out, "{operations} of the journal")?;
+    writeln!(session.out, "  {:<7} {}", ReportFormat::Html.name(), output::path(&path))?;
     Ok(Status::Done)
 }
 

@@ -1,4 +1,4 @@
-//! Reports of trials as an HTML page, as JSON and as JUnit XML. Pure, except for `files`.
+//! Reports of trials as an HTML page, as JSON and as JUnit XML, and of the journal as an HTML page. Pure, except for `files`.
 //!
 //! The page needs only a browser: one file, no script, nothing loaded from elsewhere. Text from a guest, a module or a
 //! kernel is text there and never markup; characters that reorder or hide text are made visible.
@@ -16,6 +16,7 @@ mod document;
 pub mod files;
 mod format;
 mod grid;
+pub(crate) mod journal;
 mod junit;
 mod log;
 mod order;

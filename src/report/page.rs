@@ -17,10 +17,10 @@ use crate::report::text;
 use crate::report::words;
 
 /// This project's own style sheet, embedded in the page.
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The page's own style only: no script, no image, no font, no form, nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The purpose of controls.
 const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes only from forcing or patching, \

@@ -14,11 +14,12 @@
 //! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
 //! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder), `journal` and `append`,
 //! `intent` and `segment`, `objects` and `staging`, `mark` (what leads a module to its backup without the journal), `target` and `obstacle` (the file to write), `write` (one file's part of the protocol),
-//! `reader` ([`Vault`]), `log`, `index`, `standing`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`,
+//! `reader` ([`Vault`]), `log`, `index`, `standing`, `audit`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`,
 //! `extract`, `forget`, `recovery`; `archive` (the file in which a vault moves to another machine), `export`, `import`, `signature`.
 
 mod append;
 mod archive;
+pub(crate) mod audit;
 mod beneath;
 pub(crate) mod disk;
 pub mod export;

@@ -22,7 +22,7 @@ use crate::support::alone;
 const MOST: Duration = Duration::from_secs(2);
 
 /// A browser with one open tab.
-struct Browser {
+pub(super) struct Browser {
     _alone: std::sync::MutexGuard<'static, ()>,
     process: Child,
     requests: File,
@@ -31,13 +31,13 @@ struct Browser {
     session: Option<String>,
     sent: u64,
     /// Reports that were not requested: errors, blocked content, messages.
-    complaints: Vec<Value>,
+    pub(super) complaints: Vec<Value>,
     /// Has the page's load event been reported since the last navigation?
     is_loaded: bool,
 }
 
 impl Browser {
-    fn start() -> Browser {
+    pub(super) fn start() -> Browser {
         let alone = alone();
         let folder = tempfile::tempdir().unwrap();
         let pipes = ["requests", "answers"].map(|name| folder.path().join(name));
@@ -122,7 +122,7 @@ impl Browser {
     }
 
     /// Opens a page and waits for its load event. Returns the load time as measured by the browser itself.
-    fn open(&mut self, page: &str) -> Duration {
+    pub(super) fn open(&mut self, page: &str) -> Duration {
         let file = self.folder.path().join(format!("{}.html", self.sent));
         fs::write(&file, page).unwrap();
         self.is_loaded = false;
@@ -138,29 +138,29 @@ impl Browser {
     }
 
     /// Evaluates an expression in the page. The page itself may not run scripts; the protocol may.
-    fn value(&mut self, expression: &str) -> Value {
+    pub(super) fn value(&mut self, expression: &str) -> Value {
         let answer = self.ask("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert_eq!(answer["exceptionDetails"], Value::Null, "{expression}");
         answer["result"]["value"].clone()
     }
 
-    fn number(&mut self, expression: &str) -> u64 {
+    pub(super) fn number(&mut self, expression: &str) -> u64 {
         self.value(expression).as_f64().unwrap_or_else(|| panic!("{expression}")) as u64
     }
 
-    fn size(&mut self, width: u32, height: u32) {
+    pub(super) fn size(&mut self, width: u32, height: u32) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700});
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
     }
 
     /// Sets light or dark colours, and screen or print media.
-    fn shows(&mut self, scheme: &str, media: &str) {
+    pub(super) fn shows(&mut self, scheme: &str, media: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.ask("Emulation.setEmulatedMedia", json!({"media": media, "features": features}));
     }
 
     /// Takes a screenshot of the visible part, and keeps it.
-    fn picture(&mut self, name: &str) -> Picture {
+    pub(super) fn picture(&mut self, name: &str) -> Picture {
         let answer = self.ask("Page.captureScreenshot", json!({"format": "png"}));
         let png = base64(answer["data"].as_str().unwrap());
         fs::write(kept(name), &png).unwrap();
@@ -206,11 +206,11 @@ fn base64(text: &str) -> Vec<u8> {
 
 /// The measurable properties of a screenshot.
 #[derive(Debug)]
-struct Picture {
+pub(super) struct Picture {
     /// From 0, black, to 1, white.
-    brightness: f64,
+    pub(super) brightness: f64,
     /// The number of different colours in it.
-    colours: usize,
+    pub(super) colours: usize,
 }
 
 impl Picture {

@@ -2,11 +2,13 @@
 //! commands.
 //!
 //! `scene` invents records: a few telling trials, and any number of trials with hostile texts in all places. The tests here
-//! read the output of `report`; those in `browser` open it in Chromium.
+//! read the output of `report`; those in `browser` open it in Chromium. `week` invents a week of a journal, whose page `journal` reads and opens.
 
 mod browser;
+mod journal;
 mod palette;
 mod scene;
+mod week;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
