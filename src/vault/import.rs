@@ -66,6 +66,8 @@ pub enum JournalMerge {
     Diverges(u64),
     /// The imported journal is damaged: this line breaks its chain.
     Broken(u64),
+    /// The imported journal was damaged once, and a repair closed a part of it.
+    Parts,
 }
 
 /// A backup that an import writes.
@@ -110,6 +112,9 @@ impl ImportPlan {
             JournalMerge::Broken(line) => {
                 (ErrorKind::Damaged, format!("its journal was exported damaged: line {line} breaks the hash chain"))
             }
+            JournalMerge::Parts => {
+                (ErrorKind::Unsupported, "its journal has parts that a repair closed, and can't be merged".to_owned())
+            }
         };
         Err(Error::new(kind, format!("{what}; nothing was written")).on(&self.file).remedy(Remedy::ImportBackupsOnly))
     }
@@ -136,7 +141,7 @@ impl Vault {
             let objects = self.objects();
             let (mut backups, mut count_here) = (Vec::new(), 0);
             let mut journal = (JournalTail::default(), None);
-            let mut diverges = None;
+            let (mut diverges, mut has_parts) = (None, false);
             let checked = Archive::open(file)?.read(|name, contents| {
                 step();
                 match name {
@@ -156,19 +161,17 @@ impl Vault {
                             Ok(())
                         })?;
                     }
-                    MemberName::Journal(_) | MemberName::Manifest => {
-                        let what = "it has an older segment of a journal, which this version can't import";
-                        return Err(Error::new(ErrorKind::Unsupported, what));
-                    }
+                    MemberName::Journal(_) | MemberName::Manifest => has_parts = true,
                 }
                 Ok(())
             })?;
             let (tail, broken) = journal;
             let read = ManifestSegment { name: JOURNAL.to_owned(), lines: tail.count, head: tail.last_hash, broken };
-            if checked.manifest.journal.iter().any(|segment| *segment != read) {
+            if checked.manifest.journal.iter().any(|segment| segment.name == JOURNAL && *segment != read) {
                 return Err(Error::new(ErrorKind::Damaged, "its journal differs from its manifest").on(file));
             }
             let merge = match (broken, diverges) {
+                _ if has_parts => JournalMerge::Parts,
                 (Some(line), _) => JournalMerge::Broken(line),
                 (None, Some(line)) => JournalMerge::Diverges(line),
                 (None, None) => match tail.count.checked_sub(here.tail.count) {

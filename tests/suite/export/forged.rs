@@ -212,6 +212,19 @@ fn a_compressed_archive_needs_its_hash() {
     refused(&machine, "hashed twice", &seal(&seal(&frame)));
 }
 
+/// A repair leaves such parts. Their lines are not merged; the backups are not lost for that.
+#[test]
+fn of_a_repaired_journal_the_backups_are_imported() {
+    let machine = Machine::new();
+    let parts = vec![backup(b"a module"), member("journal.1.jsonl", b"damaged\n"), member("journal.jsonl", b"")];
+    let file = machine.path("forged");
+    write(&file, &described(parts));
+    let answer = machine.run(&["vault", "import", "forged", "-n"]).with(2);
+    assert!(answer.err.contains("parts that a repair closed") && answer.err.contains("--backups-only"), "{answer:?}");
+    assert!(!machine.state().exists());
+    assert!(machine.import(&file, &["--backups-only"]).with(0).text().contains("imported 0 lines and 1 backup"));
+}
+
 #[test]
 fn only_a_regular_file_is_read() {
     let machine = Machine::new();
