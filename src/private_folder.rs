@@ -28,9 +28,20 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 pub(crate) struct PrivateFolder {
     path: PathBuf,
     dir: Arc<File>,
-    /// The effective user when the folder was opened.
-    user: u32,
+    trust: Trust,
 }
+
+/// Whose folder may be opened.
+#[derive(Clone, Copy, Debug)]
+enum Trust {
+    /// Only one that this user, the effective one when the folder was opened, owns and alone can write.
+    Own(u32),
+    /// Anybody's, which is only read. Links, FIFOs, sockets and devices are refused, and so are files above [`LARGEST_FOREIGN`].
+    Anybody,
+}
+
+/// The largest file of another user that is read, in bytes.
+pub(crate) const LARGEST_FOREIGN: u64 = 1 << 30;
 
 impl PrivateFolder {
     /// Opens a folder and checks it.
@@ -39,24 +50,36 @@ impl PrivateFolder {
     ///
     /// [`ErrorKind::NotFound`] if it is not there; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
     pub(crate) fn open(path: &Path) -> Result<PrivateFolder> {
-        let user = rustix::process::geteuid().as_raw();
-        // Without a trailing slash or dot: with one, the kernel follows a link in spite of O_NOFOLLOW.
-        let path: PathBuf = path.components().collect();
-        PrivateFolder::open_at(rustix::fs::CWD, path.as_os_str(), &path, user)
+        PrivateFolder::open_trusting(path, Trust::Own(rustix::process::geteuid().as_raw()))
     }
 
-    fn open_at(parent: impl std::os::fd::AsFd, name: &OsStr, path: &Path, user: u32) -> Result<PrivateFolder> {
+    /// Opens a folder that another user may own or write, to read it. What is in it must not lead to a write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if it is not there; [`ErrorKind::Untrusted`] if it is no folder; [`ErrorKind::Io`].
+    pub(crate) fn open_foreign(path: &Path) -> Result<PrivateFolder> {
+        PrivateFolder::open_trusting(path, Trust::Anybody)
+    }
+
+    fn open_trusting(path: &Path, trust: Trust) -> Result<PrivateFolder> {
+        // Without a trailing slash or dot: with one, the kernel follows a link in spite of O_NOFOLLOW.
+        let path: PathBuf = path.components().collect();
+        PrivateFolder::open_at(rustix::fs::CWD, path.as_os_str(), &path, trust)
+    }
+
+    fn open_at(parent: impl std::os::fd::AsFd, name: &OsStr, path: &Path, trust: Trust) -> Result<PrivateFolder> {
         let parent = parent.as_fd();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(|e| {
-            distrust(parent, name, path, user).unwrap_or_else(|| {
+            distrust(parent, name, path, trust).unwrap_or_else(|| {
                 let error = Error::io("opening the folder", e).on(path);
                 if e == Errno::NOTDIR { error.remedy(Remedy::OtherStateFolder) } else { error }
             })
         })?;
         let stat = rustix::fs::fstat(&dir).map_err(|e| Error::io("reading the metadata of the folder", e).on(path))?;
-        check(&stat, path, user)?;
-        Ok(PrivateFolder { path: path.to_owned(), dir: Arc::new(dir.into()), user })
+        check(&stat, path, trust)?;
+        Ok(PrivateFolder { path: path.to_owned(), dir: Arc::new(dir.into()), trust })
     }
 
     /// Its path, for messages.
@@ -75,7 +98,7 @@ impl PrivateFolder {
     ///
     /// As [`PrivateFolder::open`].
     pub(crate) fn folder(&self, name: &str) -> Result<PrivateFolder> {
-        PrivateFolder::open_at(&self.dir, name.as_ref(), &self.path.join(name), self.user)
+        PrivateFolder::open_at(&self.dir, name.as_ref(), &self.path.join(name), self.trust)
     }
 
     /// Creates a folder in it, if there is none, and opens it. The caller flushes the name.
@@ -107,12 +130,16 @@ impl PrivateFolder {
             Ok(file) => file.into(),
             Err(Errno::NOENT) => return Err(Error::io(doing, Errno::NOENT).on(path)),
             Err(e) => {
-                let why = distrust(&self.dir, name, &path, self.user);
+                let why = distrust(&self.dir, name, &path, self.trust);
                 return Err(why.unwrap_or_else(|| Error::io(doing, e).on(path)));
             }
         };
         let stat = rustix::fs::fstat(&file).map_err(|e| Error::io(doing, e).on(&path))?;
-        check(&stat, &path, self.user)?;
+        check(&stat, &path, self.trust)?;
+        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if matches!(self.trust, Trust::Anybody) && size > LARGEST_FOREIGN {
+            return Err(Error::new(ErrorKind::TooLarge, "too large for a file of another user's state").on(path));
+        }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(file),
             _ => Err(Error::io(doing, Errno::ISDIR).on(path)),
@@ -146,7 +173,7 @@ impl PrivateFolder {
         for name in self.names(|_| true)? {
             let path = || self.path.join(&name);
             match rustix::fs::statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => check(&stat, &path(), self.user)?,
+                Ok(stat) => check(&stat, &path(), self.trust)?,
                 // Another run removed its temporary file.
                 Err(Errno::NOENT) => {}
                 Err(e) => return Err(Error::io("reading metadata", e).on(path())),
@@ -157,13 +184,13 @@ impl PrivateFolder {
 }
 
 /// The reason not to trust a name that could not be opened, if there is one.
-fn distrust(parent: impl std::os::fd::AsFd, name: &OsStr, path: &Path, user: u32) -> Option<Error> {
+fn distrust(parent: impl std::os::fd::AsFd, name: &OsStr, path: &Path, trust: Trust) -> Option<Error> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    check(&stat, path, user).err()
+    check(&stat, path, trust).err()
 }
 
 /// Refuses a file or folder that another user could have put there, or could write.
-fn check(stat: &Stat, path: &Path, user: u32) -> Result<()> {
+fn check(stat: &Stat, path: &Path, trust: Trust) -> Result<()> {
     let untrusted = |what: String| Error::new(ErrorKind::Untrusted, what).on(path);
     let mode = stat.st_mode & 0o7777;
     let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -177,6 +204,7 @@ fn check(stat: &Stat, path: &Path, user: u32) -> Result<()> {
         let what = format!("not trusted: it is {kind}");
         return Err(untrusted(what).remedy(Remedy::RemoveOrOtherStateFolder));
     }
+    let Trust::Own(user) = trust else { return Ok(()) };
     if stat.st_uid != user {
         let what = format!("not trusted: it belongs to user {} and not to user {user}", stat.st_uid);
         return Err(untrusted(what).remedy(Remedy::OwnStateFolder));

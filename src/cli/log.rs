@@ -9,6 +9,7 @@ use jiff::{Span, Timestamp, Zoned};
 
 use crate::cli::known;
 use crate::cli::output::{self, Failure, Paint, Session};
+use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
@@ -43,13 +44,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "HASH", num_args = 0..=1,
         conflicts_with_all = ["what", "max_count", "since", "until", "reverse", "oneline", "json"])]
     verify: Option<Option<Sha256>>,
+    #[command(flatten)]
+    foreign: ForeignArg,
     /// Print the lines of the journal as they are: JSON, the oldest first
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let vault = session.vault()?;
+    let vault = session.vault_to_read(&args.foreign)?;
     if let Some(hash) = args.verify {
         return verify(&vault, hash, session);
     }

@@ -18,6 +18,7 @@ use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses};
 use crate::cli::recover;
 use crate::cli::run::MessageArg;
+use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
@@ -60,6 +61,8 @@ pub(super) struct Args {
     /// recorded
     #[arg(short, long, value_name = "OUT", conflicts_with_all = ["all", "discard_changes", "from", "dry_run", "files_from"])]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    foreign: ForeignArg,
     /// One JSON object per line and module
     #[arg(long)]
     json: bool,
@@ -68,6 +71,13 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     if !args.all && args.modules.is_empty() {
         let what = "which modules? name files or folders, or --all for all that are patched";
+        return Err(Error::new(ErrorKind::Usage, what).into());
+    }
+    if let Some(out) = &args.output {
+        return extract(&session.vault_to_read(&args.foreign)?, &args, out, session);
+    }
+    if args.foreign.is_given() {
+        let what = "--foreign-state is for restore -o, which only reads the state folder";
         return Err(Error::new(ErrorKind::Usage, what).into());
     }
     let vault = session.vault_with(&args.message)?;
@@ -87,9 +97,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if !args.confirm.is_empty() && !args.discard_changes {
         let what = "a digest confirms a restore that discards changes, or one from a kernel";
         return Err(Error::new(ErrorKind::Usage, what).hint("add --discard-changes or --from K").into());
-    }
-    if let Some(out) = &args.output {
-        return extract(&vault, &args, out, session);
     }
     // Without a state folder nothing was patched, and none is made to find that out.
     let mut writer = match args.dry_run || !vault.is_there() {

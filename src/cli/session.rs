@@ -9,6 +9,21 @@ use crate::guard::machine::Machine;
 use crate::kernel::Lookup;
 use crate::vault::Vault;
 
+// (No doc comment: clap would take it for the command's description.)
+#[derive(clap::Args)]
+pub(super) struct ForeignArg {
+    /// Read the state folder even if another user owns it or can write it; nothing is written into it
+    #[arg(long)]
+    foreign_state: bool,
+}
+
+impl ForeignArg {
+    /// Was it given?
+    pub(super) fn is_given(&self) -> bool {
+        self.foreign_state
+    }
+}
+
 /// The state folder of root.
 const ROOTS_FOLDER: &str = "/var/lib/kmodlab";
 
@@ -33,6 +48,16 @@ impl Session<'_> {
             Err(error) => Err(error),
             Ok(()) => Ok(vault),
         }
+    }
+
+    /// The vault, which another user may own or write if `foreign` is on. Then it is only read.
+    pub(super) fn vault_to_read(&self, foreign: &ForeignArg) -> Result<Vault, Error> {
+        if !foreign.is_given() {
+            return self.vault();
+        }
+        let vault = Vault::foreign(self.state_folder()?);
+        vault.must_be_trusted()?;
+        Ok(vault)
     }
 
     /// The error of another user's state folder, with the places at which a state folder of this user may be.

@@ -11,6 +11,7 @@ use crate::change::{self, BackupDrop, BackupDropReport, Confirmable};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
 use crate::cli::run::MessageArg;
+use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
 use crate::cli::{known, recover};
 use crate::digest::Sha256;
@@ -28,6 +29,8 @@ pub(super) struct Args {
     /// Print one line per backup
     #[arg(short, long)]
     list: bool,
+    #[command(flatten)]
+    foreign: ForeignArg,
     /// One JSON object per line and backup
     #[arg(long)]
     json: bool,
@@ -37,6 +40,8 @@ pub(super) struct Args {
 enum Action {
     /// Read all backups and compare each with its name
     Verify {
+        #[command(flatten)]
+        foreign: ForeignArg,
         /// One JSON object per line and backup
         #[arg(long)]
         json: bool,
@@ -46,6 +51,8 @@ enum Action {
         /// The backup, by its SHA-256; 8 digits are enough if no other begins with them
         #[arg(value_name = "SHA")]
         backup: String,
+        #[command(flatten)]
+        foreign: ForeignArg,
     },
     /// Drop backups that no patched file needs, after a confirmation
     ///
@@ -91,14 +98,13 @@ struct DropArgs {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let vault = session.vault()?;
     match &args.action {
-        None => show(&vault, &args, session),
-        Some(Action::Verify { json }) => verify(&vault, *json, session),
-        Some(Action::Cat { backup }) => cat(&vault, backup, session),
+        None => show(&session.vault_to_read(&args.foreign)?, &args, session),
+        Some(Action::Verify { json, foreign }) => verify(&session.vault_to_read(foreign)?, *json, session),
+        Some(Action::Cat { backup, foreign }) => cat(&session.vault_to_read(foreign)?, backup, session),
         Some(Action::Drop(args)) => drop_backups(&session.vault_with(&args.message)?, args, session),
         Some(Action::Forget(args)) => forget::run(&session.vault_with(&args.message)?, args, session),
-        Some(Action::Export(args)) => export::run(&vault, args, session),
+        Some(Action::Export(args)) => export::run(&session.vault_to_read(&args.foreign)?, args, session),
         Some(Action::Import(args)) => import::run(&session.vault_with(&args.message)?, args, session),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session};
+use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
 use crate::cli::{against, known};
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub(super) struct Args {
     /// (/lib/modules/RELEASE, an unpacked package), running, or another copy of a module
     #[arg(long, value_name = "K")]
     against: Option<OsString>,
+    #[command(flatten)]
+    foreign: ForeignArg,
     /// One JSON object per line and module
     #[arg(long)]
     json: bool,
@@ -36,7 +39,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if let Some(kernel) = &args.against {
         return against::verify(kernel, &args.modules, args.json, session);
     }
-    let vault = session.vault()?;
+    let vault = session.vault_to_read(&args.foreign)?;
     let index = vault.index()?;
     let pending = vault.pending()?;
     if pending.is_empty() {

@@ -14,7 +14,9 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
     let text = match remedy {
         Remedy::OtherStateFolder => "--state-dir names another one",
         Remedy::RemoveOrOtherStateFolder => "remove it, or name another folder with --state-dir",
-        Remedy::OwnStateFolder => "name a folder of your own with --state-dir",
+        Remedy::OwnStateFolder => {
+            "name a folder of your own with --state-dir (log, verify, vault and restore -o can read it: --foreign-state)"
+        }
         Remedy::RaiseSizeLimit => "--max-size moves the limit",
         Remedy::ShowHistory => "kmodlab log shows what was done to which file",
         Remedy::FindBackup(digits) => {

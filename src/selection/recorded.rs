@@ -146,7 +146,7 @@ impl JournalSelector<'_> {
     fn none(&self) -> RecordedSelection {
         RecordedSelection {
             count: 0,
-            modules: Spool::new(Some(self.vault.folder())),
+            modules: Spool::new(self.vault.temporary_folder()),
             failed: BTreeMap::new(),
             seen: None,
             directories: Vec::new(),
@@ -235,7 +235,7 @@ impl JournalSelector<'_> {
         mut each: impl FnMut(PathBuf) -> Result<()>,
     ) -> Result<()> {
         let waiting: BTreeSet<&Path> = self.pending.iter().map(|intent| intent.change.path.as_path()).collect();
-        let mut sorter = Sorter::new(Some(self.vault.folder()), SORTED);
+        let mut sorter = Sorter::new(self.vault.temporary_folder(), SORTED);
         for path in waiting.iter().filter(|path| is_wanted(path)) {
             sorter.push(SpooledPath(path.to_path_buf()))?;
         }

@@ -26,7 +26,7 @@ type Pair = (Key, u64);
 
 /// Collects the pairs.
 pub(crate) struct MultimapBuilder {
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     pairs: Sorter<Pair>,
     count: u64,
     most: usize,
@@ -45,12 +45,12 @@ enum Pairs {
 impl MultimapBuilder {
     /// An empty builder. Its files are created in `folder`, or, if that does not exist or is not writable, in the folder for temporary
     /// files.
-    pub(crate) fn new(folder: &Path) -> MultimapBuilder {
+    pub(crate) fn new(folder: Option<&Path>) -> MultimapBuilder {
         MultimapBuilder::with_limit(IN_MEMORY, folder)
     }
 
-    fn with_limit(most: usize, folder: &Path) -> MultimapBuilder {
-        MultimapBuilder { folder: folder.to_owned(), pairs: Sorter::new(Some(folder), most), count: 0, most }
+    fn with_limit(most: usize, folder: Option<&Path>) -> MultimapBuilder {
+        MultimapBuilder { folder: folder.map(Path::to_owned), pairs: Sorter::new(folder, most), count: 0, most }
     }
 
     /// Adds a pair.
@@ -78,7 +78,7 @@ impl MultimapBuilder {
             })?;
             return Ok(Multimap { pairs: Pairs::Few(few) });
         }
-        let file = tempfile::tempfile_in(temporary_folder(Some(&folder))).map_err(failed)?;
+        let file = tempfile::tempfile_in(temporary_folder(folder.as_deref())).map_err(failed)?;
         let mut all = BufWriter::with_capacity(1 << 16, file);
         pairs.each(|(key, number)| {
             let written = all.write_all(&key.to_le_bytes()).and_then(|()| all.write_all(&number.to_le_bytes()));
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[Pair], most: usize) -> Multimap {
-        let mut builder = MultimapBuilder::with_limit(most, Path::new("/not/there"));
+        let mut builder = MultimapBuilder::with_limit(most, Some(Path::new("/not/there")));
         pairs.iter().for_each(|(key, number)| builder.add(*key, *number).unwrap());
         builder.done().unwrap()
     }

@@ -24,7 +24,7 @@ const PERMISSIONS: u32 = 0o777;
 
 /// An original that was written into a new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtractedOriginal {
+pub(crate) struct ExtractedOriginal {
     /// The real path of the module, which need not exist.
     pub path: PathBuf,
     /// SHA-256 of the original.

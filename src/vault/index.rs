@@ -67,7 +67,7 @@ impl Vault {
         ///
         /// Those of [`Vault::journal`]; [`ErrorKind::Io`] if a temporary file can't be written.
         fn index(&self) -> Result<JournalIndex> {
-            let mut lines = MultimapBuilder::new(self.folder());
+            let mut lines = MultimapBuilder::new(self.temporary_folder());
             let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
             let each = |line: journal::JournalLine| {
                 count += 1;

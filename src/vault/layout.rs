@@ -31,6 +31,8 @@ pub(super) const LOCK: &str = "lock";
 #[derive(Clone, Debug)]
 pub(super) struct StateFolder {
     path: PathBuf,
+    /// Whether another user may own or write it, so that it is only read.
+    pub(super) is_foreign: bool,
     /// The folder, once it was opened and everything in it was checked.
     opened: Arc<OnceLock<PrivateFolder>>,
 }
@@ -38,7 +40,12 @@ pub(super) struct StateFolder {
 impl StateFolder {
     /// The state folder with this path.
     pub(super) fn at(path: PathBuf) -> StateFolder {
-        StateFolder { path, opened: Arc::default() }
+        StateFolder { path, is_foreign: false, opened: Arc::default() }
+    }
+
+    /// The state folder with this path, which another user may own or write. It can only be read.
+    pub(super) fn foreign(path: PathBuf) -> StateFolder {
+        StateFolder { is_foreign: true, ..StateFolder::at(path) }
     }
 
     /// Its path.
@@ -55,7 +62,10 @@ impl StateFolder {
         if let Some(state) = self.opened.get() {
             return Ok(state);
         }
-        let state = PrivateFolder::open(&self.path)?;
+        let state = match self.is_foreign {
+            true => PrivateFolder::open_foreign(&self.path)?,
+            false => PrivateFolder::open(&self.path)?,
+        };
         state.check_all()?;
         for name in [OBJECTS, INTENTS] {
             match state.folder(name) {
@@ -84,6 +94,10 @@ impl StateFolder {
     /// Creates the missing folders and flushes their names, up to the root: a backup whose folder is lost is lost. If there is no
     /// lock file, whoever created the folders was stopped before the names were flushed.
     pub(super) fn create(&self) -> Result<()> {
+        if self.is_foreign {
+            let error = Error::new(ErrorKind::Untrusted, "the state folder of another user is only read");
+            return Err(error.on(&self.path).remedy(Remedy::OwnStateFolder));
+        }
         let made = match self.open() {
             Ok(state) => [OBJECTS, INTENTS].map(|name| state.folder(name).map(drop)).into_iter().collect(),
             Err(e) => Err(e),

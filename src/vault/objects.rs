@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, OFlags};
 use crate::digest::{Sha256, sha256};
 use crate::edit::{Differences, Edit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::private_folder::PrivateFolder;
+use crate::private_folder::{LARGEST_FOREIGN, PrivateFolder};
 use crate::vault::disk;
 use crate::vault::layout::StateFolder;
 
@@ -73,11 +73,13 @@ impl Objects {
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its contents do not match its name,
     /// [`ErrorKind::Untrusted`] if another user could have written it.
     pub fn get(&self, sha: Sha256) -> Result<Vec<u8>> {
-        self.first_of(sha, |mut file, is_compressed| {
+        // A small file of another user may decompress to very much.
+        let most = if self.state.is_foreign { LARGEST_FOREIGN } else { u64::MAX };
+        self.first_of(sha, |file, is_compressed| {
             let mut bytes = Vec::new();
             match is_compressed {
-                true => zstd::Decoder::new(file)?.read_to_end(&mut bytes)?,
-                false => file.read_to_end(&mut bytes)?,
+                true => zstd::Decoder::new(file)?.take(most).read_to_end(&mut bytes)?,
+                false => file.take(most).read_to_end(&mut bytes)?,
             };
             Ok(if sha256(&bytes) == sha { Some(bytes) } else { None })
         })

@@ -50,6 +50,11 @@ impl Vault {
         Vault { state: StateFolder::at(folder.into()), compress: false, run: None }
     }
 
+    /// The vault in a folder that another user may own or write. It is only read: no [`Vault::writer`] can be had.
+    pub(crate) fn foreign(folder: impl Into<PathBuf>) -> Vault {
+        Vault { state: StateFolder::foreign(folder.into()), compress: false, run: None }
+    }
+
     /// The same vault, with new backups compressed or not.
     #[must_use]
     pub fn compressing(self, compress: bool) -> Vault {
@@ -74,6 +79,11 @@ impl Vault {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.state.path()
+    }
+
+    /// The folder for temporary files: the vault's own, except for another user's.
+    pub(crate) fn temporary_folder(&self) -> Option<&Path> {
+        Some(self.folder()).filter(|_| !self.state.is_foreign)
     }
 
     /// Whether the folder exists. One whose metadata can't be read exists.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::digest::{Sha256, sha256};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::history::History;
 use crate::vault::index::JournalIndex;
@@ -102,7 +102,11 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
     let is_place = index.knows_place(path)?;
     // A link at the path of a module is not that module, wherever it leads.
     let is_link = is_place && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
-    let (current, contents) = match file::read(path) {
+    // To open a device can have an effect.
+    let is_special = is_place && path.metadata().is_ok_and(|meta| !meta.is_file());
+    let read =
+        || if is_special { Err(Error::new(ErrorKind::NotAModule, "not a regular file")) } else { file::read(path) };
+    let (current, contents) = match read() {
         Ok(contents) => (Some(sha256(contents.bytes())), Some(contents)),
         Err(e) if e.kind() == ErrorKind::NotFound => (None, None),
         // An empty file or a directory is a changed module.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::{Failure, Paint, Progress, Session, count, grouped, path};
+use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::export::ExportReport;
@@ -21,6 +22,8 @@ pub(super) struct Args {
     /// Sign it with this SSH key (Ed25519, not encrypted): FILE.sig, which ssh-keygen -Y verify -n kmodlab-vault accepts too
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) foreign: ForeignArg,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -4,6 +4,7 @@
 //! - `ownership`: each file and folder of the state as another user could have left it, with each command
 //! - `forged`: intents and journal lines with names that this program never writes
 //! - `foreign`: files that the program did not create
+//! - `others`: another user's state is read with an explicit option, and never written
 //! - `spans`: recovery writes old bytes only over old and new bytes
 //!
 //! ```text
@@ -13,6 +14,7 @@
 
 mod foreign;
 mod forged;
+mod others;
 mod ownership;
 mod scene;
 mod spans;

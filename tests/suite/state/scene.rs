@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kmodlab::digest::sha256;
@@ -121,6 +121,18 @@ impl Scene {
 
     /// Runs the program in the folder, with the state folder given relative to it. It must end.
     pub(crate) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Answer {
+        let output = self.output(arguments);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Answer { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The exit status and the bytes on stdout.
+    pub(crate) fn run_raw<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> (i32, Vec<u8>) {
+        let output = self.output(arguments);
+        (output.status.code().unwrap(), output.stdout)
+    }
+
+    fn output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
         let mut command = Command::new(KMODLAB);
         command.args(arguments).current_dir(self.folder.path()).env("KMODLAB_STATE_DIR", "state").env("NO_COLOR", "1");
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
@@ -133,9 +145,7 @@ impl Scene {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Answer { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        child.wait_with_output().unwrap()
     }
 
     /// Everything in the folder.
