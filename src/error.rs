@@ -91,6 +91,8 @@ pub enum Remedy {
     Forget,
     /// Look elsewhere for a backup whose SHA-256 begins with these digits.
     FindBackup(String),
+    /// Extract the original into another file, which needs no write into the state folder.
+    Extract,
     /// Create this folder.
     MakeFolder(PathBuf),
     /// Let the compressed module be packed again.

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::change::{self, Restore, Restored, Restores};
@@ -101,7 +102,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     // Without a state folder nothing was patched, and none is made to find that out.
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
-        false => Some(recover::writer(&vault, session)?),
+        false => Some(recover::writer(&vault, session).map_err(if_read_only)?),
     };
     let index = vault.index()?;
     let pending = vault.pending()?;
@@ -144,6 +145,14 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         known::print_unknown(&selection, session)?;
     }
     Ok(outcomes.statuses.of_all())
+}
+
+/// The error of a state folder that can't be written, with what needs no write.
+fn if_read_only(error: Error) -> Error {
+    match [Errno::ROFS, Errno::ACCESS, Errno::PERM].into_iter().any(|errno| error.is_errno(errno)) {
+        true => error.remedy(Remedy::Extract),
+        false => error,
+    }
 }
 
 /// Writes the original of one module into a new file.

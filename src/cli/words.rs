@@ -31,6 +31,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::DiscardChanges => {
             "restore --discard-changes puts the original back and keeps a backup of what is there now"
         }
+        Remedy::Extract => "kmodlab restore -o OUT MODULE only reads the state folder",
         Remedy::Restore => "kmodlab restore puts its original back",
         Remedy::RestoreBlanked => "was it blanked before? kmodlab restore brings it back",
         Remedy::Forget => "install its package again; or, if no module is expected there again: kmodlab vault forget",
