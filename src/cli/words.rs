@@ -20,7 +20,9 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::RaiseSizeLimit => "--max-size moves the limit",
         Remedy::ShowHistory => "kmodlab log shows what was done to which file",
         Remedy::FindBackup(digits) => {
-            return format!("look for objects/{digits}* in other state folders, and name that folder: --state-dir");
+            return format!(
+                "look for objects/{digits}* in other state folders (--state-dir); or name its package: restore --from K"
+            );
         }
         Remedy::MakeFolder(folder) => {
             return format!("create it first: mkdir -p {}", escape::shell_word(folder));
