@@ -132,7 +132,7 @@ fn objects(output: &Output) -> Vec<Value> {
 fn restored(kernel: &str) {
     let altered = AlteredTree::of(kernel);
     let mode = |path: &Path| path.metadata().map(|meta| (meta.mode(), meta.uid(), meta.gid())).unwrap();
-    let before: BTreeMap<&PathBuf, (Vec<u8>, (u32, u32, u32))> = altered
+    let before: BTreeMap<&PathBuf, _> = altered
         .changes
         .iter()
         .filter(|(_, kind)| *kind != "removed")
