@@ -276,7 +276,8 @@ fn missing(objects: &Objects, sha: Sha256, is_compressed: bool) -> Result<Option
         // The damaged file is replaced, in its form.
         Err(_) => {
             let plain = objects.open()?.file(sha.to_string(), "reading the backup", OFlags::RDONLY);
-            Ok(Some(ImportedBackup { sha, is_compressed: plain.is_err(), is_repair: true }))
+            let is_compressed = plain.is_err_and(|e| e.kind() == ErrorKind::NotFound);
+            Ok(Some(ImportedBackup { sha, is_compressed, is_repair: true }))
         }
     }
 }
