@@ -111,6 +111,8 @@ pub enum Remedy {
     ListBackups,
     /// Import only the backups.
     ImportBackupsOnly,
+    /// Close the damaged part of the journal, and begin the next one.
+    RepairJournal,
     /// Ask what is missing on this machine, and how to install it.
     InstallMissing,
     /// Ask what is missing on this machine.

@@ -15,6 +15,7 @@
 //! - [`Enrolment`]: this machine becomes a lab machine.
 //! - [`BackupDrop`], [`Forget`]: backups are removed, and paths are not expected to hold patched modules any more.
 //! - [`Import`]: backups and journal of another machine are taken over.
+//! - [`Repair`]: a new part of a damaged journal begins.
 //!
 //! Invariants: only this layer creates a [`Confirmed`]; a `Confirmed` can't be copied, read from a file, or used twice; every
 //! public function that writes takes one, and a [`crate::vault::Writer`], which exists only after recovery.
@@ -28,6 +29,7 @@ mod forget;
 mod import;
 mod proposal;
 mod queue;
+mod repair;
 mod restore;
 mod restore_from;
 mod summary;
@@ -42,6 +44,7 @@ pub use enrolment::{Enrolment, enrol, withdraw};
 pub use forget::{Forget, ForgetReport, ForgottenModule, ForgottenPath, forget_paths, real_path as forgettable_path};
 pub use import::{Import, ImportReport, import};
 pub use proposal::{Proposal, Refused, Review, Reviewed};
+pub use repair::{DamageReport, Repair, RepairReport, repair_journal};
 pub use restore::{Restore, Restored, Restores};
 pub use restore_from::{FilePlan, OriginalSource, RestoreFrom, RestoreFromReport};
 pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};

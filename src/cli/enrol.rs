@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Ok(Status::Done);
     }
     let confirmed = confirmed(enrolment, "declare it a lab machine", "enrol -n", args.confirm.as_deref(), session)?;
-    enrol(confirmed, &mut recover::writer(&vault, session)?)?;
+    enrol(confirmed, &mut recover::writer_of_new(&vault, session)?)?;
     writeln!(session.out, "this machine is a lab machine now; kmodlab enrol --undo withdraws that")?;
     Ok(Status::Done)
 }

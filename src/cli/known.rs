@@ -4,7 +4,9 @@ use crate::cli::output::{self, Failure, Session, count};
 use crate::error::Result;
 use crate::selection::RecordedSelection;
 use crate::vault::Vault;
+use crate::vault::damage::{DamageKind, JournalDamage};
 use crate::vault::inventory::JournalDoubt;
+use crate::vault::segment::DamagedIntent;
 
 /// Prints how many modules of each searched directory the journal does not know.
 pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -31,6 +33,42 @@ pub(super) fn explain_empty(vault: &Vault, session: &mut Session<'_>) {
         true => session.remark(format_args!("{what}")),
         false => session.remark(format_args!("{what}; another is there: --state-dir {}", others.join(", or "))),
     }
+}
+
+/// How much damage is printed.
+const PRINTED: usize = 10;
+
+/// Reports damage to the journal on stderr. Is there any?
+pub(super) fn warn_of_damage(damage: &[JournalDamage], session: &mut Session<'_>) -> bool {
+    for damage in damage.iter().take(PRINTED) {
+        session.remark(format_args!("the journal is damaged: {}", damage_text(damage)));
+    }
+    if let more @ 1.. = damage.len().saturating_sub(PRINTED) {
+        session.remark(format_args!("the journal is damaged in {more} more places"));
+    }
+    if !damage.is_empty() {
+        session.remark("going on with the lines that are left; kmodlab vault repair starts a new part of the journal");
+    }
+    !damage.is_empty()
+}
+
+/// Damage to the journal, and whether something was lost.
+pub(super) fn damage_text(damage: &JournalDamage) -> String {
+    let kept = match (damage.is_lossless, damage.kind) {
+        (false, _) => "",
+        (true, DamageKind::Changed | DamageKind::Missing | DamageKind::Replaced) => "; the journal's copy has it",
+        (true, _) => "; nothing is lost",
+    };
+    format!("{damage}{kept}")
+}
+
+/// Reports on stderr announced writes that can't be read. Are there any?
+pub(super) fn warn_of_intents(damaged: &[DamagedIntent], session: &mut Session<'_>) -> bool {
+    for intent in damaged {
+        let (path, what) = (output::path(&intent.path), crate::escape::for_eyes(&intent.what));
+        session.remark(format_args!("{path}: {what}, and nothing was done about it; inspect it, then move it away"));
+    }
+    !damaged.is_empty()
 }
 
 /// Warns on stderr if the journal may not name every backup: a lost line would name the file of an original. While an interrupted

@@ -65,6 +65,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         most: args.max_count,
     };
     let lines = vault.log(&query)?;
+    let status = if known::warn_of_damage(lines.damage(), session) { Status::Negative } else { Status::Done };
     if args.json {
         // On a terminal escaped, which is the same JSON; else byte for byte, so that the hashes can be checked.
         for text in lines.texts() {
@@ -99,7 +100,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         _ => {}
     }
-    Ok(Status::Done)
+    Ok(status)
 }
 
 /// What an argument means. A path that exists is that file or folder; if its folder is gone, it is used as it was given.
@@ -146,23 +147,40 @@ fn local(time: &str, zone: &TimeZone) -> String {
 fn verify(vault: &Vault, hash: Option<Sha256>, session: &mut Session<'_>) -> Result<Status, Failure> {
     let chain = vault.chain(hash)?;
     let lines = output::count(usize::try_from(chain.lines).unwrap_or(usize::MAX), "line");
-    writeln!(session.out, "journal  {lines}, each with the hash of the one before")?;
+    let is_damaged = !chain.damage.is_empty();
+    let state = match is_damaged {
+        true => session.paint(Paint::Bad, "DAMAGED"),
+        false => "each with the hash of the one before".to_owned(),
+    };
+    writeln!(session.out, "journal  {lines}, {state}")?;
+    for damage in &chain.damage {
+        writeln!(session.out, "         {}", known::damage_text(damage))?;
+    }
+    for damage in &chain.repaired {
+        writeln!(session.out, "         {}; a repair recorded that", known::damage_text(damage))?;
+    }
     if let Some(head) = chain.head {
         writeln!(session.out, "head     {}", session.paint(Paint::Strong, head))?;
     }
-    match (hash, chain.found) {
-        (None, _) => Ok(Status::Done),
-        (Some(_), Some(line)) => {
-            let good = session.paint(Paint::Good, "unchanged");
-            writeln!(session.out, "{good} up to line {line}, which has this hash")?;
-            Ok(Status::Done)
+    let of_chain = if is_damaged { Status::Negative } else { Status::Done };
+    let Some(line) = hash.and(chain.found) else {
+        if hash.is_none() {
+            return Ok(of_chain);
         }
-        (Some(_), None) => {
-            let bad = session.paint(Paint::Bad, "no line has this hash");
-            writeln!(session.out, "{bad}: the journal was replaced, or the hash is of another one")?;
-            Ok(Status::Negative)
-        }
+        let bad = session.paint(Paint::Bad, "no line has this hash");
+        writeln!(session.out, "{bad}: the journal was replaced, or the hash is of another one")?;
+        return Ok(Status::Negative);
+    };
+    // Lines that only the copy has are proven by the chain too.
+    let mut lost = chain.damage.iter().chain(&chain.repaired).filter(|damage| !damage.is_lossless);
+    if lost.any(|damage| damage.first <= line) {
+        let bad = session.paint(Paint::Bad, "not proven");
+        writeln!(session.out, "{bad}: line {line} has this hash, but not all lines before it are left")?;
+        return Ok(Status::Negative);
     }
+    let good = session.paint(Paint::Good, "unchanged");
+    writeln!(session.out, "{good} up to line {line}, which has this hash")?;
+    Ok(of_chain)
 }
 
 /// The subject of an operation: its file, or its note.

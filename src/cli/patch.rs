@@ -33,7 +33,7 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
     let path = target::real_path(module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
     if !args.dry_run && vault.folder().exists() {
-        recover::writer(&vault, session)?.must_be_settled(&path)?;
+        recover::writer_of_new(&vault, session)?.must_be_settled(&path)?;
     } else if vault.pending()?.iter().any(|intent| intent.change.path == path) {
         session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
     }
@@ -83,7 +83,7 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
     }
     let written = reviewed.review().proposal().written().to_owned();
     let confirmed = confirmed(reviewed, "patch it", "-n", given, session).map_err(|e| e.on(module))?;
-    let mut writer = recover::writer(&vault, session)?;
+    let mut writer = recover::writer_of_new(&vault, session)?;
     let Applied::Written(entry) = confirmed.apply(&mut writer)? else { return Ok(Status::Done) };
     let Some(change) = &entry.change else { return Ok(Status::Done) };
     if args.json {

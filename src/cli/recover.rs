@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cli::known;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::error::Error;
@@ -19,7 +20,14 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault()?;
     // Without a state folder nothing was interrupted, and none is created to find that out.
-    let outcomes = if vault.is_there() { vault.writer()?.recovered().to_vec() } else { Vec::new() };
+    let (outcomes, damaged) = match vault.is_there() {
+        true => {
+            let writer = vault.writer()?;
+            (writer.recovered().to_vec(), writer.damaged_intents().to_vec())
+        }
+        false => (Vec::new(), Vec::new()),
+    };
+    known::warn_of_intents(&damaged, session);
     if args.json {
         outcomes.iter().try_for_each(|recovered| session.json(&RecoveredShown::of(recovered)))?;
     } else {
@@ -29,6 +37,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     Ok(match (any(|o| matches!(o, RecoveryOutcome::Later(_))), any(|o| matches!(o, RecoveryOutcome::Conflict(_)))) {
         (true, _) => Status::Failed,
         (false, true) => Status::Conflict,
+        (false, false) if !damaged.is_empty() => Status::Failed,
         (false, false) => Status::Done,
     })
 }
@@ -70,6 +79,14 @@ pub(super) fn writer<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<
         };
         session.remark(format_args!("{}: {what} ({})", output::path(&recovered.path), recovered.operation.name()));
     }
+    known::warn_of_intents(writer.damaged_intents(), session);
+    Ok(writer)
+}
+
+/// As [`writer`], for a command whose lines a damaged journal does not take.
+pub(super) fn writer_of_new<'v>(vault: &'v Vault, session: &mut Session<'_>) -> Result<Writer<'v>, Error> {
+    let writer = writer(vault, session)?;
+    writer.must_be_whole()?;
     Ok(writer)
 }
 

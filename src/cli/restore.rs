@@ -113,6 +113,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if !was_interrupted {
         known::warn_of_doubt(&vault, index.is_empty(), is_torn, session)?;
     }
+    known::warn_of_damage(index.damage(), session);
+    if writer.is_none() {
+        known::warn_of_intents(&vault.damaged_intents()?, session);
+    }
     let known = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
     let mut selection = output::waiting("looking for what was patched", || match args.all {
         // A file of an interrupted run is not among them, unless the journal has it.

@@ -3,6 +3,7 @@
 mod csv;
 mod table;
 
+use crate::cli::known;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Counter, Failure, Session};
 use crate::cli::status::Status;
@@ -38,7 +39,19 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         vault => vault.ok(),
     };
-    let journal = ScanJournal::new(vault.map(|vault| vault.index()).transpose()?);
+    // Nor does it fail because of a journal that can't be read.
+    let index = vault.and_then(|vault| match vault.index() {
+        Ok(index) => Some(index),
+        Err(e) => {
+            session.complain(&e);
+            session.remark("going on without the journal: no module is shown as known to it");
+            None
+        }
+    });
+    if let Some(index) = &index {
+        known::warn_of_damage(index.damage(), session);
+    }
+    let journal = ScanJournal::new(index);
     let request = ScanRequest { named: Box::new(args.modules.named()?), journal, max_size: session.max_size };
     let render = |module: &ScannedModule<'_>, out: &mut Vec<u8>| {
         // A write to memory does not fail.

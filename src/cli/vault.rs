@@ -3,6 +3,7 @@
 mod export;
 mod forget;
 mod import;
+mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -74,6 +75,11 @@ enum Action {
     /// Backups that are here stay as they are; damaged ones are replaced. The lines of the journal are appended if the journal here is
     /// empty or is their beginning; a journal that contradicts them is not changed.
     Import(import::Args),
+    /// Start a new part of a damaged journal, after a confirmation
+    ///
+    /// The files of the damaged journal stay, under other names, and the lines that are left in them count as before. The first
+    /// line of the new part names the damage. Until then only restores are recorded. No module is written.
+    Repair(repair::Args),
 }
 
 #[derive(clap::Args)]
@@ -106,21 +112,25 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         Some(Action::Forget(args)) => forget::run(&session.vault_with(&args.message)?, args, session),
         Some(Action::Export(args)) => export::run(&session.vault_to_read(&args.foreign)?, args, session),
         Some(Action::Import(args)) => import::run(&session.vault_with(&args.message)?, args, session),
+        Some(Action::Repair(args)) => repair::run(&session.vault()?, args, session),
     }
 }
 
-fn inventory(vault: &Vault, session: &mut Session<'_>) -> Result<Inventory> {
+/// The backups, and whether the journal or an intent is damaged.
+fn inventory(vault: &Vault, session: &mut Session<'_>) -> Result<(Inventory, bool)> {
     let (journal, pending) = (vault.journal()?, vault.pending()?);
     if pending.is_empty() {
         known::warn_of_doubt(vault, journal.entries.is_empty(), journal.is_torn, session)?;
     }
-    Inventory::of(vault, &journal.entries, &pending)
+    let mut is_damaged = known::warn_of_damage(&journal.damage, session);
+    is_damaged |= known::warn_of_intents(&vault.damaged_intents()?, session);
+    Ok((Inventory::of(vault, &journal.entries, &pending)?, is_damaged))
 }
 
 fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let lines = usize::try_from(vault.chain(None)?.lines).unwrap_or(usize::MAX);
-    let inventory = inventory(vault, session)?;
-    let status = if inventory.missing.is_empty() { Status::Done } else { Status::Negative };
+    let (inventory, is_damaged) = inventory(vault, session)?;
+    let status = if inventory.missing.is_empty() && !is_damaged { Status::Done } else { Status::Negative };
     if args.json {
         for kept in &inventory.objects {
             session.json(&BackupReport::of(kept, None))?;
@@ -201,7 +211,7 @@ fn print(kept: &KeptBackup, session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let inventory = inventory(vault, session)?;
+    let (inventory, is_damaged) = inventory(vault, session)?;
     let progress = Mutex::new(Progress::new("backup", inventory.objects.len()));
     let whole = inventory.verify(vault, || progress.lock().unwrap_or_else(|e| e.into_inner()).step());
     drop(progress);
@@ -230,7 +240,7 @@ fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status
     if !json {
         writeln!(session.out, "{} whole", count(inventory.objects.len() - damaged, "backup"))?;
     }
-    Ok(if damaged > 0 || !inventory.missing.is_empty() { Status::Negative } else { Status::Done })
+    Ok(if damaged > 0 || is_damaged || !inventory.missing.is_empty() { Status::Negative } else { Status::Done })
 }
 
 fn print_damaged(kept: &KeptBackup, whole_form: Option<&Object>, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -252,9 +262,9 @@ fn print_damaged(kept: &KeptBackup, whole_form: Option<&Object>, session: &mut S
 fn drop_backups(vault: &Vault, args: &DropArgs, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
-        false => Some(recover::writer(vault, session)?),
+        false => Some(recover::writer_of_new(vault, session)?),
     };
-    let inventory = inventory(vault, session)?;
+    let (inventory, _) = inventory(vault, session)?;
     let backups: BTreeSet<Sha256> = match args.unneeded {
         true => inventory.unneeded(),
         false => args.backups.iter().map(|name| named(name)).collect::<Result<_>>()?,

@@ -45,6 +45,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if pending.is_empty() {
         known::warn_of_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
+    let mut is_damaged = known::warn_of_damage(index.damage(), session);
+    is_damaged |= known::warn_of_intents(&vault.damaged_intents()?, session);
     let is_all = args.modules.is_empty();
     let is_expected =
         if is_all { |_: &FileHistory<'_>| true } else { |of_path: &FileHistory<'_>| !of_path.patches.is_empty() };
@@ -100,7 +102,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
     }
     Ok(match (failed, changed, count) {
-        (0, 0, _) => Status::Done,
+        (0, 0, _) if !is_damaged => Status::Done,
         (0, _, _) => Status::Negative,
         (_, _, 1) => Status::Failed,
         _ => Status::Partial,

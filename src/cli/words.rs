@@ -45,6 +45,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
         Remedy::ImportBackupsOnly => "--backups-only imports only the backups",
         Remedy::CompressBackups => "make room there; patch --vault-compress compresses backups",
         Remedy::ListBackups => "kmodlab vault --list has them",
+        Remedy::RepairJournal => "kmodlab vault repair shows the damage and starts a new part of the journal",
         Remedy::InstallMissing => "kmodlab doctor says how to install it",
         Remedy::FindMissing => "kmodlab doctor looks for what is missing",
         Remedy::NameSourceKernel => "name a file, or the kernel to take it from: --built-for K",

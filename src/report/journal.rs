@@ -205,16 +205,27 @@ impl JournalPage<'_> {
     }
 
     fn chain(&self) -> Markup {
-        let chain = self.audit.chain;
+        let chain = &self.audit.chain;
         html! {
             section id="chain" {
                 h2 { "The chain of hashes" }
                 p {
-                    (text::count(usize::try_from(chain.lines).unwrap_or(usize::MAX), "line")) ", each with the hash of the one before"
+                    (text::count(usize::try_from(chain.lines).unwrap_or(usize::MAX), "line"))
+                    @if chain.damage.is_empty() { ", each with the hash of the one before" } @else { "; the journal is damaged" }
                     @if let Some(head) = chain.head {
                         ". The last line has the hash " code { (head) } ". If it is kept elsewhere, "
                         code { "kmodlab log --verify " (head) } " shows later that this line and all before it are unchanged."
                     } @else { "." }
+                }
+                @if !(chain.damage.is_empty() && chain.repaired.is_empty()) {
+                    ul {
+                        @for damage in &chain.damage {
+                            li { (damage) @if damage.is_lossless { "; the journal's copy has it, or nothing is lost" } }
+                        }
+                        @for damage in &chain.repaired {
+                            li { (damage) "; a repair recorded that" }
+                        }
+                    }
                 }
             }
         }

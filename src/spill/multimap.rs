@@ -118,6 +118,30 @@ impl Multimap {
         Ok(first)
     }
 
+    /// The largest number of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`].
+    pub(crate) fn last(&self, key: Key) -> Result<Option<u64>> {
+        let found = match &self.pairs {
+            Pairs::Few(pairs) => {
+                pairs.partition_point(|pair| pair.0 <= key).checked_sub(1).and_then(|at| pairs.get(at).copied())
+            }
+            Pairs::Many { file, count } => {
+                let end = match key.checked_add(1) {
+                    Some(next) => lower_bound(file, *count, next)?,
+                    None => *count,
+                };
+                match end.checked_sub(1) {
+                    Some(at) => read_some(file, at, *count)?.first().copied(),
+                    None => None,
+                }
+            }
+        };
+        Ok(found.filter(|pair| pair.0 == key).map(|pair| pair.1))
+    }
+
     /// Calls `wants_more` with each number of a key until it returns false.
     fn each(&self, key: Key, mut wants_more: impl FnMut(u64) -> bool) -> Result<()> {
         match &self.pairs {
@@ -212,6 +236,7 @@ mod tests {
             numbers.sort_unstable();
             assert_eq!(map.all(*key).unwrap(), *numbers);
             assert_eq!(map.first(*key).unwrap(), numbers.first().copied());
+            assert_eq!(map.last(*key).unwrap(), numbers.last().copied());
         }
         for key in [0, 1, 1 << 127, Key::MAX, pairs.first().map_or(7, |pair| pair.0 ^ 1)] {
             assert_eq!(map.all(key).unwrap(), expected.get(&key).cloned().unwrap_or_default());

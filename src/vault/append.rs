@@ -1,20 +1,32 @@
 //! Appending to the journal: durably, with one flush, and never over a complete line.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
 use crate::digest::sha256;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::journal::{JournalTail, NO_LINE};
-use crate::vault::layout::JOURNAL;
+use crate::vault::layout::{COPY, JOURNAL};
 use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, RunRecord, SCHEMA_VERSION};
 
+/// What the program does when a call of this file fails.
+const DOING: &str = "writing the journal";
+
 impl JournalTail {
-    /// Appends lines durably, with one flush. If that fails, the file is truncated to its old length.
+    /// Appends lines durably, with one flush, and then to the journal's copy. If that fails, the file is truncated to its old length.
+    ///
+    /// The end of a damaged journal is never truncated or overwritten. Lines that may be appended to it
+    /// ([`NewEntry::is_way_back`]) follow whatever is there, in the journal and in its copy; one of both is enough.
     /// `by` is the run that writes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Damaged`] for other lines; [`ErrorKind::TooLarge`]; [`ErrorKind::Io`].
     pub(super) fn append(
         &mut self,
         state: &PrivateFolder,
@@ -22,10 +34,34 @@ impl JournalTail {
         by: Option<&Arc<RunRecord>>,
     ) -> Result<Vec<JournalEntry>> {
         let on = |e: Error| e.on(state.path().join(JOURNAL));
+        if !news.iter().all(NewEntry::is_way_back) {
+            self.must_be_whole().map_err(on)?;
+        }
         let (entries, lines, tail) = self.next_lines(news, by).map_err(on)?;
-        self.append_text(state, lines.as_bytes()).map_err(on)?;
+        match self.damage.is_empty() {
+            true => {
+                self.append_text(state, lines.as_bytes()).map_err(on)?;
+                self.copy_text(state, lines.as_bytes());
+            }
+            false => append_to_damaged(state, lines.as_bytes())?,
+        }
         *self = tail;
         Ok(entries)
+    }
+
+    /// Refuses a damaged journal.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Damaged`].
+    pub(super) fn must_be_whole(&self) -> Result<()> {
+        match self.damage.first() {
+            None => Ok(()),
+            Some(first) => {
+                let what = format!("the journal is damaged ({first}); only a restore may be recorded in it");
+                Err(Error::new(ErrorKind::Damaged, what).remedy(Remedy::RepairJournal))
+            }
+        }
     }
 
     /// The text of new lines at this end, and the end after them. `by` is the run that writes.
@@ -37,6 +73,11 @@ impl JournalTail {
         let (mut entries, mut lines) = (Vec::with_capacity(news.len()), String::new());
         let mut last_hash = self.last_hash;
         for (seq, news) in (self.count + 1..).zip(news) {
+            let is_damaged = self.damage.first().filter(|_| news.repaired.is_none());
+            let note = match is_damaged.map(|first| format!("the journal was damaged: {first}")) {
+                Some(damage) => Some(news.note.map_or(damage.clone(), |note| format!("{note}; {damage}"))),
+                None => news.note,
+            };
             let entry = JournalEntry {
                 schema_version: SCHEMA_VERSION,
                 seq,
@@ -47,13 +88,14 @@ impl JournalTail {
                 change: news.change,
                 dropped: news.dropped,
                 imported: news.imported,
-                note: news.note,
+                repaired: news.repaired,
+                note,
                 run: if news.recovered { news.run } else { news.run.or_else(|| by.cloned()) },
                 recovered_by: by.filter(|_| news.recovered).cloned(),
                 tool: concat!("kmodlab ", env!("CARGO_PKG_VERSION")).to_owned(),
                 prev: last_hash.unwrap_or(NO_LINE),
             };
-            let text = serde_json::to_string(&entry).map_err(|e| Error::io("writing the journal", e))?;
+            let text = serde_json::to_string(&entry).map_err(|e| Error::io(DOING, e))?;
             // A path may contain control characters for terminals; `cat` of the journal must be safe.
             let text = crate::escape::json_for_eyes(&text);
             let signed = text.strip_suffix('}').unwrap_or(&text);
@@ -70,11 +112,11 @@ impl JournalTail {
             entries.push(entry);
         }
         let (count, whole) = (self.count + entries.len() as u64, self.whole + lines.len() as u64);
-        Ok((entries, lines, JournalTail { count, last_hash, whole, lacks_end: false }))
+        let tail = JournalTail { count, last_hash, whole, lacks_end: false, damage: self.damage.clone() };
+        Ok((entries, lines, tail))
     }
 
     fn append_text(&self, state: &PrivateFolder, lines: &[u8]) -> Result<()> {
-        const DOING: &str = "writing the journal";
         let doing = |e: rustix::io::Errno| Error::io(DOING, e);
         let file = state.file(JOURNAL, DOING, OFlags::WRONLY | OFlags::CREATE)?;
         // An incomplete line is cut off first. Writing at a fixed offset, not at the end, makes a repeated append the same.
@@ -92,6 +134,84 @@ impl JournalTail {
         }
         written.map_err(doing)
     }
+
+    /// Appends the same lines to the copy, which is made again if it is not that of this journal. No operation depends on it, so a failure
+    /// costs only the copy; the next append makes it again.
+    fn copy_text(&self, state: &PrivateFolder, lines: &[u8]) {
+        let is_same = |copy: &File| -> Result<bool> {
+            let journal = state.file(JOURNAL, DOING, OFlags::RDONLY)?;
+            let length = copy.metadata().map_err(|e| Error::io(DOING, e))?.len();
+            Ok(length == self.whole && ends_alike(&journal, copy, self.whole).unwrap_or(false))
+        };
+        let append = || -> Result<()> {
+            let copy = state.file(COPY, DOING, OFlags::RDWR | OFlags::CREATE)?;
+            match is_same(&copy)? {
+                true => disk::write_at(&copy, lines, self.whole).map_err(|e| Error::io(DOING, e)),
+                false => copy_again(state),
+            }
+        };
+        let _ = append();
+    }
+}
+
+/// Refuses a journal to which nothing can be appended, before anything else is written: one that is immutable or append-only, or on a
+/// file system that can't be written.
+///
+/// # Errors
+///
+/// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+pub(super) fn must_be_possible(state: &PrivateFolder, tail: &JournalTail) -> Result<()> {
+    let open = |name| match state.file(name, "opening the journal for writing", OFlags::WRONLY) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        file => file.map(drop),
+    };
+    match open(JOURNAL) {
+        Err(e) if !tail.damage.is_empty() && e.kind() != ErrorKind::Untrusted => open(COPY),
+        answer => answer,
+    }
+}
+
+/// How much of the end of the journal and of its copy is compared before lines are appended to the copy, in bytes. The end of a line has its
+/// hash, on which every earlier line has an effect.
+const COMPARED: u64 = 512;
+
+/// Whether two files are the same before this offset, as far as they are compared.
+fn ends_alike(one: &File, other: &File, end: u64) -> std::io::Result<bool> {
+    let from = end.saturating_sub(COMPARED);
+    let mut ends = [[0; COMPARED as usize]; 2];
+    let length = usize::try_from(end - from).unwrap_or_default();
+    for (file, bytes) in [one, other].into_iter().zip(&mut ends) {
+        file.read_exact_at(bytes.get_mut(..length).unwrap_or_default(), from)?;
+    }
+    Ok(ends[0] == ends[1])
+}
+
+/// Makes the copy of the journal again.
+pub(super) fn copy_again(state: &PrivateFolder) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io("copying the journal", e);
+    let temporary = format!("{COPY}{}", disk::TEMPORARY);
+    let mut journal = state.file(JOURNAL, DOING, OFlags::RDONLY)?;
+    let mut copy = state.file(&temporary, DOING, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+    std::io::copy(&mut journal, &mut copy).map_err(failed)?;
+    disk::rename(state.dir(), temporary.as_ref(), COPY.as_ref(), true)
+}
+
+/// Appends lines to a damaged journal and its copy, durably, after whatever is there.
+fn append_to_damaged(state: &PrivateFolder, lines: &[u8]) -> Result<()> {
+    let [journal, copy] = [JOURNAL, COPY].map(|name| {
+        let doing = |e: rustix::io::Errno| Error::io(DOING, e).on(state.path().join(name));
+        let file = state.file(name, DOING, OFlags::RDWR | OFlags::CREATE)?;
+        let length = rustix::fs::fstat(&file).map_err(doing)?.st_size as u64;
+        let mut last = *b"\n";
+        if length > 0 {
+            file.read_exact_at(&mut last, length - 1).map_err(|e| Error::io(DOING, e))?;
+        }
+        let end = if last == *b"\n" { lines.to_vec() } else { [b"\n", lines].concat() };
+        disk::write_at(&file, &end, length).and_then(|()| disk::sync(&file)).map_err(doing)?;
+        disk::sync(state.dir()).map_err(doing)
+    });
+    // Whichever of both got the lines is enough to find them.
+    journal.or(copy)
 }
 
 #[cfg(test)]
@@ -113,6 +233,7 @@ mod tests {
             change: None,
             dropped: vec![],
             imported: None,
+            repaired: None,
             note: Some("a note".into()),
             run: None,
         }
@@ -129,7 +250,10 @@ mod tests {
     }
 
     fn tail_of(path: &Path) -> JournalTail {
-        walk(&mut Cursor::new(std::fs::read(path).unwrap()), &mut Vec::new(), |_| {}).unwrap().0.tail
+        walk(&mut Cursor::new(std::fs::read(path).unwrap()), JournalTail::default(), &mut Vec::new(), |_| {})
+            .unwrap()
+            .0
+            .tail
     }
 
     fn read(path: &Path) -> Journal {
@@ -251,7 +375,8 @@ mod tests {
             let ended = text[..=cut].iter().filter(|b| **b == b'\n').count();
             let whole = if text[cut] == b'\n' { ended } else { text[..cut].iter().filter(|b| **b == b'\n').count() };
             assert_eq!(journal.entries.len(), whole);
-            let (course, _) = walk(&mut Cursor::new(&text[..cut]), &mut Vec::new(), |_| {}).unwrap();
+            let (course, _) =
+                walk(&mut Cursor::new(&text[..cut]), JournalTail::default(), &mut Vec::new(), |_| {}).unwrap();
             let mut tail = course.tail;
             tail.append(&PrivateFolder::open(folder.path()).unwrap(), vec![news("next")], None).unwrap();
             assert_eq!(read(&path).entries.len(), whole + 1);

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::vault::archive::writer::ArchiveWriter;
 use crate::vault::archive::{ManifestSegment, MemberName};
 use crate::vault::disk;
-use crate::vault::journal;
+use crate::vault::journal::{self, JournalTail};
 use crate::vault::layout::JOURNAL;
 use crate::vault::objects::Object;
 use crate::vault::reader::Vault;
@@ -148,8 +148,9 @@ impl Vault {
             let file = folder.file(name.text(), "opening the journal", OFlags::RDONLY)?;
             let whole = file.metadata().map_err(|e| Error::io("opening the journal", e).on(folder.path()))?.len();
             let mut text = io::BufReader::with_capacity(1 << 16, Bytes { file: &file, at: 0, left: whole });
-            let (end, broken) = journal::walk(&mut text, &mut Vec::new(), |_| {})?;
-            let is_torn = name == MemberName::CURRENT && broken.is_some() && self.go_through(|_| {}).is_ok();
+            let (end, broken) = journal::walk(&mut text, JournalTail::default(), &mut Vec::new(), |_| {})?;
+            let is_torn =
+                name == MemberName::CURRENT && broken.is_some() && self.go_through(|_| {})?.end.tail.damage.is_empty();
             let broken = broken.filter(|_| !is_torn).map(|_| end.tail.count + 1);
             let in_manifest =
                 ManifestSegment { name: name.text(), lines: end.tail.count, head: end.tail.last_hash, broken };

@@ -7,7 +7,7 @@ use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
 use crate::vault::history::History;
-use crate::vault::record::{self, FileChange, JournalEntry, NewEntry, Operation};
+use crate::vault::record::{FileChange, JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
 
 /// The planned forgetting of one path.
@@ -78,16 +78,7 @@ impl Writer<'_> {
     ///
     /// [`ErrorKind::Io`].
     pub(crate) fn forget(&mut self, plans: &[ForgetPlan]) -> Result<Vec<JournalEntry>> {
-        let line = |change: &FileChange| NewEntry {
-            id: record::new_id(),
-            operation: Operation::Forget,
-            recovered: false,
-            change: Some(change.clone()),
-            dropped: Vec::new(),
-            imported: None,
-            note: None,
-            run: None,
-        };
+        let line = |change: &FileChange| NewEntry { change: Some(change.clone()), ..NewEntry::of(Operation::Forget) };
         self.append_all(plans.iter().flat_map(|plan| &plan.changes).map(line).collect())
     }
 }

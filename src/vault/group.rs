@@ -106,6 +106,9 @@ impl Writer<'_> {
     ///
     /// Any, with the file as it was before; but [`ErrorKind::NeedsRecovery`] where only `recover` can tell.
     pub(crate) fn carry_out(&mut self, target: &Target, wanted: PlannedWrite) -> Result<JournalEntry> {
+        if !wanted.operation.is_way_back() {
+            self.must_be_whole()?;
+        }
         let objects = self.vault.objects();
         let backups = Staging::begin(&objects, 1)?;
         backups.stage(target.sha256(), &target.bytes, &target.file)?;
@@ -134,6 +137,14 @@ impl Writer<'_> {
         decide: impl Fn(&T, &Path) -> Result<Option<(Target, PlannedWrite)>> + Sync + Send,
         mut report: impl FnMut(&Path, T, Result<Option<JournalEntry>>),
     ) -> Result<()> {
+        let tail = self.tail.clone();
+        let decide = |own: &T, path: &Path| {
+            let wanted = decide(own, path)?;
+            match wanted.as_ref().is_some_and(|(_, wanted)| !wanted.operation.is_way_back()) {
+                true => tail.must_be_whole().map(|()| wanted),
+                false => Ok(wanted),
+            }
+        };
         let objects = self.vault.objects();
         let most = if Flusher::are_few(count) { count.max(1) } else { most_files() };
         let mut files = files.into_iter().peekable();

@@ -92,7 +92,8 @@ impl<'j> History<'j> {
                 | Operation::Unenrol
                 | Operation::Drop
                 | Operation::Forget
-                | Operation::Import => {}
+                | Operation::Import
+                | Operation::Repair => {}
             }
         }
         history
@@ -302,6 +303,7 @@ mod tests {
             change: Some(change),
             dropped: vec![],
             imported: None,
+            repaired: None,
             note: None,
             run: None,
             recovered_by: None,

@@ -22,7 +22,7 @@ use crate::vault::journal::{JournalTail, next_line};
 use crate::vault::layout::{JOURNAL, temporary_journal};
 use crate::vault::objects::Objects;
 use crate::vault::reader::Vault;
-use crate::vault::record::{self, JournalEntry, LONGEST_LINE, NewEntry, Operation};
+use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, Operation};
 use crate::vault::staging::Staging;
 use crate::vault::writer::Writer;
 
@@ -196,11 +196,14 @@ impl Vault {
 
     fn lines_here(&self) -> Result<LinesHere> {
         let mut imported = BTreeSet::new();
-        let Some(mut text) = self.open_journal()? else {
-            return Ok(LinesHere { tail: JournalTail::default(), file: None, imported });
+        let tail = self.go_through(|line| imported.extend(line.entry.imported))?.end.tail;
+        let open = || self.state.open()?.file(JOURNAL, "opening the journal", OFlags::RDONLY);
+        let file = match open() {
+            Ok(file) => Some(file),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(e),
         };
-        let end = self.go_through_text(&mut text, |line| imported.extend(line.entry.imported))?;
-        Ok(LinesHere { tail: end.tail, file: Some(text.into_inner()), imported })
+        Ok(LinesHere { tail, file, imported })
     }
 }
 
@@ -244,7 +247,8 @@ fn each_line(
         let valid = line.strip_suffix(b"\n").and_then(|body| Some((body, next_line(body, &tail).ok()?.1)));
         let Some((body, hash)) = valid else { return Ok((tail.clone(), Some(tail.count + 1))) };
         let whole = tail.whole + read as u64;
-        tail = JournalTail { count: tail.count + 1, last_hash: Some(hash), whole, lacks_end: false };
+        tail =
+            JournalTail { count: tail.count + 1, last_hash: Some(hash), whole, lacks_end: false, damage: Vec::new() };
         each(body, &tail)?;
     }
 }
@@ -290,6 +294,7 @@ impl Writer<'_> {
     ///
     /// [`ErrorKind::Changed`] if the file or the journal is not the one that was planned; those of [`Vault::plan_import`].
     pub(crate) fn import(&mut self, plan: &ImportPlan, step: impl Fn()) -> Result<JournalEntry> {
+        self.must_be_whole()?;
         if (self.tail.count, self.tail.last_hash) != plan.after {
             let what = "the journal changed since the import was planned; nothing was written";
             return Err(Error::new(ErrorKind::Changed, what).on(&plan.file));
@@ -378,14 +383,9 @@ fn line(plan: &ImportPlan) -> NewEntry {
     let lines = if let JournalMerge::Append(lines) = plan.merge { lines } else { 0 };
     let (lines, backups) = (count(lines, "line"), count(plan.backups.len() as u64, "backup"));
     NewEntry {
-        id: record::new_id(),
-        operation: Operation::Import,
-        recovered: false,
-        change: None,
-        dropped: Vec::new(),
         imported: Some(plan.sha),
         note: Some(format!("{lines} and {backups} from an export")),
-        run: None,
+        ..NewEntry::of(Operation::Import)
     }
 }
 

@@ -5,27 +5,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::door::internal_fn;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::spill::multimap::{Key, Multimap, MultimapBuilder};
+use crate::vault::damage::JournalDamage;
 use crate::vault::history::History;
-use crate::vault::journal;
+use crate::vault::journal::JournalLine;
+use crate::vault::parts::{JournalFiles, JournalRead};
 use crate::vault::reader::Vault;
 use crate::vault::record::{FileChange, JournalEntry, Operation};
 
 /// The index of a journal, as it was when the index was built.
 pub struct JournalIndex {
-    /// `None` if there is no line.
-    file: Option<File>,
+    files: JournalFiles,
     lines: Multimap,
     /// The number of lines.
     count: u64,
     is_torn: bool,
+    damage: Vec<JournalDamage>,
     sizes: BTreeSet<u64>,
     /// The file names of patched files, without their directories.
     names: BTreeSet<OsString>,
@@ -69,7 +70,7 @@ impl Vault {
         fn index(&self) -> Result<JournalIndex> {
             let mut lines = MultimapBuilder::new(self.temporary_folder());
             let (mut count, mut sizes, mut names, mut failed) = (0, BTreeSet::new(), BTreeSet::new(), None);
-            let each = |line: journal::JournalLine| {
+            let each = |line: JournalLine| {
                 count += 1;
                 if let Err(error) = enter(&line.entry, line.at, &mut lines) {
                     failed.get_or_insert(error);
@@ -83,14 +84,13 @@ impl Vault {
                     }
                 }
             };
-            // Opened once, because another run may write the first line meanwhile.
-            let (course, file) = match self.open_journal()? {
-                Some(mut text) => (self.go_through_text(&mut text, each)?, Some(text.into_inner())),
-                None => (journal::JournalEnd::default(), None),
-            };
+            let JournalRead { end, files } = self.go_through(each)?;
             match failed {
                 Some(error) => Err(error),
-                None => Ok(JournalIndex { file, lines: lines.done()?, count, is_torn: course.is_torn, sizes, names }),
+                None => {
+                    let (is_torn, damage) = (end.is_torn, end.tail.damage);
+                    Ok(JournalIndex { files, lines: lines.done()?, count, is_torn, damage, sizes, names })
+                }
             }
         }
     }
@@ -119,6 +119,11 @@ impl JournalIndex {
     /// Whether an incomplete line followed the last complete one.
     pub fn is_torn(&self) -> bool {
         self.is_torn
+    }
+
+    /// Which lines of the journal are not there as they were written.
+    pub fn damage(&self) -> &[JournalDamage] {
+        &self.damage
     }
 
     /// The sizes of all contents that came out of a patch, in bytes: a file of another size is none of them.
@@ -194,7 +199,7 @@ impl JournalIndex {
         let mut done = Ok(());
         let mut look = |entry: &JournalEntry, at: u64| -> Result<()> {
             let Some(change) = &entry.change else { return Ok(()) };
-            if !is_wanted(&change.path) || self.lines.all(key_of_path(&change.path))?.last() != Some(&at) {
+            if !is_wanted(&change.path) || self.lines.last(key_of_path(&change.path))? != Some(at) {
                 return Ok(());
             }
             let entries = self.at_place(&change.path)?;
@@ -232,10 +237,15 @@ impl JournalIndex {
             for at in self.lines.all(key(KeyKind::After, sha))? {
                 let entry = self.entry(at)?;
                 wanted.extend(entry.change.as_ref().map(|change| change.before));
-                found.insert(at, entry);
+                found.insert(entry.seq, entry);
             }
             // The first patch shows whether it is an original.
-            let mut lines: Vec<u64> = self.lines.first(key(KeyKind::Before, sha))?.into_iter().collect();
+            let before = key(KeyKind::Before, sha);
+            let mut lines: Vec<u64> = match self.damage.is_empty() {
+                true => self.lines.first(before)?.into_iter().collect(),
+                // The places of a damaged journal's lines are not in the order of their numbers.
+                false => self.lines.all(before)?,
+            };
             let drops = self.lines.all(key(KeyKind::Drop, sha))?;
             if !drops.is_empty() {
                 // The backup may have been made again since.
@@ -243,7 +253,8 @@ impl JournalIndex {
                 lines.extend(self.lines.all(key(KeyKind::Backup, sha))?.pop());
             }
             for at in lines {
-                found.insert(at, self.entry(at)?);
+                let entry = self.entry(at)?;
+                found.insert(entry.seq, entry);
             }
         }
         Ok(found)
@@ -266,12 +277,15 @@ impl JournalIndex {
 
     fn at_place(&self, path: &Path) -> Result<BTreeMap<u64, JournalEntry>> {
         let lines = self.lines.all(key_of_path(path))?;
-        lines.into_iter().map(|at| Ok((at, self.entry(at)?))).collect()
+        let entry = |at| {
+            let entry = self.entry(at)?;
+            Ok((entry.seq, entry))
+        };
+        lines.into_iter().map(entry).collect()
     }
 
     fn entry(&self, at: u64) -> Result<JournalEntry> {
-        let gone = || Error::new(ErrorKind::Changed, "the journal was removed");
-        journal::line_at(self.file.as_ref().ok_or_else(gone)?, at)
+        self.files.line_at(at)
     }
 }
 
@@ -326,6 +340,7 @@ mod tests {
             dropped: if is_drop { vec![contents()[before], contents()[after]] } else { vec![] },
             change: (!is_drop).then_some(change),
             imported: None,
+            repaired: None,
             note: None,
             run: None,
         }

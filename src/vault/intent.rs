@@ -106,13 +106,11 @@ impl Intent {
         let intent = self;
         NewEntry {
             id: intent.id.clone(),
-            operation: intent.operation,
             recovered,
             change: Some(intent.change.clone()),
-            dropped: Vec::new(),
-            imported: None,
             note: intent.note.clone(),
             run: intent.run.clone(),
+            ..NewEntry::of(intent.operation)
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::vault::history::{self, History};
 use crate::vault::intent::Intent;
 use crate::vault::objects::Object;
 use crate::vault::reader::Vault;
-use crate::vault::record::{self, JournalEntry, NewEntry, Operation};
+use crate::vault::record::{JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
 
 /// Why a backup is kept.
@@ -227,19 +227,12 @@ impl Writer<'_> {
     pub(crate) fn drop_backups(&mut self, shas: &BTreeSet<Sha256>) -> Result<JournalEntry> {
         let inventory = Inventory::of(self.vault, &self.journal()?.entries, &self.vault.pending()?)?;
         may_be_dropped(&inventory, shas)?;
-        let entry = self.append(NewEntry {
-            id: record::new_id(),
-            operation: Operation::Drop,
-            recovered: false,
-            change: None,
-            dropped: shas.iter().copied().collect(),
-            imported: None,
-            note: Some(match shas.len() {
-                1 => "1 backup".to_owned(),
-                several => format!("{several} backups"),
-            }),
-            run: None,
-        })?;
+        let note = match shas.len() {
+            1 => "1 backup".to_owned(),
+            several => format!("{several} backups"),
+        };
+        let dropped = shas.iter().copied().collect();
+        let entry = self.append(NewEntry { dropped, note: Some(note), ..NewEntry::of(Operation::Drop) })?;
         self.vault.objects().remove(shas)?;
         Ok(entry)
     }

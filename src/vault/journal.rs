@@ -1,7 +1,7 @@
 //! Reading the journal: one JSON object per line and operation, appended, never rewritten, chained by hashes.
 //!
 //! Each line ends with `"hash"`, the SHA-256 of its text before `,"hash"`, and has the hash of the previous line as `"prev"`. So a changed,
-//! removed or swapped line is detected; lines that were cut off at the end are not.
+//! removed or swapped line is detected; lines that were cut off at the end are detected by the journal's copy ([`super::parts`]).
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::damage::JournalDamage;
 use crate::vault::record::{JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
 
 /// The hash that the first line has as that of the previous line.
@@ -22,13 +23,15 @@ pub struct Journal {
     pub entries: Vec<JournalEntry>,
     /// Whether an incomplete line follows the last complete one. It is ignored: its writer was stopped, or it was cut.
     pub is_torn: bool,
+    /// Which lines are not there as they were written.
+    pub damage: Vec<JournalDamage>,
 }
 
 /// A line of the journal.
 pub(super) struct JournalLine {
     /// Its contents.
     pub(super) entry: JournalEntry,
-    /// Its offset in bytes.
+    /// Its offset in bytes; for a line of a vault, its place ([`super::parts::place`]).
     pub(super) at: u64,
     /// Its hash, which the next line repeats.
     pub(super) hash: Sha256,
@@ -41,6 +44,8 @@ pub(super) struct JournalEnd {
     pub(super) tail: JournalTail,
     /// Whether an incomplete line follows the last complete one.
     pub(super) is_torn: bool,
+    /// The damage that repairs have recorded.
+    pub(super) repaired: Vec<JournalDamage>,
 }
 
 /// The end of the journal: everything that is needed to append to it.
@@ -53,6 +58,8 @@ pub(super) struct JournalTail {
     pub(super) whole: u64,
     /// Whether the last line is complete except for the line feed, which `whole` already counts.
     pub(super) lacks_end: bool,
+    /// Which lines are not there as they were written. Nothing in such a journal is overwritten or cut off.
+    pub(super) damage: Vec<JournalDamage>,
 }
 
 impl Journal {
@@ -67,8 +74,11 @@ impl Journal {
 
     pub(super) fn parse_from(text: &mut impl BufRead) -> Result<Journal> {
         let mut entries = Vec::new();
-        let course = each_line(text, BTreeSet::new, |line| entries.push(line.entry))?;
-        Ok(Journal { entries, is_torn: course.is_torn })
+        let (end, broken) = each_line(text, JournalTail::default(), BTreeSet::new, |line| entries.push(line.entry))?;
+        match broken {
+            Some(broken) => Err(broken),
+            None => Ok(Journal { entries, is_torn: end.is_torn, damage: Vec::new() }),
+        }
     }
 
     /// Whether it has a line with this operation id.
@@ -77,46 +87,59 @@ impl Journal {
     }
 }
 
-/// Reads a journal line by line, in no more memory than its longest line. Its last lines may be incomplete if they belong to operations
-/// in `pending`, whose intents still exist. Such lines are written together, so a complete line may follow an incomplete one; all of
-/// them are ignored. A complete line of another operation after a broken one proves that the journal was changed.
+/// Reads a journal line by line, in no more memory than its longest line, after the lines of another text that end with `start`. Its last
+/// lines may be incomplete if they belong to operations in `pending`, whose intents still exist. Such lines are written together, so a
+/// complete line may follow an incomplete one; all of them are ignored. A complete line of another operation after a broken one proves
+/// that the journal was changed: the result is the end before the broken line, and the error.
 ///
 /// # Errors
 ///
-/// As [`Journal::parse`].
+/// [`ErrorKind::Io`].
 pub(super) fn each_line(
     text: &mut impl BufRead,
+    start: JournalTail,
     pending: impl FnOnce() -> BTreeSet<String>,
     each: impl FnMut(JournalLine),
-) -> Result<JournalEnd> {
+) -> Result<(JournalEnd, Option<Error>)> {
     let mut line = Vec::new();
-    let (course, broken) = walk(text, &mut line, each)?;
-    let Some(broken) = broken else { return Ok(course) };
+    let (end, broken) = walk(text, start, &mut line, each)?;
+    let Some(broken) = broken else { return Ok((end, None)) };
     let pending = pending();
     let is_foreign = |line: &[u8]| {
         let body = line.strip_suffix(b"\n").unwrap_or(line);
         whole_line(body).is_some_and(|entry| !pending.contains(&entry.id))
     };
     if pending.is_empty() || is_foreign(&line) {
-        return Err(broken);
+        return Ok((end, Some(broken)));
     }
-    while next(text, &mut line)? {
-        if is_foreign(&line) {
-            return Err(broken);
+    loop {
+        match next(text, &mut line) {
+            Ok(false) => return Ok((JournalEnd { is_torn: true, ..end }, None)),
+            Ok(true) if !is_foreign(&line) => {}
+            Err(e) if e.kind() != ErrorKind::Damaged => return Err(e),
+            Ok(true) | Err(_) => return Ok((end, Some(broken))),
         }
     }
-    Ok(course)
 }
 
 /// Reads a journal and checks its chain, up to the end or to the first line that breaks it, which is then left in `line`.
 pub(super) fn walk(
     text: &mut impl BufRead,
+    start: JournalTail,
     line: &mut Vec<u8>,
     mut each: impl FnMut(JournalLine),
 ) -> Result<(JournalEnd, Option<Error>)> {
-    let mut tail = JournalTail::default();
-    while next(text, line)? {
-        let torn = |tail| Ok((JournalEnd { tail, is_torn: true }, None));
+    let mut tail = JournalTail { whole: 0, lacks_end: false, ..start };
+    loop {
+        match next(text, line) {
+            Ok(true) => {}
+            Ok(false) => return Ok((JournalEnd { tail, is_torn: false, repaired: Vec::new() }, None)),
+            Err(e) if e.kind() == ErrorKind::Damaged => {
+                return Ok((JournalEnd { tail, is_torn: false, repaired: Vec::new() }, Some(e)));
+            }
+            Err(e) => return Err(e),
+        }
+        let torn = |tail| Ok((JournalEnd { tail, is_torn: true, repaired: Vec::new() }, None));
         // A line without a line feed, or a last line with NUL bytes, was being written when the machine stopped, and is ignored. A line
         // that lacks only its line feed (an editor removed it, perhaps) is valid, and gets one with the next line. Anything else was
         // changed.
@@ -129,21 +152,18 @@ pub(super) fn walk(
         match next_line(body, &tail) {
             Ok((entry, hash)) => {
                 let at = tail.whole;
-                tail = JournalTail {
-                    count: tail.count + 1,
-                    last_hash: Some(hash),
-                    whole: at + body.len() as u64 + 1,
-                    lacks_end,
-                };
+                tail.count += 1;
+                tail.last_hash = Some(hash);
+                tail.whole = at + body.len() as u64 + 1;
+                tail.lacks_end = lacks_end;
                 each(JournalLine { entry, at, hash });
             }
             Err(what) => {
                 let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(INSPECT);
-                return Ok((JournalEnd { tail, is_torn: true }, Some(broken)));
+                return Ok((JournalEnd { tail, is_torn: false, repaired: Vec::new() }, Some(broken)));
             }
         }
     }
-    Ok((JournalEnd { tail, is_torn: false }, None))
 }
 
 /// Reads the next line, with its line feed. Returns false at the end.
@@ -165,7 +185,7 @@ fn too_long() -> Error {
 const INSPECT: &str = "inspect it by hand; the backups stay in objects/, named by SHA-256";
 
 /// Whether this can be the start of a line that was cut before its last byte, or a line with NUL bytes.
-fn is_start(line: &[u8]) -> bool {
+pub(super) fn is_start(line: &[u8]) -> bool {
     line.contains(&0) || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|e| e.is_eof())
 }
 
@@ -188,7 +208,7 @@ pub(super) fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry
 }
 
 /// A line whose hash is right, whatever precedes it.
-fn whole_line(body: &[u8]) -> Option<JournalEntry> {
+pub(super) fn whole_line(body: &[u8]) -> Option<JournalEntry> {
     let (signed, hash) = split_hash(body)?;
     if sha256(signed) == hash { serde_json::from_slice(body).ok() } else { None }
 }

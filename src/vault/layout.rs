@@ -23,6 +23,8 @@ pub(super) const JOURNAL: &str = "journal.jsonl";
 pub(super) fn temporary_journal() -> String {
     format!("{JOURNAL}{}", disk::TEMPORARY)
 }
+/// The journal's copy.
+pub(super) const COPY: &str = "journal.copy.jsonl";
 
 /// The file whose lock the writer holds.
 pub(super) const LOCK: &str = "lock";

@@ -1,14 +1,15 @@
 //! Questions to the journal: the lines about something, newest first, and whether the chain of hashes holds.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Sha256, sha256};
 use crate::error::Result;
 use crate::module::file;
 use crate::vault::Vault;
-use crate::vault::journal;
+use crate::vault::damage::JournalDamage;
+use crate::vault::journal::JournalEnd;
+use crate::vault::parts::JournalFiles;
 use crate::vault::record::{JournalEntry, Operation};
 
 /// What lines of the journal are about.
@@ -116,8 +117,9 @@ fn contents_of(path: &Path) -> Option<Sha256> {
 
 /// Lines of the journal that were found, oldest first. It holds their places only.
 pub(crate) struct LogLines {
-    journal: Option<File>,
+    files: JournalFiles,
     places: VecDeque<u64>,
+    damage: Vec<JournalDamage>,
 }
 
 impl LogLines {
@@ -126,40 +128,48 @@ impl LogLines {
         self.places.is_empty()
     }
 
+    /// Which lines of the journal are not there as they were written.
+    pub(crate) fn damage(&self) -> &[JournalDamage] {
+        &self.damage
+    }
+
     /// Their texts, byte for byte, oldest first.
     pub(crate) fn texts(&self) -> impl Iterator<Item = Result<String>> {
-        self.journal.iter().flat_map(|file| self.places.iter().map(|at| journal::text_at(file, *at)))
+        self.places.iter().map(|at| self.files.text_at(*at))
     }
 
     /// Reads them, oldest first; reversed, newest first.
     pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = Result<JournalEntry>> {
-        self.journal.iter().flat_map(|file| self.places.iter().map(|at| journal::line_at(file, *at)))
+        self.places.iter().map(|at| self.files.line_at(*at))
     }
 }
 
 /// The journal as a chain of hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JournalChain {
-    /// How many lines there are, each with the hash of the one before.
+    /// How many lines there are. Without damage each has the hash of the one before.
     pub(crate) lines: u64,
     /// The hash of the last one; `None` for an empty journal.
     pub(crate) head: Option<Sha256>,
     /// The number of the line that has the hash that was asked about.
     pub(crate) found: Option<u64>,
+    /// Which lines are not there as they were written.
+    pub(crate) damage: Vec<JournalDamage>,
+    /// The damage that repairs have recorded.
+    pub(crate) repaired: Vec<JournalDamage>,
 }
 
 impl Vault {
-    /// Finds lines of the journal. If the journal is damaged, none is returned.
+    /// Finds lines of the journal. Of a damaged journal the lines that are left are searched.
     ///
     /// # Errors
     ///
-    /// [`crate::error::ErrorKind::Damaged`] if a line was changed, removed or swapped; [`crate::error::ErrorKind::Untrusted`];
-    /// [`crate::error::ErrorKind::Io`].
+    /// [`crate::error::ErrorKind::Untrusted`]; [`crate::error::ErrorKind::Io`].
     pub(crate) fn log(&self, query: &LogQuery) -> Result<LogLines> {
         let mut places = VecDeque::new();
         if let Some(LogSubject::File(path)) = &query.subject {
             let mut steps = Vec::new();
-            self.go_through(|line| {
+            let read = self.go_through(|line| {
                 let (is_here, is_in_time) = (query.is_about_subject(&line.entry), query.is_in_time(&line.entry));
                 let is_written = !matches!(line.entry.operation, Operation::Undone | Operation::Forget);
                 if let Some(change) = line.entry.change.filter(|_| is_here || is_written) {
@@ -170,9 +180,9 @@ impl Vault {
             places = followed(&steps, contents_of(path));
             let surplus = query.most.map_or(0, |most| places.len().saturating_sub(most));
             places.drain(..surplus);
-            return Ok(LogLines { journal: self.open_journal()?.map(|text| text.into_inner()), places });
+            return Ok(LogLines { files: read.files, places, damage: read.end.tail.damage });
         }
-        self.go_through(|line| {
+        let read = self.go_through(|line| {
             if query.is_in_time(&line.entry) && query.is_about_subject(&line.entry) {
                 places.push_back(line.at);
                 if query.most.is_some_and(|most| places.len() > most) {
@@ -180,7 +190,7 @@ impl Vault {
                 }
             }
         })?;
-        Ok(LogLines { journal: self.open_journal()?.map(|text| text.into_inner()), places })
+        Ok(LogLines { files: read.files, places, damage: read.end.tail.damage })
     }
 
     /// Reads the whole journal, checks its chain, and looks for the line with a hash. A chain in which a hash is found that
@@ -196,7 +206,8 @@ impl Vault {
                 found = Some(line.entry.seq);
             }
         })?;
-        Ok(JournalChain { lines: end.tail.count, head: end.tail.last_hash, found })
+        let JournalEnd { tail, repaired, .. } = end.end;
+        Ok(JournalChain { lines: tail.count, head: tail.last_hash, found, damage: tail.damage, repaired })
     }
 }
 

@@ -1,7 +1,5 @@
 //! The vault, for reading: backups, journal, and the intents that wait.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,11 +9,12 @@ use crate::door::internal_fn;
 use crate::error::{ErrorKind, Result};
 use crate::vault::disk;
 use crate::vault::intent::Intent;
-use crate::vault::journal::{self, Journal};
-use crate::vault::layout::{JOURNAL, StateFolder};
+use crate::vault::journal::{Journal, JournalLine};
+use crate::vault::layout::StateFolder;
 use crate::vault::objects::Objects;
+use crate::vault::parts::{self, JournalRead};
 use crate::vault::record::RunRecord;
-use crate::vault::segment::IntentSegment;
+use crate::vault::segment::{DamagedIntent, IntentSegment};
 
 /// The vault: the state folder with backups, journal and intents. This type only reads.
 ///
@@ -111,19 +110,6 @@ impl Vault {
         }
     }
 
-    fn journal_path(&self) -> PathBuf {
-        self.folder().join(JOURNAL)
-    }
-
-    /// Opens the journal. `None` if there is none.
-    pub(super) fn open_journal(&self) -> Result<Option<BufReader<File>>> {
-        match self.state.open().and_then(|state| state.file(JOURNAL, "opening the journal", OFlags::RDONLY)) {
-            Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
     internal_fn! {
         /// Reads a small file that [`Vault::keep`] wrote. `None` if there is none.
         ///
@@ -151,33 +137,28 @@ impl Vault {
     }
 
     internal_fn! {
-        /// Reads its journal; a missing vault has an empty one. While intents are pending, their lines at the end of the journal may be incomplete
-    /// in any way. These lines are ignored, because an intent is removed only after its line is flushed.
-    ///
+        /// Reads its journal; a missing vault has an empty one. Of a damaged journal the lines that are left are read. While intents are
+        /// pending, their lines at the end of the journal may be incomplete in any way. These lines are ignored, because an intent is removed
+        /// only after its line is flushed.
+        ///
         /// # Errors
         ///
-        /// [`ErrorKind::Damaged`] if a line was changed, removed or swapped; [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+        /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
         fn journal(&self) -> Result<Journal> {
             let mut entries = Vec::new();
-            let course = self.go_through(|line| entries.push(line.entry))?;
-            Ok(Journal { entries, is_torn: course.is_torn })
+            let end = self.go_through(|line| entries.push(line.entry))?.end;
+            Ok(Journal { entries, is_torn: end.is_torn, damage: end.tail.damage })
         }
     }
 
-    pub(super) fn go_through(&self, each: impl FnMut(journal::JournalLine)) -> Result<journal::JournalEnd> {
-        match self.open_journal()? {
-            Some(mut text) => self.go_through_text(&mut text, each),
-            None => Ok(journal::JournalEnd::default()),
-        }
-    }
-
-    pub(super) fn go_through_text(
-        &self,
-        text: &mut impl std::io::BufRead,
-        each: impl FnMut(journal::JournalLine),
-    ) -> Result<journal::JournalEnd> {
+    /// Reads all lines of the journal that are left.
+    pub(super) fn go_through(&self, each: impl FnMut(JournalLine)) -> Result<JournalRead> {
+        let state = match self.state.open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(JournalRead::default()),
+            state => state?,
+        };
         let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
-        journal::each_line(text, pending, each).map_err(|e| e.on(self.journal_path()))
+        parts::read(state, &pending, each)
     }
 
     internal_fn! {
@@ -185,11 +166,25 @@ impl Vault {
         ///
         /// # Errors
         ///
-        /// [`ErrorKind::Io`] or [`ErrorKind::Damaged`].
+        /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`]. Intents that can't be read are left out.
         fn pending(&self) -> Result<Vec<Intent>> {
             match self.state.intents().and_then(|intents| IntentSegment::all(&intents)) {
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-                segments => Ok(segments?.into_iter().flat_map(|segment| segment.intents).collect()),
+                announced => Ok(announced?.segments.into_iter().flat_map(|segment| segment.intents).collect()),
+            }
+        }
+    }
+
+    internal_fn! {
+        /// The files with intents that can't be read, or that this program never wrote. Nothing is done about them.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+        fn damaged_intents(&self) -> Result<Vec<DamagedIntent>> {
+            match self.state.intents().and_then(|intents| IntentSegment::all(&intents)) {
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                announced => Ok(announced?.damaged),
             }
         }
     }

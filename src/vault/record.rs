@@ -44,9 +44,16 @@ pub enum Operation {
     Forget,
     /// A person imported backups, and perhaps lines of the journal, from an export.
     Import,
+    /// A person closed a damaged part of the journal; this line is the first one of the next part.
+    Repair,
 }
 
 impl Operation {
+    /// Whether it takes something back. Such an operation is recorded in a damaged journal too.
+    pub(super) fn is_way_back(self) -> bool {
+        matches!(self, Operation::Restore | Operation::Undone | Operation::GivenUp | Operation::Unenrol)
+    }
+
     /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,6 +66,7 @@ impl Operation {
             Operation::Drop => "drop",
             Operation::Forget => "forget",
             Operation::Import => "import",
+            Operation::Repair => "repair",
         }
     }
 }
@@ -289,6 +297,17 @@ pub struct FileChange {
     pub patch: Option<PatchRecord>,
 }
 
+/// What a repair recorded of the part that it closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairedPart {
+    /// The name of its file.
+    pub part: String,
+    /// The SHA-256 of its file; none if it could not be read.
+    pub sha256: Option<Sha256>,
+    /// What was wrong, one sentence each.
+    pub damage: Vec<String>,
+}
+
 internal_fields! {
     /// One line of the journal.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -315,6 +334,9 @@ internal_fields! {
         /// The SHA-256 of the export that was imported.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         imported: Option<Sha256>,
+        /// What a repair found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repaired: Option<RepairedPart>,
         /// A note.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
@@ -346,9 +368,32 @@ pub(super) struct NewEntry {
     pub(super) change: Option<FileChange>,
     pub(super) dropped: Vec<Sha256>,
     pub(super) imported: Option<Sha256>,
+    pub(super) repaired: Option<RepairedPart>,
     pub(super) note: Option<String>,
     /// The run that did the operation. `None` for the writer's own.
     pub(super) run: Option<Arc<RunRecord>>,
+}
+
+impl NewEntry {
+    /// A line about an operation, with nothing else in it.
+    pub(super) fn of(operation: Operation) -> NewEntry {
+        NewEntry {
+            id: new_id(),
+            operation,
+            recovered: false,
+            change: None,
+            dropped: Vec::new(),
+            imported: None,
+            repaired: None,
+            note: None,
+            run: None,
+        }
+    }
+
+    /// Whether it may be appended to a damaged journal.
+    pub(super) fn is_way_back(&self) -> bool {
+        self.recovered || self.operation.is_way_back()
+    }
 }
 
 /// A new operation id: microseconds since the epoch and process id. Ids of one process are unique and ascending.

@@ -12,11 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk::Flusher;
 use crate::vault::intent::Intent;
-use crate::vault::layout::{self, JOURNAL};
+use crate::vault::layout::{self, COPY, JOURNAL};
 use crate::vault::reader::Vault;
 use crate::vault::record::{NewEntry, Operation, WriteMethod};
 use crate::vault::recovered::{Recovered, RecoveryOutcome};
-use crate::vault::segment::{self, IntentSegment};
+use crate::vault::segment::{self, AnnouncedWrites, IntentSegment};
 use crate::vault::target::{self, Target};
 use crate::vault::writer::Writer;
 use crate::vault::{disk, objects, write};
@@ -42,7 +42,7 @@ impl Vault {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if another run has the lock; [`ErrorKind::Io`] if the folder can't be created or written;
-    /// [`ErrorKind::Damaged`] if the journal or an intent is.
+    /// [`ErrorKind::Untrusted`].
     pub fn writer(&self) -> Result<Writer<'_>> {
         let mut writer = self.lock()?;
         writer.recovered = writer.recover()?;
@@ -56,12 +56,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if the vault itself can't be read or written; [`ErrorKind::Damaged`] for an intent that can't
-    /// be read.
+    /// [`ErrorKind::Io`] if the vault itself can't be read or written.
     pub(super) fn recover(&mut self) -> Result<Vec<Recovered>> {
-        // All intents are read first: if one is refused, nothing is done.
         let intents = self.vault.state.intents()?;
-        let segments = IntentSegment::all(&intents)?;
+        let AnnouncedWrites { segments, damaged } = IntentSegment::all(&intents)?;
+        self.damaged_intents = damaged;
         self.clear_temporaries()?;
         if segments.is_empty() {
             return Ok(Vec::new());
@@ -69,7 +68,9 @@ impl Writer<'_> {
         // The writer of an intent may have been stopped before its name was flushed. The following steps rely on it.
         disk::sync(intents.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(intents.path()))?;
         let mut lines = self.lines_of(&segments)?;
-        if !lines.is_empty() && disk::sync_by_name(self.vault.state.open()?, JOURNAL).is_err() {
+        let state = self.vault.state.open()?;
+        let is_flushed = |name| disk::sync_by_name(state, name).is_ok();
+        if !lines.is_empty() && !is_flushed(JOURNAL) && (self.tail.damage.is_empty() || !is_flushed(COPY)) {
             // No operation that depends on these lines can be settled now.
             lines.values_mut().for_each(|line| *line = None);
         }
@@ -165,7 +166,7 @@ impl Writer<'_> {
     /// gets their lines.
     pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
         let folder = self.vault.state.intents()?;
-        for mut segment in IntentSegment::all(&folder)? {
+        for mut segment in IntentSegment::all(&folder)?.segments {
             let here: Vec<Intent> = segment.intents.iter().filter(|i| i.change.path == path).cloned().collect();
             if here.is_empty() {
                 continue;

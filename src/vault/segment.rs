@@ -1,5 +1,7 @@
 //! Intent segments: the intents of one batch of writes, in one file.
 
+use std::path::PathBuf;
+
 use rustix::fs::OFlags;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +25,26 @@ pub(super) struct IntentSegment {
     name: String,
     /// The intents.
     pub(super) intents: Vec<Intent>,
+    /// Lines that can't be read. They stay.
+    unreadable: Vec<Vec<u8>>,
+}
+
+/// A file with an announced write that can't be read, or that this program never wrote. Nothing is done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedIntent {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The announced writes of a state folder.
+#[derive(Default)]
+pub(super) struct AnnouncedWrites {
+    /// Those that can be read, oldest first.
+    pub(super) segments: Vec<IntentSegment>,
+    /// The others.
+    pub(super) damaged: Vec<DamagedIntent>,
 }
 
 impl IntentSegment {
@@ -34,7 +56,7 @@ impl IntentSegment {
         let id = intents.first().map_or("none", |first| &first.id);
         let [one, several] = ENDINGS;
         let name = format!("{id}.{}", if intents.len() == 1 { one } else { several });
-        let segment = IntentSegment { name, intents };
+        let segment = IntentSegment { name, intents, unreadable: Vec::new() };
         segment.put(folder)?;
         Ok(segment)
     }
@@ -43,12 +65,13 @@ impl IntentSegment {
         let mut text = Vec::new();
         let failed = |e: serde_json::Error| Error::io("writing the intent", e);
         match self.intents.as_slice() {
-            [only] => serde_json::to_writer_pretty(&mut text, only).map_err(failed)?,
+            [only] if self.unreadable.is_empty() => serde_json::to_writer_pretty(&mut text, only).map_err(failed)?,
             several => {
                 for intent in several {
                     serde_json::to_writer(&mut text, intent).map_err(failed)?;
                     text.push(b'\n');
                 }
+                self.unreadable.iter().for_each(|line| text.extend([line.as_slice(), b"\n"].concat()));
             }
         }
         disk::create_durably(folder, &self.name, &text, 0o600)
@@ -59,7 +82,7 @@ impl IntentSegment {
         let before = self.intents.len();
         self.intents.retain(|intent| !is_settled(intent));
         match self.intents.len() {
-            0 => {
+            0 if self.unreadable.is_empty() => {
                 let removed = disk::remove_durably(folder.dir(), self.name.as_ref());
                 removed.map_err(|e| e.on(folder.path().join(&self.name)))
             }
@@ -68,33 +91,62 @@ impl IntentSegment {
         }
     }
 
-    /// All segments of a folder, oldest first.
+    /// All announced writes of a folder.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`]; [`ErrorKind::Untrusted`]; [`ErrorKind::Damaged`] for an intent with a wrong checksum, or with a property that this
-    /// program never writes.
-    pub(super) fn all(folder: &PrivateFolder) -> Result<Vec<IntentSegment>> {
-        let mut segments = Vec::new();
+    /// [`ErrorKind::Io`] if the folder can't be read; [`ErrorKind::Untrusted`] for a file that another user could have written. A file that
+    /// can't be read, with a wrong checksum, or with a property that this program never writes, is no error: the result has it.
+    pub(super) fn all(folder: &PrivateFolder) -> Result<AnnouncedWrites> {
+        let mut announced = AnnouncedWrites::default();
         for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
             let path = folder.path().join(&name);
-            let file = folder.file(&name, "reading the intent", OFlags::RDONLY)?;
-            let text = disk::read_whole(&file).map_err(|e| e.on(&path))?;
-            let read = serde_json::Deserializer::from_slice(&text).into_iter::<Intent>();
-            let intents: Vec<Intent> = read.collect::<Result<_, _>>().unwrap_or_default();
-            let fits = |intent: &Intent| intent.sum().is_ok_and(|sum| Some(sum) == intent.checksum);
-            if let Some(what) = intents.iter().filter(|intent| fits(intent)).find_map(Intent::oddity) {
-                return Err(Error::new(ErrorKind::Damaged, format!("this intent is refused: {what}"))
-                    .hint("this program did not write it; inspect it, then move it away")
-                    .on(path));
-            }
-            let (Some(name), true) = (name.to_str(), !intents.is_empty() && intents.iter().all(fits)) else {
-                return Err(Error::new(ErrorKind::Damaged, "this intent is damaged")
-                    .hint("inspect it, then move it away")
-                    .on(path));
+            let text =
+                folder.file(&name, "reading the intent", OFlags::RDONLY).and_then(|file| disk::read_whole(&file));
+            let (intents, unreadable, what) = match text {
+                Ok(text) => readable(&text),
+                Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
+                Err(e) => (Vec::new(), Vec::new(), Some(e.what().to_owned())),
             };
-            segments.push(IntentSegment { name: name.to_owned(), intents });
+            announced.damaged.extend(what.map(|what| DamagedIntent { path, what }));
+            if let (Some(name), false) = (name.to_str(), intents.is_empty()) {
+                announced.segments.push(IntentSegment { name: name.to_owned(), intents, unreadable });
+            }
         }
-        Ok(segments)
+        Ok(announced)
     }
 }
+
+/// The intents in a text, the lines that are none, and what is wrong with these.
+fn readable(text: &[u8]) -> (Vec<Intent>, Vec<Vec<u8>>, Option<String>) {
+    let problem = |intent: &Intent| match intent.sum() {
+        Ok(sum) if Some(sum) == intent.checksum => {
+            intent.oddity().map(|what| format!("this intent is refused: {what}"))
+        }
+        _ => Some(DAMAGED.to_owned()),
+    };
+    if let Ok(one) = serde_json::from_slice::<Intent>(text) {
+        return match problem(&one) {
+            None => (vec![one], Vec::new(), None),
+            what => (Vec::new(), Vec::new(), what),
+        };
+    }
+    let (mut intents, mut unreadable, mut first) = (Vec::new(), Vec::new(), None);
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let read = serde_json::from_slice::<Intent>(line).map_err(|_| DAMAGED.to_owned());
+        match read.and_then(|intent| problem(&intent).map_or(Ok(intent), Err)) {
+            Ok(intent) => intents.push(intent),
+            Err(what) => {
+                unreadable.push(line.to_vec());
+                first.get_or_insert(what);
+            }
+        }
+    }
+    if intents.is_empty() && first.is_none() {
+        first = Some(DAMAGED.to_owned());
+    }
+    (intents, unreadable, first)
+}
+
+/// What is wrong with an intent that can't be read, or that has another checksum.
+const DAMAGED: &str = "this intent is damaged";

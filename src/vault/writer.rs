@@ -7,11 +7,14 @@ use rustix::fs::OFlags;
 
 use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
-use crate::vault::journal::{self, Journal};
-use crate::vault::layout::LOCK;
+use crate::vault::append;
+use crate::vault::damage::JournalDamage;
+use crate::vault::journal::{Journal, JournalEnd, JournalTail};
+use crate::vault::layout::{JOURNAL, LOCK};
 use crate::vault::reader::Vault;
-use crate::vault::record::{self, JournalEntry, NewEntry, Operation};
+use crate::vault::record::{JournalEntry, NewEntry, Operation};
 use crate::vault::recovered::{self, Recovered};
+use crate::vault::segment::DamagedIntent;
 
 /// A vault of which this process is the only writer, with every interrupted operation recovered.
 ///
@@ -19,9 +22,10 @@ use crate::vault::recovered::{self, Recovered};
 pub struct Writer<'v> {
     pub(super) vault: &'v Vault,
     lock: File,
-    pub(super) tail: journal::JournalTail,
+    pub(super) tail: JournalTail,
     was_torn: bool,
     pub(super) recovered: Vec<Recovered>,
+    pub(super) damaged_intents: Vec<DamagedIntent>,
 }
 
 impl Vault {
@@ -39,8 +43,9 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        let journal::JournalEnd { tail, is_torn } = self.go_through(|_| {})?;
-        Ok(Writer { vault: self, lock, was_torn: is_torn, tail, recovered: Vec::new() })
+        let JournalEnd { tail, is_torn, .. } = self.go_through(|_| {})?.end;
+        append::must_be_possible(self.state.open()?, &tail)?;
+        Ok(Writer { vault: self, lock, was_torn: is_torn, tail, recovered: Vec::new(), damaged_intents: Vec::new() })
     }
 }
 
@@ -79,6 +84,31 @@ impl Writer<'_> {
     }
 
     internal_fn! {
+        /// Which lines of the journal were not there as they were written when the lock was taken.
+        fn damage(&self) -> &[JournalDamage] {
+            &self.tail.damage
+        }
+    }
+
+    internal_fn! {
+        /// The announced writes that can't be read. Whatever they were about, nothing was done about it.
+        fn damaged_intents(&self) -> &[DamagedIntent] {
+            &self.damaged_intents
+        }
+    }
+
+    internal_fn! {
+        /// Refuses a damaged journal, to which only restores are appended.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Damaged`].
+        fn must_be_whole(&self) -> Result<()> {
+            self.tail.must_be_whole().map_err(|e| e.on(self.vault.folder().join(JOURNAL)))
+        }
+    }
+
+    internal_fn! {
         /// Reads the journal again.
         ///
         /// # Errors
@@ -95,18 +125,7 @@ impl Writer<'_> {
     ///
     /// [`ErrorKind::Io`].
     pub(crate) fn note(&mut self, operation: Operation, note: &str) -> Result<JournalEntry> {
-        let id = record::new_id();
-        let note = Some(note.to_owned());
-        self.append(NewEntry {
-            id,
-            operation,
-            recovered: false,
-            change: None,
-            dropped: Vec::new(),
-            imported: None,
-            note,
-            run: None,
-        })
+        self.append(NewEntry { note: Some(note.to_owned()), ..NewEntry::of(operation) })
     }
 
     pub(super) fn append(&mut self, news: NewEntry) -> Result<JournalEntry> {

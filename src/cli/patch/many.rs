@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     let vault = session.vault_with(&args.message)?.compressing(args.vault_compress);
     let mut unsettled = Vec::new();
     if !args.dry_run && vault.folder().exists() {
-        unsettled = recover::writer(&vault, session)?.recovered().to_vec();
+        unsettled = recover::writer_of_new(&vault, session)?.recovered().to_vec();
     } else if !vault.pending()?.is_empty() {
         session.remark("an interrupted run left something: kmodlab recover comes first, and may change the plan");
     }
@@ -111,7 +111,7 @@ fn carry_out(plan: BatchPlan<'_>, vault: &Vault, args: &Args, session: &mut Sess
     let planned = summary.planned;
     let to = format!("patch {}", count(planned, "module"));
     let confirmed = confirmed(plan, &to, "-n", args.confirm.as_deref(), session)?;
-    let mut writer = recover::writer(vault, session)?;
+    let mut writer = recover::writer_of_new(vault, session)?;
     let progress = Progress::new("module", planned);
     let (mut written, mut unwritten, mut lines) = (0, 0, None);
     let mut printed: Result<(), Failure> = Ok(());

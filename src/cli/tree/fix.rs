@@ -74,7 +74,7 @@ pub(super) fn run(report: &TreeReport, args: &Args, session: &mut Session<'_>) -
     }
     let confirmed =
         confirmed(fix, "change it so", "--fix -n", args.confirm.as_deref(), session).map_err(|e| e.on(&args.tree))?;
-    let fixed = TreeFix::apply(confirmed, &mut recover::writer(&vault, session)?)?;
+    let fixed = TreeFix::apply(confirmed, &mut recover::writer_of_new(&vault, session)?)?;
     let failed: Vec<&Error> = fixed.outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
     failed.iter().for_each(|error| session.complain(error));
     if args.json {

@@ -32,7 +32,7 @@ pub(super) struct Args {
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let mut writer = match args.dry_run || !vault.is_there() {
         true => None,
-        false => Some(recover::writer(vault, session)?),
+        false => Some(recover::writer_of_new(vault, session)?),
     };
     if let Some(writer) = &writer {
         args.paths.iter().try_for_each(|path| writer.must_be_settled(&forgettable_path(path)))?;

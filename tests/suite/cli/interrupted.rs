@@ -50,7 +50,9 @@ impl Scene {
     fn back_to_the_intent(&self) {
         let state = self.state();
         let entry = Vault::at(&state).journal().unwrap().entries.remove(0);
-        fs::remove_file(state.join("journal.jsonl")).unwrap();
+        for name in ["journal.jsonl", "journal.copy.jsonl"] {
+            fs::remove_file(state.join(name)).unwrap();
+        }
         let mut intent = Intent {
             schema_version: entry.schema_version,
             id: entry.id,

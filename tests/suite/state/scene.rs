@@ -48,6 +48,7 @@ impl Scene {
         // Back to the moment before the second line: its intent exists, and the module has its old contents.
         let text = fs::read_to_string(scene.state().join("journal.jsonl")).unwrap();
         write(&scene.state().join("journal.jsonl"), text.split_inclusive('\n').next().unwrap().as_bytes());
+        fs::remove_file(scene.state().join("journal.copy.jsonl")).unwrap();
         assert_eq!(scene.vault().journal().unwrap().entries, [line]);
         fs::copy(fixture(INTERRUPTED), scene.path(INTERRUPTED)).unwrap();
         let intent = Intent {
