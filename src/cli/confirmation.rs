@@ -1,6 +1,7 @@
 //! Asks a person to confirm a change: the name is typed on a terminal, or the digest was given as an option.
 
-use std::io::{self, BufRead};
+use dialoguer::Input;
+use dialoguer::console::{Key, Term};
 
 use crate::change::{Confirmable, Confirmation, Confirmed, Unconfirmed};
 use crate::cli::output::Session;
@@ -36,15 +37,34 @@ fn ask(
         return Err(Unconfirmed::NobodyToAsk);
     }
     let _ = session.out.flush();
-    let _ = write!(session.err, "Type {} to {}: ", crate::escape::for_eyes(name), to);
-    // The terminal edits the line (termios(3), canonical mode): Ctrl-C interrupts the program, and Ctrl-D ends the input.
-    let mut line = Vec::new();
-    let read = io::stdin().lock().read_until(b'\n', &mut line);
-    if read.is_err() || !line.ends_with(b"\n") {
-        let _ = writeln!(session.err);
-        return Err(Unconfirmed::Cancelled);
-    }
-    Ok(Confirmation::Name(String::from_utf8_lossy(&line).into_owned()))
+    let terminal = Term::stderr();
+    let prompt = format!("Type {} to {}", crate::escape::for_eyes(name), to);
+    let typed = type_at(&prompt, &terminal);
+    // An interrupted prompt may leave the cursor hidden.
+    let _ = terminal.show_cursor();
+    typed.map(Confirmation::Name).map_err(|_| Unconfirmed::Cancelled)
+}
+
+/// What a person types at a prompt. Ctrl-D instead of an answer cancels it: dialoguer ignores that key, so the first key is read here.
+fn type_at(prompt: &str, terminal: &Term) -> dialoguer::Result<String> {
+    const CTRL_D: char = '\u{4}';
+    terminal.write_str(&format!("{prompt}: "))?;
+    let first = loop {
+        match terminal.read_key()? {
+            Key::Char(CTRL_D) => {
+                terminal.write_line("")?;
+                return Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into());
+            }
+            Key::Char(key) if !key.is_control() => break key,
+            Key::Enter => {
+                terminal.write_line("")?;
+                return Ok(String::new());
+            }
+            _ => {}
+        }
+    };
+    terminal.clear_line()?;
+    Input::new().with_prompt(prompt).allow_empty(true).with_initial_text(first).interact_text_on(terminal)
 }
 
 fn error(why: Unconfirmed, see: &str) -> Error {
