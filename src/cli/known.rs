@@ -1,12 +1,13 @@
 //! What commands report about a selection by the journal.
 
 use crate::cli::output::{self, Failure, Session, count};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::selection::RecordedSelection;
-use crate::vault::Vault;
 use crate::vault::damage::{DamageKind, JournalDamage};
+use crate::vault::index::JournalIndex;
 use crate::vault::inventory::JournalDoubt;
 use crate::vault::segment::DamagedIntent;
+use crate::vault::{Intent, Vault};
 
 /// Prints how many modules of each searched directory the journal does not know.
 pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -20,8 +21,8 @@ pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session
     Ok(())
 }
 
-/// Says on stderr which state folder has no journal, whether it exists, and where else one is.
-pub(super) fn explain_empty(vault: &Vault, session: &mut Session<'_>) {
+/// Which state folder has no journal, whether it exists, and where else one is.
+pub(super) fn empty_text(vault: &Vault, session: &Session<'_>) -> String {
     let folder = output::path(vault.folder());
     let what = match vault.is_there() {
         true => format!("the journal of the state folder {folder} has no line"),
@@ -30,8 +31,38 @@ pub(super) fn explain_empty(vault: &Vault, session: &mut Session<'_>) {
     let others: Vec<String> =
         session.other_state_folders(vault.folder()).iter().map(|place| output::shell_word(place)).collect();
     match others.is_empty() {
-        true => session.remark(format_args!("{what}")),
-        false => session.remark(format_args!("{what}; another is there: --state-dir {}", others.join(", or "))),
+        true => what,
+        false => format!("{what}; another is there: --state-dir {}", others.join(", or ")),
+    }
+}
+
+/// Says that on stderr.
+pub(super) fn explain_empty(vault: &Vault, session: &mut Session<'_>) {
+    let text = empty_text(vault, session);
+    session.remark(text);
+}
+
+/// That text, if the vault has neither a line, nor an announced write, nor a backup.
+pub(super) fn nowhere(
+    vault: &Vault,
+    index: &JournalIndex,
+    pending: &[Intent],
+    session: &Session<'_>,
+) -> Result<Option<String>> {
+    let is_empty = index.is_empty() && pending.is_empty() && vault.objects().all()?.is_empty();
+    Ok(is_empty.then(|| empty_text(vault, session)))
+}
+
+/// The error of a module that the journal does not know, with that text.
+pub(super) fn or_nowhere(error: Error, nowhere: Option<&str>) -> Error {
+    let Some(nowhere) = nowhere.filter(|_| error.kind() == ErrorKind::NotFound) else { return error };
+    let said = match error.suggested() {
+        None | Some(Remedy::ShowHistory) => Error::new(error.kind(), error.what()).hint(nowhere),
+        Some(next) => Error::new(error.kind(), format!("{}; {nowhere}", error.what())).remedy(next.clone()),
+    };
+    match error.path() {
+        Some(path) => said.on(path),
+        None => said,
     }
 }
 

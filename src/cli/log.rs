@@ -82,9 +82,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             print(&entry?, &zone, session)?;
         }
     }
-    if lines.is_empty() && vault.chain(None)?.lines == 0 {
-        known::explain_empty(&vault, session);
-    }
+    let is_empty = lines.is_empty() && vault.chain(None)?.lines == 0;
     match (lines.is_empty(), &args.what) {
         (true, Some(what)) => {
             let text = match query.subject {
@@ -92,9 +90,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
                 Some(LogSubject::Folder(_)) => "the journal does not know a file in this folder",
                 _ => "the journal does not know it: no path, module, SHA-256 or kernel release",
             };
-            return Err(Error::new(ErrorKind::NotFound, text).on(what).into());
+            let nowhere = is_empty.then(|| known::empty_text(&vault, session));
+            return Err(known::or_nowhere(Error::new(ErrorKind::NotFound, text), nowhere.as_deref()).on(what).into());
         }
         (true, None) if !args.json => {
+            if is_empty {
+                known::explain_empty(&vault, session);
+            }
             let is_all = query.since.is_none() && query.until.is_none();
             writeln!(session.out, "{}", if is_all { "the journal is empty" } else { "no operation in that time" })?;
         }

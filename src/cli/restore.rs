@@ -110,7 +110,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         Some(writer) => (writer.was_torn(), !writer.recovered().is_empty()),
         None => (index.is_torn(), !pending.is_empty()),
     };
-    if !was_interrupted {
+    // The errors of the modules say it, if there are any.
+    let nowhere = if args.all { None } else { known::nowhere(&vault, &index, &pending, session)? };
+    if !was_interrupted && nowhere.is_none() {
         known::warn_of_doubt(&vault, index.is_empty(), is_torn, session)?;
     }
     known::warn_of_damage(index.damage(), session);
@@ -130,7 +132,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         return Ok(Status::Done);
     }
     let mut outcomes =
-        RestoreOutcomes { index: &index, is_json: args.json, statuses: Statuses::default(), failed: None };
+        RestoreOutcomes { index: &index, nowhere, is_json: args.json, statuses: Statuses::default(), failed: None };
     match &mut writer {
         None => plan_all(&mut selection, &known, &mut outcomes, session)?,
         Some(writer) if args.discard_changes => {
@@ -180,6 +182,8 @@ fn extract(vault: &Vault, args: &Args, out: &Path, session: &mut Session<'_>) ->
 /// The outcomes so far, and whether stdout failed.
 struct RestoreOutcomes<'i> {
     index: &'i JournalIndex,
+    /// Why nothing is known of any module, if that is so.
+    nowhere: Option<String>,
     is_json: bool,
     statuses: Statuses,
     failed: Option<Failure>,
@@ -204,7 +208,7 @@ impl RestoreOutcomes<'_> {
                         error.remedy(Remedy::Forget)
                     }
                     Err(_) if error.kind() == ErrorKind::NotFound => self.with_folder(&named.path, error)?,
-                    _ => error,
+                    _ => known::or_nowhere(error, self.nowhere.as_deref()),
                 };
                 let error = error.on(&named.path);
                 session.complain(&error);

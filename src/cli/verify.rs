@@ -42,7 +42,9 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let vault = session.vault_to_read(&args.foreign)?;
     let index = vault.index()?;
     let pending = vault.pending()?;
-    if pending.is_empty() {
+    // The errors of the modules say it, if there are any.
+    let nowhere = if args.modules.is_empty() { None } else { known::nowhere(&vault, &index, &pending, session)? };
+    if pending.is_empty() && nowhere.is_none() {
         known::warn_of_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
     let mut is_damaged = known::warn_of_damage(index.damage(), session);
@@ -88,6 +90,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
                     }
                 }
                 Err(error) => {
+                    let error = known::or_nowhere(error, nowhere.as_deref());
                     session.complain(&error.on(&module.path));
                     failed += 1;
                 }
