@@ -5,8 +5,8 @@
 //! journal.jsonl      journal.copy.jsonl      the current part
 //! ```
 //!
-//! The copy gets each line after the journal has it durably, so it is never longer than the journal, and needs no flush of its own. With it
-//! a line that was changed or removed is found again, and a journal that was cut off is noticed.
+//! The copy gets each line after the journal has it durably, so it is never longer than the journal, and needs no flush. With it a line
+//! that was changed or removed is found again, and a journal that was cut off is noticed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,6 +14,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::private_folder::PrivateFolder;
@@ -179,12 +180,13 @@ fn first_line(state: &PrivateFolder, part: &JournalPart) -> Result<Option<Journa
     Ok(None)
 }
 
-/// Opens a file of the journal. One that is not there, is not a file, or can't be read, is `None`.
+/// Opens a file of the journal. One that is not there, is a folder, or must not be read is `None`.
 fn open(state: &PrivateFolder, name: &str) -> Result<Option<File>> {
+    const NOT_READABLE: [Errno; 3] = [Errno::NOENT, Errno::ISDIR, Errno::ACCESS];
     match state.file(name, "opening the journal", OFlags::RDONLY) {
         Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == ErrorKind::Untrusted => Err(e),
-        Err(_) => Ok(None),
+        Err(e) if NOT_READABLE.iter().any(|errno| e.is_errno(*errno)) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

@@ -18,7 +18,7 @@ use kmodlab::vault::recovered::RecoveryOutcome;
 
 use crate::scene::{Doing, Played, Side};
 use crate::strace::{self, Call};
-use crate::workshop::{Looks, Ran, Tree, WANTED, Workshop};
+use crate::workshop::{Looks, Ran, Tree, WANTED, Workshop, whole};
 
 /// The modules that are written in place, and those whose signature is removed: more than are flushed one by one.
 const IN_PLACE: usize = 9;
@@ -220,7 +220,7 @@ impl Played for Crowd {
             }
         }
         let sides = self.now()?;
-        let entries = locked.journal().map_err(said)?.entries;
+        let entries = whole(locked.journal().map_err(said)?)?;
         let history = History::of(&entries);
         for (((path, original), [before, after]), side) in self.originals.iter().zip(&self.sides).zip(&sides) {
             let now = if *side == Side::Before { before } else { after };

@@ -15,7 +15,7 @@ use kmodlab::vault::history::backups;
 
 use crate::scene::{Doing, Played};
 use crate::strace::{self, Call};
-use crate::workshop::{Looks, Tree, Workshop};
+use crate::workshop::{Looks, Tree, Workshop, whole};
 
 /// An import, and what it must lead to.
 pub(crate) struct ImportScene {
@@ -201,7 +201,7 @@ impl Played for ImportScene {
         if let Some(path) = self.shop.leftover() {
             Err(format!("{} was left", path.display()))?;
         }
-        let entries = writer.journal().map_err(said)?.entries;
+        let entries = whole(writer.journal().map_err(said)?)?;
         let is_known = |sha: &Sha256| self.intact.contains(sha) || progress == Progress::Complete;
         if let Some(sha) = backups(&entries).into_keys().find(|sha| is_known(sha) && !self.shop.has_backup(*sha)) {
             Err(format!("a backup that the journal names is lost: {sha}"))?;

@@ -16,7 +16,7 @@ use kmodlab::vault::Vault;
 use kmodlab::vault::history::backups;
 
 use crate::scene::{Doing, Scene, Side};
-use crate::workshop::{Looks, Ran, Workshop, run};
+use crate::workshop::{Looks, Ran, Workshop, run, whole};
 
 const ROUNDS: usize = 50;
 
@@ -135,7 +135,7 @@ fn must_be_sound(shop: &Workshop, ran: &Ran) {
     assert!(matches!(ran.code, Some(0 | 2 | 3)), "{ran:?}");
     assert!(!ran.err.contains("panicked"), "{ran:?}");
     let vault = Vault::at(&shop.state);
-    let entries = vault.journal().unwrap().entries;
+    let entries = whole(vault.journal().unwrap()).unwrap();
     let pending = vault.pending().unwrap();
     let read = pending.iter().map(|intent| intent.change.before).chain(backups(&entries).into_keys());
     for sha in read {

@@ -12,7 +12,7 @@ use kmodlab::vault::Vault;
 use kmodlab::vault::history::History;
 
 use crate::strace::{self, Call};
-use crate::workshop::{Looks, Tree, Workshop};
+use crate::workshop::{Looks, Tree, Workshop, whole};
 
 /// A command, the state in which it starts, and the two allowed states of its file; no mixture of them may be left.
 pub(crate) struct Scene {
@@ -247,7 +247,7 @@ impl Scene {
         if self.is_from_copy {
             assert!(shop.has_backup(self.before.unwrap()), "what was overwritten is lost");
         }
-        let entries = Vault::at(&shop.state).journal().unwrap().entries;
+        let entries = whole(Vault::at(&shop.state).journal().unwrap()).unwrap();
         let trail = History::of(&entries).at(&self.file).and_then(|trail| trail.expected());
         assert_eq!(trail, self.after, "the journal says otherwise");
         if self.after == Some(shop.original.sha()) {

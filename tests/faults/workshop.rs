@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kmodlab::digest::{Sha256, sha256};
+use kmodlab::vault::journal::Journal;
+use kmodlab::vault::record::JournalEntry;
 use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
@@ -312,4 +314,12 @@ pub(crate) fn run(line: &[OsString]) -> Ran {
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).env_remove("LD_LIBRARY_PATH").env("RAYON_NUM_THREADS", "1");
     command.output().unwrap().into()
+}
+
+/// The lines of a journal. One that is damaged has lost something, or says so without cause.
+pub(crate) fn whole(journal: Journal) -> Result<Vec<JournalEntry>, String> {
+    match journal.damage.first() {
+        None => Ok(journal.entries),
+        Some(damage) => Err(format!("the journal is damaged: {damage}")),
+    }
 }

@@ -25,7 +25,7 @@ use kmodlab::vault::recovered::RecoveryOutcome;
 use crate::crowd::{self, Crowd};
 use crate::import::ImportScene;
 use crate::scene::{Played, Scene, Side};
-use crate::workshop::{Looks, Tree};
+use crate::workshop::{Looks, Tree, whole};
 use model::{Dice, Disk};
 use tape::{Act, Step, record};
 
@@ -247,7 +247,7 @@ fn judge(scene: &Scene, state: &Tree) -> Result<(), String> {
     let side = scene.side().ok_or("the file is between before and after")?;
     let now = Looks::of(&scene.file).map(|looks| looks.sha());
     let foreign = scene.is_conflict && side == Side::Before;
-    let entries = locked.journal().map_err(said)?.entries;
+    let entries = whole(locked.journal().map_err(said)?)?;
     let history = History::of(&entries);
     let is_still_deleted = scene.is_deleted() && side == Side::Before;
     match history.at(&scene.file).and_then(|trail| trail.expected()) {

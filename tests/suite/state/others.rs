@@ -39,7 +39,7 @@ const OTHERS: [&[&str]; 12] = [
 ];
 
 /// Runs a command with the option.
-fn foreign<'a>(scene: &Scene, call: &[&'a str]) -> crate::state::scene::Answer {
+fn foreign(scene: &Scene, call: &[&str]) -> crate::state::scene::Answer {
     scene.run(call.iter().copied().chain(["--foreign-state"]))
 }
 
