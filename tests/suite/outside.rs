@@ -29,9 +29,13 @@ fn build() -> Output {
     command.arg(target()).current_dir(outside);
     // Settings for the cargo that runs this test are not meant for the other programs.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_") && name != "CARGO_HOME") {
+        let is_meant = |name: &str| name == "CARGO_HOME" || name.starts_with("CARGO_PROFILE_RELEASE_");
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_") && !is_meant(name)) {
             command.env_remove(name);
         }
+    }
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
     }
     // The programs run only briefly and are not debugged.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0").output().unwrap()

@@ -10,6 +10,7 @@ use kmodlab::kernel::package;
 use kmodlab::kernel::{self, Export, Exports, Lookup};
 use kmodlab::module::Module;
 use kmodlab::module::container::{Container, DEFAULT_MAX_SIZE};
+use kmodlab::vermagic::Vermagic;
 
 use crate::real::{alone, fetched, on_all_cores, run};
 
@@ -60,8 +61,8 @@ impl Packages {
         bytes
     }
 
-    /// The exports of the image, without the modules in the same package.
-    fn exports_of_image(&self) -> Exports {
+    /// The exports and the version magic of the image, without the modules in the same package.
+    fn exports_of_image(&self) -> (Exports, Vermagic) {
         let words = ["linux-image", "linux-binary"];
         let mut image = self.member(&words, "./boot/vmlinu*");
         if image.is_empty() {
@@ -73,7 +74,7 @@ impl Packages {
         let kernel = kernel::named(file.as_os_str(), &LOOKUP).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let exports = kernel.facts.exports.unwrap_or_else(|| panic!("{}: no exports in its image", self.name));
         assert!(exports.value.complete, "{}", self.name);
-        exports.value
+        (exports.value, kernel.vermagic.unwrap_or_else(|| panic!("{}: no version magic", self.name)).value)
     }
 
     /// `Module.symvers` of the headers package: the image's exports by name, and the names of the modules'.
@@ -104,13 +105,15 @@ impl Packages {
         (image, modules)
     }
 
-    /// The CRC of each symbol that a module imports.
-    fn imports(&self) -> HashMap<String, u32> {
+    /// The CRC of each symbol that a module imports. All modules have this version magic.
+    fn imports(&self, vermagic: &Vermagic) -> HashMap<String, u32> {
         let mut crcs = HashMap::new();
         for package in self.of(&["linux-image", "linux-modules"]) {
             let each = |path: String, stored: Vec<u8>| {
                 let bytes = Container::of(&stored).decompress(&stored, DEFAULT_MAX_SIZE)?;
-                for (name, crc) in Module::read(&bytes)?.versions.by_symbol() {
+                let module = Module::read(&bytes)?;
+                assert_eq!(module.vermagic().as_ref(), Some(vermagic), "{}: {path}", self.name);
+                for (name, crc) in module.versions.by_symbol() {
                     let name = String::from_utf8(name.to_vec()).unwrap();
                     let crc = u32::try_from(crc).unwrap();
                     assert_eq!(*crcs.entry(name).or_insert(crc), crc, "{}: {path}", self.name);
@@ -144,12 +147,13 @@ fn all_exports_of_each_image_are_those_that_its_build_recorded() {
     REQUIRED.into_iter().for_each(|name| drop(fetched::folder(name)));
     on_all_cores(&kernels, |kernel| {
         let name = &kernel.name;
-        let exports = kernel.exports_of_image().symbols;
+        let (exports, vermagic) = kernel.exports_of_image();
+        let exports = exports.symbols;
         let (symvers, of_modules) = kernel.symvers();
         let same = symvers.iter().filter(|(symbol, export)| exports.get(*symbol) == Some(export)).count();
+        let imports = kernel.imports(&vermagic);
         // Modules of a kernel without symbol versions contain no CRC.
-        let has_crcs = exports.values().any(|export| export.crc.is_some());
-        let imports = if has_crcs { kernel.imports() } else { HashMap::new() };
+        assert!(imports.is_empty() || exports.values().any(|export| export.crc.is_some()), "{name}");
         let nobodys: Vec<_> =
             imports.keys().filter(|symbol| !exports.contains_key(*symbol) && !of_modules.contains(*symbol)).collect();
         let of_image: Vec<_> =

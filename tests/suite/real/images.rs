@@ -1,14 +1,12 @@
 //! Promise: the image of a real kernel shows its release, its version magic, its exports, and the messages of its loader.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kmodlab::kernel::{self, Export, Kernel, Lookup};
+use kmodlab::kernel::{self, Kernel, Lookup};
 use kmodlab::module::{self, container::DEFAULT_MAX_SIZE};
 
-use object::{Object, ObjectSection};
-
-use crate::real::{alone, collect, fetched, on_all_cores, run};
+use crate::real::{alone, collect, fetched, run};
 use crate::support::facts::Facts;
 
 const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
@@ -70,83 +68,6 @@ impl Package {
 /// Packages whose images have section headers.
 const WITH_TABLES: [&str; 7] =
     ["i386-5.10", "amd64-5.10-cloud", "amd64-6.1", "amd64-6.1-cloud", "amd64-6.1-rt", "amd64-6.12", "amd64-7.2"];
-
-/// An entry of a table of exports: three distances, or three pointers of 32 bits (include/linux/export.h).
-const ENTRY: u64 = 12;
-
-/// The number of symbols that an image exports, by the sizes in its section headers.
-fn by_section_headers(package: &Package) -> usize {
-    let image = std::fs::read(package.image()).unwrap();
-    let image = kernel::image::unpacked(&image, DEFAULT_MAX_SIZE).unwrap();
-    let file = object::File::parse(&*image).unwrap();
-    let tables = ["__ksymtab", "__ksymtab_gpl"].into_iter().filter_map(|name| file.section_by_name(name));
-    usize::try_from(tables.map(|table| table.size()).sum::<u64>() / ENTRY).unwrap()
-}
-
-/// What the modules of a package show about the symbols that they import.
-struct Imports {
-    vermagic: Vec<u8>,
-    /// Each symbol with its CRC, if there are symbol versions.
-    crcs: HashMap<String, u32>,
-    /// The exports of all modules in the package.
-    exported: HashMap<String, Export>,
-}
-
-fn imports(package: &Package) -> Imports {
-    let modules = package.modules();
-    let opened = on_all_cores(&modules, |path| module::open_unhashed(path, DEFAULT_MAX_SIZE).unwrap());
-    let mut all = Imports { vermagic: Vec::new(), crcs: HashMap::new(), exported: HashMap::new() };
-    for module in opened {
-        all.vermagic = module.vermagic().unwrap().as_bytes().to_vec();
-        for (name, crc) in module.versions.by_symbol() {
-            let name = String::from_utf8(name.to_vec()).unwrap();
-            let crc = u32::try_from(crc).unwrap();
-            assert_eq!(*all.crcs.entry(name).or_insert(crc), crc, "the modules of one kernel agree");
-        }
-        for export in module.exports {
-            all.exported.insert(String::from_utf8(export.name).unwrap(), Export::default());
-        }
-    }
-    all
-}
-
-#[test]
-#[ignore = "needs the packages that tests/real/fetch fetches"]
-fn an_image_exports_what_its_modules_import_with_the_same_crcs() {
-    let _alone = alone();
-    for name in WITH_TABLES {
-        let package = package(name);
-        let count = by_section_headers(&package);
-        let (kernel, imports) = (package.kernel(), imports(&package));
-        let exports = &kernel.facts.exports.as_ref().unwrap().value;
-        assert!(exports.complete);
-        assert_eq!(exports.symbols.len(), count, "{name}");
-        assert_eq!(kernel.vermagic.as_ref().unwrap().value.as_bytes(), imports.vermagic, "{name}");
-
-        let of_image: Vec<_> =
-            imports.crcs.iter().filter_map(|(n, crc)| Some((exports.symbols.get(n)?, crc))).collect();
-        let agree = of_image.iter().filter(|(export, crc)| export.crc == Some(**crc)).count();
-        let nowhere =
-            imports.crcs.keys().filter(|n| !exports.symbols.contains_key(*n) && !imports.exported.contains_key(*n));
-        let nowhere: Vec<_> = nowhere.collect();
-        let gpl_only = exports.symbols.values().filter(|e| e.gpl_only == Some(true)).count();
-        let in_namespace = exports.symbols.values().filter(|e| e.namespace.as_deref() != Some("")).count();
-        println!(
-            "{name:<18} {count} exports, {gpl_only} GPL-only, {in_namespace} in namespaces; {agree} of {} CRCs agree; {} imports of nobody's",
-            of_image.len(),
-            nowhere.len()
-        );
-        assert_eq!(agree, of_image.len(), "{name}");
-        assert_eq!(nowhere, Vec::<&String>::new(), "{name}");
-        assert!(gpl_only > count / 3 && gpl_only < count, "{name}: {gpl_only}");
-        // Debian's 7.2 is built without symbol versions.
-        if Facts::of(name).is_set("MODVERSIONS") {
-            assert!(agree > 4000 && exports.symbols.values().all(|e| e.crc.is_some()), "{name}: {agree}");
-        } else {
-            assert!(of_image.is_empty() && exports.symbols.values().all(|e| e.crc.is_none()), "{name}");
-        }
-    }
-}
 
 /// A namespace and its only user are picked; everything else follows from the tables.
 #[test]
