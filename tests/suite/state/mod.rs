@@ -1,6 +1,7 @@
 //! Promise: only the effective user can make this program write, remove or change anything through the contents of the state
 //! folder.
 //!
+//! - `damage`: each byte and line of the journal, and each file, damaged; what is intact is restored
 //! - `ownership`: each file and folder of the state as another user could have left it, with each command
 //! - `forged`: intents and journal lines with names that this program never writes
 //! - `foreign`: files that the program did not create
@@ -12,6 +13,7 @@
 //! cargo test --test suite state:: -- --include-ignored             with those that need root (tests/run)
 //! ```
 
+mod damage;
 mod foreign;
 mod forged;
 mod others;

@@ -79,8 +79,8 @@ impl Scene {
         scene
     }
 
-    /// A confirmed patch.
-    fn patch(&self, module: &str) {
+    /// A confirmed patch of a module, or of a folder.
+    pub(crate) fn patch(&self, module: &str) {
         let patch = ["patch", module, "--vermagic", "2.6.5", "--allow-abi-mismatch"];
         let plan = self.run(patch.into_iter().chain(["-n"])).out;
         let digest = plan.lines().find_map(|line| line.trim().strip_prefix("digest")).unwrap().trim();
