@@ -18,7 +18,8 @@ use crate::report::scene;
 
 use crate::support::alone;
 
-/// The longest allowed load time of a page, from the start of the navigation to the end of its load event.
+/// The most time that the page's thread may take of a processor, from the start of the navigation to the end of the load event: on a
+/// machine with nothing else to do, the page is open after that time.
 const MOST: Duration = Duration::from_secs(2);
 
 /// A browser with one open tab.
@@ -135,6 +136,13 @@ impl Browser {
         }
         let timing = "performance.getEntriesByType('navigation')[0].loadEventEnd";
         Duration::from_secs_f64(self.value(timing).as_f64().unwrap() / 1000.0)
+    }
+
+    /// The time in seconds that the page's thread has taken of a processor.
+    fn busy(&mut self) -> f64 {
+        let metrics = self.ask("Performance.getMetrics", json!({}));
+        let metric = metrics["metrics"].as_array().unwrap().iter().find(|metric| metric["name"] == "TaskDuration");
+        metric.unwrap()["value"].as_f64().unwrap()
     }
 
     /// Evaluates an expression in the page. The page itself may not run scripts; the protocol may.
@@ -275,7 +283,7 @@ impl Picture {
 
 #[test]
 #[ignore = "needs chromium: tests/run runs it"]
-fn a_page_of_thousands_of_trials_opens_in_two_seconds() {
+fn a_page_of_thousands_of_trials_takes_less_than_two_seconds_of_a_processor() {
     let mut browser = Browser::start();
     for (what, trials) in [
         ("1,000 trials", scene::many(1_000)),
@@ -283,14 +291,23 @@ fn a_page_of_thousands_of_trials_opens_in_two_seconds() {
         ("2,400 trials of talkative kernels", scene::talkative(2_400)),
     ] {
         let page = report::page(&trials);
-        // Other activity of the machine can only make a load slower: the shortest time is the page's own.
-        let mut times: Vec<Duration> = (0..5).map(|_| browser.open(&page)).collect();
+        // Other activity of the machine makes a load slower, but does not add to the time that its thread takes.
+        browser.ask("Performance.enable", json!({"timeDomain": "threadTicks"}));
+        let mut open = || {
+            let before = browser.busy();
+            let opened = browser.open(&page);
+            let busy = browser.busy();
+            (Duration::from_secs_f64(if busy < before { busy } else { busy - before }), opened)
+        };
+        let mut times: Vec<(Duration, Duration)> = (0..5).map(|_| open()).collect();
         times.sort();
         let painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
         let painted = browser.number(painted);
         let size = page.len() >> 10;
-        println!("{what}, {size} KiB: loaded after {times:?}; first painted after {painted} ms");
-        assert!(times[0] < MOST, "{what} take {:?}", times[0]);
+        println!("{what}, {size} KiB: thread busy, and loaded after: {times:?}; first painted after {painted} ms");
+        let median = times[times.len() / 2].0;
+        assert!(median > Duration::from_millis(20), "{what}: the time is not measured: {times:?}");
+        assert!(median < MOST, "{what} take {times:?}");
         assert_eq!(browser.number("document.querySelectorAll('.map a.b').length"), trials.len() as u64);
     }
     assert_eq!(browser.complaints, Vec::<Value>::new());
